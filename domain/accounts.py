@@ -1,0 +1,249 @@
+"""People: registration, sign-in, profiles, and a contractor's account for payouts."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta as Limits
+
+from domain.errors import EmailTaken, Invalid, NotFound, Unauthenticated, WrongCredentials
+from domain.operation import (
+    ANYONE,
+    EVERYONE,
+    Actor,
+    Command,
+    Meta,
+    Nothing,
+    Role,
+    Style,
+    operation,
+)
+from domain.outbox import Event, Task
+from domain.ports import ConnectAccount, GatewayRefused, GatewayUnknown, Ports, SessionView, Tokens
+from domain.record import Index, Record
+from domain.store import Duplicate, UnitOfWork, new_id
+
+UPDATED = Event("/account", "account.updated")
+
+Email = Annotated[str, Limits(min_length=3, max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
+Password = Annotated[str, Limits(min_length=10, max_length=200)]
+Name = Annotated[str, Limits(min_length=1, max_length=80)]
+Skill = Annotated[str, Limits(min_length=1, max_length=40)]
+
+
+class User(Record, frozen=True):
+    """A person in one role. The address is kept in lower case and is unique."""
+
+    COLLECTION = "users"
+    PREFIX = "usr"
+    INDEXES = (
+        Index((("email", 1),), unique=True),
+        Index((("connect_id", 1),), unique=True, where={"connect_id": {"$gt": ""}}),
+        Index((("role", 1), ("_id", -1))),
+    )
+    PRIVATE = frozenset({"password_hash", "connect_id"})
+
+    email: str
+    name: str
+    role: Role
+    password_hash: str
+    headline: str = ""
+    bio: str = ""
+    skills: tuple[str, ...] = ()
+    connect_id: str | None = None
+    transfers_active: bool = False
+    payouts_enabled: bool = False
+
+
+class Person(msgspec.Struct, frozen=True):
+    """What others may know of a user."""
+
+    id: str
+    name: str
+    role: Role
+    headline: str = ""
+
+
+class SignedIn(msgspec.Struct, frozen=True):
+    user: User
+    access_token: str
+    refresh_token: str
+    expires_at: datetime
+
+
+class Register(Command, frozen=True):
+    email: Email
+    password: Password
+    name: Name
+    role: Role
+
+
+class Login(Command, frozen=True):
+    email: Annotated[str, Limits(max_length=254)]
+    password: Annotated[str, Limits(max_length=200)]
+
+
+class Refresh(Command, frozen=True):
+    refresh_token: Annotated[str, Limits(max_length=200)]
+
+
+class Update(Command, frozen=True):
+    name: Name | None = None
+    headline: Annotated[str, Limits(max_length=120)] | None = None
+    bio: Annotated[str, Limits(max_length=4000)] | None = None
+    skills: Annotated[tuple[Skill, ...], Limits(max_length=30)] | None = None
+
+
+class Revoke(Command, frozen=True):
+    session_id: Annotated[str, Limits(max_length=64)]
+
+
+async def create_user(
+    ports: Ports, *, email: str, password: str, name: str, role: Role
+) -> User:  # fmt: skip
+    """Raises EmailTaken."""
+    uow = ports.store.single()
+    user = User(
+        id=new_id(User.PREFIX), created_at=uow.now, updated_at=uow.now, email=email.lower(),
+        name=name, role=role, password_hash=await ports.passwords.hash(password),
+    )  # fmt: skip
+    try:
+        await uow.add(user)
+    except Duplicate as taken:
+        raise EmailTaken from taken
+    return user
+
+
+@operation("account.register", roles=ANYONE, style=Style.DIRECT)
+async def register(cmd: Register, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
+    """Open a customer's or contractor's account and sign it in. Raises EmailTaken."""
+    if cmd.role is Role.ADMIN:
+        raise Invalid("role: choose customer or contractor.", field="role")
+    user = await create_user(
+        ports, email=cmd.email, password=cmd.password, name=cmd.name, role=cmd.role
+    )
+    return _signed_in(user, await ports.sessions.start(user.id, user.role, meta.address))
+
+
+@operation("account.login", roles=ANYONE, style=Style.DIRECT)
+async def login(cmd: Login, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
+    """Raises WrongCredentials, after the same time whether or not the account exists."""
+    user = await ports.store.single().find(User, {"email": cmd.email.lower()})
+    fits = await ports.passwords.verify(cmd.password, user.password_hash if user else None)
+    if user is None or not fits:
+        raise WrongCredentials
+    return _signed_in(user, await ports.sessions.start(user.id, user.role, meta.address))
+
+
+@operation("account.refresh", roles=ANYONE, style=Style.DIRECT)
+async def refresh(cmd: Refresh, actor: Actor | None, ports: Ports, meta: Meta) -> Tokens:
+    """Exchange a refresh token for a new pair. A reused one ends the session everywhere."""
+    return await ports.sessions.rotate(cmd.refresh_token)
+
+
+@operation("account.me", roles=EVERYONE, style=Style.READ)
+async def me(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> User:
+    user = await uow.find(User, {"_id": actor.id})
+    if user is None:
+        raise Unauthenticated
+    return user
+
+
+@operation("account.update", roles=EVERYONE)
+async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> User:
+    """Change the fields that are given. Other devices of the user are told."""
+    fields = {name: value for name, value in msgspec.structs.asdict(cmd).items() if value is not None}
+    user = await uow.change(User, actor.id, **fields)
+    if user is None:
+        raise NotFound
+    uow.publish(UPDATED, user, to=[user.id])
+    return user
+
+
+@operation("account.logout", roles=EVERYONE, style=Style.DIRECT)
+async def logout(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
+    """End this session; its sockets are closed on all processes."""
+    await ports.sessions.end(actor.id, actor.session_id)
+    return {"session_id": actor.session_id}
+
+
+@operation("account.sessions", roles=EVERYONE, style=Style.DIRECT)
+async def sessions(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> list[SessionView]:
+    """The signed-in devices, newest first."""
+    found = await ports.sessions.list(actor.id)
+    return [
+        msgspec.structs.replace(session, current=session.id == actor.session_id)
+        for session in sorted(found, key=lambda s: s.created_at, reverse=True)
+    ]
+
+
+@operation("account.revoke", roles=EVERYONE, style=Style.DIRECT)
+async def revoke(cmd: Revoke, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
+    """End one of one's own sessions. Raises NotFound."""
+    if not await ports.sessions.end(actor.id, cmd.session_id):
+        raise NotFound
+    return {"session_id": cmd.session_id}
+
+
+def _signed_in(user: User, tokens: Tokens) -> SignedIn:
+    return SignedIn(user, tokens.access_token, tokens.refresh_token, tokens.expires_at)
+
+
+async def people(uow: UnitOfWork, ids: tuple[str, ...]) -> dict[str, Person]:
+    """The public side of several users, in one query."""
+    found = await uow.all(User, {"_id": tuple(dict.fromkeys(ids))})
+    return {user.id: Person(user.id, user.name, user.role, user.headline) for user in found}
+
+
+# -- payout onboarding -----------------------------------------------------------------------
+
+
+class OpenConnectAccount(Task, frozen=True):
+    """Open the contractor's account at Stripe; the key makes it one account, however often run."""
+
+    user_id: str
+
+    async def run(self, ports: Ports) -> None:
+        user = await ports.store.single().get(User, self.user_id)
+        if user.connect_id is None:
+            account = await ports.gateway.create_account(
+                key=f"account:{user.id}:0", email=user.email, user_id=user.id
+            )
+            await ports.store.single().change(
+                User, user.id, only_if={"connect_id": None}, connect_id=account.id
+            )
+
+
+async def onboarding_link(user_id: str, actor: Actor, ports: Ports) -> dict[str, str | None]:
+    await ports.waiter.settled(user_id)
+    user = await ports.store.single().get(User, user_id)
+    if user.connect_id is None:
+        return {"url": None}
+    try:
+        return {"url": await ports.gateway.onboarding_url(user.connect_id)}
+    except (GatewayUnknown, GatewayRefused):
+        return {"url": None}
+
+
+@operation("account.onboard", roles={Role.CONTRACTOR}, reply=onboarding_link)
+async def onboard(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> User:
+    """A link to Stripe's onboarding page, for one use; `url` is null if Stripe is slow: ask again."""
+    user = await uow.get(User, actor.id)
+    if user.connect_id is None:
+        uow.later(OpenConnectAccount(user.id))
+    return user
+
+
+async def settle_account(uow: UnitOfWork, account: ConnectAccount) -> User | None:
+    """Take over what Stripe says the account may do; returns the user if that has changed."""
+    user = await uow.find(User, {"connect_id": account.id})
+    if user is None or (user.transfers_active, user.payouts_enabled) == (
+        account.transfers_active, account.payouts_enabled,
+    ):  # fmt: skip
+        return None
+    changed = await uow.change(
+        User, user.id, transfers_active=account.transfers_active,
+        payouts_enabled=account.payouts_enabled,
+    )  # fmt: skip
+    uow.publish(UPDATED, changed, to=[user.id])
+    return changed

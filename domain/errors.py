@@ -1,0 +1,187 @@
+"""Every refusal a client can meet: one class per refusal, one code per class."""
+
+from enum import StrEnum
+from typing import Any, ClassVar
+
+
+class Code(StrEnum):
+    """The `code` of an error on both wires; clients branch on it, so a value never changes."""
+
+    INVALID = "invalid"
+    UNKNOWN_COMMAND = "unknown_command"
+    TOO_LARGE = "too_large"
+    UNAUTHENTICATED = "unauthenticated"
+    TOKEN_EXPIRED = "token_expired"
+    WRONG_CREDENTIALS = "wrong_credentials"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    EMAIL_TAKEN = "email_taken"
+    REQUEST_ID_REUSED = "request_id_reused"
+    REQUEST_IN_PROGRESS = "request_in_progress"
+    JOB_NOT_OPEN = "job_not_open"
+    JOB_TAKEN = "job_taken"
+    JOB_NOT_ASSIGNED = "job_not_assigned"
+    JOB_NOT_IN_PROGRESS = "job_not_in_progress"
+    DISPUTE_REQUIRED = "dispute_required"
+    ALREADY_APPLIED = "already_applied"
+    APPLICATION_NOT_PENDING = "application_not_pending"
+    NOT_AN_APPLICANT = "not_an_applicant"
+    OFFER_EXISTS = "offer_exists"
+    OFFER_NOT_PENDING = "offer_not_pending"
+    OFFER_EXPIRED = "offer_expired"
+    CURRENCY_NOT_SUPPORTED = "currency_not_supported"
+    AMOUNT_NOT_PAYABLE = "amount_not_payable"
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    NOT_ONBOARDED = "not_onboarded"
+    PAYMENT_REFUSED = "payment_refused"
+    TOO_OLD = "too_old"
+    UNAVAILABLE = "unavailable"
+    INTERNAL = "internal"
+
+
+class DomainError(Exception):
+    """A refusal that is part of the contract. `details` may say which field or value is meant."""
+
+    code: ClassVar[Code] = Code.INTERNAL
+    status: ClassVar[int] = 500
+    message: ClassVar[str] = "Something went wrong on our side. Nothing was changed."
+
+    def __init__(self, message: str | None = None, **details: Any) -> None:
+        super().__init__(message or self.message)
+        self.details = details
+
+
+class Invalid(DomainError):
+    code, status, message = Code.INVALID, 422, "The input is not valid."
+
+
+class UnknownCommand(DomainError):
+    code, status, message = Code.UNKNOWN_COMMAND, 404, "There is no such command."
+
+
+class TooLarge(DomainError):
+    code, status, message = Code.TOO_LARGE, 413, "The message is too large."
+
+
+class Unauthenticated(DomainError):
+    code, status, message = Code.UNAUTHENTICATED, 401, "Sign in first."
+
+
+class TokenExpired(DomainError):
+    code, status, message = Code.TOKEN_EXPIRED, 401, "The access token has expired: refresh it."
+
+
+class WrongCredentials(DomainError):
+    code, status, message = Code.WRONG_CREDENTIALS, 401, "E-mail or password is wrong."
+
+
+class Forbidden(DomainError):
+    code, status, message = Code.FORBIDDEN, 403, "Your role does not allow this."
+
+
+class NotFound(DomainError):
+    code, status, message = Code.NOT_FOUND, 404, "There is no such object, or it is not yours."
+
+
+class Conflict(DomainError):
+    code, status, message = Code.CONFLICT, 409, "The object has changed meanwhile: read it again."
+
+
+class EmailTaken(DomainError):
+    code, status, message = Code.EMAIL_TAKEN, 409, "This e-mail address already has an account."
+
+
+class RequestIdReused(DomainError):
+    code, status = Code.REQUEST_ID_REUSED, 409
+    message = "This request id was used with other fields: choose a new one."
+
+
+class RequestInProgress(DomainError):
+    code, status = Code.REQUEST_IN_PROGRESS, 409
+    message = "The first request with this id is still running: ask again soon."
+
+
+class JobNotOpen(DomainError):
+    code, status, message = Code.JOB_NOT_OPEN, 409, "The job is not open any more."
+
+
+class JobTaken(DomainError):
+    code, status, message = Code.JOB_TAKEN, 409, "Another offer on this job is being accepted."
+
+
+class JobNotAssigned(DomainError):
+    code, status, message = Code.JOB_NOT_ASSIGNED, 409, "The job is not waiting to be started."
+
+
+class JobNotInProgress(DomainError):
+    code, status, message = Code.JOB_NOT_IN_PROGRESS, 409, "The job is not in progress."
+
+
+class DisputeRequired(DomainError):
+    code, status = Code.DISPUTE_REQUIRED, 409
+    message = "Work has begun: cancelling needs the other side's agreement through a dispute."
+
+
+class AlreadyApplied(DomainError):
+    code, status, message = Code.ALREADY_APPLIED, 409, "You have already applied to this job."
+
+
+class ApplicationNotPending(DomainError):
+    code, status = Code.APPLICATION_NOT_PENDING, 409
+    message = "The application has been answered or withdrawn."
+
+
+class NotAnApplicant(DomainError):
+    code, status = Code.NOT_AN_APPLICANT, 409
+    message = "The contractor has no standing application to this job."
+
+
+class OfferExists(DomainError):
+    code, status = Code.OFFER_EXISTS, 409
+    message = "This contractor already has a standing offer on the job: withdraw it first."
+
+
+class OfferNotPending(DomainError):
+    code, status, message = Code.OFFER_NOT_PENDING, 409, "The offer is not waiting for an answer."
+
+
+class OfferHasExpired(DomainError):
+    code, status, message = Code.OFFER_EXPIRED, 409, "The offer has expired."
+
+
+class CurrencyNotSupported(DomainError):
+    code, status = Code.CURRENCY_NOT_SUPPORTED, 422
+    message = "The platform does not settle this currency."
+
+
+class AmountNotPayable(DomainError):
+    code, status, message = Code.AMOUNT_NOT_PAYABLE, 422, "This amount cannot be charged."
+
+
+class InsufficientFunds(DomainError):
+    code, status = Code.INSUFFICIENT_FUNDS, 409
+    message = "The available balance is lower than the amount."
+
+
+class NotOnboarded(DomainError):
+    code, status = Code.NOT_ONBOARDED, 409
+    message = "Finish the payout onboarding first (account.onboard)."
+
+
+class PaymentRefused(DomainError):
+    code, status, message = Code.PAYMENT_REFUSED, 402, "The payment provider refused this."
+
+
+class TooOld(DomainError):
+    code, status = Code.TOO_OLD, 410
+    message = "These events are no longer kept: reload your lists and continue from `head`."
+
+
+class Unavailable(DomainError):
+    code, status = Code.UNAVAILABLE, 503
+    message = "A part of the system is away. Nothing was changed: try again."
+
+
+class InternalError(DomainError):
+    """What a crash is answered with; it never carries details."""

@@ -1,0 +1,167 @@
+"""Each user's numbered event feed: gapless, repeatable after a crash, replayed by `sync`."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta as Limits
+
+from domain.errors import TooOld
+from domain.operation import EVERYONE, Actor, Command, Style, operation
+from domain.outbox import Delivery
+from domain.record import Index, Record
+from domain.store import Duplicate, UnitOfWork, new_id
+
+KEPT = timedelta(days=30)
+ATTEMPTS = 50
+
+
+class FeedRow(Record, frozen=True):
+    """Event number `seq` of a user. Both unique indexes together make a repeat harmless."""
+
+    COLLECTION = "feed"
+    PREFIX = "evt"
+    INDEXES = (
+        Index((("user_id", 1), ("seq", 1)), unique=True, where={"seq": {"$gt": 0}}),
+        Index((("user_id", 1), ("event", 1)), unique=True, where={"seq": {"$gt": 0}}),
+        Index((("expires_at", 1),), ttl_seconds=0),
+    )
+
+    user_id: str
+    seq: int
+    event: str
+    namespace: str
+    name: str
+    data: Any
+    expires_at: datetime
+
+
+class FeedHead(Record, frozen=True):
+    """The highest number given to a user and the highest seen; it outlives the rows."""
+
+    COLLECTION = "feed"
+    PREFIX = "head"
+
+    head: int = 0
+    seen: int = 0
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One event as `sync` returns it."""
+
+    seq: int
+    at: datetime
+    namespace: str
+    name: str
+    data: Any
+
+
+class Feed(msgspec.Struct, frozen=True):
+    items: list[Item]
+    head: int
+    seen: int
+
+
+class Sync(Command, frozen=True):
+    """Events after number `since`, oldest first."""
+
+    since: Annotated[int, Limits(ge=0)]
+    limit: Annotated[int, Limits(ge=1, le=500)] = 100
+
+
+class Seen(Command, frozen=True):
+    seq: Annotated[int, Limits(ge=0)]
+
+
+@operation("account.sync", roles=EVERYONE, style=Style.READ)
+async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Feed:
+    """What the user missed. Raises TooOld when rows after `since` are no longer kept."""
+    state = await uow.find(FeedHead, {"_id": _head_id(actor.id)})  # first: it may only lag behind
+    rows = await uow.all(
+        FeedRow, {"user_id": actor.id, "seq": {"$gt": cmd.since}}, (("seq", 1),), cmd.limit
+    )
+    head = max(state.head if state else 0, rows[-1].seq if rows else 0)
+    if (rows[0].seq if rows else head + 1) > cmd.since + 1:
+        raise TooOld(head=head)
+    items = [Item(r.seq, r.created_at, r.namespace, r.name, r.data) for r in rows]
+    return Feed(items, head, state.seen if state else 0)
+
+
+@operation("account.seen", roles=EVERYONE)
+async def seen(cmd: Seen, actor: Actor, uow: UnitOfWork) -> dict[str, int]:
+    """Mark events up to `seq` as seen; the mark never moves back."""
+    id = _head_id(actor.id)
+    moved = await uow.change(
+        FeedHead, id, only_if={"seen": {"$lt": cmd.seq}, "head": {"$gte": cmd.seq}}, seen=cmd.seq
+    )
+    state = moved or await uow.find(FeedHead, {"_id": id})
+    return {"seen": state.seen if state else 0, "head": state.head if state else 0}
+
+
+async def heads(uow: UnitOfWork, users: Sequence[str]) -> dict[str, int]:
+    """The feed heads of several users, in one query."""
+    found = await uow.all(FeedHead, {"_id": tuple(_head_id(user) for user in users)})
+    return {state.id.partition(":")[2]: state.head for state in found}
+
+
+async def append(
+    uow: UnitOfWork, user: str, deliveries: Sequence[tuple[str, Delivery]], known: dict[str, int]
+) -> Mapping[str, int]:
+    """Give (event id, delivery) pairs their numbers in the user's feed; returns id -> number.
+
+    `known` caches heads between calls. The insert is ordered and starts at head + 1, so it stops
+    at the first number or event that is already there and can never leave a gap.
+    """
+    numbers: dict[str, int] = {}
+    waiting = list(deliveries)
+    for _ in range(ATTEMPTS):
+        head = known[user] if user in known else await _read_head(uow, user)
+        rows = [_row(uow, user, head + place, *item) for place, item in enumerate(waiting, 1)]
+        try:
+            await uow.add_all(rows)
+        except Duplicate:
+            known.pop(user, None)
+            there = await uow.all(
+                FeedRow, {"user_id": user, "event": tuple(event for event, _ in waiting)}
+            )
+            numbers |= {row.event: row.seq for row in there}
+            waiting = [item for item in waiting if item[0] not in numbers]
+            if waiting:
+                continue
+        else:
+            numbers |= {row.event: row.seq for row in rows}
+        known[user] = max(numbers.values(), default=head)
+        await _raise_head(uow, user, known[user])
+        return numbers
+    raise Duplicate(f"no free place in the feed of {user}")
+
+
+async def _read_head(uow: UnitOfWork, user: str) -> int:
+    last = await uow.find(FeedRow, {"user_id": user, "seq": {"$gt": 0}}, (("seq", -1),))
+    if last:
+        return last.seq
+    state = await uow.find(FeedHead, {"_id": _head_id(user)})
+    return state.head if state else 0
+
+
+async def _raise_head(uow: UnitOfWork, user: str, head: int) -> None:
+    id = _head_id(user)
+    raised = await uow.change(FeedHead, id, only_if={"head": {"$lt": head}}, head=head)
+    if raised is None:
+        try:
+            await uow.add(FeedHead(id=id, created_at=uow.now, updated_at=uow.now, head=head))
+        except Duplicate:
+            pass  # it is there and higher already
+
+
+def _row(uow: UnitOfWork, user: str, seq: int, event: str, delivery: Delivery) -> FeedRow:
+    return FeedRow(
+        id=new_id(FeedRow.PREFIX), created_at=uow.now, updated_at=uow.now, user_id=user, seq=seq,
+        event=event, namespace=delivery.namespace, name=delivery.name, data=delivery.data,
+        expires_at=uow.now + KEPT,
+    )  # fmt: skip
+
+
+def _head_id(user: str) -> str:
+    return f"head:{user}"

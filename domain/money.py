@@ -1,0 +1,119 @@
+"""Money: minor units, currencies, and who holds what of an offer's money.
+
+Amounts are integers in the minor unit of their currency. Nothing here rounds except `fee` and
+`service`, which round down, in the payer's favour.
+"""
+
+import msgspec
+
+from domain.errors import AmountNotPayable, CurrencyNotSupported
+
+MAX_AMOUNT = 99_999_999  # Stripe: at most eight digits per charge
+
+
+class Currency(msgspec.Struct, frozen=True):
+    """`exponent` decimals; amounts go in `step`s of minor units and start at `minimum`."""
+
+    code: str
+    exponent: int
+    minimum: int
+    step: int = 1
+
+
+# Sources: ISO 4217 for exponents; Stripe, "Supported currencies", for steps and minimum charges.
+CURRENCIES = {
+    currency.code: currency
+    for currency in (
+        Currency("USD", 2, 50),
+        Currency("EUR", 2, 50),
+        Currency("GBP", 2, 30),
+        Currency("CHF", 2, 50),
+        Currency("CAD", 2, 50),
+        Currency("AUD", 2, 50),
+        Currency("NZD", 2, 50),
+        Currency("SEK", 2, 300),
+        Currency("NOK", 2, 300),
+        Currency("DKK", 2, 250),
+        Currency("PLN", 2, 200),
+        Currency("CZK", 2, 1500),
+        Currency("SGD", 2, 50),
+        Currency("HKD", 2, 400),
+        Currency("MXN", 2, 1000),
+        Currency("BRL", 2, 50),
+        Currency("INR", 2, 50),
+        Currency("AED", 2, 200),
+        Currency("JPY", 0, 50),
+        Currency("KRW", 0, 1000),
+        Currency("KWD", 3, 200, step=10),
+        Currency("BHD", 3, 200, step=10),
+        Currency("JOD", 3, 400, step=10),
+        Currency("OMR", 3, 200, step=10),
+        Currency("TND", 3, 2000, step=10),
+    )
+}
+
+
+def check_chargeable(amount: int, code: str, settled: tuple[str, ...]) -> None:
+    """Raises CurrencyNotSupported or AmountNotPayable, saying what would be accepted."""
+    currency = CURRENCIES.get(code)
+    if currency is None or code not in settled:
+        raise CurrencyNotSupported(
+            f"currency: the platform settles {', '.join(settled)}.", field="currency"
+        )
+    if not currency.minimum <= amount <= MAX_AMOUNT or amount % currency.step:
+        raise AmountNotPayable(
+            f"amount: take a multiple of {currency.step} from {currency.minimum} to {MAX_AMOUNT} "
+            f"(minor units of {code}).",
+            field="amount",
+            minimum=currency.minimum,
+            maximum=MAX_AMOUNT,
+            step=currency.step,
+        )
+
+
+def display(amount: int, code: str) -> str:
+    """For people: `1,000.00 USD`."""
+    exponent = CURRENCIES[code].exponent if code in CURRENCIES else 2
+    sign, digits = ("-" if amount < 0 else ""), abs(amount)
+    whole, rest = divmod(digits, 10**exponent)
+    return f"{sign}{whole:,}" + (f".{rest:0{exponent}d}" if exponent else "") + f" {code}"
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """Fees in basis points (1/10000), as in force when the offer was made."""
+
+    platform_bps: int
+    service_bps: int
+
+    def fee(self, amount: int) -> int:
+        return amount * self.platform_bps // 10_000
+
+    def service(self, amount: int) -> int:
+        return amount * self.service_bps // 10_000
+
+
+class Holdings(msgspec.Struct, frozen=True):
+    """What each party holds of one offer's money; the parts sum to captured - refunded."""
+
+    platform: int = 0
+    contractor: int = 0
+    escrow: int = 0
+
+
+NOTHING = Holdings()
+
+
+def holdings(captured: int, refunded: int, completed: int, fees: Schedule) -> Holdings:
+    """Split the kept money: a fee on all of it, a service fee on the completed part of it.
+
+    Never below zero for 0 <= completed <= captured - refunded and fees of 100 % at most. Every
+    booking is the difference of two results of this function, so parts cannot drift apart.
+    """
+    kept = captured - refunded
+    if not 0 <= completed <= kept:
+        raise ValueError(f"completed work {completed} must lie within the kept money {kept}")
+    return Holdings(
+        platform=fees.fee(kept) + fees.service(completed),
+        contractor=completed - fees.fee(completed) - fees.service(completed),
+        escrow=(kept - completed) - (fees.fee(kept) - fees.fee(completed)),
+    )

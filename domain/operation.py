@@ -1,0 +1,241 @@
+"""The operation core: who may call, valid input, one transaction, one reply per request id."""
+
+import hashlib
+import inspect
+import secrets
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, TypeVar, get_type_hints
+
+import msgspec
+
+from domain.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    RequestIdReused,
+    RequestInProgress,
+    Unauthenticated,
+)
+from domain.ports import Ports
+from domain.record import Index, Record, wire
+from domain.store import Duplicate, UnitOfWork
+
+F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
+
+REPLY_KEPT = timedelta(hours=24)
+CLAIM_HELD = timedelta(seconds=60)
+
+
+class Role(StrEnum):
+    CUSTOMER = "customer"
+    CONTRACTOR = "contractor"
+    ADMIN = "admin"
+
+
+EVERYONE = frozenset(Role)
+ANYONE: frozenset[Role] = frozenset()  # signed in or not
+
+
+class Style(StrEnum):
+    """What an operation is handed: a transaction, a reading unit of work, or the ports."""
+
+    WRITE = "write"
+    READ = "read"
+    DIRECT = "direct"
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who calls, from a verified access token."""
+
+    id: str
+    role: Role
+    session_id: str
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """How the call came in. `text` input (a query string) has its numbers still to be read."""
+
+    request_id: str | None = None
+    address: str = ""
+    text: bool = False
+    committed: Callable[[], None] = lambda: None
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fields of one operation."""
+
+
+class Nothing(Command, frozen=True):
+    """An operation without fields."""
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """A tagged function with what the executor and the documents need to know about it."""
+
+    name: str
+    run: Callable[..., Awaitable[Any]]
+    command: type[Command]
+    roles: frozenset[Role]
+    style: Style
+    reply: Callable[[str, Actor, Ports], Awaitable[Any]] | None = None
+
+    def admit(self, actor: Actor | None) -> None:
+        """Raises Unauthenticated or Forbidden."""
+        if not self.roles:
+            return
+        if actor is None:
+            raise Unauthenticated
+        if actor.role not in self.roles:
+            raise Forbidden(allowed=sorted(self.roles))
+
+    def parse(self, fields: Any, text: bool) -> Command:
+        """Raises Invalid, naming the field."""
+        try:
+            return msgspec.convert(fields, self.command, strict=not text)
+        except msgspec.ValidationError as refused:
+            raise invalid(refused) from refused
+
+
+def operation(
+    name: str,
+    *,
+    roles: frozenset[Role] | set[Role],
+    style: Style = Style.WRITE,
+    reply: Callable[[str, Actor, Ports], Awaitable[Any]] | None = None,
+) -> Callable[[F], F]:
+    """Tag a function as an operation; what registers it is the handlers' explicit list.
+
+    `reply` composes the answer after the commit, from the id of the record that the operation
+    returned. It may wait, does not hold up the caller's other commands, and runs again when a
+    request id is repeated: so secrets are re-read, never stored.
+    """
+
+    def tag(function: F) -> F:
+        first = next(iter(inspect.signature(function).parameters))
+        command = get_type_hints(function)[first]
+        tagged = Operation(name, function, command, frozenset(roles), style, reply)
+        function.operation = tagged  # type: ignore[attr-defined]
+        return function
+
+    return tag
+
+
+async def execute(op: Operation, fields: Any, actor: Actor | None, meta: Meta, ports: Ports) -> Any:
+    """Run one operation and return its wire value. Raises DomainError."""
+    op.admit(actor)
+    command = op.parse(fields, meta.text)
+    if op.style is Style.DIRECT:
+        return wire(await op.run(command, actor, ports, meta))
+    if op.style is Style.READ:
+        return wire(await op.run(command, actor, ports.store.single()))
+    assert actor is not None, "an operation that writes has roles"
+    answer = await _write(op, command, fields, actor, meta, ports)
+    meta.committed()
+    if op.reply is None:
+        return answer
+    return wire(await op.reply(answer["id"], actor, ports))
+
+
+async def _write(
+    op: Operation, command: Command, fields: Any, actor: Actor, meta: Meta, ports: Ports
+) -> Any:
+    claim = await _claim(op, fields, actor, meta, ports) if meta.request_id else None
+    if isinstance(claim, Reply):
+        return claim.answer
+
+    async def work(uow: UnitOfWork) -> Any:
+        value = wire(await op.run(command, actor, uow))
+        if claim:
+            await claim.settle(uow, value)
+        return value
+
+    try:
+        return await ports.store.transact(work)
+    except BaseException as failed:
+        if claim:
+            await claim.drop(ports)
+        if isinstance(failed, Duplicate):
+            raise Conflict from failed
+        raise
+
+
+# -- idempotent replies ----------------------------------------------------------------------
+
+
+class Reply(Record, frozen=True):
+    """The first success of a request id; `claimed_by` while it still runs."""
+
+    COLLECTION = "requests"
+    PREFIX = "req"
+    INDEXES = (Index((("expires_at", 1),), ttl_seconds=0),)
+
+    fingerprint: str
+    expires_at: datetime
+    claimed_by: str | None = None
+    claimed_until: datetime | None = None
+    answer: Any = None
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """The right to run a request id; lost when another process takes over after a crash."""
+
+    id: str
+    token: str
+
+    async def settle(self, uow: UnitOfWork, answer: Any) -> None:
+        """Part of the command's own transaction. Raises RequestInProgress when taken over."""
+        done = await uow.change(
+            Reply, self.id, only_if={"claimed_by": self.token}, claimed_by=None,
+            claimed_until=None, answer=answer, expires_at=uow.now + REPLY_KEPT,
+        )  # fmt: skip
+        if done is None:
+            raise RequestInProgress
+
+    async def drop(self, ports: Ports) -> None:
+        """Failures are not kept, so that the caller may correct and try again."""
+        await ports.store.single().remove(Reply, {"_id": self.id, "claimed_by": self.token})
+
+
+async def _claim(
+    op: Operation, fields: Any, actor: Actor, meta: Meta, ports: Ports
+) -> Claim | Reply:
+    uow = ports.store.single()
+    claim = Claim(f"{actor.id}:{meta.request_id}", secrets.token_hex(8))
+    canonical = msgspec.json.encode([op.name, fields], order="deterministic")
+    row = Reply(
+        id=claim.id, created_at=uow.now, updated_at=uow.now,
+        fingerprint=hashlib.sha256(canonical).hexdigest(), expires_at=uow.now + REPLY_KEPT,
+        claimed_by=claim.token, claimed_until=uow.now + CLAIM_HELD,
+    )  # fmt: skip
+    try:
+        await uow.add(row)
+        return claim
+    except Duplicate:
+        first = await uow.find(Reply, {"_id": claim.id})
+    if first is None:
+        raise RequestInProgress
+    if first.fingerprint != row.fingerprint:
+        raise RequestIdReused
+    if first.claimed_by is None:
+        return first
+    taken = await uow.change(
+        Reply, claim.id, only_if={"claimed_by": first.claimed_by, "claimed_until": {"$lt": uow.now}},
+        claimed_by=claim.token, claimed_until=uow.now + CLAIM_HELD,
+    )  # fmt: skip
+    if taken is None:
+        raise RequestInProgress
+    return claim
+
+
+def invalid(refused: msgspec.ValidationError) -> Invalid:
+    """Say which field is wrong: msgspec's own words with its path in front."""
+    text = str(refused)
+    reason, _, path = text.partition(" - at `$")
+    field = path.rstrip("`").lstrip(".")
+    for opening in ("Object missing required field `", "Object contains unknown field `"):
+        if reason.startswith(opening):
+            name = reason.removeprefix(opening).rstrip("`")
+            field = f"{field}.{name}" if field else name
+    return Invalid(f"{field}: {reason}." if field else f"{reason}.", field=field or None)

@@ -1,0 +1,91 @@
+"""What must happen after a commit: events to push and tasks to run, kept as rows until done.
+
+Decision: a transaction writes nothing but its own rows and these; a relay delivers them. In-memory
+on-commit hooks were rejected (a crash after the commit loses the event), and so were feed numbers
+given inside the transaction (every command of one busy user would fight for the same counter).
+"""
+
+from abc import abstractmethod
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+from domain.record import Index, Record
+
+if TYPE_CHECKING:
+    from domain.ports import Ports
+
+MAX_ATTEMPTS = 12
+
+
+class Lane(StrEnum):
+    """Lanes are worked on independently, so that a slow Stripe never delays a push."""
+
+    PUSH = "push"
+    STRIPE = "stripe"
+
+
+class Event(msgspec.Struct, frozen=True):
+    """A kind of push: clients listen for `name` on `namespace`."""
+
+    namespace: str
+    name: str
+
+
+class Task(msgspec.Struct, frozen=True, tag=True):
+    """Work for after the commit. It runs at least once, so every effect must be guarded."""
+
+    lane: ClassVar[Lane] = Lane.STRIPE
+
+    @property
+    def subject(self) -> str:
+        """The id of the object it is about: its first field."""
+        return str(getattr(self, self.__struct_fields__[0]))
+
+    @abstractmethod
+    async def run(self, ports: "Ports") -> None:
+        """Raises TryAgain to be run again later, perhaps with other fields."""
+
+
+class TryAgain(Exception):
+    """The outcome is not known or not possible yet: run `task` (or the same one) again."""
+
+    def __init__(self, reason: str, task: Task | None = None, at: datetime | None = None) -> None:
+        super().__init__(reason)
+        self.task = task
+        self.at = at
+
+
+class Delivery(msgspec.Struct, frozen=True, tag="push"):
+    """An event on its way: to users' feeds, or to a room of whoever listens right now.
+
+    With `seq` given (chat) the number is the conversation's own and no feed row is written.
+    """
+
+    namespace: str
+    name: str
+    data: Any
+    to: tuple[str, ...] = ()
+    room: str | None = None
+    seq: int | None = None
+
+
+class OutboxRow(Record, frozen=True):
+    """A delivery or task with its lease: only `owner` may work on it until `lease_until`."""
+
+    COLLECTION = "outbox"
+    PREFIX = "out"
+    INDEXES = (
+        Index((("lease_until", 1),), where={"dead": False}),
+        Index((("dead", 1), ("_id", 1))),
+    )
+
+    lane: Lane
+    body: dict[str, Any]
+    owner: str
+    lease_until: datetime
+    attempts: int = 0
+    dead: bool = False
+    last_error: str | None = None

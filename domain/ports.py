@@ -1,0 +1,212 @@
+"""What the rules need from outside, as protocols; the composition root fills them in."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from domain.money import Schedule
+
+if TYPE_CHECKING:
+    from domain.store import Store
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The time in UTC, cut to milliseconds as MongoDB keeps it."""
+        ...
+
+
+class Tokens(msgspec.Struct, frozen=True):
+    """A pair: the access token opens every door until `expires_at`, the refresh token makes a
+    new pair and works once."""
+
+    access_token: str
+    refresh_token: str
+    expires_at: datetime
+
+
+class SessionView(msgspec.Struct, frozen=True):
+    """One signed-in device."""
+
+    id: str
+    created_at: datetime
+    last_used_at: datetime
+    address: str
+    current: bool = False
+
+
+class Sessions(Protocol):
+    """Signed-in devices. All methods raise Unavailable when their store is away."""
+
+    async def start(self, user_id: str, role: str, address: str) -> Tokens: ...
+
+    async def rotate(self, refresh_token: str) -> Tokens:
+        """Raises Unauthenticated; a token used twice ends its session everywhere."""
+        ...
+
+    async def list(self, user_id: str) -> Sequence[SessionView]: ...
+
+    async def end(self, user_id: str, session_id: str) -> bool:
+        """End one session and close its sockets on all processes; False if it is not there."""
+        ...
+
+
+class Passwords(Protocol):
+    """Both take tens of milliseconds of CPU and run off the event loop."""
+
+    async def hash(self, password: str) -> str: ...
+
+    async def verify(self, password: str, hash: str | None) -> bool:
+        """Takes the same time for an unknown account (`hash` None) as for a wrong password."""
+        ...
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """What Stripe holds of one payment, as just read. Amounts are minor units of `currency`.
+
+    `status` is Stripe's PaymentIntent status: requires_payment_method, requires_confirmation,
+    requires_action, processing, requires_capture, succeeded or canceled.
+    """
+
+    id: str
+    status: str
+    amount: int
+    currency: str
+    captured_amount: int = 0
+    refunded_amount: int = 0
+    client_secret: str | None = None
+    redirect_url: str | None = None
+    charge_id: str | None = None
+    capture_before: datetime | None = None
+    available_on: datetime | None = None
+    fee_amount: int | None = None
+    fee_currency: str | None = None
+    failure: str | None = None
+    metadata: dict[str, str] = {}
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """A refund, transfer or payout at Stripe. `status` is Stripe's own word for it."""
+
+    id: str
+    status: str
+    amount: int
+    currency: str
+    failure: str | None = None
+    metadata: dict[str, str] = {}
+
+
+class ConnectAccount(msgspec.Struct, frozen=True):
+    """A contractor's account at Stripe and what it may do by now."""
+
+    id: str
+    transfers_active: bool
+    payouts_enabled: bool
+
+
+class GatewayUnknown(Exception):
+    """No answer, or one that leaves the effect open: ask again with the same key."""
+
+
+class StaleFailure(GatewayUnknown):
+    """Stripe replays a stored failure under this key: re-read, and if nothing happened take the
+    next key."""
+
+
+class GatewayRefused(Exception):
+    """A definite no: nothing was done at Stripe. `code` is Stripe's error or decline code."""
+
+    def __init__(self, code: str, message: str, declined: Any = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.declined = declined  # the payment as Stripe describes it, when a card was refused
+
+
+class PaymentGateway(Protocol):
+    """Stripe. Every POST carries the caller's idempotency key.
+
+    All methods raise GatewayUnknown, StaleFailure or GatewayRefused.
+    """
+
+    async def hold(
+        self, *, key: str, amount: int, currency: str, payment_method: str | None, group: str,
+        metadata: dict[str, str],
+    ) -> Intent:  # fmt: skip
+        """Create (and with a payment method confirm) a payment that is captured later. A decline
+        is an Intent in requires_payment_method with its `failure`."""
+        ...
+
+    async def intent(self, id: str) -> Intent: ...
+
+    async def find_intent(self, payment_id: str, since: datetime) -> Intent | None: ...
+
+    async def capture(self, id: str, *, key: str) -> Intent: ...
+
+    async def cancel(self, id: str, *, key: str) -> Intent: ...
+
+    async def refund(
+        self, intent_id: str, amount: int, *, key: str, metadata: dict[str, str]
+    ) -> Settled: ...
+
+    async def find_refund(self, intent_id: str, fact: str) -> Settled | None: ...
+
+    async def transfer(
+        self, *, key: str, amount: int, currency: str, account_id: str, charge_id: str, group: str,
+        metadata: dict[str, str],
+    ) -> Settled: ...  # fmt: skip
+
+    async def find_transfer(self, group: str, fact: str) -> Settled | None: ...
+
+    async def payout(
+        self, account_id: str, amount: int, currency: str, *, key: str, metadata: dict[str, str]
+    ) -> Settled: ...
+
+    async def payout_state(self, account_id: str, id: str) -> Settled: ...
+
+    async def find_payout(
+        self, account_id: str, withdrawal_id: str, since: datetime
+    ) -> Settled | None: ...
+
+    async def create_account(self, *, key: str, email: str, user_id: str) -> ConnectAccount: ...
+
+    async def account(self, id: str) -> ConnectAccount: ...
+
+    async def onboarding_url(self, account_id: str) -> str:
+        """A link for one use; it expires within minutes."""
+        ...
+
+
+class Waiter(Protocol):
+    async def settled(self, subject: str, seconds: float = 10) -> bool:
+        """Wait until no task about `subject` is under way here; False when time runs out first."""
+        ...
+
+
+class Gauges(Protocol):
+    """Live figures of the processes, for the monitor."""
+
+    async def sockets(self) -> int: ...
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """The business settings: fees in basis points, the currencies that the platform settles."""
+
+    schedule: Schedule
+    currencies: tuple[str, ...]
+
+
+class Ports(msgspec.Struct, frozen=True):
+    """Everything an operation or task may reach besides its unit of work."""
+
+    store: "Store"
+    clock: Clock
+    rates: Rates
+    sessions: Sessions
+    passwords: Passwords
+    gateway: PaymentGateway
+    waiter: Waiter
+    gauges: Gauges
+    public_url: str
+    extra: dict[str, Any] = {}

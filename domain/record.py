@@ -1,0 +1,65 @@
+"""What a stored object is: its identity, its indexes, and what of it leaves over the wire."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+
+import msgspec
+
+
+class Index(msgspec.Struct, frozen=True):
+    """One index of a collection. `keys` are (field, direction) pairs, direction 1, -1 or a type."""
+
+    keys: tuple[tuple[str, int | str], ...]
+    unique: bool = False
+    where: Mapping[str, Any] | None = None  # makes the index partial
+    ttl_seconds: int | None = None
+
+    @property
+    def name(self) -> str:
+        return "_".join(f"{field}_{direction}" for field, direction in self.keys)
+
+
+class Record(msgspec.Struct, kw_only=True, frozen=True):
+    """A document: `version` counts its changes, times are UTC with milliseconds.
+
+    A subclass names its COLLECTION and id PREFIX, declares the INDEXES that its queries need,
+    and lists in PRIVATE the fields that never leave over the wire.
+    """
+
+    COLLECTION: ClassVar[str]
+    PREFIX: ClassVar[str]
+    INDEXES: ClassVar[tuple[Index, ...]] = ()
+    PRIVATE: ClassVar[frozenset[str]] = frozenset()
+
+    id: str
+    version: int = 1
+    created_at: datetime
+    updated_at: datetime
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A part of a list; `next_cursor` is null at the end."""
+
+    items: list[Any]
+    next_cursor: str | None = None
+
+
+def wire(value: Any) -> Any:
+    """Turn an operation's result into JSON-ready builtins without any private field."""
+    if isinstance(value, Record):
+        private = value.PRIVATE
+        return {
+            name: wire(getattr(value, name))
+            for name in value.__struct_fields__
+            if name not in private
+        }
+    if isinstance(value, msgspec.Struct):
+        return {name: wire(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, Mapping):
+        return {key: wire(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [wire(item) for item in value]
+    if value is None or type(value) in (str, int, bool, float):
+        return value
+    return msgspec.to_builtins(value)

@@ -1,0 +1,376 @@
+"""MongoDB, the one place that talks to it: records, transactions, guarded changes, outbox rows.
+
+A body given to `transact` may run twice, so it touches nothing but its unit of work. Our own loop
+retries it (motor's has no backoff): TransientTransactionError reruns the body,
+UnknownTransactionCommitResult repeats the commit.
+Source: MongoDB manual, "Drivers API", transaction error labels.
+"""
+
+import asyncio
+import base64
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+from bson import ObjectId
+from bson.codec_options import CodecOptions
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
+from pymongo import IndexModel, ReturnDocument
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    OperationFailure,
+    PyMongoError,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from domain.errors import Invalid, NotFound, Unavailable
+from domain.outbox import Delivery, Event, Lane, OutboxRow, Task
+from domain.ports import Clock
+from domain.record import Index, Page, Record, wire
+
+R = TypeVar("R", bound=Record)
+T = TypeVar("T")
+Where = Mapping[str, Any]
+Sort = tuple[tuple[str, int], ...]
+
+NEWEST: Sort = (("_id", -1),)
+LEASE = timedelta(seconds=30)
+MAX_PAGE = 100
+TRANSACTION_SECONDS = 15.0
+DURABLE = WriteConcern(w="majority", j=True)
+
+
+class Duplicate(Exception):
+    """A unique index refused a row; inside a transaction everything is rolled back."""
+
+
+def new_id(prefix: str) -> str:
+    """An id that sorts by time of creation, with its type in front: `job_665f...`."""
+    return f"{prefix}_{ObjectId()}"
+
+
+class Store:
+    """A connection pool to one database. `worker` owns the outbox rows that it writes."""
+
+    def __init__(self, url: str, clock: Clock, worker: str = "") -> None:
+        self.client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
+            url, tz_aware=True, serverSelectionTimeoutMS=5000, maxPoolSize=50, retryWrites=True
+        )
+        self.database = self.client.get_default_database(
+            "jobsphere", codec_options=CodecOptions(tz_aware=True), write_concern=DURABLE
+        )
+        self.clock = clock
+        self.worker = worker or new_id("worker")
+        self.committed: Callable[[list[OutboxRow]], None] = lambda rows: None
+
+    @property
+    def name(self) -> str:
+        """The database's name; it also separates deployments that share one Redis."""
+        return self.database.name
+
+    async def prepare(self, kinds: Iterable[type[Record]]) -> None:
+        """Create collections and indexes; harmless to repeat, several processes may do it."""
+        existing = set(await self.database.list_collection_names())
+        for kind in kinds:
+            if kind.COLLECTION not in existing:
+                try:
+                    await self.database.create_collection(kind.COLLECTION)
+                except OperationFailure as refused:
+                    if refused.code != 48:  # NamespaceExists: another process was first
+                        raise
+            if kind.INDEXES:
+                models = [_index_model(index) for index in kind.INDEXES]
+                await self.database[kind.COLLECTION].create_indexes(models)
+
+    async def ping(self) -> None:
+        """Raises Unavailable."""
+        try:
+            await self.database.command("ping")
+        except PyMongoError as away:
+            raise Unavailable from away
+
+    def close(self) -> None:
+        self.client.close()
+
+    def single(self) -> "UnitOfWork":
+        """Reads, and writes that are atomic one by one; nothing can be published from it."""
+        return UnitOfWork(self, None)
+
+    async def transact(self, work: Callable[["UnitOfWork"], Awaitable[T]]) -> T:
+        """Run `work` in one transaction. Raises whatever it raises, or Unavailable after 15 s."""
+        deadline = time.monotonic() + TRANSACTION_SECONDS
+        async with await self.client.start_session() as session:
+            attempt = 0
+            while True:
+                session.start_transaction(
+                    read_concern=ReadConcern("snapshot"), write_concern=DURABLE
+                )
+                uow = UnitOfWork(self, session)
+                try:
+                    result = await work(uow)
+                    await uow.flush()
+                    await self._commit(session, deadline)
+                    break
+                except PyMongoError as failed:
+                    await _abort(session)
+                    if isinstance(failed, DuplicateKeyError):
+                        raise Duplicate(str(failed)) from failed
+                    if not _transient(failed) or time.monotonic() > deadline:
+                        raise Unavailable from failed
+                except BaseException:
+                    await _abort(session)
+                    raise
+                attempt += 1
+                await asyncio.sleep(random.random() * min(0.4, 0.004 * 2**attempt))
+        if uow.rows:
+            self.committed(uow.rows)
+        return result
+
+    async def _commit(self, session: AsyncIOMotorClientSession, deadline: float) -> None:
+        while True:
+            try:
+                return await session.commit_transaction()
+            except PyMongoError as failed:
+                unknown = failed.has_error_label("UnknownTransactionCommitResult")
+                if not unknown or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.05)
+
+
+class UnitOfWork:
+    """Typed access to records. Within `transact` all of it is one transaction."""
+
+    def __init__(self, store: Store, session: AsyncIOMotorClientSession | None) -> None:
+        self._store = store
+        self._session = session
+        self.now = store.clock.now()
+        self.rows: list[OutboxRow] = []
+
+    # -- reading -----------------------------------------------------------------------------
+
+    async def find(self, kind: type[R], where: Where, sort: Sort | None = None) -> R | None:
+        document = await self._of(kind).find_one(
+            _filter(where), sort=list(sort) if sort else None, session=self._session
+        )
+        return _record(kind, document) if document else None
+
+    async def get(self, kind: type[R], id: str, **where: Any) -> R:
+        """Raises NotFound also when the object exists but `where` (its owner) does not fit."""
+        found = await self.find(kind, {"_id": id, **where})
+        if found is None:
+            raise NotFound
+        return found
+
+    async def all(
+        self, kind: type[R], where: Where, sort: Sort | None = None, limit: int = 1000
+    ) -> list[R]:
+        cursor = self._of(kind).find(_filter(where), session=self._session).limit(limit)
+        if sort:
+            cursor = cursor.sort(list(sort))
+        return [_record(kind, document) for document in await cursor.to_list(limit)]
+
+    async def page(
+        self,
+        kind: type[R],
+        where: Where,
+        *,
+        sort: Sort = NEWEST,
+        cursor: str | None = None,
+        limit: int = 20,
+    ) -> Page:
+        """One page after `cursor`, a key and never an offset. Raises Invalid for a broken one."""
+        limit = max(1, min(limit, MAX_PAGE))
+        query = _filter(where)
+        if cursor:
+            query = {"$and": [query, _after(cursor, sort)]}
+        found = self._of(kind).find(query, session=self._session).sort(list(sort)).limit(limit + 1)
+        documents = await found.to_list(limit + 1)
+        more = len(documents) > limit
+        documents = documents[:limit]
+        return Page(
+            items=[_record(kind, document) for document in documents],
+            next_cursor=_cursor(documents[-1], sort) if more else None,
+        )
+
+    async def count(self, kind: type[Record], where: Where, limit: int = 0) -> int:
+        extra = {"limit": limit} if limit else {}
+        return await self._of(kind).count_documents(_filter(where), session=self._session, **extra)
+
+    async def aggregate(
+        self, kind: type[Record], pipeline: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        return await self._of(kind).aggregate(list(pipeline), session=self._session).to_list(None)
+
+    # -- writing -----------------------------------------------------------------------------
+
+    async def add(self, record: Record) -> None:
+        """Raises Duplicate."""
+        await self.add_all([record])
+
+    async def add_all(self, records: Sequence[Record]) -> None:
+        """Insert in order, stopping at the first duplicate. Raises Duplicate."""
+        if not records:
+            return
+        try:
+            await self._of(type(records[0])).insert_many(
+                [_document(record) for record in records], session=self._session
+            )
+        except BulkWriteError as refused:
+            errors = (refused.details or {}).get("writeErrors", [])
+            if any(error.get("code") == 11000 for error in errors):
+                raise Duplicate(str(errors[0].get("errmsg"))) from refused
+            raise
+        except DuplicateKeyError as refused:
+            raise Duplicate(str(refused)) from refused
+
+    async def change(
+        self,
+        kind: type[R],
+        id: str,
+        *,
+        only_if: Where | None = None,
+        inc: Mapping[str, int] | None = None,
+        **fields: Any,
+    ) -> R | None:
+        """Change one record if its guard holds; None (and no effect) if it does not."""
+        document = await self._of(kind).find_one_and_update(
+            _filter({"_id": id, **(only_if or {})}),
+            self._update(inc, fields),
+            return_document=ReturnDocument.AFTER,
+            session=self._session,
+        )
+        return _record(kind, document) if document else None
+
+    async def change_all(
+        self, kind: type[Record], where: Where, *, inc: Mapping[str, int] | None = None, **fields: Any
+    ) -> int:  # fmt: skip
+        """Change every record that fits; returns how many."""
+        done = await self._of(kind).update_many(
+            _filter(where), self._update(inc, fields), session=self._session
+        )
+        return done.modified_count
+
+    async def upsert(self, record: Record, inc: Mapping[str, int]) -> None:
+        """Add to counters of a record, created from `record` if it is not there yet."""
+        fresh = _document(record)
+        for field in ("_id", "version", "updated_at", *inc):
+            fresh.pop(field)
+        await self._of(type(record)).update_one(
+            {"_id": record.id},
+            {**self._update(inc, {}), "$setOnInsert": fresh},
+            upsert=True,
+            session=self._session,
+        )
+
+    async def remove(self, kind: type[Record], where: Where) -> int:
+        done = await self._of(kind).delete_many(_filter(where), session=self._session)
+        return done.deleted_count
+
+    def _update(self, inc: Mapping[str, int] | None, fields: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "$set": {**{k: _plain(v) for k, v in fields.items()}, "updated_at": self.now},
+            "$inc": {"version": 1, **(inc or {})},
+        }
+
+    # -- what follows the commit -------------------------------------------------------------
+
+    def publish(self, event: Event, data: Any, *, to: Iterable[str] = (), room: str | None = None,
+                seq: int | None = None) -> None:  # fmt: skip
+        """Push `data` to users (kept in their feeds) or to a room, once this is committed."""
+        users = tuple(dict.fromkeys(to))
+        if users or room:
+            self._after(Delivery(event.namespace, event.name, wire(data), users, room, seq))
+
+    def later(self, task: Task, at: datetime | None = None) -> str:
+        """Run `task` once this is committed, or at a given time. Returns the row's id."""
+        return self._after(task, at)
+
+    def _after(self, body: Delivery | Task, at: datetime | None = None) -> str:
+        if self._session is None:
+            raise AssertionError("only a transaction can publish or ask for work")
+        lane = body.lane if isinstance(body, Task) else Lane.PUSH
+        row = OutboxRow(
+            id=new_id(OutboxRow.PREFIX), created_at=self.now, updated_at=self.now,
+            lane=lane, body=_plain(body),
+            owner="" if at else self._store.worker, lease_until=at or self.now + LEASE,
+        )  # fmt: skip
+        self.rows.append(row)
+        return row.id
+
+    async def flush(self) -> None:
+        await self.add_all(self.rows)
+
+    def _of(self, kind: type[Record]) -> Any:
+        return self._store.database[kind.COLLECTION]
+
+
+def _plain(value: Any) -> Any:
+    return msgspec.to_builtins(value, builtin_types=(datetime,))
+
+
+def _document(record: Record) -> dict[str, Any]:
+    document: dict[str, Any] = _plain(record)
+    document["_id"] = document.pop("id")
+    return document
+
+
+def _record(kind: type[R], document: dict[str, Any]) -> R:
+    document["id"] = document.pop("_id")
+    return msgspec.convert(document, kind)
+
+
+def _filter(where: Where) -> dict[str, Any]:
+    """A tuple means "one of"; everything else is MongoDB's own query language."""
+    return {
+        field: {"$in": [_plain(item) for item in value]} if isinstance(value, tuple) else value
+        for field, value in where.items()
+    }
+
+
+def _index_model(index: Index) -> IndexModel:
+    options: dict[str, Any] = {"name": index.name, "unique": index.unique}
+    if index.where is not None:
+        options["partialFilterExpression"] = dict(index.where)
+    if index.ttl_seconds is not None:
+        options["expireAfterSeconds"] = index.ttl_seconds
+    return IndexModel(list(index.keys), **options)
+
+
+def _cursor(document: Mapping[str, Any], sort: Sort) -> str:
+    values = [document.get("id" if field == "_id" else field) for field, _ in sort]
+    return base64.urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
+
+
+def _after(cursor: str, sort: Sort) -> dict[str, Any]:
+    """The filter for everything behind `cursor` in the order of `sort`."""
+    try:
+        values = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if len(values) != len(sort) or not all(isinstance(v, str | int) for v in values):
+            raise ValueError
+    except (ValueError, TypeError, msgspec.DecodeError) as broken:
+        raise Invalid("cursor: take it from `next_cursor`, unchanged.", field="cursor") from broken
+    branches = []
+    for place, (field, direction) in enumerate(sort):
+        branch = {earlier: values[i] for i, (earlier, _) in enumerate(sort[:place])}
+        branches.append({**branch, field: {"$gt" if direction > 0 else "$lt": values[place]}})
+    return {"$or": branches}
+
+
+def _transient(failed: PyMongoError) -> bool:
+    return failed.has_error_label("TransientTransactionError") or isinstance(
+        failed, ConnectionFailure
+    )
+
+
+async def _abort(session: AsyncIOMotorClientSession) -> None:
+    if session.in_transaction:
+        try:
+            await session.abort_transaction()
+        except PyMongoError:
+            pass  # the server rolls back by itself when the session ends

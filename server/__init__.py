@@ -1,0 +1,1 @@
+"""How JobSphere runs: configuration, transports, workers, and the composition root."""

@@ -1,0 +1,278 @@
+"""Environment variables -> one frozen Settings struct, with all problems told at once."""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+T = TypeVar("T")
+Network = IPv4Network | IPv6Network
+
+MIN_KEY_BYTES = 32
+MIN_DISTINCT_BYTES = 8  # 32 random bytes have about 30; a typed or repeated pattern has few
+KNOWN_WORDS = (b"demo", b"dev", b"secret", b"change", b"example", b"password")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+BASIS_POINTS = 10_000
+HIDDEN = frozenset(
+    {"mongo_url", "redis_url", "stripe_secret_key", "stripe_webhook_secrets", "jwt_keys"}
+)
+
+
+class ConfigError(Exception):
+    """The environment cannot be used; the message has one line for each problem."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("The configuration needs changes:\n  " + "\n  ".join(problems))
+
+
+class JwtKey(msgspec.Struct, frozen=True):
+    """One signing key; `kid` travels in the token's header."""
+
+    kid: str
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"JwtKey(kid={self.kid!r})"
+
+
+class Settings(msgspec.Struct, kw_only=True, frozen=True):
+    """All configuration. Fees are in basis points, `drain_seconds` in seconds."""
+
+    host: str
+    port: int
+    data_dir: Path
+    mongo_url: str
+    redis_url: str
+    stripe_secret_key: str
+    stripe_publishable_key: str
+    stripe_webhook_secrets: tuple[str, ...]
+    stripe_api_base: str | None
+    jwt_keys: tuple[JwtKey, ...]  # the first signs, all verify
+    public_url: str
+    cors_origins: tuple[str, ...]
+    trusted_proxies: tuple[Network, ...]
+    currencies: tuple[str, ...]  # the first is the default
+    platform_fee_bps: int
+    service_fee_bps: int
+    drain_seconds: int
+    log_level: str
+    demo: bool = False  # demo accounts may sign in; only `server dev` sets this
+
+    def __repr__(self) -> str:
+        """Leave out what a log must not show: keys, and addresses that may hold passwords."""
+        shown = (name for name in self.__struct_fields__ if name not in HIDDEN)
+        return f"Settings({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+
+
+def load(env: Mapping[str, str]) -> Settings:
+    """Read and check the environment. Raises ConfigError that lists every problem."""
+    read = _Reader(env)
+    port = read("PORT", "8080", _integer(1, 65535), 8080)
+    public_url = read("PUBLIC_URL", f"http://localhost:{port}", _origin, "")
+    settings = Settings(
+        host=read("HOST", "127.0.0.1", str, ""),
+        port=port,
+        data_dir=read("DATA_DIR", ".data", Path, Path()),
+        mongo_url=read("MONGO_URL", None, _url("mongodb", "mongodb+srv"), ""),
+        redis_url=read("REDIS_URL", None, _url("redis", "rediss", "unix"), ""),
+        stripe_secret_key=read("STRIPE_SECRET_KEY", None, _key("sk", "rk"), ""),
+        stripe_publishable_key=read("STRIPE_PUBLISHABLE_KEY", "", _optional(_key("pk"), ""), ""),
+        stripe_webhook_secrets=read("STRIPE_WEBHOOK_SECRETS", None, _webhook_secrets, ()),
+        stripe_api_base=read("STRIPE_API_BASE", "", _optional(_api_base, None), None),
+        jwt_keys=read("JWT_KEYS", None, _jwt_keys, ()),
+        public_url=public_url,
+        cors_origins=read("CORS_ORIGINS", public_url, _each(_origin), ()),
+        trusted_proxies=read("TRUSTED_PROXIES", "", _each(_network), ()),
+        currencies=read("CURRENCY", "USD", _currencies, ()),
+        platform_fee_bps=read("PLATFORM_FEE_BPS", "1000", _integer(0, BASIS_POINTS), 0),
+        service_fee_bps=read("SERVICE_FEE_BPS", "2000", _integer(0, BASIS_POINTS), 0),
+        drain_seconds=read("DRAIN_SECONDS", "20", _integer(0, 3600), 0),
+        log_level=read("LOG_LEVEL", "INFO", _log_level, ""),
+    )
+    problems = read.problems + _contradictions(settings)
+    if problems:
+        raise ConfigError(problems)
+    return settings
+
+
+class _Reader:
+    """Parses one variable at a time and collects the problems instead of stopping."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.env = env
+        self.problems: list[str] = []
+
+    def __call__(self, name: str, default: str | None, parse: Callable[[str], T], failed: T) -> T:
+        """Parse `name`, or its default when unset or empty (None = it must be set)."""
+        text = self.env.get(name, "").strip() or default
+        if text is None:
+            self.problems.append(f"{name} is required: set it")
+            return failed
+        try:
+            return parse(text)
+        except ValueError as refused:
+            self.problems.append(f"{name} {refused}")
+            return failed
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    """Problems between two variables that are each fine alone."""
+    problems = []
+    if settings.platform_fee_bps + settings.service_fee_bps > BASIS_POINTS:
+        problems.append(
+            f"PLATFORM_FEE_BPS and SERVICE_FEE_BPS together must be at most {BASIS_POINTS}: "
+            "lower one of them"
+        )
+    live = "_live_" in settings.stripe_secret_key
+    if live and settings.stripe_api_base:
+        problems.append(
+            "STRIPE_API_BASE must not be set with a live STRIPE_SECRET_KEY: remove it, "
+            "or use a test key"
+        )
+    both = settings.stripe_secret_key and settings.stripe_publishable_key
+    if both and live != ("_live_" in settings.stripe_publishable_key):
+        problems.append(
+            "STRIPE_PUBLISHABLE_KEY and STRIPE_SECRET_KEY must both be test keys or both be "
+            "live keys: take both from the same page of Stripe's dashboard"
+        )
+    return problems
+
+
+# Parsers: text -> value. A refusal continues the sentence that begins with the variable's name, and
+# never repeats the value, which may be a secret.
+
+
+def _optional(parse: Callable[[str], str], absent: T) -> Callable[[str], str | T]:
+    return lambda text: parse(text) if text else absent
+
+
+def _each(parse: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
+    return lambda text: tuple(parse(item) for item in _items(text))
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        scheme, separator, rest = text.partition("://")
+        if scheme not in schemes or not separator or not rest:
+            raise ValueError(f"must start with {' or '.join(f'{s}://' for s in schemes)}")
+        return text
+
+    return parse
+
+
+def _origin(text: str) -> str:
+    """An address exactly as browsers send it in `Origin`: scheme, lower-case host, port."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.hostname == "*":
+        raise ValueError("must be an address such as https://jobs.example.com")
+    if text != f"{parts.scheme}://{parts.netloc}".lower() or "@" in text:
+        raise ValueError(
+            "must be scheme, host and port only, in lower case: remove the path, "
+            "the trailing slash or the user"
+        )
+    # Browsers leave the scheme's own port out.
+    return text.removesuffix(":80" if parts.scheme == "http" else ":443")
+
+
+def _api_base(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or text.endswith("/"):
+        raise ValueError("must be an http(s) address without a trailing slash")
+    return text
+
+
+def _key(*kinds: str) -> Callable[[str], str]:
+    prefixes = [f"{kind}_{mode}_" for kind in kinds for mode in ("test", "live")]
+
+    def parse(text: str) -> str:
+        if not re.fullmatch(f"({'|'.join(prefixes)})[A-Za-z0-9_]+", text):
+            raise ValueError(f"must be a Stripe key that starts with {' or '.join(prefixes)}")
+        return text
+
+    return parse
+
+
+def _webhook_secrets(text: str) -> tuple[str, ...]:
+    secrets = tuple(_items(text))
+    if not secrets or not all(re.fullmatch(r"whsec_\S+", secret) for secret in secrets):
+        raise ValueError("must be signing secrets that start with whsec_, separated by commas")
+    return secrets
+
+
+def _jwt_keys(text: str) -> tuple[JwtKey, ...]:
+    keys = tuple(_jwt_key(item) for item in _items(text))
+    if not keys:
+        raise ValueError("needs at least one key, written kid:base64")
+    if len({key.kid for key in keys}) < len(keys):
+        raise ValueError("names the same kid twice: give every key its own")
+    return keys
+
+
+def _jwt_key(text: str) -> JwtKey:
+    kid, separator, encoded = text.partition(":")
+    if not separator or not re.fullmatch(r"[A-Za-z0-9._-]+", kid):
+        raise ValueError("must be keys written kid:base64, separated by commas")
+    try:
+        secret = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(
+            f"key {kid} is not base64: make one with `openssl rand -base64 32`"
+        ) from None
+    if len(secret) < MIN_KEY_BYTES or _guessable(secret):
+        raise ValueError(
+            f"key {kid} is too weak: use {MIN_KEY_BYTES} random bytes or more, "
+            "`openssl rand -base64 32`"
+        )
+    return JwtKey(kid, secret)
+
+
+def _guessable(secret: bytes) -> bool:
+    """Few different bytes, or readable text around a word that examples use."""
+    readable = all(0x20 <= byte < 0x7F for byte in secret)
+    return len(set(secret)) < MIN_DISTINCT_BYTES or (
+        readable and any(word in secret.lower() for word in KNOWN_WORDS)
+    )
+
+
+def _network(text: str) -> Network:
+    try:
+        return ip_network(text)
+    except ValueError:
+        raise ValueError(
+            "must be IP networks such as 10.0.0.0/8 (with no host bits set), separated by commas"
+        ) from None
+
+
+def _currencies(text: str) -> tuple[str, ...]:
+    currencies = tuple(_items(text))
+    if not currencies or not all(re.fullmatch(r"[A-Z]{3}", code) for code in currencies):
+        raise ValueError("must be upper-case ISO 4217 codes such as USD,EUR, separated by commas")
+    if len(set(currencies)) < len(currencies):
+        raise ValueError("names a currency twice: remove one")
+    return currencies
+
+
+def _log_level(text: str) -> str:
+    if text.upper() not in LOG_LEVELS:
+        raise ValueError(f"must be one of {', '.join(LOG_LEVELS)}")
+    return text.upper()

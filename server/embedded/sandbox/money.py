@@ -1,0 +1,77 @@
+"""Currencies: which exist, their decimals, their smallest and largest charge."""
+
+from __future__ import annotations
+
+from .errors import malformed
+
+# https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
+MINIMUM = {
+    "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500, "dkk": 250,
+    "eur": 50, "gbp": 30, "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "mxn": 1000, "myr": 200,
+    "nok": 300, "nzd": 50, "pln": 200, "ron": 200, "sek": 300, "sgd": 50, "thb": 1000, "usd": 50,
+}  # fmt: skip
+ZERO_DECIMAL = set("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split())
+THREE_DECIMAL = set("bhd jod kwd omr tnd".split())
+TWO_DECIMAL = set(
+    "usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn bzd"
+    " cad cdf chf cny cop crc cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd"
+    " hnl htg huf idr ils inr isk jmd kes kgs khr kyd kzt lak lbp lkr lrd lsl mad mdl mkd mmk mnt"
+    " mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen pgk php pkr pln qar ron rsd rub"
+    " sar sbd scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs uah uyu uzs wst xcd"
+    " yer zar zmw".split()
+)
+CURRENCIES = ZERO_DECIMAL | THREE_DECIMAL | TWO_DECIMAL
+LARGEST = 99_999_999
+COUNTRY_CURRENCY = {
+    "US": "usd", "GB": "gbp", "JP": "jpy", "CA": "cad", "AU": "aud", "NZ": "nzd", "CH": "chf",
+    "SE": "sek", "NO": "nok", "DK": "dkk", "PL": "pln", "CZ": "czk", "HU": "huf", "RO": "ron",
+    "SG": "sgd", "HK": "hkd", "IN": "inr", "MX": "mxn", "BR": "brl", "TH": "thb", "MY": "myr",
+    "AE": "aed", "KW": "kwd",
+}  # fmt: skip
+
+
+def local_currency(country: str) -> str:
+    """What an account in this country settles in."""
+    return COUNTRY_CURRENCY.get(country, "eur")
+
+
+def written(amount: int, currency: str) -> str:
+    """An amount for a message, such as `12.50 usd`."""
+    if currency in ZERO_DECIMAL:
+        return f"{amount} {currency}"
+    digits = 3 if currency in THREE_DECIMAL else 2
+    return f"{amount / 10**digits:.{digits}f} {currency}"
+
+
+def check_charge(amount: int, currency: str) -> None:
+    """Raises amount_too_small, amount_too_large, or the three-decimal rule."""
+    check_step(amount, currency)
+    least = MINIMUM.get(currency, 150 if currency in THREE_DECIMAL else 50)
+    if amount < least:
+        raise malformed(
+            f"Amount must be at least {written(least, currency)}", "amount_too_small", "amount"
+        )
+    if amount > LARGEST:
+        raise malformed(
+            f"Amount must be no more than {written(LARGEST, currency)}",
+            "amount_too_large",
+            "amount",
+        )
+
+
+def check_step(amount: int, currency: str) -> None:
+    """Three-decimal currencies move in tens of the minor unit."""
+    if currency in THREE_DECIMAL and amount % 10:
+        raise malformed(
+            f"Invalid amount: {currency} amounts must be a multiple of 10",
+            "parameter_invalid_integer",
+            "amount",
+        )
+
+
+def check_positive(amount: int, currency: str, param: str = "amount") -> None:
+    """Raises when an amount is not a positive, payable number."""
+    if amount < 1:
+        raise malformed("This value must be greater than or equal to 1.",
+                        "parameter_invalid_integer", param)  # fmt: skip
+    check_step(amount, currency)

@@ -1,0 +1,152 @@
+"""Webhook endpoints, the events API, and the rows of what is to be delivered."""
+
+from __future__ import annotations
+
+import json
+import time
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from . import faults
+from .errors import Json, refused
+from .forms import EXPAND, PAGE, Need, Spec, boolean, listing, mapping, merged, text
+from .state import Store, Tenant, new_id
+
+if TYPE_CHECKING:
+    from .call import Call
+
+CREATE: Spec = {
+    "url": Need(text),
+    "enabled_events": Need(listing()),
+    "connect": boolean,
+    "api_version": text,
+    "description": text,
+    "metadata": mapping,
+    **EXPAND,
+}
+UPDATE: Spec = {
+    "url": text,
+    "enabled_events": listing(),
+    "disabled": boolean,
+    "description": text,
+    "metadata": mapping,
+    **EXPAND,
+}
+EVENTS: Spec = {**PAGE, "type": text, "types": listing(), "delivery_success": boolean}
+
+
+def create(call: Call) -> Json:
+    """Add an endpoint; its secret is told here and never again."""
+    params = call.params
+    _check_url(params["url"])
+    endpoint: Json = {
+        "id": new_id("we_1"),
+        "object": "webhook_endpoint",
+        "api_version": params.get("api_version"),
+        "application": None,
+        "created": call.now,
+        "description": params.get("description"),
+        "enabled_events": params["enabled_events"],
+        "livemode": False,
+        "metadata": merged(None, params.get("metadata", {})),
+        "status": "enabled",
+        "url": params["url"],
+        "_secret": new_id("whsec_", 32),
+        "_connect": params.get("connect", False),
+    }
+    call.add(endpoint)
+    return {**endpoint, "secret": endpoint["_secret"]}
+
+
+def retrieve(call: Call, name: str) -> Json:
+    """An endpoint, without its secret."""
+    return call.get("webhook_endpoint", name, "webhook_endpoint")
+
+
+def update(call: Call, name: str) -> Json:
+    """Change an endpoint."""
+    endpoint, params = retrieve(call, name), call.params
+    if "url" in params:
+        _check_url(params["url"])
+    if "metadata" in params:
+        params["metadata"] = merged(endpoint["metadata"], params["metadata"])
+    if "disabled" in params:
+        endpoint["status"] = "disabled" if params.pop("disabled") else "enabled"
+    endpoint.update({key: value for key, value in params.items() if key != "expand"})
+    return call.save(endpoint)
+
+
+def delete(call: Call, name: str) -> Json:
+    """Remove an endpoint and what still waits for it."""
+    endpoint = retrieve(call, name)
+    call.store.db.execute("DELETE FROM objects WHERE id = ?", (endpoint["id"],))
+    call.store.db.execute(
+        "DELETE FROM deliveries WHERE endpoint = ? AND status = 'pending'", (endpoint["id"],)
+    )
+    return {"id": endpoint["id"], "object": "webhook_endpoint", "deleted": True}
+
+
+def list_endpoints(call: Call) -> Json:
+    """The endpoints, newest first."""
+    return call.page("webhook_endpoint", "/v1/webhook_endpoints")
+
+
+def retrieve_event(call: Call, name: str) -> Json:
+    """One event."""
+    return call.get("event", name, "event")
+
+
+def list_events(call: Call) -> Json:
+    """Events, newest first; `type` may hold a `*`."""
+    types = call.params.get("types") or []
+    if len(types) > 1:
+        raise refused("The sandbox filters by one type or one pattern.", None, "types")
+    return call.page("event", "/v1/events", type=call.params.get("type") or "".join(types) or None)
+
+
+def _check_url(url: str | None) -> None:
+    if not url or not url.startswith(("http://", "https://")):
+        raise refused("Invalid URL: An explicit scheme (such as https) must be provided.",
+                      "url_invalid", "url")  # fmt: skip
+
+
+def queue(store: Store, tenant: Tenant, event: Json) -> None:
+    """Write one delivery row per interested endpoint, as the tenant's faults have it."""
+    connected = "account" in event
+    endpoints = [
+        endpoint
+        for endpoint in store.select(
+            ["tenant = ?", "kind = 'webhook_endpoint'"], [tenant.key], "ORDER BY seq"
+        )
+        if endpoint["status"] == "enabled"
+        and endpoint["_connect"] == connected
+        and wants(endpoint, event["type"])
+    ]
+    if not endpoints:
+        return
+    fault = faults.take_for_event(store, tenant.key, event["type"]) or {}
+    event["pending_webhooks"] = len(endpoints)
+    body = json.dumps(event, indent=2)
+    status = "dropped" if fault.get("drop") else "pending"
+    rows = [
+        (tenant.key, event["id"], endpoint["id"], event["type"], body, status,
+         time.time() + fault.get("delay", 0))
+        for endpoint in endpoints
+        for _ in range(1 + fault.get("duplicate", 0))
+    ]  # fmt: skip
+    store.db.executemany(
+        "INSERT INTO deliveries (tenant, event, endpoint, type, body, status, attempts, next_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, 0, ?)",
+        rows,
+    )
+
+
+def wants(endpoint: Json, kind: str) -> bool:
+    """Whether an endpoint asked for this type of event."""
+    return any(fnmatchcase(kind, pattern) for pattern in endpoint["enabled_events"])
+
+
+def pending(store: Store, event: str) -> int:
+    """How many deliveries of an event are still to succeed."""
+    query = "SELECT count(*) FROM deliveries WHERE event = ? AND status = 'pending'"
+    return int(store.db.execute(query, (event,)).fetchone()[0])

@@ -1,0 +1,55 @@
+"""The secrets that `server dev` makes for itself and keeps under DATA_DIR."""
+
+import base64
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+FILE = "secrets.json"
+
+
+class Secrets(msgspec.Struct, frozen=True, kw_only=True):
+    """Random at the first start, the same ever after, so that tokens survive a restart."""
+
+    jwt_key: str  # base64 of 32 bytes
+    stripe_suffix: str  # 32 hexadecimal digits
+    webhook_secrets: tuple[str, ...] = ()  # whsec_..., known once the sandbox has endpoints
+
+    def environment(self) -> dict[str, str]:
+        """The variables that these secrets stand for, as `server.config.load` reads them."""
+        variables = {
+            "JWT_KEYS": f"local:{self.jwt_key}",
+            "STRIPE_SECRET_KEY": f"sk_test_{self.stripe_suffix}",
+            "STRIPE_PUBLISHABLE_KEY": f"pk_test_{self.stripe_suffix}",
+        }
+        if self.webhook_secrets:
+            variables["STRIPE_WEBHOOK_SECRETS"] = ",".join(self.webhook_secrets)
+        return variables
+
+
+def load(data_dir: Path) -> Secrets:
+    """Read the secrets of `data_dir`, making them at the first call."""
+    try:
+        return msgspec.json.decode((data_dir / FILE).read_bytes(), type=Secrets)
+    except FileNotFoundError:
+        made = Secrets(
+            jwt_key=base64.b64encode(secrets.token_bytes(32)).decode(),
+            stripe_suffix=secrets.token_hex(16),
+        )
+        save(data_dir, made)
+        return made
+
+
+def save(data_dir: Path, content: Secrets) -> None:
+    """Replace the file in one step, readable by its owner only."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    draft = data_dir / f"{FILE}.new"
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(content), indent=2))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(data_dir / FILE)

@@ -1,0 +1,121 @@
+"""The HTTP side: one route per exposed operation, bearer tokens, problems as JSON."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, get_type_hints
+
+import msgspec
+from aiohttp import hdrs, web
+
+from domain.errors import DomainError, Invalid, TooLarge, Unauthenticated, UnknownCommand
+from domain.operation import Actor, Meta, Operation
+from server.realtime import checked_request_id
+from server.tokens import Gatekeeper
+
+MAX_BODY = 64 * 1024
+PROBLEM = "application/problem+json"
+
+Answering = Callable[[Operation, Any, Actor | None, Meta], Awaitable[Any]]
+Refusing = Callable[[DomainError], Any]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Wire:
+    """Turns requests into calls of `answer` and answers into responses."""
+
+    def __init__(self, answer: Answering, refuse: Refusing, gatekeeper: Gatekeeper) -> None:
+        self._answer = answer
+        self._refuse = refuse
+        self._gatekeeper = gatekeeper
+
+    def route(self, method: str, path: str, op: Operation) -> web.RouteDef:
+        """GET takes its fields from the query, everything else from a JSON body."""
+        lists = _list_fields(op)
+        takes_query = method == hdrs.METH_GET
+
+        async def handle(request: web.Request) -> web.Response:
+            try:
+                actor = await self._caller(request, op)
+                fields = _query(request, lists) if takes_query else await _body(request)
+                for name, value in request.match_info.items():
+                    if fields.setdefault(name, value) != value:
+                        raise Invalid(f"{name}: the body and the address differ.", field=name)
+                request_id = checked_request_id(request.headers.get("Idempotency-Key"))
+            except DomainError as refused:
+                return self.respond(self._refuse(refused))
+            meta = Meta(request_id, request.remote or "", text=takes_query)
+            return self.respond(await self._answer(op, fields, actor, meta))
+
+        return web.route(method, path, handle)
+
+    async def _caller(self, request: web.Request, op: Operation) -> Actor | None:
+        scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        if not op.roles:
+            return None
+        if scheme.lower() != "bearer":
+            raise Unauthenticated
+        actor, _ = await self._gatekeeper.identify(token)
+        return actor
+
+    def respond(self, answer: Any) -> web.Response:
+        if answer.error is None:
+            return _json(answer.data)
+        error = answer.error
+        problem = {
+            "type": "about:blank", "title": error.message, "status": answer.status,
+            "code": error.code, "details": error.details,
+        }  # fmt: skip
+        return _json(problem, status=answer.status, content_type=PROBLEM)
+
+    @web.middleware
+    async def problems(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """What aiohttp itself refuses below /api reads like every other refusal."""
+        try:
+            return await handler(request)
+        except web.HTTPException as refused:
+            if refused.status < 400 or not request.path.startswith("/api/"):
+                raise
+            known = TooLarge() if refused.status == 413 else UnknownCommand(refused.reason)
+            answer = self._refuse(known)
+            return self.respond(msgspec.structs.replace(answer, status=refused.status))
+
+
+def _json(value: Any, status: int = 200, content_type: str = "application/json") -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), status=status, content_type=content_type)
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    raw = await request.read()
+    if len(raw) > MAX_BODY:
+        raise TooLarge(limit_bytes=MAX_BODY)
+    try:
+        fields = msgspec.json.decode(raw) if raw else {}
+    except msgspec.DecodeError as broken:
+        raise Invalid("The body is not valid JSON.") from broken
+    if not isinstance(fields, dict):
+        raise Invalid("The body is one JSON object.")
+    return fields
+
+
+def _query(request: web.Request, lists: frozenset[str]) -> dict[str, Any]:
+    """Lists are repeated keys, objects are JSON."""
+    fields: dict[str, Any] = {}
+    for name in request.query:
+        values = request.query.getall(name)
+        if name in lists:
+            fields[name] = values
+        elif len(values) > 1:
+            raise Invalid(f"{name}: give it once.", field=name)
+        elif values[0].startswith("{"):
+            try:
+                fields[name] = msgspec.json.decode(values[0])
+            except msgspec.DecodeError as broken:
+                raise Invalid(f"{name}: not valid JSON.", field=name) from broken
+        else:
+            fields[name] = values[0]
+    return fields
+
+
+def _list_fields(op: Operation) -> frozenset[str]:
+    return frozenset(
+        name for name, hint in get_type_hints(op.command).items() if "tuple[" in str(hint)
+    )

@@ -1,0 +1,31 @@
+"""Password hashing with argon2id, off the event loop."""
+
+import asyncio
+import os
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+
+class Argon2Passwords:
+    """At most one hash per core at a time, so that a burst of logins cannot take all memory."""
+
+    def __init__(self) -> None:
+        self._hasher = PasswordHasher()
+        self._decoy = self._hasher.hash("an account that does not exist")
+        self._slots = asyncio.Semaphore(os.cpu_count() or 1)
+
+    async def hash(self, password: str) -> str:
+        async with self._slots:
+            return await asyncio.to_thread(self._hasher.hash, password)
+
+    async def verify(self, password: str, hash: str | None) -> bool:
+        async with self._slots:
+            fits = await asyncio.to_thread(self._fits, hash or self._decoy, password)
+        return fits and hash is not None
+
+    def _fits(self, hash: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(hash, password)
+        except (VerificationError, InvalidHashError):
+            return False

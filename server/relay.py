@@ -1,0 +1,221 @@
+"""The outbox relay: delivers what transactions left behind, at once here, or after a crash anywhere.
+
+A transaction writes its rows already leased to its own process, so the usual way needs no claim.
+A row whose lease has run out belongs to whoever claims it first; each claim counts as an attempt,
+so that a row which kills its worker ends as a dead letter too. A finished row is deleted by a
+guarded write: a worker that lost its lease changes nothing.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import structlog
+
+from domain import feed
+from domain.outbox import MAX_ATTEMPTS, Delivery, Lane, OutboxRow, Task, TryAgain
+from domain.ports import GatewayUnknown, Ports
+from domain.store import LEASE
+
+log = structlog.get_logger()
+
+POLL_SECONDS = 1.0
+RENEW_SECONDS = 10.0
+STRIPE_CALLS = 8
+BATCH = 100
+
+Push = Callable[[Delivery, datetime, dict[str, int]], Awaitable[None]]
+
+
+def backoff(attempts: int) -> timedelta:
+    """Exponential with full jitter: up to 1, 2, 4 ... 600 seconds, at least half a second."""
+    return timedelta(seconds=0.5 + random.random() * min(600.0, 2.0**attempts))
+
+
+class Relay:
+    """Works on the rows in hand: those this process wrote or has claimed."""
+
+    def __init__(self, tasks: Any, push: Push) -> None:
+        self._tasks = tasks
+        self._push = push
+        self._ports: Ports | None = None
+        self._in_hand: dict[str, OutboxRow] = {}
+        self._pushes: asyncio.Queue[OutboxRow] = asyncio.Queue()
+        self._slots = asyncio.Semaphore(STRIPE_CALLS)
+        self._subjects: dict[str, int] = defaultdict(int)
+        self._changed = asyncio.Condition()
+        self._loops: list[asyncio.Task[None]] = []
+        self._working: set[asyncio.Task[None]] = set()
+        self._heads: dict[str, int] = {}
+
+    def start(self, ports: Ports) -> None:
+        self._ports = ports
+        ports.store.committed = self.take
+        self._loops = [
+            asyncio.create_task(loop()) for loop in (self._push_loop, self._poll_loop, self._renew_loop)
+        ]  # fmt: skip
+
+    async def stop(self, seconds: float = 10) -> None:
+        """Finish what is in hand; what takes too long stays in the outbox for the next worker."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._in_hand:
+                    await asyncio.sleep(0.02)
+        for task in (*self._loops, *self._working):
+            task.cancel()
+        await asyncio.gather(*self._loops, *self._working, return_exceptions=True)
+
+    async def settled(self, subject: str, seconds: float = 10) -> bool:
+        try:
+            async with asyncio.timeout(seconds), self._changed:
+                await self._changed.wait_for(lambda: not self._subjects.get(subject))
+        except TimeoutError:
+            return False
+        return True
+
+    # -- taking ------------------------------------------------------------------------------
+
+    def take(self, rows: Sequence[OutboxRow]) -> None:
+        """Rows that this process holds the lease of."""
+        for row in rows:
+            if row.owner != self._store.worker or row.id in self._in_hand:
+                continue
+            self._in_hand[row.id] = row
+            if row.lane is Lane.PUSH:
+                self._pushes.put_nowait(row)
+            else:
+                task = msgspec.convert(row.body, self._tasks)
+                self._subjects[task.subject] += 1
+                working = asyncio.create_task(self._work(row, task))
+                self._working.add(working)
+                working.add_done_callback(self._working.discard)
+
+    async def _poll_loop(self) -> None:
+        while True:
+            try:
+                self.take(await self._claim())
+            except Exception:
+                log.warning("outbox not polled", exc_info=True)
+            await asyncio.sleep(POLL_SECONDS * (0.75 + random.random() / 2))
+
+    async def _claim(self) -> list[OutboxRow]:
+        uow = self._store.single()
+        due = await uow.all(
+            OutboxRow, {"dead": False, "lease_until": {"$lte": uow.now}}, (("lease_until", 1),), BATCH
+        )  # fmt: skip
+        due = [row for row in due if row.id not in self._in_hand]
+        if not due:
+            return []
+        tired = tuple(row.id for row in due if row.attempts >= MAX_ATTEMPTS)
+        if tired:
+            await uow.change_all(OutboxRow, {"_id": tired, "lease_until": {"$lte": uow.now}}, dead=True)  # fmt: skip
+            log.error("outbox rows are dead letters now", rows=tired)
+        mine = {"_id": tuple(row.id for row in due if row.attempts < MAX_ATTEMPTS)}
+        stamp = uow.now + LEASE
+        await uow.change_all(
+            OutboxRow, {**mine, "dead": False, "lease_until": {"$lte": uow.now}},
+            inc={"attempts": 1}, owner=self._store.worker, lease_until=stamp,
+        )  # fmt: skip
+        return await uow.all(
+            OutboxRow, {**mine, "owner": self._store.worker, "lease_until": stamp}, (("_id", 1),)
+        )
+
+    async def _renew_loop(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            if self._in_hand:
+                uow = self._store.single()
+                with contextlib.suppress(Exception):
+                    await uow.change_all(
+                        OutboxRow, {"_id": tuple(self._in_hand), "owner": self._store.worker},
+                        lease_until=uow.now + LEASE,
+                    )  # fmt: skip
+
+    # -- tasks -------------------------------------------------------------------------------
+
+    async def _work(self, row: OutboxRow, task: Task) -> None:
+        assert self._ports is not None
+        try:
+            async with self._slots:
+                await task.run(self._ports)
+        except TryAgain as later:
+            await self._put_back(row, str(later), later.task, later.at)
+        except GatewayUnknown as open_outcome:
+            await self._put_back(row, str(open_outcome) or type(open_outcome).__name__)
+        except Exception as failed:
+            log.exception("task failed", task=type(task).__name__, subject=task.subject)
+            await self._put_back(row, f"{type(failed).__name__}: {failed}"[:500])
+        else:
+            await self._done([row])
+        finally:
+            self._in_hand.pop(row.id, None)
+            self._subjects[task.subject] -= 1
+            if not self._subjects[task.subject]:
+                del self._subjects[task.subject]
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def _put_back(
+        self, row: OutboxRow, reason: str, task: Task | None = None, at: datetime | None = None
+    ) -> None:
+        uow = self._store.single()
+        body = {"body": msgspec.to_builtins(task, builtin_types=(datetime,))} if task else {}
+        count = {"attempts": -1} if at and row.attempts else None  # waiting is not failing
+        with contextlib.suppress(Exception):  # then the lease runs out by itself
+            await uow.change(
+                OutboxRow, row.id, only_if={"owner": self._store.worker}, inc=count, owner="",
+                lease_until=at or uow.now + backoff(row.attempts), last_error=reason, **body,
+            )  # fmt: skip
+
+    # -- pushes ------------------------------------------------------------------------------
+
+    async def _push_loop(self) -> None:
+        """One consumer, so that pushes leave in the order of their commits."""
+        failures = 0
+        while True:
+            rows = [await self._pushes.get()]
+            while len(rows) < BATCH and not self._pushes.empty():
+                rows.append(self._pushes.get_nowait())
+            while True:
+                try:
+                    await self._deliver(rows)
+                    failures = 0
+                    break
+                except Exception:
+                    log.warning("pushes not delivered yet", rows=len(rows), exc_info=True)
+                    failures += 1
+                    await asyncio.sleep(backoff(min(failures, 5)).total_seconds())
+            for row in rows:
+                self._in_hand.pop(row.id, None)
+
+    async def _deliver(self, rows: Sequence[OutboxRow]) -> None:
+        batch = [(row, msgspec.convert(row.body, Delivery)) for row in rows]
+        for_feeds: dict[str, list[tuple[str, Delivery]]] = defaultdict(list)
+        for row, delivery in batch:
+            if delivery.seq is None:
+                for user in delivery.to:
+                    for_feeds[user].append((row.id, delivery))
+        users = list(for_feeds)
+        numbered = await asyncio.gather(
+            *(feed.append(self._store.single(), user, for_feeds[user], self._heads) for user in users)
+        )  # fmt: skip
+        numbers = dict(zip(users, numbered, strict=True))
+        for row, delivery in batch:
+            seqs = {user: numbers[user][row.id] for user in delivery.to if delivery.seq is None}
+            await self._push(delivery, row.created_at, seqs)
+        await self._done(rows)
+
+    async def _done(self, rows: Sequence[OutboxRow]) -> None:
+        await self._store.single().remove(
+            OutboxRow, {"_id": tuple(row.id for row in rows), "owner": self._store.worker}
+        )
+
+    @property
+    def _store(self) -> Any:
+        assert self._ports is not None
+        return self._ports.store

@@ -1,0 +1,243 @@
+"""Stripe, the one file that talks to it: the real SDK behind the domain's PaymentGateway.
+
+Sources: Stripe, "Idempotent requests" (a key replays its first result, a 500 too), "Place a hold on
+a payment method", "Separate charges and transfers", "Error handling".
+"""
+
+import secrets
+from collections.abc import Awaitable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import stripe
+from stripe import StripeClient
+from stripe._http_client import AIOHTTPClient
+
+from domain.ports import (
+    ConnectAccount,
+    GatewayRefused,
+    GatewayUnknown,
+    Intent,
+    Settled,
+    StaleFailure,
+)
+
+T = TypeVar("T")
+
+VERSION = "2026-05-27.dahlia"
+TIMEOUT_SECONDS = 10
+CHARGE = ["latest_charge.balance_transaction"]
+WINDOW = 100
+
+
+class StripeGateway:
+    """Amounts cross this border unchanged: minor units on both sides, currencies in lower case."""
+
+    def __init__(self, secret_key: str, api_base: str | None, public_url: str) -> None:
+        self._http = AIOHTTPClient(timeout=TIMEOUT_SECONDS)
+        self._client = StripeClient(
+            secret_key, http_client=self._http, stripe_version=VERSION, max_network_retries=0,
+            base_addresses={"api": api_base} if api_base else {},
+        )  # fmt: skip
+        self._stripe = self._client.v1
+        self._public_url = public_url
+
+    async def close(self) -> None:
+        await self._http.close_async()
+
+    # -- payments ----------------------------------------------------------------------------
+
+    async def hold(
+        self, *, key: str, amount: int, currency: str, payment_method: str | None, group: str,
+        metadata: dict[str, str],
+    ) -> Intent:  # fmt: skip
+        params: dict[str, Any] = {
+            "amount": amount, "currency": currency.lower(), "capture_method": "manual",
+            "payment_method_types": ["card"], "transfer_group": group, "metadata": metadata,
+            "expand": CHARGE,
+        }  # fmt: skip
+        if payment_method:
+            params |= {
+                "payment_method": payment_method, "confirm": True,
+                "return_url": f"{self._public_url}/?payment={metadata['payment_id']}",
+            }  # fmt: skip
+        try:
+            return _intent(
+                await _ask(self._stripe.payment_intents.create_async(params, _options(key)))
+            )
+        except GatewayRefused as refused:
+            if refused.declined is None:
+                raise
+            return _intent(refused.declined)
+
+    async def intent(self, id: str) -> Intent:
+        return _intent(
+            await _ask(self._stripe.payment_intents.retrieve_async(id, {"expand": CHARGE}))
+        )
+
+    async def find_intent(self, payment_id: str, since: datetime) -> Intent | None:
+        found = self._stripe.payment_intents.list_async(
+            {"created": {"gte": int(since.timestamp()) - 60}, "limit": WINDOW,
+             "expand": [f"data.{path}" for path in CHARGE]}
+        )  # fmt: skip
+        match = await _first(found, "payment_id", payment_id)
+        return _intent(match) if match else None
+
+    async def capture(self, id: str, *, key: str) -> Intent:
+        params = {"expand": CHARGE}
+        return _intent(
+            await _ask(self._stripe.payment_intents.capture_async(id, params, _options(key)))
+        )
+
+    async def cancel(self, id: str, *, key: str) -> Intent:
+        params = {"expand": CHARGE}
+        return _intent(
+            await _ask(self._stripe.payment_intents.cancel_async(id, params, _options(key)))
+        )
+
+    async def refund(
+        self, intent_id: str, amount: int, *, key: str, metadata: dict[str, str]
+    ) -> Settled:
+        params = {"payment_intent": intent_id, "amount": amount, "metadata": metadata}
+        return _settled(await _ask(self._stripe.refunds.create_async(params, _options(key))))
+
+    async def find_refund(self, intent_id: str, fact: str) -> Settled | None:
+        found = self._stripe.refunds.list_async({"payment_intent": intent_id, "limit": WINDOW})
+        match = await _first(found, "fact", fact)
+        return _settled(match) if match else None
+
+    # -- paying out --------------------------------------------------------------------------
+
+    async def transfer(
+        self, *, key: str, amount: int, currency: str, account_id: str, charge_id: str, group: str,
+        metadata: dict[str, str],
+    ) -> Settled:  # fmt: skip
+        params = {
+            "amount": amount, "currency": currency.lower(), "destination": account_id,
+            "source_transaction": charge_id, "transfer_group": group, "metadata": metadata,
+        }  # fmt: skip
+        return _settled(await _ask(self._stripe.transfers.create_async(params, _options(key))))
+
+    async def find_transfer(self, group: str, fact: str) -> Settled | None:
+        found = self._stripe.transfers.list_async({"transfer_group": group, "limit": WINDOW})
+        match = await _first(found, "fact", fact)
+        return _settled(match) if match else None
+
+    async def payout(
+        self, account_id: str, amount: int, currency: str, *, key: str, metadata: dict[str, str]
+    ) -> Settled:
+        params = {"amount": amount, "currency": currency.lower(), "metadata": metadata}
+        return _settled(
+            await _ask(self._stripe.payouts.create_async(params, _options(key, account_id)))
+        )
+
+    async def payout_state(self, account_id: str, id: str) -> Settled:
+        return _settled(
+            await _ask(self._stripe.payouts.retrieve_async(id, {}, _options(None, account_id)))
+        )
+
+    async def find_payout(
+        self, account_id: str, withdrawal_id: str, since: datetime
+    ) -> Settled | None:
+        params = {"created": {"gte": int(since.timestamp()) - 60}, "limit": WINDOW}
+        found = self._stripe.payouts.list_async(params, _options(None, account_id))
+        match = await _first(found, "withdrawal_id", withdrawal_id)
+        return _settled(match) if match else None
+
+    # -- connected accounts ------------------------------------------------------------------
+
+    async def create_account(self, *, key: str, email: str, user_id: str) -> ConnectAccount:
+        params: dict[str, Any] = {
+            "type": "express", "email": email, "metadata": {"user_id": user_id},
+            "capabilities": {"transfers": {"requested": True}},
+            "settings": {"payouts": {"schedule": {"interval": "manual"}}},
+        }  # fmt: skip
+        return _account(await _ask(self._stripe.accounts.create_async(params, _options(key))))
+
+    async def account(self, id: str) -> ConnectAccount:
+        return _account(await _ask(self._stripe.accounts.retrieve_async(id)))
+
+    async def onboarding_url(self, account_id: str) -> str:
+        params: dict[str, Any] = {
+            "account": account_id, "type": "account_onboarding",
+            "refresh_url": f"{self._public_url}/?onboarding=again",
+            "return_url": f"{self._public_url}/?onboarding=done",
+        }  # fmt: skip
+        key = f"link:{secrets.token_hex(12)}"  # each link works once, so each is a new one
+        link = await _ask(self._stripe.account_links.create_async(params, _options(key)))
+        return str(link["url"])
+
+
+def _options(key: str | None, account_id: str | None = None) -> Any:
+    options = {"idempotency_key": key, "stripe_account": account_id}
+    return {name: value for name, value in options.items() if value}
+
+
+async def _ask(call: Awaitable[T]) -> Any:
+    """One mapper from the SDK's errors to the port's."""
+    try:
+        return (await call).to_dict()  # type: ignore[attr-defined]
+    except stripe.APIConnectionError as unreachable:
+        raise GatewayUnknown("Stripe did not answer") from unreachable
+    except stripe.StripeError as failed:
+        status = failed.http_status or 0
+        if status in (401, 409, 429) or status >= 500 or not status:
+            replayed = (failed.headers or {}).get("Idempotent-Replayed") == "true"
+            kind = StaleFailure if replayed and status >= 500 else GatewayUnknown
+            raise kind(f"Stripe answered {status}") from failed
+        body = (failed.json_body or {}).get("error", {})
+        raise GatewayRefused(
+            body.get("decline_code") or body.get("code") or "refused",
+            failed.user_message or "The payment provider refused this.",
+            body.get("payment_intent"),
+        ) from failed
+
+
+async def _first(call: Awaitable[Any], field: str, value: str) -> dict[str, Any] | None:
+    """The first object of a list, over all its pages, whose metadata has this value."""
+    try:
+        async for item in (await call).auto_paging_iter():
+            if (item.metadata or {}).get(field) == value:
+                return dict(item.to_dict())
+    except stripe.StripeError as failed:
+        raise GatewayUnknown("Stripe's list could not be read") from failed
+    return None
+
+
+def _intent(body: Mapping[str, Any]) -> Intent:
+    charge = body.get("latest_charge")
+    charge = charge if isinstance(charge, Mapping) else {}
+    card = (charge.get("payment_method_details") or {}).get("card") or {}
+    booked = charge.get("balance_transaction")
+    booked = booked if isinstance(booked, Mapping) else {}
+    error = body.get("last_payment_error") or {}
+    redirect = (body.get("next_action") or {}).get("redirect_to_url") or {}
+    return Intent(
+        id=body["id"], status=body["status"], amount=body["amount"],
+        currency=body["currency"].upper(), captured_amount=charge.get("amount_captured") or 0,
+        refunded_amount=(charge.get("amount_refunded") or 0) if charge.get("captured") else 0,
+        client_secret=body.get("client_secret"), redirect_url=redirect.get("url"),
+        charge_id=charge.get("id"), capture_before=_time(card.get("capture_before")),
+        available_on=_time(booked.get("available_on")), fee_amount=booked.get("fee"),
+        fee_currency=(booked.get("currency") or "").upper() or None,
+        failure=error.get("decline_code") or error.get("code"),
+        metadata=dict(body.get("metadata") or {}),
+    )  # fmt: skip
+
+
+def _settled(body: Mapping[str, Any]) -> Settled:
+    return Settled(
+        id=body["id"], status=body.get("status") or "succeeded", amount=body["amount"],
+        currency=body["currency"].upper(),
+        failure=body.get("failure_code") or body.get("failure_reason"),
+        metadata=dict(body.get("metadata") or {}),
+    )  # fmt: skip
+
+
+def _account(body: Mapping[str, Any]) -> ConnectAccount:
+    transfers = (body.get("capabilities") or {}).get("transfers")
+    return ConnectAccount(body["id"], transfers == "active", bool(body.get("payouts_enabled")))
+
+
+def _time(seconds: int | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None

@@ -1,0 +1,201 @@
+"""Access tokens (JWT) and signed-in sessions with rotating refresh tokens (Redis)."""
+
+import hashlib
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from domain.errors import TokenExpired, Unauthenticated, Unavailable
+from domain.operation import Actor, Role
+from domain.ports import Clock, SessionView, Tokens
+from server.config import JwtKey
+
+ALGORITHM = "HS256"
+ISSUER, AUDIENCE, TYPE = "jobsphere", "jobsphere-clients", "access"
+ACCESS_LIFE = timedelta(minutes=15)
+SESSION_LIFE = timedelta(days=30)
+
+# One step, so that of two simultaneous uses of a refresh token one is always the second.
+ROTATE = """
+local s = redis.call('HMGET', KEYS[1], 'current', 'user', 'role')
+if not s[1] then return {'gone'} end
+if s[1] ~= ARGV[1] then
+  redis.call('DEL', KEYS[1])
+  redis.call('SREM', ARGV[5] .. s[2], ARGV[6])
+  return {'reused'}
+end
+redis.call('HSET', KEYS[1], 'current', ARGV[2], 'used', ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return {'ok', s[2], s[3]}
+"""
+
+
+class AccessTokens:
+    """Signs with the first key, verifies with any, by the `kid` in the header."""
+
+    def __init__(self, keys: Sequence[JwtKey], clock: Clock) -> None:
+        self._signing = keys[0]
+        self._keys = {key.kid: key.secret for key in keys}
+        self._clock = clock
+
+    def sign(self, user_id: str, role: str, session_id: str) -> tuple[str, datetime]:
+        now = self._clock.now()
+        expires_at = (now + ACCESS_LIFE).replace(microsecond=0)
+        claims = {
+            "iss": ISSUER, "aud": AUDIENCE, "typ": TYPE, "sub": user_id, "role": role,
+            "sid": session_id, "iat": now, "exp": expires_at,
+        }  # fmt: skip
+        header = {"kid": self._signing.kid}
+        return jwt.encode(claims, self._signing.secret, ALGORITHM, headers=header), expires_at
+
+    def verify(self, token: Any) -> tuple[Actor, datetime]:
+        """Raises Unauthenticated or TokenExpired."""
+        if not isinstance(token, str) or len(token) > 2000:
+            raise Unauthenticated
+        try:
+            secret = self._keys[jwt.get_unverified_header(token)["kid"]]
+            claims = jwt.decode(
+                token, secret, algorithms=[ALGORITHM], issuer=ISSUER, audience=AUDIENCE,
+                options={"require": ["exp", "iat", "iss", "aud", "sub"]},
+            )  # fmt: skip
+            if claims["typ"] != TYPE:
+                raise Unauthenticated
+            actor = Actor(claims["sub"], Role(claims["role"]), claims["sid"])
+        except jwt.ExpiredSignatureError as expired:
+            raise TokenExpired from expired
+        except (jwt.InvalidTokenError, KeyError, ValueError, TypeError) as refused:
+            raise Unauthenticated from refused
+        return actor, datetime.fromtimestamp(claims["exp"], UTC)
+
+
+class RedisSessions:
+    """A session is a hash with the digest of its one valid refresh token.
+
+    `announce(kind, session_id, until)` tells every process that a session was `extended` or
+    `revoked`, so that its sockets follow.
+    """
+
+    def __init__(
+        self, redis: "Redis[Any]", prefix: str, tokens: AccessTokens, clock: Clock,
+        announce: Callable[[str, str, datetime | None], Awaitable[None]],
+    ) -> None:  # fmt: skip
+        self._redis = redis
+        self._prefix = prefix
+        self._tokens = tokens
+        self._clock = clock
+        self._announce = announce
+        self._rotate = redis.register_script(ROTATE)
+
+    async def start(self, user_id: str, role: str, address: str) -> Tokens:
+        session_id, secret = f"ses_{secrets.token_hex(12)}", secrets.token_urlsafe(32)
+        now = self._clock.now().isoformat()
+        fields = {
+            "user": user_id, "role": role, "address": address, "created": now, "used": now,
+            "current": _digest(secret),
+        }  # fmt: skip
+        try:
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.hset(self._key(session_id), mapping=fields)
+                pipe.pexpire(self._key(session_id), SESSION_LIFE)
+                pipe.sadd(self._user_key(user_id), session_id)
+                pipe.pexpire(self._user_key(user_id), SESSION_LIFE)
+                await pipe.execute()
+        except RedisError as away:
+            raise Unavailable from away
+        return self._pair(user_id, role, session_id, secret)
+
+    async def rotate(self, refresh_token: str) -> Tokens:
+        session_id, _, old = refresh_token.partition(".")
+        secret = secrets.token_urlsafe(32)
+        life = int(SESSION_LIFE.total_seconds() * 1000)
+        try:
+            outcome = await self._rotate(
+                keys=[self._key(session_id)],
+                args=[_digest(old), _digest(secret), self._clock.now().isoformat(), life,
+                      self._user_key(""), session_id],
+            )  # fmt: skip
+        except RedisError as away:
+            raise Unavailable from away
+        verdict, *owner = [_text(part) for part in outcome]
+        if verdict == "reused":
+            await self._announce("revoked", session_id, None)
+        if verdict != "ok":
+            raise Unauthenticated("The refresh token is not valid any more: sign in again.")
+        pair = self._pair(owner[0], owner[1], session_id, secret)
+        await self._announce("extended", session_id, pair.expires_at)
+        return pair
+
+    async def list(self, user_id: str) -> Sequence[SessionView]:
+        try:
+            ids = [_text(raw) for raw in await self._redis.smembers(self._user_key(user_id))]
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for id in ids:
+                    pipe.hgetall(self._key(id))
+                found = await pipe.execute()
+        except RedisError as away:
+            raise Unavailable from away
+        rows = [(id, {_text(k): _text(v) for k, v in row.items()}) for id, row in zip(ids, found, strict=True)]  # fmt: skip
+        return [
+            SessionView(
+                id, datetime.fromisoformat(row["created"]), datetime.fromisoformat(row["used"]),
+                row["address"],
+            )
+            for id, row in rows
+            if row
+        ]  # fmt: skip
+
+    async def end(self, user_id: str, session_id: str) -> bool:
+        try:
+            owned = await self._redis.srem(self._user_key(user_id), session_id)
+            if owned:
+                await self._redis.delete(self._key(session_id))
+        except RedisError as away:
+            raise Unavailable from away
+        if owned:
+            await self._announce("revoked", session_id, None)
+        return bool(owned)
+
+    async def alive(self, session_id: str) -> bool:
+        """True also while Redis is away: a valid token then has to be enough."""
+        try:
+            return bool(await self._redis.exists(self._key(session_id)))
+        except RedisError:
+            return True
+
+    def _pair(self, user_id: str, role: str, session_id: str, secret: str) -> Tokens:
+        token, expires_at = self._tokens.sign(user_id, role, session_id)
+        return Tokens(token, f"{session_id}.{secret}", expires_at)
+
+    def _key(self, session_id: str) -> str:
+        return f"{self._prefix}:session:{session_id}"
+
+    def _user_key(self, user_id: str) -> str:
+        return f"{self._prefix}:sessions:{user_id}"
+
+
+class Gatekeeper:
+    """From a bearer token to who is calling, for both wires."""
+
+    def __init__(self, tokens: AccessTokens, sessions: RedisSessions) -> None:
+        self._tokens = tokens
+        self._sessions = sessions
+
+    async def identify(self, token: Any) -> tuple[Actor, datetime]:
+        """The caller and when the token ends. Raises Unauthenticated or TokenExpired."""
+        actor, until = self._tokens.verify(token)
+        if not await self._sessions.alive(actor.session_id):
+            raise Unauthenticated("This session has been ended: sign in again.")
+        return actor, until
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _text(raw: bytes | str) -> str:
+    return raw.decode() if isinstance(raw, bytes) else raw

@@ -1,0 +1,170 @@
+"""The environment becomes Settings, or one error that names every problem and no secret."""
+
+import base64
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from server.config import ConfigError, JwtKey, load
+
+SECRET = bytes(range(32))
+ENCODED = base64.b64encode(SECRET).decode()
+GOOD = {
+    "MONGO_URL": "mongodb://user:mongopass@localhost/jobsphere",
+    "REDIS_URL": "redis://:redispass@localhost/0",
+    "STRIPE_SECRET_KEY": "sk_test_abc123",
+    "STRIPE_WEBHOOK_SECRETS": "whsec_one, whsec_two",
+    "JWT_KEYS": f"new:{ENCODED}",
+}
+REQUIRED = sorted(GOOD)
+
+
+def problems(**changes: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        load(GOOD | changes)
+    return caught.value.problems
+
+
+def key(secret: bytes) -> str:
+    return f"k:{base64.b64encode(secret).decode()}"
+
+
+def test_only_the_required_variables_give_the_documented_defaults() -> None:
+    """Fails without the defaults in load()."""
+    settings = load(GOOD)
+    assert (settings.host, settings.port, settings.data_dir) == ("127.0.0.1", 8080, Path(".data"))
+    assert settings.public_url == "http://localhost:8080"
+    assert settings.cors_origins == ("http://localhost:8080",)
+    assert settings.stripe_webhook_secrets == ("whsec_one", "whsec_two")
+    assert settings.jwt_keys == (JwtKey("new", SECRET),)
+    assert (settings.currencies, settings.trusted_proxies) == (("USD",), ())
+    assert (settings.platform_fee_bps, settings.service_fee_bps) == (1000, 2000)
+    assert (settings.drain_seconds, settings.log_level, settings.demo) == (20, "INFO", False)
+    assert settings.stripe_api_base is None
+    assert settings.stripe_publishable_key == ""
+
+
+def test_lists_keep_their_order_because_the_first_entry_leads() -> None:
+    """Fails when _jwt_keys or _currencies returns a set or sorts."""
+    old = base64.b64encode(bytes(range(40, 80))).decode()
+    settings = load(GOOD | {"JWT_KEYS": f"z:{ENCODED},a:{old}", "CURRENCY": "USD, EUR"})
+    assert [each.kid for each in settings.jwt_keys] == ["z", "a"]
+    assert settings.currencies == ("USD", "EUR")
+
+
+def test_origins_and_networks_are_parsed() -> None:
+    """Fails without _each(_origin) and _each(_network) in load()."""
+    settings = load(
+        GOOD
+        | {
+            "PORT": "80",
+            "CORS_ORIGINS": "https://a.example, https://b.example:8443,https://c.example:443",
+            "TRUSTED_PROXIES": "10.0.0.0/8,::1",
+        }
+    )
+    assert settings.public_url == "http://localhost"
+    expected = ("https://a.example", "https://b.example:8443", "https://c.example")
+    assert settings.cors_origins == expected
+    assert settings.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1"))
+
+
+def test_all_missing_variables_are_told_at_once() -> None:
+    """Fails when _Reader raises at the first problem instead of collecting."""
+    with pytest.raises(ConfigError) as caught:
+        load({"MONGO_URL": "  "})
+    assert sorted(line.split()[0] for line in caught.value.problems) == REQUIRED
+    assert all(line in str(caught.value) for line in caught.value.problems)
+
+
+def test_each_bad_value_is_named_in_its_own_line() -> None:
+    """Fails when a parser accepts its bad value here, or when the collecting stops early."""
+    bad = {
+        "PORT": "70000",
+        "PUBLIC_URL": "https://jobs.example.com/",
+        "CORS_ORIGINS": "*",
+        "MONGO_URL": "postgres://localhost",
+        "REDIS_URL": "localhost:6379",
+        "STRIPE_WEBHOOK_SECRETS": "whsec_one,two",
+        "STRIPE_API_BASE": "ftp://localhost",
+        "TRUSTED_PROXIES": "10.0.0.1/8",
+        "CURRENCY": "usd",
+        "PLATFORM_FEE_BPS": "-1",
+        "DRAIN_SECONDS": "soon",
+        "LOG_LEVEL": "LOUD",
+    }
+    assert sorted(line.split()[0] for line in problems(**bad)) == sorted(bad)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["jobs.example.com", "https://Jobs.example.com", "https://u@a.example", "https://a.example/x"],
+)
+def test_an_origin_that_no_browser_would_send_is_refused(origin: str) -> None:
+    """Fails without the comparison with scheme and host in _origin()."""
+    assert [line.split()[0] for line in problems(CORS_ORIGINS=origin)] == ["CORS_ORIGINS"]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "no-colon",
+        "k:not base64!",
+        key(bytes(range(31))),
+        key(b"\x07" * 32),
+        key(b"demo-jobsphere-signing-key-0123456789"),
+        key(b"a-DEV-key-that-somebody-typed-by-hand"),
+        f"same:{ENCODED},same:{ENCODED}",
+    ],
+)
+def test_weak_or_malformed_signing_keys_are_refused(keys: str) -> None:
+    """Fails without the length, _guessable() or duplicate guard of _jwt_keys()."""
+    assert [line.split()[0] for line in problems(JWT_KEYS=keys)] == ["JWT_KEYS"]
+
+
+@pytest.mark.parametrize("secret_key", ["pk_test_abc", "sk_prod_abc", "abc", "sk_test_"])
+def test_a_secret_key_with_another_prefix_is_refused(secret_key: str) -> None:
+    """Fails without the prefix pattern in _key()."""
+    assert [line.split()[0] for line in problems(STRIPE_SECRET_KEY=secret_key)] == [
+        "STRIPE_SECRET_KEY"
+    ]
+
+
+def test_a_live_key_never_goes_to_another_address_than_stripe() -> None:
+    """Fails without the STRIPE_API_BASE guard in _contradictions()."""
+    live = {"STRIPE_SECRET_KEY": "sk_live_abc123", "STRIPE_API_BASE": "http://127.0.0.1:9"}
+    assert [line.split()[0] for line in problems(**live)] == ["STRIPE_API_BASE"]
+    test_key = load(GOOD | {"STRIPE_API_BASE": "http://127.0.0.1:9"})
+    assert test_key.stripe_api_base == "http://127.0.0.1:9"
+
+
+def test_a_live_and_a_test_key_do_not_mix() -> None:
+    """Fails without the comparison of both modes in _contradictions()."""
+    refused = problems(STRIPE_PUBLISHABLE_KEY="pk_live_abc123")
+    assert [line.split()[0] for line in refused] == ["STRIPE_PUBLISHABLE_KEY"]
+
+
+def test_fees_together_may_take_all_but_not_more() -> None:
+    """Fails without the guard on the sum in _contradictions()."""
+    assert load(GOOD | {"PLATFORM_FEE_BPS": "8000"}).platform_fee_bps == 8000
+    assert "SERVICE_FEE_BPS" in problems(PLATFORM_FEE_BPS="8001")[0]
+
+
+def test_no_secret_appears_in_an_error_or_a_printed_setting() -> None:
+    """Fails when a parser repeats its text, or without Settings.__repr__ and JwtKey.__repr__."""
+    bad = {
+        "MONGO_URL": "x://user:hunter2@localhost",
+        "REDIS_URL": "x://:hunter2@localhost",
+        "STRIPE_SECRET_KEY": "hunter2",
+        "STRIPE_WEBHOOK_SECRETS": "hunter2",
+        "JWT_KEYS": "k:hunter2",
+    }
+    assert not any("hunter2" in line for line in problems(**bad))
+    shown = repr(load(GOOD)) + repr(load(GOOD).jwt_keys)
+    for secret in ("mongopass", "redispass", "sk_test_abc123", "whsec_one", repr(SECRET)):
+        assert secret not in shown
+
+
+def test_the_environment_cannot_turn_demo_accounts_on() -> None:
+    """Fails when load() reads `demo` from a variable."""
+    assert load(GOOD | {"DEMO": "1", "demo": "true"}).demo is False

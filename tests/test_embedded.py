@@ -1,0 +1,199 @@
+"""The embedded stores start, keep their data, and never outlive the process that started them."""
+
+import asyncio
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pymongo import MongoClient
+
+from server.config import load
+from server.embedded import secrets, stores
+from server.embedded.stores import Addresses, Embedded, EmbeddedError, embedded
+
+BOTH = {"mongo", "redis"}
+SANDBOX = (Path(stores.__file__).parent / "sandbox" / "__main__.py").exists()
+ALL = BOTH | {"stripe"} if SANDBOX else BOTH
+
+PARENT = """
+import sys, threading
+from pathlib import Path
+from server.embedded.stores import Embedded
+addresses = Embedded(Path(sys.argv[1]), sys.argv[2].split(",")).start()
+print(*addresses.pids.values(), flush=True)
+threading.Event().wait()
+"""
+
+
+def running(pid: int) -> bool:
+    """Whether the process does anything still; a zombie that nobody collects does not."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return bool(state.stdout.strip()) and not state.stdout.startswith("Z")
+
+
+def eventually(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+def redis(addresses: Addresses, command: str) -> bytes:
+    assert addresses.redis_url
+    port = int(addresses.redis_url.split(":")[2].split("/")[0])
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(command.encode() + b"\r\n")
+        return connection.recv(1024)
+
+
+def parent(data_dir: Path, names: set[str]) -> tuple[subprocess.Popen[str], list[int]]:
+    """Another process that holds the stores; answers with their process ids."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(data_dir), ",".join(names)],
+        cwd=stores.ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    return process, [int(pid) for pid in process.stdout.readline().split()]
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def test_stores_answer_and_keep_their_data_across_a_restart(tmp_path: Path) -> None:
+    """Fails without `--storage-path` or `--dir` under data_dir, or without `--appendonly yes`."""
+    with Embedded(tmp_path, BOTH) as addresses:
+        assert addresses.stripe_api_base is None
+        assert redis(addresses, "SET greeting hello") == b"+OK\r\n"
+        with MongoClient[dict[str, str]](addresses.mongo_url) as client:
+            client.get_default_database()["notes"].insert_one({"_id": "one", "text": "kept"})
+    with Embedded(tmp_path, BOTH) as addresses:
+        assert redis(addresses, "GET greeting") == b"$5\r\nhello\r\n"
+        with MongoClient[dict[str, str]](addresses.mongo_url) as client:
+            note = client.get_default_database()["notes"].find_one({"_id": "one"})
+            assert note == {"_id": "one", "text": "kept"}
+
+
+def test_children_have_their_own_session_and_end_at_stop(tmp_path: Path) -> None:
+    """Fails without start_new_session in _spawn(), or without terminate() in _end()."""
+    with Embedded(tmp_path, ALL) as addresses:
+        pids = list(addresses.pids.values())
+        assert set(addresses.pids) == ALL
+        assert all(os.getsid(pid) == pid for pid in pids)
+    assert not any(running(pid) for pid in pids)
+    assert "ready to exit" in (tmp_path / "logs" / "redis.log").read_text()
+
+
+def test_children_end_when_their_parent_is_killed_and_the_next_start_waits(tmp_path: Path) -> None:
+    """Fails without the watcher in leash.py, or without the wait for stores.lock in _claim()."""
+    process, pids = parent(tmp_path, ALL)
+    assert len(pids) == len(ALL)
+    end(process)
+    with Embedded(tmp_path, ALL) as addresses:
+        assert not any(running(pid) for pid in pids)
+        assert redis(addresses, "PING") == b"+PONG\r\n"
+
+
+def test_a_frozen_child_of_a_killed_parent_is_killed(tmp_path: Path) -> None:
+    """Fails without SIGKILL in leash.PATIENCE: a stopped process does not act on SIGTERM."""
+    process, pids = parent(tmp_path, {"redis"})
+    os.kill(pids[0], signal.SIGSTOP)
+    end(process)
+    assert eventually(lambda: not running(pids[0]), seconds=15)
+
+
+def test_a_second_server_on_the_same_folder_is_refused_at_once(tmp_path: Path) -> None:
+    """Fails without the lock on DATA_DIR/lock in _claim()."""
+    process, pids = parent(tmp_path, {"redis"})
+    try:
+        began = time.monotonic()
+        with pytest.raises(EmbeddedError, match=rf"in use by .*process {process.pid}\)"):
+            Embedded(tmp_path, {"redis"}).start()
+        assert time.monotonic() - began < 2
+        assert running(pids[0])
+    finally:
+        end(process)
+
+
+def test_a_child_that_dies_at_start_is_reported_with_its_log(tmp_path: Path) -> None:
+    """Fails without the check of `ended` in _wait_until_it_answers(), or without _tail()."""
+    (tmp_path / "redis" / "appendonlydir").mkdir(parents=True)
+    broken = tmp_path / "redis" / "appendonlydir" / "appendonly.aof.manifest"
+    broken.write_text("this is no manifest\n")
+    with pytest.raises(EmbeddedError, match=r"(?s)Redis.*exit code 1.*redis\.log.*manifest"):
+        Embedded(tmp_path, {"redis"}).start()
+
+
+async def test_a_child_that_dies_later_is_reported_by_name(tmp_path: Path) -> None:
+    """Fails without set_exception in _follow()."""
+    async with embedded(tmp_path, {"redis"}) as addresses:
+        impatient = asyncio.create_task(addresses.first_death())
+        await asyncio.sleep(0)
+        impatient.cancel()
+        os.kill(addresses.pids["redis"], signal.SIGKILL)
+        with pytest.raises(EmbeddedError, match=r"(?s)Redis.*signal 9.*redis\.log"):
+            await asyncio.wait_for(addresses.first_death(), timeout=5)
+
+
+async def test_an_asked_for_end_is_no_death(tmp_path: Path) -> None:
+    """Fails without the check of `_stopping` in _follow()."""
+    async with embedded(tmp_path, {"redis"}) as addresses:
+        pass
+    await asyncio.sleep(0.1)
+    assert not addresses.died.done()
+
+
+async def test_cancelling_a_start_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Fails without the `finally` of embedded(), or without _end() in start()."""
+
+    async def run() -> None:
+        async with embedded(tmp_path, {"redis"}):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(run())
+    await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with Embedded(tmp_path, {"redis"}) as addresses:
+        assert redis(addresses, "PING") == b"+PONG\r\n"
+
+
+def test_failpoints_need_the_option(tmp_path: Path) -> None:
+    """Fails when `--enable-test-commands` is always or never passed by _mongo_command()."""
+    arm = {"configureFailPoint": "failCommand", "mode": "off"}
+    for allowed in (False, True):
+        with Embedded(tmp_path, {"mongo"}, test_commands=allowed) as addresses:
+            with MongoClient[dict[str, str]](addresses.mongo_url) as client:
+                answer = client.admin.command(arm, check=False)
+                assert bool(answer["ok"]) is allowed
+
+
+def test_secrets_are_made_once_for_the_owner_only_and_satisfy_the_configuration(
+    tmp_path: Path,
+) -> None:
+    """Fails without save() in secrets.load(), without mode 0600, or with a key load() refuses."""
+    first = secrets.load(tmp_path / "data")
+    assert secrets.load(tmp_path / "data") == first
+    file = tmp_path / "data" / secrets.FILE
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    known = secrets.Secrets(
+        jwt_key=first.jwt_key, stripe_suffix=first.stripe_suffix, webhook_secrets=("whsec_a",)
+    )
+    secrets.save(tmp_path / "data", known)
+    assert secrets.load(tmp_path / "data") == known
+    addresses = {"MONGO_URL": "mongodb://localhost", "REDIS_URL": "redis://localhost"}
+    settings = load(addresses | known.environment())
+    assert settings.stripe_secret_key == f"sk_test_{first.stripe_suffix}"
+    assert settings.stripe_publishable_key == f"pk_test_{first.stripe_suffix}"
+    assert settings.stripe_webhook_secrets == ("whsec_a",)
