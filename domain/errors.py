@@ -35,6 +35,7 @@ class Code(StrEnum):
     INSUFFICIENT_FUNDS = "insufficient_funds"
     NOT_ONBOARDED = "not_onboarded"
     PAYMENT_REFUSED = "payment_refused"
+    INVALID_SIGNATURE = "invalid_signature"
     TOO_OLD = "too_old"
     UNAVAILABLE = "unavailable"
     INTERNAL = "internal"
@@ -171,6 +172,11 @@ class NotOnboarded(DomainError):
 
 class PaymentRefused(DomainError):
     code, status, message = Code.PAYMENT_REFUSED, 402, "The payment provider refused this."
+
+
+class InvalidSignature(DomainError):
+    code, status = Code.INVALID_SIGNATURE, 400
+    message = "The signature does not fit the body, or is too old or too new."
 
 
 class TooOld(DomainError):

@@ -6,9 +6,10 @@ import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import msgspec
+from msgspec import Meta as Limits
 
 from domain.errors import (
     Conflict,
@@ -65,6 +66,11 @@ class Meta(msgspec.Struct, frozen=True):
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The fields of one operation."""
+
+
+ObjectId = Annotated[str, Limits(min_length=1, max_length=64)]
+Cursor = Annotated[str, Limits(max_length=500)]
+PageSize = Annotated[int, Limits(ge=1, le=100)]
 
 
 class Nothing(Command, frozen=True):

@@ -178,6 +178,12 @@ class PaymentGateway(Protocol):
         ...
 
 
+class WebhookVerifier(Protocol):
+    def verify(self, payload: bytes, signature: str) -> dict[str, Any]:
+        """The event, if one of our signing secrets made the signature. Raises InvalidSignature."""
+        ...
+
+
 class Waiter(Protocol):
     async def settled(self, subject: str, seconds: float = 10) -> bool:
         """Wait until no task about `subject` is under way here; False when time runs out first."""
@@ -202,11 +208,10 @@ class Ports(msgspec.Struct, frozen=True):
 
     store: "Store"
     clock: Clock
-    rates: Rates
     sessions: Sessions
     passwords: Passwords
     gateway: PaymentGateway
+    webhooks: WebhookVerifier
     waiter: Waiter
     gauges: Gauges
     public_url: str
-    extra: dict[str, Any] = {}

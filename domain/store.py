@@ -8,6 +8,7 @@ Source: MongoDB manual, "Drivers API", transaction error labels.
 
 import asyncio
 import base64
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -31,7 +32,7 @@ from pymongo.write_concern import WriteConcern
 
 from domain.errors import Invalid, NotFound, Unavailable
 from domain.outbox import Delivery, Event, Lane, OutboxRow, Task
-from domain.ports import Clock
+from domain.ports import Clock, Rates
 from domain.record import Index, Page, Record, wire
 
 R = TypeVar("R", bound=Record)
@@ -58,7 +59,7 @@ def new_id(prefix: str) -> str:
 class Store:
     """A connection pool to one database. `worker` owns the outbox rows that it writes."""
 
-    def __init__(self, url: str, clock: Clock, worker: str = "") -> None:
+    def __init__(self, url: str, clock: Clock, rates: Rates, worker: str = "") -> None:
         self.client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
             url, tz_aware=True, serverSelectionTimeoutMS=5000, maxPoolSize=50, retryWrites=True
         )
@@ -66,6 +67,7 @@ class Store:
             "jobsphere", codec_options=CodecOptions(tz_aware=True), write_concern=DURABLE
         )
         self.clock = clock
+        self.rates = rates
         self.worker = worker or new_id("worker")
         self.committed: Callable[[list[OutboxRow]], None] = lambda rows: None
 
@@ -103,10 +105,13 @@ class Store:
         return UnitOfWork(self, None)
 
     async def transact(self, work: Callable[["UnitOfWork"], Awaitable[T]]) -> T:
-        """Run `work` in one transaction. Raises whatever it raises, or Unavailable after 15 s."""
+        """Run `work` in one transaction. Raises whatever it raises, or Unavailable after 15 s.
+
+        A first Duplicate reruns it too: the rerun sees the row that came between look and insert.
+        """
         deadline = time.monotonic() + TRANSACTION_SECONDS
         async with await self.client.start_session() as session:
-            attempt = 0
+            attempt, collided = 0, False
             while True:
                 session.start_transaction(
                     read_concern=ReadConcern("snapshot"), write_concern=DURABLE
@@ -117,10 +122,13 @@ class Store:
                     await uow.flush()
                     await self._commit(session, deadline)
                     break
+                except (Duplicate, DuplicateKeyError) as failed:
+                    await _abort(session)
+                    if collided:
+                        raise Duplicate(str(failed)) from failed
+                    collided = True
                 except PyMongoError as failed:
                     await _abort(session)
-                    if isinstance(failed, DuplicateKeyError):
-                        raise Duplicate(str(failed)) from failed
                     if not _transient(failed) or time.monotonic() > deadline:
                         raise Unavailable from failed
                 except BaseException:
@@ -150,6 +158,7 @@ class UnitOfWork:
         self._store = store
         self._session = session
         self.now = store.clock.now()
+        self.rates = store.rates
         self.rows: list[OutboxRow] = []
 
     # -- reading -----------------------------------------------------------------------------
@@ -188,7 +197,7 @@ class UnitOfWork:
         limit = max(1, min(limit, MAX_PAGE))
         query = _filter(where)
         if cursor:
-            query = {"$and": [query, _after(cursor, sort)]}
+            query = {"$and": [query, _after(cursor, sort, kind)]}
         found = self._of(kind).find(query, session=self._session).sort(list(sort)).limit(limit + 1)
         documents = await found.to_list(limit + 1)
         more = len(documents) > limit
@@ -200,12 +209,15 @@ class UnitOfWork:
 
     async def count(self, kind: type[Record], where: Where, limit: int = 0) -> int:
         extra = {"limit": limit} if limit else {}
-        return await self._of(kind).count_documents(_filter(where), session=self._session, **extra)
+        return int(
+            await self._of(kind).count_documents(_filter(where), session=self._session, **extra)
+        )
 
     async def aggregate(
         self, kind: type[Record], pipeline: Sequence[Mapping[str, Any]]
     ) -> list[dict[str, Any]]:
-        return await self._of(kind).aggregate(list(pipeline), session=self._session).to_list(None)
+        found = self._of(kind).aggregate(list(pipeline), session=self._session)
+        return list(await found.to_list(None))
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -236,12 +248,16 @@ class UnitOfWork:
         *,
         only_if: Where | None = None,
         inc: Mapping[str, int] | None = None,
+        push: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> R | None:
         """Change one record if its guard holds; None (and no effect) if it does not."""
+        update = self._update(inc, fields)
+        if push:
+            update["$push"] = {field: _plain(value) for field, value in push.items()}
         document = await self._of(kind).find_one_and_update(
             _filter({"_id": id, **(only_if or {})}),
-            self._update(inc, fields),
+            update,
             return_document=ReturnDocument.AFTER,
             session=self._session,
         )
@@ -254,7 +270,7 @@ class UnitOfWork:
         done = await self._of(kind).update_many(
             _filter(where), self._update(inc, fields), session=self._session
         )
-        return done.modified_count
+        return int(done.modified_count)
 
     async def upsert(self, record: Record, inc: Mapping[str, int]) -> None:
         """Add to counters of a record, created from `record` if it is not there yet."""
@@ -270,7 +286,7 @@ class UnitOfWork:
 
     async def remove(self, kind: type[Record], where: Where) -> int:
         done = await self._of(kind).delete_many(_filter(where), session=self._session)
-        return done.deleted_count
+        return int(done.deleted_count)
 
     def _update(self, inc: Mapping[str, int] | None, fields: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -339,6 +355,8 @@ def _index_model(index: Index) -> IndexModel:
         options["partialFilterExpression"] = dict(index.where)
     if index.ttl_seconds is not None:
         options["expireAfterSeconds"] = index.ttl_seconds
+    if any(kind == "2dsphere" for _, kind in index.keys):
+        options["2dsphereIndexVersion"] = 3  # unsaid, SecantusDB takes the second start for a change
     return IndexModel(list(index.keys), **options)
 
 
@@ -347,12 +365,13 @@ def _cursor(document: Mapping[str, Any], sort: Sort) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
 
 
-def _after(cursor: str, sort: Sort) -> dict[str, Any]:
-    """The filter for everything behind `cursor` in the order of `sort`."""
+def _after(cursor: str, sort: Sort, kind: type[Record]) -> dict[str, Any]:
+    """The filter for everything behind `cursor` in the order of `sort`, typed as its fields are."""
+    types = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    shape: Any = tuple[tuple(types["id" if field == "_id" else field] for field, _ in sort)]  # type: ignore[misc]
     try:
-        values = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if len(values) != len(sort) or not all(isinstance(v, str | int) for v in values):
-            raise ValueError
+        packed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        values = _plain(msgspec.json.decode(packed, type=shape))
     except (ValueError, TypeError, msgspec.DecodeError) as broken:
         raise Invalid("cursor: take it from `next_cursor`, unchanged.", field="cursor") from broken
     branches = []
@@ -369,8 +388,5 @@ def _transient(failed: PyMongoError) -> bool:
 
 
 async def _abort(session: AsyncIOMotorClientSession) -> None:
-    if session.in_transaction:
-        try:
-            await session.abort_transaction()
-        except PyMongoError:
-            pass  # the server rolls back by itself when the session ends
+    with contextlib.suppress(PyMongoError):  # the server rolls back by itself at the session's end
+        await session.abort_transaction()

@@ -1,5 +1,12 @@
 """How clients reach the domain: one file per namespace, and the one list of all of them."""
 
 from handlers.account import account
+from handlers.admin import admin
+from handlers.bidding import bidding
+from handlers.chat import chat
+from handlers.job import job
+from handlers.job_request import job_request
+from handlers.payment import payment
+from handlers.wallet import wallet
 
-NAMESPACES = (account,)
+NAMESPACES = (account, job, job_request, chat, bidding, payment, wallet, admin)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,11 +16,13 @@ from redis.asyncio import Redis
 from domain import feed
 from domain.model import RECORDS, TASKS
 from domain.money import Schedule
+from domain.monitor import overview_of
 from domain.operation import Actor, Meta, Operation
 from domain.outbox import Delivery
 from domain.ports import Ports, Rates
+from domain.record import wire
 from domain.store import Store
-from handlers import NAMESPACES
+from handlers import NAMESPACES, webhooks
 from handlers.expose import answer, refusal
 from server.clock import SystemClock
 from server.config import Settings
@@ -28,13 +31,22 @@ from server.http import MAX_BODY, Wire
 from server.passwords import Argon2Passwords
 from server.realtime import Realtime, envelope, user_room
 from server.relay import Relay
-from server.stripe_gateway import StripeGateway
+from server.scheduler import Scheduler
+from server.stripe_gateway import StripeGateway, StripeWebhooks
 from server.tokens import AccessTokens, Gatekeeper, RedisSessions
 
 log = structlog.get_logger()
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
 HEAD_SECONDS = 30
+STATS_SECONDS = 1
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; connect-src 'self' ws: wss:; "
+    "style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
 
 
 class Core:
@@ -43,7 +55,10 @@ class Core:
     def __init__(self, settings: Settings) -> None:
         clock = SystemClock()
         self.settings = settings
-        self.store = Store(settings.mongo_url, clock)
+        rates = Rates(
+            Schedule(settings.platform_fee_bps, settings.service_fee_bps), settings.currencies
+        )
+        self.store = Store(settings.mongo_url, clock, rates)
         self.redis: Redis[Any] = Redis.from_url(
             settings.redis_url, socket_timeout=5, socket_connect_timeout=2
         )
@@ -59,12 +74,11 @@ class Core:
         self.relay = Relay(TASKS, self._push)
         self.ports = Ports(
             store=self.store, clock=clock, sessions=self.sessions, gateway=self.gateway,
+            webhooks=StripeWebhooks(settings.stripe_webhook_secrets, clock),
             passwords=Argon2Passwords(), waiter=self.relay, gauges=self,
-            rates=Rates(
-                Schedule(settings.platform_fee_bps, settings.service_fee_bps), settings.currencies
-            ),
             public_url=settings.public_url,
         )  # fmt: skip
+        self.scheduler = Scheduler(self.ports)
         self.manager: Any = self._redis_manager(write_only=True)
 
     def _redis_manager(self, write_only: bool) -> socketio.AsyncRedisManager:
@@ -77,8 +91,10 @@ class Core:
         await self.store.prepare(RECORDS)
         self.control.start()
         self.relay.start(self.ports)
+        self.scheduler.start()
 
     async def stop(self) -> None:
+        await self.scheduler.stop()
         await self.relay.stop()
         await self.control.stop()
         await self.gateway.close()
@@ -87,7 +103,11 @@ class Core:
         self.store.close()
 
     async def sockets(self) -> int:
-        return 0
+        """Connected clients of all processes; each tells its own number every second."""
+        told = await self.redis.hgetall(f"{self.store.name}:sockets")
+        fresh = time.time() - 3 * STATS_SECONDS
+        numbers = [raw.decode().split("@") for raw in told.values()]
+        return sum(int(number) for number, at in numbers if float(at) > fresh)
 
     async def _push(self, delivery: Delivery, at: datetime, seqs: dict[str, int]) -> None:
         """To every user the copy with the user's own number, on whatever process they are."""
@@ -101,6 +121,12 @@ class Core:
                 delivery.name, envelope(None, at, delivery.data), namespace=delivery.namespace,
                 room=delivery.room,
             )  # fmt: skip
+        if delivery.seq is None:  # what is said in a chat stays between its members
+            activity = {"namespace": delivery.namespace, "name": delivery.name,
+                        "data": delivery.data}  # fmt: skip
+            await self.manager.emit(
+                "activity", envelope(None, at, activity), namespace="/admin", room="live"
+            )
 
 
 class Web(Core):
@@ -137,21 +163,23 @@ class Web(Core):
             if exposed.route
         )
         app.add_routes([web.get("/livez", _alive), web.get("/readyz", self._ready)])
+        app.add_routes(webhooks.routes)
+        app[webhooks.PORTS] = self.ports
+        _serve_pages(app)
         app.cleanup_ctx.append(self._running)
         return app
 
     async def _running(self, app: web.Application) -> AsyncIterator[None]:
         await self.start()
-        self._loops = [asyncio.create_task(self._push_heads())]
+        self._loops = [
+            asyncio.create_task(self._push_heads()), asyncio.create_task(self._push_stats())
+        ]  # fmt: skip
         yield
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.realtime.shutdown()
         await self.stop()
-
-    async def sockets(self) -> int:
-        return self.realtime.connections
 
     async def _push_heads(self) -> None:
         """So that a client learns of a push it missed although nothing else happens to it."""
@@ -169,6 +197,24 @@ class Web(Core):
                 room=user_room(user), ignore_queue=True,
             )  # fmt: skip
 
+    async def _push_stats(self) -> None:
+        """To the admins who listen on this process; computed only when there are any."""
+        key = f"{self.store.name}:sockets"
+        while True:
+            await asyncio.sleep(STATS_SECONDS)
+            try:
+                told = f"{self.realtime.connections}@{time.time()}"
+                await self.redis.hset(key, self.store.worker, told)
+                if self.realtime.listeners("/admin", "live"):
+                    uow = self.store.single()
+                    stats = wire(await overview_of(uow, await self.sockets()))
+                    await self.manager.emit(
+                        "stats", envelope(None, uow.now, stats), namespace="/admin", room="live",
+                        ignore_queue=True,
+                    )  # fmt: skip
+            except Exception:
+                log.warning("stats not pushed", exc_info=True)
+
     async def _ready(self, request: web.Request) -> web.Response:
         """200 when the stores answer; a load balancer sends traffic only then."""
         try:
@@ -177,6 +223,19 @@ class Web(Core):
         except Exception:
             return web.json_response({"ready": False}, status=503)
         return web.json_response({"ready": True})
+
+
+def _serve_pages(app: web.Application) -> None:
+    """The web client at `/`, the live monitor at `/admin`; modules, without a build step."""
+
+    def page(name: str) -> web.RouteDef:
+        async def show(request: web.Request) -> web.FileResponse:
+            return web.FileResponse(STATIC / name, headers=PAGE_HEADERS)
+
+        return web.get("/" if name == "index.html" else "/admin", show)
+
+    if STATIC.is_dir():
+        app.add_routes([page("index.html"), page("admin.html"), web.static("/static", STATIC)])
 
 
 async def _alive(request: web.Request) -> web.Response:

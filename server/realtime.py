@@ -237,6 +237,10 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         """Engine.IO connections of this process; one client uses one for all namespaces."""
         return len(self.environ)
 
+    def listeners(self, namespace: str, room: str) -> int:
+        """How many sockets of this process are in a room."""
+        return len(self.manager.rooms.get(namespace, {}).get(room, ()))
+
     def users(self) -> set[str]:
         return {client.actor.id for client in self._clients.values()}
 

@@ -57,8 +57,9 @@ class Relay:
         self._ports = ports
         ports.store.committed = self.take
         self._loops = [
-            asyncio.create_task(loop()) for loop in (self._push_loop, self._poll_loop, self._renew_loop)
-        ]  # fmt: skip
+            asyncio.create_task(loop())
+            for loop in (self._push_loop, self._poll_loop, self._renew_loop)
+        ]
 
     async def stop(self, seconds: float = 10) -> None:
         """Finish what is in hand; what takes too long stays in the outbox for the next worker."""
@@ -113,7 +114,8 @@ class Relay:
             return []
         tired = tuple(row.id for row in due if row.attempts >= MAX_ATTEMPTS)
         if tired:
-            await uow.change_all(OutboxRow, {"_id": tired, "lease_until": {"$lte": uow.now}}, dead=True)  # fmt: skip
+            over = {"_id": tired, "lease_until": {"$lte": uow.now}}
+            await uow.change_all(OutboxRow, over, dead=True)
             log.error("outbox rows are dead letters now", rows=tired)
         mine = {"_id": tuple(row.id for row in due if row.attempts < MAX_ATTEMPTS)}
         stamp = uow.now + LEASE
@@ -201,9 +203,10 @@ class Relay:
                 for user in delivery.to:
                     for_feeds[user].append((row.id, delivery))
         users = list(for_feeds)
+        uow = self._store.single()
         numbered = await asyncio.gather(
-            *(feed.append(self._store.single(), user, for_feeds[user], self._heads) for user in users)
-        )  # fmt: skip
+            *(feed.append(uow, user, for_feeds[user], self._heads) for user in users)
+        )
         numbers = dict(zip(users, numbered, strict=True))
         for row, delivery in batch:
             seqs = {user: numbers[user][row.id] for user in delivery.to if delivery.seq is None}

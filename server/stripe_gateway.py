@@ -5,15 +5,18 @@ a payment method", "Separate charges and transfers", "Error handling".
 """
 
 import secrets
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import msgspec
 import stripe
 from stripe import StripeClient
 from stripe._http_client import AIOHTTPClient
 
+from domain.errors import InvalidSignature
 from domain.ports import (
+    Clock,
     ConnectAccount,
     GatewayRefused,
     GatewayUnknown,
@@ -26,6 +29,7 @@ T = TypeVar("T")
 
 VERSION = "2026-05-27.dahlia"
 TIMEOUT_SECONDS = 10
+TOLERANCE_SECONDS = 300
 CHARGE = ["latest_charge.balance_transaction"]
 WINDOW = 100
 
@@ -166,6 +170,27 @@ class StripeGateway:
         key = f"link:{secrets.token_hex(12)}"  # each link works once, so each is a new one
         link = await _ask(self._stripe.account_links.create_async(params, _options(key)))
         return str(link["url"])
+
+
+class StripeWebhooks:
+    """Verifies events with any of the signing secrets, so that they can be rotated."""
+
+    def __init__(self, secrets: Sequence[str], clock: Clock) -> None:
+        self._secrets = secrets
+        self._clock = clock
+
+    def verify(self, payload: bytes, signature: str) -> dict[str, Any]:
+        for secret in self._secrets:
+            try:
+                stripe.WebhookSignature.verify_header(
+                    payload.decode(), signature, secret, tolerance=TOLERANCE_SECONDS
+                )
+            except (stripe.SignatureVerificationError, UnicodeDecodeError):
+                continue
+            made_at = int(dict(p.split("=", 1) for p in signature.split(","))["t"])
+            if made_at <= self._clock.now().timestamp() + TOLERANCE_SECONDS:
+                return dict(msgspec.json.decode(payload))
+        raise InvalidSignature
 
 
 def _options(key: str | None, account_id: str | None = None) -> Any:

@@ -139,15 +139,7 @@ class RedisSessions:
                 found = await pipe.execute()
         except RedisError as away:
             raise Unavailable from away
-        rows = [(id, {_text(k): _text(v) for k, v in row.items()}) for id, row in zip(ids, found, strict=True)]  # fmt: skip
-        return [
-            SessionView(
-                id, datetime.fromisoformat(row["created"]), datetime.fromisoformat(row["used"]),
-                row["address"],
-            )
-            for id, row in rows
-            if row
-        ]  # fmt: skip
+        return [_view(id, row) for id, row in zip(ids, found, strict=True) if row]
 
     async def end(self, user_id: str, session_id: str) -> bool:
         try:
@@ -191,6 +183,12 @@ class Gatekeeper:
         if not await self._sessions.alive(actor.session_id):
             raise Unauthenticated("This session has been ended: sign in again.")
         return actor, until
+
+
+def _view(id: str, row: dict[bytes, bytes]) -> SessionView:
+    fields = {_text(name): _text(value) for name, value in row.items()}
+    created, used = (datetime.fromisoformat(fields[name]) for name in ("created", "used"))
+    return SessionView(id, created, used, fields["address"])
 
 
 def _digest(secret: str) -> str:

@@ -94,8 +94,8 @@ class Call:
     def page(self, kind: str, url: str, **filters: Any) -> Json:
         """A list answer, newest first, as the page parameters ask."""
         self.flush()
-        where = ["tenant = ?", "account = ?", "kind = ?"]
-        values: list[Any] = [self.tenant.key, self.account, kind]
+        where = ["tenant = ?", "account = ?", "kind = ?", "gone = 0", "id != ?"]
+        values: list[Any] = [self.tenant.key, self.account, kind, self.tenant.account]
         for name, value in filters.items():
             if value is not None:
                 test = "GLOB" if "*" in value else "="
@@ -199,6 +199,8 @@ class Call:
             self._expand(node.get(head), rest, path)
 
     def _refunds(self, charge: Json) -> Json:
-        data = [self.shown(refund) for refund in reversed(self.of("refund", "charge", charge["id"]))]
+        data = [
+            self.shown(refund) for refund in reversed(self.of("refund", "charge", charge["id"]))
+        ]
         url = f"/v1/charges/{charge['id']}/refunds"
         return {"object": "list", "data": data[:10], "has_more": len(data) > 10, "url": url}

@@ -22,7 +22,7 @@ class StripeError(Exception):
     @property
     def keeps_effect(self) -> bool:
         """A declined card leaves its failed charge behind; other refusals leave nothing."""
-        return self.fields["type"] == "card_error"
+        return bool(self.fields["type"] == "card_error")
 
     @property
     def body(self) -> Json:

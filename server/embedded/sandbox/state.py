@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS tenants (key TEXT PRIMARY KEY, account TEXT NOT NULL,
   shift REAL NOT NULL, settings TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS objects (seq INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL,
   tenant TEXT NOT NULL, account TEXT NOT NULL, kind TEXT NOT NULL, created INTEGER NOT NULL,
-  body TEXT NOT NULL);
+  body TEXT NOT NULL, gone INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS by_kind ON objects (tenant, account, kind, seq);
 CREATE TABLE IF NOT EXISTS links (tenant TEXT, kind TEXT, field TEXT, value TEXT, seq INTEGER,
   PRIMARY KEY (tenant, kind, field, value, seq)) WITHOUT ROWID;
@@ -154,7 +154,8 @@ class Store:
         """Write an object again."""
         kind = obj["object"]
         row = self.db.execute(
-            "UPDATE objects SET body = ? WHERE id = ? RETURNING seq", (json.dumps(obj), obj["id"])
+            "UPDATE objects SET body = ?, gone = ? WHERE id = ? RETURNING seq",
+            (json.dumps(obj), "deleted" in obj, obj["id"]),
         ).fetchone()
         if kind in RELINKED:
             self.db.execute("DELETE FROM links WHERE seq = ?", (row[0],))

@@ -1,0 +1,162 @@
+"""Proof of the books: every balance again from the journal, every offer against the holdings
+function, every captured, refunded, transferred and paid-out amount against Stripe."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from domain import ledger
+from domain.deal import Offer, Payment, TransferStatus
+from domain.ledger import Balance, Transaction
+from domain.ports import Ports
+from domain.record import Record
+from domain.store import UnitOfWork
+from domain.wallets import Withdrawal, WithdrawalStatus
+
+CHUNK = 500
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One line that does not agree."""
+
+    what: str
+    subject: str
+    expected: Any
+    found: Any
+
+
+class Report(msgspec.Struct):
+    """What was compared, the balances by account kind and currency, and what did not agree."""
+
+    transactions: int = 0
+    balances: int = 0
+    offers: int = 0
+    payments: int = 0
+    transfers: int = 0
+    payouts: int = 0
+    totals: dict[str, dict[str, int]] = {}
+    differences: list[Difference] = []
+
+    def compare(self, what: str, subject: str, expected: Any, found: Any) -> None:
+        if expected != found:
+            self.differences.append(Difference(what, subject, expected, found))
+
+
+async def audit(ports: Ports) -> Report:
+    """Read everything once, in chunks. Run it on a quiet market: it is no snapshot."""
+    report = Report(totals={}, differences=[])
+    uow = ports.store.single()
+    sums = await _sum_journal(uow, report)
+    await _check_balances(uow, report, sums)
+    await _check_offers(uow, report, sums)
+    await _check_payments(ports, uow, report)
+    await _check_withdrawals(ports, uow, report)
+    return report
+
+
+async def each(uow: UnitOfWork, kind: type[Record], where: dict[str, Any]) -> AsyncIterator[Any]:
+    """All records of a kind, oldest first, in chunks by id."""
+    last = ""
+    while True:
+        chunk = await uow.all(kind, {**where, "_id": {"$gt": last}}, (("_id", 1),), CHUNK)
+        for record in chunk:
+            yield record
+        if len(chunk) < CHUNK:
+            return
+        last = chunk[-1].id
+
+
+async def _sum_journal(uow: UnitOfWork, report: Report) -> dict[tuple[str, str], int]:
+    sums: dict[tuple[str, str], int] = defaultdict(int)
+    async for transaction in each(uow, Transaction, {}):
+        report.transactions += 1
+        for posting in transaction.postings:
+            sums[posting.source, transaction.currency] -= posting.amount
+            sums[posting.destination, transaction.currency] += posting.amount
+            report.compare("posting above zero", transaction.id, True, posting.amount > 0)
+    totals: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for (account, currency), amount in sums.items():
+        totals[_group(account)][currency] += amount
+    report.totals = {name: dict(parts) for name, parts in sorted(totals.items())}
+    return sums
+
+
+async def _check_balances(
+    uow: UnitOfWork, report: Report, sums: dict[tuple[str, str], int]
+) -> None:
+    seen = set()
+    async for row in each(uow, Balance, {"kind": ("escrow", "wallet", "debt")}):
+        report.balances += 1
+        seen.add((row.account, row.currency))
+        report.compare("balance", row.id, sums.get((row.account, row.currency), 0), row.balance)
+        inside = row.balance <= 0 if row.kind == "debt" else row.balance >= 0
+        report.compare("balance within its bound", row.id, True, inside)
+    for (account, currency), amount in sums.items():
+        if ledger.is_bounded(account) and (account, currency) not in seen:
+            report.compare("balance", f"{account}|{currency}", amount, None)
+    for account in (ledger.PLATFORM, ledger.STRIPE_FEES):
+        for currency, found in (await ledger.balance_of(uow, account)).items():
+            report.compare("balance", f"{account}|{currency}", sums[account, currency], found)
+
+
+async def _check_offers(uow: UnitOfWork, report: Report, sums: dict[tuple[str, str], int]) -> None:
+    earned: dict[tuple[str, str], int] = defaultdict(int)
+    async for offer in each(uow, Offer, {"captured_amount": {"$gt": 0}}):
+        report.offers += 1
+        held = sums.get((ledger.escrow(offer.id), offer.currency), 0)
+        report.compare("escrow by the holdings", offer.id, offer.holdings.escrow, held)
+        parts = offer.holdings
+        kept = offer.captured_amount - offer.refunded_amount
+        report.compare(
+            "parts sum to the whole", offer.id, kept, parts.platform + parts.contractor + parts.escrow
+        )  # fmt: skip
+        earned[offer.currency, "platform"] += parts.platform
+        earned[offer.currency, "contractor"] += parts.contractor
+    currencies = {currency for _, currency in sums}
+    for currency in currencies:
+        taken = sums.get((ledger.PLATFORM, currency), 0) + sums.get(
+            (ledger.STRIPE_FEES, currency), 0
+        )
+        report.compare("platform by the holdings", currency, earned[currency, "platform"], taken)
+        purses = sum(
+            amount for (account, code), amount in sums.items()
+            if code == currency and account.startswith(("wallet:", "debt:", ledger.BANK))
+        )  # fmt: skip
+        report.compare("contractors by the holdings", currency, earned[currency, "contractor"], purses)  # fmt: skip
+
+
+async def _check_payments(ports: Ports, uow: UnitOfWork, report: Report) -> None:
+    """Every payment against its PaymentIntent, and its transfers against Stripe's."""
+    async for payment in each(uow, Payment, {"intent_id": {"$gt": ""}}):
+        report.payments += 1
+        intent = await ports.gateway.intent(payment.intent_id)
+        report.compare("captured", payment.id, intent.captured_amount if intent.status == "succeeded" else 0, payment.captured_amount)  # fmt: skip
+        report.compare("refunded", payment.id, intent.refunded_amount, payment.refunded_amount)
+    async for offer in each(uow, Offer, {"transfers.0": {"$exists": True}}):
+        for number, transfer in enumerate(offer.transfers, 1):
+            report.transfers += 1
+            there = await ports.gateway.find_transfer(offer.id, f"{offer.id}#{number}")
+            sent = transfer.status is not TransferStatus.WAITING
+            report.compare(
+                "transferred", f"{offer.id}#{number}", there.amount if there else 0,
+                transfer.amount if sent else 0,
+            )  # fmt: skip
+
+
+async def _check_withdrawals(ports: Ports, uow: UnitOfWork, report: Report) -> None:
+    async for withdrawal in each(uow, Withdrawal, {"payout_id": {"$gt": ""}}):
+        report.payouts += 1
+        there = await ports.gateway.payout_state(withdrawal.account_id, withdrawal.payout_id)
+        report.compare("payout amount", withdrawal.id, there.amount, withdrawal.amount)
+        paid = withdrawal.status is WithdrawalStatus.PAID
+        report.compare("payout paid", withdrawal.id, there.status == "paid", paid)
+
+
+def _group(account: str) -> str:
+    """`wallet:usr_1:pending` counts as `wallet:pending`."""
+    parts = account.split(":")
+    if parts[0] in ("escrow", "debt", "chargeback"):
+        return parts[0]
+    return f"{parts[0]}:{parts[2]}" if parts[0] == "wallet" else account

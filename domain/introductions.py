@@ -1,0 +1,41 @@
+"""Introductions: who may start a chat with whom."""
+
+from domain.applications import Application, ApplicationStatus
+from domain.chat import SIDES, Id, SeenConversation, open_between
+from domain.errors import NotFound
+from domain.operation import Actor, Command, Role, operation
+from domain.store import UnitOfWork
+
+NOT_WITHDRAWN = tuple(
+    status for status in ApplicationStatus if status is not ApplicationStatus.WITHDRAWN
+)
+
+
+class Open(Command, frozen=True):
+    """`user_id` is the other side."""
+
+    job_id: Id
+    user_id: Id
+
+
+@operation("chat.open", roles=SIDES)
+async def open_(cmd: Open, actor: Actor, uow: UnitOfWork) -> SeenConversation:
+    """The conversation of a job's customer and someone whose application to it was not withdrawn.
+
+    Raises NotFound when there is no such application between the two.
+    """
+    customer, contractor = actor.id, cmd.user_id
+    if actor.role is Role.CONTRACTOR:
+        customer, contractor = contractor, customer
+    application = await uow.find(
+        Application,
+        {"job_id": cmd.job_id, "customer_id": customer, "contractor_id": contractor,
+         "status": NOT_WITHDRAWN},
+    )  # fmt: skip
+    if application is None:
+        raise NotFound
+    conversation = await open_between(
+        uow, job_id=application.job_id, job_title=application.job_title, customer_id=customer,
+        contractor_id=contractor,
+    )  # fmt: skip
+    return conversation.seen_by(actor.id)

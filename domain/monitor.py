@@ -1,0 +1,62 @@
+"""The admin's view: the state of the market in one look, and live as it happens."""
+
+import asyncio
+
+import msgspec
+
+from domain import ledger
+from domain.accounts import User
+from domain.deal import Offer, Payment
+from domain.jobs import Job
+from domain.operation import Actor, Meta, Nothing, Role, Style, operation
+from domain.outbox import OutboxRow
+from domain.ports import Ports
+from domain.record import Record
+from domain.store import UnitOfWork
+
+ADMINS = {Role.ADMIN}
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """Counts by status, and money by currency in minor units."""
+
+    users: dict[str, int]
+    jobs: dict[str, int]
+    offers: dict[str, int]
+    payments: dict[str, int]
+    commission: dict[str, int]
+    escrow: dict[str, int]
+    dead_letters: int
+    sockets: int
+
+
+async def overview_of(uow: UnitOfWork, sockets: int) -> Overview:
+    users, jobs, offers, payments = await asyncio.gather(
+        _counts(uow, User, "role"), _counts(uow, Job, "status"), _counts(uow, Offer, "status"),
+        _counts(uow, Payment, "status"),
+    )  # fmt: skip
+    commission, escrow, dead_letters = await asyncio.gather(
+        ledger.balance_of(uow, ledger.PLATFORM), ledger.total_escrow(uow),
+        uow.count(OutboxRow, {"dead": True}),
+    )  # fmt: skip
+    return Overview(users, jobs, offers, payments, commission, escrow, dead_letters, sockets)
+
+
+async def _counts(uow: UnitOfWork, kind: type[Record], field: str) -> dict[str, int]:
+    """How many of each; sorted first, so that the index on `field` alone is read."""
+    rows = await uow.aggregate(
+        kind, [{"$sort": {field: 1}}, {"$group": {"_id": f"${field}", "count": {"$sum": 1}}}]
+    )
+    return {row["_id"]: row["count"] for row in rows}
+
+
+@operation("admin.overview", roles=ADMINS, style=Style.DIRECT)
+async def overview(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> Overview:
+    """Users, jobs, offers and payments by status, commission, escrow and sockets."""
+    return await overview_of(ports.store.single(), await ports.gauges.sockets())
+
+
+@operation("admin.live", roles=ADMINS, style=Style.DIRECT)
+async def live(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> Overview:
+    """Subscribe this socket: `stats` every second, `activity` as it happens."""
+    return await overview_of(ports.store.single(), await ports.gauges.sockets())

@@ -1,0 +1,214 @@
+"""Offers: made by the customer, seen once the money is held, answered by the contractor."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta as Limits
+
+from domain.applications import standing
+from domain.deal import (
+    OPEN_OFFERS,
+    Offer,
+    OfferStatus,
+    Payment,
+    PaymentStatus,
+    Step,
+    move_offer,
+    move_payment,
+)
+from domain.errors import (
+    JobNotOpen,
+    JobTaken,
+    NotAnApplicant,
+    OfferExists,
+    OfferHasExpired,
+    OfferNotPending,
+)
+from domain.jobs import Job, JobStatus
+from domain.money import MAX_AMOUNT, check_chargeable
+from domain.operation import Actor, Command, Cursor, ObjectId, PageSize, Role, Style, operation
+from domain.payments import PaymentSheet, sheet
+from domain.ports import Ports
+from domain.record import Page
+from domain.settlement import CHUNK, Capture, Hold, close
+from domain.store import Duplicate, UnitOfWork, new_id
+
+O, P = OfferStatus, PaymentStatus
+PARTIES = {Role.CUSTOMER, Role.CONTRACTOR}
+DEFAULT_HOURS = 72
+
+
+class Create(Command, frozen=True):
+    """`amount` in minor units. Without a payment method the client pays with the client secret."""
+
+    job_id: ObjectId
+    contractor_id: ObjectId
+    amount: Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
+    currency: Annotated[str, Limits(pattern=r"^[A-Z]{3}$")]
+    description: Annotated[str, Limits(min_length=1, max_length=4000)]
+    timeline_days: Annotated[int, Limits(ge=1, le=730)]
+    payment_method: Annotated[str, Limits(pattern=r"^pm_[A-Za-z0-9_]{1,80}$")] | None = None
+    expires_in_hours: Annotated[int, Limits(ge=1, le=144)] = DEFAULT_HOURS
+
+
+class ById(Command, frozen=True):
+    offer_id: ObjectId
+
+
+class Reject(Command, frozen=True):
+    offer_id: ObjectId
+
+
+class List(Command, frozen=True):
+    job_id: ObjectId | None = None
+    status: OfferStatus | None = None
+    cursor: Cursor | None = None
+    limit: PageSize = 20
+
+
+class OfferWithPayment(msgspec.Struct, frozen=True):
+    offer: Offer
+    payment: PaymentSheet
+
+
+async def with_payment(offer_id: str, actor: Actor, ports: Ports) -> OfferWithPayment:
+    """The answer to `create`, once Stripe has answered; `client_secret` is null if it is slow."""
+    offer = await ports.store.single().get(Offer, offer_id)
+    await ports.waiter.settled(offer.payment_id)
+    uow = ports.store.single()
+    offer = await uow.get(Offer, offer_id)
+    return OfferWithPayment(offer, sheet(await uow.get(Payment, offer.payment_id)))
+
+
+@operation("bidding.create", roles={Role.CUSTOMER}, reply=with_payment)
+async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Offer:
+    """Offer an applicant the job and hold the money.
+
+    Raises NotFound, JobNotOpen, JobTaken, NotAnApplicant, OfferExists, CurrencyNotSupported,
+    AmountNotPayable.
+    """
+    check_chargeable(cmd.amount, cmd.currency, uow.rates.currencies)
+    job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
+    _must_be_open(job)
+    if await standing(uow, job.id, cmd.contractor_id) is None:
+        raise NotAnApplicant
+    live = {"job_id": job.id, "contractor_id": cmd.contractor_id, "live": True}
+    if await uow.find(Offer, live):
+        raise OfferExists
+    offer, payment = _new_offer(cmd, job, uow)
+    try:
+        await uow.add(offer)
+    except Duplicate as taken:
+        raise OfferExists from taken
+    await uow.add(payment)
+    uow.later(Hold(payment.id))
+    return offer
+
+
+def _new_offer(cmd: Create, job: Job, uow: UnitOfWork) -> tuple[Offer, Payment]:
+    now = uow.now
+    ids: dict[str, Any] = {
+        "job_id": job.id, "customer_id": job.customer_id, "contractor_id": cmd.contractor_id,
+        "amount": cmd.amount, "currency": cmd.currency, "created_at": now, "updated_at": now,
+    }  # fmt: skip
+    offer = Offer(
+        id=new_id(Offer.PREFIX), payment_id=new_id(Payment.PREFIX), job_title=job.title,
+        description=cmd.description, timeline_days=cmd.timeline_days, schedule=uow.rates.schedule,
+        expires_at=now + timedelta(hours=cmd.expires_in_hours),
+        history=(Step(now, O.AWAITING_PAYMENT, job.customer_id),), **ids,
+    )  # fmt: skip
+    payment = Payment(
+        id=offer.payment_id, offer_id=offer.id, payment_method=cmd.payment_method, **ids
+    )
+    return offer, payment
+
+
+@operation("bidding.withdraw", roles={Role.CUSTOMER})
+async def withdraw(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
+    """Take the offer back and release the money. Raises NotFound, OfferNotPending."""
+    offer = await uow.get(Offer, cmd.offer_id, customer_id=actor.id)
+    closed = await close(uow, offer, O.WITHDRAWN, by=actor.id)
+    if closed is None:
+        raise OfferNotPending(status=offer.status)
+    return closed
+
+
+@operation("bidding.reject", roles={Role.CONTRACTOR})
+async def reject(cmd: Reject, actor: Actor, uow: UnitOfWork) -> Offer:
+    """Turn the offer down and release the money. Raises NotFound, OfferNotPending."""
+    offer = await uow.get(Offer, cmd.offer_id, contractor_id=actor.id, visible=True)
+    closed = await close(uow, offer, O.REJECTED, by=actor.id)
+    if closed is None:
+        raise OfferNotPending(status=offer.status)
+    return closed
+
+
+@operation("bidding.accept", roles={Role.CONTRACTOR})
+async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
+    """Take the job and start capturing the held money; `offer.accepted` follows when it is ours.
+
+    Raises NotFound, OfferNotPending, OfferHasExpired, JobTaken, JobNotOpen.
+    """
+    offer = await uow.get(Offer, cmd.offer_id, contractor_id=actor.id, visible=True)
+    if offer.status is not O.PENDING:
+        raise OfferNotPending(status=offer.status)
+    if offer.expires_at <= uow.now:
+        raise OfferHasExpired
+    job = await uow.change(
+        Job, offer.job_id, only_if={"status": JobStatus.OPEN, "accepting_offer_id": None},
+        accepting_offer_id=offer.id,
+    )  # fmt: skip
+    if job is None:
+        _must_be_open(await uow.get(Job, offer.job_id))
+    accepting = await move_offer(uow, offer.id, O.ACCEPTING, by=actor.id)
+    if accepting is None:
+        raise OfferNotPending
+    await move_payment(uow, offer.payment_id, P.CAPTURING)
+    uow.later(Capture(offer.payment_id))
+    return accepting
+
+
+@operation("bidding.get", roles=PARTIES, style=Style.READ)
+async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
+    """One offer with the history of its steps. Raises NotFound."""
+    return await uow.get(Offer, cmd.offer_id, **_seen_by(actor))
+
+
+@operation("bidding.list", roles=PARTIES, style=Style.READ)
+async def list_offers(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+    """Own offers, sent or received, newest first."""
+    given = {"job_id": cmd.job_id, "status": cmd.status}
+    where = _seen_by(actor) | {name: value for name, value in given.items() if value}
+    return await uow.page(Offer, where, cursor=cmd.cursor, limit=cmd.limit)
+
+
+def _seen_by(actor: Actor) -> dict[str, Any]:
+    if actor.role is Role.CUSTOMER:
+        return {"customer_id": actor.id}
+    return {"contractor_id": actor.id, "visible": True}
+
+
+def _must_be_open(job: Job) -> None:
+    """Raises JobTaken or JobNotOpen."""
+    if job.accepting_offer_id:
+        raise JobTaken
+    if job.status is not JobStatus.OPEN:
+        raise JobNotOpen(status=job.status)
+
+
+async def expire_due(ports: Ports, limit: int = 100) -> int:
+    """End the offers whose time is over; returns how many. Any number of processes may run it."""
+    uow = ports.store.single()
+    due = await uow.all(
+        Offer, {"status": OPEN_OFFERS, "expires_at": {"$lte": uow.now}}, (("expires_at", 1),), limit
+    )
+    for start in range(0, len(due), CHUNK):
+        chunk = due[start : start + CHUNK]
+
+        async def expire(uow: UnitOfWork, chunk: list[Offer] = chunk) -> None:
+            for offer in chunk:
+                await close(uow, offer, O.EXPIRED, by="system")
+
+        await ports.store.transact(expire)
+    return len(due)

@@ -1,0 +1,75 @@
+"""Payments as their parties see them: read, list, and re-read after 3-D Secure."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta as Limits
+
+from domain.deal import Payment, PaymentStatus
+from domain.operation import EVERYONE, Actor, Command, Cursor, ObjectId, PageSize, Role, Style, operation
+from domain.ports import Ports
+from domain.record import Page
+from domain.settlement import Inspect
+from domain.store import UnitOfWork
+
+
+class PaymentSheet(msgspec.Struct, frozen=True):
+    """What the paying client needs to go on: the secret for Stripe.js, or a page to visit."""
+
+    id: str
+    status: PaymentStatus
+    client_secret: str | None
+    redirect_url: str | None
+    failure: str | None
+
+
+class ById(Command, frozen=True):
+    payment_id: ObjectId
+
+
+class List(Command, frozen=True):
+    status: PaymentStatus | None = None
+    cursor: Cursor | None = None
+    limit: PageSize = 20
+
+
+def _seen_by(actor: Actor) -> dict[str, object]:
+    match actor.role:
+        case Role.CUSTOMER:
+            return {"customer_id": actor.id}
+        case Role.CONTRACTOR:
+            return {"contractor_id": actor.id, "visible": True}
+        case Role.ADMIN:
+            return {}
+
+
+@operation("payment.get", roles=EVERYONE, style=Style.READ)
+async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Payment:
+    """Raises NotFound, also for a payment between others."""
+    return await uow.get(Payment, cmd.payment_id, **_seen_by(actor))
+
+
+@operation("payment.list", roles=EVERYONE, style=Style.READ)
+async def list_payments(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+    """Own payments, newest first; an admin sees all."""
+    where = _seen_by(actor) | ({"status": cmd.status} if cmd.status else {})
+    return await uow.page(Payment, where, cursor=cmd.cursor, limit=cmd.limit)
+
+
+def sheet(payment: Payment) -> PaymentSheet:
+    return PaymentSheet(
+        payment.id, payment.status, payment.client_secret, payment.redirect_url, payment.failure
+    )
+
+
+async def inspected(payment_id: str, actor: Actor, ports: Ports) -> PaymentSheet:
+    await ports.waiter.settled(payment_id)
+    return sheet(await ports.store.single().get(Payment, payment_id))
+
+
+@operation("payment.confirm", roles={Role.CUSTOMER}, reply=inspected)
+async def confirm(cmd: ById, actor: Actor, uow: UnitOfWork) -> Payment:
+    """After 3-D Secure, or after the client paid by itself: read the payment from Stripe again."""
+    payment = await uow.get(Payment, cmd.payment_id, customer_id=actor.id)
+    uow.later(Inspect(payment.id))
+    return payment

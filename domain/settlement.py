@@ -1,0 +1,399 @@
+"""Settlement: the tasks that act at Stripe, and the one place where Stripe's facts become ours.
+
+Tasks call Stripe outside of any transaction; whatever Stripe says, asked or by webhook, goes through
+`settle`, which is safe to repeat and in any order: guarded states, facts booked once.
+An idempotency key's number rises only after re-reading shows that nothing happened under the old
+one. Source: Stripe, "Idempotent requests" (results, also failures, are replayed for 24 hours).
+"""
+
+from datetime import timedelta
+
+import msgspec
+
+from domain import ledger
+from domain.applications import UPDATED as APPLICATION_UPDATED
+from domain.applications import Application, ApplicationStatus, standing
+from domain.deal import (
+    CREATED,
+    OPEN_OFFERS,
+    PAYMENT_UPDATED,
+    Offer,
+    OfferStatus,
+    Payment,
+    PaymentStatus,
+    move_offer,
+    move_payment,
+)
+from domain.jobs import Job, JobStatus, announce
+from domain.outbox import Task, TryAgain
+from domain.ports import GatewayRefused, Intent, Ports, Settled, StaleFailure
+from domain.store import UnitOfWork
+
+O, P = OfferStatus, PaymentStatus
+
+HOLD_MARGIN = timedelta(hours=1)  # an offer ends this long before its hold does
+KEY_LIFE = timedelta(hours=23)  # Stripe forgets keys after 24: then look before posting again
+CHUNK = 20
+
+
+# -- tasks -------------------------------------------------------------------------------------
+
+
+class Hold(Task, frozen=True):
+    """Hold the offer's money on the card, or prepare the payment for the client to confirm."""
+
+    payment_id: str
+    key: int = 0
+
+    async def run(self, ports: Ports) -> None:
+        uow = ports.store.single()
+        payment = await uow.get(Payment, self.payment_id)
+        offer = await uow.get(Offer, payment.offer_id)
+        job = await uow.get(Job, payment.job_id)
+        if job.status is not JobStatus.OPEN:  # taken in the moment the offer was made
+            await ports.store.transact(lambda uow: close(uow, offer, O.BLOCKED, by="system"))
+        wanted = offer.status is O.AWAITING_PAYMENT and job.status is JobStatus.OPEN
+        forgotten = uow.now - payment.created_at > KEY_LIFE
+        intent: Intent | None = None
+        if payment.intent_id or self.key or forgotten or not wanted:
+            intent = await find(ports, payment)
+        if intent is None and wanted:
+            intent = await self._create(ports, payment)
+        elif intent is None:
+            await ports.store.transact(lambda uow: never_held(uow, payment))
+        if intent:
+            await apply(ports, payment.id, intent)
+
+    async def _create(self, ports: Ports, payment: Payment) -> Intent | None:
+        try:
+            return await ports.gateway.hold(
+                key=f"hold:{payment.id}:{self.key}", amount=payment.amount,
+                currency=payment.currency, payment_method=payment.payment_method,
+                group=payment.offer_id,
+                metadata={"payment_id": payment.id, "offer_id": payment.offer_id},
+            )  # fmt: skip
+        except StaleFailure as stale:
+            raise TryAgain(str(stale), Hold(self.payment_id, self.key + 1)) from stale
+        except GatewayRefused as refused:
+            code = refused.code
+            await ports.store.transact(lambda uow: declined(uow, payment, code))
+            return None
+
+
+class Capture(Task, frozen=True):
+    """Take the held money of an offer that is being accepted."""
+
+    payment_id: str
+    key: int = 0
+
+    async def run(self, ports: Ports) -> None:
+        uow = ports.store.single()
+        payment = await uow.get(Payment, self.payment_id)
+        offer = await uow.get(Offer, payment.offer_id)
+        if offer.status is not O.ACCEPTING or payment.intent_id is None:
+            return
+        id = payment.intent_id
+        refusal: str | None = None
+        try:
+            intent = await ports.gateway.capture(id, key=f"capture:{payment.id}:{self.key}")
+        except (StaleFailure, GatewayRefused) as failed:
+            intent = await ports.gateway.intent(id)
+            if intent.status == "requires_capture":
+                if isinstance(failed, StaleFailure):
+                    again = Capture(self.payment_id, self.key + 1)
+                    raise TryAgain("nothing was captured", again) from failed
+                refusal = failed.code
+        if refusal is None:
+            await apply(ports, payment.id, intent)
+        else:
+            code = refusal
+            await ports.store.transact(lambda uow: capture_failed(uow, payment, code))
+
+
+class Release(Task, frozen=True):
+    """Give a held or unfinished payment back to the customer."""
+
+    payment_id: str
+    key: int = 0
+
+    async def run(self, ports: Ports) -> None:
+        payment = await ports.store.single().get(Payment, self.payment_id)
+        intent = await find(ports, payment)
+        if intent is None:
+            return await ports.store.transact(lambda uow: never_held(uow, payment))
+        if intent.status not in ("canceled", "succeeded"):
+            try:
+                intent = await ports.gateway.cancel(
+                    intent.id, key=f"cancel:{payment.id}:{self.key}"
+                )
+            except StaleFailure as stale:
+                raise TryAgain(str(stale), Release(self.payment_id, self.key + 1)) from stale
+            except GatewayRefused:
+                intent = await ports.gateway.intent(intent.id)
+        await apply(ports, payment.id, intent)
+
+
+class Refund(Task, frozen=True):
+    """Send captured money back. `reason` names the fact, so that it is sent once."""
+
+    payment_id: str
+    amount: int
+    reason: str
+    key: int = 0
+
+    async def run(self, ports: Ports) -> None:
+        payment = await ports.store.single().get(Payment, self.payment_id)
+        assert payment.intent_id, "only a captured payment is refunded"
+        fact = f"{self.reason}:{payment.id}"
+        refund = await ports.gateway.find_refund(payment.intent_id, fact)
+        if refund is None:
+            try:
+                refund = await ports.gateway.refund(
+                    payment.intent_id, self.amount, key=f"refund:{fact}:{self.key}",
+                    metadata={"fact": fact, "payment_id": payment.id},
+                )  # fmt: skip
+            except StaleFailure as stale:
+                again = msgspec.structs.replace(self, key=self.key + 1)
+                raise TryAgain(str(stale), again) from stale
+        done = refund
+        await ports.store.transact(lambda uow: refunded(uow, payment.id, done))
+
+
+class BlockRivals(Task, frozen=True):
+    """After an acceptance or a cancelled job: end what else stands on the job, chunk by chunk."""
+
+    job_id: str
+
+    async def run(self, ports: Ports) -> None:
+        while await ports.store.transact(self._block_some):
+            pass
+
+    async def _block_some(self, uow: UnitOfWork) -> bool:
+        rivals = await uow.all(Offer, {"job_id": self.job_id, "status": OPEN_OFFERS}, limit=CHUNK)
+        for offer in rivals:
+            await close(uow, offer, O.BLOCKED, by="system")
+        pending = {"job_id": self.job_id, "status": ApplicationStatus.PENDING}
+        waiting = await uow.all(Application, pending, limit=CHUNK)
+        for application in waiting:
+            await answer(uow, application, ApplicationStatus.REJECTED)
+        return bool(rivals or waiting)
+
+
+async def answer(uow: UnitOfWork, application: Application, status: ApplicationStatus) -> None:
+    """Answer a pending application because of what happened to the job."""
+    changed = await uow.change(
+        Application, application.id, only_if={"status": ApplicationStatus.PENDING}, status=status,
+        live=status is ApplicationStatus.ACCEPTED,
+    )  # fmt: skip
+    if changed:
+        uow.publish(APPLICATION_UPDATED, changed, to=[changed.contractor_id, changed.customer_id])
+
+
+class Inspect(Task, frozen=True):
+    """Read a payment from Stripe again and take over what it says."""
+
+    payment_id: str
+
+    async def run(self, ports: Ports) -> None:
+        payment = await ports.store.single().get(Payment, self.payment_id)
+        intent = await find(ports, payment)
+        if intent:
+            await apply(ports, payment.id, intent)
+
+
+async def find(ports: Ports, payment: Payment) -> Intent | None:
+    """By its id, or by our metadata when an answer with the id never reached us."""
+    if payment.intent_id:
+        return await ports.gateway.intent(payment.intent_id)
+    return await ports.gateway.find_intent(payment.id, payment.created_at)
+
+
+async def apply(ports: Ports, payment_id: str, intent: Intent) -> None:
+    await ports.store.transact(lambda uow: settle(uow, payment_id, intent))
+
+
+# -- facts -------------------------------------------------------------------------------------
+
+
+async def settle(uow: UnitOfWork, payment_id: str, intent: Intent) -> None:
+    """Take over what Stripe holds of a payment, whatever was known before."""
+    payment = await uow.get(Payment, payment_id)
+    if intent.status == "requires_capture":
+        await held(uow, payment, intent)
+    elif intent.status == "succeeded":
+        await captured(uow, payment, intent)
+    elif intent.status == "canceled":
+        await hold_ended(uow, payment, intent)
+    elif intent.status == "requires_payment_method" and intent.failure and payment.payment_method:
+        await declined(uow, payment, intent.failure, intent)
+    elif payment.status is P.REQUIRES_PAYMENT:
+        await unfinished(uow, payment, intent)
+
+
+async def unfinished(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
+    """The customer still has to act: confirm, choose a card or pass 3-D Secure."""
+    changed = await uow.change(
+        Payment, payment.id, only_if={"status": P.REQUIRES_PAYMENT}, intent_id=intent.id,
+        client_secret=intent.client_secret, redirect_url=intent.redirect_url,
+        failure=intent.failure,
+    )  # fmt: skip
+    offer = await uow.get(Offer, payment.offer_id)
+    if changed and offer.status is O.AWAITING_PAYMENT:
+        uow.publish(PAYMENT_UPDATED, changed, to=changed.audience)
+    elif changed:
+        uow.later(Release(payment.id))
+
+
+async def held(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
+    """The money is held: from now on the contractor sees the offer."""
+    authorized = await move_payment(
+        uow, payment.id, P.AUTHORIZED, intent_id=intent.id, charge_id=intent.charge_id,
+        client_secret=intent.client_secret, redirect_url=None, failure=None,
+        capture_before=intent.capture_before, visible=True,
+    )  # fmt: skip
+    offer = await uow.get(Offer, payment.offer_id)
+    ends = offer.expires_at
+    if intent.capture_before:
+        ends = min(ends, intent.capture_before - HOLD_MARGIN)
+    pending = authorized and await move_offer(
+        uow, offer.id, O.PENDING, by="stripe", visible=True, expires_at=ends
+    )
+    if pending:
+        uow.publish(CREATED, pending, to=pending.audience)
+    elif offer.status not in (O.PENDING, O.ACCEPTING):
+        uow.later(Release(payment.id))
+
+
+async def captured(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
+    """The money is ours: book it, and the acceptance that it was captured for.
+
+    For an offer that was closed meanwhile it is booked all the same, and sent back.
+    """
+    done = await move_payment(
+        uow, payment.id, P.CAPTURED, intent_id=intent.id, charge_id=intent.charge_id,
+        captured_amount=intent.captured_amount, available_on=intent.available_on, visible=True,
+    )  # fmt: skip
+    if done is None:
+        return  # booked before
+    offer = await uow.get(Offer, payment.offer_id)
+    await ledger.book(
+        uow, f"capture:{payment.id}", "captured", payment.currency,
+        [ledger.Posting(ledger.STRIPE, ledger.escrow(offer.id), intent.captured_amount)],
+        users=[offer.customer_id], offer_id=offer.id,
+    )  # fmt: skip
+    await book_fee(uow, payment, intent)
+    await uow.change(Offer, offer.id, captured_amount=intent.captured_amount)
+    accepted = await move_offer(uow, offer.id, O.ACCEPTED, by="stripe", accepted_at=uow.now)
+    if accepted:
+        await accept(uow, offer, accepted)
+    else:
+        await move_offer(uow, offer.id, O.EXPIRED, by="stripe")
+        uow.later(Refund(payment.id, intent.captured_amount, "late"))
+
+
+async def accept(uow: UnitOfWork, before: Offer, offer: Offer) -> None:
+    """The fee is due, the job has its contractor, and every rival goes away."""
+    await ledger.book(
+        uow, f"accept:{offer.id}", "accepted", offer.currency,
+        [ledger.Posting(ledger.escrow(offer.id), ledger.PLATFORM, offer.holdings.platform)],
+        users=offer.audience, offer_id=offer.id,
+    )  # fmt: skip
+    job = await uow.change(
+        Job, offer.job_id, only_if={"status": JobStatus.OPEN, "accepting_offer_id": offer.id},
+        status=JobStatus.ASSIGNED, contractor_id=offer.contractor_id, offer_id=offer.id,
+        accepting_offer_id=None,
+    )  # fmt: skip
+    if job:
+        announce(uow, job, market=True)
+    application = await standing(uow, offer.job_id, offer.contractor_id)
+    if application:
+        await answer(uow, application, ApplicationStatus.ACCEPTED)
+    uow.later(BlockRivals(offer.job_id))
+
+
+async def book_fee(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
+    if intent.fee_amount and intent.fee_currency and intent.charge_id:
+        await ledger.book(
+            uow, f"fee:{intent.charge_id}", "stripe_fee", intent.fee_currency,
+            [ledger.Posting(ledger.PLATFORM, ledger.STRIPE_FEES, intent.fee_amount)],
+            offer_id=payment.offer_id,
+        )  # fmt: skip
+
+
+async def hold_ended(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
+    """The hold is gone, by our wish or by its age; an offer that still needed it ends with it."""
+    if await move_payment(uow, payment.id, P.CANCELED, intent_id=intent.id) is None:
+        return
+    offer = await uow.get(Offer, payment.offer_id)
+    if offer.status in (O.AWAITING_PAYMENT, O.PENDING):
+        await move_offer(uow, offer.id, O.EXPIRED, by="stripe")
+    elif offer.status is O.ACCEPTING:
+        await give_up(uow, offer)
+
+
+async def declined(
+    uow: UnitOfWork, payment: Payment, failure: str, intent: Intent | None = None
+) -> None:
+    """The card was refused: the offer fails, and nobody can confirm the payment later."""
+    failed = await move_payment(
+        uow, payment.id, P.FAILED, failure=failure, intent_id=intent.id if intent else None
+    )
+    if failed:
+        await move_offer(uow, payment.offer_id, O.FAILED, by="stripe")
+        if intent:
+            uow.later(Release(payment.id))
+
+
+async def capture_failed(uow: UnitOfWork, payment: Payment, failure: str) -> None:
+    """A definite no to the capture: the offer fails, the job is open again, nothing is booked."""
+    if await move_payment(uow, payment.id, P.FAILED, failure=failure):
+        await give_up(uow, await uow.get(Offer, payment.offer_id))
+        uow.later(Release(payment.id))
+
+
+async def give_up(uow: UnitOfWork, offer: Offer) -> None:
+    await move_offer(uow, offer.id, O.FAILED, by="stripe")
+    job = await uow.change(
+        Job, offer.job_id, only_if={"accepting_offer_id": offer.id}, accepting_offer_id=None
+    )
+    if job:
+        announce(uow, job)
+
+
+async def never_held(uow: UnitOfWork, payment: Payment) -> None:
+    """Stripe has never heard of it."""
+    if payment.intent_id is None:
+        await move_payment(uow, payment.id, P.CANCELED)
+
+
+async def refunded(uow: UnitOfWork, payment_id: str, refund: Settled) -> None:
+    """Book a refund by the holdings before and after it."""
+    fact = f"refund:{refund.id}"
+    if refund.status in ("failed", "canceled") or await ledger.booked(uow, fact):
+        return
+    payment = await uow.get(Payment, payment_id)
+    total = payment.refunded_amount + refund.amount
+    whole = total >= payment.captured_amount
+    await move_payment(
+        uow, payment.id, P.REFUNDED if whole else P.PARTIALLY_REFUNDED, refunded_amount=total
+    )
+    before = await uow.get(Offer, payment.offer_id)
+    after = await uow.change(Offer, before.id, refunded_amount=total)
+    assert after is not None, "the offer was just read in this transaction"
+    deltas = {
+        ledger.STRIPE: refund.amount,
+        ledger.PLATFORM: after.holdings.platform - before.holdings.platform,
+        ledger.escrow(before.id): after.holdings.escrow - before.holdings.escrow,
+    }
+    await ledger.book(
+        uow, fact, "refunded", payment.currency, ledger.flows(deltas),
+        users=[payment.customer_id], offer_id=before.id,
+    )  # fmt: skip
+
+
+async def close(uow: UnitOfWork, offer: Offer, status: OfferStatus, *, by: str) -> Offer | None:
+    """End a standing offer and release its money; None if it is not standing any more."""
+    closed = await move_offer(uow, offer.id, status, by=by)
+    if closed:
+        uow.later(Release(offer.payment_id))
+    return closed

@@ -1,0 +1,31 @@
+"""State machines: a table of allowed steps, and the one guarded update that takes a step."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from domain.record import Record
+from domain.store import UnitOfWork
+
+R = TypeVar("R", bound=Record)
+Steps = Mapping[StrEnum, tuple[StrEnum, ...]]
+
+
+def leading_to(steps: Steps, status: StrEnum) -> tuple[StrEnum, ...]:
+    """The states from which `status` may be reached."""
+    return tuple(before for before, following in steps.items() if status in following)
+
+
+async def move(
+    uow: UnitOfWork, kind: type[R], id: str, to: StrEnum, *, steps: Steps,
+    only_if: Mapping[str, Any] | None = None, by: str | None = None, **fields: Any,
+) -> R | None:  # fmt: skip
+    """Take a step if the table and the guard allow it; None (and no effect) if not.
+
+    With `by`, the step is also kept in the record's `history`.
+    """
+    push = {"history": {"at": uow.now, "status": to, "by": by}} if by else None
+    return await uow.change(
+        kind, id, only_if={"status": leading_to(steps, to), **(only_if or {})}, push=push,
+        status=to, **fields,
+    )  # fmt: skip

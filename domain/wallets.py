@@ -1,0 +1,253 @@
+"""Wallets: what a user has, how it came about, and taking it out to a bank."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta as Limits
+
+from domain import ledger
+from domain.accounts import User
+from domain.errors import CurrencyNotSupported, Invalid, NotOnboarded
+from domain.ledger import Purse, Transaction
+from domain.money import CURRENCIES, MAX_AMOUNT
+from domain.operation import (
+    EVERYONE,
+    Actor,
+    Command,
+    Cursor,
+    Nothing,
+    PageSize,
+    Role,
+    Style,
+    operation,
+)
+from domain.outbox import Event, Task, TryAgain
+from domain.ports import GatewayRefused, Ports, Settled, StaleFailure
+from domain.record import Index, Page, Record
+from domain.settlement import KEY_LIFE
+from domain.states import Steps, leading_to
+from domain.store import UnitOfWork, new_id
+
+WITHDRAWAL_UPDATED = Event("/wallet", "withdrawal.updated")
+CurrencyCode = Annotated[str, Limits(pattern=r"^[A-Z]{3}$")]
+
+
+class WithdrawalStatus(StrEnum):
+    REQUESTED = "requested"
+    IN_TRANSIT = "in_transit"
+    PAID = "paid"
+    FAILED = "failed"
+
+
+W = WithdrawalStatus
+
+STEPS: Steps = {
+    W.REQUESTED: (W.IN_TRANSIT, W.PAID, W.FAILED),
+    W.IN_TRANSIT: (W.PAID, W.FAILED),
+    W.PAID: (W.FAILED,),  # banks return money late
+}
+FROM_STRIPE = {
+    "pending": W.IN_TRANSIT, "in_transit": W.IN_TRANSIT, "paid": W.PAID, "failed": W.FAILED,
+    "canceled": W.FAILED,
+}  # fmt: skip
+
+
+class Withdrawal(Record, frozen=True):
+    """Money on its way from a wallet to a bank. `amount` is minor units of `currency`."""
+
+    COLLECTION = "withdrawals"
+    PREFIX = "wdr"
+    INDEXES = (
+        Index((("user_id", 1), ("_id", -1))),
+        Index((("payout_id", 1),), where={"payout_id": {"$gt": ""}}),
+    )
+    PRIVATE = frozenset({"payout_id", "account_id"})
+
+    user_id: str
+    account_id: str
+    amount: int
+    currency: str
+    status: WithdrawalStatus = W.REQUESTED
+    failure: str | None = None
+    payout_id: str | None = None
+
+
+class Others(msgspec.Struct, frozen=True):
+    """The wallet in the main currency, and in every other one that it ever held."""
+
+    currency: str
+    available: int
+    pending: int
+    in_transit: int
+    debt: int
+    version: int
+    others: list[Purse]
+
+
+class History(Command, frozen=True):
+    cursor: Cursor | None = None
+    limit: PageSize = 20
+
+
+class Statement(Command, frozen=True):
+    """A span of time, up to 366 days; `to` is not part of it."""
+
+    start: datetime
+    end: datetime
+    currency: CurrencyCode | None = None
+
+
+class StatementOf(msgspec.Struct, frozen=True):
+    """The sums of each kind of transaction in a span of time, in minor units."""
+
+    currency: str
+    start: datetime
+    end: datetime
+    lines: list["Line"]
+
+
+class Line(msgspec.Struct, frozen=True):
+    kind: str
+    count: int
+    amount: int
+
+
+class Withdraw(Command, frozen=True):
+    amount: Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
+    currency: CurrencyCode | None = None
+
+
+@operation("wallet.balance", roles=EVERYONE, style=Style.READ)
+async def balance(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> Others:
+    """One's own wallet; an admin's is the platform's."""
+    if actor.role is Role.ADMIN:
+        held = await ledger.balance_of(uow, ledger.PLATFORM)
+        purses = [Purse(ledger.PLATFORM, code, available=sum) for code, sum in held.items()]
+    else:
+        purses = await ledger.purses_of(uow, actor.id)
+    main = uow.rates.currencies[0]
+    own = next((p for p in purses if p.currency == main), Purse(actor.id, main))
+    return Others(
+        own.currency, own.available, own.pending, own.in_transit, own.debt, own.version,
+        [p for p in purses if p.currency != main],
+    )  # fmt: skip
+
+
+@operation("wallet.history", roles=EVERYONE, style=Style.READ)
+async def history(cmd: History, actor: Actor, uow: UnitOfWork) -> Page:
+    """The transactions that touch one's money, newest first; an admin's are the platform's."""
+    where = {"accounts": ledger.PLATFORM} if actor.role is Role.ADMIN else {"users": actor.id}
+    return await uow.page(Transaction, where, cursor=cmd.cursor, limit=cmd.limit)
+
+
+@operation("wallet.statement", roles=EVERYONE, style=Style.READ)
+async def statement(cmd: Statement, actor: Actor, uow: UnitOfWork) -> StatementOf:
+    """What happened to one's money in a span of time. Raises Invalid."""
+    if cmd.start.tzinfo is None or cmd.end.tzinfo is None:
+        raise Invalid("start, end: give the time zone, as in 2026-01-31T00:00:00Z.", field="start")
+    if not cmd.start < cmd.end <= cmd.start + timedelta(days=366):
+        raise Invalid("end: after start, and at most 366 days later.", field="end")
+    currency = cmd.currency or uow.rates.currencies[0]
+    mine = {"accounts": ledger.PLATFORM} if actor.role is Role.ADMIN else {"users": actor.id}
+    span = {"created_at": {"$gte": cmd.start, "$lt": cmd.end}, "currency": currency}
+    sums = {"count": {"$sum": 1}, "amount": {"$sum": {"$sum": "$postings.amount"}}}
+    rows = await uow.aggregate(
+        Transaction,
+        [{"$match": mine | span}, {"$group": {"_id": "$kind", **sums}}, {"$sort": {"_id": 1}}],
+    )
+    lines = [Line(row["_id"], row["count"], row["amount"]) for row in rows]
+    return StatementOf(currency, cmd.start, cmd.end, lines)
+
+
+@operation("wallet.withdraw", roles={Role.CONTRACTOR})
+async def withdraw(cmd: Withdraw, actor: Actor, uow: UnitOfWork) -> Withdrawal:
+    """Send available money to the bank. Raises NotOnboarded, Invalid, InsufficientFunds."""
+    user = await uow.get(User, actor.id)
+    if not (user.connect_id and user.payouts_enabled):
+        raise NotOnboarded
+    currency = cmd.currency or uow.rates.currencies[0]
+    if currency not in CURRENCIES:
+        raise CurrencyNotSupported(field="currency")
+    if cmd.amount % CURRENCIES[currency].step:
+        step = CURRENCIES[currency].step
+        raise Invalid(f"amount: take a multiple of {step} (minor units).", field="amount")
+    withdrawal = Withdrawal(
+        id=new_id(Withdrawal.PREFIX), created_at=uow.now, updated_at=uow.now, user_id=user.id,
+        account_id=user.connect_id, amount=cmd.amount, currency=currency,
+    )  # fmt: skip
+    await _book(uow, withdrawal, "withdrawn", ledger.available(user.id), ledger.in_transit(user.id))
+    await uow.add(withdrawal)
+    uow.later(PayOut(withdrawal.id))
+    uow.publish(WITHDRAWAL_UPDATED, withdrawal, to=[user.id])
+    return withdrawal
+
+
+@operation("wallet.withdrawals", roles={Role.CONTRACTOR}, style=Style.READ)
+async def withdrawals(cmd: History, actor: Actor, uow: UnitOfWork) -> Page:
+    """One's own withdrawals, newest first."""
+    return await uow.page(Withdrawal, {"user_id": actor.id}, cursor=cmd.cursor, limit=cmd.limit)
+
+
+class PayOut(Task, frozen=True):
+    """Ask Stripe for the payout of a withdrawal."""
+
+    withdrawal_id: str
+    key: int = 0
+
+    async def run(self, ports: Ports) -> None:
+        uow = ports.store.single()
+        withdrawal = await uow.get(Withdrawal, self.withdrawal_id)
+        if withdrawal.status is not W.REQUESTED:
+            return
+        state = None
+        if self.key or uow.now - withdrawal.created_at > KEY_LIFE:
+            state = await ports.gateway.find_payout(
+                withdrawal.account_id, withdrawal.id, withdrawal.created_at
+            )
+        done = state or await self._pay(ports, withdrawal)
+        await ports.store.transact(lambda uow: settle_withdrawal(uow, withdrawal.id, done))
+
+    async def _pay(self, ports: Ports, withdrawal: Withdrawal) -> Settled:
+        try:
+            return await ports.gateway.payout(
+                withdrawal.account_id, withdrawal.amount, withdrawal.currency,
+                key=f"payout:{withdrawal.id}:{self.key}",
+                metadata={"withdrawal_id": withdrawal.id},
+            )  # fmt: skip
+        except StaleFailure as stale:
+            raise TryAgain(str(stale), PayOut(self.withdrawal_id, self.key + 1)) from stale
+        except GatewayRefused as refused:
+            return Settled("", "failed", withdrawal.amount, withdrawal.currency, refused.code)
+
+
+async def settle_withdrawal(uow: UnitOfWork, withdrawal_id: str, payout: Settled) -> None:
+    """Take over what Stripe says of the payout; each step moves its money once."""
+    to = FROM_STRIPE[payout.status]
+    before = await uow.get(Withdrawal, withdrawal_id)
+    if before.status not in leading_to(STEPS, to):
+        return
+    withdrawal = await uow.change(
+        Withdrawal, withdrawal_id, only_if={"status": before.status}, status=to,
+        failure=payout.failure, payout_id=payout.id or before.payout_id,
+    )  # fmt: skip
+    if withdrawal is None:
+        return
+    user = withdrawal.user_id
+    if to is W.PAID:
+        await _book(uow, withdrawal, "paid_out", ledger.in_transit(user), ledger.BANK)
+    elif to is W.FAILED:
+        source = ledger.BANK if before.status is W.PAID else ledger.in_transit(user)
+        await _book(uow, withdrawal, "payout_failed", source, ledger.available(user))
+    uow.publish(WITHDRAWAL_UPDATED, withdrawal, to=[user])
+
+
+async def _book(
+    uow: UnitOfWork, withdrawal: Withdrawal, kind: str, source: str, destination: str
+) -> None:
+    await ledger.book(
+        uow, f"{kind}:{withdrawal.id}", kind, withdrawal.currency,
+        [ledger.Posting(source, destination, withdrawal.amount)],
+        users=[withdrawal.user_id], withdrawal_id=withdrawal.id,
+    )  # fmt: skip

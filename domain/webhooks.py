@@ -1,0 +1,98 @@
+"""Stripe's events: stored once by their id, then worked on from the queue in any order.
+
+An event only says where to look: the object is read from Stripe again, so duplicates and
+reordering have one effect.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from domain.completion import account_changed
+from domain.deal import Payment
+from domain.outbox import Task
+from domain.ports import Ports
+from domain.record import Index, Record
+from domain.settlement import apply
+from domain.store import Duplicate, UnitOfWork
+from domain.wallets import Withdrawal, settle_withdrawal
+
+KEPT = timedelta(days=90)
+
+
+class WebhookEvent(Record, frozen=True):
+    """A verified event; its id is Stripe's. `account` is the connected account it is about."""
+
+    COLLECTION = "webhook_events"
+    PREFIX = "evt"
+    INDEXES = (Index((("created_at", 1),), ttl_seconds=int(KEPT.total_seconds())),)
+
+    type: str
+    account: str | None
+    object_type: str
+    object_id: str
+    intent_id: str | None = None
+    payment_id: str | None = None
+    done: bool = False
+
+
+async def receive(ports: Ports, event: dict[str, Any]) -> bool:
+    """Keep a verified event and queue it; False if it was received before."""
+    thing = event["data"]["object"]
+    metadata = thing.get("metadata") or {}
+    kind = thing["object"]
+    intent = thing["id"] if kind == "payment_intent" else thing.get("payment_intent")
+
+    async def store(uow: UnitOfWork) -> None:
+        await uow.add(
+            WebhookEvent(
+                id=event["id"], created_at=uow.now, updated_at=uow.now, type=event["type"],
+                account=event.get("account"), object_type=kind, object_id=thing.get("id") or "",
+                intent_id=intent if isinstance(intent, str) else None,
+                payment_id=metadata.get("payment_id"),
+            )
+        )  # fmt: skip
+        uow.later(Process(event["id"]))
+
+    try:
+        await ports.store.transact(store)
+    except Duplicate:
+        return False
+    return True
+
+
+class Process(Task, frozen=True):
+    """Re-read the object that an event is about and take over its state."""
+
+    event_id: str
+
+    async def run(self, ports: Ports) -> None:
+        uow = ports.store.single()
+        event = await uow.get(WebhookEvent, self.event_id)
+        if event.intent_id and not event.account:
+            await self._payment(ports, event)
+        elif event.type in ("account.updated", "capability.updated"):
+            id = event.account or event.object_id
+            account = await ports.gateway.account(id)
+            await ports.store.transact(lambda uow: account_changed(uow, account))
+        elif event.object_type == "payout" and event.account:
+            await self._payout(ports, event.account, event.object_id)
+        await uow.change(WebhookEvent, event.id, done=True)
+
+    async def _payment(self, ports: Ports, event: WebhookEvent) -> None:
+        assert event.intent_id
+        uow = ports.store.single()
+        payment = await uow.find(Payment, {"intent_id": event.intent_id})
+        if payment is None and event.payment_id:
+            payment = await uow.find(Payment, {"_id": event.payment_id, "intent_id": None})
+        if payment:
+            await apply(ports, payment.id, await ports.gateway.intent(event.intent_id))
+
+    async def _payout(self, ports: Ports, account: str, payout_id: str) -> None:
+        uow = ports.store.single()
+        state = await ports.gateway.payout_state(account, payout_id)
+        withdrawal = await uow.find(Withdrawal, {"payout_id": payout_id})
+        if withdrawal is None and (id := state.metadata.get("withdrawal_id")):
+            withdrawal = await uow.find(Withdrawal, {"_id": id, "account_id": account})
+        if withdrawal:
+            found = withdrawal.id
+            await ports.store.transact(lambda uow: settle_withdrawal(uow, found, state))

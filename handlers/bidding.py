@@ -1,0 +1,13 @@
+"""/bidding: offers and their answers."""
+
+from domain import offers
+from handlers.expose import Namespace
+
+bidding = Namespace("/bidding")
+
+bidding.expose(offers.create, http="POST /api/bidding")
+bidding.expose(offers.list_offers, http="GET /api/bidding")
+bidding.expose(offers.get, http="GET /api/bidding/{offer_id}")
+bidding.expose(offers.withdraw, http="POST /api/bidding/{offer_id}/withdraw")
+bidding.expose(offers.accept, http="POST /api/bidding/{offer_id}/accept")
+bidding.expose(offers.reject, http="POST /api/bidding/{offer_id}/reject")

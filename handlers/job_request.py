@@ -1,0 +1,15 @@
+"""/job-request: applying for jobs and answering applications."""
+
+from domain import applications
+from handlers.expose import Namespace
+
+job_request = Namespace("/job-request")
+
+# Fixed addresses stand before `{application_id}`, which would take them for an id.
+job_request.expose(applications.apply, http="POST /api/job-request")
+job_request.expose(applications.list_, http="GET /api/job-request")
+job_request.expose(applications.mine, http="GET /api/job-request/mine")
+job_request.expose(applications.get, http="GET /api/job-request/{application_id}")
+job_request.expose(applications.withdraw, http="POST /api/job-request/{application_id}/withdraw")
+job_request.expose(applications.accept, http="POST /api/job-request/{application_id}/accept")
+job_request.expose(applications.reject, http="POST /api/job-request/{application_id}/reject")

@@ -1,0 +1,31 @@
+"""Opens administrators' accounts: nobody can register as one."""
+
+import msgspec
+
+from domain.accounts import Register, create_user
+from domain.model import RECORDS
+from domain.operation import Role, invalid
+from server.app import Core
+from server.config import Settings
+from server.dev import DEMO_PASSWORD
+from server.serving import CannotServe
+
+
+async def create_admin(settings: Settings, email: str, name: str, password: str) -> None:
+    """The same rules as for registering. Raises Invalid, EmailTaken or CannotServe."""
+    fields = {"email": email, "name": name, "password": password, "role": "admin"}
+    try:
+        given = msgspec.convert(fields, Register)
+    except msgspec.ValidationError as refused:
+        raise invalid(refused) from refused
+    if password == DEMO_PASSWORD:
+        raise CannotServe("This password is the public one of the demo accounts: choose another.")
+    core = Core(settings)
+    try:
+        await core.store.prepare(RECORDS)
+        await create_user(
+            core.ports, email=given.email, password=given.password, name=given.name,
+            role=Role.ADMIN,
+        )  # fmt: skip
+    finally:
+        await core.stop()

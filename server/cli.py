@@ -1,0 +1,114 @@
+"""The command line: `jobsphere` or `python -m server`. What a command needs is imported by it, so
+that `--help` answers at once."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from server.config import Settings
+
+WRONG_USE, FAILED = 2, 1  # exit codes
+
+app = typer.Typer(
+    help="JobSphere: jobs, bidding, chat and held payments over WebSockets.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+)  # fmt: skip
+admin = typer.Typer(help="Administrators.", no_args_is_help=True)
+app.add_typer(admin, name="admin")
+
+
+def main() -> None:
+    app()
+
+
+@app.command()
+def web() -> None:
+    """Serve clients: sockets and HTTP. Configured by environment variables."""
+    from server import serving
+
+    settings = configured()
+    _finish(lambda: serving.run(serving.web(settings)))
+
+
+@app.command()
+def worker() -> None:
+    """Deliver events and carry out tasks, without serving clients."""
+    from server import serving
+
+    settings = configured()
+    _finish(lambda: serving.run(serving.worker(settings)))
+
+
+@app.command()
+def dev() -> None:
+    """Run everything here, with stores and demo accounts of its own under DATA_DIR."""
+    from server import dev as development
+    from server import serving
+    from server.config import ConfigError
+
+    try:
+        _finish(lambda: serving.run(development.run(os.environ)))
+    except ConfigError as wrong:
+        _fail(str(wrong), WRONG_USE)
+
+
+@admin.command()
+def create(
+    email: str,
+    name: str,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
+) -> None:
+    """Open an administrator's account. The password is asked for, twice."""
+    from server import serving
+    from server.admins import create_admin
+
+    settings = configured()
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    _finish(lambda: serving.run(create_admin(settings, email, name, password)))
+    typer.echo(f"{email.lower()} is an administrator now.")
+
+
+def configured() -> "Settings":
+    """The settings from the environment, with logging set up; ends with all problems if wrong."""
+    from server import telemetry
+    from server.config import ConfigError, load
+
+    try:
+        settings = load(os.environ)
+    except ConfigError as wrong:
+        _fail(str(wrong), WRONG_USE)
+    telemetry.configure(settings.log_level)
+    return settings
+
+
+def _finish(work: Callable[[], None]) -> None:
+    """Run `work`; what is foreseen to go wrong is said in a line instead of a traceback."""
+    from pymongo.errors import PyMongoError
+    from redis.exceptions import RedisError
+
+    from domain.errors import DomainError
+    from server.embedded.stores import EmbeddedError
+    from server.serving import CannotServe
+
+    try:
+        work()
+    except (CannotServe, EmbeddedError, DomainError) as refused:
+        _fail(str(refused), FAILED)
+    except PyMongoError as away:
+        _fail(f"MongoDB cannot be used: {away}", FAILED)
+    except RedisError as away:
+        _fail(f"Redis cannot be used: {away}", FAILED)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(code)

@@ -1,0 +1,118 @@
+"""The harness: real embedded stores once per session, a fresh installation for every test.
+
+An installation is what one deployment has for itself: a database, a Stripe key with webhook
+endpoints, signing keys. `server` runs it inside the test, `processes` as real processes.
+"""
+
+import base64
+import os
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiohttp import web
+from pymongo import MongoClient
+
+from domain.ports import Ports
+from domain.store import Store
+from server.app import Web
+from server.config import Settings, load
+from server.embedded.stores import Addresses, Embedded
+from tests import stripe_oracle
+from tests.market import Market
+from tests.processes import Processes, free_port
+from tests.sandbox_client import Sandbox
+
+
+class Installation(msgspec.Struct):
+    """The environment of one deployment, and its corner of the Stripe sandbox."""
+
+    env: dict[str, str]
+    settings: Settings
+    sandbox: Sandbox
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.settings.port}"
+
+
+class Server(msgspec.Struct):
+    """A web server inside the test's own event loop."""
+
+    url: str
+    web: Web
+    sandbox: Sandbox
+
+    @property
+    def store(self) -> Store:
+        return self.web.store
+
+    @property
+    def ports(self) -> Ports:
+        return self.web.ports
+
+
+@pytest.fixture(scope="session")
+def stores() -> Iterator[Addresses]:
+    with tempfile.TemporaryDirectory(prefix="jobsphere-") as folder:
+        with Embedded(Path(folder), {"mongo", "redis", "stripe"}, test_commands=True) as addresses:
+            yield addresses
+
+
+@pytest.fixture
+async def installation(stores: Addresses) -> AsyncIterator[Installation]:
+    """Everything that left for Stripe or came from it is checked against Stripe's description."""
+    suffix, port = secrets.token_hex(16), free_port()
+    assert stores.mongo_url and stores.redis_url and stores.stripe_api_base
+    sandbox = Sandbox(stores.stripe_api_base, f"sk_test_{suffix}")
+    hooks = await sandbox.register_webhooks(f"http://127.0.0.1:{port}/webhooks/stripe")
+    mongo_url = f"{stores.mongo_url.rsplit('/', 1)[0]}/test_{suffix[:12]}"
+    env = {
+        "PORT": str(port), "MONGO_URL": mongo_url, "REDIS_URL": stores.redis_url,
+        "STRIPE_SECRET_KEY": sandbox.key, "STRIPE_PUBLISHABLE_KEY": f"pk_test_{suffix}",
+        "STRIPE_API_BASE": stores.stripe_api_base, "STRIPE_WEBHOOK_SECRETS": ",".join(hooks),
+        "JWT_KEYS": f"test:{base64.b64encode(os.urandom(32)).decode()}",
+        "CURRENCY": "USD,JPY,KWD,EUR", "DRAIN_SECONDS": "1",
+    }  # fmt: skip
+    yield Installation(env, load(env), sandbox)
+    try:
+        stripe_oracle.check_log(await sandbox.requests())
+        for delivery in await sandbox.deliveries():
+            stripe_oracle.check_event(delivery["body"])
+    finally:
+        await sandbox.close()
+        with MongoClient[dict[str, object]](mongo_url) as client:
+            client.drop_database(client.get_default_database().name)
+
+
+@pytest.fixture
+async def server(installation: Installation) -> AsyncIterator[Server]:
+    served = Web(installation.settings)
+    runner = web.AppRunner(served.application(), access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", installation.settings.port).start()
+        yield Server(installation.url, served, installation.sandbox)
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def market(server: Server, installation: Installation) -> AsyncIterator[Market]:
+    """People on the server inside the test."""
+    market = Market(installation.settings, server.url, installation.sandbox)
+    yield market
+    await market.close()
+
+
+@pytest.fixture
+async def processes(installation: Installation, tmp_path: Path) -> AsyncIterator[Processes]:
+    """Real processes on one database; `processes.market` has the people."""
+    market = Market(installation.settings, installation.url, installation.sandbox)
+    started = Processes(installation.env, market, tmp_path)
+    yield started
+    await market.close()
+    await started.close()

