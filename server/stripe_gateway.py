@@ -222,8 +222,9 @@ async def _first(call: Awaitable[Any], field: str, value: str) -> dict[str, Any]
     """The first object of a list, over all its pages, whose metadata has this value."""
     try:
         async for item in (await call).auto_paging_iter():
-            if (item.metadata or {}).get(field) == value:
-                return dict(item.to_dict())
+            body: dict[str, Any] = item.to_dict()
+            if (body.get("metadata") or {}).get(field) == value:
+                return body
     except stripe.StripeError as failed:
         raise GatewayUnknown("Stripe's list could not be read") from failed
     return None

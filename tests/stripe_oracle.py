@@ -54,12 +54,12 @@ def _closed(schema: Any) -> Any:
 @cache
 def _component(uri: str) -> Resource[Any]:
     schema = spec()["components"]["schemas"][uri.removeprefix("stripe:")]
-    return Resource(_closed(schema), DRAFT202012)
+    return DRAFT202012.create_resource(_closed(schema))
 
 
 @cache
 def _registry() -> Registry[Any]:
-    return Registry(retrieve=_component)
+    return Registry(retrieve=_component)  # type: ignore[call-arg]
 
 
 def _validator(schema: Json) -> Draft202012Validator:

@@ -258,3 +258,26 @@ async def test_settings_change_the_fee(sandbox_shop: Shop) -> None:
     await sandbox_shop.control("POST", "settings", {"fee_bps": 100, "fee_fixed": 7})
     await sandbox_shop.pay()
     assert await sandbox_shop.available() == 10_000 - 107
+
+
+async def test_a_disputed_charge_is_decided_by_evidence(sandbox_shop: Shop) -> None:
+    """Fails without the `dispute` timer, or without the bookings of `disputes`."""
+    disputes = sandbox_shop.v1.disputes
+    paid = await sandbox_shop.pay("pm_card_createDispute")
+    found = (await disputes.list_async({"payment_intent": paid.id})).data[0]
+    assert (found.status, found.amount) == ("needs_response", 10_000)
+    assert await sandbox_shop.available() == 9_680 - 10_000 - 1_500
+    error = await refusal(sandbox_shop.v1.refunds.create_async({"payment_intent": paid.id}))
+    assert error.code == "charge_disputed"
+    evidence: Any = {"evidence": {"uncategorized_text": "winning_evidence"}}
+    assert (await disputes.update_async(found.id, evidence)).status == "won"
+    assert await sandbox_shop.available() == 9_680 - 1_500
+    assert (await refusal(disputes.close_async(found.id))).http_status == 400
+
+    other = await sandbox_shop.pay()
+    opened = await sandbox_shop.control("POST", "disputes", {"charge": other.latest_charge})
+    lost = await disputes.close_async(opened["data"][0]["id"])
+    assert (lost.status, await sandbox_shop.available()) == ("lost", 9_680 - 3_000 - 320)
+    events = await sandbox_shop.events()
+    assert "charge.dispute.funds_reinstated" in events
+    assert events[-1] == "charge.dispute.closed"

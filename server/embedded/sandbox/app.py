@@ -107,8 +107,8 @@ class Api:
             reply, fault = await self._serve(ask)
         except Exception:
             log.exception("request failed: %s %s", ask.method, ask.path)
-            error = StripeError(500, "api_error", "An unknown error occurred.")
-            return _response(Reply(500, json.dumps(error.body)), ask.request_id)
+            unknown = StripeError(500, "api_error", "An unknown error occurred.")
+            return _response(Reply(500, json.dumps(unknown.body)), ask.request_id)
         finally:
             self._running.discard(slot)
         if fault.get("drop") and request.transport is not None:

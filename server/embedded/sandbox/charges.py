@@ -13,38 +13,13 @@ LIST: Spec = {**PAGE, "customer": text, "payment_intent": text, "transfer_group"
 
 def _charge(call: Call, intent: Json, method: Json, *, secure: bool) -> Json:
     """A charge that was approved and is not captured yet."""
-    card, amount = method["card"], intent["amount"]
-    hold = int(call.tenant.setting("hold_seconds"))
-    details = {
-        "amount_authorized": amount,
-        "authorization_code": new_id("", 6).upper(),
-        "brand": card["brand"],
-        "checks": card["checks"],
-        "country": card["country"],
-        "exp_month": card["exp_month"],
-        "exp_year": card["exp_year"],
-        "extended_authorization": {"status": "disabled"},
-        "fingerprint": card["fingerprint"],
-        "funding": card["funding"],
-        "incremental_authorization": {"status": "unavailable"},
-        "installments": None,
-        "last4": card["last4"],
-        "mandate": None,
-        "multicapture": {"status": "unavailable"},
-        "network": card["brand"],
-        "network_token": {"used": False},
-        "network_transaction_id": new_id("", 15),
-        "overcapture": {"maximum_amount_capturable": amount, "status": "unavailable"},
-        "regulated_status": "unregulated",
-        "three_d_secure": _secured() if secure else None,
-        "wallet": None,
-    }
+    details = _card_details(intent, method["card"], secure=secure)
     if intent["capture_method"] == "manual":
-        details["capture_before"] = call.now + hold
+        details["capture_before"] = call.now + int(call.tenant.setting("hold_seconds"))
     return {
         "id": new_id("ch_3"),
         "object": "charge",
-        "amount": amount,
+        "amount": intent["amount"],
         "amount_captured": 0,
         "amount_refunded": 0,
         "application": None,
@@ -84,6 +59,35 @@ def _charge(call: Call, intent: Json, method: Json, *, secure: bool) -> Json:
         "status": "succeeded",
         "transfer_data": None,
         "transfer_group": intent["transfer_group"],
+    }
+
+
+def _card_details(intent: Json, card: Json, *, secure: bool) -> Json:
+    """What a charge tells about its card."""
+    amount = intent["amount"]
+    return {
+        "amount_authorized": amount,
+        "authorization_code": new_id("", 6).upper(),
+        "brand": card["brand"],
+        "checks": card["checks"],
+        "country": card["country"],
+        "exp_month": card["exp_month"],
+        "exp_year": card["exp_year"],
+        "extended_authorization": {"status": "disabled"},
+        "fingerprint": card["fingerprint"],
+        "funding": card["funding"],
+        "incremental_authorization": {"status": "unavailable"},
+        "installments": None,
+        "last4": card["last4"],
+        "mandate": None,
+        "multicapture": {"status": "unavailable"},
+        "network": card["brand"],
+        "network_token": {"used": False},
+        "network_transaction_id": new_id("", 15),
+        "overcapture": {"maximum_amount_capturable": amount, "status": "unavailable"},
+        "regulated_status": "unregulated",
+        "three_d_secure": _secured() if secure else None,
+        "wallet": None,
     }
 
 
@@ -184,8 +188,10 @@ def _settle(call: Call, intent: Json, charge: Json, amount: int) -> None:
         round(amount * tenant.setting("fee_bps") / 10_000) + int(tenant.setting("fee_fixed")),
     )
     method = call.find(charge["payment_method"])
-    instant = method is not None and cards.card_of(method).instant
-    delay = 0 if instant else int(tenant.setting("available_delay_seconds"))
+    card = cards.card_of(method) if method else cards.CARDS["visa"]
+    if card.disputed:
+        call.later(tenant.now(), "dispute", charge["id"])
+    delay = 0 if card.instant else int(tenant.setting("available_delay_seconds"))
     entry = balances.book(
         call, "charge", charge, amount, fee=fee, available_on=call.now + delay,
         description=intent["description"],

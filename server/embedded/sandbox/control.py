@@ -9,8 +9,9 @@ from typing import Any
 
 from aiohttp import web
 
-from . import courier, faults, memory, timers
+from . import courier, disputes, faults, memory, timers
 from .app import query_of, secret_of, tenant_of
+from .call import Call
 from .errors import Json, StripeError, malformed
 from .state import SETTINGS, Store, Tenant
 
@@ -30,6 +31,7 @@ class Control:
             ("DELETE", "faults"): self.clear_faults,
             ("POST", "clock"): self.advance_clock,
             ("GET", "clock"): self.read_clock,
+            ("POST", "disputes"): self.open_dispute,
             ("POST", "settings"): self.change_settings,
             ("GET", "settings"): self.read_settings,
             ("GET", "requests"): self.requests,
@@ -84,6 +86,16 @@ class Control:
     def read_clock(self, tenant: Tenant, body: Any, query: dict[str, str]) -> Json:
         """This tenant's time."""
         return {"now": tenant.now(), "shift": tenant.shift}
+
+    def open_dispute(self, tenant: Tenant, body: Any, query: dict[str, str]) -> Json:
+        """Let a cardholder dispute a captured charge."""
+        charge = body.get("charge") if isinstance(body, dict) else None
+        if not isinstance(charge, str):
+            raise malformed("`charge` names the charge", param="charge")
+        call = Call(self.store, tenant, tenant.account)
+        disputes.open_on(call, charge, body.get("reason", "fraudulent"))
+        call.flush()
+        return {"data": [call.shown(dispute) for dispute in call.of("dispute", "charge", charge)]}
 
     def change_settings(self, tenant: Tenant, body: Any, query: dict[str, str]) -> Json:
         """Change some settings."""

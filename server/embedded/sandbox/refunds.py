@@ -28,6 +28,9 @@ def create(call: Call) -> Json:
     charge = _charge(call)
     if charge["status"] != "succeeded" or not charge["captured"]:
         raise refused(f"Charge {charge['id']} has not been captured.", "charge_not_refundable")
+    if charge["disputed"]:
+        raise refused(f"Charge {charge['id']} has been charged back; cannot issue a refund.",
+                      "charge_disputed")  # fmt: skip
     left = charge["amount"] - charge["amount_refunded"]
     if left == 0:
         raise refused(

@@ -64,8 +64,8 @@ LINKED = {
 }
 RELINKED = {"payment_intent", "payment_method", "payout", "customer"}
 SETTINGS: dict[str, float] = {
-    "fee_bps": 290,
-    "fee_fixed": 30,
+    "fee_bps": 0,
+    "fee_fixed": 0,
     "available_delay_seconds": 0,
     "payout_delay_seconds": 1,
     "hold_seconds": 7 * 86_400,

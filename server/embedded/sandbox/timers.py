@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import charges, payouts, refunds
+from . import charges, disputes, payouts, refunds
 from .call import Call
 from .state import Store, Tenant
 
 HANDLERS: dict[str, Callable[[Call, str], None]] = {
+    "dispute": disputes.open_on,
     "hold": charges.expire_hold,
     "payout": payouts.advance,
     "refund": refunds.fail,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from . import faults
@@ -38,7 +37,10 @@ EVENTS: Spec = {**PAGE, "type": text, "types": listing(), "delivery_success": bo
 def create(call: Call) -> Json:
     """Add an endpoint; its secret is told here and never again."""
     params = call.params
+    if call.account != call.tenant.account:
+        raise refused("The platform's endpoints with `connect` hear of connected accounts.")
     _check_url(params["url"])
+    _check_events(params["enabled_events"])
     endpoint: Json = {
         "id": new_id("we_1"),
         "object": "webhook_endpoint",
@@ -68,6 +70,7 @@ def update(call: Call, name: str) -> Json:
     endpoint, params = retrieve(call, name), call.params
     if "url" in params:
         _check_url(params["url"])
+    _check_events(params.get("enabled_events", []))
     if "metadata" in params:
         params["metadata"] = merged(endpoint["metadata"], params["metadata"])
     if "disabled" in params:
@@ -110,13 +113,23 @@ def _check_url(url: str | None) -> None:
                       "url_invalid", "url")  # fmt: skip
 
 
+def _check_events(names: list[str]) -> None:
+    """Stripe knows no patterns here but `*` alone."""
+    for index, name in enumerate(names):
+        if "*" in name and name != "*":
+            raise refused(f"Invalid enabled_events[{index}]: {name} is not an event type",
+                          None, f"enabled_events[{index}]")  # fmt: skip
+
+
 def queue(store: Store, tenant: Tenant, event: Json) -> None:
     """Write one delivery row per interested endpoint, as the tenant's faults have it."""
     connected = "account" in event
     endpoints = [
         endpoint
         for endpoint in store.select(
-            ["tenant = ?", "kind = 'webhook_endpoint'"], [tenant.key], "ORDER BY seq"
+            ["tenant = ?", "account = ?", "kind = 'webhook_endpoint'"],
+            [tenant.key, tenant.account],
+            "ORDER BY seq",
         )
         if endpoint["status"] == "enabled"
         and endpoint["_connect"] == connected
@@ -143,7 +156,7 @@ def queue(store: Store, tenant: Tenant, event: Json) -> None:
 
 def wants(endpoint: Json, kind: str) -> bool:
     """Whether an endpoint asked for this type of event."""
-    return any(fnmatchcase(kind, pattern) for pattern in endpoint["enabled_events"])
+    return "*" in endpoint["enabled_events"] or kind in endpoint["enabled_events"]
 
 
 def pending(store: Store, event: str) -> int:
