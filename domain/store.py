@@ -41,7 +41,7 @@ Where = Mapping[str, Any]
 Sort = tuple[tuple[str, int], ...]
 
 NEWEST: Sort = (("_id", -1),)
-LEASE = timedelta(seconds=30)
+LEASE = timedelta(seconds=15)  # renewed while the work goes on
 MAX_PAGE = 100
 TRANSACTION_SECONDS = 15.0
 DURABLE = WriteConcern(w="majority", j=True)

@@ -97,6 +97,10 @@ class Core:
         await self.scheduler.stop()
         await self.relay.stop()
         await self.control.stop()
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the connections; enough for a core that was never started."""
         await self.gateway.close()
         await self.redis.aclose()
         await self.listening.aclose()

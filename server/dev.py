@@ -14,7 +14,7 @@ from stripe._http_client import AIOHTTPClient
 from domain.accounts import User, create_user
 from domain.operation import Role
 from domain.ports import Ports
-from server import telemetry
+from server import running, telemetry
 from server.config import Settings, load
 from server.embedded import secrets
 from server.embedded.stores import Addresses, embedded
@@ -57,8 +57,10 @@ async def run(environ: Mapping[str, str]) -> None:
             assert addresses.stripe_api_base
             made = await _register_webhooks(checked, made, addresses.stripe_api_base)
         found = made.environment() if own_stripe else _without_stripe(made.environment())
-        settings = load(_defaults(given) | found | _variables(addresses) | given)
-        await _serve(msgspec.structs.replace(settings, demo=True), addresses)
+        env = running.Consulted(_defaults(given) | found | _variables(addresses) | given)
+        settings = msgspec.structs.replace(load(env), demo=True)
+        with running.told(settings.data_dir, env.used):
+            await _serve(settings, addresses)
 
 
 async def _serve(settings: Settings, addresses: Addresses) -> None:

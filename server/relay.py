@@ -25,7 +25,7 @@ from domain.store import LEASE
 log = structlog.get_logger()
 
 POLL_SECONDS = 1.0
-RENEW_SECONDS = 10.0
+RENEW_SECONDS = 4.0
 STRIPE_CALLS = 8
 BATCH = 100
 

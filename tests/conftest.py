@@ -8,7 +8,7 @@ import base64
 import os
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,9 +16,10 @@ import pytest
 from aiohttp import web
 from pymongo import MongoClient
 
+from domain.audit import Report, audit
 from domain.ports import Ports
 from domain.store import Store
-from server.app import Web
+from server.app import Core, Web
 from server.config import Settings, load
 from server.embedded.stores import Addresses, Embedded
 from tests import stripe_oracle
@@ -116,3 +117,11 @@ async def processes(installation: Installation, tmp_path: Path) -> AsyncIterator
     yield started
     await market.close()
     await started.close()
+
+
+@pytest.fixture
+async def books(installation: Installation) -> AsyncIterator[Callable[[], Awaitable[Report]]]:
+    """The audit, from outside of every server: balances against the journal and the sandbox."""
+    core = Core(installation.settings)
+    yield lambda: audit(core.ports)
+    await core.close()

@@ -102,6 +102,10 @@ class Shop:
         """Move the tenant's clock."""
         await self.control("POST", "clock", {"advance": seconds})
 
+    async def charge_fees(self) -> None:
+        """Fees as Stripe's usual ones: 2.9 % and 30 minor units."""
+        await self.control("POST", "settings", {"fee_bps": 290, "fee_fixed": 30})
+
     async def log(self) -> list[dict[str, Any]]:
         """The request log."""
         return list((await self.control("GET", "requests"))["data"])
@@ -233,6 +237,7 @@ async def sandbox_shop(
 ) -> AsyncIterator[Shop]:
     """A fresh tenant; after the test all its traffic is judged by Stripe's description."""
     shop = Shop(sandbox_server, sandbox_http)
+    await shop.charge_fees()
     yield shop
     await shop.judge()
 

@@ -29,7 +29,7 @@ async def test_a_wrong_key_is_turned_away(sandbox_shop: Shop) -> None:
 
 
 async def test_tenants_do_not_see_each_other(sandbox_shop: Shop, sandbox_server: Sandbox) -> None:
-    """Fails without the tenant guard in `Call.find`."""
+    """Fails without the tenant and account guards in `Call.find` (either alone holds)."""
     other = Shop(sandbox_server, sandbox_shop.http)
     customer = await sandbox_shop.v1.customers.create_async({"email": "a@shop.test"})
     account = await sandbox_shop.contractor()

@@ -125,6 +125,7 @@ async def test_a_killed_server_keeps_everything(
     await shop.v1.webhook_endpoints.create_async(
         {"url": dead, "enabled_events": ["charge.succeeded", "charge.captured"]}
     )
+    await shop.charge_fees()
     await shop.fault(path="/v1/customers", status=500)
     await shop.advance(1_000)
     held = await shop.hold()

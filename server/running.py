@@ -1,0 +1,74 @@
+"""The environment of the `server dev` that runs on DATA_DIR, for commands in a second terminal."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+FILE = "running.json"
+STORES = ("MONGO_URL", "REDIS_URL", "STRIPE_API_BASE", "STRIPE_SECRET_KEY")
+
+
+class Consulted(dict[str, str]):
+    """Variables that remember which of them were asked for, so that no others are written down."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        super().__init__(variables)
+        self.asked: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.asked.add(name)
+        return super().get(name, default)
+
+    @property
+    def used(self) -> dict[str, str]:
+        return {name: self[name] for name in sorted(self.asked & self.keys())}
+
+
+@contextlib.contextmanager
+def told(data_dir: Path, variables: Mapping[str, str]) -> Iterator[None]:
+    """Keep `variables` in a file, for its owner only, as long as the block runs.
+
+    The file is locked all the time: one that a killed server left behind is not, and does not count.
+    """
+    draft = data_dir / f"{FILE}.new"
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(msgspec.json.format(msgspec.json.encode(variables), indent=2))
+        file.flush()
+        draft.replace(data_dir / FILE)
+        try:
+            yield
+        finally:
+            (data_dir / FILE).unlink(missing_ok=True)
+
+
+def beside_dev(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` on top of what the dev server on its DATA_DIR runs with.
+
+    Unchanged when none runs there, or when `environ` names another store: never half of each.
+    """
+    given = {name: value for name, value in environ.items() if value.strip()}
+    running = _read(Path(given.get("DATA_DIR", ".data")) / FILE)
+    if any(name in given and given[name] != running.get(name) for name in STORES):
+        return given
+    return running | given
+
+
+def _read(path: Path) -> dict[str, str]:
+    """Empty without a server that holds the lock."""
+    try:
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return msgspec.json.decode(file.read(), type=dict[str, str])
+    except FileNotFoundError:
+        pass
+    return {}

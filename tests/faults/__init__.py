@@ -1,0 +1,1 @@
+"""Failures of the real parts, injected into real processes."""

@@ -1,0 +1,124 @@
+"""SIGKILL from outside at the worst moments: after the restart everything converges by itself."""
+
+import asyncio
+from typing import Any
+
+from domain.deal import Offer, OfferStatus
+from domain.feed import FeedRow
+from domain.store import new_id
+from tests.market import Market
+from tests.parties import Party
+
+PATIENCE = 40.0  # a dead process's lease has to run out first
+
+
+async def until(check: Any, seconds: float = PATIENCE) -> Any:
+    """Wait for a condition that no push announces to this test."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        found = await check()
+        if found:
+            return found
+        assert asyncio.get_running_loop().time() < deadline, "it did not converge"
+        await asyncio.sleep(0.1)
+
+
+async def feed_of(party: Party) -> list[dict[str, Any]]:
+    """Everything that ever happened to a user, read as a reconnecting client does."""
+    answer = await party.call("/account", "sync", {"since": 0, "limit": 500})
+    items: list[dict[str, Any]] = answer["items"]
+    assert [item["seq"] for item in items] == list(range(1, answer["head"] + 1))
+    return items
+
+
+async def pending_offer(market: Market) -> tuple[Party, Party, dict[str, Any], dict[str, Any]]:
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    return customer, contractor, job, await market.offer(customer, contractor, job)
+
+
+async def test_killed_between_capture_and_commit(processes, books):
+    """Guard: the `Capture` row that `offers.accept` writes in its own transaction.
+
+    The capture is done at Stripe, its answer never arrives, no webhook helps: the restarted
+    server asks again under the same key.
+    """
+    web = await processes.web()
+    market = processes.market
+    customer, contractor, job, offer = await pending_offer(market)
+    await market.settled()
+    await market.sandbox.fault(webhook="*", drop=True, times=100)
+    await market.sandbox.fault(
+        method="POST", path="/v1/payment_intents/*/capture", when="after", delay=6
+    )
+    assert (await contractor.call("/bidding", "accept", {"offer_id": offer["id"]}))["status"] == (
+        "accepting"
+    )
+
+    async def taken() -> bool:
+        found = await market.sandbox.api("GET", "payment_intents")
+        return bool(found["data"][0]["status"] == "succeeded")
+
+    await until(taken)
+    await web.kill()
+    assert (await market.rows(Offer))[0].status is OfferStatus.ACCEPTING
+    await market.sandbox.clear_faults()
+
+    await processes.web()
+    await until(lambda: _status(market, OfferStatus.ACCEPTED))
+    await customer.connect()
+    await contractor.connect()
+    await market.settled(30)
+    for party in (customer, contractor):
+        names = [item["name"] for item in await feed_of(party)]
+        assert names.count("offer.accepted") == 1
+    assert (await customer.call("/job", "get", {"job_id": job["id"]}))["status"] == "assigned"
+    charges = await market.sandbox.api("GET", "charges")
+    assert [charge["amount_captured"] for charge in charges["data"]] == [100_000]
+    report = await books()
+    assert report.differences == []
+    assert report.totals["platform"] == {"USD": 10_000}
+
+
+async def test_killed_after_commit_before_any_push(processes):
+    """Guard: `UnitOfWork.flush`, which writes the outbox rows inside the transaction.
+
+    An open transaction holds the next place in the customer's feed, so that the relay cannot
+    deliver; then the server dies.
+    """
+    web = await processes.web()
+    market = processes.market
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await market.settled()
+    head = (await customer.call("/account", "sync", {"since": 0}))["head"]
+    seen = len(customer.pushes)
+    async with await market.store.client.start_session() as session:
+        session.start_transaction()
+        await _occupy(market, customer, head + 1, session)
+        await market.application(contractor, job)
+        await web.kill()
+        await session.abort_transaction()
+    assert [push.name for push in customer.pushes[seen:]] == []
+
+    await processes.web()
+    await customer.connect()
+    await contractor.connect()
+    await market.settled(PATIENCE)
+    items = (await customer.call("/account", "sync", {"since": head}))["items"]
+    assert [(item["seq"], item["name"]) for item in items] == [(head + 1, "application.created")]
+    await feed_of(customer)
+    await feed_of(contractor)
+
+
+async def _status(market: Market, status: OfferStatus) -> bool:
+    return bool((await market.rows(Offer))[0].status is status)
+
+
+async def _occupy(market: Market, party: Party, seq: int, session: Any) -> None:
+    now = market.store.clock.now()
+    await market.store.database[FeedRow.COLLECTION].insert_one(
+        {"_id": new_id("evt"), "user_id": party.id, "seq": seq, "event": "held", "created_at": now},
+        session=session,
+    )

@@ -1,0 +1,135 @@
+"""Two sides, or fifty, at the same instant, on two web processes: one effect, and the books agree."""
+
+import asyncio
+from typing import Any
+
+from domain import ledger
+from domain.deal import Offer, OfferStatus, Payment, PaymentStatus
+from tests.market import Market
+
+CONTRACTORS = 50
+PAIRS = 8
+
+
+async def intents(market: Market) -> list[str]:
+    """The states of all payments at Stripe."""
+    found: list[str] = []
+    after: dict[str, Any] = {}
+    while True:
+        page = await market.sandbox.api("GET", "payment_intents", limit=100, **after)
+        found += [intent["status"] for intent in page["data"]]
+        if not page["has_more"]:
+            return found
+        after = {"starting_after": page["data"][-1]["id"]}
+
+
+async def test_of_fifty_offers_accepted_at_once_one_is(processes, books):
+    """Guard: `accepting_offer_id: None` in the job's guard of `offers.accept`."""
+    first, second = await processes.web(), await processes.web()
+    market = processes.market
+    customer = await market.customer()
+    job = await market.job(customer)
+    contractors = await asyncio.gather(*(
+        market.contractor(f"C{i}", connect=False, url=(first, second)[i % 2].url)
+        for i in range(CONTRACTORS)
+    ))  # fmt: skip
+    offers = []
+    for contractor in contractors:
+        status, _ = await contractor.http("POST", "/api/job-request", {
+            "job_id": job["id"], "cover_letter": "Me!", "proposed_amount": 100_000,
+            "timeline_days": 3,
+        })  # fmt: skip
+        assert status == 200
+    answers = await asyncio.gather(*(
+        customer.call("/bidding", "create", {
+            "job_id": job["id"], "contractor_id": contractor.id, "amount": 100_000,
+            "currency": "USD", "description": "Yours", "timeline_days": 3,
+            "payment_method": "pm_card_visa",
+        })
+        for contractor in contractors
+    ))  # fmt: skip
+    offers = [answer["offer"] for answer in answers]
+    await market.settled(30)
+
+    replies = await asyncio.gather(*(
+        contractor.http("POST", f"/api/bidding/{offer['id']}/accept", {})
+        for contractor, offer in zip(contractors, offers, strict=True)
+    ))  # fmt: skip
+
+    winners = [body for status, body in replies if status == 200]
+    assert len(winners) == 1
+    codes = {body["code"] for status, body in replies if status != 200}
+    assert codes <= {"job_taken", "job_not_open", "offer_not_pending"}
+    await market.settled(30)
+    rows = await market.rows(Offer)
+    assert [row.id for row in rows if row.status is OfferStatus.ACCEPTED] == [winners[0]["id"]]
+    assert sum(row.status is OfferStatus.BLOCKED for row in rows) == CONTRACTORS - 1
+    states = await intents(market)
+    assert states.count("succeeded") == 1 and states.count("canceled") == CONTRACTORS - 1
+    captures = [call for call in await market.sandbox.calls() if call.endswith("/capture")]
+    assert len(captures) == 1
+    uow = market.store.single()
+    assert await ledger.balance_of(uow, ledger.PLATFORM) == {"USD": 10_000}
+    assert await ledger.total_escrow(uow) == {"USD": 90_000}
+    assert (await books()).differences == []
+
+
+async def test_accept_against_withdraw_has_one_winner(processes, books):
+    """Guard: OFFER_STEPS lets `accepting` and `withdrawn` follow on `pending` only."""
+    first, second = await processes.web(), await processes.web()
+    market = processes.market
+    customer = await market.customer(url=first.url)
+    contractor = await market.contractor(url=second.url)
+    accepted = 0
+    for _ in range(PAIRS):
+        job = await market.job(customer)
+        await market.application(contractor, job)
+        offer = await market.offer(customer, contractor, job, 10_000)
+        fields = {"offer_id": offer["id"]}
+        acks = await asyncio.gather(
+            contractor.ack("/bidding", "accept", fields),
+            customer.ack("/bidding", "withdraw", fields),
+        )
+        assert [ack["ok"] for ack in acks].count(True) == 1
+        loser = next(ack["error"]["code"] for ack in acks if not ack["ok"])
+        assert loser == "offer_not_pending"
+        await market.settled()
+        row = (await market.rows(Offer, _id=offer["id"]))[0]
+        paid = (await market.rows(Payment, _id=offer["payment_id"]))[0]
+        accepted += acks[0]["ok"]
+        expected = (
+            (OfferStatus.ACCEPTED, PaymentStatus.CAPTURED)
+            if acks[0]["ok"]
+            else (OfferStatus.WITHDRAWN, PaymentStatus.CANCELED)
+        )
+        assert (row.status, paid.status) == expected
+    states = await intents(market)
+    assert states.count("succeeded") == accepted
+    assert states.count("canceled") == PAIRS - accepted
+    assert (await books()).differences == []
+
+
+async def test_of_eight_withdrawals_of_everything_one_succeeds(processes, books):
+    """Guard: the `$gte` in `ledger._move`."""
+    first, second = await processes.web(), await processes.web()
+    market = processes.market
+    deal = await market.accepted_job()
+    await market.start(deal.contractor, deal.job)
+    await market.complete(deal.customer, deal.job)
+    await deal.contractor.push("/wallet", "wallet.updated", lambda p: p["available"] == 70_000)
+    replies = await asyncio.gather(*(
+        deal.contractor.http(
+            "POST", "/api/wallet/withdrawals", {"amount": 70_000}, url=(first, second)[i % 2].url
+        )
+        for i in range(8)
+    ))  # fmt: skip
+    assert sorted(status for status, _ in replies) == [200] + [409] * 7
+    assert {body["code"] for status, body in replies if status == 409} == {"insufficient_funds"}
+    await market.settled()
+    account = (await market.sandbox.api("GET", "accounts"))["data"][0]["id"]
+    await deal.contractor.push("/wallet", "withdrawal.updated", lambda w: w["status"] == "paid")
+    payouts = (await market.sandbox.api("GET", "payouts", account))["data"]
+    assert [payout["amount"] for payout in payouts] == [70_000]
+    balance = await deal.contractor.call("/wallet", "balance")
+    assert (balance["available"], balance["in_transit"]) == (0, 0)
+    assert (await books()).differences == []
