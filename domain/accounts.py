@@ -25,7 +25,9 @@ from domain.store import Duplicate, UnitOfWork, new_id
 
 UPDATED = Event("/account", "account.updated")
 
-Email = Annotated[str, Limits(min_length=3, max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
+# `$` alone would let a line end pass.
+ADDRESS = r"^[^@\s]+@[^@\s]+\.[^@\s]+(?!\n)$"
+Email = Annotated[str, Limits(min_length=3, max_length=254, pattern=ADDRESS)]
 Password = Annotated[str, Limits(min_length=10, max_length=200)]
 Name = Annotated[str, Limits(min_length=1, max_length=80)]
 Skill = Annotated[str, Limits(min_length=1, max_length=40)]

@@ -10,6 +10,7 @@ from domain.accounts import User, settle_account
 from domain.deal import Offer, Payment, Transfer, TransferStatus
 from domain.errors import DisputeRequired, JobNotInProgress, JobNotOpen, JobTaken
 from domain.jobs import Job, JobStatus, announce
+from domain.money import CURRENCIES
 from domain.operation import Actor, Command, ObjectId, Role, operation
 from domain.outbox import Task, TryAgain
 from domain.ports import ConnectAccount, GatewayRefused, Ports, Settled, StaleFailure
@@ -54,9 +55,10 @@ async def complete(cmd: ById, actor: Actor, uow: UnitOfWork) -> Completed:
     before = await uow.get(Offer, job.offer_id)
     kept = before.captured_amount - before.refunded_amount
     share = msgspec.structs.replace(before, completed_amount=kept).holdings.contractor
+    sent = await _transferable(uow, before, share, kept)
     offer = await uow.change(
         Offer, before.id, only_if={"completed_amount": 0}, completed_amount=kept,
-        transfers=(Transfer(share),),
+        transfers=(Transfer(sent),),
     )  # fmt: skip
     assert offer is not None, "an offer is completed once, with its job"
     await ledger.book(
@@ -76,6 +78,16 @@ def _earned(before: Offer, after: Offer) -> list[ledger.Posting]:
         ledger.pending(after.contractor_id):
             after.holdings.contractor - before.holdings.contractor,
     })  # fmt: skip
+
+
+async def _transferable(uow: UnitOfWork, offer: Offer, share: int, kept: int) -> int:
+    """The share in Stripe's steps, with what earlier shares left in pending for being less.
+
+    A fee may leave a share of 147 fils where Stripe moves tens; the 7 go with the next transfer.
+    """
+    step = CURRENCIES[offer.currency].step
+    left = (await ledger.purse_of(uow, offer.contractor_id, offer.currency)).pending % step
+    return min(share + left, kept) // step * step
 
 
 @operation("job.cancel", roles={Role.CUSTOMER})

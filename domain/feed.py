@@ -16,6 +16,8 @@ from domain.store import Duplicate, UnitOfWork, new_id
 KEPT = timedelta(days=30)
 ATTEMPTS = 50
 
+Seq = Annotated[int, Limits(ge=0, le=2**53)]
+
 
 class FeedRow(Record, frozen=True):
     """Event number `seq` of a user. Both unique indexes together make a repeat harmless."""
@@ -66,12 +68,12 @@ class Feed(msgspec.Struct, frozen=True):
 class Sync(Command, frozen=True):
     """Events after number `since`, oldest first."""
 
-    since: Annotated[int, Limits(ge=0)]
+    since: Seq
     limit: Annotated[int, Limits(ge=1, le=500)] = 100
 
 
 class Seen(Command, frozen=True):
-    seq: Annotated[int, Limits(ge=0)]
+    seq: Seq
 
 
 @operation("account.sync", roles=EVERYONE, style=Style.READ)

@@ -41,7 +41,7 @@ Description = Annotated[str, Limits(min_length=1, max_length=8000, pattern=r"\S"
 Category = Annotated[str, Limits(min_length=1, max_length=60, pattern=r"\S")]
 Skills = Annotated[tuple[Skill, ...], Limits(max_length=20)]
 Amount = Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
-CurrencyCode = Annotated[str, Limits(pattern="^[A-Z]{3}$")]
+CurrencyCode = Annotated[str, Limits(pattern="^[A-Z]{3}$", max_length=3)]
 Longitude = Annotated[float, Limits(ge=-180, le=180)]
 Latitude = Annotated[float, Limits(ge=-90, le=90)]
 Cursor = Annotated[str, Limits(max_length=300)]

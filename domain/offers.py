@@ -45,10 +45,10 @@ class Create(Command, frozen=True):
     job_id: ObjectId
     contractor_id: ObjectId
     amount: Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
-    currency: Annotated[str, Limits(pattern=r"^[A-Z]{3}$")]
+    currency: Annotated[str, Limits(pattern=r"^[A-Z]{3}$", max_length=3)]
     description: Annotated[str, Limits(min_length=1, max_length=4000)]
     timeline_days: Annotated[int, Limits(ge=1, le=730)]
-    payment_method: Annotated[str, Limits(pattern=r"^pm_[A-Za-z0-9_]{1,80}$")] | None = None
+    payment_method: Annotated[str, Limits(pattern=r"^pm_[A-Za-z0-9_]{1,80}(?!\n)$")] | None = None
     expires_in_hours: Annotated[int, Limits(ge=1, le=144)] = DEFAULT_HOURS
 
 

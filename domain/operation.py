@@ -99,9 +99,13 @@ class Operation(msgspec.Struct, frozen=True):
     def parse(self, fields: Any, text: bool) -> Command:
         """Raises Invalid, naming the field."""
         try:
-            return msgspec.convert(fields, self.command, strict=not text)
+            command = msgspec.convert(fields, self.command, strict=not text)
         except msgspec.ValidationError as refused:
             raise invalid(refused) from refused
+        for name, value in fields.items():
+            if _has_null(value):
+                raise Invalid(f"{name}: null characters are not text.", field=name)
+        return command
 
 
 def operation(
@@ -233,6 +237,15 @@ async def _claim(
     if taken is None:
         raise RequestInProgress
     return claim
+
+
+def _has_null(value: Any) -> bool:
+    """Whether some text in it has a null character. For what has been checked already."""
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_has_null(item) for pair in value.items() for item in pair)
+    return isinstance(value, list) and any(map(_has_null, value))
 
 
 def invalid(refused: msgspec.ValidationError) -> Invalid:

@@ -29,7 +29,7 @@ _STOP_WORDS = frozenset(_COMMON.split())
 
 def fold(text: str) -> str:
     """Lower case without accents, runs of white space as one space: equal for a human reader."""
-    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    plain = unicodedata.normalize("NFKD", text).casefold()
     return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())
 
 

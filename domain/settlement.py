@@ -246,12 +246,12 @@ async def unfinished(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
 
 async def held(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     """The money is held: from now on the contractor sees the offer."""
+    offer = await uow.get(Offer, payment.offer_id)
     authorized = await move_payment(
         uow, payment.id, P.AUTHORIZED, intent_id=intent.id, charge_id=intent.charge_id,
         client_secret=intent.client_secret, redirect_url=None, failure=None,
-        capture_before=intent.capture_before, visible=True,
+        capture_before=intent.capture_before, visible=offer.status is O.AWAITING_PAYMENT,
     )  # fmt: skip
-    offer = await uow.get(Offer, payment.offer_id)
     ends = offer.expires_at
     if intent.capture_before:
         ends = min(ends, intent.capture_before - HOLD_MARGIN)
@@ -271,7 +271,7 @@ async def captured(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     """
     done = await move_payment(
         uow, payment.id, P.CAPTURED, intent_id=intent.id, charge_id=intent.charge_id,
-        captured_amount=intent.captured_amount, available_on=intent.available_on, visible=True,
+        captured_amount=intent.captured_amount, available_on=intent.available_on,
     )  # fmt: skip
     if done is None:
         return  # booked before

@@ -107,11 +107,12 @@ class Store:
     async def transact(self, work: Callable[["UnitOfWork"], Awaitable[T]]) -> T:
         """Run `work` in one transaction. Raises whatever it raises, or Unavailable after 15 s.
 
-        A first Duplicate reruns it too: the rerun sees the row that came between look and insert.
+        A row that comes between a look and an insert is a write conflict, not a Duplicate: the
+        rerun finds it.
         """
         deadline = time.monotonic() + TRANSACTION_SECONDS
         async with await self.client.start_session() as session:
-            attempt, collided = 0, False
+            attempt = 0
             while True:
                 session.start_transaction(
                     read_concern=ReadConcern("snapshot"), write_concern=DURABLE
@@ -122,13 +123,10 @@ class Store:
                     await uow.flush()
                     await self._commit(session, deadline)
                     break
-                except (Duplicate, DuplicateKeyError) as failed:
-                    await _abort(session)
-                    if collided:
-                        raise Duplicate(str(failed)) from failed
-                    collided = True
                 except PyMongoError as failed:
                     await _abort(session)
+                    if isinstance(failed, DuplicateKeyError):
+                        raise Duplicate(str(failed)) from failed
                     if not _transient(failed) or time.monotonic() > deadline:
                         raise Unavailable from failed
                 except BaseException:
@@ -197,7 +195,8 @@ class UnitOfWork:
         limit = max(1, min(limit, MAX_PAGE))
         query = _filter(where)
         if cursor:
-            query = {"$and": [query, _after(cursor, sort, kind)]}
+            after = _after(cursor, sort, kind)
+            query = {"$and": [query, after]} if after.keys() & query.keys() else query | after
         found = self._of(kind).find(query, session=self._session).sort(list(sort)).limit(limit + 1)
         documents = await found.to_list(limit + 1)
         more = len(documents) > limit
@@ -378,7 +377,7 @@ def _after(cursor: str, sort: Sort, kind: type[Record]) -> dict[str, Any]:
     for place, (field, direction) in enumerate(sort):
         branch = {earlier: values[i] for i, (earlier, _) in enumerate(sort[:place])}
         branches.append({**branch, field: {"$gt" if direction > 0 else "$lt": values[place]}})
-    return {"$or": branches}
+    return branches[0] if len(branches) == 1 else {"$or": branches}
 
 
 def _transient(failed: PyMongoError) -> bool:

@@ -31,7 +31,7 @@ from domain.states import Steps, leading_to
 from domain.store import UnitOfWork, new_id
 
 WITHDRAWAL_UPDATED = Event("/wallet", "withdrawal.updated")
-CurrencyCode = Annotated[str, Limits(pattern=r"^[A-Z]{3}$")]
+CurrencyCode = Annotated[str, Limits(pattern=r"^[A-Z]{3}$", max_length=3)]
 
 
 class WithdrawalStatus(StrEnum):

@@ -1,14 +1,15 @@
 """Stripe's events: stored once by their id, then worked on from the queue in any order.
 
 An event only says where to look: the object is read from Stripe again, so duplicates and
-reordering have one effect.
+reordering have one effect. Events that only repeat what another one says are kept, not worked on:
+six come with every deal, and each costs a request and a transaction.
 """
 
 from datetime import timedelta
 from typing import Any
 
 from domain.completion import account_changed
-from domain.deal import Payment
+from domain.deal import Payment, PaymentStatus
 from domain.outbox import Task
 from domain.ports import Ports
 from domain.record import Index, Record
@@ -16,7 +17,18 @@ from domain.settlement import apply
 from domain.store import Duplicate, UnitOfWork
 from domain.wallets import Withdrawal, settle_withdrawal
 
+P = PaymentStatus
+
 KEPT = timedelta(days=90)
+REPEATS = frozenset(
+    {"charge.captured", "charge.failed", "charge.succeeded", "payment_intent.created",
+     "transfer.created"}
+)  # fmt: skip
+KNOWN = {
+    "requires_capture": (P.AUTHORIZED, P.CAPTURING),
+    "succeeded": (P.CAPTURED, P.PARTIALLY_REFUNDED, P.REFUNDED),
+    "canceled": (P.CANCELED,),
+}
 
 
 class WebhookEvent(Record, frozen=True):
@@ -41,6 +53,7 @@ async def receive(ports: Ports, event: dict[str, Any]) -> bool:
     metadata = thing.get("metadata") or {}
     kind = thing["object"]
     intent = thing["id"] if kind == "payment_intent" else thing.get("payment_intent")
+    repeats = event["type"] in REPEATS
 
     async def store(uow: UnitOfWork) -> None:
         await uow.add(
@@ -48,10 +61,11 @@ async def receive(ports: Ports, event: dict[str, Any]) -> bool:
                 id=event["id"], created_at=uow.now, updated_at=uow.now, type=event["type"],
                 account=event.get("account"), object_type=kind, object_id=thing.get("id") or "",
                 intent_id=intent if isinstance(intent, str) else None,
-                payment_id=metadata.get("payment_id"),
+                payment_id=metadata.get("payment_id"), done=repeats,
             )
         )  # fmt: skip
-        uow.later(Process(event["id"]))
+        if not repeats:
+            uow.later(Process(event["id"]))
 
     try:
         await ports.store.transact(store)
@@ -84,8 +98,11 @@ class Process(Task, frozen=True):
         payment = await uow.find(Payment, {"intent_id": event.intent_id})
         if payment is None and event.payment_id:
             payment = await uow.find(Payment, {"_id": event.payment_id, "intent_id": None})
-        if payment:
-            await apply(ports, payment.id, await ports.gateway.intent(event.intent_id))
+        if payment is None:
+            return
+        intent = await ports.gateway.intent(event.intent_id)
+        if payment.status not in KNOWN.get(intent.status, ()):
+            await apply(ports, payment.id, intent)
 
     async def _payout(self, ports: Ports, account: str, payout_id: str) -> None:
         uow = ports.store.single()

@@ -1,15 +1,18 @@
 """The command line: `jobsphere` or `python -m server`. What a command needs is imported by it, so
 that `--help` answers at once."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
     from server.config import Settings
+
+T = TypeVar("T")
 
 WRONG_USE, FAILED = 2, 1  # exit codes
 
@@ -56,6 +59,39 @@ def dev() -> None:
         _fail(str(wrong), WRONG_USE)
 
 
+@app.command()
+def demo(
+    url: Annotated[str, typer.Option(help="Where it serves; by default, as DATA_DIR says.")] = "",
+    amount: Annotated[int, typer.Option(min=1, help="The offer, in minor units.")] = 100_000,
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="Let the contractor take the money out at the end.")
+    ] = False,
+) -> None:
+    """Play one job from posting to payout against the running dev server, and check its books."""
+    from server import demo as story
+    from server.running import url_beside_dev
+
+    try:
+        asyncio.run(story.play(url.rstrip("/") or url_beside_dev(os.environ), amount, withdraw))
+    except story.StoryFailed as failed:
+        _fail(str(failed), FAILED)
+
+
+@app.command()
+def audit() -> None:
+    """Prove the books: the journal, the balances, the offers, and Stripe, line by line.
+
+    Configured like `web`; without variables it looks at the dev server that runs on DATA_DIR.
+    """
+    from server import auditing
+
+    settings = configured(beside_dev=True)
+    differences: list[int] = []
+    differences = _finish(lambda: asyncio.run(auditing.run(settings)))
+    if differences:
+        _fail(f"The books do not agree: {differences} differences.", FAILED)
+
+
 @admin.command()
 def create(
     email: str,
@@ -68,7 +104,7 @@ def create(
     from server import serving
     from server.admins import create_admin
 
-    settings = configured()
+    settings = configured(beside_dev=True)
     if password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     else:
@@ -77,20 +113,23 @@ def create(
     typer.echo(f"{email.lower()} is an administrator now.")
 
 
-def configured() -> "Settings":
-    """The settings from the environment, with logging set up; ends with all problems if wrong."""
-    from server import telemetry
+def configured(*, beside_dev: bool = False) -> "Settings":
+    """The settings from the environment, with logging set up; ends with all problems if wrong.
+
+    `beside_dev` takes what is not set from the dev server that runs on DATA_DIR.
+    """
+    from server import running, telemetry
     from server.config import ConfigError, load
 
     try:
-        settings = load(os.environ)
+        settings = load(running.beside_dev(os.environ) if beside_dev else os.environ)
     except ConfigError as wrong:
         _fail(str(wrong), WRONG_USE)
     telemetry.configure(settings.log_level)
     return settings
 
 
-def _finish(work: Callable[[], None]) -> None:
+def _finish(work: Callable[[], T]) -> T:
     """Run `work`; what is foreseen to go wrong is said in a line instead of a traceback."""
     from pymongo.errors import PyMongoError
     from redis.exceptions import RedisError
@@ -100,7 +139,7 @@ def _finish(work: Callable[[], None]) -> None:
     from server.serving import CannotServe
 
     try:
-        work()
+        return work()
     except (CannotServe, EmbeddedError, DomainError) as refused:
         _fail(str(refused), FAILED)
     except PyMongoError as away:

@@ -1,13 +1,15 @@
 """The Socket.IO server: authenticated sockets, a closed command table, an ack for everything.
 
 python-socketio hands a client's own `connect` or `disconnect` events to the very handlers of the
-real ones, sends no ack when a handler fails, and acks unknown events like successes. So events
-never reach its dispatcher here: `_handle_event` is the one door, and it knows only our commands.
+real ones, sends no ack when a handler fails or a packet cannot be read, collects attachments
+without limit, and acks unknown events like successes. So packets never reach its dispatcher here:
+`_handle_eio_message` reads them; `_handle_event` is the one door, which knows only our commands.
 Commands of one client run in the order they were sent (async_handlers=False); its reading stops
 while one runs, which is also the limit on what a client can have waiting.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Protocol
@@ -15,10 +17,20 @@ from typing import Any, Protocol
 import msgspec
 import socketio
 import structlog
+from aiohttp.web import WebSocketResponse
+from engineio.async_drivers.aiohttp import WebSocket
 from socketio.exceptions import ConnectionRefusedError
-from socketio.packet import ACK
+from socketio.packet import ACK, BINARY_EVENT, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT
 
-from domain.errors import DomainError, Forbidden, Invalid, TooLarge, UnknownCommand
+from domain.errors import (
+    Conflict,
+    DomainError,
+    Forbidden,
+    Invalid,
+    NotFound,
+    TooLarge,
+    UnknownCommand,
+)
 from domain.operation import Actor, Meta, Operation, Role
 from server.control import Notice
 from server.tokens import Gatekeeper
@@ -29,6 +41,9 @@ MAX_MESSAGE = 4 * 1024 * 1024  # what the transport reads, so that a refusal can
 MAX_COMMAND = 64 * 1024  # what a command may weigh
 REQUEST_ID = 128
 ADMIN = "/admin"
+# A packet without its data: type, number of attachments, namespace, id.
+HEADER = re.compile(r"([0-6])(?:[0-9]{1,10}-)?(?:(/[^,]*)(?:,|\Z))?([0-9]{1,15}(?![0-9]))?")
+FRAME = re.compile(r"[0-6]")  # what an Engine.IO packet begins with
 
 Answering = Callable[[Operation, Any, Actor | None, Meta], Awaitable[Any]]
 
@@ -57,7 +72,31 @@ class _Json:
 
     @staticmethod
     def loads(text: str | bytes, **_: Any) -> Any:
-        return msgspec.json.decode(text)
+        """Raises ValueError, the only error that python-engineio expects here."""
+        try:
+            return msgspec.json.decode(text)
+        except RecursionError as deep:
+            raise ValueError("nested too deeply") from deep
+
+
+class _Frames(WebSocket):  # type: ignore[misc]
+    """The transport, without deflate: that costs 100 KiB a connection.
+
+    What is no Engine.IO packet ends it in good order, like a lost connection.
+    """
+
+    async def __call__(self, environ: dict[str, Any]) -> WebSocketResponse:
+        size = self.server.max_http_buffer_size
+        self._sock = WebSocketResponse(max_msg_size=size, compress=False)
+        await self._sock.prepare(environ["aiohttp.request"])
+        await self.handler(self)
+        return self._sock
+
+    async def wait(self) -> Any:
+        data = await super().wait()
+        if isinstance(data, str) and not FRAME.match(data):
+            raise OSError("not a packet")
+        return data
 
 
 class Realtime(socketio.AsyncServer):  # type: ignore[misc]
@@ -73,6 +112,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             namespaces=self.names, cors_allowed_origins=origins, max_http_buffer_size=MAX_MESSAGE,
             http_compression=False, compression_threshold=2**31, cookie=None,
         )  # fmt: skip
+        self.eio._async = {**self.eio._async, "websocket": _Frames}
         self._commands = commands
         self._answer = answer
         self._refuse = refuse
@@ -84,6 +124,38 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         for namespace in self.names:
             self.on("connect", self._admit(namespace), namespace=namespace)
             self.on("disconnect", self._forget, namespace=namespace)
+
+    # -- packets -----------------------------------------------------------------------------
+
+    async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
+        """Attachments and acks are not expected and passed over."""
+        header = HEADER.match(data) if isinstance(data, str) else None
+        if header is None:
+            return
+        kind, namespace, id = int(header[1]), header[2] or "/", header[3]
+        namespace = namespace.partition("?")[0]
+        try:
+            content = _Json.loads(data[header.end() :]) if kind in (CONNECT, EVENT) else None
+        except ValueError:
+            content = None  # refused by whoever needs it
+        if kind == CONNECT:
+            await self._handle_connect(eio_sid, namespace, content)
+        elif kind == DISCONNECT:
+            await self._handle_disconnect(eio_sid, namespace, self.reason.CLIENT_DISCONNECT)
+        elif kind in (EVENT, BINARY_EVENT):
+            await self._handle_event(eio_sid, namespace, int(id) if id else None, content)
+
+    async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
+        if namespace not in self.names:
+            refused: DomainError = NotFound("There is no such namespace.")
+        elif self.manager.sid_from_eio_sid(eio_sid, namespace):
+            refused = Conflict("This namespace is connected already.")
+        else:
+            return await super()._handle_connect(eio_sid, namespace, data)
+        problem = self._refuse(refused).ack()["error"]
+        reason = {"message": problem["message"], "data": problem}
+        packet = self.packet_class(CONNECT_ERROR, data=reason, namespace=namespace)
+        await self._send_packet(eio_sid, packet)
 
     # -- connecting --------------------------------------------------------------------------
 
@@ -171,10 +243,12 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
 
     def _understand(self, namespace: str, data: Any) -> tuple[Operation, Any, str | None]:
         """Raises UnknownCommand, TooLarge or Invalid."""
-        name, *arguments = data if isinstance(data, list) and data else [None]
-        op = self._commands.get((namespace, name)) if isinstance(name, str) else None
+        if not isinstance(data, list) or not data or not isinstance(data[0], str):
+            raise Invalid("A command is a JSON list, its name first, without attachments.")
+        name, *arguments = data
+        op = self._commands.get((namespace, name))
         if op is None:
-            raise UnknownCommand(command=str(name)[:80])
+            raise UnknownCommand(command=name[:80])
         try:
             if len(msgspec.json.encode(arguments)) > MAX_COMMAND:
                 raise TooLarge(limit_bytes=MAX_COMMAND)
@@ -218,9 +292,10 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         clients = [self._clients[sid] for sid in self._sessions.get(session_id, set()).copy()]
         for client in clients:
             if client.namespace == "/account":
+                message = envelope(None, datetime.now().astimezone(), {"reason": reason})
                 await self.manager.emit(
-                    "session.revoked", envelope(None, datetime.now().astimezone(), {"reason": reason}),
-                    namespace=client.namespace, room=client.sid, ignore_queue=True,
+                    "session.revoked", message, namespace=client.namespace, room=client.sid,
+                    ignore_queue=True,
                 )  # fmt: skip
         for client in clients:
             client.ending = True  # one that is waiting for an ack gets it first

@@ -11,6 +11,7 @@ import msgspec
 
 FILE = "running.json"
 STORES = ("MONGO_URL", "REDIS_URL", "STRIPE_API_BASE", "STRIPE_SECRET_KEY")
+LOOPBACK, EVERYWHERE = "127.0.0.1", ("0.0.0.0", "::")
 
 
 class Consulted(dict[str, str]):
@@ -33,7 +34,7 @@ class Consulted(dict[str, str]):
 def told(data_dir: Path, variables: Mapping[str, str]) -> Iterator[None]:
     """Keep `variables` in a file, for its owner only, as long as the block runs.
 
-    The file is locked all the time: one that a killed server left behind is not, and does not count.
+    It is locked all the time: one that a killed server left behind is not, and does not count.
     """
     draft = data_dir / f"{FILE}.new"
     draft.unlink(missing_ok=True)
@@ -59,6 +60,13 @@ def beside_dev(environ: Mapping[str, str]) -> dict[str, str]:
     if any(name in given and given[name] != running.get(name) for name in STORES):
         return given
     return running | given
+
+
+def url_beside_dev(environ: Mapping[str, str]) -> str:
+    """Where the dev server serves, as seen from this machine."""
+    env = beside_dev(environ)
+    host = env.get("HOST", LOOPBACK)
+    return f"http://{LOOPBACK if host in EVERYWHERE else host}:{env.get('PORT', '8080')}"
 
 
 def _read(path: Path) -> dict[str, str]:

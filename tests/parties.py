@@ -115,7 +115,6 @@ class Party(Stranger):
         await self.disconnect()
         self.url = url or self.url
         self.refusals.clear()
-        # A refused namespace must not keep the others: the reconnecting client asks for the token.
         self.socket = socketio.AsyncClient(
             reconnection=reconnection, reconnection_delay=0.1, reconnection_delay_max=0.5,
         )  # fmt: skip

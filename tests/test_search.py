@@ -56,7 +56,7 @@ def test_a_query_begins_with_its_longest_term() -> None:
 
 @given(texts)
 def test_folding_is_stable_and_plain(text: str) -> None:
-    """Fails when `fold` normalises only before case folding: some letters come apart by it."""
+    """Fails when `fold` keeps accents or white space that a second folding would take away."""
     folded = search.fold(text)
     assert search.fold(folded) == folded
     assert not any(unicodedata.combining(letter) for letter in folded)

@@ -1,0 +1,136 @@
+// The live monitor: figures every second and activity as it happens.
+
+import { adminDoor, doorActions } from "./sign_in.js";
+import { brand, frameActions, mount, person, refuse } from "./frame.js";
+import { changed, clear, notify, state } from "./state.js";
+import { api } from "./api.js";
+import { badge, empty, words } from "./parts.js";
+import { display } from "./money.js";
+import { el } from "./dom.js";
+
+const KEPT = 60;
+
+let stats = null;
+let activity = []; // {key, at, namespace, name, data}, newest first
+let told = 0;
+
+// -- figures ---------------------------------------------------------------------------------
+
+function tile(label, value, tone = "") {
+  return el(
+    tone ? `div.tile.${tone}` : "div.tile", { "data-key": label, "data-tile": label },
+    el("dt", {}, label), el("dd", {}, value),
+  );
+}
+
+function money(label, sums) {
+  const shown = Object.entries(sums).sort();
+  return tile(label, shown.length > 0
+    ? shown.map(([currency, sum]) => el("span.amount", { "data-key": currency }, display(sum, currency)))
+    : "–", "money");
+}
+
+function group(title, ...tiles) {
+  return el("section", { "data-key": title }, el("h2", {}, title), el("dl.tiles", {}, tiles));
+}
+
+function figures({ users, jobs, offers, payments, commission, escrow, sockets, dead_letters }) {
+  const of = (counts, name) => String(counts[name] ?? 0);
+  const dead = dead_letters > 0 ? "bad" : "";
+  return [
+    group("Jobs", tile("Open", of(jobs, "open")), tile("Assigned", of(jobs, "assigned")),
+      tile("In progress", of(jobs, "in_progress")), tile("Completed", of(jobs, "completed"))),
+    group("Offers and payments", tile("Offers pending", of(offers, "pending")),
+      tile("Offers accepted", of(offers, "accepted")), tile("Payments held", of(payments, "authorized")),
+      tile("Payments captured", of(payments, "captured"))),
+    group("Money", money("Commission", commission), money("Escrow", escrow)),
+    group("System", tile("Sockets", String(sockets)), tile("Dead letters", String(dead_letters), dead),
+      tile("Customers", of(users, "customer")), tile("Contractors", of(users, "contractor"))),
+  ];
+}
+
+// -- activity --------------------------------------------------------------------------------
+
+function sum({ amount, currency, available }) {
+  const value = amount ?? available;
+  return value === undefined || !currency ? null : el("span.amount", {}, display(value, currency));
+}
+
+function line({ key, at, namespace, name, data }) {
+  const time = new Date(at).toLocaleTimeString();
+  const who = data.contractor_name ?? data.customer_name ?? data.name ?? null;
+  return el(
+    "li", { "data-key": key },
+    el("time", { datetime: at }, time), el("code", {}, name),
+    el("span.what", {}, [data.job_title ?? data.title ?? words(namespace.slice(1)), who]
+      .filter(Boolean).join(" · ")),
+    sum(data), data.status ? badge(data.status) : null,
+  );
+}
+
+function page() {
+  if (!state.user) {
+    return [el("header.bar", {}, brand("/admin")), el("main", { id: "main" }, adminDoor())];
+  }
+  return [
+    el("header.bar", {}, brand("/admin"), el("span.title", {}, "Live monitor"), person()),
+    el(
+      "main.monitor", { id: "main" },
+      el("div.figures", {}, stats ? figures(stats) : empty("Loading…")),
+      el("section.activity", {}, el("h2", {}, "Activity"),
+        activity.length > 0 ? el("ol.lines.card", {}, activity.map(line))
+          : empty("What happens in the market appears here.")),
+    ),
+  ];
+}
+
+// -- life ------------------------------------------------------------------------------------
+
+async function enter() {
+  if (api.session.user.role !== "admin") {
+    await api.signOut();
+    notify("The live monitor is for administrators.", { kind: "refusal" });
+    return;
+  }
+  state.user = api.session.user;
+  api.connect(["/account", "/admin"]);
+  changed();
+}
+
+api.onLive = async (live) => {
+  const back = live && !state.live;
+  state.live = live;
+  changed();
+  if (!back) return;
+  try {
+    stats = await api.command("/admin", "live");
+  } catch (problem) {
+    refuse(problem);
+  }
+  changed();
+};
+
+api.onPush = (namespace, name, { at, data }) => {
+  if (namespace !== "/admin") return;
+  if (name === "stats") stats = data;
+  if (name === "activity") {
+    told += 1;
+    activity = [{ key: `activity-${told}`, at, ...data }, ...activity].slice(0, KEPT);
+  }
+  changed();
+};
+
+api.onEnd = (reason) => {
+  stats = null;
+  activity = [];
+  clear();
+  if (reason) notify(reason, { kind: "refusal" });
+};
+
+const actions = {
+  ...frameActions,
+  sign_in: (event) => doorActions.sign_in(event).then(enter),
+};
+
+mount(page, (name) => actions[name]);
+if (api.session?.user.role === "admin") enter().catch(refuse);

@@ -1,0 +1,184 @@
+// The one way to the server: sign-in over HTTP, one connection for all namespaces, commands.
+
+import { Manager } from "/static/vendor/socket.io.esm.min.js";
+import { Problem } from "./problem.js";
+
+const KEY = "jobsphere.session";
+const ANSWER_MS = 15_000;
+const ATTEMPTS = 4;
+const EARLY_MS = 60_000; // how long before its end an access token is renewed
+const LEAST_MS = 10_000;
+const ENDED = new Set(["unauthenticated", "forbidden", "invalid"]);
+
+const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+/** A name that nobody else uses. */
+export function unique() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function post(path, body, token) {
+  const headers = { "Content-Type": "application/json" };
+  if (token) headers.Authorization = `Bearer ${token}`;
+  let response;
+  try {
+    response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+  } catch {
+    throw new Problem({ code: "unavailable", message: "The server cannot be reached." });
+  }
+  const data = await response.json().catch(() => ({}));
+  if (response.ok) return data;
+  const message = data.title ?? `The server answered ${response.status}.`;
+  throw new Problem({ code: data.code ?? "unavailable", message, details: data.details });
+}
+
+class Api {
+  session = JSON.parse(sessionStorage.getItem(KEY) ?? "null");
+  onPush = () => {}; // (namespace, name, envelope)
+  onLive = () => {}; // (whether every namespace is connected), at each change of a connection
+  onEnd = () => {}; // (why the session is over, or null)
+  #sockets = new Map();
+  #renewing = null;
+  #timer = 0;
+
+  async login(email, password) {
+    this.#keep(await post("/api/account/login", { email, password }));
+  }
+
+  async register(fields) {
+    this.#keep(await post("/api/account/register", fields));
+  }
+
+  async signOut() {
+    const token = this.session?.access_token;
+    this.#forget(null);
+    await post("/api/account/logout", {}, token).catch(() => {});
+  }
+
+  /** Connect the namespaces over one connection; each asks for a fresh token when it connects. */
+  connect(namespaces) {
+    const manager = new Manager(location.origin, {
+      transports: ["websocket", "polling"], tryAllTransports: true,
+    });
+    const auth = async (give) => {
+      await this.#fresh().catch(() => {}); // the old token is then refused, and asked for again
+      give({ token: this.session?.access_token });
+    };
+    for (const namespace of namespaces) {
+      const socket = manager.socket(namespace, { auth });
+      this.#sockets.set(namespace, socket);
+      this.#follow(namespace, socket);
+    }
+    this.#schedule();
+  }
+
+  /**
+   * Run a command; returns its data or throws a Problem. Asked again after a lost connection, under
+   * the same request id, so that nothing is done twice.
+   */
+  async command(namespace, name, fields = {}) {
+    const options = { request_id: unique() };
+    for (let attempt = 1; ; attempt += 1) {
+      const socket = this.#sockets.get(namespace);
+      if (!socket) throw new Problem({ code: "unauthenticated", message: "Sign in first." });
+      const answer = await this.#ask(socket, name, fields, options);
+      if (answer?.ok) return answer.data;
+      const again = !answer || answer.error.code === "request_in_progress";
+      if (!again || attempt === ATTEMPTS) {
+        throw new Problem(
+          answer?.error ?? { code: "unavailable", message: "The server did not answer in time." },
+        );
+      }
+      await pause(200 * attempt);
+    }
+  }
+
+  /** The acknowledgement, or null when the connection was lost meanwhile. */
+  async #ask(socket, name, fields, options) {
+    try {
+      return await socket.timeout(ANSWER_MS).emitWithAck(name, fields, options);
+    } catch {
+      return null;
+    }
+  }
+
+  #follow(namespace, socket) {
+    const tell = () => this.onLive([...this.#sockets.values()].every((each) => each.connected));
+    socket.on("connect", tell);
+    socket.on("disconnect", (reason) => {
+      tell();
+      // The server ends a socket when its token has: a new token is asked for on the way back.
+      if (reason === "io server disconnect") this.#reconnect(namespace);
+    });
+    socket.on("connect_error", (error) => {
+      const code = error.data?.code;
+      if (ENDED.has(code)) this.#forget("Your session has ended. Please sign in again.");
+      else if (code) this.#reconnect(namespace, code === "token_expired");
+    });
+    socket.onAny((name, envelope) => {
+      if (name === "session.revoked" && envelope.data.reason === "revoked") {
+        this.#forget("You were signed out on another device.");
+      } else {
+        this.onPush(namespace, name, envelope);
+      }
+    });
+  }
+
+  async #reconnect(namespace, renew = false) {
+    const socket = this.#sockets.get(namespace);
+    await pause(500 + Math.random() * 1000);
+    if (renew) await this.#renew().catch(() => {});
+    if (this.#sockets.get(namespace) === socket && !socket.connected) socket.connect();
+  }
+
+  async #fresh() {
+    const left = Date.parse(this.session.expires_at) - Date.now();
+    if (left < LEAST_MS) await this.#renew();
+  }
+
+  #renew() {
+    this.#renewing ??= this.#exchange().finally(() => (this.#renewing = null));
+    return this.#renewing;
+  }
+
+  async #exchange() {
+    const { refresh_token } = this.session;
+    try {
+      const pair = await post("/api/account/refresh", { refresh_token });
+      if (this.session) this.#keep({ ...this.session, ...pair });
+    } catch (problem) {
+      if (ENDED.has(problem.code)) {
+        this.#forget("Your session has ended. Please sign in again.");
+      } else {
+        this.#schedule(EARLY_MS / 4);
+      }
+      throw problem;
+    }
+    this.#schedule();
+  }
+
+  #schedule(wait = Date.parse(this.session?.expires_at) - Date.now() - EARLY_MS) {
+    clearTimeout(this.#timer);
+    if (!this.session) return;
+    this.#timer = setTimeout(() => this.#renew().catch(() => {}), Math.max(wait, LEAST_MS));
+  }
+
+  #keep(session) {
+    this.session = session;
+    sessionStorage.setItem(KEY, JSON.stringify(session));
+  }
+
+  #forget(reason) {
+    if (!this.session) return;
+    this.session = null;
+    sessionStorage.removeItem(KEY);
+    clearTimeout(this.#timer);
+    const sockets = [...this.#sockets.values()];
+    this.#sockets.clear();
+    for (const socket of sockets) socket.disconnect();
+    this.onEnd(reason);
+  }
+}
+
+export const api = new Api();

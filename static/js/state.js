@@ -1,0 +1,95 @@
+// What the page knows: records by id, of which the highest version stays, and the small rest.
+
+const kinds = ["jobs", "applications", "offers", "payments", "withdrawals", "transactions"];
+
+function nothing() {
+  return {
+    user: null,
+    live: false,
+    route: { name: "", params: [] },
+    currency: "USD", // the wallet's main one
+    busy: new Set(), // actions under way
+    notices: [], // {id, kind, text, link}
+    cursors: {}, // where "Show more" goes on, by list
+    ...Object.fromEntries(kinds.map((kind) => [kind, new Map()])),
+    conversations: new Map(),
+    messages: new Map(), // conversation id -> messages in order, without gaps
+    purses: new Map(), // by currency
+    browse: { filters: {}, ids: [] }, // the open jobs as last found
+  };
+}
+
+export const state = nothing();
+
+let render = () => {};
+let waiting = false;
+let numbers = 0;
+
+export function onChange(listener) {
+  render = listener;
+}
+
+/** The page is drawn once for all the changes of a moment. */
+export function changed() {
+  if (waiting) return;
+  waiting = true;
+  queueMicrotask(() => {
+    waiting = false;
+    render();
+  });
+}
+
+/** Forget the person who was signed in; what they were told stays to be read. */
+export function clear() {
+  const { notices, route } = state;
+  Object.assign(state, nothing(), { notices, route });
+  changed();
+}
+
+/** Take a record over unless this or a newer version is known; returns what was known before. */
+export function put(kind, record, key = record.id) {
+  const known = state[kind].get(key);
+  if (!known || known.version < record.version) {
+    state[kind].set(key, record);
+    changed();
+  }
+  return known;
+}
+
+/** A conversation: numbers only grow, whichever of two answers comes last. */
+export function putConversation(found) {
+  const known = state.conversations.get(found.id);
+  const read = { ...found.read };
+  for (const [user, seq] of Object.entries(known?.read ?? {})) {
+    read[user] = Math.max(read[user] ?? 0, seq);
+  }
+  const newer = known && (known.last_message?.seq ?? 0) > (found.last_message?.seq ?? 0);
+  const last_message = newer ? known.last_message : found.last_message;
+  const head = Math.max(found.head, known?.head ?? 0);
+  state.conversations.set(found.id, { ...found, read, last_message, head });
+  changed();
+}
+
+export function unread(conversation) {
+  return conversation.head - (conversation.read[state.user.id] ?? 0);
+}
+
+/** Newest first, those that fit. */
+export function all(kind, fits = () => true) {
+  const found = [...state[kind].values()].filter(fits);
+  return found.sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
+}
+
+/** Tell the person something; a refusal stays longer. `link` leads to what it is about. */
+export function notify(text, { kind = "news", link = null } = {}) {
+  numbers += 1;
+  const id = `notice-${numbers}`;
+  state.notices = [...state.notices.slice(-3), { id, kind, text, link }];
+  setTimeout(() => dismiss(id), kind === "refusal" ? 12_000 : 7_000);
+  changed();
+}
+
+export function dismiss(id) {
+  state.notices = state.notices.filter((notice) => notice.id !== id);
+  changed();
+}

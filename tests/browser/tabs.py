@@ -1,0 +1,101 @@
+"""Browser tabs of a test: people who sign in by hand, and everything the browser complains of."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Browser, Locator, Page, expect
+
+from tests.parties import PASSWORD
+
+DESKTOP = {"width": 1280, "height": 800}
+PATIENCE = 10_000
+PICTURES = os.environ.get("PICTURES")  # a folder for what the pages looked like on the way
+
+
+class Tab:
+    """One person's own tab: nothing is shared with the others, as on another computer."""
+
+    def __init__(self, page: Page, origin: str) -> None:
+        self.page = page
+        self.origin = origin
+        self.complaints: list[str] = []
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.complaints.append(f"crash: {error}"))
+        page.on("requestfailed", self._failed)
+        page.on("response", self._response)
+
+    def _console(self, message: Any) -> None:
+        if message.type in ("error", "warning") and self.page.url.startswith(self.origin):
+            self.complaints.append(f"{message.type}: {message.text}")
+
+    def _failed(self, request: Any) -> None:
+        if request.url.startswith(self.origin):
+            self.complaints.append(f"failed: {request.url} {request.failure}")
+
+    def _response(self, response: Any) -> None:
+        if response.url.startswith(self.origin) and response.status >= 400:
+            self.complaints.append(f"{response.status}: {response.url}")
+
+    async def sign_in(self, party: Any, path: str = "/") -> None:
+        await self.page.goto(self.origin + path)
+        await self.fill(E_mail=party.email, Password=PASSWORD)
+        await self.press("Sign in")
+        await expect(self.page.get_by_text("Live", exact=True)).to_be_visible()
+
+    async def fill(self, within: Locator | None = None, **fields: str) -> None:
+        """By label; `_` stands for a space or a hyphen."""
+        for label, value in fields.items():
+            found = re.compile(label.replace("_", "[ -]"))
+            await (within or self.page).get_by_label(found).first.fill(value)
+
+    async def press(self, name: str) -> None:
+        await self.page.get_by_role("button", name=name, exact=True).click()
+
+    async def go(self, name: str) -> None:
+        """By the tabs in the bar."""
+        bar = self.page.get_by_role("navigation")
+        await bar.get_by_role("link", name=name).click()
+
+    async def open_job(self, title: str) -> None:
+        card = self.page.locator("a.job").filter(has_text=title)
+        await card.click()
+        await self.sees(title, role="heading")
+
+    async def sees(self, text: str, role: str = "") -> None:
+        main = self.page.locator("main")
+        found = main.get_by_role(role, name=text) if role else main.get_by_text(text)  # type: ignore[arg-type]
+        await expect(found.first).to_be_visible(timeout=PATIENCE)
+
+    async def is_told(self, text: str) -> None:
+        notice = self.page.locator(".notice").filter(has_text=text)
+        await expect(notice.first).to_be_visible(timeout=PATIENCE)
+
+    async def picture(self, name: str) -> None:
+        """Only when someone wants to look: PICTURES=folder."""
+        if PICTURES:
+            for width in (DESKTOP["width"], 375):
+                await self.page.set_viewport_size({"width": width, "height": 800})
+                await self.page.screenshot(path=Path(PICTURES) / f"{name}-{width}.png")
+            await self.page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+
+
+class Tabs:
+    """Opens tabs, and says at the end what any of them complained of."""
+
+    def __init__(self, browser: Browser, origin: str) -> None:
+        self.browser = browser
+        self.origin = origin
+        self.opened: list[Tab] = []
+
+    async def open(self, **options: Any) -> Tab:
+        context = await self.browser.new_context(**{"viewport": DESKTOP, **options})
+        context.set_default_timeout(PATIENCE)
+        tab = Tab(await context.new_page(), self.origin)
+        self.opened.append(tab)
+        return tab
+
+    @property
+    def complaints(self) -> list[str]:
+        return [complaint for tab in self.opened for complaint in tab.complaints]

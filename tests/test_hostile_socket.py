@@ -1,0 +1,397 @@
+"""Clients that do not keep to the protocol, or to good manners: a raw websocket, spoken by hand."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+import socketio
+
+from domain.operation import Role
+from handlers import NAMESPACES
+from tests.conftest import Server
+from tests.market import Market
+from tests.parties import Party
+
+Json = dict[str, Any]
+SECONDS = 10.0
+PATH = "/socket.io/?EIO=4&transport=websocket"
+
+
+class Raw:
+    """One websocket that sends any text; pings are answered, packets kept in order of arrival."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, token: str | None) -> None:
+        self.socket = socket
+        self.token = token
+        self.packets: list[str] = []
+        self._ids = 0
+
+    async def connect(self, namespace: str, auth: Any = ...) -> str:
+        """What the server answers: `0/chat,{...}` or `44/...`."""
+        auth = {"token": self.token} if auth is ... else auth
+        await self.send(f"40{namespace},{json.dumps(auth)}")
+        return await self.until(lambda packet: packet[:1] in "04" and f"{namespace}," in packet)
+
+    async def send(self, frame: str | bytes) -> None:
+        if isinstance(frame, bytes):
+            await self.socket.send_bytes(frame)
+        else:
+            await self.socket.send_str(frame)
+
+    async def ask(self, namespace: str, data: str, *attachments: bytes, kind: str = "2") -> Json:
+        """Send an event whose JSON is `data`, and wait for its one acknowledgement."""
+        self._ids += 1
+        await self.send(f"4{kind}{namespace},{self._ids}{data}")
+        for attachment in attachments:
+            await self.send(attachment)
+        return await self.ack(namespace, self._ids)
+
+    async def ack(self, namespace: str, id: int) -> Json:
+        head = f"3{namespace},{id}["
+        packet = await self.until(lambda packet: packet.startswith(head))
+        (answer,) = json.loads(packet[len(head) - 1 :])
+        return answer  # type: ignore[no-any-return]
+
+    async def until(self, fits: Any) -> str:
+        """The first packet that fits, of those that came and those that come."""
+        async with asyncio.timeout(SECONDS):
+            while (found := next(filter(fits, self.packets), None)) is None:
+                await self.receive()
+        self.packets.remove(found)
+        return found
+
+    async def receive(self) -> None:
+        message = await self.socket.receive()
+        if message.type is not aiohttp.WSMsgType.TEXT:
+            raise ConnectionError(f"closed: {message.type} {message.data}")
+        if message.data == "2":
+            await self.send("3")
+        elif message.data[0] == "4":
+            self.packets.append(message.data[1:])
+
+    async def works(self) -> bool:
+        return bool((await self.ask("/account", '["me"]'))["ok"])
+
+    async def closed(self) -> bool:
+        """Wait for the end of the connection."""
+        async with asyncio.timeout(SECONDS):
+            try:
+                while True:
+                    await self.receive()
+            except ConnectionError:
+                return True
+
+
+async def opened(market: Market, party: Party, **headers: str) -> Raw:
+    socket = await market.web.ws_connect(market.url + PATH, headers=headers, max_msg_size=0)
+    return Raw(socket, party.token)
+
+
+@pytest.fixture
+async def victim(market: Market) -> AsyncIterator[Party]:
+    """Somebody else, who must not notice anything."""
+    party = await market.contractor("Vic Victim")
+    yield party
+    assert (await party.call("/account", "me"))["id"] == party.id
+    assert party.pushes == []
+
+
+@pytest.fixture
+async def raw(market: Market, victim: Party) -> AsyncIterator[Raw]:
+    """A signed-in customer's socket on /account, /job and /chat."""
+    party = await market.join(Role.CUSTOMER, "Harry Hostile", connect=False)
+    client = await opened(market, party)
+    for namespace in ("/account", "/job", "/chat"):
+        assert (await client.connect(namespace)).startswith("0")
+    yield client
+    await client.socket.close()
+
+
+JOB = {"title": "T", "description": "D", "category": "c", "budget_min_amount": 1,
+       "budget_max_amount": 2, "currency": "USD"}  # fmt: skip
+
+
+def create(**fields: Any) -> str:
+    return json.dumps(["create", {**JOB, **fields}])
+
+
+DEEP = "[" * 50_000 + "]" * 50_000
+BESIDE_THE_LIMIT = "[" * 800 + "]" * 800
+BAD_COMMANDS = {
+    "reserved connect": ('["connect",{"token":"x"}]', "unknown_command"),
+    "reserved disconnect": ('["disconnect","transport close"]', "unknown_command"),
+    "reserved error": ('["connect_error",{}]', "unknown_command"),
+    "unknown": ('["explode",{}]', "unknown_command"),
+    "of another namespace": ('["withdraw",{"amount":1}]', "unknown_command"),
+    "an operation's own name": ('["job.create",{}]', "unknown_command"),
+    "an attribute": ('["__class__",{}]', "unknown_command"),
+    "empty name": ('["",{}]', "unknown_command"),
+    "long name": (json.dumps(["x" * 100_000]), "unknown_command"),
+    "number as name": ("[1,{}]", "invalid"),
+    "null as name": ("[null,{}]", "invalid"),
+    "object as name": ('[{"$ne":null},{}]', "invalid"),
+    "list as name": (f"[{BESIDE_THE_LIMIT}]", "invalid"),
+    "no name": ("[]", "invalid"),
+    "nothing": ("", "invalid"),
+    "no list": ('{"create":{}}', "invalid"),
+    "a text": ('"create"', "invalid"),
+    "fields as a list": ('["create",[1]]', "invalid"),
+    "fields as text": ('["create","{}"]', "invalid"),
+    "fields null": ('["create",null]', "invalid"),
+    "three arguments": ('["create",{},{},{}]', "invalid"),
+    "unknown option": ('["create",{},{"request":"x"}]', "invalid"),
+    "options as text": ('["create",{},"x"]', "invalid"),
+    "request_id empty": ('["create",{},{"request_id":""}]', "invalid"),
+    "request_id number": ('["create",{},{"request_id":7}]', "invalid"),
+    "request_id operator": ('["create",{},{"request_id":{"$ne":null}}]', "invalid"),
+    "request_id control": ('["create",{},{"request_id":"a\\u0000b"}]', "invalid"),
+    "request_id long": (json.dumps(["create", {}, {"request_id": "x" * 129}]), "invalid"),
+    "wrong type": (create(title=7), "invalid"),
+    "operator": (create(title={"$ne": None}), "invalid"),
+    "operator as field": (create(**{"$where": "1"}), "invalid"),
+    "two megabytes": (create(description="x" * 2_000_000), "too_large"),
+    "many fields": (create(**{f"f{n}": n for n in range(20_000)}), "too_large"),
+    "deep": (f'["create",{{"title":{DEEP}}}]', "invalid"),
+    "deep beside the limit": (f'["create",{{"title":{BESIDE_THE_LIMIT}}}]', "invalid"),
+    "deep options": (f'["create",{{}},{BESIDE_THE_LIMIT}]', "invalid"),
+    "duplicate keys": ('["create",{"title":"a","title":{"$ne":null}}]', "invalid"),
+    "unfinished JSON": ('["create",{"title":', "invalid"),
+    "half a surrogate": ('["create",{"title":"\\ud800"}]', "invalid"),
+    "not a number": ('["create",{"budget_min_amount":NaN}]', "invalid"),
+    "huge exponent": ('["create",{"budget_min_amount":1e999}]', "invalid"),
+    "huge integer": (create(budget_min_amount=10**400), "invalid"),
+    "after the end": ('["create",{}]]', "invalid"),
+}
+
+
+async def test_every_bad_command_is_acknowledged(raw: Raw, market: Market) -> None:
+    """Fails when `_handle_event` lets python-socketio dispatch (reserved names), when
+    `_handle_eio_message` raises for unreadable JSON, or without MAX_COMMAND."""
+    before = await market.traces()
+    wrong = []
+    for name, (data, code) in BAD_COMMANDS.items():
+        answer = await raw.ask("/job", data)
+        if answer["ok"] or answer["error"]["code"] != code:
+            wrong.append((name, answer))
+        assert answer.keys() == {"ok", "error"}
+        assert answer["error"].keys() == {"code", "message", "details"}
+    assert wrong == []
+    assert await raw.works()
+    assert await market.traces() == before
+
+
+async def test_without_an_id_nothing_is_answered(raw: Raw, market: Market) -> None:
+    """Fails when `ack` in `_handle_event` sends without being asked."""
+    before = await market.traces()
+    for data, _ in BAD_COMMANDS.values():
+        if not data[:1].isdigit():
+            await raw.send(f"42/job,{data}")
+    assert await raw.works()
+    assert raw.packets == []
+    assert await market.traces() == before
+
+
+@pytest.mark.parametrize(("header", "attachments"), [
+    ("51-", [b"x"]), ("51-", []), ("50-", []), ("5", []), ("59999999999-", [b"x"] * 3),
+    ("52-", [b"x" * 1_000_000, b"y"]),
+])  # fmt: skip
+async def test_attachments_are_refused_and_not_kept(
+    raw: Raw, server: Server, market: Market, header: str, attachments: list[bytes]
+) -> None:
+    """Fails when `_handle_eio_message` hands a binary event to python-socketio, which would keep
+    up to ten digits of attachments, and take everything after a wrong one for another."""
+    before = await market.traces()
+    data = '["create",{"title":{"_placeholder":true,"num":7}}]'
+    answer = await raw.ask("/job", data, *attachments, kind=header)
+    assert answer["error"]["code"] == "invalid"
+    assert server.web.realtime._binary_packet == {}
+    assert await raw.works()
+    assert await market.traces() == before
+
+
+@pytest.mark.parametrize("packet", [
+    "2", "2/job", "2/job,", "2/job,9", "29[]", "2/nowhere,5[\"me\"]", "2/payment,5[\"list\"]",
+    "3/job,1[{}]", "3/job,[]", "3", "3/job,1" + DEEP, "4/job,{}", "61-/job,1[]", "1/payment,",
+    "1/nowhere,", "7/job,[]", "9", "x", "/", "2" + "/" * 5000, "2/job," + "9" * 200 + "[]",
+    "2\u00b2[]", "2-", "2999999999999-/job,1[]", "0", "0/", "{}", "null", "[]", "true", "\"2\"",
+    DEEP, "2/job\u0000,1[]", "2/job?x=y,[]",
+])  # fmt: skip
+async def test_malformed_packets_are_passed_over(raw: Raw, market: Market, packet: str) -> None:
+    """Fails when a packet that cannot be read raises in `_handle_eio_message` or `_Json.loads`."""
+    before = await market.traces()
+    await raw.send(f"4{packet}")
+    assert await raw.works()
+    assert [got for got in raw.packets if not got.startswith(("4", "3/job"))] == []
+    assert await market.traces() == before
+
+
+@pytest.mark.parametrize("frame", ["", "x", "7", "9", "b!!!", "bAAAA", "\u0665", "\u20ac"])
+async def test_what_is_no_frame_ends_the_connection_at_once(
+    raw: Raw, server: Server, market: Market, victim: Party, caplog: Any, frame: str
+) -> None:
+    """Fails without `_Frames.wait`: the server would keep a dead client until its ping times out."""
+    await raw.send(frame)
+    assert await raw.closed()
+    async with asyncio.timeout(SECONDS):
+        while server.web.realtime.users() != {victim.id}:
+            await asyncio.sleep(0.01)
+    assert server.web.realtime.connections == 1
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize("frame", ["0", "2", "2probe", "5", "6", "3", b"", b"binary", b"\xff" * 99])
+async def test_odd_frames_change_nothing(raw: Raw, frame: str | bytes) -> None:
+    """Fails when binary data reaches a packet parser that expects text."""
+    await raw.send(frame)
+    assert await raw.works()
+
+
+async def test_too_large_a_frame_ends_only_its_own_connection(raw: Raw, server: Server) -> None:
+    """Fails without `max_http_buffer_size`, which bounds what one client can make us keep."""
+    await raw.send("42/job,1" + create(description="x" * 5_000_000))
+    assert await raw.closed()
+
+
+async def test_a_namespace_opens_once_and_only_if_it_exists(raw: Raw, market: Market) -> None:
+    """Fails when `_handle_connect` leaves these two to python-socketio, which gives no code."""
+    before = await market.traces()
+    for namespace, code in (("/job", "conflict"), ("/nowhere", "not_found"),
+                            ("/__proto__", "not_found"), ("/admin", "forbidden")):  # fmt: skip
+        answer = await raw.connect(namespace)
+        assert answer.startswith("4"), answer
+        assert json.loads(answer.partition(",")[2])["data"]["code"] == code
+    for auth in (None, 7, [], "x", {"token": {"$ne": None}}, {"token": "a.b.c"}, {"token": ""},
+                 {"token": "\u20ac" * 3000}):  # fmt: skip
+        answer = await raw.connect("/wallet", auth)
+        assert json.loads(answer.partition(",")[2])["data"]["code"] == "unauthenticated"
+    await raw.send("40/wallet,{broken")
+    answer = await raw.until(lambda packet: packet.startswith("4/wallet"))
+    assert "unauthenticated" in answer
+    assert await raw.works()
+    assert await market.traces() == before
+
+
+async def test_a_closed_namespace_answers_nothing_more(raw: Raw, server: Server) -> None:
+    """Fails without the look at `_clients` in `_handle_event`, or without `_forget`."""
+    await raw.send("41/job,")
+    await raw.send("42/job,77" + create())
+    assert await raw.works()
+    assert raw.packets == []
+    assert {each.namespace for each in server.web.realtime._clients.values()} >= {"/chat"}
+    assert (await raw.connect("/job")).startswith("0")
+
+
+# -- failing and slow operations -------------------------------------------------------------
+
+
+async def test_a_crash_is_acknowledged_without_details(
+    raw: Raw, server: Server, market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without `except Exception` in `handlers.expose.answer`."""
+
+    async def crash(*_: Any) -> None:
+        raise RuntimeError("the password is swordfish")
+
+    commands = server.web.realtime._commands
+    broken = msgspec.structs.replace(commands["/account", "update"], run=crash)
+    monkeypatch.setitem(commands, ("/account", "update"), broken)
+    before = await market.traces()
+    answer = await raw.ask("/account", '["update",{"name":"N"},{"request_id":"r"}]')
+    assert answer["error"].items() >= {"code": "internal", "details": {}}.items()
+    assert "swordfish" not in json.dumps(answer)
+    assert await raw.works()
+    assert await market.traces() == before
+
+
+async def test_commands_of_one_client_run_in_order(raw: Raw) -> None:
+    """Fails with `async_handlers=True`: commands overtake each other."""
+    for number in range(100):
+        await raw.send(f'42/account,{1000 + number}["update",{{"headline":"{number}"}}]')
+    users = [(await raw.ack("/account", 1000 + number))["data"] for number in range(100)]
+    assert [user["headline"] for user in users] == [str(number) for number in range(100)]
+    first = users[0]["version"]
+    assert [user["version"] for user in users] == list(range(first, first + 100))
+
+
+async def test_a_slow_stripe_does_not_hold_up_the_same_client(market: Market) -> None:
+    """Fails when `_run` awaits the whole answer of an operation with a `reply`."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    await market.sandbox.fault(method="POST", path="/v1/payment_intents", delay=3.0)
+    began = time.monotonic()
+    offering = asyncio.create_task(customer.call("/bidding", "create", {
+        "job_id": job["id"], "contractor_id": contractor.id, "amount": 10_000, "currency": "USD",
+        "description": "Soon", "timeline_days": 1, "payment_method": "pm_card_visa",
+    }))  # fmt: skip
+    await asyncio.sleep(0)
+    (offer,) = (await customer.call("/bidding", "list"))["items"]
+    assert offer["status"] == "awaiting_payment"
+    assert (await customer.call("/account", "me"))["id"] == customer.id
+    assert time.monotonic() - began < 2 and not offering.done()
+    answer = await offering
+    assert answer["offer"]["status"] == "pending"
+    assert time.monotonic() - began >= 3
+
+
+# -- doors -----------------------------------------------------------------------------------
+
+
+async def test_a_page_of_another_origin_is_refused(market: Market, server: Server) -> None:
+    """Fails when CORS_ORIGINS becomes an empty list, which turns python-engineio's check off."""
+    party = await market.join(Role.CUSTOMER, "Orla", connect=False)
+    for origin in ("http://evil.test", "null", "http://127.0.0.1:1", market.url + ".evil.test"):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await opened(market, party, Origin=origin)
+        assert refused.value.status == 400
+        polling = f"{market.url}/socket.io/?EIO=4&transport=polling"
+        async with market.web.get(polling, headers={"Origin": origin}) as response:
+            assert response.status == 400
+            assert "Access-Control-Allow-Origin" not in response.headers
+    assert server.web.realtime.connections == 0
+    for headers in ({}, {"Origin": server.web.settings.cors_origins[0]}):
+        client = await opened(market, party, **headers)
+        assert (await client.connect("/account")).startswith("0")
+        await client.socket.close()
+
+
+async def test_deflate_is_not_negotiated(market: Market) -> None:
+    """Fails without `compress=False` in `_Frames`: it costs 100 KiB a connection."""
+    socket = await market.web.ws_connect(market.url + PATH, compress=15)
+    assert not socket.compress
+    await socket.close()
+
+
+async def test_polling_works_for_all_namespaces(market: Market) -> None:
+    """Fails when the transport is restricted to websockets; some networks let nothing else pass."""
+    party = await market.join(Role.CUSTOMER, "Polly", connect=False)
+    client = socketio.AsyncClient(reconnection=False)
+    names = [namespace.name for namespace in NAMESPACES if namespace.name != "/admin"]
+    await client.connect(market.url, auth={"token": party.token}, transports=["polling"],
+                         namespaces=names)  # fmt: skip
+    assert client.transport() == "polling"
+    for namespace, event in (("/account", "me"), ("/job", "list"), ("/wallet", "balance")):
+        answer = await client.call(event, {}, namespace=namespace, timeout=10)
+        assert answer["ok"], answer
+    await client.disconnect()
+
+
+async def test_an_expired_token_ends_the_connection(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without `_expire_at` in Realtime._admit."""
+    monkeypatch.setattr("server.tokens.ACCESS_LIFE", timedelta(seconds=2))
+    party = await market.join(Role.CUSTOMER, "Tim", connect=False)
+    client = await opened(market, party)
+    assert (await client.connect("/account")).startswith("0")
+    revoked = await client.until(lambda packet: "session.revoked" in packet)
+    assert '"reason":"expired"' in revoked
+    await client.until(lambda packet: packet.startswith("1/account"))
+    answer = await client.connect("/account")
+    assert json.loads(answer.partition(",")[2])["data"]["code"] == "token_expired"
