@@ -107,28 +107,36 @@ async def heads(uow: UnitOfWork, users: Sequence[str]) -> dict[str, int]:
     return {state.id.partition(":")[2]: state.head for state in found}
 
 
+class Entry(msgspec.Struct, frozen=True):
+    """An event on its way into feeds: its id, when it happened, and what is pushed."""
+
+    event: str
+    at: datetime
+    delivery: Delivery
+
+
 async def append(
-    uow: UnitOfWork, user: str, deliveries: Sequence[tuple[str, Delivery]], known: dict[str, int]
+    uow: UnitOfWork, user: str, entries: Sequence[Entry], known: dict[str, int]
 ) -> Mapping[str, int]:
-    """Give (event id, delivery) pairs their numbers in the user's feed; returns id -> number.
+    """Give events their numbers in the user's feed; returns event id -> number.
 
     `known` caches heads between calls. The insert is ordered and starts at head + 1, so it stops
     at the first number or event that is already there and can never leave a gap.
     """
     numbers: dict[str, int] = {}
-    waiting = list(deliveries)
+    waiting = list(entries)
     for _ in range(ATTEMPTS):
         head = known[user] if user in known else await _read_head(uow, user)
-        rows = [_row(uow, user, head + place, *item) for place, item in enumerate(waiting, 1)]
+        rows = [_row(uow, user, head + place, entry) for place, entry in enumerate(waiting, 1)]
         try:
             await uow.add_all(rows)
         except Duplicate:
             known.pop(user, None)
             there = await uow.all(
-                FeedRow, {"user_id": user, "event": tuple(event for event, _ in waiting)}
+                FeedRow, {"user_id": user, "event": tuple(entry.event for entry in waiting)}
             )
             numbers |= {row.event: row.seq for row in there}
-            waiting = [item for item in waiting if item[0] not in numbers]
+            waiting = [entry for entry in waiting if entry.event not in numbers]
             if waiting:
                 continue
         else:
@@ -157,10 +165,11 @@ async def _raise_head(uow: UnitOfWork, user: str, head: int) -> None:
             pass  # it is there and higher already
 
 
-def _row(uow: UnitOfWork, user: str, seq: int, event: str, delivery: Delivery) -> FeedRow:
+def _row(uow: UnitOfWork, user: str, seq: int, entry: Entry) -> FeedRow:
+    delivery = entry.delivery
     return FeedRow(
-        id=new_id(FeedRow.PREFIX), created_at=uow.now, updated_at=uow.now, user_id=user, seq=seq,
-        event=event, namespace=delivery.namespace, name=delivery.name, data=delivery.data,
+        id=new_id(FeedRow.PREFIX), created_at=entry.at, updated_at=uow.now, user_id=user, seq=seq,
+        event=entry.event, namespace=delivery.namespace, name=delivery.name, data=delivery.data,
         expires_at=uow.now + KEPT,
     )  # fmt: skip
 

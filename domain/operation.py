@@ -18,10 +18,11 @@ from domain.errors import (
     RequestIdReused,
     RequestInProgress,
     Unauthenticated,
+    Unavailable,
 )
 from domain.ports import Ports
 from domain.record import Index, Record, wire
-from domain.store import Duplicate, UnitOfWork
+from domain.store import AWAY, Duplicate, UnitOfWork
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
@@ -136,6 +137,15 @@ async def execute(op: Operation, fields: Any, actor: Actor | None, meta: Meta, p
     """Run one operation and return its wire value. Raises DomainError."""
     op.admit(actor)
     command = op.parse(fields, meta.text)
+    try:
+        return await _run(op, command, fields, actor, meta, ports)
+    except AWAY as away:
+        raise Unavailable from away
+
+
+async def _run(
+    op: Operation, command: Command, fields: Any, actor: Actor | None, meta: Meta, ports: Ports
+) -> Any:
     if op.style is Style.DIRECT:
         return wire(await op.run(command, actor, ports, meta))
     if op.style is Style.READ:

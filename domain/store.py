@@ -45,6 +45,7 @@ LEASE = timedelta(seconds=15)  # renewed while the work goes on
 MAX_PAGE = 100
 TRANSACTION_SECONDS = 15.0
 DURABLE = WriteConcern(w="majority", j=True)
+AWAY = (ConnectionFailure,)  # the database does not answer
 
 
 class Duplicate(Exception):

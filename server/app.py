@@ -171,7 +171,11 @@ class Web(Core):
         app[webhooks.PORTS] = self.ports
         _serve_pages(app)
         app.cleanup_ctx.append(self._running)
+        app.on_shutdown.append(self._release)
         return app
+
+    async def _release(self, app: web.Application) -> None:
+        self.realtime.release()
 
     async def _running(self, app: web.Application) -> AsyncIterator[None]:
         await self.start()
@@ -238,8 +242,14 @@ def _serve_pages(app: web.Application) -> None:
 
         return web.get("/" if name == "index.html" else "/admin", show)
 
+    async def guard_files(request: web.Request, response: web.StreamResponse) -> None:
+        """Modules of two versions never mix: the browser asks whether each has changed."""
+        if request.path.startswith("/static/"):
+            response.headers.update(PAGE_HEADERS)
+
     if STATIC.is_dir():
         app.add_routes([page("index.html"), page("admin.html"), web.static("/static", STATIC)])
+        app.on_response_prepare.append(guard_files)
 
 
 async def _alive(request: web.Request) -> web.Response:

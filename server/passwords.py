@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from functools import cached_property
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -12,7 +13,6 @@ class Argon2Passwords:
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher()
-        self._decoy = self._hasher.hash("an account that does not exist")
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
 
     async def hash(self, password: str) -> str:
@@ -21,11 +21,15 @@ class Argon2Passwords:
 
     async def verify(self, password: str, hash: str | None) -> bool:
         async with self._slots:
-            fits = await asyncio.to_thread(self._fits, hash or self._decoy, password)
+            fits = await asyncio.to_thread(self._fits, hash, password)
         return fits and hash is not None
 
-    def _fits(self, hash: str, password: str) -> bool:
+    @cached_property
+    def _decoy(self) -> str:
+        return self._hasher.hash("an account that does not exist")
+
+    def _fits(self, hash: str | None, password: str) -> bool:
         try:
-            return self._hasher.verify(hash, password)
+            return self._hasher.verify(hash or self._decoy, password)
         except (VerificationError, InvalidHashError):
             return False

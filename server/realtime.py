@@ -305,6 +305,14 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
     async def _end(self, client: Client) -> None:
         await self.disconnect(client.sid, namespace=client.namespace, ignore_queue=True)
 
+    def release(self) -> None:
+        """End every transport, so that the clients connect again, to another process.
+
+        A Socket.IO disconnect would tell them to stay away.
+        """
+        for socket in list(self.eio.sockets.values()):
+            socket.queue.put_nowait(None)
+
     # -- figures -----------------------------------------------------------------------------
 
     @property

@@ -28,6 +28,7 @@ POLL_SECONDS = 1.0
 RENEW_SECONDS = 4.0
 STRIPE_CALLS = 8
 BATCH = 100
+HEADS_KEPT = 50_000
 
 Push = Callable[[Delivery, datetime, dict[str, int]], Awaitable[None]]
 
@@ -197,11 +198,13 @@ class Relay:
 
     async def _deliver(self, rows: Sequence[OutboxRow]) -> None:
         batch = [(row, msgspec.convert(row.body, Delivery)) for row in rows]
-        for_feeds: dict[str, list[tuple[str, Delivery]]] = defaultdict(list)
+        for_feeds: dict[str, list[feed.Entry]] = defaultdict(list)
         for row, delivery in batch:
             if delivery.seq is None:
                 for user in delivery.to:
-                    for_feeds[user].append((row.id, delivery))
+                    for_feeds[user].append(feed.Entry(row.id, row.created_at, delivery))
+        if len(self._heads) > HEADS_KEPT:
+            self._heads.clear()
         users = list(for_feeds)
         uow = self._store.single()
         numbered = await asyncio.gather(

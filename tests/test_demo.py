@@ -118,12 +118,12 @@ async def test_the_demo_fails_when_a_push_is_missing(
     push = server.web.relay._push
 
     async def lossy(delivery: Delivery, *rest: Any) -> None:
-        if delivery.name != "offer.blocked":
+        if delivery.name != "job.updated" or delivery.data["status"] != "assigned":
             await push(delivery, *rest)
 
     monkeypatch.setattr(server.web.relay, "_push", lossy)
     monkeypatch.setattr(demo, "PATIENCE", 3.0)
-    with pytest.raises(demo.StoryFailed, match=r"contractor2 did not get /bidding offer\.blocked"):
+    with pytest.raises(demo.StoryFailed, match=r"contractor did not get /job job\.updated"):
         await demo.play(server.url, AMOUNT, withdraw=False)
 
 

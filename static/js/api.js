@@ -23,7 +23,8 @@ async function post(path, body, token) {
   if (token) headers.Authorization = `Bearer ${token}`;
   let response;
   try {
-    response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+    const request = { method: "POST", headers, body: JSON.stringify(body), keepalive: true };
+    response = await fetch(path, request); // kept alive: it arrives although the page is left
   } catch {
     throw new Problem({ code: "unavailable", message: "The server cannot be reached." });
   }

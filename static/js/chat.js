@@ -87,7 +87,13 @@ export async function markRead() {
   const conversation = shown();
   if (!conversation || unread(conversation) <= 0) return;
   const seq = conversation.head;
-  await api.command("/chat", "read", { conversation_id: conversation.id, seq });
+  mark(await api.command("/chat", "read", { conversation_id: conversation.id, seq }));
+}
+
+/** Somebody has read up to `seq`; an own mark also comes from one's other devices. */
+export function mark({ conversation_id, user_id, seq }) {
+  const conversation = state.conversations.get(conversation_id);
+  if (conversation) putConversation({ ...conversation, read: { ...conversation.read, [user_id]: seq } });
 }
 
 async function load([jobId, userId] = []) {

@@ -128,6 +128,7 @@ async function apply({ id, fields }) {
 
 function applicationCard(application) {
   const { id, job_id, customer_id, status } = application;
+  const given = state.jobs.has(job_id) && state.jobs.get(job_id).status !== "open";
   return el(
     "article.card", { "data-key": id },
     el("div.row", {}, el("h3", {}, el("a", { href: `#/job/${job_id}` }, application.job_title)),
@@ -138,7 +139,7 @@ function applicationCard(application) {
     el(
       "div.actions", {},
       status === "accepted" && el("a.button", { href: `#/chat/${job_id}/${customer_id}` }, "Chat"),
-      ["pending", "accepted"].includes(status) && button("Withdraw", "retract", id),
+      !given && ["pending", "accepted"].includes(status) && button("Withdraw", "retract", id),
     ),
   );
 }

@@ -2,7 +2,7 @@
 
 import { display } from "./money.js";
 import { load, loadConversations, search } from "./lists.js";
-import { receive } from "./chat.js";
+import { mark, receive } from "./chat.js";
 import { changed, notify, put, state } from "./state.js";
 
 const SEARCH_MS = 400;
@@ -111,13 +111,6 @@ function account(user) {
   changed();
 }
 
-function read({ conversation_id, user_id, seq }) {
-  const conversation = state.conversations.get(conversation_id);
-  if (!conversation) return;
-  conversation.read[user_id] = Math.max(conversation.read[user_id] ?? 0, seq);
-  changed();
-}
-
 const EVENTS = {
   "/job job.updated": job,
   "/job-request application.created": application,
@@ -127,7 +120,7 @@ const EVENTS = {
   "/wallet withdrawal.updated": withdrawal,
   "/account account.updated": account,
   "/chat message": receive,
-  "/chat read": read,
+  "/chat read": mark,
 };
 
 /** Events of kinds that are not known yet change nothing. */

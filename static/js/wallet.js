@@ -9,6 +9,7 @@ import { el } from "./dom.js";
 
 const PARTS = [["available", "Available"], ["pending", "Pending"], ["in_transit", "On its way"]];
 const KINDS = {
+  accepted: "Platform fee, from the held money",
   completed: "Work completed",
   transfer_settled: "Became available",
   withdrawn: "Withdrawal",

@@ -10,6 +10,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 from tests.parties import PASSWORD
 
 DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 375, "height": 800}
 PATIENCE = 10_000
 PICTURES = os.environ.get("PICTURES")  # a folder for what the pages looked like on the way
 
@@ -75,10 +76,10 @@ class Tab:
     async def picture(self, name: str) -> None:
         """Only when someone wants to look: PICTURES=folder."""
         if PICTURES:
-            for width in (DESKTOP["width"], 375):
-                await self.page.set_viewport_size({"width": width, "height": 800})
-                await self.page.screenshot(path=Path(PICTURES) / f"{name}-{width}.png")
-            await self.page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+            for size in (PHONE, DESKTOP):
+                await self.page.set_viewport_size(size)  # type: ignore[arg-type]
+                path = Path(PICTURES) / f"{name}-{size['width']}.png"
+                await self.page.screenshot(path=path)
 
 
 class Tabs:
