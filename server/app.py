@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from server.config import Settings
 from server.control import Control
 from server.http import MAX_BODY, Wire
 from server.passwords import Argon2Passwords
+from server.proxies import client_address
 from server.realtime import Realtime, envelope, user_room
 from server.relay import Relay
 from server.scheduler import Scheduler
@@ -139,6 +141,7 @@ class Web(Core):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         gatekeeper = Gatekeeper(self.tokens, self.sessions)
+        address = partial(client_address, trusted=settings.trusted_proxies)
         self.manager = self._redis_manager(write_only=False)
         self.realtime = Realtime(
             commands={
@@ -147,11 +150,11 @@ class Web(Core):
                 for exposed in namespace.exposed
                 if exposed.event
             },
-            answer=self._answer, refuse=refusal, gatekeeper=gatekeeper,
+            answer=self._answer, refuse=refusal, gatekeeper=gatekeeper, address=address,
             origins=list(settings.cors_origins), manager=self.manager,
         )  # fmt: skip
         self.control.receive = self.realtime.follow
-        self.wire = Wire(self._answer, refusal, gatekeeper)
+        self.wire = Wire(self._answer, refusal, gatekeeper, address)
         self._loops: list[asyncio.Task[None]] = []
 
     async def _answer(self, op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> Any:

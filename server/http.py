@@ -22,10 +22,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Wire:
     """Turns requests into calls of `answer` and answers into responses."""
 
-    def __init__(self, answer: Answering, refuse: Refusing, gatekeeper: Gatekeeper) -> None:
+    def __init__(
+        self, answer: Answering, refuse: Refusing, gatekeeper: Gatekeeper,
+        address: Callable[[web.BaseRequest], str],
+    ) -> None:  # fmt: skip
         self._answer = answer
         self._refuse = refuse
         self._gatekeeper = gatekeeper
+        self._address = address
 
     def route(self, method: str, path: str, op: Operation) -> web.RouteDef:
         """GET takes its fields from the query, everything else from a JSON body."""
@@ -42,7 +46,7 @@ class Wire:
                 request_id = checked_request_id(request.headers.get("Idempotency-Key"))
             except DomainError as refused:
                 return self.respond(self._refuse(refused))
-            meta = Meta(request_id, request.remote or "", text=takes_query)
+            meta = Meta(request_id, self._address(request), text=takes_query)
             return self.respond(await self._answer(op, fields, actor, meta))
 
         return web.route(method, path, handle)

@@ -104,7 +104,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
 
     def __init__(
         self, *, commands: dict[tuple[str, str], Operation], answer: Answering, refuse: Refused,
-        gatekeeper: Gatekeeper, origins: list[str], manager: Any,
+        gatekeeper: Gatekeeper, address: Callable[[Any], str], origins: list[str], manager: Any,
     ) -> None:  # fmt: skip
         self.names = sorted({namespace for namespace, _ in commands})
         super().__init__(
@@ -117,6 +117,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         self._answer = answer
         self._refuse = refuse
         self._gatekeeper = gatekeeper
+        self._address = address
         self._clients: dict[str, Client] = {}
         self._sessions: dict[str, set[str]] = {}
         self._expiries: dict[str, asyncio.TimerHandle] = {}
@@ -169,8 +170,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             except DomainError as refused:
                 problem = self._refuse(refused).ack()["error"]
                 raise ConnectionRefusedError(problem["message"], problem) from refused
-            request = environ.get("aiohttp.request")
-            address = (request.remote or "") if request is not None else ""
+            address = self._address(environ["aiohttp.request"])
             self._clients[sid] = Client(sid, namespace, actor, address)
             self._sessions.setdefault(actor.session_id, set()).add(sid)
             self._expire_at(actor.session_id, until)

@@ -8,7 +8,7 @@ from domain.deal import Payment
 from domain.ledger import Transaction
 from domain.webhooks import WebhookEvent
 from tests.parties import Refused
-from tests.scenes import PATIENCE, scene  # noqa: F401
+from tests.scenes import PATIENCE, Scene
 
 CAPTURES = "/v1/payment_intents/*/capture"
 ALL_NEWS_LOST = {"webhook": "*", "drop": True, "times": 100}
@@ -18,6 +18,11 @@ ALL_NEWS_LOST = {"webhook": "*", "drop": True, "times": 100}
 def impatient(monkeypatch):
     """Before `market`: the gateway gives Stripe one second."""
     monkeypatch.setattr("server.stripe_gateway.TIMEOUT_SECONDS", 1)
+
+
+@pytest.fixture
+async def scene(market, server):
+    return await Scene(market, server).set()
 
 
 async def test_a_declined_capture_opens_the_job_again(scene):

@@ -1,4 +1,4 @@
-"""Money held and given back: whatever Stripe and the card do: held once, seen once held."""
+"""Money held and given back: seen by the contractor once held, by nobody when it never was."""
 
 import pytest
 
@@ -7,13 +7,18 @@ from domain.audit import audit
 from domain.deal import Offer, Payment
 from domain.ledger import Transaction
 from tests.parties import Refused
-from tests.scenes import PATIENCE, scene  # noqa: F401
+from tests.scenes import PATIENCE, Scene
 
 SECURE = "pm_card_threeDSecure2Required"
 ALL_NEWS_LOST = {"webhook": "*", "drop": True, "times": 100}
 
 
 # -- before the contractor sees anything ---------------------------------------------------------
+
+
+@pytest.fixture
+async def scene(market, server):
+    return await Scene(market, server).set()
 
 
 @pytest.mark.parametrize(

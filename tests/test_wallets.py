@@ -111,8 +111,8 @@ async def test_a_transfer_whose_answer_is_lost_is_made_once(market, server, faul
 
 
 async def test_transfers_go_in_steps_that_stripe_moves(market, server):
-    """Guard: `// step * step` in `completion._transferable`; without it Stripe refuses a transfer of
-    147 fils for ever. Guard: `+ left` there; without it what was left over is never sent."""
+    """Guard: `// step * step` in `completion._transferable`; without it Stripe refuses to move 147
+    fils, for ever. Guard: `+ left` there; without it what was left over is never sent."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     sent = []
     for place, amount in enumerate((210, 1230, 99_999_990), 1):

@@ -1,4 +1,4 @@
-"""Stripe's events: only genuine ones, each once, in any order, even before we know what they mean."""
+"""Stripe's events: only genuine ones, each once, in any order, even before we know the object."""
 
 import asyncio
 import json
@@ -11,10 +11,15 @@ from domain.audit import audit
 from domain.ledger import Transaction
 from domain.webhooks import WebhookEvent
 from server.embedded.sandbox.courier import sign
-from tests.scenes import PATIENCE, scene  # noqa: F401
+from tests.scenes import PATIENCE, Scene
 from tests.test_payments import SECURE
 
 LOST = {"webhook": "*", "drop": True, "times": 100}
+
+
+@pytest.fixture
+async def scene(market, server):
+    return await Scene(market, server).set()
 
 
 class Post:
@@ -41,7 +46,7 @@ class Post:
         return [row["body"] for row in rows if row["status"] == "dropped"]
 
 
-async def test_fifty_deliveries_at_once_have_one_effect(scene):  # noqa: F811
+async def test_fifty_deliveries_at_once_have_one_effect(scene):
     """Guard: `await uow.add(WebhookEvent(id=event["id"], ...))` in `webhooks.receive`, whose id is
     unique; with an id of our own every delivery is worked on. Guard: `move_payment` is guarded in
     `settlement.held`; without it the contractor is told as often as the events come."""
@@ -60,7 +65,7 @@ async def test_fifty_deliveries_at_once_have_one_effect(scene):  # noqa: F811
     assert await post.send(held) == (200, {"received": True, "fresh": False})
 
 
-async def test_events_in_any_order_after_the_end_change_nothing(scene):  # noqa: F811
+async def test_events_in_any_order_after_the_end_change_nothing(scene):
     """Guard: an event is worked on by re-reading the object (`gateway.intent` in
     `webhooks.Process._payment`); taken at its word, an old one would open what is closed."""
     post = Post(scene)
@@ -85,7 +90,7 @@ async def test_events_in_any_order_after_the_end_change_nothing(scene):  # noqa:
     assert all(event.done for event in await scene.market.rows(WebhookEvent))
 
 
-async def test_events_in_reverse_order_are_enough(scene):  # noqa: F811
+async def test_events_in_reverse_order_are_enough(scene):
     """Guard: as above; the newest event comes first and says all, the rest adds nothing."""
     post = Post(scene)
     await scene.sandbox.fault(**LOST)
@@ -98,7 +103,7 @@ async def test_events_in_reverse_order_are_enough(scene):  # noqa: F811
     assert len(scene.contractor.received("/bidding", "offer.created")) == 1
 
 
-async def test_the_courier_is_unreliable(scene):  # noqa: F811
+async def test_the_courier_is_unreliable(scene):
     """Guard: facts are booked once (`fact` is unique in the journal) and states never regress,
     however often and late the same news comes."""
     for kind in ("payment_intent.*", "charge.*"):
@@ -112,7 +117,7 @@ async def test_the_courier_is_unreliable(scene):  # noqa: F811
     assert (await audit(scene.server.ports)).differences == []
 
 
-async def test_an_event_about_something_unknown_is_kept_and_done(scene):  # noqa: F811
+async def test_an_event_about_something_unknown_is_kept_and_done(scene):
     """Guard: `if payment is None: return` in `webhooks.Process`; without it the event of a payment
     that another system made under the same key is a dead letter."""
     await scene.sandbox.api(
@@ -140,7 +145,7 @@ async def test_an_event_about_something_unknown_is_kept_and_done(scene):  # noqa
     ],
     ids=["missing", "empty", "no-time", "nonsense", "wrong-secret", "old", "future", "tampered"],
 )
-async def test_what_stripe_did_not_sign_is_refused(scene, forgery):  # noqa: F811
+async def test_what_stripe_did_not_sign_is_refused(scene, forgery):
     """Guard: `ports.webhooks.verify(...)` in the endpoint; without it anybody may write events.
     Guard: `tolerance=` and `made_at <=` in `StripeWebhooks.verify`; without them a recorded event
     can be played back later."""

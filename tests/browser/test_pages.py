@@ -148,7 +148,7 @@ async def test_what_happened_during_a_broken_connection_is_told_afterwards(tabs,
     [job] = (await contractor.call("/job", "list"))["items"]
     realtime = server.web.realtime
     for eio_sid in list(realtime.manager.rooms["/account"][f"user:{customer.id}"].values()):
-        await realtime.eio.disconnect(eio_sid)
+        realtime.eio.sockets[eio_sid].queue.put_nowait(None)  # as when a server goes away
     await tab.page.context.set_offline(True)
     await expect(tab.page.get_by_text("Connecting…")).to_be_visible()
     await market.application(contractor, job)

@@ -1,0 +1,339 @@
+"""Deals played over the wire, and the proof afterwards that our books and Stripe's agree."""
+
+import asyncio
+from collections import Counter, defaultdict
+from datetime import timedelta
+
+from domain.accounts import User
+from domain.applications import Application
+from domain.audit import audit
+from domain.deal import Offer, Payment
+from domain.jobs import Job
+from domain.ledger import Balance, Transaction
+from domain.money import CURRENCIES, Schedule, holdings
+from domain.operation import Reply
+from domain.outbox import OutboxRow
+from domain.wallets import Withdrawal
+from domain.webhooks import WebhookEvent
+from handlers import NAMESPACES
+from tests.parties import Refused
+
+OF_ONE_EXAMPLE = (Application, Balance, Job, Offer, Payment, Reply, Transaction, WebhookEvent,
+                  Withdrawal)  # fmt: skip
+NEVER = {"internal", "unavailable", "invalid", "forbidden", "conflict"}
+UNDER_WAY = {"awaiting_payment", "accepting"}
+ROUTES = {
+    (namespace.name, exposed.event): exposed.route
+    for namespace in NAMESPACES
+    for exposed in namespace.exposed
+    if exposed.route
+}
+
+
+class World:
+    """One server and the same people for many examples; each begins with empty books."""
+
+    def __init__(self, market, server):
+        self.market, self.server, self.sandbox = market, server, server.sandbox
+        self.delivered = 0
+
+    async def prepare(self):
+        await self.sandbox.settings(fee_bps=290, payout_delay_seconds=0)
+        self.customers = [await self.market.customer(f"Customer {n}") for n in range(2)]
+        self.contractors = [
+            await self.market.contractor(f"Contractor {n}", onboarded=True) for n in range(3)
+        ]
+        uow = self.server.store.single()
+        self.accounts = {c.id: (await uow.get(User, c.id)).connect_id for c in self.contractors}
+        return self
+
+    async def play(self, deals):
+        """Play the deals at the same time, then prove the books."""
+        await self.begin()
+        played = [Deal(self, place, *deal) for place, deal in enumerate(deals)]
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(deal.play() for deal in played))
+            await self.settled()
+        await Proof(self).check(played)
+        return played
+
+    async def begin(self):
+        """Forget the last example here; at Stripe, remember where it ended."""
+        await self.sandbox.clear_faults()
+        await self.settled()
+        uow = self.server.store.single()
+        for kind in OF_ONE_EXAMPLE:
+            await uow.remove(kind, {"_id": {"$gt": ""}})
+        for party in (*self.customers, *self.contractors):
+            party.forget()
+        self.before = await self.at_stripe()
+
+    async def at_stripe(self):
+        """(owner, currency) -> available and pending money on the Stripe account."""
+        owners = [("platform", None), *self.accounts.items()]
+        balances = await asyncio.gather(
+            *(self.sandbox.api("GET", "balance", account=account) for _, account in owners)
+        )
+        found = Counter()
+        for (owner, _), balance in zip(owners, balances, strict=True):
+            for part in (*balance["available"], *balance["pending"]):
+                found[owner, part["currency"].upper()] += part["amount"]
+        return found
+
+    async def settled(self):
+        """No work under way, no payout on its way, no news undelivered; read from where the last
+        look ended, as the whole list grows with the examples."""
+        uow, quiet = self.server.store.single(), 0
+        while quiet < 2:
+            soon = {"$lte": self.server.ports.clock.now() + timedelta(seconds=60)}
+            busy = await uow.count(OutboxRow, {"dead": False, "lease_until": soon}, 1)
+            busy = busy or await uow.count(Withdrawal, {"status": ("requested", "in_transit")}, 1)
+            quiet = 0 if busy or await self._news() else quiet + 1
+            await asyncio.sleep(0.01)
+        assert not await uow.count(OutboxRow, {"dead": True}), "a task has been given up"
+
+    async def _news(self):
+        rows = (await self.sandbox._control("GET", f"deliveries?after={self.delivered}"))["data"]
+        for row in rows:
+            if row["status"] == "pending":
+                return True
+            self.delivered = row["id"]
+        return False
+
+
+class Deal:
+    """One job with an applicant and a rival, and what they all do, step by step."""
+
+    def __init__(self, world, place, currency, units, script):
+        self.world, self.script, self.currency = world, script, currency
+        self.customer = world.customers[place % 2]
+        self.sides = [world.contractors[place % 3], world.contractors[(place + 1) % 3]]
+        known = CURRENCIES[currency]
+        self.amount = known.minimum + units * known.step
+        self.offers = [None, None]
+        self.codes = Counter()
+
+    async def play(self):
+        market = self.world.market
+        self.job = await market.job(
+            self.customer, currency=self.currency, budget_min_amount=1, budget_max_amount=10**6
+        )
+        await asyncio.gather(*(market.application(side, self.job) for side in self.sides))
+        for move, part in self.script:
+            await getattr(self, move)(part)
+            await self.calm()
+
+    async def say(self, party, namespace, event, by_http, **fields):
+        """A command on either wire; None if it is refused, as many are that come at a bad time."""
+        if not by_http:
+            try:
+                return await party.call(namespace, event, fields)
+            except Refused as refused:
+                code = refused.code
+        else:
+            route = ROUTES[namespace, event]
+            rest = {k: v for k, v in fields.items() if f"{{{k}}}" not in route.path}
+            status, answer = await party.http(route.method, route.path.format(**fields), rest)
+            if status < 300:
+                return answer
+            code = answer["code"]
+        assert code not in NEVER, (event, fields, code)
+        self.codes[code] += 1
+        return None
+
+    async def calm(self):
+        """Wait until Stripe has answered."""
+        while True:
+            listed = await self.customer.call("/bidding", "list", {"job_id": self.job["id"]})
+            if not UNDER_WAY & {offer["status"] for offer in listed["items"]}:
+                return
+            await asyncio.sleep(0.01)
+
+    # -- the moves ---------------------------------------------------------------------------
+
+    async def _offer(self, side, part, card):
+        answer = await self.say(
+            self.customer, "/bidding", "create", part % 2, job_id=self.job["id"],
+            contractor_id=self.sides[side].id, amount=self.amount, currency=self.currency,
+            description="Work", timeline_days=3, payment_method=card,
+        )  # fmt: skip
+        if answer:
+            self.offers[side] = answer["offer"]["id"]
+
+    async def _answer(self, side, event, part, party=None):
+        if self.offers[side]:
+            party = party or self.sides[side]
+            await self.say(party, "/bidding", event, part % 2, offer_id=self.offers[side])
+
+    async def _job(self, party, event, part):
+        await self.say(party, "/job", event, part % 2, job_id=self.job["id"])
+
+    async def offer(self, part):
+        await self._offer(0, part, "pm_card_visa")
+
+    async def declined(self, part):
+        await self._offer(0, part, "pm_card_chargeDeclined")
+
+    async def rival(self, part):
+        await self._offer(1, part, "pm_card_bypassPending")
+
+    async def accept(self, part):
+        await self._answer(0, "accept", part)
+
+    async def both_accept(self, part):
+        await asyncio.gather(self._answer(0, "accept", part), self._answer(1, "accept", part + 1))
+
+    async def reject(self, part):
+        await self._answer(part % 2, "reject", part)
+
+    async def take_back(self, part):
+        await self._answer(part % 2, "withdraw", part, self.customer)
+
+    async def accept_or_take_back(self, part):
+        await asyncio.gather(self.take_back(0), self.accept(part))
+
+    async def accept_or_cancel(self, part):
+        await asyncio.gather(self.cancel(part), self.accept(part + 1))
+
+    async def start(self, part):
+        await asyncio.gather(*(self._job(side, "start", part) for side in self.sides))
+
+    async def complete(self, part):
+        await self._job(self.customer, "complete", part)
+
+    async def complete_twice(self, part):
+        await asyncio.gather(self.complete(0), self.complete(1))
+
+    async def cancel(self, part):
+        await self._job(self.customer, "cancel", part)
+
+    async def payout(self, part):
+        """A part, in thousandths, of what each side has available by now."""
+        for side in self.sides:
+            await self._withdraw(side, part)
+
+    async def failing_payout(self, part):
+        await self.world.sandbox.fault(payout=self.world.accounts[self.sides[0].id])
+        await self._withdraw(self.sides[0], part)
+
+    async def _withdraw(self, side, part):
+        step = CURRENCIES[self.currency].step
+        wallet = await side.call("/wallet", "balance")
+        available = sum(
+            purse["available"] for purse in (wallet, *wallet["others"])
+            if purse["currency"] == self.currency
+        )  # fmt: skip
+        amount = -(-available * part // 1000 // step) * step
+        if amount:
+            await self.say(
+                side, "/wallet", "withdraw", part % 2, amount=amount, currency=self.currency
+            )
+
+
+class Proof:
+    """What everybody must hold by the state of the deals alone, against three kinds of books."""
+
+    def __init__(self, world):
+        self.world = world
+        self.platform, self.escrow, self.earned = Counter(), Counter(), Counter()
+        self.captured, self.refunded, self.sent = Counter(), Counter(), Counter()
+
+    async def check(self, deals):
+        for deal in deals:
+            await self._expect(deal)
+        await self._our_journal()
+        await self._our_wallets()
+        await self._stripe()
+        report = await audit(self.world.server.ports)
+        assert report.differences == []
+
+    async def _expect(self, deal):
+        """By the job's state, as its customer sees it."""
+        fees = Schedule(1000, 2000)
+        job = await deal.customer.call("/job", "get", {"job_id": deal.job["id"]})
+        listed = await deal.customer.call("/bidding", "list", {"job_id": deal.job["id"]})
+        taken = [offer for offer in listed["items"] if offer["status"] == "accepted"]
+        assert [offer["id"] for offer in taken] == ([job["offer_id"]] if job["offer_id"] else [])
+        self.listed = getattr(self, "listed", []) + listed["items"]
+        for offer in taken:
+            amount, currency = offer["amount"], offer["currency"]
+            done = amount if job["status"] == "completed" else 0
+            back = amount if job["status"] == "cancelled" else 0
+            parts = holdings(amount, back, done, fees)
+            assert parts.platform + parts.contractor + parts.escrow == amount - back
+            self.platform[currency] += parts.platform
+            self.escrow[offer["id"], currency] += parts.escrow
+            self.earned[offer["contractor_id"], currency] += parts.contractor
+            self.captured[offer["id"]], self.refunded[offer["id"]] = amount, back
+            if job["status"] in ("assigned", "in_progress", "completed"):
+                assert job["contractor_id"] == offer["contractor_id"]
+
+    async def _our_journal(self):
+        """Postings only: what was taken from one account was given to another."""
+        uow = self.world.server.store.single()
+        self.booked, bank = Counter(), Counter()
+        for row in await uow.all(Transaction, {}):
+            for posting in row.postings:
+                assert posting.amount > 0
+                self.booked[posting.source, row.currency] -= posting.amount
+                self.booked[posting.destination, row.currency] += posting.amount
+                for account in (posting.source, posting.destination):
+                    sign = 1 if posting.destination == "world:bank" else -1
+                    if account == "world:bank":
+                        bank[row.users[0], row.currency] += sign * posting.amount
+        held = defaultdict(Counter)
+        for (account, currency), amount in self.booked.items():
+            kind, _, rest = account.partition(":")
+            if kind == "escrow":
+                held["escrow"][rest, currency] += amount
+            elif kind == "wallet":
+                held["earned"][rest.partition(":")[0], currency] += amount
+            elif account in ("platform", "stripe_fees"):
+                held["platform"][account and currency] += amount
+        assert +held["escrow"] == +self.escrow
+        assert +(held["earned"] + bank) == +self.earned
+        assert +held["platform"] == +self.platform
+        rows = await uow.all(Balance, {})
+        assert all(row.balance >= 0 for row in rows)
+        assert {(row.account, row.currency): row.balance for row in rows if row.balance} == {
+            key: amount for key, amount in self.booked.items()
+            if key[0].startswith(("wallet:", "escrow:")) and amount
+        }  # fmt: skip
+
+    async def _our_wallets(self):
+        """What the contractors are shown."""
+        for party in self.world.contractors:
+            wallet = await party.call("/wallet", "balance")
+            for purse in (wallet, *wallet["others"]):
+                for part in ("available", "pending", "in_transit"):
+                    account = f"wallet:{party.id}:{part}"
+                    assert purse[part] == self.booked[account, purse["currency"]]
+                assert purse["debt"] == 0 and purse["in_transit"] == 0
+                assert purse["pending"] < CURRENCIES[purse["currency"]].step
+
+    async def _stripe(self):
+        """The money on Stripe's accounts, and what it did for each offer."""
+        now = await self.world.at_stripe()
+        expected = Counter()
+        for (account, currency), amount in self.booked.items():
+            kind, _, rest = account.partition(":")
+            user, _, part = rest.partition(":")
+            if part == "available":
+                expected[user, currency] += amount
+            elif account == "platform" or kind == "escrow" or part == "pending":
+                expected["platform", currency] += amount
+        moved = {key: now[key] - self.world.before[key] for key in {*now, *self.world.before}}
+        assert {k: v for k, v in moved.items() if v} == {k: v for k, v in expected.items() if v}
+        await asyncio.gather(*(self._offer_at_stripe(offer) for offer in self.listed))
+
+    async def _offer_at_stripe(self, offer):
+        api, id = self.world.sandbox.api, offer["id"]
+        charges = (await api("GET", "charges", transfer_group=id))["data"]
+        captured = [charge for charge in charges if charge["captured"]]
+        assert [c["amount_captured"] for c in captured] == [a for a in [self.captured[id]] if a]
+        assert sum(charge["amount_refunded"] for charge in captured) == self.refunded[id]
+        held = [c for c in charges if c["paid"] and not c["captured"] and not c["refunded"]]
+        assert len(held) == (offer["status"] == "pending"), "held money without a standing offer"
+        transfers = (await api("GET", "transfers", transfer_group=id))["data"]
+        done = self.captured[id] and offer["completed_amount"]
+        assert len(transfers) <= bool(done)

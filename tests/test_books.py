@@ -1,0 +1,64 @@
+"""Any sequence of deals over the wire leaves books that agree: ours, the function's and Stripe's."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.books import World
+
+STORY = ("offer", "accept", "start", "complete", "payout")
+MOVES = (
+    *STORY, "declined", "rival", "both_accept", "reject", "take_back", "accept_or_take_back",
+    "accept_or_cancel", "complete_twice", "cancel", "failing_payout",
+)  # fmt: skip
+EXAMPLES = 20
+
+
+@st.composite
+def scripts(draw):
+    """The usual story up to some point, with anything at all put in between."""
+    moves = list(STORY[: draw(st.integers(0, len(STORY)))])
+    for place, move in draw(
+        st.lists(st.tuples(st.integers(0, 5), st.sampled_from(MOVES)), max_size=3)
+    ):
+        moves.insert(place, move)
+    return [(move, draw(st.integers(1, 1000))) for move in moves]
+
+
+deals = st.lists(
+    st.tuples(st.sampled_from(["USD", "JPY", "KWD"]), st.integers(0, 9999), scripts()),
+    min_size=1, max_size=4,
+)  # fmt: skip
+
+
+@pytest.mark.timeout(600)
+async def test_any_sequence_leaves_books_that_agree(market, server):
+    """Guards: `settlement.accept` books the fee, `refunded` the difference of the holdings,
+    `completion.complete` is done once (`only_if={"completed_amount": 0}` and the job's state),
+    `settlement.close` releases, `_transferable` goes in steps, `settle_withdrawal` moves once; with
+    any of them gone the balances at Stripe are not those of the journal.
+
+    Hypothesis runs in a thread and hands each example to the loop in which the server lives.
+    """
+    world = await World(market, server).prepare()
+    loop = asyncio.get_running_loop()
+    seen = Counter()
+
+    @settings(
+        max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,
+        phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(deals)
+    def example(plan):
+        for deal in asyncio.run_coroutine_threadsafe(world.play(plan), loop).result():
+            seen.update(move for move, _ in deal.script)
+            seen.update(deal.codes)
+            seen["examples"] += 1 / len(plan)
+
+    await asyncio.to_thread(example)
+    assert round(seen["examples"]) >= EXAMPLES
+    assert all(seen[move] > 20 for move in MOVES), seen
+    assert {"job_taken", "offer_not_pending", "job_not_open"} <= set(seen), seen
