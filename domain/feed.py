@@ -1,5 +1,7 @@
 """Each user's numbered event feed: gapless, repeatable after a crash, replayed by `sync`."""
 
+import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -79,11 +81,13 @@ class Seen(Command, frozen=True):
 @operation("account.sync", roles=EVERYONE, style=Style.READ)
 async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Feed:
     """What the user missed. Raises TooOld when rows after `since` are no longer kept."""
-    state = await uow.find(FeedHead, {"_id": _head_id(actor.id)})  # first: it may only lag behind
+    head, state = await asyncio.gather(  # before the rows: they may only be more
+        read_head(uow, actor.id), uow.find(FeedHead, {"_id": _head_id(actor.id)})
+    )
     rows = await uow.all(
         FeedRow, {"user_id": actor.id, "seq": {"$gt": cmd.since}}, (("seq", 1),), cmd.limit
     )
-    head = max(state.head if state else 0, rows[-1].seq if rows else 0)
+    head = max(head, rows[-1].seq if rows else 0)
     if (rows[0].seq if rows else head + 1) > cmd.since + 1:
         raise TooOld(head=head)
     items = [Item(r.seq, r.created_at, r.namespace, r.name, r.data) for r in rows]
@@ -93,16 +97,20 @@ async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Feed:
 @operation("account.seen", roles=EVERYONE)
 async def seen(cmd: Seen, actor: Actor, uow: UnitOfWork) -> dict[str, int]:
     """Mark events up to `seq` as seen; the mark never moves back."""
-    id = _head_id(actor.id)
-    moved = await uow.change(
-        FeedHead, id, only_if={"seen": {"$lt": cmd.seq}, "head": {"$gte": cmd.seq}}, seen=cmd.seq
-    )
-    state = moved or await uow.find(FeedHead, {"_id": id})
-    return {"seen": state.seen if state else 0, "head": state.head if state else 0}
+    id, head = _head_id(actor.id), await read_head(uow, actor.id)
+    seq = min(cmd.seq, head)
+    state = await uow.find(FeedHead, {"_id": id})
+    if state is None:
+        await uow.add(
+            FeedHead(id=id, created_at=uow.now, updated_at=uow.now, head=head, seen=seq)
+        )
+    elif state.seen < seq:
+        await uow.change(FeedHead, id, only_if={"seen": {"$lt": seq}}, seen=seq)
+    return {"seen": max(seq, state.seen if state else 0), "head": head}
 
 
 async def heads(uow: UnitOfWork, users: Sequence[str]) -> dict[str, int]:
-    """The feed heads of several users, in one query."""
+    """The kept feed heads of several users, in one query; they lag behind by seconds."""
     found = await uow.all(FeedHead, {"_id": tuple(_head_id(user) for user in users)})
     return {state.id.partition(":")[2]: state.head for state in found}
 
@@ -115,18 +123,46 @@ class Entry(msgspec.Struct, frozen=True):
     delivery: Delivery
 
 
+async def append_all(
+    uow: UnitOfWork, entries: Mapping[str, Sequence[Entry]], known: dict[str, int]
+) -> dict[str, Mapping[str, int]]:
+    """Give events their numbers in the feeds of several users: user -> event id -> number.
+
+    `known` caches heads between calls. One insert for all of them, unless somebody else writes to
+    one of these feeds at the same time or has delivered an event before.
+    """
+    new = [user for user in entries if user not in known]
+    known |= zip(new, await asyncio.gather(*(read_head(uow, user) for user in new)), strict=True)
+    rows = [
+        _row(uow, user, known[user] + place, entry)
+        for user, theirs in entries.items()
+        for place, entry in enumerate(theirs, 1)
+    ]
+    try:
+        await uow.add_all(rows)
+    except Duplicate:
+        for user in entries:
+            known.pop(user, None)
+        each = await asyncio.gather(*(append(uow, user, entries[user], known) for user in entries))
+        return dict(zip(entries, each, strict=True))
+    numbers: dict[str, dict[str, int]] = {user: {} for user in entries}
+    for row in rows:
+        numbers[row.user_id][row.event] = known[row.user_id] = row.seq
+    return dict(numbers)
+
+
 async def append(
     uow: UnitOfWork, user: str, entries: Sequence[Entry], known: dict[str, int]
 ) -> Mapping[str, int]:
-    """Give events their numbers in the user's feed; returns event id -> number.
+    """The same for one user, in company.
 
-    `known` caches heads between calls. The insert is ordered and starts at head + 1, so it stops
-    at the first number or event that is already there and can never leave a gap.
+    The insert is ordered and starts at head + 1, so it stops at the first number or event that is
+    already there and can never leave a gap.
     """
     numbers: dict[str, int] = {}
     waiting = list(entries)
     for _ in range(ATTEMPTS):
-        head = known[user] if user in known else await _read_head(uow, user)
+        head = known[user] if user in known else await read_head(uow, user)
         rows = [_row(uow, user, head + place, entry) for place, entry in enumerate(waiting, 1)]
         try:
             await uow.add_all(rows)
@@ -142,12 +178,12 @@ async def append(
         else:
             numbers |= {row.event: row.seq for row in rows}
         known[user] = max(numbers.values(), default=head)
-        await _raise_head(uow, user, known[user])
         return numbers
     raise Duplicate(f"no free place in the feed of {user}")
 
 
-async def _read_head(uow: UnitOfWork, user: str) -> int:
+async def read_head(uow: UnitOfWork, user: str) -> int:
+    """The highest number given; the rows know it, and when all have expired the kept head."""
     last = await uow.find(FeedRow, {"user_id": user, "seq": {"$gt": 0}}, (("seq", -1),))
     if last:
         return last.seq
@@ -155,14 +191,17 @@ async def _read_head(uow: UnitOfWork, user: str) -> int:
     return state.head if state else 0
 
 
-async def _raise_head(uow: UnitOfWork, user: str, head: int) -> None:
+async def keep_heads(uow: UnitOfWork, known: Mapping[str, int]) -> None:
+    """Write heads where they outlive the rows. Rows live for weeks, so seconds of delay are safe."""
+    await asyncio.gather(*(_keep_head(uow, user, head) for user, head in known.items()))
+
+
+async def _keep_head(uow: UnitOfWork, user: str, head: int) -> None:
     id = _head_id(user)
     raised = await uow.change(FeedHead, id, only_if={"head": {"$lt": head}}, head=head)
     if raised is None:
-        try:
+        with contextlib.suppress(Duplicate):  # it is there, and as high
             await uow.add(FeedHead(id=id, created_at=uow.now, updated_at=uow.now, head=head))
-        except Duplicate:
-            pass  # it is there and higher already
 
 
 def _row(uow: UnitOfWork, user: str, seq: int, entry: Entry) -> FeedRow:

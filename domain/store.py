@@ -83,7 +83,8 @@ class Store:
         for kind in kinds:
             if kind.COLLECTION not in existing:
                 try:
-                    await self.database.create_collection(kind.COLLECTION)
+                    # the driver's own look before would refuse with another error
+                    await self.database.create_collection(kind.COLLECTION, check_exists=False)
                 except OperationFailure as refused:
                     if refused.code != 48:  # NamespaceExists: another process was first
                         raise

@@ -28,7 +28,7 @@ POLL_SECONDS = 1.0
 RENEW_SECONDS = 4.0
 STRIPE_CALLS = 8
 BATCH = 100
-HEADS_KEPT = 50_000
+HEADS_CACHED = 50_000
 
 Push = Callable[[Delivery, datetime, dict[str, int]], Awaitable[None]]
 
@@ -53,6 +53,7 @@ class Relay:
         self._loops: list[asyncio.Task[None]] = []
         self._working: set[asyncio.Task[None]] = set()
         self._heads: dict[str, int] = {}
+        self._unkept: set[str] = set()
 
     def start(self, ports: Ports) -> None:
         self._ports = ports
@@ -68,6 +69,8 @@ class Relay:
             async with asyncio.timeout(seconds):
                 while self._in_hand:
                     await asyncio.sleep(0.02)
+        with contextlib.suppress(Exception):
+            await self._keep_heads()
         for task in (*self._loops, *self._working):
             task.cancel()
         await asyncio.gather(*self._loops, *self._working, return_exceptions=True)
@@ -128,9 +131,16 @@ class Relay:
             OutboxRow, {**mine, "owner": self._store.worker, "lease_until": stamp}, (("_id", 1),)
         )
 
+    async def _keep_heads(self) -> None:
+        heads = {user: self._heads[user] for user in self._unkept if user in self._heads}
+        await feed.keep_heads(self._store.single(), heads)
+        self._unkept -= {user for user, head in heads.items() if self._heads.get(user) == head}
+
     async def _renew_loop(self) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
+            with contextlib.suppress(Exception):
+                await self._keep_heads()
             if self._in_hand:
                 uow = self._store.single()
                 with contextlib.suppress(Exception):
@@ -203,14 +213,11 @@ class Relay:
             if delivery.seq is None:
                 for user in delivery.to:
                     for_feeds[user].append(feed.Entry(row.id, row.created_at, delivery))
-        if len(self._heads) > HEADS_KEPT:
+        if len(self._heads) > HEADS_CACHED:
+            await self._keep_heads()
             self._heads.clear()
-        users = list(for_feeds)
-        uow = self._store.single()
-        numbered = await asyncio.gather(
-            *(feed.append(uow, user, for_feeds[user], self._heads) for user in users)
-        )
-        numbers = dict(zip(users, numbered, strict=True))
+        numbers = await feed.append_all(self._store.single(), for_feeds, self._heads)
+        self._unkept.update(for_feeds)
         for row, delivery in batch:
             seqs = {user: numbers[user][row.id] for user in delivery.to if delivery.seq is None}
             await self._push(delivery, row.created_at, seqs)

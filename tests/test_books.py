@@ -1,4 +1,4 @@
-"""Any sequence of deals over the wire leaves books that agree: ours, the function's and Stripe's."""
+"""Any sequence of deals over the wire leaves books that agree: ours, the rules' and Stripe's."""
 
 import asyncio
 from collections import Counter
@@ -14,7 +14,7 @@ MOVES = (
     *STORY, "declined", "rival", "both_accept", "reject", "take_back", "accept_or_take_back",
     "accept_or_cancel", "complete_twice", "cancel", "failing_payout",
 )  # fmt: skip
-EXAMPLES = 20
+EXAMPLES = 300
 
 
 @st.composite
@@ -28,10 +28,10 @@ def scripts(draw):
     return [(move, draw(st.integers(1, 1000))) for move in moves]
 
 
-deals = st.lists(
-    st.tuples(st.sampled_from(["USD", "JPY", "KWD"]), st.integers(0, 9999), scripts()),
-    min_size=1, max_size=4,
-)  # fmt: skip
+deal = st.tuples(st.sampled_from(["USD", "JPY", "KWD"]), st.integers(0, 9999), scripts())
+deals = st.sampled_from([1] * 8 + [2, 2, 3, 4]).flatmap(
+    lambda count: st.lists(deal, min_size=count, max_size=count)
+)
 
 
 @pytest.mark.timeout(600)
@@ -60,5 +60,5 @@ async def test_any_sequence_leaves_books_that_agree(market, server):
 
     await asyncio.to_thread(example)
     assert round(seen["examples"]) >= EXAMPLES
-    assert all(seen[move] > 20 for move in MOVES), seen
+    assert all(seen[move] > 5 for move in MOVES), seen
     assert {"job_taken", "offer_not_pending", "job_not_open"} <= set(seen), seen

@@ -13,8 +13,9 @@ from tests.market import Market
 from tests.parties import Party
 
 CONTRACTORS = 24
-ROUNDS = 6
-PAIRS = 5
+ROUNDS = 4
+PAIRS = 3
+NAMESPACES = ["/account", "/job-request", "/chat"]
 
 
 class Round(NamedTuple):
@@ -61,7 +62,8 @@ async def measure(market: Market, customers: int) -> Round:
     for i in range(CONTRACTORS):
         owner = owners[i % customers]
         job = await market.job(owner)
-        party = await market.contractor(f"Worker {i}")
+        party = await market.contractor(f"Worker {i}", connect=False)
+        await party.connect(namespaces=NAMESPACES)
         workers.append(Contractor(party, market, job["id"], owner.id))
     await market.settled()
     began = time.perf_counter()
