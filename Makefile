@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 VENDOR := static/vendor/socket.io.esm.min.js
 
-.PHONY: run test check clean
+.PHONY: run test check bench clean
 
 run: .venv/.run-ready $(VENDOR)
 	@exec $(BIN)/python -m server dev
@@ -17,6 +17,9 @@ check: .venv/.test-ready $(VENDOR)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q
+
+bench: .venv/.test-ready $(VENDOR)
+	$(BIN)/python -m pytest -q --timeout 900 tests/bench/bench_*.py
 
 clean:
 	rm -rf .venv node_modules static/vendor *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -48,6 +48,9 @@ DURABLE = WriteConcern(w="majority", j=True)
 AWAY = (ConnectionFailure,)  # the database does not answer
 
 
+DatabaseError = PyMongoError  # the name by which callers outside of this file know it
+
+
 class Duplicate(Exception):
     """A unique index refused a row; inside a transaction everything is rolled back."""
 

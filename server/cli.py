@@ -131,10 +131,10 @@ def configured(*, beside_dev: bool = False) -> "Settings":
 
 def _finish(work: Callable[[], T]) -> T:
     """Run `work`; what is foreseen to go wrong is said in a line instead of a traceback."""
-    from pymongo.errors import PyMongoError
     from redis.exceptions import RedisError
 
     from domain.errors import DomainError
+    from domain.store import DatabaseError
     from server.embedded.stores import EmbeddedError
     from server.serving import CannotServe
 
@@ -142,7 +142,7 @@ def _finish(work: Callable[[], T]) -> T:
         return work()
     except (CannotServe, EmbeddedError, DomainError) as refused:
         _fail(str(refused), FAILED)
-    except PyMongoError as away:
+    except DatabaseError as away:
         _fail(f"MongoDB cannot be used: {away}", FAILED)
     except RedisError as away:
         _fail(f"Redis cannot be used: {away}", FAILED)

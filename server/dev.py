@@ -8,18 +8,15 @@ import msgspec
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
-from stripe import StripeClient
-from stripe._http_client import AIOHTTPClient
 
 from domain.accounts import User, create_user
 from domain.operation import Role
 from domain.ports import Ports
-from server import running, telemetry
+from server import running, stripe_gateway, telemetry
 from server.config import Settings, load
 from server.embedded import secrets
 from server.embedded.stores import Addresses, embedded
 from server.serving import DEMO_EMAILS, listening
-from server.stripe_gateway import VERSION
 
 DEMO_PASSWORD = "demo-jobsphere"
 DEMO_ACCOUNTS = dict(zip(
@@ -106,11 +103,7 @@ async def _register_webhooks(
     """
     host = LOOPBACK if settings.host in ("0.0.0.0", "::", "localhost") else settings.host
     url = f"http://{host}:{settings.port}/webhooks/stripe"
-    http = AIOHTTPClient()
-    client = StripeClient(
-        made.environment()["STRIPE_SECRET_KEY"], http_client=http, stripe_version=VERSION,
-        base_addresses={"api": api_base},
-    )  # fmt: skip
+    client, http = stripe_gateway.connect(made.environment()["STRIPE_SECRET_KEY"], api_base)
     endpoints = client.v1.webhook_endpoints
     try:
         listed = await endpoints.list_async({"limit": 100})

@@ -34,15 +34,22 @@ CHARGE = ["latest_charge.balance_transaction"]
 WINDOW = 100
 
 
+def connect(secret_key: str, api_base: str | None) -> tuple[StripeClient, AIOHTTPClient]:
+    """The SDK's client, and the connections behind it, which the caller closes."""
+    http = AIOHTTPClient(timeout=TIMEOUT_SECONDS)
+    addresses: Any = {"api": api_base} if api_base else {}
+    client = StripeClient(
+        secret_key, http_client=http, stripe_version=VERSION, max_network_retries=0,
+        base_addresses=addresses,
+    )  # fmt: skip
+    return client, http
+
+
 class StripeGateway:
     """Amounts cross this border unchanged: minor units on both sides, currencies in lower case."""
 
     def __init__(self, secret_key: str, api_base: str | None, public_url: str) -> None:
-        self._http = AIOHTTPClient(timeout=TIMEOUT_SECONDS)
-        self._client = StripeClient(
-            secret_key, http_client=self._http, stripe_version=VERSION, max_network_retries=0,
-            base_addresses={"api": api_base} if api_base else {},
-        )  # fmt: skip
+        self._client, self._http = connect(secret_key, api_base)
         self._stripe = self._client.v1
         self._public_url = public_url
 

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.errors import TooOld
-from domain.feed import FeedRow, Sync, read_head, sync
+from domain.feed import FeedHead, FeedRow, Sync, read_head, sync
 from domain.operation import Actor, Role
 from domain.outbox import MAX_ATTEMPTS, Event, OutboxRow, Task, TryAgain
 from domain.ports import GatewayUnknown
@@ -32,7 +32,7 @@ async def office(
     monkeypatch.setattr(Work, "done", [])
     monkeypatch.setattr(Work, "behave", {})
     office = Office(installation.settings.mongo_url)
-    await office.store("desk").prepare([OutboxRow, FeedRow, FeedHead])
+    await office.store("desk").prepare([OutboxRow, FeedRow])
     yield office
     await office.close()
 

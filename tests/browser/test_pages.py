@@ -222,6 +222,7 @@ async def test_a_new_account_stays_signed_in_over_a_reload_until_it_signs_out(ta
     async with tab.page.expect_response("**/api/account/logout"):
         await tab.press("Sign out")
         await tab.sees("Sign in", role="heading")
+    assert await tab.page.evaluate("sessionStorage.length") == 0
     await tab.page.reload()
     await tab.sees("Sign in", role="heading")
     assert tabs.complaints == []
