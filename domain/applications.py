@@ -156,8 +156,10 @@ async def apply(cmd: Apply, actor: Actor, uow: UnitOfWork) -> Application:
 
 @operation("job-request.withdraw", roles={Role.CONTRACTOR})
 async def withdraw(cmd: One, actor: Actor, uow: UnitOfWork) -> Application:
-    """Take a standing application back. Raises ApplicationNotPending."""
+    """Take a standing application back, until one has the job. Raises ApplicationNotPending."""
     application = await uow.get(Application, cmd.application_id, contractor_id=actor.id)
+    if await uow.find(Job, {"_id": application.job_id, "contractor_id": actor.id}):
+        raise ApplicationNotPending
     return _done(await take(uow, application.id, ApplicationStatus.WITHDRAWN))
 
 

@@ -296,7 +296,7 @@ async def accept(uow: UnitOfWork, before: Offer, offer: Offer) -> None:
     await ledger.book(
         uow, f"accept:{offer.id}", "accepted", offer.currency,
         [ledger.Posting(ledger.escrow(offer.id), ledger.PLATFORM, offer.holdings.platform)],
-        users=offer.audience, offer_id=offer.id,
+        users=[offer.customer_id], offer_id=offer.id,
     )  # fmt: skip
     job = await uow.change(
         Job, offer.job_id, only_if={"status": JobStatus.OPEN, "accepting_offer_id": offer.id},

@@ -268,7 +268,8 @@ class UnitOfWork:
         return _record(kind, document) if document else None
 
     async def change_all(
-        self, kind: type[Record], where: Where, *, inc: Mapping[str, int] | None = None, **fields: Any
+        self, kind: type[Record], where: Where, *, inc: Mapping[str, int] | None = None,
+        **fields: Any,
     ) -> int:  # fmt: skip
         """Change every record that fits; returns how many."""
         done = await self._of(kind).update_many(
@@ -360,7 +361,8 @@ def _index_model(index: Index) -> IndexModel:
     if index.ttl_seconds is not None:
         options["expireAfterSeconds"] = index.ttl_seconds
     if any(kind == "2dsphere" for _, kind in index.keys):
-        options["2dsphereIndexVersion"] = 3  # unsaid, SecantusDB takes the second start for a change
+        # Unsaid, SecantusDB takes the second start for a change.
+        options["2dsphereIndexVersion"] = 3
     return IndexModel(list(index.keys), **options)
 
 

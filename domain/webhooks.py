@@ -20,6 +20,7 @@ from domain.wallets import Withdrawal, settle_withdrawal
 P = PaymentStatus
 
 KEPT = timedelta(days=90)
+OWN_TASK_SECONDS = 2
 REPEATS = frozenset(
     {"charge.captured", "charge.failed", "charge.succeeded", "payment_intent.created",
      "transfer.created"}
@@ -100,6 +101,9 @@ class Process(Task, frozen=True):
             payment = await uow.find(Payment, {"_id": event.payment_id, "intent_id": None})
         if payment is None:
             return
+        # Mostly it tells what our own task is just being answered: let that one go first.
+        await ports.waiter.settled(payment.id, OWN_TASK_SECONDS)
+        payment = await uow.get(Payment, payment.id)
         intent = await ports.gateway.intent(event.intent_id)
         if payment.status not in KNOWN.get(intent.status, ()):
             await apply(ports, payment.id, intent)

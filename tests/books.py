@@ -13,6 +13,7 @@ from domain.ledger import BANK, Balance, Transaction
 from domain.money import CURRENCIES, Schedule, holdings
 from domain.operation import Reply
 from domain.outbox import OutboxRow
+from domain.store import new_id
 from domain.wallets import Withdrawal
 from domain.webhooks import WebhookEvent
 from handlers import NAMESPACES
@@ -21,7 +22,6 @@ from tests.parties import Refused
 OF_ONE_EXAMPLE = (Application, Balance, Job, Offer, Payment, Reply, Transaction, WebhookEvent,
                   Withdrawal)  # fmt: skip
 NEVER = {"internal", "unavailable", "invalid", "forbidden", "conflict"}
-RIVALRY = {"rival", "both_accept"}
 AT_ONCE = {"start", "complete", "complete_twice", "reject", "take_back", "cancel", "payout"}
 UNDER_WAY = {"awaiting_payment", "accepting"}
 ROUTES = {
@@ -116,17 +116,30 @@ class Deal:
         self.codes = Counter()
 
     async def play(self):
-        market = self.world.market
-        self.job = await market.job(
-            self.customer, currency=self.currency, budget_min_amount=1, budget_max_amount=10**6
-        )
-        moves = {move for move, _ in self.script}
-        applicants = self.sides if moves & RIVALRY else self.sides[:1]
-        await asyncio.gather(*(market.application(side, self.job) for side in applicants))
+        await self._post()
         for move, part in self.script:
             await getattr(self, move)(part)
             if move not in AT_ONCE:
                 await self.calm()
+
+    async def _post(self):
+        """The job with its applications, straight into the database: no money moves by them."""
+        uow, customer = self.world.server.store.single(), self.customer
+        new = {"created_at": uow.now, "updated_at": uow.now, "currency": self.currency,
+               "customer_id": customer.id}  # fmt: skip
+        self.job = new_id(Job.PREFIX)
+        await uow.add(Job(
+            id=self.job, customer_name=customer.name, title="Fence", description="Paint it.",
+            category="painting", skills=(), budget_min_amount=1, budget_max_amount=10**6,
+            location=None, **new,
+        ))  # fmt: skip
+        await uow.add_all([
+            Application(
+                id=new_id(Application.PREFIX), job_id=self.job, contractor_id=side.id,
+                contractor_name=side.name, job_title="Fence", cover_letter="I can.",
+                proposed_amount=self.amount, timeline_days=3, **new,
+            ) for side in self.sides
+        ])  # fmt: skip
 
     async def say(self, party, namespace, event, by_http, **fields):
         """A command on either wire; None if it is refused, as many are that come at a bad time."""
@@ -149,7 +162,7 @@ class Deal:
     async def calm(self):
         """Wait until Stripe has answered."""
         while True:
-            listed = await self.customer.call("/bidding", "list", {"job_id": self.job["id"]})
+            listed = await self.customer.call("/bidding", "list", {"job_id": self.job})
             if not UNDER_WAY & {offer["status"] for offer in listed["items"]}:
                 return
             await asyncio.sleep(0.02)
@@ -158,7 +171,7 @@ class Deal:
 
     async def _offer(self, side, part, card):
         answer = await self.say(
-            self.customer, "/bidding", "create", part % 2, job_id=self.job["id"],
+            self.customer, "/bidding", "create", part % 2, job_id=self.job,
             contractor_id=self.sides[side].id, amount=self.amount, currency=self.currency,
             description="Work", timeline_days=3, payment_method=card,
         )  # fmt: skip
@@ -171,7 +184,7 @@ class Deal:
             await self.say(party, "/bidding", event, part % 2, offer_id=self.offers[side])
 
     async def _job(self, party, event, part):
-        await self.say(party, "/job", event, part % 2, job_id=self.job["id"])
+        await self.say(party, "/job", event, part % 2, job_id=self.job)
 
     async def offer(self, part):
         await self._offer(0, part, "pm_card_visa")
@@ -256,8 +269,8 @@ class Proof:
     async def _expect(self, deal):
         """By the job's state, as its customer sees it."""
         fees = Schedule(1000, 2000)
-        job = await deal.customer.call("/job", "get", {"job_id": deal.job["id"]})
-        listed = await deal.customer.call("/bidding", "list", {"job_id": deal.job["id"]})
+        job = await deal.customer.call("/job", "get", {"job_id": deal.job})
+        listed = await deal.customer.call("/bidding", "list", {"job_id": deal.job})
         taken = [offer for offer in listed["items"] if offer["status"] == "accepted"]
         assert [offer["id"] for offer in taken] == ([job["offer_id"]] if job["offer_id"] else [])
         self.listed += listed["items"]

@@ -10,6 +10,7 @@ from aiohttp import ClientSession, ClientTimeout
 from redis.asyncio import Redis
 
 from domain.accounts import User
+from domain.feed import FeedHead
 from domain.money import Schedule
 from domain.operation import Role
 from domain.outbox import OutboxRow
@@ -216,7 +217,7 @@ class Market:
 
         Equal before and after a command exactly if the command left no trace: no row changed,
         no event in a feed, no task, no reply kept, nothing posted to Stripe. Waits until all that
-        was begun before is done. Leases are not traces.
+        was begun before is done. Leases are not traces, nor are feed heads, which are kept late.
         """
         await self.settled()
         database = self.store.database
@@ -225,6 +226,10 @@ class Market:
             rows = await database[name].find().to_list(None)
             if name == OutboxRow.COLLECTION:
                 rows = [{"_id": row["_id"], "body": row["body"]} for row in rows]
+            if name == FeedHead.COLLECTION:
+                heads = [row for row in rows if str(row["_id"]).startswith(FeedHead.PREFIX)]
+                seen = [{"_id": row["_id"], "seen": row["seen"]} for row in heads if row["seen"]]
+                rows = [row for row in rows if row not in heads] + seen
             found[name] = {str(row["_id"]): _digest(row) for row in rows}
         found["stripe"] = [call for call in await self.sandbox.calls() if call[:4] != "GET "]
         return found

@@ -29,7 +29,7 @@ def scripts(draw):
 
 
 deal = st.tuples(st.sampled_from(["USD", "JPY", "KWD"]), st.integers(0, 9999), scripts())
-deals = st.sampled_from([1] * 8 + [2, 2, 3, 4]).flatmap(
+deals = st.sampled_from((1,) * 8 + (2, 2, 3, 4)).flatmap(
     lambda count: st.lists(deal, min_size=count, max_size=count)
 )
 

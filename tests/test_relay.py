@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.errors import TooOld
-from domain.feed import FeedHead, FeedRow, Sync, read_head, sync
+from domain.feed import FeedRow, Sync, read_head, sync
 from domain.operation import Actor, Role
 from domain.outbox import MAX_ATTEMPTS, Event, OutboxRow, Task, TryAgain
 from domain.ports import GatewayUnknown

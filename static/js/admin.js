@@ -42,7 +42,7 @@ function figures({ users, jobs, offers, payments, commission, escrow, sockets, d
       tile("In progress", of(jobs, "in_progress")), tile("Completed", of(jobs, "completed"))),
     group("Offers and payments", tile("Offers pending", of(offers, "pending")),
       tile("Offers accepted", of(offers, "accepted")), tile("Payments held", of(payments, "authorized")),
-      tile("Payments captured", of(payments, "captured"))),
+      tile("Captured", of(payments, "captured"))),
     group("Money", money("Commission", commission), money("Escrow", escrow)),
     group("System", tile("Sockets", String(sockets)), tile("Dead letters", String(dead_letters), dead),
       tile("Customers", of(users, "customer")), tile("Contractors", of(users, "contractor"))),
@@ -62,9 +62,10 @@ function line({ key, at, namespace, name, data }) {
   return el(
     "li", { "data-key": key },
     el("time", { datetime: at }, time), el("code", {}, name),
+    el("span", {}, data.status ? badge(data.status) : null),
     el("span.what", {}, [data.job_title ?? data.title ?? words(namespace.slice(1)), who]
       .filter(Boolean).join(" · ")),
-    sum(data), data.status ? badge(data.status) : null,
+    sum(data),
   );
 }
 

@@ -84,7 +84,7 @@ export function all(kind, fits = () => true) {
 export function notify(text, { kind = "news", link = null } = {}) {
   numbers += 1;
   const id = `notice-${numbers}`;
-  state.notices = [...state.notices.slice(-3), { id, kind, text, link }];
+  state.notices = [...state.notices.slice(-2), { id, kind, text, link }];
   setTimeout(() => dismiss(id), kind === "refusal" ? 12_000 : 7_000);
   changed();
 }

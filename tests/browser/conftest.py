@@ -19,7 +19,7 @@ ARGUMENTS = [
 async def tabs(server: Server) -> AsyncIterator[Tabs]:
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
-        pytest.skip("no Chromium on this machine")
+        pytest.fail("install Chromium: the pages are tested in a real browser")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=path, args=ARGUMENTS, headless=True

@@ -159,28 +159,28 @@ async def test_what_happened_during_a_broken_connection_is_told_afterwards(tabs,
 
 
 async def test_an_offer_is_out_once_3d_secure_is_passed(tabs, market):
-    """Guard: `held` makes the offer `visible`, nothing before does; were it visible when created,
-    the contractor would see it. Without `returned()` in the page the customer would not be told."""
+    """Guard: `visible: bool = False` in Offer until `held`; were it visible when created, the
+    contractor would read it. Without `returned()` in the page the customer would not be told."""
     customer, contractor = await tabs.open(), await tabs.open()
+    worker = await market.contractor(connect=False)
     await customer.sign_in(await market.customer(connect=False))
-    await contractor.sign_in(await market.contractor(connect=False))
+    await contractor.sign_in(worker)
     await post(customer)
     await customer.open_job(TITLE)
     await apply(contractor)
-    await contractor.go("My work")
     await offer(customer, "pm_card_authenticationRequired")
     bank = customer.page.get_by_role("heading", name="3-D Secure test challenge")
     await expect(bank).to_be_visible()
     await market.settled()
     await contractor.page.reload()  # not even what is read afresh has it
-    await contractor.sees("Your applications", role="heading")
-    await contractor.sees("Paint the fence")
-    await expect(contractor.page.get_by_text("Offers to answer")).to_have_count(0)
+    await contractor.sees("Your application", role="heading")
+    await expect(contractor.page.get_by_text("Offers to you")).to_have_count(0)
+    assert (await worker.http("GET", "/api/bidding"))[1]["items"] == []
     await customer.page.get_by_role("button", name="Complete").click()
     await customer.is_told("The money is held and the offer is out.")
     await customer.sees("Pending")
     await contractor.is_told("The offer of 1,000.00 USD")
-    await contractor.sees("Offers to answer", role="heading")
+    await contractor.sees("Offers to you", role="heading")
     assert tabs.complaints == []
 
 
