@@ -18,8 +18,17 @@ from domain.operation import (
     Style,
     operation,
 )
-from domain.outbox import Event, Task
-from domain.ports import ConnectAccount, GatewayRefused, GatewayUnknown, Ports, SessionView, Tokens
+from domain.outbox import Event, Task, TryAgain
+from domain.ports import (
+    KEY_LIFE,
+    ConnectAccount,
+    GatewayRefused,
+    GatewayUnknown,
+    Ports,
+    SessionView,
+    StaleFailure,
+    Tokens,
+)
 from domain.record import Index, Record
 from domain.store import Duplicate, UnitOfWork, new_id
 
@@ -55,6 +64,7 @@ class User(Record, frozen=True):
     connect_id: str | None = None
     transfers_active: bool = False
     payouts_enabled: bool = False
+    payout_currencies: tuple[str, ...] = ()
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -154,7 +164,9 @@ async def me(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> User:
 @operation("account.update", roles=EVERYONE)
 async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> User:
     """Change the fields that are given. Other devices of the user are told."""
-    fields = {name: value for name, value in msgspec.structs.asdict(cmd).items() if value is not None}
+    fields = {
+        name: value for name, value in msgspec.structs.asdict(cmd).items() if value is not None
+    }
     user = await uow.change(User, actor.id, **fields)
     if user is None:
         raise NotFound
@@ -201,19 +213,31 @@ async def people(uow: UnitOfWork, ids: tuple[str, ...]) -> dict[str, Person]:
 
 
 class OpenConnectAccount(Task, frozen=True):
-    """Open the contractor's account at Stripe; the key makes it one account, however often run."""
+    """Open the contractor's account at Stripe, once: before a new key it is looked for."""
 
     user_id: str
+    country: str | None
+    asked_at: datetime
+    key: int = 0
 
     async def run(self, ports: Ports) -> None:
         user = await ports.store.single().get(User, self.user_id)
-        if user.connect_id is None:
-            account = await ports.gateway.create_account(
-                key=f"account:{user.id}:0", email=user.email, user_id=user.id
-            )
-            await ports.store.single().change(
-                User, user.id, only_if={"connect_id": None}, connect_id=account.id
-            )
+        if user.connect_id is not None:
+            return
+        account = None
+        if self.key or ports.clock.now() - self.asked_at > KEY_LIFE:
+            account = await ports.gateway.find_account(user.id, self.asked_at)
+        try:
+            account = account or await ports.gateway.create_account(
+                key=f"account:{user.id}:{self.key}", email=user.email, user_id=user.id,
+                country=self.country,
+            )  # fmt: skip
+        except StaleFailure as stale:
+            again = msgspec.structs.replace(self, key=self.key + 1)
+            raise TryAgain(str(stale), again) from stale
+        await ports.store.single().change(
+            User, user.id, only_if={"connect_id": None}, connect_id=account.id
+        )
 
 
 async def onboarding_link(user_id: str, actor: Actor, ports: Ports) -> dict[str, str | None]:
@@ -222,30 +246,40 @@ async def onboarding_link(user_id: str, actor: Actor, ports: Ports) -> dict[str,
     if user.connect_id is None:
         return {"url": None}
     try:
+        account = await ports.gateway.account(user.connect_id)
+        await ports.store.transact(lambda uow: settle_account(uow, account))
         return {"url": await ports.gateway.onboarding_url(user.connect_id)}
     except (GatewayUnknown, GatewayRefused):
         return {"url": None}
 
 
+class Onboard(Command, frozen=True):
+    """`country` (two letters, ISO 3166) where the payouts go; the platform's own if not given."""
+
+    country: Annotated[str, Limits(pattern=r"^[A-Z]{2}$")] | None = None
+
+
 @operation("account.onboard", roles={Role.CONTRACTOR}, reply=onboarding_link)
-async def onboard(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> User:
-    """A link to Stripe's onboarding page, for one use; `url` is null if Stripe is slow: ask again."""
+async def onboard(cmd: Onboard, actor: Actor, uow: UnitOfWork) -> User:
+    """A link to Stripe's onboarding page, good once; `url` is null if Stripe is slow: ask again."""
     user = await uow.get(User, actor.id)
     if user.connect_id is None:
-        uow.later(OpenConnectAccount(user.id))
+        uow.later(OpenConnectAccount(user.id, cmd.country, uow.now))
     return user
 
 
 async def settle_account(uow: UnitOfWork, account: ConnectAccount) -> User | None:
     """Take over what Stripe says the account may do; returns the user if that has changed."""
     user = await uow.find(User, {"connect_id": account.id})
-    if user is None or (user.transfers_active, user.payouts_enabled) == (
-        account.transfers_active, account.payouts_enabled,
-    ):  # fmt: skip
+    if user is None:
         return None
-    changed = await uow.change(
-        User, user.id, transfers_active=account.transfers_active,
-        payouts_enabled=account.payouts_enabled,
-    )  # fmt: skip
+    told: dict[str, Any] = {
+        "transfers_active": account.transfers_active,
+        "payouts_enabled": account.payouts_enabled,
+        "payout_currencies": account.currencies,
+    }
+    if all(getattr(user, field) == value for field, value in told.items()):
+        return None
+    changed = await uow.change(User, user.id, **told)
     uow.publish(UPDATED, changed, to=[user.id])
     return changed

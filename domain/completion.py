@@ -13,12 +13,14 @@ from domain.jobs import Job, JobStatus, announce
 from domain.money import CURRENCIES
 from domain.operation import Actor, Command, ObjectId, Role, operation
 from domain.outbox import Task, TryAgain
-from domain.ports import ConnectAccount, GatewayRefused, Ports, Settled, StaleFailure
-from domain.settlement import KEY_LIFE, BlockRivals, Refund
+from domain.ports import KEY_LIFE, ConnectAccount, GatewayRefused, Ports, Settled, StaleFailure
+from domain.refunds import Refund
+from domain.settlement import BlockRivals, Inspect
 from domain.store import UnitOfWork
 
 T = TransferStatus
 LOOK_AGAIN = timedelta(minutes=10)
+READINGS = 5
 
 
 class ById(Command, frozen=True):
@@ -123,47 +125,57 @@ class PayContractor(Task, frozen=True):
 
     offer_id: str
     number: int
-    key: int = 0
 
     async def run(self, ports: Ports) -> None:
         uow = ports.store.single()
         offer = await uow.get(Offer, self.offer_id)
         transfer = offer.transfers[self.number - 1]
-        user = await uow.get(User, offer.contractor_id)
         if transfer.status is not T.WAITING or not transfer.amount:
             return
-        if not (user.connect_id and user.transfers_active):
-            # `account_changed` sends it at once when Stripe says so; this only makes certain
+        account_id = await self._ready_account(ports, offer.contractor_id)
+        if account_id is None:
+            # `account_changed` sends it at once when Stripe says so; this makes certain
             raise TryAgain("transfers are not active yet", at=ports.clock.now() + LOOK_AGAIN)
-        made = await self._transfer(ports, offer, transfer, user.connect_id)
-        if made:
-            await ports.store.transact(lambda uow: transferred(uow, self.offer_id, self.number, made))
+        made = await self._transfer(ports, offer, transfer, account_id)
+        await ports.store.transact(lambda uow: transferred(uow, self.offer_id, self.number, made))
+
+    async def _ready_account(self, ports: Ports, user_id: str) -> str | None:
+        user = await ports.store.single().get(User, user_id)
+        if user.connect_id is None:
+            return None
+        if not user.transfers_active:
+            await read_account(ports, user.connect_id)
+            user = await ports.store.single().get(User, user_id)
+        return user.connect_id if user.transfers_active else None
 
     async def _transfer(
         self, ports: Ports, offer: Offer, transfer: Transfer, account_id: str
-    ) -> Settled | None:
+    ) -> Settled:
         fact = f"{offer.id}#{self.number}"
         payment = await ports.store.single().get(Payment, offer.payment_id)
-        if self.key or ports.clock.now() - offer.updated_at > KEY_LIFE:
+        if transfer.key or ports.clock.now() - offer.updated_at > KEY_LIFE:
             there = await ports.gateway.find_transfer(offer.id, fact)
             if there:
                 return there
         assert payment.charge_id, "a completed offer was captured"
         try:
             return await ports.gateway.transfer(
-                key=f"transfer:{fact}:{self.key}", amount=transfer.amount,
+                key=f"transfer:{fact}:{transfer.key}", amount=transfer.amount,
                 currency=offer.currency, account_id=account_id, charge_id=payment.charge_id,
                 group=offer.id, metadata={"fact": fact, "offer_id": offer.id},
             )  # fmt: skip
-        except StaleFailure as stale:
-            again = msgspec.structs.replace(self, key=self.key + 1)
-            raise TryAgain(str(stale), again) from stale
-        except GatewayRefused:
-            account = await ports.gateway.account(account_id)
-            if account.transfers_active:
-                raise
-            await ports.store.transact(lambda uow: account_changed(uow, account))
-            return None
+        except (StaleFailure, GatewayRefused) as failed:
+            await self._take_next_key(ports, transfer.key)
+            await read_account(ports, account_id)
+            later = ports.clock.now() + LOOK_AGAIN if isinstance(failed, GatewayRefused) else None
+            raise TryAgain(str(failed), at=later) from failed
+
+    async def _take_next_key(self, ports: Ports, used: int) -> None:
+        """Kept with the offer, since several tasks may try; the old key would repeat its no."""
+        place = f"transfers.{self.number - 1}.key"
+        await ports.store.single().change(
+            Offer, self.offer_id, only_if={place: used}, inc={place: 1}
+        )
 
 
 class MakeAvailable(Task, frozen=True):
@@ -173,6 +185,16 @@ class MakeAvailable(Task, frozen=True):
     number: int
 
     async def run(self, ports: Ports) -> None:
+        uow = ports.store.single()
+        offer = await uow.get(Offer, self.offer_id)
+        payment = await uow.get(Payment, offer.payment_id)
+        if payment.available_on is None:
+            await Inspect(payment.id).run(ports)
+            payment = await uow.get(Payment, offer.payment_id)
+        if payment.available_on is None:
+            raise TryAgain("Stripe has not said when", at=ports.clock.now() + LOOK_AGAIN)
+        if payment.available_on > ports.clock.now():
+            raise TryAgain("not available yet", at=payment.available_on)
         await ports.store.transact(lambda uow: make_available(uow, self.offer_id, self.number))
 
 
@@ -186,10 +208,10 @@ async def transferred(uow: UnitOfWork, offer_id: str, number: int, made: Settled
     if offer is None:
         return
     payment = await uow.get(Payment, offer.payment_id)
-    if payment.available_on and payment.available_on > uow.now:
-        uow.later(MakeAvailable(offer.id, number), at=payment.available_on)
-    else:
+    if payment.available_on and payment.available_on <= uow.now:
         await make_available(uow, offer.id, number)
+    else:
+        uow.later(MakeAvailable(offer.id, number), at=payment.available_on)
 
 
 async def make_available(uow: UnitOfWork, offer_id: str, number: int) -> None:
@@ -223,3 +245,18 @@ async def account_changed(uow: UnitOfWork, account: ConnectAccount) -> None:
         for number, transfer in enumerate(offer.transfers, 1):
             if transfer.status is T.WAITING:
                 uow.later(PayContractor(offer.id, number))
+
+
+async def read_account(ports: Ports, account_id: str) -> None:
+    """Take over an account's state, until what is kept is what Stripe says.
+
+    Its events come in bursts: a stale reading must not be the last word.
+    """
+    account = await ports.gateway.account(account_id)
+    for _ in range(READINGS):
+        read = account
+        await ports.store.transact(lambda uow, read=read: account_changed(uow, read))  # type: ignore[misc]
+        account = await ports.gateway.account(account_id)
+        if account == read:
+            return
+    raise TryAgain("the account keeps changing")

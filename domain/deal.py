@@ -52,12 +52,12 @@ class TransferStatus(StrEnum):
     AVAILABLE = "available"
 
 
-O, P, T = OfferStatus, PaymentStatus, TransferStatus
+S, P, T = OfferStatus, PaymentStatus, TransferStatus
 
 OFFER_STEPS: Steps = {
-    O.AWAITING_PAYMENT: (O.PENDING, O.FAILED, O.EXPIRED, O.WITHDRAWN, O.BLOCKED),
-    O.PENDING: (O.ACCEPTING, O.REJECTED, O.WITHDRAWN, O.EXPIRED, O.BLOCKED),
-    O.ACCEPTING: (O.ACCEPTED, O.FAILED),
+    S.AWAITING_PAYMENT: (S.PENDING, S.FAILED, S.EXPIRED, S.WITHDRAWN, S.BLOCKED),
+    S.PENDING: (S.ACCEPTING, S.REJECTED, S.WITHDRAWN, S.EXPIRED, S.BLOCKED),
+    S.ACCEPTING: (S.ACCEPTED, S.FAILED),
 }
 PAYMENT_STEPS: Steps = {
     P.REQUIRES_PAYMENT: (P.AUTHORIZED, P.CAPTURED, P.CANCELED, P.FAILED),
@@ -65,11 +65,14 @@ PAYMENT_STEPS: Steps = {
     P.CAPTURING: (P.CAPTURED, P.FAILED, P.CANCELED),
     P.CAPTURED: (P.PARTIALLY_REFUNDED, P.REFUNDED),
     P.PARTIALLY_REFUNDED: (P.PARTIALLY_REFUNDED, P.REFUNDED),
+    # Money that arrives although nobody waits for it any more is booked, and sent back.
+    P.FAILED: (P.CAPTURED,),
+    P.CANCELED: (P.CAPTURED,),
 }
-OPEN_OFFERS = (O.AWAITING_PAYMENT, O.PENDING)
+OPEN_OFFERS = (S.AWAITING_PAYMENT, S.PENDING)
 ENDINGS = {
-    O.ACCEPTED: ACCEPTED, O.REJECTED: REJECTED, O.WITHDRAWN: WITHDRAWN, O.EXPIRED: EXPIRED,
-    O.BLOCKED: BLOCKED, O.FAILED: FAILED,
+    S.ACCEPTED: ACCEPTED, S.REJECTED: REJECTED, S.WITHDRAWN: WITHDRAWN, S.EXPIRED: EXPIRED,
+    S.BLOCKED: BLOCKED, S.FAILED: FAILED,
 }  # fmt: skip
 
 
@@ -82,11 +85,15 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Transfer(msgspec.Struct, frozen=True):
-    """The contractor's part of one completion on its way to their Stripe account."""
+    """The contractor's part of one completion on its way to their Stripe account.
+
+    `key` numbers the attempts at Stripe, for all tasks that try.
+    """
 
     amount: int
     status: TransferStatus = T.WAITING
     stripe_id: str | None = None
+    key: int = 0
 
 
 class Offer(Record, frozen=True):
@@ -119,7 +126,7 @@ class Offer(Record, frozen=True):
     timeline_days: int
     schedule: Schedule
     expires_at: datetime
-    status: OfferStatus = O.AWAITING_PAYMENT
+    status: OfferStatus = S.AWAITING_PAYMENT
     captured_amount: int = 0
     refunded_amount: int = 0
     completed_amount: int = 0
@@ -187,7 +194,7 @@ async def move_offer(
     only_if: dict[str, Any] | None = None, **fields: Any,
 ) -> Offer | None:  # fmt: skip
     """One step of an offer with its history and its event; None if it may not be taken."""
-    if to in ENDINGS and to is not O.ACCEPTED:
+    if to in ENDINGS and to is not S.ACCEPTED:
         fields["live"] = False
     offer = await move(
         uow, Offer, offer_id, to, steps=OFFER_STEPS, only_if=only_if, by=by, **fields

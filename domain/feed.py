@@ -101,9 +101,7 @@ async def seen(cmd: Seen, actor: Actor, uow: UnitOfWork) -> dict[str, int]:
     seq = min(cmd.seq, head)
     state = await uow.find(FeedHead, {"_id": id})
     if state is None:
-        await uow.add(
-            FeedHead(id=id, created_at=uow.now, updated_at=uow.now, head=head, seen=seq)
-        )
+        await uow.add(FeedHead(id=id, created_at=uow.now, updated_at=uow.now, head=head, seen=seq))
     elif state.seen < seq:
         await uow.change(FeedHead, id, only_if={"seen": {"$lt": seq}}, seen=seq)
     return {"seen": max(seq, state.seen if state else 0), "head": head}
@@ -192,7 +190,7 @@ async def read_head(uow: UnitOfWork, user: str) -> int:
 
 
 async def keep_heads(uow: UnitOfWork, known: Mapping[str, int]) -> None:
-    """Write heads where they outlive the rows. Rows live for weeks, so seconds of delay are safe."""
+    """Write heads where they outlive the rows. Rows live for weeks: some delay is safe."""
     await asyncio.gather(*(_keep_head(uow, user, head) for user, head in known.items()))
 
 

@@ -1,7 +1,7 @@
 """The journal: every movement of money as postings, each fact once, balances beside it.
 
-Decision: postings `source -> destination` instead of signed lines, so that a transaction balances by
-construction; balance rows only where a rule bounds the account, because the platform's own accounts
+Decision: postings `source -> destination` instead of signed lines, so that a transaction balances
+by construction; balance rows only where a rule bounds the account, because the platform's own accounts
 take part in everything and a row for them would serialise the whole market.
 """
 
@@ -174,7 +174,10 @@ async def _move(uow: UnitOfWork, account: str, currency: str, delta: int) -> Non
     bound = {"$gte": -delta} if kind != "debt" else {"$lte": -delta}
     leaves_bound = delta < 0 if kind != "debt" else delta > 0
     if leaves_bound:
-        if await uow.change(Balance, id, only_if={"balance": bound}, inc={"balance": delta}) is None:
+        if (
+            await uow.change(Balance, id, only_if={"balance": bound}, inc={"balance": delta})
+            is None
+        ):
             raise InsufficientFunds(account=kind)
         return
     fresh = Balance(
@@ -258,7 +261,7 @@ async def balance_of(uow: UnitOfWork, account: str) -> dict[str, int]:
 
 
 async def take_snapshot(uow: UnitOfWork, account: str) -> None:
-    """Sum up everything that can no longer change, so that reading stays short. In a transaction."""
+    """Sum up everything that can no longer change, so that reading stays short."""
     upto = uow.now - SETTLED_AFTER
     old = {
         row.id.rpartition("|")[2]: row

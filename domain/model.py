@@ -10,7 +10,8 @@ from domain.jobs import Job
 from domain.ledger import Balance, Transaction
 from domain.operation import Reply
 from domain.outbox import OutboxRow
-from domain.settlement import BlockRivals, Capture, Hold, Inspect, Refund, Release
+from domain.refunds import Refund
+from domain.settlement import BlockRivals, Capture, Hold, Inspect, Release
 from domain.wallets import PayOut, Withdrawal
 from domain.webhooks import Process, WebhookEvent
 

@@ -63,7 +63,7 @@ def check_chargeable(amount: int, code: str, settled: tuple[str, ...]) -> None:
     if not currency.minimum <= amount <= MAX_AMOUNT or amount % currency.step:
         number = f"a multiple of {currency.step}" if currency.step > 1 else "a number"
         raise AmountNotPayable(
-            f"amount: take {number} from {currency.minimum} to {MAX_AMOUNT} (minor units of {code}).",
+            f"amount: take {number} from {currency.minimum} to {MAX_AMOUNT} minor units of {code}.",
             field="amount",
             minimum=currency.minimum,
             maximum=MAX_AMOUNT,

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
+from domain.accounts import User
 from domain.applications import standing
 from domain.deal import (
     OPEN_OFFERS,
@@ -18,6 +19,7 @@ from domain.deal import (
     move_payment,
 )
 from domain.errors import (
+    CurrencyNotSupported,
     JobNotOpen,
     JobTaken,
     NotAnApplicant,
@@ -34,7 +36,7 @@ from domain.record import Page
 from domain.settlement import CHUNK, Capture, Hold, close
 from domain.store import Duplicate, UnitOfWork, new_id
 
-O, P = OfferStatus, PaymentStatus
+S, P = OfferStatus, PaymentStatus
 PARTIES = {Role.CUSTOMER, Role.CONTRACTOR}
 DEFAULT_HOURS = 72
 
@@ -93,6 +95,7 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Offer:
     _must_be_open(job)
     if await standing(uow, job.id, cmd.contractor_id) is None:
         raise NotAnApplicant
+    await _must_reach(uow, cmd.contractor_id, cmd.currency)
     live = {"job_id": job.id, "contractor_id": cmd.contractor_id, "live": True}
     if await uow.find(Offer, live):
         raise OfferExists
@@ -116,7 +119,7 @@ def _new_offer(cmd: Create, job: Job, uow: UnitOfWork) -> tuple[Offer, Payment]:
         id=new_id(Offer.PREFIX), payment_id=new_id(Payment.PREFIX), job_title=job.title,
         description=cmd.description, timeline_days=cmd.timeline_days, schedule=uow.rates.schedule,
         expires_at=now + timedelta(hours=cmd.expires_in_hours),
-        history=(Step(now, O.AWAITING_PAYMENT, job.customer_id),), **ids,
+        history=(Step(now, S.AWAITING_PAYMENT, job.customer_id),), **ids,
     )  # fmt: skip
     payment = Payment(
         id=offer.payment_id, offer_id=offer.id, payment_method=cmd.payment_method, **ids
@@ -128,7 +131,7 @@ def _new_offer(cmd: Create, job: Job, uow: UnitOfWork) -> tuple[Offer, Payment]:
 async def withdraw(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     """Take the offer back and release the money. Raises NotFound, OfferNotPending."""
     offer = await uow.get(Offer, cmd.offer_id, customer_id=actor.id)
-    closed = await close(uow, offer, O.WITHDRAWN, by=actor.id)
+    closed = await close(uow, offer, S.WITHDRAWN, by=actor.id)
     if closed is None:
         raise OfferNotPending(status=offer.status)
     return closed
@@ -138,7 +141,7 @@ async def withdraw(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
 async def reject(cmd: Reject, actor: Actor, uow: UnitOfWork) -> Offer:
     """Turn the offer down and release the money. Raises NotFound, OfferNotPending."""
     offer = await uow.get(Offer, cmd.offer_id, contractor_id=actor.id, visible=True)
-    closed = await close(uow, offer, O.REJECTED, by=actor.id)
+    closed = await close(uow, offer, S.REJECTED, by=actor.id)
     if closed is None:
         raise OfferNotPending(status=offer.status)
     return closed
@@ -148,11 +151,12 @@ async def reject(cmd: Reject, actor: Actor, uow: UnitOfWork) -> Offer:
 async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     """Take the job and start capturing the held money; `offer.accepted` follows when it is ours.
 
-    Raises NotFound, OfferNotPending, OfferHasExpired, JobTaken, JobNotOpen.
+    Raises NotFound, OfferNotPending, OfferHasExpired, JobTaken, JobNotOpen, CurrencyNotSupported.
     """
     offer = await uow.get(Offer, cmd.offer_id, contractor_id=actor.id, visible=True)
-    if offer.status is not O.PENDING:
+    if offer.status is not S.PENDING:
         raise OfferNotPending(status=offer.status)
+    await _must_reach(uow, actor.id, offer.currency)
     if offer.expires_at <= uow.now:
         raise OfferHasExpired
     job = await uow.change(
@@ -161,7 +165,7 @@ async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     )  # fmt: skip
     if job is None:
         _must_be_open(await uow.get(Job, offer.job_id))
-    accepting = await move_offer(uow, offer.id, O.ACCEPTING, by=actor.id)
+    accepting = await move_offer(uow, offer.id, S.ACCEPTING, by=actor.id)
     if accepting is None:
         raise OfferNotPending
     await move_payment(uow, offer.payment_id, P.CAPTURING)
@@ -189,6 +193,16 @@ def _seen_by(actor: Actor) -> dict[str, Any]:
     return {"contractor_id": actor.id, "visible": True}
 
 
+async def _must_reach(uow: UnitOfWork, contractor_id: str, currency: str) -> None:
+    """Raises CurrencyNotSupported if the contractor's banks are known and take others only."""
+    contractor = await uow.get(User, contractor_id)
+    taken = contractor.payout_currencies
+    if taken and currency not in taken:
+        raise CurrencyNotSupported(
+            f"currency: the contractor can receive {', '.join(taken)}.", field="currency"
+        )
+
+
 def _must_be_open(job: Job) -> None:
     """Raises JobTaken or JobNotOpen."""
     if job.accepting_offer_id:
@@ -208,7 +222,7 @@ async def expire_due(ports: Ports, limit: int = 100) -> int:
 
         async def expire(uow: UnitOfWork, chunk: list[Offer] = chunk) -> None:
             for offer in chunk:
-                await close(uow, offer, O.EXPIRED, by="system")
+                await close(uow, offer, S.EXPIRED, by="system")
 
         await ports.store.transact(expire)
     return len(due)

@@ -240,8 +240,9 @@ async def _claim(
         raise RequestIdReused
     if first.claimed_by is None:
         return first
+    abandoned = {"claimed_by": first.claimed_by, "claimed_until": {"$lt": uow.now}}
     taken = await uow.change(
-        Reply, claim.id, only_if={"claimed_by": first.claimed_by, "claimed_until": {"$lt": uow.now}},
+        Reply, claim.id, only_if=abandoned,
         claimed_by=claim.token, claimed_until=uow.now + CLAIM_HELD,
     )  # fmt: skip
     if taken is None:

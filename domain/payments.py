@@ -1,12 +1,19 @@
 """Payments as their parties see them: read, list, and re-read after 3-D Secure."""
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta as Limits
 
 from domain.deal import Payment, PaymentStatus
-from domain.operation import EVERYONE, Actor, Command, Cursor, ObjectId, PageSize, Role, Style, operation
+from domain.operation import (
+    EVERYONE,
+    Actor,
+    Command,
+    Cursor,
+    ObjectId,
+    PageSize,
+    Role,
+    Style,
+    operation,
+)
 from domain.ports import Ports
 from domain.record import Page
 from domain.settlement import Inspect
@@ -71,5 +78,6 @@ async def inspected(payment_id: str, actor: Actor, ports: Ports) -> PaymentSheet
 async def confirm(cmd: ById, actor: Actor, uow: UnitOfWork) -> Payment:
     """After 3-D Secure, or after the client paid by itself: read the payment from Stripe again."""
     payment = await uow.get(Payment, cmd.payment_id, customer_id=actor.id)
-    uow.later(Inspect(payment.id))
+    if payment.status is PaymentStatus.REQUIRES_PAYMENT:
+        uow.later(Inspect(payment.id))
     return payment

@@ -1,7 +1,7 @@
 """What the rules need from outside, as protocols; the composition root fills them in."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -99,11 +99,12 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 class ConnectAccount(msgspec.Struct, frozen=True):
-    """A contractor's account at Stripe and what it may do by now."""
+    """A contractor's account at Stripe, what it may do by now, and what its banks take."""
 
     id: str
     transfers_active: bool
     payouts_enabled: bool
+    currencies: tuple[str, ...] = ()
 
 
 class GatewayUnknown(Exception):
@@ -122,6 +123,9 @@ class GatewayRefused(Exception):
         super().__init__(message)
         self.code = code
         self.declined = declined  # the payment as Stripe describes it, when a card was refused
+
+
+KEY_LIFE = timedelta(hours=23)  # Stripe forgets keys after 24: then look before posting again
 
 
 class PaymentGateway(Protocol):
@@ -169,7 +173,11 @@ class PaymentGateway(Protocol):
         self, account_id: str, withdrawal_id: str, since: datetime
     ) -> Settled | None: ...
 
-    async def create_account(self, *, key: str, email: str, user_id: str) -> ConnectAccount: ...
+    async def create_account(
+        self, *, key: str, email: str, user_id: str, country: str | None
+    ) -> ConnectAccount: ...
+
+    async def find_account(self, user_id: str, since: datetime) -> ConnectAccount | None: ...
 
     async def account(self, id: str) -> ConnectAccount: ...
 

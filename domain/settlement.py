@@ -1,14 +1,12 @@
 """Settlement: the tasks that act at Stripe, and the one place where Stripe's facts become ours.
 
-Tasks call Stripe outside of any transaction; whatever Stripe says, asked or by webhook, goes through
-`settle`, which is safe to repeat and in any order: guarded states, facts booked once.
+Tasks call Stripe outside of any transaction; whatever Stripe says, asked or by webhook, goes
+through `settle`, which is safe to repeat and in any order: guarded states, facts booked once.
 An idempotency key's number rises only after re-reading shows that nothing happened under the old
 one. Source: Stripe, "Idempotent requests" (results, also failures, are replayed for 24 hours).
 """
 
 from datetime import timedelta
-
-import msgspec
 
 from domain import ledger
 from domain.applications import UPDATED as APPLICATION_UPDATED
@@ -26,13 +24,13 @@ from domain.deal import (
 )
 from domain.jobs import Job, JobStatus, announce
 from domain.outbox import Task, TryAgain
-from domain.ports import GatewayRefused, Intent, Ports, Settled, StaleFailure
+from domain.ports import KEY_LIFE, GatewayRefused, Intent, Ports, StaleFailure
+from domain.refunds import Refund
 from domain.store import UnitOfWork
 
-O, P = OfferStatus, PaymentStatus
+S, P = OfferStatus, PaymentStatus
 
 HOLD_MARGIN = timedelta(hours=1)  # an offer ends this long before its hold does
-KEY_LIFE = timedelta(hours=23)  # Stripe forgets keys after 24: then look before posting again
 CHUNK = 20
 
 
@@ -51,8 +49,8 @@ class Hold(Task, frozen=True):
         offer = await uow.get(Offer, payment.offer_id)
         job = await uow.get(Job, payment.job_id)
         if job.status is not JobStatus.OPEN:  # taken in the moment the offer was made
-            await ports.store.transact(lambda uow: close(uow, offer, O.BLOCKED, by="system"))
-        wanted = offer.status is O.AWAITING_PAYMENT and job.status is JobStatus.OPEN
+            await ports.store.transact(lambda uow: close(uow, offer, S.BLOCKED, by="system"))
+        wanted = offer.status is S.AWAITING_PAYMENT and job.status is JobStatus.OPEN
         forgotten = uow.now - payment.created_at > KEY_LIFE
         intent: Intent | None = None
         if payment.intent_id or self.key or forgotten or not wanted:
@@ -90,24 +88,22 @@ class Capture(Task, frozen=True):
         uow = ports.store.single()
         payment = await uow.get(Payment, self.payment_id)
         offer = await uow.get(Offer, payment.offer_id)
-        if offer.status is not O.ACCEPTING or payment.intent_id is None:
+        if offer.status is not S.ACCEPTING or payment.intent_id is None:
             return
         id = payment.intent_id
-        refusal: str | None = None
+        refused: StaleFailure | GatewayRefused | None = None
         try:
             intent = await ports.gateway.capture(id, key=f"capture:{payment.id}:{self.key}")
         except (StaleFailure, GatewayRefused) as failed:
-            intent = await ports.gateway.intent(id)
-            if intent.status == "requires_capture":
-                if isinstance(failed, StaleFailure):
-                    again = Capture(self.payment_id, self.key + 1)
-                    raise TryAgain("nothing was captured", again) from failed
-                refusal = failed.code
-        if refusal is None:
+            refused, intent = failed, await ports.gateway.intent(id)
+        if intent.status in ("succeeded", "canceled"):
             await apply(ports, payment.id, intent)
-        else:
-            code = refusal
+        elif isinstance(refused, GatewayRefused):
+            code = refused.code
             await ports.store.transact(lambda uow: capture_failed(uow, payment, code))
+        else:
+            key = self.key + 1 if refused else self.key
+            raise TryAgain(f"the capture is {intent.status}", Capture(self.payment_id, key))
 
 
 class Release(Task, frozen=True):
@@ -126,37 +122,12 @@ class Release(Task, frozen=True):
                 intent = await ports.gateway.cancel(
                     intent.id, key=f"cancel:{payment.id}:{self.key}"
                 )
-            except StaleFailure as stale:
-                raise TryAgain(str(stale), Release(self.payment_id, self.key + 1)) from stale
-            except GatewayRefused:
+            except (StaleFailure, GatewayRefused) as failed:
                 intent = await ports.gateway.intent(intent.id)
+                if intent.status not in ("canceled", "succeeded"):
+                    again = Release(self.payment_id, self.key + 1)
+                    raise TryAgain(f"it is still {intent.status}", again) from failed
         await apply(ports, payment.id, intent)
-
-
-class Refund(Task, frozen=True):
-    """Send captured money back. `reason` names the fact, so that it is sent once."""
-
-    payment_id: str
-    amount: int
-    reason: str
-    key: int = 0
-
-    async def run(self, ports: Ports) -> None:
-        payment = await ports.store.single().get(Payment, self.payment_id)
-        assert payment.intent_id, "only a captured payment is refunded"
-        fact = f"{self.reason}:{payment.id}"
-        refund = await ports.gateway.find_refund(payment.intent_id, fact)
-        if refund is None:
-            try:
-                refund = await ports.gateway.refund(
-                    payment.intent_id, self.amount, key=f"refund:{fact}:{self.key}",
-                    metadata={"fact": fact, "payment_id": payment.id},
-                )  # fmt: skip
-            except StaleFailure as stale:
-                again = msgspec.structs.replace(self, key=self.key + 1)
-                raise TryAgain(str(stale), again) from stale
-        done = refund
-        await ports.store.transact(lambda uow: refunded(uow, payment.id, done))
 
 
 class BlockRivals(Task, frozen=True):
@@ -171,7 +142,7 @@ class BlockRivals(Task, frozen=True):
     async def _block_some(self, uow: UnitOfWork) -> bool:
         rivals = await uow.all(Offer, {"job_id": self.job_id, "status": OPEN_OFFERS}, limit=CHUNK)
         for offer in rivals:
-            await close(uow, offer, O.BLOCKED, by="system")
+            await close(uow, offer, S.BLOCKED, by="system")
         pending = {"job_id": self.job_id, "status": ApplicationStatus.PENDING}
         waiting = await uow.all(Application, pending, limit=CHUNK)
         for application in waiting:
@@ -238,7 +209,7 @@ async def unfinished(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
         failure=intent.failure,
     )  # fmt: skip
     offer = await uow.get(Offer, payment.offer_id)
-    if changed and offer.status is O.AWAITING_PAYMENT:
+    if changed and offer.status is S.AWAITING_PAYMENT:
         uow.publish(PAYMENT_UPDATED, changed, to=changed.audience)
     elif changed:
         uow.later(Release(payment.id))
@@ -250,17 +221,17 @@ async def held(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     authorized = await move_payment(
         uow, payment.id, P.AUTHORIZED, intent_id=intent.id, charge_id=intent.charge_id,
         client_secret=intent.client_secret, redirect_url=None, failure=None,
-        capture_before=intent.capture_before, visible=offer.status is O.AWAITING_PAYMENT,
+        capture_before=intent.capture_before, visible=offer.status is S.AWAITING_PAYMENT,
     )  # fmt: skip
     ends = offer.expires_at
     if intent.capture_before:
         ends = min(ends, intent.capture_before - HOLD_MARGIN)
     pending = authorized and await move_offer(
-        uow, offer.id, O.PENDING, by="stripe", visible=True, expires_at=ends
+        uow, offer.id, S.PENDING, by="stripe", visible=True, expires_at=ends
     )
     if pending:
         uow.publish(CREATED, pending, to=pending.audience)
-    elif offer.status not in (O.PENDING, O.ACCEPTING):
+    elif offer.status not in (S.PENDING, S.ACCEPTING):
         uow.later(Release(payment.id))
 
 
@@ -274,7 +245,7 @@ async def captured(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
         captured_amount=intent.captured_amount, available_on=intent.available_on,
     )  # fmt: skip
     if done is None:
-        return  # booked before
+        return await more_known(uow, payment, intent)  # it was booked before
     offer = await uow.get(Offer, payment.offer_id)
     await ledger.book(
         uow, f"capture:{payment.id}", "captured", payment.currency,
@@ -283,12 +254,20 @@ async def captured(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     )  # fmt: skip
     await book_fee(uow, payment, intent)
     await uow.change(Offer, offer.id, captured_amount=intent.captured_amount)
-    accepted = await move_offer(uow, offer.id, O.ACCEPTED, by="stripe", accepted_at=uow.now)
+    accepted = await move_offer(uow, offer.id, S.ACCEPTED, by="stripe", accepted_at=uow.now)
     if accepted:
         await accept(uow, offer, accepted)
     else:
-        await move_offer(uow, offer.id, O.EXPIRED, by="stripe")
+        await move_offer(uow, offer.id, S.EXPIRED, by="stripe")
         uow.later(Refund(payment.id, intent.captured_amount, "late"))
+
+
+async def more_known(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
+    """What Stripe may tell only after the capture: its fee, and when the money is available."""
+    if payment.available_on is None and intent.available_on:
+        await uow.change(Payment, payment.id, available_on=intent.available_on)
+        if not await ledger.booked(uow, f"fee:{intent.charge_id}"):
+            await book_fee(uow, payment, intent)
 
 
 async def accept(uow: UnitOfWork, before: Offer, offer: Offer) -> None:
@@ -325,9 +304,9 @@ async def hold_ended(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     if await move_payment(uow, payment.id, P.CANCELED, intent_id=intent.id) is None:
         return
     offer = await uow.get(Offer, payment.offer_id)
-    if offer.status in (O.AWAITING_PAYMENT, O.PENDING):
-        await move_offer(uow, offer.id, O.EXPIRED, by="stripe")
-    elif offer.status is O.ACCEPTING:
+    if offer.status in (S.AWAITING_PAYMENT, S.PENDING):
+        await move_offer(uow, offer.id, S.EXPIRED, by="stripe")
+    elif offer.status is S.ACCEPTING:
         await give_up(uow, offer)
 
 
@@ -336,10 +315,11 @@ async def declined(
 ) -> None:
     """The card was refused: the offer fails, and nobody can confirm the payment later."""
     failed = await move_payment(
-        uow, payment.id, P.FAILED, failure=failure, intent_id=intent.id if intent else None
-    )
+        uow, payment.id, P.FAILED, only_if={"status": P.REQUIRES_PAYMENT}, failure=failure,
+        intent_id=intent.id if intent else None,
+    )  # fmt: skip
     if failed:
-        await move_offer(uow, payment.offer_id, O.FAILED, by="stripe")
+        await move_offer(uow, payment.offer_id, S.FAILED, by="stripe")
         if intent:
             uow.later(Release(payment.id))
 
@@ -352,7 +332,7 @@ async def capture_failed(uow: UnitOfWork, payment: Payment, failure: str) -> Non
 
 
 async def give_up(uow: UnitOfWork, offer: Offer) -> None:
-    await move_offer(uow, offer.id, O.FAILED, by="stripe")
+    await move_offer(uow, offer.id, S.FAILED, by="stripe")
     job = await uow.change(
         Job, offer.job_id, only_if={"accepting_offer_id": offer.id}, accepting_offer_id=None
     )
@@ -364,31 +344,6 @@ async def never_held(uow: UnitOfWork, payment: Payment) -> None:
     """Stripe has never heard of it."""
     if payment.intent_id is None:
         await move_payment(uow, payment.id, P.CANCELED)
-
-
-async def refunded(uow: UnitOfWork, payment_id: str, refund: Settled) -> None:
-    """Book a refund by the holdings before and after it."""
-    fact = f"refund:{refund.id}"
-    if refund.status in ("failed", "canceled") or await ledger.booked(uow, fact):
-        return
-    payment = await uow.get(Payment, payment_id)
-    total = payment.refunded_amount + refund.amount
-    whole = total >= payment.captured_amount
-    await move_payment(
-        uow, payment.id, P.REFUNDED if whole else P.PARTIALLY_REFUNDED, refunded_amount=total
-    )
-    before = await uow.get(Offer, payment.offer_id)
-    after = await uow.change(Offer, before.id, refunded_amount=total)
-    assert after is not None, "the offer was just read in this transaction"
-    deltas = {
-        ledger.STRIPE: refund.amount,
-        ledger.PLATFORM: after.holdings.platform - before.holdings.platform,
-        ledger.escrow(before.id): after.holdings.escrow - before.holdings.escrow,
-    }
-    await ledger.book(
-        uow, fact, "refunded", payment.currency, ledger.flows(deltas),
-        users=[payment.customer_id], offer_id=before.id,
-    )  # fmt: skip
 
 
 async def close(uow: UnitOfWork, offer: Offer, status: OfferStatus, *, by: str) -> Offer | None:

@@ -24,9 +24,8 @@ from domain.operation import (
     operation,
 )
 from domain.outbox import Event, Task, TryAgain
-from domain.ports import GatewayRefused, Ports, Settled, StaleFailure
+from domain.ports import KEY_LIFE, GatewayRefused, Ports, Settled, StaleFailure
 from domain.record import Index, Page, Record
-from domain.settlement import KEY_LIFE
 from domain.states import Steps, leading_to
 from domain.store import UnitOfWork, new_id
 
@@ -219,7 +218,12 @@ class PayOut(Task, frozen=True):
         except StaleFailure as stale:
             raise TryAgain(str(stale), PayOut(self.withdrawal_id, self.key + 1)) from stale
         except GatewayRefused as refused:
-            return Settled("", "failed", withdrawal.amount, withdrawal.currency, refused.code)
+            there = await ports.gateway.find_payout(
+                withdrawal.account_id, withdrawal.id, withdrawal.created_at
+            )
+            return there or Settled(
+                "", "failed", withdrawal.amount, withdrawal.currency, refused.code
+            )
 
 
 async def settle_withdrawal(uow: UnitOfWork, withdrawal_id: str, payout: Settled) -> None:

@@ -8,10 +8,10 @@ six come with every deal, and each costs a request and a transaction.
 from datetime import timedelta
 from typing import Any
 
-from domain.completion import account_changed
+from domain.completion import read_account
 from domain.deal import Payment, PaymentStatus
 from domain.outbox import Task
-from domain.ports import Ports
+from domain.ports import Intent, Ports
 from domain.record import Index, Record
 from domain.settlement import apply
 from domain.store import Duplicate, UnitOfWork
@@ -86,9 +86,7 @@ class Process(Task, frozen=True):
         if event.intent_id and not event.account:
             await self._payment(ports, event)
         elif event.type in ("account.updated", "capability.updated"):
-            id = event.account or event.object_id
-            account = await ports.gateway.account(id)
-            await ports.store.transact(lambda uow: account_changed(uow, account))
+            await read_account(ports, event.account or event.object_id)
         elif event.object_type == "payout" and event.account:
             await self._payout(ports, event.account, event.object_id)
         await uow.change(WebhookEvent, event.id, done=True)
@@ -98,14 +96,17 @@ class Process(Task, frozen=True):
         uow = ports.store.single()
         payment = await uow.find(Payment, {"intent_id": event.intent_id})
         if payment is None and event.payment_id:
-            payment = await uow.find(Payment, {"_id": event.payment_id, "intent_id": None})
+            payment = await uow.find(Payment, {"_id": event.payment_id})
         if payment is None:
             return
         # Mostly it tells what our own task is just being answered: let that one go first.
         await ports.waiter.settled(payment.id, OWN_TASK_SECONDS)
         payment = await uow.get(Payment, payment.id)
         intent = await ports.gateway.intent(event.intent_id)
-        if payment.status not in KNOWN.get(intent.status, ()):
+        if payment.intent_id not in (None, intent.id):
+            return await _release_stray(ports, intent)
+        known = payment.available_on or intent.status != "succeeded"
+        if not known or payment.status not in KNOWN.get(intent.status, ()):
             await apply(ports, payment.id, intent)
 
     async def _payout(self, ports: Ports, account: str, payout_id: str) -> None:
@@ -117,3 +118,9 @@ class Process(Task, frozen=True):
         if withdrawal:
             found = withdrawal.id
             await ports.store.transact(lambda uow: settle_withdrawal(uow, found, state))
+
+
+async def _release_stray(ports: Ports, intent: Intent) -> None:
+    """A second hold of one payment, made when the first answer was lost: only one may stay."""
+    if intent.status not in ("canceled", "succeeded"):
+        await ports.gateway.cancel(intent.id, key=f"stray:{intent.id}:0")

@@ -17,7 +17,8 @@ async def stripe(request: web.Request) -> web.Response:
         event = ports.webhooks.verify(payload, request.headers.get("Stripe-Signature", ""))
         fresh = await receive(ports, event)
     except DomainError as refused:
-        return web.json_response({"code": refused.code, "message": str(refused)}, status=refused.status)  # fmt: skip
+        problem = {"code": refused.code, "message": str(refused)}
+        return web.json_response(problem, status=refused.status)
     return web.json_response({"received": True, "fresh": fresh})
 
 

@@ -1,4 +1,4 @@
-"""The composition root: builds every part from the settings, starts them and stops them in order."""
+"""The composition root: builds every part from the settings, starts and stops them in order."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The outbox relay: delivers what transactions left behind, at once here, or after a crash anywhere.
+"""The outbox relay: delivers what transactions left, at once here, or after a crash anywhere.
 
 A transaction writes its rows already leased to its own process, so the usual way needs no claim.
 A row whose lease has run out belongs to whoever claims it first; each claim counts as an attempt,
@@ -29,6 +29,7 @@ RENEW_SECONDS = 4.0
 STRIPE_CALLS = 8
 BATCH = 100
 HEADS_CACHED = 50_000
+PATIENCE = timedelta(days=7)  # then an unanswered task counts its attempts
 
 Push = Callable[[Delivery, datetime, dict[str, int]], Awaitable[None]]
 
@@ -36,6 +37,12 @@ Push = Callable[[Delivery, datetime, dict[str, int]], Awaitable[None]]
 def backoff(attempts: int) -> timedelta:
     """Exponential with full jitter: up to 1, 2, 4 ... 600 seconds, at least half a second."""
     return timedelta(seconds=0.5 + random.random() * min(600.0, 2.0**attempts))
+
+
+def patience(age: timedelta) -> timedelta:
+    """For what Stripe has not answered: the longer it takes, the rarer; at most ten minutes."""
+    longest = min(600.0, max(1.0, age.total_seconds() / 4))
+    return timedelta(seconds=0.5 + random.random() * longest)
 
 
 class Relay:
@@ -67,7 +74,7 @@ class Relay:
         """Finish what is in hand; what takes too long stays in the outbox for the next worker."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._in_hand:
+                while self._in_hand:  # noqa: ASYNC110 - the push loop tells nobody when it is done
                     await asyncio.sleep(0.02)
         with contextlib.suppress(Exception):
             await self._keep_heads()
@@ -94,11 +101,19 @@ class Relay:
             if row.lane is Lane.PUSH:
                 self._pushes.put_nowait(row)
             else:
-                task = msgspec.convert(row.body, self._tasks)
-                self._subjects[task.subject] += 1
-                working = asyncio.create_task(self._work(row, task))
-                self._working.add(working)
-                working.add_done_callback(self._working.discard)
+                self._begin(row)
+
+    def _begin(self, row: OutboxRow) -> None:
+        try:
+            task = msgspec.convert(row.body, self._tasks)
+        except msgspec.ValidationError:  # from a newer version: its lease runs out for others
+            log.error("a task is not known here", row=row.id)
+            del self._in_hand[row.id]
+            return
+        self._subjects[task.subject] += 1
+        working = asyncio.create_task(self._work(row, task))
+        self._working.add(working)
+        working.add_done_callback(self._working.discard)
 
     async def _poll_loop(self) -> None:
         while True:
@@ -110,22 +125,19 @@ class Relay:
 
     async def _claim(self) -> list[OutboxRow]:
         uow = self._store.single()
-        due = await uow.all(
-            OutboxRow, {"dead": False, "lease_until": {"$lte": uow.now}}, (("lease_until", 1),), BATCH
-        )  # fmt: skip
+        over = {"dead": False, "lease_until": {"$lte": uow.now}}
+        due = await uow.all(OutboxRow, over, (("lease_until", 1),), BATCH)
         due = [row for row in due if row.id not in self._in_hand]
         if not due:
             return []
         tired = tuple(row.id for row in due if row.attempts >= MAX_ATTEMPTS)
         if tired:
-            over = {"_id": tired, "lease_until": {"$lte": uow.now}}
-            await uow.change_all(OutboxRow, over, dead=True)
+            await uow.change_all(OutboxRow, {**over, "_id": tired}, dead=True)
             log.error("outbox rows are dead letters now", rows=tired)
         mine = {"_id": tuple(row.id for row in due if row.attempts < MAX_ATTEMPTS)}
         stamp = uow.now + LEASE
         await uow.change_all(
-            OutboxRow, {**mine, "dead": False, "lease_until": {"$lte": uow.now}},
-            inc={"attempts": 1}, owner=self._store.worker, lease_until=stamp,
+            OutboxRow, over | mine, inc={"attempts": 1}, owner=self._store.worker, lease_until=stamp,
         )  # fmt: skip
         return await uow.all(
             OutboxRow, {**mine, "owner": self._store.worker, "lease_until": stamp}, (("_id", 1),)
@@ -157,9 +169,9 @@ class Relay:
             async with self._slots:
                 await task.run(self._ports)
         except TryAgain as later:
-            await self._put_back(row, str(later), later.task, later.at)
-        except GatewayUnknown as open_outcome:
-            await self._put_back(row, str(open_outcome) or type(open_outcome).__name__)
+            await self._put_back(row, str(later), body=later.task, at=later.at, waiting=True)
+        except GatewayUnknown as unknown:
+            await self._put_back(row, str(unknown) or type(unknown).__name__, waiting=True)
         except Exception as failed:
             log.exception("task failed", task=type(task).__name__, subject=task.subject)
             await self._put_back(row, f"{type(failed).__name__}: {failed}"[:500])
@@ -174,37 +186,45 @@ class Relay:
                 self._changed.notify_all()
 
     async def _put_back(
-        self, row: OutboxRow, reason: str, task: Task | None = None, at: datetime | None = None
-    ) -> None:
+        self, row: OutboxRow, reason: str, *, body: Task | None = None,
+        at: datetime | None = None, waiting: bool = False,
+    ) -> None:  # fmt: skip
+        """Try again later. `waiting` for Stripe is no failure: it may take days, not attempts."""
         uow = self._store.single()
-        body = {"body": msgspec.to_builtins(task, builtin_types=(datetime,))} if task else {}
-        count = {"attempts": -1} if at and row.attempts else None  # waiting is not failing
+        age = uow.now - row.created_at
+        patient = waiting and age < PATIENCE
+        delay = patience(age) if patient else backoff(row.attempts)
+        fields = {"body": msgspec.to_builtins(body, builtin_types=(datetime,))} if body else {}
         with contextlib.suppress(Exception):  # then the lease runs out by itself
             await uow.change(
-                OutboxRow, row.id, only_if={"owner": self._store.worker}, inc=count, owner="",
-                lease_until=at or uow.now + backoff(row.attempts), last_error=reason, **body,
+                OutboxRow, row.id, only_if={"owner": self._store.worker}, owner="",
+                inc={"attempts": -1} if patient and row.attempts else None,
+                lease_until=at or uow.now + delay, last_error=reason, **fields,
             )  # fmt: skip
 
     # -- pushes ------------------------------------------------------------------------------
 
     async def _push_loop(self) -> None:
         """One consumer, so that pushes leave in the order of their commits."""
-        failures = 0
         while True:
             rows = [await self._pushes.get()]
             while len(rows) < BATCH and not self._pushes.empty():
                 rows.append(self._pushes.get_nowait())
-            while True:
-                try:
-                    await self._deliver(rows)
-                    failures = 0
-                    break
-                except Exception:
-                    log.warning("pushes not delivered yet", rows=len(rows), exc_info=True)
-                    failures += 1
-                    await asyncio.sleep(backoff(min(failures, 5)).total_seconds())
+            try:
+                await self._deliver(rows)
+            except Exception:
+                log.warning("pushes not delivered together", rows=len(rows), exc_info=True)
+                await self._deliver_singly(rows)
             for row in rows:
                 self._in_hand.pop(row.id, None)
+
+    async def _deliver_singly(self, rows: Sequence[OutboxRow]) -> None:
+        """So that one that can never be delivered does not hold up the others."""
+        for row in rows:
+            try:
+                await self._deliver([row])
+            except Exception as failed:
+                await self._put_back(row, f"{type(failed).__name__}: {failed}"[:500])
 
     async def _deliver(self, rows: Sequence[OutboxRow]) -> None:
         batch = [(row, msgspec.convert(row.body, Delivery)) for row in rows]

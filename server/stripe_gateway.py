@@ -114,7 +114,7 @@ class StripeGateway:
 
     async def find_refund(self, intent_id: str, fact: str) -> Settled | None:
         found = self._stripe.refunds.list_async({"payment_intent": intent_id, "limit": WINDOW})
-        match = await _first(found, "fact", fact)
+        match = await _first(found, "fact", fact, besides=("failed", "canceled"))
         return _settled(match) if match else None
 
     # -- paying out --------------------------------------------------------------------------
@@ -157,13 +157,25 @@ class StripeGateway:
 
     # -- connected accounts ------------------------------------------------------------------
 
-    async def create_account(self, *, key: str, email: str, user_id: str) -> ConnectAccount:
+    async def create_account(
+        self, *, key: str, email: str, user_id: str, country: str | None
+    ) -> ConnectAccount:
+        """Stripe grants `transfers` alone only to approved platforms, so both are requested."""
         params: dict[str, Any] = {
             "type": "express", "email": email, "metadata": {"user_id": user_id},
-            "capabilities": {"transfers": {"requested": True}},
+            "capabilities": {
+                "card_payments": {"requested": True}, "transfers": {"requested": True},
+            },
             "settings": {"payouts": {"schedule": {"interval": "manual"}}},
         }  # fmt: skip
+        if country:
+            params["country"] = country
         return _account(await _ask(self._stripe.accounts.create_async(params, _options(key))))
+
+    async def find_account(self, user_id: str, since: datetime) -> ConnectAccount | None:
+        params = {"created": {"gte": int(since.timestamp()) - 60}, "limit": WINDOW}
+        match = await _first(self._stripe.accounts.list_async(params), "user_id", user_id)
+        return _account(match) if match else None
 
     async def account(self, id: str) -> ConnectAccount:
         return _account(await _ask(self._stripe.accounts.retrieve_async(id)))
@@ -213,7 +225,8 @@ async def _ask(call: Awaitable[T]) -> Any:
         raise GatewayUnknown("Stripe did not answer") from unreachable
     except stripe.StripeError as failed:
         status = failed.http_status or 0
-        if status in (401, 409, 429) or status >= 500 or not status:
+        open_outcome = isinstance(failed, stripe.IdempotencyError) or status in (0, 401, 409, 429)
+        if open_outcome or status >= 500:
             replayed = (failed.headers or {}).get("Idempotent-Replayed") == "true"
             kind = StaleFailure if replayed and status >= 500 else GatewayUnknown
             raise kind(f"Stripe answered {status}") from failed
@@ -225,12 +238,16 @@ async def _ask(call: Awaitable[T]) -> Any:
         ) from failed
 
 
-async def _first(call: Awaitable[Any], field: str, value: str) -> dict[str, Any] | None:
-    """The first object of a list, over all its pages, whose metadata has this value."""
+async def _first(
+    call: Awaitable[Any], field: str, value: str, besides: tuple[str, ...] = ()
+) -> dict[str, Any] | None:
+    """The newest object of a list, over all pages, whose metadata has this value; `besides` are
+    statuses that do not count."""
     try:
         async for item in (await call).auto_paging_iter():
             body: dict[str, Any] = item.to_dict()
-            if (body.get("metadata") or {}).get(field) == value:
+            fits = (body.get("metadata") or {}).get(field) == value
+            if fits and body.get("status") not in besides:
                 return body
     except stripe.StripeError as failed:
         raise GatewayUnknown("Stripe's list could not be read") from failed
@@ -269,7 +286,11 @@ def _settled(body: Mapping[str, Any]) -> Settled:
 
 def _account(body: Mapping[str, Any]) -> ConnectAccount:
     transfers = (body.get("capabilities") or {}).get("transfers")
-    return ConnectAccount(body["id"], transfers == "active", bool(body.get("payouts_enabled")))
+    banks = (body.get("external_accounts") or {}).get("data") or []
+    currencies = sorted({bank["currency"].upper() for bank in banks})
+    return ConnectAccount(
+        body["id"], transfers == "active", bool(body.get("payouts_enabled")), tuple(currencies)
+    )
 
 
 def _time(seconds: int | None) -> datetime | None:

@@ -256,7 +256,7 @@ async def test_a_crash_is_acknowledged_without_details(
 
 
 async def test_commands_of_one_client_run_in_order(raw: Raw) -> None:
-    """Fails with `async_handlers=True`: commands overtake each other."""
+    """Fails when `_run` does not wait for a command: the next ones overtake it."""
     for number in range(100):
         await raw.send(f'42/account,{1000 + number}["update",{{"headline":"{number}"}}]')
     users = [(await raw.ack("/account", 1000 + number))["data"] for number in range(100)]

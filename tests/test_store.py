@@ -168,7 +168,7 @@ async def test_a_database_that_stays_away_is_unavailable(
 
 @pytest.mark.parametrize("failure", [JobTaken(), RuntimeError("crash"), asyncio.CancelledError()])
 async def test_a_body_that_raises_leaves_nothing(store: Store, failure: BaseException) -> None:
-    """Fails without `_abort` for BaseException in `transact`."""
+    """Fails when `transact` commits although its body raised, whatever it raised."""
     uow = store.single()
     await uow.add(there := thing(uow, "there"))
     told: list[Any] = []
@@ -231,10 +231,18 @@ async def test_rows_are_added_in_order_up_to_the_duplicate(store: Store) -> None
     assert sorted(await names(store)) == ["a", "b", "c"]
 
 
-async def test_several_processes_prepare_at_once(store: Store) -> None:
-    """Fails without the exception for NamespaceExists in `prepare`."""
-    await store.database.drop_collection("things")
+async def test_several_processes_prepare_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without the exception for NamespaceExists in `prepare`, or when the driver looks first
+    (`check_exists`) and refuses with an error of its own."""
+
+    async def none_yet() -> list[str]:
+        return []  # as they looked when another process was about to create them
+
     await asyncio.gather(*(store.prepare([Thing, OutboxRow]) for _ in range(4)))
+    monkeypatch.setattr(store.database, "list_collection_names", none_yet)
+    await store.prepare([Thing, OutboxRow])
     indexes = await store.database.things.index_information()
     assert indexes["name_1"]["unique"] is True
 

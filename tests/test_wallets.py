@@ -195,16 +195,37 @@ async def test_a_payout_that_fails_returns_the_money(market, server, after_paid)
 async def test_a_payout_that_stripe_refuses_returns_the_money(market, server):
     """Guard: `except GatewayRefused` in `PayOut._pay`; without it the task is a dead letter and the
     money stays in transit for ever."""
-    customer = await market.customer()
-    contractor = await market.contractor()
-    await market.onboard(contractor, "usd")
-    await done(market, customer, contractor, 10_000, "JPY")
-    await has(contractor, 7_000)
-    await market.withdraw(contractor, 7_000, "JPY")
-    await contractor.push("/wallet", "withdrawal.updated", lambda w: w["status"] == "failed")
+    customer, contractor = await market.customer(), await market.contractor(onboarded=True)
+    await done(market, customer, contractor)
+    await has(contractor, 70_000)
+    error = {"type": "invalid_request_error", "code": "payouts_not_allowed"}
+    await server.sandbox.fault(path="/v1/payouts", method="POST", status=400, error=error)
+    await market.withdraw(contractor, 70_000)
+    refused = await contractor.push(
+        "/wallet", "withdrawal.updated", lambda w: w["status"] == "failed"
+    )
+    assert refused["failure"] == "payouts_not_allowed"
     await market.settled()
-    assert await purse(contractor, "JPY") == (7_000, 0, 0)
+    assert await purse(contractor) == (70_000, 0, 0)
     assert (await audit(server.ports)).differences == []
+    again = await market.withdraw(contractor, 70_000)
+    await contractor.push(
+        "/wallet", "withdrawal.updated", lambda w: (w["id"], w["status"]) == (again["id"], "paid")
+    )
+
+
+async def test_an_offer_in_a_currency_that_no_bank_of_the_contractor_takes(market, server):
+    """Guard: `await _must_reach(...)` in `offers.create`; without it the share ends where it cannot
+    be paid out."""
+    customer, contractor = await market.customer(), await market.contractor()
+    await market.onboard(contractor, "usd")
+    job = await market.job(customer, currency="JPY")
+    await market.application(contractor, job)
+    before = await market.traces()
+    with pytest.raises(Refused) as answer:
+        await market.offer(customer, contractor, job)
+    assert answer.value.code == "currency_not_supported"
+    assert await market.traces() == before
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"drop": True}], ids=["500", "lost"])

@@ -29,7 +29,7 @@ def kids():
     return res
 @pytest.mark.timeout(600)
 async def test_p(market, server):
-    tb.EXAMPLES=60
+    tb.EXAMPLES=300
     n=0; t=time.perf_counter(); last=kids()
     orig=books.World.play
     async def play(self, deals):
