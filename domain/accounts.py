@@ -7,17 +7,7 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.errors import EmailTaken, Invalid, NotFound, Unauthenticated, WrongCredentials
-from domain.operation import (
-    ANYONE,
-    EVERYONE,
-    Actor,
-    Command,
-    Meta,
-    Nothing,
-    Role,
-    Style,
-    operation,
-)
+from domain.operation import ANYONE, EVERYONE, Actor, Command, Meta, Nothing, Role, Style, operation
 from domain.outbox import Event, Task, TryAgain
 from domain.ports import (
     KEY_LIFE,
@@ -67,15 +57,6 @@ class User(Record, frozen=True):
     payout_currencies: tuple[str, ...] = ()
 
 
-class Person(msgspec.Struct, frozen=True):
-    """What others may know of a user."""
-
-    id: str
-    name: str
-    role: Role
-    headline: str = ""
-
-
 class SignedIn(msgspec.Struct, frozen=True):
     user: User
     access_token: str
@@ -110,31 +91,47 @@ class Revoke(Command, frozen=True):
     session_id: Annotated[str, Limits(max_length=64)]
 
 
-async def create_user(
-    ports: Ports, *, email: str, password: str, name: str, role: Role
-) -> User:  # fmt: skip
-    """Raises EmailTaken."""
-    uow = ports.store.single()
-    user = User(
-        id=new_id(User.PREFIX), created_at=uow.now, updated_at=uow.now, email=email.lower(),
-        name=name, role=role, password_hash=await ports.passwords.hash(password),
+async def new_user(ports: Ports, *, email: str, password: str, name: str, role: Role) -> User:
+    now = ports.clock.now()
+    return User(
+        id=new_id(User.PREFIX), created_at=now, updated_at=now, email=email.lower(), name=name,
+        role=role, password_hash=await ports.passwords.hash(password),
     )  # fmt: skip
+
+
+async def add_user(ports: Ports, user: User) -> None:
+    """Raises EmailTaken."""
     try:
-        await uow.add(user)
+        await ports.store.single().add(user)
     except Duplicate as taken:
         raise EmailTaken from taken
+
+
+async def create_user(ports: Ports, **fields: Any) -> User:
+    """The fields of `new_user`. Raises EmailTaken."""
+    user = await new_user(ports, **fields)
+    await add_user(ports, user)
     return user
 
 
 @operation("account.register", roles=ANYONE, style=Style.DIRECT)
 async def register(cmd: Register, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
-    """Open a customer's or contractor's account and sign it in. Raises EmailTaken."""
+    """Open a customer's or contractor's account and sign it in. Raises EmailTaken.
+
+    The session comes first: without one there must be no account that only half exists.
+    """
     if cmd.role is Role.ADMIN:
         raise Invalid("role: choose customer or contractor.", field="role")
-    user = await create_user(
+    user = await new_user(
         ports, email=cmd.email, password=cmd.password, name=cmd.name, role=cmd.role
     )
-    return _signed_in(user, await ports.sessions.start(user.id, user.role, meta.address))
+    tokens = await ports.sessions.start(user.id, user.role, meta.address)
+    try:
+        await add_user(ports, user)
+    except EmailTaken:
+        await ports.sessions.end(user.id, tokens.refresh_token.partition(".")[0])
+        raise
+    return _signed_in(user, tokens)
 
 
 @operation("account.login", roles=ANYONE, style=Style.DIRECT)
@@ -203,12 +200,6 @@ def _signed_in(user: User, tokens: Tokens) -> SignedIn:
     return SignedIn(user, tokens.access_token, tokens.refresh_token, tokens.expires_at)
 
 
-async def people(uow: UnitOfWork, ids: tuple[str, ...]) -> dict[str, Person]:
-    """The public side of several users, in one query."""
-    found = await uow.all(User, {"_id": tuple(dict.fromkeys(ids))})
-    return {user.id: Person(user.id, user.name, user.role, user.headline) for user in found}
-
-
 # -- payout onboarding -----------------------------------------------------------------------
 
 
@@ -256,7 +247,7 @@ async def onboarding_link(user_id: str, actor: Actor, ports: Ports) -> dict[str,
 class Onboard(Command, frozen=True):
     """`country` (two letters, ISO 3166) where the payouts go; the platform's own if not given."""
 
-    country: Annotated[str, Limits(pattern=r"^[A-Z]{2}$")] | None = None
+    country: Annotated[str, Limits(pattern=r"^[A-Z]{2}$", max_length=2)] | None = None
 
 
 @operation("account.onboard", roles={Role.CONTRACTOR}, reply=onboarding_link)

@@ -13,8 +13,19 @@ from msgspec import Meta as Limits
 from domain import chat
 from domain.accounts import User
 from domain.errors import AlreadyApplied, ApplicationNotPending, JobNotOpen, NotFound
-from domain.jobs import Amount, Cursor, Job, JobId, JobStatus, Many, own
-from domain.operation import EVERYONE, Actor, Command, Role, Style, operation
+from domain.jobs import Amount, Job, JobStatus, own
+from domain.operation import (
+    EVERYONE,
+    PARTIES,
+    Actor,
+    Command,
+    Cursor,
+    Id,
+    PageSize,
+    Role,
+    Style,
+    operation,
+)
 from domain.outbox import Event
 from domain.record import Index, Page, Record
 from domain.states import Steps, move
@@ -23,9 +34,7 @@ from domain.store import Duplicate, UnitOfWork, new_id
 CREATED = Event("/job-request", "application.created")
 UPDATED = Event("/job-request", "application.updated")
 
-SIDES = frozenset({Role.CUSTOMER, Role.CONTRACTOR})
 
-ApplicationId = Annotated[str, Limits(min_length=1, max_length=64)]
 Days = Annotated[int, Limits(ge=1, le=365)]
 
 
@@ -81,31 +90,31 @@ class Application(Record, frozen=True):
 
 
 class Apply(Command, frozen=True):
-    job_id: JobId
+    job_id: Id
     cover_letter: Annotated[str, Limits(min_length=1, max_length=4000, pattern=r"\S")]
     proposed_amount: Amount
     timeline_days: Days
 
 
 class One(Command, frozen=True):
-    application_id: ApplicationId
+    application_id: Id
 
 
 class List(Command, frozen=True):
-    job_id: JobId
+    job_id: Id
     status: ApplicationStatus | None = None
     cursor: Cursor | None = None
-    limit: Many = 20
+    limit: PageSize = 20
 
 
 class Mine(Command, frozen=True):
     status: ApplicationStatus | None = None
     cursor: Cursor | None = None
-    limit: Many = 20
+    limit: PageSize = 20
 
 
 class ReadJob(Command, frozen=True):
-    job_id: JobId
+    job_id: Id
 
 
 async def standing(uow: UnitOfWork, job_id: str, contractor_id: str) -> Application | None:
@@ -206,7 +215,7 @@ async def reject(cmd: One, actor: Actor, uow: UnitOfWork) -> Application:
 # -- both sides ------------------------------------------------------------------------------
 
 
-@operation("job-request.get", roles=SIDES, style=Style.READ)
+@operation("job-request.get", roles=PARTIES, style=Style.READ)
 async def get(cmd: One, actor: Actor, uow: UnitOfWork) -> Application:
     """For the applicant and the owner of the job. Raises NotFound."""
     return await uow.get(Application, cmd.application_id, **own(actor))

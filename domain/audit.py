@@ -3,18 +3,21 @@ function, every captured, refunded, transferred and paid-out amount against Stri
 
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from domain import ledger
-from domain.deal import Offer, Payment, TransferStatus
+from domain.accounts import User
+from domain.deal import Offer, Payment, PaymentStatus, TransferStatus
 from domain.ledger import Balance, Transaction
-from domain.ports import Ports
+from domain.ports import Intent, Ports, Settled
 from domain.record import Record
 from domain.store import UnitOfWork
 from domain.wallets import Withdrawal, WithdrawalStatus
 
+W = WithdrawalStatus
 CHUNK = 500
 
 
@@ -52,6 +55,7 @@ async def audit(ports: Ports) -> Report:
     await _check_balances(uow, report, sums)
     await _check_offers(uow, report, sums)
     await _check_payments(ports, uow, report)
+    await _check_transfers(ports, uow, report)
     await _check_withdrawals(ports, uow, report)
     return report
 
@@ -109,9 +113,8 @@ async def _check_offers(uow: UnitOfWork, report: Report, sums: dict[tuple[str, s
         report.compare("escrow by the holdings", offer.id, offer.holdings.escrow, held)
         parts = offer.holdings
         kept = offer.captured_amount - offer.refunded_amount
-        report.compare(
-            "parts sum to the whole", offer.id, kept, parts.platform + parts.contractor + parts.escrow
-        )  # fmt: skip
+        whole = parts.platform + parts.contractor + parts.escrow
+        report.compare("parts sum to the whole", offer.id, kept, whole)
         earned[offer.currency, "platform"] += parts.platform
         earned[offer.currency, "contractor"] += parts.contractor
     currencies = {currency for _, currency in sums}
@@ -124,34 +127,70 @@ async def _check_offers(uow: UnitOfWork, report: Report, sums: dict[tuple[str, s
             amount for (account, code), amount in sums.items()
             if code == currency and account.startswith(("wallet:", "debt:", ledger.BANK))
         )  # fmt: skip
-        report.compare("contractors by the holdings", currency, earned[currency, "contractor"], purses)  # fmt: skip
+        theirs = earned[currency, "contractor"]
+        report.compare("contractors by the holdings", currency, theirs, purses)
 
 
 async def _check_payments(ports: Ports, uow: UnitOfWork, report: Report) -> None:
-    """Every payment against its PaymentIntent, and its transfers against Stripe's."""
-    async for payment in each(uow, Payment, {"intent_id": {"$gt": ""}}):
+    """Every payment against its PaymentIntent, both ways: none unknown, none twice."""
+    there: dict[str, list[Intent]] = defaultdict(list)
+    since = await _beginning(uow, Payment)
+    async for intent in ports.gateway.intents(since):
+        if intent.status != "canceled" or intent.captured_amount:
+            there[intent.metadata.get("payment_id", intent.id)].append(intent)
+    async for payment in each(uow, Payment, {}):
         report.payments += 1
-        intent = await ports.gateway.intent(payment.intent_id)
-        report.compare("captured", payment.id, intent.captured_amount if intent.status == "succeeded" else 0, payment.captured_amount)  # fmt: skip
-        report.compare("refunded", payment.id, intent.refunded_amount, payment.refunded_amount)
+        intents = there.pop(payment.id, [])
+        taken = sum(i.captured_amount for i in intents if i.status == "succeeded")
+        report.compare("captured", payment.id, taken, payment.captured_amount)
+        given_back = sum(intent.refunded_amount for intent in intents)
+        report.compare("refunded", payment.id, given_back, payment.refunded_amount)
+        held = sum(intent.status == "requires_capture" for intent in intents)
+        holding = payment.status in (PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURING)
+        report.compare("held", payment.id, held, int(holding))
+    for id in there:
+        report.compare("payment known here", id, True, False)
+
+
+async def _check_transfers(ports: Ports, uow: UnitOfWork, report: Report) -> None:
+    """All that Stripe has transferred for each completion, net of what was reversed."""
+    there: dict[str, int] = defaultdict(int)
+    async for transfer in ports.gateway.transfers(await _beginning(uow, Offer)):
+        fact = transfer.metadata.get("fact", transfer.id)
+        there[fact] += transfer.amount - transfer.reversed_amount
     async for offer in each(uow, Offer, {"transfers.0": {"$exists": True}}):
         for number, transfer in enumerate(offer.transfers, 1):
             report.transfers += 1
-            there = await ports.gateway.find_transfer(offer.id, f"{offer.id}#{number}")
-            sent = transfer.status is not TransferStatus.WAITING
-            report.compare(
-                "transferred", f"{offer.id}#{number}", there.amount if there else 0,
-                transfer.amount if sent else 0,
-            )  # fmt: skip
+            sent = transfer.amount if transfer.status is not TransferStatus.WAITING else 0
+            fact = f"{offer.id}#{number}"
+            report.compare("transferred", fact, there.pop(fact, 0), sent)
+    for fact, amount in there.items():
+        report.compare("transfer known here", fact, amount, 0)
 
 
 async def _check_withdrawals(ports: Ports, uow: UnitOfWork, report: Report) -> None:
-    async for withdrawal in each(uow, Withdrawal, {"payout_id": {"$gt": ""}}):
+    """All payouts of all contractors' accounts."""
+    there: dict[str, list[Settled]] = defaultdict(list)
+    since = await _beginning(uow, Withdrawal)
+    async for user in each(uow, User, {"connect_id": {"$gt": ""}}):
+        async for payout in ports.gateway.payouts(user.connect_id, since):
+            there[payout.metadata.get("withdrawal_id", payout.id)].append(payout)
+    async for withdrawal in each(uow, Withdrawal, {}):
         report.payouts += 1
-        there = await ports.gateway.payout_state(withdrawal.account_id, withdrawal.payout_id)
-        report.compare("payout amount", withdrawal.id, there.amount, withdrawal.amount)
-        paid = withdrawal.status is WithdrawalStatus.PAID
-        report.compare("payout paid", withdrawal.id, there.status == "paid", paid)
+        found = there.pop(withdrawal.id, [])
+        payouts = [payout for payout in found if payout.status not in ("failed", "canceled")]
+        under_way = withdrawal.status not in (W.REQUESTED, W.FAILED)
+        expected = withdrawal.amount if under_way else 0
+        report.compare("paid out", withdrawal.id, sum(p.amount for p in payouts), expected)
+        if withdrawal.status is W.PAID:
+            report.compare("payout paid", withdrawal.id, ["paid"], [p.status for p in payouts])
+    for id in there:
+        report.compare("payout known here", id, True, False)
+
+
+async def _beginning(uow: UnitOfWork, kind: type[Record]) -> datetime:
+    first = await uow.find(kind, {}, (("_id", 1),))
+    return first.created_at if first else uow.now
 
 
 def _group(account: str) -> str:

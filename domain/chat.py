@@ -15,7 +15,7 @@ from msgspec import Meta as Limits
 
 from domain.accounts import User
 from domain.errors import Conflict, Invalid, NotFound, RequestIdReused
-from domain.operation import Actor, Command, Role, Style, operation
+from domain.operation import PARTIES, Actor, Command, Id, PageSize, Style, operation
 from domain.outbox import Event
 from domain.record import Index, Page, Record
 from domain.store import NEWEST, UnitOfWork, new_id
@@ -23,13 +23,10 @@ from domain.store import NEWEST, UnitOfWork, new_id
 MESSAGE = Event("/chat", "message")
 READ = Event("/chat", "read")
 
-SIDES = frozenset({Role.CUSTOMER, Role.CONTRACTOR})
 PREVIEW = 200  # characters of the last message that lists show
 SYNC_ITEMS = 200  # messages in one answer of `sync`, over all its conversations
 
-Id = Annotated[str, Limits(min_length=1, max_length=64)]
 Seq = Annotated[int, Limits(ge=0, le=2**53)]
-Many = Annotated[int, Limits(ge=1, le=100)]
 
 
 class LastMessage(msgspec.Struct, frozen=True):
@@ -115,7 +112,7 @@ class Synced(msgspec.Struct, frozen=True):
 
 class List(Command, frozen=True):
     cursor: Annotated[str, Limits(max_length=300)] | None = None
-    limit: Many = 20
+    limit: PageSize = 20
 
 
 class Send(Command, frozen=True):
@@ -132,7 +129,7 @@ class History(Command, frozen=True):
     conversation_id: Id
     before_seq: Seq | None = None
     after_seq: Seq | None = None
-    limit: Many = 50
+    limit: PageSize = 50
 
 
 class Sync(Command, frozen=True):
@@ -164,7 +161,7 @@ async def open_between(
     return conversation
 
 
-@operation("chat.list", roles=SIDES, style=Style.READ)
+@operation("chat.list", roles=PARTIES, style=Style.READ)
 async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     """Own conversations with what is unread, the most recently active first."""
     page = await uow.page(
@@ -174,7 +171,7 @@ async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     return Page([found.seen_by(actor.id) for found in page.items], page.next_cursor)
 
 
-@operation("chat.send", roles=SIDES)
+@operation("chat.send", roles=PARTIES)
 async def send(cmd: Send, actor: Actor, uow: UnitOfWork) -> Message:
     """Say something to the other member; own words count as read.
 
@@ -200,7 +197,7 @@ async def send(cmd: Send, actor: Actor, uow: UnitOfWork) -> Message:
     return message
 
 
-@operation("chat.history", roles=SIDES, style=Style.READ)
+@operation("chat.history", roles=PARTIES, style=Style.READ)
 async def history(cmd: History, actor: Actor, uow: UnitOfWork) -> Stretch:
     """Raises NotFound."""
     conversation = await uow.get(Conversation, cmd.conversation_id, members=actor.id)
@@ -215,7 +212,7 @@ async def history(cmd: History, actor: Actor, uow: UnitOfWork) -> Stretch:
     return _stretch(conversation, items if forward else items[::-1])
 
 
-@operation("chat.sync", roles=SIDES, style=Style.READ)
+@operation("chat.sync", roles=PARTIES, style=Style.READ)
 async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Synced:
     """What was missed in each conversation, without gaps; ask again while an end is below `head`.
 
@@ -230,7 +227,7 @@ async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Synced:
     return Synced({found.id: _stretch(found, missed[found.id]) for found in own})
 
 
-@operation("chat.read", roles=SIDES)
+@operation("chat.read", roles=PARTIES)
 async def read(cmd: Read, actor: Actor, uow: UnitOfWork) -> Receipt:
     """Move one's own mark forward; a lower number changes nothing.
 

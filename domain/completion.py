@@ -11,7 +11,7 @@ from domain.deal import Offer, Payment, Transfer, TransferStatus
 from domain.errors import DisputeRequired, JobNotInProgress, JobNotOpen, JobTaken
 from domain.jobs import Job, JobStatus, announce
 from domain.money import CURRENCIES
-from domain.operation import Actor, Command, ObjectId, Role, operation
+from domain.operation import Actor, Command, Id, Role, operation
 from domain.outbox import Task, TryAgain
 from domain.ports import KEY_LIFE, ConnectAccount, GatewayRefused, Ports, Settled, StaleFailure
 from domain.refunds import Refund
@@ -24,7 +24,7 @@ READINGS = 5
 
 
 class ById(Command, frozen=True):
-    job_id: ObjectId
+    job_id: Id
 
 
 class Split(msgspec.Struct, frozen=True):

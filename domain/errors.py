@@ -186,7 +186,7 @@ class TooOld(DomainError):
 
 class Unavailable(DomainError):
     code, status = Code.UNAVAILABLE, 503
-    message = "A part of the system is away. Nothing was changed: try again."
+    message = "A part of the system is away: try again, with the same request id."
 
 
 class InternalError(DomainError):

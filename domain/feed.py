@@ -28,7 +28,7 @@ class FeedRow(Record, frozen=True):
     PREFIX = "evt"
     INDEXES = (
         Index((("user_id", 1), ("seq", 1)), unique=True, where={"seq": {"$gt": 0}}),
-        Index((("user_id", 1), ("event", 1)), unique=True, where={"seq": {"$gt": 0}}),
+        Index((("user_id", 1), ("event", 1)), unique=True, where={"event": {"$gt": ""}}),
         Index((("expires_at", 1),), ttl_seconds=0),
     )
 
@@ -109,7 +109,8 @@ async def seen(cmd: Seen, actor: Actor, uow: UnitOfWork) -> dict[str, int]:
 
 async def heads(uow: UnitOfWork, users: Sequence[str]) -> dict[str, int]:
     """The kept feed heads of several users, in one query; they lag behind by seconds."""
-    found = await uow.all(FeedHead, {"_id": tuple(_head_id(user) for user in users)})
+    ids = tuple(_head_id(user) for user in users)
+    found = await uow.all(FeedHead, {"_id": ids}, limit=len(ids))
     return {state.id.partition(":")[2]: state.head for state in found}
 
 
@@ -166,9 +167,10 @@ async def append(
             await uow.add_all(rows)
         except Duplicate:
             known.pop(user, None)
-            there = await uow.all(
-                FeedRow, {"user_id": user, "event": tuple(entry.event for entry in waiting)}
-            )
+            events = [entry.event for entry in waiting]
+            # The second condition says that the partial index has all that is asked for.
+            asked = {"user_id": user, "event": {"$in": events, "$gt": ""}}
+            there = await uow.all(FeedRow, asked, limit=len(events))
             numbers |= {row.event: row.seq for row in there}
             waiting = [entry for entry in waiting if entry.event not in numbers]
             if waiting:

@@ -1,9 +1,9 @@
 """Introductions: who may start a chat with whom."""
 
 from domain.applications import Application, ApplicationStatus
-from domain.chat import SIDES, Id, SeenConversation, open_between
+from domain.chat import SeenConversation, open_between
 from domain.errors import NotFound
-from domain.operation import Actor, Command, Role, operation
+from domain.operation import PARTIES, Actor, Command, Id, Role, operation
 from domain.store import UnitOfWork
 
 NOT_WITHDRAWN = tuple(
@@ -18,7 +18,7 @@ class Open(Command, frozen=True):
     user_id: Id
 
 
-@operation("chat.open", roles=SIDES)
+@operation("chat.open", roles=PARTIES)
 async def open_(cmd: Open, actor: Actor, uow: UnitOfWork) -> SeenConversation:
     """The conversation of a job's customer and someone whose application to it was not withdrawn.
 

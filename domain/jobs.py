@@ -24,7 +24,18 @@ from domain.errors import (
     JobTaken,
 )
 from domain.money import CURRENCIES, MAX_AMOUNT
-from domain.operation import EVERYONE, Actor, Command, Role, Style, operation
+from domain.operation import (
+    EVERYONE,
+    Actor,
+    Command,
+    CurrencyCode,
+    Cursor,
+    Id,
+    PageSize,
+    Role,
+    Style,
+    operation,
+)
 from domain.outbox import Event
 from domain.record import Index, Page, Record
 from domain.states import Steps, move
@@ -35,17 +46,13 @@ UPDATED = Event("/job", "job.updated")
 EARTH_RADIUS_KM = 6378.1  # MongoDB manual, "Calculate distances using spherical geometry"
 DEFAULT_RADIUS_KM = 50.0
 
-JobId = Annotated[str, Limits(min_length=1, max_length=64)]
 Title = Annotated[str, Limits(min_length=1, max_length=120, pattern=r"\S")]
 Description = Annotated[str, Limits(min_length=1, max_length=8000, pattern=r"\S")]
 Category = Annotated[str, Limits(min_length=1, max_length=60, pattern=r"\S")]
 Skills = Annotated[tuple[Skill, ...], Limits(max_length=20)]
 Amount = Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
-CurrencyCode = Annotated[str, Limits(pattern="^[A-Z]{3}$", max_length=3)]
 Longitude = Annotated[float, Limits(ge=-180, le=180)]
 Latitude = Annotated[float, Limits(ge=-90, le=90)]
-Cursor = Annotated[str, Limits(max_length=300)]
-Many = Annotated[int, Limits(ge=1, le=100)]
 
 
 class JobStatus(StrEnum):
@@ -147,7 +154,7 @@ class Create(Command, frozen=True):
 class Update(Command, frozen=True):
     """The fields that change; `location: null` takes the location away."""
 
-    job_id: JobId
+    job_id: Id
     title: Title | UnsetType = UNSET
     description: Description | UnsetType = UNSET
     category: Category | UnsetType = UNSET
@@ -245,13 +252,13 @@ class List(Command, frozen=True):
     status: JobStatus = JobStatus.OPEN
     sort: JobSort = JobSort.NEWEST
     cursor: Cursor | None = None
-    limit: Many = 20
+    limit: PageSize = 20
 
 
 class Mine(Command, frozen=True):
     status: JobStatus | None = None
     cursor: Cursor | None = None
-    limit: Many = 20
+    limit: PageSize = 20
 
 
 @operation("job.list", roles=EVERYONE, style=Style.READ)
@@ -318,11 +325,11 @@ def _overlapping(budget: Budget) -> dict[str, Any]:
 
 
 class Start(Command, frozen=True):
-    job_id: JobId
+    job_id: Id
 
 
 class Deliver(Command, frozen=True):
-    job_id: JobId
+    job_id: Id
     note: Annotated[str, Limits(max_length=4000)] = ""
 
 

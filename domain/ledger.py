@@ -1,8 +1,8 @@
 """The journal: every movement of money as postings, each fact once, balances beside it.
 
 Decision: postings `source -> destination` instead of signed lines, so that a transaction balances
-by construction; balance rows only where a rule bounds the account, because the platform's own accounts
-take part in everything and a row for them would serialise the whole market.
+by construction; balance rows only where a rule bounds the account, because the platform's own
+accounts take part in everything and a row for them would serialise the whole market.
 """
 
 from collections import defaultdict

@@ -29,7 +29,7 @@ from domain.errors import (
 )
 from domain.jobs import Job, JobStatus
 from domain.money import MAX_AMOUNT, check_chargeable
-from domain.operation import Actor, Command, Cursor, ObjectId, PageSize, Role, Style, operation
+from domain.operation import PARTIES, Actor, Command, Cursor, Id, PageSize, Role, Style, operation
 from domain.payments import PaymentSheet, sheet
 from domain.ports import Ports
 from domain.record import Page
@@ -37,15 +37,14 @@ from domain.settlement import CHUNK, Capture, Hold, close
 from domain.store import Duplicate, UnitOfWork, new_id
 
 S, P = OfferStatus, PaymentStatus
-PARTIES = {Role.CUSTOMER, Role.CONTRACTOR}
 DEFAULT_HOURS = 72
 
 
 class Create(Command, frozen=True):
     """`amount` in minor units. Without a payment method the client pays with the client secret."""
 
-    job_id: ObjectId
-    contractor_id: ObjectId
+    job_id: Id
+    contractor_id: Id
     amount: Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
     currency: Annotated[str, Limits(pattern=r"^[A-Z]{3}$", max_length=3)]
     description: Annotated[str, Limits(min_length=1, max_length=4000)]
@@ -55,15 +54,11 @@ class Create(Command, frozen=True):
 
 
 class ById(Command, frozen=True):
-    offer_id: ObjectId
-
-
-class Reject(Command, frozen=True):
-    offer_id: ObjectId
+    offer_id: Id
 
 
 class List(Command, frozen=True):
-    job_id: ObjectId | None = None
+    job_id: Id | None = None
     status: OfferStatus | None = None
     cursor: Cursor | None = None
     limit: PageSize = 20
@@ -138,7 +133,7 @@ async def withdraw(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
 
 
 @operation("bidding.reject", roles={Role.CONTRACTOR})
-async def reject(cmd: Reject, actor: Actor, uow: UnitOfWork) -> Offer:
+async def reject(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     """Turn the offer down and release the money. Raises NotFound, OfferNotPending."""
     offer = await uow.get(Offer, cmd.offer_id, contractor_id=actor.id, visible=True)
     closed = await close(uow, offer, S.REJECTED, by=actor.id)

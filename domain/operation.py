@@ -37,6 +37,7 @@ class Role(StrEnum):
 
 
 EVERYONE = frozenset(Role)
+PARTIES = frozenset({Role.CUSTOMER, Role.CONTRACTOR})
 ANYONE: frozenset[Role] = frozenset()  # signed in or not
 
 
@@ -69,7 +70,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The fields of one operation."""
 
 
-ObjectId = Annotated[str, Limits(min_length=1, max_length=64)]
+Id = Annotated[str, Limits(min_length=1, max_length=64)]
+CurrencyCode = Annotated[str, Limits(pattern="^[A-Z]{3}$", max_length=3)]
 Cursor = Annotated[str, Limits(max_length=500)]
 PageSize = Annotated[int, Limits(ge=1, le=100)]
 

@@ -3,17 +3,7 @@
 import msgspec
 
 from domain.deal import Payment, PaymentStatus
-from domain.operation import (
-    EVERYONE,
-    Actor,
-    Command,
-    Cursor,
-    ObjectId,
-    PageSize,
-    Role,
-    Style,
-    operation,
-)
+from domain.operation import EVERYONE, Actor, Command, Cursor, Id, PageSize, Role, Style, operation
 from domain.ports import Ports
 from domain.record import Page
 from domain.settlement import Inspect
@@ -31,7 +21,7 @@ class PaymentSheet(msgspec.Struct, frozen=True):
 
 
 class ById(Command, frozen=True):
-    payment_id: ObjectId
+    payment_id: Id
 
 
 class List(Command, frozen=True):

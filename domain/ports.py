@@ -1,6 +1,6 @@
 """What the rules need from outside, as protocols; the composition root fills them in."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -96,6 +96,7 @@ class Settled(msgspec.Struct, frozen=True):
     currency: str
     failure: str | None = None
     metadata: dict[str, str] = {}
+    reversed_amount: int = 0
 
 
 class ConnectAccount(msgspec.Struct, frozen=True):
@@ -180,6 +181,14 @@ class PaymentGateway(Protocol):
     async def find_account(self, user_id: str, since: datetime) -> ConnectAccount | None: ...
 
     async def account(self, id: str) -> ConnectAccount: ...
+
+    def intents(self, since: datetime) -> AsyncIterator[Intent]:
+        """All payments made since then, newest first; for the audit."""
+        ...
+
+    def transfers(self, since: datetime) -> AsyncIterator[Settled]: ...
+
+    def payouts(self, account_id: str, since: datetime) -> AsyncIterator[Settled]: ...
 
     async def onboarding_url(self, account_id: str) -> str:
         """A link for one use; it expires within minutes."""

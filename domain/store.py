@@ -378,6 +378,8 @@ def _after(cursor: str, sort: Sort, kind: type[Record]) -> dict[str, Any]:
     try:
         packed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         values = _plain(msgspec.json.decode(packed, type=shape))
+        if any(isinstance(value, int) and abs(value) >= 2**63 for value in values):
+            raise ValueError("no number of this database")
     except (ValueError, TypeError, msgspec.DecodeError) as broken:
         raise Invalid("cursor: take it from `next_cursor`, unchanged.", field="cursor") from broken
     branches = []

@@ -16,6 +16,7 @@ from domain.operation import (
     EVERYONE,
     Actor,
     Command,
+    CurrencyCode,
     Cursor,
     Nothing,
     PageSize,
@@ -30,7 +31,6 @@ from domain.states import Steps, leading_to
 from domain.store import UnitOfWork, new_id
 
 WITHDRAWAL_UPDATED = Event("/wallet", "withdrawal.updated")
-CurrencyCode = Annotated[str, Limits(pattern=r"^[A-Z]{3}$", max_length=3)]
 
 
 class WithdrawalStatus(StrEnum):
@@ -73,7 +73,7 @@ class Withdrawal(Record, frozen=True):
     payout_id: str | None = None
 
 
-class Others(msgspec.Struct, frozen=True):
+class Balances(msgspec.Struct, frozen=True):
     """The wallet in the main currency, and in every other one that it ever held."""
 
     currency: str
@@ -119,7 +119,7 @@ class Withdraw(Command, frozen=True):
 
 
 @operation("wallet.balance", roles=EVERYONE, style=Style.READ)
-async def balance(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> Others:
+async def balance(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> Balances:
     """One's own wallet; an admin's is the platform's."""
     if actor.role is Role.ADMIN:
         held = await ledger.balance_of(uow, ledger.PLATFORM)
@@ -128,7 +128,7 @@ async def balance(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> Others:
         purses = await ledger.purses_of(uow, actor.id)
     main = uow.rates.currencies[0]
     own = next((p for p in purses if p.currency == main), Purse(actor.id, main))
-    return Others(
+    return Balances(
         own.currency, own.available, own.pending, own.in_transit, own.debt, own.version,
         [p for p in purses if p.currency != main],
     )  # fmt: skip

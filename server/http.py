@@ -4,17 +4,27 @@ from collections.abc import Awaitable, Callable
 from typing import Any, get_type_hints
 
 import msgspec
+import structlog
 from aiohttp import hdrs, web
 
-from domain.errors import DomainError, Invalid, TooLarge, Unauthenticated, UnknownCommand
+from domain.errors import (
+    DomainError,
+    InternalError,
+    Invalid,
+    TooLarge,
+    Unauthenticated,
+    UnknownCommand,
+)
 from domain.operation import Actor, Meta, Operation
-from server.realtime import checked_request_id
 from server.tokens import Gatekeeper
+from server.wire import Answering, checked_request_id
+
+log = structlog.get_logger()
 
 MAX_BODY = 64 * 1024
 PROBLEM = "application/problem+json"
+UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
-Answering = Callable[[Operation, Any, Actor | None, Meta], Awaitable[Any]]
 Refusing = Callable[[DomainError], Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -81,6 +91,9 @@ class Wire:
             known = TooLarge() if refused.status == 413 else UnknownCommand(refused.reason)
             answer = self._refuse(known)
             return self.respond(msgspec.structs.replace(answer, status=refused.status))
+        except Exception:
+            log.exception("request failed", path=request.path)
+            return self.respond(self._refuse(InternalError()))
 
 
 def _json(value: Any, status: int = 200, content_type: str = "application/json") -> web.Response:
@@ -93,7 +106,7 @@ async def _body(request: web.Request) -> dict[str, Any]:
         raise TooLarge(limit_bytes=MAX_BODY)
     try:
         fields = msgspec.json.decode(raw) if raw else {}
-    except msgspec.DecodeError as broken:
+    except UNREADABLE as broken:
         raise Invalid("The body is not valid JSON.") from broken
     if not isinstance(fields, dict):
         raise Invalid("The body is one JSON object.")
@@ -112,7 +125,7 @@ def _query(request: web.Request, lists: frozenset[str]) -> dict[str, Any]:
         elif values[0].startswith("{"):
             try:
                 fields[name] = msgspec.json.decode(values[0])
-            except msgspec.DecodeError as broken:
+            except UNREADABLE as broken:
                 raise Invalid(f"{name}: not valid JSON.", field=name) from broken
         else:
             fields[name] = values[0]

@@ -5,7 +5,7 @@ real ones, sends no ack when a handler fails or a packet cannot be read, collect
 without limit, and acks unknown events like successes. So packets never reach its dispatcher here:
 `_handle_eio_message` reads them; `_handle_event` is the one door, which knows only our commands.
 Commands of one client run in the order they were sent (async_handlers=False); its reading stops
-while one runs, which is also the limit on what a client can have waiting.
+while one runs, or while eight wait for Stripe's part of their answers.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ import socketio
 import structlog
 from aiohttp.web import WebSocketResponse
 from engineio.async_drivers.aiohttp import WebSocket
+from engineio.payload import Payload
 from socketio.exceptions import ConnectionRefusedError
 from socketio.packet import ACK, BINARY_EVENT, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT
 
@@ -26,26 +27,30 @@ from domain.errors import (
     Conflict,
     DomainError,
     Forbidden,
+    InternalError,
     Invalid,
     NotFound,
     TooLarge,
+    Unauthenticated,
     UnknownCommand,
 )
 from domain.operation import Actor, Meta, Operation, Role
 from server.control import Notice
 from server.tokens import Gatekeeper
+from server.wire import Answering, checked_request_id
 
 log = structlog.get_logger()
 
 MAX_MESSAGE = 4 * 1024 * 1024  # what the transport reads, so that a refusal can be answered
 MAX_COMMAND = 64 * 1024  # what a command may weigh
-REQUEST_ID = 128
+AT_ONCE = 8  # commands of one client that are committed and wait for Stripe's part of the answer
 ADMIN = "/admin"
 # A packet without its data: type, number of attachments, namespace, id.
 HEADER = re.compile(r"([0-6])(?:[0-9]{1,10}-)?(?:(/[^,]*)(?:,|\Z))?([0-9]{1,15}(?![0-9]))?")
 FRAME = re.compile(r"[0-6]")  # what an Engine.IO packet begins with
 
-Answering = Callable[[Operation, Any, Actor | None, Meta], Awaitable[Any]]
+# A polling client sends in one body whatever it has queued; the body's size is limited.
+Payload.max_decode_packets = 1000
 
 
 class Client(msgspec.Struct):
@@ -55,6 +60,7 @@ class Client(msgspec.Struct):
     namespace: str
     actor: Actor
     address: str
+    turn: asyncio.Semaphore
     busy: int = 0
     ending: bool = False
 
@@ -152,7 +158,10 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         elif self.manager.sid_from_eio_sid(eio_sid, namespace):
             refused = Conflict("This namespace is connected already.")
         else:
-            return await super()._handle_connect(eio_sid, namespace, data)
+            await super()._handle_connect(eio_sid, namespace, data)
+            if eio_sid not in self.environ:  # it went away meanwhile
+                await self._handle_disconnect(eio_sid, namespace)
+            return
         problem = self._refuse(refused).ack()["error"]
         reason = {"message": problem["message"], "data": problem}
         packet = self.packet_class(CONNECT_ERROR, data=reason, namespace=namespace)
@@ -167,11 +176,15 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
                 actor, until = await self._gatekeeper.identify(token)
                 if namespace == ADMIN and actor.role is not Role.ADMIN:
                     raise Forbidden
-            except DomainError as refused:
+            except Exception as failed:
+                if not isinstance(failed, DomainError):
+                    log.exception("connection failed", namespace=namespace)
+                refused = failed if isinstance(failed, DomainError) else InternalError()
                 problem = self._refuse(refused).ack()["error"]
-                raise ConnectionRefusedError(problem["message"], problem) from refused
+                raise ConnectionRefusedError(problem["message"], problem) from failed
             address = self._address(environ["aiohttp.request"])
-            self._clients[sid] = Client(sid, namespace, actor, address)
+            turn = asyncio.Semaphore(AT_ONCE)
+            self._clients[sid] = Client(sid, namespace, actor, address, turn)
             self._sessions.setdefault(actor.session_id, set()).add(sid)
             self._expire_at(actor.session_id, until)
             await self.enter_room(sid, user_room(actor.id), namespace=namespace)
@@ -199,6 +212,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         client = self._clients.get(sid)
         if client is None or not self.manager.is_connected(sid, namespace):
             return
+        await client.turn.acquire()  # its reading stops while too much of it is under way
+        client.turn.release()
 
         async def ack(answer: Any) -> None:
             if id is not None:
@@ -206,6 +221,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
                 await self._send_packet(eio_sid, packet)
 
         try:
+            if client.ending:
+                raise Unauthenticated
             op, fields, request_id = self._understand(namespace, data)
         except DomainError as refused:
             await ack(self._refuse(refused))
@@ -222,6 +239,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
 
         async def run() -> None:
             client.busy += 1
+            await client.turn.acquire()
             try:
                 answer = await self._answer(op, fields, client.actor, meta)
                 if answer.ok and op.name in SUBSCRIPTIONS:
@@ -230,6 +248,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             finally:
                 committed.set()
                 client.busy -= 1
+                client.turn.release()
             if client.ending and not client.busy:
                 await self._end(client)
 
@@ -338,12 +357,3 @@ def user_room(user_id: str) -> str:
 def envelope(seq: int | None, at: datetime, data: Any) -> dict[str, Any]:
     """What every push looks like."""
     return {"seq": seq, "at": msgspec.to_builtins(at), "data": data}
-
-
-def checked_request_id(value: Any) -> str | None:
-    """Raises Invalid."""
-    if value is None:
-        return None
-    if not isinstance(value, str) or not 1 <= len(value) <= REQUEST_ID or not value.isprintable():
-        raise Invalid(f"request_id: 1 to {REQUEST_ID} printable characters.", field="request_id")
-    return value

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ import structlog
 from domain import feed
 from domain.outbox import MAX_ATTEMPTS, Delivery, Lane, OutboxRow, Task, TryAgain
 from domain.ports import GatewayUnknown, Ports
-from domain.store import LEASE
+from domain.store import AWAY, LEASE
 
 log = structlog.get_logger()
 
@@ -56,6 +56,7 @@ class Relay:
         self._pushes: asyncio.Queue[OutboxRow] = asyncio.Queue()
         self._slots = asyncio.Semaphore(STRIPE_CALLS)
         self._subjects: dict[str, int] = defaultdict(int)
+        self._turns: dict[str, asyncio.Lock] = {}
         self._changed = asyncio.Condition()
         self._loops: list[asyncio.Task[None]] = []
         self._working: set[asyncio.Task[None]] = set()
@@ -65,13 +66,16 @@ class Relay:
     def start(self, ports: Ports) -> None:
         self._ports = ports
         ports.store.committed = self.take
+        self._polling = asyncio.create_task(self._poll_loop())
         self._loops = [
-            asyncio.create_task(loop())
-            for loop in (self._push_loop, self._poll_loop, self._renew_loop)
+            self._polling,
+            asyncio.create_task(self._push_loop()),
+            asyncio.create_task(self._renew_loop()),
         ]
 
     async def stop(self, seconds: float = 10) -> None:
         """Finish what is in hand; what takes too long stays in the outbox for the next worker."""
+        self._polling.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._in_hand:  # noqa: ASYNC110 - the push loop tells nobody when it is done
@@ -106,14 +110,21 @@ class Relay:
     def _begin(self, row: OutboxRow) -> None:
         try:
             task = msgspec.convert(row.body, self._tasks)
-        except msgspec.ValidationError:  # from a newer version: its lease runs out for others
-            log.error("a task is not known here", row=row.id)
-            del self._in_hand[row.id]
+        except msgspec.ValidationError:
+            log.warning("a task of another version is left to others", row=row.id)
+            self._start(self._leave(row))
             return
         self._subjects[task.subject] += 1
-        working = asyncio.create_task(self._work(row, task))
+        self._start(self._work(row, task))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        working = asyncio.create_task(work)
         self._working.add(working)
         working.add_done_callback(self._working.discard)
+
+    async def _leave(self, row: OutboxRow) -> None:
+        await self._put_back(row, "not known here", at=row.lease_until + LEASE, waiting=True)
+        self._in_hand.pop(row.id, None)
 
     async def _poll_loop(self) -> None:
         while True:
@@ -137,7 +148,8 @@ class Relay:
         mine = {"_id": tuple(row.id for row in due if row.attempts < MAX_ATTEMPTS)}
         stamp = uow.now + LEASE
         await uow.change_all(
-            OutboxRow, over | mine, inc={"attempts": 1}, owner=self._store.worker, lease_until=stamp,
+            OutboxRow, over | mine, inc={"attempts": 1}, owner=self._store.worker,
+            lease_until=stamp,
         )  # fmt: skip
         return await uow.all(
             OutboxRow, {**mine, "owner": self._store.worker, "lease_until": stamp}, (("_id", 1),)
@@ -166,7 +178,8 @@ class Relay:
     async def _work(self, row: OutboxRow, task: Task) -> None:
         assert self._ports is not None
         try:
-            async with self._slots:
+            # One after the other for each subject, so that no one takes all the slots.
+            async with self._turns.setdefault(task.subject, asyncio.Lock()), self._slots:
                 await task.run(self._ports)
         except TryAgain as later:
             await self._put_back(row, str(later), body=later.task, at=later.at, waiting=True)
@@ -182,6 +195,7 @@ class Relay:
             self._subjects[task.subject] -= 1
             if not self._subjects[task.subject]:
                 del self._subjects[task.subject]
+                self._turns.pop(task.subject, None)
             async with self._changed:
                 self._changed.notify_all()
 
@@ -211,12 +225,20 @@ class Relay:
             while len(rows) < BATCH and not self._pushes.empty():
                 rows.append(self._pushes.get_nowait())
             try:
-                await self._deliver(rows)
+                await self._deliver_all(rows)
             except Exception:
                 log.warning("pushes not delivered together", rows=len(rows), exc_info=True)
                 await self._deliver_singly(rows)
             for row in rows:
                 self._in_hand.pop(row.id, None)
+
+    async def _deliver_all(self, rows: Sequence[OutboxRow]) -> None:
+        """As long as the database is away nothing can be delivered, and nothing is wrong."""
+        while True:
+            try:
+                return await self._deliver(rows)
+            except AWAY:
+                await asyncio.sleep(1)
 
     async def _deliver_singly(self, rows: Sequence[OutboxRow]) -> None:
         """So that one that can never be delivered does not hold up the others."""

@@ -5,7 +5,7 @@ a payment method", "Separate charges and transfers", "Error handling".
 """
 
 import secrets
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -88,9 +88,8 @@ class StripeGateway:
 
     async def find_intent(self, payment_id: str, since: datetime) -> Intent | None:
         found = self._stripe.payment_intents.list_async(
-            {"created": {"gte": int(since.timestamp()) - 60}, "limit": WINDOW,
-             "expand": [f"data.{path}" for path in CHARGE]}
-        )  # fmt: skip
+            _since(since) | {"expand": [f"data.{path}" for path in CHARGE]}
+        )
         match = await _first(found, "payment_id", payment_id)
         return _intent(match) if match else None
 
@@ -150,8 +149,7 @@ class StripeGateway:
     async def find_payout(
         self, account_id: str, withdrawal_id: str, since: datetime
     ) -> Settled | None:
-        params = {"created": {"gte": int(since.timestamp()) - 60}, "limit": WINDOW}
-        found = self._stripe.payouts.list_async(params, _options(None, account_id))
+        found = self._stripe.payouts.list_async(_since(since), _options(None, account_id))
         match = await _first(found, "withdrawal_id", withdrawal_id)
         return _settled(match) if match else None
 
@@ -173,12 +171,28 @@ class StripeGateway:
         return _account(await _ask(self._stripe.accounts.create_async(params, _options(key))))
 
     async def find_account(self, user_id: str, since: datetime) -> ConnectAccount | None:
-        params = {"created": {"gte": int(since.timestamp()) - 60}, "limit": WINDOW}
-        match = await _first(self._stripe.accounts.list_async(params), "user_id", user_id)
+        found = self._stripe.accounts.list_async(_since(since))
+        match = await _first(found, "user_id", user_id)
         return _account(match) if match else None
 
     async def account(self, id: str) -> ConnectAccount:
         return _account(await _ask(self._stripe.accounts.retrieve_async(id)))
+
+    # -- for the audit -----------------------------------------------------------------------
+
+    async def intents(self, since: datetime) -> AsyncIterator[Intent]:
+        params = _since(since) | {"expand": [f"data.{path}" for path in CHARGE]}
+        async for body in _each(self._stripe.payment_intents.list_async(params)):
+            yield _intent(body)
+
+    async def transfers(self, since: datetime) -> AsyncIterator[Settled]:
+        async for body in _each(self._stripe.transfers.list_async(_since(since))):
+            yield _settled(body)
+
+    async def payouts(self, account_id: str, since: datetime) -> AsyncIterator[Settled]:
+        options = _options(None, account_id)
+        async for body in _each(self._stripe.payouts.list_async(_since(since), options)):
+            yield _settled(body)
 
     async def onboarding_url(self, account_id: str) -> str:
         params: dict[str, Any] = {
@@ -243,15 +257,25 @@ async def _first(
 ) -> dict[str, Any] | None:
     """The newest object of a list, over all pages, whose metadata has this value; `besides` are
     statuses that do not count."""
+    async for body in _each(call):
+        fits = (body.get("metadata") or {}).get(field) == value
+        if fits and body.get("status") not in besides:
+            return body
+    return None
+
+
+async def _each(call: Awaitable[Any]) -> AsyncIterator[dict[str, Any]]:
+    """A list over all its pages. Raises GatewayUnknown."""
     try:
         async for item in (await call).auto_paging_iter():
-            body: dict[str, Any] = item.to_dict()
-            fits = (body.get("metadata") or {}).get(field) == value
-            if fits and body.get("status") not in besides:
-                return body
+            yield item.to_dict()
     except stripe.StripeError as failed:
         raise GatewayUnknown("Stripe's list could not be read") from failed
-    return None
+
+
+def _since(moment: datetime) -> dict[str, Any]:
+    """A minute earlier, since two clocks are compared."""
+    return {"created": {"gte": int(moment.timestamp()) - 60}, "limit": WINDOW}
 
 
 def _intent(body: Mapping[str, Any]) -> Intent:
@@ -281,6 +305,7 @@ def _settled(body: Mapping[str, Any]) -> Settled:
         currency=body["currency"].upper(),
         failure=body.get("failure_code") or body.get("failure_reason"),
         metadata=dict(body.get("metadata") or {}),
+        reversed_amount=body.get("amount_reversed") or 0,
     )  # fmt: skip
 
 

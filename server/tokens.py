@@ -31,7 +31,16 @@ if s[1] ~= ARGV[1] then
 end
 redis.call('HSET', KEYS[1], 'current', ARGV[2], 'used', ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
+redis.call('SADD', ARGV[5] .. s[2], ARGV[6])
+redis.call('PEXPIRE', ARGV[5] .. s[2], ARGV[4])
 return {'ok', s[2], s[3]}
+"""
+
+END = """
+local owner = redis.call('HGET', KEYS[1], 'user')
+redis.call('SREM', KEYS[2], ARGV[2])
+if owner ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
 """
 
 
@@ -90,6 +99,7 @@ class RedisSessions:
         self._clock = clock
         self._announce = announce
         self._rotate = redis.register_script(ROTATE)
+        self._end = redis.register_script(END)
 
     async def start(self, user_id: str, role: str, address: str) -> Tokens:
         session_id, secret = f"ses_{secrets.token_hex(12)}", secrets.token_urlsafe(32)
@@ -143,14 +153,14 @@ class RedisSessions:
 
     async def end(self, user_id: str, session_id: str) -> bool:
         try:
-            owned = await self._redis.srem(self._user_key(user_id), session_id)
-            if owned:
-                await self._redis.delete(self._key(session_id))
+            ended = await self._end(
+                keys=[self._key(session_id), self._user_key(user_id)], args=[user_id, session_id]
+            )
         except RedisError as away:
             raise Unavailable from away
-        if owned:
+        if ended:
             await self._announce("revoked", session_id, None)
-        return bool(owned)
+        return bool(ended)
 
     async def alive(self, session_id: str) -> bool:
         """True also while Redis is away: a valid token then has to be enough."""

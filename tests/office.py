@@ -56,7 +56,7 @@ class Office:
         self.url = url
         self.clock = Clock()
         self.pushed: list[tuple[Delivery, dict[str, int]]] = []
-        self.trouble: Callable[[], Any] = _no_trouble
+        self.trouble: Callable[[Delivery], Any] = _no_trouble
         self.stores: list[Store] = []
         self.relays: list[Relay] = []
 
@@ -79,7 +79,7 @@ class Office:
         return relay
 
     async def _push(self, delivery: Delivery, at: datetime, seqs: dict[str, int]) -> None:
-        await self.trouble()
+        await self.trouble(delivery)
         self.pushed.append((delivery, seqs))
 
     async def rows(self, **where: Any) -> list[OutboxRow]:
@@ -109,5 +109,5 @@ class Office:
             store.close()
 
 
-async def _no_trouble() -> None:
+async def _no_trouble(delivery: Delivery) -> None:
     return None

@@ -62,7 +62,7 @@ CASES = {
     "account.logout": Case("", OWN),
     "account.sessions": Case("", OWN),
     "account.revoke": Case("session_id", NOT_FOUND),
-    "account.onboard": Case("", OWN),
+    "account.onboard": Case("country", OWN),
     "account.sync": Case("since limit", OWN),
     "account.seen": Case("seq", OWN),
     "job.create": Case(
@@ -125,8 +125,10 @@ VALUES: Json = {
     "radius_km": 10, "budget": {"min_amount": 1}, "sort": "newest", "note": "Done.",
     "cover_letter": "I can.", "proposed_amount": 100, "timeline_days": 3, "text": "Hello",
     "client_id": "c1", "before_seq": 9, "after_seq": 0, "amount": 1000, "q": "fence",
+    "country": "US",
     "payment_method": "pm_card_visa", "expires_in_hours": 10,
 }  # fmt: skip
+PATTERNED = {"email", "currency", "payment_method", "country"}
 STATUS = {"job.list": "in_progress", "job.mine": "in_progress", "bidding.list": "accepted",
           "job-request.list": "accepted", "job-request.mine": "accepted",
           "payment.list": "captured"}  # fmt: skip
@@ -328,7 +330,7 @@ def spoiled(op: Operation, valid: Json, *, text: bool) -> Iterator[tuple[str, st
         if worded:
             yield "operator", name, {**valid, name: {"$ne": None}}
             yield "null byte", name, {**valid, name: f"{value}\0"}
-            if name in ("email", "currency", "payment_method") and op.name != "account.login":
+            if name in PATTERNED and op.name != "account.login":
                 yield "line end", name, {**valid, name: f"{value}\n"}
             yield "very long", name, {**valid, name: value + "x" * (2000 if text else 9000)}
         elif isinstance(value, int | float):

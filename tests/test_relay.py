@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from domain.errors import TooOld
 from domain.feed import FeedRow, Sync, read_head, sync
 from domain.operation import Actor, Role
-from domain.outbox import MAX_ATTEMPTS, Event, OutboxRow, Task, TryAgain
+from domain.outbox import MAX_ATTEMPTS, Delivery, Event, OutboxRow, Task, TryAgain
 from domain.ports import GatewayUnknown
 from domain.store import LEASE, Store, UnitOfWork
 from server import relay as relays
@@ -105,7 +105,7 @@ async def test_a_late_worker_changes_nothing(office: Office, end: str) -> None:
     (row,) = await office.rows()
     assert (row.owner, row.body, row.lease_until) == ("b", mine.body, mine.lease_until)
     second.take([mine])
-    await office.until(lambda: len(Work.done) == 2)
+    await office.until(lambda: len(Work.done) >= 2)
 
 
 async def test_a_long_task_keeps_its_lease(office: Office, monkeypatch: Any) -> None:
@@ -210,15 +210,16 @@ async def test_a_failed_row_waits_longer_each_time(office: Office, monkeypatch: 
     waits = []
 
     async def fail() -> None:
-        raise GatewayUnknown("no answer")
+        raise RuntimeError("broken")
 
     Work.behave["x"] = fail
     relay = office.relay("a", start=False)
     await ask(office.stores[0], Work("x"))
     for _ in range(5):
         office.clock.ahead += timedelta(minutes=11)
-        relay.take(await relay._claim())
-        assert await relay.settled("x", 5)
+        with capture_logs():
+            relay.take(await relay._claim())
+            assert await relay.settled("x", 5)
         (row,) = await office.rows()
         waits.append((row.lease_until - row.updated_at).total_seconds())
         assert row.owner == ""
@@ -274,29 +275,39 @@ async def test_scheduled_work_runs_at_its_time(office: Office) -> None:
 # -- pushes and feeds ------------------------------------------------------------------------
 
 
-async def test_pushes_leave_in_the_order_of_their_commits(
-    office: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Fails when pushes get a task each, or when a failed batch lets the next one pass."""
-    monkeypatch.setattr(relays, "backoff", lambda attempts: timedelta(milliseconds=5))
-    chance = random.Random(7)
+async def test_pushes_leave_in_the_order_of_their_commits(office: Office) -> None:
+    """Fails when every push gets a task of its own."""
 
-    async def trouble() -> None:
-        await asyncio.sleep(chance.random() / 200)
-        if chance.random() < 0.05:
-            raise ConnectionError("Redis is away")
+    async def slow(delivery: Delivery) -> None:
+        await asyncio.sleep(random.random() / 200)
 
-    office.trouble = trouble
+    office.trouble = slow
     relay = office.relay("a")
     for number in range(60):
         await tell(relay._store, number)
     await office.empty()
-    first: dict[int, int] = {}
-    for place, (delivery, _) in enumerate(office.pushed):
-        first.setdefault(delivery.data["number"], place)
-    assert list(first) == list(range(60))
+    assert [delivery.data["number"] for delivery, _ in office.pushed] == list(range(60))
+
+
+async def test_a_failed_push_comes_later_under_its_own_number(office: Office) -> None:
+    """Fails without `_deliver_singly` (one bad row holds up all), or when a row is numbered again."""
+    failed: list[int] = []
+
+    async def trouble(delivery: Delivery) -> None:
+        number = delivery.data["number"]
+        if number % 7 == 0 and failed.count(number) < 2:  # in its batch, and then by itself
+            failed.append(number)
+            raise ConnectionError("the connection was lost")
+
+    office.trouble = trouble
+    relay = office.relay("a")
+    with capture_logs():
+        for number in range(30):
+            await tell(relay._store, number)
+        await office.empty()
     numbers = {delivery.data["number"]: seqs["usr_a"] for delivery, seqs in office.pushed}
-    assert numbers == {number: number + 1 for number in range(60)}
+    assert numbers == {number: number + 1 for number in range(30)}
+    assert not await office.rows()
 
 
 async def check_feeds(office: Office, events: int) -> None:
