@@ -54,7 +54,7 @@ async def audit(ports: Ports) -> Report:
     sums = await _sum_journal(uow, report)
     await _check_balances(uow, report, sums)
     await _check_offers(uow, report, sums)
-    await _check_payments(ports, uow, report)
+    await _check_payments(ports, uow, report, sums)
     await _check_transfers(ports, uow, report)
     await _check_withdrawals(ports, uow, report)
     return report
@@ -131,13 +131,18 @@ async def _check_offers(uow: UnitOfWork, report: Report, sums: dict[tuple[str, s
         report.compare("contractors by the holdings", currency, theirs, purses)
 
 
-async def _check_payments(ports: Ports, uow: UnitOfWork, report: Report) -> None:
+async def _check_payments(
+    ports: Ports, uow: UnitOfWork, report: Report, sums: dict[tuple[str, str], int]
+) -> None:
     """Every payment against its PaymentIntent, both ways: none unknown, none twice."""
     there: dict[str, list[Intent]] = defaultdict(list)
+    fees: dict[str, int] = defaultdict(int)
     since = await _beginning(uow, Payment)
     async for intent in ports.gateway.intents(since):
         if intent.status != "canceled" or intent.captured_amount:
             there[intent.metadata.get("payment_id", intent.id)].append(intent)
+        if intent.captured_amount and intent.fee_amount and intent.fee_currency:
+            fees[intent.fee_currency] += intent.fee_amount
     async for payment in each(uow, Payment, {}):
         report.payments += 1
         intents = there.pop(payment.id, [])
@@ -150,6 +155,9 @@ async def _check_payments(ports: Ports, uow: UnitOfWork, report: Report) -> None
         report.compare("held", payment.id, held, int(holding))
     for id in there:
         report.compare("payment known here", id, True, False)
+    for currency, charged in fees.items():
+        booked = sums.get((ledger.STRIPE_FEES, currency), 0)
+        report.compare("Stripe's fees", currency, charged, booked)
 
 
 async def _check_transfers(ports: Ports, uow: UnitOfWork, report: Report) -> None:

@@ -66,16 +66,16 @@ class Relay:
     def start(self, ports: Ports) -> None:
         self._ports = ports
         ports.store.committed = self.take
-        self._polling = asyncio.create_task(self._poll_loop())
         self._loops = [
-            self._polling,
+            asyncio.create_task(self._poll_loop()),
             asyncio.create_task(self._push_loop()),
             asyncio.create_task(self._renew_loop()),
         ]
 
     async def stop(self, seconds: float = 10) -> None:
         """Finish what is in hand; what takes too long stays in the outbox for the next worker."""
-        self._polling.cancel()
+        for polling in self._loops[:1]:
+            polling.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._in_hand:  # noqa: ASYNC110 - the push loop tells nobody when it is done

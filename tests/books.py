@@ -11,19 +11,15 @@ from domain.deal import Offer, Payment
 from domain.jobs import Job
 from domain.ledger import BANK, Balance, Transaction
 from domain.money import CURRENCIES, Schedule, holdings
-from domain.operation import Reply
 from domain.outbox import OutboxRow
 from domain.store import new_id
 from domain.wallets import Withdrawal
-from domain.webhooks import WebhookEvent
 from handlers import NAMESPACES
 from tests.parties import Refused
 
-OF_ONE_EXAMPLE = (Application, Balance, Job, Offer, Payment, Reply, Transaction, WebhookEvent,
-                  Withdrawal)  # fmt: skip
+OF_ONE_EXAMPLE = (Balance, Offer, Payment, Transaction, Withdrawal)
 NEVER = {"internal", "unavailable", "invalid", "forbidden", "conflict"}
-AT_ONCE = {"start", "complete", "complete_twice", "reject", "take_back", "cancel", "payout"}
-UNDER_WAY = {"awaiting_payment", "accepting"}
+ANSWERS = {f"offer.{end}" for end in ("created", "accepted", "failed", "expired", "blocked")}
 ROUTES = {
     (namespace.name, exposed.event): exposed.route
     for namespace in NAMESPACES
@@ -37,7 +33,7 @@ class World:
 
     def __init__(self, market, server):
         self.market, self.server, self.sandbox = market, server, server.sandbox
-        self.delivered, self.proved = 0, False
+        self.delivered, self.proved, self.withdrawn = 0, False, False
 
     async def prepare(self):
         await self.sandbox.settings(fee_bps=290, payout_delay_seconds=0)
@@ -56,22 +52,23 @@ class World:
         async with asyncio.timeout(60):
             await asyncio.gather(*(deal.play() for deal in played))
             await self.settled()
-        await Proof(self).check(played)
-        self.proved = True
+        proof = Proof(self)
+        await proof.check(played)
+        self.before, self.proved = proof.now, True
         return played
 
     async def begin(self):
         """Forget the last example here; at Stripe, remember where it ended."""
-        await self.sandbox.clear_faults()
         if not self.proved:
+            await self.sandbox.clear_faults()
             await self.settled()
-        self.proved = False
+            self.before = await self.at_stripe()
+        self.proved = self.withdrawn = False
         uow = self.server.store.single()
         for kind in OF_ONE_EXAMPLE:
             await uow.remove(kind, {"_id": {"$gt": ""}})
         for party in (*self.customers, *self.contractors):
             party.forget()
-        self.before = await self.at_stripe()
 
     async def at_stripe(self):
         """(owner, currency) -> available and pending money on the Stripe account."""
@@ -86,18 +83,21 @@ class World:
         return found
 
     async def settled(self):
-        """No work under way, no payout on its way, no news undelivered; read from where the last
-        look ended, as the whole list grows with the examples."""
-        uow, quiet = self.server.store.single(), 0
-        while quiet < 2:
-            soon = {"$lte": self.server.ports.clock.now() + timedelta(seconds=60)}
-            busy = await uow.count(OutboxRow, {"dead": False, "lease_until": soon}, 1)
-            busy = busy or await uow.count(Withdrawal, {"status": ("requested", "in_transit")}, 1)
-            quiet = 0 if busy or await self._news() else quiet + 1
+        """No news undelivered, no work under way, no payout on its way, and still no news."""
+        uow = self.server.store.single()
+        while await self._news() or await self._busy(uow) or await self._news():
             await asyncio.sleep(0.01)
         assert not await uow.count(OutboxRow, {"dead": True}), "a task has been given up"
 
+    async def _busy(self, uow):
+        soon = {"$lte": self.server.ports.clock.now() + timedelta(seconds=60)}
+        on_its_way = {"status": ("requested", "in_transit")}
+        return await uow.count(OutboxRow, {"dead": False, "lease_until": soon}, 1) or (
+            self.withdrawn and await uow.count(Withdrawal, on_its_way, 1)
+        )
+
     async def _news(self):
+        """Reads on where the last look ended, as the whole list grows with the examples."""
         rows = (await self.sandbox._control("GET", f"deliveries?after={self.delivered}"))["data"]
         for row in rows:
             if row["status"] == "pending":
@@ -117,13 +117,13 @@ class Deal:
         self.amount = known.minimum + units * known.step
         self.offers = [None, None]
         self.codes = Counter()
+        self.open = set()  # (offer, whether it is being accepted)
 
     async def play(self):
         await self._post()
         for move, part in self.script:
             await getattr(self, move)(part)
-            if move not in AT_ONCE:
-                await self.calm()
+            await self.calm()
 
     async def _post(self):
         """The job with its applications, straight into the database: no money moves by them."""
@@ -163,12 +163,12 @@ class Deal:
         return None
 
     async def calm(self):
-        """Wait until Stripe has answered."""
-        while True:
-            listed = await self.customer.call("/bidding", "list", {"job_id": self.job})
-            if not UNDER_WAY & {offer["status"] for offer in listed["items"]}:
-                return
-            await asyncio.sleep(0.02)
+        """Wait until the customer has been told what became of what was asked of Stripe."""
+        while self.open:
+            for push in self.customer.pushes:
+                if push.name in ANSWERS:
+                    self.open.discard((push.data["id"], push.data["status"] != "pending"))
+            await asyncio.sleep(0.005)
 
     # -- the moves ---------------------------------------------------------------------------
 
@@ -180,11 +180,15 @@ class Deal:
         )  # fmt: skip
         if answer:
             self.offers[side] = answer["offer"]["id"]
+            if answer["offer"]["status"] == "awaiting_payment":
+                self.open.add((answer["offer"]["id"], False))
 
     async def _answer(self, side, event, part, party=None):
         if self.offers[side]:
             party = party or self.sides[side]
-            await self.say(party, "/bidding", event, part % 2, offer_id=self.offers[side])
+            told = await self.say(party, "/bidding", event, part % 2, offer_id=self.offers[side])
+            if told and told["status"] == "accepting":
+                self.open.add((told["id"], True))
 
     async def _job(self, party, event, part):
         await self.say(party, "/job", event, part % 2, job_id=self.job)
@@ -246,6 +250,7 @@ class Deal:
         )  # fmt: skip
         amount = -(-available * part // 1000 // step) * step
         if amount:
+            self.world.withdrawn = True
             await self.say(
                 side, "/wallet", "withdraw", part % 2, amount=amount, currency=self.currency
             )
@@ -264,7 +269,7 @@ class Proof:
         for deal in deals:
             await self._expect(deal)
         await self._our_journal()
-        await self._our_wallets()
+        await self._our_wallets(deals)
         await self._stripe()
         report = await audit(self.world.server.ports)
         assert report.differences == []
@@ -322,9 +327,9 @@ class Proof:
             if key[0].startswith(("wallet:", "escrow:")) and amount
         }  # fmt: skip
 
-    async def _our_wallets(self):
+    async def _our_wallets(self, deals):
         """What the contractors are shown."""
-        for party in self.world.contractors:
+        for party in {side.id: side for deal in deals for side in deal.sides}.values():
             wallet = await party.call("/wallet", "balance")
             for purse in (wallet, *wallet["others"]):
                 for part in ("available", "pending", "in_transit"):
@@ -335,7 +340,7 @@ class Proof:
 
     async def _stripe(self):
         """The money on Stripe's accounts, and what it did for each offer."""
-        now = await self.world.at_stripe()
+        self.now = await self.world.at_stripe()
         expected = Counter()
         for (account, currency), amount in self.booked.items():
             kind, _, rest = account.partition(":")
@@ -344,7 +349,9 @@ class Proof:
                 expected[user, currency] += amount
             elif account == "platform" or kind == "escrow" or part == "pending":
                 expected["platform", currency] += amount
-        moved = {key: now[key] - self.world.before[key] for key in {*now, *self.world.before}}
+        moved = {
+            key: self.now[key] - self.world.before[key] for key in {*self.now, *self.world.before}
+        }
         assert {k: v for k, v in moved.items() if v} == {k: v for k, v in expected.items() if v}
         await asyncio.gather(*(self._offer_at_stripe(offer) for offer in self.listed))
 

@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from domain.money import Schedule
-from domain.outbox import Delivery, OutboxRow, Task
+from domain.outbox import Delivery, Event, OutboxRow, Task
 from domain.ports import Ports, Rates
-from domain.store import LEASE, Store
+from domain.store import LEASE, Store, UnitOfWork
 from server.clock import SystemClock
 from server.relay import Relay
 
+HAPPENED = Event("/job", "job.updated")
+USERS = ("usr_a", "usr_b", "usr_c")
 RATES = Rates(Schedule(1000, 2000), ("USD",))
 
 
@@ -75,7 +77,7 @@ class Office:
         relay._ports = ports
         if start:
             relay.start(ports)
-        self.relays.append(relay)
+            self.relays.append(relay)
         return relay
 
     async def _push(self, delivery: Delivery, at: datetime, seqs: dict[str, int]) -> None:
@@ -111,3 +113,18 @@ class Office:
 
 async def _no_trouble(delivery: Delivery) -> None:
     return None
+
+
+async def ask(store: Store, *tasks: Task, at: datetime | None = None) -> None:
+    async def work(uow: UnitOfWork) -> None:
+        for task in tasks:
+            uow.later(task, at=at)
+
+    await store.transact(work)
+
+
+async def tell(store: Store, number: int, *, to: tuple[str, ...] = USERS, room: str = "") -> None:
+    async def work(uow: UnitOfWork) -> None:
+        uow.publish(HAPPENED, {"number": number}, to=to, room=room or None)
+
+    await store.transact(work)

@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 
 import pytest
-import uvloop
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -16,12 +15,6 @@ MOVES = (
     "accept_or_cancel", "complete_twice", "cancel", "failing_payout",
 )  # fmt: skip
 EXAMPLES = 300
-
-
-@pytest.fixture
-def event_loop_policy():
-    """The loop of production: a third less of the test's time."""
-    return uvloop.EventLoopPolicy()
 
 
 @st.composite

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,16 +12,13 @@ from structlog.testing import capture_logs
 from domain.errors import TooOld
 from domain.feed import FeedRow, Sync, read_head, sync
 from domain.operation import Actor, Role
-from domain.outbox import MAX_ATTEMPTS, Delivery, Event, OutboxRow, Task, TryAgain
+from domain.outbox import MAX_ATTEMPTS, Delivery, OutboxRow, TryAgain
 from domain.ports import GatewayUnknown
-from domain.store import LEASE, Store, UnitOfWork
+from domain.store import LEASE
 from server import relay as relays
 from server.relay import Relay, backoff
 from tests.conftest import Installation
-from tests.office import Office, Other, Work
-
-HAPPENED = Event("/job", "job.updated")
-USERS = ("usr_a", "usr_b", "usr_c")
+from tests.office import USERS, Office, Other, Work, ask, tell
 
 
 @pytest.fixture
@@ -35,21 +32,6 @@ async def office(
     await office.store("desk").prepare([OutboxRow, FeedRow])
     yield office
     await office.close()
-
-
-async def ask(store: Store, *tasks: Task, at: datetime | None = None) -> None:
-    async def work(uow: UnitOfWork) -> None:
-        for task in tasks:
-            uow.later(task, at=at)
-
-    await store.transact(work)
-
-
-async def tell(store: Store, number: int, *, to: tuple[str, ...] = USERS, room: str = "") -> None:
-    async def work(uow: UnitOfWork) -> None:
-        uow.publish(HAPPENED, {"number": number}, to=to, room=room or None)
-
-    await store.transact(work)
 
 
 # -- leases ----------------------------------------------------------------------------------
@@ -290,7 +272,7 @@ async def test_pushes_leave_in_the_order_of_their_commits(office: Office) -> Non
 
 
 async def test_a_failed_push_comes_later_under_its_own_number(office: Office) -> None:
-    """Fails without `_deliver_singly` (one bad row holds up all), or when a row is numbered again."""
+    """Fails without `_deliver_singly` (a bad row holds up all), or when a row gets a new number."""
     failed: list[int] = []
 
     async def trouble(delivery: Delivery) -> None:
