@@ -196,6 +196,19 @@ async def keep_heads(uow: UnitOfWork, known: Mapping[str, int]) -> None:
     await asyncio.gather(*(_keep_head(uow, user, head) for user, head in known.items()))
 
 
+async def keep_heads_of_expiring(uow: UnitOfWork) -> None:
+    """Before a user's last rows go, their number is kept, whoever died before doing so."""
+    soon = {"$lt": uow.now + timedelta(days=2)}
+    rows = await uow.aggregate(
+        FeedRow,
+        [
+            {"$match": {"expires_at": soon}},
+            {"$group": {"_id": "$user_id", "head": {"$max": "$seq"}}},
+        ],
+    )
+    await keep_heads(uow, {row["_id"]: row["head"] for row in rows})
+
+
 async def _keep_head(uow: UnitOfWork, user: str, head: int) -> None:
     id = _head_id(user)
     raised = await uow.change(FeedHead, id, only_if={"head": {"$lt": head}}, head=head)

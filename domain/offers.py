@@ -75,7 +75,7 @@ async def with_payment(offer_id: str, actor: Actor, ports: Ports) -> OfferWithPa
     await ports.waiter.settled(offer.payment_id)
     uow = ports.store.single()
     offer = await uow.get(Offer, offer_id)
-    return OfferWithPayment(offer, sheet(await uow.get(Payment, offer.payment_id)))
+    return OfferWithPayment(offer, sheet(await uow.get(Payment, offer.payment_id), actor))
 
 
 @operation("bidding.create", roles={Role.CUSTOMER}, reply=with_payment)

@@ -53,21 +53,25 @@ async def list_payments(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     return await uow.page(Payment, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
-def sheet(payment: Payment) -> PaymentSheet:
+def sheet(payment: Payment, actor: Actor) -> PaymentSheet:
+    """The means to pay are the paying customer's alone."""
+    own = payment.customer_id == actor.id
     return PaymentSheet(
-        payment.id, payment.status, payment.client_secret, payment.redirect_url, payment.failure
-    )
+        id=payment.id, status=payment.status, failure=payment.failure,
+        client_secret=payment.client_secret if own else None,
+        redirect_url=payment.redirect_url if own else None,
+    )  # fmt: skip
 
 
 async def inspected(payment_id: str, actor: Actor, ports: Ports) -> PaymentSheet:
     await ports.waiter.settled(payment_id)
-    return sheet(await ports.store.single().get(Payment, payment_id))
+    return sheet(await ports.store.single().get(Payment, payment_id), actor)
 
 
-@operation("payment.confirm", roles={Role.CUSTOMER}, reply=inspected)
+@operation("payment.confirm", roles=EVERYONE, reply=inspected)
 async def confirm(cmd: ById, actor: Actor, uow: UnitOfWork) -> Payment:
     """After 3-D Secure, or after the client paid by itself: read the payment from Stripe again."""
-    payment = await uow.get(Payment, cmd.payment_id, customer_id=actor.id)
+    payment = await uow.get(Payment, cmd.payment_id, **_seen_by(actor))
     if payment.status is PaymentStatus.REQUIRES_PAYMENT:
         uow.later(Inspect(payment.id))
     return payment

@@ -188,14 +188,9 @@ class UnitOfWork:
         return [_record(kind, document) for document in await cursor.to_list(limit)]
 
     async def page(
-        self,
-        kind: type[R],
-        where: Where,
-        *,
-        sort: Sort = NEWEST,
-        cursor: str | None = None,
+        self, kind: type[R], where: Where, *, sort: Sort = NEWEST, cursor: str | None = None,
         limit: int = 20,
-    ) -> Page:
+    ) -> Page:  # fmt: skip
         """One page after `cursor`, a key and never an offset. Raises Invalid for a broken one."""
         limit = max(1, min(limit, MAX_PAGE))
         query = _filter(where)

@@ -1,4 +1,4 @@
-"""Work that comes due by time: offers that end, and snapshots of the platform's accounts.
+"""Work that comes due by time: offers that end, snapshots of accounts, feed heads to keep.
 
 Every step is guarded, so that any number of processes may run it.
 """
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from domain import ledger, offers
+from domain import feed, ledger, offers
 from domain.ports import Ports
 from domain.store import UnitOfWork
 
@@ -17,10 +17,11 @@ log = structlog.get_logger()
 
 EXPIRY_SECONDS = 2.0
 SNAPSHOT_SECONDS = 60.0
+HEADS_SECONDS = 3600.0
 
 
 class Scheduler:
-    """Two loops; a failure is logged and the next round tries again."""
+    """One loop for each; a failure is logged and the next round tries again."""
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
@@ -30,6 +31,7 @@ class Scheduler:
         self._loops = [
             asyncio.create_task(self._every(EXPIRY_SECONDS, self._expire)),
             asyncio.create_task(self._every(SNAPSHOT_SECONDS, self._snapshot)),
+            asyncio.create_task(self._every(HEADS_SECONDS, self._keep_heads)),
         ]
 
     async def stop(self) -> None:
@@ -47,6 +49,9 @@ class Scheduler:
 
     async def _expire(self) -> None:
         await offers.expire_due(self._ports)
+
+    async def _keep_heads(self) -> None:
+        await feed.keep_heads_of_expiring(self._ports.store.single())
 
     async def _snapshot(self) -> None:
         async def work(uow: UnitOfWork) -> None:

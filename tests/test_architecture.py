@@ -265,7 +265,7 @@ CONTRACT = {
     "/payment": [
         ("list", "GET /api/payment", USER),
         ("get", "GET /api/payment/{payment_id}", USER),
-        ("confirm", "POST /api/payment/{payment_id}/confirm", "customer"),
+        ("confirm", "POST /api/payment/{payment_id}/confirm", USER),
     ],
     "/wallet": [
         ("balance", "GET /api/wallet", USER),

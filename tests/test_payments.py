@@ -210,3 +210,18 @@ async def test_the_scheduler_expires_by_itself(scene):
     await store.change(Offer, offer["id"], expires_at=store.now)
     await scene.told(scene.contractor, "offer.expired", offer)
     await scene.ended(offer, "expired", "canceled")
+
+
+async def test_the_means_to_pay_are_the_customers_alone(market, server):
+    """Guard: `own` in `payments.sheet`; without it a party or admin could pay with the card."""
+    customer, contractor = await market.customer(), await market.contractor()
+    admin = await market.admin()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    offer = await market.offer(customer, contractor, job)
+    fields = {"payment_id": offer["payment_id"]}
+    assert (await customer.call("/payment", "confirm", fields))["client_secret"]
+    for other in (contractor, admin):
+        answer = await other.call("/payment", "confirm", fields)
+        assert (answer["status"], answer["client_secret"]) == ("authorized", None)
+        assert "client_secret" not in await other.call("/payment", "get", fields)

@@ -1,4 +1,4 @@
-"""Two sides, or fifty, at the same instant, on two web processes: one effect, and the books agree."""
+"""Two sides, or fifty, at the same instant on two web processes: one effect, books agree."""
 
 import asyncio
 from typing import Any
