@@ -46,7 +46,7 @@ async def test_a_declined_capture_opens_the_job_again(scene):
 
 
 async def test_a_hold_that_ends_during_the_capture(scene):
-    """Guard: `elif offer.status is O.ACCEPTING: await give_up(...)` in `settlement.hold_ended`;
+    """Guard: `elif offer.status is S.ACCEPTING: await give_up(...)` in `settlement.hold_ended`;
     without it the job waits for a capture that can never come."""
     offer = await scene.pending()
     await scene.sandbox.fault(**ALL_NEWS_LOST)
@@ -124,7 +124,7 @@ async def test_what_stripe_keeps_is_the_platforms_cost(scene):
 
 async def test_cancelling_an_assigned_job_refunds_everything(scene):
     """Guard: `uow.later(Refund(offer.payment_id, kept, "cancel"))` in `completion.cancel`. Guard:
-    the platform's delta in `settlement.refunded`; without it escrow cannot pay the fee back."""
+    the platform's delta in `refunds.refunded`; without it escrow cannot pay the fee back."""
     offer = await scene.pending()
     await scene.market.accept(scene.contractor, offer)
     scene.customer.forget()

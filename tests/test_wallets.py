@@ -97,7 +97,7 @@ async def test_the_share_is_pending_until_the_charge_is_available(market, server
 @pytest.mark.parametrize("fault", [{"status": 500}, {"drop": True}], ids=["500", "lost"])
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_transfer_whose_answer_is_lost_is_made_once(market, server, fault, when):
-    """Guard: `if self.key or ...: find_transfer` in `PayContractor._transfer`; a new key alone
+    """Guard: `if transfer.key or ...: find_transfer` in `PayContractor._transfer`; a new key alone
     sends the money twice."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     await server.sandbox.fault(path="/v1/transfers", method="POST", when=when, **fault)
