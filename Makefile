@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+TESTS := $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 VENDOR := static/vendor/socket.io.esm.min.js
 
 .PHONY: run test check bench clean
@@ -10,13 +11,13 @@ run: .venv/.run-ready $(VENDOR)
 	@exec $(BIN)/python -m server dev
 
 test: .venv/.test-ready $(VENDOR)
-	$(BIN)/python -m pytest -q
+	$(TESTS)
 
 check: .venv/.test-ready $(VENDOR)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q
+	$(TESTS)
 
 bench: .venv/.test-ready $(VENDOR)
 	$(BIN)/python -m pytest -q --timeout 900 tests/bench/bench_*.py

@@ -32,7 +32,8 @@ class Tab:
             self.complaints.append(f"{message.type}: {message.text}")
 
     def _failed(self, request: Any) -> None:
-        if request.url.startswith(self.origin):
+        left = request.failure == "net::ERR_ABORTED"  # the page was reloaded meanwhile
+        if request.url.startswith(self.origin) and not left:
             self.complaints.append(f"failed: {request.url} {request.failure}")
 
     def _response(self, response: Any) -> None:
