@@ -60,7 +60,7 @@ async def complete(cmd: ById, actor: Actor, uow: UnitOfWork) -> Completed:
     sent = await _transferable(uow, before, share, kept)
     offer = await uow.change(
         Offer, before.id, only_if={"completed_amount": 0}, completed_amount=kept,
-        transfers=(Transfer(sent),),
+        transfers=(Transfer(sent, uow.now),),
     )  # fmt: skip
     assert offer is not None, "an offer is completed once, with its job"
     await ledger.book(
@@ -153,7 +153,7 @@ class PayContractor(Task, frozen=True):
     ) -> Settled:
         fact = f"{offer.id}#{self.number}"
         payment = await ports.store.single().get(Payment, offer.payment_id)
-        if transfer.key or ports.clock.now() - offer.updated_at > KEY_LIFE:
+        if transfer.key or ports.clock.now() - transfer.asked_at > KEY_LIFE:
             there = await ports.gateway.find_transfer(offer.id, fact)
             if there:
                 return there

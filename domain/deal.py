@@ -87,10 +87,11 @@ class Step(msgspec.Struct, frozen=True):
 class Transfer(msgspec.Struct, frozen=True):
     """The contractor's part of one completion on its way to their Stripe account.
 
-    `key` numbers the attempts at Stripe, for all tasks that try.
+    `key` numbers the attempts at Stripe, for all tasks that try, since `asked_at`.
     """
 
     amount: int
+    asked_at: datetime
     status: TransferStatus = T.WAITING
     stripe_id: str | None = None
     key: int = 0
