@@ -1,11 +1,12 @@
 """SIGKILL from outside at the worst moments: after the restart everything converges by itself."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 from domain.deal import Offer, OfferStatus
 from domain.feed import FeedRow
-from domain.store import new_id
+from domain.store import UnitOfWork, new_id
 from tests.market import Market
 from tests.parties import Party
 
@@ -84,8 +85,8 @@ async def test_killed_between_capture_and_commit(processes, books):
 async def test_killed_after_commit_before_any_push(processes):
     """Guard: `UnitOfWork.flush`, which writes the outbox rows inside the transaction.
 
-    An open transaction holds the next place in the customer's feed, so that the relay cannot
-    deliver; then the server dies.
+    An open transaction takes the next place in the customer's feed, so that the relay has to wait;
+    then the server dies, and the place is really taken.
     """
     web = await processes.web()
     market = processes.market
@@ -96,10 +97,10 @@ async def test_killed_after_commit_before_any_push(processes):
     seen = len(customer.pushes)
     async with await market.store.client.start_session() as session:
         session.start_transaction()
-        await _occupy(market, customer, head + 1, session)
+        await UnitOfWork(market.store, session).add(other_event(market, customer, head + 1))
         await market.application(contractor, job)
         await web.kill()
-        await session.abort_transaction()
+        await session.commit_transaction()
     assert [push.name for push in customer.pushes[seen:]] == []
 
     await processes.web()
@@ -107,7 +108,9 @@ async def test_killed_after_commit_before_any_push(processes):
     await contractor.connect()
     await market.settled(PATIENCE)
     items = (await customer.call("/account", "sync", {"since": head}))["items"]
-    assert [(item["seq"], item["name"]) for item in items] == [(head + 1, "application.created")]
+    assert [(item["seq"], item["name"]) for item in items] == [
+        (head + 1, "other"), (head + 2, "application.created"),
+    ]  # fmt: skip
     await feed_of(customer)
     await feed_of(contractor)
 
@@ -116,9 +119,9 @@ async def _status(market: Market, status: OfferStatus) -> bool:
     return bool((await market.rows(Offer))[0].status is status)
 
 
-async def _occupy(market: Market, party: Party, seq: int, session: Any) -> None:
+def other_event(market: Market, party: Party, seq: int) -> FeedRow:
     now = market.store.clock.now()
-    await market.store.database[FeedRow.COLLECTION].insert_one(
-        {"_id": new_id("evt"), "user_id": party.id, "seq": seq, "event": "held", "created_at": now},
-        session=session,
-    )
+    return FeedRow(
+        id=new_id("evt"), created_at=now, updated_at=now, user_id=party.id, seq=seq, event="other",
+        namespace="/account", name="other", data={}, expires_at=now + timedelta(days=1),
+    )  # fmt: skip
