@@ -34,7 +34,6 @@ class Code(StrEnum):
     AMOUNT_NOT_PAYABLE = "amount_not_payable"
     INSUFFICIENT_FUNDS = "insufficient_funds"
     NOT_ONBOARDED = "not_onboarded"
-    PAYMENT_REFUSED = "payment_refused"
     INVALID_SIGNATURE = "invalid_signature"
     TOO_OLD = "too_old"
     UNAVAILABLE = "unavailable"
@@ -168,10 +167,6 @@ class InsufficientFunds(DomainError):
 class NotOnboarded(DomainError):
     code, status = Code.NOT_ONBOARDED, 409
     message = "Finish the payout onboarding first (account.onboard)."
-
-
-class PaymentRefused(DomainError):
-    code, status, message = Code.PAYMENT_REFUSED, 402, "The payment provider refused this."
 
 
 class InvalidSignature(DomainError):

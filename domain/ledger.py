@@ -19,9 +19,9 @@ from domain.store import UnitOfWork, new_id
 
 WALLET_UPDATED = Event("/wallet", "wallet.updated")
 
-PLATFORM, STRIPE_FEES, LOSSES = "platform", "stripe_fees", "losses"
+PLATFORM, STRIPE_FEES = "platform", "stripe_fees"
 STRIPE, BANK = "world:stripe", "world:bank"
-UNBOUNDED = frozenset({PLATFORM, STRIPE_FEES, LOSSES, STRIPE, BANK})
+UNBOUNDED = frozenset({PLATFORM, STRIPE_FEES, STRIPE, BANK})
 SETTLED_AFTER = timedelta(minutes=2)  # longer than any transaction can still be open
 
 
@@ -39,10 +39,6 @@ def available(user_id: str) -> str:
 
 def in_transit(user_id: str) -> str:
     return f"wallet:{user_id}:in_transit"
-
-
-def debt(user_id: str) -> str:
-    return f"debt:{user_id}"
 
 
 class Posting(msgspec.Struct, frozen=True):
