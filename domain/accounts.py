@@ -1,12 +1,19 @@
 """People: registration, sign-in, profiles, and a contractor's account for payouts."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.errors import EmailTaken, Invalid, NotFound, Unauthenticated, WrongCredentials
+from domain.errors import (
+    Banned,
+    EmailTaken,
+    Invalid,
+    NotFound,
+    Unauthenticated,
+    WrongCredentials,
+)
 from domain.operation import ANYONE, EVERYONE, Actor, Command, Meta, Nothing, Role, Style, operation
 from domain.outbox import Event, Task, TryAgain
 from domain.ports import (
@@ -24,6 +31,8 @@ from domain.store import Duplicate, UnitOfWork, new_id
 
 UPDATED = Event("/account", "account.updated")
 
+EVER = {"$gt": datetime(2000, 1, 1, tzinfo=UTC)}
+
 # `$` alone would let a line end pass.
 ADDRESS = r"^[^@\s]+@[^@\s]+\.[^@\s]+(?!\n)$"
 Email = Annotated[str, Limits(min_length=3, max_length=254, pattern=ADDRESS)]
@@ -33,7 +42,10 @@ Skill = Annotated[str, Limits(min_length=1, max_length=40)]
 
 
 class User(Record, frozen=True):
-    """A person in one role. The address is kept in lower case and is unique."""
+    """A person in one role. The address is kept in lower case and is unique.
+
+    `engagements` counts the offers they made and got: see `engage`.
+    """
 
     COLLECTION = "users"
     PREFIX = "usr"
@@ -41,8 +53,14 @@ class User(Record, frozen=True):
         Index((("email", 1),), unique=True),
         Index((("connect_id", 1),), unique=True, where={"connect_id": {"$gt": ""}}),
         Index((("role", 1), ("_id", -1))),
+        Index((("frozen_at", 1), ("_id", -1)), where={"frozen_at": EVER}),
+        Index((("banned_at", 1), ("_id", -1)), where={"banned_at": EVER}),
+        Index((("deleted_at", 1), ("_id", -1)), where={"deleted_at": EVER}),
     )
-    PRIVATE = frozenset({"password_hash", "connect_id"})
+    PRIVATE = frozenset(
+        {"password_hash", "connect_id", "customer_id", "frozen_reason", "banned_at", "ban_reason",
+         "deleted_at", "engagements"}
+    )  # fmt: skip
 
     email: str
     name: str
@@ -55,6 +73,15 @@ class User(Record, frozen=True):
     transfers_active: bool = False
     payouts_enabled: bool = False
     payout_currencies: tuple[str, ...] = ()
+    payouts_changed_at: datetime | None = None
+    mail_notices: bool = True
+    frozen_at: datetime | None = None
+    frozen_reason: str = ""
+    customer_id: str | None = None
+    banned_at: datetime | None = None
+    ban_reason: str = ""
+    deleted_at: datetime | None = None
+    engagements: int = 0
 
 
 class SignedIn(msgspec.Struct, frozen=True):
@@ -85,6 +112,7 @@ class Update(Command, frozen=True):
     headline: Annotated[str, Limits(max_length=120)] | None = None
     bio: Annotated[str, Limits(max_length=4000)] | None = None
     skills: Annotated[tuple[Skill, ...], Limits(max_length=30)] | None = None
+    mail_notices: bool | None = None
 
 
 class Revoke(Command, frozen=True):
@@ -136,12 +164,20 @@ async def register(cmd: Register, actor: Actor | None, ports: Ports, meta: Meta)
 
 @operation("account.login", roles=ANYONE, style=Style.DIRECT)
 async def login(cmd: Login, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
-    """Raises WrongCredentials, after the same time whether or not the account exists."""
+    """Raises WrongCredentials, after the same time whether or not the account exists, and Banned.
+
+    The user is read again behind the new session: whoever bans them ends those that are there.
+    """
     user = await ports.store.single().find(User, {"email": cmd.email.lower()})
     fits = await ports.passwords.verify(cmd.password, user.password_hash if user else None)
     if user is None or not fits:
         raise WrongCredentials
-    return _signed_in(user, await ports.sessions.start(user.id, user.role, meta.address))
+    tokens = await ports.sessions.start(user.id, user.role, meta.address)
+    user = await ports.store.single().get(User, user.id)
+    if user.banned_at or user.deleted_at:
+        await ports.sessions.end(user.id, tokens.refresh_token.partition(".")[0])
+        raise Banned if user.banned_at else WrongCredentials
+    return _signed_in(user, tokens)
 
 
 @operation("account.refresh", roles=ANYONE, style=Style.DIRECT)
@@ -194,6 +230,19 @@ async def revoke(cmd: Revoke, actor: Actor, ports: Ports, meta: Meta) -> dict[st
     if not await ports.sessions.end(actor.id, cmd.session_id):
         raise NotFound
     return {"session_id": cmd.session_id}
+
+
+async def engage(uow: UnitOfWork, user_id: str) -> User:
+    """Part of every transaction that begins to bind somebody to money: it writes their row.
+
+    So it conflicts with closing the account, and one of the two sees the other. Raises NotFound
+    for an account that is closed or banned.
+    """
+    free = {"deleted_at": None, "banned_at": None}
+    user = await uow.change(User, user_id, only_if=free, inc={"engagements": 1})
+    if user is None:
+        raise NotFound("This account has been closed.")
+    return user
 
 
 def _signed_in(user: User, tokens: Tokens) -> SignedIn:
@@ -271,6 +320,8 @@ async def settle_account(uow: UnitOfWork, account: ConnectAccount) -> User | Non
     }
     if all(getattr(user, field) == value for field, value in told.items()):
         return None
+    if user.payouts_enabled is not account.payouts_enabled:
+        told["payouts_changed_at"] = uow.now
     changed = await uow.change(User, user.id, **told)
     uow.publish(UPDATED, changed, to=[user.id])
     return changed

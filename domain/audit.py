@@ -10,14 +10,16 @@ import msgspec
 
 from domain import ledger
 from domain.accounts import User
-from domain.deal import Offer, Payment, PaymentStatus, TransferStatus
+from domain.chargebacks import FROM_STRIPE, Chargeback, ChargebackStatus
+from domain.deal import Offer, Payment, PaymentStatus
 from domain.ledger import Balance, Transaction
 from domain.ports import Intent, Ports, Settled
 from domain.record import Record
 from domain.store import UnitOfWork
+from domain.transfers import Reversal, Transfer, TransferStatus
 from domain.wallets import Withdrawal, WithdrawalStatus
 
-W = WithdrawalStatus
+C, T, W = ChargebackStatus, TransferStatus, WithdrawalStatus
 CHUNK = 500
 
 
@@ -39,6 +41,7 @@ class Report(msgspec.Struct):
     payments: int = 0
     transfers: int = 0
     payouts: int = 0
+    chargebacks: int = 0
     totals: dict[str, dict[str, int]] = {}
     differences: list[Difference] = []
 
@@ -51,10 +54,14 @@ async def audit(ports: Ports) -> Report:
     """Read everything once, in chunks. Run it on a quiet market: it is no snapshot."""
     report = Report(totals={}, differences=[])
     uow = ports.store.single()
-    sums = await _sum_journal(uow, report)
+    sums, adjusted = await _sum_journal(uow, report)
     await _check_balances(uow, report, sums)
-    await _check_offers(uow, report, sums)
-    await _check_payments(ports, uow, report, sums)
+    await _check_offers(uow, report, sums, adjusted)
+    fees = await _check_payments(ports, uow, report)
+    await _check_chargebacks(ports, uow, report, sums, fees)
+    for currency, charged in fees.items():
+        booked = sums.get((ledger.STRIPE_FEES, currency), 0)
+        report.compare("Stripe's fees", currency, charged, booked)
     await _check_transfers(ports, uow, report)
     await _check_withdrawals(ports, uow, report)
     return report
@@ -72,24 +79,40 @@ async def each(uow: UnitOfWork, kind: type[Record], where: dict[str, Any]) -> As
         last = chunk[-1].id
 
 
-async def _sum_journal(uow: UnitOfWork, report: Report) -> dict[tuple[str, str], int]:
-    sums: dict[tuple[str, str], int] = defaultdict(int)
+Sums = dict[tuple[str, str], int]  # by account and currency
+
+
+async def _sum_journal(uow: UnitOfWork, report: Report) -> tuple[Sums, Sums]:
+    """What every account has, and what of it administrators have adjusted."""
+    sums: Sums = defaultdict(int)
+    adjusted: Sums = defaultdict(int)
     async for transaction in each(uow, Transaction, {}):
         report.transactions += 1
         for posting in transaction.postings:
             sums[posting.source, transaction.currency] -= posting.amount
             sums[posting.destination, transaction.currency] += posting.amount
+            if transaction.kind == "adjusted":
+                adjusted[_party(posting.source), transaction.currency] -= posting.amount
+                adjusted[_party(posting.destination), transaction.currency] += posting.amount
             report.compare("posting above zero", transaction.id, True, posting.amount > 0)
     totals: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for (account, currency), amount in sums.items():
         totals[_group(account)][currency] += amount
     report.totals = {name: dict(parts) for name, parts in sorted(totals.items())}
-    return sums
+    return sums, adjusted
 
 
-async def _check_balances(
-    uow: UnitOfWork, report: Report, sums: dict[tuple[str, str], int]
-) -> None:
+def _party(account: str) -> str:
+    """Who bears what is on the account, as far as the holdings know: Stripe's fees are paid by
+    the platform, and what is in a bank was the contractor's."""
+    if account in (ledger.PLATFORM, ledger.STRIPE_FEES):
+        return "platform"
+    if account.startswith(("wallet:", "debt:", ledger.BANK)):
+        return "contractor"
+    return account
+
+
+async def _check_balances(uow: UnitOfWork, report: Report, sums: Sums) -> None:
     seen = set()
     async for row in each(uow, Balance, {"kind": ("escrow", "wallet", "debt")}):
         report.balances += 1
@@ -105,36 +128,35 @@ async def _check_balances(
             report.compare("balance", f"{account}|{currency}", sums[account, currency], found)
 
 
-async def _check_offers(uow: UnitOfWork, report: Report, sums: dict[tuple[str, str], int]) -> None:
-    earned: dict[tuple[str, str], int] = defaultdict(int)
+async def _check_offers(uow: UnitOfWork, report: Report, sums: Sums, adjusted: Sums) -> None:
+    expected: Sums = defaultdict(int, adjusted)
     async for offer in each(uow, Offer, {"captured_amount": {"$gt": 0}}):
         report.offers += 1
         held = sums.get((ledger.escrow(offer.id), offer.currency), 0)
-        report.compare("escrow by the holdings", offer.id, offer.holdings.escrow, held)
         parts = offer.holdings
-        kept = offer.captured_amount - offer.refunded_amount
+        report.compare("escrow by the holdings", offer.id, parts.escrow, held)
         whole = parts.platform + parts.contractor + parts.escrow
-        report.compare("parts sum to the whole", offer.id, kept, whole)
-        earned[offer.currency, "platform"] += parts.platform
-        earned[offer.currency, "contractor"] += parts.contractor
-    currencies = {currency for _, currency in sums}
-    for currency in currencies:
-        taken = sums.get((ledger.PLATFORM, currency), 0) + sums.get(
-            (ledger.STRIPE_FEES, currency), 0
-        )
-        report.compare("platform by the holdings", currency, earned[currency, "platform"], taken)
-        purses = sum(
-            amount for (account, code), amount in sums.items()
-            if code == currency and account.startswith(("wallet:", "debt:", ledger.BANK))
-        )  # fmt: skip
-        theirs = earned[currency, "contractor"]
-        report.compare("contractors by the holdings", currency, theirs, purses)
+        report.compare("parts sum to the whole", offer.id, offer.kept, whole)
+        gone = offer.refunded_amount + offer.charged_back_amount
+        expected["platform", offer.currency] += parts.platform
+        expected["contractor", offer.currency] += parts.contractor
+        expected[ledger.LOSSES, offer.currency] += offer.captured_amount - gone - offer.kept
+    found: Sums = defaultdict(int)
+    for (account, currency), amount in sums.items():
+        found[_party(account), currency] += amount
+    for party in ("platform", "contractor", ledger.LOSSES):
+        for currency in sorted({currency for _, currency in sums}):
+            report.compare(
+                f"{party} by the holdings", currency, expected[party, currency],
+                found[party, currency],
+            )  # fmt: skip
 
 
-async def _check_payments(
-    ports: Ports, uow: UnitOfWork, report: Report, sums: dict[tuple[str, str], int]
-) -> None:
-    """Every payment against its PaymentIntent, both ways: none unknown, none twice."""
+async def _check_payments(ports: Ports, uow: UnitOfWork, report: Report) -> dict[str, int]:
+    """Every payment against its PaymentIntent, both ways: none unknown, none twice.
+
+    Returns what Stripe has charged for them, by currency.
+    """
     there: dict[str, list[Intent]] = defaultdict(list)
     fees: dict[str, int] = defaultdict(int)
     since = await _beginning(uow, Payment)
@@ -155,23 +177,52 @@ async def _check_payments(
         report.compare("held", payment.id, held, int(holding))
     for id in there:
         report.compare("payment known here", id, True, False)
-    for currency, charged in fees.items():
-        booked = sums.get((ledger.STRIPE_FEES, currency), 0)
-        report.compare("Stripe's fees", currency, charged, booked)
+    return fees
+
+
+async def _check_chargebacks(
+    ports: Ports, uow: UnitOfWork, report: Report, sums: Sums, fees: dict[str, int]
+) -> None:
+    """Every card dispute, both ways; what Stripe charged for them is added to `fees`."""
+    there = {}
+    async for dispute in ports.gateway.disputes(await _beginning(uow, Payment)):
+        there[dispute.id] = dispute
+        if dispute.fee_amount:
+            fees[dispute.fee_currency or dispute.currency] += dispute.fee_amount
+    async for found in each(uow, Chargeback, {}):
+        report.chargebacks += 1
+        out = sums.get((ledger.chargeback(found.id), found.currency), 0)
+        report.compare("out in an open chargeback", found.id, _out(found), -out)
+        told = there.pop(found.stripe_id, None)
+        report.compare("dispute at Stripe", found.id, True, told is not None)
+        if told:
+            report.compare("dispute's state", found.id, FROM_STRIPE[told.status], found.status)
+            lost = found.status in (C.OPEN, C.LOST)
+            report.compare(
+                "taken by the bank", found.id, told.withdrawn_amount, lost * found.amount
+            )
+    for id in there:
+        report.compare("dispute known here", id, True, False)
+
+
+def _out(chargeback: Chargeback) -> int:
+    return chargeback.amount if chargeback.status is C.OPEN else 0
 
 
 async def _check_transfers(ports: Ports, uow: UnitOfWork, report: Report) -> None:
-    """All that Stripe has transferred for each completion, net of what was reversed."""
+    """All that Stripe has transferred, net of what was reversed."""
     there: dict[str, int] = defaultdict(int)
     async for transfer in ports.gateway.transfers(await _beginning(uow, Offer)):
         fact = transfer.metadata.get("fact", transfer.id)
         there[fact] += transfer.amount - transfer.reversed_amount
-    async for offer in each(uow, Offer, {"transfers.0": {"$exists": True}}):
-        for number, transfer in enumerate(offer.transfers, 1):
-            report.transfers += 1
-            sent = transfer.amount if transfer.status is not TransferStatus.WAITING else 0
-            fact = f"{offer.id}#{number}"
-            report.compare("transferred", fact, there.pop(fact, 0), sent)
+    under_way: dict[str, int] = defaultdict(int)
+    async for reversal in each(uow, Reversal, {"done": False}):
+        under_way[reversal.transfer_id] += reversal.amount
+    async for found in each(uow, Transfer, {}):
+        report.transfers += 1
+        sent = found.net if found.status in (T.MADE, T.AVAILABLE, T.REVERSED) else 0
+        expected = there.pop(found.id, 0) - under_way[found.id]
+        report.compare("transferred", found.id, expected, sent)
     for fact, amount in there.items():
         report.compare("transfer known here", fact, amount, 0)
 

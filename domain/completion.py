@@ -1,34 +1,64 @@
-"""The end of a job: completed and paid out, or cancelled and refunded."""
+"""The work and its end: delivered, approved and paid by milestones, or cancelled and refunded."""
 
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta as Limits
 
-from domain import ledger
-from domain.accounts import User, settle_account
-from domain.deal import Offer, Payment, Transfer, TransferStatus
-from domain.errors import DisputeRequired, JobNotInProgress, JobNotOpen, JobTaken
+from domain import notices
+from domain.deal import MilestoneStatus, Offer, change_offer, with_milestones
+from domain.errors import (
+    DisputeOpen,
+    DisputeRequired,
+    JobNotInProgress,
+    JobNotOpen,
+    JobTaken,
+    MilestoneNotStanding,
+    NotFound,
+    PaymentDisputed,
+)
 from domain.jobs import Job, JobStatus, announce
-from domain.money import CURRENCIES
+from domain.money import display
 from domain.operation import Actor, Command, Id, Role, operation
-from domain.outbox import Task, TryAgain
-from domain.ports import KEY_LIFE, ConnectAccount, GatewayRefused, Ports, Settled, StaleFailure
-from domain.refunds import Refund
-from domain.settlement import BlockRivals, Inspect
+from domain.ports import Ports
+from domain.refunds import promise
+from domain.settlement import BlockRivals
+from domain.shares import rebook
 from domain.store import UnitOfWork
 
-T = TransferStatus
-LOOK_AGAIN = timedelta(minutes=10)
-READINGS = 5
+M = MilestoneStatus
+
+MilestoneNumber = Annotated[int, Limits(ge=1, le=20)]
+REMIND_BEFORE = timedelta(hours=24)
+CHUNK = 100
 
 
 class ById(Command, frozen=True):
     job_id: Id
 
 
+class Complete(Command, frozen=True):
+    """One milestone, counted from 1, or all that are left."""
+
+    job_id: Id
+    milestone: MilestoneNumber | None = None
+
+
+class Deliver(Command, frozen=True):
+    """One milestone, counted from 1, or all that are left."""
+
+    job_id: Id
+    note: Annotated[str, Limits(max_length=4000)] = ""
+    milestone: MilestoneNumber | None = None
+
+
 class Split(msgspec.Struct, frozen=True):
-    """How an offer's captured `amount` was divided, in minor units."""
+    """How the `amount` of what was completed was divided, in minor units.
+
+    The platform's part includes the fee that it took at the acceptance.
+    """
 
     currency: str
     amount: int
@@ -41,62 +71,128 @@ class Completed(msgspec.Struct, frozen=True):
     split: Split
 
 
+@operation("job.deliver", roles={Role.CONTRACTOR})
+async def deliver(cmd: Deliver, actor: Actor, uow: UnitOfWork) -> Job:
+    """Hand work over, again if need be; it completes by itself some days later.
+
+    Raises NotFound, JobNotInProgress, MilestoneNotStanding.
+    """
+    job = await uow.get(Job, cmd.job_id, contractor_id=actor.id)
+    offer = await _offer_in_progress(uow, job)
+    chosen = standing(offer, cmd.milestone)
+    days = uow.rates.auto_complete_days
+    milestones = with_milestones(
+        offer, chosen, status=M.DELIVERED, note=cmd.note, delivered_at=uow.now,
+        due_at=uow.now + timedelta(days=days) if days else None,
+    )  # fmt: skip
+    await change_offer(uow, offer, milestones=milestones, reminded_at=None)
+    delivered = await uow.change(Job, job.id, delivered_at=uow.now, delivery_note=cmd.note)
+    assert delivered is not None, "the job was just read in this transaction"
+    announce(uow, delivered)
+    return delivered
+
+
 @operation("job.complete", roles={Role.CUSTOMER})
-async def complete(cmd: ById, actor: Actor, uow: UnitOfWork) -> Completed:
-    """Approve the work: the service fee and the contractor's part leave escrow, and are sent.
+async def complete(cmd: Complete, actor: Actor, uow: UnitOfWork) -> Completed:
+    """Approve work: the service fee and the contractor's part leave escrow, and are sent.
 
-    Raises NotFound, JobNotInProgress.
+    Raises NotFound, JobNotInProgress, MilestoneNotStanding, DisputeOpen, PaymentDisputed.
     """
-    job = await uow.change(
-        Job, cmd.job_id, only_if={"customer_id": actor.id, "status": JobStatus.IN_PROGRESS},
-        status=JobStatus.COMPLETED, completed_at=uow.now,
-    )  # fmt: skip
-    if job is None:
-        raise JobNotInProgress(status=(await uow.get(Job, cmd.job_id, customer_id=actor.id)).status)
+    job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
+    offer = await _offer_in_progress(uow, job)
+    chosen = standing(offer, cmd.milestone)
+    must_be_free(offer, chosen)
+    after = await complete_milestones(uow, offer, chosen)
+    amount = after.completed_amount - offer.completed_amount
+    share = after.holdings.contractor - offer.holdings.contractor
+    return Completed(
+        await finish(uow, job, after), Split(offer.currency, amount, amount - share, share)
+    )
+
+
+async def _offer_in_progress(uow: UnitOfWork, job: Job) -> Offer:
+    if job.status is not JobStatus.IN_PROGRESS:
+        raise JobNotInProgress(status=job.status)
     assert job.offer_id, "a job in progress has an accepted offer"
-    before = await uow.get(Offer, job.offer_id)
-    kept = before.captured_amount - before.refunded_amount
-    share = msgspec.structs.replace(before, completed_amount=kept).holdings.contractor
-    sent = await _transferable(uow, before, share, kept)
-    offer = await uow.change(
-        Offer, before.id, only_if={"completed_amount": 0}, completed_amount=kept,
-        transfers=(Transfer(sent, uow.now),),
-    )  # fmt: skip
-    assert offer is not None, "an offer is completed once, with its job"
-    await ledger.book(
-        uow, f"complete:{offer.id}#1", "completed", offer.currency, _earned(before, offer),
-        users=[offer.customer_id, offer.contractor_id], offer_id=offer.id,
-    )  # fmt: skip
-    uow.later(PayContractor(offer.id, 1))
-    announce(uow, job)
-    return Completed(job, Split(offer.currency, kept, offer.holdings.platform, share))
+    return await uow.get(Offer, job.offer_id)
 
 
-def _earned(before: Offer, after: Offer) -> list[ledger.Posting]:
-    """The difference of the holdings, as postings."""
-    return ledger.flows({
-        ledger.escrow(after.id): after.holdings.escrow - before.holdings.escrow,
-        ledger.PLATFORM: after.holdings.platform - before.holdings.platform,
-        ledger.pending(after.contractor_id):
-            after.holdings.contractor - before.holdings.contractor,
-    })  # fmt: skip
+def standing(offer: Offer, number: int | None) -> list[int]:
+    """The numbers of the milestones that are meant. Raises NotFound, MilestoneNotStanding."""
+    left = [n for n, milestone in enumerate(offer.milestones, 1) if milestone.standing]
+    if number is None:
+        return left
+    if number > len(offer.milestones):
+        raise NotFound(f"milestone: there are {len(offer.milestones)}.", field="milestone")
+    if number not in left:
+        raise MilestoneNotStanding(status=offer.milestones[number - 1].status)
+    return [number]
 
 
-async def _transferable(uow: UnitOfWork, offer: Offer, share: int, kept: int) -> int:
-    """The share in Stripe's steps, with what earlier shares left in pending for being less.
+def must_be_free(offer: Offer, numbers: Iterable[int]) -> None:
+    """Raises DisputeOpen or PaymentDisputed for money that is frozen."""
+    if any(offer.milestones[number - 1].dispute_id for number in numbers):
+        raise DisputeOpen
+    if offer.contested_amount:
+        raise PaymentDisputed
 
-    A fee may leave a share of 147 fils where Stripe moves tens; the 7 go with the next transfer.
+
+async def complete_milestones(uow: UnitOfWork, offer: Offer, numbers: Sequence[int]) -> Offer:
+    """Book milestones as completed work, each with its own transfer.
+
+    The last one takes what is left; refunds before may have left less than was agreed.
     """
-    step = CURRENCIES[offer.currency].step
-    left = (await ledger.purse_of(uow, offer.contractor_id, offer.currency)).pending % step
-    return min(share + left, kept) // step * step
+    for number in numbers:
+        before, milestone = offer, offer.milestones[number - 1]
+        last = sum(each.standing for each in before.milestones) == 1
+        earned = before.uncompleted if last else min(milestone.amount, before.uncompleted)
+        offer = await change_offer(
+            uow, before, completed_amount=before.completed_amount + earned,
+            milestones=with_milestones(
+                before, [number], status=M.COMPLETED, completed_at=uow.now, due_at=None
+            ),
+        )  # fmt: skip
+        await rebook(uow, f"complete:{offer.id}#{number}", "completed", before, offer)
+    return offer
+
+
+async def finish(uow: UnitOfWork, job: Job, offer: Offer) -> Job:
+    """The job ends with its last milestone."""
+    states = {milestone.status for milestone in offer.milestones}
+    if states & {M.PENDING, M.DELIVERED}:
+        announce(uow, job)
+        return job
+    if M.COMPLETED in states:
+        status, at = JobStatus.COMPLETED, "completed_at"
+    else:
+        status, at = JobStatus.CANCELLED, "cancelled_at"
+    ended = await uow.change(
+        Job, job.id, only_if={"status": (JobStatus.ASSIGNED, JobStatus.IN_PROGRESS)},
+        status=status, **_at(at, uow),
+    )  # fmt: skip
+    if ended is None:
+        return job
+    announce(uow, ended)
+    return ended
+
+
+async def mark_disputed(uow: UnitOfWork, job: Job, dispute_id: str | None) -> Job:
+    """The job says whether a dispute about it stands."""
+    changed = await uow.change(Job, job.id, dispute_id=dispute_id)
+    assert changed is not None, "the job was just read in this transaction"
+    announce(uow, changed)
+    return changed
+
+
+def _at(field: str, uow: UnitOfWork) -> dict[str, Any]:
+    return {field: uow.now}
 
 
 @operation("job.cancel", roles={Role.CUSTOMER})
 async def cancel(cmd: ById, actor: Actor, uow: UnitOfWork) -> Job:
     """Cancel before work begins; what was paid goes back in full, the platform fee included.
 
-    Raises NotFound, JobTaken, JobNotOpen, DisputeRequired.
+    Raises NotFound, JobTaken, JobNotOpen, DisputeRequired, PaymentDisputed.
     """
     before = await uow.get(Job, cmd.job_id, customer_id=actor.id)
     if before.status is JobStatus.IN_PROGRESS:
@@ -110,153 +206,74 @@ async def cancel(cmd: ById, actor: Actor, uow: UnitOfWork) -> Job:
         raise JobTaken if before.accepting_offer_id else JobNotOpen(status=before.status)
     if job.offer_id:
         offer = await uow.get(Offer, job.offer_id)
-        kept = offer.captured_amount - offer.refunded_amount
-        uow.later(Refund(offer.payment_id, kept, "cancel"))
+        if offer.contested_amount:
+            raise PaymentDisputed
+        offer = await drop_rest(uow, offer)
+        if offer.refundable:
+            await promise(uow, offer, offer.refundable, "The job was cancelled.", actor.id)
     uow.later(BlockRivals(job.id))
     announce(uow, job, market=before.status is JobStatus.OPEN)
     return job
 
 
-# -- the contractor's part on its way ----------------------------------------------------------
-
-
-class PayContractor(Task, frozen=True):
-    """Transfer the share of completion `number`; without active transfers it waits in pending."""
-
-    offer_id: str
-    number: int
-
-    async def run(self, ports: Ports) -> None:
-        uow = ports.store.single()
-        offer = await uow.get(Offer, self.offer_id)
-        transfer = offer.transfers[self.number - 1]
-        if transfer.status is not T.WAITING or not transfer.amount:
-            return
-        account_id = await self._ready_account(ports, offer.contractor_id)
-        if account_id is None:
-            # `account_changed` sends it at once when Stripe says so; this makes certain
-            raise TryAgain("transfers are not active yet", at=ports.clock.now() + LOOK_AGAIN)
-        made = await self._transfer(ports, offer, transfer, account_id)
-        await ports.store.transact(lambda uow: transferred(uow, self.offer_id, self.number, made))
-
-    async def _ready_account(self, ports: Ports, user_id: str) -> str | None:
-        user = await ports.store.single().get(User, user_id)
-        if user.connect_id is None:
-            return None
-        if not user.transfers_active:
-            await read_account(ports, user.connect_id)
-            user = await ports.store.single().get(User, user_id)
-        return user.connect_id if user.transfers_active else None
-
-    async def _transfer(
-        self, ports: Ports, offer: Offer, transfer: Transfer, account_id: str
-    ) -> Settled:
-        fact = f"{offer.id}#{self.number}"
-        payment = await ports.store.single().get(Payment, offer.payment_id)
-        if transfer.key or ports.clock.now() - transfer.asked_at > KEY_LIFE:
-            there = await ports.gateway.find_transfer(offer.id, fact)
-            if there:
-                return there
-        assert payment.charge_id, "a completed offer was captured"
-        try:
-            return await ports.gateway.transfer(
-                key=f"transfer:{fact}:{transfer.key}", amount=transfer.amount,
-                currency=offer.currency, account_id=account_id, charge_id=payment.charge_id,
-                group=offer.id, metadata={"fact": fact, "offer_id": offer.id},
-            )  # fmt: skip
-        except (StaleFailure, GatewayRefused) as failed:
-            await self._take_next_key(ports, transfer.key)
-            await read_account(ports, account_id)
-            later = ports.clock.now() + LOOK_AGAIN if isinstance(failed, GatewayRefused) else None
-            raise TryAgain(str(failed), at=later) from failed
-
-    async def _take_next_key(self, ports: Ports, used: int) -> None:
-        """Kept with the offer, since several tasks may try; the old key would repeat its no."""
-        place = f"transfers.{self.number - 1}.key"
-        await ports.store.single().change(
-            Offer, self.offer_id, only_if={place: used}, inc={place: 1}
-        )
-
-
-class MakeAvailable(Task, frozen=True):
-    """Runs when the charge's funds have become available at Stripe."""
-
-    offer_id: str
-    number: int
-
-    async def run(self, ports: Ports) -> None:
-        uow = ports.store.single()
-        offer = await uow.get(Offer, self.offer_id)
-        payment = await uow.get(Payment, offer.payment_id)
-        if payment.available_on is None:
-            await Inspect(payment.id).run(ports)
-            payment = await uow.get(Payment, offer.payment_id)
-        if payment.available_on is None:
-            raise TryAgain("Stripe has not said when", at=ports.clock.now() + LOOK_AGAIN)
-        if payment.available_on > ports.clock.now():
-            raise TryAgain("not available yet", at=payment.available_on)
-        await ports.store.transact(lambda uow: make_available(uow, self.offer_id, self.number))
-
-
-async def transferred(uow: UnitOfWork, offer_id: str, number: int, made: Settled) -> None:
-    """Stripe has the transfer; the money is available once the charge's is."""
-    place = f"transfers.{number - 1}"
-    offer = await uow.change(
-        Offer, offer_id, only_if={f"{place}.status": T.WAITING},
-        **_fields({f"{place}.status": T.MADE, f"{place}.stripe_id": made.id}),
+async def drop_rest(uow: UnitOfWork, offer: Offer) -> Offer:
+    """Nobody will do or pay what is left of the work."""
+    left = [n for n, milestone in enumerate(offer.milestones, 1) if milestone.standing]
+    return await change_offer(
+        uow, offer,
+        milestones=with_milestones(offer, left, status=M.CANCELLED, due_at=None, dispute_id=None),
     )  # fmt: skip
-    if offer is None:
-        return
-    payment = await uow.get(Payment, offer.payment_id)
-    if payment.available_on and payment.available_on <= uow.now:
-        await make_available(uow, offer.id, number)
-    else:
-        uow.later(MakeAvailable(offer.id, number), at=payment.available_on)
 
 
-async def make_available(uow: UnitOfWork, offer_id: str, number: int) -> None:
-    place = f"transfers.{number - 1}"
-    offer = await uow.change(
-        Offer, offer_id, only_if={f"{place}.status": T.MADE},
-        **_fields({f"{place}.status": T.AVAILABLE}),
-    )  # fmt: skip
-    if offer:
-        user = offer.contractor_id
-        amount = offer.transfers[number - 1].amount
-        await ledger.book(
-            uow, f"transfer:{offer.id}#{number}", "transfer_settled", offer.currency,
-            [ledger.Posting(ledger.pending(user), ledger.available(user), amount)],
-            users=[user], offer_id=offer.id,
+# -- by itself -------------------------------------------------------------------------------
+
+
+async def complete_due(ports: Ports) -> int:
+    """Complete delivered work whose time for complaints is over; returns how many offers."""
+    uow = ports.store.single()
+    due = await uow.all(Offer, {"due_at": {"$lte": uow.now}}, (("due_at", 1),), CHUNK)
+    for offer in due:
+        await ports.store.transact(lambda uow, id=offer.id: _complete_due(uow, id))  # type: ignore[misc]
+    return len(due)
+
+
+async def _complete_due(uow: UnitOfWork, offer_id: str) -> None:
+    offer = await uow.get(Offer, offer_id)
+    job = await uow.get(Job, offer.job_id)
+    due = [
+        number
+        for number, milestone in enumerate(offer.milestones, 1)
+        if milestone.standing and not milestone.dispute_id
+        and milestone.due_at and milestone.due_at <= uow.now
+    ]  # fmt: skip
+    if due and not offer.contested_amount and job.status is JobStatus.IN_PROGRESS:
+        await finish(uow, job, await complete_milestones(uow, offer, due))
+        await notices.tell(
+            uow, [offer.customer_id], "completed_by_itself", f"{offer.job_title}: completed",
+            "The delivered work was completed by itself, since you did not object.", offer.job_id,
         )  # fmt: skip
 
 
-def _fields(paths: dict[str, Any]) -> Any:
-    """Fields within a list have names that no keyword can spell."""
-    return paths
+async def remind_due(ports: Ports) -> int:
+    """Tell customers a day before that their job will be completed by itself."""
+    uow = ports.store.single()
+    soon = {"due_at": {"$lte": uow.now + REMIND_BEFORE}, "reminded_at": None}
+    due = await uow.all(Offer, soon, (("due_at", 1),), CHUNK)
+    for offer in due:
+        await ports.store.transact(lambda uow, id=offer.id: _remind(uow, id))  # type: ignore[misc]
+    return len(due)
 
 
-async def account_changed(uow: UnitOfWork, account: ConnectAccount) -> None:
-    """Take over what a contractor's account may do; waiting transfers go when they may."""
-    user = await settle_account(uow, account)
-    if user is None or not user.transfers_active:
-        return
-    waiting = {"contractor_id": user.id, "transfers.status": T.WAITING}
-    for offer in await uow.all(Offer, waiting):
-        for number, transfer in enumerate(offer.transfers, 1):
-            if transfer.status is T.WAITING:
-                uow.later(PayContractor(offer.id, number))
-
-
-async def read_account(ports: Ports, account_id: str) -> None:
-    """Take over an account's state, until what is kept is what Stripe says.
-
-    Its events come in bursts: a stale reading must not be the last word.
-    """
-    account = await ports.gateway.account(account_id)
-    for _ in range(READINGS):
-        read = account
-        await ports.store.transact(lambda uow, read=read: account_changed(uow, read))  # type: ignore[misc]
-        account = await ports.gateway.account(account_id)
-        if account == read:
-            return
-    raise TryAgain("the account keeps changing")
+async def _remind(uow: UnitOfWork, offer_id: str) -> None:
+    offer = await uow.change(
+        Offer, offer_id, only_if={"reminded_at": None, "due_at": {"$ne": None}},
+        reminded_at=uow.now,
+    )  # fmt: skip
+    if offer and offer.due_at:
+        await notices.tell(
+            uow, [offer.customer_id], "completes_soon",
+            f"{offer.job_title}: will be completed on {offer.due_at:%d %B %Y, %H:%M} UTC",
+            f"Look at the delivered work. Without an objection "
+            f"{display(offer.kept, offer.currency)} will be released to the contractor.",
+            offer.job_id,
+        )  # fmt: skip

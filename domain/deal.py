@@ -1,12 +1,13 @@
 """The records of a deal: the offer and the payment behind it, their state tables and events."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
+from domain.errors import Conflict
 from domain.money import Holdings, Schedule, holdings
 from domain.outbox import Event
 from domain.record import Index, Record
@@ -14,6 +15,8 @@ from domain.states import Steps, move
 from domain.store import UnitOfWork
 
 CREATED = Event("/bidding", "offer.created")
+UPDATED = Event("/bidding", "offer.updated")
+COUNTERED = Event("/bidding", "offer.countered")
 ACCEPTED = Event("/bidding", "offer.accepted")
 REJECTED = Event("/bidding", "offer.rejected")
 WITHDRAWN = Event("/bidding", "offer.withdrawn")
@@ -33,6 +36,14 @@ class OfferStatus(StrEnum):
     EXPIRED = "expired"
     BLOCKED = "blocked"
     FAILED = "failed"
+    COUNTERED = "countered"
+
+
+class MilestoneStatus(StrEnum):
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
 
 
 class PaymentStatus(StrEnum):
@@ -46,17 +57,19 @@ class PaymentStatus(StrEnum):
     FAILED = "failed"
 
 
-class TransferStatus(StrEnum):
-    WAITING = "waiting"
+class RefundStatus(StrEnum):
+    """`made` is Stripe's word given; banks may still return it: then it has failed."""
+
+    REQUESTED = "requested"
     MADE = "made"
-    AVAILABLE = "available"
+    FAILED = "failed"
 
 
-S, P, T = OfferStatus, PaymentStatus, TransferStatus
+S, P, M = OfferStatus, PaymentStatus, MilestoneStatus
 
 OFFER_STEPS: Steps = {
     S.AWAITING_PAYMENT: (S.PENDING, S.FAILED, S.EXPIRED, S.WITHDRAWN, S.BLOCKED),
-    S.PENDING: (S.ACCEPTING, S.REJECTED, S.WITHDRAWN, S.EXPIRED, S.BLOCKED),
+    S.PENDING: (S.ACCEPTING, S.REJECTED, S.WITHDRAWN, S.EXPIRED, S.BLOCKED, S.COUNTERED),
     S.ACCEPTING: (S.ACCEPTED, S.FAILED),
 }
 PAYMENT_STEPS: Steps = {
@@ -64,7 +77,9 @@ PAYMENT_STEPS: Steps = {
     P.AUTHORIZED: (P.CAPTURING, P.CAPTURED, P.CANCELED),
     P.CAPTURING: (P.CAPTURED, P.FAILED, P.CANCELED),
     P.CAPTURED: (P.PARTIALLY_REFUNDED, P.REFUNDED),
-    P.PARTIALLY_REFUNDED: (P.PARTIALLY_REFUNDED, P.REFUNDED),
+    P.PARTIALLY_REFUNDED: (P.PARTIALLY_REFUNDED, P.REFUNDED, P.CAPTURED),
+    # A refund that the customer's bank returns was none.
+    P.REFUNDED: (P.PARTIALLY_REFUNDED, P.CAPTURED),
     # Money that arrives although nobody waits for it any more is booked, and sent back.
     P.FAILED: (P.CAPTURED,),
     P.CANCELED: (P.CAPTURED,),
@@ -72,7 +87,7 @@ PAYMENT_STEPS: Steps = {
 OPEN_OFFERS = (S.AWAITING_PAYMENT, S.PENDING)
 ENDINGS = {
     S.ACCEPTED: ACCEPTED, S.REJECTED: REJECTED, S.WITHDRAWN: WITHDRAWN, S.EXPIRED: EXPIRED,
-    S.BLOCKED: BLOCKED, S.FAILED: FAILED,
+    S.BLOCKED: BLOCKED, S.FAILED: FAILED, S.COUNTERED: COUNTERED,
 }  # fmt: skip
 
 
@@ -84,17 +99,50 @@ class Step(msgspec.Struct, frozen=True):
     by: str
 
 
-class Transfer(msgspec.Struct, frozen=True):
-    """The contractor's part of one completion on its way to their Stripe account.
+class Milestone(msgspec.Struct, frozen=True):
+    """A part of the work with its part of the money; an offer without milestones has one.
 
-    `key` numbers the attempts at Stripe, for all tasks that try, since `asked_at`.
+    Delivered work is completed by itself at `due_at`, unless it is in dispute.
     """
 
+    title: str
     amount: int
+    status: MilestoneStatus = M.PENDING
+    note: str = ""
+    delivered_at: datetime | None = None
+    due_at: datetime | None = None
+    completed_at: datetime | None = None
+    dispute_id: str | None = None
+
+    @property
+    def standing(self) -> bool:
+        return self.status in (M.PENDING, M.DELIVERED)
+
+
+class Refund(msgspec.Struct, frozen=True):
+    """Money on its way back to the customer; `completed_amount` of it had been earned already.
+
+    `by` is a user, `system` or `stripe`; `key` numbers the attempts at Stripe since `asked_at`.
+    """
+
+    id: str
+    amount: int
+    completed_amount: int
+    reason: str
+    by: str
     asked_at: datetime
-    status: TransferStatus = T.WAITING
+    status: RefundStatus = RefundStatus.REQUESTED
     stripe_id: str | None = None
+    failure: str | None = None
     key: int = 0
+
+
+class Counter(msgspec.Struct, frozen=True):
+    """What the contractor would do it for, in minor units of the offer's currency."""
+
+    amount: int
+    note: str
+    at: datetime
 
 
 class Offer(Record, frozen=True):
@@ -102,6 +150,9 @@ class Offer(Record, frozen=True):
 
     `visible` is true from the moment the money is held: before that the contractor sees nothing.
     `live` is true while it stands, so that a contractor has one standing offer per job.
+    `contested_amount` is in open chargebacks, `charged_back_amount` was lost in them. All that
+    divides the money is in this one document, so that whatever changes it at once conflicts.
+    Offers between the same two on one job form a thread, named by its first.
     """
 
     COLLECTION = "offers"
@@ -109,12 +160,14 @@ class Offer(Record, frozen=True):
     INDEXES = (
         Index((("job_id", 1), ("contractor_id", 1)), unique=True, where={"live": True}),
         Index((("job_id", 1), ("status", 1))),
+        Index((("job_id", 1), ("contractor_id", 1), ("_id", -1))),
         Index((("customer_id", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("visible", 1), ("_id", -1))),
         Index((("status", 1), ("expires_at", 1))),
-        Index((("contractor_id", 1), ("transfers.status", 1))),
+        Index((("due_at", 1),), where={"due_at": {"$gt": datetime(2000, 1, 1, tzinfo=UTC)}}),
+        Index((("thread_id", 1), ("_id", -1))),
     )
-    PRIVATE = frozenset({"visible", "live", "transfers"})
+    PRIVATE = frozenset({"visible", "live", "reminded_at"})
 
     job_id: str
     job_title: str
@@ -131,11 +184,19 @@ class Offer(Record, frozen=True):
     captured_amount: int = 0
     refunded_amount: int = 0
     completed_amount: int = 0
+    charged_back_amount: int = 0
+    contested_amount: int = 0
+    milestones: tuple[Milestone, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+    due_at: datetime | None = None
+    thread_id: str = ""
+    previous_id: str | None = None
+    counter: Counter | None = None
     accepted_at: datetime | None = None
     history: tuple[Step, ...] = ()
     visible: bool = False
     live: bool = True
-    transfers: tuple[Transfer, ...] = ()
+    reminded_at: datetime | None = None
 
     @property
     def audience(self) -> Sequence[str]:
@@ -145,10 +206,36 @@ class Offer(Record, frozen=True):
     def holdings(self) -> Holdings:
         """Who holds what; the fees are due from the acceptance on."""
         if self.accepted_at is None:
-            return Holdings(escrow=self.captured_amount - self.refunded_amount)
-        return holdings(
-            self.captured_amount, self.refunded_amount, self.completed_amount, self.schedule
-        )
+            return Holdings(escrow=self.kept)
+        gone = self.captured_amount - self.kept
+        return holdings(self.captured_amount, gone, self.completed_amount, self.schedule)
+
+    @property
+    def kept(self) -> int:
+        """A payment that is refunded and charged back too is the platform's loss, not less."""
+        return max(0, self.captured_amount - self.refunded_amount - self.charged_back_amount)
+
+    @property
+    def refundable(self) -> int:
+        """What may still be promised back: neither on its way already nor in a chargeback."""
+        return self.kept - sum(r.amount for r in self._requested) - self.contested_amount
+
+    @property
+    def uncompleted(self) -> int:
+        """What may still be earned: in escrow, and not promised back to the customer."""
+        promised = sum(r.amount - r.completed_amount for r in self._requested)
+        return self.kept - self.completed_amount - promised
+
+    @property
+    def _requested(self) -> list[Refund]:
+        return [r for r in self.refunds if r.status is RefundStatus.REQUESTED]
+
+    def next_due(self) -> datetime | None:
+        """When some delivered work completes by itself; never while a chargeback is open."""
+        if self.contested_amount:
+            return None
+        due = [m.due_at for m in self.milestones if m.due_at and m.standing and not m.dispute_id]
+        return min(due, default=None)
 
 
 class Payment(Record, frozen=True):
@@ -175,6 +262,7 @@ class Payment(Record, frozen=True):
     status: PaymentStatus = P.REQUIRES_PAYMENT
     captured_amount: int = 0
     refunded_amount: int = 0
+    disputed_amount: int = 0
     capture_before: datetime | None = None
     available_on: datetime | None = None
     failure: str | None = None
@@ -213,3 +301,34 @@ async def move_payment(
     if payment:
         uow.publish(PAYMENT_UPDATED, payment, to=payment.audience)
     return payment
+
+
+async def change_offer(uow: UnitOfWork, offer: Offer, **fields: Any) -> Offer:
+    """Change an offer as it was read in this transaction, and tell its parties.
+
+    What completes by itself next follows from the rest. Raises Conflict if it has changed.
+    """
+    wanted = msgspec.structs.replace(offer, **fields)
+    changed = await uow.change(
+        Offer, offer.id, only_if={"version": offer.version}, **fields, due_at=wanted.next_due()
+    )
+    if changed is None:
+        raise Conflict
+    uow.publish(UPDATED, changed, to=changed.audience)
+    return changed
+
+
+def with_completed_within(offer: Offer, **fields: int) -> Offer:
+    """The offer with changed amounts, and no more completed work than there is money kept."""
+    wanted = msgspec.structs.replace(offer, **fields)
+    completed = max(0, min(wanted.completed_amount, wanted.kept))
+    return msgspec.structs.replace(wanted, completed_amount=completed)
+
+
+def with_milestones(offer: Offer, numbers: Iterable[int], **fields: Any) -> tuple[Milestone, ...]:
+    """The offer's milestones, with `fields` changed in those of these numbers (from 1)."""
+    chosen = frozenset(numbers)
+    return tuple(
+        msgspec.structs.replace(milestone, **fields) if number in chosen else milestone
+        for number, milestone in enumerate(offer.milestones, 1)
+    )

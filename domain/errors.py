@@ -13,6 +13,7 @@ class Code(StrEnum):
     UNAUTHENTICATED = "unauthenticated"
     TOKEN_EXPIRED = "token_expired"
     WRONG_CREDENTIALS = "wrong_credentials"
+    BANNED = "banned"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
@@ -24,6 +25,13 @@ class Code(StrEnum):
     JOB_NOT_ASSIGNED = "job_not_assigned"
     JOB_NOT_IN_PROGRESS = "job_not_in_progress"
     DISPUTE_REQUIRED = "dispute_required"
+    DISPUTE_OPEN = "dispute_open"
+    DISPUTE_NOT_OPEN = "dispute_not_open"
+    PAYMENT_DISPUTED = "payment_disputed"
+    MILESTONE_NOT_STANDING = "milestone_not_standing"
+    NOT_REFUNDABLE = "not_refundable"
+    WALLET_FROZEN = "wallet_frozen"
+    MONEY_OUTSTANDING = "money_outstanding"
     ALREADY_APPLIED = "already_applied"
     APPLICATION_NOT_PENDING = "application_not_pending"
     NOT_AN_APPLICANT = "not_an_applicant"
@@ -76,6 +84,11 @@ class WrongCredentials(DomainError):
     code, status, message = Code.WRONG_CREDENTIALS, 401, "E-mail or password is wrong."
 
 
+class Banned(DomainError):
+    code, status = Code.BANNED, 403
+    message = "This account has been banned: contact the platform."
+
+
 class Forbidden(DomainError):
     code, status, message = Code.FORBIDDEN, 403, "Your role does not allow this."
 
@@ -121,6 +134,42 @@ class JobNotInProgress(DomainError):
 class DisputeRequired(DomainError):
     code, status = Code.DISPUTE_REQUIRED, 409
     message = "Work has begun: cancelling needs the other side's agreement through a dispute."
+
+
+class DisputeOpen(DomainError):
+    code, status = Code.DISPUTE_OPEN, 409
+    message = "This part of the work is in dispute: agree there, or let it be decided."
+
+
+class DisputeNotOpen(DomainError):
+    code, status, message = Code.DISPUTE_NOT_OPEN, 409, "The dispute does not allow this any more."
+
+
+class PaymentDisputed(DomainError):
+    code, status = Code.PAYMENT_DISPUTED, 409
+    message = "The card's bank has disputed the payment: wait for its decision."
+
+
+class MilestoneNotStanding(DomainError):
+    code, status = Code.MILESTONE_NOT_STANDING, 409
+    message = "This milestone is completed or cancelled."
+
+
+class NotRefundable(DomainError):
+    code, status = Code.NOT_REFUNDABLE, 409
+    message = "Nothing of this payment can be refunded now."
+
+
+class WalletFrozen(DomainError):
+    code, status = Code.WALLET_FROZEN, 409
+    message = "The wallet is frozen: contact the platform."
+
+
+class MoneyOutstanding(DomainError):
+    """`details.outstanding` names what has to end first."""
+
+    code, status = Code.MONEY_OUTSTANDING, 409
+    message = "The account has money or work outstanding: bring it to its end first."
 
 
 class AlreadyApplied(DomainError):

@@ -1,7 +1,7 @@
-"""Jobs: what a customer wants done, how it is found, and its way from open to delivered.
+"""Jobs: what a customer wants done, how it is found, and its way until the work begins.
 
-Reading one job is `applications.read_job`: who may do that depends on who applied. Completing and
-cancelling move money and live in `completion.py`.
+Reading one job is `applications.read_job`: who may do that depends on who applied. Delivering,
+completing and cancelling concern its money and live in `completion.py`.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,6 @@ from domain.errors import (
     CurrencyNotSupported,
     Invalid,
     JobNotAssigned,
-    JobNotInProgress,
     JobNotOpen,
     JobTaken,
 )
@@ -65,7 +64,7 @@ class JobStatus(StrEnum):
 
 JOB_STEPS: Steps = {
     JobStatus.OPEN: (JobStatus.ASSIGNED, JobStatus.CANCELLED),
-    JobStatus.ASSIGNED: (JobStatus.IN_PROGRESS, JobStatus.CANCELLED),
+    JobStatus.ASSIGNED: (JobStatus.IN_PROGRESS, JobStatus.COMPLETED, JobStatus.CANCELLED),
     JobStatus.IN_PROGRESS: (JobStatus.COMPLETED, JobStatus.CANCELLED),
 }
 
@@ -328,11 +327,6 @@ class Start(Command, frozen=True):
     job_id: Id
 
 
-class Deliver(Command, frozen=True):
-    job_id: Id
-    note: Annotated[str, Limits(max_length=4000)] = ""
-
-
 @operation("job.start", roles={Role.CONTRACTOR})
 async def start(cmd: Start, actor: Actor, uow: UnitOfWork) -> Job:
     """Begin the work. Raises JobNotAssigned."""
@@ -342,17 +336,3 @@ async def start(cmd: Start, actor: Actor, uow: UnitOfWork) -> Job:
         raise JobNotAssigned
     announce(uow, started)
     return started
-
-
-@operation("job.deliver", roles={Role.CONTRACTOR})
-async def deliver(cmd: Deliver, actor: Actor, uow: UnitOfWork) -> Job:
-    """Hand the work over, again if need be; the customer completes. Raises JobNotInProgress."""
-    job = await uow.get(Job, cmd.job_id, contractor_id=actor.id)
-    delivered = await uow.change(
-        Job, job.id, only_if={"status": JobStatus.IN_PROGRESS}, delivered_at=uow.now,
-        delivery_note=cmd.note,
-    )  # fmt: skip
-    if delivered is None:
-        raise JobNotInProgress
-    announce(uow, delivered)
-    return delivered

@@ -19,9 +19,9 @@ from domain.store import UnitOfWork, new_id
 
 WALLET_UPDATED = Event("/wallet", "wallet.updated")
 
-PLATFORM, STRIPE_FEES = "platform", "stripe_fees"
+PLATFORM, STRIPE_FEES, LOSSES = "platform", "stripe_fees", "losses"
 STRIPE, BANK = "world:stripe", "world:bank"
-UNBOUNDED = frozenset({PLATFORM, STRIPE_FEES, STRIPE, BANK})
+UNBOUNDED = frozenset({PLATFORM, STRIPE_FEES, LOSSES, STRIPE, BANK})
 SETTLED_AFTER = timedelta(minutes=2)  # longer than any transaction can still be open
 
 
@@ -35,6 +35,19 @@ def pending(user_id: str) -> str:
 
 def available(user_id: str) -> str:
     return f"wallet:{user_id}:available"
+
+
+def held(user_id: str) -> str:
+    """Of a chargeback that is not decided."""
+    return f"wallet:{user_id}:held"
+
+
+def debt(user_id: str) -> str:
+    return f"debt:{user_id}"
+
+
+def chargeback(id: str) -> str:
+    return f"chargeback:{id}"
 
 
 def in_transit(user_id: str) -> str:
@@ -58,7 +71,9 @@ class Transaction(Record, frozen=True):
         Index((("fact", 1),), unique=True),
         Index((("users", 1), ("_id", -1))),
         Index((("accounts", 1), ("created_at", 1))),
+        Index((("users", 1), ("created_at", 1), ("_id", 1))),
         Index((("offer_id", 1),), where={"offer_id": {"$gt": ""}}),
+        Index((("kind", 1), ("_id", -1))),
     )
     PRIVATE = frozenset({"users", "accounts"})
 
@@ -80,6 +95,7 @@ class Balance(Record, frozen=True):
     INDEXES = (
         Index((("owner", 1), ("currency", 1))),
         Index((("kind", 1), ("currency", 1), ("balance", 1))),
+        Index((("kind", 1), ("_id", 1), ("currency", 1), ("balance", 1))),
     )
 
     account: str
@@ -106,6 +122,7 @@ class Purse(msgspec.Struct, frozen=True):
     currency: str
     available: int = 0
     pending: int = 0
+    held: int = 0
     in_transit: int = 0
     debt: int = 0
     version: int = 0

@@ -2,25 +2,29 @@
 
 from domain.accounts import OpenConnectAccount, User
 from domain.applications import Application
+from domain.chargebacks import Chargeback, Submit
 from domain.chat import Conversation, Message
-from domain.completion import MakeAvailable, PayContractor
 from domain.deal import Offer, Payment
 from domain.feed import FeedRow
 from domain.jobs import Job
 from domain.ledger import Balance, Transaction
+from domain.methods import OpenCustomer
 from domain.operation import Reply
 from domain.outbox import OutboxRow
-from domain.refunds import Refund
+from domain.refunds import SendRefund
+from domain.sending import MakeAvailable, Send, TakeBack
 from domain.settlement import BlockRivals, Capture, Hold, Inspect, Release
+from domain.timeline import Dispute
+from domain.transfers import Reversal, Transfer
 from domain.wallets import PayOut, Withdrawal
 from domain.webhooks import Process, WebhookEvent
 
 RECORDS = (
     User, Job, Application, Conversation, Message, Offer, Payment, Transaction, Balance,
-    Withdrawal, FeedRow, OutboxRow, WebhookEvent, Reply,
+    Withdrawal, Transfer, Reversal, Dispute, Chargeback, FeedRow, OutboxRow, WebhookEvent, Reply,
 )  # fmt: skip
 
 TASKS = (
-    OpenConnectAccount | Hold | Capture | Release | Refund | Inspect | BlockRivals | PayContractor
-    | MakeAvailable | PayOut | Process
+    OpenConnectAccount | Hold | Capture | Release | SendRefund | Inspect | BlockRivals | Send
+    | MakeAvailable | TakeBack | PayOut | Submit | OpenCustomer | Process
 )  # fmt: skip

@@ -12,15 +12,21 @@ MAX_AMOUNT = 99_999_999  # Stripe: at most eight digits per charge
 
 
 class Currency(msgspec.Struct, frozen=True):
-    """`exponent` decimals; amounts go in `step`s of minor units and start at `minimum`."""
+    """`exponent` decimals; amounts go in `step`s of minor units and start at `minimum`.
+
+    `special` currencies are paid out in whole units only although Stripe counts their minor ones:
+    an installation says so when it accepts that.
+    """
 
     code: str
     exponent: int
     minimum: int
     step: int = 1
+    special: bool = False
 
 
-# Sources: ISO 4217 for exponents; Stripe, "Supported currencies", for steps and minimum charges.
+# Sources: ISO 4217 for exponents, except that Stripe counts ISK and UGX in hundredths; Stripe,
+# "Supported currencies", for steps, special cases and minimum charges.
 CURRENCIES = {
     currency.code: currency
     for currency in (
@@ -49,6 +55,10 @@ CURRENCIES = {
         Currency("JOD", 3, 400, step=10),
         Currency("OMR", 3, 200, step=10),
         Currency("TND", 3, 2000, step=10),
+        Currency("HUF", 2, 17_500, step=100, special=True),
+        Currency("ISK", 2, 7_500, step=100, special=True),
+        Currency("TWD", 2, 1_600, step=100, special=True),
+        Currency("UGX", 2, 200_000, step=100, special=True),
     )
 }
 

@@ -1,4 +1,7 @@
-"""Offers: made by the customer, seen once the money is held, answered by the contractor."""
+"""Offers: made by the customer, seen once the money is held, answered by the contractor.
+
+A contractor may answer with what they would do it for; a new offer then takes up the thread.
+"""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -10,6 +13,8 @@ from domain.accounts import User
 from domain.applications import standing
 from domain.deal import (
     OPEN_OFFERS,
+    Counter,
+    Milestone,
     Offer,
     OfferStatus,
     Payment,
@@ -20,12 +25,14 @@ from domain.deal import (
 )
 from domain.errors import (
     CurrencyNotSupported,
+    Invalid,
     JobNotOpen,
     JobTaken,
     NotAnApplicant,
     OfferExists,
     OfferHasExpired,
     OfferNotPending,
+    PaymentDisputed,
 )
 from domain.jobs import Job, JobStatus
 from domain.money import MAX_AMOUNT, check_chargeable
@@ -34,14 +41,24 @@ from domain.payments import PaymentSheet, sheet
 from domain.ports import Ports
 from domain.record import Page
 from domain.settlement import CHUNK, Capture, Hold, close
-from domain.store import Duplicate, UnitOfWork, new_id
+from domain.store import NEWEST, Duplicate, UnitOfWork, new_id
 
 S, P = OfferStatus, PaymentStatus
 DEFAULT_HOURS = 72
 
 
+class MilestoneTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of the work, and its `amount` of the offer's."""
+
+    title: Annotated[str, Limits(min_length=1, max_length=120, pattern=r"\S")]
+    amount: Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
+
+
 class Create(Command, frozen=True):
-    """`amount` in minor units. Without a payment method the client pays with the client secret."""
+    """`amount` in minor units, which milestones, if there are any, divide without a rest.
+
+    Without a payment method the client pays with the client secret.
+    """
 
     job_id: Id
     contractor_id: Id
@@ -49,6 +66,7 @@ class Create(Command, frozen=True):
     currency: Annotated[str, Limits(pattern=r"^[A-Z]{3}$", max_length=3)]
     description: Annotated[str, Limits(min_length=1, max_length=4000)]
     timeline_days: Annotated[int, Limits(ge=1, le=730)]
+    milestones: Annotated[tuple[MilestoneTerms, ...], Limits(max_length=20)] = ()
     payment_method: Annotated[str, Limits(pattern=r"^pm_[A-Za-z0-9_]{1,80}(?!\n)$")] | None = None
     expires_in_hours: Annotated[int, Limits(ge=1, le=144)] = DEFAULT_HOURS
 
@@ -57,8 +75,19 @@ class ById(Command, frozen=True):
     offer_id: Id
 
 
+class CounterTerms(Command, frozen=True):
+    """What the contractor would do it for, in minor units of the offer's currency."""
+
+    offer_id: Id
+    amount: Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
+    note: Annotated[str, Limits(max_length=2000)] = ""
+
+
 class List(Command, frozen=True):
+    """`thread_id` selects all offers between two people on one job: the negotiation."""
+
     job_id: Id | None = None
+    thread_id: Id | None = None
     status: OfferStatus | None = None
     cursor: Cursor | None = None
     limit: PageSize = 20
@@ -83,18 +112,20 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Offer:
     """Offer an applicant the job and hold the money.
 
     Raises NotFound, JobNotOpen, JobTaken, NotAnApplicant, OfferExists, CurrencyNotSupported,
-    AmountNotPayable.
+    AmountNotPayable, Invalid.
     """
     check_chargeable(cmd.amount, cmd.currency, uow.rates.currencies)
+    _check_milestones(cmd, uow.rates.currencies)
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
     _must_be_open(job)
     if await standing(uow, job.id, cmd.contractor_id) is None:
         raise NotAnApplicant
     await _must_reach(uow, cmd.contractor_id, cmd.currency)
-    live = {"job_id": job.id, "contractor_id": cmd.contractor_id, "live": True}
-    if await uow.find(Offer, live):
+    between = {"job_id": job.id, "contractor_id": cmd.contractor_id}
+    previous = await uow.find(Offer, between, NEWEST)
+    if await uow.find(Offer, {**between, "live": True}):
         raise OfferExists
-    offer, payment = _new_offer(cmd, job, uow)
+    offer, payment = _new_offer(cmd, job, uow, previous)
     try:
         await uow.add(offer)
     except Duplicate as taken:
@@ -104,14 +135,28 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Offer:
     return offer
 
 
-def _new_offer(cmd: Create, job: Job, uow: UnitOfWork) -> tuple[Offer, Payment]:
-    now = uow.now
+def _check_milestones(cmd: Create, settled: tuple[str, ...]) -> None:
+    """Each could be charged alone, so that no part is too small for its fees."""
+    for part in cmd.milestones:
+        check_chargeable(part.amount, cmd.currency, settled)
+    if cmd.milestones and sum(part.amount for part in cmd.milestones) != cmd.amount:
+        raise Invalid("milestones: their amounts must add up to `amount`.", field="milestones")
+
+
+def _new_offer(
+    cmd: Create, job: Job, uow: UnitOfWork, previous: Offer | None
+) -> tuple[Offer, Payment]:
+    now, id = uow.now, new_id(Offer.PREFIX)
+    parts = cmd.milestones or (MilestoneTerms(job.title, cmd.amount),)
     ids: dict[str, Any] = {
         "job_id": job.id, "customer_id": job.customer_id, "contractor_id": cmd.contractor_id,
         "amount": cmd.amount, "currency": cmd.currency, "created_at": now, "updated_at": now,
     }  # fmt: skip
     offer = Offer(
-        id=new_id(Offer.PREFIX), payment_id=new_id(Payment.PREFIX), job_title=job.title,
+        id=id, payment_id=new_id(Payment.PREFIX), job_title=job.title,
+        milestones=tuple(Milestone(part.title, part.amount) for part in parts),
+        thread_id=previous.thread_id if previous else id,
+        previous_id=previous.id if previous else None,
         description=cmd.description, timeline_days=cmd.timeline_days, schedule=uow.rates.schedule,
         expires_at=now + timedelta(hours=cmd.expires_in_hours),
         history=(Step(now, S.AWAITING_PAYMENT, job.customer_id),), **ids,
@@ -142,11 +187,27 @@ async def reject(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     return closed
 
 
+@operation("bidding.counter", roles={Role.CONTRACTOR})
+async def counter(cmd: CounterTerms, actor: Actor, uow: UnitOfWork) -> Offer:
+    """Turn the offer down with a proposal of one's own, which a new offer may take up.
+
+    Raises NotFound, OfferNotPending, AmountNotPayable.
+    """
+    offer = await uow.get(Offer, cmd.offer_id, contractor_id=actor.id, visible=True)
+    check_chargeable(cmd.amount, offer.currency, uow.rates.currencies)
+    terms = Counter(cmd.amount, cmd.note, uow.now)
+    countered = await close(uow, offer, S.COUNTERED, by=actor.id, counter=terms)
+    if countered is None:
+        raise OfferNotPending(status=offer.status)
+    return countered
+
+
 @operation("bidding.accept", roles={Role.CONTRACTOR})
 async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     """Take the job and start capturing the held money; `offer.accepted` follows when it is ours.
 
-    Raises NotFound, OfferNotPending, OfferHasExpired, JobTaken, JobNotOpen, CurrencyNotSupported.
+    Raises NotFound, OfferNotPending, OfferHasExpired, JobTaken, JobNotOpen, CurrencyNotSupported,
+    PaymentDisputed.
     """
     offer = await uow.get(Offer, cmd.offer_id, contractor_id=actor.id, visible=True)
     if offer.status is not S.PENDING:
@@ -154,6 +215,8 @@ async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     await _must_reach(uow, actor.id, offer.currency)
     if offer.expires_at <= uow.now:
         raise OfferHasExpired
+    if offer.contested_amount:
+        raise PaymentDisputed
     job = await uow.change(
         Job, offer.job_id, only_if={"status": JobStatus.OPEN, "accepting_offer_id": None},
         accepting_offer_id=offer.id,
@@ -177,7 +240,7 @@ async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
 @operation("bidding.list", roles=PARTIES, style=Style.READ)
 async def list_offers(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     """Own offers, sent or received, newest first."""
-    given = {"job_id": cmd.job_id, "status": cmd.status}
+    given = {"job_id": cmd.job_id, "thread_id": cmd.thread_id, "status": cmd.status}
     where = _seen_by(actor) | {name: value for name, value in given.items() if value}
     return await uow.page(Offer, where, cursor=cmd.cursor, limit=cmd.limit)
 

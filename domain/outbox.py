@@ -21,10 +21,12 @@ MAX_ATTEMPTS = 12
 
 
 class Lane(StrEnum):
-    """Lanes are worked on independently, so that a slow Stripe never delays a push."""
+    """Lanes are worked on independently: a slow Stripe never delays a push, nor a mail Stripe."""
 
     PUSH = "push"
     STRIPE = "stripe"
+    NOTICE = "notice"
+    MAIL = "mail"
 
 
 class Event(msgspec.Struct, frozen=True):

@@ -100,12 +100,70 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 class ConnectAccount(msgspec.Struct, frozen=True):
-    """A contractor's account at Stripe, what it may do by now, and what its banks take."""
+    """A contractor's account at Stripe, what it may do by now, and what its banks take.
+
+    `requirements` are what Stripe still wants to know; a `closed` account comes back no more.
+    """
 
     id: str
     transfers_active: bool
     payouts_enabled: bool
     currencies: tuple[str, ...] = ()
+    closed: bool = False
+    requirements: tuple[str, ...] = ()
+    disabled_reason: str | None = None
+
+
+class CardDispute(msgspec.Struct, frozen=True):
+    """A dispute of a charge. `status` is Stripe's word; `withdrawn_amount` is what Stripe has
+    taken for it by now, without its fee: nothing for an inquiry, and after it was won."""
+
+    id: str
+    status: str
+    amount: int
+    currency: str
+    reason: str
+    charge_id: str | None
+    intent_id: str | None
+    due_by: datetime | None = None
+    submissions: int = 0
+    withdrawn_amount: int = 0
+    fee_amount: int = 0
+    fee_currency: str | None = None
+
+
+class Method(msgspec.Struct, frozen=True):
+    """A means to pay that Stripe keeps; `type` is Stripe's word, such as `card`."""
+
+    id: str
+    type: str
+    customer_id: str | None = None
+    brand: str | None = None
+    last4: str | None = None
+    exp_month: int | None = None
+    exp_year: int | None = None
+
+
+class Setup(msgspec.Struct, frozen=True):
+    """The saving of a method, which the client finishes with `client_secret`."""
+
+    id: str
+    client_secret: str | None
+    status: str
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A line of Stripe's own books of the platform's balance; amounts are signed."""
+
+    id: str
+    type: str
+    amount: int
+    fee: int
+    net: int
+    currency: str
+    source_id: str | None
+    created_at: datetime
+    available_on: datetime
 
 
 class GatewayUnknown(Exception):
@@ -137,10 +195,11 @@ class PaymentGateway(Protocol):
 
     async def hold(
         self, *, key: str, amount: int, currency: str, payment_method: str | None, group: str,
-        metadata: dict[str, str],
+        customer_id: str | None, metadata: dict[str, str],
     ) -> Intent:  # fmt: skip
-        """Create (and with a payment method confirm) a payment that is captured later. A decline
-        is an Intent in requires_payment_method with its `failure`."""
+        """Create (and with a payment method confirm) a payment that is captured later, or at once
+        if its method cannot be held. A decline is an Intent in requires_payment_method with its
+        `failure`."""
         ...
 
     async def intent(self, id: str) -> Intent: ...
@@ -155,14 +214,50 @@ class PaymentGateway(Protocol):
         self, intent_id: str, amount: int, *, key: str, metadata: dict[str, str]
     ) -> Settled: ...
 
-    async def find_refund(self, intent_id: str, fact: str) -> Settled | None: ...
+    async def find_refund(self, intent_id: str, fact: str) -> Settled | None:
+        """One that has not failed, by the `fact` of its metadata."""
+        ...
+
+    async def refunds(self, intent_id: str) -> list[Settled]:
+        """All refunds of a payment, newest first, also failed ones."""
+        ...
 
     async def transfer(
-        self, *, key: str, amount: int, currency: str, account_id: str, charge_id: str, group: str,
-        metadata: dict[str, str],
-    ) -> Settled: ...  # fmt: skip
+        self, *, key: str, amount: int, currency: str, account_id: str, charge_id: str | None,
+        group: str, metadata: dict[str, str],
+    ) -> Settled:  # fmt: skip
+        """Out of a charge's money, or without one out of the platform's balance."""
+        ...
 
     async def find_transfer(self, group: str, fact: str) -> Settled | None: ...
+
+    async def transfer_state(self, id: str) -> Settled: ...
+
+    async def reverse(
+        self, transfer_id: str, amount: int, *, key: str, metadata: dict[str, str]
+    ) -> Settled: ...
+
+    async def find_reversal(self, transfer_id: str, fact: str) -> Settled | None: ...
+
+    async def dispute(self, id: str) -> CardDispute: ...
+
+    async def submit_evidence(
+        self, id: str, evidence: dict[str, str], *, key: str, submit: bool
+    ) -> CardDispute: ...
+
+    async def create_customer(self, *, key: str, email: str, user_id: str) -> str:
+        """The id of a customer under which methods are saved."""
+        ...
+
+    async def find_customer(self, user_id: str, since: datetime) -> str | None: ...
+
+    async def setup(self, customer_id: str, *, key: str) -> Setup: ...
+
+    async def methods(self, customer_id: str) -> list[Method]: ...
+
+    async def method(self, id: str) -> Method: ...
+
+    async def detach(self, id: str, *, key: str) -> Method: ...
 
     async def payout(
         self, account_id: str, amount: int, currency: str, *, key: str, metadata: dict[str, str]
@@ -187,6 +282,14 @@ class PaymentGateway(Protocol):
         ...
 
     def transfers(self, since: datetime) -> AsyncIterator[Settled]: ...
+
+    def refunds_since(self, since: datetime) -> AsyncIterator[Settled]: ...
+
+    def disputes(self, since: datetime) -> AsyncIterator[CardDispute]: ...
+
+    def entries(self, since: datetime, until: datetime | None = None) -> AsyncIterator[Entry]:
+        """The platform's balance transactions of that time, newest first."""
+        ...
 
     def payouts(self, account_id: str, since: datetime) -> AsyncIterator[Settled]: ...
 
@@ -213,11 +316,33 @@ class Gauges(Protocol):
     async def sockets(self) -> int: ...
 
 
+class Mail(msgspec.Struct, frozen=True):
+    """Plain text for one person; `id` stays the same however often it is sent."""
+
+    id: str
+    user_id: str
+    address: str
+    subject: str
+    text: str
+
+
+class MailUnsent(Exception):
+    """Not sent, for a reason that may pass."""
+
+
+class Mailer(Protocol):
+    async def send(self, mail: Mail) -> None:
+        """Send it; what can never be delivered is logged and dropped. Raises MailUnsent."""
+        ...
+
+
 class Rates(msgspec.Struct, frozen=True):
-    """The business settings: fees in basis points, the currencies that the platform settles."""
+    """The business settings: fees in basis points, the currencies that the platform settles,
+    and after how many days delivered work completes by itself (0: never)."""
 
     schedule: Schedule
     currencies: tuple[str, ...]
+    auto_complete_days: int = 7
 
 
 class Ports(msgspec.Struct, frozen=True):
@@ -231,4 +356,5 @@ class Ports(msgspec.Struct, frozen=True):
     webhooks: WebhookVerifier
     waiter: Waiter
     gauges: Gauges
+    mail: Mailer
     public_url: str

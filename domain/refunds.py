@@ -1,64 +1,199 @@
-"""Sending captured money back: once per reason, booked by the holdings before and after."""
+"""Sending captured money back: promised in a transaction, asked of Stripe once, booked by its fact.
+
+A refund is kept with its offer, so that it conflicts with whatever else would use the same money.
+What was not earned yet goes first; the rest lowers the completed work, and is taken from the
+contractor by the holdings. Banks may return a refund: then it is booked back, and admins are told.
+"""
+
+from typing import Any
 
 import msgspec
 
 from domain import ledger
-from domain.deal import Offer, Payment, PaymentStatus, move_payment
+from domain.alerts import alert
+from domain.deal import (
+    Offer,
+    Payment,
+    PaymentStatus,
+    Refund,
+    RefundStatus,
+    change_offer,
+    move_payment,
+    with_completed_within,
+)
+from domain.errors import AmountNotPayable
+from domain.money import CURRENCIES, display
 from domain.outbox import Task, TryAgain
-from domain.ports import Ports, Settled, StaleFailure
-from domain.store import UnitOfWork
+from domain.ports import KEY_LIFE, GatewayRefused, Ports, Settled, StaleFailure
+from domain.shares import rebook
+from domain.store import UnitOfWork, new_id
 
-P = PaymentStatus
+P, R = PaymentStatus, RefundStatus
+
+GIVEN_UP = ("failed", "canceled")
+MAX_REFUNDS = 50  # an offer's document has its bounds
 
 
-class Refund(Task, frozen=True):
-    """Refund `amount` of a captured payment. `reason` names the fact, so that it is sent once."""
+async def promise(uow: UnitOfWork, offer: Offer, amount: int, reason: str, by: str) -> Offer:
+    """Set `amount` aside for the customer, and send it. Raises AmountNotPayable."""
+    step = CURRENCIES[offer.currency].step
+    if not 0 < amount <= offer.refundable or amount % step or len(offer.refunds) >= MAX_REFUNDS:
+        raise AmountNotPayable(
+            f"amount: up to {offer.refundable} minor units of {offer.currency} can be refunded"
+            + (f", in steps of {step}." if step > 1 else "."),
+            field="amount", maximum=offer.refundable, step=step,
+        )  # fmt: skip
+    refund = Refund(
+        id=new_id("rfd"), amount=amount, completed_amount=max(0, amount - offer.uncompleted),
+        reason=reason, by=by, asked_at=uow.now,
+    )  # fmt: skip
+    changed = await change_offer(uow, offer, refunds=(*offer.refunds, refund))
+    uow.later(SendRefund(offer.id, refund.id))
+    return changed
 
-    payment_id: str
-    amount: int
-    reason: str
-    key: int = 0
+
+class SendRefund(Task, frozen=True):
+    """Ask Stripe for a promised refund."""
+
+    offer_id: str
+    refund_id: str
 
     async def run(self, ports: Ports) -> None:
-        payment = await ports.store.single().get(Payment, self.payment_id)
+        uow = ports.store.single()
+        offer = await uow.get(Offer, self.offer_id)
+        refund = next(refund for refund in offer.refunds if refund.id == self.refund_id)
+        if refund.status is not R.REQUESTED:
+            return
+        payment = await uow.get(Payment, offer.payment_id)
         assert payment.intent_id, "only a captured payment is refunded"
-        fact = f"{self.reason}:{payment.id}"
-        again = msgspec.structs.replace(self, key=self.key + 1)
-        refund = await ports.gateway.find_refund(payment.intent_id, fact)
-        if refund is None:
-            try:
-                refund = await ports.gateway.refund(
-                    payment.intent_id, self.amount, key=f"refund:{fact}:{self.key}",
-                    metadata={"fact": fact, "payment_id": payment.id},
-                )  # fmt: skip
-            except StaleFailure as stale:
-                raise TryAgain(str(stale), again) from stale
-        if refund.status in ("failed", "canceled"):
-            raise TryAgain(f"the refund {refund.status}: {refund.failure}", again)
-        done = refund
-        await ports.store.transact(lambda uow: refunded(uow, payment.id, done))
+        there = None
+        if refund.key or uow.now - refund.asked_at > KEY_LIFE:
+            there = await ports.gateway.find_refund(payment.intent_id, refund.id)
+        done = there or await self._ask(ports, refund, payment.intent_id)
+        await ports.store.transact(lambda uow: settle_refund(uow, self.offer_id, done))
+
+    async def _ask(self, ports: Ports, refund: Refund, intent_id: str) -> Settled:
+        try:
+            return await ports.gateway.refund(
+                intent_id, refund.amount, key=f"refund:{refund.id}:{refund.key}",
+                metadata={"fact": refund.id, "offer_id": self.offer_id},
+            )  # fmt: skip
+        except StaleFailure as stale:
+            await ports.store.transact(lambda uow: self._next_key(uow, refund.key))
+            raise TryAgain(str(stale)) from stale
+        except GatewayRefused as refused:
+            there = await ports.gateway.find_refund(intent_id, refund.id)
+            return there or Settled(
+                "", "failed", refund.amount, "", refused.code, {"fact": refund.id}
+            )
+
+    async def _next_key(self, uow: UnitOfWork, used: int) -> None:
+        """The old key would repeat its stored failure."""
+        offer = await uow.get(Offer, self.offer_id)
+        refund = next(refund for refund in offer.refunds if refund.id == self.refund_id)
+        if refund.key == used:
+            await uow.change(Offer, offer.id, refunds=_with(offer, refund, key=used + 1))
 
 
-async def refunded(uow: UnitOfWork, payment_id: str, refund: Settled) -> None:
-    """Book a refund that Stripe has made; once."""
-    fact = f"refund:{refund.id}"
-    if await ledger.booked(uow, fact):
+async def reread(ports: Ports, payment_id: str) -> None:
+    """Take over every refund that Stripe has of a payment, also those that others made."""
+    payment = await ports.store.single().get(Payment, payment_id)
+    if payment.intent_id is None:
         return
-    payment = await uow.get(Payment, payment_id)
-    total = payment.refunded_amount + refund.amount
-    whole = total >= payment.captured_amount
-    await move_payment(
-        uow, payment.id, P.REFUNDED if whole else P.PARTIALLY_REFUNDED, refunded_amount=total
-    )
-    before = await uow.get(Offer, payment.offer_id)
-    after = await uow.change(Offer, before.id, refunded_amount=total)
-    assert after is not None, "the offer was just read in this transaction"
-    deltas = {
-        ledger.STRIPE: refund.amount,
-        ledger.PLATFORM: after.holdings.platform - before.holdings.platform,
-        ledger.escrow(before.id): after.holdings.escrow - before.holdings.escrow,
-    }
-    await ledger.book(
-        uow, fact, "refunded", payment.currency, ledger.flows(deltas),
-        users=[payment.customer_id], offer_id=before.id,
+    for refund in reversed(await ports.gateway.refunds(payment.intent_id)):
+        there = refund
+        await ports.store.transact(
+            lambda uow, there=there: settle_refund(uow, payment.offer_id, there)  # type: ignore[misc]
+        )
+
+
+# -- facts -----------------------------------------------------------------------------------
+
+
+async def settle_refund(uow: UnitOfWork, offer_id: str, there: Settled) -> None:
+    """Take over what Stripe says of one refund, whatever was known before."""
+    offer = await uow.get(Offer, offer_id)
+    refund = next((r for r in offer.refunds if _is(r, there)), None)
+    failed = there.status in GIVEN_UP
+    if refund is None and failed:
+        return
+    if refund is None:  # made in Stripe's dashboard
+        refund = Refund(
+            id=new_id("rfd"), amount=there.amount,
+            completed_amount=max(0, there.amount - max(0, offer.uncompleted)),
+            reason="Made at Stripe.", by="stripe", asked_at=uow.now,
+        )  # fmt: skip
+        offer = msgspec.structs.replace(offer, refunds=(*offer.refunds, refund))
+    if failed and refund.status is R.MADE:
+        await _returned(uow, offer, refund, there)
+    elif failed and refund.status is R.REQUESTED:
+        await _refused(uow, offer, refund, there)
+    elif not failed and refund.status is R.REQUESTED:
+        await _made(uow, offer, refund, there)
+
+
+def _is(refund: Refund, there: Settled) -> bool:
+    if refund.stripe_id:
+        return refund.stripe_id == there.id
+    return refund.id == there.metadata.get("fact")
+
+
+async def _made(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
+    total = offer.refunded_amount + there.amount
+    completed = with_completed_within(
+        offer, refunded_amount=total,
+        completed_amount=offer.completed_amount - refund.completed_amount,
+    ).completed_amount  # fmt: skip
+    after = await change_offer(
+        uow, offer, refunded_amount=total, completed_amount=completed,
+        refunds=_with(
+            offer, refund, status=R.MADE, stripe_id=there.id, amount=there.amount,
+            completed_amount=offer.completed_amount - completed,
+        ),
     )  # fmt: skip
+    await _tell(uow, after)
+    outside = {ledger.STRIPE: there.amount}
+    await rebook(uow, f"refund:{there.id}", "refunded", offer, after, outside)
+
+
+async def _returned(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
+    """The bank did not take it: all is as before the refund, and somebody has to look."""
+    after = await change_offer(
+        uow, offer, refunded_amount=offer.refunded_amount - refund.amount,
+        completed_amount=offer.completed_amount + refund.completed_amount,
+        refunds=_with(offer, refund, status=R.FAILED, failure=there.failure),
+    )  # fmt: skip
+    await _tell(uow, after)
+    outside = {ledger.STRIPE: -refund.amount}
+    await rebook(uow, f"refund_failed:{there.id}", "refund_failed", offer, after, outside)
+    await _alert(uow, offer, refund, there)
+
+
+async def _refused(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
+    refunds = _with(
+        offer, refund, status=R.FAILED, failure=there.failure, stripe_id=there.id or None
+    )
+    await change_offer(uow, offer, refunds=refunds)
+    await _alert(uow, offer, refund, there)
+
+
+async def _tell(uow: UnitOfWork, offer: Offer) -> None:
+    """The payment's state follows from the sum of its refunds."""
+    total, status = offer.refunded_amount, P.CAPTURED
+    if total:
+        status = P.REFUNDED if total >= offer.captured_amount else P.PARTIALLY_REFUNDED
+    await move_payment(uow, offer.payment_id, status, refunded_amount=total)
+
+
+async def _alert(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
+    amount = display(refund.amount, offer.currency)
+    await alert(
+        uow, "refund_failed", offer.payment_id,
+        f"The refund of {amount} for {offer.job_title} failed ({there.failure}): refund it again, "
+        "or pay the customer in another way.",
+    )  # fmt: skip
+
+
+def _with(offer: Offer, refund: Refund, **fields: Any) -> tuple[Refund, ...]:
+    changed = msgspec.structs.replace(refund, **fields)
+    return tuple(changed if each.id == refund.id else each for each in offer.refunds)

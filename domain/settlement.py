@@ -6,11 +6,14 @@ An idempotency key's number rises only after re-reading shows that nothing happe
 one. Source: Stripe, "Idempotent requests" (results, also failures, are replayed for 24 hours).
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from domain import ledger
+from domain.accounts import User
 from domain.applications import UPDATED as APPLICATION_UPDATED
 from domain.applications import Application, ApplicationStatus, standing
+from domain.charges import book_fee, know_more
 from domain.deal import (
     CREATED,
     OPEN_OFFERS,
@@ -25,7 +28,8 @@ from domain.deal import (
 from domain.jobs import Job, JobStatus, announce
 from domain.outbox import Task, TryAgain
 from domain.ports import KEY_LIFE, GatewayRefused, Intent, Ports, StaleFailure
-from domain.refunds import Refund
+from domain.refunds import promise
+from domain.shares import rebook
 from domain.store import UnitOfWork
 
 S, P = OfferStatus, PaymentStatus
@@ -63,11 +67,12 @@ class Hold(Task, frozen=True):
             await apply(ports, payment.id, intent)
 
     async def _create(self, ports: Ports, payment: Payment) -> Intent | None:
+        customer = await ports.store.single().get(User, payment.customer_id)
         try:
             return await ports.gateway.hold(
                 key=f"hold:{payment.id}:{self.key}", amount=payment.amount,
                 currency=payment.currency, payment_method=payment.payment_method,
-                group=payment.offer_id,
+                group=payment.offer_id, customer_id=customer.customer_id,
                 metadata={"payment_id": payment.id, "offer_id": payment.offer_id},
             )  # fmt: skip
         except StaleFailure as stale:
@@ -90,6 +95,8 @@ class Capture(Task, frozen=True):
         offer = await uow.get(Offer, payment.offer_id)
         if offer.status is not S.ACCEPTING or payment.intent_id is None:
             return
+        if payment.status is P.CAPTURED:  # it could not be held, and is here since the offer
+            return await ports.store.transact(lambda uow: accept_paid(uow, payment))
         id = payment.intent_id
         refused: StaleFailure | GatewayRefused | None = None
         try:
@@ -107,7 +114,7 @@ class Capture(Task, frozen=True):
 
 
 class Release(Task, frozen=True):
-    """Give a held or unfinished payment back to the customer."""
+    """Give the payment of a closed offer back: the hold ends, and captured money is refunded."""
 
     payment_id: str
     key: int = 0
@@ -128,6 +135,7 @@ class Release(Task, frozen=True):
                     again = Release(self.payment_id, self.key + 1)
                     raise TryAgain(f"it is still {intent.status}", again) from failed
         await apply(ports, payment.id, intent)
+        await ports.store.transact(lambda uow: send_back(uow, payment.offer_id))
 
 
 class BlockRivals(Task, frozen=True):
@@ -216,7 +224,7 @@ async def unfinished(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
 
 
 async def held(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
-    """The money is held: from now on the contractor sees the offer."""
+    """The money is held, and the offer stands, if it has not been closed meanwhile."""
     offer = await uow.get(Offer, payment.offer_id)
     authorized = await move_payment(
         uow, payment.id, P.AUTHORIZED, intent_id=intent.id, charge_id=intent.charge_id,
@@ -226,57 +234,72 @@ async def held(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     ends = offer.expires_at
     if intent.capture_before:
         ends = min(ends, intent.capture_before - HOLD_MARGIN)
-    pending = authorized and await move_offer(
-        uow, offer.id, S.PENDING, by="stripe", visible=True, expires_at=ends
-    )
-    if pending:
-        uow.publish(CREATED, pending, to=pending.audience)
-    elif offer.status not in (S.PENDING, S.ACCEPTING):
+    pending = authorized and await stand(uow, offer, ends)
+    if not pending and offer.status not in (S.PENDING, S.ACCEPTING):
         uow.later(Release(payment.id))
 
 
 async def captured(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
-    """The money is ours: book it, and the acceptance that it was captured for.
+    """The money is ours: book it, and what it was captured for.
 
-    For an offer that was closed meanwhile it is booked all the same, and sent back.
+    Mostly that is an acceptance. What cannot be held is captured with the offer, which then stands
+    like any other; and for an offer that was closed meanwhile it is booked and sent back.
     """
+    before = await uow.get(Offer, payment.offer_id)
     done = await move_payment(
-        uow, payment.id, P.CAPTURED, intent_id=intent.id, charge_id=intent.charge_id,
-        captured_amount=intent.captured_amount, available_on=intent.available_on,
+        uow, payment.id, P.CAPTURED, only_if={"status": CAPTURABLE}, intent_id=intent.id,
+        charge_id=intent.charge_id, captured_amount=intent.captured_amount,
+        available_on=intent.available_on, redirect_url=None, failure=None,
+        visible=payment.visible or before.status is S.AWAITING_PAYMENT,
     )  # fmt: skip
     if done is None:
-        return await more_known(uow, payment, intent)  # it was booked before
-    offer = await uow.get(Offer, payment.offer_id)
+        return await know_more(uow, payment, intent)  # it was booked before
+    offer = await uow.change(Offer, before.id, captured_amount=intent.captured_amount)
+    assert offer is not None, "an offer is never removed"
     await ledger.book(
         uow, f"capture:{payment.id}", "captured", payment.currency,
         [ledger.Posting(ledger.STRIPE, ledger.escrow(offer.id), intent.captured_amount)],
         users=[offer.customer_id], offer_id=offer.id,
     )  # fmt: skip
     await book_fee(uow, payment, intent)
-    await uow.change(Offer, offer.id, captured_amount=intent.captured_amount)
-    accepted = await move_offer(uow, offer.id, S.ACCEPTED, by="stripe", accepted_at=uow.now)
-    if accepted:
-        await accept(uow, offer, accepted)
-    else:
-        await move_offer(uow, offer.id, S.EXPIRED, by="stripe")
-        uow.later(Refund(payment.id, intent.captured_amount, "late"))
+    if intent.captured_amount != offer.amount:  # somebody captured a part of it by hand
+        await give_up(uow, offer, S.EXPIRED)
+    elif offer.status is S.AWAITING_PAYMENT:
+        await stand(uow, offer, offer.expires_at)
+    elif offer.status is S.ACCEPTING:
+        await accept(uow, offer)
+    await send_back(uow, offer.id)
 
 
-async def more_known(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
-    """What Stripe may tell only after the capture: its fee, and when the money is available."""
-    if payment.available_on is None and intent.available_on:
-        await uow.change(Payment, payment.id, available_on=intent.available_on)
-        if not await ledger.booked(uow, f"fee:{intent.charge_id}"):
-            await book_fee(uow, payment, intent)
+CAPTURABLE = (P.REQUIRES_PAYMENT, P.AUTHORIZED, P.CAPTURING, P.FAILED, P.CANCELED)
 
 
-async def accept(uow: UnitOfWork, before: Offer, offer: Offer) -> None:
+async def accept_paid(uow: UnitOfWork, payment: Payment) -> None:
+    offer = await uow.get(Offer, payment.offer_id)
+    if offer.status is S.ACCEPTING:
+        await accept(uow, offer)
+
+
+async def send_back(uow: UnitOfWork, offer_id: str) -> None:
+    """Refund what was captured for an offer that did not come to an acceptance; once."""
+    offer = await uow.get(Offer, offer_id)
+    if offer.accepted_at is None and not offer.live and offer.refundable:
+        await promise(uow, offer, offer.refundable, "The offer has ended.", "system")
+
+
+async def stand(uow: UnitOfWork, offer: Offer, ends: datetime) -> Offer | None:
+    """From now on the contractor sees the offer."""
+    pending = await move_offer(uow, offer.id, S.PENDING, by="stripe", visible=True, expires_at=ends)
+    if pending:
+        uow.publish(CREATED, pending, to=pending.audience)
+    return pending
+
+
+async def accept(uow: UnitOfWork, before: Offer) -> None:
     """The fee is due, the job has its contractor, and every rival goes away."""
-    await ledger.book(
-        uow, f"accept:{offer.id}", "accepted", offer.currency,
-        [ledger.Posting(ledger.escrow(offer.id), ledger.PLATFORM, offer.holdings.platform)],
-        users=[offer.customer_id], offer_id=offer.id,
-    )  # fmt: skip
+    offer = await move_offer(uow, before.id, S.ACCEPTED, by="stripe", accepted_at=uow.now)
+    assert offer is not None, "only an offer that is being accepted comes here"
+    await rebook(uow, f"accept:{offer.id}", "accepted", before, offer)
     job = await uow.change(
         Job, offer.job_id, only_if={"status": JobStatus.OPEN, "accepting_offer_id": offer.id},
         status=JobStatus.ASSIGNED, contractor_id=offer.contractor_id, offer_id=offer.id,
@@ -290,24 +313,12 @@ async def accept(uow: UnitOfWork, before: Offer, offer: Offer) -> None:
     uow.later(BlockRivals(offer.job_id))
 
 
-async def book_fee(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
-    if intent.fee_amount and intent.fee_currency and intent.charge_id:
-        await ledger.book(
-            uow, f"fee:{intent.charge_id}", "stripe_fee", intent.fee_currency,
-            [ledger.Posting(ledger.PLATFORM, ledger.STRIPE_FEES, intent.fee_amount)],
-            offer_id=payment.offer_id,
-        )  # fmt: skip
-
-
 async def hold_ended(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     """The hold is gone, by our wish or by its age; an offer that still needed it ends with it."""
     if await move_payment(uow, payment.id, P.CANCELED, intent_id=intent.id) is None:
         return
     offer = await uow.get(Offer, payment.offer_id)
-    if offer.status in (S.AWAITING_PAYMENT, S.PENDING):
-        await move_offer(uow, offer.id, S.EXPIRED, by="stripe")
-    elif offer.status is S.ACCEPTING:
-        await give_up(uow, offer)
+    await give_up(uow, offer, S.EXPIRED)
 
 
 async def declined(
@@ -327,12 +338,17 @@ async def declined(
 async def capture_failed(uow: UnitOfWork, payment: Payment, failure: str) -> None:
     """A definite no to the capture: the offer fails, the job is open again, nothing is booked."""
     if await move_payment(uow, payment.id, P.FAILED, failure=failure):
-        await give_up(uow, await uow.get(Offer, payment.offer_id))
+        offer = await uow.get(Offer, payment.offer_id)
+        await give_up(uow, offer, S.FAILED)
         uow.later(Release(payment.id))
 
 
-async def give_up(uow: UnitOfWork, offer: Offer) -> None:
-    await move_offer(uow, offer.id, S.FAILED, by="stripe")
+async def give_up(uow: UnitOfWork, offer: Offer, ending: OfferStatus) -> None:
+    """The money did not come as agreed: the offer ends, and an accepting one frees its job."""
+    ended = await move_offer(uow, offer.id, S.FAILED, by="stripe", only_if={"status": S.ACCEPTING})
+    if ended is None:
+        await move_offer(uow, offer.id, ending, by="stripe")
+        return
     job = await uow.change(
         Job, offer.job_id, only_if={"accepting_offer_id": offer.id}, accepting_offer_id=None
     )
@@ -346,9 +362,11 @@ async def never_held(uow: UnitOfWork, payment: Payment) -> None:
         await move_payment(uow, payment.id, P.CANCELED)
 
 
-async def close(uow: UnitOfWork, offer: Offer, status: OfferStatus, *, by: str) -> Offer | None:
+async def close(
+    uow: UnitOfWork, offer: Offer, status: OfferStatus, *, by: str, **fields: Any
+) -> Offer | None:
     """End a standing offer and release its money; None if it is not standing any more."""
-    closed = await move_offer(uow, offer.id, status, by=by)
+    closed = await move_offer(uow, offer.id, status, by=by, **fields)
     if closed:
         uow.later(Release(offer.payment_id))
     return closed

@@ -11,7 +11,7 @@ import base64
 import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -42,12 +42,10 @@ Sort = tuple[tuple[str, int], ...]
 
 NEWEST: Sort = (("_id", -1),)
 LEASE = timedelta(seconds=15)  # renewed while the work goes on
-MAX_PAGE = 100
+MAX_PAGE, BATCH = 100, 200
 TRANSACTION_SECONDS = 15.0
 DURABLE = WriteConcern(w="majority", j=True)
 AWAY = (ConnectionFailure,)  # the database does not answer
-
-
 DatabaseError = PyMongoError  # the name by which callers outside of this file know it
 
 
@@ -74,6 +72,7 @@ class Store:
         self.rates = rates
         self.worker = worker or new_id("worker")
         self.committed: Callable[[list[OutboxRow]], None] = lambda rows: None
+        self.follow: Callable[[UnitOfWork], None] = lambda uow: None
 
     @property
     def name(self) -> str:
@@ -186,6 +185,12 @@ class UnitOfWork:
         if sort:
             cursor = cursor.sort(list(sort))
         return [_record(kind, document) for document in await cursor.to_list(limit)]
+
+    async def each(self, kind: type[R], where: Where, sort: Sort) -> AsyncIterator[R]:
+        """All of them, read as they are asked for."""
+        found = self._of(kind).find(_filter(where), session=self._session, batch_size=BATCH)
+        async for document in found.sort(list(sort)):
+            yield _record(kind, document)
 
     async def page(
         self, kind: type[R], where: Where, *, sort: Sort = NEWEST, cursor: str | None = None,
@@ -318,6 +323,7 @@ class UnitOfWork:
         return row.id
 
     async def flush(self) -> None:
+        self._store.follow(self)
         await self.add_all(self.rows)
 
     def _of(self, kind: type[Record]) -> Any:

@@ -1,6 +1,5 @@
 """Wallets: what a user has, how it came about, and taking it out to a bank."""
 
-from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
@@ -9,7 +8,7 @@ from msgspec import Meta as Limits
 
 from domain import ledger
 from domain.accounts import User
-from domain.errors import CurrencyNotSupported, Invalid, NotOnboarded
+from domain.errors import CurrencyNotSupported, Invalid, NotOnboarded, WalletFrozen
 from domain.ledger import Purse, Transaction
 from domain.money import CURRENCIES, MAX_AMOUNT
 from domain.operation import (
@@ -27,6 +26,7 @@ from domain.operation import (
 from domain.outbox import Event, Task, TryAgain
 from domain.ports import KEY_LIFE, GatewayRefused, Ports, Settled, StaleFailure
 from domain.record import Index, Page, Record
+from domain.sending import LOOK_AGAIN, collect_debt
 from domain.states import Steps, leading_to
 from domain.store import UnitOfWork, new_id
 
@@ -79,6 +79,7 @@ class Balances(msgspec.Struct, frozen=True):
     currency: str
     available: int
     pending: int
+    held: int
     in_transit: int
     debt: int
     version: int
@@ -88,29 +89,6 @@ class Balances(msgspec.Struct, frozen=True):
 class History(Command, frozen=True):
     cursor: Cursor | None = None
     limit: PageSize = 20
-
-
-class Statement(Command, frozen=True):
-    """A span of time, up to 366 days; `to` is not part of it."""
-
-    start: datetime
-    end: datetime
-    currency: CurrencyCode | None = None
-
-
-class StatementOf(msgspec.Struct, frozen=True):
-    """The sums of each kind of transaction in a span of time, in minor units."""
-
-    currency: str
-    start: datetime
-    end: datetime
-    lines: list["Line"]
-
-
-class Line(msgspec.Struct, frozen=True):
-    kind: str
-    count: int
-    amount: int
 
 
 class Withdraw(Command, frozen=True):
@@ -129,7 +107,7 @@ async def balance(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> Balances:
     main = uow.rates.currencies[0]
     own = next((p for p in purses if p.currency == main), Purse(actor.id, main))
     return Balances(
-        own.currency, own.available, own.pending, own.in_transit, own.debt, own.version,
+        own.currency, own.available, own.pending, own.held, own.in_transit, own.debt, own.version,
         [p for p in purses if p.currency != main],
     )  # fmt: skip
 
@@ -141,29 +119,15 @@ async def history(cmd: History, actor: Actor, uow: UnitOfWork) -> Page:
     return await uow.page(Transaction, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
-@operation("wallet.statement", roles=EVERYONE, style=Style.READ)
-async def statement(cmd: Statement, actor: Actor, uow: UnitOfWork) -> StatementOf:
-    """What happened to one's money in a span of time. Raises Invalid."""
-    if cmd.start.tzinfo is None or cmd.end.tzinfo is None:
-        raise Invalid("start, end: give the time zone, as in 2026-01-31T00:00:00Z.", field="start")
-    if not cmd.start < cmd.end <= cmd.start + timedelta(days=366):
-        raise Invalid("end: after start, and at most 366 days later.", field="end")
-    currency = cmd.currency or uow.rates.currencies[0]
-    mine = {"accounts": ledger.PLATFORM} if actor.role is Role.ADMIN else {"users": actor.id}
-    span = {"created_at": {"$gte": cmd.start, "$lt": cmd.end}, "currency": currency}
-    sums = {"count": {"$sum": 1}, "amount": {"$sum": {"$sum": "$postings.amount"}}}
-    rows = await uow.aggregate(
-        Transaction,
-        [{"$match": mine | span}, {"$group": {"_id": "$kind", **sums}}, {"$sort": {"_id": 1}}],
-    )
-    lines = [Line(row["_id"], row["count"], row["amount"]) for row in rows]
-    return StatementOf(currency, cmd.start, cmd.end, lines)
-
-
 @operation("wallet.withdraw", roles={Role.CONTRACTOR})
 async def withdraw(cmd: Withdraw, actor: Actor, uow: UnitOfWork) -> Withdrawal:
-    """Send available money to the bank. Raises NotOnboarded, Invalid, InsufficientFunds."""
+    """Send available money to the bank.
+
+    Raises WalletFrozen, NotOnboarded, Invalid, InsufficientFunds.
+    """
     user = await uow.get(User, actor.id)
+    if user.frozen_at:
+        raise WalletFrozen
     if not (user.connect_id and user.payouts_enabled):
         raise NotOnboarded
     currency = cmd.currency or uow.rates.currencies[0]
@@ -200,11 +164,14 @@ class PayOut(Task, frozen=True):
         withdrawal = await uow.get(Withdrawal, self.withdrawal_id)
         if withdrawal.status is not W.REQUESTED:
             return
+        frozen = (await uow.get(User, withdrawal.user_id)).frozen_at
         state = None
-        if self.key or uow.now - withdrawal.created_at > KEY_LIFE:
+        if self.key or frozen or uow.now - withdrawal.created_at > KEY_LIFE:
             state = await ports.gateway.find_payout(
                 withdrawal.account_id, withdrawal.id, withdrawal.created_at
             )
+        if frozen and state is None:
+            raise TryAgain("the wallet is frozen", at=uow.now + LOOK_AGAIN)
         done = state or await self._pay(ports, withdrawal)
         await ports.store.transact(lambda uow: settle_withdrawal(uow, withdrawal.id, done))
 
@@ -244,6 +211,7 @@ async def settle_withdrawal(uow: UnitOfWork, withdrawal_id: str, payout: Settled
     elif to is W.FAILED:
         source = ledger.BANK if before.status is W.PAID else ledger.in_transit(user)
         await _book(uow, withdrawal, "payout_failed", source, ledger.available(user))
+        await collect_debt(uow, user, withdrawal.currency, withdrawal.id)
     uow.publish(WITHDRAWAL_UPDATED, withdrawal, to=[user])
 
 

@@ -8,11 +8,11 @@ six come with every deal, and each costs a request and a transaction.
 from datetime import timedelta
 from typing import Any
 
-from domain.completion import read_account
 from domain.deal import Payment, PaymentStatus
 from domain.outbox import Task
 from domain.ports import Intent, Ports
 from domain.record import Index, Record
+from domain.sending import read_account
 from domain.settlement import apply
 from domain.store import Duplicate, UnitOfWork
 from domain.wallets import Withdrawal, settle_withdrawal

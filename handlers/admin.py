@@ -1,9 +1,18 @@
 """/admin: the market at a glance and live."""
 
-from domain import monitor
+from domain import chargebacks, disputes, monitor, treasury
 from handlers.expose import Namespace
 
 admin = Namespace("/admin")
 
 admin.expose(monitor.overview, http="GET /api/admin/overview")
 admin.expose(monitor.live)
+admin.expose(disputes.all_disputes, http="GET /api/admin/disputes")
+admin.expose(disputes.resolve, http="POST /api/admin/disputes/{dispute_id}/resolve")
+admin.expose(chargebacks.evidence, http="POST /api/admin/chargebacks/{chargeback_id}/evidence")
+admin.expose(treasury.transfers, http="GET /api/admin/transfers")
+admin.expose(treasury.release, http="POST /api/admin/transfers/{transfer_id}/release")
+admin.expose(treasury.refund, http="POST /api/admin/payments/{payment_id}/refund")
+admin.expose(treasury.freeze, http="POST /api/admin/users/{user_id}/freeze")
+admin.expose(treasury.unfreeze, http="POST /api/admin/users/{user_id}/unfreeze")
+admin.expose(treasury.adjust, http="POST /api/admin/users/{user_id}/adjust")

@@ -1,10 +1,23 @@
-"""/payment: the money behind offers."""
+"""/payment: the money behind offers, the means to pay, and disputes about both."""
 
-from domain import payments
+from domain import chargebacks, disputes, methods, payments
 from handlers.expose import Namespace
 
 payment = Namespace("/payment")
 
+# Fixed addresses stand before `{payment_id}`, which would take them for an id.
 payment.expose(payments.list_payments, http="GET /api/payment")
+payment.expose(methods.setup, http="POST /api/payment/setup")
+payment.expose(methods.methods, http="GET /api/payment/methods")
+payment.expose(methods.detach, http="DELETE /api/payment/methods/{method_id}")
+payment.expose(chargebacks.list_, http="GET /api/payment/chargebacks")
+payment.expose(disputes.disputes, http="GET /api/payment/disputes")
+payment.expose(disputes.dispute_open, http="POST /api/payment/disputes")
+payment.expose(disputes.get, http="GET /api/payment/disputes/{dispute_id}")
+payment.expose(disputes.dispute_say, http="POST /api/payment/disputes/{dispute_id}/say")
+payment.expose(disputes.dispute_evidence, http="POST /api/payment/disputes/{dispute_id}/evidence")
+payment.expose(disputes.dispute_propose, http="POST /api/payment/disputes/{dispute_id}/propose")
+payment.expose(disputes.dispute_agree, http="POST /api/payment/disputes/{dispute_id}/agree")
+payment.expose(disputes.dispute_escalate, http="POST /api/payment/disputes/{dispute_id}/escalate")
 payment.expose(payments.get, http="GET /api/payment/{payment_id}")
 payment.expose(payments.confirm, http="POST /api/payment/{payment_id}/confirm")

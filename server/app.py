@@ -58,7 +58,9 @@ class Core:
         clock = SystemClock()
         self.settings = settings
         rates = Rates(
-            Schedule(settings.platform_fee_bps, settings.service_fee_bps), settings.currencies
+            Schedule(settings.platform_fee_bps, settings.service_fee_bps),
+            settings.currencies,
+            settings.auto_complete_days,
         )
         self.store = Store(settings.mongo_url, clock, rates)
         self.redis: Redis[Any] = Redis.from_url(

@@ -8,7 +8,15 @@ from domain.money import display
 from server.app import Core
 from server.config import Settings
 
-COMPARED = ("transactions", "balances", "offers", "payments", "transfers", "payouts")
+COMPARED = (
+    "transactions",
+    "balances",
+    "offers",
+    "payments",
+    "transfers",
+    "payouts",
+    "chargebacks",
+)
 
 
 async def run(settings: Settings) -> int:

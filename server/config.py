@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from domain.money import CURRENCIES
+
 T = TypeVar("T")
 Network = IPv4Network | IPv6Network
 
@@ -59,8 +61,10 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     cors_origins: tuple[str, ...]
     trusted_proxies: tuple[Network, ...]
     currencies: tuple[str, ...]  # the first is the default
+    special_currencies: tuple[str, ...]  # those of them whose payouts have rules of their own
     platform_fee_bps: int
     service_fee_bps: int
+    auto_complete_days: int  # after the delivery; 0: never
     drain_seconds: int
     log_level: str
     demo: bool = False  # demo accounts may sign in; only `server dev` sets this
@@ -91,8 +95,10 @@ def load(env: Mapping[str, str]) -> Settings:
         cors_origins=read("CORS_ORIGINS", public_url, _each(_origin), ()),
         trusted_proxies=read("TRUSTED_PROXIES", "", _each(_network), ()),
         currencies=read("CURRENCY", "USD", _currencies, ()),
+        special_currencies=read("SPECIAL_CURRENCIES", "", _each(str), ()),
         platform_fee_bps=read("PLATFORM_FEE_BPS", "1000", _integer(0, BASIS_POINTS), 0),
         service_fee_bps=read("SERVICE_FEE_BPS", "2000", _integer(0, BASIS_POINTS), 0),
+        auto_complete_days=read("AUTO_COMPLETE_DAYS", "7", _integer(0, 90), 0),
         drain_seconds=read("DRAIN_SECONDS", "20", _integer(0, 3600), 0),
         log_level=read("LOG_LEVEL", "INFO", _log_level, ""),
     )
@@ -130,6 +136,14 @@ def _contradictions(settings: Settings) -> list[str]:
             f"PLATFORM_FEE_BPS and SERVICE_FEE_BPS together must be at most {BASIS_POINTS}: "
             "lower one of them"
         )
+    for code in settings.currencies:
+        if code not in CURRENCIES:
+            problems.append(f"CURRENCY must name currencies that are known here: remove {code}")
+        elif CURRENCIES[code].special and code not in settings.special_currencies:
+            problems.append(
+                f"CURRENCY names {code}, which Stripe pays out in whole units only: remove it, or "
+                f"add {code} to SPECIAL_CURRENCIES to accept that"
+            )
     live = "_live_" in settings.stripe_secret_key
     if live and settings.stripe_api_base:
         problems.append(

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 POLL_SECONDS = 1.0
 RENEW_SECONDS = 4.0
-STRIPE_CALLS = 8
+CALLS = {Lane.STRIPE: 8, Lane.NOTICE: 2, Lane.MAIL: 4}  # at the same time
 BATCH = 100
 HEADS_CACHED = 50_000
 PATIENCE = timedelta(days=7)  # then an unanswered task counts its attempts
@@ -54,7 +54,7 @@ class Relay:
         self._ports: Ports | None = None
         self._in_hand: dict[str, OutboxRow] = {}
         self._pushes: asyncio.Queue[OutboxRow] = asyncio.Queue()
-        self._slots = asyncio.Semaphore(STRIPE_CALLS)
+        self._slots = {lane: asyncio.Semaphore(calls) for lane, calls in CALLS.items()}
         self._subjects: dict[str, int] = defaultdict(int)
         self._turns: dict[str, asyncio.Lock] = {}
         self._changed = asyncio.Condition()
@@ -179,7 +179,7 @@ class Relay:
         assert self._ports is not None
         try:
             # One after the other for each subject, so that no one takes all the slots.
-            async with self._turns.setdefault(task.subject, asyncio.Lock()), self._slots:
+            async with self._turns.setdefault(task.subject, asyncio.Lock()), self._slots[row.lane]:
                 await task.run(self._ports)
         except TryAgain as later:
             await self._put_back(row, str(later), body=later.task, at=later.at, waiting=True)

@@ -5,8 +5,8 @@ a payment method", "Separate charges and transfers", "Error handling".
 """
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,14 +16,19 @@ from stripe._http_client import AIOHTTPClient
 
 from domain.errors import InvalidSignature
 from domain.ports import (
+    CardDispute,
     Clock,
     ConnectAccount,
+    Entry,
     GatewayRefused,
     GatewayUnknown,
     Intent,
+    Method,
     Settled,
+    Setup,
     StaleFailure,
 )
+from server import stripe_shapes as shapes
 
 T = TypeVar("T")
 
@@ -32,6 +37,8 @@ TIMEOUT_SECONDS = 10
 TOLERANCE_SECONDS = 300
 CHARGE = ["latest_charge.balance_transaction"]
 WINDOW = 100
+# Stripe, "Place a hold on a payment method": what supports a manual capture of its own.
+HOLDABLE = ("card",)
 
 
 def connect(secret_key: str, api_base: str | None) -> tuple[StripeClient, AIOHTTPClient]:
@@ -60,29 +67,33 @@ class StripeGateway:
 
     async def hold(
         self, *, key: str, amount: int, currency: str, payment_method: str | None, group: str,
-        metadata: dict[str, str],
+        customer_id: str | None, metadata: dict[str, str],
     ) -> Intent:  # fmt: skip
+        """What can be held is held; what cannot, such as stablecoins, is captured at once."""
         params: dict[str, Any] = {
-            "amount": amount, "currency": currency.lower(), "capture_method": "manual",
-            "payment_method_types": ["card"], "transfer_group": group, "metadata": metadata,
-            "expand": CHARGE,
+            "amount": amount, "currency": currency.lower(), "transfer_group": group,
+            "automatic_payment_methods": {"enabled": True}, "capture_method": "automatic_async",
+            "payment_method_options": {kind: {"capture_method": "manual"} for kind in HOLDABLE},
+            "metadata": metadata, "expand": CHARGE,
         }  # fmt: skip
+        if customer_id:
+            params["customer"] = customer_id
         if payment_method:
             params |= {
                 "payment_method": payment_method, "confirm": True,
                 "return_url": f"{self._public_url}/?payment={metadata['payment_id']}",
             }  # fmt: skip
         try:
-            return _intent(
+            return shapes.intent(
                 await _ask(self._stripe.payment_intents.create_async(params, _options(key)))
             )
         except GatewayRefused as refused:
             if refused.declined is None:
                 raise
-            return _intent(refused.declined)
+            return shapes.intent(refused.declined)
 
     async def intent(self, id: str) -> Intent:
-        return _intent(
+        return shapes.intent(
             await _ask(self._stripe.payment_intents.retrieve_async(id, {"expand": CHARGE}))
         )
 
@@ -91,17 +102,17 @@ class StripeGateway:
             _since(since) | {"expand": [f"data.{path}" for path in CHARGE]}
         )
         match = await _first(found, "payment_id", payment_id)
-        return _intent(match) if match else None
+        return shapes.intent(match) if match else None
 
     async def capture(self, id: str, *, key: str) -> Intent:
         params = {"expand": CHARGE}
-        return _intent(
+        return shapes.intent(
             await _ask(self._stripe.payment_intents.capture_async(id, params, _options(key)))
         )
 
     async def cancel(self, id: str, *, key: str) -> Intent:
         params = {"expand": CHARGE}
-        return _intent(
+        return shapes.intent(
             await _ask(self._stripe.payment_intents.cancel_async(id, params, _options(key)))
         )
 
@@ -109,40 +120,102 @@ class StripeGateway:
         self, intent_id: str, amount: int, *, key: str, metadata: dict[str, str]
     ) -> Settled:
         params = {"payment_intent": intent_id, "amount": amount, "metadata": metadata}
-        return _settled(await _ask(self._stripe.refunds.create_async(params, _options(key))))
+        return shapes.settled(await _ask(self._stripe.refunds.create_async(params, _options(key))))
 
     async def find_refund(self, intent_id: str, fact: str) -> Settled | None:
         found = self._stripe.refunds.list_async({"payment_intent": intent_id, "limit": WINDOW})
         match = await _first(found, "fact", fact, besides=("failed", "canceled"))
-        return _settled(match) if match else None
+        return shapes.settled(match) if match else None
+
+    async def refunds(self, intent_id: str) -> list[Settled]:
+        found = self._stripe.refunds.list_async({"payment_intent": intent_id, "limit": WINDOW})
+        return [shapes.settled(body) async for body in _each(found)]
+
+    # -- disputes ----------------------------------------------------------------------------
+
+    async def dispute(self, id: str) -> CardDispute:
+        return shapes.dispute(await _ask(self._stripe.disputes.retrieve_async(id)))
+
+    async def submit_evidence(
+        self, id: str, evidence: dict[str, str], *, key: str, submit: bool
+    ) -> CardDispute:
+        params: Any = {"evidence": evidence, "submit": submit}
+        asked = self._stripe.disputes.update_async(id, params, _options(key))
+        return shapes.dispute(await _ask(asked))
+
+    # -- saved methods -----------------------------------------------------------------------
+
+    async def create_customer(self, *, key: str, email: str, user_id: str) -> str:
+        params: Any = {"email": email, "metadata": {"user_id": user_id}}
+        made = await _ask(self._stripe.customers.create_async(params, _options(key)))
+        return str(made["id"])
+
+    async def find_customer(self, user_id: str, since: datetime) -> str | None:
+        found = self._stripe.customers.list_async(_since(since))
+        match = await _first(found, "user_id", user_id)
+        return match["id"] if match else None
+
+    async def setup(self, customer_id: str, *, key: str) -> Setup:
+        params: Any = {"customer": customer_id, "automatic_payment_methods": {"enabled": True}}
+        made = await _ask(self._stripe.setup_intents.create_async(params, _options(key)))
+        return Setup(made["id"], made["client_secret"], made["status"])
+
+    async def methods(self, customer_id: str) -> list[Method]:
+        found = self._stripe.customers.payment_methods.list_async(customer_id, {"limit": WINDOW})
+        return [shapes.method(body) async for body in _each(found)]
+
+    async def method(self, id: str) -> Method:
+        return shapes.method(await _ask(self._stripe.payment_methods.retrieve_async(id)))
+
+    async def detach(self, id: str, *, key: str) -> Method:
+        asked = self._stripe.payment_methods.detach_async(id, {}, _options(key))
+        return shapes.method(await _ask(asked))
 
     # -- paying out --------------------------------------------------------------------------
 
     async def transfer(
-        self, *, key: str, amount: int, currency: str, account_id: str, charge_id: str, group: str,
-        metadata: dict[str, str],
+        self, *, key: str, amount: int, currency: str, account_id: str, charge_id: str | None,
+        group: str, metadata: dict[str, str],
     ) -> Settled:  # fmt: skip
-        params = {
+        params: Any = {
             "amount": amount, "currency": currency.lower(), "destination": account_id,
-            "source_transaction": charge_id, "transfer_group": group, "metadata": metadata,
+            "transfer_group": group, "metadata": metadata,
+            **({"source_transaction": charge_id} if charge_id else {}),
         }  # fmt: skip
-        return _settled(await _ask(self._stripe.transfers.create_async(params, _options(key))))
+        return shapes.settled(
+            await _ask(self._stripe.transfers.create_async(params, _options(key)))
+        )
 
     async def find_transfer(self, group: str, fact: str) -> Settled | None:
         found = self._stripe.transfers.list_async({"transfer_group": group, "limit": WINDOW})
         match = await _first(found, "fact", fact)
-        return _settled(match) if match else None
+        return shapes.settled(match) if match else None
+
+    async def transfer_state(self, id: str) -> Settled:
+        return shapes.settled(await _ask(self._stripe.transfers.retrieve_async(id)))
+
+    async def reverse(
+        self, transfer_id: str, amount: int, *, key: str, metadata: dict[str, str]
+    ) -> Settled:
+        params: Any = {"amount": amount, "metadata": metadata}
+        asked = self._stripe.transfers.reversals.create_async(transfer_id, params, _options(key))
+        return shapes.settled(await _ask(asked))
+
+    async def find_reversal(self, transfer_id: str, fact: str) -> Settled | None:
+        found = self._stripe.transfers.reversals.list_async(transfer_id, {"limit": WINDOW})
+        match = await _first(found, "fact", fact)
+        return shapes.settled(match) if match else None
 
     async def payout(
         self, account_id: str, amount: int, currency: str, *, key: str, metadata: dict[str, str]
     ) -> Settled:
         params = {"amount": amount, "currency": currency.lower(), "metadata": metadata}
-        return _settled(
+        return shapes.settled(
             await _ask(self._stripe.payouts.create_async(params, _options(key, account_id)))
         )
 
     async def payout_state(self, account_id: str, id: str) -> Settled:
-        return _settled(
+        return shapes.settled(
             await _ask(self._stripe.payouts.retrieve_async(id, {}, _options(None, account_id)))
         )
 
@@ -151,7 +224,7 @@ class StripeGateway:
     ) -> Settled | None:
         found = self._stripe.payouts.list_async(_since(since), _options(None, account_id))
         match = await _first(found, "withdrawal_id", withdrawal_id)
-        return _settled(match) if match else None
+        return shapes.settled(match) if match else None
 
     # -- connected accounts ------------------------------------------------------------------
 
@@ -168,31 +241,46 @@ class StripeGateway:
         }  # fmt: skip
         if country:
             params["country"] = country
-        return _account(await _ask(self._stripe.accounts.create_async(params, _options(key))))
+        return shapes.account(await _ask(self._stripe.accounts.create_async(params, _options(key))))
 
     async def find_account(self, user_id: str, since: datetime) -> ConnectAccount | None:
         found = self._stripe.accounts.list_async(_since(since))
         match = await _first(found, "user_id", user_id)
-        return _account(match) if match else None
+        return shapes.account(match) if match else None
 
     async def account(self, id: str) -> ConnectAccount:
-        return _account(await _ask(self._stripe.accounts.retrieve_async(id)))
+        return shapes.account(await _ask(self._stripe.accounts.retrieve_async(id)))
 
     # -- for the audit -----------------------------------------------------------------------
 
     async def intents(self, since: datetime) -> AsyncIterator[Intent]:
         params = _since(since) | {"expand": [f"data.{path}" for path in CHARGE]}
         async for body in _each(self._stripe.payment_intents.list_async(params)):
-            yield _intent(body)
+            yield shapes.intent(body)
 
     async def transfers(self, since: datetime) -> AsyncIterator[Settled]:
         async for body in _each(self._stripe.transfers.list_async(_since(since))):
-            yield _settled(body)
+            yield shapes.settled(body)
 
     async def payouts(self, account_id: str, since: datetime) -> AsyncIterator[Settled]:
         options = _options(None, account_id)
         async for body in _each(self._stripe.payouts.list_async(_since(since), options)):
-            yield _settled(body)
+            yield shapes.settled(body)
+
+    async def refunds_since(self, since: datetime) -> AsyncIterator[Settled]:
+        async for body in _each(self._stripe.refunds.list_async(_since(since))):
+            yield shapes.settled(body)
+
+    async def disputes(self, since: datetime) -> AsyncIterator[CardDispute]:
+        async for body in _each(self._stripe.disputes.list_async(_since(since))):
+            yield shapes.dispute(body)
+
+    async def entries(self, since: datetime, until: datetime | None = None) -> AsyncIterator[Entry]:
+        params = _since(since)
+        if until:
+            params["created"]["lt"] = int(until.timestamp())
+        async for body in _each(self._stripe.balance_transactions.list_async(params)):
+            yield shapes.entry(body)
 
     async def onboarding_url(self, account_id: str) -> str:
         params: dict[str, Any] = {
@@ -276,47 +364,3 @@ async def _each(call: Awaitable[Any]) -> AsyncIterator[dict[str, Any]]:
 def _since(moment: datetime) -> dict[str, Any]:
     """A minute earlier, since two clocks are compared."""
     return {"created": {"gte": int(moment.timestamp()) - 60}, "limit": WINDOW}
-
-
-def _intent(body: Mapping[str, Any]) -> Intent:
-    charge = body.get("latest_charge")
-    charge = charge if isinstance(charge, Mapping) else {}
-    card = (charge.get("payment_method_details") or {}).get("card") or {}
-    booked = charge.get("balance_transaction")
-    booked = booked if isinstance(booked, Mapping) else {}
-    error = body.get("last_payment_error") or {}
-    redirect = (body.get("next_action") or {}).get("redirect_to_url") or {}
-    return Intent(
-        id=body["id"], status=body["status"], amount=body["amount"],
-        currency=body["currency"].upper(), captured_amount=charge.get("amount_captured") or 0,
-        refunded_amount=(charge.get("amount_refunded") or 0) if charge.get("captured") else 0,
-        client_secret=body.get("client_secret"), redirect_url=redirect.get("url"),
-        charge_id=charge.get("id"), capture_before=_time(card.get("capture_before")),
-        available_on=_time(booked.get("available_on")), fee_amount=booked.get("fee"),
-        fee_currency=(booked.get("currency") or "").upper() or None,
-        failure=error.get("decline_code") or error.get("code"),
-        metadata=dict(body.get("metadata") or {}),
-    )  # fmt: skip
-
-
-def _settled(body: Mapping[str, Any]) -> Settled:
-    return Settled(
-        id=body["id"], status=body.get("status") or "succeeded", amount=body["amount"],
-        currency=body["currency"].upper(),
-        failure=body.get("failure_code") or body.get("failure_reason"),
-        metadata=dict(body.get("metadata") or {}),
-        reversed_amount=body.get("amount_reversed") or 0,
-    )  # fmt: skip
-
-
-def _account(body: Mapping[str, Any]) -> ConnectAccount:
-    transfers = (body.get("capabilities") or {}).get("transfers")
-    banks = (body.get("external_accounts") or {}).get("data") or []
-    currencies = sorted({bank["currency"].upper() for bank in banks})
-    return ConnectAccount(
-        body["id"], transfers == "active", bool(body.get("payouts_enabled")), tuple(currencies)
-    )
-
-
-def _time(seconds: int | None) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if seconds else None

@@ -16,11 +16,12 @@ from domain.ledger import BANK, Balance, Transaction
 from domain.money import CURRENCIES, Schedule, holdings
 from domain.outbox import OutboxRow
 from domain.store import new_id
+from domain.transfers import Transfer
 from domain.wallets import Withdrawal
 from handlers import NAMESPACES
 from tests.parties import Refused
 
-OF_ONE_EXAMPLE = (Balance, Offer, Payment, Transaction, Withdrawal)
+OF_ONE_EXAMPLE = (Balance, Offer, Payment, Transaction, Transfer, Withdrawal)
 NEVER = {"internal", "unavailable", "invalid", "forbidden", "conflict"}
 ANSWERS = {f"offer.{end}" for end in ("created", "accepted", "failed", "expired", "blocked")}
 ROUTES = {
@@ -126,6 +127,9 @@ class Recent:
 
     def transfers(self, since):
         return self._until_earlier(self.gateway.transfers(since))
+
+    def disputes(self, since):
+        return self._until_earlier(self.gateway.disputes(since))
 
     def payouts(self, account_id, since):
         return self._until_earlier(self.gateway.payouts(account_id, since))

@@ -123,8 +123,8 @@ async def test_what_stripe_keeps_is_the_platforms_cost(scene):
 
 
 async def test_cancelling_an_assigned_job_refunds_everything(scene):
-    """Guard: `uow.later(Refund(offer.payment_id, kept, "cancel"))` in `completion.cancel`. Guard:
-    the platform's delta in `refunds.refunded`; without it escrow cannot pay the fee back."""
+    """Guard: `promise(...)` in `completion.cancel`. Guard: the platform's delta in `shares.rebook`;
+    without it escrow cannot pay the fee back."""
     offer = await scene.pending()
     await scene.market.accept(scene.contractor, offer)
     scene.customer.forget()
@@ -149,7 +149,7 @@ async def test_cancelling_an_assigned_job_refunds_everything(scene):
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_refund_whose_answer_is_lost_is_sent_once(scene, when):
-    """Guard: `find_refund` before posting in `Refund.run`; a new key alone refunds twice."""
+    """Guard: `find_refund` before posting in `SendRefund.run`; a new key alone refunds twice."""
     await scene.market.accept(scene.contractor, await scene.pending())
     await scene.sandbox.fault(path="/v1/refunds", method="POST", status=500, when=when)
     await scene.customer.call("/job", "cancel", {"job_id": scene.job["id"]})
@@ -174,12 +174,16 @@ async def test_a_job_in_progress_cannot_be_cancelled(scene):
 
 
 async def test_money_for_a_closed_offer_is_booked_and_sent_back(scene):
-    """Guard: `uow.later(Refund(payment.id, intent.captured_amount, "late"))` in
-    `settlement.captured`; without it we keep money that belongs to no offer."""
+    """Guard: `send_back(uow, offer.id)` in `settlement.captured`; without it we keep money that
+    belongs to no offer."""
     offer = await scene.pending()
     payment = (await scene.market.rows(Payment))[0]
+    await scene.sandbox.fault(path="/v1/payment_intents/*/cancel", status=500, times=2)
+    await scene.customer.call("/bidding", "withdraw", {"offer_id": offer["id"]})
     await scene.sandbox.api("POST", f"payment_intents/{payment.intent_id}/capture")
-    await scene.told(scene.contractor, "offer.expired", offer)
+    await scene.customer.push(
+        "/payment", "payment.updated", lambda p: p["status"] == "refunded", PATIENCE
+    )
     await scene.market.settled(PATIENCE)
     assert [row.kind for row in await scene.market.rows(Transaction)] == ["captured", "refunded"]
     assert (await scene.market.rows(Payment))[0].status == "refunded"

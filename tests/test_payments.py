@@ -112,7 +112,11 @@ async def _stripe_js(scene, sheet, card):
     async with scene.market.web.post(
         f"{scene.sandbox.base}/v1/payment_intents/{intent}/confirm",
         headers={"Authorization": f"Bearer {scene.market.settings.stripe_publishable_key}"},
-        data={"client_secret": sheet["client_secret"], "payment_method": card},
+        data={
+            "client_secret": sheet["client_secret"],
+            "payment_method": card,
+            "return_url": scene.server.url,
+        },
     ) as response:
         return response.status
 

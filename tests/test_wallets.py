@@ -6,8 +6,9 @@ import pytest
 
 from domain.accounts import User
 from domain.audit import audit
-from domain.deal import Offer, Payment, TransferStatus
+from domain.deal import Payment
 from domain.ledger import Transaction
+from domain.transfers import Transfer, TransferStatus
 from domain.wallets import Withdrawal
 from tests.parties import Refused
 
@@ -56,8 +57,8 @@ async def refused(market, contractor, code, *withdrawal):
 
 
 async def test_the_share_waits_until_transfers_are_active(market, server):
-    """Guard: `uow.later(PayContractor(...))` in `completion.account_changed`; without it the money
-    goes only when the task looks again, ten minutes later."""
+    """Guard: `send(uow, ...)` in `sending.account_changed`; without it the money goes only when
+    the task looks again, ten minutes later."""
     customer, contractor = await market.customer(), await market.contractor()
     await done(market, customer, contractor)
     await market.settled()
@@ -74,13 +75,14 @@ async def test_the_share_waits_until_transfers_are_active(market, server):
 
 
 async def test_the_share_is_pending_until_the_charge_is_available(market, server):
-    """Guard: `uow.later(MakeAvailable(...), at=payment.available_on)` in `completion.transferred`;
-    at once, the wallet offers what Stripe does not have yet, and the payout fails."""
+    """Guard: `uow.later(MakeAvailable(transfer.id), at=due)` in `sending.transferred`; at once,
+    the wallet offers what Stripe does not have yet, and the payout fails."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     await server.sandbox.settings(available_delay_seconds=4)
     await done(market, customer, contractor)
     payment = (await market.rows(Payment))[0]
-    while (await market.rows(Offer))[0].transfers[0].status is TransferStatus.WAITING:
+    unsent = {TransferStatus.WAITING, TransferStatus.SENDING}
+    while (await market.rows(Transfer))[0].status in unsent:
         assert datetime.now(UTC) < payment.available_on, "the transfer takes too long"
     assert await purse(contractor) == (0, 70_000, 0)
     with pytest.raises(Refused) as answer:
@@ -97,7 +99,7 @@ async def test_the_share_is_pending_until_the_charge_is_available(market, server
 @pytest.mark.parametrize("fault", [{"status": 500}, {"drop": True}], ids=["500", "lost"])
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_transfer_whose_answer_is_lost_is_made_once(market, server, fault, when):
-    """Guard: `if transfer.key or ...: find_transfer` in `PayContractor._transfer`; a new key alone
+    """Guard: `if transfer.key or ...: find_transfer` in `Send._transfer`; a new key alone
     sends the money twice."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     await server.sandbox.fault(path="/v1/transfers", method="POST", when=when, **fault)
@@ -111,8 +113,8 @@ async def test_a_transfer_whose_answer_is_lost_is_made_once(market, server, faul
 
 
 async def test_transfers_go_in_steps_that_stripe_moves(market, server):
-    """Guard: `// step * step` in `completion._transferable`; without it Stripe refuses to move 147
-    fils, for ever. Guard: `+ left` there; without it what was left over is never sent."""
+    """Guard: `// step * step` in `shares.give`; without it Stripe refuses to move 147 fils, for
+    ever. Guard: `+ purse.pending % step` there; without it what was left over is never sent."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     sent = []
     for place, amount in enumerate((210, 1230, 99_999_990), 1):

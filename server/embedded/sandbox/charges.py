@@ -11,10 +11,16 @@ from .state import new_id
 LIST: Spec = {**PAGE, "customer": text, "payment_intent": text, "transfer_group": text}
 
 
+def _is_held(intent: Json, method: Json) -> bool:
+    """Captured later: a method's own option goes before the intent's."""
+    options = intent["payment_method_options"].get(method["type"]) or {}
+    return bool((options.get("capture_method") or intent["capture_method"]) == "manual")
+
+
 def _charge(call: Call, intent: Json, method: Json, *, secure: bool) -> Json:
     """A charge that was approved and is not captured yet."""
     details = _card_details(intent, method["card"], secure=secure)
-    if intent["capture_method"] == "manual":
+    if _is_held(intent, method):
         details["capture_before"] = call.now + int(call.tenant.setting("hold_seconds"))
     return {
         "id": new_id("ch_3"),
@@ -125,7 +131,7 @@ def succeed(call: Call, intent: Json, method: Json, *, secure: bool = False) -> 
         cards.attach_to(call, method, intent["customer"])
     call.save(method)["_spent"] = True
     call.save(intent)
-    if intent["capture_method"] == "manual":
+    if _is_held(intent, method):
         intent.update(status="requires_capture", amount_capturable=intent["amount"])
         due = charge["payment_method_details"]["card"]["capture_before"]
         call.later(due, "hold", intent["id"])

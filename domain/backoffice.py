@@ -1,0 +1,244 @@
+"""What an administrator may look through: users, payments, wallets and the journal.
+
+Each list has a view of its own that names what is shown: ids for Stripe's dashboard, but neither
+passwords nor the means to pay.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta as Limits
+
+from domain.accounts import EVER, User
+from domain.deal import Payment, PaymentStatus
+from domain.ledger import Balance, Posting, Transaction
+from domain.operation import (
+    Actor,
+    Command,
+    CurrencyCode,
+    Cursor,
+    Id,
+    PageSize,
+    Role,
+    Style,
+    operation,
+)
+from domain.record import Page, Record
+from domain.sides import Moment
+from domain.store import UnitOfWork
+
+V = TypeVar("V", bound=msgspec.Struct)
+
+ADMINS = {Role.ADMIN}
+OLDEST_ID = (("_id", 1),)
+
+Fact = Annotated[str, Limits(min_length=1, max_length=200)]
+Kind = Annotated[str, Limits(min_length=1, max_length=40)]
+
+
+def shown(view: type[V], record: Record, **renamed: Any) -> V:
+    """The fields of a record that the view names."""
+    own = {name: getattr(record, name) for name in view.__struct_fields__ if name not in renamed}
+    return view(**own, **renamed)
+
+
+# -- users -----------------------------------------------------------------------------------
+
+
+class UserState(StrEnum):
+    FROZEN = "frozen"
+    BANNED = "banned"
+    DELETED = "deleted"
+
+
+class SeenUser(msgspec.Struct, frozen=True):
+    """A user as administrators see them."""
+
+    id: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    email: str
+    name: str
+    role: Role
+    transfers_active: bool
+    payouts_enabled: bool
+    payout_currencies: tuple[str, ...]
+    stripe_account_id: str | None
+    stripe_customer_id: str | None
+    frozen_at: datetime | None
+    frozen_reason: str
+    banned_at: datetime | None
+    ban_reason: str
+    deleted_at: datetime | None
+
+
+class Users(Command, frozen=True):
+    """`q` is a whole e-mail address or an id."""
+
+    q: Annotated[str, Limits(min_length=1, max_length=254)] | None = None
+    role: Role | None = None
+    state: UserState | None = None
+    cursor: Cursor | None = None
+    limit: PageSize = 20
+
+
+def seen_user(user: User) -> SeenUser:
+    return shown(
+        SeenUser, user, stripe_account_id=user.connect_id, stripe_customer_id=user.customer_id
+    )
+
+
+@operation("admin.users", roles=ADMINS, style=Style.READ)
+async def users(cmd: Users, actor: Actor, uow: UnitOfWork) -> Page:
+    """Users, newest first."""
+    where: dict[str, Any] = {}
+    if cmd.q:
+        where |= {"email": cmd.q.lower()} if "@" in cmd.q else {"_id": cmd.q}
+    if cmd.role:
+        where["role"] = cmd.role
+    if cmd.state:
+        where[f"{cmd.state}_at"] = EVER
+    page = await uow.page(User, where, cursor=cmd.cursor, limit=cmd.limit)
+    return Page([seen_user(user) for user in page.items], page.next_cursor)
+
+
+# -- payments --------------------------------------------------------------------------------
+
+
+class SeenPayment(msgspec.Struct, frozen=True):
+    """A payment with Stripe's ids of it, without the means to pay."""
+
+    id: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    offer_id: str
+    job_id: str
+    customer_id: str
+    contractor_id: str
+    amount: int
+    currency: str
+    status: PaymentStatus
+    captured_amount: int
+    refunded_amount: int
+    disputed_amount: int
+    capture_before: datetime | None
+    available_on: datetime | None
+    failure: str | None
+    intent_id: str | None
+    charge_id: str | None
+
+
+class Payments(Command, frozen=True):
+    """`since` a time with its zone."""
+
+    status: PaymentStatus | None = None
+    customer_id: Id | None = None
+    contractor_id: Id | None = None
+    since: Moment | None = None
+    cursor: Cursor | None = None
+    limit: PageSize = 20
+
+
+@operation("admin.payments", roles=ADMINS, style=Style.READ)
+async def payments(cmd: Payments, actor: Actor, uow: UnitOfWork) -> Page:
+    """All payments, newest first."""
+    where = _given(status=cmd.status, customer_id=cmd.customer_id)
+    if cmd.contractor_id:  # both values of `visible`, which stands between in the index
+        where |= {"contractor_id": cmd.contractor_id, "visible": (False, True)}
+    if cmd.since:
+        where |= {"created_at": {"$gte": cmd.since}, "_id": {"$gte": _first_id(cmd.since)}}
+    page = await uow.page(Payment, where, cursor=cmd.cursor, limit=cmd.limit)
+    return Page([shown(SeenPayment, payment) for payment in page.items], page.next_cursor)
+
+
+def _first_id(since: datetime) -> str:
+    """Ids begin with the second of their creation, so that a list by id can end there."""
+    return f"{Payment.PREFIX}_{max(0, int(since.timestamp())):08x}"
+
+
+# -- money -----------------------------------------------------------------------------------
+
+
+class Bounded(StrEnum):
+    """The kinds of accounts that have a balance row."""
+
+    WALLET = "wallet"
+    DEBT = "debt"
+    ESCROW = "escrow"
+
+
+class SeenBalance(msgspec.Struct, frozen=True):
+    """One account in one currency; `owner_id` is a user, or an offer for money in escrow."""
+
+    id: str
+    version: int
+    updated_at: datetime
+    account: str
+    kind: Bounded
+    owner_id: str
+    currency: str
+    amount: int
+
+
+class Wallets(Command, frozen=True):
+    """Without `nonzero: false` only accounts with money on them, or money owed."""
+
+    user_id: Id | None = None
+    currency: CurrencyCode | None = None
+    kind: Bounded | None = None
+    nonzero: bool = True
+    cursor: Cursor | None = None
+    limit: PageSize = 20
+
+
+@operation("admin.wallets", roles=ADMINS, style=Style.READ)
+async def wallets(cmd: Wallets, actor: Actor, uow: UnitOfWork) -> Page:
+    """Wallets, debts and money in escrow, by the name of the account."""
+    where = _given(owner=cmd.user_id, currency=cmd.currency)
+    where["kind"] = cmd.kind or tuple(Bounded)
+    if cmd.nonzero:
+        where["balance"] = {"$ne": 0}
+    page = await uow.page(Balance, where, sort=OLDEST_ID, cursor=cmd.cursor, limit=cmd.limit)
+    rows = [shown(SeenBalance, b, owner_id=b.owner, amount=b.balance) for b in page.items]
+    return Page(rows, page.next_cursor)
+
+
+class SeenTransaction(msgspec.Struct, frozen=True):
+    """A transaction with everybody who sees it."""
+
+    id: str
+    created_at: datetime
+    fact: str
+    kind: str
+    currency: str
+    postings: tuple[Posting, ...]
+    users: tuple[str, ...]
+    offer_id: str | None
+    withdrawal_id: str | None
+
+
+class Transactions(Command, frozen=True):
+    """`fact` is the unique name of one transaction, such as `capture:pay_...`."""
+
+    user_id: Id | None = None
+    offer_id: Id | None = None
+    kind: Kind | None = None
+    fact: Fact | None = None
+    cursor: Cursor | None = None
+    limit: PageSize = 20
+
+
+@operation("admin.transactions", roles=ADMINS, style=Style.READ)
+async def transactions(cmd: Transactions, actor: Actor, uow: UnitOfWork) -> Page:
+    """The journal, newest first."""
+    where = _given(users=cmd.user_id, offer_id=cmd.offer_id, kind=cmd.kind, fact=cmd.fact)
+    page = await uow.page(Transaction, where, cursor=cmd.cursor, limit=cmd.limit)
+    return Page([shown(SeenTransaction, each) for each in page.items], page.next_cursor)
+
+
+def _given(**filters: Any) -> dict[str, Any]:
+    return {name: value for name, value in filters.items() if value is not None}

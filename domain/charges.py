@@ -1,0 +1,31 @@
+"""What Stripe may tell of a charge only later: its fee, and when its money is available."""
+
+from domain import ledger
+from domain.deal import Payment
+from domain.ports import Intent, Ports
+from domain.store import UnitOfWork
+
+
+async def know_more(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
+    """Take over what is new; what is known stays."""
+    if payment.available_on is None and intent.available_on:
+        await uow.change(Payment, payment.id, available_on=intent.available_on)
+        if not await ledger.booked(uow, f"fee:{intent.charge_id}"):
+            await book_fee(uow, payment, intent)
+
+
+async def book_fee(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
+    if intent.fee_amount and intent.fee_currency and intent.charge_id:
+        await ledger.book(
+            uow, f"fee:{intent.charge_id}", "stripe_fee", intent.fee_currency,
+            [ledger.Posting(ledger.PLATFORM, ledger.STRIPE_FEES, intent.fee_amount)],
+            offer_id=payment.offer_id,
+        )  # fmt: skip
+
+
+async def read_again(ports: Ports, payment: Payment) -> Payment:
+    """The payment with what Stripe says of its charge by now."""
+    assert payment.intent_id, "only a captured payment is read for its charge"
+    intent = await ports.gateway.intent(payment.intent_id)
+    await ports.store.transact(lambda uow: know_more(uow, payment, intent))
+    return await ports.store.single().get(Payment, payment.id)

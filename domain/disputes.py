@@ -1,0 +1,319 @@
+"""Disputes between the two sides of a job: said, proposed, agreed, or decided by an admin.
+
+While one stands its part of the money is frozen: nobody completes or refunds it. The end is always
+a split: what goes back to the customer, the rest being completed work, by the holdings.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+from msgspec import Meta as Limits
+
+from domain import completion, notices
+from domain.completion import MilestoneNumber, must_be_free
+from domain.deal import MilestoneStatus, Offer, change_offer, with_milestones
+from domain.errors import (
+    AmountNotPayable,
+    Conflict,
+    DisputeNotOpen,
+    DisputeOpen,
+    JobNotInProgress,
+    PaymentDisputed,
+)
+from domain.jobs import Job, JobStatus
+from domain.money import CURRENCIES, MAX_AMOUNT, display
+from domain.operation import (
+    EVERYONE,
+    PARTIES,
+    Actor,
+    Command,
+    Cursor,
+    Id,
+    PageSize,
+    Role,
+    Style,
+    operation,
+)
+from domain.ports import Ports
+from domain.record import Page
+from domain.refunds import promise
+from domain.shares import rebook
+from domain.states import leading_to
+from domain.store import UnitOfWork, new_id
+from domain.timeline import STEPS, Dispute, DisputeStatus, Entry, Proposal, add, announce
+
+D, M = DisputeStatus, MilestoneStatus
+
+ANSWER_WITHIN = timedelta(days=7)
+CHUNK = 100
+
+
+Text = Annotated[str, Limits(min_length=1, max_length=8000, pattern=r"\S")]
+RefundAmount = Annotated[int, Limits(ge=0, le=MAX_AMOUNT)]
+
+
+class Reason(StrEnum):
+    NOT_DELIVERED = "not_delivered"
+    NOT_AS_AGREED = "not_as_agreed"
+    QUALITY = "quality"
+    UNRESPONSIVE = "unresponsive"
+    SCOPE = "scope"
+    OTHER = "other"
+
+
+class Open(Command, frozen=True):
+    """About one milestone, counted from 1, or about all that are left."""
+
+    job_id: Id
+    reason: Reason
+    text: Text
+    milestone: MilestoneNumber | None = None
+
+
+class Say(Command, frozen=True):
+    dispute_id: Id
+    text: Text
+
+
+class Propose(Command, frozen=True):
+    """`refund_amount` minor units go back to the customer; 0 means that all of it was earned."""
+
+    dispute_id: Id
+    refund_amount: RefundAmount
+    text: Annotated[str, Limits(max_length=8000)] = ""
+
+
+class Agree(Command, frozen=True):
+    """`refund_amount` is what one agrees to, so that it cannot change on the way."""
+
+    dispute_id: Id
+    refund_amount: RefundAmount
+
+
+class ById(Command, frozen=True):
+    dispute_id: Id
+
+
+class Resolve(Command, frozen=True):
+    dispute_id: Id
+    refund_amount: RefundAmount
+    reason: Text
+
+
+class List(Command, frozen=True):
+    job_id: Id | None = None
+    status: DisputeStatus | None = None
+    cursor: Cursor | None = None
+    limit: PageSize = 20
+
+
+# -- the two sides ---------------------------------------------------------------------------
+
+
+@operation("payment.dispute_open", roles=PARTIES)
+async def dispute_open(cmd: Open, actor: Actor, uow: UnitOfWork) -> Dispute:
+    """Freeze the money of a job in progress until both agree or an admin decides.
+
+    Raises NotFound, JobNotInProgress, DisputeOpen, MilestoneNotStanding, PaymentDisputed.
+    """
+    job = await uow.get(Job, cmd.job_id, **_own(actor))
+    if job.status is not JobStatus.IN_PROGRESS or job.offer_id is None:
+        raise JobNotInProgress(status=job.status)
+    if job.dispute_id:
+        raise DisputeOpen(dispute_id=job.dispute_id)
+    offer = await uow.get(Offer, job.offer_id)
+    numbers = completion.standing(offer, cmd.milestone)
+    must_be_free(offer, numbers)
+    dispute = _new(cmd, actor, offer, tuple(numbers), uow)
+    await uow.add(dispute)
+    milestones = with_milestones(offer, numbers, dispute_id=dispute.id)
+    await change_offer(uow, offer, milestones=milestones)
+    await completion.mark_disputed(uow, job, dispute.id)
+    announce(uow, dispute)
+    return dispute
+
+
+def _new(
+    cmd: Open, actor: Actor, offer: Offer, numbers: tuple[int, ...], uow: UnitOfWork
+) -> Dispute:
+    return Dispute(
+        id=new_id(Dispute.PREFIX), created_at=uow.now, updated_at=uow.now, job_id=offer.job_id,
+        job_title=offer.job_title, offer_id=offer.id, payment_id=offer.payment_id,
+        customer_id=offer.customer_id, contractor_id=offer.contractor_id, milestones=numbers,
+        amount=_at_stake(offer, numbers), currency=offer.currency, opened_by=actor.id,
+        reason=cmd.reason, answer_by=uow.now + ANSWER_WITHIN,
+        timeline=(Entry(uow.now, actor.id, "open", cmd.text),),
+    )  # fmt: skip
+
+
+def _at_stake(offer: Offer, numbers: tuple[int, ...]) -> int:
+    """What these milestones may still move; the last of all take what is left."""
+    others = [
+        each for n, each in enumerate(offer.milestones, 1) if each.standing and n not in numbers
+    ]
+    if not others:
+        return offer.uncompleted
+    agreed = sum(offer.milestones[number - 1].amount for number in numbers)
+    return min(agreed, offer.uncompleted)
+
+
+@operation("payment.dispute_say", roles=PARTIES)
+async def dispute_say(cmd: Say, actor: Actor, uow: UnitOfWork) -> Dispute:
+    """Add to the timeline. Raises NotFound, DisputeNotOpen."""
+    return await add(uow, await _mine(cmd.dispute_id, actor, uow), actor, "say", cmd.text)
+
+
+@operation("payment.dispute_evidence", roles=PARTIES)
+async def dispute_evidence(cmd: Say, actor: Actor, uow: UnitOfWork) -> Dispute:
+    """Add evidence to the timeline. Raises NotFound, DisputeNotOpen."""
+    return await add(uow, await _mine(cmd.dispute_id, actor, uow), actor, "evidence", cmd.text)
+
+
+@operation("payment.dispute_propose", roles=PARTIES)
+async def dispute_propose(cmd: Propose, actor: Actor, uow: UnitOfWork) -> Dispute:
+    """Say how one would end it; a newer proposal replaces the standing one.
+
+    Raises NotFound, DisputeNotOpen, AmountNotPayable.
+    """
+    dispute = await _mine(cmd.dispute_id, actor, uow)
+    _check_split(dispute, cmd.refund_amount)
+    status = D.ESCALATED if dispute.status is D.ESCALATED else D.PROPOSED
+    return await add(
+        uow, dispute, actor, "propose", cmd.text, cmd.refund_amount, status=status,
+        proposal=Proposal(actor.id, cmd.refund_amount, uow.now),
+        answer_by=uow.now + ANSWER_WITHIN,
+    )  # fmt: skip
+
+
+@operation("payment.dispute_agree", roles=PARTIES)
+async def dispute_agree(cmd: Agree, actor: Actor, uow: UnitOfWork) -> Dispute:
+    """Take the other side's proposal: the money moves accordingly.
+
+    Raises NotFound, DisputeNotOpen, Conflict for another proposal than the standing one.
+    """
+    dispute = await _mine(cmd.dispute_id, actor, uow)
+    proposal = dispute.proposal
+    if proposal is None or proposal.by == actor.id or proposal.refund_amount != cmd.refund_amount:
+        raise Conflict("There is no such proposal by the other side: read the dispute again.")
+    dispute = await add(uow, dispute, actor, "agree", refund_amount=cmd.refund_amount)
+    return await _resolve(uow, dispute, cmd.refund_amount, actor.id)
+
+
+@operation("payment.dispute_escalate", roles=PARTIES)
+async def dispute_escalate(cmd: ById, actor: Actor, uow: UnitOfWork) -> Dispute:
+    """Ask an admin to decide. Raises NotFound, DisputeNotOpen."""
+    dispute = await _mine(cmd.dispute_id, actor, uow)
+    if dispute.status is D.ESCALATED:
+        raise DisputeNotOpen(status=dispute.status)
+    return await add(uow, dispute, actor, "escalate", status=D.ESCALATED)
+
+
+@operation("payment.disputes", roles=EVERYONE, style=Style.READ)
+async def disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+    """One's own disputes with their timelines, newest first; an admin sees all."""
+    given = {"job_id": cmd.job_id, "status": cmd.status}
+    where = _own(actor) | {name: value for name, value in given.items() if value}
+    return await uow.page(Dispute, where, cursor=cmd.cursor, limit=cmd.limit)
+
+
+@operation("payment.dispute", roles=EVERYONE, style=Style.READ)
+async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Dispute:
+    """Raises NotFound."""
+    return await uow.get(Dispute, cmd.dispute_id, **_own(actor))
+
+
+# -- the admin -------------------------------------------------------------------------------
+
+
+@operation("admin.resolve", roles={Role.ADMIN})
+async def resolve(cmd: Resolve, actor: Actor, uow: UnitOfWork) -> Dispute:
+    """Decide with any split. Raises NotFound, DisputeNotOpen, AmountNotPayable, PaymentDisputed."""
+    dispute = await uow.get(Dispute, cmd.dispute_id)
+    _check_split(dispute, cmd.refund_amount)
+    dispute = await add(uow, dispute, actor, "resolve", cmd.reason, cmd.refund_amount)
+    return await _resolve(uow, dispute, cmd.refund_amount, actor.id)
+
+
+@operation("admin.disputes", roles={Role.ADMIN}, style=Style.READ)
+async def all_disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+    """All disputes with their timelines, newest first."""
+    return await disputes(cmd, actor, uow)
+
+
+# -- rules -----------------------------------------------------------------------------------
+
+
+def _own(actor: Actor) -> dict[str, Any]:
+    fields: Mapping[Role, dict[str, Any]] = {
+        Role.CUSTOMER: {"customer_id": actor.id}, Role.CONTRACTOR: {"contractor_id": actor.id},
+        Role.ADMIN: {},
+    }  # fmt: skip
+    return dict(fields[actor.role])
+
+
+async def _mine(dispute_id: str, actor: Actor, uow: UnitOfWork) -> Dispute:
+    return await uow.get(Dispute, dispute_id, **_own(actor))
+
+
+def _check_split(dispute: Dispute, refund_amount: int) -> None:
+    step = CURRENCIES[dispute.currency].step
+    if refund_amount > dispute.amount or refund_amount % step:
+        raise AmountNotPayable(
+            f"refund_amount: from 0 to {dispute.amount} minor units of {dispute.currency}"
+            + (f", in steps of {step}." if step > 1 else "."),
+            field="refund_amount", maximum=dispute.amount, step=step,
+        )  # fmt: skip
+
+
+async def _resolve(uow: UnitOfWork, dispute: Dispute, refund_amount: int, by: str) -> Dispute:
+    """End it: the rest is completed work, and the refund goes back to the customer."""
+    offer = await uow.get(Offer, dispute.offer_id)
+    if offer.contested_amount:
+        raise PaymentDisputed
+    at_stake = _at_stake(offer, dispute.milestones)
+    refund_amount = min(refund_amount, at_stake)  # refunds at Stripe may have left less
+    earned = at_stake - refund_amount
+    after = await change_offer(
+        uow, offer, completed_amount=offer.completed_amount + earned,
+        milestones=with_milestones(
+            offer, dispute.milestones, status=M.COMPLETED if earned else M.CANCELLED,
+            completed_at=uow.now if earned else None, due_at=None, dispute_id=None,
+        ),
+    )  # fmt: skip
+    await rebook(uow, f"resolve:{dispute.id}", "resolved", offer, after)
+    if refund_amount:
+        reason = "The dispute was resolved."
+        after = await promise(uow, after, refund_amount, reason, by)
+    job = await completion.mark_disputed(uow, await uow.get(Job, dispute.job_id), None)
+    await completion.finish(uow, job, after)
+    resolved = await uow.change(
+        Dispute, dispute.id, only_if={"status": leading_to(STEPS, D.RESOLVED)},
+        status=D.RESOLVED, refund_amount=refund_amount, resolved_at=uow.now,
+    )  # fmt: skip
+    if resolved is None:
+        raise DisputeNotOpen(status=dispute.status)
+    announce(uow, resolved)
+    return resolved
+
+
+async def escalate_due(ports: Ports) -> int:
+    """Hand disputes that nobody answered in time to an admin; returns how many."""
+    uow = ports.store.single()
+    late = {"status": (D.OPEN, D.PROPOSED), "answer_by": {"$lte": uow.now}}
+    due = await uow.all(Dispute, late, (("answer_by", 1),), CHUNK)
+    for dispute in due:
+        await ports.store.transact(lambda uow, id=dispute.id: _escalate(uow, id))  # type: ignore[misc]
+    return len(due)
+
+
+async def _escalate(uow: UnitOfWork, dispute_id: str) -> None:
+    dispute = await uow.get(Dispute, dispute_id)
+    if dispute.status in (D.OPEN, D.PROPOSED) and dispute.answer_by <= uow.now:
+        await add(uow, dispute, None, "escalate", "Nobody answered in time.", status=D.ESCALATED)
+        amount = display(dispute.amount, dispute.currency)
+        await notices.tell(
+            uow, list(dispute.parties), "dispute_escalated", f"{dispute.job_title}: escalated",
+            f"Nobody answered in time: an administrator decides about {amount}.", dispute.id,
+        )  # fmt: skip

@@ -1,0 +1,128 @@
+"""Saved means to pay: kept at Stripe alone, under the customer's own Stripe customer."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta as Limits
+
+from domain.accounts import User
+from domain.errors import NotFound, Unavailable
+from domain.operation import Actor, Command, Meta, Nothing, Role, Style, operation
+from domain.outbox import Task, TryAgain
+from domain.ports import (
+    KEY_LIFE,
+    GatewayRefused,
+    GatewayUnknown,
+    Method,
+    Ports,
+    Setup,
+    StaleFailure,
+)
+from domain.store import UnitOfWork, new_id
+
+CUSTOMERS = {Role.CUSTOMER}
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """A method as its owner sees it; `id` may be given to `bidding.create`."""
+
+    id: str
+    type: str
+    brand: str | None
+    last4: str | None
+    exp_month: int | None
+    exp_year: int | None
+
+
+class Methods(msgspec.Struct, frozen=True):
+    items: list[Saved]
+
+
+class Detach(Command, frozen=True):
+    method_id: Annotated[str, Limits(pattern=r"^pm_[A-Za-z0-9_]{1,80}(?!\n)$")]
+
+
+class Preparation(msgspec.Struct, frozen=True):
+    """What Stripe.js needs to save a method; null if Stripe is slow: then ask again."""
+
+    client_secret: str | None
+
+
+async def prepared(user_id: str, actor: Actor, ports: Ports) -> Preparation:
+    """A new SetupIntent each time; one that is never confirmed has no effect."""
+    await ports.waiter.settled(user_id)
+    user = await ports.store.single().get(User, actor.id)
+    if user.customer_id is None:
+        return Preparation(None)
+    try:
+        made: Setup = await ports.gateway.setup(user.customer_id, key=f"setup:{new_id('stp')}")
+    except (GatewayUnknown, GatewayRefused):
+        return Preparation(None)
+    return Preparation(made.client_secret)
+
+
+@operation("payment.setup", roles=CUSTOMERS, reply=prepared)
+async def setup(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> User:
+    """Save a card or another method for later offers."""
+    user = await uow.get(User, actor.id)
+    if user.customer_id is None:
+        uow.later(OpenCustomer(user.id))
+    return user
+
+
+@operation("payment.methods", roles=CUSTOMERS, style=Style.DIRECT)
+async def methods(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> Methods:
+    """One's saved methods. Raises Unavailable when Stripe does not answer."""
+    user = await ports.store.single().get(User, actor.id)
+    if user.customer_id is None:
+        return Methods([])
+    try:
+        found = await ports.gateway.methods(user.customer_id)
+    except (GatewayUnknown, GatewayRefused) as away:
+        raise Unavailable from away
+    return Methods([_saved(method) for method in found])
+
+
+@operation("payment.detach", roles=CUSTOMERS, style=Style.DIRECT)
+async def detach(cmd: Detach, actor: Actor, ports: Ports, meta: Meta) -> Saved:
+    """Forget a method; holds made with it stay. Raises NotFound, Unavailable."""
+    user = await ports.store.single().get(User, actor.id)
+    try:
+        found = await ports.gateway.method(cmd.method_id)
+        if user.customer_id is None or found.customer_id != user.customer_id:
+            raise NotFound
+        return _saved(await ports.gateway.detach(found.id, key=f"detach:{new_id('dtc')}"))
+    except GatewayRefused as refused:
+        raise NotFound from refused
+    except GatewayUnknown as away:
+        raise Unavailable from away
+
+
+def _saved(method: Method) -> Saved:
+    return Saved(
+        method.id, method.type, method.brand, method.last4, method.exp_month, method.exp_year
+    )
+
+
+class OpenCustomer(Task, frozen=True):
+    """Make the Stripe customer that a user's methods belong to."""
+
+    user_id: str
+    key: int = 0
+
+    async def run(self, ports: Ports) -> None:
+        user = await ports.store.single().get(User, self.user_id)
+        if user.customer_id:
+            return
+        id = None
+        if self.key or ports.clock.now() - user.created_at > KEY_LIFE:
+            id = await ports.gateway.find_customer(user.id, user.created_at)
+        try:
+            id = id or await ports.gateway.create_customer(
+                key=f"customer:{user.id}:{self.key}", email=user.email, user_id=user.id
+            )
+        except StaleFailure as stale:
+            raise TryAgain(str(stale), OpenCustomer(self.user_id, self.key + 1)) from stale
+        await ports.store.single().change(
+            User, user.id, only_if={"customer_id": None}, customer_id=id
+        )

@@ -1,0 +1,294 @@
+"""Transfers and reversals at Stripe: asked for after the commit that decided and booked them.
+
+Before a request for a transfer leaves, its row says `sending`: from then on its amount is Stripe's
+to tell, and whoever wants the money back takes what has arrived, or makes it a debt.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from domain import ledger
+from domain.accounts import User, settle_account
+from domain.charges import read_again
+from domain.deal import Offer, Payment
+from domain.money import CURRENCIES
+from domain.outbox import Task, TryAgain
+from domain.ports import (
+    KEY_LIFE,
+    ConnectAccount,
+    GatewayRefused,
+    Ports,
+    Settled,
+    StaleFailure,
+)
+from domain.states import leading_to
+from domain.store import UnitOfWork, new_id
+from domain.transfers import STEPS, Reversal, Transfer, TransferStatus
+
+T = TransferStatus
+LOOK_AGAIN = timedelta(minutes=10)
+READINGS = 5
+CHUNK = 50
+
+
+class Send(Task, frozen=True):
+    """Make a transfer; it waits while the contractor cannot receive, or must not."""
+
+    transfer_id: str
+
+    async def run(self, ports: Ports) -> None:
+        transfer = await ports.store.single().get(Transfer, self.transfer_id)
+        if transfer.status not in (T.WAITING, T.SENDING):
+            return
+        account_id = await _ready_account(ports, transfer.user_id)
+        if account_id is None:
+            # `account_changed` sends it at once when Stripe says so; this makes certain
+            raise TryAgain("transfers are not active yet", at=ports.clock.now() + LOOK_AGAIN)
+        sending = await ports.store.transact(lambda uow: begin(uow, self.transfer_id))
+        if sending is None:
+            raise TryAgain("frozen, or in a chargeback", at=ports.clock.now() + LOOK_AGAIN)
+        made = await self._transfer(ports, sending, account_id)
+        await ports.store.transact(lambda uow: transferred(uow, self.transfer_id, made))
+
+    async def _transfer(self, ports: Ports, transfer: Transfer, account_id: str) -> Settled:
+        group = transfer.offer_id or transfer.id
+        if transfer.key or ports.clock.now() - transfer.created_at > KEY_LIFE:
+            there = await ports.gateway.find_transfer(group, transfer.id)
+            if there:
+                return there
+        try:
+            return await ports.gateway.transfer(
+                key=f"transfer:{transfer.id}:{transfer.key}", amount=transfer.amount,
+                currency=transfer.currency, account_id=account_id,
+                charge_id=await _charge(ports, transfer), group=group,
+                metadata={"fact": transfer.id},
+            )  # fmt: skip
+        except (StaleFailure, GatewayRefused) as failed:
+            definite = isinstance(failed, GatewayRefused)
+            await _next_key(ports, transfer, T.WAITING if definite else T.SENDING)
+            await read_account(ports, account_id)
+            later = ports.clock.now() + LOOK_AGAIN if definite else None
+            raise TryAgain(str(failed), at=later) from failed
+
+
+async def _next_key(ports: Ports, transfer: Transfer, status: TransferStatus) -> None:
+    """Kept with the transfer, since several tasks may try; the old key would repeat its no."""
+    await ports.store.single().change(
+        Transfer, transfer.id, only_if={"key": transfer.key, "status": T.SENDING},
+        inc={"key": 1}, status=status,
+    )  # fmt: skip
+
+
+async def _charge(ports: Ports, transfer: Transfer) -> str | None:
+    if transfer.offer_id is None:
+        return None
+    uow = ports.store.single()
+    offer = await uow.get(Offer, transfer.offer_id)
+    payment = await uow.get(Payment, offer.payment_id)
+    assert payment.charge_id, "a completed offer was captured"
+    return payment.charge_id
+
+
+async def _ready_account(ports: Ports, user_id: str) -> str | None:
+    user = await ports.store.single().get(User, user_id)
+    if user.connect_id is None:
+        return None
+    if not user.transfers_active:
+        await read_account(ports, user.connect_id)
+        user = await ports.store.single().get(User, user_id)
+    return user.connect_id if user.transfers_active else None
+
+
+async def begin(uow: UnitOfWork, transfer_id: str) -> Transfer | None:
+    """The last look before Stripe is asked; None if it must not go now."""
+    transfer = await uow.get(Transfer, transfer_id)
+    if transfer.status is T.SENDING:
+        return transfer
+    user = await uow.get(User, transfer.user_id)
+    if user.frozen_at:
+        return None
+    if transfer.offer_id:
+        offer = await uow.get(Offer, transfer.offer_id)
+        if offer.contested_amount:
+            return None
+    return await uow.change(Transfer, transfer.id, only_if={"status": T.WAITING}, status=T.SENDING)
+
+
+class MakeAvailable(Task, frozen=True):
+    """Runs when the funds of a transfer have become available at Stripe."""
+
+    transfer_id: str
+
+    async def run(self, ports: Ports) -> None:
+        uow = ports.store.single()
+        transfer = await uow.get(Transfer, self.transfer_id)
+        if transfer.offer_id:
+            await self._wait_for_charge(ports, transfer.offer_id)
+        await ports.store.transact(lambda uow: make_available(uow, self.transfer_id))
+
+    async def _wait_for_charge(self, ports: Ports, offer_id: str) -> None:
+        uow = ports.store.single()
+        offer = await uow.get(Offer, offer_id)
+        payment = await uow.get(Payment, offer.payment_id)
+        if payment.available_on is None:
+            payment = await read_again(ports, payment)
+        if payment.available_on is None:
+            raise TryAgain("Stripe has not said when", at=ports.clock.now() + LOOK_AGAIN)
+        if payment.available_on > ports.clock.now():
+            raise TryAgain("not available yet", at=payment.available_on)
+
+
+async def transferred(uow: UnitOfWork, transfer_id: str, made: Settled) -> None:
+    """Stripe has the transfer; the money is available once the charge's is."""
+    transfer = await uow.change(
+        Transfer, transfer_id, only_if={"status": leading_to(STEPS, T.MADE)}, status=T.MADE,
+        stripe_id=made.id,
+    )  # fmt: skip
+    if transfer is None:
+        return
+    due = None
+    if transfer.offer_id:
+        offer = await uow.get(Offer, transfer.offer_id)
+        due = (await uow.get(Payment, offer.payment_id)).available_on
+    if transfer.offer_id is None or (due and due <= uow.now):
+        await make_available(uow, transfer.id)
+    else:
+        uow.later(MakeAvailable(transfer.id), at=due)
+
+
+async def make_available(uow: UnitOfWork, transfer_id: str) -> None:
+    """The money may be withdrawn, unless the payment it comes from is in a chargeback."""
+    found = await uow.get(Transfer, transfer_id)
+    if found.offer_id and (await uow.get(Offer, found.offer_id)).contested_amount:
+        uow.later(MakeAvailable(transfer_id), at=uow.now + LOOK_AGAIN)
+        return
+    transfer = await uow.change(
+        Transfer, transfer_id, only_if={"status": T.MADE}, status=T.AVAILABLE
+    )
+    if transfer:
+        user = transfer.user_id
+        await ledger.book(
+            uow, f"transfer:{transfer.id}", "transfer_settled", transfer.currency,
+            [ledger.Posting(ledger.pending(user), ledger.available(user), transfer.net)],
+            users=[user], offer_id=transfer.offer_id,
+        )  # fmt: skip
+        await collect_debt(uow, user, transfer.currency, transfer.id)
+
+
+# -- taking back -----------------------------------------------------------------------------
+
+
+async def call_back(
+    uow: UnitOfWork, user_id: str, currency: str, amount: int, offer_id: str | None
+) -> int:
+    """Have transfers reversed that have arrived, of this offer first; returns how much it was."""
+    whole = amount // CURRENCIES[currency].step * CURRENCIES[currency].step
+    left = whole
+    arrived = {"user_id": user_id, "currency": currency, "status": T.AVAILABLE}
+    if offer_id:
+        own = await uow.all(Transfer, {"offer_id": offer_id, "status": T.AVAILABLE})
+        left -= await _reverse_some(uow, own, left)
+    while left:
+        others = await uow.all(Transfer, arrived, (("_id", -1),), CHUNK)
+        if not others:
+            break
+        left -= await _reverse_some(uow, others, left)
+    return whole - left
+
+
+async def _reverse_some(uow: UnitOfWork, transfers: list[Transfer], amount: int) -> int:
+    left = amount
+    for transfer in transfers:
+        part = min(left, transfer.net)
+        await reverse(uow, transfer, part)
+        left -= part
+    return amount - left
+
+
+async def reverse(uow: UnitOfWork, transfer: Transfer, amount: int) -> None:
+    """Take `amount` of a transfer back: booked by the caller, and done at Stripe afterwards."""
+    if amount:
+        reversal = Reversal(
+            id=new_id(Reversal.PREFIX), created_at=uow.now, updated_at=uow.now,
+            transfer_id=transfer.id, user_id=transfer.user_id, amount=amount,
+            currency=transfer.currency,
+        )  # fmt: skip
+        status = T.REVERSED if amount == transfer.net else transfer.status
+        await uow.change(Transfer, transfer.id, inc={"reversed_amount": amount}, status=status)
+        await uow.add(reversal)
+        uow.later(TakeBack(reversal.id))
+
+
+async def collect_debt(uow: UnitOfWork, user_id: str, currency: str, fact: str) -> None:
+    """Money has become available to somebody who owes: what they owe is taken of it first."""
+    purse = await ledger.purse_of(uow, user_id, currency)
+    part = await call_back(uow, user_id, currency, min(purse.available, -purse.debt), None)
+    await ledger.book(
+        uow, f"repaid:{fact}", "debt_repaid", currency,
+        [ledger.Posting(ledger.available(user_id), ledger.debt(user_id), part)], users=[user_id],
+    )  # fmt: skip
+
+
+class TakeBack(Task, frozen=True):
+    """Reverse a part of a transfer at Stripe; the books have it already."""
+
+    reversal_id: str
+
+    async def run(self, ports: Ports) -> None:
+        uow = ports.store.single()
+        reversal = await uow.get(Reversal, self.reversal_id)
+        if reversal.done:
+            return
+        transfer = await uow.get(Transfer, reversal.transfer_id)
+        assert transfer.stripe_id, "only a transfer that was made is reversed"
+        there = None
+        if reversal.key or uow.now - reversal.created_at > KEY_LIFE:
+            there = await ports.gateway.find_reversal(transfer.stripe_id, reversal.id)
+        done = there or await self._reverse(ports, reversal, transfer.stripe_id)
+        await uow.change(
+            Reversal, reversal.id, only_if={"done": False}, done=True, stripe_id=done.id
+        )
+
+    async def _reverse(self, ports: Ports, reversal: Reversal, stripe_id: str) -> Settled:
+        try:
+            return await ports.gateway.reverse(
+                stripe_id, reversal.amount, key=f"reversal:{reversal.id}:{reversal.key}",
+                metadata={"fact": reversal.id},
+            )  # fmt: skip
+        except (StaleFailure, GatewayRefused) as failed:
+            await ports.store.single().change(
+                Reversal, reversal.id, only_if={"key": reversal.key}, inc={"key": 1}
+            )
+            definite = isinstance(failed, GatewayRefused)
+            later = ports.clock.now() + LOOK_AGAIN if definite else None
+            raise TryAgain(str(failed), at=later) from failed
+
+
+# -- the receiving account ---------------------------------------------------------------------
+
+
+async def account_changed(uow: UnitOfWork, account: ConnectAccount) -> None:
+    """Take over what a contractor's account may do; waiting transfers go when they may."""
+    user = await settle_account(uow, account)
+    if user and user.transfers_active:
+        send(uow, await uow.all(Transfer, {"user_id": user.id, "status": T.WAITING}))
+
+
+def send(uow: UnitOfWork, transfers: Iterable[Transfer]) -> None:
+    for transfer in transfers:
+        uow.later(Send(transfer.id))
+
+
+async def read_account(ports: Ports, account_id: str) -> None:
+    """Take over an account's state, until what is kept is what Stripe says.
+
+    Its events come in bursts: a stale reading must not be the last word.
+    """
+    account = await ports.gateway.account(account_id)
+    for _ in range(READINGS):
+        read = account
+        await ports.store.transact(lambda uow, read=read: account_changed(uow, read))  # type: ignore[misc]
+        account = await ports.gateway.account(account_id)
+        if account == read:
+            return
+    raise TryAgain("the account keeps changing")

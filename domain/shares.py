@@ -1,0 +1,162 @@
+"""Who holds what of an offer's money, booked: the difference of the holdings before and after.
+
+A contractor's part that grows pays their debt first and is transferred; one that shrinks is taken
+from what is under way of the same offer, then from what is available, and the rest becomes debt.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from domain import ledger
+from domain.alerts import alert
+from domain.deal import Offer
+from domain.money import CURRENCIES
+from domain.outbox import TryAgain
+from domain.ports import Ports, Settled
+from domain.sending import Send, call_back, reverse
+from domain.store import UnitOfWork, new_id
+from domain.transfers import UNSENT, Reversal, Transfer, TransferStatus
+
+T = TransferStatus
+
+
+async def rebook(
+    uow: UnitOfWork, fact: str, kind: str, before: Offer, after: Offer,
+    outside: Mapping[str, int] | None = None,
+) -> None:  # fmt: skip
+    """Book what changed between two states of an offer, with what came from or went `outside`.
+
+    Raises Duplicate when the fact is booked already.
+    """
+    old, new = before.holdings, after.holdings
+    deltas: dict[str, int] = defaultdict(int, outside or {})
+    deltas[ledger.PLATFORM] += new.platform - old.platform
+    deltas[ledger.escrow(after.id)] += new.escrow - old.escrow
+    user, share = after.contractor_id, new.contractor - old.contractor
+    if share:
+        move = give if share > 0 else take
+        for account, delta in (await move(uow, user, after.currency, abs(share), after.id)).items():
+            deltas[account] += delta
+    deltas[ledger.LOSSES] -= sum(deltas.values())  # only what was refunded and charged back too
+    await ledger.book(
+        uow, fact, kind, after.currency, ledger.flows(deltas), offer_id=after.id,
+        users=[after.customer_id, *([user] if share else [])],
+    )  # fmt: skip
+
+
+async def give(
+    uow: UnitOfWork, user_id: str, currency: str, amount: int, offer_id: str | None = None, *,
+    parked: bool = False,
+) -> dict[str, int]:  # fmt: skip
+    """Give a contractor `amount`: what they owe is paid first, the rest will be transferred.
+
+    Returns the change of each account. Stripe moves some currencies in steps: what a step leaves
+    over stays in pending and goes with the next transfer.
+    """
+    purse = await ledger.purse_of(uow, user_id, currency)
+    repaid = min(amount, -purse.debt)
+    rest = amount - repaid
+    if rest:
+        step = CURRENCIES[currency].step
+        sent = (rest + purse.pending % step) // step * step
+        if sent:
+            await _send(uow, user_id, currency, sent, offer_id, parked)
+    return {ledger.debt(user_id): repaid, ledger.pending(user_id): rest}
+
+
+async def _send(
+    uow: UnitOfWork, user_id: str, currency: str, amount: int, offer_id: str | None, parked: bool
+) -> None:
+    transfer = Transfer(
+        id=new_id(Transfer.PREFIX), created_at=uow.now, updated_at=uow.now, user_id=user_id,
+        amount=amount, currency=currency, offer_id=offer_id,
+        status=T.PARKED if parked else T.WAITING,
+    )  # fmt: skip
+    await uow.add(transfer)
+    if not parked:
+        uow.later(Send(transfer.id))
+
+
+async def take(
+    uow: UnitOfWork, user_id: str, currency: str, amount: int, offer_id: str | None = None
+) -> dict[str, int]:
+    """Take `amount` from a contractor: of `offer_id` what has not arrived yet, then what is
+    available, and the rest they owe. Returns the change of each account."""
+    changes: dict[str, int] = {}
+    left = amount
+    if offer_id:
+        part = await _stop(uow, offer_id, left)
+        changes[ledger.pending(user_id)] = -part
+        left -= part
+    if left:
+        purse = await ledger.purse_of(uow, user_id, currency)
+        part = await call_back(uow, user_id, currency, min(left, purse.available), offer_id)
+        changes[ledger.available(user_id)] = -part
+        left -= part
+    changes[ledger.debt(user_id)] = -left
+    return changes
+
+
+async def _stop(uow: UnitOfWork, offer_id: str, amount: int) -> int:
+    """Take from the offer's transfers that have not arrived; returns how much that was."""
+    left = amount
+    under_way = {"offer_id": offer_id, "status": (*UNSENT, T.MADE)}
+    for transfer in await uow.all(Transfer, under_way, (("_id", -1),)):
+        step = CURRENCIES[transfer.currency].step
+        part = min(left, transfer.net)
+        if not part:
+            continue
+        if transfer.status is T.MADE:
+            part = part // step * step
+            await reverse(uow, transfer, part)
+        else:  # what a step leaves over stays in pending
+            sent = (transfer.amount - part) // step * step
+            status = transfer.status if sent else T.CANCELLED
+            await uow.change(Transfer, transfer.id, amount=sent, status=status)
+        left -= part
+    return amount - left
+
+
+# -- made elsewhere --------------------------------------------------------------------------
+
+
+async def reread(ports: Ports, stripe_id: str) -> None:
+    """Take over a reversal that somebody made in Stripe's dashboard."""
+    uow = ports.store.single()
+    transfer = await uow.find(Transfer, {"stripe_id": stripe_id})
+    if transfer is None:
+        return
+    if await uow.find(Reversal, {"transfer_id": transfer.id, "done": False}):
+        raise TryAgain("our own reversal is under way")
+    there = await ports.gateway.transfer_state(stripe_id)
+    await ports.store.transact(lambda uow: reversed_elsewhere(uow, transfer.id, there))
+
+
+async def reversed_elsewhere(uow: UnitOfWork, transfer_id: str, there: Settled) -> None:
+    """The money is the platform's again: it waits for an admin to be sent once more."""
+    transfer = await uow.get(Transfer, transfer_id)
+    under_way = await uow.find(Reversal, {"transfer_id": transfer.id, "done": False})
+    extra = there.reversed_amount - transfer.reversed_amount
+    if under_way or extra <= 0:
+        return
+    user, currency = transfer.user_id, transfer.currency
+    await uow.change(
+        Transfer, transfer.id, only_if={"reversed_amount": transfer.reversed_amount},
+        inc={"reversed_amount": extra},
+    )  # fmt: skip
+    await _send(uow, user, currency, extra, transfer.offer_id, parked=True)
+    if transfer.status is T.AVAILABLE:
+        purse = await ledger.purse_of(uow, user, currency)
+        part = min(extra, purse.available)
+        await ledger.book(
+            uow, f"reversed:{transfer.id}:{there.reversed_amount}", "transfer_returned", currency,
+            ledger.flows({
+                ledger.available(user): -part, ledger.debt(user): part - extra,
+                ledger.pending(user): extra,
+            }),
+            users=[user], offer_id=transfer.offer_id,
+        )  # fmt: skip
+    await alert(
+        uow, "transfer_reversed", transfer.id,
+        "A transfer was reversed outside of this platform; it is parked until it is released.",
+    )  # fmt: skip

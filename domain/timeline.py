@@ -1,0 +1,113 @@
+"""A dispute as it is kept: its record, its states, and the timeline that both sides see."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from domain.errors import DisputeNotOpen
+from domain.operation import Actor, Role
+from domain.outbox import Event
+from domain.record import Index, Record
+from domain.states import Steps, leading_to
+from domain.store import UnitOfWork
+
+UPDATED = Event("/payment", "dispute.updated")
+MAX_ENTRIES = 200
+
+
+class DisputeStatus(StrEnum):
+    OPEN = "open"
+    PROPOSED = "proposed"
+    ESCALATED = "escalated"
+    RESOLVED = "resolved"
+
+
+D = DisputeStatus
+
+STEPS: Steps = {
+    D.OPEN: (D.OPEN, D.PROPOSED, D.ESCALATED, D.RESOLVED),
+    D.PROPOSED: (D.PROPOSED, D.ESCALATED, D.RESOLVED),
+    D.ESCALATED: (D.ESCALATED, D.RESOLVED),
+}
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """How one side would end it: `refund_amount` goes back to the customer."""
+
+    by: str
+    refund_amount: int
+    at: datetime
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One line of the timeline. `kind` is the command's name; `by` a user or `system`."""
+
+    at: datetime
+    by: str
+    kind: str
+    text: str = ""
+    refund_amount: int | None = None
+
+
+class Dispute(Record, frozen=True):
+    """A disagreement about milestones of one offer, which have `amount` minor units together.
+
+    `answer_by` is when it goes to an admin if nobody proposes or agrees.
+    """
+
+    COLLECTION = "disputes"
+    PREFIX = "dsp"
+    INDEXES = (
+        Index((("job_id", 1),)),
+        Index((("customer_id", 1), ("_id", -1))),
+        Index((("contractor_id", 1), ("_id", -1))),
+        Index((("status", 1), ("_id", -1))),
+        Index((("status", 1), ("answer_by", 1))),
+    )
+
+    job_id: str
+    job_title: str
+    offer_id: str
+    payment_id: str
+    customer_id: str
+    contractor_id: str
+    milestones: tuple[int, ...]
+    amount: int
+    currency: str
+    opened_by: str
+    reason: str
+    answer_by: datetime
+    status: DisputeStatus = D.OPEN
+    proposal: Proposal | None = None
+    timeline: tuple[Entry, ...] = ()
+    refund_amount: int | None = None
+    resolved_at: datetime | None = None
+
+    @property
+    def parties(self) -> tuple[str, str]:
+        return (self.customer_id, self.contractor_id)
+
+
+async def add(
+    uow: UnitOfWork, dispute: Dispute, actor: Actor | None, kind: str, text: str = "",
+    refund_amount: int | None = None, *, status: DisputeStatus | None = None, **fields: Any,
+) -> Dispute:  # fmt: skip
+    """Put a line on the timeline. Raises DisputeNotOpen."""
+    if len(dispute.timeline) >= MAX_ENTRIES and kind in ("say", "evidence", "propose"):
+        raise DisputeNotOpen("The timeline is full: agree, or escalate.")
+    to = status or dispute.status
+    by = actor.id if actor else "system"
+    changed = await uow.change(
+        Dispute, dispute.id, only_if={"status": leading_to(STEPS, to)}, status=to,
+        timeline=(*dispute.timeline, Entry(uow.now, by, kind, text, refund_amount)), **fields,
+    )  # fmt: skip
+    if changed is None:
+        raise DisputeNotOpen(status=dispute.status)
+    announce(uow, changed)
+    return changed
+
+
+def announce(uow: UnitOfWork, dispute: Dispute) -> None:
+    uow.publish(UPDATED, dispute, to=dispute.parties, room=f"role:{Role.ADMIN}")

@@ -1,0 +1,80 @@
+"""The records of a contractor's money on its way to their Stripe account, and back from there."""
+
+from enum import StrEnum
+
+from domain.record import Index, Record
+from domain.states import Steps
+
+
+class TransferStatus(StrEnum):
+    """`parked` waits for an admin; `made` is at Stripe, `available` may be withdrawn,
+    `reversed` was taken back as a whole."""
+
+    WAITING = "waiting"
+    PARKED = "parked"
+    SENDING = "sending"
+    MADE = "made"
+    AVAILABLE = "available"
+    REVERSED = "reversed"
+    CANCELLED = "cancelled"
+
+
+T = TransferStatus
+
+STEPS: Steps = {
+    T.WAITING: (T.SENDING, T.CANCELLED, T.PARKED),
+    T.PARKED: (T.WAITING, T.CANCELLED),
+    T.SENDING: (T.MADE, T.WAITING),
+    T.MADE: (T.AVAILABLE, T.REVERSED),
+    T.AVAILABLE: (T.REVERSED,),
+}
+UNSENT = (T.WAITING, T.PARKED)
+
+
+class Transfer(Record, frozen=True):
+    """`amount` minor units for a contractor, of which `reversed_amount` was taken back.
+
+    With an offer it is paid from that offer's charge, without one from the platform's balance.
+    `key` numbers the attempts at Stripe.
+    """
+
+    COLLECTION = "transfers"
+    PREFIX = "trf"
+    INDEXES = (
+        Index((("user_id", 1), ("currency", 1), ("status", 1), ("_id", -1))),
+        Index((("status", 1), ("_id", 1))),
+        Index((("offer_id", 1),), where={"offer_id": {"$gt": ""}}),
+        Index((("stripe_id", 1),), unique=True, where={"stripe_id": {"$gt": ""}}),
+    )
+
+    user_id: str
+    amount: int
+    currency: str
+    offer_id: str | None = None
+    status: TransferStatus = T.WAITING
+    stripe_id: str | None = None
+    reversed_amount: int = 0
+    key: int = 0
+
+    @property
+    def net(self) -> int:
+        return self.amount - self.reversed_amount
+
+
+class Reversal(Record, frozen=True):
+    """`amount` minor units of a transfer on their way back to the platform."""
+
+    COLLECTION = "reversals"
+    PREFIX = "rev"
+    INDEXES = (
+        Index((("transfer_id", 1),)),
+        Index((("done", 1), ("_id", 1))),
+    )
+
+    transfer_id: str
+    user_id: str
+    amount: int
+    currency: str
+    stripe_id: str | None = None
+    done: bool = False
+    key: int = 0

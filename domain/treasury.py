@@ -1,0 +1,181 @@
+"""What an administrator may do with money, with a reason: refund, release, freeze, adjust."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from msgspec import Meta as Limits
+
+from domain import completion, ledger
+from domain.accounts import UPDATED, User
+from domain.deal import Offer, Payment
+from domain.errors import Conflict, DisputeOpen, Invalid, NotFound, NotRefundable
+from domain.jobs import Job, JobStatus
+from domain.money import CURRENCIES, MAX_AMOUNT
+from domain.operation import (
+    Actor,
+    Command,
+    CurrencyCode,
+    Cursor,
+    Id,
+    PageSize,
+    Role,
+    Style,
+    operation,
+)
+from domain.record import Page
+from domain.refunds import promise
+from domain.sending import send
+from domain.shares import give, take
+from domain.states import leading_to
+from domain.store import UnitOfWork, new_id
+from domain.transfers import STEPS, Transfer, TransferStatus
+
+ADMINS = {Role.ADMIN}
+T = TransferStatus
+
+Reason = Annotated[str, Limits(min_length=3, max_length=1000, pattern=r"\S")]
+
+
+class Refund(Command, frozen=True):
+    """`amount` minor units; without it everything that can be refunded."""
+
+    payment_id: Id
+    reason: Reason
+    amount: Annotated[int, Limits(ge=1, le=MAX_AMOUNT)] | None = None
+
+
+class Release(Command, frozen=True):
+    transfer_id: Id
+    reason: Reason
+
+
+class Freeze(Command, frozen=True):
+    user_id: Id
+    reason: Reason
+
+
+class Source(StrEnum):
+    """Whose money an adjustment moves: what the platform earned, or what it writes off."""
+
+    PLATFORM = "platform"
+    LOSSES = "losses"
+
+
+class Adjust(Command, frozen=True):
+    """`amount` minor units to the contractor; below zero from them."""
+
+    user_id: Id
+    amount: Annotated[int, Limits(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
+    currency: CurrencyCode
+    reason: Reason
+    account: Source = Source.PLATFORM
+
+
+class List(Command, frozen=True):
+    user_id: Id | None = None
+    status: TransferStatus | None = None
+    cursor: Cursor | None = None
+    limit: PageSize = 20
+
+
+@operation("admin.refund", roles=ADMINS)
+async def refund(cmd: Refund, actor: Actor, uow: UnitOfWork) -> Payment:
+    """Send money back to the customer, before or after the work was completed.
+
+    A job whose money is all gone ends. Raises NotFound, NotRefundable, AmountNotPayable,
+    DisputeOpen, Conflict for an offer that is just being accepted.
+    """
+    payment = await uow.get(Payment, cmd.payment_id)
+    offer = await uow.get(Offer, payment.offer_id)
+    if offer.refundable <= 0:
+        raise NotRefundable(
+            status=payment.status, disputed_amount=offer.contested_amount,
+            refunded_amount=offer.refunded_amount,
+        )  # fmt: skip
+    if offer.live and offer.accepted_at is None:
+        raise Conflict("The offer stands: it is refunded when it is withdrawn, rejected or ends.")
+    job = await uow.get(Job, offer.job_id)
+    if job.dispute_id and job.offer_id == offer.id:
+        raise DisputeOpen(dispute_id=job.dispute_id)
+    after = await promise(uow, offer, cmd.amount or offer.refundable, cmd.reason, actor.id)
+    if after.uncompleted == 0 and job.status in (JobStatus.ASSIGNED, JobStatus.IN_PROGRESS):
+        await completion.finish(uow, job, await completion.drop_rest(uow, after))
+    return payment
+
+
+@operation("admin.release", roles=ADMINS)
+async def release(cmd: Release, actor: Actor, uow: UnitOfWork) -> Transfer:
+    """Send a transfer that is parked, or try a waiting one at once. Raises NotFound, Conflict."""
+    found = await uow.get(Transfer, cmd.transfer_id)
+    if found.status is T.PARKED:
+        found = await uow.change(
+            Transfer, found.id, only_if={"status": leading_to(STEPS, T.WAITING)}, status=T.WAITING
+        ) or found  # fmt: skip
+    if found.status is not T.WAITING:
+        raise Conflict(f"The transfer is {found.status}: only parked and waiting ones go.")
+    send(uow, [found])
+    return found
+
+
+@operation("admin.transfers", roles=ADMINS, style=Style.READ)
+async def transfers(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+    """Transfers to contractors, newest first."""
+    where: dict[str, Any] = {}
+    if cmd.user_id:
+        where["user_id"] = cmd.user_id
+    if cmd.status:
+        where["status"] = cmd.status
+    return await uow.page(Transfer, where, cursor=cmd.cursor, limit=cmd.limit)
+
+
+@operation("admin.freeze", roles=ADMINS)
+async def freeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
+    """Stop transfers to a contractor and their withdrawals. Raises NotFound, Conflict."""
+    frozen = await uow.change(
+        User, cmd.user_id, only_if={"role": Role.CONTRACTOR, "frozen_at": None},
+        frozen_at=uow.now, frozen_reason=cmd.reason,
+    )  # fmt: skip
+    return await _told(uow, cmd.user_id, frozen)
+
+
+@operation("admin.unfreeze", roles=ADMINS)
+async def unfreeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
+    """Let money move again, and send what has waited. Raises NotFound, Conflict."""
+    frozen = {"role": Role.CONTRACTOR, "frozen_at": {"$ne": None}}
+    free = await uow.change(
+        User, cmd.user_id, only_if=frozen, frozen_at=None, frozen_reason=cmd.reason
+    )
+    user = await _told(uow, cmd.user_id, free)
+    send(uow, await uow.all(Transfer, {"user_id": user.id, "status": T.WAITING}))
+    return user
+
+
+async def _told(uow: UnitOfWork, user_id: str, changed: User | None) -> User:
+    if changed is None:
+        await uow.get(User, user_id, role=Role.CONTRACTOR)
+        raise Conflict("The wallet is in that state already.")
+    uow.publish(UPDATED, changed, to=[changed.id])
+    return changed
+
+
+@operation("admin.adjust", roles=ADMINS)
+async def adjust(cmd: Adjust, actor: Actor, uow: UnitOfWork) -> ledger.Purse:
+    """Correct a contractor's wallet; a credit pays their debt first, the rest is transferred.
+
+    Raises NotFound, Invalid.
+    """
+    step = CURRENCIES[cmd.currency].step if cmd.currency in CURRENCIES else 0
+    if not step or cmd.currency not in uow.rates.currencies:
+        raise Invalid(f"currency: one of {', '.join(uow.rates.currencies)}.", field="currency")
+    if cmd.amount == 0 or cmd.amount % step:
+        raise Invalid(f"amount: not zero, and a multiple of {step}.", field="amount")
+    user = await uow.find(User, {"_id": cmd.user_id, "role": Role.CONTRACTOR})
+    if user is None:
+        raise NotFound
+    move = give if cmd.amount > 0 else take
+    deltas = await move(uow, user.id, cmd.currency, abs(cmd.amount))
+    await ledger.book(
+        uow, f"adjust:{new_id('adj')}", "adjusted", cmd.currency,
+        ledger.flows({str(cmd.account): -cmd.amount, **deltas}), users=[user.id],
+    )  # fmt: skip
+    return await ledger.purse_of(uow, user.id, cmd.currency)
