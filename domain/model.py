@@ -4,11 +4,13 @@ from domain.accounts import OpenConnectAccount, User
 from domain.applications import Application
 from domain.chargebacks import Chargeback, Submit
 from domain.chat import Conversation, Message
+from domain.closing import EndSessions, TakeLeave
 from domain.deal import Offer, Payment
 from domain.feed import FeedRow
 from domain.jobs import Job
 from domain.ledger import Balance, Transaction
 from domain.methods import OpenCustomer
+from domain.notices import SendMail, Tell, Told
 from domain.operation import Reply
 from domain.outbox import OutboxRow
 from domain.refunds import SendRefund
@@ -22,9 +24,12 @@ from domain.webhooks import Process, WebhookEvent
 RECORDS = (
     User, Job, Application, Conversation, Message, Offer, Payment, Transaction, Balance,
     Withdrawal, Transfer, Reversal, Dispute, Chargeback, FeedRow, OutboxRow, WebhookEvent, Reply,
+    Told,
 )  # fmt: skip
 
 TASKS = (
     OpenConnectAccount | Hold | Capture | Release | SendRefund | Inspect | BlockRivals | Send
     | MakeAvailable | TakeBack | PayOut | Submit | OpenCustomer | Process
+    | Tell | SendMail
+    | EndSessions | TakeLeave
 )  # fmt: skip

@@ -97,8 +97,8 @@ def _worth_telling(event: Delivery) -> bool:
 def _notices(event: Delivery) -> Iterable[tuple[str, Notice]]:
     words = WORDS[f"{event.namespace} {event.name}"]
     for user in event.to:
-        notice = words(event.data, side_of(event.data, user))
-        if notice:
+        said = words(event.data, side_of(event.data, user)) or ()
+        for notice in (said,) if isinstance(said, Notice) else said:
             yield user, notice
 
 
@@ -126,9 +126,9 @@ class Tell(Task, frozen=True):
         best: dict[tuple[str, str], Notice] = {}
         for user, notice in found:
             if told.isdisjoint({_said(user, notice.subject_id, self.at), _fact(user, notice)}):
-                known = best.get((user, notice.topic))
-                if known is None or known.rank <= notice.rank:
-                    best[user, notice.topic] = notice
+                topic = user, notice.topic or notice.subject_id
+                if topic not in best or best[topic].rank <= notice.rank:
+                    best[topic] = notice
         await _remember(uow, (_fact(user, notice) for user, notice in found))
         for (user, _), notice in best.items():
             _say(uow, user, notice)
@@ -199,7 +199,7 @@ class SendMail(Task, frozen=True):
 
     async def run(self, ports: Ports) -> None:
         user = await ports.store.single().find(User, {"_id": self.user_id})
-        if user is None or not (user.mail_notices or self.always):
+        if user is None or user.deleted_at or not (user.mail_notices or self.always):
             return
         try:
             await ports.mail.send(self._mail(user, ports.public_url))

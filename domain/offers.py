@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.accounts import User
+from domain.accounts import User, engage
 from domain.applications import standing
 from domain.deal import (
     OPEN_OFFERS,
@@ -125,6 +125,8 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Offer:
     previous = await uow.find(Offer, between, NEWEST)
     if await uow.find(Offer, {**between, "live": True}):
         raise OfferExists
+    for user_id in (actor.id, cmd.contractor_id):
+        await engage(uow, user_id)
     offer, payment = _new_offer(cmd, job, uow, previous)
     try:
         await uow.add(offer)

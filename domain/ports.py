@@ -88,7 +88,8 @@ class Intent(msgspec.Struct, frozen=True):
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """A refund, transfer or payout at Stripe. `status` is Stripe's own word for it."""
+    """A refund, transfer or payout at Stripe. `status` is Stripe's own word for it; it has `moved`
+    no money (yet) if Stripe's books do not know it, like the refund of a hold that ended."""
 
     id: str
     status: str
@@ -97,6 +98,7 @@ class Settled(msgspec.Struct, frozen=True):
     failure: str | None = None
     metadata: dict[str, str] = {}
     reversed_amount: int = 0
+    moved: bool = True
 
 
 class ConnectAccount(msgspec.Struct, frozen=True):

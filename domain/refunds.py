@@ -115,7 +115,7 @@ async def settle_refund(uow: UnitOfWork, offer_id: str, there: Settled) -> None:
     offer = await uow.get(Offer, offer_id)
     refund = next((r for r in offer.refunds if _is(r, there)), None)
     failed = there.status in GIVEN_UP
-    if refund is None and failed:
+    if refund is None and (failed or not there.moved):
         return
     if refund is None:  # made in Stripe's dashboard
         refund = Refund(

@@ -8,6 +8,7 @@ six come with every deal, and each costs a request and a transaction.
 from datetime import timedelta
 from typing import Any
 
+from domain import chargebacks, refunds, shares
 from domain.deal import Payment, PaymentStatus
 from domain.outbox import Task
 from domain.ports import Intent, Ports
@@ -83,7 +84,11 @@ class Process(Task, frozen=True):
     async def run(self, ports: Ports) -> None:
         uow = ports.store.single()
         event = await uow.get(WebhookEvent, self.event_id)
-        if event.intent_id and not event.account:
+        if event.object_type == "dispute":
+            await chargebacks.reread(ports, event.object_id)
+        elif event.object_type == "transfer":
+            await shares.reread(ports, event.object_id)
+        elif event.intent_id and not event.account:
             await self._payment(ports, event)
         elif event.type in ("account.updated", "capability.updated"):
             await read_account(ports, event.account or event.object_id)
@@ -108,6 +113,8 @@ class Process(Task, frozen=True):
         known = payment.available_on or intent.status != "succeeded"
         if not known or payment.status not in KNOWN.get(intent.status, ()):
             await apply(ports, payment.id, intent)
+        if event.object_type == "refund" or event.type == "charge.refunded":
+            await refunds.reread(ports, payment.id)
 
     async def _payout(self, ports: Ports, account: str, payout_id: str) -> None:
         uow = ports.store.single()

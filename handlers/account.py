@@ -1,6 +1,6 @@
 """/account: who one is, one's sessions and one's feed."""
 
-from domain import accounts, feed
+from domain import accounts, closing, feed
 from handlers.expose import Namespace
 
 account = Namespace("/account")
@@ -14,5 +14,6 @@ account.expose(accounts.logout, http="POST /api/account/logout")
 account.expose(accounts.sessions, http="GET /api/account/sessions")
 account.expose(accounts.revoke, http="DELETE /api/account/sessions")
 account.expose(accounts.onboard, http="POST /api/account/onboard")
+account.expose(closing.delete, http="POST /api/account/delete")
 account.expose(feed.sync, http="GET /api/account/feed")
 account.expose(feed.seen, http="POST /api/account/feed/seen")

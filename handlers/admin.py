@@ -1,6 +1,6 @@
 """/admin: the market at a glance and live."""
 
-from domain import chargebacks, disputes, monitor, treasury
+from domain import backoffice, chargebacks, closing, commissions, disputes, monitor, treasury
 from handlers.expose import Namespace
 
 admin = Namespace("/admin")
@@ -16,3 +16,10 @@ admin.expose(treasury.refund, http="POST /api/admin/payments/{payment_id}/refund
 admin.expose(treasury.freeze, http="POST /api/admin/users/{user_id}/freeze")
 admin.expose(treasury.unfreeze, http="POST /api/admin/users/{user_id}/unfreeze")
 admin.expose(treasury.adjust, http="POST /api/admin/users/{user_id}/adjust")
+admin.expose(backoffice.users, http="GET /api/admin/users")
+admin.expose(backoffice.payments, http="GET /api/admin/payments")
+admin.expose(backoffice.wallets, http="GET /api/admin/wallets")
+admin.expose(backoffice.transactions, http="GET /api/admin/transactions")
+admin.expose(commissions.commissions, http="GET /api/admin/commissions")
+admin.expose(closing.ban, http="POST /api/admin/users/{user_id}/ban")
+admin.expose(closing.unban, http="POST /api/admin/users/{user_id}/unban")

@@ -14,7 +14,7 @@ import structlog
 from aiohttp import web
 from redis.asyncio import Redis
 
-from domain import feed
+from domain import feed, notices
 from domain.model import RECORDS, TASKS
 from domain.money import Schedule
 from domain.monitor import overview_of
@@ -25,10 +25,12 @@ from domain.record import wire
 from domain.store import Store
 from handlers import NAMESPACES, webhooks
 from handlers.expose import answer, refusal
+from handlers.statements import DOWNLOADS
 from server.clock import SystemClock
 from server.config import Settings
 from server.control import Control
 from server.http import MAX_BODY, Wire
+from server.mail import mailer
 from server.passwords import Argon2Passwords
 from server.proxies import client_address
 from server.realtime import Realtime, envelope, user_room
@@ -63,6 +65,7 @@ class Core:
             settings.auto_complete_days,
         )
         self.store = Store(settings.mongo_url, clock, rates)
+        self.store.follow = notices.follow
         self.redis: Redis[Any] = Redis.from_url(
             settings.redis_url, socket_timeout=5, socket_connect_timeout=2
         )
@@ -80,6 +83,7 @@ class Core:
             store=self.store, clock=clock, sessions=self.sessions, gateway=self.gateway,
             webhooks=StripeWebhooks(settings.stripe_webhook_secrets, clock),
             passwords=Argon2Passwords(), waiter=self.relay, gauges=self,
+            mail=mailer(settings, clock),
             public_url=settings.public_url,
         )  # fmt: skip
         self.scheduler = Scheduler(self.ports)
@@ -170,6 +174,10 @@ class Web(Core):
             for namespace in NAMESPACES
             for exposed in namespace.exposed
             if exposed.route
+        )
+        app.add_routes(
+            self.wire.download(file.path, file.operation, partial(file.open, ports=self.ports))
+            for file in DOWNLOADS
         )
         app.add_routes([web.get("/livez", _alive), web.get("/readyz", self._ready)])
         app.add_routes(webhooks.routes)

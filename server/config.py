@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
+from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TypeVar
@@ -22,8 +23,9 @@ KNOWN_WORDS = (b"demo", b"dev", b"secret", b"change", b"example", b"password")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 BASIS_POINTS = 10_000
 HIDDEN = frozenset(
-    {"mongo_url", "redis_url", "stripe_secret_key", "stripe_webhook_secrets", "jwt_keys"}
-)
+    {"mongo_url", "redis_url", "stripe_secret_key", "stripe_webhook_secrets", "jwt_keys",
+     "smtp_url"}
+)  # fmt: skip
 
 
 class ConfigError(Exception):
@@ -66,6 +68,8 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     service_fee_bps: int
     auto_complete_days: int  # after the delivery; 0: never
     drain_seconds: int
+    smtp_url: str | None  # without one mails are named in the log
+    mail_from: str
     log_level: str
     demo: bool = False  # demo accounts may sign in; only `server dev` sets this
 
@@ -100,6 +104,8 @@ def load(env: Mapping[str, str]) -> Settings:
         service_fee_bps=read("SERVICE_FEE_BPS", "2000", _integer(0, BASIS_POINTS), 0),
         auto_complete_days=read("AUTO_COMPLETE_DAYS", "7", _integer(0, 90), 0),
         drain_seconds=read("DRAIN_SECONDS", "20", _integer(0, 3600), 0),
+        smtp_url=read("SMTP_URL", "", _optional(_smtp_url, None), None),
+        mail_from=read("MAIL_FROM", f"no-reply@{urlsplit(public_url).hostname}", _sender, ""),
         log_level=read("LOG_LEVEL", "INFO", _log_level, ""),
     )
     problems = read.problems + _contradictions(settings)
@@ -212,6 +218,29 @@ def _api_base(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or text.endswith("/"):
         raise ValueError("must be an http(s) address without a trailing slash")
+    return text
+
+
+def _smtp_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("smtp", "smtps") and parts.hostname and parts.port != 0
+    except ValueError:  # its words would repeat a part of the address
+        usable = False
+    if not usable or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(
+            "must be an address such as smtp://user:password@mail.example.com:587 or smtps://..., "
+            "with special signs in the password percent-encoded"
+        )
+    if bool(parts.username) != bool(parts.password):
+        raise ValueError("must have both a user and a password, or neither")
+    return text
+
+
+def _sender(text: str) -> str:
+    address = parseaddr(text)[1]
+    if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", address) or not text.isprintable():
+        raise ValueError("must be a mail address such as JobSphere <no-reply@example.com>")
     return text
 
 

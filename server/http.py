@@ -16,6 +16,7 @@ from domain.errors import (
     UnknownCommand,
 )
 from domain.operation import Actor, Meta, Operation
+from server import downloads
 from server.tokens import Gatekeeper
 from server.wire import Answering, checked_request_id
 
@@ -26,6 +27,7 @@ PROBLEM = "application/problem+json"
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 Refusing = Callable[[DomainError], Any]
+Opening = Callable[[Any, Actor | None], Awaitable[Any]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -60,6 +62,23 @@ class Wire:
             return self.respond(await self._answer(op, fields, actor, meta))
 
         return web.route(method, path, handle)
+
+    def download(self, path: str, op: Operation, opening: Opening) -> web.RouteDef:
+        """A file for the callers of `op`, with its fields in the query; refusals are problems."""
+        lists = _list_fields(op)
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                actor = await self._caller(request, op)
+                fields = _query(request, lists)
+            except DomainError as refused:
+                return self.respond(self._refuse(refused))
+            answer = await opening(fields, actor)
+            if answer.error:
+                return self.respond(answer)
+            return await downloads.send(request, answer.data)
+
+        return web.route(hdrs.METH_GET, path, handle)
 
     async def _caller(self, request: web.Request, op: Operation) -> Actor | None:
         scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")

@@ -18,7 +18,7 @@ def intent(body: Mapping[str, Any]) -> Intent:
     return Intent(
         id=body["id"], status=body["status"], amount=body["amount"],
         currency=body["currency"].upper(), captured_amount=charge.get("amount_captured") or 0,
-        refunded_amount=(charge.get("amount_refunded") or 0) if charge.get("captured") else 0,
+        refunded_amount=_refunded(charge),
         client_secret=body.get("client_secret"), redirect_url=redirect.get("url"),
         charge_id=charge.get("id"), capture_before=time(card.get("capture_before")),
         available_on=time(booked.get("available_on")), fee_amount=booked.get("fee"),
@@ -28,6 +28,14 @@ def intent(body: Mapping[str, Any]) -> Intent:
     )  # fmt: skip
 
 
+def _refunded(charge: Mapping[str, Any]) -> int:
+    """Stripe counts what a capture let go of the hold as refunded, too."""
+    if not charge.get("captured"):
+        return 0
+    let_go = charge["amount"] - charge["amount_captured"]
+    return int((charge.get("amount_refunded") or 0) - let_go)
+
+
 def settled(body: Mapping[str, Any]) -> Settled:
     return Settled(
         id=body["id"], status=body.get("status") or "succeeded", amount=body["amount"],
@@ -35,6 +43,7 @@ def settled(body: Mapping[str, Any]) -> Settled:
         failure=body.get("failure_code") or body.get("failure_reason"),
         metadata=dict(body.get("metadata") or {}),
         reversed_amount=body.get("amount_reversed") or 0,
+        moved=body.get("balance_transaction", "") is not None,
     )  # fmt: skip
 
 

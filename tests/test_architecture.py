@@ -17,6 +17,7 @@ from domain.outbox import Event
 from domain.record import Record
 from handlers import NAMESPACES
 from handlers.expose import Namespace
+from tests.contract import COLLECTIONS, CONTRACT, PUSHES
 
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCTION = ("domain", "handlers", "server")
@@ -208,94 +209,6 @@ def test_the_top_level_is_as_agreed() -> None:
 
 
 # -- the contract ----------------------------------------------------------------------------
-
-SIDES, USER = "customer contractor", "customer contractor admin"
-
-# event (None: HTTP only) | route (None: socket only) | roles ("": anyone)
-CONTRACT = {
-    "/account": [
-        (None, "POST /api/account/register", ""),
-        (None, "POST /api/account/login", ""),
-        ("refresh", "POST /api/account/refresh", ""),
-        ("me", "GET /api/account/me", USER),
-        ("update", "PATCH /api/account/me", USER),
-        ("logout", "POST /api/account/logout", USER),
-        ("sessions", "GET /api/account/sessions", USER),
-        ("revoke", "DELETE /api/account/sessions", USER),
-        ("onboard", "POST /api/account/onboard", "contractor"),
-        ("sync", "GET /api/account/feed", USER),
-        ("seen", "POST /api/account/feed/seen", USER),
-    ],
-    "/job": [
-        ("create", "POST /api/job", "customer"),
-        ("list", "GET /api/job", USER),
-        ("mine", "GET /api/job/mine", USER),
-        ("get", "GET /api/job/{job_id}", USER),
-        ("update", "PATCH /api/job/{job_id}", "customer"),
-        ("start", "POST /api/job/{job_id}/start", "contractor"),
-        ("deliver", "POST /api/job/{job_id}/deliver", "contractor"),
-        ("complete", "POST /api/job/{job_id}/complete", "customer"),
-        ("cancel", "POST /api/job/{job_id}/cancel", "customer"),
-    ],
-    "/job-request": [
-        ("apply", "POST /api/job-request", "contractor"),
-        ("list", "GET /api/job-request", "customer"),
-        ("mine", "GET /api/job-request/mine", "contractor"),
-        ("get", "GET /api/job-request/{application_id}", SIDES),
-        ("withdraw", "POST /api/job-request/{application_id}/withdraw", "contractor"),
-        ("accept", "POST /api/job-request/{application_id}/accept", "customer"),
-        ("reject", "POST /api/job-request/{application_id}/reject", "customer"),
-    ],
-    "/chat": [
-        ("open", "POST /api/chat", SIDES),
-        ("list", "GET /api/chat", SIDES),
-        ("send", "POST /api/chat/{conversation_id}/messages", SIDES),
-        ("history", "GET /api/chat/{conversation_id}/messages", SIDES),
-        ("read", "POST /api/chat/{conversation_id}/read", SIDES),
-        ("sync", "POST /api/chat/sync", SIDES),
-    ],
-    "/bidding": [
-        ("create", "POST /api/bidding", "customer"),
-        ("list", "GET /api/bidding", SIDES),
-        ("get", "GET /api/bidding/{offer_id}", SIDES),
-        ("withdraw", "POST /api/bidding/{offer_id}/withdraw", "customer"),
-        ("accept", "POST /api/bidding/{offer_id}/accept", "contractor"),
-        ("reject", "POST /api/bidding/{offer_id}/reject", "contractor"),
-    ],
-    "/payment": [
-        ("list", "GET /api/payment", USER),
-        ("get", "GET /api/payment/{payment_id}", USER),
-        ("confirm", "POST /api/payment/{payment_id}/confirm", USER),
-    ],
-    "/wallet": [
-        ("balance", "GET /api/wallet", USER),
-        ("history", "GET /api/wallet/transactions", USER),
-        ("statement", "GET /api/wallet/statement", USER),
-        ("withdraw", "POST /api/wallet/withdrawals", "contractor"),
-        ("withdrawals", "GET /api/wallet/withdrawals", "contractor"),
-    ],
-    "/admin": [
-        ("overview", "GET /api/admin/overview", "admin"),
-        ("live", None, "admin"),
-    ],
-}  # fmt: skip
-
-PUSHES = {
-    "/account": "notification head session.revoked resync account.updated",
-    "/job": "job.updated job.viewers job.matched",
-    "/job-request": "application.created application.updated",
-    "/chat": "message read typing presence",
-    "/bidding": "offer.created offer.countered offer.accepted offer.rejected offer.withdrawn "
-    "offer.expired offer.blocked offer.failed",
-    "/payment": "payment.updated dispute.updated",
-    "/wallet": "wallet.updated withdrawal.updated",
-    "/admin": "stats activity alert",
-}
-COLLECTIONS = {
-    "users", "jobs", "jobapplicationrequests", "conversations", "messages", "offers", "payments",
-    "transactions", "wallets", "withdrawals", "disputes", "files", "feed", "outbox",
-    "webhook_events", "requests", "audit",
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("namespace", NAMESPACES, ids=lambda namespace: namespace.name)

@@ -11,14 +11,14 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
+from domain.deal import Payment
 from domain.operation import Operation, Role
 from domain.record import Page
 from handlers import NAMESPACES
 from handlers.expose import Route
+from tests.cases import ALL, CASES, NOT_FOUND, NOTHING, OWN, PATTERNED, STATUS, VALUES
 from tests.market import Market
 from tests.parties import Json, Party, Refused, Stranger
-
-NOT_FOUND, NOTHING, OWN, ALL = "not_found", "nothing", "own", "all"
 
 
 class World(NamedTuple):
@@ -44,96 +44,6 @@ class World(NamedTuple):
         return *self.insiders, *self.outsiders, self.admin
 
 
-class Case(NamedTuple):
-    """Valid fields, and what a stranger of an allowed role gets to see: an error code, NOTHING (an
-    empty list), OWN (only what is the caller's own, whoever calls) or ALL (it is public)."""
-
-    fields: str
-    stranger: str
-
-
-# The names of the fields; their values are in `built`.
-CASES = {
-    "account.register": Case("email password name role", OWN),
-    "account.login": Case("email password", OWN),
-    "account.refresh": Case("refresh_token", OWN),
-    "account.me": Case("", OWN),
-    "account.update": Case("name headline bio skills", OWN),
-    "account.logout": Case("", OWN),
-    "account.sessions": Case("", OWN),
-    "account.revoke": Case("session_id", NOT_FOUND),
-    "account.onboard": Case("country", OWN),
-    "account.sync": Case("since limit", OWN),
-    "account.seen": Case("seq", OWN),
-    "job.create": Case(
-        "title description category budget_min_amount budget_max_amount currency skills location",
-        OWN,
-    ),
-    "job.list": Case("q category skills near radius_km budget status sort cursor limit", NOTHING),
-    "job.mine": Case("status cursor limit", NOTHING),
-    "job.get": Case("job_id", NOT_FOUND),
-    "job.update": Case(
-        "job_id title description category budget_min_amount budget_max_amount currency skills "
-        "location",
-        NOT_FOUND,
-    ),
-    "job.start": Case("job_id", NOT_FOUND),
-    "job.deliver": Case("job_id note", NOT_FOUND),
-    "job.complete": Case("job_id", NOT_FOUND),
-    "job.cancel": Case("job_id", NOT_FOUND),
-    "job-request.apply": Case("job_id cover_letter proposed_amount timeline_days", "job_not_open"),
-    "job-request.list": Case("job_id status cursor limit", NOT_FOUND),
-    "job-request.mine": Case("status cursor limit", NOTHING),
-    "job-request.get": Case("application_id", NOT_FOUND),
-    "job-request.withdraw": Case("application_id", NOT_FOUND),
-    "job-request.accept": Case("application_id", NOT_FOUND),
-    "job-request.reject": Case("application_id", NOT_FOUND),
-    "chat.open": Case("job_id user_id", NOT_FOUND),
-    "chat.list": Case("cursor limit", NOTHING),
-    "chat.send": Case("conversation_id text client_id", NOT_FOUND),
-    "chat.history": Case("conversation_id before_seq after_seq limit", NOT_FOUND),
-    "chat.read": Case("conversation_id seq", NOT_FOUND),
-    "chat.sync": Case("conversations", NOT_FOUND),
-    "bidding.create": Case(
-        "job_id contractor_id amount currency description timeline_days payment_method "
-        "expires_in_hours",
-        NOT_FOUND,
-    ),
-    "bidding.list": Case("job_id status cursor limit", NOTHING),
-    "bidding.get": Case("offer_id", NOT_FOUND),
-    "bidding.withdraw": Case("offer_id", NOT_FOUND),
-    "bidding.accept": Case("offer_id", NOT_FOUND),
-    "bidding.reject": Case("offer_id", NOT_FOUND),
-    "payment.list": Case("status cursor limit", NOTHING),
-    "payment.get": Case("payment_id", NOT_FOUND),
-    "payment.confirm": Case("payment_id", NOT_FOUND),
-    "wallet.balance": Case("", OWN),
-    "wallet.history": Case("cursor limit", NOTHING),
-    "wallet.statement": Case("start end currency", NOTHING),
-    "wallet.withdraw": Case("amount currency", "not_onboarded"),
-    "wallet.withdrawals": Case("cursor limit", NOTHING),
-    "admin.overview": Case("", ALL),
-    "admin.live": Case("", ALL),
-}
-
-VALUES: Json = {
-    "email": "nobody@people.test", "password": "correct horse battery", "name": "Nobody",
-    "role": "customer", "headline": "Painter", "bio": "Since 1999.", "since": 0, "limit": 20,
-    "seq": 1, "title": "Paint the fence", "description": "Two coats.", "category": "painting",
-    "skills": ["painting"], "budget_min_amount": 1, "budget_max_amount": 2, "currency": "USD",
-    "location": {"lon": 8.5, "lat": 47.4, "label": "Zurich"}, "near": {"lon": 8.5, "lat": 47.4},
-    "radius_km": 10, "budget": {"min_amount": 1}, "sort": "newest", "note": "Done.",
-    "cover_letter": "I can.", "proposed_amount": 100, "timeline_days": 3, "text": "Hello",
-    "client_id": "c1", "before_seq": 9, "after_seq": 0, "amount": 1000, "q": "fence",
-    "country": "US",
-    "payment_method": "pm_card_visa", "expires_in_hours": 10,
-}  # fmt: skip
-PATTERNED = {"email", "currency", "payment_method", "country"}
-STATUS = {"job.list": "in_progress", "job.mine": "in_progress", "bidding.list": "accepted",
-          "job-request.list": "accepted", "job-request.mine": "accepted",
-          "payment.list": "captured"}  # fmt: skip
-
-
 def operations() -> Iterator[tuple[str, str | None, Route | None, Operation]]:
     for namespace in NAMESPACES:
         for exposed in namespace.exposed:
@@ -155,6 +65,10 @@ async def world(market: Market) -> World:
     await contractor.push(
         "/wallet", "withdrawal.updated", lambda pushed: pushed["status"] == "paid", 10
     )
+    dispute = await customer.call("/payment", "dispute_open", {
+        "job_id": first.job["id"], "reason": "quality", "text": "It is still raw wood.",
+    })  # fmt: skip
+    chargeback = await charged_back(market, customer, paid.offer["payment_id"])
     members = {"job_id": first.job["id"], "user_id": contractor.id}
     chat = await customer.call("/chat", "open", members)
     await customer.call("/chat", "send", {"conversation_id": chat["id"], "text": "Hello"})
@@ -165,11 +79,19 @@ async def world(market: Market) -> World:
         "conversation_id": chat["id"], "conversations": {chat["id"]: 0},
         "user_id": customer.id, "contractor_id": contractor.id, "withdrawal_id": withdrawal["id"],
         "session_id": customer.refresh_token.partition(".")[0],
+        "thread_id": first.offer["thread_id"], "dispute_id": dispute["id"],
+        "chargeback_id": chargeback["id"], "transfer_id": "trf_none",
         "refresh_token": "ses_none.none", "start": (now - timedelta(days=1)).isoformat(),
         "end": (now + timedelta(days=1)).isoformat(),
     }  # fmt: skip
     outside = await market.customer("Olga"), await market.contractor("Otto"), await market.admin()
     return World(customer, contractor, *outside, ids)
+
+
+async def charged_back(market: Market, customer: Party, payment_id: str) -> Json:
+    payment = await market.store.single().get(Payment, payment_id)
+    await market.sandbox._control("POST", "disputes", {"charge": payment.charge_id})
+    return await customer.push("/payment", "chargeback.updated", lambda pushed: True, 10)
 
 
 def built(op: Operation, world: World, *, whole: bool = False) -> Json:

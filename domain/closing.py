@@ -1,0 +1,223 @@
+"""Closing an account: banned by an administrator, or deleted by its owner when nothing is owed.
+
+A banned user's money and work go on as agreed: only the person cannot come in. A deleted user's row
+stays for the books, without anything that says who it was.
+"""
+
+import contextlib
+from datetime import timedelta
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta as Limits
+
+from domain.accounts import User
+from domain.applications import LIVE, Application, ApplicationStatus, take
+from domain.backoffice import SeenUser, seen_user
+from domain.chat import Conversation
+from domain.completion import ById, cancel
+from domain.deal import OPEN_OFFERS, Offer, OfferStatus, RefundStatus
+from domain.errors import (
+    Conflict,
+    DomainError,
+    Forbidden,
+    MoneyOutstanding,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+    WrongCredentials,
+)
+from domain.jobs import Job, JobStatus
+from domain.ledger import Balance
+from domain.operation import PARTIES, Actor, Command, Id, Meta, Role, Style, operation
+from domain.outbox import Task
+from domain.ports import Ports
+from domain.store import UnitOfWork
+from domain.timeline import Dispute, DisputeStatus
+from domain.wallets import Withdrawal, WithdrawalStatus
+
+ADMINS = {Role.ADMIN}
+GONE = "Deleted user"
+NO_PASSWORD = "!"  # is the hash of none
+ONCE_MORE = timedelta(minutes=2)  # longer than any transaction can still be open
+
+Reason = Annotated[str, Limits(min_length=3, max_length=1000, pattern=r"\S")]
+
+
+# -- banned ----------------------------------------------------------------------------------
+
+
+class Ban(Command, frozen=True):
+    user_id: Id
+    reason: Reason
+
+
+class Unban(Command, frozen=True):
+    user_id: Id
+
+
+async def ended(user_id: str, actor: Actor, ports: Ports) -> SeenUser:
+    """The answer to `ban`: by then no session is left, unless Redis is away; see `EndSessions`."""
+    with contextlib.suppress(Unavailable):
+        await end_sessions(ports, user_id)
+    return await seen(user_id, actor, ports)
+
+
+async def seen(user_id: str, actor: Actor, ports: Ports) -> SeenUser:
+    return seen_user(await ports.store.single().get(User, user_id))
+
+
+@operation("admin.ban", roles=ADMINS, reply=ended)
+async def ban(cmd: Ban, actor: Actor, uow: UnitOfWork) -> User:
+    """Keep a user out, at once and everywhere. Raises NotFound, Forbidden, Conflict.
+
+    Their money and their work stay as they are, so that the other side gets what was agreed.
+    """
+    user = await uow.get(User, cmd.user_id, deleted_at=None)
+    if user.role is Role.ADMIN:
+        raise Forbidden("Administrators are not banned, least of all by themselves.")
+    banned = await uow.change(
+        User, user.id, only_if={"banned_at": None}, banned_at=uow.now, ban_reason=cmd.reason
+    )
+    if banned is None:
+        raise Conflict("This user is banned already.")
+    uow.later(EndSessions(user.id))
+    return banned
+
+
+@operation("admin.unban", roles=ADMINS, reply=seen)
+async def unban(cmd: Unban, actor: Actor, uow: UnitOfWork) -> User:
+    """Let a user in again. Raises NotFound, Conflict."""
+    user = await uow.get(User, cmd.user_id, deleted_at=None)
+    free = await uow.change(
+        User, user.id, only_if={"banned_at": {"$ne": None}}, banned_at=None, ban_reason=""
+    )
+    if free is None:
+        raise Conflict("This user is not banned.")
+    return free
+
+
+class EndSessions(Task, frozen=True):
+    """End every session of a user who may not come in any more; for certain, if not at once."""
+
+    user_id: str
+
+    async def run(self, ports: Ports) -> None:
+        user = await ports.store.single().get(User, self.user_id)
+        if user.banned_at or user.deleted_at:
+            await end_sessions(ports, user.id)
+
+
+async def end_sessions(ports: Ports, user_id: str) -> None:
+    for session in await ports.sessions.list(user_id):
+        await ports.sessions.end(user_id, session.id)
+
+
+# -- deleted ---------------------------------------------------------------------------------
+
+
+class Delete(Command, frozen=True):
+    password: Annotated[str, Limits(max_length=200)]
+
+
+class Deleted(msgspec.Struct, frozen=True):
+    id: str
+
+
+@operation("account.delete", roles=PARTIES, style=Style.DIRECT)
+async def delete(cmd: Delete, actor: Actor, ports: Ports, meta: Meta) -> Deleted:
+    """Delete one's account, for good; one's sessions end and the e-mail address is free again.
+
+    Raises WrongCredentials, and MoneyOutstanding as long as there is something to settle.
+    """
+    user = await ports.store.single().find(User, {"_id": actor.id})
+    if user is None:
+        raise Unauthenticated
+    if not await ports.passwords.verify(cmd.password, user.password_hash):
+        raise WrongCredentials("The password is wrong.")
+    await ports.store.transact(lambda uow: bury(uow, user))
+    return Deleted(user.id)
+
+
+async def bury(uow: UnitOfWork, user: User) -> None:
+    """Check that nothing is outstanding, and take away all that says who it was.
+
+    One transaction, of which the check alone would not conflict with an offer that is made at the
+    same instant: neither writes what the other has read. So an offer writes the rows of both its
+    users (`accounts.engage`), as this does: of the two, the one that commits second runs again and
+    finds the first. An acceptance needs an offer that was made before, and so is found here;
+    everything else that moves a user's money follows from an offer or from a balance.
+    """
+    outstanding = [
+        name for name, (kind, where) in _hindrances(user).items() if await uow.find(kind, where)
+    ]
+    if outstanding:
+        raise MoneyOutstanding(outstanding=outstanding)
+    buried = await uow.change(
+        User, user.id, only_if={"deleted_at": None}, deleted_at=uow.now, name=GONE,
+        email=f"{user.id}@deleted.invalid", password_hash=NO_PASSWORD, headline="", bio="",
+        skills=(),
+    )  # fmt: skip
+    if buried is None:
+        raise NotFound
+    uow.later(EndSessions(user.id))
+    uow.later(TakeLeave(user.id))
+    uow.later(TakeLeave(user.id), at=uow.now + ONCE_MORE)
+
+
+def _hindrances(user: User) -> dict[str, tuple[type[Any], dict[str, Any]]]:
+    """What keeps an account open, by the word that the refusal names it with."""
+    own = {"customer_id" if user.role is Role.CUSTOMER else "contractor_id": user.id}
+    going = (*OPEN_OFFERS, OfferStatus.ACCEPTING)
+    work = (JobStatus.ASSIGNED, JobStatus.IN_PROGRESS)
+    running = (WithdrawalStatus.REQUESTED, WithdrawalStatus.IN_TRANSIT)
+    return {
+        "wallet": (Balance, {"owner": user.id, "kind": "wallet", "balance": {"$ne": 0}}),
+        "debt": (Balance, {"owner": user.id, "kind": "debt", "balance": {"$ne": 0}}),
+        "withdrawals": (Withdrawal, {"user_id": user.id, "status": running}),
+        "offers": (Offer, {**own, "status": going}),
+        "jobs": (Job, {**own, "status": work}),
+        "disputes": (Dispute, {**own, "status": {"$ne": DisputeStatus.RESOLVED}}),
+        "chargebacks": (Offer, {**own, "contested_amount": {"$gt": 0}}),
+        "refunds": (Offer, {**own, "refunds.status": RefundStatus.REQUESTED}),
+    }
+
+
+class TakeLeave(Task, frozen=True):
+    """After a deletion: end what is open without money, and forget the copies of the name.
+
+    It runs once more minutes later, for what began in the very instant of the deletion.
+    """
+
+    user_id: str
+
+    async def run(self, ports: Ports) -> None:
+        uow = ports.store.single()
+        user = await uow.get(User, self.user_id)
+        if user.role is Role.CUSTOMER:
+            await _cancel_jobs(ports, user)
+        else:
+            await _withdraw_applications(ports, user)
+        await uow.change_all(Job, {"customer_id": user.id}, customer_name=GONE)
+        await uow.change_all(Application, {"contractor_id": user.id}, contractor_name=GONE)
+        names: dict[str, Any] = {f"names.{user.id}": GONE}
+        await uow.change_all(Conversation, {"members": user.id}, **names)
+
+
+async def _cancel_jobs(ports: Ports, user: User) -> None:
+    """As the customer would; an offer that stands on one of them is closed by that as well."""
+    actor = Actor(user.id, user.role, "")
+    for job in await ports.store.single().all(
+        Job, {"customer_id": user.id, "status": JobStatus.OPEN}
+    ):
+        command = ById(job_id=job.id)
+        with contextlib.suppress(DomainError):  # it has ended by itself
+            await ports.store.transact(lambda uow, command=command: cancel(command, actor, uow))  # type: ignore[misc]
+
+
+async def _withdraw_applications(ports: Ports, user: User) -> None:
+    live = {"contractor_id": user.id, "status": tuple(LIVE)}
+    for application in await ports.store.single().all(Application, live):
+        await ports.store.transact(
+            lambda uow, id=application.id: take(uow, id, ApplicationStatus.WITHDRAWN)  # type: ignore[misc]
+        )

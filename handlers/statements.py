@@ -1,0 +1,145 @@
+"""Statements and commissions as CSV files, streamed row by row."""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import structlog
+
+from domain import commissions, statements
+from domain.errors import DomainError, InternalError, Unavailable
+from domain.money import CURRENCIES
+from domain.operation import Actor, Operation
+from domain.ports import Ports
+from domain.statements import Statement
+from domain.store import AWAY, UnitOfWork
+from handlers.expose import Answer, refusal
+
+log = structlog.get_logger()
+
+Cell = str | int | Decimal | datetime
+ROWS_AT_ONCE = 200
+# A spreadsheet takes a text that begins so for a formula, and runs it.
+# Source: OWASP, "CSV Injection".
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+
+Rows = Callable[[Any, Actor, UnitOfWork], AsyncIterator[tuple[Cell, ...]]]
+
+
+class File(msgspec.Struct, frozen=True):
+    """A file on its way: what was read to begin with, and what follows."""
+
+    name: str
+    first: bytes
+    rest: AsyncIterator[bytes]
+
+
+class Download(msgspec.Struct, frozen=True):
+    """A GET route that streams rows, to the callers and with the fields of an operation."""
+
+    path: str
+    operation: Operation
+    title: str
+    head: tuple[str, ...]
+    rows: Rows
+
+    async def open(self, fields: Any, actor: Actor, ports: Ports) -> Answer:
+        """The File, of which something has been read already, or a refusal like a command's."""
+        try:
+            self.operation.admit(actor)
+            command: Any = self.operation.parse(fields, text=True)
+            pieces = self._pieces(command, actor, ports.store.single())
+            first = await anext(pieces)
+        except DomainError as refused:
+            return refusal(refused)
+        except AWAY:
+            return refusal(Unavailable())
+        except Exception:
+            log.exception("download failed", path=self.path)
+            return refusal(InternalError())
+        named = (
+            self.title,
+            command.currency,
+            f"{command.start:%Y-%m-%d}",
+            f"{command.end:%Y-%m-%d}",
+        )
+        return File("-".join(filter(None, named)) + ".csv", first, pieces)
+
+    async def _pieces(self, command: Any, actor: Actor, uow: UnitOfWork) -> AsyncIterator[bytes]:
+        rows = [self.head]
+        async for row in self.rows(command, actor, uow):
+            rows.append(tuple(cell(value) for value in row))
+            if len(rows) == ROWS_AT_ONCE:
+                yield encode(rows)
+                rows = []
+        if rows:
+            yield encode(rows)
+
+
+def encode(rows: list[tuple[str, ...]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def cell(value: Cell) -> str:
+    """Text as a spreadsheet may have it: no formula. Numbers and times are ours, and stay."""
+    if isinstance(value, str):
+        return f"'{value}" if value.lstrip(" ").startswith(FORMULA) else value
+    return f"{value:%Y-%m-%dT%H:%M:%S.%fZ}" if isinstance(value, datetime) else f"{value}"
+
+
+def decimal(amount: int, currency: str) -> Decimal:
+    """Minor units as people write them, all decimals told: 70000 USD is 700.00."""
+    exponent = CURRENCIES[currency].exponent if currency in CURRENCIES else 2
+    return Decimal(amount).scaleb(-exponent)
+
+
+# -- the files -------------------------------------------------------------------------------
+
+
+STATEMENT = ("at", "kind", "job", "offer_id", "withdrawal_id", "currency", "amount", "moved",
+             "balance", "amount_minor", "moved_minor", "balance_minor")  # fmt: skip
+COMMISSIONS = ("platform_fees", "service_fees", "refunds", "stripe_fees", "chargebacks",
+               "chargeback_fees", "other", "net")  # fmt: skip
+
+
+async def statement_rows(
+    command: Statement, actor: Actor, uow: UnitOfWork
+) -> AsyncIterator[tuple[Cell, ...]]:
+    async for entry in statements.entries(command, actor, uow):
+        amounts = (entry.amount, entry.moved_amount, entry.balance_amount)
+        yield (
+            entry.at, entry.kind, entry.job_title, entry.offer_id, entry.withdrawal_id,
+            entry.currency, *(decimal(amount, entry.currency) for amount in amounts), *amounts,
+        )  # fmt: skip
+
+
+async def commission_rows(
+    command: commissions.Commissions, actor: Actor, uow: UnitOfWork
+) -> AsyncIterator[tuple[Cell, ...]]:
+    for line in (await commissions.commissions(command, actor, uow)).lines:
+        period, currency, *amounts = msgspec.structs.astuple(line)
+        yield (period, currency, *(decimal(amount, currency) for amount in amounts), *amounts)
+
+
+def operation_of(function: Any) -> Operation:
+    found: Operation = function.operation
+    return found
+
+
+DOWNLOADS = (
+    Download(
+        "/api/wallet/statement.csv", operation_of(statements.statement), "statement", STATEMENT,
+        statement_rows,
+    ),
+    Download(
+        "/api/admin/commissions.csv", operation_of(commissions.commissions), "commissions",
+        ("period", "currency", *COMMISSIONS, *(f"{name}_minor" for name in COMMISSIONS)),
+        commission_rows,
+    ),
+)  # fmt: skip

@@ -1,0 +1,111 @@
+"""What clients have been told: commands with their routes and roles, and pushes."""
+
+SIDES, USER = "customer contractor", "customer contractor admin"
+
+# event (None: HTTP only) | route (None: socket only) | roles ("": anyone)
+CONTRACT = {
+    "/account": [
+        (None, "POST /api/account/register", ""),
+        (None, "POST /api/account/login", ""),
+        ("refresh", "POST /api/account/refresh", ""),
+        ("me", "GET /api/account/me", USER),
+        ("update", "PATCH /api/account/me", USER),
+        ("logout", "POST /api/account/logout", USER),
+        ("sessions", "GET /api/account/sessions", USER),
+        ("revoke", "DELETE /api/account/sessions", USER),
+        ("onboard", "POST /api/account/onboard", "contractor"),
+        ("sync", "GET /api/account/feed", USER),
+        ("seen", "POST /api/account/feed/seen", USER),
+    ],
+    "/job": [
+        ("create", "POST /api/job", "customer"),
+        ("list", "GET /api/job", USER),
+        ("mine", "GET /api/job/mine", USER),
+        ("get", "GET /api/job/{job_id}", USER),
+        ("update", "PATCH /api/job/{job_id}", "customer"),
+        ("start", "POST /api/job/{job_id}/start", "contractor"),
+        ("deliver", "POST /api/job/{job_id}/deliver", "contractor"),
+        ("complete", "POST /api/job/{job_id}/complete", "customer"),
+        ("cancel", "POST /api/job/{job_id}/cancel", "customer"),
+    ],
+    "/job-request": [
+        ("apply", "POST /api/job-request", "contractor"),
+        ("list", "GET /api/job-request", "customer"),
+        ("mine", "GET /api/job-request/mine", "contractor"),
+        ("get", "GET /api/job-request/{application_id}", SIDES),
+        ("withdraw", "POST /api/job-request/{application_id}/withdraw", "contractor"),
+        ("accept", "POST /api/job-request/{application_id}/accept", "customer"),
+        ("reject", "POST /api/job-request/{application_id}/reject", "customer"),
+    ],
+    "/chat": [
+        ("open", "POST /api/chat", SIDES),
+        ("list", "GET /api/chat", SIDES),
+        ("send", "POST /api/chat/{conversation_id}/messages", SIDES),
+        ("history", "GET /api/chat/{conversation_id}/messages", SIDES),
+        ("read", "POST /api/chat/{conversation_id}/read", SIDES),
+        ("sync", "POST /api/chat/sync", SIDES),
+    ],
+    "/bidding": [
+        ("create", "POST /api/bidding", "customer"),
+        ("list", "GET /api/bidding", SIDES),
+        ("get", "GET /api/bidding/{offer_id}", SIDES),
+        ("withdraw", "POST /api/bidding/{offer_id}/withdraw", "customer"),
+        ("accept", "POST /api/bidding/{offer_id}/accept", "contractor"),
+        ("reject", "POST /api/bidding/{offer_id}/reject", "contractor"),
+        ("counter", "POST /api/bidding/{offer_id}/counter", "contractor"),
+    ],
+    "/payment": [
+        ("list", "GET /api/payment", USER),
+        ("get", "GET /api/payment/{payment_id}", USER),
+        ("confirm", "POST /api/payment/{payment_id}/confirm", USER),
+        ("setup", "POST /api/payment/setup", "customer"),
+        ("methods", "GET /api/payment/methods", "customer"),
+        ("detach", "DELETE /api/payment/methods/{method_id}", "customer"),
+        ("chargebacks", "GET /api/payment/chargebacks", USER),
+        ("disputes", "GET /api/payment/disputes", USER),
+        ("dispute", "GET /api/payment/disputes/{dispute_id}", USER),
+        ("dispute_open", "POST /api/payment/disputes", SIDES),
+        ("dispute_say", "POST /api/payment/disputes/{dispute_id}/say", SIDES),
+        ("dispute_evidence", "POST /api/payment/disputes/{dispute_id}/evidence", SIDES),
+        ("dispute_propose", "POST /api/payment/disputes/{dispute_id}/propose", SIDES),
+        ("dispute_agree", "POST /api/payment/disputes/{dispute_id}/agree", SIDES),
+        ("dispute_escalate", "POST /api/payment/disputes/{dispute_id}/escalate", SIDES),
+    ],
+    "/wallet": [
+        ("balance", "GET /api/wallet", USER),
+        ("history", "GET /api/wallet/transactions", USER),
+        ("statement", "GET /api/wallet/statement", USER),
+        ("withdraw", "POST /api/wallet/withdrawals", "contractor"),
+        ("withdrawals", "GET /api/wallet/withdrawals", "contractor"),
+    ],
+    "/admin": [
+        ("overview", "GET /api/admin/overview", "admin"),
+        ("live", None, "admin"),
+        ("disputes", "GET /api/admin/disputes", "admin"),
+        ("resolve", "POST /api/admin/disputes/{dispute_id}/resolve", "admin"),
+        ("evidence", "POST /api/admin/chargebacks/{chargeback_id}/evidence", "admin"),
+        ("transfers", "GET /api/admin/transfers", "admin"),
+        ("release", "POST /api/admin/transfers/{transfer_id}/release", "admin"),
+        ("refund", "POST /api/admin/payments/{payment_id}/refund", "admin"),
+        ("freeze", "POST /api/admin/users/{user_id}/freeze", "admin"),
+        ("unfreeze", "POST /api/admin/users/{user_id}/unfreeze", "admin"),
+        ("adjust", "POST /api/admin/users/{user_id}/adjust", "admin"),
+    ],
+}  # fmt: skip
+
+PUSHES = {
+    "/account": "notification head session.revoked resync account.updated",
+    "/job": "job.updated job.viewers job.matched",
+    "/job-request": "application.created application.updated",
+    "/chat": "message read typing presence",
+    "/bidding": "offer.created offer.updated offer.countered offer.accepted offer.rejected "
+    "offer.withdrawn offer.expired offer.blocked offer.failed",
+    "/payment": "payment.updated dispute.updated chargeback.updated",
+    "/wallet": "wallet.updated withdrawal.updated",
+    "/admin": "stats activity alert",
+}
+COLLECTIONS = {
+    "users", "jobs", "jobapplicationrequests", "conversations", "messages", "offers", "payments",
+    "transactions", "wallets", "withdrawals", "transfers", "reversals", "disputes",
+    "chargebacks", "files", "feed", "outbox", "webhook_events", "requests", "audit",
+}  # fmt: skip

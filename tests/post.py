@@ -1,0 +1,93 @@
+"""A mail server of a test: real SMTP on this host that keeps what it gets, or answers as told."""
+
+import asyncio
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from typing import Any, NamedTuple
+
+from aiosmtpd.smtp import SMTP, AuthResult
+
+
+class Letter(NamedTuple):
+    """One mail as it arrived: the envelope's recipient and the message."""
+
+    to: str
+    message: EmailMessage
+
+    @property
+    def subject(self) -> str:
+        return str(self.message["Subject"])
+
+    @property
+    def id(self) -> str:
+        return str(self.message["Message-ID"])
+
+    @property
+    def text(self) -> str:
+        return str(self.message.get_content())
+
+
+class Post:
+    """Every answer of `at_rcpt` and `at_data` is given once, then all is well; without `open` it
+    keeps everybody waiting."""
+
+    def __init__(self) -> None:
+        self.letters: list[Letter] = []
+        self.tried: list[Letter] = []  # also what was refused
+        self.at_rcpt: list[str] = []
+        self.at_data: list[str] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.waiting = 0
+        self.senders: list[str] = []
+        self.login: tuple[str, str] | None = None
+        self.url = ""
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str = "127.0.0.1", **options: Any) -> "Post":
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: SMTP(self, enable_SMTPUTF8=True, loop=loop, **options), host, 0
+        )
+        self.url = f"smtp://{host}:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def stop(self) -> None:
+        self.open.set()
+        if self._server:
+            self._server.close()
+            await self._server.wait_closed()
+
+    def to(self, person: Any) -> list[Letter]:
+        return [letter for letter in self.letters if letter.to == person.email]
+
+    def subjects(self, person: Any) -> list[str]:
+        return [letter.subject for letter in self.to(person)]
+
+    # -- as aiosmtpd calls it ----------------------------------------------------------------
+
+    def authenticate(self, server: Any, session: Any, envelope: Any, way: str, data: Any) -> Any:
+        self.login = (data.login.decode(), data.password.decode())
+        return AuthResult(success=True)
+
+    async def handle_RCPT(
+        self, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ) -> str:
+        if self.at_rcpt:
+            return self.at_rcpt.pop(0)
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        self.waiting += 1
+        await self.open.wait()
+        self.waiting -= 1
+        message: Any = message_from_bytes(envelope.content, policy=default)
+        letters = [Letter(address, message) for address in envelope.rcpt_tos]
+        self.tried += letters
+        self.senders.append(envelope.mail_from)
+        if self.at_data:
+            return self.at_data.pop(0)
+        self.letters += letters
+        return "250 OK"

@@ -1,0 +1,116 @@
+"""Card disputes: the bank takes the money, and decides later whose it is."""
+
+import pytest
+
+from domain import ledger
+from domain.chargebacks import Chargeback, reread
+from domain.transfers import Transfer
+from tests.work import PATIENCE, Work
+
+FEE = 1500
+
+
+@pytest.fixture
+async def work(market, server):
+    return await Work(market, server).begin()
+
+
+async def test_a_chargeback_freezes_the_payment(work):
+    """Guard: `contested_amount` in `must_be_free`, `Offer.refundable` and `sending.begin`."""
+    chargeback = await work.charge_back()
+    assert (chargeback["amount"], chargeback["fee_amount"]) == (100_000, FEE)
+    assert (await work.payment()).disputed_amount == 100_000
+    assert await work.books() == (10_000 - FEE, 90_000)
+    job = {"job_id": work.job["id"]}
+    await work.refuses(work.customer, "/job", "complete", job, "payment_disputed")
+    admin = await work.market.admin()
+    fields = {"payment_id": work.offer["payment_id"], "reason": "Now"}
+    await work.refuses(admin, "/admin", "refund", fields, "not_refundable")
+
+
+async def test_one_that_is_won_leaves_all_as_it_was(work):
+    """Guard: `_win`; the fee stays with Stripe."""
+    await work.complete()
+    await work.market.settled(PATIENCE)
+    chargeback = await work.charge_back()
+    await work.market.settled(PATIENCE)
+    assert await work.wallet("available", "held") == (0, 70_000)
+    await work.decide(chargeback, won=True)
+    assert await work.books() == (30_000 - FEE, 0)
+    assert await work.wallet("available", "held", "debt") == (70_000, 0, 0)
+    assert (await work.payment()).disputed_amount == 0
+    await work.withdraw(70_000)
+
+
+async def test_one_that_is_lost_is_divided_like_a_refund(work):
+    """Guard: `rebook` in `chargebacks._lose`: the platform gives its fees back, the contractor
+    what was held of their money."""
+    await work.complete()
+    await work.market.settled(PATIENCE)
+    await work.decide(await work.charge_back(), won=False)
+    assert await work.books() == (-FEE, 0)
+    assert await work.wallet("available", "held", "debt") == (0, 0, 0)
+    assert [t["amount_reversed"] for t in await work.listed("transfers")] == [70_000]
+
+
+async def test_one_that_is_lost_after_the_payout_is_debt(work):
+    """Guard: `held = min(purse.available, ...)` in `chargebacks._open` and the debt in `take`."""
+    await work.complete()
+    await work.market.settled(PATIENCE)
+    await work.withdraw(50_000)
+    chargeback = await work.charge_back()
+    await work.market.settled(PATIENCE)
+    assert await work.wallet("available", "held") == (0, 20_000)
+    await work.decide(chargeback, won=False)
+    assert await work.books() == (-FEE, 0)
+    assert await work.wallet("available", "held", "debt") == (0, 0, -50_000)
+    later = await Work(work.market, work.server).done(
+        customer=work.customer, contractor=work.contractor
+    )
+    assert await later.wallet("available", "debt") == (20_000, 0)
+
+
+async def test_lost_before_the_work_is_done_ends_the_job(work):
+    """Guard: `completion.drop_rest` in `chargebacks._lose`; without it work goes on unpaid."""
+    await work.decide(await work.charge_back(), won=False)
+    assert await work.books() == (-FEE, 0)
+    assert (await work.job_now())["status"] == "cancelled"
+
+
+async def test_a_transfer_waits_for_the_decision(market, server):
+    """Guard: the offer's `contested_amount` in `sending.begin`; without it money leaves for an
+    account from which it can only be called back."""
+    work = await Work(market, server).begin(onboarded=False)
+    await work.complete()
+    chargeback = await work.charge_back()
+    await market.onboard(work.contractor)
+    await market.settled(PATIENCE)
+    assert await work.listed("transfers") == []
+    assert await work.wallet("pending", "available") == (70_000, 0)
+    await work.decide(chargeback, won=True)
+    await work.contractor.push(
+        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, PATIENCE
+    )
+    assert await work.books() == (30_000 - FEE, 0)
+
+
+async def test_all_told_at_once(work):
+    """Guard: `STEPS[found.status, now]`; without its paths a dispute that is first seen when it
+    is decided is never opened, and the books lack what Stripe took."""
+    await work.complete()
+    await work.market.settled(PATIENCE)
+    await work.sandbox.fault(webhook="charge.dispute.*", drop=True, times=100)
+    charge = (await work.payment()).charge_id
+    made = await work.sandbox._control("POST", "disputes", {"charge": charge})
+    id = made["data"][0]["id"]
+    await work.sandbox.api(
+        "POST", f"disputes/{id}", **{"evidence[uncategorized_text]": "losing_evidence"}
+    )
+    for _ in range(2):
+        await reread(work.server.ports, id)
+    assert await work.books() == (-FEE, 0)
+    found = (await work.market.rows(Chargeback))[0]
+    assert (found.status, found.steps) == ("lost", 2)
+    kinds = [row.kind for row in await work.market.rows(ledger.Transaction)]
+    assert kinds.count("chargeback_opened") == kinds.count("chargeback_lost") == 1
+    assert (await work.market.rows(Transfer))[0].status == "reversed"

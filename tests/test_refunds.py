@@ -1,0 +1,117 @@
+"""Money sent back: before the work, after it, by an admin, at Stripe, and when the bank refuses."""
+
+import pytest
+
+from domain.deal import RefundStatus
+from tests.work import PATIENCE, Work
+
+
+@pytest.fixture
+async def work(market, server):
+    return await Work(market, server).begin()
+
+
+async def test_a_part_goes_back_before_the_work_is_done(work):
+    """Guard: `deltas[PLATFORM]` in `shares.rebook`; the fee on what goes back goes back too."""
+    await work.refund(30_000)
+    paid = await work.customer.push(
+        "/payment", "payment.updated", lambda p: p["status"] == "partially_refunded", PATIENCE
+    )
+    assert paid["refunded_amount"] == 30_000
+    assert await work.books() == (7000, 63_000)
+    done = await work.complete()
+    assert done["split"]["contractor_amount"] == 49_000
+    assert await work.books() == (21_000, 0)
+    assert await work.wallet("available") == (49_000,)
+
+
+async def test_a_refund_of_everything_ends_the_job(work):
+    """Guard: `completion.finish(...)` in `treasury.refund`; without it a job without money waits
+    for a completion that pays nothing."""
+    await work.refund()
+    assert (await work.job_now())["status"] == "cancelled"
+    assert await work.books() == (0, 0)
+    fields = {"payment_id": work.offer["payment_id"], "reason": "Once more"}
+    await work.refuses(work._admin, "/admin", "refund", fields, "not_refundable")
+
+
+async def test_a_refund_after_completion_is_taken_from_the_wallet(work):
+    """Guard: `call_back` in `shares.take`; without it the platform pays the contractor's part."""
+    await work.complete()
+    assert await work.books() == (30_000, 0)
+    await work.refund(20_000)
+    assert await work.books() == (24_000, 0)
+    assert await work.wallet("available", "debt") == (56_000, 0)
+    assert [t["amount_reversed"] for t in await work.listed("transfers")] == [14_000]
+    await work.refund()
+    assert await work.books() == (0, 0)
+    assert await work.wallet("available", "pending", "debt") == (0, 0, 0)
+    assert (await work.payment()).status == "refunded"
+
+
+async def test_what_was_taken_out_becomes_debt_and_is_repaid_first(work):
+    """Guard: `changes[ledger.debt(user_id)] = -left` in `shares.take`, and `repaid` in `give`."""
+    await work.complete()
+    await work.market.settled(PATIENCE)
+    await work.withdraw(60_000)
+    await work.refund()
+    assert await work.books() == (0, 0)
+    assert await work.wallet("available", "debt") == (0, -60_000)
+    later = await Work(work.market, work.server).done(
+        customer=work.customer, contractor=work.contractor
+    )
+    assert await later.books() == (30_000, 0)
+    assert await later.wallet("available", "debt") == (10_000, 0)
+    assert [t["amount"] for t in await later.listed("transfers")] == [70_000, 10_000]
+
+
+async def test_a_refund_that_the_bank_returns_is_booked_back(work):
+    """Guard: `_returned` in `refunds.settle_refund`; without it the customer's money is nobody's.
+    Guard: the alert in it."""
+    await work.complete()
+    await work.market.settled(PATIENCE)
+    await work.sandbox.fault(refund="usd", delay=1)
+    await work.refund(50_000)
+    told = await work._admin.push(
+        "/admin", "alert", lambda a: a["kind"] == "refund_failed", PATIENCE
+    )
+    assert told["subject"] == work.offer["payment_id"]
+    assert await work.books() == (30_000, 0)
+    assert await work.wallet("available", "pending", "debt") == (70_000, 0, 0)
+    assert (await work.payment()).status == "captured"
+    await work.refund(50_000)
+    assert await work.books() == (15_000, 0)
+    states = [refund.status for refund in (await work.stored()).refunds]
+    assert states == [RefundStatus.FAILED, RefundStatus.MADE]
+
+
+async def test_a_refund_made_at_stripe_is_taken_over(work):
+    """Guard: `if refund is None` in `refunds.settle_refund`; without it only the audit notices."""
+    intent = (await work.payment()).intent_id
+    await work.sandbox.api("POST", "refunds", payment_intent=intent, amount=25_000)
+    await work.customer.push(
+        "/payment", "payment.updated", lambda p: p["refunded_amount"] == 25_000, PATIENCE
+    )
+    assert await work.books() == (7500, 67_500)
+    assert (await work.stored()).refunds[0].by == "stripe"
+
+
+async def test_two_refunds_at_once_never_exceed_the_payment(work):
+    """Guard: `offer.refundable` counts what is promised already, in `refunds.promise`."""
+    await work.sandbox.fault(path="/v1/refunds", method="POST", status=500, times=2)
+    await work.refund(60_000)
+    fields = {"payment_id": work.offer["payment_id"], "reason": "Again", "amount": 60_000}
+    await work.refuses(work._admin, "/admin", "refund", fields, "amount_not_payable")
+    await work.refund(40_000)
+    assert await work.books() == (0, 0)
+
+
+async def test_a_standing_offer_is_not_refunded(market, server):
+    """Guard: `offer.live and offer.accepted_at is None` in `treasury.refund`."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    offer = await market.offer(customer, contractor, job)
+    work, admin = Work(market, server), await market.admin()
+    fields = {"payment_id": offer["payment_id"], "reason": "Too early"}
+    await work.refuses(admin, "/admin", "refund", fields, "not_refundable")
