@@ -58,8 +58,8 @@ class User(Record, frozen=True):
         Index((("deleted_at", 1), ("_id", -1)), where={"deleted_at": EVER}),
     )
     PRIVATE = frozenset(
-        {"password_hash", "connect_id", "customer_id", "frozen_reason", "banned_at", "ban_reason",
-         "deleted_at", "engagements"}
+        {"password_hash", "connect_id", "closed_accounts", "customer_id", "frozen_reason",
+         "banned_at", "ban_reason", "deleted_at", "engagements"}
     )  # fmt: skip
 
     email: str
@@ -78,6 +78,7 @@ class User(Record, frozen=True):
     frozen_at: datetime | None = None
     frozen_reason: str = ""
     customer_id: str | None = None
+    closed_accounts: tuple[str, ...] = ()
     banned_at: datetime | None = None
     ban_reason: str = ""
     deleted_at: datetime | None = None
@@ -269,8 +270,8 @@ class OpenConnectAccount(Task, frozen=True):
             account = await ports.gateway.find_account(user.id, self.asked_at)
         try:
             account = account or await ports.gateway.create_account(
-                key=f"account:{user.id}:{self.key}", email=user.email, user_id=user.id,
-                country=self.country,
+                key=f"account:{user.id}:{len(user.closed_accounts)}.{self.key}",
+                email=user.email, user_id=user.id, country=self.country,
             )  # fmt: skip
         except StaleFailure as stale:
             again = msgspec.structs.replace(self, key=self.key + 1)

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from domain import ledger
+from domain.accounts import UPDATED as ACCOUNT_UPDATED
 from domain.accounts import User, settle_account
+from domain.alerts import alert
 from domain.charges import read_again
 from domain.deal import Offer, Payment
 from domain.money import CURRENCIES
@@ -269,9 +271,30 @@ class TakeBack(Task, frozen=True):
 
 async def account_changed(uow: UnitOfWork, account: ConnectAccount) -> None:
     """Take over what a contractor's account may do; waiting transfers go when they may."""
+    if account.closed:
+        return await _account_closed(uow, account)
     user = await settle_account(uow, account)
     if user and user.transfers_active:
         send(uow, await uow.all(Transfer, {"user_id": user.id, "status": T.WAITING}))
+
+
+async def _account_closed(uow: UnitOfWork, account: ConnectAccount) -> None:
+    """What comes in waits for the next account; what was in this one is for an admin to clear."""
+    user = await uow.find(User, {"connect_id": account.id})
+    if user is None:
+        return
+    gone = await uow.change(
+        User, user.id, only_if={"connect_id": account.id}, connect_id=None,
+        transfers_active=False, payouts_enabled=False, payout_currencies=(),
+        closed_accounts=(*user.closed_accounts, account.id),
+    )  # fmt: skip
+    if gone:
+        uow.publish(ACCOUNT_UPDATED, gone, to=[gone.id])
+        await alert(
+            uow, "account_closed", gone.id,
+            "The Stripe account of a contractor was closed. New transfers wait until they open "
+            "another; what is available in the wallet was in the closed one.",
+        )  # fmt: skip
 
 
 def send(uow: UnitOfWork, transfers: Iterable[Transfer]) -> None:

@@ -26,6 +26,7 @@ REPEATS = frozenset(
     {"charge.captured", "charge.failed", "charge.succeeded", "payment_intent.created",
      "transfer.created"}
 )  # fmt: skip
+ACCOUNT_NEWS = ("account.updated", "capability.updated", "account.application.deauthorized")
 KNOWN = {
     "requires_capture": (P.AUTHORIZED, P.CAPTURING),
     "succeeded": (P.CAPTURED, P.PARTIALLY_REFUNDED, P.REFUNDED),
@@ -90,7 +91,7 @@ class Process(Task, frozen=True):
             await shares.reread(ports, event.object_id)
         elif event.intent_id and not event.account:
             await self._payment(ports, event)
-        elif event.type in ("account.updated", "capability.updated"):
+        elif event.type in ACCOUNT_NEWS:
             await read_account(ports, event.account or event.object_id)
         elif event.object_type == "payout" and event.account:
             await self._payout(ports, event.account, event.object_id)

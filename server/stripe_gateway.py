@@ -249,7 +249,13 @@ class StripeGateway:
         return shapes.account(match) if match else None
 
     async def account(self, id: str) -> ConnectAccount:
-        return shapes.account(await _ask(self._stripe.accounts.retrieve_async(id)))
+        """An account that Stripe or its owner has closed is known no more to us."""
+        try:
+            return shapes.account(await _ask(self._stripe.accounts.retrieve_async(id)))
+        except GatewayRefused as refused:
+            if refused.code != "account_invalid":
+                raise
+            return ConnectAccount(id, False, False, closed=True)
 
     # -- for the audit -----------------------------------------------------------------------
 

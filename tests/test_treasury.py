@@ -3,6 +3,7 @@
 import pytest
 
 from domain import ledger
+from domain.accounts import User
 from domain.transfers import Transfer
 from tests.work import PATIENCE, Work
 
@@ -82,3 +83,21 @@ async def test_a_transfer_reversed_at_stripe_is_parked_until_released(work):
     assert await work.books() == (30_000, 0)
     fields = {"transfer_id": parked["id"], "reason": "Again"}
     await work.refuses(admin, "/admin", "release", fields, "conflict")
+
+
+async def test_money_waits_for_the_next_account_when_one_is_closed(work):
+    """Guard: `account_invalid` in the gateway's `account` and `_account_closed`; without them the
+    transfer is tried on the closed account for ever."""
+    user = await work.server.store.single().get(User, work.contractor.id)
+    await work.sandbox.api("DELETE", f"accounts/{user.connect_id}")
+    admin = await work.market.admin()
+    await work.complete()
+    await admin.push("/admin", "alert", lambda a: a["kind"] == "account_closed", PATIENCE)
+    await work.market.settled(PATIENCE)
+    assert await work.wallet("pending", "available") == (70_000, 0)
+    work.contractor.forget()
+    await work.market.onboard(work.contractor)
+    await work.contractor.push(
+        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, PATIENCE
+    )
+    assert await work.books() == (30_000, 0)
