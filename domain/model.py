@@ -8,6 +8,7 @@ from domain.closing import EndSessions, TakeLeave
 from domain.deal import Offer, Payment
 from domain.feed import FeedRow
 from domain.jobs import Job
+from domain.leases import Lease
 from domain.ledger import Balance, Transaction
 from domain.methods import OpenCustomer
 from domain.notices import SendMail, Tell, Told
@@ -24,7 +25,7 @@ from domain.webhooks import Process, WebhookEvent
 RECORDS = (
     User, Job, Application, Conversation, Message, Offer, Payment, Transaction, Balance,
     Withdrawal, Transfer, Reversal, Dispute, Chargeback, FeedRow, OutboxRow, WebhookEvent, Reply,
-    Told,
+    Lease, Told,
 )  # fmt: skip
 
 TASKS = (

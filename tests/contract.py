@@ -107,5 +107,5 @@ PUSHES = {
 COLLECTIONS = {
     "users", "jobs", "jobapplicationrequests", "conversations", "messages", "offers", "payments",
     "transactions", "wallets", "withdrawals", "transfers", "reversals", "disputes",
-    "chargebacks", "files", "feed", "outbox", "webhook_events", "requests", "audit",
+    "chargebacks", "files", "feed", "outbox", "webhook_events", "leases", "requests", "audit",
 }  # fmt: skip

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from domain.accounts import User
 from domain.feed import FeedHead
+from domain.leases import Lease
 from domain.money import Schedule
 from domain.operation import Role
 from domain.outbox import OutboxRow
@@ -223,6 +224,8 @@ class Market:
         database = self.store.database
         found: dict[str, Any] = {}
         for name in sorted(await database.list_collection_names()):
+            if name == Lease.COLLECTION:
+                continue
             rows = await database[name].find().to_list(None)
             if name == OutboxRow.COLLECTION:
                 rows = [{"_id": row["_id"], "body": row["body"]} for row in rows]

@@ -208,7 +208,7 @@ async def test_an_expired_offer_cannot_be_accepted_and_ends(scene):
 
 
 async def test_the_scheduler_expires_by_itself(scene):
-    """Guard: `asyncio.create_task(self._every(EXPIRY_SECONDS, self._expire))` in the scheduler."""
+    """Guard: `Job("expire offers", ...)` in the scheduler's list."""
     offer = await scene.pending()
     store = scene.server.store.single()
     await store.change(Offer, offer["id"], expires_at=store.now)

@@ -1,0 +1,68 @@
+"""Leases: of all processes one at a time does a piece of scheduled work.
+
+A lease says who may and until when. Its holder renews it; when the holder dies, the next one takes
+over once the time is up. Nothing that is done under a lease depends on being alone: each step is
+guarded by itself, so that a holder that slept through its time does no harm, only double work.
+"""
+
+from datetime import datetime, timedelta
+
+from domain.record import Record
+from domain.store import Duplicate, Store
+
+LENGTH = timedelta(seconds=15)
+
+
+class Lease(Record, frozen=True):
+    """`fence` counts the holders: a write of an earlier one can be told from its number.
+
+    `ran_at` is when the work was last finished, by whomever.
+    """
+
+    COLLECTION = "leases"
+    PREFIX = "lease"
+
+    holder: str
+    until: datetime
+    fence: int = 1
+    ran_at: datetime | None = None
+
+    def ran_within(self, span: timedelta, now: datetime) -> bool:
+        return self.ran_at is not None and timedelta() <= now - self.ran_at < span
+
+
+async def hold(store: Store, name: str) -> Lease | None:
+    """Take or renew the lease `name` for this process; None while another one has it.
+
+    One that ends further in the future than any lease is long was written under another clock,
+    and is free.
+    """
+    uow = store.single()
+    now, until = uow.now, uow.now + LENGTH
+    own = await uow.change(Lease, name, only_if={"holder": store.worker}, until=until)
+    if own:
+        return own
+    over = {"$or": [{"until": {"$lte": now}}, {"until": {"$gt": now + 2 * LENGTH}}]}
+    taken = await uow.change(
+        Lease, name, only_if=over, inc={"fence": 1}, holder=store.worker, until=until
+    )
+    if taken:
+        return taken
+    fresh = Lease(id=name, created_at=now, updated_at=now, holder=store.worker, until=until)
+    try:
+        await uow.add(fresh)
+    except Duplicate:
+        return None
+    return fresh
+
+
+async def finished(store: Store, name: str) -> None:
+    """The holder's work is done for this time."""
+    uow = store.single()
+    await uow.change(Lease, name, only_if={"holder": store.worker}, ran_at=uow.now)
+
+
+async def release(store: Store, name: str) -> None:
+    """Let the next one begin at once."""
+    uow = store.single()
+    await uow.change(Lease, name, only_if={"holder": store.worker}, until=uow.now)
