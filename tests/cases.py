@@ -26,6 +26,7 @@ CASES = {
     "account.sessions": Case("", OWN),
     "account.revoke": Case("session_id", NOT_FOUND),
     "account.onboard": Case("country", OWN),
+    "account.delete": Case("password", OWN),
     "account.sync": Case("since limit", OWN),
     "account.seen": Case("seq", OWN),
     "job.create": Case(
@@ -103,6 +104,13 @@ CASES = {
     "admin.freeze": Case("user_id reason", ALL),
     "admin.unfreeze": Case("user_id reason", ALL),
     "admin.adjust": Case("user_id amount currency reason account", ALL),
+    "admin.ban": Case("user_id reason", ALL),
+    "admin.unban": Case("user_id", ALL),
+    "admin.users": Case("q role state cursor limit", ALL),
+    "admin.payments": Case("status customer_id contractor_id since cursor limit", ALL),
+    "admin.wallets": Case("user_id currency kind nonzero cursor limit", ALL),
+    "admin.transactions": Case("user_id offer_id kind fact cursor limit", ALL),
+    "admin.commissions": Case("start end bucket currency", ALL),
 }
 
 VALUES: Json = {
@@ -118,10 +126,14 @@ VALUES: Json = {
     "method_id": "pm_1none", "refund_amount": 0, "reason": "quality", "product_description": "A.",
     "service_date": "2026-01-31", "refund_refusal_explanation": "Done.", "submit": False,
     "uncategorized_text": "As agreed.", "account": "platform",
-    "payment_method": "pm_card_visa", "expires_in_hours": 10,
+    "payment_method": "pm_card_visa", "expires_in_hours": 10, "state": "banned",
+    "customer_id": "usr_none", "kind": "wallet", "nonzero": True, "fact": "capture:pay_none",
+    "bucket": "day",
 }  # fmt: skip
 PATTERNED = {"email", "currency", "payment_method", "country", "method_id"}
 STATUS = {"job.list": "in_progress", "job.mine": "in_progress", "bidding.list": "accepted",
           "job-request.list": "accepted", "job-request.mine": "accepted",
           "payment.list": "captured", "payment.chargebacks": "open", "payment.disputes": "open",
-          "admin.disputes": "open", "admin.transfers": "available"}  # fmt: skip
+          "admin.disputes": "open", "admin.transfers": "available",
+          "admin.payments": "captured"}  # fmt: skip
+SPECIAL = {"admin.payments": {"since": "2026-01-31T00:00:00Z"}}  # other values of the same names

@@ -14,6 +14,7 @@ CONTRACT = {
         ("sessions", "GET /api/account/sessions", USER),
         ("revoke", "DELETE /api/account/sessions", USER),
         ("onboard", "POST /api/account/onboard", "contractor"),
+        ("delete", "POST /api/account/delete", SIDES),
         ("sync", "GET /api/account/feed", USER),
         ("seen", "POST /api/account/feed/seen", USER),
     ],
@@ -90,6 +91,13 @@ CONTRACT = {
         ("freeze", "POST /api/admin/users/{user_id}/freeze", "admin"),
         ("unfreeze", "POST /api/admin/users/{user_id}/unfreeze", "admin"),
         ("adjust", "POST /api/admin/users/{user_id}/adjust", "admin"),
+        ("ban", "POST /api/admin/users/{user_id}/ban", "admin"),
+        ("unban", "POST /api/admin/users/{user_id}/unban", "admin"),
+        ("users", "GET /api/admin/users", "admin"),
+        ("payments", "GET /api/admin/payments", "admin"),
+        ("wallets", "GET /api/admin/wallets", "admin"),
+        ("transactions", "GET /api/admin/transactions", "admin"),
+        ("commissions", "GET /api/admin/commissions", "admin"),
     ],
 }  # fmt: skip
 

@@ -16,7 +16,7 @@ from domain.operation import Operation, Role
 from domain.record import Page
 from handlers import NAMESPACES
 from handlers.expose import Route
-from tests.cases import ALL, CASES, NOT_FOUND, NOTHING, OWN, PATTERNED, STATUS, VALUES
+from tests.cases import ALL, CASES, NOT_FOUND, NOTHING, OWN, PATTERNED, SPECIAL, STATUS, VALUES
 from tests.market import Market
 from tests.parties import Json, Party, Refused, Stranger
 
@@ -99,7 +99,7 @@ def built(op: Operation, world: World, *, whole: bool = False) -> Json:
     known = msgspec.structs.fields(op.command)
     needed = {field.name for field in known if field.required} | {"status"}
     names = [name for name in CASES[op.name].fields.split() if whole or name in needed]
-    values = VALUES | world.ids | {"status": STATUS.get(op.name)}
+    values = VALUES | world.ids | {"status": STATUS.get(op.name)} | SPECIAL.get(op.name, {})
     return {name: values[name] for name in names if name != "cursor"}
 
 
@@ -245,7 +245,7 @@ def spoiled(op: Operation, valid: Json, *, text: bool) -> Iterator[tuple[str, st
             yield "missing", name, {key: item for key, item in valid.items() if key != name}
         worded = isinstance(value, str)
         if not text:
-            yield "wrong type", name, {**valid, name: True}
+            yield "wrong type", name, {**valid, name: "x" if isinstance(value, bool) else True}
             yield "null in a list", name, {**valid, name: [None]}
         elif not worded and not isinstance(value, list):
             yield "wrong type", name, {**valid, name: "x"}

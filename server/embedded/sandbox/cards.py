@@ -79,6 +79,9 @@ CARDS = {
         "4000000000000119", refusal="processing", attachable=False
     ),
 }
+# A stablecoin cannot be held: it is ours when it is paid.
+COIN = Card("", attachable=False)
+COIN_METHOD = "pm_crypto_usdc"
 BY_NUMBER = {card.number: name for name, card in CARDS.items()}
 BILLING = shape(address=ADDRESS, email=text, name=text, phone=text, tax_id=text)
 CUSTOMER: Spec = {
@@ -248,17 +251,26 @@ def _add_method(call: Call, name: str, params: Json) -> Json:
     return call.add(method)
 
 
+def _add_coin(call: Call) -> Json:
+    method = _add_method(call, "visa", {})
+    del method["card"]
+    method.update(type="crypto", crypto={}, _card="")
+    return call.save(method)
+
+
 def use_method(call: Call, name: str, *, in_path: bool = False) -> Json:
     """A payment method by id; a magic test id makes a concrete card."""
     magic = name.removeprefix("pm_card_")
     if name.startswith("pm_card_") and magic in CARDS:
         return _add_method(call, magic, {})
+    if name == COIN_METHOD:
+        return _add_coin(call)
     return call.get("payment_method", name, "payment_method", in_path=in_path)
 
 
 def card_of(method: Json) -> Card:
     """How a payment method behaves."""
-    return CARDS[method["_card"]]
+    return CARDS.get(method["_card"], COIN)
 
 
 def retrieve_method(call: Call, name: str) -> Json:

@@ -19,7 +19,10 @@ def _is_held(intent: Json, method: Json) -> bool:
 
 def _charge(call: Call, intent: Json, method: Json, *, secure: bool) -> Json:
     """A charge that was approved and is not captured yet."""
-    details = _card_details(intent, method["card"], secure=secure)
+    kind = method["type"]
+    details: Json = {"buyer_address": "0x0", "network": "base", "token_currency": "usdc"}
+    if kind == "card":
+        details = _card_details(intent, method["card"], secure=secure)
     if _is_held(intent, method):
         details["capture_before"] = call.now + int(call.tenant.setting("hold_seconds"))
     return {
@@ -51,7 +54,7 @@ def _charge(call: Call, intent: Json, method: Json, *, secure: bool) -> Json:
         "paid": True,
         "payment_intent": intent["id"],
         "payment_method": method["id"],
-        "payment_method_details": {"card": details, "type": "card"},
+        "payment_method_details": {kind: details, "type": kind},
         "radar_options": {},
         "receipt_email": intent["receipt_email"],
         "receipt_number": None,
@@ -194,7 +197,7 @@ def _settle(call: Call, intent: Json, charge: Json, amount: int) -> None:
         round(amount * tenant.setting("fee_bps") / 10_000) + int(tenant.setting("fee_fixed")),
     )
     method = call.find(charge["payment_method"])
-    card = cards.card_of(method) if method else cards.CARDS["visa"]
+    card = cards.card_of(method) if method else cards.COIN
     if card.disputed:
         call.later(tenant.now(), "dispute", charge["id"])
     delay = 0 if card.instant else int(tenant.setting("available_delay_seconds"))

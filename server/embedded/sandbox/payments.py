@@ -127,7 +127,7 @@ def blank(call: Call, amount: int, money: str) -> Json:
                 "request_three_d_secure": "automatic",
             }
         },
-        "payment_method_types": ["card"],
+        "payment_method_types": ["card", "crypto"],
         "processing": None,
         "receipt_email": None,
         "review": None,
