@@ -143,7 +143,7 @@ async def create_user(ports: Ports, **fields: Any) -> User:
     return user
 
 
-@operation("account.register", roles=ANYONE, style=Style.DIRECT)
+@operation("account.register", roles=ANYONE, style=Style.DIRECT, audited=True)
 async def register(cmd: Register, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
     """Open a customer's or contractor's account and sign it in. Raises EmailTaken.
 
@@ -163,7 +163,7 @@ async def register(cmd: Register, actor: Actor | None, ports: Ports, meta: Meta)
     return _signed_in(user, tokens)
 
 
-@operation("account.login", roles=ANYONE, style=Style.DIRECT)
+@operation("account.login", roles=ANYONE, style=Style.DIRECT, audited=True)
 async def login(cmd: Login, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
     """Raises WrongCredentials, after the same time whether or not the account exists, and Banned.
 
@@ -208,7 +208,7 @@ async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> User:
     return user
 
 
-@operation("account.logout", roles=EVERYONE, style=Style.DIRECT)
+@operation("account.logout", roles=EVERYONE, style=Style.DIRECT, audited=True)
 async def logout(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
     """End this session; its sockets are closed on all processes."""
     await ports.sessions.end(actor.id, actor.session_id)
@@ -225,7 +225,7 @@ async def sessions(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> list
     ]
 
 
-@operation("account.revoke", roles=EVERYONE, style=Style.DIRECT)
+@operation("account.revoke", roles=EVERYONE, style=Style.DIRECT, audited=True)
 async def revoke(cmd: Revoke, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
     """End one of one's own sessions. Raises NotFound."""
     if not await ports.sessions.end(actor.id, cmd.session_id):

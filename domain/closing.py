@@ -124,7 +124,7 @@ class Deleted(msgspec.Struct, frozen=True):
     id: str
 
 
-@operation("account.delete", roles=PARTIES, style=Style.DIRECT)
+@operation("account.delete", roles=PARTIES, style=Style.DIRECT, audited=True)
 async def delete(cmd: Delete, actor: Actor, ports: Ports, meta: Meta) -> Deleted:
     """Delete one's account, for good; one's sessions end and the e-mail address is free again.
 

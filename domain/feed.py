@@ -88,8 +88,9 @@ async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Feed:
         FeedRow, {"user_id": actor.id, "seq": {"$gt": cmd.since}}, (("seq", 1),), cmd.limit
     )
     head = max(head, rows[-1].seq if rows else 0)
-    if (rows[0].seq if rows else head + 1) > cmd.since + 1:
-        raise TooOld(head=head)
+    first = rows[0].seq if rows else head + 1
+    if first > cmd.since + 1:
+        raise TooOld(head=head, first=first)
     items = [Item(r.seq, r.created_at, r.namespace, r.name, r.data) for r in rows]
     return Feed(items, head, state.seen if state else 0)
 

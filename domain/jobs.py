@@ -15,6 +15,7 @@ from msgspec import Meta as Limits
 
 from domain import search
 from domain.accounts import Skill, User
+from domain.documents import Sort
 from domain.errors import (
     CurrencyNotSupported,
     Invalid,
@@ -38,7 +39,7 @@ from domain.operation import (
 from domain.outbox import Event
 from domain.record import Index, Page, Record
 from domain.states import Steps, move
-from domain.store import NEWEST, Sort, UnitOfWork, new_id
+from domain.store import NEWEST, UnitOfWork, new_id
 
 UPDATED = Event("/job", "job.updated")
 

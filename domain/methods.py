@@ -83,7 +83,7 @@ async def methods(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> Metho
     return Methods([_saved(method) for method in found])
 
 
-@operation("payment.detach", roles=CUSTOMERS, style=Style.DIRECT)
+@operation("payment.detach", roles=CUSTOMERS, style=Style.DIRECT, audited=True)
 async def detach(cmd: Detach, actor: Actor, ports: Ports, meta: Meta) -> Saved:
     """Forget a method; holds made with it stay. Raises NotFound, Unavailable."""
     user = await ports.store.single().get(User, actor.id)

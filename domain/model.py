@@ -2,6 +2,7 @@
 
 from domain.accounts import OpenConnectAccount, User
 from domain.applications import Application
+from domain.chain import Anchor
 from domain.chargebacks import Chargeback, Submit
 from domain.chat import Conversation, Message
 from domain.closing import EndSessions, TakeLeave
@@ -18,6 +19,7 @@ from domain.refunds import SendRefund
 from domain.sending import MakeAvailable, Send, TakeBack
 from domain.settlement import BlockRivals, Capture, Hold, Inspect, Release
 from domain.timeline import Dispute
+from domain.trail import AuditRow
 from domain.transfers import Reversal, Transfer
 from domain.wallets import PayOut, Withdrawal
 from domain.webhooks import Process, WebhookEvent
@@ -25,7 +27,7 @@ from domain.webhooks import Process, WebhookEvent
 RECORDS = (
     User, Job, Application, Conversation, Message, Offer, Payment, Transaction, Balance,
     Withdrawal, Transfer, Reversal, Dispute, Chargeback, FeedRow, OutboxRow, WebhookEvent, Reply,
-    Lease, Told,
+    Lease, AuditRow, Anchor, Told,
 )  # fmt: skip
 
 TASKS = (

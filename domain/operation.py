@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import msgspec
 from msgspec import Meta as Limits
 
+from domain import trail
 from domain.errors import (
     Conflict,
     Forbidden,
@@ -89,6 +90,7 @@ class Operation(msgspec.Struct, frozen=True):
     roles: frozenset[Role]
     style: Style
     reply: Callable[[str, Actor, Ports], Awaitable[Any]] | None = None
+    audited: bool = False
 
     def admit(self, actor: Actor | None) -> None:
         """Raises Unauthenticated or Forbidden."""
@@ -117,18 +119,22 @@ def operation(
     roles: frozenset[Role] | set[Role],
     style: Style = Style.WRITE,
     reply: Callable[[str, Actor, Ports], Awaitable[Any]] | None = None,
+    audited: bool = False,
 ) -> Callable[[F], F]:
     """Tag a function as an operation; what registers it is the handlers' explicit list.
 
     `reply` composes the answer after the commit, from the id of the record that the operation
     returned. It may wait, does not hold up the caller's other commands, and runs again when a
     request id is repeated: so secrets are re-read, never stored.
+
+    What writes in a transaction leaves a row in the audit trail by itself, and so does whatever an
+    administrator looks at; `audited` is for what acts directly.
     """
 
     def tag(function: F) -> F:
         first = next(iter(inspect.signature(function).parameters))
         command = get_type_hints(function)[first]
-        tagged = Operation(name, function, command, frozenset(roles), style, reply)
+        tagged = Operation(name, function, command, frozenset(roles), style, reply, audited)
         function.operation = tagged  # type: ignore[attr-defined]
         return function
 
@@ -148,10 +154,14 @@ async def execute(op: Operation, fields: Any, actor: Actor | None, meta: Meta, p
 async def _run(
     op: Operation, command: Command, fields: Any, actor: Actor | None, meta: Meta, ports: Ports
 ) -> Any:
-    if op.style is Style.DIRECT:
-        return wire(await op.run(command, actor, ports, meta))
-    if op.style is Style.READ:
-        return wire(await op.run(command, actor, ports.store.single()))
+    if op.style is not Style.WRITE:
+        uow = ports.store.single()
+        given = (ports, meta) if op.style is Style.DIRECT else (uow,)
+        answer = wire(await op.run(command, actor, *given))
+        looked = actor and actor.role is Role.ADMIN and not op.name.startswith("account.")
+        if op.audited or looked:
+            await trail.record(uow, _deed(op, fields, actor, meta), _subject(answer))
+        return answer
     assert actor is not None, "an operation that writes has roles"
     answer = await _write(op, command, fields, actor, meta, ports)
     meta.committed()
@@ -169,6 +179,7 @@ async def _write(
 
     async def work(uow: UnitOfWork) -> Any:
         value = wire(await op.run(command, actor, uow))
+        await trail.record(uow, _deed(op, fields, actor, meta))
         if claim:
             await claim.settle(uow, value)
         return value
@@ -181,6 +192,20 @@ async def _write(
         if isinstance(failed, Duplicate):
             raise Conflict from failed
         raise
+
+
+def _deed(op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> trail.Deed:
+    return trail.Deed(
+        operation=op.name, fields=fields, request_id=meta.request_id, address=meta.address,
+        actor_id=actor.id if actor else None, role=actor.role if actor else None,
+        session_id=actor.session_id if actor else None,
+    )  # fmt: skip
+
+
+def _subject(answer: Any) -> list[str]:
+    """Who has registered or signed in, when nobody was."""
+    user = answer.get("user") if isinstance(answer, dict) else None
+    return [user["id"]] if isinstance(user, dict) else []
 
 
 # -- idempotent replies ----------------------------------------------------------------------

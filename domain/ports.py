@@ -243,6 +243,10 @@ class PaymentGateway(Protocol):
 
     async def dispute(self, id: str) -> CardDispute: ...
 
+    async def find_disputes(self, intent_id: str) -> list[CardDispute]:
+        """All disputes of a payment, newest first."""
+        ...
+
     async def submit_evidence(
         self, id: str, evidence: dict[str, str], *, key: str, submit: bool
     ) -> CardDispute: ...
@@ -255,11 +259,15 @@ class PaymentGateway(Protocol):
 
     async def setup(self, customer_id: str, *, key: str) -> Setup: ...
 
+    async def setup_state(self, id: str) -> Setup: ...
+
     async def methods(self, customer_id: str) -> list[Method]: ...
 
     async def method(self, id: str) -> Method: ...
 
-    async def detach(self, id: str, *, key: str) -> Method: ...
+    async def detach(self, id: str, *, key: str) -> Method:
+        """Forget a method for good; its customer is None from then on."""
+        ...
 
     async def payout(
         self, account_id: str, amount: int, currency: str, *, key: str, metadata: dict[str, str]
@@ -277,7 +285,9 @@ class PaymentGateway(Protocol):
 
     async def find_account(self, user_id: str, since: datetime) -> ConnectAccount | None: ...
 
-    async def account(self, id: str) -> ConnectAccount: ...
+    async def account(self, id: str) -> ConnectAccount:
+        """Never refused for an account that was closed: that is what it says then."""
+        ...
 
     def intents(self, since: datetime) -> AsyncIterator[Intent]:
         """All payments made since then, newest first; for the audit."""
@@ -304,6 +314,14 @@ class WebhookVerifier(Protocol):
     def verify(self, payload: bytes, signature: str) -> dict[str, Any]:
         """The event, if one of our signing secrets made the signature. Raises InvalidSignature."""
         ...
+
+
+class Seal(Protocol):
+    """Keyed seals: only who has a key can make one that fits."""
+
+    def sign(self, data: bytes) -> str: ...
+
+    def fits(self, data: bytes, signature: str) -> bool: ...
 
 
 class Waiter(Protocol):
@@ -358,5 +376,6 @@ class Ports(msgspec.Struct, frozen=True):
     webhooks: WebhookVerifier
     waiter: Waiter
     gauges: Gauges
+    seal: Seal
     mail: Mailer
     public_url: str

@@ -6,10 +6,11 @@ from datetime import datetime
 import msgspec
 
 from domain.deal import Offer
+from domain.documents import Sort
 from domain.ledger import Transaction
 from domain.operation import EVERYONE, Actor, Command, CurrencyCode, Style, operation
 from domain.sides import Moment, Side, check_span, span, totals
-from domain.store import Sort, UnitOfWork
+from domain.store import UnitOfWork
 
 TITLES_AT_ONCE = 200
 OLDEST: Sort = (("created_at", 1), ("_id", 1))

@@ -7,7 +7,6 @@ Source: MongoDB manual, "Drivers API", transaction error labels.
 """
 
 import asyncio
-import base64
 import contextlib
 import random
 import time
@@ -19,7 +18,7 @@ import msgspec
 from bson import ObjectId
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
-from pymongo import IndexModel
+from pymongo import IndexModel, UpdateOne
 from pymongo.errors import (
     BulkWriteError,
     ConnectionFailure,
@@ -30,15 +29,15 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from domain.errors import Invalid, NotFound, Unavailable
+from domain import documents
+from domain.documents import Sort, Where
+from domain.errors import NotFound, Unavailable
 from domain.outbox import Delivery, Event, Lane, OutboxRow, Task
 from domain.ports import Clock, Rates
 from domain.record import Index, Page, Record, wire
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
-Where = Mapping[str, Any]
-Sort = tuple[tuple[str, int], ...]
 
 NEWEST: Sort = (("_id", -1),)
 LEASE = timedelta(seconds=15)  # renewed while the work goes on
@@ -153,6 +152,14 @@ class Store:
                 await asyncio.sleep(0.05)
 
 
+class Change(msgspec.Struct, frozen=True):
+    """One document before and after; `before` is None for a new one."""
+
+    kind: type[Record]
+    before: dict[str, Any] | None
+    after: dict[str, Any]
+
+
 class UnitOfWork:
     """Typed access to records. Within `transact` all of it is one transaction."""
 
@@ -162,14 +169,15 @@ class UnitOfWork:
         self.now = store.clock.now()
         self.rates = store.rates
         self.rows: list[OutboxRow] = []
+        self.changes: list[Change] = []
 
     # -- reading -----------------------------------------------------------------------------
 
     async def find(self, kind: type[R], where: Where, sort: Sort | None = None) -> R | None:
         document = await self._of(kind).find_one(
-            _filter(where), sort=list(sort) if sort else None, session=self._session
+            documents.filtered(where), sort=list(sort) if sort else None, session=self._session
         )
-        return _record(kind, document) if document else None
+        return documents.record(kind, document) if document else None
 
     async def get(self, kind: type[R], id: str, **where: Any) -> R:
         """Raises NotFound also when the object exists but `where` (its owner) does not fit."""
@@ -181,16 +189,17 @@ class UnitOfWork:
     async def all(
         self, kind: type[R], where: Where, sort: Sort | None = None, limit: int = 1000
     ) -> list[R]:
-        cursor = self._of(kind).find(_filter(where), session=self._session).limit(limit)
+        cursor = self._of(kind).find(documents.filtered(where), session=self._session).limit(limit)
         if sort:
             cursor = cursor.sort(list(sort))
-        return [_record(kind, document) for document in await cursor.to_list(limit)]
+        return [documents.record(kind, document) for document in await cursor.to_list(limit)]
 
     async def each(self, kind: type[R], where: Where, sort: Sort) -> AsyncIterator[R]:
         """All of them, read as they are asked for."""
-        found = self._of(kind).find(_filter(where), session=self._session, batch_size=BATCH)
+        query = documents.filtered(where)
+        found = self._of(kind).find(query, session=self._session, batch_size=BATCH)
         async for document in found.sort(list(sort)):
-            yield _record(kind, document)
+            yield documents.record(kind, document)
 
     async def page(
         self, kind: type[R], where: Where, *, sort: Sort = NEWEST, cursor: str | None = None,
@@ -198,24 +207,23 @@ class UnitOfWork:
     ) -> Page:  # fmt: skip
         """One page after `cursor`, a key and never an offset. Raises Invalid for a broken one."""
         limit = max(1, min(limit, MAX_PAGE))
-        query = _filter(where)
+        query = documents.filtered(where)
         if cursor:
-            after = _after(cursor, sort, kind)
+            after = documents.after(cursor, sort, kind)
             query = {"$and": [query, after]} if after.keys() & query.keys() else query | after
         found = self._of(kind).find(query, session=self._session).sort(list(sort)).limit(limit + 1)
-        documents = await found.to_list(limit + 1)
-        more = len(documents) > limit
-        documents = documents[:limit]
+        rows = await found.to_list(limit + 1)
+        more = len(rows) > limit
+        rows = rows[:limit]
         return Page(
-            items=[_record(kind, document) for document in documents],
-            next_cursor=_cursor(documents[-1], sort) if more else None,
+            items=[documents.record(kind, row) for row in rows],
+            next_cursor=documents.cursor(rows[-1], sort) if more else None,
         )
 
     async def count(self, kind: type[Record], where: Where, limit: int = 0) -> int:
         extra = {"limit": limit} if limit else {}
-        return int(
-            await self._of(kind).count_documents(_filter(where), session=self._session, **extra)
-        )
+        query = documents.filtered(where)
+        return int(await self._of(kind).count_documents(query, session=self._session, **extra))
 
     async def aggregate(
         self, kind: type[Record], pipeline: Sequence[Mapping[str, Any]]
@@ -233,10 +241,9 @@ class UnitOfWork:
         """Insert in order, stopping at the first duplicate. Raises Duplicate."""
         if not records:
             return
+        kind, rows = type(records[0]), [documents.document(record) for record in records]
         try:
-            await self._of(type(records[0])).insert_many(
-                [_document(record) for record in records], session=self._session
-            )
+            await self._of(kind).insert_many(rows, session=self._session)
         except BulkWriteError as refused:
             errors = (refused.details or {}).get("writeErrors", [])
             if any(error.get("code") == 11000 for error in errors):
@@ -244,6 +251,7 @@ class UnitOfWork:
             raise
         except DuplicateKeyError as refused:
             raise Duplicate(str(refused)) from refused
+        self.changes += (Change(kind, None, row) for row in rows)
 
     async def change(
         self,
@@ -258,12 +266,20 @@ class UnitOfWork:
         """Change one record if its guard holds; None (and no effect) if it does not."""
         update = self._update(inc, fields)
         if push:
-            update["$push"] = {field: _plain(value) for field, value in push.items()}
-        # Not findAndModify, which is slow on some servers: in a transaction the two are as one.
-        done = await self._of(kind).update_one(
-            _filter({"_id": id, **(only_if or {})}), update, session=self._session
-        )
-        return await self.find(kind, {"_id": id}) if done.matched_count else None
+            update["$push"] = {field: documents.plain(value) for field, value in push.items()}
+        where = documents.filtered({"_id": id, **(only_if or {})})
+        # Not findAndModify, which is slow on some servers.
+        if self._session is None:
+            done = await self._of(kind).update_one(where, update)
+            return await self.find(kind, {"_id": id}) if done.matched_count else None
+        before = await self._of(kind).find_one(where, session=self._session)
+        if before is None:
+            return None
+        # A transaction sees one state, and a change by somebody else since then ends it.
+        await self._of(kind).update_one({"_id": id}, update, session=self._session)
+        after = documents.updated(before, update)
+        self.changes.append(Change(kind, before, after))
+        return documents.record(kind, dict(after))
 
     async def change_all(
         self, kind: type[Record], where: Where, *, inc: Mapping[str, int] | None = None,
@@ -271,13 +287,27 @@ class UnitOfWork:
     ) -> int:  # fmt: skip
         """Change every record that fits; returns how many."""
         done = await self._of(kind).update_many(
-            _filter(where), self._update(inc, fields), session=self._session
+            documents.filtered(where), self._update(inc, fields), session=self._session
         )
         return int(done.modified_count)
 
+    async def change_each(
+        self, kind: type[Record], changes: Sequence[tuple[str, Mapping[str, Any]]], *,
+        only_if: Where,
+    ) -> None:  # fmt: skip
+        """Change many records, each in its own way, in one request. Raises Duplicate."""
+        guard = documents.filtered(only_if)
+        updates = [
+            UpdateOne({"_id": id, **guard}, self._update(None, fields)) for id, fields in changes
+        ]
+        try:
+            await self._of(kind).bulk_write(updates, session=self._session)
+        except BulkWriteError as refused:
+            raise Duplicate(str(refused)) from refused
+
     async def upsert(self, record: Record, inc: Mapping[str, int]) -> None:
         """Add to counters of a record, created from `record` if it is not there yet."""
-        fresh = _document(record)
+        fresh = documents.document(record)
         for field in ("_id", "version", "updated_at", *inc):
             fresh.pop(field)
         await self._of(type(record)).update_one(
@@ -288,12 +318,12 @@ class UnitOfWork:
         )
 
     async def remove(self, kind: type[Record], where: Where) -> int:
-        done = await self._of(kind).delete_many(_filter(where), session=self._session)
+        done = await self._of(kind).delete_many(documents.filtered(where), session=self._session)
         return int(done.deleted_count)
 
     def _update(self, inc: Mapping[str, int] | None, fields: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            "$set": {**{k: _plain(v) for k, v in fields.items()}, "updated_at": self.now},
+            "$set": {**{k: documents.plain(v) for k, v in fields.items()}, "updated_at": self.now},
             "$inc": {"version": 1, **(inc or {})},
         }
 
@@ -316,7 +346,7 @@ class UnitOfWork:
         lane = body.lane if isinstance(body, Task) else Lane.PUSH
         row = OutboxRow(
             id=new_id(OutboxRow.PREFIX), created_at=self.now, updated_at=self.now,
-            lane=lane, body=_plain(body),
+            lane=lane, body=documents.plain(body),
             owner="" if at else self._store.worker, lease_until=at or self.now + LEASE,
         )  # fmt: skip
         self.rows.append(row)
@@ -330,29 +360,6 @@ class UnitOfWork:
         return self._store.database[kind.COLLECTION]
 
 
-def _plain(value: Any) -> Any:
-    return msgspec.to_builtins(value, builtin_types=(datetime,))
-
-
-def _document(record: Record) -> dict[str, Any]:
-    document: dict[str, Any] = _plain(record)
-    document["_id"] = document.pop("id")
-    return document
-
-
-def _record(kind: type[R], document: dict[str, Any]) -> R:
-    document["id"] = document.pop("_id")
-    return msgspec.convert(document, kind)
-
-
-def _filter(where: Where) -> dict[str, Any]:
-    """A tuple means "one of"; everything else is MongoDB's own query language."""
-    return {
-        field: {"$in": [_plain(item) for item in value]} if isinstance(value, tuple) else value
-        for field, value in where.items()
-    }
-
-
 def _index_model(index: Index) -> IndexModel:
     options: dict[str, Any] = {"name": index.name, "unique": index.unique}
     if index.where is not None:
@@ -363,29 +370,6 @@ def _index_model(index: Index) -> IndexModel:
         # Unsaid, SecantusDB takes the second start for a change.
         options["2dsphereIndexVersion"] = 3
     return IndexModel(list(index.keys), **options)
-
-
-def _cursor(document: Mapping[str, Any], sort: Sort) -> str:
-    values = [document.get("id" if field == "_id" else field) for field, _ in sort]
-    return base64.urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
-
-
-def _after(cursor: str, sort: Sort, kind: type[Record]) -> dict[str, Any]:
-    """The filter for everything behind `cursor` in the order of `sort`, typed as its fields are."""
-    types = {field.name: field.type for field in msgspec.structs.fields(kind)}
-    shape: Any = tuple[tuple(types["id" if field == "_id" else field] for field, _ in sort)]  # type: ignore[misc]
-    try:
-        packed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        values = _plain(msgspec.json.decode(packed, type=shape))
-        if any(isinstance(value, int) and abs(value) >= 2**63 for value in values):
-            raise ValueError("no number of this database")
-    except (ValueError, TypeError, msgspec.DecodeError) as broken:
-        raise Invalid("cursor: take it from `next_cursor`, unchanged.", field="cursor") from broken
-    branches = []
-    for place, (field, direction) in enumerate(sort):
-        branch = {earlier: values[i] for i, (earlier, _) in enumerate(sort[:place])}
-        branches.append({**branch, field: {"$gt" if direction > 0 else "$lt": values[place]}})
-    return branches[0] if len(branches) == 1 else {"$or": branches}
 
 
 def _transient(failed: PyMongoError) -> bool:

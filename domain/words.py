@@ -119,7 +119,7 @@ def _dispute_proposed(data: Data, side: Side, proposal: Data) -> Notice:
 
 def _dispute_resolved(data: Data) -> Notice:
     refund = data.get("refund_amount")
-    shares = _shares(data, int(refund)) if refund is not None else ""
+    shares = _shares(data, int(refund)) if refund is not None else "The money is free again."
     return _dispute(
         "resolved", data, f"The dispute about {job_of(data)} is resolved", shares, rank=1
     )

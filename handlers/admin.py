@@ -1,12 +1,13 @@
 """/admin: the market at a glance and live."""
 
-from domain import backoffice, chargebacks, closing, commissions, disputes, monitor, treasury
+from domain import backoffice, chain, chargebacks, closing, commissions, disputes, monitor, treasury
 from handlers.expose import Namespace
 
 admin = Namespace("/admin")
 
 admin.expose(monitor.overview, http="GET /api/admin/overview")
 admin.expose(monitor.live)
+admin.expose(chain.audit_rows, http="GET /api/admin/audit")
 admin.expose(disputes.all_disputes, http="GET /api/admin/disputes")
 admin.expose(disputes.resolve, http="POST /api/admin/disputes/{dispute_id}/resolve")
 admin.expose(chargebacks.evidence, http="POST /api/admin/chargebacks/{chargeback_id}/evidence")

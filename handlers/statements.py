@@ -61,13 +61,9 @@ class Download(msgspec.Struct, frozen=True):
         except Exception:
             log.exception("download failed", path=self.path)
             return refusal(InternalError())
-        named = (
-            self.title,
-            command.currency,
-            f"{command.start:%Y-%m-%d}",
-            f"{command.end:%Y-%m-%d}",
-        )
-        return File("-".join(filter(None, named)) + ".csv", first, pieces)
+        days = (f"{day:%Y-%m-%d}" for day in (command.start, command.end))
+        name = "-".join(filter(None, (self.title, command.currency, *days)))
+        return Answer(ok=True, data=File(f"{name}.csv", first, pieces))
 
     async def _pieces(self, command: Any, actor: Actor, uow: UnitOfWork) -> AsyncIterator[bytes]:
         rows = [self.head]

@@ -36,6 +36,7 @@ from server.proxies import client_address
 from server.realtime import Realtime, envelope, user_room
 from server.relay import Relay
 from server.scheduler import Scheduler
+from server.seals import HmacSeal
 from server.stripe_gateway import StripeGateway, StripeWebhooks
 from server.tokens import AccessTokens, Gatekeeper, RedisSessions
 
@@ -83,6 +84,7 @@ class Core:
             store=self.store, clock=clock, sessions=self.sessions, gateway=self.gateway,
             webhooks=StripeWebhooks(settings.stripe_webhook_secrets, clock),
             passwords=Argon2Passwords(), waiter=self.relay, gauges=self,
+            seal=HmacSeal(settings.audit_keys),
             mail=mailer(settings, clock),
             public_url=settings.public_url,
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
+from domain import chain
 from domain.audit import Report, audit
 from domain.money import display
 from server.app import Core
@@ -19,16 +20,33 @@ COMPARED = (
 )
 
 
-async def run(settings: Settings) -> int:
-    """Print the report; the number of differences. Starts neither relay nor scheduler."""
+async def run(settings: Settings, head: str | None = None) -> int:
+    """Print the report; the number of differences. Starts neither relay nor scheduler.
+
+    `head` is the head of the audit trail as it was noted before, `seq:mac`.
+    """
     core = Core(settings)
     try:
         await core.store.ping()
         report = await audit(core.ports)
+        proof = await chain.prove(core.ports, head)
     finally:
         await core.stop()
-    show(report, Console(highlight=False))
-    return len(report.differences)
+    console = Console(highlight=False)
+    show(report, console)
+    show_trail(proof, console)
+    return len(report.differences) + len(proof.findings)
+
+
+def show_trail(proof: chain.Proof, console: Console) -> None:
+    """The head is to be noted where nobody who can write to the database can change it."""
+    console.print(f"Audit trail: {proof.rows} rows, head {proof.head}", soft_wrap=True)
+    if not proof.findings:
+        return console.print("[bold green]The trail is whole.[/bold green]")
+    wrong = Table("what", "where", title="The trail was tampered with")
+    for found in proof.findings:
+        wrong.add_row(found.what, found.subject)
+    console.print(wrong)
 
 
 def show(report: Report, console: Console) -> None:

@@ -78,8 +78,12 @@ def demo(
 
 
 @app.command()
-def audit() -> None:
-    """Prove the books: the journal, the balances, the offers, and Stripe, line by line.
+def audit(
+    head: Annotated[
+        str, typer.Option(help="The head of the audit trail as printed before: SEQ:MAC.")
+    ] = "",
+) -> None:
+    """Prove the books (the journal, balances, offers, and Stripe, line by line) and the trail.
 
     Configured like `web`; without variables it looks at the dev server that runs on DATA_DIR.
     """
@@ -87,7 +91,7 @@ def audit() -> None:
 
     settings = configured(beside_dev=True)
     differences: list[int] = []
-    differences = _finish(lambda: asyncio.run(auditing.run(settings)))
+    differences = _finish(lambda: asyncio.run(auditing.run(settings, head or None)))
     if differences:
         _fail(f"The books do not agree: {differences} differences.", FAILED)
 

@@ -24,6 +24,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 BASIS_POINTS = 10_000
 HIDDEN = frozenset(
     {"mongo_url", "redis_url", "stripe_secret_key", "stripe_webhook_secrets", "jwt_keys",
+     "audit_keys",
      "smtp_url"}
 )  # fmt: skip
 
@@ -36,14 +37,14 @@ class ConfigError(Exception):
         super().__init__("The configuration needs changes:\n  " + "\n  ".join(problems))
 
 
-class JwtKey(msgspec.Struct, frozen=True):
+class SecretKey(msgspec.Struct, frozen=True):
     """One signing key; `kid` travels in the token's header."""
 
     kid: str
     secret: bytes
 
     def __repr__(self) -> str:
-        return f"JwtKey(kid={self.kid!r})"
+        return f"SecretKey(kid={self.kid!r})"
 
 
 class Settings(msgspec.Struct, kw_only=True, frozen=True):
@@ -58,7 +59,8 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     stripe_publishable_key: str
     stripe_webhook_secrets: tuple[str, ...]
     stripe_api_base: str | None
-    jwt_keys: tuple[JwtKey, ...]  # the first signs, all verify
+    jwt_keys: tuple[SecretKey, ...]  # the first signs, all verify
+    audit_keys: tuple[SecretKey, ...]  # of the audit trail; the first signs, all verify
     public_url: str
     cors_origins: tuple[str, ...]
     trusted_proxies: tuple[Network, ...]
@@ -94,7 +96,8 @@ def load(env: Mapping[str, str]) -> Settings:
         stripe_publishable_key=read("STRIPE_PUBLISHABLE_KEY", "", _optional(_key("pk"), ""), ""),
         stripe_webhook_secrets=read("STRIPE_WEBHOOK_SECRETS", None, _webhook_secrets, ()),
         stripe_api_base=read("STRIPE_API_BASE", "", _optional(_api_base, None), None),
-        jwt_keys=read("JWT_KEYS", None, _jwt_keys, ()),
+        jwt_keys=read("JWT_KEYS", None, _keys, ()),
+        audit_keys=read("AUDIT_KEY", None, _keys, ()),
         public_url=public_url,
         cors_origins=read("CORS_ORIGINS", public_url, _each(_origin), ()),
         trusted_proxies=read("TRUSTED_PROXIES", "", _each(_network), ()),
@@ -262,8 +265,8 @@ def _webhook_secrets(text: str) -> tuple[str, ...]:
     return secrets
 
 
-def _jwt_keys(text: str) -> tuple[JwtKey, ...]:
-    keys = tuple(_jwt_key(item) for item in _items(text))
+def _keys(text: str) -> tuple[SecretKey, ...]:
+    keys = tuple(_secret_key(item) for item in _items(text))
     if not keys:
         raise ValueError("needs at least one key, written kid:base64")
     if len({key.kid for key in keys}) < len(keys):
@@ -271,7 +274,7 @@ def _jwt_keys(text: str) -> tuple[JwtKey, ...]:
     return keys
 
 
-def _jwt_key(text: str) -> JwtKey:
+def _secret_key(text: str) -> SecretKey:
     kid, separator, encoded = text.partition(":")
     if not separator or not re.fullmatch(r"[A-Za-z0-9._-]+", kid):
         raise ValueError("must be keys written kid:base64, separated by commas")
@@ -286,7 +289,7 @@ def _jwt_key(text: str) -> JwtKey:
             f"key {kid} is too weak: use {MIN_KEY_BYTES} random bytes or more, "
             "`openssl rand -base64 32`"
         )
-    return JwtKey(kid, secret)
+    return SecretKey(kid, secret)
 
 
 def _guessable(secret: bytes) -> bool:

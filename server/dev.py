@@ -34,6 +34,7 @@ STAND_IN = {
     "STRIPE_SECRET_KEY": "sk_test_none", "STRIPE_PUBLISHABLE_KEY": "pk_test_none",
     "STRIPE_WEBHOOK_SECRETS": "whsec_none",
     "JWT_KEYS": "none:" + base64.b64encode(hashlib.sha256(b"stand-in").digest()).decode(),
+    "AUDIT_KEY": "none:" + base64.b64encode(hashlib.sha256(b"stand-in").digest()).decode(),
 }  # fmt: skip
 LOOPBACK = "127.0.0.1"
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 import msgspec
 import structlog
 
-from domain import completion, disputes, feed, leases, ledger, offers
+from domain import chain, completion, disputes, feed, leases, ledger, offers
 from domain.ports import Ports
 from domain.store import UnitOfWork
 
@@ -44,6 +44,7 @@ async def keep_heads(ports: Ports) -> None:
 
 JOBS = (
     Job("expire offers", 2, offers.expire_due),
+    Job("chain the trail", 2, chain.extend),
     Job("complete delivered work", 30, completion.complete_due),
     Job("remind of completion", 300, completion.remind_due),
     Job("escalate disputes", 60, disputes.escalate_due),

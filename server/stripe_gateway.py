@@ -37,7 +37,7 @@ TIMEOUT_SECONDS = 10
 TOLERANCE_SECONDS = 300
 CHARGE = ["latest_charge.balance_transaction"]
 WINDOW = 100
-# Stripe, "Place a hold on a payment method": what supports a manual capture of its own.
+# Stripe, "Place a hold on a payment method": only a card's charge says how long it can be captured.
 HOLDABLE = ("card",)
 
 
@@ -136,6 +136,10 @@ class StripeGateway:
     async def dispute(self, id: str) -> CardDispute:
         return shapes.dispute(await _ask(self._stripe.disputes.retrieve_async(id)))
 
+    async def find_disputes(self, intent_id: str) -> list[CardDispute]:
+        found = self._stripe.disputes.list_async({"payment_intent": intent_id, "limit": WINDOW})
+        return [shapes.dispute(body) async for body in _each(found)]
+
     async def submit_evidence(
         self, id: str, evidence: dict[str, str], *, key: str, submit: bool
     ) -> CardDispute:
@@ -158,7 +162,10 @@ class StripeGateway:
     async def setup(self, customer_id: str, *, key: str) -> Setup:
         params: Any = {"customer": customer_id, "automatic_payment_methods": {"enabled": True}}
         made = await _ask(self._stripe.setup_intents.create_async(params, _options(key)))
-        return Setup(made["id"], made["client_secret"], made["status"])
+        return shapes.setup(made)
+
+    async def setup_state(self, id: str) -> Setup:
+        return shapes.setup(await _ask(self._stripe.setup_intents.retrieve_async(id)))
 
     async def methods(self, customer_id: str) -> list[Method]:
         found = self._stripe.customers.payment_methods.list_async(customer_id, {"limit": WINDOW})
@@ -326,24 +333,29 @@ def _options(key: str | None, account_id: str | None = None) -> Any:
 
 
 async def _ask(call: Awaitable[T]) -> Any:
-    """One mapper from the SDK's errors to the port's."""
+    """The answer as plain data. Raises what `_problem` makes of an error."""
     try:
         return (await call).to_dict()  # type: ignore[attr-defined]
-    except stripe.APIConnectionError as unreachable:
-        raise GatewayUnknown("Stripe did not answer") from unreachable
     except stripe.StripeError as failed:
-        status = failed.http_status or 0
-        open_outcome = isinstance(failed, stripe.IdempotencyError) or status in (0, 401, 409, 429)
-        if open_outcome or status >= 500:
-            replayed = (failed.headers or {}).get("Idempotent-Replayed") == "true"
-            kind = StaleFailure if replayed and status >= 500 else GatewayUnknown
-            raise kind(f"Stripe answered {status}") from failed
-        body = (failed.json_body or {}).get("error", {})
-        raise GatewayRefused(
-            body.get("decline_code") or body.get("code") or "refused",
-            failed.user_message or "The payment provider refused this.",
-            body.get("payment_intent"),
-        ) from failed
+        raise _problem(failed) from failed
+
+
+def _problem(failed: stripe.StripeError) -> GatewayUnknown | GatewayRefused:
+    """One mapper from the SDK's errors to the port's."""
+    status = failed.http_status or 0
+    if isinstance(failed, stripe.APIConnectionError):
+        return GatewayUnknown("Stripe did not answer")
+    open_outcome = isinstance(failed, stripe.IdempotencyError) or status in (0, 401, 409, 429)
+    if open_outcome or status >= 500:
+        replayed = (failed.headers or {}).get("Idempotent-Replayed") == "true"
+        kind = StaleFailure if replayed and status >= 500 else GatewayUnknown
+        return kind(f"Stripe answered {status}")
+    body = (failed.json_body or {}).get("error", {})
+    return GatewayRefused(
+        body.get("decline_code") or body.get("code") or "refused",
+        failed.user_message or "The payment provider refused this.",
+        body.get("payment_intent"),
+    )
 
 
 async def _first(
@@ -359,12 +371,12 @@ async def _first(
 
 
 async def _each(call: Awaitable[Any]) -> AsyncIterator[dict[str, Any]]:
-    """A list over all its pages. Raises GatewayUnknown."""
+    """A list over all its pages. Raises what `_problem` makes of an error."""
     try:
         async for item in (await call).auto_paging_iter():
             yield item.to_dict()
     except stripe.StripeError as failed:
-        raise GatewayUnknown("Stripe's list could not be read") from failed
+        raise _problem(failed) from failed
 
 
 def _since(moment: datetime) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from domain.ports import CardDispute, ConnectAccount, Entry, Intent, Method, Settled
+from domain.ports import CardDispute, ConnectAccount, Entry, Intent, Method, Settled, Setup
 
 
 def intent(body: Mapping[str, Any]) -> Intent:
@@ -81,6 +81,10 @@ def method(body: Mapping[str, Any]) -> Method:
         brand=shown.get("brand"), last4=shown.get("last4"), exp_month=shown.get("exp_month"),
         exp_year=shown.get("exp_year"),
     )  # fmt: skip
+
+
+def setup(body: Mapping[str, Any]) -> Setup:
+    return Setup(body["id"], body.get("client_secret"), body["status"])
 
 
 def entry(body: Mapping[str, Any]) -> Entry:

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from domain.errors import TokenExpired, Unauthenticated, Unavailable
 from domain.operation import Actor, Role
 from domain.ports import Clock, SessionView, Tokens
-from server.config import JwtKey
+from server.config import SecretKey
 
 ALGORITHM = "HS256"
 ISSUER, AUDIENCE, TYPE = "jobsphere", "jobsphere-clients", "access"
@@ -47,7 +47,7 @@ return redis.call('DEL', KEYS[1])
 class AccessTokens:
     """Signs with the first key, verifies with any, by the `kid` in the header."""
 
-    def __init__(self, keys: Sequence[JwtKey], clock: Clock) -> None:
+    def __init__(self, keys: Sequence[SecretKey], clock: Clock) -> None:
         self._signing = keys[0]
         self._keys = {key.kid: key.secret for key in keys}
         self._clock = clock

@@ -21,7 +21,7 @@ CASES = {
     "account.login": Case("email password", OWN),
     "account.refresh": Case("refresh_token", OWN),
     "account.me": Case("", OWN),
-    "account.update": Case("name headline bio skills", OWN),
+    "account.update": Case("name headline bio skills mail_notices", OWN),
     "account.logout": Case("", OWN),
     "account.sessions": Case("", OWN),
     "account.revoke": Case("session_id", NOT_FOUND),
@@ -128,7 +128,7 @@ VALUES: Json = {
     "uncategorized_text": "As agreed.", "account": "platform",
     "payment_method": "pm_card_visa", "expires_in_hours": 10, "state": "banned",
     "customer_id": "usr_none", "kind": "wallet", "nonzero": True, "fact": "capture:pay_none",
-    "bucket": "day",
+    "bucket": "day", "mail_notices": True,
 }  # fmt: skip
 PATTERNED = {"email", "currency", "payment_method", "country", "method_id"}
 STATUS = {"job.list": "in_progress", "job.mine": "in_progress", "bidding.list": "accepted",

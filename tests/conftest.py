@@ -76,6 +76,7 @@ async def installation(stores: Addresses) -> AsyncIterator[Installation]:
         "STRIPE_SECRET_KEY": sandbox.key, "STRIPE_PUBLISHABLE_KEY": f"pk_test_{suffix}",
         "STRIPE_API_BASE": stores.stripe_api_base, "STRIPE_WEBHOOK_SECRETS": ",".join(hooks),
         "JWT_KEYS": f"test:{base64.b64encode(os.urandom(32)).decode()}",
+        "AUDIT_KEY": f"test:{base64.b64encode(os.urandom(32)).decode()}",
         "CURRENCY": "USD,JPY,KWD,EUR", "DRAIN_SECONDS": "1",
     }  # fmt: skip
     yield Installation(env, load(env), sandbox)

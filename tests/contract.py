@@ -116,4 +116,5 @@ COLLECTIONS = {
     "users", "jobs", "jobapplicationrequests", "conversations", "messages", "offers", "payments",
     "transactions", "wallets", "withdrawals", "transfers", "reversals", "disputes",
     "chargebacks", "files", "feed", "outbox", "webhook_events", "leases", "requests", "audit",
+    "anchors",
 }  # fmt: skip

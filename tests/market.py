@@ -10,6 +10,7 @@ from aiohttp import ClientSession, ClientTimeout
 from redis.asyncio import Redis
 
 from domain.accounts import User
+from domain.chain import Anchor
 from domain.feed import FeedHead
 from domain.leases import Lease
 from domain.money import Schedule
@@ -18,6 +19,7 @@ from domain.outbox import OutboxRow
 from domain.ports import Rates
 from domain.record import Record
 from domain.store import Store, new_id
+from domain.trail import AuditRow
 from server.clock import SystemClock
 from server.config import Settings
 from server.tokens import AccessTokens, RedisSessions
@@ -224,11 +226,13 @@ class Market:
         database = self.store.database
         found: dict[str, Any] = {}
         for name in sorted(await database.list_collection_names()):
-            if name == Lease.COLLECTION:
+            if name in (Lease.COLLECTION, Anchor.COLLECTION):
                 continue
             rows = await database[name].find().to_list(None)
             if name == OutboxRow.COLLECTION:
                 rows = [{"_id": row["_id"], "body": row["body"]} for row in rows]
+            if name == AuditRow.COLLECTION:  # they are chained later
+                rows = [{"_id": row["_id"], "detail": row["detail"]} for row in rows]
             if name == FeedHead.COLLECTION:
                 heads = [row for row in rows if str(row["_id"]).startswith(FeedHead.PREFIX)]
                 seen = [{"_id": row["_id"], "seen": row["seen"]} for row in heads if row["seen"]]

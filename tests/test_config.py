@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from server.config import ConfigError, JwtKey, load
+from server.config import ConfigError, SecretKey, load
 
 SECRET = bytes(range(32))
 ENCODED = base64.b64encode(SECRET).decode()
@@ -16,6 +16,7 @@ GOOD = {
     "STRIPE_SECRET_KEY": "sk_test_abc123",
     "STRIPE_WEBHOOK_SECRETS": "whsec_one, whsec_two",
     "JWT_KEYS": f"new:{ENCODED}",
+    "AUDIT_KEY": f"new:{ENCODED}",
 }
 REQUIRED = sorted(GOOD)
 
@@ -37,7 +38,7 @@ def test_only_the_required_variables_give_the_documented_defaults() -> None:
     assert settings.public_url == "http://localhost:8080"
     assert settings.cors_origins == ("http://localhost:8080",)
     assert settings.stripe_webhook_secrets == ("whsec_one", "whsec_two")
-    assert settings.jwt_keys == (JwtKey("new", SECRET),)
+    assert settings.jwt_keys == (SecretKey("new", SECRET),)
     assert (settings.currencies, settings.trusted_proxies) == (("USD",), ())
     assert (settings.platform_fee_bps, settings.service_fee_bps) == (1000, 2000)
     assert (settings.drain_seconds, settings.log_level, settings.demo) == (20, "INFO", False)
@@ -46,7 +47,7 @@ def test_only_the_required_variables_give_the_documented_defaults() -> None:
 
 
 def test_lists_keep_their_order_because_the_first_entry_leads() -> None:
-    """Fails when _jwt_keys or _currencies returns a set or sorts."""
+    """Fails when _keys or _currencies returns a set or sorts."""
     old = base64.b64encode(bytes(range(40, 80))).decode()
     settings = load(GOOD | {"JWT_KEYS": f"z:{ENCODED},a:{old}", "CURRENCY": "USD, EUR"})
     assert [each.kid for each in settings.jwt_keys] == ["z", "a"]
@@ -118,7 +119,7 @@ def test_an_origin_that_no_browser_would_send_is_refused(origin: str) -> None:
     ],
 )
 def test_weak_or_malformed_signing_keys_are_refused(keys: str) -> None:
-    """Fails without the length, _guessable() or duplicate guard of _jwt_keys()."""
+    """Fails without the length, _guessable() or duplicate guard of _keys()."""
     assert [line.split()[0] for line in problems(JWT_KEYS=keys)] == ["JWT_KEYS"]
 
 
@@ -151,7 +152,7 @@ def test_fees_together_may_take_all_but_not_more() -> None:
 
 
 def test_no_secret_appears_in_an_error_or_a_printed_setting() -> None:
-    """Fails when a parser repeats its text, or without Settings.__repr__ and JwtKey.__repr__."""
+    """Fails when a parser repeats its text, or without Settings.__repr__ and SecretKey.__repr__."""
     bad = {
         "MONGO_URL": "x://user:hunter2@localhost",
         "REDIS_URL": "x://:hunter2@localhost",

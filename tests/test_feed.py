@@ -45,7 +45,7 @@ async def test_whoever_was_away_too_long_is_told(market, server):
     await market.settled()
     with pytest.raises(Refused) as refused:
         await customer.call("/account", "sync", {"since": 0})
-    assert (refused.value.code, refused.value.details) == ("too_old", {"head": 2})
+    assert (refused.value.code, refused.value.details) == ("too_old", {"head": 2, "first": 2})
 
 
 async def test_what_was_seen_moves_forward_only(market, server):

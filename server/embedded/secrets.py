@@ -15,12 +15,14 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
 
     jwt_key: str  # base64 of 32 bytes
     stripe_suffix: str  # 32 hexadecimal digits
+    audit_key: str = ""  # base64 of 32 bytes
     webhook_secrets: tuple[str, ...] = ()  # whsec_..., known once the sandbox has endpoints
 
     def environment(self) -> dict[str, str]:
         """The variables that these secrets stand for, as `server.config.load` reads them."""
         variables = {
             "JWT_KEYS": f"local:{self.jwt_key}",
+            "AUDIT_KEY": f"local:{self.audit_key}",
             "STRIPE_SECRET_KEY": f"sk_test_{self.stripe_suffix}",
             "STRIPE_PUBLISHABLE_KEY": f"pk_test_{self.stripe_suffix}",
         }
@@ -32,14 +34,17 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
 def load(data_dir: Path) -> Secrets:
     """Read the secrets of `data_dir`, making them at the first call."""
     try:
-        return msgspec.json.decode((data_dir / FILE).read_bytes(), type=Secrets)
+        found = msgspec.json.decode((data_dir / FILE).read_bytes(), type=Secrets)
     except FileNotFoundError:
-        made = Secrets(
-            jwt_key=base64.b64encode(secrets.token_bytes(32)).decode(),
-            stripe_suffix=secrets.token_hex(16),
-        )
-        save(data_dir, made)
-        return made
+        found = Secrets(jwt_key=_key(), stripe_suffix=secrets.token_hex(16))
+    if not found.audit_key:
+        found = msgspec.structs.replace(found, audit_key=_key())
+        save(data_dir, found)
+    return found
+
+
+def _key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def save(data_dir: Path, content: Secrets) -> None:

@@ -1,5 +1,6 @@
 // The live monitor: figures every second and activity as it happens.
 
+import { bell, bellActions, loadTold, told as tell } from "./bell.js";
 import { adminDoor, doorActions } from "./sign_in.js";
 import { brand, frameActions, mount, person, refuse } from "./frame.js";
 import { changed, clear, notify, state } from "./state.js";
@@ -74,7 +75,7 @@ function page() {
     return [el("header.bar", {}, brand("/admin")), el("main", { id: "main" }, adminDoor())];
   }
   return [
-    el("header.bar", {}, brand("/admin"), el("span.title", {}, "Live monitor"), person()),
+    el("header.bar", {}, brand("/admin"), el("span.title", {}, "Live monitor"), person(bell())),
     el(
       "main.monitor", { id: "main" },
       el("div.figures", {}, stats ? figures(stats) : empty("Loading…")),
@@ -104,14 +105,15 @@ api.onLive = async (live) => {
   changed();
   if (!back) return;
   try {
-    stats = await api.command("/admin", "live");
+    [stats] = await Promise.all([api.command("/admin", "live"), loadTold()]);
   } catch (problem) {
     refuse(problem);
   }
   changed();
 };
 
-api.onPush = (namespace, name, { at, data }) => {
+api.onPush = (namespace, name, { seq, at, data }) => {
+  if (name === "notification") tell(data, seq);
   if (namespace !== "/admin") return;
   if (name === "stats") stats = data;
   if (name === "activity") {
@@ -129,6 +131,7 @@ api.onEnd = (reason) => {
 };
 
 const actions = {
+  ...bellActions,
   ...frameActions,
   sign_in: (event) => doorActions.sign_in(event).then(enter),
 };

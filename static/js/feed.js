@@ -7,7 +7,7 @@ export class Feed {
   #running = null;
   #wanted = false;
 
-  /** `apply(namespace, name, data)` takes an event over; `reload()` reads all lists again. */
+  /** `apply(namespace, name, data, seq)` takes an event over; `reload()` reads all lists again. */
   constructor(command, apply, reload) {
     this.command = command;
     this.apply = apply;
@@ -19,7 +19,7 @@ export class Feed {
     if (this.#seq === null || seq > this.#seq + 1) this.#missed();
     else if (seq === this.#seq + 1) {
       this.#seq = seq;
-      this.apply(namespace, name, data);
+      this.apply(namespace, name, data, seq);
     }
   }
 
@@ -66,7 +66,7 @@ export class Feed {
         for (const item of items) {
           if (item.seq !== this.#seq + 1) continue; // pushed while we asked
           this.#seq = item.seq;
-          this.apply(item.namespace, item.name, item.data);
+          this.apply(item.namespace, item.name, item.data, item.seq);
         }
         if (this.#seq >= head || !items.length) return;
       }

@@ -15,9 +15,9 @@ export function liveMark() {
     state.live ? "Live" : "Connecting…");
 }
 
-export function person() {
+export function person(...more) {
   return el(
-    "div.person", {}, liveMark(), el("span.name", {}, state.user.name),
+    "div.person", {}, liveMark(), el("span.name", {}, state.user.name), more,
     el("button.quiet", { type: "button", "data-action": "sign_out" }, "Sign out"),
   );
 }

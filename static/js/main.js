@@ -1,5 +1,6 @@
 // The web client: routes, signing in and out, and keeping everything live.
 
+import { bell, bellActions, closeBell, loadTold } from "./bell.js";
 import { chatActions, chatView, catchUp } from "./chat.js";
 import { changed, clear, notify, state, unread } from "./state.js";
 import { customer, paymentReturned } from "./customer.js";
@@ -49,7 +50,7 @@ function page() {
   }
   const { params } = state.route;
   return [
-    el("header.bar", {}, brand("#/"), tabs(), person()),
+    el("header.bar", {}, brand("#/"), tabs(), person(bell())),
     el("main", { id: "main", tabindex: "-1" },
       currentView().view(params) ?? el("p.empty", {}, state.live ? "There is nothing to see here." : "Loading…")),
   ];
@@ -98,7 +99,7 @@ async function returned() {
 async function reload() {
   const mine = state.user.role === "contractor" ? [load("applications")] : [];
   const me = api.command("/account", "me");
-  await Promise.all([...mine, load("jobs"), load("offers"), loadConversations(), loadWallet()]);
+  await Promise.all([...mine, load("jobs"), load("offers"), loadConversations(), loadWallet(), loadTold()]);
   const user = await me;
   if (state.user) state.user = user;
   await loadRoute();
@@ -140,6 +141,7 @@ api.onEnd = (reason) => {
 
 addEventListener("hashchange", () => {
   readRoute();
+  closeBell();
   scrollTo(0, 0);
   changed();
   document.getElementById("main").focus({ preventScroll: true });
@@ -147,6 +149,7 @@ addEventListener("hashchange", () => {
 });
 
 const common = {
+  ...bellActions,
   ...chatActions,
   ...frameActions,
   sign_in: (event) => doorActions.sign_in(event).then(enter),

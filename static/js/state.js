@@ -15,6 +15,9 @@ function nothing() {
     conversations: new Map(),
     messages: new Map(), // conversation id -> messages in order, without gaps
     purses: new Map(), // by currency
+    told: [], // what the person was told, newest first
+    seen: 0, // how far in their feed
+    bell: { open: false, since: 0 },
     browse: { filters: {}, ids: [] }, // the open jobs as last found
   };
 }

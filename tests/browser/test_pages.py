@@ -101,7 +101,7 @@ async def test_the_whole_story_by_hand(tabs, market, server):
     await offer(customer, "pm_card_visa")
     await customer.is_told("The money is held and the offer is out.")
     await customer.picture("offered")
-    await contractor.is_told("The offer of 1,000.00 USD")
+    await contractor.is_told("an offer of 1,000.00 USD")
     await contractor.go("My work")
     await contractor.press("Accept")
     await customer.is_told("was accepted")
@@ -179,7 +179,7 @@ async def test_an_offer_is_out_once_3d_secure_is_passed(tabs, market):
     await customer.page.get_by_role("button", name="Complete").click()
     await customer.is_told("The money is held and the offer is out.")
     await customer.sees("Pending")
-    await contractor.is_told("The offer of 1,000.00 USD")
+    await contractor.is_told("an offer of 1,000.00 USD")
     await contractor.sees("Offers to you", role="heading")
     assert tabs.complaints == []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import balances, cards
+from . import balances, customers
 from .call import Call
 from .errors import Json, StripeError, refused
 from .forms import PAGE, Spec, text
@@ -20,13 +20,11 @@ def _is_held(intent: Json, method: Json) -> bool:
 def _charge(call: Call, intent: Json, method: Json, *, secure: bool) -> Json:
     """A charge that was approved and is not captured yet."""
     kind = method["type"]
-    details: Json = {"buyer_address": "0x0", "network": "base", "token_currency": "usdc"}
-    if kind == "card":
-        details = _card_details(intent, method["card"], secure=secure)
-    if _is_held(intent, method):
+    details = _details(intent, method, secure=secure)
+    if kind == "card" and _is_held(intent, method):
         details["capture_before"] = call.now + int(call.tenant.setting("hold_seconds"))
     return {
-        "id": new_id("ch_3"),
+        "id": new_id("ch_3" if kind == "card" else "py_3"),
         "object": "charge",
         "amount": intent["amount"],
         "amount_captured": 0,
@@ -68,6 +66,20 @@ def _charge(call: Call, intent: Json, method: Json, *, secure: bool) -> Json:
         "status": "succeeded",
         "transfer_data": None,
         "transfer_group": intent["transfer_group"],
+    }
+
+
+def _details(intent: Json, method: Json, *, secure: bool) -> Json:
+    """What a charge tells about how it was paid."""
+    if method["type"] == "card":
+        return _card_details(intent, method["card"], secure=secure)
+    if method["type"] == "link":
+        return {"country": "US"}
+    return {
+        "buyer_address": f"0x{new_id('', 40)}",
+        "network": "base",
+        "token_currency": "usdc",
+        "transaction_hash": f"0x{new_id('', 64)}",
     }
 
 
@@ -131,7 +143,7 @@ def succeed(call: Call, intent: Json, method: Json, *, secure: bool = False) -> 
     charge = call.add(_charge(call, intent, method, secure=secure))
     intent.update(latest_charge=charge["id"], last_payment_error=None, next_action=None)
     if intent["setup_future_usage"] and intent["customer"]:
-        cards.attach_to(call, method, intent["customer"])
+        customers.attach_to(call, method, intent["customer"])
     call.save(method)["_spent"] = True
     call.save(intent)
     if _is_held(intent, method):
@@ -150,9 +162,10 @@ def succeed(call: Call, intent: Json, method: Json, *, secure: bool = False) -> 
 def fail(call: Call, intent: Json, method: Json, error: StripeError) -> StripeError:
     """The bank declines: a failed charge stays behind; returns the error to raise."""
     charge = _charge(call, intent, method, secure=False)
-    details = charge["payment_method_details"]["card"]
-    details.pop("capture_before", None)
-    details.update(authorization_code=None, amount_authorized=None)
+    details = charge["payment_method_details"][method["type"]]
+    if method["type"] == "card":
+        details.pop("capture_before", None)
+        details.update(authorization_code=None, amount_authorized=None)
     charge.update(
         status="failed",
         paid=False,
@@ -197,13 +210,14 @@ def _settle(call: Call, intent: Json, charge: Json, amount: int) -> None:
         round(amount * tenant.setting("fee_bps") / 10_000) + int(tenant.setting("fee_fixed")),
     )
     method = call.find(charge["payment_method"])
-    card = cards.card_of(method) if method else cards.COIN
+    assert method is not None, "methods are never removed"
+    card = customers.card_of(method)
     if card.disputed:
         call.later(tenant.now(), "dispute", charge["id"])
     delay = 0 if card.instant else int(tenant.setting("available_delay_seconds"))
     entry = balances.book(
-        call, "charge", charge, amount, fee=fee, available_on=call.now + delay,
-        description=intent["description"],
+        call, "charge" if card.kind == "card" else "payment", charge, amount, fee=fee,
+        available_on=call.now + delay, description=intent["description"],
     )  # fmt: skip
     charge.update(captured=True, amount_captured=amount, balance_transaction=entry["id"])
     call.save(charge)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import cards, charges
+from . import cards, charges, customers
 from .call import Call
 from .errors import Json, StripeError, declined, refused
 from .forms import (
@@ -28,15 +28,20 @@ CAPTURES = one_of("automatic", "automatic_async", "manual")
 USAGES = one_of("off_session", "on_session")
 OPTIONS = shape(
     card=shape(
-        capture_method=one_of("manual"),
+        capture_method=one_of("", "manual"),
         request_three_d_secure=one_of("any", "automatic", "challenge"),
         setup_future_usage=one_of("none", "off_session", "on_session"),
-    )
+    ),
+    crypto=shape(setup_future_usage=one_of("none")),
+    link=shape(
+        capture_method=one_of("", "manual"),
+        setup_future_usage=one_of("none", "off_session"),
+    ),
 )
 COMMON: Spec = {
     "capture_method": CAPTURES,
     "payment_method": text,
-    "payment_method_data": shape(**cards.METHOD),
+    "payment_method_data": shape(**customers.METHOD),
     "payment_method_options": OPTIONS,
     "payment_method_types": listing(),
     "receipt_email": text,
@@ -127,7 +132,7 @@ def blank(call: Call, amount: int, money: str) -> Json:
                 "request_three_d_secure": "automatic",
             }
         },
-        "payment_method_types": ["card", "crypto"],
+        "payment_method_types": ["card"],
         "processing": None,
         "receipt_email": None,
         "review": None,
@@ -152,11 +157,17 @@ def create(call: Call) -> Json:
         automatic = {"enabled": True}
     if automatic and automatic["enabled"]:
         intent["automatic_payment_methods"] = {"allow_redirects": "always", **automatic}
+        intent["payment_method_types"] = _fitting(params["currency"])
     intent["confirmation_method"] = params.get("confirmation_method", "automatic")
     _apply(call, intent)
     call.add(intent)
     call.emit("payment_intent.created", intent)
     return _confirm(call, intent) if params.get("confirm") else intent
+
+
+def _fitting(money: str) -> list[str]:
+    """What the dashboard has switched on, as far as it takes this currency."""
+    return ["card", "link", "crypto"] if money == "usd" else ["card", "link"]
 
 
 def retrieve(call: Call, name: str) -> Json:
@@ -189,18 +200,20 @@ def _apply(call: Call, intent: Json) -> None:
     """Take over what the parameters say about an intent."""
     params = call.params
     if params.get("customer"):
-        cards.customer_of(call, params["customer"], in_path=False)
+        customers.customer_of(call, params["customer"], in_path=False)
     for name in (*EDITABLE, "capture_method", "receipt_email", "setup_future_usage"):
         if name in params and name != "metadata":
             intent[name] = params[name]
     if "payment_method_types" in params:
         intent["payment_method_types"] = params["payment_method_types"]
     for kind, options in params.get("payment_method_options", {}).items():
-        intent["payment_method_options"][kind] |= options
+        told = intent["payment_method_options"].setdefault(kind, {})
+        told.update({name: value for name, value in options.items() if value})
     intent["metadata"] = merged(intent["metadata"], params.get("metadata", {}))
     method = method_given(call)
     if method is not None:
-        cards.check_usable(method)
+        customers.check_usable(method)
+        _check_kind(intent, method)
         if method["customer"] not in (None, intent["customer"]):
             raise refused(
                 f"The provided PaymentMethod ({method['id']}) belongs to a Customer. Please"
@@ -213,12 +226,25 @@ def _apply(call: Call, intent: Json) -> None:
             intent.update(status="requires_confirmation", next_action=None)
 
 
+def _check_kind(intent: Json, method: Json) -> None:
+    """Raises payment_intent_incompatible_payment_method."""
+    kinds = intent["payment_method_types"]
+    if method["type"] not in kinds:
+        raise refused(
+            f"The PaymentMethod provided ({method['type']}) is not allowed for this PaymentIntent."
+            " Please attach a PaymentMethod of one of the following types:"
+            f" {', '.join(kinds)}.",
+            "payment_intent_incompatible_payment_method",
+            "payment_method",
+        )
+
+
 def method_given(call: Call) -> Json | None:
     """The card that the parameters name or describe."""
     if call.params.get("payment_method"):
-        return cards.use_method(call, call.params["payment_method"])
+        return customers.use_method(call, call.params["payment_method"])
     if call.params.get("payment_method_data"):
-        return cards.method_from(call, call.params["payment_method_data"])
+        return customers.method_from(call, call.params["payment_method_data"])
     return None
 
 
@@ -243,9 +269,9 @@ def _confirm(call: Call, intent: Json) -> Json:
     intent["_return_url"] = params.get("return_url")
     call.save(intent)
     method = call.get("payment_method", intent["payment_method"])
-    card = cards.card_of(method)
-    options = intent["payment_method_options"]["card"]
-    if card.secure or options["request_three_d_secure"] in ("any", "challenge"):
+    card = customers.card_of(method)
+    wish = intent["payment_method_options"]["card"]["request_three_d_secure"]
+    if card.secure or (card.kind == "card" and wish in ("any", "challenge")):
         if params.get("off_session") or params.get("error_on_requires_action"):
             raise charges.fail(call, intent, method, declined(
                 *cards.REFUSALS["authentication"]))  # fmt: skip
@@ -273,7 +299,7 @@ def _check_return_url(intent: Json, params: Json) -> None:
 
 
 def _ask_for_action(call: Call, intent: Json) -> Json:
-    """Send the cardholder to the 3-D Secure page."""
+    """Send the payer to the page of the bank, or of the wallet."""
     page = f"{call.base_url}/3ds/{intent['id']}"
     if intent["_return_url"]:
         redirect = {"return_url": intent["_return_url"], "url": page}

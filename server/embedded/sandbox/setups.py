@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import cards, payments
+from . import customers, payments
 from .call import Call
 from .errors import Json, StripeError, refused
 from .forms import EXPAND, PAGE, Need, Spec, boolean, listing, mapping, merged, one_of, shape, text
@@ -10,7 +10,7 @@ from .state import new_id
 
 COMMON: Spec = {
     "payment_method": text,
-    "payment_method_data": shape(**cards.METHOD),
+    "payment_method_data": shape(**customers.METHOD),
     "return_url": text,
     "use_stripe_sdk": boolean,
     **EXPAND,
@@ -41,7 +41,7 @@ def create(call: Call) -> Json:
     """Make a setup intent and, if asked, confirm it at once."""
     params, name = call.params, new_id("seti_1")
     if params.get("customer"):
-        cards.customer_of(call, params["customer"], in_path=False)
+        customers.customer_of(call, params["customer"], in_path=False)
     automatic: Json = params.get("automatic_payment_methods") or {}
     if not automatic and "payment_method_types" not in params:
         automatic = {"enabled": True}
@@ -69,7 +69,7 @@ def create(call: Call) -> Json:
         "payment_method_configuration_details": None,
         "payment_method_options": {"card": {"mandate_options": None, "network": None,
                                             "request_three_d_secure": "automatic"}},
-        "payment_method_types": params.get("payment_method_types", ["card"]),
+        "payment_method_types": params.get("payment_method_types", ["card", "link"]),
         "single_use_mandate": None,
         "status": "requires_payment_method",
         "usage": params.get("usage", "off_session"),
@@ -83,7 +83,13 @@ def create(call: Call) -> Json:
 def _choose(call: Call, setup: Json) -> None:
     method = payments.method_given(call)
     if method is not None:
-        cards.check_usable(method)
+        customers.check_usable(method)
+        if method["customer"] not in (None, setup["customer"]):
+            raise refused(
+                "The payment method supplied belongs to a different Customer.",
+                "payment_method_customer_mismatch",
+                "payment_method",
+            )
         setup.update(payment_method=method["id"], status="requires_confirmation")
         call.save(setup)
 
@@ -113,7 +119,13 @@ def _confirm(call: Call, setup: Json) -> Json:
         )
     call.save(setup)
     method = call.get("payment_method", setup["payment_method"])
-    card = cards.card_of(method)
+    card = customers.card_of(method)
+    if method["type"] not in setup["payment_method_types"]:
+        raise refused(
+            f"The PaymentMethod provided ({method['type']}) is not allowed for this SetupIntent.",
+            "setup_intent_invalid_parameter",
+            "payment_method",
+        )
     if not card.attachable:
         raise _fail(call, setup, method, card.error)
     if card.secure:
@@ -132,7 +144,7 @@ def _confirm(call: Call, setup: Json) -> Json:
 
 def _succeed(call: Call, setup: Json, method: Json) -> Json:
     if setup["customer"]:
-        cards.attach_to(call, method, setup["customer"])
+        customers.attach_to(call, method, setup["customer"])
         call.emit("payment_method.attached", method)
     setup.update(status="succeeded", next_action=None, last_setup_error=None)
     call.emit("setup_intent.succeeded", setup)

@@ -1,0 +1,115 @@
+"""The audit trail: who did what to what. A row is written with what it tells of, or neither is.
+
+Rows are numbered and chained afterwards, see `chain.py`: a chain inside the transactions would make
+every command wait for every other. Secrets and what is said in chats are left out.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from domain.outbox import OutboxRow
+from domain.record import Index, Record
+from domain.store import Change, UnitOfWork, new_id
+
+ELSEWHERE = frozenset({"feed", "notices", "requests", "wallets", OutboxRow.COLLECTION})
+SECRET = frozenset(
+    {"password", "new_password", "password_hash", "refresh_token", "access_token", "client_secret",
+     "redirect_url", "token"}
+)  # fmt: skip
+PRIVATE_TALK = {"messages": {"text"}, "conversations": {"last_message"}}
+ALWAYS_CHANGE = frozenset({"version", "updated_at", "_id"})
+LONGEST = 4000  # characters of one value; longer ones are kept as their digest
+
+
+class AuditRow(Record, frozen=True):
+    """One command, or one look by an administrator. `detail` is JSON: the command's `fields`, and
+    the `changes` with their values before and after. `subjects` are the ids of what changed.
+
+    `seq`, `mac` and `signed_by` are the chain's.
+    """
+
+    COLLECTION = "audit"
+    PREFIX = "aud"
+    INDEXES = (
+        Index((("seq", 1),), unique=True, where={"seq": {"$gt": 0}}),
+        Index((("chained", 1), ("_id", 1))),
+        Index((("actor_id", 1), ("_id", -1))),
+        Index((("operation", 1), ("_id", -1))),
+        Index((("subjects", 1), ("_id", -1))),
+    )
+
+    actor_id: str | None
+    role: str | None
+    session_id: str | None
+    operation: str
+    request_id: str | None
+    address: str
+    subjects: tuple[str, ...]
+    detail: str
+    chained: bool = False
+    seq: int | None = None
+    mac: str | None = None
+
+
+class Deed(msgspec.Struct, frozen=True):
+    """What a row is to tell besides the changes."""
+
+    operation: str
+    fields: Any
+    actor_id: str | None = None
+    role: str | None = None
+    session_id: str | None = None
+    request_id: str | None = None
+    address: str = ""
+
+
+async def record(uow: UnitOfWork, deed: Deed, subjects: Iterable[str] = ()) -> None:
+    """Write the row of a deed, with all that this unit of work has changed until now."""
+    told = [change for change in uow.changes if change.kind.COLLECTION not in ELSEWHERE]
+    hidden = SECRET | ({"text"} if deed.operation.startswith("chat.") else set())
+    detail = {
+        "fields": _shown(deed.fields, hidden), "changes": [_told(change) for change in told]
+    }  # fmt: skip
+    ids = dict.fromkeys([*subjects, *(str(change.after["_id"]) for change in told)])
+    await uow.add(
+        AuditRow(
+            id=new_id(AuditRow.PREFIX), created_at=uow.now, updated_at=uow.now,
+            actor_id=deed.actor_id, role=deed.role, session_id=deed.session_id,
+            operation=deed.operation, request_id=deed.request_id, address=deed.address,
+            subjects=tuple(ids), detail=msgspec.json.encode(detail).decode(),
+        )
+    )  # fmt: skip
+
+
+def _told(change: Change) -> dict[str, Any]:
+    """The fields that differ, before and after; a new document has no before."""
+    hidden = SECRET | PRIVATE_TALK.get(change.kind.COLLECTION, set()) | ALWAYS_CHANGE
+    before, after = change.before or {}, change.after
+    names = [
+        name for name in after if name not in hidden and before.get(name) != after[name]
+    ]  # fmt: skip
+    return {
+        "collection": change.kind.COLLECTION, "id": change.after["_id"],
+        "version": change.after["version"],
+        "before": {name: _cut(before.get(name)) for name in names} if change.before else None,
+        "after": {name: _cut(after[name]) for name in names},
+    }  # fmt: skip
+
+
+def _shown(fields: Any, hidden: Iterable[str]) -> Any:
+    if not isinstance(fields, Mapping):
+        return {}
+    return {name: _cut(value) for name, value in fields.items() if name not in hidden}
+
+
+def _cut(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | datetime):
+        return value
+    text = msgspec.json.encode(value)
+    if len(text) <= LONGEST:
+        return value
+    return {"digest": hashlib.sha256(text).hexdigest(), "length": len(text)}

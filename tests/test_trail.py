@@ -1,0 +1,189 @@
+"""The audit trail: every command leaves a row, and no row can be changed or taken away unseen."""
+
+import asyncio
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain import chain
+from domain.documents import updated
+from domain.trail import AuditRow
+from tests.parties import Refused
+from tests.work import Work
+
+
+async def rows(market, **where):
+    return await market.rows(AuditRow, **where)
+
+
+@pytest.fixture
+async def trail(market, server):
+    """A chained trail of some commands."""
+    await server.web.scheduler.stop()
+    customer = await market.customer()
+    for number in range(6):
+        await market.job(customer, title=f"Fence {number}")
+    assert await chain.extend(server.ports) == 6
+    assert (await chain.prove(server.ports)).findings == []
+    return customer
+
+
+async def findings(server, noted=None):
+    proof = await chain.prove(server.ports, noted)
+    return [(finding.what, finding.subject) for finding in proof.findings]
+
+
+async def test_a_command_says_who_did_what_to_what(market, server):
+    """Guard: `trail.record` in `operation._write`; the values before come from `Change.before`."""
+    customer = await market.customer()
+    job = await market.job(customer)
+    fields = {"job_id": job["id"], "title": "Paint two fences"}
+    await customer.call("/job", "update", fields, request_id="r-1")
+    row = (await rows(market))[-1]
+    assert (row.actor_id, row.role, row.operation) == (customer.id, "customer", "job.update")
+    assert (row.request_id, row.address, row.subjects) == ("r-1", "127.0.0.1", (job["id"],))
+    detail = msgspec.json.decode(row.detail)
+    assert detail["fields"] == fields
+    change = detail["changes"][0]
+    assert (change["collection"], change["version"]) == ("jobs", 2)
+    assert change["before"]["title"] == "Paint the fence"
+    assert change["after"]["title"] == "Paint two fences"
+    assert "description" not in change["after"]
+    await customer.call("/job", "update", fields, request_id="r-1")
+    with pytest.raises(Refused):
+        await customer.call("/job", "update", {**fields, "title": ""})
+    assert len(await rows(market)) == 2
+
+
+async def test_secrets_and_talk_stay_out(market, server):
+    """Guard: `SECRET` and `PRIVATE_TALK`."""
+    stranger = market.stranger()
+    fields = {"email": "eve@people.test", "password": "correct horse battery", "name": "Eve",
+              "role": "customer"}  # fmt: skip
+    status, answer = await stranger.http("POST", "/api/account/register", fields)
+    assert status == 200
+    login = {"email": fields["email"], "password": fields["password"]}
+    assert (await stranger.http("POST", "/api/account/login", login))[0] == 200
+    deal = await market.accepted_job()
+    members = {"job_id": deal.job["id"], "user_id": deal.contractor.id}
+    talk = await deal.customer.call("/chat", "open", members)
+    said = {"conversation_id": talk["id"], "text": "My door code is 4711"}
+    await deal.customer.call("/chat", "send", said)
+    told = await rows(market)
+    operations = {row.operation for row in told}
+    assert {"account.register", "account.login", "chat.send", "bidding.create"} <= operations
+    assert [r.subjects for r in told if r.operation == "account.login"] == [(answer["user"]["id"],)]
+    whole = "".join(row.detail for row in told)
+    for secret in ("correct horse", "4711", "_secret_", answer["refresh_token"], "argon2"):
+        assert secret not in whole, secret
+
+
+async def test_an_administrator_is_seen_looking(market, server):
+    """Guard: `looked` in `operation._run`."""
+    admin = await market.admin()
+    await admin.call("/admin", "overview")
+    await admin.call("/payment", "list")
+    assert [row.operation for row in await rows(market)] == ["admin.overview", "payment.list"]
+    listed = await admin.call("/admin", "audit", {"actor_id": admin.id})
+    assert [row["operation"] for row in listed["items"]] == ["payment.list", "admin.overview"]
+
+
+async def test_an_edited_row_is_found(trail, market, server):
+    """Guard: `content(row)` in `chain.link`: all that a row tells is sealed."""
+    row = (await rows(market))[2]
+    collection = server.store.database["audit"]
+    for field, value in (("detail", "{}"), ("actor_id", "usr_x"), ("address", "10.0.0.1")):
+        kept = await collection.find_one({"_id": row.id})
+        await collection.update_one({"_id": row.id}, {"$set": {field: value}})
+        assert await findings(server) == [("edited, moved, or behind a missing row", row.id)]
+        await collection.replace_one({"_id": row.id}, kept)
+    assert await findings(server) == []
+
+
+async def test_a_deleted_row_is_found(trail, market, server):
+    """Guard: `row.seq != seq + 1` in `chain.prove`."""
+    third, fourth = (await rows(market))[2:4]
+    await server.store.database["audit"].delete_one({"_id": third.id})
+    assert ("rows are missing", "3") in await findings(server)
+    assert ("edited, moved, or behind a missing row", fourth.id) in await findings(server)
+
+
+async def test_moved_rows_are_found(trail, market, server):
+    """Guard: the number and the seal before in `chain.link`."""
+    third, fifth = (await rows(market))[2], (await rows(market))[4]
+    collection = server.store.database["audit"]
+    await collection.update_one({"_id": third.id}, {"$set": {"seq": 99}})
+    await collection.update_one({"_id": fifth.id}, {"$set": {"seq": 3}})
+    await collection.update_one({"_id": third.id}, {"$set": {"seq": 5}})
+    found = await findings(server)
+    assert {third.id, fifth.id} <= {subject for _, subject in found}
+
+
+async def test_a_cut_tail_is_found(trail, market, server):
+    """Guard: `anchor.seq > seq` in `chain._check_end`, and the seal over the anchor."""
+    proof = await chain.prove(server.ports)
+    last = (await rows(market))[-1]
+    await server.store.database["audit"].delete_one({"_id": last.id})
+    assert await findings(server) == [("the end of the trail is missing", "6 to 6")]
+    anchors = server.store.database["anchors"]
+    fifth = (await rows(market))[-1]
+    await anchors.update_one({}, {"$set": {"seq": 5, "mac": fifth.mac}})
+    assert await findings(server) == [("the anchor is edited", "anchor")]
+    await anchors.delete_one({})
+    assert await findings(server) == [("the anchor is missing", "anchor")]
+    assert ("the noted end is missing", "6") in await findings(server, proof.head)
+
+
+async def test_two_that_chain_at_once_make_one_chain(market, server):
+    """Guard: the unique index on `seq` and `chained: False`."""
+    await server.web.scheduler.stop()
+    customer = await market.customer()
+    for number in range(5):
+        await market.job(customer, title=f"Fence {number}")
+        await asyncio.gather(
+            *(chain.extend(server.ports) for _ in range(3)), return_exceptions=True
+        )
+    await chain.extend(server.ports)
+    assert await findings(server) == []
+    assert [row.seq for row in await rows(market)] == [1, 2, 3, 4, 5]
+
+
+async def test_it_goes_on_by_itself(market, server):
+    """Guard: `Job("chain the trail", ...)` in the scheduler."""
+    await market.job(await market.customer())
+    async with asyncio.timeout(10):
+        while not (await rows(market))[0].chained:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.05)
+
+
+async def test_a_refused_command_leaves_no_row(market, server):
+    """Guard: the row is part of the command's transaction."""
+    customer = await market.customer()
+    fields = {"job_id": "job_none"}
+    await Work(market, server).refuses(customer, "/job", "cancel", fields, "not_found")
+
+
+values = st.one_of(st.integers(-5, 5), st.text(max_size=3), st.none())
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    sets=st.dictionaries(st.sampled_from(["a", "b", "list.0.x", "map.k"]), values),
+    incs=st.dictionaries(st.sampled_from(["n", "m", "list.1.n"]), st.integers(-9, 9)),
+    pushes=st.dictionaries(st.sampled_from(["tags", "new"]), values),
+)
+async def test_what_a_change_makes_is_what_mongodb_makes(stores, sets, incs, pushes):
+    """Guard: `documents.updated`: nothing is read again within a transaction."""
+    from pymongo import MongoClient
+
+    update = {"$set": sets, "$inc": incs, "$push": pushes}
+    update = {name: part for name, part in update.items() if part}
+    document = {"_id": 1, "a": 1, "n": 2, "list": [{"x": 1}, {"n": 4}], "map": {}, "tags": ["t"]}
+    with MongoClient(stores.mongo_url) as client:
+        collection = client["updates"]["documents"]
+        collection.replace_one({"_id": 1}, document, upsert=True)
+        if update:
+            collection.update_one({"_id": 1}, update)
+        assert updated(document, update) == collection.find_one({"_id": 1})
