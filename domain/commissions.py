@@ -76,14 +76,14 @@ COLUMNS = {
 async def commissions(cmd: Commissions, actor: Actor, uow: UnitOfWork) -> Report:
     """The platform's fees, refunds and costs by period and currency. Raises Invalid."""
     check_span(cmd.start, cmd.end)
-    chosen = PLATFORM_SIDE.where | span(cmd.start, cmd.end)
-    chosen |= {"currency": cmd.currency} if cmd.currency else {}
+    only = {"currency": cmd.currency} if cmd.currency else {}
     period = {"$dateToString": {"date": "$created_at", "format": PERIODS[cmd.bucket]}}
     deltas = PLATFORM_SIDE.deltas
     grouped = await uow.aggregate(
         Transaction,
         [
-            {"$match": chosen},
+            {"$match": PLATFORM_SIDE.where | span(cmd.start, cmd.end)},
+            {"$match": only},
             {"$project": {"kind": 1, "currency": 1, "period": period, **deltas}},
             {"$group": {"_id": {key: f"${key}" for key in KEYS}, **totals(deltas)}},
         ],

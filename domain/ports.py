@@ -311,6 +311,8 @@ class PaymentGateway(Protocol):
 
 
 class WebhookVerifier(Protocol):
+    live: bool  # whether Stripe's live mode is used
+
     def verify(self, payload: bytes, signature: str) -> dict[str, Any]:
         """The event, if one of our signing secrets made the signature. Raises InvalidSignature."""
         ...

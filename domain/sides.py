@@ -2,7 +2,8 @@
 
 A user's part of the journal is read by (users, created_at); the platform's, which takes part in
 everything, by (accounts, created_at) and from its snapshot on. A balance at some time is the sum of
-one's own history before: it grows with that, not with the market.
+one's own history before: it grows with that, not with the market. The currency is matched in a
+stage of its own: what is in no index keeps some servers from using one.
 """
 
 from collections.abc import Iterable
@@ -113,7 +114,8 @@ class Side(msgspec.Struct, frozen=True):
         found = await uow.aggregate(
             Transaction,
             [
-                {"$match": {**self.where, "created_at": when, "currency": currency}},
+                {"$match": {**self.where, "created_at": when}},
+                {"$match": {"currency": currency}},
                 {"$project": self.deltas},
                 {"$group": {"_id": None, **totals(self.parts)}},
             ],

@@ -80,7 +80,8 @@ async def statement(cmd: Statement, actor: Actor, uow: UnitOfWork) -> StatementO
     grouped = await uow.aggregate(
         Transaction,
         [
-            {"$match": side.where | span(cmd.start, cmd.end) | {"currency": currency}},
+            {"$match": side.where | span(cmd.start, cmd.end)},
+            {"$match": {"currency": currency}},
             {"$project": {"kind": 1, **side.sums, **side.deltas}},
             {"$match": {"$or": [{name: {"$gt": 0}} for name in side.sums]}},
             {"$group": {"_id": "$kind", "count": {"$sum": 1}, **totals(side.sums | side.deltas)}},
@@ -105,10 +106,10 @@ async def entries(cmd: Statement, actor: Actor, uow: UnitOfWork) -> AsyncIterato
     currency = cmd.currency or uow.rates.currencies[0]
     side = Side.of(actor)
     balance = sum((await side.position(uow, currency, cmd.start)).values())
-    where = side.where | span(cmd.start, cmd.end) | {"currency": currency}
     waiting: list[Transaction] = []
-    async for transaction in uow.each(Transaction, where, OLDEST):
-        waiting.append(transaction)
+    async for transaction in uow.each(Transaction, side.where | span(cmd.start, cmd.end), OLDEST):
+        if transaction.currency == currency:
+            waiting.append(transaction)
         if len(waiting) == TITLES_AT_ONCE:
             for entry in await _entries(uow, side, waiting, balance):
                 balance = entry.balance_amount

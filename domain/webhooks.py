@@ -1,16 +1,25 @@
-"""Stripe's events: stored once by their id, then worked on from the queue in any order.
+"""Stripe's events: verified and stored once by their id, then worked on in any order.
 
 An event only says where to look: the object is read from Stripe again, so duplicates and
 reordering have one effect. Events that only repeat what another one says are kept, not worked on:
-six come with every deal, and each costs a request and a transaction.
+six come with every deal, and each costs a request and a transaction. What is not meant for this
+installation is put in quarantine, and administrators are told.
 """
 
-from datetime import timedelta
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 from domain import chargebacks, refunds, shares
+from domain.accounts import User
+from domain.alerts import alert
 from domain.deal import Payment, PaymentStatus
-from domain.outbox import Task
+from domain.errors import Invalid
+from domain.outbox import Task, TryAgain
 from domain.ports import Intent, Ports
 from domain.record import Index, Record
 from domain.sending import read_account
@@ -22,11 +31,12 @@ P = PaymentStatus
 
 KEPT = timedelta(days=90)
 OWN_TASK_SECONDS = 2
+STRANGER_FOR = timedelta(minutes=10)  # our own request for the account may still be unanswered
+ASK_AGAIN = timedelta(seconds=20)
 REPEATS = frozenset(
     {"charge.captured", "charge.failed", "charge.succeeded", "payment_intent.created",
      "transfer.created"}
 )  # fmt: skip
-ACCOUNT_NEWS = ("account.updated", "capability.updated", "account.application.deauthorized")
 KNOWN = {
     "requires_capture": (P.AUTHORIZED, P.CAPTURING),
     "succeeded": (P.CAPTURED, P.PARTIALLY_REFUNDED, P.REFUNDED),
@@ -34,47 +44,104 @@ KNOWN = {
 }
 
 
+class EventStatus(StrEnum):
+    """`working` has been begun, `dead` failed too often, `quarantined` is not for us."""
+
+    RECEIVED = "received"
+    WORKING = "working"
+    DONE = "done"
+    DEAD = "dead"
+    QUARANTINED = "quarantined"
+
+
+E = EventStatus
+
+
 class WebhookEvent(Record, frozen=True):
-    """A verified event; its id is Stripe's. `account` is the connected account it is about."""
+    """A verified event; its id is Stripe's. `account` is the connected account it is about.
+
+    `same` tells its object, type and state in one word, `reason` why it is in quarantine.
+    """
 
     COLLECTION = "webhook_events"
     PREFIX = "evt"
-    INDEXES = (Index((("created_at", 1),), ttl_seconds=int(KEPT.total_seconds())),)
+    INDEXES = (
+        Index((("created_at", 1),), ttl_seconds=int(KEPT.total_seconds())),
+        Index((("same", 1), ("status", 1))),
+        Index((("status", 1), ("_id", -1))),
+        Index((("type", 1), ("_id", -1))),
+    )
+    PRIVATE = frozenset({"same"})
 
     type: str
     account: str | None
     object_type: str
     object_id: str
+    same: str
+    status: EventStatus = E.RECEIVED
     intent_id: str | None = None
     payment_id: str | None = None
-    done: bool = False
+    attempts: int = 0
+    reason: str | None = None
+    processed_at: datetime | None = None
 
 
-async def receive(ports: Ports, event: dict[str, Any]) -> bool:
-    """Keep a verified event and queue it; False if it was received before."""
-    thing = event["data"]["object"]
-    metadata = thing.get("metadata") or {}
-    kind = thing["object"]
-    intent = thing["id"] if kind == "payment_intent" else thing.get("payment_intent")
-    repeats = event["type"] in REPEATS
+async def receive(ports: Ports, event: Mapping[str, Any]) -> bool:
+    """Keep a verified event and queue it; False if it was received before.
+
+    Raises Invalid for what has not the shape of an event.
+    """
+    try:
+        row = _row(ports, event)
+    except (KeyError, TypeError, AttributeError) as broken:
+        raise Invalid("The body is not an event of Stripe's.") from broken
 
     async def store(uow: UnitOfWork) -> None:
-        await uow.add(
-            WebhookEvent(
-                id=event["id"], created_at=uow.now, updated_at=uow.now, type=event["type"],
-                account=event.get("account"), object_type=kind, object_id=thing.get("id") or "",
-                intent_id=intent if isinstance(intent, str) else None,
-                payment_id=metadata.get("payment_id"), done=repeats,
-            )
-        )  # fmt: skip
-        if not repeats:
-            uow.later(Process(event["id"]))
+        kept = row
+        if row.status is E.RECEIVED and await uow.find(WebhookEvent, _waiting(row)):
+            # That one has not looked yet: when it does, it sees what this one is about.
+            kept = msgspec.structs.replace(row, status=E.DONE)
+        await uow.add(kept)
+        if kept.status is E.RECEIVED:
+            uow.later(Process(kept.id))
+        elif kept.status is E.QUARANTINED:
+            await _tell(uow, kept.id, kept.reason)
 
     try:
         await ports.store.transact(store)
     except Duplicate:
         return False
     return True
+
+
+def _row(ports: Ports, event: Mapping[str, Any]) -> WebhookEvent:
+    thing, now = event["data"]["object"], ports.clock.now()
+    kind, id = thing["object"], str(thing.get("id") or "")
+    intent = id if kind == "payment_intent" else thing.get("payment_intent")
+    state = msgspec.json.encode([event["type"], thing], order="deterministic")
+    status, reason = E.DONE if event["type"] in REPEATS else E.RECEIVED, None
+    if bool(event["livemode"]) is not ports.webhooks.live:
+        mode = "live" if event["livemode"] else "test"
+        status, reason = E.QUARANTINED, f"It is of Stripe's {mode} mode."
+    return WebhookEvent(
+        id=str(event["id"]), created_at=now, updated_at=now, type=str(event["type"]),
+        account=event.get("account"), object_type=kind, object_id=id,
+        same=hashlib.sha256(state).hexdigest(), status=status, reason=reason,
+        intent_id=intent if isinstance(intent, str) else None,
+        payment_id=(thing.get("metadata") or {}).get("payment_id"),
+    )  # fmt: skip
+
+
+def _waiting(row: WebhookEvent) -> dict[str, Any]:
+    return {"same": row.same, "status": E.RECEIVED}
+
+
+async def _tell(uow: UnitOfWork, event_id: str, reason: str | None) -> None:
+    await alert(
+        uow, "event_quarantined", event_id,
+        f"An event was not worked on: {reason} Look at the webhook endpoints of Stripe's "
+        "dashboard, or replay it.",
+    )  # fmt: skip
 
 
 class Process(Task, frozen=True):
@@ -84,51 +151,98 @@ class Process(Task, frozen=True):
 
     async def run(self, ports: Ports) -> None:
         uow = ports.store.single()
-        event = await uow.get(WebhookEvent, self.event_id)
-        if event.object_type == "dispute":
-            await chargebacks.reread(ports, event.object_id)
-        elif event.object_type == "transfer":
-            await shares.reread(ports, event.object_id)
-        elif event.intent_id and not event.account:
-            await self._payment(ports, event)
-        elif event.type in ACCOUNT_NEWS:
-            await read_account(ports, event.account or event.object_id)
-        elif event.object_type == "payout" and event.account:
-            await self._payout(ports, event.account, event.object_id)
-        await uow.change(WebhookEvent, event.id, done=True)
-
-    async def _payment(self, ports: Ports, event: WebhookEvent) -> None:
-        assert event.intent_id
-        uow = ports.store.single()
-        payment = await uow.find(Payment, {"intent_id": event.intent_id})
-        if payment is None and event.payment_id:
-            payment = await uow.find(Payment, {"_id": event.payment_id})
-        if payment is None:
+        event = await uow.change(
+            WebhookEvent, self.event_id, only_if={"status": (E.RECEIVED, E.WORKING)},
+            status=E.WORKING, inc={"attempts": 1},
+        )  # fmt: skip
+        if event is None or not await self._is_ours(ports, event):
             return
-        # Mostly it tells what our own task is just being answered: let that one go first.
-        await ports.waiter.settled(payment.id, OWN_TASK_SECONDS)
-        payment = await uow.get(Payment, payment.id)
-        intent = await ports.gateway.intent(event.intent_id)
-        if payment.intent_id not in (None, intent.id):
-            return await _release_stray(ports, intent)
-        known = payment.available_on or intent.status != "succeeded"
-        if not known or payment.status not in KNOWN.get(intent.status, ()):
-            await apply(ports, payment.id, intent)
-        if event.object_type == "refund" or event.type == "charge.refunded":
-            await refunds.reread(ports, payment.id)
+        if work := WORK.get(event.object_type):
+            await work(ports, event)
+        await uow.change(WebhookEvent, event.id, status=E.DONE, processed_at=ports.clock.now())
 
-    async def _payout(self, ports: Ports, account: str, payout_id: str) -> None:
+    async def _is_ours(self, ports: Ports, event: WebhookEvent) -> bool:
+        """Whether it is about the platform, or an account that a contractor has or had."""
+        account = event.account
         uow = ports.store.single()
-        state = await ports.gateway.payout_state(account, payout_id)
-        withdrawal = await uow.find(Withdrawal, {"payout_id": payout_id})
-        if withdrawal is None and (id := state.metadata.get("withdrawal_id")):
-            withdrawal = await uow.find(Withdrawal, {"_id": id, "account_id": account})
-        if withdrawal:
-            found = withdrawal.id
-            await ports.store.transact(lambda uow: settle_withdrawal(uow, found, state))
+        if account is None or await uow.find(User, {"connect_id": account}):
+            return True
+        if await uow.find(User, {"closed_accounts": account}):
+            return True
+        if ports.clock.now() - event.created_at < STRANGER_FOR:
+            raise TryAgain("an account that is not known yet", at=ports.clock.now() + ASK_AGAIN)
+        reason = f"It is about the account {account}, which no contractor has."
+
+        async def put_away(uow: UnitOfWork) -> None:
+            away = await uow.change(
+                WebhookEvent, event.id, only_if={"status": E.WORKING}, status=E.QUARANTINED,
+                reason=reason,
+            )  # fmt: skip
+            if away:
+                await _tell(uow, event.id, reason)
+
+        await ports.store.transact(put_away)
+        return False
+
+
+# -- what to read again ------------------------------------------------------------------------
+
+
+async def _payment(ports: Ports, event: WebhookEvent) -> None:
+    if event.account or not event.intent_id:
+        return
+    uow = ports.store.single()
+    payment = await uow.find(Payment, {"intent_id": event.intent_id})
+    if payment is None and event.payment_id:
+        payment = await uow.find(Payment, {"_id": event.payment_id})
+    if payment is None:
+        return
+    # Mostly it tells what our own task is just being answered: let that one go first.
+    await ports.waiter.settled(payment.id, OWN_TASK_SECONDS)
+    payment = await uow.get(Payment, payment.id)
+    intent = await ports.gateway.intent(event.intent_id)
+    if payment.intent_id not in (None, intent.id):
+        return await _release_stray(ports, intent)
+    known = payment.available_on or intent.status != "succeeded"
+    if not known or payment.status not in KNOWN.get(intent.status, ()):
+        await apply(ports, payment.id, intent)
+    if event.object_type == "refund" or event.type == "charge.refunded":
+        await refunds.reread(ports, payment.id)
 
 
 async def _release_stray(ports: Ports, intent: Intent) -> None:
     """A second hold of one payment, made when the first answer was lost: only one may stay."""
     if intent.status not in ("canceled", "succeeded"):
         await ports.gateway.cancel(intent.id, key=f"stray:{intent.id}:0")
+
+
+async def _account(ports: Ports, event: WebhookEvent) -> None:
+    await read_account(ports, event.account or event.object_id)
+
+
+async def _payout(ports: Ports, event: WebhookEvent) -> None:
+    if event.account is None:
+        return
+    uow = ports.store.single()
+    state = await ports.gateway.payout_state(event.account, event.object_id)
+    withdrawal = await uow.find(Withdrawal, {"payout_id": event.object_id})
+    if withdrawal is None and (id := state.metadata.get("withdrawal_id")):
+        withdrawal = await uow.find(Withdrawal, {"_id": id, "account_id": event.account})
+    if withdrawal:
+        found = withdrawal.id
+        await ports.store.transact(lambda uow: settle_withdrawal(uow, found, state))
+
+
+async def _dispute(ports: Ports, event: WebhookEvent) -> None:
+    await chargebacks.reread(ports, event.object_id)
+
+
+async def _transfer(ports: Ports, event: WebhookEvent) -> None:
+    await shares.reread(ports, event.object_id)
+
+
+WORK: Mapping[str, Callable[[Ports, WebhookEvent], Awaitable[None]]] = {
+    "payment_intent": _payment, "charge": _payment, "refund": _payment, "dispute": _dispute,
+    "transfer": _transfer, "payout": _payout, "account": _account, "capability": _account,
+    "application": _account,
+}  # fmt: skip

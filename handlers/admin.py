@@ -1,6 +1,16 @@
 """/admin: the market at a glance and live."""
 
-from domain import backoffice, chain, chargebacks, closing, commissions, disputes, monitor, treasury
+from domain import (
+    backoffice,
+    chain,
+    chargebacks,
+    closing,
+    commissions,
+    disputes,
+    letters,
+    monitor,
+    treasury,
+)
 from handlers.expose import Namespace
 
 admin = Namespace("/admin")
@@ -24,3 +34,8 @@ admin.expose(backoffice.transactions, http="GET /api/admin/transactions")
 admin.expose(commissions.commissions, http="GET /api/admin/commissions")
 admin.expose(closing.ban, http="POST /api/admin/users/{user_id}/ban")
 admin.expose(closing.unban, http="POST /api/admin/users/{user_id}/unban")
+admin.expose(letters.dead_letters, http="GET /api/admin/dead_letters")
+admin.expose(letters.retry, http="POST /api/admin/dead_letters/{row_id}/retry")
+admin.expose(letters.discard, http="POST /api/admin/dead_letters/{row_id}/discard")
+admin.expose(letters.webhook_events, http="GET /api/admin/webhook_events")
+admin.expose(letters.replay, http="POST /api/admin/webhook_events/{event_id}/replay")

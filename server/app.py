@@ -82,7 +82,7 @@ class Core:
         self.relay = Relay(TASKS, self._push)
         self.ports = Ports(
             store=self.store, clock=clock, sessions=self.sessions, gateway=self.gateway,
-            webhooks=StripeWebhooks(settings.stripe_webhook_secrets, clock),
+            webhooks=StripeWebhooks(settings.stripe_webhook_secrets, settings.live, clock),
             passwords=Argon2Passwords(), waiter=self.relay, gauges=self,
             seal=HmacSeal(settings.audit_keys),
             mail=mailer(settings, clock),

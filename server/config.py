@@ -75,6 +75,11 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     log_level: str
     demo: bool = False  # demo accounts may sign in; only `server dev` sets this
 
+    @property
+    def live(self) -> bool:
+        """Whether real money moves."""
+        return "_live_" in self.stripe_secret_key
+
     def __repr__(self) -> str:
         """Leave out what a log must not show: keys, and addresses that may hold passwords."""
         shown = (name for name in self.__struct_fields__ if name not in HIDDEN)

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from domain import feed
+from domain import feed, letters
 from domain.outbox import MAX_ATTEMPTS, Delivery, Lane, OutboxRow, Task, TryAgain
 from domain.ports import GatewayUnknown, Ports
 from domain.store import AWAY, LEASE
@@ -141,10 +141,10 @@ class Relay:
         due = [row for row in due if row.id not in self._in_hand]
         if not due:
             return []
-        tired = tuple(row.id for row in due if row.attempts >= MAX_ATTEMPTS)
+        tired = [row for row in due if row.attempts >= MAX_ATTEMPTS]
         if tired:
-            await uow.change_all(OutboxRow, {**over, "_id": tired}, dead=True)
-            log.error("outbox rows are dead letters now", rows=tired)
+            log.error("work is given up", rows=[row.id for row in tired])
+            await self._store.transact(lambda uow: letters.bury(uow, tired))
         mine = {"_id": tuple(row.id for row in due if row.attempts < MAX_ATTEMPTS)}
         stamp = uow.now + LEASE
         await uow.change_all(

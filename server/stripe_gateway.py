@@ -309,8 +309,9 @@ class StripeGateway:
 class StripeWebhooks:
     """Verifies events with any of the signing secrets, so that they can be rotated."""
 
-    def __init__(self, secrets: Sequence[str], clock: Clock) -> None:
+    def __init__(self, secrets: Sequence[str], live: bool, clock: Clock) -> None:
         self._secrets = secrets
+        self.live = live
         self._clock = clock
 
     def verify(self, payload: bytes, signature: str) -> dict[str, Any]:

@@ -91,6 +91,12 @@ CASES = {
     "wallet.withdrawals": Case("cursor limit", NOTHING),
     "admin.overview": Case("", ALL),
     "admin.live": Case("", ALL),
+    "admin.audit": Case("actor_id operation subject cursor limit", ALL),
+    "admin.dead_letters": Case("cursor limit", ALL),
+    "admin.retry": Case("row_id", ALL),
+    "admin.discard": Case("row_id reason", ALL),
+    "admin.webhook_events": Case("status type cursor limit", ALL),
+    "admin.replay": Case("event_id", ALL),
     "admin.disputes": Case("job_id status cursor limit", ALL),
     "admin.resolve": Case("dispute_id refund_amount reason", ALL),
     "admin.evidence": Case(
@@ -123,6 +129,8 @@ VALUES: Json = {
     "cover_letter": "I can.", "proposed_amount": 100, "timeline_days": 3, "text": "Hello",
     "client_id": "c1", "before_seq": 9, "after_seq": 0, "amount": 1000, "q": "fence",
     "country": "US", "milestone": 1, "milestones": [{"title": "All", "amount": 1000}],
+    "actor_id": "usr_1", "operation": "job.create", "subject": "job_1", "row_id": "out_1",
+    "event_id": "evt_1", "type": "charge.refunded",
     "method_id": "pm_1none", "refund_amount": 0, "reason": "quality", "product_description": "A.",
     "service_date": "2026-01-31", "refund_refusal_explanation": "Done.", "submit": False,
     "uncategorized_text": "As agreed.", "account": "platform",
@@ -134,6 +142,6 @@ PATTERNED = {"email", "currency", "payment_method", "country", "method_id"}
 STATUS = {"job.list": "in_progress", "job.mine": "in_progress", "bidding.list": "accepted",
           "job-request.list": "accepted", "job-request.mine": "accepted",
           "payment.list": "captured", "payment.chargebacks": "open", "payment.disputes": "open",
-          "admin.disputes": "open", "admin.transfers": "available",
+          "admin.disputes": "open", "admin.webhook_events": "done", "admin.transfers": "available",
           "admin.payments": "captured"}  # fmt: skip
 SPECIAL = {"admin.payments": {"since": "2026-01-31T00:00:00Z"}}  # other values of the same names

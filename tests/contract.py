@@ -82,6 +82,12 @@ CONTRACT = {
     "/admin": [
         ("overview", "GET /api/admin/overview", "admin"),
         ("live", None, "admin"),
+        ("audit", "GET /api/admin/audit", "admin"),
+        ("dead_letters", "GET /api/admin/dead_letters", "admin"),
+        ("retry", "POST /api/admin/dead_letters/{row_id}/retry", "admin"),
+        ("discard", "POST /api/admin/dead_letters/{row_id}/discard", "admin"),
+        ("webhook_events", "GET /api/admin/webhook_events", "admin"),
+        ("replay", "POST /api/admin/webhook_events/{event_id}/replay", "admin"),
         ("disputes", "GET /api/admin/disputes", "admin"),
         ("resolve", "POST /api/admin/disputes/{dispute_id}/resolve", "admin"),
         ("evidence", "POST /api/admin/chargebacks/{chargeback_id}/evidence", "admin"),
@@ -115,6 +121,6 @@ PUSHES = {
 COLLECTIONS = {
     "users", "jobs", "jobapplicationrequests", "conversations", "messages", "offers", "payments",
     "transactions", "wallets", "withdrawals", "transfers", "reversals", "disputes",
-    "chargebacks", "files", "feed", "outbox", "webhook_events", "leases", "requests", "audit",
-    "anchors",
+    "chargebacks", "files", "feed", "notices", "outbox", "webhook_events", "leases", "requests", "audit",
+    "anchors", "notices",
 }  # fmt: skip

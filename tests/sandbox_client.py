@@ -24,14 +24,29 @@ class Sandbox:
 
     async def api(self, method: str, path: str, account: str | None = None, **params: Any) -> Json:
         """Any call under /v1; parameters in Stripe's form notation, as in `**{"card[cvc]": 1}`."""
-        place = {"params": params} if method == "GET" else {"data": params}
-        headers = {"Stripe-Account": account} if account else {}
-        async with self._web.request(
-            method, f"{self.base}/v1/{path}", headers=headers, **place
-        ) as response:
-            body: Json = await response.json()
-            assert response.status == 200, body
-            return body
+        status, body = await self._call(method, path, account, self.key, params)
+        assert status == 200, body
+        return body
+
+    async def attempt(
+        self, method: str, path: str, account: str | None = None, **params: Any
+    ) -> tuple[int, Json]:
+        """As `api`, for calls that may be refused: the status and the body, or its `error`."""
+        status, body = await self._call(method, path, account, self.key, params)
+        return status, body.get("error", body)
+
+    async def confirm(self, client_secret: str, method: str, **params: Any) -> Json:
+        """What Stripe.js does in a browser: confirm a payment or set-up with a method's id, or
+        with the type of a new method, such as `crypto`. The publishable key is all it has."""
+        id = client_secret.partition("_secret_")[0]
+        kind = "setup_intents" if id.startswith("seti_") else "payment_intents"
+        named = "payment_method" if "_" in method else "payment_method_data[type]"
+        given = {"client_secret": client_secret, named: method,
+                 "return_url": "http://127.0.0.1/done", **params}  # fmt: skip
+        key = self.key.replace("sk_", "pk_", 1)
+        status, body = await self._call("POST", f"{kind}/{id}/confirm", None, key, given)
+        assert status == 200, body
+        return body
 
     async def register_webhooks(self, url: str) -> list[str]:
         """One endpoint for the platform's events, one for connected accounts'; their secrets."""
@@ -52,6 +67,17 @@ class Sandbox:
         """Answer the bank's 3-D Secure question."""
         await self._submit(f"{redirect_url}/{'complete' if passed else 'fail'}", {})
 
+    async def _call(
+        self, method: str, path: str, account: str | None, key: str, params: Json
+    ) -> tuple[int, Json]:
+        place = {"params": params} if method == "GET" else {"data": params}
+        headers = {"Authorization": f"Bearer {key}"}
+        headers |= {"Stripe-Account": account} if account else {}
+        async with self._web.request(
+            method, f"{self.base}/v1/{path}", headers=headers, **place
+        ) as response:
+            return response.status, await response.json()
+
     async def _submit(self, url: str, form: Json) -> None:
         async with self._web.post(url, data=form, allow_redirects=False) as response:
             assert response.status == 303, await response.text()
@@ -61,8 +87,12 @@ class Sandbox:
     async def fault(self, **rule: Any) -> Json:
         """Order a fault, for example `path="/v1/payment_intents/*/capture", status=500, times=2`.
 
-        One target of `path`, `webhook`, `payout`, `refund`; with `method`, `when` (before, after
-        the effect), `status`, `error`, `delay`, `drop`, `duplicate`, `failure_code`, `after_paid`.
+        One target, each with `times` and `delay`:
+        `path` (a pattern): `method`, `when` (before, after the effect), `status`, `error`, `drop`;
+        `webhook` (a type or pattern): `drop`, `hold` until `release_events`, `duplicate` (how many
+        more, at once); `payout`: `failure_code`, `after_paid`; `refund` (of a charge or currency):
+        `failure_code` (it fails after the delay), `pending_reason` (it is pending until then, and
+        succeeds without a failure code; `insufficient_funds` moves no money before).
         """
         return await self._control("POST", "faults", rule)
 
@@ -74,8 +104,112 @@ class Sandbox:
         await self._control("POST", "clock", {"advance": seconds})
 
     async def settings(self, **changed: float) -> Json:
-        """Change fee_bps, fee_fixed, hold_seconds, available_ or payout_delay_seconds."""
+        """Change fee_bps, fee_fixed, dispute_fee, hold_seconds, available_ or
+        payout_delay_seconds."""
         return await self._control("POST", "settings", changed)
+
+    # -- what others do ------------------------------------------------------------------------
+
+    async def capture_partly(self, intent: str, amount: int) -> Json:
+        """Someone captures a part of a hold in the dashboard; the rest is let go."""
+        path = f"payment_intents/{intent}/capture"
+        return await self.api("POST", path, amount_to_capture=amount)
+
+    async def refund_in_dashboard(self, intent: str, amount: int | None = None) -> Json:
+        """Someone refunds a payment in the dashboard, in full without an amount."""
+        some = {"amount": amount} if amount else {}
+        return await self.api("POST", "refunds", payment_intent=intent, **some)
+
+    async def reverse_transfer(self, transfer: str, amount: int | None = None) -> Json:
+        """Someone reverses a transfer in the dashboard, in full without an amount."""
+        some = {"amount": amount} if amount else {}
+        return await self.api("POST", f"transfers/{transfer}/reversals", **some)
+
+    async def fail_refund(self, refund: str, reason: str = "lost_or_stolen_card") -> Json:
+        """The bank sends a refund back, pending or succeeded; the money returns."""
+        body = {"refund": refund, "status": "failed", "reason": reason}
+        return await self._control("POST", "refunds", body)
+
+    async def settle_refund(self, refund: str) -> Json:
+        """A pending refund gets through."""
+        return await self._control("POST", "refunds", {"refund": refund, "status": "succeeded"})
+
+    async def dispute(
+        self, charge: str, amount: int | None = None, *, reason: str = "fraudulent",
+        inquiry: bool = False,
+    ) -> Json:  # fmt: skip
+        """A cardholder disputes a charge, all that is left of it without an amount. The bank takes
+        the money at once, unless it is only an inquiry."""
+        body: Json = {"charge": charge, "amount": amount, "reason": reason, "inquiry": inquiry}
+        made: Json = (await self._control("POST", "disputes", body))["dispute"]
+        return made
+
+    async def escalate(self, dispute: str) -> Json:
+        """An inquiry becomes a dispute: now the money is taken."""
+        return await self.move_dispute(dispute, "needs_response")
+
+    async def close_dispute(self, dispute: str, *, won: bool, fee_back: bool = False) -> Json:
+        """The bank decides; it may decide again, otherwise. `fee_back`: Stripe's fee as well."""
+        return await self.move_dispute(dispute, "won" if won else "lost", fee_back=fee_back)
+
+    async def move_dispute(self, dispute: str, status: str, *, fee_back: bool = False) -> Json:
+        """To any of Stripe's states, in any order, such as `warning_closed` or `under_review`."""
+        body = {"dispute": dispute, "status": status, "fee_back": fee_back}
+        return await self._control("POST", "verdicts", body)
+
+    async def dead_payout(self, payout: str, failure_code: str = "account_closed") -> Json:
+        """The bank sends a payout back, also one that was paid."""
+        body = {"payout": payout, "failure_code": failure_code}
+        return await self._control("POST", "payouts", body)
+
+    async def deactivate(
+        self, account: str, *due: str, reason: str = "requirements.past_due"
+    ) -> Json:
+        """Stripe switches off an account's transfers and payouts, until what is `due` is given."""
+        body = {"account": account, "state": "inactive", "due": list(due), "reason": reason}
+        return await self._control("POST", "accounts", body)
+
+    async def activate(self, account: str) -> Json:
+        """Stripe switches an account on again."""
+        return await self._control("POST", "accounts", {"account": account, "state": "active"})
+
+    async def reject(self, account: str, reason: str = "fraud") -> Json:
+        """The platform rejects an account in the dashboard, as `fraud` or `terms_of_service`."""
+        return await self.api("POST", f"accounts/{account}/reject", reason=reason)
+
+    async def close_account(self, account: str) -> Json:
+        """An account ends, whatever is left in it; nobody has access to it any more."""
+        return await self._control("POST", "accounts", {"account": account, "state": "closed"})
+
+    async def book_entry(
+        self, type: str, amount: int, currency: str, description: str = ""
+    ) -> Json:
+        """A line in the platform's balance that has no object of ours: `stripe_fee`, `topup`,
+        `adjustment`. The amount is signed."""
+        body = {"type": type, "amount": amount, "currency": currency.lower(),
+                "description": description}  # fmt: skip
+        return await self._control("POST", "entries", body)
+
+    # -- events --------------------------------------------------------------------------------
+
+    async def hold_events(self, type: str = "*", times: int = 1000) -> None:
+        """Keep the next events of a type or pattern back, until `release_events`."""
+        await self.fault(webhook=type, hold=True, times=times)
+
+    async def release_events(
+        self, type: str = "*", *, newest_first: bool = False, gap: float = 0
+    ) -> int:
+        """Send what was kept back, `gap` seconds apart (four may be under way at once without), and
+        keep no more back. Returns how many."""
+        await self.clear_faults()
+        body = {"type": type, "order": "newest" if newest_first else "oldest", "gap": gap}
+        return int((await self._control("POST", "releases", body))["released"])
+
+    async def replay(self, event: str, times: int = 1, age: float | None = None) -> None:
+        """Deliver an event again, several times at once; signed now, or with `age` as of so many
+        seconds ago, and then tried only once."""
+        body = {"event": event, "times": times, "age": age}
+        await self._control("POST", "replays", body)
 
     # -- what happened -------------------------------------------------------------------------
 
@@ -86,6 +220,11 @@ class Sandbox:
     async def deliveries(self, kind: str = "") -> list[Json]:
         """Webhook deliveries, oldest first, of one event type if given."""
         return [row for row in await self._all("deliveries") if kind in ("", row["type"])]
+
+    async def events(self, kind: str = "", account: str | None = None) -> list[Json]:
+        """The newest hundred events, oldest first, of one type or pattern if given."""
+        some = {"type": kind} if kind else {}
+        return (await self.api("GET", "events", account, limit=100, **some))["data"][::-1]
 
     async def pending(self) -> list[str]:
         """Events whose delivery has not succeeded yet."""

@@ -189,4 +189,4 @@ async def test_money_for_a_closed_offer_is_booked_and_sent_back(scene):
     assert (await scene.market.rows(Payment))[0].status == "refunded"
     assert await ledger.total_escrow(scene.server.store.single()) == {}
     assert (await audit(scene.server.ports)).differences == []
-    assert all(event.done for event in await scene.market.rows(WebhookEvent))
+    assert all(event.status == "done" for event in await scene.market.rows(WebhookEvent))

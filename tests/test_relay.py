@@ -143,7 +143,7 @@ async def test_a_task_that_always_fails_ends_as_a_dead_letter(office: Office) ->
 
     with capture_logs() as logs:
         await office.until(dead, 30)
-    assert logs[-1]["event"] == "outbox rows are dead letters now"
+    assert logs[-1]["event"] == "work is given up"
     (row,) = await office.rows()
     assert "broken" in (row.last_error or "")
     assert Work.done.count(("x", 0)) == 1 + MAX_ATTEMPTS  # at once, and after each claim

@@ -3,19 +3,17 @@
 import asyncio
 import csv
 import io
-import socket
 import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import pytest
 
-from domain import ledger
-from domain.accounts import User
+from domain import commissions, ledger, statements
 from domain.ledger import Posting, Transaction
 from domain.operation import Actor, Role
-from domain.sides import Side, platform_before, span
-from domain.store import new_id
+from domain.sides import Side, platform_before
+from domain.store import UnitOfWork, new_id
 from handlers.statements import cell, decimal
 from server import downloads
 from tests.parties import Refused
@@ -211,33 +209,56 @@ async def test_commissions_are_told_by_day_month_and_currency(market, server):
     assert (status, rows[0]["platform_fees"], rows[0]["net_minor"]) == (200, "14", "14")
 
 
-@pytest.mark.parametrize("wrong", [
-    {"start": "2026-01-01T00:00:00"}, {"end": "2020-01-01T00:00:00Z"},
-    {"start": "2020-01-01T00:00:00Z"}, {"start": "1999-12-31T00:00:00Z"},
-    {"start": "9999-01-01T00:00:00Z", "end": "9999-12-31T23:59:59-12:00"},
-    {"currency": "dollars"},
-])  # fmt: skip
-async def test_spans_that_are_refused(market, wrong):
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"start": "2026-01-01T00:00:00"}, "start"),
+        ({"end": "2020-01-01T00:00:00Z"}, "end"),
+        ({"start": "2020-01-01T00:00:00Z"}, "end"),
+        ({"start": "1999-12-31T00:00:00Z"}, "start"),
+        ({"start": "0001-01-01T00:00:00+14:00"}, "start"),
+        ({"end": "9999-12-31T23:59:59-12:00"}, "end"),
+        ({"currency": "dollars"}, "currency"),
+    ],
+)
+async def test_spans_that_are_refused(market, wrong, field):
     """Guard: `check_span`, and `tz=True` of Moment; years that the database cannot tell would be
     crashes."""
     party = await market.contractor()
     with pytest.raises(Refused) as refused:
         await statement(party, **wrong)
-    assert (refused.value.code, refused.value.details["field"]) == ("invalid", [*wrong][-1])
+    assert (refused.value.code, refused.value.details["field"]) == ("invalid", field)
 
 
 # -- what it costs -------------------------------------------------------------------------------
 
 
-async def examined(server, where):
-    command = {"find": Transaction.COLLECTION, "filter": where, "sort": {"created_at": 1}}
-    explained = await server.store.database.command(
-        {"explain": command, "verbosity": "executionStats"}
-    )
-    return str(explained["queryPlanner"]["winningPlan"]), explained["executionStats"]
+async def plans(server, monkeypatch, call):
+    """How the database reads the journal for a call, and how many rows it looks at."""
+    asked = []
+    real = UnitOfWork.aggregate
+
+    async def aggregate(uow, kind, pipeline):
+        asked.append({"aggregate": kind.COLLECTION, "pipeline": pipeline, "cursor": {}})
+        return await real(uow, kind, pipeline)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(UnitOfWork, "aggregate", aggregate)
+        await call
+    asked = [command for command in asked if command["aggregate"] == Transaction.COLLECTION]
+    assert asked
+    found = []
+    for command in asked:
+        explained = await server.store.database.command(
+            {"explain": command, "verbosity": "executionStats"}
+        )
+        plan = explained["stages"][0]["$cursor"]
+        stats = plan["executionStats"]
+        found.append((str(plan["queryPlanner"]["winningPlan"]), stats["totalDocsExamined"]))
+    return found
 
 
-async def test_statements_read_their_own_part_of_the_journal(server):
+async def test_statements_read_their_own_part_of_the_journal(server, monkeypatch):
     """Guard: the index of Transaction on (users, created_at) and the one on (accounts,
     created_at); fails when one is dropped or its fields are put in another order."""
     for user in ("usr_1", "usr_2", "usr_3"):
@@ -245,17 +266,19 @@ async def test_statements_read_their_own_part_of_the_journal(server):
     platform = {"users": (), "accounts": ("escrow:ofr_1", "platform")}
     rows = [transaction(number, fact=f"fee:{number}", **platform) for number in range(400)]
     await server.store.single().add_all(rows)
-    hour = span(NEW_YEAR + timedelta(hours=2), NEW_YEAR + timedelta(hours=3))
-    before = {"created_at": {"$lt": NEW_YEAR + timedelta(hours=1)}}
-    for role, index in (
-        (Role.CONTRACTOR, "users_1_created_at_1__id_1"), (Role.CUSTOMER, "users_1_created_at_1__id_1"),
-        (Role.ADMIN, "accounts_1_created_at_1"),
+    hour = {"start": NEW_YEAR + timedelta(hours=1), "end": NEW_YEAR + timedelta(hours=2)}
+    of_users, of_platform = "users_1_created_at_1__id_1", "accounts_1_created_at_1"
+    for role, run, command, index in (
+        (Role.CONTRACTOR, statements.statement, statements.Statement(**hour), of_users),
+        (Role.CUSTOMER, statements.statement, statements.Statement(**hour), of_users),
+        (Role.ADMIN, statements.statement, statements.Statement(**hour), of_platform),
+        (Role.ADMIN, commissions.commissions,
+         commissions.Commissions(**hour, currency="USD"), of_platform),
     ):  # fmt: skip
-        side = Side.of(Actor("usr_2", role, "ses_1"))
-        for when in (hour, before):
-            plan, stats = await examined(server, {**side.where, **when, "currency": "USD"})
+        uow, actor = server.store.single(), Actor("usr_2", role, "ses_1")
+        for plan, examined in await plans(server, monkeypatch, run(command, actor, uow)):
             assert f"'indexName': '{index}'" in plan
-            assert stats["nReturned"] == stats["totalDocsExamined"] == 60
+            assert examined == 60
 
 
 async def test_the_platforms_balance_is_read_from_its_snapshot(server, monkeypatch):
@@ -404,28 +427,24 @@ async def test_who_does_not_read_is_cut_off(market, server, monkeypatch):
     """Guard: `asyncio.timeout` in `downloads._write`; without it a stalled client holds a cursor of
     the database for as long as it likes."""
     monkeypatch.setattr(downloads, "PATIENCE_SECONDS", 0.5)
+    # More than the buffers of the system take.
+    monkeypatch.setattr("handlers.statements.encode", lambda rows: bytes(2_000_000))
     party = await market.contractor()
-    await book_rows(server.store, ROWS, user=party.id)
-    user = await server.store.single().get(User, party.id)
-    assert user.role is Role.CONTRACTOR
-    stalled = socket.socket()
-    stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    stalled.setblocking(False)
-    loop = asyncio.get_running_loop()
+    await book_rows(server.store, 2_000, user=party.id)
     host, port = party.url.removeprefix("http://").split(":")
-    await loop.sock_connect(stalled, (host, int(port)))
-    request = (
-        "GET /api/wallet/statement.csv?start=2026-01-01T00:00:00Z&end=2026-02-01T00:00:00Z HTTP/1.1"
-        f"\r\nHost: {host}\r\nAuthorization: Bearer {party.token}\r\n\r\n"
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    span = "start=2026-01-01T00:00:00Z&end=2026-02-01T00:00:00Z"
+    writer.write(
+        f"GET /api/wallet/statement.csv?{span} HTTP/1.1\r\nHost: {host}\r\n"
+        f"Authorization: Bearer {party.token}\r\n\r\n".encode()
     )
-    await loop.sock_sendall(stalled, request.encode())
-    await asyncio.sleep(4)
-    read = b""
-    try:
-        while piece := await asyncio.wait_for(loop.sock_recv(stalled, 1 << 20), 5):
-            read += piece
-    except ConnectionError:
-        pass
-    finally:
-        stalled.close()
-    assert b"200 OK" in read and not read.endswith(b"0\r\n\r\n")
+    assert b"200 OK" in await reader.readline()
+    cut = asyncio.Event()
+    real = downloads._cut
+    monkeypatch.setattr(downloads, "_cut", lambda request: (real(request), cut.set()))
+    async with asyncio.timeout(20):
+        await cut.wait()
+        with pytest.raises(ConnectionError):
+            while await reader.read(1 << 20):
+                pass
+    writer.close()

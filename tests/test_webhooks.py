@@ -87,7 +87,7 @@ async def test_events_in_any_order_after_the_end_change_nothing(scene):
     assert {k: v for k, v in after.items() if k not in own} == {
         k: v for k, v in before.items() if k not in own
     }
-    assert all(event.done for event in await scene.market.rows(WebhookEvent))
+    assert all(event.status == "done" for event in await scene.market.rows(WebhookEvent))
 
 
 async def test_events_in_reverse_order_are_enough(scene):
@@ -127,7 +127,7 @@ async def test_an_event_about_something_unknown_is_kept_and_done(scene):
     await scene.market.settled(PATIENCE)
     events = await scene.market.rows(WebhookEvent)
     assert "payment_intent.succeeded" in {event.type for event in events}
-    assert all(event.done for event in events)
+    assert all(event.status == "done" for event in events)
     assert await scene.market.rows(Transaction) == []
 
 

@@ -21,7 +21,10 @@ CATEGORIES = {
     "payout_failure": "payout_reversal",
     "refund_failure": "refund_failure",
     "adjustment": "dispute",
+    "stripe_fee": "fee",
+    "topup": "topup",
 }
+ALONE = ("adjustment", "stripe_fee", "topup")
 
 
 def book(
@@ -35,8 +38,22 @@ def book(
     description: str | None = None,
 ) -> Json:
     """Move `amount` minor units (negative: out) less `fee` on the account of `source`."""
-    account, money = call.owner(source), source["currency"]
-    due = call.now if available_on is None else max(available_on, call.now)
+    account, due = call.owner(source), max(available_on or call.now, call.now)
+    entry = _entry(call, kind, source["currency"], amount, fee=fee, due=due)
+    entry.update(source=source["id"], description=description)
+    _total(call, account, source["currency"], amount - fee, due)
+    return call.add(entry, account)
+
+
+def book_alone(call: Call, kind: str, money: str, amount: int, description: str | None) -> Json:
+    """A line that comes from no object of ours: Stripe's own fees, a top-up, a correction."""
+    entry = _entry(call, kind, money, amount, fee=0, due=call.now)
+    entry["description"] = description
+    _total(call, call.account, money, amount, call.now)
+    return call.add(entry)
+
+
+def _entry(call: Call, kind: str, money: str, amount: int, *, fee: int, due: int) -> Json:
     fees = [
         {
             "amount": fee,
@@ -46,7 +63,7 @@ def book(
             "type": "stripe_fee",
         }
     ]
-    entry: Json = {
+    return {
         "id": new_id("txn_3"),
         "object": "balance_transaction",
         "amount": amount,
@@ -54,18 +71,16 @@ def book(
         "balance_type": "payments",
         "created": call.now,
         "currency": money,
-        "description": description,
+        "description": None,
         "exchange_rate": None,
         "fee": fee,
         "fee_details": fees if fee else [],
         "net": amount - fee,
         "reporting_category": CATEGORIES[kind],
-        "source": source["id"],
+        "source": None,
         "status": "pending",
         "type": kind,
     }
-    _total(call, account, money, amount - fee, due)
-    return call.add(entry, account)
 
 
 def _total(call: Call, account: str, money: str, net: int, due: int) -> None:

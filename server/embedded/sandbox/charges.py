@@ -21,8 +21,9 @@ def _charge(call: Call, intent: Json, method: Json, *, secure: bool) -> Json:
     """A charge that was approved and is not captured yet."""
     kind = method["type"]
     details = _details(intent, method, secure=secure)
+    due = call.now + int(call.tenant.setting("hold_seconds"))
     if kind == "card" and _is_held(intent, method):
-        details["capture_before"] = call.now + int(call.tenant.setting("hold_seconds"))
+        details["capture_before"] = due
     return {
         "id": new_id("ch_3" if kind == "card" else "py_3"),
         "object": "charge",
@@ -66,6 +67,7 @@ def _charge(call: Call, intent: Json, method: Json, *, secure: bool) -> Json:
         "status": "succeeded",
         "transfer_data": None,
         "transfer_group": intent["transfer_group"],
+        "_capture_before": due,
     }
 
 
@@ -148,8 +150,7 @@ def succeed(call: Call, intent: Json, method: Json, *, secure: bool = False) -> 
     call.save(intent)
     if _is_held(intent, method):
         intent.update(status="requires_capture", amount_capturable=intent["amount"])
-        due = charge["payment_method_details"]["card"]["capture_before"]
-        call.later(due, "hold", intent["id"])
+        call.later(charge["_capture_before"], "hold", intent["id"])
         call.emit("charge.succeeded", charge)
         call.emit("payment_intent.amount_capturable_updated", intent)
         return intent
@@ -227,7 +228,7 @@ def _settle(call: Call, intent: Json, charge: Json, amount: int) -> None:
 
 def capture(call: Call, intent: Json, charge: Json, amount: int) -> Json:
     """Take `amount` of the hold and release the rest. Raises charge_expired_for_capture."""
-    if call.now >= charge["payment_method_details"]["card"]["capture_before"]:
+    if call.now >= charge["_capture_before"]:
         raise too_late(charge)
     _settle(call, intent, charge, amount)
     # Stripe counts what a partial capture lets go of as refunded.

@@ -68,6 +68,7 @@ LINK: Spec = {
     ),
     **EXPAND,
 }
+REJECT: Spec = {"reason": Need(one_of("fraud", "other", "terms_of_service")), **EXPAND}
 CAPABILITY: Spec = {"requested": boolean, **EXPAND}
 LINK_SECONDS = 300
 
@@ -114,7 +115,7 @@ def _apply(call: Call, account: Json) -> None:
 
 def _request(account: Json, name: str, wanted: bool) -> None:
     if wanted:
-        status = "active" if account["details_submitted"] else "inactive"
+        status = "active" if account["payouts_enabled"] else "inactive"
         account["capabilities"][name] = status
     else:
         account["capabilities"].pop(name, None)
@@ -161,10 +162,59 @@ def delete(call: Call, name: str) -> Json:
     account = connected(call, name)
     if any(sum(pair) for pair in balances.amounts(call, name).values()):
         raise refused("You can only delete an account whose balance is zero.", "account_invalid")
+    return close(call, account)
+
+
+def close(call: Call, account: Json) -> Json:
+    """An account ends, whatever is left in it; from now on nobody has access."""
     gone = {"id": account["id"], "object": "account", "deleted": True}
     account.clear()
     account.update(gone)
+    platform = {"id": f"ca_{call.tenant.account[5:]}", "object": "application", "name": "Platform"}
+    _as_account(call, account).emit("account.application.deauthorized", platform)
     return call.save(account)
+
+
+def reject(call: Call, name: str) -> Json:
+    """The platform finds an account suspicious."""
+    account = connected(call, name)
+    return deactivate(call, account, [], f"rejected.{call.params['reason']}")
+
+
+def deactivate(call: Call, account: Json, due: list[str], reason: str) -> Json:
+    """An account may neither receive nor pay out, because of what is `due` or for a `reason`."""
+    before = {name: account[name] for name in ("charges_enabled", "payouts_enabled")}
+    account.update(charges_enabled=False, payouts_enabled=False)
+    account["requirements"] = {**requirements(due), "disabled_reason": reason}
+    _switch(call, account, "inactive", before)
+    return account
+
+
+def activate(call: Call, account: Json) -> Json:
+    """An account may do again what it could."""
+    before = {name: account[name] for name in ("charges_enabled", "payouts_enabled")}
+    account.update(
+        charges_enabled="card_payments" in account["capabilities"],
+        payouts_enabled=True,
+        requirements=requirements([]),
+    )
+    _switch(call, account, "active", before)
+    return account
+
+
+def _switch(call: Call, account: Json, status: str, before: Json) -> None:
+    """All capabilities at once, and the events of it."""
+    for which in account["capabilities"]:
+        account["capabilities"][which] = status
+    call.save(account)
+    for which in account["capabilities"]:
+        of_account = _as_account(call, account)
+        of_account.emit("capability.updated", capability(call, account["id"], which))
+    call.emit("account.updated", account, before)
+
+
+def _as_account(call: Call, account: Json) -> Call:
+    return Call(call.store, call.tenant, account["id"])
 
 
 def list_accounts(call: Call) -> Json:
@@ -259,13 +309,7 @@ def onboard(call: Call, account: Json, currencies: list[str], person: Json) -> N
     )
     account["tos_acceptance"] |= {"date": call.now, "ip": "127.0.0.1"}
     account["business_profile"]["name"] = person.get("name") or None
-    for which in account["capabilities"]:
-        account["capabilities"][which] = "active"
     account["charges_enabled"] = "card_payments" in account["capabilities"]
     banks = [bank(account, money, person) for money in currencies]
     account["external_accounts"]["data"] = banks
-    call.save(account)
-    for which in account["capabilities"]:
-        connected_call = Call(call.store, call.tenant, account["id"])
-        connected_call.emit("capability.updated", capability(call, account["id"], which))
-    call.emit("account.updated", account, {"details_submitted": False, "payouts_enabled": False})
+    _switch(call, account, "active", {"details_submitted": False, "payouts_enabled": False})

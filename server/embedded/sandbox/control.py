@@ -1,4 +1,4 @@
-"""The control API under /_sandbox: faults, clock, settings, request log, deliveries."""
+"""The control API under /_sandbox: faults, clock, settings, scenes, request log, deliveries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from . import courier, disputes, faults, memory, timers
+from . import courier, faults, memory, scenarios, timers
 from .app import query_of, secret_of, tenant_of
 from .call import Call
 from .errors import Json, StripeError, malformed
@@ -31,11 +31,11 @@ class Control:
             ("DELETE", "faults"): self.clear_faults,
             ("POST", "clock"): self.advance_clock,
             ("GET", "clock"): self.read_clock,
-            ("POST", "disputes"): self.open_dispute,
             ("POST", "settings"): self.change_settings,
             ("GET", "settings"): self.read_settings,
             ("GET", "requests"): self.requests,
             ("GET", "deliveries"): self.deliveries,
+            **{("POST", name): self.scene(scene) for name, scene in scenarios.SCENES.items()},
         }
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -87,15 +87,14 @@ class Control:
         """This tenant's time."""
         return {"now": tenant.now(), "shift": tenant.shift}
 
-    def open_dispute(self, tenant: Tenant, body: Any, query: dict[str, str]) -> Json:
-        """Let a cardholder dispute a captured charge."""
-        charge = body.get("charge") if isinstance(body, dict) else None
-        if not isinstance(charge, str):
-            raise malformed("`charge` names the charge", param="charge")
-        call = Call(self.store, tenant, tenant.account)
-        disputes.open_on(call, charge, body.get("reason", "fraudulent"))
-        call.flush()
-        return {"data": [call.shown(dispute) for dispute in call.of("dispute", "charge", charge)]}
+    def scene(self, scene: scenarios.Scene) -> Action:
+        """Something that happens in the world outside."""
+
+        def action(tenant: Tenant, body: Any, query: dict[str, str]) -> Json:
+            timers.run(self.store, tenant)
+            return scenarios.play(Call(self.store, tenant, tenant.account), scene, body)
+
+        return action
 
     def change_settings(self, tenant: Tenant, body: Any, query: dict[str, str]) -> Json:
         """Change some settings."""

@@ -8,6 +8,7 @@ import hmac
 import json
 import time
 from collections import Counter
+from dataclasses import dataclass
 
 import aiohttp
 
@@ -19,6 +20,15 @@ PARALLEL = 64
 PARALLEL_PER_ENDPOINT = 4
 TIMEOUT = aiohttp.ClientTimeout(total=10)
 POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What is to be sent; `stamp` is the time of a signature that is not made now."""
+
+    body: str
+    attempts: int
+    stamp: int | None
 
 
 def sign(secret: str, body: str, stamp: int) -> str:
@@ -71,24 +81,24 @@ class Courier:
         due = "SELECT DISTINCT endpoint FROM deliveries WHERE status = 'pending' AND next_at <= ?"
         for (endpoint,) in self.store.db.execute(due, (now,)).fetchall():
             rows = self.store.db.execute(
-                "SELECT id, body, attempts FROM deliveries WHERE endpoint = ?"
+                "SELECT id, body, attempts, stamp FROM deliveries WHERE endpoint = ?"
                 " AND status = 'pending' AND next_at <= ? ORDER BY next_at, id LIMIT ?",
                 (endpoint, now, 2 * PARALLEL_PER_ENDPOINT),
             ).fetchall()
             target = self.store.get(endpoint)
-            for number, body, attempts in rows:
+            for number, *letter in rows:
                 if number in self._sending or target is None:
                     continue
                 full = len(self._sending) >= PARALLEL
                 if full or self._busy[endpoint] >= PARALLEL_PER_ENDPOINT:
                     break
-                self._start(session, number, target[2], body, attempts)
+                self._start(session, number, target[2], Letter(*letter))
 
     def _start(
-        self, session: aiohttp.ClientSession, number: int, endpoint: Json, body: str, attempts: int
+        self, session: aiohttp.ClientSession, number: int, endpoint: Json, letter: Letter
     ) -> None:
         self._busy[endpoint["id"]] += 1
-        task = asyncio.create_task(self._send(session, number, endpoint, body, attempts))
+        task = asyncio.create_task(self._send(session, number, endpoint, letter))
         self._sending[number] = task
 
         def finished(_: asyncio.Task[None]) -> None:
@@ -99,10 +109,10 @@ class Courier:
         task.add_done_callback(finished)
 
     async def _send(
-        self, session: aiohttp.ClientSession, number: int, endpoint: Json, body: str, attempts: int
+        self, session: aiohttp.ClientSession, number: int, endpoint: Json, letter: Letter
     ) -> None:
         # Real time, not the tenant's: receivers compare the stamp with their own clock.
-        signature = sign(endpoint["_secret"], body, int(time.time()))
+        signature = sign(endpoint["_secret"], letter.body, letter.stamp or int(time.time()))
         headers = {
             "Stripe-Signature": signature,
             "Content-Type": "application/json; charset=utf-8",
@@ -111,14 +121,16 @@ class Courier:
         code = 0
         try:
             async with session.post(
-                endpoint["url"], data=body.encode(), headers=headers, allow_redirects=False
+                endpoint["url"], data=letter.body.encode(), headers=headers, allow_redirects=False
             ) as response:
                 code = response.status
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             code = 0
         status = "succeeded" if 200 <= code < 300 else "pending"
-        wait = BACKOFF[min(attempts, len(BACKOFF) - 1)]
+        if letter.stamp and status == "pending":
+            status = "refused"
+        wait = BACKOFF[min(letter.attempts, len(BACKOFF) - 1)]
         self.store.db.execute(
             "UPDATE deliveries SET status = ?, attempts = ?, code = ?, next_at = ? WHERE id = ?",
-            (status, attempts + 1, code, time.time() + wait, number),
+            (status, letter.attempts + 1, code, time.time() + wait, number),
         )

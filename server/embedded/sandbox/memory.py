@@ -65,7 +65,10 @@ def log(store: Store, tenant: Tenant, entry: Json, limit: int) -> None:
     )
     newest = int(cursor.lastrowid or 0)
     if newest % 50 == 0:
-        for table, spare in (("requests", ""), ("deliveries", " AND status != 'pending'")):
+        for table, spare in (
+            ("requests", ""),
+            ("deliveries", " AND status NOT IN ('pending', 'held')"),
+        ):
             store.db.execute(
                 f"DELETE FROM {table} WHERE tenant = ?{spare} AND id <= (SELECT id FROM {table}"
                 " WHERE tenant = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",

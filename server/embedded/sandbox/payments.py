@@ -157,7 +157,7 @@ def create(call: Call) -> Json:
         automatic = {"enabled": True}
     if automatic and automatic["enabled"]:
         intent["automatic_payment_methods"] = {"allow_redirects": "always", **automatic}
-        intent["payment_method_types"] = _fitting(params["currency"])
+        intent["payment_method_types"] = _fitting(params)
     intent["confirmation_method"] = params.get("confirmation_method", "automatic")
     _apply(call, intent)
     call.add(intent)
@@ -165,9 +165,10 @@ def create(call: Call) -> Json:
     return _confirm(call, intent) if params.get("confirm") else intent
 
 
-def _fitting(money: str) -> list[str]:
-    """What the dashboard has switched on, as far as it takes this currency."""
-    return ["card", "link", "crypto"] if money == "usd" else ["card", "link"]
+def _fitting(params: Json) -> list[str]:
+    """What the dashboard has switched on, as far as it can do what is asked for."""
+    coins = params["currency"] == "usd" and params.get("capture_method") != "manual"
+    return ["card", "link", *(["crypto"] if coins else [])]
 
 
 def retrieve(call: Call, name: str) -> Json:

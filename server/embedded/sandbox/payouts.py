@@ -122,6 +122,16 @@ def advance(call: Call, name: str) -> None:
         owner.emit("payout.paid", call.save(payout))
 
 
+def die(call: Call, payout: Json, code: str) -> Json:
+    """The bank sends a payout back, also one that it had taken."""
+    if payout["status"] in ("failed", "canceled"):
+        raise refused(f"The payout is {payout['status']}.")
+    owner = Call(call.store, call.tenant, call.owner(payout), _seen=call._seen)
+    payout["_failure"] = code
+    _fail(owner, call.save(payout))
+    return payout
+
+
 def _fail(call: Call, payout: Json) -> None:
     code = payout.pop("_failure")
     entry = balances.book(call, "payout_failure", payout, payout["amount"])

@@ -81,6 +81,7 @@ ROUTES = [
     Route("GET", "accounts/*", connect.retrieve),
     Route("POST", "accounts/*", connect.update, connect.UPDATE),
     Route("DELETE", "accounts/*", connect.delete, NONE),
+    Route("POST", "accounts/*/reject", connect.reject, connect.REJECT),
     Route("GET", "accounts/*/capabilities", connect.list_capabilities),
     Route("GET", "accounts/*/capabilities/*", connect.capability),
     Route("POST", "accounts/*/capabilities/*", connect.update_capability, connect.CAPABILITY),

@@ -87,7 +87,7 @@ def _choose(call: Call, setup: Json) -> None:
         if method["customer"] not in (None, setup["customer"]):
             raise refused(
                 "The payment method supplied belongs to a different Customer.",
-                "payment_method_customer_mismatch",
+                None,
                 "payment_method",
             )
         setup.update(payment_method=method["id"], status="requires_confirmation")

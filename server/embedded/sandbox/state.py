@@ -40,7 +40,8 @@ CREATE TABLE IF NOT EXISTS requests (id INTEGER PRIMARY KEY AUTOINCREMENT, tenan
 CREATE INDEX IF NOT EXISTS by_tenant ON requests (tenant, id);
 CREATE TABLE IF NOT EXISTS deliveries (id INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL,
   event TEXT NOT NULL, endpoint TEXT NOT NULL, type TEXT NOT NULL, body TEXT NOT NULL,
-  status TEXT NOT NULL, attempts INTEGER NOT NULL, code INTEGER, next_at REAL NOT NULL);
+  status TEXT NOT NULL, attempts INTEGER NOT NULL, code INTEGER, next_at REAL NOT NULL,
+  stamp INTEGER);
 CREATE INDEX IF NOT EXISTS by_due ON deliveries (endpoint, next_at) WHERE status = 'pending';
 CREATE INDEX IF NOT EXISTS by_event ON deliveries (event);
 CREATE INDEX IF NOT EXISTS by_owner ON deliveries (tenant, id);
@@ -69,6 +70,7 @@ SETTINGS: dict[str, float] = {
     "available_delay_seconds": 0,
     "payout_delay_seconds": 1,
     "hold_seconds": 7 * 86_400,
+    "dispute_fee": 1_500,
 }
 ALPHABET = string.ascii_letters + string.digits
 
@@ -76,6 +78,11 @@ ALPHABET = string.ascii_letters + string.digits
 def new_id(prefix: str, length: int = 24) -> str:
     """A random id in Stripe's manner."""
     return prefix + "".join(random.choices(ALPHABET, k=length))
+
+
+def new_digits(length: int) -> str:
+    """A random number that banks would give."""
+    return "".join(random.choices(string.digits, k=length))
 
 
 @dataclass
@@ -106,6 +113,9 @@ class Store:
         # The process may die, not the machine: what is written to the OS is kept.
         self.db.execute("PRAGMA synchronous = OFF")
         self.db.executescript(SCHEMA)
+        columns = {row[1] for row in self.db.execute("PRAGMA table_info(deliveries)")}
+        if "stamp" not in columns:  # a file of an earlier version
+            self.db.execute("ALTER TABLE deliveries ADD COLUMN stamp INTEGER")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -9,10 +9,11 @@ from .call import Call
 from .state import Store, Tenant
 
 HANDLERS: dict[str, Callable[[Call, str], None]] = {
-    "dispute": disputes.open_on,
+    "dispute": disputes.by_card,
     "hold": charges.expire_hold,
+    "overdue": disputes.overdue,
     "payout": payouts.advance,
-    "refund": refunds.fail,
+    "refund": refunds.proceed,
 }
 NEXT = (
     "DELETE FROM timers WHERE (tenant, due, what, id) IN (SELECT tenant, due, what, id FROM timers"

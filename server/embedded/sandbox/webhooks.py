@@ -123,35 +123,68 @@ def _check_events(names: list[str]) -> None:
 
 def queue(store: Store, tenant: Tenant, event: Json) -> None:
     """Write one delivery row per interested endpoint, as the tenant's faults have it."""
-    connected = "account" in event
-    endpoints = [
-        endpoint
-        for endpoint in store.select(
-            ["tenant = ?", "account = ?", "kind = 'webhook_endpoint'"],
-            [tenant.key, tenant.account],
-            "ORDER BY seq",
-        )
-        if endpoint["status"] == "enabled"
-        and endpoint["_connect"] == connected
-        and wants(endpoint, event["type"])
-    ]
+    endpoints = _interested(store, tenant, event)
     if not endpoints:
         return
     fault = faults.take_for_event(store, tenant.key, event["type"]) or {}
     event["pending_webhooks"] = len(endpoints)
-    body = json.dumps(event, indent=2)
-    status = "dropped" if fault.get("drop") else "pending"
-    rows = [
-        (tenant.key, event["id"], endpoint["id"], event["type"], body, status,
-         time.time() + fault.get("delay", 0))
-        for endpoint in endpoints
-        for _ in range(1 + fault.get("duplicate", 0))
-    ]  # fmt: skip
-    store.db.executemany(
-        "INSERT INTO deliveries (tenant, event, endpoint, type, body, status, attempts, next_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, 0, ?)",
-        rows,
+    status = "dropped" if fault.get("drop") else "held" if fault.get("hold") else "pending"
+    times, at = 1 + fault.get("duplicate", 0), time.time() + fault.get("delay", 0)
+    _write(store, tenant, event, endpoints * times, status=status, at=at)
+
+
+def _interested(store: Store, tenant: Tenant, event: Json) -> list[Json]:
+    endpoints = store.select(
+        ["tenant = ?", "account = ?", "kind = 'webhook_endpoint'"],
+        [tenant.key, tenant.account],
+        "ORDER BY seq",
     )
+    return [
+        endpoint
+        for endpoint in endpoints
+        if endpoint["status"] == "enabled"
+        and endpoint["_connect"] == ("account" in event)
+        and wants(endpoint, event["type"])
+    ]
+
+
+def _write(
+    store: Store, tenant: Tenant, event: Json, endpoints: list[Json], *,
+    status: str = "pending", at: float = 0, stamp: int | None = None,
+) -> None:  # fmt: skip
+    body = json.dumps(event, indent=2)
+    store.db.executemany(
+        "INSERT INTO deliveries (tenant, event, endpoint, type, body, status, attempts, next_at,"
+        " stamp) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?)",
+        [
+            (tenant.key, event["id"], endpoint["id"], event["type"], body, status, at, stamp)
+            for endpoint in endpoints
+        ],
+    )
+
+
+def release(call: Call, kind: str, *, newest: bool, gap: float) -> int:
+    """Send what was held back, in this order, one each `gap` seconds. Returns how many."""
+    db, now = call.store.db, time.time()
+    rows = db.execute(
+        "SELECT id FROM deliveries WHERE tenant = ? AND status = 'held' AND type GLOB ?"
+        f" ORDER BY id {'DESC' if newest else 'ASC'}",
+        (call.tenant.key, kind),
+    ).fetchall()
+    # Rows of the same moment go out by their number, so that newest first needs moments of its own.
+    db.executemany(
+        "UPDATE deliveries SET status = 'pending', next_at = ? WHERE id = ?",
+        [(now + place * (gap or 0.000_1), number) for place, (number,) in enumerate(rows)],
+    )
+    return len(rows)
+
+
+def replay(call: Call, event: Json, times: int, age: float | None) -> int:
+    """Deliver an event again, signed now or some time ago; such a one is tried once only."""
+    endpoints = _interested(call.store, call.tenant, event) * times
+    stamp = None if age is None else int(time.time() - age)
+    _write(call.store, call.tenant, call.shown(event), endpoints, stamp=stamp)
+    return len(endpoints)
 
 
 def wants(endpoint: Json, kind: str) -> bool:

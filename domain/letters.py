@@ -1,0 +1,142 @@
+"""Dead letters: work that failed too often, and what an administrator does about it.
+
+The same for Stripe's events, which can be worked on again at any time: their effects are guarded.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta as Limits
+
+from domain.alerts import alert
+from domain.errors import Conflict
+from domain.operation import Actor, Command, Cursor, Id, PageSize, Role, Style, operation
+from domain.outbox import MAX_ATTEMPTS, OutboxRow
+from domain.record import Page
+from domain.store import UnitOfWork
+from domain.webhooks import EventStatus, Process, WebhookEvent
+
+ADMINS = {Role.ADMIN}
+E = EventStatus
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """One piece of work: its `kind`, and the id of the object it is about."""
+
+    id: str
+    lane: str
+    kind: str
+    subject: str
+    attempts: int
+    last_error: str | None
+    created_at: datetime
+
+
+class List(Command, frozen=True):
+    cursor: Cursor | None = None
+    limit: PageSize = 20
+
+
+class ListEvents(Command, frozen=True):
+    status: EventStatus | None = None
+    type: Annotated[str, Limits(max_length=100)] | None = None
+    cursor: Cursor | None = None
+    limit: PageSize = 20
+
+
+class Retry(Command, frozen=True):
+    row_id: Id
+
+
+class Discard(Command, frozen=True):
+    row_id: Id
+    reason: Annotated[str, Limits(min_length=3, max_length=1000, pattern=r"\S")]
+
+
+class Replay(Command, frozen=True):
+    event_id: Annotated[str, Limits(min_length=1, max_length=255)]
+
+
+async def bury(uow: UnitOfWork, rows: Sequence[OutboxRow]) -> None:
+    """Give up on rows that have used their attempts, unless somebody has them in hand again."""
+    for row in rows:
+        over = {
+            "dead": False, "lease_until": {"$lte": uow.now}, "attempts": {"$gte": MAX_ATTEMPTS}
+        }  # fmt: skip
+        dead = await uow.change(OutboxRow, row.id, only_if=over, dead=True)
+        if dead is None:
+            continue
+        letter = _letter(dead)
+        if letter.kind == Process.__name__:
+            await uow.change(WebhookEvent, letter.subject, status=E.DEAD)
+        await alert(
+            uow, "dead_letter", dead.id,
+            f"{letter.kind} about {letter.subject} failed {letter.attempts} times: "
+            f"{letter.last_error}. Retry it once the cause is gone, or discard it.",
+        )  # fmt: skip
+
+
+@operation("admin.dead_letters", roles=ADMINS, style=Style.READ)
+async def dead_letters(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+    """Work that was given up, newest first."""
+    page = await uow.page(OutboxRow, {"dead": True}, cursor=cmd.cursor, limit=cmd.limit)
+    return Page([_letter(row) for row in page.items], page.next_cursor)
+
+
+@operation("admin.retry", roles=ADMINS)
+async def retry(cmd: Retry, actor: Actor, uow: UnitOfWork) -> Letter:
+    """Work on a dead letter again, with all its attempts. Raises NotFound."""
+    row = await uow.get(OutboxRow, cmd.row_id, dead=True)
+    alive = await uow.change(
+        OutboxRow, row.id, only_if={"dead": True}, dead=False, attempts=0, owner="",
+        lease_until=uow.now, created_at=uow.now,
+    )  # fmt: skip
+    letter = _letter(alive or row)
+    if letter.kind == Process.__name__:
+        await uow.change(WebhookEvent, letter.subject, status=E.RECEIVED)
+    return letter
+
+
+@operation("admin.discard", roles=ADMINS)
+async def discard(cmd: Discard, actor: Actor, uow: UnitOfWork) -> Letter:
+    """Throw a dead letter away, for a reason that the trail keeps. Raises NotFound."""
+    row = await uow.get(OutboxRow, cmd.row_id, dead=True)
+    await uow.remove(OutboxRow, {"_id": row.id, "dead": True})
+    return _letter(row)
+
+
+@operation("admin.webhook_events", roles=ADMINS, style=Style.READ)
+async def webhook_events(cmd: ListEvents, actor: Actor, uow: UnitOfWork) -> Page:
+    """Stripe's events, newest first."""
+    given = {"status": cmd.status, "type": cmd.type}
+    where: dict[str, Any] = {name: value for name, value in given.items() if value}
+    return await uow.page(WebhookEvent, where, cursor=cmd.cursor, limit=cmd.limit)
+
+
+@operation("admin.replay", roles=ADMINS)
+async def replay(cmd: Replay, actor: Actor, uow: UnitOfWork) -> WebhookEvent:
+    """Work on an event again, whatever became of it. Raises NotFound, Conflict."""
+    return await queue_again(uow, await uow.get(WebhookEvent, cmd.event_id))
+
+
+async def queue_again(uow: UnitOfWork, event: WebhookEvent) -> WebhookEvent:
+    """Raises Conflict while it is waiting or being worked on."""
+    again = await uow.change(
+        WebhookEvent, event.id, only_if={"status": (E.DONE, E.DEAD, E.QUARANTINED)},
+        status=E.RECEIVED, reason=None,
+    )  # fmt: skip
+    if again is None:
+        raise Conflict("The event is being worked on already.")
+    uow.later(Process(event.id))
+    return again
+
+
+def _letter(row: OutboxRow) -> Letter:
+    body = dict(row.body)
+    kind = str(body.pop("type"))
+    return Letter(
+        id=row.id, lane=row.lane, kind=kind, subject=str(next(iter(body.values()), "")),
+        attempts=row.attempts, last_error=row.last_error, created_at=row.created_at,
+    )  # fmt: skip
