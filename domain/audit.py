@@ -21,6 +21,7 @@ from domain.wallets import Withdrawal, WithdrawalStatus
 
 C, T, W = ChargebackStatus, TransferStatus, WithdrawalStatus
 CHUNK = 500
+BY_HAND = ("adjusted", "platform_withdrew")  # moved for no offer
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -54,13 +55,13 @@ async def audit(ports: Ports) -> Report:
     """Read everything once, in chunks. Run it on a quiet market: it is no snapshot."""
     report = Report(totals={}, differences=[])
     uow = ports.store.single()
-    sums, adjusted = await _sum_journal(uow, report)
+    sums, adjusted, other_fees = await _sum_journal(uow, report)
     await _check_balances(uow, report, sums)
     await _check_offers(uow, report, sums, adjusted)
     fees = await _check_payments(ports, uow, report)
     await _check_chargebacks(ports, uow, report, sums, fees)
     for currency, charged in fees.items():
-        booked = sums.get((ledger.STRIPE_FEES, currency), 0)
+        booked = sums.get((ledger.STRIPE_FEES, currency), 0) - other_fees[currency]
         report.compare("Stripe's fees", currency, charged, booked)
     await _check_transfers(ports, uow, report)
     await _check_withdrawals(ports, uow, report)
@@ -82,8 +83,9 @@ async def each(uow: UnitOfWork, kind: type[Record], where: dict[str, Any]) -> As
 Sums = dict[tuple[str, str], int]  # by account and currency
 
 
-async def _sum_journal(uow: UnitOfWork, report: Report) -> tuple[Sums, Sums]:
-    """What every account has, and what of it administrators have adjusted."""
+async def _sum_journal(uow: UnitOfWork, report: Report) -> tuple[Sums, Sums, dict[str, int]]:
+    """What every account has, what of it was moved by hand, and Stripe's fees for no charge."""
+    other_fees: dict[str, int] = defaultdict(int)
     sums: Sums = defaultdict(int)
     adjusted: Sums = defaultdict(int)
     async for transaction in each(uow, Transaction, {}):
@@ -91,7 +93,10 @@ async def _sum_journal(uow: UnitOfWork, report: Report) -> tuple[Sums, Sums]:
         for posting in transaction.postings:
             sums[posting.source, transaction.currency] -= posting.amount
             sums[posting.destination, transaction.currency] += posting.amount
-            if transaction.kind == "adjusted":
+            if transaction.kind == "stripe_other_fee":
+                sign = 1 if posting.destination == ledger.STRIPE_FEES else -1
+                other_fees[transaction.currency] += sign * posting.amount
+            if transaction.kind in BY_HAND:
                 adjusted[_party(posting.source), transaction.currency] -= posting.amount
                 adjusted[_party(posting.destination), transaction.currency] += posting.amount
             report.compare("posting above zero", transaction.id, True, posting.amount > 0)
@@ -99,7 +104,7 @@ async def _sum_journal(uow: UnitOfWork, report: Report) -> tuple[Sums, Sums]:
     for (account, currency), amount in sums.items():
         totals[_group(account)][currency] += amount
     report.totals = {name: dict(parts) for name, parts in sorted(totals.items())}
-    return sums, adjusted
+    return sums, adjusted, other_fees
 
 
 def _party(account: str) -> str:

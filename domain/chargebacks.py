@@ -69,6 +69,7 @@ class Chargeback(Record, frozen=True):
     INDEXES = (
         Index((("stripe_id", 1),), unique=True),
         Index((("status", 1), ("_id", -1))),
+        Index((("status", 1), ("updated_at", 1))),
         Index((("customer_id", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("_id", -1))),
         Index((("offer_id", 1),)),
@@ -170,6 +171,15 @@ class Submit(Task, frozen=True):
                     f"Stripe did not take the evidence: {reason}",
                 )
             )  # fmt: skip
+        await reread(ports, self.stripe_id)
+
+
+class ReadDispute(Task, frozen=True):
+    """Read a dispute again."""
+
+    stripe_id: str
+
+    async def run(self, ports: Ports) -> None:
         await reread(ports, self.stripe_id)
 
 

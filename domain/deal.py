@@ -166,6 +166,7 @@ class Offer(Record, frozen=True):
         Index((("status", 1), ("expires_at", 1))),
         Index((("due_at", 1),), where={"due_at": {"$gt": datetime(2000, 1, 1, tzinfo=UTC)}}),
         Index((("thread_id", 1), ("_id", -1))),
+        Index((("refunds.status", 1), ("updated_at", 1))),
     )
     PRIVATE = frozenset({"visible", "live", "reminded_at"})
 
@@ -245,9 +246,11 @@ class Payment(Record, frozen=True):
     PREFIX = "pay"
     INDEXES = (
         Index((("intent_id", 1),), unique=True, where={"intent_id": {"$gt": ""}}),
+        Index((("charge_id", 1),), where={"charge_id": {"$gt": ""}}),
         Index((("customer_id", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("visible", 1), ("_id", -1))),
         Index((("status", 1), ("_id", -1))),
+        Index((("status", 1), ("updated_at", 1))),
     )
     PRIVATE = frozenset(
         {"visible", "intent_id", "charge_id", "client_secret", "redirect_url", "payment_method"}

@@ -3,11 +3,12 @@
 from domain.accounts import OpenConnectAccount, User
 from domain.applications import Application
 from domain.chain import Anchor
-from domain.chargebacks import Chargeback, Submit
+from domain.chargebacks import Chargeback, ReadDispute, Submit
 from domain.chat import Conversation, Message
 from domain.closing import EndSessions, TakeLeave
 from domain.deal import Offer, Payment
 from domain.feed import FeedRow
+from domain.janitor import Watch
 from domain.jobs import Job
 from domain.leases import Lease
 from domain.ledger import Balance, Transaction
@@ -15,24 +16,26 @@ from domain.methods import OpenCustomer
 from domain.notices import SendMail, Tell, Told
 from domain.operation import Reply
 from domain.outbox import OutboxRow
+from domain.reconciliation import Compare, ReadRefunds, Reconciliation
 from domain.refunds import SendRefund
 from domain.sending import MakeAvailable, Send, TakeBack
 from domain.settlement import BlockRivals, Capture, Hold, Inspect, Release
 from domain.timeline import Dispute
 from domain.trail import AuditRow
 from domain.transfers import Reversal, Transfer
-from domain.wallets import PayOut, Withdrawal
+from domain.wallets import PayOut, ReadPayout, Withdrawal
 from domain.webhooks import Process, WebhookEvent
 
 RECORDS = (
     User, Job, Application, Conversation, Message, Offer, Payment, Transaction, Balance,
     Withdrawal, Transfer, Reversal, Dispute, Chargeback, FeedRow, OutboxRow, WebhookEvent, Reply,
-    Lease, AuditRow, Anchor, Told,
+    Lease, AuditRow, Anchor, Watch, Reconciliation, Told,
 )  # fmt: skip
 
 TASKS = (
     OpenConnectAccount | Hold | Capture | Release | SendRefund | Inspect | BlockRivals | Send
-    | MakeAvailable | TakeBack | PayOut | Submit | OpenCustomer | Process
+    | MakeAvailable | TakeBack | PayOut | ReadPayout | ReadDispute | Submit | OpenCustomer | Process
+    | Compare | ReadRefunds
     | Tell | SendMail
     | EndSessions | TakeLeave
 )  # fmt: skip

@@ -216,9 +216,13 @@ class PaymentGateway(Protocol):
         self, intent_id: str, amount: int, *, key: str, metadata: dict[str, str]
     ) -> Settled: ...
 
+    async def refund_state(self, id: str) -> Settled: ...
+
     async def find_refund(self, intent_id: str, fact: str) -> Settled | None:
         """One that has not failed, by the `fact` of its metadata."""
         ...
+
+    async def intent_of_refund(self, id: str) -> str | None: ...
 
     async def refunds(self, intent_id: str) -> list[Settled]:
         """All refunds of a payment, newest first, also failed ones."""
@@ -233,7 +237,9 @@ class PaymentGateway(Protocol):
 
     async def find_transfer(self, group: str, fact: str) -> Settled | None: ...
 
-    async def transfer_state(self, id: str) -> Settled: ...
+    async def reversals(self, transfer_id: str) -> list[Settled]:
+        """All reversals of a transfer, newest first."""
+        ...
 
     async def reverse(
         self, transfer_id: str, amount: int, *, key: str, metadata: dict[str, str]

@@ -11,7 +11,6 @@ from domain import ledger
 from domain.alerts import alert
 from domain.deal import Offer
 from domain.money import CURRENCIES
-from domain.outbox import TryAgain
 from domain.ports import Ports, Settled
 from domain.sending import Send, call_back, reverse
 from domain.store import UnitOfWork, new_id
@@ -121,39 +120,47 @@ async def _stop(uow: UnitOfWork, offer_id: str, amount: int) -> int:
 
 
 async def reread(ports: Ports, stripe_id: str) -> None:
-    """Take over a reversal that somebody made in Stripe's dashboard."""
-    uow = ports.store.single()
-    transfer = await uow.find(Transfer, {"stripe_id": stripe_id})
+    """Take over reversals that somebody made in Stripe's dashboard."""
+    transfer = await ports.store.single().find(Transfer, {"stripe_id": stripe_id})
     if transfer is None:
         return
-    if await uow.find(Reversal, {"transfer_id": transfer.id, "done": False}):
-        raise TryAgain("our own reversal is under way")
-    there = await ports.gateway.transfer_state(stripe_id)
-    await ports.store.transact(lambda uow: reversed_elsewhere(uow, transfer.id, there))
+    for reversal in reversed(await ports.gateway.reversals(stripe_id)):
+        there = reversal
+        await ports.store.transact(
+            lambda uow, there=there: settle_reversal(uow, transfer.id, there)  # type: ignore[misc]
+        )
 
 
-async def reversed_elsewhere(uow: UnitOfWork, transfer_id: str, there: Settled) -> None:
-    """The money is the platform's again: it waits for an admin to be sent once more."""
-    transfer = await uow.get(Transfer, transfer_id)
-    under_way = await uow.find(Reversal, {"transfer_id": transfer.id, "done": False})
-    extra = there.reversed_amount - transfer.reversed_amount
-    if under_way or extra <= 0:
+async def settle_reversal(uow: UnitOfWork, transfer_id: str, there: Settled) -> None:
+    """One that is not ours: the money is the platform's again, and waits for an admin to be sent
+    once more."""
+    ours = {"$or": [{"stripe_id": there.id}, {"_id": there.metadata.get("fact", "")}]}
+    if await uow.find(Reversal, ours):
         return
+    transfer = await uow.get(Transfer, transfer_id)
     user, currency = transfer.user_id, transfer.currency
-    await uow.change(
-        Transfer, transfer.id, only_if={"reversed_amount": transfer.reversed_amount},
-        inc={"reversed_amount": extra},
+    await uow.add(
+        Reversal(
+            id=new_id(Reversal.PREFIX), created_at=uow.now, updated_at=uow.now,
+            transfer_id=transfer.id, user_id=user, amount=there.amount, currency=currency,
+            stripe_id=there.id, done=True,
+        )
     )  # fmt: skip
-    await _send(uow, user, currency, extra, transfer.offer_id, parked=True)
+    whole = there.amount == transfer.net
+    await uow.change(
+        Transfer, transfer.id, inc={"reversed_amount": there.amount},
+        status=T.REVERSED if whole else transfer.status,
+    )  # fmt: skip
+    await _send(uow, user, currency, there.amount, transfer.offer_id, parked=True)
     if transfer.status is T.AVAILABLE:
         purse = await ledger.purse_of(uow, user, currency)
-        part = min(extra, purse.available)
+        part = min(there.amount, purse.available)
+        deltas = {
+            ledger.available(user): -part, ledger.debt(user): part - there.amount,
+            ledger.pending(user): there.amount,
+        }  # fmt: skip
         await ledger.book(
-            uow, f"reversed:{transfer.id}:{there.reversed_amount}", "transfer_returned", currency,
-            ledger.flows({
-                ledger.available(user): -part, ledger.debt(user): part - extra,
-                ledger.pending(user): extra,
-            }),
+            uow, f"reversed:{there.id}", "transfer_returned", currency, ledger.flows(deltas),
             users=[user], offer_id=transfer.offer_id,
         )  # fmt: skip
     await alert(

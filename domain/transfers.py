@@ -43,6 +43,7 @@ class Transfer(Record, frozen=True):
     INDEXES = (
         Index((("user_id", 1), ("currency", 1), ("status", 1), ("_id", -1))),
         Index((("status", 1), ("_id", 1))),
+        Index((("status", 1), ("updated_at", 1))),
         Index((("offer_id", 1),), where={"offer_id": {"$gt": ""}}),
         Index((("stripe_id", 1),), unique=True, where={"stripe_id": {"$gt": ""}}),
     )
@@ -68,7 +69,9 @@ class Reversal(Record, frozen=True):
     PREFIX = "rev"
     INDEXES = (
         Index((("transfer_id", 1),)),
+        Index((("stripe_id", 1),), where={"stripe_id": {"$gt": ""}}),
         Index((("done", 1), ("_id", 1))),
+        Index((("done", 1), ("updated_at", 1))),
     )
 
     transfer_id: str

@@ -60,6 +60,7 @@ class Withdrawal(Record, frozen=True):
     PREFIX = "wdr"
     INDEXES = (
         Index((("user_id", 1), ("_id", -1))),
+        Index((("status", 1), ("updated_at", 1))),
         Index((("payout_id", 1),), where={"payout_id": {"$gt": ""}}),
     )
     PRIVATE = frozenset({"payout_id", "account_id"})
@@ -191,6 +192,18 @@ class PayOut(Task, frozen=True):
             return there or Settled(
                 "", "failed", withdrawal.amount, withdrawal.currency, refused.code
             )
+
+
+class ReadPayout(Task, frozen=True):
+    """Read a payout that is on its way again."""
+
+    withdrawal_id: str
+
+    async def run(self, ports: Ports) -> None:
+        withdrawal = await ports.store.single().get(Withdrawal, self.withdrawal_id)
+        if withdrawal.payout_id:
+            state = await ports.gateway.payout_state(withdrawal.account_id, withdrawal.payout_id)
+            await ports.store.transact(lambda uow: settle_withdrawal(uow, withdrawal.id, state))
 
 
 async def settle_withdrawal(uow: UnitOfWork, withdrawal_id: str, payout: Settled) -> None:

@@ -78,6 +78,7 @@ def dispute_updated(data: Data, side: Side) -> Notice | None:
         return _dispute(
             "escalated", data, f"The dispute about {job_of(data)} goes to an administrator",
             f"They will decide about {sum_of(data)}. Say what they should know.",
+            own=data.get(f"{side}_id") == (data.get("timeline") or [{}])[-1].get("by"),
         )  # fmt: skip
     if status != "open":
         return None

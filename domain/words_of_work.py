@@ -210,7 +210,6 @@ def _refund(data: Data, refund: Data, title: str, *told: str) -> Notice:
     return Notice(
         kind=f"refund_{refund['status']}", title=title, text=lines(*told), subject_id=data["id"],
         fact=f"refund:{refund['id']}:{refund['status']}", path=job_path(data["job_id"]),
-        topic=refund["id"],
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from domain import (
     disputes,
     letters,
     monitor,
+    reconciliation,
     treasury,
 )
 from handlers.expose import Namespace
@@ -39,3 +40,5 @@ admin.expose(letters.retry, http="POST /api/admin/dead_letters/{row_id}/retry")
 admin.expose(letters.discard, http="POST /api/admin/dead_letters/{row_id}/discard")
 admin.expose(letters.webhook_events, http="GET /api/admin/webhook_events")
 admin.expose(letters.replay, http="POST /api/admin/webhook_events/{event_id}/replay")
+admin.expose(reconciliation.reconcile, http="POST /api/admin/reconcile")
+admin.expose(reconciliation.reconciliations, http="GET /api/admin/reconciliations")

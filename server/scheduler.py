@@ -12,7 +12,17 @@ from datetime import timedelta
 import msgspec
 import structlog
 
-from domain import chain, completion, disputes, feed, leases, ledger, offers
+from domain import (
+    chain,
+    completion,
+    disputes,
+    feed,
+    janitor,
+    leases,
+    ledger,
+    offers,
+    reconciliation,
+)
 from domain.ports import Ports
 from domain.store import UnitOfWork
 
@@ -49,6 +59,9 @@ JOBS = (
     Job("remind of completion", 300, completion.remind_due),
     Job("escalate disputes", 60, disputes.escalate_due),
     Job("snapshot accounts", 60, snapshot),
+    Job("ask Stripe again", 30, janitor.ask_again),
+    Job("warn of ends", 600, janitor.warn_of_ends),
+    Job("reconcile", 3600, reconciliation.reconcile_daily),
     Job("keep feed heads", 3600, keep_heads),
 )
 

@@ -122,10 +122,17 @@ class StripeGateway:
         params = {"payment_intent": intent_id, "amount": amount, "metadata": metadata}
         return shapes.settled(await _ask(self._stripe.refunds.create_async(params, _options(key))))
 
+    async def refund_state(self, id: str) -> Settled:
+        return shapes.settled(await _ask(self._stripe.refunds.retrieve_async(id)))
+
     async def find_refund(self, intent_id: str, fact: str) -> Settled | None:
         found = self._stripe.refunds.list_async({"payment_intent": intent_id, "limit": WINDOW})
         match = await _first(found, "fact", fact, besides=("failed", "canceled"))
         return shapes.settled(match) if match else None
+
+    async def intent_of_refund(self, id: str) -> str | None:
+        found = (await _ask(self._stripe.refunds.retrieve_async(id)))["payment_intent"]
+        return str(found) if found else None
 
     async def refunds(self, intent_id: str) -> list[Settled]:
         found = self._stripe.refunds.list_async({"payment_intent": intent_id, "limit": WINDOW})
@@ -198,8 +205,9 @@ class StripeGateway:
         match = await _first(found, "fact", fact)
         return shapes.settled(match) if match else None
 
-    async def transfer_state(self, id: str) -> Settled:
-        return shapes.settled(await _ask(self._stripe.transfers.retrieve_async(id)))
+    async def reversals(self, transfer_id: str) -> list[Settled]:
+        found = self._stripe.transfers.reversals.list_async(transfer_id, {"limit": WINDOW})
+        return [shapes.settled(body) async for body in _each(found)]
 
     async def reverse(
         self, transfer_id: str, amount: int, *, key: str, metadata: dict[str, str]

@@ -93,6 +93,8 @@ CASES = {
     "admin.live": Case("", ALL),
     "admin.audit": Case("actor_id operation subject cursor limit", ALL),
     "admin.dead_letters": Case("cursor limit", ALL),
+    "admin.reconcile": Case("start end", ALL),
+    "admin.reconciliations": Case("cursor limit", ALL),
     "admin.retry": Case("row_id", ALL),
     "admin.discard": Case("row_id reason", ALL),
     "admin.webhook_events": Case("status type cursor limit", ALL),

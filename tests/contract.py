@@ -84,6 +84,8 @@ CONTRACT = {
         ("live", None, "admin"),
         ("audit", "GET /api/admin/audit", "admin"),
         ("dead_letters", "GET /api/admin/dead_letters", "admin"),
+        ("reconcile", "POST /api/admin/reconcile", "admin"),
+        ("reconciliations", "GET /api/admin/reconciliations", "admin"),
         ("retry", "POST /api/admin/dead_letters/{row_id}/retry", "admin"),
         ("discard", "POST /api/admin/dead_letters/{row_id}/discard", "admin"),
         ("webhook_events", "GET /api/admin/webhook_events", "admin"),
@@ -116,11 +118,11 @@ PUSHES = {
     "offer.withdrawn offer.expired offer.blocked offer.failed",
     "/payment": "payment.updated dispute.updated chargeback.updated",
     "/wallet": "wallet.updated withdrawal.updated",
-    "/admin": "stats activity alert",
+    "/admin": "stats activity alert reconciliation.updated",
 }
 COLLECTIONS = {
     "users", "jobs", "jobapplicationrequests", "conversations", "messages", "offers", "payments",
     "transactions", "wallets", "withdrawals", "transfers", "reversals", "disputes",
-    "chargebacks", "files", "feed", "notices", "outbox", "webhook_events", "leases", "requests", "audit",
-    "anchors", "notices",
+    "chargebacks", "files", "feed", "notices", "outbox", "webhook_events", "leases",
+    "requests", "audit", "anchors", "watches", "reconciliations",
 }  # fmt: skip

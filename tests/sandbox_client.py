@@ -201,7 +201,6 @@ class Sandbox:
     ) -> int:
         """Send what was kept back, `gap` seconds apart (four may be under way at once without), and
         keep no more back. Returns how many."""
-        await self.clear_faults()
         body = {"type": type, "order": "newest" if newest_first else "oldest", "gap": gap}
         return int((await self._control("POST", "releases", body))["released"])
 

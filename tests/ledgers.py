@@ -1,0 +1,61 @@
+"""Statements as tests ask for them, and a journal of as many rows as one likes."""
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+
+from domain import ledger
+from domain.ledger import Posting, Transaction
+from domain.store import new_id
+
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def lately(**fields):
+    """The last day and the next, as fields of a statement."""
+    now = datetime.now(UTC)
+    span = {"start": now - timedelta(days=1), "end": now + timedelta(days=1)}
+    return {name: at.isoformat() for name, at in span.items()} | fields
+
+
+async def statement(party, **fields):
+    return await party.call("/wallet", "statement", lately(**fields))
+
+
+def told(statement):
+    """kind -> (count, in, out, moved)"""
+    return {
+        line["kind"]: (line["count"], line["in_amount"], line["out_amount"], line["moved_amount"])
+        for line in statement["lines"]
+    }
+
+
+async def download(party, path, **params):
+    """Status, headers and the rows of a CSV file as dicts."""
+    headers = {"Authorization": f"Bearer {party.token}"} if party.token else {}
+    url = f"{party.url}/api/{path}"
+    async with party.web.get(url, params=params, headers=headers) as response:
+        if response.content_type != "text/csv":
+            return response.status, response.headers, await response.json(content_type=None)
+        text = io.StringIO(await response.text(), newline="")
+        return response.status, response.headers, list(csv.DictReader(text))
+
+
+def transaction(number, user="usr_1", **fields):
+    """A row of the journal, one a minute: earned, settled, withdrawn, paid out, and so on."""
+    kinds = ("completed", "transfer_settled", "withdrawn", "paid_out")
+    way = ("escrow:ofr_1", ledger.pending(user), ledger.available(user), ledger.in_transit(user),
+           ledger.BANK)  # fmt: skip
+    step = number % 4
+    given = {
+        "kind": kinds[step], "currency": "USD", "users": (user,), "fact": f"{user}:{number}",
+        "postings": (Posting(way[step], way[step + 1], 100),), "accounts": way[step : step + 2],
+        "created_at": NEW_YEAR + timedelta(minutes=number), **fields,
+    }  # fmt: skip
+    return Transaction(id=new_id(Transaction.PREFIX), updated_at=given["created_at"], **given)
+
+
+async def book_rows(store, count, **fields):
+    for start in range(0, count, 2000):
+        numbers = range(start, min(start + 2000, count))
+        await store.single().add_all([transaction(number, **fields) for number in numbers])
