@@ -46,25 +46,6 @@ class Post:
         return [row["body"] for row in rows if row["status"] == "dropped"]
 
 
-async def test_fifty_deliveries_at_once_have_one_effect(scene):
-    """Guard: `await uow.add(WebhookEvent(id=event["id"], ...))` in `webhooks.receive`, whose id is
-    unique; with an id of our own every delivery is worked on. Guard: `move_payment` is guarded in
-    `settlement.held`; without it the contractor is told as often as the events come."""
-    post = Post(scene)
-    await scene.sandbox.fault(**LOST)
-    answer = await scene.offers(SECURE)
-    await scene.sandbox.challenge(answer["payment"]["redirect_url"])
-    (held,) = await post.lost("payment_intent.amount_capturable_updated")
-    answers = await asyncio.gather(*(post.send(held) for _ in range(50)))
-    assert [status for status, _ in answers] == [200] * 50
-    assert sum(body["fresh"] for _, body in answers) == 1
-    await scene.told(scene.contractor, "offer.created", answer["offer"])
-    await scene.market.settled(PATIENCE)
-    assert len(scene.contractor.received("/bidding", "offer.created")) == 1
-    assert len(await scene.market.rows(WebhookEvent)) == 1
-    assert await post.send(held) == (200, {"received": True, "fresh": False})
-
-
 async def test_events_in_any_order_after_the_end_change_nothing(scene):
     """Guard: an event is worked on by re-reading the object (`gateway.intent` in
     `webhooks.Process._payment`); taken at its word, an old one would open what is closed."""

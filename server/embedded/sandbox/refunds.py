@@ -135,7 +135,8 @@ def _plan(call: Call, refund: Json, charge: Json) -> None:
         refund.update(status="pending", pending_reason=plan["pending_reason"])
     if "failure_code" in plan or "pending_reason" not in plan:
         refund["_failure"] = plan.get("failure_code", "lost_or_stolen_card")
-    call.later(call.tenant.now() + plan.get("delay", 0), "refund", refund["id"])
+    due = call.tenant.now() + plan.get("delay", 0)
+    call.later(due, "refund", call.save(refund)["id"])
 
 
 def proceed(call: Call, name: str) -> None:

@@ -23,7 +23,7 @@ async def intents(market: Market) -> list[str]:
         after = {"starting_after": page["data"][-1]["id"]}
 
 
-async def test_of_fifty_offers_accepted_at_once_one_is(processes, books):
+async def test_double_accept(processes, books):
     """Guard: `accepting_offer_id: None` in the job's guard of `offers.accept`."""
     first, second = await processes.web(), await processes.web()
     market = processes.market
@@ -74,7 +74,7 @@ async def test_of_fifty_offers_accepted_at_once_one_is(processes, books):
     assert (await books()).differences == []
 
 
-async def test_accept_against_withdraw_has_one_winner(processes, books):
+async def test_accept_against_withdraw(processes, books):
     """Guard: OFFER_STEPS lets `accepting` and `withdrawn` follow on `pending` only."""
     first, second = await processes.web(), await processes.web()
     market = processes.market
@@ -109,7 +109,7 @@ async def test_accept_against_withdraw_has_one_winner(processes, books):
     assert (await books()).differences == []
 
 
-async def test_of_eight_withdrawals_of_everything_one_succeeds(processes, books):
+async def test_withdrawal_race(processes, books):
     """Guard: the `$gte` in `ledger._move`."""
     first, second = await processes.web(), await processes.web()
     market = processes.market
@@ -132,4 +132,33 @@ async def test_of_eight_withdrawals_of_everything_one_succeeds(processes, books)
     assert [payout["amount"] for payout in payouts] == [70_000]
     balance = await deal.contractor.call("/wallet", "balance")
     assert (balance["available"], balance["in_transit"]) == (0, 0)
+    assert (await books()).differences == []
+
+
+async def test_milestones_completed_in_parallel(processes, books):
+    """Guard: the version in `deal.change_offer`; without it two completions both read what is
+    left, and pay it twice."""
+    first, second = await processes.web(), await processes.web()
+    market = processes.market
+    customer, contractor = await market.customer(), await market.contractor(onboarded=True)
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    parts = [{"title": f"Part {n}", "amount": 20_000} for n in range(5)]
+    await market.accept(contractor, await market.offer(customer, contractor, job, milestones=parts))
+    await market.start(contractor, job)
+    replies = await asyncio.gather(*(
+        customer.http(
+            "POST", f"/api/job/{job['id']}/complete", {"milestone": n % 5 + 1},
+            url=(first, second)[n % 2].url,
+        )
+        for n in range(15)
+    ))  # fmt: skip
+    assert [status for status, _ in replies].count(200) == 5
+    codes = {body["code"] for status, body in replies if status != 200}
+    assert codes <= {"milestone_not_standing", "job_not_in_progress"}
+    await market.settled(30)
+    wallet = await contractor.call("/wallet", "balance")
+    assert (wallet["available"], wallet["pending"]) == (70_000, 0)
+    assert (await customer.call("/job", "get", {"job_id": job["id"]}))["status"] == "completed"
+    assert len((await market.sandbox.api("GET", "transfers"))["data"]) == 5
     assert (await books()).differences == []
