@@ -77,7 +77,7 @@ async def installation(stores: Addresses) -> AsyncIterator[Installation]:
         "STRIPE_API_BASE": stores.stripe_api_base, "STRIPE_WEBHOOK_SECRETS": ",".join(hooks),
         "JWT_KEYS": f"test:{base64.b64encode(os.urandom(32)).decode()}",
         "AUDIT_KEY": f"test:{base64.b64encode(os.urandom(32)).decode()}",
-        "CURRENCY": "USD,JPY,KWD,EUR", "DRAIN_SECONDS": "1",
+        "CURRENCY": "USD,JPY,KWD,EUR,ISK", "SPECIAL_CURRENCIES": "ISK", "DRAIN_SECONDS": "1",
     }  # fmt: skip
     yield Installation(env, load(env), sandbox)
     try:

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+from domain.accounts import User
 from domain.deal import Offer, OfferStatus
 from domain.feed import FeedRow
 from domain.store import UnitOfWork, new_id
@@ -39,7 +40,7 @@ async def pending_offer(market: Market) -> tuple[Party, Party, dict[str, Any], d
     return customer, contractor, job, await market.offer(customer, contractor, job)
 
 
-async def test_killed_between_capture_and_commit(processes, books):
+async def test_crash_between_capture_and_commit(processes, books):
     """Guard: the `Capture` row that `offers.accept` writes in its own transaction.
 
     The capture is done at Stripe, its answer never arrives, no webhook helps: the restarted
@@ -125,3 +126,60 @@ def other_event(market: Market, party: Party, seq: int) -> FeedRow:
         id=new_id("evt"), created_at=now, updated_at=now, user_id=party.id, seq=seq, event="other",
         namespace="/account", name="other", data={}, expires_at=now + timedelta(days=1),
     )  # fmt: skip
+
+
+async def paid_job(market: Market) -> tuple[Party, Party, dict[str, Any], dict[str, Any]]:
+    deal = await market.accepted_job()
+    await market.start(deal.contractor, deal.job)
+    return deal.customer, deal.contractor, deal.job, deal.offer
+
+
+async def test_crash_between_refund_transfer_payout_and_commit(processes, books):
+    """Guard: the rows `Send`, `PayOut` and `SendRefund` of the commands' own transactions, and
+    their idempotency keys.
+
+    Stripe does what it is asked, and the process dies before it hears of it, three at a time: one
+    job is paid to the wallet, another contractor takes money out, a third job is cancelled.
+    """
+    web = await processes.web()
+    market = processes.market
+    customer, contractor, job, _ = await paid_job(market)
+    other, earner, earned, _ = await paid_job(market)
+    await market.complete(other, earned)
+    await earner.push("/wallet", "wallet.updated", lambda p: p["available"] == 70_000, PATIENCE)
+    dropped = await market.accepted_job()
+    await market.settled(PATIENCE)
+    await market.sandbox.fault(webhook="*", drop=True, times=1000)
+    for path in ("transfers", "refunds", "payouts"):
+        await market.sandbox.fault(method="POST", path=f"/v1/{path}", when="after", delay=8)
+    await market.complete(customer, job)
+    await market.withdraw(earner, 50_000)
+    await dropped.customer.call("/job", "cancel", {"job_id": dropped.job["id"]})
+    account = (await market.store.single().get(User, earner.id)).connect_id
+
+    async def all_done() -> bool:
+        api = market.sandbox.api
+        return (
+            len((await api("GET", "transfers"))["data"]) == 2
+            and len((await api("GET", "refunds"))["data"]) == 1
+            and len((await api("GET", "payouts", account))["data"]) == 1
+        )
+
+    await until(all_done)
+    await web.kill()
+    await market.sandbox.clear_faults()
+
+    await processes.web()
+    await contractor.connect()
+    await until(lambda: _has(contractor, 70_000))
+    await market.settled(PATIENCE)
+    assert await all_done()
+    report = await books()
+    assert report.differences == []
+    assert report.totals["platform"] == {"USD": 60_000}
+    assert report.totals["wallet:available"] == {"USD": 70_000 + 20_000}
+
+
+async def _has(contractor: Party, available: int) -> bool:
+    wallet = await contractor.call("/wallet", "balance")
+    return bool(wallet["available"] == available)

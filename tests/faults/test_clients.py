@@ -1,0 +1,98 @@
+"""What clients send: twice, changed, too much, or about to leave with money outstanding."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from domain.operation import Style
+from handlers import NAMESPACES
+from server.passwords import Argon2Passwords
+from tests.cases import VALUES
+from tests.parties import Refused
+from tests.work import PATIENCE, Work
+
+
+async def test_request_id_reused_with_another_body(work):
+    """Guard: the fingerprint in `operation._claim`."""
+    await work.deliver()
+    fields = {"job_id": work.job["id"]}
+    first = await work.customer.call("/job", "complete", fields, request_id="pay-1")
+    assert await work.customer.call("/job", "complete", fields, request_id="pay-1") == first
+    with pytest.raises(Refused) as refused:
+        await work.customer.call("/job", "complete", {**fields, "milestone": 1}, request_id="pay-1")
+    assert refused.value.code == "request_id_reused"
+    assert await work.books() == (30_000, 0)
+    assert len(await work.listed("transfers")) == 1
+
+
+async def test_request_id_while_running(work):
+    """Guard: the claim is written before the command runs."""
+    path, fields = f"/api/job/{work.job['id']}/complete", {}
+    answers = await asyncio.gather(
+        *(work.customer.http("POST", path, fields, request_id="pay-1") for _ in range(6))
+    )
+    done = [body for status, body in answers if status == 200]
+    assert done and all(body == done[0] for body in done)
+    codes = {body["code"] for status, body in answers if status != 200}
+    assert codes <= {"request_in_progress"}
+    assert await work.books() == (30_000, 0)
+
+
+@pytest.mark.parametrize(
+    "surprise",
+    ["stripe_id", "intent_id", "charge_id", "connect_id", "stripe_customer", "fee",
+     "platform_amount", "schedule", "captured_amount", "status", "customer_id", "version"],
+)  # fmt: skip
+async def test_stripe_ids_fees_and_amounts_sent_by_a_client(market, surprise):
+    """Guard: `forbid_unknown_fields` of `Command`: what is ours or Stripe's to say cannot be
+    sent, to any operation that writes."""
+    people = {
+        "customer": await market.customer(), "contractor": await market.contractor(),
+        "admin": await market.admin(),
+    }  # fmt: skip
+    before = await market.traces()
+    for namespace in NAMESPACES:
+        for exposed in namespace.exposed:
+            op = exposed.operation
+            if op.style is not Style.WRITE or not exposed.event:
+                continue
+            names = {field.name for field in msgspec.structs.fields(op.command)}
+            if surprise in names:
+                continue  # `admin.payments` and such select by it
+            who = next(people[role] for role in people if role in op.roles)
+            fields = {name: VALUES.get(name, "x") for name in names} | {surprise: "re_1"}
+            answer = await who.ack(namespace.name, exposed.event, fields)
+            assert answer["ok"] is False, op.name
+            assert answer["error"]["code"] == "invalid", (op.name, answer)
+    assert await market.traces() == before
+
+
+async def test_user_deleted_with_money_outstanding(market, server):
+    """Guard: `MoneyOutstanding` in `closing.delete`; a wallet without an owner is nobody's."""
+    work = await Work(market, server).begin()
+    await set_password(market, work.contractor, work.customer)
+    for party in (work.customer, work.contractor):
+        await refuses_to_leave(work, party)
+    await work.complete()
+    await market.settled(PATIENCE)
+    await refuses_to_leave(work, work.contractor)
+    await work.withdraw(70_000)
+    await work.contractor.call("/account", "delete", {"password": PASSWORD})
+    await work.refund(50_000)  # and yet the books know whose debt it is
+    assert await work.books() == (15_000, 0)
+
+
+PASSWORD = "correct horse battery"
+
+
+async def set_password(market, *parties):
+    hashed = await Argon2Passwords().hash(PASSWORD)
+    for party in parties:
+        await market.store.database["users"].update_one(
+            {"_id": party.id}, {"$set": {"password_hash": hashed}}
+        )
+
+
+async def refuses_to_leave(work, party):
+    await work.refuses(party, "/account", "delete", {"password": PASSWORD}, "money_outstanding")
