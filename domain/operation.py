@@ -179,7 +179,8 @@ async def _write(
 
     async def work(uow: UnitOfWork) -> Any:
         value = wire(await op.run(command, actor, uow))
-        await trail.record(uow, _deed(op, fields, actor, meta))
+        if uow.changes or uow.rows or actor.role is Role.ADMIN:
+            await trail.record(uow, _deed(op, fields, actor, meta))
         if claim:
             await claim.settle(uow, value)
         return value

@@ -310,7 +310,7 @@ async def test_transfers_and_their_reversals(stripe, sandbox, account):
     assert (back.status, back.amount, back.currency) == ("succeeded", 1000, "USD")
     assert await stripe.find_reversal(first.id, "rev_1") == back
     assert await stripe.find_reversal(first.id, "rev_2") is None
-    assert (await stripe.transfer_state(first.id)).reversed_amount == 1000
+    assert sum(r.amount for r in await stripe.reversals(first.id)) == 1000
     assert await refusal(stripe.reverse(first.id, 5001, key=key(), metadata={})) == "refused"
     await stripe.payout(account, 9000, "USD", key=key(), metadata={})
     poor = stripe.reverse(first.id, 5000, key=key(), metadata={})
@@ -477,6 +477,6 @@ async def test_definite_refusals_have_codes(stripe, sandbox):
     assert await refusal(stripe.capture(held.id, key=key())) == "charge_expired_for_capture"
     assert await refusal(hold(stripe, amount=49)) == "amount_too_small"
     for work in (stripe.intent("pi_none"), stripe.refund_state("re_none"),
-                 stripe.dispute("dp_none"), stripe.transfer_state("tr_none"),
+                 stripe.dispute("dp_none"), stripe.reversals("tr_none"),
                  stripe.setup_state("seti_none")):  # fmt: skip
         assert await refusal(work) == "resource_missing"
