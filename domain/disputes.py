@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from msgspec import Meta as Limits
 
 from domain import completion, notices
+from domain.alerts import alert
 from domain.completion import MilestoneNumber, must_be_free
 from domain.deal import MilestoneStatus, Offer, change_offer, with_milestones
 from domain.errors import (
@@ -207,7 +208,17 @@ async def dispute_escalate(cmd: ById, actor: Actor, uow: UnitOfWork) -> Dispute:
     dispute = await _mine(cmd.dispute_id, actor, uow)
     if dispute.status is D.ESCALATED:
         raise DisputeNotOpen(status=dispute.status)
-    return await add(uow, dispute, actor, "escalate", status=D.ESCALATED)
+    escalated = await add(uow, dispute, actor, "escalate", status=D.ESCALATED)
+    await _call_admins(uow, escalated)
+    return escalated
+
+
+async def _call_admins(uow: UnitOfWork, dispute: Dispute) -> None:
+    amount = display(dispute.amount, dispute.currency)
+    await alert(
+        uow, "dispute_escalated", dispute.id,
+        f"Decide about {amount} for {dispute.job_title}: the two sides do not agree.",
+    )  # fmt: skip
 
 
 @operation("payment.disputes", roles=EVERYONE, style=Style.READ)
@@ -312,6 +323,7 @@ async def _escalate(uow: UnitOfWork, dispute_id: str) -> None:
     dispute = await uow.get(Dispute, dispute_id)
     if dispute.status in (D.OPEN, D.PROPOSED) and dispute.answer_by <= uow.now:
         await add(uow, dispute, None, "escalate", "Nobody answered in time.", status=D.ESCALATED)
+        await _call_admins(uow, dispute)
         amount = display(dispute.amount, dispute.currency)
         await notices.tell(
             uow, list(dispute.parties), "dispute_escalated", f"{dispute.job_title}: escalated",

@@ -11,6 +11,7 @@ from typing import Any
 
 from domain import ledger
 from domain.accounts import User
+from domain.alerts import alert
 from domain.applications import UPDATED as APPLICATION_UPDATED
 from domain.applications import Application, ApplicationStatus, standing
 from domain.charges import book_fee, know_more
@@ -31,6 +32,7 @@ from domain.ports import KEY_LIFE, GatewayRefused, Intent, Ports, StaleFailure
 from domain.refunds import promise
 from domain.shares import rebook
 from domain.store import UnitOfWork
+from domain.words import capture_failure
 
 S, P = OfferStatus, PaymentStatus
 
@@ -340,6 +342,8 @@ async def capture_failed(uow: UnitOfWork, payment: Payment, failure: str) -> Non
     if await move_payment(uow, payment.id, P.FAILED, failure=failure):
         offer = await uow.get(Offer, payment.offer_id)
         await give_up(uow, offer, S.FAILED)
+        words = capture_failure(offer.job_title, offer.amount, offer.currency, failure)
+        await alert(uow, "capture_failed", offer.id, words)
         uow.later(Release(payment.id))
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta as Limits
 
-from domain import completion, ledger
+from domain import completion, ledger, notices
 from domain.accounts import UPDATED, User
 from domain.deal import Offer, Payment
 from domain.errors import Conflict, DisputeOpen, Invalid, NotFound, NotRefundable
@@ -147,6 +147,10 @@ async def unfreeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
     )
     user = await _told(uow, cmd.user_id, free)
     send(uow, await uow.all(Transfer, {"user_id": user.id, "status": T.WAITING}))
+    await notices.tell(
+        uow, [user.id], "wallet_unfrozen", "Your wallet is free again",
+        "Money that has waited is on its way, and you can withdraw.", user.id, path="/wallet",
+    )  # fmt: skip
     return user
 
 
