@@ -5,6 +5,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
@@ -94,6 +95,37 @@ def audit(
     differences = _finish(lambda: asyncio.run(auditing.run(settings, head or None)))
     if differences:
         _fail(f"The books do not agree: {differences} differences.", FAILED)
+
+
+@app.command()
+def replay(
+    event_ids: Annotated[
+        list[str] | None, typer.Argument(help="Events of Stripe's, as evt_...")
+    ] = None,
+    dead: Annotated[bool, typer.Option("--dead", help="All that were given up.")] = False,
+    quarantined: Annotated[
+        bool, typer.Option("--quarantined", help="All that are in quarantine.")
+    ] = False,
+    since: Annotated[
+        datetime | None, typer.Option(help="Received since then (UTC), with --dead or so.")
+    ] = None,
+) -> None:
+    """Work on events of Stripe's again: their objects are read anew, nothing is booked twice.
+
+    Configured like `web`; without variables it looks at the dev server that runs on DATA_DIR.
+    """
+    from domain.webhooks import EventStatus
+    from server import replaying
+
+    chosen = {EventStatus.DEAD: dead, EventStatus.QUARANTINED: quarantined}
+    statuses = [status for status, wanted in chosen.items() if wanted]
+    if bool(event_ids) == bool(statuses):
+        _fail("Name events, or choose some with --dead or --quarantined.", WRONG_USE)
+    settings = configured(beside_dev=True)
+    moment = since.replace(tzinfo=UTC) if since else None
+    work = replaying.run(settings, event_ids or [], statuses, moment)
+    found = _finish(lambda: asyncio.run(work))
+    typer.echo(f"{found} events are queued again.")
 
 
 @admin.command()

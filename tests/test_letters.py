@@ -11,6 +11,7 @@ from domain.errors import Invalid
 from domain.outbox import MAX_ATTEMPTS, OutboxRow
 from domain.store import LEASE
 from domain.webhooks import EventStatus, Process, WebhookEvent, receive
+from server import replaying
 from tests.work import PATIENCE, Work
 
 
@@ -151,3 +152,17 @@ async def test_a_dead_letter_is_discarded_for_a_reason(market, server):
     trail = (await admin.call("/admin", "audit", {"operation": "admin.discard"}))["items"]
     assert trail[0]["detail"]["fields"]["reason"] == "A test"
     assert msgspec.json.encode(trail)
+
+
+async def test_the_command_line_replays(market, server):
+    """Guard: `queue_again` in `replaying`; it is in the trail."""
+    await stop_working(server)
+    for id in ("evt_1", "evt_2"):
+        assert await post(market, event(id, livemode=True)) == 200
+    quarantined = [EventStatus.QUARANTINED]
+    assert await replaying.run(market.settings, [], quarantined, None) == 2
+    assert await replaying.run(market.settings, [], quarantined, None) == 0
+    assert [row.status for row in await stored(market)] == ["received", "received"]
+    assert await replaying.run(market.settings, ["evt_1"], [], None) == 1  # it waits already
+    rows = await market.rows(OutboxRow)
+    assert sum(row.body["type"] == "Process" for row in rows) == 2

@@ -33,8 +33,6 @@ async def test_anything_at_any_time(monkeypatch, market, server):
     """Guards: the version in `change_offer`, `settle_refund` and `settle_dispute` by the state that
     is known, the idempotency keys, `begin` before a transfer, `uow.flush`; without any of them
     some order of steps books money twice, or loses some."""
-    monkeypatch.setattr("domain.wallets.LOOK_AGAIN", SOON)
-    monkeypatch.setattr("domain.sending.LOOK_AGAIN", SOON)
     monkeypatch.setattr("domain.janitor.AGES", (SOON, SOON * 2, SOON * 3))
     monkeypatch.setattr("domain.janitor.THEN", SOON)
     world = await World(market, server).prepare()

@@ -171,8 +171,9 @@ class World:
                 for refund in listed["data"][:1]:
                     if refund["status"] == "succeeded" and refund["balance_transaction"]:
                         await self.sandbox.fail_refund(refund["id"])
-            elif event == "chargeback" and payment.charge_id:
-                await self.sandbox._control("POST", "disputes", {"charge": payment.charge_id})
+            elif event == "chargeback" and payment.captured_amount > payment.refunded_amount:
+                if payment.payment_method != "pm_crypto_usdc" and not payment.disputed_amount:
+                    await self._charge_back(payment)
         if event == "reverse":
             listed = (await self.sandbox.api("GET", "transfers"))["data"]
             for transfer in listed[:1]:
@@ -180,6 +181,11 @@ class World:
                 if left >= 100:
                     path = f"transfers/{transfer['id']}/reversals"
                     await self.sandbox.attempt("POST", path, amount=left * share // 100 // 10 * 10)
+
+    async def _charge_back(self, payment):
+        charge = await self.sandbox.api("GET", f"charges/{payment.charge_id}")
+        if not charge["disputed"] and charge["amount_refunded"] < charge["amount"]:
+            await self.sandbox.dispute(charge["id"])
 
     async def bank(self, verdict):
         """The newest card dispute is decided, perhaps not for the first time."""
@@ -198,11 +204,15 @@ class World:
     async def crash(self):
         """The process dies wherever it is: what it had in hand is left to the next one."""
         self.seen["crash"] += 1
+        relay = self.server.web.relay
         self.server.store.committed = lambda rows: None
-        await self.server.web.relay.stop(0)
+        await relay.stop(0)
         uow = self.server.store.single()
-        await uow.change_all(OutboxRow, {"dead": False}, owner="dead", lease_until=uow.now)
-        self.server.web.relay.start(self.server.ports)
+        in_hand = {"dead": False, "owner": self.server.store.worker}
+        # It dies more often than a row may; how many times that is, is tested elsewhere.
+        await uow.change_all(OutboxRow, in_hand, owner="dead", lease_until=uow.now, attempts=0)
+        relay.__init__(relay._tasks, relay._push)  # the next process knows nothing
+        relay.start(self.server.ports)
 
     async def time_passes(self):
         ports = self.server.ports
