@@ -199,7 +199,8 @@ class Wallets(Command, frozen=True):
 async def wallets(cmd: Wallets, actor: Actor, uow: UnitOfWork) -> Page:
     """Wallets, debts and money in escrow, by the name of the account."""
     where = _given(owner=cmd.user_id, currency=cmd.currency)
-    where["kind"] = cmd.kind or tuple(Bounded)
+    if cmd.kind or not cmd.user_id:  # what has an owner is a balance
+        where["kind"] = cmd.kind or tuple(Bounded)
     if cmd.nonzero:
         where["balance"] = {"$ne": 0}
     page = await uow.page(Balance, where, sort=OLDEST_ID, cursor=cmd.cursor, limit=cmd.limit)

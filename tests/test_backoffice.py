@@ -10,10 +10,12 @@ from domain.deal import Payment
 from domain.ledger import Balance, Transaction
 from domain.operation import Actor, Role
 from domain.store import UnitOfWork, new_id
+from handlers import NAMESPACES
 from tests.ledgers import book_rows
 from tests.parties import Refused
 from tests.work import PATIENCE, Work
 
+OPERATIONS = [each.operation for namespace in NAMESPACES for each in namespace.exposed]
 SECRETS = {"password_hash", "client_secret", "redirect_url", "payment_method", "engagements"}
 
 
@@ -139,7 +141,7 @@ LISTS = [
     ("payments", Payments(status="captured"), Payment, "status_1__id_-1"),
     ("payments", Payments(customer_id="usr_7"), Payment, "customer_id_1__id_-1"),
     ("payments", Payments(contractor_id="usr_8"), Payment, "contractor_id_1_visible_1__id_-1"),
-    ("wallets", Wallets(user_id="usr_7"), Balance, "owner_1_currency_1"),
+    ("wallets", Wallets(user_id="usr_7"), Balance, "owner_1"),
     ("wallets", Wallets(kind="debt"), Balance, "kind_1"),
     ("transactions", Transactions(user_id="usr_7"), Transaction, "users_1"),
     ("transactions", Transactions(kind="withdrawn"), Transaction, "kind_1__id_-1"),
@@ -275,7 +277,9 @@ async def test_who_cannot_be_banned(market):
 async def test_the_money_of_a_banned_user_goes_on(market, server, side):
     """Guard: `ban` leaves offers, jobs and transfers alone: the other side gets what was agreed."""
     work = await Work(market, server).begin()
-    other = await market.application(await market.contractor("Olga"), await market.job(work.customer))
+    other = await market.application(
+        await market.contractor("Olga"), await market.job(work.customer)
+    )
     await work.deliver()
     if side == "customer":
         uow = server.store.single()

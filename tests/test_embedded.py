@@ -188,7 +188,9 @@ def test_secrets_are_made_once_for_the_owner_only_and_satisfy_the_configuration(
     file = tmp_path / "data" / secrets.FILE
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     known = secrets.Secrets(
-        jwt_key=first.jwt_key, stripe_suffix=first.stripe_suffix, audit_key=first.audit_key,
+        jwt_key=first.jwt_key,
+        stripe_suffix=first.stripe_suffix,
+        audit_key=first.audit_key,
         webhook_secrets=("whsec_a",),
     )
     secrets.save(tmp_path / "data", known)

@@ -84,6 +84,17 @@ class World:
             description="Work", timeline_days=3, payment_method=card,
             **({"milestones": given} if parts > 1 else {}),
         )  # fmt: skip
+        for _ in range(20):  # mostly Stripe answers soon
+            waiting = await self.found(Offer, job_id=job["id"], status="awaiting_payment")
+            if not waiting:
+                break
+            await asyncio.sleep(0.02)
+
+    async def get_going(self, job):
+        await self.offer(job, 0, 5000, 3, "pm_card_visa")
+        await self.answer(job, 0, "accept")
+        await self.market.settled(PATIENCE)
+        await self.work(job, "start")
 
     async def answer(self, job, side, event, **fields):
         for offer in await self.found(Offer, job_id=job["id"]):
@@ -171,9 +182,8 @@ class World:
                 for refund in listed["data"][:1]:
                     if refund["status"] == "succeeded" and refund["balance_transaction"]:
                         await self.sandbox.fail_refund(refund["id"])
-            elif event == "chargeback" and payment.captured_amount > payment.refunded_amount:
-                if payment.payment_method != "pm_crypto_usdc" and not payment.disputed_amount:
-                    await self._charge_back(payment)
+            elif event == "chargeback":
+                await self._charge_back(payment)
         if event == "reverse":
             listed = (await self.sandbox.api("GET", "transfers"))["data"]
             for transfer in listed[:1]:
@@ -183,6 +193,8 @@ class World:
                     await self.sandbox.attempt("POST", path, amount=left * share // 100 // 10 * 10)
 
     async def _charge_back(self, payment):
+        if not payment.captured_amount or payment.payment_method == "pm_crypto_usdc":
+            return
         charge = await self.sandbox.api("GET", f"charges/{payment.charge_id}")
         if not charge["disputed"] and charge["amount_refunded"] < charge["amount"]:
             await self.sandbox.dispute(charge["id"])
