@@ -74,7 +74,7 @@ class Chargeback(Record, frozen=True):
         Index((("contractor_id", 1), ("_id", -1))),
         Index((("offer_id", 1),)),
     )
-    PRIVATE = frozenset({"steps"})
+    PRIVATE = frozenset({"steps", "stripe_id", "held_amount", "completed_amount"})
 
     stripe_id: str
     payment_id: str

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -125,6 +125,8 @@ class Refund(msgspec.Struct, frozen=True):
     `by` is a user, `system` or `stripe`; `key` numbers the attempts at Stripe since `asked_at`.
     """
 
+    PRIVATE: ClassVar[frozenset[str]] = frozenset({"stripe_id", "key"})
+
     id: str
     amount: int
     completed_amount: int
@@ -163,8 +165,11 @@ class Offer(Record, frozen=True):
         Index((("job_id", 1), ("contractor_id", 1), ("_id", -1))),
         Index((("customer_id", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("visible", 1), ("_id", -1))),
-        Index((("status", 1), ("expires_at", 1))),
-        Index((("due_at", 1),), where={"due_at": {"$gt": datetime(2000, 1, 1, tzinfo=UTC)}}),
+        Index((("status", 1), ("expires_at", 1), ("reminded_at", 1))),
+        Index(
+            (("due_at", 1), ("reminded_at", 1)),
+            where={"due_at": {"$gt": datetime(2000, 1, 1, tzinfo=UTC)}},
+        ),
         Index((("thread_id", 1), ("_id", -1))),
         Index((("refunds.status", 1), ("updated_at", 1))),
     )

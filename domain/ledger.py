@@ -94,7 +94,7 @@ class Balance(Record, frozen=True):
     PREFIX = "bal"
     INDEXES = (
         Index((("owner", 1), ("currency", 1))),
-        Index((("owner", 1), ("_id", 1))),
+        Index((("owner", 1), ("_id", 1), ("kind", 1), ("currency", 1), ("balance", 1))),
         Index((("kind", 1), ("currency", 1), ("balance", 1))),
         Index((("kind", 1), ("_id", 1), ("currency", 1), ("balance", 1))),
     )

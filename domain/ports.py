@@ -319,8 +319,9 @@ class PaymentGateway(Protocol):
 class WebhookVerifier(Protocol):
     live: bool  # whether Stripe's live mode is used
 
-    def verify(self, payload: bytes, signature: str) -> dict[str, Any]:
-        """The event, if one of our signing secrets made the signature. Raises InvalidSignature."""
+    def verify(self, payload: bytes, signature: str) -> Any:
+        """What was signed with one of our secrets, read as JSON; None if it is none. Raises
+        InvalidSignature."""
         ...
 
 

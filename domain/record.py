@@ -47,15 +47,10 @@ class Page(msgspec.Struct, frozen=True):
 
 def wire(value: Any) -> Any:
     """Turn an operation's result into JSON-ready builtins without any private field."""
-    if isinstance(value, Record):
-        private = value.PRIVATE
-        return {
-            name: wire(getattr(value, name))
-            for name in value.__struct_fields__
-            if name not in private
-        }
     if isinstance(value, msgspec.Struct):
-        return {name: wire(getattr(value, name)) for name in value.__struct_fields__}
+        private = getattr(value, "PRIVATE", ())
+        names = (name for name in value.__struct_fields__ if name not in private)
+        return {name: wire(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {key: wire(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -37,6 +37,7 @@ class AuditRow(Record, frozen=True):
     INDEXES = (
         Index((("seq", 1),), unique=True, where={"seq": {"$gt": 0}}),
         Index((("chained", 1), ("_id", 1))),
+        Index((("chained", 1), ("created_at", 1))),
         Index((("actor_id", 1), ("_id", -1))),
         Index((("operation", 1), ("_id", -1))),
         Index((("subjects", 1), ("_id", -1))),

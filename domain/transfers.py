@@ -44,7 +44,8 @@ class Transfer(Record, frozen=True):
         Index((("user_id", 1), ("currency", 1), ("status", 1), ("_id", -1))),
         Index((("status", 1), ("_id", 1))),
         Index((("status", 1), ("updated_at", 1))),
-        Index((("offer_id", 1),), where={"offer_id": {"$gt": ""}}),
+        Index((("user_id", 1), ("status", 1))),
+        Index((("offer_id", 1), ("status", 1), ("_id", -1)), where={"offer_id": {"$gt": ""}}),
         Index((("stripe_id", 1),), unique=True, where={"stripe_id": {"$gt": ""}}),
     )
 
@@ -68,7 +69,7 @@ class Reversal(Record, frozen=True):
     COLLECTION = "reversals"
     PREFIX = "rev"
     INDEXES = (
-        Index((("transfer_id", 1),)),
+        Index((("transfer_id", 1), ("done", 1))),
         Index((("stripe_id", 1),), where={"stripe_id": {"$gt": ""}}),
         Index((("done", 1), ("_id", 1))),
         Index((("done", 1), ("updated_at", 1))),

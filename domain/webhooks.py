@@ -6,19 +6,20 @@ six come with every deal, and each costs a request and a transaction. What is no
 installation is put in quarantine, and administrators are told.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta as Limits
 
 from domain import chargebacks, refunds, shares
 from domain.accounts import User
 from domain.alerts import alert
 from domain.deal import Payment, PaymentStatus
-from domain.errors import Invalid
 from domain.outbox import Task, TryAgain
 from domain.ports import Intent, Ports
 from domain.record import Index, Record
@@ -33,6 +34,7 @@ KEPT = timedelta(days=90)
 OWN_TASK_SECONDS = 2
 STRANGER_FOR = timedelta(minutes=10)  # our own request for the account may still be unanswered
 ASK_AGAIN = timedelta(seconds=20)
+TOLD_WITHIN = timedelta(hours=1)
 REPEATS = frozenset(
     {"charge.captured", "charge.failed", "charge.succeeded", "payment_intent.created",
      "transfer.created"}
@@ -55,12 +57,37 @@ class EventStatus(StrEnum):
 
 
 E = EventStatus
+Text = Annotated[str, Limits(min_length=1, max_length=255)]
+
+
+class Thing(msgspec.Struct, frozen=True):
+    """What is used of an event's object; `object` is its kind."""
+
+    object: Text
+    id: Text | None = None
+    payment_intent: Any = None
+    metadata: Any = None
+
+
+class Content(msgspec.Struct, frozen=True):
+    object: dict[str, Any]
+
+
+class Body(msgspec.Struct, frozen=True):
+    """What is used of an event."""
+
+    id: Text
+    type: Annotated[str, Limits(min_length=1, max_length=100)]
+    livemode: bool
+    data: Content
+    account: Text | None = None
 
 
 class WebhookEvent(Record, frozen=True):
     """A verified event; its id is Stripe's. `account` is the connected account it is about.
 
-    `same` tells its object, type and state in one word, `reason` why it is in quarantine.
+    `same` tells its object, type and state in one word, `reason` why it is in quarantine,
+    `last_error` why it is not done yet.
     """
 
     COLLECTION = "webhook_events"
@@ -70,6 +97,8 @@ class WebhookEvent(Record, frozen=True):
         Index((("same", 1), ("status", 1))),
         Index((("status", 1), ("_id", -1))),
         Index((("type", 1), ("_id", -1))),
+        Index((("status", 1), ("type", 1), ("_id", -1))),
+        Index((("reason", 1), ("updated_at", -1)), where={"status": E.QUARANTINED.value}),
     )
     PRIVATE = frozenset({"same"})
 
@@ -83,18 +112,13 @@ class WebhookEvent(Record, frozen=True):
     payment_id: str | None = None
     attempts: int = 0
     reason: str | None = None
+    last_error: str | None = None
     processed_at: datetime | None = None
 
 
-async def receive(ports: Ports, event: Mapping[str, Any]) -> bool:
-    """Keep a verified event and queue it; False if it was received before.
-
-    Raises Invalid for what has not the shape of an event.
-    """
-    try:
-        row = _row(ports, event)
-    except (KeyError, TypeError, AttributeError) as broken:
-        raise Invalid("The body is not an event of Stripe's.") from broken
+async def receive(ports: Ports, event: object) -> bool:
+    """Keep what Stripe has signed and queue it; False if it was received before."""
+    row = _row(ports, event)
 
     async def store(uow: UnitOfWork) -> None:
         kept = row
@@ -105,7 +129,7 @@ async def receive(ports: Ports, event: Mapping[str, Any]) -> bool:
         if kept.status is E.RECEIVED:
             uow.later(Process(kept.id))
         elif kept.status is E.QUARANTINED:
-            await _tell(uow, kept.id, kept.reason)
+            await _tell(uow, kept)
 
     try:
         await ports.store.transact(store)
@@ -114,33 +138,65 @@ async def receive(ports: Ports, event: Mapping[str, Any]) -> bool:
     return True
 
 
-def _row(ports: Ports, event: Mapping[str, Any]) -> WebhookEvent:
-    thing, now = event["data"]["object"], ports.clock.now()
-    kind, id = thing["object"], str(thing.get("id") or "")
-    intent = id if kind == "payment_intent" else thing.get("payment_intent")
-    state = msgspec.json.encode([event["type"], thing], order="deterministic")
-    status, reason = E.DONE if event["type"] in REPEATS else E.RECEIVED, None
-    if bool(event["livemode"]) is not ports.webhooks.live:
-        mode = "live" if event["livemode"] else "test"
+def _row(ports: Ports, event: object) -> WebhookEvent:
+    now = ports.clock.now()
+    try:
+        body = msgspec.convert(event, Body)
+        thing = msgspec.convert(body.data.object, Thing)
+    except msgspec.ValidationError as wrong:
+        return _shapeless(event, str(wrong), now)
+    status, reason = E.DONE if body.type in REPEATS else E.RECEIVED, None
+    if body.livemode is not ports.webhooks.live:
+        mode = "live" if body.livemode else "test"
         status, reason = E.QUARANTINED, f"It is of Stripe's {mode} mode."
+    intent = thing.id if thing.object == "payment_intent" else thing.payment_intent
+    metadata = thing.metadata if isinstance(thing.metadata, dict) else {}
+    payment = metadata.get("payment_id")
     return WebhookEvent(
-        id=str(event["id"]), created_at=now, updated_at=now, type=str(event["type"]),
-        account=event.get("account"), object_type=kind, object_id=id,
-        same=hashlib.sha256(state).hexdigest(), status=status, reason=reason,
+        id=body.id, created_at=now, updated_at=now, type=body.type, account=body.account,
+        object_type=thing.object, object_id=thing.id or "",
+        # The account belongs to it: the object `application` is the same one for all of them.
+        same=_digest([body.type, body.account, body.data.object]), status=status, reason=reason,
         intent_id=intent if isinstance(intent, str) else None,
-        payment_id=(thing.get("metadata") or {}).get("payment_id"),
+        payment_id=payment if isinstance(payment, str) else None,
     )  # fmt: skip
+
+
+def _shapeless(event: object, problem: str, now: datetime) -> WebhookEvent:
+    """Signed, but not in a form that says where to look: kept for a person."""
+    digest = _digest(event)
+
+    def said(name: str, longest: int) -> str | None:
+        value = event.get(name) if isinstance(event, dict) else None
+        return value if isinstance(value, str) and 0 < len(value) <= longest else None
+
+    return WebhookEvent(
+        id=said("id", 255) or f"evt_shapeless_{digest[:32]}", created_at=now, updated_at=now,
+        type=said("type", 100) or "shapeless", account=None, object_type="", object_id="",
+        same=digest, status=E.QUARANTINED, reason=f"It has not the shape of an event: {problem}.",
+    )  # fmt: skip
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
 
 
 def _waiting(row: WebhookEvent) -> dict[str, Any]:
     return {"same": row.same, "status": E.RECEIVED}
 
 
-async def _tell(uow: UnitOfWork, event_id: str, reason: str | None) -> None:
+async def _tell(uow: UnitOfWork, event: WebhookEvent) -> None:
+    """Unless the same was told of another one just now: a wrong endpoint sends thousands."""
+    told = {
+        "status": E.QUARANTINED.value, "reason": event.reason, "_id": {"$ne": event.id},
+        "updated_at": {"$gt": uow.now - TOLD_WITHIN},
+    }  # fmt: skip
+    if await uow.find(WebhookEvent, told):
+        return
     await alert(
-        uow, "event_quarantined", event_id,
-        f"An event was not worked on: {reason} Look at the webhook endpoints of Stripe's "
-        "dashboard, or replay it.",
+        uow, "event_quarantined", event.id,
+        f"An event was not worked on: {event.reason} Look at the webhook endpoints of Stripe's "
+        "dashboard, or replay it. More of the same are in quarantine without an alert each.",
     )  # fmt: skip
 
 
@@ -150,16 +206,24 @@ class Process(Task, frozen=True):
     event_id: str
 
     async def run(self, ports: Ports) -> None:
-        uow = ports.store.single()
-        event = await uow.change(
+        event = await ports.store.single().change(
             WebhookEvent, self.event_id, only_if={"status": (E.RECEIVED, E.WORKING)},
             status=E.WORKING, inc={"attempts": 1},
         )  # fmt: skip
-        if event is None or not await self._is_ours(ports, event):
+        if event is None:
             return
-        if work := WORK.get(event.object_type):
-            await work(ports, event)
-        await uow.change(WebhookEvent, event.id, status=E.DONE, processed_at=ports.clock.now())
+        try:
+            if not await self._is_ours(ports, event):
+                return
+            if work := WORK.get(event.object_type):
+                await work(ports, event)
+        except Exception as failed:
+            problem = f"{type(failed).__name__}: {failed}"[:500]
+            with contextlib.suppress(Exception):  # the relay has to hear of the first one
+                await _leave(ports.store.single(), event, last_error=problem)
+            raise
+        uow = ports.store.single()
+        await _leave(uow, event, status=E.DONE, last_error=None, processed_at=uow.now)
 
     async def _is_ours(self, ports: Ports, event: WebhookEvent) -> bool:
         """Whether it is about the platform, or an account that a contractor has or had."""
@@ -174,15 +238,19 @@ class Process(Task, frozen=True):
         reason = f"It is about the account {account}, which no contractor has."
 
         async def put_away(uow: UnitOfWork) -> None:
-            away = await uow.change(
-                WebhookEvent, event.id, only_if={"status": E.WORKING}, status=E.QUARANTINED,
-                reason=reason,
-            )  # fmt: skip
+            away = await _leave(uow, event, status=E.QUARANTINED, reason=reason, last_error=None)
             if away:
-                await _tell(uow, event.id, reason)
+                await _tell(uow, away)
 
         await ports.store.transact(put_away)
         return False
+
+
+async def _leave(uow: UnitOfWork, event: WebhookEvent, **fields: Any) -> WebhookEvent | None:
+    """Only whoever began with it last may say what became of it: an earlier one that comes late
+    has looked too early."""
+    own = {"status": E.WORKING, "attempts": event.attempts}
+    return await uow.change(WebhookEvent, event.id, only_if=own, **fields)
 
 
 # -- what to read again ------------------------------------------------------------------------

@@ -26,11 +26,14 @@ async def stripe(request: web.Request) -> web.Response:
 async def _payload(request: web.Request) -> bytes:
     """The raw bytes, which the signature is over. Raises TooLarge."""
     if (request.content_length or 0) > MAX_EVENT:
-        raise TooLarge
-    payload = await request.read()
-    if len(payload) > MAX_EVENT:
-        raise TooLarge
-    return payload
+        raise TooLarge(limit_bytes=MAX_EVENT)
+    payload = bytearray()
+    # Not `request.read()`, which has the smaller limit of commands.
+    async for chunk in request.content.iter_any():
+        payload += chunk
+        if len(payload) > MAX_EVENT:
+            raise TooLarge(limit_bytes=MAX_EVENT)
+    return bytes(payload)
 
 
 routes = [web.post("/webhooks/stripe", stripe)]

@@ -322,18 +322,27 @@ class StripeWebhooks:
         self.live = live
         self._clock = clock
 
-    def verify(self, payload: bytes, signature: str) -> dict[str, Any]:
-        for secret in self._secrets:
-            try:
-                stripe.WebhookSignature.verify_header(
-                    payload.decode(), signature, secret, tolerance=TOLERANCE_SECONDS
-                )
-            except (stripe.SignatureVerificationError, UnicodeDecodeError):
-                continue
-            made_at = int(dict(p.split("=", 1) for p in signature.split(","))["t"])
-            if made_at <= self._clock.now().timestamp() + TOLERANCE_SECONDS:
-                return dict(msgspec.json.decode(payload))
-        raise InvalidSignature
+    def verify(self, payload: bytes, signature: str) -> Any:
+        if not signature.isascii() or not any(
+            self._fits(secret, payload, signature) for secret in self._secrets
+        ):
+            raise InvalidSignature
+        try:
+            return msgspec.json.decode(payload)
+        except (msgspec.DecodeError, RecursionError):
+            return None
+
+    def _fits(self, secret: str, payload: bytes, signature: str) -> bool:
+        try:
+            stripe.WebhookSignature.verify_header(
+                payload.decode(), signature, secret, tolerance=TOLERANCE_SECONDS
+            )
+        except (stripe.SignatureVerificationError, UnicodeDecodeError):
+            return False
+        # The SDK lets in what is from the future. The first `t` is the one that it has checked.
+        stamp = next(part for part in signature.split(",") if part.startswith("t="))
+        made_at = int(stamp.split("=")[1])
+        return made_at <= self._clock.now().timestamp() + TOLERANCE_SECONDS
 
 
 def _options(key: str | None, account_id: str | None = None) -> Any:
