@@ -10,15 +10,16 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.alerts import alert
+from domain.alerts import ALERT, alert
 from domain.errors import Conflict
 from domain.operation import Actor, Command, Cursor, Id, PageSize, Role, Style, operation
-from domain.outbox import MAX_ATTEMPTS, OutboxRow
+from domain.outbox import MAX_ATTEMPTS, Lane, OutboxRow
 from domain.record import Page
 from domain.store import UnitOfWork
 from domain.webhooks import EventStatus, Process, WebhookEvent
 
 ADMINS = {Role.ADMIN}
+ADMINS_PAGE = "/admin"
 E = EventStatus
 
 
@@ -35,6 +36,7 @@ class Letter(msgspec.Struct, frozen=True):
 
 
 class List(Command, frozen=True):
+    lane: Lane | None = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
@@ -69,19 +71,35 @@ async def bury(uow: UnitOfWork, rows: Sequence[OutboxRow]) -> None:
         if dead is None:
             continue
         letter = _letter(dead)
+        why = letter.last_error or "Its worker ended each time"
         if letter.kind == Process.__name__:
-            await uow.change(WebhookEvent, letter.subject, status=E.DEAD)
-        await alert(
-            uow, "dead_letter", dead.id,
-            f"{letter.kind} about {letter.subject} failed {letter.attempts} times: "
-            f"{letter.last_error}. Retry it once the cause is gone, or discard it.",
-        )  # fmt: skip
+            await uow.change(
+                WebhookEvent, letter.subject, only_if={"status": (E.RECEIVED, E.WORKING)},
+                status=E.DEAD, last_error=why,
+            )  # fmt: skip
+        if not _carries_an_alert(dead):
+            await alert(
+                uow, "dead_letter", dead.id,
+                f"{letter.kind} about {letter.subject} failed {letter.attempts} times: "
+                f"{why}. Retry it once the cause is gone, or discard it.",
+            )  # fmt: skip
+
+
+def _carries_an_alert(row: OutboxRow) -> bool:
+    """An alert about a lost alert would be lost as well, and so on without end."""
+    parts = (row.body, row.body.get("data"), *row.body.get("events", ()))
+    return row.lane is not Lane.STRIPE and any(
+        part.get("name") == ALERT.name or part.get("path") == ADMINS_PAGE
+        for part in parts
+        if isinstance(part, dict)
+    )
 
 
 @operation("admin.dead_letters", roles=ADMINS, style=Style.READ)
 async def dead_letters(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     """Work that was given up, newest first."""
-    page = await uow.page(OutboxRow, {"dead": True}, cursor=cmd.cursor, limit=cmd.limit)
+    where: dict[str, Any] = {"dead": True, **({"lane": cmd.lane} if cmd.lane else {})}
+    page = await uow.page(OutboxRow, where, cursor=cmd.cursor, limit=cmd.limit)
     return Page([_letter(row) for row in page.items], page.next_cursor)
 
 
@@ -95,7 +113,9 @@ async def retry(cmd: Retry, actor: Actor, uow: UnitOfWork) -> Letter:
     )  # fmt: skip
     letter = _letter(alive or row)
     if letter.kind == Process.__name__:
-        await uow.change(WebhookEvent, letter.subject, status=E.RECEIVED)
+        await uow.change(
+            WebhookEvent, letter.subject, only_if={"status": E.DEAD}, status=E.RECEIVED
+        )
     return letter
 
 
@@ -121,22 +141,29 @@ async def replay(cmd: Replay, actor: Actor, uow: UnitOfWork) -> WebhookEvent:
     return await queue_again(uow, await uow.get(WebhookEvent, cmd.event_id))
 
 
-async def queue_again(uow: UnitOfWork, event: WebhookEvent) -> WebhookEvent:
-    """Raises Conflict while it is waiting or being worked on."""
+async def queue_again(
+    uow: UnitOfWork, event: WebhookEvent, at: datetime | None = None
+) -> WebhookEvent:
+    """What its dead letter asked for is asked for anew. With `at` (now) any process takes it.
+
+    Raises Conflict while it is waiting or being worked on.
+    """
     again = await uow.change(
         WebhookEvent, event.id, only_if={"status": (E.DONE, E.DEAD, E.QUARANTINED)},
         status=E.RECEIVED, reason=None,
     )  # fmt: skip
     if again is None:
         raise Conflict("The event is being worked on already.")
-    uow.later(Process(event.id))
+    await uow.remove(OutboxRow, {"dead": True, "body.event_id": event.id})
+    uow.later(Process(event.id), at)
     return again
 
 
 def _letter(row: OutboxRow) -> Letter:
     body = dict(row.body)
-    kind = str(body.pop("type"))
+    kind = str(body.pop("type", ""))
+    parts = list(body.values())[: 2 if row.lane is Lane.PUSH else 1]  # namespace and name, or id
     return Letter(
-        id=row.id, lane=row.lane, kind=kind, subject=str(next(iter(body.values()), "")),
+        id=row.id, lane=row.lane, kind=kind, subject=" ".join(map(str, parts)),
         attempts=row.attempts, last_error=row.last_error, created_at=row.created_at,
     )  # fmt: skip

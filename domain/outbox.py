@@ -82,6 +82,8 @@ class OutboxRow(Record, frozen=True):
     INDEXES = (
         Index((("lease_until", 1),), where={"dead": False}),
         Index((("dead", 1), ("_id", 1))),
+        Index((("lane", 1), ("_id", -1)), where={"dead": True}),
+        Index((("body.event_id", 1),), where={"dead": True}),
     )
 
     lane: Lane

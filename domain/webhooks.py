@@ -125,11 +125,11 @@ async def receive(ports: Ports, event: object) -> bool:
         if row.status is E.RECEIVED and await uow.find(WebhookEvent, _waiting(row)):
             # That one has not looked yet: when it does, it sees what this one is about.
             kept = msgspec.structs.replace(row, status=E.DONE)
+        if kept.status is E.QUARANTINED:
+            await _tell(uow, kept.id, kept.reason)
         await uow.add(kept)
         if kept.status is E.RECEIVED:
             uow.later(Process(kept.id))
-        elif kept.status is E.QUARANTINED:
-            await _tell(uow, kept)
 
     try:
         await ports.store.transact(store)
@@ -185,17 +185,16 @@ def _waiting(row: WebhookEvent) -> dict[str, Any]:
     return {"same": row.same, "status": E.RECEIVED}
 
 
-async def _tell(uow: UnitOfWork, event: WebhookEvent) -> None:
-    """Unless the same was told of another one just now: a wrong endpoint sends thousands."""
-    told = {
-        "status": E.QUARANTINED.value, "reason": event.reason, "_id": {"$ne": event.id},
-        "updated_at": {"$gt": uow.now - TOLD_WITHIN},
-    }  # fmt: skip
-    if await uow.find(WebhookEvent, told):
+async def _tell(uow: UnitOfWork, event_id: str, reason: str | None) -> None:
+    """Before it is put away, unless one was for the same reason just now: a wrong endpoint sends
+    thousands."""
+    same = {"status": E.QUARANTINED.value, "reason": reason}
+    last = await uow.find(WebhookEvent, same, (("updated_at", -1),))
+    if last and uow.now - last.updated_at < TOLD_WITHIN:
         return
     await alert(
-        uow, "event_quarantined", event.id,
-        f"An event was not worked on: {event.reason} Look at the webhook endpoints of Stripe's "
+        uow, "event_quarantined", event_id,
+        f"An event was not worked on: {reason} Look at the webhook endpoints of Stripe's "
         "dashboard, or replay it. More of the same are in quarantine without an alert each.",
     )  # fmt: skip
 
@@ -238,9 +237,9 @@ class Process(Task, frozen=True):
         reason = f"It is about the account {account}, which no contractor has."
 
         async def put_away(uow: UnitOfWork) -> None:
-            away = await _leave(uow, event, status=E.QUARANTINED, reason=reason, last_error=None)
-            if away:
-                await _tell(uow, away)
+            if await _leave(uow, event, reason=reason, last_error=None):
+                await _tell(uow, event.id, reason)
+                await _leave(uow, event, status=E.QUARANTINED)
 
         await ports.store.transact(put_away)
         return False

@@ -12,6 +12,7 @@ import random
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -144,7 +145,7 @@ class Relay:
         tired = [row for row in due if row.attempts >= MAX_ATTEMPTS]
         if tired:
             log.error("work is given up", rows=[row.id for row in tired])
-            await self._store.transact(lambda uow: letters.bury(uow, tired))
+            await self._bury(tired)
         mine = {"_id": tuple(row.id for row in due if row.attempts < MAX_ATTEMPTS)}
         stamp = uow.now + LEASE
         await uow.change_all(
@@ -154,6 +155,14 @@ class Relay:
         return await uow.all(
             OutboxRow, {**mine, "owner": self._store.worker, "lease_until": stamp}, (("_id", 1),)
         )
+
+    async def _bury(self, tired: Sequence[OutboxRow]) -> None:
+        """One by one, so that one that cannot be given up does not hold up the others."""
+        for row in tired:
+            try:
+                await self._store.transact(partial(letters.bury, rows=[row]))
+            except Exception:
+                log.exception("not given up", row=row.id)
 
     async def _keep_heads(self) -> None:
         heads = {user: self._heads[user] for user in self._unkept if user in self._heads}

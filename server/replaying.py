@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from domain.errors import Conflict
+from domain.errors import Conflict, NotFound
 from domain.letters import queue_again
 from domain.store import Store, UnitOfWork
 from domain.trail import Deed, record
@@ -21,19 +21,26 @@ CHUNK = 500
 async def run(
     settings: Settings, ids: Sequence[str], statuses: Sequence[EventStatus], since: datetime | None
 ) -> int:
-    """Queue them for the running workers and print them; returns how many there were."""
-    core = Core(settings)
+    """Queue them for the running workers and print them; returns how many were queued.
+
+    Raises NotFound, after the others, for ids that were never received.
+    """
+    core, queued = Core(settings), 0
+    shown = Table("event", "type", "object", "was", "now")
     try:
         await core.store.ping()
         events = await _chosen(core.store.single(), ids, statuses, since)
-        shown = Table("event", "type", "object", "was")
         for event in events:
-            await _queue(core.store, event)
-            shown.add_row(event.id, event.type, event.object_id, event.status)
+            fresh = await _queue(core.store, event)
+            queued += fresh
+            now = "queued" if fresh else "waits already"
+            shown.add_row(event.id, event.type, event.object_id, event.status, now)
     finally:
         await core.close()
     Console(highlight=False).print(shown)
-    return len(events)
+    if unknown := sorted(set(ids) - {event.id for event in events}):
+        raise NotFound(f"Never received: {', '.join(unknown)}. {queued} events are queued again.")
+    return queued
 
 
 async def _chosen(
@@ -53,14 +60,16 @@ async def _chosen(
             return found
 
 
-async def _queue(store: Store, event: WebhookEvent) -> None:
-    """In the trail it is the machine's own doing; whoever may run this has the keys anyway."""
+async def _queue(store: Store, event: WebhookEvent) -> bool:
+    """False if it waits already. In the trail it is the machine's own doing; whoever may run this
+    has the keys anyway."""
 
     async def work(uow: UnitOfWork) -> None:
-        await queue_again(uow, event)
+        await queue_again(uow, event, at=uow.now)  # this process will not be there
         await record(uow, Deed(operation="cli.replay", fields={"event_id": event.id}))
 
     try:
         await store.transact(work)
     except Conflict:
-        return
+        return False
+    return True

@@ -1,141 +1,58 @@
-"""The inbox of Stripe's events, and what failed too often: quarantine, dead letters, replays."""
+"""Work that failed too often: told, retried, discarded; and Stripe's events worked on again."""
 
-import json
-import time
+import asyncio
+from datetime import timedelta
 
 import msgspec
 import pytest
-import stripe
 
-from domain.errors import Invalid
-from domain.outbox import MAX_ATTEMPTS, OutboxRow
-from domain.store import LEASE
-from domain.webhooks import EventStatus, Process, WebhookEvent, receive
+from domain import letters
+from domain.alerts import ALERT, Alert
+from domain.errors import Conflict, NotFound
+from domain.notices import SendMail, Tell
+from domain.operation import Actor, Role
+from domain.outbox import Delivery, OutboxRow
+from domain.store import LEASE, UnitOfWork
+from domain.webhooks import EventStatus, Process, WebhookEvent
 from server import replaying
+from tests.inbox import dead, event, post, stop_working, stored, wear_out
+from tests.test_cli import command
 from tests.work import PATIENCE, Work
 
-
-def event(id="evt_1", **fields):
-    thing = {"id": "pi_none", "object": "payment_intent", "status": "succeeded"}
-    return {
-        "id": id, "object": "event", "type": "payment_intent.succeeded", "livemode": False,
-        "data": {"object": thing}, **fields,
-    }  # fmt: skip
+E = EventStatus
 
 
-async def post(market, body, *, secret=None, at=None, signature=None):
-    """The answer's status to an event that was signed as Stripe does."""
-    payload = json.dumps(body) if not isinstance(body, bytes) else body.decode()
-    secret, at = secret or market.settings.stripe_webhook_secrets[0], at or int(time.time())
-    made = stripe.WebhookSignature._compute_signature(f"{at}.{payload}", secret)
-    headers = {"Stripe-Signature": f"t={at},v1={made}" if signature is None else signature}
-    url = f"{market.url}/webhooks/stripe"
-    async with market.web.post(url, data=payload, headers=headers) as response:
-        return response.status
+async def told(admin, id):
+    """The alert about a dead letter."""
+    return await admin.push(
+        "/admin", "alert", lambda a: (a["kind"], a["subject"]) == ("dead_letter", id), PATIENCE
+    )
 
 
-async def stored(market):
-    return await market.rows(WebhookEvent)
-
-
-@pytest.mark.parametrize(
-    ("change", "status"),
-    [
-        ({}, 200),
-        ({"secret": "whsec_wrong"}, 400),
-        ({"signature": ""}, 400),
-        ({"at": int(time.time()) - 3600}, 400),
-        ({"at": int(time.time()) + 3600}, 400),
-    ],
-    ids=["good", "secret", "unsigned", "old", "new"],
-)
-async def test_what_is_let_in(market, server, change, status):
-    """Guard: `StripeWebhooks.verify`; the SDK looks at one side of the time only."""
-    assert await post(market, event(), **change) == status
-    assert len(await stored(market)) == (status == 200)
-
-
-async def test_every_signing_secret_opens(market, server):
-    """Guard: `for secret in self._secrets`: while secrets are rotated both are in use."""
-    first, second = market.settings.stripe_webhook_secrets[:2]
-    assert await post(market, event("evt_1"), secret=first) == 200
-    assert await post(market, event("evt_2"), secret=second) == 200
-
-
-async def test_large_and_broken_bodies(market, server):
-    """Guard: `MAX_EVENT` in the handler, and `raise Invalid` in `receive`."""
-    assert await post(market, {**event(), "padding": "x" * 300_000}) == 413
-    assert await post(market, {"id": "evt_1", "livemode": False}) == 422
-    assert await post(market, []) == 422
-    assert await stored(market) == []
-    with pytest.raises(Invalid):
-        await receive(server.ports, {"id": "evt_1", "data": {"object": "text"}})
-
-
-async def test_another_mode_is_put_in_quarantine(market, server):
-    """Guard: `is not ports.webhooks.live` in `webhooks._row`. An admin may replay it."""
-    admin = await market.admin()
-    assert await post(market, event(livemode=True)) == 200
-    await admin.push("/admin", "alert", lambda a: a["kind"] == "event_quarantined", PATIENCE)
-    assert [(row.status, row.attempts) for row in await stored(market)] == [("quarantined", 0)]
-    listed = await admin.call("/admin", "webhook_events", {"status": "quarantined"})
-    assert "live mode" in listed["items"][0]["reason"]
-    await admin.call("/admin", "replay", {"event_id": "evt_1"})
-    await market.settled()
-    assert [row.status for row in await stored(market)] == ["done"]
-
-
-async def test_an_account_that_nobody_has_is_put_in_quarantine(market, server, monkeypatch):
-    """Guard: `_is_ours` in `Process`; the account may still become known for some minutes."""
-    monkeypatch.setattr("domain.webhooks.STRANGER_FOR", -LEASE)
-    assert await post(market, event(account="acct_stranger")) == 200
-    await market.settled()
-    assert [row.status for row in await stored(market)] == ["quarantined"]
-
-
-async def test_two_events_for_one_fact_cost_one_look(market, server):
-    """Guard: `_waiting` in `receive`: the first has not looked yet when the second comes."""
-    await stop_working(server)
-    assert await post(market, event("evt_1")) == 200
-    assert await post(market, event("evt_2")) == 200
-    assert await post(market, event("evt_2")) == 200
-    assert [row.status for row in await stored(market)] == ["received", "done"]
-    await Process("evt_1").run(server.ports)
-    assert await post(market, event("evt_3")) == 200  # it may tell of something newer
-    assert [row.status for row in await stored(market)] == ["done", "done", "received"]
-
-
-async def stop_working(server):
-    await server.web.relay.stop(0)
-    server.store.committed = lambda rows: None
-
-
-async def dead(market, server, event_id="evt_1"):
-    """An event whose work has failed too often."""
-    await stop_working(server)
-    assert await post(market, event(event_id)) == 200
-    uow = server.store.single()
-    row = (await uow.all(OutboxRow, {"body.type": "Process"}))[0]
-    await uow.change(
-        OutboxRow, row.id, attempts=MAX_ATTEMPTS, lease_until=uow.now - LEASE, owner="",
-        last_error="ValueError: no",
-    )  # fmt: skip
-    server.web.relay.start(server.ports)
-    return row.id
+async def waiting(market):
+    """The row of the one event, which is nobody's work for now."""
+    (row,) = await market.rows(OutboxRow, **{"body.type": "Process"})
+    uow = market.store.single()
+    return await uow.change(OutboxRow, row.id, lease_until=uow.now + timedelta(hours=1), owner="")
 
 
 async def test_a_dead_letter_is_told_and_retried(market, server):
     """Guard: `letters.bury` in the relay; `attempts=0` in `letters.retry`."""
     admin = await market.admin()
-    id = await dead(market, server)
-    told = await admin.push("/admin", "alert", lambda a: a["kind"] == "dead_letter", PATIENCE)
-    assert told["subject"] == id
+    (id,) = await dead(market, server, "evt_1")
+    message = (await told(admin, id))["message"]
+    assert "Process about evt_1 failed 12 times: ValueError: no." in message
     letter = (await admin.call("/admin", "dead_letters"))["items"][0]
-    assert (letter["kind"], letter["subject"]) == ("Process", "evt_1")
-    assert [row.status for row in await stored(market)] == [EventStatus.DEAD]
+    created = letter.pop("created_at")
+    assert letter == {
+        "id": id, "lane": "stripe", "kind": "Process", "subject": "evt_1", "attempts": 12,
+        "last_error": "ValueError: no",
+    }  # fmt: skip
+    assert created
+    assert [(e.status, e.last_error) for e in await stored(market)] == [(E.DEAD, "ValueError: no")]
     await admin.call("/admin", "retry", {"row_id": id})
     await market.settled()
-    assert [row.status for row in await stored(market)] == [EventStatus.DONE]
+    assert [(e.status, e.last_error) for e in await stored(market)] == [(E.DONE, None)]
     assert (await admin.call("/admin", "dead_letters"))["items"] == []
     await Work(market, server).refuses(admin, "/admin", "retry", {"row_id": id}, "not_found")
 
@@ -143,10 +60,11 @@ async def test_a_dead_letter_is_told_and_retried(market, server):
 async def test_a_dead_letter_is_discarded_for_a_reason(market, server):
     """Guard: `reason` of `letters.Discard`, which the trail keeps."""
     admin = await market.admin()
-    id = await dead(market, server)
-    await admin.push("/admin", "alert", lambda a: a["kind"] == "dead_letter", PATIENCE)
+    (id,) = await dead(market, server, "evt_1")
+    await told(admin, id)
     work = Work(market, server)
-    await work.refuses(admin, "/admin", "discard", {"row_id": id, "reason": " "}, "invalid")
+    for fields in ({"reason": " "}, {"reason": "  \n "}, {}):
+        await work.refuses(admin, "/admin", "discard", {"row_id": id, **fields}, "invalid")
     await admin.call("/admin", "discard", {"row_id": id, "reason": "A test"})
     assert await market.rows(OutboxRow, dead=True) == []
     trail = (await admin.call("/admin", "audit", {"operation": "admin.discard"}))["items"]
@@ -154,15 +72,251 @@ async def test_a_dead_letter_is_discarded_for_a_reason(market, server):
     assert msgspec.json.encode(trail)
 
 
+async def test_what_is_alive_is_nobodys_to_retry_or_discard(market, server):
+    """Guard: `dead=True` in `letters.retry` and `letters.discard`: a row belongs to its worker."""
+    admin = await market.admin()
+    await stop_working(server)
+    assert await post(market, event()) == 200
+    row = await waiting(market)
+    work, fields = Work(market, server), {"row_id": row.id}
+    await work.refuses(admin, "/admin", "retry", fields, "not_found")
+    await work.refuses(admin, "/admin", "discard", {**fields, "reason": "A test"}, "not_found")
+
+
+async def test_a_row_that_cannot_be_given_up_holds_up_no_other(market, server, monkeypatch):
+    """Guard: `except Exception` for each row in `Relay._bury`; raised further it would end every
+    round of the poll, and nothing that a crash has left would ever be found."""
+    bury, broken = letters.bury, []
+
+    async def raising(uow, rows):
+        if rows[0].body["event_id"] == "evt_1":
+            broken.append(rows[0].id)
+            raise ValueError("no")
+        await bury(uow, rows)
+
+    monkeypatch.setattr(letters, "bury", raising)
+    admin = await market.admin()
+    first, second = await dead(market, server, "evt_1", "evt_2")
+    await told(admin, second)
+    assert await post(market, event("evt_3")) == 200
+    await server.store.single().change_all(
+        OutboxRow, {"body.event_id": "evt_3"}, owner="", lease_until=server.ports.clock.now()
+    )
+
+    async with asyncio.timeout(PATIENCE):
+        while (await stored(market))[-1].status is not E.DONE:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert set(broken) == {first}
+
+
+async def test_somebody_has_it_in_hand_again(market, server):
+    """Guard: `over` in `letters.bury`: between the look and the burial it was claimed."""
+    await stop_working(server)
+    assert await post(market, event()) == 200
+    (row,) = await market.rows(OutboxRow, **{"body.type": "Process"})
+    await wear_out(server.store, row.id)
+    (tired,) = await market.rows(OutboxRow, **{"body.type": "Process"})
+    uow = server.store.single()
+    await uow.change(OutboxRow, row.id, owner="other", lease_until=uow.now + LEASE)
+    await server.store.transact(lambda uow: letters.bury(uow, [tired]))
+    assert await market.rows(OutboxRow, dead=True) == []
+    assert [e.status for e in await stored(market)] == [E.RECEIVED]
+
+
+async def test_what_is_done_does_not_die(market, server):
+    """Guard: `only_if` of the event in `letters.bury` and `letters.retry`: the last attempt did its
+    work and died before it could say so."""
+    admin = await market.admin()
+    await stop_working(server)
+    assert await post(market, event()) == 200
+    (row,) = await market.rows(OutboxRow, **{"body.type": "Process"})
+    await Process("evt_1").run(server.ports)
+    await wear_out(server.store, row.id)
+    server.web.relay.start(server.ports)
+    await told(admin, row.id)
+    assert [e.status for e in await stored(market)] == [E.DONE]
+    await admin.call("/admin", "retry", {"row_id": row.id})
+    await market.settled()
+    assert [(e.status, e.attempts) for e in await stored(market)] == [(E.DONE, 1)]
+
+
+async def test_a_lost_alert_is_no_news(market, server):
+    """Guard: `_carries_an_alert` in `letters.bury`: an alert about a lost alert is lost as well,
+    and brings forth the next; also as the notification or the mail that is made of it."""
+    admin = await market.admin()
+    await stop_working(server)
+    news = Delivery(
+        "/admin", ALERT.name, {"kind": "a", "subject": "b", "message": "c"}, (admin.id,)
+    )
+    notice = Delivery("/account", "notification", {"path": "/admin"}, (admin.id,))
+    now = server.ports.clock.now()
+
+    async def leave(uow):
+        uow.publish(ALERT, Alert("a", "b", "c"), to=[admin.id])
+        uow.later(Tell("tell_1", now, (news,)))
+        uow._after(notice)
+        uow.later(SendMail("mail_1", admin.id, "a", "b", "/admin", True, now))
+
+    await server.store.transact(leave)
+    rows = await market.rows(OutboxRow)
+    assert len(rows) >= 4
+    for row in rows:
+        await wear_out(server.store, row.id)
+    await server.store.transact(
+        lambda uow: letters.bury(uow, [msgspec.structs.replace(row) for row in rows])
+    )
+    assert {row.id for row in await market.rows(OutboxRow)} == {row.id for row in rows}
+    assert all(row.dead for row in await market.rows(OutboxRow))
+    pushes = (await admin.call("/admin", "dead_letters", {"lane": "push"}))["items"]
+    assert {letter["subject"] for letter in pushes} == {"/admin alert", "/account notification"}
+    mails = (await admin.call("/admin", "dead_letters", {"lane": "mail"}))["items"]
+    assert [letter["subject"] for letter in mails] == ["mail_1"]
+
+
+async def test_alert_and_death_are_one(market, server, monkeypatch):
+    """Guard: `letters.bury` in one transaction: who dies in between leaves neither."""
+    await stop_working(server)
+    assert await post(market, event()) == 200
+    (row,) = await market.rows(OutboxRow, **{"body.type": "Process"})
+    await wear_out(server.store, row.id)
+
+    async def crash(*args):
+        raise RuntimeError("crash")
+
+    monkeypatch.setattr(letters, "alert", crash)
+    with pytest.raises(RuntimeError):
+        await server.store.transact(lambda uow: letters.bury(uow, [row]))
+    assert await market.rows(OutboxRow, dead=True) == []
+    assert [e.status for e in await stored(market)] == [E.RECEIVED]
+
+
+# -- worked on again ---------------------------------------------------------------------------
+
+
+async def test_a_replay_takes_the_place_of_the_dead_letter(market, server):
+    """Guard: `uow.remove` in `letters.queue_again`: the letter would be there for ever, and told as
+    something to do."""
+    admin = await market.admin()
+    ids = await dead(market, server, "evt_1", "evt_2")
+    for id in ids:
+        await told(admin, id)
+    await admin.call("/admin", "replay", {"event_id": "evt_1"})
+    await market.settled()
+    assert [e.status for e in await stored(market)] == [E.DONE, E.DEAD]
+    left = (await admin.call("/admin", "dead_letters"))["items"]
+    assert [letter["subject"] for letter in left] == ["evt_2"]
+
+
+async def test_what_waits_is_not_replayed(market, server):
+    """Guard: `only_if` in `letters.queue_again`: it would be worked on twice at once."""
+    admin, work = await market.admin(), Work(market, server)
+    await stop_working(server)
+    assert await post(market, event()) == 200
+    await waiting(market)
+    await work.refuses(admin, "/admin", "replay", {"event_id": "evt_1"}, "conflict")
+    await work.refuses(admin, "/admin", "replay", {"event_id": "evt_none"}, "not_found")
+    uow = server.store.single()
+    await uow.change(WebhookEvent, "evt_1", status=E.WORKING)
+    (row,) = await stored(market)
+    with pytest.raises(Conflict):
+        await server.store.transact(lambda uow: letters.queue_again(uow, row))
+
+
 async def test_the_command_line_replays(market, server):
     """Guard: `queue_again` in `replaying`; it is in the trail."""
+    admin = await market.admin()
     await stop_working(server)
     for id in ("evt_1", "evt_2"):
         assert await post(market, event(id, livemode=True)) == 200
-    quarantined = [EventStatus.QUARANTINED]
+    quarantined = [E.QUARANTINED]
     assert await replaying.run(market.settings, [], quarantined, None) == 2
     assert await replaying.run(market.settings, [], quarantined, None) == 0
     assert [row.status for row in await stored(market)] == ["received", "received"]
-    assert await replaying.run(market.settings, ["evt_1"], [], None) == 1  # it waits already
-    rows = await market.rows(OutboxRow)
-    assert sum(row.body["type"] == "Process" for row in rows) == 2
+    assert await replaying.run(market.settings, ["evt_1"], [], None) == 0  # it waits already
+    with pytest.raises(NotFound, match="evt_none"):
+        await replaying.run(market.settings, ["evt_none", "evt_1"], [], None)
+    rows = await market.rows(OutboxRow, **{"body.type": "Process"})
+    assert len(rows) == 2
+    # Guard: `at=uow.now`; under the lease of a process that has ended they would lie idle.
+    assert all(row.owner == "" and row.lease_until <= row.created_at for row in rows)
+    trail = (await admin.call("/admin", "audit", {"operation": "cli.replay"}))["items"]
+    assert {row["detail"]["fields"]["event_id"] for row in trail} == {"evt_1", "evt_2"}
+
+
+async def test_the_command_line_as_it_is_typed(market, server, installation):
+    """Guard: `since`, `--dead` and the wrong uses of `replay` in server/cli.py; `NotFound` in
+    `replaying.run`, for scripts. It works beside servers that run."""
+    admin = await market.admin()
+    ids = await dead(market, server, "evt_1")
+    await told(admin, *ids)
+
+    async def typed(*words):
+        done = await asyncio.to_thread(command, "replay", *words, env=installation.env)
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = await typed()
+    assert code == 2 and "Name events" in said
+    assert (await typed("evt_1", "--dead"))[0] == 2
+    code, said = await typed("--dead", "--since", "2099-01-01T00:00:00")
+    assert code == 0 and "0 events are queued again" in said
+    code, said = await typed("evt_none")
+    assert code == 1 and "Never received: evt_none" in said
+    code, said = await typed("--dead", "--since", "2020-01-01")
+    assert code == 0 and "1 events are queued again" in said and "evt_1" in said
+    await market.settled()
+    assert [(e.status, e.last_error) for e in await stored(market)] == [(E.DONE, None)]
+    assert await market.rows(OutboxRow, dead=True) == []
+
+
+# -- lists -------------------------------------------------------------------------------------
+
+
+async def test_the_lists_over_http(market, server):
+    """Guard: the routes of `letters` in handlers/admin.py, with their filters."""
+    admin = await market.admin()
+    (id,) = await dead(market, server, "evt_1")
+    await told(admin, id)
+    for path, found in (
+        ("dead_letters", 1), ("dead_letters?lane=stripe", 1), ("dead_letters?lane=mail", 0),
+        ("webhook_events?status=dead", 1), ("webhook_events?status=done", 0),
+        ("webhook_events?status=dead&type=payment_intent.succeeded", 1),
+        ("webhook_events?type=payout.paid", 0),
+    ):  # fmt: skip
+        status, page = await admin.http("GET", f"/api/admin/{path}")
+        assert (status, len(page["items"])) == (200, found), path
+    status, row = await admin.http("POST", "/api/admin/webhook_events/evt_1/replay", {})
+    assert (status, row["status"]) == (200, "received")
+
+
+async def test_the_lists_are_read_from_an_index(market, server, monkeypatch):
+    """Guard: the INDEXES of WebhookEvent and OutboxRow, one for each filter; and for what
+    `_waiting`, `_tell` and `queue_again` look for."""
+    asked, real, find, remove = [], UnitOfWork.page, UnitOfWork.find, UnitOfWork.remove
+
+    def noted(method):
+        async def noting(uow, kind, where, *args, **options):
+            if kind in (WebhookEvent, OutboxRow):
+                asked.append((kind, where))
+            return await method(uow, kind, where, *args, **options)
+
+        return noting
+
+    await stop_working(server)
+    for name, method in (("page", real), ("find", find), ("remove", remove)):
+        monkeypatch.setattr(UnitOfWork, name, noted(method))
+    actor, uow = Actor("usr_a", Role.ADMIN, "ses_1"), server.store.single()
+    await letters.dead_letters(letters.List(), actor, uow)
+    await letters.dead_letters(letters.List(lane="mail"), actor, uow)
+    for fields in ({"status": E.DEAD}, {"type": "a"}, {"status": E.DEAD, "type": "a"}):
+        await letters.webhook_events(letters.ListEvents(**fields), actor, uow)
+    assert await post(market, event("evt_1")) == 200
+    assert await post(market, event("evt_2", livemode=True)) == 200
+    row = await uow.get(WebhookEvent, "evt_2")
+    await server.store.transact(lambda uow: letters.queue_again(uow, row))
+    assert len(asked) >= 8
+    for kind, where in asked:
+        explained = await server.store.database.command(
+            {"explain": {"find": kind.COLLECTION, "filter": where}, "verbosity": "queryPlanner"}
+        )
+        assert "COLLSCAN" not in str(explained["queryPlanner"]["winningPlan"]), where

@@ -17,7 +17,7 @@ from tests.machine.world import World
 
 STEPS = int(os.environ.get("MACHINE_STEPS", "2000"))
 SEED = int(os.environ.get("MACHINE_SEED", "1"))
-PER_RUN, RUNS = 50, 8
+PER_RUN, RUNS = 100, 4
 SOON = timedelta(seconds=1)
 
 

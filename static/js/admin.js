@@ -1,9 +1,10 @@
-// The live monitor: figures every second and activity as it happens.
+// The live monitor, with figures every second and activity as it happens, and the other sections.
 
 import { bell, bellActions, loadTold, told as tell } from "./bell.js";
 import { adminDoor, doorActions } from "./sign_in.js";
 import { brand, frameActions, mount, person, refuse } from "./frame.js";
 import { changed, clear, notify, state } from "./state.js";
+import { SECTIONS } from "./office/sections.js";
 import { api } from "./api.js";
 import { badge, empty, words } from "./parts.js";
 import { display } from "./money.js";
@@ -74,17 +75,52 @@ function page() {
   if (!state.user) {
     return [el("header.bar", {}, brand("/admin")), el("main", { id: "main" }, adminDoor())];
   }
+  const chosen = section();
   return [
-    el("header.bar", {}, brand("/admin"), el("span.title", {}, "Live monitor"), person(bell())),
-    el(
-      "main.monitor", { id: "main" },
-      el("div.figures", {}, stats ? figures(stats) : empty("Loading…")),
-      el("section.activity", {}, el("h2", {}, "Activity"),
-        activity.length > 0 ? el("ol.lines.card", {}, activity.map(line))
-          : empty("What happens in the market appears here.")),
-    ),
+    el("header.bar", {}, brand("/admin"), tabs(chosen), person(bell())),
+    chosen ? el("main", { id: "main", tabindex: "-1", "data-key": chosen.name }, chosen.view()) : monitor(),
   ];
 }
+
+function tabs(chosen) {
+  return el(
+    "nav", { "aria-label": "Sections" },
+    [{ name: "", label: "Monitor" }, ...SECTIONS].map(({ name, label }) =>
+      el("a", { href: `#/${name}`, "aria-current": name === (chosen?.name ?? "") ? "page" : null }, label)),
+  );
+}
+
+function monitor() {
+  return el(
+    "main.monitor", { id: "main", tabindex: "-1", "data-key": "monitor" },
+    el("div.figures", {}, stats ? figures(stats) : empty("Loading…")),
+    el("section.activity", {}, el("h2", {}, "Activity"),
+      activity.length > 0 ? el("ol.lines.card", {}, activity.map(line))
+        : empty("What happens in the market appears here.")),
+  );
+}
+
+// -- sections --------------------------------------------------------------------------------
+
+function section() {
+  const name = location.hash.replace(/^#\//, "");
+  return SECTIONS.find((each) => each.name === name) ?? null;
+}
+
+async function loadSection() {
+  try {
+    await section()?.load();
+  } catch (problem) {
+    if (state.user) refuse(problem);
+  }
+}
+
+addEventListener("hashchange", () => {
+  scrollTo(0, 0);
+  changed();
+  document.getElementById("main").focus({ preventScroll: true });
+  if (state.live) loadSection();
+});
 
 // -- life ------------------------------------------------------------------------------------
 
@@ -105,7 +141,7 @@ api.onLive = async (live) => {
   changed();
   if (!back) return;
   try {
-    [stats] = await Promise.all([api.command("/admin", "live"), loadTold()]);
+    [stats] = await Promise.all([api.command("/admin", "live"), loadTold(), loadSection()]);
   } catch (problem) {
     refuse(problem);
   }
@@ -126,11 +162,13 @@ api.onPush = (namespace, name, { seq, at, data }) => {
 api.onEnd = (reason) => {
   stats = null;
   activity = [];
+  SECTIONS.forEach((each) => each.forget());
   clear();
   if (reason) notify(reason, { kind: "refusal" });
 };
 
 const actions = {
+  ...Object.assign({}, ...SECTIONS.map((each) => each.actions)),
   ...bellActions,
   ...frameActions,
   sign_in: (event) => doorActions.sign_in(event).then(enter),

@@ -104,6 +104,12 @@ class Api {
     }
   }
 
+  /** A token that is good for a request over HTTP. */
+  async token() {
+    await this.#fresh();
+    return this.session.access_token;
+  }
+
   #follow(namespace, socket) {
     const tell = () => this.onLive([...this.#sockets.values()].every((each) => each.connected));
     socket.on("connect", tell);

@@ -2,6 +2,7 @@
 
 import { all, notify, put, state } from "./state.js";
 import { amount, badge, button, choice, empty, field, form, more, section, when, words } from "./parts.js";
+import { download, span } from "./download.js";
 import { load, loadWallet } from "./lists.js";
 import { major, minor } from "./money.js";
 import { api } from "./api.js";
@@ -37,6 +38,7 @@ export const wallet = {
         section("Payouts", state.user.payouts_enabled ? withdrawForm(purses) : onboarding()),
         withdrawals.length > 0 && section("Withdrawals",
           el("ol.lines.card", {}, withdrawals.map(withdrawalLine)), more("withdrawals")),
+        purses.length > 0 && section("Statement", statementForm(purses)),
       ),
     );
   },
@@ -73,6 +75,22 @@ function withdrawForm(purses) {
       choice("Currency", "currency", codes),
     ),
   );
+}
+
+function statementForm(purses) {
+  const { start } = span();
+  const codes = purses.map((purse) => [purse.currency, purse.currency]);
+  return el("div.card", {}, form(
+    "save_statement", "", "Download as CSV",
+    el("div.fields", {},
+      field("From", "from", { type: "date", value: start.slice(0, 10) }),
+      field("To", "to", { type: "date", value: new Date().toISOString().slice(0, 10) })),
+    choice("Currency", "currency", codes, state.currency),
+  ));
+}
+
+function saveStatement({ fields: { from, to, currency } }) {
+  return download("/api/wallet/statement.csv", { ...span(from, to), currency });
 }
 
 async function takeOut({ fields, element }) {
@@ -122,4 +140,4 @@ function withdrawalLine(withdrawal) {
   );
 }
 
-export const walletActions = { onboard, take_out: takeOut };
+export const walletActions = { onboard, take_out: takeOut, save_statement: saveStatement };

@@ -1,0 +1,67 @@
+"""Alerts: every administrator is told, nobody else, with what it tells of or not at all."""
+
+import pytest
+
+from domain import alerts
+from domain.alerts import alert
+from domain.outbox import OutboxRow
+
+
+def news(message="It was taken back."):
+    return lambda uow: alert(uow, "refund_failed", "ofr_1", message)
+
+
+async def test_all_administrators_are_told(market, server):
+    """Guard: `{"role": Role.ADMIN}` in `alerts.alert`, and `to=`: a room would not keep it for who
+    is away."""
+    here, other = await market.admin(), await market.admin("Bob")
+    people = [await market.customer(), await market.contractor()]
+    away = await market.admin("Carol", connect=False)
+    await server.store.transact(news())
+    for admin in (here, other):
+        told = await admin.push("/admin", "alert")
+        assert told == {
+            "kind": "refund_failed", "subject": "ofr_1", "message": "It was taken back."
+        }  # fmt: skip
+    await market.settled()
+    _, feed = await away.http("GET", "/api/account/feed?since=0")
+    kept = [item["data"]["subject"] for item in feed["items"] if item["name"] == "alert"]
+    assert kept == ["ofr_1"]
+    for person in people:
+        _, feed = await person.http("GET", "/api/account/feed?since=0")
+        assert not [item for item in feed["items"] if item["name"] == "alert"]
+        assert not person.received("/admin", "alert")
+
+
+async def test_an_alert_is_told_with_its_cause_or_not_at_all(market, server):
+    """Guard: `uow.publish` in `alerts.alert`: part of the transaction that found what is wrong."""
+    admin = await market.admin()
+
+    async def work(uow):
+        await news()(uow)
+        raise RuntimeError("rolled back")
+
+    with pytest.raises(RuntimeError):
+        await server.store.transact(work)
+    await market.settled()
+    assert await market.rows(OutboxRow) == []
+    assert not admin.received("/admin", "alert")
+
+
+async def test_without_administrators_nothing_is_left_behind(market, server):
+    """Guard: `if users or room` in `UnitOfWork.publish`; else a delivery to nobody is worked on."""
+    await market.customer()
+    server.store.committed = lambda rows: None
+    await server.store.transact(news())
+    assert await market.rows(OutboxRow) == []
+
+
+async def test_it_is_told_to_so_many_at_most(market, server, monkeypatch):
+    """Guard: `MAX_ADMINS` in `alerts.alert`: one row is written for all of them."""
+    monkeypatch.setattr(alerts, "MAX_ADMINS", 2)
+    for name in ("Alice", "Bob", "Carol"):
+        await market.admin(name, connect=False)
+    server.store.committed = lambda rows: None
+    await server.store.transact(news())
+    rows = await market.rows(OutboxRow, lane="push")
+    assert [len(row.body["to"]) for row in rows] == [2]
