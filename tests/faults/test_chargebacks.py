@@ -1,9 +1,5 @@
 """The bank takes a payment back after everybody has been paid."""
 
-import itertools
-
-import pytest
-
 from tests.work import PATIENCE
 
 FEE = 1500
@@ -31,10 +27,10 @@ async def test_chargeback_after_payout_lost(done):
     assert await done.wallet("available", "held", "debt") == (0, 0, -70_000)
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(["won", "lost", "under_review"])))
-async def test_chargeback_won_and_lost_in_any_order(done, order):
+async def test_chargeback_won_and_lost_in_any_order(done):
     """Guard: `STEPS` has a way from each state to each other; the last word counts, and nothing
     is booked twice on the way."""
+    order = ("won", "lost", "under_review", "lost", "won", "under_review", "won")
     charge = (await done.payment()).charge_id
     dispute = await done.sandbox.dispute(charge)
     for state in order:

@@ -39,12 +39,12 @@ async def test_request_id_while_running(work):
     assert await work.books() == (30_000, 0)
 
 
-@pytest.mark.parametrize(
-    "surprise",
-    ["stripe_id", "intent_id", "charge_id", "connect_id", "stripe_customer", "fee",
-     "platform_amount", "schedule", "captured_amount", "status", "customer_id", "version"],
-)  # fmt: skip
-async def test_stripe_ids_fees_and_amounts_sent_by_a_client(market, surprise):
+SURPRISES = ("stripe_id", "intent_id", "charge_id", "connect_id", "stripe_customer", "fee",
+             "platform_amount", "schedule", "captured_amount", "status", "customer_id",
+             "version")  # fmt: skip
+
+
+async def test_stripe_ids_fees_and_amounts_sent_by_a_client(market):
     """Guard: `forbid_unknown_fields` of `Command`: what is ours or Stripe's to say cannot be
     sent, to any operation that writes."""
     people = {
@@ -58,13 +58,12 @@ async def test_stripe_ids_fees_and_amounts_sent_by_a_client(market, surprise):
             if op.style is not Style.WRITE or not exposed.event:
                 continue
             names = {field.name for field in msgspec.structs.fields(op.command)}
-            if surprise in names:
-                continue  # `admin.payments` and such select by it
             who = next(people[role] for role in people if role in op.roles)
-            fields = {name: VALUES.get(name, "x") for name in names} | {surprise: "re_1"}
-            answer = await who.ack(namespace.name, exposed.event, fields)
-            assert answer["ok"] is False, op.name
-            assert answer["error"]["code"] == "invalid", (op.name, answer)
+            for surprise in SURPRISES:
+                fields = {name: VALUES.get(name, "x") for name in names} | {surprise: "re_1"}
+                answer = await who.ack(namespace.name, exposed.event, fields)
+                assert answer["ok"] is False, (op.name, surprise)
+                assert answer["error"]["code"] == "invalid", (op.name, answer)
     assert await market.traces() == before
 
 
