@@ -235,11 +235,14 @@ async def _check_transfers(ports: Ports, uow: UnitOfWork, report: Report) -> Non
 async def _check_withdrawals(ports: Ports, uow: UnitOfWork, report: Report) -> None:
     """All payouts of all contractors' accounts."""
     there: dict[str, list[Settled]] = defaultdict(list)
-    since = await _beginning(uow, Withdrawal)
+    since, open_accounts = await _beginning(uow, Withdrawal), set()
     async for user in each(uow, User, {"connect_id": {"$gt": ""}}):
+        open_accounts.add(user.connect_id)
         async for payout in ports.gateway.payouts(user.connect_id, since):
             there[payout.metadata.get("withdrawal_id", payout.id)].append(payout)
     async for withdrawal in each(uow, Withdrawal, {}):
+        if withdrawal.account_id not in open_accounts:
+            continue  # nobody can look into an account that is closed
         report.payouts += 1
         found = there.pop(withdrawal.id, [])
         payouts = [payout for payout in found if payout.status not in ("failed", "canceled")]

@@ -168,13 +168,23 @@ class PayOut(Task, frozen=True):
         frozen = (await uow.get(User, withdrawal.user_id)).frozen_at
         state = None
         if self.key or frozen or uow.now - withdrawal.created_at > KEY_LIFE:
-            state = await ports.gateway.find_payout(
-                withdrawal.account_id, withdrawal.id, withdrawal.created_at
-            )
+            state = await self._find(ports, withdrawal)
         if frozen and state is None:
             raise TryAgain("the wallet is frozen", at=uow.now + LOOK_AGAIN)
         done = state or await self._pay(ports, withdrawal)
         await ports.store.transact(lambda uow: settle_withdrawal(uow, withdrawal.id, done))
+
+    async def _find(self, ports: Ports, withdrawal: Withdrawal) -> Settled | None:
+        """What was asked for before. An account that is closed by now cannot be looked into: what
+        was never answered stays open, and what was refused at once was not done."""
+        try:
+            return await ports.gateway.find_payout(
+                withdrawal.account_id, withdrawal.id, withdrawal.created_at
+            )
+        except GatewayRefused as closed:
+            if self.key:
+                raise TryAgain(str(closed), at=ports.clock.now() + LOOK_AGAIN) from closed
+            return None
 
     async def _pay(self, ports: Ports, withdrawal: Withdrawal) -> Settled:
         try:
@@ -186,9 +196,7 @@ class PayOut(Task, frozen=True):
         except StaleFailure as stale:
             raise TryAgain(str(stale), PayOut(self.withdrawal_id, self.key + 1)) from stale
         except GatewayRefused as refused:
-            there = await ports.gateway.find_payout(
-                withdrawal.account_id, withdrawal.id, withdrawal.created_at
-            )
+            there = await self._find(ports, withdrawal)
             return there or Settled(
                 "", "failed", withdrawal.amount, withdrawal.currency, refused.code
             )
