@@ -115,6 +115,8 @@ async def settle_refund(uow: UnitOfWork, offer_id: str, there: Settled) -> None:
     offer = await uow.get(Offer, offer_id)
     refund = next((r for r in offer.refunds if _is(r, there)), None)
     failed = there.status in GIVEN_UP
+    if failed and there.id and there.moved and (refund is None or refund.status is R.REQUESTED):
+        await _book_detour(uow, offer, there)
     if refund is None and (failed or not there.moved):
         return
     if refund is None:  # made in Stripe's dashboard
@@ -167,6 +169,19 @@ async def _returned(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settle
     outside = {ledger.STRIPE: -refund.amount}
     await rebook(uow, f"refund_failed:{there.id}", "refund_failed", offer, after, outside)
     await _alert(uow, offer, refund, there)
+
+
+async def _book_detour(uow: UnitOfWork, offer: Offer, there: Settled) -> None:
+    """It went out and came back before anybody looked: two lines of Stripe's, and nobody's loss."""
+    if await ledger.booked(uow, f"refund:{there.id}"):
+        return
+    out = ledger.Posting(ledger.LOSSES, ledger.STRIPE, there.amount)
+    back = ledger.Posting(ledger.STRIPE, ledger.LOSSES, there.amount)
+    ways = ("refund", "refunded", out), ("refund_failed", "refund_failed", back)
+    for fact, kind, posting in ways:
+        await ledger.book(
+            uow, f"{fact}:{there.id}", kind, offer.currency, [posting], offer_id=offer.id
+        )
 
 
 async def _refused(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:

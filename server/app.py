@@ -29,6 +29,7 @@ from handlers.statements import DOWNLOADS
 from server.clock import SystemClock
 from server.config import Settings
 from server.control import Control
+from server.ending import end
 from server.http import MAX_BODY, Wire
 from server.mail import mailer
 from server.passwords import Argon2Passwords
@@ -198,9 +199,7 @@ class Web(Core):
             asyncio.create_task(self._push_heads()), asyncio.create_task(self._push_stats())
         ]  # fmt: skip
         yield
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await end(self._loops)
         await self.realtime.shutdown()
         await self.stop()
 

@@ -22,6 +22,7 @@ from domain import feed, letters
 from domain.outbox import MAX_ATTEMPTS, Delivery, Lane, OutboxRow, Task, TryAgain
 from domain.ports import GatewayUnknown, Ports
 from domain.store import AWAY, LEASE
+from server.ending import end
 
 log = structlog.get_logger()
 
@@ -83,9 +84,7 @@ class Relay:
                     await asyncio.sleep(0.02)
         with contextlib.suppress(Exception):
             await self._keep_heads()
-        for task in (*self._loops, *self._working):
-            task.cancel()
-        await asyncio.gather(*self._loops, *self._working, return_exceptions=True)
+        await end((*self._loops, *self._working))
 
     async def settled(self, subject: str, seconds: float = 10) -> bool:
         try:

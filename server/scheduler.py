@@ -25,6 +25,7 @@ from domain import (
 )
 from domain.ports import Ports
 from domain.store import UnitOfWork
+from server.ending import end
 
 log = structlog.get_logger()
 
@@ -79,9 +80,7 @@ class Scheduler:
         self._loops = [asyncio.create_task(self._repeat(job)) for job in self._jobs]
 
     async def stop(self) -> None:
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await end(self._loops)
         held, self._held = self._held, set()
         gone = (leases.release(self._ports.store, name) for name in held)
         await asyncio.gather(*gone, return_exceptions=True)
