@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-TESTS := $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Four whatever the cores: tests mostly wait, for disks and for each other's processes.
+TESTS := $(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 VENDOR := static/vendor/socket.io.esm.min.js
 
 .PHONY: run test check bench clean

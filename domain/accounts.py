@@ -52,6 +52,7 @@ class User(Record, frozen=True):
     INDEXES = (
         Index((("email", 1),), unique=True),
         Index((("connect_id", 1),), unique=True, where={"connect_id": {"$gt": ""}}),
+        Index((("payouts_enabled", 1), ("updated_at", 1)), where={"connect_id": {"$gt": ""}}),
         Index((("closed_accounts", 1),), where={"closed_accounts": {"$gt": ""}}),
         Index((("role", 1), ("_id", -1))),
         Index((("frozen_at", 1), ("_id", -1)), where={"frozen_at": EVER}),

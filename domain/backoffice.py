@@ -13,6 +13,7 @@ from msgspec import Meta as Limits
 
 from domain.accounts import EVER, User
 from domain.deal import Payment, PaymentStatus
+from domain.documents import first_id
 from domain.ledger import Balance, Posting, Transaction
 from domain.operation import (
     Actor,
@@ -150,14 +151,10 @@ async def payments(cmd: Payments, actor: Actor, uow: UnitOfWork) -> Page:
     if cmd.contractor_id:  # both values of `visible`, which stands between in the index
         where |= {"contractor_id": cmd.contractor_id, "visible": (False, True)}
     if cmd.since:
-        where |= {"created_at": {"$gte": cmd.since}, "_id": {"$gte": _first_id(cmd.since)}}
+        earliest = first_id(Payment.PREFIX, cmd.since)
+        where |= {"created_at": {"$gte": cmd.since}, "_id": {"$gte": earliest}}
     page = await uow.page(Payment, where, cursor=cmd.cursor, limit=cmd.limit)
     return Page([shown(SeenPayment, payment) for payment in page.items], page.next_cursor)
-
-
-def _first_id(since: datetime) -> str:
-    """Ids begin with the second of their creation, so that a list by id can end there."""
-    return f"{Payment.PREFIX}_{max(0, int(since.timestamp())):08x}"
 
 
 # -- money -----------------------------------------------------------------------------------

@@ -1,31 +1,35 @@
 """The chain over the audit trail: what was written can be neither edited, moved nor taken away.
 
 Each row is numbered and sealed together with the seal of the row before it. The last one is also
-kept outside of the trail as the anchor, so that a missing end shows. Whoever can write to the
-database but has not the key can do none of it unseen; whoever copies the anchor elsewhere is safe
-from those who have the key, too.
+kept outside of the trail as the anchor, and the chain goes on from there: what has been cut off
+its end leaves a gap for good. Whoever can write to the database but has not the key can do none of
+it unseen; whoever keeps the heads that the log tells is safe from those who put an older state of
+the whole database back, too.
 """
 
-from collections.abc import AsyncIterator
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from domain import documents
+from domain.alerts import alert
+from domain.errors import Invalid
 from domain.operation import Actor, Command, Cursor, Id, PageSize, Role, Style, operation
 from domain.ports import Ports, Seal
 from domain.record import Page, Record
+from domain.sides import Moment
 from domain.store import UnitOfWork
 from domain.trail import AuditRow
 
 BATCH = 500
+SHOWN = 200
 UNCHAINED_AFTER = timedelta(minutes=5)
 ANCHOR = "anchor"
 BEGINNING = ""
-SEALED = tuple(
-    name for name in AuditRow.__struct_fields__
-    if name not in ("version", "updated_at", "chained", "seq", "mac")
-)  # fmt: skip
+HEAD = re.compile(r"(\d{1,18}):(\S*)")
+CHAINED, WAITING = {"seq": {"$gt": 0}}, {"seq": None}
 
 
 class Anchor(Record, frozen=True):
@@ -38,6 +42,10 @@ class Anchor(Record, frozen=True):
     mac: str
     seal: str
 
+    @property
+    def head(self) -> str:
+        return f"{self.seq}:{self.mac}"
+
 
 class Finding(msgspec.Struct, frozen=True):
     """What is wrong with the trail, and at which number or row."""
@@ -47,21 +55,21 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Proof(msgspec.Struct):
-    """How many rows were read, the head `seq:mac`, and what was found."""
+    """How many rows were read, the head `seq:mac`, what was found, and the first of it."""
 
     rows: int = 0
     head: str = ""
+    count: int = 0
     findings: list[Finding] = []
 
+    def add(self, what: str, subject: object) -> None:
+        self.count += 1
+        if len(self.findings) < SHOWN:
+            self.findings.append(Finding(what, str(subject)))
 
-def content(row: AuditRow) -> bytes:
-    """All that a row tells, always in the same words."""
-    told = {name: getattr(row, name) for name in SEALED}
-    return msgspec.json.encode(told, order="deterministic")
 
-
-def link(previous: str, seq: int, row: AuditRow) -> bytes:
-    return b"\n".join((previous.encode(), str(seq).encode(), content(row)))
+def link(previous: str, seq: int, seal: str) -> bytes:
+    return f"{previous}\n{seq}\n{seal}".encode()
 
 
 # -- writing ---------------------------------------------------------------------------------
@@ -79,19 +87,20 @@ async def extend(ports: Ports) -> int:
 
 
 async def _extend(uow: UnitOfWork, seal: Seal) -> int:
-    rows = await uow.all(AuditRow, {"chained": False}, (("_id", 1),), BATCH)
+    rows = [row async for row in uow.documents(AuditRow, WAITING, (("_id", 1),), BATCH)]
     if not rows:
         return 0
-    last = await uow.find(AuditRow, {"seq": {"$gt": 0}}, (("seq", -1),))
-    seq, mac = (last.seq or 0, last.mac or "") if last else (0, BEGINNING)
+    anchor, seq, mac = await _end(uow, seal)
     sealed: list[tuple[str, dict[str, Any]]] = []
     for row in rows:
         seq += 1
-        mac = seal.sign(link(mac, seq, row))
-        sealed.append((row.id, {"chained": True, "seq": seq, "mac": mac}))
-    await uow.change_each(AuditRow, sealed, only_if={"chained": False})
+        mac = seal.sign(link(mac, seq, str(row.get("seal"))))
+        sealed.append((row["_id"], {"seq": seq, "mac": mac}))
+    await uow.change_each(AuditRow, sealed, only_if=WAITING)
     signed = seal.sign(f"{seq}:{mac}".encode())
-    if await uow.change(Anchor, ANCHOR, seq=seq, mac=mac, seal=signed) is None:
+    if anchor:
+        await uow.change(Anchor, ANCHOR, seq=seq, mac=mac, seal=signed)
+    else:
         now = uow.now
         await uow.add(
             Anchor(id=ANCHOR, created_at=now, updated_at=now, seq=seq, mac=mac, seal=signed)
@@ -99,78 +108,141 @@ async def _extend(uow: UnitOfWork, seal: Seal) -> int:
     return len(rows)
 
 
+async def _end(uow: UnitOfWork, seal: Seal) -> tuple[Anchor | None, int, str]:
+    """The number and the seal to go on from. They are the anchor's: whatever the rows say, they
+    may have been cut or added to, and then the next link shows it."""
+    anchor = await uow.find(Anchor, {"_id": ANCHOR})
+    last = await uow.find(AuditRow, CHAINED, (("seq", -1),))
+    there = (last.seq or 0, last.mac or "") if last else (0, BEGINNING)
+    if anchor is None and last is None:
+        return None, 0, BEGINNING
+    genuine = anchor is not None and seal.fits(anchor.head.encode(), anchor.seal)
+    kept = (anchor.seq, anchor.mac) if anchor and genuine else (0, BEGINNING)
+    if kept != there:
+        await alert(
+            uow, "trail_broken", f"{kept[0]}",
+            f"The audit trail ends at row {there[0]}, and its anchor says {kept[0]}: somebody has "
+            "changed the database. `server audit` tells more.",
+        )  # fmt: skip
+    return anchor, max(kept[0], there[0]), kept[1]
+
+
 # -- proving ---------------------------------------------------------------------------------
 
 
 async def prove(ports: Ports, noted: str | None = None) -> Proof:
-    """Read the whole chain again. `noted` is a head that was written down elsewhere, before."""
-    proof, uow = Proof(findings=[]), ports.store.single()
+    """Read the whole trail again. `noted` is a head that was written down elsewhere, before.
+
+    Raises Invalid if it is no head.
+    """
+    noted_seq, noted_mac = _noted(noted) if noted else (0, "")
+    proof, uow, seal = Proof(findings=[]), ports.store.single(), ports.seal
+    anchor = await uow.find(Anchor, {"_id": ANCHOR})
     seq, mac = 0, BEGINNING
-    noted_seq, _, noted_mac = (noted or "").partition(":")
-    async for row in _in_order(uow):
+    async for document in uow.documents(AuditRow, CHAINED, (("seq", 1),)):
         proof.rows += 1
-        assert row.seq is not None
-        if row.seq != seq + 1:
-            missing = f"{seq + 1}" if row.seq == seq + 2 else f"{seq + 1} to {row.seq - 1}"
-            proof.findings.append(Finding("rows are missing", missing))
-        if row.mac is None or not ports.seal.fits(link(mac, row.seq, row), row.mac):
-            proof.findings.append(Finding("edited, moved, or behind a missing row", row.id))
-        seq, mac = row.seq, row.mac or BEGINNING
-        if noted_seq == str(seq) and noted_mac != mac:
-            proof.findings.append(Finding("is not what was noted", row.id))
+        row = _checked(document, seal, proof)
+        number, own = document["seq"], str(document.get("mac"))
+        if not isinstance(number, int) or number <= seq:
+            proof.add("its number is none, or another row's", document["_id"])
+            continue
+        if number > seq + 1:
+            proof.add("rows are missing", f"{seq + 1} to {number - 1}")
+        if row and not seal.fits(link(mac, number, row.seal), own):
+            proof.add("edited, moved, or behind a missing row", row.id)
+        seq, mac = number, own
+        if noted_seq == seq and noted_mac != mac:
+            proof.add("is not what was noted", document["_id"])
+        if anchor and anchor.seq == seq and anchor.mac != mac:
+            proof.add("is not what the anchor says", document["_id"])
     proof.head = f"{seq}:{mac}"
-    if noted_seq and int(noted_seq) > seq:
-        proof.findings.append(Finding("the noted end is missing", noted_seq))
-    await _check_end(uow, ports.seal, proof, seq, mac)
+    if noted_seq > seq:
+        proof.add("the noted end is missing", noted_seq)
+    await _check_end(uow, seal, proof, anchor, seq)
+    await _check_waiting(uow, seal, proof)
     return proof
 
 
-async def _in_order(uow: UnitOfWork) -> AsyncIterator[AuditRow]:
-    last = 0
-    while True:
-        rows = await uow.all(AuditRow, {"seq": {"$gt": last}}, (("seq", 1),), BATCH)
-        for row in rows:
-            yield row
-        if len(rows) < BATCH:
-            return
-        last = rows[-1].seq or 0
+def _noted(head: str) -> tuple[int, str]:
+    match = HEAD.fullmatch(head)
+    if match is None:
+        raise Invalid("head: give it as it was printed, SEQ:MAC.", field="head")
+    return int(match[1]), match[2]
 
 
-async def _check_end(uow: UnitOfWork, seal: Seal, proof: Proof, seq: int, mac: str) -> None:
-    anchor = await uow.find(Anchor, {"_id": ANCHOR})
+def _checked(document: dict[str, Any], seal: Seal, proof: Proof) -> AuditRow | None:
+    """The row, if it is what was written."""
+    try:
+        row = documents.record(AuditRow, dict(document))
+    except (msgspec.ValidationError, KeyError):
+        proof.add("cannot be read", document["_id"])
+        return None
+    if not seal.fits(row.content, row.seal):
+        proof.add("edited, or not written by us", row.id)
+        return None
+    return row
+
+
+async def _check_end(
+    uow: UnitOfWork, seal: Seal, proof: Proof, anchor: Anchor | None, seq: int
+) -> None:
+    """The chain may have grown since the anchor was read, and then goes on behind it."""
     if anchor is None:
-        if seq:
-            proof.findings.append(Finding("the anchor is missing", ANCHOR))
-    elif not seal.fits(f"{anchor.seq}:{anchor.mac}".encode(), anchor.seal):
-        proof.findings.append(Finding("the anchor is edited", ANCHOR))
+        if seq and await uow.find(Anchor, {"_id": ANCHOR}) is None:
+            proof.add("the anchor is missing", ANCHOR)
+    elif not seal.fits(anchor.head.encode(), anchor.seal):
+        proof.add("the anchor is edited", ANCHOR)
     elif anchor.seq > seq:
-        missing = f"{seq + 1} to {anchor.seq}"
-        proof.findings.append(Finding("the end of the trail is missing", missing))
-    elif (anchor.seq, anchor.mac) != (seq, mac):
-        await _check_anchored(uow, proof, anchor)
-    old = {"chained": False, "created_at": {"$lt": uow.now - UNCHAINED_AFTER}}
-    if stale := await uow.find(AuditRow, old, (("_id", 1),)):
-        proof.findings.append(Finding("is not chained after minutes", stale.id))
+        proof.add("the end of the trail is missing", f"{seq + 1} to {anchor.seq}")
+    elif anchor.seq < seq:
+        now = await uow.find(Anchor, {"_id": ANCHOR})
+        if now is None or now.seq < seq:
+            proof.add("the trail does not end at its anchor", anchor.seq)
 
 
-async def _check_anchored(uow: UnitOfWork, proof: Proof, anchor: Anchor) -> None:
-    """The chain has grown since the anchor was read; or rows were put behind it."""
-    again = await uow.find(Anchor, {"_id": ANCHOR})
-    there = await uow.find(AuditRow, {"seq": anchor.seq})
-    grown = again is not None and again.seq > anchor.seq
-    if not grown or there is None or there.mac != anchor.mac:
-        proof.findings.append(Finding("the trail does not end at its anchor", str(anchor.seq)))
+async def _check_waiting(uow: UnitOfWork, seal: Seal, proof: Proof) -> None:
+    """What is to be chained next, and what never would be."""
+    async for document in uow.documents(AuditRow, WAITING, (("_id", 1),)):
+        row = _checked(document, seal, proof)
+        if row and row.created_at < uow.now - UNCHAINED_AFTER:
+            proof.add("is not chained after minutes", row.id)
+    hidden = {"$nor": [CHAINED, WAITING]}
+    async for document in uow.documents(AuditRow, hidden, (("_id", 1),), SHOWN):
+        proof.add("its number is none, or another row's", document["_id"])
+
+
+async def prove_daily(ports: Ports) -> None:
+    """Administrators learn of it although nobody has asked."""
+    proof = await prove(ports)
+    if not proof.count:
+        return
+    first = proof.findings[0]
+    await ports.store.transact(
+        lambda uow: alert(
+            uow, "trail_broken", first.subject,
+            f"The audit trail is not what was written, in {proof.count} places; the first: "
+            f"{first.subject}, {first.what}. `server audit` tells more.",
+        )
+    )  # fmt: skip
+
+
+async def head(ports: Ports) -> str:
+    """The end of the chain as it is now, `seq:mac`."""
+    anchor = await ports.store.single().find(Anchor, {"_id": ANCHOR})
+    return anchor.head if anchor else f"0:{BEGINNING}"
 
 
 # -- reading ---------------------------------------------------------------------------------
 
 
 class List(Command, frozen=True):
-    """`operation` such as `admin.refund`; `subject` is the id of what was changed."""
+    """`operation` such as `admin.refund`; `subject` is the id of what was changed; `since` a time
+    with its zone."""
 
     actor_id: Id | None = None
     operation: Id | None = None
     subject: Id | None = None
+    since: Moment | None = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
@@ -194,7 +266,10 @@ class Deed(msgspec.Struct, frozen=True):
 async def audit_rows(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     """The trail, newest first."""
     given = {"actor_id": cmd.actor_id, "operation": cmd.operation, "subjects": cmd.subject}
-    where = {name: value for name, value in given.items() if value}
+    where: dict[str, Any] = {name: value for name, value in given.items() if value}
+    if cmd.since:
+        earliest = documents.first_id(AuditRow.PREFIX, cmd.since)
+        where |= {"created_at": {"$gte": cmd.since}, "_id": {"$gte": earliest}}
     page = await uow.page(AuditRow, where, cursor=cmd.cursor, limit=cmd.limit)
     return Page([_deed(row) for row in page.items], page.next_cursor)
 

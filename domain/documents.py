@@ -88,3 +88,8 @@ def _place(document: dict[str, Any], path: str) -> tuple[Any, Any]:
     for step in way:
         place = place[int(step)] if isinstance(place, list) else place.setdefault(step, {})
     return place, int(last) if isinstance(place, list) else last
+
+
+def first_id(prefix: str, since: datetime) -> str:
+    """Ids begin with the second of their creation, so that a list by id can end there."""
+    return f"{prefix}_{max(0, int(since.timestamp())):08x}"

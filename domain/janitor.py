@@ -2,11 +2,13 @@
 
 The tasks themselves try again for days. This is for what has no task any more: one that was
 discarded, is a dead letter, or whose event was lost. Asking is safe at any time: tasks look before
-they post, and what they find is booked once.
+they post, and what they find is booked once. What takes too long is told to administrators, unless
+it is for somebody else than Stripe to act.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,11 +18,11 @@ from domain.accounts import User
 from domain.alerts import alert
 from domain.chargebacks import Chargeback, ChargebackStatus, ReadDispute
 from domain.deal import Offer, OfferStatus, Payment, PaymentStatus, RefundStatus
-from domain.outbox import Task
+from domain.outbox import Lane, OutboxRow, Task
 from domain.ports import Ports
 from domain.record import Index, Record
 from domain.refunds import SendRefund
-from domain.sending import MakeAvailable, Send, TakeBack
+from domain.sending import MakeAvailable, ReadAccount, Send, TakeBack
 from domain.settlement import Capture, Hold, Inspect, Release
 from domain.store import UnitOfWork
 from domain.transfers import Reversal, Transfer, TransferStatus
@@ -31,14 +33,16 @@ P, T, W, C = PaymentStatus, TransferStatus, WithdrawalStatus, ChargebackStatus
 AGES = (timedelta(minutes=1), timedelta(minutes=5), timedelta(hours=1))
 THEN = timedelta(days=1)
 TELL_AT = 5  # times asked without a result, which is after two days
+RECENT = timedelta(hours=2)  # beyond the last of AGES
+EVER = timedelta(days=3650)
 KEPT = timedelta(days=30)
+BANKS_TAKE = timedelta(days=10)
 CHUNK = 200
-BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 WARN_BEFORE = timedelta(hours=24)
 
 
 class Watch(Record, frozen=True):
-    """How often was asked about something, and when the next time is."""
+    """How often was asked about something in its present `state`, and when the next time is."""
 
     COLLECTION = "watches"
     PREFIX = "watch"
@@ -46,15 +50,31 @@ class Watch(Record, frozen=True):
 
     next_at: datetime
     expires_at: datetime
+    state: str = ""
     asked: int = 0
+    told: bool = False
+
+
+async def never(uow: UnitOfWork, record: Record) -> bool:
+    return False
+
+
+async def always(uow: UnitOfWork, record: Record) -> bool:
+    return True
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """Records that wait for Stripe, and the tasks that ask about one of them."""
+    """Records that wait for Stripe, and the tasks that ask about one of them.
+
+    `natural` says that it may take long: a person or a bank has to act, or a time to pass. After
+    `longest` nobody asks any more.
+    """
 
     record: type[Record]
     where: dict[str, Any]
     tasks: Callable[[Any], Sequence[Task]]
+    natural: Callable[[UnitOfWork, Any], Awaitable[bool]] = never
+    longest: timedelta = EVER
 
 
 def _payment(payment: Payment) -> Sequence[Task]:
@@ -67,6 +87,11 @@ def _payment(payment: Payment) -> Sequence[Task]:
             return [Inspect(payment.id)]
 
 
+async def _unconfirmed(uow: UnitOfWork, payment: Payment) -> bool:
+    """The customer may take their time; the offer ends anyway."""
+    return payment.status is P.REQUIRES_PAYMENT and payment.intent_id is not None
+
+
 def _refunds(offer: Offer) -> Sequence[Task]:
     waiting = (r for r in offer.refunds if r.status is RefundStatus.REQUESTED)
     return [SendRefund(offer.id, refund.id) for refund in waiting]
@@ -77,96 +102,134 @@ def _transfer(transfer: Transfer) -> Sequence[Task]:
     return [MakeAvailable(transfer.id) if made else Send(transfer.id)]
 
 
+async def _not_due(uow: UnitOfWork, transfer: Transfer) -> bool:
+    """It must not go yet, the contractor cannot receive it, or the charge's money is not there."""
+    if transfer.status is T.SENDING:
+        return False
+    offer = await uow.get(Offer, transfer.offer_id) if transfer.offer_id else None
+    if offer and offer.contested_amount:
+        return True
+    if transfer.status is T.WAITING:
+        user = await uow.get(User, transfer.user_id)
+        return not user.transfers_active or user.frozen_at is not None
+    payment = await uow.get(Payment, offer.payment_id) if offer else None
+    return bool(payment and payment.available_on and payment.available_on > uow.now)
+
+
 def _withdrawal(withdrawal: Withdrawal) -> Sequence[Task]:
     asked = withdrawal.status is W.REQUESTED
     return [PayOut(withdrawal.id) if asked else ReadPayout(withdrawal.id)]
 
 
+async def _at_a_bank(uow: UnitOfWork, withdrawal: Withdrawal) -> bool:
+    if withdrawal.status is W.IN_TRANSIT:
+        return uow.now - withdrawal.created_at < BANKS_TAKE
+    return (await uow.get(User, withdrawal.user_id)).frozen_at is not None
+
+
 KINDS = (
-    Kind(Payment, {"status": (P.REQUIRES_PAYMENT, P.CAPTURING)}, _payment),
+    Kind(Payment, {"status": (P.REQUIRES_PAYMENT, P.CAPTURING)}, _payment, _unconfirmed),
     Kind(Offer, {"refunds.status": RefundStatus.REQUESTED}, _refunds),
-    Kind(Transfer, {"status": (T.WAITING, T.SENDING, T.MADE)}, _transfer),
+    Kind(Transfer, {"status": (T.WAITING, T.SENDING, T.MADE)}, _transfer, _not_due),
     Kind(Reversal, {"done": False}, lambda reversal: [TakeBack(reversal.id)]),
-    Kind(Withdrawal, {"status": (W.REQUESTED, W.IN_TRANSIT)}, _withdrawal),
-    Kind(Chargeback, {"status": (C.INQUIRY, C.OPEN)}, lambda c: [ReadDispute(c.stripe_id)]),
-)
+    Kind(Withdrawal, {"status": (W.REQUESTED, W.IN_TRANSIT)}, _withdrawal, _at_a_bank),
+    Kind(
+        Chargeback, {"status": (C.INQUIRY, C.OPEN)}, lambda c: [ReadDispute(c.stripe_id)], always
+    ),
+    Kind(
+        User, {"payouts_enabled": False, "connect_id": {"$gt": ""}},
+        lambda user: [ReadAccount(user.connect_id)], always, longest=KEPT,
+    ),
+)  # fmt: skip
+CLOSED = Kind(Payment, {"status": P.AUTHORIZED}, lambda payment: [Release(payment.id)])
 
 
 async def ask_again(ports: Ports) -> int:
-    """Queue what is due; returns how many objects were asked about."""
+    """Ask about what has waited for a minute or longer; returns about how many objects."""
+    return await _ask_about_all(ports, AGES[0], RECENT)
+
+
+async def ask_about_old(ports: Ports) -> int:
+    """The same for what is asked about once a day; there may be a lot of it."""
+    return await _ask_about_all(ports, RECENT, EVER)
+
+
+async def _ask_about_all(ports: Ports, least: timedelta, most: timedelta) -> int:
     asked = 0
     for kind in KINDS:
-        asked += await _ask_about(ports, kind)
-    return asked + await _release_closed(ports)
-
-
-async def _ask_about(ports: Ports, kind: Kind) -> int:
-    asked = 0
-    async for found in _overdue(ports, kind.record, kind.where):
-        asked += await _queue(ports, [(record, kind.tasks(record)) for record in found])
+        async for found in _overdue(ports, kind, least, most):
+            asked += await _ask_about(ports, kind, found)
+    async for found in _overdue(ports, CLOSED, least, most):
+        asked += await _ask_about(ports, CLOSED, await _closed(ports, found))
     return asked
 
 
 async def _overdue(
-    ports: Ports, kind: type[Record], where: dict[str, Any]
+    ports: Ports, kind: Kind, least: timedelta, most: timedelta
 ) -> AsyncIterator[list[Any]]:
-    """What has not changed for a minute, in chunks, the oldest first."""
-    uow = ports.store.single()
-    until, after = uow.now - AGES[0], BEGINNING
-    while True:
-        span = {"updated_at": {"$lt": until, "$gt": after}}
-        found = await uow.all(kind, {**where, **span}, (("updated_at", 1),), CHUNK)
-        if found:
-            yield found
-        if len(found) < CHUNK:
-            return
-        after = found[-1].updated_at
+    """What has not changed for longer than `least`, in chunks, the oldest first."""
+    chunk: list[Any] = []
+    now = ports.clock.now()
+    span = {"$lt": now - least, "$gte": now - min(most, kind.longest)}
+    where = {**kind.where, "updated_at": span}
+    async for record in ports.store.single().each(kind.record, where, (("updated_at", 1),)):
+        chunk.append(record)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
 
 
-async def _release_closed(ports: Ports) -> int:
+async def _closed(ports: Ports, held: list[Payment]) -> list[Payment]:
     """Holds whose offer has ended: the money is still blocked on somebody's card."""
-    uow, asked = ports.store.single(), 0
-    async for held in _overdue(ports, Payment, {"status": P.AUTHORIZED}):
-        ids = tuple(payment.offer_id for payment in held)
-        closed = {
-            offer.id for offer in await uow.all(Offer, {"_id": ids, "live": False}, limit=CHUNK)
-        }  # fmt: skip
-        over = [payment for payment in held if payment.offer_id in closed]
-        asked += await _queue(ports, [(payment, [Release(payment.id)]) for payment in over])
+    ended = {"_id": tuple(payment.offer_id for payment in held), "live": False}
+    ids = {offer.id for offer in await ports.store.single().all(Offer, ended, limit=CHUNK)}
+    return [payment for payment in held if payment.offer_id in ids]
+
+
+async def _ask_about(ports: Ports, kind: Kind, found: list[Any]) -> int:
+    """Returns for how many of them the time had come."""
+    uow = ports.store.single()
+    ids = tuple(record.id for record in found)
+    watches = {watch.id: watch for watch in await uow.all(Watch, {"_id": ids}, limit=CHUNK)}
+    asked = 0
+    for record in found:
+        watch = watches.get(record.id)
+        if watch is None or watch.next_at <= uow.now or watch.state != _state(kind, record):
+            await ports.store.transact(partial(_ask, kind=kind, record=record, watch=watch))
+            asked += 1
     return asked
 
 
-async def _queue(ports: Ports, found: Sequence[tuple[Record, Sequence[Task]]]) -> int:
-    uow = ports.store.single()
-    ids = tuple(record.id for record, _ in found)
-    watches = {watch.id: watch for watch in await uow.all(Watch, {"_id": ids}, limit=len(ids) or 1)}
-    due = [
-        (record, tasks)
-        for record, tasks in found
-        if record.id not in watches or watches[record.id].next_at <= uow.now
-    ]
-    for record, tasks in due:
-        watch = watches.get(record.id)
-        await ports.store.transact(
-            lambda uow, record=record, tasks=tasks, watch=watch: _ask(uow, record, tasks, watch)  # type: ignore[misc]
-        )
-    return len(due)
+def _state(kind: Kind, record: Record) -> str:
+    """In another state it is another question, and begins anew."""
+    return f"{getattr(record, 'status', '')} {kind.tasks(record)}"
 
 
-async def _ask(uow: UnitOfWork, record: Record, tasks: Sequence[Task], watch: Watch | None) -> None:
-    times = watch.asked + 1 if watch else 1
-    next_at = uow.now + (AGES[times] - AGES[times - 1] if times < len(AGES) else THEN)
-    fields: dict[str, Any] = {"asked": times, "next_at": next_at, "expires_at": uow.now + KEPT}
+async def _ask(uow: UnitOfWork, kind: Kind, record: Record, watch: Watch | None) -> None:
+    state = _state(kind, record)
+    before = watch if watch and watch.state == state else None
+    asked = before.asked + 1 if before else 1
+    natural = await kind.natural(uow, record)
+    tells = asked >= TELL_AT and not natural and not (before and before.told)
+    fields: dict[str, Any] = {
+        "state": state, "asked": asked, "expires_at": uow.now + KEPT,
+        "next_at": uow.now + (AGES[asked] - AGES[asked - 1] if asked < len(AGES) else THEN),
+        "told": tells or bool(before and before.told),
+    }  # fmt: skip
     if watch is None:
         await uow.add(Watch(id=record.id, created_at=uow.now, updated_at=uow.now, **fields))
-    elif await uow.change(Watch, watch.id, only_if={"asked": watch.asked}, **fields) is None:
+    elif await uow.change(Watch, watch.id, only_if={"version": watch.version}, **fields) is None:
         return
-    for task in tasks:
-        uow.later(task)
-    if times == TELL_AT:
+    for task in kind.tasks(record):
+        in_hand = {"subject": task.subject, "dead": False, "lane": Lane.STRIPE}
+        if await uow.find(OutboxRow, in_hand) is None:
+            uow.later(task)
+    if tells:
         await alert(
             uow, "left_unknown", record.id,
-            f"Stripe has been asked {times} times about this {type(record).__name__.lower()} and "
+            f"Stripe has been asked {asked} times about this {type(record).__name__.lower()} and "
             "it is still under way: look at it in Stripe's dashboard.",
         )  # fmt: skip
 

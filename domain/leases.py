@@ -28,7 +28,13 @@ class Lease(Record, frozen=True):
     ran_at: datetime | None = None
 
     def ran_within(self, span: timedelta, now: datetime) -> bool:
-        return self.ran_at is not None and timedelta() <= now - self.ran_at < span
+        """A new lease counts from its beginning; a time still to come is of another clock."""
+        return timedelta() <= now - (self.ran_at or self.created_at) < span
+
+
+async def find(store: Store, name: str) -> Lease | None:
+    """Look without taking it."""
+    return await store.single().find(Lease, {"_id": name})
 
 
 async def hold(store: Store, name: str) -> Lease | None:

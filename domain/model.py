@@ -12,13 +12,14 @@ from domain.janitor import Watch
 from domain.jobs import Job
 from domain.leases import Lease
 from domain.ledger import Balance, Transaction
+from domain.lines import ReadRefunds
 from domain.methods import OpenCustomer
 from domain.notices import SendMail, Tell, Told
 from domain.operation import Reply
 from domain.outbox import OutboxRow
-from domain.reconciliation import Compare, ReadRefunds, Reconciliation
+from domain.reconciliation import Compare, Reconciliation
 from domain.refunds import SendRefund
-from domain.sending import MakeAvailable, Send, TakeBack
+from domain.sending import MakeAvailable, ReadAccount, Send, TakeBack
 from domain.settlement import BlockRivals, Capture, Hold, Inspect, Release
 from domain.timeline import Dispute
 from domain.trail import AuditRow
@@ -35,7 +36,7 @@ RECORDS = (
 TASKS = (
     OpenConnectAccount | Hold | Capture | Release | SendRefund | Inspect | BlockRivals | Send
     | MakeAvailable | TakeBack | PayOut | ReadPayout | ReadDispute | Submit | OpenCustomer | Process
-    | Compare | ReadRefunds
+    | Compare | ReadRefunds | ReadAccount
     | Tell | SendMail
     | EndSessions | TakeLeave
 )  # fmt: skip

@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar, get_type_hints
@@ -158,9 +158,7 @@ async def _run(
         uow = ports.store.single()
         given = (ports, meta) if op.style is Style.DIRECT else (uow,)
         answer = wire(await op.run(command, actor, *given))
-        looked = actor and actor.role is Role.ADMIN and not op.name.startswith("account.")
-        if op.audited or looked:
-            await trail.record(uow, _deed(op, fields, actor, meta), _subject(answer))
+        await looked(op, fields, actor, meta, ports, _subject(answer))
         return answer
     assert actor is not None, "an operation that writes has roles"
     answer = await _write(op, command, fields, actor, meta, ports)
@@ -168,6 +166,17 @@ async def _run(
     if op.reply is None:
         return answer
     return wire(await op.reply(answer["id"], actor, ports))
+
+
+async def looked(
+    op: Operation, fields: Any, actor: Actor | None, meta: Meta, ports: Ports,
+    subjects: Iterable[str] = (),
+) -> None:  # fmt: skip
+    """Leave a row of what an administrator has been shown, or of what is `audited`."""
+    shown = actor and actor.role is Role.ADMIN and not op.name.startswith("account.")
+    if op.audited or shown:
+        deed = _deed(op, fields, actor, meta)
+        await trail.record(ports.store.single(), ports.seal, deed, subjects)
 
 
 async def _write(
@@ -180,7 +189,7 @@ async def _write(
     async def work(uow: UnitOfWork) -> Any:
         value = wire(await op.run(command, actor, uow))
         if uow.changes or uow.rows or actor.role is Role.ADMIN:
-            await trail.record(uow, _deed(op, fields, actor, meta))
+            await trail.record(uow, ports.seal, _deed(op, fields, actor, meta))
         if claim:
             await claim.settle(uow, value)
         return value

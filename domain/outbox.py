@@ -75,7 +75,10 @@ class Delivery(msgspec.Struct, frozen=True, tag="push"):
 
 
 class OutboxRow(Record, frozen=True):
-    """A delivery or task with its lease: only `owner` may work on it until `lease_until`."""
+    """A delivery or task with its lease: only `owner` may work on it until `lease_until`.
+
+    `subject` is the id of the object that a task is about.
+    """
 
     COLLECTION = "outbox"
     PREFIX = "out"
@@ -84,12 +87,14 @@ class OutboxRow(Record, frozen=True):
         Index((("dead", 1), ("_id", 1))),
         Index((("lane", 1), ("_id", -1)), where={"dead": True}),
         Index((("body.event_id", 1),), where={"dead": True}),
+        Index((("subject", 1), ("dead", 1)), where={"lane": Lane.STRIPE.value}),
     )
 
     lane: Lane
     body: dict[str, Any]
     owner: str
     lease_until: datetime
+    subject: str = ""
     attempts: int = 0
     dead: bool = False
     last_error: str | None = None

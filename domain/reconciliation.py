@@ -1,56 +1,44 @@
 """Reconciliation: every line of Stripe's own books against our journal, for a span of time.
 
-Both ways: what Stripe has and we have not, and what we booked and Stripe does not know. What is
-the platform's own affair with Stripe (fees that come alone, payouts of what it has earned, top-ups)
-has no other source, and is booked from there. For what our journal lacks the object is read again,
-so that the next reconciliation finds it.
+Both ways: what Stripe has and we have not (lines.py), and what we booked and Stripe does not know
+(counterproof.py). Done once a day, and whenever an administrator asks for it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
-import msgspec
-
-from domain import ledger
 from domain.alerts import alert
-from domain.chargebacks import Chargeback, ReadDispute
-from domain.deal import Payment
+from domain.counterproof import CHUNK, LATE, check_journal, check_payouts
 from domain.errors import Invalid
-from domain.ledger import Transaction
+from domain.lines import Difference, Found, check_lines
 from domain.operation import Actor, Command, Cursor, PageSize, Role, Style, operation
 from domain.outbox import Event, Task
-from domain.ports import Entry, Ports
+from domain.ports import Entry, GatewayRefused, Ports
 from domain.record import Index, Page, Record
-from domain.refunds import reread
-from domain.settlement import Inspect
-from domain.store import Duplicate, UnitOfWork, new_id
-from domain.transfers import Reversal, Transfer
+from domain.store import UnitOfWork, new_id
 
 UPDATED = Event("/admin", "reconciliation.updated")
 
 ADMINS = {Role.ADMIN}
+DAY = timedelta(days=1)
 SPAN = timedelta(days=2)  # of the daily one: each line is looked at twice
+UNSETTLED = timedelta(hours=1)  # what is that young may still be on its way to our journal
+SYSTEM = "system"
 LONGEST = timedelta(days=366)
-LATE = timedelta(days=1)  # our booking and Stripe's line may lie apart
-SHOWN = 200
-CHUNK = 500
+SLICE = timedelta(days=7)  # only the lines of so much time are kept in memory
 
 
 class ReconciliationStatus(StrEnum):
+    """`failed`: Stripe refused to be read, or it did not come to an end; `failure` says why."""
+
     RUNNING = "running"
     CLEAN = "clean"
     DIFFERENT = "different"
+    FAILED = "failed"
 
 
-class Difference(msgspec.Struct, frozen=True):
-    """`found` is what Stripe has, `expected` what our journal says."""
-
-    what: str
-    subject: str
-    expected: Any
-    found: Any
+S = ReconciliationStatus
 
 
 class Reconciliation(Record, frozen=True):
@@ -58,16 +46,17 @@ class Reconciliation(Record, frozen=True):
 
     COLLECTION = "reconciliations"
     PREFIX = "rec"
-    INDEXES = (Index((("finished_at", -1),)),)
+    INDEXES = (Index((("by", 1), ("_id", -1))),)
 
     start: datetime
     end: datetime
     by: str
-    status: ReconciliationStatus = ReconciliationStatus.RUNNING
+    status: ReconciliationStatus = S.RUNNING
     compared: dict[str, int] = {}
     differences: tuple[Difference, ...] = ()
     difference_count: int = 0
     booked_count: int = 0
+    failure: str | None = None
     finished_at: datetime | None = None
 
 
@@ -105,9 +94,13 @@ async def reconcile_daily(ports: Ports) -> None:
     """Begin the next one, if the last one is a day old."""
 
     async def begin(uow: UnitOfWork) -> None:
-        last = await uow.find(Reconciliation, {}, (("_id", -1),))
-        if last is None or last.created_at <= uow.now - timedelta(days=1):
-            await _begin(uow, uow.now - SPAN, uow.now, "system")
+        last = await uow.find(Reconciliation, {"by": SYSTEM}, (("_id", -1),))
+        if last and last.created_at > uow.now - DAY:
+            return
+        if last:
+            await _fail(uow, last, "It did not come to an end within a day.")
+        end = uow.now - UNSETTLED
+        await _begin(uow, end - SPAN, end, SYSTEM)
 
     await ports.store.transact(begin)
 
@@ -131,32 +124,19 @@ class Compare(Task, frozen=True):
         report = await ports.store.single().get(Reconciliation, self.reconciliation_id)
         if report.finished_at:
             return
-        found = await compare(ports, report.start, report.end)
+        try:
+            found = await compare(ports, report.start, report.end)
+        except GatewayRefused as refused:
+            why = f"Stripe refused to be read: {refused}"
+            return await ports.store.transact(lambda uow: _fail(uow, report, why))
         await ports.store.transact(lambda uow: _finish(uow, report, found))
-
-
-class Found(msgspec.Struct):
-    """What a comparison has come upon."""
-
-    compared: dict[str, int]
-    differences: list[Difference]
-    count: int = 0
-    booked: int = 0
-
-    def compare(self, what: str, subject: str, expected: Any, found: Any) -> bool:
-        """Whether they agree; only the first differences are kept."""
-        if expected != found:
-            self.count += 1
-            if len(self.differences) < SHOWN:
-                self.differences.append(Difference(what, subject, expected, found))
-        return bool(expected == found)
 
 
 async def _finish(uow: UnitOfWork, report: Reconciliation, found: Found) -> None:
     clean = not found.count
     done = await uow.change(
         Reconciliation, report.id, only_if={"finished_at": None}, finished_at=uow.now,
-        status=ReconciliationStatus.CLEAN if clean else ReconciliationStatus.DIFFERENT,
+        status=S.CLEAN if clean else S.DIFFERENT,
         compared=found.compared, differences=tuple(found.differences),
         difference_count=found.count, booked_count=found.booked,
     )  # fmt: skip
@@ -172,167 +152,48 @@ async def _finish(uow: UnitOfWork, report: Reconciliation, found: Found) -> None
         )  # fmt: skip
 
 
+async def _fail(uow: UnitOfWork, report: Reconciliation, why: str) -> None:
+    failed = await uow.change(
+        Reconciliation, report.id, only_if={"finished_at": None}, finished_at=uow.now,
+        status=S.FAILED, failure=why,
+    )  # fmt: skip
+    if failed:
+        uow.publish(UPDATED, failed, room=f"role:{Role.ADMIN}")
+        await alert(uow, "reconciliation_failed", report.id, why)
+
+
 # -- comparing -------------------------------------------------------------------------------
 
 
 async def compare(ports: Ports, start: datetime, end: datetime) -> Found:
-    """Compare Stripe's lines of a span with our journal, and the other way round."""
-    found, seen = Found({}, []), set()
-    async for entry in ports.gateway.entries(start - LATE, end + LATE):
-        if entry.source_id:
-            seen.add(entry.source_id)
-        if start <= entry.created_at < end:
-            found.compared[entry.type] = found.compared.get(entry.type, 0) + 1
-            known = KNOWN.get(entry.type)
-            if known:
-                await known(ports, entry, found)
-            else:
-                found.compare("known type of line", entry.id, entry.type, None)
-    await _check_ours(ports, start, end, seen, found)
+    """Compare a span of time, and mend what can be mended."""
+    found = await compare_lines(ports, start, end)
+    await check_payouts(ports, start, end, found)
     return found
 
 
-async def _charge(ports: Ports, entry: Entry, found: Found) -> None:
-    uow = ports.store.single()
-    payment = await uow.find(Payment, {"charge_id": entry.source_id})
-    subject = payment.id if payment else str(entry.source_id)
-    captured = payment.captured_amount if payment else None
-    if not found.compare("charge", subject, captured, entry.amount) and payment:
-        await _look_again(ports, Inspect(payment.id))
-    if payment and entry.fee:
-        fee = await uow.find(Transaction, {"fact": f"fee:{entry.source_id}"})
-        booked = sum(posting.amount for posting in fee.postings) if fee else 0
-        if not booked:
-            await _book(
-                ports, found, f"fee:{entry.source_id}", "stripe_fee", entry.currency, -entry.fee,
-                ledger.STRIPE_FEES, payment.offer_id,
-            )  # fmt: skip
-        else:
-            found.compare("fee", subject, booked, entry.fee)
+async def compare_lines(
+    ports: Ports, start: datetime, end: datetime, *, mends: bool = True
+) -> Found:
+    """The platform's balance, a week at a time; unless it `mends` nothing is written."""
+    found = Found({}, [], mends)
+    while start < end:
+        until = min(start + SLICE, end)
+        seen: set[str] = set()
+        async for entries in _batches(ports, start - LATE, until + LATE):
+            seen.update(entry.source_id for entry in entries if entry.source_id)
+            inside = [entry for entry in entries if start <= entry.created_at < until]
+            await check_lines(ports, inside, found)
+        await check_journal(ports, start, until, seen, found)
+        start = until
+    return found
 
 
-async def _refund(ports: Ports, entry: Entry, found: Found) -> None:
-    await _fact(ports, entry, found, f"refund:{entry.source_id}", -entry.amount)
-
-
-async def _refund_failure(ports: Ports, entry: Entry, found: Found) -> None:
-    await _fact(ports, entry, found, f"refund_failed:{entry.source_id}", entry.amount)
-
-
-async def _fact(ports: Ports, entry: Entry, found: Found, fact: str, amount: int) -> None:
-    """What moved between Stripe and us by this fact."""
-    booked = await ports.store.single().find(Transaction, {"fact": fact})
-    moved = None
-    if booked:
-        moved = sum(p.amount for p in booked.postings if ledger.STRIPE in (p.source, p.destination))
-    if not found.compare(entry.type, fact, moved, amount):
-        await _look_again(ports, ReadRefunds(str(entry.source_id)))
-
-
-async def _transfer(ports: Ports, entry: Entry, found: Found) -> None:
-    ours = await ports.store.single().find(Transfer, {"stripe_id": entry.source_id})
-    subject = ours.id if ours else str(entry.source_id)
-    found.compare("transfer", subject, ours.amount if ours else None, -entry.amount)
-
-
-async def _reversal(ports: Ports, entry: Entry, found: Found) -> None:
-    ours = await ports.store.single().find(Reversal, {"stripe_id": entry.source_id})
-    subject = ours.id if ours else str(entry.source_id)
-    found.compare("reversal", subject, ours.amount if ours else None, entry.amount)
-
-
-async def _adjustment(ports: Ports, entry: Entry, found: Found) -> None:
-    """A dispute took its amount, or gave it back."""
-    ours = await ports.store.single().find(Chargeback, {"stripe_id": entry.source_id})
-    subject = ours.id if ours else str(entry.source_id)
-    if not found.compare("dispute", subject, ours.amount if ours else None, abs(entry.amount)):
-        await _look_again(ports, ReadDispute(str(entry.source_id)))
-
-
-async def _payout(ports: Ports, entry: Entry, found: Found) -> None:
-    """The platform takes out what it has earned; one that fails comes back."""
-    await _book(
-        ports, found, f"platform:{entry.id}", "platform_withdrew", entry.currency, entry.net,
-        ledger.BANK,
-    )  # fmt: skip
-
-
-async def _fee(ports: Ports, entry: Entry, found: Found) -> None:
-    """A fee that belongs to no charge."""
-    await _book(
-        ports, found, f"platform:{entry.id}", "stripe_other_fee", entry.currency, entry.net,
-        ledger.STRIPE_FEES,
-    )  # fmt: skip
-
-
-KNOWN: Mapping[str, Callable[[Ports, Entry, Found], Awaitable[None]]] = {
-    "charge": _charge, "payment": _charge, "refund": _refund, "payment_refund": _refund,
-    "refund_failure": _refund_failure, "payment_failure_refund": _refund_failure,
-    "transfer": _transfer, "transfer_refund": _reversal, "adjustment": _adjustment,
-    "payout": _payout, "payout_failure": _payout, "payout_cancel": _payout, "topup": _payout,
-    "topup_reversal": _payout, "stripe_fee": _fee, "tax_fee": _fee, "network_cost": _fee,
-    "stripe_fx_fee": _fee,
-}  # fmt: skip
-
-
-async def _book(
-    ports: Ports, found: Found, fact: str, kind: str, currency: str, net: int, other: str,
-    offer_id: str | None = None,
-) -> None:  # fmt: skip
-    """Book what changed the platform's money at Stripe by `net`, against `other`; once."""
-
-    async def work(uow: UnitOfWork) -> bool:
-        if await ledger.booked(uow, fact):
-            return False
-        flows = ledger.flows({ledger.PLATFORM: net, other: -net})
-        await ledger.book(uow, fact, kind, currency, flows, offer_id=offer_id)
-        return True
-
-    try:
-        found.booked += await ports.store.transact(work)
-    except Duplicate:
-        return
-
-
-async def _look_again(ports: Ports, task: Task) -> None:
-    async def work(uow: UnitOfWork) -> None:
-        uow.later(task)
-
-    await ports.store.transact(work)
-
-
-class ReadRefunds(Task, frozen=True):
-    """Read the refunds again of whatever payment one of them belongs to."""
-
-    stripe_id: str
-
-    async def run(self, ports: Ports) -> None:
-        intent_id = await ports.gateway.intent_of_refund(self.stripe_id)
-        payment = await ports.store.single().find(Payment, {"intent_id": intent_id})
-        if payment:
-            await reread(ports, payment.id)
-
-
-async def _check_ours(
-    ports: Ports, start: datetime, end: datetime, seen: set[str], found: Found
-) -> None:
-    """What was booked as Stripe's fact in that time is one of its lines."""
-    uow, last = ports.store.single(), ""
-    span = {"accounts": ledger.STRIPE, "created_at": {"$gte": start, "$lt": end}}
-    while True:
-        rows = await uow.all(Transaction, {**span, "_id": {"$gt": last}}, (("_id", 1),), CHUNK)
-        charges = await _charges(uow, [row for row in rows if row.kind == "captured"])
-        for row in rows:
-            subject = row.fact.partition(":")[2]
-            source = charges.get(subject) if row.kind == "captured" else subject
-            if row.kind in ("captured", "refunded", "refund_failed") and source not in seen:
-                found.compare(f"{row.kind} at Stripe", row.fact, True, False)
-        if len(rows) < CHUNK:
-            return
-        last = rows[-1].id
-
-
-async def _charges(uow: UnitOfWork, rows: list[Transaction]) -> dict[str, str | None]:
-    ids = tuple(row.fact.partition(":")[2] for row in rows)
-    found = await uow.all(Payment, {"_id": ids}, limit=CHUNK) if ids else []
-    return {payment.id: payment.charge_id for payment in found}
+async def _batches(ports: Ports, start: datetime, end: datetime) -> AsyncIterator[list[Entry]]:
+    batch: list[Entry] = []
+    async for entry in ports.gateway.entries(start, end):
+        batch.append(entry)
+        if len(batch) == CHUNK:
+            yield batch
+            batch = []
+    yield batch

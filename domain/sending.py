@@ -167,7 +167,7 @@ async def make_available(uow: UnitOfWork, transfer_id: str) -> None:
     transfer = await uow.change(
         Transfer, transfer_id, only_if={"status": T.MADE}, status=T.AVAILABLE
     )
-    if transfer:
+    if transfer and not transfer.refill:
         user = transfer.user_id
         await ledger.book(
             uow, f"transfer:{transfer.id}", "transfer_settled", transfer.currency,
@@ -300,6 +300,15 @@ async def _account_closed(uow: UnitOfWork, account: ConnectAccount) -> None:
 def send(uow: UnitOfWork, transfers: Iterable[Transfer]) -> None:
     for transfer in transfers:
         uow.later(Send(transfer.id))
+
+
+class ReadAccount(Task, frozen=True):
+    """Read a contractor's account again."""
+
+    account_id: str
+
+    async def run(self, ports: Ports) -> None:
+        await read_account(ports, self.account_id)
 
 
 async def read_account(ports: Ports, account_id: str) -> None:

@@ -64,12 +64,13 @@ async def give(
 
 
 async def _send(
-    uow: UnitOfWork, user_id: str, currency: str, amount: int, offer_id: str | None, parked: bool
-) -> None:
+    uow: UnitOfWork, user_id: str, currency: str, amount: int, offer_id: str | None, parked: bool,
+    refill: bool = False,
+) -> None:  # fmt: skip
     transfer = Transfer(
         id=new_id(Transfer.PREFIX), created_at=uow.now, updated_at=uow.now, user_id=user_id,
         amount=amount, currency=currency, offer_id=offer_id,
-        status=T.PARKED if parked else T.WAITING,
+        status=T.PARKED if parked else T.WAITING, refill=refill,
     )  # fmt: skip
     await uow.add(transfer)
     if not parked:
@@ -151,18 +152,19 @@ async def settle_reversal(uow: UnitOfWork, transfer_id: str, there: Settled) -> 
         Transfer, transfer.id, inc={"reversed_amount": there.amount},
         status=T.REVERSED if whole else transfer.status,
     )  # fmt: skip
-    await _send(uow, user, currency, there.amount, transfer.offer_id, parked=True)
+    part = there.amount
     if transfer.status is T.AVAILABLE:
         purse = await ledger.purse_of(uow, user, currency)
         part = min(there.amount, purse.available)
-        deltas = {
-            ledger.available(user): -part, ledger.debt(user): part - there.amount,
-            ledger.pending(user): there.amount,
-        }  # fmt: skip
         await ledger.book(
-            uow, f"reversed:{there.id}", "transfer_returned", currency, ledger.flows(deltas),
+            uow, f"reversed:{there.id}", "transfer_returned", currency,
+            [ledger.Posting(ledger.available(user), ledger.pending(user), part)],
             users=[user], offer_id=transfer.offer_id,
         )  # fmt: skip
+    if part:
+        await _send(uow, user, currency, part, transfer.offer_id, parked=True)
+    if part < there.amount:  # held, or on its way to a bank: it stays theirs, without the money
+        await _send(uow, user, currency, there.amount - part, None, parked=True, refill=True)
     await alert(
         uow, "transfer_reversed", transfer.id,
         "A transfer was reversed outside of this platform; it is parked until it is released.",

@@ -35,6 +35,7 @@ from domain.errors import NotFound, Unavailable
 from domain.outbox import Delivery, Event, Lane, OutboxRow, Task
 from domain.ports import Clock, Rates
 from domain.record import Index, Page, Record, wire
+from domain.whole import whole
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -61,9 +62,12 @@ class Store:
     """A connection pool to one database. `worker` owns the outbox rows that it writes."""
 
     def __init__(self, url: str, clock: Clock, rates: Rates, worker: str = "") -> None:
+        # After "no primary" the driver waits for the next heartbeat, so it comes before the time
+        # for finding a server is over.
         self.client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
-            url, tz_aware=True, serverSelectionTimeoutMS=5000, maxPoolSize=50, retryWrites=True
-        )
+            url, tz_aware=True, serverSelectionTimeoutMS=5000, heartbeatFrequencyMS=1500,
+            maxPoolSize=50, retryWrites=True,
+        )  # fmt: skip
         self.database = self.client.get_default_database(
             "jobsphere", codec_options=CodecOptions(tz_aware=True), write_concern=DURABLE
         )
@@ -111,8 +115,12 @@ class Store:
         """Run `work` in one transaction. Raises whatever it raises, or Unavailable after 15 s.
 
         A row that comes between a look and an insert is a write conflict, not a Duplicate: the
-        rerun finds it.
+        rerun finds it. Who is cancelled meanwhile is so after its end: a statement that a thread
+        has in hand cannot be called back, and would run outside of an aborted transaction.
         """
+        return await whole(self._transact(work))
+
+    async def _transact(self, work: Callable[["UnitOfWork"], Awaitable[T]]) -> T:
         deadline = time.monotonic() + TRANSACTION_SECONDS
         async with await self.client.start_session() as session:
             attempt = 0
@@ -196,10 +204,17 @@ class UnitOfWork:
 
     async def each(self, kind: type[R], where: Where, sort: Sort) -> AsyncIterator[R]:
         """All of them, read as they are asked for."""
-        query = documents.filtered(where)
-        found = self._of(kind).find(query, session=self._session, batch_size=BATCH)
-        async for document in found.sort(list(sort)):
+        async for document in self.documents(kind, where, sort):
             yield documents.record(kind, document)
+
+    async def documents(
+        self, kind: type[Record], where: Where, sort: Sort, limit: int = 0
+    ) -> AsyncIterator[dict[str, Any]]:
+        """The same as they are stored, for who has to read also what is no such record."""
+        query = documents.filtered(where)
+        found = self._of(kind).find(query, session=self._session, batch_size=BATCH, limit=limit)
+        async for document in found.sort(list(sort)):
+            yield document
 
     async def page(
         self, kind: type[R], where: Where, *, sort: Sort = NEWEST, cursor: str | None = None,
@@ -348,6 +363,7 @@ class UnitOfWork:
             id=new_id(OutboxRow.PREFIX), created_at=self.now, updated_at=self.now,
             lane=lane, body=documents.plain(body),
             owner="" if at else self._store.worker, lease_until=at or self.now + LEASE,
+            subject=body.subject if isinstance(body, Task) else "",
         )  # fmt: skip
         self.rows.append(row)
         return row.id

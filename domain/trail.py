@@ -1,7 +1,9 @@
 """The audit trail: who did what to what. A row is written with what it tells of, or neither is.
 
-Rows are numbered and chained afterwards, see `chain.py`: a chain inside the transactions would make
-every command wait for every other. Secrets and what is said in chats are left out.
+Each row is sealed as it is written, and numbered and chained afterwards, see `chain.py`: a chain
+inside the transactions would make every command wait for every other. Secrets and what is said in
+chats are left out. What says who somebody is cannot stay when they delete their account, and rows
+cannot be changed: of that only a keyed digest is kept, which shows whether it was a given value.
 """
 
 import hashlib
@@ -12,6 +14,7 @@ from typing import Any
 import msgspec
 
 from domain.outbox import OutboxRow
+from domain.ports import Seal
 from domain.record import Index, Record
 from domain.store import Change, UnitOfWork, new_id
 
@@ -19,6 +22,9 @@ ELSEWHERE = frozenset({"feed", "notices", "requests", "wallets", OutboxRow.COLLE
 SECRET = frozenset(
     {"password", "new_password", "password_hash", "refresh_token", "access_token", "client_secret",
      "redirect_url", "token"}
+)  # fmt: skip
+PERSONAL = frozenset(
+    {"email", "name", "headline", "bio", "customer_name", "contractor_name", "q"}
 )  # fmt: skip
 PRIVATE_TALK = {"messages": {"text"}, "conversations": {"last_message"}}
 ALWAYS_CHANGE = frozenset({"version", "updated_at", "_id"})
@@ -29,15 +35,14 @@ class AuditRow(Record, frozen=True):
     """One command, or one look by an administrator. `detail` is JSON: the command's `fields`, and
     the `changes` with their values before and after. `subjects` are the ids of what changed.
 
-    `seq`, `mac` and `signed_by` are the chain's.
+    `seal` is over all of that; `seq` and `mac` are the chain's.
     """
 
     COLLECTION = "audit"
     PREFIX = "aud"
     INDEXES = (
         Index((("seq", 1),), unique=True, where={"seq": {"$gt": 0}}),
-        Index((("chained", 1), ("_id", 1))),
-        Index((("chained", 1), ("created_at", 1))),
+        Index((("seq", 1), ("_id", 1))),
         Index((("actor_id", 1), ("_id", -1))),
         Index((("operation", 1), ("_id", -1))),
         Index((("subjects", 1), ("_id", -1))),
@@ -51,9 +56,21 @@ class AuditRow(Record, frozen=True):
     address: str
     subjects: tuple[str, ...]
     detail: str
-    chained: bool = False
+    seal: str = ""
     seq: int | None = None
     mac: str | None = None
+
+    @property
+    def content(self) -> bytes:
+        """All that the row tells, always in the same words."""
+        told = {name: getattr(self, name) for name in TOLD}
+        return msgspec.json.encode(told, order="deterministic")
+
+
+TOLD = tuple(
+    name for name in AuditRow.__struct_fields__
+    if name not in ("version", "updated_at", "seal", "seq", "mac")
+)  # fmt: skip
 
 
 class Deed(msgspec.Struct, frozen=True):
@@ -68,25 +85,25 @@ class Deed(msgspec.Struct, frozen=True):
     address: str = ""
 
 
-async def record(uow: UnitOfWork, deed: Deed, subjects: Iterable[str] = ()) -> None:
+async def record(uow: UnitOfWork, seal: Seal, deed: Deed, subjects: Iterable[str] = ()) -> None:
     """Write the row of a deed, with all that this unit of work has changed until now."""
     told = [change for change in uow.changes if change.kind.COLLECTION not in ELSEWHERE]
     hidden = SECRET | ({"text"} if deed.operation.startswith("chat.") else set())
+    fields = deed.fields if isinstance(deed.fields, Mapping) else {}
     detail = {
-        "fields": _shown(deed.fields, hidden), "changes": [_told(change) for change in told]
+        "fields": _shown(seal, fields, hidden), "changes": [_told(seal, change) for change in told]
     }  # fmt: skip
     ids = dict.fromkeys([*subjects, *(str(change.after["_id"]) for change in told)])
-    await uow.add(
-        AuditRow(
-            id=new_id(AuditRow.PREFIX), created_at=uow.now, updated_at=uow.now,
-            actor_id=deed.actor_id, role=deed.role, session_id=deed.session_id,
-            operation=deed.operation, request_id=deed.request_id, address=deed.address,
-            subjects=tuple(ids), detail=msgspec.json.encode(detail).decode(),
-        )
+    row = AuditRow(
+        id=new_id(AuditRow.PREFIX), created_at=uow.now, updated_at=uow.now,
+        actor_id=deed.actor_id, role=deed.role, session_id=deed.session_id,
+        operation=deed.operation, request_id=deed.request_id, address=deed.address,
+        subjects=tuple(ids), detail=msgspec.json.encode(detail).decode(),
     )  # fmt: skip
+    await uow.add(msgspec.structs.replace(row, seal=seal.sign(row.content)))
 
 
-def _told(change: Change) -> dict[str, Any]:
+def _told(seal: Seal, change: Change) -> dict[str, Any]:
     """The fields that differ, before and after; a new document has no before."""
     hidden = SECRET | PRIVATE_TALK.get(change.kind.COLLECTION, set()) | ALWAYS_CHANGE
     before, after = change.before or {}, change.after
@@ -96,20 +113,20 @@ def _told(change: Change) -> dict[str, Any]:
     return {
         "collection": change.kind.COLLECTION, "id": change.after["_id"],
         "version": change.after["version"],
-        "before": {name: _cut(before.get(name)) for name in names} if change.before else None,
-        "after": {name: _cut(after[name]) for name in names},
+        "before": _shown(seal, {name: before.get(name) for name in names}) if before else None,
+        "after": _shown(seal, {name: after[name] for name in names}),
     }  # fmt: skip
 
 
-def _shown(fields: Any, hidden: Iterable[str]) -> Any:
-    if not isinstance(fields, Mapping):
-        return {}
-    return {name: _cut(value) for name, value in fields.items() if name not in hidden}
+def _shown(seal: Seal, fields: Mapping[str, Any], hidden: Iterable[str] = ()) -> dict[str, Any]:
+    return {name: _cut(seal, name, value) for name, value in fields.items() if name not in hidden}
 
 
-def _cut(value: Any) -> Any:
+def _cut(seal: Seal, name: str, value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | datetime):
         return value
+    if name in PERSONAL:
+        return {"sealed": seal.sign(msgspec.json.encode(value))}
     text = msgspec.json.encode(value)
     if len(text) <= LONGEST:
         return value

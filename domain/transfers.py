@@ -35,7 +35,8 @@ class Transfer(Record, frozen=True):
     """`amount` minor units for a contractor, of which `reversed_amount` was taken back.
 
     With an offer it is paid from that offer's charge, without one from the platform's balance.
-    `key` numbers the attempts at Stripe.
+    A `refill` gives back at Stripe what the wallet never stopped having. `key` numbers the
+    attempts at Stripe.
     """
 
     COLLECTION = "transfers"
@@ -56,6 +57,7 @@ class Transfer(Record, frozen=True):
     status: TransferStatus = T.WAITING
     stripe_id: str | None = None
     reversed_amount: int = 0
+    refill: bool = False
     key: int = 0
 
     @property

@@ -166,14 +166,16 @@ async def _told(uow: UnitOfWork, user_id: str, changed: User | None) -> User:
 async def adjust(cmd: Adjust, actor: Actor, uow: UnitOfWork) -> ledger.Purse:
     """Correct a contractor's wallet; a credit pays their debt first, the rest is transferred.
 
-    Raises NotFound, Invalid.
+    It writes the user's row, so that it conflicts with closing the account: one of the two sees
+    the other. Raises NotFound, Invalid.
     """
     step = CURRENCIES[cmd.currency].step if cmd.currency in CURRENCIES else 0
     if not step or cmd.currency not in uow.rates.currencies:
         raise Invalid(f"currency: one of {', '.join(uow.rates.currencies)}.", field="currency")
     if cmd.amount == 0 or cmd.amount % step:
         raise Invalid(f"amount: not zero, and a multiple of {step}.", field="amount")
-    user = await uow.find(User, {"_id": cmd.user_id, "role": Role.CONTRACTOR})
+    there = {"role": Role.CONTRACTOR, "deleted_at": None}
+    user = await uow.change(User, cmd.user_id, only_if=there, inc={"engagements": 1})
     if user is None:
         raise NotFound
     move = give if cmd.amount > 0 else take

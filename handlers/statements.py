@@ -13,7 +13,7 @@ import structlog
 from domain import commissions, statements
 from domain.errors import DomainError, InternalError, Unavailable
 from domain.money import CURRENCIES
-from domain.operation import Actor, Operation
+from domain.operation import Actor, Meta, Operation, looked
 from domain.ports import Ports
 from domain.statements import Statement
 from domain.store import AWAY, UnitOfWork
@@ -47,13 +47,14 @@ class Download(msgspec.Struct, frozen=True):
     head: tuple[str, ...]
     rows: Rows
 
-    async def open(self, fields: Any, actor: Actor, ports: Ports) -> Answer:
+    async def open(self, fields: Any, actor: Actor, meta: Meta, ports: Ports) -> Answer:
         """The File, of which something has been read already, or a refusal like a command's."""
         try:
             self.operation.admit(actor)
-            command: Any = self.operation.parse(fields, text=True)
+            command: Any = self.operation.parse(fields, meta.text)
             pieces = self._pieces(command, actor, ports.store.single())
             first = await anext(pieces)
+            await looked(self.operation, fields, actor, meta, ports)
         except DomainError as refused:
             return refusal(refused)
         except AWAY:

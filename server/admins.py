@@ -2,9 +2,12 @@
 
 import msgspec
 
-from domain.accounts import Register, create_user
+from domain.accounts import Register, new_user
+from domain.errors import EmailTaken
 from domain.model import RECORDS
 from domain.operation import Role, invalid
+from domain.store import Duplicate, UnitOfWork
+from domain.trail import Deed, record
 from server.app import Core
 from server.config import Settings
 from server.dev import DEMO_PASSWORD
@@ -23,9 +26,17 @@ async def create_admin(settings: Settings, email: str, name: str, password: str)
     core = Core(settings)
     try:
         await core.store.prepare(RECORDS)
-        await create_user(
+        user = await new_user(
             core.ports, email=given.email, password=given.password, name=given.name,
             role=Role.ADMIN,
         )  # fmt: skip
+
+        async def work(uow: UnitOfWork) -> None:
+            await uow.add(user)
+            await record(uow, core.ports.seal, Deed(operation="cli.create_admin", fields={}))
+
+        await core.store.transact(work)
+    except Duplicate as taken:
+        raise EmailTaken from taken
     finally:
-        await core.stop()
+        await core.close()

@@ -1,11 +1,17 @@
 """`server audit`: the proof of the books as tables."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 
 from domain import chain
+from domain.audit import Difference as AuditDifference
 from domain.audit import Report, audit
+from domain.deal import Payment
+from domain.lines import Difference, Found
 from domain.money import display
+from domain.reconciliation import compare_lines
 from server.app import Core
 from server.config import Settings
 
@@ -29,13 +35,39 @@ async def run(settings: Settings, head: str | None = None) -> int:
     try:
         await core.store.ping()
         report = await audit(core.ports)
+        lines = await all_lines(core)
         proof = await chain.prove(core.ports, head)
     finally:
-        await core.stop()
+        await core.close()
     console = Console(highlight=False)
     show(report, console)
+    show_lines(lines, console)
     show_trail(proof, console)
-    return len(report.differences) + len(proof.findings)
+    return len(report.differences) + lines.count + len(proof.findings)
+
+
+async def all_lines(core: Core) -> Found:
+    """Every line of Stripe's books since the first payment; an audit writes nothing."""
+    first = await core.store.single().find(Payment, {}, (("_id", 1),))
+    now = core.ports.clock.now()
+    start = first.created_at if first else now
+    return await compare_lines(core.ports, start, now, mends=False)
+
+
+def show_lines(found: Found, console: Console) -> None:
+    """Stripe's balance transactions by their type."""
+    compared = Table("line", "compared", title="Lines of Stripe's books")
+    compared.columns[1].justify = "right"
+    for kind, count in sorted(found.compared.items()):
+        compared.add_row(kind, str(count))
+    console.print(compared)
+    if found.unbooked:
+        console.print(f"{found.unbooked} lines will be booked by the next reconciliation.")
+    if not found.count:
+        return console.print("[bold green]Every line is in our journal.[/bold green]")
+    console.print(differences(found.differences, "Lines that differ"))
+    if found.count > len(found.differences):
+        console.print(f"... {found.count - len(found.differences)} more.")
 
 
 def show_trail(proof: chain.Proof, console: Console) -> None:
@@ -63,7 +95,11 @@ def show(report: Report, console: Console) -> None:
     console.print(compared)
     if not report.differences:
         return console.print("[bold green]No differences.[/bold green]")
-    wrong = Table("what", "subject", "expected", "found", title="Differences")
-    for found in report.differences:
-        wrong.add_row(found.what, found.subject, str(found.expected), str(found.found))
-    console.print(wrong)
+    console.print(differences(report.differences, "Differences"))
+
+
+def differences(found: Sequence[Difference | AuditDifference], title: str) -> Table:
+    wrong = Table("what", "subject", "expected", "found", title=title)
+    for each in found:
+        wrong.add_row(each.what, each.subject, str(each.expected), str(each.found))
+    return wrong

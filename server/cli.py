@@ -88,10 +88,12 @@ def audit(
 
     Configured like `web`; without variables it looks at the dev server that runs on DATA_DIR.
     """
+    from domain.chain import HEAD
     from server import auditing
 
+    if head and not HEAD.fullmatch(head):
+        _fail("--head: give it as it was printed, SEQ:MAC.", WRONG_USE)
     settings = configured(beside_dev=True)
-    differences: list[int] = []
     differences = _finish(lambda: asyncio.run(auditing.run(settings, head or None)))
     if differences:
         _fail(f"The books do not agree: {differences} differences.", FAILED)

@@ -27,7 +27,7 @@ PROBLEM = "application/problem+json"
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 Refusing = Callable[[DomainError], Any]
-Opening = Callable[[Any, Actor | None], Awaitable[Any]]
+Opening = Callable[[Any, Actor | None, Meta], Awaitable[Any]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -73,7 +73,7 @@ class Wire:
                 fields = _query(request, lists)
             except DomainError as refused:
                 return self.respond(self._refuse(refused))
-            answer = await opening(fields, actor)
+            answer = await opening(fields, actor, Meta(address=self._address(request), text=True))
             if answer.error:
                 return self.respond(answer)
             return await downloads.send(request, answer.data)

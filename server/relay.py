@@ -84,6 +84,7 @@ class Relay:
                     await asyncio.sleep(0.02)
         with contextlib.suppress(Exception):
             await self._keep_heads()
+        self._store.committed = lambda rows: None
         await end((*self._loops, *self._working))
 
     async def settled(self, subject: str, seconds: float = 10) -> bool:

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from domain.errors import Conflict, NotFound
 from domain.letters import queue_again
-from domain.store import Store, UnitOfWork
+from domain.ports import Ports
+from domain.store import UnitOfWork
 from domain.trail import Deed, record
 from domain.webhooks import EventStatus, WebhookEvent
 from server.app import Core
@@ -31,7 +32,7 @@ async def run(
         await core.store.ping()
         events = await _chosen(core.store.single(), ids, statuses, since)
         for event in events:
-            fresh = await _queue(core.store, event)
+            fresh = await _queue(core.ports, event)
             queued += fresh
             now = "queued" if fresh else "waits already"
             shown.add_row(event.id, event.type, event.object_id, event.status, now)
@@ -60,16 +61,17 @@ async def _chosen(
             return found
 
 
-async def _queue(store: Store, event: WebhookEvent) -> bool:
+async def _queue(ports: Ports, event: WebhookEvent) -> bool:
     """False if it waits already. In the trail it is the machine's own doing; whoever may run this
     has the keys anyway."""
 
     async def work(uow: UnitOfWork) -> None:
         await queue_again(uow, event, at=uow.now)  # this process will not be there
-        await record(uow, Deed(operation="cli.replay", fields={"event_id": event.id}))
+        deed = Deed(operation="cli.replay", fields={"event_id": event.id})
+        await record(uow, ports.seal, deed)
 
     try:
-        await store.transact(work)
+        await ports.store.transact(work)
     except Conflict:
         return False
     return True

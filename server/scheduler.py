@@ -1,11 +1,14 @@
 """Work that comes due by time, each piece of it in one process at a time.
 
-Intervals are measured on a clock that never jumps. Every step is guarded, so that work which
-happens to run twice has one effect.
+Whether it is due is kept with its lease, so that neither a restart nor a dead process puts it off;
+a process by itself measures intervals on a clock that never jumps. Every step is guarded, so that
+work which happens to run twice has one effect.
 """
 
 import asyncio
+import math
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
@@ -30,7 +33,8 @@ from server.ending import end
 log = structlog.get_logger()
 
 RENEW_SECONDS = 5.0
-LEAST = 0.5  # of its interval has passed before a job runs again, in whatever process
+LOOK_SECONDS = 5.0  # at most, to see whether work is due that another process left undone
+FAILED_SECONDS = 60.0  # at most, until work that failed is tried again
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -53,6 +57,11 @@ async def keep_heads(ports: Ports) -> None:
     await feed.keep_heads_of_expiring(ports.store.single())
 
 
+async def note_head(ports: Ports) -> None:
+    """In the log, where an older state of the database that is put back does not reach."""
+    log.info("end of the audit trail", head=await chain.head(ports))
+
+
 JOBS = (
     Job("expire offers", 2, offers.expire_due),
     Job("chain the trail", 2, chain.extend),
@@ -61,8 +70,11 @@ JOBS = (
     Job("escalate disputes", 60, disputes.escalate_due),
     Job("snapshot accounts", 60, snapshot),
     Job("ask Stripe again", 30, janitor.ask_again),
+    Job("ask Stripe about what is old", 3600, janitor.ask_about_old),
     Job("warn of ends", 600, janitor.warn_of_ends),
     Job("reconcile", 3600, reconciliation.reconcile_daily),
+    Job("note the head of the trail", 3600, note_head),
+    Job("prove the trail", 86_400, chain.prove_daily),
     Job("keep feed heads", 3600, keep_heads),
 )
 
@@ -75,6 +87,7 @@ class Scheduler:
         self._jobs = jobs
         self._loops: list[asyncio.Task[None]] = []
         self._held: set[str] = set()
+        self._looks = 0
 
     def start(self) -> None:
         self._loops = [asyncio.create_task(self._repeat(job)) for job in self._jobs]
@@ -86,23 +99,33 @@ class Scheduler:
         await asyncio.gather(*gone, return_exceptions=True)
 
     async def _repeat(self, job: Job) -> None:
+        pause, ran = min(job.seconds, LOOK_SECONDS), -math.inf
         while True:
-            await asyncio.sleep(job.seconds * (0.75 + random.random() / 2))
+            await asyncio.sleep(pause * (0.75 + random.random() / 2))
+            if time.monotonic() - ran < job.seconds - pause:
+                continue
             try:
                 if await self._is_ours(job):
                     await self._run(job)
+                    ran = time.monotonic()
                     await leases.finished(self._ports.store, job.name)
             except Exception:
                 log.warning("scheduled work failed", work=job.name, exc_info=True)
+                await asyncio.sleep(min(job.seconds, FAILED_SECONDS))
 
     async def _is_ours(self, job: Job) -> bool:
-        """No one else is at it, or was a moment ago."""
-        lease = await leases.hold(self._ports.store, job.name)
+        """It is due, and no one else is at it."""
+        store, now = self._ports.store, self._ports.clock.now
+        recently = timedelta(seconds=job.seconds - min(job.seconds, LOOK_SECONDS) / 2)
+        self._looks += 1
+        known = await leases.find(store, job.name)
+        if known and known.ran_within(recently, now()):
+            return False
+        lease = await leases.hold(store, job.name)
         if lease is None:
             return False
         self._held.add(job.name)
-        recently = timedelta(seconds=job.seconds * LEAST)
-        return not lease.ran_within(recently, self._ports.clock.now())
+        return not lease.ran_within(recently, now())
 
     async def _run(self, job: Job) -> None:
         """Hold the lease for as long as it takes."""
@@ -116,4 +139,7 @@ class Scheduler:
     async def _renew(self, name: str) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            await leases.hold(self._ports.store, name)
+            try:
+                await leases.hold(self._ports.store, name)
+            except Exception:
+                log.warning("lease not renewed", work=name, exc_info=True)

@@ -143,10 +143,6 @@ class StripeGateway:
     async def dispute(self, id: str) -> CardDispute:
         return shapes.dispute(await _ask(self._stripe.disputes.retrieve_async(id)))
 
-    async def find_disputes(self, intent_id: str) -> list[CardDispute]:
-        found = self._stripe.disputes.list_async({"payment_intent": intent_id, "limit": WINDOW})
-        return [shapes.dispute(body) async for body in _each(found)]
-
     async def submit_evidence(
         self, id: str, evidence: dict[str, str], *, key: str, submit: bool
     ) -> CardDispute:
@@ -170,9 +166,6 @@ class StripeGateway:
         params: Any = {"customer": customer_id, "automatic_payment_methods": {"enabled": True}}
         made = await _ask(self._stripe.setup_intents.create_async(params, _options(key)))
         return shapes.setup(made)
-
-    async def setup_state(self, id: str) -> Setup:
-        return shapes.setup(await _ask(self._stripe.setup_intents.retrieve_async(id)))
 
     async def methods(self, customer_id: str) -> list[Method]:
         found = self._stripe.customers.payment_methods.list_async(customer_id, {"limit": WINDOW})

@@ -91,7 +91,7 @@ CASES = {
     "wallet.withdrawals": Case("cursor limit", NOTHING),
     "admin.overview": Case("", ALL),
     "admin.live": Case("", ALL),
-    "admin.audit": Case("actor_id operation subject cursor limit", ALL),
+    "admin.audit": Case("actor_id operation subject since cursor limit", ALL),
     "admin.dead_letters": Case("lane cursor limit", ALL),
     "admin.reconcile": Case("start end", ALL),
     "admin.reconciliations": Case("cursor limit", ALL),

@@ -4,6 +4,7 @@ An installation is what one deployment has for itself: a database, a Stripe key 
 endpoints, signing keys. `server` runs it inside the test, `processes` as real processes.
 """
 
+import asyncio
 import base64
 import os
 import secrets
@@ -14,7 +15,6 @@ from pathlib import Path
 import msgspec
 import pytest
 from aiohttp import web
-from pymongo import MongoClient
 
 from domain.audit import Report, audit
 from domain.ports import Ports
@@ -26,6 +26,8 @@ from tests import stripe_oracle
 from tests.market import Market
 from tests.processes import Processes, free_port
 from tests.sandbox_client import Sandbox
+
+MOST_TO_END = 30  # seconds
 
 
 class Installation(msgspec.Struct):
@@ -84,10 +86,8 @@ async def installation(stores: Addresses) -> AsyncIterator[Installation]:
         stripe_oracle.check_log(await sandbox.requests())
         for delivery in await sandbox.deliveries():
             stripe_oracle.check_event(delivery["body"])
-    finally:
+    finally:  # the database goes with the stores, all at once
         await sandbox.close()
-        with MongoClient[dict[str, object]](mongo_url) as client:
-            client.drop_database(client.get_default_database().name)
 
 
 @pytest.fixture
@@ -99,7 +99,17 @@ async def server(installation: Installation) -> AsyncIterator[Server]:
         await web.TCPSite(runner, "127.0.0.1", installation.settings.port).start()
         yield Server(installation.url, served, installation.sandbox)
     finally:
-        await runner.cleanup()
+        await _ended(runner)
+
+
+async def _ended(runner: web.AppRunner) -> None:
+    """A server that does not end says what it waits for."""
+    ending = asyncio.create_task(runner.cleanup())
+    if not (await asyncio.wait({ending}, timeout=MOST_TO_END))[0]:
+        for task in asyncio.all_tasks():
+            task.print_stack()
+        pytest.fail("the server does not end")
+    await ending
 
 
 @pytest.fixture

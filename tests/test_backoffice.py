@@ -73,7 +73,7 @@ async def test_lists_go_on_where_they_ended(work):
 
 
 async def test_payments_by_who_state_and_time(work):
-    """Guard: the filters of `backoffice.payments`; `_first_id`, without which a list that ends at
+    """Guard: the filters of `backoffice.payments`; `first_id`, without which a list that ends at
     `since` reads everything before it."""
     admin = await work.market.admin()
     other = await Work(work.market, work.server).begin()

@@ -17,7 +17,7 @@ STORY = (
     ("payout", "failing_payout"),
 )
 MOVES = tuple(move for chapter in STORY for move in chapter)
-EXAMPLES = 50
+EXAMPLES = 34
 
 
 @st.composite

@@ -18,6 +18,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from domain.accounts import User
+from domain.trail import AuditRow
 from server.embedded.stores import ROOT
 from tests.conftest import Installation
 from tests.market import Market
@@ -247,13 +248,17 @@ async def _add_user(market: Market, email: str) -> None:
 async def test_an_administrator_is_created_and_signs_in(
     installation: Installation, processes: Processes
 ) -> None:
-    """Fails without `role=Role.ADMIN` in `create_admin`, or its `.lower()` of the address."""
+    """Fails without `role=Role.ADMIN` in `create_admin`, its `.lower()` of the address, or its
+    row in the audit trail."""
     words = ("admin", "create", "Root@Example.com", "Root", "--password-stdin")
     made = await asyncio.to_thread(command, *words, env=installation.env, stdin=PASSWORD + "\n")
     assert made.returncode == 0, made.stderr
     again = await asyncio.to_thread(command, *words, env=installation.env, stdin=PASSWORD + "\n")
     assert again.returncode == 1
     assert "already has an account" in again.stderr
+    [row] = await processes.market.rows(AuditRow)
+    [admin] = await processes.market.rows(User)
+    assert (row.operation, row.subjects) == ("cli.create_admin", (admin.id,))
 
     server = await processes.web()
     status, answer = await processes.market.stranger(server.url).http(

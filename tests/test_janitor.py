@@ -5,6 +5,8 @@ from datetime import timedelta
 import pytest
 
 from domain import janitor
+from domain.accounts import User
+from domain.chargebacks import Chargeback
 from domain.deal import Offer, Payment
 from domain.janitor import Watch
 from domain.outbox import OutboxRow
@@ -97,24 +99,128 @@ async def test_a_hold_whose_release_was_forgotten(market, server):
     )
 
 
-async def test_it_asks_more_rarely_and_then_tells(market, server):
-    """Guard: `AGES` and `TELL_AT` in `janitor._ask`."""
+@pytest.fixture
+async def unpaid(market, server):
+    """A completed job whose contractor cannot receive yet: the transfer waits."""
     await server.web.scheduler.stop()
     work = await Work(market, server).begin(onboarded=False)
-    admin = await market.admin()
     await work.complete()
+    await work.market.settled(PATIENCE)
     await age(work, Transfer)
-    ports, uow = server.ports, server.store.single()
-    spans = []
-    for times in range(1, janitor.TELL_AT + 1):
+    return work
+
+
+async def ask_in_turn(work, times):
+    """As often as said, each at its time; the minutes from one to the next."""
+    ports, uow, spans = work.server.ports, work.server.store.single(), []
+    for asked in range(1, times + 1):
         assert await janitor.ask_again(ports) == 1
         assert await janitor.ask_again(ports) == 0
-        watch = (await market.rows(Watch))[0]
-        assert watch.asked == times
+        (watch,) = await work.market.rows(Watch)
+        assert watch.asked == asked
         spans.append(round((watch.next_at - watch.updated_at) / timedelta(minutes=1)))
         await uow.change(Watch, watch.id, next_at=ports.clock.now())
-    assert spans == [4, 55, 1440, 1440, 1440]
+    return spans
+
+
+def told(admin):
+    return [p for p in admin.pushes if p.name == "alert" and p.data["kind"] == "left_unknown"]
+
+
+async def test_it_asks_more_rarely_and_then_tells_once(unpaid):
+    """Guard: `AGES`, `TELL_AT` and `told` in `janitor._ask`."""
+    admin = await unpaid.market.admin()
+    (transfer,) = await unpaid.market.rows(Transfer)
+    await unpaid.server.store.single().change(Transfer, transfer.id, status="sending")
+    await age(unpaid, Transfer)
+    times = janitor.TELL_AT + 2
+    assert await ask_in_turn(unpaid, times) == [4, 55] + [1440] * (times - 2)
     await admin.push("/admin", "alert", lambda a: a["kind"] == "left_unknown", PATIENCE)
+    await unpaid.market.settled(PATIENCE)
+    assert len(told(admin)) == 1
+
+
+async def test_what_is_in_hand_is_not_asked_twice_and_what_waits_for_people_is_not_told(unpaid):
+    """Guard: `in_hand` and `natural` in `janitor._ask`: without the one each asking leaves a row
+    that lives for days, without the other every contractor who takes their time is an alarm."""
+    admin = await unpaid.market.admin()
+    await ask_in_turn(unpaid, janitor.TELL_AT + 1)
+    rows = await unpaid.market.rows(OutboxRow, **{"body.type": "Send"})
+    assert len(rows) == 1
+    await unpaid.market.settled(PATIENCE)
+    assert told(admin) == []
+
+
+async def test_another_state_is_another_question(unpaid):
+    """Guard: `watch.state` in `_ask_about` and `_ask`; without it the next asking is tomorrow."""
+    await ask_in_turn(unpaid, 4)
+    uow = unpaid.server.store.single()
+    (watch,) = await unpaid.market.rows(Watch)
+    tomorrow = unpaid.server.ports.clock.now() + timedelta(days=1)
+    await uow.change(Watch, watch.id, next_at=tomorrow)
+    assert await janitor.ask_again(unpaid.server.ports) == 0
+    (transfer,) = await unpaid.market.rows(Transfer)
+    await uow.change(Transfer, transfer.id, status="sending")
+    await age(unpaid, Transfer)
+    assert await janitor.ask_again(unpaid.server.ports) == 1
+    assert (await unpaid.market.rows(Watch))[0].asked == 1
+
+
+async def test_what_is_old_is_asked_about_by_the_hour(unpaid):
+    """Guard: `ask_about_old`, and `RECENT`, so that not all of it is read twice a minute."""
+    await age(unpaid, Transfer, minutes=3 * 60)
+    assert await janitor.ask_again(unpaid.server.ports) == 0
+    assert await janitor.ask_about_old(unpaid.server.ports) == 1
+    assert await janitor.ask_about_old(unpaid.server.ports) == 0
+
+
+async def test_nothing_is_passed_over(market, server, monkeypatch):
+    """Guard: `uow.each` in `_overdue`; pages by time would lose what has changed at once."""
+    await server.web.scheduler.stop()
+    await server.web.relay.stop(0)
+    monkeypatch.setattr(janitor, "CHUNK", 3)
+    at = server.ports.clock.now() - timedelta(minutes=5)
+    stamps = {"created_at": at, "updated_at": at, "currency": "USD", "amount": 1}
+    await server.store.single().add_all([
+        Reversal(id=f"rev_{n}", transfer_id="trf_1", user_id="usr_1", **stamps) for n in range(8)
+    ])  # fmt: skip
+    assert await janitor.ask_again(server.ports) == 8
+
+
+async def test_an_account_whose_event_was_lost(market, server):
+    """Guard: `Kind(User, ...)`, and `ReadAccount` in `TASKS`."""
+    await server.web.scheduler.stop()
+    contractor = await market.contractor()
+    await server.sandbox.fault(webhook="*", drop=True, times=100)
+    link = await contractor.call("/account", "onboard")
+    await server.sandbox.fill_in_onboarding(link["url"], contractor.name, "usd")
+    await market.settled(PATIENCE)
+    assert not (await contractor.call("/account", "me"))["payouts_enabled"]
+    await age(Work(market, server), User)
+    assert await janitor.ask_again(server.ports) == 1
+    await contractor.push(
+        "/account", "account.updated", lambda user: user["payouts_enabled"], PATIENCE
+    )
+
+
+async def test_what_a_bank_decides_is_asked_but_not_told(work):
+    """Guard: `always` for chargebacks; they take months."""
+    await work.charge_back()
+    admin = await work.market.admin()
+    await work.market.settled(PATIENCE)
+    await age(work, Chargeback)
+    await ask_in_turn(work, janitor.TELL_AT + 1)
+    await work.market.settled(PATIENCE)
+    assert told(admin) == []
+
+
+async def test_the_outbox_is_read_from_an_index(work):
+    """Guard: the index on `subject` of OutboxRow."""
+    where = {"subject": "trf_1", "dead": False, "lane": "stripe"}
+    explained = await work.server.store.database.command(
+        {"explain": {"find": "outbox", "filter": where}, "verbosity": "queryPlanner"}
+    )
+    assert "subject_1_dead_1" in str(explained), explained
 
 
 async def test_both_sides_hear_that_the_hold_ends(market, server):

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from domain import leases
+from domain.errors import Unavailable
 from domain.leases import LENGTH, Lease
 from server.scheduler import Job, Scheduler
 from tests.office import Office
@@ -78,3 +79,94 @@ async def test_work_runs_once_among_many_processes(office):
     await office.until(lambda: len(set(ran)) == 2)
     for scheduler in schedulers:
         await scheduler.stop()
+
+
+@pytest.fixture
+async def hourly(office, monkeypatch):
+    """Two processes that look every moment at work which is to be done every hour."""
+    monkeypatch.setattr("server.scheduler.LOOK_SECONDS", 0.02)
+    ran = []
+
+    async def work(ports):
+        ran.append(ports.store.worker)
+
+    ports = [office.relay(f"w{n}", start=False)._ports for n in range(2)]
+    schedulers = [Scheduler(each, [Job("hourly", 3600, work)]) for each in ports]
+    yield schedulers, ran
+    for scheduler in schedulers:
+        await scheduler.stop()
+
+
+async def lease(office, **fields):
+    """Of work that is done every hour."""
+    uow = office.stores[0].single()
+    changed = await uow.change(Lease, "hourly", **fields)
+    assert changed, "nobody has looked yet"
+    return changed
+
+
+async def test_rare_work_is_not_put_off_by_restarts_nor_by_a_dead_runner(office, hourly):
+    """Guard: `LOOK_SECONDS`; without it the next look is an hour after each start."""
+    (one, two), ran = hourly
+    now = office.clock.now()
+    await leases.hold(office.stores[0], "hourly")
+    await lease(
+        office, holder="dead", until=now - timedelta(seconds=1), ran_at=now - timedelta(hours=1)
+    )  # it had begun, and was killed
+    one.start()
+    two.start()
+    await office.until(lambda: ran)
+    await asyncio.sleep(0.3)
+    assert len(ran) == 1  # and not by both
+
+
+async def test_rare_work_is_not_done_at_every_first_look(office, hourly):
+    """Guard: `self.ran_at or self.created_at` in `ran_within`."""
+    (one, two), ran = hourly
+    one.start()
+    await office.until(lambda: one._looks >= 3)
+    assert ran == []
+    office.clock.ahead += timedelta(hours=1)
+    await office.until(lambda: ran)
+    two.start()
+    await office.until(lambda: two._looks >= 3)
+    assert len(ran) == 1
+
+
+async def test_clocks_that_lie_apart_do_not_make_rare_work_frequent(office, hourly):
+    """Guard: `time.monotonic()` in `_repeat`; each would undo what the other has noted."""
+    (one, _), ran = hourly
+    now = office.clock.now()
+    await leases.hold(office.stores[0], "hourly")
+    await lease(office, created_at=now - timedelta(hours=2), until=now)
+    one.start()
+    for _ in range(5):
+        await office.until(lambda: ran)
+        # another process, whose clock is an hour behind
+        await lease(office, ran_at=now - timedelta(hours=1))
+    looks = one._looks
+    await asyncio.sleep(0.2)
+    assert (len(ran), one._looks) == (1, looks)
+
+
+async def test_a_lease_outlives_a_database_that_is_away_for_a_moment(office, monkeypatch):
+    """Guard: `except Exception` in `_renew`."""
+    monkeypatch.setattr("server.scheduler.RENEW_SECONDS", 0.02)
+    asked, working, hold = [], asyncio.Event(), leases.hold
+
+    async def away_for_a_moment(store, name):
+        if working.is_set():
+            asked.append(name)
+            if len(asked) == 1:
+                raise Unavailable
+        return await hold(store, name)
+
+    async def long(ports):
+        working.set()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("domain.leases.hold", away_for_a_moment)
+    scheduler = Scheduler(office.relay("w0", start=False)._ports, [Job("long", 0.01, long)])
+    scheduler.start()
+    await office.until(lambda: len(asked) >= 3)
+    await scheduler.stop()

@@ -1,44 +1,63 @@
 """A machine that does anything at any time: the books balance, and agree with Stripe's in the end.
 
-MACHINE_STEPS sets how many steps it takes at least, MACHINE_SEED where it begins; a failure prints
-the steps that led to it.
+MACHINE_STEPS sets how many steps it takes at least, MACHINE_SEED where it begins. A failure prints
+its script: given as MACHINE_SCRIPT it is played again, and with MACHINE_REDUCE=1 made shorter.
 """
 
 import asyncio
+import json
 import os
-from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test as run
 
-from tests.machine.rules import Machine
+from tests.machine.rules import Machine, fails, reduce, shown
 from tests.machine.world import World
 
 STEPS = int(os.environ.get("MACHINE_STEPS", "2000"))
 SEED = int(os.environ.get("MACHINE_SEED", "1"))
-PER_RUN, RUNS = 100, 4
-SOON = timedelta(seconds=1)
+PER_RUN = 200
 
 
-@pytest.mark.timeout(900)
-async def test_anything_at_any_time(monkeypatch, market, server):
+@pytest.fixture
+async def world(monkeypatch, market, server):
+    monkeypatch.setattr("server.relay.POLL_SECONDS", 0.05)
+    world = await World(market, server).prepare()
+    yield world
+    await world.close()
+
+
+@pytest.mark.timeout(max(900, STEPS))
+async def test_anything_at_any_time(world):
     """Guards: the version in `change_offer`, `settle_refund` and `settle_dispute` by the state that
     is known, the idempotency keys, `begin` before a transfer, `uow.flush`; without any of them
     some order of steps books money twice, or loses some."""
-    monkeypatch.setattr("domain.janitor.AGES", (SOON, SOON * 2, SOON * 3))
-    monkeypatch.setattr("domain.janitor.THEN", SOON)
-    world = await World(market, server).prepare()
-
-    Machine.world, Machine.loop, Machine.steps = world, asyncio.get_running_loop(), 0
+    if script := os.environ.get("MACHINE_SCRIPT"):
+        return await play_again(world, json.loads(script))
+    Machine.world, Machine.loop = world, asyncio.get_running_loop()
+    Machine.steps, Machine.runs, Machine.failure = 0, 0, None
     chosen = settings(
-        max_examples=RUNS, stateful_step_count=PER_RUN, deadline=None,
-        database=None, phases=(Phase.generate,), print_blob=True,
-        suppress_health_check=list(HealthCheck),
+        max_examples=-(-STEPS // PER_RUN), stateful_step_count=PER_RUN, deadline=None,
+        database=None, phases=(Phase.generate,), suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     number = SEED
-    while Machine.steps < STEPS:
-        await asyncio.to_thread(run, seed(number)(Machine), settings=chosen)
+    while Machine.steps < STEPS and not Machine.failure:
+        try:
+            await asyncio.to_thread(run, seed(number)(Machine), settings=chosen)
+        except Exception:
+            assert Machine.failure, "the machine itself is broken"
         number += 1
-    print(f"{Machine.steps} steps, seeds {SEED} to {number - 1}", dict(world.seen))
+    print(f"{Machine.steps} steps in {Machine.runs} runs, seeds {SEED} to {number - 1}")
+    print(dict(world.seen))
+    if Machine.failure:
+        raise Machine.failure
     assert Machine.steps >= STEPS
+
+
+async def play_again(world, script):
+    failure = await fails(world, script)
+    if failure and os.environ.get("MACHINE_REDUCE"):
+        print(shown(await reduce(world, script)))
+    if failure:
+        raise failure

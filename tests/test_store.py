@@ -3,12 +3,14 @@
 import asyncio
 import base64
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from pymongo.client_session_shared import _TransactionBase
 
 from domain.errors import Invalid, JobTaken, NotFound, Unavailable
 from domain.money import Schedule
@@ -43,9 +45,7 @@ def thing(uow: UnitOfWork, name: str, **fields: Any) -> Thing:
 
 @pytest.fixture
 async def store(installation: Installation) -> AsyncIterator[Store]:
-    # A stepped down primary is looked for again every half second instead of every ten.
-    url = f"{installation.settings.mongo_url}?heartbeatFrequencyMS=500"
-    store = Store(url, SystemClock(), RATES)
+    store = Store(installation.settings.mongo_url, SystemClock(), RATES)
     await store.prepare([Thing, OutboxRow])
     yield store
     store.close()
@@ -345,3 +345,33 @@ async def test_ids_sort_by_their_time_and_never_repeat(store: Store) -> None:
         uow = store.single()
         await uow.add_all([thing(uow, id) for id in ids])
     assert len(await names(store)) == 1000
+
+
+async def test_a_transaction_that_is_cancelled_leaves_nothing_open(
+    store: Store, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `whole` in `Store.transact`; without it the abort comes before the statement that a
+    thread has in hand, which then opens a transaction that nobody ends, and others wait for."""
+    await store.single().add(kept := thing(store.single(), "kept"))
+    at_once = _TransactionBase.set_in_progress
+
+    def later(transaction: Any) -> None:
+        time.sleep(0.02)
+        at_once(transaction)
+
+    async def work(uow: UnitOfWork) -> None:
+        await uow.change_all(Thing, {"_id": kept.id}, inc={"number": 1})
+        await uow.change_all(Thing, {"_id": kept.id}, inc={"number": 1})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_TransactionBase, "set_in_progress", later)
+        doing = asyncio.create_task(store.transact(work))
+        await asyncio.sleep(0.01)
+        doing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await doing
+        await asyncio.sleep(0.05)
+    other = Store(installation.settings.mongo_url, SystemClock(), RATES)
+    async with asyncio.timeout(5):
+        await other.transact(lambda uow: uow.change_all(Thing, {"_id": kept.id}, number=7))
+    other.close()

@@ -18,9 +18,8 @@ async def rows(market, **where):
     return await market.rows(AuditRow, **where)
 
 
-async def findings(server, noted=None):
-    proof = await chain.prove(server.ports, noted)
-    return [(finding.what, finding.subject) for finding in proof.findings]
+async def findings(server):
+    return [(f.what, f.subject) for f in (await chain.prove(server.ports)).findings]
 
 
 async def test_a_command_says_who_did_what_to_what(market, server):
@@ -68,6 +67,21 @@ async def test_secrets_and_talk_stay_out(market, server):
         assert secret not in whole, secret
 
 
+async def test_who_somebody_was_is_forgotten_with_them(market, server):
+    """Guard: `PERSONAL`; and the digest shows whether it was a given value."""
+    customer = await market.customer("Gerda Gone")
+    await market.job(customer)
+    await customer.call("/account", "update", {"headline": "Gerda paints"})
+    admin = await market.admin()
+    await admin.call("/admin", "users", {"q": "gerda@gone.test"})
+    told = await rows(market)
+    assert [row.operation for row in told] == ["job.create", "account.update", "admin.users"]
+    whole = "".join(row.detail for row in told).lower()
+    assert "gerda" not in whole
+    changed = msgspec.json.decode(told[1].detail)["changes"][0]["after"]["headline"]
+    assert server.ports.seal.fits(msgspec.json.encode("Gerda paints"), changed["sealed"])
+
+
 async def test_an_administrator_is_seen_looking(market, server):
     """Guard: `looked` in `operation._run`."""
     admin = await market.admin()
@@ -76,10 +90,15 @@ async def test_an_administrator_is_seen_looking(market, server):
     assert [row.operation for row in await rows(market)] == ["admin.overview", "payment.list"]
     listed = await admin.call("/admin", "audit", {"actor_id": admin.id})
     assert [row["operation"] for row in listed["items"]] == ["payment.list", "admin.overview"]
+    since = (await rows(market))[1].created_at.isoformat()
+    listed = await admin.call("/admin", "audit", {"since": since, "operation": "payment.list"})
+    assert [row["operation"] for row in listed["items"]] == ["payment.list"]
+    listed = await admin.call("/admin", "audit", {"since": "2099-01-01T00:00:00Z"})
+    assert listed["items"] == []
 
 
 async def test_two_that_chain_at_once_make_one_chain(market, server):
-    """Guard: the unique index on `seq` and `chained: False`."""
+    """Guard: the unique index on `seq`, and `only_if=WAITING`."""
     await server.web.scheduler.stop()
     customer = await market.customer()
     for number in range(5):
@@ -96,7 +115,7 @@ async def test_it_goes_on_by_itself(market, server):
     """Guard: `Job("chain the trail", ...)` in the scheduler."""
     await market.job(await market.customer())
     async with asyncio.timeout(10):
-        while not (await rows(market))[0].chained:  # noqa: ASYNC110 - nobody tells
+        while not (await rows(market))[0].seq:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.05)
 
 

@@ -5,6 +5,7 @@ import pytest
 from domain import ledger
 from domain.accounts import User
 from domain.transfers import Transfer
+from tests.parties import PASSWORD
 from tests.work import PATIENCE, Work
 
 
@@ -61,6 +62,16 @@ async def test_adjustments_that_are_refused(market, server, fields, code):
     contractor, admin = await market.contractor(), await market.admin()
     given = {"user_id": contractor.id, "amount": 100, "currency": "USD", "reason": "Because"}
     await Work(market, server).refuses(admin, "/admin", "adjust", given | fields, code)
+
+
+async def test_nothing_is_adjusted_where_nobody_is_left(market, server):
+    """Guard: `deleted_at` in `treasury.adjust`; the money would stay in a wallet without owner."""
+    contractor, admin = await market.contractor(), await market.admin()
+    status, _ = await contractor.http("POST", "/api/account/delete", {"password": PASSWORD})
+    assert status == 200
+    await market.settled()
+    given = {"user_id": contractor.id, "amount": 100, "currency": "USD", "reason": "Because"}
+    await Work(market, server).refuses(admin, "/admin", "adjust", given, "not_found")
 
 
 async def test_a_transfer_reversed_at_stripe_is_parked_until_released(work):

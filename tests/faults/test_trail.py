@@ -3,7 +3,12 @@
 import pytest
 
 from domain import chain
+from domain.errors import Invalid
 from domain.trail import AuditRow
+
+EDITED = "edited, or not written by us"
+MOVED = "edited, moved, or behind a missing row"
+NO_NUMBER = "its number is none, or another row's"
 
 
 async def rows(market, **where):
@@ -28,23 +33,23 @@ async def findings(server, noted=None):
 
 
 async def test_audit_row_edited(trail, market, server):
-    """Guard: `content(row)` in `chain.link`: all that a row tells is sealed."""
+    """Guard: `AuditRow.content` in `chain._checked`: all that a row tells is sealed."""
     row = (await rows(market))[2]
     collection = server.store.database["audit"]
     for field, value in (("detail", "{}"), ("actor_id", "usr_x"), ("address", "10.0.0.1")):
         kept = await collection.find_one({"_id": row.id})
         await collection.update_one({"_id": row.id}, {"$set": {field: value}})
-        assert await findings(server) == [("edited, moved, or behind a missing row", row.id)]
+        assert await findings(server) == [(EDITED, row.id)]
         await collection.replace_one({"_id": row.id}, kept)
     assert await findings(server) == []
 
 
 async def test_audit_row_deleted(trail, market, server):
-    """Guard: `row.seq != seq + 1` in `chain.prove`."""
+    """Guard: `number > seq + 1` in `chain.prove`."""
     third, fourth = (await rows(market))[2:4]
     await server.store.database["audit"].delete_one({"_id": third.id})
-    assert ("rows are missing", "3") in await findings(server)
-    assert ("edited, moved, or behind a missing row", fourth.id) in await findings(server)
+    assert ("rows are missing", "3 to 3") in await findings(server)
+    assert (MOVED, fourth.id) in await findings(server)
 
 
 async def test_audit_row_moved(trail, market, server):
@@ -71,3 +76,93 @@ async def test_audit_tail_cut(trail, market, server):
     await anchors.delete_one({})
     assert await findings(server) == [("the anchor is missing", "anchor")]
     assert ("the noted end is missing", "6") in await findings(server, proof.head)
+
+
+async def test_audit_tail_cut_is_not_covered_by_what_comes_later(trail, market, server):
+    """Guard: `chain._end`, which goes on from the anchor and tells administrators; from the last
+    row that it finds it would give the missing number to another one."""
+    admin = await market.admin()
+    last = (await rows(market))[-1]
+    await server.store.database["audit"].delete_one({"_id": last.id})
+    await market.job(trail, title="A seventh")
+    assert await chain.extend(server.ports) == 1
+    assert ("rows are missing", "6 to 6") in await findings(server)
+    assert (await admin.push("/admin", "alert"))["kind"] == "trail_broken"
+    anchors = server.store.database["anchors"]
+    await anchors.update_one({}, {"$set": {"seq": 2}})
+    await market.job(trail, title="An eighth")
+    await chain.extend(server.ports)
+    assert MOVED in [what for what, _ in await findings(server)]
+
+
+async def test_audit_row_edited_or_forged_before_it_is_chained(trail, market, server):
+    """Guard: the seal that `trail.record` writes, and `_checked` for what waits."""
+    collection = server.store.database["audit"]
+    await market.job(trail, title="A seventh")
+    row = (await rows(market))[-1]
+    await collection.update_one({"_id": row.id}, {"$set": {"actor_id": "usr_x"}})
+    kept = await collection.find_one({"_id": row.id})
+    await collection.insert_one({**kept, "_id": "aud_forged"})
+    found = [(EDITED, row.id), (EDITED, "aud_forged")]
+    assert await findings(server) == found
+    assert await chain.extend(server.ports) == 2
+    assert await findings(server) == found
+
+
+@pytest.mark.parametrize("number", [-1, 0, "none", 2.5, [7]])
+async def test_audit_row_hidden_behind_a_number_that_is_none(trail, market, server, number):
+    """Guard: `hidden` in `chain._check_waiting`, and `isinstance` in `chain.prove`."""
+    row = (await rows(market))[2]
+    await server.store.database["audit"].update_one({"_id": row.id}, {"$set": {"seq": number}})
+    assert (NO_NUMBER, row.id) in await findings(server)
+
+
+async def test_audit_row_under_the_number_of_another(trail, market, server):
+    """Guard: `number <= seq` in `chain.prove`."""
+    collection = server.store.database["audit"]
+    for name, index in (await collection.index_information()).items():
+        if index.get("unique"):
+            await collection.drop_index(name)
+    row = (await rows(market))[2]
+    kept = await collection.find_one({"_id": row.id})
+    await collection.insert_one({**kept, "_id": "aud_other"})
+    assert (NO_NUMBER, "aud_other") in await findings(server)
+
+
+async def test_audit_row_that_cannot_be_read(trail, market, server):
+    """Guard: `documents.record` within `try` in `chain._checked`; neither the proof nor the chain
+    stops at it."""
+    collection = server.store.database["audit"]
+    row = (await rows(market))[2]
+    await market.job(trail, title="A seventh")
+    waiting = (await rows(market))[-1]
+    await collection.update_one({"_id": row.id}, {"$unset": {"operation": ""}})
+    await collection.update_one({"_id": waiting.id}, {"$set": {"subjects": 7}})
+    assert await chain.extend(server.ports) == 1
+    assert await findings(server) == [("cannot be read", row.id), ("cannot be read", waiting.id)]
+
+
+async def test_audit_trail_put_back_to_an_older_state(trail, market, server):
+    """Guard: `noted`. With the anchor of then nothing in the database shows it: the log does."""
+    database = server.store.database
+    older = await database["anchors"].find_one()
+    await market.job(trail, title="A seventh")
+    await chain.extend(server.ports)
+    noted = await chain.head(server.ports)
+    await database["audit"].delete_one({"_id": (await rows(market))[-1].id})
+    await database["anchors"].replace_one({}, older)
+    assert await findings(server) == []
+    assert await findings(server, noted) == [("the noted end is missing", "7")]
+    with pytest.raises(Invalid):
+        await chain.prove(server.ports, "seven")
+
+
+async def test_administrators_are_told_of_a_broken_trail(trail, market, server):
+    """Guard: `chain.prove_daily`, which says nothing as long as the trail is whole."""
+    admin = await market.admin()
+    await chain.prove_daily(server.ports)
+    row = (await rows(market))[2]
+    await server.store.database["audit"].update_one({"_id": row.id}, {"$set": {"address": "::1"}})
+    await chain.prove_daily(server.ports)
+    told = await admin.push("/admin", "alert")
+    assert (told["kind"], told["subject"]) == ("trail_broken", row.id)

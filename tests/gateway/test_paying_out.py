@@ -195,6 +195,5 @@ async def test_definite_refusals_have_codes(stripe, sandbox):
     assert await refusal(stripe.capture(held.id, key=key())) == "charge_expired_for_capture"
     assert await refusal(hold(stripe, amount=49)) == "amount_too_small"
     for work in (stripe.intent("pi_none"), stripe.refund_state("re_none"),
-                 stripe.dispute("dp_none"), stripe.reversals("tr_none"),
-                 stripe.setup_state("seti_none")):  # fmt: skip
+                 stripe.dispute("dp_none"), stripe.reversals("tr_none")):  # fmt: skip
         assert await refusal(work) == "resource_missing"

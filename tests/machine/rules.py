@@ -1,121 +1,102 @@
-"""All that may happen, in any order."""
+"""All that may happen, in any order, and how to play it again."""
 
 import asyncio
+import json
+from random import Random
 from typing import ClassVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests.machine.world import World
 
-CARDS = ("pm_card_visa",) * 6 + ("pm_card_bypassPending", "pm_card_chargeDeclined",
-                                 "pm_crypto_usdc")  # fmt: skip
-PATHS = ("/v1/payment_intents", "/v1/payment_intents/*/capture", "/v1/payment_intents/*/cancel",
-         "/v1/refunds", "/v1/transfers", "/v1/transfers/*/reversals", "/v1/payouts")  # fmt: skip
-jobs, sides, shares = st.integers(0, 99), st.integers(0, 1), st.integers(1, 100)
+LONGEST = 300  # seconds, for anything
+CHECK_EVERY = 10
+NUMBER = st.integers(0, 2**32 - 1)
+# What happens, and how often in comparison.
+HAPPENINGS = {
+    "deal": 30, "offer": 3, "answer": 4, "work": 6, "argue": 6, "give_back": 4, "treasury": 4,
+    "take_out": 5, "evidence": 3, "dashboard": 6, "bank": 10, "trouble": 8, "courier": 5,
+    "late_news": 3, "crash": 4, "time": 6, "scheduled": 3, "calm": 5,
+}  # fmt: skip
 
 
 class Machine(RuleBasedStateMachine):
     """Each rule is one step; the world lives in `loop`, this in a thread beside it."""
 
     steps: ClassVar[int] = 0
+    runs: ClassVar[int] = 0
+    failure: ClassVar[BaseException | None] = None
     world: ClassVar[World]
     loop: ClassVar[asyncio.AbstractEventLoop]
 
-    def do(self, work):
-        Machine.steps += 1
-        asyncio.run_coroutine_threadsafe(work, self.loop).result(120)
+    def __init__(self):
+        super().__init__()
+        self.script = []
 
-    def job(self, number):
-        return self.world.jobs[number % len(self.world.jobs)]
+    def do(self, name, **numbers):
+        if Machine.failure:  # once is enough: it is played again from its script
+            raise Machine.failure
+        self.script.append((name, numbers))
+        try:
+            done = asyncio.run_coroutine_threadsafe(play(self.world, self.script), self.loop)
+            done.result(LONGEST)
+        except BaseException as failure:
+            Machine.failure = failure
+            print(shown(self.script))
+            raise
+        Machine.steps += name not in ("begin", "converge")
 
-    @initialize(first=st.sampled_from(["USD", "JPY", "KWD"]))
-    def begin(self, first):
-        """One job is under way, in parts; the other waits for its first offer."""
-        for currency in (first, "USD"):
-            self.do(self.world.post_job(currency))
-        self.do(self.world.get_going(self.world.jobs[0]))
+    @initialize(number=NUMBER)
+    def begin(self, number):
+        Machine.runs += 1
+        self.do("begin", pick=Random(number).randrange(420))
 
-    @rule(n=jobs, side=sides, units=st.integers(0, 9999), parts=st.integers(1, 4),
-          card=st.sampled_from(CARDS))  # fmt: skip
-    def offer(self, n, side, units, parts, card):
-        self.do(self.world.offer(self.job(n), side, units, parts, card))
-
-    @rule(n=jobs, side=sides, event=st.sampled_from(["accept", "accept", "accept", "reject",
-                                                     "withdraw"]))  # fmt: skip
-    def answer(self, n, side, event):
-        self.do(self.world.answer(self.job(n), side, event))
-
-    @rule(n=jobs, side=sides, amount=st.integers(5000, 9000))
-    def counter(self, n, side, amount):
-        self.do(self.world.answer(self.job(n), side, "counter", amount=amount * 10))
-
-    @rule(n=jobs, event=st.sampled_from(["start", "start", "deliver", "complete", "cancel"]))
-    def work(self, n, event):
-        self.do(self.world.work(self.job(n), event))
-
-    @rule(n=jobs, part=st.integers(1, 4), event=st.sampled_from(["deliver", "complete"]))
-    def part(self, n, part, event):
-        self.do(self.world.work(self.job(n), event, milestone=part))
-
-    @rule(n=jobs, share=shares, event=st.sampled_from(["open", "propose", "agree", "escalate",
-                                                       "resolve"]))  # fmt: skip
-    def dispute(self, n, share, event):
-        self.do(self.world.dispute(self.job(n), event, share))
-
-    @rule(n=jobs, share=shares)
-    def refund(self, n, share):
-        self.do(self.world.refund(self.job(n), share))
-
-    @rule(side=sides, amount=st.integers(-50, 50),
-          event=st.sampled_from(["adjust", "freeze", "unfreeze"]))  # fmt: skip
-    def treasury(self, side, amount, event):
-        if amount or event != "adjust":
-            self.do(self.world.treasury(side, event, amount))
-
-    @rule(side=sides, share=shares)
-    def take_out(self, side, share):
-        self.do(self.world.take_out(side, share))
-
-    @rule(n=jobs, share=shares, event=st.sampled_from(["capture", "refund", "fail_refund",
-                                                       "chargeback", "reverse"]))  # fmt: skip
-    def dashboard(self, n, share, event):
-        self.do(self.world.dashboard(self.job(n), event, share))
-
-    @rule(verdict=st.sampled_from(["won", "lost", "under_review"]))
-    def bank(self, verdict):
-        self.do(self.world.bank(verdict))
-
-    @rule(side=sides)
-    def dead_payout(self, side):
-        self.do(self.world.dead_payout(side))
-
-    @rule(path=st.sampled_from(PATHS), when=st.sampled_from(["before", "after"]),
-          how=st.sampled_from([{"status": 500}, {"status": 409}, {"drop": True}]))  # fmt: skip
-    def trouble(self, path, when, how):
-        self.do(self.world.sandbox.fault(path=path, method="POST", when=when, **how))
-
-    @rule(how=st.sampled_from([{"drop": True}, {"duplicate": 3}, {"hold": True},
-                               {"delay": 0.2}]), times=st.integers(1, 6))  # fmt: skip
-    def unreliable_courier(self, how, times):
-        self.do(self.world.sandbox.fault(webhook="*", times=times, **how))
-
-    @rule()
-    def late_news(self):
-        self.do(self.world.sandbox.release_events(newest_first=True))
-
-    @rule()
-    def crash(self):
-        self.do(self.world.crash())
-
-    @rule()
-    def time_passes(self):
-        self.do(self.world.time_passes())
-
-    @invariant()
-    def holds(self):
-        if self.world.jobs and self.steps % 4 == 0:  # states that were skipped may follow, too
-            asyncio.run_coroutine_threadsafe(self.world.check(), self.loop).result(60)
+    @rule(number=NUMBER)
+    def step(self, number):
+        """Evenly spread: left alone, Hypothesis repeats itself and leaves whole rules out."""
+        dice = Random(f"{number} {len(self.script)}")
+        [name] = dice.choices(list(HAPPENINGS), list(HAPPENINGS.values()))
+        self.do(name, n=dice.randrange(3), pick=dice.randrange(420), share=dice.randint(1, 100))
 
     def teardown(self):
-        asyncio.run_coroutine_threadsafe(self.world.converge(), self.loop).result(240)
+        if self.script:
+            self.do("converge")
+
+
+def shown(script):
+    return f"MACHINE_SCRIPT='{json.dumps(script)}'"
+
+
+async def play(world, script):
+    """The last line of a script; what must always hold is looked at now and then."""
+    name, numbers = script[-1]
+    await getattr(world, name)(**numbers)
+    if name not in ("begin", "converge") and len(script) % CHECK_EVERY == 0:
+        await world.proof.holds()
+
+
+async def fails(world, script):
+    """Whether a whole script fails, and how."""
+    try:
+        for end in range(1, len(script) + 1):
+            await play(world, script[:end])
+    except Exception as failure:
+        return failure
+    return None
+
+
+async def reduce(world, script):
+    """Leave out what is not needed to fail, as long as there is something."""
+    first, *middle, last = script
+    size = max(1, len(middle) // 2)
+    while size:
+        start, found = 0, False
+        while start < len(middle):
+            shorter = middle[:start] + middle[start + size :]
+            if await fails(world, [first, *shorter, last]):
+                middle, found = shorter, True
+            else:
+                start += size
+        size = size if found and size == 1 else size // 2
+    return [first, *middle, last]

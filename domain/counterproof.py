@@ -1,0 +1,153 @@
+"""Our journal against Stripe: what we booked or made as Stripe's fact is one of its lines, and what
+contractors have withdrawn is a payout of their account."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from domain import ledger
+from domain.chargebacks import Chargeback
+from domain.deal import Payment
+from domain.ledger import Transaction
+from domain.lines import Found, dispute, look_again
+from domain.ports import GatewayRefused, Ports, Settled
+from domain.record import Record
+from domain.store import UnitOfWork
+from domain.transfers import Transfer, TransferStatus
+from domain.wallets import ReadPayout, Withdrawal, WithdrawalStatus
+
+T, W = TransferStatus, WithdrawalStatus
+R = TypeVar("R", bound=Record)
+
+LATE = timedelta(days=1)  # our booking and Stripe's line may lie apart
+CHUNK = 200
+GIVEN_UP = ("failed", "canceled")
+
+
+async def check_journal(
+    ports: Ports, start: datetime, end: datetime, seen: set[str], found: Found
+) -> None:
+    """`seen` are the sources of Stripe's lines of that time. For what was told long after it
+    happened, the object itself is asked for."""
+    uow = ports.store.single()
+    booked = {"accounts": ledger.STRIPE, "created_at": {"$gte": start, "$lt": end}}
+    async for rows in _chunks(uow.each(Transaction, booked, (("created_at", 1),))):
+        payments = await _named(uow, Payment, rows, "captured")
+        chargebacks = await _named(uow, Chargeback, rows, "chargeback_opened", "chargeback_won")
+        for row in rows:
+            there = await _has_line(ports, row, seen, payments, chargebacks)
+            found.compare(f"{row.kind} at Stripe", row.fact, True, there)
+    # Stripe's line lies between the two times. The audit looks also at those that took longer.
+    made = {
+        "status": (T.MADE, T.AVAILABLE, T.REVERSED), "updated_at": {"$gte": start, "$lt": end},
+        "created_at": {"$gte": start - LATE},
+    }  # fmt: skip
+    async for transfers in _chunks(uow.each(Transfer, made, (("updated_at", 1),))):
+        for transfer in transfers:
+            group = transfer.offer_id or transfer.id
+            there = transfer.stripe_id in seen or bool(
+                await ports.gateway.find_transfer(group, transfer.id)
+            )
+            found.compare("transfer at Stripe", transfer.id, True, there)
+
+
+async def _has_line(
+    ports: Ports, row: Transaction, seen: set[str], payments: dict[str, Payment],
+    chargebacks: dict[str, Chargeback],
+) -> bool:  # fmt: skip
+    subject = _subject(row)
+    match row.kind:
+        case "captured":
+            payment = payments.get(subject)
+            return payment is not None and (
+                payment.charge_id in seen or await _is_captured(ports, payment)
+            )
+        case "refunded" | "refund_failed":
+            return subject in seen or await _is_refund(ports, subject)
+        case "chargeback_opened" | "chargeback_won":
+            found = chargebacks.get(subject)
+            return found is not None and (
+                found.stripe_id in seen or await dispute(ports, found.stripe_id) is not None
+            )
+        case _:
+            return True
+
+
+def _subject(row: Transaction) -> str:
+    """`capture:pay_1`, `chargeback_won:cbk_1#2`, `refund:re_1`"""
+    return row.fact.partition(":")[2].partition("#")[0]
+
+
+async def _named(
+    uow: UnitOfWork, kind: type[R], rows: Iterable[Transaction], *kinds: str
+) -> dict[str, R]:
+    ids = tuple({_subject(row) for row in rows if row.kind in kinds})
+    found = await uow.all(kind, {"_id": ids}, limit=len(ids)) if ids else []
+    return {record.id: record for record in found}
+
+
+async def _is_captured(ports: Ports, payment: Payment) -> bool:
+    if payment.intent_id is None:
+        return False
+    intent = await ports.gateway.intent(payment.intent_id)
+    return intent.captured_amount == payment.captured_amount
+
+
+async def _is_refund(ports: Ports, id: str) -> bool:
+    try:
+        return (await ports.gateway.refund_state(id)).moved
+    except GatewayRefused:
+        return False
+
+
+async def _chunks(records: AsyncIterator[R]) -> AsyncIterator[list[R]]:
+    chunk: list[R] = []
+    async for record in records:
+        chunk.append(record)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    yield chunk
+
+
+# -- what contractors take out -----------------------------------------------------------------
+
+
+async def check_payouts(ports: Ports, start: datetime, end: datetime, found: Found) -> None:
+    """The withdrawals that have changed in that time, on the accounts that they were taken from."""
+    uow = ports.store.single()
+    asked = {"status": (W.IN_TRANSIT, W.PAID, W.FAILED),
+             "updated_at": {"$gte": start, "$lt": end}}  # fmt: skip
+    async for rows in _chunks(uow.each(Withdrawal, asked, (("updated_at", 1),))):
+        of_accounts: dict[str, list[Withdrawal]] = defaultdict(list)
+        for withdrawal in rows:
+            of_accounts[withdrawal.account_id].append(withdrawal)
+        for account_id, withdrawals in of_accounts.items():
+            there = await _payouts(ports, account_id, withdrawals)
+            for withdrawal in withdrawals if there is not None else ():
+                found.seen("withdrawal")
+                await _check_payout(ports, withdrawal, (there or {})[withdrawal.id], found)
+
+
+async def _payouts(
+    ports: Ports, account_id: str, withdrawals: Sequence[Withdrawal]
+) -> dict[str, list[Settled]] | None:
+    """By withdrawal; None for an account that is closed, since nobody can look into it."""
+    since = min(withdrawal.created_at for withdrawal in withdrawals) - LATE
+    found: dict[str, list[Settled]] = defaultdict(list)
+    try:
+        async for payout in ports.gateway.payouts(account_id, since):
+            found[payout.metadata.get("withdrawal_id", payout.id)].append(payout)
+    except GatewayRefused:
+        return None
+    return found
+
+
+async def _check_payout(
+    ports: Ports, withdrawal: Withdrawal, payouts: Sequence[Settled], found: Found
+) -> None:
+    there = sum(payout.amount for payout in payouts if payout.status not in GIVEN_UP)
+    ours = 0 if withdrawal.status is W.FAILED else withdrawal.amount
+    if not found.compare("withdrawal", withdrawal.id, ours, there):
+        await look_again(ports, found, ReadPayout(withdrawal.id))

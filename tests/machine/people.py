@@ -1,0 +1,257 @@
+"""What the two sides of a job and an administrator do; a job goes from one chapter to the next.
+
+A command that comes at a bad time is refused, and that is fine; a crash of the server is not.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+
+from aiohttp import ClientError
+
+from domain.accounts import User
+from domain.applications import Application
+from domain.chargebacks import Chargeback
+from domain.deal import OPEN_OFFERS, Offer, OfferStatus, Payment
+from domain.jobs import Job, JobStatus
+from domain.money import CURRENCIES
+from domain.store import new_id
+from domain.timeline import Dispute
+from domain.transfers import Transfer
+from handlers import NAMESPACES
+
+NEVER = {"internal", "unavailable", "invalid", "forbidden", "unauthenticated", "not_onboarded"}
+CARDS = (
+    "pm_card_visa", "pm_card_visa", "pm_card_visa", "pm_card_visa", "pm_card_bypassPending",
+    "pm_card_bypassPending", "pm_crypto_usdc", "pm_card_threeDSecureRequired", None,
+    "pm_card_createDispute", "pm_card_createDisputeInquiry", "pm_card_refundFail",
+    "pm_card_pendingRefund", "pm_card_chargeDeclined",
+)  # fmt: skip
+ROUTES = {
+    (namespace.name, exposed.event): exposed.route
+    for namespace in NAMESPACES for exposed in namespace.exposed if exposed.route
+}  # fmt: skip
+S = OfferStatus
+
+
+class People:
+    """Two customers and two contractors who are new in every run, and an administrator."""
+
+    def __init__(self, market, workers):
+        self.market, self.workers, self.sandbox = market, workers, workers.sandbox
+        self.seen = Counter()
+        self.jobs = []
+
+    async def arrive(self):
+        market, quiet = self.market, {"connect": False}
+        self.customers = [await market.customer(f"Customer {n}", **quiet) for n in range(2)]
+        self.contractors = [await market.contractor(f"Contractor {n}", **quiet) for n in range(2)]
+        self.admin = await market.admin(**quiet)
+        await asyncio.gather(*(self._onboard(side) for side in self.contractors))
+        users = await self.found(User, _id=tuple(side.id for side in self.contractors))
+        self.accounts = {user.id: user.connect_id for user in users}
+
+    async def _onboard(self, contractor):
+        link = await self.say(contractor, "/account", "onboard")
+        await self.sandbox.fill_in_onboarding(link["url"], contractor.name, "usd,jpy,kwd")
+        async with asyncio.timeout(20):
+            while not await self.found(User, _id=contractor.id, payouts_enabled=True):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    async def post_job(self, currency, place=None):
+        """A job with two applicants, straight into the database: no money moves by them."""
+        uow = self.workers.store.single()
+        place = len(self.jobs) if place is None else place
+        customer = self.customers[place % 2]
+        new = {"created_at": uow.now, "updated_at": uow.now, "currency": currency,
+               "customer_id": customer.id}  # fmt: skip
+        job = Job(
+            id=new_id(Job.PREFIX), customer_name=customer.name, title="Fence", category="painting",
+            description="Paint it.", skills=(), budget_min_amount=1, budget_max_amount=10**6,
+            location=None, **new,
+        )  # fmt: skip
+        await uow.add(job)
+        await uow.add_all([
+            Application(
+                id=new_id(Application.PREFIX), job_id=job.id, contractor_id=side.id,
+                contractor_name=side.name, job_title="Fence", cover_letter="I can.",
+                proposed_amount=1000, timeline_days=3, **new,
+            ) for side in self.contractors
+        ])  # fmt: skip
+        self.jobs[place : place + 1] = [(job.id, customer, currency)]
+
+    # -- how they speak --------------------------------------------------------------------------
+
+    async def say(self, party, namespace, event, **fields):
+        """A command; None if it is refused."""
+        self.seen[f"{namespace} {event}"] += 1
+        route = ROUTES[namespace, event]
+        rest = {k: v for k, v in fields.items() if f"{{{k}}}" not in route.path}
+        status, answer = await party.http(route.method, route.path.format(**fields), rest)
+        if status < 300:
+            return answer
+        assert answer["code"] not in NEVER, (event, fields, answer)
+        self.seen[answer["code"]] += 1
+        return None
+
+    async def found(self, kind, **where):
+        return await self.workers.store.single().all(kind, where, (("_id", 1),))
+
+    def pick(self, n):
+        return self.jobs[n % len(self.jobs)]
+
+    def contractor(self, id):
+        return next(side for side in self.contractors if side.id == id)
+
+    def rounded(self, amount, share, currency):
+        """A share in hundredths, in Stripe's steps, at least one."""
+        step = CURRENCIES[currency].step
+        return max(step, amount * share // 100 // step * step)
+
+    # -- the deal --------------------------------------------------------------------------------
+
+    async def deal(self, n, pick, share):
+        """Whatever comes next in this job if all goes well, or nearly."""
+        job_id, customer, _ = self.pick(n)
+        job = (await self.found(Job, _id=job_id))[0]
+        offers = await self.found(Offer, job_id=job_id, live=True)
+        match job.status:
+            case JobStatus.OPEN if not offers:
+                await self.offer(n, pick, share)
+            case JobStatus.OPEN:
+                await self._agree(customer, offers[pick % len(offers)], pick)
+            case JobStatus.ASSIGNED:
+                await self.work(n, 0, 0)
+            case JobStatus.IN_PROGRESS if job.dispute_id:
+                await self.argue(n, pick, share)
+            case JobStatus.IN_PROGRESS:
+                await self.work(n, 1 + pick % 3, pick)
+            case _:
+                await self.post_job(("USD", "USD", "JPY", "KWD")[pick % 4], n % len(self.jobs))
+
+    async def _agree(self, customer, offer, pick):
+        """The customer pays if that is still to be done, or the contractor accepts."""
+        if offer.status is not S.AWAITING_PAYMENT:
+            contractor = self.contractor(offer.contractor_id)
+            await self.say(contractor, "/bidding", "accept", offer_id=offer.id)
+            return
+        payment = (await self.found(Payment, _id=offer.payment_id))[0]
+        if payment.redirect_url:
+            with contextlib.suppress(ClientError, AssertionError):  # once is enough
+                await self.sandbox.challenge(payment.redirect_url, passed=pick % 4 > 0)
+            await self.say(customer, "/payment", "confirm", payment_id=payment.id)
+        elif payment.client_secret and payment.payment_method is None:
+            with contextlib.suppress(ClientError):
+                path = f"payment_intents/{payment.intent_id}/confirm"
+                await self.sandbox.attempt("POST", path, payment_method="pm_card_visa")
+
+    async def offer(self, n, pick, share):
+        job_id, customer, currency = self.pick(n)
+        known, parts = CURRENCIES[currency], 1 + pick // 7 % 4
+        part = known.minimum + share * known.step * 7
+        split = [{"title": f"Part {k}", "amount": part} for k in range(parts)]
+        card = CARDS[pick % len(CARDS)]
+        await self.say(
+            customer, "/bidding", "create", job_id=job_id, currency=currency, amount=part * parts,
+            contractor_id=self.contractors[pick % 2].id, description="Work", timeline_days=3,
+            **({"payment_method": card} if card else {}),
+            **({"milestones": split} if parts > 1 else {}),
+        )  # fmt: skip
+
+    async def answer(self, n, pick, share):
+        """To every offer that stands, from whoever may."""
+        job_id, customer, _ = self.pick(n)
+        event = ("accept", "accept", "reject", "withdraw", "counter")[pick % 5]
+        extra = {"amount": share * 1000} if event == "counter" else {}
+        offers = await self.found(Offer, job_id=job_id, status=(*OPEN_OFFERS, S.ACCEPTING))
+        await asyncio.gather(*(
+            self.say(
+                customer if event == "withdraw" else self.contractor(offer.contractor_id),
+                "/bidding", event, offer_id=offer.id, **extra,
+            ) for offer in offers
+        ))  # fmt: skip
+
+    async def work(self, n, pick, share):
+        """On a part or all of it; some do it twice at once."""
+        job_id, customer, _ = self.pick(n)
+        event = ("start", "deliver", "complete", "complete", "cancel")[pick % 5]
+        of_contractor = event in ("start", "deliver")
+        parties = self.contractors if of_contractor else [customer] * (1 + share % 2)
+        one = share % 3 and event in ("deliver", "complete")
+        number = {"milestone": 1 + share % 4} if one else {}
+        await asyncio.gather(
+            *(self.say(party, "/job", event, job_id=job_id, **number) for party in parties)
+        )
+
+    async def argue(self, n, pick, share):
+        """A dispute is opened, or what comes next in it."""
+        job_id, customer, _ = self.pick(n)
+        standing = [d for d in await self.found(Dispute, job_id=job_id) if d.status != "resolved"]
+        if not standing:
+            number = {"milestone": 1 + pick % 3} if pick % 2 else {}
+            await self.say(customer, "/payment", "dispute_open", job_id=job_id, reason="quality",
+                           text="Look at it.", **number)  # fmt: skip
+            return
+        last = standing[-1]
+        sides = (customer, self.contractor(last.contractor_id))
+        step, id = CURRENCIES[last.currency].step, {"dispute_id": last.id}
+        amount = {"refund_amount": last.amount * (share % 101) // 100 // step * step}
+        match pick % 5:
+            case 0:
+                await self.say(sides[share % 2], "/payment", "dispute_say", **id, text="And yet.")
+            case 1 if last.status != "escalated":
+                await self.say(sides[share % 2], "/payment", "dispute_escalate", **id)
+            case 2 if last.proposal:
+                other = sides[last.proposal.by == customer.id]
+                amount = {"refund_amount": last.proposal.refund_amount}
+                await self.say(other, "/payment", "dispute_agree", **id, **amount)
+            case 3:
+                await self.say(self.admin, "/admin", "resolve", **id, **amount, reason="So it is")
+            case _:
+                await self.say(sides[share % 2], "/payment", "dispute_propose", **id, **amount)
+
+    # -- the treasury ----------------------------------------------------------------------------
+
+    async def give_back(self, n, pick, share):
+        for offer in await self.found(Offer, job_id=self.pick(n)[0]):
+            amount = {"amount": self.rounded(offer.captured_amount, share, offer.currency)}
+            await self.say(
+                self.admin, "/admin", "refund", payment_id=offer.payment_id, reason="Goodwill",
+                **(amount if pick % 3 else {}),
+            )  # fmt: skip
+
+    async def treasury(self, n, pick, share):
+        user = {"user_id": self.contractors[n % 2].id, "reason": "As it must be"}
+        match pick % 5:
+            case 0 | 1:
+                amount = share * 10 * (1 if pick % 3 else -1)
+                fields = {"amount": amount, "currency": ("USD", "JPY", "KWD")[n % 3]}
+                await self.say(self.admin, "/admin", "adjust", **user, **fields)
+            case 2:
+                await self.say(self.admin, "/admin", "freeze", **user)
+            case 3:
+                await self.say(self.admin, "/admin", "unfreeze", **user)
+            case 4:
+                for transfer in await self.found(Transfer, status=("parked", "waiting")):
+                    await self.say(self.admin, "/admin", "release", transfer_id=transfer.id,
+                                   reason="It is due")  # fmt: skip
+
+    async def take_out(self, n, pick, share):
+        contractor = self.contractors[n % 2]
+        wallet = await self.say(contractor, "/wallet", "balance")
+        for purse in (wallet, *wallet["others"]):
+            if purse["available"] >= CURRENCIES[purse["currency"]].step:
+                amount = self.rounded(purse["available"], share, purse["currency"])
+                fields = {"amount": amount, "currency": purse["currency"]}
+                await asyncio.gather(*(
+                    self.say(contractor, "/wallet", "withdraw", **fields)
+                    for _ in range(1 + pick % 2)
+                ))  # fmt: skip
+
+    async def evidence(self, n, pick, share):
+        text = {"uncategorized_text": ("winning_evidence", "losing_evidence", "See.")[pick % 3]}
+        for chargeback in (await self.found(Chargeback))[-1:]:
+            await self.say(
+                self.admin, "/admin", "evidence", chargeback_id=chargeback.id, **text,
+                submit=pick % 4 > 0,
+            )  # fmt: skip

@@ -1,0 +1,157 @@
+"""What must hold at any time, and what in the end: our books, Stripe's, and both together."""
+
+from collections import Counter
+
+from domain import ledger
+from domain.audit import audit
+from domain.deal import OFFER_STEPS, PAYMENT_STEPS, MilestoneStatus, Offer, Payment
+from domain.feed import FeedRow
+from domain.jobs import Job, JobStatus
+from domain.ledger import Balance, Transaction
+from domain.outbox import OutboxRow
+from domain.reconciliation import compare
+from domain.timeline import STEPS as DISPUTE_STEPS
+from domain.timeline import Dispute
+from domain.transfers import STEPS as TRANSFER_STEPS
+from domain.transfers import Reversal, Transfer, TransferStatus
+from domain.wallets import STEPS as WITHDRAWAL_STEPS
+from domain.wallets import Withdrawal
+
+M, J = MilestoneStatus, JobStatus
+MILESTONE_STEPS = {
+    M.PENDING: (M.DELIVERED, M.COMPLETED, M.CANCELLED), M.DELIVERED: (M.COMPLETED, M.CANCELLED),
+}  # fmt: skip
+JOB_STEPS = {
+    J.OPEN: (J.ASSIGNED, J.CANCELLED), J.ASSIGNED: (J.IN_PROGRESS, J.COMPLETED, J.CANCELLED),
+    J.IN_PROGRESS: (J.COMPLETED, J.CANCELLED),
+}  # fmt: skip
+TABLES = (
+    (Job, JOB_STEPS), (Offer, OFFER_STEPS), (Payment, PAYMENT_STEPS), (Transfer, TRANSFER_STEPS),
+    (Withdrawal, WITHDRAWAL_STEPS), (Dispute, DISPUTE_STEPS),
+)  # fmt: skip
+BEYOND = {"$or": [
+    {"kind": {"$in": ["escrow", "wallet"]}, "balance": {"$lt": 0}},
+    {"kind": "debt", "balance": {"$gt": 0}},
+]}  # fmt: skip
+
+
+class Proof:
+    """Of one run, whose records are all that there are."""
+
+    def __init__(self, world):
+        self.world, self.workers, self.sandbox = world, world.workers, world.sandbox
+        self.states, self.versions = {}, {}
+
+    async def begin(self):
+        self.since = self.workers.clock.now()
+        self.before = await self._at_stripe()
+
+    # -- at any time -----------------------------------------------------------------------------
+
+    async def holds(self):
+        """States follow their tables, versions rise, nothing is beyond its bound, and every
+        balance is what the journal says, in one snapshot."""
+        for kind, steps in TABLES:
+            for record in await self.world.found(kind):
+                assert record.version >= self.versions.get(record.id, 0), record
+                self.versions[record.id] = record.version
+                self._follows(record.id, record.status, steps)
+                if kind is Offer:
+                    self._makes_sense(record)
+        await self.workers.store.transact(self._balances)
+
+    def _follows(self, id, status, steps):
+        before = self.states.get(id, status)
+        assert status in reachable(before, steps), (id, before, status)
+        self.states[id] = status
+
+    def _makes_sense(self, offer):
+        for number, part in enumerate(offer.milestones):
+            self._follows(f"{offer.id}#{number}", part.status, MILESTONE_STEPS)
+        parts = offer.holdings
+        whole = parts.platform + parts.contractor + parts.escrow
+        assert min(parts.platform, parts.contractor, parts.escrow) >= 0, offer
+        assert whole == offer.kept, offer
+
+    async def _balances(self, uow):
+        booked = Counter()
+        for row in await uow.all(Transaction, {}, limit=10_000):
+            for posting in row.postings:
+                assert posting.amount > 0, row
+                booked[posting.source, row.currency] -= posting.amount
+                booked[posting.destination, row.currency] += posting.amount
+        assert await uow.find(Balance, BEYOND) is None
+        rows = await uow.all(Balance, {"kind": ("escrow", "wallet", "debt")}, limit=10_000)
+        kept = {(row.account, row.currency): row.balance for row in rows}
+        bounded = {key: sum for key, sum in booked.items() if ledger.is_bounded(key[0])}
+        assert nonzero(kept) == nonzero(bounded)
+        self.booked = booked
+
+    # -- in the end ------------------------------------------------------------------------------
+
+    async def agrees(self):
+        """Everything that was begun has come to its end, and all books say the same."""
+        await self.holds()
+        dead = await self.world.found(OutboxRow, dead=True)
+        assert not dead, dead
+        report = await audit(self.workers.server.ports)
+        assert report.differences == [], report.differences
+        found = await compare(self.workers.server.ports, self.since, self.workers.clock.now())
+        assert found.differences == [], found.differences
+        await self._same_money()
+        await self._gapless()
+
+    async def _at_stripe(self):
+        """(owner, currency) -> money on the Stripe account, available or not."""
+        found = Counter()
+        for owner, account in {"platform": None, **self.world.accounts}.items():
+            balance = await self.sandbox.api("GET", "balance", account=account)
+            for part in (*balance["available"], *balance["pending"]):
+                found[owner, part["currency"].upper()] += part["amount"]
+        return found
+
+    async def _same_money(self):
+        """What moved at Stripe since the run began, on every account there, is what we booked."""
+        ours, whole = Counter(), Counter()
+        for (account, currency), amount in self.booked.items():
+            kind, _, rest = account.partition(":")
+            user, _, part = rest.partition(":")
+            if part in ("available", "held", "in_transit") and kind == "wallet":
+                ours[user, currency] += amount
+            if account not in (ledger.STRIPE, ledger.BANK, ledger.STRIPE_FEES):
+                whole[currency] += amount
+        for made in await self.world.found(Transfer, status=TransferStatus.MADE):
+            ours[made.user_id, made.currency] += made.net
+        for refill in await self.world.found(Transfer, refill=True, stripe_id=None):
+            ours[refill.user_id, refill.currency] -= refill.amount
+        for reversal in await self.world.found(Reversal, done=False):
+            ours[reversal.user_id, reversal.currency] += reversal.amount
+        now, there, total = await self._at_stripe(), Counter(), Counter()
+        for key in {*now, *self.before}:
+            there[key] = now[key] - self.before[key]
+            total[key[1]] += there[key]
+        assert nonzero(total) == nonzero(whole), (total, whole)
+        for user in self.world.accounts:
+            for currency in whole:
+                key = user, currency
+                assert ours[key] == there[key], (key, ours[key], there[key])
+
+    async def _gapless(self):
+        for party in (*self.world.customers, *self.world.contractors, self.world.admin):
+            rows = await self.workers.store.database[FeedRow.COLLECTION].find(
+                {"user_id": party.id}, {"seq": 1}, sort=[("seq", 1)]
+            ).to_list(None)  # fmt: skip
+            assert [row["seq"] for row in rows] == list(range(1, 1 + len(rows)))
+
+
+def nonzero(counter):
+    return {key: amount for key, amount in counter.items() if amount}
+
+
+def reachable(status, steps):
+    """All states that may follow, after any number of steps."""
+    known, new = set(), {status}
+    while new:
+        known |= new
+        new = {after for before in new for after in steps.get(before, ())} - known
+    return known

@@ -1,0 +1,51 @@
+"""What the machine has found, each as the shortest story that shows it."""
+
+from datetime import timedelta
+
+from domain.accounts import User
+from domain.ledger import STRIPE, Transaction
+from domain.reconciliation import compare
+from domain.transfers import Transfer
+from tests.work import PATIENCE, Work
+
+
+async def test_a_refund_that_came_back_before_anybody_looked_is_in_both_books(market, server):
+    """Guard: `_book_detour` in `refunds.settle_refund`; without it Stripe's two lines have none
+    here, and every reconciliation reports them."""
+    work = await Work(market, server).begin()
+    payment = await work.payment()
+    await work.sandbox.hold_events()
+    refund = await work.sandbox.refund_in_dashboard(payment.intent_id, 20_000)
+    await work.sandbox.fail_refund(refund["id"])
+    await work.sandbox.release_events()
+    before = await work.books()
+    rows = await market.rows(Transaction, fact=(f"refund:{refund['id']}",
+                                                f"refund_failed:{refund['id']}"))  # fmt: skip
+    assert sorted(row.kind for row in rows) == ["refund_failed", "refunded"]
+    assert {STRIPE} < {account for row in rows for account in row.accounts}
+    now = server.ports.clock.now()
+    span = (now - timedelta(hours=1), now + timedelta(hours=1))
+    assert (await compare(server.ports, *span)).differences == []
+    await work.complete()
+    assert before == (10_000, 90_000)
+    assert await work.books() == (30_000, 0)
+
+
+async def test_a_transfer_reversed_under_a_withdrawal_costs_its_owner_nothing(market, server):
+    """Guard: `refill=True` in `shares.settle_reversal`; booked as a debt it was collected at Stripe
+    once more, and what the wallet showed could never be taken out."""
+    work = await Work(market, server).done()
+    user = await server.store.single().get(User, work.contractor.id)
+    await work.sandbox.fault(path="/v1/payouts", method="POST", status=409, times=3)
+    await market.withdraw(work.contractor, 70_000)
+    [transfer] = await work.listed("transfers")
+    await work.sandbox.reverse_transfer(transfer["id"], 50_000)
+    await work.books()
+    assert await work.wallet("available", "pending", "in_transit", "debt") == (70_000, 0, 0, 0)
+    [refill] = await market.rows(Transfer, refill=True)
+    await work.admin("release", transfer_id=refill.id, reason="Clarified")
+    await market.settled(PATIENCE)
+    balance = await work.sandbox.api("GET", "balance", user.connect_id)
+    assert [part["amount"] for part in balance["available"]] == [70_000]
+    await work.withdraw(70_000)
+    assert await work.books() == (30_000, 0)
