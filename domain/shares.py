@@ -147,15 +147,18 @@ async def settle_reversal(uow: UnitOfWork, transfer_id: str, there: Settled) -> 
             stripe_id=there.id, done=True,
         )
     )  # fmt: skip
-    whole = there.amount == transfer.net
+    amount = min(there.amount, transfer.net)
+    await _fulfil(uow, transfer, there.amount - amount)
+    if not amount:
+        return
     await uow.change(
-        Transfer, transfer.id, inc={"reversed_amount": there.amount},
-        status=T.REVERSED if whole else transfer.status,
+        Transfer, transfer.id, inc={"reversed_amount": amount},
+        status=T.REVERSED if amount == transfer.net else transfer.status,
     )  # fmt: skip
-    part = there.amount
+    part = amount
     if transfer.status is T.AVAILABLE:
         purse = await ledger.purse_of(uow, user, currency)
-        part = min(there.amount, purse.available)
+        part = min(amount, purse.available)
         await ledger.book(
             uow, f"reversed:{there.id}", "transfer_returned", currency,
             [ledger.Posting(ledger.available(user), ledger.pending(user), part)],
@@ -163,9 +166,20 @@ async def settle_reversal(uow: UnitOfWork, transfer_id: str, there: Settled) -> 
         )  # fmt: skip
     if part:
         await _send(uow, user, currency, part, transfer.offer_id, parked=True)
-    if part < there.amount:  # held, or on its way to a bank: it stays theirs, without the money
-        await _send(uow, user, currency, there.amount - part, None, parked=True, refill=True)
+    if part < amount:  # held, or on its way to a bank: it stays theirs, without the money
+        await _send(uow, user, currency, amount - part, None, parked=True, refill=True)
     await alert(
         uow, "transfer_reversed", transfer.id,
         "A transfer was reversed outside of this platform; it is parked until it is released.",
     )  # fmt: skip
+
+
+async def _fulfil(uow: UnitOfWork, transfer: Transfer, amount: int) -> None:
+    """What was reversed beyond the rest of a transfer is a part of what we were about to reverse:
+    Stripe has not so much left for us any more."""
+    for ours in await uow.all(Reversal, {"transfer_id": transfer.id, "done": False}):
+        part = min(amount, ours.amount)
+        if part:
+            left = ours.amount - part
+            await uow.change(Reversal, ours.id, inc={"key": 1}, amount=left, done=not left)
+            amount -= part

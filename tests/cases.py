@@ -146,4 +146,6 @@ STATUS = {"job.list": "in_progress", "job.mine": "in_progress", "bidding.list": 
           "payment.list": "captured", "payment.chargebacks": "open", "payment.disputes": "open",
           "admin.disputes": "open", "admin.webhook_events": "done", "admin.transfers": "available",
           "admin.payments": "captured"}  # fmt: skip
-SPECIAL = {"admin.payments": {"since": "2026-01-31T00:00:00Z"}}  # other values of the same names
+SPECIAL = {
+    name: {"since": "2026-01-31T00:00:00Z"} for name in ("admin.payments", "admin.audit")
+}  # other values of the same names

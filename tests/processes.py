@@ -1,6 +1,7 @@
 """Real web and worker processes, for tests in which they race, crash and come back."""
 
 import asyncio
+import itertools
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from tests.market import Market
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 TAIL = 60
+PORTS = itertools.cycle([10_000 + (os.getpid() * 499 + n) % 20_000 for n in range(20_000)])
 
 
 class Running:
@@ -131,7 +133,9 @@ async def _answers(session: ClientSession, url: str) -> bool:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Below those that the system gives to whoever asks for any, and of this test process alone."""
+    for port in PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("never: there is always a next one")

@@ -1,11 +1,13 @@
 """What the machine has found, each as the shortest story that shows it."""
 
+import asyncio
 from datetime import timedelta
 
 from domain.accounts import User
 from domain.ledger import STRIPE, Transaction
+from domain.outbox import OutboxRow
 from domain.reconciliation import compare
-from domain.transfers import Transfer
+from domain.transfers import Reversal, Transfer, TransferStatus
 from tests.work import PATIENCE, Work
 
 
@@ -49,3 +51,29 @@ async def test_a_transfer_reversed_under_a_withdrawal_costs_its_owner_nothing(ma
     assert [part["amount"] for part in balance["available"]] == [70_000]
     await work.withdraw(70_000)
     assert await work.books() == (30_000, 0)
+
+
+async def test_a_reversal_made_elsewhere_is_a_part_of_one_that_is_under_way(market, server):
+    """Guard: `_fulfil` in `shares.settle_reversal`; Stripe refused ours for ever, since not so much
+    was left, and what it could not take stood as money to be sent once more."""
+    work = await Work(market, server).begin()
+    await work.complete()
+    await market.settled(PATIENCE)
+    [transfer] = await work.listed("transfers")
+    payment = await work.payment()
+    await work.sandbox.fault(path="/v1/transfers/*/reversals", method="POST", status=409, times=9)
+    await work.admin("refund", payment_id=payment.id, reason="Not done")
+    async with asyncio.timeout(PATIENCE):
+        while not await market.rows(OutboxRow, last_error={"$gt": ""}):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await work.sandbox.clear_faults()
+    await work.sandbox.reverse_transfer(transfer["id"], 30_000)
+    async with asyncio.timeout(PATIENCE):
+        while not all(row.done for row in await market.rows(Reversal)):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    assert sorted(row.amount for row in await market.rows(Reversal)) == [30_000, 40_000]
+    assert [row.status for row in await market.rows(Transfer)] == [TransferStatus.REVERSED]
+    assert await work.wallet("available", "pending", "in_transit", "debt") == (0, 0, 0, 0)
+    [transfer] = await work.listed("transfers")
+    assert transfer["amount_reversed"] == 70_000
+    assert await work.books() == (0, 0)
