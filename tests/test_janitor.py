@@ -22,10 +22,12 @@ async def work(market, server):
 
 
 async def lose_tasks(work, kind):
-    """The task is gone, and the record it was about is some minutes old."""
+    """The task is gone, and the record it was about is some minutes old; what else was to be done
+    is free to be claimed."""
     await work.server.web.relay.stop(0)
     uow = work.server.store.single()
     assert await uow.remove(OutboxRow, {"lane": "stripe"})
+    await uow.change_all(OutboxRow, {}, lease_until=uow.now)
     work.server.web.relay.start(work.server.ports)
     await age(work, kind)
 

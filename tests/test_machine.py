@@ -38,7 +38,7 @@ async def test_anything_at_any_time(world):
     Machine.world, Machine.loop = world, asyncio.get_running_loop()
     Machine.steps, Machine.runs, Machine.failure = 0, 0, None
     chosen = settings(
-        max_examples=-(-STEPS // PER_RUN), stateful_step_count=PER_RUN, deadline=None,
+        max_examples=-(-STEPS // (PER_RUN - 1)), stateful_step_count=PER_RUN, deadline=None,
         database=None, phases=(Phase.generate,), suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     number = SEED
