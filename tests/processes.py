@@ -20,7 +20,7 @@ from tests.market import Market
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 TAIL = 60
-PORTS = itertools.cycle([10_000 + (os.getpid() * 499 + n) % 20_000 for n in range(20_000)])
+PORTS = itertools.cycle([11_000 + (os.getpid() * 499 + n) % 20_000 for n in range(20_000)])
 
 
 class Running:
