@@ -1,7 +1,6 @@
 """Short messages between processes over Redis: sessions extended and revoked."""
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -11,6 +10,8 @@ import msgspec
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from server.ending import end
 
 log = structlog.get_logger()
 
@@ -49,9 +50,7 @@ class Control:
 
     async def stop(self) -> None:
         if self._listening:
-            self._listening.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._listening
+            await end([self._listening])
 
     async def _listen(self) -> None:
         while True:

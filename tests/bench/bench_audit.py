@@ -57,7 +57,6 @@ async def test_audit_grows_with_the_offers(stores):
         await seeder.grow(size)
         found.append(await audited(env, size))
     await sandbox.close()
-    await store.client.drop_database(store.name)
     store.close()
     print("\noffers  seconds  ms/offer  MiB")
     for each in found:
