@@ -10,6 +10,7 @@ class Code(StrEnum):
     INVALID = "invalid"
     UNKNOWN_COMMAND = "unknown_command"
     TOO_LARGE = "too_large"
+    RATE_LIMITED = "rate_limited"
     UNAUTHENTICATED = "unauthenticated"
     TOKEN_EXPIRED = "token_expired"
     WRONG_CREDENTIALS = "wrong_credentials"
@@ -70,6 +71,13 @@ class UnknownCommand(DomainError):
 
 class TooLarge(DomainError):
     code, status, message = Code.TOO_LARGE, 413, "The message is too large."
+
+
+class RateLimited(DomainError):
+    """`retry_after` in seconds."""
+
+    code, status = Code.RATE_LIMITED, 429
+    message = "Too much at once: wait for `retry_after` seconds."
 
 
 class Unauthenticated(DomainError):

@@ -56,7 +56,7 @@ async def overview(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> Over
     return await overview_of(ports.store.single(), await ports.gauges.sockets())
 
 
-@operation("admin.live", roles=ADMINS, style=Style.DIRECT)
+@operation("admin.live", roles=ADMINS, style=Style.DIRECT, joins=lambda answer: ["live"])
 async def live(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> Overview:
     """Subscribe this socket: `stats` every second, `activity` as it happens."""
     return await overview_of(ports.store.single(), await ports.gauges.sockets())

@@ -26,6 +26,7 @@ from domain.record import Index, Record, wire
 from domain.store import AWAY, Duplicate, UnitOfWork
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
+Rooms = Callable[[Any], Iterable[str]]
 
 REPLY_KEPT = timedelta(hours=24)
 CLAIM_HELD = timedelta(seconds=60)
@@ -91,6 +92,8 @@ class Operation(msgspec.Struct, frozen=True):
     style: Style
     reply: Callable[[str, Actor, Ports], Awaitable[Any]] | None = None
     audited: bool = False
+    joins: Rooms | None = None
+    leaves: Rooms | None = None
 
     def admit(self, actor: Actor | None) -> None:
         """Raises Unauthenticated or Forbidden."""
@@ -120,6 +123,8 @@ def operation(
     style: Style = Style.WRITE,
     reply: Callable[[str, Actor, Ports], Awaitable[Any]] | None = None,
     audited: bool = False,
+    joins: Rooms | None = None,
+    leaves: Rooms | None = None,
 ) -> Callable[[F], F]:
     """Tag a function as an operation; what registers it is the handlers' explicit list.
 
@@ -129,12 +134,16 @@ def operation(
 
     What writes in a transaction leaves a row in the audit trail by itself, and so does whatever an
     administrator looks at; `audited` is for what acts directly.
+
+    `joins` and `leaves` name, from the answer, the rooms that the calling socket listens to from
+    then on, or no longer.
     """
 
     def tag(function: F) -> F:
         first = next(iter(inspect.signature(function).parameters))
         command = get_type_hints(function)[first]
-        tagged = Operation(name, function, command, frozenset(roles), style, reply, audited)
+        tagged = Operation(name, function, command, frozenset(roles), style, reply, audited,
+                           joins, leaves)  # fmt: skip
         function.operation = tagged  # type: ignore[attr-defined]
         return function
 

@@ -9,6 +9,7 @@ import msgspec
 from domain.money import Schedule
 
 if TYPE_CHECKING:
+    from domain.outbox import Event
     from domain.store import Store
 
 
@@ -339,6 +340,14 @@ class Gauges(Protocol):
     async def sockets(self) -> int: ...
 
 
+class Live(Protocol):
+    """Whoever listens right now, on all processes; nothing said here is kept or repeated."""
+
+    def tell(self, event: "Event", data: Any, *, room: str) -> None:
+        """Push to the sockets in `room` of the event's namespace; a user's is `user:{id}`."""
+        ...
+
+
 class Mail(msgspec.Struct, frozen=True):
     """Plain text for one person; `id` stays the same however often it is sent."""
 
@@ -379,6 +388,7 @@ class Ports(msgspec.Struct, frozen=True):
     webhooks: WebhookVerifier
     waiter: Waiter
     gauges: Gauges
+    live: Live
     seal: Seal
     mail: Mailer
     public_url: str

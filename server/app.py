@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,22 +15,24 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from domain import feed, notices
+from domain.errors import RateLimited
 from domain.model import RECORDS, TASKS
 from domain.money import Schedule
 from domain.monitor import overview_of
 from domain.operation import Actor, Meta, Operation
-from domain.outbox import Delivery
+from domain.outbox import Delivery, Event
 from domain.ports import Ports, Rates
 from domain.record import wire
 from domain.store import Store
 from handlers import NAMESPACES, webhooks
 from handlers.expose import answer, refusal
-from handlers.statements import DOWNLOADS
+from handlers.statements import DOWNLOADS, Download
 from server.clock import SystemClock
 from server.config import Settings
 from server.control import Control
 from server.ending import end
 from server.http import MAX_BODY, Wire
+from server.limits import Limits
 from server.mail import mailer
 from server.passwords import Argon2Passwords
 from server.proxies import client_address
@@ -84,12 +86,13 @@ class Core:
         self.ports = Ports(
             store=self.store, clock=clock, sessions=self.sessions, gateway=self.gateway,
             webhooks=StripeWebhooks(settings.stripe_webhook_secrets, settings.live, clock),
-            passwords=Argon2Passwords(), waiter=self.relay, gauges=self,
+            passwords=Argon2Passwords(), waiter=self.relay, gauges=self, live=self,
             seal=HmacSeal(settings.audit_keys),
             mail=mailer(settings, clock),
             public_url=settings.public_url,
         )  # fmt: skip
         self.scheduler = Scheduler(self.ports)
+        self._telling: set[asyncio.Task[None]] = set()
         self.manager: Any = self._redis_manager(write_only=True)
 
     def _redis_manager(self, write_only: bool) -> socketio.AsyncRedisManager:
@@ -106,6 +109,7 @@ class Core:
 
     async def stop(self) -> None:
         await self.scheduler.stop()
+        await end(self._telling)
         await self.relay.stop()
         await self.control.stop()
         await self.close()
@@ -123,6 +127,15 @@ class Core:
         fresh = time.time() - 3 * STATS_SECONDS
         numbers = [raw.decode().split("@") for raw in told.values()]
         return sum(int(number) for number, at in numbers if float(at) > fresh)
+
+    def tell(self, event: Event, data: Any, *, room: str) -> None:
+        """Push what nobody has to hear."""
+        message = envelope(None, datetime.now(UTC), wire(data))
+        telling = asyncio.create_task(
+            self.manager.emit(event.name, message, namespace=event.namespace, room=room)
+        )
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
 
     async def _push(self, delivery: Delivery, at: datetime, seqs: dict[str, int]) -> None:
         """To every user the copy with the user's own number, on whatever process they are."""
@@ -152,6 +165,9 @@ class Web(Core):
         gatekeeper = Gatekeeper(self.tokens, self.sessions)
         address = partial(client_address, trusted=settings.trusted_proxies)
         self.manager = self._redis_manager(write_only=False)
+        self.limits = Limits(
+            self.redis, self.store.name, settings.commands_per_second, settings.sign_ins_per_minute
+        )
         self.realtime = Realtime(
             commands={
                 (namespace.name, exposed.event): exposed.operation
@@ -160,14 +176,25 @@ class Web(Core):
                 if exposed.event
             },
             answer=self._answer, refuse=refusal, gatekeeper=gatekeeper, address=address,
-            origins=list(settings.cors_origins), manager=self.manager,
+            origins=list(settings.cors_origins), manager=self.manager, limits=self.limits,
         )  # fmt: skip
         self.control.receive = self.realtime.follow
         self.wire = Wire(self._answer, refusal, gatekeeper, address)
         self._loops: list[asyncio.Task[None]] = []
 
     async def _answer(self, op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> Any:
+        try:
+            await self.limits.check(op, fields, actor, meta)
+        except RateLimited as refused:
+            return refusal(refused)
         return await answer(op, fields, actor, meta, self.ports)
+
+    async def _open(self, file: Download, fields: Any, actor: Actor, meta: Meta) -> Any:
+        try:
+            await self.limits.check(file.operation, fields, actor, meta)
+        except RateLimited as refused:
+            return refusal(refused)
+        return await file.open(fields, actor, meta, self.ports)
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY, middlewares=[self.wire.problems])
@@ -179,7 +206,7 @@ class Web(Core):
             if exposed.route
         )
         app.add_routes(
-            self.wire.download(file.path, file.operation, partial(file.open, ports=self.ports))
+            self.wire.download(file.path, file.operation, partial(self._open, file))
             for file in DOWNLOADS
         )
         app.add_routes([web.get("/livez", _alive), web.get("/readyz", self._ready)])

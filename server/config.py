@@ -70,6 +70,8 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     service_fee_bps: int
     auto_complete_days: int  # after the delivery; 0: never
     drain_seconds: int
+    commands_per_second: int  # of one user
+    sign_ins_per_minute: int  # of one address
     smtp_url: str | None  # without one mails are named in the log
     mail_from: str
     log_level: str
@@ -112,6 +114,8 @@ def load(env: Mapping[str, str]) -> Settings:
         service_fee_bps=read("SERVICE_FEE_BPS", "2000", _integer(0, BASIS_POINTS), 0),
         auto_complete_days=read("AUTO_COMPLETE_DAYS", "7", _integer(0, 90), 0),
         drain_seconds=read("DRAIN_SECONDS", "20", _integer(0, 3600), 0),
+        commands_per_second=read("COMMANDS_PER_SECOND", "50", _integer(1, 10_000), 1),
+        sign_ins_per_minute=read("SIGN_INS_PER_MINUTE", "60", _integer(1, 100_000), 1),
         smtp_url=read("SMTP_URL", "", _optional(_smtp_url, None), None),
         mail_from=read("MAIL_FROM", f"no-reply@{urlsplit(public_url).hostname}", _sender, ""),
         log_level=read("LOG_LEVEL", "INFO", _log_level, ""),

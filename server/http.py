@@ -1,6 +1,7 @@
 """The HTTP side: one route per exposed operation, bearer tokens, problems as JSON."""
 
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, get_type_hints
 
 import msgspec
@@ -97,7 +98,9 @@ class Wire:
             "type": "about:blank", "title": error.message, "status": answer.status,
             "code": error.code, "details": error.details,
         }  # fmt: skip
-        return _json(problem, status=answer.status, content_type=PROBLEM)
+        later = error.details.get("retry_after")
+        headers = {hdrs.RETRY_AFTER: str(math.ceil(later))} if later else None
+        return _json(problem, status=answer.status, content_type=PROBLEM, headers=headers)
 
     @web.middleware
     async def problems(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -115,8 +118,12 @@ class Wire:
             return self.respond(self._refuse(InternalError()))
 
 
-def _json(value: Any, status: int = 200, content_type: str = "application/json") -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), status=status, content_type=content_type)
+def _json(
+    value: Any, status: int = 200, content_type: str = "application/json",
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:  # fmt: skip
+    body = msgspec.json.encode(value)
+    return web.Response(body=body, status=status, content_type=content_type, headers=headers)
 
 
 async def _body(request: web.Request) -> dict[str, Any]:

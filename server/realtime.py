@@ -30,12 +30,14 @@ from domain.errors import (
     InternalError,
     Invalid,
     NotFound,
+    RateLimited,
     TooLarge,
     Unauthenticated,
     UnknownCommand,
 )
 from domain.operation import Actor, Meta, Operation, Role
 from server.control import Notice
+from server.limits import Limits, rounded
 from server.tokens import Gatekeeper
 from server.wire import Answering, checked_request_id
 
@@ -44,6 +46,7 @@ log = structlog.get_logger()
 MAX_MESSAGE = 4 * 1024 * 1024  # what the transport reads, so that a refusal can be answered
 MAX_COMMAND = 64 * 1024  # what a command may weigh
 AT_ONCE = 8  # commands of one client that are committed and wait for Stripe's part of the answer
+ABUSES = 200  # refusals of a connection for its speed, until it is closed
 ADMIN = "/admin"
 # A packet without its data: type, number of attachments, namespace, id.
 HEADER = re.compile(r"([0-6])(?:[0-9]{1,10}-)?(?:(/[^,]*)(?:,|\Z))?([0-9]{1,15}(?![0-9]))?")
@@ -111,6 +114,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
     def __init__(
         self, *, commands: dict[tuple[str, str], Operation], answer: Answering, refuse: Refused,
         gatekeeper: Gatekeeper, address: Callable[[Any], str], origins: list[str], manager: Any,
+        limits: Limits,
     ) -> None:  # fmt: skip
         self.names = sorted({namespace for namespace, _ in commands})
         super().__init__(
@@ -124,6 +128,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         self._refuse = refuse
         self._gatekeeper = gatekeeper
         self._address = address
+        self._limits = limits
+        self._abuses: dict[str, int] = {}
         self._clients: dict[str, Client] = {}
         self._sessions: dict[str, set[str]] = {}
         self._expiries: dict[str, asyncio.TimerHandle] = {}
@@ -141,6 +147,11 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             return
         kind, namespace, id = int(header[1]), header[2] or "/", header[3]
         namespace = namespace.partition("?")[0]
+        if wait := self._limits.packet(eio_sid):
+            if kind == EVENT and id:
+                refused = self._refuse(RateLimited(retry_after=rounded(wait)))
+                await self._ack(eio_sid, namespace, int(id), refused)
+            return self._abused(eio_sid)
         try:
             content = _Json.loads(data[header.end() :]) if kind in (CONNECT, EVENT) else None
         except ValueError:
@@ -151,6 +162,17 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             await self._handle_disconnect(eio_sid, namespace, self.reason.CLIENT_DISCONNECT)
         elif kind in (EVENT, BINARY_EVENT):
             await self._handle_event(eio_sid, namespace, int(id) if id else None, content)
+
+    async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+        self._abuses.pop(eio_sid, None)
+        await super()._handle_eio_disconnect(eio_sid, reason)
+
+    def _abused(self, eio_sid: str) -> None:
+        """Who goes on although it is refused loses the connection."""
+        self._abuses[eio_sid] = self._abuses.get(eio_sid, 0) + 1
+        socket = self.eio.sockets.get(eio_sid)
+        if self._abuses[eio_sid] > ABUSES and socket:
+            socket.queue.put_nowait(None)
 
     async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
         if namespace not in self.names:
@@ -216,9 +238,9 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         client.turn.release()
 
         async def ack(answer: Any) -> None:
-            if id is not None:
-                packet = self.packet_class(ACK, namespace=namespace, id=id, data=[answer.ack()])
-                await self._send_packet(eio_sid, packet)
+            await self._ack(eio_sid, namespace, id, answer)
+            if answer.error and answer.error.code == RateLimited.code:
+                self._abused(eio_sid)
 
         try:
             if client.ending:
@@ -228,6 +250,11 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             await ack(self._refuse(refused))
             return
         await self._run(client, op, fields, request_id, ack)
+
+    async def _ack(self, eio_sid: str, namespace: str, id: int | None, answer: Any) -> None:
+        if id is not None:
+            packet = self.packet_class(ACK, namespace=namespace, id=id, data=[answer.ack()])
+            await self._send_packet(eio_sid, packet)
 
     async def _run(
         self, client: Client, op: Operation, fields: Any, request_id: str | None,
@@ -242,8 +269,11 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             await client.turn.acquire()
             try:
                 answer = await self._answer(op, fields, client.actor, meta)
-                if answer.ok and op.name in SUBSCRIPTIONS:
-                    await self.enter_room(client.sid, SUBSCRIPTIONS[op.name], client.namespace)
+                if answer.ok:
+                    for room in op.joins(answer.data) if op.joins else ():
+                        await self.enter_room(client.sid, room, client.namespace)
+                    for room in op.leaves(answer.data) if op.leaves else ():
+                        await self.leave_room(client.sid, room, client.namespace)
                 await ack(answer)
             finally:
                 committed.set()
@@ -345,9 +375,6 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
 
     def users(self) -> set[str]:
         return {client.actor.id for client in self._clients.values()}
-
-
-SUBSCRIPTIONS = {"admin.live": "live"}  # commands whose success lets the socket listen to a room
 
 
 def user_room(user_id: str) -> str:

@@ -1,0 +1,133 @@
+"""How fast anybody may go, in one place.
+
+Commands are counted in the process that carries them out: a look into Redis for each would cost
+more than most commands. What guesses passwords is counted in Redis, for all processes together;
+while Redis is away, here.
+Source: GCRA, the leaky bucket as one number per key, from ITU-T I.371.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from domain.errors import RateLimited
+from domain.operation import Actor, Meta, Operation
+
+log = structlog.get_logger()
+
+REMEMBERED = 50_000  # keys; those that could go at full speed again are forgotten then
+
+# Redis' own clock, so that processes whose clocks differ count alike.
+COUNT = """
+local t = redis.call('TIME')
+local now = t[1] + t[2] / 1000000
+local due = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now) + tonumber(ARGV[1])
+local wait = due - now - tonumber(ARGV[2])
+if wait > 0 then return string.format('%.3f', wait) end
+redis.call('SET', KEYS[1], string.format('%.6f', due), 'PX', math.ceil((due - now) * 1000))
+return '0'
+"""
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """`burst` at once, and then `per_second`."""
+
+    burst: int
+    per_second: float
+
+    @property
+    def interval(self) -> float:
+        return 1 / self.per_second
+
+    @property
+    def slack(self) -> float:
+        return self.burst / self.per_second
+
+
+class Buckets:
+    """Counts in this process."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._due: dict[str, float] = {}
+
+    def take(self, key: str, rate: Rate) -> float:
+        """0, or in how many seconds it may be tried again."""
+        now = self._clock()
+        due = max(self._due.get(key, now), now) + rate.interval
+        wait = due - now - rate.slack
+        if wait > 0:
+            return wait
+        if len(self._due) >= REMEMBERED and key not in self._due:
+            self._due = {key: due for key, due in self._due.items() if due > now}
+        self._due[key] = due
+        return 0.0
+
+
+PACKETS = Rate(400, 100)  # of one connection, whatever they are
+COMMANDS = {
+    "chat.send": Rate(120, 20), "job.create": Rate(60, 1),
+    "job-request.apply": Rate(60, 1), "bidding.create": Rate(60, 1),
+}  # fmt: skip
+PASSWORDS = {"account.login", "account.register", "account.delete"}
+OF_ACCOUNT = Rate(10, 1 / 30)  # attempts at one account's password, from wherever
+
+
+class Limits:
+    """`per_second` commands of a user, five seconds' worth at once; `sign_ins` a minute of an
+    address."""
+
+    def __init__(self, redis: "Redis[Any]", prefix: str, per_second: int, sign_ins: int) -> None:
+        self._count = redis.register_script(COUNT)
+        self._prefix = prefix
+        self._user = Rate(5 * per_second, per_second)
+        self._address = Rate(sign_ins, sign_ins / 60)
+        self._here = Buckets()
+
+    async def check(self, op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> None:
+        """Raises RateLimited."""
+        keys: list[tuple[str, Rate]] = []
+        if actor:
+            keys.append((actor.id, self._user))
+            if op.name in COMMANDS:
+                keys.append((f"{actor.id} {op.name}", COMMANDS[op.name]))
+        elif op.name not in PASSWORDS:
+            keys.append((meta.address, self._user))
+        for key, rate in keys:
+            if wait := self._here.take(key, rate):
+                raise RateLimited(retry_after=rounded(wait))
+        if op.name in PASSWORDS:
+            await self._check_password(op, fields, actor, meta)
+
+    def packet(self, connection: str) -> float:
+        """For each packet of a connection: 0, or in how many seconds the next may come."""
+        return self._here.take(f"packets {connection}", PACKETS)
+
+    async def _check_password(
+        self, op: Operation, fields: Any, actor: Actor | None, meta: Meta
+    ) -> None:
+        email = fields.get("email") if isinstance(fields, dict) else None
+        account = actor.id if actor else email.lower() if isinstance(email, str) else ""
+        keys = [(f"address:{meta.address}", self._address)]
+        if op.name != "account.register" and account:
+            keys.append((f"account:{account[:254]}", OF_ACCOUNT))
+        for key, rate in keys:
+            if wait := await self._take_shared(key, rate):
+                raise RateLimited(retry_after=rounded(wait))
+
+    async def _take_shared(self, key: str, rate: Rate) -> float:
+        try:
+            name = f"{self._prefix}:limit:{key}"
+            return float(await self._count(keys=[name], args=[rate.interval, rate.slack]))
+        except RedisError:
+            return self._here.take(key, rate)
+
+
+def rounded(wait: float) -> float:
+    """Up, so that who waits so long has waited long enough."""
+    return round(wait + 0.05, 1)
