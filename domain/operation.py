@@ -94,6 +94,7 @@ class Operation(msgspec.Struct, frozen=True):
     audited: bool = False
     joins: Rooms | None = None
     leaves: Rooms | None = None
+    pipelined: bool = False
 
     def admit(self, actor: Actor | None) -> None:
         """Raises Unauthenticated or Forbidden."""

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import socketio
 import structlog
 from aiohttp import web
 from redis.asyncio import Redis
@@ -31,12 +30,14 @@ from server.clock import SystemClock
 from server.config import Settings
 from server.control import Control
 from server.ending import end
+from server.fanout import Fanout
 from server.http import MAX_BODY, Wire
 from server.limits import Limits
 from server.mail import mailer
 from server.passwords import Argon2Passwords
 from server.proxies import client_address
-from server.realtime import Realtime, envelope, user_room
+from server.realtime.packets import envelope, event
+from server.realtime.server import Realtime, user_room
 from server.relay import Relay
 from server.scheduler import Scheduler
 from server.seals import HmacSeal
@@ -73,8 +74,8 @@ class Core:
         self.redis: Redis[Any] = Redis.from_url(
             settings.redis_url, socket_timeout=5, socket_connect_timeout=2
         )
-        self.listening: Redis[Any] = Redis.from_url(settings.redis_url, socket_timeout=None)
-        self.control = Control(self.listening, self.store.name)
+        self.fanout = Fanout(settings.redis_urls, self.store.name)
+        self.control = Control(self.fanout)
         self.tokens = AccessTokens(settings.jwt_keys, clock)
         self.sessions = RedisSessions(
             self.redis, self.store.name, self.tokens, clock, self.control.announce
@@ -92,33 +93,23 @@ class Core:
             public_url=settings.public_url,
         )  # fmt: skip
         self.scheduler = Scheduler(self.ports)
-        self._telling: set[asyncio.Task[None]] = set()
-        self.manager: Any = self._redis_manager(write_only=True)
 
-    def _redis_manager(self, write_only: bool) -> socketio.AsyncRedisManager:
-        return socketio.AsyncRedisManager(
-            self.settings.redis_url, channel=f"{self.store.name}:socketio", write_only=write_only,
-            redis_options={"socket_timeout": None},
-        )  # fmt: skip
-
-    async def start(self) -> None:
+    async def start(self, *, listening: bool = False) -> None:
         await self.store.prepare(RECORDS)
-        self.control.start()
+        await self.fanout.start(listening=listening)
         self.relay.start(self.ports)
         self.scheduler.start()
 
     async def stop(self) -> None:
         await self.scheduler.stop()
-        await end(self._telling)
         await self.relay.stop()
-        await self.control.stop()
+        await self.fanout.stop()
         await self.close()
 
     async def close(self) -> None:
         """Let go of the connections; enough for a core that was never started."""
         await self.gateway.close()
         await self.redis.aclose()
-        await self.listening.aclose()
         self.store.close()
 
     async def sockets(self) -> int:
@@ -130,31 +121,22 @@ class Core:
 
     def tell(self, event: Event, data: Any, *, room: str) -> None:
         """Push what nobody has to hear."""
-        message = envelope(None, datetime.now(UTC), wire(data))
-        telling = asyncio.create_task(
-            self.manager.emit(event.name, message, namespace=event.namespace, room=room)
-        )
-        self._telling.add(telling)
-        telling.add_done_callback(self._telling.discard)
+        self._say(room, event.namespace, event.name, envelope(None, datetime.now(UTC), wire(data)))
+
+    def _say(self, room: str, namespace: str, name: str, message: Any) -> None:
+        self.fanout.send(room, event(namespace, name, message))
 
     async def _push(self, delivery: Delivery, at: datetime, seqs: dict[str, int]) -> None:
         """To every user the copy with the user's own number, on whatever process they are."""
+        space, name, data = delivery.namespace, delivery.name, delivery.data
         for user in delivery.to:
-            message = envelope(seqs.get(user, delivery.seq), at, delivery.data)
-            await self.manager.emit(
-                delivery.name, message, namespace=delivery.namespace, room=user_room(user)
-            )
+            message = envelope(seqs.get(user, delivery.seq), at, data)
+            self._say(user_room(user), space, name, message)
         if delivery.room:
-            await self.manager.emit(
-                delivery.name, envelope(None, at, delivery.data), namespace=delivery.namespace,
-                room=delivery.room,
-            )  # fmt: skip
+            self._say(delivery.room, space, name, envelope(None, at, data))
         if delivery.seq is None:  # what is said in a chat stays between its members
-            activity = {"namespace": delivery.namespace, "name": delivery.name,
-                        "data": delivery.data}  # fmt: skip
-            await self.manager.emit(
-                "activity", envelope(None, at, activity), namespace="/admin", room="live"
-            )
+            activity = {"namespace": space, "name": name, "data": data}
+            self._say("live", "/admin", "activity", envelope(None, at, activity))
 
 
 class Web(Core):
@@ -164,7 +146,6 @@ class Web(Core):
         super().__init__(settings)
         gatekeeper = Gatekeeper(self.tokens, self.sessions)
         address = partial(client_address, trusted=settings.trusted_proxies)
-        self.manager = self._redis_manager(write_only=False)
         self.limits = Limits(
             self.redis, self.store.name, settings.commands_per_second, settings.sign_ins_per_minute
         )
@@ -176,7 +157,8 @@ class Web(Core):
                 if exposed.event
             },
             answer=self._answer, refuse=refusal, gatekeeper=gatekeeper, address=address,
-            origins=list(settings.cors_origins), manager=self.manager, limits=self.limits,
+            origins=list(settings.cors_origins), limits=self.limits, fanout=self.fanout,
+            fast=settings.realtime == "fast",
         )  # fmt: skip
         self.control.receive = self.realtime.follow
         self.wire = Wire(self._answer, refusal, gatekeeper, address)
@@ -217,17 +199,22 @@ class Web(Core):
         app.on_shutdown.append(self._release)
         return app
 
+    async def drain(self) -> None:
+        """Be taken out of the traffic, then let the clients go, spread over the time."""
+        await self.realtime.eio.drain(self.settings.drain_seconds)
+
     async def _release(self, app: web.Application) -> None:
-        self.realtime.release()
+        await self.realtime.eio.drain(0)
 
     async def _running(self, app: web.Application) -> AsyncIterator[None]:
-        await self.start()
+        self.realtime.start()
+        await self.start(listening=True)
         self._loops = [
             asyncio.create_task(self._push_heads()), asyncio.create_task(self._push_stats())
         ]  # fmt: skip
         yield
         await end(self._loops)
-        await self.realtime.shutdown()
+        await self.realtime.stop()
         await self.stop()
 
     async def _push_heads(self) -> None:
@@ -241,10 +228,7 @@ class Web(Core):
     async def _push_heads_to(self, users: Sequence[str]) -> None:
         uow = self.store.single()
         for user, head in (await feed.heads(uow, users)).items():
-            await self.manager.emit(
-                "head", envelope(None, uow.now, {"head": head}), namespace="/account",
-                room=user_room(user), ignore_queue=True,
-            )  # fmt: skip
+            self.realtime.push(user_room(user), "/account", "head", {"head": head})
 
     async def _push_stats(self) -> None:
         """To the admins who listen on this process; computed only when there are any."""
@@ -254,24 +238,26 @@ class Web(Core):
             try:
                 told = f"{self.realtime.connections}@{time.time()}"
                 await self.redis.hset(key, self.store.worker, told)
-                if self.realtime.listeners("/admin", "live"):
-                    uow = self.store.single()
-                    stats = wire(await overview_of(uow, await self.sockets()))
-                    await self.manager.emit(
-                        "stats", envelope(None, uow.now, stats), namespace="/admin", room="live",
-                        ignore_queue=True,
-                    )  # fmt: skip
+                if self.realtime.rooms.members("live"):
+                    stats = await overview_of(self.store.single(), await self.sockets())
+                    self.realtime.push("live", "/admin", "stats", wire(stats))
             except Exception:
                 log.warning("stats not pushed", exc_info=True)
 
     async def _ready(self, request: web.Request) -> web.Response:
-        """200 when the stores answer; a load balancer sends traffic only then."""
-        try:
+        """200 while a load balancer should send traffic here.
+
+        Not while this process ends, without the database, or when it does not hear what it says
+        to itself: then its clients would miss what others say. Without Redis at all no process is
+        better than another, and money goes on.
+        """
+        ready = not self.realtime.eio.draining
+        with contextlib.suppress(Exception):
+            redis = await self.sessions.reachable()
+            ready = ready and not (redis and await self.fanout.deaf())
             await self.store.ping()
-            await self.redis.ping()
-        except Exception:
-            return web.json_response({"ready": False}, status=503)
-        return web.json_response({"ready": True})
+            return web.json_response({"ready": ready, "redis": redis}, status=200 if ready else 503)
+        return web.json_response({"ready": False}, status=503)
 
 
 def _serve_pages(app: web.Application) -> None:

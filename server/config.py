@@ -23,7 +23,7 @@ KNOWN_WORDS = (b"demo", b"dev", b"secret", b"change", b"example", b"password")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 BASIS_POINTS = 10_000
 HIDDEN = frozenset(
-    {"mongo_url", "redis_url", "stripe_secret_key", "stripe_webhook_secrets", "jwt_keys",
+    {"mongo_url", "redis_urls", "stripe_secret_key", "stripe_webhook_secrets", "jwt_keys",
      "audit_keys",
      "smtp_url"}
 )  # fmt: skip
@@ -54,7 +54,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     port: int
     data_dir: Path
     mongo_url: str
-    redis_url: str
+    redis_urls: tuple[str, ...]  # the first keeps what lasts, all carry what is said to rooms
     stripe_secret_key: str
     stripe_publishable_key: str
     stripe_webhook_secrets: tuple[str, ...]
@@ -70,6 +70,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     service_fee_bps: int
     auto_complete_days: int  # after the delivery; 0: never
     drain_seconds: int
+    realtime: str  # "fast", or "stock": every websocket by python-engineio's own transport
     commands_per_second: int  # of one user
     sign_ins_per_minute: int  # of one address
     smtp_url: str | None  # without one mails are named in the log
@@ -81,6 +82,11 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     def live(self) -> bool:
         """Whether real money moves."""
         return "_live_" in self.stripe_secret_key
+
+    @property
+    def redis_url(self) -> str:
+        """Where sessions, limits and presence are."""
+        return self.redis_urls[0]
 
     def __repr__(self) -> str:
         """Leave out what a log must not show: keys, and addresses that may hold passwords."""
@@ -98,7 +104,7 @@ def load(env: Mapping[str, str]) -> Settings:
         port=port,
         data_dir=read("DATA_DIR", ".data", Path, Path()),
         mongo_url=read("MONGO_URL", None, _url("mongodb", "mongodb+srv"), ""),
-        redis_url=read("REDIS_URL", None, _url("redis", "rediss", "unix"), ""),
+        redis_urls=read("REDIS_URL", None, _each(_url("redis", "rediss", "unix")), ()),
         stripe_secret_key=read("STRIPE_SECRET_KEY", None, _key("sk", "rk"), ""),
         stripe_publishable_key=read("STRIPE_PUBLISHABLE_KEY", "", _optional(_key("pk"), ""), ""),
         stripe_webhook_secrets=read("STRIPE_WEBHOOK_SECRETS", None, _webhook_secrets, ()),
@@ -114,6 +120,7 @@ def load(env: Mapping[str, str]) -> Settings:
         service_fee_bps=read("SERVICE_FEE_BPS", "2000", _integer(0, BASIS_POINTS), 0),
         auto_complete_days=read("AUTO_COMPLETE_DAYS", "7", _integer(0, 90), 0),
         drain_seconds=read("DRAIN_SECONDS", "20", _integer(0, 3600), 0),
+        realtime=read("REALTIME", "fast", _one_of("fast", "stock"), "fast"),
         commands_per_second=read("COMMANDS_PER_SECOND", "50", _integer(1, 10_000), 1),
         sign_ins_per_minute=read("SIGN_INS_PER_MINUTE", "60", _integer(1, 100_000), 1),
         smtp_url=read("SMTP_URL", "", _optional(_smtp_url, None), None),
@@ -198,6 +205,15 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
         if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
             raise ValueError(f"must be a whole number from {low} to {high}")
         return int(text)
+
+    return parse
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be {' or '.join(words)}")
+        return text
 
     return parse
 

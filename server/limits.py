@@ -8,7 +8,7 @@ Source: GCRA, the leaky bucket as one number per key, from ITU-T I.371.
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import structlog
@@ -48,6 +48,17 @@ class Rate(msgspec.Struct, frozen=True):
     def slack(self) -> float:
         return self.burst / self.per_second
 
+    def take(self, due: float, now: float) -> tuple[float, float]:
+        """0 or how long to wait, and when the bucket will be empty again."""
+        wait = (after := max(due, now) + self.interval) - now - self.slack
+        return (wait, due) if wait > 0 else (0.0, after)
+
+
+class Paced(Protocol):
+    """Whoever carries a bucket of its own."""
+
+    due: float
+
 
 class Buckets:
     """Counts in this process."""
@@ -59,9 +70,8 @@ class Buckets:
     def take(self, key: str, rate: Rate) -> float:
         """0, or in how many seconds it may be tried again."""
         now = self._clock()
-        due = max(self._due.get(key, now), now) + rate.interval
-        wait = due - now - rate.slack
-        if wait > 0:
+        wait, due = rate.take(self._due.get(key, now), now)
+        if wait:
             return wait
         if len(self._due) >= REMEMBERED and key not in self._due:
             self._due = {key: due for key, due in self._due.items() if due > now}
@@ -104,9 +114,11 @@ class Limits:
         if op.name in PASSWORDS:
             await self._check_password(op, fields, actor, meta)
 
-    def packet(self, connection: str) -> float:
+    def packet(self, line: Paced) -> float:
         """For each packet of a connection: 0, or in how many seconds the next may come."""
-        return self._here.take(f"packets {connection}", PACKETS)
+        now = time.monotonic()
+        wait, line.due = PACKETS.take(line.due, now)
+        return wait
 
     async def _check_password(
         self, op: Operation, fields: Any, actor: Actor | None, meta: Meta

@@ -84,7 +84,10 @@ async def listening(settings: Settings) -> AsyncIterator[Web]:
             await http.TCPSite(runner, settings.host, settings.port).start()
         except OSError as refused:
             raise CannotServe(_why(refused, settings)) from refused
-        yield served
+        try:
+            yield served
+        finally:
+            await served.drain()
     finally:
         await runner.cleanup()
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +19,7 @@ ALGORITHM = "HS256"
 ISSUER, AUDIENCE, TYPE = "jobsphere", "jobsphere-clients", "access"
 ACCESS_LIFE = timedelta(minutes=15)
 SESSION_LIFE = timedelta(days=30)
+EXTENDED = timedelta(hours=1)  # what an access token lives longer while Redis is away
 
 # One step, so that of two simultaneous uses of a refresh token one is always the second.
 ROTATE = """
@@ -62,14 +63,15 @@ class AccessTokens:
         header = {"kid": self._signing.kid}
         return jwt.encode(claims, self._signing.secret, ALGORITHM, headers=header), expires_at
 
-    def verify(self, token: Any) -> tuple[Actor, datetime]:
-        """Raises Unauthenticated or TokenExpired."""
+    def verify(self, token: Any, leeway: timedelta = timedelta()) -> tuple[Actor, datetime]:
+        """Raises Unauthenticated or TokenExpired, after `leeway` beyond the token's own end."""
         if not isinstance(token, str) or len(token) > 2000:
             raise Unauthenticated
         try:
             secret = self._keys[jwt.get_unverified_header(token)["kid"]]
             claims = jwt.decode(
                 token, secret, algorithms=[ALGORITHM], issuer=ISSUER, audience=AUDIENCE,
+                leeway=leeway,
                 options={"require": ["exp", "iat", "iss", "aud", "sub"]},
             )  # fmt: skip
             if claims["typ"] != TYPE:
@@ -169,6 +171,12 @@ class RedisSessions:
         except RedisError:
             return True
 
+    async def reachable(self) -> bool:
+        try:
+            return bool(await self._redis.ping())
+        except RedisError:
+            return False
+
     def _pair(self, user_id: str, role: str, session_id: str, secret: str) -> Tokens:
         token, expires_at = self._tokens.sign(user_id, role, session_id)
         return Tokens(token, f"{session_id}.{secret}", expires_at)
@@ -187,12 +195,30 @@ class Gatekeeper:
         self._tokens = tokens
         self._sessions = sessions
 
-    async def identify(self, token: Any) -> tuple[Actor, datetime]:
-        """The caller and when the token ends. Raises Unauthenticated or TokenExpired."""
-        actor, until = self._tokens.verify(token)
-        if not await self._sessions.alive(actor.session_id):
+    async def identify(
+        self, token: Any, known: Container[str] = frozenset()
+    ) -> tuple[Actor, datetime]:
+        """The caller and when the token ends. `known` are sessions that were looked at before and
+        whose end would have been told.
+
+        While Redis is away nobody can refresh, so tokens are good for longer. Raises
+        Unauthenticated or TokenExpired.
+        """
+        try:
+            actor, until = self._tokens.verify(token)
+        except TokenExpired:
+            if await self.can_refresh():
+                raise
+            actor, until = self._tokens.verify(token, leeway=EXTENDED)
+        if actor.session_id not in known and not await self.alive(actor.session_id):
             raise Unauthenticated("This session has been ended: sign in again.")
         return actor, until
+
+    async def alive(self, session_id: str) -> bool:
+        return await self._sessions.alive(session_id)
+
+    async def can_refresh(self) -> bool:
+        return await self._sessions.reachable()
 
 
 def _view(id: str, row: dict[bytes, bytes]) -> SessionView:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from server.limits import Buckets, Rate
-from server.realtime import ABUSES
+from server.realtime.server import ABUSES
 from tests.parties import PASSWORD, Refused
 
 

@@ -146,9 +146,8 @@ async def test_what_happened_during_a_broken_connection_is_told_afterwards(tabs,
     await tab.sign_in(customer)
     await post(tab)
     [job] = (await contractor.call("/job", "list"))["items"]
-    realtime = server.web.realtime
-    for eio_sid in list(realtime.manager.rooms["/account"][f"user:{customer.id}"].values()):
-        realtime.eio.sockets[eio_sid].queue.put_nowait(None)  # as when a server goes away
+    for line in list(server.web.realtime.rooms.members(f"user:{customer.id}")):
+        line.release()  # as when a server goes away
     await tab.page.context.set_offline(True)
     await expect(tab.page.get_by_text("Connecting…")).to_be_visible()
     await market.application(contractor, job)
