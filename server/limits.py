@@ -44,6 +44,9 @@ class Rate(msgspec.Struct, frozen=True):
     def interval(self) -> float:
         return 1 / self.per_second
 
+    def times(self, factor: float) -> "Rate":
+        return Rate(max(1, round(self.burst * factor)), self.per_second * factor)
+
     @property
     def slack(self) -> float:
         return self.burst / self.per_second
@@ -79,6 +82,8 @@ class Buckets:
         return 0.0
 
 
+# Of a user who may give so many commands a second; they grow and shrink with that number.
+USUAL = 50
 PACKETS = Rate(400, 100)  # of one connection, whatever they are
 COMMANDS = {
     "chat.send": Rate(120, 20), "job.create": Rate(60, 1),
@@ -97,6 +102,8 @@ class Limits:
         self._prefix = prefix
         self._user = Rate(5 * per_second, per_second)
         self._address = Rate(sign_ins, sign_ins / 60)
+        self._packets = PACKETS.times(per_second / USUAL)
+        self._commands = {name: rate.times(per_second / USUAL) for name, rate in COMMANDS.items()}
         self._here = Buckets()
 
     async def check(self, op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> None:
@@ -104,8 +111,8 @@ class Limits:
         keys: list[tuple[str, Rate]] = []
         if actor:
             keys.append((actor.id, self._user))
-            if op.name in COMMANDS:
-                keys.append((f"{actor.id} {op.name}", COMMANDS[op.name]))
+            if op.name in self._commands:
+                keys.append((f"{actor.id} {op.name}", self._commands[op.name]))
         elif op.name not in PASSWORDS:
             keys.append((meta.address, self._user))
         for key, rate in keys:
@@ -117,7 +124,7 @@ class Limits:
     def packet(self, line: Paced) -> float:
         """For each packet of a connection: 0, or in how many seconds the next may come."""
         now = time.monotonic()
-        wait, line.due = PACKETS.take(line.due, now)
+        wait, line.due = self._packets.take(line.due, now)
         return wait
 
     async def _check_password(

@@ -73,9 +73,9 @@ async def test_passwords_are_not_guessed(market, server):
     assert (await market.stranger().http("POST", "/api/account/login", right))[0] == 429
 
 
-async def test_who_goes_on_although_refused_loses_the_connection(market, server, monkeypatch):
+async def test_who_goes_on_although_refused_loses_the_connection(market, server):
     """Guard: `_abused` in `Realtime`, for packets of any kind, before they are read."""
-    monkeypatch.setattr("server.limits.PACKETS", Rate(20, 1))
+    server.web.limits._packets = Rate(20, 1)
     party = await market.customer()
     for _ in range(ABUSES + 100):
         await party.socket.emit("me", {}, namespace="/account")

@@ -1,0 +1,51 @@
+"""The figures of all rounds as tables: medians, their spread, and ratios."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+# Name of the figure: its unit, whether more is better, and the ratio to the peer that is the goal.
+KINDS: dict[str, tuple[str, bool, str]] = {
+    "ack": ("us CPU", False, "<= 1.0"),
+    "ack and one push": ("us CPU", False, ""),
+    "read": ("us CPU", False, ""),
+    "delivery, room of 10": ("us CPU", False, ""),
+    "delivery, 10 devices": ("us CPU", False, ""),
+    "delivery": ("us CPU", False, "<= 0.7"),
+    "messages": ("durable/s", True, ">= 2.0"),
+    "CPU of a message": ("us CPU", False, ""),
+    "p50": ("ms", False, ""),
+    "p99": ("ms", False, "<= 1.0"),
+    "memory": ("KiB", False, "<= 1.0"),
+}
+Rounds = Mapping[str, Mapping[str, Sequence[float]]]  # figure -> server -> a number a round
+
+
+def kind_of(figure: str) -> tuple[str, bool, str]:
+    return KINDS.get(figure) or KINDS[figure.partition(",")[0]]
+
+
+def show(title: str, rounds: Rounds, ours: str, other: str, notes: Sequence[str]) -> None:
+    """Ratios are of medians; rounds are interleaved, so a slow minute meets both."""
+    table = Table("", "unit", f"{ours} (min-max)", f"{other} (min-max)", "ratio", "goal",
+                  title=title, title_justify="left")  # fmt: skip
+    for column in table.columns[2:5]:
+        column.justify = "right"
+    for figure, servers in rounds.items():
+        unit, _, goal = kind_of(figure)
+        one, two = servers.get(ours, ()), servers.get(other, ())
+        ratio = f"{statistics.median(one) / statistics.median(two):.2f}" if one and two else "-"
+        table.add_row(figure, unit, _told(one), _told(two), ratio, goal if other == "peer" else "")
+    console = Console(width=110)
+    console.print(table)
+    for note in notes:
+        console.print(f"  {note}", highlight=False)
+
+
+def _told(numbers: Sequence[float]) -> str:
+    if not numbers:
+        return "-"
+    middle, low, high = statistics.median(numbers), min(numbers), max(numbers)
+    return f"{middle:.1f} ({low:.1f}-{high:.1f})"
