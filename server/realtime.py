@@ -38,6 +38,7 @@ from domain.errors import (
 from domain.operation import Actor, Meta, Operation, Role
 from server.control import Notice
 from server.limits import Limits, rounded
+from server.presence import Places, Presence
 from server.tokens import Gatekeeper
 from server.wire import Answering, checked_request_id
 
@@ -64,6 +65,7 @@ class Client(msgspec.Struct):
     actor: Actor
     address: str
     turn: asyncio.Semaphore
+    places: Places
     busy: int = 0
     ending: bool = False
 
@@ -114,7 +116,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
     def __init__(
         self, *, commands: dict[tuple[str, str], Operation], answer: Answering, refuse: Refused,
         gatekeeper: Gatekeeper, address: Callable[[Any], str], origins: list[str], manager: Any,
-        limits: Limits,
+        limits: Limits, presence: Presence,
     ) -> None:  # fmt: skip
         self.names = sorted({namespace for namespace, _ in commands})
         super().__init__(
@@ -129,6 +131,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         self._gatekeeper = gatekeeper
         self._address = address
         self._limits = limits
+        self._presence = presence
         self._abuses: dict[str, int] = {}
         self._clients: dict[str, Client] = {}
         self._sessions: dict[str, set[str]] = {}
@@ -205,11 +208,12 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
                 problem = self._refuse(refused).ack()["error"]
                 raise ConnectionRefusedError(problem["message"], problem) from failed
             address = self._address(environ["aiohttp.request"])
-            turn = asyncio.Semaphore(AT_ONCE)
-            self._clients[sid] = Client(sid, namespace, actor, address, turn)
+            turn, places = asyncio.Semaphore(AT_ONCE), Places(self._presence, actor.id)
+            self._clients[sid] = Client(sid, namespace, actor, address, turn, places)
             self._sessions.setdefault(actor.session_id, set()).add(sid)
             self._expire_at(actor.session_id, until)
             await self.enter_room(sid, user_room(actor.id), namespace=namespace)
+            places.enter(user_room(actor.id))
             await self.enter_room(sid, f"role:{actor.role}", namespace=namespace)
 
         return connect
@@ -218,6 +222,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         client = self._clients.pop(sid, None)
         if client is None:
             return
+        client.places.leave_all()
         sockets = self._sessions.get(client.actor.session_id, set())
         sockets.discard(sid)
         if not sockets:
@@ -272,8 +277,10 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
                 if answer.ok:
                     for room in op.joins(answer.data) if op.joins else ():
                         await self.enter_room(client.sid, room, client.namespace)
+                        client.places.enter(room)
                     for room in op.leaves(answer.data) if op.leaves else ():
                         await self.leave_room(client.sid, room, client.namespace)
+                        client.places.leave(room)
                 await ack(answer)
             finally:
                 committed.set()

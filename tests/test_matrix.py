@@ -72,11 +72,15 @@ async def world(market: Market) -> World:
     members = {"job_id": first.job["id"], "user_id": contractor.id}
     chat = await customer.call("/chat", "open", members)
     await customer.call("/chat", "send", {"conversation_id": chat["id"], "text": "Hello"})
+    saved = [
+        await who.call("/job", "search_save", {"name": "All"}) for who in (customer, contractor)
+    ]
     now = market.store.clock.now()
     ids = {
         "job_id": first.job["id"], "application_id": first.application["id"],
         "offer_id": first.offer["id"], "payment_id": first.offer["payment_id"],
         "conversation_id": chat["id"], "conversations": {chat["id"]: 0},
+        "conversation_ids": [chat["id"]], "search_id": saved["id"],
         "user_id": customer.id, "contractor_id": contractor.id, "withdrawal_id": withdrawal["id"],
         "session_id": customer.refresh_token.partition(".")[0],
         "thread_id": first.offer["thread_id"], "dispute_id": dispute["id"],
