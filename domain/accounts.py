@@ -77,6 +77,8 @@ class User(Record, frozen=True):
     payout_currencies: tuple[str, ...] = ()
     payouts_changed_at: datetime | None = None
     mail_notices: bool = True
+    show_presence: bool = True
+    show_receipts: bool = True
     frozen_at: datetime | None = None
     frozen_reason: str = ""
     customer_id: str | None = None
@@ -108,14 +110,6 @@ class Login(Command, frozen=True):
 
 class Refresh(Command, frozen=True):
     refresh_token: Annotated[str, Limits(max_length=200)]
-
-
-class Update(Command, frozen=True):
-    name: Name | None = None
-    headline: Annotated[str, Limits(max_length=120)] | None = None
-    bio: Annotated[str, Limits(max_length=4000)] | None = None
-    skills: Annotated[tuple[Skill, ...], Limits(max_length=30)] | None = None
-    mail_notices: bool | None = None
 
 
 class Revoke(Command, frozen=True):
@@ -194,19 +188,6 @@ async def me(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> User:
     user = await uow.find(User, {"_id": actor.id})
     if user is None:
         raise Unauthenticated
-    return user
-
-
-@operation("account.update", roles=EVERYONE)
-async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> User:
-    """Change the fields that are given. Other devices of the user are told."""
-    fields = {
-        name: value for name, value in msgspec.structs.asdict(cmd).items() if value is not None
-    }
-    user = await uow.change(User, actor.id, **fields)
-    if user is None:
-        raise NotFound
-    uow.publish(UPDATED, user, to=[user.id])
     return user
 
 

@@ -32,6 +32,7 @@ from domain.ledger import Balance
 from domain.operation import PARTIES, Actor, Command, Id, Meta, Role, Style, operation
 from domain.outbox import Task
 from domain.ports import Ports
+from domain.searches import SavedSearch
 from domain.store import UnitOfWork
 from domain.timeline import Dispute, DisputeStatus
 from domain.wallets import Withdrawal, WithdrawalStatus
@@ -202,6 +203,7 @@ class TakeLeave(Task, frozen=True):
         await uow.change_all(Application, {"contractor_id": user.id}, contractor_name=GONE)
         names: dict[str, Any] = {f"names.{user.id}": GONE}
         await uow.change_all(Conversation, {"members": user.id}, **names)
+        await uow.remove(SavedSearch, {"user_id": user.id, "place": {"$gte": 0}})
 
 
 async def _cancel_jobs(ports: Ports, user: User) -> None:

@@ -11,6 +11,7 @@ class Code(StrEnum):
     UNKNOWN_COMMAND = "unknown_command"
     TOO_LARGE = "too_large"
     RATE_LIMITED = "rate_limited"
+    TOO_MANY = "too_many"
     UNAUTHENTICATED = "unauthenticated"
     TOKEN_EXPIRED = "token_expired"
     WRONG_CREDENTIALS = "wrong_credentials"
@@ -71,6 +72,12 @@ class UnknownCommand(DomainError):
 
 class TooLarge(DomainError):
     code, status, message = Code.TOO_LARGE, 413, "The message is too large."
+
+
+class TooMany(DomainError):
+    """`limit` is how many of them one may have."""
+
+    code, status, message = Code.TOO_MANY, 409, "You have as many of these as one may have."
 
 
 class RateLimited(DomainError):

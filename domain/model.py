@@ -17,8 +17,11 @@ from domain.methods import OpenCustomer
 from domain.notices import SendMail, Tell, Told
 from domain.operation import Reply
 from domain.outbox import OutboxRow
+from domain.presence import LastSeen, ShowPresence
 from domain.reconciliation import Compare, Reconciliation
 from domain.refunds import SendRefund
+from domain.searches import Match, SavedSearch
+from domain.searches import Told as Matched
 from domain.sending import MakeAvailable, ReadAccount, Send, TakeBack
 from domain.settlement import BlockRivals, Capture, Hold, Inspect, Release
 from domain.timeline import Dispute
@@ -30,7 +33,8 @@ from domain.webhooks import Process, WebhookEvent
 RECORDS = (
     User, Job, Application, Conversation, Message, Offer, Payment, Transaction, Balance,
     Withdrawal, Transfer, Reversal, Dispute, Chargeback, FeedRow, OutboxRow, WebhookEvent, Reply,
-    Lease, AuditRow, Anchor, Watch, Reconciliation, Told,
+    Lease, AuditRow, Anchor, Watch, Reconciliation, Told, LastSeen,
+    SavedSearch, Matched,
 )  # fmt: skip
 
 TASKS = (
@@ -39,4 +43,5 @@ TASKS = (
     | Compare | ReadRefunds | ReadAccount
     | Tell | SendMail
     | EndSessions | TakeLeave
+    | Match | ShowPresence
 )  # fmt: skip

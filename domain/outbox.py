@@ -27,6 +27,7 @@ class Lane(StrEnum):
     STRIPE = "stripe"
     NOTICE = "notice"
     MAIL = "mail"
+    SEARCH = "search"
 
 
 class Event(msgspec.Struct, frozen=True):

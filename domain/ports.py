@@ -10,6 +10,7 @@ from domain.money import Schedule
 
 if TYPE_CHECKING:
     from domain.outbox import Event
+    from domain.people import Memberships, Presence
     from domain.store import Store
 
 
@@ -389,6 +390,8 @@ class Ports(msgspec.Struct, frozen=True):
     waiter: Waiter
     gauges: Gauges
     live: Live
+    presence: "Presence"
+    members: "Memberships"
     seal: Seal
     mail: Mailer
     public_url: str

@@ -1,6 +1,6 @@
 """/account: who one is, one's sessions and one's feed."""
 
-from domain import accounts, closing, feed
+from domain import accounts, closing, feed, profile
 from handlers.expose import Namespace
 
 account = Namespace("/account")
@@ -9,7 +9,7 @@ account.expose(accounts.register, http="POST /api/account/register", socket=Fals
 account.expose(accounts.login, http="POST /api/account/login", socket=False)
 account.expose(accounts.refresh, http="POST /api/account/refresh")
 account.expose(accounts.me, http="GET /api/account/me")
-account.expose(accounts.update, http="PATCH /api/account/me")
+account.expose(profile.update, http="PATCH /api/account/me")
 account.expose(accounts.logout, http="POST /api/account/logout")
 account.expose(accounts.sessions, http="GET /api/account/sessions")
 account.expose(accounts.revoke, http="DELETE /api/account/sessions")

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,13 +13,14 @@ import structlog
 from aiohttp import web
 from redis.asyncio import Redis
 
-from domain import feed, notices
+from domain import feed, notices, presence
 from domain.errors import RateLimited
 from domain.model import RECORDS, TASKS
 from domain.money import Schedule
 from domain.monitor import overview_of
 from domain.operation import Actor, Meta, Operation
 from domain.outbox import Delivery, Event
+from domain.people import Memberships
 from domain.ports import Ports, Rates
 from domain.record import wire
 from domain.store import Store
@@ -35,6 +36,7 @@ from server.http import MAX_BODY, Wire
 from server.limits import Limits
 from server.mail import mailer
 from server.passwords import Argon2Passwords
+from server.presence import Presence
 from server.proxies import client_address
 from server.realtime.packets import envelope, event
 from server.realtime.server import Realtime, user_room
@@ -84,10 +86,12 @@ class Core:
             settings.stripe_secret_key, settings.stripe_api_base, settings.public_url
         )
         self.relay = Relay(TASKS, self._push)
+        self.presence = Presence(self.redis, self.store.name, self.store.worker, self._moved)
         self.ports = Ports(
             store=self.store, clock=clock, sessions=self.sessions, gateway=self.gateway,
             webhooks=StripeWebhooks(settings.stripe_webhook_secrets, settings.live, clock),
             passwords=Argon2Passwords(), waiter=self.relay, gauges=self, live=self,
+            presence=self.presence, members=Memberships(self.store),
             seal=HmacSeal(settings.audit_keys),
             mail=mailer(settings, clock),
             public_url=settings.public_url,
@@ -119,6 +123,9 @@ class Core:
         numbers = [raw.decode().split("@") for raw in told.values()]
         return sum(int(number) for number, at in numbers if float(at) > fresh)
 
+    async def _moved(self, counts: Mapping[str, int]) -> None:
+        await presence.moved(self.ports, counts)
+
     def tell(self, event: Event, data: Any, *, room: str) -> None:
         """Push what nobody has to hear."""
         self._say(room, event.namespace, event.name, envelope(None, datetime.now(UTC), wire(data)))
@@ -134,7 +141,8 @@ class Core:
             self._say(user_room(user), space, name, message)
         if delivery.room:
             self._say(delivery.room, space, name, envelope(None, at, data))
-        if delivery.seq is None:  # what is said in a chat stays between its members
+        # What is said in a chat stays between its members; for who watches it is a copy.
+        if delivery.seq is None and not (delivery.room or "").startswith("job:"):
             activity = {"namespace": space, "name": name, "data": data}
             self._say("live", "/admin", "activity", envelope(None, at, activity))
 
@@ -158,7 +166,7 @@ class Web(Core):
             },
             answer=self._answer, refuse=refusal, gatekeeper=gatekeeper, address=address,
             origins=list(settings.cors_origins), limits=self.limits, fanout=self.fanout,
-            fast=settings.realtime == "fast",
+            presence=self.presence, fast=settings.realtime == "fast",
         )  # fmt: skip
         self.control.receive = self.realtime.follow
         self.wire = Wire(self._answer, refusal, gatekeeper, address)
@@ -209,12 +217,14 @@ class Web(Core):
     async def _running(self, app: web.Application) -> AsyncIterator[None]:
         self.realtime.start()
         await self.start(listening=True)
+        self.presence.start()
         self._loops = [
             asyncio.create_task(self._push_heads()), asyncio.create_task(self._push_stats())
         ]  # fmt: skip
         yield
         await end(self._loops)
         await self.realtime.stop()
+        await self.presence.stop()
         await self.stop()
 
     async def _push_heads(self) -> None:

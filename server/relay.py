@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 POLL_SECONDS = 1.0
 RENEW_SECONDS = 4.0
-CALLS = {Lane.STRIPE: 8, Lane.NOTICE: 2, Lane.MAIL: 4}  # at the same time
+CALLS = {Lane.STRIPE: 8, Lane.NOTICE: 2, Lane.MAIL: 4, Lane.SEARCH: 2}  # at the same time
 BATCH = 100
 HEADS_CACHED = 50_000
 PATIENCE = timedelta(days=7)  # then an unanswered task counts its attempts

@@ -21,7 +21,9 @@ CASES = {
     "account.login": Case("email password", OWN),
     "account.refresh": Case("refresh_token", OWN),
     "account.me": Case("", OWN),
-    "account.update": Case("name headline bio skills mail_notices", OWN),
+    "account.update": Case(
+        "name headline bio skills mail_notices show_presence show_receipts", OWN
+    ),
     "account.logout": Case("", OWN),
     "account.sessions": Case("", OWN),
     "account.revoke": Case("session_id", NOT_FOUND),
@@ -45,6 +47,11 @@ CASES = {
     "job.deliver": Case("job_id note milestone", NOT_FOUND),
     "job.complete": Case("job_id milestone", NOT_FOUND),
     "job.cancel": Case("job_id", NOT_FOUND),
+    "job.watch": Case("job_id", NOT_FOUND),
+    "job.unwatch": Case("job_id", OWN),
+    "job.search_save": Case("name q category skills near radius_km budget", OWN),
+    "job.search_unsave": Case("search_id", NOT_FOUND),
+    "job.searches": Case("", NOTHING),
     "job-request.apply": Case("job_id cover_letter proposed_amount timeline_days", "job_not_open"),
     "job-request.list": Case("job_id status cursor limit", NOT_FOUND),
     "job-request.mine": Case("status cursor limit", NOTHING),
@@ -58,6 +65,8 @@ CASES = {
     "chat.history": Case("conversation_id before_seq after_seq limit", NOT_FOUND),
     "chat.read": Case("conversation_id seq", NOT_FOUND),
     "chat.sync": Case("conversations", NOT_FOUND),
+    "chat.typing": Case("conversation_id typing", NOT_FOUND),
+    "chat.presence": Case("conversation_ids", NOT_FOUND),
     "bidding.create": Case(
         "job_id contractor_id amount currency description timeline_days milestones "
         "payment_method expires_in_hours",
@@ -138,7 +147,8 @@ VALUES: Json = {
     "uncategorized_text": "As agreed.", "account": "platform",
     "payment_method": "pm_card_visa", "expires_in_hours": 10, "state": "banned",
     "customer_id": "usr_none", "kind": "wallet", "nonzero": True, "fact": "capture:pay_none",
-    "bucket": "day", "mail_notices": True,
+    "bucket": "day", "mail_notices": True, "show_presence": True, "show_receipts": True,
+    "typing": True,
 }  # fmt: skip
 PATTERNED = {"email", "currency", "payment_method", "country", "method_id"}
 STATUS = {"job.list": "in_progress", "job.mine": "in_progress", "bidding.list": "accepted",

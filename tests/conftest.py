@@ -86,6 +86,8 @@ async def installation(stores: Addresses) -> AsyncIterator[Installation]:
         "JWT_KEYS": f"test:{base64.b64encode(os.urandom(32)).decode()}",
         "AUDIT_KEY": f"test:{base64.b64encode(os.urandom(32)).decode()}",
         "CURRENCY": "USD,JPY,KWD,EUR,ISK", "SPECIAL_CURRENCIES": "ISK", "DRAIN_SECONDS": "1",
+        # Tests are faster than people.
+        "COMMANDS_PER_SECOND": "1000", "SIGN_INS_PER_MINUTE": "10000",
     }  # fmt: skip
     yield Installation(env, load(env), sandbox)
     try:

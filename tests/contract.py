@@ -28,6 +28,11 @@ CONTRACT = {
         ("deliver", "POST /api/job/{job_id}/deliver", "contractor"),
         ("complete", "POST /api/job/{job_id}/complete", "customer"),
         ("cancel", "POST /api/job/{job_id}/cancel", "customer"),
+        ("watch", None, USER),
+        ("unwatch", None, USER),
+        ("search_save", "POST /api/job/searches", USER),
+        ("search_unsave", "DELETE /api/job/searches/{search_id}", USER),
+        ("searches", "GET /api/job/searches", USER),
     ],
     "/job-request": [
         ("apply", "POST /api/job-request", "contractor"),
@@ -45,6 +50,8 @@ CONTRACT = {
         ("history", "GET /api/chat/{conversation_id}/messages", SIDES),
         ("read", "POST /api/chat/{conversation_id}/read", SIDES),
         ("sync", "POST /api/chat/sync", SIDES),
+        ("typing", None, SIDES),
+        ("presence", None, SIDES),
     ],
     "/bidding": [
         ("create", "POST /api/bidding", "customer"),
@@ -111,7 +118,7 @@ CONTRACT = {
 
 PUSHES = {
     "/account": "notification head session.revoked resync account.updated",
-    "/job": "job.updated job.viewers job.matched",
+    "/job": "job.updated job.closed job.viewers job.matched",
     "/job-request": "application.created application.updated",
     "/chat": "message read typing presence",
     "/bidding": "offer.created offer.updated offer.countered offer.accepted offer.rejected "
@@ -124,5 +131,5 @@ COLLECTIONS = {
     "users", "jobs", "jobapplicationrequests", "conversations", "messages", "offers", "payments",
     "transactions", "wallets", "withdrawals", "transfers", "reversals", "disputes",
     "chargebacks", "files", "feed", "notices", "outbox", "webhook_events", "leases",
-    "requests", "audit", "anchors", "watches", "reconciliations",
+    "requests", "audit", "anchors", "watches", "reconciliations", "searches", "lastseen",
 }  # fmt: skip

@@ -17,6 +17,7 @@ from domain.money import Schedule
 from domain.operation import Role
 from domain.outbox import OutboxRow
 from domain.ports import Rates
+from domain.presence import LastSeen
 from domain.record import Record
 from domain.store import Store, new_id
 from domain.trail import AuditRow
@@ -220,13 +221,14 @@ class Market:
 
         Equal before and after a command exactly if the command left no trace: no row changed,
         no event in a feed, no task, no reply kept, nothing posted to Stripe. Waits until all that
-        was begun before is done. Leases are not traces, nor are feed heads, which are kept late.
+        was begun before is done. Leases are not traces, nor is what is kept late: feed heads, and
+        when somebody was last seen.
         """
         await self.settled()
         database = self.store.database
         found: dict[str, Any] = {}
         for name in sorted(await database.list_collection_names()):
-            if name in (Lease.COLLECTION, Anchor.COLLECTION):
+            if name in (Lease.COLLECTION, Anchor.COLLECTION, LastSeen.COLLECTION):
                 continue
             rows = await database[name].find().to_list(None)
             if name == OutboxRow.COLLECTION:

@@ -16,6 +16,7 @@ from domain.operation import Operation, Role
 from domain.record import Page
 from handlers import NAMESPACES
 from handlers.expose import Route
+from server.limits import Rate
 from tests.cases import ALL, CASES, NOT_FOUND, NOTHING, OWN, PATTERNED, SPECIAL, STATUS, VALUES
 from tests.market import Market
 from tests.parties import Json, Party, Refused, Stranger
@@ -72,11 +73,15 @@ async def world(market: Market) -> World:
     members = {"job_id": first.job["id"], "user_id": contractor.id}
     chat = await customer.call("/chat", "open", members)
     await customer.call("/chat", "send", {"conversation_id": chat["id"], "text": "Hello"})
+    saved = [
+        await who.call("/job", "search_save", {"name": "All"}) for who in (customer, contractor)
+    ]
     now = market.store.clock.now()
     ids = {
         "job_id": first.job["id"], "application_id": first.application["id"],
         "offer_id": first.offer["id"], "payment_id": first.offer["payment_id"],
         "conversation_id": chat["id"], "conversations": {chat["id"]: 0},
+        "conversation_ids": [chat["id"]], "search_id": saved[0]["id"],
         "user_id": customer.id, "contractor_id": contractor.id, "withdrawal_id": withdrawal["id"],
         "session_id": customer.refresh_token.partition(".")[0],
         "thread_id": first.offer["thread_id"], "dispute_id": dispute["id"],
@@ -265,9 +270,12 @@ def spoiled(op: Operation, valid: Json, *, text: bool) -> Iterator[tuple[str, st
             yield "operator", name, {**valid, name: {"$ne": None}}
 
 
-async def test_every_field_is_checked(market: Market, world: World) -> None:
+async def test_every_field_is_checked(
+    market: Market, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Fails for a field without limits, without `forbid_unknown_fields` of Command, without
     `_has_null` in Operation.parse, or when `invalid` does not name the field."""
+    monkeypatch.setattr("server.limits.OF_ACCOUNT", Rate(10_000, 1))
     callers = {Role.CUSTOMER: world.customer, Role.CONTRACTOR: world.contractor}
     before = await market.traces()
     wrong: list[Any] = []

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import search
-from domain.jobs import Job, JobStatus, List, selection
+from domain.finding import List, selection
+from domain.jobs import Job, JobStatus
 from domain.operation import Actor, Role
 from domain.store import UnitOfWork
 from tests.conftest import Server

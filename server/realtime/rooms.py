@@ -15,14 +15,12 @@ class Rooms(socketio.AsyncManager):  # type: ignore[misc]
     """python-socketio's client manager, with a set of connections for each room.
 
     A connection is in a room with all its namespaces, and hears there what is said in those that
-    it has connected. `on_enter` and `on_leave` are told of each connection; `first` and `last`
-    whether the room was empty before, or is now.
+    it has connected. `on_last` is told of each room that is empty now.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._lines: dict[str, set[Line]] = {}
-        self.on_first: Callable[[str], None] = lambda room: None
         self.on_last: Callable[[str], None] = lambda room: None
 
     def members(self, room: str) -> set[Line]:
@@ -30,11 +28,7 @@ class Rooms(socketio.AsyncManager):  # type: ignore[misc]
 
     def enter(self, line: Line, room: str) -> None:
         line.rooms.add(room)
-        if room in self._lines:
-            self._lines[room].add(line)
-        else:
-            self._lines[room] = {line}
-            self.on_first(room)
+        self._lines.setdefault(room, set()).add(line)
 
     def leave(self, line: Line, room: str) -> None:
         line.rooms.discard(room)

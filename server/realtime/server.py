@@ -35,6 +35,7 @@ from domain.operation import Actor, Meta, Operation, Role
 from server.control import Notice
 from server.fanout import Fanout
 from server.limits import Limits, rounded
+from server.presence import COUNTED, Presence
 from server.realtime import packets
 from server.realtime.engine import Engine
 from server.realtime.lane import usable
@@ -65,7 +66,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
     def __init__(
         self, *, commands: dict[tuple[str, str], Operation], answer: Answering, refuse: Refused,
         gatekeeper: Gatekeeper, address: Callable[[Any], str], origins: list[str],
-        limits: Limits, fanout: Fanout, fast: bool,
+        limits: Limits, fanout: Fanout, presence: Presence, fast: bool,
     ) -> None:  # fmt: skip
         self.names = {namespace for namespace, _ in commands}
         self.rooms = Rooms()
@@ -82,6 +83,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         self._gatekeeper = gatekeeper
         self._limits = limits
         self._fanout = fanout
+        self._presence = presence
         self._signed_in = SignedIn(gatekeeper, self._end, self.eio.later)
         self.rooms.on_last = fanout.leave
         fanout.deliver = self.rooms.deliver
@@ -226,10 +228,16 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             await asyncio.gather(*new)
 
     def enter(self, line: Line, room: str) -> None:
-        self.rooms.enter(line, room)
+        if room not in line.rooms and line.actor:
+            self.rooms.enter(line, room)
+            if COUNTED.fullmatch(room):
+                self._presence.entered(room, line.actor.id)
 
     def leave(self, line: Line, room: str) -> None:
-        self.rooms.leave(line, room)
+        if room in line.rooms and line.actor:
+            self.rooms.leave(line, room)
+            if COUNTED.fullmatch(room):
+                self._presence.left(room, line.actor.id)
 
     def _leave(self, line: Line, namespace: str) -> None:
         """The end of one namespace of a connection."""

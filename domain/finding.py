@@ -1,0 +1,169 @@
+"""Finding jobs: the filters of a search, for the database and for one job in hand.
+
+What a list finds and what a saved search is told of is one and the same: both are `Wanted`.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta as Limits
+
+from domain import search
+from domain.documents import Sort
+from domain.errors import Invalid
+from domain.jobs import Category, Job, JobStatus, Latitude, Longitude, Skills, own
+from domain.money import MAX_AMOUNT
+from domain.operation import (
+    EVERYONE,
+    Actor,
+    Command,
+    CurrencyCode,
+    Cursor,
+    PageSize,
+    Role,
+    Style,
+    operation,
+)
+from domain.places import EARTH_RADIUS_KM, distance_km
+from domain.record import Page
+from domain.store import NEWEST, UnitOfWork
+
+DEFAULT_RADIUS_KM = 50.0
+
+
+class JobSort(StrEnum):
+    NEWEST = "newest"
+    BUDGET = "budget"
+
+
+SORTS: Mapping[JobSort, Sort] = {
+    JobSort.NEWEST: NEWEST,
+    JobSort.BUDGET: (("budget_max_amount", -1), *NEWEST),
+}
+
+
+class Near(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    lon: Longitude
+    lat: Latitude
+
+
+class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Fits jobs whose own range overlaps this one."""
+
+    min_amount: Annotated[int, Limits(ge=0, le=MAX_AMOUNT)] | None = None
+    max_amount: Annotated[int, Limits(ge=0, le=MAX_AMOUNT)] | None = None
+    currency: CurrencyCode | None = None
+
+
+class Filters(Command, frozen=True):
+    """All the words of `q`, any of the `skills`, everything else as it is given."""
+
+    q: Annotated[str, Limits(max_length=200)] | None = None
+    category: Category | None = None
+    skills: Skills | None = None
+    near: Near | None = None
+    radius_km: Annotated[float, Limits(gt=0, le=1000)] | None = None
+    budget: Budget | None = None
+
+    def check(self) -> None:
+        """Raises Invalid."""
+        if self.near is None and self.radius_km is not None:
+            raise Invalid("near: say around which place `radius_km` is meant.", field="near")
+
+
+class List(Filters, frozen=True):
+    """`budget` sorts the highest first."""
+
+    status: JobStatus = JobStatus.OPEN
+    sort: JobSort = JobSort.NEWEST
+    cursor: Cursor | None = None
+    limit: PageSize = 20
+
+
+@operation("job.list", roles=EVERYONE, style=Style.READ)
+async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+    """Search open jobs, or one's own in another state.
+
+    One filter at a time (a word, a category, skills, a place, a budget) is answered from its
+    index; category, currency and budget may be added to any of them at no cost. Several words, or
+    words together with skills or a place, look at every job that has the rarer one of them.
+    """
+    cmd.check()
+    return await uow.page(
+        Job, selection(cmd, actor), sort=SORTS[cmd.sort], cursor=cmd.cursor, limit=cmd.limit
+    )
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Filters in the form in which jobs are compared: by the database, or one by one."""
+
+    words: tuple[str, ...]
+    category: str | None
+    skills: tuple[str, ...]
+    near: Near | None
+    radius_km: float
+    budget: Budget
+
+    @classmethod
+    def of(cls, filters: Filters) -> "Wanted":
+        return cls(
+            words=search.asked(filters.q or ""),
+            category=search.fold(filters.category) if filters.category else None,
+            skills=tuple(dict.fromkeys(search.fold(skill) for skill in filters.skills or ())),
+            near=filters.near, radius_km=filters.radius_km or DEFAULT_RADIUS_KM,
+            budget=filters.budget or Budget(),
+        )  # fmt: skip
+
+    def query(self) -> dict[str, Any]:
+        """Field by field, what MongoDB is asked for; the most selective first."""
+        where: dict[str, Any] = {}
+        if self.words:
+            all_words = {"$all": list(self.words)}
+            where["terms"] = self.words[0] if len(self.words) == 1 else all_words
+        if self.category:
+            where["category_key"] = self.category
+        if self.skills:
+            where["skill_keys"] = self.skills if len(self.skills) > 1 else self.skills[0]
+        if self.near:
+            circle = [[self.near.lon, self.near.lat], self.radius_km / EARTH_RADIUS_KM]
+            where["point"] = {"$geoWithin": {"$centerSphere": circle}}
+        return where | _overlapping(self.budget)
+
+    def fits(self, job: Job) -> bool:
+        """Whether `query` would find the job."""
+        budget = self.budget
+        return (
+            set(self.words) <= set(job.terms)
+            and self.category in (None, job.category_key)
+            and (not self.skills or not set(self.skills).isdisjoint(job.skill_keys))
+            and (self.near is None or self._is_near(self.near, job))
+            and budget.currency in (None, job.currency)
+            and (budget.min_amount is None or job.budget_max_amount >= budget.min_amount)
+            and (budget.max_amount is None or job.budget_min_amount <= budget.max_amount)
+        )
+
+    def _is_near(self, near: Near, job: Job) -> bool:
+        if job.point is None:
+            return False
+        return distance_km((near.lon, near.lat), job.point["coordinates"]) <= self.radius_km
+
+
+def selection(cmd: List, actor: Actor) -> dict[str, Any]:
+    """What `cmd` asks for, as far as the actor may see it."""
+    where: dict[str, Any] = {"status": cmd.status}
+    if cmd.status is not JobStatus.OPEN and actor.role is not Role.ADMIN:
+        where |= own(actor)
+    return where | Wanted.of(cmd).query()
+
+
+def _overlapping(budget: Budget) -> dict[str, Any]:
+    where: dict[str, Any] = {}
+    if budget.currency:
+        where["currency"] = budget.currency
+    if budget.min_amount is not None:
+        where["budget_max_amount"] = {"$gte": budget.min_amount}
+    if budget.max_amount is not None:
+        where["budget_min_amount"] = {"$lte": budget.max_amount}
+    return where

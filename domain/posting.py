@@ -1,0 +1,100 @@
+"""Posting: a customer says what is to be done; who searches for such a job is told."""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from domain import search
+from domain.accounts import User
+from domain.errors import CurrencyNotSupported, Invalid, JobNotOpen, JobTaken
+from domain.jobs import (
+    Amount,
+    Category,
+    Description,
+    Job,
+    JobStatus,
+    Location,
+    Skills,
+    Title,
+    announce,
+)
+from domain.money import CURRENCIES
+from domain.operation import Actor, Command, CurrencyCode, Id, Role, operation
+from domain.searches import Match
+from domain.store import UnitOfWork, new_id
+
+
+class Create(Command, frozen=True):
+    title: Title
+    description: Description
+    category: Category
+    budget_min_amount: Amount
+    budget_max_amount: Amount
+    currency: CurrencyCode
+    skills: Skills = ()
+    location: Location | None = None
+
+
+class Update(Command, frozen=True):
+    """The fields that change; `location: null` takes the location away."""
+
+    job_id: Id
+    title: Title | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    category: Category | UnsetType = UNSET
+    budget_min_amount: Amount | UnsetType = UNSET
+    budget_max_amount: Amount | UnsetType = UNSET
+    currency: CurrencyCode | UnsetType = UNSET
+    skills: Skills | UnsetType = UNSET
+    location: Location | UnsetType | None = UNSET
+
+
+@operation("job.create", roles={Role.CUSTOMER})
+async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Job:
+    """Post a job. Raises CurrencyNotSupported, Invalid for a budget that is upside down."""
+    customer = await uow.get(User, actor.id)
+    job = Job(
+        id=new_id(Job.PREFIX), created_at=uow.now, updated_at=uow.now, customer_id=customer.id,
+        customer_name=customer.name, **msgspec.structs.asdict(cmd),
+    )  # fmt: skip
+    job = msgspec.structs.replace(job, **_checked(job))
+    await uow.add(job)
+    announce(uow, job, market=True)
+    uow.later(Match(job.id))
+    return job
+
+
+@operation("job.update", roles={Role.CUSTOMER})
+async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> Job:
+    """Change an open job. Raises JobNotOpen, JobTaken, CurrencyNotSupported, Invalid."""
+    job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
+    given = msgspec.structs.asdict(cmd).items()
+    fields = {name: v for name, v in given if v is not UNSET and name != "job_id"}
+    derived = _checked(msgspec.structs.replace(job, **fields))
+    changed = await uow.change(
+        Job, job.id, only_if={"status": JobStatus.OPEN, "accepting_offer_id": None},
+        **fields, **derived,
+    )  # fmt: skip
+    if changed is None:
+        raise JobNotOpen if job.status is not JobStatus.OPEN else JobTaken
+    announce(uow, changed, market=True)
+    uow.later(Match(job.id))
+    return changed
+
+
+def _checked(job: Job) -> dict[str, Any]:
+    """The fields that follow from the others. Raises CurrencyNotSupported, Invalid."""
+    if job.currency not in CURRENCIES:
+        raise CurrencyNotSupported(f"currency: {job.currency} is not known.", field="currency")
+    if job.budget_min_amount > job.budget_max_amount:
+        raise Invalid(
+            "budget_max_amount: it is lower than budget_min_amount.", field="budget_max_amount"
+        )
+    place = job.location
+    return {
+        "category_key": search.fold(job.category),
+        "skill_keys": tuple(dict.fromkeys(search.fold(skill) for skill in job.skills)),
+        "terms": search.terms((job.title, job.category, *job.skills, job.description)),
+        "point": {"type": "Point", "coordinates": [place.lon, place.lat]} if place else None,
+    }
