@@ -110,8 +110,8 @@ class Presence:
             async with asyncio.timeout(GOODBYE_SECONDS):
                 await self._share()
                 await self._redis.zadd(self._processes, {self._name: 0}, xx=True)
-        except Exception:
-            log.warning("presence not given up: the others will notice", exc_info=True)
+        except Exception as failed:
+            log.warning("presence not given up: the others will notice", reason=str(failed))
 
     # -- here --------------------------------------------------------------------------------
 
