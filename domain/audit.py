@@ -128,7 +128,7 @@ async def _check_balances(uow: UnitOfWork, report: Report, sums: Sums) -> None:
     for (account, currency), amount in sums.items():
         if ledger.is_bounded(account) and (account, currency) not in seen:
             report.compare("balance", f"{account}|{currency}", amount, None)
-    for account in (ledger.PLATFORM, ledger.STRIPE_FEES):
+    for account in ledger.SUMMED_UP:
         for currency, found in (await ledger.balance_of(uow, account)).items():
             report.compare("balance", f"{account}|{currency}", sums[account, currency], found)
 

@@ -22,6 +22,7 @@ WALLET_UPDATED = Event("/wallet", "wallet.updated")
 PLATFORM, STRIPE_FEES, LOSSES = "platform", "stripe_fees", "losses"
 STRIPE, BANK = "world:stripe", "world:bank"
 UNBOUNDED = frozenset({PLATFORM, STRIPE_FEES, LOSSES, STRIPE, BANK})
+SUMMED_UP = (PLATFORM, STRIPE_FEES)  # by snapshots
 SETTLED_AFTER = timedelta(minutes=2)  # longer than any transaction can still be open
 
 
@@ -164,9 +165,10 @@ async def book(
         deltas[posting.destination] += posting.amount
     for account in sorted(deltas):  # one order for everybody: no deadlocks
         await _move(uow, account, currency, deltas[account])
+    at = await _booking_time(uow, deltas)
     await uow.add(
         Transaction(
-            id=new_id(Transaction.PREFIX), created_at=uow.now, updated_at=uow.now, fact=fact,
+            id=new_id(Transaction.PREFIX), created_at=at, updated_at=at, fact=fact,
             kind=kind, currency=currency, postings=moved, accounts=tuple(sorted(deltas)),
             users=tuple(users), offer_id=offer_id, withdrawal_id=withdrawal_id,
         )
@@ -174,6 +176,20 @@ async def book(
     for user in {_owner(account) for account in deltas if _kind(account) in ("wallet", "debt")}:
         purse = await purse_of(uow, user, currency)
         uow.publish(WALLET_UPDATED, purse, to=[user])
+
+
+async def _booking_time(uow: UnitOfWork, accounts: Iterable[str]) -> datetime:
+    """Now; but after what a snapshot has summed up, though this clock has jumped back or the one
+    of another host is ahead: nobody would look for it there."""
+    summed_up = [snapshot for each in SUMMED_UP if each in accounts
+                 for snapshot in await _snapshots(uow, each)]  # fmt: skip
+    return max([uow.now, *(snapshot.upto + SETTLED_AFTER for snapshot in summed_up)])
+
+
+async def _snapshots(uow: UnitOfWork, account: str) -> list["Snapshot"]:
+    """One for each currency. A prefix as a range: any database finds that in the index of ids."""
+    ids = {"$gt": f"snapshot:{account}|", "$lt": f"snapshot:{account}}}"}
+    return await uow.all(Snapshot, {"_id": ids})
 
 
 async def booked(uow: UnitOfWork, fact: str) -> bool:
@@ -266,7 +282,7 @@ async def balance_since(
 
 async def balance_of(uow: UnitOfWork, account: str) -> dict[str, int]:
     """The balance of an unbounded account by currency: its snapshots plus the journal since."""
-    snapshots = await uow.all(Snapshot, {"_id": {"$regex": f"^snapshot:{account}\\|"}})
+    snapshots = await _snapshots(uow, account)
     total = {row.id.rpartition("|")[2]: row.balance for row in snapshots}
     upto = max((row.upto for row in snapshots), default=None)
     for currency, moved in (await balance_since(uow, account, upto)).items():
@@ -275,18 +291,19 @@ async def balance_of(uow: UnitOfWork, account: str) -> dict[str, int]:
 
 
 async def take_snapshot(uow: UnitOfWork, account: str) -> None:
-    """Sum up everything that can no longer change, so that reading stays short."""
+    """Sum up everything that can no longer change, so that reading stays short.
+
+    One from a clock that was ahead is taken back, so that bookings are dated right again.
+    """
     upto = uow.now - SETTLED_AFTER
-    old = {
-        row.id.rpartition("|")[2]: row
-        for row in await uow.all(Snapshot, {"_id": {"$regex": f"^snapshot:{account}\\|"}})
-    }
+    old = {row.id.rpartition("|")[2]: row for row in await _snapshots(uow, account)}
     since = max((row.upto for row in old.values()), default=None)
-    if since and since >= upto:
-        return
-    moved = await balance_since(uow, account, since, upto)
+    if since and since > upto:
+        moved, sign = await balance_since(uow, account, upto, since), -1
+    else:
+        moved, sign = await balance_since(uow, account, since, upto), 1
     for currency in old.keys() | moved.keys():
-        total = (old[currency].balance if currency in old else 0) + moved.get(currency, 0)
+        total = (old[currency].balance if currency in old else 0) + sign * moved.get(currency, 0)
         id = f"snapshot:{account}|{currency}"
         if currency in old:
             await uow.change(Snapshot, id, balance=total, upto=upto)

@@ -47,7 +47,7 @@ class Job(msgspec.Struct, frozen=True):
 
 async def snapshot(ports: Ports) -> None:
     async def work(uow: UnitOfWork) -> None:
-        for account in (ledger.PLATFORM, ledger.STRIPE_FEES):
+        for account in ledger.SUMMED_UP:
             await ledger.take_snapshot(uow, account)
 
     await ports.store.transact(work)
