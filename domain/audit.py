@@ -57,8 +57,8 @@ async def audit(ports: Ports) -> Report:
     uow = ports.store.single()
     sums, adjusted, other_fees = await _sum_journal(uow, report)
     await _check_balances(uow, report, sums)
-    await _check_offers(uow, report, sums, adjusted)
-    fees = await _check_payments(ports, uow, report)
+    waiting = await _check_offers(uow, report, sums, adjusted)
+    fees = await _check_payments(ports, uow, report, waiting)
     await _check_chargebacks(ports, uow, report, sums, fees)
     for currency, charged in fees.items():
         booked = sums.get((ledger.STRIPE_FEES, currency), 0) - other_fees[currency]
@@ -133,10 +133,16 @@ async def _check_balances(uow: UnitOfWork, report: Report, sums: Sums) -> None:
             report.compare("balance", f"{account}|{currency}", sums[account, currency], found)
 
 
-async def _check_offers(uow: UnitOfWork, report: Report, sums: Sums, adjusted: Sums) -> None:
+async def _check_offers(
+    uow: UnitOfWork, report: Report, sums: Sums, adjusted: Sums
+) -> dict[str, int]:
+    """Returns what Stripe has not sent back yet of each payment, for want of the money."""
     expected: Sums = defaultdict(int, adjusted)
+    waiting: dict[str, int] = defaultdict(int)
     async for offer in each(uow, Offer, {"captured_amount": {"$gt": 0}}):
         report.offers += 1
+        if offer.waiting_refunds:
+            waiting[offer.payment_id] = offer.waiting_refunds
         held = sums.get((ledger.escrow(offer.id), offer.currency), 0)
         parts = offer.holdings
         report.compare("escrow by the holdings", offer.id, parts.escrow, held)
@@ -155,9 +161,12 @@ async def _check_offers(uow: UnitOfWork, report: Report, sums: Sums, adjusted: S
                 f"{party} by the holdings", currency, expected[party, currency],
                 found[party, currency],
             )  # fmt: skip
+    return waiting
 
 
-async def _check_payments(ports: Ports, uow: UnitOfWork, report: Report) -> dict[str, int]:
+async def _check_payments(
+    ports: Ports, uow: UnitOfWork, report: Report, waiting: dict[str, int]
+) -> dict[str, int]:
     """Every payment against its PaymentIntent, both ways: none unknown, none twice.
 
     Returns what Stripe has charged for them, by currency.
@@ -176,7 +185,8 @@ async def _check_payments(ports: Ports, uow: UnitOfWork, report: Report) -> dict
         taken = sum(i.captured_amount for i in intents if i.status == "succeeded")
         report.compare("captured", payment.id, taken, payment.captured_amount)
         given_back = sum(intent.refunded_amount for intent in intents)
-        report.compare("refunded", payment.id, given_back, payment.refunded_amount)
+        refunded = payment.refunded_amount + waiting[payment.id]
+        report.compare("refunded", payment.id, given_back, refunded)
         held = sum(intent.status == "requires_capture" for intent in intents)
         holding = payment.status in (PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURING)
         report.compare("held", payment.id, held, int(holding))

@@ -123,6 +123,7 @@ class Refund(msgspec.Struct, frozen=True):
     """Money on its way back to the customer; `completed_amount` of it had been earned already.
 
     `by` is a user, `system` or `stripe`; `key` numbers the attempts at Stripe since `asked_at`.
+    One that is `requested` and has a `stripe_id` waits at Stripe for the platform's money.
     """
 
     PRIVATE: ClassVar[frozenset[str]] = frozenset({"stripe_id", "key"})
@@ -235,6 +236,11 @@ class Offer(Record, frozen=True):
     @property
     def _requested(self) -> list[Refund]:
         return [r for r in self.refunds if r.status is RefundStatus.REQUESTED]
+
+    @property
+    def waiting_refunds(self) -> int:
+        """What of it Stripe counts as refunded already, before any money has moved."""
+        return sum(r.amount for r in self._requested if r.stripe_id)
 
     def next_due(self) -> datetime | None:
         """When some delivered work completes by itself; never while a chargeback is open."""

@@ -2,7 +2,8 @@
 
 A refund is kept with its offer, so that it conflicts with whatever else would use the same money.
 What was not earned yet goes first; the rest lowers the completed work, and is taken from the
-contractor by the holdings. Banks may return a refund: then it is booked back, and admins are told.
+contractor by the holdings. It is booked when its money has moved: without enough of it at Stripe a
+refund waits there. Banks may return a refund: then it is booked back. Admins are told of both.
 """
 
 from typing import Any
@@ -31,6 +32,7 @@ from domain.store import UnitOfWork, new_id
 P, R = PaymentStatus, RefundStatus
 
 GIVEN_UP = ("failed", "canceled")
+WAITING = "pending"  # Stripe's word
 MAX_REFUNDS = 50  # an offer's document has its bounds
 
 
@@ -67,7 +69,9 @@ class SendRefund(Task, frozen=True):
         payment = await uow.get(Payment, offer.payment_id)
         assert payment.intent_id, "only a captured payment is refunded"
         there = None
-        if refund.key or uow.now - refund.asked_at > KEY_LIFE:
+        if refund.stripe_id:  # it waits there; its key would only repeat that
+            there = await ports.gateway.refund_state(refund.stripe_id)
+        elif refund.key or uow.now - refund.asked_at > KEY_LIFE:
             there = await ports.gateway.find_refund(payment.intent_id, refund.id)
         done = there or await self._ask(ports, refund, payment.intent_id)
         await ports.store.transact(lambda uow: settle_refund(uow, self.offer_id, done))
@@ -117,7 +121,7 @@ async def settle_refund(uow: UnitOfWork, offer_id: str, there: Settled) -> None:
     failed = there.status in GIVEN_UP
     if failed and there.id and there.moved and (refund is None or refund.status is R.REQUESTED):
         await _book_detour(uow, offer, there)
-    if refund is None and (failed or not there.moved):
+    if refund is None and (failed or not (there.moved or there.status == WAITING)):
         return
     if refund is None:  # made in Stripe's dashboard
         refund = Refund(
@@ -130,8 +134,10 @@ async def settle_refund(uow: UnitOfWork, offer_id: str, there: Settled) -> None:
         await _returned(uow, offer, refund, there)
     elif failed and refund.status is R.REQUESTED:
         await _refused(uow, offer, refund, there)
-    elif not failed and refund.status is R.REQUESTED:
+    elif refund.status is R.REQUESTED and there.moved:
         await _made(uow, offer, refund, there)
+    elif refund.status is R.REQUESTED and refund.stripe_id is None:
+        await _waits(uow, offer, refund, there)
 
 
 def _is(refund: Refund, there: Settled) -> bool:
@@ -156,6 +162,17 @@ async def _made(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -
     await _tell(uow, after)
     outside = {ledger.STRIPE: there.amount}
     await rebook(uow, f"refund:{there.id}", "refunded", offer, after, outside)
+
+
+async def _waits(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
+    """Stripe makes it as soon as the platform has the money there, and has no line of it yet."""
+    await change_offer(uow, offer, refunds=_with(offer, refund, stripe_id=there.id))
+    amount = display(refund.amount, offer.currency)
+    await alert(
+        uow, "refund_waits", offer.payment_id,
+        f"The refund of {amount} for {offer.job_title} waits at Stripe until the platform's "
+        "balance suffices: add funds in Stripe's dashboard.",
+    )  # fmt: skip
 
 
 async def _returned(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:

@@ -285,7 +285,7 @@ async def accept_paid(uow: UnitOfWork, payment: Payment) -> None:
 async def send_back(uow: UnitOfWork, offer_id: str) -> None:
     """Refund what was captured for an offer that did not come to an acceptance; once."""
     offer = await uow.get(Offer, offer_id)
-    if offer.accepted_at is None and not offer.live and offer.refundable:
+    if offer.accepted_at is None and not offer.live and offer.refundable > 0:
         await promise(uow, offer, offer.refundable, "The offer has ended.", "system")
 
 

@@ -3,6 +3,8 @@
 import pytest
 
 from domain.deal import RefundStatus
+from domain.ledger import Transaction
+from domain.refunds import SendRefund
 from tests.work import PATIENCE, Work
 
 
@@ -94,6 +96,59 @@ async def test_a_refund_made_at_stripe_is_taken_over(work):
     )
     assert await work.books() == (7500, 67_500)
     assert (await work.stored()).refunds[0].by == "stripe"
+
+
+async def without_balance(work):
+    """A refund that waits until the platform has the money at Stripe; its id there."""
+    await work.market.settled(PATIENCE)
+    some = {"pending_reason": "insufficient_funds", "delay": 86_400}
+    await work.sandbox.fault(refund="usd", **some)
+    await work.refund(30_000)
+    await work._admin.push("/admin", "alert", lambda a: a["kind"] == "refund_waits", PATIENCE)
+    assert await work.books() == (10_000, 90_000)
+    (waiting,) = (await work.stored()).refunds
+    assert (waiting.status, (await work.stored()).refundable) == ("requested", 70_000)
+    return waiting
+
+
+async def test_a_refund_without_balance_is_booked_when_its_money_moves(work):
+    """Guard: `there.moved` in `refunds.settle_refund`. Guard: `refund.stripe_id` in `SendRefund`;
+    without it the key repeats its first answer, and after its life a second refund is asked for."""
+    waiting = await without_balance(work)
+    await work.sandbox.fault(webhook="*", drop=True, times=100)
+    await SendRefund(work.offer["id"], waiting.id).run(work.server.ports)
+    await work.sandbox.settle_refund(waiting.stripe_id)
+    await SendRefund(work.offer["id"], waiting.id).run(work.server.ports)
+    assert await work.books() == (7000, 63_000)
+    assert (await work.payment()).refunded_amount == 30_000
+    assert len(await work.listed("refunds")) == 1
+
+
+async def test_a_refund_without_balance_that_fails_was_never_booked(work):
+    """Guard: `there.moved` in `refunds.settle_refund`; Stripe has no line of it, so a booking and
+    its reverse would be differences for good."""
+    waiting = await without_balance(work)
+    await work.sandbox.fail_refund(waiting.stripe_id)
+    await work._admin.push("/admin", "alert", lambda a: a["kind"] == "refund_failed", PATIENCE)
+    assert await work.books() == (10_000, 90_000)
+    kinds = {row.kind for row in await work.market.rows(Transaction)}
+    assert not kinds & {"refunded", "refund_failed"}
+    await work.refund(30_000)
+    assert await work.books() == (7000, 63_000)
+
+
+async def test_a_refund_without_balance_made_at_stripe_waits_as_well(work):
+    """Guard: `WAITING` in `refunds.settle_refund`; without it the same money is promised again."""
+    await work.sandbox.fault(refund="usd", pending_reason="insufficient_funds", delay=86_400)
+    intent = (await work.payment()).intent_id
+    made = await work.sandbox.refund_in_dashboard(intent, 25_000)
+    await work.customer.push(
+        "/bidding", "offer.updated", lambda offer: bool(offer["refunds"]), PATIENCE
+    )
+    assert await work.books() == (10_000, 90_000)
+    assert (await work.stored()).refundable == 75_000
+    await work.sandbox.settle_refund(made["id"])
+    assert await work.books() == (7500, 67_500)
 
 
 async def test_two_refunds_at_once_never_exceed_the_payment(work):
