@@ -175,8 +175,8 @@ class GatewayUnknown(Exception):
 
 
 class StaleFailure(GatewayUnknown):
-    """Stripe replays a stored failure under this key: re-read, and if nothing happened take the
-    next key."""
+    """Stripe replays a stored failure under this key, or has seen other parameters under it:
+    re-read, and if nothing happened take the next key."""
 
 
 class GatewayRefused(Exception):

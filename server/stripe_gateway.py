@@ -353,10 +353,12 @@ def _problem(failed: stripe.StripeError) -> GatewayUnknown | GatewayRefused:
     status = failed.http_status or 0
     if isinstance(failed, stripe.APIConnectionError):
         return GatewayUnknown("Stripe did not answer")
-    open_outcome = isinstance(failed, stripe.IdempotencyError) or status in (0, 401, 409, 429)
-    if open_outcome or status >= 500:
+    # With other parameters the key answers nothing any more; 409: its first request is under way.
+    spent = isinstance(failed, stripe.IdempotencyError) and status != 409
+    if spent or status in (0, 401, 409, 429) or status >= 500:
         replayed = (failed.headers or {}).get("Idempotent-Replayed") == "true"
-        kind = StaleFailure if replayed and status >= 500 else GatewayUnknown
+        stale = spent or (replayed and status >= 500)
+        kind = StaleFailure if stale else GatewayUnknown
         return kind(f"Stripe answered {status}")
     body = (failed.json_body or {}).get("error", {})
     return GatewayRefused(

@@ -3,6 +3,9 @@
 import pytest
 
 from domain.accounts import User
+from domain.outbox import TryAgain
+from domain.ports import GatewayUnknown
+from domain.settlement import Hold
 from tests.parties import Refused
 from tests.work import PATIENCE, Work
 
@@ -38,6 +41,36 @@ async def test_a_saved_card_pays_an_offer_and_is_forgotten(market, server):
     await saved(market, customer)
     assert (await server.store.single().get(User, customer.id)).customer_id
     assert len(await work.listed("customers")) == 1
+
+
+async def test_a_customer_who_begins_to_save_cards_between_two_attempts(market, server):
+    """Guard: `spent` in the gateway's `_problem`; without it the hold is asked for under a key
+    that Stripe knows without the customer, for a day, and the offer waits for its payment."""
+    await server.web.scheduler.stop()
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    told, server.store.committed = server.store.committed, lambda rows: None
+    answer = await customer.call("/bidding", "create", {
+        "job_id": job["id"], "contractor_id": contractor.id, "amount": 100_000,
+        "currency": "USD", "description": "As discussed.", "timeline_days": 5,
+        "payment_method": "pm_card_visa",
+    })  # fmt: skip
+    hold = Hold(answer["offer"]["payment_id"])
+    await server.sandbox.fault(path="/v1/payment_intents", method="POST", status=500, times=1)
+    with pytest.raises(GatewayUnknown):
+        await hold.run(server.ports)
+    server.store.committed = told
+    assert (await customer.call("/payment", "setup"))["client_secret"]
+    with pytest.raises(TryAgain) as stale:
+        await hold.run(server.ports)
+    assert stale.value.task == Hold(hold.payment_id, 1)
+    await stale.value.task.run(server.ports)
+    await contractor.push("/bidding", "offer.created", lambda offer: True, PATIENCE)
+    intents = (await server.sandbox.api("GET", "payment_intents"))["data"]
+    assert [(each["status"], bool(each["customer"])) for each in intents] == [
+        ("requires_capture", True)
+    ]
 
 
 async def test_anothers_card_pays_nothing(market, server):

@@ -177,12 +177,17 @@ async def test_a_stored_failure_is_told_apart(stripe, sandbox, when):
     assert len(await stripe.refunds(paid.id)) == (when == "after")
 
 
-async def test_a_key_with_other_parameters(stripe):
-    """Guard: `IdempotencyError` in `_problem`: the first call had an outcome of its own."""
+async def test_a_key_with_other_parameters(stripe, sandbox):
+    """Guard: `spent` in `_problem`: the first call had an outcome of its own, which the key does
+    not tell any more; one that is still under way has none yet."""
     paid, again = await pay(stripe), key()
     await stripe.refund(paid.id, 1000, key=again, metadata={})
-    with pytest.raises(GatewayUnknown):
+    with pytest.raises(StaleFailure):
         await stripe.refund(paid.id, 1001, key=again, metadata={})
+    await sandbox.fault(path="/v1/refunds", status=409, error={"type": "idempotency_error"})
+    with pytest.raises(GatewayUnknown) as under_way:
+        await stripe.refund(paid.id, 1000, key=key(), metadata={})
+    assert type(under_way.value) is GatewayUnknown
 
 
 async def test_definite_refusals_have_codes(stripe, sandbox):
