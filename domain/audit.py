@@ -227,7 +227,8 @@ def _out(chargeback: Chargeback) -> int:
 async def _check_transfers(ports: Ports, uow: UnitOfWork, report: Report) -> None:
     """All that Stripe has transferred, net of what was reversed."""
     there: dict[str, int] = defaultdict(int)
-    async for transfer in ports.gateway.transfers(await _beginning(uow, Offer)):
+    since = await _beginning(uow, Offer, Transfer)  # an adjustment may be older than any offer
+    async for transfer in ports.gateway.transfers(since):
         fact = transfer.metadata.get("fact", transfer.id)
         there[fact] += transfer.amount - transfer.reversed_amount
     under_way: dict[str, int] = defaultdict(int)
@@ -265,9 +266,9 @@ async def _check_withdrawals(ports: Ports, uow: UnitOfWork, report: Report) -> N
         report.compare("payout known here", id, True, False)
 
 
-async def _beginning(uow: UnitOfWork, kind: type[Record]) -> datetime:
-    first = await uow.find(kind, {}, (("_id", 1),))
-    return first.created_at if first else uow.now
+async def _beginning(uow: UnitOfWork, *kinds: type[Record]) -> datetime:
+    firsts = [await uow.find(kind, {}, (("_id", 1),)) for kind in kinds]
+    return min([uow.now, *(first.created_at for first in firsts if first)])
 
 
 def _group(account: str) -> str:

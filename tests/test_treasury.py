@@ -1,9 +1,12 @@
 """What an administrator may do with money, and what it leaves behind."""
 
+from datetime import timedelta
+
 import pytest
 
 from domain import ledger
 from domain.accounts import User
+from domain.audit import audit
 from domain.transfers import Transfer
 from tests.parties import PASSWORD
 from tests.work import PATIENCE, Work
@@ -50,6 +53,20 @@ async def test_adjustments_up_and_down(work):
     assert await work.books() == (60_000, 0)
     assert (await ledger.balance_of(work.server.store.single(), ledger.LOSSES)) == {"USD": -15_000}
     assert (await work.market.rows(Transfer))[-1].offer_id is None
+
+
+async def test_an_adjustment_is_older_than_any_offer(market, server, monkeypatch):
+    """Guard: `Transfer` in the beginning of `audit._check_transfers`."""
+    contractor = await market.contractor(onboarded=True)
+    await server.sandbox.book_entry("topup", 5000, "usd")
+    user = {"user_id": contractor.id, "currency": "USD"}
+    admin = await market.admin()
+    await admin.call("/admin", "adjust", {**user, "amount": 5000, "reason": "Welcome"})
+    await contractor.push("/wallet", "wallet.updated", lambda p: p["available"] == 5000, PATIENCE)
+    clock = type(server.ports.clock)
+    now = clock.now
+    monkeypatch.setattr(clock, "now", lambda self: now(self) + timedelta(hours=1))
+    assert (await audit(server.ports)).differences == []
 
 
 @pytest.mark.parametrize(
