@@ -22,7 +22,7 @@ UPDATED = Event("/admin", "reconciliation.updated")
 
 ADMINS = {Role.ADMIN}
 DAY = timedelta(days=1)
-SPAN = timedelta(days=2)  # of the daily one: each line is looked at twice
+SPAN = timedelta(days=2)  # of the daily one at least: each line is looked at twice
 UNSETTLED = timedelta(hours=1)  # what is that young may still be on its way to our journal
 SYSTEM = "system"
 LONGEST = timedelta(days=366)
@@ -97,10 +97,14 @@ async def reconcile_daily(ports: Ports) -> None:
         last = await uow.find(Reconciliation, {"by": SYSTEM}, (("_id", -1),))
         if last and last.created_at > uow.now - DAY:
             return
+        end = uow.now - UNSETTLED
+        start = end - SPAN
         if last:
             await _fail(uow, last, "It did not come to an end within a day.")
-        end = uow.now - UNSETTLED
-        await _begin(uow, end - SPAN, end, SYSTEM)
+            last = await uow.get(Reconciliation, last.id)
+            # From where the last one ended on, however long ago; one that failed is done again.
+            start = min(start, last.start if last.status is S.FAILED else last.end)
+        await _begin(uow, max(start, end - LONGEST), end, SYSTEM)
 
     await ports.store.transact(begin)
 

@@ -117,3 +117,26 @@ async def test_there_is_one_a_day(work):
     await work.market.settled(PATIENCE)
     reports = await work.market.rows(Reconciliation)
     assert [(report.by, report.status) for report in reports] == [("system", "clean")]
+
+
+@pytest.mark.parametrize("ending", ["clean", "failed", "running"])
+async def test_the_next_one_begins_where_the_last_one_ended(market, server, ending):
+    """Guard: the `start` in `reconcile_daily`; without it nobody looks at the time of an outage
+    of more than a day, nor again at that of one that failed."""
+    uow = server.store.single()
+    await server.web.scheduler.stop()
+    await server.web.relay.stop(0)
+    now = uow.now
+    start, end = now - timedelta(days=9), now - timedelta(days=7)
+    done = {"finished_at": end} if ending != "running" else {}
+    await uow.add(
+        Reconciliation(
+            id="rec_1", created_at=end, updated_at=end, start=start, end=end, by="system",
+            status=ending, **done,
+        )
+    )  # fmt: skip
+    await reconciliation.reconcile_daily(server.ports)
+    (last, new) = await market.rows(Reconciliation)
+    assert new.start == (end if ending == "clean" else start)
+    assert new.end > now - timedelta(hours=2)
+    assert last.status == ("clean" if ending == "clean" else "failed")
