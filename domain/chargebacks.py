@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain import completion, ledger
+from domain import dividing, ledger
 from domain.alerts import alert
 from domain.deal import (
     PAYMENT_UPDATED,
@@ -23,14 +23,13 @@ from domain.deal import (
     with_completed_within,
 )
 from domain.errors import DisputeNotOpen
-from domain.jobs import Job
 from domain.money import display
 from domain.operation import EVERYONE, Actor, Command, Cursor, Id, PageSize, Role, Style, operation
 from domain.outbox import Event, Task, TryAgain
 from domain.ports import CardDispute, GatewayRefused, Ports, StaleFailure
 from domain.record import Index, Page, Record
 from domain.sending import collect_debt, send
-from domain.settlement import give_up
+from domain.settlement import give_up, send_back
 from domain.shares import rebook
 from domain.store import UnitOfWork, new_id
 from domain.transfers import Transfer, TransferStatus
@@ -295,6 +294,10 @@ async def _win(
     )  # fmt: skip
     waiting = {"offer_id": offer.id, "status": TransferStatus.WAITING}
     send(uow, await uow.all(Transfer, waiting))
+    if offer.accepted_at is None:
+        await send_back(uow, offer.id)
+    else:
+        await dividing.divide_late_money(uow, offer)
     return 0, undone
 
 
@@ -312,8 +315,7 @@ async def _lose(
     if after.accepted_at is None:
         await give_up(uow, after, OfferStatus.EXPIRED)
     elif after.kept == 0:
-        job = await uow.get(Job, after.job_id)
-        await completion.finish(uow, job, await completion.drop_rest(uow, after))
+        await dividing.end_without_money(uow, after)
     return 0, before.completed_amount - completed
 
 

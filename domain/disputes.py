@@ -1,27 +1,23 @@
 """Disputes between the two sides of a job: said, proposed, agreed, or decided by an admin.
 
-While one stands its part of the money is frozen: nobody completes or refunds it. The end is always
-a split: what goes back to the customer, the rest being completed work, by the holdings.
+While one stands its part of the money is frozen: nobody completes or refunds it.
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
-from enum import StrEnum
 from typing import Annotated, Any
 
 from msgspec import Meta as Limits
 
-from domain import completion, notices
-from domain.alerts import alert
+from domain import completion, dividing, notices
 from domain.completion import MilestoneNumber, must_be_free
-from domain.deal import MilestoneStatus, Offer, change_offer, with_milestones
+from domain.deal import Offer
+from domain.dividing import ANSWER_WITHIN, Reason, call_admins
 from domain.errors import (
     AmountNotPayable,
     Conflict,
     DisputeNotOpen,
     DisputeOpen,
     JobNotInProgress,
-    PaymentDisputed,
 )
 from domain.jobs import Job, JobStatus
 from domain.money import CURRENCIES, MAX_AMOUNT, display
@@ -39,29 +35,16 @@ from domain.operation import (
 )
 from domain.ports import Ports
 from domain.record import Page
-from domain.refunds import promise
-from domain.shares import rebook
-from domain.states import leading_to
-from domain.store import UnitOfWork, new_id
-from domain.timeline import STEPS, Dispute, DisputeStatus, Entry, Proposal, add, announce
+from domain.store import UnitOfWork
+from domain.timeline import Dispute, DisputeStatus, Proposal, add
 
-D, M = DisputeStatus, MilestoneStatus
+D = DisputeStatus
 
-ANSWER_WITHIN = timedelta(days=7)
 CHUNK = 100
 
 
 Text = Annotated[str, Limits(min_length=1, max_length=8000, pattern=r"\S")]
 RefundAmount = Annotated[int, Limits(ge=0, le=MAX_AMOUNT)]
-
-
-class Reason(StrEnum):
-    NOT_DELIVERED = "not_delivered"
-    NOT_AS_AGREED = "not_as_agreed"
-    QUALITY = "quality"
-    UNRESPONSIVE = "unresponsive"
-    SCOPE = "scope"
-    OTHER = "other"
 
 
 class Open(Command, frozen=True):
@@ -127,37 +110,9 @@ async def dispute_open(cmd: Open, actor: Actor, uow: UnitOfWork) -> Dispute:
     offer = await uow.get(Offer, job.offer_id)
     numbers = completion.standing(offer, cmd.milestone)
     must_be_free(offer, numbers)
-    dispute = _new(cmd, actor, offer, tuple(numbers), uow)
-    await uow.add(dispute)
-    milestones = with_milestones(offer, numbers, dispute_id=dispute.id)
-    await change_offer(uow, offer, milestones=milestones)
-    await completion.mark_disputed(uow, job, dispute.id)
-    announce(uow, dispute)
+    dispute = dividing.new(offer, tuple(numbers), actor.id, cmd.reason, cmd.text, uow)
+    await dividing.start(uow, offer, dispute)
     return dispute
-
-
-def _new(
-    cmd: Open, actor: Actor, offer: Offer, numbers: tuple[int, ...], uow: UnitOfWork
-) -> Dispute:
-    return Dispute(
-        id=new_id(Dispute.PREFIX), created_at=uow.now, updated_at=uow.now, job_id=offer.job_id,
-        job_title=offer.job_title, offer_id=offer.id, payment_id=offer.payment_id,
-        customer_id=offer.customer_id, contractor_id=offer.contractor_id, milestones=numbers,
-        amount=_at_stake(offer, numbers), currency=offer.currency, opened_by=actor.id,
-        reason=cmd.reason, answer_by=uow.now + ANSWER_WITHIN,
-        timeline=(Entry(uow.now, actor.id, "open", cmd.text),),
-    )  # fmt: skip
-
-
-def _at_stake(offer: Offer, numbers: tuple[int, ...]) -> int:
-    """What these milestones may still move; the last of all take what is left."""
-    others = [
-        each for n, each in enumerate(offer.milestones, 1) if each.standing and n not in numbers
-    ]
-    if not others:
-        return offer.uncompleted
-    agreed = sum(offer.milestones[number - 1].amount for number in numbers)
-    return min(agreed, offer.uncompleted)
 
 
 @operation("payment.dispute_say", roles=PARTIES)
@@ -199,7 +154,7 @@ async def dispute_agree(cmd: Agree, actor: Actor, uow: UnitOfWork) -> Dispute:
     if proposal is None or proposal.by == actor.id or proposal.refund_amount != cmd.refund_amount:
         raise Conflict("There is no such proposal by the other side: read the dispute again.")
     dispute = await add(uow, dispute, actor, "agree", refund_amount=cmd.refund_amount)
-    return await _resolve(uow, dispute, cmd.refund_amount, actor.id)
+    return await dividing.resolve(uow, dispute, cmd.refund_amount, actor.id)
 
 
 @operation("payment.dispute_escalate", roles=PARTIES)
@@ -209,16 +164,8 @@ async def dispute_escalate(cmd: ById, actor: Actor, uow: UnitOfWork) -> Dispute:
     if dispute.status is D.ESCALATED:
         raise DisputeNotOpen(status=dispute.status)
     escalated = await add(uow, dispute, actor, "escalate", status=D.ESCALATED)
-    await _call_admins(uow, escalated)
+    await call_admins(uow, escalated)
     return escalated
-
-
-async def _call_admins(uow: UnitOfWork, dispute: Dispute) -> None:
-    amount = display(dispute.amount, dispute.currency)
-    await alert(
-        uow, "dispute_escalated", dispute.id,
-        f"Decide about {amount} for {dispute.job_title}: the two sides do not agree.",
-    )  # fmt: skip
 
 
 @operation("payment.disputes", roles=EVERYONE, style=Style.READ)
@@ -244,7 +191,7 @@ async def resolve(cmd: Resolve, actor: Actor, uow: UnitOfWork) -> Dispute:
     dispute = await uow.get(Dispute, cmd.dispute_id)
     _check_split(dispute, cmd.refund_amount)
     dispute = await add(uow, dispute, actor, "resolve", cmd.reason, cmd.refund_amount)
-    return await _resolve(uow, dispute, cmd.refund_amount, actor.id)
+    return await dividing.resolve(uow, dispute, cmd.refund_amount, actor.id)
 
 
 @operation("admin.disputes", roles={Role.ADMIN}, style=Style.READ)
@@ -278,35 +225,7 @@ def _check_split(dispute: Dispute, refund_amount: int) -> None:
         )  # fmt: skip
 
 
-async def _resolve(uow: UnitOfWork, dispute: Dispute, refund_amount: int, by: str) -> Dispute:
-    """End it: the rest is completed work, and the refund goes back to the customer."""
-    offer = await uow.get(Offer, dispute.offer_id)
-    if offer.contested_amount:
-        raise PaymentDisputed
-    at_stake = _at_stake(offer, dispute.milestones)
-    refund_amount = min(refund_amount, at_stake)  # refunds at Stripe may have left less
-    earned = at_stake - refund_amount
-    after = await change_offer(
-        uow, offer, completed_amount=offer.completed_amount + earned,
-        milestones=with_milestones(
-            offer, dispute.milestones, status=M.COMPLETED if earned else M.CANCELLED,
-            completed_at=uow.now if earned else None, due_at=None, dispute_id=None,
-        ),
-    )  # fmt: skip
-    await rebook(uow, f"resolve:{dispute.id}", "resolved", offer, after)
-    if refund_amount:
-        reason = "The dispute was resolved."
-        after = await promise(uow, after, refund_amount, reason, by)
-    job = await completion.mark_disputed(uow, await uow.get(Job, dispute.job_id), None)
-    await completion.finish(uow, job, after)
-    resolved = await uow.change(
-        Dispute, dispute.id, only_if={"status": leading_to(STEPS, D.RESOLVED)},
-        status=D.RESOLVED, refund_amount=refund_amount, resolved_at=uow.now,
-    )  # fmt: skip
-    if resolved is None:
-        raise DisputeNotOpen(status=dispute.status)
-    announce(uow, resolved)
-    return resolved
+# -- by itself -------------------------------------------------------------------------------
 
 
 async def escalate_due(ports: Ports) -> int:
@@ -323,7 +242,7 @@ async def _escalate(uow: UnitOfWork, dispute_id: str) -> None:
     dispute = await uow.get(Dispute, dispute_id)
     if dispute.status in (D.OPEN, D.PROPOSED) and dispute.answer_by <= uow.now:
         await add(uow, dispute, None, "escalate", "Nobody answered in time.", status=D.ESCALATED)
-        await _call_admins(uow, dispute)
+        await call_admins(uow, dispute)
         amount = display(dispute.amount, dispute.currency)
         await notices.tell(
             uow, list(dispute.parties), "dispute_escalated", f"{dispute.job_title}: escalated",

@@ -15,6 +15,7 @@ from domain.store import UnitOfWork
 
 UPDATED = Event("/payment", "dispute.updated")
 MAX_ENTRIES = 200
+SYSTEM = "system"
 
 
 class DisputeStatus(StrEnum):
@@ -98,7 +99,7 @@ async def add(
     if len(dispute.timeline) >= MAX_ENTRIES and kind in ("say", "evidence", "propose"):
         raise DisputeNotOpen("The timeline is full: agree, or escalate.")
     to = status or dispute.status
-    by = actor.id if actor else "system"
+    by = actor.id if actor else SYSTEM
     changed = await uow.change(
         Dispute, dispute.id, only_if={"status": leading_to(STEPS, to)}, status=to,
         timeline=(*dispute.timeline, Entry(uow.now, by, kind, text, refund_amount)), **fields,

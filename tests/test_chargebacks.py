@@ -77,6 +77,56 @@ async def test_lost_before_the_work_is_done_ends_the_job(work):
     assert (await work.job_now())["status"] == "cancelled"
 
 
+async def test_lost_while_the_sides_disagree_ends_that_as_well(work):
+    """Guard: `dividing.end_without_money`; without it a dispute about nothing waits for an
+    admin, and the job is in dispute for ever."""
+    dispute = await work.dispute()
+    await work.decide(await work.charge_back(), won=False)
+    assert await work.books() == (-FEE, 0)
+    told = await work.customer.call("/payment", "dispute", {"dispute_id": dispute["id"]})
+    assert (told["status"], told["refund_amount"]) == ("resolved", 100_000)
+    assert (told["timeline"][-1]["kind"], told["timeline"][-1]["by"]) == ("resolve", "system")
+    job = await work.job_now()
+    assert (job["status"], job["dispute_id"]) == ("cancelled", None)
+
+
+async def won_after_all(work):
+    """The bank changes its mind about one that was lost; the dispute that an admin decides."""
+    admin = await work.market.admin()
+    await work.decide(await work.charge_back(), won=False)
+    (found,) = await work.market.rows(Chargeback)
+    await work.sandbox.close_dispute(found.stripe_id, won=True)
+    told = await admin.push("/admin", "alert", lambda a: a["kind"] == "dispute_escalated", PATIENCE)
+    return await work.customer.call("/payment", "dispute", {"dispute_id": told["subject"]})
+
+
+async def test_won_after_it_was_lost_and_the_job_has_ended(work):
+    """Guard: `dividing.divide_late_money` in `chargebacks._win`; without it nobody can pay the
+    contractor out of escrow. Guard: `standing` in `dividing._ended`: what is cancelled stays so."""
+    dispute = await won_after_all(work)
+    assert (dispute["status"], dispute["amount"]) == ("escalated", 100_000)
+    assert await work.books() == (10_000 - FEE, 90_000)
+    await work.admin("resolve", dispute_id=dispute["id"], refund_amount=40_000, reason="Begun")
+    assert await work.books() == (6000 + 12_000 - FEE, 0)
+    assert await work.wallet("available", "pending") == (42_000, 0)
+    job = await work.job_now()
+    assert (job["status"], job["dispute_id"]) == ("cancelled", None)
+    assert [each.status for each in (await work.stored()).milestones] == ["cancelled"]
+
+
+async def test_won_after_a_part_was_completed(market, server):
+    """Guard: `M.CANCELLED` in `dividing.divide_late_money`: what was completed is paid again."""
+    parts = [{"title": "A", "amount": 60_000}, {"title": "B", "amount": 40_000}]
+    work = await Work(market, server).begin(milestones=parts)
+    await work.complete(milestone=1)
+    await market.settled(PATIENCE)
+    dispute = await won_after_all(work)
+    assert (dispute["milestones"], dispute["amount"]) == ([2], 40_000)
+    await work.admin("resolve", dispute_id=dispute["id"], refund_amount=40_000, reason="Not done")
+    assert await work.books() == (18_000 - FEE, 0)
+    assert await work.wallet("available", "pending", "debt") == (42_000, 0, 0)
+
+
 async def test_a_transfer_waits_for_the_decision(market, server):
     """Guard: the offer's `contested_amount` in `sending.begin`; without it money leaves for an
     account from which it can only be called back."""
