@@ -188,12 +188,26 @@ class ReadDispute(Task, frozen=True):
 async def reread(ports: Ports, stripe_id: str) -> None:
     """Read a dispute from Stripe and take over its state."""
     there = await ports.gateway.dispute(stripe_id)
-    payment = await ports.store.single().find(Payment, {"intent_id": there.intent_id})
+    payment = await _payment_of(ports, there)
     if payment is None:
         return
     if not payment.captured_amount:
         raise TryAgain("the capture is not booked yet")
     await ports.store.transact(lambda uow: settle_dispute(uow, payment.id, there))
+
+
+async def _payment_of(ports: Ports, there: CardDispute) -> Payment | None:
+    """By the intent, or by its metadata as long as its id has not reached us."""
+    uow = ports.store.single()
+    if there.intent_id is None:
+        return None
+    known = await uow.find(Payment, {"intent_id": there.intent_id})
+    if known:
+        return known
+    intent = await ports.gateway.intent(there.intent_id)
+    return await uow.find(
+        Payment, {"_id": intent.metadata.get("payment_id", ""), "intent_id": None}
+    )
 
 
 async def settle_dispute(uow: UnitOfWork, payment_id: str, there: CardDispute) -> None:

@@ -12,7 +12,7 @@ from domain.alerts import alert
 from domain.deal import Offer
 from domain.money import CURRENCIES
 from domain.ports import Ports, Settled
-from domain.sending import Send, call_back, reverse
+from domain.sending import Send, call_back, reverse, transferred
 from domain.store import UnitOfWork, new_id
 from domain.transfers import UNSENT, Reversal, Transfer, TransferStatus
 
@@ -122,7 +122,14 @@ async def _stop(uow: UnitOfWork, offer_id: str, amount: int) -> int:
 
 async def reread(ports: Ports, stripe_id: str) -> None:
     """Take over reversals that somebody made in Stripe's dashboard."""
-    transfer = await ports.store.single().find(Transfer, {"stripe_id": stripe_id})
+    known = {"stripe_id": stripe_id}
+    uow = ports.store.single()
+    transfer = await uow.find(Transfer, known)
+    if transfer is None:  # the answer with its id may still be on its way to us
+        made = await ports.gateway.transfer_state(stripe_id)
+        fact = made.metadata.get("fact", "")
+        await ports.store.transact(lambda uow: transferred(uow, fact, made))
+        transfer = await uow.find(Transfer, known)
     if transfer is None:
         return
     for reversal in reversed(await ports.gateway.reversals(stripe_id)):

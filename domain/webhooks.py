@@ -305,7 +305,8 @@ async def _dispute(ports: Ports, event: WebhookEvent) -> None:
 
 
 async def _transfer(ports: Ports, event: WebhookEvent) -> None:
-    await shares.reread(ports, event.object_id)
+    if event.account is None:
+        await shares.reread(ports, event.object_id)
 
 
 WORK: Mapping[str, Callable[[Ports, WebhookEvent], Awaitable[None]]] = {

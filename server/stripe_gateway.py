@@ -198,6 +198,9 @@ class StripeGateway:
         match = await _first(found, "fact", fact)
         return shapes.settled(match) if match else None
 
+    async def transfer_state(self, id: str) -> Settled:
+        return shapes.settled(await _ask(self._stripe.transfers.retrieve_async(id)))
+
     async def reversals(self, transfer_id: str) -> list[Settled]:
         found = self._stripe.transfers.reversals.list_async(transfer_id, {"limit": WINDOW})
         return [shapes.settled(body) async for body in _each(found)]

@@ -4,6 +4,8 @@ import pytest
 
 from domain import ledger
 from domain.chargebacks import Chargeback, reread
+from domain.deal import Payment
+from domain.outbox import TryAgain
 from domain.transfers import Transfer
 from tests.work import PATIENCE, Work
 
@@ -142,6 +144,23 @@ async def test_a_transfer_waits_for_the_decision(market, server):
         "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, PATIENCE
     )
     assert await work.books() == (30_000 - FEE, 0)
+
+
+async def test_one_whose_payment_is_not_known_by_its_id_yet(work):
+    """Guard: the metadata in `chargebacks._payment_of`; without it the event is done, and nobody
+    learns of the dispute until the books are compared."""
+    payment = await work.payment()
+    uow = work.server.store.single()
+    await work.sandbox.fault(webhook="*", drop=True, times=100)
+    made = await work.sandbox.dispute(payment.charge_id)
+    await uow.change(Payment, payment.id, intent_id=None, captured_amount=0)
+    with pytest.raises(TryAgain):
+        await reread(work.server.ports, made["id"])
+    await uow.change(Payment, payment.id, captured_amount=payment.captured_amount)
+    await reread(work.server.ports, made["id"])
+    await uow.change(Payment, payment.id, intent_id=payment.intent_id)
+    assert [found.status for found in await work.market.rows(Chargeback)] == ["open"]
+    assert await work.books() == (10_000 - FEE, 90_000)
 
 
 async def test_all_told_at_once(work):

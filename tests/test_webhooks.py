@@ -9,10 +9,15 @@ import pytest
 
 from domain.audit import audit
 from domain.ledger import Transaction
+from domain.outbox import OutboxRow
+from domain.ports import GatewayUnknown
+from domain.sending import Send
+from domain.transfers import Transfer
 from domain.webhooks import WebhookEvent
 from server.embedded.sandbox.courier import sign
 from tests.scenes import PATIENCE, Scene
 from tests.test_payments import SECURE
+from tests.work import Work
 
 LOST = {"webhook": "*", "drop": True, "times": 100}
 
@@ -143,3 +148,27 @@ async def test_what_stripe_did_not_sign_is_refused(scene, forgery):
     assert await post.send(event, secret=scene.market.settings.stripe_webhook_secrets[1]) == (
         200, {"received": True, "fresh": False},
     )  # fmt: skip
+
+
+async def test_a_reversal_of_a_transfer_whose_answer_is_lost(market, server):
+    """Guard: `transferred` in `shares.reread`; without it the event is done, and the wallet has
+    money that Stripe has taken back."""
+    await server.web.scheduler.stop()
+    work = await Work(market, server).begin()
+    await market.settled(PATIENCE)
+    told, server.store.committed = server.store.committed, lambda rows: None
+    await work.complete()
+    (transfer,) = await market.rows(Transfer)
+    await server.sandbox.fault(path="/v1/transfers", method="POST", when="after", status=500)
+    with pytest.raises(GatewayUnknown):
+        await Send(transfer.id).run(server.ports)
+    server.store.committed = told
+    await server.store.single().remove(OutboxRow, {"body.type": "Send"})
+    (there,) = await work.listed("transfers")
+    await server.sandbox.reverse_transfer(there["id"], 30_000)
+    await market.settled(PATIENCE)
+    (row, parked) = await market.rows(Transfer)
+    assert (row.stripe_id, row.net, parked.amount) == (there["id"], 40_000, 30_000)
+    await Send(transfer.id).run(server.ports)
+    assert await work.books() == (30_000, 0)
+    assert await work.wallet("available", "pending") == (40_000, 30_000)
