@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from domain import ledger
+from domain.accounts import User
 from domain.chargebacks import Chargeback
 from domain.deal import Payment
 from domain.ledger import Transaction
@@ -115,7 +116,8 @@ async def _chunks(records: AsyncIterator[R]) -> AsyncIterator[list[R]]:
 
 
 async def check_payouts(ports: Ports, start: datetime, end: datetime, found: Found) -> None:
-    """The withdrawals that have changed in that time, on the accounts that they were taken from."""
+    """The withdrawals that have changed in that time, on the accounts that they were taken from;
+    and what has left the accounts since then without one."""
     uow = ports.store.single()
     asked = {"status": (W.IN_TRANSIT, W.PAID, W.FAILED),
              "updated_at": {"$gte": start, "$lt": end}}  # fmt: skip
@@ -124,17 +126,30 @@ async def check_payouts(ports: Ports, start: datetime, end: datetime, found: Fou
         for withdrawal in rows:
             of_accounts[withdrawal.account_id].append(withdrawal)
         for account_id, withdrawals in of_accounts.items():
-            there = await _payouts(ports, account_id, withdrawals)
+            since = min(withdrawal.created_at for withdrawal in withdrawals) - LATE
+            there = await _payouts(ports, account_id, since)
             for withdrawal in withdrawals if there is not None else ():
                 found.seen("withdrawal")
                 await _check_payout(ports, withdrawal, (there or {})[withdrawal.id], found)
+    async for user in uow.each(User, {"connect_id": {"$gt": ""}}, (("connect_id", 1),)):
+        await _check_unasked(ports, str(user.connect_id), start, found)
+
+
+async def _check_unasked(ports: Ports, account_id: str, since: datetime, found: Found) -> None:
+    """A withdrawal is kept before Stripe is asked for its payout: what has none is not ours."""
+    there = await _payouts(ports, account_id, since)
+    if not there:
+        return
+    ours = {"_id": tuple(there), "account_id": account_id}
+    known = await ports.store.single().all(Withdrawal, ours, limit=len(there))
+    for id in there.keys() - {withdrawal.id for withdrawal in known}:
+        found.compare("payout known here", id, 0, _sum(there[id]))
 
 
 async def _payouts(
-    ports: Ports, account_id: str, withdrawals: Sequence[Withdrawal]
+    ports: Ports, account_id: str, since: datetime
 ) -> dict[str, list[Settled]] | None:
     """By withdrawal; None for an account that is closed, since nobody can look into it."""
-    since = min(withdrawal.created_at for withdrawal in withdrawals) - LATE
     found: dict[str, list[Settled]] = defaultdict(list)
     try:
         async for payout in ports.gateway.payouts(account_id, since):
@@ -144,10 +159,14 @@ async def _payouts(
     return found
 
 
+def _sum(payouts: Sequence[Settled]) -> int:
+    return sum(payout.amount for payout in payouts if payout.status not in GIVEN_UP)
+
+
 async def _check_payout(
     ports: Ports, withdrawal: Withdrawal, payouts: Sequence[Settled], found: Found
 ) -> None:
-    there = sum(payout.amount for payout in payouts if payout.status not in GIVEN_UP)
+    there = _sum(payouts)
     ours = 0 if withdrawal.status is W.FAILED else withdrawal.amount
     if not found.compare("withdrawal", withdrawal.id, ours, there):
         await look_again(ports, found, ReadPayout(withdrawal.id))
