@@ -61,6 +61,7 @@ class Chargeback(Record, frozen=True):
 
     `steps` counts the bookings, since banks may change their mind; `completed_amount` is the
     completed work that the loss undid, `held_amount` what is held of the contractor's money.
+    `warned_at` says that administrators have heard that evidence is due.
     """
 
     COLLECTION = "chargebacks"
@@ -69,11 +70,12 @@ class Chargeback(Record, frozen=True):
         Index((("stripe_id", 1),), unique=True),
         Index((("status", 1), ("_id", -1))),
         Index((("status", 1), ("updated_at", 1))),
+        Index((("status", 1), ("due_by", 1), ("warned_at", 1))),
         Index((("customer_id", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("_id", -1))),
         Index((("offer_id", 1),)),
     )
-    PRIVATE = frozenset({"steps", "stripe_id", "held_amount", "completed_amount"})
+    PRIVATE = frozenset({"steps", "stripe_id", "held_amount", "completed_amount", "warned_at"})
 
     stripe_id: str
     payment_id: str
@@ -87,6 +89,7 @@ class Chargeback(Record, frozen=True):
     reason: str
     status: ChargebackStatus
     due_by: datetime | None = None
+    warned_at: datetime | None = None
     submissions: int = 0
     fee_amount: int = 0
     held_amount: int = 0

@@ -131,15 +131,19 @@ async def dispute_evidence(cmd: Say, actor: Actor, uow: UnitOfWork) -> Dispute:
 async def dispute_propose(cmd: Propose, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Say how one would end it; a newer proposal replaces the standing one.
 
+    Whose turn it is gives the other side the whole time to answer. Another word by the one who
+    waits for an answer moves no deadline, so that nobody can put it off alone.
     Raises NotFound, DisputeNotOpen, AmountNotPayable.
     """
     dispute = await _mine(cmd.dispute_id, actor, uow)
     _check_split(dispute, cmd.refund_amount)
     status = D.ESCALATED if dispute.status is D.ESCALATED else D.PROPOSED
+    later: dict[str, Any] = {}
+    if dispute.waits_for == actor.id:
+        later = {"answer_by": uow.now + ANSWER_WITHIN, "warned_at": None}
     return await add(
         uow, dispute, actor, "propose", cmd.text, cmd.refund_amount, status=status,
-        proposal=Proposal(actor.id, cmd.refund_amount, uow.now),
-        answer_by=uow.now + ANSWER_WITHIN,
+        proposal=Proposal(actor.id, cmd.refund_amount, uow.now), **later,
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from domain.accounts import User
 from domain.alerts import alert
 from domain.chargebacks import Chargeback, ChargebackStatus, ReadDispute
 from domain.deal import Offer, OfferStatus, Payment, PaymentStatus, RefundStatus
+from domain.money import display
 from domain.outbox import Lane, OutboxRow, Task
 from domain.ports import Ports
 from domain.record import Index, Record
@@ -25,8 +26,10 @@ from domain.refunds import SendRefund
 from domain.sending import MakeAvailable, ReadAccount, Send, TakeBack
 from domain.settlement import Capture, Hold, Inspect, Release
 from domain.store import UnitOfWork
+from domain.timeline import Dispute, DisputeStatus
 from domain.transfers import Reversal, Transfer, TransferStatus
 from domain.wallets import PayOut, ReadPayout, Withdrawal, WithdrawalStatus
+from domain.wording import job_path
 
 P, T, W, C = PaymentStatus, TransferStatus, WithdrawalStatus, ChargebackStatus
 
@@ -39,6 +42,7 @@ KEPT = timedelta(days=30)
 BANKS_TAKE = timedelta(days=10)
 CHUNK = 200
 WARN_BEFORE = timedelta(hours=24)
+WARN_ADMINS_BEFORE = timedelta(days=3)  # evidence has to be gathered
 
 
 class Watch(Record, frozen=True):
@@ -267,3 +271,59 @@ async def _warn(uow: UnitOfWork, offer_id: str) -> None:
         uow, [offer.customer_id], "hold_ends_soon", f"{offer.job_title}: your offer ends soon",
         f"{contractor.name} has not answered. On {ends} the hold on your card ends.", offer.job_id,
     )  # fmt: skip
+
+
+# -- deadlines of disputes ---------------------------------------------------------------------
+
+
+async def warn_of_deadlines(ports: Ports) -> int:
+    """Once each: both sides before a dispute goes to an administrator, and administrators before
+    a bank takes no more evidence; returns how many."""
+    uow = ports.store.single()
+    soon = {"$gt": uow.now, "$lte": uow.now + WARN_BEFORE}
+    waiting = {"status": UNDECIDED, "answer_by": soon, "warned_at": None}
+    disputes = await uow.all(Dispute, waiting, (("answer_by", 1),), CHUNK)
+    for dispute in disputes:
+        await ports.store.transact(partial(_warn_sides, dispute_id=dispute.id))
+    soon = {"$gt": uow.now, "$lte": uow.now + WARN_ADMINS_BEFORE}
+    unanswered = {**UNANSWERED, "due_by": soon, "warned_at": None}
+    chargebacks = await uow.all(Chargeback, unanswered, (("due_by", 1),), CHUNK)
+    for chargeback in chargebacks:
+        await ports.store.transact(partial(_warn_admins, chargeback_id=chargeback.id))
+    return len(disputes) + len(chargebacks)
+
+
+UNDECIDED = (DisputeStatus.OPEN, DisputeStatus.PROPOSED)
+UNANSWERED: dict[str, Any] = {"status": (C.INQUIRY, C.OPEN), "submissions": 0}
+
+
+async def _warn_sides(uow: UnitOfWork, dispute_id: str) -> None:
+    dispute = await uow.change(
+        Dispute, dispute_id, only_if={"status": UNDECIDED, "warned_at": None}, warned_at=uow.now
+    )
+    if dispute is None:
+        return
+    ends = f"{dispute.answer_by:%d %B %Y, %H:%M} UTC"
+    awaited = dispute.waits_for
+    told = {
+        awaited: f"Agree or propose how to end it until {ends}; then an administrator decides.",
+        **{side: f"The other side has not answered. On {ends} it goes to an administrator."
+           for side in dispute.parties if side != awaited},
+    }  # fmt: skip
+    for side, text in told.items():
+        await notices.tell(
+            uow, [side], "dispute_ends_soon", f"{dispute.job_title}: the dispute is decided soon",
+            text, dispute.id, path=job_path(dispute.job_id),
+        )  # fmt: skip
+
+
+async def _warn_admins(uow: UnitOfWork, chargeback_id: str) -> None:
+    found = await uow.change(
+        Chargeback, chargeback_id, only_if={**UNANSWERED, "warned_at": None}, warned_at=uow.now
+    )
+    if found and found.due_by:
+        await alert(
+            uow, "evidence_due", found.id,
+            f"The bank takes evidence about {display(found.amount, found.currency)} for "
+            f"{found.job_title} until {found.due_by:%d %B %Y, %H:%M} UTC: without it that is lost.",
+        )  # fmt: skip

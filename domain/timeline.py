@@ -55,7 +55,8 @@ class Entry(msgspec.Struct, frozen=True):
 class Dispute(Record, frozen=True):
     """A disagreement about milestones of one offer, which have `amount` minor units together.
 
-    `answer_by` is when it goes to an admin if nobody proposes or agrees.
+    `answer_by` is when it goes to an admin if nobody proposes or agrees; `warned_at` says that
+    both sides have heard that this is soon.
     """
 
     COLLECTION = "disputes"
@@ -65,8 +66,9 @@ class Dispute(Record, frozen=True):
         Index((("customer_id", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("_id", -1))),
         Index((("status", 1), ("_id", -1))),
-        Index((("status", 1), ("answer_by", 1))),
+        Index((("status", 1), ("answer_by", 1), ("warned_at", 1))),
     )
+    PRIVATE = frozenset({"warned_at"})
 
     job_id: str
     job_title: str
@@ -80,6 +82,7 @@ class Dispute(Record, frozen=True):
     opened_by: str
     reason: str
     answer_by: datetime
+    warned_at: datetime | None = None
     status: DisputeStatus = D.OPEN
     proposal: Proposal | None = None
     timeline: tuple[Entry, ...] = ()
@@ -89,6 +92,12 @@ class Dispute(Record, frozen=True):
     @property
     def parties(self) -> tuple[str, str]:
         return (self.customer_id, self.contractor_id)
+
+    @property
+    def waits_for(self) -> str:
+        """Whose turn it is: the side that has not spoken last, by opening or by proposing."""
+        last = self.proposal.by if self.proposal else self.opened_by
+        return self.contractor_id if last == self.customer_id else self.customer_id
 
 
 async def add(

@@ -72,6 +72,7 @@ JOBS = (
     Job("ask Stripe again", 30, janitor.ask_again),
     Job("ask Stripe about what is old", 3600, janitor.ask_about_old),
     Job("warn of ends", 600, janitor.warn_of_ends),
+    Job("warn of deadlines", 600, janitor.warn_of_deadlines),
     Job("reconcile", 3600, reconciliation.reconcile_daily),
     Job("note the head of the trail", 3600, note_head),
     Job("prove the trail", 86_400, chain.prove_daily),

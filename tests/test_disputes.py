@@ -113,6 +113,27 @@ async def test_nobody_answers_in_time(work):
     assert told["timeline"][-1]["by"] == "system"
 
 
+async def test_nobody_puts_the_deadline_off_alone(work):
+    """Guard: `waits_for` in `disputes.dispute_propose`; without it who proposes once a week keeps
+    the money frozen for ever. Guard: `warned_at` there: a new deadline has its own warning."""
+    dispute = await work.dispute()
+    now = work.server.ports.clock.now()
+    id, uow = dispute["id"], work.server.store.single()
+    soon = now + timedelta(hours=1)
+    await uow.change(Dispute, id, answer_by=soon, warned_at=now)
+
+    async def proposes(party):
+        await party.call("/payment", "dispute_propose", {"dispute_id": id, "refund_amount": 1})
+        found = await uow.get(Dispute, id)
+        return found.answer_by > soon, found.warned_at is None
+
+    assert await proposes(work.customer) == (False, False)
+    assert await proposes(work.contractor) == (True, True)
+    await uow.change(Dispute, id, answer_by=soon, warned_at=now)
+    assert await proposes(work.contractor) == (False, False)
+    assert await proposes(work.customer) == (True, True)
+
+
 async def test_only_work_in_progress_is_disputed(market, server):
     """Guard: `raise JobNotInProgress` in `disputes.dispute_open`."""
     deal = await market.accepted_job()

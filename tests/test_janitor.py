@@ -10,6 +10,7 @@ from domain.chargebacks import Chargeback
 from domain.deal import Offer, Payment
 from domain.janitor import Watch
 from domain.outbox import OutboxRow
+from domain.timeline import Dispute
 from domain.transfers import Reversal, Transfer
 from domain.wallets import Withdrawal
 from tests.work import PATIENCE, Work
@@ -245,3 +246,35 @@ async def test_both_sides_hear_that_the_hold_ends(market, server):
             "/account", "notification", lambda n, kind=kind: n["kind"] == kind, PATIENCE
         )
     assert not [p for p in other.pushes if p.data.get("kind") == "offer_ends_soon"]
+
+
+async def test_both_sides_hear_that_their_dispute_is_decided_soon(work):
+    """Guard: `warn_of_deadlines`, `warned_at`, and `waits_for`, whose turn it is."""
+    dispute = await work.dispute()
+    ports = work.server.ports
+    assert await janitor.warn_of_deadlines(ports) == 0
+    soon = ports.clock.now() + timedelta(hours=23)
+    await work.server.store.single().change(Dispute, dispute["id"], answer_by=soon)
+    assert await janitor.warn_of_deadlines(ports) == 1
+    assert await janitor.warn_of_deadlines(ports) == 0
+    for party, words in ((work.contractor, "Agree or propose"), (work.customer, "not answered")):
+        told = await party.push(
+            "/account", "notification", lambda n: n["kind"] == "dispute_ends_soon", PATIENCE
+        )
+        assert words in told["text"]
+
+
+async def test_administrators_hear_that_evidence_is_due(work):
+    """Guard: `_warn_admins`, once, and `submissions` in `UNANSWERED`."""
+    admin, ports = await work.market.admin(), work.server.ports
+    chargeback = await work.charge_back()
+    assert await janitor.warn_of_deadlines(ports) == 0
+    soon = ports.clock.now() + timedelta(days=2)
+    uow = work.server.store.single()
+    await uow.change(Chargeback, chargeback["id"], due_by=soon, submissions=1)
+    assert await janitor.warn_of_deadlines(ports) == 0
+    await uow.change(Chargeback, chargeback["id"], submissions=0)
+    assert await janitor.warn_of_deadlines(ports) == 1
+    assert await janitor.warn_of_deadlines(ports) == 0
+    told = await admin.push("/admin", "alert", lambda a: a["kind"] == "evidence_due", PATIENCE)
+    assert told["subject"] == chargeback["id"]
