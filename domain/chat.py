@@ -17,6 +17,7 @@ from domain.accounts import User
 from domain.errors import Conflict, Invalid, NotFound, RequestIdReused
 from domain.operation import PARTIES, Actor, Command, Id, PageSize, Style, operation
 from domain.outbox import Event
+from domain.receipts import silent, veiled
 from domain.record import Index, Page, Record
 from domain.store import NEWEST, UnitOfWork, new_id
 
@@ -168,7 +169,8 @@ async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
         Conversation, {"members": actor.id}, sort=(("active_at", -1), *NEWEST),
         cursor=cmd.cursor, limit=cmd.limit,
     )  # fmt: skip
-    return Page([found.seen_by(actor.id) for found in page.items], page.next_cursor)
+    seen = [found.seen_by(actor.id) for found in page.items]
+    return Page(await veiled(uow, actor.id, seen), page.next_cursor)
 
 
 @operation("chat.send", roles=PARTIES)
@@ -242,7 +244,8 @@ async def read(cmd: Read, actor: Actor, uow: UnitOfWork) -> Receipt:
     )  # fmt: skip
     receipt = Receipt(conversation.id, actor.id, (moved or conversation).read[actor.id])
     if moved:
-        uow.publish(READ, receipt, to=moved.members)
+        quiet = await silent(uow, moved.members)
+        uow.publish(READ, receipt, to=[actor.id] if quiet else moved.members)
     return receipt
 
 

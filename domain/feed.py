@@ -11,12 +11,16 @@ from msgspec import Meta as Limits
 
 from domain.errors import TooOld
 from domain.operation import EVERYONE, Actor, Command, Style, operation
-from domain.outbox import Delivery
+from domain.outbox import Delivery, Event
 from domain.record import Index, Record
 from domain.store import Duplicate, UnitOfWork, new_id
 
 KEPT = timedelta(days=30)
 ATTEMPTS = 50
+NOTICE = "notification"
+MOST_UNREAD = 100  # nobody counts further
+
+HEAD = Event("/account", "head")
 
 Seq = Annotated[int, Limits(ge=0, le=2**53)]
 
@@ -29,6 +33,7 @@ class FeedRow(Record, frozen=True):
     INDEXES = (
         Index((("user_id", 1), ("seq", 1)), unique=True, where={"seq": {"$gt": 0}}),
         Index((("user_id", 1), ("event", 1)), unique=True, where={"event": {"$gt": ""}}),
+        Index((("user_id", 1), ("name", 1), ("data.own", 1), ("seq", 1)), where={"name": NOTICE}),
         Index((("expires_at", 1),), ttl_seconds=0),
     )
 
@@ -62,7 +67,17 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class Feed(msgspec.Struct, frozen=True):
+    """`unread` counts the notices behind `seen` that are news, up to 100."""
+
     items: list[Item]
+    head: int
+    seen: int
+    unread: int
+
+
+class Marks(msgspec.Struct, frozen=True):
+    """How far a feed goes, and how far its owner has seen it, on whatever device."""
+
     head: int
     seen: int
 
@@ -92,12 +107,18 @@ async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Feed:
     if first > cmd.since + 1:
         raise TooOld(head=head, first=first)
     items = [Item(r.seq, r.created_at, r.namespace, r.name, r.data) for r in rows]
-    return Feed(items, head, state.seen if state else 0)
+    seen = state.seen if state else 0
+    return Feed(items, head, seen, await _unread(uow, actor.id, seen))
+
+
+async def _unread(uow: UnitOfWork, user: str, seen: int) -> int:
+    news = {"user_id": user, "name": NOTICE, "seq": {"$gt": seen}, "data.own": False}
+    return await uow.count(FeedRow, news, limit=MOST_UNREAD)
 
 
 @operation("account.seen", roles=EVERYONE)
-async def seen(cmd: Seen, actor: Actor, uow: UnitOfWork) -> dict[str, int]:
-    """Mark events up to `seq` as seen; the mark never moves back."""
+async def seen(cmd: Seen, actor: Actor, uow: UnitOfWork) -> Marks:
+    """Mark events up to `seq` as seen; the mark never moves back. Other devices are told."""
     id, head = _head_id(actor.id), await read_head(uow, actor.id)
     seq = min(cmd.seq, head)
     state = await uow.find(FeedHead, {"_id": id})
@@ -105,14 +126,17 @@ async def seen(cmd: Seen, actor: Actor, uow: UnitOfWork) -> dict[str, int]:
         await uow.add(FeedHead(id=id, created_at=uow.now, updated_at=uow.now, head=head, seen=seq))
     elif state.seen < seq:
         await uow.change(FeedHead, id, only_if={"seen": {"$lt": seq}}, seen=seq)
-    return {"seen": max(seq, state.seen if state else 0), "head": head}
+    marks = Marks(head, max(seq, state.seen if state else 0))
+    if state is None or state.seen < seq:
+        uow.publish(HEAD, marks, room=f"user:{actor.id}")
+    return marks
 
 
-async def heads(uow: UnitOfWork, users: Sequence[str]) -> dict[str, int]:
+async def heads(uow: UnitOfWork, users: Sequence[str]) -> dict[str, Marks]:
     """The kept feed heads of several users, in one query; they lag behind by seconds."""
     ids = tuple(_head_id(user) for user in users)
     found = await uow.all(FeedHead, {"_id": ids}, limit=len(ids))
-    return {state.id.partition(":")[2]: state.head for state in found}
+    return {state.id.partition(":")[2]: Marks(state.head, state.seen) for state in found}
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from domain.applications import Application, ApplicationStatus
 from domain.chat import SeenConversation, open_between
 from domain.errors import NotFound
 from domain.operation import PARTIES, Actor, Command, Id, Role, operation
+from domain.receipts import veiled
 from domain.store import UnitOfWork
 
 NOT_WITHDRAWN = tuple(
@@ -38,4 +39,5 @@ async def open_(cmd: Open, actor: Actor, uow: UnitOfWork) -> SeenConversation:
         uow, job_id=application.job_id, job_title=application.job_title, customer_id=customer,
         contractor_id=contractor,
     )  # fmt: skip
-    return conversation.seen_by(actor.id)
+    (seen,) = await veiled(uow, actor.id, [conversation.seen_by(actor.id)])
+    return seen

@@ -51,6 +51,7 @@ log = structlog.get_logger()
 STATIC = Path(__file__).resolve().parent.parent / "static"
 HEAD_SECONDS = 30
 STATS_SECONDS = 1
+OF_ONE = ("job:", "user:")  # rooms that are told what others are told otherwise, or not at all
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; connect-src 'self' ws: wss:; "
     "style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
@@ -141,8 +142,8 @@ class Core:
             self._say(user_room(user), space, name, message)
         if delivery.room:
             self._say(delivery.room, space, name, envelope(None, at, data))
-        # What is said in a chat stays between its members; for who watches it is a copy.
-        if delivery.seq is None and not (delivery.room or "").startswith("job:"):
+        # What is said in a chat stays between its members.
+        if delivery.seq is None and not (delivery.room or "").startswith(OF_ONE):
             activity = {"namespace": space, "name": name, "data": data}
             self._say("live", "/admin", "activity", envelope(None, at, activity))
 
@@ -237,8 +238,8 @@ class Web(Core):
 
     async def _push_heads_to(self, users: Sequence[str]) -> None:
         uow = self.store.single()
-        for user, head in (await feed.heads(uow, users)).items():
-            self.realtime.push(user_room(user), "/account", "head", {"head": head})
+        for user, marks in (await feed.heads(uow, users)).items():
+            self.realtime.push(user_room(user), "/account", "head", wire(marks))
 
     async def _push_stats(self) -> None:
         """To the admins who listen on this process; computed only when there are any."""

@@ -5,6 +5,8 @@ from datetime import timedelta
 import pytest
 
 from domain import feed
+from domain.notices import NOTIFICATION
+from domain.outbox import OutboxRow
 from tests.parties import Refused
 
 
@@ -58,3 +60,54 @@ async def test_what_was_seen_moves_forward_only(market, server):
     assert await customer.call("/account", "seen", {"seq": 1}) == {"seen": 2, "head": 2}
     assert await customer.call("/account", "seen", {"seq": 9}) == {"seen": 2, "head": 2}
     assert (await customer.call("/account", "sync", {"since": 2}))["seen"] == 2
+
+
+async def notices(market, party, *own: bool) -> None:
+    """Notices in the feed, some of what the person did themselves."""
+
+    async def work(uow):
+        for mine in own:
+            uow.publish(NOTIFICATION, {"title": "News", "own": mine}, to=[party.id])
+
+    # Written like any other event, and delivered by whoever is first.
+    rows = []
+    market.store.committed = rows.extend
+    await market.store.transact(work)
+    await market.store.single().change_all(
+        OutboxRow, {"_id": tuple(row.id for row in rows)}, lease_until=market.store.clock.now()
+    )
+    await market.settled()
+
+
+async def test_unread_are_the_notices_that_are_news(market):
+    """Guard: `data.own` and `$gt` in `_unread`; other events are not counted either."""
+    customer = await market.customer()
+    await market.job(customer)
+    await market.settled()
+    await notices(market, customer, False, True, False)
+    assert (await customer.call("/account", "sync", {"since": 0}))["unread"] == 2
+    first = customer.received("/account", "notification")[0].seq
+    await customer.call("/account", "seen", {"seq": first})
+    assert (await customer.call("/account", "sync", {"since": 0}))["unread"] == 1
+    await customer.call("/account", "seen", {"seq": 9})
+    assert (await customer.call("/account", "sync", {"since": 0}))["unread"] == 0
+
+
+async def test_what_was_seen_is_told_to_other_devices(market, server):
+    """Guard: `uow.publish(HEAD, ...)` in `feed.seen`, and `Marks` in the pushes of every 30 s."""
+    customer, admin = await market.customer(), await market.admin()
+    await admin.call("/admin", "live")
+    phone = await market.sign_in(customer.user)
+    await market.job(customer)
+    await market.settled()
+    await customer.call("/account", "seen", {"seq": 1})
+    push = await phone.pushed("/account", "head")
+    assert (push.seq, push.data) == (None, {"head": 1, "seen": 1})
+    await customer.call("/account", "seen", {"seq": 1})
+    await market.settled()
+    assert len(phone.received("/account", "head")) == 1
+    phone.forget()
+    await server.web.relay._keep_heads()
+    await server.web._push_heads_to([customer.id])
+    assert await phone.push("/account", "head") == {"head": 1, "seen": 1}
+    assert {p.data["name"] for p in admin.received("/admin", "activity")} == {"job.updated"}

@@ -1,20 +1,25 @@
 """Presence: who is there, who types, and when somebody was last seen."""
 
 import asyncio
+import contextlib
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from redis.asyncio import Redis
 
 from domain.accounts import User
 from domain.chat import Conversation
 from domain.presence import LastSeen
-from server.presence import ALIVE_SECONDS, BEAT_SECONDS
+from server.embedded.stores import Addresses
+from server.presence import ALIVE_SECONDS, BEAT_SECONDS, Presence
 from tests.conftest import Server
 from tests.market import Market
 from tests.parties import Json, Party, Refused
-from tests.processes import Processes
+from tests.processes import Processes, free_port
 
 
 async def talk(market: Market, customer: Party, contractor: Party) -> str:
@@ -136,6 +141,34 @@ async def test_what_is_remembered_of_conversations_is_bounded(
     assert await market.store.single().count(Conversation, {"members": customer.id}) == 3
 
 
+async def test_receipts_are_seen_by_who_shows_them(market: Market) -> None:
+    """Guard: `silent` in `chat.read`, and `veiled` in `chat.list` and `open`."""
+    customer, contractor = await market.customer(), await market.contractor()
+    id = await talk(market, customer, contractor)
+    for text in ("One", "Two", "Three"):
+        await customer.call("/chat", "send", {"conversation_id": id, "text": text})
+
+    async def reads(seq: int) -> None:
+        await contractor.call("/chat", "read", {"conversation_id": id, "seq": seq})
+        await contractor.push("/chat", "read", lambda pushed: pushed["seq"] == seq)
+        await market.settled()
+
+    async def marks() -> list[int]:
+        """How far the contractor has read, as the customer and as they themselves see it."""
+        pages = [await who.call("/chat", "list") for who in (customer, contractor)]
+        return [page["items"][0]["read"][contractor.id] for page in pages]
+
+    await reads(1)
+    assert await marks() == [1, 1]
+    for hides, seq in ((contractor, 2), (customer, 3)):
+        await hides.call("/account", "update", {"show_receipts": False})
+        await reads(seq)
+        assert await marks() == [0, seq]
+        await hides.call("/account", "update", {"show_receipts": True})
+    assert [push.data["seq"] for push in customer.received("/chat", "read")] == [1]
+    assert await marks() == [3, 3]
+
+
 # -- several processes -----------------------------------------------------------------------
 
 
@@ -173,3 +206,150 @@ async def test_a_process_that_stops_says_goodbye(processes: Processes) -> None:
     await look(customer, id)
     await second.stop()
     await told(customer, lambda pushed: pushed["online"] is False, ALIVE_SECONDS / 2)
+
+
+# -- without Redis ---------------------------------------------------------------------------
+
+
+class Cable:
+    """A connection to Redis that can be pulled out."""
+
+    def __init__(self, url: str) -> None:
+        self.address = urlsplit(url)
+        self.server: asyncio.Server | None = None
+        self.port = free_port()
+        self.ends: list[asyncio.StreamWriter] = []
+
+    @property
+    def url(self) -> str:
+        return self.address._replace(netloc=f"127.0.0.1:{self.port}").geturl()
+
+    async def plug_in(self) -> None:
+        self.server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
+
+    async def pull_out(self) -> None:
+        if self.server:
+            self.server.close()
+        for end in self.ends:
+            end.transport.abort()
+        self.ends.clear()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, port = self.address.hostname, self.address.port
+        theirs, ours = await asyncio.open_connection(host, port)
+        self.ends += [writer, ours]
+        await asyncio.gather(self._pump(reader, ours), self._pump(theirs, writer))
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.close()
+
+
+class Office:
+    """The presence of one process by itself, and what it has told."""
+
+    def __init__(self, url: str, prefix: str, name: str) -> None:
+        self.redis: Redis[Any] = Redis.from_url(url, socket_connect_timeout=2)
+        self.told: list[tuple[str, int]] = []
+        self.presence = Presence(self.redis, prefix, name, self._tell)
+        self.presence.start()
+
+    async def _tell(self, counts: Mapping[str, int]) -> None:
+        self.told += counts.items()
+
+    async def heard(self, room: str, count: int, seconds: float = 10) -> None:
+        """Wait until that is what was told last of the room."""
+
+        async def reached() -> bool:
+            return [n for where, n in self.told if where == room][-1:] == [count]
+
+        await until(reached, seconds)
+
+    async def close(self) -> None:
+        await self.presence.stop()
+        await self.redis.aclose()
+
+
+@pytest.fixture
+async def offices(stores: Addresses) -> AsyncIterator[tuple[Office, Office, Cable]]:
+    """Two processes; the second reaches Redis through the cable."""
+    assert stores.redis_url
+    prefix, cable = f"test_{secrets.token_hex(6)}", Cable(stores.redis_url)
+    await cable.plug_in()
+    both = Office(stores.redis_url, prefix, "a"), Office(cable.url, prefix, "b")
+    yield *both, cable
+    await asyncio.gather(*(office.close() for office in both))
+    await cable.pull_out()
+
+
+async def test_without_redis_a_process_tells_what_it_knows_and_is_corrected(
+    offices: tuple[Office, Office, Cable],
+) -> None:
+    """Guard: `_tell_alone`, and `_doubtful` in `_count`."""
+    here, far, cable = offices
+    here.presence.entered("job:1", "usr_1")
+    await here.heard("job:1", 1)
+    far.presence.entered("job:1", "usr_2")
+    await far.heard("job:1", 2)
+    await cable.pull_out()
+    far.presence.entered("job:1", "usr_3")
+    far.presence.entered("user:usr_3", "usr_3")
+    await far.heard("job:1", 2)
+    assert await far.presence.viewers("1") == {"usr_2", "usr_3"}
+    assert await far.presence.online(["usr_1", "usr_3"]) == {"usr_3"}
+    far.presence.left("job:1", "usr_2")
+    far.presence.left("job:1", "usr_3")
+    await far.heard("job:1", 0)
+    far.presence.entered("job:1", "usr_2")
+    await far.heard("job:1", 1)
+    far.told.clear()
+    await cable.plug_in()
+    await far.heard("job:1", 2)
+    assert await here.presence.viewers("1") == {"usr_1", "usr_2"}
+    assert await here.presence.online(["usr_3"]) == {"usr_3"}
+
+
+async def test_what_redis_forgets_is_written_again(
+    offices: tuple[Office, Office, Cable],
+) -> None:
+    """Guard: the new life in `_beat`."""
+    here, far, _ = offices
+    far.presence.entered("job:1", "usr_2")
+    far.presence.entered("job:1", "usr_3")
+    await far.heard("job:1", 2)
+    keys = [key async for key in here.redis.scan_iter(f"{here.presence._prefix}:*")]
+    await here.redis.delete(*keys)
+    assert await here.presence.viewers("1") == set()
+
+    async def back() -> bool:
+        return await here.presence.viewers("1") == {"usr_2", "usr_3"}
+
+    await until(back, 3 * BEAT_SECONDS + 5)
+
+
+async def test_a_process_that_has_slept_has_no_part_in_what_was_swept(
+    offices: tuple[Office, Office, Cable],
+) -> None:
+    """Guard: `ends <= now` in the script that beats, and `_bury`."""
+    here, far, _ = offices
+    far.presence.entered("job:1", "usr_2")
+    await far.heard("job:1", 1)
+    old = far.presence._name
+    await here.redis.zadd(here.presence._processes, {old: 1})  # as if its time had run out
+    far.told.clear()
+    await far.heard("job:1", 1)
+    assert far.presence._name != old
+    fields = await here.redis.hkeys(here.presence._key("at", "job:1"))
+    await until(lambda: gone(here, old))
+    assert f"{far.presence._name} usr_2".encode() in fields
+    assert await here.presence.viewers("1") == {"usr_2"}
+
+
+async def gone(office: Office, name: str) -> bool:
+    """Nothing is left of a process."""
+    lives = await office.redis.zrange(office.presence._processes, 0, -1)
+    fields = await office.redis.hkeys(office.presence._key("at", "job:1"))
+    kept = [each for each in (*lives, *fields) if each.split(b" ")[0] == name.encode()]
+    return not kept and not await office.redis.exists(office.presence._key("of", name))

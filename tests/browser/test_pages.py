@@ -50,8 +50,9 @@ async def offer(tab: Tab, card: str) -> None:
 
 
 async def test_a_job_appears_elsewhere_at_once_and_nothing_complains(tabs, market):
-    """Guard: `announce(uow, job, market=True)` in `jobs.create`; without it the second tab would
-    need a reload. Without `connect-src` in PAGE_HEADERS, or the favicon, the browser complains."""
+    """Guard: `announce(uow, job, market=True)` in `job_posting.create`; without it the second
+    tab would need a reload. Without `connect-src` in PAGE_HEADERS, or the favicon, the browser
+    complains."""
     customer, contractor, admin = await tabs.open(), await tabs.open(), await tabs.open()
     await contractor.sign_in(await market.contractor(connect=False))
     await contractor.sees("No open jobs right now.")
