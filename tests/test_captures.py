@@ -49,6 +49,7 @@ async def test_a_hold_that_ends_during_the_capture(scene):
     """Guard: `elif offer.status is S.ACCEPTING: await give_up(...)` in `settlement.hold_ended`;
     without it the job waits for a capture that can never come."""
     offer = await scene.pending()
+    await scene.market.settled()  # news of the hold that is still read would find its end
     await scene.sandbox.fault(**ALL_NEWS_LOST)
     await scene.sandbox.advance(7 * 86_400 + 1)
     await scene.accepts(offer)

@@ -61,6 +61,7 @@ async def test_same_key_with_another_amount(scene):
 async def test_hold_expired_at_accept(scene):
     """Guard: `give_up` in `settlement.hold_ended`: the offer fails and the job is open again."""
     offer = await scene.pending()
+    await scene.market.settled()  # news of the hold that is still read would find its end
     await scene.sandbox.fault(**NEWS_LOST)
     await scene.sandbox.advance(7 * 86_400 + 1)
     await scene.accepts(offer)
