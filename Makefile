@@ -20,8 +20,9 @@ check: .venv/.test-ready $(VENDOR)
 	$(BIN)/mypy
 	$(TESTS)
 
-bench: .venv/.test-ready $(VENDOR)
+bench: .venv/.test-ready $(VENDOR) tests/bench/peer/node_modules/.ready
 	$(BIN)/python -m pytest -q --timeout 900 tests/bench/bench_*.py
+	$(BIN)/python -m tests.bench.realtime
 
 clean:
 	rm -rf .venv node_modules static/vendor *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -42,6 +43,11 @@ $(BIN)/python:
 
 node_modules/.ready: package.json package-lock.json
 	npm ci --no-audit --no-fund
+	@touch $@
+
+# The server in Node that the realtime side is compared with.
+tests/bench/peer/node_modules/.ready: tests/bench/peer/package.json tests/bench/peer/package-lock.json
+	npm ci --no-audit --no-fund --prefix tests/bench/peer
 	@touch $@
 
 $(VENDOR): node_modules/.ready

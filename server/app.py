@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 from aiohttp import web
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 
 from domain import feed, notices, presence
 from domain.errors import RateLimited
@@ -51,6 +51,8 @@ log = structlog.get_logger()
 STATIC = Path(__file__).resolve().parent.parent / "static"
 HEAD_SECONDS = 30
 STATS_SECONDS = 1
+REDIS_CONNECTIONS = 50
+REDIS_PATIENCE = 20  # seconds that one waits for a connection
 OF_ONE = ("job:", "user:")  # rooms that are told what others are told otherwise, or not at all
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; connect-src 'self' ws: wss:; "
@@ -74,9 +76,14 @@ class Core:
         )
         self.store = Store(settings.mongo_url, clock, rates)
         self.store.follow = notices.follow
-        self.redis: Redis[Any] = Redis.from_url(
-            settings.redis_url, socket_timeout=5, socket_connect_timeout=2
-        )
+        # Whoever finds all connections in use waits for one: that Redis is busy must not look as
+        # if it were away, because then sessions are believed without being looked up.
+        self.redis: Redis[Any] = Redis.from_pool(
+            BlockingConnectionPool.from_url(
+                settings.redis_url, max_connections=REDIS_CONNECTIONS, timeout=REDIS_PATIENCE,
+                socket_timeout=5, socket_connect_timeout=2,
+            )
+        )  # fmt: skip
         self.fanout = Fanout(settings.redis_urls, self.store.name)
         self.control = Control(self.fanout)
         self.tokens = AccessTokens(settings.jwt_keys, clock)

@@ -109,13 +109,18 @@ class Shard:
 
     # -- listening ---------------------------------------------------------------------------
 
-    async def want(self, channel: str) -> None:
-        """Listen from now on; returns when Redis has said so, or does not answer."""
+    def want(self, channel: str) -> None:
+        """Listen from now on, as soon as Redis is asked."""
         self._wanted.add(channel)
+        if channel not in self._asked:
+            self._changed.set()
+
+    async def heard(self, channel: str) -> None:
+        """Returns when Redis has said that we listen, or does not answer."""
+        self.want(channel)
         if channel in self._there:
             return
         waiting = self._waiting.setdefault(channel, asyncio.get_running_loop().create_future())
-        self._changed.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await asyncio.shield(waiting)
@@ -145,11 +150,13 @@ class Shard:
         while True:
             new, old = self._wanted - self._asked, self._asked - self._wanted
             self._changed.clear()
+            # Before Redis is asked: who wants one of the old again meanwhile has it asked for.
+            self._asked = self._asked - old | new
+            self._there -= old
             for some in _chunks(new):
                 await pubsub.subscribe(*map(self._name, some))
             for some in _chunks(old):
                 await pubsub.unsubscribe(*map(self._name, some))
-            self._asked = self._asked - old | new
             if again and self._wanted <= self._there:
                 again = False
                 self._missed()
@@ -195,7 +202,7 @@ class Fanout:
             shard.start(listening=listening)
         if listening:
             await asyncio.gather(
-                *(shard.want(name) for shard in self._shards for name in (EVERYONE, self._own))
+                *(shard.heard(name) for shard in self._shards for name in (EVERYONE, self._own))
             )
 
     async def stop(self) -> None:
@@ -210,9 +217,13 @@ class Fanout:
         """To every process but this one."""
         self._shards[0].say(EVERYONE, self._sender + message)
 
+    def enter(self, room: str) -> None:
+        """Hear what other processes say to `room`, soon."""
+        self._shard(room).want(f"room:{room}")
+
     async def join(self, room: str) -> None:
-        """Hear what other processes say to `room`."""
-        await self._shard(room).want(f"room:{room}")
+        """The same, and wait for it."""
+        await self._shard(room).heard(f"room:{room}")
 
     def leave(self, room: str) -> None:
         self._shard(room).unwant(f"room:{room}")

@@ -100,8 +100,8 @@ BAD_COMMANDS = {
 
 
 async def test_every_bad_command_is_acknowledged(raw: Raw, market: Market) -> None:
-    """Fails when `_handle_event` lets python-socketio dispatch (reserved names), when
-    `_handle_eio_message` raises for unreadable JSON, or without MAX_COMMAND."""
+    """Fails when `_understand` lets python-socketio dispatch (reserved names), when `_packet`
+    raises for unreadable JSON, or without MAX_COMMAND."""
     before = await market.traces()
     wrong = []
     for name, (data, code) in BAD_COMMANDS.items():
@@ -116,7 +116,7 @@ async def test_every_bad_command_is_acknowledged(raw: Raw, market: Market) -> No
 
 
 async def test_without_an_id_nothing_is_answered(raw: Raw, market: Market) -> None:
-    """Fails when `ack` in `_handle_event` sends without being asked."""
+    """Fails when `_ack` sends without being asked."""
     before = await market.traces()
     for data, _ in BAD_COMMANDS.values():
         if not data[:1].isdigit():
@@ -135,7 +135,7 @@ BINARY: list[tuple[str, list[bytes]]] = [
 async def test_attachments_are_refused_and_not_kept(
     raw: Raw, server: Server, market: Market
 ) -> None:
-    """Fails when `_handle_eio_message` hands a binary event to python-socketio, which would keep
+    """Fails when `_packet` hands a binary event to python-socketio, which would keep
     up to ten digits of attachments, and take everything after a wrong one for another."""
     before = await market.traces()
     data = '["create",{"title":{"_placeholder":true,"num":7}}]'
@@ -157,7 +157,7 @@ BAD_PACKETS = [
 
 
 async def test_malformed_packets_are_passed_over(raw: Raw, market: Market) -> None:
-    """Fails when a packet that cannot be read raises in `_handle_eio_message` or `_Json.loads`."""
+    """Fails when a packet that cannot be read raises in `_packet` or `packets.decode`."""
     before = await market.traces()
     for packet in BAD_PACKETS:
         await raw.send(f"4{packet}")
@@ -169,7 +169,8 @@ async def test_malformed_packets_are_passed_over(raw: Raw, market: Market) -> No
 async def test_what_is_no_frame_ends_the_connection_at_once(
     server: Server, market: Market, victim: Party, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Fails without `_Frames.wait`: the server keeps a dead client until its ping times out."""
+    """Fails without the look at `kind` in `Line.heard`: a dead client is kept until its ping times
+    out."""
     party = await market.join(Role.CUSTOMER, "Fay Frame", connect=False)
     for frame in ("", "x", "7", "9", "b!!!", "bAAAA", "\u0665", "\u20ac"):
         client = await opened(market, party)
@@ -206,7 +207,7 @@ async def test_too_large_a_frame_ends_only_its_own_connection(
 
 
 async def test_a_namespace_opens_once_and_only_if_it_exists(raw: Raw, market: Market) -> None:
-    """Fails when `_handle_connect` leaves these two to python-socketio, which gives no code."""
+    """Fails when `_admit` leaves these two to python-socketio, which gives no code."""
     before = await market.traces()
     for namespace, code in (("/job", "conflict"), ("/nowhere", "not_found"),
                             ("/__proto__", "not_found"), ("/admin", "forbidden")):  # fmt: skip
@@ -225,7 +226,7 @@ async def test_a_namespace_opens_once_and_only_if_it_exists(raw: Raw, market: Ma
 
 
 async def test_a_closed_namespace_answers_nothing_more(raw: Raw, server: Server) -> None:
-    """Fails without the look at `_clients` in `_handle_event`, or without `_forget`."""
+    """Fails without the look at `line.clients` in `_packet`, or without `_leave`."""
     await raw.send("41/job,")
     await raw.send("42/job,77" + create())
     assert await raw.works()
@@ -309,7 +310,7 @@ async def test_a_page_of_another_origin_is_refused(market: Market, server: Serve
 
 
 async def test_deflate_is_not_negotiated(market: Market) -> None:
-    """Fails without `compress=False` in `_Frames`: it costs 100 KiB a connection."""
+    """Fails without `compress=False` in `Takeover`: it costs 100 KiB a connection."""
     socket = await market.web.ws_connect(market.url + PATH, compress=15)
     assert not socket.compress
     await socket.close()

@@ -10,6 +10,7 @@ import pytest
 
 from domain.ports import Tokens
 from server.tokens import ACCESS_LIFE, AUDIENCE, ISSUER, TYPE, AccessTokens
+from tests.conftest import Server
 from tests.market import Market
 from tests.parties import Party, Refused
 from tests.processes import Processes
@@ -271,3 +272,15 @@ async def test_nobody_revokes_the_session_of_another(market: Market) -> None:
         session_of(attacker)
     ]
     assert await market.traces() == before
+
+
+async def test_a_busy_redis_is_not_taken_for_one_that_is_away(
+    market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: BlockingConnectionPool in `Core`; without it whoever finds no free connection takes
+    an ended session for one that goes on."""
+    monkeypatch.setattr(server.web.redis.connection_pool, "max_connections", 2)
+    sessions = server.web.sessions
+    found = await asyncio.gather(*(sessions.alive("ses_ended") for _ in range(300)))
+    assert set(found) == {False}
+    assert await sessions.reachable()

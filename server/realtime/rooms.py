@@ -15,12 +15,13 @@ class Rooms(socketio.AsyncManager):  # type: ignore[misc]
     """python-socketio's client manager, with a set of connections for each room.
 
     A connection is in a room with all its namespaces, and hears there what is said in those that
-    it has connected. `on_last` is told of each room that is empty now.
+    it has connected. `on_first` is told of each room that was empty, `on_last` of each that is now.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._lines: dict[str, set[Line]] = {}
+        self.on_first: Callable[[str], None] = lambda room: None
         self.on_last: Callable[[str], None] = lambda room: None
 
     def members(self, room: str) -> set[Line]:
@@ -28,7 +29,10 @@ class Rooms(socketio.AsyncManager):  # type: ignore[misc]
 
     def enter(self, line: Line, room: str) -> None:
         line.rooms.add(room)
-        self._lines.setdefault(room, set()).add(line)
+        lines = self._lines.setdefault(room, set())
+        if not lines:
+            self.on_first(room)
+        lines.add(line)
 
     def leave(self, line: Line, room: str) -> None:
         line.rooms.discard(room)

@@ -85,7 +85,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         self._fanout = fanout
         self._presence = presence
         self._signed_in = SignedIn(gatekeeper, self._end, self.eio.later)
-        self.rooms.on_last = fanout.leave
+        self.rooms.on_first, self.rooms.on_last = fanout.enter, fanout.leave
         fanout.deliver = self.rooms.deliver
         fanout.missed = self._missed
 
@@ -191,15 +191,18 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         client = Client(secrets.token_urlsafe(12), namespace, actor, line)
         rooms = [user_room(actor.id), f"role:{actor.role}"]
         await self._fanout_joined(rooms)
-        if line.closed:  # it went away meanwhile
-            return
+        if line.sid not in self.eio.sockets:  # it went away meanwhile
+            return self._fanout_left(rooms)
         if not line.clients:
             line.actor = actor
             for room in rooms:
                 self.enter(line, room)
         line.clients[namespace] = client
+        known = actor.session_id in self._signed_in
         self._signed_in.add(client, until)
         line.post(packets.connected(namespace, client.sid))
+        if not known:  # its end may have been told before anybody here listened to that
+            await self._signed_in.check([actor.session_id])
 
     async def _admit(self, line: Line, namespace: str, auth: Any) -> tuple[Actor, datetime]:
         """Raises DomainError."""
@@ -226,6 +229,12 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         new = [self._fanout.join(room) for room in rooms if not self.rooms.members(room)]
         if new:
             await asyncio.gather(*new)
+
+    def _fanout_left(self, rooms: Iterable[str]) -> None:
+        """Nobody has entered, after all."""
+        for room in rooms:
+            if not self.rooms.members(room):
+                self._fanout.leave(room)
 
     def enter(self, line: Line, room: str) -> None:
         if room not in line.rooms and line.actor:
@@ -308,8 +317,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         """Into the rooms that the answer lets it listen to, or out of them."""
         joins = list(op.joins(data)) if op.joins else []
         await self._fanout_joined(joins)
-        if client.namespace not in client.line.clients:
-            return
+        if client.line.clients.get(client.namespace) is not client:
+            return self._fanout_left(joins)
         mine = client.rooms = client.rooms or set()
         for room in joins:
             mine.add(room)

@@ -1,7 +1,7 @@
 """The clients of this process by their sessions, and how long those last."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -52,9 +52,9 @@ class SignedIn:
         elif notice.kind == "revoked":
             self._close(notice.session_id, "revoked")
 
-    async def check(self) -> None:
-        """Close those that were ended while nobody could be told."""
-        for session_id in list(self._sessions):
+    async def check(self, session_ids: Iterable[str] | None = None) -> None:
+        """Close those of them (all, unless named) that were ended while we could not be told."""
+        for session_id in list(self._sessions if session_ids is None else session_ids):
             if not await self._gatekeeper.alive(session_id):
                 self._close(session_id, "revoked")
 

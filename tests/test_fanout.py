@@ -1,0 +1,98 @@
+"""What is said to rooms reaches the processes that somebody in it is on, and no others."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+
+from redis.asyncio import Redis
+
+from server.embedded.stores import Addresses
+from server.fanout import Fanout
+
+PATIENCE = 10.0
+
+
+class Process:
+    """A process that notes what it hears."""
+
+    def __init__(self, urls: list[str], prefix: str) -> None:
+        self.fanout = Fanout(urls, prefix)
+        self.heard: list[tuple[str, bytes]] = []
+        self.misses = 0
+        self.fanout.deliver = lambda room, packet: self.heard.append((room, packet))
+        self.fanout.missed = self._miss
+
+    def _miss(self) -> None:
+        self.misses += 1
+
+    async def hears(self, room: str, packet: bytes) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while (room, packet) not in self.heard:  # noqa: ASYNC110 - it only takes notes
+                await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    stores: Addresses, number: int, addresses: int = 1
+) -> AsyncIterator[list[Process]]:
+    """Processes on one deployment; more addresses are more databases' worth of channels."""
+    assert stores.redis_url
+    prefix = secrets.token_hex(6)
+    processes = [Process([stores.redis_url] * addresses, prefix) for _ in range(number)]
+    await asyncio.gather(*(each.fanout.start(listening=True) for each in processes))
+    yield processes
+    await asyncio.gather(*(each.fanout.stop() for each in processes))
+
+
+async def test_a_process_receives_only_what_its_own_rooms_are_told(stores: Addresses) -> None:
+    """Guard: a channel for each room; with one for all, each process would receive all 200."""
+    async with running(stores, 4, addresses=2) as processes:
+        for number, process in enumerate(processes):
+            await process.fanout.join(f"room:{number}")
+        for said in range(50):
+            for number in range(4):
+                processes[(number + 1) % 4].fanout.send(f"room:{number}", b"%d" % said)
+        for number, process in enumerate(processes):
+            await process.hears(f"room:{number}", b"49")
+        assert [process.fanout.received for process in processes] == [50, 50, 50, 50]
+
+
+async def test_who_comes_back_at_once_is_heard(stores: Addresses) -> None:
+    """Guard: `_asked` is changed before Redis is asked, so that a room that is left and entered
+    again in the same moment is asked for again."""
+    async with running(stores, 2) as (here, there):
+        await here.fanout.join("user:a")
+        for pause in (0, 0, 0.0005, 0.001, 0.002, 0.005, 0.01):
+            for again in range(5):
+                here.fanout.leave("user:a")
+                await asyncio.sleep(pause)
+                await here.fanout.join("user:a")
+                word = f"{pause} {again}".encode()
+                there.fanout.send("user:a", word)
+                await here.hears("user:a", word)
+
+
+async def test_after_a_broken_connection_clients_are_told_to_ask(stores: Addresses) -> None:
+    """Guard: `self._missed()` in `Shard._follow`; the old subscription is not left behind."""
+    async with running(stores, 2) as (here, there), Redis.from_url(str(stores.redis_url)) as redis:
+        await here.fanout.join("user:a")
+        channel = here.fanout._shards[0]._name("room:user:a")
+        for round in range(3):
+            for client in await redis.client_list(_type="pubsub"):
+                with contextlib.suppress(Exception):
+                    await redis.client_kill(client["addr"])
+            async with asyncio.timeout(PATIENCE):
+                while here.misses <= round:  # noqa: ASYNC110 - it only counts
+                    await asyncio.sleep(0.02)
+            there.fanout.send("user:a", b"%d" % round)
+            await here.hears("user:a", b"%d" % round)
+            assert dict(await redis.pubsub_numsub(channel)) == {channel.encode(): 1}
+
+
+async def test_a_deaf_process_is_found(stores: Addresses) -> None:
+    """Guard: `deaf`: Redis takes what it says, and it does not hear itself."""
+    async with running(stores, 1) as (process,):
+        assert not await process.fanout.deaf()
+        process.fanout._shards[0].unwant(process.fanout._own)
+        assert await process.fanout.deaf(0.5)
