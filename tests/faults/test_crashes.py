@@ -11,7 +11,7 @@ from domain.store import UnitOfWork, new_id
 from tests.market import Market
 from tests.parties import Party
 
-PATIENCE = 40.0  # a dead process's lease has to run out first
+PATIENCE = 80.0  # a dead process: its lease runs out after 15 s, its transactions after 60 s
 
 
 async def until(check: Any, seconds: float = PATIENCE) -> Any:
