@@ -18,6 +18,7 @@ from domain.notices import SendMail, Tell, Told
 from domain.operation import Reply
 from domain.outbox import OutboxRow
 from domain.presence import LastSeen, ShowPresence
+from domain.processes import Living
 from domain.reconciliation import Compare, Reconciliation
 from domain.refunds import SendRefund
 from domain.searches import Match, SavedSearch
@@ -33,7 +34,7 @@ from domain.webhooks import Process, WebhookEvent
 RECORDS = (
     User, Job, Application, Conversation, Message, Offer, Payment, Transaction, Balance,
     Withdrawal, Transfer, Reversal, Dispute, Chargeback, FeedRow, OutboxRow, WebhookEvent, Reply,
-    Lease, AuditRow, Anchor, Watch, Reconciliation, Told, LastSeen,
+    Lease, Living, AuditRow, Anchor, Watch, Reconciliation, Told, LastSeen,
     SavedSearch, Matched,
 )  # fmt: skip
 

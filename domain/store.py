@@ -14,8 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-import msgspec
-from bson import ObjectId
+from bson import ObjectId, binary
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
 from pymongo import IndexModel, UpdateOne
@@ -30,7 +29,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from domain import documents
-from domain.documents import Sort, Where
+from domain.documents import Change, Sort, Where
 from domain.errors import NotFound, Unavailable
 from domain.outbox import Delivery, Event, Lane, OutboxRow, Task
 from domain.ports import Clock, Rates
@@ -44,6 +43,7 @@ NEWEST: Sort = (("_id", -1),)
 LEASE = timedelta(seconds=15)  # renewed while the work goes on
 MAX_PAGE, BATCH = 100, 200
 TRANSACTION_SECONDS = 15.0
+LONGEST_PAUSE = 1.0  # seconds between two attempts; a killed process's rows stay locked for longer
 DURABLE = WriteConcern(w="majority", j=True)
 AWAY = (ConnectionFailure,)  # the database does not answer
 DatabaseError = PyMongoError  # the name by which callers outside of this file know it
@@ -74,6 +74,7 @@ class Store:
         self.clock = clock
         self.rates = rates
         self.worker = worker or new_id("worker")
+        self.sessions: set[bytes] = set()  # that have had a transaction
         self.committed: Callable[[list[OutboxRow]], None] = lambda rows: None
         self.follow: Callable[[UnitOfWork], None] = lambda uow: None
 
@@ -123,6 +124,7 @@ class Store:
     async def _transact(self, work: Callable[["UnitOfWork"], Awaitable[T]]) -> T:
         deadline = time.monotonic() + TRANSACTION_SECONDS
         async with await self.client.start_session() as session:
+            self.sessions.add(bytes(session.session_id["id"]))  # type: ignore[index]  # its stub is wrong
             attempt = 0
             while True:
                 session.start_transaction(
@@ -144,10 +146,15 @@ class Store:
                     await _abort(session)
                     raise
                 attempt += 1
-                await asyncio.sleep(random.random() * min(0.4, 0.004 * 2**attempt))
+                await asyncio.sleep(random.random() * min(LONGEST_PAUSE, 0.004 * 2**attempt))
         if uow.rows:
             self.committed(uow.rows)
         return result
+
+    async def end_sessions(self, ids: Iterable[bytes]) -> None:
+        """Abort what these sessions have open. Raises DatabaseError."""
+        sessions = [{"id": binary.Binary(id, binary.UUID_SUBTYPE)} for id in ids]
+        await self.client.admin.command("killSessions", sessions)
 
     async def _commit(self, session: AsyncIOMotorClientSession, deadline: float) -> None:
         while True:
@@ -158,14 +165,6 @@ class Store:
                 if not unknown or time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(0.05)
-
-
-class Change(msgspec.Struct, frozen=True):
-    """One document before and after; `before` is None for a new one."""
-
-    kind: type[Record]
-    before: dict[str, Any] | None
-    after: dict[str, Any]
 
 
 class UnitOfWork:

@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 
+from domain.documents import Change
 from domain.outbox import OutboxRow
 from domain.ports import Seal
 from domain.record import Index, Record
-from domain.store import Change, UnitOfWork, new_id
+from domain.store import UnitOfWork, new_id
 
 ELSEWHERE = frozenset({"feed", "notices", "requests", "wallets", OutboxRow.COLLECTION})
 SECRET = frozenset(

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from domain import feed, letters
+from domain import feed, letters, processes
 from domain.outbox import MAX_ATTEMPTS, Delivery, Lane, OutboxRow, Task, TryAgain
 from domain.ports import GatewayUnknown, Ports
 from domain.store import AWAY, LEASE
@@ -86,6 +86,8 @@ class Relay:
             await self._keep_heads()
         self._store.committed = lambda rows: None
         await end((*self._loops, *self._working))
+        with contextlib.suppress(Exception):
+            await processes.say_goodbye(self._store)
 
     async def settled(self, subject: str, seconds: float = 10) -> bool:
         try:
@@ -171,6 +173,8 @@ class Relay:
 
     async def _renew_loop(self) -> None:
         while True:
+            with contextlib.suppress(Exception):
+                await processes.say_alive(self._store)
             await asyncio.sleep(RENEW_SECONDS)
             with contextlib.suppress(Exception):
                 await self._keep_heads()

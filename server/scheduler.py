@@ -24,6 +24,7 @@ from domain import (
     leases,
     ledger,
     offers,
+    processes,
     reconciliation,
 )
 from domain.ports import Ports
@@ -63,6 +64,7 @@ async def note_head(ports: Ports) -> None:
 
 
 JOBS = (
+    Job("end what the dead left", 3, processes.end_dead),
     Job("expire offers", 2, offers.expire_due),
     Job("chain the trail", 2, chain.extend),
     Job("complete delivered work", 30, completion.complete_due),

@@ -130,6 +130,6 @@ PUSHES = {
 COLLECTIONS = {
     "users", "jobs", "jobapplicationrequests", "conversations", "messages", "offers", "payments",
     "transactions", "wallets", "withdrawals", "transfers", "reversals", "disputes",
-    "chargebacks", "files", "feed", "notices", "outbox", "webhook_events", "leases",
+    "chargebacks", "files", "feed", "notices", "outbox", "webhook_events", "leases", "processes",
     "requests", "audit", "anchors", "watches", "reconciliations", "searches", "lastseen",
 }  # fmt: skip

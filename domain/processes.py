@@ -1,0 +1,59 @@
+"""Processes say that they live; what a killed one has left open in the database is ended.
+
+A killed process's transactions keep their rows locked until the database ends them by itself, after
+a minute unless told otherwise (`transactionLifetimeLimitSeconds`). So each process writes down the
+sessions it uses, and another one ends them once it has been silent for too long. A process that
+was only asleep loses nothing: its transactions are run again.
+Source: MongoDB manual, `killSessions`.
+"""
+
+from datetime import datetime, timedelta
+
+from domain.ports import Ports
+from domain.record import Index, Record
+from domain.store import Store
+
+SILENT = timedelta(seconds=15)  # then it counts as dead
+MOST = 100
+
+
+class Living(Record, frozen=True):
+    """One that is under way, or was killed. `id` is its store's `worker`."""
+
+    COLLECTION = "processes"
+    PREFIX = "worker"
+    INDEXES = (Index((("alive_until", 1),)),)
+
+    alive_until: datetime
+    sessions: tuple[str, ...]  # hexadecimal
+
+
+async def say_alive(store: Store) -> None:
+    """Every few seconds."""
+    uow = store.single()
+    until, sessions = uow.now + SILENT, tuple(id.hex() for id in store.sessions)
+    known = await uow.change(Living, store.worker, alive_until=until, sessions=sessions)
+    if known is None:
+        await uow.add(
+            Living(
+                id=store.worker, created_at=uow.now, updated_at=uow.now, alive_until=until,
+                sessions=sessions,
+            )
+        )  # fmt: skip
+
+
+async def say_goodbye(store: Store) -> None:
+    """Nothing is open any more."""
+    await store.single().remove(Living, {"_id": store.worker})
+
+
+async def end_dead(ports: Ports) -> None:
+    """End the transactions of the processes that were killed. Raises DatabaseError."""
+    uow = ports.store.single()
+    over = {"alive_until": {"$lte": uow.now}}
+    dead = await uow.all(Living, over, (("alive_until", 1),), MOST)
+    sessions = [bytes.fromhex(id) for process in dead for id in process.sessions]
+    if sessions:
+        await ports.store.end_sessions(sessions)
+    if dead:
+        await uow.remove(Living, {"_id": tuple(process.id for process in dead), **over})
