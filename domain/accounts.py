@@ -1,6 +1,6 @@
 """People: registration, sign-in, profiles, and a contractor's account for payouts."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -26,12 +26,10 @@ from domain.ports import (
     StaleFailure,
     Tokens,
 )
-from domain.record import Index, Record
+from domain.record import EVER, Index, Record
 from domain.store import Duplicate, UnitOfWork, new_id
 
 UPDATED = Event("/account", "account.updated")
-
-EVER = {"$gt": datetime(2000, 1, 1, tzinfo=UTC)}
 
 # `$` alone would let a line end pass.
 ADDRESS = r"^[^@\s]+@[^@\s]+\.[^@\s]+(?!\n)$"

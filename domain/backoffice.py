@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.accounts import EVER, User
+from domain.accounts import User
 from domain.deal import Payment, PaymentStatus
 from domain.documents import first_id
 from domain.ledger import Balance, Posting, Transaction
@@ -26,7 +26,7 @@ from domain.operation import (
     Style,
     operation,
 )
-from domain.record import Page, Record
+from domain.record import EVER, Page, Record
 from domain.sides import Moment
 from domain.store import UnitOfWork
 

@@ -21,6 +21,7 @@ from domain.deal import (
     Payment,
     change_offer,
     with_completed_within,
+    with_milestones,
 )
 from domain.errors import DisputeNotOpen
 from domain.money import display
@@ -351,9 +352,16 @@ async def _recover(
 
 
 async def _contest(uow: UnitOfWork, found: Chargeback, amount: int) -> Offer:
-    """Change what is in dispute, on the offer and on its payment."""
+    """Change what is in dispute, on the offer and on its payment.
+
+    Meanwhile nobody can answer what was announced to complete by itself: that is done again.
+    """
     offer = await uow.get(Offer, found.offer_id)
-    changed = await change_offer(uow, offer, contested_amount=offer.contested_amount + amount)
+    everything = range(1, len(offer.milestones) + 1)
+    changed = await change_offer(
+        uow, offer, contested_amount=offer.contested_amount + amount,
+        milestones=with_milestones(offer, everything, announced_at=None),
+    )  # fmt: skip
     payment = await uow.change(Payment, found.payment_id, disputed_amount=changed.contested_amount)
     if payment:
         uow.publish(PAYMENT_UPDATED, payment, to=payment.audience)

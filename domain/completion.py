@@ -20,18 +20,21 @@ from domain.errors import (
     PaymentDisputed,
 )
 from domain.jobs import Job, JobStatus, announce
-from domain.money import display
 from domain.operation import Actor, Command, Id, Role, operation
 from domain.ports import Ports
+from domain.record import EVER, wire
 from domain.refunds import promise
 from domain.settlement import BlockRivals
 from domain.shares import rebook
 from domain.store import UnitOfWork
+from domain.words_of_work import completes_soon
 
 M = MilestoneStatus
 
 MilestoneNumber = Annotated[int, Limits(ge=1, le=20)]
-REMIND_BEFORE = timedelta(hours=24)
+TO_ANSWER = timedelta(hours=24)  # from the announcement to what then happens by itself
+ANNOUNCE_BEFORE = TO_ANSWER + timedelta(hours=2)
+LATE = timedelta(hours=24)
 CHUNK = 100
 
 
@@ -83,9 +86,9 @@ async def deliver(cmd: Deliver, actor: Actor, uow: UnitOfWork) -> Job:
     days = uow.rates.auto_complete_days
     milestones = with_milestones(
         offer, chosen, status=M.DELIVERED, note=cmd.note, delivered_at=uow.now,
-        due_at=uow.now + timedelta(days=days) if days else None,
+        due_at=uow.now + timedelta(days=days) if days else None, announced_at=None,
     )  # fmt: skip
-    await change_offer(uow, offer, milestones=milestones, reminded_at=None)
+    await change_offer(uow, offer, milestones=milestones)
     delivered = await uow.change(Job, job.id, delivered_at=uow.now, delivery_note=cmd.note)
     assert delivered is not None, "the job was just read in this transaction"
     announce(uow, delivered)
@@ -143,11 +146,9 @@ async def complete_milestones(uow: UnitOfWork, offer: Offer, numbers: Sequence[i
     The last one takes what is left; refunds before may have left less than was agreed.
     """
     for number in numbers:
-        before, milestone = offer, offer.milestones[number - 1]
-        last = sum(each.standing for each in before.milestones) == 1
-        earned = before.uncompleted if last else min(milestone.amount, before.uncompleted)
+        before = offer
         offer = await change_offer(
-            uow, before, completed_amount=before.completed_amount + earned,
+            uow, before, completed_amount=before.completed_amount + before.at_stake([number]),
             milestones=with_milestones(
                 before, [number], status=M.COMPLETED, completed_at=uow.now, due_at=None
             ),
@@ -228,52 +229,59 @@ async def drop_rest(uow: UnitOfWork, offer: Offer) -> Offer:
 # -- by itself -------------------------------------------------------------------------------
 
 
+async def announce_due(ports: Ports) -> int:
+    """Tell customers a day before that their work will be completed by itself."""
+    uow = ports.store.single()
+    soon = {"announce_at": {**EVER, "$lte": uow.now + ANNOUNCE_BEFORE}}
+    offers = await uow.all(Offer, soon, (("announce_at", 1),), CHUNK)
+    for offer in offers:
+        await ports.store.transact(lambda uow, id=offer.id: _announce_due(uow, id))  # type: ignore[misc]
+    return len(offers)
+
+
+async def _announce_due(uow: UnitOfWork, offer_id: str) -> None:
+    offer = await uow.get(Offer, offer_id)
+    soon = [n for n, at in offer.completing.items() if at <= uow.now + ANNOUNCE_BEFORE]
+    await _announce(uow, offer, offer.unannounced(soon))
+
+
+async def _announce(uow: UnitOfWork, offer: Offer, numbers: Sequence[int]) -> None:
+    """One word about all of them: they complete together, when there was time to answer."""
+    if not numbers:
+        return
+    at = max(uow.now + TO_ANSWER, *(offer.completing[number] for number in numbers))
+    milestones = with_milestones(offer, numbers, due_at=at, announced_at=uow.now)
+    offer = await change_offer(uow, offer, milestones=milestones)
+    title, text = completes_soon(wire(offer), numbers, offer.at_stake(numbers), at)
+    await notices.tell(uow, [offer.customer_id], "completes_soon", title, text, offer.job_id)
+
+
 async def complete_due(ports: Ports) -> int:
     """Complete delivered work whose time for complaints is over; returns how many offers."""
     uow = ports.store.single()
-    due = await uow.all(Offer, {"due_at": {"$lte": uow.now}}, (("due_at", 1),), CHUNK)
+    past = {"due_at": {**EVER, "$lte": uow.now}}
+    due = await uow.all(Offer, past, (("due_at", 1),), CHUNK)
     for offer in due:
         await ports.store.transact(lambda uow, id=offer.id: _complete_due(uow, id))  # type: ignore[misc]
     return len(due)
 
 
 async def _complete_due(uow: UnitOfWork, offer_id: str) -> None:
+    """What was not announced is announced now, and so is a time that has passed unseen: while
+    nothing ran, nobody could object."""
     offer = await uow.get(Offer, offer_id)
     job = await uow.get(Job, offer.job_id)
-    due = [
-        number
-        for number, milestone in enumerate(offer.milestones, 1)
-        if milestone.standing and not milestone.dispute_id
-        and milestone.due_at and milestone.due_at <= uow.now
-    ]  # fmt: skip
-    if due and not offer.contested_amount and job.status is JobStatus.IN_PROGRESS:
-        await finish(uow, job, await complete_milestones(uow, offer, due))
+    if job.status is not JobStatus.IN_PROGRESS:
+        return
+    due = {number: at for number, at in offer.completing.items() if at <= uow.now}
+    missed = [number for number, at in due.items() if uow.now - at > LATE]
+    again = sorted({*missed, *offer.unannounced(due)})
+    ready = [number for number in due if number not in again]
+    if ready:
+        offer = await complete_milestones(uow, offer, ready)
+        await finish(uow, job, offer)
         await notices.tell(
             uow, [offer.customer_id], "completed_by_itself", f"{offer.job_title}: completed",
             "The delivered work was completed by itself, since you did not object.", offer.job_id,
         )  # fmt: skip
-
-
-async def remind_due(ports: Ports) -> int:
-    """Tell customers a day before that their job will be completed by itself."""
-    uow = ports.store.single()
-    soon = {"due_at": {"$lte": uow.now + REMIND_BEFORE}, "reminded_at": None}
-    due = await uow.all(Offer, soon, (("due_at", 1),), CHUNK)
-    for offer in due:
-        await ports.store.transact(lambda uow, id=offer.id: _remind(uow, id))  # type: ignore[misc]
-    return len(due)
-
-
-async def _remind(uow: UnitOfWork, offer_id: str) -> None:
-    offer = await uow.change(
-        Offer, offer_id, only_if={"reminded_at": None, "due_at": {"$ne": None}},
-        reminded_at=uow.now,
-    )  # fmt: skip
-    if offer and offer.due_at:
-        await notices.tell(
-            uow, [offer.customer_id], "completes_soon",
-            f"{offer.job_title}: will be completed on {offer.due_at:%d %B %Y, %H:%M} UTC",
-            f"Look at the delivered work. Without an objection "
-            f"{display(offer.kept, offer.currency)} will be released to the contractor.",
-            offer.job_id,
-        )  # fmt: skip
+    await _announce(uow, offer, again)

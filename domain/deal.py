@@ -1,7 +1,7 @@
 """The records of a deal: the offer and the payment behind it, their state tables and events."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -10,7 +10,7 @@ import msgspec
 from domain.errors import Conflict
 from domain.money import Holdings, Schedule, holdings
 from domain.outbox import Event
-from domain.record import Index, Record
+from domain.record import EVER, Index, Record
 from domain.states import Steps, move
 from domain.store import UnitOfWork
 
@@ -102,8 +102,11 @@ class Step(msgspec.Struct, frozen=True):
 class Milestone(msgspec.Struct, frozen=True):
     """A part of the work with its part of the money; an offer without milestones has one.
 
-    Delivered work is completed by itself at `due_at`, unless it is in dispute.
+    Delivered work is completed by itself at `due_at`, unless it is in dispute; `announced_at`
+    says that the customer was told of that time.
     """
+
+    PRIVATE: ClassVar[frozenset[str]] = frozenset({"announced_at"})
 
     title: str
     amount: int
@@ -111,6 +114,7 @@ class Milestone(msgspec.Struct, frozen=True):
     note: str = ""
     delivered_at: datetime | None = None
     due_at: datetime | None = None
+    announced_at: datetime | None = None
     completed_at: datetime | None = None
     dispute_id: str | None = None
 
@@ -155,7 +159,8 @@ class Offer(Record, frozen=True):
     `live` is true while it stands, so that a contractor has one standing offer per job.
     `contested_amount` is in open chargebacks, `charged_back_amount` was lost in them. All that
     divides the money is in this one document, so that whatever changes it at once conflicts.
-    Offers between the same two on one job form a thread, named by its first.
+    Offers between the same two on one job form a thread, named by its first. `due_at` is when some
+    delivered work completes by itself, `announce_at` when some does that was not announced yet.
     """
 
     COLLECTION = "offers"
@@ -167,14 +172,12 @@ class Offer(Record, frozen=True):
         Index((("customer_id", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("visible", 1), ("_id", -1))),
         Index((("status", 1), ("expires_at", 1), ("reminded_at", 1))),
-        Index(
-            (("due_at", 1), ("reminded_at", 1)),
-            where={"due_at": {"$gt": datetime(2000, 1, 1, tzinfo=UTC)}},
-        ),
+        Index((("due_at", 1),), where={"due_at": EVER}),
+        Index((("announce_at", 1),), where={"announce_at": EVER}),
         Index((("thread_id", 1), ("_id", -1))),
         Index((("refunds.status", 1), ("updated_at", 1))),
     )
-    PRIVATE = frozenset({"visible", "live", "reminded_at"})
+    PRIVATE = frozenset({"visible", "live", "reminded_at", "announce_at"})
 
     job_id: str
     job_title: str
@@ -196,6 +199,7 @@ class Offer(Record, frozen=True):
     milestones: tuple[Milestone, ...] = ()
     refunds: tuple[Refund, ...] = ()
     due_at: datetime | None = None
+    announce_at: datetime | None = None
     thread_id: str = ""
     previous_id: str | None = None
     counter: Counter | None = None
@@ -242,12 +246,25 @@ class Offer(Record, frozen=True):
         """What of it Stripe counts as refunded already, before any money has moved."""
         return sum(r.amount for r in self._requested if r.stripe_id)
 
-    def next_due(self) -> datetime | None:
-        """When some delivered work completes by itself; never while a chargeback is open."""
-        if self.contested_amount:
-            return None
-        due = [m.due_at for m in self.milestones if m.due_at and m.standing and not m.dispute_id]
-        return min(due, default=None)
+    @property
+    def completing(self) -> dict[int, datetime]:
+        """Which milestones (from 1) complete by themselves, and when; none in a chargeback."""
+        return {
+            number: milestone.due_at
+            for number, milestone in enumerate(self.milestones, 1)
+            if milestone.due_at and milestone.standing
+            and not milestone.dispute_id and not self.contested_amount
+        }  # fmt: skip
+
+    def unannounced(self, numbers: Iterable[int]) -> list[int]:
+        return [number for number in numbers if not self.milestones[number - 1].announced_at]
+
+    def at_stake(self, numbers: Iterable[int]) -> int:
+        """What these milestones (from 1) may still move; the last of all take what is left."""
+        chosen = frozenset(numbers)
+        agreed = sum(self.milestones[number - 1].amount for number in chosen)
+        standing = {number for number, each in enumerate(self.milestones, 1) if each.standing}
+        return min(agreed, self.uncompleted) if standing - chosen else self.uncompleted
 
 
 class Payment(Record, frozen=True):
@@ -323,9 +340,12 @@ async def change_offer(uow: UnitOfWork, offer: Offer, **fields: Any) -> Offer:
     What completes by itself next follows from the rest. Raises Conflict if it has changed.
     """
     wanted = msgspec.structs.replace(offer, **fields)
+    due = wanted.completing
     changed = await uow.change(
-        Offer, offer.id, only_if={"version": offer.version}, **fields, due_at=wanted.next_due()
-    )
+        Offer, offer.id, only_if={"version": offer.version}, **fields,
+        due_at=min(due.values(), default=None),
+        announce_at=min((due[number] for number in wanted.unannounced(due)), default=None),
+    )  # fmt: skip
     if changed is None:
         raise Conflict
     uow.publish(UPDATED, changed, to=changed.audience)

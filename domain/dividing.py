@@ -44,7 +44,7 @@ def new(
         id=new_id(Dispute.PREFIX), created_at=uow.now, updated_at=uow.now, job_id=offer.job_id,
         job_title=offer.job_title, offer_id=offer.id, payment_id=offer.payment_id,
         customer_id=offer.customer_id, contractor_id=offer.contractor_id, milestones=numbers,
-        amount=_at_stake(offer, numbers), currency=offer.currency, opened_by=by,
+        amount=offer.at_stake(numbers), currency=offer.currency, opened_by=by,
         reason=reason, answer_by=uow.now + ANSWER_WITHIN,
         timeline=(Entry(uow.now, by, "open", text),),
     )  # fmt: skip
@@ -57,17 +57,6 @@ async def start(uow: UnitOfWork, offer: Offer, dispute: Dispute) -> None:
     await change_offer(uow, offer, milestones=milestones)
     await completion.mark_disputed(uow, await uow.get(Job, offer.job_id), dispute.id)
     announce(uow, dispute)
-
-
-def _at_stake(offer: Offer, numbers: tuple[int, ...]) -> int:
-    """What these milestones may still move; the last of all take what is left."""
-    others = [
-        each for n, each in enumerate(offer.milestones, 1) if each.standing and n not in numbers
-    ]
-    if not others:
-        return offer.uncompleted
-    agreed = sum(offer.milestones[number - 1].amount for number in numbers)
-    return min(agreed, offer.uncompleted)
 
 
 async def call_admins(uow: UnitOfWork, dispute: Dispute) -> None:
@@ -87,7 +76,7 @@ async def resolve(uow: UnitOfWork, dispute: Dispute, refund_amount: int, by: str
     offer = await uow.get(Offer, dispute.offer_id)
     if offer.contested_amount:
         raise PaymentDisputed
-    at_stake = _at_stake(offer, dispute.milestones)
+    at_stake = offer.at_stake(dispute.milestones)
     refund_amount = min(refund_amount, at_stake)  # refunds at Stripe may have left less
     earned = at_stake - refund_amount
     after = await change_offer(

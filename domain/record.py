@@ -1,10 +1,12 @@
 """What a stored object is: its identity, its indexes, and what of it leaves over the wire."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import msgspec
+
+EVER = {"$gt": datetime(2000, 1, 1, tzinfo=UTC)}  # of a partial index, and of who reads from it
 
 
 class Index(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """What is told about offers, the work and refunds: see `words.py` for who is told what."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from domain.money import display
 from domain.wording import (
@@ -192,6 +193,17 @@ def _delivered(data: Data, side: Side, part: str, at: str, due_at: str | None) -
         "Look at it, and approve it if all is well: then the contractor is paid.", itself,
         rank=1 if due_at else 0,
     )  # fmt: skip
+
+
+def completes_soon(
+    data: Data, numbers: Sequence[int], amount: int, at: datetime
+) -> tuple[str, str]:
+    """Title and text for the customer, about milestones of these numbers (from 1)."""
+    part = _part(data, [data["milestones"][number - 1] for number in numbers])
+    return f"On {moment(at)} the work on {part} is completed by itself", lines(
+        "Look at what was delivered: approve it, or object to it until then.",
+        f"Without an objection {display(amount, str(data['currency']))} is paid for it.",
+    )
 
 
 def _milestones_completed(data: Data, side: Side, parts: list[Data]) -> Notice:

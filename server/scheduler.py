@@ -68,7 +68,7 @@ JOBS = (
     Job("expire offers", 2, offers.expire_due),
     Job("chain the trail", 2, chain.extend),
     Job("complete delivered work", 30, completion.complete_due),
-    Job("remind of completion", 300, completion.remind_due),
+    Job("announce completions", 300, completion.announce_due),
     Job("escalate disputes", 60, disputes.escalate_due),
     Job("snapshot accounts", 60, snapshot),
     Job("ask Stripe again", 30, janitor.ask_again),

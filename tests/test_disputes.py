@@ -69,7 +69,7 @@ async def test_an_admin_decides_with_any_split(work, refunded, platform, earned,
 
 async def test_money_in_dispute_is_frozen(work):
     """Guard: `must_be_free` in `completion.complete`, the dispute in `treasury.refund`, and
-    `not m.dispute_id` in `Offer.next_due`; without one the money leaves by that door."""
+    `not m.dispute_id` in `Offer.completing`; without one the money leaves by that door."""
     await work.deliver()
     dispute = await work.dispute()
     job = {"job_id": work.job["id"]}
@@ -87,7 +87,7 @@ async def test_money_in_dispute_is_frozen(work):
 
 
 async def test_one_milestone_is_disputed_and_the_other_goes_on(market, server):
-    """Guard: the numbers given to `must_be_free` and to `_at_stake`."""
+    """Guard: the numbers given to `must_be_free` and to `Offer.at_stake`."""
     parts = [{"title": "A", "amount": 60_000}, {"title": "B", "amount": 40_000}]
     work = await Work(market, server).begin(milestones=parts)
     dispute = await work.dispute(milestone=1)

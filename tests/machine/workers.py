@@ -16,7 +16,7 @@ from server.app import Core
 from tests.office import Clock
 
 JOBS = (
-    offers.expire_due, completion.complete_due, completion.remind_due, disputes.escalate_due,
+    offers.expire_due, completion.complete_due, completion.announce_due, disputes.escalate_due,
     janitor.ask_again, janitor.warn_of_ends, chain.extend,
 )  # fmt: skip
 SOON = timedelta(seconds=1)

@@ -7,7 +7,6 @@ import pytest
 
 from domain import accounts, completion
 from domain.accounts import User
-from domain.deal import Offer
 from domain.ports import ConnectAccount
 from tests.notices.reading import FENCE, listed, titles
 from tests.work import PATIENCE, Work
@@ -186,13 +185,12 @@ async def test_parts_of_the_work_are_named(market, server, post):
 async def test_what_completes_by_itself_is_told_in_its_own_words(work, post):
     """Guard: `_said` in `Tell._tell`: who was told directly is not told again in general words."""
     await work.deliver()
-    past = work.server.ports.clock.now() - timedelta(seconds=1)
-    await work.server.store.single().change(
-        Offer, work.offer["id"], due_at=past, **{"milestones.0.due_at": past}
-    )
+    for days in (6, 1):
+        await work.let_pass(timedelta(days=days))
+        await completion.announce_due(work.server.ports)
     await completion.complete_due(work.server.ports)
     kinds = [notice["kind"] for notice in await listed(work.market, work.customer)]
-    assert kinds[-2:] == ["delivered", "completed_by_itself"]
+    assert kinds[-3:] == ["delivered", "completes_soon", "completed_by_itself"]
     assert "Paint the fence: completed" in post.subjects(work.customer)
     assert f"{FENCE} is completed" in post.subjects(work.contractor)
 
