@@ -167,7 +167,7 @@ async def dispute_escalate(cmd: ById, actor: Actor, uow: UnitOfWork) -> Dispute:
     dispute = await _mine(cmd.dispute_id, actor, uow)
     if dispute.status is D.ESCALATED:
         raise DisputeNotOpen(status=dispute.status)
-    escalated = await add(uow, dispute, actor, "escalate", status=D.ESCALATED)
+    escalated = await add(uow, dispute, actor, "escalate", status=D.ESCALATED, called_at=uow.now)
     await call_admins(uow, escalated)
     return escalated
 
@@ -245,7 +245,8 @@ async def escalate_due(ports: Ports) -> int:
 async def _escalate(uow: UnitOfWork, dispute_id: str) -> None:
     dispute = await uow.get(Dispute, dispute_id)
     if dispute.status in (D.OPEN, D.PROPOSED) and dispute.answer_by <= uow.now:
-        await add(uow, dispute, None, "escalate", "Nobody answered in time.", status=D.ESCALATED)
+        text = "Nobody answered in time."
+        await add(uow, dispute, None, "escalate", text, status=D.ESCALATED, called_at=uow.now)
         await call_admins(uow, dispute)
         amount = display(dispute.amount, dispute.currency)
         await notices.tell(

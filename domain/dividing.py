@@ -143,6 +143,6 @@ async def divide_late_money(uow: UnitOfWork, offer: Offer) -> None:
         return
     text = "The bank gave the money back after the job had ended without it."
     fresh = new(offer, numbers, SYSTEM, Reason.OTHER, text, uow)
-    dispute = msgspec.structs.replace(fresh, status=D.ESCALATED)
+    dispute = msgspec.structs.replace(fresh, status=D.ESCALATED, called_at=uow.now)
     await start(uow, offer, dispute)
     await call_admins(uow, dispute)

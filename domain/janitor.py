@@ -18,6 +18,7 @@ from domain.accounts import User
 from domain.alerts import alert
 from domain.chargebacks import Chargeback, ChargebackStatus, ReadDispute
 from domain.deal import Offer, OfferStatus, Payment, PaymentStatus, RefundStatus
+from domain.dividing import call_admins
 from domain.money import display
 from domain.outbox import Lane, OutboxRow, Task
 from domain.ports import Ports
@@ -42,6 +43,7 @@ KEPT = timedelta(days=30)
 BANKS_TAKE = timedelta(days=10)
 CHUNK = 200
 WARN_BEFORE = timedelta(hours=24)
+CALL_AGAIN = timedelta(days=1)
 WARN_ADMINS_BEFORE = timedelta(days=3)  # evidence has to be gathered
 
 
@@ -278,7 +280,7 @@ async def _warn(uow: UnitOfWork, offer_id: str) -> None:
 
 async def warn_of_deadlines(ports: Ports) -> int:
     """Once each: both sides before a dispute goes to an administrator, and administrators before
-    a bank takes no more evidence; returns how many."""
+    a bank takes no more evidence; and these each day of what waits for them. Returns how many."""
     uow = ports.store.single()
     soon = {"$gt": uow.now, "$lte": uow.now + WARN_BEFORE}
     waiting = {"status": UNDECIDED, "answer_by": soon, "warned_at": None}
@@ -290,7 +292,16 @@ async def warn_of_deadlines(ports: Ports) -> int:
     chargebacks = await uow.all(Chargeback, unanswered, (("due_by", 1),), CHUNK)
     for chargeback in chargebacks:
         await ports.store.transact(partial(_warn_admins, chargeback_id=chargeback.id))
-    return len(disputes) + len(chargebacks)
+    uncalled = _uncalled(uow)
+    escalated = await uow.all(Dispute, uncalled, (("called_at", 1),), CHUNK)
+    for dispute in escalated:
+        await ports.store.transact(partial(_call_again, dispute_id=dispute.id))
+    return len(disputes) + len(chargebacks) + len(escalated)
+
+
+def _uncalled(uow: UnitOfWork) -> dict[str, Any]:
+    long_ago = {"called_at": {"$lte": uow.now - CALL_AGAIN}}
+    return {"status": DisputeStatus.ESCALATED, "$or": [{"called_at": None}, long_ago]}
 
 
 UNDECIDED = (DisputeStatus.OPEN, DisputeStatus.PROPOSED)
@@ -327,3 +338,10 @@ async def _warn_admins(uow: UnitOfWork, chargeback_id: str) -> None:
             f"The bank takes evidence about {display(found.amount, found.currency)} for "
             f"{found.job_title} until {found.due_by:%d %B %Y, %H:%M} UTC: without it that is lost.",
         )  # fmt: skip
+
+
+async def _call_again(uow: UnitOfWork, dispute_id: str) -> None:
+    uncalled = _uncalled(uow)
+    dispute = await uow.change(Dispute, dispute_id, only_if=uncalled, called_at=uow.now)
+    if dispute:
+        await call_admins(uow, dispute)

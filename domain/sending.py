@@ -7,13 +7,13 @@ to tell, and whoever wants the money back takes what has arrived, or makes it a 
 from collections.abc import Iterable
 from datetime import timedelta
 
-from domain import ledger
+from domain import ledger, notices
 from domain.accounts import UPDATED as ACCOUNT_UPDATED
 from domain.accounts import User, settle_account
 from domain.alerts import alert
 from domain.charges import read_again
 from domain.deal import Offer, Payment
-from domain.money import CURRENCIES
+from domain.money import CURRENCIES, display
 from domain.outbox import Task, TryAgain
 from domain.ports import (
     KEY_LIFE,
@@ -26,10 +26,12 @@ from domain.ports import (
 from domain.states import leading_to
 from domain.store import UnitOfWork, new_id
 from domain.transfers import STEPS, Reversal, Transfer, TransferStatus
+from domain.wording import WALLET
 
 T = TransferStatus
 LOOK_AGAIN = timedelta(minutes=10)
 READINGS = 5
+WAITED = timedelta(hours=1)  # beyond that nobody knows any more that it was on its way
 CHUNK = 50
 
 
@@ -174,6 +176,12 @@ async def make_available(uow: UnitOfWork, transfer_id: str) -> None:
             [ledger.Posting(ledger.pending(user), ledger.available(user), transfer.net)],
             users=[user], offer_id=transfer.offer_id,
         )  # fmt: skip
+        if uow.now - transfer.created_at > WAITED:
+            arrived = f"{display(transfer.net, transfer.currency)} is in your wallet now"
+            await notices.tell(
+                uow, [user], "money_arrived", arrived, "It had been on its way for a while.",
+                transfer.id, path=WALLET,
+            )  # fmt: skip
         await collect_debt(uow, user, transfer.currency, transfer.id)
 
 
@@ -229,6 +237,16 @@ async def collect_debt(uow: UnitOfWork, user_id: str, currency: str, fact: str) 
         uow, f"repaid:{fact}", "debt_repaid", currency,
         [ledger.Posting(ledger.available(user_id), ledger.debt(user_id), part)], users=[user_id],
     )  # fmt: skip
+    await tell_repaid(uow, user_id, currency, part)
+
+
+async def tell_repaid(uow: UnitOfWork, user_id: str, currency: str, amount: int) -> None:
+    if amount:
+        await notices.tell(
+            uow, [user_id], "debt_repaid",
+            f"{display(amount, currency)} of your money paid what you owed",
+            "It was taken of what came in before that went to your wallet.", user_id, path=WALLET,
+        )  # fmt: skip
 
 
 class TakeBack(Task, frozen=True):
@@ -286,10 +304,16 @@ async def _account_closed(uow: UnitOfWork, account: ConnectAccount) -> None:
     gone = await uow.change(
         User, user.id, only_if={"connect_id": account.id}, connect_id=None,
         transfers_active=False, payouts_enabled=False, payout_currencies=(),
+        payouts_changed_at=uow.now if user.payouts_enabled else user.payouts_changed_at,
         closed_accounts=(*user.closed_accounts, account.id),
     )  # fmt: skip
     if gone:
         uow.publish(ACCOUNT_UPDATED, gone, to=[gone.id])
+        await notices.tell(
+            uow, [gone.id], "account_closed", "Your account at Stripe was closed",
+            "What you earn waits until you open another: press “Set up payouts” in your wallet. "
+            "Our administrators see to what was in the closed one.", gone.id, path=WALLET,
+        )  # fmt: skip
         await alert(
             uow, "account_closed", gone.id,
             "The Stripe account of a contractor was closed. New transfers wait until they open "

@@ -32,7 +32,7 @@ from domain.ports import KEY_LIFE, GatewayRefused, Intent, Ports, StaleFailure
 from domain.refunds import promise
 from domain.shares import rebook
 from domain.store import UnitOfWork
-from domain.words import capture_failure
+from domain.words import capture_failure, payment_failure
 
 S, P = OfferStatus, PaymentStatus
 
@@ -321,6 +321,8 @@ async def hold_ended(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
         return
     offer = await uow.get(Offer, payment.offer_id)
     await give_up(uow, offer, S.EXPIRED)
+    if offer.status is S.ACCEPTING:
+        await _tell_admins(uow, offer, "the hold has ended")
 
 
 async def declined(
@@ -332,7 +334,10 @@ async def declined(
         intent_id=intent.id if intent else None,
     )  # fmt: skip
     if failed:
-        await move_offer(uow, payment.offer_id, S.FAILED, by="stripe")
+        offer = await move_offer(uow, payment.offer_id, S.FAILED, by="stripe")
+        if offer:  # banks do this every day: nobody has to act
+            words = payment_failure(offer.job_title, offer.amount, offer.currency, failure)
+            await alert(uow, "payment_failed", offer.id, words, urgent=False)
         if intent:
             uow.later(Release(payment.id))
 
@@ -342,9 +347,13 @@ async def capture_failed(uow: UnitOfWork, payment: Payment, failure: str) -> Non
     if await move_payment(uow, payment.id, P.FAILED, failure=failure):
         offer = await uow.get(Offer, payment.offer_id)
         await give_up(uow, offer, S.FAILED)
-        words = capture_failure(offer.job_title, offer.amount, offer.currency, failure)
-        await alert(uow, "capture_failed", offer.id, words)
+        await _tell_admins(uow, offer, failure)
         uow.later(Release(payment.id))
+
+
+async def _tell_admins(uow: UnitOfWork, offer: Offer, failure: str) -> None:
+    words = capture_failure(offer.job_title, offer.amount, offer.currency, failure)
+    await alert(uow, "capture_failed", offer.id, words)
 
 
 async def give_up(uow: UnitOfWork, offer: Offer, ending: OfferStatus) -> None:

@@ -7,14 +7,15 @@ from what is under way of the same offer, then from what is available, and the r
 from collections import defaultdict
 from collections.abc import Mapping
 
-from domain import ledger
+from domain import ledger, notices
 from domain.alerts import alert
 from domain.deal import Offer
-from domain.money import CURRENCIES
+from domain.money import CURRENCIES, display
 from domain.ports import Ports, Settled
-from domain.sending import Send, call_back, reverse, transferred
+from domain.sending import Send, call_back, reverse, tell_repaid, transferred
 from domain.store import UnitOfWork, new_id
 from domain.transfers import UNSENT, Reversal, Transfer, TransferStatus
+from domain.wording import WALLET
 
 T = TransferStatus
 
@@ -55,6 +56,7 @@ async def give(
     purse = await ledger.purse_of(uow, user_id, currency)
     repaid = min(amount, -purse.debt)
     rest = amount - repaid
+    await tell_repaid(uow, user_id, currency, repaid)
     if rest:
         step = CURRENCIES[currency].step
         sent = (rest + purse.pending % step) // step * step
@@ -93,6 +95,13 @@ async def take(
         part = await call_back(uow, user_id, currency, min(left, purse.available), offer_id)
         changes[ledger.available(user_id)] = -part
         left -= part
+        if left:
+            owed = display(left - purse.debt, currency)
+            await notices.tell(
+                uow, [user_id], "debt_due", f"You owe {owed}",
+                "More had to be taken back than your wallet holds. "
+                "What you earn next pays that first.", user_id, path=WALLET,
+            )  # fmt: skip
     changes[ledger.debt(user_id)] = -left
     return changes
 
@@ -173,6 +182,12 @@ async def settle_reversal(uow: UnitOfWork, transfer_id: str, there: Settled) -> 
         )  # fmt: skip
     if part:
         await _send(uow, user, currency, part, transfer.offer_id, parked=True)
+        await notices.tell(
+            uow, [user], "transfer_reversed",
+            f"{display(part, currency)} of your wallet is held back",
+            "It was taken back at Stripe. It stays yours, and waits until our administrators have "
+            "looked at it.", transfer.id, path=WALLET,
+        )  # fmt: skip
     if part < amount:  # held, or on its way to a bank: it stays theirs, without the money
         await _send(uow, user, currency, amount - part, None, parked=True, refill=True)
     await alert(

@@ -56,7 +56,7 @@ class Dispute(Record, frozen=True):
     """A disagreement about milestones of one offer, which have `amount` minor units together.
 
     `answer_by` is when it goes to an admin if nobody proposes or agrees; `warned_at` says that
-    both sides have heard that this is soon.
+    both sides have heard that this is soon, `called_at` when administrators were last called.
     """
 
     COLLECTION = "disputes"
@@ -67,8 +67,9 @@ class Dispute(Record, frozen=True):
         Index((("contractor_id", 1), ("_id", -1))),
         Index((("status", 1), ("_id", -1))),
         Index((("status", 1), ("answer_by", 1), ("warned_at", 1))),
+        Index((("status", 1), ("called_at", 1))),
     )
-    PRIVATE = frozenset({"warned_at"})
+    PRIVATE = frozenset({"warned_at", "called_at"})
 
     job_id: str
     job_title: str
@@ -83,6 +84,7 @@ class Dispute(Record, frozen=True):
     reason: str
     answer_by: datetime
     warned_at: datetime | None = None
+    called_at: datetime | None = None
     status: DisputeStatus = D.OPEN
     proposal: Proposal | None = None
     timeline: tuple[Entry, ...] = ()

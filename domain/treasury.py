@@ -10,7 +10,7 @@ from domain.accounts import UPDATED, User
 from domain.deal import Offer, Payment
 from domain.errors import Conflict, DisputeOpen, Invalid, NotFound, NotRefundable
 from domain.jobs import Job, JobStatus
-from domain.money import CURRENCIES, MAX_AMOUNT
+from domain.money import CURRENCIES, MAX_AMOUNT, display
 from domain.operation import (
     Actor,
     Command,
@@ -29,6 +29,7 @@ from domain.shares import give, take
 from domain.states import leading_to
 from domain.store import UnitOfWork, new_id
 from domain.transfers import STEPS, Transfer, TransferStatus
+from domain.wording import WALLET
 
 ADMINS = {Role.ADMIN}
 T = TransferStatus
@@ -111,6 +112,11 @@ async def release(cmd: Release, actor: Actor, uow: UnitOfWork) -> Transfer:
         found = await uow.change(
             Transfer, found.id, only_if={"status": leading_to(STEPS, T.WAITING)}, status=T.WAITING
         ) or found  # fmt: skip
+        await notices.tell(
+            uow, [found.user_id], "transfer_released",
+            f"{display(found.amount, found.currency)} is on its way to your wallet again",
+            "Our administrators have looked at it.", found.id, path=WALLET,
+        )  # fmt: skip
     if found.status is not T.WAITING:
         raise Conflict(f"The transfer is {found.status}: only parked and waiting ones go.")
     send(uow, [found])
@@ -149,7 +155,7 @@ async def unfreeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
     send(uow, await uow.all(Transfer, {"user_id": user.id, "status": T.WAITING}))
     await notices.tell(
         uow, [user.id], "wallet_unfrozen", "Your wallet is free again",
-        "Money that has waited is on its way, and you can withdraw.", user.id, path="/wallet",
+        "Money that has waited is on its way, and you can withdraw.", user.id, path=WALLET,
     )  # fmt: skip
     return user
 
@@ -184,4 +190,8 @@ async def adjust(cmd: Adjust, actor: Actor, uow: UnitOfWork) -> ledger.Purse:
         uow, f"adjust:{new_id('adj')}", "adjusted", cmd.currency,
         ledger.flows({str(cmd.account): -cmd.amount, **deltas}), users=[user.id],
     )  # fmt: skip
+    amount = display(abs(cmd.amount), cmd.currency)
+    done = f"{amount} was {'added to' if cmd.amount > 0 else 'taken from'} your wallet"
+    text = "An administrator has corrected it. If you do not know why, please get in touch with us."
+    await notices.tell(uow, [user.id], "wallet_adjusted", done, text, user.id, path=WALLET)
     return await ledger.purse_of(uow, user.id, cmd.currency)

@@ -8,6 +8,7 @@ from msgspec import Meta as Limits
 
 from domain import ledger
 from domain.accounts import User
+from domain.alerts import alert
 from domain.errors import CurrencyNotSupported, Invalid, NotOnboarded, WalletFrozen
 from domain.ledger import Purse, Transaction
 from domain.money import CURRENCIES, MAX_AMOUNT
@@ -29,6 +30,7 @@ from domain.record import Index, Page, Record
 from domain.sending import LOOK_AGAIN, collect_debt
 from domain.states import Steps, leading_to
 from domain.store import UnitOfWork, new_id
+from domain.words import payout_failure
 
 WITHDRAWAL_UPDATED = Event("/wallet", "withdrawal.updated")
 
@@ -233,6 +235,8 @@ async def settle_withdrawal(uow: UnitOfWork, withdrawal_id: str, payout: Settled
         source = ledger.BANK if before.status is W.PAID else ledger.in_transit(user)
         await _book(uow, withdrawal, "payout_failed", source, ledger.available(user))
         await collect_debt(uow, user, withdrawal.currency, withdrawal.id)
+        words = payout_failure(withdrawal.amount, withdrawal.currency, withdrawal.failure)
+        await alert(uow, "payout_failed", withdrawal.id, words)
     uow.publish(WITHDRAWAL_UPDATED, withdrawal, to=[user])
 
 

@@ -11,6 +11,7 @@ from domain.money import display
 
 Data = Mapping[str, Any]
 TITLE_LENGTH = 60
+WALLET = "/#/wallet"
 
 
 class Side(StrEnum):
@@ -86,6 +87,11 @@ def until(data: Data, field: str, words: str) -> str:
 def just(data: Data, at: Any) -> bool:
     """Whether this happened in the change that the event tells of."""
     return at is not None and at == data.get("updated_at")
+
+
+def reason(code: str | None) -> str:
+    """Stripe's word for why something failed, readable."""
+    return one_line(str(code or "").replace("_", " "), TITLE_LENGTH)
 
 
 def lines(*lines: str) -> str:

@@ -13,6 +13,7 @@ from domain import words_of_work as work
 from domain.money import display
 from domain.wording import (
     TITLE_LENGTH,
+    WALLET,
     Data,
     Notice,
     Side,
@@ -23,6 +24,7 @@ from domain.wording import (
     lines,
     one_line,
     quoted,
+    reason,
     sum_of,
     until,
 )
@@ -137,6 +139,13 @@ def chargeback_updated(data: Data, side: Side) -> Notice | None:
         title = f"The customer's bank disputes the payment for {job}"
         told = [f"{amount} is frozen until the bank has decided; that takes weeks.",
                  "Tell our administrators what shows that the work was done."]  # fmt: skip
+    elif status == "inquiry":
+        title = f"The customer's bank asks about the payment for {job}"
+        told = ["It has not taken any money so far, and may never do so.",
+                "Tell our administrators what shows that the work was done."]  # fmt: skip
+    elif status == "closed":
+        title = f"The bank has closed its question about {job}"
+        told = [f"{amount} is free."]
     elif status == "won":
         title = f"The bank decided in your favour about {job}"
         told = [f"{amount} is free again."]
@@ -160,10 +169,10 @@ def withdrawal_updated(data: Data, side: Side) -> Notice | None:
     if status == "paid":
         title, told = f"{amount} arrived at your bank", ["The withdrawal is complete."]
     elif status == "failed":
-        reason = one_line(str(data.get("failure") or "").replace("_", " "), TITLE_LENGTH)
+        why = reason(data.get("failure"))
         title = f"The withdrawal of {amount} came back"
         told = [
-            f"Your bank did not take it: {reason}." if reason else "Your bank did not take it.",
+            f"Your bank did not take it: {why}." if why else "Your bank did not take it.",
             "The money is in your wallet again.",
             "Check your bank account under “Set up payouts”, then withdraw again.",
         ]
@@ -171,7 +180,7 @@ def withdrawal_updated(data: Data, side: Side) -> Notice | None:
         return None
     return Notice(
         kind=f"withdrawal_{status}", title=title, text=lines(*told), subject_id=data["id"],
-        fact=f"withdrawal:{data['id']}:{status}", path="/#/wallet",
+        fact=f"withdrawal:{data['id']}:{status}", path=WALLET,
     )  # fmt: skip
 
 
@@ -190,7 +199,7 @@ def account_updated(data: Data, side: Side) -> Notice | None:
         return None
     return Notice(
         kind=kind, title=title, text=lines(*told), subject_id=data["id"],
-        fact=f"{kind}:{data['id']}:{at}", path="/#/wallet", always=kind == "wallet_frozen",
+        fact=f"{kind}:{data['id']}:{at}", path=WALLET, always=kind == "wallet_frozen",
     )  # fmt: skip
 
 
@@ -200,15 +209,19 @@ ALERTS = {
     "capture_failed": "The capture of an accepted offer failed",
     "refund_failed": "A refund failed",
     "dead_letter": "A task has been given up",
+    "payment_failed": "A payment failed",
+    "payout_failed": "A withdrawal came back",
 }
 
 
 def alert(data: Data, side: Side) -> Notice:
     kind = one_line(str(data["kind"]), TITLE_LENGTH)
-    plain, subject = kind.replace("_", " ").capitalize(), str(data.get("subject") or "")
+    title, subject = ALERTS.get(kind, reason(kind).capitalize()), str(data.get("subject") or "")
+    urgent = data.get("urgent", True)
     return Notice(
-        kind=kind, title=f"Alert: {ALERTS.get(kind, plain)}", text=str(data.get("message") or ""),
-        subject_id=subject, path="/admin", always=True, topic=f"{kind}:{subject}",
+        kind=kind, title=f"Alert: {title}" if urgent else title,
+        text=str(data.get("message") or ""), subject_id=subject, path="/admin", own=not urgent,
+        always=True, topic=f"{kind}:{subject}",
     )  # fmt: skip
 
 
@@ -218,6 +231,22 @@ def capture_failure(job_title: str, amount: int, currency: str, failure: str) ->
         f"{display(amount, currency)} for {quoted(job_title)} could not be captured after the "
         f"contractor had accepted ({failure}). The offer has failed, the job is open again, and "
         "both sides have been told."
+    )
+
+
+def payment_failure(job_title: str, amount: int, currency: str, failure: str) -> str:
+    """The message of the alert `payment_failed`."""
+    return (
+        f"{display(amount, currency)} for {quoted(job_title)} could not be held on the customer's "
+        f"card ({reason(failure)}). The offer has failed, and the customer has been told."
+    )
+
+
+def payout_failure(amount: int, currency: str, failure: str | None) -> str:
+    """The message of the alert `payout_failed`."""
+    return (
+        f"A withdrawal of {display(amount, currency)} came back ({reason(failure) or 'no reason'})."
+        " The money is in the wallet again, and its owner has been told."
     )
 
 

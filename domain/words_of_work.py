@@ -242,9 +242,14 @@ def _refund_made(data: Data, side: Side, refund: Data) -> Notice | None:
 
 
 def _refund_failed(data: Data, side: Side, refund: Data) -> Notice | None:
-    if side is not Side.CUSTOMER:
-        return None
     amount = sum_of({"amount": refund.get("amount"), "currency": data.get("currency")})
+    if side is not Side.CUSTOMER:
+        if not data.get("accepted_at"):
+            return None
+        return _refund(
+            data, refund, f"The refund of {amount} for {job_of(data)} did not reach the customer",
+            "Nothing that you have earned is taken for it. Our administrators see to it.",
+        )  # fmt: skip
     return _refund(
         data, refund, f"The refund of {amount} for {job_of(data)} did not arrive",
         "Your bank did not take it. The money is safe, and our administrators have been told.",

@@ -46,8 +46,9 @@ async def test_a_declined_capture_opens_the_job_again(scene):
 
 
 async def test_a_hold_that_ends_during_the_capture(scene):
-    """Guard: `elif offer.status is S.ACCEPTING: await give_up(...)` in `settlement.hold_ended`;
-    without it the job waits for a capture that can never come."""
+    """Guard: `await give_up(...)` in `settlement.hold_ended`; without it the job waits for a
+    capture that can never come. Guard: `_tell_admins` in it."""
+    admin = await scene.market.admin()
     offer = await scene.pending()
     await scene.market.settled()  # news of the hold that is still read would find its end
     await scene.sandbox.fault(**ALL_NEWS_LOST)
@@ -57,6 +58,8 @@ async def test_a_hold_that_ends_during_the_capture(scene):
     await scene.ended(offer, "failed", "canceled")
     job = await scene.customer.call("/job", "get", {"job_id": scene.job["id"]})
     assert job["status"] == "open"
+    (alert,) = admin.received("/admin", "alert")
+    assert (alert.data["kind"], alert.data["subject"]) == ("capture_failed", offer["id"])
 
 
 @pytest.mark.parametrize(

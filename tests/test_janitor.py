@@ -278,3 +278,23 @@ async def test_administrators_hear_that_evidence_is_due(work):
     assert await janitor.warn_of_deadlines(ports) == 0
     told = await admin.push("/admin", "alert", lambda a: a["kind"] == "evidence_due", PATIENCE)
     assert told["subject"] == chargeback["id"]
+
+
+async def test_administrators_hear_again_of_a_dispute_that_waits_for_them(work):
+    """Guard: `_call_again`, each day, and `called_at` where a dispute is escalated; one that was
+    escalated before that was kept is called at once."""
+    admin, ports = await work.market.admin(), work.server.ports
+    id = {"dispute_id": (await work.dispute())["id"]}
+    await work.customer.call("/payment", "dispute_escalate", id)
+    assert await janitor.warn_of_deadlines(ports) == 0
+    uow = work.server.store.single()
+    for called_at in (ports.clock.now() - timedelta(hours=25), None):
+        await uow.change(Dispute, id["dispute_id"], called_at=called_at)
+        assert await janitor.warn_of_deadlines(ports) == 1
+        assert await janitor.warn_of_deadlines(ports) == 0
+    await work.admin("resolve", **id, refund_amount=0, reason="Well done")
+    await uow.change(Dispute, id["dispute_id"], called_at=None)
+    assert await janitor.warn_of_deadlines(ports) == 0
+    await work.market.settled(PATIENCE)
+    told = [a.data["subject"] for a in admin.received("/admin", "alert")]
+    assert told == [id["dispute_id"]] * 3
