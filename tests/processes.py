@@ -8,13 +8,14 @@ import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from server.embedded.stores import LEASH, ROOT
+from server.embedded.stores import KINDS, LEASH, ROOT
 from tests.market import Market
 
 START_SECONDS = 30.0
@@ -53,6 +54,13 @@ class Running:
         """SIGTERM, and wait for the graceful end; the exit code."""
         return await self.end(signal.SIGTERM)
 
+    def pause(self) -> None:
+        """It stands still, as on a machine that is suspended, until `resume`."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
     async def end(self, sign: signal.Signals) -> int:
         if self.alive:
             with suppress(ProcessLookupError):
@@ -73,25 +81,42 @@ class Processes:
         self.market = market
         self.folder = folder
         self.started: list[Running] = []
+        self._numbers = itertools.count(1)
 
     async def web(self, **env: str) -> Running:
         """A web process that is ready. The first takes the installation's own port, to which
         Stripe sends its webhooks; so does one that is started after the first has ended."""
         taken = [each for each in self.started if each.address == self.market.url and each.alive]
         port = free_port() if taken else int(self.env["PORT"])
-        running = await self._start("web", {**env, "PORT": str(port)}, f"http://127.0.0.1:{port}")
+        url = f"http://127.0.0.1:{port}"
+        running = await self._start("web", server("web"), {**env, "PORT": str(port)}, url)
         async with ClientSession(timeout=ClientTimeout(total=5)) as session:
             await self._wait(running, lambda: _answers(session, f"{running.url}/readyz"))
         return running
 
     async def worker(self, **env: str) -> Running:
         """A relay without sockets that is ready."""
-        running = await self._start("worker", env, None)
+        running = await self._start("worker", server("worker"), env, None)
 
         async def said() -> bool:
             return "worker ready" in running.log.read_text(errors="replace")
 
         await self._wait(running, said)
+        return running
+
+    async def redis(self) -> Running:
+        """The Redis at REDIS_URL, for processes that have one of their own. It may go away, and
+        come back as another process at the same address."""
+        port = int(urlsplit(self.env["REDIS_URL"]).port or 0)
+        kind = KINDS["redis"]
+        running = await self._start("redis", kind.command(self.folder, port, False), {}, None)
+
+        async def answers() -> bool:
+            with suppress(OSError):
+                return kind.answers(port)
+            return False
+
+        await self._wait(running, answers)
         return running
 
     async def close(self) -> None:
@@ -101,10 +126,11 @@ class Processes:
                 await running.kill()
             print(f"--- {running.name} (exit {running.process.returncode}) ---\n{running.tail()}")
 
-    async def _start(self, kind: str, env: Mapping[str, str], url: str | None) -> Running:
-        name = f"{kind}-{len(self.started) + 1}"
+    async def _start(
+        self, kind: str, command: Sequence[str], env: Mapping[str, str], url: str | None
+    ) -> Running:
+        name = f"{kind}-{next(self._numbers)}"
         log = self.folder / f"{name}.log"
-        command = [sys.executable, "-m", "server", kind]
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         with log.open("wb") as output:
             # On the leash, so that nothing stays behind when the tests themselves are killed.
@@ -130,6 +156,10 @@ async def _answers(session: ClientSession, url: str) -> bool:
         async with session.get(url) as response:
             return response.status == 200
     return False
+
+
+def server(kind: str) -> list[str]:
+    return [sys.executable, "-m", "server", kind]
 
 
 def free_port() -> int:
