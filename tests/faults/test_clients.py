@@ -5,10 +5,11 @@ import asyncio
 import msgspec
 import pytest
 
-from domain.operation import Style
+from domain.operation import Reply, Style
 from handlers import NAMESPACES
 from server.passwords import Argon2Passwords
 from tests.cases import VALUES
+from tests.faults.outcome import posted, told, until
 from tests.parties import Refused
 from tests.work import PATIENCE, Work
 
@@ -27,16 +28,31 @@ async def test_request_id_reused_with_another_body(work):
 
 
 async def test_request_id_while_running(work):
-    """Guard: the claim is written before the command runs."""
-    path, fields = f"/api/job/{work.job['id']}/complete", {}
-    answers = await asyncio.gather(
-        *(work.customer.http("POST", path, fields, request_id="pay-1") for _ in range(6))
-    )
-    done = [body for status, body in answers if status == 200]
-    assert done and all(body == done[0] for body in done)
-    codes = {body["code"] for status, body in answers if status != 200}
-    assert codes <= {"request_in_progress"}
+    """Guard: the claim is written before the command runs.
+
+    An open transaction has changed the offer, so that the command has to wait for its end.
+    """
+    path, store = f"/api/job/{work.job['id']}/complete", work.market.store
+    offers, one = store.database["offers"], {"_id": work.offer["id"]}
+    async with await store.client.start_session() as session:
+        session.start_transaction()
+        await offers.update_one(one, {"$set": {"description": "Mine"}}, session=session)
+        first = asyncio.create_task(work.customer.http("POST", path, {}, request_id="pay-1"))
+        await until(lambda: store.single().count(Reply, {"claimed_by": {"$gt": ""}}))
+        answers = await asyncio.gather(
+            work.customer.http("POST", path, {}, request_id="pay-1"),
+            work.customer.ack("/job", "complete", {"job_id": work.job["id"]}, request_id="pay-1"),
+        )
+        assert not first.done()
+        await session.abort_transaction()
+    assert (answers[0][0], answers[0][1]["code"]) == (409, "request_in_progress")
+    assert answers[1]["error"]["code"] == "request_in_progress"
+    status, done = await first
+    assert status == 200
+    assert await work.customer.http("POST", path, {}, request_id="pay-1") == (200, done)
     assert await work.books() == (30_000, 0)
+    assert await posted(work.market, "transfers") == 1
+    assert (await told(work.customer, "job.updated", "status")).count("completed") == 1
 
 
 SURPRISES = ("stripe_id", "intent_id", "charge_id", "connect_id", "stripe_customer", "fee",
@@ -46,7 +62,7 @@ SURPRISES = ("stripe_id", "intent_id", "charge_id", "connect_id", "stripe_custom
 
 async def test_stripe_ids_fees_and_amounts_sent_by_a_client(market):
     """Guard: `forbid_unknown_fields` of `Command`: what is ours or Stripe's to say cannot be
-    sent, to any operation that writes."""
+    sent, to any operation that writes, and the answer names it."""
     people = {
         "customer": await market.customer(), "contractor": await market.contractor(),
         "admin": await market.admin(),
@@ -60,10 +76,11 @@ async def test_stripe_ids_fees_and_amounts_sent_by_a_client(market):
             names = {field.name for field in msgspec.structs.fields(op.command)}
             who = next(people[role] for role in people if role in op.roles)
             for surprise in SURPRISES:
-                fields = {name: VALUES.get(name, "x") for name in names} | {surprise: "re_1"}
+                fields = {surprise: "re_1"} | {name: VALUES.get(name, "x") for name in names}
                 answer = await who.ack(namespace.name, exposed.event, fields)
                 assert answer["ok"] is False, (op.name, surprise)
                 assert answer["error"]["code"] == "invalid", (op.name, answer)
+                assert answer["error"]["details"] == {"field": surprise}, (op.name, answer)
     assert await market.traces() == before
 
 

@@ -1,6 +1,5 @@
 """SIGKILL from outside at the worst moments: after the restart everything converges by itself."""
 
-import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -8,29 +7,9 @@ from domain.accounts import User
 from domain.deal import Offer, OfferStatus
 from domain.feed import FeedRow
 from domain.store import UnitOfWork, new_id
+from tests.faults.outcome import PATIENCE, feed_of, let_leases_run_out, told, until, waits_in
 from tests.market import Market
 from tests.parties import Party
-
-PATIENCE = 80.0  # a dead process: its lease runs out after 15 s, its transactions after 60 s
-
-
-async def until(check: Any, seconds: float = PATIENCE) -> Any:
-    """Wait for a condition that no push announces to this test."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while True:
-        found = await check()
-        if found:
-            return found
-        assert asyncio.get_running_loop().time() < deadline, "it did not converge"
-        await asyncio.sleep(0.1)
-
-
-async def feed_of(party: Party) -> list[dict[str, Any]]:
-    """Everything that ever happened to a user, read as a reconnecting client does."""
-    answer = await party.call("/account", "sync", {"since": 0, "limit": 500})
-    items: list[dict[str, Any]] = answer["items"]
-    assert [item["seq"] for item in items] == list(range(1, answer["head"] + 1))
-    return items
 
 
 async def pending_offer(market: Market) -> tuple[Party, Party, dict[str, Any], dict[str, Any]]:
@@ -63,10 +42,13 @@ async def test_crash_between_capture_and_commit(processes, books):
         return bool(found["data"][0]["status"] == "succeeded")
 
     await until(taken)
+    await until(lambda: waits_in(market, "Capture"))
     await web.kill()
+    assert await waits_in(market, "Capture")
     assert (await market.rows(Offer))[0].status is OfferStatus.ACCEPTING
     await market.sandbox.clear_faults()
 
+    await let_leases_run_out(market)
     await processes.web()
     await until(lambda: _status(market, OfferStatus.ACCEPTED))
     await customer.connect()
@@ -104,6 +86,7 @@ async def test_killed_after_commit_before_any_push(processes):
         await session.commit_transaction()
     assert [push.name for push in customer.pushes[seen:]] == []
 
+    await let_leases_run_out(market)
     await processes.web()
     await customer.connect()
     await contractor.connect()
@@ -151,7 +134,7 @@ async def test_crash_between_refund_transfer_payout_and_commit(processes, books)
     await market.settled(PATIENCE)
     await market.sandbox.fault(webhook="*", drop=True, times=1000)
     for path in ("transfers", "refunds", "payouts"):
-        await market.sandbox.fault(method="POST", path=f"/v1/{path}", when="after", delay=8)
+        await market.sandbox.fault(method="POST", path=f"/v1/{path}", when="after", delay=10)
     await market.complete(customer, job)
     await market.withdraw(earner, 50_000)
     await dropped.customer.call("/job", "cancel", {"job_id": dropped.job["id"]})
@@ -166,9 +149,13 @@ async def test_crash_between_refund_transfer_payout_and_commit(processes, books)
         )
 
     await until(all_done)
+    unheard = ("Send", "SendRefund", "PayOut")
+    await until(lambda: waits_in(market, *unheard))
     await web.kill()
+    assert await waits_in(market, *unheard)
     await market.sandbox.clear_faults()
 
+    await let_leases_run_out(market)
     await processes.web()
     await contractor.connect()
     await until(lambda: _has(contractor, 70_000))
@@ -178,6 +165,16 @@ async def test_crash_between_refund_transfer_payout_and_commit(processes, books)
     assert report.differences == []
     assert report.totals["platform"] == {"USD": 60_000}
     assert report.totals["wallet:available"] == {"USD": 70_000 + 20_000}
+    for party in (customer, contractor):
+        assert (await told(party, "job.updated", "status")).count("completed") == 1
+    assert (await told(contractor, "wallet.updated", "available"))[-1] == 70_000
+    steps = await told(earner, "withdrawal.updated", "status")
+    assert [steps.count(step) for step in ("requested", "paid")] == [1, 1]
+    assert (await told(earner, "wallet.updated", "in_transit"))[-1] == 0
+    for party in (dropped.customer, dropped.contractor):
+        back = await told(party, "payment.updated", "refunded_amount")
+        assert [amount for amount in back if amount] == [100_000]
+        assert (await told(party, "job.updated", "status"))[-1] == "cancelled"
 
 
 async def _has(contractor: Party, available: int) -> bool:

@@ -5,10 +5,12 @@ from typing import Any
 
 from domain import ledger
 from domain.deal import Offer, OfferStatus, Payment, PaymentStatus
+from tests.faults.outcome import feed_of, told
 from tests.market import Market
 
 CONTRACTORS = 50
 PAIRS = 8
+WORDS = ("offer.accepted", "offer.blocked", "offer.withdrawn")
 
 
 async def intents(market: Market) -> list[str]:
@@ -23,8 +25,14 @@ async def intents(market: Market) -> list[str]:
         after = {"starting_after": page["data"][-1]["id"]}
 
 
+async def last_words(party):
+    """(name, offer) of how offers ended, as it stands in somebody's feed."""
+    return [(i["name"], i["data"]["id"]) for i in await feed_of(party) if i["name"] in WORDS]
+
+
 async def test_double_accept(processes, books):
-    """Guard: `accepting_offer_id: None` in the job's guard of `offers.accept`."""
+    """Guard: `accepting_offer_id: None` in the job's guard of `offers.accept`; and `BlockRivals`,
+    which tells each of the others once."""
     first, second = await processes.web(), await processes.web()
     market = processes.market
     customer = await market.customer()
@@ -33,8 +41,8 @@ async def test_double_accept(processes, books):
         market.contractor(f"C{i}", connect=False, url=(first, second)[i % 2].url)
         for i in range(CONTRACTORS)
     ))  # fmt: skip
-    offers = []
     for contractor in contractors:
+        await contractor.connect(namespaces=["/account", "/bidding"])
         status, _ = await contractor.http("POST", "/api/job-request", {
             "job_id": job["id"], "cover_letter": "Me!", "proposed_amount": 100_000,
             "timeline_days": 3,
@@ -72,6 +80,15 @@ async def test_double_accept(processes, books):
     assert await ledger.balance_of(uow, ledger.PLATFORM) == {"USD": 10_000}
     assert await ledger.total_escrow(uow) == {"USD": 90_000}
     assert (await books()).differences == []
+    ends = [
+        ("offer.accepted" if offer["id"] == winners[0]["id"] else "offer.blocked", offer["id"])
+        for offer in offers
+    ]
+    for contractor, end in zip(contractors, ends, strict=True):
+        await contractor.push("/bidding", end[0])
+        pushed = [(push.name, push.data["id"]) for push in contractor.pushes if push.name in WORDS]
+        assert pushed == [end] == await last_words(contractor)
+    assert sorted(await last_words(customer)) == sorted(ends)
 
 
 async def test_accept_against_withdraw(processes, books):
@@ -103,6 +120,9 @@ async def test_accept_against_withdraw(processes, books):
             else (OfferStatus.WITHDRAWN, PaymentStatus.CANCELED)
         )
         assert (row.status, paid.status) == expected
+        for party in (customer, contractor):
+            words = [name for name, id in await last_words(party) if id == offer["id"]]
+            assert words == [f"offer.{row.status}"]
     states = await intents(market)
     assert states.count("succeeded") == accepted
     assert states.count("canceled") == PAIRS - accepted
@@ -133,6 +153,7 @@ async def test_withdrawal_race(processes, books):
     balance = await deal.contractor.call("/wallet", "balance")
     assert (balance["available"], balance["in_transit"]) == (0, 0)
     assert (await books()).differences == []
+    assert (await told(deal.contractor, "withdrawal.updated", "status")).count("requested") == 1
 
 
 async def test_milestones_completed_in_parallel(processes, books):
@@ -162,3 +183,10 @@ async def test_milestones_completed_in_parallel(processes, books):
     assert (await customer.call("/job", "get", {"job_id": job["id"]}))["status"] == "completed"
     assert len((await market.sandbox.api("GET", "transfers"))["data"]) == 5
     assert (await books()).differences == []
+    for party in (customer, contractor):
+        paid = [
+            sum(part["status"] == "completed" for part in parts)
+            for parts in await told(party, "offer.updated", "milestones")
+        ]
+        assert [n for n in paid if n] == [1, 2, 3, 4, 5]
+        assert (await told(party, "job.updated", "status")).count("completed") == 1

@@ -3,6 +3,7 @@
 import asyncio
 
 from domain.ledger import Transaction
+from tests.faults.outcome import told
 from tests.work import PATIENCE, Work
 
 
@@ -25,6 +26,8 @@ async def test_refund_after_transfer_with_balance(done):
     assert await done.books() == (0, 0)
     assert await done.wallet("available", "pending", "debt") == (0, 0, 0)
     assert [t["amount_reversed"] for t in await done.listed("transfers")] == [70_000]
+    await refund_was_told(done)
+    assert (await told(done.contractor, "wallet.updated", "available"))[-1] == 0
 
 
 async def test_refund_after_transfer_without_balance(done):
@@ -33,11 +36,23 @@ async def test_refund_after_transfer_without_balance(done):
     await done.refund()
     assert await done.books() == (0, 0)
     assert await done.wallet("available", "debt") == (0, -70_000)
+    assert [t["amount_reversed"] for t in await done.listed("transfers")] == [0]
+    await refund_was_told(done)
+    assert (await told(done.contractor, "wallet.updated", "debt"))[-1] == -70_000
     later = await Work(done.market, done.server).done(
         customer=done.customer, contractor=done.contractor
     )
     assert await later.books() == (30_000, 0)
     assert await later.wallet("available", "pending", "debt") == (0, 0, 0)
+
+
+async def refund_was_told(done):
+    """Once, to both sides, with the whole amount."""
+    for party in (done.customer, done.contractor):
+        back = await told(party, "payment.updated", "refunded_amount")
+        assert [amount for amount in back if amount] == [100_000]
+        kinds = await told(party, "notification", "kind")
+        assert kinds.count("refund_made") == 1
 
 
 async def test_refund_failed(done):

@@ -1,0 +1,70 @@
+"""What is looked at in the end: what everybody was told, what Stripe was asked, what is left."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from domain.ledger import Transaction
+from domain.outbox import OutboxRow
+from tests.market import Market
+from tests.parties import Party
+
+PATIENCE = 80.0  # a dead process: its lease runs out after 15 s, its transactions after 60 s
+
+
+async def until(check: Any, seconds: float = PATIENCE) -> Any:
+    """Wait for a condition that no push announces to this test."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        found = await check()
+        if found:
+            return found
+        assert asyncio.get_running_loop().time() < deadline, "it did not converge"
+        await asyncio.sleep(0.05)
+
+
+async def feed_of(party: Party) -> list[dict[str, Any]]:
+    """Everything that ever happened to a user, as a client that comes back reads it; gapless."""
+    items: list[dict[str, Any]] = []
+    while True:
+        status, page = await party.http(
+            "GET", "/api/account/feed", params={"since": len(items), "limit": 500}
+        )
+        assert status == 200, page
+        items += page["items"]
+        if len(items) >= page["head"]:
+            assert [item["seq"] for item in items] == list(range(1, page["head"] + 1))
+            return items
+
+
+async def told(party: Party, name: str, field: str = "id") -> list[Any]:
+    """One field of each event of that name in somebody's feed, oldest first."""
+    return [item["data"][field] for item in await feed_of(party) if item["name"] == name]
+
+
+async def booked(market: Market, kind: str) -> int:
+    """How many bookings of a kind there are in the journal."""
+    return sum(row.kind == kind for row in await market.rows(Transaction))
+
+
+async def posted(market: Market, path: str) -> int:
+    """How often Stripe was asked to do something, answered or not."""
+    return (await market.sandbox.calls()).count(f"POST /v1/{path}")
+
+
+async def waits_in(market: Market, *tasks: str) -> bool:
+    """Whether all that is left to do now is tasks of these kinds, so that a process which dies
+    does so in them, and leaves no rows locked by other transactions."""
+    uow = market.store.single()
+    soon = {"$lte": uow.now + timedelta(seconds=60)}
+    rows = await uow.all(OutboxRow, {"dead": False, "lease_until": soon})
+    return {row.body["type"] for row in rows} == {*tasks}
+
+
+async def let_leases_run_out(market: Market, **where: Any) -> None:
+    """As if the time had passed for which a dead process keeps its rows, or for which they wait."""
+    now, uow = market.store.clock.now(), market.store.single()
+    rows = await market.rows(OutboxRow, dead=False, **where)
+    due = [(row.id, {"lease_until": now}) for row in rows]
+    if due:
+        await uow.change_each(OutboxRow, due, only_if={"dead": False})
