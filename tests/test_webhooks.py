@@ -31,7 +31,7 @@ class Post:
     """Delivers events by hand, signed with the installation's own secret."""
 
     def __init__(self, scene):
-        self.scene = scene
+        self.market = scene.market
         self.secret = scene.market.settings.stripe_webhook_secrets[0]
 
     async def send(self, event, *, at=0, secret=None, signature=None, tampered=False):
@@ -39,15 +39,15 @@ class Post:
         body = json.dumps(event)
         signature = signature or sign(secret or self.secret, body, int(time.time()) + at)
         headers = {"Stripe-Signature": signature} if signature != "none" else {}
-        async with self.scene.market.web.post(
-            f"{self.scene.market.url}/webhooks/stripe", headers=headers,
+        async with self.market.web.post(
+            f"{self.market.url}/webhooks/stripe", headers=headers,
             data=(body.replace("evt_", "evt_x") if tampered else body).encode(),
         ) as response:  # fmt: skip
             return response.status, await response.json()
 
     async def lost(self, kind=""):
         """The events that never arrived."""
-        rows = await self.scene.sandbox.deliveries(kind)
+        rows = await self.market.sandbox.deliveries(kind)
         return [row["body"] for row in rows if row["status"] == "dropped"]
 
 

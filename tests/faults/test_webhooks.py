@@ -5,25 +5,34 @@ import random
 
 from domain.audit import audit
 from domain.ledger import Transaction
-from domain.outbox import OutboxRow
-from domain.webhooks import Process, WebhookEvent
+from domain.outbox import MAX_ATTEMPTS, OutboxRow
+from domain.webhooks import WebhookEvent
+from tests.faults.outcome import booked, let_leases_run_out, posted, told, until, waits_in
 from tests.scenes import PATIENCE
 from tests.test_payments import SECURE
 from tests.test_webhooks import LOST, Post
 
 
 async def test_webhook_before_our_record(scene):
-    """Guard: `payment_id` of the metadata in `webhooks._payment`: the answer that tells our record
-    the id of its payment is lost, so the event comes to one that does not know it."""
-    await scene.sandbox.fault(
-        path="/v1/payment_intents", method="POST", when="after", drop=True, times=1
-    )
-    offer = await scene.pending()
+    """Guard: `payment_id` of the metadata in `webhooks._payment`: as long as no answer tells our
+    record the id of its payment, the event comes to one that does not know it, and is all that
+    says the money is held."""
+    every = {"path": "/v1/payment_intents", "method": "POST", "when": "after", "drop": True}
+    await scene.sandbox.fault(**every, times=1000)
+    offer = (await scene.offers())["offer"]
+    await scene.told(scene.contractor, "offer.created", offer)
     payment = await scene.customer.call("/payment", "get", {"payment_id": offer["payment_id"]})
     assert payment["status"] == "authorized"
+    kind = "payment_intent.amount_capturable_updated"
+    await until(lambda: scene.market.rows(WebhookEvent, type=kind, status="done"))
+    await scene.sandbox.clear_faults()
+    await scene.market.accept(scene.contractor, offer)
     await scene.market.settled(PATIENCE)
     assert len((await scene.sandbox.api("GET", "payment_intents"))["data"]) == 1
+    assert [row.kind for row in await scene.market.rows(Transaction)] == ["captured", "accepted"]
     assert (await audit(scene.server.ports)).differences == []
+    for party in (scene.customer, scene.contractor):
+        assert await told(party, "offer.created") == [offer["id"]]
 
 
 async def test_duplicate_event_50_times_at_once(scene):
@@ -81,24 +90,47 @@ async def test_events_out_of_order(work):
     assert (await work.payment()).status == "partially_refunded"
     assert await work.wallet("available", "held", "debt") == (49_000, 0, 0)
     assert await work.books() == (21_000 - 1500, 0)
+    for party in (work.customer, work.contractor):
+        back = await told(party, "payment.updated", "refunded_amount")
+        assert back == sorted(back) and back[-1] == 30_000
+        words = await told(party, "chargeback.updated", "status")
+        assert words[-1] == "won" and len(words) == len(set(words))
+        assert (await told(party, "job.updated", "status")).count("completed") == 1
 
 
-async def test_handler_crashed_after_storing(scene):
-    """Guard: `uow.later(Process(...))` in the transaction that stores the event: the process dies
-    with its answer, and another one finds the work."""
-    post = Post(scene)
-    await scene.sandbox.fault(**LOST)
-    answer = await scene.offers(SECURE)
-    await scene.sandbox.challenge(answer["payment"]["redirect_url"])
-    (held,) = await post.lost("payment_intent.amount_capturable_updated")
-    await scene.market.settled(PATIENCE)
-    scene.server.store.committed = lambda rows: None  # nothing after the commit
-    assert (await post.send(held))[0] == 200
-    rows = await scene.market.rows(OutboxRow)
-    assert [row.body["type"] for row in rows] == [Process.__name__]
-    uow = scene.server.store.single()
-    await uow.change(OutboxRow, rows[0].id, owner="dead", lease_until=uow.now)
-    await scene.told(scene.contractor, "offer.created", answer["offer"])
+async def test_handler_crashed_after_storing(processes, books):
+    """Guard: `uow.later(Process(...))` in the transaction that stores the event: the process is
+    killed before it has read the object again, and another one finds the work."""
+    web, market = await processes.web(), processes.market
+    deal = await market.accepted_job()
+    await market.settled(PATIENCE)
+    [charge] = (await market.sandbox.api("GET", "charges"))["data"]
+    await market.sandbox.fault(**LOST)
+    await market.sandbox.refund_in_dashboard(charge["payment_intent"], 30_000)
+    post = Post(processes)
+    (back,) = await post.lost("charge.refunded")
+    await market.sandbox.fault(method="GET", path="/v1/*", delay=20, times=1000)
+    assert await post.send(back) == (200, {"received": True, "fresh": True})
+    await until(lambda: market.rows(WebhookEvent, status="working"))
+    await until(lambda: waits_in(market, "Process"))
+    await web.kill()
+    assert [row.kind for row in await market.rows(Transaction)] == ["captured", "accepted"]
+    await market.sandbox.clear_faults()
+    asked = await posted(market, "refunds")
+
+    await let_leases_run_out(market)
+    await processes.web()
+    await until(lambda: booked(market, "refunded"))
+    await market.settled(PATIENCE)
+    [event] = await market.rows(WebhookEvent, type="charge.refunded")
+    assert (event.status, event.attempts) == ("done", 2)
+    assert await posted(market, "refunds") == asked == 1  # the dashboard's own
+    report = await books()
+    assert report.differences == []
+    assert report.totals["platform"] == {"USD": 7000}
+    for party in (deal.customer, deal.contractor):
+        back = await told(party, "payment.updated", "refunded_amount")
+        assert [amount for amount in back if amount] == [30_000]
 
 
 async def test_webhook_from_the_past(scene):
@@ -135,25 +167,52 @@ async def test_replayed_webhook(done):
     assert len(await done.listed("transfers")) == 1
 
 
-async def test_poison_event_does_not_stop_the_others(scene, monkeypatch):
-    """Guard: each row is worked on by itself in the relay; one that raises waits and counts its
-    attempts."""
-    poison = "evt_poison"
-    run = Process.run
+async def test_poison_event_does_not_stop_the_others(processes, books):
+    """Guard: each row is worked on by itself in the relay; one that raises waits, counts its
+    attempts, and is given up in the end: told to administrators, and theirs to end.
 
-    async def raising(self, ports):
-        if self.event_id == poison:
-            raise ValueError("poison")
-        await run(self, ports)
-
-    monkeypatch.setattr(Process, "run", raising)
-    post = Post(scene)
-    await scene.sandbox.fault(**LOST)
-    answer = await scene.offers(SECURE)
-    await scene.sandbox.challenge(answer["payment"]["redirect_url"])
+    The event is about a payment of ours, and names one of which Stripe has never heard. It fails
+    three times; the attempts between the first and the last two are counted without being made.
+    """
+    await processes.web()
+    market, post = processes.market, Post(processes)
+    admin, customer, contractor = (
+        await market.admin(), await market.customer(), await market.contractor()
+    )  # fmt: skip
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    await market.sandbox.fault(**LOST)
+    answer = await customer.call("/bidding", "create", {
+        "job_id": job["id"], "contractor_id": contractor.id, "amount": 100_000, "currency": "USD",
+        "description": "Yours", "timeline_days": 3, "payment_method": SECURE,
+    })  # fmt: skip
+    await market.sandbox.challenge(answer["payment"]["redirect_url"])
     (held,) = await post.lost("payment_intent.amount_capturable_updated")
-    bad = {**held, "id": poison, "type": "payment_intent.processing"}
-    assert [(await post.send(event))[0] for event in (bad, held)] == [200, 200]
-    await scene.told(scene.contractor, "offer.created", answer["offer"])
-    row = next(r for r in await scene.market.rows(OutboxRow) if r.body.get("event_id") == poison)
-    assert "ValueError: poison" in (row.last_error or "") or row.owner
+    unknown = {"object": {**held["data"]["object"], "id": "pi_0"}}
+    poison = {**held, "id": "evt_poison", "data": unknown}
+    assert [(await post.send(event))[0] for event in (poison, held)] == [200, 200]
+    await contractor.push("/bidding", "offer.created", seconds=PATIENCE)
+
+    mine = {"body.event_id": "evt_poison"}
+    [row] = await until(lambda: market.rows(OutboxRow, **mine, owner="", last_error={"$ne": None}))
+    await market.store.single().change(OutboxRow, row.id, attempts=MAX_ATTEMPTS - 2)
+
+    async def given_up():
+        await let_leases_run_out(market, **mine, owner="")
+        return await market.rows(OutboxRow, dead=True)
+
+    [row] = await until(given_up)
+    assert (row.body["event_id"], row.attempts) == ("evt_poison", MAX_ATTEMPTS)
+    [event] = await market.rows(WebhookEvent, _id="evt_poison")
+    assert (event.status, event.attempts) == ("dead", 3) and "pi_0" in event.last_error
+    alert = await admin.push("/admin", "alert", seconds=PATIENCE)
+    assert (alert["kind"], alert["subject"]) == ("dead_letter", row.id)
+    await market.accept(contractor, answer["offer"])
+    await admin.call("/admin", "discard", {"row_id": row.id, "reason": "No such payment"})
+    await market.settled(PATIENCE)
+    assert await market.rows(OutboxRow) == []
+    assert [row.kind for row in await market.rows(Transaction)] == ["captured", "accepted"]
+    assert (await books()).differences == []
+    assert await posted(market, "payment_intents") == 1
+    for party in (customer, contractor):
+        assert await told(party, "offer.accepted") == [answer["offer"]["id"]]

@@ -1,0 +1,115 @@
+"""Redis is away while people who are signed in go on: money moves, no event is lost."""
+
+import pytest
+
+from server.config import load
+from tests.faults.outcome import PATIENCE, posted, until
+from tests.market import Market
+from tests.processes import Processes, free_port
+
+
+@pytest.fixture
+async def alone(installation, tmp_path):
+    """Processes whose Redis is theirs alone."""
+    env = {**installation.env, "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    market = Market(load(env), installation.url, installation.sandbox)
+    processes = Processes(env, market, tmp_path)
+    yield processes
+    await market.close()
+    await processes.close()
+
+
+async def test_redis_down_during_the_whole_story(alone, books):
+    """Guard: nothing about money waits for Redis: sockets stay open and take their commands, every
+    event is in its feed; `Fanout.missed`, which lets clients ask for what did not reach them.
+
+    The two are on different processes, between which nothing is heard meanwhile.
+    """
+    redis, market = await alone.redis(), alone.market
+    first, second = await alone.web(), await alone.web()
+    customer = await market.customer(url=first.url)
+    contractor = await market.contractor(url=second.url, onboarded=True)
+    people = (customer, contractor)
+    await market.settled(PATIENCE)
+    connections = [party.socket.eio.sid for party in people]
+    since = {party: len(await synced(party, 0)) for party in people}
+    for party in people:
+        party.forget()
+
+    await redis.kill()
+    await story(market, customer, contractor)
+    assert (await books()).differences == []
+    away = {party: await synced(party, since[party]) for party in people}
+    told_once(away[customer], away[contractor])
+    assert not any(party.received("/account", "resync") for party in people)
+
+    await alone.redis()
+    for party in people:
+        await party.push("/account", "resync", seconds=PATIENCE)
+        assert await synced(party, since[party]) == away[party]
+        live = [(push.seq, push.name, push.data) for push in party.pushes if push.seq]
+        assert live == sorted(live, key=lambda push: push[0])
+        assert {push[:2] for push in live} < {(item["seq"], item["name"]) for item in away[party]}
+    assert [party.socket.eio.sid for party in people] == connections
+    job = await market.job(customer)  # and from now on they hear of each other at once
+    await market.application(contractor, job)
+    await customer.push(
+        "/job-request", "application.created", lambda made: made["job_id"] == job["id"], PATIENCE
+    )
+    report = await books()
+    assert report.differences == []
+    assert report.totals["platform"] == {"USD": 30_000}
+    assert report.totals["world:bank"] == {"USD": 70_000}
+    for path in ("payment_intents", "transfers", "payouts"):
+        assert await posted(market, path) == 1
+
+
+def told_once(customer, contractor):
+    """The news of the story, as they stand in the feeds."""
+    for items in (customer, contractor):
+        names = [item["name"] for item in items]
+        assert (names.count("offer.created"), names.count("offer.accepted")) == (1, 1)
+        states = [item["data"]["status"] for item in items if item["name"] == "job.updated"]
+        assert (states.count("in_progress"), states.count("completed"), states[-1]) == (
+            2, 1, "completed",
+        )  # fmt: skip
+    paid = [item["data"]["status"] for item in contractor if item["name"] == "withdrawal.updated"]
+    assert (paid[0], paid.count("paid"), paid[-1]) == ("requested", 1, "paid")
+
+
+async def synced(party, since):
+    """What a client asks for over its socket, gapless."""
+    answer = await party.call("/account", "sync", {"since": since, "limit": 500})
+    numbers = [item["seq"] for item in answer["items"]]
+    assert numbers == list(range(since + 1, answer["head"] + 1))
+    return answer["items"]
+
+
+async def story(market, customer, contractor):
+    """From the job to the money at the bank, over the sockets; what comes by push is looked up."""
+
+    async def seen(party, namespace, event, fields, **wanted):
+        async def reached():
+            found = await party.call(namespace, event, fields)
+            found = found["items"][0] if "items" in found else found
+            return wanted.items() <= found.items()
+
+        await until(reached)
+
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    made = await customer.call("/bidding", "create", {
+        "job_id": job["id"], "contractor_id": contractor.id, "amount": 100_000, "currency": "USD",
+        "description": "Yours", "timeline_days": 3, "payment_method": "pm_card_visa",
+    })  # fmt: skip
+    offer = {"offer_id": made["offer"]["id"]}
+    await seen(customer, "/bidding", "get", offer, status="pending")
+    await contractor.call("/bidding", "accept", offer)
+    await seen(contractor, "/bidding", "get", offer, status="accepted")
+    await market.start(contractor, job)
+    await market.deliver(contractor, job)
+    await market.complete(customer, job)
+    await seen(contractor, "/wallet", "balance", {}, available=70_000)
+    await market.withdraw(contractor, 70_000)
+    await seen(contractor, "/wallet", "withdrawals", {}, status="paid")
+    await market.settled(PATIENCE)

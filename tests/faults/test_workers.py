@@ -1,0 +1,123 @@
+"""Workers that want the same rows, or come back too late: each payment is asked for once."""
+
+import asyncio
+
+from domain.outbox import OutboxRow
+from domain.transfers import Transfer, TransferStatus
+from tests.faults.outcome import let_leases_run_out, posted, told, until, waits_in
+
+PARTS = 6
+SENT = {"path": "/v1/transfers", "method": "POST"}
+NEWS_LOST = {"webhook": "*", "drop": True, "times": 1000}
+
+
+async def test_two_workers_and_one_row(processes, books):
+    """Guard: `over` in the guard of the relay's claim: of two workers that look in the same moment
+    one gets each row, so that Stripe is asked once for each transfer.
+
+    Both stand still until the rows of a dead process are due, and wake together.
+    """
+    web, market = await processes.web(), processes.market
+    workers = await asyncio.gather(processes.worker(), processes.worker())
+    for worker in workers:
+        worker.pause()
+    customer, contractor, job = await milestones(market, PARTS)
+    await market.sandbox.fault(**SENT, drop=True, times=1000)
+    await market.complete(customer, job)
+    await until(lambda: has_all(market, TransferStatus.SENDING))
+    await until(lambda: waits_in(market, "Send"))
+    await web.kill()
+    await market.sandbox.clear_faults()
+    await market.sandbox.fault(**SENT, when="after", delay=1, times=1000)
+    await market.sandbox.fault(**NEWS_LOST)
+    asked = await posted(market, "transfers")
+    await let_leases_run_out(market)
+    for worker in workers:
+        worker.resume()
+    await until(lambda: has_all(market, TransferStatus.AVAILABLE))
+    await market.settled()
+    assert await posted(market, "transfers") == asked + PARTS
+    await market.sandbox.clear_faults()
+    await processes.web()
+    await paid_once(market, contractor, books, PARTS)
+
+
+async def test_stale_worker_writes_are_refused(processes, books):
+    """Guard: `owner` in the guards of the relay's `_done` and `_put_back`, and the states in
+    `sending.transferred`: a worker that stood still beyond its lease neither ends nor puts back
+    what another one has in hand, and what Stripe tells both is booked once.
+
+    Of its two transfers Stripe says at last that one is made, and of the other nothing.
+    """
+    late, market = await processes.web(), processes.market
+    customer, contractor, job = await milestones(market, 2)
+    await market.sandbox.fault(**NEWS_LOST)
+    await market.sandbox.fault(**SENT, when="after", delay=2)
+    await market.sandbox.fault(**SENT, when="after", delay=2, status=429)
+    await market.complete(customer, job)
+    await until(lambda: transfers(market, 2))
+    late.pause()
+    stale = {row.owner for row in await tasks(market)}
+    await market.sandbox.fault(**SENT, when="after", delay=5, times=2)
+    worker = await processes.worker()
+    await let_leases_run_out(market)
+
+    async def taken():
+        rows = await tasks(market)
+        return rows if len(rows) == 2 and not {"", *stale} & {r.owner for r in rows} else []
+
+    rows = await until(taken)
+    worker.pause()
+    late.resume()
+    await late.stop()
+    assert await tasks(market) == rows
+    states = sorted(transfer.status for transfer in await market.rows(Transfer))
+    assert states == [TransferStatus.AVAILABLE, TransferStatus.SENDING]
+    worker.resume()
+    await until(lambda: has_all(market, TransferStatus.AVAILABLE))
+    await market.settled()
+    await market.sandbox.clear_faults()
+    await processes.web()
+    await paid_once(market, contractor, books, 2)
+
+
+async def milestones(market, count):
+    """A job in progress, in so many parts."""
+    customer, contractor = await market.customer(), await market.contractor(onboarded=True)
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    parts = [{"title": f"Part {n}", "amount": 60_000 // count} for n in range(count)]
+    offer = await market.offer(customer, contractor, job, 60_000, milestones=parts)
+    await market.accept(contractor, offer)
+    await market.start(contractor, job)
+    await market.settled()
+    return customer, contractor, job
+
+
+async def transfers(market, count):
+    """What Stripe has made, once there are so many."""
+    made = (await market.sandbox.api("GET", "transfers"))["data"]
+    return made if len(made) >= count else []
+
+
+async def has_all(market, status):
+    made = await market.rows(Transfer)
+    return made and all(transfer.status is status for transfer in made)
+
+
+async def tasks(market):
+    """The rows that ask Stripe for the transfers."""
+    return await market.rows(OutboxRow, **{"body.type": "Send"})
+
+
+async def paid_once(market, contractor, books, parts):
+    """Books, Stripe and the contractor agree."""
+    made = await transfers(market, parts)
+    assert [transfer["amount"] for transfer in made] == [42_000 // parts] * parts
+    report = await books()
+    assert report.differences == []
+    assert report.totals["wallet:available"] == {"USD": 42_000}
+    assert (await told(contractor, "job.updated", "status")).count("completed") == 1
+    purses = await told(contractor, "wallet.updated", "available")
+    steps = sorted({amount for amount in purses if amount})
+    assert steps == [42_000 // parts * n for n in range(1, parts + 1)]
