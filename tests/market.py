@@ -210,7 +210,7 @@ class Market:
             uow = self.store.single()
             soon = {"$lte": datetime.fromtimestamp(uow.now.timestamp() + 60, uow.now.tzinfo)}
             rows = await uow.all(OutboxRow, {"dead": False, "lease_until": soon})
-            news = await self.sandbox.pending()
+            news = [] if rows else await self.sandbox.pending()
             quiet = 0 if rows or news else quiet + 1
             if asyncio.get_running_loop().time() > deadline:
                 raise AssertionError(f"still under way after {seconds} s: {rows} {news}")

@@ -227,17 +227,17 @@ class Sandbox:
 
     async def pending(self) -> list[str]:
         """Events whose delivery has not succeeded yet."""
-        return [row["type"] for row in await self.deliveries() if row["status"] == "pending"]
+        return [row["type"] for row in await self._all("deliveries", "&status=pending")]
 
     async def calls(self) -> list[str]:
         """The log as `POST /v1/refunds`."""
         return [f"{entry['method']} {entry['path']}" for entry in await self.requests()]
 
-    async def _all(self, name: str) -> list[Json]:
+    async def _all(self, name: str, some: str = "") -> list[Json]:
         rows: list[Json] = []
         while True:
             after = rows[-1]["id"] if rows else 0
-            more = (await self._control("GET", f"{name}?after={after}"))["data"]
+            more = (await self._control("GET", f"{name}?after={after}{some}"))["data"]
             if not more:
                 return rows
             rows += more

@@ -77,6 +77,8 @@ async def test_doubled_dropped_and_delayed(sandbox_shop: Shop, sandbox_inbox: In
     assert types == ["customer.updated", "customer.created", "customer.created"]
     assert sandbox_inbox.received[0].data.object.name == "B"
     assert sandbox_inbox.received[1].id == sandbox_inbox.received[2].id
+    (lost,) = (await sandbox_shop.control("GET", "deliveries?status=dropped"))["data"]
+    assert (lost["type"], lost["body"]["data"]["object"]["name"]) == ("customer.updated", "A")
 
 
 async def test_connected_accounts_have_endpoints_of_their_own(

@@ -117,9 +117,9 @@ class Control:
         return {"data": rows}
 
     def deliveries(self, tenant: Tenant, body: Any, query: dict[str, str]) -> Json:
-        """Webhook deliveries after an id, oldest first."""
-        after = int(query.get("after", 0))
-        return {"data": courier.listed(self.store, tenant, after, self.log_limit)}
+        """Webhook deliveries after an id, oldest first, of one status if given."""
+        after, status = int(query.get("after", 0)), query.get("status", "")
+        return {"data": courier.listed(self.store, tenant, after, self.log_limit, status)}
 
 
 def _json(raw: str) -> Any:

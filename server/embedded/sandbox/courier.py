@@ -37,13 +37,13 @@ def sign(secret: str, body: str, stamp: int) -> str:
     return f"t={stamp},v1={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}"
 
 
-def listed(store: Store, tenant: Tenant, after: int, limit: int) -> list[Json]:
-    """Delivery rows, oldest first."""
+def listed(store: Store, tenant: Tenant, after: int, limit: int, status: str = "") -> list[Json]:
+    """Delivery rows, oldest first, of one status if given."""
     columns = ("id", "event", "endpoint", "type", "status", "attempts", "code", "body")
     rows = store.db.execute(
         f"SELECT {', '.join(columns)} FROM deliveries WHERE tenant = ? AND id > ?"
-        " ORDER BY id LIMIT ?",
-        (tenant.key, after, limit),
+        " AND ? IN ('', status) ORDER BY id LIMIT ?",
+        (tenant.key, after, status, limit),
     )
     found = [dict(zip(columns, row, strict=True)) for row in rows]
     for row in found:
