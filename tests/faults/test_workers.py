@@ -3,8 +3,10 @@
 import asyncio
 
 from domain.outbox import OutboxRow
+from domain.store import UnitOfWork
 from domain.transfers import Transfer, TransferStatus
-from tests.faults.outcome import let_leases_run_out, posted, told, until, waits_in
+from server.relay import POLL_SECONDS
+from tests.faults.outcome import PATIENCE, let_leases_run_out, posted, told, until, waits_in
 
 PARTS = 6
 SENT = {"path": "/v1/transfers", "method": "POST"}
@@ -12,10 +14,11 @@ NEWS_LOST = {"webhook": "*", "drop": True, "times": 1000}
 
 
 async def test_two_workers_and_one_row(processes, books):
-    """Guard: `over` in the guard of the relay's claim: of two workers that look in the same moment
-    one gets each row, so that Stripe is asked once for each transfer.
+    """Guard: `over` in the guard of the relay's claim: of two workers that have seen the same rows
+    one gets them, so that Stripe is asked once for each transfer.
 
-    Both stand still until the rows of a dead process are due, and wake together.
+    Both stand still until the rows of a dead process are due; then they look, and cannot take them
+    until an open transaction has let go of them.
     """
     web, market = await processes.web(), processes.market
     workers = await asyncio.gather(processes.worker(), processes.worker())
@@ -32,10 +35,15 @@ async def test_two_workers_and_one_row(processes, books):
     await market.sandbox.fault(**NEWS_LOST)
     asked = await posted(market, "transfers")
     await let_leases_run_out(market)
-    for worker in workers:
-        worker.resume()
+    async with await market.store.client.start_session() as session:
+        session.start_transaction()
+        await UnitOfWork(market.store, session).change_all(OutboxRow, {}, last_error="locked")
+        for worker in workers:
+            worker.resume()
+        await asyncio.sleep(1.5 * POLL_SECONDS)
+        await session.abort_transaction()
     await until(lambda: has_all(market, TransferStatus.AVAILABLE))
-    await market.settled()
+    await market.settled(PATIENCE)
     assert await posted(market, "transfers") == asked + PARTS
     await market.sandbox.clear_faults()
     await processes.web()
@@ -75,7 +83,7 @@ async def test_stale_worker_writes_are_refused(processes, books):
     assert states == [TransferStatus.AVAILABLE, TransferStatus.SENDING]
     worker.resume()
     await until(lambda: has_all(market, TransferStatus.AVAILABLE))
-    await market.settled()
+    await market.settled(PATIENCE)
     await market.sandbox.clear_faults()
     await processes.web()
     await paid_once(market, contractor, books, 2)
@@ -90,7 +98,7 @@ async def milestones(market, count):
     offer = await market.offer(customer, contractor, job, 60_000, milestones=parts)
     await market.accept(contractor, offer)
     await market.start(contractor, job)
-    await market.settled()
+    await market.settled(PATIENCE)
     return customer, contractor, job
 
 
