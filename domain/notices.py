@@ -15,8 +15,9 @@ import msgspec
 
 from domain.accounts import User
 from domain.jobs import Job
+from domain.mail import Mail, MailUnsent
 from domain.outbox import Delivery, Event, Lane, Task, TryAgain
-from domain.ports import Mail, MailUnsent, Ports
+from domain.ports import Ports
 from domain.record import Index, Record
 from domain.store import UnitOfWork, new_id
 from domain.wording import Notice, job_path, one_line, side_of

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from domain.mail import Mailer
 from domain.money import Schedule
 
 if TYPE_CHECKING:
@@ -348,26 +349,6 @@ class Live(Protocol):
 
     def tell(self, event: "Event", data: Any, *, room: str) -> None:
         """Push to the sockets in `room` of the event's namespace; a user's is `user:{id}`."""
-        ...
-
-
-class Mail(msgspec.Struct, frozen=True):
-    """Plain text for one person; `id` stays the same however often it is sent."""
-
-    id: str
-    user_id: str
-    address: str
-    subject: str
-    text: str
-
-
-class MailUnsent(Exception):
-    """Not sent, for a reason that may pass."""
-
-
-class Mailer(Protocol):
-    async def send(self, mail: Mail) -> None:
-        """Send it; what can never be delivered is logged and dropped. Raises MailUnsent."""
         ...
 
 

@@ -17,7 +17,8 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 import structlog
 
-from domain.ports import Clock, Mail, Mailer, MailUnsent
+from domain.mail import Mail, Mailer, MailUnsent
+from domain.ports import Clock
 from server.config import Settings
 
 log = structlog.get_logger()

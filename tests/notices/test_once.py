@@ -7,9 +7,9 @@ import pytest
 from domain import alerts
 from domain.deal import Offer
 from domain.jobs import Job
+from domain.mail import MailUnsent
 from domain.notices import GIVEN_UP_AFTER, SendMail, Tell, Told, tell
 from domain.outbox import Delivery, Event, OutboxRow, TryAgain
-from domain.ports import MailUnsent
 from domain.words import WORDS
 from tests.notices.reading import listed, titles
 from tests.parties import Refused
