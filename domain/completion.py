@@ -19,6 +19,7 @@ from domain.errors import (
     NotFound,
     PaymentDisputed,
 )
+from domain.files import FileIds, attach
 from domain.jobs import Job, JobStatus, announce
 from domain.operation import Actor, Command, Id, Role, operation
 from domain.ports import Ports
@@ -54,6 +55,7 @@ class Deliver(Command, frozen=True):
 
     job_id: Id
     note: Annotated[str, Limits(max_length=4000)] = ""
+    file_ids: FileIds = ()
     milestone: MilestoneNumber | None = None
 
 
@@ -78,18 +80,21 @@ class Completed(msgspec.Struct, frozen=True):
 async def deliver(cmd: Deliver, actor: Actor, uow: UnitOfWork) -> Job:
     """Hand work over, again if need be; it completes by itself some days later.
 
-    Raises NotFound, JobNotInProgress, MilestoneNotStanding.
+    Raises NotFound, JobNotInProgress, MilestoneNotStanding, Conflict for files used elsewhere.
     """
     job = await uow.get(Job, cmd.job_id, contractor_id=actor.id)
     offer = await _offer_in_progress(uow, job)
     chosen = standing(offer, cmd.milestone)
+    files = await attach(uow, cmd.file_ids, actor.id, job.id, [job.customer_id])
     days = uow.rates.auto_complete_days
     milestones = with_milestones(
-        offer, chosen, status=M.DELIVERED, note=cmd.note, delivered_at=uow.now,
+        offer, chosen, status=M.DELIVERED, note=cmd.note, files=files, delivered_at=uow.now,
         due_at=uow.now + timedelta(days=days) if days else None, announced_at=None,
     )  # fmt: skip
     await change_offer(uow, offer, milestones=milestones)
-    delivered = await uow.change(Job, job.id, delivered_at=uow.now, delivery_note=cmd.note)
+    delivered = await uow.change(
+        Job, job.id, delivered_at=uow.now, delivery_note=cmd.note, delivery_files=files
+    )
     assert delivered is not None, "the job was just read in this transaction"
     announce(uow, delivered)
     return delivered

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from domain.errors import Conflict
+from domain.files import Attachment
 from domain.money import Holdings, Schedule, holdings
 from domain.outbox import Event
 from domain.record import EVER, Index, Record
@@ -112,6 +113,7 @@ class Milestone(msgspec.Struct, frozen=True):
     amount: int
     status: MilestoneStatus = M.PENDING
     note: str = ""
+    files: tuple[Attachment, ...] = ()
     delivered_at: datetime | None = None
     due_at: datetime | None = None
     announced_at: datetime | None = None

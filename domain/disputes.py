@@ -19,6 +19,7 @@ from domain.errors import (
     DisputeOpen,
     JobNotInProgress,
 )
+from domain.files import FileIds, attach
 from domain.jobs import Job, JobStatus
 from domain.money import CURRENCIES, MAX_AMOUNT, display
 from domain.operation import (
@@ -59,6 +60,10 @@ class Open(Command, frozen=True):
 class Say(Command, frozen=True):
     dispute_id: Id
     text: Text
+
+
+class Evidence(Say, frozen=True):
+    file_ids: FileIds = ()
 
 
 class Propose(Command, frozen=True):
@@ -122,9 +127,15 @@ async def dispute_say(cmd: Say, actor: Actor, uow: UnitOfWork) -> Dispute:
 
 
 @operation("payment.dispute_evidence", roles=PARTIES)
-async def dispute_evidence(cmd: Say, actor: Actor, uow: UnitOfWork) -> Dispute:
-    """Add evidence to the timeline. Raises NotFound, DisputeNotOpen."""
-    return await add(uow, await _mine(cmd.dispute_id, actor, uow), actor, "evidence", cmd.text)
+async def dispute_evidence(cmd: Evidence, actor: Actor, uow: UnitOfWork) -> Dispute:
+    """Add evidence to the timeline, which administrators see too.
+
+    Raises NotFound, DisputeNotOpen, Conflict for files used elsewhere.
+    """
+    dispute = await _mine(cmd.dispute_id, actor, uow)
+    readers = [*dispute.parties, f"role:{Role.ADMIN}"]
+    files = await attach(uow, cmd.file_ids, actor.id, dispute.id, readers)
+    return await add(uow, dispute, actor, "evidence", cmd.text, attachments=files)
 
 
 @operation("payment.dispute_propose", roles=PARTIES)

@@ -25,7 +25,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 def plain(value: Any) -> Any:
-    return msgspec.to_builtins(value, builtin_types=(datetime,))
+    return msgspec.to_builtins(value, builtin_types=(datetime, bytes))
 
 
 def document(record: Record) -> dict[str, Any]:

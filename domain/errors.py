@@ -45,6 +45,8 @@ class Code(StrEnum):
     INSUFFICIENT_FUNDS = "insufficient_funds"
     NOT_ONBOARDED = "not_onboarded"
     INVALID_SIGNATURE = "invalid_signature"
+    UNSUPPORTED_TYPE = "unsupported_type"
+    QUOTA_EXCEEDED = "quota_exceeded"
     TOO_OLD = "too_old"
     UNAVAILABLE = "unavailable"
     INTERNAL = "internal"
@@ -236,6 +238,18 @@ class NotOnboarded(DomainError):
 class InvalidSignature(DomainError):
     code, status = Code.INVALID_SIGNATURE, 400
     message = "The signature does not fit the body, or is too old or too new."
+
+
+class UnsupportedType(DomainError):
+    """`details.found` is what the bytes look like, `details.allowed` what is taken."""
+
+    code, status = Code.UNSUPPORTED_TYPE, 415
+    message = "Files of this type are not taken."
+
+
+class QuotaExceeded(DomainError):
+    code, status = Code.QUOTA_EXCEEDED, 409
+    message = "You have too many files here already."
 
 
 class TooOld(DomainError):

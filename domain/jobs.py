@@ -16,6 +16,7 @@ from domain.accounts import Skill
 from domain.errors import (
     JobNotAssigned,
 )
+from domain.files import Attachment
 from domain.money import MAX_AMOUNT
 from domain.operation import (
     EVERYONE,
@@ -110,6 +111,7 @@ class Job(Record, frozen=True):
     offer_id: str | None = None
     delivered_at: datetime | None = None
     delivery_note: str = ""
+    delivery_files: tuple[Attachment, ...] = ()
     completed_at: datetime | None = None
     cancelled_at: datetime | None = None
     dispute_id: str | None = None

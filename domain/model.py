@@ -2,12 +2,14 @@
 
 from domain.accounts import OpenConnectAccount, User
 from domain.applications import Application
+from domain.blobs import GridChunk, GridFile
 from domain.chain import Anchor
 from domain.chargebacks import Chargeback, ReadDispute, Submit
 from domain.chat import Conversation, Message
 from domain.closing import EndSessions, TakeLeave
 from domain.deal import Offer, Payment
 from domain.feed import FeedRow
+from domain.files import File
 from domain.janitor import Watch
 from domain.jobs import Job
 from domain.leases import Lease
@@ -35,7 +37,7 @@ RECORDS = (
     User, Job, Application, Conversation, Message, Offer, Payment, Transaction, Balance,
     Withdrawal, Transfer, Reversal, Dispute, Chargeback, FeedRow, OutboxRow, WebhookEvent, Reply,
     Lease, Living, AuditRow, Anchor, Watch, Reconciliation, Told, LastSeen,
-    SavedSearch, Matched,
+    SavedSearch, Matched, File, GridFile, GridChunk,
 )  # fmt: skip
 
 TASKS = (

@@ -10,6 +10,8 @@ from domain.mail import Mailer
 from domain.money import Schedule
 
 if TYPE_CHECKING:
+    from domain.blobs import Blobs, Examiner
+    from domain.files import Tickets
     from domain.outbox import Event
     from domain.people import Memberships, Presence
     from domain.store import Store
@@ -377,4 +379,7 @@ class Ports(msgspec.Struct, frozen=True):
     members: "Memberships"
     seal: Seal
     mail: Mailer
+    blobs: "Blobs"
+    examiner: "Examiner"
+    tickets: "Tickets"
     public_url: str

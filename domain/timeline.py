@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from domain.errors import DisputeNotOpen
+from domain.files import Attachment
 from domain.operation import Actor, Role
 from domain.outbox import Event
 from domain.record import Index, Record
@@ -50,6 +51,7 @@ class Entry(msgspec.Struct, frozen=True):
     kind: str
     text: str = ""
     refund_amount: int | None = None
+    attachments: tuple[Attachment, ...] = ()
 
 
 class Dispute(Record, frozen=True):
@@ -104,16 +106,18 @@ class Dispute(Record, frozen=True):
 
 async def add(
     uow: UnitOfWork, dispute: Dispute, actor: Actor | None, kind: str, text: str = "",
-    refund_amount: int | None = None, *, status: DisputeStatus | None = None, **fields: Any,
+    refund_amount: int | None = None, *, attachments: tuple[Attachment, ...] = (),
+    status: DisputeStatus | None = None, **fields: Any,
 ) -> Dispute:  # fmt: skip
     """Put a line on the timeline. Raises DisputeNotOpen."""
     if len(dispute.timeline) >= MAX_ENTRIES and kind in ("say", "evidence", "propose"):
         raise DisputeNotOpen("The timeline is full: agree, or escalate.")
     to = status or dispute.status
     by = actor.id if actor else SYSTEM
+    entry = Entry(uow.now, by, kind, text, refund_amount, attachments)
     changed = await uow.change(
         Dispute, dispute.id, only_if={"status": leading_to(STEPS, to)}, status=to,
-        timeline=(*dispute.timeline, Entry(uow.now, by, kind, text, refund_amount)), **fields,
+        timeline=(*dispute.timeline, entry), **fields,
     )  # fmt: skip
     if changed is None:
         raise DisputeNotOpen(status=dispute.status)

@@ -4,9 +4,10 @@ from handlers.account import account
 from handlers.admin import admin
 from handlers.bidding import bidding
 from handlers.chat import chat
+from handlers.files import file
 from handlers.job import job
 from handlers.job_request import job_request
 from handlers.payment import payment
 from handlers.wallet import wallet
 
-NAMESPACES = (account, job, job_request, chat, bidding, payment, wallet, admin)
+NAMESPACES = (account, job, job_request, chat, bidding, payment, wallet, admin, file)

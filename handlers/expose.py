@@ -1,14 +1,15 @@
 """The one way in: one line exposes an operation on Socket.IO and HTTP; `answer` runs it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import msgspec
 import structlog
 
-from domain.errors import DomainError, InternalError
+from domain.errors import DomainError, InternalError, Unavailable
 from domain.operation import Actor, Meta, Operation, execute
 from domain.ports import Ports
+from domain.store import AWAY
 
 log = structlog.get_logger()
 
@@ -46,13 +47,35 @@ async def answer(
     op: Operation, fields: Any, actor: Actor | None, meta: Meta, ports: Ports
 ) -> Answer:
     """Never raises: every refusal and every crash becomes an answer."""
+    return await attempt(op, execute(op, fields, actor, meta, ports))
+
+
+async def attempt(op: Operation, doing: Awaitable[Any]) -> Answer:
+    """The same for what is not read from JSON, or not answered with it."""
     try:
-        return Answer(ok=True, data=await execute(op, fields, actor, meta, ports))
+        return Answer(ok=True, data=await doing)
     except DomainError as refused:
         return refusal(refused)
+    except AWAY:
+        return refusal(Unavailable())
     except Exception:
         log.exception("operation failed", operation=op.name)
         return refusal(InternalError())
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """A file on its way out; `pieces` reads it from one byte to before another.
+
+    Without a `size` it is read once, as a whole. `etag` stands for content that never changes;
+    `inline` is what a page may show.
+    """
+
+    name: str
+    type: str
+    pieces: Callable[[int, int], AsyncGenerator[bytes, None]]
+    size: int | None = None
+    etag: str | None = None
+    inline: bool = False
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -68,6 +91,7 @@ class Exposed(msgspec.Struct, frozen=True):
     operation: Operation
     event: str | None
     route: Route | None
+    streamed: bool = False  # the body of its request or answer is no JSON
 
 
 class Namespace:
@@ -79,10 +103,10 @@ class Namespace:
 
     def expose(
         self, function: Callable[..., Awaitable[Any]], *, http: str | None = None,
-        socket: bool = True,
+        socket: bool = True, streamed: bool = False,
     ) -> None:  # fmt: skip
         """`bidding.accept` becomes the event `accept` of `/bidding`, and its HTTP route."""
         op: Operation = function.operation  # type: ignore[attr-defined]
         event = op.name.partition(".")[2] if socket else None
         route = Route(*http.split(" ", 1)) if http else None
-        self.exposed.append(Exposed(op, event, route))
+        self.exposed.append(Exposed(op, event, route, streamed))

@@ -1,25 +1,22 @@
 """Statements and commissions as CSV files, streamed row by row."""
 
+import contextlib
 import csv
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
-import structlog
 
 from domain import commissions, statements
-from domain.errors import DomainError, InternalError, Unavailable
 from domain.money import CURRENCIES
 from domain.operation import Actor, Meta, Operation, looked
 from domain.ports import Ports
 from domain.statements import Statement
-from domain.store import AWAY, UnitOfWork
-from handlers.expose import Answer, refusal
-
-log = structlog.get_logger()
+from domain.store import UnitOfWork
+from handlers.expose import Answer, Stream, attempt
 
 Cell = str | int | Decimal | datetime
 ROWS_AT_ONCE = 200
@@ -28,14 +25,6 @@ ROWS_AT_ONCE = 200
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 Rows = Callable[[Any, Actor, UnitOfWork], AsyncIterator[tuple[Cell, ...]]]
-
-
-class File(msgspec.Struct, frozen=True):
-    """A file on its way: what was read to begin with, and what follows."""
-
-    name: str
-    first: bytes
-    rest: AsyncIterator[bytes]
 
 
 class Download(msgspec.Struct, frozen=True):
@@ -48,25 +37,22 @@ class Download(msgspec.Struct, frozen=True):
     rows: Rows
 
     async def open(self, fields: Any, actor: Actor, meta: Meta, ports: Ports) -> Answer:
-        """The File, of which something has been read already, or a refusal like a command's."""
-        try:
-            self.operation.admit(actor)
-            command: Any = self.operation.parse(fields, meta.text)
-            pieces = self._pieces(command, actor, ports.store.single())
-            first = await anext(pieces)
-            await looked(self.operation, fields, actor, meta, ports)
-        except DomainError as refused:
-            return refusal(refused)
-        except AWAY:
-            return refusal(Unavailable())
-        except Exception:
-            log.exception("download failed", path=self.path)
-            return refusal(InternalError())
+        """The Stream, of which something has been read already, or a refusal like a command's."""
+        return await attempt(self.operation, self._open(fields, actor, meta, ports))
+
+    async def _open(self, fields: Any, actor: Actor, meta: Meta, ports: Ports) -> Stream:
+        self.operation.admit(actor)
+        command: Any = self.operation.parse(fields, meta.text)
+        pieces = self._pieces(command, actor, ports.store.single())
+        first = await anext(pieces)
+        await looked(self.operation, fields, actor, meta, ports)
         days = (f"{day:%Y-%m-%d}" for day in (command.start, command.end))
         name = "-".join(filter(None, (self.title, command.currency, *days)))
-        return Answer(ok=True, data=File(f"{name}.csv", first, pieces))
+        return Stream(f"{name}.csv", "text/csv; charset=utf-8", lambda *_: chained(first, pieces))
 
-    async def _pieces(self, command: Any, actor: Actor, uow: UnitOfWork) -> AsyncIterator[bytes]:
+    async def _pieces(
+        self, command: Any, actor: Actor, uow: UnitOfWork
+    ) -> AsyncGenerator[bytes, None]:
         rows = [self.head]
         async for row in self.rows(command, actor, uow):
             rows.append(tuple(cell(value) for value in row))
@@ -75,6 +61,13 @@ class Download(msgspec.Struct, frozen=True):
                 rows = []
         if rows:
             yield encode(rows)
+
+
+async def chained(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with contextlib.aclosing(rest):
+        yield first
+        async for piece in rest:
+            yield piece
 
 
 def encode(rows: list[tuple[str, ...]]) -> bytes:

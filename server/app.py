@@ -24,13 +24,15 @@ from domain.people import Memberships
 from domain.ports import Ports, Rates
 from domain.record import wire
 from domain.store import Store
-from handlers import NAMESPACES, webhooks
+from handlers import NAMESPACES, files, webhooks
 from handlers.expose import answer, refusal
 from handlers.statements import DOWNLOADS, Download
+from server.blobs import blobs
 from server.clock import SystemClock
 from server.config import Settings
 from server.control import Control
 from server.ending import end
+from server.examiner import Examiner
 from server.fanout import Fanout
 from server.http import MAX_BODY, Wire
 from server.limits import Limits
@@ -102,6 +104,7 @@ class Core:
             presence=self.presence, members=Memberships(self.store),
             seal=HmacSeal(settings.audit_keys),
             mail=mailer(settings, clock),
+            blobs=blobs(settings, self.store), examiner=Examiner(), tickets=self.tokens,
             public_url=settings.public_url,
         )  # fmt: skip
         self.scheduler = Scheduler(self.ports)
@@ -187,7 +190,16 @@ class Web(Core):
             return refusal(refused)
         return await answer(op, fields, actor, meta, self.ports)
 
-    async def _open(self, file: Download, fields: Any, actor: Actor, meta: Meta) -> Any:
+    async def _keep(self, receive: Any, actor: Actor, meta: Meta) -> Any:
+        try:
+            await self.limits.check(files.UPLOAD, None, actor, meta)
+        except RateLimited as refused:
+            return refusal(refused)
+        return await files.keep(partial(receive, actor.id), actor, meta, self.ports)
+
+    async def _open(
+        self, file: Download | files.Reading, fields: Any, actor: Actor, meta: Meta
+    ) -> Any:
         try:
             await self.limits.check(file.operation, fields, actor, meta)
         except RateLimited as refused:
@@ -201,12 +213,13 @@ class Web(Core):
             self.wire.route(exposed.route.method, exposed.route.path, exposed.operation)
             for namespace in NAMESPACES
             for exposed in namespace.exposed
-            if exposed.route
+            if exposed.route and not exposed.streamed
         )
         app.add_routes(
             self.wire.download(file.path, file.operation, partial(self._open, file))
-            for file in DOWNLOADS
+            for file in (*DOWNLOADS, files.READING)
         )
+        app.add_routes([self.wire.upload("/api/files", files.UPLOAD, self._keep)])
         app.add_routes([web.get("/livez", _alive), web.get("/readyz", self._ready)])
         app.add_routes(webhooks.routes)
         app[webhooks.PORTS] = self.ports

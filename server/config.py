@@ -75,6 +75,8 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     sign_ins_per_minute: int  # of one address
     smtp_url: str | None  # without one mails are named in the log
     mail_from: str
+    s3_bucket: str | None  # without one files are kept in the database
+    s3_endpoint: str | None
     log_level: str
     demo: bool = False  # demo accounts may sign in; only `server dev` sets this
 
@@ -125,6 +127,8 @@ def load(env: Mapping[str, str]) -> Settings:
         sign_ins_per_minute=read("SIGN_INS_PER_MINUTE", "60", _integer(1, 100_000), 1),
         smtp_url=read("SMTP_URL", "", _optional(_smtp_url, None), None),
         mail_from=read("MAIL_FROM", f"no-reply@{urlsplit(public_url).hostname}", _sender, ""),
+        s3_bucket=read("S3_BUCKET", "", _optional(_bucket, None), None),
+        s3_endpoint=read("S3_ENDPOINT", "", _optional(_api_base, None), None),
         log_level=read("LOG_LEVEL", "INFO", _log_level, ""),
     )
     problems = read.problems + _contradictions(settings)
@@ -175,6 +179,8 @@ def _contradictions(settings: Settings) -> list[str]:
             "STRIPE_API_BASE must not be set with a live STRIPE_SECRET_KEY: remove it, "
             "or use a test key"
         )
+    if settings.s3_endpoint and not settings.s3_bucket:
+        problems.append("S3_ENDPOINT needs S3_BUCKET: set it, or remove S3_ENDPOINT")
     both = settings.stripe_secret_key and settings.stripe_publishable_key
     if both and live != ("_live_" in settings.stripe_publishable_key):
         problems.append(
@@ -246,6 +252,12 @@ def _api_base(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or text.endswith("/"):
         raise ValueError("must be an http(s) address without a trailing slash")
+    return text
+
+
+def _bucket(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text):
+        raise ValueError("must be the name of a bucket: 3 to 63 of a-z, 0-9, dot and hyphen")
     return text
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, get_type_hints
 
 import msgspec
@@ -19,6 +20,7 @@ from domain.errors import (
 from domain.operation import Actor, Meta, Operation
 from server import downloads
 from server.tokens import Gatekeeper
+from server.uploads import Uploads
 from server.wire import Answering, checked_request_id
 
 log = structlog.get_logger()
@@ -29,6 +31,7 @@ UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 Refusing = Callable[[DomainError], Any]
 Opening = Callable[[Any, Actor | None, Meta], Awaitable[Any]]
+Keeping = Callable[[Any, Actor | None, Meta], Awaitable[Any]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -43,6 +46,7 @@ class Wire:
         self._refuse = refuse
         self._gatekeeper = gatekeeper
         self._address = address
+        self._uploads = Uploads()
 
     def route(self, method: str, path: str, op: Operation) -> web.RouteDef:
         """GET takes its fields from the query, everything else from a JSON body."""
@@ -70,8 +74,11 @@ class Wire:
 
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
-                actor = await self._caller(request, op)
-                fields = _query(request, lists)
+                fields = _query(request, lists) | dict(request.match_info)
+                if (ticket := fields.pop("ticket", None)) and "file_id" in fields:
+                    actor = await self._gatekeeper.admit(ticket, fields["file_id"])
+                else:
+                    actor = await self._caller(request, op)
             except DomainError as refused:
                 return self.respond(self._refuse(refused))
             answer = await opening(fields, actor, Meta(address=self._address(request), text=True))
@@ -80,6 +87,19 @@ class Wire:
             return await downloads.send(request, answer.data)
 
         return web.route(hdrs.METH_GET, path, handle)
+
+    def upload(self, path: str, op: Operation, keeping: Keeping) -> web.RouteDef:
+        """One file as multipart/form-data; whether it is wanted is known before it is read."""
+
+        async def handle(request: web.Request) -> web.Response:
+            try:
+                actor = await self._caller(request, op)
+            except DomainError as refused:
+                return self.respond(self._refuse(refused))
+            receive = partial(self._uploads.receive, request)
+            return self.respond(await keeping(receive, actor, Meta(address=self._address(request))))
+
+        return web.route(hdrs.METH_POST, path, handle)
 
     async def _caller(self, request: web.Request, op: Operation) -> Actor | None:
         scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")

@@ -86,7 +86,8 @@ class Buckets:
 USUAL = 50
 PACKETS = Rate(400, 100)  # of one connection, whatever they are
 COMMANDS = {
-    "chat.send": Rate(120, 20), "job.create": Rate(60, 1),
+    "chat.send": Rate(120, 20), "files.upload": Rate(30, 0.5),
+    "job.create": Rate(60, 1),
     "job-request.apply": Rate(60, 1), "bidding.create": Rate(60, 1),
 }  # fmt: skip
 PASSWORDS = {"account.login", "account.register", "account.delete"}

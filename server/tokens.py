@@ -16,7 +16,8 @@ from domain.ports import Clock, SessionView, Tokens
 from server.config import SecretKey
 
 ALGORITHM = "HS256"
-ISSUER, AUDIENCE, TYPE = "jobsphere", "jobsphere-clients", "access"
+ISSUER, AUDIENCE = "jobsphere", "jobsphere-clients"
+ACCESS, FILE = "access", "file"  # types of tokens, of which none passes for the other
 ACCESS_LIFE = timedelta(minutes=15)
 SESSION_LIFE = timedelta(days=30)
 EXTENDED = timedelta(hours=1)  # what an access token lives longer while Redis is away
@@ -54,17 +55,37 @@ class AccessTokens:
         self._clock = clock
 
     def sign(self, user_id: str, role: str, session_id: str) -> tuple[str, datetime]:
-        now = self._clock.now()
-        expires_at = (now + ACCESS_LIFE).replace(microsecond=0)
-        claims = {
-            "iss": ISSUER, "aud": AUDIENCE, "typ": TYPE, "sub": user_id, "role": role,
-            "sid": session_id, "iat": now, "exp": expires_at,
-        }  # fmt: skip
-        header = {"kid": self._signing.kid}
-        return jwt.encode(claims, self._signing.secret, ALGORITHM, headers=header), expires_at
+        return self._sign(ACCESS, ACCESS_LIFE, sub=user_id, role=role, sid=session_id)
 
     def verify(self, token: Any, leeway: timedelta = timedelta()) -> tuple[Actor, datetime]:
         """Raises Unauthenticated or TokenExpired, after `leeway` beyond the token's own end."""
+        actor, claims = self._verify(ACCESS, token, leeway)
+        return actor, datetime.fromtimestamp(claims["exp"], UTC)
+
+    def ticket(self, actor: Actor, file_id: str, life: timedelta) -> tuple[str, datetime]:
+        """For one file, and as whom to read it."""
+        return self._sign(
+            FILE, life, sub=actor.id, role=actor.role, sid=actor.session_id, file=file_id
+        )
+
+    def holder(self, ticket: Any, file_id: str) -> Actor:
+        """Raises Unauthenticated or TokenExpired."""
+        actor, claims = self._verify(FILE, ticket)
+        if claims.get("file") != file_id:
+            raise Unauthenticated
+        return actor
+
+    def _sign(self, type: str, life: timedelta, **claims: str) -> tuple[str, datetime]:
+        now = self._clock.now()
+        expires_at = (now + life).replace(microsecond=0)
+        common = {"iss": ISSUER, "aud": AUDIENCE, "typ": type, "iat": now, "exp": expires_at}
+        header = {"kid": self._signing.kid}
+        token = jwt.encode({**common, **claims}, self._signing.secret, ALGORITHM, headers=header)
+        return token, expires_at
+
+    def _verify(
+        self, type: str, token: Any, leeway: timedelta = timedelta()
+    ) -> tuple[Actor, dict[str, Any]]:
         if not isinstance(token, str) or len(token) > 2000:
             raise Unauthenticated
         try:
@@ -74,14 +95,13 @@ class AccessTokens:
                 leeway=leeway,
                 options={"require": ["exp", "iat", "iss", "aud", "sub"]},
             )  # fmt: skip
-            if claims["typ"] != TYPE:
+            if claims["typ"] != type:
                 raise Unauthenticated
-            actor = Actor(claims["sub"], Role(claims["role"]), claims["sid"])
+            return Actor(claims["sub"], Role(claims["role"]), claims["sid"]), claims
         except jwt.ExpiredSignatureError as expired:
             raise TokenExpired from expired
         except (jwt.InvalidTokenError, KeyError, ValueError, TypeError) as refused:
             raise Unauthenticated from refused
-        return actor, datetime.fromtimestamp(claims["exp"], UTC)
 
 
 class RedisSessions:
@@ -210,9 +230,19 @@ class Gatekeeper:
             if await self.can_refresh():
                 raise
             actor, until = self._tokens.verify(token, leeway=EXTENDED)
-        if actor.session_id not in known and not await self.alive(actor.session_id):
-            raise Unauthenticated("This session has been ended: sign in again.")
+        if actor.session_id not in known:
+            await self._must_be_alive(actor)
         return actor, until
+
+    async def admit(self, ticket: Any, file_id: str) -> Actor:
+        """Who reads a file with a ticket. Raises Unauthenticated or TokenExpired."""
+        actor = self._tokens.holder(ticket, file_id)
+        await self._must_be_alive(actor)
+        return actor
+
+    async def _must_be_alive(self, actor: Actor) -> None:
+        if not await self.alive(actor.session_id):
+            raise Unauthenticated("This session has been ended: sign in again.")
 
     async def alive(self, session_id: str) -> bool:
         return await self._sessions.alive(session_id)

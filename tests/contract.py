@@ -86,6 +86,11 @@ CONTRACT = {
         ("withdraw", "POST /api/wallet/withdrawals", "contractor"),
         ("withdrawals", "GET /api/wallet/withdrawals", "contractor"),
     ],
+    "/files": [
+        (None, "POST /api/files", USER),
+        (None, "GET /api/files/{file_id}", USER),
+        (None, "POST /api/files/{file_id}/ticket", USER),
+    ],
     "/admin": [
         ("overview", "GET /api/admin/overview", "admin"),
         ("live", None, "admin"),
@@ -130,6 +135,7 @@ PUSHES = {
 COLLECTIONS = {
     "users", "jobs", "jobapplicationrequests", "conversations", "messages", "offers", "payments",
     "transactions", "wallets", "withdrawals", "transfers", "reversals", "disputes",
-    "chargebacks", "files", "feed", "notices", "outbox", "webhook_events", "leases", "processes",
-    "requests", "audit", "anchors", "watches", "reconciliations", "searches", "lastseen",
+    "chargebacks", "files", "fs.files", "fs.chunks", "feed", "notices", "outbox",
+    "webhook_events", "leases", "processes", "requests", "audit", "anchors", "watches", "reconciliations",
+    "searches", "lastseen",
 }  # fmt: skip

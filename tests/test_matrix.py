@@ -18,6 +18,7 @@ from handlers import NAMESPACES
 from handlers.expose import Route
 from server.limits import Rate
 from tests.cases import ALL, CASES, NOT_FOUND, NOTHING, OWN, PATTERNED, SPECIAL, STATUS, VALUES
+from tests.filing import uploaded
 from tests.market import Market
 from tests.parties import Json, Party, Refused, Stranger
 
@@ -76,6 +77,7 @@ async def world(market: Market) -> World:
     saved = [
         await who.call("/job", "search_save", {"name": "All"}) for who in (customer, contractor)
     ]
+    file = await uploaded(customer, b"What I see.")
     now = market.store.clock.now()
     ids = {
         "job_id": first.job["id"], "application_id": first.application["id"],
@@ -84,7 +86,7 @@ async def world(market: Market) -> World:
         "conversation_ids": [chat["id"]], "search_id": saved[0]["id"],
         "user_id": customer.id, "contractor_id": contractor.id, "withdrawal_id": withdrawal["id"],
         "session_id": customer.refresh_token.partition(".")[0],
-        "thread_id": first.offer["thread_id"], "dispute_id": dispute["id"],
+        "thread_id": first.offer["thread_id"], "dispute_id": dispute["id"], "file_id": file["id"],
         "chargeback_id": chargeback["id"], "transfer_id": "trf_none",
         "refresh_token": "ses_none.none", "start": (now - timedelta(days=1)).isoformat(),
         "end": (now + timedelta(days=1)).isoformat(),
@@ -173,7 +175,7 @@ async def test_no_namespace_opens_without_a_token(market: Market) -> None:
     role check."""
     visitor = await market.join(Role.CUSTOMER, "Vera", connect=False)
     before = await market.traces()
-    for namespace in {namespace.name for namespace in NAMESPACES}:
+    for namespace in {namespace for namespace, event, *_ in operations() if event}:
         with pytest.raises(Refused) as refused:
             await visitor.connect(namespaces=[namespace], token="no token")
         assert refused.value.code == "unauthenticated", namespace
@@ -264,7 +266,7 @@ def spoiled(op: Operation, valid: Json, *, text: bool) -> Iterator[tuple[str, st
             yield "too low", name, {**valid, name: -(10**30)}
             yield "too high", name, {**valid, name: 10**30}
         elif isinstance(value, list):
-            yield "very many", name, {**valid, name: value * 200}
+            yield "very many", name, {**valid, name: (value or ["text"]) * 200}
             yield "null byte", name, {**valid, name: ["\0"]}
         elif isinstance(value, dict):
             yield "operator", name, {**valid, name: {"$ne": None}}
@@ -287,6 +289,8 @@ async def test_every_field_is_checked(
             answer = await who.ack(namespace, event or "", fields)
             if (found := complaint(answer.get("error"))) != name:
                 wrong.append(("socket", op.name, done, name, found))
+        if op.name == "files.upload":
+            continue  # its body has a file and no fields
         text = bool(route and route.method == "GET")
         for done, name, fields in spoiled(op, valid, text=text) if route else ():
             assert route

@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from domain.ports import Tokens
-from server.tokens import ACCESS_LIFE, AUDIENCE, ISSUER, TYPE, AccessTokens
+from server.tokens import ACCESS, ACCESS_LIFE, AUDIENCE, ISSUER, AccessTokens
 from tests.conftest import Server
 from tests.market import Market
 from tests.parties import Party, Refused
@@ -79,7 +79,7 @@ def forged(market: Market, party: Party, changed: dict[str, Any]) -> str:
     key = market.settings.jwt_keys[0]
     now = datetime.now(UTC)
     claims = {
-        "iss": ISSUER, "aud": AUDIENCE, "typ": TYPE, "sub": party.id, "role": str(party.role),
+        "iss": ISSUER, "aud": AUDIENCE, "typ": ACCESS, "sub": party.id, "role": str(party.role),
         "sid": session_of(party), "iat": now, "exp": now + timedelta(minutes=5),
         "kid": key.kid, "key": key.secret, "algorithm": "HS256", **changed,
     }  # fmt: skip

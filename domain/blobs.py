@@ -1,0 +1,138 @@
+"""Where the bytes of files are kept and who looks at them: two ports, and GridFS.
+
+GridFS is two collections of MongoDB, written here by its specification. The driver's own writer
+would gather up to 48 MB of a file in memory before it sends the first of them.
+Source: MongoDB, "GridFS Spec".
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from domain.record import Index, Record
+from domain.store import Store, new_id
+
+CHUNK = 255 * 1024  # bytes; what other tools use too
+AT_ONCE = 4  # chunks in one request
+
+
+class Blobs(Protocol):
+    """Bytes by a key. All methods raise Unavailable when their store is away."""
+
+    async def write(self, key: str, pieces: AsyncIterator[bytes]) -> None:
+        """Who fails on the way removes the key: something of it may be there."""
+        ...
+
+    def read(self, key: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        """From byte `start` to before byte `end`."""
+        ...
+
+    async def remove(self, keys: Sequence[str]) -> None:
+        """Harmless for keys that are not there."""
+        ...
+
+
+class Spool(Protocol):
+    """Bytes on their way through, which are not in memory."""
+
+    @property
+    def size(self) -> int: ...
+
+    def pieces(self) -> AsyncIterator[bytes]: ...
+
+
+class Examined(msgspec.Struct, frozen=True):
+    """What a file is. A picture's `content` is a new one, drawn after what was sent."""
+
+    type: str
+    content: Spool
+    width: int | None = None
+    height: int | None = None
+    thumbnail: Spool | None = None
+
+
+class Examiner(Protocol):
+    def examine(self, spool: Spool) -> AbstractAsyncContextManager[Examined]:
+        """Raises UnsupportedType, TooLarge."""
+        ...
+
+
+class GridChunk(Record, frozen=True):
+    COLLECTION = "fs.chunks"
+    PREFIX = "chunk"
+    INDEXES = (Index((("files_id", 1), ("n", 1)), unique=True),)
+
+    files_id: str
+    n: int
+    data: bytes
+
+
+class GridFile(Record, frozen=True, rename={"chunk_size": "chunkSize", "uploaded": "uploadDate"}):
+    """Written last: a file without it is not whole."""
+
+    COLLECTION = "fs.files"
+    PREFIX = "file"
+
+    length: int
+    uploaded: datetime
+    chunk_size: int = CHUNK
+
+
+class GridFs:
+    """Blobs in the same database as everything else."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def write(self, key: str, pieces: AsyncIterator[bytes]) -> None:
+        length = 0
+        async for block in blocks(pieces, AT_ONCE * CHUNK):
+            await self._add(key, length // CHUNK, block)
+            length += len(block)
+        uow = self._store.single()
+        await uow.add(GridFile(
+            id=key, created_at=uow.now, updated_at=uow.now, uploaded=uow.now, length=length
+        ))  # fmt: skip
+
+    async def _add(self, key: str, first: int, block: bytes) -> None:
+        uow = self._store.single()
+        await uow.add_all([
+            GridChunk(
+                id=new_id(GridChunk.PREFIX), created_at=uow.now, updated_at=uow.now,
+                files_id=key, n=first + place, data=block[start : start + CHUNK],
+            )
+            for place, start in enumerate(range(0, len(block), CHUNK))
+        ])  # fmt: skip
+
+    async def read(self, key: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        """A few chunks at a time, so that nothing is kept open for a client that reads slowly."""
+        while start < end:
+            number = start // CHUNK
+            few = {"files_id": key, "n": {"$gte": number, "$lt": number + AT_ONCE}}
+            rows = await self._store.single().all(GridChunk, few, (("n", 1),), AT_ONCE)
+            if not rows or rows[0].n != number:
+                raise LookupError(f"chunk {number} of {key} is missing")
+            for row in rows:
+                skip = start - row.n * CHUNK
+                yield row.data[skip : skip + end - start]
+                start = min(end, (row.n + 1) * CHUNK)
+
+    async def remove(self, keys: Sequence[str]) -> None:
+        uow = self._store.single()
+        await uow.remove(GridFile, {"_id": tuple(keys)})
+        await uow.remove(GridChunk, {"files_id": tuple(keys)})
+
+
+async def blocks(pieces: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
+    """The same bytes in blocks of `size`; the last may be shorter."""
+    gathered = bytearray()
+    async for piece in pieces:
+        gathered += piece
+        while len(gathered) >= size:
+            yield bytes(gathered[:size])
+            del gathered[:size]
+    if gathered:
+        yield bytes(gathered)

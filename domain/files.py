@@ -1,0 +1,241 @@
+"""Files: who keeps them, what they are attached to, who may read them, and when they go.
+
+A row stands before its bytes and is `kept` once they are all there, so that whatever is left behind
+by a dead process has a row that `sweep` finds.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Protocol
+
+import msgspec
+from msgspec import Meta as Limits
+
+from domain.blobs import Examined, Spool
+from domain.errors import Conflict, NotFound, QuotaExceeded, Unavailable
+from domain.filenames import fitting
+from domain.operation import EVERYONE, Actor, Command, Id, Meta, Nothing, Style, operation
+from domain.ports import Ports
+from domain.record import Index, Record
+from domain.store import AWAY, UnitOfWork, new_id
+
+MAX_FILE = 20 * 2**20  # bytes
+MAX_BYTES, MAX_FILES = 2**30, 2000  # of one user
+THUMBNAIL = "image/webp"
+TICKET_LIFE = timedelta(seconds=60)
+STORED_WITHIN, ATTACHED_WITHIN = timedelta(hours=1), timedelta(hours=24)
+CHUNK = 100
+
+FileIds = Annotated[tuple[Id, ...], Limits(max_length=10)]
+
+
+class State(StrEnum):
+    STORING = "storing"
+    KEPT = "kept"
+    DROPPED = "dropped"
+
+
+class Attachment(msgspec.Struct, frozen=True):
+    """A file as others see it; `size` in bytes, `width` and `height` in pixels of a picture."""
+
+    id: str
+    name: str
+    type: str
+    size: int
+    width: int | None = None
+    height: int | None = None
+    thumbnail: bool = False
+
+
+class File(Record, frozen=True):
+    """`attached_to` is the object that it was handed to, `readers` the users and rooms of roles
+    (`role:admin`) who may read it besides its owner."""
+
+    COLLECTION = "files"
+    PREFIX = "file"
+    INDEXES = (
+        Index((("owner_id", 1), ("size", 1))),
+        Index((("state", 1), ("attached_to", 1), ("created_at", 1))),
+    )
+
+    owner_id: str
+    name: str
+    type: str
+    size: int
+    width: int | None = None
+    height: int | None = None
+    thumbnail_size: int = 0
+    state: State = State.STORING
+    attached_to: str | None = None
+    readers: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> list[str]:
+        """The blobs that belong to it."""
+        return [self.id, *([thumbnail_of(self.id)] if self.thumbnail_size else [])]
+
+    @property
+    def picture(self) -> bool:
+        return self.width is not None
+
+    def seen(self) -> Attachment:
+        return Attachment(
+            self.id, self.name, self.type, self.size, self.width, self.height,
+            self.thumbnail_size > 0,
+        )  # fmt: skip
+
+
+def thumbnail_of(file_id: str) -> str:
+    return f"{file_id}.thumb"
+
+
+# -- coming ----------------------------------------------------------------------------------
+
+
+class Received(msgspec.Struct, frozen=True):
+    """What somebody sent, whole but not looked at yet."""
+
+    name: str
+    spool: Spool
+
+
+@operation("files.upload", roles=EVERYONE, style=Style.DIRECT, audited=True)
+async def upload(cmd: Nothing, actor: Actor, ports: Ports, received: Received) -> Attachment:
+    """Keep a file, which belongs to nobody else until it is attached to something.
+
+    Raises TooLarge, UnsupportedType, QuotaExceeded; whatever is refused leaves nothing behind.
+    """
+    async with ports.examiner.examine(received.spool) as found:
+        now = ports.clock.now()
+        file = File(
+            id=new_id(File.PREFIX), created_at=now, updated_at=now, owner_id=actor.id,
+            name=fitting(received.name, found.type), type=found.type, size=found.content.size,
+            width=found.width, height=found.height,
+            thumbnail_size=found.thumbnail.size if found.thumbnail else 0,
+        )  # fmt: skip
+        await ports.store.single().add(file)
+        try:
+            await check_room(ports.store.single(), actor.id)
+            await _store(ports, file, found)
+        except BaseException:
+            with contextlib.suppress(*AWAY, Unavailable):  # then it is for `sweep`
+                await _remove(ports, [file])
+            raise
+    return file.seen()
+
+
+async def check_room(uow: UnitOfWork, owner_id: str, more: int = 0) -> None:
+    """Raises QuotaExceeded. Asked after the row is there, so that of several uploads at once none
+    slips through; and before (`more`), so that nothing is read in vain."""
+    used = await uow.aggregate(File, [
+        {"$match": {"owner_id": owner_id}},
+        {"$group": {"_id": None, "files": {"$sum": 1}, "bytes": {"$sum": "$size"}}},
+    ])  # fmt: skip
+    if used and (used[0]["files"] + more > MAX_FILES or used[0]["bytes"] + more > MAX_BYTES):
+        raise QuotaExceeded(limit_bytes=MAX_BYTES, limit_files=MAX_FILES)
+
+
+async def _store(ports: Ports, file: File, found: Examined) -> None:
+    await ports.blobs.write(file.id, found.content.pieces())
+    if found.thumbnail:
+        await ports.blobs.write(thumbnail_of(file.id), found.thumbnail.pieces())
+    kept = await ports.store.single().change(
+        File, file.id, only_if={"state": State.STORING}, state=State.KEPT
+    )
+    if kept is None:
+        raise Unavailable  # it took so long that it was swept
+
+
+async def attach(
+    uow: UnitOfWork, file_ids: Sequence[str], owner_id: str, to: str, readers: Sequence[str]
+) -> tuple[Attachment, ...]:
+    """Hand files of `owner_id` to the object `to`; `readers` may read them from then on.
+
+    Raises NotFound for a file that is not the owner's, Conflict for one that is attached to
+    something else. Once more with the same `to` changes nothing but the readers.
+    """
+    ids = tuple(dict.fromkeys(file_ids))
+    if not ids:
+        return ()
+    own = {"_id": ids, "owner_id": owner_id, "state": State.KEPT}
+    files = {file.id: file for file in await uow.all(File, own, limit=len(ids))}
+    if missing := [id for id in ids if id not in files]:
+        raise NotFound("file_ids: there is no such file, or it is not yours.", file_ids=missing)
+    free = {**own, "attached_to": (None, to)}
+    taken = [id for id in ids if files[id].attached_to not in (None, to)]
+    if taken or await uow.change_all(File, free, attached_to=to, readers=readers) < len(ids):
+        raise Conflict("file_ids: a file belongs to one thing: upload it again.", file_ids=taken)
+    return tuple(files[id].seen() for id in ids)
+
+
+# -- going out -------------------------------------------------------------------------------
+
+
+class Size(StrEnum):
+    THUMBNAIL = "thumb"
+
+
+class Get(Command, frozen=True):
+    file_id: Id
+    size: Size | None = None
+
+
+class ById(Command, frozen=True):
+    file_id: Id
+
+
+class Ticket(msgspec.Struct, frozen=True):
+    """Reads one file until `expires_at`; for addresses, which cannot carry a token."""
+
+    ticket: str
+    expires_at: datetime
+
+
+class Tickets(Protocol):
+    def ticket(self, actor: Actor, file_id: str, life: timedelta) -> tuple[str, datetime]: ...
+
+
+@operation("files.get", roles=EVERYONE, style=Style.READ)
+async def get(cmd: Get, actor: Actor, uow: UnitOfWork) -> File:
+    """Raises NotFound also for a thumbnail of what has none."""
+    file = await uow.get(File, cmd.file_id, **readable(actor))
+    if cmd.size and not file.thumbnail_size:
+        raise NotFound
+    return file
+
+
+@operation("files.ticket", roles=EVERYONE, style=Style.DIRECT)
+async def ticket(cmd: ById, actor: Actor, ports: Ports, meta: Meta) -> Ticket:
+    """A way for `<img>` to one file, for a minute. Raises NotFound."""
+    await ports.store.single().get(File, cmd.file_id, **readable(actor))
+    return Ticket(*ports.tickets.ticket(actor, cmd.file_id, TICKET_LIFE))
+
+
+def readable(actor: Actor) -> dict[str, Any]:
+    """The filter for what somebody may read."""
+    named = {"readers": {"$in": [actor.id, f"role:{actor.role}"]}}
+    return {"state": State.KEPT, "$or": [{"owner_id": actor.id}, named]}
+
+
+# -- going away ------------------------------------------------------------------------------
+
+
+async def sweep(ports: Ports) -> int:
+    """Remove what was never attached, and uploads that died half-way; returns how many."""
+    uow = ports.store.single()
+    for state, age in ((State.STORING, STORED_WITHIN), (State.KEPT, ATTACHED_WITHIN)):
+        old = {"state": state, "attached_to": None, "created_at": {"$lt": uow.now - age}}
+        # First of all nobody can attach or read them any more.
+        await uow.change_all(File, old, state=State.DROPPED)
+    dropped = await uow.all(File, {"state": State.DROPPED}, limit=CHUNK)
+    await _remove(ports, dropped)
+    return len(dropped)
+
+
+async def _remove(ports: Ports, files: Sequence[File]) -> None:
+    """The rows last, so that it can be repeated."""
+    if files:
+        await ports.blobs.remove([key for file in files for key in file.keys])
+        await ports.store.single().remove(File, {"_id": tuple(file.id for file in files)})

@@ -1,0 +1,65 @@
+"""Files: HTTP only, since their bytes are streamed in both directions."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import msgspec
+
+from domain import files
+from domain.files import Get, Received
+from domain.operation import Actor, Meta, Nothing, Operation, looked
+from domain.ports import Ports
+from domain.record import wire
+from handlers.expose import Answer, Namespace, Stream, attempt
+
+file = Namespace("/files")
+
+file.expose(files.upload, http="POST /api/files", socket=False, streamed=True)
+file.expose(files.get, http="GET /api/files/{file_id}", socket=False, streamed=True)
+file.expose(files.ticket, http="POST /api/files/{file_id}/ticket", socket=False)
+
+UPLOAD, GET = (exposed.operation for exposed in file.exposed if exposed.streamed)
+
+Receive = Callable[[], AbstractAsyncContextManager[Received]]
+
+
+async def keep(receive: Receive, actor: Actor, meta: Meta, ports: Ports) -> Answer:
+    """Read a file that is about to be sent, and keep it; or a refusal like a command's."""
+    return await attempt(UPLOAD, _keep(receive, actor, meta, ports))
+
+
+async def _keep(receive: Receive, actor: Actor, meta: Meta, ports: Ports) -> Any:
+    UPLOAD.admit(actor)
+    await files.check_room(ports.store.single(), actor.id, more=1)
+    async with receive() as received:
+        kept = await files.upload(Nothing(), actor, ports, received)
+    await looked(UPLOAD, {"name": kept.name, "type": kept.type}, actor, meta, ports, [kept.id])
+    return wire(kept)
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """The GET route, in the form that statements have too."""
+
+    path: str
+    operation: Operation
+
+    async def open(self, fields: Any, actor: Actor, meta: Meta, ports: Ports) -> Answer:
+        return await attempt(self.operation, self._open(fields, actor, meta, ports))
+
+    async def _open(self, fields: Any, actor: Actor, meta: Meta, ports: Ports) -> Stream:
+        self.operation.admit(actor)
+        command = self.operation.parse(fields, meta.text)
+        assert isinstance(command, Get)
+        found = await files.get(command, actor, ports.store.single())
+        await looked(self.operation, fields, actor, meta, ports, [found.id])
+        key, size, type = found.id, found.size, found.type
+        if command.size:
+            key, size, type = files.thumbnail_of(found.id), found.thumbnail_size, files.THUMBNAIL
+        return Stream(
+            found.name, type, lambda start, end: ports.blobs.read(key, start, end), size,
+            f'"{key}"', inline=found.picture,
+        )  # fmt: skip
+
+
+READING = Reading("/api/files/{file_id}", GET)

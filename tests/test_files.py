@@ -1,0 +1,350 @@
+"""Files: sent, handed over, read by those who may, and swept when nobody needs them."""
+
+import asyncio
+import io
+from datetime import timedelta
+
+import msgspec
+import obstore
+import pytest
+from obstore.store import MemoryStore
+from PIL import Image
+
+from domain import files
+from domain.blobs import CHUNK, GridChunk, GridFile, GridFs
+from domain.errors import Conflict, NotFound, Unavailable
+from domain.filenames import MAX_BYTES, fitting
+from domain.files import File, State, attach, sweep
+from domain.operation import Actor
+from server.s3 import S3Blobs
+from tests.filing import archive, picture, read, send, uploaded
+
+TEXT = b"0123456789" * 100
+
+
+async def nothing_left(market) -> bool:
+    """No row, no byte."""
+    return [await market.rows(kind) for kind in (File, GridFile, GridChunk)] == [[], [], []]
+
+
+async def shifted(market, by: timedelta) -> None:
+    """As if all files had come that much earlier."""
+    for file in await market.rows(File):
+        await market.store.single().change(File, file.id, created_at=file.created_at - by)
+
+
+# -- the story -------------------------------------------------------------------------------
+
+
+async def test_delivered_work_with_its_files(market):
+    """Guard: `attach` in `deliver`, and `readable` in `files.get`: the customer reads what the
+    contractor delivered, nobody reads it before, and a stranger never does."""
+    deal = await market.accepted_job()
+    await market.start(deal.contractor, deal.job)
+    photo = await uploaded(deal.contractor, picture("JPEG"), "Fence.JPG")
+    plan = await uploaded(deal.contractor, TEXT, "plan.txt")
+    assert (photo["type"], photo["width"], photo["height"]) == ("image/jpeg", 640, 400)
+    assert photo["thumbnail"] and not plan["thumbnail"]
+    assert (await read(deal.customer, photo["id"]))[0] == 404
+    job = await deal.contractor.call("/job", "deliver", {
+        "job_id": deal.job["id"], "note": "Done.", "file_ids": [photo["id"], plan["id"]],
+    })  # fmt: skip
+    assert job["delivery_files"] == [photo, plan]
+    status, headers, body = await read(deal.customer, plan["id"])
+    assert (status, body, headers["Content-Type"]) == (200, TEXT, "text/plain")
+    assert await market.store.single().count(File, {"attached_to": job["id"]}) == 2
+    for who in (await market.admin(), await market.contractor("Otto")):
+        assert (await read(who, plan["id"]))[0] == 404
+    assert (await read(market.stranger(), plan["id"]))[0] == 401
+
+
+async def test_evidence_is_read_by_administrators_too(market):
+    """Guard: `role:admin` among the readers that `dispute_evidence` names."""
+    deal = await market.accepted_job()
+    await market.start(deal.contractor, deal.job)
+    dispute = await deal.customer.call("/payment", "dispute_open", {
+        "job_id": deal.job["id"], "reason": "quality", "text": "It is still raw wood.",
+    })  # fmt: skip
+    photo = await uploaded(deal.customer, picture("WEBP"), "raw.webp")
+    shown = await deal.customer.call("/payment", "dispute_evidence", {
+        "dispute_id": dispute["id"], "text": "Look.", "file_ids": [photo["id"]],
+    })  # fmt: skip
+    assert shown["timeline"][-1]["attachments"] == [photo]
+    for who in (deal.customer, deal.contractor, await market.admin()):
+        assert (await read(who, photo["id"]))[0] == 200
+    assert (await read(await market.customer("Olga"), photo["id"]))[0] == 404
+
+
+async def test_a_file_belongs_to_one_thing(market):
+    """Guard: the filter for the owner and `free` in `attach`; the same thing may ask again."""
+    owner, other = await market.customer(), await market.customer("Olga")
+    file = await uploaded(owner, TEXT, "a.txt")
+    first, second = [await uploaded(owner, TEXT, f"{n}.txt") for n in (1, 2)]
+    uow = market.store.single()
+    seen = await attach(uow, [second["id"], file["id"]], owner.id, "msg_1", [other.id])
+    assert [each.id for each in seen] == [second["id"], file["id"]]
+    assert await attach(uow, [second["id"], file["id"]], owner.id, "msg_1", [other.id]) == seen
+    for ids, who, to, refused in (
+        ([first["id"], file["id"]], owner.id, "msg_2", Conflict),
+        ([first["id"], file["id"]], other.id, "msg_1", NotFound),
+        ([first["id"], "file_none"], owner.id, "msg_2", NotFound),
+    ):
+        with pytest.raises(refused):
+            await market.store.transact(
+                lambda uow, ids=ids, who=who, to=to: attach(uow, ids, who, to, [])
+            )
+        with pytest.raises(refused):
+            await attach(uow, ids, who, to, [])
+    assert (await uow.get(File, first["id"])).attached_to is None
+    assert await attach(uow, [], owner.id, "msg_3", []) == ()
+
+
+# -- reading ---------------------------------------------------------------------------------
+
+
+async def test_ranges_and_tags(market):
+    """Guard: `_chosen` in server/downloads.py."""
+    owner = await market.customer()
+    id = (await uploaded(owner, TEXT, "a.txt"))["id"]
+    status, headers, _ = await read(owner, id)
+    tag = headers["ETag"]
+    assert (status, headers["Content-Length"], headers["Accept-Ranges"]) == (200, "1000", "bytes")
+    for asked, expected, told in (
+        ("bytes=0-3", TEXT[:4], "0-3"), ("bytes=995-", TEXT[995:], "995-999"),
+        ("bytes=-5", TEXT[-5:], "995-999"), ("bytes=990-2000", TEXT[990:], "990-999"),
+        ("bytes=-2000", TEXT, "0-999"),
+    ):  # fmt: skip
+        status, headers, body = await read(owner, id, Range=asked)
+        assert (status, body, headers["Content-Range"]) == (206, expected, f"bytes {told}/1000")
+    for asked in ("bytes=1000-", "bytes=-0"):
+        status, headers, body = await read(owner, id, Range=asked)
+        assert (status, body, headers["Content-Range"]) == (416, b"", "bytes */1000")
+    for asked in ("bytes=5-2", "bytes=-", "bytes=0-1,3-4", "lines=1-2", "bytes=x-y"):
+        assert (await read(owner, id, Range=asked))[::2] == (200, TEXT), asked
+    assert (await read(owner, id, Range="bytes=0-3", If_Range=tag))[0] == 206
+    assert (await read(owner, id, Range="bytes=0-3", If_Range='"old"'))[0] == 200
+    for known in (tag, f'"x", W/{tag}', "*"):
+        assert (await read(owner, id, If_None_Match=known))[::2] == (304, b"")
+    assert (await read(owner, id, If_None_Match='"x"'))[0] == 200
+
+
+async def test_ranges_across_chunks(market):
+    """Guard: where `GridFs.read` begins and ends; a chunk is 255 KiB, and four come at once."""
+    owner = await market.customer()
+    data = b"".join(b"line %d\n" % n for n in range(160_000))
+    assert len(data) > 5 * CHUNK
+    id = (await uploaded(owner, data, "long.txt"))["id"]
+    for start, end in ((0, len(data)), (CHUNK - 1, CHUNK + 1), (CHUNK, 5 * CHUNK), (10, 11)):
+        _, _, body = await read(owner, id, Range=f"bytes={start}-{end - 1}")
+        assert body == data[start:end]
+    assert [row.length for row in await market.rows(GridFile)] == [len(data)]
+
+
+async def test_nothing_in_a_file_runs(market):
+    """Guard: `_headers` in server/downloads.py; only what was drawn here is shown inline."""
+    owner = await market.customer()
+    text, photo = await uploaded(owner, TEXT, "a.txt"), await uploaded(owner, picture())
+    for id, way in ((text["id"], "attachment"), (photo["id"], "inline")):
+        _, headers, _ = await read(owner, id)
+        assert headers["Content-Disposition"].startswith(f"{way}; ")
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+        assert headers["Cache-Control"] == "private, no-cache"
+
+
+async def test_thumbnails(market):
+    """Guard: `draw` in server/examine.py; what has no thumbnail is not found in that size."""
+    owner = await market.customer()
+    photo = await uploaded(owner, picture("JPEG", (3000, 2000)), "photo.jpg")
+    status, headers, body = await read(owner, photo["id"], size="thumb")
+    assert (status, headers["Content-Type"]) == (200, "image/webp")
+    assert Image.open(io.BytesIO(body)).size == (320, 213)
+    whole = await read(owner, photo["id"])
+    assert Image.open(io.BytesIO(whole[2])).size == (3000, 2000)
+    assert whole[1]["ETag"] != headers["ETag"]
+    text = await uploaded(owner, TEXT, "a.txt")
+    assert (await read(owner, text["id"], size="thumb"))[0] == 404
+    assert (await read(owner, text["id"], size="huge"))[0] == 422
+
+
+async def test_a_ticket_for_one_file_and_a_minute(market, server):
+    """Guard: the type and the `file` of a ticket in `AccessTokens.holder`, `exp`, `_must_be_alive`,
+    and `readable` in both `files.ticket` and `files.get`."""
+    owner, anybody = await market.customer(), market.stranger()
+    first, second = await uploaded(owner, picture()), await uploaded(owner, picture())
+    status, told = await owner.http("POST", f"/api/files/{first['id']}/ticket", {})
+    assert status == 200
+    assert (await read(anybody, first["id"], told["ticket"]))[0] == 200
+    assert (await read(anybody, first["id"], told["ticket"], size="thumb"))[0] == 200
+    assert (await read(anybody, second["id"], told["ticket"]))[0] == 401
+    assert (await read(anybody, first["id"], owner.token))[0] == 401  # no token passes for one
+    bearer = {"Authorization": f"Bearer {told['ticket']}"}
+    assert (await anybody.http("GET", "/api/account/me", headers=bearer))[0] == 401
+    tokens = server.web.tokens
+    late, _ = tokens.ticket(as_actor(owner), first["id"], -timedelta(seconds=1))
+    assert (await read(anybody, first["id"], late))[0] == 401
+    other = await market.customer("Olga")
+    assert (await other.http("POST", f"/api/files/{first['id']}/ticket", {}))[0] == 404
+    forced, _ = tokens.ticket(as_actor(other), first["id"], timedelta(minutes=1))
+    assert (await read(anybody, first["id"], forced))[0] == 404
+    await owner.http("POST", "/api/account/logout", {})
+    assert (await read(anybody, first["id"], told["ticket"]))[0] == 401
+
+
+def as_actor(party) -> Actor:
+    return Actor(party.id, party.role, party.refresh_token.partition(".")[0])
+
+
+# -- names -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "kept"), [
+    ("../../etc/passwd", "passwd.png"), ("C:\\temp\\Photo.PNG", "Photo.png"),
+    ("a\r\nSet-Cookie: x.png", "aSet-Cookie_ x.png"), ("", "file.png"), ("..", "file.png"),
+    (".png", "file.png"), ("page.html", "page.html.png"), ("a\0b.png", "ab.png"),
+    ("safe\u202egnp.exe", "safegnp.exe.png"), ("a\u2028b\u200b.png", "ab.png"),
+    ("Zaun für Jörg, 完.png", "Zaun für Jörg, 完.png"), ("%2e%2e%2fx.png", "_2e_2e_2fx.png"),
+    ('"; x="y.png', "_; x=_y.png"),
+])  # fmt: skip
+def test_names(name, kept):
+    """Guard: `cleaned` and the ending in `fitting`."""
+    assert fitting(name, "image/png") == kept
+
+
+def test_long_names_end_at_a_letter():
+    """Guard: MAX_BYTES, counted in bytes, and the ending that stays."""
+    for sign in "x完":
+        kept = fitting(sign * 1000 + ".jpeg", "image/jpeg")
+        assert MAX_BYTES - 3 <= len(kept.encode()) <= MAX_BYTES and kept.endswith(f"{sign}.jpeg")
+
+
+async def test_a_name_in_every_language_comes_back(market):
+    """Guard: `filename*` in `_headers`, and UNSAFE for those who do not know it."""
+    owner = await market.customer()
+    file = await uploaded(owner, TEXT, "Zaun; 完.txt")
+    _, headers, _ = await read(owner, file["id"])
+    assert headers["Content-Disposition"] == (
+        "attachment; filename=\"Zaun_ _.txt\"; filename*=UTF-8''Zaun%3B%20%E5%AE%8C.txt"
+    )
+
+
+# -- room, and what is swept -----------------------------------------------------------------
+
+
+async def test_quotas(market, monkeypatch):
+    """Guard: both calls of `check_room`: before anything is read, and with the row in place."""
+    owner = await market.customer()
+    await uploaded(owner, TEXT, "a.txt")
+    before = await market.traces()
+    for name, most in (("MAX_BYTES", 1500), ("MAX_FILES", 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(files, name, most)
+            status, problem = await send(owner, TEXT, "b.txt")
+            assert (status, problem["code"]) == (409, "quota_exceeded")
+    assert await market.traces() == before
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "MAX_BYTES", 3500)
+        answers = await asyncio.gather(*(send(owner, TEXT, "c.txt") for _ in range(4)))
+    assert sum(status == 200 for status, _ in answers) <= 2
+    kept = await market.rows(File)
+    assert sum(file.size for file in kept) <= 3500
+    assert {file.state for file in kept} == {State.KEPT}
+
+
+async def test_orphans_are_swept(market, server):
+    """Guard: the two ages in `sweep`; what is attached stays."""
+    owner = await market.customer()
+    lost, used = await uploaded(owner, picture()), await uploaded(owner, TEXT, "a.txt")
+    await attach(market.store.single(), [used["id"]], owner.id, "msg_1", [])
+    assert await sweep(server.ports) == 0
+    await shifted(market, files.ATTACHED_WITHIN)
+    assert await sweep(server.ports) == 1
+    assert (await read(owner, lost["id"]))[0] == 404
+    assert [file.id for file in await market.rows(File)] == [used["id"]]
+    assert {chunk.files_id for chunk in await market.rows(GridChunk)} == {used["id"]}
+    assert (await read(owner, used["id"]))[2] == TEXT
+
+
+async def half_stored(ports, file, found) -> None:
+    await GridFs(ports.store)._add(file.id, 0, b"half")
+    raise Unavailable
+
+
+async def away(*_) -> None:
+    raise Unavailable
+
+
+async def test_what_a_dead_process_left_is_swept(market, server, monkeypatch):
+    """Guard: the row that stands before its bytes; STORED_WITHIN in `sweep`."""
+    owner = await market.customer()
+    with monkeypatch.context() as patch:  # it neither finishes nor cleans up
+        patch.setattr(GridFs, "remove", away)
+        patch.setattr(files, "_store", half_stored)
+        assert (await send(owner, picture(), "a.png"))[0] == 503
+    assert len(await market.rows(GridChunk)) == 1
+    [file] = await market.rows(File)
+    assert (await read(owner, file.id))[0] == 404
+    assert await sweep(server.ports) == 0
+    await shifted(market, files.STORED_WITHIN)
+    assert await sweep(server.ports) == 1
+    assert await nothing_left(market)
+
+
+async def test_a_store_that_goes_away_leaves_nothing(market, monkeypatch):
+    """Guard: `_remove` in `upload`."""
+    owner = await market.customer()
+    monkeypatch.setattr(files, "_store", half_stored)
+    status, problem = await send(owner, TEXT, "a.txt")
+    assert (status, problem["code"]) == (503, "unavailable")
+    assert await nothing_left(market)
+
+
+# -- documents and buckets -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("data", "type", "name"), [
+    (archive({"a.txt": "x"}), "application/zip", "work.zip"),
+    (archive({"[Content_Types].xml": "", "word/document.xml": ""}), "wordprocessing", "w.docx"),
+    (archive({"[Content_Types].xml": "", "xl/workbook.xml": ""}), "spreadsheet", "w.xlsx"),
+    (b"%PDF-1.7\n1 0 obj\n%%EOF\n", "application/pdf", "w.pdf"),
+    ("\ufeffGrüße, BMW <b>\n".encode(), "text/plain", "w.md"),
+], ids=["zip", "docx", "xlsx", "pdf", "text"])  # fmt: skip
+async def test_documents_stay_as_they_are(market, data, type, name):
+    """Guard: `archive`, `pdf` and `is_text` in server/examine.py."""
+    owner = await market.customer()
+    file = await uploaded(owner, data, name)
+    assert type in file["type"]
+    assert file["name"] == name
+    assert (await read(owner, file["id"]))[2] == data
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP"])
+async def test_what_moves_still_moves(market, kind):
+    """Guard: `timed` and `save_all` in server/examine.py."""
+    owner, made = await market.customer(), io.BytesIO()
+    frames = [Image.new("RGB", (60, 40), colour) for colour in ("red", "blue", "green")]
+    frames[0].save(made, kind, save_all=True, append_images=frames[1:], duration=50)
+    file = await uploaded(owner, made.getvalue(), "moving")
+    again = Image.open(io.BytesIO((await read(owner, file["id"]))[2]))
+    again.seek(1)
+    again.load()
+    assert (again.format, again.n_frames, again.info["duration"]) == (kind, 3, 50)
+
+
+async def test_the_same_story_in_a_bucket(market, server):
+    """Guard: S3Blobs; the bytes are in the bucket, and there are none in the database."""
+    bucket = MemoryStore()
+    server.web.ports = msgspec.structs.replace(server.web.ports, blobs=S3Blobs(bucket))
+    owner = await market.customer()
+    photo = await uploaded(owner, picture())
+    data = b"x" * 7_000_000  # more than one part
+    text = await uploaded(owner, data, "long.txt")
+    assert await market.rows(GridChunk) == []
+    listed = {row["path"] for rows in obstore.list(bucket) for row in rows}
+    assert listed == {photo["id"], f"{photo['id']}.thumb", text["id"]}
+    assert (await read(owner, text["id"]))[2] == data
+    assert (await read(owner, text["id"], Range="bytes=10-19"))[2] == b"x" * 10
+    assert (await read(owner, photo["id"], size="thumb"))[0] == 200
+    await shifted(market, files.ATTACHED_WITHIN)
+    assert await sweep(server.ports) == 2
+    assert [row for rows in obstore.list(bucket) for row in rows] == []
