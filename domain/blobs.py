@@ -5,25 +5,26 @@ would gather up to 48 MB of a file in memory before it sends the first of them.
 Source: MongoDB, "GridFS Spec".
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import datetime
 from typing import Protocol
 
 import msgspec
 
+from domain.errors import Unavailable
 from domain.record import Index, Record
-from domain.store import Store, new_id
+from domain.store import AWAY, Store, new_id
 
 CHUNK = 255 * 1024  # bytes; what other tools use too
-AT_ONCE = 4  # chunks in one request
+AT_ONCE = 2  # chunks in one request: what is in memory of one file, several times over
 
 
 class Blobs(Protocol):
     """Bytes by a key. All methods raise Unavailable when their store is away."""
 
     async def write(self, key: str, pieces: AsyncIterator[bytes]) -> None:
-        """Who fails on the way removes the key: something of it may be there."""
+        """What fails on the way may leave something of it, even some time later."""
         ...
 
     def read(self, key: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
@@ -55,8 +56,8 @@ class Examined(msgspec.Struct, frozen=True):
 
 
 class Examiner(Protocol):
-    def examine(self, spool: Spool) -> AbstractAsyncContextManager[Examined]:
-        """Raises UnsupportedType, TooLarge."""
+    def examine(self, spool: Spool, whose: str) -> AbstractAsyncContextManager[Examined]:
+        """Raises UnsupportedType, TooLarge, RateLimited."""
         ...
 
 
@@ -93,26 +94,30 @@ class GridFs:
             await self._add(key, length // CHUNK, block)
             length += len(block)
         uow = self._store.single()
-        await uow.add(GridFile(
-            id=key, created_at=uow.now, updated_at=uow.now, uploaded=uow.now, length=length
-        ))  # fmt: skip
+        with _answering():
+            await uow.add(GridFile(
+                id=key, created_at=uow.now, updated_at=uow.now, uploaded=uow.now, length=length
+            ))  # fmt: skip
 
     async def _add(self, key: str, first: int, block: bytes) -> None:
         uow = self._store.single()
-        await uow.add_all([
+        rows = [
             GridChunk(
                 id=new_id(GridChunk.PREFIX), created_at=uow.now, updated_at=uow.now,
                 files_id=key, n=first + place, data=block[start : start + CHUNK],
             )
             for place, start in enumerate(range(0, len(block), CHUNK))
-        ])  # fmt: skip
+        ]  # fmt: skip
+        with _answering():
+            await uow.add_all(rows)
 
     async def read(self, key: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """A few chunks at a time, so that nothing is kept open for a client that reads slowly."""
         while start < end:
             number = start // CHUNK
             few = {"files_id": key, "n": {"$gte": number, "$lt": number + AT_ONCE}}
-            rows = await self._store.single().all(GridChunk, few, (("n", 1),), AT_ONCE)
+            with _answering():
+                rows = await self._store.single().all(GridChunk, few, (("n", 1),), AT_ONCE)
             if not rows or rows[0].n != number:
                 raise LookupError(f"chunk {number} of {key} is missing")
             for row in rows:
@@ -122,8 +127,17 @@ class GridFs:
 
     async def remove(self, keys: Sequence[str]) -> None:
         uow = self._store.single()
-        await uow.remove(GridFile, {"_id": tuple(keys)})
-        await uow.remove(GridChunk, {"files_id": tuple(keys)})
+        with _answering():
+            await uow.remove(GridFile, {"_id": tuple(keys)})
+            await uow.remove(GridChunk, {"files_id": tuple(keys)})
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except AWAY as away:
+        raise Unavailable from away
 
 
 async def blocks(pieces: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:

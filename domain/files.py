@@ -4,7 +4,7 @@ A row stands before its bytes and is `kept` once they are all there, so that wha
 by a dead process has a row that `sweep` finds.
 """
 
-import contextlib
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,14 +19,15 @@ from domain.filenames import fitting
 from domain.operation import EVERYONE, Actor, Command, Id, Meta, Nothing, Style, operation
 from domain.ports import Ports
 from domain.record import Index, Record
-from domain.store import AWAY, UnitOfWork, new_id
+from domain.store import UnitOfWork, new_id
 
 MAX_FILE = 20 * 2**20  # bytes
 MAX_BYTES, MAX_FILES = 2**30, 2000  # of one user
 THUMBNAIL = "image/webp"
 TICKET_LIFE = timedelta(seconds=60)
-STORED_WITHIN, ATTACHED_WITHIN = timedelta(hours=1), timedelta(hours=24)
-CHUNK = 100
+STORING_SECONDS = 300.0
+STORED_WITHIN, ATTACHED_WITHIN = timedelta(minutes=15), timedelta(hours=24)
+CHUNK = 100  # files that are swept together
 
 FileIds = Annotated[tuple[Id, ...], Limits(max_length=10)]
 
@@ -76,10 +77,6 @@ class File(Record, frozen=True):
         """The blobs that belong to it."""
         return [self.id, *([thumbnail_of(self.id)] if self.thumbnail_size else [])]
 
-    @property
-    def picture(self) -> bool:
-        return self.width is not None
-
     def seen(self) -> Attachment:
         return Attachment(
             self.id, self.name, self.type, self.size, self.width, self.height,
@@ -105,9 +102,11 @@ class Received(msgspec.Struct, frozen=True):
 async def upload(cmd: Nothing, actor: Actor, ports: Ports, received: Received) -> Attachment:
     """Keep a file, which belongs to nobody else until it is attached to something.
 
-    Raises TooLarge, UnsupportedType, QuotaExceeded; whatever is refused leaves nothing behind.
+    Raises TooLarge, UnsupportedType, QuotaExceeded, RateLimited, Unavailable. What is refused
+    leaves nothing behind. What breaks off while it is stored is left to `sweep`: the store may
+    still be at it, and would write behind whoever tidies up at once.
     """
-    async with ports.examiner.examine(received.spool) as found:
+    async with ports.examiner.examine(received.spool, actor.id) as found:
         now = ports.clock.now()
         file = File(
             id=new_id(File.PREFIX), created_at=now, updated_at=now, owner_id=actor.id,
@@ -118,11 +117,14 @@ async def upload(cmd: Nothing, actor: Actor, ports: Ports, received: Received) -
         await ports.store.single().add(file)
         try:
             await check_room(ports.store.single(), actor.id)
-            await _store(ports, file, found)
-        except BaseException:
-            with contextlib.suppress(*AWAY, Unavailable):  # then it is for `sweep`
-                await _remove(ports, [file])
+        except QuotaExceeded:
+            await _remove(ports, [file])
             raise
+        try:
+            async with asyncio.timeout(STORING_SECONDS):
+                await _store(ports, file, found)
+        except TimeoutError as late:
+            raise Unavailable from late
     return file.seen()
 
 
@@ -224,11 +226,23 @@ def readable(actor: Actor) -> dict[str, Any]:
 
 async def sweep(ports: Ports) -> int:
     """Remove what was never attached, and uploads that died half-way; returns how many."""
+    swept, some = 0, CHUNK
+    while some == CHUNK:
+        some = await _sweep_some(ports)
+        swept += some
+    return swept
+
+
+async def _sweep_some(ports: Ports) -> int:
     uow = ports.store.single()
-    for state, age in ((State.STORING, STORED_WITHIN), (State.KEPT, ATTACHED_WITHIN)):
-        old = {"state": state, "attached_to": None, "created_at": {"$lt": uow.now - age}}
-        # First of all nobody can attach or read them any more.
-        await uow.change_all(File, old, state=State.DROPPED)
+    old = {"$or": [
+        {"state": state, "attached_to": None, "created_at": {"$lt": uow.now - age}}
+        for state, age in ((State.STORING, STORED_WITHIN), (State.KEPT, ATTACHED_WITHIN))
+    ]}  # fmt: skip
+    found = await uow.all(File, old, limit=CHUNK)
+    # First of all nobody can attach or read them any more.
+    ids = tuple(file.id for file in found)
+    await uow.change_all(File, {**old, "_id": ids}, state=State.DROPPED)
     dropped = await uow.all(File, {"state": State.DROPPED}, limit=CHUNK)
     await _remove(ports, dropped)
     return len(dropped)

@@ -66,8 +66,7 @@ async def attempt(op: Operation, doing: Awaitable[Any]) -> Answer:
 class Stream(msgspec.Struct, frozen=True):
     """A file on its way out; `pieces` reads it from one byte to before another.
 
-    Without a `size` it is read once, as a whole. `etag` stands for content that never changes;
-    `inline` is what a page may show.
+    Without a `size` it is read once, as a whole. `etag` stands for content that never changes.
     """
 
     name: str
@@ -75,7 +74,6 @@ class Stream(msgspec.Struct, frozen=True):
     pieces: Callable[[int, int], AsyncGenerator[bytes, None]]
     size: int | None = None
     etag: str | None = None
-    inline: bool = False
 
 
 class Route(msgspec.Struct, frozen=True):

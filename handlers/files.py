@@ -57,9 +57,12 @@ class Reading(msgspec.Struct, frozen=True):
         if command.size:
             key, size, type = files.thumbnail_of(found.id), found.thumbnail_size, files.THUMBNAIL
         return Stream(
-            found.name, type, lambda start, end: ports.blobs.read(key, start, end), size,
-            f'"{key}"', inline=found.picture,
-        )  # fmt: skip
+            found.name,
+            type,
+            lambda start, end: ports.blobs.read(key, start, end),
+            size,
+            f'"{key}"',
+        )
 
 
 READING = Reading("/api/files/{file_id}", GET)

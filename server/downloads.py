@@ -19,7 +19,7 @@ UNSAFE = re.compile(r'[^\x20-\x7e]|["\\%;]')
 
 async def send(request: web.Request, file: Any) -> web.StreamResponse:
     """Piece by piece, all of it or the range that is asked for. What fails on the way cuts the
-    connection: that says it is not all."""
+    connection: that says it is not all. What fails before that raises, such as Unavailable."""
     response = web.StreamResponse(headers=_headers(file))
     start, end = 0, 0
     if file.size is not None:
@@ -29,24 +29,25 @@ async def send(request: web.Request, file: Any) -> web.StreamResponse:
             response.content_length = None if response.status == 304 else 0
             await response.prepare(request)
             return response
-    await response.prepare(request)
-    try:
-        async with contextlib.aclosing(file.pieces(start, end)) as pieces:
-            async for piece in pieces:
+    async with contextlib.aclosing(file.pieces(start, end)) as pieces:
+        piece = await anext(pieces, b"")
+        try:
+            await response.prepare(request)
+            while piece:
                 await _write(response, piece)
-        await response.write_eof()
-    except (ConnectionError, TimeoutError):
-        _cut(request)
-    except Exception:
-        log.exception("download broke off", path=request.path)
-        _cut(request)
+                piece = await anext(pieces, b"")
+            await response.write_eof()
+        except (ConnectionError, TimeoutError):
+            _cut(request)
+        except Exception:
+            log.exception("download broke off", path=request.path)
+            _cut(request)
     return response
 
 
 def _headers(file: Any) -> dict[str, str]:
-    way = "inline" if file.inline else "attachment"
     plain = UNSAFE.sub("_", file.name)
-    named = f"{way}; filename=\"{plain}\"; filename*=UTF-8''{quote(file.name, safe='')}"
+    named = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file.name, safe='')}"
     headers = {
         hdrs.CONTENT_TYPE: file.type,
         hdrs.CONTENT_DISPOSITION: named,

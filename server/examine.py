@@ -114,10 +114,18 @@ def archive(source: BinaryIO) -> str:
     source.seek(-22, os.SEEK_END)
     if not whole or len(entries) > MAX_ENTRIES or not source.read().startswith(b"PK\x05\x06"):
         raise Refused("damaged", ARCHIVE)
+    if any(leads_elsewhere(name) for name in names):
+        raise Refused("damaged", ARCHIVE)
     if any(name in PROGRAMS or name.endswith("vbaProject.bin") for name in names):
         raise Refused("unsupported", "application/java-archive")
     document = next((kind for name, kind in DOCUMENTS.items() if name in names), ARCHIVE)
     return document if "[Content_Types].xml" in names else ARCHIVE
+
+
+def leads_elsewhere(name: str) -> bool:
+    """Some programs that unpack it would write outside of where they were told to."""
+    parts = name.replace("\\", "/").split("/")
+    return ".." in parts or parts[0] == "" or parts[0][1:2] == ":"
 
 
 # -- pictures --------------------------------------------------------------------------------

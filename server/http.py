@@ -19,6 +19,7 @@ from domain.errors import (
 )
 from domain.operation import Actor, Meta, Operation
 from server import downloads
+from server.limits import AtOnce
 from server.tokens import Gatekeeper
 from server.uploads import Uploads
 from server.wire import Answering, checked_request_id
@@ -26,6 +27,7 @@ from server.wire import Answering, checked_request_id
 log = structlog.get_logger()
 
 MAX_BODY = 64 * 1024
+DOWNLOADS_AT_ONCE, ALL_DOWNLOADS = 16, 400  # of one user, and on this process
 PROBLEM = "application/problem+json"
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
@@ -47,6 +49,7 @@ class Wire:
         self._gatekeeper = gatekeeper
         self._address = address
         self._uploads = Uploads()
+        self._downloads = AtOnce(DOWNLOADS_AT_ONCE, ALL_DOWNLOADS)
 
     def route(self, method: str, path: str, op: Operation) -> web.RouteDef:
         """GET takes its fields from the query, everything else from a JSON body."""
@@ -75,16 +78,19 @@ class Wire:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 fields = _query(request, lists) | dict(request.match_info)
-                if (ticket := fields.pop("ticket", None)) and "file_id" in fields:
-                    actor = await self._gatekeeper.admit(ticket, fields["file_id"])
+                file_id, ticket = request.match_info.get("file_id"), fields.pop("ticket", None)
+                if file_id and ticket:
+                    actor = await self._gatekeeper.admit(ticket, file_id)
                 else:
                     actor = await self._caller(request, op)
+                with self._downloads.one_more(actor.id if actor else ""):
+                    meta = Meta(address=self._address(request), text=True)
+                    answer = await opening(fields, actor, meta)
+                    if answer.error:
+                        return self.respond(answer)
+                    return await downloads.send(request, answer.data)
             except DomainError as refused:
                 return self.respond(self._refuse(refused))
-            answer = await opening(fields, actor, Meta(address=self._address(request), text=True))
-            if answer.error:
-                return self.respond(answer)
-            return await downloads.send(request, answer.data)
 
         return web.route(hdrs.METH_GET, path, handle)
 

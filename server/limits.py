@@ -7,7 +7,9 @@ Source: GCRA, the leaky bucket as one number per key, from ITU-T I.371.
 """
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import msgspec
@@ -80,6 +82,27 @@ class Buckets:
             self._due = {key: due for key, due in self._due.items() if due > now}
         self._due[key] = due
         return 0.0
+
+
+class AtOnce:
+    """How many of something are under way on this process: so many of one user, and of all."""
+
+    def __init__(self, of_one: int, of_all: int) -> None:
+        self._of_one, self._of_all = of_one, of_all
+        self.going: Counter[str] = Counter()
+
+    @contextmanager
+    def one_more(self, user_id: str) -> Iterator[None]:
+        """Raises RateLimited."""
+        if self.going[user_id] >= self._of_one or self.going.total() >= self._of_all:
+            raise RateLimited(retry_after=1.0)
+        self.going[user_id] += 1
+        try:
+            yield
+        finally:
+            self.going[user_id] -= 1
+            if not self.going[user_id]:
+                del self.going[user_id]
 
 
 # Of a user who may give so many commands a second; they grow and shrink with that number.

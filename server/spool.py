@@ -5,11 +5,17 @@ import os
 import tempfile
 from collections.abc import AsyncIterator
 
+from domain.whole import whole
+
 PIECE = 256 * 1024  # bytes that are in memory at once
 
 
 class Spool:
-    """Written once from its beginning to its end, then read as often as needed."""
+    """Written once from its beginning to its end, then read as often as needed.
+
+    What a thread does with it is waited for, whatever happens: the number of a file that is closed
+    meanwhile may be another's, which that thread would write to or read.
+    """
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
@@ -35,12 +41,12 @@ class Spool:
 
     async def flush(self) -> None:
         """All that was written is there for other processes."""
-        await asyncio.to_thread(_write_all, self.fileno(), bytes(self._gathered))
+        await whole(asyncio.to_thread(_write_all, self.fileno(), bytes(self._gathered)))
         self._gathered.clear()
 
     async def pieces(self) -> AsyncIterator[bytes]:
         place = 0
-        while piece := await asyncio.to_thread(os.pread, self.fileno(), PIECE, place):
+        while piece := await whole(asyncio.to_thread(os.pread, self.fileno(), PIECE, place)):
             place += len(piece)
             yield piece
 

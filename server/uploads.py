@@ -2,16 +2,16 @@
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
 import structlog
-from aiohttp import BodyPartReader, ClientError, MultipartReader, web
+from aiohttp import BodyPartReader, ClientError, MultipartReader, hdrs, web
 from aiohttp.http import HttpProcessingError
 
-from domain.errors import Invalid, RateLimited, TooLarge
+from domain.errors import Invalid, TooLarge
 from domain.files import MAX_FILE, Received
+from server.limits import AtOnce
 from server.spool import Spool
 
 log = structlog.get_logger()
@@ -22,7 +22,7 @@ PIECE = 64 * 1024
 PATIENCE_SECONDS = 30.0  # for the next piece
 MOST_SECONDS = 600.0  # for all of them
 AT_ONCE = 4  # of one user
-ALL_AT_ONCE = 100  # of all of them, on this process: what may be on its disk at most
+ALL_AT_ONCE = 50  # of all of them, which is what may be on the disk
 AS_IT_IS = ("", "binary", "8bit", "7bit")
 # aiohttp's reader asserts what a body must be that ends where it should.
 BROKEN = (ValueError, AssertionError, EOFError, HttpProcessingError, ClientError, ConnectionError)
@@ -32,27 +32,20 @@ class Uploads:
     """Those that are under way on this process."""
 
     def __init__(self) -> None:
-        self._going: Counter[str] = Counter()
+        self._going = AtOnce(AT_ONCE, ALL_AT_ONCE)
 
     @contextlib.asynccontextmanager
     async def receive(self, request: web.Request, user_id: str) -> AsyncIterator[Received]:
         """The whole file. Raises RateLimited, TooLarge, Invalid."""
-        if self._going[user_id] >= AT_ONCE or self._going.total() >= ALL_AT_ONCE:
-            raise RateLimited(retry_after=1.0)
-        self._going[user_id] += 1
-        try:
-            with Spool() as spool:
-                yield await _received(request, spool)
-        finally:
-            self._going[user_id] -= 1
-            self._going += Counter()  # forgets who has none
+        with self._going.one_more(user_id), Spool() as spool:
+            yield await _received(request, spool)
 
 
 async def _received(request: web.Request, spool: Spool) -> Received:
     if (request.content_length or 0) > MAX_FILE + AROUND:
         raise TooLarge("The file is too large.", limit_bytes=MAX_FILE)
-    if request.content_type != FORM:
-        raise Invalid(f"The body is {FORM} with one file in it.", field="file")
+    if request.content_type != FORM or hdrs.CONTENT_ENCODING in request.headers:
+        raise Invalid(f"The body is {FORM} with one file in it, not packed.", field="file")
     try:
         async with asyncio.timeout(MOST_SECONDS):
             return await _read(request, spool)

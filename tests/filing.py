@@ -3,11 +3,15 @@
 import asyncio
 import io
 import zipfile
+from pathlib import Path
 from typing import Any
 
 from aiohttp import FormData
 from PIL import Image
 
+from domain.blobs import GridChunk, GridFile
+from domain.files import File
+from tests.market import Market
 from tests.parties import Json, Stranger
 
 BOUNDARY = "----jobsphere"
@@ -57,7 +61,7 @@ async def read(
 
 
 class Raw:
-    """An upload written by hand, byte by byte if need be."""
+    """A request written by hand, byte by byte if need be."""
 
     def __init__(self, party: Stranger) -> None:
         self.party = party
@@ -75,6 +79,12 @@ class Raw:
         self.writer.write(
             f"POST /api/files HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {self.party.token}"
             f"\r\nContent-Type: {type}\r\n{size}\r\n\r\n".encode()
+        )
+
+    def ask(self, path: str) -> None:
+        self.writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {self.party.token}"
+            "\r\n\r\n".encode()
         )
 
     def chunk(self, data: bytes) -> None:
@@ -95,3 +105,20 @@ def part(name: str = 'filename="a.txt"', data: bytes = b"Hello") -> bytes:
 
 
 END = f"--{BOUNDARY}--\r\n".encode()
+
+
+def resident(pid: int) -> int:
+    """Bytes, the most since `forget`."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def forget(pid: int) -> int:
+    """Begin to count the peak anew; what is resident now. Source: proc(5), clear_refs."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    return resident(pid)
+
+
+async def left(market: Market) -> list[Any]:
+    """Rows and bytes of files."""
+    return [row for kind in (File, GridFile, GridChunk) for row in await market.rows(kind)]

@@ -2,6 +2,9 @@
 
 import asyncio
 import io
+import json
+import os
+import threading
 from datetime import timedelta
 
 import msgspec
@@ -13,11 +16,12 @@ from PIL import Image
 from domain import files
 from domain.blobs import CHUNK, GridChunk, GridFile, GridFs
 from domain.errors import Conflict, NotFound, Unavailable
-from domain.filenames import MAX_BYTES, fitting
-from domain.files import File, State, attach, sweep
-from domain.operation import Actor
-from server.s3 import S3Blobs
-from tests.filing import archive, picture, read, send, uploaded
+from domain.files import File, Received, State, attach, sweep
+from domain.operation import Actor, Nothing
+from server.s3 import S3Blobs, bucket
+from server.spool import PIECE, Spool
+from tests.filing import picture, read, send, uploaded
+from tests.processes import free_port
 
 TEXT = b"0123456789" * 100
 
@@ -129,7 +133,7 @@ async def test_ranges_and_tags(market):
 
 
 async def test_ranges_across_chunks(market):
-    """Guard: where `GridFs.read` begins and ends; a chunk is 255 KiB, and four come at once."""
+    """Guard: where `GridFs.read` begins and ends; a chunk is 255 KiB, and two come at once."""
     owner = await market.customer()
     data = b"".join(b"line %d\n" % n for n in range(160_000))
     assert len(data) > 5 * CHUNK
@@ -141,12 +145,11 @@ async def test_ranges_across_chunks(market):
 
 
 async def test_nothing_in_a_file_runs(market):
-    """Guard: `_headers` in server/downloads.py; only what was drawn here is shown inline."""
+    """Guard: `_headers` in server/downloads.py; a page shows a picture all the same."""
     owner = await market.customer()
-    text, photo = await uploaded(owner, TEXT, "a.txt"), await uploaded(owner, picture())
-    for id, way in ((text["id"], "attachment"), (photo["id"], "inline")):
-        _, headers, _ = await read(owner, id)
-        assert headers["Content-Disposition"].startswith(f"{way}; ")
+    for file in (await uploaded(owner, TEXT, "a.txt"), await uploaded(owner, picture())):
+        _, headers, _ = await read(owner, file["id"])
+        assert headers["Content-Disposition"].startswith("attachment; ")
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
         assert headers["Cache-Control"] == "private, no-cache"
@@ -191,41 +194,18 @@ async def test_a_ticket_for_one_file_and_a_minute(market, server):
     assert (await read(anybody, first["id"], told["ticket"]))[0] == 401
 
 
+async def test_a_ticket_opens_nothing_else(market):
+    """Guard: `admit` is asked about the file in the address, never about one in the query."""
+    owner = await market.customer()
+    id = (await uploaded(owner, TEXT, "a.txt"))["id"]
+    _, told = await owner.http("POST", f"/api/files/{id}/ticket", {})
+    query = f"ticket={told['ticket']}&file_id={id}"
+    status, _ = await market.stranger().http("GET", f"/api/wallet/statement.csv?{query}")
+    assert status == 401
+
+
 def as_actor(party) -> Actor:
     return Actor(party.id, party.role, party.refresh_token.partition(".")[0])
-
-
-# -- names -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("name", "kept"), [
-    ("../../etc/passwd", "passwd.png"), ("C:\\temp\\Photo.PNG", "Photo.png"),
-    ("a\r\nSet-Cookie: x.png", "aSet-Cookie_ x.png"), ("", "file.png"), ("..", "file.png"),
-    (".png", "file.png"), ("page.html", "page.html.png"), ("a\0b.png", "ab.png"),
-    ("safe\u202egnp.exe", "safegnp.exe.png"), ("a\u2028b\u200b.png", "ab.png"),
-    ("Zaun für Jörg, 完.png", "Zaun für Jörg, 完.png"), ("%2e%2e%2fx.png", "_2e_2e_2fx.png"),
-    ('"; x="y.png', "_; x=_y.png"),
-])  # fmt: skip
-def test_names(name, kept):
-    """Guard: `cleaned` and the ending in `fitting`."""
-    assert fitting(name, "image/png") == kept
-
-
-def test_long_names_end_at_a_letter():
-    """Guard: MAX_BYTES, counted in bytes, and the ending that stays."""
-    for sign in "x完":
-        kept = fitting(sign * 1000 + ".jpeg", "image/jpeg")
-        assert MAX_BYTES - 3 <= len(kept.encode()) <= MAX_BYTES and kept.endswith(f"{sign}.jpeg")
-
-
-async def test_a_name_in_every_language_comes_back(market):
-    """Guard: `filename*` in `_headers`, and UNSAFE for those who do not know it."""
-    owner = await market.customer()
-    file = await uploaded(owner, TEXT, "Zaun; 完.txt")
-    _, headers, _ = await read(owner, file["id"])
-    assert headers["Content-Disposition"] == (
-        "attachment; filename=\"Zaun_ _.txt\"; filename*=UTF-8''Zaun%3B%20%E5%AE%8C.txt"
-    )
 
 
 # -- room, and what is swept -----------------------------------------------------------------
@@ -265,86 +245,103 @@ async def test_orphans_are_swept(market, server):
     assert (await read(owner, used["id"]))[2] == TEXT
 
 
-async def half_stored(ports, file, found) -> None:
-    await GridFs(ports.store)._add(file.id, 0, b"half")
-    raise Unavailable
-
-
-async def away(*_) -> None:
-    raise Unavailable
-
-
-async def test_what_a_dead_process_left_is_swept(market, server, monkeypatch):
-    """Guard: the row that stands before its bytes; STORED_WITHIN in `sweep`."""
+async def test_more_orphans_than_fit_into_one_round(market, server, monkeypatch):
+    """Guard: CHUNK in `sweep`, and that it goes on until few are left."""
+    monkeypatch.setattr(files, "CHUNK", 2)
     owner = await market.customer()
-    with monkeypatch.context() as patch:  # it neither finishes nor cleans up
-        patch.setattr(GridFs, "remove", away)
-        patch.setattr(files, "_store", half_stored)
-        assert (await send(owner, picture(), "a.png"))[0] == 503
-    assert len(await market.rows(GridChunk)) == 1
-    [file] = await market.rows(File)
-    assert (await read(owner, file.id))[0] == 404
+    for number in range(5):
+        await uploaded(owner, TEXT, f"{number}.txt")
+    await shifted(market, files.ATTACHED_WITHIN)
+    assert await sweep(server.ports) == 5
+    assert await nothing_left(market)
+
+
+@pytest.mark.parametrize("how", ["away", "cancelled", "slow"])
+async def test_bytes_that_are_stored_after_all(market, server, monkeypatch, how):
+    """Guard: `upload` removes nothing whose fate it does not know: the database may still be at it,
+    so the row stays until `sweep`; STORING_SECONDS."""
+    owner, late, begun = await market.customer(), [], asyncio.Event()
+
+    async def unsure(ports, file, found) -> None:
+        late.append(file.id)
+        begun.set()
+        if how == "away":
+            raise Unavailable
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(files, "_store", unsure)
+    monkeypatch.setattr(files, "STORING_SECONDS", 0.1 if how == "slow" else 600.0)
+    with Spool() as spool:
+        await spool.write(TEXT)
+        await spool.flush()
+        doing = files.upload(Nothing(), as_actor(owner), server.ports, Received("a.txt", spool))
+        uploading = asyncio.create_task(doing)
+        await begun.wait()
+        if how == "cancelled":
+            uploading.cancel()
+        with pytest.raises((Unavailable, asyncio.CancelledError)):
+            await uploading
+    await GridFs(market.store)._add(late[0], 0, TEXT)
+    assert (await read(owner, late[0]))[0] == 404
     assert await sweep(server.ports) == 0
     await shifted(market, files.STORED_WITHIN)
     assert await sweep(server.ports) == 1
     assert await nothing_left(market)
 
 
-async def test_a_store_that_goes_away_leaves_nothing(market, monkeypatch):
-    """Guard: `_remove` in `upload`."""
-    owner = await market.customer()
-    monkeypatch.setattr(files, "_store", half_stored)
-    status, problem = await send(owner, TEXT, "a.txt")
-    assert (status, problem["code"]) == (503, "unavailable")
-    assert await nothing_left(market)
+async def test_a_thread_has_done_with_a_file_before_it_is_closed(monkeypatch):
+    """Guard: `whole` in server/spool.py: the number of a closed file is soon another one's."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slowly(file: int, piece: bytes) -> None:
+        inside.set()
+        go_on.wait(30)
+        assert os.fstat(file)
+
+    monkeypatch.setattr("server.spool._write_all", slowly)
+    with Spool() as spool:
+        writing = asyncio.create_task(spool.write(bytes(PIECE)))
+        await asyncio.to_thread(inside.wait, 30)
+        writing.cancel()
+        assert not (await asyncio.wait({writing}, timeout=0.1))[0]
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
 
 
-# -- documents and buckets -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("data", "type", "name"), [
-    (archive({"a.txt": "x"}), "application/zip", "work.zip"),
-    (archive({"[Content_Types].xml": "", "word/document.xml": ""}), "wordprocessing", "w.docx"),
-    (archive({"[Content_Types].xml": "", "xl/workbook.xml": ""}), "spreadsheet", "w.xlsx"),
-    (b"%PDF-1.7\n1 0 obj\n%%EOF\n", "application/pdf", "w.pdf"),
-    ("\ufeffGrüße, BMW <b>\n".encode(), "text/plain", "w.md"),
-], ids=["zip", "docx", "xlsx", "pdf", "text"])  # fmt: skip
-async def test_documents_stay_as_they_are(market, data, type, name):
-    """Guard: `archive`, `pdf` and `is_text` in server/examine.py."""
-    owner = await market.customer()
-    file = await uploaded(owner, data, name)
-    assert type in file["type"]
-    assert file["name"] == name
-    assert (await read(owner, file["id"]))[2] == data
-
-
-@pytest.mark.parametrize("kind", ["GIF", "WEBP"])
-async def test_what_moves_still_moves(market, kind):
-    """Guard: `timed` and `save_all` in server/examine.py."""
-    owner, made = await market.customer(), io.BytesIO()
-    frames = [Image.new("RGB", (60, 40), colour) for colour in ("red", "blue", "green")]
-    frames[0].save(made, kind, save_all=True, append_images=frames[1:], duration=50)
-    file = await uploaded(owner, made.getvalue(), "moving")
-    again = Image.open(io.BytesIO((await read(owner, file["id"]))[2]))
-    again.seek(1)
-    again.load()
-    assert (again.format, again.n_frames, again.info["duration"]) == (kind, 3, 50)
+# -- a bucket --------------------------------------------------------------------------------
 
 
 async def test_the_same_story_in_a_bucket(market, server):
     """Guard: S3Blobs; the bytes are in the bucket, and there are none in the database."""
-    bucket = MemoryStore()
-    server.web.ports = msgspec.structs.replace(server.web.ports, blobs=S3Blobs(bucket))
+    kept = MemoryStore()
+    server.web.ports = msgspec.structs.replace(server.web.ports, blobs=S3Blobs(kept))
     owner = await market.customer()
     photo = await uploaded(owner, picture())
     data = b"x" * 7_000_000  # more than one part
     text = await uploaded(owner, data, "long.txt")
     assert await market.rows(GridChunk) == []
-    listed = {row["path"] for rows in obstore.list(bucket) for row in rows}
+    listed = {row["path"] for rows in obstore.list(kept) for row in rows}
     assert listed == {photo["id"], f"{photo['id']}.thumb", text["id"]}
     assert (await read(owner, text["id"]))[2] == data
     assert (await read(owner, text["id"], Range="bytes=10-19"))[2] == b"x" * 10
     assert (await read(owner, photo["id"], size="thumb"))[0] == 200
     await shifted(market, files.ATTACHED_WITHIN)
     assert await sweep(server.ports) == 2
-    assert [row for rows in obstore.list(bucket) for row in rows] == []
+    assert [row for rows in obstore.list(kept) for row in rows] == []
+
+
+async def test_a_bucket_that_is_away(market, server, monkeypatch):
+    """Guard: `_answering` and PATIENCE in server/s3.py; `send` begins with the first piece, so that
+    a reader gets an answer."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+    owner = await market.customer()
+    file = await uploaded(owner, TEXT, "a.txt")
+    away = S3Blobs(bucket("none", f"http://127.0.0.1:{free_port()}", "none"))
+    server.web.ports = msgspec.structs.replace(server.web.ports, blobs=away)
+    async with asyncio.timeout(30):
+        answers = [await send(owner, TEXT, "b.txt")]
+        status, _, body = await read(owner, file["id"])
+    answers.append((status, json.loads(body)))
+    assert [(status, told["code"]) for status, told in answers] == [(503, "unavailable")] * 2

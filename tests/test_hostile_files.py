@@ -2,26 +2,36 @@
 
 import asyncio
 import contextlib
+import gzip
 import io
 import struct
 import zlib
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from domain.blobs import GridChunk, GridFile
 from domain.files import MAX_FILE, File
 from server import uploads
-from tests.filing import BOUNDARY, END, Raw, archive, part, picture, read, send, uploaded
+from server.limits import AtOnce
+from tests.filing import (
+    BOUNDARY,
+    END,
+    FORM,
+    Raw,
+    archive,
+    forget,
+    left,
+    part,
+    picture,
+    read,
+    resident,
+    send,
+    uploaded,
+)
 
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>"
 HTML = b"<!doctype html><script>alert(document.cookie)</script>"
 MEGABYTE = 2**20
-
-
-async def left(market) -> list:
-    return [row for kind in (File, GridFile, GridChunk) for row in await market.rows(kind)]
 
 
 def bomb(side: int) -> bytes:
@@ -40,6 +50,13 @@ def bomb(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + block(b"IHDR", head) + block(b"IDAT", rows) + block(b"IEND", b"")
 
 
+def packed_zeros(size: int) -> bytes:
+    """A body of so many bytes that takes a thousandth of that on the wire."""
+    squeeze = zlib.compressobj(1, wbits=31)
+    pieces = [squeeze.compress(bytes(MEGABYTE)) for _ in range(size // MEGABYTE)]
+    return b"".join([gzip.compress(part()[:-2]), *pieces, squeeze.flush()])
+
+
 # -- what is in it ---------------------------------------------------------------------------
 
 
@@ -55,6 +72,9 @@ REFUSED = {
     "html before a zip": HTML + archive({"a": "x"}), "zip and more": archive({"a": "x"}) + HTML,
     "pdf and a zip": b"%PDF-1.7\n" + archive({"a": "x"}) + b"%%EOF",
     "pdf and html": b"%PDF-1.7\n%%EOF\n" + HTML, "not a zip": b"PK\x03\x04" + bytes(100),
+    "zip that leads elsewhere": archive({"a.txt": "x", "../../.profile": "x"}),
+    "zip with a way from the root": archive({"/etc/passwd": "x"}),
+    "zip for windows": archive({"..\\..\\x.exe": "x"}),
 }  # fmt: skip
 
 
@@ -105,27 +125,6 @@ async def test_a_pixel_bomb(market):
     assert await market.traces() == before
 
 
-async def test_a_file_that_takes_too_long(market, monkeypatch):
-    """Guard: `process.kill` and MOST_SECONDS in server/examiner.py; others are served meanwhile."""
-    owner = await market.customer()
-    monkeypatch.setattr("server.examiner.MOST_SECONDS", 0.01)
-    status, problem = await send(owner, picture(), "a.png")
-    assert (status, problem["code"]) == (415, "unsupported_type")
-    assert not await left(market)
-
-
-async def test_a_decoder_that_takes_all_memory(market, monkeypatch, tmp_path):
-    """Guard: RLIMIT_AS in server/examine.py, and that a process which dies is only a refusal."""
-    owner = await market.customer()
-    script = Path(uploads.__file__).with_name("examine.py").read_text()
-    greedy = tmp_path / "examine.py"
-    greedy.write_text(script.replace("found = guess(head)", "found = bytes(2**32) and ''"))
-    monkeypatch.setattr("server.examiner.SCRIPT", greedy)
-    status, problem = await send(owner, picture(), "a.png")
-    assert (status, problem["code"]) == (415, "unsupported_type")
-    assert not await left(market)
-
-
 # -- how it comes ----------------------------------------------------------------------------
 
 
@@ -145,9 +144,10 @@ async def test_a_decoder_that_takes_all_memory(market, monkeypatch, tmp_path):
     ("multipart/form-data; boundary=" + "x" * 300, part() + END, "invalid"),
     ("multipart/mixed; boundary=" + BOUNDARY, part() + END, "invalid"),
     ("application/json", b"{}", "invalid"),
+    (FORM + "\r\nContent-Encoding: gzip", gzip.compress(part() + END), "invalid"),
 ], ids=["two files", "many parts", "no name", "no part", "empty", "no content", "cut short",
         "no end", "encoded", "long header", "many headers", "no boundary", "long boundary",
-        "other form", "json"])  # fmt: skip
+        "other form", "json", "packed"])  # fmt: skip
 async def test_a_body_that_is_none(market, type, body, code):
     """Guard: `_received` and `_read` in server/uploads.py."""
     owner = await market.customer()
@@ -214,7 +214,7 @@ async def test_a_connection_that_is_cut(market, server):
     """Guard: nothing is stored before all of it is here; and `_going` forgets who is gone."""
     owner = await market.customer()
     before = await market.traces()
-    going = server.web.wire._uploads._going
+    going = server.web.wire._uploads._going.going
     for _ in range(3):
         async with Raw(owner) as raw:
             raw.begin(5 * MEGABYTE)
@@ -226,9 +226,9 @@ async def test_a_connection_that_is_cut(market, server):
 
 
 async def test_too_many_at_once(market, server):
-    """Guard: AT_ONCE in `receive`; others are not concerned."""
+    """Guard: AT_ONCE in server/uploads.py; others are not concerned."""
     owner, other = await market.customer(), await market.customer("Olga")
-    going = server.web.wire._uploads._going
+    going = server.web.wire._uploads._going.going
     async with contextlib.AsyncExitStack() as stack:
         for number in range(uploads.AT_ONCE):
             raw = await stack.enter_async_context(Raw(owner))
@@ -239,6 +239,24 @@ async def test_too_many_at_once(market, server):
         await uploaded(other, b"Hello", "a.txt")
     await until(lambda: not going)
     await uploaded(owner, b"Hello", "a.txt")
+
+
+async def test_readers_that_do_not_read(market, server, monkeypatch):
+    """Guard: `one_more` in `Wire.download`; others are not concerned."""
+    monkeypatch.setattr(server.web.wire, "_downloads", AtOnce(2, 10))
+    owner, other = await market.customer(), await market.customer("Olga")
+    large = (await uploaded(owner, b"line\n" * (MAX_FILE // 5), "a.txt"))["id"]
+    small = (await uploaded(other, b"Hello", "a.txt"))["id"]
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(2):
+            raw = await stack.enter_async_context(Raw(owner))
+            raw.ask(f"/api/files/{large}")
+            await raw.reader.readuntil(b"\r\n\r\n")
+        status, _, body = await read(owner, large)
+        assert (status, b'"rate_limited"' in body) == (429, True)
+        assert (await read(other, small))[0] == 200
+    going = server.web.wire._downloads.going
+    await until(lambda: not going)
 
 
 async def test_one_that_stalls(market, monkeypatch):
@@ -259,18 +277,6 @@ async def until(true) -> None:
 # -- memory ----------------------------------------------------------------------------------
 
 
-def resident(pid: int) -> int:
-    """Bytes, the most since `forget`."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
-
-
-def forget(pid: int) -> int:
-    """Begin to count the peak anew; what is resident now. Source: proc(5), clear_refs."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
-    return resident(pid)
-
-
 @pytest.mark.timeout(300)
 async def test_memory_stays_flat(processes):
     """Guard: Spool, and `blocks` in domain/blobs.py; a file in memory is 20 MB, a bomb 1.6 GB."""
@@ -286,6 +292,11 @@ async def test_memory_stays_flat(processes):
     after = resident(web.pid) - before
     for data in (bomb(40_000), large + b"\0", SVG, picture("PNG", (6000, 6000))):
         await send(owner, data)
+    packed = packed_zeros(200 * MEGABYTE)
+    async with Raw(owner) as raw:
+        raw.begin(len(packed), FORM + "\r\nContent-Encoding: gzip")
+        raw.writer.write(packed)
+        assert '"code":"invalid"' in await raw.answer()
     async with Raw(owner) as raw:
         raw.begin()
         raw.chunk(part()[:-2])
