@@ -103,6 +103,28 @@ async def test_a_file_belongs_to_one_thing(market):
     assert await attach(uow, [], owner.id, "msg_3", []) == ()
 
 
+async def test_files_of_a_conversation(market):
+    """Guard: `attach` to what may be said again: the same place may ask once more, and each time
+    says anew who reads them, so that what was taken back is for nobody else."""
+    author, member = await market.contractor(), await market.customer()
+    other, admin = await market.customer("Olga"), await market.admin()
+    id = (await uploaded(author, picture()))["id"]
+    uow = market.store.single()
+
+    async def readers() -> list[int]:
+        return [(await read(who, id))[0] for who in (author, member, other, admin)]
+
+    for names, seen in (
+        ([author.id, member.id], [200, 200, 404, 404]),
+        ([author.id, member.id], [200, 200, 404, 404]),
+        (["role:admin"], [200, 404, 404, 200]),
+    ):
+        await attach(uow, [id], author.id, "cnv_1", names)
+        assert await readers() == seen
+    with pytest.raises(Conflict):
+        await attach(uow, [id], author.id, "cnv_2", [other.id])
+
+
 # -- reading ---------------------------------------------------------------------------------
 
 

@@ -18,13 +18,16 @@ export function unique() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+/** JSON, or a form with a file in it. */
 async function post(path, body, token) {
-  const headers = { "Content-Type": "application/json" };
+  const file = body instanceof FormData;
+  const headers = file ? {} : { "Content-Type": "application/json" };
   if (token) headers.Authorization = `Bearer ${token}`;
   let response;
   try {
-    const request = { method: "POST", headers, body: JSON.stringify(body), keepalive: true };
-    response = await fetch(path, request); // kept alive: it arrives although the page is left
+    const request = file ? { body } : { body: JSON.stringify(body), keepalive: true };
+    // kept alive: it arrives although the page is left
+    response = await fetch(path, { method: "POST", headers, ...request });
   } catch {
     throw new Problem({ code: "unavailable", message: "The server cannot be reached." });
   }
@@ -102,6 +105,11 @@ class Api {
     } catch {
       return null;
     }
+  }
+
+  /** What is reached over HTTP alone. */
+  async post(path, body) {
+    return post(path, body, await this.token());
   }
 
   /** A token that is good for a request over HTTP. */

@@ -10,6 +10,7 @@ import { wallet, walletActions } from "./wallet.js";
 import { api } from "./api.js";
 import { el } from "./dom.js";
 import { minor } from "./money.js";
+import { sent } from "./files.js";
 
 const ofJob = (id) => (record) => record.job_id === id;
 const own = (job) => job.contractor_id === state.user.id;
@@ -98,7 +99,8 @@ function work(found) {
       ? "Delivered: the customer looks at it now. You can deliver again."
       : "Tell the customer what you have done."),
     form("deliver", found.id, "Deliver",
-      field("Note", "note", { required: false, maxlength: 4000, rows: 3 }, "textarea")),
+      field("Note", "note", { required: false, maxlength: 4000, rows: 3 }, "textarea"),
+      field("Files", "files", { type: "file", multiple: true, required: false })),
   );
 }
 
@@ -199,7 +201,8 @@ export const contractor = {
       put("offers", await api.command("/bidding", "reject", { offer_id: id })),
     start: async ({ id }) => put("jobs", await api.command("/job", "start", { job_id: id })),
     async deliver({ id, fields, element }) {
-      put("jobs", await api.command("/job", "deliver", { job_id: id, note: fields.note }));
+      const file_ids = await sent(element.elements.files.files);
+      put("jobs", await api.command("/job", "deliver", { job_id: id, note: fields.note, file_ids }));
       element.reset();
     },
   },

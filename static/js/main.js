@@ -12,6 +12,7 @@ import { api } from "./api.js";
 import { apply } from "./events.js";
 import { contractor } from "./contractor.js";
 import { el } from "./dom.js";
+import { fileActions } from "./files.js";
 
 const NAMESPACES = ["/account", "/job", "/job-request", "/chat", "/bidding", "/payment", "/wallet"];
 const SIDES = { customer, contractor };
@@ -151,6 +152,7 @@ addEventListener("hashchange", () => {
 const common = {
   ...bellActions,
   ...chatActions,
+  ...fileActions,
   ...frameActions,
   sign_in: (event) => doorActions.sign_in(event).then(enter),
   register: (event) => doorActions.register(event).then(enter),

@@ -1,6 +1,7 @@
 // Pieces that both sides' views are made of.
 
 import { CURRENCIES, display } from "./money.js";
+import { attachments } from "./files.js";
 import { cursorName } from "./lists.js";
 import { el } from "./dom.js";
 import { state } from "./state.js";
@@ -147,6 +148,7 @@ export function jobHead(job) {
     job.skills.length > 0 && el("p.tags", {}, job.skills.map((skill) => el("span", {}, skill))),
     steps(job),
     job.delivery_note && el("blockquote", {}, el("strong", {}, "Delivered: "), job.delivery_note),
+    attachments(job.delivery_files),
   );
 }
 

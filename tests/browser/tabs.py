@@ -52,6 +52,11 @@ class Tab:
             found = re.compile(label.replace("_", "[ -]"))
             await (within or self.page).get_by_label(found).first.fill(value)
 
+    async def choose(self, label: str, name: str, data: bytes) -> None:
+        """A file, as if from the person's own computer."""
+        file: Any = {"name": name, "mimeType": "application/octet-stream", "buffer": data}
+        await self.page.get_by_label(label).set_input_files(file)
+
     async def press(self, name: str) -> None:
         await self.page.get_by_role("button", name=name, exact=True).click()
 
@@ -69,6 +74,16 @@ class Tab:
         main = self.page.locator("main")
         found = main.get_by_role(role, name=text) if role else main.get_by_text(text)  # type: ignore[arg-type]
         await expect(found.first).to_be_visible(timeout=PATIENCE)
+
+    async def sees_picture(self, name: str) -> None:
+        """The small one of a file, whole, and the file itself is saved under its name."""
+        shown = self.page.get_by_role("button", name=name)
+        image = await shown.locator("img").element_handle()
+        drawn = "image => image.complete && image.naturalWidth > 0"
+        await self.page.wait_for_function(drawn, arg=image, timeout=PATIENCE)
+        async with self.page.expect_download() as saving:
+            await shown.click()
+        assert (await saving.value).suggested_filename == name
 
     async def is_told(self, text: str) -> None:
         notice = self.page.locator(".notice").filter(has_text=text)

@@ -4,6 +4,7 @@ from playwright.async_api import expect
 
 from domain import ledger
 from tests.browser.tabs import PHONE, Tab
+from tests.filing import picture
 from tests.parties import PASSWORD
 
 TITLE = "Paint the fence"
@@ -111,9 +112,11 @@ async def test_the_whole_story_by_hand(tabs, market, server):
     await contractor.press("Start work")
     await customer.is_told("has started")
     await contractor.fill(Note="Both coats are dry.")
+    await contractor.choose("Files", "fence.png", picture())
     await contractor.press("Deliver")
     await customer.is_told("was delivered")
     await customer.sees("Both coats are dry.")
+    await customer.sees_picture("fence.png")
     await customer.picture("delivered")
     await customer.press("Approve and pay out")
     await customer.is_told("700.00 USD go to the contractor, 300.00 USD are fees")
