@@ -169,3 +169,15 @@ def test_no_secret_appears_in_an_error_or_a_printed_setting() -> None:
 def test_the_environment_cannot_turn_demo_accounts_on() -> None:
     """Fails when load() reads `demo` from a variable."""
     assert load(GOOD | {"DEMO": "1", "demo": "true"}).demo is False
+
+
+def test_a_bucket_is_named_and_its_address_is_not_alone() -> None:
+    """Fails without _bucket(), or without the S3_ENDPOINT guard in _contradictions()."""
+    settings = load(GOOD | {"S3_BUCKET": "our.files-1", "S3_ENDPOINT": "https://s3.example"})
+    assert (settings.s3_bucket, settings.s3_endpoint) == ("our.files-1", "https://s3.example")
+    assert load(GOOD).s3_bucket is None
+    for name in ("Files", "a", "-files", "files/1"):
+        assert [line.split()[0] for line in problems(S3_BUCKET=name)] == ["S3_BUCKET"]
+    assert [line.split()[0] for line in problems(S3_ENDPOINT="https://s3.example")] == [
+        "S3_ENDPOINT"
+    ]
