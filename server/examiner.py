@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from asyncio.subprocess import DEVNULL, PIPE
+from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 SCRIPT = Path(__file__).with_name("examine.py")
 MOST_SECONDS = 60.0  # by the clock; the process ends itself after less time of a CPU
 WAIT_SECONDS = 60.0  # for others to be done
-MOST_SAID = 4096  # bytes, which a pipe takes in one piece
+MOST_SAID = 4096  # bytes of its answer that are read
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -80,27 +80,33 @@ class Examiner:
             yield
 
     async def _ask(self, spool: Spool, drawn: Spool, small: Spool) -> Finding:
+        """It answers into a file too: a pipe would be read as long as there is something in it."""
         outputs = (drawn.fileno(), small.fileno())
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", str(SCRIPT), *map(str, outputs), pass_fds=outputs,
-            stdin=spool.fileno(), stdout=PIPE, stderr=DEVNULL, env={},
-        )  # fmt: skip
-        assert process.stdout
-        said = b""
-        try:
-            async with asyncio.timeout(MOST_SECONDS):
-                said = await process.stdout.read(MOST_SAID)
+        with Spool() as answer:
+            exit_code = await self._run(spool, answer, outputs)
+            said = os.pread(answer.fileno(), MOST_SAID, 0)
+        with contextlib.suppress(msgspec.DecodeError):
             finding = msgspec.json.decode(said, type=Finding)
             if finding.type in ENDINGS or finding.refused:
                 return finding
-        except (TimeoutError, msgspec.DecodeError):
+        log.warning("a file was too much", exit=exit_code, said=said[:500])
+        return Finding(refused="effort")
+
+    async def _run(self, spool: Spool, answer: Spool, outputs: tuple[int, ...]) -> int | None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-I", str(SCRIPT), *map(str, outputs), pass_fds=outputs,
+            stdin=spool.fileno(), stdout=answer.fileno(), stderr=DEVNULL, env={},
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(MOST_SECONDS):
+                await process.wait()
+        except TimeoutError:
             pass
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        log.warning("a file was too much", exit=process.returncode, said=said[:500])
-        return Finding(refused="effort")
+        return process.returncode
 
 
 def _refusal(finding: Finding) -> UnsupportedType | TooLarge:

@@ -100,7 +100,8 @@ async def test_a_decoder_that_fails(market, inspected, code):
 
 
 async def test_a_decoder_that_says_too_much(market, inspected):
-    """Guard: MOST_SAID in server/examiner.py: a process that was taken over fills no memory."""
+    """Guard: MOST_SAID in server/examiner.py, RLIMIT_FSIZE in server/examine.py: a process that was
+    taken over fills no memory, and not much of the disk."""
     owner = await market.customer()
     await uploaded(owner, picture())
     inspected("[os.write(1, bytes(2**20)) for _ in range(200)]")
