@@ -136,6 +136,6 @@ COLLECTIONS = {
     "users", "jobs", "jobapplicationrequests", "conversations", "messages", "offers", "payments",
     "transactions", "wallets", "withdrawals", "transfers", "reversals", "disputes",
     "chargebacks", "files", "fs.files", "fs.chunks", "feed", "notices", "outbox",
-    "webhook_events", "leases", "processes", "requests", "audit", "anchors", "watches", "reconciliations",
-    "searches", "lastseen",
+    "webhook_events", "leases", "processes", "requests", "audit", "anchors", "watches",
+    "reconciliations", "searches", "lastseen",
 }  # fmt: skip
