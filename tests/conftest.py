@@ -28,6 +28,7 @@ from tests.processes import Processes, free_port
 from tests.sandbox_client import Sandbox
 
 MOST_TO_END = 30  # seconds
+both_paths = pytest.mark.parametrize("realtime", ["fast", "stock"])
 LONGEST = {"test_machine.py", "test_books.py"}
 
 
@@ -72,7 +73,13 @@ def stores() -> Iterator[Addresses]:
 
 
 @pytest.fixture
-async def installation(stores: Addresses) -> AsyncIterator[Installation]:
+def realtime() -> str:
+    """What serves websockets; `both_paths` runs a test with either."""
+    return "fast"
+
+
+@pytest.fixture
+async def installation(stores: Addresses, realtime: str) -> AsyncIterator[Installation]:
     """Everything that left for Stripe or came from it is checked against Stripe's description."""
     suffix, port = secrets.token_hex(16), free_port()
     assert stores.mongo_url and stores.redis_url and stores.stripe_api_base
@@ -86,6 +93,7 @@ async def installation(stores: Addresses) -> AsyncIterator[Installation]:
         "JWT_KEYS": f"test:{base64.b64encode(os.urandom(32)).decode()}",
         "AUDIT_KEY": f"test:{base64.b64encode(os.urandom(32)).decode()}",
         "CURRENCY": "USD,JPY,KWD,EUR,ISK", "SPECIAL_CURRENCIES": "ISK", "DRAIN_SECONDS": "1",
+        "REALTIME": realtime,
         # Tests are faster than people.
         "COMMANDS_PER_SECOND": "1000", "SIGN_INS_PER_MINUTE": "10000",
     }  # fmt: skip

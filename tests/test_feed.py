@@ -7,6 +7,7 @@ import pytest
 from domain import feed
 from domain.notices import NOTIFICATION
 from domain.outbox import OutboxRow
+from tests.conftest import both_paths
 from tests.parties import Refused
 
 
@@ -93,6 +94,7 @@ async def test_unread_are_the_notices_that_are_news(market):
     assert (await customer.call("/account", "sync", {"since": 0}))["unread"] == 0
 
 
+@both_paths
 async def test_what_was_seen_is_told_to_other_devices(market, server):
     """Guard: `uow.publish(HEAD, ...)` in `feed.seen`, and `Marks` in the pushes of every 30 s."""
     customer, admin = await market.customer(), await market.admin()

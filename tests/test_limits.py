@@ -6,6 +6,7 @@ import pytest
 
 from server.limits import Buckets, Rate
 from server.realtime.server import ABUSES
+from tests.conftest import both_paths
 from tests.parties import PASSWORD, Refused
 
 
@@ -73,6 +74,7 @@ async def test_passwords_are_not_guessed(market, server):
     assert (await market.stranger().http("POST", "/api/account/login", right))[0] == 429
 
 
+@both_paths
 async def test_who_goes_on_although_refused_loses_the_connection(market, server):
     """Guard: `_abused` in `Realtime`, for packets of any kind, before they are read."""
     server.web.limits._packets = Rate(20, 1)

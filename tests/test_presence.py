@@ -16,7 +16,7 @@ from domain.chat import Conversation
 from domain.presence import LastSeen
 from server.embedded.stores import Addresses
 from server.presence import ALIVE_SECONDS, BEAT_SECONDS, Presence
-from tests.conftest import Server
+from tests.conftest import Server, both_paths
 from tests.market import Market
 from tests.parties import Json, Party, Refused
 from tests.processes import Processes, free_port
@@ -47,6 +47,7 @@ async def until(reached: Callable[[], Any], seconds: float = 10) -> None:
         await asyncio.sleep(0.05)
 
 
+@both_paths
 async def test_who_comes_and_goes_is_told_to_whoever_looks(market: Market) -> None:
     """Guard: `joins` of `chat.presence`, `_note` and `_tell` in `presence.moved`."""
     customer, contractor = await market.customer(), await market.contractor()
@@ -69,6 +70,7 @@ async def test_who_comes_and_goes_is_told_to_whoever_looks(market: Market) -> No
     assert again["last_seen_at"] > gone["last_seen_at"]
 
 
+@both_paths
 async def test_nobody_goes_as_long_as_a_device_stays(market: Market) -> None:
     """Guard: `users[user_id] -= 1` in `Presence.left`."""
     customer, contractor = await market.customer(), await market.contractor()
@@ -105,6 +107,7 @@ async def test_who_hides_sees_nobody(market: Market) -> None:
     assert (await look(contractor, id))[0]["online"]
 
 
+@both_paths
 async def test_typing_reaches_the_other_and_asks_the_database_once(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,7 +178,7 @@ async def test_receipts_are_seen_by_who_shows_them(market: Market) -> None:
 
 async def test_a_killed_process_leaves_no_ghosts(processes: Processes) -> None:
     """Guard: `_bury` and the names of the living in the script that counts."""
-    first, second = await processes.web(), await processes.web()
+    first, second = await processes.web(), await processes.web(REALTIME="stock")
     market = processes.market
     customer = await market.customer(url=first.url)
     contractor = await market.contractor(url=second.url)
@@ -200,7 +203,7 @@ async def test_a_killed_process_leaves_no_ghosts(processes: Processes) -> None:
 
 async def test_a_process_that_stops_says_goodbye(processes: Processes) -> None:
     """Guard: `Presence.stop`; without it the others wait until its time is over."""
-    first, second = await processes.web(), await processes.web()
+    first, second = await processes.web(), await processes.web(REALTIME="stock")
     customer = await processes.market.customer(url=first.url)
     contractor = await processes.market.contractor(url=second.url)
     id = await talk(processes.market, customer, contractor)

@@ -10,7 +10,7 @@ import pytest
 
 from domain.ports import Tokens
 from server.tokens import ACCESS, ACCESS_LIFE, AUDIENCE, ISSUER, AccessTokens
-from tests.conftest import Server
+from tests.conftest import Server, both_paths
 from tests.market import Market
 from tests.parties import Party, Refused
 from tests.processes import Processes
@@ -127,6 +127,7 @@ async def test_an_expired_token_says_so(market: Market) -> None:
     assert await refused_code(party, token=token) == "token_expired"
 
 
+@both_paths
 async def test_admin_namespace_is_for_admins(market: Market) -> None:
     """Fails without the `namespace == ADMIN` guard in Realtime._admit."""
     assert (await market.admin()).connected("/admin")
@@ -134,6 +135,7 @@ async def test_admin_namespace_is_for_admins(market: Market) -> None:
     assert await refused_code(customer, namespaces=["/admin"]) == "forbidden"
 
 
+@both_paths
 async def test_sockets_close_when_the_token_expires(market: Market) -> None:
     """Fails without `_expire_at` in Realtime._admit."""
     party = await market.customer(connect=False)
@@ -152,6 +154,7 @@ async def refresh(party: Party, token: str) -> tuple[int, Any]:
     return await party.http("POST", "/api/account/refresh", {"refresh_token": token})
 
 
+@both_paths
 async def test_a_refresh_token_works_once_and_its_reuse_ends_the_family(market: Market) -> None:
     """Fails without the `reused` branch of ROTATE, or without its announcement."""
     party = await market.customer()
@@ -200,7 +203,7 @@ async def test_refresh_extends_the_sockets_in_place_on_all_processes(
 ) -> None:
     """Fails without `announce("extended", ...)` in rotate, the publishing in Control.announce, or
     the `extended` branch of Realtime.follow."""
-    one, two = await processes.web(), await processes.web()
+    one, two = await processes.web(), await processes.web(REALTIME="stock")
     market = processes.market
     party = await market.customer(url=one.url, connect=False)
     token = soon_expired(market, party, seconds=4)
@@ -227,7 +230,7 @@ async def test_logout_is_acknowledged_and_closes_the_session_everywhere(
 ) -> None:
     """Fails without `client.ending`/`busy` in Realtime (the ack would be lost), or without the
     `revoked` announcement in RedisSessions.end."""
-    one, two = await processes.web(), await processes.web()
+    one, two = await processes.web(), await processes.web(REALTIME="stock")
     market = processes.market
     party = await market.customer(url=one.url)
     elsewhere = await same_session(market, party, two.url)
@@ -244,6 +247,7 @@ async def test_logout_is_acknowledged_and_closes_the_session_everywhere(
     assert await other_device.call("/account", "me")
 
 
+@both_paths
 async def test_sessions_are_listed_and_one_is_revoked(market: Market) -> None:
     """Fails without the sort or `current` in accounts.sessions, or without `end` in revoke."""
     laptop = await market.customer()

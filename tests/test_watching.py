@@ -3,6 +3,7 @@
 import pytest
 
 from domain.jobs import Job
+from tests.conftest import both_paths
 from tests.market import Market
 from tests.parties import Json, Party, Refused
 
@@ -17,6 +18,7 @@ async def viewers(party: Party, job: Json, number: int) -> Json:
     return await party.push("/job", "job.viewers", lambda pushed: pushed == told)
 
 
+@both_paths
 async def test_who_watches_sees_changes_and_how_many_watch(market: Market) -> None:
     """Guard: `joins` of `job.watch`, and the push to `outer_room` in `announce`."""
     owner, customer, other = [await market.customer(name) for name in ("Olga", "Ciro", "Cleo")]
@@ -39,6 +41,7 @@ async def test_who_watches_sees_changes_and_how_many_watch(market: Market) -> No
     assert len(other.received("/job", "job.updated")) == 1
 
 
+@both_paths
 async def test_people_are_counted_not_their_devices(market: Market) -> None:
     """Guard: `seen[user]` in the script that counts, and `room not in line.rooms` in
     `Realtime.enter`."""

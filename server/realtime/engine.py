@@ -136,7 +136,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
 class _Frames(WebSocket):  # type: ignore[misc]
     """A websocket of the stock path, without deflate: that costs 100 KiB a connection.
 
-    What is no Engine.IO packet ends it in good order, like a lost connection.
+    What is no Engine.IO packet ends it in good order, like a lost connection. A message that is
+    no Socket.IO packet is passed over: python-engineio would read it as JSON, however deep.
     """
 
     async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
@@ -148,7 +149,9 @@ class _Frames(WebSocket):  # type: ignore[misc]
         return self._sock
 
     async def wait(self) -> Any:
-        data = await super().wait()
-        if isinstance(data, str) and not "0" <= data[:1] <= "6":
-            raise OSError("not a packet")
-        return data
+        while True:
+            data = await super().wait()
+            if isinstance(data, str) and not "0" <= data[:1] <= "6":
+                raise OSError("not a packet")
+            if data[:1] != "4" or not data[1:] or "0" <= data[1] <= "6":
+                return data

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import msgspec
 from engineio import packet as engine_packet
 from engineio.async_socket import AsyncSocket
-from engineio.exceptions import SocketIsClosedError
+from engineio.exceptions import EngineIOError, SocketIsClosedError
 from engineio.packet import Packet
 
 from domain.operation import Actor
@@ -16,6 +16,7 @@ from server.realtime.lane import MOST_UNSENT, Lane, Takeover
 from server.realtime.packets import MESSAGE, frame
 
 PROBE = "2probe"  # the first frame of a websocket that is to take over from polling
+UPGRADE_SECONDS = 10.0  # that it has for that
 
 
 class Owner(Protocol):
@@ -28,6 +29,8 @@ class Owner(Protocol):
     def forget(self, line: "Line") -> None: ...
 
     def later(self, work: Any) -> Any: ...
+
+    def _bad_request(self) -> Any: ...
 
 
 class Client(msgspec.Struct, eq=False):
@@ -63,6 +66,7 @@ class Line(AsyncSocket):  # type: ignore[misc]
         self.due = 0.0  # when its bucket of packets is empty again
         self.abuses = 0
         self._unsent = 0
+        self._polling = False
 
     # -- to the client -----------------------------------------------------------------------
 
@@ -84,7 +88,14 @@ class Line(AsyncSocket):  # type: ignore[misc]
             await super().send(pkt)
 
     async def poll(self) -> list[Packet]:
-        packets: list[Packet] = await super().poll()
+        """Raises EngineIOError, which ends the connection, when somebody polls already."""
+        if self._polling:
+            raise EngineIOError
+        self._polling = True
+        try:
+            packets: list[Packet] = await super().poll()
+        finally:
+            self._polling = False
         self._unsent = 0
         return packets
 
@@ -123,14 +134,16 @@ class Line(AsyncSocket):  # type: ignore[misc]
         """End the transport in good order, so that the client connects again."""
         if self.lane:
             self.lane.close()
-        else:
+        elif self.upgraded:
             self.queue.put_nowait(None)
+        else:
+            self.server.later(self.close(wait=False))
 
     def cut(self) -> None:
         """End it at once, whatever is unsent."""
         if self.lane:
             self.lane.cut()
-        elif self.transport:
+        elif self.upgraded and self.transport:
             self.transport.abort()
         else:
             self.server.later(self.close(wait=False, abort=True))
@@ -140,16 +153,18 @@ class Line(AsyncSocket):  # type: ignore[misc]
             self.lane.write(CLOSE_FRAME)
             self.lane.close()
         else:
-            await super().close(wait, abort, reason)
+            await super().close(False, abort, reason)
+            self.queue.put_nowait(None)  # who waits for packets is told, too
 
     # -- on a lane ---------------------------------------------------------------------------
 
     def start(self, lane: Lane) -> None:
         """From now on everything goes over `lane`, what is queued first."""
         while not self.queue.empty():
-            pkt = self.queue.get_nowait()
-            if pkt:
+            if pkt := self.queue.get_nowait():
                 lane.write(_framed(pkt))
+            else:  # it was ended meanwhile
+                lane.close()
         self.lane = lane
         self.connected = self.upgraded = True
         self.upgrading = False
@@ -169,12 +184,29 @@ class Line(AsyncSocket):  # type: ignore[misc]
         self.server.forget(self)
 
     async def _upgrade_websocket(self, environ: dict[str, Any]) -> Any:
-        if not self.server.fast:
-            return await super()._upgrade_websocket(environ)
         if self.upgraded or self.upgrading:
-            raise OSError("upgraded already")
-        probe = _Probe(self)
-        return await self.server.takeover(environ["aiohttp.request"], probe, probe.start)
+            return self.server._bad_request()
+        request = environ["aiohttp.request"]
+        if self.server.fast:
+            probe = _Probe(self)
+            return await self.server.takeover(request, probe, probe.start)
+        late = asyncio.get_running_loop().call_later(UPGRADE_SECONDS, self._late, request.transport)
+        try:
+            return await super()._upgrade_websocket(environ)
+        finally:
+            late.cancel()
+            self.upgrading = False  # python-engineio leaves it so when the websocket fails
+
+    def _late(self, transport: asyncio.Transport) -> None:
+        if not self.upgraded:
+            transport.close()
+
+    async def handle_post_request(self, environ: dict[str, Any]) -> None:
+        """Raises EngineIOError, which ends the connection, also for what is no packet."""
+        try:
+            await super().handle_post_request(environ)
+        except (ValueError, LookupError, RecursionError) as unreadable:
+            raise EngineIOError from unreadable
 
 
 class _Probe:
@@ -189,6 +221,11 @@ class _Probe:
 
     def start(self, lane: Lane) -> None:
         self._lane = lane
+        asyncio.get_running_loop().call_later(UPGRADE_SECONDS, self._late)
+
+    def _late(self) -> None:
+        if self._lane and self._line.lane is not self._lane:
+            self._lane.close()
 
     def heard(self, text: str) -> None:
         line, lane = self._line, self._lane
