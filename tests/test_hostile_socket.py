@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
-import aiohttp
-import msgspec
 import pytest
 import socketio
 
 from domain.operation import Role
 from handlers import NAMESPACES
-from tests.conftest import Server
+from tests.conftest import Server, both_paths
 from tests.market import Market
 from tests.parties import Party
-from tests.raw_socket import PATH, SECONDS, Raw, opened
+from tests.raw_socket import SECONDS, Raw, opened
+
+pytestmark = both_paths
 
 
 @pytest.fixture
@@ -238,35 +238,6 @@ async def test_a_closed_namespace_answers_nothing_more(raw: Raw, server: Server)
 # -- failing and slow operations -------------------------------------------------------------
 
 
-async def test_a_crash_is_acknowledged_without_details(
-    raw: Raw, server: Server, market: Market, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Fails without `except Exception` in `handlers.expose.answer`."""
-
-    async def crash(*_: Any) -> None:
-        raise RuntimeError("the password is swordfish")
-
-    commands = server.web.realtime._commands
-    broken = msgspec.structs.replace(commands["/account", "update"], run=crash)
-    monkeypatch.setitem(commands, ("/account", "update"), broken)
-    before = await market.traces()
-    answer = await raw.ask("/account", '["update",{"name":"N"},{"request_id":"r"}]')
-    assert answer["error"].items() >= {"code": "internal", "details": {}}.items()
-    assert "swordfish" not in json.dumps(answer)
-    assert await raw.works()
-    assert await market.traces() == before
-
-
-async def test_commands_of_one_client_run_in_order(raw: Raw) -> None:
-    """Fails when `_run` does not wait for a command: the next ones overtake it."""
-    for number in range(100):
-        await raw.send(f'42/account,{1000 + number}["update",{{"headline":"{number}"}}]')
-    users = [(await raw.ack("/account", 1000 + number))["data"] for number in range(100)]
-    assert [user["headline"] for user in users] == [str(number) for number in range(100)]
-    first = users[0]["version"]
-    assert [user["version"] for user in users] == list(range(first, first + 100))
-
-
 async def test_a_slow_stripe_does_not_hold_up_the_same_client(market: Market) -> None:
     """Fails when `_run` awaits the whole answer of an operation with a `reply`."""
     customer, contractor = await market.customer(), await market.contractor()
@@ -289,31 +260,6 @@ async def test_a_slow_stripe_does_not_hold_up_the_same_client(market: Market) ->
 
 
 # -- doors -----------------------------------------------------------------------------------
-
-
-async def test_a_page_of_another_origin_is_refused(market: Market, server: Server) -> None:
-    """Fails when CORS_ORIGINS becomes an empty list, which turns python-engineio's check off."""
-    party = await market.join(Role.CUSTOMER, "Orla", connect=False)
-    for origin in ("http://evil.test", "null", "http://127.0.0.1:1", market.url + ".evil.test"):
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await opened(market, party, Origin=origin)
-        assert refused.value.status == 400
-        polling = f"{market.url}/socket.io/?EIO=4&transport=polling"
-        async with market.web.get(polling, headers={"Origin": origin}) as response:
-            assert response.status == 400
-            assert "Access-Control-Allow-Origin" not in response.headers
-    assert server.web.realtime.connections == 0
-    for headers in ({}, {"Origin": server.web.settings.cors_origins[0]}):
-        client = await opened(market, party, **headers)
-        assert (await client.connect("/account")).startswith("0")
-        await client.socket.close()
-
-
-async def test_deflate_is_not_negotiated(market: Market) -> None:
-    """Fails without `compress=False` in `Takeover`: it costs 100 KiB a connection."""
-    socket = await market.web.ws_connect(market.url + PATH, compress=15)
-    assert not socket.compress
-    await socket.close()
 
 
 async def test_polling_works_for_all_namespaces(market: Market) -> None:
