@@ -34,6 +34,16 @@ SENDER = 8  # bytes in front of each message
 EVERYONE = "everyone"  # the channel of all processes
 MISSED = b"missed"
 
+# Many messages in one argument: a command for each costs us more than everything else about it.
+PUBLISH = """
+local all, at = ARGV[1], 1
+while at <= #all do
+    local channel, message
+    channel, message, at = struct.unpack('>I4c0I4c0', all, at)
+    redis.call('PUBLISH', channel, message)
+end
+"""
+
 Heard = Callable[[str, bytes], None]
 
 
@@ -48,6 +58,7 @@ class Shard:
         self._listening: Redis[Any] = Redis.from_url(
             url, socket_timeout=None, health_check_interval=0, **options
         )
+        self._publish = self._speaking.register_script(PUBLISH)
         self._prefix = prefix
         self._heard = heard
         self._missed = missed
@@ -56,7 +67,7 @@ class Shard:
         self._there: set[str] = set()
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._changed = asyncio.Event()
-        self._unsent: list[tuple[str, bytes]] = []
+        self._unsent: list[bytes] = []
         self._said = asyncio.Event()
         self._failed = False
         self._loops: list[asyncio.Task[None]] = []
@@ -77,13 +88,13 @@ class Shard:
 
     def say(self, channel: str, message: bytes) -> None:
         if len(self._unsent) < MOST_UNSENT:
-            self._unsent.append((channel, message))
+            self._unsent.append(self._packed(channel, message))
         else:
             self._failed = True
         self._said.set()
 
     async def _speak(self) -> None:
-        """What was said in one turn of the loop leaves in one request."""
+        """What was said in one turn of the loop leaves in one command."""
         while True:
             await self._said.wait()
             self._said.clear()
@@ -96,15 +107,17 @@ class Shard:
                 await asyncio.sleep(RETRY_SECONDS)
                 self._said.set()  # look whether it is back, to tell that something was missed
 
+    def _packed(self, channel: str, message: bytes) -> bytes:
+        """As PUBLISH unpacks it."""
+        name = self._name(channel).encode()
+        return b"%b%b%b%b" % (len(name).to_bytes(4), name, len(message).to_bytes(4), message)
+
     async def _flush(self) -> None:
         if self._failed:
-            self._unsent = [(EVERYONE, b"\0" * SENDER + MISSED)]
+            self._unsent = [self._packed(EVERYONE, b"\0" * SENDER + MISSED)]
         while self._unsent:
             batch, self._unsent = self._unsent[:AT_ONCE], self._unsent[AT_ONCE:]
-            async with self._speaking.pipeline(transaction=False) as pipe:
-                for channel, message in batch:
-                    pipe.publish(self._name(channel), message)
-                await pipe.execute()
+            await self._publish(args=[b"".join(batch)])
         self._failed = False
 
     # -- listening ---------------------------------------------------------------------------
