@@ -95,6 +95,7 @@ class Operation(msgspec.Struct, frozen=True):
     joins: Rooms | None = None
     leaves: Rooms | None = None
     pipelined: bool = False
+    instant: bool = False
 
     def admit(self, actor: Actor | None) -> None:
         """Raises Unauthenticated or Forbidden."""
@@ -126,6 +127,7 @@ def operation(
     audited: bool = False,
     joins: Rooms | None = None,
     leaves: Rooms | None = None,
+    instant: bool = False,
 ) -> Callable[[F], F]:
     """Tag a function as an operation; what registers it is the handlers' explicit list.
 
@@ -138,13 +140,16 @@ def operation(
 
     `joins` and `leaves` name, from the answer, the rooms that the calling socket listens to from
     then on, or no longer.
+
+    `instant` is for what hardly ever waits for anything. It begins where its packet is read, which
+    is no task: until it has waited for something, it must not use `asyncio.timeout` and the like.
     """
 
     def tag(function: F) -> F:
         first = next(iter(inspect.signature(function).parameters))
         command = get_type_hints(function)[first]
         tagged = Operation(name, function, command, frozenset(roles), style, reply, audited,
-                           joins, leaves)  # fmt: skip
+                           joins, leaves, instant=instant)  # fmt: skip
         function.operation = tagged  # type: ignore[attr-defined]
         return function
 
@@ -165,9 +170,10 @@ async def _run(
     op: Operation, command: Command, fields: Any, actor: Actor | None, meta: Meta, ports: Ports
 ) -> Any:
     if op.style is not Style.WRITE:
-        uow = ports.store.single()
-        given = (ports, meta) if op.style is Style.DIRECT else (uow,)
-        answer = wire(await op.run(command, actor, *given))
+        if op.style is Style.DIRECT:
+            answer = wire(await op.run(command, actor, ports, meta))
+        else:
+            answer = wire(await op.run(command, actor, ports.store.single()))
         await looked(op, fields, actor, meta, ports, _subject(answer))
         return answer
     assert actor is not None, "an operation that writes has roles"

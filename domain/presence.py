@@ -64,7 +64,7 @@ class Conversations(Command, frozen=True):
     conversation_ids: Annotated[tuple[Id, ...], Limits(max_length=100)]
 
 
-@operation("chat.typing", roles=PARTIES, style=Style.DIRECT)
+@operation("chat.typing", roles=PARTIES, style=Style.DIRECT, instant=True)
 async def typing(cmd: Typing, actor: Actor, ports: Ports, meta: Meta) -> None:
     """Let the other member know, if they look. Raises NotFound."""
     for other in await ports.members.others(cmd.conversation_id, actor.id):

@@ -47,16 +47,22 @@ class Page(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
+PLAIN = frozenset({str, int, bool, float})
+
+
 def wire(value: Any) -> Any:
     """Turn an operation's result into JSON-ready builtins without any private field."""
+    if value is None or type(value) in PLAIN:
+        return value
     if isinstance(value, msgspec.Struct):
         private = getattr(value, "PRIVATE", ())
-        names = (name for name in value.__struct_fields__ if name not in private)
-        return {name: wire(getattr(value, name)) for name in names}
+        return {
+            name: wire(getattr(value, name))
+            for name in value.__struct_fields__
+            if name not in private
+        }
     if isinstance(value, Mapping):
         return {key: wire(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [wire(item) for item in value]
-    if value is None or type(value) in (str, int, bool, float):
-        return value
     return msgspec.to_builtins(value)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-import msgspec
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -36,26 +35,22 @@ return '0'
 """
 
 
-class Rate(msgspec.Struct, frozen=True):
+class Rate:
     """`burst` at once, and then `per_second`."""
 
-    burst: int
-    per_second: float
-
-    @property
-    def interval(self) -> float:
-        return 1 / self.per_second
+    def __init__(self, burst: int, per_second: float) -> None:
+        self.burst = burst
+        self.per_second = per_second
+        self.interval = 1 / per_second
+        self.slack = burst / per_second
 
     def times(self, factor: float) -> "Rate":
         return Rate(max(1, round(self.burst * factor)), self.per_second * factor)
 
-    @property
-    def slack(self) -> float:
-        return self.burst / self.per_second
-
     def take(self, due: float, now: float) -> tuple[float, float]:
         """0 or how long to wait, and when the bucket will be empty again."""
-        wait = (after := max(due, now) + self.interval) - now - self.slack
+        after = (due if due > now else now) + self.interval
+        wait = after - now - self.slack
         return (wait, due) if wait > 0 else (0.0, after)
 
 
@@ -132,18 +127,18 @@ class Limits:
 
     async def check(self, op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> None:
         """Raises RateLimited."""
-        keys: list[tuple[str, Rate]] = []
         if actor:
-            keys.append((actor.id, self._user))
-            if op.name in self._commands:
-                keys.append((f"{actor.id} {op.name}", self._commands[op.name]))
+            self._take_here(actor.id, self._user)
+            if rate := self._commands.get(op.name):
+                self._take_here(f"{actor.id} {op.name}", rate)
         elif op.name not in PASSWORDS:
-            keys.append((meta.address, self._user))
-        for key, rate in keys:
-            if wait := self._here.take(key, rate):
-                raise RateLimited(retry_after=rounded(wait))
+            self._take_here(meta.address, self._user)
         if op.name in PASSWORDS:
             await self._check_password(op, fields, actor, meta)
+
+    def _take_here(self, key: str, rate: Rate) -> None:
+        if wait := self._here.take(key, rate):
+            raise RateLimited(retry_after=rounded(wait))
 
     def packet(self, line: Paced) -> float:
         """For each packet of a connection: 0, or in how many seconds the next may come."""

@@ -100,7 +100,7 @@ BAD_COMMANDS = {
 
 
 async def test_every_bad_command_is_acknowledged(raw: Raw, market: Market) -> None:
-    """Fails when `_understand` lets python-socketio dispatch (reserved names), when `_packet`
+    """Fails when `understood` lets python-socketio dispatch (reserved names), when `_packet`
     raises for unreadable JSON, or without MAX_COMMAND."""
     before = await market.traces()
     wrong = []

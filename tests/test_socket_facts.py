@@ -53,7 +53,7 @@ async def until(reached: Callable[[], Any], seconds: float = SECONDS) -> None:
 
 
 async def test_an_emitted_connect_or_disconnect_is_no_connection(raw: Raw, server: Server) -> None:
-    """Guard: `_understand` knows only our commands; python-socketio would call its handlers of
+    """Guard: `understood` knows only our commands; python-socketio would call its handlers of
     the real thing, so that a client could sign in and out of rooms as it likes."""
     rooms_before = {room: set(lines) for room, lines in server.web.realtime.rooms._lines.items()}
     for name in ("connect", "disconnect", "connect_error"):

@@ -10,9 +10,8 @@ for their turn, or are committed and wait for the rest of their answers.
 """
 
 import asyncio
-import contextlib
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -24,12 +23,10 @@ from domain.errors import (
     DomainError,
     Forbidden,
     InternalError,
-    Invalid,
     NotFound,
     RateLimited,
     TooLarge,
     Unauthenticated,
-    UnknownCommand,
 )
 from domain.operation import Actor, Meta, Operation, Role
 from server.control import Notice
@@ -37,6 +34,8 @@ from server.fanout import Fanout
 from server.limits import Limits, rounded
 from server.presence import COUNTED, Presence
 from server.realtime import packets
+from server.realtime.begun import begun
+from server.realtime.commands import Commands, understood
 from server.realtime.engine import Engine
 from server.realtime.lane import usable
 from server.realtime.line import Client, Line
@@ -44,7 +43,7 @@ from server.realtime.packets import CONNECT, DISCONNECT, EVENT, HEADER, envelope
 from server.realtime.rooms import Rooms
 from server.realtime.signed_in import SignedIn
 from server.tokens import Gatekeeper
-from server.wire import Answering, checked_request_id
+from server.wire import Answering
 
 log = structlog.get_logger()
 
@@ -64,7 +63,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
     """`commands` maps (namespace, event) to the operation; nothing else can be called."""
 
     def __init__(
-        self, *, commands: dict[tuple[str, str], Operation], answer: Answering, refuse: Refused,
+        self, *, commands: Commands, answer: Answering, refuse: Refused,
         gatekeeper: Gatekeeper, address: Callable[[Any], str], origins: list[str],
         limits: Limits, fanout: Fanout, presence: Presence, fast: bool,
     ) -> None:  # fmt: skip
@@ -117,9 +116,9 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             line.inbox.append(text[start:])
             if len(line.inbox) >= MOST_WAITING:
                 line.pause()
-        else:
+        elif rest := self._begin(line, text, start):
             line.working = True
-            self.eio.later(self._work(line, text, start))
+            self.eio.later(self._work(line, rest))
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         """The same for connections that are not on a lane."""
@@ -134,38 +133,46 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         if line:
             self.eio.forget(line)
 
-    async def _work(self, line: Line, text: str, start: int) -> None:
-        """One packet after the other, as long as there are any."""
+    async def _work(self, line: Line, rest: Awaitable[None] | None) -> None:
+        """The rest of one packet, and then those that wait, one after the other."""
         while True:
-            try:
-                await self._packet(line, text, start)
-            except Exception:
-                log.exception("packet not handled")
+            if rest:
+                try:
+                    await rest
+                except Exception:
+                    log.exception("packet not handled")
             if not line.inbox:
                 break
-            text, start = line.inbox.popleft(), 0
+            rest = self._begin(line, line.inbox.popleft(), 0)
             if line.paused and len(line.inbox) < MOST_WAITING // 2:
                 line.resume()
         line.working = False
         if line.paused:
             line.resume()
 
-    async def _packet(self, line: Line, text: str, start: int) -> None:
+    def _begin(self, line: Line, text: str, start: int) -> Awaitable[None] | None:
+        """What is left to wait for, until the next packet has its turn."""
+        try:
+            return self._packet(line, text, start)
+        except Exception:
+            log.exception("packet not handled")
+            return None
+
+    def _packet(self, line: Line, text: str, start: int) -> Awaitable[None] | None:
         header = HEADER.match(text, start)
         if header is None:
-            return
+            return None
         kind, namespace, id = header.groups()
         namespace = namespace.partition("?")[0] if namespace else "/"
-        content = None
-        if kind in (EVENT, CONNECT):
-            with contextlib.suppress(ValueError):  # refused by whoever needs it
-                content = packets.decode(text[header.end() :])
+        readable = kind in (EVENT, CONNECT)
+        content = packets.decode(text[header.end() :]) if readable else None
         if kind == CONNECT:
-            await self._connect(line, namespace, content)
-        elif kind == DISCONNECT:
+            return self._connect(line, namespace, content)
+        if kind == DISCONNECT:
             self._leave(line, namespace)
         elif kind in packets.EVENTS and (client := line.clients.get(namespace)):
-            await self._command(client, int(id) if id else None, content)
+            return self._command(client, int(id) if id else None, content)
+        return None
 
     def _turn_away(self, line: Line, text: str, start: int, refused: DomainError) -> None:
         """Refuse what has not been read, beyond its header; who goes on so is cut off."""
@@ -269,18 +276,25 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
 
     # -- commands ----------------------------------------------------------------------------
 
-    async def _command(self, client: Client, id: int | None, content: Any) -> None:
-        """Return when the command is committed; an answer that takes longer comes by itself."""
+    def _command(self, client: Client, id: int | None, content: Any) -> Awaitable[None] | None:
+        """What is left to wait for, until it is answered or its place is fixed."""
         try:
             if client.ending:
                 raise Unauthenticated
-            op, fields, request_id = self._understand(client.namespace, content)
+            op, fields, request_id = understood(self._commands, client.namespace, content)
         except DomainError as refused:
-            return self._ack(client.line, client.namespace, id, self._refuse(refused))
-        if not (op.reply or op.pipelined):
-            meta = Meta(request_id, client.line.address)
-            await self._run(client, op, fields, meta, id)
-            return
+            self._ack(client.line, client.namespace, id, self._refuse(refused))
+            return None
+        if op.reply or op.pipelined:
+            return self._run_on(client, op, fields, request_id, id)
+        meta = Meta(request_id, client.line.address)
+        running = self._run(client, op, fields, meta, id)
+        return begun(running) if op.instant else running
+
+    async def _run_on(
+        self, client: Client, op: Operation, fields: Any, request_id: str | None, id: int | None
+    ) -> None:
+        """Return when the command is committed; the answer, which takes longer, comes by itself."""
         line, most = client.line, AT_ONCE if op.reply else PIPELINED
         while line.open >= most and not line.closed:
             line.freed.clear()
@@ -330,23 +344,6 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
     def _ack(self, line: Line, namespace: str, id: int | None, answer: Any) -> None:
         if id is not None:
             line.post(packets.ack(namespace, id, answer.ack()))
-
-    def _understand(self, namespace: str, data: Any) -> tuple[Operation, Any, str | None]:
-        """Raises UnknownCommand or Invalid."""
-        if not isinstance(data, list) or not data or not isinstance(data[0], str):
-            raise Invalid("A command is a JSON list, its name first, without attachments.")
-        op = self._commands.get((namespace, data[0]))
-        if op is None:
-            raise UnknownCommand(command=data[0][:80])
-        fields = data[1] if len(data) > 1 else {}
-        options = data[2] if len(data) > 2 else None
-        if not isinstance(fields, dict):
-            raise Invalid("The fields of a command are one object.")
-        if options is None and len(data) < 3:
-            return op, fields, None
-        if len(data) > 3 or not isinstance(options, dict) or options.keys() - {"request_id"}:
-            raise Invalid("After the fields there may be one object: {request_id}.")
-        return op, fields, checked_request_id(options.get("request_id"))
 
     # -- pushing -----------------------------------------------------------------------------
 
