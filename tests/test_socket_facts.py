@@ -137,8 +137,8 @@ async def test_a_push_is_framed_once_for_all_who_get_it(
 async def test_who_stops_reading_is_cut_off_and_costs_no_memory(
     market: Market, server: Server, party: Party, raw: Raw
 ) -> None:
-    """Guard: MOST_UNSENT in `Lane.write` and `Line.post`; python-engineio's queue has no end.
-    Who reads gets everything meanwhile."""
+    """Guard: `Lane.pause_writing`, and MOST_UNSENT in `Line.post`; python-engineio's queue has no
+    end. Who reads gets everything meanwhile."""
     loop, realtime = asyncio.get_running_loop(), server.web.realtime
     stalled = sockets.socket()
     stalled.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)

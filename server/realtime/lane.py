@@ -72,6 +72,7 @@ class Lane(asyncio.Protocol):
         self._inbox = inbox
         self._parser = WebSocketReader(inbox, max_size, compress=False, decode_text=True)
         self._transport = transport
+        transport.set_write_buffer_limits(high=MOST_UNSENT)
         self.reader = reader
 
     # -- from the client ---------------------------------------------------------------------
@@ -106,15 +107,13 @@ class Lane(asyncio.Protocol):
 
     # -- to the client -----------------------------------------------------------------------
 
-    def write(self, framed: bytes) -> bool:
-        """False for a client that is gone, or has left too much unread: then it is cut off."""
-        if self._transport.is_closing():
-            return False
-        self._transport.write(framed)
-        if self._transport.get_write_buffer_size() <= MOST_UNSENT:
-            return True
+    def write(self, framed: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(framed)
+
+    def pause_writing(self) -> None:
+        """Called by the transport: the client has left more than MOST_UNSENT unread."""
         self.cut()
-        return False
 
     def close(self, code: int = 1000) -> None:
         """In good order, after all that was written before."""
