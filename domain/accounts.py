@@ -22,11 +22,10 @@ from domain.ports import (
     GatewayRefused,
     GatewayUnknown,
     Ports,
-    SessionView,
     StaleFailure,
-    Tokens,
 )
 from domain.record import EVER, Index, Record
+from domain.signing_in import SessionView, Tokens
 from domain.store import Duplicate, UnitOfWork, new_id
 
 UPDATED = Event("/account", "account.updated")

@@ -1,20 +1,22 @@
 """Chat: the numbered messages of a customer and a contractor about one job.
 
-A conversation hands out its own numbers inside the transaction (two people write to it, so the
-counter is cheap), without gaps: a client that sees a jump asks `sync`. Who may start one is
-`introductions.py`'s rule, so that this file knows nothing of applications.
+A conversation's messages have its own numbers, without gaps: a client that sees a jump asks `sync`.
+`writing.py` gives them. What is changed later keeps its number and takes the conversation's next
+`revision`, so that `sync` also finds what was edited while a client was away. Who may start a
+conversation is `introductions.py`'s rule, so that this file knows nothing of applications.
 """
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import msgspec
 from msgspec import Meta as Limits
 
 from domain.accounts import User
-from domain.errors import Conflict, Invalid, NotFound, RequestIdReused
+from domain.errors import Invalid, NotFound
 from domain.operation import PARTIES, Actor, Command, Id, PageSize, Style, operation
 from domain.outbox import Event
 from domain.receipts import silent, veiled
@@ -24,16 +26,24 @@ from domain.store import NEWEST, UnitOfWork, new_id
 MESSAGE = Event("/chat", "message")
 READ = Event("/chat", "read")
 
+SYSTEM = "system"  # the author of what the platform says
 PREVIEW = 200  # characters of the last message that lists show
 SYNC_ITEMS = 200  # messages in one answer of `sync`, over all its conversations
+
+RECENT = (("active_at", -1), *NEWEST)
 
 Seq = Annotated[int, Limits(ge=0, le=2**53)]
 
 
 class LastMessage(msgspec.Struct, frozen=True):
-    """What a list shows of the newest message; `text` is cut after PREVIEW characters."""
+    """What a list shows of the newest message; `text` is cut after PREVIEW characters.
+
+    `seq` and `revision` come first: MongoDB compares documents field by field, so that the later
+    one is the greater.
+    """
 
     seq: int
+    revision: int
     author_id: str
     text: str
     at: datetime
@@ -42,8 +52,10 @@ class LastMessage(msgspec.Struct, frozen=True):
 class Conversation(Record, frozen=True):
     """One customer and one contractor about one job.
 
-    `head` is the number of the newest message, `read` how far each member has read. `active_at`
-    orders lists: unlike `updated_at` it does not move when somebody reads.
+    `head` is the number of the newest message (it may lag behind the messages, but is never ahead
+    of them), `read` how far each member has read, `revision` the number of the last change of a
+    message. `blocked_by` has refused the other. `active_at` orders lists: unlike `updated_at` it
+    does not move when somebody reads.
     """
 
     COLLECTION = "conversations"
@@ -63,6 +75,8 @@ class Conversation(Record, frozen=True):
     head: int = 0
     last_message: LastMessage | None = None
     read: dict[str, int] = {}
+    revision: int = 0
+    blocked_by: tuple[str, ...] = ()
 
     def seen_by(self, user_id: str) -> "SeenConversation":
         unread = self.head - self.read.get(user_id, 0)
@@ -75,21 +89,126 @@ class SeenConversation(Conversation, frozen=True, kw_only=True):
     unread: int
 
 
+class Answered(msgspec.Struct, frozen=True):
+    """Which message another one answers: not its text, which may be changed or taken back."""
+
+    id: str
+    seq: int
+    author_id: str
+
+
+class Reaction(msgspec.Struct, frozen=True):
+    emoji: str
+    user_ids: tuple[str, ...]
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What a message said until it was changed."""
+
+    text: str
+    until: datetime
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Who sent a message from where, for the audit trail."""
+
+    role: str
+    session_id: str
+    address: str
+
+
+class Request(msgspec.Struct, frozen=True):
+    """The request id a message was sent with; `fingerprint` is of the fields."""
+
+    id: str
+    fingerprint: str
+
+
 class Message(Record, frozen=True):
-    """Number `seq` of a conversation. An author's `client_id` is used once."""
+    """Number `seq` of a conversation. An author's `client_id` is used once.
+
+    `kind` is `text`, or in the platform's own messages what has happened to `subject_id`, such as
+    `offer.created`, as the deed of the user `by`. `revision` is the conversation's number of its
+    last change, 0 before any. A deleted one stays, without its content. `history` keeps what was
+    said before changes, for disputes; `terms` are the words it is found by. `request` stays for as
+    long as a request id does.
+    """
 
     COLLECTION = "messages"
     PREFIX = "msg"
     INDEXES = (
         Index((("conversation_id", 1), ("seq", 1)), unique=True),
         Index((("author_id", 1), ("client_id", 1)), unique=True, where={"client_id": {"$gt": ""}}),
+        Index(
+            (("author_id", 1), ("request.id", 1)), unique=True, where={"request.id": {"$gt": ""}}
+        ),
+        Index((("request.id", 1), ("created_at", 1)), where={"request.id": {"$gt": ""}}),
+        Index((("conversation_id", 1), ("revision", 1)), where={"revision": {"$gt": 0}}),
+        Index((("conversation_id", 1), ("terms", 1), ("_id", -1))),
     )
+    PRIVATE = frozenset({"history", "terms", "request"})
 
     conversation_id: str
     author_id: str
     seq: int
     text: str
     client_id: str | None = None
+    kind: str = "text"
+    subject_id: str | None = None
+    by: str | None = None
+    reply_to: Answered | None = None
+    reactions: tuple[Reaction, ...] = ()
+    edited_at: datetime | None = None
+    deleted_at: datetime | None = None
+    revision: int = 0
+    history: tuple[Said, ...] = ()
+    terms: tuple[str, ...] = ()
+    request: Request | None = None
+
+    @property
+    def preview(self) -> LastMessage:
+        return LastMessage(
+            self.seq, self.revision, self.author_id, self.text[:PREVIEW], self.created_at
+        )
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """A message before it has a number; `reply_to` is the id of the one it answers."""
+
+    id: str
+    conversation_id: str
+    author_id: str
+    text: str = ""
+    client_id: str | None = None
+    reply_to: str | None = None
+    kind: str = "text"
+    subject_id: str | None = None
+    by: str | None = None
+    origin: Origin | None = None
+    request: Request | None = None
+
+    def is_of(self, message: Message) -> bool:
+        """Whether the message, as it was first, says the same in the same place."""
+        first = message.history[0] if message.history else None
+        text = first.text if first else message.text
+        answered = message.reply_to.id if message.reply_to else None
+        return (self.conversation_id, self.text, self.reply_to) == (
+            message.conversation_id, text, answered
+        )  # fmt: skip
+
+
+class Posts(Protocol):
+    """Where messages are written together, see `writing.py`."""
+
+    def post(self, draft: Draft) -> Awaitable[Any]:
+        """Fix the place of a message among those that wait, and await the message.
+
+        Raises Unavailable at once when there is no place, and otherwise when awaited what a
+        message can be refused with.
+        """
+        ...
+
+    async def push(self, message: Message, to: Sequence[str]) -> None: ...
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -107,21 +226,24 @@ class Stretch(msgspec.Struct, frozen=True):
     head: int
 
 
+class Changes(msgspec.Struct, frozen=True):
+    """Messages changed since, ascending by revision; there are more while the last's is below
+    `revision`."""
+
+    items: list[Message]
+    revision: int
+
+
 class Synced(msgspec.Struct, frozen=True):
+    """`changes` of the conversations whose revisions were given."""
+
     conversations: dict[str, Stretch]
+    changes: dict[str, Changes]
 
 
 class List(Command, frozen=True):
     cursor: Annotated[str, Limits(max_length=300)] | None = None
     limit: PageSize = 20
-
-
-class Send(Command, frozen=True):
-    """`client_id` is the client's own name for the message, so that sending it again is safe."""
-
-    conversation_id: Id
-    text: Annotated[str, Limits(min_length=1, max_length=4000, pattern=r"\S")]
-    client_id: Id | None = None
 
 
 class History(Command, frozen=True):
@@ -134,9 +256,10 @@ class History(Command, frozen=True):
 
 
 class Sync(Command, frozen=True):
-    """The last number that the client has of each conversation."""
+    """The last number that the client has of each conversation, and the last revision."""
 
     conversations: Annotated[dict[Id, Seq], Limits(max_length=100)]
+    revisions: Annotated[dict[Id, Seq], Limits(max_length=100)] = {}
 
 
 class Read(Command, frozen=True):
@@ -152,11 +275,13 @@ async def open_between(
     if there:
         return there
     members = (customer_id, contractor_id)
+    before = await uow.find(Conversation, {"members": {"$all": list(members)}}, RECENT)
     conversation = Conversation(
         id=new_id(Conversation.PREFIX), created_at=uow.now, updated_at=uow.now, job_id=job_id,
         job_title=job_title, customer_id=customer_id, contractor_id=contractor_id, members=members,
         names={user.id: user.name for user in await uow.all(User, {"_id": members})},
         active_at=uow.now, read=dict.fromkeys(members, 0),
+        blocked_by=before.blocked_by if before else (),
     )  # fmt: skip
     await uow.add(conversation)
     return conversation
@@ -166,37 +291,11 @@ async def open_between(
 async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     """Own conversations with what is unread, the most recently active first."""
     page = await uow.page(
-        Conversation, {"members": actor.id}, sort=(("active_at", -1), *NEWEST),
+        Conversation, {"members": actor.id}, sort=RECENT,
         cursor=cmd.cursor, limit=cmd.limit,
     )  # fmt: skip
     seen = [found.seen_by(actor.id) for found in page.items]
     return Page(await veiled(uow, actor.id, seen), page.next_cursor)
-
-
-@operation("chat.send", roles=PARTIES)
-async def send(cmd: Send, actor: Actor, uow: UnitOfWork) -> Message:
-    """Say something to the other member; own words count as read.
-
-    Raises NotFound, RequestIdReused when `client_id` names a message elsewhere.
-    """
-    conversation = await uow.get(Conversation, cmd.conversation_id, members=actor.id)
-    sent = await _sent_before(uow, cmd, actor)
-    if sent:
-        return sent
-    message = Message(
-        id=new_id(Message.PREFIX), created_at=uow.now, updated_at=uow.now,
-        conversation_id=conversation.id, author_id=actor.id, seq=conversation.head + 1,
-        text=cmd.text, client_id=cmd.client_id,
-    )  # fmt: skip
-    counted = await uow.change(
-        Conversation, conversation.id, only_if={"head": conversation.head}, head=message.seq,
-        active_at=uow.now, last_message=_last(message), **_mark(actor.id, message.seq),
-    )  # fmt: skip
-    if counted is None:
-        raise Conflict
-    await uow.add(message)
-    uow.publish(MESSAGE, message, to=conversation.members, seq=message.seq)
-    return message
 
 
 @operation("chat.history", roles=PARTIES, style=Style.READ)
@@ -216,17 +315,28 @@ async def history(cmd: History, actor: Actor, uow: UnitOfWork) -> Stretch:
 
 @operation("chat.sync", roles=PARTIES, style=Style.READ)
 async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Synced:
-    """What was missed in each conversation, without gaps; ask again while an end is below `head`.
+    """What was missed in each conversation, without gaps; ask again while an end is below `head`
+    or `revision`.
 
     Raises NotFound, naming the conversations that are not the caller's.
     """
-    known = cmd.conversations
-    own = await uow.all(Conversation, {"_id": tuple(known), "members": actor.id})
-    if len(own) < len(known):
-        raise NotFound(conversations=sorted(known.keys() - {found.id for found in own}))
-    behind = {found.id: known[found.id] for found in own if found.head > known[found.id]}
-    missed = await _missed(uow, behind)
-    return Synced({found.id: _stretch(found, missed[found.id]) for found in own})
+    known, revised = cmd.conversations, cmd.revisions
+    asked = tuple(known.keys() | revised.keys())
+    own = {
+        found.id: found
+        for found in await uow.all(Conversation, {"_id": asked, "members": actor.id})
+    }
+    if len(own) < len(asked):
+        raise NotFound(conversations=sorted(set(asked) - own.keys()))
+    behind = {id: seq for id, seq in known.items() if own[id].head > seq}
+    before = {id: number for id, number in revised.items() if own[id].revision > number}
+    missed, changed = await asyncio.gather(
+        _missed(uow, "seq", behind), _missed(uow, "revision", before)
+    )
+    return Synced(
+        {id: _stretch(own[id], missed[id]) for id in known},
+        {id: Changes(changed[id], own[id].revision) for id in revised},
+    )
 
 
 @operation("chat.read", roles=PARTIES)
@@ -239,8 +349,8 @@ async def read(cmd: Read, actor: Actor, uow: UnitOfWork) -> Receipt:
     if cmd.seq > conversation.head:
         raise Invalid("seq: there is no such message yet.", field="seq", head=conversation.head)
     moved = await uow.change(
-        Conversation, conversation.id, only_if=_mark(actor.id, {"$lt": cmd.seq}),
-        **_mark(actor.id, cmd.seq),
+        Conversation, conversation.id, only_if=mark(actor.id, {"$lt": cmd.seq}),
+        **mark(actor.id, cmd.seq),
     )  # fmt: skip
     receipt = Receipt(conversation.id, actor.id, (moved or conversation).read[actor.id])
     if moved:
@@ -249,24 +359,16 @@ async def read(cmd: Read, actor: Actor, uow: UnitOfWork) -> Receipt:
     return receipt
 
 
-async def _sent_before(uow: UnitOfWork, cmd: Send, actor: Actor) -> Message | None:
-    """Two that arrive at once both write the conversation, so one of them reruns and finds it."""
-    if cmd.client_id is None:
-        return None
-    sent = await uow.find(Message, {"author_id": actor.id, "client_id": cmd.client_id})
-    if sent and sent.conversation_id != cmd.conversation_id:
-        raise RequestIdReused("client_id: it names a message in another conversation.")
-    return sent
-
-
-async def _missed(uow: UnitOfWork, after: Mapping[str, int]) -> Mapping[str, list[Message]]:
+async def _missed(
+    uow: UnitOfWork, number: str, after: Mapping[str, int]
+) -> Mapping[str, list[Message]]:
     """In one query, ordered so that a cut at the limit leaves every list without gaps."""
     missed: dict[str, list[Message]] = defaultdict(list)
     if after:
         branches: list[dict[str, Any]] = [
-            {"conversation_id": id, "seq": {"$gt": seq}} for id, seq in after.items()
+            {"conversation_id": id, number: {"$gt": last}} for id, last in after.items()
         ]
-        order = (("conversation_id", 1), ("seq", 1))
+        order = (("conversation_id", 1), (number, 1))
         for message in await uow.all(Message, {"$or": branches}, order, SYNC_ITEMS):
             missed[message.conversation_id].append(message)
     return missed
@@ -277,9 +379,5 @@ def _stretch(conversation: Conversation, items: list[Message]) -> Stretch:
     return Stretch(items, max(conversation.head, items[-1].seq if items else 0))
 
 
-def _mark(user_id: str, seq: Any) -> dict[str, Any]:
+def mark(user_id: str, seq: Any) -> dict[str, Any]:
     return {f"read.{user_id}": seq}
-
-
-def _last(message: Message) -> LastMessage:
-    return LastMessage(message.seq, message.author_id, message.text[:PREVIEW], message.created_at)

@@ -16,14 +16,6 @@ Where = Mapping[str, Any]
 Sort = tuple[tuple[str, int], ...]
 
 
-class Change(msgspec.Struct, frozen=True):
-    """One document before and after; `before` is None for a new one."""
-
-    kind: type[Record]
-    before: dict[str, Any] | None
-    after: dict[str, Any]
-
-
 def plain(value: Any) -> Any:
     return msgspec.to_builtins(value, builtin_types=(datetime, bytes))
 

@@ -16,6 +16,7 @@ class Code(StrEnum):
     TOKEN_EXPIRED = "token_expired"
     WRONG_CREDENTIALS = "wrong_credentials"
     BANNED = "banned"
+    BLOCKED = "blocked"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
@@ -104,6 +105,12 @@ class WrongCredentials(DomainError):
 class Banned(DomainError):
     code, status = Code.BANNED, 403
     message = "This account has been banned: contact the platform."
+
+
+class Blocked(DomainError):
+    """`details.by` is who has blocked the other."""
+
+    code, status, message = Code.BLOCKED, 403, "One of you has blocked the other."
 
 
 class Forbidden(DomainError):

@@ -32,6 +32,7 @@ from domain.trail import AuditRow
 from domain.transfers import Reversal, Transfer
 from domain.wallets import PayOut, ReadPayout, Withdrawal
 from domain.webhooks import Process, WebhookEvent
+from domain.writing import Finish
 
 RECORDS = (
     User, Job, Application, Conversation, Message, Offer, Payment, Transaction, Balance,
@@ -46,5 +47,5 @@ TASKS = (
     | Compare | ReadRefunds | ReadAccount
     | Tell | SendMail
     | EndSessions | TakeLeave
-    | Match | ShowPresence
+    | Match | ShowPresence | Finish
 )  # fmt: skip

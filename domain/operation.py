@@ -127,6 +127,7 @@ def operation(
     audited: bool = False,
     joins: Rooms | None = None,
     leaves: Rooms | None = None,
+    pipelined: bool = False,
     instant: bool = False,
 ) -> Callable[[F], F]:
     """Tag a function as an operation; what registers it is the handlers' explicit list.
@@ -141,6 +142,9 @@ def operation(
     `joins` and `leaves` name, from the answer, the rooms that the calling socket listens to from
     then on, or no longer.
 
+    A `pipelined` one says itself, by `meta.committed()`, from when on its place among the caller's
+    commands is fixed: the next one begins then, and the answer comes when it is there.
+
     `instant` is for what hardly ever waits for anything. It begins where its packet is read, which
     is no task: until it has waited for something, it must not use `asyncio.timeout` and the like.
     """
@@ -149,7 +153,7 @@ def operation(
         first = next(iter(inspect.signature(function).parameters))
         command = get_type_hints(function)[first]
         tagged = Operation(name, function, command, frozenset(roles), style, reply, audited,
-                           joins, leaves, instant=instant)  # fmt: skip
+                           joins, leaves, pipelined, instant)  # fmt: skip
         function.operation = tagged  # type: ignore[attr-defined]
         return function
 
@@ -276,10 +280,9 @@ async def _claim(
 ) -> Claim | Reply:
     uow = ports.store.single()
     claim = Claim(f"{actor.id}:{meta.request_id}", secrets.token_hex(8))
-    canonical = msgspec.json.encode([op.name, fields], order="deterministic")
     row = Reply(
         id=claim.id, created_at=uow.now, updated_at=uow.now,
-        fingerprint=hashlib.sha256(canonical).hexdigest(), expires_at=uow.now + REPLY_KEPT,
+        fingerprint=fingerprint(op.name, fields), expires_at=uow.now + REPLY_KEPT,
         claimed_by=claim.token, claimed_until=uow.now + CLAIM_HELD,
     )  # fmt: skip
     try:
@@ -301,6 +304,12 @@ async def _claim(
     if taken is None:
         raise RequestInProgress
     return claim
+
+
+def fingerprint(name: str, fields: Any) -> str:
+    """What tells one command with its fields from another."""
+    canonical = msgspec.json.encode([name, fields], order="deterministic")
+    return hashlib.sha256(canonical).hexdigest()
 
 
 def _has_null(value: Any) -> bool:

@@ -6,18 +6,21 @@ given inside the transaction (every command of one busy user would fight for the
 """
 
 from abc import abstractmethod
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from domain.record import Index, Record
+from domain.documents import plain
+from domain.record import Index, Record, wire
 
 if TYPE_CHECKING:
     from domain.ports import Ports
 
 MAX_ATTEMPTS = 12
+LEASE = timedelta(seconds=15)  # renewed while the work goes on
 
 
 class Lane(StrEnum):
@@ -99,3 +102,42 @@ class OutboxRow(Record, frozen=True):
     attempts: int = 0
     dead: bool = False
     last_error: str | None = None
+
+
+class Outgoing:
+    """What a transaction leaves for after its commit: `rows`, leased to its own process."""
+
+    def __init__(
+        self, now: datetime, worker: str, new_id: Callable[[str], str], *, owns: bool
+    ) -> None:
+        self.now = now
+        self.rows: list[OutboxRow] = []
+        self._worker = worker
+        self._owns = owns
+        self._new_id = new_id
+
+    def publish(self, event: Event, data: Any, *, to: Iterable[str] = (), room: str | None = None,
+                seq: int | None = None) -> None:  # fmt: skip
+        """Push `data` to users (kept in their feeds) or to a room, once this is committed."""
+        users = tuple(dict.fromkeys(to))
+        if users or room:
+            self._after(Delivery(event.namespace, event.name, wire(data), users, room, seq))
+
+    def later(self, task: Task, at: datetime | None = None) -> str:
+        """Run `task` once this is committed, or at a given time. Returns the row's id."""
+        return self._after(task, at)
+
+    def _after(self, body: Delivery | Task, at: datetime | None = None) -> str:
+        if not self._owns:
+            raise AssertionError("only a transaction can publish or ask for work")
+        self.rows.append(self.row(body, at))
+        return self.rows[-1].id
+
+    def row(self, body: Delivery | Task, at: datetime | None = None) -> OutboxRow:
+        """For whoever writes it without a transaction, and removes it when the work is done."""
+        return OutboxRow(
+            id=self._new_id(OutboxRow.PREFIX), created_at=self.now, updated_at=self.now,
+            lane=body.lane if isinstance(body, Task) else Lane.PUSH, body=plain(body),
+            owner="" if at else self._worker, lease_until=at or self.now + LEASE,
+            subject=body.subject if isinstance(body, Task) else "",
+        )  # fmt: skip

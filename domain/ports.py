@@ -1,6 +1,6 @@
 """What the rules need from outside, as protocols; the composition root fills them in."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -8,9 +8,11 @@ import msgspec
 
 from domain.mail import Mailer
 from domain.money import Schedule
+from domain.signing_in import Passwords, Sessions
 
 if TYPE_CHECKING:
     from domain.blobs import Blobs, Examiner
+    from domain.chat import Posts
     from domain.files import Tickets
     from domain.outbox import Event
     from domain.people import Memberships, Presence
@@ -20,51 +22,6 @@ if TYPE_CHECKING:
 class Clock(Protocol):
     def now(self) -> datetime:
         """The time in UTC, cut to milliseconds as MongoDB keeps it."""
-        ...
-
-
-class Tokens(msgspec.Struct, frozen=True):
-    """A pair: the access token opens every door until `expires_at`, the refresh token makes a
-    new pair and works once."""
-
-    access_token: str
-    refresh_token: str
-    expires_at: datetime
-
-
-class SessionView(msgspec.Struct, frozen=True):
-    """One signed-in device."""
-
-    id: str
-    created_at: datetime
-    last_used_at: datetime
-    address: str
-    current: bool = False
-
-
-class Sessions(Protocol):
-    """Signed-in devices. All methods raise Unavailable when their store is away."""
-
-    async def start(self, user_id: str, role: str, address: str) -> Tokens: ...
-
-    async def rotate(self, refresh_token: str) -> Tokens:
-        """Raises Unauthenticated; a token used twice ends its session everywhere."""
-        ...
-
-    async def list(self, user_id: str) -> Sequence[SessionView]: ...
-
-    async def end(self, user_id: str, session_id: str) -> bool:
-        """End one session and close its sockets on all processes; False if it is not there."""
-        ...
-
-
-class Passwords(Protocol):
-    """Both take tens of milliseconds of CPU and run off the event loop."""
-
-    async def hash(self, password: str) -> str: ...
-
-    async def verify(self, password: str, hash: str | None) -> bool:
-        """Takes the same time for an unknown account (`hash` None) as for a wrong password."""
         ...
 
 
@@ -377,6 +334,7 @@ class Ports(msgspec.Struct, frozen=True):
     live: Live
     presence: "Presence"
     members: "Memberships"
+    posts: "Posts"
     seal: Seal
     mail: Mailer
     blobs: "Blobs"

@@ -21,6 +21,19 @@ class Index(msgspec.Struct, frozen=True):
     def name(self) -> str:
         return "_".join(f"{field}_{direction}" for field, direction in self.keys)
 
+    @property
+    def definition(self) -> dict[str, Any]:
+        """As MongoDB's `createIndexes` takes it."""
+        options: dict[str, Any] = {"unique": True} if self.unique else {}
+        if self.where is not None:
+            options["partialFilterExpression"] = dict(self.where)
+        if self.ttl_seconds is not None:
+            options["expireAfterSeconds"] = self.ttl_seconds
+        if any(kind == "2dsphere" for _, kind in self.keys):
+            # Unsaid, SecantusDB takes the second start for a change.
+            options["2dsphereIndexVersion"] = 3
+        return {"key": dict(self.keys), "name": self.name, **options}
+
 
 class Record(msgspec.Struct, kw_only=True, frozen=True):
     """A document: `version` counts its changes, times are UTC with milliseconds.
@@ -38,6 +51,14 @@ class Record(msgspec.Struct, kw_only=True, frozen=True):
     version: int = 1
     created_at: datetime
     updated_at: datetime
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One document before and after; `before` is None for a new one."""
+
+    kind: type[Record]
+    before: dict[str, Any] | None
+    after: dict[str, Any]
 
 
 class Page(msgspec.Struct, frozen=True):

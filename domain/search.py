@@ -8,6 +8,7 @@ the newest that have all the words.
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 import snowballstemmer  # type: ignore[import-untyped]
 
@@ -39,10 +40,16 @@ def terms(texts: Iterable[str], limit: int = MAX_TERMS) -> tuple[str, ...]:
     for text in texts:
         for word in _WORD.findall(fold(text)):
             if word not in _STOP_WORDS:
-                found[_STEMMER.stemWord(word)[:MAX_LENGTH]] = None
+                found[_stem(word[:MAX_LENGTH])] = None
                 if len(found) == limit:
                     return tuple(found)
     return tuple(found)
+
+
+@lru_cache(maxsize=20_000)
+def _stem(word: str) -> str:
+    """Remembered, as stemming costs more than everything else here and words come again."""
+    return str(_STEMMER.stemWord(word))
 
 
 def asked(query: str) -> tuple[str, ...]:

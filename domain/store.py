@@ -11,13 +11,12 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from bson import ObjectId, binary
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
-from pymongo import IndexModel, UpdateOne
+from pymongo import UpdateOne
 from pymongo.errors import (
     BulkWriteError,
     ConnectionFailure,
@@ -29,19 +28,20 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from domain import documents
-from domain.documents import Change, Sort, Where
+from domain.documents import Sort, Where
 from domain.errors import NotFound, Unavailable
-from domain.outbox import Delivery, Event, Lane, OutboxRow, Task
+from domain.outbox import LEASE as LEASE
+from domain.outbox import OutboxRow, Outgoing
 from domain.ports import Clock, Rates
-from domain.record import Index, Page, Record, wire
+from domain.record import Change, Page, Record
 from domain.whole import whole
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 
 NEWEST: Sort = (("_id", -1),)
-LEASE = timedelta(seconds=15)  # renewed while the work goes on
 MAX_PAGE, BATCH = 100, 200
+DUPLICATE = 11000  # MongoDB's error code
 TRANSACTION_SECONDS = 15.0
 LONGEST_PAUSE = 1.0  # seconds between two attempts; a killed process's rows stay locked for longer
 DURABLE = WriteConcern(w="majority", j=True)
@@ -50,7 +50,14 @@ DatabaseError = PyMongoError  # the name by which callers outside of this file k
 
 
 class Duplicate(Exception):
-    """A unique index refused a row; inside a transaction everything is rolled back."""
+    """A unique index refused a row; inside a transaction everything is rolled back.
+
+    Outside of one the first `done` rows are in.
+    """
+
+    def __init__(self, message: str = "", done: int = 0) -> None:
+        super().__init__(message)
+        self.done = done
 
 
 def new_id(prefix: str) -> str:
@@ -95,8 +102,8 @@ class Store:
                     if refused.code != 48:  # NamespaceExists: another process was first
                         raise
             if kind.INDEXES:
-                models = [_index_model(index) for index in kind.INDEXES]
-                await self.database[kind.COLLECTION].create_indexes(models)
+                indexes = [index.definition for index in kind.INDEXES]
+                await self.database.command("createIndexes", kind.COLLECTION, indexes=indexes)
 
     async def ping(self) -> None:
         """Raises Unavailable."""
@@ -167,15 +174,14 @@ class Store:
                 await asyncio.sleep(0.05)
 
 
-class UnitOfWork:
+class UnitOfWork(Outgoing):
     """Typed access to records. Within `transact` all of it is one transaction."""
 
     def __init__(self, store: Store, session: AsyncIOMotorClientSession | None) -> None:
+        super().__init__(store.clock.now(), store.worker, new_id, owns=session is not None)
         self._store = store
         self._session = session
-        self.now = store.clock.now()
         self.rates = store.rates
-        self.rows: list[OutboxRow] = []
         self.changes: list[Change] = []
 
     # -- reading -----------------------------------------------------------------------------
@@ -260,12 +266,23 @@ class UnitOfWork:
             await self._of(kind).insert_many(rows, session=self._session)
         except BulkWriteError as refused:
             errors = (refused.details or {}).get("writeErrors", [])
-            if any(error.get("code") == 11000 for error in errors):
-                raise Duplicate(str(errors[0].get("errmsg"))) from refused
+            if any(error.get("code") == DUPLICATE for error in errors):
+                raise Duplicate(str(errors[0].get("errmsg")), errors[0]["index"]) from refused
             raise
         except DuplicateKeyError as refused:
             raise Duplicate(str(refused)) from refused
         self.changes += (Change(kind, None, row) for row in rows)
+
+    async def add_missing(self, records: Sequence[Record]) -> None:
+        """Insert those that are not there yet."""
+        rows = [documents.document(record) for record in records]
+        try:
+            if rows:
+                await self._of(type(records[0])).insert_many(rows, ordered=False)
+        except BulkWriteError as refused:
+            errors = (refused.details or {}).get("writeErrors", [])
+            if any(error.get("code") != DUPLICATE for error in errors):
+                raise
 
     async def change(
         self,
@@ -319,6 +336,22 @@ class UnitOfWork:
         except BulkWriteError as refused:
             raise Duplicate(str(refused)) from refused
 
+    async def raise_each(
+        self, kind: type[Record], changes: Sequence[tuple[Where, Mapping[str, Any]]]
+    ) -> None:
+        """Set fields of many records, each only if that makes it greater, in one request."""
+        version = self._update(None, {})
+        updates = [
+            UpdateOne(documents.filtered(where), {**version, "$max": documents.plain(highest)})
+            for where, highest in changes
+        ]
+        await self._of(kind).bulk_write(updates)
+
+    async def mark(self, kind: type[Record], where: Where, **fields: Any) -> None:
+        """Set private fields: no new version, as nothing that anybody sees is changed."""
+        update = {"$set": documents.plain(fields)}
+        await self._of(kind).update_many(documents.filtered(where), update)
+
     async def upsert(self, record: Record, inc: Mapping[str, int]) -> None:
         """Add to counters of a record, created from `record` if it is not there yet."""
         fresh = documents.document(record)
@@ -341,50 +374,12 @@ class UnitOfWork:
             "$inc": {"version": 1, **(inc or {})},
         }
 
-    # -- what follows the commit -------------------------------------------------------------
-
-    def publish(self, event: Event, data: Any, *, to: Iterable[str] = (), room: str | None = None,
-                seq: int | None = None) -> None:  # fmt: skip
-        """Push `data` to users (kept in their feeds) or to a room, once this is committed."""
-        users = tuple(dict.fromkeys(to))
-        if users or room:
-            self._after(Delivery(event.namespace, event.name, wire(data), users, room, seq))
-
-    def later(self, task: Task, at: datetime | None = None) -> str:
-        """Run `task` once this is committed, or at a given time. Returns the row's id."""
-        return self._after(task, at)
-
-    def _after(self, body: Delivery | Task, at: datetime | None = None) -> str:
-        if self._session is None:
-            raise AssertionError("only a transaction can publish or ask for work")
-        lane = body.lane if isinstance(body, Task) else Lane.PUSH
-        row = OutboxRow(
-            id=new_id(OutboxRow.PREFIX), created_at=self.now, updated_at=self.now,
-            lane=lane, body=documents.plain(body),
-            owner="" if at else self._store.worker, lease_until=at or self.now + LEASE,
-            subject=body.subject if isinstance(body, Task) else "",
-        )  # fmt: skip
-        self.rows.append(row)
-        return row.id
-
     async def flush(self) -> None:
         self._store.follow(self)
         await self.add_all(self.rows)
 
     def _of(self, kind: type[Record]) -> Any:
         return self._store.database[kind.COLLECTION]
-
-
-def _index_model(index: Index) -> IndexModel:
-    options: dict[str, Any] = {"name": index.name, "unique": index.unique}
-    if index.where is not None:
-        options["partialFilterExpression"] = dict(index.where)
-    if index.ttl_seconds is not None:
-        options["expireAfterSeconds"] = index.ttl_seconds
-    if any(kind == "2dsphere" for _, kind in index.keys):
-        # Unsaid, SecantusDB takes the second start for a change.
-        options["2dsphereIndexVersion"] = 3
-    return IndexModel(list(index.keys), **options)
 
 
 def _transient(failed: PyMongoError) -> bool:

@@ -13,10 +13,9 @@ from typing import Any
 
 import msgspec
 
-from domain.documents import Change
 from domain.outbox import OutboxRow
 from domain.ports import Seal
-from domain.record import Index, Record
+from domain.record import Change, Index, Record
 from domain.store import UnitOfWork, new_id
 
 ELSEWHERE = frozenset({"feed", "notices", "requests", "wallets", OutboxRow.COLLECTION})
@@ -27,7 +26,13 @@ SECRET = frozenset(
 PERSONAL = frozenset(
     {"email", "name", "headline", "bio", "customer_name", "contractor_name", "q"}
 )  # fmt: skip
-PRIVATE_TALK = {"messages": {"text"}, "conversations": {"last_message"}}
+PRIVATE_TALK = {
+    "messages": {
+        "text", "history", "terms", "files", "reply_to", "reactions", "request"
+    },
+    "conversations": {"last_message"},
+    "reports": {"text", "history"},
+}  # fmt: skip
 ALWAYS_CHANGE = frozenset({"version", "updated_at", "_id"})
 LONGEST = 4000  # characters of one value; longer ones are kept as their digest
 
@@ -89,19 +94,28 @@ class Deed(msgspec.Struct, frozen=True):
 async def record(uow: UnitOfWork, seal: Seal, deed: Deed, subjects: Iterable[str] = ()) -> None:
     """Write the row of a deed, with all that this unit of work has changed until now."""
     told = [change for change in uow.changes if change.kind.COLLECTION not in ELSEWHERE]
-    hidden = SECRET | ({"text"} if deed.operation.startswith("chat.") else set())
+    await uow.add(sealed(new_id(AuditRow.PREFIX), uow.now, seal, deed, told, subjects))
+
+
+def sealed(
+    id: str, now: datetime, seal: Seal, deed: Deed, changes: Iterable[Change],
+    subjects: Iterable[str] = (),
+) -> AuditRow:  # fmt: skip
+    """The row of a deed. For whoever has to be able to write it twice, `id` is given."""
+    told = list(changes)
+    hidden = SECRET | ({"text", "emoji"} if deed.operation.startswith("chat.") else set())
     fields = deed.fields if isinstance(deed.fields, Mapping) else {}
     detail = {
         "fields": _shown(seal, fields, hidden), "changes": [_told(seal, change) for change in told]
     }  # fmt: skip
     ids = dict.fromkeys([*subjects, *(str(change.after["_id"]) for change in told)])
     row = AuditRow(
-        id=new_id(AuditRow.PREFIX), created_at=uow.now, updated_at=uow.now,
+        id=id, created_at=now, updated_at=now,
         actor_id=deed.actor_id, role=deed.role, session_id=deed.session_id,
         operation=deed.operation, request_id=deed.request_id, address=deed.address,
         subjects=tuple(ids), detail=msgspec.json.encode(detail).decode(),
     )  # fmt: skip
-    await uow.add(msgspec.structs.replace(row, seal=seal.sign(row.content)))
+    return msgspec.structs.replace(row, seal=seal.sign(row.content))
 
 
 def _told(seal: Seal, change: Change) -> dict[str, Any]:

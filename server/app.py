@@ -38,6 +38,7 @@ from server.http import MAX_BODY, Wire
 from server.limits import Limits
 from server.mail import mailer
 from server.passwords import Argon2Passwords
+from server.posts import Posts
 from server.presence import Presence
 from server.proxies import client_address
 from server.realtime.packets import envelope, event
@@ -96,13 +97,14 @@ class Core:
             settings.stripe_secret_key, settings.stripe_api_base, settings.public_url
         )
         self.relay = Relay(TASKS, self._push)
+        seal = HmacSeal(settings.audit_keys)
+        self.posts = Posts(self.store, seal, self._push)
         self.presence = Presence(self.redis, self.store.name, self.store.worker, self._moved)
         self.ports = Ports(
             store=self.store, clock=clock, sessions=self.sessions, gateway=self.gateway,
             webhooks=StripeWebhooks(settings.stripe_webhook_secrets, settings.live, clock),
             passwords=Argon2Passwords(), waiter=self.relay, gauges=self, live=self,
-            presence=self.presence, members=Memberships(self.store),
-            seal=HmacSeal(settings.audit_keys),
+            presence=self.presence, members=Memberships(self.store), posts=self.posts, seal=seal,
             mail=mailer(settings, clock),
             blobs=blobs(settings, self.store), examiner=Examiner(), tickets=self.tokens,
             public_url=settings.public_url,
@@ -112,12 +114,14 @@ class Core:
     async def start(self, *, listening: bool = False) -> None:
         await self.store.prepare(RECORDS)
         await self.fanout.start(listening=listening)
+        self.posts.start()
         self.relay.start(self.ports)
         self.scheduler.start()
 
     async def stop(self) -> None:
         await self.scheduler.stop()
         await self.relay.stop()
+        await self.posts.stop()
         await self.fanout.stop()
         await self.close()
 

@@ -27,6 +27,7 @@ from domain import (
     offers,
     processes,
     reconciliation,
+    writing,
 )
 from domain.ports import Ports
 from domain.store import UnitOfWork
@@ -68,6 +69,7 @@ JOBS = (
     Job("end what the dead left", 3, processes.end_dead),
     Job("expire offers", 2, offers.expire_due),
     Job("chain the trail", 2, chain.extend),
+    Job("forget request ids of messages", 3600, writing.forget_requests),
     Job("complete delivered work", 30, completion.complete_due),
     Job("announce completions", 300, completion.announce_due),
     Job("escalate disputes", 60, disputes.escalate_due),

@@ -12,7 +12,8 @@ from redis.exceptions import RedisError
 
 from domain.errors import TokenExpired, Unauthenticated, Unavailable
 from domain.operation import Actor, Role
-from domain.ports import Clock, SessionView, Tokens
+from domain.ports import Clock
+from domain.signing_in import SessionView, Tokens
 from server.config import SecretKey
 
 ALGORITHM = "HS256"

@@ -61,10 +61,14 @@ CASES = {
     "job-request.reject": Case("application_id", NOT_FOUND),
     "chat.open": Case("job_id user_id", NOT_FOUND),
     "chat.list": Case("cursor limit", NOTHING),
-    "chat.send": Case("conversation_id text client_id", NOT_FOUND),
+    "chat.send": Case("conversation_id text client_id reply_to", NOT_FOUND),
     "chat.history": Case("conversation_id before_seq after_seq limit", NOT_FOUND),
     "chat.read": Case("conversation_id seq", NOT_FOUND),
-    "chat.sync": Case("conversations", NOT_FOUND),
+    "chat.sync": Case("conversations revisions", NOT_FOUND),
+    "chat.edit": Case("conversation_id message_id text", NOT_FOUND),
+    "chat.delete": Case("conversation_id message_id", NOT_FOUND),
+    "chat.react": Case("conversation_id message_id emoji on", NOT_FOUND),
+    "chat.search": Case("q conversation_id cursor limit", NOTHING),
     "chat.typing": Case("conversation_id typing", NOT_FOUND),
     "chat.presence": Case("conversation_ids", NOT_FOUND),
     "bidding.create": Case(
@@ -151,7 +155,7 @@ VALUES: Json = {
     "payment_method": "pm_card_visa", "expires_in_hours": 10, "state": "banned",
     "customer_id": "usr_none", "kind": "wallet", "nonzero": True, "fact": "capture:pay_none",
     "bucket": "day", "file_ids": [], "size": "thumb", "mail_notices": True,
-    "show_presence": True, "show_receipts": True, "typing": True,
+    "show_presence": True, "show_receipts": True, "typing": True, "emoji": "👍", "on": True,
 }  # fmt: skip
 PATTERNED = {"email", "currency", "payment_method", "country", "method_id"}
 STATUS = {"job.list": "in_progress", "job.mine": "in_progress", "bidding.list": "accepted",
@@ -160,5 +164,7 @@ STATUS = {"job.list": "in_progress", "job.mine": "in_progress", "bidding.list": 
           "admin.disputes": "open", "admin.webhook_events": "done", "admin.transfers": "available",
           "admin.payments": "captured"}  # fmt: skip
 SPECIAL = {
-    name: {"since": "2026-01-31T00:00:00Z"} for name in ("admin.payments", "admin.audit")
+    "admin.payments": {"since": "2026-01-31T00:00:00Z"},
+    "admin.audit": {"since": "2026-01-31T00:00:00Z"},
+    "chat.search": {"q": "hello"},
 }  # other values of the same names

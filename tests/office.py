@@ -71,7 +71,7 @@ class Office:
         store, none = self.store(worker), None
         ports = Ports(
             store=store, clock=self.clock, sessions=none, passwords=none, gateway=none,  # type: ignore[arg-type]
-            webhooks=none, waiter=none, gauges=none, mail=none, seal=none, live=none,  # type: ignore[arg-type]
+            webhooks=none, waiter=none, gauges=none, mail=none, seal=none, live=none, posts=none,  # type: ignore[arg-type]
             presence=none, members=none, public_url="",  # type: ignore[arg-type]
         )  # fmt: skip
         relay = Relay(Work | Other, self._push)

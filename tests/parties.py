@@ -12,7 +12,7 @@ from socketio.exceptions import SocketIOError
 
 from domain.accounts import User
 from domain.operation import Role
-from domain.ports import Tokens
+from domain.signing_in import Tokens
 from handlers import NAMESPACES
 
 T = TypeVar("T")

@@ -73,7 +73,7 @@ async def world(market: Market) -> World:
     chargeback = await charged_back(market, customer, paid.offer["payment_id"])
     members = {"job_id": first.job["id"], "user_id": contractor.id}
     chat = await customer.call("/chat", "open", members)
-    await customer.call("/chat", "send", {"conversation_id": chat["id"], "text": "Hello"})
+    hello = await customer.call("/chat", "send", {"conversation_id": chat["id"], "text": "Hello"})
     saved = [
         await who.call("/job", "search_save", {"name": "All"}) for who in (customer, contractor)
     ]
@@ -83,6 +83,7 @@ async def world(market: Market) -> World:
         "job_id": first.job["id"], "application_id": first.application["id"],
         "offer_id": first.offer["id"], "payment_id": first.offer["payment_id"],
         "conversation_id": chat["id"], "conversations": {chat["id"]: 0},
+        "revisions": {chat["id"]: 0}, "message_id": hello["id"], "reply_to": hello["id"],
         "conversation_ids": [chat["id"]], "search_id": saved[0]["id"],
         "user_id": customer.id, "contractor_id": contractor.id, "withdrawal_id": withdrawal["id"],
         "session_id": customer.refresh_token.partition(".")[0],

@@ -1,0 +1,372 @@
+"""Group commit of messages: what several people say at once is written in one go.
+
+Decision: a transaction for each message, with its counter, its outbox row and its audit row, makes
+eight requests to the database; together all that are waiting make about seven, however many they
+are. No transaction is needed for that, as every step can be repeated: (1) a note in the outbox of
+what is about to be written, and a look at all conversations concerned; (2) one ordered insert at
+the numbers behind their heads, where the unique index on (conversation, seq) stops whoever was too
+late, who then looks again: so there are no gaps, and what is in is in for good; (3) previews,
+marks, audit rows and replies, which only ever move forward or are there already; (4) the
+acknowledgements and pushes, after which the note is taken away. When the process dies on the way,
+the note's lease runs out, and whoever claims it goes on with (3). One note for all was chosen over
+a mark on each message: to take those away again costs more than all the rest.
+"""
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from domain import documents, search, trail
+from domain.chat import SYSTEM, Answered, Conversation, Draft, Message, Origin
+from domain.errors import Blocked, DomainError, NotFound, RequestIdReused, RequestInProgress
+from domain.operation import REPLY_KEPT, Reply
+from domain.outbox import Lane, Task, TryAgain
+from domain.ports import Ports, Seal
+from domain.record import Change, wire
+from domain.store import Duplicate, UnitOfWork, new_id
+
+STILL_WRITING = timedelta(seconds=60)
+MAX_TERMS = 60  # distinct words of one message that can be found
+
+Key = tuple[str, str, str]
+
+
+class Waiting(msgspec.Struct, eq=False):
+    """A draft on its way to become a message; `answer` is what its sender gets to hear."""
+
+    draft: Draft
+    answer: asyncio.Future[Any]
+    message: Message | None = None
+    new: bool = True  # else what follows from the message has been done
+
+    @property
+    def keys(self) -> list[Key]:
+        """The names under which it can be there already."""
+        draft = self.draft
+        found = [("client", draft.author_id, draft.client_id)] if draft.client_id else []
+        return [
+            *found,
+            *([("request", draft.author_id, draft.request.id)] if draft.request else []),
+        ]
+
+    def refuse(self, reason: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(reason)
+
+    def accept(self, value: Any) -> None:
+        if not self.answer.done():
+            self.answer.set_result(value)
+
+
+class Written(msgspec.Struct, frozen=True):
+    """Messages that are in the database for good, the members of their conversations, and the id
+    of the note of them."""
+
+    messages: list[Message]
+    members: Mapping[str, tuple[str, ...]]
+    note: str
+
+
+class Finish(Task, frozen=True):
+    """The note of what is about to be written, with who says it from where.
+
+    As a task it does what follows from those messages of it that are there. A write that was given
+    up may still come to its end for a while, so it looks again until that is over.
+    """
+
+    lane = Lane.NOTICE
+
+    id: str
+    at: datetime
+    origins: dict[str, Origin | None]
+
+    async def run(self, ports: Ports) -> None:
+        uow = ports.store.single()
+        ids = tuple(self.origins)
+        there = await uow.all(
+            Message, {"_id": ids}, (("conversation_id", 1), ("seq", 1)), len(ids)
+        )  # fmt: skip
+        places = await _by_id(uow, Conversation, {message.conversation_id for message in there})
+        await _follow_up(uow, ports.seal, there, self.origins)
+        for message in there:
+            await ports.posts.push(message, places[message.conversation_id].members)
+        if len(there) < len(ids) and uow.now - self.at < STILL_WRITING:
+            raise TryAgain("not all of it is there", at=uow.now + STILL_WRITING)
+
+
+async def write(uow: UnitOfWork, seal: Seal, batch: Sequence[Waiting]) -> Written:
+    """Make messages of all that may become one, and answer everybody."""
+    firsts, twins = _paired(batch)
+    origins = {each.draft.id: each.draft.origin for each in firsts}
+    note = uow.row(Finish(new_id("batch"), uow.now, origins))
+    (conversations, replies, quoted), _ = await asyncio.gather(_look(uow, firsts), uow.add(note))
+    ready = []
+    for waiting in firsts:
+        try:
+            if not _replied(waiting, replies):
+                waiting.message = _message(uow, waiting.draft, conversations, quoted)
+                ready.append(waiting)
+        except DomainError as refused:
+            waiting.refuse(refused)
+    await _insert(uow, ready, {id: found.head for id, found in conversations.items()})
+    sent = [each for each in ready if each.message and each.new]
+    await _follow_up(
+        uow, seal, [each.message for each in sent if each.message],
+        {each.message.id: each.draft.origin for each in sent if each.message},
+    )  # fmt: skip
+    for waiting in ready:
+        waiting.accept(waiting.message)
+    for first, twin in twins:
+        _answer_alike(first, twin)
+    members = {id: found.members for id, found in conversations.items()}
+    return Written([each.message for each in sent if each.message], members, note.id)
+
+
+async def forget_requests(ports: Ports) -> None:
+    """Request ids are remembered for so long."""
+    uow = ports.store.single()
+    old = {"request.id": {"$gt": ""}, "created_at": {"$lt": uow.now - REPLY_KEPT}}
+    await uow.mark(Message, old, request=None)
+
+
+# -- what is there ---------------------------------------------------------------------------
+
+
+def _paired(
+    batch: Sequence[Waiting],
+) -> tuple[list[Waiting], list[tuple[Waiting, Waiting]]]:
+    """Those to be written, and what was sent twice at once beside its first."""
+    known: dict[Key, Waiting] = {}
+    firsts, twins = [], []
+    for waiting in batch:
+        first = next((known[key] for key in waiting.keys if key in known), None)
+        if first:
+            twins.append((first, waiting))
+            continue
+        known |= dict.fromkeys(waiting.keys, waiting)
+        firsts.append(waiting)
+    return firsts, twins
+
+
+def _answer_alike(first: Waiting, twin: Waiting) -> None:
+    if not first.answer.done() or first.answer.cancelled():
+        return twin.refuse(RequestInProgress())
+    same = msgspec.structs.replace(twin.draft, id=first.draft.id, origin=first.draft.origin)
+    if same != first.draft:
+        return twin.refuse(RequestIdReused())
+    failed = first.answer.exception()
+    if isinstance(failed, Exception):
+        return twin.refuse(failed)
+    return twin.accept(first.answer.result())
+
+
+async def _look(
+    uow: UnitOfWork, batch: Sequence[Waiting]
+) -> tuple[dict[str, Conversation], dict[str, Reply], dict[str, Message]]:
+    """The conversations, the replies to request ids, and what is answered."""
+    drafts = [waiting.draft for waiting in batch]
+    asked: list[tuple[type[Any], set[str]]] = [
+        (Conversation, {draft.conversation_id for draft in drafts}),
+        (
+            Reply,
+            {_reply_id(draft.author_id, draft.request.id) for draft in drafts if draft.request},
+        ),
+        (Message, {draft.reply_to for draft in drafts if draft.reply_to}),
+    ]
+    found = await asyncio.gather(*(_by_id(uow, kind, ids) for kind, ids in asked))
+    conversations, replies, quoted = found
+    return conversations, replies, quoted
+
+
+async def _by_id(uow: UnitOfWork, kind: type[Any], ids: Iterable[str]) -> dict[str, Any]:
+    wanted = tuple(ids)
+    found = await uow.all(kind, {"_id": wanted}) if wanted else []
+    return {each.id: each for each in found}
+
+
+def _reply_id(author_id: str, request_id: str) -> str:
+    return f"{author_id}:{request_id}"
+
+
+def _replied(waiting: Waiting, replies: Mapping[str, Reply]) -> bool:
+    """Answer what was sent before under its request id. Raises RequestIdReused and
+    RequestInProgress."""
+    request = waiting.draft.request
+    reply = replies.get(_reply_id(waiting.draft.author_id, request.id)) if request else None
+    if request is None or reply is None:
+        return False
+    if reply.fingerprint != request.fingerprint:
+        raise RequestIdReused
+    if reply.claimed_by is not None:
+        raise RequestInProgress
+    waiting.accept(reply.answer)
+    return True
+
+
+def _message(
+    uow: UnitOfWork, draft: Draft, conversations: Mapping[str, Conversation],
+    quoted: Mapping[str, Message],
+) -> Message:  # fmt: skip
+    """Still without its number. Raises NotFound and Blocked."""
+    conversation = conversations.get(draft.conversation_id)
+    if conversation is None or draft.author_id not in (*conversation.members, SYSTEM):
+        raise NotFound
+    if conversation.blocked_by and draft.author_id != SYSTEM:
+        raise Blocked(by=list(conversation.blocked_by))
+    answered = quoted.get(draft.reply_to) if draft.reply_to else None
+    if draft.reply_to and (answered is None or answered.conversation_id != conversation.id):
+        raise NotFound("reply_to: there is no such message in this conversation.")
+    return Message(
+        id=draft.id, created_at=uow.now, updated_at=uow.now, conversation_id=conversation.id,
+        author_id=draft.author_id, seq=0, text=draft.text, client_id=draft.client_id,
+        kind=draft.kind, subject_id=draft.subject_id, by=draft.by,
+        reply_to=Answered(answered.id, answered.seq, answered.author_id) if answered else None,
+        terms=terms_of(draft.text) if draft.author_id != SYSTEM else (),
+        request=draft.request,
+    )  # fmt: skip
+
+
+def terms_of(text: str) -> tuple[str, ...]:
+    return search.terms([text], MAX_TERMS)
+
+
+# -- writing it ------------------------------------------------------------------------------
+
+
+async def _insert(uow: UnitOfWork, ready: Sequence[Waiting], heads: dict[str, int]) -> None:
+    """Give all of them their numbers, or the messages that they were before."""
+    left = list(ready)
+    while left:
+        numbered = [_number(waiting, heads) for waiting in left]
+        try:
+            return await uow.add_all(numbered)
+        except Duplicate as stopped:
+            for message in numbered[stopped.done :]:
+                heads[message.conversation_id] -= 1
+            left = left[stopped.done :]
+        await asyncio.sleep(random.random() * 0.01)
+        left = await _look_again(uow, left, heads)
+
+
+def _number(waiting: Waiting, heads: dict[str, int]) -> Message:
+    assert waiting.message
+    heads[waiting.message.conversation_id] += 1
+    seq = heads[waiting.message.conversation_id]
+    waiting.message = msgspec.structs.replace(waiting.message, seq=seq)
+    return waiting.message
+
+
+async def _look_again(
+    uow: UnitOfWork, left: Sequence[Waiting], heads: dict[str, int]
+) -> list[Waiting]:
+    """Somebody else was faster with the first of these: read the heads, and what is there."""
+    stopped = left[0].draft.conversation_id
+    ids = tuple({waiting.draft.conversation_id for waiting in left})
+    newest, conversations, there = await asyncio.gather(
+        uow.find(Message, {"conversation_id": stopped}, (("seq", -1),)),
+        uow.all(Conversation, {"_id": ids}),
+        _there(uow, left),
+    )
+    told = {conversation.id: conversation.head for conversation in conversations}
+    for id, head in told.items():
+        heads[id] = max(heads[id], head)
+    heads[stopped] = max(heads[stopped], newest.seq if newest else 0)
+    return [waiting for waiting in left if not _is_there(waiting, there, told)]
+
+
+async def _there(uow: UnitOfWork, left: Sequence[Waiting]) -> dict[Key, Message]:
+    named: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for waiting in left:
+        for kind, author, name in waiting.keys:
+            named[kind, author].append(name)
+    fields = {"client": "client_id", "request": "request.id"}
+    branches = [
+        {"author_id": author, fields[kind]: {"$gt": "", "$in": names}}
+        for (kind, author), names in named.items()
+    ]
+    found = await uow.all(Message, {"$or": branches}) if branches else []
+    by_client = {("client", m.author_id, m.client_id): m for m in found if m.client_id}
+    return by_client | {("request", m.author_id, m.request.id): m for m in found if m.request}
+
+
+def _is_there(waiting: Waiting, there: Mapping[Key, Message], known: Mapping[str, int]) -> bool:
+    """Whether it has been sent before; what is there is the answer, if it is the same."""
+    found = next((there[key] for key in waiting.keys if key in there), None)
+    if found is None:
+        return False
+    asked, request = waiting.draft.request, found.request
+    if waiting.draft.is_of(found) and not (asked and request and asked != request):
+        waiting.message = found
+        waiting.new = known[found.conversation_id] < found.seq
+    else:
+        waiting.message = None
+        waiting.refuse(RequestIdReused("It names another message."))
+    return True
+
+
+# -- what follows ----------------------------------------------------------------------------
+
+
+async def _follow_up(
+    uow: UnitOfWork, seal: Seal, messages: Sequence[Message], origins: Mapping[str, Origin | None]
+) -> None:
+    """Previews and marks, the audit trail, replies: harmless to repeat."""
+    if not messages:
+        return
+    await asyncio.gather(
+        uow.raise_each(Conversation, _moves(messages)),
+        uow.add_missing(
+            [_audit_row(seal, each, origin) for each in messages if (origin := origins[each.id])]
+        ),
+        uow.add_missing([_reply(each) for each in messages if each.request]),
+    )
+
+
+def _moves(messages: Sequence[Message]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """How each conversation moves on; own words are read, and so is what tells of one's own deed
+    if everything before it is."""
+    moves: dict[str, dict[str, Any]] = {}
+    deeds = []
+    for message in sorted(messages, key=lambda message: message.seq):
+        moved = moves.setdefault(message.conversation_id, {})
+        moved |= {"head": message.seq, "active_at": message.created_at,
+                  "last_message": message.preview}  # fmt: skip
+        if message.author_id != SYSTEM:
+            moved[f"read.{message.author_id}"] = message.seq
+        elif message.by:
+            mark = f"read.{message.by}"
+            where = {"_id": message.conversation_id, mark: message.seq - 1}
+            deeds.append((where, {mark: message.seq}))
+    return [*(({"_id": id}, moved) for id, moved in moves.items()), *deeds]
+
+
+def _audit_row(seal: Seal, message: Message, origin: Origin) -> trail.AuditRow:
+    """Its id follows from the message's, so that it is written once."""
+    fields: dict[str, Any] = {"conversation_id": message.conversation_id}
+    fields |= {"client_id": message.client_id} if message.client_id else {}
+    fields |= {"reply_to": message.reply_to.id} if message.reply_to else {}
+    deed = trail.Deed(
+        operation="chat.send", fields=fields, actor_id=message.author_id,
+        role=origin.role, session_id=origin.session_id,
+        request_id=message.request.id if message.request else None,
+        address=origin.address,
+    )  # fmt: skip
+    change = Change(Message, None, documents.document(message))
+    return trail.sealed(
+        message.id.replace(Message.PREFIX, trail.AuditRow.PREFIX, 1), message.created_at, seal,
+        deed, [change], [message.id, message.conversation_id],
+    )  # fmt: skip
+
+
+def _reply(message: Message) -> Reply:
+    assert message.request
+    return Reply(
+        id=_reply_id(message.author_id, message.request.id), created_at=message.created_at,
+        updated_at=message.created_at, fingerprint=message.request.fingerprint,
+        expires_at=message.created_at + REPLY_KEPT, answer=wire(message),
+    )  # fmt: skip

@@ -1,0 +1,134 @@
+"""The queue of messages: one loop writes together whatever waits, another one pushes it.
+
+What is said in one conversation is so written and pushed in the order in which it came. Whoever
+waits gets an answer, at the latest when a write has taken too long.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from domain import writing
+from domain.chat import MESSAGE, Draft, Message
+from domain.errors import InternalError, Unavailable
+from domain.outbox import Delivery, OutboxRow
+from domain.ports import Seal
+from domain.record import wire
+from domain.store import DatabaseError, Store
+from domain.writing import Waiting, Written
+from server.ending import end
+
+log = structlog.get_logger()
+
+BATCH = 250  # messages that are written together
+MOST = 5000  # that may wait
+UNPUSHED = 8  # batches that may wait to be pushed, until writing waits for them
+SECONDS = 12.0  # for writing a batch
+
+Push = Callable[[Delivery, datetime, dict[str, int]], Awaitable[None]]
+
+
+class Posts:
+    """The messages of this process."""
+
+    def __init__(self, store: Store, seal: Seal, push: Push) -> None:
+        self._store = store
+        self._seal = seal
+        self._push = push
+        self._waiting: deque[Waiting] = deque()
+        self._came = asyncio.Event()
+        self._written: asyncio.Queue[Written] = asyncio.Queue(UNPUSHED)
+        self._loops: list[asyncio.Task[None]] = []
+        self._open = False
+        self._at_work = 0
+
+    def start(self) -> None:
+        self._open = True
+        self._loops = [
+            asyncio.create_task(self._write_loop()), asyncio.create_task(self._push_loop())
+        ]  # fmt: skip
+
+    async def stop(self, seconds: float = 10) -> None:
+        """Take no more, finish what waits; what is not pushed by then somebody else will."""
+        self._open = False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._waiting or self._at_work or not self._written.empty():  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.02)
+        await end(self._loops)
+        self._refuse(self._waiting, Unavailable())
+
+    def post(self, draft: Draft) -> Awaitable[Any]:
+        if not self._open or len(self._waiting) >= MOST:
+            raise Unavailable
+        waiting = Waiting(draft, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._came.set()
+        return waiting.answer
+
+    async def push(self, message: Message, to: Sequence[str]) -> None:
+        delivery = Delivery(
+            MESSAGE.namespace, MESSAGE.name, wire(message), tuple(to), seq=message.seq
+        )
+        await self._push(delivery, message.created_at, {})
+
+    async def _write_loop(self) -> None:
+        while True:
+            await self._came.wait()
+            self._came.clear()
+            while batch := self._taken():
+                self._at_work += 1
+                try:
+                    await self._write(batch)
+                finally:
+                    self._at_work -= 1
+                    self._refuse(batch, Unavailable())  # nobody is left without an answer
+
+    def _taken(self) -> list[Waiting]:
+        taken = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        return [each for each in taken if not each.answer.done()] or (
+            self._taken() if self._waiting else []
+        )
+
+    async def _write(self, batch: list[Waiting]) -> None:
+        try:
+            async with asyncio.timeout(SECONDS):
+                written = await writing.write(self._store.single(), self._seal, batch)
+        except (DatabaseError, TimeoutError):
+            log.warning("messages not written", messages=len(batch), exc_info=True)
+            self._refuse((*batch, *self._waiting), Unavailable())  # they would wait in vain
+        except Exception:
+            log.exception("messages not written", messages=len(batch))
+            self._refuse(batch, InternalError())
+        else:
+            await self._written.put(written)
+
+    def _refuse(self, batch: Iterable[Waiting], reason: Exception) -> None:
+        for waiting in batch:
+            waiting.refuse(reason)
+
+    async def _push_loop(self) -> None:
+        while True:
+            batches = [await self._written.get()]
+            while not self._written.empty():
+                batches.append(self._written.get_nowait())
+            self._at_work += 1
+            try:
+                await self._push_all(batches)
+            except Exception:
+                log.warning("messages left to others to be pushed", exc_info=True)
+            finally:
+                self._at_work -= 1
+
+    async def _push_all(self, batches: list[Written]) -> None:
+        """And take the notes of them away."""
+        for written in batches:
+            for message in written.messages:
+                await self.push(message, written.members[message.conversation_id])
+        done = {"_id": tuple(written.note for written in batches)}
+        await self._store.single().remove(OutboxRow, done)

@@ -1,0 +1,11 @@
+"""Runs the busy chats; `make bench` prints the table."""
+
+from tests.bench.busy_chats import compare, ratio, table
+
+
+async def test_messages_written_together(server, capsys):
+    """Guard: `Posts._taken` takes everything that waits, and `writing.write` writes it at once."""
+    rounds = await compare(server.web)
+    with capsys.disabled():
+        print(f"\n{table(rounds)}")
+    assert ratio(rounds) > 1
