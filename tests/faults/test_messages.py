@@ -1,0 +1,73 @@
+"""SIGKILL amid a lively chat: what was acknowledged is there, once, numbered without gaps."""
+
+import asyncio
+import contextlib
+
+from domain.chat import Message
+from domain.trail import AuditRow
+from tests.faults.test_crashes import PATIENCE, until
+from tests.parties import Json, Lost, Party
+from tests.test_chat import Talk, listed, meet
+
+TALKERS = 6  # messages that each side has under way
+
+
+async def test_killed_amid_a_chat_nothing_acknowledged_is_lost(processes) -> None:
+    """Guard: messages are acknowledged behind their insert, and `Finish.run` does what follows
+    from those that a dead process has left."""
+    first, second = await processes.web(), await processes.web()
+    market = processes.market
+    talk = await meet(market)
+    await talk.contractor.connect(url=second.url)
+    acked: list[Json] = []
+
+    async def chatter(party: Party, number: int) -> None:
+        with contextlib.suppress(Lost):
+            for n in range(1000):
+                said = {"text": f"{number} {n}", "client_id": f"{number}:{n}"}
+                acked.append(await talk.say(party, said["text"], client_id=said["client_id"]))
+
+    going = [
+        asyncio.create_task(chatter(party, number))
+        for party in (talk.customer, talk.contractor) for number in range(TALKERS)
+    ]  # fmt: skip
+    await until(lambda: _count(acked, 60))
+    await first.kill()
+    heard = len(acked)
+    await until(lambda: _count(acked, heard + 20))  # the other process goes on
+    for each in going:
+        each.cancel()
+    await asyncio.gather(*going, return_exceptions=True)
+
+    await talk.customer.connect(url=second.url)
+    await market.settled(PATIENCE)
+    found = await market.store.single().all(
+        Message, {"conversation_id": talk.id}, (("seq", 1),), 10_000
+    )
+    assert [message.seq for message in found] == list(range(1, len(found) + 1))
+    there = {(message.id, message.seq, message.text) for message in found}
+    assert {(each["id"], each["seq"], each["text"]) for each in acked} <= there
+    for party in (talk.customer, talk.contractor):
+        for number in range(TALKERS):
+            own = [m.client_id for m in found if m.author_id == party.id]
+            own = [id for id in own if id and id.startswith(f"{number}:")]
+            assert own == [f"{number}:{n}" for n in range(len(own))]
+    await _told(talk, found)
+    rows = await market.store.single().count(AuditRow, {"operation": "chat.send"})
+    assert rows == len(found)
+
+
+async def _count(acked: list[Json], enough: int) -> bool:
+    return len(acked) >= enough
+
+
+async def _told(talk: Talk, found: list[Message]) -> None:
+    """Both see the same end, and who was connected all the time has been pushed every message."""
+    for party in (talk.customer, talk.contractor):
+        (seen,) = await listed(party)
+        assert (seen["head"], seen["last_message"]["seq"]) == (len(found), len(found))
+        own = max(message.seq for message in found if message.author_id == party.id)
+        assert seen["unread"] == len(found) - own
+    await talk.contractor.push("/chat", "message", lambda data: data["seq"] == len(found))
+    pushed = {push.seq for push in talk.contractor.received("/chat", "message")}
+    assert pushed == set(range(1, len(found) + 1))
