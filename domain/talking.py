@@ -1,5 +1,6 @@
 """Talking: what members of a conversation say, change, take back and look for."""
 
+from datetime import timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -36,9 +37,10 @@ from domain.record import Page
 from domain.store import UnitOfWork, new_id
 from domain.writing import terms_of
 
+EDITABLE = timedelta(hours=24)  # after that others rely on what was said
 MAX_CHANGES = 50  # of one message
 MAX_EMOJIS = 20  # of one message
-SEARCHED = 500  # conversations, the most recently active ones
+SEARCHED = 200  # conversations, the most recently active ones; MongoDB merges no more by an index
 
 Text = Annotated[str, Limits(min_length=1, max_length=4000, pattern=r"\S")]
 
@@ -111,11 +113,13 @@ async def _open(uow: UnitOfWork, conversation_id: str, member: str) -> Conversat
 
 @operation("chat.edit", roles=PARTIES)
 async def edit(cmd: Edit, actor: Actor, uow: UnitOfWork) -> Message:
-    """Say it otherwise. Raises NotFound, Blocked, Conflict after too many changes."""
+    """Say it otherwise. Raises NotFound, Blocked, Conflict too late or after too many changes."""
     await _open(uow, cmd.conversation_id, actor.id)
     message = await _standing(uow, cmd, actor.id)
     if message.text == cmd.text:
         return message
+    if uow.now - message.created_at > EDITABLE:
+        raise Conflict("A message can be changed for a day: write a new one.")
     return await _change(
         uow, message, text=cmd.text, terms=terms_of(cmd.text), edited_at=uow.now,
         history=_kept(uow, message),
@@ -124,14 +128,11 @@ async def edit(cmd: Edit, actor: Actor, uow: UnitOfWork) -> Message:
 
 @operation("chat.delete", roles=PARTIES)
 async def delete(cmd: ById, actor: Actor, uow: UnitOfWork) -> Message:
-    """Take it back; its place stays. What answers it goes on showing what it answers.
-
-    Raises NotFound.
-    """
+    """Take it back; its place stays, and what it said is kept for disputes. Raises NotFound."""
     await uow.get(Conversation, cmd.conversation_id, members=actor.id)
     message = await _standing(uow, cmd, actor.id)
     return await _change(
-        uow, message, text="", terms=(), reactions=(), reply_to=None,
+        uow, message, text="", terms=(), reactions=(),
         deleted_at=uow.now, history=(*message.history, _said(uow, message)),
     )  # fmt: skip
 

@@ -219,7 +219,7 @@ def _message(
     if conversation.blocked_by and draft.author_id != SYSTEM:
         raise Blocked(by=list(conversation.blocked_by))
     answered = quoted.get(draft.reply_to) if draft.reply_to else None
-    if draft.reply_to and (answered is None or answered.conversation_id != conversation.id):
+    if draft.reply_to and not (answered and _can_be_answered(answered, conversation)):
         raise NotFound("reply_to: there is no such message in this conversation.")
     return Message(
         id=draft.id, created_at=uow.now, updated_at=uow.now, conversation_id=conversation.id,
@@ -229,6 +229,10 @@ def _message(
         terms=terms_of(draft.text) if draft.author_id != SYSTEM else (),
         request=draft.request,
     )  # fmt: skip
+
+
+def _can_be_answered(message: Message, conversation: Conversation) -> bool:
+    return message.conversation_id == conversation.id and message.deleted_at is None
 
 
 def terms_of(text: str) -> tuple[str, ...]:
