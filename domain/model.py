@@ -16,6 +16,7 @@ from domain.leases import Lease
 from domain.ledger import Balance, Transaction
 from domain.lines import ReadRefunds
 from domain.methods import OpenCustomer
+from domain.narrating import Narrate
 from domain.notices import SendMail, Tell, Told
 from domain.operation import Reply
 from domain.outbox import OutboxRow
@@ -47,5 +48,5 @@ TASKS = (
     | Compare | ReadRefunds | ReadAccount
     | Tell | SendMail
     | EndSessions | TakeLeave
-    | Match | ShowPresence | Finish
+    | Match | ShowPresence | Finish | Narrate
 )  # fmt: skip

@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 from redis.asyncio import BlockingConnectionPool, Redis
 
-from domain import feed, notices, presence
+from domain import feed, narrating, notices, presence
 from domain.errors import RateLimited
 from domain.model import RECORDS, TASKS
 from domain.money import Schedule
@@ -23,7 +23,7 @@ from domain.outbox import Delivery, Event
 from domain.people import Memberships
 from domain.ports import Ports, Rates
 from domain.record import wire
-from domain.store import Store
+from domain.store import Store, UnitOfWork
 from handlers import NAMESPACES, files, webhooks
 from handlers.expose import answer, refusal
 from handlers.statements import DOWNLOADS, Download
@@ -78,7 +78,7 @@ class Core:
             settings.auto_complete_days,
         )
         self.store = Store(settings.mongo_url, clock, rates)
-        self.store.follow = notices.follow
+        self.store.follow = _follow
         # Whoever finds all connections in use waits for one: that Redis is busy must not look as
         # if it were away, because then sessions are believed without being looked up.
         self.redis: Redis[Any] = Redis.from_pool(
@@ -312,6 +312,11 @@ def _serve_pages(app: web.Application) -> None:
     if STATIC.is_dir():
         app.add_routes([page("index.html"), page("admin.html"), web.static("/static", STATIC)])
         app.on_response_prepare.append(guard_files)
+
+
+def _follow(uow: UnitOfWork) -> None:
+    notices.follow(uow)
+    narrating.follow(uow)
 
 
 async def _alive(request: web.Request) -> web.Response:

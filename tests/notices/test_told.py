@@ -21,8 +21,9 @@ THREE = [
 
 
 async def test_a_deal_told_to_both_sides(market, post):
-    """Guard: `store.follow = notices.follow` in `Core`; without it nobody is told. Guard: `own` in
-    the words; without it people get mails about what they did themselves."""
+    """Guard: `notices.follow` in `_follow` of server/app.py; without it nobody is told.
+
+    Guard: `own` in the words; without it people get mails about what they did themselves."""
     deal = await market.accepted_job()
     await market.start(deal.contractor, deal.job)
     await market.deliver(deal.contractor, deal.job)
