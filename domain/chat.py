@@ -276,6 +276,8 @@ async def open_between(
         return there
     members = (customer_id, contractor_id)
     before = await uow.find(Conversation, {"members": {"$all": list(members)}}, RECENT)
+    if before:  # written, so that of this and a block in the same moment one sees the other
+        await uow.change(Conversation, before.id)
     conversation = Conversation(
         id=new_id(Conversation.PREFIX), created_at=uow.now, updated_at=uow.now, job_id=job_id,
         job_title=job_title, customer_id=customer_id, contractor_id=contractor_id, members=members,
@@ -302,13 +304,20 @@ async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
 async def history(cmd: History, actor: Actor, uow: UnitOfWork) -> Stretch:
     """Raises NotFound."""
     conversation = await uow.get(Conversation, cmd.conversation_id, members=actor.id)
-    bounds = {"$gt": cmd.after_seq or 0}
-    if cmd.before_seq is not None:
-        bounds["$lt"] = cmd.before_seq
-    forward = cmd.after_seq is not None
+    return await around(uow, conversation, cmd.before_seq, cmd.after_seq, cmd.limit)
+
+
+async def around(
+    uow: UnitOfWork, conversation: Conversation, before: int | None, after: int | None, limit: int
+) -> Stretch:
+    """The newest messages, those before a number, or those from one on."""
+    bounds = {"$gt": after or 0}
+    if before is not None:
+        bounds["$lt"] = before
+    forward = after is not None
     items = await uow.all(
         Message, {"conversation_id": conversation.id, "seq": bounds},
-        (("seq", 1 if forward else -1),), cmd.limit,
+        (("seq", 1 if forward else -1),), limit,
     )  # fmt: skip
     return _stretch(conversation, items if forward else items[::-1])
 

@@ -16,6 +16,7 @@ from domain.leases import Lease
 from domain.ledger import Balance, Transaction
 from domain.lines import ReadRefunds
 from domain.methods import OpenCustomer
+from domain.moderation import Report
 from domain.narrating import Narrate
 from domain.notices import SendMail, Tell, Told
 from domain.operation import Reply
@@ -39,7 +40,7 @@ RECORDS = (
     User, Job, Application, Conversation, Message, Offer, Payment, Transaction, Balance,
     Withdrawal, Transfer, Reversal, Dispute, Chargeback, FeedRow, OutboxRow, WebhookEvent, Reply,
     Lease, Living, AuditRow, Anchor, Watch, Reconciliation, Told, LastSeen,
-    SavedSearch, Matched, File, GridFile, GridChunk,
+    SavedSearch, Matched, File, GridFile, GridChunk, Report,
 )  # fmt: skip
 
 TASKS = (

@@ -233,9 +233,11 @@ def _deed(op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> trail.
 
 
 def _subject(answer: Any) -> list[str]:
-    """Who has registered or signed in, when nobody was."""
-    user = answer.get("user") if isinstance(answer, dict) else None
-    return [user["id"]] if isinstance(user, dict) else []
+    """Who has registered or signed in, when nobody was; or whose talk was read."""
+    if not isinstance(answer, dict):
+        return []
+    user, talk = answer.get("user"), answer.get("conversation_id")
+    return [user["id"]] if isinstance(user, dict) else [talk] if isinstance(talk, str) else []
 
 
 # -- idempotent replies ----------------------------------------------------------------------

@@ -31,7 +31,7 @@ PRIVATE_TALK = {
         "text", "history", "terms", "files", "reply_to", "reactions", "request"
     },
     "conversations": {"last_message"},
-    "reports": {"text", "history"},
+    "reports": {"text", "said"},
 }  # fmt: skip
 ALWAYS_CHANGE = frozenset({"version", "updated_at", "_id"})
 LONGEST = 4000  # characters of one value; longer ones are kept as their digest

@@ -8,6 +8,7 @@ from domain import (
     commissions,
     disputes,
     letters,
+    moderation,
     monitor,
     reconciliation,
     treasury,
@@ -20,6 +21,8 @@ admin.expose(monitor.overview, http="GET /api/admin/overview")
 admin.expose(monitor.live)
 admin.expose(chain.audit_rows, http="GET /api/admin/audit")
 admin.expose(disputes.all_disputes, http="GET /api/admin/disputes")
+admin.expose(moderation.conversation, http="GET /api/admin/disputes/{dispute_id}/conversation")
+admin.expose(moderation.reports, http="GET /api/admin/reports")
 admin.expose(disputes.resolve, http="POST /api/admin/disputes/{dispute_id}/resolve")
 admin.expose(chargebacks.evidence, http="POST /api/admin/chargebacks/{chargeback_id}/evidence")
 admin.expose(treasury.transfers, http="GET /api/admin/transfers")

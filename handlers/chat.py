@@ -1,7 +1,7 @@
 """/chat: conversations of customers and contractors, and their messages."""
 
 from domain import chat as rules
-from domain import introductions, presence, talking
+from domain import introductions, moderation, presence, talking
 from handlers.expose import Namespace
 
 chat = Namespace("/chat")
@@ -16,5 +16,7 @@ chat.expose(talking.edit, http="PATCH /api/chat/{conversation_id}/messages/{mess
 chat.expose(talking.delete, http="DELETE /api/chat/{conversation_id}/messages/{message_id}")
 chat.expose(talking.react, http="POST /api/chat/{conversation_id}/messages/{message_id}/react")
 chat.expose(talking.find, http="GET /api/chat/search")
+chat.expose(moderation.block, http="POST /api/chat/{conversation_id}/block")
+chat.expose(moderation.report, http="POST /api/chat/{conversation_id}/report")
 chat.expose(presence.typing)
 chat.expose(presence.presence)

@@ -68,6 +68,8 @@ CASES = {
     "chat.edit": Case("conversation_id message_id text", NOT_FOUND),
     "chat.delete": Case("conversation_id message_id", NOT_FOUND),
     "chat.react": Case("conversation_id message_id emoji on", NOT_FOUND),
+    "chat.block": Case("conversation_id on", NOT_FOUND),
+    "chat.report": Case("conversation_id message_id reason text", NOT_FOUND),
     "chat.search": Case("q conversation_id cursor limit", NOTHING),
     "chat.typing": Case("conversation_id typing", NOT_FOUND),
     "chat.presence": Case("conversation_ids", NOT_FOUND),
@@ -116,6 +118,8 @@ CASES = {
     "admin.webhook_events": Case("status type cursor limit", ALL),
     "admin.replay": Case("event_id", ALL),
     "admin.disputes": Case("job_id status cursor limit", ALL),
+    "admin.conversation": Case("dispute_id before_seq after_seq limit", ALL),
+    "admin.reports": Case("user_id cursor limit", ALL),
     "admin.resolve": Case("dispute_id refund_amount reason", ALL),
     "admin.evidence": Case(
         "chargeback_id product_description service_date refund_refusal_explanation "
@@ -167,4 +171,5 @@ SPECIAL = {
     "admin.payments": {"since": "2026-01-31T00:00:00Z"},
     "admin.audit": {"since": "2026-01-31T00:00:00Z"},
     "chat.search": {"q": "hello"},
+    "chat.report": {"reason": "abuse"},
 }  # other values of the same names
