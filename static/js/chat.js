@@ -1,7 +1,8 @@
-// Chat: conversations without gaps, their views and actions.
+// Chat: conversations without gaps, with what was changed later; their views and actions.
 
 import { api, unique } from "./api.js";
-import { button, empty, field, form, meta, section, when } from "./parts.js";
+import { line } from "./messages.js";
+import { button, choice, empty, field, folded, form, meta, section } from "./parts.js";
 import { changed, notify, putConversation, state, unread } from "./state.js";
 import { el } from "./dom.js";
 import { loadConversations } from "./lists.js";
@@ -18,23 +19,37 @@ function between(jobId, userId) {
   return found.find((each) => each.job_id === jobId && each.members.includes(userId));
 }
 
-/** Add messages that are not there; a gap in the numbers is asked for. */
+/** Add messages that are not there, and later versions of those that are. */
 export function add(id, items) {
   const known = new Map((state.messages.get(id) ?? []).map((message) => [message.seq, message]));
-  for (const message of items) known.set(message.seq, message);
-  state.messages.set(id, [...known.values()].sort((a, b) => a.seq - b.seq));
-  const conversation = state.conversations.get(id);
-  const last = state.messages.get(id).at(-1);
-  if (conversation && last && last.seq > (conversation.last_message?.seq ?? 0)) {
-    const { seq, author_id, text, created_at: at } = last;
-    const read = { ...conversation.read };
-    if (author_id === state.user.id) read[author_id] = seq;
-    putConversation({ ...conversation, read, head: seq, last_message: { seq, author_id, text, at } });
+  for (const message of items) {
+    if ((known.get(message.seq)?.version ?? 0) < message.version) known.set(message.seq, message);
   }
+  state.messages.set(id, [...known.values()].sort((a, b) => a.seq - b.seq));
+  const last = state.messages.get(id).at(-1);
+  if (last) show(last);
   changed();
 }
 
-/** A pushed message; its `seq` is the conversation's own. */
+/** Changes of messages; those that are not loaded are read with the others, when they are. */
+function change(id, items) {
+  const first = state.messages.get(id)?.[0]?.seq ?? Infinity;
+  add(id, items.filter((message) => message.seq >= first));
+}
+
+/** Let the list show a message, if it shows no later one; one's own deeds need not be read. */
+function show({ conversation_id, seq, revision, author_id, by, text, created_at: at }) {
+  const conversation = state.conversations.get(conversation_id);
+  const shown = conversation?.last_message;
+  if (!conversation || (shown && (seq - shown.seq || revision - shown.revision) < 0)) return;
+  const read = { ...conversation.read };
+  const me = state.user.id;
+  if (author_id === me || (by === me && read[me] === seq - 1)) read[me] = Math.max(read[me], seq);
+  const last_message = { seq, revision, author_id, text, at };
+  putConversation({ ...conversation, read, head: Math.max(conversation.head, seq), last_message });
+}
+
+/** A pushed message, new or changed; its `seq` is the conversation's own. */
 export function receive(message) {
   const id = message.conversation_id;
   const conversation = state.conversations.get(id);
@@ -43,19 +58,22 @@ export function receive(message) {
     return;
   }
   const known = state.messages.get(id);
-  if (known && message.seq > (known.at(-1)?.seq ?? 0) + 1) catchUp([id]).catch(() => {});
-  else add(id, known ? [message] : []);
-  if (!known && message.seq > conversation.head) {
-    const { seq, author_id, text, created_at: at } = message;
-    putConversation({ ...conversation, head: seq, last_message: { seq, author_id, text, at } });
+  const revision = state.revisions.get(id) ?? 0;
+  const gap = message.seq > (known?.at(-1)?.seq ?? 0) + 1 || message.revision > revision + 1;
+  show(message);
+  if (known && gap) catchUp([id]).catch(() => {});
+  else if (known) {
+    state.revisions.set(id, Math.max(revision, message.revision));
+    change(id, [message]);
   }
+  if (message.revision) return; // it was told when it was new
   if (shown()?.id === id) markRead().catch(() => {});
   else tell(message);
 }
 
 function tell(message) {
   const conversation = state.conversations.get(message.conversation_id);
-  if (!conversation || message.author_id === state.user.id) return;
+  if (!conversation || message.author_id === state.user.id || message.kind !== "text") return;
   const { id, name } = other(conversation);
   notify(`${name}: ${message.text}`, { link: `#/chat/${conversation.job_id}/${id}` });
 }
@@ -63,14 +81,22 @@ function tell(message) {
 /** Fill the gaps of the conversations whose messages are on this page. */
 export async function catchUp(ids = [...state.messages.keys()]) {
   while (ids.length) {
-    const asked = ids.slice(0, 100).map((id) => [id, state.messages.get(id)?.at(-1)?.seq ?? 0]);
-    const { conversations } = await api.command("/chat", "sync", {
-      conversations: Object.fromEntries(asked),
+    const asked = ids.slice(0, 100);
+    const { conversations, changes } = await api.command("/chat", "sync", {
+      conversations: Object.fromEntries(
+        asked.map((id) => [id, state.messages.get(id)?.at(-1)?.seq ?? 0])),
+      revisions: Object.fromEntries(asked.map((id) => [id, state.revisions.get(id) ?? 0])),
     });
-    const behind = [];
+    const behind = new Set();
     for (const [id, { items, head }] of Object.entries(conversations)) {
       add(id, items);
-      if (items.length && items.at(-1).seq < head) behind.push(id);
+      if (items.length && items.at(-1).seq < head) behind.add(id);
+    }
+    for (const [id, { items, revision }] of Object.entries(changes)) {
+      change(id, items);
+      const reached = items.at(-1)?.revision ?? revision;
+      state.revisions.set(id, Math.max(state.revisions.get(id) ?? 0, reached));
+      if (reached < revision) behind.add(id);
     }
     ids = [...behind, ...ids.slice(100)];
   }
@@ -105,6 +131,7 @@ async function load([jobId, userId] = []) {
   if (state.messages.has(opened.id)) await catchUp([opened.id]);
   else {
     const asked = { conversation_id: opened.id, limit: PAGE };
+    state.revisions.set(opened.id, opened.revision); // or a later one: then changes come twice
     add(opened.id, (await api.command("/chat", "history", asked)).items);
   }
   await markRead();
@@ -123,17 +150,42 @@ function entry(conversation) {
     },
     el("div.row", {}, el("h3", {}, name), waiting > 0 && el("span.badge.busy", {}, `${waiting} new`)),
     meta(conversation.job_title),
-    conversation.last_message && el("p.preview", {}, conversation.last_message.text),
+    conversation.last_message
+      && el("p.preview", {}, conversation.last_message.text || "Message deleted"),
   );
 }
 
-function messageLine(message, conversation, last) {
-  const own = message.author_id === state.user.id;
-  const seen = own && last && (conversation.read[other(conversation).id] ?? 0) >= message.seq;
-  return el(
-    own ? "li.own" : "li", { "data-key": message.id },
-    el("p.text", {}, message.text), el("small", {}, when(message.created_at), seen ? " · seen" : null),
+const REASONS = [["abuse", "Abuse"], ["fraud", "Fraud"], ["spam", "Spam"], ["other", "Other"]];
+
+function unwanted({ id, blocked_by }) {
+  const mine = blocked_by.includes(state.user.id);
+  return folded(
+    "Block or report", `unwanted:${id}`,
+    mine ? button("Unblock", "unblock", id) : button("Block", "block", id),
+    form("report", id, "Report",
+      choice("Reason", "reason", REASONS),
+      field("What happened", "text", { maxlength: 2000, required: false })),
   );
+}
+
+/** Where one writes: something new, an answer, or a message otherwise. */
+function pen(conversation) {
+  const { id, blocked_by } = conversation;
+  if (blocked_by.length) {
+    const mine = blocked_by.includes(state.user.id);
+    const name = mine ? "You have" : `${other(conversation).name} has`;
+    return el("p.empty", { "data-key": `blocked:${id}` }, `${name} blocked this conversation.`);
+  }
+  const { answering, changing } = state.pen?.of === id ? state.pen : {};
+  if (changing) {
+    return form("change", changing.id, "Save",
+      field("Change your message", "text", { maxlength: 4000, autocomplete: "off", value: changing.text }),
+      button("Cancel", "put_down", id, "quiet"));
+  }
+  return form("say", id, "Send",
+    field("Message", "text", { maxlength: 4000, autocomplete: "off",
+      hint: answering && `Your answer to: ${answering.text}` }),
+    answering && button("Cancel", "put_down", id, "quiet"));
 }
 
 function panel(conversation) {
@@ -143,18 +195,18 @@ function panel(conversation) {
   return el(
     "section.chat.card", { "data-key": `chat:${conversation.id}`, "aria-label": `Chat with ${name}` },
     el("header", {}, el("h2", {}, name),
-      el("a", { href: `#/job/${conversation.job_id}` }, conversation.job_title)),
+      el("a", { href: `#/job/${conversation.job_id}` }, conversation.job_title),
+      unwanted(conversation)),
     el(
       "ol.messages", { "data-key": "messages", "data-end": messages.at(-1)?.seq ?? 0, tabindex: "0",
         "aria-live": "polite" },
       earlier && el("li.earlier", { "data-key": "earlier" },
         button("Earlier messages", "earlier", conversation.id, "quiet")),
       messages.map((message, place) =>
-        messageLine(message, conversation, place === messages.length - 1)),
+        line(message, conversation, messages, place === messages.length - 1)),
       messages.length === 0 && el("li.empty", { "data-key": "none" }, "Say hello."),
     ),
-    form("say", conversation.id, "Send",
-      field("Message", "text", { maxlength: 4000, autocomplete: "off" })),
+    pen(conversation),
   );
 }
 
@@ -175,12 +227,36 @@ function when_active(conversation) {
 
 export const chatView = { load, view };
 
+function find(messageId) {
+  return [...state.messages.values()].flat().find((message) => message.id === messageId);
+}
+
+/** Do something with a message, and take what it is then. */
+async function touch(command, messageId, fields = {}) {
+  const { conversation_id, id: message_id } = find(messageId);
+  change(conversation_id, [
+    await api.command("/chat", command, { conversation_id, message_id, ...fields }),
+  ]);
+}
+
+function takeUp(pen) {
+  state.pen = pen;
+  changed();
+}
+
+async function block(id, on) {
+  putConversation(await api.command("/chat", "block", { conversation_id: id, on }));
+}
+
 export const chatActions = {
   async say({ id, fields, element }) {
+    const { answering } = state.pen?.of === id ? state.pen : {};
     const sent = await api.command("/chat", "send", {
       conversation_id: id, text: fields.text, client_id: unique(),
+      ...(answering ? { reply_to: answering.id } : {}),
     });
     element.reset();
+    takeUp(null);
     const known = state.messages.get(id)?.at(-1)?.seq ?? 0;
     if (sent.seq > known + 1) await catchUp([id]);
     else add(id, [sent]);
@@ -189,5 +265,33 @@ export const chatActions = {
     const before_seq = state.messages.get(id)[0].seq;
     const asked = { conversation_id: id, before_seq, limit: PAGE };
     add(id, (await api.command("/chat", "history", asked)).items);
+  },
+  async reply({ id }) {
+    const answering = find(id);
+    takeUp({ of: answering.conversation_id, answering });
+  },
+  async edit({ id }) {
+    const changing = find(id);
+    takeUp({ of: changing.conversation_id, changing });
+  },
+  async put_down() {
+    takeUp(null);
+  },
+  async change({ id, fields }) {
+    await touch("edit", id, { text: fields.text });
+    takeUp(null);
+  },
+  unsay: ({ id }) => touch("delete", id),
+  async react({ id }) {
+    const [message, emoji, on] = JSON.parse(id);
+    await touch("react", message, { emoji, on });
+  },
+  block: ({ id }) => block(id, true),
+  unblock: ({ id }) => block(id, false),
+  async report({ id, fields, element }) {
+    const { reason, text } = fields;
+    await api.command("/chat", "report", { conversation_id: id, reason, text });
+    element.reset();
+    notify("Thank you: an administrator will look at it.");
   },
 };

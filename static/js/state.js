@@ -14,6 +14,8 @@ function nothing() {
     ...Object.fromEntries(kinds.map((kind) => [kind, new Map()])),
     conversations: new Map(),
     messages: new Map(), // conversation id -> messages in order, without gaps
+    revisions: new Map(), // conversation id -> the last change of them that is known
+    pen: null, // what is being written besides a new message: {answering} or {changing}
     purses: new Map(), // by currency
     told: [], // what the person was told, newest first
     seen: 0, // how far in their feed

@@ -96,6 +96,11 @@ async def test_the_whole_story_by_hand(tabs, market, server):
     await contractor.fill(Message="White, please.")
     await contractor.press("Send")
     await customer.sees("White, please.")
+    await contractor.page.locator("li.own summary").click()
+    await contractor.press("Edit")
+    await contractor.fill(**{"Change your message": "Green, please."})
+    await contractor.press("Save")
+    await customer.sees("Green, please.")
     await customer.picture("chat")
 
     await customer.go("Jobs")
