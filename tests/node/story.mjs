@@ -19,6 +19,11 @@ function expect(what, found, wanted) {
   if (found !== wanted) throw new Error(`${role}: ${what} is ${found} instead of ${wanted}`);
 }
 
+/** How much the two have said to each other; the platform's own messages come between. */
+function spoken(me, conversation) {
+  return me.messages.get(conversation).filter(({ kind }) => kind === 'text').length;
+}
+
 async function customer(me) {
   const posting = {
     title: `Paint the ${word} fence`, description: 'Twelve metres of wood.', category: 'painting',
@@ -51,7 +56,7 @@ async function customer(me) {
   await me.sees('/job', 'job.updated', (data) => data.id === job.id && data.delivered_at);
   const { split } = await me.call('/job', 'complete', { job_id: job.id });
   await me.sees('/job', 'job.updated', (data) => data.id === job.id && data.status === 'completed');
-  return { job: job.id, split, messages: me.messages.get(conversation_id).length };
+  return { job: job.id, split, messages: spoken(me, conversation_id) };
 }
 
 async function contractor(me) {
@@ -90,7 +95,7 @@ async function contractor(me) {
   await me.hears(conversation_id, (message) => message.text === 'At eight.');
   return {
     job: job.id, earned: amount, available: wallet.available, pending: wallet.pending,
-    in_transit: wallet.in_transit, messages: me.messages.get(conversation_id).length,
+    in_transit: wallet.in_transit, messages: spoken(me, conversation_id),
   };
 }
 
