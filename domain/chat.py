@@ -35,7 +35,7 @@ RECENT = (("active_at", -1), *NEWEST)
 Seq = Annotated[int, Limits(ge=0, le=2**53)]
 
 
-class LastMessage(msgspec.Struct, frozen=True):
+class LastMessage(msgspec.Struct, frozen=True, kw_only=True):
     """What a list shows of the newest message; `text` is cut after PREVIEW characters.
 
     `seq` and `revision` come first: MongoDB compares documents field by field, so that the later
@@ -43,7 +43,7 @@ class LastMessage(msgspec.Struct, frozen=True):
     """
 
     seq: int
-    revision: int
+    revision: int = 0  # rows of earlier versions have none
     author_id: str
     text: str
     at: datetime
@@ -168,7 +168,11 @@ class Message(Record, frozen=True):
     @property
     def preview(self) -> LastMessage:
         return LastMessage(
-            self.seq, self.revision, self.author_id, self.text[:PREVIEW], self.created_at
+            seq=self.seq,
+            revision=self.revision,
+            author_id=self.author_id,
+            text=self.text[:PREVIEW],
+            at=self.created_at,
         )
 
 

@@ -137,7 +137,9 @@ async def test_a_late_preview_does_not_bring_back_what_was_said(
     said = await talk.say(talk.customer, "Tuesday")
     await change(talk, talk.customer, "delete", said)
     uow = server.store.single()
-    late = LastMessage(1, 0, talk.customer.id, "Tuesday", uow.now + timedelta(days=1))
+    late = LastMessage(
+        seq=1, author_id=talk.customer.id, text="Tuesday", at=uow.now + timedelta(days=1)
+    )
     await uow.raise_each(Conversation, [({"_id": talk.id}, {"last_message": late})])
     assert (await listed(talk.contractor))[0]["last_message"]["text"] == ""
 

@@ -348,3 +348,17 @@ async def test_what_is_refused_stops_nobody_else(market: Market, server: Server)
     found = await market.store.single().get(Conversation, elsewhere.id)
     assert (found.head, found.version) == (0, 1)
     assert seqs(await talk.history(talk.customer)) == [1, 2]
+
+
+async def test_rows_of_earlier_versions_are_read(market: Market) -> None:
+    """Guard: the defaults of what conversations and messages have got since."""
+    talk = await meet(market)
+    await talk.say(talk.customer, "Long ago")
+    database = market.store.database
+    since = ("revision", "blocked_by", "last_message.revision")
+    await database.conversations.update_one({}, {"$unset": dict.fromkeys(since, "")})
+    since = ("kind", "by", "reply_to", "reactions", "revision", "history", "terms", "request")
+    await database.messages.update_one({}, {"$unset": dict.fromkeys(since, "")})
+    await talk.say(talk.contractor, "Now")
+    assert seqs(await talk.history(talk.customer)) == [1, 2]
+    assert (await listed(talk.customer))[0]["last_message"]["text"] == "Now"

@@ -116,7 +116,7 @@ class _Seeder:
         conversations, messages, pairs = [], [], []
         for customer, contractor in zip(customers, contractors, strict=True):
             members = (customer.id, contractor.id)
-            last = LastMessage(MESSAGES, customer.id, "Number 50", self.now)
+            last = LastMessage(seq=MESSAGES, author_id=customer.id, text="Number 50", at=self.now)
             conversation = self._new(
                 Conversation, job_id=new_id(Job.PREFIX), job_title="Paint the fence",
                 customer_id=customer.id, contractor_id=contractor.id, members=members,
