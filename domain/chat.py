@@ -17,6 +17,7 @@ from msgspec import Meta as Limits
 
 from domain.accounts import User
 from domain.errors import Invalid, NotFound
+from domain.files import Attachment
 from domain.operation import PARTIES, Actor, Command, Id, PageSize, Style, operation
 from domain.outbox import Event
 from domain.receipts import silent, veiled
@@ -107,6 +108,7 @@ class Said(msgspec.Struct, frozen=True):
 
     text: str
     until: datetime
+    files: tuple[Attachment, ...] = ()
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -152,6 +154,7 @@ class Message(Record, frozen=True):
     author_id: str
     seq: int
     text: str
+    files: tuple[Attachment, ...] = ()
     client_id: str | None = None
     kind: str = "text"
     subject_id: str | None = None
@@ -167,13 +170,11 @@ class Message(Record, frozen=True):
 
     @property
     def preview(self) -> LastMessage:
+        said = self.text or ", ".join(file.name for file in self.files)
         return LastMessage(
-            seq=self.seq,
-            revision=self.revision,
-            author_id=self.author_id,
-            text=self.text[:PREVIEW],
-            at=self.created_at,
-        )
+            seq=self.seq, revision=self.revision, author_id=self.author_id,
+            text=said[:PREVIEW], at=self.created_at,
+        )  # fmt: skip
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -183,6 +184,7 @@ class Draft(msgspec.Struct, frozen=True):
     conversation_id: str
     author_id: str
     text: str = ""
+    files: tuple[Attachment, ...] = ()
     client_id: str | None = None
     reply_to: str | None = None
     kind: str = "text"
@@ -193,11 +195,10 @@ class Draft(msgspec.Struct, frozen=True):
 
     def is_of(self, message: Message) -> bool:
         """Whether the message, as it was first, says the same in the same place."""
-        first = message.history[0] if message.history else None
-        text = first.text if first else message.text
+        first = message.history[0] if message.history else message
         answered = message.reply_to.id if message.reply_to else None
-        return (self.conversation_id, self.text, self.reply_to) == (
-            message.conversation_id, text, answered
+        return (self.conversation_id, self.text, self.files, self.reply_to) == (
+            message.conversation_id, first.text, first.files, answered
         )  # fmt: skip
 
 

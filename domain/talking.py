@@ -19,7 +19,8 @@ from domain.chat import (
     Request,
     Said,
 )
-from domain.errors import Blocked, Conflict, NotFound
+from domain.errors import Blocked, Conflict, Invalid, NotFound
+from domain.files import Attachment, FileIds, attach
 from domain.operation import (
     PARTIES,
     Actor,
@@ -46,11 +47,12 @@ Text = Annotated[str, Limits(min_length=1, max_length=4000, pattern=r"\S")]
 
 
 class Send(Command, frozen=True):
-    """`client_id` is the client's own name for the message, so that sending it
-    again is safe; `reply_to` is the id of a message of the same conversation."""
+    """Words, or files, or both. `client_id` is the client's own name for the message, so that
+    sending it again is safe; `reply_to` is the id of a message of the same conversation."""
 
     conversation_id: Id
-    text: Text
+    text: Text | None = None
+    file_ids: FileIds = ()
     reply_to: Id | None = None
     client_id: Id | None = None
 
@@ -82,22 +84,35 @@ class Search(Command, frozen=True):
 async def send(cmd: Send, actor: Actor, ports: Ports, meta: Meta) -> Message:
     """Say something to the other member; own words count as read.
 
-    Raises NotFound, Blocked, RequestIdReused when `client_id` names another message,
-    RequestInProgress, Unavailable.
+    Raises Invalid for nothing at all, NotFound, Conflict for files of something else, Blocked,
+    RequestIdReused when `client_id` names another message, RequestInProgress, Unavailable.
     """
+    if cmd.text is None and not cmd.file_ids:
+        raise Invalid("text: say something, or attach files.", field="text")
+    files = await _hand_over(cmd, actor, ports)
     request = None
     if meta.request_id:
         told = fingerprint("chat.send", msgspec.to_builtins(cmd))
         request = Request(meta.request_id, told)
     draft = Draft(
         id=new_id(Message.PREFIX), conversation_id=cmd.conversation_id, author_id=actor.id,
-        text=cmd.text, client_id=cmd.client_id, reply_to=cmd.reply_to, request=request,
-        origin=Origin(actor.role, actor.session_id, meta.address),
+        text=cmd.text or "", files=files, client_id=cmd.client_id, reply_to=cmd.reply_to,
+        request=request, origin=Origin(actor.role, actor.session_id, meta.address),
     )  # fmt: skip
     posted = ports.posts.post(draft)
     meta.committed()
     message: Message = await posted
     return message
+
+
+async def _hand_over(cmd: Send, actor: Actor, ports: Ports) -> tuple[Attachment, ...]:
+    """To the conversation, before it is said: whoever hears of a file can read it."""
+
+    async def work(uow: UnitOfWork) -> tuple[Attachment, ...]:
+        conversation = await _open(uow, cmd.conversation_id, actor.id)
+        return await attach(uow, cmd.file_ids, actor.id, conversation.id, conversation.members)
+
+    return await ports.store.transact(work) if cmd.file_ids else ()
 
 
 async def _open(uow: UnitOfWork, conversation_id: str, member: str) -> Conversation:
@@ -131,8 +146,11 @@ async def delete(cmd: ById, actor: Actor, uow: UnitOfWork) -> Message:
     """Take it back; its place stays, and what it said is kept for disputes. Raises NotFound."""
     await uow.get(Conversation, cmd.conversation_id, members=actor.id)
     message = await _standing(uow, cmd, actor.id)
+    await attach(
+        uow, [file.id for file in message.files], actor.id, cmd.conversation_id, ["role:admin"]
+    )
     return await _change(
-        uow, message, text="", terms=(), reactions=(),
+        uow, message, text="", files=(), terms=(), reactions=(),
         deleted_at=uow.now, history=(*message.history, _said(uow, message)),
     )  # fmt: skip
 
@@ -162,7 +180,7 @@ async def _standing(uow: UnitOfWork, cmd: ById, author: Any) -> Message:
 
 
 def _said(uow: UnitOfWork, message: Message) -> Said:
-    return Said(message.text, uow.now)
+    return Said(message.text, uow.now, message.files)
 
 
 def _kept(uow: UnitOfWork, message: Message) -> tuple[Said, ...]:

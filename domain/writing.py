@@ -223,8 +223,8 @@ def _message(
         raise NotFound("reply_to: there is no such message in this conversation.")
     return Message(
         id=draft.id, created_at=uow.now, updated_at=uow.now, conversation_id=conversation.id,
-        author_id=draft.author_id, seq=0, text=draft.text, client_id=draft.client_id,
-        kind=draft.kind, subject_id=draft.subject_id, by=draft.by,
+        author_id=draft.author_id, seq=0, text=draft.text, files=draft.files,
+        client_id=draft.client_id, kind=draft.kind, subject_id=draft.subject_id, by=draft.by,
         reply_to=Answered(answered.id, answered.seq, answered.author_id) if answered else None,
         terms=terms_of(draft.text) if draft.author_id != SYSTEM else (),
         request=draft.request,
@@ -354,6 +354,7 @@ def _audit_row(seal: Seal, message: Message, origin: Origin) -> trail.AuditRow:
     fields: dict[str, Any] = {"conversation_id": message.conversation_id}
     fields |= {"client_id": message.client_id} if message.client_id else {}
     fields |= {"reply_to": message.reply_to.id} if message.reply_to else {}
+    fields |= {"file_ids": [file.id for file in message.files]} if message.files else {}
     deed = trail.Deed(
         operation="chat.send", fields=fields, actor_id=message.author_id,
         role=origin.role, session_id=origin.session_id,

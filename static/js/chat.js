@@ -1,7 +1,8 @@
 // Chat: conversations without gaps, with what was changed later; their views and actions.
 
 import { api, unique } from "./api.js";
-import { line } from "./messages.js";
+import { sent } from "./files.js";
+import { line, saying } from "./messages.js";
 import { button, choice, empty, field, folded, form, meta, section } from "./parts.js";
 import { changed, notify, putConversation, state, unread } from "./state.js";
 import { el } from "./dom.js";
@@ -38,14 +39,15 @@ function change(id, items) {
 }
 
 /** Let the list show a message, if it shows no later one; one's own deeds need not be read. */
-function show({ conversation_id, seq, revision, author_id, by, text, created_at: at }) {
+function show(message) {
+  const { conversation_id, seq, revision, author_id, by, created_at: at } = message;
   const conversation = state.conversations.get(conversation_id);
   const shown = conversation?.last_message;
   if (!conversation || (shown && (seq - shown.seq || revision - shown.revision) < 0)) return;
   const read = { ...conversation.read };
   const me = state.user.id;
   if (author_id === me || (by === me && read[me] === seq - 1)) read[me] = Math.max(read[me], seq);
-  const last_message = { seq, revision, author_id, text, at };
+  const last_message = { seq, revision, author_id, text: saying(message), at };
   putConversation({ ...conversation, read, head: Math.max(conversation.head, seq), last_message });
 }
 
@@ -75,7 +77,7 @@ function tell(message) {
   const conversation = state.conversations.get(message.conversation_id);
   if (!conversation || message.author_id === state.user.id || message.kind !== "text") return;
   const { id, name } = other(conversation);
-  notify(`${name}: ${message.text}`, { link: `#/chat/${conversation.job_id}/${id}` });
+  notify(`${name}: ${saying(message)}`, { link: `#/chat/${conversation.job_id}/${id}` });
 }
 
 /** Fill the gaps of the conversations whose messages are on this page. */
@@ -183,8 +185,9 @@ function pen(conversation) {
       button("Cancel", "put_down", id, "quiet"));
   }
   return form("say", id, "Send",
-    field("Message", "text", { maxlength: 4000, autocomplete: "off",
-      hint: answering && `Your answer to: ${answering.text}` }),
+    field("Message", "text", { maxlength: 4000, autocomplete: "off", required: false,
+      hint: answering && `Your answer to: ${saying(answering)}` }),
+    field("Files", "files", { type: "file", multiple: true, required: false }),
     answering && button("Cancel", "put_down", id, "quiet"));
 }
 
@@ -251,15 +254,18 @@ async function block(id, on) {
 export const chatActions = {
   async say({ id, fields, element }) {
     const { answering } = state.pen?.of === id ? state.pen : {};
-    const sent = await api.command("/chat", "send", {
-      conversation_id: id, text: fields.text, client_id: unique(),
+    const file_ids = await sent(element.elements.files.files);
+    if (!fields.text && !file_ids.length) return;
+    const said = await api.command("/chat", "send", {
+      conversation_id: id, client_id: unique(), file_ids,
+      ...(fields.text ? { text: fields.text } : {}),
       ...(answering ? { reply_to: answering.id } : {}),
     });
     element.reset();
     takeUp(null);
     const known = state.messages.get(id)?.at(-1)?.seq ?? 0;
-    if (sent.seq > known + 1) await catchUp([id]);
-    else add(id, [sent]);
+    if (said.seq > known + 1) await catchUp([id]);
+    else add(id, [said]);
   },
   async earlier({ id }) {
     const before_seq = state.messages.get(id)[0].seq;

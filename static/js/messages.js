@@ -1,5 +1,6 @@
 // One line of a chat: what somebody said, or what has happened between the two.
 
+import { attachments } from "./files.js";
 import { button, folded, when } from "./parts.js";
 import { state } from "./state.js";
 import { el } from "./dom.js";
@@ -18,7 +19,8 @@ export function line(message, conversation, messages, last) {
   return el(
     name, { "data-key": id },
     message.reply_to && quote(message.reply_to, messages),
-    el("p.text", {}, text),
+    text && el("p.text", {}, text),
+    attachments(message.files),
     el("small", {}, when(created_at), edited_at ? " · edited" : null, seen ? " · seen" : null),
     message.reactions.length > 0
       && el("p.reactions", {}, message.reactions.map((given) => reaction(message, given))),
@@ -30,7 +32,12 @@ export function line(message, conversation, messages, last) {
 function quote({ seq }, messages) {
   const answered = messages.find((message) => message.seq === seq);
   const gone = answered ? "Message deleted" : "An earlier message";
-  return el("blockquote", {}, answered?.text || gone);
+  return el("blockquote", {}, (answered && saying(answered)) || gone);
+}
+
+/** What a message says in a few words: its text, or the names of its files. */
+export function saying({ text, files }) {
+  return text || files.map((file) => file.name).join(", ");
 }
 
 function reaction(message, { emoji, user_ids }) {
