@@ -50,6 +50,25 @@ async def offer(tab: Tab, card: str) -> None:
     await tab.press("Send offer and hold the money")
 
 
+async def talk(customer: Tab, contractor: Tab) -> None:
+    await customer.page.get_by_role("link", name="Chat").click()
+    await customer.fill(Message="White or green?")
+    await customer.press("Send")
+    await contractor.is_told("Carla Customer: White or green?")
+    await contractor.go("Messages")
+    await contractor.page.locator("a.talk").click()
+    await contractor.sees("White or green?")
+    await customer.sees("seen")
+    await contractor.fill(Message="White, please.")
+    await contractor.press("Send")
+    await customer.sees("White, please.")
+    await contractor.page.locator("li.own summary").click()
+    await contractor.press("Edit")
+    await contractor.fill(**{"Change your message": "Green, please."})
+    await contractor.press("Save")
+    await customer.sees("Green, please.")
+
+
 async def test_a_job_appears_elsewhere_at_once_and_nothing_complains(tabs, market):
     """Guard: `announce(uow, job, market=True)` in `job_posting.create`; without it the second
     tab would need a reload. Without `connect-src` in PAGE_HEADERS, or the favicon, the browser
@@ -85,22 +104,7 @@ async def test_the_whole_story_by_hand(tabs, market, server):
 
     await customer.press("Shortlist")
     await contractor.is_told("You are on the shortlist")
-    await customer.page.get_by_role("link", name="Chat").click()
-    await customer.fill(Message="White or green?")
-    await customer.press("Send")
-    await contractor.is_told("Carla Customer: White or green?")
-    await contractor.go("Messages")
-    await contractor.page.locator("a.talk").click()
-    await contractor.sees("White or green?")
-    await customer.sees("seen")
-    await contractor.fill(Message="White, please.")
-    await contractor.press("Send")
-    await customer.sees("White, please.")
-    await contractor.page.locator("li.own summary").click()
-    await contractor.press("Edit")
-    await contractor.fill(**{"Change your message": "Green, please."})
-    await contractor.press("Save")
-    await customer.sees("Green, please.")
+    await talk(customer, contractor)
     await customer.picture("chat")
 
     await customer.go("Jobs")
