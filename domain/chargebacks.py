@@ -7,6 +7,7 @@ Decided for us, all is as before; decided against us, the loss is divided as a r
 
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -190,14 +191,19 @@ class ReadDispute(Task, frozen=True):
 
 
 async def reread(ports: Ports, stripe_id: str) -> None:
-    """Read a dispute from Stripe and take over its state."""
-    there = await ports.gateway.dispute(stripe_id)
-    payment = await _payment_of(ports, there)
-    if payment is None:
-        return
-    if not payment.captured_amount:
-        raise TryAgain("the capture is not booked yet")
-    await ports.store.transact(lambda uow: settle_dispute(uow, payment.id, there))
+    """Read a dispute from Stripe and take over its state. Banks change their minds: what was read
+    before something newer was taken over is old."""
+    settled = False
+    while not settled:
+        known = await ports.store.single().find(Chargeback, {"stripe_id": stripe_id})
+        there = await ports.gateway.dispute(stripe_id)
+        payment = await _payment_of(ports, there)
+        if payment is None:
+            return
+        if not payment.captured_amount:
+            raise TryAgain("the capture is not booked yet")
+        work = partial(settle_dispute, payment_id=payment.id, there=there, known=known)
+        settled = await ports.store.transact(work)
 
 
 async def _payment_of(ports: Ports, there: CardDispute) -> Payment | None:
@@ -214,15 +220,19 @@ async def _payment_of(ports: Ports, there: CardDispute) -> Payment | None:
     )
 
 
-async def settle_dispute(uow: UnitOfWork, payment_id: str, there: CardDispute) -> None:
-    """Take over what Stripe says of a dispute, whatever was known before."""
+async def settle_dispute(
+    uow: UnitOfWork, payment_id: str, there: CardDispute, known: Chargeback | None
+) -> bool:
+    """Take over what Stripe says; False if there is news since what was `known` when it said so."""
     found = await uow.find(Chargeback, {"stripe_id": there.id})
+    if found != known:
+        return False
     if found is None:
         found = await _first_seen(uow, await uow.get(Payment, payment_id), there)
     now = FROM_STRIPE[there.status]
     fee = there.fee_amount
     if found.status is now and (found.submissions, found.fee_amount) == (there.submissions, fee):
-        return
+        return True
     await _book_fee(uow, found, there)
     held, undone, steps = found.held_amount, found.completed_amount, found.steps
     for step in STEPS[found.status, now]:
@@ -241,6 +251,7 @@ async def settle_dispute(uow: UnitOfWork, payment_id: str, there: CardDispute) -
             uow, f"chargeback_{now}", changed.id,
             f"The chargeback of {amount} for {changed.job_title} is {now}.",
         )  # fmt: skip
+    return True
 
 
 async def _first_seen(uow: UnitOfWork, payment: Payment, there: CardDispute) -> Chargeback:

@@ -96,6 +96,11 @@ class Sandbox:
         """
         return await self._control("POST", "faults", rule)
 
+    async def faults(self) -> list[Json]:
+        """Those that have not happened yet."""
+        ordered: list[Json] = (await self._control("GET", "faults"))["data"]
+        return ordered
+
     async def clear_faults(self) -> None:
         await self._control("DELETE", "faults")
 

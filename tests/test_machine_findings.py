@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from domain.accounts import User
+from domain.chargebacks import Chargeback, ChargebackStatus, reread
 from domain.ledger import STRIPE, Transaction
 from domain.outbox import OutboxRow
 from domain.reconciliation import compare
@@ -77,3 +78,25 @@ async def test_a_reversal_made_elsewhere_is_a_part_of_one_that_is_under_way(mark
     [transfer] = await work.listed("transfers")
     assert transfer["amount_reversed"] == 70_000
     assert await work.books() == (0, 0)
+
+
+async def test_an_old_word_about_a_dispute_is_not_the_last(market, server):
+    """Guard: `known` in `chargebacks.settle_dispute`; an answer that had taken long put back what
+    a later one had said, and nobody asked again about what seemed to be lost."""
+    work = await Work(market, server).done()
+    await work.charge_back()
+    [dispute] = await work.listed("disputes")
+    await work.sandbox.move_dispute(dispute["id"], "lost")
+    await work.books()
+    some = {"path": "/v1/disputes/*", "method": "GET", "when": "after", "delay": 1.5}
+    await work.sandbox.fault(**some)
+    slow = asyncio.create_task(reread(server.ports, dispute["id"]))
+    async with asyncio.timeout(PATIENCE):
+        while await work.sandbox.faults():  # noqa: ASYNC110 - until the old word is on its way
+            await asyncio.sleep(0.01)
+    await work.sandbox.move_dispute(dispute["id"], "under_review")
+    await reread(server.ports, dispute["id"])
+    await slow
+    await work.books()
+    [row] = await market.rows(Chargeback)
+    assert (row.status, row.steps) == (ChargebackStatus.OPEN, 3)
