@@ -1,10 +1,14 @@
 """Proof of the books: every balance again from the journal, every offer against the holdings
-function, every captured, refunded, transferred and paid-out amount against Stripe."""
+function, every captured, refunded, transferred and paid-out amount against Stripe.
+
+All is read once, and nothing of it kept but what is open: an account that is empty is forgotten,
+Stripe's lists are read side by side with ours. Many years take no more memory than one.
+"""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,14 +17,17 @@ from domain.accounts import User
 from domain.chargebacks import FROM_STRIPE, Chargeback, ChargebackStatus
 from domain.deal import Offer, Payment, PaymentStatus
 from domain.ledger import Balance, Transaction
-from domain.ports import Intent, Ports, Settled
+from domain.pairing import pairs
+from domain.ports import CardDispute, Intent, Ports, Settled
 from domain.record import Record
 from domain.store import UnitOfWork
 from domain.transfers import Reversal, Transfer, TransferStatus
 from domain.wallets import Withdrawal, WithdrawalStatus
 
 C, T, W = ChargebackStatus, TransferStatus, WithdrawalStatus
+R = TypeVar("R", bound=Record)
 CHUNK = 500
+HELD = "requires_capture"  # Stripe's word
 BY_HAND = ("adjusted", "platform_withdrew")  # moved for no offer
 
 
@@ -68,16 +75,17 @@ async def audit(ports: Ports) -> Report:
     return report
 
 
-async def each(uow: UnitOfWork, kind: type[Record], where: dict[str, Any]) -> AsyncIterator[Any]:
-    """All records of a kind, oldest first, in chunks by id."""
-    last = ""
-    while True:
-        chunk = await uow.all(kind, {**where, "_id": {"$gt": last}}, (("_id", 1),), CHUNK)
+async def each(
+    uow: UnitOfWork, kind: type[R], where: Mapping[str, Any], *, newest: bool = False
+) -> AsyncIterator[R]:
+    """All records of a kind in chunks by id, oldest first, or the `newest` as Stripe lists them."""
+    beyond, order = ("$lt", -1) if newest else ("$gt", 1)
+    chunk = await uow.all(kind, where, (("_id", order),), CHUNK)
+    while chunk:
         for record in chunk:
             yield record
-        if len(chunk) < CHUNK:
-            return
-        last = chunk[-1].id
+        rest = {**where, "_id": {beyond: chunk[-1].id}}
+        chunk = await uow.all(kind, rest, (("_id", order),), CHUNK) if len(chunk) == CHUNK else []
 
 
 Sums = dict[tuple[str, str], int]  # by account and currency
@@ -91,8 +99,8 @@ async def _sum_journal(uow: UnitOfWork, report: Report) -> tuple[Sums, Sums, dic
     async for transaction in each(uow, Transaction, {}):
         report.transactions += 1
         for posting in transaction.postings:
-            sums[posting.source, transaction.currency] -= posting.amount
-            sums[posting.destination, transaction.currency] += posting.amount
+            _move(sums, posting.source, transaction.currency, -posting.amount)
+            _move(sums, posting.destination, transaction.currency, posting.amount)
             if transaction.kind == "stripe_other_fee":
                 sign = 1 if posting.destination == ledger.STRIPE_FEES else -1
                 other_fees[transaction.currency] += sign * posting.amount
@@ -107,6 +115,13 @@ async def _sum_journal(uow: UnitOfWork, report: Report) -> tuple[Sums, Sums, dic
     return sums, adjusted, other_fees
 
 
+def _move(sums: Sums, account: str, currency: str, amount: int) -> None:
+    """What is empty, as nearly every escrow is in the end, takes no place."""
+    sums[account, currency] += amount
+    if not sums[account, currency]:
+        del sums[account, currency]
+
+
 def _party(account: str) -> str:
     """Who bears what is on the account, as far as the holdings know: Stripe's fees are paid by
     the platform, and what is in a bank was the contractor's."""
@@ -118,19 +133,19 @@ def _party(account: str) -> str:
 
 
 async def _check_balances(uow: UnitOfWork, report: Report, sums: Sums) -> None:
-    seen = set()
+    rowless = {key for key in sums if ledger.is_bounded(key[0])}
     async for row in each(uow, Balance, {"kind": ("escrow", "wallet", "debt")}):
         report.balances += 1
-        seen.add((row.account, row.currency))
+        rowless.discard((row.account, row.currency))
         report.compare("balance", row.id, sums.get((row.account, row.currency), 0), row.balance)
         inside = row.balance <= 0 if row.kind == "debt" else row.balance >= 0
         report.compare("balance within its bound", row.id, True, inside)
-    for (account, currency), amount in sums.items():
-        if ledger.is_bounded(account) and (account, currency) not in seen:
-            report.compare("balance", f"{account}|{currency}", amount, None)
+    for account, currency in sorted(rowless):
+        report.compare("balance", f"{account}|{currency}", sums[account, currency], None)
     for account in ledger.SUMMED_UP:
         for currency, found in (await ledger.balance_of(uow, account)).items():
-            report.compare("balance", f"{account}|{currency}", sums[account, currency], found)
+            booked = sums.get((account, currency), 0)
+            report.compare("balance", f"{account}|{currency}", booked, found)
 
 
 async def _check_offers(
@@ -171,53 +186,57 @@ async def _check_payments(
 
     Returns what Stripe has charged for them, by currency.
     """
-    there: dict[str, list[Intent]] = defaultdict(list)
     fees: dict[str, int] = defaultdict(int)
-    since = await _beginning(uow, Payment)
-    async for intent in ports.gateway.intents(since):
-        if intent.status != "canceled" or intent.captured_amount:
-            there[intent.metadata.get("payment_id", intent.id)].append(intent)
-        if intent.captured_amount and intent.fee_amount and intent.fee_currency:
+    ours = each(uow, Payment, {}, newest=True)
+    theirs = ports.gateway.intents(await _beginning(uow, Payment))
+    async for payment, intent in pairs(ours, theirs, lambda payment: payment.intent_id):
+        if intent and intent.captured_amount and intent.fee_amount and intent.fee_currency:
             fees[intent.fee_currency] += intent.fee_amount
-    async for payment in each(uow, Payment, {}):
-        report.payments += 1
-        intents = there.pop(payment.id, [])
-        taken = sum(i.captured_amount for i in intents if i.status == "succeeded")
-        report.compare("captured", payment.id, taken, payment.captured_amount)
-        given_back = sum(intent.refunded_amount for intent in intents)
-        refunded = payment.refunded_amount + waiting[payment.id]
-        report.compare("refunded", payment.id, given_back, refunded)
-        held = sum(intent.status == "requires_capture" for intent in intents)
-        holding = payment.status in (PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURING)
-        report.compare("held", payment.id, held, int(holding))
-    for id in there:
-        report.compare("payment known here", id, True, False)
+        if payment:
+            _check_payment(report, payment, intent, waiting[payment.id])
+        elif intent and (intent.captured_amount or intent.status == HELD):
+            id = intent.metadata.get("payment_id", intent.id)
+            report.compare("payment known here", id, True, False)
     return fees
+
+
+def _check_payment(report: Report, payment: Payment, intent: Intent | None, waiting: int) -> None:
+    report.payments += 1
+    taken = intent.captured_amount if intent and intent.status == "succeeded" else 0
+    report.compare("captured", payment.id, taken, payment.captured_amount)
+    given_back = intent.refunded_amount if intent else 0
+    report.compare("refunded", payment.id, given_back, payment.refunded_amount + waiting)
+    held = intent is not None and intent.status == HELD
+    holding = payment.status in (PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURING)
+    report.compare("held", payment.id, held, holding)
 
 
 async def _check_chargebacks(
     ports: Ports, uow: UnitOfWork, report: Report, sums: Sums, fees: dict[str, int]
 ) -> None:
     """Every card dispute, both ways; what Stripe charged for them is added to `fees`."""
-    there = {}
-    async for dispute in ports.gateway.disputes(await _beginning(uow, Payment)):
-        there[dispute.id] = dispute
-        if dispute.fee_amount:
-            fees[dispute.fee_currency or dispute.currency] += dispute.fee_amount
-    async for found in each(uow, Chargeback, {}):
-        report.chargebacks += 1
-        out = sums.get((ledger.chargeback(found.id), found.currency), 0)
-        report.compare("out in an open chargeback", found.id, _out(found), -out)
-        told = there.pop(found.stripe_id, None)
-        report.compare("dispute at Stripe", found.id, True, told is not None)
-        if told:
-            report.compare("dispute's state", found.id, FROM_STRIPE[told.status], found.status)
-            lost = found.status in (C.OPEN, C.LOST)
-            report.compare(
-                "taken by the bank", found.id, told.withdrawn_amount, lost * found.amount
-            )
-    for id in there:
-        report.compare("dispute known here", id, True, False)
+    ours = each(uow, Chargeback, {}, newest=True)
+    theirs = ports.gateway.disputes(await _beginning(uow, Payment))
+    async for found, told in pairs(ours, theirs, lambda chargeback: chargeback.stripe_id):
+        if told and told.fee_amount:
+            fees[told.fee_currency or told.currency] += told.fee_amount
+        if found:
+            _check_chargeback(report, found, told, sums)
+        elif told:
+            report.compare("dispute known here", told.id, True, False)
+
+
+def _check_chargeback(
+    report: Report, found: Chargeback, told: CardDispute | None, sums: Sums
+) -> None:
+    report.chargebacks += 1
+    out = sums.get((ledger.chargeback(found.id), found.currency), 0)
+    report.compare("out in an open chargeback", found.id, _out(found), -out)
+    report.compare("dispute at Stripe", found.id, True, told is not None)
+    if told:
+        report.compare("dispute's state", found.id, FROM_STRIPE[told.status], found.status)
+        taken = found.amount if found.status in (C.OPEN, C.LOST) else 0
+        report.compare("taken by the bank", found.id, told.withdrawn_amount, taken)
 
 
 def _out(chargeback: Chargeback) -> int:
@@ -226,44 +245,48 @@ def _out(chargeback: Chargeback) -> int:
 
 async def _check_transfers(ports: Ports, uow: UnitOfWork, report: Report) -> None:
     """All that Stripe has transferred, net of what was reversed."""
-    there: dict[str, int] = defaultdict(int)
-    since = await _beginning(uow, Offer, Transfer)  # an adjustment may be older than any offer
-    async for transfer in ports.gateway.transfers(since):
-        fact = transfer.metadata.get("fact", transfer.id)
-        there[fact] += transfer.amount - transfer.reversed_amount
     under_way: dict[str, int] = defaultdict(int)
     async for reversal in each(uow, Reversal, {"done": False}):
         under_way[reversal.transfer_id] += reversal.amount
-    async for found in each(uow, Transfer, {}):
-        report.transfers += 1
-        sent = found.net if found.status in (T.MADE, T.AVAILABLE, T.REVERSED) else 0
-        expected = there.pop(found.id, 0) - under_way[found.id]
-        report.compare("transferred", found.id, expected, sent)
-    for fact, amount in there.items():
-        report.compare("transfer known here", fact, amount, 0)
+    ours = each(uow, Transfer, {}, newest=True)
+    # An adjustment may be older than any offer.
+    theirs = ports.gateway.transfers(await _beginning(uow, Offer, Transfer))
+    async for transfer, there in pairs(ours, theirs, lambda transfer: transfer.stripe_id):
+        net = there.amount - there.reversed_amount if there else 0
+        if transfer:
+            report.transfers += 1
+            made = transfer.status in (T.MADE, T.AVAILABLE, T.REVERSED)
+            expected = net - under_way[transfer.id]
+            report.compare("transferred", transfer.id, expected, made * transfer.net)
+        elif there:
+            fact = there.metadata.get("fact", there.id)
+            report.compare("transfer known here", fact, net, 0)
 
 
 async def _check_withdrawals(ports: Ports, uow: UnitOfWork, report: Report) -> None:
-    """All payouts of all contractors' accounts."""
-    there: dict[str, list[Settled]] = defaultdict(list)
-    since, open_accounts = await _beginning(uow, Withdrawal), set()
+    """All payouts of all contractors' accounts; nobody can look into one that is closed."""
+    since = await _beginning(uow, Withdrawal)
     async for user in each(uow, User, {"connect_id": {"$gt": ""}}):
-        open_accounts.add(user.connect_id)
-        async for payout in ports.gateway.payouts(user.connect_id, since):
-            there[payout.metadata.get("withdrawal_id", payout.id)].append(payout)
-    async for withdrawal in each(uow, Withdrawal, {}):
-        if withdrawal.account_id not in open_accounts:
-            continue  # nobody can look into an account that is closed
-        report.payouts += 1
-        found = there.pop(withdrawal.id, [])
-        payouts = [payout for payout in found if payout.status not in ("failed", "canceled")]
-        under_way = withdrawal.status not in (W.REQUESTED, W.FAILED)
-        expected = withdrawal.amount if under_way else 0
-        report.compare("paid out", withdrawal.id, sum(p.amount for p in payouts), expected)
-        if withdrawal.status is W.PAID:
-            report.compare("payout paid", withdrawal.id, ["paid"], [p.status for p in payouts])
-    for id in there:
-        report.compare("payout known here", id, True, False)
+        account = str(user.connect_id)
+        asked = {"user_id": user.id, "account_id": account}
+        ours = each(uow, Withdrawal, asked, newest=True)
+        theirs = ports.gateway.payouts(account, since)
+        async for withdrawal, payout in pairs(ours, theirs, lambda asked: asked.payout_id):
+            under_way = payout and payout.status not in ("failed", "canceled")
+            if withdrawal:
+                _check_withdrawal(report, withdrawal, payout if under_way else None)
+            elif payout and under_way:
+                id = payout.metadata.get("withdrawal_id", payout.id)
+                report.compare("payout known here", id, True, False)
+
+
+def _check_withdrawal(report: Report, withdrawal: Withdrawal, payout: Settled | None) -> None:
+    report.payouts += 1
+    under_way = withdrawal.status not in (W.REQUESTED, W.FAILED)
+    expected = withdrawal.amount if under_way else 0
+    report.compare("paid out", withdrawal.id, payout.amount if payout else 0, expected)
+    if withdrawal.status is W.PAID:
+        report.compare("payout paid", withdrawal.id, "paid", payout and payout.status)
 
 
 async def _beginning(uow: UnitOfWork, *kinds: type[Record]) -> datetime:

@@ -1,6 +1,7 @@
 """`server audit`: the proof of the books as tables."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +16,7 @@ from domain.reconciliation import compare_lines
 from server.app import Core
 from server.config import Settings
 
+CLOCKS = timedelta(minutes=1)  # Stripe's may be behind, and tells no more than the second
 COMPARED = (
     "transactions",
     "balances",
@@ -50,7 +52,7 @@ async def all_lines(core: Core) -> Found:
     """Every line of Stripe's books since the first payment; an audit writes nothing."""
     first = await core.store.single().find(Payment, {}, (("_id", 1),))
     now = core.ports.clock.now()
-    start = first.created_at if first else now
+    start = first.created_at - CLOCKS if first else now
     return await compare_lines(core.ports, start, now, mends=False)
 
 
