@@ -29,7 +29,7 @@ async def world(monkeypatch, market, server):
 
 
 @pytest.mark.timeout(max(900, STEPS))
-async def test_anything_at_any_time(world):
+async def test_anything_at_any_time(world, record_property):
     """Guards: the version in `change_offer`, `settle_refund` and `settle_dispute` by the state that
     is known, the idempotency keys, `begin` before a transfer, `uow.flush`; without any of them
     some order of steps books money twice, or loses some."""
@@ -48,7 +48,9 @@ async def test_anything_at_any_time(world):
         except Exception:
             assert Machine.failure, "the machine itself is broken"
         number += 1
-    print(f"{Machine.steps} steps in {Machine.runs} runs, seeds {SEED} to {number - 1}")
+    taken = f"{Machine.steps} steps in {Machine.runs} runs, seeds {SEED} to {number - 1}"
+    record_property("machine", taken)
+    print(taken)
     print(dict(world.seen))
     if Machine.failure:
         raise Machine.failure

@@ -1,6 +1,7 @@
 """What happens past us: at Stripe's dashboard, in banks, on the wire between Stripe and us."""
 
 import asyncio
+from datetime import timedelta
 
 from aiohttp import ClientError
 
@@ -20,6 +21,7 @@ TROUBLES = (
     {"status": 402},
 )  # fmt: skip
 COURIER = ({"drop": True}, {"duplicate": 3}, {"hold": True}, {"delay": 0.3})
+BANK = ("dispute", "decide", "decide", "fail_refund", "settle_refund", "return", "short")
 VERDICTS = ("won", "lost", "under_review", "needs_response")
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 TIMES = (20, 20, 20, 11 * MINUTE, 11 * MINUTE, HOUR, 25 * HOUR, 3 * DAY + MINUTE, 8 * DAY)
@@ -63,12 +65,20 @@ class Outside(People):
 
     async def bank(self, n, pick, share):
         """Cardholders dispute, banks decide and change their minds, and send money back."""
-        event = ("dispute", "decide", "decide", "fail_refund", "settle_refund", "return")[pick % 6]
+        event = BANK[pick % len(BANK)]
         self.seen[f"bank {event}"] += 1
         if event == "decide":
             for dispute in await self._list("disputes", limit=1 + n % 2):
                 if dispute["payment_intent"] in await self._intents():
-                    await self.sandbox.move_dispute(dispute["id"], VERDICTS[share % 4])
+                    closes = dispute["status"].startswith("warning") and pick % 2
+                    verdict = "warning_closed" if closes else VERDICTS[share % 4]
+                    await self.sandbox.move_dispute(dispute["id"], verdict)
+        elif event == "short":
+            ends = {"failure_code": "lost_or_stolen_card"} if share % 3 == 0 else {}
+            await self.sandbox.fault(
+                refund=self.pick(n)[2].lower(), pending_reason="insufficient_funds",
+                delay=share * HOUR, times=1 + pick % 2, **ends,
+            )  # fmt: skip
         elif event == "return":
             account = self.accounts[self.contractors[n % 2].id]
             for payout in await self._list("payouts", account, limit=2):
@@ -142,6 +152,8 @@ class Outside(People):
             await self.workers.crash(n % 2)
 
     async def time(self, n, pick, share):
+        if pick % 7 == 0:
+            return await self.workers.set_clock(timedelta(seconds=(n + 1) % 2 * HOUR))
         seconds = TIMES[pick % len(TIMES)]
         if self.passed + seconds < MOST:
             self.passed += seconds

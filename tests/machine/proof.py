@@ -1,15 +1,24 @@
 """What must hold at any time, and what in the end: our books, Stripe's, and both together."""
 
 from collections import Counter
+from datetime import timedelta
 
-from domain import ledger
+from domain import chain, ledger
 from domain.audit import audit
-from domain.deal import OFFER_STEPS, PAYMENT_STEPS, MilestoneStatus, Offer, Payment
+from domain.chargebacks import Chargeback, ChargebackStatus
+from domain.deal import (
+    OFFER_STEPS,
+    PAYMENT_STEPS,
+    MilestoneStatus,
+    Offer,
+    Payment,
+    RefundStatus,
+)
 from domain.feed import FeedRow
 from domain.jobs import Job, JobStatus
 from domain.ledger import Balance, Transaction
 from domain.outbox import OutboxRow
-from domain.reconciliation import compare
+from domain.reconciliation import Reconciliation, ReconciliationStatus, compare
 from domain.timeline import STEPS as DISPUTE_STEPS
 from domain.timeline import Dispute
 from domain.transfers import STEPS as TRANSFER_STEPS
@@ -17,7 +26,7 @@ from domain.transfers import Reversal, Transfer, TransferStatus
 from domain.wallets import STEPS as WITHDRAWAL_STEPS
 from domain.wallets import Withdrawal
 
-M, J = MilestoneStatus, JobStatus
+M, J, R, C = MilestoneStatus, JobStatus, RefundStatus, ChargebackStatus
 MILESTONE_STEPS = {
     M.PENDING: (M.DELIVERED, M.COMPLETED, M.CANCELLED), M.DELIVERED: (M.COMPLETED, M.CANCELLED),
 }  # fmt: skip
@@ -25,9 +34,15 @@ JOB_STEPS = {
     J.OPEN: (J.ASSIGNED, J.CANCELLED), J.ASSIGNED: (J.IN_PROGRESS, J.COMPLETED, J.CANCELLED),
     J.IN_PROGRESS: (J.COMPLETED, J.CANCELLED),
 }  # fmt: skip
+REFUND_STEPS = {R.REQUESTED: (R.MADE, R.FAILED), R.MADE: (R.FAILED,)}
+# Banks change their minds, but what has moved money is never again a mere inquiry.
+CHARGEBACK_STEPS = {
+    C.INQUIRY: (C.CLOSED, C.OPEN, C.WON, C.LOST), C.CLOSED: (C.OPEN, C.WON, C.LOST),
+    C.OPEN: (C.WON, C.LOST), C.WON: (C.OPEN, C.LOST), C.LOST: (C.OPEN, C.WON),
+}  # fmt: skip
 TABLES = (
     (Job, JOB_STEPS), (Offer, OFFER_STEPS), (Payment, PAYMENT_STEPS), (Transfer, TRANSFER_STEPS),
-    (Withdrawal, WITHDRAWAL_STEPS), (Dispute, DISPUTE_STEPS),
+    (Withdrawal, WITHDRAWAL_STEPS), (Dispute, DISPUTE_STEPS), (Chargeback, CHARGEBACK_STEPS),
 )  # fmt: skip
 BEYOND = {"$or": [
     {"kind": {"$in": ["escrow", "wallet"]}, "balance": {"$lt": 0}},
@@ -40,10 +55,10 @@ class Proof:
 
     def __init__(self, world):
         self.world, self.workers, self.sandbox = world, world.workers, world.sandbox
-        self.states, self.versions = {}, {}
+        self.states, self.versions, self.head = {}, {}, None
 
     async def begin(self):
-        self.since = self.workers.clock.now()
+        self.since = self.workers.clock.now() - timedelta(hours=1)  # the clock may jump back
         self.before = await self._at_stripe()
 
     # -- at any time -----------------------------------------------------------------------------
@@ -68,6 +83,8 @@ class Proof:
     def _makes_sense(self, offer):
         for number, part in enumerate(offer.milestones):
             self._follows(f"{offer.id}#{number}", part.status, MILESTONE_STEPS)
+        for refund in offer.refunds:
+            self._follows(refund.id, refund.status, REFUND_STEPS)
         parts = offer.holdings
         whole = parts.platform + parts.contractor + parts.escrow
         assert min(parts.platform, parts.contractor, parts.escrow) >= 0, offer
@@ -100,6 +117,7 @@ class Proof:
         assert found.differences == [], found.differences
         await self._same_money()
         await self._gapless()
+        await self._whole_trail()
 
     async def _at_stripe(self):
         """(owner, currency) -> money on the Stripe account, available or not."""
@@ -135,6 +153,19 @@ class Proof:
             for currency in whole:
                 key = user, currency
                 assert ours[key] == there[key], (key, ours[key], there[key])
+
+    async def reconciled(self):
+        """The daily comparison has seen what there was to see."""
+        last = (await self.world.found(Reconciliation))[-1]
+        assert last.status == ReconciliationStatus.CLEAN, last
+
+    async def _whole_trail(self):
+        """Every row is chained, and the chain goes on from where it was last seen."""
+        ports = self.workers.server.ports
+        await chain.extend(ports)
+        proof = await chain.prove(ports, self.head)
+        assert proof.findings == [] and proof.rows, proof
+        self.head = proof.head
 
     async def _gapless(self):
         for party in (*self.world.customers, *self.world.contractors, self.world.admin):

@@ -9,16 +9,12 @@ from datetime import timedelta
 
 import msgspec
 
-from domain import chain, completion, disputes, janitor, offers
 from domain.outbox import OutboxRow
 from domain.store import LEASE, new_id
 from server.app import Core
+from server.scheduler import JOBS
 from tests.office import Clock
 
-JOBS = (
-    offers.expire_due, completion.complete_due, completion.announce_due, disputes.escalate_due,
-    janitor.ask_again, janitor.warn_of_ends, chain.extend,
-)  # fmt: skip
 SOON = timedelta(seconds=1)
 PATIENCE = 30
 IN_FLIGHT = 0.4  # seconds, as long as a request is held up at most
@@ -31,7 +27,7 @@ class Workers:
         self.server, self.sandbox = server, server.sandbox
         self.other = Core(market.settings)
         self.cores = (server.web, self.other)
-        self.clock = Clock()
+        self.clock, self.behind = Clock(), timedelta()
         self.read, self.dropped, self.died = 0, [], False
 
     async def start(self):
@@ -73,17 +69,27 @@ class Workers:
     async def pass_time(self, seconds):
         """A lease may run out while its work goes on; no request to Stripe takes hours."""
         if seconds > 2 * LEASE.total_seconds():
-            while self._at_work():  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(0.01)
-            if self.died:  # what it had asked for may still be on its way
-                await asyncio.sleep(IN_FLIGHT)
-                self.died = False
+            await self._rest()
         self.clock.ahead += timedelta(seconds=seconds)
         await self.sandbox.advance(seconds)
 
+    async def _rest(self):
+        while self._at_work():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+        if self.died:  # what it had asked for may still be on its way
+            await asyncio.sleep(IN_FLIGHT)
+            self.died = False
+
+    async def set_clock(self, behind=timedelta()):
+        """Ours jumps back, amid whatever goes on, or is set right again; Stripe's is right."""
+        if behind < self.behind:
+            await self._rest()
+        self.clock.ahead += self.behind - behind
+        self.behind = behind
+
     async def scheduled(self):
-        for work in JOBS:
-            await work(self.server.ports)
+        for job in JOBS:
+            await job.run(self.server.ports)
 
     # -- whether they are done -------------------------------------------------------------------
 
@@ -120,8 +126,9 @@ class Workers:
         return False
 
     async def bring_back(self):
-        """Whoever died is back, and whatever was held up goes on."""
+        """Whoever died is back, the clock is right, and whatever was held up goes on."""
         for which in range(2):
             await self.crash(which)
+        await self.set_clock()
         await self.sandbox.clear_faults()
         await self.sandbox.release_events()

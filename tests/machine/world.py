@@ -1,13 +1,16 @@
 """The world of the machine: one server for all runs, each with new people, jobs and empty books."""
 
 from domain.applications import Application
+from domain.chain import Anchor
 from domain.chargebacks import Chargeback
 from domain.deal import Offer, Payment
 from domain.janitor import Watch
 from domain.jobs import Job
 from domain.ledger import Transaction
 from domain.outbox import OutboxRow
+from domain.reconciliation import Reconciliation
 from domain.timeline import Dispute
+from domain.trail import AuditRow
 from domain.transfers import Reversal, Transfer
 from domain.wallets import Withdrawal
 from domain.webhooks import WebhookEvent
@@ -19,7 +22,8 @@ OF_ONE_RUN = (
     Chargeback.COLLECTION, Dispute.COLLECTION, Job.COLLECTION, Offer.COLLECTION,
     OutboxRow.COLLECTION, Payment.COLLECTION, Reversal.COLLECTION, Transaction.COLLECTION,
     Transfer.COLLECTION, Watch.COLLECTION, "wallets", Withdrawal.COLLECTION,
-    WebhookEvent.COLLECTION, "feed", Application.COLLECTION,
+    WebhookEvent.COLLECTION, "feed", Application.COLLECTION, AuditRow.COLLECTION,
+    Anchor.COLLECTION, Reconciliation.COLLECTION,
 )  # fmt: skip
 CURRENCIES = ("USD", "JPY", "KWD")
 AFTERWARDS = 10 * DAY  # holds have ended, and what nobody answered is decided
@@ -42,10 +46,9 @@ class World(Outside):
         if not self.proved:
             await self.workers.bring_back()
         await self._forget()
-        if not self.proved:
-            await self.workers.pass_time(AFTERWARDS)
-            await self.workers.idle()
-            await self._forget()
+        await self.workers.pass_time(AFTERWARDS)
+        await self.workers.idle()
+        await self._forget()
         self.proved, self.passed, self.crashes = False, 0, 0
         self.workers.dropped.clear()
         self.jobs.clear()
@@ -75,6 +78,7 @@ class World(Outside):
         await self.workers.pass_time(AFTERWARDS)
         await self._settle()
         await self.proof.agrees()
+        await self.proof.reconciled()
         self.proved = True
 
     async def _settle(self):
