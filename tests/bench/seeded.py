@@ -2,45 +2,80 @@
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections import Counter
+from types import SimpleNamespace
 
 import msgspec
 
-from domain import ledger
+from domain import chain, ledger
 from domain.accounts import User
-from domain.deal import (
-    Milestone,
-    MilestoneStatus,
-    Offer,
-    OfferStatus,
-    Payment,
-    PaymentStatus,
-)
-from domain.ledger import Balance, Posting, Transaction
+from domain.ledger import Balance, Transaction
 from domain.model import RECORDS
-from domain.money import Schedule, holdings
 from domain.operation import Role
+from domain.ports import Seal
 from domain.record import Record
 from domain.store import Store, new_id
-from domain.transfers import Transfer, TransferStatus
 from server.stripe_gateway import StripeGateway
+from tests.bench.deals import CURRENCY, PARTS, Deal, balance
 
 CONTRACTORS = 20
 AT_ONCE = 16
-FEES = Schedule(1000, 2000)
+WHOLE = range(1, 1 + PARTS)
+
+
+async def finished(deal: Deal) -> None:
+    await deal.complete(*WHOLE)
+
+
+async def begun(deal: Deal) -> None:
+    await deal.complete(1)
+
+
+async def refunded_in_part(deal: Deal) -> None:
+    """What was not done is paid back."""
+    await deal.complete(1)
+    await deal.refund(deal.offer.uncompleted)
+
+
+async def refunded_later(deal: Deal) -> None:
+    """Done, and paid for; then the first transfer is taken back in part."""
+    await deal.complete(*WHOLE)
+    await deal.refund(deal.amount // 5)
+
+
+async def charged_back(deal: Deal) -> None:
+    await deal.complete(*WHOLE)
+    await deal.charge_back(deal.amount // 4, won=False)
+
+
+async def charged_back_in_vain(deal: Deal) -> None:
+    await deal.complete(*WHOLE)
+    await deal.charge_back(deal.amount // 4, won=True)
+
+
+async def taken_out(deal: Deal) -> None:
+    await deal.complete(*WHOLE)
+    await deal.take_out()
+
+
+STORIES = (
+    finished, begun, taken_out, refunded_in_part, taken_out, refunded_later, finished,
+    charged_back, taken_out, charged_back_in_vain,
+)  # fmt: skip
 
 
 class Seeder:
-    """Writes finished deals: captured, accepted, completed, transferred, ready to be withdrawn."""
+    """Writes deals of all kinds, each in every tenth offer, with the trail of who did what."""
 
-    def __init__(self, store: Store, sandbox) -> None:
-        self.store, self.sandbox = store, sandbox
+    def __init__(self, store: Store, sandbox, seal: Seal) -> None:
+        self.store, self.sandbox, self.seal = store, sandbox, seal
         self.made = 0
         self.people: list[User] = []
-        self.earned: dict[str, int] = {}
+        self.wallets: Counter[str] = Counter()
 
     async def prepare(self) -> None:
         await self.store.prepare(RECORDS)
+        await self.sandbox.settings(fee_bps=290, fee_fixed=30, payout_delay_seconds=0)
         gateway = StripeGateway(self.sandbox.key, self.sandbox.base, "http://127.0.0.1")
         for number in range(CONTRACTORS):
             account = await gateway.create_account(
@@ -63,13 +98,12 @@ class Seeder:
         numbers = iter(range(self.made, offers))
         await asyncio.gather(*(self._work(numbers) for _ in range(AT_ONCE)))
         self.made = offers
-        uow = self.store.single()
+        await self.sandbox.advance(0)  # what was to be paid out has arrived
+        now, uow = self.store.clock.now(), self.store.single()
         await uow.remove(Balance, {"kind": "wallet"})
-        await uow.add_all([
-            self._balance(account, sum)
-            for user, earned in self.earned.items()
-            for account, sum in ((ledger.available(user), earned), (ledger.pending(user), 0))
-        ])  # fmt: skip
+        await uow.add_all([balance(now, *each) for each in sorted(self.wallets.items())])
+        await uow.add(await self._other_fee(now))
+        await chain.extend(SimpleNamespace(store=self.store, seal=self.seal))
 
     async def _work(self, numbers) -> None:
         for part in iter(lambda: list(itertools.islice(numbers, 20)), []):
@@ -80,78 +114,35 @@ class Seeder:
             for records in rows.values():
                 await self.store.single().add_all(records)
 
-    async def _deal(self, number: int) -> Sequence[Record]:
-        amount, contractor = 10_000 + number, self.people[number % CONTRACTORS]
-        share = holdings(amount, 0, amount, FEES).contractor
-        now, offer_id, payment_id = self.store.clock.now(), new_id("ofr"), new_id("pay")
-        transfer_id = new_id("trf")
-        intent = await self.sandbox.api(
-            "POST", "payment_intents", amount=amount, currency="usd", confirm="true",
-            payment_method="pm_card_bypassPending", transfer_group=offer_id,
-            **{"payment_method_types[]": "card", "metadata[payment_id]": payment_id},
-        )  # fmt: skip
-        made = await self.sandbox.api(
-            "POST", "transfers", amount=share, currency="usd", destination=contractor.connect_id,
-            source_transaction=intent["latest_charge"], transfer_group=offer_id,
-            **{"metadata[fact]": transfer_id},
-        )  # fmt: skip
-        self.earned[contractor.id] = self.earned.get(contractor.id, 0) + share
-        stamps = {"created_at": now, "updated_at": now}
-        ids = {"job_id": f"job_{number}", "customer_id": "usr_customer",
-               "contractor_id": contractor.id, "amount": amount, "currency": "USD"}  # fmt: skip
-        done = Milestone("All", amount, MilestoneStatus.COMPLETED, completed_at=now)
-        offer = Offer(
-            id=offer_id, payment_id=payment_id, job_title="Fence", description="Paint it.",
-            timeline_days=3, schedule=FEES, expires_at=now, status=OfferStatus.ACCEPTED,
-            captured_amount=amount, completed_amount=amount, accepted_at=now, visible=True,
-            milestones=(done,), thread_id=offer_id, **ids, **stamps,
-        )  # fmt: skip
-        payment = Payment(
-            id=payment_id, offer_id=offer_id, status=PaymentStatus.CAPTURED,
-            captured_amount=amount, intent_id=intent["id"], charge_id=intent["latest_charge"],
-            available_on=now, visible=True, **ids, **stamps,
-        )  # fmt: skip
-        transfer = Transfer(
-            id=transfer_id, user_id=contractor.id, amount=share, currency="USD",
-            offer_id=offer_id, status=TransferStatus.AVAILABLE, stripe_id=made["id"], **stamps,
-        )  # fmt: skip
-        escrow = self._balance(ledger.escrow(offer_id), 0)
-        return [offer, payment, transfer, escrow, *self._journal(offer, transfer, share)]
+    async def _deal(self, number: int) -> list[Record]:
+        contractor = self.people[number // len(STORIES) % CONTRACTORS]
+        deal = Deal(self.sandbox, self.seal, self.store.clock.now(), number, contractor)
+        await deal.begin()
+        await STORIES[number % len(STORIES)](deal)
+        for account, moved in deal.balances().items():
+            if account.startswith("wallet:"):
+                self.wallets[account] += moved
+        return deal.rows
 
-    def _journal(self, offer: Offer, transfer: Transfer, share: int) -> list[Transaction]:
-        escrow, user = ledger.escrow(offer.id), offer.contractor_id
-        fee = FEES.fee(offer.amount)
-        rows = (
-            (f"capture:{offer.payment_id}", "captured", [(ledger.STRIPE, escrow, offer.amount)]),
-            (f"accept:{offer.id}", "accepted", [(escrow, ledger.PLATFORM, fee)]),
-            (f"complete:{offer.id}#1", "completed",
-             [(escrow, ledger.PLATFORM, offer.amount - fee - share),
-              (escrow, ledger.pending(user), share)]),
-            (f"transfer:{transfer.id}", "transfer_settled",
-             [(ledger.pending(user), ledger.available(user), share)]),
-        )  # fmt: skip
-        return [
-            Transaction(
-                id=new_id("txn"), created_at=offer.created_at, updated_at=offer.created_at,
-                fact=fact, kind=kind, currency="USD", offer_id=offer.id, users=(user,),
-                postings=tuple(Posting(*moved) for moved in postings),
-                accounts=tuple(sorted({name for moved in postings for name in moved[:2]})),
-            )
-            for fact, kind, postings in rows
-        ]  # fmt: skip
-
-    def _balance(self, account: str, amount: int) -> Balance:
-        now, (kind, owner) = self.store.clock.now(), account.split(":")[:2]
-        return Balance(
-            id=f"{account}|USD", created_at=now, updated_at=now, account=account, kind=kind,
-            owner=owner, currency="USD", balance=amount,
+    async def _other_fee(self, now) -> Transaction:
+        """What Stripe takes for itself, by the month."""
+        line = await self.sandbox.book_entry("stripe_fee", -1000, CURRENCY)
+        postings = tuple(ledger.flows({ledger.PLATFORM: -1000, ledger.STRIPE_FEES: 1000}))
+        return Transaction(
+            id=new_id(Transaction.PREFIX), created_at=now, updated_at=now, currency=CURRENCY,
+            fact=f"platform:{line['id']}", kind="stripe_other_fee", postings=postings,
+            accounts=(ledger.PLATFORM, ledger.STRIPE_FEES),
         )  # fmt: skip
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """One audit: seconds, the most memory in MiB, and its exit code."""
+    """One audit: seconds, and the most memory in MiB."""
 
     offers: int
     seconds: float
     memory: float
-    code: int
+
+    @property
+    def per_offer(self) -> float:
+        """Milliseconds."""
+        return self.seconds / self.offers * 1000
