@@ -6,9 +6,8 @@ Stripe's lists are read side by side with ours. Many years take no more memory t
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -20,13 +19,12 @@ from domain.ledger import Balance, Transaction
 from domain.pairing import pairs
 from domain.ports import CardDispute, Intent, Ports, Settled
 from domain.record import Record
-from domain.store import UnitOfWork
+from domain.store import NEWEST, UnitOfWork
 from domain.transfers import Reversal, Transfer, TransferStatus
 from domain.wallets import Withdrawal, WithdrawalStatus
 
 C, T, W = ChargebackStatus, TransferStatus, WithdrawalStatus
-R = TypeVar("R", bound=Record)
-CHUNK = 500
+OLDEST = (("_id", 1),)
 HELD = "requires_capture"  # Stripe's word
 BY_HAND = ("adjusted", "platform_withdrew")  # moved for no offer
 
@@ -59,7 +57,7 @@ class Report(msgspec.Struct):
 
 
 async def audit(ports: Ports) -> Report:
-    """Read everything once, in chunks. Run it on a quiet market: it is no snapshot."""
+    """Read everything once, as it comes. Run it on a quiet market: it is no snapshot."""
     report = Report(totals={}, differences=[])
     uow = ports.store.single()
     sums, adjusted, other_fees = await _sum_journal(uow, report)
@@ -75,19 +73,6 @@ async def audit(ports: Ports) -> Report:
     return report
 
 
-async def each(
-    uow: UnitOfWork, kind: type[R], where: Mapping[str, Any], *, newest: bool = False
-) -> AsyncIterator[R]:
-    """All records of a kind in chunks by id, oldest first, or the `newest` as Stripe lists them."""
-    beyond, order = ("$lt", -1) if newest else ("$gt", 1)
-    chunk = await uow.all(kind, where, (("_id", order),), CHUNK)
-    while chunk:
-        for record in chunk:
-            yield record
-        rest = {**where, "_id": {beyond: chunk[-1].id}}
-        chunk = await uow.all(kind, rest, (("_id", order),), CHUNK) if len(chunk) == CHUNK else []
-
-
 Sums = dict[tuple[str, str], int]  # by account and currency
 
 
@@ -96,7 +81,7 @@ async def _sum_journal(uow: UnitOfWork, report: Report) -> tuple[Sums, Sums, dic
     other_fees: dict[str, int] = defaultdict(int)
     sums: Sums = defaultdict(int)
     adjusted: Sums = defaultdict(int)
-    async for transaction in each(uow, Transaction, {}):
+    async for transaction in uow.each(Transaction, {}, OLDEST):
         report.transactions += 1
         for posting in transaction.postings:
             _move(sums, posting.source, transaction.currency, -posting.amount)
@@ -134,7 +119,7 @@ def _party(account: str) -> str:
 
 async def _check_balances(uow: UnitOfWork, report: Report, sums: Sums) -> None:
     rowless = {key for key in sums if ledger.is_bounded(key[0])}
-    async for row in each(uow, Balance, {"kind": ("escrow", "wallet", "debt")}):
+    async for row in uow.each(Balance, {"kind": ("escrow", "wallet", "debt")}, OLDEST):
         report.balances += 1
         rowless.discard((row.account, row.currency))
         report.compare("balance", row.id, sums.get((row.account, row.currency), 0), row.balance)
@@ -154,7 +139,7 @@ async def _check_offers(
     """Returns what Stripe has not sent back yet of each payment, for want of the money."""
     expected: Sums = defaultdict(int, adjusted)
     waiting: dict[str, int] = defaultdict(int)
-    async for offer in each(uow, Offer, {"captured_amount": {"$gt": 0}}):
+    async for offer in uow.each(Offer, {"captured_amount": {"$gt": 0}}, OLDEST):
         report.offers += 1
         if offer.waiting_refunds:
             waiting[offer.payment_id] = offer.waiting_refunds
@@ -187,7 +172,7 @@ async def _check_payments(
     Returns what Stripe has charged for them, by currency.
     """
     fees: dict[str, int] = defaultdict(int)
-    ours = each(uow, Payment, {}, newest=True)
+    ours = uow.each(Payment, {}, NEWEST)
     theirs = ports.gateway.intents(await _beginning(uow, Payment))
     async for payment, intent in pairs(ours, theirs, lambda payment: payment.intent_id):
         if intent and intent.captured_amount and intent.fee_amount and intent.fee_currency:
@@ -215,7 +200,7 @@ async def _check_chargebacks(
     ports: Ports, uow: UnitOfWork, report: Report, sums: Sums, fees: dict[str, int]
 ) -> None:
     """Every card dispute, both ways; what Stripe charged for them is added to `fees`."""
-    ours = each(uow, Chargeback, {}, newest=True)
+    ours = uow.each(Chargeback, {}, NEWEST)
     theirs = ports.gateway.disputes(await _beginning(uow, Payment))
     async for found, told in pairs(ours, theirs, lambda chargeback: chargeback.stripe_id):
         if told and told.fee_amount:
@@ -246,9 +231,9 @@ def _out(chargeback: Chargeback) -> int:
 async def _check_transfers(ports: Ports, uow: UnitOfWork, report: Report) -> None:
     """All that Stripe has transferred, net of what was reversed."""
     under_way: dict[str, int] = defaultdict(int)
-    async for reversal in each(uow, Reversal, {"done": False}):
+    async for reversal in uow.each(Reversal, {"done": False}, OLDEST):
         under_way[reversal.transfer_id] += reversal.amount
-    ours = each(uow, Transfer, {}, newest=True)
+    ours = uow.each(Transfer, {}, NEWEST)
     # An adjustment may be older than any offer.
     theirs = ports.gateway.transfers(await _beginning(uow, Offer, Transfer))
     async for transfer, there in pairs(ours, theirs, lambda transfer: transfer.stripe_id):
@@ -266,10 +251,10 @@ async def _check_transfers(ports: Ports, uow: UnitOfWork, report: Report) -> Non
 async def _check_withdrawals(ports: Ports, uow: UnitOfWork, report: Report) -> None:
     """All payouts of all contractors' accounts; nobody can look into one that is closed."""
     since = await _beginning(uow, Withdrawal)
-    async for user in each(uow, User, {"connect_id": {"$gt": ""}}):
+    async for user in uow.each(User, {"connect_id": {"$gt": ""}}, OLDEST):
         account = str(user.connect_id)
         asked = {"user_id": user.id, "account_id": account}
-        ours = each(uow, Withdrawal, asked, newest=True)
+        ours = uow.each(Withdrawal, asked, NEWEST)
         theirs = ports.gateway.payouts(account, since)
         async for withdrawal, payout in pairs(ours, theirs, lambda asked: asked.payout_id):
             under_way = payout and payout.status not in ("failed", "canceled")

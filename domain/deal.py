@@ -276,7 +276,7 @@ class Payment(Record, frozen=True):
     PREFIX = "pay"
     INDEXES = (
         Index((("intent_id", 1),), unique=True, where={"intent_id": {"$gt": ""}}),
-        Index((("charge_id", 1),), where={"charge_id": {"$gt": ""}}),
+        Index((("charge_id", 1), ("_id", 1))),  # of all: a list of ids does not imply a part
         Index((("customer_id", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("visible", 1), ("_id", -1))),
         Index((("status", 1), ("_id", -1))),

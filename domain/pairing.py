@@ -18,6 +18,7 @@ class Named(Protocol):
 
 R = TypeVar("R", bound=Record)
 S = TypeVar("S", bound=Named)
+T = TypeVar("T")
 
 
 async def pairs(
@@ -45,9 +46,6 @@ async def pairs(
         yield record, None
     for there in unnamed.values():
         yield None, there
-
-
-T = TypeVar("T")
 
 
 async def _some(things: AsyncIterator[T]) -> AsyncIterator[T]:

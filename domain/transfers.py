@@ -48,6 +48,7 @@ class Transfer(Record, frozen=True):
         Index((("user_id", 1), ("status", 1))),
         Index((("offer_id", 1), ("status", 1), ("_id", -1)), where={"offer_id": {"$gt": ""}}),
         Index((("stripe_id", 1),), unique=True, where={"stripe_id": {"$gt": ""}}),
+        Index((("stripe_id", 1), ("_id", 1))),  # of all: a list of ids does not imply a part
     )
 
     user_id: str
