@@ -98,10 +98,9 @@ class Workers:
         deadline = asyncio.get_running_loop().time() + seconds
         quiet = 0
         while quiet < 2:  # the end of one may be the beginning of the other
-            rows = await self._due()
-            busy = rows or self._at_work() or await self._news()
+            busy = self._at_work() or await self._due() or await self._news()
             quiet = 0 if busy else quiet + 1
-            assert asyncio.get_running_loop().time() < deadline, ("still under way", rows)
+            assert asyncio.get_running_loop().time() < deadline, ("still under way", busy)
             await asyncio.sleep(0.01)
 
     def _at_work(self):

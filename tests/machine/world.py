@@ -1,5 +1,6 @@
 """The world of the machine: one server for all runs, each with new people, jobs and empty books."""
 
+from domain.accounts import User
 from domain.applications import Application
 from domain.chain import Anchor
 from domain.chargebacks import Chargeback
@@ -48,7 +49,7 @@ class World(Outside):
         await self._forget()
         await self.workers.pass_time(AFTERWARDS)
         await self.workers.idle()
-        await self._forget()
+        await self._forget(User.COLLECTION)
         self.proved, self.passed, self.crashes = False, 0, 0
         self.workers.dropped.clear()
         self.jobs.clear()
@@ -64,8 +65,8 @@ class World(Outside):
                 await self.deal(n, pick // 2 * (chapter == 0), 50)
             await self.workers.idle()
 
-    async def _forget(self):
-        for name in OF_ONE_RUN:
+    async def _forget(self, *besides):
+        for name in (*OF_ONE_RUN, *besides):
             await self.workers.store.database[name].delete_many({})
 
     async def converge(self):
