@@ -21,7 +21,7 @@ check: .venv/.test-ready $(VENDOR)
 	$(TESTS)
 
 bench: .venv/.test-ready $(VENDOR) tests/bench/peer/node_modules/.ready
-	$(BIN)/python -m pytest -q --timeout 900 tests/bench/bench_*.py
+	$(BIN)/python -m pytest -q --timeout 900 -o faulthandler_timeout=1800 tests/bench/bench_*.py
 	$(BIN)/python -m tests.bench.realtime
 
 clean:

@@ -59,13 +59,14 @@ async def taken_out(deal: Deal) -> None:
 
 
 STORIES = (
-    finished, begun, taken_out, refunded_in_part, taken_out, refunded_later, finished,
-    charged_back, taken_out, charged_back_in_vain,
+    finished, begun, taken_out, refunded_in_part, finished, refunded_later, taken_out, finished,
+    charged_back, taken_out, finished, begun, taken_out, refunded_in_part, finished,
+    refunded_later, taken_out, finished, charged_back_in_vain, taken_out,
 )  # fmt: skip
 
 
 class Seeder:
-    """Writes deals of all kinds, each in every tenth offer, with the trail of who did what."""
+    """Writes deals of all kinds in turn, with the trail of who did what."""
 
     def __init__(self, store: Store, sandbox, seal: Seal) -> None:
         self.store, self.sandbox, self.seal = store, sandbox, seal
