@@ -15,6 +15,7 @@ from msgspec import Meta as Limits
 
 from domain import dividing, ledger
 from domain.alerts import alert
+from domain.charges import payment_behind
 from domain.deal import (
     PAYMENT_UPDATED,
     Offer,
@@ -197,27 +198,13 @@ async def reread(ports: Ports, stripe_id: str) -> None:
     while not settled:
         known = await ports.store.single().find(Chargeback, {"stripe_id": stripe_id})
         there = await ports.gateway.dispute(stripe_id)
-        payment = await _payment_of(ports, there)
+        payment = await payment_behind(ports, there.intent_id) if there.intent_id else None
         if payment is None:
             return
         if not payment.captured_amount:
             raise TryAgain("the capture is not booked yet")
         work = partial(settle_dispute, payment_id=payment.id, there=there, known=known)
         settled = await ports.store.transact(work)
-
-
-async def _payment_of(ports: Ports, there: CardDispute) -> Payment | None:
-    """By the intent, or by its metadata as long as its id has not reached us."""
-    uow = ports.store.single()
-    if there.intent_id is None:
-        return None
-    known = await uow.find(Payment, {"intent_id": there.intent_id})
-    if known:
-        return known
-    intent = await ports.gateway.intent(there.intent_id)
-    return await uow.find(
-        Payment, {"_id": intent.metadata.get("payment_id", ""), "intent_id": None}
-    )
 
 
 async def settle_dispute(

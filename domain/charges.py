@@ -1,4 +1,4 @@
-"""What Stripe may tell of a charge only later: its fee, and when its money is available."""
+"""Charges: whose they are, and what Stripe tells only later: fees, and when money is available."""
 
 from domain import ledger
 from domain.deal import Payment
@@ -29,3 +29,14 @@ async def read_again(ports: Ports, payment: Payment) -> Payment:
     intent = await ports.gateway.intent(payment.intent_id)
     await ports.store.transact(lambda uow: know_more(uow, payment, intent))
     return await ports.store.single().get(Payment, payment.id)
+
+
+async def payment_behind(ports: Ports, intent_id: str) -> Payment | None:
+    """By the intent's id, or by its metadata as long as that id has not reached us."""
+    uow = ports.store.single()
+    known = await uow.find(Payment, {"intent_id": intent_id})
+    if known:
+        return known
+    intent = await ports.gateway.intent(intent_id)
+    own = intent.metadata.get("payment_id", "")
+    return await uow.find(Payment, {"_id": own, "intent_id": None})

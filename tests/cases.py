@@ -172,4 +172,5 @@ SPECIAL = {
     "admin.audit": {"since": "2026-01-31T00:00:00Z"},
     "chat.search": {"q": "hello"},
     "chat.report": {"reason": "abuse"},
+    "chat.send": {"text": "Hello?"},
 }  # other values of the same names

@@ -72,7 +72,7 @@ class Office:
         ports = Ports(
             store=store, clock=self.clock, sessions=none, passwords=none, gateway=none,  # type: ignore[arg-type]
             webhooks=none, waiter=none, gauges=none, mail=none, seal=none, live=none, posts=none,  # type: ignore[arg-type]
-            presence=none, members=none, public_url="",  # type: ignore[arg-type]
+            presence=none, members=none, blobs=none, examiner=none, tickets=none, public_url="",  # type: ignore[arg-type]
         )  # fmt: skip
         relay = Relay(Work | Other, self._push)
         relay._ports = ports

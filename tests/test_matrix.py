@@ -105,7 +105,10 @@ async def charged_back(market: Market, customer: Party, payment_id: str) -> Json
 def built(op: Operation, world: World, *, whole: bool = False) -> Json:
     """Valid fields for `op`: those it needs and the status; `whole` adds all but the cursor."""
     known = msgspec.structs.fields(op.command)
-    needed = {field.name for field in known if field.required} | {"status"}
+    needed = {field.name for field in known if field.required} | {
+        "status",
+        *SPECIAL.get(op.name, ()),
+    }
     names = [name for name in CASES[op.name].fields.split() if whole or name in needed]
     values = VALUES | world.ids | {"status": STATUS.get(op.name)} | SPECIAL.get(op.name, {})
     return {name: values[name] for name in names if name != "cursor"}
