@@ -81,11 +81,15 @@ async def _sum_journal(uow: UnitOfWork, report: Report) -> tuple[Sums, Sums, dic
     other_fees: dict[str, int] = defaultdict(int)
     sums: Sums = defaultdict(int)
     adjusted: Sums = defaultdict(int)
+    totals: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     async for transaction in uow.each(Transaction, {}, OLDEST):
         report.transactions += 1
         for posting in transaction.postings:
-            _move(sums, posting.source, transaction.currency, -posting.amount)
-            _move(sums, posting.destination, transaction.currency, posting.amount)
+            for account, amount in (
+                (posting.source, -posting.amount), (posting.destination, posting.amount),
+            ):  # fmt: skip
+                _move(sums, account, transaction.currency, amount)
+                totals[_group(account)][transaction.currency] += amount
             if transaction.kind == "stripe_other_fee":
                 sign = 1 if posting.destination == ledger.STRIPE_FEES else -1
                 other_fees[transaction.currency] += sign * posting.amount
@@ -93,9 +97,6 @@ async def _sum_journal(uow: UnitOfWork, report: Report) -> tuple[Sums, Sums, dic
                 adjusted[_party(posting.source), transaction.currency] -= posting.amount
                 adjusted[_party(posting.destination), transaction.currency] += posting.amount
             report.compare("posting above zero", transaction.id, True, posting.amount > 0)
-    totals: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for (account, currency), amount in sums.items():
-        totals[_group(account)][currency] += amount
     report.totals = {name: dict(parts) for name, parts in sorted(totals.items())}
     return sums, adjusted, other_fees
 

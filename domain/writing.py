@@ -31,6 +31,7 @@ from domain.record import Change, wire
 from domain.store import Duplicate, UnitOfWork, new_id
 
 STILL_WRITING = timedelta(seconds=60)
+NOT_ALL = "not all of it is there"
 MAX_TERMS = 60  # distinct words of one message that can be found
 
 Key = tuple[str, str, str]
@@ -96,7 +97,7 @@ class Finish(Task, frozen=True):
         for message in there:
             await ports.posts.push(message, places[message.conversation_id].members)
         if len(there) < len(ids) and uow.now - self.at < STILL_WRITING:
-            raise TryAgain("not all of it is there", at=uow.now + STILL_WRITING)
+            raise TryAgain(NOT_ALL, at=uow.now + STILL_WRITING)
 
 
 async def write(uow: UnitOfWork, seal: Seal, batch: Sequence[Waiting]) -> Written:

@@ -18,6 +18,7 @@ from domain.operation import Role
 from domain.outbox import OutboxRow
 from domain.ports import Rates
 from domain.presence import LastSeen
+from domain.processes import Living
 from domain.record import Record
 from domain.store import Store, new_id
 from domain.trail import AuditRow
@@ -28,6 +29,8 @@ from tests.parties import PASSWORD_HASH, Json, Party, Stranger
 from tests.sandbox_client import Sandbox
 
 SETTLE_SECONDS = 15.0
+
+NO_TRACES = {kind.COLLECTION for kind in (Lease, Living, Anchor, LastSeen)}
 
 
 class Deal(NamedTuple):
@@ -221,14 +224,14 @@ class Market:
 
         Equal before and after a command exactly if the command left no trace: no row changed,
         no event in a feed, no task, no reply kept, nothing posted to Stripe. Waits until all that
-        was begun before is done. Leases are not traces, nor is what is kept late: feed heads, and
-        when somebody was last seen.
+        was begun before is done. Leases and lives of processes are not traces, nor is what is kept
+        late: feed heads, and when somebody was last seen.
         """
         await self.settled()
         database = self.store.database
         found: dict[str, Any] = {}
         for name in sorted(await database.list_collection_names()):
-            if name in (Lease.COLLECTION, Anchor.COLLECTION, LastSeen.COLLECTION):
+            if name in NO_TRACES:
                 continue
             rows = await database[name].find().to_list(None)
             if name == OutboxRow.COLLECTION:

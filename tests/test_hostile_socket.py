@@ -12,7 +12,6 @@ import pytest
 import socketio
 
 from domain.operation import Role
-from handlers import NAMESPACES
 from tests.conftest import Server, both_paths
 from tests.market import Market
 from tests.parties import Party

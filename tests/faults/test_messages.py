@@ -4,8 +4,11 @@ import asyncio
 import contextlib
 
 from domain.chat import Message
+from domain.outbox import OutboxRow
 from domain.trail import AuditRow
-from tests.faults.test_crashes import PATIENCE, until
+from domain.writing import NOT_ALL
+from tests.faults.outcome import let_leases_run_out, until
+from tests.market import Market
 from tests.parties import Json, Lost, Party
 from tests.test_chat import Talk, listed, meet
 
@@ -40,7 +43,7 @@ async def test_killed_amid_a_chat_nothing_acknowledged_is_lost(processes) -> Non
     await asyncio.gather(*going, return_exceptions=True)
 
     await talk.customer.connect(url=second.url)
-    await market.settled(PATIENCE)
+    await until(lambda: _followed_up(market))
     found = await market.store.single().all(
         Message, {"conversation_id": talk.id}, (("seq", 1),), 10_000
     )
@@ -55,6 +58,13 @@ async def test_killed_amid_a_chat_nothing_acknowledged_is_lost(processes) -> Non
     await _told(talk, found)
     rows = await market.store.single().count(AuditRow, {"operation": "chat.send"})
     assert rows == len(found)
+
+
+async def _followed_up(market: Market) -> bool:
+    """All that is left is to look for messages that may still come: for a minute."""
+    rows = await market.rows(OutboxRow, dead=False)
+    await let_leases_run_out(market, last_error=None)
+    return all(row.last_error == NOT_ALL for row in rows)
 
 
 async def _count(acked: list[Json], enough: int) -> bool:
