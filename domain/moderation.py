@@ -66,7 +66,7 @@ class Block(Command, frozen=True):
     on: bool = True
 
 
-class Tell(Command, frozen=True):
+class MakeReport(Command, frozen=True):
     """A message of the other member, or without one all of them."""
 
     conversation_id: Id
@@ -114,7 +114,7 @@ async def block(cmd: Block, actor: Actor, uow: UnitOfWork) -> SeenConversation:
 
 
 @operation("chat.report", roles=PARTIES)
-async def report(cmd: Tell, actor: Actor, uow: UnitOfWork) -> Report:
+async def report(cmd: MakeReport, actor: Actor, uow: UnitOfWork) -> Report:
     """Tell the administrators; once told, the first report is the answer. Raises NotFound."""
     place = await uow.get(Conversation, cmd.conversation_id, members=actor.id)
     (other,) = (user for user in place.members if user != actor.id)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -82,3 +83,10 @@ class Raw:
 async def opened(market: Market, party: Party, **headers: str) -> Raw:
     socket = await market.web.ws_connect(market.url + PATH, headers=headers, max_msg_size=0)
     return Raw(socket, party.token)
+
+
+async def until(reached: Callable[[], Any], seconds: float = SECONDS) -> None:
+    """Wait for what nobody tells."""
+    async with asyncio.timeout(seconds):
+        while not reached():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

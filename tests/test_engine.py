@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
@@ -16,7 +15,7 @@ from tests.conftest import Server, both_paths
 from tests.market import Market
 from tests.parties import Party
 from tests.polling import BETWEEN, Polling, polling
-from tests.raw_socket import PATH, SECONDS, Raw, opened
+from tests.raw_socket import PATH, SECONDS, Raw, opened, until
 
 pytestmark = both_paths
 
@@ -40,12 +39,6 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before `market`: a client is pinged every two seconds, and has one to answer."""
     monkeypatch.setattr(engine, "PING_INTERVAL", 2)
     monkeypatch.setattr(engine, "PING_TIMEOUT", 1)
-
-
-async def until(reached: Callable[[], Any]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not reached():  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.01)
 
 
 async def ended(socket: aiohttp.ClientWebSocketResponse) -> None:

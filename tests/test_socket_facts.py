@@ -5,7 +5,7 @@ import contextlib
 import json
 import socket as sockets
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from tests.conftest import Installation, Server, both_paths
 from tests.market import Market
 from tests.parties import Party
 from tests.processes import Processes
-from tests.raw_socket import PATH, SECONDS, Raw, opened
+from tests.raw_socket import PATH, Raw, opened, until
 
 pytestmark = both_paths
 
@@ -41,12 +41,6 @@ async def raw(market: Market, party: Party) -> AsyncIterator[Raw]:
     assert (await client.connect("/account")).startswith("0")
     yield client
     await client.socket.close()
-
-
-async def until(reached: Callable[[], Any], seconds: float = SECONDS) -> None:
-    async with asyncio.timeout(seconds):
-        while not reached():  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.01)
 
 
 # -- commands --------------------------------------------------------------------------------
