@@ -67,4 +67,4 @@ async def let_leases_run_out(market: Market, **where: Any) -> None:
     rows = await market.rows(OutboxRow, dead=False, **where)
     due = [(row.id, {"lease_until": now}) for row in rows]
     if due:
-        await uow.change_each(OutboxRow, due, only_if={"dead": False})
+        await uow.change_each(OutboxRow, due, only_if={"dead": False, **where})
