@@ -128,9 +128,11 @@ async def check_payouts(ports: Ports, start: datetime, end: datetime, found: Fou
         for account_id, withdrawals in of_accounts.items():
             since = min(withdrawal.created_at for withdrawal in withdrawals) - LATE
             there = await _payouts(ports, account_id, since)
-            for withdrawal in withdrawals if there is not None else ():
+            if there is None:
+                continue
+            for withdrawal in withdrawals:
                 found.seen("withdrawal")
-                await _check_payout(ports, withdrawal, (there or {})[withdrawal.id], found)
+                await _check_payout(ports, withdrawal, there[withdrawal.id], found)
     async for user in uow.each(User, {"connect_id": {"$gt": ""}}, (("connect_id", 1),)):
         await _check_unasked(ports, str(user.connect_id), start, found)
 

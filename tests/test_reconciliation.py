@@ -132,6 +132,21 @@ async def test_a_payout_that_no_withdrawal_asked_for_is_different(work):
     assert told(await compared(work)) == [("payout known here", 0, 50_000)]
 
 
+async def test_a_withdrawal_that_stripe_refused_is_clean(work):
+    """Guard: `_payouts` gives an empty list for a withdrawal without a payout, also on an account
+    that has none at all; without it the comparison itself fails."""
+    await work.complete()
+    await work.market.settled(PATIENCE)
+    error = {"type": "invalid_request_error", "code": "payouts_not_allowed", "message": "No."}
+    await work.sandbox.fault(path="/v1/payouts", method="POST", status=400, error=error)
+    await work.market.withdraw(work.contractor, 20_000)
+    await work.contractor.push(
+        "/wallet", "withdrawal.updated", lambda w: w["status"] == "failed", PATIENCE
+    )
+    found = await compared(work)
+    assert told(found) == [] and found.compared["withdrawal"] == 1
+
+
 @pytest.mark.parametrize("ending", ["clean", "failed", "running"])
 async def test_the_next_one_begins_where_the_last_one_ended(market, server, ending):
     """Guard: the `start` in `reconcile_daily`; without it nobody looks at the time of an outage
