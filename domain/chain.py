@@ -7,29 +7,35 @@ it unseen; whoever keeps the heads that the log tells is safe from those who put
 the whole database back, too.
 """
 
+import asyncio
 import re
+import time
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 
 from domain import documents
 from domain.alerts import alert
-from domain.errors import Invalid
+from domain.errors import Conflict, Invalid
 from domain.operation import Actor, Command, Cursor, Id, PageSize, Role, Style, operation
 from domain.ports import Ports, Seal
 from domain.record import Page, Record
 from domain.sides import Moment
-from domain.store import UnitOfWork
-from domain.trail import AuditRow
+from domain.store import NEWEST, UnitOfWork
+from domain.trail import AuditRow, WaitingRow
 
-BATCH = 500
+READ, BATCH = 1000, 50
 SHOWN = 200
 UNCHAINED_AFTER = timedelta(minutes=5)
 ANCHOR = "anchor"
 BEGINNING = ""
 HEAD = re.compile(r"(\d{1,18}):(\S*)")
-CHAINED, WAITING = {"seq": {"$gt": 0}}, {"seq": None}
+CHAINED = {"seq": {"$gt": 0}}
+OLDEST = (("_id", 1),)
+
+R = TypeVar("R", bound=WaitingRow)
 
 
 class Anchor(Record, frozen=True):
@@ -76,27 +82,46 @@ def link(previous: str, seq: int, seal: str) -> bytes:
 
 
 async def extend(ports: Ports) -> int:
-    """Number and seal the rows that have come; returns how many. One process at a time is meant
-    to do it; two could only make each other fail, on the numbers."""
+    """Number and seal the rows that have come; returns how many were taken. It is meant for one
+    process at a time, and makes way for the commands that write meanwhile."""
     done = 0
     while True:
-        count = await ports.store.transact(lambda uow: _extend(uow, ports.seal))
-        done += count
-        if count < BATCH:
+        waiting = ports.store.single().documents(WaitingRow, {}, OLDEST, READ)
+        rows = [row async for row in waiting]
+        for start in range(0, len(rows), BATCH):
+            began = time.monotonic()
+            part = rows[start : start + BATCH]
+            try:
+                await ports.store.transact(partial(_bind, seal=ports.seal, rows=part))
+            except Conflict:  # another one is at it
+                return done
+            done += len(part)
+            await asyncio.sleep(time.monotonic() - began)
+        if len(rows) < READ:
             return done
 
 
-async def _extend(uow: UnitOfWork, seal: Seal) -> int:
-    rows = [row async for row in uow.documents(AuditRow, WAITING, (("_id", 1),), BATCH)]
-    if not rows:
-        return 0
+async def _bind(uow: UnitOfWork, seal: Seal, rows: list[dict[str, Any]]) -> None:
+    """Take these rows into the chain. Raises Conflict if somebody else took some of them."""
+    ids = tuple(row["_id"] for row in rows)
+    known = {row["_id"] async for row in uow.documents(AuditRow, {"_id": ids}, OLDEST)}
     anchor, seq, mac = await _end(uow, seal)
-    sealed: list[tuple[str, dict[str, Any]]] = []
+    chained: list[dict[str, Any]] = []
     for row in rows:
+        if row["_id"] in known:  # written once more after a crash
+            continue
         seq += 1
         mac = seal.sign(link(mac, seq, str(row.get("seal"))))
-        sealed.append((row["_id"], {"seq": seq, "mac": mac}))
-    await uow.change_each(AuditRow, sealed, only_if=WAITING)
+        chained.append({**row, "seq": seq, "mac": mac})
+    if await uow.remove(WaitingRow, {"_id": ids}) < len(rows):
+        raise Conflict
+    await uow.put(AuditRow, chained)
+    await _set_anchor(uow, seal, anchor, seq, mac)
+
+
+async def _set_anchor(
+    uow: UnitOfWork, seal: Seal, anchor: Anchor | None, seq: int, mac: str
+) -> None:
     signed = seal.sign(f"{seq}:{mac}".encode())
     if anchor:
         await uow.change(Anchor, ANCHOR, seq=seq, mac=mac, seal=signed)
@@ -105,19 +130,20 @@ async def _extend(uow: UnitOfWork, seal: Seal) -> int:
         await uow.add(
             Anchor(id=ANCHOR, created_at=now, updated_at=now, seq=seq, mac=mac, seal=signed)
         )
-    return len(rows)
 
 
 async def _end(uow: UnitOfWork, seal: Seal) -> tuple[Anchor | None, int, str]:
     """The number and the seal to go on from. They are the anchor's: whatever the rows say, they
     may have been cut or added to, and then the next link shows it."""
     anchor = await uow.find(Anchor, {"_id": ANCHOR})
-    last = await uow.find(AuditRow, CHAINED, (("seq", -1),))
-    there = (last.seq or 0, last.mac or "") if last else (0, BEGINNING)
-    if anchor is None and last is None:
-        return None, 0, BEGINNING
     genuine = anchor is not None and seal.fits(anchor.head.encode(), anchor.seal)
     kept = (anchor.seq, anchor.mac) if anchor and genuine else (0, BEGINNING)
+    last = await uow.find(AuditRow, {"seq": {"$gte": max(1, kept[0])}}, (("seq", -1),))
+    if last is None and kept[0]:
+        last = await uow.find(AuditRow, CHAINED, (("seq", -1),))
+    there = (last.seq, last.mac) if last else (0, BEGINNING)
+    if anchor is None and last is None:
+        return None, 0, BEGINNING
     if kept != there:
         await alert(
             uow, "trail_broken", f"{kept[0]}",
@@ -141,7 +167,7 @@ async def prove(ports: Ports, noted: str | None = None) -> Proof:
     seq, mac = 0, BEGINNING
     async for document in uow.documents(AuditRow, CHAINED, (("seq", 1),)):
         proof.rows += 1
-        row = _checked(document, seal, proof)
+        row = _checked(AuditRow, document, seal, proof)
         number, own = document["seq"], str(document.get("mac"))
         if not isinstance(number, int) or number <= seq:
             proof.add("its number is none, or another row's", document["_id"])
@@ -170,10 +196,10 @@ def _noted(head: str) -> tuple[int, str]:
     return int(match[1]), match[2]
 
 
-def _checked(document: dict[str, Any], seal: Seal, proof: Proof) -> AuditRow | None:
+def _checked(kind: type[R], document: dict[str, Any], seal: Seal, proof: Proof) -> R | None:
     """The row, if it is what was written."""
     try:
-        row = documents.record(AuditRow, dict(document))
+        row = documents.record(kind, dict(document))
     except (msgspec.ValidationError, KeyError):
         proof.add("cannot be read", document["_id"])
         return None
@@ -202,12 +228,11 @@ async def _check_end(
 
 async def _check_waiting(uow: UnitOfWork, seal: Seal, proof: Proof) -> None:
     """What is to be chained next, and what never would be."""
-    async for document in uow.documents(AuditRow, WAITING, (("_id", 1),)):
-        row = _checked(document, seal, proof)
+    async for document in uow.documents(WaitingRow, {}, OLDEST):
+        row = _checked(WaitingRow, document, seal, proof)
         if row and row.created_at < uow.now - UNCHAINED_AFTER:
             proof.add("is not chained after minutes", row.id)
-    hidden = {"$nor": [CHAINED, WAITING]}
-    async for document in uow.documents(AuditRow, hidden, (("_id", 1),), SHOWN):
+    async for document in uow.documents(AuditRow, {"$nor": [CHAINED]}, OLDEST, SHOWN):
         proof.add("its number is none, or another row's", document["_id"])
 
 
@@ -270,12 +295,21 @@ async def audit_rows(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     if cmd.since:
         earliest = documents.first_id(AuditRow.PREFIX, cmd.since)
         where |= {"created_at": {"$gte": cmd.since}, "_id": {"$gte": earliest}}
-    page = await uow.page(AuditRow, where, cursor=cmd.cursor, limit=cmd.limit)
-    return Page([_deed(row) for row in page.items], page.next_cursor)
+    # What is chained between these two is seen twice, never missed. There are few that wait.
+    pages = [
+        await uow.page(kind, where, cursor=cmd.cursor, limit=cmd.limit)
+        for kind in (WaitingRow, AuditRow)
+    ]
+    rows = {row.id: row for page in pages for row in page.items}
+    shown = [rows[id] for id in sorted(rows, reverse=True)[: cmd.limit]]
+    more = len(rows) > cmd.limit or any(page.next_cursor for page in pages)
+    next_cursor = documents.cursor({"id": shown[-1].id}, NEWEST) if more else None
+    return Page([_deed(row) for row in shown], next_cursor)
 
 
-def _deed(row: AuditRow) -> Deed:
+def _deed(row: WaitingRow) -> Deed:
+    seq = row.seq if isinstance(row, AuditRow) else None
     return Deed(
-        row.id, row.created_at, row.seq, row.actor_id, row.role, row.operation, row.request_id,
+        row.id, row.created_at, seq, row.actor_id, row.role, row.operation, row.request_id,
         row.address, row.subjects, msgspec.json.decode(row.detail),
     )  # fmt: skip

@@ -30,7 +30,7 @@ from domain.searches import Told as Matched
 from domain.sending import MakeAvailable, ReadAccount, Send, TakeBack
 from domain.settlement import BlockRivals, Capture, Hold, Inspect, Release
 from domain.timeline import Dispute
-from domain.trail import AuditRow
+from domain.trail import AuditRow, WaitingRow
 from domain.transfers import Reversal, Transfer
 from domain.wallets import PayOut, ReadPayout, Withdrawal
 from domain.webhooks import Process, WebhookEvent
@@ -39,7 +39,7 @@ from domain.writing import Finish
 RECORDS = (
     User, Job, Application, Conversation, Message, Offer, Payment, Transaction, Balance,
     Withdrawal, Transfer, Reversal, Dispute, Chargeback, FeedRow, OutboxRow, WebhookEvent, Reply,
-    Lease, Living, AuditRow, Anchor, Watch, Reconciliation, Told, LastSeen,
+    Lease, Living, WaitingRow, AuditRow, Anchor, Watch, Reconciliation, Told, LastSeen,
     SavedSearch, Matched, File, GridFile, GridChunk, Report,
 )  # fmt: skip
 

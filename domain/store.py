@@ -284,6 +284,11 @@ class UnitOfWork(Outgoing):
             if any(error.get("code") != DUPLICATE for error in errors):
                 raise
 
+    async def put(self, kind: type[Record], rows: Sequence[dict[str, Any]]) -> None:
+        """Insert documents as they are, even if they are no such records."""
+        if rows:
+            await self._of(kind).insert_many(rows, session=self._session)
+
     async def change(
         self,
         kind: type[R],
@@ -321,20 +326,6 @@ class UnitOfWork(Outgoing):
             documents.filtered(where), self._update(inc, fields), session=self._session
         )
         return int(done.modified_count)
-
-    async def change_each(
-        self, kind: type[Record], changes: Sequence[tuple[str, Mapping[str, Any]]], *,
-        only_if: Where,
-    ) -> None:  # fmt: skip
-        """Change many records, each in its own way, in one request. Raises Duplicate."""
-        guard = documents.filtered(only_if)
-        updates = [
-            UpdateOne({"_id": id, **guard}, self._update(None, fields)) for id, fields in changes
-        ]
-        try:
-            await self._of(kind).bulk_write(updates, session=self._session)
-        except BulkWriteError as refused:
-            raise Duplicate(str(refused)) from refused
 
     async def raise_each(
         self, kind: type[Record], changes: Sequence[tuple[Where, Mapping[str, Any]]]

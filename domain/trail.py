@@ -1,7 +1,9 @@
 """The audit trail: who did what to what. A row is written with what it tells of, or neither is.
 
-Each row is sealed as it is written, and numbered and chained afterwards, see `chain.py`: a chain
-inside the transactions would make every command wait for every other. Secrets and what is said in
+Each row is sealed as it is written, and soon numbered and bound into the chain, see `chain.py`: a
+chain inside the transactions would make every command wait for every other. So it is written twice,
+and never changed: first into a collection of what waits, which costs a command next to nothing,
+then into the book itself with its indexes. Secrets and what is said in
 chats are left out. What says who somebody is cannot stay when they delete their account, and rows
 cannot be changed: of that only a keyed digest is kept, which shows whether it was a given value.
 """
@@ -37,22 +39,15 @@ ALWAYS_CHANGE = frozenset({"version", "updated_at", "_id"})
 LONGEST = 4000  # characters of one value; longer ones are kept as their digest
 
 
-class AuditRow(Record, frozen=True):
+class WaitingRow(Record, frozen=True):
     """One command, or one look by an administrator. `detail` is JSON: the command's `fields`, and
     the `changes` with their values before and after. `subjects` are the ids of what changed.
 
-    `seal` is over all of that; `seq` and `mac` are the chain's.
+    `seal` is over all of that.
     """
 
-    COLLECTION = "audit"
+    COLLECTION = "audit_waiting"
     PREFIX = "aud"
-    INDEXES = (
-        Index((("seq", 1),), unique=True, where={"seq": {"$gt": 0}}),
-        Index((("seq", 1), ("_id", 1))),
-        Index((("actor_id", 1), ("_id", -1))),
-        Index((("operation", 1), ("_id", -1))),
-        Index((("subjects", 1), ("_id", -1))),
-    )
 
     actor_id: str | None
     role: str | None
@@ -63,8 +58,6 @@ class AuditRow(Record, frozen=True):
     subjects: tuple[str, ...]
     detail: str
     seal: str = ""
-    seq: int | None = None
-    mac: str | None = None
 
     @property
     def content(self) -> bytes:
@@ -74,9 +67,23 @@ class AuditRow(Record, frozen=True):
 
 
 TOLD = tuple(
-    name for name in AuditRow.__struct_fields__
-    if name not in ("version", "updated_at", "seal", "seq", "mac")
-)  # fmt: skip
+    name for name in WaitingRow.__struct_fields__ if name not in ("version", "updated_at", "seal")
+)
+
+
+class AuditRow(WaitingRow, frozen=True, kw_only=True):
+    """A row in its place: `seq` is its number, `mac` binds it to the one before."""
+
+    COLLECTION = "audit"
+    INDEXES = (
+        Index((("seq", 1),), unique=True, where={"seq": {"$gt": 0}}),
+        Index((("actor_id", 1), ("_id", -1))),
+        Index((("operation", 1), ("_id", -1))),
+        Index((("subjects", 1), ("_id", -1))),
+    )
+
+    seq: int
+    mac: str
 
 
 class Deed(msgspec.Struct, frozen=True):
@@ -94,13 +101,13 @@ class Deed(msgspec.Struct, frozen=True):
 async def record(uow: UnitOfWork, seal: Seal, deed: Deed, subjects: Iterable[str] = ()) -> None:
     """Write the row of a deed, with all that this unit of work has changed until now."""
     told = [change for change in uow.changes if change.kind.COLLECTION not in ELSEWHERE]
-    await uow.add(sealed(new_id(AuditRow.PREFIX), uow.now, seal, deed, told, subjects))
+    await uow.add(sealed(new_id(WaitingRow.PREFIX), uow.now, seal, deed, told, subjects))
 
 
 def sealed(
     id: str, now: datetime, seal: Seal, deed: Deed, changes: Iterable[Change],
     subjects: Iterable[str] = (),
-) -> AuditRow:  # fmt: skip
+) -> WaitingRow:  # fmt: skip
     """The row of a deed. For whoever has to be able to write it twice, `id` is given."""
     told = list(changes)
     hidden = SECRET | ({"text", "emoji"} if deed.operation.startswith("chat.") else set())
@@ -109,7 +116,7 @@ def sealed(
         "fields": _shown(seal, fields, hidden), "changes": [_told(seal, change) for change in told]
     }  # fmt: skip
     ids = dict.fromkeys([*subjects, *(str(change.after["_id"]) for change in told)])
-    row = AuditRow(
+    row = WaitingRow(
         id=id, created_at=now, updated_at=now,
         actor_id=deed.actor_id, role=deed.role, session_id=deed.session_id,
         operation=deed.operation, request_id=deed.request_id, address=deed.address,

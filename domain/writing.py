@@ -350,7 +350,7 @@ def _moves(messages: Sequence[Message]) -> list[tuple[dict[str, Any], dict[str, 
     return [*(({"_id": id}, moved) for id, moved in moves.items()), *deeds]
 
 
-def _audit_row(seal: Seal, message: Message, origin: Origin) -> trail.AuditRow:
+def _audit_row(seal: Seal, message: Message, origin: Origin) -> trail.WaitingRow:
     """Its id follows from the message's, so that it is written once."""
     fields: dict[str, Any] = {"conversation_id": message.conversation_id}
     fields |= {"client_id": message.client_id} if message.client_id else {}
@@ -364,7 +364,7 @@ def _audit_row(seal: Seal, message: Message, origin: Origin) -> trail.AuditRow:
     )  # fmt: skip
     change = Change(Message, None, documents.document(message))
     return trail.sealed(
-        message.id.replace(Message.PREFIX, trail.AuditRow.PREFIX, 1), message.created_at, seal,
+        message.id.replace(Message.PREFIX, trail.WaitingRow.PREFIX, 1), message.created_at, seal,
         deed, [change], [message.id, message.conversation_id],
     )  # fmt: skip
 

@@ -144,6 +144,6 @@ COLLECTIONS = {
     "users", "jobs", "jobapplicationrequests", "conversations", "messages", "offers", "payments",
     "transactions", "wallets", "withdrawals", "transfers", "reversals", "disputes",
     "chargebacks", "files", "fs.files", "fs.chunks", "feed", "notices", "outbox",
-    "webhook_events", "leases", "processes", "requests", "audit", "anchors", "watches",
-    "reconciliations", "searches", "lastseen", "reports",
+    "webhook_events", "leases", "processes", "requests", "audit", "audit_waiting",
+    "anchors", "watches", "reconciliations", "searches", "lastseen", "reports",
 }  # fmt: skip

@@ -21,7 +21,7 @@ from domain.presence import LastSeen
 from domain.processes import Living
 from domain.record import Record
 from domain.store import Store, new_id
-from domain.trail import AuditRow
+from domain.trail import AuditRow, WaitingRow
 from server.clock import SystemClock
 from server.config import Settings
 from server.tokens import AccessTokens, RedisSessions
@@ -236,19 +236,25 @@ class Market:
             rows = await database[name].find().to_list(None)
             if name == OutboxRow.COLLECTION:
                 rows = [{"_id": row["_id"], "body": row["body"]} for row in rows]
-            if name == AuditRow.COLLECTION:  # they are chained later
-                rows = [{"_id": row["_id"], "detail": row["detail"]} for row in rows]
+            if name in (AuditRow.COLLECTION, WaitingRow.COLLECTION):  # they are chained later
+                name, rows = "trail", [{"_id": row["_id"], "detail": row["detail"]} for row in rows]
             if name == FeedHead.COLLECTION:
                 heads = [row for row in rows if str(row["_id"]).startswith(FeedHead.PREFIX)]
                 seen = [{"_id": row["_id"], "seen": row["seen"]} for row in heads if row["seen"]]
                 rows = [row for row in rows if row not in heads] + seen
-            found[name] = {str(row["_id"]): _digest(row) for row in rows}
+            found.setdefault(name, {}).update((str(row["_id"]), _digest(row)) for row in rows)
         found["stripe"] = [call for call in await self.sandbox.calls() if call[:4] != "GET "]
         return found
 
     async def rows(self, kind: type[Record], **where: Any) -> list[Any]:
         """Stored records, oldest first."""
         return await self.store.single().all(kind, where, (("_id", 1),))
+
+    async def trail(self, **where: Any) -> list[Any]:
+        """The rows of the audit trail, oldest first, chained or not."""
+        waiting = await self.rows(WaitingRow, **where)
+        rows = {row.id: row for row in [*waiting, *await self.rows(AuditRow, **where)]}
+        return [rows[id] for id in sorted(rows)]
 
 
 def _digest(row: Json) -> str:

@@ -18,7 +18,6 @@ from urllib.request import Request, urlopen
 import pytest
 
 from domain.accounts import User
-from domain.trail import AuditRow
 from server.embedded.stores import ROOT
 from tests.conftest import Installation
 from tests.market import Market
@@ -256,7 +255,7 @@ async def test_an_administrator_is_created_and_signs_in(
     again = await asyncio.to_thread(command, *words, env=installation.env, stdin=PASSWORD + "\n")
     assert again.returncode == 1
     assert "already has an account" in again.stderr
-    [row] = await processes.market.rows(AuditRow)
+    [row] = await processes.market.trail()
     [admin] = await processes.market.rows(User)
     assert (row.operation, row.subjects) == ("cli.create_admin", (admin.id,))
 

@@ -33,7 +33,7 @@ async def refused(market, party, *outstanding):
         await party.call("/account", "delete", {"password": PASSWORD})
     assert again.value.code == "money_outstanding"
     after = await market.traces()
-    before.pop("audit"), after.pop("audit")  # that somebody tried is kept
+    before.pop("trail"), after.pop("trail")  # that somebody tried is kept
     assert after == before
 
 

@@ -1,7 +1,6 @@
 """Blocks between two people, reports to administrators, and what those may read."""
 
 from domain.moderation import Report
-from domain.trail import AuditRow
 from tests.market import Market
 from tests.parties import Json, Party
 from tests.test_chat import Talk, listed, meet, open_chat, refused
@@ -138,8 +137,8 @@ async def test_an_administrator_reads_the_talk_of_a_dispute_and_no_other(market:
     ]  # fmt: skip
     assert texts == [("Tomorrow", ["I will never finish this"]), ("", ["Please do"])]
     assert (await read(dispute["id"], limit=1))["items"] == kept["items"][-1:]
-    rows = await market.rows(AuditRow, operation="admin.conversation")
+    rows = await market.trail(operation="admin.conversation")
     assert [row.actor_id for row in rows] == [admin.id] * 2
     assert [row.subjects for row in rows] == [(talk.id,)] * 2
     assert dispute["id"] in rows[0].detail
-    assert "never finish" not in "".join(row.detail for row in await market.rows(AuditRow))
+    assert "never finish" not in "".join(row.detail for row in await market.trail())

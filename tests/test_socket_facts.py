@@ -15,7 +15,6 @@ import pytest
 from redis.asyncio import Redis
 
 from domain.operation import Role
-from domain.trail import AuditRow
 from server.config import load
 from server.embedded.stores import ROOT, Addresses
 from server.realtime import rooms
@@ -226,7 +225,7 @@ async def address_of(market: Market, party: Party) -> str:
     assert (await client.connect("/account")).startswith("0")
     assert (await client.ask("/account", '["update",{"headline":"Hello"}]'))["ok"]
     await client.socket.close()
-    (row,) = await market.rows(AuditRow, operation="account.update")
+    (row,) = await market.trail(operation="account.update")
     return str(row.address)
 
 

@@ -9,7 +9,6 @@ from domain.ledger import Posting, Transaction
 from domain.operation import Actor, Role
 from domain.sides import platform_before
 from domain.store import UnitOfWork
-from domain.trail import AuditRow
 from tests.ledgers import NEW_YEAR, book_rows, download, lately, statement, told, transaction
 from tests.parties import Refused
 from tests.work import PATIENCE, Work
@@ -148,7 +147,7 @@ async def test_commissions_are_told_by_day_month_and_currency(market, server):
     ]  # fmt: skip
     status, _, rows = await download(admin, "admin/commissions.csv", **year, currency="JPY")
     assert (status, rows[0]["platform_fees"], rows[0]["net_minor"]) == (200, "14", "14")
-    last = (await market.rows(AuditRow))[-1]  # guard: `looked` in `Download.open`
+    last = (await market.trail())[-1]  # guard: `looked` in `Download.open`
     told = (last.actor_id, last.operation, last.address)
     assert told == (admin.id, "admin.commissions", "127.0.0.1")
     assert '"JPY"' in last.detail

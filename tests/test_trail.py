@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from domain import chain
 from domain.documents import updated
-from domain.trail import AuditRow
+from domain.trail import AuditRow, WaitingRow
 from tests.parties import Refused
 from tests.work import Work
 
 
 async def rows(market, **where):
-    return await market.rows(AuditRow, **where)
+    return await market.trail(**where)
 
 
 async def findings(server):
@@ -98,7 +98,7 @@ async def test_an_administrator_is_seen_looking(market, server):
 
 
 async def test_two_that_chain_at_once_make_one_chain(market, server):
-    """Guard: the unique index on `seq`, and `only_if=WAITING`."""
+    """Guard: `uow.change(Anchor, ...)` in the same transaction: one of them does it again."""
     await server.web.scheduler.stop()
     customer = await market.customer()
     for number in range(5):
@@ -115,8 +115,64 @@ async def test_it_goes_on_by_itself(market, server):
     """Guard: `Job("chain the trail", ...)` in the scheduler."""
     await market.job(await market.customer())
     async with asyncio.timeout(10):
-        while not (await rows(market))[0].seq:  # noqa: ASYNC110 - nobody tells
+        while not await market.rows(AuditRow):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.05)
+
+
+async def test_what_comes_while_it_is_chained_is_chained_next(market, server):
+    """Guard: the one transaction in `chain.extend`; without it the rows that come between the look
+    and the removal are lost."""
+    await server.web.scheduler.stop()
+    customer, done = await market.customer(), asyncio.Event()
+
+    async def write():
+        for number in range(40):
+            await market.job(customer, title=f"Fence {number}")
+        done.set()
+
+    async def bind():
+        while not done.is_set():
+            await chain.extend(server.ports)
+
+    await asyncio.gather(write(), bind())
+    await chain.extend(server.ports)
+    assert await market.rows(WaitingRow) == []
+    assert [row.seq for row in sorted(await rows(market), key=lambda row: row.seq)] == [
+        *range(1, 41)
+    ]
+    assert await findings(server) == []
+
+
+async def test_a_row_that_is_written_again_stays_as_it_was(market, server):
+    """Guard: `known` in `chain._extend`; without it the chain ends there for ever."""
+    await server.web.scheduler.stop()
+    customer = await market.customer()
+    await market.job(customer)
+    (row,) = await server.store.single().all(WaitingRow, {})
+    await chain.extend(server.ports)
+    await server.store.single().add(row)  # as whoever goes on after a crash does
+    await market.job(customer, title="Another fence")
+    assert await chain.extend(server.ports) == 2
+    assert [row.seq for row in await market.rows(AuditRow)] == [1, 2]
+    assert await findings(server) == []
+
+
+async def test_it_is_listed_before_and_after_it_is_chained(market, server):
+    """Guard: both kinds in `chain.audit_rows`, and its cursor over the two of them."""
+    await server.web.scheduler.stop()
+    customer, admin = await market.customer(), await market.admin()
+    for number in range(5):
+        await market.job(customer, title=f"Fence {number}")
+        if number == 2:
+            await chain.extend(server.ports)
+    asked, seen = {"operation": "job.create", "limit": 2}, []
+    while True:
+        page = await admin.call("/admin", "audit", asked)
+        seen += page["items"]
+        if page["next_cursor"] is None:
+            break
+        asked["cursor"] = page["next_cursor"]
+    assert [row["seq"] for row in seen] == [None, None, 3, 2, 1]
 
 
 async def test_a_refused_command_leaves_no_row(market, server):

@@ -14,7 +14,6 @@ from domain.operation import Reply
 from domain.outbox import Delivery, OutboxRow
 from domain.record import Record
 from domain.store import Store, UnitOfWork, new_id
-from domain.trail import AuditRow
 from domain.writing import STILL_WRITING, Waiting
 from server.posts import Posts
 from tests.conftest import Server
@@ -182,7 +181,7 @@ async def test_what_a_dead_process_has_left_is_finished_by_another(
     (found,) = await listed(talk.contractor)
     assert (found["unread"], found["last_message"]["text"]) == (len(texts), texts[-1])
     assert (await listed(talk.customer))[0]["unread"] == 0
-    assert len(await market.rows(AuditRow, operation="chat.send")) == len(texts)
+    assert len(await market.trail(operation="chat.send")) == len(texts)
     await talk.contractor.push("/chat", "message", lambda data: data["text"] == texts[-1])
     await talk.say(talk.contractor, "After")
     assert len(await said(market, talk)) == len(texts) + 1

@@ -24,7 +24,7 @@ from domain.money import Schedule
 from domain.ports import Seal
 from domain.record import Record
 from domain.store import new_id
-from domain.trail import AuditRow
+from domain.trail import WaitingRow
 from domain.transfers import Reversal, Transfer, TransferStatus
 from domain.wallets import Withdrawal, WithdrawalStatus
 
@@ -232,8 +232,8 @@ class Deal:
         ))  # fmt: skip
 
     def _did(self, operation: str, *subjects: str) -> None:
-        row = AuditRow(
-            id=new_id(AuditRow.PREFIX), actor_id=self.contractor.id, role=self.contractor.role,
+        row = WaitingRow(
+            id=new_id(WaitingRow.PREFIX), actor_id=self.contractor.id, role=self.contractor.role,
             session_id=None, operation=operation, request_id=None, address="127.0.0.1",
             subjects=subjects, detail='{"fields":{},"changes":[]}', **self.stamps,
         )  # fmt: skip

@@ -64,7 +64,5 @@ async def waits_in(market: Market, *tasks: str) -> bool:
 async def let_leases_run_out(market: Market, **where: Any) -> None:
     """As if the time had passed for which a dead process keeps its rows, or for which they wait."""
     now, uow = market.store.clock.now(), market.store.single()
-    rows = await market.rows(OutboxRow, dead=False, **where)
-    due = [(row.id, {"lease_until": now}) for row in rows]
-    if due:
-        await uow.change_each(OutboxRow, due, only_if={"dead": False, **where})
+    for row in await market.rows(OutboxRow, dead=False, **where):
+        await uow.change(OutboxRow, row.id, only_if={"dead": False, **where}, lease_until=now)

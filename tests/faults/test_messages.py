@@ -5,7 +5,6 @@ import contextlib
 
 from domain.chat import Message
 from domain.outbox import OutboxRow
-from domain.trail import AuditRow
 from domain.writing import NOT_ALL
 from tests.faults.outcome import let_leases_run_out, until
 from tests.market import Market
@@ -56,8 +55,7 @@ async def test_killed_amid_a_chat_nothing_acknowledged_is_lost(processes) -> Non
             own = [id for id in own if id and id.startswith(f"{number}:")]
             assert own == [f"{number}:{n}" for n in range(len(own))]
     await _told(talk, found)
-    rows = await market.store.single().count(AuditRow, {"operation": "chat.send"})
-    assert rows == len(found)
+    assert len(await market.trail(operation="chat.send")) == len(found)
 
 
 async def _followed_up(market: Market) -> bool:

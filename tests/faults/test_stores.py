@@ -7,7 +7,6 @@ import pytest
 from pymongo import monitoring
 
 from domain import ledger
-from domain.trail import AuditRow
 from server.scheduler import snapshot
 from tests.faults.outcome import feed_of, posted, told
 from tests.scenes import PATIENCE
@@ -106,7 +105,7 @@ async def completed_once(work):
     assert await posted(work.market, "transfers") == 1
     for party in (work.customer, work.contractor):
         assert (await told(party, "job.updated", "status")).count("completed") == 1
-    assert len(await work.market.rows(AuditRow, operation="job.complete")) == 1
+    assert len(await work.market.trail(operation="job.complete")) == 1
 
 
 async def test_clock_jumping_back_an_hour(work, monkeypatch):

@@ -4,7 +4,6 @@ import pytest
 
 from domain import chain
 from domain.errors import Invalid
-from domain.trail import AuditRow
 
 EDITED = "edited, or not written by us"
 MOVED = "edited, moved, or behind a missing row"
@@ -12,7 +11,7 @@ NO_NUMBER = "its number is none, or another row's"
 
 
 async def rows(market, **where):
-    return await market.rows(AuditRow, **where)
+    return await market.trail(**where)
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ async def findings(server, noted=None):
 
 
 async def test_audit_row_edited(trail, market, server):
-    """Guard: `AuditRow.content` in `chain._checked`: all that a row tells is sealed."""
+    """Guard: `WaitingRow.content` in `chain._checked`: all that a row tells is sealed."""
     row = (await rows(market))[2]
     collection = server.store.database["audit"]
     for field, value in (("detail", "{}"), ("actor_id", "usr_x"), ("address", "10.0.0.1")):
@@ -97,7 +96,7 @@ async def test_audit_tail_cut_is_not_covered_by_what_comes_later(trail, market, 
 
 async def test_audit_row_edited_or_forged_before_it_is_chained(trail, market, server):
     """Guard: the seal that `trail.record` writes, and `_checked` for what waits."""
-    collection = server.store.database["audit"]
+    collection = server.store.database["audit_waiting"]
     await market.job(trail, title="A seventh")
     row = (await rows(market))[-1]
     await collection.update_one({"_id": row.id}, {"$set": {"actor_id": "usr_x"}})
@@ -137,7 +136,8 @@ async def test_audit_row_that_cannot_be_read(trail, market, server):
     await market.job(trail, title="A seventh")
     waiting = (await rows(market))[-1]
     await collection.update_one({"_id": row.id}, {"$unset": {"operation": ""}})
-    await collection.update_one({"_id": waiting.id}, {"$set": {"subjects": 7}})
+    queue = server.store.database["audit_waiting"]
+    await queue.update_one({"_id": waiting.id}, {"$set": {"subjects": 7}})
     assert await chain.extend(server.ports) == 1
     assert await findings(server) == [("cannot be read", row.id), ("cannot be read", waiting.id)]
 

@@ -11,7 +11,7 @@ from domain.ledger import Transaction
 from domain.outbox import OutboxRow
 from domain.reconciliation import Reconciliation
 from domain.timeline import Dispute
-from domain.trail import AuditRow
+from domain.trail import AuditRow, WaitingRow
 from domain.transfers import Reversal, Transfer
 from domain.wallets import Withdrawal
 from domain.webhooks import WebhookEvent
@@ -24,7 +24,7 @@ OF_ONE_RUN = (
     OutboxRow.COLLECTION, Payment.COLLECTION, Reversal.COLLECTION, Transaction.COLLECTION,
     Transfer.COLLECTION, Watch.COLLECTION, "wallets", Withdrawal.COLLECTION,
     WebhookEvent.COLLECTION, "feed", Application.COLLECTION, AuditRow.COLLECTION,
-    Anchor.COLLECTION, Reconciliation.COLLECTION,
+    WaitingRow.COLLECTION, Anchor.COLLECTION, Reconciliation.COLLECTION,
 )  # fmt: skip
 CURRENCIES = ("USD", "JPY", "KWD")
 AFTERWARDS = 10 * DAY  # holds have ended, and what nobody answered is decided
