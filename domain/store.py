@@ -73,7 +73,7 @@ class Store:
         # for finding a server is over.
         self.client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
             url, tz_aware=True, serverSelectionTimeoutMS=5000, heartbeatFrequencyMS=1500,
-            maxPoolSize=50, retryWrites=True,
+            maxPoolSize=50,
         )  # fmt: skip
         self.database = self.client.get_default_database(
             "jobsphere", codec_options=CodecOptions(tz_aware=True), write_concern=DURABLE

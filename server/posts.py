@@ -1,4 +1,5 @@
-"""The queue of messages: one loop writes together whatever waits, another one pushes it.
+"""The queue of messages: one loop writes together whatever waits, the next one pushes it, the
+last one clears up.
 
 What is said in one conversation is so written and pushed in the order in which it came. Whoever
 waits gets an answer, at the latest when a write has taken too long.
@@ -29,6 +30,7 @@ BATCH = 250  # messages that are written together
 MOST = 5000  # that may wait
 UNPUSHED = 8  # batches that may wait to be pushed, until writing waits for them
 SECONDS = 12.0  # for writing a batch
+TIDY_SECONDS = 0.05  # for which notes are gathered until they are taken away together
 
 Push = Callable[[Delivery, datetime, dict[str, int]], Awaitable[None]]
 
@@ -43,6 +45,8 @@ class Posts:
         self._waiting: deque[Waiting] = deque()
         self._came = asyncio.Event()
         self._written: asyncio.Queue[Written] = asyncio.Queue(UNPUSHED)
+        self._pushed: list[str] = []  # notes
+        self._done = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
         self._open = False
         self._at_work = 0
@@ -50,18 +54,22 @@ class Posts:
     def start(self) -> None:
         self._open = True
         self._loops = [
-            asyncio.create_task(self._write_loop()), asyncio.create_task(self._push_loop())
-        ]  # fmt: skip
+            asyncio.create_task(loop())
+            for loop in (self._write_loop, self._push_loop, self._tidy_loop)
+        ]
 
     async def stop(self, seconds: float = 10) -> None:
         """Take no more, finish what waits; what is not pushed by then somebody else will."""
         self._open = False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._waiting or self._at_work or not self._written.empty():  # noqa: ASYNC110 - nobody tells
+                while self._busy():  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.02)
         await end(self._loops)
         self._refuse(self._waiting, Unavailable())
+
+    def _busy(self) -> bool:
+        return bool(self._waiting or self._at_work or self._pushed or not self._written.empty())
 
     def post(self, draft: Draft) -> Awaitable[Any]:
         if not self._open or len(self._waiting) >= MOST:
@@ -114,21 +122,30 @@ class Posts:
 
     async def _push_loop(self) -> None:
         while True:
-            batches = [await self._written.get()]
-            while not self._written.empty():
-                batches.append(self._written.get_nowait())
+            written = await self._written.get()
             self._at_work += 1
             try:
-                await self._push_all(batches)
+                for message in written.messages:
+                    await self.push(message, written.members[message.conversation_id])
             except Exception:
                 log.warning("messages left to others to be pushed", exc_info=True)
+            else:
+                self._pushed.append(written.note)
+                self._done.set()
             finally:
                 self._at_work -= 1
 
-    async def _push_all(self, batches: list[Written]) -> None:
-        """And take the notes of them away."""
-        for written in batches:
-            for message in written.messages:
-                await self.push(message, written.members[message.conversation_id])
-        done = {"_id": tuple(written.note for written in batches)}
-        await self._store.single().remove(OutboxRow, done)
+    async def _tidy_loop(self) -> None:
+        """Take the notes of what is pushed away. Until then, another one would push it again."""
+        while True:
+            await self._done.wait()
+            await asyncio.sleep(TIDY_SECONDS)
+            self._done.clear()
+            notes, self._pushed = self._pushed, []
+            self._at_work += 1
+            try:
+                await self._store.single().remove(OutboxRow, {"_id": tuple(notes)})
+            except DatabaseError:
+                log.warning("notes of messages left to others", exc_info=True)
+            finally:
+                self._at_work -= 1

@@ -92,7 +92,7 @@ async def installation(stores: Addresses, realtime: str) -> AsyncIterator[Instal
     assert stores.mongo_url and stores.redis_url and stores.stripe_api_base
     sandbox = Sandbox(stores.stripe_api_base, f"sk_test_{suffix}")
     hooks = await sandbox.register_webhooks(f"http://127.0.0.1:{port}/webhooks/stripe")
-    mongo_url = f"{stores.mongo_url.rsplit('/', 1)[0]}/test_{suffix[:12]}"
+    mongo_url = stores.database(f"test_{suffix[:12]}")
     env = {
         "PORT": str(port), "MONGO_URL": mongo_url, "REDIS_URL": stores.redis_url,
         "STRIPE_SECRET_KEY": sandbox.key, "STRIPE_PUBLISHABLE_KEY": f"pk_test_{suffix}",

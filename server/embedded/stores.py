@@ -47,6 +47,10 @@ class Addresses(msgspec.Struct, frozen=True, kw_only=True):
     pids: dict[str, int]
     died: Future[None]  # fails with EmbeddedError when a child ends by itself; else never done
 
+    def database(self, name: str) -> str:
+        """The address of another database on the same MongoDB."""
+        return str(self.mongo_url).replace("/jobsphere", f"/{name}")
+
     async def first_death(self) -> None:
         """Return never. Raises EmbeddedError when a child ends by itself."""
         # The shield keeps a cancelled waiter from cancelling the future for everybody.
@@ -272,7 +276,9 @@ KINDS = {
         title="MongoDB (SecantusDB)",
         package="secantus",
         field="mongo_url",
-        url=f"mongodb://{LOOPBACK}:{{}}/jobsphere",
+        # There is no other member to try again with, and to remember all writes for it makes each
+        # of them slower the more there are.
+        url=f"mongodb://{LOOPBACK}:{{}}/jobsphere?retryWrites=false",
         command=_mongo_command,
         answers=_accepts,
     ),

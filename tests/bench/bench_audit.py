@@ -56,7 +56,7 @@ def table(found: list[Figures]) -> str:
 async def test_audit_grows_with_the_offers(stores, capsys):
     suffix = os.urandom(12).hex()
     sandbox = Sandbox(str(stores.stripe_api_base), f"sk_test_{suffix}")
-    mongo_url = f"{str(stores.mongo_url).rsplit('/', 1)[0]}/bench_{suffix[:12]}"
+    mongo_url = stores.database(f"bench_{suffix[:12]}")
     key = base64.b64encode(os.urandom(32)).decode()
     env = {
         "PATH": os.environ["PATH"], "MONGO_URL": mongo_url, "REDIS_URL": str(stores.redis_url),

@@ -74,7 +74,7 @@ def environment(stores: Addresses) -> dict[str, str]:
     suffix = os.urandom(8).hex()
     key = base64.b64encode(os.urandom(32)).decode()
     return {
-        "MONGO_URL": f"{str(stores.mongo_url).rsplit('/', 1)[0]}/bench_{suffix}",
+        "MONGO_URL": stores.database(f"bench_{suffix}"),
         "REDIS_URL": str(stores.redis_url), "STRIPE_SECRET_KEY": f"sk_test_{suffix}",
         "STRIPE_API_BASE": str(stores.stripe_api_base), "STRIPE_WEBHOOK_SECRETS": "whsec_none",
         "JWT_KEYS": f"bench:{key}", "AUDIT_KEY": f"bench:{key}", "DRAIN_SECONDS": "1",

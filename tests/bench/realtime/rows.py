@@ -23,8 +23,9 @@ from tests.bench.realtime.targets import Target
 CHATS = 50
 WINDOW = 4  # messages of one sender that are under way
 DELIVERIES = 12_000  # for one size of a room
-ROOMS = (10, 200, 1000)
+ROOMS = (10, 100, 200, 1000)
 WARM_UP = 0.5  # seconds
+REST = 10.0  # seconds, in which a server does what it has put off under full load
 TEXT = "x" * 80
 Figures = dict[str, float]
 
@@ -177,6 +178,7 @@ async def chat(load: Load) -> Figures:
     try:
         found = await _most(load, senders, others, pairs)
         load.rate = load.rate or found["messages"] / 2
+        await asyncio.sleep(REST)
         return found | await _steady(load, senders, others, pairs)
     finally:
         await close([*senders, *others])
