@@ -5,11 +5,12 @@ eight requests to the database; together all that are waiting make about seven, 
 are. No transaction is needed for that, as every step can be repeated: (1) a note in the outbox of
 what is about to be written, and a look at all conversations concerned; (2) one ordered insert at
 the numbers behind their heads, where the unique index on (conversation, seq) stops whoever was too
-late, who then looks again: so there are no gaps, and what is in is in for good; (3) previews,
-marks, audit rows and replies, which only ever move forward or are there already; (4) the
-acknowledgements and pushes, after which the note is taken away. When the process dies on the way,
-the note's lease runs out, and whoever claims it goes on with (3). One note for all was chosen over
-a mark on each message: to take those away again costs more than all the rest.
+late, who then looks again: so there are no gaps, and what is in is in for good; (3) previews, marks
+and replies, which only ever move forward or are there already; (4) the acknowledgements and pushes;
+(5) soon, for several batches at once, their rows of the audit trail, after which the notes are
+taken away. When the process dies on the way, the note's lease runs out, and whoever claims it goes
+on with (3). One note for all was chosen over a mark on each message: to take those away again costs
+more than all the rest.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from domain import documents, search, trail
 from domain.chat import SYSTEM, Answered, Conversation, Draft, Message, Origin
 from domain.errors import Blocked, DomainError, NotFound, RequestIdReused, RequestInProgress
 from domain.operation import REPLY_KEPT, Reply
-from domain.outbox import Lane, Task, TryAgain
+from domain.outbox import Lane, OutboxRow, Task, TryAgain
 from domain.ports import Ports, Seal
 from domain.record import Change, wire
 from domain.store import Duplicate, UnitOfWork, new_id
@@ -65,11 +66,12 @@ class Waiting(msgspec.Struct, eq=False):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """Messages that are in the database for good, the members of their conversations, and the id
-    of the note of them."""
+    """Messages that are in the database for good, the members of their conversations, who said
+    them from where, and the id of the note of them."""
 
     messages: list[Message]
     members: Mapping[str, tuple[str, ...]]
+    origins: Mapping[str, Origin | None]
     note: str
 
 
@@ -93,15 +95,17 @@ class Finish(Task, frozen=True):
             Message, {"_id": ids}, (("conversation_id", 1), ("seq", 1)), len(ids)
         )  # fmt: skip
         places = await _by_id(uow, Conversation, {message.conversation_id for message in there})
-        await _follow_up(uow, ports.seal, there, self.origins)
+        await _follow_up(uow, there)
         for message in there:
             await ports.posts.push(message, places[message.conversation_id].members)
+        await uow.add_missing(_audit_rows(ports.seal, there, self.origins))
         if len(there) < len(ids) and uow.now - self.at < STILL_WRITING:
             raise TryAgain(NOT_ALL, at=uow.now + STILL_WRITING)
 
 
-async def write(uow: UnitOfWork, seal: Seal, batch: Sequence[Waiting]) -> Written:
-    """Make messages of all that may become one, and answer everybody."""
+async def write(uow: UnitOfWork, batch: Sequence[Waiting]) -> Written:
+    """Make messages of all that may become one, and answer everybody. When they are pushed,
+    `conclude` follows."""
     firsts, twins = _paired(batch)
     origins = {each.draft.id: each.draft.origin for each in firsts}
     note = uow.row(Finish(new_id("batch"), uow.now, origins))
@@ -115,17 +119,22 @@ async def write(uow: UnitOfWork, seal: Seal, batch: Sequence[Waiting]) -> Writte
         except DomainError as refused:
             waiting.refuse(refused)
     await _insert(uow, ready, {id: found.head for id, found in conversations.items()})
-    sent = [each for each in ready if each.message and each.new]
-    await _follow_up(
-        uow, seal, [each.message for each in sent if each.message],
-        {each.message.id: each.draft.origin for each in sent if each.message},
-    )  # fmt: skip
+    sent = [each.message for each in ready if each.message and each.new]
+    await _follow_up(uow, sent)
     for waiting in ready:
         waiting.accept(waiting.message)
     for first, twin in twins:
         _answer_alike(first, twin)
     members = {id: found.members for id, found in conversations.items()}
-    return Written([each.message for each in sent if each.message], members, note.id)
+    said = {each.message.id: each.draft.origin for each in ready if each.message and each.new}
+    return Written(sent, members, said, note.id)
+
+
+async def conclude(uow: UnitOfWork, seal: Seal, batches: Sequence[Written]) -> None:
+    """Write the audit trail of these, and take the notes of them away."""
+    rows = [row for each in batches for row in _audit_rows(seal, each.messages, each.origins)]
+    await uow.add_missing(rows)
+    await uow.remove(OutboxRow, {"_id": tuple(written.note for written in batches)})
 
 
 async def forget_requests(ports: Ports) -> None:
@@ -317,19 +326,13 @@ def _is_there(waiting: Waiting, there: Mapping[Key, Message], known: Mapping[str
 # -- what follows ----------------------------------------------------------------------------
 
 
-async def _follow_up(
-    uow: UnitOfWork, seal: Seal, messages: Sequence[Message], origins: Mapping[str, Origin | None]
-) -> None:
-    """Previews and marks, the audit trail, replies: harmless to repeat."""
-    if not messages:
-        return
-    await asyncio.gather(
-        uow.raise_each(Conversation, _moves(messages)),
-        uow.add_missing(
-            [_audit_row(seal, each, origin) for each in messages if (origin := origins[each.id])]
-        ),
-        uow.add_missing([_reply(each) for each in messages if each.request]),
-    )
+async def _follow_up(uow: UnitOfWork, messages: Sequence[Message]) -> None:
+    """Previews and marks, and replies: harmless to repeat."""
+    if messages:
+        await asyncio.gather(
+            uow.raise_each(Conversation, _moves(messages)),
+            uow.add_missing([_reply(each) for each in messages if each.request]),
+        )
 
 
 def _moves(messages: Sequence[Message]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -348,6 +351,13 @@ def _moves(messages: Sequence[Message]) -> list[tuple[dict[str, Any], dict[str, 
             where = {"_id": message.conversation_id, mark: message.seq - 1}
             deeds.append((where, {mark: message.seq}))
     return [*(({"_id": id}, moved) for id, moved in moves.items()), *deeds]
+
+
+def _audit_rows(
+    seal: Seal, messages: Iterable[Message], origins: Mapping[str, Origin | None]
+) -> list[trail.WaitingRow]:
+    """Of those that somebody said; the platform's own follow from what is in the trail."""
+    return [_audit_row(seal, each, origin) for each in messages if (origin := origins[each.id])]
 
 
 def _audit_row(seal: Seal, message: Message, origin: Origin) -> trail.WaitingRow:

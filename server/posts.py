@@ -1,8 +1,8 @@
-"""The queue of messages: one loop writes together whatever waits, the next one pushes it, the
-last one clears up.
+"""The queues of messages: each has a writer, which writes together whatever waits; one loop pushes
+what is written, another one concludes it.
 
-What is said in one conversation is so written and pushed in the order in which it came. Whoever
-waits gets an answer, at the latest when a write has taken too long.
+All that is said in one conversation goes through the same queue, so it is written and pushed in the
+order in which it came. Whoever waits gets an answer, at the latest when a write has taken too long.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ import structlog
 from domain import writing
 from domain.chat import MESSAGE, Draft, Message
 from domain.errors import InternalError, Unavailable
-from domain.outbox import Delivery, OutboxRow
+from domain.outbox import Delivery
 from domain.ports import Seal
 from domain.record import wire
 from domain.store import DatabaseError, Store
@@ -26,76 +26,52 @@ from server.ending import end
 
 log = structlog.get_logger()
 
+WRITERS = 4  # a message waits for few others, and many are still written together
 BATCH = 250  # messages that are written together
-MOST = 5000  # that may wait
+MOST = 1250  # that may wait for one writer
 UNPUSHED = 8  # batches that may wait to be pushed, until writing waits for them
 SECONDS = 12.0  # for writing a batch
-TIDY_SECONDS = 0.05  # for which notes are gathered until they are taken away together
+GATHERING_SECONDS = 0.05  # for which pushed batches are gathered, to be concluded together
 
 Push = Callable[[Delivery, datetime, dict[str, int]], Awaitable[None]]
 
 
-class Posts:
-    """The messages of this process."""
+class Writer:
+    """Writes the messages of some conversations."""
 
-    def __init__(self, store: Store, seal: Seal, push: Push) -> None:
+    def __init__(self, store: Store, written: asyncio.Queue[Written]) -> None:
         self._store = store
-        self._seal = seal
-        self._push = push
+        self._written = written
         self._waiting: deque[Waiting] = deque()
         self._came = asyncio.Event()
-        self._written: asyncio.Queue[Written] = asyncio.Queue(UNPUSHED)
-        self._pushed: list[str] = []  # notes
-        self._done = asyncio.Event()
-        self._loops: list[asyncio.Task[None]] = []
-        self._open = False
-        self._at_work = 0
+        self._at_work = False
 
-    def start(self) -> None:
-        self._open = True
-        self._loops = [
-            asyncio.create_task(loop())
-            for loop in (self._write_loop, self._push_loop, self._tidy_loop)
-        ]
+    @property
+    def busy(self) -> bool:
+        return self._at_work or bool(self._waiting)
 
-    async def stop(self, seconds: float = 10) -> None:
-        """Take no more, finish what waits; what is not pushed by then somebody else will."""
-        self._open = False
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self._busy():  # noqa: ASYNC110 - nobody tells
-                    await asyncio.sleep(0.02)
-        await end(self._loops)
-        self._refuse(self._waiting, Unavailable())
-
-    def _busy(self) -> bool:
-        return bool(self._waiting or self._at_work or self._pushed or not self._written.empty())
-
-    def post(self, draft: Draft) -> Awaitable[Any]:
-        if not self._open or len(self._waiting) >= MOST:
+    def add(self, waiting: Waiting) -> None:
+        """Raises Unavailable."""
+        if len(self._waiting) >= MOST:
             raise Unavailable
-        waiting = Waiting(draft, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._came.set()
-        return waiting.answer
 
-    async def push(self, message: Message, to: Sequence[str]) -> None:
-        delivery = Delivery(
-            MESSAGE.namespace, MESSAGE.name, wire(message), tuple(to), seq=message.seq
-        )
-        await self._push(delivery, message.created_at, {})
+    def refuse(self) -> None:
+        """Nothing that waits will be written."""
+        _refuse(self._waiting, Unavailable())
 
-    async def _write_loop(self) -> None:
+    async def run(self) -> None:
         while True:
             await self._came.wait()
             self._came.clear()
             while batch := self._taken():
-                self._at_work += 1
+                self._at_work = True
                 try:
                     await self._write(batch)
                 finally:
-                    self._at_work -= 1
-                    self._refuse(batch, Unavailable())  # nobody is left without an answer
+                    self._at_work = False
+                    _refuse(batch, Unavailable())  # nobody is left without an answer
 
     def _taken(self) -> list[Waiting]:
         taken = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
@@ -106,19 +82,68 @@ class Posts:
     async def _write(self, batch: list[Waiting]) -> None:
         try:
             async with asyncio.timeout(SECONDS):
-                written = await writing.write(self._store.single(), self._seal, batch)
+                written = await writing.write(self._store.single(), batch)
         except (DatabaseError, TimeoutError):
             log.warning("messages not written", messages=len(batch), exc_info=True)
-            self._refuse((*batch, *self._waiting), Unavailable())  # they would wait in vain
+            _refuse((*batch, *self._waiting), Unavailable())  # they would wait in vain
         except Exception:
             log.exception("messages not written", messages=len(batch))
-            self._refuse(batch, InternalError())
+            _refuse(batch, InternalError())
         else:
             await self._written.put(written)
 
-    def _refuse(self, batch: Iterable[Waiting], reason: Exception) -> None:
-        for waiting in batch:
-            waiting.refuse(reason)
+
+class Posts:
+    """The messages of this process."""
+
+    def __init__(self, store: Store, seal: Seal, push: Push) -> None:
+        self._store = store
+        self._seal = seal
+        self._push = push
+        self._written: asyncio.Queue[Written] = asyncio.Queue(UNPUSHED)
+        self._writers = [Writer(store, self._written) for _ in range(WRITERS)]
+        self._pushed: list[Written] = []
+        self._done = asyncio.Event()
+        self._loops: list[asyncio.Task[None]] = []
+        self._open = False
+        self._at_work = 0
+
+    def start(self) -> None:
+        self._open = True
+        self._loops = [
+            asyncio.create_task(loop())
+            for loop in (
+                *(writer.run for writer in self._writers), self._push_loop, self._conclude_loop,
+            )
+        ]  # fmt: skip
+
+    async def stop(self, seconds: float = 10) -> None:
+        """Take no more, finish what waits; what is not pushed by then somebody else will."""
+        self._open = False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._busy():  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.02)
+        await end(self._loops)
+        for writer in self._writers:
+            writer.refuse()
+
+    def _busy(self) -> bool:
+        writing = any(writer.busy for writer in self._writers)
+        return bool(writing or self._at_work or self._pushed or not self._written.empty())
+
+    def post(self, draft: Draft) -> Awaitable[Any]:
+        if not self._open:
+            raise Unavailable
+        waiting = Waiting(draft, asyncio.get_running_loop().create_future())
+        self._writers[hash(draft.conversation_id) % WRITERS].add(waiting)
+        return waiting.answer
+
+    async def push(self, message: Message, to: Sequence[str]) -> None:
+        delivery = Delivery(
+            MESSAGE.namespace, MESSAGE.name, wire(message), tuple(to), seq=message.seq
+        )
+        await self._push(delivery, message.created_at, {})
 
     async def _push_loop(self) -> None:
         while True:
@@ -130,22 +155,26 @@ class Posts:
             except Exception:
                 log.warning("messages left to others to be pushed", exc_info=True)
             else:
-                self._pushed.append(written.note)
+                self._pushed.append(written)
                 self._done.set()
             finally:
                 self._at_work -= 1
 
-    async def _tidy_loop(self) -> None:
-        """Take the notes of what is pushed away. Until then, another one would push it again."""
+    async def _conclude_loop(self) -> None:
         while True:
             await self._done.wait()
-            await asyncio.sleep(TIDY_SECONDS)
+            await asyncio.sleep(GATHERING_SECONDS)
             self._done.clear()
-            notes, self._pushed = self._pushed, []
+            batches, self._pushed = self._pushed, []
             self._at_work += 1
             try:
-                await self._store.single().remove(OutboxRow, {"_id": tuple(notes)})
+                await writing.conclude(self._store.single(), self._seal, batches)
             except DatabaseError:
-                log.warning("notes of messages left to others", exc_info=True)
+                log.warning("pushed messages left to others", exc_info=True)
             finally:
                 self._at_work -= 1
+
+
+def _refuse(batch: Iterable[Waiting], reason: Exception) -> None:
+    for waiting in batch:
+        waiting.refuse(reason)

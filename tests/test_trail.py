@@ -58,6 +58,7 @@ async def test_secrets_and_talk_stay_out(market, server):
     talk = await deal.customer.call("/chat", "open", members)
     said = {"conversation_id": talk["id"], "text": "My door code is 4711"}
     await deal.customer.call("/chat", "send", said)
+    await market.settled()
     told = await rows(market)
     operations = {row.operation for row in told}
     assert {"account.register", "account.login", "chat.send", "bidding.create"} <= operations

@@ -70,7 +70,7 @@ async def said(market: Market, talk: Talk) -> list[Message]:
 async def test_what_is_said_in_one_moment_is_one_insert(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `Posts._taken` takes all that waits, and `writing._insert` writes it in one go."""
+    """Guard: `Writer._taken` takes all that waits, and `writing._insert` writes it in one go."""
     first = await meet(market)
     second = await meet(market, first.customer)
     inserted: list[list[Record]] = []
@@ -82,6 +82,7 @@ async def test_what_is_said_in_one_moment_is_one_insert(
         await add_all(uow, records)
 
     monkeypatch.setattr(UnitOfWork, "add_all", noted)
+    monkeypatch.setattr("server.posts.WRITERS", 1)
     posted = [
         server.ports.posts.post(draft(talk, who, f"{n} {who.role}"))
         for n in range(10) for talk in (first, second) for who in (talk.customer, talk.contractor)
@@ -149,13 +150,14 @@ async def _dies(*_: Any) -> None:
     raise Died
 
 
-@pytest.mark.parametrize("step", ["_insert", "_follow_up", "nothing"])
+@pytest.mark.parametrize("step", ["_insert", "_follow_up", "push", "remove"])
 async def test_what_a_dead_process_has_left_is_finished_by_another(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """Guard: the note that `writing.write` leaves before anything else, and `Finish.run`.
 
-    It dies before the insert, between the insert and what follows, or before it could push.
+    It dies before the insert, between the insert and what follows, before it could push, or
+    between the rows of the audit trail and the removal of the note.
     """
     talk = await meet(market)
     await talk.say(talk.customer, "Before")
@@ -167,12 +169,15 @@ async def test_what_a_dead_process_has_left_is_finished_by_another(
         for text in ("One", "Two")
     ]
     with monkeypatch.context() as patch:
-        if step != "nothing":
+        if step in ("_insert", "_follow_up"):
             patch.setattr(writing, step, _dies)
         try:
-            await writing.write(dead.single(), server.ports.seal, batch)
+            written = await writing.write(dead.single(), batch)
+            if step == "remove":
+                patch.setattr(UnitOfWork, step, _dies)
+                await writing.conclude(dead.single(), server.ports.seal, [written])
         except Died:
-            assert not any(waiting.answer.done() for waiting in batch)
+            assert step == "remove" or not any(waiting.answer.done() for waiting in batch)
     dead.close()
     await market.settled()
     texts = [message.text for message in await said(market, talk)]
@@ -214,7 +219,7 @@ async def until(look: Callable[[], Any], fits: Callable[[Any], bool], seconds: f
 
 
 async def test_without_the_database_nothing_is_said(market: Market, failing: Failing) -> None:
-    """Guard: `DatabaseError` in `Posts._write`; the next one is written as if nothing had been."""
+    """Guard: `DatabaseError` in `Writer._write`; the next one is written as if nothing had been."""
     talk = await meet(market)
     await market.settled()
     failing.order("insert", times=4, errorCode=91)
@@ -229,7 +234,7 @@ async def test_without_the_database_nothing_is_said(market: Market, failing: Fai
 async def test_a_write_that_takes_too_long_is_given_up(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: the timeout in `Posts._write`; sent again, the answer is what was written then."""
+    """Guard: the timeout in `Writer._write`; sent again, the answer is what was written then."""
     talk = await meet(market)
     add_all = UnitOfWork.add_all
 
