@@ -92,7 +92,8 @@ async def bench(stores: Addresses, folder: Path, options: argparse.Namespace) ->
     run = Run(world, options)
     await run.go([peer(env, folder), ours(env, folder)], options.rounds)
     rate = f"p50 and p99: from due to delivered, at {run.rate:.0f} messages a second."
-    table.show("Our server and the peer", run.figures, "ours", "peer", [note, rate, *run.notes])
+    notes = [note, rate, *table.growth(run.figures, "ours"), *run.notes]
+    table.show("Our server and the peer", run.figures, "ours", "peer", notes)
     if options.stock:
         run = Run(world, options)
         fast, stock = ours(env, folder, "fast"), ours(env, folder, "stock", REALTIME="stock")

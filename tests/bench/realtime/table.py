@@ -1,5 +1,6 @@
 """The figures of all rounds as tables: medians, their spread, and ratios."""
 
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 
@@ -42,6 +43,22 @@ def show(title: str, rounds: Rounds, ours: str, other: str, notes: Sequence[str]
     console.print(table)
     for note in notes:
         console.print(f"  {note}", highlight=False)
+
+
+def growth(rounds: Rounds, server: str) -> list[str]:
+    """What one costs among few, many and very many: a line for each kind of figure."""
+    kinds: dict[str, dict[int, float]] = {}
+    for figure, servers in rounds.items():
+        kind, _, size = figure.partition(", ")
+        numbers = [int(word) for word in size.split() if word.isdigit()]
+        if numbers and servers.get(server) and kind in ("delivery", "memory"):
+            what = f"{kind}, {re.sub(r'[0-9]+', 'N', size)}"
+            kinds.setdefault(what, {})[numbers[0]] = statistics.median(servers[server])
+    return [
+        f"{what}: {', '.join(f'{size:,}: {each:.1f}' for size, each in found.items())}; "
+        f"most against least {max(found.values()) / min(found.values()):.2f}"
+        for what, found in kinds.items()
+    ]
 
 
 def _told(numbers: Sequence[float]) -> str:
