@@ -8,6 +8,7 @@ import asyncio
 import base64
 import os
 import secrets
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from domain.ports import Ports
 from domain.store import Store
 from server.app import Core, Web
 from server.config import Settings, load
-from server.embedded.stores import Addresses, Embedded
+from server.embedded.stores import ROOT, Addresses, Embedded
 from tests import stripe_oracle
 from tests.market import Market
 from tests.processes import Processes, free_port
@@ -77,6 +78,13 @@ def stores() -> Iterator[Addresses]:
     with tempfile.TemporaryDirectory(prefix="jobsphere-") as folder:
         with Embedded(Path(folder), {"mongo", "redis", "stripe"}, test_commands=True) as addresses:
             yield addresses
+
+
+@pytest.fixture(scope="session")
+def client() -> None:
+    """The official JavaScript client, as package-lock.json has it."""
+    if not (ROOT / "node_modules" / "socket.io-client").is_dir():
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=ROOT, check=True, timeout=100)
 
 
 @pytest.fixture

@@ -87,7 +87,13 @@ class Processes:
         """A web process that is ready. The first takes the installation's own port, to which
         Stripe sends its webhooks; so does one that is started after the first has ended."""
         taken = [each for each in self.started if each.address == self.market.url and each.alive]
-        port = free_port() if taken else int(self.env["PORT"])
+        return await self._web(free_port() if taken else int(self.env["PORT"]), env)
+
+    async def again(self, ended: Running) -> Running:
+        """A new web process at the address of one that has ended."""
+        return await self._web(int(ended.url.rpartition(":")[2]), {})
+
+    async def _web(self, port: int, env: Mapping[str, str]) -> Running:
         url = f"http://127.0.0.1:{port}"
         running = await self._start("web", server("web"), {**env, "PORT": str(port)}, url)
         async with ClientSession(timeout=ClientTimeout(total=5)) as session:

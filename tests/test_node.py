@@ -2,11 +2,8 @@
 
 import asyncio
 import json
-import subprocess
 from asyncio.subprocess import PIPE
 from typing import Any
-
-import pytest
 
 from domain import ledger
 from domain.audit import audit
@@ -17,13 +14,6 @@ from tests.processes import Processes
 
 STORY = ROOT / "tests" / "node" / "story.mjs"
 SECONDS = 90.0
-
-
-@pytest.fixture(scope="module")
-def client() -> None:
-    """socket.io-client as package-lock.json has it."""
-    if not (ROOT / "node_modules" / "socket.io-client").is_dir():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=ROOT, check=True, timeout=100)
 
 
 async def play(role: str, url: str, word: str, *options: str) -> Any:

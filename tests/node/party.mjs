@@ -1,7 +1,7 @@
 // One person with the official client: registers, connects, and keeps the rule of the feed.
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { io } from 'socket.io-client';
+import { Manager } from 'socket.io-client';
 
 const NAMESPACES = ['/account', '/bidding', '/chat', '/job', '/job-request', '/payment', '/wallet'];
 const PATIENCE_MS = 30_000;
@@ -52,13 +52,14 @@ export class Party {
 
   async connect() {
     // One Manager, so that all namespaces share one connection; it reconnects by itself.
+    const manager = new Manager(this.url, {
+      transports: ['websocket'],
+      reconnectionDelay: 50,
+      reconnectionDelayMax: 200,
+    });
     for (const name of NAMESPACES) {
-      const socket = io(this.url + name, {
-        transports: ['websocket'],
-        auth: (give) => give({ token: this.token }),
-        reconnectionDelay: 50,
-        reconnectionDelayMax: 200,
-      });
+      const socket = manager.socket(name, { auth: (give) => give({ token: this.token }) });
+      socket.connect();
       socket.onAny((event, envelope) => this.#pushed(name, event, envelope));
       this.sockets[name] = socket;
     }

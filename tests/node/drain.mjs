@@ -1,0 +1,94 @@
+// Pairs of people who go on talking while a server process ends.
+//
+//   node drain.mjs URL    stdin: a JSON line of [{user, access_token, conversation_id}], later "end"
+//
+// Writes "talking" when everybody is connected; the last line is a JSON summary of each person.
+import { randomUUID } from 'node:crypto';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Party, Refused } from './party.mjs';
+
+const PAUSE_MS = 150;
+const [url] = process.argv.slice(2);
+let talking = true;
+
+class Talker {
+  constructor({ conversation_id, ...signedIn }) {
+    this.me = new Party(url, signedIn);
+    this.conversation = conversation_id;
+    this.acked = [];
+    this.lost = []; // when the connection ended, in ms since the epoch
+    this.back = []; // when all namespaces were connected again
+    this.again = 0; // messages that were sent again
+  }
+
+  async connect() {
+    await this.me.connect();
+    const sockets = Object.values(this.me.sockets);
+    const chat = this.me.sockets['/chat'];
+    chat.on('disconnect', () => this.lost.push(Date.now()));
+    chat.on('connect', () => this.catchUp().catch((error) => this.me.problems.push(`${error}`)));
+    for (const socket of sockets) {
+      socket.on('connect', () => {
+        if (sockets.every(({ connected }) => connected)) this.back.push(Date.now());
+      });
+    }
+  }
+
+  async talk() {
+    while (talking) {
+      await this.say(randomUUID());
+      await sleep(PAUSE_MS * (0.5 + Math.random()));
+    }
+  }
+
+  // Until it is acknowledged, over as many connections as it takes.
+  async say(client_id) {
+    const fields = { conversation_id: this.conversation, client_id, text: client_id };
+    for (;;) {
+      try {
+        await this.me.call('/chat', 'send', fields);
+        this.acked.push(client_id);
+        return;
+      } catch (error) {
+        if (error instanceof Refused) throw error;
+        this.again += 1;
+        await sleep(20);
+      }
+    }
+  }
+
+  get heard() {
+    return this.me.messages.get(this.conversation) ?? [];
+  }
+
+  async catchUp() {
+    for (;;) {
+      const conversations = { [this.conversation]: this.heard.length };
+      const answer = await this.me.call('/chat', 'sync', { conversations });
+      const { items, head } = answer.conversations[this.conversation];
+      this.me.hasMissed(items);
+      if (this.heard.length >= head) return;
+    }
+  }
+
+  async summary() {
+    await this.catchUp();
+    await this.me.catchUp();
+    return {
+      id: this.me.id, acked: this.acked, heard: this.heard.map(({ client_id }) => client_id),
+      lost: this.lost, back: this.back, again: this.again, problems: this.me.problems,
+    };
+  }
+}
+
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const people = JSON.parse((await lines.next()).value).map((each) => new Talker(each));
+await Promise.all(people.map((each) => each.connect()));
+const talks = people.map((each) => each.talk());
+console.log('talking');
+await lines.next();
+talking = false;
+await Promise.all(talks);
+console.log(JSON.stringify(await Promise.all(people.map((each) => each.summary()))));
+process.exit(0);

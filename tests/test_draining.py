@@ -1,0 +1,112 @@
+"""A process that ends lets its clients go to another one, and nothing is lost on the way."""
+
+import asyncio
+import json
+import signal
+import time
+from asyncio.subprocess import PIPE
+from collections import Counter
+from typing import Any
+
+from server.embedded.stores import ROOT
+from tests.balancer import Balancer
+from tests.market import Market
+from tests.processes import Processes
+
+PAIRS = 10
+DRAIN_SECONDS = 3
+PATIENCE = 60.0
+
+
+async def pairs(market: Market, count: int) -> list[dict[str, Any]]:
+    """People who have a conversation, two by two, signed in and not connected."""
+
+    async def pair() -> list[dict[str, Any]]:
+        customer = await market.customer(connect=False)
+        contractor = await market.contractor(connect=False)
+        job = await post(customer, "/api/job", {
+            "title": "Paint the fence", "description": "All of it.", "category": "painting",
+            "budget_min_amount": 1000, "budget_max_amount": 2000, "currency": "USD",
+        })  # fmt: skip
+        application = await post(contractor, "/api/job-request", {
+            "job_id": job["id"], "cover_letter": "I can.", "proposed_amount": 1500,
+            "timeline_days": 3,
+        })  # fmt: skip
+        await post(customer, f"/api/job-request/{application['id']}/accept", {})
+        open_it = {"job_id": job["id"], "user_id": contractor.id}
+        conversation = await post(customer, "/api/chat", open_it)
+        return [
+            {"user": {"id": each.id, "name": each.name}, "access_token": each.token,
+             "conversation_id": conversation["id"]}
+            for each in (customer, contractor)
+        ]  # fmt: skip
+
+    made = await asyncio.gather(*(pair() for _ in range(count)))
+    return [person for two in made for person in two]
+
+
+async def post(party: Any, path: str, fields: dict[str, Any]) -> Any:
+    status, body = await party.http("POST", path, fields)
+    assert status == 200, (path, body)
+    return body
+
+
+async def test_javascript_clients_go_elsewhere_and_lose_nothing(client, processes: Processes):
+    """Guard: `Engine.drain` ends transports, where a Socket.IO disconnect would make the clients
+    stay away; `_let_go` answers first what is under way; `_ready` looks at `draining`."""
+    first = await processes.web(DRAIN_SECONDS=str(DRAIN_SECONDS))
+    second = await processes.web(DRAIN_SECONDS=str(DRAIN_SECONDS))
+    people = await pairs(processes.market, PAIRS)
+    async with Balancer(first.url, second.url) as balancer, asyncio.timeout(PATIENCE):
+        node = await asyncio.create_subprocess_exec(
+            "node", str(ROOT / "tests" / "node" / "drain.mjs"), balancer.url, cwd=ROOT,
+            stdin=PIPE, stdout=PIPE, limit=2**24,
+        )  # fmt: skip
+        try:
+            assert node.stdin and node.stdout
+            node.stdin.write(json.dumps(people).encode() + b"\n")
+            assert await node.stdout.readline() == b"talking\n"
+            leaving, staying = sorted(balancer.open, key=lambda url: -balancer.open[url])
+            ending = first if leaving == first.url else second
+            moving = balancer.open[leaving]
+            asked = time.time()
+            assert await ending.end(signal.SIGTERM) == 0
+            ended = time.time()
+            while balancer.open[staying] < 2 * PAIRS:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            node.stdin.write(b"end\n")
+            found = json.loads(await node.stdout.readline())
+        finally:
+            if node.returncode is None:
+                node.kill()
+            await node.wait()
+    unready = next(look.at for look in balancer.looks if look.url == leaving and not look.ready)
+    check_moves(found, moving, asked, unready, ended)
+    check_talk(found)
+
+
+def check_moves(found: list[Any], moving: int, asked: float, unready: float, ended: float) -> None:
+    moved = [person for person in found if person["lost"]]
+    assert len(moved) == moving >= PAIRS / 2
+    lost = sorted(when / 1000 - asked for person in moved for when in person["lost"])
+    back = sorted(person["back"][-1] / 1000 - asked for person in moved)
+    print(
+        f"{moving} of {len(found)} clients moved: not ready after {unready - asked:.2f} s, ended "
+        f"{lost[0]:.2f}-{lost[-1]:.2f} s, back {back[0]:.2f}-{back[-1]:.2f} s, process gone after "
+        f"{ended - asked:.2f} s; sent again: {sum(person['again'] for person in found)}"
+    )
+    assert back[-1] < DRAIN_SECONDS + 5
+    assert len(lost) == len(moved)  # nobody was sent to the ending process again
+    assert unready - asked < lost[len(lost) // 2]
+
+
+def check_talk(found: list[Any]) -> None:
+    """Both heard the same, everything acknowledged is there once."""
+    heard = {tuple(person["heard"]) for person in found}
+    assert [person["problems"] for person in found if person["problems"]] == []
+    assert len(heard) == PAIRS
+    times = Counter(message for talk in heard for message in talk)
+    acked = [message for person in found for message in person["acked"]]
+    print(f"{len(acked)} acknowledged messages, {times.total()} heard")
+    assert {message: times[message] for message in acked if times[message] != 1} == {}
+    assert set(times.values()) == {1}
