@@ -1,0 +1,113 @@
+"""What the clients of a soak do: talk, read, post and change jobs, apply, shortlist."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+from domain.operation import Role
+from tests.soak.client import Client, Happened
+
+MOST_PENDING = 20
+CUT_EVERY = 30.0  # seconds, of each client, on average
+JOB = {
+    "title": "Paint the fence", "description": "Twelve metres of wooden fence, two coats.",
+    "category": "painting", "budget_min_amount": 1000, "budget_max_amount": 2000, "currency": "USD",
+}  # fmt: skip
+
+
+class Person:
+    """Somebody behind a client; `board` has the jobs that everybody has heard of."""
+
+    def __init__(self, client: Client, board: list[str], pause: float) -> None:
+        self.client = client
+        self.board = board
+        self.pause = pause  # seconds between two things, on average
+        self.sent = 0
+        self.jobs: list[str] = []
+        self.applied: set[str] = set()
+        client.on_event = self.learn
+
+    def learn(self, event: Happened, data: Any) -> None:
+        """A customer shortlists some of who applies, so that new conversations begin."""
+        if event.name == "application.created" and random.random() < 0.3:
+            self._do("/job-request", "accept", application_id=data["id"])
+        elif event.name == "job.updated" and data["id"] not in self.jobs:
+            self.jobs.append(data["id"])
+            self.board.append(data["id"])
+
+    async def live(self) -> None:
+        while True:
+            await asyncio.sleep(random.expovariate(1 / self.pause))
+            if random.random() < self.pause / CUT_EVERY:
+                self.client.cut()
+            if len(self.client.pending) < MOST_PENDING:
+                self.act()
+
+    def act(self) -> None:
+        chance = random.random()
+        if chance < 0.80 and self.client.talks:
+            for _ in range(random.randint(1, 3)):
+                self.talk()
+        elif chance < 0.88:
+            self.read()
+        elif self.client.role is Role.CONTRACTOR:
+            self.apply()
+        elif self.jobs and chance < 0.97:
+            self._do("/job", "update", job_id=random.choice(self.jobs), title=f"Paint {uuid4()}")
+        else:
+            self._do("/job", "create", **JOB)
+
+    def talk(self) -> None:
+        self.sent += 1
+        key = str(uuid4())
+        self.client.do(
+            key, "/chat", "send", conversation_id=random.choice(list(self.client.talks)),
+            text=f"number {self.sent}", client_id=key,
+        )  # fmt: skip
+
+    def read(self) -> None:
+        heard = [(id, len(talk)) for id, talk in self.client.talks.items() if talk]
+        if heard:
+            id, seq = random.choice(heard)
+            self._do("/chat", "read", conversation_id=id, seq=seq)
+
+    def apply(self) -> None:
+        fresh = [job for job in self.board[-50:] if job not in self.applied]
+        if fresh:
+            job = random.choice(fresh)
+            self.applied.add(job)
+            self._do("/job-request", "apply", job_id=job, cover_letter="I can.",
+                     proposed_amount=1500, timeline_days=3)  # fmt: skip
+
+    def _do(self, namespace: str, name: str, **fields: Any) -> None:
+        self.client.do(str(uuid4()), namespace, name, **fields)
+
+
+async def begin(people: Sequence[Person], patience: float) -> None:
+    """Each customer posts a job, for which the contractor beside them is shortlisted."""
+    pairs = list(zip(people[::2], people[1::2], strict=True))
+    async with asyncio.timeout(patience):
+        for customer, _ in pairs:
+            customer._do("/job", "create", **JOB)
+        await _idle(people)
+        for customer, contractor in pairs:
+            [(_, job)] = customer.client.acked
+            contractor.applied.add(job["id"])
+            contractor._do("/job-request", "apply", job_id=job["id"], cover_letter="I can.",
+                           proposed_amount=1500, timeline_days=3)  # fmt: skip
+        await _idle(people)
+        for customer, contractor in pairs:
+            [(_, application)] = contractor.client.acked
+            if not customer.client.pending:
+                customer._do("/job-request", "accept", application_id=application["id"])
+        await _idle(people)
+        for person in people:
+            person.client.catch_up()
+        while not all(person.client.talks for person in people):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def _idle(people: Sequence[Person]) -> None:
+    await asyncio.gather(*(each.client.idle.wait() for each in people if each.client.pending))

@@ -1,0 +1,140 @@
+"""One soak from beginning to proof."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp import ClientSession, TCPConnector
+
+from domain.operation import Role
+from server.config import load
+from server.ending import end
+from tests.balancer import Balancer
+from tests.market import Market
+from tests.processes import Processes
+from tests.sandbox_client import Sandbox
+from tests.soak.chaos import OwnRedis, kill_in_turn, stop_twice
+from tests.soak.client import Client
+from tests.soak.people import Person, begin
+from tests.soak.proof import prove
+
+PATIENCE = 180.0
+AT_ONCE = 20
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """All in seconds, but the clients. Redis is stopped twice, each time after `redis_after`."""
+
+    seconds: float
+    clients: int
+    pause: float  # of a client between two things that it does
+    kill_every: float
+    redis_after: float
+    redis_away: float
+
+
+async def soak(
+    plan: Plan, env: Mapping[str, str], sandbox: Sandbox, folder: Path
+) -> tuple[list[str], Counter[str]]:
+    """What went wrong, and the counts."""
+    redis, counts = OwnRedis(folder / "redis"), Counter[str]()
+    await redis.start()
+    env = {**env, "REDIS_URL": redis.url}
+    settings = load(env)
+    market = Market(settings, f"http://127.0.0.1:{settings.port}", sandbox)
+    processes = Processes(env, market, folder)
+    try:
+        webs = [await processes.web(), await processes.web()]
+        await processes.worker()
+        async with (
+            Balancer(*(web.url for web in webs)) as balancer,
+            ClientSession(connector=TCPConnector(limit=0)) as web,
+        ):
+            clients = await join(market, plan.clients, web, balancer.url, counts)
+            chaos = [
+                kill_in_turn(processes, webs, plan.kill_every, counts),
+                stop_twice(redis, plan.redis_after, plan.redis_away, counts),
+            ]
+            await live(plan, clients, chaos, counts)
+            problems = await settle(market, clients, counts)
+            return problems + await prove(market, clients, counts), counts
+    finally:
+        await market.close()
+        await processes.close()
+        await redis.stop()
+
+
+async def join(
+    market: Market, count: int, web: ClientSession, url: str, counts: Counter[str]
+) -> list[Client]:
+    """As many customers as contractors, in turn."""
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def one(number: int) -> Client:
+        role = Role.CONTRACTOR if number % 2 else Role.CUSTOMER
+        async with turn:
+            party = await market.join(role, f"Person {number}", connect=False)
+        return Client(web, url, party, counts)
+
+    return list(await asyncio.gather(*(one(number) for number in range(count))))
+
+
+async def live(
+    plan: Plan, clients: Sequence[Client], chaos: Sequence[Any], counts: Counter[str]
+) -> None:
+    """The clients stay connected afterwards. Raises what one of the tasks raised."""
+    board: list[str] = []
+    people = [Person(client, board, plan.pause) for client in clients]
+    for client in clients:
+        client.running = asyncio.create_task(client.run())
+    started = time.monotonic()
+    await begin(people, PATIENCE)
+    print(f"begun after {time.monotonic() - started:.1f} s", flush=True)
+    counts.clear()
+    acting = [asyncio.create_task(person.live()) for person in people]
+    breaking = [asyncio.create_task(each) for each in chaos]
+    began = time.monotonic()
+    while time.monotonic() - began < plan.seconds:
+        await asyncio.sleep(min(10.0, plan.seconds))
+        ended = [task for task in (*acting, *breaking) if task.done()]
+        ended += [client.running for client in clients if client.running.done()]
+        for task in ended:
+            task.result()
+        print(f"{time.monotonic() - began:4.0f} s: {dict(sorted(counts.items()))}", flush=True)
+    await end(acting)
+    await asyncio.wait(breaking[1:], timeout=PATIENCE)
+    await end(breaking[:1])
+
+
+async def settle(market: Market, clients: Sequence[Client], counts: Counter[str]) -> list[str]:
+    """Quiet: everything is acknowledged and delivered, then every client asks once more. What it
+    learns only by that is counted."""
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.gather(*(c.idle.wait() for c in clients if c.pending))
+            print(f"answered after {time.monotonic() - began:.1f} s", flush=True)
+            await market.settled(PATIENCE)
+            while not all(client.ready for client in clients):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        late = {c.id: list(c.pending.values()) for c in clients if c.pending or not c.ready}
+        return [f"not answered in {PATIENCE:.0f} s: {late}"]
+    await asyncio.sleep(1)  # for what was pushed last
+    print(f"quiet after {time.monotonic() - began:.1f} s", flush=True)
+    known = [(len(client.feed), sum(map(len, client.talks.values()))) for client in clients]
+    done = [client.ask_all() for client in clients]
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(*done)
+    for client, (events, messages) in zip(clients, known, strict=True):
+        counts["events known only after the last sync"] += len(client.feed) - events
+        counts["messages known only after the last sync"] += (
+            sum(map(len, client.talks.values())) - messages
+        )
+        counts["refused for good"] += len(client.refused)
+    await end(client.running for client in clients)
+    return []

@@ -1,0 +1,31 @@
+"""Many clients, killed processes, a Redis that goes away: everything acknowledged is seen once."""
+
+import os
+
+from tests.soak.run import Plan, soak
+
+SHORT = Plan(
+    seconds=14, clients=30, pause=1.5, kill_every=5, redis_after=4, redis_away=2
+)  # fmt: skip
+
+
+def plan() -> Plan:
+    """The short one, or what `python -m tests.soak` asks for."""
+    seconds, clients = (int(os.environ.get(f"SOAK_{n}", 0)) for n in ("SECONDS", "CLIENTS"))
+    if not seconds:
+        return SHORT
+    return Plan(
+        seconds=seconds, clients=clients, pause=clients / 30, kill_every=20,
+        redis_after=seconds / 3, redis_away=5,
+    )  # fmt: skip
+
+
+async def test_everything_acknowledged_is_seen_exactly_once(installation, tmp_path):
+    """Guard: outbox rows written in the command's own transaction, feed rows at head + 1, unique
+    (author, client_id), stored replies by request id, `resync` after a gap in what is heard."""
+    problems, counts = await soak(plan(), installation.env, installation.sandbox, tmp_path)
+    for name, count in sorted(counts.items()):
+        print(f"{count:8,} {name}")
+    assert problems == []
+    assert counts["acknowledged messages"] > 100
+    assert counts["web processes killed"] >= 2 and counts["Redis stopped"] == 2
