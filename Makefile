@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TESTS := $(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 VENDOR := static/vendor/socket.io.esm.min.js
 
-.PHONY: run test check bench clean
+.PHONY: run test check bench soak clean
 
 run: .venv/.run-ready $(VENDOR)
 	@exec $(BIN)/python -m server dev
@@ -23,6 +23,10 @@ check: .venv/.test-ready $(VENDOR)
 bench: .venv/.test-ready $(VENDOR) tests/bench/peer/node_modules/.ready
 	$(BIN)/python -m pytest -q --timeout 900 -o faulthandler_timeout=1800 tests/bench/bench_*.py
 	$(BIN)/python -m tests.bench.realtime
+
+# Five minutes of killed processes and a Redis that goes away, with 200 clients.
+soak: .venv/.test-ready
+	$(BIN)/python -m tests.soak --seconds 300 --clients 200
 
 clean:
 	rm -rf .venv node_modules static/vendor *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

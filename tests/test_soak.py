@@ -2,10 +2,11 @@
 
 import os
 
-from tests.soak.run import Plan, soak
+from tests.soak.chaos import Plan
+from tests.soak.run import soak
 
 SHORT = Plan(
-    seconds=14, clients=30, pause=1.5, kill_every=5, redis_after=4, redis_away=2
+    seconds=14, clients=30, pause=1.5, kill_every=5, redis_after=4, redis_away=2, hurried=True
 )  # fmt: skip
 
 
@@ -16,7 +17,7 @@ def plan() -> Plan:
         return SHORT
     return Plan(
         seconds=seconds, clients=clients, pause=clients / 30, kill_every=20,
-        redis_after=seconds / 3, redis_away=5,
+        redis_after=seconds / 3, redis_away=5, hurried="SOAK_HURRIED" in os.environ,
     )  # fmt: skip
 
 
@@ -26,6 +27,6 @@ async def test_everything_acknowledged_is_seen_exactly_once(installation, tmp_pa
     problems, counts = await soak(plan(), installation.env, installation.sandbox, tmp_path)
     for name, count in sorted(counts.items()):
         print(f"{count:8,} {name}")
-    assert problems == []
+    assert problems[:20] == []
     assert counts["acknowledged messages"] > 100
     assert counts["web processes killed"] >= 2 and counts["Redis stopped"] == 2

@@ -7,10 +7,24 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from server.embedded.stores import KINDS, LEASH, ROOT
 from tests.processes import Processes, Running, free_port
 
 START_SECONDS = 20.0
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """All in seconds, but the clients. Redis is stopped twice, each time after `redis_after`."""
+
+    seconds: float
+    clients: int
+    pause: float  # of a client between two things that it does
+    kill_every: float
+    redis_after: float
+    redis_away: float
+    hurried: bool = False
 
 
 class OwnRedis:
@@ -44,20 +58,27 @@ class OwnRedis:
 
 
 async def kill_in_turn(
-    processes: Processes, webs: list[Running], every: float, counts: Counter[str]
+    processes: Processes, webs: list[Running], plan: Plan, counts: Counter[str]
 ) -> None:
-    """SIGKILL one after the other and start it again; `webs` has those that run."""
+    """SIGKILL one after the other and start it again; `webs` has those that run.
+
+    The database ends the transactions that a killed process has left open after a minute of its
+    own (transactionLifetimeLimitSeconds); until then what they wrote is locked. `hurried` does it
+    at once, with those of all others, which then run again.
+    """
     while True:
-        await asyncio.sleep(every)
+        await asyncio.sleep(plan.kill_every)
         await webs[0].kill()
         counts["web processes killed"] += 1
+        if plan.hurried:
+            await processes.market.store.client.admin.command("killAllSessions", [])
         webs.append(await asyncio.shield(processes.again(webs.pop(0))))
 
 
-async def stop_twice(redis: OwnRedis, after: float, away: float, counts: Counter[str]) -> None:
+async def stop_twice(redis: OwnRedis, plan: Plan, counts: Counter[str]) -> None:
     for _ in range(2):
-        await asyncio.sleep(after)
+        await asyncio.sleep(plan.redis_after)
         await redis.stop()
         counts["Redis stopped"] += 1
-        await asyncio.sleep(away)
+        await asyncio.sleep(plan.redis_away)
         await redis.start()

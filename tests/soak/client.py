@@ -72,7 +72,7 @@ class Client:
         self.refused: list[tuple[Command, Json]] = []
         self.problems: list[str] = []
         self.idle = asyncio.Event()
-        self.running: asyncio.Task[None]
+        self.running: asyncio.Task[None] | None = None
         self.on_event: Callable[[Happened, Json], None] = lambda event, data: None
         self._web, self._url, self._counts = web, url, counts
         self._socket: aiohttp.ClientWebSocketResponse | None = None
@@ -90,7 +90,10 @@ class Client:
     def ready(self) -> bool:
         return self._socket is not None and not self._waiting
 
-    async def run(self) -> None:
+    def start(self) -> None:
+        self.running = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
         while True:
             try:
                 await self._connection()
@@ -115,7 +118,7 @@ class Client:
         """As a dead network does."""
         if self._socket is not None:
             response: Any = self._socket._response
-            if response.connection:
+            if response.connection and response.connection.transport:
                 response.connection.transport.abort()
                 self._counts["sockets cut"] += 1
 
@@ -207,11 +210,12 @@ class Client:
             self.problems.append(f"refused: {text[:200]}")
 
     def _begin(self) -> None:
-        """Connected: send again what was not acknowledged, ask for what was missed."""
+        """Connected: ask for what was missed, send again what was not acknowledged. The questions
+        come first: commands of a connection run in their order."""
+        self.catch_up()
         for key in list(self.pending):
             self._counts["commands sent again"] += 1
             self._submit(key)
-        self.catch_up()
 
     def catch_up(self) -> None:
         self._sync()

@@ -9,7 +9,7 @@ from uuid import uuid4
 from domain.operation import Role
 from tests.soak.client import Client, Happened
 
-MOST_PENDING = 20
+MOST_PENDING = 6
 CUT_EVERY = 30.0  # seconds, of each client, on average
 JOB = {
     "title": "Paint the fence", "description": "Twelve metres of wooden fence, two coats.",

@@ -3,27 +3,31 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import Any
 
 from domain.chat import Conversation, Message
 from domain.feed import FeedRow
+from domain.record import Record
 from tests.market import Market
 from tests.soak.client import Client, Happened, Said, happened
+
+MOST = 1_000_000  # rows
 
 
 async def prove(market: Market, clients: Sequence[Client], counts: Counter[str]) -> list[str]:
     """What is wrong; `counts` are added to."""
     problems = [f"{client.id}: {problem}" for client in clients for problem in client.problems]
     talks: dict[str, list[Said]] = defaultdict(list)
-    for row in await market.rows(Message):
+    for row in await _every(market, Message):
         talks[row.conversation_id].append(Said(row.seq, row.author_id, row.client_id, row.text))
     for talk in talks.values():
         talk.sort()
     feeds: dict[str, list[tuple[int, Happened]]] = defaultdict(list)
-    for row in await market.rows(FeedRow, seq={"$gt": 0}):
+    for row in await _every(market, FeedRow, seq={"$gt": 0}):
         feeds[row.user_id].append((row.seq, happened(row.namespace, row.name, row.data)))
     for feed in feeds.values():
         feed.sort(key=lambda numbered: numbered[0])
-    conversations = await market.rows(Conversation)
+    conversations = await _every(market, Conversation)
     members = {found.id: set(found.members) for found in conversations}
     problems += _messages(talks, clients, counts)
     for client in clients:
@@ -34,6 +38,10 @@ async def prove(market: Market, clients: Sequence[Client], counts: Counter[str])
     counts["messages stored"] = sum(map(len, talks.values()))
     counts["events stored"] = sum(map(len, feeds.values()))
     return problems
+
+
+async def _every(market: Market, kind: type[Record], **where: Any) -> list[Any]:
+    return await market.store.single().all(kind, where, limit=MOST)
 
 
 def _numbered(what: str, seqs: Sequence[int]) -> Iterable[str]:

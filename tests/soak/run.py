@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from aiohttp import ClientSession, TCPConnector
 
 from domain.operation import Role
@@ -17,24 +16,13 @@ from tests.balancer import Balancer
 from tests.market import Market
 from tests.processes import Processes
 from tests.sandbox_client import Sandbox
-from tests.soak.chaos import OwnRedis, kill_in_turn, stop_twice
+from tests.soak.chaos import OwnRedis, Plan, kill_in_turn, stop_twice
 from tests.soak.client import Client
 from tests.soak.people import Person, begin
 from tests.soak.proof import prove
 
 PATIENCE = 180.0
 AT_ONCE = 20
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """All in seconds, but the clients. Redis is stopped twice, each time after `redis_after`."""
-
-    seconds: float
-    clients: int
-    pause: float  # of a client between two things that it does
-    kill_every: float
-    redis_after: float
-    redis_away: float
 
 
 async def soak(
@@ -56,11 +44,14 @@ async def soak(
         ):
             clients = await join(market, plan.clients, web, balancer.url, counts)
             chaos = [
-                kill_in_turn(processes, webs, plan.kill_every, counts),
-                stop_twice(redis, plan.redis_after, plan.redis_away, counts),
+                kill_in_turn(processes, webs, plan, counts),
+                stop_twice(redis, plan, counts),
             ]
-            await live(plan, clients, chaos, counts)
-            problems = await settle(market, clients, counts)
+            try:
+                await live(plan, clients, chaos, counts)
+                problems = await settle(market, clients, counts)
+            finally:
+                await end(client.running for client in clients if client.running)
             return problems + await prove(market, clients, counts), counts
     finally:
         await market.close()
@@ -90,7 +81,7 @@ async def live(
     board: list[str] = []
     people = [Person(client, board, plan.pause) for client in clients]
     for client in clients:
-        client.running = asyncio.create_task(client.run())
+        client.start()
     started = time.monotonic()
     await begin(people, PATIENCE)
     print(f"begun after {time.monotonic() - started:.1f} s", flush=True)
@@ -98,10 +89,10 @@ async def live(
     acting = [asyncio.create_task(person.live()) for person in people]
     breaking = [asyncio.create_task(each) for each in chaos]
     began = time.monotonic()
-    while time.monotonic() - began < plan.seconds:
-        await asyncio.sleep(min(10.0, plan.seconds))
+    while (left := began + plan.seconds - time.monotonic()) > 0:
+        await asyncio.sleep(min(10.0, left))
         ended = [task for task in (*acting, *breaking) if task.done()]
-        ended += [client.running for client in clients if client.running.done()]
+        ended += [c.running for c in clients if c.running and c.running.done()]
         for task in ended:
             task.result()
         print(f"{time.monotonic() - began:4.0f} s: {dict(sorted(counts.items()))}", flush=True)
@@ -122,8 +113,8 @@ async def settle(market: Market, clients: Sequence[Client], counts: Counter[str]
             while not all(client.ready for client in clients):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        late = {c.id: list(c.pending.values()) for c in clients if c.pending or not c.ready}
-        return [f"not answered in {PATIENCE:.0f} s: {late}"]
+        late = [(c.id, len(c.pending), c.ready) for c in clients if c.pending or not c.ready]
+        return [f"not answered and quiet in {PATIENCE:.0f} s: {late}"]
     await asyncio.sleep(1)  # for what was pushed last
     print(f"quiet after {time.monotonic() - began:.1f} s", flush=True)
     known = [(len(client.feed), sum(map(len, client.talks.values()))) for client in clients]
@@ -136,5 +127,4 @@ async def settle(market: Market, clients: Sequence[Client], counts: Counter[str]
             sum(map(len, client.talks.values())) - messages
         )
         counts["refused for good"] += len(client.refused)
-    await end(client.running for client in clients)
     return []
