@@ -162,6 +162,17 @@ async def processes(installation: Installation, tmp_path: Path) -> AsyncIterator
 
 
 @pytest.fixture
+async def alone(installation: Installation, tmp_path: Path) -> AsyncIterator[Processes]:
+    """The same, and their Redis is theirs alone: `processes.redis` starts it."""
+    env = {**installation.env, "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    market = Market(load(env), installation.url, installation.sandbox)
+    started = Processes(env, market, tmp_path)
+    yield started
+    await market.close()
+    await started.close()
+
+
+@pytest.fixture
 async def books(installation: Installation) -> AsyncIterator[Callable[[], Awaitable[Report]]]:
     """The audit, from outside of every server: balances against the journal and the sandbox."""
     core = Core(installation.settings)

@@ -2,16 +2,22 @@
 
 import asyncio
 import json
+import socket as sockets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
+from tests.bench.realtime.frames import UPGRADE, masked
 from tests.market import Market
 from tests.parties import Party
 
 Json = dict[str, Any]
 SECONDS = 10.0
+SMALL_BUFFER = 4096
+ESTABLISHED = "01"
 PATH = "/socket.io/?EIO=4&transport=websocket"
 
 
@@ -78,6 +84,47 @@ class Raw:
                     await self.receive()
             except ConnectionError:
                 return True
+
+
+class Stalled:
+    """A connected client on a bare socket, which reads nothing any more."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        there = urlsplit(url)
+        self.address = (there.hostname, there.port)
+        self.token = token
+        self.socket = sockets.socket()
+        self.socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, SMALL_BUFFER)
+        self.socket.setblocking(False)
+
+    async def connect(self, *namespaces: str) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(self.socket, self.address)
+        await loop.sock_sendall(self.socket, UPGRADE)
+        read = b""
+        for namespace in namespaces:
+            auth = masked(f"40{namespace},{json.dumps({'token': self.token})}")
+            await loop.sock_sendall(self.socket, auth)
+            async with asyncio.timeout(SECONDS):
+                while f"40{namespace},".encode() not in read:
+                    read += await loop.sock_recv(self.socket, 2048)
+
+    @property
+    def cut(self) -> bool:
+        """Whether the server has given it up; seen from outside, as it would have to read on to
+        learn that itself. Source: proc_pid_net(5)."""
+        ours, theirs = self.socket.getsockname()[1], self.address[1]
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            local, remote, state = line.split()[1:4]
+            if (local[-4:], remote[-4:]) == (f"{theirs:04X}", f"{ours:04X}"):
+                return state != ESTABLISHED
+        return True
+
+
+def memory(pid: int | str = "self") -> int:
+    """Bytes of a process that are its own. Source: proc(5), statm."""
+    resident, shared = Path(f"/proc/{pid}/statm").read_text().split()[1:3]
+    return (int(resident) - int(shared)) * 4096
 
 
 async def opened(market: Market, party: Party, **headers: str) -> Raw:

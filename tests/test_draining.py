@@ -2,56 +2,42 @@
 
 import asyncio
 import json
-import signal
 import time
 from asyncio.subprocess import PIPE
 from collections import Counter
-from typing import Any
 
 from server.embedded.stores import ROOT
 from tests.balancer import Balancer
 from tests.market import Market
+from tests.parties import Json
 from tests.processes import Processes
+from tests.test_chat import meet
 
 PAIRS = 10
 DRAIN_SECONDS = 3
 PATIENCE = 60.0
 
 
-async def pairs(market: Market, count: int) -> list[dict[str, Any]]:
-    """People who have a conversation, two by two, signed in and not connected."""
+async def pairs(market: Market, count: int) -> list[Json]:
+    """People who have a conversation, two by two, signed in and not connected any more."""
 
-    async def pair() -> list[dict[str, Any]]:
-        customer = await market.customer(connect=False)
-        contractor = await market.contractor(connect=False)
-        job = await post(customer, "/api/job", {
-            "title": "Paint the fence", "description": "All of it.", "category": "painting",
-            "budget_min_amount": 1000, "budget_max_amount": 2000, "currency": "USD",
-        })  # fmt: skip
-        application = await post(contractor, "/api/job-request", {
-            "job_id": job["id"], "cover_letter": "I can.", "proposed_amount": 1500,
-            "timeline_days": 3,
-        })  # fmt: skip
-        await post(customer, f"/api/job-request/{application['id']}/accept", {})
-        open_it = {"job_id": job["id"], "user_id": contractor.id}
-        conversation = await post(customer, "/api/chat", open_it)
+    async def pair() -> list[Json]:
+        talk = await meet(market)
+        both = talk.customer, talk.contractor
+        await asyncio.gather(*(each.disconnect() for each in both))
         return [
             {"user": {"id": each.id, "name": each.name}, "access_token": each.token,
-             "conversation_id": conversation["id"]}
-            for each in (customer, contractor)
+             "conversation_id": talk.id}
+            for each in both
         ]  # fmt: skip
 
     made = await asyncio.gather(*(pair() for _ in range(count)))
     return [person for two in made for person in two]
 
 
-async def post(party: Any, path: str, fields: dict[str, Any]) -> Any:
-    status, body = await party.http("POST", path, fields)
-    assert status == 200, (path, body)
-    return body
-
-
-async def test_javascript_clients_go_elsewhere_and_lose_nothing(client, processes: Processes):
+async def test_javascript_clients_go_elsewhere_and_lose_nothing(
+    client: None, processes: Processes
+) -> None:
     """Guard: `Engine.drain` ends transports, where a Socket.IO disconnect would make the clients
     stay away; `_let_go` answers first what is under way; `_ready` looks at `draining`."""
     first = await processes.web(DRAIN_SECONDS=str(DRAIN_SECONDS))
@@ -70,7 +56,7 @@ async def test_javascript_clients_go_elsewhere_and_lose_nothing(client, processe
             ending = first if leaving == first.url else second
             moving = balancer.open[leaving]
             asked = time.time()
-            assert await ending.end(signal.SIGTERM) == 0
+            assert await ending.stop() == 0
             ended = time.time()
             while balancer.open[staying] < 2 * PAIRS:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
@@ -85,7 +71,7 @@ async def test_javascript_clients_go_elsewhere_and_lose_nothing(client, processe
     check_talk(found)
 
 
-def check_moves(found: list[Any], moving: int, asked: float, unready: float, ended: float) -> None:
+def check_moves(found: list[Json], moving: int, asked: float, unready: float, ended: float) -> None:
     moved = [person for person in found if person["lost"]]
     assert len(moved) == moving >= PAIRS / 2
     lost = sorted(when / 1000 - asked for person in moved for when in person["lost"])
@@ -100,7 +86,7 @@ def check_moves(found: list[Any], moving: int, asked: float, unready: float, end
     assert unready - asked < lost[len(lost) // 2]
 
 
-def check_talk(found: list[Any]) -> None:
+def check_talk(found: list[Json]) -> None:
     """Both heard the same, everything acknowledged is there once."""
     heard = {tuple(person["heard"]) for person in found}
     assert [person["problems"] for person in found if person["problems"]] == []

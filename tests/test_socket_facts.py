@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import json
-import socket as sockets
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,12 +17,11 @@ from server.config import load
 from server.embedded.stores import ROOT, Addresses
 from server.realtime import rooms
 from server.realtime.lane import MOST_UNSENT
-from tests.bench.realtime.frames import UPGRADE, masked
 from tests.conftest import Installation, Server, both_paths
 from tests.market import Market
 from tests.parties import Party
 from tests.processes import Processes
-from tests.raw_socket import PATH, Raw, opened, until
+from tests.raw_socket import PATH, Raw, Stalled, memory, opened, until
 
 pytestmark = both_paths
 
@@ -132,26 +129,22 @@ async def test_who_stops_reading_is_cut_off_and_costs_no_memory(
 ) -> None:
     """Guard: `Lane.pause_writing`, and MOST_UNSENT in `Line.post`; python-engineio's queue has no
     end. Who reads gets everything meanwhile."""
-    loop, realtime = asyncio.get_running_loop(), server.web.realtime
-    stalled = sockets.socket()
-    stalled.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
-    stalled.setblocking(False)
-    await loop.sock_connect(stalled, ("127.0.0.1", server.web.settings.port))
-    token = json.dumps({"token": party.token})
-    await loop.sock_sendall(stalled, UPGRADE + masked(f"40/account,{token}"))
+    realtime = server.web.realtime
+    stalled = Stalled(server.url, party.token)
+    await stalled.connect("/account")
     room = f"user:{party.id}"
-    await until(lambda: len(realtime.rooms.members(room)) == 2)
-    reading, before, pushed = asyncio.create_task(_count(raw)), _memory(), 0
+    assert len(realtime.rooms.members(room)) == 2
+    reading, before, pushed = asyncio.create_task(_count(raw)), memory(), 0
     while len(realtime.rooms.members(room)) == 2:
         for _ in range(100):
             realtime.push(room, "/account", "head", {"head": pushed, "filler": "x" * 1000})
             pushed += 1
         assert pushed < 60_000
         await asyncio.sleep(0.001)
-    assert _memory() - before < 5 * MOST_UNSENT
+    assert memory() - before < 5 * MOST_UNSENT
     realtime.push(room, "/account", "head", {"head": None})
     assert await reading == pushed
-    stalled.close()
+    stalled.socket.close()
 
 
 async def _count(raw: Raw) -> int:
@@ -162,12 +155,6 @@ async def _count(raw: Raw) -> int:
             return count
         assert f'"head":{count},' in message.data, "one is missing"
     raise AssertionError("the last does not come")
-
-
-def _memory() -> int:
-    """Bytes of this process that are its own."""
-    resident, shared = Path("/proc/self/statm").read_text().split()[1:3]
-    return (int(resident) - int(shared)) * 4096
 
 
 async def test_after_a_redis_reconnect_clients_are_told_and_no_subscription_leaks(
@@ -245,7 +232,9 @@ async def test_the_real_address_is_known_behind_a_trusted_proxy(
 # -- the end of a process --------------------------------------------------------------------
 
 
-async def test_javascript_clients_survive_the_end_of_their_process(processes: Processes) -> None:
+async def test_javascript_clients_survive_the_end_of_their_process(
+    client: None, processes: Processes
+) -> None:
     """Guard: `Line.release` in `Engine.drain` ends transports; a Socket.IO disconnect makes
     JavaScript clients stay away. What happened meanwhile is there after a `sync`."""
     first, second, market = await processes.web(), await processes.web(), processes.market

@@ -1,22 +1,6 @@
 """Redis is away while people who are signed in go on: money moves, no event is lost."""
 
-import pytest
-
-from server.config import load
 from tests.faults.outcome import PATIENCE, posted, until
-from tests.market import Market
-from tests.processes import Processes, free_port
-
-
-@pytest.fixture
-async def alone(installation, tmp_path):
-    """Processes whose Redis is theirs alone."""
-    env = {**installation.env, "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
-    market = Market(load(env), installation.url, installation.sandbox)
-    processes = Processes(env, market, tmp_path)
-    yield processes
-    await market.close()
-    await processes.close()
 
 
 async def test_redis_down_during_the_whole_story(alone, books):
@@ -52,6 +36,13 @@ async def test_redis_down_during_the_whole_story(alone, books):
         assert live == sorted(live, key=lambda push: push[0])
         assert {push[:2] for push in live} < {(item["seq"], item["name"]) for item in away[party]}
     assert [party.socket.eio.sid for party in people] == connections
+
+    async def heard():
+        """Until a process says so, what it says is made up for by a `resync`."""
+        asked = [await market.web.get(f"{each.url}/readyz") for each in (first, second)]
+        return all(response.status == 200 for response in asked)
+
+    await until(heard)
     job = await market.job(customer)  # and from now on they hear of each other at once
     await market.application(contractor, job)
     await customer.push(
