@@ -23,13 +23,13 @@ from domain.errors import (
 )
 from domain.ports import Ports
 from domain.record import Index, Record, wire
-from domain.store import AWAY, Duplicate, UnitOfWork
+from domain.store import AWAY, TRANSACTION_SECONDS, Duplicate, UnitOfWork
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 Rooms = Callable[[Any], Iterable[str]]
 
 REPLY_KEPT = timedelta(hours=24)
-CLAIM_HELD = timedelta(seconds=60)
+CLAIM_HELD = timedelta(seconds=TRANSACTION_SECONDS + 5)  # then whoever had it was killed
 
 
 class Role(StrEnum):

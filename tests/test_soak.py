@@ -2,12 +2,11 @@
 
 import os
 
+from tests.processes import Processes
 from tests.soak.chaos import Plan
 from tests.soak.run import soak
 
-SHORT = Plan(
-    seconds=14, clients=30, pause=1.5, kill_every=5, redis_after=4, redis_away=2, hurried=True
-)  # fmt: skip
+SHORT = Plan(seconds=9, clients=30, pause=1, kill_every=3, redis_after=2, redis_away=2)
 
 
 def plan() -> Plan:
@@ -17,16 +16,17 @@ def plan() -> Plan:
         return SHORT
     return Plan(
         seconds=seconds, clients=clients, pause=clients / 30, kill_every=20,
-        redis_after=seconds / 3, redis_away=5, hurried="SOAK_HURRIED" in os.environ,
+        redis_after=seconds / 3, redis_away=5,
     )  # fmt: skip
 
 
-async def test_everything_acknowledged_is_seen_exactly_once(installation, tmp_path):
-    """Guard: outbox rows written in the command's own transaction, feed rows at head + 1, unique
-    (author, client_id), stored replies by request id, `resync` after a gap in what is heard."""
-    problems, counts = await soak(plan(), installation.env, installation.sandbox, tmp_path)
+async def test_everything_acknowledged_is_seen_exactly_once(alone: Processes) -> None:
+    """Guard: outbox rows written in the command's own transaction, feed rows at head + 1, the note
+    of messages being written, unique (author, client_id), stored replies by request id, `resync`
+    after a gap in what is heard."""
+    problems, counts = await soak(plan(), alone)
     for name, count in sorted(counts.items()):
         print(f"{count:8,} {name}")
     assert problems[:20] == []
-    assert counts["acknowledged messages"] > 100
+    assert counts["acknowledged messages"] > 50 and counts["events stored"] > 20
     assert counts["web processes killed"] >= 2 and counts["Redis stopped"] == 2

@@ -1,11 +1,13 @@
 """What clients send: twice, changed, too much, or about to leave with money outstanding."""
 
 import asyncio
+from datetime import timedelta
 
 import msgspec
 import pytest
 
 from domain.operation import Reply, Style
+from domain.store import TRANSACTION_SECONDS
 from handlers import NAMESPACES
 from server.passwords import Argon2Passwords
 from tests.cases import VALUES
@@ -28,10 +30,12 @@ async def test_request_id_reused_with_another_body(work):
 
 
 async def test_request_id_while_running(work):
-    """Guard: the claim is written before the command runs.
+    """Guard: the claim is written before the command runs, and held for hardly longer than it
+    may take (CLAIM_HELD): who waits for a command of a killed process waits for that.
 
     An open transaction has changed the offer, so that the command has to wait for its end.
     """
+    transaction = timedelta(seconds=TRANSACTION_SECONDS)
     path, store = f"/api/job/{work.job['id']}/complete", work.market.store
     offers, one = store.database["offers"], {"_id": work.offer["id"]}
     async with await store.client.start_session() as session:
@@ -44,9 +48,11 @@ async def test_request_id_while_running(work):
             work.customer.ack("/job", "complete", {"job_id": work.job["id"]}, request_id="pay-1"),
         )
         assert not first.done()
+        (claim,) = await work.market.rows(Reply, claimed_by={"$gt": ""})
         await session.abort_transaction()
     assert (answers[0][0], answers[0][1]["code"]) == (409, "request_in_progress")
     assert answers[1]["error"]["code"] == "request_in_progress"
+    assert transaction < claim.claimed_until - claim.created_at < 2 * transaction
     status, done = await first
     assert status == 200
     assert await work.customer.http("POST", path, {}, request_id="pay-1") == (200, done)

@@ -69,7 +69,7 @@ class Client:
         self.talks: dict[str, list[Said]] = {}
         self.pending: dict[str, Command] = {}  # not acknowledged, in the order they were made
         self.acked: list[tuple[Command, Any]] = []
-        self.refused: list[tuple[Command, Json]] = []
+        self.cuts = 0
         self.problems: list[str] = []
         self.idle = asyncio.Event()
         self.running: asyncio.Task[None] | None = None
@@ -121,6 +121,7 @@ class Client:
             if response.connection and response.connection.transport:
                 response.connection.transport.abort()
                 self._counts["sockets cut"] += 1
+                self.cuts += 1
 
     def _send(self, text: str) -> None:
         """Small, so nobody waits; what does not leave any more is sent again when connected."""
@@ -159,6 +160,7 @@ class Client:
         """Send a command, and again until it is acknowledged."""
         options = {} if "client_id" in fields else {"request_id": key}
         self.pending[key] = Command(namespace, name, fields, options)
+        self._counts["commands asked"] += 1
         self.idle.clear()
         if self.ready:
             self._submit(key)
@@ -173,13 +175,14 @@ class Client:
                 return
             if answer["ok"]:
                 self.acked.append((command, answer["data"]))
+                self._counts["commands acknowledged"] += 1
             elif answer["error"]["code"] in LATER:
                 self._counts[f"commands put off: {answer['error']['code']}"] += 1
                 wait = answer["error"]["details"].get("retry_after", 0.3)
                 asyncio.get_running_loop().call_later(wait, self._submit, key)
                 return
             else:
-                self.refused.append((command, answer["error"]))
+                self._counts[f"commands refused: {answer['error']['code']}"] += 1
             del self.pending[key]
             if not self.pending:
                 self.idle.set()

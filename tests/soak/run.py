@@ -3,20 +3,17 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import ClientSession, TCPConnector
 
 from domain.operation import Role
-from server.config import load
 from server.ending import end
 from tests.balancer import Balancer
 from tests.market import Market
 from tests.processes import Processes
-from tests.sandbox_client import Sandbox
-from tests.soak.chaos import OwnRedis, Plan, kill_in_turn, stop_twice
+from tests.soak.chaos import Plan, kill_in_turn, stop_twice
 from tests.soak.client import Client
 from tests.soak.people import Person, begin
 from tests.soak.proof import prove
@@ -25,38 +22,27 @@ PATIENCE = 180.0
 AT_ONCE = 20
 
 
-async def soak(
-    plan: Plan, env: Mapping[str, str], sandbox: Sandbox, folder: Path
-) -> tuple[list[str], Counter[str]]:
-    """What went wrong, and the counts."""
-    redis, counts = OwnRedis(folder / "redis"), Counter[str]()
-    await redis.start()
-    env = {**env, "REDIS_URL": redis.url}
-    settings = load(env)
-    market = Market(settings, f"http://127.0.0.1:{settings.port}", sandbox)
-    processes = Processes(env, market, folder)
-    try:
-        webs = [await processes.web(), await processes.web()]
-        await processes.worker()
-        async with (
-            Balancer(*(web.url for web in webs)) as balancer,
-            ClientSession(connector=TCPConnector(limit=0)) as web,
-        ):
-            clients = await join(market, plan.clients, web, balancer.url, counts)
-            chaos = [
-                kill_in_turn(processes, webs, plan, counts),
-                stop_twice(redis, plan, counts),
-            ]
-            try:
-                await live(plan, clients, chaos, counts)
-                problems = await settle(market, clients, counts)
-            finally:
-                await end(client.running for client in clients if client.running)
-            return problems + await prove(market, clients, counts), counts
-    finally:
-        await market.close()
-        await processes.close()
-        await redis.stop()
+async def soak(plan: Plan, processes: Processes) -> tuple[list[str], Counter[str]]:
+    """What went wrong, and the counts. The processes have a Redis of their own."""
+    market, counts = processes.market, Counter[str]()
+    redis = await processes.redis()
+    webs = [await processes.web(), await processes.web()]
+    await processes.worker()
+    async with (
+        Balancer(*(web.url for web in webs)) as balancer,
+        ClientSession(connector=TCPConnector(limit=0)) as web,
+    ):
+        clients = await join(market, plan.clients, web, balancer.url, counts)
+        chaos = [
+            kill_in_turn(processes, webs, plan, counts),
+            stop_twice(processes, redis, plan, counts),
+        ]
+        try:
+            await live(plan, clients, chaos, counts)
+            problems = await settle(market, clients, counts)
+        finally:
+            await end(client.running for client in clients if client.running)
+    return problems + await prove(market, clients, counts), counts
 
 
 async def join(
@@ -91,14 +77,14 @@ async def live(
     began = time.monotonic()
     while (left := began + plan.seconds - time.monotonic()) > 0:
         await asyncio.sleep(min(10.0, left))
-        ended = [task for task in (*acting, *breaking) if task.done()]
-        ended += [c.running for c in clients if c.running and c.running.done()]
-        for task in ended:
-            task.result()
+        running = [*acting, *breaking, *(client.running for client in clients)]
+        for task in running:
+            if task and task.done():
+                task.result()
         print(f"{time.monotonic() - began:4.0f} s: {dict(sorted(counts.items()))}", flush=True)
     await end(acting)
-    await asyncio.wait(breaking[1:], timeout=PATIENCE)
-    await end(breaking[:1])
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(*breaking)
 
 
 async def settle(market: Market, clients: Sequence[Client], counts: Counter[str]) -> list[str]:
@@ -122,9 +108,10 @@ async def settle(market: Market, clients: Sequence[Client], counts: Counter[str]
     async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*done)
     for client, (events, messages) in zip(clients, known, strict=True):
+        now = sum(map(len, client.talks.values()))
+        counts["events seen"] += len(client.feed)
         counts["events known only after the last sync"] += len(client.feed) - events
-        counts["messages known only after the last sync"] += (
-            sum(map(len, client.talks.values())) - messages
-        )
-        counts["refused for good"] += len(client.refused)
+        counts["messages seen"] += now
+        counts["messages known only after the last sync"] += now - messages
+        counts["clients whose socket was cut"] += client.cuts > 0
     return []
