@@ -12,11 +12,11 @@ def main() -> int:
     parser.add_argument("--seconds", default=300, type=int)
     parser.add_argument("--clients", default=200, type=int)
     options = parser.parse_args()
-    os.environ["SOAK_SECONDS"], os.environ["SOAK_CLIENTS"] = (
-        str(options.seconds), str(options.clients),
-    )  # fmt: skip
-    limit = f"--timeout={options.seconds + 600}"
-    return int(pytest.main(["-q", "-s", limit, "tests/test_soak.py"]))
+    for name in ("seconds", "clients"):
+        os.environ[f"SOAK_{name.upper()}"] = str(getattr(options, name))
+    limit = options.seconds + 600
+    limits = [f"--timeout={limit}", "-o", f"faulthandler_timeout={limit}"]
+    return int(pytest.main(["-q", "-s", *limits, "tests/test_soak.py"]))
 
 
 if __name__ == "__main__":
