@@ -24,15 +24,16 @@ class Talker {
 
   async connect() {
     await this.me.connect();
-    const sockets = Object.values(this.me.sockets);
     const chat = this.me.sockets['/chat'];
     chat.on('disconnect', () => this.lost.push(Date.now()));
     chat.on('connect', () => this.catchUp().catch((error) => this.me.problems.push(`${error}`)));
-    for (const socket of sockets) {
-      socket.on('connect', () => {
-        if (sockets.every(({ connected }) => connected)) this.back.push(Date.now());
-      });
+    for (const socket of Object.values(this.me.sockets)) {
+      socket.on('connect', () => this.whole && this.back.push(Date.now()));
     }
+  }
+
+  get whole() {
+    return Object.values(this.me.sockets).every(({ connected }) => connected);
   }
 
   async talk() {
@@ -73,6 +74,7 @@ class Talker {
   }
 
   async summary() {
+    while (!this.whole) await sleep(10);
     await this.catchUp();
     await this.me.catchUp();
     return {
