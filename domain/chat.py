@@ -15,6 +15,7 @@ from typing import Annotated, Any, Protocol
 import msgspec
 from msgspec import Meta as Limits
 
+from domain import documents
 from domain.accounts import User
 from domain.errors import Invalid, NotFound
 from domain.files import Attachment
@@ -383,7 +384,7 @@ async def _missed(
             {"conversation_id": id, number: {"$gt": last}} for id, last in after.items()
         ]
         order = (("conversation_id", 1), (number, 1))
-        for message in await uow.all(Message, {"$or": branches}, order, SYNC_ITEMS):
+        for message in await uow.all(Message, documents.either(branches), order, SYNC_ITEMS):
             missed[message.conversation_id].append(message)
     return missed
 

@@ -2,7 +2,7 @@
 
 import base64
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -59,7 +59,13 @@ def after(cursor: str, sort: Sort, kind: type[Record]) -> dict[str, Any]:
     for place, (field, direction) in enumerate(sort):
         branch = {earlier: values[i] for i, (earlier, _) in enumerate(sort[:place])}
         branches.append({**branch, field: {"$gt" if direction > 0 else "$lt": values[place]}})
-    return branches[0] if len(branches) == 1 else {"$or": branches}
+    return either(branches)
+
+
+def either(branches: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The filter for what fits one of them. One alone stands for itself: not every server finds the
+    index of an `$or`."""
+    return branches[0] if len(branches) == 1 else {"$or": list(branches)}
 
 
 def updated(document: Mapping[str, Any], update: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

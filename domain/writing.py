@@ -303,7 +303,7 @@ async def _there(uow: UnitOfWork, left: Sequence[Waiting]) -> dict[Key, Message]
         {"author_id": author, fields[kind]: {"$gt": "", "$in": names}}
         for (kind, author), names in named.items()
     ]
-    found = await uow.all(Message, {"$or": branches}) if branches else []
+    found = await uow.all(Message, documents.either(branches)) if branches else []
     by_client = {("client", m.author_id, m.client_id): m for m in found if m.client_id}
     return by_client | {("request", m.author_id, m.request.id): m for m in found if m.request}
 

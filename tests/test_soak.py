@@ -15,7 +15,7 @@ def plan() -> Plan:
     if not seconds:
         return SHORT
     return Plan(
-        seconds=seconds, clients=clients, pause=clients / 30, kill_every=20,
+        seconds=seconds, clients=clients, pause=clients / 12, kill_every=20,
         redis_after=seconds / 3, redis_away=5,
     )  # fmt: skip
 

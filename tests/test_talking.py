@@ -2,12 +2,13 @@
 
 import random
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from domain import search
 from domain.chat import Conversation, LastMessage, Message
-from domain.store import new_id
+from domain.store import UnitOfWork, new_id
 from domain.talking import EDITABLE, MAX_CHANGES, MAX_EMOJIS
 from domain.writing import terms_of
 from tests.conftest import Server
@@ -240,3 +241,29 @@ async def test_a_search_reads_what_it_finds(server: Server, places: int) -> None
     assert f"'indexName': '{INDEX}'" in plan
     stats = explained["executionStats"]
     assert 0 < stats["totalDocsExamined"] == await uow.count(Message, where)
+
+
+async def test_what_one_missed_in_a_conversation_is_read_from_an_index(
+    market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `documents.either` in `chat._missed` and `writing._there`, and the INDEXES of
+    Message."""
+    talk, asked, real = await meet(market), [], UnitOfWork.all
+
+    async def noting(uow: UnitOfWork, kind: type[Any], where: Any, *args: Any) -> Any:
+        if kind is Message and "_id" not in where:
+            asked.append(where)
+        return await real(uow, kind, where, *args)
+
+    monkeypatch.setattr(UnitOfWork, "all", noting)
+    said = await talk.say(talk.customer, "Tuesday", client_id="one")
+    assert await talk.say(talk.customer, "Tuesday", client_id="one") == said
+    assert (await talk.sync(talk.contractor, 0))["items"] == [said]
+    await change(talk, talk.customer, "edit", said, text="Wednesday")
+    assert len((await changes(talk, talk.contractor, 0))["items"]) == 1
+    assert len(asked) == 3
+    for where in asked:
+        explained = await server.store.database.command(
+            {"explain": {"find": Message.COLLECTION, "filter": where}, "verbosity": "queryPlanner"}
+        )
+        assert "COLLSCAN" not in str(explained["queryPlanner"]["winningPlan"]), where

@@ -10,7 +10,7 @@ from domain.operation import Role
 from tests.soak.client import Client, Happened
 
 MOST_PENDING = 6
-CUT_EVERY = 30.0  # seconds, of each client, on average
+CUT_EVERY = 40.0  # seconds, of each client, on average
 JOB = {
     "title": "Paint the fence", "description": "Twelve metres of wooden fence, two coats.",
     "category": "painting", "budget_min_amount": 1000, "budget_max_amount": 2000, "currency": "USD",
