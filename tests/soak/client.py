@@ -90,6 +90,11 @@ class Client:
     def ready(self) -> bool:
         return self._socket is not None and not self._waiting
 
+    @property
+    def seen(self) -> int:
+        """How many events and messages."""
+        return len(self.feed) + sum(map(len, self.talks.values()))
+
     def start(self) -> None:
         self.running = asyncio.create_task(self._run())
 
