@@ -6,7 +6,7 @@ from tests.processes import Processes
 from tests.soak.chaos import Plan
 from tests.soak.run import soak
 
-SHORT = Plan(seconds=7, clients=30, pause=1, kill_every=2.5, redis_after=1.5, redis_away=2)
+SHORT = Plan(seconds=6, clients=30, pause=1, kill_every=2, redis_after=1, redis_away=2)
 
 
 def plan() -> Plan:
