@@ -39,7 +39,7 @@ async def test_javascript_clients_go_elsewhere_and_lose_nothing(
     client: None, processes: Processes
 ) -> None:
     """Guard: `Engine.drain` ends transports, where a Socket.IO disconnect would make the clients
-    stay away; `_let_go` answers first what is under way; `_ready` looks at `draining`."""
+    stay away; `_ready` and `_handle_connect` look at `draining`, so that they go elsewhere."""
     first = await processes.web(DRAIN_SECONDS=str(DRAIN_SECONDS))
     second = await processes.web(DRAIN_SECONDS=str(DRAIN_SECONDS))
     people = await pairs(processes.market, PAIRS)

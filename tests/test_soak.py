@@ -6,7 +6,9 @@ from tests.processes import Processes
 from tests.soak.chaos import Plan
 from tests.soak.run import soak
 
-SHORT = Plan(seconds=6, clients=30, pause=1, kill_every=2, redis_after=1, redis_away=2)
+SHORT = Plan(
+    seconds=8, clients=30, pause=1, cut_every=4, kill_every=4, redis_after=1, redis_away=2
+)  # fmt: skip
 
 
 def plan() -> Plan:
@@ -15,7 +17,7 @@ def plan() -> Plan:
     if not seconds:
         return SHORT
     return Plan(
-        seconds=seconds, clients=clients, pause=clients / 12, kill_every=20,
+        seconds=seconds, clients=clients, pause=clients / 12, cut_every=40, kill_every=20,
         redis_after=seconds / 3, redis_away=5,
     )  # fmt: skip
 
@@ -29,4 +31,4 @@ async def test_everything_acknowledged_is_seen_exactly_once(alone: Processes) ->
         print(f"{count:8,} {name}")
     assert problems[:20] == []
     assert counts["acknowledged messages"] > 50 and counts["events stored"] > 20
-    assert counts["web processes killed"] >= 2 and counts["Redis stopped"] == 2
+    assert counts["web processes killed"] and counts["Redis stopped"] == 2

@@ -13,7 +13,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     seconds: float
     clients: int
-    pause: float  # of a client between two things that it does
+    pause: float  # of a client between two things that it does, on average
+    cut_every: float  # of each client's socket, on average
     kill_every: float
     redis_after: float
     redis_away: float

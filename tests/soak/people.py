@@ -7,10 +7,11 @@ from typing import Any
 from uuid import uuid4
 
 from domain.operation import Role
+from tests.soak.chaos import Plan
 from tests.soak.client import Client, Happened
 
 MOST_PENDING = 6
-CUT_EVERY = 40.0  # seconds, of each client, on average
+ANSWER = 0.04  # seconds, about, until one comes
 JOB = {
     "title": "Paint the fence", "description": "Twelve metres of wooden fence, two coats.",
     "category": "painting", "budget_min_amount": 1000, "budget_max_amount": 2000, "currency": "USD",
@@ -20,10 +21,10 @@ JOB = {
 class Person:
     """Somebody behind a client; `board` has the jobs that everybody has heard of."""
 
-    def __init__(self, client: Client, board: list[str], pause: float) -> None:
+    def __init__(self, client: Client, board: list[str], plan: Plan) -> None:
         self.client = client
         self.board = board
-        self.pause = pause  # seconds between two things, on average
+        self.plan = plan
         self.sent = 0
         self.jobs: list[str] = []
         self.applied: set[str] = set()
@@ -39,11 +40,12 @@ class Person:
 
     async def live(self) -> None:
         while True:
-            await asyncio.sleep(random.expovariate(1 / self.pause))
-            if random.random() < self.pause / CUT_EVERY:
-                self.client.cut()
+            await asyncio.sleep(random.expovariate(1 / self.plan.pause))
             if len(self.client.pending) < MOST_PENDING:
                 self.act()
+            if random.random() < self.plan.pause / self.plan.cut_every:
+                await asyncio.sleep(random.uniform(0, ANSWER))  # so that some answers are lost
+                self.client.cut()
 
     def act(self) -> None:
         chance = random.random()
@@ -54,7 +56,7 @@ class Person:
             self.read()
         elif self.client.role is Role.CONTRACTOR:
             self.apply()
-        elif self.jobs and chance < 0.97:
+        elif self.jobs and chance < 0.94:
             self._do("/job", "update", job_id=random.choice(self.jobs), title=f"Paint {uuid4()}")
         else:
             self._do("/job", "create", **JOB)

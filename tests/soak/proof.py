@@ -7,6 +7,7 @@ from typing import Any
 
 from domain.chat import Conversation, Message
 from domain.feed import FeedRow
+from domain.jobs import Job
 from domain.record import Record
 from tests.market import Market
 from tests.soak.client import Client, Happened, Said, happened
@@ -35,6 +36,7 @@ async def prove(market: Market, clients: Sequence[Client], counts: Counter[str])
         problems += _heard(client, own)
         problems += _fed(client, feeds[client.id])
     problems += _followed(clients, feeds, counts)
+    problems += _once(await _every(market, Job), clients)
     counts["messages stored"] = sum(map(len, talks.values()))
     counts["events stored"] = sum(map(len, feeds.values()))
     return problems
@@ -85,6 +87,17 @@ def _fed(client: Client, feed: list[tuple[int, Happened]]) -> Iterable[str]:
     yield from _numbered(f"feed of {client.id}", [seq for seq, _ in feed])
     if client.feed != [event for _, event in feed]:
         yield f"{client.id} applied {len(client.feed)} of {len(feed)} events, or others"
+
+
+def _once(jobs: Sequence[Job], clients: Sequence[Client]) -> Iterable[str]:
+    """What was sent again after a lost acknowledgement was not done again."""
+    made = Counter(
+        data["id"] for client in clients for command, data in client.acked
+        if command.name == "create"
+    )  # fmt: skip
+    stored = {job.id for job in jobs}
+    if made.keys() != stored or made.total() != len(stored):
+        yield f"{len(stored)} jobs are there, {made.total()} were acknowledged"
 
 
 def _followed(

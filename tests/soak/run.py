@@ -65,7 +65,7 @@ async def live(
 ) -> None:
     """The clients stay connected afterwards. Raises what one of the tasks raised."""
     board: list[str] = []
-    people = [Person(client, board, plan.pause) for client in clients]
+    people = [Person(client, board, plan) for client in clients]
     for client in clients:
         client.start()
     started = time.monotonic()
