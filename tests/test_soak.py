@@ -24,8 +24,8 @@ def plan() -> Plan:
 
 async def test_everything_acknowledged_is_seen_exactly_once(alone: Processes) -> None:
     """Guard: outbox rows written in the command's own transaction, feed rows at head + 1, the note
-    of messages being written, unique (author, client_id), stored replies by request id, `resync`
-    after a gap in what is heard."""
+    of messages being written, unique (author, client_id), stored replies by request id, and
+    `Fanout.send` to the other processes."""
     problems, counts = await soak(plan(), alone)
     for name, count in sorted(counts.items()):
         print(f"{count:8,} {name}")
