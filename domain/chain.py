@@ -26,7 +26,8 @@ from domain.sides import Moment
 from domain.store import NEWEST, UnitOfWork
 from domain.trail import AuditRow, WaitingRow
 
-READ, BATCH = 1000, 50
+READ, BATCH = 1000, 20
+REST = 3  # times as long as a batch has taken, unless many wait
 SHOWN = 200
 UNCHAINED_AFTER = timedelta(minutes=5)
 ANCHOR = "anchor"
@@ -96,7 +97,7 @@ async def extend(ports: Ports) -> int:
             except Conflict:  # another one is at it
                 return done
             done += len(part)
-            await asyncio.sleep(time.monotonic() - began)
+            await asyncio.sleep((time.monotonic() - began) * (1 if len(rows) == READ else REST))
         if len(rows) < READ:
             return done
 

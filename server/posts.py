@@ -26,7 +26,7 @@ from server.ending import end
 
 log = structlog.get_logger()
 
-WRITERS = 4  # a message waits for few others, and many are still written together
+WRITERS = 2  # a message waits for fewer others, and many are still written together
 BATCH = 250  # messages that are written together
 MOST = 1250  # that may wait for one writer
 UNPUSHED = 8  # batches that may wait to be pushed, until writing waits for them
