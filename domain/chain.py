@@ -27,7 +27,7 @@ from domain.store import NEWEST, UnitOfWork
 from domain.trail import AuditRow, WaitingRow
 
 READ, BATCH = 1000, 20
-REST = 3  # times as long as a batch has taken, unless many wait
+REST = 3
 SHOWN = 200
 UNCHAINED_AFTER = timedelta(minutes=5)
 ANCHOR = "anchor"
@@ -82,9 +82,10 @@ def link(previous: str, seq: int, seal: str) -> bytes:
 # -- writing ---------------------------------------------------------------------------------
 
 
-async def extend(ports: Ports) -> int:
+async def extend(ports: Ports, rest: float = REST) -> int:
     """Number and seal the rows that have come; returns how many were taken. It is meant for one
-    process at a time, and makes way for the commands that write meanwhile."""
+    process at a time, and makes way for the commands that write meanwhile: after each batch it
+    rests for `rest` times as long as that took, or once if many wait."""
     done = 0
     while True:
         waiting = ports.store.single().documents(WaitingRow, {}, OLDEST, READ)
@@ -97,7 +98,8 @@ async def extend(ports: Ports) -> int:
             except Conflict:  # another one is at it
                 return done
             done += len(part)
-            await asyncio.sleep((time.monotonic() - began) * (1 if len(rows) == READ else REST))
+            took = time.monotonic() - began
+            await asyncio.sleep(took * (min(1, rest) if len(rows) == READ else rest))
         if len(rows) < READ:
             return done
 

@@ -17,7 +17,7 @@ from tests.machine.world import World
 
 STEPS = int(os.environ.get("MACHINE_STEPS", "2000"))
 SEED = int(os.environ.get("MACHINE_SEED", "1"))
-PER_RUN = 200
+PER_RUN = 251
 
 
 @pytest.fixture

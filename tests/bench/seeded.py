@@ -104,7 +104,7 @@ class Seeder:
         await uow.remove(Balance, {"kind": "wallet"})
         await uow.add_all([balance(now, *each) for each in sorted(self.wallets.items())])
         await uow.add(await self._other_fee(now))
-        await chain.extend(SimpleNamespace(store=self.store, seal=self.seal))
+        await chain.extend(SimpleNamespace(store=self.store, seal=self.seal), rest=0)
 
     async def _work(self, numbers) -> None:
         for part in iter(lambda: list(itertools.islice(numbers, 20)), []):

@@ -162,7 +162,7 @@ class Proof:
     async def _whole_trail(self):
         """Every row is chained, and the chain goes on from where it was last seen."""
         ports = self.workers.server.ports
-        await chain.extend(ports)
+        await chain.extend(ports, rest=0)
         proof = await chain.prove(ports, self.head)
         assert proof.findings == [] and proof.rows, proof
         self.head = proof.head
