@@ -123,7 +123,7 @@ def load(env: Mapping[str, str]) -> Settings:
         auto_complete_days=read("AUTO_COMPLETE_DAYS", "7", _integer(0, 90), 0),
         drain_seconds=read("DRAIN_SECONDS", "20", _integer(0, 3600), 0),
         realtime=read("REALTIME", "fast", _one_of("fast", "stock"), "fast"),
-        commands_per_second=read("COMMANDS_PER_SECOND", "50", _integer(1, 10_000), 1),
+        commands_per_second=read("COMMANDS_PER_SECOND", "50", _integer(1, 1_000_000), 1),
         sign_ins_per_minute=read("SIGN_INS_PER_MINUTE", "60", _integer(1, 100_000), 1),
         smtp_url=read("SMTP_URL", "", _optional(_smtp_url, None), None),
         mail_from=read("MAIL_FROM", f"no-reply@{urlsplit(public_url).hostname}", _sender, ""),
