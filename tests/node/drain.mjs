@@ -26,7 +26,7 @@ class Talker {
     await this.me.connect();
     const chat = this.me.sockets['/chat'];
     chat.on('disconnect', () => this.lost.push(Date.now()));
-    chat.on('connect', () => this.catchUp().catch((error) => this.me.problems.push(`${error}`)));
+    chat.on('connect', () => this.catchUp().catch((error) => this.me.problem(error)));
     for (const socket of Object.values(this.me.sockets)) {
       socket.on('connect', () => this.whole && this.back.push(Date.now()));
     }

@@ -65,7 +65,7 @@ export class Party {
     }
     await Promise.all(Object.values(this.sockets).map((socket) => ready(socket)));
     await this.catchUp();
-    this.sockets['/account'].on('connect', () => this.catchUp().catch((e) => this.#problem(e)));
+    this.sockets['/account'].on('connect', () => this.catchUp().catch((e) => this.problem(e)));
   }
 
   close() {
@@ -131,7 +131,7 @@ export class Party {
 
   #apply(event, way) {
     if (event.seq !== this.last + 1) {
-      this.#problem(new Error(`number ${event.seq} after ${this.last}`));
+      this.problem(new Error(`number ${event.seq} after ${this.last}`));
       return;
     }
     this.applied.push({ ...event, way });
@@ -144,7 +144,7 @@ export class Party {
   }
 
   #close() {
-    this.catchUp().catch((error) => this.#problem(error));
+    this.catchUp().catch((error) => this.problem(error));
   }
 
   // Ask for everything after the last number; one at a time.
@@ -173,7 +173,7 @@ export class Party {
     const known = this.messages.get(id) ?? [];
     this.messages.set(id, known);
     if (message.seq === known.length + 1) known.push(message);
-    else if (message.seq > known.length) this.#syncChat(id).catch((e) => this.#problem(e));
+    else if (message.seq > known.length) this.#syncChat(id).catch((e) => this.problem(e));
     this.#look();
   }
 
@@ -188,8 +188,9 @@ export class Party {
     this.hasMissed(conversations[id].items);
   }
 
-  #problem(error) {
-    this.problems.push(String(error));
+  // Who loses the connection while asking for what was missed asks again when it is back.
+  problem(error) {
+    if (error.message !== 'socket has been disconnected') this.problems.push(String(error));
     this.#look();
   }
 

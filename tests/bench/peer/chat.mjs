@@ -1,4 +1,6 @@
 // Chat: numbered messages without gaps, history, and who is typing.
+import { createHmac } from "node:crypto";
+
 import { ObjectId } from "mongodb";
 
 import { envelope, notFound, shown } from "./wire.mjs";
@@ -24,11 +26,12 @@ export function send(fields, context) {
 }
 
 // The message first: a crash between the two writes leaves a late preview, never a gap.
-async function write({ conversation_id, text, client_id = null }, { db, namespace, user }) {
+async function write({ conversation_id, text, client_id = null }, context) {
+  const { db, namespace, user } = context;
   const conversation = await conversationOf(db, conversation_id, user);
   const message = await insert(db, conversation, { author_id: user.id, text, client_id });
   const { seq, created_at: at } = message;
-  await db.collection("conversations").updateOne(
+  const moved = db.collection("conversations").updateOne(
     { _id: conversation_id, head: { $lt: seq } },
     {
       $set: {
@@ -38,9 +41,26 @@ async function write({ conversation_id, text, client_id = null }, { db, namespac
       $inc: { version: 1 },
     },
   );
+  await Promise.all([moved, record(message, context)]);
   const sent = shown(message);
   namespace.to(userRooms(conversation.members)).emit("message", envelope(sent, seq));
   return sent;
+}
+
+// Every write leaves a sealed row of who did what from where; nobody has to wait for its chaining.
+function record(message, { db, socket, user, auditKey }) {
+  const { _id: id, conversation_id, seq, client_id, created_at } = message;
+  const row = {
+    _id: `aud_${new ObjectId()}`, version: 1, created_at, updated_at: created_at,
+    actor_id: user.id, role: user.role, session_id: user.session, operation: "chat.send",
+    request_id: null, address: socket.handshake.address, subjects: [id, conversation_id],
+    detail: JSON.stringify({
+      fields: { conversation_id, client_id },
+      changes: [{ collection: "messages", id, version: 1, before: null, after: { seq } }],
+    }),
+  };
+  row.seal = createHmac("sha256", auditKey).update(JSON.stringify(row)).digest("base64url");
+  return db.collection("audit_of_peer").insertOne(row);
 }
 
 // The unique index on (conversation_id, seq) refuses a number that another process took.

@@ -10,7 +10,7 @@ import { Server } from "socket.io";
 import * as chat from "./chat.mjs";
 import * as jobs from "./jobs.mjs";
 
-const { PORT, MONGO_URL, REDIS_URL, JWT_KEYS } = process.env;
+const { PORT, MONGO_URL, REDIS_URL, JWT_KEYS, AUDIT_KEY } = process.env;
 const AUDIENCE = "jobsphere-clients";
 const COMMANDS = {
   "/account": {},
@@ -18,11 +18,13 @@ const COMMANDS = {
   "/job": { update: jobs.update, watch: jobs.watch, unwatch: jobs.unwatch },
 };
 
-const keys = Object.fromEntries(
-  JWT_KEYS.split(",").map((key) => [
+const named = (list) => Object.fromEntries(
+  list.split(",").map((key) => [
     key.split(":")[0], Buffer.from(key.slice(key.indexOf(":") + 1), "base64"),
   ]),
 );
+const keys = named(JWT_KEYS);
+const [auditKey] = Object.values(named(AUDIT_KEY));
 
 // HS256 by hand is ten lines and faster than the usual package.
 function verify(token) {
@@ -33,9 +35,9 @@ function verify(token) {
   if (!secret) throw new Error("unknown key");
   const right = createHmac("sha256", secret).update(`${header}.${claims}`).digest();
   if (!timingSafeEqual(right, Buffer.from(signature, "base64url"))) throw new Error("forged");
-  const { sub, role, exp, aud } = read(claims);
+  const { sub, role, sid, exp, aud } = read(claims);
   if (aud !== AUDIENCE || exp * 1000 < Date.now()) throw new Error("expired");
-  return { id: sub, role };
+  return { id: sub, role, session: sid };
 }
 
 function admit(socket, next) {
@@ -85,7 +87,7 @@ for (const [name, commands] of Object.entries(COMMANDS)) {
   const namespace = io.of(name);
   namespace.use(admit);
   namespace.on("connection", (socket) => {
-    const context = { db: mongo.db(), namespace, socket, user: socket.data.user };
+    const context = { db: mongo.db(), namespace, socket, user: socket.data.user, auditKey };
     for (const [event, command] of Object.entries(commands)) {
       socket.on(event, answering(command, context));
     }

@@ -18,14 +18,15 @@ from tests.bench.realtime.generator import (
     open_loop,
 )
 from tests.bench.realtime.seeding import Pair, World
-from tests.bench.realtime.targets import Target
+from tests.bench.realtime.targets import Target, cpu_of_all
 
 CHATS = 50
 WINDOW = 4  # messages of one sender that are under way
 DELIVERIES = 12_000  # for one size of a room
 ROOMS = (10, 100, 200, 1000)
 WARM_UP = 0.5  # seconds
-REST = 10.0  # seconds, in which a server does what it has put off under full load
+QUIET = 0.25  # of a core: server and stores that use less have done what was put off before
+REST = 60.0  # seconds that it has for that
 TEXT = "x" * 80
 Figures = dict[str, float]
 
@@ -178,10 +179,20 @@ async def chat(load: Load) -> Figures:
     try:
         found = await _most(load, senders, others, pairs)
         load.rate = load.rate or found["messages"] / 2
-        await asyncio.sleep(REST)
+        await _quiet()
         return found | await _steady(load, senders, others, pairs)
     finally:
         await close([*senders, *others])
+
+
+async def _quiet() -> None:
+    """Returns when the server and the stores are idle, or have had their time."""
+    deadline = time.monotonic() + REST
+    busy = True
+    while busy and time.monotonic() < deadline:
+        before = cpu_of_all()
+        await asyncio.sleep(1)
+        busy = cpu_of_all() - before > QUIET
 
 
 async def _most(

@@ -104,6 +104,20 @@ def cpu_of(pid: int) -> float:
     return used / 1e9
 
 
+def cpu_of_all() -> float:
+    """Of the server and the stores: all that was started from here."""
+    return sum(cpu_of(pid) for pid in _started_by(os.getpid()))
+
+
+def _started_by(pid: int) -> list[int]:
+    found: list[int] = []
+    with suppress(FileNotFoundError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += [int(child), *_started_by(int(child))]
+    return found
+
+
 def pss_of(pid: int) -> float:
     (line,) = re.findall(r"^Pss: +(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)
     return float(line)
