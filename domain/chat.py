@@ -113,7 +113,7 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Who sent a message from where, for the audit trail."""
+    """As whom and from where a message was sent."""
 
     role: str
     session_id: str
@@ -134,7 +134,7 @@ class Message(Record, frozen=True):
     `offer.created`, as the deed of the user `by`. `revision` is the conversation's number of its
     last change, 0 before any. A deleted one stays, without its content. `history` keeps what was
     said before changes, for disputes; `terms` are the words it is found by. `request` stays for as
-    long as a request id does.
+    long as a request id does; `origin` is for the audit trail.
     """
 
     COLLECTION = "messages"
@@ -149,7 +149,7 @@ class Message(Record, frozen=True):
         Index((("conversation_id", 1), ("revision", 1)), where={"revision": {"$gt": 0}}),
         Index((("conversation_id", 1), ("terms", 1), ("_id", -1))),
     )
-    PRIVATE = frozenset({"history", "terms", "request"})
+    PRIVATE = frozenset({"history", "terms", "request", "origin"})
 
     conversation_id: str
     author_id: str
@@ -168,6 +168,7 @@ class Message(Record, frozen=True):
     history: tuple[Said, ...] = ()
     terms: tuple[str, ...] = ()
     request: Request | None = None
+    origin: Origin | None = None
 
     @property
     def preview(self) -> LastMessage:
@@ -181,7 +182,6 @@ class Message(Record, frozen=True):
 class Draft(msgspec.Struct, frozen=True):
     """A message before it has a number; `reply_to` is the id of the one it answers."""
 
-    id: str
     conversation_id: str
     author_id: str
     text: str = ""

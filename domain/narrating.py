@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from domain.chat import SYSTEM, Conversation, Draft, Message, open_between
+from domain.chat import SYSTEM, Conversation, Draft, open_between
 from domain.deal import MilestoneStatus, Offer, OfferStatus
 from domain.errors import Unavailable
 from domain.jobs import Job, JobStatus
@@ -20,7 +20,7 @@ from domain.money import display
 from domain.outbox import Lane, Task, TryAgain
 from domain.ports import Ports
 from domain.record import Change
-from domain.store import UnitOfWork, new_id
+from domain.store import UnitOfWork
 from domain.wording import quoted
 
 AGAIN = timedelta(seconds=2)
@@ -102,7 +102,7 @@ class Narrate(Task, frozen=True):
 
     def _draft(self, conversation_id: str, deed: Deed) -> Draft:
         return Draft(
-            id=new_id(Message.PREFIX), conversation_id=conversation_id, author_id=SYSTEM,
+            conversation_id=conversation_id, author_id=SYSTEM,
             text=deed.text, client_id=deed.name, kind=deed.kind, subject_id=deed.subject_id,
             by=deed.by,
         )  # fmt: skip

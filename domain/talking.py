@@ -35,7 +35,7 @@ from domain.operation import (
 )
 from domain.ports import Ports
 from domain.record import Page
-from domain.store import UnitOfWork, new_id
+from domain.store import UnitOfWork
 from domain.writing import terms_of
 
 EDITABLE = timedelta(hours=24)  # after that others rely on what was said
@@ -95,7 +95,7 @@ async def send(cmd: Send, actor: Actor, ports: Ports, meta: Meta) -> Message:
         told = fingerprint("chat.send", msgspec.to_builtins(cmd))
         request = Request(meta.request_id, told)
     draft = Draft(
-        id=new_id(Message.PREFIX), conversation_id=cmd.conversation_id, author_id=actor.id,
+        conversation_id=cmd.conversation_id, author_id=actor.id,
         text=cmd.text or "", files=files, client_id=cmd.client_id, reply_to=cmd.reply_to,
         request=request, origin=Origin(actor.role, actor.session_id, meta.address),
     )  # fmt: skip

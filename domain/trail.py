@@ -30,7 +30,7 @@ PERSONAL = frozenset(
 )  # fmt: skip
 PRIVATE_TALK = {
     "messages": {
-        "text", "history", "terms", "files", "reply_to", "reactions", "request"
+        "text", "history", "terms", "files", "reply_to", "reactions", "request", "origin"
     },
     "conversations": {"last_message"},
     "reports": {"text", "said"},

@@ -1,16 +1,17 @@
 """Group commit of messages: what several people say at once is written in one go.
 
 Decision: a transaction for each message, with its counter, its outbox row and its audit row, makes
-eight requests to the database; together all that are waiting make about seven, however many they
-are. No transaction is needed for that, as every step can be repeated: (1) a note in the outbox of
-what is about to be written, and a look at all conversations concerned; (2) one ordered insert at
-the numbers behind their heads, where the unique index on (conversation, seq) stops whoever was too
-late, who then looks again: so there are no gaps, and what is in is in for good; (3) previews, marks
-and replies, which only ever move forward or are there already; (4) the acknowledgements and pushes;
-(5) soon, for several batches at once, their rows of the audit trail, after which the notes are
-taken away. When the process dies on the way, the note's lease runs out, and whoever claims it goes
-on with (3). One note for all was chosen over a mark on each message: to take those away again costs
-more than all the rest.
+eight requests to the database; together all that are waiting make about four, however many they
+are. No transaction is needed for that, as every step can be repeated: (1) a look at all
+conversations concerned; (2) one ordered insert at the numbers behind their heads, where the unique
+index on (conversation, seq) stops whoever was too late, who then looks again: so there are no gaps,
+and what is in is in for good; (3) previews, marks and replies, which only ever move forward or are
+there already; (4) the acknowledgements and pushes; (5) the audit rows of a moment's messages.
+
+Before the first of a moment comes their note: an outbox row with the ids that they will get. When
+the process dies on the way, its lease runs out, and whoever claims it goes on with (3) for those
+that are there; otherwise it is taken away behind (5). One note for all was chosen over a mark on
+each message: to take those away again costs more than all the rest.
 """
 
 import asyncio
@@ -33,6 +34,7 @@ from domain.store import Duplicate, UnitOfWork, new_id
 
 STILL_WRITING = timedelta(seconds=60)
 NOT_ALL = "not all of it is there"
+RESERVED = 100  # ids in a note, if no more are asked for at once
 MAX_TERMS = 60  # distinct words of one message that can be found
 
 Key = tuple[str, str, str]
@@ -65,76 +67,91 @@ class Waiting(msgspec.Struct, eq=False):
             self.answer.set_result(value)
 
 
-class Written(msgspec.Struct, frozen=True):
-    """Messages that are in the database for good, the members of their conversations, who said
-    them from where, and the id of the note of them."""
-
-    messages: list[Message]
-    members: Mapping[str, tuple[str, ...]]
-    origins: Mapping[str, Origin | None]
-    note: str
-
-
 class Finish(Task, frozen=True):
-    """The note of what is about to be written, with who says it from where.
+    """The note of messages that are about to be written.
 
-    As a task it does what follows from those messages of it that are there. A write that was given
-    up may still come to its end for a while, so it looks again until that is over.
+    As a task it does what follows from those of them that are there. A write that was given up may
+    still come to its end for a while, so it looks again until that is over.
     """
 
     lane = Lane.NOTICE
 
     id: str
     at: datetime
-    origins: dict[str, Origin | None]
+    ids: tuple[str, ...]
 
     async def run(self, ports: Ports) -> None:
         uow = ports.store.single()
-        ids = tuple(self.origins)
-        there = await uow.all(
-            Message, {"_id": ids}, (("conversation_id", 1), ("seq", 1)), len(ids)
-        )  # fmt: skip
+        order = (("conversation_id", 1), ("seq", 1))
+        there = await uow.all(Message, {"_id": self.ids}, order, len(self.ids))
         places = await _by_id(uow, Conversation, {message.conversation_id for message in there})
         await _follow_up(uow, there)
         for message in there:
             await ports.posts.push(message, places[message.conversation_id].members)
-        await uow.add_missing(_audit_rows(ports.seal, there, self.origins))
-        if len(there) < len(ids) and uow.now - self.at < STILL_WRITING:
+        await uow.add_missing(_audit_rows(ports.seal, there))
+        if len(there) < len(self.ids) and uow.now - self.at < STILL_WRITING:
             raise TryAgain(NOT_ALL, at=uow.now + STILL_WRITING)
 
 
-async def write(uow: UnitOfWork, batch: Sequence[Waiting]) -> Written:
-    """Make messages of all that may become one, and answer everybody. When they are pushed,
-    `conclude` follows."""
+class Note(msgspec.Struct, eq=False):
+    """Ids that are left for messages, the row that tells of all of them, and the messages written
+    under it. It is `open` for more; so many batches of it are `under_way`."""
+
+    ids: list[str]
+    row: OutboxRow
+    messages: list[Message] = []
+    kept: bool = False
+    open: bool = True
+    under_way: int = 0
+
+
+class Written(msgspec.Struct, frozen=True):
+    """Messages that are in the database for good, and the members of their conversations."""
+
+    messages: list[Message]
+    members: Mapping[str, tuple[str, ...]]
+
+
+def note(uow: UnitOfWork, at_least: int) -> Note:
+    """For so many messages or more; the first `write` writes it down."""
+    ids = [new_id(Message.PREFIX) for _ in range(max(at_least, RESERVED))]
+    return Note(ids[::-1], uow.row(Finish(new_id("batch"), uow.now, tuple(ids))))
+
+
+async def write(uow: UnitOfWork, batch: Sequence[Waiting], note: Note) -> Written:
+    """Make messages of all that may become one, and answer everybody. When these and others of the
+    note are pushed, `conclude` follows."""
     firsts, twins = _paired(batch)
-    origins = {each.draft.id: each.draft.origin for each in firsts}
-    note = uow.row(Finish(new_id("batch"), uow.now, origins))
-    (conversations, replies, quoted), _ = await asyncio.gather(_look(uow, firsts), uow.add(note))
+    (places, replies, quoted), _ = await asyncio.gather(_look(uow, firsts), _keep(uow, note))
     ready = []
     for waiting in firsts:
         try:
             if not _replied(waiting, replies):
-                waiting.message = _message(uow, waiting.draft, conversations, quoted)
+                waiting.message = _message(uow, note.ids.pop(), waiting.draft, places, quoted)
                 ready.append(waiting)
         except DomainError as refused:
             waiting.refuse(refused)
-    await _insert(uow, ready, {id: found.head for id, found in conversations.items()})
+    await _insert(uow, ready, {id: found.head for id, found in places.items()})
     sent = [each.message for each in ready if each.message and each.new]
+    note.messages += sent
     await _follow_up(uow, sent)
     for waiting in ready:
         waiting.accept(waiting.message)
     for first, twin in twins:
         _answer_alike(first, twin)
-    members = {id: found.members for id, found in conversations.items()}
-    said = {each.message.id: each.draft.origin for each in ready if each.message and each.new}
-    return Written(sent, members, said, note.id)
+    return Written(sent, {id: found.members for id, found in places.items()})
 
 
-async def conclude(uow: UnitOfWork, seal: Seal, batches: Sequence[Written]) -> None:
-    """Write the audit trail of these, and take the notes of them away."""
-    rows = [row for each in batches for row in _audit_rows(seal, each.messages, each.origins)]
-    await uow.add_missing(rows)
-    await uow.remove(OutboxRow, {"_id": tuple(written.note for written in batches)})
+async def _keep(uow: UnitOfWork, note: Note) -> None:
+    if not note.kept:
+        await uow.add(note.row)
+        note.kept = True
+
+
+async def conclude(uow: UnitOfWork, seal: Seal, notes: Sequence[Note]) -> None:
+    """Write the audit trail of their messages, and take them away."""
+    await uow.add_missing([row for note in notes for row in _audit_rows(seal, note.messages)])
+    await uow.remove(OutboxRow, {"_id": tuple(note.row.id for note in notes)})
 
 
 async def forget_requests(ports: Ports) -> None:
@@ -166,7 +183,7 @@ def _paired(
 def _answer_alike(first: Waiting, twin: Waiting) -> None:
     if not first.answer.done() or first.answer.cancelled():
         return twin.refuse(RequestInProgress())
-    same = msgspec.structs.replace(twin.draft, id=first.draft.id, origin=first.draft.origin)
+    same = msgspec.structs.replace(twin.draft, origin=first.draft.origin)
     if same != first.draft:
         return twin.refuse(RequestIdReused())
     failed = first.answer.exception()
@@ -219,7 +236,7 @@ def _replied(waiting: Waiting, replies: Mapping[str, Reply]) -> bool:
 
 
 def _message(
-    uow: UnitOfWork, draft: Draft, conversations: Mapping[str, Conversation],
+    uow: UnitOfWork, id: str, draft: Draft, conversations: Mapping[str, Conversation],
     quoted: Mapping[str, Message],
 ) -> Message:  # fmt: skip
     """Still without its number. Raises NotFound and Blocked."""
@@ -232,12 +249,12 @@ def _message(
     if draft.reply_to and not (answered and _can_be_answered(answered, conversation)):
         raise NotFound("reply_to: there is no such message in this conversation.")
     return Message(
-        id=draft.id, created_at=uow.now, updated_at=uow.now, conversation_id=conversation.id,
+        id=id, created_at=uow.now, updated_at=uow.now, conversation_id=conversation.id,
         author_id=draft.author_id, seq=0, text=draft.text, files=draft.files,
         client_id=draft.client_id, kind=draft.kind, subject_id=draft.subject_id, by=draft.by,
         reply_to=Answered(answered.id, answered.seq, answered.author_id) if answered else None,
         terms=terms_of(draft.text) if draft.author_id != SYSTEM else (),
-        request=draft.request,
+        request=draft.request, origin=draft.origin,
     )  # fmt: skip
 
 
@@ -353,11 +370,9 @@ def _moves(messages: Sequence[Message]) -> list[tuple[dict[str, Any], dict[str, 
     return [*(({"_id": id}, moved) for id, moved in moves.items()), *deeds]
 
 
-def _audit_rows(
-    seal: Seal, messages: Iterable[Message], origins: Mapping[str, Origin | None]
-) -> list[trail.WaitingRow]:
+def _audit_rows(seal: Seal, messages: Iterable[Message]) -> list[trail.WaitingRow]:
     """Of those that somebody said; the platform's own follow from what is in the trail."""
-    return [_audit_row(seal, each, origin) for each in messages if (origin := origins[each.id])]
+    return [_audit_row(seal, each, each.origin) for each in messages if each.origin]
 
 
 def _audit_row(seal: Seal, message: Message, origin: Origin) -> trail.WaitingRow:

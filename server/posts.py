@@ -1,5 +1,5 @@
 """The queues of messages: each has a writer, which writes together whatever waits; one loop pushes
-what is written, another one concludes it.
+what is written, another one concludes it when a note's time is over.
 
 All that is said in one conversation goes through the same queue, so it is written and pushed in the
 order in which it came. Whoever waits gets an answer, at the latest when a write has taken too long.
@@ -20,8 +20,8 @@ from domain.errors import InternalError, Unavailable
 from domain.outbox import Delivery
 from domain.ports import Seal
 from domain.record import wire
-from domain.store import DatabaseError, Store
-from domain.writing import Waiting, Written
+from domain.store import DatabaseError, Store, UnitOfWork
+from domain.writing import Note, Waiting, Written
 from server.ending import end
 
 log = structlog.get_logger()
@@ -31,16 +31,66 @@ BATCH = 250  # messages that are written together
 MOST = 1250  # that may wait for one writer
 UNPUSHED = 8  # batches that may wait to be pushed, until writing waits for them
 SECONDS = 12.0  # for writing a batch
-GATHERING_SECONDS = 0.05  # for which pushed batches are gathered, to be concluded together
+NOTE_SECONDS = 0.25  # for which messages are written under the same note
 
+Queue = asyncio.Queue[tuple[Note, Written]]
 Push = Callable[[Delivery, datetime, dict[str, int]], Awaitable[None]]
+
+
+class Notes:
+    """The notes under which this process writes.
+
+    One is over some time after its first message, when all of it is pushed. One with a write or a
+    push that failed is left to whoever claims it when its lease runs out.
+    """
+
+    def __init__(self) -> None:
+        self.over: list[Note] = []
+        self.came = asyncio.Event()
+        self._alive: set[Note] = set()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._alive or self.over)
+
+    def take(self, note: Note | None, uow: UnitOfWork, messages: int) -> Note:
+        """This one for so many more, or a new one."""
+        if note is None or not note.open or len(note.ids) < messages:
+            note = writing.note(uow, messages)
+            self._alive.add(note)
+            asyncio.get_running_loop().call_later(NOTE_SECONDS, self.close, note)
+        note.under_way += 1
+        return note
+
+    def close(self, note: Note) -> None:
+        """Nothing more is written under it."""
+        note.open = False
+        if not note.under_way and note in self._alive:
+            self._alive.remove(note)
+            self.over.append(note)
+            self.came.set()
+
+    def close_all(self) -> None:
+        for note in tuple(self._alive):
+            self.close(note)
+
+    def pushed(self, note: Note) -> None:
+        note.under_way -= 1
+        if not note.open:
+            self.close(note)
+
+    def leave(self, note: Note) -> None:
+        note.open = False
+        self._alive.discard(note)
 
 
 class Writer:
     """Writes the messages of some conversations."""
 
-    def __init__(self, store: Store, written: asyncio.Queue[Written]) -> None:
+    def __init__(self, store: Store, notes: Notes, written: Queue) -> None:
         self._store = store
+        self._notes = notes
+        self._note: Note | None = None
         self._written = written
         self._waiting: deque[Waiting] = deque()
         self._came = asyncio.Event()
@@ -80,17 +130,21 @@ class Writer:
         )
 
     async def _write(self, batch: list[Waiting]) -> None:
+        uow = self._store.single()
+        note = self._note = self._notes.take(self._note, uow, len(batch))
         try:
             async with asyncio.timeout(SECONDS):
-                written = await writing.write(self._store.single(), batch)
+                written = await writing.write(uow, batch, note)
         except (DatabaseError, TimeoutError):
             log.warning("messages not written", messages=len(batch), exc_info=True)
             _refuse((*batch, *self._waiting), Unavailable())  # they would wait in vain
+            self._notes.leave(note)
         except Exception:
             log.exception("messages not written", messages=len(batch))
             _refuse(batch, InternalError())
+            self._notes.leave(note)
         else:
-            await self._written.put(written)
+            await self._written.put((note, written))
 
 
 class Posts:
@@ -100,13 +154,12 @@ class Posts:
         self._store = store
         self._seal = seal
         self._push = push
-        self._written: asyncio.Queue[Written] = asyncio.Queue(UNPUSHED)
-        self._writers = [Writer(store, self._written) for _ in range(WRITERS)]
-        self._pushed: list[Written] = []
-        self._done = asyncio.Event()
+        self._notes = Notes()
+        self._written: Queue = asyncio.Queue(UNPUSHED)
+        self._writers = [Writer(store, self._notes, self._written) for _ in range(WRITERS)]
         self._loops: list[asyncio.Task[None]] = []
         self._open = False
-        self._at_work = 0
+        self._concluding = False
 
     def start(self) -> None:
         self._open = True
@@ -122,15 +175,14 @@ class Posts:
         self._open = False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._busy():  # noqa: ASYNC110 - nobody tells
+                while any(writer.busy for writer in self._writers):  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.02)
+                self._notes.close_all()
+                while self._notes.busy or self._concluding:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
         await end(self._loops)
         for writer in self._writers:
             writer.refuse()
-
-    def _busy(self) -> bool:
-        writing = any(writer.busy for writer in self._writers)
-        return bool(writing or self._at_work or self._pushed or not self._written.empty())
 
     def post(self, draft: Draft) -> Awaitable[Any]:
         if not self._open:
@@ -147,32 +199,28 @@ class Posts:
 
     async def _push_loop(self) -> None:
         while True:
-            written = await self._written.get()
-            self._at_work += 1
+            note, written = await self._written.get()
             try:
                 for message in written.messages:
                     await self.push(message, written.members[message.conversation_id])
             except Exception:
                 log.warning("messages left to others to be pushed", exc_info=True)
+                self._notes.leave(note)
             else:
-                self._pushed.append(written)
-                self._done.set()
-            finally:
-                self._at_work -= 1
+                self._notes.pushed(note)
 
     async def _conclude_loop(self) -> None:
         while True:
-            await self._done.wait()
-            await asyncio.sleep(GATHERING_SECONDS)
-            self._done.clear()
-            batches, self._pushed = self._pushed, []
-            self._at_work += 1
+            await self._notes.came.wait()
+            self._notes.came.clear()
+            notes, self._notes.over = self._notes.over, []
+            self._concluding = True
             try:
-                await writing.conclude(self._store.single(), self._seal, batches)
+                await writing.conclude(self._store.single(), self._seal, notes)
             except DatabaseError:
                 log.warning("pushed messages left to others", exc_info=True)
             finally:
-                self._at_work -= 1
+                self._concluding = False
 
 
 def _refuse(batch: Iterable[Waiting], reason: Exception) -> None:

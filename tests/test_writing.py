@@ -36,7 +36,7 @@ def failing(market: Market) -> Any:
 
 def draft(talk: Talk, party: Party, text: str) -> Draft:
     return Draft(
-        id=new_id(Message.PREFIX), conversation_id=talk.id, author_id=party.id, text=text,
+        conversation_id=talk.id, author_id=party.id, text=text,
         origin=Origin(party.role, "ses_1", "127.0.0.1"),
     )  # fmt: skip
 
@@ -172,10 +172,10 @@ async def test_what_a_dead_process_has_left_is_finished_by_another(
         if step in ("_insert", "_follow_up"):
             patch.setattr(writing, step, _dies)
         try:
-            written = await writing.write(dead.single(), batch)
+            await writing.write(dead.single(), batch, note := writing.note(dead.single(), 2))
             if step == "remove":
                 patch.setattr(UnitOfWork, step, _dies)
-                await writing.conclude(dead.single(), server.ports.seal, [written])
+                await writing.conclude(dead.single(), server.ports.seal, [note])
         except Died:
             assert step == "remove" or not any(waiting.answer.done() for waiting in batch)
     dead.close()
@@ -196,7 +196,7 @@ async def test_a_write_that_comes_late_is_waited_for(market: Market, server: Ser
     """Guard: `STILL_WRITING` in `Finish.run`: a note whose messages are not all there is kept."""
     talk = await meet(market)
     uow = server.store.single()
-    note = uow.row(writing.Finish(new_id("batch"), uow.now, {new_id(Message.PREFIX): None}))
+    note = uow.row(writing.Finish(new_id("batch"), uow.now, (new_id(Message.PREFIX),)))
     await uow.add(note)
     await uow.change(OutboxRow, note.id, owner="", lease_until=uow.now)
 
