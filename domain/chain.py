@@ -8,8 +8,10 @@ the whole database back, too.
 """
 
 import asyncio
+import contextlib
 import re
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -23,7 +25,7 @@ from domain.operation import Actor, Command, Cursor, Id, PageSize, Role, Style, 
 from domain.ports import Ports, Seal
 from domain.record import Page, Record
 from domain.sides import Moment
-from domain.store import NEWEST, UnitOfWork
+from domain.store import NEWEST, Duplicate, UnitOfWork
 from domain.trail import AuditRow, WaitingRow
 
 READ, BATCH = 1000, 20
@@ -82,11 +84,19 @@ def link(previous: str, seq: int, seal: str) -> bytes:
 # -- writing ---------------------------------------------------------------------------------
 
 
+class End(msgspec.Struct, frozen=True):
+    """Where the chain goes on: behind this number and seal, and from this anchor."""
+
+    seq: int
+    mac: str
+    anchor: Anchor | None
+
+
 async def extend(ports: Ports, rest: float = REST) -> int:
     """Number and seal the rows that have come; returns how many were taken. It is meant for one
     process at a time, and makes way for the commands that write meanwhile: after each batch it
     rests for `rest` times as long as that took, or once if many wait."""
-    done = 0
+    done, end = 0, None
     while True:
         waiting = ports.store.single().documents(WaitingRow, {}, OLDEST, READ)
         rows = [row async for row in waiting]
@@ -94,7 +104,9 @@ async def extend(ports: Ports, rest: float = REST) -> int:
             began = time.monotonic()
             part = rows[start : start + BATCH]
             try:
-                await ports.store.transact(partial(_bind, seal=ports.seal, rows=part))
+                if end is None:
+                    end = await ports.store.transact(partial(_end, seal=ports.seal))
+                end = await _bind(ports, part, end)
             except Conflict:  # another one is at it
                 return done
             done += len(part)
@@ -104,39 +116,61 @@ async def extend(ports: Ports, rest: float = REST) -> int:
             return done
 
 
-async def _bind(uow: UnitOfWork, seal: Seal, rows: list[dict[str, Any]]) -> None:
+async def _bind(ports: Ports, rows: Sequence[dict[str, Any]], end: End) -> End:
     """Take these rows into the chain. Raises Conflict if somebody else took some of them."""
-    ids = tuple(row["_id"] for row in rows)
-    known = {row["_id"] async for row in uow.documents(AuditRow, {"_id": ids}, OLDEST)}
-    anchor, seq, mac = await _end(uow, seal)
+    bind = partial(_move, seal=ports.seal, end=end, rows=rows)
+    with contextlib.suppress(Duplicate):
+        return await ports.store.transact(partial(bind, new=rows))
+    # Some were written once more after a crash, or another one is at it.
+    there = ports.store.single().documents(AuditRow, {"_id": _ids(rows)}, OLDEST)
+    known = {row["_id"] async for row in there}
+    new = [row for row in rows if row["_id"] not in known]
+    try:
+        return await ports.store.transact(partial(bind, new=new))
+    except Duplicate as there_first:
+        raise Conflict from there_first
+
+
+async def _move(
+    uow: UnitOfWork, seal: Seal, end: End, rows: Sequence[dict[str, Any]],
+    new: Sequence[dict[str, Any]],
+) -> End:  # fmt: skip
+    """Chain those that are new. Raises Conflict, Duplicate."""
+    seq, mac = end.seq, end.mac
     chained: list[dict[str, Any]] = []
-    for row in rows:
-        if row["_id"] in known:  # written once more after a crash
-            continue
+    for row in new:
         seq += 1
         mac = seal.sign(link(mac, seq, str(row.get("seal"))))
         chained.append({**row, "seq": seq, "mac": mac})
-    if await uow.remove(WaitingRow, {"_id": ids}) < len(rows):
+    if await uow.remove(WaitingRow, {"_id": _ids(rows)}) < len(rows):
         raise Conflict
     await uow.put(AuditRow, chained)
-    await _set_anchor(uow, seal, anchor, seq, mac)
+    return End(seq, mac, await _anchored(uow, seal, end.anchor, seq, mac))
 
 
-async def _set_anchor(
-    uow: UnitOfWork, seal: Seal, anchor: Anchor | None, seq: int, mac: str
-) -> None:
+def _ids(rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    return tuple(row["_id"] for row in rows)
+
+
+async def _anchored(
+    uow: UnitOfWork, seal: Seal, before: Anchor | None, seq: int, mac: str
+) -> Anchor:
+    """Raises Conflict if somebody else has moved it, Duplicate."""
     signed = seal.sign(f"{seq}:{mac}".encode())
-    if anchor:
-        await uow.change(Anchor, ANCHOR, seq=seq, mac=mac, seal=signed)
-    else:
+    if before is None:
         now = uow.now
-        await uow.add(
-            Anchor(id=ANCHOR, created_at=now, updated_at=now, seq=seq, mac=mac, seal=signed)
-        )
+        first = Anchor(id=ANCHOR, created_at=now, updated_at=now, seq=seq, mac=mac, seal=signed)
+        await uow.add(first)
+        return first
+    unmoved = {"seq": before.seq, "mac": before.mac}
+    moved = await uow.change(Anchor, ANCHOR, only_if=unmoved, seq=seq, mac=mac, seal=signed)
+    if moved is None:
+        raise Conflict
+    return moved
 
 
-async def _end(uow: UnitOfWork, seal: Seal) -> tuple[Anchor | None, int, str]:
-    """The number and the seal to go on from. They are the anchor's: whatever the rows say, they
+async def _end(uow: UnitOfWork, seal: Seal) -> End:
+    """The number and the seal to go on from are the anchor's: whatever the rows say, they
     may have been cut or added to, and then the next link shows it."""
     anchor = await uow.find(Anchor, {"_id": ANCHOR})
     genuine = anchor is not None and seal.fits(anchor.head.encode(), anchor.seal)
@@ -146,14 +180,14 @@ async def _end(uow: UnitOfWork, seal: Seal) -> tuple[Anchor | None, int, str]:
         last = await uow.find(AuditRow, CHAINED, (("seq", -1),))
     there = (last.seq, last.mac) if last else (0, BEGINNING)
     if anchor is None and last is None:
-        return None, 0, BEGINNING
+        return End(0, BEGINNING, None)
     if kept != there:
         await alert(
             uow, "trail_broken", f"{kept[0]}",
             f"The audit trail ends at row {there[0]}, and its anchor says {kept[0]}: somebody has "
             "changed the database. `server audit` tells more.",
         )  # fmt: skip
-    return anchor, max(kept[0], there[0]), kept[1]
+    return End(max(kept[0], there[0]), kept[1], anchor)
 
 
 # -- proving ---------------------------------------------------------------------------------

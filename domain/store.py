@@ -259,9 +259,15 @@ class UnitOfWork(Outgoing):
 
     async def add_all(self, records: Sequence[Record]) -> None:
         """Insert in order, stopping at the first duplicate. Raises Duplicate."""
-        if not records:
+        if records:
+            kind, rows = type(records[0]), [documents.document(record) for record in records]
+            await self.put(kind, rows)
+            self.changes += (Change(kind, None, row) for row in rows)
+
+    async def put(self, kind: type[Record], rows: Sequence[dict[str, Any]]) -> None:
+        """The same with documents as they are, even if they are no such records."""
+        if not rows:
             return
-        kind, rows = type(records[0]), [documents.document(record) for record in records]
         try:
             await self._of(kind).insert_many(rows, session=self._session)
         except BulkWriteError as refused:
@@ -271,7 +277,6 @@ class UnitOfWork(Outgoing):
             raise
         except DuplicateKeyError as refused:
             raise Duplicate(str(refused)) from refused
-        self.changes += (Change(kind, None, row) for row in rows)
 
     async def add_missing(self, records: Sequence[Record]) -> None:
         """Insert those that are not there yet."""
@@ -283,11 +288,6 @@ class UnitOfWork(Outgoing):
             errors = (refused.details or {}).get("writeErrors", [])
             if any(error.get("code") != DUPLICATE for error in errors):
                 raise
-
-    async def put(self, kind: type[Record], rows: Sequence[dict[str, Any]]) -> None:
-        """Insert documents as they are, even if they are no such records."""
-        if rows:
-            await self._of(kind).insert_many(rows, session=self._session)
 
     async def change(
         self,

@@ -52,11 +52,8 @@ class Waiting(msgspec.Struct, eq=False):
     def keys(self) -> list[Key]:
         """The names under which it can be there already."""
         draft = self.draft
-        found = [("client", draft.author_id, draft.client_id)] if draft.client_id else []
-        return [
-            *found,
-            *([("request", draft.author_id, draft.request.id)] if draft.request else []),
-        ]
+        names = ("client", draft.client_id), ("request", draft.request and draft.request.id)
+        return [(kind, draft.author_id, name) for kind, name in names if name]
 
     def refuse(self, reason: Exception) -> None:
         if not self.answer.done():

@@ -145,7 +145,7 @@ async def test_what_comes_while_it_is_chained_is_chained_next(market, server):
 
 
 async def test_a_row_that_is_written_again_stays_as_it_was(market, server):
-    """Guard: `known` in `chain._extend`; without it the chain ends there for ever."""
+    """Guard: `known` in `chain._bind`; without it the chain ends there for ever."""
     await server.web.scheduler.stop()
     customer = await market.customer()
     await market.job(customer)
