@@ -380,9 +380,8 @@ def _audit_row(seal: Seal, message: Message, origin: Origin) -> trail.WaitingRow
     fields |= {"file_ids": [file.id for file in message.files]} if message.files else {}
     deed = trail.Deed(
         operation="chat.send", fields=fields, actor_id=message.author_id,
-        role=origin.role, session_id=origin.session_id,
+        role=origin.role, session_id=origin.session_id, address=origin.address,
         request_id=message.request.id if message.request else None,
-        address=origin.address,
     )  # fmt: skip
     change = Change(Message, None, documents.document(message))
     return trail.sealed(
