@@ -70,10 +70,10 @@ class Line(AsyncSocket):  # type: ignore[misc]
 
     # -- to the client -----------------------------------------------------------------------
 
-    def post(self, packet: bytes, framed: bytes | None = None) -> None:
-        """Send a Socket.IO packet; `framed` is the same as a whole frame, for many receivers."""
+    def post(self, packet: bytes) -> None:
+        """Send a Socket.IO packet."""
         if self.lane:
-            self.lane.write(framed or frame(MESSAGE + packet))
+            self.lane.write(frame(MESSAGE + packet))
         elif not self.closed:
             self._unsent += len(packet)
             if self._unsent > MOST_UNSENT:

@@ -50,7 +50,10 @@ class Rooms(socketio.AsyncManager):  # type: ignore[misc]
             namespace, framed = namespace_of(packet), frame(MESSAGE + packet)
             for line in lines:
                 if namespace in line.clients:
-                    line.post(packet, framed)
+                    if lane := line.lane:
+                        lane.write(framed)
+                    else:
+                        line.post(packet)
 
     async def emit(
         self, event: str, data: Any, namespace: str, room: str | None = None, **_: Any

@@ -1,5 +1,6 @@
 """The figures of all rounds as tables: medians, their spread, and ratios."""
 
+import itertools
 import re
 import statistics
 from collections.abc import Mapping, Sequence
@@ -55,10 +56,27 @@ def growth(rounds: Rounds, server: str) -> list[str]:
             what = f"{kind}, {re.sub(r'[0-9]+', 'N', size)}"
             kinds.setdefault(what, {})[numbers[0]] = statistics.median(servers[server])
     return [
-        f"{what}: {', '.join(f'{size:,}: {each:.1f}' for size, each in found.items())}; "
-        f"most against least {max(found.values()) / min(found.values()):.2f}"
-        for what, found in kinds.items()
-    ]
+        f"{what}: {_sizes(found)}; most against least {_spread(found)}. Of each further one: "
+        f"{_sizes(further := _further(found))}; {_spread(further)}"
+        for what, found in kinds.items() if len(found) > 1
+    ]  # fmt: skip
+
+
+def _further(found: Mapping[int, float]) -> dict[int, float]:
+    """Without what is the same however many they are: the slope up to each size."""
+    sizes = sorted(found)
+    return {
+        more: (found[more] * more - found[few] * few) / (more - few)
+        for few, more in itertools.pairwise(sizes)
+    }
+
+
+def _sizes(found: Mapping[int, float]) -> str:
+    return ", ".join(f"{size:,}: {each:.1f}" for size, each in found.items())
+
+
+def _spread(found: Mapping[int, float]) -> str:
+    return f"{max(found.values()) / min(found.values()):.2f}"
 
 
 def _told(numbers: Sequence[float]) -> str:
