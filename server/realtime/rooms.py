@@ -2,13 +2,22 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import socketio
 
 from server.realtime import packets
 from server.realtime.line import Line
 from server.realtime.packets import MESSAGE, envelope, frame, namespace_of
+
+LARGE = 16  # members of a room
+
+
+class Ways(NamedTuple):
+    """How to reach who is in a room: framed on lanes, or as a packet."""
+
+    lanes: list[Callable[[bytes], None]]
+    others: list[Callable[[bytes], None]]
 
 
 class Rooms(socketio.AsyncManager):  # type: ignore[misc]
@@ -21,6 +30,7 @@ class Rooms(socketio.AsyncManager):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self._lines: dict[str, set[Line]] = {}
+        self._ways: dict[str, dict[str, Ways]] = {}  # of large rooms, until they change
         self.on_first: Callable[[str], None] = lambda room: None
         self.on_last: Callable[[str], None] = lambda room: None
 
@@ -29,6 +39,7 @@ class Rooms(socketio.AsyncManager):  # type: ignore[misc]
 
     def enter(self, line: Line, room: str) -> None:
         line.rooms.add(room)
+        self._ways.pop(room, None)
         lines = self._lines.setdefault(room, set())
         if not lines:
             self.on_first(room)
@@ -36,6 +47,7 @@ class Rooms(socketio.AsyncManager):  # type: ignore[misc]
 
     def leave(self, line: Line, room: str) -> None:
         line.rooms.discard(room)
+        self._ways.pop(room, None)
         lines = self._lines.get(room)
         if lines and line in lines:
             lines.remove(line)
@@ -43,17 +55,35 @@ class Rooms(socketio.AsyncManager):  # type: ignore[misc]
                 del self._lines[room]
                 self.on_last(room)
 
+    def changed(self, line: Line) -> None:
+        """It has connected or left a namespace."""
+        for room in line.rooms:
+            self._ways.pop(room, None)
+
     def deliver(self, room: str, packet: bytes) -> None:
         """Encoded once, framed once, written to each."""
         lines = self._lines.get(room)
         if lines:
-            namespace, framed = namespace_of(packet), frame(MESSAGE + packet)
-            for line in lines:
-                if namespace in line.clients:
-                    if lane := line.lane:
-                        lane.write(framed)
-                    else:
-                        line.post(packet)
+            lanes, others = self._ways_to(room, lines, namespace_of(packet))
+            framed = frame(MESSAGE + packet)
+            for write in lanes:
+                write(framed)
+            for post in others:
+                post(packet)
+
+    def _ways_to(self, room: str, lines: set[Line], namespace: str) -> Ways:
+        """To look at each of many connections costs as much as to write to it: so once."""
+        known = self._ways.get(room, {}).get(namespace)
+        if known:
+            return known
+        there = [line for line in lines if namespace in line.clients]
+        ways = Ways(
+            [line.lane.write for line in there if line.lane],
+            [line.post for line in there if not line.lane],
+        )
+        if len(lines) >= LARGE:
+            self._ways.setdefault(room, {})[namespace] = ways
+        return ways
 
     async def emit(
         self, event: str, data: Any, namespace: str, room: str | None = None, **_: Any

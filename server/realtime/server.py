@@ -205,6 +205,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             for room in rooms:
                 self.enter(line, room)
         line.clients[namespace] = client
+        self.rooms.changed(line)
         known = actor.session_id in self._signed_in
         self._signed_in.add(client, until)
         line.post(packets.connected(namespace, client.sid))
@@ -258,6 +259,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
     def _leave(self, line: Line, namespace: str) -> None:
         """The end of one namespace of a connection."""
         client = line.clients.pop(namespace, None)
+        self.rooms.changed(line)
         if client is None:
             return
         client.ending = True
