@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import gc
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
@@ -53,6 +54,7 @@ async def _until_signalled(work: Coroutine[Any, Any, None]) -> None:
 async def web(settings: Settings) -> None:
     """Serve clients. Raises CannotServe."""
     async with listening(settings):
+        _set_aside()
         log.info("web ready", host=settings.host, port=settings.port)
         await asyncio.Event().wait()
 
@@ -63,6 +65,7 @@ async def worker(settings: Settings) -> None:
     try:
         await refuse_demo_accounts(core.store)
         await core.start()
+        _set_aside()
         log.info("worker ready")
         await asyncio.Event().wait()
     finally:
@@ -90,6 +93,12 @@ async def listening(settings: Settings) -> AsyncIterator[Web]:
             await served.drain()
     finally:
         await runner.cleanup()
+
+
+def _set_aside() -> None:
+    """What is loaded by now stays: no garbage collection need look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 async def refuse_demo_accounts(store: Store) -> None:
