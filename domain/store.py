@@ -94,16 +94,16 @@ class Store:
         """Create collections and indexes; harmless to repeat, several processes may do it."""
         existing = set(await self.database.list_collection_names())
         for kind in kinds:
-            if kind.COLLECTION not in existing:
+            if kind.INDEXES:  # this creates the collection, too
+                indexes = [index.definition for index in kind.INDEXES]
+                await self.database.command("createIndexes", kind.COLLECTION, indexes=indexes)
+            elif kind.COLLECTION not in existing:
                 try:
                     # the driver's own look before would refuse with another error
                     await self.database.create_collection(kind.COLLECTION, check_exists=False)
                 except OperationFailure as refused:
                     if refused.code != 48:  # NamespaceExists: another process was first
                         raise
-            if kind.INDEXES:
-                indexes = [index.definition for index in kind.INDEXES]
-                await self.database.command("createIndexes", kind.COLLECTION, indexes=indexes)
 
     async def ping(self) -> None:
         """Raises Unavailable."""
