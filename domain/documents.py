@@ -15,6 +15,8 @@ R = TypeVar("R", bound=Record)
 Where = Mapping[str, Any]
 Sort = tuple[tuple[str, int], ...]
 
+OLDER = 60  # seconds that an id may be, than what it is given to
+
 
 def plain(value: Any) -> Any:
     return msgspec.to_builtins(value, builtin_types=(datetime, bytes))
@@ -97,5 +99,5 @@ def _place(document: dict[str, Any], path: str) -> tuple[Any, Any]:
 
 
 def first_id(prefix: str, since: datetime) -> str:
-    """Ids begin with the second of their creation, so that a list by id can end there."""
-    return f"{prefix}_{max(0, int(since.timestamp())):08x}"
+    """Ids begin with the second in which they were made, so that a list by id can end there."""
+    return f"{prefix}_{max(0, int(since.timestamp()) - OLDER):08x}"

@@ -121,6 +121,12 @@ async def installation(stores: Addresses, realtime: str) -> AsyncIterator[Instal
         await sandbox.close()
 
 
+@pytest.fixture(autouse=True)
+def short_notes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits until all is done waits for the notes of messages, too."""
+    monkeypatch.setattr("server.posts.NOTE_SECONDS", 0.02)
+
+
 @pytest.fixture
 async def server(installation: Installation) -> AsyncIterator[Server]:
     served = Web(installation.settings)

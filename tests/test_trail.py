@@ -1,13 +1,14 @@
 """The audit trail: every command leaves a row, and no row can be changed or taken away unseen."""
 
 import asyncio
+from datetime import timedelta
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import chain
+from domain import chain, documents, trail
 from domain.documents import updated
 from domain.trail import AuditRow, WaitingRow
 from tests.parties import Refused
@@ -174,6 +175,17 @@ async def test_it_is_listed_before_and_after_it_is_chained(market, server):
             break
         asked["cursor"] = page["next_cursor"]
     assert [row["seq"] for row in seen] == [None, None, 3, 2, 1]
+
+
+async def test_a_row_with_an_id_made_earlier_is_listed_by_its_time(market, server):
+    """Guard: `OLDER` in `documents.first_id`: messages get ids that were made before them."""
+    admin, uow = await market.admin(), server.store.single()
+    now = uow.now
+    made = documents.first_id("aud", now - timedelta(seconds=2)) + "0" * 16
+    deed = trail.Deed("chat.send", {})
+    await uow.add(trail.sealed(made, now, server.ports.seal, deed, []))
+    asked = {"operation": "chat.send", "since": now.isoformat()}
+    assert [row["id"] for row in (await admin.call("/admin", "audit", asked))["items"]] == [made]
 
 
 async def test_a_refused_command_leaves_no_row(market, server):

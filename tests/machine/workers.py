@@ -101,7 +101,7 @@ class Workers:
             busy = self._at_work() or await self._due() or await self._news()
             quiet = 0 if busy else quiet + 1
             assert asyncio.get_running_loop().time() < deadline, ("still under way", busy)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.02)
 
     def _at_work(self):
         return any(core.relay._in_hand for core in self.cores)
