@@ -1,14 +1,13 @@
 """The audit trail: every command leaves a row, and no row can be changed or taken away unseen."""
 
 import asyncio
-from datetime import timedelta
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import chain, documents, trail
+from domain import chain, trail
 from domain.documents import updated
 from domain.trail import AuditRow, WaitingRow
 from tests.parties import Refused
@@ -180,8 +179,8 @@ async def test_it_is_listed_before_and_after_it_is_chained(market, server):
 async def test_a_row_with_an_id_made_earlier_is_listed_by_its_time(market, server):
     """Guard: `OLDER` in `documents.first_id`: messages get ids that were made before them."""
     admin, uow = await market.admin(), server.store.single()
-    now = uow.now
-    made = documents.first_id("aud", now - timedelta(seconds=2)) + "0" * 16
+    now = uow.now.replace(microsecond=0)
+    made = f"aud_{int(now.timestamp()) - 2:08x}{'0' * 16}"
     deed = trail.Deed("chat.send", {})
     await uow.add(trail.sealed(made, now, server.ports.seal, deed, []))
     asked = {"operation": "chat.send", "since": now.isoformat()}
