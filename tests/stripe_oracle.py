@@ -18,6 +18,7 @@ Json = dict[str, Any]
 PREFIX = "#/components/schemas/"
 # Tells refusals of ill-formed requests, which of course do not match the description.
 ILL_FORMED = (400, 401, 404)
+_PARTS: dict[int, Draft202012Validator] = {}
 
 
 @cache
@@ -64,6 +65,13 @@ def _registry() -> Registry[Any]:
 
 def _validator(schema: Json) -> Draft202012Validator:
     return Draft202012Validator(_closed(schema), registry=_registry())
+
+
+def _part_fits(value: Any, schema: Json) -> bool:
+    """`schema` is a part of `spec`, which stays where it is."""
+    if id(schema) not in _PARTS:
+        _PARTS[id(schema)] = _validator(schema)
+    return _PARTS[id(schema)].is_valid(value)
 
 
 @cache
@@ -141,7 +149,7 @@ def _coerce(value: Any, schema: Json) -> Any:
         fits = (
             tried
             for tried, option in zip(tries, schema["anyOf"], strict=True)
-            if _validator(option).is_valid(tried)
+            if _part_fits(tried, option)
         )
         return next(fits, value)
     kind = schema.get("type")

@@ -26,6 +26,7 @@ DELIVERIES, MOST_TIMES = 40_000, 400  # for one size of a room
 ROOMS = (10, 100, 200, 1000)
 WARM_UP = 0.5  # seconds
 QUIET = 0.25  # of a core: server and stores that use less have done what was put off before
+CALM = 5  # seconds; what is put off may begin a moment later
 REST = 60.0  # seconds that it has for that
 TEXT = "x" * 80
 Figures = dict[str, float]
@@ -186,13 +187,13 @@ async def chat(load: Load) -> Figures:
 
 
 async def _quiet() -> None:
-    """Returns when the server and the stores are idle, or have had their time."""
+    """Returns when the server and the stores have been idle for CALM, or have had their time."""
     deadline = time.monotonic() + REST
-    busy = True
-    while busy and time.monotonic() < deadline:
+    calm = 0
+    while calm < CALM and time.monotonic() < deadline:
         before = cpu_of_all()
         await asyncio.sleep(1)
-        busy = cpu_of_all() - before > QUIET
+        calm = calm + 1 if cpu_of_all() - before < QUIET else 0
 
 
 async def _most(
