@@ -15,7 +15,7 @@ R = TypeVar("R", bound=Record)
 Where = Mapping[str, Any]
 Sort = tuple[tuple[str, int], ...]
 
-OLDER = 60  # seconds that an id may be, than what it is given to
+OLDER = 60  # seconds by which an id may have been made before its record
 
 
 def plain(value: Any) -> Any:

@@ -361,7 +361,9 @@ async def test_rows_of_earlier_versions_are_read(market: Market) -> None:
     database = market.store.database
     since = ("revision", "blocked_by", "last_message.revision")
     await database.conversations.update_one({}, {"$unset": dict.fromkeys(since, "")})
-    since = ("kind", "by", "reply_to", "reactions", "revision", "history", "terms", "request")
+    since = (
+        "kind", "by", "reply_to", "reactions", "revision", "history", "terms", "request", "origin",
+    )  # fmt: skip
     await database.messages.update_one({}, {"$unset": dict.fromkeys(since, "")})
     await talk.say(talk.contractor, "Now")
     assert seqs(await talk.history(talk.customer)) == [1, 2]

@@ -10,11 +10,11 @@ from server.realtime import packets
 from server.realtime.line import Line
 from server.realtime.packets import MESSAGE, envelope, frame, namespace_of
 
-LARGE = 16  # members of a room
+LARGE = 16  # members; for fewer it is not worth the memory to remember them
 
 
 class Ways(NamedTuple):
-    """How to reach who is in a room: framed on lanes, or as a packet."""
+    """How to reach who is in a room: `lanes` take a whole frame, `others` a packet."""
 
     lanes: list[Callable[[bytes], None]]
     others: list[Callable[[bytes], None]]
