@@ -45,12 +45,13 @@ end
 """
 
 Heard = Callable[[str, bytes], None]
+Missed = Callable[[str | None], None]  # on one channel, or on any
 
 
 class Shard:
     """One Redis: what this process publishes there, and the channels that it listens to."""
 
-    def __init__(self, url: str, prefix: str, heard: Heard, missed: Callable[[], None]) -> None:
+    def __init__(self, url: str, prefix: str, heard: Heard, missed: Missed) -> None:
         options: dict[str, Any] = {
             "socket_connect_timeout": 2, "retry": Retry(NoBackoff(), 0), "decode_responses": False,
         }  # fmt: skip
@@ -66,6 +67,7 @@ class Shard:
         self._asked: set[str] = set()
         self._there: set[str] = set()
         self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._late: set[str] = set()  # nobody waits for them any longer
         self._changed = asyncio.Event()
         self._unsent: list[bytes] = []
         self._said = asyncio.Event()
@@ -129,17 +131,22 @@ class Shard:
             self._changed.set()
 
     async def heard(self, channel: str) -> None:
-        """Returns when Redis has said that we listen, or does not answer."""
+        """Returns when Redis has said that we listen, or does not answer; when it does later on,
+        something may have been missed."""
         self.want(channel)
         if channel in self._there:
             return
         waiting = self._waiting.setdefault(channel, asyncio.get_running_loop().create_future())
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(PATIENCE):
                 await asyncio.shield(waiting)
+        except TimeoutError:
+            if channel not in self._there:
+                self._late.add(channel)
 
     def unwant(self, channel: str) -> None:
         self._wanted.discard(channel)
+        self._late.discard(channel)
         self._changed.set()
 
     async def _listen(self) -> None:
@@ -172,7 +179,7 @@ class Shard:
                 await pubsub.unsubscribe(*map(self._name, some))
             if again and self._wanted <= self._there:
                 again = False
-                self._missed()
+                self._missed(None)
             await self._changed.wait()
 
     async def _read(self, pubsub: PubSub) -> None:
@@ -185,6 +192,9 @@ class Shard:
                 self._there.add(channel)
                 if waiting := self._waiting.pop(channel, None):
                     waiting.set_result(None)
+                if channel in self._late:
+                    self._late.discard(channel)
+                    self._missed(channel)
                 if self._wanted <= self._there:
                     self._changed.set()
             else:
@@ -207,7 +217,7 @@ class Fanout:
         self.received = 0  # messages from other processes
         self.deliver: Callable[[str, bytes], None] = lambda room, packet: None
         self.control: Callable[[bytes], None] = lambda message: None
-        self.missed: Callable[[], None] = lambda: None
+        self.missed: Missed = lambda room: None
 
     async def start(self, *, listening: bool) -> None:
         self._listening = listening
@@ -279,7 +289,7 @@ class Fanout:
             elif sender == self._sender:
                 return
             elif content == MISSED:
-                self.missed()
+                self.missed(None)
             elif channel == EVERYONE:
                 self.control(content)
             else:
@@ -288,9 +298,10 @@ class Fanout:
         except Exception:
             log.exception("message of another process not understood")
 
-    def _lost(self) -> None:
-        log.warning("heard by other processes again")
-        self.missed()
+    def _lost(self, channel: str | None) -> None:
+        if channel is None:
+            log.warning("other processes are heard again")
+        self.missed(channel and channel.removeprefix("room:"))
 
 
 def _chunks(names: Iterable[str]) -> list[list[str]]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any, get_type_hints
 
 import msgspec
@@ -17,7 +17,7 @@ from domain.errors import (
     Unauthenticated,
     UnknownCommand,
 )
-from domain.operation import Actor, Meta, Operation
+from domain.operation import Actor, Command, Meta, Operation
 from server import downloads
 from server.limits import AtOnce
 from server.tokens import Gatekeeper
@@ -53,7 +53,7 @@ class Wire:
 
     def route(self, method: str, path: str, op: Operation) -> web.RouteDef:
         """GET takes its fields from the query, everything else from a JSON body."""
-        lists = _list_fields(op)
+        lists = _list_fields(op.command)
         takes_query = method == hdrs.METH_GET
 
         async def handle(request: web.Request) -> web.Response:
@@ -73,7 +73,7 @@ class Wire:
 
     def download(self, path: str, op: Operation, opening: Opening) -> web.RouteDef:
         """A file for the callers of `op`, with its fields in the query; refusals are problems."""
-        lists = _list_fields(op)
+        lists = _list_fields(op.command)
 
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
@@ -184,7 +184,8 @@ def _query(request: web.Request, lists: frozenset[str]) -> dict[str, Any]:
     return fields
 
 
-def _list_fields(op: Operation) -> frozenset[str]:
+@cache
+def _list_fields(command: type[Command]) -> frozenset[str]:
     return frozenset(
-        name for name, hint in get_type_hints(op.command).items() if "tuple[" in str(hint)
+        name for name, hint in get_type_hints(command).items() if "tuple[" in str(hint)
     )

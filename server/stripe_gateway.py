@@ -61,7 +61,9 @@ class StripeGateway:
         self._public_url = public_url
 
     async def close(self) -> None:
-        await self._http.close_async()
+        # The SDK would open connections, and read all authorities, to close them.
+        if self._http._cached_session is not None:
+            await self._http.close_async()
 
     # -- payments ----------------------------------------------------------------------------
 

@@ -354,15 +354,16 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         message = envelope(None, datetime.now(UTC), data)
         self.rooms.deliver(room, packets.event(namespace, name, message))
 
-    def _missed(self) -> None:
-        """Other processes may have said something that did not get here."""
+    def _missed(self, room: str | None) -> None:
+        """Other processes may have said something, to one room or to any, that did not get here."""
+        if room:
+            return self.push(room, "/account", "resync", {})
         self.eio.later(self._resync())
 
     async def _resync(self) -> None:
         """Tell all clients to ask; some at a time, so that they do not ask all at once."""
         await self._signed_in.check()
-        message = envelope(None, datetime.now(UTC), {})
-        packet = packets.event("/account", "resync", message)
+        packet = packets.event("/account", "resync", envelope(None, datetime.now(UTC), {}))
         for number, line in enumerate(self.eio.lines, 1):
             if "/account" in line.clients:
                 line.post(packet)

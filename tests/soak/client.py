@@ -81,7 +81,7 @@ class Client:
         self._waiting: set[str] = set(NAMESPACES)
         self._early: dict[int, tuple[Happened, Json]] = {}
         self._syncing = False
-        self._filling: set[str] = set()
+        self._filling: dict[str, int] = {}  # conversations that are read, how far they must reach
         self._sending: set[asyncio.Future[None]] = set()
 
     # -- the connection ----------------------------------------------------------------------
@@ -111,7 +111,7 @@ class Client:
         timeout = ClientWSTimeout(ws_receive=SILENCE)
         async with self._web.ws_connect(self._url + PATH, timeout=timeout) as socket:
             self._socket, self._waiting = socket, set(NAMESPACES)
-            self._asked, self._syncing, self._filling = {}, False, set()
+            self._asked, self._syncing, self._filling = {}, False, {}
             self._early.clear()
             async for message in socket:
                 if message.type is not aiohttp.WSMsgType.TEXT:
@@ -295,7 +295,7 @@ class Client:
         for conversation in page["items"]:
             talk = self.talks.setdefault(conversation["id"], [])
             if conversation["head"] > len(talk):
-                self._fill(conversation["id"])
+                self._fill(conversation["id"], conversation["head"])
 
     def _told(self, message: Json) -> None:
         talk = self.talks.setdefault(message["conversation_id"], [])
@@ -310,12 +310,14 @@ class Client:
             self._counts["jumps in a conversation"] += message["conversation_id"] not in (
                 self._filling
             )
-            self._fill(message["conversation_id"])
+            self._fill(message["conversation_id"], message["seq"])
 
-    def _fill(self, id: str) -> None:
+    def _fill(self, id: str, reach: int) -> None:
+        """What was read before a message was there may be answered after it was pushed."""
         if id in self._filling:
+            self._filling[id] = max(self._filling[id], reach)
             return
-        self._filling.add(id)
+        self._filling[id] = reach
         known = {id: len(self.talks[id])}
 
         def filled(answer: Json) -> None:
@@ -326,9 +328,9 @@ class Client:
                     self._counts["messages by sync"] += 1
                 elif message["seq"] > len(talk):
                     self.problems.append(f"sync of {id} has a gap at {message['seq']}")
-            self._filling.discard(id)
-            if stretch["head"] > len(talk):
-                self._fill(id)
+            reach = max(stretch["head"], self._filling.pop(id))
+            if reach > len(talk):
+                self._fill(id, reach)
 
         self._read("/chat", "sync", {"conversations": known}, filled)
 
