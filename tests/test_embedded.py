@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 from pymongo import MongoClient
+from secantus.transactions import TransactionRegistry
 
 from server.config import load
-from server.embedded import secrets, stores
+from server.embedded import mongo, secrets, stores
 from server.embedded.stores import Addresses, Embedded, EmbeddedError, embedded
 
 BOTH = {"mongo", "redis"}
@@ -200,3 +201,23 @@ def test_secrets_are_made_once_for_the_owner_only_and_satisfy_the_configuration(
     assert settings.stripe_secret_key == f"sk_test_{first.stripe_suffix}"
     assert settings.stripe_publishable_key == f"pk_test_{first.stripe_suffix}"
     assert settings.stripe_webhook_secrets == ("whsec_a",)
+
+
+def test_ended_transactions_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guard: the `del` in `mongo.forget_ended_transactions`, and its check of the state."""
+    monkeypatch.setattr(TransactionRegistry, "_prune_locked", TransactionRegistry._prune_locked)
+    mongo.forget_ended_transactions()
+    now = 1000.0
+    registry = TransactionRegistry(lifetime_seconds=60, time_func=lambda: now)
+    for session in (b"ended", b"left alone"):
+        registry.for_statement(session, None, 1, start=True)
+    registry.commit(b"ended", 1)
+    now += 59
+    registry.for_statement(b"going on", None, 1, start=True)
+    assert registry.prune_expired() == 0
+    assert len(registry._txns) == 3
+    now += 2
+    assert registry.prune_expired() == 1
+    assert list(registry._txns) == [b"going on"]
+    registry.for_statement(b"ended", None, 2, start=True)
+    assert registry.commit(b"ended", 2) is None

@@ -25,6 +25,7 @@ import msgspec
 
 ROOT = Path(__file__).parents[2]
 LEASH = Path(__file__).with_name("leash.py")
+MONGO = Path(__file__).with_name("mongo.py")
 LOOPBACK = "127.0.0.1"
 
 START_SECONDS = 60.0  # until a child must answer
@@ -230,20 +231,11 @@ async def embedded(
         await asyncio.to_thread(servers.stop)
 
 
-# A full garbage collection stops its every client for up to 0.2 s, and finds next to nothing.
-SECANTUS = """
-import gc, sys
-from secantus.cli import main
-gc.set_threshold(10_000, 10, 100)
-sys.exit(main())
-"""
-
-
 def _mongo_command(data: Path, port: int, test_commands: bool) -> list[str]:
     # Without an own settings file, one found in the home directory or /etc would count.
     settings = data.with_name("mongo.toml")
     settings.touch()
-    command = [sys.executable, "-P", "-c", SECANTUS, "--config", str(settings)]
+    command = [sys.executable, "-P", str(MONGO), "--config", str(settings)]
     command += ["--host", LOOPBACK, "--port", str(port), "--storage-path", str(data)]
     command += ["--sync-on-commit", "--log-level", "WARNING"]
     return [*command, "--enable-test-commands"] if test_commands else command
