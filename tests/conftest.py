@@ -12,10 +12,12 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from aiohttp import web
+from pymongo import MongoClient
 
 from domain.audit import Report, audit
 from domain.ports import Ports
@@ -81,6 +83,13 @@ def stores() -> Iterator[Addresses]:
 
 
 @pytest.fixture(scope="session")
+def mongo(stores: Addresses) -> Iterator[MongoClient[Any]]:
+    """Of the tests themselves, for what lies outside of any installation."""
+    with MongoClient(stores.mongo_url) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
 def client() -> None:
     """The official JavaScript client, as package-lock.json has it."""
     if not (ROOT / "node_modules" / "socket.io-client").is_dir():
@@ -94,15 +103,17 @@ def realtime() -> str:
 
 
 @pytest.fixture
-async def installation(stores: Addresses, realtime: str) -> AsyncIterator[Installation]:
+async def installation(
+    stores: Addresses, mongo: MongoClient[Any], realtime: str
+) -> AsyncIterator[Installation]:
     """Everything that left for Stripe or came from it is checked against Stripe's description."""
     suffix, port = secrets.token_hex(16), free_port()
     assert stores.mongo_url and stores.redis_url and stores.stripe_api_base
     sandbox = Sandbox(stores.stripe_api_base, f"sk_test_{suffix}")
     hooks = await sandbox.register_webhooks(f"http://127.0.0.1:{port}/webhooks/stripe")
-    mongo_url = stores.database(f"test_{suffix[:12]}")
+    database = f"test_{suffix[:12]}"
     env = {
-        "PORT": str(port), "MONGO_URL": mongo_url, "REDIS_URL": stores.redis_url,
+        "PORT": str(port), "MONGO_URL": stores.database(database), "REDIS_URL": stores.redis_url,
         "STRIPE_SECRET_KEY": sandbox.key, "STRIPE_PUBLISHABLE_KEY": f"pk_test_{suffix}",
         "STRIPE_API_BASE": stores.stripe_api_base, "STRIPE_WEBHOOK_SECRETS": ",".join(hooks),
         "JWT_KEYS": f"test:{base64.b64encode(os.urandom(32)).decode()}",
@@ -117,8 +128,9 @@ async def installation(stores: Addresses, realtime: str) -> AsyncIterator[Instal
         stripe_oracle.check_log(await sandbox.requests())
         for delivery in await sandbox.deliveries():
             stripe_oracle.check_event(delivery["body"])
-    finally:  # the database goes with the stores, all at once
+    finally:
         await sandbox.close()
+        mongo.drop_database(database)  # MongoDB looks through all there are for what expires
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from jsonschema import Draft202012Validator
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 Json = dict[str, Any]
@@ -53,14 +53,12 @@ def _closed(schema: Any) -> Any:
 
 
 @cache
-def _component(uri: str) -> Resource[Any]:
-    schema = spec()["components"]["schemas"][uri.removeprefix("stripe:")]
-    return DRAFT202012.create_resource(_closed(schema))
-
-
-@cache
 def _registry() -> Registry[Any]:
-    return Registry(retrieve=_component)  # type: ignore[call-arg]
+    """All at once: one that has to retrieve something looks through all that it has before."""
+    return Registry().with_resources(
+        (f"stripe:{name}", DRAFT202012.create_resource(_closed(schema)))
+        for name, schema in spec()["components"]["schemas"].items()
+    )
 
 
 def _validator(schema: Json) -> Draft202012Validator:
