@@ -8,8 +8,8 @@ from domain.model import RECORDS
 from domain.operation import Role, invalid
 from domain.store import Duplicate, UnitOfWork
 from domain.trail import Deed, record
-from server.app import Core
 from server.config import Settings
+from server.core import Core
 from server.dev import DEMO_PASSWORD
 from server.serving import CannotServe
 

@@ -13,8 +13,8 @@ from domain.deal import Payment
 from domain.lines import Difference, Found
 from domain.money import display
 from domain.reconciliation import compare_lines
-from server.app import Core
 from server.config import Settings
+from server.core import Core
 
 CLOCKS = timedelta(minutes=1)  # Stripe's may be behind, and tells no more than the second
 COMPARED = (

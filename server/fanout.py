@@ -304,6 +304,10 @@ class Fanout:
         self.missed(channel and channel.removeprefix("room:"))
 
 
+def user_room(user_id: str) -> str:
+    return f"user:{user_id}"
+
+
 def _chunks(names: Iterable[str]) -> list[list[str]]:
     every = sorted(names)
     return [every[start : start + AT_ONCE] for start in range(0, len(every), AT_ONCE)]

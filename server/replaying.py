@@ -13,8 +13,8 @@ from domain.ports import Ports
 from domain.store import UnitOfWork
 from domain.trail import Deed, record
 from domain.webhooks import EventStatus, WebhookEvent
-from server.app import Core
 from server.config import Settings
+from server.core import Core
 
 CHUNK = 500
 

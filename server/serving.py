@@ -6,7 +6,7 @@ import errno
 import gc
 import signal
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvloop
@@ -14,8 +14,11 @@ from aiohttp import web as http
 
 from domain.accounts import User
 from domain.store import Store
-from server.app import Core, Web
 from server.config import Settings
+from server.core import Core
+
+if TYPE_CHECKING:
+    from server.app import Web
 
 log = structlog.get_logger()
 
@@ -73,8 +76,10 @@ async def worker(settings: Settings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def listening(settings: Settings) -> AsyncIterator[Web]:
+async def listening(settings: Settings) -> AsyncIterator["Web"]:
     """A web server that accepts connections. Raises CannotServe."""
+    from server.app import Web  # a worker has no use for it
+
     served = Web(settings)
     if not settings.demo:
         await refuse_demo_accounts(served.store)

@@ -22,8 +22,9 @@ from pymongo import MongoClient
 from domain.audit import Report, audit
 from domain.ports import Ports
 from domain.store import Store
-from server.app import Core, Web
+from server.app import Web
 from server.config import Settings, load
+from server.core import Core
 from server.embedded.stores import ROOT, Addresses, Embedded
 from tests import stripe_oracle
 from tests.market import Market
@@ -32,7 +33,7 @@ from tests.sandbox_client import Sandbox
 
 MOST_TO_END = 30  # seconds
 both_paths = pytest.mark.parametrize("realtime", ["fast", "stock"])
-LONGEST = {"test_machine.py", "test_books.py"}
+LONGEST = {"test_machine.py", "test_books.py", "test_soak.py"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

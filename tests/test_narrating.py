@@ -33,7 +33,7 @@ def kinds(items: list[Json]) -> list[str]:
 
 
 async def test_a_deal_is_told_between_what_both_say(market: Market) -> None:
-    """Guard: `narrating.follow` in `_follow` of server/app.py, and one subject for each
+    """Guard: `narrating.follow` in `_follow` of server/core.py, and one subject for each
     conversation, so that deeds are told in their order."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     job = await market.job(customer)

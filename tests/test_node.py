@@ -7,8 +7,8 @@ from typing import Any
 
 from domain import ledger
 from domain.audit import audit
-from server.app import Core
 from server.config import load
+from server.core import Core
 from server.embedded.stores import ROOT
 from tests.processes import Processes
 

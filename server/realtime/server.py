@@ -30,7 +30,7 @@ from domain.errors import (
 )
 from domain.operation import Actor, Meta, Operation, Role
 from server.control import Notice
-from server.fanout import Fanout
+from server.fanout import Fanout, user_room
 from server.limits import Limits, rounded
 from server.presence import COUNTED, Presence
 from server.realtime import packets
@@ -393,7 +393,3 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
 
     def users(self) -> set[str]:
         return {line.actor.id for line in self.eio.lines if line.clients and line.actor}
-
-
-def user_room(user_id: str) -> str:
-    return f"user:{user_id}"

@@ -11,7 +11,7 @@ import msgspec
 
 from domain.outbox import OutboxRow
 from domain.store import LEASE, new_id
-from server.app import Core
+from server.core import Core
 from server.scheduler import JOBS
 from tests.office import Clock
 

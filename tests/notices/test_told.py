@@ -21,7 +21,7 @@ THREE = [
 
 
 async def test_a_deal_told_to_both_sides(market, post):
-    """Guard: `notices.follow` in `_follow` of server/app.py; without it nobody is told.
+    """Guard: `notices.follow` in `_follow` of server/core.py; without it nobody is told.
 
     Guard: `own` in the words; without it people get mails about what they did themselves."""
     deal = await market.accepted_job()
