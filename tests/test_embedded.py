@@ -1,15 +1,19 @@
 """The embedded stores start, keep their data, and never outlive the process that started them."""
 
 import asyncio
+import itertools
 import os
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
@@ -221,3 +225,41 @@ def test_ended_transactions_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> No
     assert list(registry._txns) == [b"going on"]
     registry.for_statement(b"ended", None, 2, start=True)
     assert registry.commit(b"ended", 2) is None
+
+
+def test_indexes_made_amid_writes_find_everything(stores: Addresses) -> None:
+    """Guard: what `mongo.read_indexes_once` forgets with each request: who writes by a list that
+    was read before leaves documents out of an index."""
+    name = f"indexed_{os.getpid()}"
+    with MongoClient[Any](stores.mongo_url) as client:
+        rows = client.get_default_database()[name]
+        done = threading.Event()
+
+        def write(first: int) -> int:
+            for number in itertools.count(first, 4):
+                rows.insert_one({"_id": number, "n": number % 7, "tags": f"t{number % 5}"})
+                rows.update_one({"_id": number}, {"$set": {"n": number % 11}})
+                if done.is_set():
+                    return number
+            raise AssertionError("never")
+
+        with ThreadPoolExecutor(4) as pool:
+            written = [pool.submit(write, first) for first in range(4)]
+            for field in ("n", "tags"):
+                time.sleep(0.2)
+                rows.create_index(field)
+            time.sleep(0.2)
+            done.set()
+            last = [each.result() for each in written]
+        rows.update_many({"_id": {"$lt": 3}}, {"$set": {"tags": ["t0", "other"]}})
+    with MongoClient[Any](stores.mongo_url) as another:  # whoever wrote may know of no index
+        rows = another.get_default_database()[name]
+        every = list(rows.find())
+        assert len(every) == sum(number // 4 + 1 for number in last)
+        for number in range(11):
+            there = {row["_id"] for row in every if row["n"] == number}
+            assert {row["_id"] for row in rows.find({"n": number})} == there
+        for tag in ("t0", "t1", "other"):
+            there = {row["_id"] for row in every if tag in row["tags"] or tag == row["tags"]}
+            assert {row["_id"] for row in rows.find({"tags": tag})} == there
+        rows.drop()
