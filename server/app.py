@@ -10,12 +10,14 @@ from typing import Any
 
 import structlog
 from aiohttp import web
+from redis.exceptions import RedisError
 
 from domain import feed
 from domain.errors import RateLimited
 from domain.monitor import overview_of
 from domain.operation import Actor, Meta, Operation
 from domain.record import wire
+from domain.store import AWAY
 from handlers import NAMESPACES, files, webhooks
 from handlers.expose import answer, refusal
 from handlers.statements import DOWNLOADS, Download
@@ -156,8 +158,10 @@ class Web(Core):
                 if self.realtime.rooms.members("live"):
                     stats = await overview_of(self.store.single(), await self.sockets())
                     self.realtime.push("live", "/admin", "stats", wire(stats))
+            except (RedisError, *AWAY) as away:
+                log.warning("stats not pushed", reason=str(away))
             except Exception:
-                log.warning("stats not pushed", exc_info=True)
+                log.exception("stats not pushed")
 
     async def _ready(self, request: web.Request) -> web.Response:
         """200 while a load balancer should send traffic here.
