@@ -8,7 +8,7 @@ import { el } from "../dom.js";
 const PAGE = 30;
 
 /**
- * `name` is the command of /admin that is asked, `filters` what its form has, `row(item)` one line
+ * `name` is the command of /admin that is asked, `filters()` what its form has, `row(item)` one line
  * of it. `actions` are given `put`, which shows a changed item in place of the one before.
  */
 export function listing({ name, label, filters, row, actions = () => ({}) }) {
@@ -41,7 +41,7 @@ export function listing({ name, label, filters, row, actions = () => ({}) }) {
     },
     view: () => section(
       label,
-      el("div.search.card", {}, form(`find_${name}`, "", "Find", ...filters)),
+      el("div.search.card", {}, form(`find_${name}`, "", "Find", ...filters())),
       items === null ? empty("Loading…")
         : items.length > 0 ? el("ol.lines.card.rows", {}, items.map(row)) : empty("There is none."),
       items && cursor && button("Show more", `more_${name}`, "", "quiet"),

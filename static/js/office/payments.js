@@ -13,7 +13,7 @@ const PARTS = [["captured_amount", "captured"], ["refunded_amount", "refunded"],
 export const payments = listing({
   name: "payments",
   label: "Payments",
-  filters: [
+  filters: () => [
     choice("Status", "status", [["", "Any status"], ...STATUSES.map((status) => [status, words(status)])]),
     field("Customer's id", "customer_id", { required: false, maxlength: 64 }),
     field("Contractor's id", "contractor_id", { required: false, maxlength: 64 }),

@@ -7,7 +7,7 @@ import { listing } from "./listing.js";
 export const transactions = listing({
   name: "transactions",
   label: "Transactions",
-  filters: [
+  filters: () => [
     field("User's id", "user_id", { required: false, maxlength: 64 }),
     field("Offer's id", "offer_id", { required: false, maxlength: 64 }),
     field("Kind", "kind", { required: false, maxlength: 40, placeholder: "captured" }),

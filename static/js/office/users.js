@@ -12,7 +12,7 @@ const STATES = [["", "Any state"], ["banned", "Banned"], ["frozen", "Frozen"], [
 export const users = listing({
   name: "users",
   label: "Users",
-  filters: [
+  filters: () => [
     field("E-mail or id", "q", { required: false, maxlength: 254 }),
     choice("Role", "role", ROLES),
     choice("State", "state", STATES),
