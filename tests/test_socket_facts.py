@@ -254,7 +254,8 @@ async def test_javascript_clients_survive_the_end_of_their_process(
         async with asyncio.timeout(30):
             told = json.loads(await staying.stdout.readline())
     finally:
-        staying.kill()
+        if staying.returncode is None:
+            staying.kill()
         await staying.wait()
     assert len(told) == 6
     for each in told:

@@ -1,7 +1,7 @@
 // What the person was told: the list behind the bell, read from their feed, and what of it is new.
 
 import { button, when } from "./parts.js";
-import { changed, notify, state } from "./state.js";
+import { changed, notify, putUser, state } from "./state.js";
 import { api } from "./api.js";
 import { el } from "./dom.js";
 
@@ -110,7 +110,6 @@ export const bellActions = {
   },
   async mails() {
     const mail_notices = state.user.mail_notices === false;
-    const user = await api.command("/account", "update", { mail_notices });
-    if (user.version >= state.user.version) state.user = user;
+    putUser(await api.command("/account", "update", { mail_notices }));
   },
 };

@@ -3,7 +3,7 @@
 import { display } from "./money.js";
 import { load, loadConversations, search } from "./lists.js";
 import { mark, receive } from "./chat.js";
-import { changed, notify, put, state } from "./state.js";
+import { changed, hear, notify, put, putUser, state } from "./state.js";
 import { told } from "./bell.js";
 
 const SEARCH_MS = 400;
@@ -13,7 +13,7 @@ const mine = (role) => state.user.role === role;
 const toJob = (id) => ({ link: `#/job/${id}` });
 
 function job(found) {
-  const before = put("jobs", found);
+  const before = hear("jobs", found);
   if (mine("contractor")) inMarket(found);
   const started = before?.status === "assigned" && found.status === "in_progress";
   if (mine("customer") && started) notify(`The work on “${found.title}” has started.`, toJob(found.id));
@@ -34,25 +34,28 @@ function inMarket(found) {
   changed();
 }
 
+const title = (application) => `“${application.job_title}”`;
+
+function applied(found) {
+  hear("applications", found);
+  if (!mine("customer")) return;
+  notify(`${found.contractor_name} applied to ${title(found)}.`, toJob(found.job_id));
+}
+
 function application(found) {
-  const before = put("applications", found);
-  const title = `“${found.job_title}”`;
-  if (mine("customer")) {
-    if (!before) notify(`${found.contractor_name} applied to ${title}.`, toJob(found.job_id));
-    return;
-  }
-  if (before?.status === found.status) return;
+  const before = hear("applications", found);
+  if (mine("customer") || before?.status === found.status) return;
   if (found.status === "accepted") {
-    notify(`You are on the shortlist for ${title}.`, toJob(found.job_id));
+    notify(`You are on the shortlist for ${title(found)}.`, toJob(found.job_id));
     loadConversations().catch(() => {});
   }
-  if (found.status === "rejected") notify(`Your application to ${title} was declined.`);
+  if (found.status === "rejected") notify(`Your application to ${title(found)} was declined.`);
 }
 
 const offer = (found) => put("offers", found);
 
 function purse(found) {
-  const before = put("purses", found, found.currency);
+  const before = hear("purses", found, found.currency);
   load("transactions").catch(() => {});
   const more = found.available - (before?.available ?? 0);
   if (before && before.version < found.version && more > 0) {
@@ -60,19 +63,14 @@ function purse(found) {
   }
 }
 
-function account(user) {
-  if (user.version > state.user.version) state.user = user;
-  changed();
-}
-
 const EVENTS = {
   "/job job.updated": job,
-  "/job-request application.created": application,
+  "/job-request application.created": applied,
   "/job-request application.updated": application,
   "/payment payment.updated": (payment) => put("payments", payment),
   "/wallet wallet.updated": purse,
   "/wallet withdrawal.updated": (withdrawal) => put("withdrawals", withdrawal),
-  "/account account.updated": account,
+  "/account account.updated": putUser,
   "/account notification": told,
   "/chat message": receive,
   "/chat read": mark,

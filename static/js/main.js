@@ -2,7 +2,7 @@
 
 import { bell, bellActions, closeBell, loadTold } from "./bell.js";
 import { chatActions, chatView, catchUp } from "./chat.js";
-import { changed, clear, notify, state, unread } from "./state.js";
+import { changed, clear, notify, putUser, state, unread } from "./state.js";
 import { customer, paymentReturned } from "./customer.js";
 import { door, doorActions } from "./sign_in.js";
 import { brand, frameActions, mount, person, refuse } from "./frame.js";
@@ -99,10 +99,11 @@ async function returned() {
 /** Everything that the views start from. What is older than the feed remembers is read here. */
 async function reload() {
   const mine = state.user.role === "contractor" ? [load("applications")] : [];
-  const me = api.command("/account", "me");
-  await Promise.all([...mine, load("jobs"), load("offers"), loadConversations(), loadWallet(), loadTold()]);
-  const user = await me;
-  if (state.user) state.user = user;
+  const [user] = await Promise.all([
+    api.command("/account", "me"),
+    ...mine, load("jobs"), load("offers"), loadConversations(), loadWallet(), loadTold(),
+  ]);
+  putUser(user);
   await loadRoute();
   await catchUp();
 }

@@ -12,6 +12,7 @@ function nothing() {
     notices: [], // {id, kind, text, link}
     cursors: {}, // where "Show more" goes on, by list
     ...Object.fromEntries(kinds.map((kind) => [kind, new Map()])),
+    heard: new Map(), // key -> the record as an event last had it, or as it was first read
     conversations: new Map(),
     messages: new Map(), // conversation id -> messages in order, without gaps
     revisions: new Map(), // conversation id -> the last change of them that is known
@@ -51,14 +52,30 @@ export function clear() {
   changed();
 }
 
-/** Take a record over unless this or a newer version is known; returns what was known before. */
+/** Take a record over unless this or a newer version is known. */
 export function put(kind, record, key = record.id) {
   const known = state[kind].get(key);
-  if (!known || known.version < record.version) {
-    state[kind].set(key, record);
-    changed();
-  }
-  return known;
+  if (known?.version >= record.version) return;
+  if (!known) state.heard.set(key, record);
+  state[kind].set(key, record);
+  changed();
+}
+
+/**
+ * Take over what an event says; returns what was heard before. What is news is measured against
+ * that: a list may have been read between the event and its arrival.
+ */
+export function hear(kind, record, key = record.id) {
+  const before = state.heard.get(key);
+  put(kind, record, key);
+  state.heard.set(key, record);
+  return before;
+}
+
+/** Newer facts about the person who is signed in. */
+export function putUser(user) {
+  if (state.user && user.version >= state.user.version) state.user = user;
+  changed();
 }
 
 /** A conversation: numbers only grow, whichever of two answers comes last. */

@@ -1,11 +1,13 @@
 """Browser tabs of a test: people who sign in by hand, and everything the browser complains of."""
 
+import asyncio
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, WebSocketRoute, expect
 
 from tests.parties import PASSWORD
 
@@ -13,6 +15,30 @@ DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 375, "height": 800}
 PATIENCE = 10_000
 PICTURES = os.environ.get("PICTURES")  # a folder for what the pages looked like on the way
+
+
+class Held:
+    """What the server sends a page, where some of it waits until it is let go."""
+
+    def __init__(self, waits: Callable[[str], bool]) -> None:
+        self.waits = waits
+        self.caught = asyncio.Event()
+        self.kept: list[tuple[WebSocketRoute, str | bytes]] = []
+
+    def follow(self, page: WebSocketRoute) -> None:
+        def take(frame: str | bytes) -> None:
+            if self.waits(str(frame)):
+                self.kept.append((page, frame))
+                self.caught.set()
+            else:
+                page.send(frame)
+
+        page.connect_to_server().on_message(take)
+
+    def let_go(self) -> None:
+        self.waits = lambda frame: False
+        for page, frame in self.kept:
+            page.send(frame)
 
 
 class Tab:
@@ -45,6 +71,12 @@ class Tab:
         await self.fill(E_mail=party.email, Password=PASSWORD)
         await self.press("Sign in")
         await expect(self.page.get_by_text("Live", exact=True)).to_be_visible()
+
+    async def hold(self, waits: Callable[[str], bool]) -> Held:
+        """To be asked before signing in: frames of which `waits` is true are late."""
+        held = Held(waits)
+        await self.page.route_web_socket("**/socket.io/**", held.follow)
+        return held
 
     async def fill(self, within: Locator | None = None, **fields: str) -> None:
         """By label; `_` stands for a space or a hyphen."""
