@@ -4,6 +4,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Four whatever the cores: tests mostly wait, for disks and for each other's processes.
 TESTS := $(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
+# Hundreds of processes start in a run: what one has compiled, the others need not.
+unexport PYTHONDONTWRITEBYTECODE
 VENDOR := static/vendor/socket.io.esm.min.js
 
 .PHONY: run test check bench soak clean

@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wiredtiger
+from hypothesis import given
+from hypothesis import strategies as st
 from pymongo import MongoClient
 from secantus.transactions import TransactionRegistry
 
@@ -228,7 +231,7 @@ def test_ended_transactions_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_indexes_made_amid_writes_find_everything(stores: Addresses) -> None:
-    """Guard: what `mongo.read_indexes_once` forgets with each request: who writes by a list that
+    """Guard: what `mongo.read_catalogue_once` forgets with each request: who writes by a list that
     was read before leaves documents out of an index."""
     name = f"indexed_{os.getpid()}"
     with MongoClient[Any](stores.mongo_url) as client:
@@ -263,3 +266,36 @@ def test_indexes_made_amid_writes_find_everything(stores: Addresses) -> None:
             there = {row["_id"] for row in every if tag in row["tags"] or tag == row["tags"]}
             assert {row["_id"] for row in rows.find({"tags": tag})} == there
         rows.drop()
+
+
+def test_what_another_client_has_dropped_is_gone(stores: Addresses) -> None:
+    """Guard: `known.forget()` in `mongo.read_catalogue_once`."""
+    name = f"dropped_{os.getpid()}"
+    with MongoClient[Any](stores.mongo_url) as client, MongoClient[Any](stores.mongo_url) as other:
+        rows, same = client.get_default_database()[name], other.get_default_database()[name]
+        for field in ("a", "b"):
+            rows.create_index(field)
+            assert len(list(rows.list_indexes())) == 2
+            same.drop()
+            assert list(rows.list_indexes()) == []
+            rows.insert_one({field: 1})
+            assert [index["name"] for index in same.list_indexes()] == ["_id_"]
+            same.drop()
+
+
+@given(data=st.data())
+def test_keys_are_packed_as_wiredtiger_does(data: st.DataObject) -> None:
+    """Guard: each branch of `pack` and `unpack` in `mongo.pack_at_once`; what it leaves to the
+    slow ones, too."""
+    fmt = data.draw(st.sampled_from(("q", "u", "S", "SS", "SSS", "SSq", "SSu", "SSSu", "qS")))
+    each = {"q": st.integers(-(2**63), 2**63 - 1), "u": st.binary(), "S": st.text()}
+    values = [data.draw(each[kind]) for kind in fmt]
+    packing = sys.modules[wiredtiger.Cursor.__module__]
+    packed = packing.pack(fmt, *values)
+    unpacked = packing.unpack(fmt, packed)
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("pack", "unpack"):
+            patched.setattr(packing, name, getattr(packing, name))
+        mongo.pack_at_once()
+        assert wiredtiger.Cursor.set_key.__globals__["pack"](fmt, *values) == packed
+        assert wiredtiger.Cursor.get_keys.__globals__["unpack"](fmt, packed) == unpacked

@@ -1,9 +1,10 @@
 """SecantusDB as a program that spends its time on what it is asked.
 
 It looks through all transactions that any session has ever had at each statement of another, asks
-its store after each command whether that is to be profiled, and reads the list of a collection's
-indexes half a dozen times for each command: together about half of its time. The rest is its own
-`secantusd-py`. None of these parts is public; pyproject.toml names the one version that has them.
+its store after each command whether that is to be profiled, reads what a collection is and its
+indexes half a dozen times for each command, and spells the keys of its store letter by letter:
+together more than half of its time. The rest is its own `secantusd-py`. None of these parts is
+public; pyproject.toml names the one version that has them.
 """
 
 import gc
@@ -12,14 +13,17 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import wiredtiger
 from secantus import cli, commands
 from secantus.storage import Storage
 from secantus.transactions import TransactionRegistry, TxnState
+from wiredtiger.intpacking import pack_int, unpack_int
 
 LOOK_SECONDS = 1.0
 # After these a thread sees what others have written, or may come to see it.
 NEWS = (
     "release_thread_snapshot", "_refresh_read_snapshot", "_reset_thread_session", "_coll_lock",
+    "_write_coll_options",
 )  # fmt: skip
 
 
@@ -27,7 +31,8 @@ def main() -> None:
     # A full garbage collection stops its every client for up to 0.2 s, and finds next to nothing.
     gc.set_threshold(10_000, 10, 100)
     forget_ended_transactions()
-    read_indexes_once()
+    read_catalogue_once()
+    pack_at_once()
     commands._maybe_record_profile = lambda *_: None
     sys.exit(cli.main())
 
@@ -51,24 +56,40 @@ def forget_ended_transactions() -> None:
     TransactionRegistry._prune_locked = seldom
 
 
-class Lists(threading.local):
-    """What the thread has read of the indexes: (name, keys, options) by database and collection."""
+class Catalogue(threading.local):
+    """What the thread has read, by database and collection: (name, keys, options) of its indexes,
+    and its own options."""
 
     def __init__(self) -> None:
-        self.read: dict[tuple[str, str], list[tuple[str, Any, Any]]] = {}
+        self.indexes: dict[tuple[str, str], list[tuple[str, Any, Any]]] = {}
+        self.options: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def forget(self) -> None:
+        self.indexes.clear()
+        self.options.clear()
 
 
-def read_indexes_once() -> None:
-    """A list is good for one request, and no longer than the snapshot or the lock under which it
-    was read; who finds the first array in an index changes it."""
-    lists = Lists()
+def read_catalogue_once() -> None:
+    """What was read is good for one request, and no longer than the snapshot or the lock under
+    which it was; who finds the first array in an index, or writes options, changes it."""
+    known = Catalogue()
     read, mark = Storage._iter_indexes, Storage._maybe_mark_multikey
+    read_options = Storage._coll_options
 
     def indexes(store: Any, db: str, coll: str) -> list[tuple[str, Any, Any]]:
-        known = lists.read.get((db, coll))
-        if known is None:
-            known = lists.read[db, coll] = list(read(store, db, coll))
-        return known
+        found = known.indexes.get((db, coll))
+        if found is None:
+            found = known.indexes[db, coll] = list(read(store, db, coll))
+        return found
+
+    def options(store: Any, db: str, coll: str) -> dict[str, Any] | None:
+        found = known.options.get((db, coll))
+        if found is None:
+            found = read_options(store, db, coll)
+            if not found or "uuid" not in found:  # not there yet, or not for long without
+                return found
+            known.options[db, coll] = found
+        return dict(found)
 
     def mark_multikey(
         store: Any, db: str, coll: str, doc: Any, all: Any, marked: set[str]
@@ -76,19 +97,59 @@ def read_indexes_once() -> None:
         before = len(marked)
         now: set[str] = mark(store, db, coll, doc, all, marked)
         if len(now) > before:
-            lists.read.clear()
+            known.forget()
         return now
 
     def forgetting(method: Callable[..., Any]) -> Callable[..., Any]:
         def forgetful(*given: Any) -> Any:
-            lists.read.clear()
+            known.forget()
             return method(*given)
 
         return forgetful
 
     Storage._iter_indexes, Storage._maybe_mark_multikey = indexes, mark_multikey
+    Storage._coll_options = options
     for name in NEWS:
         setattr(Storage, name, forgetting(getattr(Storage, name)))
+
+
+def pack_at_once() -> None:
+    """Keys and values of strings (S), numbers (q) and, at the end, bytes (u), as WiredTiger's own
+    `packing` has them, which looks at each letter of a format anew."""
+    plain = {fmt: tuple(fmt) for fmt in ("q", "u", "S", "SS", "SSS", "SSq", "SSu", "SSSu")}
+    packing = sys.modules[wiredtiger.Cursor.__module__]  # the package only repeats its names
+    slow_pack, slow_unpack = packing.pack, packing.unpack
+
+    def pack(fmt: str, *values: Any) -> Any:
+        kinds = plain.get(fmt, ())
+        if len(kinds) != len(values):
+            return slow_pack(fmt, *values)
+        packed = b""
+        for kind, value in zip(kinds, values, strict=True):
+            if kind == "q":
+                packed += pack_int(value)
+                continue
+            data = value if type(value) is bytes else value.encode()
+            packed += data if kind == "u" else data.partition(b"\0")[0] + b"\0"
+        return packed
+
+    def unpack(fmt: str, packed: bytes | None) -> Any:
+        kinds = plain.get(fmt)
+        if kinds is None or packed is None:
+            return slow_unpack(fmt, packed)
+        values: list[Any] = []
+        for kind in kinds:
+            if kind == "S":
+                text, _, packed = packed.partition(b"\0")
+                values.append(text.decode())
+            elif kind == "q":
+                number, packed = unpack_int(packed)
+                values.append(number)
+            else:
+                values.append(packed)
+        return values
+
+    packing.pack, packing.unpack = pack, unpack  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":
