@@ -1,7 +1,8 @@
 # Everything from a fresh clone with python3 (3.11+), node 20 and make. Stamps keep reruns quick.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# What is used is compiled as it is used: a third of what is installed.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 # Four whatever the cores: tests mostly wait, for disks and for each other's processes.
 TESTS := $(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 # Hundreds of processes start in a run: what one has compiled, the others need not.
