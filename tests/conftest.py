@@ -33,11 +33,11 @@ from tests.sandbox_client import Sandbox
 
 MOST_TO_END = 30  # seconds
 both_paths = pytest.mark.parametrize("realtime", ["fast", "stock"])
-LONGEST = {"test_machine.py", "test_books.py", "test_soak.py"}
+LONGEST = {"test_machine.py", "test_books.py", "test_soak.py", "test_wallets.py", "test_talking.py"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes begins first, while the others fill the other processes."""
+    """What takes minutes, or would be left at the end, begins first; the others fill the gaps."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
