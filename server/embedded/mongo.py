@@ -2,10 +2,9 @@
 
 It looks through all transactions that any session has ever had at each statement of another, asks
 its store after each command whether that is to be profiled, reads what a collection is and its
-indexes half a dozen times for each command, spells the keys of its store letter by letter, and
-writes each change a second time for those who follow changes: together more than half of its time.
-The rest is its own `secantusd-py`. None of these parts is public; pyproject.toml names the one
-version that has them.
+indexes half a dozen times for each command, and spells the keys of its store letter by letter:
+together more than half of its time. The rest is its own `secantusd-py`. None of these parts is
+public; pyproject.toml names the one version that has them.
 """
 
 import gc
@@ -35,8 +34,6 @@ def main() -> None:
     read_catalogue_once()
     pack_at_once()
     commands._maybe_record_profile = lambda *_: None
-    # Nobody follows the changes: they are written once, not twice.
-    Storage.enable_oplog = property(lambda self: False, lambda self, value: None)
     sys.exit(cli.main())
 
 
