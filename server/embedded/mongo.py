@@ -86,7 +86,7 @@ def read_catalogue_once() -> None:
         found = known.options.get((db, coll))
         if found is None:
             found = read_options(store, db, coll)
-            if not found or "uuid" not in found:  # not there yet, or not for long without
+            if not found or "uuid" not in found:  # it does not exist, or is just being created
                 return found
             known.options[db, coll] = found
         return dict(found)
@@ -116,16 +116,15 @@ def read_catalogue_once() -> None:
 def pack_at_once() -> None:
     """Keys and values of strings (S), numbers (q) and, at the end, bytes (u), as WiredTiger's own
     `packing` has them, which looks at each letter of a format anew."""
-    plain = {fmt: tuple(fmt) for fmt in ("q", "u", "S", "SS", "SSS", "SSq", "SSu", "SSSu")}
+    plain = {"q", "u", "S", "SS", "SSS", "SSq", "SSu", "SSSu"}
     packing = sys.modules[wiredtiger.Cursor.__module__]  # the package only repeats its names
     slow_pack, slow_unpack = packing.pack, packing.unpack
 
     def pack(fmt: str, *values: Any) -> Any:
-        kinds = plain.get(fmt, ())
-        if len(kinds) != len(values):
+        if fmt not in plain or len(values) != len(fmt):
             return slow_pack(fmt, *values)
         packed = b""
-        for kind, value in zip(kinds, values, strict=True):
+        for kind, value in zip(fmt, values, strict=True):
             if kind == "q":
                 packed += pack_int(value)
                 continue
@@ -134,11 +133,10 @@ def pack_at_once() -> None:
         return packed
 
     def unpack(fmt: str, packed: bytes | None) -> Any:
-        kinds = plain.get(fmt)
-        if kinds is None or packed is None:
+        if fmt not in plain or packed is None:
             return slow_unpack(fmt, packed)
         values: list[Any] = []
-        for kind in kinds:
+        for kind in fmt:
             if kind == "S":
                 text, _, packed = packed.partition(b"\0")
                 values.append(text.decode())
