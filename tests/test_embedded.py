@@ -210,24 +210,41 @@ def test_secrets_are_made_once_for_the_owner_only_and_satisfy_the_configuration(
     assert settings.stripe_webhook_secrets == ("whsec_a",)
 
 
-def test_ended_transactions_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guard: the `del` in `mongo.forget_ended_transactions`, and its check of the state."""
-    monkeypatch.setattr(TransactionRegistry, "_prune_locked", TransactionRegistry._prune_locked)
-    mongo.forget_ended_transactions()
-    now = 1000.0
-    registry = TransactionRegistry(lifetime_seconds=60, time_func=lambda: now)
-    for session in (b"ended", b"left alone"):
+def test_transactions_are_given_up_and_forgotten() -> None:
+    """Guard: each branch of `mongo.give_up_transactions`."""
+    now, undone = 1000.0, []
+    registry = TransactionRegistry(
+        lifetime_seconds=60, time_func=lambda: now, rollback_func=lambda each: undone.append(each)
+    )
+    for session in (b"ended", b"left open"):
         registry.for_statement(session, None, 1, start=True)
     registry.commit(b"ended", 1)
-    now += 59
+    now += mongo.IDLE_SECONDS + 1
     registry.for_statement(b"going on", None, 1, start=True)
-    assert registry.prune_expired() == 0
-    assert len(registry._txns) == 3
-    now += 2
-    assert registry.prune_expired() == 1
+    mongo.give_up_transactions(registry)
+    assert [each.lsid_bytes for each in undone] == [b"left open"]
+    assert registry.for_statement(b"left open", None, 1, start=False)[1]["code"] == 251
+    assert registry.commit(b"ended", 1) is None
+    now += 61 - mongo.IDLE_SECONDS
+    registry.for_statement(b"going on", None, 1, start=False)
+    mongo.give_up_transactions(registry)
     assert list(registry._txns) == [b"going on"]
     registry.for_statement(b"ended", None, 2, start=True)
     assert registry.commit(b"ended", 2) is None
+
+
+def test_nobody_else_is_needed_to_give_up_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guard: the thread of `mongo.look_after_transactions`; without it a row that a killed process
+    had changed was locked until another transaction came, and who waits for it may send none."""
+    for name in ("__init__", "_prune_locked"):
+        monkeypatch.setattr(TransactionRegistry, name, getattr(TransactionRegistry, name))
+    monkeypatch.setattr(mongo, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(mongo, "IDLE_SECONDS", 0.02)
+    mongo.look_after_transactions()
+    given_up = threading.Event()
+    registry = TransactionRegistry(rollback_func=lambda _: given_up.set())
+    registry.for_statement(b"left open", None, 1, start=True)
+    assert given_up.wait(10)
 
 
 def test_indexes_made_amid_writes_find_everything(stores: Addresses) -> None:

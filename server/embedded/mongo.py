@@ -1,15 +1,18 @@
 """SecantusDB as a program that spends its time on what it is asked.
 
-It looks through all transactions that any session has ever had at each statement of another, asks
-its store after each command whether that is to be profiled, reads what a collection is and its
-indexes half a dozen times for each command, and spells the keys of its store letter by letter:
-together more than half of its time. The rest is its own `secantusd-py`. None of these parts is
-public; pyproject.toml names the one version that has them.
+It looks through all transactions that any session has ever had at each statement of another (and
+at no other time: one that was left open locks its rows for ever), asks its store after each command
+whether that is to be profiled, reads what a collection is and its indexes half a dozen times for
+each command, and spells the keys of its store letter by letter: together more than half of its
+time. The rest is its own `secantusd-py`. None of these parts is public; pyproject.toml names the
+one version that has them.
 """
 
 import gc
+import logging
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +23,7 @@ from secantus.transactions import TransactionRegistry, TxnState
 from wiredtiger.intpacking import pack_int, unpack_int
 
 LOOK_SECONDS = 1.0
+IDLE_SECONDS = 20.0  # longer than `domain.store` tries; mongod gives a transaction 60 in all
 # After these a thread sees what others have written, or may come to see it.
 NEWS = (
     "release_thread_snapshot", "_refresh_read_snapshot", "_reset_thread_session", "_coll_lock",
@@ -30,30 +34,43 @@ NEWS = (
 def main() -> None:
     # A full garbage collection stops its every client for up to 0.2 s, and finds next to nothing.
     gc.set_threshold(10_000, 10, 100)
-    forget_ended_transactions()
+    look_after_transactions()
     read_catalogue_once()
     pack_at_once()
     commands._maybe_record_profile = lambda *_: None
     sys.exit(cli.main())
 
 
-def forget_ended_transactions() -> None:
-    """Look for those that are too old once a second, and then forget the ended ones as well."""
-    look = TransactionRegistry._prune_locked
+def look_after_transactions() -> None:
+    """A thread of its own gives up what was left open, as mongod's does. SecantusDB looks only when
+    another statement of a transaction comes: until then whoever wants the same row waits."""
+    prepare = TransactionRegistry.__init__
 
-    def seldom(registry: Any) -> int:
+    def prepared(registry: Any, **given: Any) -> None:
+        prepare(registry, **given)
+        threading.Thread(target=watch, args=[registry], name="transactions", daemon=True).start()
+
+    def watch(registry: Any) -> None:
+        while True:
+            time.sleep(LOOK_SECONDS)
+            give_up_transactions(registry)
+
+    TransactionRegistry.__init__ = prepared
+    TransactionRegistry._prune_locked = lambda _: 0
+
+
+def give_up_transactions(registry: Any) -> None:
+    """End what has been open without a statement for IDLE_SECONDS, and forget what has long ended:
+    the client may still ask again whether its commit was done."""
+    with registry._lock:
         now = registry._time()
-        if now < getattr(registry, "_look_at", 0.0):
-            return 0
-        registry._look_at = now + LOOK_SECONDS
-        given_up: int = look(registry)
         for session, last in list(registry._txns.items()):
-            ended = last.state is not TxnState.IN_PROGRESS
-            if ended and last.last_use < now - registry._lifetime:
+            idle = now - last.last_use
+            if last.state is TxnState.IN_PROGRESS and idle > IDLE_SECONDS:
+                logging.warning("A transaction without a statement for %.0f s is given up.", idle)
+                registry._abort_locked(last)
+            elif last.state is not TxnState.IN_PROGRESS and idle > registry._lifetime:
                 del registry._txns[session]
-        return given_up
-
-    TransactionRegistry._prune_locked = seldom
 
 
 class Catalogue(threading.local):
