@@ -8,6 +8,7 @@ import asyncio
 import base64
 import os
 import secrets
+import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -32,6 +33,7 @@ from tests.processes import Processes, free_port
 from tests.sandbox_client import Sandbox
 
 MOST_TO_END = 30  # seconds
+MOST_TO_TEAR_DOWN = 90  # seconds
 both_paths = pytest.mark.parametrize("realtime", ["fast", "stock"])
 LONGEST = {"test_machine.py", "test_books.py", "test_soak.py", "test_wallets.py", "test_talking.py"}
 
@@ -39,6 +41,17 @@ LONGEST = {"test_machine.py", "test_books.py", "test_soak.py", "test_wallets.py"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes minutes, or would be left at the end, begins first; the others fill the gaps."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """What ends after a test has a time of its own: nothing else watches one that has failed."""
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("what the test has used does not end"))
+    signal.setitimer(signal.ITIMER_REAL, MOST_TO_TEAR_DOWN, MOST_TO_TEAR_DOWN)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
