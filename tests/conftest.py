@@ -144,6 +144,7 @@ async def installation(
             stripe_oracle.check_event(delivery["body"])
     finally:
         await sandbox.close()
+        mongo.admin.command("killAllSessions", [])  # a killed process may have left rows locked
         mongo.drop_database(database)  # MongoDB looks through all there are for what expires
 
 
