@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import structlog
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -27,6 +27,7 @@ from server.ending import end
 log = structlog.get_logger()
 
 RETRY_SECONDS = 0.5
+ANSWER_SECONDS = 2.0
 PATIENCE = 1.0  # seconds that a connecting client waits for its channel
 AT_ONCE = 500  # channels or messages in one request
 MOST_UNSENT = 20_000  # messages that wait for Redis
@@ -52,14 +53,13 @@ class Shard:
     """One Redis: what this process publishes there, and the channels that it listens to."""
 
     def __init__(self, url: str, prefix: str, heard: Heard, missed: Missed) -> None:
-        options: dict[str, Any] = {
-            "socket_connect_timeout": 2, "retry": Retry(NoBackoff(), 0), "decode_responses": False,
-        }  # fmt: skip
-        self._speaking: Redis[Any] = Redis.from_url(url, socket_timeout=2, **options)
-        self._listening: Redis[Any] = Redis.from_url(
-            url, socket_timeout=None, health_check_interval=0, **options
-        )
-        self._publish = self._speaking.register_script(PUBLISH)
+        pool = ConnectionPool.from_url(
+            url, socket_connect_timeout=2, socket_timeout=None, health_check_interval=0,
+            retry=Retry(NoBackoff(), 0), protocol=2,
+        )  # fmt: skip
+        self._listening: Redis[Any] = Redis.from_pool(pool)
+        # Taken out of the pool, for what looks after a connection costs as much as its command.
+        self._speaking = pool.make_connection()
         self._prefix = prefix
         self._heard = heard
         self._missed = missed
@@ -81,9 +81,9 @@ class Shard:
 
     async def stop(self) -> None:
         await end(self._loops)
-        with contextlib.suppress(RedisError):
+        with contextlib.suppress(RedisError, OSError):
             await self._flush()
-        await self._speaking.aclose()
+        await self._speaking.disconnect()
         await self._listening.aclose()
 
     # -- speaking ----------------------------------------------------------------------------
@@ -119,7 +119,9 @@ class Shard:
             self._unsent = [self._packed(EVERYONE, b"\0" * SENDER + MISSED)]
         while self._unsent:
             batch, self._unsent = self._unsent[:AT_ONCE], self._unsent[AT_ONCE:]
-            await self._publish(args=[b"".join(batch)])
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._speaking.send_command("EVAL", PUBLISH, 0, b"".join(batch))
+                await self._speaking.read_response()
         self._failed = False
 
     # -- listening ---------------------------------------------------------------------------
@@ -183,12 +185,14 @@ class Shard:
             await self._changed.wait()
 
     async def _read(self, pubsub: PubSub) -> None:
-        async for message in pubsub.listen():
-            channel = message["channel"].decode().removeprefix(self._name(""))
-            kind = message["type"]
-            if kind == "message":
-                self._heard(channel, message["data"])
-            elif kind == "subscribe":
+        while pubsub.subscribed:
+            kind, name, *_, content = said = await pubsub.parse_response()
+            channel = name.decode().removeprefix(self._name(""))
+            if kind == b"message":
+                self._heard(channel, content)
+                continue
+            await pubsub.handle_message(said)
+            if kind == b"subscribe":
                 self._there.add(channel)
                 if waiting := self._waiting.pop(channel, None):
                     waiting.set_result(None)
