@@ -13,8 +13,8 @@ KINDS: dict[str, tuple[str, bool, str]] = {
     "ack": ("us CPU", False, "<= 1.0"),
     "ack and one push": ("us CPU", False, ""),
     "read": ("us CPU", False, ""),
-    "delivery, room of 10": ("us CPU", False, ""),
-    "delivery, 10 devices": ("us CPU", False, ""),
+    "delivery, connections of a user: 1": ("us CPU", False, ""),
+    "delivery, connections of a user: 10": ("us CPU", False, ""),
     "delivery": ("us CPU", False, "<= 0.7"),
     "messages": ("durable/s", True, ">= 2.0"),
     "CPU of a message": ("us CPU", False, ""),
@@ -56,8 +56,8 @@ def growth(rounds: Rounds, server: str) -> list[str]:
             what = f"{kind}, {re.sub(r'[0-9]+', 'N', size)}"
             kinds.setdefault(what, {})[numbers[0]] = statistics.median(servers[server])
     return [
-        f"{what}: {_sizes(found)}; most against least {_spread(found)}. Of each further one: "
-        f"{_sizes(further := _further(found))}; {_spread(further)}"
+        f"{what}: {_sizes(found)}. Of each further one: {_sizes(further := _further(found))}; "
+        f"most against least {_spread(further)}"
         for what, found in kinds.items() if len(found) > 1
     ]  # fmt: skip
 
