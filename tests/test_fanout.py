@@ -88,6 +88,22 @@ async def test_after_a_broken_connection_clients_are_told_to_ask(stores: Address
             assert dict(await redis.pubsub_numsub(channel)) == {channel.encode(): 1}
 
 
+async def test_a_redis_that_does_not_answer_is_given_up(
+    stores: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: ANSWER_SECONDS in `Shard._flush`: what was said may be lost, so others are told."""
+    monkeypatch.setattr("server.fanout.ANSWER_SECONDS", 0.05)
+    async with running(stores, 2) as (here, there), Redis.from_url(str(stores.redis_url)) as redis:
+        await here.fanout.join("user:a")
+        await redis.client_pause(400)  # milliseconds
+        there.fanout.send("user:a", b"slow")
+        async with asyncio.timeout(PATIENCE):
+            while here.misses != [None]:  # noqa: ASYNC110 - it only counts
+                await asyncio.sleep(0.02)
+        there.fanout.send("user:a", b"again")
+        await here.hears("user:a", b"again")
+
+
 async def test_who_did_not_wait_for_redis_is_told_to_ask(
     stores: Addresses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
