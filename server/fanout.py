@@ -72,6 +72,8 @@ class Shard:
         self._unsent: list[bytes] = []
         self._said = asyncio.Event()
         self._failed = False
+        self._full = False
+        self._owed: set[str] | None = None  # after a break: channels to hear before telling of it
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self, *, listening: bool) -> None:
@@ -83,7 +85,7 @@ class Shard:
         await end(self._loops)
         with contextlib.suppress(RedisError, OSError):
             await self._flush()
-        await self._speaking.disconnect()
+        await self._speaking.disconnect(nowait=True)
         await self._listening.aclose()
 
     # -- speaking ----------------------------------------------------------------------------
@@ -92,7 +94,7 @@ class Shard:
         if len(self._unsent) < MOST_UNSENT:
             self._unsent.append(self._packed(channel, message))
         else:
-            self._failed = True
+            self._full = True
         self._said.set()
 
     async def _speak(self) -> None:
@@ -104,7 +106,7 @@ class Shard:
                 await self._flush()
             except (RedisError, OSError) as away:
                 if not self._failed:
-                    log.warning("not told to other processes", reason=str(away))
+                    log.warning("not told to other processes", reason=str(away) or repr(away))
                 self._failed = True
                 await asyncio.sleep(RETRY_SECONDS)
                 self._said.set()  # look whether it is back, to tell that something was missed
@@ -115,13 +117,18 @@ class Shard:
         return b"%b%b%b%b" % (len(name).to_bytes(4), name, len(message).to_bytes(4), message)
 
     async def _flush(self) -> None:
-        if self._failed:
+        if self._failed or self._full:
+            self._failed, self._full = True, False
             self._unsent = [self._packed(EVERYONE, b"\0" * SENDER + MISSED)]
         while self._unsent:
             batch, self._unsent = self._unsent[:AT_ONCE], self._unsent[AT_ONCE:]
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await self._speaking.send_command("EVAL", PUBLISH, 0, b"".join(batch))
-                await self._speaking.read_response()
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await self._speaking.send_command("EVAL", PUBLISH, 0, b"".join(batch))
+                    await self._speaking.read_response()
+            except asyncio.CancelledError:
+                self._unsent = batch + self._unsent  # rather twice than never
+                raise
         self._failed = False
 
     # -- listening ---------------------------------------------------------------------------
@@ -157,9 +164,10 @@ class Shard:
             try:
                 async with self._listening.pubsub() as pubsub:
                     self._asked, self._there = {EVERYONE}, set()
+                    self._owed = set(self._wanted) if again else None
                     await pubsub.subscribe(self._name(EVERYONE))
                     async with asyncio.TaskGroup() as group:
-                        group.create_task(self._follow(pubsub, again))
+                        group.create_task(self._follow(pubsub))
                         group.create_task(self._read(pubsub))
             except* (RedisError, OSError, EOFError) as away:
                 if not again:
@@ -167,7 +175,7 @@ class Shard:
             again = True
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _follow(self, pubsub: PubSub, again: bool) -> None:
+    async def _follow(self, pubsub: PubSub) -> None:
         """Ask for the channels that are wanted; after a new connection, all of them."""
         while True:
             new, old = self._wanted - self._asked, self._asked - self._wanted
@@ -179,10 +187,15 @@ class Shard:
                 await pubsub.subscribe(*map(self._name, some))
             for some in _chunks(old):
                 await pubsub.unsubscribe(*map(self._name, some))
-            if again and self._wanted <= self._there:
-                again = False
-                self._missed(None)
+            self._settle()
             await self._changed.wait()
+
+    def _settle(self) -> None:
+        """What was missed is told of when all that was wanted at the break is heard again. Clients
+        keep coming, and what they want is not waited for."""
+        if self._owed is not None and self._owed & self._wanted <= self._there:
+            self._owed = None
+            self._missed(None)
 
     async def _read(self, pubsub: PubSub) -> None:
         while pubsub.subscribed:
@@ -199,8 +212,7 @@ class Shard:
                 if channel in self._late:
                     self._late.discard(channel)
                     self._missed(channel)
-                if self._wanted <= self._there:
-                    self._changed.set()
+                self._settle()
             else:
                 self._there.discard(channel)
         raise EOFError("the subscription ended")

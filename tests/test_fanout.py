@@ -95,6 +95,8 @@ async def test_a_redis_that_does_not_answer_is_given_up(
     monkeypatch.setattr("server.fanout.ANSWER_SECONDS", 0.05)
     async with running(stores, 2) as (here, there), Redis.from_url(str(stores.redis_url)) as redis:
         await here.fanout.join("user:a")
+        there.fanout.send("user:a", b"connected")
+        await here.hears("user:a", b"connected")
         await redis.client_pause(400)  # milliseconds
         there.fanout.send("user:a", b"slow")
         async with asyncio.timeout(PATIENCE):
@@ -102,6 +104,52 @@ async def test_a_redis_that_does_not_answer_is_given_up(
                 await asyncio.sleep(0.02)
         there.fanout.send("user:a", b"again")
         await here.hears("user:a", b"again")
+
+
+async def test_too_much_at_once_is_missed(
+    stores: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `Shard._full`; what did not fit while an answer was awaited was forgotten with it."""
+    monkeypatch.setattr("server.fanout.MOST_UNSENT", 2)
+    async with running(stores, 2) as (here, there), Redis.from_url(str(stores.redis_url)) as redis:
+        await here.fanout.join("user:a")
+        await redis.client_pause(100)
+        for number in range(2):
+            there.fanout.send("user:a", b"%d" % number)
+        while there.fanout._shards[0]._unsent:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
+        for number in range(3):
+            there.fanout.send("user:a", b"%d" % (2 + number))
+        async with asyncio.timeout(PATIENCE):
+            while here.misses != [None]:  # noqa: ASYNC110 - it only counts
+                await asyncio.sleep(0.02)
+
+
+async def test_what_is_under_way_at_the_end_is_still_said(stores: Addresses) -> None:
+    """Guard: the batch that `Shard._flush` takes back when it is cancelled."""
+    async with running(stores, 2) as (here, there), Redis.from_url(str(stores.redis_url)) as redis:
+        await here.fanout.join("user:a")
+        await redis.client_pause(100)
+        there.fanout.send("user:a", b"goodbye")
+        while there.fanout._shards[0]._unsent:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
+        await there.fanout.stop()
+        await here.hears("user:a", b"goodbye")
+
+
+async def test_after_a_break_newcomers_are_not_waited_for(stores: Addresses) -> None:
+    """Guard: `Shard._owed`: while clients kept coming, nobody was told what a break had cost."""
+    async with running(stores, 1) as (process,):
+        await process.fanout.join("user:a")
+        shard = process.fanout._shards[0]
+        shard._owed = set(shard._wanted)
+        shard._there.discard("room:user:a")
+        process.fanout.enter("user:b")
+        shard._settle()
+        assert process.misses == []
+        shard._there.add("room:user:a")
+        shard._settle()
+        assert process.misses == [None]
 
 
 async def test_who_did_not_wait_for_redis_is_told_to_ask(

@@ -67,8 +67,13 @@ def give_up_transactions(registry: Any) -> None:
         for session, last in list(registry._txns.items()):
             idle = now - last.last_use
             if last.state is TxnState.IN_PROGRESS and idle > IDLE_SECONDS:
-                logging.warning("A transaction without a statement for %.0f s is given up.", idle)
-                registry._abort_locked(last)
+                if not last.mutex.acquire(blocking=False):
+                    continue  # a statement is just running
+                try:
+                    registry._abort_locked(last)
+                finally:
+                    last.mutex.release()
+                logging.warning("A transaction was idle for %.0f s and is given up.", idle)
             elif last.state is not TxnState.IN_PROGRESS and idle > registry._lifetime:
                 del registry._txns[session]
 
