@@ -316,3 +316,19 @@ def test_keys_are_packed_as_wiredtiger_does(data: st.DataObject) -> None:
         mongo.pack_at_once()
         assert wiredtiger.Cursor.set_key.__globals__["pack"](fmt, *values) == packed
         assert wiredtiger.Cursor.get_keys.__globals__["unpack"](fmt, packed) == unpacked
+
+
+def test_pages_are_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guard: `mongo.keep_pages_small`; what was there before stays as it is."""
+    create = wiredtiger.Session.create
+    monkeypatch.setattr(wiredtiger.Session, "create", lambda *given: create(*given))
+    store = wiredtiger.wiredtiger_open(str(tmp_path), "create")
+    session = store.open_session()
+    session.create("table:old", "key_format=S,value_format=S")
+    mongo.keep_pages_small()
+    for name in ("old", "new"):
+        session.create(f"table:{name}", "key_format=S,value_format=S")
+    described = session.open_cursor("metadata:create")
+    assert "memory_page_max=256KB" in described["table:new"]
+    assert "memory_page_max=256KB" not in described["table:old"]
+    store.close()
