@@ -28,7 +28,7 @@ from domain.sides import Moment
 from domain.store import NEWEST, Duplicate, UnitOfWork
 from domain.trail import AuditRow, WaitingRow
 
-READ, BATCH = 1000, 20
+READ, BATCH = 1000, 10
 REST = 3
 SHOWN = 200
 UNCHAINED_AFTER = timedelta(minutes=5)
