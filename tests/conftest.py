@@ -32,6 +32,7 @@ from tests.market import Market
 from tests.processes import Processes, free_port
 from tests.sandbox_client import Sandbox
 
+pytest.register_assert_rewrite("tests.work")
 MOST_TO_END = 30  # seconds
 MOST_TO_TEAR_DOWN = 90  # seconds
 both_paths = pytest.mark.parametrize("realtime", ["fast", "stock"])

@@ -230,7 +230,8 @@ class Market:
         await self.settled()
         database = self.store.database
         found: dict[str, Any] = {}
-        for name in sorted(await database.list_collection_names()):
+        # Backwards: rows of the trail move from `audit_waiting` to `audit`, and none may be missed.
+        for name in sorted(await database.list_collection_names(), reverse=True):
             if name in NO_TRACES:
                 continue
             rows = await database[name].find().to_list(None)
