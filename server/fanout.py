@@ -58,7 +58,7 @@ class Shard:
             retry=Retry(NoBackoff(), 0), protocol=2,
         )  # fmt: skip
         self._listening: Redis[Any] = Redis.from_pool(pool)
-        # Taken out of the pool, for what looks after a connection costs as much as its command.
+        # A connection of its own: to take one from the pool costs as much as the command itself.
         self._speaking = pool.make_connection()
         self._prefix = prefix
         self._heard = heard

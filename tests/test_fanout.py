@@ -29,6 +29,16 @@ class Process:
             while (room, packet) not in self.heard:  # noqa: ASYNC110 - it only takes notes
                 await asyncio.sleep(0.01)
 
+    async def misses_something(self) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while self.misses != [None]:  # noqa: ASYNC110 - it only takes notes
+                await asyncio.sleep(0.02)
+
+    async def at_redis(self) -> None:
+        """Returns when all that was said is on its way."""
+        while self.fanout._shards[0]._unsent:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
+
 
 @contextlib.asynccontextmanager
 async def running(
@@ -99,9 +109,7 @@ async def test_a_redis_that_does_not_answer_is_given_up(
         await here.hears("user:a", b"connected")
         await redis.client_pause(400)  # milliseconds
         there.fanout.send("user:a", b"slow")
-        async with asyncio.timeout(PATIENCE):
-            while here.misses != [None]:  # noqa: ASYNC110 - it only counts
-                await asyncio.sleep(0.02)
+        await here.misses_something()
         there.fanout.send("user:a", b"again")
         await here.hears("user:a", b"again")
 
@@ -116,13 +124,10 @@ async def test_too_much_at_once_is_missed(
         await redis.client_pause(100)
         for number in range(2):
             there.fanout.send("user:a", b"%d" % number)
-        while there.fanout._shards[0]._unsent:  # noqa: ASYNC110 - it has no event
-            await asyncio.sleep(0)
+        await there.at_redis()
         for number in range(3):
             there.fanout.send("user:a", b"%d" % (2 + number))
-        async with asyncio.timeout(PATIENCE):
-            while here.misses != [None]:  # noqa: ASYNC110 - it only counts
-                await asyncio.sleep(0.02)
+        await here.misses_something()
 
 
 async def test_what_is_under_way_at_the_end_is_still_said(stores: Addresses) -> None:
@@ -131,8 +136,7 @@ async def test_what_is_under_way_at_the_end_is_still_said(stores: Addresses) -> 
         await here.fanout.join("user:a")
         await redis.client_pause(100)
         there.fanout.send("user:a", b"goodbye")
-        while there.fanout._shards[0]._unsent:  # noqa: ASYNC110 - it has no event
-            await asyncio.sleep(0)
+        await there.at_redis()
         await there.fanout.stop()
         await here.hears("user:a", b"goodbye")
 
