@@ -11,6 +11,8 @@ from tests.faults.outcome import PATIENCE, feed_of, let_leases_run_out, told, un
 from tests.market import Market
 from tests.parties import Party
 
+WEEK = 7 * 86_400
+
 
 async def pending_offer(market: Market) -> tuple[Party, Party, dict[str, Any], dict[str, Any]]:
     customer, contractor = await market.customer(), await market.contractor()
@@ -132,6 +134,7 @@ async def test_crash_between_refund_transfer_payout_and_commit(processes, books)
     await earner.push("/wallet", "wallet.updated", lambda p: p["available"] == 70_000, PATIENCE)
     dropped = await market.accepted_job()
     await market.settled(PATIENCE)
+    await market.sandbox.settings(payout_delay_seconds=WEEK)
     await market.sandbox.fault(webhook="*", drop=True, times=1000)
     for path in ("transfers", "refunds", "payouts"):
         await market.sandbox.fault(method="POST", path=f"/v1/{path}", when="after", delay=10)
@@ -159,6 +162,8 @@ async def test_crash_between_refund_transfer_payout_and_commit(processes, books)
     await processes.web()
     await contractor.connect()
     await until(lambda: _has(contractor, 70_000))
+    await market.settled(PATIENCE)
+    await market.sandbox.advance(WEEK)  # only now may the bank say that it has the payout
     await market.settled(PATIENCE)
     assert await all_done()
     report = await books()
