@@ -27,6 +27,7 @@ from server.passwords import Argon2Passwords
 from server.posts import Posts
 from server.presence import Presence
 from server.realtime.packets import envelope, event
+from server.redis_pool import redis_pool
 from server.relay import Relay
 from server.scheduler import Scheduler
 from server.seals import HmacSeal
@@ -55,9 +56,9 @@ class Core:
         # Whoever finds all connections in use waits for one: that Redis is busy must not look as
         # if it were away, because then sessions are believed without being looked up.
         self.redis: Redis[Any] = Redis.from_pool(
-            BlockingConnectionPool.from_url(
-                settings.redis_url, max_connections=REDIS_CONNECTIONS, timeout=REDIS_PATIENCE,
-                socket_timeout=5, socket_connect_timeout=2,
+            redis_pool(
+                BlockingConnectionPool, settings.redis_url, max_connections=REDIS_CONNECTIONS,
+                timeout=REDIS_PATIENCE, socket_timeout=5,
             )
         )  # fmt: skip
         self.fanout = Fanout(settings.redis_urls, self.store.name)

@@ -23,6 +23,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from server.ending import end
+from server.redis_pool import redis_pool
 
 log = structlog.get_logger()
 
@@ -53,8 +54,8 @@ class Shard:
     """One Redis: what this process publishes there, and the channels that it listens to."""
 
     def __init__(self, url: str, prefix: str, heard: Heard, missed: Missed) -> None:
-        pool = ConnectionPool.from_url(
-            url, socket_connect_timeout=2, socket_timeout=None, health_check_interval=0,
+        pool = redis_pool(
+            ConnectionPool, url, socket_timeout=None, health_check_interval=0,
             retry=Retry(NoBackoff(), 0), protocol=2,
         )  # fmt: skip
         self._listening: Redis[Any] = Redis.from_pool(pool)

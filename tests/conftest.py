@@ -27,12 +27,14 @@ from server.app import Web
 from server.config import Settings, load
 from server.core import Core
 from server.embedded.stores import ROOT, Addresses, Embedded
+from server.telemetry import configure
 from tests import stripe_oracle
 from tests.market import Market
 from tests.processes import Processes, free_port
 from tests.sandbox_client import Sandbox
 
 pytest.register_assert_rewrite("tests.work")
+configure("INFO")  # as a server does: structlog's own traceback takes four seconds of everybody
 MOST_TO_END = 30  # seconds
 MOST_TO_TEAR_DOWN = 90  # seconds
 both_paths = pytest.mark.parametrize("realtime", ["fast", "stock"])

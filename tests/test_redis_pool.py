@@ -1,0 +1,38 @@
+"""What a connection to Redis does when it ends."""
+
+import asyncio
+import socket
+import struct
+
+import pytest
+import uvloop
+from redis.asyncio import ConnectionPool
+from redis.exceptions import ConnectionError as ConnectionLost
+
+from server.redis_pool import redis_pool
+
+
+def test_a_connection_that_was_reset_is_lost_as_any_other() -> None:
+    """Guard: `Losable`; without it nobody who expects a RedisError hears of the end."""
+    uvloop.run(_write_after_a_reset())
+
+
+async def _write_after_a_reset() -> None:
+    async with await asyncio.start_server(_reset, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        connection = redis_pool(
+            ConnectionPool, f"redis://127.0.0.1:{port}", protocol=2
+        ).make_connection()
+        await connection.connect()
+        while not connection._writer.transport.is_closing():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
+        with pytest.raises(ConnectionLost, match="closed"):
+            await connection.send_command("PING")
+        await connection.disconnect(nowait=True)
+
+
+async def _reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """End a connection as a system does whose process is gone."""
+    peer = writer.get_extra_info("socket")
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
