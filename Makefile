@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What is used is compiled as it is used: a third of what is installed.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
-# Four whatever the cores: tests mostly wait, for disks and for each other's processes.
-TESTS := $(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
+# Five whatever the cores: tests also wait, for disks and for each other's processes.
+TESTS := $(BIN)/python -m pytest -q -n 5 --dist loadfile --no-loadscope-reorder
 # Hundreds of processes start in a run: what one has compiled, the others need not.
 unexport PYTHONDONTWRITEBYTECODE
 VENDOR := static/vendor/socket.io.esm.min.js

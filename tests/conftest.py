@@ -6,6 +6,7 @@ endpoints, signing keys. `server` runs it inside the test, `processes` as real p
 
 import asyncio
 import base64
+import gc
 import os
 import secrets
 import signal
@@ -44,6 +45,12 @@ LONGEST = {"test_machine.py", "test_books.py", "test_soak.py", "test_wallets.py"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes minutes, or would be left at the end, begins first; the others fill the gaps."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: no garbage is looked for in it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

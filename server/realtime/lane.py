@@ -11,6 +11,7 @@ that it was tested with; with others the stock path does (`usable`).
 
 import asyncio
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -27,6 +28,7 @@ LINGER_SECONDS = 5.0  # that a closed connection has for what is still unsent
 MOST_UNSENT = 1024 * 1024  # bytes that a client may leave unread, until it is cut off
 
 
+@cache
 def usable(found: Callable[[str], str] = version) -> bool:
     """Whether the installed versions are those that this was tested with."""
     others = {
