@@ -1,12 +1,18 @@
-"""A lane on the event loop that servers run with: the transport itself tells who does not read."""
+"""A lane on the event loop that servers run with: the transport itself tells who does not read.
+And no lanes, where they were not tested."""
 
 import asyncio
 import socket
+from collections.abc import Iterator
 
 import pytest
 import uvloop
+from structlog.testing import capture_logs
 
-from server.realtime.lane import MOST_UNSENT, Lane, _Inbox
+from server.realtime import lane
+from server.realtime.lane import MOST_UNSENT, Lane, _Inbox, usable
+from tests.conftest import Server
+from tests.market import Market
 
 
 class Reader:
@@ -54,3 +60,38 @@ async def write_until_cut(at_once: int) -> int:
     client.close()
     server.close()
     return written
+
+
+@pytest.fixture
+def other_aiohttp(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(lane.TESTED, "aiohttp", "3.0")
+    usable.cache_clear()
+    yield
+    usable.cache_clear()
+
+
+async def test_with_another_version_the_stock_path_serves(
+    other_aiohttp: None, server: Server, market: Market
+) -> None:
+    """Guard: `usable`, asked by `Realtime`."""
+    customer = await market.customer()
+    job = await market.job(customer)
+    assert (await customer.call("/job", "get", {"job_id": job["id"]}))["id"] == job["id"]
+    lines = server.web.realtime.eio.lines
+    assert lines and not any(line.lane for line in lines)
+
+
+def test_another_version_is_told_of() -> None:
+    """Guard: each part of the comparison in `usable`; a later repair of the same is no other."""
+    assert usable(lambda name: lane.TESTED[name] + ".99")
+    for name in lane.TESTED:
+        with capture_logs() as said:
+            assert not usable(
+                lambda asked, other=name: "9.9.9" if asked == other else version(asked)
+            )
+        [told] = said
+        assert told["log_level"] == "warning" and told["found"] == {name: "9.9.9"}
+
+
+def version(name: str) -> str:
+    return lane.TESTED[name] + ".0"

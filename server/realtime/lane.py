@@ -17,9 +17,13 @@ from typing import Any, Protocol
 
 import structlog
 from aiohttp import WSMsgType, web
-from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
 
 from server.realtime.packets import frame
+
+try:
+    from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
+except ImportError:  # the stock path serves, as with any other version
+    WebSocketDataQueue = WebSocketReader = object
 
 log = structlog.get_logger()
 
