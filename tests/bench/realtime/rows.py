@@ -245,7 +245,7 @@ async def _steady(
         fields = _message(pairs[each], f"n{number:06d} {TEXT}")
         senders[each].transport.write(command("/chat", "send", fields, number))
 
-    total, due = await open_loop(load.rate, 2 * load.seconds, send)
+    total, due = await open_loop(load.rate, 5 * load.seconds, send)
     await arrived.reached(total)
     await answered.reached(total)
     for sender in senders:
