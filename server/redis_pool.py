@@ -1,8 +1,8 @@
-"""Connections to Redis, as its client makes them, but for one thing: they end as others do.
+"""Pools of connections to Redis whose loss is always one of the client's own errors.
 
-Under uvloop, who writes to a connection that has just been lost gets a RuntimeError, which the
-client hands on, and nobody who is ready for a Redis that goes away is ready for that.
-Source: uvloop's issues 506 and 685.
+Under uvloop, a write to a connection that was just reset raises RuntimeError, and the client hands
+it on. Whoever is ready for a Redis that goes away expects RedisError.
+Source: github.com/MagicStack/uvloop/issues/506 and 685.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ Pool = TypeVar("Pool", bound=ConnectionPool)
 
 
 class Losable:
-    """Put before a class of connections."""
+    """Mixed into the client's connections: what was lost raises its ConnectionError."""
 
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True
@@ -31,8 +31,10 @@ class Losable:
 
 def redis_pool(kind: type[Pool], url: str, **options: Any) -> Pool:
     """A pool of that kind, for `redis://`, `rediss://` or `unix://`."""
-    # Its own name and version are read from disk for each connection, and told in two commands.
-    options = {"socket_connect_timeout": CONNECT_SECONDS, "driver_info": None, **options}
-    pool = kind.from_url(url, **options)
+    # `driver_info`: the client would read its own version from disk for each connection and tell
+    # it to Redis in two commands.
+    pool = kind.from_url(
+        url, socket_connect_timeout=CONNECT_SECONDS, driver_info=None, **options
+    )  # fmt: skip
     pool.connection_class = type("Connection", (Losable, pool.connection_class), {})
     return pool

@@ -35,7 +35,8 @@ from tests.processes import Processes, free_port
 from tests.sandbox_client import Sandbox
 
 pytest.register_assert_rewrite("tests.work")
-configure("INFO")  # as a server does: structlog's own traceback takes four seconds of everybody
+# As a server does: structlog's default renders all local variables of a traceback, for seconds.
+configure("INFO")
 MOST_TO_END = 30  # seconds
 MOST_TO_TEAR_DOWN = 90  # seconds
 both_paths = pytest.mark.parametrize("realtime", ["fast", "stock"])
@@ -48,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is loaded by now stays: no garbage is looked for in it."""
+    """What is loaded by now stays, so the garbage collector need not look through it."""
     gc.collect()
     gc.freeze()
 

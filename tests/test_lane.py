@@ -82,16 +82,12 @@ async def test_with_another_version_the_stock_path_serves(
 
 
 def test_another_version_is_told_of() -> None:
-    """Guard: each part of the comparison in `usable`; a later repair of the same is no other."""
-    assert usable(lambda name: lane.TESTED[name] + ".99")
+    """Guard: each part of the comparison in `usable`; a later patch release is no other version."""
+    patched = {name: f"{tested}.99" for name, tested in lane.TESTED.items()}
+    assert usable(patched.__getitem__)
     for name in lane.TESTED:
+        other = {**patched, name: "9.9.9"}
         with capture_logs() as said:
-            assert not usable(
-                lambda asked, other=name: "9.9.9" if asked == other else version(asked)
-            )
+            assert not usable(other.__getitem__)
         [told] = said
         assert told["log_level"] == "warning" and told["found"] == {name: "9.9.9"}
-
-
-def version(name: str) -> str:
-    return lane.TESTED[name] + ".0"

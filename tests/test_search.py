@@ -255,7 +255,8 @@ SEVERAL_FILTERS: list[Json] = [
 
 
 async def test_searches_fetch_hardly_more_than_they_return(server: Server) -> None:
-    """Fails when an index of `Job` is dropped or its fields are put in another order."""
+    """Fails when an index of `Job` is dropped or its fields are put in another order, or when
+    several words are not narrowed by an index."""
     uow = server.store.single()
     await fill(uow)
     actor = Actor("usr_1", Role.CONTRACTOR, "ses_1")

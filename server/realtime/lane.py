@@ -34,7 +34,8 @@ MOST_UNSENT = 1024 * 1024  # bytes that a client may leave unread, until it is c
 
 @cache
 def usable(found: Callable[[str], str] = version) -> bool:
-    """Whether the installed versions are those that this was tested with."""
+    """Whether the installed versions are those that this was tested with; the log says once if
+    not."""
     others = {
         name: there for name in TESTED
         if ".".join((there := found(name)).split(".")[:2]) != TESTED[name]
