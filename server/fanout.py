@@ -5,19 +5,23 @@ listens only to the channels of rooms that somebody on it is in. So a process re
 clients need, however many others there are, and more addresses carry more traffic. The usual way,
 one channel that everybody listens to, makes each process read everything.
 
+Decision: a process speaks over the connection on which it listens (RESP3 lets it). Redis does what
+a connection asks in order, so when it speaks, it is certain which channels it hears itself; where
+nobody else does, Redis sends nothing. To read its own words again cost it as much as ten
+deliveries. With two connections, one of them could be lost without the other's knowing.
+
 Whatever is lost while Redis is away is told afterwards (`missed`): clients then ask for it.
 """
 
 import asyncio
-import contextlib
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import structlog
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.client import PubSub
+from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import DefaultParser
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -37,12 +41,15 @@ EVERYONE = "everyone"  # the channel of all processes
 MISSED = b"missed"
 
 # Many messages in one argument: a command for each costs us more than everything else about it.
+# `least`: how many must listen for a message to be of use, 2 where the sender is one of them.
 PUBLISH = """
 local all, at = ARGV[1], 1
 while at <= #all do
-    local channel, message
-    channel, message, at = struct.unpack('>I4c0I4c0', all, at)
-    redis.call('PUBLISH', channel, message)
+    local least, channel, message
+    least, channel, message, at = struct.unpack('>BI4c0I4c0', all, at)
+    if least < 2 or redis.call('PUBSUB', 'NUMSUB', channel)[2] >= least then
+        redis.call('PUBLISH', channel, message)
+    end
 end
 """
 
@@ -50,52 +57,125 @@ Heard = Callable[[str, bytes], None]
 Missed = Callable[[str | None], None]  # on one channel, or on any
 
 
+class Said(NamedTuple):
+    """A message that waits for Redis; `back` if its own process wants to hear it."""
+
+    channel: str
+    message: bytes
+    back: bool = False
+
+
+class _Parser(DefaultParser):  # type: ignore[misc]
+    """The client's own would make a text of each message for its debug log."""
+
+    async def handle_pubsub_push_response(self, response: Any) -> Any:
+        return response
+
+
 class Shard:
     """One Redis: what this process publishes there, and the channels that it listens to."""
 
     def __init__(self, url: str, prefix: str, heard: Heard, missed: Missed) -> None:
-        pool = redis_pool(
+        # Commands have ANSWER_SECONDS; to listen has no end.
+        self._connection = redis_pool(
             ConnectionPool, url, socket_timeout=None, health_check_interval=0,
-            retry=Retry(NoBackoff(), 0), protocol=2,
-        )  # fmt: skip
-        self._listening: Redis[Any] = Redis.from_pool(pool)
-        # A connection of its own: to take one from the pool costs as much as the command itself.
-        self._speaking = pool.make_connection()
+            retry=Retry(NoBackoff(), 0), protocol=3, parser_class=_Parser,
+        ).make_connection()  # fmt: skip
         self._prefix = prefix
         self._heard = heard
         self._missed = missed
         self._wanted: set[str] = set()
-        self._asked: set[str] = set()
-        self._there: set[str] = set()
+        self._turned: set[str] = set()  # channels that are wanted now, or not any longer
+        self._asked: set[str] = set()  # that Redis sends us, if it does what was asked so far
+        self._there: set[str] = set()  # and has said so
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._late: set[str] = set()  # nobody waits for them any longer
         self._changed = asyncio.Event()
-        self._unsent: list[bytes] = []
+        self._unsent: list[Said] = []
         self._said = asyncio.Event()
-        self._failed = False
-        self._full = False
+        self._all_said = asyncio.Event()
+        self._all_said.set()
+        self._answer: asyncio.Future[None] | None = None  # to what is being said
+        self._lost = False  # something that was said, and the others do not know it yet
         self._owed: set[str] | None = None  # after a break: channels to hear before telling of it
         self._loops: list[asyncio.Task[None]] = []
 
-    def start(self, *, listening: bool) -> None:
-        self._loops = [asyncio.create_task(self._speak())]
-        if listening:
-            self._loops.append(asyncio.create_task(self._listen()))
+    def start(self) -> None:
+        self._loops = [asyncio.create_task(self._run())]
 
     async def stop(self) -> None:
+        """What was said leaves first, if Redis is there."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._all_said.wait()
+        except TimeoutError:
+            log.warning("the last words were not told to other processes")
         await end(self._loops)
-        with contextlib.suppress(RedisError, OSError):
-            await self._flush()
-        await self._speaking.disconnect(nowait=True)
-        await self._listening.aclose()
+
+    async def _run(self) -> None:
+        whole, again = True, False
+        while True:
+            try:
+                await self._connection.connect()
+                whole = True
+                self._asked, self._there, self._turned = set(), set(), set(self._wanted)
+                self._changed.set()
+                if again:
+                    self._owed = set(self._wanted) or None
+                if again and self._unsent:
+                    self._lose()
+                async with asyncio.TaskGroup() as group:
+                    for work in (self._read, self._follow, self._speak):
+                        group.create_task(work())
+            except* (RedisError, OSError) as away:
+                if whole:
+                    reason = away.exceptions[0]
+                    log.warning("cut off from other processes", reason=str(reason) or repr(reason))
+            except* Exception:  # the other processes are still there
+                log.exception("cut off from other processes")
+            finally:
+                await self._connection.disconnect(nowait=True)
+            whole, again = False, True
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _ask(self, *command: str | bytes | int) -> None:
+        """What is asked is on its way before anything else runs. Raises RedisError, OSError."""
+        if not self._connection.is_connected:  # the client would connect again by itself
+            raise ConnectionResetError("the connection to Redis was lost")
+        await self._connection.send_command(*command)
+
+    async def _read(self) -> None:
+        """Answers come in between the messages. Raises RedisError, OSError."""
+        while True:
+            said = await self._connection.read_response(
+                disconnect_on_error=False, push_request=True
+            )
+            if said is None:
+                if self._answer and not self._answer.done():
+                    self._answer.set_result(None)
+                continue
+            kind, name, content = said
+            channel = name.decode().removeprefix(self._name(""))
+            if kind == b"message":
+                self._heard(channel, content)
+            elif kind == b"subscribe":
+                self._is_there(channel)
+            else:
+                self._there.discard(channel)
 
     # -- speaking ----------------------------------------------------------------------------
 
-    def say(self, channel: str, message: bytes) -> None:
-        if len(self._unsent) < MOST_UNSENT:
-            self._unsent.append(self._packed(channel, message))
-        else:
-            self._full = True
+    def say(self, channel: str, message: bytes, *, back: bool = False) -> None:
+        self._unsent.append(Said(channel, message, back))
+        if len(self._unsent) > MOST_UNSENT:
+            self._lose()
+        self._all_said.clear()
+        self._said.set()
+
+    def _lose(self) -> None:
+        """Instead of what could not be said the others are told that they have missed something."""
+        self._lost = True
+        self._unsent = [Said(EVERYONE, b"\0" * SENDER + MISSED)]
         self._said.set()
 
     async def _speak(self) -> None:
@@ -103,42 +183,40 @@ class Shard:
         while True:
             await self._said.wait()
             self._said.clear()
-            try:
-                await self._flush()
-            except (RedisError, OSError) as away:
-                if not self._failed:
-                    log.warning("not told to other processes", reason=str(away) or repr(away))
-                self._failed = True
-                await asyncio.sleep(RETRY_SECONDS)
-                self._said.set()  # look whether it is back, to tell that something was missed
+            while self._unsent:
+                await self._publish()
+            self._all_said.set()
+            if self._lost:
+                self._lost = False
+                self._settle()
 
-    def _packed(self, channel: str, message: bytes) -> bytes:
+    async def _publish(self) -> None:
+        """Raises RedisError, OSError: then nobody knows whether it was said."""
+        batch, self._unsent = self._unsent[:AT_ONCE], self._unsent[AT_ONCE:]
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                self._answer = asyncio.get_running_loop().create_future()
+                await self._ask("EVAL", PUBLISH, 0, b"".join(map(self._packed, batch)))
+                await self._answer
+        except BaseException:
+            self._unsent = batch + self._unsent
+            raise
+
+    def _packed(self, said: Said) -> bytes:
         """As PUBLISH unpacks it."""
-        name = self._name(channel).encode()
-        return b"%b%b%b%b" % (len(name).to_bytes(4), name, len(message).to_bytes(4), message)
-
-    async def _flush(self) -> None:
-        if self._failed or self._full:
-            self._failed, self._full = True, False
-            self._unsent = [self._packed(EVERYONE, b"\0" * SENDER + MISSED)]
-        while self._unsent:
-            batch, self._unsent = self._unsent[:AT_ONCE], self._unsent[AT_ONCE:]
-            try:
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    await self._speaking.send_command("EVAL", PUBLISH, 0, b"".join(batch))
-                    await self._speaking.read_response()
-            except asyncio.CancelledError:
-                self._unsent = batch + self._unsent  # rather twice than never
-                raise
-        self._failed = False
+        least = 2 if said.channel in self._asked and not said.back else 0
+        name, message = self._name(said.channel).encode(), said.message
+        return b"%c%b%b%b%b" % (
+            least, len(name).to_bytes(4), name, len(message).to_bytes(4), message
+        )  # fmt: skip
 
     # -- listening ---------------------------------------------------------------------------
 
     def want(self, channel: str) -> None:
         """Listen from now on, as soon as Redis is asked."""
-        self._wanted.add(channel)
-        if channel not in self._asked:
-            self._changed.set()
+        if channel not in self._wanted:
+            self._wanted.add(channel)
+            self._turn(channel)
 
     async def heard(self, channel: str) -> None:
         """Returns when Redis has said that we listen, or does not answer; when it does later on,
@@ -155,68 +233,49 @@ class Shard:
                 self._late.add(channel)
 
     def unwant(self, channel: str) -> None:
-        self._wanted.discard(channel)
-        self._late.discard(channel)
+        if channel in self._wanted:
+            self._wanted.discard(channel)
+            self._late.discard(channel)
+            self._turn(channel)
+
+    def _turn(self, channel: str) -> None:
+        self._turned.add(channel)
         self._changed.set()
 
-    async def _listen(self) -> None:
-        again = False
-        while True:
-            try:
-                async with self._listening.pubsub() as pubsub:
-                    self._asked, self._there = {EVERYONE}, set()
-                    self._owed = set(self._wanted) if again else None
-                    await pubsub.subscribe(self._name(EVERYONE))
-                    async with asyncio.TaskGroup() as group:
-                        group.create_task(self._follow(pubsub))
-                        group.create_task(self._read(pubsub))
-            except* (RedisError, OSError, EOFError) as away:
-                if not again:
-                    log.warning("not told by other processes", reason=str(away.exceptions[0]))
-            again = True
-            await asyncio.sleep(RETRY_SECONDS)
-
-    async def _follow(self, pubsub: PubSub) -> None:
+    async def _follow(self) -> None:
         """Ask for the channels that are wanted; after a new connection, all of them."""
         while True:
-            new, old = self._wanted - self._asked, self._asked - self._wanted
-            self._changed.clear()
-            # Before Redis is asked: who wants one of the old again meanwhile has it asked for.
-            self._asked = self._asked - old | new
-            self._there -= old
-            for some in _chunks(new):
-                await pubsub.subscribe(*map(self._name, some))
-            for some in _chunks(old):
-                await pubsub.unsubscribe(*map(self._name, some))
-            self._settle()
             await self._changed.wait()
+            self._changed.clear()
+            while self._turned:
+                some = {self._turned.pop() for _ in range(min(AT_ONCE, len(self._turned)))}
+                # `_asked` changes in the very moment of asking: `_packed` goes by it, and so does
+                # who wants one of the old again meanwhile.
+                if new := (some & self._wanted) - self._asked:
+                    self._asked |= new
+                    await self._ask("SUBSCRIBE", *map(self._name, new))
+                if old := (some & self._asked) - self._wanted:
+                    self._asked -= old
+                    self._there -= old
+                    await self._ask("UNSUBSCRIBE", *map(self._name, old))
+            self._settle()
+
+    def _is_there(self, channel: str) -> None:
+        self._there.add(channel)
+        if waiting := self._waiting.pop(channel, None):
+            waiting.set_result(None)
+        if channel in self._late:
+            self._late.discard(channel)
+            self._missed(channel)
+        self._settle()
 
     def _settle(self) -> None:
-        """What was missed is told of when all that was wanted at the break is heard again. Clients
-        keep coming, and what they want is not waited for."""
-        if self._owed is not None and self._owed & self._wanted <= self._there:
+        """What was missed is told of when all that was wanted at the break is heard again, and the
+        others know of what they missed. Clients keep coming, and what they want is not waited
+        for."""
+        if self._owed is not None and not self._lost and self._owed & self._wanted <= self._there:
             self._owed = None
             self._missed(None)
-
-    async def _read(self, pubsub: PubSub) -> None:
-        while pubsub.subscribed:
-            kind, name, *_, content = said = await pubsub.parse_response()
-            channel = name.decode().removeprefix(self._name(""))
-            if kind == b"message":
-                self._heard(channel, content)
-                continue
-            await pubsub.handle_message(said)
-            if kind == b"subscribe":
-                self._there.add(channel)
-                if waiting := self._waiting.pop(channel, None):
-                    waiting.set_result(None)
-                if channel in self._late:
-                    self._late.discard(channel)
-                    self._missed(channel)
-                self._settle()
-            else:
-                self._there.discard(channel)
-        raise EOFError("the subscription ended")
 
     def _name(self, channel: str) -> str:
         return f"{self._prefix}:say:{channel}"
@@ -230,16 +289,14 @@ class Fanout:
         self._own = f"process:{self._sender.hex()}"
         self._shards = [Shard(url, prefix, self._heard, self._lost) for url in urls]
         self._echoes: dict[bytes, asyncio.Future[None]] = {}
-        self._listening = False
         self.received = 0  # messages from other processes
         self.deliver: Callable[[str, bytes], None] = lambda room, packet: None
         self.control: Callable[[bytes], None] = lambda message: None
         self.missed: Missed = lambda room: None
 
     async def start(self, *, listening: bool) -> None:
-        self._listening = listening
         for shard in self._shards:
-            shard.start(listening=listening)
+            shard.start()
         if listening:
             await asyncio.gather(
                 *(shard.heard(name) for shard in self._shards for name in (EVERYONE, self._own))
@@ -276,7 +333,7 @@ class Fanout:
             echo = word + bytes((number,))
             self._echoes[echo] = asyncio.get_running_loop().create_future()
             heard.append(self._echoes[echo])
-            shard.say(self._own, self._sender + echo)
+            shard.say(self._own, self._sender + echo, back=True)
         try:
             _, unheard = await asyncio.wait(heard, timeout=seconds)
             return bool(unheard)
@@ -323,8 +380,3 @@ class Fanout:
 
 def user_room(user_id: str) -> str:
     return f"user:{user_id}"
-
-
-def _chunks(names: Iterable[str]) -> list[list[str]]:
-    every = sorted(names)
-    return [every[start : start + AT_ONCE] for start in range(0, len(every), AT_ONCE)]
