@@ -27,7 +27,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from server.ending import end
-from server.redis_pool import redis_pool
+from server.redis_pool import CONNECT_SECONDS, redis_pool
 
 log = structlog.get_logger()
 
@@ -116,7 +116,8 @@ class Shard:
         whole, again = True, False
         while True:
             try:
-                await self._connection.connect()
+                async with asyncio.timeout(CONNECT_SECONDS + ANSWER_SECONDS):
+                    await self._connection.connect()
                 whole = True
                 self._asked, self._there, self._turned = set(), set(), set(self._wanted)
                 self._changed.set()

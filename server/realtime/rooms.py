@@ -10,7 +10,7 @@ from server.realtime import packets
 from server.realtime.line import Line
 from server.realtime.packets import MESSAGE, envelope, frame, namespace_of
 
-LARGE = 16  # members; for fewer it is not worth the memory to remember them
+LARGE = 8  # members; for fewer it is not worth the memory to remember them
 
 
 class Ways(NamedTuple):

@@ -52,6 +52,7 @@ MOST_WAITING = 32  # packets of one connection, until its reading stops
 AT_ONCE = 8  # its commands that are committed and wait for Stripe's part of the answer
 PIPELINED = 64  # its commands whose place is fixed and whose commit is under way
 ABUSES = 200  # refusals of a connection for its speed, until it is closed
+GATHER_SECONDS = 0.5  # in which other processes may tell, too, that something was missed
 ADMIN = "/admin"
 
 
@@ -83,6 +84,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         self._limits = limits
         self._fanout = fanout
         self._presence = presence
+        self._resyncing = False
         self._signed_in = SignedIn(gatekeeper, self._end, self.eio.later)
         self.rooms.on_first, self.rooms.on_last = fanout.enter, fanout.leave
         fanout.deliver = self.rooms.deliver
@@ -106,11 +108,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         """A packet, which begins at `start`. Attachments and acks are passed over."""
         wait = self._limits.packet(line)
         if wait or len(text) - start > MAX_COMMAND:
-            refused = (
-                RateLimited(retry_after=rounded(wait))
-                if wait
-                else TooLarge(limit_bytes=MAX_COMMAND)
-            )
+            large = TooLarge(limit_bytes=MAX_COMMAND)
+            refused = RateLimited(retry_after=rounded(wait)) if wait else large
             self._turn_away(line, text, start, refused)
         elif line.working:
             line.inbox.append(text[start:])
@@ -234,9 +233,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
 
     async def _fanout_joined(self, rooms: Iterable[str]) -> None:
         """What other processes say there is heard from now on."""
-        new = [self._fanout.join(room) for room in rooms if not self.rooms.members(room)]
-        if new:
-            await asyncio.gather(*new)
+        new = (self._fanout.join(room) for room in rooms if not self.rooms.members(room))
+        await asyncio.gather(*new)
 
     def _fanout_left(self, rooms: Iterable[str]) -> None:
         """Nobody has entered, after all."""
@@ -358,10 +356,14 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         """Other processes may have said something, to one room or to any, that did not get here."""
         if room:
             return self.push(room, "/account", "resync", {})
-        self.eio.later(self._resync())
+        if not self._resyncing:
+            self._resyncing = True
+            self.eio.later(self._resync())
 
     async def _resync(self) -> None:
-        """Tell all clients to ask; some at a time, so that they do not ask all at once."""
+        """Tell all clients to ask, some at a time; once for processes that come back together."""
+        await asyncio.sleep(GATHER_SECONDS)
+        self._resyncing = False
         await self._signed_in.check()
         packet = packets.event("/account", "resync", envelope(None, datetime.now(UTC), {}))
         for number, line in enumerate(self.eio.lines, 1):
