@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import parse_url
 from redis.exceptions import ConnectionError as ConnectionLost
 
 CONNECT_SECONDS = 2
@@ -30,11 +31,12 @@ class Losable:
 
 
 def redis_pool(kind: type[Pool], url: str, **options: Any) -> Pool:
-    """A pool of that kind, for `redis://`, `rediss://` or `unix://`."""
+    """A pool of that kind, for `redis://`, `rediss://` or `unix://`. `options` win over those in
+    the address."""
     # `driver_info`: the client would read its own version from disk for each connection and tell
     # it to Redis in two commands.
-    pool = kind.from_url(
-        url, socket_connect_timeout=CONNECT_SECONDS, driver_info=None, **options
-    )  # fmt: skip
+    pool = kind(**{
+        "socket_connect_timeout": CONNECT_SECONDS, "driver_info": None, **parse_url(url), **options
+    })  # fmt: skip
     pool.connection_class = type("Connection", (Losable, pool.connection_class), {})
     return pool

@@ -123,7 +123,7 @@ async def test_who_comes_back_at_once_is_heard(stores: Addresses) -> None:
 
 
 async def test_after_a_broken_connection_clients_are_told_to_ask(stores: Addresses) -> None:
-    """Guard: `self._missed(None)` in `Shard._follow`; the old subscription is not left behind."""
+    """Guard: `self._missed(None)` in `Shard._settle`; the old subscription is not left behind."""
     async with running(stores, 2) as (here, there), Redis.from_url(str(stores.redis_url)) as redis:
         await here.fanout.join("user:a")
         channel = here.fanout._shards[0]._name("room:user:a")
@@ -139,11 +139,49 @@ async def test_after_a_broken_connection_clients_are_told_to_ask(stores: Address
             assert dict(await redis.pubsub_numsub(channel)) == {channel.encode(): 1}
 
 
+async def test_what_is_said_during_a_short_break_is_told_after_it(stores: Addresses) -> None:
+    """Guard: `Shard._check` before anything is taken from `_unsent`: nothing of it was on its way,
+    so nobody has missed anything."""
+    async with running(stores, 2) as (here, there):
+        await here.fanout.join("user:a")
+        await there.fanout._shards[0]._connection.disconnect(nowait=True)
+        for word in (b"one", b"two", b"three"):
+            there.fanout.send("user:a", word)
+            await asyncio.sleep(0.01)
+        await here.hears("user:a", b"three")
+        assert [packet for _, packet in here.heard] == [b"one", b"two", b"three"]
+        assert here.misses == []
+
+
+async def test_a_process_that_always_has_something_to_say_tells_its_clients_too(
+    stores: Addresses,
+) -> None:
+    """Guard: `_lost` ends with the answer to what tells of it, not when nothing is left to say."""
+    async with running(stores, 1) as (process,), Redis.from_url(str(stores.redis_url)) as redis:
+        connection = process.fanout._shards[0]._connection
+        read = connection.read_response
+
+        async def busily(**options: bool) -> object:
+            said = await read(**options)
+            if said is None and not process.misses:  # the answer to what was said before
+                process.fanout.send("user:a", b"and another thing")
+            return said
+
+        connection.read_response = busily
+        await process.fanout.join("user:a")  # what is being read already is not read busily
+        process.fanout.send("user:a", b"one thing")
+        await asyncio.sleep(0.05)
+        for client in await redis.client_list(_type="pubsub"):
+            with contextlib.suppress(Exception):
+                await redis.client_kill(client["addr"])
+        await process.misses_something()
+
+
 async def test_a_redis_that_does_not_answer_is_given_up(
     stores: Addresses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: ANSWER_SECONDS in `Shard._flush`: what was said may be lost, so others are told."""
-    monkeypatch.setattr("server.fanout.ANSWER_SECONDS", 0.05)
+    """Guard: `Shard._watch`: what was said may be lost, so others are told."""
+    monkeypatch.setattr("server.shard.ANSWER_SECONDS", 0.05)
     async with running(stores, 2) as (here, there), Redis.from_url(str(stores.redis_url)) as redis:
         await here.fanout.join("user:a")
         there.fanout.send("user:a", b"connected")
@@ -158,8 +196,8 @@ async def test_a_redis_that_does_not_answer_is_given_up(
 async def test_too_much_at_once_is_missed(
     stores: Addresses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `Shard._full`; what did not fit while an answer was awaited was forgotten with it."""
-    monkeypatch.setattr("server.fanout.MOST_UNSENT", 2)
+    """Guard: MOST_UNSENT; what did not fit while an answer was awaited was forgotten with it."""
+    monkeypatch.setattr("server.shard.MOST_UNSENT", 2)
     async with running(stores, 2) as (here, there), Redis.from_url(str(stores.redis_url)) as redis:
         await here.fanout.join("user:a")
         await redis.client_pause(100)
@@ -172,7 +210,7 @@ async def test_too_much_at_once_is_missed(
 
 
 async def test_what_is_under_way_at_the_end_is_still_said(stores: Addresses) -> None:
-    """Guard: the batch that `Shard._flush` takes back when it is cancelled."""
+    """Guard: `Shard.stop` waits for `_all_said`."""
     async with running(stores, 2) as (here, there), Redis.from_url(str(stores.redis_url)) as redis:
         await here.fanout.join("user:a")
         await redis.client_pause(100)
@@ -188,12 +226,11 @@ async def test_after_a_break_newcomers_are_not_waited_for(stores: Addresses) -> 
         await process.fanout.join("user:a")
         shard = process.fanout._shards[0]
         shard._owed = set(shard._wanted)
-        shard._there.discard("room:user:a")
         process.fanout.enter("user:b")
-        shard._settle()
+        for channel in ("everyone", process.fanout._own):
+            shard._is_there(channel)
         assert process.misses == []
-        shard._there.add("room:user:a")
-        shard._settle()
+        shard._is_there("room:user:a")
         assert process.misses == [None]
 
 
@@ -203,7 +240,7 @@ async def test_who_did_not_wait_for_redis_is_told_to_ask(
     """Guard: `Shard._late`: a client that connects while Redis is slow is let in before its room
     is heard, and would never learn of what is said to it until then."""
     async with running(stores, 1) as (process,):
-        monkeypatch.setattr("server.fanout.PATIENCE", 0)
+        monkeypatch.setattr("server.shard.PATIENCE", 0)
         await process.fanout.join("user:a")
         assert process.misses == []
         monkeypatch.undo()

@@ -17,6 +17,17 @@ def test_a_connection_that_was_reset_is_lost_as_any_other() -> None:
     uvloop.run(_write_after_a_reset())
 
 
+def test_what_we_need_wins_over_the_address() -> None:
+    """Guard: `parse_url` before `options`. The client lets the address win: with a time limit of
+    its own, the fan-out would break off whenever nothing is said."""
+    pool = redis_pool(
+        ConnectionPool, "redis://h/3?socket_timeout=1&protocol=2", socket_timeout=None
+    )
+    connection = pool.make_connection()
+    assert (connection.host, connection.db, connection.protocol) == ("h", 3, 2)
+    assert connection.socket_timeout is None
+
+
 async def _write_after_a_reset() -> None:
     async with await asyncio.start_server(_reset, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]

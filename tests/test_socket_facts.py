@@ -178,6 +178,23 @@ async def test_after_a_redis_reconnect_clients_are_told_and_no_subscription_leak
             party.forget()
 
 
+async def test_clients_ask_once_for_what_several_processes_missed(
+    market: Market, server: Server, party: Party
+) -> None:
+    """Guard: GATHER_SECONDS; when Redis comes back each process tells each other, and every client
+    asked as often as there are processes."""
+    await party.connect()
+    for _ in range(5):
+        server.web.fanout.missed(None)
+    await until(lambda: not server.web.realtime._resyncing)
+    await party.push("/account", "resync")
+    server.web.fanout.missed("user:" + party.id)  # this one is told at once, so after the others
+    await until(lambda: len(party.received("/account", "resync")) > 1)
+    assert len(party.received("/account", "resync")) == 2
+    server.web.fanout.missed(None)
+    await until(lambda: len(party.received("/account", "resync")) == 3)
+
+
 # -- doors -----------------------------------------------------------------------------------
 
 
