@@ -117,8 +117,12 @@ class Shard:
                 async with asyncio.timeout(CONNECT_SECONDS + ANSWER_SECONDS):
                     await self._connection.connect()
                 self._asked, self._there, self._turned = set(), set(), set(self._wanted)
-                self._owed = set(self._wanted) if again and self._wanted else None
                 self._changed.set()
+                if again:
+                    self._owed = set(self._wanted) or None
+                    # Some of it may have been said; the rest would come after newer things.
+                    if any(not said.back for said in self._unsent):
+                        self._lose()
                 self._said.set()
                 async with asyncio.TaskGroup() as group:
                     for work in (self._read, self._follow, self._speak, self._watch):
@@ -137,13 +141,9 @@ class Shard:
     async def _ask(self, *command: str | bytes | int) -> None:
         """What is asked is on its way before anything else runs: the client writes at once, since
         it has no time limit and no health check. Raises RedisError, OSError."""
-        self._check()
-        await self._connection.send_command(*command)
-
-    def _check(self) -> None:
-        """Raises OSError. The client would connect again by itself."""
-        if not self._connection.is_connected:
+        if not self._connection.is_connected:  # it would connect again by itself
             raise ConnectionResetError("the connection to Redis was lost")
+        await self._connection.send_command(*command)
 
     async def _read(self) -> None:
         """Answers come in between the messages. Raises RedisError, OSError."""
@@ -202,8 +202,7 @@ class Shard:
             self._all_said.set()
 
     async def _publish(self) -> None:
-        """Raises RedisError, OSError: what was on its way then may have been said, or not."""
-        self._check()
+        """Raises RedisError, OSError: then nobody knows whether it was said."""
         batch, self._unsent = self._unsent[:AT_ONCE], self._unsent[AT_ONCE:]
         self._answered.clear()
         try:
@@ -211,7 +210,7 @@ class Shard:
             await self._answered.wait()
         except BaseException:
             self._answered.set()
-            self._lose()
+            self._unsent = batch + self._unsent
             raise
 
     def _packed(self, said: Said) -> bytes:
