@@ -8,7 +8,7 @@ deliveries. With two connections, one of them could be lost without the other's 
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 from redis.asyncio import ConnectionPool
@@ -45,16 +45,9 @@ while at <= #all do
 end
 """
 
+Said = tuple[str, bytes, bool]  # a channel, a message, and whether its own process wants to hear it
 Heard = Callable[[str, bytes], None]
 Missed = Callable[[str | None], None]  # on one channel, or on any
-
-
-class Said(NamedTuple):
-    """A message that waits for Redis; `back` if its own process wants to hear it."""
-
-    channel: str
-    message: bytes
-    back: bool = False
 
 
 class _Parser(DefaultParser):  # type: ignore[misc]
@@ -121,7 +114,7 @@ class Shard:
                 if again:
                     self._owed = set(self._wanted) or None
                     # Some of it may have been said; the rest would come after newer things.
-                    if any(not said.back for said in self._unsent):
+                    if any(not back for _, _, back in self._unsent):
                         self._lose()
                 self._said.set()
                 async with asyncio.TaskGroup() as group:
@@ -177,7 +170,7 @@ class Shard:
     # -- speaking ----------------------------------------------------------------------------
 
     def say(self, channel: str, message: bytes, *, back: bool = False) -> None:
-        self._unsent.append(Said(channel, message, back))
+        self._unsent.append((channel, message, back))
         if len(self._unsent) > MOST_UNSENT:
             self._lose()
         self._all_said.clear()
@@ -186,7 +179,7 @@ class Shard:
     def _lose(self) -> None:
         """Instead of what could not be said the others are told that they have missed something."""
         self._lost = True
-        self._unsent = [Said(EVERYONE, b"\0" * SENDER + MISSED)]
+        self._unsent = [(EVERYONE, b"\0" * SENDER + MISSED, False)]
         self._said.set()
 
     async def _speak(self) -> None:
@@ -215,8 +208,9 @@ class Shard:
 
     def _packed(self, said: Said) -> bytes:
         """As PUBLISH unpacks it."""
-        own = said.channel in self._asked and not said.back
-        name, message = self._name(said.channel).encode(), said.message
+        channel, message, back = said
+        own = channel in self._asked and not back
+        name = self._name(channel).encode()
         return b"%c%b%b%b%b" % (
             own, len(name).to_bytes(4), name, len(message).to_bytes(4), message
         )  # fmt: skip
