@@ -329,6 +329,6 @@ def test_pages_are_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for name in ("old", "new"):
         session.create(f"table:{name}", "key_format=S,value_format=S")
     described = session.open_cursor("metadata:create")
-    assert "memory_page_max=256KB" in described["table:new"]
-    assert "memory_page_max=256KB" not in described["table:old"]
+    assert "memory_page_max=1MB" in described["table:new"]
+    assert "memory_page_max=1MB" not in described["table:old"]
     store.close()
