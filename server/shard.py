@@ -180,7 +180,6 @@ class Shard:
         """Instead of what could not be said the others are told that they have missed something."""
         self._lost = True
         self._unsent = [(EVERYONE, b"\0" * SENDER + MISSED, False)]
-        self._said.set()
 
     async def _speak(self) -> None:
         """What was said in one turn of the loop leaves in one command."""
