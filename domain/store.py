@@ -81,6 +81,7 @@ class Store:
         self.clock = clock
         self.rates = rates
         self.worker = worker or new_id("worker")
+        self.collections: dict[str, Any] = {}  # motor makes each anew whenever it is asked
         self.sessions: set[bytes] = set()  # that have had a transaction
         self.committed: Callable[[list[OutboxRow]], None] = lambda rows: None
         self.follow: Callable[[UnitOfWork], None] = lambda uow: None
@@ -370,7 +371,10 @@ class UnitOfWork(Outgoing):
         await self.add_all(self.rows)
 
     def _of(self, kind: type[Record]) -> Any:
-        return self._store.database[kind.COLLECTION]
+        name, known = kind.COLLECTION, self._store.collections
+        if name not in known:
+            known[name] = self._store.database[name]
+        return known[name]
 
 
 def _transient(failed: PyMongoError) -> bool:
