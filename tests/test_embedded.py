@@ -332,3 +332,13 @@ def test_pages_are_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "memory_page_max=1MB" in described["table:new"]
     assert "memory_page_max=1MB" not in described["table:old"]
     store.close()
+
+
+def test_writes_are_written_once(stores: Addresses) -> None:
+    """Guard: `mongo.keep_no_oplog`."""
+    with MongoClient[dict[str, Any]](stores.mongo_url) as client:
+        database = client[f"test_{os.urandom(6).hex()}"]
+        database.rows.insert_one({"_id": 1})
+        assert database.rows.count_documents({}) == 1
+        assert client.local["oplog.rs"].count_documents({}) == 0
+        client.drop_database(database.name)

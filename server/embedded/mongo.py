@@ -39,6 +39,7 @@ def main() -> None:
     read_catalogue_once()
     pack_at_once()
     keep_pages_small()
+    keep_no_oplog()
     commands._maybe_record_profile = lambda *_: None
     sys.exit(cli.main())
 
@@ -189,6 +190,17 @@ def keep_pages_small() -> None:
         return create(session, name, config)
 
     wiredtiger.Session.create = small
+
+
+def keep_no_oplog() -> None:
+    """A single server has nobody to copy from it, and nobody watches changes here: each write
+    would be written twice."""
+    prepare = Storage.__init__
+
+    def prepared(store: Any, *given: Any, **options: Any) -> None:
+        prepare(store, *given, **options | {"enable_oplog": False})
+
+    Storage.__init__ = prepared
 
 
 if __name__ == "__main__":
