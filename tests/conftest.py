@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import uvloop
 from aiohttp import web
 from pymongo import MongoClient
 
@@ -41,6 +42,11 @@ MOST_TO_END = 30  # seconds
 MOST_TO_TEAR_DOWN = 90  # seconds
 both_paths = pytest.mark.parametrize("realtime", ["fast", "stock"])
 LONGEST = {"test_machine.py", "test_books.py", "test_soak.py", "test_wallets.py", "test_talking.py"}
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests run on the loop that servers run on."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
