@@ -41,7 +41,10 @@ configure("INFO")
 MOST_TO_END = 30  # seconds
 MOST_TO_TEAR_DOWN = 90  # seconds
 both_paths = pytest.mark.parametrize("realtime", ["fast", "stock"])
-LONGEST = {"test_machine.py", "test_books.py", "test_soak.py", "test_wallets.py", "test_talking.py"}
+LONGEST = {
+    "test_machine.py", "test_books.py", "test_soak.py", "test_wallets.py", "test_talking.py",
+    "test_webhooks.py",
+}  # fmt: skip
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -225,7 +225,7 @@ async def test_a_search_reads_what_it_finds(server: Server) -> None:
             id=new_id(Message.PREFIX), created_at=uow.now, updated_at=uow.now, author_id="usr_1",
             conversation_id=f"cnv_{n % 40}", seq=n, text="", terms=terms_of(" ".join(said)),
         )
-        for n in range(2000) if (said := dice.choices(words, k=8))
+        for n in range(800) if (said := dice.choices(words, k=8))
     ])  # fmt: skip
     (word,) = search.asked("word42")
     twenty = [f"cnv_{n}" for n in range(20)]
