@@ -29,7 +29,7 @@ from domain.store import NEWEST, Duplicate, UnitOfWork
 from domain.trail import AuditRow, WaitingRow
 
 READ, BATCH = 1000, 10
-REST = 10
+REST = 10  # times what a batch took
 SHOWN = 200
 UNCHAINED_AFTER = timedelta(minutes=5)
 ANCHOR = "anchor"
