@@ -57,9 +57,18 @@ class User(Record, frozen=True):
         Index((("deleted_at", 1), ("_id", -1)), where={"deleted_at": EVER}),
     )
     PRIVATE = frozenset(
-        {"password_hash", "connect_id", "closed_accounts", "customer_id", "frozen_reason",
-         "banned_at", "ban_reason", "deleted_at", "engagements"}
-    )  # fmt: skip
+        {
+            "password_hash",
+            "connect_id",
+            "closed_accounts",
+            "customer_id",
+            "frozen_reason",
+            "banned_at",
+            "ban_reason",
+            "deleted_at",
+            "engagements",
+        }
+    )
 
     email: str
     name: str
@@ -116,9 +125,14 @@ class Revoke(Command, frozen=True):
 async def new_user(ports: Ports, *, email: str, password: str, name: str, role: Role) -> User:
     now = ports.clock.now()
     return User(
-        id=new_id(User.PREFIX), created_at=now, updated_at=now, email=email.lower(), name=name,
-        role=role, password_hash=await ports.passwords.hash(password),
-    )  # fmt: skip
+        id=new_id(User.PREFIX),
+        created_at=now,
+        updated_at=now,
+        email=email.lower(),
+        name=name,
+        role=role,
+        password_hash=await ports.passwords.hash(password),
+    )
 
 
 async def add_user(ports: Ports, user: User) -> None:
@@ -251,8 +265,10 @@ class OpenConnectAccount(Task, frozen=True):
         try:
             account = account or await ports.gateway.create_account(
                 key=f"account:{user.id}:{len(user.closed_accounts)}.{self.key}",
-                email=user.email, user_id=user.id, country=self.country,
-            )  # fmt: skip
+                email=user.email,
+                user_id=user.id,
+                country=self.country,
+            )
         except StaleFailure as stale:
             again = msgspec.structs.replace(self, key=self.key + 1)
             raise TryAgain(str(stale), again) from stale

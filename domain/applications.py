@@ -129,9 +129,14 @@ async def take(
 ) -> Application | None:
     """Take a step and tell the applicant; None (and no effect) if it is not possible."""
     changed = await move(
-        uow, Application, application_id, to, steps=APPLICATION_STEPS, only_if=only_if,
+        uow,
+        Application,
+        application_id,
+        to,
+        steps=APPLICATION_STEPS,
+        only_if=only_if,
         live=to in LIVE,
-    )  # fmt: skip
+    )
     if changed:
         both = to is ApplicationStatus.WITHDRAWN
         owner = [changed.customer_id] if both else []
@@ -150,11 +155,19 @@ async def apply(cmd: Apply, actor: Actor, uow: UnitOfWork) -> Application:
         raise JobNotOpen
     contractor = await uow.get(User, actor.id)
     application = Application(
-        id=new_id(Application.PREFIX), created_at=uow.now, updated_at=uow.now, job_id=job.id,
-        customer_id=job.customer_id, contractor_id=contractor.id, contractor_name=contractor.name,
-        job_title=job.title, cover_letter=cmd.cover_letter, proposed_amount=cmd.proposed_amount,
-        currency=job.currency, timeline_days=cmd.timeline_days,
-    )  # fmt: skip
+        id=new_id(Application.PREFIX),
+        created_at=uow.now,
+        updated_at=uow.now,
+        job_id=job.id,
+        customer_id=job.customer_id,
+        contractor_id=contractor.id,
+        contractor_name=contractor.name,
+        job_title=job.title,
+        cover_letter=cmd.cover_letter,
+        proposed_amount=cmd.proposed_amount,
+        currency=job.currency,
+        timeline_days=cmd.timeline_days,
+    )
     try:
         await uow.add(application)
     except Duplicate as standing_one:
@@ -199,9 +212,12 @@ async def accept(cmd: One, actor: Actor, uow: UnitOfWork) -> Application:
         raise JobNotOpen
     accepted = _done(await take(uow, application.id, ApplicationStatus.ACCEPTED))
     await chat.open_between(
-        uow, job_id=job.id, job_title=job.title, customer_id=job.customer_id,
+        uow,
+        job_id=job.id,
+        job_title=job.title,
+        customer_id=job.customer_id,
         contractor_id=accepted.contractor_id,
-    )  # fmt: skip
+    )
     return accepted
 
 

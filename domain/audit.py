@@ -86,8 +86,9 @@ async def _sum_journal(uow: UnitOfWork, report: Report) -> tuple[Sums, Sums, dic
         report.transactions += 1
         for posting in transaction.postings:
             for account, amount in (
-                (posting.source, -posting.amount), (posting.destination, posting.amount),
-            ):  # fmt: skip
+                (posting.source, -posting.amount),
+                (posting.destination, posting.amount),
+            ):
                 _move(sums, account, transaction.currency, amount)
                 totals[_group(account)][transaction.currency] += amount
             if transaction.kind == "stripe_other_fee":
@@ -159,9 +160,11 @@ async def _check_offers(
     for party in ("platform", "contractor", ledger.LOSSES):
         for currency in sorted({currency for _, currency in sums}):
             report.compare(
-                f"{party} by the holdings", currency, expected[party, currency],
+                f"{party} by the holdings",
+                currency,
+                expected[party, currency],
                 found[party, currency],
-            )  # fmt: skip
+            )
     return waiting
 
 

@@ -95,19 +95,25 @@ class GridFs:
             length += len(block)
         uow = self._store.single()
         with _answering():
-            await uow.add(GridFile(
-                id=key, created_at=uow.now, updated_at=uow.now, uploaded=uow.now, length=length
-            ))  # fmt: skip
+            await uow.add(
+                GridFile(
+                    id=key, created_at=uow.now, updated_at=uow.now, uploaded=uow.now, length=length
+                )
+            )
 
     async def _add(self, key: str, first: int, block: bytes) -> None:
         uow = self._store.single()
         rows = [
             GridChunk(
-                id=new_id(GridChunk.PREFIX), created_at=uow.now, updated_at=uow.now,
-                files_id=key, n=first + place, data=block[start : start + CHUNK],
+                id=new_id(GridChunk.PREFIX),
+                created_at=uow.now,
+                updated_at=uow.now,
+                files_id=key,
+                n=first + place,
+                data=block[start : start + CHUNK],
             )
             for place, start in enumerate(range(0, len(block), CHUNK))
-        ]  # fmt: skip
+        ]
         with _answering():
             await uow.add_all(rows)
 

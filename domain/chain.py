@@ -132,9 +132,12 @@ async def _bind(ports: Ports, rows: Sequence[dict[str, Any]], end: End) -> End:
 
 
 async def _move(
-    uow: UnitOfWork, seal: Seal, end: End, rows: Sequence[dict[str, Any]],
+    uow: UnitOfWork,
+    seal: Seal,
+    end: End,
+    rows: Sequence[dict[str, Any]],
     new: Sequence[dict[str, Any]],
-) -> End:  # fmt: skip
+) -> End:
     """Chain those that are new. Raises Conflict, Duplicate."""
     seq, mac = end.seq, end.mac
     chained: list[dict[str, Any]] = []
@@ -183,10 +186,12 @@ async def _end(uow: UnitOfWork, seal: Seal) -> End:
         return End(0, BEGINNING, None)
     if kept != there:
         await alert(
-            uow, "trail_broken", f"{kept[0]}",
+            uow,
+            "trail_broken",
+            f"{kept[0]}",
             f"The audit trail ends at row {there[0]}, and its anchor says {kept[0]}: somebody has "
             "changed the database. `server audit` tells more.",
-        )  # fmt: skip
+        )
     return End(max(kept[0], there[0]), kept[1], anchor)
 
 
@@ -281,11 +286,13 @@ async def prove_daily(ports: Ports) -> None:
     first = proof.findings[0]
     await ports.store.transact(
         lambda uow: alert(
-            uow, "trail_broken", first.subject,
+            uow,
+            "trail_broken",
+            first.subject,
             f"The audit trail is not what was written, in {proof.count} places; the first: "
             f"{first.subject}, {first.what}. `server audit` tells more.",
         )
-    )  # fmt: skip
+    )
 
 
 async def head(ports: Ports) -> str:
@@ -347,6 +354,14 @@ async def audit_rows(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
 def _deed(row: WaitingRow) -> Deed:
     seq = row.seq if isinstance(row, AuditRow) else None
     return Deed(
-        row.id, row.created_at, seq, row.actor_id, row.role, row.operation, row.request_id,
-        row.address, row.subjects, msgspec.json.decode(row.detail),
-    )  # fmt: skip
+        row.id,
+        row.created_at,
+        seq,
+        row.actor_id,
+        row.role,
+        row.operation,
+        row.request_id,
+        row.address,
+        row.subjects,
+        msgspec.json.decode(row.detail),
+    )

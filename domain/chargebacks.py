@@ -53,10 +53,15 @@ class ChargebackStatus(StrEnum):
 C = ChargebackStatus
 
 FROM_STRIPE = {
-    "warning_needs_response": C.INQUIRY, "warning_under_review": C.INQUIRY,
-    "warning_closed": C.CLOSED, "prevented": C.CLOSED,
-    "needs_response": C.OPEN, "under_review": C.OPEN, "won": C.WON, "lost": C.LOST,
-}  # fmt: skip
+    "warning_needs_response": C.INQUIRY,
+    "warning_under_review": C.INQUIRY,
+    "warning_closed": C.CLOSED,
+    "prevented": C.CLOSED,
+    "needs_response": C.OPEN,
+    "under_review": C.OPEN,
+    "won": C.WON,
+    "lost": C.LOST,
+}
 
 
 class Chargeback(Record, frozen=True):
@@ -127,9 +132,10 @@ class Evidence(Command, frozen=True):
 async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     """Chargebacks of one's own payments; an admin sees all."""
     where: dict[str, Any] = {
-        Role.CUSTOMER: {"customer_id": actor.id}, Role.CONTRACTOR: {"contractor_id": actor.id},
+        Role.CUSTOMER: {"customer_id": actor.id},
+        Role.CONTRACTOR: {"contractor_id": actor.id},
         Role.ADMIN: {},
-    }[actor.role]  # fmt: skip
+    }[actor.role]
     where |= {"status": cmd.status} if cmd.status else {}
     return await uow.page(Chargeback, where, cursor=cmd.cursor, limit=cmd.limit)
 
@@ -172,10 +178,12 @@ class Submit(Task, frozen=True):
             reason = str(refused)
             await ports.store.transact(
                 lambda uow: alert(
-                    uow, "evidence_refused", self.chargeback_id,
+                    uow,
+                    "evidence_refused",
+                    self.chargeback_id,
                     f"Stripe did not take the evidence: {reason}",
                 )
-            )  # fmt: skip
+            )
         await reread(ports, self.stripe_id)
 
 
@@ -226,18 +234,27 @@ async def settle_dispute(
         steps += 1
         held, undone = await step(uow, found, f"{found.id}#{steps}", held, undone)
     changed = await uow.change(
-        Chargeback, found.id, status=now, submissions=there.submissions, due_by=there.due_by,
-        fee_amount=fee, held_amount=held, completed_amount=undone, steps=steps,
-    )  # fmt: skip
+        Chargeback,
+        found.id,
+        status=now,
+        submissions=there.submissions,
+        due_by=there.due_by,
+        fee_amount=fee,
+        held_amount=held,
+        completed_amount=undone,
+        steps=steps,
+    )
     assert changed is not None, "a chargeback is never removed"
     parties = [changed.customer_id, changed.contractor_id]
     uow.publish(UPDATED, changed, to=parties, room=f"role:{Role.ADMIN}")
     if found.status is not now:
         amount = display(changed.amount, changed.currency)
         await alert(
-            uow, f"chargeback_{now}", changed.id,
+            uow,
+            f"chargeback_{now}",
+            changed.id,
             f"The chargeback of {amount} for {changed.job_title} is {now}.",
-        )  # fmt: skip
+        )
     return True
 
 
@@ -245,12 +262,23 @@ async def _first_seen(uow: UnitOfWork, payment: Payment, there: CardDispute) -> 
     """Whatever state it is in by now, it begins as an inquiry and takes its steps from there."""
     offer = await uow.get(Offer, payment.offer_id)
     fresh = Chargeback(
-        id=new_id(Chargeback.PREFIX), created_at=uow.now, updated_at=uow.now,
-        stripe_id=there.id, payment_id=payment.id, offer_id=offer.id, job_id=offer.job_id,
-        job_title=offer.job_title, customer_id=offer.customer_id,
-        contractor_id=offer.contractor_id, amount=there.amount, currency=offer.currency,
-        reason=there.reason, status=C.INQUIRY, submissions=-1, due_by=there.due_by,
-    )  # fmt: skip
+        id=new_id(Chargeback.PREFIX),
+        created_at=uow.now,
+        updated_at=uow.now,
+        stripe_id=there.id,
+        payment_id=payment.id,
+        offer_id=offer.id,
+        job_id=offer.job_id,
+        job_title=offer.job_title,
+        customer_id=offer.customer_id,
+        contractor_id=offer.contractor_id,
+        amount=there.amount,
+        currency=offer.currency,
+        reason=there.reason,
+        status=C.INQUIRY,
+        submissions=-1,
+        due_by=there.due_by,
+    )
     await uow.add(fresh)
     return fresh
 
@@ -262,9 +290,13 @@ async def _book_fee(uow: UnitOfWork, found: Chargeback, there: CardDispute) -> N
         currency = there.fee_currency or found.currency
         deltas = {ledger.PLATFORM: -more, ledger.STRIPE_FEES: more}
         await ledger.book(
-            uow, f"chargeback_fee:{found.id}:{there.fee_amount}:{found.version}",
-            "chargeback_fee", currency, ledger.flows(deltas), offer_id=found.offer_id,
-        )  # fmt: skip
+            uow,
+            f"chargeback_fee:{found.id}:{there.fee_amount}:{found.version}",
+            "chargeback_fee",
+            currency,
+            ledger.flows(deltas),
+            offer_id=found.offer_id,
+        )
 
 
 async def _open(
@@ -278,15 +310,19 @@ async def _open(
     purse = await ledger.purse_of(uow, offer.contractor_id, offer.currency)
     held = max(0, min(purse.available, at_risk - under_way))
     await ledger.book(
-        uow, f"chargeback:{fact}", "chargeback_opened", offer.currency,
+        uow,
+        f"chargeback:{fact}",
+        "chargeback_opened",
+        offer.currency,
         [
             ledger.Posting(ledger.chargeback(found.id), ledger.STRIPE, found.amount),
             ledger.Posting(
                 ledger.available(offer.contractor_id), ledger.held(offer.contractor_id), held
             ),
         ],
-        users=[offer.contractor_id], offer_id=offer.id,
-    )  # fmt: skip
+        users=[offer.contractor_id],
+        offer_id=offer.id,
+    )
     return held, undone
 
 
@@ -305,9 +341,13 @@ async def _win(
     """The money is back at Stripe, and free again."""
     offer = await _contest(uow, found, -found.amount)
     await _release(
-        uow, found, f"chargeback_won:{fact}", "chargeback_won", held,
+        uow,
+        found,
+        f"chargeback_won:{fact}",
+        "chargeback_won",
+        held,
         [ledger.Posting(ledger.STRIPE, ledger.chargeback(found.id), found.amount)],
-    )  # fmt: skip
+    )
     waiting = {"offer_id": offer.id, "status": TransferStatus.WAITING}
     send(uow, await uow.all(Transfer, waiting))
     if offer.accepted_at is None:
@@ -341,9 +381,11 @@ async def _recover(
     """The bank has changed its mind after it was lost: undo the loss."""
     before = await _contest(uow, found, found.amount)
     after = await change_offer(
-        uow, before, charged_back_amount=before.charged_back_amount - found.amount,
+        uow,
+        before,
+        charged_back_amount=before.charged_back_amount - found.amount,
         completed_amount=before.completed_amount + undone,
-    )  # fmt: skip
+    )
     outside = {ledger.chargeback(found.id): -found.amount}
     await rebook(uow, f"chargeback_undone:{fact}", "chargeback_undone", before, after, outside)
     return 0, 0
@@ -357,9 +399,11 @@ async def _contest(uow: UnitOfWork, found: Chargeback, amount: int) -> Offer:
     offer = await uow.get(Offer, found.offer_id)
     everything = range(1, len(offer.milestones) + 1)
     changed = await change_offer(
-        uow, offer, contested_amount=offer.contested_amount + amount,
+        uow,
+        offer,
+        contested_amount=offer.contested_amount + amount,
         milestones=with_milestones(offer, everything, announced_at=None),
-    )  # fmt: skip
+    )
     payment = await uow.change(Payment, found.payment_id, disputed_amount=changed.contested_amount)
     if payment:
         uow.publish(PAYMENT_UPDATED, payment, to=payment.audience)
@@ -367,9 +411,13 @@ async def _contest(uow: UnitOfWork, found: Chargeback, amount: int) -> Offer:
 
 
 async def _release(
-    uow: UnitOfWork, found: Chargeback, fact: str, kind: str, held: int,
+    uow: UnitOfWork,
+    found: Chargeback,
+    fact: str,
+    kind: str,
+    held: int,
     besides: list[ledger.Posting],
-) -> None:  # fmt: skip
+) -> None:
     user = found.contractor_id
     free = ledger.Posting(ledger.held(user), ledger.available(user), held)
     await ledger.book(
@@ -379,16 +427,25 @@ async def _release(
 
 
 _NONE: tuple[Any, ...] = ()
-_ENDS = {C.INQUIRY: _NONE, C.CLOSED: _NONE, C.OPEN: (_open,), C.WON: (_open, _win),
-         C.LOST: (_open, _lose)}  # fmt: skip
+_ENDS = {
+    C.INQUIRY: _NONE,
+    C.CLOSED: _NONE,
+    C.OPEN: (_open,),
+    C.WON: (_open, _win),
+    C.LOST: (_open, _lose),
+}
 # From the state that is known to the one that Stripe tells, step by step.
 STEPS: dict[tuple[ChargebackStatus, ChargebackStatus], tuple[Any, ...]] = {
     **{(C.INQUIRY, to): steps for to, steps in _ENDS.items()},
     **{(C.CLOSED, to): steps for to, steps in _ENDS.items()},
     **{(C.OPEN, to): (_win,) for to in (C.WON, C.CLOSED, C.INQUIRY)},
-    (C.OPEN, C.OPEN): (), (C.OPEN, C.LOST): (_lose,),
-    **{(C.WON, to): steps for to, steps in _ENDS.items()}, (C.WON, C.WON): (),
-    **{(C.LOST, to): (_recover, *more) for to, more in
-       ((C.OPEN, ()), (C.WON, (_win,)), (C.CLOSED, (_win,)), (C.INQUIRY, (_win,)))},
+    (C.OPEN, C.OPEN): (),
+    (C.OPEN, C.LOST): (_lose,),
+    **{(C.WON, to): steps for to, steps in _ENDS.items()},
+    (C.WON, C.WON): (),
+    **{
+        (C.LOST, to): (_recover, *more)
+        for to, more in ((C.OPEN, ()), (C.WON, (_win,)), (C.CLOSED, (_win,)), (C.INQUIRY, (_win,)))
+    },
     (C.LOST, C.LOST): (),
-}  # fmt: skip
+}

@@ -17,10 +17,13 @@ async def know_more(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
 async def book_fee(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     if intent.fee_amount and intent.fee_currency and intent.charge_id:
         await ledger.book(
-            uow, f"fee:{intent.charge_id}", "stripe_fee", intent.fee_currency,
+            uow,
+            f"fee:{intent.charge_id}",
+            "stripe_fee",
+            intent.fee_currency,
             [ledger.Posting(ledger.PLATFORM, ledger.STRIPE_FEES, intent.fee_amount)],
             offer_id=payment.offer_id,
-        )  # fmt: skip
+        )
 
 
 async def read_again(ports: Ports, payment: Payment) -> Payment:

@@ -174,9 +174,12 @@ class Message(Record, frozen=True):
     def preview(self) -> LastMessage:
         said = self.text or ", ".join(file.name for file in self.files)
         return LastMessage(
-            seq=self.seq, revision=self.revision, author_id=self.author_id,
-            text=said[:PREVIEW], at=self.created_at,
-        )  # fmt: skip
+            seq=self.seq,
+            revision=self.revision,
+            author_id=self.author_id,
+            text=said[:PREVIEW],
+            at=self.created_at,
+        )
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -199,8 +202,11 @@ class Draft(msgspec.Struct, frozen=True):
         first = message.history[0] if message.history else message
         answered = message.reply_to.id if message.reply_to else None
         return (self.conversation_id, self.text, self.files, self.reply_to) == (
-            message.conversation_id, first.text, first.files, answered
-        )  # fmt: skip
+            message.conversation_id,
+            first.text,
+            first.files,
+            answered,
+        )
 
 
 class Posts(Protocol):
@@ -285,12 +291,19 @@ async def open_between(
     if before:  # written, so that of this and a block in the same moment one sees the other
         await uow.change(Conversation, before.id)
     conversation = Conversation(
-        id=new_id(Conversation.PREFIX), created_at=uow.now, updated_at=uow.now, job_id=job_id,
-        job_title=job_title, customer_id=customer_id, contractor_id=contractor_id, members=members,
+        id=new_id(Conversation.PREFIX),
+        created_at=uow.now,
+        updated_at=uow.now,
+        job_id=job_id,
+        job_title=job_title,
+        customer_id=customer_id,
+        contractor_id=contractor_id,
+        members=members,
         names={user.id: user.name for user in await uow.all(User, {"_id": members})},
-        active_at=uow.now, read=dict.fromkeys(members, 0),
+        active_at=uow.now,
+        read=dict.fromkeys(members, 0),
         blocked_by=before.blocked_by if before else (),
-    )  # fmt: skip
+    )
     await uow.add(conversation)
     return conversation
 
@@ -299,9 +312,12 @@ async def open_between(
 async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     """Own conversations with what is unread, the most recently active first."""
     page = await uow.page(
-        Conversation, {"members": actor.id}, sort=RECENT,
-        cursor=cmd.cursor, limit=cmd.limit,
-    )  # fmt: skip
+        Conversation,
+        {"members": actor.id},
+        sort=RECENT,
+        cursor=cmd.cursor,
+        limit=cmd.limit,
+    )
     seen = [found.seen_by(actor.id) for found in page.items]
     return Page(await veiled(uow, actor.id, seen), page.next_cursor)
 
@@ -322,9 +338,11 @@ async def around(
         bounds["$lt"] = before
     forward = after is not None
     items = await uow.all(
-        Message, {"conversation_id": conversation.id, "seq": bounds},
-        (("seq", 1 if forward else -1),), limit,
-    )  # fmt: skip
+        Message,
+        {"conversation_id": conversation.id, "seq": bounds},
+        (("seq", 1 if forward else -1),),
+        limit,
+    )
     return _stretch(conversation, items if forward else items[::-1])
 
 
@@ -364,9 +382,11 @@ async def read(cmd: Read, actor: Actor, uow: UnitOfWork) -> Receipt:
     if cmd.seq > conversation.head:
         raise Invalid("seq: there is no such message yet.", field="seq", head=conversation.head)
     moved = await uow.change(
-        Conversation, conversation.id, only_if=mark(actor.id, {"$lt": cmd.seq}),
+        Conversation,
+        conversation.id,
+        only_if=mark(actor.id, {"$lt": cmd.seq}),
         **mark(actor.id, cmd.seq),
-    )  # fmt: skip
+    )
     receipt = Receipt(conversation.id, actor.id, (moved or conversation).read[actor.id])
     if moved:
         quiet = await silent(uow, moved.members)

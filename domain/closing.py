@@ -155,10 +155,17 @@ async def bury(uow: UnitOfWork, user: User) -> None:
     if outstanding:
         raise MoneyOutstanding(outstanding=outstanding)
     buried = await uow.change(
-        User, user.id, only_if={"deleted_at": None}, deleted_at=uow.now, name=GONE,
-        email=f"{user.id}@deleted.invalid", password_hash=NO_PASSWORD, headline="", bio="",
+        User,
+        user.id,
+        only_if={"deleted_at": None},
+        deleted_at=uow.now,
+        name=GONE,
+        email=f"{user.id}@deleted.invalid",
+        password_hash=NO_PASSWORD,
+        headline="",
+        bio="",
         skills=(),
-    )  # fmt: skip
+    )
     if buried is None:
         raise NotFound
     uow.later(EndSessions(user.id))

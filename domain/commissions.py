@@ -64,12 +64,16 @@ class Report(msgspec.Struct, frozen=True):
 
 # Kinds of transactions by what they mean to the platform; all that is not named is `other`.
 COLUMNS = {
-    "accepted": "platform_fee_amount", "completed": "service_fee_amount",
-    "resolved": "service_fee_amount", "refunded": "refunded_amount",
-    "refund_failed": "refunded_amount", "stripe_fee": "stripe_fee_amount",
-    "chargeback_fee": "chargeback_fee_amount", "chargeback_lost": "chargeback_amount",
+    "accepted": "platform_fee_amount",
+    "completed": "service_fee_amount",
+    "resolved": "service_fee_amount",
+    "refunded": "refunded_amount",
+    "refund_failed": "refunded_amount",
+    "stripe_fee": "stripe_fee_amount",
+    "chargeback_fee": "chargeback_fee_amount",
+    "chargeback_lost": "chargeback_amount",
     "chargeback_undone": "chargeback_amount",
-}  # fmt: skip
+}
 
 
 @operation("admin.commissions", roles={Role.ADMIN}, style=Style.READ)

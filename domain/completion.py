@@ -88,9 +88,15 @@ async def deliver(cmd: Deliver, actor: Actor, uow: UnitOfWork) -> Job:
     files = await attach(uow, cmd.file_ids, actor.id, job.id, [job.customer_id])
     days = uow.rates.auto_complete_days
     milestones = with_milestones(
-        offer, chosen, status=M.DELIVERED, note=cmd.note, files=files, delivered_at=uow.now,
-        due_at=uow.now + timedelta(days=days) if days else None, announced_at=None,
-    )  # fmt: skip
+        offer,
+        chosen,
+        status=M.DELIVERED,
+        note=cmd.note,
+        files=files,
+        delivered_at=uow.now,
+        due_at=uow.now + timedelta(days=days) if days else None,
+        announced_at=None,
+    )
     await change_offer(uow, offer, milestones=milestones)
     delivered = await uow.change(
         Job, job.id, delivered_at=uow.now, delivery_note=cmd.note, delivery_files=files
@@ -153,11 +159,13 @@ async def complete_milestones(uow: UnitOfWork, offer: Offer, numbers: Sequence[i
     for number in numbers:
         before = offer
         offer = await change_offer(
-            uow, before, completed_amount=before.completed_amount + before.at_stake([number]),
+            uow,
+            before,
+            completed_amount=before.completed_amount + before.at_stake([number]),
             milestones=with_milestones(
                 before, [number], status=M.COMPLETED, completed_at=uow.now, due_at=None
             ),
-        )  # fmt: skip
+        )
         await rebook(uow, f"complete:{offer.id}#{number}", "completed", before, offer)
     return offer
 
@@ -173,9 +181,12 @@ async def finish(uow: UnitOfWork, job: Job, offer: Offer) -> Job:
     else:
         status, at = JobStatus.CANCELLED, "cancelled_at"
     ended = await uow.change(
-        Job, job.id, only_if={"status": (JobStatus.ASSIGNED, JobStatus.IN_PROGRESS)},
-        status=status, **_at(at, uow),
-    )  # fmt: skip
+        Job,
+        job.id,
+        only_if={"status": (JobStatus.ASSIGNED, JobStatus.IN_PROGRESS)},
+        status=status,
+        **_at(at, uow),
+    )
     if ended is None:
         return job
     announce(uow, ended)
@@ -204,10 +215,12 @@ async def cancel(cmd: ById, actor: Actor, uow: UnitOfWork) -> Job:
     if before.status is JobStatus.IN_PROGRESS:
         raise DisputeRequired
     job = await uow.change(
-        Job, before.id,
+        Job,
+        before.id,
         only_if={"status": (JobStatus.OPEN, JobStatus.ASSIGNED), "accepting_offer_id": None},
-        status=JobStatus.CANCELLED, cancelled_at=uow.now,
-    )  # fmt: skip
+        status=JobStatus.CANCELLED,
+        cancelled_at=uow.now,
+    )
     if job is None:
         raise JobTaken if before.accepting_offer_id else JobNotOpen(status=before.status)
     if job.offer_id:
@@ -226,9 +239,10 @@ async def drop_rest(uow: UnitOfWork, offer: Offer) -> Offer:
     """Nobody will do or pay what is left of the work."""
     left = [n for n, milestone in enumerate(offer.milestones, 1) if milestone.standing]
     return await change_offer(
-        uow, offer,
+        uow,
+        offer,
         milestones=with_milestones(offer, left, status=M.CANCELLED, due_at=None, dispute_id=None),
-    )  # fmt: skip
+    )
 
 
 # -- by itself -------------------------------------------------------------------------------
@@ -286,7 +300,11 @@ async def _complete_due(uow: UnitOfWork, offer_id: str) -> None:
         offer = await complete_milestones(uow, offer, ready)
         await finish(uow, job, offer)
         await notices.tell(
-            uow, [offer.customer_id], "completed_by_itself", f"{offer.job_title}: completed",
-            "The delivered work was completed by itself, since you did not object.", offer.job_id,
-        )  # fmt: skip
+            uow,
+            [offer.customer_id],
+            "completed_by_itself",
+            f"{offer.job_title}: completed",
+            "The delivered work was completed by itself, since you did not object.",
+            offer.job_id,
+        )
     await _announce(uow, offer, again)

@@ -41,9 +41,10 @@ async def check_journal(
             found.compare(f"{row.kind} at Stripe", row.fact, True, there)
     # Stripe's line lies between the two times. The audit looks also at those that took longer.
     made = {
-        "status": (T.MADE, T.AVAILABLE, T.REVERSED), "updated_at": {"$gte": start, "$lt": end},
+        "status": (T.MADE, T.AVAILABLE, T.REVERSED),
+        "updated_at": {"$gte": start, "$lt": end},
         "created_at": {"$gte": start - LATE},
-    }  # fmt: skip
+    }
     async for transfers in _chunks(uow.each(Transfer, made, (("updated_at", 1),))):
         for transfer in transfers:
             group = transfer.offer_id or transfer.id
@@ -54,9 +55,12 @@ async def check_journal(
 
 
 async def _has_line(
-    ports: Ports, row: Transaction, seen: set[str], payments: dict[str, Payment],
+    ports: Ports,
+    row: Transaction,
+    seen: set[str],
+    payments: dict[str, Payment],
     chargebacks: dict[str, Chargeback],
-) -> bool:  # fmt: skip
+) -> bool:
     subject = _subject(row)
     match row.kind:
         case "captured":
@@ -119,8 +123,7 @@ async def check_payouts(ports: Ports, start: datetime, end: datetime, found: Fou
     """The withdrawals that have changed in that time, on the accounts that they were taken from;
     and what has left the accounts since then without one."""
     uow = ports.store.single()
-    asked = {"status": (W.IN_TRANSIT, W.PAID, W.FAILED),
-             "updated_at": {"$gte": start, "$lt": end}}  # fmt: skip
+    asked = {"status": (W.IN_TRANSIT, W.PAID, W.FAILED), "updated_at": {"$gte": start, "$lt": end}}
     async for rows in _chunks(uow.each(Withdrawal, asked, (("updated_at", 1),))):
         of_accounts: dict[str, list[Withdrawal]] = defaultdict(list)
         for withdrawal in rows:

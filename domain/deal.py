@@ -87,9 +87,14 @@ PAYMENT_STEPS: Steps = {
 }
 OPEN_OFFERS = (S.AWAITING_PAYMENT, S.PENDING)
 ENDINGS = {
-    S.ACCEPTED: ACCEPTED, S.REJECTED: REJECTED, S.WITHDRAWN: WITHDRAWN, S.EXPIRED: EXPIRED,
-    S.BLOCKED: BLOCKED, S.FAILED: FAILED, S.COUNTERED: COUNTERED,
-}  # fmt: skip
+    S.ACCEPTED: ACCEPTED,
+    S.REJECTED: REJECTED,
+    S.WITHDRAWN: WITHDRAWN,
+    S.EXPIRED: EXPIRED,
+    S.BLOCKED: BLOCKED,
+    S.FAILED: FAILED,
+    S.COUNTERED: COUNTERED,
+}
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -254,9 +259,11 @@ class Offer(Record, frozen=True):
         return {
             number: milestone.due_at
             for number, milestone in enumerate(self.milestones, 1)
-            if milestone.due_at and milestone.standing
-            and not milestone.dispute_id and not self.contested_amount
-        }  # fmt: skip
+            if milestone.due_at
+            and milestone.standing
+            and not milestone.dispute_id
+            and not self.contested_amount
+        }
 
     def unannounced(self, numbers: Iterable[int]) -> list[int]:
         return [number for number in numbers if not self.milestones[number - 1].announced_at]
@@ -312,9 +319,14 @@ class Payment(Record, frozen=True):
 
 
 async def move_offer(
-    uow: UnitOfWork, offer_id: str, to: OfferStatus, *, by: str,
-    only_if: dict[str, Any] | None = None, **fields: Any,
-) -> Offer | None:  # fmt: skip
+    uow: UnitOfWork,
+    offer_id: str,
+    to: OfferStatus,
+    *,
+    by: str,
+    only_if: dict[str, Any] | None = None,
+    **fields: Any,
+) -> Offer | None:
     """One step of an offer with its history and its event; None if it may not be taken."""
     if to in ENDINGS and to is not S.ACCEPTED:
         fields["live"] = False
@@ -344,10 +356,13 @@ async def change_offer(uow: UnitOfWork, offer: Offer, **fields: Any) -> Offer:
     wanted = msgspec.structs.replace(offer, **fields)
     due = wanted.completing
     changed = await uow.change(
-        Offer, offer.id, only_if={"version": offer.version}, **fields,
+        Offer,
+        offer.id,
+        only_if={"version": offer.version},
+        **fields,
         due_at=min(due.values(), default=None),
         announce_at=min((due[number] for number in wanted.unannounced(due)), default=None),
-    )  # fmt: skip
+    )
     if changed is None:
         raise Conflict
     uow.publish(UPDATED, changed, to=changed.audience)

@@ -153,9 +153,16 @@ async def dispute_propose(cmd: Propose, actor: Actor, uow: UnitOfWork) -> Disput
     if dispute.waits_for == actor.id:
         later = {"answer_by": uow.now + ANSWER_WITHIN, "warned_at": None}
     return await add(
-        uow, dispute, actor, "propose", cmd.text, cmd.refund_amount, status=status,
-        proposal=Proposal(actor.id, cmd.refund_amount, uow.now), **later,
-    )  # fmt: skip
+        uow,
+        dispute,
+        actor,
+        "propose",
+        cmd.text,
+        cmd.refund_amount,
+        status=status,
+        proposal=Proposal(actor.id, cmd.refund_amount, uow.now),
+        **later,
+    )
 
 
 @operation("payment.dispute_agree", roles=PARTIES)
@@ -220,9 +227,10 @@ async def all_disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
 
 def _own(actor: Actor) -> dict[str, Any]:
     fields: Mapping[Role, dict[str, Any]] = {
-        Role.CUSTOMER: {"customer_id": actor.id}, Role.CONTRACTOR: {"contractor_id": actor.id},
+        Role.CUSTOMER: {"customer_id": actor.id},
+        Role.CONTRACTOR: {"contractor_id": actor.id},
         Role.ADMIN: {},
-    }  # fmt: skip
+    }
     return dict(fields[actor.role])
 
 
@@ -236,8 +244,10 @@ def _check_split(dispute: Dispute, refund_amount: int) -> None:
         raise AmountNotPayable(
             f"refund_amount: from 0 to {dispute.amount} minor units of {dispute.currency}"
             + (f", in steps of {step}." if step > 1 else "."),
-            field="refund_amount", maximum=dispute.amount, step=step,
-        )  # fmt: skip
+            field="refund_amount",
+            maximum=dispute.amount,
+            step=step,
+        )
 
 
 # -- by itself -------------------------------------------------------------------------------
@@ -261,6 +271,10 @@ async def _escalate(uow: UnitOfWork, dispute_id: str) -> None:
         await call_admins(uow, dispute)
         amount = display(dispute.amount, dispute.currency)
         await notices.tell(
-            uow, list(dispute.parties), "dispute_escalated", f"{dispute.job_title}: escalated",
-            f"Nobody answered in time: an administrator decides about {amount}.", dispute.id,
-        )  # fmt: skip
+            uow,
+            list(dispute.parties),
+            "dispute_escalated",
+            f"{dispute.job_title}: escalated",
+            f"Nobody answered in time: an administrator decides about {amount}.",
+            dispute.id,
+        )

@@ -41,13 +41,23 @@ def new(
 ) -> Dispute:
     """A dispute about milestones of these numbers (from 1); not stored yet."""
     return Dispute(
-        id=new_id(Dispute.PREFIX), created_at=uow.now, updated_at=uow.now, job_id=offer.job_id,
-        job_title=offer.job_title, offer_id=offer.id, payment_id=offer.payment_id,
-        customer_id=offer.customer_id, contractor_id=offer.contractor_id, milestones=numbers,
-        amount=offer.at_stake(numbers), currency=offer.currency, opened_by=by,
-        reason=reason, answer_by=uow.now + ANSWER_WITHIN,
+        id=new_id(Dispute.PREFIX),
+        created_at=uow.now,
+        updated_at=uow.now,
+        job_id=offer.job_id,
+        job_title=offer.job_title,
+        offer_id=offer.id,
+        payment_id=offer.payment_id,
+        customer_id=offer.customer_id,
+        contractor_id=offer.contractor_id,
+        milestones=numbers,
+        amount=offer.at_stake(numbers),
+        currency=offer.currency,
+        opened_by=by,
+        reason=reason,
+        answer_by=uow.now + ANSWER_WITHIN,
         timeline=(Entry(uow.now, by, "open", text),),
-    )  # fmt: skip
+    )
 
 
 async def start(uow: UnitOfWork, offer: Offer, dispute: Dispute) -> None:
@@ -63,9 +73,11 @@ async def call_admins(uow: UnitOfWork, dispute: Dispute) -> None:
     """Somebody has to decide."""
     amount = display(dispute.amount, dispute.currency)
     await alert(
-        uow, "dispute_escalated", dispute.id,
+        uow,
+        "dispute_escalated",
+        dispute.id,
         f"Decide about {amount} for {dispute.job_title}: the two sides do not agree.",
-    )  # fmt: skip
+    )
 
 
 async def resolve(uow: UnitOfWork, dispute: Dispute, refund_amount: int, by: str) -> Dispute:
@@ -80,9 +92,11 @@ async def resolve(uow: UnitOfWork, dispute: Dispute, refund_amount: int, by: str
     refund_amount = min(refund_amount, at_stake)  # refunds at Stripe may have left less
     earned = at_stake - refund_amount
     after = await change_offer(
-        uow, offer, completed_amount=offer.completed_amount + earned,
+        uow,
+        offer,
+        completed_amount=offer.completed_amount + earned,
         milestones=_ended(offer, dispute, M.COMPLETED if earned else M.CANCELLED, uow),
-    )  # fmt: skip
+    )
     await rebook(uow, f"resolve:{dispute.id}", "resolved", offer, after)
     if refund_amount:
         reason = "The dispute was resolved."
@@ -100,17 +114,23 @@ def _ended(
     free = with_milestones(offer, dispute.milestones, due_at=None, dispute_id=None)
     standing = [number for number in dispute.milestones if free[number - 1].standing]
     return with_milestones(
-        msgspec.structs.replace(offer, milestones=free), standing, status=status,
+        msgspec.structs.replace(offer, milestones=free),
+        standing,
+        status=status,
         completed_at=uow.now if status is M.COMPLETED else None,
-    )  # fmt: skip
+    )
 
 
 async def _close(uow: UnitOfWork, dispute: Dispute, refund_amount: int) -> Dispute:
     await completion.mark_disputed(uow, await uow.get(Job, dispute.job_id), None)
     resolved = await uow.change(
-        Dispute, dispute.id, only_if={"status": leading_to(STEPS, D.RESOLVED)},
-        status=D.RESOLVED, refund_amount=refund_amount, resolved_at=uow.now,
-    )  # fmt: skip
+        Dispute,
+        dispute.id,
+        only_if={"status": leading_to(STEPS, D.RESOLVED)},
+        status=D.RESOLVED,
+        refund_amount=refund_amount,
+        resolved_at=uow.now,
+    )
     if resolved is None:
         raise DisputeNotOpen(status=dispute.status)
     announce(uow, resolved)

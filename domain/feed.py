@@ -245,10 +245,17 @@ async def _keep_head(uow: UnitOfWork, user: str, head: int) -> None:
 def _row(uow: UnitOfWork, user: str, seq: int, entry: Entry) -> FeedRow:
     delivery = entry.delivery
     return FeedRow(
-        id=new_id(FeedRow.PREFIX), created_at=entry.at, updated_at=uow.now, user_id=user, seq=seq,
-        event=entry.event, namespace=delivery.namespace, name=delivery.name, data=delivery.data,
+        id=new_id(FeedRow.PREFIX),
+        created_at=entry.at,
+        updated_at=uow.now,
+        user_id=user,
+        seq=seq,
+        event=entry.event,
+        namespace=delivery.namespace,
+        name=delivery.name,
+        data=delivery.data,
         expires_at=uow.now + KEPT,
-    )  # fmt: skip
+    )
 
 
 def _head_id(user: str) -> str:

@@ -36,7 +36,8 @@ def cleaned(name: str) -> str:
     name = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
     # C: control, format (such as right-to-left override), surrogates, unassigned; Zl, Zp: lines.
     visible = (
-        sign for sign in name
+        sign
+        for sign in name
         if not (kind := unicodedata.category(sign)).startswith("C") and kind not in ("Zl", "Zp")
-    )  # fmt: skip
+    )
     return FORBIDDEN.sub("_", " ".join("".join(visible).split()))

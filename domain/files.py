@@ -79,9 +79,14 @@ class File(Record, frozen=True):
 
     def seen(self) -> Attachment:
         return Attachment(
-            self.id, self.name, self.type, self.size, self.width, self.height,
+            self.id,
+            self.name,
+            self.type,
+            self.size,
+            self.width,
+            self.height,
             self.thumbnail_size > 0,
-        )  # fmt: skip
+        )
 
 
 def thumbnail_of(file_id: str) -> str:
@@ -109,11 +114,17 @@ async def upload(cmd: Nothing, actor: Actor, ports: Ports, received: Received) -
     async with ports.examiner.examine(received.spool, actor.id) as found:
         now = ports.clock.now()
         file = File(
-            id=new_id(File.PREFIX), created_at=now, updated_at=now, owner_id=actor.id,
-            name=fitting(received.name, found.type), type=found.type, size=found.content.size,
-            width=found.width, height=found.height,
+            id=new_id(File.PREFIX),
+            created_at=now,
+            updated_at=now,
+            owner_id=actor.id,
+            name=fitting(received.name, found.type),
+            type=found.type,
+            size=found.content.size,
+            width=found.width,
+            height=found.height,
             thumbnail_size=found.thumbnail.size if found.thumbnail else 0,
-        )  # fmt: skip
+        )
         await ports.store.single().add(file)
         try:
             await check_room(ports.store.single(), actor.id)
@@ -131,10 +142,13 @@ async def upload(cmd: Nothing, actor: Actor, ports: Ports, received: Received) -
 async def check_room(uow: UnitOfWork, owner_id: str, more: int = 0) -> None:
     """Raises QuotaExceeded. Asked after the row is there, so that of several uploads at once none
     slips through; and before (`more`), so that nothing is read in vain."""
-    used = await uow.aggregate(File, [
-        {"$match": {"owner_id": owner_id}},
-        {"$group": {"_id": None, "files": {"$sum": 1}, "bytes": {"$sum": "$size"}}},
-    ])  # fmt: skip
+    used = await uow.aggregate(
+        File,
+        [
+            {"$match": {"owner_id": owner_id}},
+            {"$group": {"_id": None, "files": {"$sum": 1}, "bytes": {"$sum": "$size"}}},
+        ],
+    )
     if used and (used[0]["files"] + more > MAX_FILES or used[0]["bytes"] + more > MAX_BYTES):
         raise QuotaExceeded(limit_bytes=MAX_BYTES, limit_files=MAX_FILES)
 
@@ -235,10 +249,12 @@ async def sweep(ports: Ports) -> int:
 
 async def _sweep_some(ports: Ports) -> int:
     uow = ports.store.single()
-    old = {"$or": [
-        {"state": state, "attached_to": None, "created_at": {"$lt": uow.now - age}}
-        for state, age in ((State.STORING, STORED_WITHIN), (State.KEPT, ATTACHED_WITHIN))
-    ]}  # fmt: skip
+    old = {
+        "$or": [
+            {"state": state, "attached_to": None, "created_at": {"$lt": uow.now - age}}
+            for state, age in ((State.STORING, STORED_WITHIN), (State.KEPT, ATTACHED_WITHIN))
+        ]
+    }
     found = await uow.all(File, old, limit=CHUNK)
     # First of all nobody can attach or read them any more.
     ids = tuple(file.id for file in found)

@@ -112,9 +112,10 @@ class Wanted(msgspec.Struct, frozen=True):
             words=search.asked(filters.q or ""),
             category=search.fold(filters.category) if filters.category else None,
             skills=tuple(dict.fromkeys(search.fold(skill) for skill in filters.skills or ())),
-            near=filters.near, radius_km=filters.radius_km or DEFAULT_RADIUS_KM,
+            near=filters.near,
+            radius_km=filters.radius_km or DEFAULT_RADIUS_KM,
             budget=filters.budget or Budget(),
-        )  # fmt: skip
+        )
 
     def query(self) -> dict[str, Any]:
         """Field by field, what MongoDB is asked for; the most selective first."""

@@ -30,14 +30,21 @@ async def open_(cmd: Open, actor: Actor, uow: UnitOfWork) -> SeenConversation:
         customer, contractor = contractor, customer
     application = await uow.find(
         Application,
-        {"job_id": cmd.job_id, "customer_id": customer, "contractor_id": contractor,
-         "status": NOT_WITHDRAWN},
-    )  # fmt: skip
+        {
+            "job_id": cmd.job_id,
+            "customer_id": customer,
+            "contractor_id": contractor,
+            "status": NOT_WITHDRAWN,
+        },
+    )
     if application is None:
         raise NotFound
     conversation = await open_between(
-        uow, job_id=application.job_id, job_title=application.job_title, customer_id=customer,
+        uow,
+        job_id=application.job_id,
+        job_title=application.job_title,
+        customer_id=customer,
         contractor_id=contractor,
-    )  # fmt: skip
+    )
     (seen,) = await veiled(uow, actor.id, [conversation.seen_by(actor.id)])
     return seen

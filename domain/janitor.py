@@ -139,14 +139,15 @@ KINDS = (
     Kind(Transfer, {"status": (T.WAITING, T.SENDING, T.MADE)}, _transfer, _not_due),
     Kind(Reversal, {"done": False}, lambda reversal: [TakeBack(reversal.id)]),
     Kind(Withdrawal, {"status": (W.REQUESTED, W.IN_TRANSIT)}, _withdrawal, _at_a_bank),
+    Kind(Chargeback, {"status": (C.INQUIRY, C.OPEN)}, lambda c: [ReadDispute(c.stripe_id)], always),
     Kind(
-        Chargeback, {"status": (C.INQUIRY, C.OPEN)}, lambda c: [ReadDispute(c.stripe_id)], always
+        User,
+        {"payouts_enabled": False, "connect_id": {"$gt": ""}},
+        lambda user: [ReadAccount(user.connect_id)],
+        always,
+        longest=KEPT,
     ),
-    Kind(
-        User, {"payouts_enabled": False, "connect_id": {"$gt": ""}},
-        lambda user: [ReadAccount(user.connect_id)], always, longest=KEPT,
-    ),
-)  # fmt: skip
+)
 CLOSED = Kind(Payment, {"status": P.AUTHORIZED}, lambda payment: [Release(payment.id)])
 
 
@@ -220,10 +221,12 @@ async def _ask(uow: UnitOfWork, kind: Kind, record: Record, watch: Watch | None)
     natural = await kind.natural(uow, record)
     tells = asked >= TELL_AT and not natural and not (before and before.told)
     fields: dict[str, Any] = {
-        "state": state, "asked": asked, "expires_at": uow.now + KEPT,
+        "state": state,
+        "asked": asked,
+        "expires_at": uow.now + KEPT,
         "next_at": uow.now + (AGES[asked] - AGES[asked - 1] if asked < len(AGES) else THEN),
         "told": tells or bool(before and before.told),
-    }  # fmt: skip
+    }
     if watch is None:
         await uow.add(Watch(id=record.id, created_at=uow.now, updated_at=uow.now, **fields))
     elif await uow.change(Watch, watch.id, only_if={"version": watch.version}, **fields) is None:
@@ -234,10 +237,12 @@ async def _ask(uow: UnitOfWork, kind: Kind, record: Record, watch: Watch | None)
             uow.later(task)
     if tells:
         await alert(
-            uow, "left_unknown", record.id,
+            uow,
+            "left_unknown",
+            record.id,
             f"Stripe has been asked {asked} times about this {type(record).__name__.lower()} and "
             "it is still under way: look at it in Stripe's dashboard.",
-        )  # fmt: skip
+        )
 
 
 # -- holds that end --------------------------------------------------------------------------
@@ -247,9 +252,10 @@ async def warn_of_ends(ports: Ports) -> int:
     """Tell both sides a day before an offer, and the hold behind it, ends."""
     uow = ports.store.single()
     ending = {
-        "status": OfferStatus.PENDING, "reminded_at": None,
+        "status": OfferStatus.PENDING,
+        "reminded_at": None,
         "expires_at": {"$gt": uow.now, "$lte": uow.now + WARN_BEFORE},
-    }  # fmt: skip
+    }
     soon = await uow.all(Offer, ending, (("expires_at", 1),), CHUNK)
     for offer in soon:
         await ports.store.transact(lambda uow, id=offer.id: _warn(uow, id))  # type: ignore[misc]
@@ -258,21 +264,31 @@ async def warn_of_ends(ports: Ports) -> int:
 
 async def _warn(uow: UnitOfWork, offer_id: str) -> None:
     offer = await uow.change(
-        Offer, offer_id, only_if={"status": OfferStatus.PENDING, "reminded_at": None},
+        Offer,
+        offer_id,
+        only_if={"status": OfferStatus.PENDING, "reminded_at": None},
         reminded_at=uow.now,
-    )  # fmt: skip
+    )
     if offer is None or offer.expires_at - offer.created_at <= WARN_BEFORE:
         return  # it was short from the beginning: that is no news
     contractor = await uow.get(User, offer.contractor_id)
     ends = f"{offer.expires_at:%d %B %Y, %H:%M} UTC"
     await notices.tell(
-        uow, [offer.contractor_id], "offer_ends_soon", f"{offer.job_title}: the offer ends soon",
-        f"Accept or decline it until {ends}; then the money goes back.", offer.job_id,
-    )  # fmt: skip
+        uow,
+        [offer.contractor_id],
+        "offer_ends_soon",
+        f"{offer.job_title}: the offer ends soon",
+        f"Accept or decline it until {ends}; then the money goes back.",
+        offer.job_id,
+    )
     await notices.tell(
-        uow, [offer.customer_id], "hold_ends_soon", f"{offer.job_title}: your offer ends soon",
-        f"{contractor.name} has not answered. On {ends} the hold on your card ends.", offer.job_id,
-    )  # fmt: skip
+        uow,
+        [offer.customer_id],
+        "hold_ends_soon",
+        f"{offer.job_title}: your offer ends soon",
+        f"{contractor.name} has not answered. On {ends} the hold on your card ends.",
+        offer.job_id,
+    )
 
 
 # -- deadlines of disputes ---------------------------------------------------------------------
@@ -318,14 +334,22 @@ async def _warn_sides(uow: UnitOfWork, dispute_id: str) -> None:
     awaited = dispute.waits_for
     told = {
         awaited: f"Agree or propose how to end it until {ends}; then an administrator decides.",
-        **{side: f"The other side has not answered. On {ends} it goes to an administrator."
-           for side in dispute.parties if side != awaited},
-    }  # fmt: skip
+        **{
+            side: f"The other side has not answered. On {ends} it goes to an administrator."
+            for side in dispute.parties
+            if side != awaited
+        },
+    }
     for side, text in told.items():
         await notices.tell(
-            uow, [side], "dispute_ends_soon", f"{dispute.job_title}: the dispute is decided soon",
-            text, dispute.id, path=job_path(dispute.job_id),
-        )  # fmt: skip
+            uow,
+            [side],
+            "dispute_ends_soon",
+            f"{dispute.job_title}: the dispute is decided soon",
+            text,
+            dispute.id,
+            path=job_path(dispute.job_id),
+        )
 
 
 async def _warn_admins(uow: UnitOfWork, chargeback_id: str) -> None:
@@ -334,10 +358,12 @@ async def _warn_admins(uow: UnitOfWork, chargeback_id: str) -> None:
     )
     if found and found.due_by:
         await alert(
-            uow, "evidence_due", found.id,
+            uow,
+            "evidence_due",
+            found.id,
             f"The bank takes evidence about {display(found.amount, found.currency)} for "
             f"{found.job_title} until {found.due_by:%d %B %Y, %H:%M} UTC: without it that is lost.",
-        )  # fmt: skip
+        )
 
 
 async def _call_again(uow: UnitOfWork, dispute_id: str) -> None:

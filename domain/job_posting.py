@@ -55,9 +55,13 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Job:
     """Post a job. Raises CurrencyNotSupported, Invalid for a budget that is upside down."""
     customer = await uow.get(User, actor.id)
     job = Job(
-        id=new_id(Job.PREFIX), created_at=uow.now, updated_at=uow.now, customer_id=customer.id,
-        customer_name=customer.name, **msgspec.structs.asdict(cmd),
-    )  # fmt: skip
+        id=new_id(Job.PREFIX),
+        created_at=uow.now,
+        updated_at=uow.now,
+        customer_id=customer.id,
+        customer_name=customer.name,
+        **msgspec.structs.asdict(cmd),
+    )
     job = msgspec.structs.replace(job, **_checked(job))
     await uow.add(job)
     announce(uow, job, market=True)
@@ -73,9 +77,12 @@ async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> Job:
     fields = {name: v for name, v in given if v is not UNSET and name != "job_id"}
     derived = _checked(msgspec.structs.replace(job, **fields))
     changed = await uow.change(
-        Job, job.id, only_if={"status": JobStatus.OPEN, "accepting_offer_id": None},
-        **fields, **derived,
-    )  # fmt: skip
+        Job,
+        job.id,
+        only_if={"status": JobStatus.OPEN, "accepting_offer_id": None},
+        **fields,
+        **derived,
+    )
     if changed is None:
         raise JobNotOpen if job.status is not JobStatus.OPEN else JobTaken
     announce(uow, changed, market=True)

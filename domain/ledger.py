@@ -148,9 +148,16 @@ def flows(deltas: Mapping[str, int]) -> list[Posting]:
 
 
 async def book(
-    uow: UnitOfWork, fact: str, kind: str, currency: str, postings: Iterable[Posting], *,
-    users: Iterable[str] = (), offer_id: str | None = None, withdrawal_id: str | None = None,
-) -> None:  # fmt: skip
+    uow: UnitOfWork,
+    fact: str,
+    kind: str,
+    currency: str,
+    postings: Iterable[Posting],
+    *,
+    users: Iterable[str] = (),
+    offer_id: str | None = None,
+    withdrawal_id: str | None = None,
+) -> None:
     """Write one transaction and move its balances.
 
     Raises InsufficientFunds when a bounded account would leave its bound, and Duplicate (rolling
@@ -168,11 +175,19 @@ async def book(
     at = await _booking_time(uow, deltas)
     await uow.add(
         Transaction(
-            id=new_id(Transaction.PREFIX), created_at=at, updated_at=at, fact=fact,
-            kind=kind, currency=currency, postings=moved, accounts=tuple(sorted(deltas)),
-            users=tuple(users), offer_id=offer_id, withdrawal_id=withdrawal_id,
+            id=new_id(Transaction.PREFIX),
+            created_at=at,
+            updated_at=at,
+            fact=fact,
+            kind=kind,
+            currency=currency,
+            postings=moved,
+            accounts=tuple(sorted(deltas)),
+            users=tuple(users),
+            offer_id=offer_id,
+            withdrawal_id=withdrawal_id,
         )
-    )  # fmt: skip
+    )
     for user in {_owner(account) for account in deltas if _kind(account) in ("wallet", "debt")}:
         purse = await purse_of(uow, user, currency)
         uow.publish(WALLET_UPDATED, purse, to=[user])
@@ -181,8 +196,12 @@ async def book(
 async def _booking_time(uow: UnitOfWork, accounts: Iterable[str]) -> datetime:
     """Now; but after what a snapshot has summed up, though this clock has jumped back or the one
     of another host is ahead: nobody would look for it there."""
-    summed_up = [snapshot for each in SUMMED_UP if each in accounts
-                 for snapshot in await _snapshots(uow, each)]  # fmt: skip
+    summed_up = [
+        snapshot
+        for each in SUMMED_UP
+        if each in accounts
+        for snapshot in await _snapshots(uow, each)
+    ]
     return max([uow.now, *(snapshot.upto + SETTLED_AFTER for snapshot in summed_up)])
 
 
@@ -211,9 +230,14 @@ async def _move(uow: UnitOfWork, account: str, currency: str, delta: int) -> Non
             raise InsufficientFunds(account=kind)
         return
     fresh = Balance(
-        id=id, created_at=uow.now, updated_at=uow.now, account=account, kind=kind,
-        owner=_owner(account), currency=currency,
-    )  # fmt: skip
+        id=id,
+        created_at=uow.now,
+        updated_at=uow.now,
+        account=account,
+        kind=kind,
+        owner=_owner(account),
+        currency=currency,
+    )
     await uow.upsert(fresh, inc={"balance": delta})
 
 

@@ -64,9 +64,7 @@ class Replay(Command, frozen=True):
 async def bury(uow: UnitOfWork, rows: Sequence[OutboxRow]) -> None:
     """Give up on rows that have used their attempts, unless somebody has them in hand again."""
     for row in rows:
-        over = {
-            "dead": False, "lease_until": {"$lte": uow.now}, "attempts": {"$gte": MAX_ATTEMPTS}
-        }  # fmt: skip
+        over = {"dead": False, "lease_until": {"$lte": uow.now}, "attempts": {"$gte": MAX_ATTEMPTS}}
         dead = await uow.change(OutboxRow, row.id, only_if=over, dead=True)
         if dead is None:
             continue
@@ -74,15 +72,20 @@ async def bury(uow: UnitOfWork, rows: Sequence[OutboxRow]) -> None:
         why = letter.last_error or "Its worker ended each time"
         if letter.kind == Process.__name__:
             await uow.change(
-                WebhookEvent, letter.subject, only_if={"status": (E.RECEIVED, E.WORKING)},
-                status=E.DEAD, last_error=why,
-            )  # fmt: skip
+                WebhookEvent,
+                letter.subject,
+                only_if={"status": (E.RECEIVED, E.WORKING)},
+                status=E.DEAD,
+                last_error=why,
+            )
         if not _carries_an_alert(dead):
             await alert(
-                uow, "dead_letter", dead.id,
+                uow,
+                "dead_letter",
+                dead.id,
                 f"{letter.kind} about {letter.subject} failed {letter.attempts} times: "
                 f"{why}. Retry it once the cause is gone, or discard it.",
-            )  # fmt: skip
+            )
 
 
 def _carries_an_alert(row: OutboxRow) -> bool:
@@ -108,9 +111,15 @@ async def retry(cmd: Retry, actor: Actor, uow: UnitOfWork) -> Letter:
     """Work on a dead letter again, with all its attempts. Raises NotFound."""
     row = await uow.get(OutboxRow, cmd.row_id, dead=True)
     alive = await uow.change(
-        OutboxRow, row.id, only_if={"dead": True}, dead=False, attempts=0, owner="",
-        lease_until=uow.now, created_at=uow.now,
-    )  # fmt: skip
+        OutboxRow,
+        row.id,
+        only_if={"dead": True},
+        dead=False,
+        attempts=0,
+        owner="",
+        lease_until=uow.now,
+        created_at=uow.now,
+    )
     letter = _letter(alive or row)
     if letter.kind == Process.__name__:
         await uow.change(
@@ -149,9 +158,12 @@ async def queue_again(
     Raises Conflict while it is waiting or being worked on.
     """
     again = await uow.change(
-        WebhookEvent, event.id, only_if={"status": (E.DONE, E.DEAD, E.QUARANTINED)},
-        status=E.RECEIVED, reason=None,
-    )  # fmt: skip
+        WebhookEvent,
+        event.id,
+        only_if={"status": (E.DONE, E.DEAD, E.QUARANTINED)},
+        status=E.RECEIVED,
+        reason=None,
+    )
     if again is None:
         raise Conflict("The event is being worked on already.")
     await uow.remove(OutboxRow, {"dead": True, "body.event_id": event.id})
@@ -164,6 +176,11 @@ def _letter(row: OutboxRow) -> Letter:
     kind = str(body.pop("type", ""))
     parts = list(body.values())[: 2 if row.lane is Lane.PUSH else 1]  # namespace and name, or id
     return Letter(
-        id=row.id, lane=row.lane, kind=kind, subject=" ".join(map(str, parts)),
-        attempts=row.attempts, last_error=row.last_error, created_at=row.created_at,
-    )  # fmt: skip
+        id=row.id,
+        lane=row.lane,
+        kind=kind,
+        subject=" ".join(map(str, parts)),
+        attempts=row.attempts,
+        last_error=row.last_error,
+        created_at=row.created_at,
+    )

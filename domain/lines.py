@@ -93,10 +93,12 @@ async def _books(uow: UnitOfWork, entries: Sequence[Entry]) -> Books:
 
     booked = await uow.all(Transaction, {"fact": tuple(facts)}, limit=len(facts)) if facts else []
     return Books(
-        await by(Payment, "charge_id", _charge), await by(Transfer, "stripe_id", _transfer),
-        await by(Reversal, "stripe_id", _reversal), await by(Chargeback, "stripe_id", _adjustment),
+        await by(Payment, "charge_id", _charge),
+        await by(Transfer, "stripe_id", _transfer),
+        await by(Reversal, "stripe_id", _reversal),
+        await by(Chargeback, "stripe_id", _adjustment),
         {row.fact: row for row in booked},
-    )  # fmt: skip
+    )
 
 
 async def _charge(ports: Ports, books: Books, entry: Entry, found: Found) -> None:
@@ -113,9 +115,15 @@ async def _charge(ports: Ports, books: Books, entry: Entry, found: Found) -> Non
             found.compare("fee", subject, _sum(booked), entry.fee)
         else:
             await _book(
-                ports, found, fact, "stripe_fee", entry.currency, -entry.fee, ledger.STRIPE_FEES,
+                ports,
+                found,
+                fact,
+                "stripe_fee",
+                entry.currency,
+                -entry.fee,
+                ledger.STRIPE_FEES,
                 payment.offer_id,
-            )  # fmt: skip
+            )
 
 
 async def _refund(ports: Ports, books: Books, entry: Entry, found: Found) -> None:
@@ -183,16 +191,28 @@ async def _unknown(ports: Ports, books: Books, entry: Entry, found: Found) -> No
 
 FAILED_REFUNDS = ("refund_failure", "payment_failure_refund")
 FACTS = {
-    "refund": ("refund:",), "payment_refund": ("refund:",),
-    "refund_failure": ("refund_failed:",), "payment_failure_refund": ("refund_failed:",),
-}  # fmt: skip
+    "refund": ("refund:",),
+    "payment_refund": ("refund:",),
+    "refund_failure": ("refund_failed:",),
+    "payment_failure_refund": ("refund_failed:",),
+}
 KNOWN: Mapping[str, Callable[[Ports, Books, Entry, Found], Awaitable[None]]] = {
-    "charge": _charge, "payment": _charge, "transfer": _transfer, "transfer_refund": _reversal,
-    "adjustment": _adjustment, "payout": _payout, "payout_failure": _payout,
-    "payout_cancel": _payout, "topup": _payout, "topup_reversal": _payout, "stripe_fee": _fee,
-    "tax_fee": _fee, "network_cost": _fee, "stripe_fx_fee": _fee,
+    "charge": _charge,
+    "payment": _charge,
+    "transfer": _transfer,
+    "transfer_refund": _reversal,
+    "adjustment": _adjustment,
+    "payout": _payout,
+    "payout_failure": _payout,
+    "payout_cancel": _payout,
+    "topup": _payout,
+    "topup_reversal": _payout,
+    "stripe_fee": _fee,
+    "tax_fee": _fee,
+    "network_cost": _fee,
+    "stripe_fx_fee": _fee,
     **{kind: _refund for kind in FACTS},
-}  # fmt: skip
+}
 
 
 def _sum(row: Transaction, account: str | None = None) -> int:
@@ -217,9 +237,15 @@ async def _book_line(
 
 
 async def _book(
-    ports: Ports, found: Found, fact: str, kind: str, currency: str, net: int, other: str,
+    ports: Ports,
+    found: Found,
+    fact: str,
+    kind: str,
+    currency: str,
+    net: int,
+    other: str,
     offer_id: str | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Book what changed the platform's money at Stripe by `net`, against `other`; once."""
     if not found.mends:
         found.unbooked += 1

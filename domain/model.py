@@ -37,17 +37,67 @@ from domain.webhooks import Process, WebhookEvent
 from domain.writing import Finish
 
 RECORDS = (
-    User, Job, Application, Conversation, Message, Offer, Payment, Transaction, Balance,
-    Withdrawal, Transfer, Reversal, Dispute, Chargeback, FeedRow, OutboxRow, WebhookEvent, Reply,
-    Lease, Living, WaitingRow, AuditRow, Anchor, Watch, Reconciliation, Told, LastSeen,
-    SavedSearch, Matched, File, GridFile, GridChunk, Report,
-)  # fmt: skip
+    User,
+    Job,
+    Application,
+    Conversation,
+    Message,
+    Offer,
+    Payment,
+    Transaction,
+    Balance,
+    Withdrawal,
+    Transfer,
+    Reversal,
+    Dispute,
+    Chargeback,
+    FeedRow,
+    OutboxRow,
+    WebhookEvent,
+    Reply,
+    Lease,
+    Living,
+    WaitingRow,
+    AuditRow,
+    Anchor,
+    Watch,
+    Reconciliation,
+    Told,
+    LastSeen,
+    SavedSearch,
+    Matched,
+    File,
+    GridFile,
+    GridChunk,
+    Report,
+)
 
 TASKS = (
-    OpenConnectAccount | Hold | Capture | Release | SendRefund | Inspect | BlockRivals | Send
-    | MakeAvailable | TakeBack | PayOut | ReadPayout | ReadDispute | Submit | OpenCustomer | Process
-    | Compare | ReadRefunds | ReadAccount
-    | Tell | SendMail
-    | EndSessions | TakeLeave
-    | Match | ShowPresence | Finish | Narrate
-)  # fmt: skip
+    OpenConnectAccount
+    | Hold
+    | Capture
+    | Release
+    | SendRefund
+    | Inspect
+    | BlockRivals
+    | Send
+    | MakeAvailable
+    | TakeBack
+    | PayOut
+    | ReadPayout
+    | ReadDispute
+    | Submit
+    | OpenCustomer
+    | Process
+    | Compare
+    | ReadRefunds
+    | ReadAccount
+    | Tell
+    | SendMail
+    | EndSessions
+    | TakeLeave
+    | Match
+    | ShowPresence
+    | Finish
+    | Narrate
+)

@@ -126,15 +126,21 @@ async def report(cmd: MakeReport, actor: Actor, uow: UnitOfWork) -> Report:
         return told
     said = ""
     if cmd.message_id:
-        message = await uow.get(
-            Message, cmd.message_id, conversation_id=place.id, author_id=other
-        )  # fmt: skip
+        message = await uow.get(Message, cmd.message_id, conversation_id=place.id, author_id=other)
         said = message.text or message.history[-1].text
     made = Report(
-        id=new_id(Report.PREFIX), created_at=uow.now, updated_at=uow.now, by=actor.id,
-        about_id=other, conversation_id=place.id, job_id=place.job_id,
-        message_id=cmd.message_id or "", reason=cmd.reason, text=cmd.text, said=said,
-    )  # fmt: skip
+        id=new_id(Report.PREFIX),
+        created_at=uow.now,
+        updated_at=uow.now,
+        by=actor.id,
+        about_id=other,
+        conversation_id=place.id,
+        job_id=place.job_id,
+        message_id=cmd.message_id or "",
+        reason=cmd.reason,
+        text=cmd.text,
+        said=said,
+    )
     await uow.add(made)
     await alert(uow, "chat_reported", made.id, f"A chat was reported: {cmd.reason}.")
     return made

@@ -32,13 +32,16 @@ class Overview(msgspec.Struct, frozen=True):
 
 async def overview_of(uow: UnitOfWork, sockets: int) -> Overview:
     users, jobs, offers, payments = await asyncio.gather(
-        _counts(uow, User, "role"), _counts(uow, Job, "status"), _counts(uow, Offer, "status"),
+        _counts(uow, User, "role"),
+        _counts(uow, Job, "status"),
+        _counts(uow, Offer, "status"),
         _counts(uow, Payment, "status"),
-    )  # fmt: skip
+    )
     commission, escrow, dead_letters = await asyncio.gather(
-        ledger.balance_of(uow, ledger.PLATFORM), ledger.total_escrow(uow),
+        ledger.balance_of(uow, ledger.PLATFORM),
+        ledger.total_escrow(uow),
         uow.count(OutboxRow, {"dead": True}),
-    )  # fmt: skip
+    )
     return Overview(users, jobs, offers, payments, commission, escrow, dead_letters, sockets)
 
 

@@ -33,7 +33,9 @@ Said = tuple[str, str | None, str]  # kind, whose deed it is, words
 OFFERS: dict[str, Said] = {
     S.PENDING: ("offer.created", CUSTOMER, "An offer of {amount} was made."),
     S.COUNTERED: (
-        "offer.countered", CONTRACTOR, "The offer of {amount} was answered with {counter}.",
+        "offer.countered",
+        CONTRACTOR,
+        "The offer of {amount} was answered with {counter}.",
     ),
     S.ACCEPTED: ("offer.accepted", CONTRACTOR, "The offer of {amount} was accepted."),
     S.REJECTED: ("offer.rejected", CONTRACTOR, "The offer of {amount} was turned down."),
@@ -41,7 +43,7 @@ OFFERS: dict[str, Said] = {
     S.EXPIRED: ("offer.expired", None, "The offer of {amount} has expired."),
     S.BLOCKED: ("offer.blocked", None, "The offer of {amount} has ended: the job is taken."),
     S.FAILED: ("offer.failed", None, "The offer of {amount} has ended: its payment failed."),
-}  # fmt: skip
+}
 JOBS: dict[str, Said] = {
     J.IN_PROGRESS: ("job.started", CONTRACTOR, "The work has begun."),
     J.COMPLETED: ("job.completed", None, "The work is completed."),
@@ -52,7 +54,7 @@ MILESTONES: dict[str, Said] = {
     M.COMPLETED: ("milestone.completed", None, "Completed: {title}."),
     M.CANCELLED: ("milestone.cancelled", None, "Cancelled: {title}."),
 }
-DELIVERED = ("job.delivered", CONTRACTOR, "The work was delivered.")  # fmt: skip
+DELIVERED = ("job.delivered", CONTRACTOR, "The work was delivered.")
 
 
 class Deed(msgspec.Struct, frozen=True):
@@ -95,17 +97,24 @@ class Narrate(Task, frozen=True):
         if there:
             return there
         enter = partial(
-            open_between, job_id=self.job_id, job_title=self.job_title,
-            customer_id=self.customer_id, contractor_id=self.contractor_id,
-        )  # fmt: skip
+            open_between,
+            job_id=self.job_id,
+            job_title=self.job_title,
+            customer_id=self.customer_id,
+            contractor_id=self.contractor_id,
+        )
         return await ports.store.transact(enter)
 
     def _draft(self, conversation_id: str, deed: Deed) -> Draft:
         return Draft(
-            conversation_id=conversation_id, author_id=SYSTEM,
-            text=deed.text, client_id=deed.name, kind=deed.kind, subject_id=deed.subject_id,
+            conversation_id=conversation_id,
+            author_id=SYSTEM,
+            text=deed.text,
+            client_id=deed.name,
+            kind=deed.kind,
+            subject_id=deed.subject_id,
             by=deed.by,
-        )  # fmt: skip
+        )
 
 
 def follow(uow: UnitOfWork) -> None:
@@ -126,8 +135,13 @@ def follow(uow: UnitOfWork) -> None:
 
 def _task(row: Mapping[str, Any], deeds: tuple[Deed, ...]) -> Narrate:
     title = row.get("job_title") or row.get("title") or ""
-    return Narrate(row["job_id"] if "job_id" in row else row["_id"], title, row[CUSTOMER],
-                   row[CONTRACTOR], deeds)  # fmt: skip
+    return Narrate(
+        row["job_id"] if "job_id" in row else row["_id"],
+        title,
+        row[CUSTOMER],
+        row[CONTRACTOR],
+        deeds,
+    )
 
 
 def deeds_of(change: Change) -> Iterator[Deed]:
@@ -142,9 +156,12 @@ def _offer(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Deed
     currency, counter = after["currency"], after["counter"]
     if before.get("status") != after["status"] and (said := OFFERS.get(after["status"])):
         yield _deed(
-            after, after["_id"], said, amount=display(after["amount"], currency),
+            after,
+            after["_id"],
+            said,
+            amount=display(after["amount"], currency),
             counter=display(counter["amount"], currency) if counter else "",
-        )  # fmt: skip
+        )
     for n, now in enumerate(after["milestones"]):
         was = before["milestones"][n] if before else now
         if all(was[name] == now[name] for name in ("status", "delivered_at")):

@@ -54,18 +54,29 @@ class Notification(msgspec.Struct, frozen=True):
 
 
 async def tell(
-    uow: UnitOfWork, to: Sequence[str], kind: str, title: str, text: str, subject_id: str,
-    *, path: str = "", always: bool = False,
-) -> None:  # fmt: skip
+    uow: UnitOfWork,
+    to: Sequence[str],
+    kind: str,
+    title: str,
+    text: str,
+    subject_id: str,
+    *,
+    path: str = "",
+    always: bool = False,
+) -> None:
     """Tell people something that no event says, in the feed and by mail.
 
     What this transaction publishes about the same subject is then not told to them again.
     `always` is mailed also to people who want no mails.
     """
     notice = Notice(
-        kind=kind, title=title, text=text, subject_id=subject_id, always=always,
+        kind=kind,
+        title=title,
+        text=text,
+        subject_id=subject_id,
+        always=always,
         path=path or (job_path(subject_id) if subject_id.startswith("job_") else "/"),
-    )  # fmt: skip
+    )
     people = tuple(dict.fromkeys(to))
     await _remember(uow, (_said(user, subject_id, uow.now) for user in people))
     for user in people:
@@ -179,10 +190,15 @@ def _say(uow: UnitOfWork, user: str, notice: Notice) -> None:
     if not notice.own:
         uow.later(
             SendMail(
-                new_id("mail"), user, one_line(notice.title, SUBJECT_LENGTH), notice.text,
-                notice.path, notice.always, uow.now,
+                new_id("mail"),
+                user,
+                one_line(notice.title, SUBJECT_LENGTH),
+                notice.text,
+                notice.path,
+                notice.always,
+                uow.now,
             )
-        )  # fmt: skip
+        )
 
 
 class SendMail(Task, frozen=True):
@@ -209,6 +225,10 @@ class SendMail(Task, frozen=True):
                 raise TryAgain(str(unsent)) from unsent
 
     def _mail(self, user: User, public_url: str) -> Mail:
-        parts = [f"Hello {one_line(user.name, 80)},", self.text, f"{public_url}{self.path}",
-                 "JobSphere" if self.always else f"JobSphere. {OFF}"]  # fmt: skip
+        parts = [
+            f"Hello {one_line(user.name, 80)},",
+            self.text,
+            f"{public_url}{self.path}",
+            "JobSphere" if self.always else f"JobSphere. {OFF}",
+        ]
         return Mail(self.id, user.id, user.email, self.subject_line, "\n\n".join(parts) + "\n")

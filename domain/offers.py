@@ -151,18 +151,28 @@ def _new_offer(
     now, id = uow.now, new_id(Offer.PREFIX)
     parts = cmd.milestones or (MilestoneTerms(job.title, cmd.amount),)
     ids: dict[str, Any] = {
-        "job_id": job.id, "customer_id": job.customer_id, "contractor_id": cmd.contractor_id,
-        "amount": cmd.amount, "currency": cmd.currency, "created_at": now, "updated_at": now,
-    }  # fmt: skip
+        "job_id": job.id,
+        "customer_id": job.customer_id,
+        "contractor_id": cmd.contractor_id,
+        "amount": cmd.amount,
+        "currency": cmd.currency,
+        "created_at": now,
+        "updated_at": now,
+    }
     offer = Offer(
-        id=id, payment_id=new_id(Payment.PREFIX), job_title=job.title,
+        id=id,
+        payment_id=new_id(Payment.PREFIX),
+        job_title=job.title,
         milestones=tuple(Milestone(part.title, part.amount) for part in parts),
         thread_id=previous.thread_id if previous else id,
         previous_id=previous.id if previous else None,
-        description=cmd.description, timeline_days=cmd.timeline_days, schedule=uow.rates.schedule,
+        description=cmd.description,
+        timeline_days=cmd.timeline_days,
+        schedule=uow.rates.schedule,
         expires_at=now + timedelta(hours=cmd.expires_in_hours),
-        history=(Step(now, S.AWAITING_PAYMENT, job.customer_id),), **ids,
-    )  # fmt: skip
+        history=(Step(now, S.AWAITING_PAYMENT, job.customer_id),),
+        **ids,
+    )
     payment = Payment(
         id=offer.payment_id, offer_id=offer.id, payment_method=cmd.payment_method, **ids
     )
@@ -220,9 +230,11 @@ async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     if offer.contested_amount:
         raise PaymentDisputed
     job = await uow.change(
-        Job, offer.job_id, only_if={"status": JobStatus.OPEN, "accepting_offer_id": None},
+        Job,
+        offer.job_id,
+        only_if={"status": JobStatus.OPEN, "accepting_offer_id": None},
         accepting_offer_id=offer.id,
-    )  # fmt: skip
+    )
     if job is None:
         _must_be_open(await uow.get(Job, offer.job_id))
     accepting = await move_offer(uow, offer.id, S.ACCEPTING, by=actor.id)

@@ -152,8 +152,19 @@ def operation(
     def tag(function: F) -> F:
         first = next(iter(inspect.signature(function).parameters))
         command = get_type_hints(function)[first]
-        tagged = Operation(name, function, command, frozenset(roles), style, reply, audited,
-                           joins, leaves, pipelined, instant)  # fmt: skip
+        tagged = Operation(
+            name,
+            function,
+            command,
+            frozenset(roles),
+            style,
+            reply,
+            audited,
+            joins,
+            leaves,
+            pipelined,
+            instant,
+        )
         function.operation = tagged  # type: ignore[attr-defined]
         return function
 
@@ -189,9 +200,13 @@ async def _run(
 
 
 async def looked(
-    op: Operation, fields: Any, actor: Actor | None, meta: Meta, ports: Ports,
+    op: Operation,
+    fields: Any,
+    actor: Actor | None,
+    meta: Meta,
+    ports: Ports,
     subjects: Iterable[str] = (),
-) -> None:  # fmt: skip
+) -> None:
     """Leave a row of what an administrator has been shown, or of what is `audited`."""
     shown = actor and actor.role is Role.ADMIN and not op.name.startswith("account.")
     if op.audited or shown:
@@ -226,10 +241,14 @@ async def _write(
 
 def _deed(op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> trail.Deed:
     return trail.Deed(
-        operation=op.name, fields=fields, request_id=meta.request_id, address=meta.address,
-        actor_id=actor.id if actor else None, role=actor.role if actor else None,
+        operation=op.name,
+        fields=fields,
+        request_id=meta.request_id,
+        address=meta.address,
+        actor_id=actor.id if actor else None,
+        role=actor.role if actor else None,
         session_id=actor.session_id if actor else None,
-    )  # fmt: skip
+    )
 
 
 def _subject(answer: Any) -> list[str]:
@@ -266,9 +285,14 @@ class Claim(msgspec.Struct, frozen=True):
     async def settle(self, uow: UnitOfWork, answer: Any) -> None:
         """Part of the command's own transaction. Raises RequestInProgress when taken over."""
         done = await uow.change(
-            Reply, self.id, only_if={"claimed_by": self.token}, claimed_by=None,
-            claimed_until=None, answer=answer, expires_at=uow.now + REPLY_KEPT,
-        )  # fmt: skip
+            Reply,
+            self.id,
+            only_if={"claimed_by": self.token},
+            claimed_by=None,
+            claimed_until=None,
+            answer=answer,
+            expires_at=uow.now + REPLY_KEPT,
+        )
         if done is None:
             raise RequestInProgress
 
@@ -283,10 +307,14 @@ async def _claim(
     uow = ports.store.single()
     claim = Claim(f"{actor.id}:{meta.request_id}", secrets.token_hex(8))
     row = Reply(
-        id=claim.id, created_at=uow.now, updated_at=uow.now,
-        fingerprint=fingerprint(op.name, fields), expires_at=uow.now + REPLY_KEPT,
-        claimed_by=claim.token, claimed_until=uow.now + CLAIM_HELD,
-    )  # fmt: skip
+        id=claim.id,
+        created_at=uow.now,
+        updated_at=uow.now,
+        fingerprint=fingerprint(op.name, fields),
+        expires_at=uow.now + REPLY_KEPT,
+        claimed_by=claim.token,
+        claimed_until=uow.now + CLAIM_HELD,
+    )
     try:
         await uow.add(row)
         return claim
@@ -300,9 +328,12 @@ async def _claim(
         return first
     abandoned = {"claimed_by": first.claimed_by, "claimed_until": {"$lt": uow.now}}
     taken = await uow.change(
-        Reply, claim.id, only_if=abandoned,
-        claimed_by=claim.token, claimed_until=uow.now + CLAIM_HELD,
-    )  # fmt: skip
+        Reply,
+        claim.id,
+        only_if=abandoned,
+        claimed_by=claim.token,
+        claimed_until=uow.now + CLAIM_HELD,
+    )
     if taken is None:
         raise RequestInProgress
     return claim

@@ -116,8 +116,15 @@ class Outgoing:
         self._owns = owns
         self._new_id = new_id
 
-    def publish(self, event: Event, data: Any, *, to: Iterable[str] = (), room: str | None = None,
-                seq: int | None = None) -> None:  # fmt: skip
+    def publish(
+        self,
+        event: Event,
+        data: Any,
+        *,
+        to: Iterable[str] = (),
+        room: str | None = None,
+        seq: int | None = None,
+    ) -> None:
         """Push `data` to users (kept in their feeds) or to a room, once this is committed."""
         users = tuple(dict.fromkeys(to))
         if users or room:
@@ -136,8 +143,12 @@ class Outgoing:
     def row(self, body: Delivery | Task, at: datetime | None = None) -> OutboxRow:
         """For whoever writes it without a transaction, and removes it when the work is done."""
         return OutboxRow(
-            id=self._new_id(OutboxRow.PREFIX), created_at=self.now, updated_at=self.now,
-            lane=body.lane if isinstance(body, Task) else Lane.PUSH, body=plain(body),
-            owner="" if at else self._worker, lease_until=at or self.now + LEASE,
+            id=self._new_id(OutboxRow.PREFIX),
+            created_at=self.now,
+            updated_at=self.now,
+            lane=body.lane if isinstance(body, Task) else Lane.PUSH,
+            body=plain(body),
+            owner="" if at else self._worker,
+            lease_until=at or self.now + LEASE,
             subject=body.subject if isinstance(body, Task) else "",
-        )  # fmt: skip
+        )

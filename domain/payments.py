@@ -57,10 +57,12 @@ def sheet(payment: Payment, actor: Actor) -> PaymentSheet:
     """The means to pay are the paying customer's alone."""
     own = payment.customer_id == actor.id
     return PaymentSheet(
-        id=payment.id, status=payment.status, failure=payment.failure,
+        id=payment.id,
+        status=payment.status,
+        failure=payment.failure,
         client_secret=payment.client_secret if own else None,
         redirect_url=payment.redirect_url if own else None,
-    )  # fmt: skip
+    )
 
 
 async def inspected(payment_id: str, actor: Actor, ports: Ports) -> PaymentSheet:

@@ -158,9 +158,16 @@ class PaymentGateway(Protocol):
     """
 
     async def hold(
-        self, *, key: str, amount: int, currency: str, payment_method: str | None, group: str,
-        customer_id: str | None, metadata: dict[str, str],
-    ) -> Intent:  # fmt: skip
+        self,
+        *,
+        key: str,
+        amount: int,
+        currency: str,
+        payment_method: str | None,
+        group: str,
+        customer_id: str | None,
+        metadata: dict[str, str],
+    ) -> Intent:
         """Create (and with a payment method confirm) a payment that is captured later, or at once
         if its method cannot be held. A decline is an Intent in requires_payment_method with its
         `failure`."""
@@ -191,9 +198,16 @@ class PaymentGateway(Protocol):
         ...
 
     async def transfer(
-        self, *, key: str, amount: int, currency: str, account_id: str, charge_id: str | None,
-        group: str, metadata: dict[str, str],
-    ) -> Settled:  # fmt: skip
+        self,
+        *,
+        key: str,
+        amount: int,
+        currency: str,
+        account_id: str,
+        charge_id: str | None,
+        group: str,
+        metadata: dict[str, str],
+    ) -> Settled:
         """Out of a charge's money, or without one out of the platform's balance."""
         ...
 

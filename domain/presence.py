@@ -111,10 +111,14 @@ async def moved(ports: Ports, counts: Mapping[str, int]) -> None:
     uow = ports.store.single()
     await _note(uow, [user for user, online in users.items() if not online])
     hidden = await _hidden(uow, users)
-    _tell(ports, [
-        Seen(user, online, None if online else uow.now)
-        for user, online in users.items() if user not in hidden
-    ])  # fmt: skip
+    _tell(
+        ports,
+        [
+            Seen(user, online, None if online else uow.now)
+            for user, online in users.items()
+            if user not in hidden
+        ],
+    )
 
 
 def _tell(ports: Ports, people: Collection[Seen]) -> None:
@@ -145,9 +149,12 @@ async def _note(uow: UnitOfWork, gone: Collection[str]) -> None:
     if there:
         await uow.change_all(LastSeen, {"_id": tuple(there)}, at=uow.now)
     try:
-        await uow.add_all([
-            LastSeen(id=id, created_at=uow.now, updated_at=uow.now, at=uow.now)
-            for id in ids if id not in there
-        ])  # fmt: skip
+        await uow.add_all(
+            [
+                LastSeen(id=id, created_at=uow.now, updated_at=uow.now, at=uow.now)
+                for id in ids
+                if id not in there
+            ]
+        )
     except Duplicate:  # one of them went on another process at the same moment
         await _note(uow, gone)

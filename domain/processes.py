@@ -36,10 +36,13 @@ async def say_alive(store: Store) -> None:
     if known is None:
         await uow.add(
             Living(
-                id=store.worker, created_at=uow.now, updated_at=uow.now, alive_until=until,
+                id=store.worker,
+                created_at=uow.now,
+                updated_at=uow.now,
+                alive_until=until,
                 sessions=sessions,
             )
-        )  # fmt: skip
+        )
 
 
 async def say_goodbye(store: Store) -> None:

@@ -111,9 +111,13 @@ async def reconcile_daily(ports: Ports) -> None:
 
 async def _begin(uow: UnitOfWork, start: datetime, end: datetime, by: str) -> Reconciliation:
     report = Reconciliation(
-        id=new_id(Reconciliation.PREFIX), created_at=uow.now, updated_at=uow.now, start=start,
-        end=end, by=by,
-    )  # fmt: skip
+        id=new_id(Reconciliation.PREFIX),
+        created_at=uow.now,
+        updated_at=uow.now,
+        start=start,
+        end=end,
+        by=by,
+    )
     await uow.add(report)
     uow.later(Compare(report.id))
     return report
@@ -139,28 +143,39 @@ class Compare(Task, frozen=True):
 async def _finish(uow: UnitOfWork, report: Reconciliation, found: Found) -> None:
     clean = not found.count
     done = await uow.change(
-        Reconciliation, report.id, only_if={"finished_at": None}, finished_at=uow.now,
+        Reconciliation,
+        report.id,
+        only_if={"finished_at": None},
+        finished_at=uow.now,
         status=S.CLEAN if clean else S.DIFFERENT,
-        compared=found.compared, differences=tuple(found.differences),
-        difference_count=found.count, booked_count=found.booked,
-    )  # fmt: skip
+        compared=found.compared,
+        differences=tuple(found.differences),
+        difference_count=found.count,
+        booked_count=found.booked,
+    )
     if done is None:
         return
     uow.publish(UPDATED, done, room=f"role:{Role.ADMIN}")
     if not clean:
         first = found.differences[0]
         await alert(
-            uow, "reconciliation_different", report.id,
+            uow,
+            "reconciliation_different",
+            report.id,
             f"Stripe's books and ours differ in {found.count} lines, the first is {first.what} "
             f"{first.subject}: {first.expected} here, {first.found} at Stripe.",
-        )  # fmt: skip
+        )
 
 
 async def _fail(uow: UnitOfWork, report: Reconciliation, why: str) -> None:
     failed = await uow.change(
-        Reconciliation, report.id, only_if={"finished_at": None}, finished_at=uow.now,
-        status=S.FAILED, failure=why,
-    )  # fmt: skip
+        Reconciliation,
+        report.id,
+        only_if={"finished_at": None},
+        finished_at=uow.now,
+        status=S.FAILED,
+        failure=why,
+    )
     if failed:
         uow.publish(UPDATED, failed, room=f"role:{Role.ADMIN}")
         await alert(uow, "reconciliation_failed", report.id, why)

@@ -43,12 +43,18 @@ async def promise(uow: UnitOfWork, offer: Offer, amount: int, reason: str, by: s
         raise AmountNotPayable(
             f"amount: up to {offer.refundable} minor units of {offer.currency} can be refunded"
             + (f", in steps of {step}." if step > 1 else "."),
-            field="amount", maximum=offer.refundable, step=step,
-        )  # fmt: skip
+            field="amount",
+            maximum=offer.refundable,
+            step=step,
+        )
     refund = Refund(
-        id=new_id("rfd"), amount=amount, completed_amount=max(0, amount - offer.uncompleted),
-        reason=reason, by=by, asked_at=uow.now,
-    )  # fmt: skip
+        id=new_id("rfd"),
+        amount=amount,
+        completed_amount=max(0, amount - offer.uncompleted),
+        reason=reason,
+        by=by,
+        asked_at=uow.now,
+    )
     changed = await change_offer(uow, offer, refunds=(*offer.refunds, refund))
     uow.later(SendRefund(offer.id, refund.id))
     return changed
@@ -79,9 +85,11 @@ class SendRefund(Task, frozen=True):
     async def _ask(self, ports: Ports, refund: Refund, intent_id: str) -> Settled:
         try:
             return await ports.gateway.refund(
-                intent_id, refund.amount, key=f"refund:{refund.id}:{refund.key}",
+                intent_id,
+                refund.amount,
+                key=f"refund:{refund.id}:{refund.key}",
                 metadata={"fact": refund.id, "offer_id": self.offer_id},
-            )  # fmt: skip
+            )
         except StaleFailure as stale:
             await ports.store.transact(lambda uow: self._next_key(uow, refund.key))
             raise TryAgain(str(stale)) from stale
@@ -125,10 +133,13 @@ async def settle_refund(uow: UnitOfWork, offer_id: str, there: Settled) -> None:
         return
     if refund is None:  # made in Stripe's dashboard
         refund = Refund(
-            id=new_id("rfd"), amount=there.amount,
+            id=new_id("rfd"),
+            amount=there.amount,
             completed_amount=max(0, there.amount - max(0, offer.uncompleted)),
-            reason="Made at Stripe.", by="stripe", asked_at=uow.now,
-        )  # fmt: skip
+            reason="Made at Stripe.",
+            by="stripe",
+            asked_at=uow.now,
+        )
         offer = msgspec.structs.replace(offer, refunds=(*offer.refunds, refund))
     if failed and refund.status is R.MADE:
         await _returned(uow, offer, refund, there)
@@ -149,16 +160,24 @@ def _is(refund: Refund, there: Settled) -> bool:
 async def _made(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
     total = offer.refunded_amount + there.amount
     completed = with_completed_within(
-        offer, refunded_amount=total,
+        offer,
+        refunded_amount=total,
         completed_amount=offer.completed_amount - refund.completed_amount,
-    ).completed_amount  # fmt: skip
+    ).completed_amount
     after = await change_offer(
-        uow, offer, refunded_amount=total, completed_amount=completed,
+        uow,
+        offer,
+        refunded_amount=total,
+        completed_amount=completed,
         refunds=_with(
-            offer, refund, status=R.MADE, stripe_id=there.id, amount=there.amount,
+            offer,
+            refund,
+            status=R.MADE,
+            stripe_id=there.id,
+            amount=there.amount,
             completed_amount=offer.completed_amount - completed,
         ),
-    )  # fmt: skip
+    )
     await _tell(uow, after)
     outside = {ledger.STRIPE: there.amount}
     await rebook(uow, f"refund:{there.id}", "refunded", offer, after, outside)
@@ -169,19 +188,23 @@ async def _waits(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) 
     await change_offer(uow, offer, refunds=_with(offer, refund, stripe_id=there.id))
     amount = display(refund.amount, offer.currency)
     await alert(
-        uow, "refund_waits", offer.payment_id,
+        uow,
+        "refund_waits",
+        offer.payment_id,
         f"The refund of {amount} for {offer.job_title} waits at Stripe until the platform's "
         "balance suffices: add funds in Stripe's dashboard.",
-    )  # fmt: skip
+    )
 
 
 async def _returned(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
     """The bank did not take it: all is as before the refund, and somebody has to look."""
     after = await change_offer(
-        uow, offer, refunded_amount=offer.refunded_amount - refund.amount,
+        uow,
+        offer,
+        refunded_amount=offer.refunded_amount - refund.amount,
         completed_amount=offer.completed_amount + refund.completed_amount,
         refunds=_with(offer, refund, status=R.FAILED, failure=there.failure),
-    )  # fmt: skip
+    )
     await _tell(uow, after)
     outside = {ledger.STRIPE: -refund.amount}
     await rebook(uow, f"refund_failed:{there.id}", "refund_failed", offer, after, outside)
@@ -220,10 +243,12 @@ async def _tell(uow: UnitOfWork, offer: Offer) -> None:
 async def _alert(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
     amount = display(refund.amount, offer.currency)
     await alert(
-        uow, "refund_failed", offer.payment_id,
+        uow,
+        "refund_failed",
+        offer.payment_id,
         f"The refund of {amount} for {offer.job_title} failed ({there.failure}): refund it again, "
         "or pay the customer in another way.",
-    )  # fmt: skip
+    )
 
 
 def _with(offer: Offer, refund: Refund, **fields: Any) -> tuple[Refund, ...]:

@@ -89,9 +89,15 @@ async def save(cmd: Save, actor: Actor, uow: UnitOfWork) -> SavedSearch:
     fields = {name: getattr(cmd, name) for name in Filters.__struct_fields__}
     filters = Filters(**fields)
     saved = SavedSearch(
-        id=new_id(SavedSearch.PREFIX), created_at=uow.now, updated_at=uow.now, user_id=actor.id,
-        name=cmd.name, filters=filters, place=free, anchors=await _anchors(uow, filters),
-    )  # fmt: skip
+        id=new_id(SavedSearch.PREFIX),
+        created_at=uow.now,
+        updated_at=uow.now,
+        user_id=actor.id,
+        name=cmd.name,
+        filters=filters,
+        place=free,
+        anchors=await _anchors(uow, filters),
+    )
     await uow.add(saved)
     return saved
 
@@ -153,8 +159,10 @@ def keys(job: Job) -> tuple[str, ...]:
         *(f"word:{term}" for term in job.terms),
         *(f"skill:{skill}" for skill in job.skill_keys),
         *(f"cell:{cell}" for cell in cells),
-        f"category:{job.category_key}", f"currency:{job.currency}", ANYTHING,
-    )  # fmt: skip
+        f"category:{job.category_key}",
+        f"currency:{job.currency}",
+        ANYTHING,
+    )
 
 
 # -- matching --------------------------------------------------------------------------------
@@ -187,9 +195,11 @@ async def _tell(uow: UnitOfWork, job: Job, fitting: Sequence[SavedSearch]) -> No
     marks = {f"{saved.id}:{job.id}": saved for saved in fitting}
     there = {told.id for told in await uow.all(Told, {"_id": tuple(marks)}, limit=len(marks))}
     new = {id: saved for id, saved in marks.items() if id not in there}
-    await uow.add_all([
-        Told(id=id, created_at=uow.now, updated_at=uow.now, expires_at=uow.now + KEPT)
-        for id in new
-    ])  # fmt: skip
+    await uow.add_all(
+        [
+            Told(id=id, created_at=uow.now, updated_at=uow.now, expires_at=uow.now + KEPT)
+            for id in new
+        ]
+    )
     for saved in new.values():
         uow.publish(MATCHED, Matched(saved.id, saved.name, job), to=[saved.user_id])

@@ -62,11 +62,14 @@ class Send(Task, frozen=True):
                 return there
         try:
             return await ports.gateway.transfer(
-                key=f"transfer:{transfer.id}:{transfer.key}", amount=transfer.amount,
-                currency=transfer.currency, account_id=account_id,
-                charge_id=await _charge(ports, transfer), group=group,
+                key=f"transfer:{transfer.id}:{transfer.key}",
+                amount=transfer.amount,
+                currency=transfer.currency,
+                account_id=account_id,
+                charge_id=await _charge(ports, transfer),
+                group=group,
                 metadata={"fact": transfer.id},
-            )  # fmt: skip
+            )
         except (StaleFailure, GatewayRefused) as failed:
             definite = isinstance(failed, GatewayRefused)
             await _next_key(ports, transfer, T.WAITING if definite else T.SENDING)
@@ -78,9 +81,12 @@ class Send(Task, frozen=True):
 async def _next_key(ports: Ports, transfer: Transfer, status: TransferStatus) -> None:
     """Kept with the transfer, since several tasks may try; the old key would repeat its no."""
     await ports.store.single().change(
-        Transfer, transfer.id, only_if={"key": transfer.key, "status": T.SENDING},
-        inc={"key": 1}, status=status,
-    )  # fmt: skip
+        Transfer,
+        transfer.id,
+        only_if={"key": transfer.key, "status": T.SENDING},
+        inc={"key": 1},
+        status=status,
+    )
 
 
 async def _charge(ports: Ports, transfer: Transfer) -> str | None:
@@ -145,9 +151,12 @@ class MakeAvailable(Task, frozen=True):
 async def transferred(uow: UnitOfWork, transfer_id: str, made: Settled) -> None:
     """Stripe has the transfer; the money is available once the charge's is."""
     transfer = await uow.change(
-        Transfer, transfer_id, only_if={"status": leading_to(STEPS, T.MADE)}, status=T.MADE,
+        Transfer,
+        transfer_id,
+        only_if={"status": leading_to(STEPS, T.MADE)},
+        status=T.MADE,
         stripe_id=made.id,
-    )  # fmt: skip
+    )
     if transfer is None:
         return
     due = None
@@ -172,16 +181,25 @@ async def make_available(uow: UnitOfWork, transfer_id: str) -> None:
     if transfer and not transfer.refill:
         user = transfer.user_id
         await ledger.book(
-            uow, f"transfer:{transfer.id}", "transfer_settled", transfer.currency,
+            uow,
+            f"transfer:{transfer.id}",
+            "transfer_settled",
+            transfer.currency,
             [ledger.Posting(ledger.pending(user), ledger.available(user), transfer.net)],
-            users=[user], offer_id=transfer.offer_id,
-        )  # fmt: skip
+            users=[user],
+            offer_id=transfer.offer_id,
+        )
         if uow.now - transfer.created_at > WAITED:
             arrived = f"{display(transfer.net, transfer.currency)} is in your wallet now"
             await notices.tell(
-                uow, [user], "money_arrived", arrived, "It had been on its way for a while.",
-                transfer.id, path=WALLET,
-            )  # fmt: skip
+                uow,
+                [user],
+                "money_arrived",
+                arrived,
+                "It had been on its way for a while.",
+                transfer.id,
+                path=WALLET,
+            )
         await collect_debt(uow, user, transfer.currency, transfer.id)
 
 
@@ -219,10 +237,14 @@ async def reverse(uow: UnitOfWork, transfer: Transfer, amount: int) -> None:
     """Take `amount` of a transfer back: booked by the caller, and done at Stripe afterwards."""
     if amount:
         reversal = Reversal(
-            id=new_id(Reversal.PREFIX), created_at=uow.now, updated_at=uow.now,
-            transfer_id=transfer.id, user_id=transfer.user_id, amount=amount,
+            id=new_id(Reversal.PREFIX),
+            created_at=uow.now,
+            updated_at=uow.now,
+            transfer_id=transfer.id,
+            user_id=transfer.user_id,
+            amount=amount,
             currency=transfer.currency,
-        )  # fmt: skip
+        )
         status = T.REVERSED if amount == transfer.net else transfer.status
         await uow.change(Transfer, transfer.id, inc={"reversed_amount": amount}, status=status)
         await uow.add(reversal)
@@ -234,19 +256,27 @@ async def collect_debt(uow: UnitOfWork, user_id: str, currency: str, fact: str) 
     purse = await ledger.purse_of(uow, user_id, currency)
     part = await call_back(uow, user_id, currency, min(purse.available, -purse.debt), None)
     await ledger.book(
-        uow, f"repaid:{fact}", "debt_repaid", currency,
-        [ledger.Posting(ledger.available(user_id), ledger.debt(user_id), part)], users=[user_id],
-    )  # fmt: skip
+        uow,
+        f"repaid:{fact}",
+        "debt_repaid",
+        currency,
+        [ledger.Posting(ledger.available(user_id), ledger.debt(user_id), part)],
+        users=[user_id],
+    )
     await tell_repaid(uow, user_id, currency, part)
 
 
 async def tell_repaid(uow: UnitOfWork, user_id: str, currency: str, amount: int) -> None:
     if amount:
         await notices.tell(
-            uow, [user_id], "debt_repaid",
+            uow,
+            [user_id],
+            "debt_repaid",
             f"{display(amount, currency)} of your money paid what you owed",
-            "It was taken of what came in before that went to your wallet.", user_id, path=WALLET,
-        )  # fmt: skip
+            "It was taken of what came in before that went to your wallet.",
+            user_id,
+            path=WALLET,
+        )
 
 
 class TakeBack(Task, frozen=True):
@@ -272,9 +302,11 @@ class TakeBack(Task, frozen=True):
     async def _reverse(self, ports: Ports, reversal: Reversal, stripe_id: str) -> Settled:
         try:
             return await ports.gateway.reverse(
-                stripe_id, reversal.amount, key=f"reversal:{reversal.id}:{reversal.key}",
+                stripe_id,
+                reversal.amount,
+                key=f"reversal:{reversal.id}:{reversal.key}",
                 metadata={"fact": reversal.id},
-            )  # fmt: skip
+            )
         except (StaleFailure, GatewayRefused) as failed:
             await ports.store.single().change(
                 Reversal, reversal.id, only_if={"key": reversal.key}, inc={"key": 1}
@@ -302,23 +334,35 @@ async def _account_closed(uow: UnitOfWork, account: ConnectAccount) -> None:
     if user is None:
         return
     gone = await uow.change(
-        User, user.id, only_if={"connect_id": account.id}, connect_id=None,
-        transfers_active=False, payouts_enabled=False, payout_currencies=(),
+        User,
+        user.id,
+        only_if={"connect_id": account.id},
+        connect_id=None,
+        transfers_active=False,
+        payouts_enabled=False,
+        payout_currencies=(),
         payouts_changed_at=uow.now if user.payouts_enabled else user.payouts_changed_at,
         closed_accounts=(*user.closed_accounts, account.id),
-    )  # fmt: skip
+    )
     if gone:
         uow.publish(ACCOUNT_UPDATED, gone, to=[gone.id])
         await notices.tell(
-            uow, [gone.id], "account_closed", "Your account at Stripe was closed",
+            uow,
+            [gone.id],
+            "account_closed",
+            "Your account at Stripe was closed",
             "What you earn waits until you open another: press “Set up payouts” in your wallet. "
-            "Our administrators see to what was in the closed one.", gone.id, path=WALLET,
-        )  # fmt: skip
+            "Our administrators see to what was in the closed one.",
+            gone.id,
+            path=WALLET,
+        )
         await alert(
-            uow, "account_closed", gone.id,
+            uow,
+            "account_closed",
+            gone.id,
             "The Stripe account of a contractor was closed. New transfers wait until they open "
             "another; what is available in the wallet was in the closed one.",
-        )  # fmt: skip
+        )
 
 
 def send(uow: UnitOfWork, transfers: Iterable[Transfer]) -> None:

@@ -72,11 +72,14 @@ class Hold(Task, frozen=True):
         customer = await ports.store.single().get(User, payment.customer_id)
         try:
             return await ports.gateway.hold(
-                key=f"hold:{payment.id}:{self.key}", amount=payment.amount,
-                currency=payment.currency, payment_method=payment.payment_method,
-                group=payment.offer_id, customer_id=customer.customer_id,
+                key=f"hold:{payment.id}:{self.key}",
+                amount=payment.amount,
+                currency=payment.currency,
+                payment_method=payment.payment_method,
+                group=payment.offer_id,
+                customer_id=customer.customer_id,
                 metadata={"payment_id": payment.id, "offer_id": payment.offer_id},
-            )  # fmt: skip
+            )
         except StaleFailure as stale:
             raise TryAgain(str(stale), Hold(self.payment_id, self.key + 1)) from stale
         except GatewayRefused as refused:
@@ -163,9 +166,12 @@ class BlockRivals(Task, frozen=True):
 async def answer(uow: UnitOfWork, application: Application, status: ApplicationStatus) -> None:
     """Answer a pending application because of what happened to the job."""
     changed = await uow.change(
-        Application, application.id, only_if={"status": ApplicationStatus.PENDING}, status=status,
+        Application,
+        application.id,
+        only_if={"status": ApplicationStatus.PENDING},
+        status=status,
         live=status is ApplicationStatus.ACCEPTED,
-    )  # fmt: skip
+    )
     if changed:
         uow.publish(APPLICATION_UPDATED, changed, to=[changed.contractor_id, changed.customer_id])
 
@@ -214,10 +220,14 @@ async def settle(uow: UnitOfWork, payment_id: str, intent: Intent) -> None:
 async def unfinished(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     """The customer still has to act: confirm, choose a card or pass 3-D Secure."""
     changed = await uow.change(
-        Payment, payment.id, only_if={"status": P.REQUIRES_PAYMENT}, intent_id=intent.id,
-        client_secret=intent.client_secret, redirect_url=intent.redirect_url,
+        Payment,
+        payment.id,
+        only_if={"status": P.REQUIRES_PAYMENT},
+        intent_id=intent.id,
+        client_secret=intent.client_secret,
+        redirect_url=intent.redirect_url,
         failure=intent.failure,
-    )  # fmt: skip
+    )
     offer = await uow.get(Offer, payment.offer_id)
     if changed and offer.status is S.AWAITING_PAYMENT:
         uow.publish(PAYMENT_UPDATED, changed, to=changed.audience)
@@ -229,10 +239,17 @@ async def held(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     """The money is held, and the offer stands, if it has not been closed meanwhile."""
     offer = await uow.get(Offer, payment.offer_id)
     authorized = await move_payment(
-        uow, payment.id, P.AUTHORIZED, intent_id=intent.id, charge_id=intent.charge_id,
-        client_secret=intent.client_secret, redirect_url=None, failure=None,
-        capture_before=intent.capture_before, visible=offer.status is S.AWAITING_PAYMENT,
-    )  # fmt: skip
+        uow,
+        payment.id,
+        P.AUTHORIZED,
+        intent_id=intent.id,
+        charge_id=intent.charge_id,
+        client_secret=intent.client_secret,
+        redirect_url=None,
+        failure=None,
+        capture_before=intent.capture_before,
+        visible=offer.status is S.AWAITING_PAYMENT,
+    )
     ends = offer.expires_at
     if intent.capture_before:
         ends = min(ends, intent.capture_before - HOLD_MARGIN)
@@ -249,20 +266,31 @@ async def captured(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     """
     before = await uow.get(Offer, payment.offer_id)
     done = await move_payment(
-        uow, payment.id, P.CAPTURED, only_if={"status": CAPTURABLE}, intent_id=intent.id,
-        charge_id=intent.charge_id, captured_amount=intent.captured_amount,
-        available_on=intent.available_on, redirect_url=None, failure=None,
+        uow,
+        payment.id,
+        P.CAPTURED,
+        only_if={"status": CAPTURABLE},
+        intent_id=intent.id,
+        charge_id=intent.charge_id,
+        captured_amount=intent.captured_amount,
+        available_on=intent.available_on,
+        redirect_url=None,
+        failure=None,
         visible=payment.visible or before.status is S.AWAITING_PAYMENT,
-    )  # fmt: skip
+    )
     if done is None:
         return await know_more(uow, payment, intent)  # it was booked before
     offer = await uow.change(Offer, before.id, captured_amount=intent.captured_amount)
     assert offer is not None, "an offer is never removed"
     await ledger.book(
-        uow, f"capture:{payment.id}", "captured", payment.currency,
+        uow,
+        f"capture:{payment.id}",
+        "captured",
+        payment.currency,
         [ledger.Posting(ledger.STRIPE, ledger.escrow(offer.id), intent.captured_amount)],
-        users=[offer.customer_id], offer_id=offer.id,
-    )  # fmt: skip
+        users=[offer.customer_id],
+        offer_id=offer.id,
+    )
     await book_fee(uow, payment, intent)
     if intent.captured_amount != offer.amount:  # somebody captured a part of it by hand
         await give_up(uow, offer, S.EXPIRED)
@@ -303,10 +331,14 @@ async def accept(uow: UnitOfWork, before: Offer) -> None:
     assert offer is not None, "only an offer that is being accepted comes here"
     await rebook(uow, f"accept:{offer.id}", "accepted", before, offer)
     job = await uow.change(
-        Job, offer.job_id, only_if={"status": JobStatus.OPEN, "accepting_offer_id": offer.id},
-        status=JobStatus.ASSIGNED, contractor_id=offer.contractor_id, offer_id=offer.id,
+        Job,
+        offer.job_id,
+        only_if={"status": JobStatus.OPEN, "accepting_offer_id": offer.id},
+        status=JobStatus.ASSIGNED,
+        contractor_id=offer.contractor_id,
+        offer_id=offer.id,
         accepting_offer_id=None,
-    )  # fmt: skip
+    )
     if job:
         announce(uow, job, market=True)
     application = await standing(uow, offer.job_id, offer.contractor_id)
@@ -330,9 +362,13 @@ async def declined(
 ) -> None:
     """The card was refused: the offer fails, and nobody can confirm the payment later."""
     failed = await move_payment(
-        uow, payment.id, P.FAILED, only_if={"status": P.REQUIRES_PAYMENT}, failure=failure,
+        uow,
+        payment.id,
+        P.FAILED,
+        only_if={"status": P.REQUIRES_PAYMENT},
+        failure=failure,
         intent_id=intent.id if intent else None,
-    )  # fmt: skip
+    )
     if failed:
         offer = await move_offer(uow, payment.offer_id, S.FAILED, by="stripe")
         if offer:  # banks do this every day: nobody has to act

@@ -21,9 +21,13 @@ T = TransferStatus
 
 
 async def rebook(
-    uow: UnitOfWork, fact: str, kind: str, before: Offer, after: Offer,
+    uow: UnitOfWork,
+    fact: str,
+    kind: str,
+    before: Offer,
+    after: Offer,
     outside: Mapping[str, int] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Book what changed between two states of an offer, with what came from or went `outside`.
 
     Raises Duplicate when the fact is booked already.
@@ -39,15 +43,25 @@ async def rebook(
             deltas[account] += delta
     deltas[ledger.LOSSES] -= sum(deltas.values())  # only what was refunded and charged back too
     await ledger.book(
-        uow, fact, kind, after.currency, ledger.flows(deltas), offer_id=after.id,
+        uow,
+        fact,
+        kind,
+        after.currency,
+        ledger.flows(deltas),
+        offer_id=after.id,
         users=[after.customer_id, *([user] if share else [])],
-    )  # fmt: skip
+    )
 
 
 async def give(
-    uow: UnitOfWork, user_id: str, currency: str, amount: int, offer_id: str | None = None, *,
+    uow: UnitOfWork,
+    user_id: str,
+    currency: str,
+    amount: int,
+    offer_id: str | None = None,
+    *,
     parked: bool = False,
-) -> dict[str, int]:  # fmt: skip
+) -> dict[str, int]:
     """Give a contractor `amount`: what they owe is paid first, the rest will be transferred.
 
     Returns the change of each account. Stripe moves some currencies in steps: what a step leaves
@@ -66,14 +80,25 @@ async def give(
 
 
 async def _send(
-    uow: UnitOfWork, user_id: str, currency: str, amount: int, offer_id: str | None, parked: bool,
+    uow: UnitOfWork,
+    user_id: str,
+    currency: str,
+    amount: int,
+    offer_id: str | None,
+    parked: bool,
     refill: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     transfer = Transfer(
-        id=new_id(Transfer.PREFIX), created_at=uow.now, updated_at=uow.now, user_id=user_id,
-        amount=amount, currency=currency, offer_id=offer_id,
-        status=T.PARKED if parked else T.WAITING, refill=refill,
-    )  # fmt: skip
+        id=new_id(Transfer.PREFIX),
+        created_at=uow.now,
+        updated_at=uow.now,
+        user_id=user_id,
+        amount=amount,
+        currency=currency,
+        offer_id=offer_id,
+        status=T.PARKED if parked else T.WAITING,
+        refill=refill,
+    )
     await uow.add(transfer)
     if not parked:
         uow.later(Send(transfer.id))
@@ -98,10 +123,15 @@ async def take(
         if left:
             owed = display(left - purse.debt, currency)
             await notices.tell(
-                uow, [user_id], "debt_due", f"You owe {owed}",
+                uow,
+                [user_id],
+                "debt_due",
+                f"You owe {owed}",
                 "More had to be taken back than your wallet holds. "
-                "What you earn next pays that first.", user_id, path=WALLET,
-            )  # fmt: skip
+                "What you earn next pays that first.",
+                user_id,
+                path=WALLET,
+            )
     changes[ledger.debt(user_id)] = -left
     return changes
 
@@ -158,42 +188,60 @@ async def settle_reversal(uow: UnitOfWork, transfer_id: str, there: Settled) -> 
     user, currency = transfer.user_id, transfer.currency
     await uow.add(
         Reversal(
-            id=new_id(Reversal.PREFIX), created_at=uow.now, updated_at=uow.now,
-            transfer_id=transfer.id, user_id=user, amount=there.amount, currency=currency,
-            stripe_id=there.id, done=True,
+            id=new_id(Reversal.PREFIX),
+            created_at=uow.now,
+            updated_at=uow.now,
+            transfer_id=transfer.id,
+            user_id=user,
+            amount=there.amount,
+            currency=currency,
+            stripe_id=there.id,
+            done=True,
         )
-    )  # fmt: skip
+    )
     amount = min(there.amount, transfer.net)
     await _fulfil(uow, transfer, there.amount - amount)
     if not amount:
         return
     await uow.change(
-        Transfer, transfer.id, inc={"reversed_amount": amount},
+        Transfer,
+        transfer.id,
+        inc={"reversed_amount": amount},
         status=T.REVERSED if amount == transfer.net else transfer.status,
-    )  # fmt: skip
+    )
     part = amount
     if transfer.status is T.AVAILABLE:
         purse = await ledger.purse_of(uow, user, currency)
         part = min(amount, purse.available)
         await ledger.book(
-            uow, f"reversed:{there.id}", "transfer_returned", currency,
+            uow,
+            f"reversed:{there.id}",
+            "transfer_returned",
+            currency,
             [ledger.Posting(ledger.available(user), ledger.pending(user), part)],
-            users=[user], offer_id=transfer.offer_id,
-        )  # fmt: skip
+            users=[user],
+            offer_id=transfer.offer_id,
+        )
     if part:
         await _send(uow, user, currency, part, transfer.offer_id, parked=True)
         await notices.tell(
-            uow, [user], "transfer_reversed",
+            uow,
+            [user],
+            "transfer_reversed",
             f"{display(part, currency)} of your wallet is held back",
             "It was taken back at Stripe. It stays yours, and waits until our administrators have "
-            "looked at it.", transfer.id, path=WALLET,
-        )  # fmt: skip
+            "looked at it.",
+            transfer.id,
+            path=WALLET,
+        )
     if part < amount:  # held, or on its way to a bank: it stays theirs, without the money
         await _send(uow, user, currency, amount - part, None, parked=True, refill=True)
     await alert(
-        uow, "transfer_reversed", transfer.id,
+        uow,
+        "transfer_reversed",
+        transfer.id,
         "A transfer was reversed outside of this platform; it is parked until it is released.",
-    )  # fmt: skip
+    )
 
 
 async def _fulfil(uow: UnitOfWork, transfer: Transfer, amount: int) -> None:

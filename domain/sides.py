@@ -62,8 +62,12 @@ class Side(msgspec.Struct, frozen=True):
                 return Side(mine, {"cards": ledger.STRIPE, "chargebacks": ledger.chargeback("")})
             case Role.CONTRACTOR:
                 accounts = (
-                    ledger.available, ledger.pending, ledger.held, ledger.in_transit, ledger.debt
-                )  # fmt: skip
+                    ledger.available,
+                    ledger.pending,
+                    ledger.held,
+                    ledger.in_transit,
+                    ledger.debt,
+                )
                 return Side(mine, {each.__name__: each(actor.id) for each in accounts})
 
     def owns(self, account: str) -> bool:
@@ -96,10 +100,14 @@ class Side(msgspec.Struct, frozen=True):
     def deltas(self) -> dict[str, Any]:
         """How each part changes in a transaction, as expressions for the database."""
         return {
-            part: {"$subtract": [postings(_asked("$$p.destination", own)),
-                                 postings(_asked("$$p.source", own))]}
+            part: {
+                "$subtract": [
+                    postings(_asked("$$p.destination", own)),
+                    postings(_asked("$$p.source", own)),
+                ]
+            }
             for part, own in self.parts.items()
-        }  # fmt: skip
+        }
 
     def _any(self, side: str) -> dict[str, Any]:
         return {"$or": [_asked(side, own) for own in self.parts.values()]}

@@ -92,9 +92,14 @@ async def statement(cmd: Statement, actor: Actor, uow: UnitOfWork) -> StatementO
     moved = {part: sum(row[part] for row in grouped) for part in side.parts}
     closing = {part: opening[part] + moved[part] for part in side.parts}
     return StatementOf(
-        currency, cmd.start, cmd.end, _position(opening), _position(closing),
-        sum(moved.values()), lines,
-    )  # fmt: skip
+        currency,
+        cmd.start,
+        cmd.end,
+        _position(opening),
+        _position(closing),
+        sum(moved.values()),
+        lines,
+    )
 
 
 async def entries(cmd: Statement, actor: Actor, uow: UnitOfWork) -> AsyncIterator[Entry]:
@@ -130,10 +135,16 @@ async def _entries(
         balance += came - left
         if came or left or moved:
             entry = Entry(
-                each.created_at, each.kind, titles.get(each.offer_id or "", ""),
-                each.offer_id or "", each.withdrawal_id or "", each.currency, came - left, moved,
+                each.created_at,
+                each.kind,
+                titles.get(each.offer_id or "", ""),
+                each.offer_id or "",
+                each.withdrawal_id or "",
+                each.currency,
+                came - left,
+                moved,
                 balance,
-            )  # fmt: skip
+            )
             found.append(entry)
     return found
 

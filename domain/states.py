@@ -17,15 +17,26 @@ def leading_to(steps: Steps, status: StrEnum) -> tuple[StrEnum, ...]:
 
 
 async def move(
-    uow: UnitOfWork, kind: type[R], id: str, to: StrEnum, *, steps: Steps,
-    only_if: Mapping[str, Any] | None = None, by: str | None = None, **fields: Any,
-) -> R | None:  # fmt: skip
+    uow: UnitOfWork,
+    kind: type[R],
+    id: str,
+    to: StrEnum,
+    *,
+    steps: Steps,
+    only_if: Mapping[str, Any] | None = None,
+    by: str | None = None,
+    **fields: Any,
+) -> R | None:
     """Take a step if the table and the guard allow it; None (and no effect) if not.
 
     With `by`, the step is also kept in the record's `history`.
     """
     push = {"history": {"at": uow.now, "status": to, "by": by}} if by else None
     return await uow.change(
-        kind, id, only_if={"status": leading_to(steps, to), **(only_if or {})}, push=push,
-        status=to, **fields,
-    )  # fmt: skip
+        kind,
+        id,
+        only_if={"status": leading_to(steps, to), **(only_if or {})},
+        push=push,
+        status=to,
+        **fields,
+    )

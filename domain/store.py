@@ -72,9 +72,12 @@ class Store:
         # After "no primary" the driver waits for the next heartbeat, so it comes before the time
         # for finding a server is over.
         self.client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
-            url, tz_aware=True, serverSelectionTimeoutMS=5000, heartbeatFrequencyMS=1500,
+            url,
+            tz_aware=True,
+            serverSelectionTimeoutMS=5000,
+            heartbeatFrequencyMS=1500,
             maxPoolSize=50,
-        )  # fmt: skip
+        )
         self.database = self.client.get_default_database(
             "jobsphere", codec_options=CodecOptions(tz_aware=True), write_concern=DURABLE
         )
@@ -223,9 +226,14 @@ class UnitOfWork(Outgoing):
             yield document
 
     async def page(
-        self, kind: type[R], where: Where, *, sort: Sort = NEWEST, cursor: str | None = None,
+        self,
+        kind: type[R],
+        where: Where,
+        *,
+        sort: Sort = NEWEST,
+        cursor: str | None = None,
         limit: int = 20,
-    ) -> Page:  # fmt: skip
+    ) -> Page:
         """One page after `cursor`, a key and never an offset. Raises Invalid for a broken one."""
         limit = max(1, min(limit, MAX_PAGE))
         query = documents.filtered(where)
@@ -319,9 +327,13 @@ class UnitOfWork(Outgoing):
         return documents.record(kind, dict(after))
 
     async def change_all(
-        self, kind: type[Record], where: Where, *, inc: Mapping[str, int] | None = None,
+        self,
+        kind: type[Record],
+        where: Where,
+        *,
+        inc: Mapping[str, int] | None = None,
         **fields: Any,
-    ) -> int:  # fmt: skip
+    ) -> int:
         """Change every record that fits; returns how many."""
         done = await self._of(kind).update_many(
             documents.filtered(where), self._update(inc, fields), session=self._session

@@ -95,10 +95,15 @@ async def send(cmd: Send, actor: Actor, ports: Ports, meta: Meta) -> Message:
         told = fingerprint("chat.send", msgspec.to_builtins(cmd))
         request = Request(meta.request_id, told)
     draft = Draft(
-        conversation_id=cmd.conversation_id, author_id=actor.id,
-        text=cmd.text or "", files=files, client_id=cmd.client_id, reply_to=cmd.reply_to,
-        request=request, origin=Origin(actor.role, actor.session_id, meta.address),
-    )  # fmt: skip
+        conversation_id=cmd.conversation_id,
+        author_id=actor.id,
+        text=cmd.text or "",
+        files=files,
+        client_id=cmd.client_id,
+        reply_to=cmd.reply_to,
+        request=request,
+        origin=Origin(actor.role, actor.session_id, meta.address),
+    )
     posted = ports.posts.post(draft)
     meta.committed()
     message: Message = await posted
@@ -136,9 +141,13 @@ async def edit(cmd: Edit, actor: Actor, uow: UnitOfWork) -> Message:
     if uow.now - message.created_at > EDITABLE:
         raise Conflict("A message can be changed for a day: write a new one.")
     return await _change(
-        uow, message, text=cmd.text, terms=terms_of(cmd.text), edited_at=uow.now,
+        uow,
+        message,
+        text=cmd.text,
+        terms=terms_of(cmd.text),
+        edited_at=uow.now,
         history=_kept(uow, message),
-    )  # fmt: skip
+    )
 
 
 @operation("chat.delete", roles=PARTIES)
@@ -150,9 +159,15 @@ async def delete(cmd: ById, actor: Actor, uow: UnitOfWork) -> Message:
         uow, [file.id for file in message.files], actor.id, cmd.conversation_id, ["role:admin"]
     )
     return await _change(
-        uow, message, text="", files=(), terms=(), reactions=(),
-        deleted_at=uow.now, history=(*message.history, _said(uow, message)),
-    )  # fmt: skip
+        uow,
+        message,
+        text="",
+        files=(),
+        terms=(),
+        reactions=(),
+        deleted_at=uow.now,
+        history=(*message.history, _said(uow, message)),
+    )
 
 
 @operation("chat.react", roles=PARTIES)
@@ -174,9 +189,12 @@ async def react(cmd: React, actor: Actor, uow: UnitOfWork) -> Message:
 async def _standing(uow: UnitOfWork, cmd: ById, author: Any) -> Message:
     """One that was not deleted. Raises NotFound."""
     return await uow.get(
-        Message, cmd.message_id, conversation_id=cmd.conversation_id, deleted_at=None,
+        Message,
+        cmd.message_id,
+        conversation_id=cmd.conversation_id,
+        deleted_at=None,
         author_id=author,
-    )  # fmt: skip
+    )
 
 
 def _said(uow: UnitOfWork, message: Message) -> Said:
@@ -199,9 +217,12 @@ async def _change(uow: UnitOfWork, message: Message, **fields: Any) -> Message:
     if conversation is None:
         raise NotFound
     changed = await uow.change(
-        Message, message.id, only_if={"version": message.version},
-        revision=conversation.revision, **fields,
-    )  # fmt: skip
+        Message,
+        message.id,
+        only_if={"version": message.version},
+        revision=conversation.revision,
+        **fields,
+    )
     if changed is None:
         raise Conflict
     if conversation.last_message and conversation.last_message.seq == changed.seq:

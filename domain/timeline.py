@@ -105,10 +105,17 @@ class Dispute(Record, frozen=True):
 
 
 async def add(
-    uow: UnitOfWork, dispute: Dispute, actor: Actor | None, kind: str, text: str = "",
-    refund_amount: int | None = None, *, attachments: tuple[Attachment, ...] = (),
-    status: DisputeStatus | None = None, **fields: Any,
-) -> Dispute:  # fmt: skip
+    uow: UnitOfWork,
+    dispute: Dispute,
+    actor: Actor | None,
+    kind: str,
+    text: str = "",
+    refund_amount: int | None = None,
+    *,
+    attachments: tuple[Attachment, ...] = (),
+    status: DisputeStatus | None = None,
+    **fields: Any,
+) -> Dispute:
     """Put a line on the timeline. Raises DisputeNotOpen."""
     if len(dispute.timeline) >= MAX_ENTRIES and kind in ("say", "evidence", "propose"):
         raise DisputeNotOpen("The timeline is full: agree, or escalate.")
@@ -116,9 +123,13 @@ async def add(
     by = actor.id if actor else SYSTEM
     entry = Entry(uow.now, by, kind, text, refund_amount, attachments)
     changed = await uow.change(
-        Dispute, dispute.id, only_if={"status": leading_to(STEPS, to)}, status=to,
-        timeline=(*dispute.timeline, entry), **fields,
-    )  # fmt: skip
+        Dispute,
+        dispute.id,
+        only_if={"status": leading_to(STEPS, to)},
+        status=to,
+        timeline=(*dispute.timeline, entry),
+        **fields,
+    )
     if changed is None:
         raise DisputeNotOpen(status=dispute.status)
     announce(uow, changed)

@@ -22,19 +22,23 @@ from domain.store import UnitOfWork, new_id
 
 ELSEWHERE = frozenset({"feed", "notices", "requests", "wallets", OutboxRow.COLLECTION})
 SECRET = frozenset(
-    {"password", "new_password", "password_hash", "refresh_token", "access_token", "client_secret",
-     "redirect_url", "token"}
-)  # fmt: skip
-PERSONAL = frozenset(
-    {"email", "name", "headline", "bio", "customer_name", "contractor_name", "q"}
-)  # fmt: skip
+    {
+        "password",
+        "new_password",
+        "password_hash",
+        "refresh_token",
+        "access_token",
+        "client_secret",
+        "redirect_url",
+        "token",
+    }
+)
+PERSONAL = frozenset({"email", "name", "headline", "bio", "customer_name", "contractor_name", "q"})
 PRIVATE_TALK = {
-    "messages": {
-        "text", "history", "terms", "files", "reply_to", "reactions", "request", "origin"
-    },
+    "messages": {"text", "history", "terms", "files", "reply_to", "reactions", "request", "origin"},
     "conversations": {"last_message"},
     "reports": {"text", "said"},
-}  # fmt: skip
+}
 ALWAYS_CHANGE = frozenset({"version", "updated_at", "_id"})
 LONGEST = 4000  # characters of one value; longer ones are kept as their digest
 
@@ -105,23 +109,35 @@ async def record(uow: UnitOfWork, seal: Seal, deed: Deed, subjects: Iterable[str
 
 
 def sealed(
-    id: str, now: datetime, seal: Seal, deed: Deed, changes: Iterable[Change],
+    id: str,
+    now: datetime,
+    seal: Seal,
+    deed: Deed,
+    changes: Iterable[Change],
     subjects: Iterable[str] = (),
-) -> WaitingRow:  # fmt: skip
+) -> WaitingRow:
     """The row of a deed. For whoever has to be able to write it twice, `id` is given."""
     told = list(changes)
     hidden = SECRET | ({"text", "emoji"} if deed.operation.startswith("chat.") else set())
     fields = deed.fields if isinstance(deed.fields, Mapping) else {}
     detail = {
-        "fields": _shown(seal, fields, hidden), "changes": [_told(seal, change) for change in told]
-    }  # fmt: skip
+        "fields": _shown(seal, fields, hidden),
+        "changes": [_told(seal, change) for change in told],
+    }
     ids = dict.fromkeys([*subjects, *(str(change.after["_id"]) for change in told)])
     row = WaitingRow(
-        id=id, created_at=now, updated_at=now,
-        actor_id=deed.actor_id, role=deed.role, session_id=deed.session_id,
-        operation=deed.operation, request_id=deed.request_id, address=deed.address,
-        subjects=tuple(ids), detail=msgspec.json.encode(detail).decode(),
-    )  # fmt: skip
+        id=id,
+        created_at=now,
+        updated_at=now,
+        actor_id=deed.actor_id,
+        role=deed.role,
+        session_id=deed.session_id,
+        operation=deed.operation,
+        request_id=deed.request_id,
+        address=deed.address,
+        subjects=tuple(ids),
+        detail=msgspec.json.encode(detail).decode(),
+    )
     return msgspec.structs.replace(row, seal=seal.sign(row.content))
 
 
@@ -129,15 +145,14 @@ def _told(seal: Seal, change: Change) -> dict[str, Any]:
     """The fields that differ, before and after; a new document has no before."""
     hidden = SECRET | PRIVATE_TALK.get(change.kind.COLLECTION, set()) | ALWAYS_CHANGE
     before, after = change.before or {}, change.after
-    names = [
-        name for name in after if name not in hidden and before.get(name) != after[name]
-    ]  # fmt: skip
+    names = [name for name in after if name not in hidden and before.get(name) != after[name]]
     return {
-        "collection": change.kind.COLLECTION, "id": change.after["_id"],
+        "collection": change.kind.COLLECTION,
+        "id": change.after["_id"],
         "version": change.after["version"],
         "before": _shown(seal, {name: before.get(name) for name in names}) if before else None,
         "after": _shown(seal, {name: after[name] for name in names}),
-    }  # fmt: skip
+    }
 
 
 def _shown(seal: Seal, fields: Mapping[str, Any], hidden: Iterable[str] = ()) -> dict[str, Any]:

@@ -90,9 +90,10 @@ async def refund(cmd: Refund, actor: Actor, uow: UnitOfWork) -> Payment:
     offer = await uow.get(Offer, payment.offer_id)
     if offer.refundable <= 0:
         raise NotRefundable(
-            status=payment.status, disputed_amount=offer.contested_amount,
+            status=payment.status,
+            disputed_amount=offer.contested_amount,
             refunded_amount=offer.refunded_amount,
-        )  # fmt: skip
+        )
     if offer.live and offer.accepted_at is None:
         raise Conflict("The offer stands: it is refunded when it is withdrawn, rejected or ends.")
     job = await uow.get(Job, offer.job_id)
@@ -109,14 +110,24 @@ async def release(cmd: Release, actor: Actor, uow: UnitOfWork) -> Transfer:
     """Send a transfer that is parked, or try a waiting one at once. Raises NotFound, Conflict."""
     found = await uow.get(Transfer, cmd.transfer_id)
     if found.status is T.PARKED:
-        found = await uow.change(
-            Transfer, found.id, only_if={"status": leading_to(STEPS, T.WAITING)}, status=T.WAITING
-        ) or found  # fmt: skip
+        found = (
+            await uow.change(
+                Transfer,
+                found.id,
+                only_if={"status": leading_to(STEPS, T.WAITING)},
+                status=T.WAITING,
+            )
+            or found
+        )
         await notices.tell(
-            uow, [found.user_id], "transfer_released",
+            uow,
+            [found.user_id],
+            "transfer_released",
             f"{display(found.amount, found.currency)} is on its way to your wallet again",
-            "Our administrators have looked at it.", found.id, path=WALLET,
-        )  # fmt: skip
+            "Our administrators have looked at it.",
+            found.id,
+            path=WALLET,
+        )
     if found.status is not T.WAITING:
         raise Conflict(f"The transfer is {found.status}: only parked and waiting ones go.")
     send(uow, [found])
@@ -138,9 +149,12 @@ async def transfers(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
 async def freeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
     """Stop transfers to a contractor and their withdrawals. Raises NotFound, Conflict."""
     frozen = await uow.change(
-        User, cmd.user_id, only_if={"role": Role.CONTRACTOR, "frozen_at": None},
-        frozen_at=uow.now, frozen_reason=cmd.reason,
-    )  # fmt: skip
+        User,
+        cmd.user_id,
+        only_if={"role": Role.CONTRACTOR, "frozen_at": None},
+        frozen_at=uow.now,
+        frozen_reason=cmd.reason,
+    )
     return await _told(uow, cmd.user_id, frozen)
 
 
@@ -154,9 +168,14 @@ async def unfreeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
     user = await _told(uow, cmd.user_id, free)
     send(uow, await uow.all(Transfer, {"user_id": user.id, "status": T.WAITING}))
     await notices.tell(
-        uow, [user.id], "wallet_unfrozen", "Your wallet is free again",
-        "Money that has waited is on its way, and you can withdraw.", user.id, path=WALLET,
-    )  # fmt: skip
+        uow,
+        [user.id],
+        "wallet_unfrozen",
+        "Your wallet is free again",
+        "Money that has waited is on its way, and you can withdraw.",
+        user.id,
+        path=WALLET,
+    )
     return user
 
 
@@ -187,9 +206,13 @@ async def adjust(cmd: Adjust, actor: Actor, uow: UnitOfWork) -> ledger.Purse:
     move = give if cmd.amount > 0 else take
     deltas = await move(uow, user.id, cmd.currency, abs(cmd.amount))
     await ledger.book(
-        uow, f"adjust:{new_id('adj')}", "adjusted", cmd.currency,
-        ledger.flows({str(cmd.account): -cmd.amount, **deltas}), users=[user.id],
-    )  # fmt: skip
+        uow,
+        f"adjust:{new_id('adj')}",
+        "adjusted",
+        cmd.currency,
+        ledger.flows({str(cmd.account): -cmd.amount, **deltas}),
+        users=[user.id],
+    )
     amount = display(abs(cmd.amount), cmd.currency)
     done = f"{amount} was {'added to' if cmd.amount > 0 else 'taken from'} your wallet"
     text = "An administrator has corrected it. If you do not know why, please get in touch with us."

@@ -50,9 +50,12 @@ STEPS: Steps = {
     W.PAID: (W.FAILED,),  # banks return money late
 }
 FROM_STRIPE = {
-    "pending": W.IN_TRANSIT, "in_transit": W.IN_TRANSIT, "paid": W.PAID, "failed": W.FAILED,
+    "pending": W.IN_TRANSIT,
+    "in_transit": W.IN_TRANSIT,
+    "paid": W.PAID,
+    "failed": W.FAILED,
     "canceled": W.FAILED,
-}  # fmt: skip
+}
 
 
 class Withdrawal(Record, frozen=True):
@@ -110,9 +113,15 @@ async def balance(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> Balances:
     main = uow.rates.currencies[0]
     own = next((p for p in purses if p.currency == main), Purse(actor.id, main))
     return Balances(
-        own.currency, own.available, own.pending, own.held, own.in_transit, own.debt, own.version,
+        own.currency,
+        own.available,
+        own.pending,
+        own.held,
+        own.in_transit,
+        own.debt,
+        own.version,
         [p for p in purses if p.currency != main],
-    )  # fmt: skip
+    )
 
 
 @operation("wallet.history", roles=EVERYONE, style=Style.READ)
@@ -140,9 +149,14 @@ async def withdraw(cmd: Withdraw, actor: Actor, uow: UnitOfWork) -> Withdrawal:
         step = CURRENCIES[currency].step
         raise Invalid(f"amount: take a multiple of {step} (minor units).", field="amount")
     withdrawal = Withdrawal(
-        id=new_id(Withdrawal.PREFIX), created_at=uow.now, updated_at=uow.now, user_id=user.id,
-        account_id=user.connect_id, amount=cmd.amount, currency=currency,
-    )  # fmt: skip
+        id=new_id(Withdrawal.PREFIX),
+        created_at=uow.now,
+        updated_at=uow.now,
+        user_id=user.id,
+        account_id=user.connect_id,
+        amount=cmd.amount,
+        currency=currency,
+    )
     await _book(uow, withdrawal, "withdrawn", ledger.available(user.id), ledger.in_transit(user.id))
     await uow.add(withdrawal)
     uow.later(PayOut(withdrawal.id))
@@ -191,10 +205,12 @@ class PayOut(Task, frozen=True):
     async def _pay(self, ports: Ports, withdrawal: Withdrawal) -> Settled:
         try:
             return await ports.gateway.payout(
-                withdrawal.account_id, withdrawal.amount, withdrawal.currency,
+                withdrawal.account_id,
+                withdrawal.amount,
+                withdrawal.currency,
                 key=f"payout:{withdrawal.id}:{self.key}",
                 metadata={"withdrawal_id": withdrawal.id},
-            )  # fmt: skip
+            )
         except StaleFailure as stale:
             raise TryAgain(str(stale), PayOut(self.withdrawal_id, self.key + 1)) from stale
         except GatewayRefused as refused:
@@ -223,9 +239,13 @@ async def settle_withdrawal(uow: UnitOfWork, withdrawal_id: str, payout: Settled
     if before.status not in leading_to(STEPS, to):
         return
     withdrawal = await uow.change(
-        Withdrawal, withdrawal_id, only_if={"status": before.status}, status=to,
-        failure=payout.failure, payout_id=payout.id or before.payout_id,
-    )  # fmt: skip
+        Withdrawal,
+        withdrawal_id,
+        only_if={"status": before.status},
+        status=to,
+        failure=payout.failure,
+        payout_id=payout.id or before.payout_id,
+    )
     if withdrawal is None:
         return
     user = withdrawal.user_id
@@ -244,7 +264,11 @@ async def _book(
     uow: UnitOfWork, withdrawal: Withdrawal, kind: str, source: str, destination: str
 ) -> None:
     await ledger.book(
-        uow, f"{kind}:{withdrawal.id}", kind, withdrawal.currency,
+        uow,
+        f"{kind}:{withdrawal.id}",
+        kind,
+        withdrawal.currency,
         [ledger.Posting(source, destination, withdrawal.amount)],
-        users=[withdrawal.user_id], withdrawal_id=withdrawal.id,
-    )  # fmt: skip
+        users=[withdrawal.user_id],
+        withdrawal_id=withdrawal.id,
+    )

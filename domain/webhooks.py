@@ -36,9 +36,14 @@ STRANGER_FOR = timedelta(minutes=10)  # our own request for the account may stil
 ASK_AGAIN = timedelta(seconds=20)
 TOLD_WITHIN = timedelta(hours=1)
 REPEATS = frozenset(
-    {"charge.captured", "charge.failed", "charge.succeeded", "payment_intent.created",
-     "transfer.created"}
-)  # fmt: skip
+    {
+        "charge.captured",
+        "charge.failed",
+        "charge.succeeded",
+        "payment_intent.created",
+        "transfer.created",
+    }
+)
 KNOWN = {
     "requires_capture": (P.AUTHORIZED, P.CAPTURING),
     "succeeded": (P.CAPTURED, P.PARTIALLY_REFUNDED, P.REFUNDED),
@@ -153,13 +158,20 @@ def _row(ports: Ports, event: object) -> WebhookEvent:
     metadata = thing.metadata if isinstance(thing.metadata, dict) else {}
     payment = metadata.get("payment_id")
     return WebhookEvent(
-        id=body.id, created_at=now, updated_at=now, type=body.type, account=body.account,
-        object_type=thing.object, object_id=thing.id or "",
+        id=body.id,
+        created_at=now,
+        updated_at=now,
+        type=body.type,
+        account=body.account,
+        object_type=thing.object,
+        object_id=thing.id or "",
         # The account belongs to it: the object `application` is the same one for all of them.
-        same=_digest([body.type, body.account, body.data.object]), status=status, reason=reason,
+        same=_digest([body.type, body.account, body.data.object]),
+        status=status,
+        reason=reason,
         intent_id=intent if isinstance(intent, str) else None,
         payment_id=payment if isinstance(payment, str) else None,
-    )  # fmt: skip
+    )
 
 
 def _shapeless(event: object, problem: str, now: datetime) -> WebhookEvent:
@@ -171,10 +183,17 @@ def _shapeless(event: object, problem: str, now: datetime) -> WebhookEvent:
         return value if isinstance(value, str) and 0 < len(value) <= longest else None
 
     return WebhookEvent(
-        id=said("id", 255) or f"evt_shapeless_{digest[:32]}", created_at=now, updated_at=now,
-        type=said("type", 100) or "shapeless", account=None, object_type="", object_id="",
-        same=digest, status=E.QUARANTINED, reason=f"It has not the shape of an event: {problem}.",
-    )  # fmt: skip
+        id=said("id", 255) or f"evt_shapeless_{digest[:32]}",
+        created_at=now,
+        updated_at=now,
+        type=said("type", 100) or "shapeless",
+        account=None,
+        object_type="",
+        object_id="",
+        same=digest,
+        status=E.QUARANTINED,
+        reason=f"It has not the shape of an event: {problem}.",
+    )
 
 
 def _digest(value: object) -> str:
@@ -193,10 +212,12 @@ async def _tell(uow: UnitOfWork, event_id: str, reason: str | None) -> None:
     if last and uow.now - last.updated_at < TOLD_WITHIN:
         return
     await alert(
-        uow, "event_quarantined", event_id,
+        uow,
+        "event_quarantined",
+        event_id,
         f"An event was not worked on: {reason} Look at the webhook endpoints of Stripe's "
         "dashboard, or replay it. More of the same are in quarantine without an alert each.",
-    )  # fmt: skip
+    )
 
 
 class Process(Task, frozen=True):
@@ -206,9 +227,12 @@ class Process(Task, frozen=True):
 
     async def run(self, ports: Ports) -> None:
         event = await ports.store.single().change(
-            WebhookEvent, self.event_id, only_if={"status": (E.RECEIVED, E.WORKING)},
-            status=E.WORKING, inc={"attempts": 1},
-        )  # fmt: skip
+            WebhookEvent,
+            self.event_id,
+            only_if={"status": (E.RECEIVED, E.WORKING)},
+            status=E.WORKING,
+            inc={"attempts": 1},
+        )
         if event is None:
             return
         try:
@@ -310,7 +334,13 @@ async def _transfer(ports: Ports, event: WebhookEvent) -> None:
 
 
 WORK: Mapping[str, Callable[[Ports, WebhookEvent], Awaitable[None]]] = {
-    "payment_intent": _payment, "charge": _payment, "refund": _payment, "dispute": _dispute,
-    "transfer": _transfer, "payout": _payout, "account": _account, "capability": _account,
+    "payment_intent": _payment,
+    "charge": _payment,
+    "refund": _payment,
+    "dispute": _dispute,
+    "transfer": _transfer,
+    "payout": _payout,
+    "account": _account,
+    "capability": _account,
     "application": _account,
-}  # fmt: skip
+}

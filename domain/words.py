@@ -53,20 +53,27 @@ def payment_updated(data: Data, side: Side) -> Notice | None:
         kind, title = "payment_failed", f"The payment for {job_of(data)} did not go through"
         why = DECLINES.get(str(data.get("failure")), "Your bank has refused the card.")
         text = lines(
-            why, f"The offer of {sum_of(data)} has ended, and nothing was taken.",
+            why,
+            f"The offer of {sum_of(data)} has ended, and nothing was taken.",
             "Make the offer again, if need be with another card.",
-        )  # fmt: skip
+        )
     else:
         kind, title = "payment_unfinished", f"Finish the payment for {job_of(data)}"
         text = lines(
             f"Your bank still has to hear from you about {sum_of(data)}.",
             "The contractor sees your offer as soon as the money is held.",
-        )  # fmt: skip
+        )
     about = data.get("offer_id") or data["id"]
     return Notice(
-        kind=kind, title=title, text=text, subject_id=about, fact=f"{kind}:{about}",
-        path=job_path(data["job_id"]), own=status != "failed", rank=1,
-    )  # fmt: skip
+        kind=kind,
+        title=title,
+        text=text,
+        subject_id=about,
+        fact=f"{kind}:{about}",
+        path=job_path(data["job_id"]),
+        own=status != "failed",
+        rank=1,
+    )
 
 
 def dispute_updated(data: Data, side: Side) -> Notice | None:
@@ -78,29 +85,45 @@ def dispute_updated(data: Data, side: Side) -> Notice | None:
         return _dispute_proposed(data, side, proposal)
     if status == "escalated":
         return _dispute(
-            "escalated", data, f"The dispute about {job_of(data)} goes to an administrator",
+            "escalated",
+            data,
+            f"The dispute about {job_of(data)} goes to an administrator",
             f"They will decide about {sum_of(data)}. Say what they should know.",
             own=data.get(f"{side}_id") == (data.get("timeline") or [{}])[-1].get("by"),
-        )  # fmt: skip
+        )
     if status != "open":
         return None
     own = data.get(f"{side}_id") == data.get("opened_by")
     if own:
-        return _dispute("opened", data, f"You opened a dispute about {job_of(data)}",
-                        f"{sum_of(data)} is frozen until it is resolved.", own=True)  # fmt: skip
+        return _dispute(
+            "opened",
+            data,
+            f"You opened a dispute about {job_of(data)}",
+            f"{sum_of(data)} is frozen until it is resolved.",
+            own=True,
+        )
     return _dispute(
-        "opened", data, f"A dispute about {job_of(data)} was opened",
+        "opened",
+        data,
+        f"A dispute about {job_of(data)} was opened",
         f"{sum_of(data)} is frozen until you both agree or an administrator decides.",
         until(data, "answer_by", "Answer, or propose how to end it,"),
-    )  # fmt: skip
+    )
 
 
-def _dispute(what: str, data: Data, title: str, *told: str, own: bool = False, rank: int = 0,
-             mark: str = "") -> Notice:  # fmt: skip
+def _dispute(
+    what: str, data: Data, title: str, *told: str, own: bool = False, rank: int = 0, mark: str = ""
+) -> Notice:
     return Notice(
-        kind=f"dispute_{what}", title=title, text=lines(*told), subject_id=data["id"], own=own,
-        fact=f"dispute_{what}:{data['id']}:{mark}", path=job_path(data["job_id"]), rank=rank,
-    )  # fmt: skip
+        kind=f"dispute_{what}",
+        title=title,
+        text=lines(*told),
+        subject_id=data["id"],
+        own=own,
+        fact=f"dispute_{what}:{data['id']}:{mark}",
+        path=job_path(data["job_id"]),
+        rank=rank,
+    )
 
 
 def _shares(data: Data, refund: int) -> str:
@@ -112,12 +135,22 @@ def _shares(data: Data, refund: int) -> str:
 def _dispute_proposed(data: Data, side: Side, proposal: Data) -> Notice:
     shares = _shares(data, int(proposal.get("refund_amount") or 0))
     if data.get(f"{side}_id") == proposal.get("by"):
-        return _dispute("proposed", data, f"Your proposal for {job_of(data)} is out", shares,
-                        own=True, mark=proposal["at"])  # fmt: skip
+        return _dispute(
+            "proposed",
+            data,
+            f"Your proposal for {job_of(data)} is out",
+            shares,
+            own=True,
+            mark=proposal["at"],
+        )
     return _dispute(
-        "proposed", data, f"A proposal to end the dispute about {job_of(data)}", shares,
-        until(data, "answer_by", "Agree, or propose something else,"), mark=proposal["at"],
-    )  # fmt: skip
+        "proposed",
+        data,
+        f"A proposal to end the dispute about {job_of(data)}",
+        shares,
+        until(data, "answer_by", "Agree, or propose something else,"),
+        mark=proposal["at"],
+    )
 
 
 def _dispute_resolved(data: Data) -> Notice:
@@ -137,12 +170,16 @@ def chargeback_updated(data: Data, side: Side) -> Notice | None:
         told = [f"It has taken {amount} back. If that is a mistake, tell your bank."]
     elif status == "open":
         title = f"The customer's bank disputes the payment for {job}"
-        told = [f"{amount} is frozen until the bank has decided; that takes weeks.",
-                 "Tell our administrators what shows that the work was done."]  # fmt: skip
+        told = [
+            f"{amount} is frozen until the bank has decided; that takes weeks.",
+            "Tell our administrators what shows that the work was done.",
+        ]
     elif status == "inquiry":
         title = f"The customer's bank asks about the payment for {job}"
-        told = ["It has not taken any money so far, and may never do so.",
-                "Tell our administrators what shows that the work was done."]  # fmt: skip
+        told = [
+            "It has not taken any money so far, and may never do so.",
+            "Tell our administrators what shows that the work was done.",
+        ]
     elif status == "closed":
         title = f"The bank has closed its question about {job}"
         told = [f"{amount} is free."]
@@ -155,10 +192,14 @@ def chargeback_updated(data: Data, side: Side) -> Notice | None:
     else:
         return None
     return Notice(
-        kind=f"chargeback_{status}", title=title, text=lines(*told), subject_id=data["id"],
-        fact=f"chargeback:{data['id']}:{status}", own=side is Side.CUSTOMER,
+        kind=f"chargeback_{status}",
+        title=title,
+        text=lines(*told),
+        subject_id=data["id"],
+        fact=f"chargeback:{data['id']}:{status}",
+        own=side is Side.CUSTOMER,
         path=job_path(data["job_id"]),
-    )  # fmt: skip
+    )
 
 
 # -- wallets and accounts ----------------------------------------------------------------------
@@ -179,9 +220,13 @@ def withdrawal_updated(data: Data, side: Side) -> Notice | None:
     else:
         return None
     return Notice(
-        kind=f"withdrawal_{status}", title=title, text=lines(*told), subject_id=data["id"],
-        fact=f"withdrawal:{data['id']}:{status}", path=WALLET,
-    )  # fmt: skip
+        kind=f"withdrawal_{status}",
+        title=title,
+        text=lines(*told),
+        subject_id=data["id"],
+        fact=f"withdrawal:{data['id']}:{status}",
+        path=WALLET,
+    )
 
 
 def account_updated(data: Data, side: Side) -> Notice | None:
@@ -198,9 +243,14 @@ def account_updated(data: Data, side: Side) -> Notice | None:
     else:
         return None
     return Notice(
-        kind=kind, title=title, text=lines(*told), subject_id=data["id"],
-        fact=f"{kind}:{data['id']}:{at}", path=WALLET, always=kind == "wallet_frozen",
-    )  # fmt: skip
+        kind=kind,
+        title=title,
+        text=lines(*told),
+        subject_id=data["id"],
+        fact=f"{kind}:{data['id']}:{at}",
+        path=WALLET,
+        always=kind == "wallet_frozen",
+    )
 
 
 # -- administrators ----------------------------------------------------------------------------
@@ -219,10 +269,15 @@ def alert(data: Data, side: Side) -> Notice:
     title, subject = ALERTS.get(kind, reason(kind).capitalize()), str(data.get("subject") or "")
     urgent = data.get("urgent", True)
     return Notice(
-        kind=kind, title=f"Alert: {title}" if urgent else title,
-        text=str(data.get("message") or ""), subject_id=subject, path="/admin", own=not urgent,
-        always=True, topic=f"{kind}:{subject}",
-    )  # fmt: skip
+        kind=kind,
+        title=f"Alert: {title}" if urgent else title,
+        text=str(data.get("message") or ""),
+        subject_id=subject,
+        path="/admin",
+        own=not urgent,
+        always=True,
+        topic=f"{kind}:{subject}",
+    )
 
 
 def capture_failure(job_title: str, amount: int, currency: str, failure: str) -> str:

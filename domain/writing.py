@@ -233,9 +233,12 @@ def _replied(waiting: Waiting, replies: Mapping[str, Reply]) -> bool:
 
 
 def _message(
-    uow: UnitOfWork, id: str, draft: Draft, conversations: Mapping[str, Conversation],
+    uow: UnitOfWork,
+    id: str,
+    draft: Draft,
+    conversations: Mapping[str, Conversation],
     quoted: Mapping[str, Message],
-) -> Message:  # fmt: skip
+) -> Message:
     """Still without its number. Raises NotFound and Blocked."""
     conversation = conversations.get(draft.conversation_id)
     if conversation is None or draft.author_id not in (*conversation.members, SYSTEM):
@@ -246,13 +249,23 @@ def _message(
     if draft.reply_to and not (answered and _can_be_answered(answered, conversation)):
         raise NotFound("reply_to: there is no such message in this conversation.")
     return Message(
-        id=id, created_at=uow.now, updated_at=uow.now, conversation_id=conversation.id,
-        author_id=draft.author_id, seq=0, text=draft.text, files=draft.files,
-        client_id=draft.client_id, kind=draft.kind, subject_id=draft.subject_id, by=draft.by,
+        id=id,
+        created_at=uow.now,
+        updated_at=uow.now,
+        conversation_id=conversation.id,
+        author_id=draft.author_id,
+        seq=0,
+        text=draft.text,
+        files=draft.files,
+        client_id=draft.client_id,
+        kind=draft.kind,
+        subject_id=draft.subject_id,
+        by=draft.by,
         reply_to=Answered(answered.id, answered.seq, answered.author_id) if answered else None,
         terms=terms_of(draft.text) if draft.author_id != SYSTEM else (),
-        request=draft.request, origin=draft.origin,
-    )  # fmt: skip
+        request=draft.request,
+        origin=draft.origin,
+    )
 
 
 def _can_be_answered(message: Message, conversation: Conversation) -> bool:
@@ -356,8 +369,11 @@ def _moves(messages: Sequence[Message]) -> list[tuple[dict[str, Any], dict[str, 
     deeds = []
     for message in sorted(messages, key=lambda message: message.seq):
         moved = moves.setdefault(message.conversation_id, {})
-        moved |= {"head": message.seq, "active_at": message.created_at,
-                  "last_message": message.preview}  # fmt: skip
+        moved |= {
+            "head": message.seq,
+            "active_at": message.created_at,
+            "last_message": message.preview,
+        }
         if message.author_id != SYSTEM:
             moved[f"read.{message.author_id}"] = message.seq
         elif message.by:
@@ -379,21 +395,32 @@ def _audit_row(seal: Seal, message: Message, origin: Origin) -> trail.WaitingRow
     fields |= {"reply_to": message.reply_to.id} if message.reply_to else {}
     fields |= {"file_ids": [file.id for file in message.files]} if message.files else {}
     deed = trail.Deed(
-        operation="chat.send", fields=fields, actor_id=message.author_id,
-        role=origin.role, session_id=origin.session_id, address=origin.address,
+        operation="chat.send",
+        fields=fields,
+        actor_id=message.author_id,
+        role=origin.role,
+        session_id=origin.session_id,
+        address=origin.address,
         request_id=message.request.id if message.request else None,
-    )  # fmt: skip
+    )
     change = Change(Message, None, documents.document(message))
     return trail.sealed(
-        message.id.replace(Message.PREFIX, trail.WaitingRow.PREFIX, 1), message.created_at, seal,
-        deed, [change], [message.id, message.conversation_id],
-    )  # fmt: skip
+        message.id.replace(Message.PREFIX, trail.WaitingRow.PREFIX, 1),
+        message.created_at,
+        seal,
+        deed,
+        [change],
+        [message.id, message.conversation_id],
+    )
 
 
 def _reply(message: Message) -> Reply:
     assert message.request
     return Reply(
-        id=_reply_id(message.author_id, message.request.id), created_at=message.created_at,
-        updated_at=message.created_at, fingerprint=message.request.fingerprint,
-        expires_at=message.created_at + REPLY_KEPT, answer=wire(message),
-    )  # fmt: skip
+        id=_reply_id(message.author_id, message.request.id),
+        created_at=message.created_at,
+        updated_at=message.created_at,
+        fingerprint=message.request.fingerprint,
+        expires_at=message.created_at + REPLY_KEPT,
+        answer=wire(message),
+    )

@@ -100,9 +100,13 @@ class Namespace:
         self.exposed: list[Exposed] = []
 
     def expose(
-        self, function: Callable[..., Awaitable[Any]], *, http: str | None = None,
-        socket: bool = True, streamed: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        function: Callable[..., Awaitable[Any]],
+        *,
+        http: str | None = None,
+        socket: bool = True,
+        streamed: bool = False,
+    ) -> None:
         """`bidding.accept` becomes the event `accept` of `/bidding`, and its HTTP route."""
         op: Operation = function.operation  # type: ignore[attr-defined]
         event = op.name.partition(".")[2] if socket else None

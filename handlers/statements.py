@@ -92,10 +92,30 @@ def decimal(amount: int, currency: str) -> Decimal:
 # -- the files -------------------------------------------------------------------------------
 
 
-STATEMENT = ("at", "kind", "job", "offer_id", "withdrawal_id", "currency", "amount", "moved",
-             "balance", "amount_minor", "moved_minor", "balance_minor")  # fmt: skip
-COMMISSIONS = ("platform_fees", "service_fees", "refunds", "stripe_fees", "chargebacks",
-               "chargeback_fees", "other", "net")  # fmt: skip
+STATEMENT = (
+    "at",
+    "kind",
+    "job",
+    "offer_id",
+    "withdrawal_id",
+    "currency",
+    "amount",
+    "moved",
+    "balance",
+    "amount_minor",
+    "moved_minor",
+    "balance_minor",
+)
+COMMISSIONS = (
+    "platform_fees",
+    "service_fees",
+    "refunds",
+    "stripe_fees",
+    "chargebacks",
+    "chargeback_fees",
+    "other",
+    "net",
+)
 
 
 async def statement_rows(
@@ -104,9 +124,15 @@ async def statement_rows(
     async for entry in statements.entries(command, actor, uow):
         amounts = (entry.amount, entry.moved_amount, entry.balance_amount)
         yield (
-            entry.at, entry.kind, entry.job_title, entry.offer_id, entry.withdrawal_id,
-            entry.currency, *(decimal(amount, entry.currency) for amount in amounts), *amounts,
-        )  # fmt: skip
+            entry.at,
+            entry.kind,
+            entry.job_title,
+            entry.offer_id,
+            entry.withdrawal_id,
+            entry.currency,
+            *(decimal(amount, entry.currency) for amount in amounts),
+            *amounts,
+        )
 
 
 async def commission_rows(
@@ -124,12 +150,17 @@ def operation_of(function: Any) -> Operation:
 
 DOWNLOADS = (
     Download(
-        "/api/wallet/statement.csv", operation_of(statements.statement), "statement", STATEMENT,
+        "/api/wallet/statement.csv",
+        operation_of(statements.statement),
+        "statement",
+        STATEMENT,
         statement_rows,
     ),
     Download(
-        "/api/admin/commissions.csv", operation_of(commissions.commissions), "commissions",
+        "/api/admin/commissions.csv",
+        operation_of(commissions.commissions),
+        "commissions",
         ("period", "currency", *COMMISSIONS, *(f"{name}_minor" for name in COMMISSIONS)),
         commission_rows,
     ),
-)  # fmt: skip
+)

@@ -27,9 +27,12 @@ async def create_admin(settings: Settings, email: str, name: str, password: str)
     try:
         await core.store.prepare(RECORDS)
         user = await new_user(
-            core.ports, email=given.email, password=given.password, name=given.name,
+            core.ports,
+            email=given.email,
+            password=given.password,
+            name=given.name,
             role=Role.ADMIN,
-        )  # fmt: skip
+        )
 
         async def work(uow: UnitOfWork) -> None:
             await uow.add(user)

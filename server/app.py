@@ -61,10 +61,16 @@ class Web(Core):
                 for exposed in namespace.exposed
                 if exposed.event
             },
-            answer=self._answer, refuse=refusal, gatekeeper=gatekeeper, address=address,
-            origins=list(settings.cors_origins), limits=self.limits, fanout=self.fanout,
-            presence=self.presence, fast=settings.realtime == "fast",
-        )  # fmt: skip
+            answer=self._answer,
+            refuse=refusal,
+            gatekeeper=gatekeeper,
+            address=address,
+            origins=list(settings.cors_origins),
+            limits=self.limits,
+            fanout=self.fanout,
+            presence=self.presence,
+            fast=settings.realtime == "fast",
+        )
         self.control.receive = self.realtime.follow
         self.wire = Wire(self._answer, refusal, gatekeeper, address)
         self._loops: list[asyncio.Task[None]] = []
@@ -126,8 +132,9 @@ class Web(Core):
         await self.start(listening=True)
         self.presence.start()
         self._loops = [
-            asyncio.create_task(self._push_heads()), asyncio.create_task(self._push_stats())
-        ]  # fmt: skip
+            asyncio.create_task(self._push_heads()),
+            asyncio.create_task(self._push_stats()),
+        ]
         yield
         await end(self._loops)
         await self.realtime.stop()

@@ -19,8 +19,10 @@ WRONG_USE, FAILED = 2, 1  # exit codes
 
 app = typer.Typer(
     help="JobSphere: jobs, bidding, chat and held payments over WebSockets.",
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-)  # fmt: skip
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 admin = typer.Typer(help="Administrators.", no_args_is_help=True)
 app.add_typer(admin, name="admin")
 

@@ -23,10 +23,16 @@ KNOWN_WORDS = (b"demo", b"dev", b"secret", b"change", b"example", b"password")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 BASIS_POINTS = 10_000
 HIDDEN = frozenset(
-    {"mongo_url", "redis_urls", "stripe_secret_key", "stripe_webhook_secrets", "jwt_keys",
-     "audit_keys",
-     "smtp_url"}
-)  # fmt: skip
+    {
+        "mongo_url",
+        "redis_urls",
+        "stripe_secret_key",
+        "stripe_webhook_secrets",
+        "jwt_keys",
+        "audit_keys",
+        "smtp_url",
+    }
+)
 
 
 class ConfigError(Exception):

@@ -57,10 +57,13 @@ class Core:
         # if it were away, because then sessions are believed without being looked up.
         self.redis: Redis[Any] = Redis.from_pool(
             redis_pool(
-                BlockingConnectionPool, settings.redis_url, max_connections=REDIS_CONNECTIONS,
-                timeout=REDIS_PATIENCE, socket_timeout=5,
+                BlockingConnectionPool,
+                settings.redis_url,
+                max_connections=REDIS_CONNECTIONS,
+                timeout=REDIS_PATIENCE,
+                socket_timeout=5,
             )
-        )  # fmt: skip
+        )
         self.fanout = Fanout(settings.redis_urls, self.store.name)
         self.control = Control(self.fanout)
         self.tokens = AccessTokens(settings.jwt_keys, clock)
@@ -75,14 +78,25 @@ class Core:
         self.posts = Posts(self.store, seal, self._push)
         self.presence = Presence(self.redis, self.store.name, self.store.worker, self._moved)
         self.ports = Ports(
-            store=self.store, clock=clock, sessions=self.sessions, gateway=self.gateway,
+            store=self.store,
+            clock=clock,
+            sessions=self.sessions,
+            gateway=self.gateway,
             webhooks=StripeWebhooks(settings.stripe_webhook_secrets, settings.live, clock),
-            passwords=Argon2Passwords(), waiter=self.relay, gauges=self, live=self,
-            presence=self.presence, members=Memberships(self.store), posts=self.posts, seal=seal,
+            passwords=Argon2Passwords(),
+            waiter=self.relay,
+            gauges=self,
+            live=self,
+            presence=self.presence,
+            members=Memberships(self.store),
+            posts=self.posts,
+            seal=seal,
             mail=mailer(settings, clock),
-            blobs=blobs(settings, self.store), examiner=Examiner(), tickets=self.tokens,
+            blobs=blobs(settings, self.store),
+            examiner=Examiner(),
+            tickets=self.tokens,
             public_url=settings.public_url,
-        )  # fmt: skip
+        )
         self.scheduler = Scheduler(self.ports)
 
     async def start(self, *, listening: bool = False) -> None:

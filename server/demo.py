@@ -25,9 +25,20 @@ STEPS = 11  # plus one with a withdrawal
 BASIS_POINTS = 10_000
 COLOURS = {"customer": "cyan", "contractor": "green", "contractor2": "magenta", "admin": "yellow"}
 TOLD = (
-    "id", "status", "title", "delivered_at", "text", "seq", "amount", "available", "pending",
-    "in_transit", "payouts_enabled", "platform_amount", "contractor_amount",
-)  # fmt: skip
+    "id",
+    "status",
+    "title",
+    "delivered_at",
+    "text",
+    "seq",
+    "amount",
+    "available",
+    "pending",
+    "in_transit",
+    "payouts_enabled",
+    "platform_amount",
+    "contractor_amount",
+)
 
 
 class StoryFailed(Exception):
@@ -55,9 +66,12 @@ class Stage:
     def __init__(self, steps: int) -> None:
         self.console = Console(highlight=False)
         self.progress = Progress(
-            TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(),
-            console=self.console, transient=True,
-        )  # fmt: skip
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            console=self.console,
+            transient=True,
+        )
         self.task = self.progress.add_task("", total=steps)
         self.number = 0
 
@@ -141,9 +155,12 @@ class Client:
         """Raises StoryFailed."""
         try:
             await self.socket.connect(
-                url, auth={"token": self.token}, transports=["websocket"], namespaces=NAMESPACES,
+                url,
+                auth={"token": self.token},
+                transports=["websocket"],
+                namespaces=NAMESPACES,
                 wait_timeout=PATIENCE,
-            )  # fmt: skip
+            )
         except SocketIOError as refused:
             raise StoryFailed(f"{self.name} cannot connect: {refused}") from refused
 
@@ -270,11 +287,16 @@ class Story:
     async def post(self) -> Json:
         with self.stage.step("The customer posts a job, both contractors see it at once"):
             job: Json = await self.customer.call(
-                "/job", "create", title="Paint the fence", category="painting",
-                description="Twelve metres of wooden fence, two coats.", skills=["painting"],
-                budget_min_amount=(self.amount + 1) // 2, budget_max_amount=self.amount,
+                "/job",
+                "create",
+                title="Paint the fence",
+                category="painting",
+                description="Twelve metres of wooden fence, two coats.",
+                skills=["painting"],
+                budget_min_amount=(self.amount + 1) // 2,
+                budget_max_amount=self.amount,
                 currency=self.currency,
-            )  # fmt: skip
+            )
             for who in (self.contractor, self.rival, self.customer):
                 await who.sees("/job", "job.updated", id=job["id"], status="open")
         return job
@@ -289,9 +311,10 @@ class Story:
                 raise StoryFailed("The contractor got no onboarding link: Stripe is slow.")
             self.stage.say("contractor", "→", "fills in the page", link["url"])
             form = {
-                "name": me["name"], "bank_account": "000123456789",
+                "name": me["name"],
+                "bank_account": "000123456789",
                 "currencies": self.currency.lower(),
-            }  # fmt: skip
+            }
             await self.web.submit(link["url"], form)
             await self.contractor.sees(
                 "/account", "account.updated", transfers_active=True, payouts_enabled=True
@@ -301,9 +324,13 @@ class Story:
         with self.stage.step("Both apply, the customer shortlists both"):
             for who in (self.contractor, self.rival):
                 application = await who.call(
-                    "/job-request", "apply", job_id=job["id"], timeline_days=5,
-                    cover_letter="I have painted a hundred fences.", proposed_amount=self.amount,
-                )  # fmt: skip
+                    "/job-request",
+                    "apply",
+                    job_id=job["id"],
+                    timeline_days=5,
+                    cover_letter="I have painted a hundred fences.",
+                    proposed_amount=self.amount,
+                )
                 await self.customer.sees(
                     "/job-request", "application.created", id=application["id"]
                 )
@@ -330,10 +357,16 @@ class Story:
     async def offer(self, job: Json, who: Client) -> Json:
         with self.stage.step(f"The customer makes {who.name} an offer, the card is held"):
             answer = await self.customer.call(
-                "/bidding", "create", job_id=job["id"], contractor_id=who.id, amount=self.amount,
-                currency=self.currency, description="As discussed.", timeline_days=5,
+                "/bidding",
+                "create",
+                job_id=job["id"],
+                contractor_id=who.id,
+                amount=self.amount,
+                currency=self.currency,
+                description="As discussed.",
+                timeline_days=5,
                 payment_method="pm_card_visa",
-            )  # fmt: skip
+            )
             id = answer["offer"]["id"]
             offer: Json = await who.sees("/bidding", "offer.created", id=id, status="pending")
             await self.books()

@@ -19,23 +19,29 @@ from server.embedded.stores import Addresses, embedded
 from server.serving import DEMO_EMAILS, listening
 
 DEMO_PASSWORD = "demo-jobsphere"
-DEMO_ACCOUNTS = dict(zip(
-    DEMO_EMAILS,
-    (
-        ("Carla Customer", Role.CUSTOMER), ("Colin Contractor", Role.CONTRACTOR),
-        ("Connie Contractor", Role.CONTRACTOR), ("Ada Admin", Role.ADMIN),
-    ),
-    strict=True,
-))  # fmt: skip
+DEMO_ACCOUNTS = dict(
+    zip(
+        DEMO_EMAILS,
+        (
+            ("Carla Customer", Role.CUSTOMER),
+            ("Colin Contractor", Role.CONTRACTOR),
+            ("Connie Contractor", Role.CONTRACTOR),
+            ("Ada Admin", Role.ADMIN),
+        ),
+        strict=True,
+    )
+)
 VARIABLES = {"mongo": "MONGO_URL", "redis": "REDIS_URL", "stripe": "STRIPE_API_BASE"}
 # What stands in until the stores run, so that the rest can be checked before they are started.
 STAND_IN = {
-    "MONGO_URL": "mongodb://127.0.0.1", "REDIS_URL": "redis://127.0.0.1",
-    "STRIPE_SECRET_KEY": "sk_test_none", "STRIPE_PUBLISHABLE_KEY": "pk_test_none",
+    "MONGO_URL": "mongodb://127.0.0.1",
+    "REDIS_URL": "redis://127.0.0.1",
+    "STRIPE_SECRET_KEY": "sk_test_none",
+    "STRIPE_PUBLISHABLE_KEY": "pk_test_none",
     "STRIPE_WEBHOOK_SECRETS": "whsec_none",
     "JWT_KEYS": "none:" + base64.b64encode(hashlib.sha256(b"stand-in").digest()).decode(),
     "AUDIT_KEY": "none:" + base64.b64encode(hashlib.sha256(b"stand-in").digest()).decode(),
-}  # fmt: skip
+}
 LOOPBACK = "127.0.0.1"
 
 
@@ -72,11 +78,15 @@ def _defaults(given: Mapping[str, str]) -> dict[str, str]:
     """Friendlier than for production: several currencies, both names of this machine, no wait."""
     port = given.get("PORT", "8080").strip()
     return {
-        "CURRENCY": "USD,EUR,JPY,KWD", "DRAIN_SECONDS": "1",
+        "CURRENCY": "USD,EUR,JPY,KWD",
+        "DRAIN_SECONDS": "1",
         "CORS_ORIGINS": ",".join(
-            filter(None, [given.get("PUBLIC_URL"), f"http://localhost:{port}", f"http://{LOOPBACK}:{port}"])
+            filter(
+                None,
+                [given.get("PUBLIC_URL"), f"http://localhost:{port}", f"http://{LOOPBACK}:{port}"],
+            )
         ),
-    }  # fmt: skip
+    }
 
 
 def _without_stripe(variables: Mapping[str, str]) -> dict[str, str]:
@@ -85,9 +95,10 @@ def _without_stripe(variables: Mapping[str, str]) -> dict[str, str]:
 
 def _variables(addresses: Addresses) -> dict[str, str]:
     found = {
-        "MONGO_URL": addresses.mongo_url, "REDIS_URL": addresses.redis_url,
+        "MONGO_URL": addresses.mongo_url,
+        "REDIS_URL": addresses.redis_url,
         "STRIPE_API_BASE": addresses.stripe_api_base,
-    }  # fmt: skip
+    }
     return {name: value for name, value in found.items() if value}
 
 

@@ -51,13 +51,16 @@ def _headers(file: Any) -> dict[str, str]:
     headers = {
         hdrs.CONTENT_TYPE: file.type,
         hdrs.CONTENT_DISPOSITION: named,
-        "X-Content-Type-Options": "nosniff", hdrs.CACHE_CONTROL: "no-store",
-    }  # fmt: skip
+        "X-Content-Type-Options": "nosniff",
+        hdrs.CACHE_CONTROL: "no-store",
+    }
     if file.etag:  # who may read it is asked again each time
         headers |= {
-            hdrs.ETAG: file.etag, hdrs.CACHE_CONTROL: "private, no-cache",
-            hdrs.ACCEPT_RANGES: "bytes", "Content-Security-Policy": INERT,
-        }  # fmt: skip
+            hdrs.ETAG: file.etag,
+            hdrs.CACHE_CONTROL: "private, no-cache",
+            hdrs.ACCEPT_RANGES: "bytes",
+            "Content-Security-Policy": INERT,
+        }
     return headers
 
 
@@ -67,8 +70,10 @@ def _chosen(request: web.Request, file: Any, response: web.StreamResponse) -> tu
     Several ranges in one request, or one that makes no sense, mean the whole file.
     Source: RFC 9110, 13.2.2 and 14.2.
     """
-    known = [tag.strip().removeprefix("W/") for tag in
-             request.headers.get(hdrs.IF_NONE_MATCH, "").split(",")]  # fmt: skip
+    known = [
+        tag.strip().removeprefix("W/")
+        for tag in request.headers.get(hdrs.IF_NONE_MATCH, "").split(",")
+    ]
     if file.etag in known or "*" in known:
         response.set_status(304)
         return 0, 0

@@ -63,9 +63,12 @@ class Examiner:
             if content.size > MAX_FILE:
                 raise TooLarge("The file is too large.", limit_bytes=MAX_FILE)
             yield Examined(
-                finding.type, content, finding.width, finding.height,
+                finding.type,
+                content,
+                finding.width,
+                finding.height,
                 small if picture else None,
-            )  # fmt: skip
+            )
 
     @contextlib.asynccontextmanager
     async def _place(self, whose: str) -> AsyncIterator[None]:
@@ -94,9 +97,16 @@ class Examiner:
 
     async def _run(self, spool: Spool, answer: Spool, outputs: tuple[int, ...]) -> int | None:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", str(SCRIPT), *map(str, outputs), pass_fds=outputs,
-            stdin=spool.fileno(), stdout=answer.fileno(), stderr=DEVNULL, env={},
-        )  # fmt: skip
+            sys.executable,
+            "-I",
+            str(SCRIPT),
+            *map(str, outputs),
+            pass_fds=outputs,
+            stdin=spool.fileno(),
+            stdout=answer.fileno(),
+            stderr=DEVNULL,
+            env={},
+        )
         try:
             async with asyncio.timeout(MOST_SECONDS):
                 await process.wait()

@@ -41,9 +41,12 @@ class Wire:
     """Turns requests into calls of `answer` and answers into responses."""
 
     def __init__(
-        self, answer: Answering, refuse: Refusing, gatekeeper: Gatekeeper,
+        self,
+        answer: Answering,
+        refuse: Refusing,
+        gatekeeper: Gatekeeper,
         address: Callable[[web.BaseRequest], str],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._answer = answer
         self._refuse = refuse
         self._gatekeeper = gatekeeper
@@ -121,9 +124,12 @@ class Wire:
             return _json(answer.data)
         error = answer.error
         problem = {
-            "type": "about:blank", "title": error.message, "status": answer.status,
-            "code": error.code, "details": error.details,
-        }  # fmt: skip
+            "type": "about:blank",
+            "title": error.message,
+            "status": answer.status,
+            "code": error.code,
+            "details": error.details,
+        }
         later = error.details.get("retry_after")
         headers = {hdrs.RETRY_AFTER: str(math.ceil(later))} if later else None
         return _json(problem, status=answer.status, content_type=PROBLEM, headers=headers)
@@ -145,9 +151,11 @@ class Wire:
 
 
 def _json(
-    value: Any, status: int = 200, content_type: str = "application/json",
+    value: Any,
+    status: int = 200,
+    content_type: str = "application/json",
     headers: Mapping[str, str] | None = None,
-) -> web.Response:  # fmt: skip
+) -> web.Response:
     body = msgspec.json.encode(value)
     return web.Response(body=body, status=status, content_type=content_type, headers=headers)
 

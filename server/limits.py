@@ -104,10 +104,12 @@ class AtOnce:
 USUAL = 50
 PACKETS = Rate(400, 100)  # of one connection, whatever they are
 COMMANDS = {
-    "chat.send": Rate(120, 20), "files.upload": Rate(30, 0.5),
+    "chat.send": Rate(120, 20),
+    "files.upload": Rate(30, 0.5),
     "job.create": Rate(60, 1),
-    "job-request.apply": Rate(60, 1), "bidding.create": Rate(60, 1),
-}  # fmt: skip
+    "job-request.apply": Rate(60, 1),
+    "bidding.create": Rate(60, 1),
+}
 PASSWORDS = {"account.login", "account.register", "account.delete"}
 OF_ACCOUNT = Rate(10, 1 / 30)  # attempts at one account's password, from wherever
 

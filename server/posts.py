@@ -166,9 +166,11 @@ class Posts:
         self._loops = [
             asyncio.create_task(loop())
             for loop in (
-                *(writer.run for writer in self._writers), self._push_loop, self._conclude_loop,
+                *(writer.run for writer in self._writers),
+                self._push_loop,
+                self._conclude_loop,
             )
-        ]  # fmt: skip
+        ]
 
     async def stop(self, seconds: float = 10) -> None:
         """Take no more, finish what waits; what is not pushed by then somebody else will."""

@@ -6,9 +6,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from aiohttp import web
 
 
-def client_address(
-    request: web.BaseRequest, trusted: Sequence[IPv4Network | IPv6Network]
-) -> str:  # fmt: skip
+def client_address(request: web.BaseRequest, trusted: Sequence[IPv4Network | IPv6Network]) -> str:
     """The last address that no trusted proxy vouches for; a client's own claims come before it."""
     address = request.remote or ""
     told = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")

@@ -35,8 +35,13 @@ def redis_pool(kind: type[Pool], url: str, **options: Any) -> Pool:
     the address."""
     # `driver_info`: the client would read its own version from disk for each connection and tell
     # it to Redis in two commands.
-    pool = kind(**{
-        "socket_connect_timeout": CONNECT_SECONDS, "driver_info": None, **parse_url(url), **options
-    })  # fmt: skip
+    pool = kind(
+        **{
+            "socket_connect_timeout": CONNECT_SECONDS,
+            "driver_info": None,
+            **parse_url(url),
+            **options,
+        }
+    )
     pool.connection_class = type("Connection", (Losable, pool.connection_class), {})
     return pool

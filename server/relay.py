@@ -151,9 +151,12 @@ class Relay:
         mine = {"_id": tuple(row.id for row in due if row.attempts < MAX_ATTEMPTS)}
         stamp = uow.now + LEASE
         await uow.change_all(
-            OutboxRow, over | mine, inc={"attempts": 1}, owner=self._store.worker,
+            OutboxRow,
+            over | mine,
+            inc={"attempts": 1},
+            owner=self._store.worker,
             lease_until=stamp,
-        )  # fmt: skip
+        )
         return await uow.all(
             OutboxRow, {**mine, "owner": self._store.worker, "lease_until": stamp}, (("_id", 1),)
         )
@@ -182,9 +185,10 @@ class Relay:
                 uow = self._store.single()
                 with contextlib.suppress(Exception):
                     await uow.change_all(
-                        OutboxRow, {"_id": tuple(self._in_hand), "owner": self._store.worker},
+                        OutboxRow,
+                        {"_id": tuple(self._in_hand), "owner": self._store.worker},
                         lease_until=uow.now + LEASE,
-                    )  # fmt: skip
+                    )
 
     # -- tasks -------------------------------------------------------------------------------
 
@@ -213,9 +217,14 @@ class Relay:
                 self._changed.notify_all()
 
     async def _put_back(
-        self, row: OutboxRow, reason: str, *, body: Task | None = None,
-        at: datetime | None = None, waiting: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        row: OutboxRow,
+        reason: str,
+        *,
+        body: Task | None = None,
+        at: datetime | None = None,
+        waiting: bool = False,
+    ) -> None:
         """Try again later. `waiting` for Stripe is no failure: it may take days, not attempts."""
         uow = self._store.single()
         age = uow.now - row.created_at
@@ -224,10 +233,15 @@ class Relay:
         fields = {"body": msgspec.to_builtins(body, builtin_types=(datetime,))} if body else {}
         with contextlib.suppress(Exception):  # then the lease runs out by itself
             await uow.change(
-                OutboxRow, row.id, only_if={"owner": self._store.worker}, owner="",
+                OutboxRow,
+                row.id,
+                only_if={"owner": self._store.worker},
+                owner="",
                 inc={"attempts": -1} if patient and row.attempts else None,
-                lease_until=at or uow.now + delay, last_error=reason, **fields,
-            )  # fmt: skip
+                lease_until=at or uow.now + delay,
+                last_error=reason,
+                **fields,
+            )
 
     # -- pushes ------------------------------------------------------------------------------
 

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 DEMO_EMAILS = (
-    "customer@demo.test", "contractor@demo.test", "contractor2@demo.test", "admin@demo.test",
-)  # fmt: skip
+    "customer@demo.test",
+    "contractor@demo.test",
+    "contractor2@demo.test",
+    "admin@demo.test",
+)
 
 
 class CannotServe(Exception):

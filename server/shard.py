@@ -64,10 +64,15 @@ class Shard:
     def __init__(self, url: str, prefix: str, heard: Heard, missed: Missed) -> None:
         # Nothing here may make the client wait or ask by itself before it writes: see `_ask`.
         self._connection = redis_pool(
-            ConnectionPool, url, socket_timeout=None, health_check_interval=0, protocol=3,
-            retry=Retry(NoBackoff(), 0), parser_class=_Parser,
+            ConnectionPool,
+            url,
+            socket_timeout=None,
+            health_check_interval=0,
+            protocol=3,
+            retry=Retry(NoBackoff(), 0),
+            parser_class=_Parser,
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
-        ).make_connection()  # fmt: skip
+        ).make_connection()
         self._prefix = f"{prefix}:say:"
         self._heard = heard
         self._missed = missed
@@ -210,9 +215,7 @@ class Shard:
         channel, message, back = said
         own = channel in self._asked and not back
         name = self._name(channel).encode()
-        return b"%c%b%b%b%b" % (
-            own, len(name).to_bytes(4), name, len(message).to_bytes(4), message
-        )  # fmt: skip
+        return b"%c%b%b%b%b" % (own, len(name).to_bytes(4), name, len(message).to_bytes(4), message)
 
     # -- listening ---------------------------------------------------------------------------
 

@@ -46,9 +46,12 @@ def connect(secret_key: str, api_base: str | None) -> tuple[StripeClient, AIOHTT
     http = AIOHTTPClient(timeout=TIMEOUT_SECONDS)
     addresses: Any = {"api": api_base} if api_base else {}
     client = StripeClient(
-        secret_key, http_client=http, stripe_version=VERSION, max_network_retries=0,
+        secret_key,
+        http_client=http,
+        stripe_version=VERSION,
+        max_network_retries=0,
         base_addresses=addresses,
-    )  # fmt: skip
+    )
     return client, http
 
 
@@ -68,23 +71,35 @@ class StripeGateway:
     # -- payments ----------------------------------------------------------------------------
 
     async def hold(
-        self, *, key: str, amount: int, currency: str, payment_method: str | None, group: str,
-        customer_id: str | None, metadata: dict[str, str],
-    ) -> Intent:  # fmt: skip
+        self,
+        *,
+        key: str,
+        amount: int,
+        currency: str,
+        payment_method: str | None,
+        group: str,
+        customer_id: str | None,
+        metadata: dict[str, str],
+    ) -> Intent:
         """What can be held is held; what cannot, such as stablecoins, is captured at once."""
         params: dict[str, Any] = {
-            "amount": amount, "currency": currency.lower(), "transfer_group": group,
-            "automatic_payment_methods": {"enabled": True}, "capture_method": "automatic_async",
+            "amount": amount,
+            "currency": currency.lower(),
+            "transfer_group": group,
+            "automatic_payment_methods": {"enabled": True},
+            "capture_method": "automatic_async",
             "payment_method_options": {kind: {"capture_method": "manual"} for kind in HOLDABLE},
-            "metadata": metadata, "expand": CHARGE,
-        }  # fmt: skip
+            "metadata": metadata,
+            "expand": CHARGE,
+        }
         if customer_id:
             params["customer"] = customer_id
         if payment_method:
             params |= {
-                "payment_method": payment_method, "confirm": True,
+                "payment_method": payment_method,
+                "confirm": True,
                 "return_url": f"{self._public_url}/?payment={metadata['payment_id']}",
-            }  # fmt: skip
+            }
         try:
             return shapes.intent(
                 await _ask(self._stripe.payment_intents.create_async(params, _options(key)))
@@ -183,14 +198,24 @@ class StripeGateway:
     # -- paying out --------------------------------------------------------------------------
 
     async def transfer(
-        self, *, key: str, amount: int, currency: str, account_id: str, charge_id: str | None,
-        group: str, metadata: dict[str, str],
-    ) -> Settled:  # fmt: skip
+        self,
+        *,
+        key: str,
+        amount: int,
+        currency: str,
+        account_id: str,
+        charge_id: str | None,
+        group: str,
+        metadata: dict[str, str],
+    ) -> Settled:
         params: Any = {
-            "amount": amount, "currency": currency.lower(), "destination": account_id,
-            "transfer_group": group, "metadata": metadata,
+            "amount": amount,
+            "currency": currency.lower(),
+            "destination": account_id,
+            "transfer_group": group,
+            "metadata": metadata,
             **({"source_transaction": charge_id} if charge_id else {}),
-        }  # fmt: skip
+        }
         return shapes.settled(
             await _ask(self._stripe.transfers.create_async(params, _options(key)))
         )
@@ -246,12 +271,15 @@ class StripeGateway:
     ) -> ConnectAccount:
         """Stripe grants `transfers` alone only to approved platforms, so both are requested."""
         params: dict[str, Any] = {
-            "type": "express", "email": email, "metadata": {"user_id": user_id},
+            "type": "express",
+            "email": email,
+            "metadata": {"user_id": user_id},
             "capabilities": {
-                "card_payments": {"requested": True}, "transfers": {"requested": True},
+                "card_payments": {"requested": True},
+                "transfers": {"requested": True},
             },
             "settings": {"payouts": {"schedule": {"interval": "manual"}}},
-        }  # fmt: skip
+        }
         if country:
             params["country"] = country
         return shapes.account(await _ask(self._stripe.accounts.create_async(params, _options(key))))
@@ -303,10 +331,11 @@ class StripeGateway:
 
     async def onboarding_url(self, account_id: str) -> str:
         params: dict[str, Any] = {
-            "account": account_id, "type": "account_onboarding",
+            "account": account_id,
+            "type": "account_onboarding",
             "refresh_url": f"{self._public_url}/?onboarding=again",
             "return_url": f"{self._public_url}/?onboarding=done",
-        }  # fmt: skip
+        }
         key = f"link:{secrets.token_hex(12)}"  # each link works once, so each is a new one
         link = await _ask(self._stripe.account_links.create_async(params, _options(key)))
         return str(link["url"])

@@ -16,16 +16,22 @@ def intent(body: Mapping[str, Any]) -> Intent:
     error = body.get("last_payment_error") or {}
     redirect = (body.get("next_action") or {}).get("redirect_to_url") or {}
     return Intent(
-        id=body["id"], status=body["status"], amount=body["amount"],
-        currency=body["currency"].upper(), captured_amount=charge.get("amount_captured") or 0,
+        id=body["id"],
+        status=body["status"],
+        amount=body["amount"],
+        currency=body["currency"].upper(),
+        captured_amount=charge.get("amount_captured") or 0,
         refunded_amount=_refunded(charge),
-        client_secret=body.get("client_secret"), redirect_url=redirect.get("url"),
-        charge_id=charge.get("id"), capture_before=time(card.get("capture_before")),
-        available_on=time(booked.get("available_on")), fee_amount=booked.get("fee"),
+        client_secret=body.get("client_secret"),
+        redirect_url=redirect.get("url"),
+        charge_id=charge.get("id"),
+        capture_before=time(card.get("capture_before")),
+        available_on=time(booked.get("available_on")),
+        fee_amount=booked.get("fee"),
         fee_currency=(booked.get("currency") or "").upper() or None,
         failure=error.get("decline_code") or error.get("code"),
         metadata=dict(body.get("metadata") or {}),
-    )  # fmt: skip
+    )
 
 
 def _refunded(charge: Mapping[str, Any]) -> int:
@@ -38,13 +44,15 @@ def _refunded(charge: Mapping[str, Any]) -> int:
 
 def settled(body: Mapping[str, Any]) -> Settled:
     return Settled(
-        id=body["id"], status=body.get("status") or "succeeded", amount=body["amount"],
+        id=body["id"],
+        status=body.get("status") or "succeeded",
+        amount=body["amount"],
         currency=body["currency"].upper(),
         failure=body.get("failure_code") or body.get("failure_reason"),
         metadata=dict(body.get("metadata") or {}),
         reversed_amount=body.get("amount_reversed") or 0,
         moved=body.get("balance_transaction", "") is not None,
-    )  # fmt: skip
+    )
 
 
 def account(body: Mapping[str, Any]) -> ConnectAccount:
@@ -52,11 +60,14 @@ def account(body: Mapping[str, Any]) -> ConnectAccount:
     banks = (body.get("external_accounts") or {}).get("data") or []
     wanted = body.get("requirements") or {}
     return ConnectAccount(
-        body["id"], transfers == "active", bool(body.get("payouts_enabled")),
+        body["id"],
+        transfers == "active",
+        bool(body.get("payouts_enabled")),
         tuple(sorted({bank["currency"].upper() for bank in banks})),
-        closed=bool(body.get("deleted")), requirements=tuple(wanted.get("currently_due") or ()),
+        closed=bool(body.get("deleted")),
+        requirements=tuple(wanted.get("currently_due") or ()),
         disabled_reason=wanted.get("disabled_reason"),
-    )  # fmt: skip
+    )
 
 
 def dispute(body: Mapping[str, Any]) -> CardDispute:
@@ -64,23 +75,32 @@ def dispute(body: Mapping[str, Any]) -> CardDispute:
     entries = body.get("balance_transactions") or []
     details = body.get("evidence_details") or {}
     return CardDispute(
-        id=body["id"], status=body["status"], amount=body["amount"],
-        currency=body["currency"].upper(), reason=body.get("reason") or "general",
-        charge_id=_id(body.get("charge")), intent_id=_id(body.get("payment_intent")),
-        due_by=time(details.get("due_by")), submissions=details.get("submission_count") or 0,
+        id=body["id"],
+        status=body["status"],
+        amount=body["amount"],
+        currency=body["currency"].upper(),
+        reason=body.get("reason") or "general",
+        charge_id=_id(body.get("charge")),
+        intent_id=_id(body.get("payment_intent")),
+        due_by=time(details.get("due_by")),
+        submissions=details.get("submission_count") or 0,
         withdrawn_amount=-sum(entry["amount"] for entry in entries),
         fee_amount=sum(entry["fee"] for entry in entries),
         fee_currency=entries[0]["currency"].upper() if entries else None,
-    )  # fmt: skip
+    )
 
 
 def method(body: Mapping[str, Any]) -> Method:
     shown = body.get(body["type"]) or {}
     return Method(
-        id=body["id"], type=body["type"], customer_id=_id(body.get("customer")),
-        brand=shown.get("brand"), last4=shown.get("last4"), exp_month=shown.get("exp_month"),
+        id=body["id"],
+        type=body["type"],
+        customer_id=_id(body.get("customer")),
+        brand=shown.get("brand"),
+        last4=shown.get("last4"),
+        exp_month=shown.get("exp_month"),
         exp_year=shown.get("exp_year"),
-    )  # fmt: skip
+    )
 
 
 def setup(body: Mapping[str, Any]) -> Setup:
@@ -91,10 +111,16 @@ def entry(body: Mapping[str, Any]) -> Entry:
     created, available = time(body["created"]), time(body["available_on"])
     assert created and available, "Stripe dates every line of its books"
     return Entry(
-        id=body["id"], type=body["type"], amount=body["amount"], fee=body["fee"], net=body["net"],
-        currency=body["currency"].upper(), source_id=_id(body.get("source")), created_at=created,
+        id=body["id"],
+        type=body["type"],
+        amount=body["amount"],
+        fee=body["fee"],
+        net=body["net"],
+        currency=body["currency"].upper(),
+        source_id=_id(body.get("source")),
+        created_at=created,
         available_on=available,
-    )  # fmt: skip
+    )
 
 
 def _id(thing: Any) -> str | None:

@@ -92,10 +92,14 @@ class AccessTokens:
         try:
             secret = self._keys[jwt.get_unverified_header(token)["kid"]]
             claims = jwt.decode(
-                token, secret, algorithms=[ALGORITHM], issuer=ISSUER, audience=AUDIENCE,
+                token,
+                secret,
+                algorithms=[ALGORITHM],
+                issuer=ISSUER,
+                audience=AUDIENCE,
                 leeway=leeway,
                 options={"require": ["exp", "iat", "iss", "aud", "sub"]},
-            )  # fmt: skip
+            )
             if claims["typ"] != type:
                 raise Unauthenticated
             return Actor(claims["sub"], Role(claims["role"]), claims["sid"]), claims
@@ -113,9 +117,13 @@ class RedisSessions:
     """
 
     def __init__(
-        self, redis: "Redis[Any]", prefix: str, tokens: AccessTokens, clock: Clock,
+        self,
+        redis: "Redis[Any]",
+        prefix: str,
+        tokens: AccessTokens,
+        clock: Clock,
         announce: Callable[[str, str, datetime | None], Awaitable[None]],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._redis = redis
         self._prefix = prefix
         self._tokens = tokens
@@ -128,9 +136,13 @@ class RedisSessions:
         session_id, secret = f"ses_{secrets.token_hex(12)}", secrets.token_urlsafe(32)
         now = self._clock.now().isoformat()
         fields = {
-            "user": user_id, "role": role, "address": address, "created": now, "used": now,
+            "user": user_id,
+            "role": role,
+            "address": address,
+            "created": now,
+            "used": now,
             "current": _digest(secret),
-        }  # fmt: skip
+        }
         try:
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.hset(self._key(session_id), mapping=fields)
@@ -149,9 +161,15 @@ class RedisSessions:
         try:
             outcome = await self._rotate(
                 keys=[self._key(session_id)],
-                args=[_digest(old), _digest(secret), self._clock.now().isoformat(), life,
-                      self._user_key(""), session_id],
-            )  # fmt: skip
+                args=[
+                    _digest(old),
+                    _digest(secret),
+                    self._clock.now().isoformat(),
+                    life,
+                    self._user_key(""),
+                    session_id,
+                ],
+            )
         except RedisError as away:
             raise Unavailable from away
         verdict, *owner = [_text(part) for part in outcome]

@@ -168,21 +168,43 @@ class Deal:
     async def _post(self):
         """The job with its applications, straight into the database: no money moves by them."""
         uow, customer = self.world.server.store.single(), self.customer
-        new = {"created_at": uow.now, "updated_at": uow.now, "currency": self.currency,
-               "customer_id": customer.id}  # fmt: skip
+        new = {
+            "created_at": uow.now,
+            "updated_at": uow.now,
+            "currency": self.currency,
+            "customer_id": customer.id,
+        }
         self.job = new_id(Job.PREFIX)
-        await uow.add(Job(
-            id=self.job, customer_name=customer.name, title="Fence", description="Paint it.",
-            category="painting", skills=(), budget_min_amount=1, budget_max_amount=10**6,
-            location=None, **new,
-        ))  # fmt: skip
-        await uow.add_all([
-            Application(
-                id=new_id(Application.PREFIX), job_id=self.job, contractor_id=side.id,
-                contractor_name=side.name, job_title="Fence", cover_letter="I can.",
-                proposed_amount=self.amount, timeline_days=3, **new,
-            ) for side in self.sides
-        ])  # fmt: skip
+        await uow.add(
+            Job(
+                id=self.job,
+                customer_name=customer.name,
+                title="Fence",
+                description="Paint it.",
+                category="painting",
+                skills=(),
+                budget_min_amount=1,
+                budget_max_amount=10**6,
+                location=None,
+                **new,
+            )
+        )
+        await uow.add_all(
+            [
+                Application(
+                    id=new_id(Application.PREFIX),
+                    job_id=self.job,
+                    contractor_id=side.id,
+                    contractor_name=side.name,
+                    job_title="Fence",
+                    cover_letter="I can.",
+                    proposed_amount=self.amount,
+                    timeline_days=3,
+                    **new,
+                )
+                for side in self.sides
+            ]
+        )
 
     async def say(self, party, namespace, event, by_http, **fields):
         """A command on either wire; None if it is refused, as many are that come at a bad time."""
@@ -217,10 +239,18 @@ class Deal:
 
     async def _offer(self, side, part, card):
         answer = await self.say(
-            self.customer, "/bidding", "create", part % 2, job_id=self.job,
-            contractor_id=self.sides[side].id, amount=self.amount, currency=self.currency,
-            description="Work", timeline_days=3, payment_method=card,
-        )  # fmt: skip
+            self.customer,
+            "/bidding",
+            "create",
+            part % 2,
+            job_id=self.job,
+            contractor_id=self.sides[side].id,
+            amount=self.amount,
+            currency=self.currency,
+            description="Work",
+            timeline_days=3,
+            payment_method=card,
+        )
         if answer:
             self.offers[side] = answer["offer"]["id"]
             if answer["offer"]["status"] == "awaiting_payment":
@@ -288,9 +318,10 @@ class Deal:
         step = CURRENCIES[self.currency].step
         wallet = await side.call("/wallet", "balance")
         available = sum(
-            purse["available"] for purse in (wallet, *wallet["others"])
+            purse["available"]
+            for purse in (wallet, *wallet["others"])
             if purse["currency"] == self.currency
-        )  # fmt: skip
+        )
         amount = -(-available * part // 1000 // step) * step
         if amount:
             self.world.withdrawn = True
@@ -365,9 +396,10 @@ class Proof:
         rows = await uow.all(Balance, {})
         assert all(row.balance >= 0 for row in rows)
         assert {(row.account, row.currency): row.balance for row in rows if row.balance} == {
-            key: amount for key, amount in self.booked.items()
+            key: amount
+            for key, amount in self.booked.items()
             if key[0].startswith(("wallet:", "escrow:")) and amount
-        }  # fmt: skip
+        }
 
     async def _our_wallets(self, deals):
         """What the contractors are shown."""

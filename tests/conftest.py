@@ -42,9 +42,13 @@ MOST_TO_END = 30  # seconds
 MOST_TO_TEAR_DOWN = 90  # seconds
 both_paths = pytest.mark.parametrize("realtime", ["fast", "stock"])
 LONGEST = {
-    "test_machine.py", "test_books.py", "test_soak.py", "test_wallets.py", "test_talking.py",
+    "test_machine.py",
+    "test_books.py",
+    "test_soak.py",
+    "test_wallets.py",
+    "test_talking.py",
     "test_webhooks.py",
-}  # fmt: skip
+}
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -147,16 +151,23 @@ async def installation(
     hooks = await sandbox.register_webhooks(f"http://127.0.0.1:{port}/webhooks/stripe")
     database = f"test_{suffix[:12]}"
     env = {
-        "PORT": str(port), "MONGO_URL": stores.database(database), "REDIS_URL": stores.redis_url,
-        "STRIPE_SECRET_KEY": sandbox.key, "STRIPE_PUBLISHABLE_KEY": f"pk_test_{suffix}",
-        "STRIPE_API_BASE": stores.stripe_api_base, "STRIPE_WEBHOOK_SECRETS": ",".join(hooks),
+        "PORT": str(port),
+        "MONGO_URL": stores.database(database),
+        "REDIS_URL": stores.redis_url,
+        "STRIPE_SECRET_KEY": sandbox.key,
+        "STRIPE_PUBLISHABLE_KEY": f"pk_test_{suffix}",
+        "STRIPE_API_BASE": stores.stripe_api_base,
+        "STRIPE_WEBHOOK_SECRETS": ",".join(hooks),
         "JWT_KEYS": f"test:{base64.b64encode(os.urandom(32)).decode()}",
         "AUDIT_KEY": f"test:{base64.b64encode(os.urandom(32)).decode()}",
-        "CURRENCY": "USD,JPY,KWD,EUR,ISK", "SPECIAL_CURRENCIES": "ISK", "DRAIN_SECONDS": "1",
+        "CURRENCY": "USD,JPY,KWD,EUR,ISK",
+        "SPECIAL_CURRENCIES": "ISK",
+        "DRAIN_SECONDS": "1",
         "REALTIME": realtime,
         # Tests are faster than people.
-        "COMMANDS_PER_SECOND": "1000", "SIGN_INS_PER_MINUTE": "10000",
-    }  # fmt: skip
+        "COMMANDS_PER_SECOND": "1000",
+        "SIGN_INS_PER_MINUTE": "10000",
+    }
     yield Installation(env, load(env), sandbox)
     try:
         stripe_oracle.check_log(await sandbox.requests())

@@ -127,7 +127,7 @@ CONTRACT = {
         ("transactions", "GET /api/admin/transactions", "admin"),
         ("commissions", "GET /api/admin/commissions", "admin"),
     ],
-}  # fmt: skip
+}
 
 PUSHES = {
     "/account": "notification head session.revoked resync account.updated",
@@ -141,9 +141,36 @@ PUSHES = {
     "/admin": "stats activity alert reconciliation.updated",
 }
 COLLECTIONS = {
-    "users", "jobs", "jobapplicationrequests", "conversations", "messages", "offers", "payments",
-    "transactions", "wallets", "withdrawals", "transfers", "reversals", "disputes",
-    "chargebacks", "files", "fs.files", "fs.chunks", "feed", "notices", "outbox",
-    "webhook_events", "leases", "processes", "requests", "audit", "audit_waiting",
-    "anchors", "watches", "reconciliations", "searches", "lastseen", "reports",
-}  # fmt: skip
+    "users",
+    "jobs",
+    "jobapplicationrequests",
+    "conversations",
+    "messages",
+    "offers",
+    "payments",
+    "transactions",
+    "wallets",
+    "withdrawals",
+    "transfers",
+    "reversals",
+    "disputes",
+    "chargebacks",
+    "files",
+    "fs.files",
+    "fs.chunks",
+    "feed",
+    "notices",
+    "outbox",
+    "webhook_events",
+    "leases",
+    "processes",
+    "requests",
+    "audit",
+    "audit_waiting",
+    "anchors",
+    "watches",
+    "reconciliations",
+    "searches",
+    "lastseen",
+    "reports",
+}

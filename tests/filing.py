@@ -47,9 +47,12 @@ async def uploaded(party: Stranger, data: bytes, name: str = "photo.png") -> Jso
 
 
 async def read(
-    party: Stranger, file_id: str, ticket: str | None = None, size: str | None = None,
+    party: Stranger,
+    file_id: str,
+    ticket: str | None = None,
+    size: str | None = None,
     **headers: str,
-) -> tuple[int, Any, bytes]:  # fmt: skip
+) -> tuple[int, Any, bytes]:
     """The status, the headers and the body; `If_Range` is the header `If-Range`."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     if party.token:

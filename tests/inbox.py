@@ -13,9 +13,13 @@ from domain.webhooks import WebhookEvent
 def event(id="evt_1", **fields):
     thing = {"id": "pi_none", "object": "payment_intent", "status": "succeeded"}
     return {
-        "id": id, "object": "event", "type": "payment_intent.succeeded", "livemode": False,
-        "data": {"object": thing}, **fields,
-    }  # fmt: skip
+        "id": id,
+        "object": "event",
+        "type": "payment_intent.succeeded",
+        "livemode": False,
+        "data": {"object": thing},
+        **fields,
+    }
 
 
 def sign(payload, secret, at):
@@ -48,9 +52,13 @@ async def wear_out(store, row_id, error="ValueError: no"):
     """All attempts of a piece of work have failed."""
     uow = store.single()
     await uow.change(
-        OutboxRow, row_id, attempts=MAX_ATTEMPTS, lease_until=uow.now - LEASE, owner="",
+        OutboxRow,
+        row_id,
+        attempts=MAX_ATTEMPTS,
+        lease_until=uow.now - LEASE,
+        owner="",
         last_error=error,
-    )  # fmt: skip
+    )
 
 
 async def dead(market, server, *ids):

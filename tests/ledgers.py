@@ -44,14 +44,24 @@ async def download(party, path, **params):
 def transaction(number, user="usr_1", **fields):
     """A row of the journal, one a minute: earned, settled, withdrawn, paid out, and so on."""
     kinds = ("completed", "transfer_settled", "withdrawn", "paid_out")
-    way = ("escrow:ofr_1", ledger.pending(user), ledger.available(user), ledger.in_transit(user),
-           ledger.BANK)  # fmt: skip
+    way = (
+        "escrow:ofr_1",
+        ledger.pending(user),
+        ledger.available(user),
+        ledger.in_transit(user),
+        ledger.BANK,
+    )
     step = number % 4
     given = {
-        "kind": kinds[step], "currency": "USD", "users": (user,), "fact": f"{user}:{number}",
-        "postings": (Posting(way[step], way[step + 1], 100),), "accounts": way[step : step + 2],
-        "created_at": NEW_YEAR + timedelta(minutes=number), **fields,
-    }  # fmt: skip
+        "kind": kinds[step],
+        "currency": "USD",
+        "users": (user,),
+        "fact": f"{user}:{number}",
+        "postings": (Posting(way[step], way[step + 1], 100),),
+        "accounts": way[step : step + 2],
+        "created_at": NEW_YEAR + timedelta(minutes=number),
+        **fields,
+    }
     return Transaction(id=new_id(Transaction.PREFIX), updated_at=given["created_at"], **given)
 
 

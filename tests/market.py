@@ -79,9 +79,13 @@ class Market:
         return await self.join(Role.CUSTOMER, name, **options)
 
     async def contractor(
-        self, name: str = "Colin Contractor", *, onboarded: bool = False, currencies: str = "",
+        self,
+        name: str = "Colin Contractor",
+        *,
+        onboarded: bool = False,
+        currencies: str = "",
         **options: Any,
-    ) -> Party:  # fmt: skip
+    ) -> Party:
         """`onboarded` walks through Stripe's onboarding, so that transfers and payouts work, with
         bank accounts in `currencies` ("usd,jpy"; all of the installation's by default)."""
         party = await self.join(Role.CONTRACTOR, name, **options)
@@ -96,23 +100,39 @@ class Market:
         return Stranger(self.web, url or self.url)
 
     async def join(
-        self, role: Role, name: str, *, url: str | None = None, connect: bool = True,
-        reconnection: bool = False, **fields: Any,
-    ) -> Party:  # fmt: skip
+        self,
+        role: Role,
+        name: str,
+        *,
+        url: str | None = None,
+        connect: bool = True,
+        reconnection: bool = False,
+        **fields: Any,
+    ) -> Party:
         """A new user, signed in and (unless `connect=False`) connected."""
         uow = self.store.single()
         id = new_id(User.PREFIX)
         user = User(
-            id=id, created_at=uow.now, updated_at=uow.now, email=f"{id}@people.test", name=name,
-            role=role, password_hash=PASSWORD_HASH, **fields,
-        )  # fmt: skip
+            id=id,
+            created_at=uow.now,
+            updated_at=uow.now,
+            email=f"{id}@people.test",
+            name=name,
+            role=role,
+            password_hash=PASSWORD_HASH,
+            **fields,
+        )
         await uow.add(user)
         return await self.sign_in(user, url=url, connect=connect, reconnection=reconnection)
 
     async def sign_in(
-        self, user: User, *, url: str | None = None, connect: bool = True,
+        self,
+        user: User,
+        *,
+        url: str | None = None,
+        connect: bool = True,
         reconnection: bool = False,
-    ) -> Party:  # fmt: skip
+    ) -> Party:
         """One more session (device) of a user."""
         tokens = await self.sessions.start(user.id, user.role, "127.0.0.1")
         party = Party(self.web, url or self.url, user, tokens)
@@ -127,35 +147,66 @@ class Market:
         currencies = currencies or ",".join(self.settings.currencies).lower()
         await self.sandbox.fill_in_onboarding(link["url"], contractor.name, currencies)
         await contractor.push(
-            "/account", "account.updated",
+            "/account",
+            "account.updated",
             lambda user: user["transfers_active"] and user["payouts_enabled"],
-        )  # fmt: skip
+        )
 
     # -- the story of a job ------------------------------------------------------------------
 
     async def job(self, customer: Party, **fields: Any) -> Json:
-        return await customer.call("/job", "create", {
-            "title": "Paint the fence", "description": "Twelve metres of wooden fence, two coats.",
-            "category": "painting", "skills": ["painting"], "budget_min_amount": 50_000,
-            "budget_max_amount": 200_000, "currency": "USD", **fields,
-        })  # fmt: skip
+        return await customer.call(
+            "/job",
+            "create",
+            {
+                "title": "Paint the fence",
+                "description": "Twelve metres of wooden fence, two coats.",
+                "category": "painting",
+                "skills": ["painting"],
+                "budget_min_amount": 50_000,
+                "budget_max_amount": 200_000,
+                "currency": "USD",
+                **fields,
+            },
+        )
 
     async def application(self, contractor: Party, job: Json, **fields: Any) -> Json:
-        return await contractor.call("/job-request", "apply", {
-            "job_id": job["id"], "cover_letter": "I have painted a hundred fences.",
-            "proposed_amount": 100_000, "timeline_days": 5, **fields,
-        })  # fmt: skip
+        return await contractor.call(
+            "/job-request",
+            "apply",
+            {
+                "job_id": job["id"],
+                "cover_letter": "I have painted a hundred fences.",
+                "proposed_amount": 100_000,
+                "timeline_days": 5,
+                **fields,
+            },
+        )
 
     async def offer(
-        self, customer: Party, contractor: Party, job: Json, amount: int = 100_000,
-        payment_method: str | None = "pm_card_visa", **fields: Any,
-    ) -> Json:  # fmt: skip
+        self,
+        customer: Party,
+        contractor: Party,
+        job: Json,
+        amount: int = 100_000,
+        payment_method: str | None = "pm_card_visa",
+        **fields: Any,
+    ) -> Json:
         """The offer; with a payment method as the contractor sees it, its money held."""
-        answer = await customer.call("/bidding", "create", {
-            "job_id": job["id"], "contractor_id": contractor.id, "amount": amount,
-            "currency": job["currency"], "description": "As discussed.", "timeline_days": 5,
-            **({"payment_method": payment_method} if payment_method else {}), **fields,
-        })  # fmt: skip
+        answer = await customer.call(
+            "/bidding",
+            "create",
+            {
+                "job_id": job["id"],
+                "contractor_id": contractor.id,
+                "amount": amount,
+                "currency": job["currency"],
+                "description": "As discussed.",
+                "timeline_days": 5,
+                **({"payment_method": payment_method} if payment_method else {}),
+                **fields,
+            },
+        )
         offer: Json = answer["offer"]
         if payment_method and offer["status"] == "awaiting_payment":
             return await contractor.push(
@@ -187,9 +238,14 @@ class Market:
         return await contractor.call("/wallet", "withdraw", fields, **options)
 
     async def accepted_job(
-        self, customer: Party | None = None, contractor: Party | None = None, *,
-        amount: int = 100_000, onboarded: bool = True, **job_fields: Any,
-    ) -> Deal:  # fmt: skip
+        self,
+        customer: Party | None = None,
+        contractor: Party | None = None,
+        *,
+        amount: int = 100_000,
+        onboarded: bool = True,
+        **job_fields: Any,
+    ) -> Deal:
         """From posting the job to the captured money."""
         customer = customer or await self.customer()
         contractor = contractor or await self.contractor(onboarded=onboarded)

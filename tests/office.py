@@ -70,10 +70,25 @@ class Office:
     def relay(self, worker: str, *, start: bool = True) -> Relay:
         store, none = self.store(worker), None
         ports = Ports(
-            store=store, clock=self.clock, sessions=none, passwords=none, gateway=none,  # type: ignore[arg-type]
-            webhooks=none, waiter=none, gauges=none, mail=none, seal=none, live=none, posts=none,  # type: ignore[arg-type]
-            presence=none, members=none, blobs=none, examiner=none, tickets=none, public_url="",  # type: ignore[arg-type]
-        )  # fmt: skip
+            store=store,
+            clock=self.clock,
+            sessions=none,
+            passwords=none,
+            gateway=none,  # type: ignore[arg-type]
+            webhooks=none,
+            waiter=none,
+            gauges=none,
+            mail=none,
+            seal=none,
+            live=none,
+            posts=none,  # type: ignore[arg-type]
+            presence=none,
+            members=none,
+            blobs=none,
+            examiner=none,
+            tickets=none,
+            public_url="",  # type: ignore[arg-type]
+        )
         relay = Relay(Work | Other, self._push)
         relay._ports = ports
         if start:

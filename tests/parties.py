@@ -59,9 +59,16 @@ class Stranger:
         self.url = url
 
     async def http(
-        self, method: str, path: str, json: Any = None, *, request_id: str | None = None,
-        params: Any = None, url: str | None = None, **options: Any,
-    ) -> tuple[int, Any]:  # fmt: skip
+        self,
+        method: str,
+        path: str,
+        json: Any = None,
+        *,
+        request_id: str | None = None,
+        params: Any = None,
+        url: str | None = None,
+        **options: Any,
+    ) -> tuple[int, Any]:
         """The status and the body, decoded when it is JSON."""
         headers = dict(options.pop("headers", {}))
         if self.token:
@@ -108,24 +115,33 @@ class Party(Stranger):
         return sorted(names - ({"/admin"} if self.role is not Role.ADMIN else set()))
 
     async def connect(
-        self, *, url: str | None = None, token: str | None = None, reconnection: bool = False,
+        self,
+        *,
+        url: str | None = None,
+        token: str | None = None,
+        reconnection: bool = False,
         namespaces: list[str] | None = None,
-    ) -> "Party":  # fmt: skip
+    ) -> "Party":
         """Connect (again). Raises Refused with what the server's connect_error said."""
         await self.disconnect()
         self.url = url or self.url
         self.refusals.clear()
         self.socket = socketio.AsyncClient(
-            reconnection=reconnection, reconnection_delay=0.1, reconnection_delay_max=0.5,
-        )  # fmt: skip
+            reconnection=reconnection,
+            reconnection_delay=0.1,
+            reconnection_delay_max=0.5,
+        )
         wanted = namespaces or self.namespaces
         for namespace in wanted:
             self._listen(namespace)
         try:
             await self.socket.connect(
-                self.url, auth=lambda: {"token": token or self.token}, transports=["websocket"],
-                namespaces=wanted, wait_timeout=10,
-            )  # fmt: skip
+                self.url,
+                auth=lambda: {"token": token or self.token},
+                transports=["websocket"],
+                namespaces=wanted,
+                wait_timeout=10,
+            )
         except SocketIOError:
             await self.disconnect()
             if not self.refusals:
@@ -226,9 +242,12 @@ class Party(Stranger):
     # -- pushes ------------------------------------------------------------------------------
 
     async def push(
-        self, namespace: str, name: str, fits: Callable[[Any], Any] = lambda data: True,
+        self,
+        namespace: str,
+        name: str,
+        fits: Callable[[Any], Any] = lambda data: True,
         seconds: float = PUSH_SECONDS,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         """The `data` of the first recorded push that fits, waiting for it if need be.
 
         What came before counts too: `forget()` first when only a new one will do.
@@ -236,14 +255,18 @@ class Party(Stranger):
         return (await self.pushed(namespace, name, fits, seconds)).data
 
     async def pushed(
-        self, namespace: str, name: str, fits: Callable[[Any], Any] = lambda data: True,
+        self,
+        namespace: str,
+        name: str,
+        fits: Callable[[Any], Any] = lambda data: True,
         seconds: float = PUSH_SECONDS,
-    ) -> Push:  # fmt: skip
+    ) -> Push:
         """Like `push`, with the sequence number and the time."""
         return await self._until(
             lambda: next((p for p in self.received(namespace, name) if fits(p.data)), None),
-            seconds, f"no fitting {name} on {namespace}",
-        )  # fmt: skip
+            seconds,
+            f"no fitting {name} on {namespace}",
+        )
 
     def received(self, namespace: str, name: str) -> list[Push]:
         """What has been pushed by now, without waiting."""

@@ -141,10 +141,18 @@ class Processes:
         with log.open("wb") as output:
             # On the leash, so that nothing stays behind when the tests themselves are killed.
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", str(LEASH), *command, cwd=ROOT, stdin=PIPE,
-                stdout=output, stderr=output, start_new_session=True,
+                sys.executable,
+                "-I",
+                "-S",
+                str(LEASH),
+                *command,
+                cwd=ROOT,
+                stdin=PIPE,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
                 env={**kept, "PYTHONUNBUFFERED": "1", **self.env, **env},
-            )  # fmt: skip
+            )
         running = Running(name, process, log, url)
         self.started.append(running)
         return running

@@ -41,8 +41,12 @@ class Sandbox:
         id = client_secret.partition("_secret_")[0]
         kind = "setup_intents" if id.startswith("seti_") else "payment_intents"
         named = "payment_method" if "_" in method else "payment_method_data[type]"
-        given = {"client_secret": client_secret, named: method,
-                 "return_url": "http://127.0.0.1/done", **params}  # fmt: skip
+        given = {
+            "client_secret": client_secret,
+            named: method,
+            "return_url": "http://127.0.0.1/done",
+            **params,
+        }
         key = self.key.replace("sk_", "pk_", 1)
         status, body = await self._call("POST", f"{kind}/{id}/confirm", None, key, given)
         assert status == 200, body
@@ -51,10 +55,13 @@ class Sandbox:
     async def register_webhooks(self, url: str) -> list[str]:
         """One endpoint for the platform's events, one for connected accounts'; their secrets."""
         return [
-            (await self.api("POST", "webhook_endpoints", url=url, connect=connect,
-                            **dict([EVENTS])))["secret"]
+            (
+                await self.api(
+                    "POST", "webhook_endpoints", url=url, connect=connect, **dict([EVENTS])
+                )
+            )["secret"]
             for connect in ("false", "true")
-        ]  # fmt: skip
+        ]
 
     # -- the pages a person sees ---------------------------------------------------------------
 
@@ -140,9 +147,13 @@ class Sandbox:
         return await self._control("POST", "refunds", {"refund": refund, "status": "succeeded"})
 
     async def dispute(
-        self, charge: str, amount: int | None = None, *, reason: str = "fraudulent",
+        self,
+        charge: str,
+        amount: int | None = None,
+        *,
+        reason: str = "fraudulent",
         inquiry: bool = False,
-    ) -> Json:  # fmt: skip
+    ) -> Json:
         """A cardholder disputes a charge, all that is left of it without an amount. The bank takes
         the money at once, unless it is only an inquiry."""
         body: Json = {"charge": charge, "amount": amount, "reason": reason, "inquiry": inquiry}
@@ -191,8 +202,12 @@ class Sandbox:
     ) -> Json:
         """A line in the platform's balance that has no object of ours: `stripe_fee`, `topup`,
         `adjustment`. The amount is signed."""
-        body = {"type": type, "amount": amount, "currency": currency.lower(),
-                "description": description}  # fmt: skip
+        body = {
+            "type": type,
+            "amount": amount,
+            "currency": currency.lower(),
+            "description": description,
+        }
         return await self._control("POST", "entries", body)
 
     # -- events --------------------------------------------------------------------------------

@@ -25,11 +25,20 @@ class Scene:
 
     async def offers(self, payment_method="pm_card_visa", **fields):
         """The answer to `bidding.create`, whatever becomes of the payment."""
-        return await self.customer.call("/bidding", "create", {
-            "job_id": self.job["id"], "contractor_id": self.contractor.id, "amount": 100_000,
-            "currency": self.job["currency"], "description": "As discussed.", "timeline_days": 5,
-            **({"payment_method": payment_method} if payment_method else {}), **fields,
-        })  # fmt: skip
+        return await self.customer.call(
+            "/bidding",
+            "create",
+            {
+                "job_id": self.job["id"],
+                "contractor_id": self.contractor.id,
+                "amount": 100_000,
+                "currency": self.job["currency"],
+                "description": "As discussed.",
+                "timeline_days": 5,
+                **({"payment_method": payment_method} if payment_method else {}),
+                **fields,
+            },
+        )
 
     async def pending(self):
         return await self.market.offer(self.customer, self.contractor, self.job)

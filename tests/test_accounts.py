@@ -106,11 +106,17 @@ async def test_a_changed_profile_reaches_the_other_devices(market: Market) -> No
 @pytest.mark.parametrize(
     "fields",
     [
-        {"role": "admin"}, {"email": "other@example.com"}, {"password_hash": "x"},
-        {"transfers_active": True}, {"name": ""}, {"name": "x" * 81}, {"skills": ["x"] * 31},
-        {"skills": [""]}, {"name": 5},
+        {"role": "admin"},
+        {"email": "other@example.com"},
+        {"password_hash": "x"},
+        {"transfers_active": True},
+        {"name": ""},
+        {"name": "x" * 81},
+        {"skills": ["x"] * 31},
+        {"skills": [""]},
+        {"name": 5},
     ],
-)  # fmt: skip
+)
 async def test_a_refused_change_leaves_no_trace(market: Market, fields: dict[str, Any]) -> None:
     """Fails without `forbid_unknown_fields` on Command or the limits of Update."""
     party = await market.contractor()

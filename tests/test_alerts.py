@@ -21,9 +21,11 @@ async def test_all_administrators_are_told(market, server):
     for admin in (here, other):
         told = await admin.push("/admin", "alert")
         assert told == {
-            "kind": "refund_failed", "subject": "ofr_1", "message": "It was taken back.",
+            "kind": "refund_failed",
+            "subject": "ofr_1",
+            "message": "It was taken back.",
             "urgent": True,
-        }  # fmt: skip
+        }
     await market.settled()
     _, feed = await away.http("GET", "/api/account/feed?since=0")
     kept = [item["data"]["subject"] for item in feed["items"] if item["name"] == "alert"]

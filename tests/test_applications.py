@@ -61,9 +61,7 @@ async def test_five_applications_at_once_are_one(market: Market) -> None:
     """Fails when a duplicate that is found at the commit is not told as such."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
-    fields = {
-        "job_id": job["id"], "cover_letter": "Hi", "proposed_amount": 100, "timeline_days": 1
-    }  # fmt: skip
+    fields = {"job_id": job["id"], "cover_letter": "Hi", "proposed_amount": 100, "timeline_days": 1}
     answers = await asyncio.gather(
         *(contractor.http("POST", "/api/job-request", fields) for _ in range(5))
     )
@@ -88,10 +86,14 @@ async def test_only_open_jobs_take_applications(market: Market, status: JobStatu
 @pytest.mark.parametrize(
     "fields",
     [
-        {"proposed_amount": 0}, {"proposed_amount": 100_000_000}, {"proposed_amount": 1.5},
-        {"timeline_days": 0}, {"cover_letter": " "}, {"status": "accepted"},
+        {"proposed_amount": 0},
+        {"proposed_amount": 100_000_000},
+        {"proposed_amount": 1.5},
+        {"timeline_days": 0},
+        {"cover_letter": " "},
+        {"status": "accepted"},
     ],
-)  # fmt: skip
+)
 async def test_bad_fields_are_named(market: Market, fields: dict[str, object]) -> None:
     """Fails without the limits on `Apply`."""
     customer, contractor = await market.customer(), await market.contractor()
@@ -147,11 +149,16 @@ async def test_a_withdrawal_is_told_to_both(market: Market) -> None:
 @pytest.mark.parametrize(
     ("first", "then"),
     [
-        ("reject", "accept"), ("reject", "reject"), ("accept", "accept"), ("accept", "reject"),
-        ("withdraw", "accept"), ("withdraw", "reject"), ("withdraw", "withdraw"),
+        ("reject", "accept"),
+        ("reject", "reject"),
+        ("accept", "accept"),
+        ("accept", "reject"),
+        ("withdraw", "accept"),
+        ("withdraw", "reject"),
+        ("withdraw", "withdraw"),
         ("reject", "withdraw"),
     ],
-)  # fmt: skip
+)
 async def test_an_answer_is_final(market: Market, first: str, then: str) -> None:
     """Fails without the state table in `take`."""
     customer, contractor = await market.customer(), await market.contractor()
@@ -189,10 +196,13 @@ async def test_strangers_find_nothing(market: Market) -> None:
     before = await market.traces()
     fields = {"application_id": application["id"]}
     attempts = [
-        (other_customer, "get", fields), (other_contractor, "get", fields),
-        (other_customer, "accept", fields), (other_customer, "reject", fields),
-        (other_contractor, "withdraw", fields), (other_customer, "list", {"job_id": job["id"]}),
-    ]  # fmt: skip
+        (other_customer, "get", fields),
+        (other_contractor, "get", fields),
+        (other_customer, "accept", fields),
+        (other_customer, "reject", fields),
+        (other_contractor, "withdraw", fields),
+        (other_customer, "list", {"job_id": job["id"]}),
+    ]
     for party, event, asked in attempts:
         with pytest.raises(Refused, match="not_found"):
             await party.call("/job-request", event, asked)
@@ -225,9 +235,16 @@ async def test_the_same_over_http(market: Market) -> None:
     """Fails when `/api/job-request/mine` is routed as an id."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
-    status, application = await contractor.http("POST", "/api/job-request", {
-        "job_id": job["id"], "cover_letter": "Hi", "proposed_amount": 100, "timeline_days": 1,
-    })  # fmt: skip
+    status, application = await contractor.http(
+        "POST",
+        "/api/job-request",
+        {
+            "job_id": job["id"],
+            "cover_letter": "Hi",
+            "proposed_amount": 100,
+            "timeline_days": 1,
+        },
+    )
     assert status == 200
     path = f"/api/job-request/{application['id']}"
     assert await customer.http("GET", path) == (200, application)

@@ -146,12 +146,12 @@ def test_functions_fit_a_screen() -> None:
 
 
 def test_files_are_short() -> None:
-    """Fails for a file of 400 lines or more."""
+    """Fails for a file of more than 500 lines."""
     lengths = {
         named(path): len(path.read_text().splitlines())
         for path in sources(*FOLDERS, kinds=(".py", ".js", ".mjs"))
     }
-    assert {name: length for name, length in lengths.items() if length >= 400} == {}
+    assert {name: length for name, length in lengths.items() if length > 500} == {}
 
 
 def test_every_file_says_what_it_is_for() -> None:
@@ -202,13 +202,20 @@ def test_the_top_level_is_as_agreed() -> None:
     """Fails for a new entry beside the folders and the files of the tools."""
     made_by_tools = {"node_modules", "__pycache__"}
     found = {
-        path.name for path in ROOT.iterdir()
+        path.name
+        for path in ROOT.iterdir()
         if not path.name.startswith(".") and not path.name.endswith(".egg-info")
-    }  # fmt: skip
+    }
     assert found - made_by_tools == {
-        *FOLDERS, "pyproject.toml", "Procfile", "README.md", "LICENSE", "Makefile", "package.json",
+        *FOLDERS,
+        "pyproject.toml",
+        "Procfile",
+        "README.md",
+        "LICENSE",
+        "Makefile",
+        "package.json",
         "package-lock.json",
-    }  # fmt: skip
+    }
 
 
 # -- the contract ----------------------------------------------------------------------------

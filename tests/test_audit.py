@@ -23,22 +23,34 @@ WRONG = (
     (Withdrawal, {}, {"amount": 1}, {"paid out"}),
     (Withdrawal, {}, {"status": "failed"}, {"paid out"}),
     (Withdrawal, {}, {"payout_id": None}, {"paid out", "payout paid", "payout known here"}),
-    (Chargeback, {}, {"status": "won"}, {"dispute's state", "taken by the bank",
-                                         "out in an open chargeback"}),
+    (
+        Chargeback,
+        {},
+        {"status": "won"},
+        {"dispute's state", "taken by the bank", "out in an open chargeback"},
+    ),
     (Chargeback, {}, {"amount": 1}, {"out in an open chargeback", "taken by the bank"}),
     (Chargeback, {}, {"stripe_id": "dp_other"}, {"dispute at Stripe", "dispute known here"}),
-    (Offer, {}, {"completed_amount": 1}, {"escrow by the holdings", "platform by the holdings",
-                                          "contractor by the holdings"}),
+    (
+        Offer,
+        {},
+        {"completed_amount": 1},
+        {"escrow by the holdings", "platform by the holdings", "contractor by the holdings"},
+    ),
     (Balance, {"kind": "escrow"}, {"balance": 1}, {"balance"}),
-    (Balance, {"kind": "wallet", "balance": {"$gt": 0}}, {"balance": -1},
-     {"balance", "balance within its bound"}),
+    (
+        Balance,
+        {"kind": "wallet", "balance": {"$gt": 0}},
+        {"balance": -1},
+        {"balance", "balance within its bound"},
+    ),
     (Balance, {"kind": "wallet", "balance": {"$gt": 0}}, None, {"balance"}),
     (Payment, {}, None, {"payment known here"}),
     (Transfer, {}, None, {"transfer known here"}),
     (Withdrawal, {}, None, {"payout known here"}),
     (Chargeback, {}, None, {"dispute known here"}),
     (Transaction, {"kind": "stripe_fee"}, None, {"Stripe's fees"}),
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -77,17 +89,27 @@ async def test_what_only_stripe_knows_is_found(work):
     sandbox, contractor = work.sandbox, work.contractor
     account = (await work.server.store.single().get(User, contractor.id)).connect_id
     await sandbox.fault(webhook="*", drop=True, times=100)
-    card = {"amount": 5000, "currency": "usd", "confirm": "true", "payment_method_types[]": "card",
-            "payment_method": "pm_card_bypassPending"}  # fmt: skip
+    card = {
+        "amount": 5000,
+        "currency": "usd",
+        "confirm": "true",
+        "payment_method_types[]": "card",
+        "payment_method": "pm_card_bypassPending",
+    }
     await sandbox.api("POST", "payment_intents", **card, capture_method="manual")
     paid = await sandbox.api("POST", "payment_intents", **card)
     await sandbox.api("POST", "transfers", amount=1000, currency="usd", destination=account)
     await sandbox.api("POST", "payouts", account, amount=1000, currency="usd")
     await sandbox.dispute(paid["latest_charge"], 2000)
     told = [each.what for each in (await audit(work.server.ports)).differences]
-    assert sorted(told) == ["Stripe's fees", "dispute known here", "payment known here",
-                            "payment known here", "payout known here",
-                            "transfer known here"]  # fmt: skip
+    assert sorted(told) == [
+        "Stripe's fees",
+        "dispute known here",
+        "payment known here",
+        "payment known here",
+        "payout known here",
+        "transfer known here",
+    ]
 
 
 async def test_pairs_keep_only_what_waits_for_its_other_half():

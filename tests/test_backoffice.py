@@ -54,9 +54,11 @@ async def test_lists_go_on_where_they_ended(work):
     """Guard: `cursor` in each operation of backoffice.py."""
     admin = await work.market.admin()
     for what, fields in (
-        ("users", {}), ("payments", {}), ("wallets", {"nonzero": False}),
+        ("users", {}),
+        ("payments", {}),
+        ("wallets", {"nonzero": False}),
         ("transactions", {"offer_id": work.offer["id"]}),
-    ):  # fmt: skip
+    ):
         if what == "payments":
             other = await Work(work.market, work.server).begin()
             assert other.offer["id"] != work.offer["id"]
@@ -159,22 +161,45 @@ async def fill(store):
     stamps = {"created_at": now, "updated_at": now}
     for number in range(10):
         id = f"usr_{number}"
-        await uow.add(User(
-            id=id, email=f"u{number}@people.test", name="U", password_hash="!", **stamps,
-            role=Role.CUSTOMER if number % 2 else Role.CONTRACTOR,
-            banned_at=now if number == 3 else None, frozen_at=now if number == 4 else None,
-        ))  # fmt: skip
+        await uow.add(
+            User(
+                id=id,
+                email=f"u{number}@people.test",
+                name="U",
+                password_hash="!",
+                **stamps,
+                role=Role.CUSTOMER if number % 2 else Role.CONTRACTOR,
+                banned_at=now if number == 3 else None,
+                frozen_at=now if number == 4 else None,
+            )
+        )
         for status in ("captured", "failed"):
-            await uow.add(Payment(
-                id=new_id("pay"), offer_id="ofr_1", job_id="job_1", customer_id=id, amount=1,
-                contractor_id=f"usr_{(number + 1) % 10}", currency="USD", status=status,
-                visible=number % 3 == 0, **stamps,
-            ))  # fmt: skip
+            await uow.add(
+                Payment(
+                    id=new_id("pay"),
+                    offer_id="ofr_1",
+                    job_id="job_1",
+                    customer_id=id,
+                    amount=1,
+                    contractor_id=f"usr_{(number + 1) % 10}",
+                    currency="USD",
+                    status=status,
+                    visible=number % 3 == 0,
+                    **stamps,
+                )
+            )
         for kind, account in (("wallet", f"wallet:{id}:available"), ("debt", f"debt:{id}")):
-            await uow.add(Balance(
-                id=f"{account}|USD", account=account, kind=kind, owner=id, currency="USD",
-                balance=-1 if kind == "debt" else 1, **stamps,
-            ))  # fmt: skip
+            await uow.add(
+                Balance(
+                    id=f"{account}|USD",
+                    account=account,
+                    kind=kind,
+                    owner=id,
+                    currency="USD",
+                    balance=-1 if kind == "debt" else 1,
+                    **stamps,
+                )
+            )
         await book_rows(store, 20, user=id, offer_id=f"ofr_{number}")
 
 
@@ -196,9 +221,9 @@ async def test_every_filter_is_answered_from_an_index(server, monkeypatch):
         read, where = asked.pop()
         assert read is kind and found.items, command
         where = {k: {"$in": list(v)} if isinstance(v, tuple) else v for k, v in where.items()}
-        explained = await server.store.database.command({
-            "explain": {"find": kind.COLLECTION, "filter": where}, "verbosity": "executionStats"
-        })  # fmt: skip
+        explained = await server.store.database.command(
+            {"explain": {"find": kind.COLLECTION, "filter": where}, "verbosity": "executionStats"}
+        )
         plan, stats = explained["queryPlanner"]["winningPlan"], explained["executionStats"]
         assert f"'indexName': '{index}" in str(plan), command
         assert stats["totalDocsExamined"] <= 2 * stats["nReturned"], command
@@ -262,10 +287,13 @@ async def test_who_cannot_be_banned(market):
     await admin.call("/admin", "ban", {"user_id": user.id, "reason": "Fraud"})
     before = await market.traces()
     for event, who, code in (
-        ("ban", admin.id, "forbidden"), ("ban", other.id, "forbidden"),
-        ("ban", user.id, "conflict"), ("ban", "usr_none", "not_found"),
-        ("unban", admin.id, "conflict"), ("unban", "usr_none", "not_found"),
-    ):  # fmt: skip
+        ("ban", admin.id, "forbidden"),
+        ("ban", other.id, "forbidden"),
+        ("ban", user.id, "conflict"),
+        ("ban", "usr_none", "not_found"),
+        ("unban", admin.id, "conflict"),
+        ("unban", "usr_none", "not_found"),
+    ):
         fields = {"user_id": who, **({"reason": "Because"} if event == "ban" else {})}
         with pytest.raises(Refused) as refused:
             await admin.call("/admin", event, fields)

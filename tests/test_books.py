@@ -52,9 +52,13 @@ async def test_any_sequence_leaves_books_that_agree(monkeypatch, market, server)
     seen = Counter()
 
     @settings(
-        max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,
-        phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
     @given(deals)
     def example(plan):
         for deal in asyncio.run_coroutine_threadsafe(world.play(plan), loop).result():

@@ -81,8 +81,9 @@ async def test_both_sides_open_the_same_conversation(market: Market) -> None:
     assert again == talk.conversation
     assert again["members"] == [talk.customer.id, talk.contractor.id]
     assert again["names"] == {
-        talk.customer.id: talk.customer.name, talk.contractor.id: talk.contractor.name,
-    }  # fmt: skip
+        talk.customer.id: talk.customer.name,
+        talk.contractor.id: talk.contractor.name,
+    }
     assert (again["job_title"], again["head"], again["unread"]) == (talk.job["title"], 0, 0)
 
 
@@ -92,9 +93,12 @@ async def test_opened_many_times_at_once_there_is_one_conversation(market: Marke
 
     async def enter(uow: UnitOfWork, job_id: str) -> Conversation:
         return await open_between(
-            uow, job_id=job_id, job_title="Paint the fence", customer_id=customer.id,
+            uow,
+            job_id=job_id,
+            job_title="Paint the fence",
+            customer_id=customer.id,
             contractor_id=contractor.id,
-        )  # fmt: skip
+        )
 
     for job_id in ("job_1", "job_2", "job_3"):  # the first ones wait for their connections
         work = partial(enter, job_id=job_id)
@@ -112,9 +116,12 @@ async def test_who_did_not_apply_cannot_be_opened_with(market: Market) -> None:
     job = talk.job["id"]
     before = await market.traces()
     for party, user in (
-        (talk.customer, rival), (rival, talk.customer), (neighbour, talk.contractor),
-        (talk.contractor, neighbour), (talk.customer, talk.customer),
-    ):  # fmt: skip
+        (talk.customer, rival),
+        (rival, talk.customer),
+        (neighbour, talk.contractor),
+        (talk.contractor, neighbour),
+        (talk.customer, talk.customer),
+    ):
         assert await refused(party, "open", {"job_id": job, "user_id": user.id}) == "not_found"
     assert await market.traces() == before
 
@@ -196,11 +203,14 @@ async def test_forty_at_once_from_each_side_are_numbered_without_gaps(market: Ma
         _, message = await party.http("POST", f"/api/chat/{talk.id}/messages", {"text": text})
         return message
 
-    answers = await asyncio.gather(*(
-        send(party, f"{party.role} {n}")
-        for n in range(20) for party in (talk.customer, talk.contractor)
-        for send in (talk.say, post)
-    ))  # fmt: skip
+    answers = await asyncio.gather(
+        *(
+            send(party, f"{party.role} {n}")
+            for n in range(20)
+            for party in (talk.customer, talk.contractor)
+            for send in (talk.say, post)
+        )
+    )
     sent = sorted(answers, key=lambda message: message["seq"])
     assert [message["seq"] for message in sent] == list(range(1, 81))
     stretch = await talk.history(talk.customer, limit=100)
@@ -303,13 +313,20 @@ async def test_a_long_absence_is_synced_in_several_steps(market: Market) -> None
 async def write_many(market: Market, talk: Talk, count: int) -> None:
     """Messages straight into the database."""
     uow = market.store.single()
-    await uow.add_all([
-        Message(
-            id=f"msg_{talk.id}_{seq}", created_at=uow.now, updated_at=uow.now, text=f"{seq}",
-            conversation_id=talk.id, author_id=talk.contractor.id, seq=seq,
-        )
-        for seq in range(1, count + 1)
-    ])  # fmt: skip
+    await uow.add_all(
+        [
+            Message(
+                id=f"msg_{talk.id}_{seq}",
+                created_at=uow.now,
+                updated_at=uow.now,
+                text=f"{seq}",
+                conversation_id=talk.id,
+                author_id=talk.contractor.id,
+                seq=seq,
+            )
+            for seq in range(1, count + 1)
+        ]
+    )
     await uow.change(Conversation, talk.id, head=count)
 
 
@@ -339,9 +356,12 @@ async def test_the_most_recently_active_conversation_comes_first(market: Market)
     found = (await listed(customer))[0]
     assert (found["id"], found["unread"]) == (first.id, 1)
     assert found["last_message"] == {
-        "seq": 1, "revision": 0, "author_id": first.contractor.id, "text": text[:PREVIEW],
+        "seq": 1,
+        "revision": 0,
+        "author_id": first.contractor.id,
+        "text": text[:PREVIEW],
         "at": message["created_at"],
-    }  # fmt: skip
+    }
     await second.say(second.contractor, "News")
     await customer.call("/chat", "read", {"conversation_id": first.id, "seq": 1})
     assert [found["id"] for found in await listed(customer)] == [second.id, first.id]
@@ -372,9 +392,11 @@ async def test_a_stranger_finds_nothing_and_leaves_no_trace(market: Market) -> N
     before = await market.traces()
     id = {"conversation_id": talk.id}
     for command, fields in (
-        ("send", {**id, "text": "Take me!"}), ("history", id), ("read", {**id, "seq": 1}),
+        ("send", {**id, "text": "Take me!"}),
+        ("history", id),
+        ("read", {**id, "seq": 1}),
         ("sync", {"conversations": {talk.id: 0}}),
-    ):  # fmt: skip
+    ):
         assert await refused(rival, command, fields) == "not_found"
         assert await refused(admin, command, fields) == "forbidden"
     assert await listed(rival) == []

@@ -24,8 +24,11 @@ async def test_files_are_said_with_or_without_words(market: Market) -> None:
     push = await talk.customer.pushed("/chat", "message", lambda data: data["files"] != [])
     assert push.data == said
     assert await readers(photo["id"], talk.customer, talk.contractor, other, admin) == [
-        200, 200, 404, 404
-    ]  # fmt: skip
+        200,
+        200,
+        404,
+        404,
+    ]
     plan = await uploaded(talk.customer, b"Two coats.", "plan.txt")
     fields = {"conversation_id": talk.id, "file_ids": [plan["id"]]}
     alone = await talk.customer.call("/chat", "send", fields)

@@ -26,9 +26,11 @@ from tests.processes import Processes, free_port
 
 START_SECONDS = 40.0
 DEMO_LOGINS = (
-    ("customer@demo.test", "customer"), ("contractor@demo.test", "contractor"),
-    ("contractor2@demo.test", "contractor"), ("admin@demo.test", "admin"),
-)  # fmt: skip
+    ("customer@demo.test", "customer"),
+    ("contractor@demo.test", "contractor"),
+    ("contractor2@demo.test", "contractor"),
+    ("admin@demo.test", "admin"),
+)
 
 
 def environment(env: Mapping[str, str]) -> dict[str, str]:
@@ -41,9 +43,14 @@ def command(
     *words: str, env: Mapping[str, str], stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "server", *words], cwd=ROOT, env=environment(env), input=stdin,
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-m", "server", *words],
+        cwd=ROOT,
+        env=environment(env),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 class Dev:
@@ -54,10 +61,13 @@ class Dev:
         self.log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "server", "dev"], cwd=ROOT, stdout=output, stderr=output,
+                [sys.executable, "-m", "server", "dev"],
+                cwd=ROOT,
+                stdout=output,
+                stderr=output,
                 env=environment({"DATA_DIR": str(folder), "PORT": str(port), **env}),
                 start_new_session=True,
-            )  # fmt: skip
+            )
 
     def wait_until_it_serves(self) -> None:
         deadline = time.monotonic() + START_SECONDS

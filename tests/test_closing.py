@@ -111,9 +111,14 @@ async def test_nothing_says_who_a_deleted_user_was(market, server):
     """Guard: the fields in `bury` and the copies in `TakeLeave`; the journal stays as it is."""
     work = await Work(market, server).done()
     await work.withdraw(70_000)
-    chat = await work.customer.call("/chat", "open", {
-        "job_id": work.job["id"], "user_id": work.contractor.id,
-    })  # fmt: skip
+    chat = await work.customer.call(
+        "/chat",
+        "open",
+        {
+            "job_id": work.job["id"],
+            "user_id": work.contractor.id,
+        },
+    )
     rows = len(await market.rows(Transaction))
     for party in (work.customer, work.contractor):
         assert await delete(party) == (200, {"id": party.id})
@@ -186,16 +191,25 @@ async def test_deleting_against_an_offer_has_one_winner(market, monkeypatch, sid
         async def offer(people=people, job=job, late=number % 2):
             if late:
                 await checked.wait()  # the deletion is within its transaction
-            return await people["customer"].ack("/bidding", "create", {
-                "job_id": job["id"], "contractor_id": people["contractor"].id, "amount": 100_000,
-                "currency": "USD", "description": "Now!", "timeline_days": 3,
-                "payment_method": "pm_card_visa",
-            })  # fmt: skip
+            return await people["customer"].ack(
+                "/bidding",
+                "create",
+                {
+                    "job_id": job["id"],
+                    "contractor_id": people["contractor"].id,
+                    "amount": 100_000,
+                    "currency": "USD",
+                    "description": "Now!",
+                    "timeline_days": 3,
+                    "payment_method": "pm_card_visa",
+                },
+            )
 
         (status, problem), ack = await asyncio.gather(delete(people[side]), offer())
         await market.settled(PATIENCE)
-        live = [row for row in await market.rows(Offer, job_id=job["id"])
-                if row.status in OPEN_OFFERS]  # fmt: skip
+        live = [
+            row for row in await market.rows(Offer, job_id=job["id"]) if row.status in OPEN_OFFERS
+        ]
         if status == 200:
             assert not ack["ok"] and not live
             won.add("deletion")

@@ -54,9 +54,11 @@ async def test_demo_and_audit_beside_a_running_dev_server(
     first = command("demo", env=env)
     assert (first.returncode, first.stderr) == (0, "")
     assert figures(first.stdout) == {
-        "contractor wallet": (0, 70000, 70000), "contractor pending": (0, 0, 0),
-        "platform": (0, 30000, 30000), "escrow": (0, 0, 0),
-    }  # fmt: skip
+        "contractor wallet": (0, 70000, 70000),
+        "contractor pending": (0, 0, 0),
+        "platform": (0, 30000, 30000),
+        "escrow": (0, 0, 0),
+    }
     for seen in ("customer    ⇐ /bidding offer.accepted", "contractor2 ⇐ /bidding offer.blocked"):
         assert seen in first.stdout
 
@@ -69,9 +71,14 @@ async def test_demo_and_audit_beside_a_running_dev_server(
     assert (proof.returncode, proof.stderr) == (0, "")
     assert "No differences" in proof.stdout
     assert balances(proof.stdout) == {
-        "escrow": 0, "platform": 36000, "wallet:available": 70000, "wallet:pending": 0,
-        "wallet:in_transit": 0, "world:bank": 14001, "world:stripe": -120001,
-    }  # fmt: skip
+        "escrow": 0,
+        "platform": 36000,
+        "wallet:available": 70000,
+        "wallet:pending": 0,
+        "wallet:in_transit": 0,
+        "world:bank": 14001,
+        "world:stripe": -120001,
+    }
 
     await _spoil_and_audit(data, env)
 

@@ -28,10 +28,12 @@ async def test_both_agree_on_a_split(work):
         "/payment", "dispute_propose", {**id, "refund_amount": 40_000, "text": "Forty."}
     )
     assert proposed["status"] == "proposed"
-    await work.refuses(work.customer, "/payment", "dispute_agree",
-                       {**id, "refund_amount": 40_000}, "conflict")  # fmt: skip
-    await work.refuses(work.contractor, "/payment", "dispute_agree",
-                       {**id, "refund_amount": 10_000}, "conflict")  # fmt: skip
+    await work.refuses(
+        work.customer, "/payment", "dispute_agree", {**id, "refund_amount": 40_000}, "conflict"
+    )
+    await work.refuses(
+        work.contractor, "/payment", "dispute_agree", {**id, "refund_amount": 10_000}, "conflict"
+    )
     ended = await work.contractor.call("/payment", "dispute_agree", {**id, "refund_amount": 40_000})
     assert (ended["status"], ended["refund_amount"]) == ("resolved", 40_000)
     kinds = [entry["kind"] for entry in ended["timeline"]]
@@ -41,15 +43,19 @@ async def test_both_agree_on_a_split(work):
     assert [refund["amount"] for refund in await work.listed("refunds")] == [40_000]
     job = await work.job_now()
     assert (job["status"], job["dispute_id"]) == ("completed", None)
-    await work.refuses(work.customer, "/payment", "dispute_say", {**id, "text": "!"},
-                       "dispute_not_open")  # fmt: skip
+    await work.refuses(
+        work.customer, "/payment", "dispute_say", {**id, "text": "!"}, "dispute_not_open"
+    )
 
 
 @pytest.mark.parametrize(
     ("refunded", "platform", "earned", "ending"),
-    [(0, 30_000, 70_000, "completed"), (100_000, 0, 0, "cancelled"),
-     (33_333, 6667 + 13_333 - 1, 46_668, "completed")],
-)  # fmt: skip
+    [
+        (0, 30_000, 70_000, "completed"),
+        (100_000, 0, 0, "cancelled"),
+        (33_333, 6667 + 13_333 - 1, 46_668, "completed"),
+    ],
+)
 async def test_an_admin_decides_with_any_split(work, refunded, platform, earned, ending):
     """Guard: `status=M.COMPLETED if earned else M.CANCELLED` and `finish` in
     `disputes._resolve`."""
@@ -75,15 +81,24 @@ async def test_money_in_dispute_is_frozen(work):
     job = {"job_id": work.job["id"]}
     assert (await work.stored()).due_at is None
     await work.refuses(work.customer, "/job", "complete", job, "dispute_open")
-    await work.refuses(work.customer, "/payment", "dispute_open",
-                       {**job, "reason": "other", "text": "Again"}, "dispute_open")  # fmt: skip
+    await work.refuses(
+        work.customer,
+        "/payment",
+        "dispute_open",
+        {**job, "reason": "other", "text": "Again"},
+        "dispute_open",
+    )
     admin = await work.market.admin()
     refund = {"payment_id": work.offer["payment_id"], "reason": "Now"}
     await work.refuses(admin, "/admin", "refund", refund, "dispute_open")
     assert await completion.complete_due(work.server.ports) == 0
-    await work.refuses(admin, "/admin", "resolve",
-                       {"dispute_id": dispute["id"], "refund_amount": 100_001, "reason": "All"},
-                       "amount_not_payable")  # fmt: skip
+    await work.refuses(
+        admin,
+        "/admin",
+        "resolve",
+        {"dispute_id": dispute["id"], "refund_amount": 100_001, "reason": "All"},
+        "amount_not_payable",
+    )
 
 
 async def test_one_milestone_is_disputed_and_the_other_goes_on(market, server):

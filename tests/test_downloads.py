@@ -34,9 +34,11 @@ async def test_a_statement_as_a_file(work):
     assert headers["Content-Disposition"].startswith('attachment; filename="statement-')
     shown = [[row[name] for name in ("kind", "amount", "moved", "balance_minor")] for row in rows]
     assert shown == [
-        ["completed", "700.00", "0.00", "70000"], ["transfer_settled", "0.00", "700.00", "70000"],
-        ["withdrawn", "0.00", "200.00", "70000"], ["paid_out", "-200.00", "0.00", "50000"],
-    ]  # fmt: skip
+        ["completed", "700.00", "0.00", "70000"],
+        ["transfer_settled", "0.00", "700.00", "70000"],
+        ["withdrawn", "0.00", "200.00", "70000"],
+        ["paid_out", "-200.00", "0.00", "50000"],
+    ]
     assert [row["offer_id"] for row in rows] == [work.offer["id"]] * 2 + [""] * 2
     assert [row["job"] for row in rows] == ["Paint the fence"] * 2 + [""] * 2
     assert rows[2]["withdrawal_id"] == rows[3]["withdrawal_id"] != ""
@@ -66,10 +68,18 @@ def test_cells() -> None:
     assert (cell(-5), cell(decimal(-5, "USD"))) == ("-5", "-0.05")
 
 
-@pytest.mark.parametrize(("amount", "currency", "text"), [
-    (70_000, "USD", "700.00"), (-123_456, "EUR", "-1234.56"), (0, "USD", "0.00"),
-    (500, "JPY", "500"), (0, "JPY", "0"), (1_250, "KWD", "1.250"), (1, "KWD", "0.001"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [
+        (70_000, "USD", "700.00"),
+        (-123_456, "EUR", "-1234.56"),
+        (0, "USD", "0.00"),
+        (500, "JPY", "500"),
+        (0, "JPY", "0"),
+        (1_250, "KWD", "1.250"),
+        (1, "KWD", "0.001"),
+    ],
+)
 def test_decimals(amount, currency, text):
     """Guard: the exponent in `decimal`; floats would lose cents of large sums."""
     assert cell(decimal(amount, currency)) == text

@@ -26,10 +26,13 @@ async def pairs(market: Market, count: int) -> list[Json]:
         both = talk.customer, talk.contractor
         await asyncio.gather(*(each.disconnect() for each in both))
         return [
-            {"user": {"id": each.id, "name": each.name}, "access_token": each.token,
-             "conversation_id": talk.id}
+            {
+                "user": {"id": each.id, "name": each.name},
+                "access_token": each.token,
+                "conversation_id": talk.id,
+            }
             for each in both
-        ]  # fmt: skip
+        ]
 
     made = await asyncio.gather(*(pair() for _ in range(count)))
     return [person for two in made for person in two]
@@ -45,9 +48,14 @@ async def test_javascript_clients_go_elsewhere_and_lose_nothing(
     people = await pairs(processes.market, PAIRS)
     async with Balancer(first.url, second.url) as balancer, asyncio.timeout(PATIENCE):
         node = await asyncio.create_subprocess_exec(
-            "node", str(ROOT / "tests" / "node" / "drain.mjs"), balancer.url, cwd=ROOT,
-            stdin=PIPE, stdout=PIPE, limit=2**24,
-        )  # fmt: skip
+            "node",
+            str(ROOT / "tests" / "node" / "drain.mjs"),
+            balancer.url,
+            cwd=ROOT,
+            stdin=PIPE,
+            stdout=PIPE,
+            limit=2**24,
+        )
         try:
             assert node.stdin and node.stdout
             node.stdin.write(json.dumps(people).encode() + b"\n")

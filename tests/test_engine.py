@@ -62,18 +62,25 @@ async def test_the_first_packet_says_what_the_server_agrees_to(
     by_websocket = json.loads((await socket.receive_str())[1:])
     by_polling = (await polling(market, party)).opening
     assert by_websocket.pop("sid") != by_polling.pop("sid")
-    agreed = {"pingInterval": PING_INTERVAL * 1000, "pingTimeout": PING_TIMEOUT * 1000,
-              "maxPayload": MAX_MESSAGE}  # fmt: skip
+    agreed = {
+        "pingInterval": PING_INTERVAL * 1000,
+        "pingTimeout": PING_TIMEOUT * 1000,
+        "maxPayload": MAX_MESSAGE,
+    }
     assert by_websocket == {**agreed, "upgrades": []}
     assert by_polling == {**agreed, "upgrades": ["websocket"]}
     await socket.close()
 
 
 REFUSED = (
-    "transport=polling", "transport=websocket", "EIO=3&transport=polling", "EIO=abc",
-    "EIO=4&transport=carrier-pigeon", "EIO=4&transport=websocket",
+    "transport=polling",
+    "transport=websocket",
+    "EIO=3&transport=polling",
+    "EIO=abc",
+    "EIO=4&transport=carrier-pigeon",
+    "EIO=4&transport=websocket",
     "EIO=4&transport=polling&sid=nobody",
-)  # fmt: skip
+)
 
 
 async def test_what_is_not_the_protocol_is_refused(market: Market, server: Server) -> None:
@@ -289,8 +296,10 @@ async def test_a_room_of_pollers_and_websockets_hears_the_same(
         await owner.call("/job", "update", {"job_id": job["id"], "title": title})
     heard = []
     for client in everybody:
-        found = [await client.until(lambda packet, title=title: f'"title":"{title}"' in packet)
-                 for title in titles]  # fmt: skip
+        found = [
+            await client.until(lambda packet, title=title: f'"title":"{title}"' in packet)
+            for title in titles
+        ]
         heard.append(found)
     assert heard[0] == heard[1] == heard[2]
     await over.socket.close()

@@ -18,13 +18,17 @@ MEGABYTE = 2**20
 # -- what is taken ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("data", "type", "name"), [
-    (archive({"a.txt": "x"}), "application/zip", "work.zip"),
-    (archive({"[Content_Types].xml": "", "word/document.xml": ""}), "wordprocessing", "w.docx"),
-    (archive({"[Content_Types].xml": "", "xl/workbook.xml": ""}), "spreadsheet", "w.xlsx"),
-    (b"%PDF-1.7\n1 0 obj\n%%EOF\n", "application/pdf", "w.pdf"),
-    ("\ufeffGrüße, BMW <b>\n".encode(), "text/plain", "w.md"),
-], ids=["zip", "docx", "xlsx", "pdf", "text"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("data", "type", "name"),
+    [
+        (archive({"a.txt": "x"}), "application/zip", "work.zip"),
+        (archive({"[Content_Types].xml": "", "word/document.xml": ""}), "wordprocessing", "w.docx"),
+        (archive({"[Content_Types].xml": "", "xl/workbook.xml": ""}), "spreadsheet", "w.xlsx"),
+        (b"%PDF-1.7\n1 0 obj\n%%EOF\n", "application/pdf", "w.pdf"),
+        ("\ufeffGrüße, BMW <b>\n".encode(), "text/plain", "w.md"),
+    ],
+    ids=["zip", "docx", "xlsx", "pdf", "text"],
+)
 async def test_documents_stay_as_they_are(market, data, type, name):
     """Guard: `archive`, `pdf` and `is_text` in server/examine.py."""
     owner = await market.customer()
@@ -34,10 +38,21 @@ async def test_documents_stay_as_they_are(market, data, type, name):
     assert (await read(owner, file["id"]))[2] == data
 
 
-@pytest.mark.parametrize(("mode", "kind"), [
-    ("1", "PNG"), ("L", "PNG"), ("LA", "PNG"), ("P", "PNG"), ("RGBA", "PNG"), ("I;16", "PNG"),
-    ("L", "JPEG"), ("CMYK", "JPEG"), ("P", "GIF"), ("RGBA", "WEBP"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [
+        ("1", "PNG"),
+        ("L", "PNG"),
+        ("LA", "PNG"),
+        ("P", "PNG"),
+        ("RGBA", "PNG"),
+        ("I;16", "PNG"),
+        ("L", "JPEG"),
+        ("CMYK", "JPEG"),
+        ("P", "GIF"),
+        ("RGBA", "WEBP"),
+    ],
+)
 async def test_pictures_of_every_kind_of_pixel(market, mode, kind):
     """Guard: `plain` and `draw` in server/examine.py."""
     owner, made = await market.customer(), io.BytesIO()
@@ -85,10 +100,16 @@ def inspected(monkeypatch, tmp_path):
     return put
 
 
-@pytest.mark.parametrize("code", [
-    "bytes(2**32)", "os.kill(os.getpid(), 11)", "open('/dev/null').close() or os._exit(0)",
-    "print('{\"type\":\"text/html\"}') or exit()",
-], ids=["memory", "crash", "silence", "lies"])  # fmt: skip
+@pytest.mark.parametrize(
+    "code",
+    [
+        "bytes(2**32)",
+        "os.kill(os.getpid(), 11)",
+        "open('/dev/null').close() or os._exit(0)",
+        'print(\'{"type":"text/html"}\') or exit()',
+    ],
+    ids=["memory", "crash", "silence", "lies"],
+)
 async def test_a_decoder_that_fails(market, inspected, code):
     """Guard: RLIMIT_AS in server/examine.py; a process which dies, or says what is no type, is only
     a refusal."""

@@ -6,14 +6,24 @@ from domain.filenames import MAX_BYTES, fitting
 from tests.filing import read, uploaded
 
 
-@pytest.mark.parametrize(("name", "kept"), [
-    ("../../etc/passwd", "passwd.png"), ("C:\\temp\\Photo.PNG", "Photo.png"),
-    ("a\r\nSet-Cookie: x.png", "aSet-Cookie_ x.png"), ("", "file.png"), ("..", "file.png"),
-    (".png", "file.png"), ("page.html", "page.html.png"), ("a\0b.png", "ab.png"),
-    ("safe\u202egnp.exe", "safegnp.exe.png"), ("a\u2028b\u200b.png", "ab.png"),
-    ("Zaun für Jörg, 完.png", "Zaun für Jörg, 完.png"), ("%2e%2e%2fx.png", "_2e_2e_2fx.png"),
-    ('"; x="y.png', "_; x=_y.png"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("../../etc/passwd", "passwd.png"),
+        ("C:\\temp\\Photo.PNG", "Photo.png"),
+        ("a\r\nSet-Cookie: x.png", "aSet-Cookie_ x.png"),
+        ("", "file.png"),
+        ("..", "file.png"),
+        (".png", "file.png"),
+        ("page.html", "page.html.png"),
+        ("a\0b.png", "ab.png"),
+        ("safe\u202egnp.exe", "safegnp.exe.png"),
+        ("a\u2028b\u200b.png", "ab.png"),
+        ("Zaun für Jörg, 完.png", "Zaun für Jörg, 完.png"),
+        ("%2e%2e%2fx.png", "_2e_2e_2fx.png"),
+        ('"; x="y.png', "_; x=_y.png"),
+    ],
+)
 def test_names(name, kept):
     """Guard: `cleaned` and the ending in `fitting`."""
     assert fitting(name, "image/png") == kept

@@ -50,9 +50,15 @@ async def test_delivered_work_with_its_files(market):
     assert (photo["type"], photo["width"], photo["height"]) == ("image/jpeg", 640, 400)
     assert photo["thumbnail"] and not plan["thumbnail"]
     assert (await read(deal.customer, photo["id"]))[0] == 404
-    job = await deal.contractor.call("/job", "deliver", {
-        "job_id": deal.job["id"], "note": "Done.", "file_ids": [photo["id"], plan["id"]],
-    })  # fmt: skip
+    job = await deal.contractor.call(
+        "/job",
+        "deliver",
+        {
+            "job_id": deal.job["id"],
+            "note": "Done.",
+            "file_ids": [photo["id"], plan["id"]],
+        },
+    )
     assert job["delivery_files"] == [photo, plan]
     status, headers, body = await read(deal.customer, plan["id"])
     assert (status, body, headers["Content-Type"]) == (200, TEXT, "text/plain")
@@ -66,13 +72,25 @@ async def test_evidence_is_read_by_administrators_too(market):
     """Guard: `role:admin` among the readers that `dispute_evidence` names."""
     deal = await market.accepted_job()
     await market.start(deal.contractor, deal.job)
-    dispute = await deal.customer.call("/payment", "dispute_open", {
-        "job_id": deal.job["id"], "reason": "quality", "text": "It is still raw wood.",
-    })  # fmt: skip
+    dispute = await deal.customer.call(
+        "/payment",
+        "dispute_open",
+        {
+            "job_id": deal.job["id"],
+            "reason": "quality",
+            "text": "It is still raw wood.",
+        },
+    )
     photo = await uploaded(deal.customer, picture("WEBP"), "raw.webp")
-    shown = await deal.customer.call("/payment", "dispute_evidence", {
-        "dispute_id": dispute["id"], "text": "Look.", "file_ids": [photo["id"]],
-    })  # fmt: skip
+    shown = await deal.customer.call(
+        "/payment",
+        "dispute_evidence",
+        {
+            "dispute_id": dispute["id"],
+            "text": "Look.",
+            "file_ids": [photo["id"]],
+        },
+    )
     assert shown["timeline"][-1]["attachments"] == [photo]
     for who in (deal.customer, deal.contractor, await market.admin()):
         assert (await read(who, photo["id"]))[0] == 200
@@ -136,10 +154,12 @@ async def test_ranges_and_tags(market):
     tag = headers["ETag"]
     assert (status, headers["Content-Length"], headers["Accept-Ranges"]) == (200, "1000", "bytes")
     for asked, expected, told in (
-        ("bytes=0-3", TEXT[:4], "0-3"), ("bytes=995-", TEXT[995:], "995-999"),
-        ("bytes=-5", TEXT[-5:], "995-999"), ("bytes=990-2000", TEXT[990:], "990-999"),
+        ("bytes=0-3", TEXT[:4], "0-3"),
+        ("bytes=995-", TEXT[995:], "995-999"),
+        ("bytes=-5", TEXT[-5:], "995-999"),
+        ("bytes=990-2000", TEXT[990:], "990-999"),
         ("bytes=-2000", TEXT, "0-999"),
-    ):  # fmt: skip
+    ):
         status, headers, body = await read(owner, id, Range=asked)
         assert (status, body, headers["Content-Range"]) == (206, expected, f"bytes {told}/1000")
     for asked in ("bytes=1000-", "bytes=-0"):

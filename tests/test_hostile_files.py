@@ -61,21 +61,35 @@ def packed_zeros(size: int) -> bytes:
 
 
 REFUSED = {
-    "svg": SVG, "xml": b"<?xml version='1.0'?>" + SVG, "html": HTML,
-    "html after blanks": b"\xef\xbb\xbf \n\t" + HTML, "script": b"#!/bin/sh\nrm -rf /\n",
-    "program": b"\x7fELF\x02\x01\x01" + bytes(64), "bmp": picture("BMP"), "tiff": picture("TIFF"),
-    "utf-16": "<script>".encode("utf-16"), "nulls": b"text\0text",
-    "half a picture": picture("JPEG")[:300], "only its first bytes": b"GIF89a" + HTML,
+    "svg": SVG,
+    "xml": b"<?xml version='1.0'?>" + SVG,
+    "html": HTML,
+    "html after blanks": b"\xef\xbb\xbf \n\t" + HTML,
+    "script": b"#!/bin/sh\nrm -rf /\n",
+    "program": b"\x7fELF\x02\x01\x01" + bytes(64),
+    "bmp": picture("BMP"),
+    "tiff": picture("TIFF"),
+    "utf-16": "<script>".encode("utf-16"),
+    "nulls": b"text\0text",
+    "half a picture": picture("JPEG")[:300],
+    "only its first bytes": b"GIF89a" + HTML,
     "java": archive({"META-INF/MANIFEST.MF": "Main-Class: Evil"}),
-    "macros": archive({"[Content_Types].xml": "", "word/document.xml": "",
-                         "word/vbaProject.bin": "Sub AutoOpen()"}),
-    "html before a zip": HTML + archive({"a": "x"}), "zip and more": archive({"a": "x"}) + HTML,
+    "macros": archive(
+        {
+            "[Content_Types].xml": "",
+            "word/document.xml": "",
+            "word/vbaProject.bin": "Sub AutoOpen()",
+        }
+    ),
+    "html before a zip": HTML + archive({"a": "x"}),
+    "zip and more": archive({"a": "x"}) + HTML,
     "pdf and a zip": b"%PDF-1.7\n" + archive({"a": "x"}) + b"%%EOF",
-    "pdf and html": b"%PDF-1.7\n%%EOF\n" + HTML, "not a zip": b"PK\x03\x04" + bytes(100),
+    "pdf and html": b"%PDF-1.7\n%%EOF\n" + HTML,
+    "not a zip": b"PK\x03\x04" + bytes(100),
     "zip that leads elsewhere": archive({"a.txt": "x", "../../.profile": "x"}),
     "zip with a way from the root": archive({"/etc/passwd": "x"}),
     "zip for windows": archive({"..\\..\\x.exe": "x"}),
-}  # fmt: skip
+}
 
 
 async def test_what_is_not_taken(market):
@@ -128,26 +142,45 @@ async def test_a_pixel_bomb(market):
 # -- how it comes ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("type", "body", "code"), [
-    (None, part() + part() + END, "invalid"),
-    (None, part() * 300 + END, "invalid"),
-    (None, part("x=y") + END, "invalid"),
-    (None, END, "invalid"),
-    (None, b"", "invalid"),
-    (None, part(data=b"") + END, "invalid"),
-    (None, part()[:-9], "invalid"),
-    (None, part() + b"--" + BOUNDARY.encode(), "invalid"),
-    (None, part('filename="a.txt"\r\nContent-Transfer-Encoding: base64') + END, "invalid"),
-    (None, part('filename="a.txt"\r\nX: ' + "x" * 100_000) + END, "invalid"),
-    (None, part('filename="a.txt"' + "\r\nX: y" * 1000) + END, "invalid"),
-    ("multipart/form-data", part() + END, "invalid"),
-    ("multipart/form-data; boundary=" + "x" * 300, part() + END, "invalid"),
-    ("multipart/mixed; boundary=" + BOUNDARY, part() + END, "invalid"),
-    ("application/json", b"{}", "invalid"),
-    (FORM + "\r\nContent-Encoding: gzip", gzip.compress(part() + END), "invalid"),
-], ids=["two files", "many parts", "no name", "no part", "empty", "no content", "cut short",
-        "no end", "encoded", "long header", "many headers", "no boundary", "long boundary",
-        "other form", "json", "packed"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("type", "body", "code"),
+    [
+        (None, part() + part() + END, "invalid"),
+        (None, part() * 300 + END, "invalid"),
+        (None, part("x=y") + END, "invalid"),
+        (None, END, "invalid"),
+        (None, b"", "invalid"),
+        (None, part(data=b"") + END, "invalid"),
+        (None, part()[:-9], "invalid"),
+        (None, part() + b"--" + BOUNDARY.encode(), "invalid"),
+        (None, part('filename="a.txt"\r\nContent-Transfer-Encoding: base64') + END, "invalid"),
+        (None, part('filename="a.txt"\r\nX: ' + "x" * 100_000) + END, "invalid"),
+        (None, part('filename="a.txt"' + "\r\nX: y" * 1000) + END, "invalid"),
+        ("multipart/form-data", part() + END, "invalid"),
+        ("multipart/form-data; boundary=" + "x" * 300, part() + END, "invalid"),
+        ("multipart/mixed; boundary=" + BOUNDARY, part() + END, "invalid"),
+        ("application/json", b"{}", "invalid"),
+        (FORM + "\r\nContent-Encoding: gzip", gzip.compress(part() + END), "invalid"),
+    ],
+    ids=[
+        "two files",
+        "many parts",
+        "no name",
+        "no part",
+        "empty",
+        "no content",
+        "cut short",
+        "no end",
+        "encoded",
+        "long header",
+        "many headers",
+        "no boundary",
+        "long boundary",
+        "other form",
+        "json",
+        "packed",
+    ],
+)
 async def test_a_body_that_is_none(market, type, body, code):
     """Guard: `_received` and `_read` in server/uploads.py."""
     owner = await market.customer()
@@ -158,11 +191,16 @@ async def test_a_body_that_is_none(market, type, body, code):
     assert not await left(market)
 
 
-@pytest.mark.parametrize("name", [
-    'filename="../../../etc/passwd"', 'filename="..\\\\..\\\\x.txt"',
-    "filename*=UTF-8''a%0D%0ASet-Cookie%3A%20x%3Dy.txt", "filename*=UTF-8''%2e%2e%2fx.txt",
-    'filename="' + "x" * 3000 + '.txt"',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        'filename="../../../etc/passwd"',
+        'filename="..\\\\..\\\\x.txt"',
+        "filename*=UTF-8''a%0D%0ASet-Cookie%3A%20x%3Dy.txt",
+        "filename*=UTF-8''%2e%2e%2fx.txt",
+        'filename="' + "x" * 3000 + '.txt"',
+    ],
+)
 async def test_names_that_lead_elsewhere(market, name):
     """Guard: `fitting` at the upload, `_headers` at the download."""
     owner = await market.customer()
@@ -185,10 +223,11 @@ async def test_a_body_without_an_end(market, within):
     part took a minute of the event loop as long as they had the limit of the file."""
     owner = await market.customer()
     opening, more = {
-        "the file": (part()[:-2], b"x" * 65_536), "the preamble": (b"", b"line\r\n" * 10_000),
+        "the file": (part()[:-2], b"x" * 65_536),
+        "the preamble": (b"", b"line\r\n" * 10_000),
         "the parts": (part('filename="a.txt"')[:-2], b"x" * 65_536),
         "the epilogue": (part() + END, b"line\r\n" * 10_000),
-    }[within]  # fmt: skip
+    }[within]
     async with Raw(owner) as raw:
         raw.begin()
         raw.chunk(opening)
@@ -196,8 +235,9 @@ async def test_a_body_without_an_end(market, within):
         with contextlib.suppress(ConnectionError):
             while not answer.done():
                 raw.chunk(more)
-                await asyncio.wait({asyncio.create_task(raw.writer.drain()), answer},
-                                   return_when="FIRST_COMPLETED")  # fmt: skip
+                await asyncio.wait(
+                    {asyncio.create_task(raw.writer.drain()), answer}, return_when="FIRST_COMPLETED"
+                )
         said = await answer
     assert '"code":"too_large"' in said or within == "the epilogue"
     assert within == "the epilogue" or not await left(market)

@@ -40,8 +40,14 @@ async def raw(market: Market, victim: Party) -> AsyncIterator[Raw]:
     await client.socket.close()
 
 
-JOB = {"title": "T", "description": "D", "category": "c", "budget_min_amount": 1,
-       "budget_max_amount": 2, "currency": "USD"}  # fmt: skip
+JOB = {
+    "title": "T",
+    "description": "D",
+    "category": "c",
+    "budget_min_amount": 1,
+    "budget_max_amount": 2,
+    "currency": "USD",
+}
 
 
 def create(**fields: Any) -> str:
@@ -126,9 +132,13 @@ async def test_without_an_id_nothing_is_answered(raw: Raw, market: Market) -> No
 
 
 BINARY: list[tuple[str, list[bytes]]] = [
-    ("51-", [b"x"]), ("51-", []), ("50-", []), ("5", []), ("59999999999-", [b"x"] * 3),
+    ("51-", [b"x"]),
+    ("51-", []),
+    ("50-", []),
+    ("5", []),
+    ("59999999999-", [b"x"] * 3),
     ("52-", [b"x" * 1_000_000, b"y"]),
-]  # fmt: skip
+]
 
 
 async def test_attachments_are_refused_and_not_kept(
@@ -147,12 +157,41 @@ async def test_attachments_are_refused_and_not_kept(
 
 
 BAD_PACKETS = [
-    "2", "2/job", "2/job,", "2/job,9", "29[]", '2/nowhere,5["me"]', '2/payment,5["list"]',
-    "3/job,1[{}]", "3/job,[]", "3", "3/job,1" + DEEP, "4/job,{}", "61-/job,1[]", "1/payment,",
-    "1/nowhere,", "7/job,[]", "9", "x", "/", "2" + "/" * 5000, "2/job," + "9" * 200 + "[]",
-    "2\u00b2[]", "2-", "2999999999999-/job,1[]", "0", "0/", "{}", "null", "[]", "true", '"2"',
-    DEEP, "2/job\u0000,1[]", "2/job?x=y,[]",
-]  # fmt: skip
+    "2",
+    "2/job",
+    "2/job,",
+    "2/job,9",
+    "29[]",
+    '2/nowhere,5["me"]',
+    '2/payment,5["list"]',
+    "3/job,1[{}]",
+    "3/job,[]",
+    "3",
+    "3/job,1" + DEEP,
+    "4/job,{}",
+    "61-/job,1[]",
+    "1/payment,",
+    "1/nowhere,",
+    "7/job,[]",
+    "9",
+    "x",
+    "/",
+    "2" + "/" * 5000,
+    "2/job," + "9" * 200 + "[]",
+    "2\u00b2[]",
+    "2-",
+    "2999999999999-/job,1[]",
+    "0",
+    "0/",
+    "{}",
+    "null",
+    "[]",
+    "true",
+    '"2"',
+    DEEP,
+    "2/job\u0000,1[]",
+    "2/job?x=y,[]",
+]
 
 
 async def test_malformed_packets_are_passed_over(raw: Raw, market: Market) -> None:
@@ -208,13 +247,25 @@ async def test_too_large_a_frame_ends_only_its_own_connection(
 async def test_a_namespace_opens_once_and_only_if_it_exists(raw: Raw, market: Market) -> None:
     """Fails when `_admit` leaves these two to python-socketio, which gives no code."""
     before = await market.traces()
-    for namespace, code in (("/job", "conflict"), ("/nowhere", "not_found"),
-                            ("/__proto__", "not_found"), ("/admin", "forbidden")):  # fmt: skip
+    for namespace, code in (
+        ("/job", "conflict"),
+        ("/nowhere", "not_found"),
+        ("/__proto__", "not_found"),
+        ("/admin", "forbidden"),
+    ):
         answer = await raw.connect(namespace)
         assert answer.startswith("4"), answer
         assert json.loads(answer.partition(",")[2])["data"]["code"] == code
-    for auth in (None, 7, [], "x", {"token": {"$ne": None}}, {"token": "a.b.c"}, {"token": ""},
-                 {"token": "\u20ac" * 3000}):  # fmt: skip
+    for auth in (
+        None,
+        7,
+        [],
+        "x",
+        {"token": {"$ne": None}},
+        {"token": "a.b.c"},
+        {"token": ""},
+        {"token": "\u20ac" * 3000},
+    ):
         answer = await raw.connect("/wallet", auth)
         assert json.loads(answer.partition(",")[2])["data"]["code"] == "unauthenticated"
     await raw.send("40/wallet,{broken")
@@ -244,10 +295,21 @@ async def test_a_slow_stripe_does_not_hold_up_the_same_client(market: Market) ->
     await market.application(contractor, job)
     await market.sandbox.fault(method="POST", path="/v1/payment_intents", delay=3.0)
     began = time.monotonic()
-    offering = asyncio.create_task(customer.call("/bidding", "create", {
-        "job_id": job["id"], "contractor_id": contractor.id, "amount": 10_000, "currency": "USD",
-        "description": "Soon", "timeline_days": 1, "payment_method": "pm_card_visa",
-    }))  # fmt: skip
+    offering = asyncio.create_task(
+        customer.call(
+            "/bidding",
+            "create",
+            {
+                "job_id": job["id"],
+                "contractor_id": contractor.id,
+                "amount": 10_000,
+                "currency": "USD",
+                "description": "Soon",
+                "timeline_days": 1,
+                "payment_method": "pm_card_visa",
+            },
+        )
+    )
     await asyncio.sleep(0)
     (offer,) = (await customer.call("/bidding", "list"))["items"]
     assert offer["status"] == "awaiting_payment"
@@ -266,8 +328,9 @@ async def test_polling_works_for_all_namespaces(market: Market) -> None:
     party = await market.join(Role.CUSTOMER, "Polly", connect=False)
     client = socketio.AsyncClient(reconnection=False)
     names = party.namespaces
-    await client.connect(market.url, auth={"token": party.token}, transports=["polling"],
-                         namespaces=names)  # fmt: skip
+    await client.connect(
+        market.url, auth={"token": party.token}, transports=["polling"], namespaces=names
+    )
     assert client.transport() == "polling"
     for namespace, event in (("/account", "me"), ("/job", "list"), ("/wallet", "balance")):
         answer = await client.call(event, {}, namespace=namespace, timeout=10)

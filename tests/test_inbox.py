@@ -57,12 +57,21 @@ async def test_how_large_an_event_may_be(market, server):
 
 
 SHAPELESS = {
-    "empty": {}, "list": [1], "text": "event", "null": None, "number": 7, "no-json": b"event",
-    "deep": b"[" * 5000, "thin": event(data=None, object="v2.core.event"),
-    "no-object": event(data={}), "object-text": event(data={"object": "text"}),
-    "no-kind": event(data={"object": {"id": "pi_1"}}), "mode": event(livemode="no"),
-    "account": event(account={"$ne": None}), "long-id": event("e" * 256),
-}  # fmt: skip
+    "empty": {},
+    "list": [1],
+    "text": "event",
+    "null": None,
+    "number": 7,
+    "no-json": b"event",
+    "deep": b"[" * 5000,
+    "thin": event(data=None, object="v2.core.event"),
+    "no-object": event(data={}),
+    "object-text": event(data={"object": "text"}),
+    "no-kind": event(data={"object": {"id": "pi_1"}}),
+    "mode": event(livemode="no"),
+    "account": event(account={"$ne": None}),
+    "long-id": event("e" * 256),
+}
 
 
 @pytest.mark.parametrize("body", SHAPELESS.values(), ids=SHAPELESS.keys())
@@ -137,10 +146,18 @@ async def test_one_application_of_two_accounts_is_two_facts(market, server):
     await stop_working(server)
     application = {"id": "ca_1", "object": "application", "name": "JobSphere"}
     for number in (1, 2):
-        assert await post(market, event(
-            f"evt_{number}", type="account.application.deauthorized", account=f"acct_{number}",
-            data={"object": application},
-        )) == 200  # fmt: skip
+        assert (
+            await post(
+                market,
+                event(
+                    f"evt_{number}",
+                    type="account.application.deauthorized",
+                    account=f"acct_{number}",
+                    data={"object": application},
+                ),
+            )
+            == 200
+        )
     assert [row.status for row in await stored(market)] == ["received", "received"]
 
 
@@ -159,9 +176,7 @@ async def test_off_and_on_again_is_looked_at_after_the_last(market, server):
     for id, status in (("evt_1", "active"), ("evt_2", "inactive"), ("evt_3", "active")):
         assert await post(market, told(id, status)) == 200
     rows = {row.id: row.status for row in await stored(market)}
-    assert rows == {
-        "evt_0": "working", "evt_1": "received", "evt_2": "received", "evt_3": "done"
-    }  # fmt: skip
+    assert rows == {"evt_0": "working", "evt_1": "received", "evt_2": "received", "evt_3": "done"}
 
 
 async def test_who_began_last_says_what_became_of_it(market, server, monkeypatch):

@@ -184,9 +184,9 @@ async def test_nothing_is_passed_over(market, server, monkeypatch):
     monkeypatch.setattr(janitor, "CHUNK", 3)
     at = server.ports.clock.now() - timedelta(minutes=5)
     stamps = {"created_at": at, "updated_at": at, "currency": "USD", "amount": 1}
-    await server.store.single().add_all([
-        Reversal(id=f"rev_{n}", transfer_id="trf_1", user_id="usr_1", **stamps) for n in range(8)
-    ])  # fmt: skip
+    await server.store.single().add_all(
+        [Reversal(id=f"rev_{n}", transfer_id="trf_1", user_id="usr_1", **stamps) for n in range(8)]
+    )
     assert await janitor.ask_again(server.ports) == 8
 
 

@@ -220,24 +220,36 @@ async def test_the_same_over_http(market: Market) -> None:
     """Fails when `/api/job/mine` is routed as a job's id, or a filter cannot be put in a query."""
     customer, contractor = await market.customer(), await market.contractor()
     fields = {
-        "title": "Fix the roof", "description": "Some tiles are loose.", "category": "Roofing",
-        "budget_min_amount": 100, "budget_max_amount": 300, "currency": "EUR", "location": BERLIN,
+        "title": "Fix the roof",
+        "description": "Some tiles are loose.",
+        "category": "Roofing",
+        "budget_min_amount": 100,
+        "budget_max_amount": 300,
+        "currency": "EUR",
+        "location": BERLIN,
         "skills": ["Roofing"],
-    }  # fmt: skip
+    }
     status, job = await customer.http("POST", "/api/job", fields)
     assert status == 200
     path = f"/api/job/{job['id']}"
     assert await customer.http("PATCH", path, {"title": "Fix my roof"}) == (
-        200, await contractor.push("/job", "job.updated", lambda pushed: pushed["version"] == 2),
-    )  # fmt: skip
+        200,
+        await contractor.push("/job", "job.updated", lambda pushed: pushed["version"] == 2),
+    )
     assert (await contractor.http("GET", path))[1]["title"] == "Fix my roof"
     status, page = await customer.http("GET", "/api/job/mine?limit=1&status=open")
     assert status == 200 and [item["id"] for item in page["items"]] == [job["id"]]
     query = [
-        ("q", "tile"), ("skills", "tiling"), ("skills", "roofing"), ("category", "roofing"),
-        ("near", '{"lon": 13.4, "lat": 52.5}'), ("radius_km", "12.5"), ("limit", "5"),
-        ("budget", '{"min_amount": 300, "currency": "EUR"}'), ("sort", "budget"),
-    ]  # fmt: skip
+        ("q", "tile"),
+        ("skills", "tiling"),
+        ("skills", "roofing"),
+        ("category", "roofing"),
+        ("near", '{"lon": 13.4, "lat": 52.5}'),
+        ("radius_km", "12.5"),
+        ("limit", "5"),
+        ("budget", '{"min_amount": 300, "currency": "EUR"}'),
+        ("sort", "budget"),
+    ]
     status, page = await contractor.http("GET", "/api/job", params=query)
     assert status == 200 and [item["id"] for item in page["items"]] == [job["id"]]
     await give(market, job, contractor)

@@ -45,9 +45,13 @@ async def test_a_dead_letter_is_told_and_retried(market, server):
     letter = (await admin.call("/admin", "dead_letters"))["items"][0]
     created = letter.pop("created_at")
     assert letter == {
-        "id": id, "lane": "stripe", "kind": "Process", "subject": "evt_1", "attempts": 12,
+        "id": id,
+        "lane": "stripe",
+        "kind": "Process",
+        "subject": "evt_1",
+        "attempts": 12,
         "last_error": "ValueError: no",
-    }  # fmt: skip
+    }
     assert created
     assert [(e.status, e.last_error) for e in await stored(market)] == [(E.DEAD, "ValueError: no")]
     await admin.call("/admin", "retry", {"row_id": id})
@@ -278,11 +282,14 @@ async def test_the_lists_over_http(market, server):
     (id,) = await dead(market, server, "evt_1")
     await told(admin, id)
     for path, found in (
-        ("dead_letters", 1), ("dead_letters?lane=stripe", 1), ("dead_letters?lane=mail", 0),
-        ("webhook_events?status=dead", 1), ("webhook_events?status=done", 0),
+        ("dead_letters", 1),
+        ("dead_letters?lane=stripe", 1),
+        ("dead_letters?lane=mail", 0),
+        ("webhook_events?status=dead", 1),
+        ("webhook_events?status=done", 0),
         ("webhook_events?status=dead&type=payment_intent.succeeded", 1),
         ("webhook_events?type=payout.paid", 0),
-    ):  # fmt: skip
+    ):
         status, page = await admin.http("GET", f"/api/admin/{path}")
         assert (status, len(page["items"])) == (200, found), path
     status, row = await admin.http("POST", "/api/admin/webhook_events/evt_1/replay", {})

@@ -38,9 +38,13 @@ async def test_anything_at_any_time(world, record_property):
     Machine.world, Machine.loop = world, asyncio.get_running_loop()
     Machine.steps, Machine.runs, Machine.failure = 0, 0, None
     chosen = settings(
-        max_examples=-(-STEPS // (PER_RUN - 1)), stateful_step_count=PER_RUN, deadline=None,
-        database=None, phases=(Phase.generate,), suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+        max_examples=-(-STEPS // (PER_RUN - 1)),
+        stateful_step_count=PER_RUN,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
     number = SEED
     while Machine.steps < STEPS and not Machine.failure:
         try:

@@ -22,8 +22,9 @@ async def test_a_refund_that_came_back_before_anybody_looked_is_in_both_books(ma
     await work.sandbox.fail_refund(refund["id"])
     await work.sandbox.release_events()
     before = await work.books()
-    rows = await market.rows(Transaction, fact=(f"refund:{refund['id']}",
-                                                f"refund_failed:{refund['id']}"))  # fmt: skip
+    rows = await market.rows(
+        Transaction, fact=(f"refund:{refund['id']}", f"refund_failed:{refund['id']}")
+    )
     assert sorted(row.kind for row in rows) == ["refund_failed", "refunded"]
     assert {STRIPE} < {account for row in rows for account in row.accounts}
     now = server.ports.clock.now()

@@ -34,11 +34,15 @@ async def test_a_mail_arrives_as_plain_text_with_its_headers(post: Post) -> None
     headers = {name: str(letter.message[name]) for name in letter.message}
     assert headers.pop("Date").endswith("+0000")
     assert headers == {
-        "From": SENDER, "To": "carla@people.test", "Subject": "You have an offer",
-        "Message-ID": "<mail_1@jobs.test>", "Auto-Submitted": "auto-generated",
-        "MIME-Version": "1.0", "Content-Type": 'text/plain; charset="utf-8"',
+        "From": SENDER,
+        "To": "carla@people.test",
+        "Subject": "You have an offer",
+        "Message-ID": "<mail_1@jobs.test>",
+        "Auto-Submitted": "auto-generated",
+        "MIME-Version": "1.0",
+        "Content-Type": 'text/plain; charset="utf-8"',
         "Content-Transfer-Encoding": headers["Content-Transfer-Encoding"],
-    }  # fmt: skip
+    }
     assert letter.text.replace("\r\n", "\n") == MAIL.text
     assert post.senders == ["no-reply@jobs.test"]
 
@@ -100,16 +104,16 @@ async def test_signs_of_every_language_arrive(post: Post) -> None:
     await smtp(post.url).send(Mail("mail_2", "usr_1", "jürgen@people.test", "“Zaun” → 漆", "漆\n"))
     [letter] = post.letters
     assert (letter.to, letter.subject, letter.text.strip()) == (
-        "jürgen@people.test", "“Zaun” → 漆", "漆"
-    )  # fmt: skip
+        "jürgen@people.test",
+        "“Zaun” → 漆",
+        "漆",
+    )
 
 
 async def test_user_and_password_are_decoded_and_told_to_the_server() -> None:
     """Fails without `unquote` in `route`."""
     post = Post()
-    await post.start(
-        authenticator=post.authenticate, auth_require_tls=False, auth_required=True
-    )  # fmt: skip
+    await post.start(authenticator=post.authenticate, auth_require_tls=False, auth_required=True)
     await smtp(post.url.replace("smtp://", "smtp://job%40sphere:p%3Ass%2F@")).send(MAIL)
     assert post.login == ("job@sphere", "p:ss/")
     assert len(post.letters) == 1
@@ -121,14 +125,22 @@ def test_only_this_host_goes_without_encryption() -> None:
     ways = {
         url: tuple(route(url)[name] for name in ("port", "use_tls", "start_tls"))
         for url in (
-            "smtp://mail.example.com", "smtp://u:p@mail.example.com:2525", "smtps://u:p@mail.test",
-            "smtp://localhost", "smtp://[::1]:1025", "smtps://127.0.0.1",
+            "smtp://mail.example.com",
+            "smtp://u:p@mail.example.com:2525",
+            "smtps://u:p@mail.test",
+            "smtp://localhost",
+            "smtp://[::1]:1025",
+            "smtps://127.0.0.1",
         )
-    }  # fmt: skip
+    }
     assert list(ways.values()) == [
-        (587, False, True), (2525, False, True), (465, True, False),
-        (25, False, False), (1025, False, False), (465, True, False),
-    ]  # fmt: skip
+        (587, False, True),
+        (2525, False, True),
+        (465, True, False),
+        (25, False, False),
+        (1025, False, False),
+        (465, True, False),
+    ]
 
 
 async def test_without_an_address_the_log_says_who_would_have_got_it() -> None:
@@ -151,9 +163,15 @@ def test_the_configuration_hides_the_password_and_explains_what_it_cannot_use() 
     assert isinstance(mailer(settings, SystemClock()), SmtpMail)
     assert (settings.mail_from, "hush" in repr(settings)) == (SENDER, False)
     for bad in (
-        "http://hush", "smtp://", "smtp://user:hush@mail.test:99999", "smtp://:hush@mail.test",
-        "smtp://user:hu#sh@mail.test", "smtp://mail.test/hush", "smtp://[hush", "smtp://hush@a.test",
-    ):  # fmt: skip
+        "http://hush",
+        "smtp://",
+        "smtp://user:hush@mail.test:99999",
+        "smtp://:hush@mail.test",
+        "smtp://user:hu#sh@mail.test",
+        "smtp://mail.test/hush",
+        "smtp://[hush",
+        "smtp://hush@a.test",
+    ):
         with pytest.raises(ConfigError) as refused:
             load(good | {"SMTP_URL": bad})
         assert "hush" not in str(refused.value) and "SMTP_URL must" in str(refused.value)

@@ -67,9 +67,15 @@ async def world(market: Market) -> World:
     await contractor.push(
         "/wallet", "withdrawal.updated", lambda pushed: pushed["status"] == "paid", 10
     )
-    dispute = await customer.call("/payment", "dispute_open", {
-        "job_id": first.job["id"], "reason": "quality", "text": "It is still raw wood.",
-    })  # fmt: skip
+    dispute = await customer.call(
+        "/payment",
+        "dispute_open",
+        {
+            "job_id": first.job["id"],
+            "reason": "quality",
+            "text": "It is still raw wood.",
+        },
+    )
     chargeback = await charged_back(market, customer, paid.offer["payment_id"])
     members = {"job_id": first.job["id"], "user_id": contractor.id}
     chat = await customer.call("/chat", "open", members)
@@ -80,18 +86,30 @@ async def world(market: Market) -> World:
     file = await uploaded(customer, b"What I see.")
     now = market.store.clock.now()
     ids = {
-        "job_id": first.job["id"], "application_id": first.application["id"],
-        "offer_id": first.offer["id"], "payment_id": first.offer["payment_id"],
-        "conversation_id": chat["id"], "conversations": {chat["id"]: 0},
-        "revisions": {chat["id"]: 0}, "message_id": hello["id"], "reply_to": hello["id"],
-        "conversation_ids": [chat["id"]], "search_id": saved[0]["id"],
-        "user_id": customer.id, "contractor_id": contractor.id, "withdrawal_id": withdrawal["id"],
+        "job_id": first.job["id"],
+        "application_id": first.application["id"],
+        "offer_id": first.offer["id"],
+        "payment_id": first.offer["payment_id"],
+        "conversation_id": chat["id"],
+        "conversations": {chat["id"]: 0},
+        "revisions": {chat["id"]: 0},
+        "message_id": hello["id"],
+        "reply_to": hello["id"],
+        "conversation_ids": [chat["id"]],
+        "search_id": saved[0]["id"],
+        "user_id": customer.id,
+        "contractor_id": contractor.id,
+        "withdrawal_id": withdrawal["id"],
         "session_id": customer.refresh_token.partition(".")[0],
-        "thread_id": first.offer["thread_id"], "dispute_id": dispute["id"], "file_id": file["id"],
-        "chargeback_id": chargeback["id"], "transfer_id": "trf_none",
-        "refresh_token": "ses_none.none", "start": (now - timedelta(days=1)).isoformat(),
+        "thread_id": first.offer["thread_id"],
+        "dispute_id": dispute["id"],
+        "file_id": file["id"],
+        "chargeback_id": chargeback["id"],
+        "transfer_id": "trf_none",
+        "refresh_token": "ses_none.none",
+        "start": (now - timedelta(days=1)).isoformat(),
         "end": (now + timedelta(days=1)).isoformat(),
-    }  # fmt: skip
+    }
     outside = await market.customer("Olga"), await market.contractor("Otto"), await market.admin()
     return World(customer, contractor, *outside, ids)
 
@@ -237,9 +255,11 @@ async def test_the_parties_do_see_it(world: World) -> None:
         if CASES[op.name].stranger not in (NOT_FOUND, NOTHING) or op.style != "read" or not event:
             continue
         for who in world.insiders:
-            if who.role in op.roles and (answer := told(
-                await who.ack(namespace, event, built(op, world))
-            )) != "something":  # fmt: skip
+            if (
+                who.role in op.roles
+                and (answer := told(await who.ack(namespace, event, built(op, world))))
+                != "something"
+            ):
                 wrong.append((op.name, who.role, answer))
     assert wrong == []
 

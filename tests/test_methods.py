@@ -51,11 +51,19 @@ async def test_a_customer_who_begins_to_save_cards_between_two_attempts(market, 
     job = await market.job(customer)
     await market.application(contractor, job)
     told, server.store.committed = server.store.committed, lambda rows: None
-    answer = await customer.call("/bidding", "create", {
-        "job_id": job["id"], "contractor_id": contractor.id, "amount": 100_000,
-        "currency": "USD", "description": "As discussed.", "timeline_days": 5,
-        "payment_method": "pm_card_visa",
-    })  # fmt: skip
+    answer = await customer.call(
+        "/bidding",
+        "create",
+        {
+            "job_id": job["id"],
+            "contractor_id": contractor.id,
+            "amount": 100_000,
+            "currency": "USD",
+            "description": "As discussed.",
+            "timeline_days": 5,
+            "payment_method": "pm_card_visa",
+        },
+    )
     hold = Hold(answer["offer"]["payment_id"])
     await server.sandbox.fault(path="/v1/payment_intents", method="POST", status=500, times=1)
     with pytest.raises(GatewayUnknown):
@@ -80,10 +88,19 @@ async def test_anothers_card_pays_nothing(market, server):
     contractor = await market.contractor()
     job = await market.job(thief)
     await market.application(contractor, job)
-    answer = await thief.call("/bidding", "create", {
-        "job_id": job["id"], "contractor_id": contractor.id, "amount": 100_000, "currency": "USD",
-        "description": "Mine", "timeline_days": 5, "payment_method": card["id"],
-    })  # fmt: skip
+    answer = await thief.call(
+        "/bidding",
+        "create",
+        {
+            "job_id": job["id"],
+            "contractor_id": contractor.id,
+            "amount": 100_000,
+            "currency": "USD",
+            "description": "Mine",
+            "timeline_days": 5,
+            "payment_method": card["id"],
+        },
+    )
     assert answer["offer"]["status"] == "failed"
     assert (await contractor.call("/bidding", "list"))["items"] == []
 

@@ -69,9 +69,14 @@ async def test_milestones_that_are_refused(market, server, milestones, code):
     job = await market.job(customer)
     await market.application(contractor, job)
     fields = {
-        "job_id": job["id"], "contractor_id": contractor.id, "amount": 100_000, "currency": "USD",
-        "description": "As discussed.", "timeline_days": 5, "milestones": milestones,
-    }  # fmt: skip
+        "job_id": job["id"],
+        "contractor_id": contractor.id,
+        "amount": 100_000,
+        "currency": "USD",
+        "description": "As discussed.",
+        "timeline_days": 5,
+        "milestones": milestones,
+    }
     await Work(market, server).refuses(customer, "/bidding", "create", fields, code)
 
 

@@ -69,16 +69,24 @@ async def test_a_report_reaches_the_administrators_once(market: Market) -> None:
     said = await talk.say(talk.contractor, "Pay me outside of the platform")
     await change(talk, talk.contractor, "delete", said)
     fields = {
-        "conversation_id": talk.id, "message_id": said["id"], "reason": "fraud", "text": "See.",
-    }  # fmt: skip
+        "conversation_id": talk.id,
+        "message_id": said["id"],
+        "reason": "fraud",
+        "text": "See.",
+    }
     made = await talk.customer.call("/chat", "report", fields)
     told = await admin.push("/admin", "alert")
     assert (told["kind"], told["subject"]) == ("chat_reported", made["id"])
     again = await talk.customer.call("/chat", "report", {**fields, "reason": "spam"})
     assert again == made
-    whole = await talk.customer.call("/chat", "report", {
-        "conversation_id": talk.id, "reason": "other",
-    })  # fmt: skip
+    whole = await talk.customer.call(
+        "/chat",
+        "report",
+        {
+            "conversation_id": talk.id,
+            "reason": "other",
+        },
+    )
     await market.settled()
     assert len(admin.received("/admin", "alert")) == 2
     page = await admin.call("/admin", "reports")
@@ -125,16 +133,23 @@ async def test_an_administrator_reads_the_talk_of_a_dispute_and_no_other(market:
 
     answer = await admin.ack("/admin", "conversation", {"dispute_id": deal.job["id"]})
     assert answer["error"]["code"] == "not_found"
-    dispute = await talk.customer.call("/payment", "dispute_open", {
-        "job_id": deal.job["id"], "reason": "quality", "text": "It is raw wood.",
-    })  # fmt: skip
+    dispute = await talk.customer.call(
+        "/payment",
+        "dispute_open",
+        {
+            "job_id": deal.job["id"],
+            "reason": "quality",
+            "text": "It is raw wood.",
+        },
+    )
     await market.settled()
     kept = await read(dispute["id"])
     assert kept["conversation_id"] == talk.id
     texts = [
         (message["text"], [each["text"] for each in message["history"]])
-        for message in kept["items"] if message["kind"] == "text"
-    ]  # fmt: skip
+        for message in kept["items"]
+        if message["kind"] == "text"
+    ]
     assert texts == [("Tomorrow", ["I will never finish this"]), ("", ["Please do"])]
     assert (await read(dispute["id"], limit=1))["items"] == kept["items"][-1:]
     rows = await market.trail(operation="admin.conversation")

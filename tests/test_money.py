@@ -33,10 +33,13 @@ schedules = st.tuples(st.integers(0, FULL), st.integers(0, FULL)).map(
 def many(examples: int):
     """The same examples on every run, and no shrinking of what is small already."""
     return settings(
-        max_examples=examples, deadline=None, derandomize=True, database=None,
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
         phases=(Phase.explicit, Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+    )
 
 
 def splits(captured, cuts):
@@ -189,8 +192,11 @@ def test_the_bounds_of_every_currency(code):
         with pytest.raises(AmountNotPayable) as refused:
             check_chargeable(amount, code, ALL)
         assert refused.value.details == {
-            "field": "amount", "minimum": least, "maximum": MAX_AMOUNT, "step": step,
-        }  # fmt: skip
+            "field": "amount",
+            "minimum": least,
+            "maximum": MAX_AMOUNT,
+            "step": step,
+        }
 
 
 @pytest.mark.parametrize("code", ["XXX", "usd", "", "JPY"])

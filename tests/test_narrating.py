@@ -52,8 +52,13 @@ async def test_a_deal_is_told_between_what_both_say(market: Market) -> None:
     await market.settled()
     items = await timeline(contractor)
     assert kinds(items) == [
-        "offer.created", "text", "offer.accepted", "job.started", "job.delivered", "job.completed",
-    ]  # fmt: skip
+        "offer.created",
+        "text",
+        "offer.accepted",
+        "job.started",
+        "job.delivered",
+        "job.completed",
+    ]
     told = [message for message in items if message["kind"] != "text"]
     assert {message["author_id"] for message in told} == {"system"}
     assert [message["subject_id"] for message in told] == [offer["id"]] * 2 + [job["id"]] * 3
@@ -89,11 +94,15 @@ async def test_milestones_are_told_one_by_one(market: Market) -> None:
     [
         ("withdraw", {}, "offer.withdrawn", "The offer of 1,000.00 USD was withdrawn."),
         ("reject", {}, "offer.rejected", "The offer of 1,000.00 USD was turned down."),
-        ("counter", {"amount": 120_000, "note": "It is longer."}, "offer.countered",
-         "The offer of 1,000.00 USD was answered with 1,200.00 USD."),
+        (
+            "counter",
+            {"amount": 120_000, "note": "It is longer."},
+            "offer.countered",
+            "The offer of 1,000.00 USD was answered with 1,200.00 USD.",
+        ),
     ],
     ids=["withdrawn", "rejected", "countered"],
-)  # fmt: skip
+)
 async def test_how_an_offer_ends_is_told(
     market: Market, command: str, fields: Json, kind: str, text: str
 ) -> None:

@@ -36,8 +36,10 @@ async def test_a_counter_is_answered_by_a_new_offer(market, server, people):
         thread = await side.call("/bidding", "list", {"thread_id": first["id"]})
         assert [o["status"] for o in thread["items"]] == ["accepted", "countered"]
         assert [step["status"] for step in thread["items"][1]["history"]] == [
-            "awaiting_payment", "pending", "countered",
-        ]  # fmt: skip
+            "awaiting_payment",
+            "pending",
+            "countered",
+        ]
     await market.settled(PATIENCE)
     assert (await audit(server.ports)).differences == []
 

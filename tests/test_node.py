@@ -52,8 +52,11 @@ async def check(processes: Processes, customer: Any, contractor: Any) -> None:
         assert side["messages"] == 2
     assert customer["job"] == contractor["job"]
     assert customer["split"] == {
-        "currency": "USD", "amount": 100000, "platform_amount": 30000, "contractor_amount": 70000,
-    }  # fmt: skip
+        "currency": "USD",
+        "amount": 100000,
+        "platform_amount": 30000,
+        "contractor_amount": 70000,
+    }
     assert contractor["earned"] == 70000
     assert [contractor[name] for name in ("available", "pending", "in_transit")] == [0, 0, 0]
     await processes.market.settled()

@@ -63,9 +63,14 @@ async def test_what_was_not_told_is_found_and_looked_at_again(work):
 async def test_a_charge_of_unknown_origin_is_different(work):
     """Guard: `found.compare("charge", ...)`."""
     await work.sandbox.api(
-        "POST", "payment_intents", amount=777, currency="usd", confirm="true",
-        payment_method="pm_card_visa", **{"payment_method_types[]": "card"},
-    )  # fmt: skip
+        "POST",
+        "payment_intents",
+        amount=777,
+        currency="usd",
+        confirm="true",
+        payment_method="pm_card_visa",
+        **{"payment_method_types[]": "card"},
+    )
     assert told(await compared(work)) == [("charge", None, 777)]
 
 
@@ -92,9 +97,14 @@ async def test_a_platform_payout_is_booked(work):
 async def test_an_admin_asks_for_one(work):
     """Guard: `Compare` behind `admin.reconcile`, and the alert in `_finish`."""
     await work.sandbox.api(
-        "POST", "payment_intents", amount=777, currency="usd", confirm="true",
-        payment_method="pm_card_visa", **{"payment_method_types[]": "card"},
-    )  # fmt: skip
+        "POST",
+        "payment_intents",
+        amount=777,
+        currency="usd",
+        confirm="true",
+        payment_method="pm_card_visa",
+        **{"payment_method_types[]": "card"},
+    )
     admin = await work.market.admin()
     end = (work.server.ports.clock.now() + timedelta(days=1)).isoformat()
     begun = await admin.call("/admin", "reconcile", {"end": end})
@@ -159,10 +169,16 @@ async def test_the_next_one_begins_where_the_last_one_ended(market, server, endi
     done = {"finished_at": end} if ending != "running" else {}
     await uow.add(
         Reconciliation(
-            id="rec_1", created_at=end, updated_at=end, start=start, end=end, by="system",
-            status=ending, **done,
+            id="rec_1",
+            created_at=end,
+            updated_at=end,
+            start=start,
+            end=end,
+            by="system",
+            status=ending,
+            **done,
         )
-    )  # fmt: skip
+    )
     await reconciliation.reconcile_daily(server.ports)
     (last, new) = await market.rows(Reconciliation)
     assert new.start == (end if ending == "clean" else start)

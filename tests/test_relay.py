@@ -319,9 +319,11 @@ async def test_feeds_have_no_gaps_under_two_relays(office: Office) -> None:
             await tell(relay._store, number)
 
     await asyncio.gather(
-        talk(one, range(0, 40)), talk(two, range(100, 140)),
-        talk(one, range(200, 240)), talk(two, range(300, 340)),
-    )  # fmt: skip
+        talk(one, range(0, 40)),
+        talk(two, range(100, 140)),
+        talk(one, range(200, 240)),
+        talk(two, range(300, 340)),
+    )
     await office.empty()
     await check_feeds(office, 160)
 

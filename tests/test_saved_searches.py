@@ -118,14 +118,19 @@ def some_job(dice: random.Random) -> Create:
     lon, lat = dice.choice(SPOTS)
     low = dice.randrange(1, 1000)
     place = {"lon": max(-180, min(180, lon + dice.uniform(-1, 1))), "lat": lat - dice.random() / 3}
-    return msgspec.convert({
-        "title": " ".join(dice.choices(WORDS, k=2)), "description": dice.choice(WORDS),
-        "category": dice.choice(["Home", "GARDEN", "décor"]),
-        "currency": dice.choice(["USD", "EUR"]),
-        "skills": dice.sample(["Qt", "Rust", "painting"], dice.randrange(3)),
-        "budget_min_amount": low, "budget_max_amount": low + dice.randrange(500),
-        "location": dice.choice([place, None]),
-    }, Create)  # fmt: skip
+    return msgspec.convert(
+        {
+            "title": " ".join(dice.choices(WORDS, k=2)),
+            "description": dice.choice(WORDS),
+            "category": dice.choice(["Home", "GARDEN", "décor"]),
+            "currency": dice.choice(["USD", "EUR"]),
+            "skills": dice.sample(["Qt", "Rust", "painting"], dice.randrange(3)),
+            "budget_min_amount": low,
+            "budget_max_amount": low + dice.randrange(500),
+            "location": dice.choice([place, None]),
+        },
+        Create,
+    )
 
 
 def some_filters(dice: random.Random) -> Filters:
@@ -137,10 +142,11 @@ def some_filters(dice: random.Random) -> Filters:
         "skills": dice.sample(["qt", "RUST", "wood"], dice.randrange(1, 3)),
         "near": {"lon": lon, "lat": lat},
         "budget": {
-            "min_amount": low, "max_amount": dice.choice([None, (low or 0) + 300]),
+            "min_amount": low,
+            "max_amount": dice.choice([None, (low or 0) + 300]),
             "currency": dice.choice([None, "USD", "EUR"]),
         },
-    }  # fmt: skip
+    }
     some = dict(dice.sample(sorted(all_of_them.items()), dice.randrange(4)))
     if "near" in some and dice.random() < 0.7:
         some["radius_km"] = dice.choice([1, 20, 60, 500, 1000])

@@ -148,9 +148,12 @@ async def test_budgets_fit_when_the_ranges_overlap(market: Market) -> None:
     customer = await market.customer()
     for low, high, currency in ((100, 200, "EUR"), (300, 400, "EUR"), (150, 350, "USD")):
         await market.job(
-            customer, title=f"{low}-{high}", currency=currency, budget_min_amount=low,
+            customer,
+            title=f"{low}-{high}",
+            currency=currency,
+            budget_min_amount=low,
             budget_max_amount=high,
-        )  # fmt: skip
+        )
 
     async def fitting(**budget: Any) -> list[str]:
         return sorted(await titles(customer, budget=budget))
@@ -202,17 +205,29 @@ async def fill(uow: UnitOfWork) -> None:
     for number in range(JOBS):
         low = dice.randrange(1_000, 500_000)
         city = [dice.uniform(-15, 35), dice.uniform(-15, 35)]
-        jobs.append(Job(
-            id=f"job_{number:024}", created_at=uow.now, updated_at=uow.now, title="", category="",
-            customer_id=f"usr_{number % 40}", customer_name="", description="", skills=(),
-            budget_min_amount=low, budget_max_amount=low + dice.randrange(1, 100_000),
-            currency=dice.choice(["USD", "EUR", "JPY"]), location=None,
-            status=dice.choice([JobStatus.OPEN, JobStatus.OPEN, JobStatus.COMPLETED]),
-            contractor_id=f"usr_{number % 30}", category_key=f"category {dice.randrange(20)}",
-            skill_keys=tuple(f"skill {dice.randrange(60)}" for _ in range(3)),
-            terms=tuple(dict.fromkeys(dice.choices(WORDS, frequency, k=25))),
-            point={"type": "Point", "coordinates": city},
-        ))  # fmt: skip
+        jobs.append(
+            Job(
+                id=f"job_{number:024}",
+                created_at=uow.now,
+                updated_at=uow.now,
+                title="",
+                category="",
+                customer_id=f"usr_{number % 40}",
+                customer_name="",
+                description="",
+                skills=(),
+                budget_min_amount=low,
+                budget_max_amount=low + dice.randrange(1, 100_000),
+                currency=dice.choice(["USD", "EUR", "JPY"]),
+                location=None,
+                status=dice.choice([JobStatus.OPEN, JobStatus.OPEN, JobStatus.COMPLETED]),
+                contractor_id=f"usr_{number % 30}",
+                category_key=f"category {dice.randrange(20)}",
+                skill_keys=tuple(f"skill {dice.randrange(60)}" for _ in range(3)),
+                terms=tuple(dict.fromkeys(dice.choices(WORDS, frequency, k=25))),
+                point={"type": "Point", "coordinates": city},
+            )
+        )
     await uow.add_all(jobs)
 
 
@@ -251,7 +266,7 @@ SEVERAL_FILTERS: list[Json] = [
     {"skills": ["skill 5", "skill 6", "skill 7"], "category": "Category 3"},
     {"budget": {"currency": "USD", "min_amount": 100_000, "max_amount": 120_000}},
     {"budget": {"max_amount": 20_000}},
-]  # fmt: skip
+]
 
 
 async def test_searches_fetch_hardly_more_than_they_return(server: Server) -> None:

@@ -79,15 +79,26 @@ def forged(market: Market, party: Party, changed: dict[str, Any]) -> str:
     key = market.settings.jwt_keys[0]
     now = datetime.now(UTC)
     claims = {
-        "iss": ISSUER, "aud": AUDIENCE, "typ": ACCESS, "sub": party.id, "role": str(party.role),
-        "sid": session_of(party), "iat": now, "exp": now + timedelta(minutes=5),
-        "kid": key.kid, "key": key.secret, "algorithm": "HS256", **changed,
-    }  # fmt: skip
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "typ": ACCESS,
+        "sub": party.id,
+        "role": str(party.role),
+        "sid": session_of(party),
+        "iat": now,
+        "exp": now + timedelta(minutes=5),
+        "kid": key.kid,
+        "key": key.secret,
+        "algorithm": "HS256",
+        **changed,
+    }
     kid, secret, algorithm = claims.pop("kid"), claims.pop("key"), claims.pop("algorithm")
     return jwt.encode(
         {name: value for name, value in claims.items() if value is not None},
-        "" if algorithm == "none" else secret, algorithm, headers={"kid": kid} if kid else {},
-    )  # fmt: skip
+        "" if algorithm == "none" else secret,
+        algorithm,
+        headers={"kid": kid} if kid else {},
+    )
 
 
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")

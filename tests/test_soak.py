@@ -6,9 +6,7 @@ from tests.processes import Processes
 from tests.soak.chaos import Plan
 from tests.soak.run import soak
 
-SHORT = Plan(
-    seconds=8, clients=30, pause=1, cut_every=4, kill_every=4, redis_after=1, redis_away=2
-)  # fmt: skip
+SHORT = Plan(seconds=8, clients=30, pause=1, cut_every=4, kill_every=4, redis_after=1, redis_away=2)
 
 
 def plan() -> Plan:
@@ -17,9 +15,14 @@ def plan() -> Plan:
     if not seconds:
         return SHORT
     return Plan(
-        seconds=seconds, clients=clients, pause=clients / 12, cut_every=40, kill_every=20,
-        redis_after=seconds / 3, redis_away=5,
-    )  # fmt: skip
+        seconds=seconds,
+        clients=clients,
+        pause=clients / 12,
+        cut_every=40,
+        kill_every=20,
+        redis_after=seconds / 3,
+        redis_away=5,
+    )
 
 
 async def test_everything_acknowledged_is_seen_exactly_once(alone: Processes) -> None:

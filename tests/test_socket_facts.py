@@ -257,9 +257,13 @@ async def test_javascript_clients_survive_the_end_of_their_process(
     first, second, market = await processes.web(), await processes.web(), processes.market
     customer = await market.customer(connect=False)
     staying = await asyncio.create_subprocess_exec(
-        "node", str(ROOT / "tests" / "node" / "stay.mjs"), first.url, str(customer.token),
-        cwd=ROOT, stdout=PIPE,
-    )  # fmt: skip
+        "node",
+        str(ROOT / "tests" / "node" / "stay.mjs"),
+        first.url,
+        str(customer.token),
+        cwd=ROOT,
+        stdout=PIPE,
+    )
     assert staying.stdout
     try:
         async with asyncio.timeout(30):

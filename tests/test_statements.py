@@ -30,13 +30,22 @@ async def test_a_contractors_statement_leads_from_balance_to_balance(work):
     await work.withdraw(20_000)
     whole = await statement(work.contractor)
     assert told(whole) == {
-        "completed": (1, 70_000, 0, 0), "transfer_settled": (1, 0, 0, 70_000),
-        "withdrawn": (1, 0, 0, 20_000), "paid_out": (1, 0, 20_000, 0),
-    }  # fmt: skip
+        "completed": (1, 70_000, 0, 0),
+        "transfer_settled": (1, 0, 0, 70_000),
+        "withdrawn": (1, 0, 0, 20_000),
+        "paid_out": (1, 0, 20_000, 0),
+    }
     assert (whole["opening"]["amount"], whole["net_amount"]) == (0, 50_000)
-    assert whole["closing"] == {"amount": 50_000, "parts": {
-        "available": 50_000, "pending": 0, "held": 0, "in_transit": 0, "debt": 0,
-    }}  # fmt: skip
+    assert whole["closing"] == {
+        "amount": 50_000,
+        "parts": {
+            "available": 50_000,
+            "pending": 0,
+            "held": 0,
+            "in_transit": 0,
+            "debt": 0,
+        },
+    }
     wallet = await work.contractor.call("/wallet", "balance")
     assert {part: wallet[part] for part in whole["closing"]["parts"]} == whole["closing"]["parts"]
 
@@ -73,8 +82,9 @@ async def test_a_customers_statement_is_what_was_paid_and_given_back(work):
     assert paid["closing"]["amount"] == paid["net_amount"] == -70_000
     _, _, rows = await download(work.customer, "wallet/statement.csv", **lately())
     assert [(row["kind"], row["amount"], row["balance"]) for row in rows] == [
-        ("captured", "-1000.00", "-1000.00"), ("refunded", "300.00", "-700.00"),
-    ]  # fmt: skip
+        ("captured", "-1000.00", "-1000.00"),
+        ("refunded", "300.00", "-700.00"),
+    ]
 
 
 async def test_a_lost_chargeback_is_money_that_the_customer_got_back(work):
@@ -106,14 +116,22 @@ async def test_commissions_agree_with_the_platforms_balance(work):
         if name.endswith("_amount")
     }
     assert sums == {
-        "platform_fee_amount": 20_000, "service_fee_amount": 40_000, "refunded_amount": -6_000,
-        "stripe_fee_amount": -2 * 2_900, "chargeback_amount": -30_000,
-        "chargeback_fee_amount": -1_500, "other_amount": 0, "net_amount": platform,
-    }  # fmt: skip
+        "platform_fee_amount": 20_000,
+        "service_fee_amount": 40_000,
+        "refunded_amount": -6_000,
+        "stripe_fee_amount": -2 * 2_900,
+        "chargeback_amount": -30_000,
+        "chargeback_fee_amount": -1_500,
+        "other_amount": 0,
+        "net_amount": platform,
+    }
     total = next(total for total in report["totals"] if total["currency"] == "USD")
     assert total == {
-        "currency": "USD", "opening_amount": 0, "net_amount": platform, "closing_amount": platform
-    }  # fmt: skip
+        "currency": "USD",
+        "opening_amount": 0,
+        "net_amount": platform,
+        "closing_amount": platform,
+    }
     assert (await statement(admin))["closing"]["parts"] == {"platform": platform}
     _, _, rows = await download(admin, "admin/commissions.csv", **lately(bucket="month"))
     assert sum(int(row["net_minor"]) for row in rows) == platform
@@ -126,11 +144,18 @@ async def test_commissions_are_told_by_day_month_and_currency(market, server):
     for day in (0, 0, 1, 40):
         for currency, amount in (("USD", 100), ("JPY", 7)):
             number += 1
-            await uow.add(transaction(
-                0, kind="accepted", currency=currency, fact=f"f{number}", users=(),
-                accounts=("escrow:ofr_1", "platform"), created_at=NEW_YEAR + timedelta(days=day),
-                postings=(Posting("escrow:ofr_1", "platform", amount),),
-            ))  # fmt: skip
+            await uow.add(
+                transaction(
+                    0,
+                    kind="accepted",
+                    currency=currency,
+                    fact=f"f{number}",
+                    users=(),
+                    accounts=("escrow:ofr_1", "platform"),
+                    created_at=NEW_YEAR + timedelta(days=day),
+                    postings=(Posting("escrow:ofr_1", "platform", amount),),
+                )
+            )
     admin = await market.admin()
     year = {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"}
 
@@ -139,12 +164,16 @@ async def test_commissions_are_told_by_day_month_and_currency(market, server):
         return [(x["period"], x["currency"], x["platform_fee_amount"]) for x in report["lines"]]
 
     assert await lines(bucket="month") == [
-        ("2026-01", "JPY", 21), ("2026-01", "USD", 300), ("2026-02", "JPY", 7),
+        ("2026-01", "JPY", 21),
+        ("2026-01", "USD", 300),
+        ("2026-02", "JPY", 7),
         ("2026-02", "USD", 100),
-    ]  # fmt: skip
+    ]
     assert await lines(currency="USD") == [
-        ("2026-01-01", "USD", 200), ("2026-01-02", "USD", 100), ("2026-02-10", "USD", 100)
-    ]  # fmt: skip
+        ("2026-01-01", "USD", 200),
+        ("2026-01-02", "USD", 100),
+        ("2026-02-10", "USD", 100),
+    ]
     status, _, rows = await download(admin, "admin/commissions.csv", **year, currency="JPY")
     assert (status, rows[0]["platform_fees"], rows[0]["net_minor"]) == (200, "14", "14")
     last = (await market.trail())[-1]  # guard: `looked` in `Download.open`
@@ -216,9 +245,13 @@ async def test_statements_read_their_own_part_of_the_journal(server, monkeypatch
         (Role.CONTRACTOR, statements.statement, statements.Statement(**hour), of_users),
         (Role.CUSTOMER, statements.statement, statements.Statement(**hour), of_users),
         (Role.ADMIN, statements.statement, statements.Statement(**hour), of_platform),
-        (Role.ADMIN, commissions.commissions,
-         commissions.Commissions(**hour, currency="USD"), of_platform),
-    ):  # fmt: skip
+        (
+            Role.ADMIN,
+            commissions.commissions,
+            commissions.Commissions(**hour, currency="USD"),
+            of_platform,
+        ),
+    ):
         uow, actor = server.store.single(), Actor("usr_2", role, "ses_1")
         for plan, examined in await plans(server, monkeypatch, run(command, actor, uow)):
             assert f"'indexName': '{index}'" in plan

@@ -59,9 +59,11 @@ class Failing:
 
     def order(self, *commands: str, times: int = 1, **data: Any) -> None:
         self.client.admin.command(
-            "configureFailPoint", "failCommand", mode={"times": times},
+            "configureFailPoint",
+            "failCommand",
+            mode={"times": times},
             data={"failCommands": list(commands), **data},
-        )  # fmt: skip
+        )
 
     def left(self) -> None:
         self.client.admin.command("configureFailPoint", "failCommand", mode="off")
@@ -106,22 +108,37 @@ async def test_of_two_writers_in_conflict_both_succeed(store: Store) -> None:
     assert runs >= 3  # once more if it came while the other one was still committing
 
 
-@pytest.mark.parametrize(("command", "times", "failure", "runs"), [
-    ("insert", 1, {"errorCode": 112, "errorLabels": ["TransientTransactionError"]}, 2),
-    ("insert", 3, {"errorCode": 251, "errorLabels": ["TransientTransactionError"]}, 4),
-    ("insert", 1, {"errorCode": 189}, 2),  # PrimarySteppedDown
-    ("insert", 2, {"errorCode": 11602}, 3),  # InterruptedDueToReplStateChange
-    ("insert", 1, {"closeConnection": True}, 2),
-    ("commitTransaction", 1,
-     {"errorCode": 251, "errorLabels": ["TransientTransactionError"]}, 2),
-    ("commitTransaction", 1,
-     {"errorCode": 50, "errorLabels": ["UnknownTransactionCommitResult"]}, 1),
-    ("commitTransaction", 4,
-     {"errorCode": 50, "errorLabels": ["UnknownTransactionCommitResult"]}, 1),
-    ("commitTransaction", 3, {"errorCode": 189}, 1),
-    ("commitTransaction", 3, {"closeConnection": True}, 1),
-    ("commitTransaction", 1, {"writeConcernError": {"code": 64, "errmsg": "slow"}}, 1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("command", "times", "failure", "runs"),
+    [
+        ("insert", 1, {"errorCode": 112, "errorLabels": ["TransientTransactionError"]}, 2),
+        ("insert", 3, {"errorCode": 251, "errorLabels": ["TransientTransactionError"]}, 4),
+        ("insert", 1, {"errorCode": 189}, 2),  # PrimarySteppedDown
+        ("insert", 2, {"errorCode": 11602}, 3),  # InterruptedDueToReplStateChange
+        ("insert", 1, {"closeConnection": True}, 2),
+        (
+            "commitTransaction",
+            1,
+            {"errorCode": 251, "errorLabels": ["TransientTransactionError"]},
+            2,
+        ),
+        (
+            "commitTransaction",
+            1,
+            {"errorCode": 50, "errorLabels": ["UnknownTransactionCommitResult"]},
+            1,
+        ),
+        (
+            "commitTransaction",
+            4,
+            {"errorCode": 50, "errorLabels": ["UnknownTransactionCommitResult"]},
+            1,
+        ),
+        ("commitTransaction", 3, {"errorCode": 189}, 1),
+        ("commitTransaction", 3, {"closeConnection": True}, 1),
+        ("commitTransaction", 1, {"writeConcernError": {"code": 64, "errmsg": "slow"}}, 1),
+    ],
+)
 async def test_a_failing_database_does_a_transaction_once(
     store: Store, failing: Failing, command: str, times: int, failure: Any, runs: int
 ) -> None:
@@ -143,10 +160,14 @@ async def test_a_failing_database_does_a_transaction_once(
     assert [row.body["data"] for rows in told for row in rows] == [{"run": runs}]
 
 
-@pytest.mark.parametrize("failure", [
-    {"errorCode": 112, "errorLabels": ["TransientTransactionError"]}, {"closeConnection": True},
-    {"errorCode": 8000},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "failure",
+    [
+        {"errorCode": 112, "errorLabels": ["TransientTransactionError"]},
+        {"closeConnection": True},
+        {"errorCode": 8000},
+    ],
+)
 async def test_a_database_that_stays_away_is_unavailable(
     store: Store, failing: Failing, monkeypatch: pytest.MonkeyPatch, failure: Any
 ) -> None:
@@ -271,9 +292,9 @@ async def test_of_many_guarded_changes_one_wins(store: Store) -> None:
     """Fails when the guard is read first instead of being part of the update."""
     uow = store.single()
     await uow.add(prize := thing(uow, "prize"))
-    won = await asyncio.gather(*(
-        uow.change(Thing, prize.id, only_if={"number": 0}, number=n) for n in range(1, 21)
-    ))  # fmt: skip
+    won = await asyncio.gather(
+        *(uow.change(Thing, prize.id, only_if={"number": 0}, number=n) for n in range(1, 21))
+    )
     assert sum(each is not None for each in won) == 1
 
 
@@ -282,10 +303,17 @@ async def test_of_many_guarded_changes_one_wins(store: Store) -> None:
 T0 = datetime.fromisoformat("2030-01-01T00:00:00+00:00")
 
 
-@pytest.mark.parametrize("sort", [
-    (("_id", -1),), (("_id", 1),), (("number", 1), ("_id", -1)), (("number", -1), ("_id", 1)),
-    (("at", -1), ("_id", -1)),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "sort",
+    [
+        (("_id", -1),),
+        (("_id", 1),),
+        (("number", 1), ("_id", -1)),
+        (("number", -1), ("_id", 1)),
+        (("at", -1), ("_id", -1)),
+    ],
+    ids=str,
+)
 async def test_a_walk_meets_every_item_once_while_others_come(store: Store, sort: Any) -> None:
     """Fails with skip instead of the cursor's key, or without the last field of `_after`, which
     decides among equals."""
@@ -322,13 +350,24 @@ async def test_a_filter_and_a_cursor_on_one_field_both_hold(store: Store) -> Non
     assert rest.next_cursor is None
 
 
-@pytest.mark.parametrize("cursor", [
-    "x", "!!!!", "\u20ac", "A" * 300, "e30", "W10", "bnVsbA", "W251bGxd", "WzFd",
-    base64.urlsafe_b64encode(b'[{"$ne":null}]').decode(),
-    base64.urlsafe_b64encode(b'["thg_1","thg_2"]').decode(),
-    base64.urlsafe_b64encode(b'["\xff"]').decode(),
-    base64.urlsafe_b64encode(b"[" * 5000).decode(),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "x",
+        "!!!!",
+        "\u20ac",
+        "A" * 300,
+        "e30",
+        "W10",
+        "bnVsbA",
+        "W251bGxd",
+        "WzFd",
+        base64.urlsafe_b64encode(b'[{"$ne":null}]').decode(),
+        base64.urlsafe_b64encode(b'["thg_1","thg_2"]').decode(),
+        base64.urlsafe_b64encode(b'["\xff"]').decode(),
+        base64.urlsafe_b64encode(b"[" * 5000).decode(),
+    ],
+)
 async def test_a_broken_cursor_is_invalid(store: Store, cursor: str) -> None:
     """Fails when `_after` takes values of any type, or lets a decoder's error out."""
     uow = store.single()

@@ -17,8 +17,11 @@ async def test_the_whole_story(market, server):
     await market.deliver(contractor, job)
     done = await market.complete(customer, job)
     assert done["split"] == {
-        "currency": "USD", "amount": 100000, "platform_amount": 30000, "contractor_amount": 70000,
-    }  # fmt: skip
+        "currency": "USD",
+        "amount": 100000,
+        "platform_amount": 30000,
+        "contractor_amount": 70000,
+    }
     await contractor.push("/wallet", "wallet.updated", lambda purse: purse["available"] == 70000)
     uow = server.store.single()
     assert await ledger.balance_of(uow, ledger.PLATFORM) == {"USD": 30000}

@@ -118,9 +118,12 @@ async def test_what_is_taken_back_is_nowhere_shown_and_kept(market: Market) -> N
         assert await refused(talk.contractor, "send", reply) == "not_found"
     for party in (talk.customer, talk.contractor):
         seen = [
-            await talk.history(party), await listed(party), await talk.sync(party, 0),
-            await changes(talk, party, 0), await found(party, "hunter2"),
-        ]  # fmt: skip
+            await talk.history(party),
+            await listed(party),
+            await talk.sync(party, 0),
+            await changes(talk, party, 0),
+            await found(party, "hunter2"),
+        ]
         assert "hunter2" not in str(seen)
         assert (await listed(party))[0]["last_message"]["text"] == ""
     kept = [row.history[0].text for row in await market.rows(Message) if row.history]
@@ -187,12 +190,15 @@ async def test_messages_are_found_in_ones_own_conversations(market: Market) -> N
     talk = await meet(market)
     other = await meet(market, talk.customer)
     for each, text in (
-        (talk, "The red paint is ready"), (other, "Paint it red, please"), (talk, "Blue paint"),
-    ):  # fmt: skip
+        (talk, "The red paint is ready"),
+        (other, "Paint it red, please"),
+        (talk, "Blue paint"),
+    ):
         await each.say(each.contractor, text)
     assert await found(talk.customer, "red PAINTING") == [
-        "Paint it red, please", "The red paint is ready",
-    ]  # fmt: skip
+        "Paint it red, please",
+        "The red paint is ready",
+    ]
     assert await found(talk.customer, "paint", conversation_id=other.id) == ["Paint it red, please"]
     assert await found(talk.contractor, "paint") == ["Blue paint", "The red paint is ready"]
     assert await found(talk.customer, "the") == []
@@ -220,20 +226,33 @@ async def test_a_search_reads_what_it_finds(server: Server) -> None:
     """
     uow, dice = server.store.single(), random.Random(7)
     words = [f"word{n}" for n in range(50)]
-    await uow.add_all([
-        Message(
-            id=new_id(Message.PREFIX), created_at=uow.now, updated_at=uow.now, author_id="usr_1",
-            conversation_id=f"cnv_{n % 40}", seq=n, text="", terms=terms_of(" ".join(said)),
-        )
-        for n in range(800) if (said := dice.choices(words, k=8))
-    ])  # fmt: skip
+    await uow.add_all(
+        [
+            Message(
+                id=new_id(Message.PREFIX),
+                created_at=uow.now,
+                updated_at=uow.now,
+                author_id="usr_1",
+                conversation_id=f"cnv_{n % 40}",
+                seq=n,
+                text="",
+                terms=terms_of(" ".join(said)),
+            )
+            for n in range(800)
+            if (said := dice.choices(words, k=8))
+        ]
+    )
     (word,) = search.asked("word42")
     twenty = [f"cnv_{n}" for n in range(20)]
     for places, hint in (("cnv_0", {}), ({"$in": twenty}, {"hint": INDEX})):
         where = {"conversation_id": places, "terms": word}
         command = {
-            "find": Message.COLLECTION, "filter": where, "sort": {"_id": -1}, "limit": 20, **hint
-        }  # fmt: skip
+            "find": Message.COLLECTION,
+            "filter": where,
+            "sort": {"_id": -1},
+            "limit": 20,
+            **hint,
+        }
         explained = await server.store.database.command(
             {"explain": command, "verbosity": "executionStats"}
         )

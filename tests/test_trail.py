@@ -47,8 +47,12 @@ async def test_a_command_says_who_did_what_to_what(market, server):
 async def test_secrets_and_talk_stay_out(market, server):
     """Guard: `SECRET` and `PRIVATE_TALK`."""
     stranger = market.stranger()
-    fields = {"email": "eve@people.test", "password": "correct horse battery", "name": "Eve",
-              "role": "customer"}  # fmt: skip
+    fields = {
+        "email": "eve@people.test",
+        "password": "correct horse battery",
+        "name": "Eve",
+        "role": "customer",
+    }
     status, answer = await stranger.http("POST", "/api/account/register", fields)
     assert status == 200
     login = {"email": fields["email"], "password": fields["password"]}

@@ -71,9 +71,13 @@ async def test_an_adjustment_is_older_than_any_offer(market, server, monkeypatch
 
 @pytest.mark.parametrize(
     ("fields", "code"),
-    [({"amount": 0}, "invalid"), ({"currency": "CHF"}, "invalid"),
-     ({"user_id": "usr_none"}, "not_found"), ({"reason": "  "}, "invalid")],
-)  # fmt: skip
+    [
+        ({"amount": 0}, "invalid"),
+        ({"currency": "CHF"}, "invalid"),
+        ({"user_id": "usr_none"}, "not_found"),
+        ({"reason": "  "}, "invalid"),
+    ],
+)
 async def test_adjustments_that_are_refused(market, server, fields, code):
     """Guard: the checks of `treasury.adjust`, the limits of its fields."""
     contractor, admin = await market.contractor(), await market.admin()

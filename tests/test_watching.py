@@ -74,8 +74,10 @@ async def test_numbers_that_change_quickly_are_told_once_a_second(market: Market
 async def test_a_stranger_learns_only_that_the_job_is_gone(market: Market) -> None:
     """Guard: `CLOSED` instead of the job in `announce`, and `inner_room` in `_joined`."""
     owner, stranger, admin = (
-        await market.customer("Olga"), await market.customer("Ciro"), await market.admin()
-    )  # fmt: skip
+        await market.customer("Olga"),
+        await market.customer("Ciro"),
+        await market.admin(),
+    )
     contractor, applicant = await market.contractor(onboarded=True), await market.contractor("Abel")
     job = await market.job(owner)
     await market.application(applicant, job)

@@ -40,9 +40,10 @@ class Post:
         signature = signature or sign(secret or self.secret, body, int(time.time()) + at)
         headers = {"Stripe-Signature": signature} if signature != "none" else {}
         async with self.market.web.post(
-            f"{self.market.url}/webhooks/stripe", headers=headers,
+            f"{self.market.url}/webhooks/stripe",
+            headers=headers,
             data=(body.replace("evt_", "evt_x") if tampered else body).encode(),
-        ) as response:  # fmt: skip
+        ) as response:
             return response.status, await response.json()
 
     async def lost(self, kind=""):
@@ -107,9 +108,14 @@ async def test_an_event_about_something_unknown_is_kept_and_done(scene):
     """Guard: `if payment is None: return` in `webhooks.Process`; without it the event of a payment
     that another system made under the same key is a dead letter."""
     await scene.sandbox.api(
-        "POST", "payment_intents", amount=1000, currency="usd", confirm="true",
-        payment_method="pm_card_visa", **{"payment_method_types[]": "card"},
-    )  # fmt: skip
+        "POST",
+        "payment_intents",
+        amount=1000,
+        currency="usd",
+        confirm="true",
+        payment_method="pm_card_visa",
+        **{"payment_method_types[]": "card"},
+    )
     await scene.market.settled(PATIENCE)
     events = await scene.market.rows(WebhookEvent)
     assert "payment_intent.succeeded" in {event.type for event in events}
@@ -146,8 +152,9 @@ async def test_what_stripe_did_not_sign_is_refused(scene, forgery):
     assert await scene.market.rows(WebhookEvent) == []
     assert await post.send(event, at=-290) == (200, {"received": True, "fresh": True})
     assert await post.send(event, secret=scene.market.settings.stripe_webhook_secrets[1]) == (
-        200, {"received": True, "fresh": False},
-    )  # fmt: skip
+        200,
+        {"received": True, "fresh": False},
+    )
 
 
 async def test_a_reversal_of_a_transfer_whose_answer_is_lost(market, server):

@@ -36,9 +36,11 @@ def failing(market: Market) -> Any:
 
 def draft(talk: Talk, party: Party, text: str) -> Draft:
     return Draft(
-        conversation_id=talk.id, author_id=party.id, text=text,
+        conversation_id=talk.id,
+        author_id=party.id,
+        text=text,
         origin=Origin(party.role, "ses_1", "127.0.0.1"),
-    )  # fmt: skip
+    )
 
 
 async def other_process(
@@ -85,8 +87,10 @@ async def test_what_is_said_in_one_moment_is_one_insert(
     monkeypatch.setattr("server.posts.WRITERS", 1)
     posted = [
         server.ports.posts.post(draft(talk, who, f"{n} {who.role}"))
-        for n in range(10) for talk in (first, second) for who in (talk.customer, talk.contractor)
-    ]  # fmt: skip
+        for n in range(10)
+        for talk in (first, second)
+        for who in (talk.customer, talk.contractor)
+    ]
     answers = await asyncio.gather(*posted)
     assert [len(records) for records in inserted] == [40]
     assert inserted[0] == answers
@@ -122,11 +126,13 @@ async def test_two_processes_in_one_conversation_leave_no_gap(
         await add_all(uow, records)
 
     monkeypatch.setattr(UnitOfWork, "add_all", together)
-    answers = await asyncio.gather(*(
-        where.post(draft(talk, who, f"{n}"))
-        for n in range(20)
-        for where, who in ((posts, talk.customer), (server.ports.posts, talk.contractor))
-    ))  # fmt: skip
+    answers = await asyncio.gather(
+        *(
+            where.post(draft(talk, who, f"{n}"))
+            for n in range(20)
+            for where, who in ((posts, talk.customer), (server.ports.posts, talk.contractor))
+        )
+    )
     assert inserts > 2
     assert {message.id for message in await said(market, talk)} == {each.id for each in answers}
     for who in (talk.customer, talk.contractor):
@@ -299,9 +305,15 @@ async def test_a_request_id_is_answered_with_the_first_message(market: Market) -
     assert together == together[:1] * 5
     other = await talk.customer.ack("/chat", "send", {**fields, "text": "2"}, request_id="r-1")
     assert other["error"]["code"] == "request_id_reused"
-    elsewhere = await talk.customer.ack("/chat", "open", {
-        "job_id": talk.job["id"], "user_id": talk.contractor.id,
-    }, request_id="r-1")  # fmt: skip
+    elsewhere = await talk.customer.ack(
+        "/chat",
+        "open",
+        {
+            "job_id": talk.job["id"],
+            "user_id": talk.contractor.id,
+        },
+        request_id="r-1",
+    )
     assert elsewhere["error"]["code"] == "request_id_reused"
     assert await market.traces() == before
     assert len(await said(market, talk)) == 1
@@ -362,8 +374,16 @@ async def test_rows_of_earlier_versions_are_read(market: Market) -> None:
     since = ("revision", "blocked_by", "last_message.revision")
     await database.conversations.update_one({}, {"$unset": dict.fromkeys(since, "")})
     since = (
-        "kind", "by", "reply_to", "reactions", "revision", "history", "terms", "request", "origin",
-    )  # fmt: skip
+        "kind",
+        "by",
+        "reply_to",
+        "reactions",
+        "revision",
+        "history",
+        "terms",
+        "request",
+        "origin",
+    )
     await database.messages.update_one({}, {"$unset": dict.fromkeys(since, "")})
     await talk.say(talk.contractor, "Now")
     assert seqs(await talk.history(talk.customer)) == [1, 2]

@@ -18,8 +18,16 @@ class Work:
     def __init__(self, market, server):
         self.market, self.server, self.sandbox = market, server, server.sandbox
 
-    async def begin(self, amount=100_000, *, customer=None, contractor=None, onboarded=True,
-                    currency="USD", **offer):  # fmt: skip
+    async def begin(
+        self,
+        amount=100_000,
+        *,
+        customer=None,
+        contractor=None,
+        onboarded=True,
+        currency="USD",
+        **offer,
+    ):
         market = self.market
         self.customer = customer or await market.customer()
         self.contractor = contractor or await market.contractor(onboarded=onboarded)
@@ -47,10 +55,16 @@ class Work:
 
     async def dispute(self, party=None, **fields):
         party = party or self.customer
-        return await party.call("/payment", "dispute_open", {
-            "job_id": self.job["id"], "reason": "quality", "text": "It is bare.",
-            **fields,
-        })  # fmt: skip
+        return await party.call(
+            "/payment",
+            "dispute_open",
+            {
+                "job_id": self.job["id"],
+                "reason": "quality",
+                "text": "It is bare.",
+                **fields,
+            },
+        )
 
     async def admin(self, event, **fields):
         """By an administrator, with a reason where one is needed."""
@@ -75,9 +89,11 @@ class Work:
         evidence = "winning_evidence" if won else "losing_evidence"
         await self.admin("evidence", chargeback_id=chargeback["id"], uncategorized_text=evidence)
         return await self.customer.push(
-            "/payment", "chargeback.updated",
-            lambda found: found["status"] == ("won" if won else "lost"), PATIENCE,
-        )  # fmt: skip
+            "/payment",
+            "chargeback.updated",
+            lambda found: found["status"] == ("won" if won else "lost"),
+            PATIENCE,
+        )
 
     async def withdraw(self, amount):
         """To the bank, as far as the bank is concerned."""

@@ -27,9 +27,12 @@ IDLE_SECONDS = 20.0  # longer than `domain.store` tries; mongod gives a transact
 PAGE = "1MB"
 # After these a thread sees what others have written, or may come to see it.
 NEWS = (
-    "release_thread_snapshot", "_refresh_read_snapshot", "_reset_thread_session", "_coll_lock",
+    "release_thread_snapshot",
+    "_refresh_read_snapshot",
+    "_reset_thread_session",
+    "_coll_lock",
     "_write_coll_options",
-)  # fmt: skip
+)
 
 
 def main() -> None:

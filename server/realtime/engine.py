@@ -32,9 +32,14 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
 
     def __init__(self, *, fast: bool, address: Callable[[web.Request], str], **options: Any):
         super().__init__(
-            ping_interval=PING_INTERVAL, ping_timeout=PING_TIMEOUT, monitor_clients=False,
-            max_http_buffer_size=MAX_MESSAGE, http_compression=False, cookie=None, **options,
-        )  # fmt: skip
+            ping_interval=PING_INTERVAL,
+            ping_timeout=PING_TIMEOUT,
+            monitor_clients=False,
+            max_http_buffer_size=MAX_MESSAGE,
+            http_compression=False,
+            cookie=None,
+            **options,
+        )
         self._async = {**self._async, "websocket": _Frames}
         self.fast = fast
         self.takeover = Takeover(MAX_MESSAGE)
@@ -116,10 +121,12 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
 
     def _opening(self, line: Line, transport: str) -> dict[str, Any]:
         return {
-            "sid": line.sid, "upgrades": self._upgrades(line.sid, transport),
-            "pingTimeout": PING_TIMEOUT * 1000, "pingInterval": PING_INTERVAL * 1000,
+            "sid": line.sid,
+            "upgrades": self._upgrades(line.sid, transport),
+            "pingTimeout": PING_TIMEOUT * 1000,
+            "pingInterval": PING_INTERVAL * 1000,
             "maxPayload": MAX_MESSAGE,
-        }  # fmt: skip
+        }
 
     async def _beat(self) -> None:
         """One timer for all: each line is pinged in its own second, and must have answered."""

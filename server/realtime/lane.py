@@ -37,9 +37,10 @@ def usable(found: Callable[[str], str] = version) -> bool:
     """Whether the installed versions are those that this was tested with; the log says once if
     not."""
     others = {
-        name: there for name in TESTED
+        name: there
+        for name in TESTED
         if ".".join((there := found(name)).split(".")[:2]) != TESTED[name]
-    }  # fmt: skip
+    }
     if others:
         log.warning("fast transport is off: made for other versions", made_for=TESTED, found=others)
     return not others

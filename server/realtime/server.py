@@ -64,17 +64,29 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
     """`commands` maps (namespace, event) to the operation; nothing else can be called."""
 
     def __init__(
-        self, *, commands: Commands, answer: Answering, refuse: Refused,
-        gatekeeper: Gatekeeper, address: Callable[[Any], str], origins: list[str],
-        limits: Limits, fanout: Fanout, presence: Presence, fast: bool,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        commands: Commands,
+        answer: Answering,
+        refuse: Refused,
+        gatekeeper: Gatekeeper,
+        address: Callable[[Any], str],
+        origins: list[str],
+        limits: Limits,
+        fanout: Fanout,
+        presence: Presence,
+        fast: bool,
+    ) -> None:
         self.names = {namespace for namespace, _ in commands}
         self.rooms = Rooms()
         self._engine = {"fast": fast and usable(), "address": address}
         super().__init__(
-            client_manager=self.rooms, async_mode="aiohttp", async_handlers=False,
-            namespaces=sorted(self.names), cors_allowed_origins=origins,
-        )  # fmt: skip
+            client_manager=self.rooms,
+            async_mode="aiohttp",
+            async_handlers=False,
+            namespaces=sorted(self.names),
+            cors_allowed_origins=origins,
+        )
         self.eio.message = self.message
         self.eio.gone = self._gone
         self._commands = commands

@@ -29,12 +29,20 @@ MOST_RATIO = 1.5
 async def audited(env: dict[str, str], offers: int) -> Figures:
     """Run it as its user does; the kernel says how much memory it had at most."""
     begun = time.monotonic()
-    command = "import resource, server.cli as cli\ntry: cli.main()\nfinally: print('MAXRSS', " \
-        "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"  # fmt: skip
+    command = (
+        "import resource, server.cli as cli\ntry: cli.main()\nfinally: print('MAXRSS', "
+        "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", command, "audit", cwd=ROOT, env=env,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
+        sys.executable,
+        "-c",
+        command,
+        "audit",
+        cwd=ROOT,
+        env=env,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
     output = (await process.communicate())[0].decode()
     seconds = time.monotonic() - begun
     memory = re.search(r"MAXRSS (\d+)", output)
@@ -59,11 +67,15 @@ async def test_audit_grows_with_the_offers(stores, capsys):
     mongo_url = stores.database(f"bench_{suffix[:12]}")
     key = base64.b64encode(os.urandom(32)).decode()
     env = {
-        "PATH": os.environ["PATH"], "MONGO_URL": mongo_url, "REDIS_URL": str(stores.redis_url),
-        "STRIPE_SECRET_KEY": sandbox.key, "STRIPE_API_BASE": str(stores.stripe_api_base),
-        "STRIPE_WEBHOOK_SECRETS": "whsec_none", "JWT_KEYS": f"bench:{key}",
+        "PATH": os.environ["PATH"],
+        "MONGO_URL": mongo_url,
+        "REDIS_URL": str(stores.redis_url),
+        "STRIPE_SECRET_KEY": sandbox.key,
+        "STRIPE_API_BASE": str(stores.stripe_api_base),
+        "STRIPE_WEBHOOK_SECRETS": "whsec_none",
+        "JWT_KEYS": f"bench:{key}",
         "AUDIT_KEY": f"bench:{key}",
-    }  # fmt: skip
+    }
     store = Store(mongo_url, SystemClock(), Rates(Schedule(1000, 2000), ("USD",)))
     seeder = Seeder(store, sandbox, HmacSeal(load(env).audit_keys))
     await seeder.prepare()

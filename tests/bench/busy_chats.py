@@ -54,9 +54,15 @@ async def plain(served: Web, place: Conversation, actor: Actor) -> object:
         return_document=ReturnDocument.AFTER,
     )
     message = Message(
-        id=new_id(Message.PREFIX), created_at=now, updated_at=now, conversation_id=place.id,
-        author_id=actor.id, seq=found["head"], text=TEXT, client_id=new_id("c"),
-    )  # fmt: skip
+        id=new_id(Message.PREFIX),
+        created_at=now,
+        updated_at=now,
+        conversation_id=place.id,
+        author_id=actor.id,
+        seq=found["head"],
+        text=TEXT,
+        client_id=new_id("c"),
+    )
     await database.messages.insert_one(documents.document(message))
     shown = wire(message)
     await served._push(
@@ -89,10 +95,18 @@ async def measure(served: Web, way: Send) -> Round:
 def _place(served: Web, number: int) -> Conversation:
     now, members = served.store.clock.now(), (new_id("usr"), new_id("usr"))
     return Conversation(
-        id=new_id(Conversation.PREFIX), created_at=now, updated_at=now, job_id=new_id("job"),
-        job_title=f"Fence {number}", customer_id=members[0], contractor_id=members[1],
-        members=members, names={}, active_at=now, read=dict.fromkeys(members, 0),
-    )  # fmt: skip
+        id=new_id(Conversation.PREFIX),
+        created_at=now,
+        updated_at=now,
+        job_id=new_id("job"),
+        job_title=f"Fence {number}",
+        customer_id=members[0],
+        contractor_id=members[1],
+        members=members,
+        names={},
+        active_at=now,
+        read=dict.fromkeys(members, 0),
+    )
 
 
 async def compare(served: Web) -> dict[str, list[Round]]:

@@ -44,10 +44,16 @@ class Contractor:
     async def act(self) -> None:
         """Apply, talk, and step back; every command writes and tells the customer."""
         for number in range(ROUNDS):
-            application = await self.call("/job-request", "apply", {
-                "job_id": self.job_id, "cover_letter": f"Round {number}",
-                "proposed_amount": 100_000, "timeline_days": 3,
-            })  # fmt: skip
+            application = await self.call(
+                "/job-request",
+                "apply",
+                {
+                    "job_id": self.job_id,
+                    "cover_letter": f"Round {number}",
+                    "proposed_amount": 100_000,
+                    "timeline_days": 3,
+                },
+            )
             chat = await self.call(
                 "/chat", "open", {"job_id": self.job_id, "user_id": self.customer_id}
             )

@@ -48,8 +48,14 @@ class Deal:
     @property
     def rows(self) -> list[Record]:
         escrow = ledger.escrow(self.offer.id)
-        return [self.offer, self.payment, *self.transfers.values(), *self.others, *self.journal,
-                balance(self.now, escrow, self.balances()[escrow])]  # fmt: skip
+        return [
+            self.offer,
+            self.payment,
+            *self.transfers.values(),
+            *self.others,
+            *self.journal,
+            balance(self.now, escrow, self.balances()[escrow]),
+        ]
 
     def balances(self) -> Counter[str]:
         """What it has moved on every account."""
@@ -64,24 +70,43 @@ class Deal:
     async def begin(self) -> None:
         """Paid, accepted, and Stripe's fee known."""
         intent = await self.sandbox.api(
-            "POST", "payment_intents", amount=self.amount, currency=CURRENCY.lower(),
-            confirm="true", payment_method="pm_card_bypassPending", transfer_group=self.offer.id,
-            **{"payment_method_types[]": "card", "metadata[payment_id]": self.offer.payment_id,
-               "expand[]": "latest_charge.balance_transaction"},
-        )  # fmt: skip
+            "POST",
+            "payment_intents",
+            amount=self.amount,
+            currency=CURRENCY.lower(),
+            confirm="true",
+            payment_method="pm_card_bypassPending",
+            transfer_group=self.offer.id,
+            **{
+                "payment_method_types[]": "card",
+                "metadata[payment_id]": self.offer.payment_id,
+                "expand[]": "latest_charge.balance_transaction",
+            },
+        )
         charge = intent["latest_charge"]
         self.payment = Payment(
-            id=self.offer.payment_id, offer_id=self.offer.id, status=P.CAPTURED,
-            captured_amount=self.amount, intent_id=intent["id"], charge_id=charge["id"],
-            available_on=self.now, visible=True, job_id=self.offer.job_id,
-            customer_id=self.offer.customer_id, contractor_id=self.contractor.id,
-            amount=self.amount, currency=CURRENCY, **self.stamps,
-        )  # fmt: skip
+            id=self.offer.payment_id,
+            offer_id=self.offer.id,
+            status=P.CAPTURED,
+            captured_amount=self.amount,
+            intent_id=intent["id"],
+            charge_id=charge["id"],
+            available_on=self.now,
+            visible=True,
+            job_id=self.offer.job_id,
+            customer_id=self.offer.customer_id,
+            contractor_id=self.contractor.id,
+            amount=self.amount,
+            currency=CURRENCY,
+            **self.stamps,
+        )
         self._did("bidding.create", self.offer.id, self.payment.id)
         paid = Posting(ledger.STRIPE, ledger.escrow(self.offer.id), self.amount)
         self._book(f"capture:{self.payment.id}", "captured", [paid])
-        cost = {ledger.PLATFORM: -charge["balance_transaction"]["fee"],
-                ledger.STRIPE_FEES: charge["balance_transaction"]["fee"]}  # fmt: skip
+        cost = {
+            ledger.PLATFORM: -charge["balance_transaction"]["fee"],
+            ledger.STRIPE_FEES: charge["balance_transaction"]["fee"],
+        }
         self._book(f"fee:{charge['id']}", "stripe_fee", ledger.flows(cost))
         self._did("bidding.accept", self.offer.id)
         self._rebook(f"accept:{self.offer.id}", "accepted", accepted_at=self.now)
@@ -95,22 +120,35 @@ class Deal:
                 done, status=M.COMPLETED, completed_at=self.now
             )
             share = self._rebook(
-                f"complete:{self.offer.id}#{number}", "completed", milestones=tuple(parts),
+                f"complete:{self.offer.id}#{number}",
+                "completed",
+                milestones=tuple(parts),
                 completed_amount=self.offer.completed_amount + done.amount,
-            )  # fmt: skip
+            )
             await self._send(share)
 
     async def _send(self, share: int) -> None:
         id, user = new_id(Transfer.PREFIX), self.contractor.id
         made = await self.sandbox.api(
-            "POST", "transfers", amount=share, currency=CURRENCY.lower(),
-            destination=self.contractor.connect_id, source_transaction=self.payment.charge_id,
-            transfer_group=self.offer.id, **{"metadata[fact]": id},
-        )  # fmt: skip
+            "POST",
+            "transfers",
+            amount=share,
+            currency=CURRENCY.lower(),
+            destination=self.contractor.connect_id,
+            source_transaction=self.payment.charge_id,
+            transfer_group=self.offer.id,
+            **{"metadata[fact]": id},
+        )
         self.transfers[id] = Transfer(
-            id=id, user_id=user, amount=share, currency=CURRENCY, offer_id=self.offer.id,
-            status=TransferStatus.AVAILABLE, stripe_id=made["id"], **self.stamps,
-        )  # fmt: skip
+            id=id,
+            user_id=user,
+            amount=share,
+            currency=CURRENCY,
+            offer_id=self.offer.id,
+            status=TransferStatus.AVAILABLE,
+            stripe_id=made["id"],
+            **self.stamps,
+        )
         arrived = Posting(ledger.pending(user), ledger.available(user), share)
         self._book(f"transfer:{id}", "transfer_settled", [arrived])
 
@@ -119,16 +157,24 @@ class Deal:
         self._did("admin.refund", self.offer.id, self.payment.id)
         id = new_id("rfd")
         made = await self.sandbox.api(
-            "POST", "refunds", payment_intent=self.payment.intent_id, amount=amount,
+            "POST",
+            "refunds",
+            payment_intent=self.payment.intent_id,
+            amount=amount,
             **{"metadata[fact]": id},
-        )  # fmt: skip
+        )
         earned = max(0, amount - self.offer.uncompleted)
-        refund = Refund(id, amount, earned, "Agreed", "usr_admin", self.now,
-                        RefundStatus.MADE, made["id"])  # fmt: skip
+        refund = Refund(
+            id, amount, earned, "Agreed", "usr_admin", self.now, RefundStatus.MADE, made["id"]
+        )
         share = self._rebook(
-            f"refund:{made['id']}", "refunded", {ledger.STRIPE: amount}, refunds=(refund,),
-            refunded_amount=amount, completed_amount=self.offer.completed_amount - earned,
-        )  # fmt: skip
+            f"refund:{made['id']}",
+            "refunded",
+            {ledger.STRIPE: amount},
+            refunds=(refund,),
+            refunded_amount=amount,
+            completed_amount=self.offer.completed_amount - earned,
+        )
         self.payment = msgspec.structs.replace(
             self.payment, status=P.PARTIALLY_REFUNDED, refunded_amount=amount
         )
@@ -139,14 +185,24 @@ class Deal:
             return
         id, transfer = new_id(Reversal.PREFIX), next(iter(self.transfers.values()))
         made = await self.sandbox.api(
-            "POST", f"transfers/{transfer.stripe_id}/reversals", amount=amount,
+            "POST",
+            f"transfers/{transfer.stripe_id}/reversals",
+            amount=amount,
             **{"metadata[fact]": id},
-        )  # fmt: skip
+        )
         self.transfers[transfer.id] = msgspec.structs.replace(transfer, reversed_amount=amount)
-        self.others.append(Reversal(
-            id=id, transfer_id=transfer.id, user_id=transfer.user_id, amount=amount,
-            currency=CURRENCY, stripe_id=made["id"], done=True, **self.stamps,
-        ))  # fmt: skip
+        self.others.append(
+            Reversal(
+                id=id,
+                transfer_id=transfer.id,
+                user_id=transfer.user_id,
+                amount=amount,
+                currency=CURRENCY,
+                stripe_id=made["id"],
+                done=True,
+                **self.stamps,
+            )
+        )
 
     async def charge_back(self, amount: int, *, won: bool) -> None:
         """The card's bank takes a part back, and decides who keeps it."""
@@ -154,8 +210,11 @@ class Deal:
         await self.sandbox.close_dispute(opened["id"], won=won)
         id, fee = new_id(Chargeback.PREFIX), sum(e["fee"] for e in opened["balance_transactions"])
         out = ledger.chargeback(id)
-        self._book(f"chargeback_fee:{id}:{fee}:1", "chargeback_fee",
-                   ledger.flows({ledger.PLATFORM: -fee, ledger.STRIPE_FEES: fee}))  # fmt: skip
+        self._book(
+            f"chargeback_fee:{id}:{fee}:1",
+            "chargeback_fee",
+            ledger.flows({ledger.PLATFORM: -fee, ledger.STRIPE_FEES: fee}),
+        )
         taken = Posting(out, ledger.STRIPE, amount)
         self._book(f"chargeback:{id}#1", "chargeback_opened", [taken])
         self._did("admin.evidence", id)
@@ -164,34 +223,60 @@ class Deal:
             self._book(f"chargeback_won:{id}#2", "chargeback_won", [back])
         else:
             share = self._rebook(
-                f"chargeback_lost:{id}#2", "chargeback_lost", {out: amount},
-                charged_back_amount=amount, completed_amount=self.offer.completed_amount - amount,
-            )  # fmt: skip
+                f"chargeback_lost:{id}#2",
+                "chargeback_lost",
+                {out: amount},
+                charged_back_amount=amount,
+                completed_amount=self.offer.completed_amount - amount,
+            )
             await self._take_back(-share)
-        self.others.append(Chargeback(
-            id=id, stripe_id=opened["id"], payment_id=self.payment.id, offer_id=self.offer.id,
-            job_id=self.offer.job_id, job_title=self.offer.job_title, reason="fraudulent",
-            customer_id=self.offer.customer_id, contractor_id=self.contractor.id, amount=amount,
-            currency=CURRENCY, fee_amount=fee, steps=2,
-            status=ChargebackStatus.WON if won else ChargebackStatus.LOST, **self.stamps,
-        ))  # fmt: skip
+        self.others.append(
+            Chargeback(
+                id=id,
+                stripe_id=opened["id"],
+                payment_id=self.payment.id,
+                offer_id=self.offer.id,
+                job_id=self.offer.job_id,
+                job_title=self.offer.job_title,
+                reason="fraudulent",
+                customer_id=self.offer.customer_id,
+                contractor_id=self.contractor.id,
+                amount=amount,
+                currency=CURRENCY,
+                fee_amount=fee,
+                steps=2,
+                status=ChargebackStatus.WON if won else ChargebackStatus.LOST,
+                **self.stamps,
+            )
+        )
 
     async def take_out(self) -> None:
         """All of it goes to the contractor's bank."""
         id, user = new_id(Withdrawal.PREFIX), self.contractor.id
         amount, account = self.balances()[ledger.available(user)], self.contractor.connect_id
         paid = await self.sandbox.api(
-            "POST", "payouts", account, amount=amount, currency=CURRENCY.lower(),
+            "POST",
+            "payouts",
+            account,
+            amount=amount,
+            currency=CURRENCY.lower(),
             **{"metadata[withdrawal_id]": id},
-        )  # fmt: skip
-        self.others.append(Withdrawal(
-            id=id, user_id=user, account_id=account, amount=amount, currency=CURRENCY,
-            status=WithdrawalStatus.PAID, payout_id=paid["id"], **self.stamps,
-        ))  # fmt: skip
+        )
+        self.others.append(
+            Withdrawal(
+                id=id,
+                user_id=user,
+                account_id=account,
+                amount=amount,
+                currency=CURRENCY,
+                status=WithdrawalStatus.PAID,
+                payout_id=paid["id"],
+                **self.stamps,
+            )
+        )
         self._did("wallet.withdraw", id)
         way = (ledger.available(user), ledger.in_transit(user), ledger.BANK)
-        for kind, source, destination in zip(("withdrawn", "paid_out"), way, way[1:],
-                                             strict=False):  # fmt: skip
+        for kind, source, destination in zip(("withdrawn", "paid_out"), way, way[1:], strict=False):
             self._book(f"{kind}:{id}", kind, [Posting(source, destination, amount)])
 
     # -- how it is written -----------------------------------------------------------------------
@@ -200,13 +285,25 @@ class Deal:
         id, part = new_id(Offer.PREFIX), self.amount // PARTS
         sizes = (part, self.amount - part)
         return Offer(
-            id=id, payment_id=new_id(Payment.PREFIX), job_title="Fence", thread_id=id,
-            description="Paint it.", timeline_days=3, schedule=FEES, expires_at=self.now,
-            status=OfferStatus.ACCEPTED, captured_amount=self.amount, visible=True,
+            id=id,
+            payment_id=new_id(Payment.PREFIX),
+            job_title="Fence",
+            thread_id=id,
+            description="Paint it.",
+            timeline_days=3,
+            schedule=FEES,
+            expires_at=self.now,
+            status=OfferStatus.ACCEPTED,
+            captured_amount=self.amount,
+            visible=True,
             milestones=tuple(Milestone(f"Part {n}", size) for n, size in enumerate(sizes, 1)),
-            job_id=f"job_{self.number}", customer_id="usr_customer", amount=self.amount,
-            contractor_id=self.contractor.id, currency=CURRENCY, **self.stamps,
-        )  # fmt: skip
+            job_id=f"job_{self.number}",
+            customer_id="usr_customer",
+            amount=self.amount,
+            contractor_id=self.contractor.id,
+            currency=CURRENCY,
+            **self.stamps,
+        )
 
     def _rebook(
         self, fact: str, kind: str, outside: Mapping[str, int] | None = None, **fields: Any
@@ -216,33 +313,62 @@ class Deal:
         old, new = before.holdings, self.offer.holdings
         share, user = new.contractor - old.contractor, self.contractor.id
         wallet = ledger.pending(user) if share > 0 else ledger.available(user)
-        self._book(fact, kind, ledger.flows({
-            ledger.PLATFORM: new.platform - old.platform, wallet: share,
-            ledger.escrow(self.offer.id): new.escrow - old.escrow, **(outside or {}),
-        }))  # fmt: skip
+        self._book(
+            fact,
+            kind,
+            ledger.flows(
+                {
+                    ledger.PLATFORM: new.platform - old.platform,
+                    wallet: share,
+                    ledger.escrow(self.offer.id): new.escrow - old.escrow,
+                    **(outside or {}),
+                }
+            ),
+        )
         return share
 
     def _book(self, fact: str, kind: str, postings: Iterable[Posting]) -> None:
         moved = tuple(postings)
         accounts = {account for each in moved for account in (each.source, each.destination)}
-        self.journal.append(Transaction(
-            id=new_id(Transaction.PREFIX), fact=fact, kind=kind, currency=CURRENCY, postings=moved,
-            accounts=tuple(sorted(accounts)), users=(self.contractor.id,),
-            offer_id=self.offer.id, **self.stamps,
-        ))  # fmt: skip
+        self.journal.append(
+            Transaction(
+                id=new_id(Transaction.PREFIX),
+                fact=fact,
+                kind=kind,
+                currency=CURRENCY,
+                postings=moved,
+                accounts=tuple(sorted(accounts)),
+                users=(self.contractor.id,),
+                offer_id=self.offer.id,
+                **self.stamps,
+            )
+        )
 
     def _did(self, operation: str, *subjects: str) -> None:
         row = WaitingRow(
-            id=new_id(WaitingRow.PREFIX), actor_id=self.contractor.id, role=self.contractor.role,
-            session_id=None, operation=operation, request_id=None, address="127.0.0.1",
-            subjects=subjects, detail='{"fields":{},"changes":[]}', **self.stamps,
-        )  # fmt: skip
+            id=new_id(WaitingRow.PREFIX),
+            actor_id=self.contractor.id,
+            role=self.contractor.role,
+            session_id=None,
+            operation=operation,
+            request_id=None,
+            address="127.0.0.1",
+            subjects=subjects,
+            detail='{"fields":{},"changes":[]}',
+            **self.stamps,
+        )
         self.others.append(msgspec.structs.replace(row, seal=self.seal.sign(row.content)))
 
 
 def balance(now, account: str, amount: int) -> Balance:
     kind, owner = account.split(":")[:2]
     return Balance(
-        id=f"{account}|{CURRENCY}", created_at=now, updated_at=now, account=account, kind=kind,
-        owner=owner, currency=CURRENCY, balance=amount,
-    )  # fmt: skip
+        id=f"{account}|{CURRENCY}",
+        created_at=now,
+        updated_at=now,
+        account=account,
+        kind=kind,
+        owner=owner,
+        currency=CURRENCY,
+        balance=amount,
+    )

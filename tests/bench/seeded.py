@@ -59,10 +59,27 @@ async def taken_out(deal: Deal) -> None:
 
 
 STORIES = (
-    finished, begun, taken_out, refunded_in_part, finished, refunded_later, taken_out, finished,
-    charged_back, taken_out, finished, begun, taken_out, refunded_in_part, finished,
-    refunded_later, taken_out, finished, charged_back_in_vain, taken_out,
-)  # fmt: skip
+    finished,
+    begun,
+    taken_out,
+    refunded_in_part,
+    finished,
+    refunded_later,
+    taken_out,
+    finished,
+    charged_back,
+    taken_out,
+    finished,
+    begun,
+    taken_out,
+    refunded_in_part,
+    finished,
+    refunded_later,
+    taken_out,
+    finished,
+    charged_back_in_vain,
+    taken_out,
+)
 
 
 class Seeder:
@@ -86,10 +103,17 @@ class Seeder:
             await self.sandbox.fill_in_onboarding(url, f"Contractor {number}", "usd")
             now = self.store.clock.now()
             user = User(
-                id=new_id(User.PREFIX), created_at=now, updated_at=now, role=Role.CONTRACTOR,
-                email=f"c{number}@people.test", name=f"Contractor {number}", password_hash="!",
-                connect_id=account.id, transfers_active=True, payouts_enabled=True,
-            )  # fmt: skip
+                id=new_id(User.PREFIX),
+                created_at=now,
+                updated_at=now,
+                role=Role.CONTRACTOR,
+                email=f"c{number}@people.test",
+                name=f"Contractor {number}",
+                password_hash="!",
+                connect_id=account.id,
+                transfers_active=True,
+                payouts_enabled=True,
+            )
             self.people.append(user)
         await gateway.close()
         await self.store.single().add_all(self.people)
@@ -130,10 +154,15 @@ class Seeder:
         line = await self.sandbox.book_entry("stripe_fee", -1000, CURRENCY)
         postings = tuple(ledger.flows({ledger.PLATFORM: -1000, ledger.STRIPE_FEES: 1000}))
         return Transaction(
-            id=new_id(Transaction.PREFIX), created_at=now, updated_at=now, currency=CURRENCY,
-            fact=f"platform:{line['id']}", kind="stripe_other_fee", postings=postings,
+            id=new_id(Transaction.PREFIX),
+            created_at=now,
+            updated_at=now,
+            currency=CURRENCY,
+            fact=f"platform:{line['id']}",
+            kind="stripe_other_fee",
+            postings=postings,
             accounts=(ledger.PLATFORM, ledger.STRIPE_FEES),
-        )  # fmt: skip
+        )
 
 
 class Figures(msgspec.Struct, frozen=True):

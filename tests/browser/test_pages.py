@@ -27,9 +27,13 @@ WRITE_AMOUNTS = """async (rows) => {
 
 async def post(tab: Tab) -> None:
     await tab.fill(
-        Title=TITLE, Description="Twelve metres, two coats.", Category="painting",
-        Skills="painting, outdoors", Budget_from="500", to="2,000.00",
-    )  # fmt: skip
+        Title=TITLE,
+        Description="Twelve metres, two coats.",
+        Category="painting",
+        Skills="painting, outdoors",
+        Budget_from="500",
+        to="2,000.00",
+    )
     await tab.press("Post job")
     await tab.sees(TITLE, role="heading")
 
@@ -245,15 +249,29 @@ async def test_amounts_are_read_and_written_by_digits(tabs):
     tab = await tabs.open()
     await tab.page.goto(tab.origin)
     read = {
-        ("1000", "USD"): 100000, ("1,000.50", "USD"): 100050, ("0.07", "USD"): 7,
-        ("8.50000", "USD"): 850, ("1.", "USD"): 100, ("999999.99", "USD"): 99999999,
-        ("500", "JPY"): 500, ("1.25", "KWD"): 1250, ("1.005", "USD"): "invalid",
-        ("1.5", "JPY"): "invalid", ("1,5", "USD"): "invalid", ("-1", "USD"): "invalid",
-        ("1e3", "USD"): "invalid", ("", "USD"): "invalid", ("1000000", "USD"): "invalid",
-    }  # fmt: skip
+        ("1000", "USD"): 100000,
+        ("1,000.50", "USD"): 100050,
+        ("0.07", "USD"): 7,
+        ("8.50000", "USD"): 850,
+        ("1.", "USD"): 100,
+        ("999999.99", "USD"): 99999999,
+        ("500", "JPY"): 500,
+        ("1.25", "KWD"): 1250,
+        ("1.005", "USD"): "invalid",
+        ("1.5", "JPY"): "invalid",
+        ("1,5", "USD"): "invalid",
+        ("-1", "USD"): "invalid",
+        ("1e3", "USD"): "invalid",
+        ("", "USD"): "invalid",
+        ("1000000", "USD"): "invalid",
+    }
     assert await tab.page.evaluate(READ_AMOUNTS, list(read)) == list(read.values())
     written = {
-        (70000, "USD"): "700.00 USD", (5, "USD"): "0.05 USD", (-123456, "EUR"): "-1,234.56 EUR",
-        (1234567, "JPY"): "1,234,567 JPY", (1250, "KWD"): "1.250 KWD", (0, "JPY"): "0 JPY",
-    }  # fmt: skip
+        (70000, "USD"): "700.00 USD",
+        (5, "USD"): "0.05 USD",
+        (-123456, "EUR"): "-1,234.56 EUR",
+        (1234567, "JPY"): "1,234,567 JPY",
+        (1250, "KWD"): "1.250 KWD",
+        (0, "JPY"): "0 JPY",
+    }
     assert await tab.page.evaluate(WRITE_AMOUNTS, list(written)) == list(written.values())

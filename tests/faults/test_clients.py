@@ -61,18 +61,30 @@ async def test_request_id_while_running(work):
     assert (await told(work.customer, "job.updated", "status")).count("completed") == 1
 
 
-SURPRISES = ("stripe_id", "intent_id", "charge_id", "connect_id", "stripe_customer", "fee",
-             "platform_amount", "schedule", "captured_amount", "status", "customer_id",
-             "version")  # fmt: skip
+SURPRISES = (
+    "stripe_id",
+    "intent_id",
+    "charge_id",
+    "connect_id",
+    "stripe_customer",
+    "fee",
+    "platform_amount",
+    "schedule",
+    "captured_amount",
+    "status",
+    "customer_id",
+    "version",
+)
 
 
 async def test_stripe_ids_fees_and_amounts_sent_by_a_client(market):
     """Guard: `forbid_unknown_fields` of `Command`: what is ours or Stripe's to say cannot be
     sent, to any operation that writes, and the answer names it."""
     people = {
-        "customer": await market.customer(), "contractor": await market.contractor(),
+        "customer": await market.customer(),
+        "contractor": await market.contractor(),
         "admin": await market.admin(),
-    }  # fmt: skip
+    }
     before = await market.traces()
     for namespace in NAMESPACES:
         for exposed in namespace.exposed:

@@ -95,8 +95,9 @@ async def test_killed_after_commit_before_any_push(processes):
     await market.settled(PATIENCE)
     items = (await customer.call("/account", "sync", {"since": head}))["items"]
     assert [(item["seq"], item["name"]) for item in items] == [
-        (head + 1, "other"), (head + 2, "application.created"),
-    ]  # fmt: skip
+        (head + 1, "other"),
+        (head + 2, "application.created"),
+    ]
     await feed_of(customer)
     await feed_of(contractor)
 
@@ -108,9 +109,17 @@ async def _status(market: Market, status: OfferStatus) -> bool:
 def other_event(market: Market, party: Party, seq: int) -> FeedRow:
     now = market.store.clock.now()
     return FeedRow(
-        id=new_id("evt"), created_at=now, updated_at=now, user_id=party.id, seq=seq, event="other",
-        namespace="/account", name="other", data={}, expires_at=now + timedelta(days=1),
-    )  # fmt: skip
+        id=new_id("evt"),
+        created_at=now,
+        updated_at=now,
+        user_id=party.id,
+        seq=seq,
+        event="other",
+        namespace="/account",
+        name="other",
+        data={},
+        expires_at=now + timedelta(days=1),
+    )
 
 
 async def paid_job(market: Market) -> tuple[Party, Party, dict[str, Any], dict[str, Any]]:

@@ -31,8 +31,9 @@ async def test_killed_amid_a_chat_nothing_acknowledged_is_lost(processes) -> Non
 
     going = [
         asyncio.create_task(chatter(party, number))
-        for party in (talk.customer, talk.contractor) for number in range(TALKERS)
-    ]  # fmt: skip
+        for party in (talk.customer, talk.contractor)
+        for number in range(TALKERS)
+    ]
     await until(lambda: _count(acked, 60))
     await first.kill()
     heard = len(acked)

@@ -37,26 +37,40 @@ async def test_double_accept(processes, books):
     market = processes.market
     customer = await market.customer()
     job = await market.job(customer)
-    contractors = await asyncio.gather(*(
-        market.contractor(f"C{i}", connect=False, url=(first, second)[i % 2].url)
-        for i in range(CONTRACTORS)
-    ))  # fmt: skip
+    contractors = await asyncio.gather(
+        *(
+            market.contractor(f"C{i}", connect=False, url=(first, second)[i % 2].url)
+            for i in range(CONTRACTORS)
+        )
+    )
     await asyncio.gather(*(applies(contractor, job) for contractor in contractors))
-    answers = await asyncio.gather(*(
-        customer.call("/bidding", "create", {
-            "job_id": job["id"], "contractor_id": contractor.id, "amount": 100_000,
-            "currency": "USD", "description": "Yours", "timeline_days": 3,
-            "payment_method": "pm_card_visa",
-        })
-        for contractor in contractors
-    ))  # fmt: skip
+    answers = await asyncio.gather(
+        *(
+            customer.call(
+                "/bidding",
+                "create",
+                {
+                    "job_id": job["id"],
+                    "contractor_id": contractor.id,
+                    "amount": 100_000,
+                    "currency": "USD",
+                    "description": "Yours",
+                    "timeline_days": 3,
+                    "payment_method": "pm_card_visa",
+                },
+            )
+            for contractor in contractors
+        )
+    )
     offers = [answer["offer"] for answer in answers]
     await market.settled(PATIENCE)
 
-    replies = await asyncio.gather(*(
-        contractor.http("POST", f"/api/bidding/{offer['id']}/accept", {})
-        for contractor, offer in zip(contractors, offers, strict=True)
-    ))  # fmt: skip
+    replies = await asyncio.gather(
+        *(
+            contractor.http("POST", f"/api/bidding/{offer['id']}/accept", {})
+            for contractor, offer in zip(contractors, offers, strict=True)
+        )
+    )
 
     winners = [body for status, body in replies if status == 200]
     assert len(winners) == 1
@@ -90,9 +104,16 @@ async def test_double_accept(processes, books):
 async def applies(contractor, job):
     """Connected as far as is needed to hear what becomes of an offer."""
     await contractor.connect(namespaces=["/account", "/bidding"])
-    status, _ = await contractor.http("POST", "/api/job-request", {
-        "job_id": job["id"], "cover_letter": "Me!", "proposed_amount": 100_000, "timeline_days": 3,
-    })  # fmt: skip
+    status, _ = await contractor.http(
+        "POST",
+        "/api/job-request",
+        {
+            "job_id": job["id"],
+            "cover_letter": "Me!",
+            "proposed_amount": 100_000,
+            "timeline_days": 3,
+        },
+    )
     assert status == 200
 
 
@@ -143,12 +164,17 @@ async def test_withdrawal_race(processes, books):
     await market.start(deal.contractor, deal.job)
     await market.complete(deal.customer, deal.job)
     await deal.contractor.push("/wallet", "wallet.updated", lambda p: p["available"] == 70_000)
-    replies = await asyncio.gather(*(
-        deal.contractor.http(
-            "POST", "/api/wallet/withdrawals", {"amount": 70_000}, url=(first, second)[i % 2].url
+    replies = await asyncio.gather(
+        *(
+            deal.contractor.http(
+                "POST",
+                "/api/wallet/withdrawals",
+                {"amount": 70_000},
+                url=(first, second)[i % 2].url,
+            )
+            for i in range(8)
         )
-        for i in range(8)
-    ))  # fmt: skip
+    )
     assert sorted(status for status, _ in replies) == [200] + [409] * 7
     assert {body["code"] for status, body in replies if status == 409} == {"insufficient_funds"}
     await market.settled(PATIENCE)
@@ -173,13 +199,17 @@ async def test_milestones_completed_in_parallel(processes, books):
     parts = [{"title": f"Part {n}", "amount": 20_000} for n in range(5)]
     await market.accept(contractor, await market.offer(customer, contractor, job, milestones=parts))
     await market.start(contractor, job)
-    replies = await asyncio.gather(*(
-        customer.http(
-            "POST", f"/api/job/{job['id']}/complete", {"milestone": n % 5 + 1},
-            url=(first, second)[n % 2].url,
+    replies = await asyncio.gather(
+        *(
+            customer.http(
+                "POST",
+                f"/api/job/{job['id']}/complete",
+                {"milestone": n % 5 + 1},
+                url=(first, second)[n % 2].url,
+            )
+            for n in range(15)
         )
-        for n in range(15)
-    ))  # fmt: skip
+    )
     assert [status for status, _ in replies].count(200) == 5
     codes = {body["code"] for status, body in replies if status != 200}
     assert codes <= {"milestone_not_standing", "job_not_in_progress"}

@@ -63,8 +63,10 @@ def told_once(customer, contractor):
         assert (names.count("offer.created"), names.count("offer.accepted")) == (1, 1)
         states = [item["data"]["status"] for item in items if item["name"] == "job.updated"]
         assert (states.count("in_progress"), states.count("completed"), states[-1]) == (
-            2, 1, "completed",
-        )  # fmt: skip
+            2,
+            1,
+            "completed",
+        )
     paid = [item["data"]["status"] for item in contractor if item["name"] == "withdrawal.updated"]
     assert (paid[0], paid.count("paid"), paid[-1]) == ("requested", 1, "paid")
 
@@ -90,10 +92,19 @@ async def story(market, customer, contractor):
 
     job = await market.job(customer)
     await market.application(contractor, job)
-    made = await customer.call("/bidding", "create", {
-        "job_id": job["id"], "contractor_id": contractor.id, "amount": 100_000, "currency": "USD",
-        "description": "Yours", "timeline_days": 3, "payment_method": "pm_card_visa",
-    })  # fmt: skip
+    made = await customer.call(
+        "/bidding",
+        "create",
+        {
+            "job_id": job["id"],
+            "contractor_id": contractor.id,
+            "amount": 100_000,
+            "currency": "USD",
+            "description": "Yours",
+            "timeline_days": 3,
+            "payment_method": "pm_card_visa",
+        },
+    )
     offer = {"offer_id": made["offer"]["id"]}
     await seen(customer, "/bidding", "get", offer, status="pending")
     await contractor.call("/bidding", "accept", offer)

@@ -177,15 +177,26 @@ async def test_poison_event_does_not_stop_the_others(processes, books):
     await processes.web()
     market, post = processes.market, Post(processes)
     admin, customer, contractor = (
-        await market.admin(), await market.customer(), await market.contractor()
-    )  # fmt: skip
+        await market.admin(),
+        await market.customer(),
+        await market.contractor(),
+    )
     job = await market.job(customer)
     await market.application(contractor, job)
     await market.sandbox.fault(**LOST)
-    answer = await customer.call("/bidding", "create", {
-        "job_id": job["id"], "contractor_id": contractor.id, "amount": 100_000, "currency": "USD",
-        "description": "Yours", "timeline_days": 3, "payment_method": SECURE,
-    })  # fmt: skip
+    answer = await customer.call(
+        "/bidding",
+        "create",
+        {
+            "job_id": job["id"],
+            "contractor_id": contractor.id,
+            "amount": 100_000,
+            "currency": "USD",
+            "description": "Yours",
+            "timeline_days": 3,
+            "payment_method": SECURE,
+        },
+    )
     await market.sandbox.challenge(answer["payment"]["redirect_url"])
     (held,) = await post.lost("payment_intent.amount_capturable_updated")
     unknown = {"object": {**held["data"]["object"], "id": "pi_0"}}

@@ -16,8 +16,14 @@ def key() -> str:
 
 
 async def hold(stripe, method="pm_card_visa", amount=10_000, **more):
-    given = {"currency": "USD", "group": "ofr_1", "customer_id": None, "key": key(),
-             "metadata": {"payment_id": "pay_1"}, **more}  # fmt: skip
+    given = {
+        "currency": "USD",
+        "group": "ofr_1",
+        "customer_id": None,
+        "key": key(),
+        "metadata": {"payment_id": "pay_1"},
+        **more,
+    }
     return await stripe.hold(amount=amount, payment_method=method, **given)
 
 

@@ -37,9 +37,13 @@ async def test_what_cannot_be_held_is_captured_at_once(stripe, method):
 
 @pytest.mark.parametrize(
     ("method", "status"),
-    [("pm_card_visa", "requires_capture"), ("pm_crypto_usdc", "succeeded"), ("crypto", "succeeded"),
-     ("link", "succeeded")],
-)  # fmt: skip
+    [
+        ("pm_card_visa", "requires_capture"),
+        ("pm_crypto_usdc", "succeeded"),
+        ("crypto", "succeeded"),
+        ("link", "succeeded"),
+    ],
+)
 async def test_a_browser_confirms_with_whatever_it_has(stripe, sandbox, method, status):
     """Guard: `hold` without a method leaves it open, with all types that are switched on."""
     made = await hold(stripe, None)
@@ -115,8 +119,11 @@ async def test_a_method_is_set_up_used_and_detached(stripe, sandbox):
     await sandbox.confirm(setup.client_secret, "pm_card_mastercard")
     (method,) = await stripe.methods(owner)
     assert (method.type, method.brand, method.last4, method.customer_id) == (
-        "card", "mastercard", "4444", owner,
-    )  # fmt: skip
+        "card",
+        "mastercard",
+        "4444",
+        owner,
+    )
     assert (method.exp_month, method.exp_year) == (12, 2034)
     for _ in range(2):
         held = await hold(stripe, method.id, customer_id=owner)
@@ -156,8 +163,10 @@ async def test_refunds_are_found_by_their_fact(stripe, sandbox):
     other = await sandbox.refund_in_dashboard(paid.id, 500)
     found = await stripe.refunds(paid.id)
     assert [(refund.id, refund.status) for refund in found] == [
-        (other["id"], "succeeded"), (made.id, "succeeded"), (failing.id, "failed"),
-    ]  # fmt: skip
+        (other["id"], "succeeded"),
+        (made.id, "succeeded"),
+        (failing.id, "failed"),
+    ]
     assert [refund async for refund in stripe.refunds_since(LONG_AGO)] == found
     assert (await stripe.intent(paid.id)).refunded_amount == 2500
     assert await refusal(stripe.refund(paid.id, 9000, key=key(), metadata={})) == "refused"
@@ -191,8 +200,10 @@ async def test_a_dispute_from_inquiry_to_victory(stripe, sandbox):
     opened = await sandbox.dispute(paid.charge_id, inquiry=True, reason="product_not_received")
     found = await stripe.dispute(opened["id"])
     assert (found.status, found.amount, found.reason) == (
-        "warning_needs_response", 10_000, "product_not_received",
-    )  # fmt: skip
+        "warning_needs_response",
+        10_000,
+        "product_not_received",
+    )
     assert (found.charge_id, found.intent_id) == (paid.charge_id, paid.id)
     assert (found.withdrawn_amount, found.fee_amount, found.fee_currency) == (0, 0, None)
     assert found.due_by > datetime.now(UTC)
@@ -200,8 +211,9 @@ async def test_a_dispute_from_inquiry_to_victory(stripe, sandbox):
     found = await stripe.dispute(found.id)
     assert (found.status, found.withdrawn_amount) == ("needs_response", 10_000)
     assert (found.fee_amount, found.fee_currency) == (1500, "USD")
-    draft = await stripe.submit_evidence(found.id, {"uncategorized_text": "No"}, key=key(),
-                                         submit=False)  # fmt: skip
+    draft = await stripe.submit_evidence(
+        found.id, {"uncategorized_text": "No"}, key=key(), submit=False
+    )
     assert (draft.status, draft.submissions) == ("needs_response", 0)
     given = await stripe.submit_evidence(found.id, {"customer_name": "A"}, key=key(), submit=True)
     assert (given.status, given.submissions) == ("under_review", 1)

@@ -14,10 +14,12 @@ async def test_transfers_and_their_reversals(stripe, sandbox, account):
     """Guard: `source_transaction` only with a charge; `reversed_amount` in `shapes.settled`."""
     paid = await pay(stripe)
     given = {"currency": "USD", "account_id": account, "group": "ofr_1"}
-    first = await stripe.transfer(key=key(), amount=6000, charge_id=paid.charge_id,
-                                  metadata={"fact": "trf_1"}, **given)  # fmt: skip
-    second = await stripe.transfer(key=key(), amount=4000, charge_id=None,
-                                   metadata={"fact": "trf_2"}, **given)  # fmt: skip
+    first = await stripe.transfer(
+        key=key(), amount=6000, charge_id=paid.charge_id, metadata={"fact": "trf_1"}, **given
+    )
+    second = await stripe.transfer(
+        key=key(), amount=4000, charge_id=None, metadata={"fact": "trf_2"}, **given
+    )
     assert await stripe.find_transfer("ofr_1", "trf_2") == second
     assert await stripe.find_transfer("ofr_1", "trf_3") is None
     assert [each.id async for each in stripe.transfers(LONG_AGO)] == [second.id, first.id]
@@ -41,8 +43,15 @@ async def test_transfers_and_their_reversals(stripe, sandbox, account):
 async def test_a_payout_comes_back_after_it_was_paid(stripe, sandbox, account):
     """Guard: the account in the options of the payouts' methods."""
     paid = await pay(stripe)
-    await stripe.transfer(key=key(), amount=10_000, currency="USD", account_id=account,
-                          charge_id=paid.charge_id, group="g", metadata={})  # fmt: skip
+    await stripe.transfer(
+        key=key(),
+        amount=10_000,
+        currency="USD",
+        account_id=account,
+        charge_id=paid.charge_id,
+        group="g",
+        metadata={},
+    )
     meta = {"withdrawal_id": "wdr_1"}
     made = await stripe.payout(account, 10_000, "USD", key=key(), metadata=meta)
     await sandbox.advance(10)
@@ -86,8 +95,15 @@ async def test_a_closed_account(stripe, sandbox, account):
     assert await refusal(payout) == "account_invalid"
     assert await refusal(stripe.find_payout(account, "wdr_1", LONG_AGO)) == "account_invalid"
     await pay(stripe)
-    gone = stripe.transfer(key=key(), amount=1, currency="USD", account_id=account, charge_id=None,
-                           group="g", metadata={})  # fmt: skip
+    gone = stripe.transfer(
+        key=key(),
+        amount=1,
+        currency="USD",
+        account_id=account,
+        charge_id=None,
+        group="g",
+        metadata={},
+    )
     assert await refusal(gone) == "resource_missing"
     assert await stripe.find_account("usr_c", LONG_AGO) is None
 
@@ -103,8 +119,15 @@ async def test_all_lines_of_stripes_books(stripe, sandbox, account):
     refund = await stripe.refund(paid.id, 1000, key=key(), metadata={})
     await sandbox.fail_refund(refund.id)
     back = await stripe.refund(coins.id, 2000, key=key(), metadata={})
-    sent = await stripe.transfer(key=key(), amount=500, currency="USD", account_id=account,
-                                 charge_id=paid.charge_id, group="g", metadata={})  # fmt: skip
+    sent = await stripe.transfer(
+        key=key(),
+        amount=500,
+        currency="USD",
+        account_id=account,
+        charge_id=paid.charge_id,
+        group="g",
+        metadata={},
+    )
     reversal = await stripe.reverse(sent.id, 200, key=key(), metadata={})
     dispute = await sandbox.dispute(paid.charge_id, 4000)
     payout = await sandbox.api("POST", "payouts", amount=100, currency="usd")
@@ -199,6 +222,10 @@ async def test_definite_refusals_have_codes(stripe, sandbox):
     await sandbox.advance(8 * 86_400)
     assert await refusal(stripe.capture(held.id, key=key())) == "charge_expired_for_capture"
     assert await refusal(hold(stripe, amount=49)) == "amount_too_small"
-    for work in (stripe.intent("pi_none"), stripe.refund_state("re_none"),
-                 stripe.dispute("dp_none"), stripe.reversals("tr_none")):  # fmt: skip
+    for work in (
+        stripe.intent("pi_none"),
+        stripe.refund_state("re_none"),
+        stripe.dispute("dp_none"),
+        stripe.reversals("tr_none"),
+    ):
         assert await refusal(work) == "resource_missing"

@@ -11,15 +11,27 @@ from tests.machine.people import People
 from tests.test_webhooks import Post
 
 PATHS = (
-    "/v1/payment_intents", "/v1/payment_intents/*/capture", "/v1/payment_intents/*/cancel",
-    "/v1/refunds", "/v1/transfers", "/v1/transfers/*/reversals", "/v1/payouts", "/v1/disputes/*",
-)  # fmt: skip
+    "/v1/payment_intents",
+    "/v1/payment_intents/*/capture",
+    "/v1/payment_intents/*/cancel",
+    "/v1/refunds",
+    "/v1/transfers",
+    "/v1/transfers/*/reversals",
+    "/v1/payouts",
+    "/v1/disputes/*",
+)
 NO = {"type": "invalid_request_error", "code": "refused_by_order", "message": "No."}
 TROUBLES = (
-    {"status": 500}, {"status": 500, "when": "after"}, {"status": 409}, {"drop": True},
-    {"drop": True, "when": "after"}, {"delay": 0.3}, {"status": 429}, {"status": 400, "error": NO},
+    {"status": 500},
+    {"status": 500, "when": "after"},
+    {"status": 409},
+    {"drop": True},
+    {"drop": True, "when": "after"},
+    {"delay": 0.3},
+    {"status": 429},
+    {"status": 400, "error": NO},
     {"status": 402},
-)  # fmt: skip
+)
 COURIER = ({"drop": True}, {"duplicate": 3}, {"hold": True}, {"delay": 0.3})
 BANK = ("dispute", "decide", "decide", "fail_refund", "settle_refund", "return", "short")
 VERDICTS = ("won", "lost", "under_review", "needs_response")
@@ -76,9 +88,12 @@ class Outside(People):
         elif event == "short":
             ends = {"failure_code": "lost_or_stolen_card"} if share % 3 == 0 else {}
             await self.sandbox.fault(
-                refund=self.pick(n)[2].lower(), pending_reason="insufficient_funds",
-                delay=share * HOUR, times=1 + pick % 2, **ends,
-            )  # fmt: skip
+                refund=self.pick(n)[2].lower(),
+                pending_reason="insufficient_funds",
+                delay=share * HOUR,
+                times=1 + pick % 2,
+                **ends,
+            )
         elif event == "return":
             account = self.accounts[self.contractors[n % 2].id]
             for payout in await self._list("payouts", account, limit=2):
@@ -92,8 +107,11 @@ class Outside(People):
     async def _by_the_bank(self, event, payment, share):
         if event == "dispute":
             amount = self.rounded(payment.amount, share, payment.currency)
-            body = {"charge": payment.charge_id, "inquiry": share % 7 == 0,
-                    **({"amount": amount} if share % 3 else {})}  # fmt: skip
+            body = {
+                "charge": payment.charge_id,
+                "inquiry": share % 7 == 0,
+                **({"amount": amount} if share % 3 else {}),
+            }
             await self._may("disputes", body)
             return
         for refund in await self._list("refunds", payment_intent=payment.intent_id, limit=1):

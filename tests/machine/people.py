@@ -22,15 +22,27 @@ from handlers import NAMESPACES
 
 NEVER = {"internal", "unavailable", "invalid", "forbidden", "unauthenticated", "not_onboarded"}
 CARDS = (
-    "pm_card_visa", "pm_card_visa", "pm_card_visa", "pm_card_visa", "pm_card_bypassPending",
-    "pm_card_bypassPending", "pm_crypto_usdc", "pm_card_threeDSecureRequired", None,
-    "pm_card_createDispute", "pm_card_createDisputeInquiry", "pm_card_refundFail",
-    "pm_card_pendingRefund", "pm_card_chargeDeclined",
-)  # fmt: skip
+    "pm_card_visa",
+    "pm_card_visa",
+    "pm_card_visa",
+    "pm_card_visa",
+    "pm_card_bypassPending",
+    "pm_card_bypassPending",
+    "pm_crypto_usdc",
+    "pm_card_threeDSecureRequired",
+    None,
+    "pm_card_createDispute",
+    "pm_card_createDisputeInquiry",
+    "pm_card_refundFail",
+    "pm_card_pendingRefund",
+    "pm_card_chargeDeclined",
+)
 ROUTES = {
     (namespace.name, exposed.event): exposed.route
-    for namespace in NAMESPACES for exposed in namespace.exposed if exposed.route
-}  # fmt: skip
+    for namespace in NAMESPACES
+    for exposed in namespace.exposed
+    if exposed.route
+}
 S = OfferStatus
 
 
@@ -63,21 +75,41 @@ class People:
         uow = self.workers.store.single()
         place = len(self.jobs) if place is None else place
         customer = self.customers[place % 2]
-        new = {"created_at": uow.now, "updated_at": uow.now, "currency": currency,
-               "customer_id": customer.id}  # fmt: skip
+        new = {
+            "created_at": uow.now,
+            "updated_at": uow.now,
+            "currency": currency,
+            "customer_id": customer.id,
+        }
         job = Job(
-            id=new_id(Job.PREFIX), customer_name=customer.name, title="Fence", category="painting",
-            description="Paint it.", skills=(), budget_min_amount=1, budget_max_amount=10**6,
-            location=None, **new,
-        )  # fmt: skip
+            id=new_id(Job.PREFIX),
+            customer_name=customer.name,
+            title="Fence",
+            category="painting",
+            description="Paint it.",
+            skills=(),
+            budget_min_amount=1,
+            budget_max_amount=10**6,
+            location=None,
+            **new,
+        )
         await uow.add(job)
-        await uow.add_all([
-            Application(
-                id=new_id(Application.PREFIX), job_id=job.id, contractor_id=side.id,
-                contractor_name=side.name, job_title="Fence", cover_letter="I can.",
-                proposed_amount=1000, timeline_days=3, **new,
-            ) for side in self.contractors
-        ])  # fmt: skip
+        await uow.add_all(
+            [
+                Application(
+                    id=new_id(Application.PREFIX),
+                    job_id=job.id,
+                    contractor_id=side.id,
+                    contractor_name=side.name,
+                    job_title="Fence",
+                    cover_letter="I can.",
+                    proposed_amount=1000,
+                    timeline_days=3,
+                    **new,
+                )
+                for side in self.contractors
+            ]
+        )
         self.jobs[place : place + 1] = [(job.id, customer, currency)]
 
     # -- how they speak --------------------------------------------------------------------------
@@ -152,11 +184,18 @@ class People:
         split = [{"title": f"Part {k}", "amount": part} for k in range(parts)]
         card = CARDS[pick % len(CARDS)]
         await self.say(
-            customer, "/bidding", "create", job_id=job_id, currency=currency, amount=part * parts,
-            contractor_id=self.contractors[pick % 2].id, description="Work", timeline_days=3,
+            customer,
+            "/bidding",
+            "create",
+            job_id=job_id,
+            currency=currency,
+            amount=part * parts,
+            contractor_id=self.contractors[pick % 2].id,
+            description="Work",
+            timeline_days=3,
             **({"payment_method": card} if card else {}),
             **({"milestones": split} if parts > 1 else {}),
-        )  # fmt: skip
+        )
 
     async def answer(self, n, pick, share):
         """To every offer that stands, from whoever may."""
@@ -164,12 +203,18 @@ class People:
         event = ("accept", "accept", "reject", "withdraw", "counter")[pick % 5]
         extra = {"amount": share * 1000} if event == "counter" else {}
         offers = await self.found(Offer, job_id=job_id, status=(*OPEN_OFFERS, S.ACCEPTING))
-        await asyncio.gather(*(
-            self.say(
-                customer if event == "withdraw" else self.contractor(offer.contractor_id),
-                "/bidding", event, offer_id=offer.id, **extra,
-            ) for offer in offers
-        ))  # fmt: skip
+        await asyncio.gather(
+            *(
+                self.say(
+                    customer if event == "withdraw" else self.contractor(offer.contractor_id),
+                    "/bidding",
+                    event,
+                    offer_id=offer.id,
+                    **extra,
+                )
+                for offer in offers
+            )
+        )
 
     async def work(self, n, pick, share):
         """On a part or all of it; some do it twice at once."""
@@ -189,8 +234,15 @@ class People:
         standing = [d for d in await self.found(Dispute, job_id=job_id) if d.status != "resolved"]
         if not standing:
             number = {"milestone": 1 + pick % 3} if pick % 2 else {}
-            await self.say(customer, "/payment", "dispute_open", job_id=job_id, reason="quality",
-                           text="Look at it.", **number)  # fmt: skip
+            await self.say(
+                customer,
+                "/payment",
+                "dispute_open",
+                job_id=job_id,
+                reason="quality",
+                text="Look at it.",
+                **number,
+            )
             return
         last = standing[-1]
         sides = (customer, self.contractor(last.contractor_id))
@@ -216,9 +268,13 @@ class People:
         for offer in await self.found(Offer, job_id=self.pick(n)[0]):
             amount = {"amount": self.rounded(offer.captured_amount, share, offer.currency)}
             await self.say(
-                self.admin, "/admin", "refund", payment_id=offer.payment_id, reason="Goodwill",
+                self.admin,
+                "/admin",
+                "refund",
+                payment_id=offer.payment_id,
+                reason="Goodwill",
                 **(amount if pick % 3 else {}),
-            )  # fmt: skip
+            )
 
     async def treasury(self, n, pick, share):
         user = {"user_id": self.contractors[n % 2].id, "reason": "As it must be"}
@@ -233,8 +289,9 @@ class People:
                 await self.say(self.admin, "/admin", "unfreeze", **user)
             case 4:
                 for transfer in await self.found(Transfer, status=("parked", "waiting")):
-                    await self.say(self.admin, "/admin", "release", transfer_id=transfer.id,
-                                   reason="It is due")  # fmt: skip
+                    await self.say(
+                        self.admin, "/admin", "release", transfer_id=transfer.id, reason="It is due"
+                    )
 
     async def take_out(self, n, pick, share):
         contractor = self.contractors[n % 2]
@@ -243,15 +300,21 @@ class People:
             if purse["available"] >= CURRENCIES[purse["currency"]].step:
                 amount = self.rounded(purse["available"], share, purse["currency"])
                 fields = {"amount": amount, "currency": purse["currency"]}
-                await asyncio.gather(*(
-                    self.say(contractor, "/wallet", "withdraw", **fields)
-                    for _ in range(1 + pick % 2)
-                ))  # fmt: skip
+                await asyncio.gather(
+                    *(
+                        self.say(contractor, "/wallet", "withdraw", **fields)
+                        for _ in range(1 + pick % 2)
+                    )
+                )
 
     async def evidence(self, n, pick, share):
         text = {"uncategorized_text": ("winning_evidence", "losing_evidence", "See.")[pick % 3]}
         for chargeback in (await self.found(Chargeback))[-1:]:
             await self.say(
-                self.admin, "/admin", "evidence", chargeback_id=chargeback.id, **text,
+                self.admin,
+                "/admin",
+                "evidence",
+                chargeback_id=chargeback.id,
+                **text,
                 submit=pick % 4 > 0,
-            )  # fmt: skip
+            )

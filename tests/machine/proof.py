@@ -28,26 +28,38 @@ from domain.wallets import Withdrawal
 
 M, J, R, C = MilestoneStatus, JobStatus, RefundStatus, ChargebackStatus
 MILESTONE_STEPS = {
-    M.PENDING: (M.DELIVERED, M.COMPLETED, M.CANCELLED), M.DELIVERED: (M.COMPLETED, M.CANCELLED),
-}  # fmt: skip
+    M.PENDING: (M.DELIVERED, M.COMPLETED, M.CANCELLED),
+    M.DELIVERED: (M.COMPLETED, M.CANCELLED),
+}
 JOB_STEPS = {
-    J.OPEN: (J.ASSIGNED, J.CANCELLED), J.ASSIGNED: (J.IN_PROGRESS, J.COMPLETED, J.CANCELLED),
+    J.OPEN: (J.ASSIGNED, J.CANCELLED),
+    J.ASSIGNED: (J.IN_PROGRESS, J.COMPLETED, J.CANCELLED),
     J.IN_PROGRESS: (J.COMPLETED, J.CANCELLED),
-}  # fmt: skip
+}
 REFUND_STEPS = {R.REQUESTED: (R.MADE, R.FAILED), R.MADE: (R.FAILED,)}
 # Banks change their minds, but what has moved money is never again a mere inquiry.
 CHARGEBACK_STEPS = {
-    C.INQUIRY: (C.CLOSED, C.OPEN, C.WON, C.LOST), C.CLOSED: (C.OPEN, C.WON, C.LOST),
-    C.OPEN: (C.WON, C.LOST), C.WON: (C.OPEN, C.LOST), C.LOST: (C.OPEN, C.WON),
-}  # fmt: skip
+    C.INQUIRY: (C.CLOSED, C.OPEN, C.WON, C.LOST),
+    C.CLOSED: (C.OPEN, C.WON, C.LOST),
+    C.OPEN: (C.WON, C.LOST),
+    C.WON: (C.OPEN, C.LOST),
+    C.LOST: (C.OPEN, C.WON),
+}
 TABLES = (
-    (Job, JOB_STEPS), (Offer, OFFER_STEPS), (Payment, PAYMENT_STEPS), (Transfer, TRANSFER_STEPS),
-    (Withdrawal, WITHDRAWAL_STEPS), (Dispute, DISPUTE_STEPS), (Chargeback, CHARGEBACK_STEPS),
-)  # fmt: skip
-BEYOND = {"$or": [
-    {"kind": {"$in": ["escrow", "wallet"]}, "balance": {"$lt": 0}},
-    {"kind": "debt", "balance": {"$gt": 0}},
-]}  # fmt: skip
+    (Job, JOB_STEPS),
+    (Offer, OFFER_STEPS),
+    (Payment, PAYMENT_STEPS),
+    (Transfer, TRANSFER_STEPS),
+    (Withdrawal, WITHDRAWAL_STEPS),
+    (Dispute, DISPUTE_STEPS),
+    (Chargeback, CHARGEBACK_STEPS),
+)
+BEYOND = {
+    "$or": [
+        {"kind": {"$in": ["escrow", "wallet"]}, "balance": {"$lt": 0}},
+        {"kind": "debt", "balance": {"$gt": 0}},
+    ]
+}
 
 
 class Proof:
@@ -169,9 +181,11 @@ class Proof:
 
     async def _gapless(self):
         for party in (*self.world.customers, *self.world.contractors, self.world.admin):
-            rows = await self.workers.store.database[FeedRow.COLLECTION].find(
-                {"user_id": party.id}, {"seq": 1}, sort=[("seq", 1)]
-            ).to_list(None)  # fmt: skip
+            rows = (
+                await self.workers.store.database[FeedRow.COLLECTION]
+                .find({"user_id": party.id}, {"seq": 1}, sort=[("seq", 1)])
+                .to_list(None)
+            )
             assert [row["seq"] for row in rows] == list(range(1, 1 + len(rows)))
 
 

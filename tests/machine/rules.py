@@ -15,10 +15,25 @@ CHECK_EVERY = 10
 NUMBER = st.integers(0, 2**32 - 1)
 # What happens, and how often in comparison.
 HAPPENINGS = {
-    "deal": 30, "offer": 3, "answer": 4, "work": 6, "argue": 6, "give_back": 4, "treasury": 4,
-    "take_out": 5, "evidence": 3, "dashboard": 6, "bank": 10, "trouble": 8, "courier": 5,
-    "late_news": 3, "crash": 4, "time": 6, "scheduled": 3, "calm": 5,
-}  # fmt: skip
+    "deal": 30,
+    "offer": 3,
+    "answer": 4,
+    "work": 6,
+    "argue": 6,
+    "give_back": 4,
+    "treasury": 4,
+    "take_out": 5,
+    "evidence": 3,
+    "dashboard": 6,
+    "bank": 10,
+    "trouble": 8,
+    "courier": 5,
+    "late_news": 3,
+    "crash": 4,
+    "time": 6,
+    "scheduled": 3,
+    "calm": 5,
+}
 
 
 class Machine(RuleBasedStateMachine):

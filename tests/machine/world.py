@@ -20,12 +20,26 @@ from tests.machine.proof import Proof
 from tests.machine.workers import Workers
 
 OF_ONE_RUN = (
-    Chargeback.COLLECTION, Dispute.COLLECTION, Job.COLLECTION, Offer.COLLECTION,
-    OutboxRow.COLLECTION, Payment.COLLECTION, Reversal.COLLECTION, Transaction.COLLECTION,
-    Transfer.COLLECTION, Watch.COLLECTION, "wallets", Withdrawal.COLLECTION,
-    WebhookEvent.COLLECTION, "feed", Application.COLLECTION, AuditRow.COLLECTION,
-    WaitingRow.COLLECTION, Anchor.COLLECTION, Reconciliation.COLLECTION,
-)  # fmt: skip
+    Chargeback.COLLECTION,
+    Dispute.COLLECTION,
+    Job.COLLECTION,
+    Offer.COLLECTION,
+    OutboxRow.COLLECTION,
+    Payment.COLLECTION,
+    Reversal.COLLECTION,
+    Transaction.COLLECTION,
+    Transfer.COLLECTION,
+    Watch.COLLECTION,
+    "wallets",
+    Withdrawal.COLLECTION,
+    WebhookEvent.COLLECTION,
+    "feed",
+    Application.COLLECTION,
+    AuditRow.COLLECTION,
+    WaitingRow.COLLECTION,
+    Anchor.COLLECTION,
+    Reconciliation.COLLECTION,
+)
 CURRENCIES = ("USD", "JPY", "KWD")
 AFTERWARDS = 10 * DAY  # holds have ended, and what nobody answered is decided
 

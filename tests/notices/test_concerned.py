@@ -17,8 +17,10 @@ from tests.work import PATIENCE, Work
 
 CUSTOMER, CONTRACTOR, SELF = Side.CUSTOMER, Side.CONTRACTOR, Side.SELF
 OFFER, CHARGEBACK, WITHDRAWAL = (
-    "/bidding offer.updated", "/payment chargeback.updated", "/wallet withdrawal.updated",
-)  # fmt: skip
+    "/bidding offer.updated",
+    "/payment chargeback.updated",
+    "/wallet withdrawal.updated",
+)
 
 
 def both(kind):
@@ -185,9 +187,11 @@ async def test_a_declined_card_is_listed_for_administrators_and_not_mailed(scene
     answer = await scene.offers("pm_card_chargeDeclinedInsufficientFunds")
     alert = await admin.push("/admin", "alert", lambda a: True, PATIENCE)
     assert alert == {
-        "kind": "payment_failed", "subject": answer["offer"]["id"], "urgent": False,
+        "kind": "payment_failed",
+        "subject": answer["offer"]["id"],
+        "urgent": False,
         "message": alert["message"],
-    }  # fmt: skip
+    }
     assert "1,000.00 USD" in alert["message"] and "insufficient funds" in alert["message"]
     (notice,) = await listed(scene.market, admin)
     assert (notice["title"], notice["own"]) == ("A payment failed", True)

@@ -34,22 +34,30 @@ async def test_a_deal_told_to_both_sides(market, post):
         "/account", "notification", lambda notice: notice["kind"] == "withdrawal_paid", PATIENCE
     )
     assert await titles(market, deal.customer) == [
-        f"Your offer for {FENCE} is out", f"Your offer for {FENCE} was accepted",
-        f"The work on {FENCE} was delivered", f"{FENCE} is completed",
-    ]  # fmt: skip
+        f"Your offer for {FENCE} is out",
+        f"Your offer for {FENCE} was accepted",
+        f"The work on {FENCE} was delivered",
+        f"{FENCE} is completed",
+    ]
     assert post.subjects(deal.customer) == [
-        f"Your offer for {FENCE} was accepted", f"The work on {FENCE} was delivered",
-    ]  # fmt: skip
+        f"Your offer for {FENCE} was accepted",
+        f"The work on {FENCE} was delivered",
+    ]
     assert await titles(market, deal.contractor) == [
-        "Payouts are set up", f"You have an offer of 1,000.00 USD for {FENCE}",
-        f"{FENCE} is yours: you can start", f"You delivered the work on {FENCE}",
-        f"{FENCE} is completed", "700.00 USD arrived at your bank",
-    ]  # fmt: skip
-    assert post.subjects(deal.contractor) == [
-        "Payouts are set up", f"You have an offer of 1,000.00 USD for {FENCE}",
-        f"{FENCE} is yours: you can start", f"{FENCE} is completed",
+        "Payouts are set up",
+        f"You have an offer of 1,000.00 USD for {FENCE}",
+        f"{FENCE} is yours: you can start",
+        f"You delivered the work on {FENCE}",
+        f"{FENCE} is completed",
         "700.00 USD arrived at your bank",
-    ]  # fmt: skip
+    ]
+    assert post.subjects(deal.contractor) == [
+        "Payouts are set up",
+        f"You have an offer of 1,000.00 USD for {FENCE}",
+        f"{FENCE} is yours: you can start",
+        f"{FENCE} is completed",
+        "700.00 USD arrived at your bank",
+    ]
     [letter] = [each for each in post.to(deal.customer) if "delivered" in each.subject]
     assert "Hello Carla Customer," in letter.text
     assert re.search(
@@ -65,10 +73,14 @@ async def test_a_notice_is_pushed_with_a_number_of_the_feed(scene):
     pushed = await scene.contractor.pushed("/account", "notification")
     assert isinstance(pushed.seq, int)
     assert pushed.data == {
-        "kind": "offer_created", "title": f"You have an offer of 1,000.00 USD for {FENCE}",
-        "text": pushed.data["text"], "subject_id": offer["id"], "own": False,
-        "path": f"/#/job/{scene.job['id']}", "at": pushed.data["at"],
-    }  # fmt: skip
+        "kind": "offer_created",
+        "title": f"You have an offer of 1,000.00 USD for {FENCE}",
+        "text": pushed.data["text"],
+        "subject_id": offer["id"],
+        "own": False,
+        "path": f"/#/job/{scene.job['id']}",
+        "at": pushed.data["at"],
+    }
     own = await scene.customer.push("/account", "notification")
     assert (own["own"], own["title"]) == (True, f"Your offer for {FENCE} is out")
 
@@ -77,8 +89,10 @@ async def test_nobody_learns_of_the_deals_of_others(market, post):
     """Guard: `for user in event.to` in `notices._notices`; with a room or a wider audience the
     rival would get the winner's notices."""
     customer, winner, rival = (
-        await market.customer(), await market.contractor(), await market.contractor("Rita Rival")
-    )  # fmt: skip
+        await market.customer(),
+        await market.contractor(),
+        await market.contractor("Rita Rival"),
+    )
     job = await market.job(customer)
     for contractor in (winner, rival):
         await market.application(contractor, job)
@@ -86,8 +100,9 @@ async def test_nobody_learns_of_the_deals_of_others(market, post):
     await market.accept(winner, await market.offer(customer, winner, job))
     await market.settled(PATIENCE)
     assert post.subjects(rival) == [
-        f"You have an offer of 900.00 USD for {FENCE}", f"The offer for {FENCE} is off",
-    ]  # fmt: skip
+        f"You have an offer of 900.00 USD for {FENCE}",
+        f"The offer for {FENCE} is off",
+    ]
     assert not [each for each in post.to(rival) if "1,000.00" in each.text + each.subject]
     assert not [each for each in post.to(winner) if "900.00" in each.text + each.subject]
 
@@ -95,15 +110,29 @@ async def test_nobody_learns_of_the_deals_of_others(market, post):
 @pytest.mark.parametrize(
     ("who", "event", "fields", "mailed", "listed_only"),
     [
-        ("contractor", "reject", {}, f"Your offer for {FENCE} was turned down",
-         f"You turned down the offer for {FENCE}"),
-        ("customer", "withdraw", {}, f"The offer for {FENCE} was withdrawn",
-         f"You withdrew the offer for {FENCE}"),
-        ("contractor", "counter", {"amount": 120_000},
-         f"A counter-offer of 1,200.00 USD for {FENCE}",
-         f"Your counter-offer of 1,200.00 USD for {FENCE} is out"),
+        (
+            "contractor",
+            "reject",
+            {},
+            f"Your offer for {FENCE} was turned down",
+            f"You turned down the offer for {FENCE}",
+        ),
+        (
+            "customer",
+            "withdraw",
+            {},
+            f"The offer for {FENCE} was withdrawn",
+            f"You withdrew the offer for {FENCE}",
+        ),
+        (
+            "contractor",
+            "counter",
+            {"amount": 120_000},
+            f"A counter-offer of 1,200.00 USD for {FENCE}",
+            f"Your counter-offer of 1,200.00 USD for {FENCE} is out",
+        ),
     ],
-)  # fmt: skip
+)
 async def test_the_other_side_gets_the_mail(scene, post, who, event, fields, mailed, listed_only):
     """Guard: `side_of` and `own`; mixed up, the wrong one gets the mail."""
     offer = await scene.pending()

@@ -8,20 +8,50 @@ from domain.words import DECLINES, WORDS, capture_failure
 AT = "2026-03-05T14:00:00Z"
 EVIL = "Fence\r\nBcc: eve@evil.test\u202e\x00" + "x" * 200
 WHOLE = {
-    "id": "x_1", "version": 3, "updated_at": AT, "job_id": "job_1", "job_title": EVIL,
-    "title": EVIL, "customer_id": "usr_c", "contractor_id": "usr_w", "offer_id": "ofr_1",
-    "amount": 100_000, "currency": "USD", "failure": "stolen_card", "accepted_at": AT,
-    "milestones": [{"title": EVIL, "amount": 1, "status": "delivered", "delivered_at": AT},
-                   {"title": "Other", "amount": 2, "status": "pending"}],
+    "id": "x_1",
+    "version": 3,
+    "updated_at": AT,
+    "job_id": "job_1",
+    "job_title": EVIL,
+    "title": EVIL,
+    "customer_id": "usr_c",
+    "contractor_id": "usr_w",
+    "offer_id": "ofr_1",
+    "amount": 100_000,
+    "currency": "USD",
+    "failure": "stolen_card",
+    "accepted_at": AT,
+    "milestones": [
+        {"title": EVIL, "amount": 1, "status": "delivered", "delivered_at": AT},
+        {"title": "Other", "amount": 2, "status": "pending"},
+    ],
     "refunds": [{"id": "rfd_1", "amount": 5, "status": "made", "completed_amount": 2}],
-    "proposal": {"by": "usr_c", "at": AT, "refund_amount": 7}, "opened_by": "usr_w",
-    "counter": {"amount": 9, "note": EVIL}, "answer_by": AT, "expires_at": AT, "reason": EVIL,
-    "delivered_at": AT, "frozen_at": AT, "kind": EVIL, "subject": "x", "message": "Look.",
-}  # fmt: skip
+    "proposal": {"by": "usr_c", "at": AT, "refund_amount": 7},
+    "opened_by": "usr_w",
+    "counter": {"amount": 9, "note": EVIL},
+    "answer_by": AT,
+    "expires_at": AT,
+    "reason": EVIL,
+    "delivered_at": AT,
+    "frozen_at": AT,
+    "kind": EVIL,
+    "subject": "x",
+    "message": "Look.",
+}
 STATES = (
-    "open", "proposed", "escalated", "resolved", "won", "lost", "inquiry", "failed", "paid",
-    "requires_payment", "in_progress", "captured",
-)  # fmt: skip
+    "open",
+    "proposed",
+    "escalated",
+    "resolved",
+    "won",
+    "lost",
+    "inquiry",
+    "failed",
+    "paid",
+    "requires_payment",
+    "in_progress",
+    "captured",
+)
 
 
 @pytest.mark.parametrize("event", WORDS)

@@ -118,9 +118,13 @@ class Shop:
     async def pay(self, card: str = "pm_card_visa", amount: int = 10_000, **more: Any) -> Any:
         """Confirm a payment with a card."""
         given = {
-            "amount": amount, "currency": "usd", "payment_method": card, "confirm": True,
-            "automatic_payment_methods": NO_REDIRECT, **more,
-        }  # fmt: skip
+            "amount": amount,
+            "currency": "usd",
+            "payment_method": card,
+            "confirm": True,
+            "automatic_payment_methods": NO_REDIRECT,
+            **more,
+        }
         return await self.v1.payment_intents.create_async(given)
 
     async def hold(self, card: str = "pm_card_visa", amount: int = 10_000, **more: Any) -> Any:
@@ -138,9 +142,13 @@ class Shop:
     async def onboard(self, account: str, currencies: str = "usd") -> str:
         """Send the onboarding form. Returns where it leads."""
         link = await self.v1.account_links.create_async(
-            {"account": account, "type": "account_onboarding",
-             "return_url": "https://shop.test/done", "refresh_url": "https://shop.test/again"}
-        )  # fmt: skip
+            {
+                "account": account,
+                "type": "account_onboarding",
+                "return_url": "https://shop.test/done",
+                "refresh_url": "https://shop.test/again",
+            }
+        )
         return await self.post_form(link.url, {"currencies": currencies})
 
     async def post_form(self, url: str, fields: dict[str, str]) -> str:

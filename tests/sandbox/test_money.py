@@ -55,26 +55,39 @@ async def test_onboarding_opens_transfers(sandbox_shop: Shop) -> None:
     """Fails without the capability guard in `transfers.create`, or the link's single use."""
     v1 = sandbox_shop.v1
     account = await v1.accounts.create_async(
-        {"country": "US", "email": "con@shop.test", "metadata": {"user": "usr_1"},
-         "controller": {"stripe_dashboard": {"type": "express"}, "fees": {"payer": "application"},
-                        "losses": {"payments": "application"}},
-         "capabilities": {"transfers": {"requested": True}},
-         "settings": {"payouts": {"schedule": {"interval": "manual"}}}}
-    )  # fmt: skip
+        {
+            "country": "US",
+            "email": "con@shop.test",
+            "metadata": {"user": "usr_1"},
+            "controller": {
+                "stripe_dashboard": {"type": "express"},
+                "fees": {"payer": "application"},
+                "losses": {"payments": "application"},
+            },
+            "capabilities": {"transfers": {"requested": True}},
+            "settings": {"payouts": {"schedule": {"interval": "manual"}}},
+        }
+    )
     assert account.settings.payouts.schedule.interval == "manual"
     assert (account.capabilities.transfers, account.payouts_enabled) == ("inactive", False)
     paid = await sandbox_shop.pay()
     transfer: Any = {
-        "amount": 7_000, "currency": "usd", "destination": account.id,
+        "amount": 7_000,
+        "currency": "usd",
+        "destination": account.id,
         "source_transaction": paid.latest_charge,
-    }  # fmt: skip
+    }
     error = await refusal(v1.transfers.create_async(transfer))
     assert error.code == "insufficient_capabilities_for_transfer"
 
     link = await v1.account_links.create_async(
-        {"account": account.id, "type": "account_onboarding",
-         "return_url": "https://shop.test/done", "refresh_url": "https://shop.test/again"}
-    )  # fmt: skip
+        {
+            "account": account.id,
+            "type": "account_onboarding",
+            "return_url": "https://shop.test/done",
+            "refresh_url": "https://shop.test/again",
+        }
+    )
     async with sandbox_shop.http.get(link.url) as response:
         assert "<form" in await response.text()
     assert await sandbox_shop.post_form(link.url, {}) == "https://shop.test/done"
@@ -94,9 +107,13 @@ async def test_an_onboarding_link_expires(sandbox_shop: Shop) -> None:
     """Fails without the `expires_at` guard in `pages.submit`."""
     account = await sandbox_shop.v1.accounts.create_async({"type": "express"})
     link = await sandbox_shop.v1.account_links.create_async(
-        {"account": account.id, "type": "account_onboarding",
-         "return_url": "https://shop.test/done", "refresh_url": "https://shop.test/again"}
-    )  # fmt: skip
+        {
+            "account": account.id,
+            "type": "account_onboarding",
+            "return_url": "https://shop.test/done",
+            "refresh_url": "https://shop.test/again",
+        }
+    )
     await sandbox_shop.advance(301)
     assert await sandbox_shop.post_form(link.url, {}) == "https://shop.test/again"
 
@@ -106,9 +123,12 @@ async def test_transfers_of_a_charge_do_not_exceed_it(sandbox_shop: Shop) -> Non
     transfers, account = sandbox_shop.v1.transfers, await sandbox_shop.contractor()
     paid = await sandbox_shop.pay(transfer_group="ofr_9")
     given: Any = {
-        "amount": 6_000, "currency": "usd", "destination": account,
-        "source_transaction": paid.latest_charge, "metadata": {"offer": "ofr_9"},
-    }  # fmt: skip
+        "amount": 6_000,
+        "currency": "usd",
+        "destination": account,
+        "source_transaction": paid.latest_charge,
+        "metadata": {"offer": "ofr_9"},
+    }
     first = await transfers.create_async({**given, "expand": ["destination_payment"]})
     assert first.transfer_group == "ofr_9"
     assert first.destination_payment.id.startswith("py_")
@@ -138,9 +158,13 @@ async def test_money_becomes_available_with_its_charge(sandbox_shop: Shop) -> No
     account = await sandbox_shop.contractor()
     paid = await sandbox_shop.pay()
     await sandbox_shop.v1.transfers.create_async(
-        {"amount": 7_000, "currency": "usd", "destination": account,
-         "source_transaction": paid.latest_charge}
-    )  # fmt: skip
+        {
+            "amount": 7_000,
+            "currency": "usd",
+            "destination": account,
+            "source_transaction": paid.latest_charge,
+        }
+    )
     assert (await sandbox_shop.available(), await sandbox_shop.available(account)) == (0, 0)
     entries = await sandbox_shop.v1.balance_transactions.list_async({"type": "charge"})
     assert [entry.status for entry in entries.data] == ["pending"]
@@ -173,9 +197,13 @@ async def funded(shop: Shop) -> tuple[str, Any]:
     account = await shop.contractor()
     paid = await shop.pay()
     await shop.v1.transfers.create_async(
-        {"amount": 7_000, "currency": "usd", "destination": account,
-         "source_transaction": paid.latest_charge}
-    )  # fmt: skip
+        {
+            "amount": 7_000,
+            "currency": "usd",
+            "destination": account,
+            "source_transaction": paid.latest_charge,
+        }
+    )
     return account, {"stripe_account": account}
 
 

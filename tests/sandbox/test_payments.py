@@ -209,9 +209,13 @@ async def test_intent_is_updated_before_it_is_confirmed(sandbox_shop: Shop) -> N
     """Fails without the state guard in `payments.update`, and metadata merging."""
     intents = sandbox_shop.v1.payment_intents
     made = await intents.create_async(
-        {"amount": 1_000, "currency": "usd", "metadata": {"a": "1", "b": "2"},
-         "automatic_payment_methods": NO_REDIRECT}
-    )  # fmt: skip
+        {
+            "amount": 1_000,
+            "currency": "usd",
+            "metadata": {"a": "1", "b": "2"},
+            "automatic_payment_methods": NO_REDIRECT,
+        }
+    )
     assert made.status == "requires_payment_method"
     changed = await intents.update_async(
         made.id,
@@ -247,9 +251,16 @@ async def test_cards_belong_to_customers(sandbox_shop: Shop) -> None:
 async def test_a_card_without_customer_is_spent_after_one_payment(sandbox_shop: Shop) -> None:
     """Fails without `cards.check_usable`."""
     card = await sandbox_shop.v1.payment_methods.create_async(
-        {"type": "card", "card": {"number": "4242 4242 4242 4242", "exp_month": 1, "exp_year": 2035,
-                                  "cvc": "123"}}
-    )  # fmt: skip
+        {
+            "type": "card",
+            "card": {
+                "number": "4242 4242 4242 4242",
+                "exp_month": 1,
+                "exp_year": 2035,
+                "cvc": "123",
+            },
+        }
+    )
     await sandbox_shop.pay(card.id)
     assert "may not be used again" in str(await refusal(sandbox_shop.pay(card.id)))
 
@@ -275,9 +286,13 @@ async def test_a_card_is_set_up_for_later(sandbox_shop: Shop) -> None:
     v1 = sandbox_shop.v1
     customer = await v1.customers.create_async()
     setup = await v1.setup_intents.create_async(
-        {"customer": customer.id, "payment_method": "pm_card_threeDSecure2Required",
-         "confirm": True, "return_url": "https://shop.test/back"}
-    )  # fmt: skip
+        {
+            "customer": customer.id,
+            "payment_method": "pm_card_threeDSecure2Required",
+            "confirm": True,
+            "return_url": "https://shop.test/back",
+        }
+    )
     assert setup.status == "requires_action"
     await sandbox_shop.post_form(f"{setup.next_action.redirect_to_url.url}/complete", {})
     setup = await v1.setup_intents.retrieve_async(setup.id, {"expand": ["payment_method"]})

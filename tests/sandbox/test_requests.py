@@ -137,9 +137,12 @@ async def test_a_key_replays_its_answer(sandbox_shop: Shop) -> None:
     """Fails without `memory.recall`; a second hold would be made."""
     key: Any = {"idempotency_key": "hold:ofr_1:0"}
     given: Any = {
-        "amount": 1_000, "currency": "usd", "payment_method": "pm_card_visa", "confirm": True,
+        "amount": 1_000,
+        "currency": "usd",
+        "payment_method": "pm_card_visa",
+        "confirm": True,
         "automatic_payment_methods": NO_REDIRECT,
-    }  # fmt: skip
+    }
     intents = sandbox_shop.v1.payment_intents
     first = await intents.create_async(given, key)
     second = await intents.create_async(given, key)
@@ -158,9 +161,12 @@ async def test_a_decline_is_replayed(sandbox_shop: Shop) -> None:
     """Fails when `_refuse` forgets to remember card errors: a second charge would be tried."""
     key: Any = {"idempotency_key": "k"}
     given: Any = {
-        "amount": 1_000, "currency": "usd", "payment_method": "pm_card_chargeDeclined",
-        "confirm": True, "automatic_payment_methods": NO_REDIRECT,
-    }  # fmt: skip
+        "amount": 1_000,
+        "currency": "usd",
+        "payment_method": "pm_card_chargeDeclined",
+        "confirm": True,
+        "automatic_payment_methods": NO_REDIRECT,
+    }
     first = await refusal(sandbox_shop.v1.payment_intents.create_async(given, key))
     second = await refusal(sandbox_shop.v1.payment_intents.create_async(given, key))
     assert (second.http_status, second.json_body) == (402, first.json_body)
@@ -231,9 +237,11 @@ async def test_a_capture_is_declined_on_order(sandbox_shop: Shop) -> None:
     """Fails without `_add_intent` telling the intent in a card error."""
     held = await sandbox_shop.hold()
     await sandbox_shop.fault(
-        method="POST", path="/v1/payment_intents/*/capture", status=402,
+        method="POST",
+        path="/v1/payment_intents/*/capture",
+        status=402,
         error={"type": "card_error", "code": "card_declined", "decline_code": "lost_card"},
-    )  # fmt: skip
+    )
     error = await refusal(sandbox_shop.v1.payment_intents.capture_async(held.id))
     assert isinstance(error, stripe.CardError)
     assert error.json_body["error"]["decline_code"] == "lost_card"

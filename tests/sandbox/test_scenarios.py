@@ -37,8 +37,11 @@ async def test_a_refund_tells_all_of_its_events(sandbox_shop: Shop) -> None:
     refund = await sandbox_shop.v1.refunds.create_async({"payment_intent": paid.id, "amount": 1})
     assert refund.destination_details.card.reference_status == "available"
     assert await news(sandbox_shop, "refund") == [
-        "refund.created", "charge.refunded", "refund.updated", "charge.refund.updated",
-    ]  # fmt: skip
+        "refund.created",
+        "charge.refunded",
+        "refund.updated",
+        "charge.refund.updated",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -89,9 +92,16 @@ async def test_a_dispute_tells_its_story(sandbox_shop: Shop) -> None:
     await verdict(sandbox_shop, made, "won", fee_back=True)
     assert await sandbox_shop.available() == 9_680
     assert [event.split(".")[-1] for event in await news(sandbox_shop, "dispute")] == [
-        "created", "funds_withdrawn", "updated", "funds_reinstated", "closed",
-        "funds_withdrawn", "closed", "funds_reinstated", "closed",
-    ]  # fmt: skip
+        "created",
+        "funds_withdrawn",
+        "updated",
+        "funds_reinstated",
+        "closed",
+        "funds_withdrawn",
+        "closed",
+        "funds_reinstated",
+        "closed",
+    ]
 
 
 async def test_an_inquiry_moves_no_money(sandbox_shop: Shop) -> None:
@@ -177,8 +187,10 @@ async def test_an_account_is_switched_off_and_ends(
         await sandbox_shop.control("POST", "accounts", {"account": account, "state": state})
     types = await sandbox_connect_inbox.types(7)
     assert sorted(types) == [
-        "account.application.deauthorized", *["account.updated"] * 3, *["capability.updated"] * 3,
-    ]  # fmt: skip
+        "account.application.deauthorized",
+        *["account.updated"] * 3,
+        *["capability.updated"] * 3,
+    ]
     assert {event.account for event in sandbox_connect_inbox.received} == {account}
     error = await refusal(sandbox_shop.v1.balance.retrieve_async({}, {"stripe_account": account}))
     assert error.http_status == 403

@@ -114,8 +114,9 @@ async def test_endpoints_choose_and_are_removed(sandbox_shop: Shop, sandbox_inbo
     assert await sandbox_inbox.types(1) == ["customer.deleted"]
     assert (await endpoints.delete_async(found.id)).deleted
     assert (await refusal(endpoints.retrieve_async(found.id))).http_status == 404
-    assert (await refusal(endpoints.create_async(
-        {"url": "ftp://x", "enabled_events": ["*"]}))).code == "url_invalid"  # fmt: skip
+    assert (
+        await refusal(endpoints.create_async({"url": "ftp://x", "enabled_events": ["*"]}))
+    ).code == "url_invalid"
 
 
 async def test_a_killed_server_keeps_everything(
@@ -148,8 +149,9 @@ async def test_a_killed_server_keeps_everything(
 
     async def attempts() -> bool:
         rows = (await shop.control("GET", "deliveries"))["data"]
-        return all(row["attempts"] > old["attempts"] for row, old in zip(rows, after["data"],
-                                                                         strict=True))  # fmt: skip
+        return all(
+            row["attempts"] > old["attempts"] for row, old in zip(rows, after["data"], strict=True)
+        )
 
     await eventually(attempts, True)
     stripe_oracle.check_log(await shop.log())

@@ -149,8 +149,9 @@ class Client:
                 found(answer["data"])
             else:
                 self._counts[f"reads put off: {answer['error']['code']}"] += 1
-                asyncio.get_running_loop().call_later(0.5, self._again, namespace, name, fields,
-                                                      found, self._socket)  # fmt: skip
+                asyncio.get_running_loop().call_later(
+                    0.5, self._again, namespace, name, fields, found, self._socket
+                )
 
         self._ask(Command(namespace, name, fields, {}), answered)
 

@@ -13,9 +13,13 @@ from tests.soak.client import Client, Happened
 MOST_PENDING = 6
 ANSWER = 0.04  # seconds, about, until one comes
 JOB = {
-    "title": "Paint the fence", "description": "Twelve metres of wooden fence, two coats.",
-    "category": "painting", "budget_min_amount": 1000, "budget_max_amount": 2000, "currency": "USD",
-}  # fmt: skip
+    "title": "Paint the fence",
+    "description": "Twelve metres of wooden fence, two coats.",
+    "category": "painting",
+    "budget_min_amount": 1000,
+    "budget_max_amount": 2000,
+    "currency": "USD",
+}
 
 
 class Person:
@@ -65,9 +69,13 @@ class Person:
         self.sent += 1
         key = str(uuid4())
         self.client.do(
-            key, "/chat", "send", conversation_id=random.choice(list(self.client.talks)),
-            text=f"number {self.sent}", client_id=key,
-        )  # fmt: skip
+            key,
+            "/chat",
+            "send",
+            conversation_id=random.choice(list(self.client.talks)),
+            text=f"number {self.sent}",
+            client_id=key,
+        )
 
     def read(self) -> None:
         heard = [(id, len(talk)) for id, talk in self.client.talks.items() if talk]
@@ -80,8 +88,14 @@ class Person:
         if fresh:
             job = random.choice(fresh)
             self.applied.add(job)
-            self._do("/job-request", "apply", job_id=job, cover_letter="I can.",
-                     proposed_amount=1500, timeline_days=3)  # fmt: skip
+            self._do(
+                "/job-request",
+                "apply",
+                job_id=job,
+                cover_letter="I can.",
+                proposed_amount=1500,
+                timeline_days=3,
+            )
 
     def _do(self, namespace: str, name: str, **fields: Any) -> None:
         self.client.do(str(uuid4()), namespace, name, **fields)
@@ -97,8 +111,14 @@ async def begin(people: Sequence[Person], patience: float) -> None:
         for customer, contractor in pairs:
             [(_, job)] = customer.client.acked
             contractor.applied.add(job["id"])
-            contractor._do("/job-request", "apply", job_id=job["id"], cover_letter="I can.",
-                           proposed_amount=1500, timeline_days=3)  # fmt: skip
+            contractor._do(
+                "/job-request",
+                "apply",
+                job_id=job["id"],
+                cover_letter="I can.",
+                proposed_amount=1500,
+                timeline_days=3,
+            )
         await _idle(people)
         for customer, contractor in pairs:
             [(_, application)] = contractor.client.acked

@@ -92,9 +92,11 @@ def _fed(client: Client, feed: list[tuple[int, Happened]]) -> Iterable[str]:
 def _once(jobs: Sequence[Job], clients: Sequence[Client]) -> Iterable[str]:
     """What was sent again after a lost acknowledgement was not done again."""
     made = Counter(
-        data["id"] for client in clients for command, data in client.acked
+        data["id"]
+        for client in clients
+        for command, data in client.acked
         if command.name == "create"
-    )  # fmt: skip
+    )
     stored = {job.id for job in jobs}
     if made.keys() != stored or made.total() != len(stored):
         yield f"{len(stored)} jobs are there, {made.total()} were acknowledged"

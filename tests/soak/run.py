@@ -113,5 +113,6 @@ async def settle(market: Market, clients: Sequence[Client], counts: Counter[str]
         counts["clients whose socket was cut"] += client.cuts > 0
     return [
         f"{client.id} was not told of {client.seen - told} things, and had to ask for them"
-        for client, told in zip(clients, seen, strict=True) if client.seen != told
-    ]  # fmt: skip
+        for client, told in zip(clients, seen, strict=True)
+        if client.seen != told
+    ]

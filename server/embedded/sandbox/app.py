@@ -125,11 +125,18 @@ class Api:
         unsafe = request.method != "GET"
         full = raw if request.method == "POST" else request.query_string
         return Ask(
-            tenant, public, account, request.method, request.path, raw, request.query_string,
+            tenant,
+            public,
+            account,
+            request.method,
+            request.path,
+            raw,
+            request.query_string,
             request.headers.get("Idempotency-Key") if unsafe else None,
-            str(request.url.origin()), new_id("req_", 14),
+            str(request.url.origin()),
+            new_id("req_", 14),
             memory.fingerprint(request.method, request.path, full),
-        )  # fmt: skip
+        )
 
     async def _serve(self, ask: Ask) -> tuple[Reply, Json]:
         fault = self._take_fault(ask)
@@ -174,8 +181,9 @@ class Api:
             error = faults.as_error(fault)
             lost = fault.get("drop") and fault["when"] == "before"
             if lost or (error and fault["when"] == "before"):
-                raise error or StripeError(500, "api_error", "The connection was lost.",
-                                           stored=False)  # fmt: skip
+                raise error or StripeError(
+                    500, "api_error", "The connection was lost.", stored=False
+                )
             reply = self._execute(ask)
             return self._refuse(ask, error) if error else reply
         except StripeError as refusal:
@@ -187,8 +195,9 @@ class Api:
         params = forms.read(route.spec, forms.decode(text))
         if ask.public:
             _check_public(route, names, params)
-        call = Call(self.store, ask.tenant, ask.account, params, ask.base_url, ask.request_id,
-                    ask.key)  # fmt: skip
+        call = Call(
+            self.store, ask.tenant, ask.account, params, ask.base_url, ask.request_id, ask.key
+        )
         self.store.db.execute("SAVEPOINT work")
         try:
             body = call.render(route.handler(call, *names), params.get("expand", []))

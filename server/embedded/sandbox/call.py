@@ -12,13 +12,34 @@ from .state import Store, Tenant, new_id
 
 VERSION = "2026-05-27.dahlia"
 EXPANDABLE = {
-    "account", "balance_transaction", "charge", "customer", "destination", "destination_payment",
-    "failure_balance_transaction", "latest_charge", "payment_intent", "payment_method", "source",
-    "source_refund", "source_transaction", "source_transfer", "transfer", "transfer_reversal",
-    "default_payment_method", "invoice_settings", "destination_payment_refund", "refunds",
-    "last_payment_error", "original_payout", "reversed_by", "setup_intent", "latest_attempt",
-    "reversals", "balance_transactions",
-}  # fmt: skip
+    "account",
+    "balance_transaction",
+    "charge",
+    "customer",
+    "destination",
+    "destination_payment",
+    "failure_balance_transaction",
+    "latest_charge",
+    "payment_intent",
+    "payment_method",
+    "source",
+    "source_refund",
+    "source_transaction",
+    "source_transfer",
+    "transfer",
+    "transfer_reversal",
+    "default_payment_method",
+    "invoice_settings",
+    "destination_payment_refund",
+    "refunds",
+    "last_payment_error",
+    "original_payout",
+    "reversed_by",
+    "setup_intent",
+    "latest_attempt",
+    "reversals",
+    "balance_transactions",
+}
 
 
 @dataclass

@@ -217,9 +217,14 @@ def _settle(call: Call, intent: Json, charge: Json, amount: int) -> None:
         call.later(tenant.now(), "dispute", charge["id"])
     delay = 0 if card.instant else int(tenant.setting("available_delay_seconds"))
     entry = balances.book(
-        call, "charge" if card.kind == "card" else "payment", charge, amount, fee=fee,
-        available_on=call.now + delay, description=intent["description"],
-    )  # fmt: skip
+        call,
+        "charge" if card.kind == "card" else "payment",
+        charge,
+        amount,
+        fee=fee,
+        available_on=call.now + delay,
+        description=intent["description"],
+    )
     charge.update(captured=True, amount_captured=amount, balance_transaction=entry["id"])
     call.save(charge)
     intent.update(status="succeeded", amount_capturable=0, amount_received=amount)
@@ -254,23 +259,25 @@ def release(call: Call, intent: Json, reason: str | None) -> Json:
         expired = reason == "automatic"
         charge.update(refunded=True, amount_refunded=charge["amount"])
         call.save(charge)
-        call.add({
-            "id": new_id("re_3"),
-            "object": "refund",
-            "amount": charge["amount"],
-            "balance_transaction": None,
-            "charge": charge["id"],
-            "created": call.now,
-            "currency": charge["currency"],
-            "destination_details": {"card": {"type": "reversal"}, "type": "card"},
-            "metadata": {},
-            "payment_intent": intent["id"],
-            "reason": "expired_uncaptured_charge" if expired else None,
-            "receipt_number": None,
-            "source_transfer_reversal": None,
-            "status": "succeeded",
-            "transfer_reversal": None,
-        })  # fmt: skip
+        call.add(
+            {
+                "id": new_id("re_3"),
+                "object": "refund",
+                "amount": charge["amount"],
+                "balance_transaction": None,
+                "charge": charge["id"],
+                "created": call.now,
+                "currency": charge["currency"],
+                "destination_details": {"card": {"type": "reversal"}, "type": "card"},
+                "metadata": {},
+                "payment_intent": intent["id"],
+                "reason": "expired_uncaptured_charge" if expired else None,
+                "receipt_number": None,
+                "source_transfer_reversal": None,
+                "status": "succeeded",
+                "transfer_reversal": None,
+            }
+        )
         call.emit("charge.expired" if expired else "charge.refunded", charge)
     intent.update(
         status="canceled",

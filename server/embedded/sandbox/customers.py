@@ -155,8 +155,13 @@ def method_from(call: Call, params: Json) -> Json:
     else:
         name = BY_NUMBER.get((given.get("number") or "").replace(" ", ""), "")
         if not name:
-            raise StripeError(402, "card_error", "Your card number is incorrect.",
-                              code="incorrect_number", param="number")  # fmt: skip
+            raise StripeError(
+                402,
+                "card_error",
+                "Your card number is incorrect.",
+                code="incorrect_number",
+                param="number",
+            )
     return _add_method(call, name, params)
 
 
@@ -167,29 +172,40 @@ def _add_method(call: Call, name: str, params: Json) -> Json:
     details: Json = {"email": billing.get("email")} if card.kind == "link" else {}
     if card.kind == "card":
         details = _card(name, card, params.get("card", {}))
-    return call.add({
-        "id": new_id("pm_1"),
-        "object": "payment_method",
-        "allow_redisplay": params.get("allow_redisplay", "unspecified"),
-        "billing_details": {"email": None, "name": None, "phone": None, "tax_id": None, **billing,
-                            "address": {**address, **billing.get("address", {})}},
-        card.kind: details,
-        "created": call.now,
-        "customer": None,
-        "livemode": False,
-        "metadata": merged(None, params.get("metadata", {})),
-        "type": card.kind,
-        "_card": name,
-        "_spent": False,
-    })  # fmt: skip
+    return call.add(
+        {
+            "id": new_id("pm_1"),
+            "object": "payment_method",
+            "allow_redisplay": params.get("allow_redisplay", "unspecified"),
+            "billing_details": {
+                "email": None,
+                "name": None,
+                "phone": None,
+                "tax_id": None,
+                **billing,
+                "address": {**address, **billing.get("address", {})},
+            },
+            card.kind: details,
+            "created": call.now,
+            "customer": None,
+            "livemode": False,
+            "metadata": merged(None, params.get("metadata", {})),
+            "type": card.kind,
+            "_card": name,
+            "_spent": False,
+        }
+    )
 
 
 def _card(name: str, card: Card, given: Json) -> Json:
     """What a method tells about its card."""
     return {
         "brand": card.brand,
-        "checks": {"address_line1_check": None, "address_postal_code_check": None,
-                   "cvc_check": "pass" if given.get("cvc") else None},
+        "checks": {
+            "address_line1_check": None,
+            "address_postal_code_check": None,
+            "cvc_check": "pass" if given.get("cvc") else None,
+        },
         "country": "US",
         "display_brand": card.brand,
         "exp_month": given.get("exp_month", 12),
@@ -202,7 +218,7 @@ def _card(name: str, card: Card, given: Json) -> Json:
         "regulated_status": "unregulated",
         "three_d_secure_usage": {"supported": True},
         "wallet": None,
-    }  # fmt: skip
+    }
 
 
 def use_method(call: Call, name: str, *, in_path: bool = False) -> Json:
@@ -244,8 +260,10 @@ def attach(call: Call, name: str) -> Json:
 def attach_to(call: Call, method: Json, customer: str) -> None:
     """Attach, unless the card is someone else's, spent, or refused by its bank."""
     if method["customer"] not in (None, customer):
-        raise refused("The payment method you provided has already been attached to a customer.",
-                      "payment_method_already_attached")  # fmt: skip
+        raise refused(
+            "The payment method you provided has already been attached to a customer.",
+            "payment_method_already_attached",
+        )
     check_usable(method)
     card = card_of(method)
     if not card.attachable:

@@ -213,8 +213,10 @@ def overdue(call: Call, name: str) -> None:
 def after_refund(call: Call, charge: Json) -> None:
     """Inquiries end with the full refund of what they are about."""
     for dispute in call.of("dispute", "charge", charge["id"]):
-        if charge["refunded"] and dispute["status"] in ("warning_needs_response",
-                                                        "warning_under_review"):  # fmt: skip
+        if charge["refunded"] and dispute["status"] in (
+            "warning_needs_response",
+            "warning_under_review",
+        ):
             move(call, dispute, "warning_closed")
 
 
@@ -222,8 +224,10 @@ def check_refundable(call: Call, charge: Json) -> None:
     """Raises charge_disputed."""
     disputes = call.of("dispute", "charge", charge["id"])
     if not all(dispute["is_charge_refundable"] for dispute in disputes):
-        raise refused(f"Charge {charge['id']} has been charged back; cannot issue a refund.",
-                      "charge_disputed")  # fmt: skip
+        raise refused(
+            f"Charge {charge['id']} has been charged back; cannot issue a refund.",
+            "charge_disputed",
+        )
 
 
 def list_disputes(call: Call) -> Json:

@@ -11,11 +11,23 @@ from .errors import Json, StripeError, malformed
 from .state import Store
 
 SHAPES: dict[str, tuple[type, ...]] = {
-    "method": (str,), "path": (str,), "when": (str,), "status": (int,), "error": (dict,),
-    "delay": (int, float), "drop": (bool,), "times": (int,), "webhook": (str,),
-    "duplicate": (int,), "payout": (str,), "refund": (str,), "failure_code": (str,),
-    "after_paid": (bool,), "hold": (bool,), "pending_reason": (str,),
-}  # fmt: skip
+    "method": (str,),
+    "path": (str,),
+    "when": (str,),
+    "status": (int,),
+    "error": (dict,),
+    "delay": (int, float),
+    "drop": (bool,),
+    "times": (int,),
+    "webhook": (str,),
+    "duplicate": (int,),
+    "payout": (str,),
+    "refund": (str,),
+    "failure_code": (str,),
+    "after_paid": (bool,),
+    "hold": (bool,),
+    "pending_reason": (str,),
+}
 TARGETS = ("path", "webhook", "payout", "refund")
 
 

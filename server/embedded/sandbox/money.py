@@ -6,10 +6,31 @@ from .errors import malformed
 
 # https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
 MINIMUM = {
-    "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500, "dkk": 250,
-    "eur": 50, "gbp": 30, "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "mxn": 1000, "myr": 200,
-    "nok": 300, "nzd": 50, "pln": 200, "ron": 200, "sek": 300, "sgd": 50, "thb": 1000, "usd": 50,
-}  # fmt: skip
+    "aed": 200,
+    "aud": 50,
+    "bgn": 100,
+    "brl": 50,
+    "cad": 50,
+    "chf": 50,
+    "czk": 1500,
+    "dkk": 250,
+    "eur": 50,
+    "gbp": 30,
+    "hkd": 400,
+    "huf": 17500,
+    "inr": 50,
+    "jpy": 50,
+    "mxn": 1000,
+    "myr": 200,
+    "nok": 300,
+    "nzd": 50,
+    "pln": 200,
+    "ron": 200,
+    "sek": 300,
+    "sgd": 50,
+    "thb": 1000,
+    "usd": 50,
+}
 
 
 def _codes(text: str) -> frozenset[str]:
@@ -29,11 +50,30 @@ TWO_DECIMAL = _codes(
 CURRENCIES = ZERO_DECIMAL | THREE_DECIMAL | TWO_DECIMAL
 LARGEST = 99_999_999
 COUNTRY_CURRENCY = {
-    "US": "usd", "GB": "gbp", "JP": "jpy", "CA": "cad", "AU": "aud", "NZ": "nzd", "CH": "chf",
-    "SE": "sek", "NO": "nok", "DK": "dkk", "PL": "pln", "CZ": "czk", "HU": "huf", "RO": "ron",
-    "SG": "sgd", "HK": "hkd", "IN": "inr", "MX": "mxn", "BR": "brl", "TH": "thb", "MY": "myr",
-    "AE": "aed", "KW": "kwd",
-}  # fmt: skip
+    "US": "usd",
+    "GB": "gbp",
+    "JP": "jpy",
+    "CA": "cad",
+    "AU": "aud",
+    "NZ": "nzd",
+    "CH": "chf",
+    "SE": "sek",
+    "NO": "nok",
+    "DK": "dkk",
+    "PL": "pln",
+    "CZ": "czk",
+    "HU": "huf",
+    "RO": "ron",
+    "SG": "sgd",
+    "HK": "hkd",
+    "IN": "inr",
+    "MX": "mxn",
+    "BR": "brl",
+    "TH": "thb",
+    "MY": "myr",
+    "AE": "aed",
+    "KW": "kwd",
+}
 
 
 def local_currency(country: str) -> str:
@@ -78,6 +118,7 @@ def check_step(amount: int, currency: str) -> None:
 def check_positive(amount: int, currency: str, param: str = "amount") -> None:
     """Raises when an amount is not a positive, payable number."""
     if amount < 1:
-        raise malformed("This value must be greater than or equal to 1.",
-                        "parameter_invalid_integer", param)  # fmt: skip
+        raise malformed(
+            "This value must be greater than or equal to 1.", "parameter_invalid_integer", param
+        )
     check_step(amount, currency)

@@ -111,9 +111,10 @@ class Pages:
         query = {
             intent["object"]: intent["id"],
             f"{intent['object']}_client_secret": intent["client_secret"],
-            "redirect_status": "failed" if intent["status"].startswith("requires_pay")
+            "redirect_status": "failed"
+            if intent["status"].startswith("requires_pay")
             else "succeeded",
-        }  # fmt: skip
+        }
         raise web.HTTPSeeOther(_with_query(back, query))
 
     def _link(self, request: web.Request) -> tuple[Call, Json, Json] | None:

@@ -274,8 +274,7 @@ def _confirm(call: Call, intent: Json) -> Json:
     wish = intent["payment_method_options"]["card"]["request_three_d_secure"]
     if card.secure or (card.kind == "card" and wish in ("any", "challenge")):
         if params.get("off_session") or params.get("error_on_requires_action"):
-            raise charges.fail(call, intent, method, declined(
-                *cards.REFUSALS["authentication"]))  # fmt: skip
+            raise charges.fail(call, intent, method, declined(*cards.REFUSALS["authentication"]))
         return _ask_for_action(call, intent)
     if card.refusal:
         raise charges.fail(call, intent, method, card.error)

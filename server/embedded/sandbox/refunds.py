@@ -70,8 +70,9 @@ def _give_reference(call: Call, refund: Json) -> None:
     """The bank tells by what it can be asked about a refund of a card."""
     if "card" in refund["destination_details"]:
         refund["destination_details"]["card"] |= {
-            "reference": new_digits(23), "reference_status": "available",
-        }  # fmt: skip
+            "reference": new_digits(23),
+            "reference_status": "available",
+        }
     _announce(call, call.save(refund))
 
 
@@ -99,10 +100,13 @@ def _charge(call: Call) -> Json:
 def _refund(call: Call, charge: Json, amount: int) -> Json:
     kind = charge["payment_method_details"]["type"]
     told: dict[str, Json] = {
-        "card": {"reference_status": "pending", "reference_type": "acquirer_reference_number",
-                 "type": "refund"},
+        "card": {
+            "reference_status": "pending",
+            "reference_type": "acquirer_reference_number",
+            "type": "refund",
+        },
         "crypto": {"reference": None},
-    }  # fmt: skip
+    }
     return {
         "id": new_id("re_3"),
         "object": "refund",

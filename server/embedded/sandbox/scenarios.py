@@ -28,9 +28,12 @@ def open_dispute(call: Call, body: Json) -> Json:
     Answers all disputes of the charge as `data`, the new one as `dispute`."""
     charge = _find(call, body, "charge")
     made = disputes.open_on(
-        call, charge, amount=_given(body, "amount", int), inquiry=bool(body.get("inquiry")),
+        call,
+        charge,
+        amount=_given(body, "amount", int),
+        inquiry=bool(body.get("inquiry")),
         reason=_given(body, "reason", str) or "fraudulent",
-    )  # fmt: skip
+    )
     every = call.of("dispute", "charge", charge["id"])
     return {"data": [call.shown(dispute) for dispute in every], "dispute": call.shown(made)}
 

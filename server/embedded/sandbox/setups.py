@@ -67,13 +67,18 @@ def create(call: Call) -> Json:
         "on_behalf_of": None,
         "payment_method": None,
         "payment_method_configuration_details": None,
-        "payment_method_options": {"card": {"mandate_options": None, "network": None,
-                                            "request_three_d_secure": "automatic"}},
+        "payment_method_options": {
+            "card": {
+                "mandate_options": None,
+                "network": None,
+                "request_three_d_secure": "automatic",
+            }
+        },
         "payment_method_types": params.get("payment_method_types", ["card", "link"]),
         "single_use_mandate": None,
         "status": "requires_payment_method",
         "usage": params.get("usage", "off_session"),
-    }  # fmt: skip
+    }
     call.add(setup)
     _choose(call, setup)
     call.emit("setup_intent.created", setup)
@@ -98,8 +103,11 @@ def retrieve(call: Call, name: str) -> Json:
     """One setup intent; with a publishable key only for its client secret."""
     setup = call.get("setup_intent", name, "intent")
     if call.params.get("client_secret") not in (None, setup["client_secret"]):
-        raise refused("The client_secret provided does not match this SetupIntent.",
-                      "setup_intent_invalid_parameter", "client_secret")  # fmt: skip
+        raise refused(
+            "The client_secret provided does not match this SetupIntent.",
+            "setup_intent_invalid_parameter",
+            "client_secret",
+        )
     return setup
 
 
@@ -154,8 +162,12 @@ def _succeed(call: Call, setup: Json, method: Json) -> Json:
 def _fail(call: Call, setup: Json, method: Json, error: StripeError) -> StripeError:
     error.fields["payment_method"] = call.shown(method)
     reason = error.body["error"]
-    setup.update(status="requires_payment_method", payment_method=None, next_action=None,
-                 last_setup_error=reason)  # fmt: skip
+    setup.update(
+        status="requires_payment_method",
+        payment_method=None,
+        next_action=None,
+        last_setup_error=reason,
+    )
     call.emit("setup_intent.setup_failed", setup)
     error.fields["setup_intent"] = call.shown(setup)
     return error
@@ -168,9 +180,17 @@ def authenticate(call: Call, setup: Json, *, passed: bool) -> Json:
     method = call.get("payment_method", call.save(setup)["payment_method"])
     if passed:
         return _succeed(call, setup, method)
-    _fail(call, setup, method, StripeError(
-        402, "invalid_request_error", "The provided PaymentMethod has failed authentication.",
-        code="setup_intent_authentication_failure"))  # fmt: skip
+    _fail(
+        call,
+        setup,
+        method,
+        StripeError(
+            402,
+            "invalid_request_error",
+            "The provided PaymentMethod has failed authentication.",
+            code="setup_intent_authentication_failure",
+        ),
+    )
     return setup
 
 
@@ -197,5 +217,7 @@ def list_setups(call: Call) -> Json:
 
 def _need_open(setup: Json) -> None:
     if setup["status"] not in OPEN:
-        raise refused(f"You cannot do this to a SetupIntent with a status of {setup['status']}.",
-                      "setup_intent_unexpected_state")  # fmt: skip
+        raise refused(
+            f"You cannot do this to a SetupIntent with a status of {setup['status']}.",
+            "setup_intent_unexpected_state",
+        )

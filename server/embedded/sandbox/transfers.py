@@ -66,8 +66,11 @@ def _source(call: Call, amount: int, money: str) -> Json | None:
         return None
     charge = call.get("charge", name, "source_transaction", in_path=False)
     if charge["status"] != "succeeded" or not charge["captured"]:
-        raise refused(f"The charge {name} is not captured and cannot be a source of a transfer.",
-                      None, "source_transaction")  # fmt: skip
+        raise refused(
+            f"The charge {name} is not captured and cannot be a source of a transfer.",
+            None,
+            "source_transaction",
+        )
     if charge["currency"] != money:
         raise refused(
             f"The currency of source_transaction's balance transaction ({charge['currency']}) must"

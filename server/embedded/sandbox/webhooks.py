@@ -109,16 +109,22 @@ def list_events(call: Call) -> Json:
 
 def _check_url(url: str | None) -> None:
     if not url or not url.startswith(("http://", "https://")):
-        raise refused("Invalid URL: An explicit scheme (such as https) must be provided.",
-                      "url_invalid", "url")  # fmt: skip
+        raise refused(
+            "Invalid URL: An explicit scheme (such as https) must be provided.",
+            "url_invalid",
+            "url",
+        )
 
 
 def _check_events(names: list[str]) -> None:
     """Stripe knows no patterns here but `*` alone."""
     for index, name in enumerate(names):
         if "*" in name and name != "*":
-            raise refused(f"Invalid enabled_events[{index}]: {name} is not an event type",
-                          None, f"enabled_events[{index}]")  # fmt: skip
+            raise refused(
+                f"Invalid enabled_events[{index}]: {name} is not an event type",
+                None,
+                f"enabled_events[{index}]",
+            )
 
 
 def queue(store: Store, tenant: Tenant, event: Json) -> None:
@@ -149,9 +155,15 @@ def _interested(store: Store, tenant: Tenant, event: Json) -> list[Json]:
 
 
 def _write(
-    store: Store, tenant: Tenant, event: Json, endpoints: list[Json], *,
-    status: str = "pending", at: float = 0, stamp: int | None = None,
-) -> None:  # fmt: skip
+    store: Store,
+    tenant: Tenant,
+    event: Json,
+    endpoints: list[Json],
+    *,
+    status: str = "pending",
+    at: float = 0,
+    stamp: int | None = None,
+) -> None:
     body = json.dumps(event, indent=2)
     store.db.executemany(
         "INSERT INTO deliveries (tenant, event, endpoint, type, body, status, attempts, next_at,"

@@ -75,10 +75,14 @@ def environment(stores: Addresses) -> dict[str, str]:
     key = base64.b64encode(os.urandom(32)).decode()
     return {
         "MONGO_URL": stores.database(f"bench_{suffix}"),
-        "REDIS_URL": str(stores.redis_url), "STRIPE_SECRET_KEY": f"sk_test_{suffix}",
-        "STRIPE_API_BASE": str(stores.stripe_api_base), "STRIPE_WEBHOOK_SECRETS": "whsec_none",
-        "JWT_KEYS": f"bench:{key}", "AUDIT_KEY": f"bench:{key}", "DRAIN_SECONDS": "1",
-    }  # fmt: skip
+        "REDIS_URL": str(stores.redis_url),
+        "STRIPE_SECRET_KEY": f"sk_test_{suffix}",
+        "STRIPE_API_BASE": str(stores.stripe_api_base),
+        "STRIPE_WEBHOOK_SECRETS": "whsec_none",
+        "JWT_KEYS": f"bench:{key}",
+        "AUDIT_KEY": f"bench:{key}",
+        "DRAIN_SECONDS": "1",
+    }
 
 
 async def bench(stores: Addresses, folder: Path, options: argparse.Namespace) -> None:

@@ -114,10 +114,12 @@ async def delivery(load: Load) -> Figures:
         for watcher in watchers:
             watcher.pushes = owner.pushes
         watched, lonely = (
-            [command("/job", "update", {"job_id": job, "title": f"Fence {number}"})
-             for number in range(10)]
+            [
+                command("/job", "update", {"job_id": job, "title": f"Fence {number}"})
+                for number in range(10)
+            ]
             for job in (world.watched_job, world.lonely_job)
-        )  # fmt: skip
+        )
         found[f"delivery, room of {size}"] = await _compared(
             load, size, 1, [(owner, watched, [owner, *watchers]), (owner, lonely, [owner])]
         )
@@ -208,10 +210,12 @@ async def _most(
         sender.pushed = arrived
         other.pushed = _numbered(seqs, arrived)
     work = [
-        (sender, [command("/chat", "send", _message(pair, f"{id} {TEXT}"), id)
-                  for id in range(WINDOW)])
+        (
+            sender,
+            [command("/chat", "send", _message(pair, f"{id} {TEXT}"), id) for id in range(WINDOW)],
+        )
         for sender, pair in zip(senders, pairs, strict=True)
-    ]  # fmt: skip
+    ]
     warm = await closed_loop(work, WINDOW, WARM_UP)
     await arrived.reached(2 * warm.acked)
     before = load.target.cpu()
@@ -286,6 +290,10 @@ async def memory(load: Load) -> Figures:
 
 
 ROWS: dict[str, Callable[[Load], Awaitable[Figures]]] = {
-    "memory": memory, "ack": ack, "read": read, "devices": devices, "delivery": delivery,
+    "memory": memory,
+    "ack": ack,
+    "read": read,
+    "devices": devices,
+    "delivery": delivery,
     "chat": chat,
-}  # fmt: skip
+}

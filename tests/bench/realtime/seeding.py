@@ -93,11 +93,19 @@ class _Seeder:
 
     async def people(self, role: Role, count: int) -> list[Person]:
         ids = [new_id(User.PREFIX) for _ in range(count)]
-        await self._add([
-            self._new(User, id=id, email=f"{id}@people.test", name=f"Bench {role}", role=role,
-                      password_hash="!")
-            for id in ids
-        ])  # fmt: skip
+        await self._add(
+            [
+                self._new(
+                    User,
+                    id=id,
+                    email=f"{id}@people.test",
+                    name=f"Bench {role}",
+                    role=role,
+                    password_hash="!",
+                )
+                for id in ids
+            ]
+        )
         people: list[Person] = []
         for start in range(0, count, AT_ONCE):
             part = ids[start : start + AT_ONCE]
@@ -118,17 +126,29 @@ class _Seeder:
             members = (customer.id, contractor.id)
             last = LastMessage(seq=MESSAGES, author_id=customer.id, text="Number 50", at=self.now)
             conversation = self._new(
-                Conversation, job_id=new_id(Job.PREFIX), job_title="Paint the fence",
-                customer_id=customer.id, contractor_id=contractor.id, members=members,
-                names=dict.fromkeys(members, "Bench"), active_at=self.now, head=MESSAGES,
-                last_message=last, read=dict.fromkeys(members, 0),
-            )  # fmt: skip
+                Conversation,
+                job_id=new_id(Job.PREFIX),
+                job_title="Paint the fence",
+                customer_id=customer.id,
+                contractor_id=contractor.id,
+                members=members,
+                names=dict.fromkeys(members, "Bench"),
+                active_at=self.now,
+                head=MESSAGES,
+                last_message=last,
+                read=dict.fromkeys(members, 0),
+            )
             conversations.append(conversation)
             messages += [
-                self._new(Message, conversation_id=conversation.id, author_id=customer.id,
-                          seq=seq, text=f"Number {seq}")
+                self._new(
+                    Message,
+                    conversation_id=conversation.id,
+                    author_id=customer.id,
+                    seq=seq,
+                    text=f"Number {seq}",
+                )
                 for seq in range(1, MESSAGES + 1)
-            ]  # fmt: skip
+            ]
             pairs.append(Pair(customer, contractor, conversation.id))
         await self._add(conversations)
         await self._add(messages)
@@ -136,11 +156,18 @@ class _Seeder:
 
     async def jobs(self, owner: Person, count: int) -> list[str]:
         details = {
-            "title": "Paint the fence", "category": "painting", "skills": ("painting",),
-            "description": "Twelve metres of wooden fence, two coats.", "currency": "USD",
-            "budget_min_amount": 50_000, "budget_max_amount": 200_000, "location": None,
-            "category_key": "painting", "skill_keys": ("painting",), "terms": ("fenc", "paint"),
-        }  # fmt: skip
+            "title": "Paint the fence",
+            "category": "painting",
+            "skills": ("painting",),
+            "description": "Twelve metres of wooden fence, two coats.",
+            "currency": "USD",
+            "budget_min_amount": 50_000,
+            "budget_max_amount": 200_000,
+            "location": None,
+            "category_key": "painting",
+            "skill_keys": ("painting",),
+            "terms": ("fenc", "paint"),
+        }
         jobs = [
             self._new(Job, customer_id=owner.id, customer_name="Bench", **details)
             for _ in range(count)

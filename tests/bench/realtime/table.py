@@ -31,8 +31,16 @@ def kind_of(figure: str) -> tuple[str, bool, str]:
 
 def show(title: str, rounds: Rounds, ours: str, other: str, notes: Sequence[str]) -> None:
     """Ratios are of medians; rounds are interleaved, so a slow minute meets both."""
-    table = Table("", "unit", f"{ours} (min-max)", f"{other} (min-max)", "ratio", "goal",
-                  title=title, title_justify="left")  # fmt: skip
+    table = Table(
+        "",
+        "unit",
+        f"{ours} (min-max)",
+        f"{other} (min-max)",
+        "ratio",
+        "goal",
+        title=title,
+        title_justify="left",
+    )
     for column in table.columns[2:5]:
         column.justify = "right"
     for figure, servers in rounds.items():
@@ -58,8 +66,9 @@ def growth(rounds: Rounds, server: str) -> list[str]:
     return [
         f"{what}: {_sizes(found)}. Of each further one: {_sizes(further := _further(found))}; "
         f"most against least {_spread(further)}"
-        for what, found in kinds.items() if len(found) > 1
-    ]  # fmt: skip
+        for what, found in kinds.items()
+        if len(found) > 1
+    ]
 
 
 def _further(found: Mapping[int, float]) -> dict[int, float]:

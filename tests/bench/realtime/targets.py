@@ -26,9 +26,13 @@ class Target:
     """A server that can be started again and again, each time as a new process."""
 
     def __init__(
-        self, name: str, command: Sequence[str], env: Mapping[str, str], folder: Path,
+        self,
+        name: str,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        folder: Path,
         tidy_up: signal.Signals | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.name = name
         self.tidy_up = tidy_up  # makes it collect its garbage
         self.port = 0
@@ -42,11 +46,19 @@ class Target:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         with self._log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", str(LEASH), *self._command, cwd=ROOT, stdin=PIPE,
-                stdout=output, stderr=output, start_new_session=True,
+                sys.executable,
+                "-I",
+                "-S",
+                str(LEASH),
+                *self._command,
+                cwd=ROOT,
+                stdin=PIPE,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
                 env={**kept, "PYTHONUNBUFFERED": "1", **self._env, "PORT": str(self.port)},
                 preexec_fn=lambda: os.sched_setaffinity(0, SERVER_CORE),
-            )  # fmt: skip
+            )
         deadline = time.monotonic() + START_SECONDS
         while not await self._answers():
             if self._process.returncode is not None or time.monotonic() > deadline:
