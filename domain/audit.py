@@ -23,7 +23,6 @@ from domain.store import NEWEST, UnitOfWork
 from domain.transfers import Reversal, Transfer, TransferStatus
 from domain.wallets import Withdrawal, WithdrawalStatus
 
-C, T, W = ChargebackStatus, TransferStatus, WithdrawalStatus
 OLDEST = (("_id", 1),)
 HELD = "requires_capture"  # Stripe's word
 BY_HAND = ("adjusted", "platform_withdrew")  # moved for no offer
@@ -224,12 +223,14 @@ def _check_chargeback(
     report.compare("dispute at Stripe", found.id, True, told is not None)
     if told:
         report.compare("dispute's state", found.id, FROM_STRIPE[told.status], found.status)
-        taken = found.amount if found.status in (C.OPEN, C.LOST) else 0
+        taken = (
+            found.amount if found.status in (ChargebackStatus.OPEN, ChargebackStatus.LOST) else 0
+        )
         report.compare("taken by the bank", found.id, told.withdrawn_amount, taken)
 
 
 def _out(chargeback: Chargeback) -> int:
-    return chargeback.amount if chargeback.status is C.OPEN else 0
+    return chargeback.amount if chargeback.status is ChargebackStatus.OPEN else 0
 
 
 async def _check_transfers(ports: Ports, uow: UnitOfWork, report: Report) -> None:
@@ -244,7 +245,11 @@ async def _check_transfers(ports: Ports, uow: UnitOfWork, report: Report) -> Non
         net = there.amount - there.reversed_amount if there else 0
         if transfer:
             report.transfers += 1
-            made = transfer.status in (T.MADE, T.AVAILABLE, T.REVERSED)
+            made = transfer.status in (
+                TransferStatus.MADE,
+                TransferStatus.AVAILABLE,
+                TransferStatus.REVERSED,
+            )
             expected = net - under_way[transfer.id]
             report.compare("transferred", transfer.id, expected, made * transfer.net)
         elif there:
@@ -271,10 +276,10 @@ async def _check_withdrawals(ports: Ports, uow: UnitOfWork, report: Report) -> N
 
 def _check_withdrawal(report: Report, withdrawal: Withdrawal, payout: Settled | None) -> None:
     report.payouts += 1
-    under_way = withdrawal.status not in (W.REQUESTED, W.FAILED)
+    under_way = withdrawal.status not in (WithdrawalStatus.REQUESTED, WithdrawalStatus.FAILED)
     expected = withdrawal.amount if under_way else 0
     report.compare("paid out", withdrawal.id, payout.amount if payout else 0, expected)
-    if withdrawal.status is W.PAID:
+    if withdrawal.status is WithdrawalStatus.PAID:
         report.compare("payout paid", withdrawal.id, "paid", payout and payout.status)
 
 

@@ -50,17 +50,15 @@ class ChargebackStatus(StrEnum):
     CLOSED = "closed"
 
 
-C = ChargebackStatus
-
 FROM_STRIPE = {
-    "warning_needs_response": C.INQUIRY,
-    "warning_under_review": C.INQUIRY,
-    "warning_closed": C.CLOSED,
-    "prevented": C.CLOSED,
-    "needs_response": C.OPEN,
-    "under_review": C.OPEN,
-    "won": C.WON,
-    "lost": C.LOST,
+    "warning_needs_response": ChargebackStatus.INQUIRY,
+    "warning_under_review": ChargebackStatus.INQUIRY,
+    "warning_closed": ChargebackStatus.CLOSED,
+    "prevented": ChargebackStatus.CLOSED,
+    "needs_response": ChargebackStatus.OPEN,
+    "under_review": ChargebackStatus.OPEN,
+    "won": ChargebackStatus.WON,
+    "lost": ChargebackStatus.LOST,
 }
 
 
@@ -144,7 +142,7 @@ async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
 async def evidence(cmd: Evidence, actor: Actor, uow: UnitOfWork) -> Chargeback:
     """Answer the bank. Raises NotFound, DisputeNotOpen."""
     found = await uow.get(Chargeback, cmd.chargeback_id)
-    if found.status not in (C.INQUIRY, C.OPEN):
+    if found.status not in (ChargebackStatus.INQUIRY, ChargebackStatus.OPEN):
         raise DisputeNotOpen(status=found.status)
     offer = await uow.get(Offer, found.offer_id)
     given = msgspec.structs.asdict(cmd)
@@ -275,7 +273,7 @@ async def _first_seen(uow: UnitOfWork, payment: Payment, there: CardDispute) -> 
         amount=there.amount,
         currency=offer.currency,
         reason=there.reason,
-        status=C.INQUIRY,
+        status=ChargebackStatus.INQUIRY,
         submissions=-1,
         due_by=there.due_by,
     )
@@ -428,24 +426,32 @@ async def _release(
 
 _NONE: tuple[Any, ...] = ()
 _ENDS = {
-    C.INQUIRY: _NONE,
-    C.CLOSED: _NONE,
-    C.OPEN: (_open,),
-    C.WON: (_open, _win),
-    C.LOST: (_open, _lose),
+    ChargebackStatus.INQUIRY: _NONE,
+    ChargebackStatus.CLOSED: _NONE,
+    ChargebackStatus.OPEN: (_open,),
+    ChargebackStatus.WON: (_open, _win),
+    ChargebackStatus.LOST: (_open, _lose),
 }
 # From the state that is known to the one that Stripe tells, step by step.
 STEPS: dict[tuple[ChargebackStatus, ChargebackStatus], tuple[Any, ...]] = {
-    **{(C.INQUIRY, to): steps for to, steps in _ENDS.items()},
-    **{(C.CLOSED, to): steps for to, steps in _ENDS.items()},
-    **{(C.OPEN, to): (_win,) for to in (C.WON, C.CLOSED, C.INQUIRY)},
-    (C.OPEN, C.OPEN): (),
-    (C.OPEN, C.LOST): (_lose,),
-    **{(C.WON, to): steps for to, steps in _ENDS.items()},
-    (C.WON, C.WON): (),
+    **{(ChargebackStatus.INQUIRY, to): steps for to, steps in _ENDS.items()},
+    **{(ChargebackStatus.CLOSED, to): steps for to, steps in _ENDS.items()},
     **{
-        (C.LOST, to): (_recover, *more)
-        for to, more in ((C.OPEN, ()), (C.WON, (_win,)), (C.CLOSED, (_win,)), (C.INQUIRY, (_win,)))
+        (ChargebackStatus.OPEN, to): (_win,)
+        for to in (ChargebackStatus.WON, ChargebackStatus.CLOSED, ChargebackStatus.INQUIRY)
     },
-    (C.LOST, C.LOST): (),
+    (ChargebackStatus.OPEN, ChargebackStatus.OPEN): (),
+    (ChargebackStatus.OPEN, ChargebackStatus.LOST): (_lose,),
+    **{(ChargebackStatus.WON, to): steps for to, steps in _ENDS.items()},
+    (ChargebackStatus.WON, ChargebackStatus.WON): (),
+    **{
+        (ChargebackStatus.LOST, to): (_recover, *more)
+        for to, more in (
+            (ChargebackStatus.OPEN, ()),
+            (ChargebackStatus.WON, (_win,)),
+            (ChargebackStatus.CLOSED, (_win,)),
+            (ChargebackStatus.INQUIRY, (_win,)),
+        )
+    },
+    (ChargebackStatus.LOST, ChargebackStatus.LOST): (),
 }

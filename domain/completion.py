@@ -30,8 +30,6 @@ from domain.shares import rebook
 from domain.store import UnitOfWork
 from domain.words_of_work import completes_soon
 
-M = MilestoneStatus
-
 MilestoneNumber = Annotated[int, Limits(ge=1, le=20)]
 TO_ANSWER = timedelta(hours=24)  # from the announcement to what then happens by itself
 ANNOUNCE_BEFORE = TO_ANSWER + timedelta(hours=2)
@@ -90,7 +88,7 @@ async def deliver(cmd: Deliver, actor: Actor, uow: UnitOfWork) -> Job:
     milestones = with_milestones(
         offer,
         chosen,
-        status=M.DELIVERED,
+        status=MilestoneStatus.DELIVERED,
         note=cmd.note,
         files=files,
         delivered_at=uow.now,
@@ -163,7 +161,11 @@ async def complete_milestones(uow: UnitOfWork, offer: Offer, numbers: Sequence[i
             before,
             completed_amount=before.completed_amount + before.at_stake([number]),
             milestones=with_milestones(
-                before, [number], status=M.COMPLETED, completed_at=uow.now, due_at=None
+                before,
+                [number],
+                status=MilestoneStatus.COMPLETED,
+                completed_at=uow.now,
+                due_at=None,
             ),
         )
         await rebook(uow, f"complete:{offer.id}#{number}", "completed", before, offer)
@@ -173,10 +175,10 @@ async def complete_milestones(uow: UnitOfWork, offer: Offer, numbers: Sequence[i
 async def finish(uow: UnitOfWork, job: Job, offer: Offer) -> Job:
     """The job ends with its last milestone."""
     states = {milestone.status for milestone in offer.milestones}
-    if states & {M.PENDING, M.DELIVERED}:
+    if states & {MilestoneStatus.PENDING, MilestoneStatus.DELIVERED}:
         announce(uow, job)
         return job
-    if M.COMPLETED in states:
+    if MilestoneStatus.COMPLETED in states:
         status, at = JobStatus.COMPLETED, "completed_at"
     else:
         status, at = JobStatus.CANCELLED, "cancelled_at"
@@ -241,7 +243,9 @@ async def drop_rest(uow: UnitOfWork, offer: Offer) -> Offer:
     return await change_offer(
         uow,
         offer,
-        milestones=with_milestones(offer, left, status=M.CANCELLED, due_at=None, dispute_id=None),
+        milestones=with_milestones(
+            offer, left, status=MilestoneStatus.CANCELLED, due_at=None, dispute_id=None
+        ),
     )
 
 

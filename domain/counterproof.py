@@ -18,7 +18,6 @@ from domain.store import UnitOfWork
 from domain.transfers import Transfer, TransferStatus
 from domain.wallets import ReadPayout, Withdrawal, WithdrawalStatus
 
-T, W = TransferStatus, WithdrawalStatus
 R = TypeVar("R", bound=Record)
 
 LATE = timedelta(days=1)  # our booking and Stripe's line may lie apart
@@ -41,7 +40,7 @@ async def check_journal(
             found.compare(f"{row.kind} at Stripe", row.fact, True, there)
     # Stripe's line lies between the two times. The audit looks also at those that took longer.
     made = {
-        "status": (T.MADE, T.AVAILABLE, T.REVERSED),
+        "status": (TransferStatus.MADE, TransferStatus.AVAILABLE, TransferStatus.REVERSED),
         "updated_at": {"$gte": start, "$lt": end},
         "created_at": {"$gte": start - LATE},
     }
@@ -123,7 +122,10 @@ async def check_payouts(ports: Ports, start: datetime, end: datetime, found: Fou
     """The withdrawals that have changed in that time, on the accounts that they were taken from;
     and what has left the accounts since then without one."""
     uow = ports.store.single()
-    asked = {"status": (W.IN_TRANSIT, W.PAID, W.FAILED), "updated_at": {"$gte": start, "$lt": end}}
+    asked = {
+        "status": (WithdrawalStatus.IN_TRANSIT, WithdrawalStatus.PAID, WithdrawalStatus.FAILED),
+        "updated_at": {"$gte": start, "$lt": end},
+    }
     async for rows in _chunks(uow.each(Withdrawal, asked, (("updated_at", 1),))):
         of_accounts: dict[str, list[Withdrawal]] = defaultdict(list)
         for withdrawal in rows:
@@ -172,6 +174,6 @@ async def _check_payout(
     ports: Ports, withdrawal: Withdrawal, payouts: Sequence[Settled], found: Found
 ) -> None:
     there = _sum(payouts)
-    ours = 0 if withdrawal.status is W.FAILED else withdrawal.amount
+    ours = 0 if withdrawal.status is WithdrawalStatus.FAILED else withdrawal.amount
     if not found.compare("withdrawal", withdrawal.id, ours, there):
         await look_again(ports, found, ReadPayout(withdrawal.id))

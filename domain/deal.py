@@ -66,34 +66,58 @@ class RefundStatus(StrEnum):
     FAILED = "failed"
 
 
-S, P, M = OfferStatus, PaymentStatus, MilestoneStatus
-
 OFFER_STEPS: Steps = {
-    S.AWAITING_PAYMENT: (S.PENDING, S.FAILED, S.EXPIRED, S.WITHDRAWN, S.BLOCKED),
-    S.PENDING: (S.ACCEPTING, S.REJECTED, S.WITHDRAWN, S.EXPIRED, S.BLOCKED, S.COUNTERED),
-    S.ACCEPTING: (S.ACCEPTED, S.FAILED),
+    OfferStatus.AWAITING_PAYMENT: (
+        OfferStatus.PENDING,
+        OfferStatus.FAILED,
+        OfferStatus.EXPIRED,
+        OfferStatus.WITHDRAWN,
+        OfferStatus.BLOCKED,
+    ),
+    OfferStatus.PENDING: (
+        OfferStatus.ACCEPTING,
+        OfferStatus.REJECTED,
+        OfferStatus.WITHDRAWN,
+        OfferStatus.EXPIRED,
+        OfferStatus.BLOCKED,
+        OfferStatus.COUNTERED,
+    ),
+    OfferStatus.ACCEPTING: (OfferStatus.ACCEPTED, OfferStatus.FAILED),
 }
 PAYMENT_STEPS: Steps = {
-    P.REQUIRES_PAYMENT: (P.AUTHORIZED, P.CAPTURED, P.CANCELED, P.FAILED),
-    P.AUTHORIZED: (P.CAPTURING, P.CAPTURED, P.CANCELED),
-    P.CAPTURING: (P.CAPTURED, P.FAILED, P.CANCELED),
-    P.CAPTURED: (P.PARTIALLY_REFUNDED, P.REFUNDED),
-    P.PARTIALLY_REFUNDED: (P.PARTIALLY_REFUNDED, P.REFUNDED, P.CAPTURED),
+    PaymentStatus.REQUIRES_PAYMENT: (
+        PaymentStatus.AUTHORIZED,
+        PaymentStatus.CAPTURED,
+        PaymentStatus.CANCELED,
+        PaymentStatus.FAILED,
+    ),
+    PaymentStatus.AUTHORIZED: (
+        PaymentStatus.CAPTURING,
+        PaymentStatus.CAPTURED,
+        PaymentStatus.CANCELED,
+    ),
+    PaymentStatus.CAPTURING: (PaymentStatus.CAPTURED, PaymentStatus.FAILED, PaymentStatus.CANCELED),
+    PaymentStatus.CAPTURED: (PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED),
+    PaymentStatus.PARTIALLY_REFUNDED: (
+        PaymentStatus.PARTIALLY_REFUNDED,
+        PaymentStatus.REFUNDED,
+        PaymentStatus.CAPTURED,
+    ),
     # A refund that the customer's bank returns was none.
-    P.REFUNDED: (P.PARTIALLY_REFUNDED, P.CAPTURED),
+    PaymentStatus.REFUNDED: (PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.CAPTURED),
     # Money that arrives although nobody waits for it any more is booked, and sent back.
-    P.FAILED: (P.CAPTURED,),
-    P.CANCELED: (P.CAPTURED,),
+    PaymentStatus.FAILED: (PaymentStatus.CAPTURED,),
+    PaymentStatus.CANCELED: (PaymentStatus.CAPTURED,),
 }
-OPEN_OFFERS = (S.AWAITING_PAYMENT, S.PENDING)
+OPEN_OFFERS = (OfferStatus.AWAITING_PAYMENT, OfferStatus.PENDING)
 ENDINGS = {
-    S.ACCEPTED: ACCEPTED,
-    S.REJECTED: REJECTED,
-    S.WITHDRAWN: WITHDRAWN,
-    S.EXPIRED: EXPIRED,
-    S.BLOCKED: BLOCKED,
-    S.FAILED: FAILED,
-    S.COUNTERED: COUNTERED,
+    OfferStatus.ACCEPTED: ACCEPTED,
+    OfferStatus.REJECTED: REJECTED,
+    OfferStatus.WITHDRAWN: WITHDRAWN,
+    OfferStatus.EXPIRED: EXPIRED,
+    OfferStatus.BLOCKED: BLOCKED,
+    OfferStatus.FAILED: FAILED,
+    OfferStatus.COUNTERED: COUNTERED,
 }
 
 
@@ -116,7 +140,7 @@ class Milestone(msgspec.Struct, frozen=True):
 
     title: str
     amount: int
-    status: MilestoneStatus = M.PENDING
+    status: MilestoneStatus = MilestoneStatus.PENDING
     note: str = ""
     files: tuple[Attachment, ...] = ()
     delivered_at: datetime | None = None
@@ -127,7 +151,7 @@ class Milestone(msgspec.Struct, frozen=True):
 
     @property
     def standing(self) -> bool:
-        return self.status in (M.PENDING, M.DELIVERED)
+        return self.status in (MilestoneStatus.PENDING, MilestoneStatus.DELIVERED)
 
 
 class Refund(msgspec.Struct, frozen=True):
@@ -197,7 +221,7 @@ class Offer(Record, frozen=True):
     timeline_days: int
     schedule: Schedule
     expires_at: datetime
-    status: OfferStatus = S.AWAITING_PAYMENT
+    status: OfferStatus = OfferStatus.AWAITING_PAYMENT
     captured_amount: int = 0
     refunded_amount: int = 0
     completed_amount: int = 0
@@ -299,7 +323,7 @@ class Payment(Record, frozen=True):
     contractor_id: str
     amount: int
     currency: str
-    status: PaymentStatus = P.REQUIRES_PAYMENT
+    status: PaymentStatus = PaymentStatus.REQUIRES_PAYMENT
     captured_amount: int = 0
     refunded_amount: int = 0
     disputed_amount: int = 0
@@ -328,7 +352,7 @@ async def move_offer(
     **fields: Any,
 ) -> Offer | None:
     """One step of an offer with its history and its event; None if it may not be taken."""
-    if to in ENDINGS and to is not S.ACCEPTED:
+    if to in ENDINGS and to is not OfferStatus.ACCEPTED:
         fields["live"] = False
     offer = await move(
         uow, Offer, offer_id, to, steps=OFFER_STEPS, only_if=only_if, by=by, **fields

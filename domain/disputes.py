@@ -39,8 +39,6 @@ from domain.record import Page
 from domain.store import UnitOfWork
 from domain.timeline import Dispute, DisputeStatus, Proposal, add
 
-D = DisputeStatus
-
 CHUNK = 100
 
 
@@ -148,7 +146,11 @@ async def dispute_propose(cmd: Propose, actor: Actor, uow: UnitOfWork) -> Disput
     """
     dispute = await _mine(cmd.dispute_id, actor, uow)
     _check_split(dispute, cmd.refund_amount)
-    status = D.ESCALATED if dispute.status is D.ESCALATED else D.PROPOSED
+    status = (
+        DisputeStatus.ESCALATED
+        if dispute.status is DisputeStatus.ESCALATED
+        else DisputeStatus.PROPOSED
+    )
     later: dict[str, Any] = {}
     if dispute.waits_for == actor.id:
         later = {"answer_by": uow.now + ANSWER_WITHIN, "warned_at": None}
@@ -183,9 +185,11 @@ async def dispute_agree(cmd: Agree, actor: Actor, uow: UnitOfWork) -> Dispute:
 async def dispute_escalate(cmd: ById, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Ask an admin to decide. Raises NotFound, DisputeNotOpen."""
     dispute = await _mine(cmd.dispute_id, actor, uow)
-    if dispute.status is D.ESCALATED:
+    if dispute.status is DisputeStatus.ESCALATED:
         raise DisputeNotOpen(status=dispute.status)
-    escalated = await add(uow, dispute, actor, "escalate", status=D.ESCALATED, called_at=uow.now)
+    escalated = await add(
+        uow, dispute, actor, "escalate", status=DisputeStatus.ESCALATED, called_at=uow.now
+    )
     await call_admins(uow, escalated)
     return escalated
 
@@ -256,7 +260,7 @@ def _check_split(dispute: Dispute, refund_amount: int) -> None:
 async def escalate_due(ports: Ports) -> int:
     """Hand disputes that nobody answered in time to an admin; returns how many."""
     uow = ports.store.single()
-    late = {"status": (D.OPEN, D.PROPOSED), "answer_by": {"$lte": uow.now}}
+    late = {"status": (DisputeStatus.OPEN, DisputeStatus.PROPOSED), "answer_by": {"$lte": uow.now}}
     due = await uow.all(Dispute, late, (("answer_by", 1),), CHUNK)
     for dispute in due:
         await ports.store.transact(lambda uow, id=dispute.id: _escalate(uow, id))  # type: ignore[misc]
@@ -265,9 +269,14 @@ async def escalate_due(ports: Ports) -> int:
 
 async def _escalate(uow: UnitOfWork, dispute_id: str) -> None:
     dispute = await uow.get(Dispute, dispute_id)
-    if dispute.status in (D.OPEN, D.PROPOSED) and dispute.answer_by <= uow.now:
+    if (
+        dispute.status in (DisputeStatus.OPEN, DisputeStatus.PROPOSED)
+        and dispute.answer_by <= uow.now
+    ):
         text = "Nobody answered in time."
-        await add(uow, dispute, None, "escalate", text, status=D.ESCALATED, called_at=uow.now)
+        await add(
+            uow, dispute, None, "escalate", text, status=DisputeStatus.ESCALATED, called_at=uow.now
+        )
         await call_admins(uow, dispute)
         amount = display(dispute.amount, dispute.currency)
         await notices.tell(

@@ -22,8 +22,6 @@ from domain.states import leading_to
 from domain.store import UnitOfWork, new_id
 from domain.timeline import STEPS, SYSTEM, Dispute, DisputeStatus, Entry, add, announce
 
-D, M = DisputeStatus, MilestoneStatus
-
 ANSWER_WITHIN = timedelta(days=7)
 
 
@@ -95,7 +93,9 @@ async def resolve(uow: UnitOfWork, dispute: Dispute, refund_amount: int, by: str
         uow,
         offer,
         completed_amount=offer.completed_amount + earned,
-        milestones=_ended(offer, dispute, M.COMPLETED if earned else M.CANCELLED, uow),
+        milestones=_ended(
+            offer, dispute, MilestoneStatus.COMPLETED if earned else MilestoneStatus.CANCELLED, uow
+        ),
     )
     await rebook(uow, f"resolve:{dispute.id}", "resolved", offer, after)
     if refund_amount:
@@ -117,7 +117,7 @@ def _ended(
         msgspec.structs.replace(offer, milestones=free),
         standing,
         status=status,
-        completed_at=uow.now if status is M.COMPLETED else None,
+        completed_at=uow.now if status is MilestoneStatus.COMPLETED else None,
     )
 
 
@@ -126,8 +126,8 @@ async def _close(uow: UnitOfWork, dispute: Dispute, refund_amount: int) -> Dispu
     resolved = await uow.change(
         Dispute,
         dispute.id,
-        only_if={"status": leading_to(STEPS, D.RESOLVED)},
-        status=D.RESOLVED,
+        only_if={"status": leading_to(STEPS, DisputeStatus.RESOLVED)},
+        status=DisputeStatus.RESOLVED,
         refund_amount=refund_amount,
         resolved_at=uow.now,
     )
@@ -156,13 +156,15 @@ async def divide_late_money(uow: UnitOfWork, offer: Offer) -> None:
     """A bank gave it back after the job had ended without it: an admin says whose it is."""
     job = await uow.get(Job, offer.job_id)
     numbers = tuple(
-        number for number, each in enumerate(offer.milestones, 1) if each.status is M.CANCELLED
+        number
+        for number, each in enumerate(offer.milestones, 1)
+        if each.status is MilestoneStatus.CANCELLED
     )
     ended = not any(each.standing for each in offer.milestones)
     if not (numbers and ended and offer.uncompleted > 0) or job.dispute_id:
         return
     text = "The bank gave the money back after the job had ended without it."
     fresh = new(offer, numbers, SYSTEM, Reason.OTHER, text, uow)
-    dispute = msgspec.structs.replace(fresh, status=D.ESCALATED, called_at=uow.now)
+    dispute = msgspec.structs.replace(fresh, status=DisputeStatus.ESCALATED, called_at=uow.now)
     await start(uow, offer, dispute)
     await call_admins(uow, dispute)

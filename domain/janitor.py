@@ -32,8 +32,6 @@ from domain.transfers import Reversal, Transfer, TransferStatus
 from domain.wallets import PayOut, ReadPayout, Withdrawal, WithdrawalStatus
 from domain.wording import job_path
 
-P, T, W, C = PaymentStatus, TransferStatus, WithdrawalStatus, ChargebackStatus
-
 AGES = (timedelta(minutes=1), timedelta(minutes=5), timedelta(hours=1))
 THEN = timedelta(days=1)
 TELL_AT = 5  # times asked without a result, which is after two days
@@ -85,9 +83,9 @@ class Kind(msgspec.Struct, frozen=True):
 
 def _payment(payment: Payment) -> Sequence[Task]:
     match payment.status:
-        case P.CAPTURING:
+        case PaymentStatus.CAPTURING:
             return [Capture(payment.id)]
-        case P.REQUIRES_PAYMENT if payment.intent_id is None:
+        case PaymentStatus.REQUIRES_PAYMENT if payment.intent_id is None:
             return [Hold(payment.id)]
         case _:
             return [Inspect(payment.id)]
@@ -95,7 +93,7 @@ def _payment(payment: Payment) -> Sequence[Task]:
 
 async def _unconfirmed(uow: UnitOfWork, payment: Payment) -> bool:
     """The customer may take their time; the offer ends anyway."""
-    return payment.status is P.REQUIRES_PAYMENT and payment.intent_id is not None
+    return payment.status is PaymentStatus.REQUIRES_PAYMENT and payment.intent_id is not None
 
 
 def _refunds(offer: Offer) -> Sequence[Task]:
@@ -104,18 +102,18 @@ def _refunds(offer: Offer) -> Sequence[Task]:
 
 
 def _transfer(transfer: Transfer) -> Sequence[Task]:
-    made = transfer.status is T.MADE
+    made = transfer.status is TransferStatus.MADE
     return [MakeAvailable(transfer.id) if made else Send(transfer.id)]
 
 
 async def _not_due(uow: UnitOfWork, transfer: Transfer) -> bool:
     """It must not go yet, the contractor cannot receive it, or the charge's money is not there."""
-    if transfer.status is T.SENDING:
+    if transfer.status is TransferStatus.SENDING:
         return False
     offer = await uow.get(Offer, transfer.offer_id) if transfer.offer_id else None
     if offer and offer.contested_amount:
         return True
-    if transfer.status is T.WAITING:
+    if transfer.status is TransferStatus.WAITING:
         user = await uow.get(User, transfer.user_id)
         return not user.transfers_active or user.frozen_at is not None
     payment = await uow.get(Payment, offer.payment_id) if offer else None
@@ -123,23 +121,43 @@ async def _not_due(uow: UnitOfWork, transfer: Transfer) -> bool:
 
 
 def _withdrawal(withdrawal: Withdrawal) -> Sequence[Task]:
-    asked = withdrawal.status is W.REQUESTED
+    asked = withdrawal.status is WithdrawalStatus.REQUESTED
     return [PayOut(withdrawal.id) if asked else ReadPayout(withdrawal.id)]
 
 
 async def _at_a_bank(uow: UnitOfWork, withdrawal: Withdrawal) -> bool:
-    if withdrawal.status is W.IN_TRANSIT:
+    if withdrawal.status is WithdrawalStatus.IN_TRANSIT:
         return uow.now - withdrawal.created_at < BANKS_TAKE
     return (await uow.get(User, withdrawal.user_id)).frozen_at is not None
 
 
 KINDS = (
-    Kind(Payment, {"status": (P.REQUIRES_PAYMENT, P.CAPTURING)}, _payment, _unconfirmed),
+    Kind(
+        Payment,
+        {"status": (PaymentStatus.REQUIRES_PAYMENT, PaymentStatus.CAPTURING)},
+        _payment,
+        _unconfirmed,
+    ),
     Kind(Offer, {"refunds.status": RefundStatus.REQUESTED}, _refunds),
-    Kind(Transfer, {"status": (T.WAITING, T.SENDING, T.MADE)}, _transfer, _not_due),
+    Kind(
+        Transfer,
+        {"status": (TransferStatus.WAITING, TransferStatus.SENDING, TransferStatus.MADE)},
+        _transfer,
+        _not_due,
+    ),
     Kind(Reversal, {"done": False}, lambda reversal: [TakeBack(reversal.id)]),
-    Kind(Withdrawal, {"status": (W.REQUESTED, W.IN_TRANSIT)}, _withdrawal, _at_a_bank),
-    Kind(Chargeback, {"status": (C.INQUIRY, C.OPEN)}, lambda c: [ReadDispute(c.stripe_id)], always),
+    Kind(
+        Withdrawal,
+        {"status": (WithdrawalStatus.REQUESTED, WithdrawalStatus.IN_TRANSIT)},
+        _withdrawal,
+        _at_a_bank,
+    ),
+    Kind(
+        Chargeback,
+        {"status": (ChargebackStatus.INQUIRY, ChargebackStatus.OPEN)},
+        lambda c: [ReadDispute(c.stripe_id)],
+        always,
+    ),
     Kind(
         User,
         {"payouts_enabled": False, "connect_id": {"$gt": ""}},
@@ -148,7 +166,7 @@ KINDS = (
         longest=KEPT,
     ),
 )
-CLOSED = Kind(Payment, {"status": P.AUTHORIZED}, lambda payment: [Release(payment.id)])
+CLOSED = Kind(Payment, {"status": PaymentStatus.AUTHORIZED}, lambda payment: [Release(payment.id)])
 
 
 async def ask_again(ports: Ports) -> int:
@@ -321,7 +339,10 @@ def _uncalled(uow: UnitOfWork) -> dict[str, Any]:
 
 
 UNDECIDED = (DisputeStatus.OPEN, DisputeStatus.PROPOSED)
-UNANSWERED: dict[str, Any] = {"status": (C.INQUIRY, C.OPEN), "submissions": 0}
+UNANSWERED: dict[str, Any] = {
+    "status": (ChargebackStatus.INQUIRY, ChargebackStatus.OPEN),
+    "submissions": 0,
+}
 
 
 async def _warn_sides(uow: UnitOfWork, dispute_id: str) -> None:

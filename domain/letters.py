@@ -20,7 +20,6 @@ from domain.webhooks import EventStatus, Process, WebhookEvent
 
 ADMINS = {Role.ADMIN}
 ADMINS_PAGE = "/admin"
-E = EventStatus
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -74,8 +73,8 @@ async def bury(uow: UnitOfWork, rows: Sequence[OutboxRow]) -> None:
             await uow.change(
                 WebhookEvent,
                 letter.subject,
-                only_if={"status": (E.RECEIVED, E.WORKING)},
-                status=E.DEAD,
+                only_if={"status": (EventStatus.RECEIVED, EventStatus.WORKING)},
+                status=EventStatus.DEAD,
                 last_error=why,
             )
         if not _carries_an_alert(dead):
@@ -123,7 +122,10 @@ async def retry(cmd: Retry, actor: Actor, uow: UnitOfWork) -> Letter:
     letter = _letter(alive or row)
     if letter.kind == Process.__name__:
         await uow.change(
-            WebhookEvent, letter.subject, only_if={"status": E.DEAD}, status=E.RECEIVED
+            WebhookEvent,
+            letter.subject,
+            only_if={"status": EventStatus.DEAD},
+            status=EventStatus.RECEIVED,
         )
     return letter
 
@@ -160,8 +162,8 @@ async def queue_again(
     again = await uow.change(
         WebhookEvent,
         event.id,
-        only_if={"status": (E.DONE, E.DEAD, E.QUARANTINED)},
-        status=E.RECEIVED,
+        only_if={"status": (EventStatus.DONE, EventStatus.DEAD, EventStatus.QUARANTINED)},
+        status=EventStatus.RECEIVED,
         reason=None,
     )
     if again is None:

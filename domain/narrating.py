@@ -25,34 +25,41 @@ from domain.wording import quoted
 
 AGAIN = timedelta(seconds=2)
 
-S, J, M = OfferStatus, JobStatus, MilestoneStatus
 CUSTOMER, CONTRACTOR = "customer_id", "contractor_id"
 
 Said = tuple[str, str | None, str]  # kind, whose deed it is, words
 
 OFFERS: dict[str, Said] = {
-    S.PENDING: ("offer.created", CUSTOMER, "An offer of {amount} was made."),
-    S.COUNTERED: (
+    OfferStatus.PENDING: ("offer.created", CUSTOMER, "An offer of {amount} was made."),
+    OfferStatus.COUNTERED: (
         "offer.countered",
         CONTRACTOR,
         "The offer of {amount} was answered with {counter}.",
     ),
-    S.ACCEPTED: ("offer.accepted", CONTRACTOR, "The offer of {amount} was accepted."),
-    S.REJECTED: ("offer.rejected", CONTRACTOR, "The offer of {amount} was turned down."),
-    S.WITHDRAWN: ("offer.withdrawn", CUSTOMER, "The offer of {amount} was withdrawn."),
-    S.EXPIRED: ("offer.expired", None, "The offer of {amount} has expired."),
-    S.BLOCKED: ("offer.blocked", None, "The offer of {amount} has ended: the job is taken."),
-    S.FAILED: ("offer.failed", None, "The offer of {amount} has ended: its payment failed."),
+    OfferStatus.ACCEPTED: ("offer.accepted", CONTRACTOR, "The offer of {amount} was accepted."),
+    OfferStatus.REJECTED: ("offer.rejected", CONTRACTOR, "The offer of {amount} was turned down."),
+    OfferStatus.WITHDRAWN: ("offer.withdrawn", CUSTOMER, "The offer of {amount} was withdrawn."),
+    OfferStatus.EXPIRED: ("offer.expired", None, "The offer of {amount} has expired."),
+    OfferStatus.BLOCKED: (
+        "offer.blocked",
+        None,
+        "The offer of {amount} has ended: the job is taken.",
+    ),
+    OfferStatus.FAILED: (
+        "offer.failed",
+        None,
+        "The offer of {amount} has ended: its payment failed.",
+    ),
 }
 JOBS: dict[str, Said] = {
-    J.IN_PROGRESS: ("job.started", CONTRACTOR, "The work has begun."),
-    J.COMPLETED: ("job.completed", None, "The work is completed."),
-    J.CANCELLED: ("job.cancelled", None, "The job was cancelled."),
+    JobStatus.IN_PROGRESS: ("job.started", CONTRACTOR, "The work has begun."),
+    JobStatus.COMPLETED: ("job.completed", None, "The work is completed."),
+    JobStatus.CANCELLED: ("job.cancelled", None, "The job was cancelled."),
 }
 MILESTONES: dict[str, Said] = {
-    M.DELIVERED: ("milestone.delivered", CONTRACTOR, "Delivered: {title}."),
-    M.COMPLETED: ("milestone.completed", None, "Completed: {title}."),
-    M.CANCELLED: ("milestone.cancelled", None, "Cancelled: {title}."),
+    MilestoneStatus.DELIVERED: ("milestone.delivered", CONTRACTOR, "Delivered: {title}."),
+    MilestoneStatus.COMPLETED: ("milestone.completed", None, "Completed: {title}."),
+    MilestoneStatus.CANCELLED: ("milestone.cancelled", None, "Cancelled: {title}."),
 }
 DELIVERED = ("job.delivered", CONTRACTOR, "The work was delivered.")
 
@@ -168,7 +175,7 @@ def _offer(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Deed
             continue
         if len(after["milestones"]) > 1 and (said := MILESTONES.get(now["status"])):
             yield _deed(after, after["_id"], said, n + 1, title=quoted(now["title"]))
-        elif now["status"] == M.DELIVERED:
+        elif now["status"] == MilestoneStatus.DELIVERED:
             yield _deed(after, after["job_id"], DELIVERED)
 
 

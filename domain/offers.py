@@ -43,7 +43,6 @@ from domain.record import Page
 from domain.settlement import CHUNK, Capture, Hold, close
 from domain.store import NEWEST, Duplicate, UnitOfWork, new_id
 
-S, P = OfferStatus, PaymentStatus
 DEFAULT_HOURS = 72
 
 
@@ -170,7 +169,7 @@ def _new_offer(
         timeline_days=cmd.timeline_days,
         schedule=uow.rates.schedule,
         expires_at=now + timedelta(hours=cmd.expires_in_hours),
-        history=(Step(now, S.AWAITING_PAYMENT, job.customer_id),),
+        history=(Step(now, OfferStatus.AWAITING_PAYMENT, job.customer_id),),
         **ids,
     )
     payment = Payment(
@@ -183,7 +182,7 @@ def _new_offer(
 async def withdraw(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     """Take the offer back and release the money. Raises NotFound, OfferNotPending."""
     offer = await uow.get(Offer, cmd.offer_id, customer_id=actor.id)
-    closed = await close(uow, offer, S.WITHDRAWN, by=actor.id)
+    closed = await close(uow, offer, OfferStatus.WITHDRAWN, by=actor.id)
     if closed is None:
         raise OfferNotPending(status=offer.status)
     return closed
@@ -193,7 +192,7 @@ async def withdraw(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
 async def reject(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     """Turn the offer down and release the money. Raises NotFound, OfferNotPending."""
     offer = await uow.get(Offer, cmd.offer_id, contractor_id=actor.id, visible=True)
-    closed = await close(uow, offer, S.REJECTED, by=actor.id)
+    closed = await close(uow, offer, OfferStatus.REJECTED, by=actor.id)
     if closed is None:
         raise OfferNotPending(status=offer.status)
     return closed
@@ -208,7 +207,7 @@ async def counter(cmd: CounterTerms, actor: Actor, uow: UnitOfWork) -> Offer:
     offer = await uow.get(Offer, cmd.offer_id, contractor_id=actor.id, visible=True)
     check_chargeable(cmd.amount, offer.currency, uow.rates.currencies)
     terms = Counter(cmd.amount, cmd.note, uow.now)
-    countered = await close(uow, offer, S.COUNTERED, by=actor.id, counter=terms)
+    countered = await close(uow, offer, OfferStatus.COUNTERED, by=actor.id, counter=terms)
     if countered is None:
         raise OfferNotPending(status=offer.status)
     return countered
@@ -222,7 +221,7 @@ async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     PaymentDisputed.
     """
     offer = await uow.get(Offer, cmd.offer_id, contractor_id=actor.id, visible=True)
-    if offer.status is not S.PENDING:
+    if offer.status is not OfferStatus.PENDING:
         raise OfferNotPending(status=offer.status)
     await _must_reach(uow, actor.id, offer.currency)
     if offer.expires_at <= uow.now:
@@ -237,10 +236,10 @@ async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     )
     if job is None:
         _must_be_open(await uow.get(Job, offer.job_id))
-    accepting = await move_offer(uow, offer.id, S.ACCEPTING, by=actor.id)
+    accepting = await move_offer(uow, offer.id, OfferStatus.ACCEPTING, by=actor.id)
     if accepting is None:
         raise OfferNotPending
-    await move_payment(uow, offer.payment_id, P.CAPTURING)
+    await move_payment(uow, offer.payment_id, PaymentStatus.CAPTURING)
     uow.later(Capture(offer.payment_id))
     return accepting
 
@@ -294,7 +293,7 @@ async def expire_due(ports: Ports, limit: int = 100) -> int:
 
         async def expire(uow: UnitOfWork, chunk: list[Offer] = chunk) -> None:
             for offer in chunk:
-                await close(uow, offer, S.EXPIRED, by="system")
+                await close(uow, offer, OfferStatus.EXPIRED, by="system")
 
         await ports.store.transact(expire)
     return len(due)

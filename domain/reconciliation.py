@@ -38,9 +38,6 @@ class ReconciliationStatus(StrEnum):
     FAILED = "failed"
 
 
-S = ReconciliationStatus
-
-
 class Reconciliation(Record, frozen=True):
     """A report: how many lines of each type were compared, and the first differences."""
 
@@ -51,7 +48,7 @@ class Reconciliation(Record, frozen=True):
     start: datetime
     end: datetime
     by: str
-    status: ReconciliationStatus = S.RUNNING
+    status: ReconciliationStatus = ReconciliationStatus.RUNNING
     compared: dict[str, int] = {}
     differences: tuple[Difference, ...] = ()
     difference_count: int = 0
@@ -103,7 +100,9 @@ async def reconcile_daily(ports: Ports) -> None:
             await _fail(uow, last, "It did not come to an end within a day.")
             last = await uow.get(Reconciliation, last.id)
             # From where the last one ended on, however long ago; one that failed is done again.
-            start = min(start, last.start if last.status is S.FAILED else last.end)
+            start = min(
+                start, last.start if last.status is ReconciliationStatus.FAILED else last.end
+            )
         await _begin(uow, max(start, end - LONGEST), end, SYSTEM)
 
     await ports.store.transact(begin)
@@ -147,7 +146,7 @@ async def _finish(uow: UnitOfWork, report: Reconciliation, found: Found) -> None
         report.id,
         only_if={"finished_at": None},
         finished_at=uow.now,
-        status=S.CLEAN if clean else S.DIFFERENT,
+        status=ReconciliationStatus.CLEAN if clean else ReconciliationStatus.DIFFERENT,
         compared=found.compared,
         differences=tuple(found.differences),
         difference_count=found.count,
@@ -173,7 +172,7 @@ async def _fail(uow: UnitOfWork, report: Reconciliation, why: str) -> None:
         report.id,
         only_if={"finished_at": None},
         finished_at=uow.now,
-        status=S.FAILED,
+        status=ReconciliationStatus.FAILED,
         failure=why,
     )
     if failed:

@@ -29,8 +29,6 @@ from domain.ports import KEY_LIFE, GatewayRefused, Ports, Settled, StaleFailure
 from domain.shares import rebook
 from domain.store import UnitOfWork, new_id
 
-P, R = PaymentStatus, RefundStatus
-
 GIVEN_UP = ("failed", "canceled")
 WAITING = "pending"  # Stripe's word
 MAX_REFUNDS = 50  # an offer's document has its bounds
@@ -70,7 +68,7 @@ class SendRefund(Task, frozen=True):
         uow = ports.store.single()
         offer = await uow.get(Offer, self.offer_id)
         refund = next(refund for refund in offer.refunds if refund.id == self.refund_id)
-        if refund.status is not R.REQUESTED:
+        if refund.status is not RefundStatus.REQUESTED:
             return
         payment = await uow.get(Payment, offer.payment_id)
         assert payment.intent_id, "only a captured payment is refunded"
@@ -127,7 +125,12 @@ async def settle_refund(uow: UnitOfWork, offer_id: str, there: Settled) -> None:
     offer = await uow.get(Offer, offer_id)
     refund = next((r for r in offer.refunds if _is(r, there)), None)
     failed = there.status in GIVEN_UP
-    if failed and there.id and there.moved and (refund is None or refund.status is R.REQUESTED):
+    if (
+        failed
+        and there.id
+        and there.moved
+        and (refund is None or refund.status is RefundStatus.REQUESTED)
+    ):
         await _book_detour(uow, offer, there)
     if refund is None and (failed or not (there.moved or there.status == WAITING)):
         return
@@ -141,13 +144,13 @@ async def settle_refund(uow: UnitOfWork, offer_id: str, there: Settled) -> None:
             asked_at=uow.now,
         )
         offer = msgspec.structs.replace(offer, refunds=(*offer.refunds, refund))
-    if failed and refund.status is R.MADE:
+    if failed and refund.status is RefundStatus.MADE:
         await _returned(uow, offer, refund, there)
-    elif failed and refund.status is R.REQUESTED:
+    elif failed and refund.status is RefundStatus.REQUESTED:
         await _refused(uow, offer, refund, there)
-    elif refund.status is R.REQUESTED and there.moved:
+    elif refund.status is RefundStatus.REQUESTED and there.moved:
         await _made(uow, offer, refund, there)
-    elif refund.status is R.REQUESTED and refund.stripe_id is None:
+    elif refund.status is RefundStatus.REQUESTED and refund.stripe_id is None:
         await _waits(uow, offer, refund, there)
 
 
@@ -172,7 +175,7 @@ async def _made(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -
         refunds=_with(
             offer,
             refund,
-            status=R.MADE,
+            status=RefundStatus.MADE,
             stripe_id=there.id,
             amount=there.amount,
             completed_amount=offer.completed_amount - completed,
@@ -203,7 +206,7 @@ async def _returned(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settle
         offer,
         refunded_amount=offer.refunded_amount - refund.amount,
         completed_amount=offer.completed_amount + refund.completed_amount,
-        refunds=_with(offer, refund, status=R.FAILED, failure=there.failure),
+        refunds=_with(offer, refund, status=RefundStatus.FAILED, failure=there.failure),
     )
     await _tell(uow, after)
     outside = {ledger.STRIPE: -refund.amount}
@@ -226,7 +229,7 @@ async def _book_detour(uow: UnitOfWork, offer: Offer, there: Settled) -> None:
 
 async def _refused(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
     refunds = _with(
-        offer, refund, status=R.FAILED, failure=there.failure, stripe_id=there.id or None
+        offer, refund, status=RefundStatus.FAILED, failure=there.failure, stripe_id=there.id or None
     )
     await change_offer(uow, offer, refunds=refunds)
     await _alert(uow, offer, refund, there)
@@ -234,9 +237,13 @@ async def _refused(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled
 
 async def _tell(uow: UnitOfWork, offer: Offer) -> None:
     """The payment's state follows from the sum of its refunds."""
-    total, status = offer.refunded_amount, P.CAPTURED
+    total, status = offer.refunded_amount, PaymentStatus.CAPTURED
     if total:
-        status = P.REFUNDED if total >= offer.captured_amount else P.PARTIALLY_REFUNDED
+        status = (
+            PaymentStatus.REFUNDED
+            if total >= offer.captured_amount
+            else PaymentStatus.PARTIALLY_REFUNDED
+        )
     await move_payment(uow, offer.payment_id, status, refunded_amount=total)
 
 

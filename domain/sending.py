@@ -28,7 +28,6 @@ from domain.store import UnitOfWork, new_id
 from domain.transfers import STEPS, Reversal, Transfer, TransferStatus
 from domain.wording import WALLET
 
-T = TransferStatus
 LOOK_AGAIN = timedelta(minutes=10)
 READINGS = 5
 WAITED = timedelta(hours=1)  # beyond that nobody knows any more that it was on its way
@@ -42,7 +41,7 @@ class Send(Task, frozen=True):
 
     async def run(self, ports: Ports) -> None:
         transfer = await ports.store.single().get(Transfer, self.transfer_id)
-        if transfer.status not in (T.WAITING, T.SENDING):
+        if transfer.status not in (TransferStatus.WAITING, TransferStatus.SENDING):
             return
         account_id = await _ready_account(ports, transfer.user_id)
         if account_id is None:
@@ -72,7 +71,9 @@ class Send(Task, frozen=True):
             )
         except (StaleFailure, GatewayRefused) as failed:
             definite = isinstance(failed, GatewayRefused)
-            await _next_key(ports, transfer, T.WAITING if definite else T.SENDING)
+            await _next_key(
+                ports, transfer, TransferStatus.WAITING if definite else TransferStatus.SENDING
+            )
             await read_account(ports, account_id)
             later = ports.clock.now() + LOOK_AGAIN if definite else None
             raise TryAgain(str(failed), at=later) from failed
@@ -83,7 +84,7 @@ async def _next_key(ports: Ports, transfer: Transfer, status: TransferStatus) ->
     await ports.store.single().change(
         Transfer,
         transfer.id,
-        only_if={"key": transfer.key, "status": T.SENDING},
+        only_if={"key": transfer.key, "status": TransferStatus.SENDING},
         inc={"key": 1},
         status=status,
     )
@@ -112,7 +113,7 @@ async def _ready_account(ports: Ports, user_id: str) -> str | None:
 async def begin(uow: UnitOfWork, transfer_id: str) -> Transfer | None:
     """The last look before Stripe is asked; None if it must not go now."""
     transfer = await uow.get(Transfer, transfer_id)
-    if transfer.status is T.SENDING:
+    if transfer.status is TransferStatus.SENDING:
         return transfer
     user = await uow.get(User, transfer.user_id)
     if user.frozen_at:
@@ -121,7 +122,12 @@ async def begin(uow: UnitOfWork, transfer_id: str) -> Transfer | None:
         offer = await uow.get(Offer, transfer.offer_id)
         if offer.contested_amount:
             return None
-    return await uow.change(Transfer, transfer.id, only_if={"status": T.WAITING}, status=T.SENDING)
+    return await uow.change(
+        Transfer,
+        transfer.id,
+        only_if={"status": TransferStatus.WAITING},
+        status=TransferStatus.SENDING,
+    )
 
 
 class MakeAvailable(Task, frozen=True):
@@ -153,8 +159,8 @@ async def transferred(uow: UnitOfWork, transfer_id: str, made: Settled) -> None:
     transfer = await uow.change(
         Transfer,
         transfer_id,
-        only_if={"status": leading_to(STEPS, T.MADE)},
-        status=T.MADE,
+        only_if={"status": leading_to(STEPS, TransferStatus.MADE)},
+        status=TransferStatus.MADE,
         stripe_id=made.id,
     )
     if transfer is None:
@@ -176,7 +182,10 @@ async def make_available(uow: UnitOfWork, transfer_id: str) -> None:
         uow.later(MakeAvailable(transfer_id), at=uow.now + LOOK_AGAIN)
         return
     transfer = await uow.change(
-        Transfer, transfer_id, only_if={"status": T.MADE}, status=T.AVAILABLE
+        Transfer,
+        transfer_id,
+        only_if={"status": TransferStatus.MADE},
+        status=TransferStatus.AVAILABLE,
     )
     if transfer and not transfer.refill:
         user = transfer.user_id
@@ -212,9 +221,9 @@ async def call_back(
     """Have transfers reversed that have arrived, of this offer first; returns how much it was."""
     whole = amount // CURRENCIES[currency].step * CURRENCIES[currency].step
     left = whole
-    arrived = {"user_id": user_id, "currency": currency, "status": T.AVAILABLE}
+    arrived = {"user_id": user_id, "currency": currency, "status": TransferStatus.AVAILABLE}
     if offer_id:
-        own = await uow.all(Transfer, {"offer_id": offer_id, "status": T.AVAILABLE})
+        own = await uow.all(Transfer, {"offer_id": offer_id, "status": TransferStatus.AVAILABLE})
         left -= await _reverse_some(uow, own, left)
     while left:
         others = await uow.all(Transfer, arrived, (("_id", -1),), CHUNK)
@@ -245,7 +254,7 @@ async def reverse(uow: UnitOfWork, transfer: Transfer, amount: int) -> None:
             amount=amount,
             currency=transfer.currency,
         )
-        status = T.REVERSED if amount == transfer.net else transfer.status
+        status = TransferStatus.REVERSED if amount == transfer.net else transfer.status
         await uow.change(Transfer, transfer.id, inc={"reversed_amount": amount}, status=status)
         await uow.add(reversal)
         uow.later(TakeBack(reversal.id))
@@ -325,7 +334,7 @@ async def account_changed(uow: UnitOfWork, account: ConnectAccount) -> None:
         return await _account_closed(uow, account)
     user = await settle_account(uow, account)
     if user and user.transfers_active:
-        send(uow, await uow.all(Transfer, {"user_id": user.id, "status": T.WAITING}))
+        send(uow, await uow.all(Transfer, {"user_id": user.id, "status": TransferStatus.WAITING}))
 
 
 async def _account_closed(uow: UnitOfWork, account: ConnectAccount) -> None:

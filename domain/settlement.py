@@ -34,8 +34,6 @@ from domain.shares import rebook
 from domain.store import UnitOfWork
 from domain.words import capture_failure, payment_failure
 
-S, P = OfferStatus, PaymentStatus
-
 HOLD_MARGIN = timedelta(hours=1)  # an offer ends this long before its hold does
 CHUNK = 20
 
@@ -55,8 +53,10 @@ class Hold(Task, frozen=True):
         offer = await uow.get(Offer, payment.offer_id)
         job = await uow.get(Job, payment.job_id)
         if job.status is not JobStatus.OPEN:  # taken in the moment the offer was made
-            await ports.store.transact(lambda uow: close(uow, offer, S.BLOCKED, by="system"))
-        wanted = offer.status is S.AWAITING_PAYMENT and job.status is JobStatus.OPEN
+            await ports.store.transact(
+                lambda uow: close(uow, offer, OfferStatus.BLOCKED, by="system")
+            )
+        wanted = offer.status is OfferStatus.AWAITING_PAYMENT and job.status is JobStatus.OPEN
         forgotten = uow.now - payment.created_at > KEY_LIFE
         intent: Intent | None = None
         if payment.intent_id or self.key or forgotten or not wanted:
@@ -98,9 +98,11 @@ class Capture(Task, frozen=True):
         uow = ports.store.single()
         payment = await uow.get(Payment, self.payment_id)
         offer = await uow.get(Offer, payment.offer_id)
-        if offer.status is not S.ACCEPTING or payment.intent_id is None:
+        if offer.status is not OfferStatus.ACCEPTING or payment.intent_id is None:
             return
-        if payment.status is P.CAPTURED:  # it could not be held, and is here since the offer
+        if (
+            payment.status is PaymentStatus.CAPTURED
+        ):  # it could not be held, and is here since the offer
             return await ports.store.transact(lambda uow: accept_paid(uow, payment))
         id = payment.intent_id
         refused: StaleFailure | GatewayRefused | None = None
@@ -155,7 +157,7 @@ class BlockRivals(Task, frozen=True):
     async def _block_some(self, uow: UnitOfWork) -> bool:
         rivals = await uow.all(Offer, {"job_id": self.job_id, "status": OPEN_OFFERS}, limit=CHUNK)
         for offer in rivals:
-            await close(uow, offer, S.BLOCKED, by="system")
+            await close(uow, offer, OfferStatus.BLOCKED, by="system")
         pending = {"job_id": self.job_id, "status": ApplicationStatus.PENDING}
         waiting = await uow.all(Application, pending, limit=CHUNK)
         for application in waiting:
@@ -213,7 +215,7 @@ async def settle(uow: UnitOfWork, payment_id: str, intent: Intent) -> None:
         await hold_ended(uow, payment, intent)
     elif intent.status == "requires_payment_method" and intent.failure and payment.payment_method:
         await declined(uow, payment, intent.failure, intent)
-    elif payment.status is P.REQUIRES_PAYMENT:
+    elif payment.status is PaymentStatus.REQUIRES_PAYMENT:
         await unfinished(uow, payment, intent)
 
 
@@ -222,14 +224,14 @@ async def unfinished(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     changed = await uow.change(
         Payment,
         payment.id,
-        only_if={"status": P.REQUIRES_PAYMENT},
+        only_if={"status": PaymentStatus.REQUIRES_PAYMENT},
         intent_id=intent.id,
         client_secret=intent.client_secret,
         redirect_url=intent.redirect_url,
         failure=intent.failure,
     )
     offer = await uow.get(Offer, payment.offer_id)
-    if changed and offer.status is S.AWAITING_PAYMENT:
+    if changed and offer.status is OfferStatus.AWAITING_PAYMENT:
         uow.publish(PAYMENT_UPDATED, changed, to=changed.audience)
     elif changed:
         uow.later(Release(payment.id))
@@ -241,20 +243,20 @@ async def held(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     authorized = await move_payment(
         uow,
         payment.id,
-        P.AUTHORIZED,
+        PaymentStatus.AUTHORIZED,
         intent_id=intent.id,
         charge_id=intent.charge_id,
         client_secret=intent.client_secret,
         redirect_url=None,
         failure=None,
         capture_before=intent.capture_before,
-        visible=offer.status is S.AWAITING_PAYMENT,
+        visible=offer.status is OfferStatus.AWAITING_PAYMENT,
     )
     ends = offer.expires_at
     if intent.capture_before:
         ends = min(ends, intent.capture_before - HOLD_MARGIN)
     pending = authorized and await stand(uow, offer, ends)
-    if not pending and offer.status not in (S.PENDING, S.ACCEPTING):
+    if not pending and offer.status not in (OfferStatus.PENDING, OfferStatus.ACCEPTING):
         uow.later(Release(payment.id))
 
 
@@ -268,7 +270,7 @@ async def captured(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     done = await move_payment(
         uow,
         payment.id,
-        P.CAPTURED,
+        PaymentStatus.CAPTURED,
         only_if={"status": CAPTURABLE},
         intent_id=intent.id,
         charge_id=intent.charge_id,
@@ -276,7 +278,7 @@ async def captured(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
         available_on=intent.available_on,
         redirect_url=None,
         failure=None,
-        visible=payment.visible or before.status is S.AWAITING_PAYMENT,
+        visible=payment.visible or before.status is OfferStatus.AWAITING_PAYMENT,
     )
     if done is None:
         return await know_more(uow, payment, intent)  # it was booked before
@@ -293,20 +295,26 @@ async def captured(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     )
     await book_fee(uow, payment, intent)
     if intent.captured_amount != offer.amount:  # somebody captured a part of it by hand
-        await give_up(uow, offer, S.EXPIRED)
-    elif offer.status is S.AWAITING_PAYMENT:
+        await give_up(uow, offer, OfferStatus.EXPIRED)
+    elif offer.status is OfferStatus.AWAITING_PAYMENT:
         await stand(uow, offer, offer.expires_at)
-    elif offer.status is S.ACCEPTING:
+    elif offer.status is OfferStatus.ACCEPTING:
         await accept(uow, offer)
     await send_back(uow, offer.id)
 
 
-CAPTURABLE = (P.REQUIRES_PAYMENT, P.AUTHORIZED, P.CAPTURING, P.FAILED, P.CANCELED)
+CAPTURABLE = (
+    PaymentStatus.REQUIRES_PAYMENT,
+    PaymentStatus.AUTHORIZED,
+    PaymentStatus.CAPTURING,
+    PaymentStatus.FAILED,
+    PaymentStatus.CANCELED,
+)
 
 
 async def accept_paid(uow: UnitOfWork, payment: Payment) -> None:
     offer = await uow.get(Offer, payment.offer_id)
-    if offer.status is S.ACCEPTING:
+    if offer.status is OfferStatus.ACCEPTING:
         await accept(uow, offer)
 
 
@@ -319,7 +327,9 @@ async def send_back(uow: UnitOfWork, offer_id: str) -> None:
 
 async def stand(uow: UnitOfWork, offer: Offer, ends: datetime) -> Offer | None:
     """From now on the contractor sees the offer."""
-    pending = await move_offer(uow, offer.id, S.PENDING, by="stripe", visible=True, expires_at=ends)
+    pending = await move_offer(
+        uow, offer.id, OfferStatus.PENDING, by="stripe", visible=True, expires_at=ends
+    )
     if pending:
         uow.publish(CREATED, pending, to=pending.audience)
     return pending
@@ -327,7 +337,7 @@ async def stand(uow: UnitOfWork, offer: Offer, ends: datetime) -> Offer | None:
 
 async def accept(uow: UnitOfWork, before: Offer) -> None:
     """The fee is due, the job has its contractor, and every rival goes away."""
-    offer = await move_offer(uow, before.id, S.ACCEPTED, by="stripe", accepted_at=uow.now)
+    offer = await move_offer(uow, before.id, OfferStatus.ACCEPTED, by="stripe", accepted_at=uow.now)
     assert offer is not None, "only an offer that is being accepted comes here"
     await rebook(uow, f"accept:{offer.id}", "accepted", before, offer)
     job = await uow.change(
@@ -349,11 +359,11 @@ async def accept(uow: UnitOfWork, before: Offer) -> None:
 
 async def hold_ended(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     """The hold is gone, by our wish or by its age; an offer that still needed it ends with it."""
-    if await move_payment(uow, payment.id, P.CANCELED, intent_id=intent.id) is None:
+    if await move_payment(uow, payment.id, PaymentStatus.CANCELED, intent_id=intent.id) is None:
         return
     offer = await uow.get(Offer, payment.offer_id)
-    await give_up(uow, offer, S.EXPIRED)
-    if offer.status is S.ACCEPTING:
+    await give_up(uow, offer, OfferStatus.EXPIRED)
+    if offer.status is OfferStatus.ACCEPTING:
         await _tell_admins(uow, offer, "the hold has ended")
 
 
@@ -364,13 +374,13 @@ async def declined(
     failed = await move_payment(
         uow,
         payment.id,
-        P.FAILED,
-        only_if={"status": P.REQUIRES_PAYMENT},
+        PaymentStatus.FAILED,
+        only_if={"status": PaymentStatus.REQUIRES_PAYMENT},
         failure=failure,
         intent_id=intent.id if intent else None,
     )
     if failed:
-        offer = await move_offer(uow, payment.offer_id, S.FAILED, by="stripe")
+        offer = await move_offer(uow, payment.offer_id, OfferStatus.FAILED, by="stripe")
         if offer:  # banks do this every day: nobody has to act
             words = payment_failure(offer.job_title, offer.amount, offer.currency, failure)
             await alert(uow, "payment_failed", offer.id, words, urgent=False)
@@ -380,9 +390,9 @@ async def declined(
 
 async def capture_failed(uow: UnitOfWork, payment: Payment, failure: str) -> None:
     """A definite no to the capture: the offer fails, the job is open again, nothing is booked."""
-    if await move_payment(uow, payment.id, P.FAILED, failure=failure):
+    if await move_payment(uow, payment.id, PaymentStatus.FAILED, failure=failure):
         offer = await uow.get(Offer, payment.offer_id)
-        await give_up(uow, offer, S.FAILED)
+        await give_up(uow, offer, OfferStatus.FAILED)
         await _tell_admins(uow, offer, failure)
         uow.later(Release(payment.id))
 
@@ -394,7 +404,9 @@ async def _tell_admins(uow: UnitOfWork, offer: Offer, failure: str) -> None:
 
 async def give_up(uow: UnitOfWork, offer: Offer, ending: OfferStatus) -> None:
     """The money did not come as agreed: the offer ends, and an accepting one frees its job."""
-    ended = await move_offer(uow, offer.id, S.FAILED, by="stripe", only_if={"status": S.ACCEPTING})
+    ended = await move_offer(
+        uow, offer.id, OfferStatus.FAILED, by="stripe", only_if={"status": OfferStatus.ACCEPTING}
+    )
     if ended is None:
         await move_offer(uow, offer.id, ending, by="stripe")
         return
@@ -408,7 +420,7 @@ async def give_up(uow: UnitOfWork, offer: Offer, ending: OfferStatus) -> None:
 async def never_held(uow: UnitOfWork, payment: Payment) -> None:
     """Stripe has never heard of it."""
     if payment.intent_id is None:
-        await move_payment(uow, payment.id, P.CANCELED)
+        await move_payment(uow, payment.id, PaymentStatus.CANCELED)
 
 
 async def close(

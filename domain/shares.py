@@ -17,8 +17,6 @@ from domain.store import UnitOfWork, new_id
 from domain.transfers import UNSENT, Reversal, Transfer, TransferStatus
 from domain.wording import WALLET
 
-T = TransferStatus
-
 
 async def rebook(
     uow: UnitOfWork,
@@ -96,7 +94,7 @@ async def _send(
         amount=amount,
         currency=currency,
         offer_id=offer_id,
-        status=T.PARKED if parked else T.WAITING,
+        status=TransferStatus.PARKED if parked else TransferStatus.WAITING,
         refill=refill,
     )
     await uow.add(transfer)
@@ -139,18 +137,18 @@ async def take(
 async def _stop(uow: UnitOfWork, offer_id: str, amount: int) -> int:
     """Take from the offer's transfers that have not arrived; returns how much that was."""
     left = amount
-    under_way = {"offer_id": offer_id, "status": (*UNSENT, T.MADE)}
+    under_way = {"offer_id": offer_id, "status": (*UNSENT, TransferStatus.MADE)}
     for transfer in await uow.all(Transfer, under_way, (("_id", -1),)):
         step = CURRENCIES[transfer.currency].step
         part = min(left, transfer.net)
         if not part:
             continue
-        if transfer.status is T.MADE:
+        if transfer.status is TransferStatus.MADE:
             part = part // step * step
             await reverse(uow, transfer, part)
         else:  # what a step leaves over stays in pending
             sent = (transfer.amount - part) // step * step
-            status = transfer.status if sent else T.CANCELLED
+            status = transfer.status if sent else TransferStatus.CANCELLED
             await uow.change(Transfer, transfer.id, amount=sent, status=status)
         left -= part
     return amount - left
@@ -207,10 +205,10 @@ async def settle_reversal(uow: UnitOfWork, transfer_id: str, there: Settled) -> 
         Transfer,
         transfer.id,
         inc={"reversed_amount": amount},
-        status=T.REVERSED if amount == transfer.net else transfer.status,
+        status=TransferStatus.REVERSED if amount == transfer.net else transfer.status,
     )
     part = amount
-    if transfer.status is T.AVAILABLE:
+    if transfer.status is TransferStatus.AVAILABLE:
         purse = await ledger.purse_of(uow, user, currency)
         part = min(amount, purse.available)
         await ledger.book(

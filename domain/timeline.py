@@ -26,12 +26,19 @@ class DisputeStatus(StrEnum):
     RESOLVED = "resolved"
 
 
-D = DisputeStatus
-
 STEPS: Steps = {
-    D.OPEN: (D.OPEN, D.PROPOSED, D.ESCALATED, D.RESOLVED),
-    D.PROPOSED: (D.PROPOSED, D.ESCALATED, D.RESOLVED),
-    D.ESCALATED: (D.ESCALATED, D.RESOLVED),
+    DisputeStatus.OPEN: (
+        DisputeStatus.OPEN,
+        DisputeStatus.PROPOSED,
+        DisputeStatus.ESCALATED,
+        DisputeStatus.RESOLVED,
+    ),
+    DisputeStatus.PROPOSED: (
+        DisputeStatus.PROPOSED,
+        DisputeStatus.ESCALATED,
+        DisputeStatus.RESOLVED,
+    ),
+    DisputeStatus.ESCALATED: (DisputeStatus.ESCALATED, DisputeStatus.RESOLVED),
 }
 
 
@@ -87,7 +94,7 @@ class Dispute(Record, frozen=True):
     answer_by: datetime
     warned_at: datetime | None = None
     called_at: datetime | None = None
-    status: DisputeStatus = D.OPEN
+    status: DisputeStatus = DisputeStatus.OPEN
     proposal: Proposal | None = None
     timeline: tuple[Entry, ...] = ()
     refund_amount: int | None = None

@@ -19,16 +19,18 @@ class TransferStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-T = TransferStatus
-
 STEPS: Steps = {
-    T.WAITING: (T.SENDING, T.CANCELLED, T.PARKED),
-    T.PARKED: (T.WAITING, T.CANCELLED),
-    T.SENDING: (T.MADE, T.WAITING),
-    T.MADE: (T.AVAILABLE, T.REVERSED),
-    T.AVAILABLE: (T.REVERSED,),
+    TransferStatus.WAITING: (
+        TransferStatus.SENDING,
+        TransferStatus.CANCELLED,
+        TransferStatus.PARKED,
+    ),
+    TransferStatus.PARKED: (TransferStatus.WAITING, TransferStatus.CANCELLED),
+    TransferStatus.SENDING: (TransferStatus.MADE, TransferStatus.WAITING),
+    TransferStatus.MADE: (TransferStatus.AVAILABLE, TransferStatus.REVERSED),
+    TransferStatus.AVAILABLE: (TransferStatus.REVERSED,),
 }
-UNSENT = (T.WAITING, T.PARKED)
+UNSENT = (TransferStatus.WAITING, TransferStatus.PARKED)
 
 
 class Transfer(Record, frozen=True):
@@ -55,7 +57,7 @@ class Transfer(Record, frozen=True):
     amount: int
     currency: str
     offer_id: str | None = None
-    status: TransferStatus = T.WAITING
+    status: TransferStatus = TransferStatus.WAITING
     stripe_id: str | None = None
     reversed_amount: int = 0
     refill: bool = False

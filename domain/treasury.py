@@ -32,7 +32,6 @@ from domain.transfers import STEPS, Transfer, TransferStatus
 from domain.wording import WALLET
 
 ADMINS = {Role.ADMIN}
-T = TransferStatus
 
 Reason = Annotated[str, Limits(min_length=3, max_length=1000, pattern=r"\S")]
 
@@ -109,13 +108,13 @@ async def refund(cmd: Refund, actor: Actor, uow: UnitOfWork) -> Payment:
 async def release(cmd: Release, actor: Actor, uow: UnitOfWork) -> Transfer:
     """Send a transfer that is parked, or try a waiting one at once. Raises NotFound, Conflict."""
     found = await uow.get(Transfer, cmd.transfer_id)
-    if found.status is T.PARKED:
+    if found.status is TransferStatus.PARKED:
         found = (
             await uow.change(
                 Transfer,
                 found.id,
-                only_if={"status": leading_to(STEPS, T.WAITING)},
-                status=T.WAITING,
+                only_if={"status": leading_to(STEPS, TransferStatus.WAITING)},
+                status=TransferStatus.WAITING,
             )
             or found
         )
@@ -128,7 +127,7 @@ async def release(cmd: Release, actor: Actor, uow: UnitOfWork) -> Transfer:
             found.id,
             path=WALLET,
         )
-    if found.status is not T.WAITING:
+    if found.status is not TransferStatus.WAITING:
         raise Conflict(f"The transfer is {found.status}: only parked and waiting ones go.")
     send(uow, [found])
     return found
@@ -166,7 +165,7 @@ async def unfreeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
         User, cmd.user_id, only_if=frozen, frozen_at=None, frozen_reason=cmd.reason
     )
     user = await _told(uow, cmd.user_id, free)
-    send(uow, await uow.all(Transfer, {"user_id": user.id, "status": T.WAITING}))
+    send(uow, await uow.all(Transfer, {"user_id": user.id, "status": TransferStatus.WAITING}))
     await notices.tell(
         uow,
         [user.id],

@@ -42,19 +42,21 @@ class WithdrawalStatus(StrEnum):
     FAILED = "failed"
 
 
-W = WithdrawalStatus
-
 STEPS: Steps = {
-    W.REQUESTED: (W.IN_TRANSIT, W.PAID, W.FAILED),
-    W.IN_TRANSIT: (W.PAID, W.FAILED),
-    W.PAID: (W.FAILED,),  # banks return money late
+    WithdrawalStatus.REQUESTED: (
+        WithdrawalStatus.IN_TRANSIT,
+        WithdrawalStatus.PAID,
+        WithdrawalStatus.FAILED,
+    ),
+    WithdrawalStatus.IN_TRANSIT: (WithdrawalStatus.PAID, WithdrawalStatus.FAILED),
+    WithdrawalStatus.PAID: (WithdrawalStatus.FAILED,),  # banks return money late
 }
 FROM_STRIPE = {
-    "pending": W.IN_TRANSIT,
-    "in_transit": W.IN_TRANSIT,
-    "paid": W.PAID,
-    "failed": W.FAILED,
-    "canceled": W.FAILED,
+    "pending": WithdrawalStatus.IN_TRANSIT,
+    "in_transit": WithdrawalStatus.IN_TRANSIT,
+    "paid": WithdrawalStatus.PAID,
+    "failed": WithdrawalStatus.FAILED,
+    "canceled": WithdrawalStatus.FAILED,
 }
 
 
@@ -74,7 +76,7 @@ class Withdrawal(Record, frozen=True):
     account_id: str
     amount: int
     currency: str
-    status: WithdrawalStatus = W.REQUESTED
+    status: WithdrawalStatus = WithdrawalStatus.REQUESTED
     failure: str | None = None
     payout_id: str | None = None
 
@@ -179,7 +181,7 @@ class PayOut(Task, frozen=True):
     async def run(self, ports: Ports) -> None:
         uow = ports.store.single()
         withdrawal = await uow.get(Withdrawal, self.withdrawal_id)
-        if withdrawal.status is not W.REQUESTED:
+        if withdrawal.status is not WithdrawalStatus.REQUESTED:
             return
         frozen = (await uow.get(User, withdrawal.user_id)).frozen_at
         state = None
@@ -249,10 +251,10 @@ async def settle_withdrawal(uow: UnitOfWork, withdrawal_id: str, payout: Settled
     if withdrawal is None:
         return
     user = withdrawal.user_id
-    if to is W.PAID:
+    if to is WithdrawalStatus.PAID:
         await _book(uow, withdrawal, "paid_out", ledger.in_transit(user), ledger.BANK)
-    elif to is W.FAILED:
-        source = ledger.BANK if before.status is W.PAID else ledger.in_transit(user)
+    elif to is WithdrawalStatus.FAILED:
+        source = ledger.BANK if before.status is WithdrawalStatus.PAID else ledger.in_transit(user)
         await _book(uow, withdrawal, "payout_failed", source, ledger.available(user))
         await collect_debt(uow, user, withdrawal.currency, withdrawal.id)
         words = payout_failure(withdrawal.amount, withdrawal.currency, withdrawal.failure)

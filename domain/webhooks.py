@@ -28,8 +28,6 @@ from domain.settlement import apply
 from domain.store import Duplicate, UnitOfWork
 from domain.wallets import Withdrawal, settle_withdrawal
 
-P = PaymentStatus
-
 KEPT = timedelta(days=90)
 OWN_TASK_SECONDS = 2
 STRANGER_FOR = timedelta(minutes=10)  # our own request for the account may still be unanswered
@@ -45,9 +43,9 @@ REPEATS = frozenset(
     }
 )
 KNOWN = {
-    "requires_capture": (P.AUTHORIZED, P.CAPTURING),
-    "succeeded": (P.CAPTURED, P.PARTIALLY_REFUNDED, P.REFUNDED),
-    "canceled": (P.CANCELED,),
+    "requires_capture": (PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURING),
+    "succeeded": (PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED),
+    "canceled": (PaymentStatus.CANCELED,),
 }
 
 
@@ -61,7 +59,6 @@ class EventStatus(StrEnum):
     QUARANTINED = "quarantined"
 
 
-E = EventStatus
 Text = Annotated[str, Limits(min_length=1, max_length=255)]
 
 
@@ -103,7 +100,7 @@ class WebhookEvent(Record, frozen=True):
         Index((("status", 1), ("_id", -1))),
         Index((("type", 1), ("_id", -1))),
         Index((("status", 1), ("type", 1), ("_id", -1))),
-        Index((("reason", 1), ("updated_at", -1)), where={"status": E.QUARANTINED.value}),
+        Index((("reason", 1), ("updated_at", -1)), where={"status": EventStatus.QUARANTINED.value}),
     )
     PRIVATE = frozenset({"same"})
 
@@ -112,7 +109,7 @@ class WebhookEvent(Record, frozen=True):
     object_type: str
     object_id: str
     same: str
-    status: EventStatus = E.RECEIVED
+    status: EventStatus = EventStatus.RECEIVED
     intent_id: str | None = None
     payment_id: str | None = None
     attempts: int = 0
@@ -127,13 +124,13 @@ async def receive(ports: Ports, event: object) -> bool:
 
     async def store(uow: UnitOfWork) -> None:
         kept = row
-        if row.status is E.RECEIVED and await uow.find(WebhookEvent, _waiting(row)):
+        if row.status is EventStatus.RECEIVED and await uow.find(WebhookEvent, _waiting(row)):
             # That one has not looked yet: when it does, it sees what this one is about.
-            kept = msgspec.structs.replace(row, status=E.DONE)
-        if kept.status is E.QUARANTINED:
+            kept = msgspec.structs.replace(row, status=EventStatus.DONE)
+        if kept.status is EventStatus.QUARANTINED:
             await _tell(uow, kept.id, kept.reason)
         await uow.add(kept)
-        if kept.status is E.RECEIVED:
+        if kept.status is EventStatus.RECEIVED:
             uow.later(Process(kept.id))
 
     try:
@@ -150,10 +147,10 @@ def _row(ports: Ports, event: object) -> WebhookEvent:
         thing = msgspec.convert(body.data.object, Thing)
     except msgspec.ValidationError as wrong:
         return _shapeless(event, str(wrong), now)
-    status, reason = E.DONE if body.type in REPEATS else E.RECEIVED, None
+    status, reason = EventStatus.DONE if body.type in REPEATS else EventStatus.RECEIVED, None
     if body.livemode is not ports.webhooks.live:
         mode = "live" if body.livemode else "test"
-        status, reason = E.QUARANTINED, f"It is of Stripe's {mode} mode."
+        status, reason = EventStatus.QUARANTINED, f"It is of Stripe's {mode} mode."
     intent = thing.id if thing.object == "payment_intent" else thing.payment_intent
     metadata = thing.metadata if isinstance(thing.metadata, dict) else {}
     payment = metadata.get("payment_id")
@@ -191,7 +188,7 @@ def _shapeless(event: object, problem: str, now: datetime) -> WebhookEvent:
         object_type="",
         object_id="",
         same=digest,
-        status=E.QUARANTINED,
+        status=EventStatus.QUARANTINED,
         reason=f"It has not the shape of an event: {problem}.",
     )
 
@@ -201,13 +198,13 @@ def _digest(value: object) -> str:
 
 
 def _waiting(row: WebhookEvent) -> dict[str, Any]:
-    return {"same": row.same, "status": E.RECEIVED}
+    return {"same": row.same, "status": EventStatus.RECEIVED}
 
 
 async def _tell(uow: UnitOfWork, event_id: str, reason: str | None) -> None:
     """Before it is put away, unless one was for the same reason just now: a wrong endpoint sends
     thousands."""
-    same = {"status": E.QUARANTINED.value, "reason": reason}
+    same = {"status": EventStatus.QUARANTINED.value, "reason": reason}
     last = await uow.find(WebhookEvent, same, (("updated_at", -1),))
     if last and uow.now - last.updated_at < TOLD_WITHIN:
         return
@@ -229,8 +226,8 @@ class Process(Task, frozen=True):
         event = await ports.store.single().change(
             WebhookEvent,
             self.event_id,
-            only_if={"status": (E.RECEIVED, E.WORKING)},
-            status=E.WORKING,
+            only_if={"status": (EventStatus.RECEIVED, EventStatus.WORKING)},
+            status=EventStatus.WORKING,
             inc={"attempts": 1},
         )
         if event is None:
@@ -246,7 +243,7 @@ class Process(Task, frozen=True):
                 await _leave(ports.store.single(), event, last_error=problem)
             raise
         uow = ports.store.single()
-        await _leave(uow, event, status=E.DONE, last_error=None, processed_at=uow.now)
+        await _leave(uow, event, status=EventStatus.DONE, last_error=None, processed_at=uow.now)
 
     async def _is_ours(self, ports: Ports, event: WebhookEvent) -> bool:
         """Whether it is about the platform, or an account that a contractor has or had."""
@@ -263,7 +260,7 @@ class Process(Task, frozen=True):
         async def put_away(uow: UnitOfWork) -> None:
             if await _leave(uow, event, reason=reason, last_error=None):
                 await _tell(uow, event.id, reason)
-                await _leave(uow, event, status=E.QUARANTINED)
+                await _leave(uow, event, status=EventStatus.QUARANTINED)
 
         await ports.store.transact(put_away)
         return False
@@ -272,7 +269,7 @@ class Process(Task, frozen=True):
 async def _leave(uow: UnitOfWork, event: WebhookEvent, **fields: Any) -> WebhookEvent | None:
     """Only whoever began with it last may say what became of it: an earlier one that comes late
     has looked too early."""
-    own = {"status": E.WORKING, "attempts": event.attempts}
+    own = {"status": EventStatus.WORKING, "attempts": event.attempts}
     return await uow.change(WebhookEvent, event.id, only_if=own, **fields)
 
 

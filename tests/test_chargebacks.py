@@ -117,7 +117,8 @@ async def test_won_after_it_was_lost_and_the_job_has_ended(work):
 
 
 async def test_won_after_a_part_was_completed(market, server):
-    """Guard: `M.CANCELLED` in `dividing.divide_late_money`: what was completed is paid again."""
+    """Guard: `MilestoneStatus.CANCELLED` in `dividing.divide_late_money`: what was completed is
+    paid again."""
     parts = [{"title": "A", "amount": 60_000}, {"title": "B", "amount": 40_000}]
     work = await Work(market, server).begin(milestones=parts)
     await work.complete(milestone=1)

@@ -57,8 +57,8 @@ async def test_both_agree_on_a_split(work):
     ],
 )
 async def test_an_admin_decides_with_any_split(work, refunded, platform, earned, ending):
-    """Guard: `status=M.COMPLETED if earned else M.CANCELLED` and `finish` in
-    `disputes._resolve`."""
+    """Guard: `status=MilestoneStatus.COMPLETED if earned else MilestoneStatus.CANCELLED` and
+    `finish` in `disputes._resolve`."""
     dispute = await work.dispute(work.contractor)
     id = {"dispute_id": dispute["id"]}
     escalated = await work.customer.call("/payment", "dispute_escalate", id)

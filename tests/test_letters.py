@@ -19,8 +19,6 @@ from tests.inbox import dead, event, post, stop_working, stored, wear_out
 from tests.test_cli import command
 from tests.work import PATIENCE, Work
 
-E = EventStatus
-
 
 async def told(admin, id):
     """The alert about a dead letter."""
@@ -53,10 +51,12 @@ async def test_a_dead_letter_is_told_and_retried(market, server):
         "last_error": "ValueError: no",
     }
     assert created
-    assert [(e.status, e.last_error) for e in await stored(market)] == [(E.DEAD, "ValueError: no")]
+    assert [(e.status, e.last_error) for e in await stored(market)] == [
+        (EventStatus.DEAD, "ValueError: no")
+    ]
     await admin.call("/admin", "retry", {"row_id": id})
     await market.settled()
-    assert [(e.status, e.last_error) for e in await stored(market)] == [(E.DONE, None)]
+    assert [(e.status, e.last_error) for e in await stored(market)] == [(EventStatus.DONE, None)]
     assert (await admin.call("/admin", "dead_letters"))["items"] == []
     await Work(market, server).refuses(admin, "/admin", "retry", {"row_id": id}, "not_found")
 
@@ -108,7 +108,7 @@ async def test_a_row_that_cannot_be_given_up_holds_up_no_other(market, server, m
     )
 
     async with asyncio.timeout(PATIENCE):
-        while (await stored(market))[-1].status is not E.DONE:  # noqa: ASYNC110
+        while (await stored(market))[-1].status is not EventStatus.DONE:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert set(broken) == {first}
 
@@ -124,7 +124,7 @@ async def test_somebody_has_it_in_hand_again(market, server):
     await uow.change(OutboxRow, row.id, owner="other", lease_until=uow.now + LEASE)
     await server.store.transact(lambda uow: letters.bury(uow, [tired]))
     assert await market.rows(OutboxRow, dead=True) == []
-    assert [e.status for e in await stored(market)] == [E.RECEIVED]
+    assert [e.status for e in await stored(market)] == [EventStatus.RECEIVED]
 
 
 async def test_what_is_done_does_not_die(market, server):
@@ -138,10 +138,10 @@ async def test_what_is_done_does_not_die(market, server):
     await wear_out(server.store, row.id)
     server.web.relay.start(server.ports)
     await told(admin, row.id)
-    assert [e.status for e in await stored(market)] == [E.DONE]
+    assert [e.status for e in await stored(market)] == [EventStatus.DONE]
     await admin.call("/admin", "retry", {"row_id": row.id})
     await market.settled()
-    assert [(e.status, e.attempts) for e in await stored(market)] == [(E.DONE, 1)]
+    assert [(e.status, e.attempts) for e in await stored(market)] == [(EventStatus.DONE, 1)]
 
 
 async def test_a_lost_alert_is_no_news(market, server):
@@ -191,7 +191,7 @@ async def test_alert_and_death_are_one(market, server, monkeypatch):
     with pytest.raises(RuntimeError):
         await server.store.transact(lambda uow: letters.bury(uow, [row]))
     assert await market.rows(OutboxRow, dead=True) == []
-    assert [e.status for e in await stored(market)] == [E.RECEIVED]
+    assert [e.status for e in await stored(market)] == [EventStatus.RECEIVED]
 
 
 # -- worked on again ---------------------------------------------------------------------------
@@ -206,7 +206,7 @@ async def test_a_replay_takes_the_place_of_the_dead_letter(market, server):
         await told(admin, id)
     await admin.call("/admin", "replay", {"event_id": "evt_1"})
     await market.settled()
-    assert [e.status for e in await stored(market)] == [E.DONE, E.DEAD]
+    assert [e.status for e in await stored(market)] == [EventStatus.DONE, EventStatus.DEAD]
     left = (await admin.call("/admin", "dead_letters"))["items"]
     assert [letter["subject"] for letter in left] == ["evt_2"]
 
@@ -220,7 +220,7 @@ async def test_what_waits_is_not_replayed(market, server):
     await work.refuses(admin, "/admin", "replay", {"event_id": "evt_1"}, "conflict")
     await work.refuses(admin, "/admin", "replay", {"event_id": "evt_none"}, "not_found")
     uow = server.store.single()
-    await uow.change(WebhookEvent, "evt_1", status=E.WORKING)
+    await uow.change(WebhookEvent, "evt_1", status=EventStatus.WORKING)
     (row,) = await stored(market)
     with pytest.raises(Conflict):
         await server.store.transact(lambda uow: letters.queue_again(uow, row))
@@ -232,7 +232,7 @@ async def test_the_command_line_replays(market, server):
     await stop_working(server)
     for id in ("evt_1", "evt_2"):
         assert await post(market, event(id, livemode=True)) == 200
-    quarantined = [E.QUARANTINED]
+    quarantined = [EventStatus.QUARANTINED]
     assert await replaying.run(market.settings, [], quarantined, None) == 2
     assert await replaying.run(market.settings, [], quarantined, None) == 0
     assert [row.status for row in await stored(market)] == ["received", "received"]
@@ -269,7 +269,7 @@ async def test_the_command_line_as_it_is_typed(market, server, installation):
     code, said = await typed("--dead", "--since", "2020-01-01")
     assert code == 0 and "1 events are queued again" in said and "evt_1" in said
     await market.settled()
-    assert [(e.status, e.last_error) for e in await stored(market)] == [(E.DONE, None)]
+    assert [(e.status, e.last_error) for e in await stored(market)] == [(EventStatus.DONE, None)]
     assert await market.rows(OutboxRow, dead=True) == []
 
 
@@ -315,7 +315,11 @@ async def test_the_lists_are_read_from_an_index(market, server, monkeypatch):
     actor, uow = Actor("usr_a", Role.ADMIN, "ses_1"), server.store.single()
     await letters.dead_letters(letters.List(), actor, uow)
     await letters.dead_letters(letters.List(lane="mail"), actor, uow)
-    for fields in ({"status": E.DEAD}, {"type": "a"}, {"status": E.DEAD, "type": "a"}):
+    for fields in (
+        {"status": EventStatus.DEAD},
+        {"type": "a"},
+        {"status": EventStatus.DEAD, "type": "a"},
+    ):
         await letters.webhook_events(letters.ListEvents(**fields), actor, uow)
     assert await post(market, event("evt_1")) == 200
     assert await post(market, event("evt_2", livemode=True)) == 200

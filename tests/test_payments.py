@@ -122,8 +122,9 @@ async def _stripe_js(scene, sheet, card):
 
 
 async def test_a_hold_that_comes_too_late_is_given_back_unseen(scene):
-    """Guard: `visible=offer.status is S.AWAITING_PAYMENT` in `settlement.held`; with True, the
-    contractor is pushed the payment of an offer that was withdrawn before they could see it."""
+    """Guard: `visible=offer.status is OfferStatus.AWAITING_PAYMENT` in `settlement.held`; with
+    True, the contractor is pushed the payment of an offer that was withdrawn before they could see
+    it."""
     answer = await scene.offers(SECURE)
     await scene.sandbox.fault(path="/v1/payment_intents/*/cancel", status=409, times=2)
     await scene.customer.call("/bidding", "withdraw", {"offer_id": answer["offer"]["id"]})

@@ -171,8 +171,9 @@ async def test_a_withdrawal_arrives(market, server):
 
 @pytest.mark.parametrize("after_paid", [False, True])
 async def test_a_payout_that_fails_returns_the_money(market, server, after_paid):
-    """Guard: `elif to is W.FAILED` in `settle_withdrawal`; without it the money is nowhere. Guard:
-    `W.PAID: (W.FAILED,)` in its table; without it what a bank sends back late is lost."""
+    """Guard: `elif to is WithdrawalStatus.FAILED` in `settle_withdrawal`; without it the money is
+    nowhere. Guard: `WithdrawalStatus.PAID: (WithdrawalStatus.FAILED,)` in its table; without it
+    what a bank sends back late is lost."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     await done(market, customer, contractor)
     await has(contractor, 70_000)

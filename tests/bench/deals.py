@@ -31,7 +31,6 @@ from domain.wallets import Withdrawal, WithdrawalStatus
 CURRENCY = "USD"
 FEES = Schedule(1000, 2000)
 PARTS = 2
-M, P = MilestoneStatus, PaymentStatus
 
 
 class Deal:
@@ -87,7 +86,7 @@ class Deal:
         self.payment = Payment(
             id=self.offer.payment_id,
             offer_id=self.offer.id,
-            status=P.CAPTURED,
+            status=PaymentStatus.CAPTURED,
             captured_amount=self.amount,
             intent_id=intent["id"],
             charge_id=charge["id"],
@@ -117,7 +116,7 @@ class Deal:
             self._did("job.complete", self.offer.id)
             parts, done = list(self.offer.milestones), self.offer.milestones[number - 1]
             parts[number - 1] = msgspec.structs.replace(
-                done, status=M.COMPLETED, completed_at=self.now
+                done, status=MilestoneStatus.COMPLETED, completed_at=self.now
             )
             share = self._rebook(
                 f"complete:{self.offer.id}#{number}",
@@ -176,7 +175,7 @@ class Deal:
             completed_amount=self.offer.completed_amount - earned,
         )
         self.payment = msgspec.structs.replace(
-            self.payment, status=P.PARTIALLY_REFUNDED, refunded_amount=amount
+            self.payment, status=PaymentStatus.PARTIALLY_REFUNDED, refunded_amount=amount
         )
         await self._take_back(-share)
 

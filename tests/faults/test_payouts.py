@@ -9,7 +9,8 @@ from tests.work import PATIENCE, Work
 
 
 async def test_payout_paid_then_failed(done):
-    """Guard: `W.PAID: (W.FAILED,)` in the states of withdrawals, booked back from the bank."""
+    """Guard: `WithdrawalStatus.PAID: (WithdrawalStatus.FAILED,)` in the states of withdrawals,
+    booked back from the bank."""
     await done.withdraw(70_000)
     user = await done.server.store.single().find(User, {"_id": done.contractor.id})
     payout = (await done.sandbox.api("GET", "payouts", user.connect_id))["data"][0]

@@ -43,7 +43,6 @@ ROUTES = {
     for exposed in namespace.exposed
     if exposed.route
 }
-S = OfferStatus
 
 
 class People:
@@ -163,7 +162,7 @@ class People:
 
     async def _agree(self, customer, offer, pick):
         """The customer pays if that is still to be done, or the contractor accepts."""
-        if offer.status is not S.AWAITING_PAYMENT:
+        if offer.status is not OfferStatus.AWAITING_PAYMENT:
             contractor = self.contractor(offer.contractor_id)
             await self.say(contractor, "/bidding", "accept", offer_id=offer.id)
             return
@@ -202,7 +201,9 @@ class People:
         job_id, customer, _ = self.pick(n)
         event = ("accept", "accept", "reject", "withdraw", "counter")[pick % 5]
         extra = {"amount": share * 1000} if event == "counter" else {}
-        offers = await self.found(Offer, job_id=job_id, status=(*OPEN_OFFERS, S.ACCEPTING))
+        offers = await self.found(
+            Offer, job_id=job_id, status=(*OPEN_OFFERS, OfferStatus.ACCEPTING)
+        )
         await asyncio.gather(
             *(
                 self.say(

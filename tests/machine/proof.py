@@ -26,24 +26,35 @@ from domain.transfers import Reversal, Transfer, TransferStatus
 from domain.wallets import STEPS as WITHDRAWAL_STEPS
 from domain.wallets import Withdrawal
 
-M, J, R, C = MilestoneStatus, JobStatus, RefundStatus, ChargebackStatus
 MILESTONE_STEPS = {
-    M.PENDING: (M.DELIVERED, M.COMPLETED, M.CANCELLED),
-    M.DELIVERED: (M.COMPLETED, M.CANCELLED),
+    MilestoneStatus.PENDING: (
+        MilestoneStatus.DELIVERED,
+        MilestoneStatus.COMPLETED,
+        MilestoneStatus.CANCELLED,
+    ),
+    MilestoneStatus.DELIVERED: (MilestoneStatus.COMPLETED, MilestoneStatus.CANCELLED),
 }
 JOB_STEPS = {
-    J.OPEN: (J.ASSIGNED, J.CANCELLED),
-    J.ASSIGNED: (J.IN_PROGRESS, J.COMPLETED, J.CANCELLED),
-    J.IN_PROGRESS: (J.COMPLETED, J.CANCELLED),
+    JobStatus.OPEN: (JobStatus.ASSIGNED, JobStatus.CANCELLED),
+    JobStatus.ASSIGNED: (JobStatus.IN_PROGRESS, JobStatus.COMPLETED, JobStatus.CANCELLED),
+    JobStatus.IN_PROGRESS: (JobStatus.COMPLETED, JobStatus.CANCELLED),
 }
-REFUND_STEPS = {R.REQUESTED: (R.MADE, R.FAILED), R.MADE: (R.FAILED,)}
+REFUND_STEPS = {
+    RefundStatus.REQUESTED: (RefundStatus.MADE, RefundStatus.FAILED),
+    RefundStatus.MADE: (RefundStatus.FAILED,),
+}
 # Banks change their minds, but what has moved money is never again a mere inquiry.
 CHARGEBACK_STEPS = {
-    C.INQUIRY: (C.CLOSED, C.OPEN, C.WON, C.LOST),
-    C.CLOSED: (C.OPEN, C.WON, C.LOST),
-    C.OPEN: (C.WON, C.LOST),
-    C.WON: (C.OPEN, C.LOST),
-    C.LOST: (C.OPEN, C.WON),
+    ChargebackStatus.INQUIRY: (
+        ChargebackStatus.CLOSED,
+        ChargebackStatus.OPEN,
+        ChargebackStatus.WON,
+        ChargebackStatus.LOST,
+    ),
+    ChargebackStatus.CLOSED: (ChargebackStatus.OPEN, ChargebackStatus.WON, ChargebackStatus.LOST),
+    ChargebackStatus.OPEN: (ChargebackStatus.WON, ChargebackStatus.LOST),
+    ChargebackStatus.WON: (ChargebackStatus.OPEN, ChargebackStatus.LOST),
+    ChargebackStatus.LOST: (ChargebackStatus.OPEN, ChargebackStatus.WON),
 }
 TABLES = (
     (Job, JOB_STEPS),
