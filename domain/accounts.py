@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.errors import (
+from domain.kernel.actor import ANYONE, EVERYONE, Actor, Role
+from domain.kernel.errors import (
     Banned,
     EmailTaken,
     Invalid,
@@ -14,19 +15,21 @@ from domain.errors import (
     Unauthenticated,
     WrongCredentials,
 )
-from domain.operation import ANYONE, EVERYONE, Actor, Command, Meta, Nothing, Role, Style, operation
-from domain.outbox import Event, Task, TryAgain
-from domain.ports import (
+from domain.kernel.outbox import Event
+from domain.kernel.record import EVER, Index, Record
+from domain.kernel.store import Duplicate, UnitOfWork, new_id
+from domain.operations.command import Command, Meta, Nothing, Style
+from domain.operations.operation import operation
+from domain.operations.task import Task, TryAgain
+from domain.ports.payment_gateway import (
     KEY_LIFE,
     ConnectAccount,
     GatewayRefused,
     GatewayUnknown,
-    Ports,
     StaleFailure,
 )
-from domain.record import EVER, Index, Record
-from domain.signing_in import SessionView, Tokens
-from domain.store import Duplicate, UnitOfWork, new_id
+from domain.ports.ports import Ports
+from domain.ports.sessions import SessionView, Tokens
 
 UPDATED = Event("/account", "account.updated")
 

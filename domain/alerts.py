@@ -3,9 +3,9 @@
 import msgspec
 
 from domain.accounts import User
-from domain.operation import Role
-from domain.outbox import Event
-from domain.store import UnitOfWork
+from domain.kernel.actor import Role
+from domain.kernel.outbox import Event
+from domain.kernel.store import UnitOfWork
 
 ALERT = Event("/admin", "alert")
 MAX_ADMINS = 100

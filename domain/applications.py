@@ -12,24 +12,15 @@ from msgspec import Meta as Limits
 
 from domain import chat
 from domain.accounts import User
-from domain.errors import AlreadyApplied, ApplicationNotPending, JobNotOpen, NotFound
 from domain.jobs import Amount, Job, JobStatus, own
-from domain.operation import (
-    EVERYONE,
-    PARTIES,
-    Actor,
-    Command,
-    Cursor,
-    Id,
-    PageSize,
-    Role,
-    Style,
-    operation,
-)
-from domain.outbox import Event
-from domain.record import Index, Page, Record
-from domain.states import Steps, move
-from domain.store import Duplicate, UnitOfWork, new_id
+from domain.kernel.actor import EVERYONE, PARTIES, Actor, Role
+from domain.kernel.errors import AlreadyApplied, ApplicationNotPending, JobNotOpen, NotFound
+from domain.kernel.outbox import Event
+from domain.kernel.record import Index, Page, Record
+from domain.kernel.state_machine import Steps, move
+from domain.kernel.store import Duplicate, UnitOfWork, new_id
+from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.operation import operation
 
 CREATED = Event("/job-request", "application.created")
 UPDATED = Event("/job-request", "application.updated")

@@ -15,11 +15,13 @@ from domain import ledger
 from domain.accounts import User
 from domain.chargebacks import FROM_STRIPE, Chargeback, ChargebackStatus
 from domain.deal import Offer, Payment, PaymentStatus
-from domain.ledger import Balance, Transaction
+from domain.kernel.record import Record
+from domain.kernel.store import NEWEST, UnitOfWork
+from domain.ledger.balances import Balance
+from domain.ledger.transaction import Transaction
 from domain.pairing import pairs
-from domain.ports import CardDispute, Intent, Ports, Settled
-from domain.record import Record
-from domain.store import NEWEST, UnitOfWork
+from domain.ports.payment_gateway import CardDispute, Intent, Settled
+from domain.ports.ports import Ports
 from domain.transfers import Reversal, Transfer, TransferStatus
 from domain.wallets import Withdrawal, WithdrawalStatus
 

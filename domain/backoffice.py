@@ -13,26 +13,16 @@ from msgspec import Meta as Limits
 
 from domain.accounts import User
 from domain.deal import Payment, PaymentStatus
-from domain.documents import first_id
-from domain.ledger import Balance, Posting, Transaction
-from domain.operation import (
-    Actor,
-    Command,
-    CurrencyCode,
-    Cursor,
-    Id,
-    PageSize,
-    Role,
-    Style,
-    operation,
-)
-from domain.record import EVER, Page, Record
-from domain.sides import Moment
-from domain.store import UnitOfWork
+from domain.kernel.actor import ADMINS, Actor, Role
+from domain.kernel.documents import first_id
+from domain.kernel.record import EVER, Page, Record
+from domain.kernel.store import UnitOfWork
+from domain.ledger.balances import Balance
+from domain.ledger.transaction import Posting, Transaction
+from domain.operations.command import Command, CurrencyCode, Cursor, Id, Moment, PageSize, Style
+from domain.operations.operation import operation
 
 V = TypeVar("V", bound=msgspec.Struct)
-
-ADMINS = {Role.ADMIN}
 OLDEST_ID = (("_id", 1),)
 
 Fact = Annotated[str, Limits(min_length=1, max_length=200)]

@@ -6,59 +6,15 @@ Source: MongoDB, "GridFS Spec".
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Protocol
 
-import msgspec
-
-from domain.errors import Unavailable
-from domain.record import Index, Record
-from domain.store import AWAY, Store, new_id
+from domain.kernel.errors import Unavailable
+from domain.kernel.record import Index, Record
+from domain.kernel.store import AWAY, Store, new_id
 
 CHUNK = 255 * 1024  # bytes; what other tools use too
 AT_ONCE = 2  # chunks in one request: what is in memory of one file, several times over
-
-
-class Blobs(Protocol):
-    """Bytes by a key. All methods raise Unavailable when their store is away."""
-
-    async def write(self, key: str, pieces: AsyncIterator[bytes]) -> None:
-        """What fails on the way may leave something of it, even some time later."""
-        ...
-
-    def read(self, key: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
-        """From byte `start` to before byte `end`."""
-        ...
-
-    async def remove(self, keys: Sequence[str]) -> None:
-        """Harmless for keys that are not there."""
-        ...
-
-
-class Spool(Protocol):
-    """Bytes on their way through, which are not in memory."""
-
-    @property
-    def size(self) -> int: ...
-
-    def pieces(self) -> AsyncIterator[bytes]: ...
-
-
-class Examined(msgspec.Struct, frozen=True):
-    """What a file is. A picture's `content` is a new one, drawn after what was sent."""
-
-    type: str
-    content: Spool
-    width: int | None = None
-    height: int | None = None
-    thumbnail: Spool | None = None
-
-
-class Examiner(Protocol):
-    def examine(self, spool: Spool, whose: str) -> AbstractAsyncContextManager[Examined]:
-        """Raises UnsupportedType, TooLarge, RateLimited."""
-        ...
 
 
 class GridChunk(Record, frozen=True):

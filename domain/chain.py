@@ -18,15 +18,16 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from domain import documents
 from domain.alerts import alert
-from domain.errors import Conflict, Invalid
-from domain.operation import Actor, Command, Cursor, Id, PageSize, Role, Style, operation
-from domain.ports import Ports, Seal
-from domain.record import Page, Record
-from domain.sides import Moment
-from domain.store import NEWEST, Duplicate, UnitOfWork
-from domain.trail import AuditRow, WaitingRow
+from domain.kernel import documents
+from domain.kernel.actor import Actor, Role
+from domain.kernel.errors import Conflict, Invalid
+from domain.kernel.record import Page, Record
+from domain.kernel.store import NEWEST, Duplicate, UnitOfWork
+from domain.operations.audit_log import AuditRow, WaitingRow
+from domain.operations.command import Command, Cursor, Id, Moment, PageSize, Style
+from domain.operations.operation import operation
+from domain.ports.ports import Ports, Seal
 
 READ, BATCH = 1000, 10
 REST = 10  # times what a batch took

@@ -25,16 +25,20 @@ from domain.deal import (
     with_completed_within,
     with_milestones,
 )
-from domain.errors import DisputeNotOpen
-from domain.money import display
-from domain.operation import EVERYONE, Actor, Command, Cursor, Id, PageSize, Role, Style, operation
-from domain.outbox import Event, Task, TryAgain
-from domain.ports import CardDispute, GatewayRefused, Ports, StaleFailure
-from domain.record import Index, Page, Record
+from domain.kernel.actor import EVERYONE, Actor, Role
+from domain.kernel.errors import DisputeNotOpen
+from domain.kernel.money import display
+from domain.kernel.outbox import Event
+from domain.kernel.record import Index, Page, Record
+from domain.kernel.store import UnitOfWork, new_id
+from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.operation import operation
+from domain.operations.task import Task, TryAgain
+from domain.ports.payment_gateway import CardDispute, GatewayRefused, StaleFailure
+from domain.ports.ports import Ports
 from domain.sending import collect_debt, send
 from domain.settlement import give_up, send_back
 from domain.shares import rebook
-from domain.store import UnitOfWork, new_id
 from domain.transfers import Transfer, TransferStatus
 
 UPDATED = Event("/payment", "chargeback.updated")

@@ -2,8 +2,9 @@
 
 from domain import ledger
 from domain.deal import Payment
-from domain.ports import Intent, Ports
-from domain.store import UnitOfWork
+from domain.kernel.store import UnitOfWork
+from domain.ports.payment_gateway import Intent
+from domain.ports.ports import Ports
 
 
 async def know_more(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:

@@ -15,15 +15,17 @@ from typing import Annotated, Any, Protocol
 import msgspec
 from msgspec import Meta as Limits
 
-from domain import documents
 from domain.accounts import User
-from domain.errors import Invalid, NotFound
 from domain.files import Attachment
-from domain.operation import PARTIES, Actor, Command, Id, PageSize, Style, operation
-from domain.outbox import Event
+from domain.kernel import documents
+from domain.kernel.actor import PARTIES, Actor
+from domain.kernel.errors import Invalid, NotFound
+from domain.kernel.outbox import Event
+from domain.kernel.record import Index, Page, Record
+from domain.kernel.store import NEWEST, UnitOfWork, new_id
+from domain.operations.command import Command, Id, PageSize, Style
+from domain.operations.operation import operation
 from domain.receipts import silent, veiled
-from domain.record import Index, Page, Record
-from domain.store import NEWEST, UnitOfWork, new_id
 
 MESSAGE = Event("/chat", "message")
 READ = Event("/chat", "read")

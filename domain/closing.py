@@ -17,7 +17,9 @@ from domain.backoffice import SeenUser, seen_user
 from domain.chat import Conversation
 from domain.completion import ById, cancel
 from domain.deal import OPEN_OFFERS, Offer, OfferStatus, RefundStatus
-from domain.errors import (
+from domain.jobs import Job, JobStatus
+from domain.kernel.actor import PARTIES, Actor, Role
+from domain.kernel.errors import (
     Conflict,
     DomainError,
     Forbidden,
@@ -27,13 +29,13 @@ from domain.errors import (
     Unavailable,
     WrongCredentials,
 )
-from domain.jobs import Job, JobStatus
-from domain.ledger import Balance
-from domain.operation import PARTIES, Actor, Command, Id, Meta, Role, Style, operation
-from domain.outbox import Task
-from domain.ports import Ports
+from domain.kernel.store import UnitOfWork
+from domain.ledger.balances import Balance
+from domain.operations.command import Command, Id, Meta, Style
+from domain.operations.operation import operation
+from domain.operations.task import Task
+from domain.ports.ports import Ports
 from domain.searches import SavedSearch
-from domain.store import UnitOfWork
 from domain.timeline import Dispute, DisputeStatus
 from domain.wallets import Withdrawal, WithdrawalStatus
 

@@ -6,10 +6,12 @@ from enum import StrEnum
 
 import msgspec
 
-from domain.ledger import Transaction
-from domain.operation import Actor, Command, CurrencyCode, Role, Style, operation
-from domain.sides import PLATFORM_SIDE, Moment, check_span, platform_before, span, totals
-from domain.store import UnitOfWork
+from domain.kernel.actor import Actor, Role
+from domain.kernel.store import UnitOfWork
+from domain.ledger.owner_view import PLATFORM_SIDE, check_span, platform_before, span, totals
+from domain.ledger.transaction import Transaction
+from domain.operations.command import Command, CurrencyCode, Moment, Style
+from domain.operations.operation import operation
 
 
 class Bucket(StrEnum):

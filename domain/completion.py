@@ -9,7 +9,10 @@ from msgspec import Meta as Limits
 
 from domain import notices
 from domain.deal import MilestoneStatus, Offer, change_offer, with_milestones
-from domain.errors import (
+from domain.files import FileIds, attach
+from domain.jobs import Job, JobStatus, announce
+from domain.kernel.actor import Actor, Role
+from domain.kernel.errors import (
     DisputeOpen,
     DisputeRequired,
     JobNotInProgress,
@@ -19,15 +22,14 @@ from domain.errors import (
     NotFound,
     PaymentDisputed,
 )
-from domain.files import FileIds, attach
-from domain.jobs import Job, JobStatus, announce
-from domain.operation import Actor, Command, Id, Role, operation
-from domain.ports import Ports
-from domain.record import EVER, wire
+from domain.kernel.record import EVER, wire
+from domain.kernel.store import UnitOfWork
+from domain.operations.command import Command, Id
+from domain.operations.operation import operation
+from domain.ports.ports import Ports
 from domain.refunds import promise
 from domain.settlement import BlockRivals
 from domain.shares import rebook
-from domain.store import UnitOfWork
 from domain.words_of_work import completes_soon
 
 MilestoneNumber = Annotated[int, Limits(ge=1, le=20)]

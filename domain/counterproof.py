@@ -10,11 +10,12 @@ from domain import ledger
 from domain.accounts import User
 from domain.chargebacks import Chargeback
 from domain.deal import Payment
-from domain.ledger import Transaction
+from domain.kernel.record import Record
+from domain.kernel.store import UnitOfWork
+from domain.ledger.transaction import Transaction
 from domain.lines import Found, dispute, look_again
-from domain.ports import GatewayRefused, Ports, Settled
-from domain.record import Record
-from domain.store import UnitOfWork
+from domain.ports.payment_gateway import GatewayRefused, Settled
+from domain.ports.ports import Ports
 from domain.transfers import Transfer, TransferStatus
 from domain.wallets import ReadPayout, Withdrawal, WithdrawalStatus
 

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from domain.errors import Conflict
 from domain.files import Attachment
-from domain.money import Holdings, Schedule, holdings
-from domain.outbox import Event
-from domain.record import EVER, Index, Record
-from domain.states import Steps, move
-from domain.store import UnitOfWork
+from domain.kernel.errors import Conflict
+from domain.kernel.money import Holdings, Schedule, holdings
+from domain.kernel.outbox import Event
+from domain.kernel.record import EVER, Index, Record
+from domain.kernel.state_machine import Steps, move
+from domain.kernel.store import UnitOfWork
 
 CREATED = Event("/bidding", "offer.created")
 UPDATED = Event("/bidding", "offer.updated")

@@ -12,31 +12,22 @@ from domain import completion, dividing, notices
 from domain.completion import MilestoneNumber, must_be_free
 from domain.deal import Offer
 from domain.dividing import ANSWER_WITHIN, Reason, call_admins
-from domain.errors import (
+from domain.files import FileIds, attach
+from domain.jobs import Job, JobStatus
+from domain.kernel.actor import EVERYONE, PARTIES, Actor, Role
+from domain.kernel.errors import (
     AmountNotPayable,
     Conflict,
     DisputeNotOpen,
     DisputeOpen,
     JobNotInProgress,
 )
-from domain.files import FileIds, attach
-from domain.jobs import Job, JobStatus
-from domain.money import CURRENCIES, MAX_AMOUNT, display
-from domain.operation import (
-    EVERYONE,
-    PARTIES,
-    Actor,
-    Command,
-    Cursor,
-    Id,
-    PageSize,
-    Role,
-    Style,
-    operation,
-)
-from domain.ports import Ports
-from domain.record import Page
-from domain.store import UnitOfWork
+from domain.kernel.money import CURRENCIES, MAX_AMOUNT, display
+from domain.kernel.record import Page
+from domain.kernel.store import UnitOfWork
+from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.operation import operation
+from domain.ports.ports import Ports
 from domain.timeline import Dispute, DisputeStatus, Proposal, add
 
 CHUNK = 100

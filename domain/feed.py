@@ -9,11 +9,13 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.errors import TooOld
-from domain.operation import EVERYONE, Actor, Command, Style, operation
-from domain.outbox import Delivery, Event
-from domain.record import Index, Record
-from domain.store import Duplicate, UnitOfWork, new_id
+from domain.kernel.actor import EVERYONE, Actor
+from domain.kernel.errors import TooOld
+from domain.kernel.outbox import Delivery, Event
+from domain.kernel.record import Index, Record
+from domain.kernel.store import Duplicate, UnitOfWork, new_id
+from domain.operations.command import Command, Style
+from domain.operations.operation import operation
 
 KEPT = timedelta(days=30)
 ATTEMPTS = 50

@@ -8,18 +8,20 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.blobs import Examined, Spool
-from domain.errors import Conflict, NotFound, QuotaExceeded, Unavailable
 from domain.filenames import fitting
-from domain.operation import EVERYONE, Actor, Command, Id, Meta, Nothing, Style, operation
-from domain.ports import Ports
-from domain.record import Index, Record
-from domain.store import UnitOfWork, new_id
+from domain.kernel.actor import EVERYONE, Actor
+from domain.kernel.errors import Conflict, NotFound, QuotaExceeded, Unavailable
+from domain.kernel.record import Index, Record
+from domain.kernel.store import UnitOfWork, new_id
+from domain.operations.command import Command, Id, Meta, Nothing, Style
+from domain.operations.operation import operation
+from domain.ports.blob_storage import Examined, Spool
+from domain.ports.ports import Ports
 
 MAX_FILE = 20 * 2**20  # bytes
 MAX_BYTES, MAX_FILES = 2**30, 2000  # of one user
@@ -207,10 +209,6 @@ class Ticket(msgspec.Struct, frozen=True):
 
     ticket: str
     expires_at: datetime
-
-
-class Tickets(Protocol):
-    def ticket(self, actor: Actor, file_id: str, life: timedelta) -> tuple[str, datetime]: ...
 
 
 @operation("files.get", roles=EVERYONE, style=Style.READ)

@@ -10,25 +10,17 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain import search
-from domain.documents import Sort
-from domain.errors import Invalid
 from domain.jobs import Category, Job, JobStatus, Latitude, Longitude, Skills, own
-from domain.money import MAX_AMOUNT
-from domain.operation import (
-    EVERYONE,
-    Actor,
-    Command,
-    CurrencyCode,
-    Cursor,
-    PageSize,
-    Role,
-    Style,
-    operation,
-)
+from domain.kernel import text_search
+from domain.kernel.actor import EVERYONE, Actor, Role
+from domain.kernel.documents import Sort
+from domain.kernel.errors import Invalid
+from domain.kernel.money import MAX_AMOUNT
+from domain.kernel.record import Page
+from domain.kernel.store import NEWEST, UnitOfWork
+from domain.operations.command import Command, CurrencyCode, Cursor, PageSize, Style
+from domain.operations.operation import operation
 from domain.places import EARTH_RADIUS_KM, distance_km
-from domain.record import Page
-from domain.store import NEWEST, UnitOfWork
 
 DEFAULT_RADIUS_KM = 50.0
 
@@ -109,9 +101,9 @@ class Wanted(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, filters: Filters) -> "Wanted":
         return cls(
-            words=search.asked(filters.q or ""),
-            category=search.fold(filters.category) if filters.category else None,
-            skills=tuple(dict.fromkeys(search.fold(skill) for skill in filters.skills or ())),
+            words=text_search.asked(filters.q or ""),
+            category=text_search.fold(filters.category) if filters.category else None,
+            skills=tuple(dict.fromkeys(text_search.fold(skill) for skill in filters.skills or ())),
             near=filters.near,
             radius_km=filters.radius_km or DEFAULT_RADIUS_KM,
             budget=filters.budget or Budget(),

@@ -2,10 +2,12 @@
 
 from domain.applications import Application, ApplicationStatus
 from domain.chat import SeenConversation, open_between
-from domain.errors import NotFound
-from domain.operation import PARTIES, Actor, Command, Id, Role, operation
+from domain.kernel.actor import PARTIES, Actor, Role
+from domain.kernel.errors import NotFound
+from domain.kernel.store import UnitOfWork
+from domain.operations.command import Command, Id
+from domain.operations.operation import operation
 from domain.receipts import veiled
-from domain.store import UnitOfWork
 
 NOT_WITHDRAWN = tuple(
     status for status in ApplicationStatus if status is not ApplicationStatus.WITHDRAWN

@@ -19,14 +19,15 @@ from domain.alerts import alert
 from domain.chargebacks import Chargeback, ChargebackStatus, ReadDispute
 from domain.deal import Offer, OfferStatus, Payment, PaymentStatus, RefundStatus
 from domain.dividing import call_admins
-from domain.money import display
-from domain.outbox import Lane, OutboxRow, Task
-from domain.ports import Ports
-from domain.record import Index, Record
+from domain.kernel.money import display
+from domain.kernel.outbox import Lane, OutboxRow
+from domain.kernel.record import Index, Record
+from domain.kernel.store import UnitOfWork
+from domain.operations.task import Task
+from domain.ports.ports import Ports
 from domain.refunds import SendRefund
 from domain.sending import MakeAvailable, ReadAccount, Send, TakeBack
 from domain.settlement import Capture, Hold, Inspect, Release
-from domain.store import UnitOfWork
 from domain.timeline import Dispute, DisputeStatus
 from domain.transfers import Reversal, Transfer, TransferStatus
 from domain.wallets import PayOut, ReadPayout, Withdrawal, WithdrawalStatus

@@ -5,9 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from domain import search
 from domain.accounts import User
-from domain.errors import CurrencyNotSupported, Invalid, JobNotOpen, JobTaken
 from domain.jobs import (
     Amount,
     Category,
@@ -19,10 +17,14 @@ from domain.jobs import (
     Title,
     announce,
 )
-from domain.money import CURRENCIES
-from domain.operation import Actor, Command, CurrencyCode, Id, Role, operation
+from domain.kernel import text_search
+from domain.kernel.actor import Actor, Role
+from domain.kernel.errors import CurrencyNotSupported, Invalid, JobNotOpen, JobTaken
+from domain.kernel.money import CURRENCIES
+from domain.kernel.store import UnitOfWork, new_id
+from domain.operations.command import Command, CurrencyCode, Id
+from domain.operations.operation import operation
 from domain.searches import Match
-from domain.store import UnitOfWork, new_id
 
 
 class Create(Command, frozen=True):
@@ -100,8 +102,8 @@ def _checked(job: Job) -> dict[str, Any]:
         )
     place = job.location
     return {
-        "category_key": search.fold(job.category),
-        "skill_keys": tuple(dict.fromkeys(search.fold(skill) for skill in job.skills)),
-        "terms": search.terms((job.title, job.category, *job.skills, job.description)),
+        "category_key": text_search.fold(job.category),
+        "skill_keys": tuple(dict.fromkeys(text_search.fold(skill) for skill in job.skills)),
+        "terms": text_search.terms((job.title, job.category, *job.skills, job.description)),
         "point": {"type": "Point", "coordinates": [place.lon, place.lat]} if place else None,
     }

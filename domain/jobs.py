@@ -13,26 +13,17 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.accounts import Skill
-from domain.errors import (
-    JobNotAssigned,
-)
 from domain.files import Attachment
-from domain.money import MAX_AMOUNT
-from domain.operation import (
-    EVERYONE,
-    Actor,
-    Command,
-    Cursor,
-    Id,
-    PageSize,
-    Role,
-    Style,
-    operation,
-)
-from domain.outbox import Event
-from domain.record import Index, Page, Record
-from domain.states import Steps, move
-from domain.store import UnitOfWork
+from domain.kernel.actor import EVERYONE, Actor, Role
+from domain.kernel.errors import JobNotAssigned
+from domain.kernel.money import MAX_AMOUNT
+from domain.kernel.outbox import Event
+from domain.kernel.record import Index, Page, Record
+from domain.kernel.rooms import inner_room, outer_room
+from domain.kernel.state_machine import Steps, move
+from domain.kernel.store import UnitOfWork
+from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.operation import operation
 
 UPDATED = Event("/job", "job.updated")
 CLOSED = Event("/job", "job.closed")
@@ -126,16 +117,6 @@ class Closed(msgspec.Struct, frozen=True):
     """A job is not open any more; who may read it still does."""
 
     job_id: str
-
-
-def outer_room(job_id: str) -> str:
-    """Of everybody who watches a job."""
-    return f"job:{job_id}"
-
-
-def inner_room(job_id: str) -> str:
-    """Of those who watch it although it is not open; see `watching.py`."""
-    return f"job:{job_id}:inside"
 
 
 def announce(uow: UnitOfWork, job: Job, *, market: bool = False) -> None:

@@ -11,11 +11,13 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.alerts import ALERT, alert
-from domain.errors import Conflict
-from domain.operation import Actor, Command, Cursor, Id, PageSize, Role, Style, operation
-from domain.outbox import MAX_ATTEMPTS, Lane, OutboxRow
-from domain.record import Page
-from domain.store import UnitOfWork
+from domain.kernel.actor import Actor, Role
+from domain.kernel.errors import Conflict
+from domain.kernel.outbox import MAX_ATTEMPTS, Lane, OutboxRow
+from domain.kernel.record import Page
+from domain.kernel.store import UnitOfWork
+from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.operation import operation
 from domain.webhooks import EventStatus, Process, WebhookEvent
 
 ADMINS = {Role.ADMIN}

@@ -14,13 +14,14 @@ import msgspec
 from domain import ledger
 from domain.chargebacks import FROM_STRIPE, Chargeback, ReadDispute
 from domain.deal import Payment
-from domain.ledger import Transaction
-from domain.outbox import Task
-from domain.ports import CardDispute, Entry, GatewayRefused, Ports
-from domain.record import Record
+from domain.kernel.record import Record
+from domain.kernel.store import Duplicate, UnitOfWork
+from domain.ledger.transaction import Transaction
+from domain.operations.task import Task
+from domain.ports.payment_gateway import CardDispute, Entry, GatewayRefused
+from domain.ports.ports import Ports
 from domain.refunds import reread
 from domain.settlement import Inspect
-from domain.store import Duplicate, UnitOfWork
 from domain.transfers import Reversal, Transfer
 
 R = TypeVar("R", bound=Record)

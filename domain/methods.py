@@ -6,19 +6,21 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.accounts import User
-from domain.errors import NotFound, Unavailable
-from domain.operation import Actor, Command, Meta, Nothing, Role, Style, operation
-from domain.outbox import Task, TryAgain
-from domain.ports import (
+from domain.kernel.actor import Actor, Role
+from domain.kernel.errors import NotFound, Unavailable
+from domain.kernel.store import UnitOfWork, new_id
+from domain.operations.command import Command, Meta, Nothing, Style
+from domain.operations.operation import operation
+from domain.operations.task import Task, TryAgain
+from domain.ports.payment_gateway import (
     KEY_LIFE,
     GatewayRefused,
     GatewayUnknown,
     Method,
-    Ports,
     Setup,
     StaleFailure,
 )
-from domain.store import UnitOfWork, new_id
+from domain.ports.ports import Ports
 
 CUSTOMERS = {Role.CUSTOMER}
 

@@ -12,17 +12,19 @@ from domain.feed import FeedRow
 from domain.files import File
 from domain.janitor import Watch
 from domain.jobs import Job
-from domain.leases import Lease
-from domain.ledger import Balance, Transaction
+from domain.kernel.leases import Lease
+from domain.kernel.outbox import OutboxRow
+from domain.kernel.process_registry import Living
+from domain.ledger.balances import Balance
+from domain.ledger.transaction import Transaction
 from domain.lines import ReadRefunds
 from domain.methods import OpenCustomer
 from domain.moderation import Report
 from domain.narrating import Narrate
 from domain.notices import SendMail, Tell, Told
-from domain.operation import Reply
-from domain.outbox import OutboxRow
+from domain.operations.audit_log import AuditRow, WaitingRow
+from domain.operations.idempotency import Reply
 from domain.presence import LastSeen, ShowPresence
-from domain.processes import Living
 from domain.reconciliation import Compare, Reconciliation
 from domain.refunds import SendRefund
 from domain.searches import Match, SavedSearch
@@ -30,7 +32,6 @@ from domain.searches import Told as Matched
 from domain.sending import MakeAvailable, ReadAccount, Send, TakeBack
 from domain.settlement import BlockRivals, Capture, Hold, Inspect, Release
 from domain.timeline import Dispute
-from domain.trail import AuditRow, WaitingRow
 from domain.transfers import Reversal, Transfer
 from domain.wallets import PayOut, ReadPayout, Withdrawal
 from domain.webhooks import Process, WebhookEvent

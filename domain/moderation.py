@@ -12,20 +12,15 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.alerts import alert
-from domain.backoffice import ADMINS, shown
-from domain.chat import (
-    Conversation,
-    Message,
-    Said,
-    SeenConversation,
-    Seq,
-    around,
-)
-from domain.errors import NotFound
-from domain.operation import PARTIES, Actor, Command, Cursor, Id, PageSize, Style, operation
+from domain.backoffice import shown
+from domain.chat import Conversation, Message, Said, SeenConversation, Seq, around
+from domain.kernel.actor import ADMINS, PARTIES, Actor
+from domain.kernel.errors import NotFound
+from domain.kernel.record import Index, Page, Record
+from domain.kernel.store import UnitOfWork, new_id
+from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.operation import operation
 from domain.receipts import veiled
-from domain.record import Index, Page, Record
-from domain.store import UnitOfWork, new_id
 from domain.timeline import Dispute
 
 

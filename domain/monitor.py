@@ -8,11 +8,13 @@ from domain import ledger
 from domain.accounts import User
 from domain.deal import Offer, Payment
 from domain.jobs import Job
-from domain.operation import Actor, Meta, Nothing, Role, Style, operation
-from domain.outbox import OutboxRow
-from domain.ports import Ports
-from domain.record import Record
-from domain.store import UnitOfWork
+from domain.kernel.actor import Actor, Role
+from domain.kernel.outbox import OutboxRow
+from domain.kernel.record import Record
+from domain.kernel.store import UnitOfWork
+from domain.operations.command import Meta, Nothing, Style
+from domain.operations.operation import operation
+from domain.ports.ports import Ports
 
 ADMINS = {Role.ADMIN}
 

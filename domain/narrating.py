@@ -14,13 +14,14 @@ import msgspec
 
 from domain.chat import SYSTEM, Conversation, Draft, open_between
 from domain.deal import MilestoneStatus, Offer, OfferStatus
-from domain.errors import Unavailable
 from domain.jobs import Job, JobStatus
-from domain.money import display
-from domain.outbox import Lane, Task, TryAgain
-from domain.ports import Ports
-from domain.record import Change
-from domain.store import UnitOfWork
+from domain.kernel.errors import Unavailable
+from domain.kernel.money import display
+from domain.kernel.outbox import Lane
+from domain.kernel.record import Change
+from domain.kernel.store import UnitOfWork
+from domain.operations.task import Task, TryAgain
+from domain.ports.ports import Ports
 from domain.wording import quoted
 
 AGAIN = timedelta(seconds=2)

@@ -15,11 +15,12 @@ import msgspec
 
 from domain.accounts import User
 from domain.jobs import Job
-from domain.mail import Mail, MailUnsent
-from domain.outbox import Delivery, Event, Lane, Task, TryAgain
-from domain.ports import Ports
-from domain.record import Index, Record
-from domain.store import UnitOfWork, new_id
+from domain.kernel.outbox import Delivery, Event, Lane
+from domain.kernel.record import Index, Record
+from domain.kernel.store import UnitOfWork, new_id
+from domain.operations.task import Task, TryAgain
+from domain.ports.mail import Mail, MailUnsent
+from domain.ports.ports import Ports
 from domain.wording import Notice, job_path, one_line, side_of
 from domain.words import WORDS
 

@@ -23,7 +23,9 @@ from domain.deal import (
     move_offer,
     move_payment,
 )
-from domain.errors import (
+from domain.jobs import Job, JobStatus
+from domain.kernel.actor import PARTIES, Actor, Role
+from domain.kernel.errors import (
     CurrencyNotSupported,
     Invalid,
     JobNotOpen,
@@ -34,14 +36,14 @@ from domain.errors import (
     OfferNotPending,
     PaymentDisputed,
 )
-from domain.jobs import Job, JobStatus
-from domain.money import MAX_AMOUNT, check_chargeable
-from domain.operation import PARTIES, Actor, Command, Cursor, Id, PageSize, Role, Style, operation
+from domain.kernel.money import MAX_AMOUNT, check_chargeable
+from domain.kernel.record import Page
+from domain.kernel.store import NEWEST, Duplicate, UnitOfWork, new_id
+from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.operation import operation
 from domain.payments import PaymentSheet, sheet
-from domain.ports import Ports
-from domain.record import Page
+from domain.ports.ports import Ports
 from domain.settlement import CHUNK, Capture, Hold, close
-from domain.store import NEWEST, Duplicate, UnitOfWork, new_id
 
 DEFAULT_HOURS = 72
 

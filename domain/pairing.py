@@ -6,7 +6,7 @@ What waits for its other half is all that is in memory: little, since both are r
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol, TypeVar
 
-from domain.record import Record
+from domain.kernel.record import Record
 
 CHUNK = 200  # of each, in turn
 

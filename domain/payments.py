@@ -3,11 +3,13 @@
 import msgspec
 
 from domain.deal import Payment, PaymentStatus
-from domain.operation import EVERYONE, Actor, Command, Cursor, Id, PageSize, Role, Style, operation
-from domain.ports import Ports
-from domain.record import Page
+from domain.kernel.actor import EVERYONE, Actor, Role
+from domain.kernel.record import Page
+from domain.kernel.store import UnitOfWork
+from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.operation import operation
+from domain.ports.ports import Ports
 from domain.settlement import Inspect
-from domain.store import UnitOfWork
 
 
 class PaymentSheet(msgspec.Struct, frozen=True):

@@ -1,25 +1,10 @@
 """What is known of people without the database: who is there, and who talks where."""
 
-from collections.abc import Collection
-from typing import Protocol
-
 from domain.chat import Conversation
-from domain.errors import NotFound
-from domain.store import Store
+from domain.kernel.errors import NotFound
+from domain.kernel.store import Store
 
 REMEMBERED = 50_000
-
-
-class Presence(Protocol):
-    """Who is where, over all processes; what this process knows while they cannot be asked."""
-
-    async def viewers(self, job_id: str) -> set[str]:
-        """The users whose sockets are in the room `job:{id}`."""
-        ...
-
-    async def online(self, user_ids: Collection[str]) -> set[str]:
-        """Those of them who are connected."""
-        ...
 
 
 class Memberships:

@@ -12,17 +12,19 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.accounts import User
-from domain.operation import PARTIES, Actor, Command, Id, Meta, Style, operation
-from domain.outbox import Event, Lane, Task
-from domain.ports import Ports
-from domain.record import Record
-from domain.store import Duplicate, UnitOfWork
+from domain.kernel.actor import PARTIES, Actor
+from domain.kernel.outbox import Event, Lane
+from domain.kernel.record import Record
+from domain.kernel.rooms import JOB, USER
+from domain.kernel.store import Duplicate, UnitOfWork
+from domain.operations.command import Command, Id, Meta, Style
+from domain.operations.operation import operation
+from domain.operations.task import Task
+from domain.ports.ports import Ports
 from domain.watching import VIEWERS, Viewers
 
 PRESENCE = Event("/chat", "presence")
 TYPING = Event("/chat", "typing")
-
-USER, JOB = "user:", "job:"  # what rooms begin with
 
 
 class LastSeen(Record, frozen=True):

@@ -6,10 +6,12 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.accounts import UPDATED, Name, Skill, User
-from domain.errors import NotFound
-from domain.operation import EVERYONE, Actor, Command, operation
+from domain.kernel.actor import EVERYONE, Actor
+from domain.kernel.errors import NotFound
+from domain.kernel.store import UnitOfWork
+from domain.operations.command import Command
+from domain.operations.operation import operation
 from domain.presence import ShowPresence
-from domain.store import UnitOfWork
 
 
 class Update(Command, frozen=True):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from domain.accounts import User
-from domain.store import UnitOfWork
+from domain.kernel.store import UnitOfWork
 
 if TYPE_CHECKING:
     from domain.chat import SeenConversation

@@ -10,13 +10,17 @@ from enum import StrEnum
 
 from domain.alerts import alert
 from domain.counterproof import CHUNK, LATE, check_journal, check_payouts
-from domain.errors import Invalid
+from domain.kernel.actor import Actor, Role
+from domain.kernel.errors import Invalid
+from domain.kernel.outbox import Event
+from domain.kernel.record import Index, Page, Record
+from domain.kernel.store import UnitOfWork, new_id
 from domain.lines import Difference, Found, check_lines
-from domain.operation import Actor, Command, Cursor, PageSize, Role, Style, operation
-from domain.outbox import Event, Task
-from domain.ports import Entry, GatewayRefused, Ports
-from domain.record import Index, Page, Record
-from domain.store import UnitOfWork, new_id
+from domain.operations.command import Command, Cursor, PageSize, Style
+from domain.operations.operation import operation
+from domain.operations.task import Task
+from domain.ports.payment_gateway import Entry, GatewayRefused
+from domain.ports.ports import Ports
 
 UPDATED = Event("/admin", "reconciliation.updated")
 

@@ -22,12 +22,13 @@ from domain.deal import (
     move_payment,
     with_completed_within,
 )
-from domain.errors import AmountNotPayable
-from domain.money import CURRENCIES, display
-from domain.outbox import Task, TryAgain
-from domain.ports import KEY_LIFE, GatewayRefused, Ports, Settled, StaleFailure
+from domain.kernel.errors import AmountNotPayable
+from domain.kernel.money import CURRENCIES, display
+from domain.kernel.store import UnitOfWork, new_id
+from domain.operations.task import Task, TryAgain
+from domain.ports.payment_gateway import KEY_LIFE, GatewayRefused, Settled, StaleFailure
+from domain.ports.ports import Ports
 from domain.shares import rebook
-from domain.store import UnitOfWork, new_id
 
 GIVEN_UP = ("failed", "canceled")
 WAITING = "pending"  # Stripe's word

@@ -14,15 +14,18 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.errors import NotFound, TooMany
 from domain.finding import Filters, Wanted
 from domain.jobs import Job, JobStatus
-from domain.operation import EVERYONE, Actor, Command, Id, Nothing, Style, operation
-from domain.outbox import Event, Lane, Task
+from domain.kernel.actor import EVERYONE, Actor
+from domain.kernel.errors import NotFound, TooMany
+from domain.kernel.outbox import Event, Lane
+from domain.kernel.record import Index, Page, Record
+from domain.kernel.store import UnitOfWork, new_id
+from domain.operations.command import Command, Id, Nothing, Style
+from domain.operations.operation import operation
+from domain.operations.task import Task
 from domain.places import cells_around, cells_at
-from domain.ports import Ports
-from domain.record import Index, Page, Record
-from domain.store import UnitOfWork, new_id
+from domain.ports.ports import Ports
 
 MATCHED = Event("/job", "job.matched")
 

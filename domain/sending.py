@@ -13,18 +13,18 @@ from domain.accounts import User, settle_account
 from domain.alerts import alert
 from domain.charges import read_again
 from domain.deal import Offer, Payment
-from domain.money import CURRENCIES, display
-from domain.outbox import Task, TryAgain
-from domain.ports import (
+from domain.kernel.money import CURRENCIES, display
+from domain.kernel.state_machine import leading_to
+from domain.kernel.store import UnitOfWork, new_id
+from domain.operations.task import Task, TryAgain
+from domain.ports.payment_gateway import (
     KEY_LIFE,
     ConnectAccount,
     GatewayRefused,
-    Ports,
     Settled,
     StaleFailure,
 )
-from domain.states import leading_to
-from domain.store import UnitOfWork, new_id
+from domain.ports.ports import Ports
 from domain.transfers import STEPS, Reversal, Transfer, TransferStatus
 from domain.wording import WALLET
 

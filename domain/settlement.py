@@ -27,11 +27,12 @@ from domain.deal import (
     move_payment,
 )
 from domain.jobs import Job, JobStatus, announce
-from domain.outbox import Task, TryAgain
-from domain.ports import KEY_LIFE, GatewayRefused, Intent, Ports, StaleFailure
+from domain.kernel.store import UnitOfWork
+from domain.operations.task import Task, TryAgain
+from domain.ports.payment_gateway import KEY_LIFE, GatewayRefused, Intent, StaleFailure
+from domain.ports.ports import Ports
 from domain.refunds import promise
 from domain.shares import rebook
-from domain.store import UnitOfWork
 from domain.words import capture_failure, payment_failure
 
 HOLD_MARGIN = timedelta(hours=1)  # an offer ends this long before its hold does

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from domain import ledger, notices
 from domain.alerts import alert
 from domain.deal import Offer
-from domain.money import CURRENCIES, display
-from domain.ports import Ports, Settled
+from domain.kernel.money import CURRENCIES, display
+from domain.kernel.store import UnitOfWork, new_id
+from domain.ports.payment_gateway import Settled
+from domain.ports.ports import Ports
 from domain.sending import Send, call_back, reverse, tell_repaid, transferred
-from domain.store import UnitOfWork, new_id
 from domain.transfers import UNSENT, Reversal, Transfer, TransferStatus
 from domain.wording import WALLET
 

@@ -6,11 +6,13 @@ from datetime import datetime
 import msgspec
 
 from domain.deal import Offer
-from domain.documents import Sort
-from domain.ledger import Transaction
-from domain.operation import EVERYONE, Actor, Command, CurrencyCode, Style, operation
-from domain.sides import Moment, Side, check_span, span, totals
-from domain.store import UnitOfWork
+from domain.kernel.actor import EVERYONE, Actor
+from domain.kernel.documents import Sort
+from domain.kernel.store import UnitOfWork
+from domain.ledger.owner_view import Side, check_span, span, totals
+from domain.ledger.transaction import Transaction
+from domain.operations.command import Command, CurrencyCode, Moment, Style
+from domain.operations.operation import operation
 
 TITLES_AT_ONCE = 200
 OLDEST: Sort = (("created_at", 1), ("_id", 1))

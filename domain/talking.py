@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain import search
 from domain.chat import (
     MESSAGE,
     RECENT,
@@ -19,23 +18,16 @@ from domain.chat import (
     Request,
     Said,
 )
-from domain.errors import Blocked, Conflict, Invalid, NotFound
 from domain.files import Attachment, FileIds, attach
-from domain.operation import (
-    PARTIES,
-    Actor,
-    Command,
-    Cursor,
-    Id,
-    Meta,
-    PageSize,
-    Style,
-    fingerprint,
-    operation,
-)
-from domain.ports import Ports
-from domain.record import Page
-from domain.store import UnitOfWork
+from domain.kernel import text_search
+from domain.kernel.actor import PARTIES, Actor
+from domain.kernel.errors import Blocked, Conflict, Invalid, NotFound
+from domain.kernel.record import Page
+from domain.kernel.store import UnitOfWork
+from domain.operations.command import Command, Cursor, Id, Meta, PageSize, Style
+from domain.operations.idempotency import fingerprint
+from domain.operations.operation import operation
+from domain.ports.ports import Ports
 from domain.writing import terms_of
 
 EDITABLE = timedelta(hours=24)  # after that others rely on what was said
@@ -244,7 +236,7 @@ async def find(cmd: Search, actor: Actor, uow: UnitOfWork) -> Page:
         places = [await uow.get(Conversation, cmd.conversation_id, members=actor.id)]
     else:
         places = await uow.all(Conversation, {"members": actor.id}, RECENT, SEARCHED)
-    words = search.asked(cmd.q)
+    words = text_search.asked(cmd.q)
     if not words or not places:
         return Page([])
     where = {

@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
-from domain.errors import DisputeNotOpen
 from domain.files import Attachment
-from domain.operation import Actor, Role
-from domain.outbox import Event
-from domain.record import Index, Record
-from domain.states import Steps, leading_to
-from domain.store import UnitOfWork
+from domain.kernel.actor import Actor, Role
+from domain.kernel.errors import DisputeNotOpen
+from domain.kernel.outbox import Event
+from domain.kernel.record import Index, Record
+from domain.kernel.state_machine import Steps, leading_to
+from domain.kernel.store import UnitOfWork
 
 UPDATED = Event("/payment", "dispute.updated")
 MAX_ENTRIES = 200

@@ -2,8 +2,8 @@
 
 from enum import StrEnum
 
-from domain.record import Index, Record
-from domain.states import Steps
+from domain.kernel.record import Index, Record
+from domain.kernel.state_machine import Steps
 
 
 class TransferStatus(StrEnum):

@@ -8,26 +8,18 @@ from msgspec import Meta as Limits
 from domain import completion, ledger, notices
 from domain.accounts import UPDATED, User
 from domain.deal import Offer, Payment
-from domain.errors import Conflict, DisputeOpen, Invalid, NotFound, NotRefundable
 from domain.jobs import Job, JobStatus
-from domain.money import CURRENCIES, MAX_AMOUNT, display
-from domain.operation import (
-    Actor,
-    Command,
-    CurrencyCode,
-    Cursor,
-    Id,
-    PageSize,
-    Role,
-    Style,
-    operation,
-)
-from domain.record import Page
+from domain.kernel.actor import Actor, Role
+from domain.kernel.errors import Conflict, DisputeOpen, Invalid, NotFound, NotRefundable
+from domain.kernel.money import CURRENCIES, MAX_AMOUNT, display
+from domain.kernel.record import Page
+from domain.kernel.state_machine import leading_to
+from domain.kernel.store import UnitOfWork, new_id
+from domain.operations.command import Command, CurrencyCode, Cursor, Id, PageSize, Style
+from domain.operations.operation import operation
 from domain.refunds import promise
 from domain.sending import send
 from domain.shares import give, take
-from domain.states import leading_to
-from domain.store import UnitOfWork, new_id
 from domain.transfers import STEPS, Transfer, TransferStatus
 from domain.wording import WALLET
 

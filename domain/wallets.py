@@ -9,27 +9,21 @@ from msgspec import Meta as Limits
 from domain import ledger
 from domain.accounts import User
 from domain.alerts import alert
-from domain.errors import CurrencyNotSupported, Invalid, NotOnboarded, WalletFrozen
-from domain.ledger import Purse, Transaction
-from domain.money import CURRENCIES, MAX_AMOUNT
-from domain.operation import (
-    EVERYONE,
-    Actor,
-    Command,
-    CurrencyCode,
-    Cursor,
-    Nothing,
-    PageSize,
-    Role,
-    Style,
-    operation,
-)
-from domain.outbox import Event, Task, TryAgain
-from domain.ports import KEY_LIFE, GatewayRefused, Ports, Settled, StaleFailure
-from domain.record import Index, Page, Record
+from domain.kernel.actor import EVERYONE, Actor, Role
+from domain.kernel.errors import CurrencyNotSupported, Invalid, NotOnboarded, WalletFrozen
+from domain.kernel.money import CURRENCIES, MAX_AMOUNT
+from domain.kernel.outbox import Event
+from domain.kernel.record import Index, Page, Record
+from domain.kernel.state_machine import Steps, leading_to
+from domain.kernel.store import UnitOfWork, new_id
+from domain.ledger.balances import Purse
+from domain.ledger.transaction import Transaction
+from domain.operations.command import Command, CurrencyCode, Cursor, Nothing, PageSize, Style
+from domain.operations.operation import operation
+from domain.operations.task import Task, TryAgain
+from domain.ports.payment_gateway import KEY_LIFE, GatewayRefused, Settled, StaleFailure
+from domain.ports.ports import Ports
 from domain.sending import LOOK_AGAIN, collect_debt
-from domain.states import Steps, leading_to
-from domain.store import UnitOfWork, new_id
 from domain.words import payout_failure
 
 WITHDRAWAL_UPDATED = Event("/wallet", "withdrawal.updated")

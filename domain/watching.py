@@ -10,10 +10,13 @@ from typing import Any
 import msgspec
 
 from domain.applications import ReadJob, read_job
-from domain.jobs import Job, JobStatus, inner_room, outer_room
-from domain.operation import EVERYONE, Actor, Command, Id, Meta, Style, operation
-from domain.outbox import Event
-from domain.ports import Ports
+from domain.jobs import Job, JobStatus
+from domain.kernel.actor import EVERYONE, Actor
+from domain.kernel.outbox import Event
+from domain.kernel.rooms import inner_room, outer_room
+from domain.operations.command import Command, Id, Meta, Style
+from domain.operations.operation import operation
+from domain.ports.ports import Ports
 
 VIEWERS = Event("/job", "job.viewers")
 

@@ -20,12 +20,13 @@ from domain import chargebacks, refunds, shares
 from domain.accounts import User
 from domain.alerts import alert
 from domain.deal import Payment, PaymentStatus
-from domain.outbox import Task, TryAgain
-from domain.ports import Intent, Ports
-from domain.record import Index, Record
+from domain.kernel.record import Index, Record
+from domain.kernel.store import Duplicate, UnitOfWork
+from domain.operations.task import Task, TryAgain
+from domain.ports.payment_gateway import Intent
+from domain.ports.ports import Ports
 from domain.sending import read_account
 from domain.settlement import apply
-from domain.store import Duplicate, UnitOfWork
 from domain.wallets import Withdrawal, settle_withdrawal
 
 KEPT = timedelta(days=90)

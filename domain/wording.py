@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from domain.money import display
+from domain.kernel.money import display
 
 Data = Mapping[str, Any]
 TITLE_LENGTH = 60

@@ -10,7 +10,7 @@ affair: the contractor learns that a payment failed, and not why.
 from collections.abc import Mapping
 
 from domain import words_of_work as work
-from domain.money import display
+from domain.kernel.money import display
 from domain.wording import (
     TITLE_LENGTH,
     WALLET,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from domain.money import display
+from domain.kernel.money import display
 from domain.wording import (
     Data,
     Notice,

@@ -23,14 +23,16 @@ from typing import Any
 
 import msgspec
 
-from domain import documents, search, trail
 from domain.chat import SYSTEM, Answered, Conversation, Draft, Message, Origin
-from domain.errors import Blocked, DomainError, NotFound, RequestIdReused, RequestInProgress
-from domain.operation import REPLY_KEPT, Reply
-from domain.outbox import Lane, OutboxRow, Task, TryAgain
-from domain.ports import Ports, Seal
-from domain.record import Change, wire
-from domain.store import Duplicate, UnitOfWork, new_id
+from domain.kernel import documents, text_search
+from domain.kernel.errors import Blocked, DomainError, NotFound, RequestIdReused, RequestInProgress
+from domain.kernel.outbox import Lane, OutboxRow
+from domain.kernel.record import Change, wire
+from domain.kernel.store import Duplicate, UnitOfWork, new_id
+from domain.operations import audit_log
+from domain.operations.idempotency import REPLY_KEPT, Reply
+from domain.operations.task import Task, TryAgain
+from domain.ports.ports import Ports, Seal
 
 STILL_WRITING = timedelta(seconds=60)
 NOT_ALL = "not all of it is there"
@@ -273,7 +275,7 @@ def _can_be_answered(message: Message, conversation: Conversation) -> bool:
 
 
 def terms_of(text: str) -> tuple[str, ...]:
-    return search.terms([text], MAX_TERMS)
+    return text_search.terms([text], MAX_TERMS)
 
 
 # -- writing it ------------------------------------------------------------------------------
@@ -383,18 +385,18 @@ def _moves(messages: Sequence[Message]) -> list[tuple[dict[str, Any], dict[str, 
     return [*(({"_id": id}, moved) for id, moved in moves.items()), *deeds]
 
 
-def _audit_rows(seal: Seal, messages: Iterable[Message]) -> list[trail.WaitingRow]:
+def _audit_rows(seal: Seal, messages: Iterable[Message]) -> list[audit_log.WaitingRow]:
     """Of those that somebody said; the platform's own follow from what is in the trail."""
     return [_audit_row(seal, each, each.origin) for each in messages if each.origin]
 
 
-def _audit_row(seal: Seal, message: Message, origin: Origin) -> trail.WaitingRow:
+def _audit_row(seal: Seal, message: Message, origin: Origin) -> audit_log.WaitingRow:
     """Its id follows from the message's, so that it is written once."""
     fields: dict[str, Any] = {"conversation_id": message.conversation_id}
     fields |= {"client_id": message.client_id} if message.client_id else {}
     fields |= {"reply_to": message.reply_to.id} if message.reply_to else {}
     fields |= {"file_ids": [file.id for file in message.files]} if message.files else {}
-    deed = trail.Deed(
+    deed = audit_log.Deed(
         operation="chat.send",
         fields=fields,
         actor_id=message.author_id,
@@ -404,8 +406,8 @@ def _audit_row(seal: Seal, message: Message, origin: Origin) -> trail.WaitingRow
         request_id=message.request.id if message.request else None,
     )
     change = Change(Message, None, documents.document(message))
-    return trail.sealed(
-        message.id.replace(Message.PREFIX, trail.WaitingRow.PREFIX, 1),
+    return audit_log.sealed(
+        message.id.replace(Message.PREFIX, audit_log.WaitingRow.PREFIX, 1),
         message.created_at,
         seal,
         deed,

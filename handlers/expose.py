@@ -6,10 +6,12 @@ from typing import Any
 import msgspec
 import structlog
 
-from domain.errors import DomainError, InternalError, Unavailable
-from domain.operation import Actor, Meta, Operation, execute
-from domain.ports import Ports
-from domain.store import AWAY
+from domain.kernel.actor import Actor
+from domain.kernel.errors import DomainError, InternalError, Unavailable
+from domain.kernel.store import AWAY
+from domain.operations.command import Meta
+from domain.operations.operation import Operation, execute
+from domain.ports.ports import Ports
 
 log = structlog.get_logger()
 

@@ -8,9 +8,11 @@ import msgspec
 
 from domain import files
 from domain.files import Get, Received
-from domain.operation import Actor, Meta, Nothing, Operation, looked
-from domain.ports import Ports
-from domain.record import wire
+from domain.kernel.actor import Actor
+from domain.kernel.record import wire
+from domain.operations.command import Meta, Nothing
+from domain.operations.operation import Operation, looked
+from domain.ports.ports import Ports
 from handlers.expose import Answer, Namespace, Stream, attempt
 
 file = Namespace("/files")

@@ -11,18 +11,20 @@ from typing import Any
 import msgspec
 
 from domain import commissions, statements
-from domain.money import CURRENCIES
-from domain.operation import Actor, Meta, Operation, looked
-from domain.ports import Ports
+from domain.kernel.actor import Actor
+from domain.kernel.money import CURRENCIES
+from domain.kernel.store import UnitOfWork
+from domain.operations.command import Meta
+from domain.operations.operation import Operation, looked
+from domain.ports.ports import Ports
 from domain.statements import Statement
-from domain.store import UnitOfWork
 from handlers.expose import Answer, Stream, attempt
 
 Cell = str | int | Decimal | datetime
 ROWS_AT_ONCE = 200
 # A spreadsheet takes a text that begins so for a formula, and runs it.
 # Source: OWASP, "CSV Injection".
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 Rows = Callable[[Any, Actor, UnitOfWork], AsyncIterator[tuple[Cell, ...]]]
 

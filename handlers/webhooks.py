@@ -2,8 +2,8 @@
 
 from aiohttp import web
 
-from domain.errors import DomainError, TooLarge
-from domain.ports import Ports
+from domain.kernel.errors import DomainError, TooLarge
+from domain.ports.ports import Ports
 from domain.webhooks import receive
 
 MAX_EVENT = 256 * 1024  # Stripe's own are a few KiB

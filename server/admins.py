@@ -3,11 +3,12 @@
 import msgspec
 
 from domain.accounts import Register, new_user
-from domain.errors import EmailTaken
+from domain.kernel.actor import Role
+from domain.kernel.errors import EmailTaken
+from domain.kernel.store import Duplicate, UnitOfWork
 from domain.model import RECORDS
-from domain.operation import Role, invalid
-from domain.store import Duplicate, UnitOfWork
-from domain.trail import Deed, record
+from domain.operations.audit_log import Deed, record
+from domain.operations.operation import invalid
 from server.config import Settings
 from server.core import Core
 from server.dev import DEMO_PASSWORD

@@ -13,11 +13,13 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from domain import feed
-from domain.errors import RateLimited
+from domain.kernel.actor import Actor
+from domain.kernel.errors import RateLimited
+from domain.kernel.record import wire
+from domain.kernel.store import AWAY
 from domain.monitor import overview_of
-from domain.operation import Actor, Meta, Operation
-from domain.record import wire
-from domain.store import AWAY
+from domain.operations.command import Meta
+from domain.operations.operation import Operation
 from handlers import NAMESPACES, files, webhooks
 from handlers.expose import answer, refusal
 from handlers.statements import DOWNLOADS, Download

@@ -10,8 +10,8 @@ from domain import chain
 from domain.audit import Difference as AuditDifference
 from domain.audit import Report, audit
 from domain.deal import Payment
+from domain.kernel.money import display
 from domain.lines import Difference, Found
-from domain.money import display
 from domain.reconciliation import compare_lines
 from server.config import Settings
 from server.core import Core

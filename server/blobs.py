@@ -1,7 +1,8 @@
 """Where this deployment keeps the bytes of its files."""
 
-from domain.blobs import Blobs, GridFs
-from domain.store import Store
+from domain.blobs import GridFs
+from domain.kernel.store import Store
+from domain.ports.blob_storage import Blobs
 from server.config import Settings
 
 

@@ -13,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     from server.config import Settings
 
+
 T = TypeVar("T")
 
 WRONG_USE, FAILED = 2, 1  # exit codes
@@ -173,8 +174,8 @@ def _finish(work: Callable[[], T]) -> T:
     """Run `work`; what is foreseen to go wrong is said in a line instead of a traceback."""
     from redis.exceptions import RedisError
 
-    from domain.errors import DomainError
-    from domain.store import DatabaseError
+    from domain.kernel.errors import DomainError
+    from domain.kernel.store import DatabaseError
     from server.embedded.stores import EmbeddedError
     from server.serving import CannotServe
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from domain.money import CURRENCIES
+from domain.kernel.money import CURRENCIES
 
 T = TypeVar("T")
 Network = IPv4Network | IPv6Network

@@ -9,13 +9,14 @@ from typing import Any
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from domain import narrating, notices, presence
+from domain.kernel.money import Schedule
+from domain.kernel.outbox import Delivery, Event
+from domain.kernel.record import wire
+from domain.kernel.settings import Rates
+from domain.kernel.store import Store, UnitOfWork
 from domain.model import RECORDS, TASKS
-from domain.money import Schedule
-from domain.outbox import Delivery, Event
 from domain.people import Memberships
-from domain.ports import Ports, Rates
-from domain.record import wire
-from domain.store import Store, UnitOfWork
+from domain.ports.ports import Ports
 from server.blobs import blobs
 from server.clock import SystemClock
 from server.config import Settings

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from socketio.exceptions import SocketIOError
 
-from domain.money import display
+from domain.kernel.money import display
 from server.dev import DEMO_PASSWORD
 
 Json = dict[str, Any]

@@ -10,8 +10,8 @@ from rich.panel import Panel
 from rich.table import Table
 
 from domain.accounts import User, create_user
-from domain.operation import Role
-from domain.ports import Ports
+from domain.kernel.actor import Role
+from domain.ports.ports import Ports
 from server import running, stripe_gateway, telemetry
 from server.config import Settings, load
 from server.embedded import secrets

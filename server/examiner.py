@@ -18,10 +18,10 @@ from weakref import WeakValueDictionary
 import msgspec
 import structlog
 
-from domain.blobs import Examined
-from domain.errors import RateLimited, TooLarge, UnsupportedType
 from domain.filenames import ENDINGS
 from domain.files import MAX_FILE
+from domain.kernel.errors import RateLimited, TooLarge, UnsupportedType
+from domain.ports.blob_storage import Examined
 from server.spool import Spool
 
 log = structlog.get_logger()

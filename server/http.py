@@ -9,7 +9,8 @@ import msgspec
 import structlog
 from aiohttp import hdrs, web
 
-from domain.errors import (
+from domain.kernel.actor import Actor
+from domain.kernel.errors import (
     DomainError,
     InternalError,
     Invalid,
@@ -17,7 +18,8 @@ from domain.errors import (
     Unauthenticated,
     UnknownCommand,
 )
-from domain.operation import Actor, Command, Meta, Operation
+from domain.operations.command import Command, Meta
+from domain.operations.operation import Operation
 from server import downloads
 from server.limits import AtOnce
 from server.tokens import Gatekeeper

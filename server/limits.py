@@ -16,8 +16,10 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from domain.errors import RateLimited
-from domain.operation import Actor, Meta, Operation
+from domain.kernel.actor import Actor
+from domain.kernel.errors import RateLimited
+from domain.operations.command import Meta
+from domain.operations.operation import Operation
 
 log = structlog.get_logger()
 

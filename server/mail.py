@@ -17,8 +17,8 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 import structlog
 
-from domain.mail import Mail, Mailer, MailUnsent
-from domain.ports import Clock
+from domain.kernel.settings import Clock
+from domain.ports.mail import Mail, Mailer, MailUnsent
 from server.config import Settings
 
 log = structlog.get_logger()

@@ -16,11 +16,11 @@ import structlog
 
 from domain import writing
 from domain.chat import MESSAGE, Draft, Message
-from domain.errors import InternalError, Unavailable
-from domain.outbox import Delivery
-from domain.ports import Seal
-from domain.record import wire
-from domain.store import DatabaseError, Store, UnitOfWork
+from domain.kernel.errors import InternalError, Unavailable
+from domain.kernel.outbox import Delivery
+from domain.kernel.record import wire
+from domain.kernel.store import DatabaseError, Store, UnitOfWork
+from domain.ports.ports import Seal
 from domain.writing import Note, Waiting, Written
 from server.ending import end
 
@@ -177,10 +177,10 @@ class Posts:
         self._open = False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while any(writer.busy for writer in self._writers):  # noqa: ASYNC110 - nobody tells
+                while any(writer.busy for writer in self._writers):
                     await asyncio.sleep(0.02)
                 self._notes.close_all()
-                while self._notes.busy or self._concluding:  # noqa: ASYNC110
+                while self._notes.busy or self._concluding:
                     await asyncio.sleep(0.02)
         await end(self._loops)
         for writer in self._writers:

@@ -18,10 +18,13 @@ from typing import Any
 import msgspec
 import structlog
 
-from domain import feed, letters, processes
-from domain.outbox import MAX_ATTEMPTS, Delivery, Lane, OutboxRow, Task, TryAgain
-from domain.ports import GatewayUnknown, Ports
-from domain.store import AWAY, LEASE
+from domain import feed, letters
+from domain.kernel import process_registry
+from domain.kernel.outbox import MAX_ATTEMPTS, Delivery, Lane, OutboxRow
+from domain.kernel.store import AWAY, LEASE
+from domain.operations.task import Task, TryAgain
+from domain.ports.payment_gateway import GatewayUnknown
+from domain.ports.ports import Ports
 from server.ending import end
 
 log = structlog.get_logger()
@@ -80,14 +83,14 @@ class Relay:
             polling.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._in_hand:  # noqa: ASYNC110 - the push loop tells nobody when it is done
+                while self._in_hand:
                     await asyncio.sleep(0.02)
         with contextlib.suppress(Exception):
             await self._keep_heads()
         self._store.committed = lambda rows: None
         await end((*self._loops, *self._working))
         with contextlib.suppress(Exception):
-            await processes.say_goodbye(self._store)
+            await process_registry.say_goodbye(self._store)
 
     async def settled(self, subject: str, seconds: float = 10) -> bool:
         try:
@@ -177,7 +180,7 @@ class Relay:
     async def _renew_loop(self) -> None:
         while True:
             with contextlib.suppress(Exception):
-                await processes.say_alive(self._store)
+                await process_registry.say_alive(self._store)
             await asyncio.sleep(RENEW_SECONDS)
             with contextlib.suppress(Exception):
                 await self._keep_heads()

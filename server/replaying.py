@@ -7,11 +7,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from domain.errors import Conflict, NotFound
+from domain.kernel.errors import Conflict, NotFound
+from domain.kernel.store import UnitOfWork
 from domain.letters import queue_again
-from domain.ports import Ports
-from domain.store import UnitOfWork
-from domain.trail import Deed, record
+from domain.operations.audit_log import Deed, record
+from domain.ports.ports import Ports
 from domain.webhooks import EventStatus, WebhookEvent
 from server.config import Settings
 from server.core import Core

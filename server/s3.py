@@ -9,7 +9,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from domain.errors import Unavailable
+from domain.kernel.errors import Unavailable
 
 PART = 5 * 2**20  # bytes; S3 takes no smaller ones but the last
 PIECE = 256 * 1024

@@ -22,15 +22,14 @@ from domain import (
     feed,
     files,
     janitor,
-    leases,
     ledger,
     offers,
-    processes,
     reconciliation,
     writing,
 )
-from domain.ports import Ports
-from domain.store import UnitOfWork
+from domain.kernel import leases, process_registry
+from domain.kernel.store import UnitOfWork
+from domain.ports.ports import Ports
 from server.ending import end
 
 log = structlog.get_logger()
@@ -66,7 +65,7 @@ async def note_head(ports: Ports) -> None:
 
 
 JOBS = (
-    Job("end what the dead left", 3, processes.end_dead),
+    Job("end what the dead left", 3, process_registry.end_dead),
     Job("expire offers", 2, offers.expire_due),
     Job("chain the trail", 2, chain.extend),
     Job("forget request ids of messages", 3600, writing.forget_requests),

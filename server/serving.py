@@ -13,12 +13,13 @@ import uvloop
 from aiohttp import web as http
 
 from domain.accounts import User
-from domain.store import Store
+from domain.kernel.store import Store
 from server.config import Settings
 from server.core import Core
 
 if TYPE_CHECKING:
     from server.app import Web
+
 
 log = structlog.get_logger()
 

@@ -5,7 +5,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator
 
-from domain.whole import whole
+from domain.kernel.shield import whole
 
 PIECE = 256 * 1024  # bytes that are in memory at once
 
@@ -18,7 +18,7 @@ class Spool:
     """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+        self._file = tempfile.TemporaryFile(buffering=0)
         self._gathered = bytearray()
 
     def __enter__(self) -> "Spool":

@@ -14,10 +14,10 @@ import stripe
 from stripe import StripeClient
 from stripe._http_client import AIOHTTPClient
 
-from domain.errors import InvalidSignature
-from domain.ports import (
+from domain.kernel.errors import InvalidSignature
+from domain.kernel.settings import Clock
+from domain.ports.payment_gateway import (
     CardDispute,
-    Clock,
     ConnectAccount,
     Entry,
     GatewayRefused,

@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from domain.ports import CardDispute, ConnectAccount, Entry, Intent, Method, Settled, Setup
+from domain.ports.payment_gateway import (
+    CardDispute,
+    ConnectAccount,
+    Entry,
+    Intent,
+    Method,
+    Settled,
+    Setup,
+)
 
 
 def intent(body: Mapping[str, Any]) -> Intent:

@@ -10,10 +10,10 @@ import jwt
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from domain.errors import TokenExpired, Unauthenticated, Unavailable
-from domain.operation import Actor, Role
-from domain.ports import Clock
-from domain.signing_in import SessionView, Tokens
+from domain.kernel.actor import Actor, Role
+from domain.kernel.errors import TokenExpired, Unauthenticated, Unavailable
+from domain.kernel.settings import Clock
+from domain.ports.sessions import SessionView, Tokens
 from server.config import SecretKey
 
 ALGORITHM = "HS256"

@@ -3,8 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from domain.errors import Invalid
-from domain.operation import Actor, Meta, Operation
+from domain.kernel.actor import Actor
+from domain.kernel.errors import Invalid
+from domain.operations.command import Meta
+from domain.operations.operation import Operation
 
 REQUEST_ID = 128
 

@@ -12,10 +12,12 @@ from domain.applications import Application
 from domain.audit import audit
 from domain.deal import Offer, Payment
 from domain.jobs import Job
-from domain.ledger import BANK, Balance, Transaction
-from domain.money import CURRENCIES, Schedule, holdings
-from domain.outbox import OutboxRow
-from domain.store import new_id
+from domain.kernel.money import CURRENCIES, Schedule, holdings
+from domain.kernel.outbox import OutboxRow
+from domain.kernel.store import new_id
+from domain.ledger.balances import Balance
+from domain.ledger.chart import BANK
+from domain.ledger.transaction import Transaction
 from domain.transfers import Transfer
 from domain.wallets import Withdrawal
 from handlers import NAMESPACES

@@ -23,8 +23,8 @@ from aiohttp import web
 from pymongo import MongoClient
 
 from domain.audit import Report, audit
-from domain.ports import Ports
-from domain.store import Store
+from domain.kernel.store import Store
+from domain.ports.ports import Ports
 from server.app import Web
 from server.config import Settings, load
 from server.core import Core

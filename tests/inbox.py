@@ -5,8 +5,8 @@ import time
 
 import stripe
 
-from domain.outbox import MAX_ATTEMPTS, OutboxRow
-from domain.store import LEASE
+from domain.kernel.outbox import MAX_ATTEMPTS, OutboxRow
+from domain.kernel.store import LEASE
 from domain.webhooks import WebhookEvent
 
 

@@ -5,8 +5,8 @@ import io
 from datetime import UTC, datetime, timedelta
 
 from domain import ledger
-from domain.ledger import Posting, Transaction
-from domain.store import new_id
+from domain.kernel.store import new_id
+from domain.ledger.transaction import Posting, Transaction
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 

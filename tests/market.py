@@ -12,16 +12,16 @@ from redis.asyncio import Redis
 from domain.accounts import User
 from domain.chain import Anchor
 from domain.feed import FeedHead
-from domain.leases import Lease
-from domain.money import Schedule
-from domain.operation import Role
-from domain.outbox import OutboxRow
-from domain.ports import Rates
+from domain.kernel.actor import Role
+from domain.kernel.leases import Lease
+from domain.kernel.money import Schedule
+from domain.kernel.outbox import OutboxRow
+from domain.kernel.process_registry import Living
+from domain.kernel.record import Record
+from domain.kernel.settings import Rates
+from domain.kernel.store import Store, new_id
+from domain.operations.audit_log import AuditRow, WaitingRow
 from domain.presence import LastSeen
-from domain.processes import Living
-from domain.record import Record
-from domain.store import Store, new_id
-from domain.trail import AuditRow, WaitingRow
 from server.clock import SystemClock
 from server.config import Settings
 from server.tokens import AccessTokens, RedisSessions

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from domain.money import Schedule
-from domain.outbox import Delivery, Event, OutboxRow, Task
-from domain.ports import Ports, Rates
-from domain.store import LEASE, Store, UnitOfWork
+from domain.kernel.money import Schedule
+from domain.kernel.outbox import Delivery, Event, OutboxRow
+from domain.kernel.settings import Rates
+from domain.kernel.store import LEASE, Store, UnitOfWork
+from domain.operations.task import Task
+from domain.ports.ports import Ports
 from server.clock import SystemClock
 from server.relay import Relay
 

@@ -11,8 +11,8 @@ from argon2 import PasswordHasher
 from socketio.exceptions import SocketIOError
 
 from domain.accounts import User
-from domain.operation import Role
-from domain.signing_in import Tokens
+from domain.kernel.actor import Role
+from domain.ports.sessions import Tokens
 from handlers import NAMESPACES
 
 T = TypeVar("T")

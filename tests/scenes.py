@@ -4,7 +4,7 @@ import pytest
 
 from domain.audit import audit
 from domain.deal import Payment
-from domain.ledger import Transaction
+from domain.ledger.transaction import Transaction
 from tests.parties import Refused
 
 PATIENCE = 30

@@ -4,7 +4,7 @@ import pytest
 
 from domain import alerts
 from domain.alerts import alert
-from domain.outbox import OutboxRow
+from domain.kernel.outbox import OutboxRow
 
 
 def news(message="It was taken back."):

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 import domain
-from domain.errors import Code, DomainError
+from domain.kernel.errors import Code, DomainError
+from domain.kernel.outbox import Event
+from domain.kernel.record import Record
 from domain.model import RECORDS, TASKS
-from domain.operation import Operation
-from domain.outbox import Event
-from domain.record import Record
+from domain.operations.operation import Operation
 from handlers import NAMESPACES
 from handlers.expose import Namespace
 from tests.contract import COLLECTIONS, CONTRACT, PUSHES

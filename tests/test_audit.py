@@ -7,7 +7,8 @@ from domain.accounts import User
 from domain.audit import audit
 from domain.chargebacks import Chargeback
 from domain.deal import Offer, Payment
-from domain.ledger import Balance, Transaction
+from domain.ledger.balances import Balance
+from domain.ledger.transaction import Transaction
 from domain.transfers import Transfer
 from domain.wallets import Withdrawal
 from tests.work import PATIENCE, Work

@@ -8,9 +8,10 @@ from domain import completion
 from domain.accounts import User
 from domain.backoffice import Payments, Transactions, Users, Wallets
 from domain.deal import Payment
-from domain.ledger import Balance, Transaction
-from domain.operation import Actor, Role
-from domain.store import UnitOfWork, new_id
+from domain.kernel.actor import Actor, Role
+from domain.kernel.store import UnitOfWork, new_id
+from domain.ledger.balances import Balance
+from domain.ledger.transaction import Transaction
 from handlers import NAMESPACES
 from tests.ledgers import book_rows
 from tests.parties import Refused

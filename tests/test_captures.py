@@ -5,7 +5,7 @@ import pytest
 from domain import ledger
 from domain.audit import audit
 from domain.deal import Payment
-from domain.ledger import Transaction
+from domain.ledger.transaction import Transaction
 from domain.webhooks import WebhookEvent
 from tests.parties import Refused
 from tests.scenes import PATIENCE, Scene

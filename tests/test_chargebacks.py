@@ -5,7 +5,7 @@ import pytest
 from domain import ledger
 from domain.chargebacks import Chargeback, reread
 from domain.deal import Payment
-from domain.outbox import TryAgain
+from domain.operations.task import TryAgain
 from domain.transfers import Transfer
 from tests.work import PATIENCE, Work
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from domain.chat import PREVIEW, SYNC_ITEMS, Conversation, Message, open_between
-from domain.store import UnitOfWork
+from domain.kernel.store import UnitOfWork
 from tests.market import Market
 from tests.parties import Json, Party, Refused
 

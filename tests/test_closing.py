@@ -11,8 +11,8 @@ from domain.audit import audit
 from domain.chat import Conversation
 from domain.deal import OPEN_OFFERS, Offer
 from domain.jobs import Job
-from domain.ledger import Transaction
-from domain.operation import Role
+from domain.kernel.actor import Role
+from domain.ledger.transaction import Transaction
 from tests.parties import PASSWORD, Refused
 from tests.work import PATIENCE, Work
 

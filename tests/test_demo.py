@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 
 from domain import ledger
-from domain.ledger import Balance, Posting, Transaction
-from domain.money import Schedule
-from domain.outbox import Delivery
-from domain.ports import Rates
-from domain.store import Store
+from domain.kernel.money import Schedule
+from domain.kernel.outbox import Delivery
+from domain.kernel.settings import Rates
+from domain.kernel.store import Store
+from domain.ledger.balances import Balance
+from domain.ledger.transaction import Posting, Transaction
 from server import demo
 from server.clock import SystemClock
 from server.dev import create_demo_accounts
 from server.running import FILE, beside_dev, told
 from tests.conftest import Server
 from tests.processes import free_port
-from tests.test_cli import Dev, command, started  # noqa: F401 (a fixture)
+from tests.test_cli import Dev, command
 
 AMOUNT = 100_000
 
@@ -39,10 +40,10 @@ def balances(output: str) -> dict[str, int]:
 @pytest.mark.timeout(300)
 async def test_demo_and_audit_beside_a_running_dev_server(
     tmp_path: Path,
-    started: list[Dev],  # noqa: F811
+    started: list[Dev],
 ) -> None:
     """Fails without `running.told` in `dev.run` (nothing is found), without `inc` of the balance in
-    `ledger._move` or the fee in `settlement.accept` (the figures), without the `unlink` in `told`
+    `booking._move` or the fee in `settlement.accept` (the figures), without the `unlink` in `told`
     (the file stays), and, for the audits of spoilt books, without `audit._check_balances`."""
     data = tmp_path / "data"
     dev = Dev(data, free_port(), tmp_path / "dev.log")

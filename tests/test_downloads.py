@@ -8,7 +8,7 @@ from datetime import datetime
 import aiohttp
 import pytest
 
-from domain.sides import Side
+from domain.ledger.owner_view import Side
 from handlers.statements import cell, decimal
 from server import downloads
 from tests.ledgers import book_rows, download, lately
@@ -61,7 +61,7 @@ async def test_what_people_wrote_is_no_formula(market, server):
 
 def test_cells() -> None:
     """Guard: FORMULA; and numbers, which begin with a minus, stay numbers."""
-    for text in ("=1+1", "+1", "-1", "@A1", "\t=1", "\r=1", "\n=1", "  =1", "＝1"):  # noqa: RUF001
+    for text in ("=1+1", "+1", "-1", "@A1", "\t=1", "\r=1", "\n=1", "  =1", "＝1"):
         assert cell(text) == f"'{text}"
     for text in ("Fence", "a=1", "1-1", "'=1", ""):
         assert cell(text) == text

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from domain.operation import Role
+from domain.kernel.actor import Role
 from server.realtime import engine, line
 from server.realtime.engine import MAX_MESSAGE, PING_INTERVAL, PING_TIMEOUT
 from tests.conftest import Server, both_paths

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from domain import feed
+from domain.kernel.outbox import OutboxRow
 from domain.notices import NOTIFICATION
-from domain.outbox import OutboxRow
 from tests.conftest import both_paths
 from tests.parties import Refused
 

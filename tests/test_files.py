@@ -15,9 +15,10 @@ from PIL import Image
 
 from domain import files
 from domain.blobs import CHUNK, GridChunk, GridFile, GridFs
-from domain.errors import Conflict, NotFound, Unavailable
 from domain.files import File, Received, State, attach, sweep
-from domain.operation import Actor, Nothing
+from domain.kernel.actor import Actor
+from domain.kernel.errors import Conflict, NotFound, Unavailable
+from domain.operations.command import Nothing
 from server.s3 import S3Blobs, bucket
 from server.spool import PIECE, Spool
 from tests.filing import picture, read, send, uploaded

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import socketio
 
-from domain.operation import Role
+from domain.kernel.actor import Role
 from tests.conftest import Server, both_paths
 from tests.market import Market
 from tests.parties import Party

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from domain import letters, webhooks
-from domain.store import LEASE
+from domain.kernel.store import LEASE
 from domain.webhooks import TOLD_WITHIN, EventStatus, Process, WebhookEvent
 from tests.inbox import event, post, stop_working, stored
 from tests.work import PATIENCE

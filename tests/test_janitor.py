@@ -9,7 +9,7 @@ from domain.accounts import User
 from domain.chargebacks import Chargeback
 from domain.deal import Offer, Payment
 from domain.janitor import Watch
-from domain.outbox import OutboxRow
+from domain.kernel.outbox import OutboxRow
 from domain.timeline import Dispute
 from domain.transfers import Reversal, Transfer
 from domain.wallets import Withdrawal

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from domain import leases
-from domain.errors import Unavailable
-from domain.leases import LENGTH, Lease
+from domain.kernel import leases
+from domain.kernel.errors import Unavailable
+from domain.kernel.leases import LENGTH, Lease
 from server.scheduler import Job, Scheduler
 from tests.office import Office
 
@@ -165,7 +165,7 @@ async def test_a_lease_outlives_a_database_that_is_away_for_a_moment(office, mon
         working.set()
         await asyncio.sleep(60)
 
-    monkeypatch.setattr("domain.leases.hold", away_for_a_moment)
+    monkeypatch.setattr("domain.kernel.leases.hold", away_for_a_moment)
     scheduler = Scheduler(office.relay("w0", start=False)._ports, [Job("long", 0.01, long)])
     scheduler.start()
     await office.until(lambda: len(asked) >= 3)

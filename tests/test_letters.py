@@ -8,11 +8,11 @@ import pytest
 
 from domain import letters
 from domain.alerts import ALERT, Alert
-from domain.errors import Conflict, NotFound
+from domain.kernel.actor import Actor, Role
+from domain.kernel.errors import Conflict, NotFound
+from domain.kernel.outbox import Delivery, OutboxRow
+from domain.kernel.store import LEASE, UnitOfWork
 from domain.notices import SendMail, Tell
-from domain.operation import Actor, Role
-from domain.outbox import Delivery, OutboxRow
-from domain.store import LEASE, UnitOfWork
 from domain.webhooks import EventStatus, Process, WebhookEvent
 from server import replaying
 from tests.inbox import dead, event, post, stop_working, stored, wear_out
@@ -108,7 +108,7 @@ async def test_a_row_that_cannot_be_given_up_holds_up_no_other(market, server, m
     )
 
     async with asyncio.timeout(PATIENCE):
-        while (await stored(market))[-1].status is not EventStatus.DONE:  # noqa: ASYNC110
+        while (await stored(market))[-1].status is not EventStatus.DONE:
             await asyncio.sleep(0.02)
     assert set(broken) == {first}
 

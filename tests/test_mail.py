@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
-from domain.mail import Mail, MailUnsent
+from domain.ports.mail import Mail, MailUnsent
 from server.clock import SystemClock
 from server.config import ConfigError, load
 from server.mail import LoggedMail, SmtpMail, mailer, route

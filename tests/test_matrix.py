@@ -12,8 +12,9 @@ import msgspec
 import pytest
 
 from domain.deal import Payment
-from domain.operation import Operation, Role
-from domain.record import Page
+from domain.kernel.actor import Role
+from domain.kernel.record import Page
+from domain.operations.operation import Operation
 from handlers import NAMESPACES
 from handlers.expose import Route
 from server.limits import Rate

@@ -3,8 +3,8 @@
 import pytest
 
 from domain.accounts import User
-from domain.outbox import TryAgain
-from domain.ports import GatewayUnknown
+from domain.operations.task import TryAgain
+from domain.ports.payment_gateway import GatewayUnknown
 from domain.settlement import Hold
 from tests.parties import Refused
 from tests.work import PATIENCE, Work

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from domain import ledger
-from domain.errors import AmountNotPayable, CurrencyNotSupported
-from domain.money import (
+from domain.kernel.errors import AmountNotPayable, CurrencyNotSupported
+from domain.kernel.money import (
     CURRENCIES,
     MAX_AMOUNT,
     NOTHING,
@@ -75,7 +75,7 @@ def test_the_parts_are_the_whole(captured, sent_back, done, fees):
 @many(4000)
 @given(amounts, st.lists(st.integers(-1000, 1000), max_size=5), schedules)
 def test_every_fact_books_the_difference(captured, cuts, fees):
-    """Guard: `givers.insert(0, (giver, left - part))` in `ledger.flows`; without it what a giver
+    """Guard: `givers.insert(0, (giver, left - part))` in `booking.flows`; without it what a giver
     has left over is lost and the next taker finds nobody."""
     books = Counter()
     before, refunded_before = NOTHING, captured  # so that the first fact is the capture

@@ -8,9 +8,9 @@ import pytest
 
 from domain.chat import Conversation
 from domain.deal import Offer
+from domain.kernel.outbox import OutboxRow
+from domain.kernel.store import UnitOfWork
 from domain.narrating import Deed, Narrate
-from domain.outbox import OutboxRow
-from domain.store import UnitOfWork
 from tests.conftest import Server
 from tests.market import Market
 from tests.parties import Json, Party

@@ -5,7 +5,7 @@ import pytest
 from domain import offers
 from domain.audit import audit
 from domain.deal import Offer, Payment
-from domain.ledger import Transaction
+from domain.ledger.transaction import Transaction
 from tests.parties import Refused
 from tests.scenes import PATIENCE, Scene
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from domain import processes
-from domain.leases import Lease
-from domain.processes import SILENT, Living
+from domain.kernel import process_registry
+from domain.kernel.leases import Lease
+from domain.kernel.process_registry import SILENT, Living
 from tests.office import Office
 
 
@@ -35,8 +35,8 @@ async def hang(store, row, end):
 
 
 async def test_the_transactions_of_a_killed_process_are_ended_by_another(office):
-    """Guard: `end_sessions` in `processes.end_dead`, and `sessions.add` in `Store._transact`.
-    Who is alive keeps what it has open: `over` in `end_dead`."""
+    """Guard: `end_sessions` in `process_registry.end_dead`, and `sessions.add` in
+    `Store._transact`. Who is alive keeps what it has open: `over` in `end_dead`."""
     dead, ports = office.store("dead"), office.relay("other", start=False)._ports
     other = ports.store
     now = other.clock.now()
@@ -44,19 +44,19 @@ async def test_the_transactions_of_a_killed_process_are_ended_by_another(office)
     await other.single().add(row)
     end = asyncio.Event()
     hanging = await hang(dead, row, end)
-    await processes.say_alive(dead)
-    await processes.say_alive(other)
+    await process_registry.say_alive(dead)
+    await process_registry.say_alive(other)
 
     async def change(uow):
         return await uow.change(Lease, row.id, holder=other.worker)
 
     waiting = asyncio.create_task(other.transact(change))
-    await processes.end_dead(ports)
+    await process_registry.end_dead(ports)
     done, _ = await asyncio.wait([waiting], timeout=0.5)
     assert not done
     office.clock.ahead += SILENT + timedelta(seconds=1)
-    await processes.say_alive(other)
-    await processes.end_dead(ports)
+    await process_registry.say_alive(other)
+    await process_registry.end_dead(ports)
     async with asyncio.timeout(8):  # the database itself takes a minute
         assert (await waiting).holder == "other"
     assert [process.id for process in await other.single().all(Living, {})] == ["other"]
@@ -73,7 +73,7 @@ async def test_a_process_that_ends_says_so(office):
         return await store.single().find(Living, {"_id": "one"})
 
     async with asyncio.timeout(5):
-        while await known() is None:  # noqa: ASYNC110
+        while await known() is None:
             await asyncio.sleep(0.02)
     await relay.stop()
     assert await known() is None

@@ -6,7 +6,7 @@ import pytest
 
 from domain import reconciliation
 from domain.accounts import User
-from domain.ledger import Transaction
+from domain.ledger.transaction import Transaction
 from domain.reconciliation import Reconciliation, compare
 from tests.work import PATIENCE, Work
 

@@ -3,7 +3,7 @@
 import pytest
 
 from domain.deal import RefundStatus
-from domain.ledger import Transaction
+from domain.ledger.transaction import Transaction
 from domain.refunds import SendRefund
 from tests.work import PATIENCE, Work
 

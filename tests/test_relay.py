@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from domain.errors import TooOld
 from domain.feed import FeedRow, Sync, read_head, sync
-from domain.operation import Actor, Role
-from domain.outbox import MAX_ATTEMPTS, Delivery, OutboxRow, TryAgain
-from domain.ports import GatewayUnknown
-from domain.store import LEASE
+from domain.kernel.actor import Actor, Role
+from domain.kernel.errors import TooOld
+from domain.kernel.outbox import MAX_ATTEMPTS, Delivery, OutboxRow
+from domain.kernel.store import LEASE
+from domain.operations.task import TryAgain
+from domain.ports.payment_gateway import GatewayUnknown
 from server import relay as relays
 from server.relay import Relay, backoff
 from tests.conftest import Installation

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domain.operation import Reply
+from domain.operations.idempotency import Reply
 from tests.market import Market
 from tests.parties import Refused
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from domain.finding import Filters, List, Wanted, selection
 from domain.job_posting import Create, create
 from domain.jobs import Job
-from domain.operation import Actor, Role
+from domain.kernel.actor import Actor, Role
 from domain.places import cells_around, cells_at, distance_km
 from domain.searches import MOST, Match, SavedSearch, _anchors, _tell, keys
 from tests.conftest import Server

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain import search
 from domain.finding import List, selection
 from domain.jobs import Job, JobStatus
-from domain.operation import Actor, Role
-from domain.store import UnitOfWork
+from domain.kernel import text_search
+from domain.kernel.actor import Actor, Role
+from domain.kernel.store import UnitOfWork
 from tests.conftest import Server
 from tests.market import Market
 from tests.parties import Json, Party, Refused
@@ -37,29 +37,29 @@ texts = st.text(max_size=300)
 )
 def test_different_spellings_meet(written: str, typed: str) -> None:
     """Fails without the NFKD folding, the case folding or the stemmer."""
-    assert set(search.asked(typed)) == set(search.terms([written]))
+    assert set(text_search.asked(typed)) == set(text_search.terms([written]))
 
 
 def test_signs_that_tell_languages_apart_stay() -> None:
     """Fails when `_WORD` stops at the letters: C, C++ and C# would be one."""
-    assert search.terms(["C, C++ and C#; node.js"]) == ("c", "c++", "c#", "node", "js")
+    assert text_search.terms(["C, C++ and C#; node.js"]) == ("c", "c++", "c#", "node", "js")
 
 
 def test_common_words_and_repeats_are_left_out() -> None:
     """Fails without the stop words, or when a term is kept twice."""
-    assert search.terms(["The painting of the walls", "paint a wall"]) == ("paint", "wall")
+    assert text_search.terms(["The painting of the walls", "paint a wall"]) == ("paint", "wall")
 
 
 def test_a_query_begins_with_its_longest_term() -> None:
     """Fails without the sorting in `asked`: the database would look at the common word first."""
-    assert search.asked("fix oak wardrobe") == ("wardrob", "fix", "oak")
+    assert text_search.asked("fix oak wardrobe") == ("wardrob", "fix", "oak")
 
 
 @given(texts)
 def test_folding_is_stable_and_plain(text: str) -> None:
     """Fails when `fold` keeps accents or white space that a second folding would take away."""
-    folded = search.fold(text)
-    assert search.fold(folded) == folded
+    folded = text_search.fold(text)
+    assert text_search.fold(folded) == folded
     assert not any(unicodedata.combining(letter) for letter in folded)
     assert folded == " ".join(folded.split())
 
@@ -67,32 +67,32 @@ def test_folding_is_stable_and_plain(text: str) -> None:
 @given(texts)
 def test_composed_and_decomposed_text_is_the_same(text: str) -> None:
     """Fails without NFKD."""
-    assert search.fold(unicodedata.normalize("NFC", text)) == search.fold(text)
-    assert search.fold(unicodedata.normalize("NFD", text)) == search.fold(text)
+    assert text_search.fold(unicodedata.normalize("NFC", text)) == text_search.fold(text)
+    assert text_search.fold(unicodedata.normalize("NFD", text)) == text_search.fold(text)
 
 
 @given(st.lists(texts, max_size=5), st.integers(1, 20))
 def test_terms_are_few_short_and_distinct(written: list[str], limit: int) -> None:
     """Fails without the cap on count or length: index entries would grow with the text."""
-    found = search.terms(written, limit)
+    found = text_search.terms(written, limit)
     assert len(found) <= limit
     assert len(set(found)) == len(found)
-    assert all(0 < len(term) <= search.MAX_LENGTH for term in found)
+    assert all(0 < len(term) <= text_search.MAX_LENGTH for term in found)
 
 
 @given(st.lists(st.text(max_size=40), max_size=5))
 def test_a_text_is_found_by_its_own_words(written: list[str]) -> None:
     """Fails when texts and queries are normalised differently."""
     query = " ".join(written)[:200]
-    found = search.terms(written)
-    if len(found) <= search.MAX_QUERY_TERMS and query == " ".join(written):
-        assert set(search.asked(query)) == set(found)
+    found = text_search.terms(written)
+    if len(found) <= text_search.MAX_QUERY_TERMS and query == " ".join(written):
+        assert set(text_search.asked(query)) == set(found)
 
 
 @given(texts)
 def test_a_query_has_a_few_terms_at_most(query: str) -> None:
     """Fails without the limit of `asked`."""
-    assert len(search.asked(query)) <= search.MAX_QUERY_TERMS
+    assert len(text_search.asked(query)) <= text_search.MAX_QUERY_TERMS
 
 
 # -- the filters -----------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import jwt
 import pytest
 
-from domain.signing_in import Tokens
+from domain.ports.sessions import Tokens
 from server.tokens import ACCESS, ACCESS_LIFE, AUDIENCE, ISSUER, AccessTokens
 from tests.conftest import Server, both_paths
 from tests.market import Market

@@ -4,7 +4,9 @@ from datetime import timedelta
 
 from domain import ledger
 from domain.audit import audit
-from domain.ledger import PLATFORM, STRIPE, Posting, Snapshot, Transaction, balance_of
+from domain.ledger.balances import Snapshot, balance_of
+from domain.ledger.chart import PLATFORM, STRIPE
+from domain.ledger.transaction import Posting, Transaction
 
 HOUR = timedelta(hours=1)
 
@@ -35,7 +37,7 @@ class Books:
 
 
 async def test_the_clock_jumps_back_behind_a_snapshot(server, monkeypatch):
-    """Guard: `_booking_time` in `ledger.book`; what is stamped before a snapshot that does not
+    """Guard: `_booking_time` in `booking.book`; what is stamped before a snapshot that does not
     have it is in no balance, for good."""
     await server.web.scheduler.stop()
     books = Books(server, monkeypatch)
@@ -53,7 +55,7 @@ async def test_the_clock_jumps_back_behind_a_snapshot(server, monkeypatch):
 
 
 async def test_a_snapshot_follows_the_clock_back(server, monkeypatch):
-    """Guard: the sign in `ledger.take_snapshot`; without it a clock that was a year ahead for a
+    """Guard: the sign in `balances.take_snapshot`; without it a clock that was a year ahead for a
     moment dates every booking of that year."""
     await server.web.scheduler.stop()
     books = Books(server, monkeypatch)

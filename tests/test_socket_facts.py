@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from domain.operation import Role
+from domain.kernel.actor import Role
 from server.config import load
 from server.embedded.stores import ROOT, Addresses
 from server.realtime import rooms

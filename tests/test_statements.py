@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain import commissions, ledger, statements
-from domain.ledger import Posting, Transaction
-from domain.operation import Actor, Role
-from domain.sides import platform_before
-from domain.store import UnitOfWork
+from domain.kernel.actor import Actor, Role
+from domain.kernel.store import UnitOfWork
+from domain.ledger.owner_view import platform_before
+from domain.ledger.transaction import Posting, Transaction
 from tests.ledgers import NEW_YEAR, book_rows, download, lately, statement, told, transaction
 from tests.parties import Refused
 from tests.work import PATIENCE, Work
@@ -23,8 +23,8 @@ def work(market, server):
 
 
 async def test_a_contractors_statement_leads_from_balance_to_balance(work):
-    """Guard: `position` and `deltas` of `sides.Side`; a part that is left out, or what only moves
-    counted as coming in, and the closing balance is not the wallet's."""
+    """Guard: `position` and `deltas` of `owner_view.Side`; a part that is left out, or what only
+    moves counted as coming in, and the closing balance is not the wallet's."""
     await work.done()
     before = datetime.now(UTC).isoformat()
     await work.withdraw(20_000)

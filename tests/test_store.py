@@ -12,12 +12,12 @@ import pytest
 from pymongo import MongoClient
 from pymongo.client_session_shared import _TransactionBase
 
-from domain.errors import Invalid, JobTaken, NotFound, Unavailable
-from domain.money import Schedule
-from domain.outbox import Event, OutboxRow
-from domain.ports import Rates
-from domain.record import Index, Record
-from domain.store import Duplicate, Store, UnitOfWork, new_id
+from domain.kernel.errors import Invalid, JobTaken, NotFound, Unavailable
+from domain.kernel.money import Schedule
+from domain.kernel.outbox import Event, OutboxRow
+from domain.kernel.record import Index, Record
+from domain.kernel.settings import Rates
+from domain.kernel.store import Duplicate, Store, UnitOfWork, new_id
 from server.clock import SystemClock
 from tests.conftest import Installation
 
@@ -172,7 +172,7 @@ async def test_a_database_that_stays_away_is_unavailable(
     store: Store, failing: Failing, monkeypatch: pytest.MonkeyPatch, failure: Any
 ) -> None:
     """Fails without the deadline in `transact`, or when it lets a driver's error out."""
-    monkeypatch.setattr("domain.store.TRANSACTION_SECONDS", 0.3)
+    monkeypatch.setattr("domain.kernel.store.TRANSACTION_SECONDS", 0.3)
     told: list[Any] = []
     store.committed = told.append
 

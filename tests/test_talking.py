@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from domain import search
 from domain.chat import Conversation, LastMessage, Message
-from domain.store import UnitOfWork, new_id
+from domain.kernel import text_search
+from domain.kernel.store import UnitOfWork, new_id
 from domain.talking import EDITABLE, MAX_CHANGES, MAX_EMOJIS
 from domain.writing import terms_of
 from tests.conftest import Server
@@ -242,7 +242,7 @@ async def test_a_search_reads_what_it_finds(server: Server) -> None:
             if (said := dice.choices(words, k=8))
         ]
     )
-    (word,) = search.asked("word42")
+    (word,) = text_search.asked("word42")
     twenty = [f"cnv_{n}" for n in range(20)]
     for places, hint in (("cnv_0", {}), ({"$in": twenty}, {"hint": INDEX})):
         where = {"conversation_id": places, "terms": word}

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import chain, trail
-from domain.documents import updated
-from domain.trail import AuditRow, WaitingRow
+from domain import chain
+from domain.kernel.documents import updated
+from domain.operations import audit_log
+from domain.operations.audit_log import AuditRow, WaitingRow
 from tests.parties import Refused
 from tests.work import Work
 
@@ -23,7 +24,8 @@ async def findings(server):
 
 
 async def test_a_command_says_who_did_what_to_what(market, server):
-    """Guard: `trail.record` in `operation._write`; the values before come from `Change.before`."""
+    """Guard: `audit_log.record` in `operation._write`; the values before come from
+    `Change.before`."""
     customer = await market.customer()
     job = await market.job(customer)
     fields = {"job_id": job["id"], "title": "Paint two fences"}
@@ -120,7 +122,7 @@ async def test_it_goes_on_by_itself(market, server):
     """Guard: `Job("chain the trail", ...)` in the scheduler."""
     await market.job(await market.customer())
     async with asyncio.timeout(10):
-        while not await market.rows(AuditRow):  # noqa: ASYNC110 - nobody tells
+        while not await market.rows(AuditRow):
             await asyncio.sleep(0.05)
 
 
@@ -185,8 +187,8 @@ async def test_a_row_with_an_id_made_earlier_is_listed_by_its_time(market, serve
     admin, uow = await market.admin(), server.store.single()
     now = uow.now.replace(microsecond=0)
     made = f"aud_{int(now.timestamp()) - 2:08x}{'0' * 16}"
-    deed = trail.Deed("chat.send", {})
-    await uow.add(trail.sealed(made, now, server.ports.seal, deed, []))
+    deed = audit_log.Deed("chat.send", {})
+    await uow.add(audit_log.sealed(made, now, server.ports.seal, deed, []))
     asked = {"operation": "chat.send", "since": now.isoformat()}
     assert [row["id"] for row in (await admin.call("/admin", "audit", asked))["items"]] == [made]
 

@@ -7,7 +7,7 @@ import pytest
 from domain.accounts import User
 from domain.audit import audit
 from domain.deal import Payment
-from domain.ledger import Transaction
+from domain.ledger.transaction import Transaction
 from domain.transfers import Transfer, TransferStatus
 from domain.wallets import Withdrawal
 from tests.parties import Refused
@@ -134,7 +134,7 @@ async def test_transfers_go_in_steps_that_stripe_moves(market, server):
 
 
 async def test_withdrawals_that_are_refused(market, server):
-    """Guard: `only_if={"balance": bound}` in `ledger._move`; without it a wallet goes below zero.
+    """Guard: `only_if={"balance": bound}` in `booking._move`; without it a wallet goes below zero.
     Guard: `if not (user.connect_id and user.payouts_enabled)` in `wallets.withdraw`."""
     customer, stranger = await market.customer(), await market.contractor("Nina New")
     contractor = await market.contractor(onboarded=True)

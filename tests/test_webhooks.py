@@ -8,9 +8,9 @@ import time
 import pytest
 
 from domain.audit import audit
-from domain.ledger import Transaction
-from domain.outbox import OutboxRow
-from domain.ports import GatewayUnknown
+from domain.kernel.outbox import OutboxRow
+from domain.ledger.transaction import Transaction
+from domain.ports.payment_gateway import GatewayUnknown
 from domain.sending import Send
 from domain.transfers import Transfer
 from domain.webhooks import WebhookEvent

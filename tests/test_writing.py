@@ -9,11 +9,11 @@ import pytest
 
 from domain import writing
 from domain.chat import Conversation, Draft, Message, Origin
-from domain.errors import Unavailable
-from domain.operation import Reply
-from domain.outbox import Delivery, OutboxRow
-from domain.record import Record
-from domain.store import Store, UnitOfWork, new_id
+from domain.kernel.errors import Unavailable
+from domain.kernel.outbox import Delivery, OutboxRow
+from domain.kernel.record import Record
+from domain.kernel.store import Store, UnitOfWork, new_id
+from domain.operations.idempotency import Reply
 from domain.writing import STILL_WRITING, Waiting
 from server.posts import Posts
 from tests.conftest import Server

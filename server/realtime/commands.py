@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from domain.errors import Invalid, UnknownCommand
-from domain.operation import Operation
+from domain.kernel.errors import Invalid, UnknownCommand
+from domain.operations.operation import Operation
 from server.wire import checked_request_id
 
 Commands = dict[tuple[str, str], Operation]

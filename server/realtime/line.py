@@ -11,7 +11,7 @@ from engineio.async_socket import AsyncSocket
 from engineio.exceptions import EngineIOError, SocketIsClosedError
 from engineio.packet import Packet
 
-from domain.operation import Actor
+from domain.kernel.actor import Actor
 from server.realtime.lane import MOST_UNSENT, Lane, Takeover
 from server.realtime.packets import MESSAGE, frame
 

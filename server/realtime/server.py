@@ -18,7 +18,8 @@ from typing import Any, Protocol
 import socketio
 import structlog
 
-from domain.errors import (
+from domain.kernel.actor import Actor, Role
+from domain.kernel.errors import (
     Conflict,
     DomainError,
     Forbidden,
@@ -28,7 +29,8 @@ from domain.errors import (
     TooLarge,
     Unauthenticated,
 )
-from domain.operation import Actor, Meta, Operation, Role
+from domain.operations.command import Meta
+from domain.operations.operation import Operation
 from server.control import Notice
 from server.fanout import Fanout, user_room
 from server.limits import Limits, rounded

@@ -12,9 +12,9 @@ import time
 
 import pytest
 
-from domain.money import Schedule
-from domain.ports import Rates
-from domain.store import Store
+from domain.kernel.money import Schedule
+from domain.kernel.settings import Rates
+from domain.kernel.store import Store
 from server.clock import SystemClock
 from server.config import load
 from server.embedded.stores import ROOT

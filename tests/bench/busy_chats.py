@@ -13,12 +13,14 @@ from typing import NamedTuple
 
 from pymongo import ReturnDocument
 
-from domain import documents
 from domain.chat import MESSAGE, Conversation, Message
-from domain.operation import Actor, Meta, Role, execute
-from domain.outbox import Delivery
-from domain.record import wire
-from domain.store import new_id
+from domain.kernel import documents
+from domain.kernel.actor import Actor, Role
+from domain.kernel.outbox import Delivery
+from domain.kernel.record import wire
+from domain.kernel.store import new_id
+from domain.operations.command import Meta
+from domain.operations.operation import execute
 from domain.talking import send
 from server.app import Web
 

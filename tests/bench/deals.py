@@ -19,12 +19,13 @@ from domain.deal import (
     Refund,
     RefundStatus,
 )
-from domain.ledger import Balance, Posting, Transaction
-from domain.money import Schedule
-from domain.ports import Seal
-from domain.record import Record
-from domain.store import new_id
-from domain.trail import WaitingRow
+from domain.kernel.money import Schedule
+from domain.kernel.record import Record
+from domain.kernel.store import new_id
+from domain.ledger.balances import Balance
+from domain.ledger.transaction import Posting, Transaction
+from domain.operations.audit_log import WaitingRow
+from domain.ports.ports import Seal
 from domain.transfers import Reversal, Transfer, TransferStatus
 from domain.wallets import Withdrawal, WithdrawalStatus
 

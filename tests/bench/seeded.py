@@ -9,12 +9,13 @@ import msgspec
 
 from domain import chain, ledger
 from domain.accounts import User
-from domain.ledger import Balance, Transaction
+from domain.kernel.actor import Role
+from domain.kernel.record import Record
+from domain.kernel.store import Store, new_id
+from domain.ledger.balances import Balance
+from domain.ledger.transaction import Transaction
 from domain.model import RECORDS
-from domain.operation import Role
-from domain.ports import Seal
-from domain.record import Record
-from domain.store import Store, new_id
+from domain.ports.ports import Seal
 from server.stripe_gateway import StripeGateway
 from tests.bench.deals import CURRENCY, PARTS, Deal, balance
 

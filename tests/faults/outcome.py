@@ -4,8 +4,8 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from domain.ledger import Transaction
-from domain.outbox import OutboxRow
+from domain.kernel.outbox import OutboxRow
+from domain.ledger.transaction import Transaction
 from tests.market import Market
 from tests.parties import Party
 

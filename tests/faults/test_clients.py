@@ -6,8 +6,9 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from domain.operation import Reply, Style
-from domain.store import TRANSACTION_SECONDS
+from domain.kernel.store import TRANSACTION_SECONDS
+from domain.operations.command import Style
+from domain.operations.idempotency import Reply
 from handlers import NAMESPACES
 from server.passwords import Argon2Passwords
 from tests.cases import VALUES
@@ -17,7 +18,7 @@ from tests.work import PATIENCE, Work
 
 
 async def test_request_id_reused_with_another_body(work):
-    """Guard: the fingerprint in `operation._claim`."""
+    """Guard: the fingerprint in `idempotency._claim`."""
     await work.deliver()
     fields = {"job_id": work.job["id"]}
     first = await work.customer.call("/job", "complete", fields, request_id="pay-1")

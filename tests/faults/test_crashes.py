@@ -6,7 +6,7 @@ from typing import Any
 from domain.accounts import User
 from domain.deal import Offer, OfferStatus
 from domain.feed import FeedRow
-from domain.store import UnitOfWork, new_id
+from domain.kernel.store import UnitOfWork, new_id
 from tests.faults.outcome import PATIENCE, feed_of, let_leases_run_out, told, until, waits_in
 from tests.market import Market
 from tests.parties import Party

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 from domain.chat import Message
-from domain.outbox import OutboxRow
+from domain.kernel.outbox import OutboxRow
 from domain.writing import NOT_ALL
 from tests.faults.outcome import let_leases_run_out, until
 from tests.market import Market

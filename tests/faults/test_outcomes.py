@@ -6,7 +6,7 @@ import pytest
 from domain.audit import audit
 from domain.deal import Offer, Payment
 from domain.jobs import Job
-from domain.ledger import Transaction
+from domain.ledger.transaction import Transaction
 from tests.faults.outcome import told, until
 from tests.parties import Refused
 from tests.scenes import PATIENCE

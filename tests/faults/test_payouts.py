@@ -3,7 +3,7 @@
 import pytest
 
 from domain.accounts import User
-from domain.money import CURRENCIES, Schedule, holdings
+from domain.kernel.money import CURRENCIES, Schedule, holdings
 from server.config import ConfigError, load
 from tests.work import PATIENCE, Work
 

@@ -157,7 +157,7 @@ async def test_accept_against_withdraw(processes, books):
 
 
 async def test_withdrawal_race(processes, books):
-    """Guard: the `$gte` in `ledger._move`."""
+    """Guard: the `$gte` in `booking._move`."""
     first, second = await processes.web(), await processes.web()
     market = processes.market
     deal = await market.accepted_job()

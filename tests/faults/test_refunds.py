@@ -2,7 +2,7 @@
 
 import asyncio
 
-from domain.ledger import Transaction
+from domain.ledger.transaction import Transaction
 from tests.faults.outcome import told
 from tests.work import PATIENCE, Work
 

@@ -110,7 +110,7 @@ async def completed_once(work):
 
 async def test_clock_jumping_back_an_hour(work, monkeypatch):
     """Guard: order comes from ids and numbers, states from guards, waiting from monotonic time;
-    `_booking_time` in `ledger.book`, by which what is booked in the hour that comes twice is not
+    `_booking_time` in `booking.book`, by which what is booked in the hour that comes twice is not
     taken for a part of the snapshot; `leases.hold` distrusts a lease from the future."""
     ports = work.server.ports
     now = type(ports.clock).now

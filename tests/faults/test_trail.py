@@ -3,7 +3,7 @@
 import pytest
 
 from domain import chain
-from domain.errors import Invalid
+from domain.kernel.errors import Invalid
 
 EDITED = "edited, or not written by us"
 MOVED = "edited, moved, or behind a missing row"
@@ -95,7 +95,7 @@ async def test_audit_tail_cut_is_not_covered_by_what_comes_later(trail, market, 
 
 
 async def test_audit_row_edited_or_forged_before_it_is_chained(trail, market, server):
-    """Guard: the seal that `trail.record` writes, and `_checked` for what waits."""
+    """Guard: the seal that `audit_log.record` writes, and `_checked` for what waits."""
     collection = server.store.database["audit_waiting"]
     await market.job(trail, title="A seventh")
     row = (await rows(market))[-1]

@@ -4,8 +4,8 @@ import asyncio
 import random
 
 from domain.audit import audit
-from domain.ledger import Transaction
-from domain.outbox import MAX_ATTEMPTS, OutboxRow
+from domain.kernel.outbox import MAX_ATTEMPTS, OutboxRow
+from domain.ledger.transaction import Transaction
 from domain.webhooks import WebhookEvent
 from tests.faults.outcome import booked, let_leases_run_out, posted, told, until, waits_in
 from tests.scenes import PATIENCE

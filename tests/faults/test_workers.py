@@ -2,8 +2,8 @@
 
 import asyncio
 
-from domain.outbox import OutboxRow
-from domain.store import UnitOfWork
+from domain.kernel.outbox import OutboxRow
+from domain.kernel.store import UnitOfWork
 from domain.transfers import Transfer, TransferStatus
 from server.relay import POLL_SECONDS
 from tests.faults.outcome import PATIENCE, let_leases_run_out, posted, told, until, waits_in

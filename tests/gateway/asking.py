@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.ports import GatewayRefused
+from domain.ports.payment_gateway import GatewayRefused
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
 RETURN = "http://shop.test"

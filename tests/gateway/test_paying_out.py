@@ -4,7 +4,7 @@ from datetime import UTC
 
 import pytest
 
-from domain.ports import GatewayUnknown, StaleFailure
+from domain.ports.payment_gateway import GatewayUnknown, StaleFailure
 from tests.gateway.asking import LONG_AGO, hold, key, pay, refusal
 
 # -- transfers ---------------------------------------------------------------------------------

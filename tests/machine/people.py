@@ -14,8 +14,8 @@ from domain.applications import Application
 from domain.chargebacks import Chargeback
 from domain.deal import OPEN_OFFERS, Offer, OfferStatus, Payment
 from domain.jobs import Job, JobStatus
-from domain.money import CURRENCIES
-from domain.store import new_id
+from domain.kernel.money import CURRENCIES
+from domain.kernel.store import new_id
 from domain.timeline import Dispute
 from domain.transfers import Transfer
 from handlers import NAMESPACES
@@ -66,7 +66,7 @@ class People:
         link = await self.say(contractor, "/account", "onboard")
         await self.sandbox.fill_in_onboarding(link["url"], contractor.name, "usd,jpy,kwd")
         async with asyncio.timeout(20):
-            while not await self.found(User, _id=contractor.id, payouts_enabled=True):  # noqa: ASYNC110
+            while not await self.found(User, _id=contractor.id, payouts_enabled=True):
                 await asyncio.sleep(0.02)
 
     async def post_job(self, currency, place=None):

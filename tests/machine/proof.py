@@ -6,18 +6,12 @@ from datetime import timedelta
 from domain import chain, ledger
 from domain.audit import audit
 from domain.chargebacks import Chargeback, ChargebackStatus
-from domain.deal import (
-    OFFER_STEPS,
-    PAYMENT_STEPS,
-    MilestoneStatus,
-    Offer,
-    Payment,
-    RefundStatus,
-)
+from domain.deal import OFFER_STEPS, PAYMENT_STEPS, MilestoneStatus, Offer, Payment, RefundStatus
 from domain.feed import FeedRow
 from domain.jobs import Job, JobStatus
-from domain.ledger import Balance, Transaction
-from domain.outbox import OutboxRow
+from domain.kernel.outbox import OutboxRow
+from domain.ledger.balances import Balance
+from domain.ledger.transaction import Transaction
 from domain.reconciliation import Reconciliation, ReconciliationStatus, compare
 from domain.timeline import STEPS as DISPUTE_STEPS
 from domain.timeline import Dispute

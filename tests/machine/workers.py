@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import msgspec
 
-from domain.outbox import OutboxRow
-from domain.store import LEASE, new_id
+from domain.kernel.outbox import OutboxRow
+from domain.kernel.store import LEASE, new_id
 from server.core import Core
 from server.scheduler import JOBS
 from tests.office import Clock
@@ -74,7 +74,7 @@ class Workers:
         await self.sandbox.advance(seconds)
 
     async def _rest(self):
-        while self._at_work():  # noqa: ASYNC110 - nobody tells
+        while self._at_work():
             await asyncio.sleep(0.01)
         if self.died:  # what it had asked for may still be on its way
             await asyncio.sleep(IN_FLIGHT)

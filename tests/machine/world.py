@@ -7,11 +7,11 @@ from domain.chargebacks import Chargeback
 from domain.deal import Offer, Payment
 from domain.janitor import Watch
 from domain.jobs import Job
-from domain.ledger import Transaction
-from domain.outbox import OutboxRow
+from domain.kernel.outbox import OutboxRow
+from domain.ledger.transaction import Transaction
+from domain.operations.audit_log import AuditRow, WaitingRow
 from domain.reconciliation import Reconciliation
 from domain.timeline import Dispute
-from domain.trail import AuditRow, WaitingRow
 from domain.transfers import Reversal, Transfer
 from domain.wallets import Withdrawal
 from domain.webhooks import WebhookEvent

@@ -7,9 +7,10 @@ import pytest
 from domain import alerts
 from domain.deal import Offer
 from domain.jobs import Job
-from domain.mail import MailUnsent
+from domain.kernel.outbox import Delivery, Event, OutboxRow
 from domain.notices import GIVEN_UP_AFTER, SendMail, Tell, Told, tell
-from domain.outbox import Delivery, Event, OutboxRow, TryAgain
+from domain.operations.task import TryAgain
+from domain.ports.mail import MailUnsent
 from domain.words import WORDS
 from tests.notices.reading import listed, titles
 from tests.parties import Refused
@@ -188,7 +189,7 @@ async def test_what_cannot_be_worded_harms_nobody(server, market, monkeypatch):
         return [row for row in rows if row.last_error and "KeyError" in row.last_error]
 
     async with asyncio.timeout(PATIENCE):
-        while not await failing():  # noqa: ASYNC110 - the database tells nobody
+        while not await failing():
             await asyncio.sleep(0.02)
     monkeypatch.undo()
     await market.settled(PATIENCE)

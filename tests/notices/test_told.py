@@ -7,7 +7,7 @@ import pytest
 
 from domain import accounts, completion
 from domain.accounts import User
-from domain.ports import ConnectAccount
+from domain.ports.payment_gateway import ConnectAccount
 from tests.notices.reading import FENCE, listed, titles
 from tests.work import PATIENCE, Work
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-from domain.operation import Role
+from domain.kernel.actor import Role
 from tests.soak.chaos import Plan
 from tests.soak.client import Client, Happened
 
@@ -127,7 +127,7 @@ async def begin(people: Sequence[Person], patience: float) -> None:
         await _idle(people)
         for person in people:
             person.client.catch_up()
-        while not all(person.client.talks for person in people):  # noqa: ASYNC110
+        while not all(person.client.talks for person in people):
             await asyncio.sleep(0.05)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from domain.chat import Conversation, Message
 from domain.feed import FeedRow
 from domain.jobs import Job
-from domain.record import Record
+from domain.kernel.record import Record
 from tests.market import Market
 from tests.soak.client import Client, Happened, Said, happened
 

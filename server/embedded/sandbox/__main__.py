@@ -11,7 +11,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from . import timers
+from server.embedded.sandbox import timers
+
 from .app import Api
 from .control import Control
 from .courier import Courier

@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from . import accounts, connect, faults, forms, memory, routes, timers
+from server.embedded.sandbox import accounts, connect, faults, forms, memory, routes, timers
+
 from .call import VERSION, Call
 from .errors import Json, StripeError, missing, unauthorized
 from .state import Store, Tenant, new_id

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import webhooks
+from server.embedded.sandbox import webhooks
+
 from .errors import Json, no_such, refused
 from .state import Store, Tenant, new_id
 

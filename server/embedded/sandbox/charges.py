@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from . import balances, customers
+from server.embedded.sandbox import balances, customers
+
 from .call import Call
 from .errors import Json, StripeError, refused
 from .forms import PAGE, Spec, text

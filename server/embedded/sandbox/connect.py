@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from . import balances
+from server.embedded.sandbox import balances
+
 from .accounts import CAPABILITIES, DUE, bank, blank, requirements
 from .call import Call
 from .errors import Json, StripeError, missing, no_such, refused

@@ -9,7 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
-from . import courier, faults, memory, scenarios, timers
+from server.embedded.sandbox import courier, faults, memory, scenarios, timers
+
 from .app import query_of, secret_of, tenant_of
 from .call import Call
 from .errors import Json, StripeError, malformed

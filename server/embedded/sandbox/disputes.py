@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from . import balances
+from server.embedded.sandbox import balances
+
 from .call import Call
 from .customers import card_of
 from .errors import Json, refused

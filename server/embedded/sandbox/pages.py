@@ -8,7 +8,8 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from aiohttp import web
 
-from . import connect, payments, setups, timers
+from server.embedded.sandbox import connect, payments, setups, timers
+
 from .call import Call
 from .errors import Json, StripeError
 from .money import CURRENCIES, written

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from . import cards, charges, customers
+from server.embedded.sandbox import cards, charges, customers
+
 from .call import Call
 from .errors import Json, StripeError, declined, refused
 from .forms import (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from . import balances, faults
+from server.embedded.sandbox import balances, faults
+
 from .call import Call
 from .errors import Json, refused
 from .forms import EXPAND, PAGE, Need, Spec, currency, integer, mapping, merged, one_of, span, text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from . import (
+from server.embedded.sandbox import (
     balances,
     charges,
     connect,
@@ -18,6 +18,7 @@ from . import (
     transfers,
     webhooks,
 )
+
 from .errors import Json, StripeError
 from .forms import EXPAND, PAGE, Spec
 

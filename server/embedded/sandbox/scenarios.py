@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from . import balances, connect, disputes, faults, payouts, refunds, webhooks
+from server.embedded.sandbox import balances, connect, disputes, faults, payouts, refunds, webhooks
+
 from .call import Call
 from .errors import Json, malformed
 from .money import CURRENCIES

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from . import customers, payments
+from server.embedded.sandbox import customers, payments
+
 from .call import Call
 from .errors import Json, StripeError, refused
 from .forms import EXPAND, PAGE, Need, Spec, boolean, listing, mapping, merged, one_of, shape, text

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import charges, disputes, payouts, refunds
+from server.embedded.sandbox import charges, disputes, payouts, refunds
+
 from .call import Call
 from .state import Store, Tenant
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from . import balances, connect
+from server.embedded.sandbox import balances, connect
+
 from .call import Call
 from .errors import Json, refused
 from .forms import EXPAND, PAGE, Need, Spec, boolean, currency, integer, mapping, merged, text

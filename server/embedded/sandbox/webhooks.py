@@ -6,13 +6,15 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from . import faults
+from server.embedded.sandbox import faults
+
 from .errors import Json, refused
 from .forms import EXPAND, PAGE, Need, Spec, boolean, listing, mapping, merged, text
 from .state import Store, Tenant, new_id
 
 if TYPE_CHECKING:
     from .call import Call
+
 
 CREATE: Spec = {
     "url": Need(text),

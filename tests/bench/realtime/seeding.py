@@ -11,12 +11,12 @@ from redis.asyncio import Redis
 from domain.accounts import User
 from domain.chat import Conversation, LastMessage, Message
 from domain.jobs import Job
+from domain.kernel.actor import Role
+from domain.kernel.money import Schedule
+from domain.kernel.record import Record
+from domain.kernel.settings import Rates
+from domain.kernel.store import Store, new_id
 from domain.model import RECORDS
-from domain.money import Schedule
-from domain.operation import Role
-from domain.ports import Rates
-from domain.record import Record
-from domain.store import Store, new_id
 from server.clock import SystemClock
 from server.config import Settings
 from server.tokens import AccessTokens, RedisSessions

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from domain.errors import Invalid
-from domain.record import Record
+from domain.kernel.errors import Invalid
+from domain.kernel.record import Record
 
 R = TypeVar("R", bound=Record)
 Where = Mapping[str, Any]

@@ -1,85 +1,28 @@
 """The operation core: who may call, valid input, one transaction, one reply per request id."""
 
-import hashlib
 import inspect
-import secrets
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
-from msgspec import Meta as Limits
 
-from domain import trail
-from domain.errors import (
+from domain.kernel.actor import Actor, Role
+from domain.kernel.errors import (
     Conflict,
     Forbidden,
     Invalid,
-    RequestIdReused,
-    RequestInProgress,
     Unauthenticated,
     Unavailable,
 )
-from domain.ports import Ports
-from domain.record import Index, Record, wire
-from domain.store import AWAY, TRANSACTION_SECONDS, Duplicate, UnitOfWork
+from domain.kernel.record import wire
+from domain.kernel.store import AWAY, Duplicate, UnitOfWork
+from domain.operations import audit_log
+from domain.operations.command import Command, Meta, Style
+from domain.operations.idempotency import Reply, _claim
+from domain.ports.ports import Ports
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 Rooms = Callable[[Any], Iterable[str]]
-
-REPLY_KEPT = timedelta(hours=24)
-CLAIM_HELD = timedelta(seconds=TRANSACTION_SECONDS + 5)  # then whoever had it was killed
-
-
-class Role(StrEnum):
-    CUSTOMER = "customer"
-    CONTRACTOR = "contractor"
-    ADMIN = "admin"
-
-
-EVERYONE = frozenset(Role)
-PARTIES = frozenset({Role.CUSTOMER, Role.CONTRACTOR})
-ANYONE: frozenset[Role] = frozenset()  # signed in or not
-
-
-class Style(StrEnum):
-    """What an operation is handed: a transaction, a reading unit of work, or the ports."""
-
-    WRITE = "write"
-    READ = "read"
-    DIRECT = "direct"
-
-
-class Actor(msgspec.Struct, frozen=True):
-    """Who calls, from a verified access token."""
-
-    id: str
-    role: Role
-    session_id: str
-
-
-class Meta(msgspec.Struct, frozen=True):
-    """How the call came in. `text` input (a query string) has its numbers still to be read."""
-
-    request_id: str | None = None
-    address: str = ""
-    text: bool = False
-    committed: Callable[[], None] = lambda: None
-
-
-class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The fields of one operation."""
-
-
-Id = Annotated[str, Limits(min_length=1, max_length=64)]
-CurrencyCode = Annotated[str, Limits(pattern="^[A-Z]{3}$", max_length=3)]
-Cursor = Annotated[str, Limits(max_length=500)]
-PageSize = Annotated[int, Limits(ge=1, le=100)]
-
-
-class Nothing(Command, frozen=True):
-    """An operation without fields."""
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -211,7 +154,7 @@ async def looked(
     shown = actor and actor.role is Role.ADMIN and not op.name.startswith("account.")
     if op.audited or shown:
         deed = _deed(op, fields, actor, meta)
-        await trail.record(ports.store.single(), ports.seal, deed, subjects)
+        await audit_log.record(ports.store.single(), ports.seal, deed, subjects)
 
 
 async def _write(
@@ -224,7 +167,7 @@ async def _write(
     async def work(uow: UnitOfWork) -> Any:
         value = wire(await op.run(command, actor, uow))
         if uow.changes or uow.rows or actor.role is Role.ADMIN:
-            await trail.record(uow, ports.seal, _deed(op, fields, actor, meta))
+            await audit_log.record(uow, ports.seal, _deed(op, fields, actor, meta))
         if claim:
             await claim.settle(uow, value)
         return value
@@ -239,8 +182,8 @@ async def _write(
         raise
 
 
-def _deed(op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> trail.Deed:
-    return trail.Deed(
+def _deed(op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> audit_log.Deed:
+    return audit_log.Deed(
         operation=op.name,
         fields=fields,
         request_id=meta.request_id,
@@ -257,92 +200,6 @@ def _subject(answer: Any) -> list[str]:
         return []
     user, talk = answer.get("user"), answer.get("conversation_id")
     return [user["id"]] if isinstance(user, dict) else [talk] if isinstance(talk, str) else []
-
-
-# -- idempotent replies ----------------------------------------------------------------------
-
-
-class Reply(Record, frozen=True):
-    """The first success of a request id; `claimed_by` while it still runs."""
-
-    COLLECTION = "requests"
-    PREFIX = "req"
-    INDEXES = (Index((("expires_at", 1),), ttl_seconds=0),)
-
-    fingerprint: str
-    expires_at: datetime
-    claimed_by: str | None = None
-    claimed_until: datetime | None = None
-    answer: Any = None
-
-
-class Claim(msgspec.Struct, frozen=True):
-    """The right to run a request id; lost when another process takes over after a crash."""
-
-    id: str
-    token: str
-
-    async def settle(self, uow: UnitOfWork, answer: Any) -> None:
-        """Part of the command's own transaction. Raises RequestInProgress when taken over."""
-        done = await uow.change(
-            Reply,
-            self.id,
-            only_if={"claimed_by": self.token},
-            claimed_by=None,
-            claimed_until=None,
-            answer=answer,
-            expires_at=uow.now + REPLY_KEPT,
-        )
-        if done is None:
-            raise RequestInProgress
-
-    async def drop(self, ports: Ports) -> None:
-        """Failures are not kept, so that the caller may correct and try again."""
-        await ports.store.single().remove(Reply, {"_id": self.id, "claimed_by": self.token})
-
-
-async def _claim(
-    op: Operation, fields: Any, actor: Actor, meta: Meta, ports: Ports
-) -> Claim | Reply:
-    uow = ports.store.single()
-    claim = Claim(f"{actor.id}:{meta.request_id}", secrets.token_hex(8))
-    row = Reply(
-        id=claim.id,
-        created_at=uow.now,
-        updated_at=uow.now,
-        fingerprint=fingerprint(op.name, fields),
-        expires_at=uow.now + REPLY_KEPT,
-        claimed_by=claim.token,
-        claimed_until=uow.now + CLAIM_HELD,
-    )
-    try:
-        await uow.add(row)
-        return claim
-    except Duplicate:
-        first = await uow.find(Reply, {"_id": claim.id})
-    if first is None:
-        raise RequestInProgress
-    if first.fingerprint != row.fingerprint:
-        raise RequestIdReused
-    if first.claimed_by is None:
-        return first
-    abandoned = {"claimed_by": first.claimed_by, "claimed_until": {"$lt": uow.now}}
-    taken = await uow.change(
-        Reply,
-        claim.id,
-        only_if=abandoned,
-        claimed_by=claim.token,
-        claimed_until=uow.now + CLAIM_HELD,
-    )
-    if taken is None:
-        raise RequestInProgress
-    return claim
-
-
-def fingerprint(name: str, fields: Any) -> str:
-    """What tells one command with its fields from another."""
-    canonical = msgspec.json.encode([name, fields], order="deterministic")
-    return hashlib.sha256(canonical).hexdigest()
 
 
 def _has_null(value: Any) -> bool:

@@ -1,10 +1,12 @@
 """What signing in needs from outside: sessions with their tokens, and passwords."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import msgspec
+
+from domain.kernel.actor import Actor
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -50,3 +52,7 @@ class Passwords(Protocol):
     async def verify(self, password: str, hash: str | None) -> bool:
         """Takes the same time for an unknown account (`hash` None) as for a wrong password."""
         ...
+
+
+class Tickets(Protocol):
+    def ticket(self, actor: Actor, file_id: str, life: timedelta) -> tuple[str, datetime]: ...

@@ -9,9 +9,9 @@ Source: MongoDB manual, `killSessions`.
 
 from datetime import datetime, timedelta
 
-from domain.ports import Ports
-from domain.record import Index, Record
-from domain.store import Store
+from domain.kernel.record import Index, Record
+from domain.kernel.store import Store
+from domain.ports.ports import Ports
 
 SILENT = timedelta(seconds=15)  # then it counts as dead
 MOST = 100

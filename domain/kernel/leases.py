@@ -7,8 +7,8 @@ guarded by itself, so that a holder that slept through its time does no harm, on
 
 from datetime import datetime, timedelta
 
-from domain.record import Record
-from domain.store import Duplicate, Store
+from domain.kernel.record import Record
+from domain.kernel.store import Duplicate, Store
 
 LENGTH = timedelta(seconds=15)
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-from domain.outbox import OutboxRow
-from domain.ports import Seal
-from domain.record import Change, Index, Record
-from domain.store import UnitOfWork, new_id
+from domain.kernel.outbox import OutboxRow
+from domain.kernel.record import Change, Index, Record
+from domain.kernel.store import UnitOfWork, new_id
+from domain.ports.ports import Seal
 
 ELSEWHERE = frozenset({"feed", "notices", "requests", "wallets", OutboxRow.COLLECTION})
 SECRET = frozenset(

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from domain.record import Record
-from domain.store import UnitOfWork
+from domain.kernel.record import Record
+from domain.kernel.store import UnitOfWork
 
 R = TypeVar("R", bound=Record)
 Steps = Mapping[StrEnum, tuple[StrEnum, ...]]

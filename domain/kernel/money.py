@@ -6,7 +6,7 @@ Amounts are integers in the minor unit of their currency. Nothing here rounds ex
 
 import msgspec
 
-from domain.errors import AmountNotPayable, CurrencyNotSupported
+from domain.kernel.errors import AmountNotPayable, CurrencyNotSupported
 
 MAX_AMOUNT = 99_999_999  # Stripe: at most eight digits per charge
 

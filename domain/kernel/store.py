@@ -27,14 +27,13 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from domain import documents
-from domain.documents import Sort, Where
-from domain.errors import NotFound, Unavailable
-from domain.outbox import LEASE as LEASE
-from domain.outbox import OutboxRow, Outgoing
-from domain.ports import Clock, Rates
-from domain.record import Change, Page, Record
-from domain.whole import whole
+from domain.kernel import documents
+from domain.kernel.documents import Sort, Where
+from domain.kernel.errors import NotFound, Unavailable
+from domain.kernel.outbox import OutboxRow, Outgoing
+from domain.kernel.record import Change, Page, Record
+from domain.kernel.settings import Clock, Rates
+from domain.kernel.shield import whole
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")

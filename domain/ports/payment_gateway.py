@@ -1,4 +1,4 @@
-"""What the rules need from outside, as protocols; the composition root fills them in."""
+"""Protocols and values of the payment provider, and the errors that it raises."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -6,23 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from domain.mail import Mailer
-from domain.money import Schedule
-from domain.signing_in import Passwords, Sessions
-
 if TYPE_CHECKING:
-    from domain.blobs import Blobs, Examiner
-    from domain.chat import Posts
-    from domain.files import Tickets
-    from domain.outbox import Event
-    from domain.people import Memberships, Presence
-    from domain.store import Store
-
-
-class Clock(Protocol):
-    def now(self) -> datetime:
-        """The time in UTC, cut to milliseconds as MongoDB keeps it."""
-        ...
+    pass
 
 
 class Intent(msgspec.Struct, frozen=True):
@@ -295,63 +280,3 @@ class WebhookVerifier(Protocol):
         """What was signed with one of our secrets, read as JSON; None if it is none. Raises
         InvalidSignature."""
         ...
-
-
-class Seal(Protocol):
-    """Keyed seals: only who has a key can make one that fits."""
-
-    def sign(self, data: bytes) -> str: ...
-
-    def fits(self, data: bytes, signature: str) -> bool: ...
-
-
-class Waiter(Protocol):
-    async def settled(self, subject: str, seconds: float = 10) -> bool:
-        """Wait until no task about `subject` is under way here; False when time runs out first."""
-        ...
-
-
-class Gauges(Protocol):
-    """Live figures of the processes, for the monitor."""
-
-    async def sockets(self) -> int: ...
-
-
-class Live(Protocol):
-    """Whoever listens right now, on all processes; nothing said here is kept or repeated."""
-
-    def tell(self, event: "Event", data: Any, *, room: str) -> None:
-        """Push to the sockets in `room` of the event's namespace; a user's is `user:{id}`."""
-        ...
-
-
-class Rates(msgspec.Struct, frozen=True):
-    """The business settings: fees in basis points, the currencies that the platform settles,
-    and after how many days delivered work completes by itself (0: never)."""
-
-    schedule: Schedule
-    currencies: tuple[str, ...]
-    auto_complete_days: int = 7
-
-
-class Ports(msgspec.Struct, frozen=True):
-    """Everything an operation or task may reach besides its unit of work."""
-
-    store: "Store"
-    clock: Clock
-    sessions: Sessions
-    passwords: Passwords
-    gateway: PaymentGateway
-    webhooks: WebhookVerifier
-    waiter: Waiter
-    gauges: Gauges
-    live: Live
-    presence: "Presence"
-    members: "Memberships"
-    posts: "Posts"
-    seal: Seal
-    mail: Mailer
-    blobs: "Blobs"
-    examiner: "Examiner"
-    tickets: "Tickets"
-    public_url: str

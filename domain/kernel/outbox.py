@@ -5,19 +5,20 @@ on-commit hooks were rejected (a crash after the commit loses the event), and so
 given inside the transaction (every command of one busy user would fight for the same counter).
 """
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from domain.documents import plain
-from domain.record import Index, Record, wire
+from domain.kernel.documents import plain
+from domain.kernel.record import Index, Record, wire
+from domain.operations.task import Task
 
 if TYPE_CHECKING:
-    from domain.ports import Ports
+    pass
+
 
 MAX_ATTEMPTS = 12
 LEASE = timedelta(seconds=15)  # renewed while the work goes on
@@ -38,30 +39,6 @@ class Event(msgspec.Struct, frozen=True):
 
     namespace: str
     name: str
-
-
-class Task(msgspec.Struct, frozen=True, tag=True):
-    """Work for after the commit. It runs at least once, so every effect must be guarded."""
-
-    lane: ClassVar[Lane] = Lane.STRIPE
-
-    @property
-    def subject(self) -> str:
-        """The id of the object it is about: its first field."""
-        return str(getattr(self, self.__struct_fields__[0]))
-
-    @abstractmethod
-    async def run(self, ports: "Ports") -> None:
-        """Raises TryAgain to be run again later, perhaps with other fields."""
-
-
-class TryAgain(Exception):
-    """The outcome is not known or not possible yet: run `task` (or the same one) again."""
-
-    def __init__(self, reason: str, task: Task | None = None, at: datetime | None = None) -> None:
-        super().__init__(reason)
-        self.task = task
-        self.at = at
 
 
 class Delivery(msgspec.Struct, frozen=True, tag="push"):

@@ -8,21 +8,19 @@ stage of its own: what is in no index keeps some servers from using one.
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta as Limits
 
 from domain import ledger
-from domain.errors import Invalid
-from domain.ledger import Snapshot, Transaction
-from domain.operation import Actor, Role
-from domain.store import UnitOfWork
+from domain.kernel.actor import Actor, Role
+from domain.kernel.errors import Invalid
+from domain.kernel.store import UnitOfWork
+from domain.ledger.balances import Snapshot
+from domain.ledger.transaction import Transaction
 
 MAX_SPAN = timedelta(days=366)
 YEARS = range(2000, 2200)  # what every part of the way from the client to the database can tell
-
-Moment = Annotated[datetime, Limits(tz=True)]
 
 
 def check_span(start: datetime, end: datetime) -> None:

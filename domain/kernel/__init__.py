@@ -1,0 +1,2 @@
+"""The foundation: storage, records, outbox, errors, money and the values that every context shares.
+It imports nothing of the rest."""

@@ -1,0 +1,124 @@
+"""The journal: every movement of money as postings, each fact once, balances beside it.
+
+Decision: postings `source -> destination` instead of signed lines, so that a transaction balances
+by construction; balance rows only where a rule bounds the account, because the platform's own
+accounts take part in everything and a row for them would serialise the whole market.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from domain.kernel.errors import InsufficientFunds
+from domain.kernel.outbox import Event
+from domain.kernel.store import UnitOfWork, new_id
+from domain.ledger.balances import SETTLED_AFTER, Balance, _snapshots, purse_of
+from domain.ledger.chart import SUMMED_UP, _kind, _owner, is_bounded
+from domain.ledger.transaction import Posting, Transaction
+
+WALLET_UPDATED = Event("/wallet", "wallet.updated")
+
+
+def flows(deltas: Mapping[str, int]) -> list[Posting]:
+    """The postings that change each account by its delta; the deltas must sum to zero."""
+    if sum(deltas.values()):
+        raise ValueError("a transaction must balance")
+    givers = [(account, -delta) for account, delta in deltas.items() if delta < 0]
+    postings = []
+    for account, wanted in deltas.items():
+        while wanted > 0:
+            giver, left = givers.pop(0)
+            part = min(wanted, left)
+            postings.append(Posting(giver, account, part))
+            wanted -= part
+            if left > part:
+                givers.insert(0, (giver, left - part))
+    return postings
+
+
+async def book(
+    uow: UnitOfWork,
+    fact: str,
+    kind: str,
+    currency: str,
+    postings: Iterable[Posting],
+    *,
+    users: Iterable[str] = (),
+    offer_id: str | None = None,
+    withdrawal_id: str | None = None,
+) -> None:
+    """Write one transaction and move its balances.
+
+    Raises InsufficientFunds when a bounded account would leave its bound, and Duplicate (rolling
+    everything back) when the fact is booked already.
+    """
+    moved = tuple(posting for posting in postings if posting.amount)
+    if not moved:
+        return
+    deltas: dict[str, int] = defaultdict(int)
+    for posting in moved:
+        deltas[posting.source] -= posting.amount
+        deltas[posting.destination] += posting.amount
+    for account in sorted(deltas):  # one order for everybody: no deadlocks
+        await _move(uow, account, currency, deltas[account])
+    at = await _booking_time(uow, deltas)
+    await uow.add(
+        Transaction(
+            id=new_id(Transaction.PREFIX),
+            created_at=at,
+            updated_at=at,
+            fact=fact,
+            kind=kind,
+            currency=currency,
+            postings=moved,
+            accounts=tuple(sorted(deltas)),
+            users=tuple(users),
+            offer_id=offer_id,
+            withdrawal_id=withdrawal_id,
+        )
+    )
+    for user in {_owner(account) for account in deltas if _kind(account) in ("wallet", "debt")}:
+        purse = await purse_of(uow, user, currency)
+        uow.publish(WALLET_UPDATED, purse, to=[user])
+
+
+async def _booking_time(uow: UnitOfWork, accounts: Iterable[str]) -> datetime:
+    """Now; but after what a snapshot has summed up, though this clock has jumped back or the one
+    of another host is ahead: nobody would look for it there."""
+    summed_up = [
+        snapshot
+        for each in SUMMED_UP
+        if each in accounts
+        for snapshot in await _snapshots(uow, each)
+    ]
+    return max([uow.now, *(snapshot.upto + SETTLED_AFTER for snapshot in summed_up)])
+
+
+async def booked(uow: UnitOfWork, fact: str) -> bool:
+    return await uow.find(Transaction, {"fact": fact}) is not None
+
+
+async def _move(uow: UnitOfWork, account: str, currency: str, delta: int) -> None:
+    kind = _kind(account)
+    if not delta or not is_bounded(account):
+        return
+    id = f"{account}|{currency}"
+    bound = {"$gte": -delta} if kind != "debt" else {"$lte": -delta}
+    leaves_bound = delta < 0 if kind != "debt" else delta > 0
+    if leaves_bound:
+        if (
+            await uow.change(Balance, id, only_if={"balance": bound}, inc={"balance": delta})
+            is None
+        ):
+            raise InsufficientFunds(account=kind)
+        return
+    fresh = Balance(
+        id=id,
+        created_at=uow.now,
+        updated_at=uow.now,
+        account=account,
+        kind=kind,
+        owner=_owner(account),
+        currency=currency,
+    )
+    await uow.upsert(fresh, inc={"balance": delta})

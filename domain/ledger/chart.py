@@ -1,0 +1,47 @@
+"""The chart of accounts: names, owners, and which accounts are bounded."""
+
+PLATFORM, STRIPE_FEES, LOSSES = "platform", "stripe_fees", "losses"
+STRIPE, BANK = "world:stripe", "world:bank"
+UNBOUNDED = frozenset({PLATFORM, STRIPE_FEES, LOSSES, STRIPE, BANK})
+SUMMED_UP = (PLATFORM, STRIPE_FEES)  # by snapshots
+
+
+def escrow(offer_id: str) -> str:
+    return f"escrow:{offer_id}"
+
+
+def pending(user_id: str) -> str:
+    return f"wallet:{user_id}:pending"
+
+
+def available(user_id: str) -> str:
+    return f"wallet:{user_id}:available"
+
+
+def held(user_id: str) -> str:
+    """Of a chargeback that is not decided."""
+    return f"wallet:{user_id}:held"
+
+
+def debt(user_id: str) -> str:
+    return f"debt:{user_id}"
+
+
+def chargeback(id: str) -> str:
+    return f"chargeback:{id}"
+
+
+def in_transit(user_id: str) -> str:
+    return f"wallet:{user_id}:in_transit"
+
+
+def is_bounded(account: str) -> bool:
+    return account not in UNBOUNDED and _kind(account) != "chargeback"
+
+
+def _kind(account: str) -> str:
+    return account.partition(":")[0]
+
+
+def _owner(account: str) -> str:
+    return account.split(":")[1]

@@ -1,0 +1,38 @@
+"""Journal records: postings and the transactions that they form."""
+
+import msgspec
+
+from domain.kernel.record import Index, Record
+
+
+class Posting(msgspec.Struct, frozen=True):
+    """`amount` minor units, above zero, from one account to another."""
+
+    source: str
+    destination: str
+    amount: int
+
+
+class Transaction(Record, frozen=True):
+    """One fact of the journal, never changed. `users` are those who see it in their history."""
+
+    COLLECTION = "transactions"
+    PREFIX = "txn"
+    INDEXES = (
+        Index((("fact", 1),), unique=True),
+        Index((("users", 1), ("_id", -1))),
+        Index((("accounts", 1), ("created_at", 1))),
+        Index((("users", 1), ("created_at", 1), ("_id", 1))),
+        Index((("offer_id", 1),), where={"offer_id": {"$gt": ""}}),
+        Index((("kind", 1), ("_id", -1))),
+    )
+    PRIVATE = frozenset({"users", "accounts"})
+
+    fact: str
+    kind: str
+    currency: str
+    postings: tuple[Posting, ...]
+    accounts: tuple[str, ...]
+    users: tuple[str, ...] = ()
+    offer_id: str | None = None
+    withdrawal_id: str | None = None

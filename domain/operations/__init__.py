@@ -1,0 +1,1 @@
+"""How one operation runs: command, execution, idempotency, audit log, task."""

@@ -1,0 +1,43 @@
+"""The base of every command, and the field types that commands share."""
+
+from collections.abc import Callable
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta as Limits
+
+
+class Style(StrEnum):
+    """What an operation is handed: a transaction, a reading unit of work, or the ports."""
+
+    WRITE = "write"
+    READ = "read"
+    DIRECT = "direct"
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """How the call came in. `text` input (a query string) has its numbers still to be read."""
+
+    request_id: str | None = None
+    address: str = ""
+    text: bool = False
+    committed: Callable[[], None] = lambda: None
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fields of one operation."""
+
+
+Id = Annotated[str, Limits(min_length=1, max_length=64)]
+CurrencyCode = Annotated[str, Limits(pattern="^[A-Z]{3}$", max_length=3)]
+Cursor = Annotated[str, Limits(max_length=500)]
+PageSize = Annotated[int, Limits(ge=1, le=100)]
+
+
+class Nothing(Command, frozen=True):
+    """An operation without fields."""
+
+
+Moment = Annotated[datetime, Limits(tz=True)]
