@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta as Limits
 
-from domain import chat
-from domain.accounts import User
+from domain.accounts.user import User
+from domain.chat import conversation
 from domain.jobs import Amount, Job, JobStatus, own
 from domain.kernel.actor import EVERYONE, PARTIES, Actor, Role
 from domain.kernel.errors import AlreadyApplied, ApplicationNotPending, JobNotOpen, NotFound
@@ -202,7 +202,7 @@ async def accept(cmd: One, actor: Actor, uow: UnitOfWork) -> Application:
     if job.status is not JobStatus.OPEN:
         raise JobNotOpen
     accepted = _done(await take(uow, application.id, ApplicationStatus.ACCEPTED))
-    await chat.open_between(
+    await conversation.open_between(
         uow,
         job_id=job.id,
         job_title=job.title,

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from domain import ledger
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.chargebacks import FROM_STRIPE, Chargeback, ChargebackStatus
 from domain.deal import Offer, Payment, PaymentStatus
 from domain.kernel.record import Record

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.deal import Payment, PaymentStatus
 from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.documents import first_id

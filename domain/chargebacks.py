@@ -14,7 +14,6 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain import dividing, ledger
-from domain.alerts import alert
 from domain.charges import payment_behind
 from domain.deal import (
     PAYMENT_UPDATED,
@@ -31,6 +30,7 @@ from domain.kernel.money import display
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.store import UnitOfWork, new_id
+from domain.notifications.alerts import alert
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
 from domain.operations.task import Task, TryAgain

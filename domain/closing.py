@@ -11,10 +11,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.accounts import User
+from domain.accounts.sessions import EndSessions, end_sessions
+from domain.accounts.user import User
 from domain.applications import LIVE, Application, ApplicationStatus, take
 from domain.backoffice import SeenUser, seen_user
-from domain.chat import Conversation
+from domain.chat.conversation import Conversation
 from domain.completion import ById, cancel
 from domain.deal import OPEN_OFFERS, Offer, OfferStatus, RefundStatus
 from domain.jobs import Job, JobStatus
@@ -100,22 +101,6 @@ async def unban(cmd: Unban, actor: Actor, uow: UnitOfWork) -> User:
     return free
 
 
-class EndSessions(Task, frozen=True):
-    """End every session of a user who may not come in any more; for certain, if not at once."""
-
-    user_id: str
-
-    async def run(self, ports: Ports) -> None:
-        user = await ports.store.single().get(User, self.user_id)
-        if user.banned_at or user.deleted_at:
-            await end_sessions(ports, user.id)
-
-
-async def end_sessions(ports: Ports, user_id: str) -> None:
-    for session in await ports.sessions.list(user_id):
-        await ports.sessions.end(user_id, session.id)
-
-
 # -- deleted ---------------------------------------------------------------------------------
 
 
@@ -147,7 +132,7 @@ async def bury(uow: UnitOfWork, user: User) -> None:
 
     One transaction, of which the check alone would not conflict with an offer that is made at the
     same instant: neither writes what the other has read. So an offer writes the rows of both its
-    users (`accounts.engage`), as this does: of the two, the one that commits second runs again and
+    users (`user.engage`), as this does: of the two, the one that commits second runs again and
     finds the first. An acceptance needs an offer that was made before, and so is found here;
     everything else that moves a user's money follows from an offer or from a balance.
     """

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain import notices
 from domain.deal import MilestoneStatus, Offer, change_offer, with_milestones
-from domain.files import FileIds, attach
+from domain.files.file import FileIds, attach
 from domain.jobs import Job, JobStatus, announce
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import (
@@ -24,13 +23,14 @@ from domain.kernel.errors import (
 )
 from domain.kernel.record import EVER, wire
 from domain.kernel.store import UnitOfWork
+from domain.notifications import notices
+from domain.notifications.templates.work import completes_soon
 from domain.operations.command import Command, Id
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
 from domain.refunds import promise
 from domain.settlement import BlockRivals
 from domain.shares import rebook
-from domain.words_of_work import completes_soon
 
 MilestoneNumber = Annotated[int, Limits(ge=1, le=20)]
 TO_ANSWER = timedelta(hours=24)  # from the announcement to what then happens by itself

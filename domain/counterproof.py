@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from domain import ledger
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.chargebacks import Chargeback
 from domain.deal import Payment
 from domain.kernel.record import Record

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from domain.files import Attachment
+from domain.files.file import Attachment
 from domain.kernel.errors import Conflict
 from domain.kernel.money import Holdings, Schedule, holdings
 from domain.kernel.outbox import Event

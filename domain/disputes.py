@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 from msgspec import Meta as Limits
 
-from domain import completion, dividing, notices
+from domain import completion, dividing
 from domain.completion import MilestoneNumber, must_be_free
 from domain.deal import Offer
 from domain.dividing import ANSWER_WITHIN, Reason, call_admins
-from domain.files import FileIds, attach
+from domain.files.file import FileIds, attach
 from domain.jobs import Job, JobStatus
 from domain.kernel.actor import EVERYONE, PARTIES, Actor, Role
 from domain.kernel.errors import (
@@ -25,6 +25,7 @@ from domain.kernel.errors import (
 from domain.kernel.money import CURRENCIES, MAX_AMOUNT, display
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
+from domain.notifications import notices
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
 from domain.ports.ports import Ports

@@ -11,13 +11,13 @@ from enum import StrEnum
 import msgspec
 
 from domain import completion
-from domain.alerts import alert
 from domain.deal import Milestone, MilestoneStatus, Offer, change_offer, with_milestones
 from domain.jobs import Job
 from domain.kernel.errors import DisputeNotOpen, PaymentDisputed
 from domain.kernel.money import display
 from domain.kernel.state_machine import leading_to
 from domain.kernel.store import UnitOfWork, new_id
+from domain.notifications.alerts import alert
 from domain.refunds import promise
 from domain.shares import rebook
 from domain.timeline import STEPS, SYSTEM, Dispute, DisputeStatus, Entry, add, announce

@@ -1,13 +1,13 @@
 """Introductions: who may start a chat with whom."""
 
 from domain.applications import Application, ApplicationStatus
-from domain.chat import SeenConversation, open_between
+from domain.chat.conversation import SeenConversation, open_between
+from domain.chat.read_receipts import veiled
 from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.errors import NotFound
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id
 from domain.operations.operation import operation
-from domain.receipts import veiled
 
 NOT_WITHDRAWN = tuple(
     status for status in ApplicationStatus if status is not ApplicationStatus.WITHDRAWN

@@ -13,9 +13,7 @@ from typing import Any
 
 import msgspec
 
-from domain import notices
-from domain.accounts import User
-from domain.alerts import alert
+from domain.accounts.user import User
 from domain.chargebacks import Chargeback, ChargebackStatus, ReadDispute
 from domain.deal import Offer, OfferStatus, Payment, PaymentStatus, RefundStatus
 from domain.dividing import call_admins
@@ -23,6 +21,9 @@ from domain.kernel.money import display
 from domain.kernel.outbox import Lane, OutboxRow
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork
+from domain.notifications import notices
+from domain.notifications.alerts import alert
+from domain.notifications.text import job_path
 from domain.operations.task import Task
 from domain.ports.ports import Ports
 from domain.refunds import SendRefund
@@ -31,7 +32,6 @@ from domain.settlement import Capture, Hold, Inspect, Release
 from domain.timeline import Dispute, DisputeStatus
 from domain.transfers import Reversal, Transfer, TransferStatus
 from domain.wallets import PayOut, ReadPayout, Withdrawal, WithdrawalStatus
-from domain.wording import job_path
 
 AGES = (timedelta(minutes=1), timedelta(minutes=5), timedelta(hours=1))
 THEN = timedelta(days=1)

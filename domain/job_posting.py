@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.jobs import (
     Amount,
     Category,

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.accounts import Skill
-from domain.files import Attachment
+from domain.accounts.user import Skill
+from domain.files.file import Attachment
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.errors import JobNotAssigned
 from domain.kernel.money import MAX_AMOUNT

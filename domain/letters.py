@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.alerts import ALERT, alert
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import Conflict
 from domain.kernel.outbox import MAX_ATTEMPTS, Lane, OutboxRow
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
+from domain.notifications.alerts import ALERT, alert
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
 from domain.webhooks import EventStatus, Process, WebhookEvent

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import NotFound, Unavailable
 from domain.kernel.store import UnitOfWork, new_id

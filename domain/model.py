@@ -1,15 +1,17 @@
 """The explicit lists of what is stored and what can run later, read by the composition root."""
 
-from domain.accounts import OpenConnectAccount, User
+from domain.accounts.sessions import EndSessions
+from domain.accounts.user import OpenConnectAccount, User
 from domain.applications import Application
-from domain.blobs import GridChunk, GridFile
-from domain.chain import Anchor
+from domain.audit_trail.hash_chain import Anchor
 from domain.chargebacks import Chargeback, ReadDispute, Submit
-from domain.chat import Conversation, Message
-from domain.closing import EndSessions, TakeLeave
+from domain.chat.conversation import Conversation, Message
+from domain.chat.group_commit import Finish
+from domain.chat.reports import Report
+from domain.closing import TakeLeave
 from domain.deal import Offer, Payment
-from domain.feed import FeedRow
-from domain.files import File
+from domain.files.file import File
+from domain.files.gridfs import GridChunk, GridFile
 from domain.janitor import Watch
 from domain.jobs import Job
 from domain.kernel.leases import Lease
@@ -19,12 +21,12 @@ from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
 from domain.lines import ReadRefunds
 from domain.methods import OpenCustomer
-from domain.moderation import Report
 from domain.narrating import Narrate
-from domain.notices import SendMail, Tell, Told
+from domain.notifications.feed import FeedRow
+from domain.notifications.notices import SendMail, Tell, Told
 from domain.operations.audit_log import AuditRow, WaitingRow
 from domain.operations.idempotency import Reply
-from domain.presence import LastSeen, ShowPresence
+from domain.presence.presence import LastSeen, ShowPresence
 from domain.reconciliation import Compare, Reconciliation
 from domain.refunds import SendRefund
 from domain.searches import Match, SavedSearch
@@ -35,7 +37,6 @@ from domain.timeline import Dispute
 from domain.transfers import Reversal, Transfer
 from domain.wallets import PayOut, ReadPayout, Withdrawal
 from domain.webhooks import Process, WebhookEvent
-from domain.writing import Finish
 
 RECORDS = (
     User,

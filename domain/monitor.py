@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 
 from domain import ledger
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.deal import Offer, Payment
 from domain.jobs import Job
 from domain.kernel.actor import Actor, Role

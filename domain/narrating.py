@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from domain.chat import SYSTEM, Conversation, Draft, open_between
+from domain.chat.conversation import SYSTEM, Conversation, Draft, open_between
 from domain.deal import MilestoneStatus, Offer, OfferStatus
 from domain.jobs import Job, JobStatus
 from domain.kernel.errors import Unavailable
@@ -20,9 +20,9 @@ from domain.kernel.money import display
 from domain.kernel.outbox import Lane
 from domain.kernel.record import Change
 from domain.kernel.store import UnitOfWork
+from domain.notifications.text import quoted
 from domain.operations.task import Task, TryAgain
 from domain.ports.ports import Ports
-from domain.wording import quoted
 
 AGAIN = timedelta(seconds=2)
 

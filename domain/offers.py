@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.accounts import User, engage
+from domain.accounts.user import User, engage
 from domain.applications import standing
 from domain.deal import (
     OPEN_OFFERS,

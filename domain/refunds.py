@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from domain import ledger
-from domain.alerts import alert
 from domain.deal import (
     Offer,
     Payment,
@@ -25,6 +24,7 @@ from domain.deal import (
 from domain.kernel.errors import AmountNotPayable
 from domain.kernel.money import CURRENCIES, display
 from domain.kernel.store import UnitOfWork, new_id
+from domain.notifications.alerts import alert
 from domain.operations.task import Task, TryAgain
 from domain.ports.payment_gateway import KEY_LIFE, GatewayRefused, Settled, StaleFailure
 from domain.ports.ports import Ports

@@ -7,15 +7,17 @@ to tell, and whoever wants the money back takes what has arrived, or makes it a 
 from collections.abc import Iterable
 from datetime import timedelta
 
-from domain import ledger, notices
-from domain.accounts import UPDATED as ACCOUNT_UPDATED
-from domain.accounts import User, settle_account
-from domain.alerts import alert
+from domain import ledger
+from domain.accounts.user import UPDATED as ACCOUNT_UPDATED
+from domain.accounts.user import User, settle_account
 from domain.charges import read_again
 from domain.deal import Offer, Payment
 from domain.kernel.money import CURRENCIES, display
 from domain.kernel.state_machine import leading_to
 from domain.kernel.store import UnitOfWork, new_id
+from domain.notifications import notices
+from domain.notifications.alerts import alert
+from domain.notifications.text import WALLET
 from domain.operations.task import Task, TryAgain
 from domain.ports.payment_gateway import (
     KEY_LIFE,
@@ -26,7 +28,6 @@ from domain.ports.payment_gateway import (
 )
 from domain.ports.ports import Ports
 from domain.transfers import STEPS, Reversal, Transfer, TransferStatus
-from domain.wording import WALLET
 
 LOOK_AGAIN = timedelta(minutes=10)
 READINGS = 5

@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from domain import ledger
-from domain.accounts import User
-from domain.alerts import alert
+from domain.accounts.user import User
 from domain.applications import UPDATED as APPLICATION_UPDATED
 from domain.applications import Application, ApplicationStatus, standing
 from domain.charges import book_fee, know_more
@@ -28,12 +27,13 @@ from domain.deal import (
 )
 from domain.jobs import Job, JobStatus, announce
 from domain.kernel.store import UnitOfWork
+from domain.notifications.alerts import alert
+from domain.notifications.templates.alerts import capture_failure, payment_failure
 from domain.operations.task import Task, TryAgain
 from domain.ports.payment_gateway import KEY_LIFE, GatewayRefused, Intent, StaleFailure
 from domain.ports.ports import Ports
 from domain.refunds import promise
 from domain.shares import rebook
-from domain.words import capture_failure, payment_failure
 
 HOLD_MARGIN = timedelta(hours=1)  # an offer ends this long before its hold does
 CHUNK = 20

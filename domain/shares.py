@@ -7,16 +7,17 @@ from what is under way of the same offer, then from what is available, and the r
 from collections import defaultdict
 from collections.abc import Mapping
 
-from domain import ledger, notices
-from domain.alerts import alert
+from domain import ledger
 from domain.deal import Offer
 from domain.kernel.money import CURRENCIES, display
 from domain.kernel.store import UnitOfWork, new_id
+from domain.notifications import notices
+from domain.notifications.alerts import alert
+from domain.notifications.text import WALLET
 from domain.ports.payment_gateway import Settled
 from domain.ports.ports import Ports
 from domain.sending import Send, call_back, reverse, tell_repaid, transferred
 from domain.transfers import UNSENT, Reversal, Transfer, TransferStatus
-from domain.wording import WALLET
 
 
 async def rebook(

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from domain.files import Attachment
+from domain.files.file import Attachment
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import DisputeNotOpen
 from domain.kernel.outbox import Event

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta as Limits
 
-from domain import completion, ledger, notices
-from domain.accounts import UPDATED, User
+from domain import completion, ledger
+from domain.accounts.user import UPDATED, User
 from domain.deal import Offer, Payment
 from domain.jobs import Job, JobStatus
 from domain.kernel.actor import Actor, Role
@@ -15,13 +15,14 @@ from domain.kernel.money import CURRENCIES, MAX_AMOUNT, display
 from domain.kernel.record import Page
 from domain.kernel.state_machine import leading_to
 from domain.kernel.store import UnitOfWork, new_id
+from domain.notifications import notices
+from domain.notifications.text import WALLET
 from domain.operations.command import Command, CurrencyCode, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
 from domain.refunds import promise
 from domain.sending import send
 from domain.shares import give, take
 from domain.transfers import STEPS, Transfer, TransferStatus
-from domain.wording import WALLET
 
 ADMINS = {Role.ADMIN}
 

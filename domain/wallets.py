@@ -7,8 +7,7 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain import ledger
-from domain.accounts import User
-from domain.alerts import alert
+from domain.accounts.user import User
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.errors import CurrencyNotSupported, Invalid, NotOnboarded, WalletFrozen
 from domain.kernel.money import CURRENCIES, MAX_AMOUNT
@@ -18,13 +17,14 @@ from domain.kernel.state_machine import Steps, leading_to
 from domain.kernel.store import UnitOfWork, new_id
 from domain.ledger.balances import Purse
 from domain.ledger.transaction import Transaction
+from domain.notifications.alerts import alert
+from domain.notifications.templates.alerts import payout_failure
 from domain.operations.command import Command, CurrencyCode, Cursor, Nothing, PageSize, Style
 from domain.operations.operation import operation
 from domain.operations.task import Task, TryAgain
 from domain.ports.payment_gateway import KEY_LIFE, GatewayRefused, Settled, StaleFailure
 from domain.ports.ports import Ports
 from domain.sending import LOOK_AGAIN, collect_debt
-from domain.words import payout_failure
 
 WITHDRAWAL_UPDATED = Event("/wallet", "withdrawal.updated")
 

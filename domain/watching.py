@@ -12,20 +12,10 @@ import msgspec
 from domain.applications import ReadJob, read_job
 from domain.jobs import Job, JobStatus
 from domain.kernel.actor import EVERYONE, Actor
-from domain.kernel.outbox import Event
 from domain.kernel.rooms import inner_room, outer_room
 from domain.operations.command import Command, Id, Meta, Style
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
-
-VIEWERS = Event("/job", "job.viewers")
-
-
-class Viewers(msgspec.Struct, frozen=True):
-    """How many people watch: each once, with however many devices."""
-
-    job_id: str
-    viewers: int
 
 
 class Watched(msgspec.Struct, frozen=True):

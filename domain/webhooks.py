@@ -17,11 +17,11 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain import chargebacks, refunds, shares
-from domain.accounts import User
-from domain.alerts import alert
+from domain.accounts.user import User
 from domain.deal import Payment, PaymentStatus
 from domain.kernel.record import Index, Record
 from domain.kernel.store import Duplicate, UnitOfWork
+from domain.notifications.alerts import alert
 from domain.operations.task import Task, TryAgain
 from domain.ports.payment_gateway import Intent
 from domain.ports.ports import Ports

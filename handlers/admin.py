@@ -2,27 +2,27 @@
 
 from domain import (
     backoffice,
-    chain,
     chargebacks,
     closing,
     commissions,
     disputes,
     letters,
-    moderation,
     monitor,
     reconciliation,
     treasury,
 )
+from domain.audit_trail import listing
+from domain.chat import reports
 from handlers.expose import Namespace
 
 admin = Namespace("/admin")
 
 admin.expose(monitor.overview, http="GET /api/admin/overview")
 admin.expose(monitor.live)
-admin.expose(chain.audit_rows, http="GET /api/admin/audit")
+admin.expose(listing.audit_rows, http="GET /api/admin/audit")
 admin.expose(disputes.all_disputes, http="GET /api/admin/disputes")
-admin.expose(moderation.conversation, http="GET /api/admin/disputes/{dispute_id}/conversation")
-admin.expose(moderation.reports, http="GET /api/admin/reports")
+admin.expose(reports.conversation, http="GET /api/admin/disputes/{dispute_id}/conversation")
+admin.expose(reports.reports, http="GET /api/admin/reports")
 admin.expose(disputes.resolve, http="POST /api/admin/disputes/{dispute_id}/resolve")
 admin.expose(chargebacks.evidence, http="POST /api/admin/chargebacks/{chargeback_id}/evidence")
 admin.expose(treasury.transfers, http="GET /api/admin/transfers")

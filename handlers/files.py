@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from domain import files
-from domain.files import Get, Received
+from domain.files import file as files
+from domain.files.file import Get, Received
 from domain.kernel.actor import Actor
 from domain.kernel.record import wire
 from domain.operations.command import Meta, Nothing

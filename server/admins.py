@@ -2,7 +2,8 @@
 
 import msgspec
 
-from domain.accounts import Register, new_user
+from domain.accounts.sign_in import Register
+from domain.accounts.user import new_user
 from domain.kernel.actor import Role
 from domain.kernel.errors import EmailTaken
 from domain.kernel.store import Duplicate, UnitOfWork

@@ -6,9 +6,9 @@ from datetime import timedelta
 from rich.console import Console
 from rich.table import Table
 
-from domain import chain
 from domain.audit import Difference as AuditDifference
 from domain.audit import Report, audit
+from domain.audit_trail import verification
 from domain.deal import Payment
 from domain.kernel.money import display
 from domain.lines import Difference, Found
@@ -38,7 +38,7 @@ async def run(settings: Settings, head: str | None = None) -> int:
         await core.store.ping()
         report = await audit(core.ports)
         lines = await all_lines(core)
-        proof = await chain.prove(core.ports, head)
+        proof = await verification.prove(core.ports, head)
     finally:
         await core.close()
     console = Console(highlight=False)
@@ -72,7 +72,7 @@ def show_lines(found: Found, console: Console) -> None:
         console.print(f"... {found.count - len(found.differences)} more.")
 
 
-def show_trail(proof: chain.Proof, console: Console) -> None:
+def show_trail(proof: verification.Proof, console: Console) -> None:
     """The head is to be noted where nobody who can write to the database can change it."""
     console.print(f"Audit trail: {proof.rows} rows, head {proof.head}", soft_wrap=True)
     if not proof.findings:

@@ -1,6 +1,6 @@
 """Where this deployment keeps the bytes of its files."""
 
-from domain.blobs import GridFs
+from domain.files.gridfs import GridFs
 from domain.kernel.store import Store
 from domain.ports.blob_storage import Blobs
 from server.config import Settings

@@ -91,7 +91,7 @@ def audit(
 
     Configured like `web`; without variables it looks at the dev server that runs on DATA_DIR.
     """
-    from domain.chain import HEAD
+    from domain.audit_trail.verification import HEAD
     from server import auditing
 
     if head and not HEAD.fullmatch(head):

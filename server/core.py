@@ -8,15 +8,17 @@ from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 
-from domain import narrating, notices, presence
+from domain import narrating
+from domain.chat.members import Memberships
 from domain.kernel.money import Schedule
 from domain.kernel.outbox import Delivery, Event
 from domain.kernel.record import wire
 from domain.kernel.settings import Rates
 from domain.kernel.store import Store, UnitOfWork
 from domain.model import RECORDS, TASKS
-from domain.people import Memberships
+from domain.notifications import notices
 from domain.ports.ports import Ports
+from domain.presence import presence
 from server.blobs import blobs
 from server.clock import SystemClock
 from server.config import Settings

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from domain.accounts import User, create_user
+from domain.accounts.user import User, create_user
 from domain.kernel.actor import Role
 from domain.ports.ports import Ports
 from server import running, stripe_gateway, telemetry

@@ -18,8 +18,8 @@ from weakref import WeakValueDictionary
 import msgspec
 import structlog
 
-from domain.filenames import ENDINGS
-from domain.files import MAX_FILE
+from domain.files.file import MAX_FILE
+from domain.files.file_names import ENDINGS
 from domain.kernel.errors import RateLimited, TooLarge, UnsupportedType
 from domain.ports.blob_storage import Examined
 from server.spool import Spool

@@ -14,14 +14,14 @@ from typing import Any
 
 import structlog
 
-from domain import writing
-from domain.chat import MESSAGE, Draft, Message
+from domain.chat import group_commit
+from domain.chat.conversation import MESSAGE, Draft, Message
+from domain.chat.group_commit import Note, Waiting, Written
 from domain.kernel.errors import InternalError, Unavailable
 from domain.kernel.outbox import Delivery
 from domain.kernel.record import wire
 from domain.kernel.store import DatabaseError, Store, UnitOfWork
 from domain.ports.ports import Seal
-from domain.writing import Note, Waiting, Written
 from server.ending import end
 
 log = structlog.get_logger()
@@ -56,7 +56,7 @@ class Notes:
     def take(self, note: Note | None, uow: UnitOfWork, messages: int) -> Note:
         """This one for so many more, or a new one."""
         if note is None or not note.open or len(note.ids) < messages:
-            note = writing.note(uow, messages)
+            note = group_commit.note(uow, messages)
             self._alive.add(note)
             asyncio.get_running_loop().call_later(NOTE_SECONDS, self.close, note)
         note.under_way += 1
@@ -134,7 +134,7 @@ class Writer:
         note = self._note = self._notes.take(self._note, uow, len(batch))
         try:
             async with asyncio.timeout(SECONDS):
-                written = await writing.write(uow, batch, note)
+                written = await group_commit.write(uow, batch, note)
         except (DatabaseError, TimeoutError):
             log.warning("messages not written", messages=len(batch), exc_info=True)
             _refuse((*batch, *self._waiting), Unavailable())  # they would wait in vain
@@ -218,7 +218,7 @@ class Posts:
             notes, self._notes.over = self._notes.over, []
             self._concluding = True
             try:
-                await writing.conclude(self._store.single(), self._seal, notes)
+                await group_commit.conclude(self._store.single(), self._seal, notes)
             except DatabaseError:
                 log.warning("pushed messages left to others", exc_info=True)
             finally:

@@ -18,10 +18,11 @@ from typing import Any
 import msgspec
 import structlog
 
-from domain import feed, letters
+from domain import letters
 from domain.kernel import process_registry
 from domain.kernel.outbox import MAX_ATTEMPTS, Delivery, Lane, OutboxRow
 from domain.kernel.store import AWAY, LEASE
+from domain.notifications import feed
 from domain.operations.task import Task, TryAgain
 from domain.ports.payment_gateway import GatewayUnknown
 from domain.ports.ports import Ports

@@ -15,20 +15,13 @@ from datetime import timedelta
 import msgspec
 import structlog
 
-from domain import (
-    chain,
-    completion,
-    disputes,
-    feed,
-    files,
-    janitor,
-    ledger,
-    offers,
-    reconciliation,
-    writing,
-)
+from domain import completion, disputes, janitor, ledger, offers, reconciliation
+from domain.audit_trail import hash_chain, verification
+from domain.chat import group_commit
+from domain.files import file
 from domain.kernel import leases, process_registry
 from domain.kernel.store import UnitOfWork
+from domain.notifications import feed
 from domain.ports.ports import Ports
 from server.ending import end
 
@@ -61,14 +54,14 @@ async def keep_heads(ports: Ports) -> None:
 
 async def note_head(ports: Ports) -> None:
     """In the log, where an older state of the database that is put back does not reach."""
-    log.info("end of the audit trail", head=await chain.head(ports))
+    log.info("end of the audit trail", head=await hash_chain.head(ports))
 
 
 JOBS = (
     Job("end what the dead left", 3, process_registry.end_dead),
     Job("expire offers", 2, offers.expire_due),
-    Job("chain the trail", 2, chain.extend),
-    Job("forget request ids of messages", 3600, writing.forget_requests),
+    Job("chain the trail", 2, hash_chain.extend),
+    Job("forget request ids of messages", 3600, group_commit.forget_requests),
     Job("complete delivered work", 30, completion.complete_due),
     Job("announce completions", 300, completion.announce_due),
     Job("escalate disputes", 60, disputes.escalate_due),
@@ -77,10 +70,10 @@ JOBS = (
     Job("ask Stripe about what is old", 3600, janitor.ask_about_old),
     Job("warn of ends", 600, janitor.warn_of_ends),
     Job("warn of deadlines", 600, janitor.warn_of_deadlines),
-    Job("sweep files", 600, files.sweep),
+    Job("sweep files", 600, file.sweep),
     Job("reconcile", 3600, reconciliation.reconcile_daily),
     Job("note the head of the trail", 3600, note_head),
-    Job("prove the trail", 86_400, chain.prove_daily),
+    Job("prove the trail", 86_400, verification.prove_daily),
     Job("keep feed heads", 3600, keep_heads),
 )
 

@@ -12,7 +12,7 @@ import structlog
 import uvloop
 from aiohttp import web as http
 
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.kernel.store import Store
 from server.config import Settings
 from server.core import Core

@@ -9,7 +9,7 @@ import structlog
 from aiohttp import BodyPartReader, ClientError, MultipartReader, hdrs, web
 from aiohttp.http import HttpProcessingError
 
-from domain.files import MAX_FILE, Received
+from domain.files.file import MAX_FILE, Received
 from domain.kernel.errors import Invalid, TooLarge
 from server.limits import AtOnce
 from server.spool import Spool

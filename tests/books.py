@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import msgspec
 
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.applications import Application
 from domain.audit import audit
 from domain.deal import Offer, Payment

@@ -9,8 +9,8 @@ from typing import Any
 from aiohttp import FormData
 from PIL import Image
 
-from domain.blobs import GridChunk, GridFile
-from domain.files import File
+from domain.files.file import File
+from domain.files.gridfs import GridChunk, GridFile
 from tests.market import Market
 from tests.parties import Json, Stranger
 

@@ -9,9 +9,8 @@ import bson
 from aiohttp import ClientSession, ClientTimeout
 from redis.asyncio import Redis
 
-from domain.accounts import User
-from domain.chain import Anchor
-from domain.feed import FeedHead
+from domain.accounts.user import User
+from domain.audit_trail.hash_chain import Anchor
 from domain.kernel.actor import Role
 from domain.kernel.leases import Lease
 from domain.kernel.money import Schedule
@@ -20,8 +19,9 @@ from domain.kernel.process_registry import Living
 from domain.kernel.record import Record
 from domain.kernel.settings import Rates
 from domain.kernel.store import Store, new_id
+from domain.notifications.feed import FeedHead
 from domain.operations.audit_log import AuditRow, WaitingRow
-from domain.presence import LastSeen
+from domain.presence.presence import LastSeen
 from server.clock import SystemClock
 from server.config import Settings
 from server.tokens import AccessTokens, RedisSessions

@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 from argon2 import PasswordHasher
 from socketio.exceptions import SocketIOError
 
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.kernel.actor import Role
 from domain.ports.sessions import Tokens
 from handlers import NAMESPACES

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domain.accounts import User
+from domain.accounts.user import User
 from tests.market import Market
 from tests.parties import PASSWORD, Refused
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from domain import alerts
-from domain.alerts import alert
 from domain.kernel.outbox import OutboxRow
+from domain.notifications import alerts
+from domain.notifications.alerts import alert
 
 
 def news(message="It was taken back."):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from domain.applications import Application, standing
-from domain.chat import Conversation
+from domain.chat.conversation import Conversation
 from domain.jobs import Job, JobStatus
 from tests.market import Market
 from tests.parties import Party, Refused

@@ -3,7 +3,7 @@
 import pytest
 
 from domain import pairing
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.audit import audit
 from domain.chargebacks import Chargeback
 from domain.deal import Offer, Payment

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain import completion
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.backoffice import Payments, Transactions, Users, Wallets
 from domain.deal import Payment
 from domain.kernel.actor import Actor, Role
@@ -240,7 +240,7 @@ async def login(market, party):
 
 
 async def test_a_banned_user_is_out_everywhere_within_a_second(processes):
-    """Guard: `ended` as the reply of `closing.ban`, `Banned` in `accounts.login`; and for certain
+    """Guard: `ended` as the reply of `closing.ban`, `Banned` in `sign_in.login`; and for certain
     `EndSessions`, when the process dies between the two."""
     one, two = await processes.web(), await processes.web()
     market = processes.market
@@ -266,7 +266,7 @@ async def test_a_banned_user_is_out_everywhere_within_a_second(processes):
 
 
 async def test_a_login_in_the_instant_of_a_ban_is_refused(market, server, monkeypatch):
-    """Guard: the second look at the user in `accounts.login`; the session that begins after the
+    """Guard: the second look at the user in `sign_in.login`; the session that begins after the
     others were ended would live on."""
     admin, user = await market.admin(), await market.customer(connect=False)
     real = server.web.sessions.start
@@ -329,7 +329,7 @@ async def test_the_work_for_a_banned_customer_is_paid_by_itself(market, server):
 
 
 async def test_nobody_offers_anything_to_a_banned_contractor(market):
-    """Guard: `banned_at` in `accounts.engage`."""
+    """Guard: `banned_at` in `user.engage`."""
     admin, customer = await market.admin(), await market.customer()
     contractor = await market.contractor()
     job = await market.job(customer)

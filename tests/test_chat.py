@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from domain.chat import PREVIEW, SYNC_ITEMS, Conversation, Message, open_between
+from domain.chat.conversation import PREVIEW, Conversation, Message, open_between
+from domain.chat.history import SYNC_ITEMS
 from domain.kernel.store import UnitOfWork
 from tests.market import Market
 from tests.parties import Json, Party, Refused

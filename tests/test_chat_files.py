@@ -2,7 +2,7 @@
 
 import asyncio
 
-from domain.chat import Message
+from domain.chat.conversation import Message
 from tests.filing import picture, read, uploaded
 from tests.market import Market
 from tests.parties import Party
@@ -51,7 +51,7 @@ async def test_files_said_again_are_the_same_message(market: Market) -> None:
 
 
 async def test_nobody_says_what_is_not_theirs(market: Market) -> None:
-    """Guard: `owner_id` and `attached_to` in `files.attach`, and the look at the conversation in
+    """Guard: `owner_id` and `attached_to` in `file.attach`, and the look at the conversation in
     the same transaction: what is refused is said to nobody and attached to nothing."""
     talk, elsewhere = await meet(market), await meet(market, name="Carl")
     theirs = await uploaded(talk.customer, picture())
@@ -66,7 +66,7 @@ async def test_nobody_says_what_is_not_theirs(market: Market) -> None:
 
 
 async def test_what_is_taken_back_is_read_by_administrators_alone(market: Market) -> None:
-    """Guard: the second `attach`, in `talking.delete`; `files` of `Said`."""
+    """Guard: the second `attach`, in `chat.messages.delete`; `files` of `Said`."""
     talk, admin = await meet(market), await market.admin()
     photo = await uploaded(talk.contractor, picture())
     said = await talk.say(talk.contractor, "Look", file_ids=[photo["id"]])

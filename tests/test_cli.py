@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from domain.accounts import User
+from domain.accounts.user import User
 from server.embedded.stores import ROOT
 from tests.conftest import Installation
 from tests.market import Market

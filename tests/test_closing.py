@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from domain import closing
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.applications import Application
 from domain.audit import audit
-from domain.chat import Conversation
+from domain.chat.conversation import Conversation
 from domain.deal import OPEN_OFFERS, Offer
 from domain.jobs import Job
 from domain.kernel.actor import Role

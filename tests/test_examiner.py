@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from domain.files import File
+from domain.files.file import File
 from server import uploads
 from tests.filing import archive, forget, left, picture, read, resident, send, uploaded
 

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from domain import feed
 from domain.kernel.outbox import OutboxRow
-from domain.notices import NOTIFICATION
+from domain.notifications import feed
+from domain.notifications.notices import NOTIFICATION
 from tests.conftest import both_paths
 from tests.parties import Refused
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.filenames import MAX_BYTES, fitting
+from domain.files.file_names import MAX_BYTES, fitting
 from tests.filing import read, uploaded
 
 

@@ -13,9 +13,9 @@ import pytest
 from obstore.store import MemoryStore
 from PIL import Image
 
-from domain import files
-from domain.blobs import CHUNK, GridChunk, GridFile, GridFs
-from domain.files import File, Received, State, attach, sweep
+from domain.files import file as files
+from domain.files.file import File, Received, State, attach, sweep
+from domain.files.gridfs import CHUNK, GridChunk, GridFile, GridFs
 from domain.kernel.actor import Actor
 from domain.kernel.errors import Conflict, NotFound, Unavailable
 from domain.operations.command import Nothing
@@ -42,7 +42,7 @@ async def shifted(market, by: timedelta) -> None:
 
 
 async def test_delivered_work_with_its_files(market):
-    """Guard: `attach` in `deliver`, and `readable` in `files.get`: the customer reads what the
+    """Guard: `attach` in `deliver`, and `readable` in `file.get`: the customer reads what the
     contractor delivered, nobody reads it before, and a stranger never does."""
     deal = await market.accepted_job()
     await market.start(deal.contractor, deal.job)
@@ -215,7 +215,7 @@ async def test_thumbnails(market):
 
 async def test_a_ticket_for_one_file_and_a_minute(market, server):
     """Guard: the type and the `file` of a ticket in `AccessTokens.holder`, `exp`, `_must_be_alive`,
-    and `readable` in both `files.ticket` and `files.get`."""
+    and `readable` in both `file.ticket` and `file.get`."""
     owner, anybody = await market.customer(), market.stranger()
     first, second = await uploaded(owner, picture()), await uploaded(owner, picture())
     status, told = await owner.http("POST", f"/api/files/{first['id']}/ticket", {})

@@ -10,7 +10,7 @@ import zlib
 import pytest
 from PIL import Image
 
-from domain.files import MAX_FILE, File
+from domain.files.file import MAX_FILE, File
 from server import uploads
 from server.limits import AtOnce
 from tests.filing import (

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from domain import janitor
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.chargebacks import Chargeback
 from domain.deal import Offer, Payment
 from domain.janitor import Watch

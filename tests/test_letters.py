@@ -7,12 +7,12 @@ import msgspec
 import pytest
 
 from domain import letters
-from domain.alerts import ALERT, Alert
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import Conflict, NotFound
 from domain.kernel.outbox import Delivery, OutboxRow
 from domain.kernel.store import LEASE, UnitOfWork
-from domain.notices import SendMail, Tell
+from domain.notifications.alerts import ALERT, Alert
+from domain.notifications.notices import SendMail, Tell
 from domain.webhooks import EventStatus, Process, WebhookEvent
 from server import replaying
 from tests.inbox import dead, event, post, stop_working, stored, wear_out

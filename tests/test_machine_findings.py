@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.chargebacks import Chargeback, ChargebackStatus, reread
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.chart import STRIPE

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.operations.task import TryAgain
 from domain.ports.payment_gateway import GatewayUnknown
 from domain.settlement import Hold

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from domain import completion
-from domain.wording import moment
+from domain.notifications.text import moment
 from tests.work import PATIENCE, Work
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)

@@ -1,6 +1,6 @@
 """Blocks between two people, reports to administrators, and what those may read."""
 
-from domain.moderation import Report
+from domain.chat.reports import Report
 from tests.market import Market
 from tests.parties import Json, Party
 from tests.test_chat import Talk, listed, meet, open_chat, refused
@@ -19,7 +19,7 @@ async def says(talk: Talk, party: Party) -> str:
 
 
 async def test_a_block_silences_both_until_it_is_taken_back(market: Market) -> None:
-    """Guard: `blocked_by` in `writing._message` and `talking._open`."""
+    """Guard: `blocked_by` in `group_commit._message` and `chat.messages._open`."""
     talk = await meet(market)
     said = await talk.say(talk.customer, "Tuesday")
     assert (await block(talk, talk.contractor))["blocked_by"] == [talk.contractor.id]
@@ -44,7 +44,7 @@ async def test_a_block_silences_both_until_it_is_taken_back(market: Market) -> N
 
 
 async def test_a_block_holds_in_all_conversations_of_the_two(market: Market) -> None:
-    """Guard: `$all` in `moderation.block`, and `blocked_by` in `open_between`."""
+    """Guard: `$all` in `blocks.block`, and `blocked_by` in `open_between`."""
     talk, elsewhere = await meet(market), await meet(market)
     customer, contractor = talk.customer, talk.contractor
     others = []
@@ -62,7 +62,7 @@ async def test_a_block_holds_in_all_conversations_of_the_two(market: Market) -> 
 
 
 async def test_a_report_reaches_the_administrators_once(market: Market) -> None:
-    """Guard: the look for an earlier one in `moderation.report`, and `said`: what was reported is
+    """Guard: the look for an earlier one in `reports.report`, and `said`: what was reported is
     kept as it was, also when it was taken back before."""
     admin = await market.admin()
     talk = await meet(market)
@@ -99,7 +99,7 @@ async def test_a_report_reaches_the_administrators_once(market: Market) -> None:
 
 
 async def test_only_what_the_other_has_said_is_reported(market: Market) -> None:
-    """Guard: `author_id=other` and the conversation in `moderation.report`."""
+    """Guard: `author_id=other` and the conversation in `reports.report`."""
     talk, elsewhere = await meet(market), await meet(market)
     own = await talk.say(talk.customer, "Mine")
     theirs = await elsewhere.say(elsewhere.contractor, "Elsewhere")
@@ -113,7 +113,7 @@ async def test_only_what_the_other_has_said_is_reported(market: Market) -> None:
 
 
 async def test_an_administrator_reads_the_talk_of_a_dispute_and_no_other(market: Market) -> None:
-    """Guard: the dispute that `moderation.conversation` begins with, and the audit's row."""
+    """Guard: the dispute that `reports.conversation` begins with, and the audit's row."""
     deal = await market.accepted_job()
     await market.start(deal.contractor, deal.job)
     place = await open_chat(deal.customer, deal.job, deal.contractor)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from domain.chat import Conversation
+from domain.chat.conversation import Conversation
 from domain.deal import Offer
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.store import UnitOfWork
@@ -106,7 +106,7 @@ async def test_milestones_are_told_one_by_one(market: Market) -> None:
 async def test_how_an_offer_ends_is_told(
     market: Market, command: str, fields: Json, kind: str, text: str
 ) -> None:
-    """Guard: the table OFFERS; and the marks of one's own deeds in `writing._moves`."""
+    """Guard: the table OFFERS; and the marks of one's own deeds in `group_commit._moves`."""
     talk = await meet(market)
     offer = await market.offer(talk.customer, talk.contractor, talk.job)
     who = talk.customer if command == "withdraw" else talk.contractor

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 from redis.asyncio import Redis
 
-from domain.accounts import User
-from domain.chat import Conversation
-from domain.presence import LastSeen
+from domain.accounts.user import User
+from domain.chat.conversation import Conversation
+from domain.presence.presence import LastSeen
 from server.embedded.stores import Addresses
 from server.presence import ALIVE_SECONDS, BEAT_SECONDS, Presence
 from tests.conftest import Server, both_paths
@@ -135,7 +135,7 @@ async def test_what_is_remembered_of_conversations_is_bounded(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guard: `while ... > REMEMBERED` in `Memberships._read`."""
-    monkeypatch.setattr("domain.people.REMEMBERED", 2)
+    monkeypatch.setattr("domain.chat.members.REMEMBERED", 2)
     customer = await market.customer()
     ids = [await talk(market, customer, await market.contractor()) for _ in range(3)]
     for id in ids:
@@ -146,7 +146,7 @@ async def test_what_is_remembered_of_conversations_is_bounded(
 
 
 async def test_receipts_are_seen_by_who_shows_them(market: Market) -> None:
-    """Guard: `silent` in `chat.read`, and `veiled` in `chat.list` and `open`."""
+    """Guard: `silent` in `history.read`, and `veiled` in `chat.list` and `open`."""
     customer, contractor = await market.customer(), await market.contractor()
     id = await talk(market, customer, contractor)
     for text in ("One", "Two", "Three"):

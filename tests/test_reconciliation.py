@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from domain import reconciliation
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.ledger.transaction import Transaction
 from domain.reconciliation import Reconciliation, compare
 from tests.work import PATIENCE, Work

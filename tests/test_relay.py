@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from domain.feed import FeedRow, Sync, read_head, sync
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import TooOld
 from domain.kernel.outbox import MAX_ATTEMPTS, Delivery, OutboxRow
 from domain.kernel.store import LEASE
+from domain.notifications.feed import FeedRow, Sync, read_head, sync
 from domain.operations.task import TryAgain
 from domain.ports.payment_gateway import GatewayUnknown
 from server import relay as relays

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from domain.chat import Conversation, LastMessage, Message
+from domain.chat.conversation import Conversation, LastMessage, Message
+from domain.chat.group_commit import terms_of
+from domain.chat.messages import EDITABLE, MAX_CHANGES, MAX_EMOJIS
 from domain.kernel import text_search
 from domain.kernel.store import UnitOfWork, new_id
-from domain.talking import EDITABLE, MAX_CHANGES, MAX_EMOJIS
-from domain.writing import terms_of
 from tests.conftest import Server
 from tests.market import Market
 from tests.parties import Json, Party
@@ -265,7 +265,7 @@ async def test_a_search_reads_what_it_finds(server: Server) -> None:
 async def test_what_one_missed_in_a_conversation_is_read_from_an_index(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `documents.either` in `chat._missed` and `writing._there`, and the INDEXES of
+    """Guard: `documents.either` in `history._missed` and `group_commit._there`, and the INDEXES of
     Message."""
     talk, asked, real = await meet(market), [], UnitOfWork.all
 

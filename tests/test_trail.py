@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import chain
+from domain.audit_trail import hash_chain, verification
 from domain.kernel.documents import updated
 from domain.operations import audit_log
 from domain.operations.audit_log import AuditRow, WaitingRow
@@ -20,7 +20,7 @@ async def rows(market, **where):
 
 
 async def findings(server):
-    return [(f.what, f.subject) for f in (await chain.prove(server.ports)).findings]
+    return [(f.what, f.subject) for f in (await verification.prove(server.ports)).findings]
 
 
 async def test_a_command_says_who_did_what_to_what(market, server):
@@ -111,9 +111,9 @@ async def test_two_that_chain_at_once_make_one_chain(market, server):
     for number in range(5):
         await market.job(customer, title=f"Fence {number}")
         await asyncio.gather(
-            *(chain.extend(server.ports) for _ in range(3)), return_exceptions=True
+            *(hash_chain.extend(server.ports) for _ in range(3)), return_exceptions=True
         )
-    await chain.extend(server.ports)
+    await hash_chain.extend(server.ports)
     assert await findings(server) == []
     assert [row.seq for row in await rows(market)] == [1, 2, 3, 4, 5]
 
@@ -127,8 +127,8 @@ async def test_it_goes_on_by_itself(market, server):
 
 
 async def test_what_comes_while_it_is_chained_is_chained_next(market, server):
-    """Guard: the one transaction in `chain.extend`; without it the rows that come between the look
-    and the removal are lost."""
+    """Guard: the one transaction in `hash_chain.extend`; without it the rows that come between the
+    look and the removal are lost."""
     await server.web.scheduler.stop()
     customer, done = await market.customer(), asyncio.Event()
 
@@ -139,10 +139,10 @@ async def test_what_comes_while_it_is_chained_is_chained_next(market, server):
 
     async def bind():
         while not done.is_set():
-            await chain.extend(server.ports)
+            await hash_chain.extend(server.ports)
 
     await asyncio.gather(write(), bind())
-    await chain.extend(server.ports)
+    await hash_chain.extend(server.ports)
     assert await market.rows(WaitingRow) == []
     assert [row.seq for row in sorted(await rows(market), key=lambda row: row.seq)] == [
         *range(1, 41)
@@ -151,27 +151,27 @@ async def test_what_comes_while_it_is_chained_is_chained_next(market, server):
 
 
 async def test_a_row_that_is_written_again_stays_as_it_was(market, server):
-    """Guard: `known` in `chain._bind`; without it the chain ends there for ever."""
+    """Guard: `known` in `hash_chain._bind`; without it the chain ends there for ever."""
     await server.web.scheduler.stop()
     customer = await market.customer()
     await market.job(customer)
     (row,) = await server.store.single().all(WaitingRow, {})
-    await chain.extend(server.ports)
+    await hash_chain.extend(server.ports)
     await server.store.single().add(row)  # as whoever goes on after a crash does
     await market.job(customer, title="Another fence")
-    assert await chain.extend(server.ports) == 2
+    assert await hash_chain.extend(server.ports) == 2
     assert [row.seq for row in await market.rows(AuditRow)] == [1, 2]
     assert await findings(server) == []
 
 
 async def test_it_is_listed_before_and_after_it_is_chained(market, server):
-    """Guard: both kinds in `chain.audit_rows`, and its cursor over the two of them."""
+    """Guard: both kinds in `listing.audit_rows`, and its cursor over the two of them."""
     await server.web.scheduler.stop()
     customer, admin = await market.customer(), await market.admin()
     for number in range(5):
         await market.job(customer, title=f"Fence {number}")
         if number == 2:
-            await chain.extend(server.ports)
+            await hash_chain.extend(server.ports)
     asked, seen = {"operation": "job.create", "limit": 2}, []
     while True:
         page = await admin.call("/admin", "audit", asked)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from domain import ledger
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.audit import audit
 from domain.transfers import Transfer
 from tests.parties import PASSWORD

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.audit import audit
 from domain.deal import Payment
 from domain.ledger.transaction import Transaction

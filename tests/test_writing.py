@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from domain import writing
-from domain.chat import Conversation, Draft, Message, Origin
+from domain.chat import group_commit
+from domain.chat.conversation import Conversation, Draft, Message, Origin
+from domain.chat.group_commit import STILL_WRITING, Waiting
 from domain.kernel.errors import Unavailable
 from domain.kernel.outbox import Delivery, OutboxRow
 from domain.kernel.record import Record
 from domain.kernel.store import Store, UnitOfWork, new_id
 from domain.operations.idempotency import Reply
-from domain.writing import STILL_WRITING, Waiting
 from server.posts import Posts
 from tests.conftest import Server
 from tests.market import Market
@@ -72,7 +72,8 @@ async def said(market: Market, talk: Talk) -> list[Message]:
 async def test_what_is_said_in_one_moment_is_one_insert(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `Writer._taken` takes all that waits, and `writing._insert` writes it in one go."""
+    """Guard: `Writer._taken` takes all that waits, and `group_commit._insert` writes it in one
+    go."""
     first = await meet(market)
     second = await meet(market, first.customer)
     inserted: list[list[Record]] = []
@@ -100,7 +101,7 @@ async def test_what_is_said_in_one_moment_is_one_insert(
 
 
 async def test_who_does_not_wait_for_answers_is_written_in_order(market: Market) -> None:
-    """Guard: `meta.committed()` behind `posts.post` in `talking.send`, and one queue."""
+    """Guard: `meta.committed()` behind `posts.post` in `chat.messages.send`, and one queue."""
     talk = await meet(market)
     sent = await asyncio.gather(*(talk.say(talk.customer, f"{n}") for n in range(40)))
     assert [message["seq"] for message in sent] == list(range(1, 41))
@@ -160,7 +161,7 @@ async def _dies(*_: Any) -> None:
 async def test_what_a_dead_process_has_left_is_finished_by_another(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """Guard: the note that `writing.write` leaves before anything else, and `Finish.run`.
+    """Guard: the note that `group_commit.write` leaves before anything else, and `Finish.run`.
 
     It dies before the insert, between the insert and what follows, before it could push, or
     between the rows of the audit trail and the removal of the note.
@@ -176,12 +177,14 @@ async def test_what_a_dead_process_has_left_is_finished_by_another(
     ]
     with monkeypatch.context() as patch:
         if step in ("_insert", "_follow_up"):
-            patch.setattr(writing, step, _dies)
+            patch.setattr(group_commit, step, _dies)
         try:
-            await writing.write(dead.single(), batch, note := writing.note(dead.single(), 2))
+            await group_commit.write(
+                dead.single(), batch, note := group_commit.note(dead.single(), 2)
+            )
             if step == "remove":
                 patch.setattr(UnitOfWork, step, _dies)
-                await writing.conclude(dead.single(), server.ports.seal, [note])
+                await group_commit.conclude(dead.single(), server.ports.seal, [note])
         except Died:
             assert step == "remove" or not any(waiting.answer.done() for waiting in batch)
     dead.close()
@@ -202,7 +205,7 @@ async def test_a_write_that_comes_late_is_waited_for(market: Market, server: Ser
     """Guard: `STILL_WRITING` in `Finish.run`: a note whose messages are not all there is kept."""
     talk = await meet(market)
     uow = server.store.single()
-    note = uow.row(writing.Finish(new_id("batch"), uow.now, (new_id(Message.PREFIX),)))
+    note = uow.row(group_commit.Finish(new_id("batch"), uow.now, (new_id(Message.PREFIX),)))
     await uow.add(note)
     await uow.change(OutboxRow, note.id, owner="", lease_until=uow.now)
 
@@ -345,13 +348,13 @@ async def test_request_ids_of_messages_are_forgotten_in_time(
     old = (await said(market, talk))[0]
     uow = market.store.single()
     await uow.change(Message, old.id, created_at=uow.now - timedelta(hours=25))
-    await writing.forget_requests(server.ports)
+    await group_commit.forget_requests(server.ports)
     kept = [message.request.id if message.request else None for message in await said(market, talk)]
     assert kept == [None, "r-1"]
 
 
 async def test_what_is_refused_stops_nobody_else(market: Market, server: Server) -> None:
-    """Guard: `waiting.refuse` in `writing.write`: one of the batch, not the batch."""
+    """Guard: `waiting.refuse` in `group_commit.write`: one of the batch, not the batch."""
     talk, elsewhere = await meet(market), await meet(market)
     good = [draft(talk, talk.customer, f"{n}") for n in range(2)]
     strange = draft(elsewhere, talk.customer, "Let me in")

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
+
 class Role(StrEnum):
     CUSTOMER = "customer"
     CONTRACTOR = "contractor"

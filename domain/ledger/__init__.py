@@ -15,12 +15,7 @@ from domain.ledger.balances import (
     take_snapshot,
     total_escrow,
 )
-from domain.ledger.booking import (
-    WALLET_UPDATED,
-    book,
-    booked,
-    flows,
-)
+from domain.ledger.booking import WALLET_UPDATED, book, booked, flows
 from domain.ledger.chart import (
     BANK,
     LOSSES,
@@ -38,10 +33,7 @@ from domain.ledger.chart import (
     is_bounded,
     pending,
 )
-from domain.ledger.transaction import (
-    Posting,
-    Transaction,
-)
+from domain.ledger.transaction import Posting, Transaction
 
 __all__ = [
     "BANK",

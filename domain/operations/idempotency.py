@@ -8,10 +8,7 @@ from typing import Any
 import msgspec
 
 from domain.kernel.actor import Actor
-from domain.kernel.errors import (
-    RequestIdReused,
-    RequestInProgress,
-)
+from domain.kernel.errors import RequestIdReused, RequestInProgress
 from domain.kernel.record import Index, Record
 from domain.kernel.store import TRANSACTION_SECONDS, Duplicate, UnitOfWork
 from domain.operations.command import Meta

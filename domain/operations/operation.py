@@ -7,13 +7,7 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 
 from domain.kernel.actor import Actor, Role
-from domain.kernel.errors import (
-    Conflict,
-    Forbidden,
-    Invalid,
-    Unauthenticated,
-    Unavailable,
-)
+from domain.kernel.errors import Conflict, Forbidden, Invalid, Unauthenticated, Unavailable
 from domain.kernel.record import wire
 from domain.kernel.store import AWAY, Duplicate, UnitOfWork
 from domain.operations import audit_log

@@ -10,10 +10,10 @@ from domain.ports.payment_gateway import PaymentGateway, WebhookVerifier
 from domain.ports.sessions import Passwords, Sessions
 
 if TYPE_CHECKING:
-    from domain.chat import Posts
+    from domain.chat.conversation import Posts
+    from domain.chat.members import Memberships
     from domain.kernel.outbox import Event
     from domain.kernel.store import Store
-    from domain.people import Memberships
     from domain.ports.blob_storage import Blobs, Examiner
     from domain.ports.presence import Presence
     from domain.ports.sessions import Tickets

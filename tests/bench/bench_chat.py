@@ -4,7 +4,8 @@ from tests.bench.busy_chats import compare, ratio, table
 
 
 async def test_messages_written_together(server, capsys):
-    """Guard: `Posts._taken` takes everything that waits, and `writing.write` writes it at once."""
+    """Guard: `Posts._taken` takes everything that waits, and `group_commit.write` writes it at
+    once."""
     rounds = await compare(server.web)
     with capsys.disabled():
         print(f"\n{table(rounds)}")

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from pymongo import ReturnDocument
 
-from domain.chat import MESSAGE, Conversation, Message
+from domain.chat.conversation import MESSAGE, Conversation, Message
+from domain.chat.messages import send
 from domain.kernel import documents
 from domain.kernel.actor import Actor, Role
 from domain.kernel.outbox import Delivery
@@ -21,7 +22,6 @@ from domain.kernel.record import wire
 from domain.kernel.store import new_id
 from domain.operations.command import Meta
 from domain.operations.operation import execute
-from domain.talking import send
 from server.app import Web
 
 CONVERSATIONS = 50

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from domain import ledger
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.chargebacks import Chargeback, ChargebackStatus
 from domain.deal import (
     Milestone,

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import msgspec
 
-from domain import chain, ledger
-from domain.accounts import User
+from domain import ledger
+from domain.accounts.user import User
+from domain.audit_trail import hash_chain
 from domain.kernel.actor import Role
 from domain.kernel.record import Record
 from domain.kernel.store import Store, new_id
@@ -129,7 +130,7 @@ class Seeder:
         await uow.remove(Balance, {"kind": "wallet"})
         await uow.add_all([balance(now, *each) for each in sorted(self.wallets.items())])
         await uow.add(await self._other_fee(now))
-        await chain.extend(SimpleNamespace(store=self.store, seal=self.seal), rest=0)
+        await hash_chain.extend(SimpleNamespace(store=self.store, seal=self.seal), rest=0)
 
     async def _work(self, numbers) -> None:
         for part in iter(lambda: list(itertools.islice(numbers, 20)), []):

@@ -2,7 +2,7 @@
 
 from playwright.async_api import expect
 
-from domain.alerts import alert
+from domain.notifications.alerts import alert
 from tests.browser.tabs import PHONE
 
 FENCE = "“Paint the fence”"

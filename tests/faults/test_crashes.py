@@ -3,10 +3,10 @@
 from datetime import timedelta
 from typing import Any
 
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.deal import Offer, OfferStatus
-from domain.feed import FeedRow
 from domain.kernel.store import UnitOfWork, new_id
+from domain.notifications.feed import FeedRow
 from tests.faults.outcome import PATIENCE, feed_of, let_leases_run_out, told, until, waits_in
 from tests.market import Market
 from tests.parties import Party

@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 
-from domain.chat import Message
+from domain.chat.conversation import Message
+from domain.chat.group_commit import NOT_ALL
 from domain.kernel.outbox import OutboxRow
-from domain.writing import NOT_ALL
 from tests.faults.outcome import let_leases_run_out, until
 from tests.market import Market
 from tests.parties import Json, Lost, Party

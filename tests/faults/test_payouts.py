@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.kernel.money import CURRENCIES, Schedule, holdings
 from server.config import ConfigError, load
 from tests.work import PATIENCE, Work

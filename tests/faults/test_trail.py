@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain import chain
+from domain.audit_trail import hash_chain, verification
 from domain.kernel.errors import Invalid
 
 EDITED = "edited, or not written by us"
@@ -21,18 +21,18 @@ async def trail(market, server):
     customer = await market.customer()
     for number in range(6):
         await market.job(customer, title=f"Fence {number}")
-    assert await chain.extend(server.ports) == 6
-    assert (await chain.prove(server.ports)).findings == []
+    assert await hash_chain.extend(server.ports) == 6
+    assert (await verification.prove(server.ports)).findings == []
     return customer
 
 
 async def findings(server, noted=None):
-    proof = await chain.prove(server.ports, noted)
+    proof = await verification.prove(server.ports, noted)
     return [(finding.what, finding.subject) for finding in proof.findings]
 
 
 async def test_audit_row_edited(trail, market, server):
-    """Guard: `WaitingRow.content` in `chain._checked`: all that a row tells is sealed."""
+    """Guard: `WaitingRow.content` in `verification._checked`: all that a row tells is sealed."""
     row = (await rows(market))[2]
     collection = server.store.database["audit"]
     for field, value in (("detail", "{}"), ("actor_id", "usr_x"), ("address", "10.0.0.1")):
@@ -44,7 +44,7 @@ async def test_audit_row_edited(trail, market, server):
 
 
 async def test_audit_row_deleted(trail, market, server):
-    """Guard: `number > seq + 1` in `chain.prove`."""
+    """Guard: `number > seq + 1` in `verification.prove`."""
     third, fourth = (await rows(market))[2:4]
     await server.store.database["audit"].delete_one({"_id": third.id})
     assert ("rows are missing", "3 to 3") in await findings(server)
@@ -52,7 +52,7 @@ async def test_audit_row_deleted(trail, market, server):
 
 
 async def test_audit_row_moved(trail, market, server):
-    """Guard: the number and the seal before in `chain.link`."""
+    """Guard: the number and the seal before in `hash_chain.link`."""
     third, fifth = (await rows(market))[2], (await rows(market))[4]
     collection = server.store.database["audit"]
     await collection.update_one({"_id": third.id}, {"$set": {"seq": 99}})
@@ -63,8 +63,8 @@ async def test_audit_row_moved(trail, market, server):
 
 
 async def test_audit_tail_cut(trail, market, server):
-    """Guard: `anchor.seq > seq` in `chain._check_end`, and the seal over the anchor."""
-    proof = await chain.prove(server.ports)
+    """Guard: `anchor.seq > seq` in `verification._check_end`, and the seal over the anchor."""
+    proof = await verification.prove(server.ports)
     last = (await rows(market))[-1]
     await server.store.database["audit"].delete_one({"_id": last.id})
     assert await findings(server) == [("the end of the trail is missing", "6 to 6")]
@@ -78,19 +78,19 @@ async def test_audit_tail_cut(trail, market, server):
 
 
 async def test_audit_tail_cut_is_not_covered_by_what_comes_later(trail, market, server):
-    """Guard: `chain._end`, which goes on from the anchor and tells administrators; from the last
-    row that it finds it would give the missing number to another one."""
+    """Guard: `hash_chain._end`, which goes on from the anchor and tells administrators; from the
+    last row that it finds it would give the missing number to another one."""
     admin = await market.admin()
     last = (await rows(market))[-1]
     await server.store.database["audit"].delete_one({"_id": last.id})
     await market.job(trail, title="A seventh")
-    assert await chain.extend(server.ports) == 1
+    assert await hash_chain.extend(server.ports) == 1
     assert ("rows are missing", "6 to 6") in await findings(server)
     assert (await admin.push("/admin", "alert"))["kind"] == "trail_broken"
     anchors = server.store.database["anchors"]
     await anchors.update_one({}, {"$set": {"seq": 2}})
     await market.job(trail, title="An eighth")
-    await chain.extend(server.ports)
+    await hash_chain.extend(server.ports)
     assert MOVED in [what for what, _ in await findings(server)]
 
 
@@ -104,20 +104,21 @@ async def test_audit_row_edited_or_forged_before_it_is_chained(trail, market, se
     await collection.insert_one({**kept, "_id": "aud_forged"})
     found = [(EDITED, row.id), (EDITED, "aud_forged")]
     assert await findings(server) == found
-    assert await chain.extend(server.ports) == 2
+    assert await hash_chain.extend(server.ports) == 2
     assert await findings(server) == found
 
 
 @pytest.mark.parametrize("number", [-1, 0, "none", 2.5, [7]])
 async def test_audit_row_hidden_behind_a_number_that_is_none(trail, market, server, number):
-    """Guard: `hidden` in `chain._check_waiting`, and `isinstance` in `chain.prove`."""
+    """Guard: `hidden` in `verification._check_waiting`, and `isinstance` in
+    `verification.prove`."""
     row = (await rows(market))[2]
     await server.store.database["audit"].update_one({"_id": row.id}, {"$set": {"seq": number}})
     assert (NO_NUMBER, row.id) in await findings(server)
 
 
 async def test_audit_row_under_the_number_of_another(trail, market, server):
-    """Guard: `number <= seq` in `chain.prove`."""
+    """Guard: `number <= seq` in `verification.prove`."""
     collection = server.store.database["audit"]
     for name, index in (await collection.index_information()).items():
         if index.get("unique"):
@@ -129,8 +130,8 @@ async def test_audit_row_under_the_number_of_another(trail, market, server):
 
 
 async def test_audit_row_that_cannot_be_read(trail, market, server):
-    """Guard: `documents.record` within `try` in `chain._checked`; neither the proof nor the chain
-    stops at it."""
+    """Guard: `documents.record` within `try` in `verification._checked`; neither the proof nor the
+    chain stops at it."""
     collection = server.store.database["audit"]
     row = (await rows(market))[2]
     await market.job(trail, title="A seventh")
@@ -138,7 +139,7 @@ async def test_audit_row_that_cannot_be_read(trail, market, server):
     await collection.update_one({"_id": row.id}, {"$unset": {"operation": ""}})
     queue = server.store.database["audit_waiting"]
     await queue.update_one({"_id": waiting.id}, {"$set": {"subjects": 7}})
-    assert await chain.extend(server.ports) == 1
+    assert await hash_chain.extend(server.ports) == 1
     assert await findings(server) == [("cannot be read", row.id), ("cannot be read", waiting.id)]
 
 
@@ -147,22 +148,22 @@ async def test_audit_trail_put_back_to_an_older_state(trail, market, server):
     database = server.store.database
     older = await database["anchors"].find_one()
     await market.job(trail, title="A seventh")
-    await chain.extend(server.ports)
-    noted = await chain.head(server.ports)
+    await hash_chain.extend(server.ports)
+    noted = await hash_chain.head(server.ports)
     await database["audit"].delete_one({"_id": (await rows(market))[-1].id})
     await database["anchors"].replace_one({}, older)
     assert await findings(server) == []
     assert await findings(server, noted) == [("the noted end is missing", "7")]
     with pytest.raises(Invalid):
-        await chain.prove(server.ports, "seven")
+        await verification.prove(server.ports, "seven")
 
 
 async def test_administrators_are_told_of_a_broken_trail(trail, market, server):
-    """Guard: `chain.prove_daily`, which says nothing as long as the trail is whole."""
+    """Guard: `verification.prove_daily`, which says nothing as long as the trail is whole."""
     admin = await market.admin()
-    await chain.prove_daily(server.ports)
+    await verification.prove_daily(server.ports)
     row = (await rows(market))[2]
     await server.store.database["audit"].update_one({"_id": row.id}, {"$set": {"address": "::1"}})
-    await chain.prove_daily(server.ports)
+    await verification.prove_daily(server.ports)
     told = await admin.push("/admin", "alert")
     assert (told["kind"], told["subject"]) == ("trail_broken", row.id)

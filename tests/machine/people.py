@@ -9,7 +9,7 @@ from collections import Counter
 
 from aiohttp import ClientError
 
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.applications import Application
 from domain.chargebacks import Chargeback
 from domain.deal import OPEN_OFFERS, Offer, OfferStatus, Payment

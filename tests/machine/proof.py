@@ -3,15 +3,16 @@
 from collections import Counter
 from datetime import timedelta
 
-from domain import chain, ledger
+from domain import ledger
 from domain.audit import audit
+from domain.audit_trail import hash_chain, verification
 from domain.chargebacks import Chargeback, ChargebackStatus
 from domain.deal import OFFER_STEPS, PAYMENT_STEPS, MilestoneStatus, Offer, Payment, RefundStatus
-from domain.feed import FeedRow
 from domain.jobs import Job, JobStatus
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
+from domain.notifications.feed import FeedRow
 from domain.reconciliation import Reconciliation, ReconciliationStatus, compare
 from domain.timeline import STEPS as DISPUTE_STEPS
 from domain.timeline import Dispute
@@ -179,8 +180,8 @@ class Proof:
     async def _whole_trail(self):
         """Every row is chained, and the chain goes on from where it was last seen."""
         ports = self.workers.server.ports
-        await chain.extend(ports, rest=0)
-        proof = await chain.prove(ports, self.head)
+        await hash_chain.extend(ports, rest=0)
+        proof = await verification.prove(ports, self.head)
         assert proof.findings == [] and proof.rows, proof
         self.head = proof.head
 

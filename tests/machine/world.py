@@ -1,8 +1,8 @@
 """The world of the machine: one server for all runs, each with new people, jobs and empty books."""
 
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.applications import Application
-from domain.chain import Anchor
+from domain.audit_trail.hash_chain import Anchor
 from domain.chargebacks import Chargeback
 from domain.deal import Offer, Payment
 from domain.janitor import Watch

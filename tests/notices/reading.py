@@ -1,6 +1,6 @@
 """What people were told, as it stands in their feeds."""
 
-from domain.feed import FeedRow
+from domain.notifications.feed import FeedRow
 from tests.work import PATIENCE
 
 FENCE = "“Paint the fence”"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import domain
-from domain.accounts import User
+from domain.accounts.user import User
+from domain.notifications.templates.catalog import WORDS
+from domain.notifications.text import Notice, Side
 from domain.transfers import Transfer
-from domain.wording import Notice, Side
-from domain.words import WORDS
 from tests.notices.reading import FENCE, listed
 from tests.notices.test_words import AT, WHOLE
 from tests.work import PATIENCE, Work

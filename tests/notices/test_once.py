@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from domain import alerts
 from domain.deal import Offer
 from domain.jobs import Job
 from domain.kernel.outbox import Delivery, Event, OutboxRow
-from domain.notices import GIVEN_UP_AFTER, SendMail, Tell, Told, tell
+from domain.notifications import alerts
+from domain.notifications.notices import GIVEN_UP_AFTER, SendMail, Tell, Told, tell
+from domain.notifications.templates.catalog import WORDS
 from domain.operations.task import TryAgain
 from domain.ports.mail import MailUnsent
-from domain.words import WORDS
 from tests.notices.reading import listed, titles
 from tests.parties import Refused
 from tests.work import PATIENCE, Work

@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from domain import accounts, completion
-from domain.accounts import User
+from domain import completion
+from domain.accounts import user as accounts
+from domain.accounts.user import User
 from domain.ports.payment_gateway import ConnectAccount
 from tests.notices.reading import FENCE, listed, titles
 from tests.work import PATIENCE, Work

@@ -2,8 +2,10 @@
 
 import pytest
 
-from domain.wording import Side, one_line
-from domain.words import DECLINES, WORDS, capture_failure
+from domain.notifications.templates.alerts import capture_failure
+from domain.notifications.templates.catalog import WORDS
+from domain.notifications.templates.payments import DECLINES
+from domain.notifications.text import Side, one_line
 
 AT = "2026-03-05T14:00:00Z"
 EVIL = "Fence\r\nBcc: eve@evil.test\u202e\x00" + "x" * 200

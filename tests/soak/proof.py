@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from domain.chat import Conversation, Message
-from domain.feed import FeedRow
+from domain.chat.conversation import Conversation, Message
 from domain.jobs import Job
 from domain.kernel.record import Record
+from domain.notifications.feed import FeedRow
 from tests.market import Market
 from tests.soak.client import Client, Happened, Said, happened
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import msgspec
 from redis.asyncio import Redis
 
-from domain.accounts import User
-from domain.chat import Conversation, LastMessage, Message
+from domain.accounts.user import User
+from domain.chat.conversation import Conversation, LastMessage, Message
 from domain.jobs import Job
 from domain.kernel.actor import Role
 from domain.kernel.money import Schedule

@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from domain.chat import SYSTEM, Answered, Conversation, Draft, Message, Origin
+from domain.chat.conversation import SYSTEM, Answered, Conversation, Draft, Message, Origin
 from domain.kernel import documents, text_search
 from domain.kernel.errors import Blocked, DomainError, NotFound, RequestIdReused, RequestInProgress
 from domain.kernel.outbox import Lane, OutboxRow

@@ -6,33 +6,23 @@ A conversation's messages have its own numbers, without gaps: a client that sees
 conversation is `introductions.py`'s rule, so that this file knows nothing of applications.
 """
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Protocol
 
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.accounts import User
-from domain.files import Attachment
-from domain.kernel import documents
-from domain.kernel.actor import PARTIES, Actor
-from domain.kernel.errors import Invalid, NotFound
+from domain.accounts.user import User
+from domain.files.file import Attachment
 from domain.kernel.outbox import Event
-from domain.kernel.record import Index, Page, Record
+from domain.kernel.record import Index, Record
 from domain.kernel.store import NEWEST, UnitOfWork, new_id
-from domain.operations.command import Command, Id, PageSize, Style
-from domain.operations.operation import operation
-from domain.receipts import silent, veiled
 
 MESSAGE = Event("/chat", "message")
-READ = Event("/chat", "read")
 
 SYSTEM = "system"  # the author of what the platform says
 PREVIEW = 200  # characters of the last message that lists show
-SYNC_ITEMS = 200  # messages in one answer of `sync`, over all its conversations
 
 RECENT = (("active_at", -1), *NEWEST)
 
@@ -225,62 +215,6 @@ class Posts(Protocol):
     async def push(self, message: Message, to: Sequence[str]) -> None: ...
 
 
-class Receipt(msgspec.Struct, frozen=True):
-    """A member has read everything up to `seq`."""
-
-    conversation_id: str
-    user_id: str
-    seq: int
-
-
-class Stretch(msgspec.Struct, frozen=True):
-    """Consecutive messages, ascending; there are more while the last is below `head`."""
-
-    items: list[Message]
-    head: int
-
-
-class Changes(msgspec.Struct, frozen=True):
-    """Messages changed since, ascending by revision; there are more while the last's is below
-    `revision`."""
-
-    items: list[Message]
-    revision: int
-
-
-class Synced(msgspec.Struct, frozen=True):
-    """`changes` of the conversations whose revisions were given."""
-
-    conversations: dict[str, Stretch]
-    changes: dict[str, Changes]
-
-
-class List(Command, frozen=True):
-    cursor: Annotated[str, Limits(max_length=300)] | None = None
-    limit: PageSize = 20
-
-
-class History(Command, frozen=True):
-    """The newest messages, those before `before_seq`, or those from `after_seq` on."""
-
-    conversation_id: Id
-    before_seq: Seq | None = None
-    after_seq: Seq | None = None
-    limit: PageSize = 50
-
-
-class Sync(Command, frozen=True):
-    """The last number that the client has of each conversation, and the last revision."""
-
-    conversations: Annotated[dict[Id, Seq], Limits(max_length=100)]
-    revisions: Annotated[dict[Id, Seq], Limits(max_length=100)] = {}
-
-
-class Read(Command, frozen=True):
-    conversation_id: Id
-    seq: Seq
-
-
 async def open_between(
     uow: UnitOfWork, *, job_id: str, job_title: str, customer_id: str, contractor_id: str
 ) -> Conversation:
@@ -308,113 +242,3 @@ async def open_between(
     )
     await uow.add(conversation)
     return conversation
-
-
-@operation("chat.list", roles=PARTIES, style=Style.READ)
-async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
-    """Own conversations with what is unread, the most recently active first."""
-    page = await uow.page(
-        Conversation,
-        {"members": actor.id},
-        sort=RECENT,
-        cursor=cmd.cursor,
-        limit=cmd.limit,
-    )
-    seen = [found.seen_by(actor.id) for found in page.items]
-    return Page(await veiled(uow, actor.id, seen), page.next_cursor)
-
-
-@operation("chat.history", roles=PARTIES, style=Style.READ)
-async def history(cmd: History, actor: Actor, uow: UnitOfWork) -> Stretch:
-    """Raises NotFound."""
-    conversation = await uow.get(Conversation, cmd.conversation_id, members=actor.id)
-    return await around(uow, conversation, cmd.before_seq, cmd.after_seq, cmd.limit)
-
-
-async def around(
-    uow: UnitOfWork, conversation: Conversation, before: int | None, after: int | None, limit: int
-) -> Stretch:
-    """The newest messages, those before a number, or those from one on."""
-    bounds = {"$gt": after or 0}
-    if before is not None:
-        bounds["$lt"] = before
-    forward = after is not None
-    items = await uow.all(
-        Message,
-        {"conversation_id": conversation.id, "seq": bounds},
-        (("seq", 1 if forward else -1),),
-        limit,
-    )
-    return _stretch(conversation, items if forward else items[::-1])
-
-
-@operation("chat.sync", roles=PARTIES, style=Style.READ)
-async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Synced:
-    """What was missed in each conversation, without gaps; ask again while an end is below `head`
-    or `revision`.
-
-    Raises NotFound, naming the conversations that are not the caller's.
-    """
-    known, revised = cmd.conversations, cmd.revisions
-    asked = tuple(known.keys() | revised.keys())
-    own = {
-        found.id: found
-        for found in await uow.all(Conversation, {"_id": asked, "members": actor.id})
-    }
-    if len(own) < len(asked):
-        raise NotFound(conversations=sorted(set(asked) - own.keys()))
-    behind = {id: seq for id, seq in known.items() if own[id].head > seq}
-    before = {id: number for id, number in revised.items() if own[id].revision > number}
-    missed, changed = await asyncio.gather(
-        _missed(uow, "seq", behind), _missed(uow, "revision", before)
-    )
-    return Synced(
-        {id: _stretch(own[id], missed[id]) for id in known},
-        {id: Changes(changed[id], own[id].revision) for id in revised},
-    )
-
-
-@operation("chat.read", roles=PARTIES)
-async def read(cmd: Read, actor: Actor, uow: UnitOfWork) -> Receipt:
-    """Move one's own mark forward; a lower number changes nothing.
-
-    Raises NotFound, Invalid beyond the newest message.
-    """
-    conversation = await uow.get(Conversation, cmd.conversation_id, members=actor.id)
-    if cmd.seq > conversation.head:
-        raise Invalid("seq: there is no such message yet.", field="seq", head=conversation.head)
-    moved = await uow.change(
-        Conversation,
-        conversation.id,
-        only_if=mark(actor.id, {"$lt": cmd.seq}),
-        **mark(actor.id, cmd.seq),
-    )
-    receipt = Receipt(conversation.id, actor.id, (moved or conversation).read[actor.id])
-    if moved:
-        quiet = await silent(uow, moved.members)
-        uow.publish(READ, receipt, to=[actor.id] if quiet else moved.members)
-    return receipt
-
-
-async def _missed(
-    uow: UnitOfWork, number: str, after: Mapping[str, int]
-) -> Mapping[str, list[Message]]:
-    """In one query, ordered so that a cut at the limit leaves every list without gaps."""
-    missed: dict[str, list[Message]] = defaultdict(list)
-    if after:
-        branches: list[dict[str, Any]] = [
-            {"conversation_id": id, number: {"$gt": last}} for id, last in after.items()
-        ]
-        order = (("conversation_id", 1), (number, 1))
-        for message in await uow.all(Message, documents.either(branches), order, SYNC_ITEMS):
-            missed[message.conversation_id].append(message)
-    return missed
-
-
-def _stretch(conversation: Conversation, items: list[Message]) -> Stretch:
-    """A message may have come between reading the head and reading the items."""
-    return Stretch(items, max(conversation.head, items[-1].seq if items else 0))
-
-
-def mark(user_id: str, seq: Any) -> dict[str, Any]:
-    return {f"read.{user_id}": seq}

@@ -13,16 +13,16 @@ from typing import Any
 
 import msgspec
 
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.jobs import Job
 from domain.kernel.outbox import Delivery, Event, Lane
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork, new_id
+from domain.notifications.templates.catalog import WORDS
+from domain.notifications.text import Notice, job_path, one_line, side_of
 from domain.operations.task import Task, TryAgain
 from domain.ports.mail import Mail, MailUnsent
 from domain.ports.ports import Ports
-from domain.wording import Notice, job_path, one_line, side_of
-from domain.words import WORDS
 
 NOTIFICATION = Event("/account", "notification")
 

@@ -1,6 +1,6 @@
 """What is known of people without the database: who is there, and who talks where."""
 
-from domain.chat import Conversation
+from domain.chat.conversation import Conversation
 from domain.kernel.errors import NotFound
 from domain.kernel.store import Store
 

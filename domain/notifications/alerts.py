@@ -2,7 +2,7 @@
 
 import msgspec
 
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.kernel.actor import Role
 from domain.kernel.outbox import Event
 from domain.kernel.store import UnitOfWork

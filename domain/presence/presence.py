@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.kernel.actor import PARTIES, Actor
 from domain.kernel.outbox import Event, Lane
 from domain.kernel.record import Record
@@ -21,10 +21,8 @@ from domain.operations.command import Command, Id, Meta, Style
 from domain.operations.operation import operation
 from domain.operations.task import Task
 from domain.ports.ports import Ports
-from domain.watching import VIEWERS, Viewers
 
 PRESENCE = Event("/chat", "presence")
-TYPING = Event("/chat", "typing")
 
 
 class LastSeen(Record, frozen=True):
@@ -51,27 +49,8 @@ class SeenPeople(msgspec.Struct, frozen=True):
     items: list[Seen]
 
 
-class Typing(Command, frozen=True):
-    conversation_id: Id
-    typing: bool
-
-
-class Types(msgspec.Struct, frozen=True):
-    conversation_id: str
-    user_id: str
-    typing: bool
-
-
 class Conversations(Command, frozen=True):
     conversation_ids: Annotated[tuple[Id, ...], Limits(max_length=100)]
-
-
-@operation("chat.typing", roles=PARTIES, style=Style.DIRECT, instant=True)
-async def typing(cmd: Typing, actor: Actor, ports: Ports, meta: Meta) -> None:
-    """Let the other member know, if they look. Raises NotFound."""
-    for other in await ports.members.others(cmd.conversation_id, actor.id):
-        types = Types(cmd.conversation_id, actor.id, cmd.typing)
-        ports.live.tell(TYPING, types, room=USER + other)
 
 
 def _rooms(answer: Any) -> list[str]:
@@ -160,3 +139,13 @@ async def _note(uow: UnitOfWork, gone: Collection[str]) -> None:
         )
     except Duplicate:  # one of them went on another process at the same moment
         await _note(uow, gone)
+
+
+VIEWERS = Event("/job", "job.viewers")
+
+
+class Viewers(msgspec.Struct, frozen=True):
+    """How many people watch: each once, with however many devices."""
+
+    job_id: str
+    viewers: int

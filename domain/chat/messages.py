@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.chat import (
+from domain.chat.conversation import (
     MESSAGE,
     RECENT,
     SYSTEM,
@@ -18,7 +18,8 @@ from domain.chat import (
     Request,
     Said,
 )
-from domain.files import Attachment, FileIds, attach
+from domain.chat.group_commit import terms_of
+from domain.files.file import Attachment, FileIds, attach
 from domain.kernel import text_search
 from domain.kernel.actor import PARTIES, Actor
 from domain.kernel.errors import Blocked, Conflict, Invalid, NotFound
@@ -28,7 +29,6 @@ from domain.operations.command import Command, Cursor, Id, Meta, PageSize, Style
 from domain.operations.idempotency import fingerprint
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
-from domain.writing import terms_of
 
 EDITABLE = timedelta(hours=24)  # after that others rely on what was said
 MAX_CHANGES = 50  # of one message

@@ -5,13 +5,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.accounts import UPDATED, Name, Skill, User
+from domain.accounts.user import UPDATED, Name, Skill, User
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import NotFound
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command
 from domain.operations.operation import operation
-from domain.presence import ShowPresence
+from domain.presence.presence import ShowPresence
 
 
 class Update(Command, frozen=True):

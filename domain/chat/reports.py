@@ -11,16 +11,16 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.alerts import alert
 from domain.backoffice import shown
-from domain.chat import Conversation, Message, Said, SeenConversation, Seq, around
+from domain.chat.conversation import Conversation, Message, Said, Seq
+from domain.chat.history import around
 from domain.kernel.actor import ADMINS, PARTIES, Actor
 from domain.kernel.errors import NotFound
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.store import UnitOfWork, new_id
+from domain.notifications.alerts import alert
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
-from domain.receipts import veiled
 from domain.timeline import Dispute
 
 
@@ -54,13 +54,6 @@ class Report(Record, frozen=True):
     said: str = ""
 
 
-class Block(Command, frozen=True):
-    """`on` false takes one's own block back."""
-
-    conversation_id: Id
-    on: bool = True
-
-
 class MakeReport(Command, frozen=True):
     """A message of the other member, or without one all of them."""
 
@@ -85,27 +78,6 @@ class OfDispute(Command, frozen=True):
     before_seq: Seq | None = None
     after_seq: Seq | None = None
     limit: PageSize = 50
-
-
-# -- the two sides ---------------------------------------------------------------------------
-
-
-@operation("chat.block", roles=PARTIES)
-async def block(cmd: Block, actor: Actor, uow: UnitOfWork) -> SeenConversation:
-    """Neither can write to the other any more, in no conversation, until whoever did it ends it.
-
-    Raises NotFound.
-    """
-    place = await uow.get(Conversation, cmd.conversation_id, members=actor.id)
-    others = tuple(user for user in place.blocked_by if user != actor.id)
-    blocked_by = (*others, actor.id) if cmd.on else others
-    if set(blocked_by) != set(place.blocked_by):
-        theirs = {"members": {"$all": list(place.members)}}
-        for each in await uow.all(Conversation, theirs):
-            changed = await uow.change(Conversation, each.id, blocked_by=blocked_by)
-            place = changed if changed and changed.id == place.id else place
-    (seen,) = await veiled(uow, actor.id, [place.seen_by(actor.id)])
-    return seen
 
 
 @operation("chat.report", roles=PARTIES)

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from domain.accounts import User
+from domain.accounts.user import User
 from domain.kernel.store import UnitOfWork
 
 if TYPE_CHECKING:
-    from domain.chat import SeenConversation
+    from domain.chat.conversation import SeenConversation
 
 
 async def silent(uow: UnitOfWork, people: Iterable[str]) -> set[str]:

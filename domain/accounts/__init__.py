@@ -1,0 +1,1 @@
+"""People: registration, sign-in, profiles and sessions. Nothing here knows what a user trades."""

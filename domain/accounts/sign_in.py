@@ -1,0 +1,131 @@
+"""Registration, sign-in, token refresh and the list of open sessions."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta as Limits
+
+from domain.accounts.user import Email, Name, Password, User, add_user, new_user
+from domain.kernel.actor import ANYONE, EVERYONE, Actor, Role
+from domain.kernel.errors import (
+    Banned,
+    EmailTaken,
+    Invalid,
+    NotFound,
+    Unauthenticated,
+    WrongCredentials,
+)
+from domain.kernel.store import UnitOfWork
+from domain.operations.command import Command, Meta, Nothing, Style
+from domain.operations.operation import operation
+from domain.ports.ports import Ports
+from domain.ports.sessions import SessionView, Tokens
+
+
+class SignedIn(msgspec.Struct, frozen=True):
+    user: User
+    access_token: str
+    refresh_token: str
+    expires_at: datetime
+
+
+class Register(Command, frozen=True):
+    email: Email
+    password: Password
+    name: Name
+    role: Role
+
+
+class Login(Command, frozen=True):
+    email: Annotated[str, Limits(max_length=254)]
+    password: Annotated[str, Limits(max_length=200)]
+
+
+class Refresh(Command, frozen=True):
+    refresh_token: Annotated[str, Limits(max_length=200)]
+
+
+class Revoke(Command, frozen=True):
+    session_id: Annotated[str, Limits(max_length=64)]
+
+
+@operation("account.register", roles=ANYONE, style=Style.DIRECT, audited=True)
+async def register(cmd: Register, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
+    """Open a customer's or contractor's account and sign it in. Raises EmailTaken.
+
+    The session comes first: without one there must be no account that only half exists.
+    """
+    if cmd.role is Role.ADMIN:
+        raise Invalid("role: choose customer or contractor.", field="role")
+    user = await new_user(
+        ports, email=cmd.email, password=cmd.password, name=cmd.name, role=cmd.role
+    )
+    tokens = await ports.sessions.start(user.id, user.role, meta.address)
+    try:
+        await add_user(ports, user)
+    except EmailTaken:
+        await ports.sessions.end(user.id, tokens.refresh_token.partition(".")[0])
+        raise
+    return _signed_in(user, tokens)
+
+
+@operation("account.login", roles=ANYONE, style=Style.DIRECT, audited=True)
+async def login(cmd: Login, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
+    """Raises WrongCredentials, after the same time whether or not the account exists, and Banned.
+
+    The user is read again behind the new session: whoever bans them ends those that are there.
+    """
+    user = await ports.store.single().find(User, {"email": cmd.email.lower()})
+    fits = await ports.passwords.verify(cmd.password, user.password_hash if user else None)
+    if user is None or not fits:
+        raise WrongCredentials
+    tokens = await ports.sessions.start(user.id, user.role, meta.address)
+    user = await ports.store.single().get(User, user.id)
+    if user.banned_at or user.deleted_at:
+        await ports.sessions.end(user.id, tokens.refresh_token.partition(".")[0])
+        raise Banned if user.banned_at else WrongCredentials
+    return _signed_in(user, tokens)
+
+
+@operation("account.refresh", roles=ANYONE, style=Style.DIRECT)
+async def refresh(cmd: Refresh, actor: Actor | None, ports: Ports, meta: Meta) -> Tokens:
+    """Exchange a refresh token for a new pair. A reused one ends the session everywhere."""
+    return await ports.sessions.rotate(cmd.refresh_token)
+
+
+@operation("account.me", roles=EVERYONE, style=Style.READ)
+async def me(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> User:
+    user = await uow.find(User, {"_id": actor.id})
+    if user is None:
+        raise Unauthenticated
+    return user
+
+
+@operation("account.logout", roles=EVERYONE, style=Style.DIRECT, audited=True)
+async def logout(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
+    """End this session; its sockets are closed on all processes."""
+    await ports.sessions.end(actor.id, actor.session_id)
+    return {"session_id": actor.session_id}
+
+
+@operation("account.sessions", roles=EVERYONE, style=Style.DIRECT)
+async def sessions(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> list[SessionView]:
+    """The signed-in devices, newest first."""
+    found = await ports.sessions.list(actor.id)
+    return [
+        msgspec.structs.replace(session, current=session.id == actor.session_id)
+        for session in sorted(found, key=lambda s: s.created_at, reverse=True)
+    ]
+
+
+@operation("account.revoke", roles=EVERYONE, style=Style.DIRECT, audited=True)
+async def revoke(cmd: Revoke, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
+    """End one of one's own sessions. Raises NotFound."""
+    if not await ports.sessions.end(actor.id, cmd.session_id):
+        raise NotFound
+    return {"session_id": cmd.session_id}
+
+
+def _signed_in(user: User, tokens: Tokens) -> SignedIn:
+    return SignedIn(user, tokens.access_token, tokens.refresh_token, tokens.expires_at)

@@ -1,0 +1,2 @@
+"""Conversations between a customer and a contractor: messages, read receipts, blocks and
+reports."""

@@ -1,0 +1,31 @@
+"""Who is typing in a conversation: pushed to the other member, never stored."""
+
+import msgspec
+
+from domain.kernel.actor import PARTIES, Actor
+from domain.kernel.outbox import Event
+from domain.kernel.rooms import USER
+from domain.operations.command import Command, Id, Meta, Style
+from domain.operations.operation import operation
+from domain.ports.ports import Ports
+
+TYPING = Event("/chat", "typing")
+
+
+class Typing(Command, frozen=True):
+    conversation_id: Id
+    typing: bool
+
+
+class Types(msgspec.Struct, frozen=True):
+    conversation_id: str
+    user_id: str
+    typing: bool
+
+
+@operation("chat.typing", roles=PARTIES, style=Style.DIRECT, instant=True)
+async def typing(cmd: Typing, actor: Actor, ports: Ports, meta: Meta) -> None:
+    """Let the other member know, if they look. Raises NotFound."""
+    for other in await ports.members.others(cmd.conversation_id, actor.id):
+        types = Types(cmd.conversation_id, actor.id, cmd.typing)
+        ports.live.tell(TYPING, types, room=USER + other)

@@ -1,0 +1,1 @@
+"""Uploaded files: their records, quotas, attachment and storage in GridFS."""

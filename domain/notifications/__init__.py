@@ -1,0 +1,1 @@
+"""What users and administrators are notified of: the numbered feed, notices, alerts and mail."""
