@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.accounts.user import User
-from domain.deal import Payment, PaymentStatus
+from domain.deals.payment import Payment, PaymentStatus
 from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.documents import first_id
 from domain.kernel.record import EVER, Page, Record

@@ -14,16 +14,15 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain import dividing, ledger
-from domain.charges import payment_behind
-from domain.deal import (
-    PAYMENT_UPDATED,
+from domain.deals.charges import payment_behind
+from domain.deals.offer import (
     Offer,
     OfferStatus,
-    Payment,
     change_offer,
     with_completed_within,
     with_milestones,
 )
+from domain.deals.payment import PAYMENT_UPDATED, Payment
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.errors import DisputeNotOpen
 from domain.kernel.money import display

@@ -13,12 +13,13 @@ from msgspec import Meta as Limits
 
 from domain.accounts.sessions import EndSessions, end_sessions
 from domain.accounts.user import User
-from domain.applications import LIVE, Application, ApplicationStatus, take
 from domain.backoffice import SeenUser, seen_user
 from domain.chat.conversation import Conversation
 from domain.completion import ById, cancel
-from domain.deal import OPEN_OFFERS, Offer, OfferStatus, RefundStatus
-from domain.jobs import Job, JobStatus
+from domain.deals.offer import OPEN_OFFERS, Offer, OfferStatus, RefundStatus
+from domain.jobs.applications import LIVE, Application, ApplicationStatus, take
+from domain.jobs.job import Job, JobStatus
+from domain.jobs.saved_searches import SavedSearch
 from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.errors import (
     Conflict,
@@ -36,7 +37,6 @@ from domain.operations.command import Command, Id, Meta, Style
 from domain.operations.operation import operation
 from domain.operations.task import Task
 from domain.ports.ports import Ports
-from domain.searches import SavedSearch
 from domain.timeline import Dispute, DisputeStatus
 from domain.wallets import Withdrawal, WithdrawalStatus
 

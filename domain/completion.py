@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.deal import MilestoneStatus, Offer, change_offer, with_milestones
+from domain.deals.offer import MilestoneStatus, Offer, change_offer, with_milestones
 from domain.files.file import FileIds, attach
-from domain.jobs import Job, JobStatus, announce
+from domain.jobs.job import Job, JobStatus, announce
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import (
     DisputeOpen,

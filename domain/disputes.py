@@ -10,10 +10,10 @@ from msgspec import Meta as Limits
 
 from domain import completion, dividing
 from domain.completion import MilestoneNumber, must_be_free
-from domain.deal import Offer
+from domain.deals.offer import Offer
 from domain.dividing import ANSWER_WITHIN, Reason, call_admins
 from domain.files.file import FileIds, attach
-from domain.jobs import Job, JobStatus
+from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import EVERYONE, PARTIES, Actor, Role
 from domain.kernel.errors import (
     AmountNotPayable,

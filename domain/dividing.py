@@ -11,8 +11,8 @@ from enum import StrEnum
 import msgspec
 
 from domain import completion
-from domain.deal import Milestone, MilestoneStatus, Offer, change_offer, with_milestones
-from domain.jobs import Job
+from domain.deals.offer import Milestone, MilestoneStatus, Offer, change_offer, with_milestones
+from domain.jobs.job import Job
 from domain.kernel.errors import DisputeNotOpen, PaymentDisputed
 from domain.kernel.money import display
 from domain.kernel.state_machine import leading_to

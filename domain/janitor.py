@@ -15,7 +15,8 @@ import msgspec
 
 from domain.accounts.user import User
 from domain.chargebacks import Chargeback, ChargebackStatus, ReadDispute
-from domain.deal import Offer, OfferStatus, Payment, PaymentStatus, RefundStatus
+from domain.deals.offer import Offer, OfferStatus, RefundStatus
+from domain.deals.payment import Payment, PaymentStatus
 from domain.dividing import call_admins
 from domain.kernel.money import display
 from domain.kernel.outbox import Lane, OutboxRow

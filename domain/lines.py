@@ -13,7 +13,7 @@ import msgspec
 
 from domain import ledger
 from domain.chargebacks import FROM_STRIPE, Chargeback, ReadDispute
-from domain.deal import Payment
+from domain.deals.payment import Payment
 from domain.kernel.record import Record
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.ledger.transaction import Transaction

@@ -2,18 +2,21 @@
 
 from domain.accounts.sessions import EndSessions
 from domain.accounts.user import OpenConnectAccount, User
-from domain.applications import Application
 from domain.audit_trail.hash_chain import Anchor
 from domain.chargebacks import Chargeback, ReadDispute, Submit
 from domain.chat.conversation import Conversation, Message
 from domain.chat.group_commit import Finish
 from domain.chat.reports import Report
 from domain.closing import TakeLeave
-from domain.deal import Offer, Payment
+from domain.deals.offer import Offer
+from domain.deals.payment import Payment
 from domain.files.file import File
 from domain.files.gridfs import GridChunk, GridFile
 from domain.janitor import Watch
-from domain.jobs import Job
+from domain.jobs.applications import Application
+from domain.jobs.job import Job
+from domain.jobs.saved_searches import Match, SavedSearch
+from domain.jobs.saved_searches import Told as Matched
 from domain.kernel.leases import Lease
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.process_registry import Living
@@ -29,8 +32,6 @@ from domain.operations.idempotency import Reply
 from domain.presence.presence import LastSeen, ShowPresence
 from domain.reconciliation import Compare, Reconciliation
 from domain.refunds import SendRefund
-from domain.searches import Match, SavedSearch
-from domain.searches import Told as Matched
 from domain.sending import MakeAvailable, ReadAccount, Send, TakeBack
 from domain.settlement import BlockRivals, Capture, Hold, Inspect, Release
 from domain.timeline import Dispute

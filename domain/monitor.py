@@ -6,8 +6,9 @@ import msgspec
 
 from domain import ledger
 from domain.accounts.user import User
-from domain.deal import Offer, Payment
-from domain.jobs import Job
+from domain.deals.offer import Offer
+from domain.deals.payment import Payment
+from domain.jobs.job import Job
 from domain.kernel.actor import Actor, Role
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.record import Record

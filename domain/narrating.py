@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from domain.chat.conversation import SYSTEM, Conversation, Draft, open_between
-from domain.deal import MilestoneStatus, Offer, OfferStatus
-from domain.jobs import Job, JobStatus
+from domain.deals.offer import MilestoneStatus, Offer, OfferStatus
+from domain.jobs.job import Job, JobStatus
 from domain.kernel.errors import Unavailable
 from domain.kernel.money import display
 from domain.kernel.outbox import Lane

@@ -10,20 +10,10 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.accounts.user import User, engage
-from domain.applications import standing
-from domain.deal import (
-    OPEN_OFFERS,
-    Counter,
-    Milestone,
-    Offer,
-    OfferStatus,
-    Payment,
-    PaymentStatus,
-    Step,
-    move_offer,
-    move_payment,
-)
-from domain.jobs import Job, JobStatus
+from domain.deals.offer import OPEN_OFFERS, Counter, Milestone, Offer, OfferStatus, Step, move_offer
+from domain.deals.payment import Payment, PaymentStatus, move_payment
+from domain.jobs.applications import standing
+from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.errors import (
     CurrencyNotSupported,

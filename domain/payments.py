@@ -2,7 +2,7 @@
 
 import msgspec
 
-from domain.deal import Payment, PaymentStatus
+from domain.deals.payment import Payment, PaymentStatus
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork

@@ -11,16 +11,8 @@ from typing import Any
 import msgspec
 
 from domain import ledger
-from domain.deal import (
-    Offer,
-    Payment,
-    PaymentStatus,
-    Refund,
-    RefundStatus,
-    change_offer,
-    move_payment,
-    with_completed_within,
-)
+from domain.deals.offer import Offer, Refund, RefundStatus, change_offer, with_completed_within
+from domain.deals.payment import Payment, PaymentStatus, move_payment
 from domain.kernel.errors import AmountNotPayable
 from domain.kernel.money import CURRENCIES, display
 from domain.kernel.store import UnitOfWork, new_id

@@ -10,8 +10,9 @@ from datetime import timedelta
 from domain import ledger
 from domain.accounts.user import UPDATED as ACCOUNT_UPDATED
 from domain.accounts.user import User, settle_account
-from domain.charges import read_again
-from domain.deal import Offer, Payment
+from domain.deals.charges import read_again
+from domain.deals.offer import Offer
+from domain.deals.payment import Payment
 from domain.kernel.money import CURRENCIES, display
 from domain.kernel.state_machine import leading_to
 from domain.kernel.store import UnitOfWork, new_id

@@ -11,21 +11,12 @@ from typing import Any
 
 from domain import ledger
 from domain.accounts.user import User
-from domain.applications import UPDATED as APPLICATION_UPDATED
-from domain.applications import Application, ApplicationStatus, standing
-from domain.charges import book_fee, know_more
-from domain.deal import (
-    CREATED,
-    OPEN_OFFERS,
-    PAYMENT_UPDATED,
-    Offer,
-    OfferStatus,
-    Payment,
-    PaymentStatus,
-    move_offer,
-    move_payment,
-)
-from domain.jobs import Job, JobStatus, announce
+from domain.deals.charges import book_fee, know_more
+from domain.deals.offer import CREATED, OPEN_OFFERS, Offer, OfferStatus, move_offer
+from domain.deals.payment import PAYMENT_UPDATED, Payment, PaymentStatus, move_payment
+from domain.jobs.applications import UPDATED as APPLICATION_UPDATED
+from domain.jobs.applications import Application, ApplicationStatus, standing
+from domain.jobs.job import Job, JobStatus, announce
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.notifications.templates.alerts import capture_failure, payment_failure

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from domain import ledger
-from domain.deal import Offer
+from domain.deals.offer import Offer
 from domain.kernel.money import CURRENCIES, display
 from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications import notices

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from domain.deal import Offer
+from domain.deals.offer import Offer
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.documents import Sort
 from domain.kernel.store import UnitOfWork

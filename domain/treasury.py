@@ -7,8 +7,9 @@ from msgspec import Meta as Limits
 
 from domain import completion, ledger
 from domain.accounts.user import UPDATED, User
-from domain.deal import Offer, Payment
-from domain.jobs import Job, JobStatus
+from domain.deals.offer import Offer
+from domain.deals.payment import Payment
+from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import Conflict, DisputeOpen, Invalid, NotFound, NotRefundable
 from domain.kernel.money import CURRENCIES, MAX_AMOUNT, display

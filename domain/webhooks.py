@@ -18,7 +18,7 @@ from msgspec import Meta as Limits
 
 from domain import chargebacks, refunds, shares
 from domain.accounts.user import User
-from domain.deal import Payment, PaymentStatus
+from domain.deals.payment import Payment, PaymentStatus
 from domain.kernel.record import Index, Record
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.notifications.alerts import alert

@@ -1,13 +1,13 @@
 """/chat: conversations of customers and contractors, and their messages."""
 
-from domain import introductions
 from domain.chat import blocks, history, messages, reports, typing_indicator
+from domain.jobs import conversations
 from domain.presence import presence
 from handlers.expose import Namespace
 
 chat = Namespace("/chat")
 
-chat.expose(introductions.open_, http="POST /api/chat")
+chat.expose(conversations.open_, http="POST /api/chat")
 chat.expose(history.list_, http="GET /api/chat")
 chat.expose(messages.send, http="POST /api/chat/{conversation_id}/messages")
 chat.expose(history.history, http="GET /api/chat/{conversation_id}/messages")

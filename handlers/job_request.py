@@ -1,6 +1,6 @@
 """/job-request: applying for jobs and answering applications."""
 
-from domain import applications
+from domain.jobs import applications
 from handlers.expose import Namespace
 
 job_request = Namespace("/job-request")

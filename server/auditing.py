@@ -9,7 +9,7 @@ from rich.table import Table
 from domain.audit import Difference as AuditDifference
 from domain.audit import Report, audit
 from domain.audit_trail import verification
-from domain.deal import Payment
+from domain.deals.payment import Payment
 from domain.kernel.money import display
 from domain.lines import Difference, Found
 from domain.reconciliation import compare_lines

@@ -8,10 +8,11 @@ from datetime import timedelta
 import msgspec
 
 from domain.accounts.user import User
-from domain.applications import Application
 from domain.audit import audit
-from domain.deal import Offer, Payment
-from domain.jobs import Job
+from domain.deals.offer import Offer
+from domain.deals.payment import Payment
+from domain.jobs.applications import Application
+from domain.jobs.job import Job
 from domain.kernel.money import CURRENCIES, Schedule, holdings
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.store import new_id

@@ -3,7 +3,7 @@
 import pytest
 
 from domain.audit import audit
-from domain.deal import Payment
+from domain.deals.payment import Payment
 from domain.ledger.transaction import Transaction
 from tests.parties import Refused
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from domain.applications import Application, standing
 from domain.chat.conversation import Conversation
-from domain.jobs import Job, JobStatus
+from domain.jobs.applications import Application, standing
+from domain.jobs.job import Job, JobStatus
 from tests.market import Market
 from tests.parties import Party, Refused
 

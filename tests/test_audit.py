@@ -6,7 +6,8 @@ from domain import pairing
 from domain.accounts.user import User
 from domain.audit import audit
 from domain.chargebacks import Chargeback
-from domain.deal import Offer, Payment
+from domain.deals.offer import Offer
+from domain.deals.payment import Payment
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
 from domain.transfers import Transfer

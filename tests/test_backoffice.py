@@ -7,7 +7,7 @@ import pytest
 from domain import completion
 from domain.accounts.user import User
 from domain.backoffice import Payments, Transactions, Users, Wallets
-from domain.deal import Payment
+from domain.deals.payment import Payment
 from domain.kernel.actor import Actor, Role
 from domain.kernel.store import UnitOfWork, new_id
 from domain.ledger.balances import Balance

@@ -4,7 +4,7 @@ import pytest
 
 from domain import ledger
 from domain.audit import audit
-from domain.deal import Payment
+from domain.deals.payment import Payment
 from domain.ledger.transaction import Transaction
 from domain.webhooks import WebhookEvent
 from tests.parties import Refused

@@ -4,7 +4,7 @@ import pytest
 
 from domain import ledger
 from domain.chargebacks import Chargeback, reread
-from domain.deal import Payment
+from domain.deals.payment import Payment
 from domain.operations.task import TryAgain
 from domain.transfers import Transfer
 from tests.work import PATIENCE, Work

@@ -6,11 +6,11 @@ import pytest
 
 from domain import closing
 from domain.accounts.user import User
-from domain.applications import Application
 from domain.audit import audit
 from domain.chat.conversation import Conversation
-from domain.deal import OPEN_OFFERS, Offer
-from domain.jobs import Job
+from domain.deals.offer import OPEN_OFFERS, Offer
+from domain.jobs.applications import Application
+from domain.jobs.job import Job
 from domain.kernel.actor import Role
 from domain.ledger.transaction import Transaction
 from tests.parties import PASSWORD, Refused

@@ -7,7 +7,8 @@ import pytest
 from domain import janitor
 from domain.accounts.user import User
 from domain.chargebacks import Chargeback
-from domain.deal import Offer, Payment
+from domain.deals.offer import Offer
+from domain.deals.payment import Payment
 from domain.janitor import Watch
 from domain.kernel.outbox import OutboxRow
 from domain.timeline import Dispute

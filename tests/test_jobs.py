@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from domain.jobs import Job, JobStatus
+from domain.jobs.job import Job, JobStatus
 from tests.market import Market
 from tests.parties import Json, Party, Refused
 

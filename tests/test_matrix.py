@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from domain.deal import Payment
+from domain.deals.payment import Payment
 from domain.kernel.actor import Role
 from domain.kernel.record import Page
 from domain.operations.operation import Operation

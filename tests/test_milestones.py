@@ -41,7 +41,7 @@ async def test_each_milestone_is_paid_by_itself(work):
 
 
 async def test_milestones_completed_at_once_are_paid_once(work):
-    """Guard: `only_if={"version": ...}` and the snapshot of `deal.change_offer`; without them two
+    """Guard: `only_if={"version": ...}` and the snapshot of `offer.change_offer`; without them two
     completions both read the money that is left, and book it twice."""
     orders = [work.complete(milestone=n) for n in (1, 2, 3, 3, 2, 1)]
     answers = await asyncio.gather(*orders, return_exceptions=True)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from domain.chat.conversation import Conversation
-from domain.deal import Offer
+from domain.deals.offer import Offer
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.store import UnitOfWork
 from domain.narrating import Deed, Narrate

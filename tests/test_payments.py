@@ -4,7 +4,8 @@ import pytest
 
 from domain import offers
 from domain.audit import audit
-from domain.deal import Offer, Payment
+from domain.deals.offer import Offer
+from domain.deals.payment import Payment
 from domain.ledger.transaction import Transaction
 from tests.parties import Refused
 from tests.scenes import PATIENCE, Scene

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.deal import RefundStatus
+from domain.deals.offer import RefundStatus
 from domain.ledger.transaction import Transaction
 from domain.refunds import SendRefund
 from tests.work import PATIENCE, Work

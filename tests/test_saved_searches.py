@@ -9,12 +9,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from domain.finding import Filters, List, Wanted, selection
-from domain.job_posting import Create, create
-from domain.jobs import Job
+from domain.jobs.geo import cells_around, cells_at, distance_km
+from domain.jobs.job import Job
+from domain.jobs.posting import Create, create
+from domain.jobs.saved_searches import MOST, Match, SavedSearch, _anchors, _tell, keys
+from domain.jobs.search import Filters, List, Wanted, selection
 from domain.kernel.actor import Actor, Role
-from domain.places import cells_around, cells_at, distance_km
-from domain.searches import MOST, Match, SavedSearch, _anchors, _tell, keys
 from tests.conftest import Server
 from tests.market import Market
 from tests.parties import Json, Party, Refused
@@ -32,7 +32,7 @@ def matches(party: Party) -> list[str]:
 
 
 async def test_a_new_job_is_told_to_whoever_waits_for_it(market: Market) -> None:
-    """Guard: `uow.later(Match(...))` in `job_posting.create`, and `fits` in `Match.run`."""
+    """Guard: `uow.later(Match(...))` in `posting.create`, and `fits` in `Match.run`."""
     customer, contractor = await market.customer(), await market.contractor()
     fences = await save(contractor, "Fences", q="fences", budget={"min_amount": 100_000})
     await save(contractor, "Gardens", category="garden")
@@ -47,7 +47,7 @@ async def test_a_new_job_is_told_to_whoever_waits_for_it(market: Market) -> None
 
 
 async def test_a_job_that_fits_only_after_a_change_is_told_then(market: Market) -> None:
-    """Guard: `uow.later(Match(...))` in `job_posting.update`, and `there` in `_tell`."""
+    """Guard: `uow.later(Match(...))` in `posting.update`, and `there` in `_tell`."""
     customer, contractor = await market.customer(), await market.contractor()
     await save(contractor, "Garden", category="Gärten")
     job = await market.job(customer)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.finding import List, selection
-from domain.jobs import Job, JobStatus
+from domain.jobs.job import Job, JobStatus
+from domain.jobs.search import List, selection
 from domain.kernel import text_search
 from domain.kernel.actor import Actor, Role
 from domain.kernel.store import UnitOfWork

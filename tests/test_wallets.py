@@ -6,7 +6,7 @@ import pytest
 
 from domain.accounts.user import User
 from domain.audit import audit
-from domain.deal import Payment
+from domain.deals.payment import Payment
 from domain.ledger.transaction import Transaction
 from domain.transfers import Transfer, TransferStatus
 from domain.wallets import Withdrawal

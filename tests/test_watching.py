@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.jobs import Job
+from domain.jobs.job import Job
 from tests.conftest import both_paths
 from tests.market import Market
 from tests.parties import Json, Party, Refused

@@ -6,7 +6,8 @@ import msgspec
 
 from domain import ledger
 from domain.audit import audit
-from domain.deal import Offer, Payment
+from domain.deals.offer import Offer
+from domain.deals.payment import Payment
 from tests.parties import Refused
 
 PATIENCE = 30

@@ -7,10 +7,7 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.kernel.actor import Actor, Role
-from domain.kernel.errors import (
-    EmailTaken,
-    NotFound,
-)
+from domain.kernel.errors import EmailTaken, NotFound
 from domain.kernel.outbox import Event
 from domain.kernel.record import EVER, Index, Record
 from domain.kernel.store import Duplicate, UnitOfWork, new_id

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from domain.accounts.user import User
-from domain.jobs import Job
+from domain.jobs.job import Job
 from domain.kernel.outbox import Delivery, Event, Lane
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork, new_id

@@ -9,16 +9,8 @@ import msgspec
 from domain import ledger
 from domain.accounts.user import User
 from domain.chargebacks import Chargeback, ChargebackStatus
-from domain.deal import (
-    Milestone,
-    MilestoneStatus,
-    Offer,
-    OfferStatus,
-    Payment,
-    PaymentStatus,
-    Refund,
-    RefundStatus,
-)
+from domain.deals.offer import Milestone, MilestoneStatus, Offer, OfferStatus, Refund, RefundStatus
+from domain.deals.payment import Payment, PaymentStatus
 from domain.kernel.money import Schedule
 from domain.kernel.record import Record
 from domain.kernel.store import new_id

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from domain.accounts.user import User
-from domain.deal import Offer, OfferStatus
+from domain.deals.offer import Offer, OfferStatus
 from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications.feed import FeedRow
 from tests.faults.outcome import PATIENCE, feed_of, let_leases_run_out, told, until, waits_in

@@ -4,8 +4,9 @@ import msgspec
 import pytest
 
 from domain.audit import audit
-from domain.deal import Offer, Payment
-from domain.jobs import Job
+from domain.deals.offer import Offer
+from domain.deals.payment import Payment
+from domain.jobs.job import Job
 from domain.ledger.transaction import Transaction
 from tests.faults.outcome import told, until
 from tests.parties import Refused

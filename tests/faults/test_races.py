@@ -4,7 +4,8 @@ import asyncio
 from typing import Any
 
 from domain import ledger
-from domain.deal import Offer, OfferStatus, Payment, PaymentStatus
+from domain.deals.offer import Offer, OfferStatus
+from domain.deals.payment import Payment, PaymentStatus
 from tests.faults.outcome import PATIENCE, feed_of, told
 from tests.market import Market
 
@@ -189,7 +190,7 @@ async def test_withdrawal_race(processes, books):
 
 
 async def test_milestones_completed_in_parallel(processes, books):
-    """Guard: the version in `deal.change_offer`; without it two completions both read what is
+    """Guard: the version in `offer.change_offer`; without it two completions both read what is
     left, and pay it twice."""
     first, second = await processes.web(), await processes.web()
     market = processes.market

@@ -10,10 +10,11 @@ from collections import Counter
 from aiohttp import ClientError
 
 from domain.accounts.user import User
-from domain.applications import Application
 from domain.chargebacks import Chargeback
-from domain.deal import OPEN_OFFERS, Offer, OfferStatus, Payment
-from domain.jobs import Job, JobStatus
+from domain.deals.offer import OPEN_OFFERS, Offer, OfferStatus
+from domain.deals.payment import Payment
+from domain.jobs.applications import Application
+from domain.jobs.job import Job, JobStatus
 from domain.kernel.money import CURRENCIES
 from domain.kernel.store import new_id
 from domain.timeline import Dispute

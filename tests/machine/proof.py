@@ -7,8 +7,9 @@ from domain import ledger
 from domain.audit import audit
 from domain.audit_trail import hash_chain, verification
 from domain.chargebacks import Chargeback, ChargebackStatus
-from domain.deal import OFFER_STEPS, PAYMENT_STEPS, MilestoneStatus, Offer, Payment, RefundStatus
-from domain.jobs import Job, JobStatus
+from domain.deals.offer import OFFER_STEPS, MilestoneStatus, Offer, RefundStatus
+from domain.deals.payment import PAYMENT_STEPS, Payment
+from domain.jobs.job import Job, JobStatus
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction

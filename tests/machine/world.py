@@ -1,12 +1,13 @@
 """The world of the machine: one server for all runs, each with new people, jobs and empty books."""
 
 from domain.accounts.user import User
-from domain.applications import Application
 from domain.audit_trail.hash_chain import Anchor
 from domain.chargebacks import Chargeback
-from domain.deal import Offer, Payment
+from domain.deals.offer import Offer
+from domain.deals.payment import Payment
 from domain.janitor import Watch
-from domain.jobs import Job
+from domain.jobs.applications import Application
+from domain.jobs.job import Job
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.transaction import Transaction
 from domain.operations.audit_log import AuditRow, WaitingRow

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from domain.deal import Offer
-from domain.jobs import Job
+from domain.deals.offer import Offer
+from domain.jobs.job import Job
 from domain.kernel.outbox import Delivery, Event, OutboxRow
 from domain.notifications import alerts
 from domain.notifications.notices import GIVEN_UP_AFTER, SendMail, Tell, Told, tell

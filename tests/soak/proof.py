@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from domain.chat.conversation import Conversation, Message
-from domain.jobs import Job
+from domain.jobs.job import Job
 from domain.kernel.record import Record
 from domain.notifications.feed import FeedRow
 from tests.market import Market

@@ -1,15 +1,7 @@
 """Texts of alerts to administrators."""
 
 from domain.kernel.money import display
-from domain.notifications.text import (
-    TITLE_LENGTH,
-    Data,
-    Notice,
-    Side,
-    one_line,
-    quoted,
-    reason,
-)
+from domain.notifications.text import TITLE_LENGTH, Data, Notice, Side, one_line, quoted, reason
 
 # -- administrators ----------------------------------------------------------------------------
 

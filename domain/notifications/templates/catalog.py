@@ -14,9 +14,7 @@ from domain.notifications.templates.alerts import alert
 from domain.notifications.templates.disputes import dispute_updated
 from domain.notifications.templates.payments import chargeback_updated, payment_updated
 from domain.notifications.templates.wallet import account_updated, withdrawal_updated
-from domain.notifications.text import (
-    Words,
-)
+from domain.notifications.text import Words
 
 WORDS: Mapping[str, Words] = {
     "/bidding offer.created": offers.offer_created,

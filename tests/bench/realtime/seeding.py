@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from domain.accounts.user import User
 from domain.chat.conversation import Conversation, LastMessage, Message
-from domain.jobs import Job
+from domain.jobs.job import Job
 from domain.kernel.actor import Role
 from domain.kernel.money import Schedule
 from domain.kernel.record import Record

@@ -1,6 +1,6 @@
 """Jobs: what a customer wants done, whom its changes are told, and how its work begins.
 
-Posting is in `job_posting.py`, finding in `finding.py`. Reading one job is `applications.read_job`:
+Posting is in `job_posting.py`, finding in `finding.py`. Reading one job is `access.read_job`:
 who may do that depends on who applied. Delivering, completing and cancelling concern its money and
 live in `completion.py`.
 """

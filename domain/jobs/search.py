@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.jobs import Category, Job, JobStatus, Latitude, Longitude, Skills, own
+from domain.jobs.geo import EARTH_RADIUS_KM, distance_km
+from domain.jobs.job import Category, Job, JobStatus, Latitude, Longitude, Skills, own
 from domain.kernel import text_search
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.documents import Sort
@@ -20,7 +21,6 @@ from domain.kernel.record import Page
 from domain.kernel.store import NEWEST, UnitOfWork
 from domain.operations.command import Command, CurrencyCode, Cursor, PageSize, Style
 from domain.operations.operation import operation
-from domain.places import EARTH_RADIUS_KM, distance_km
 
 DEFAULT_RADIUS_KM = 50.0
 

@@ -24,7 +24,6 @@ WITHDRAWN = Event("/bidding", "offer.withdrawn")
 EXPIRED = Event("/bidding", "offer.expired")
 BLOCKED = Event("/bidding", "offer.blocked")
 FAILED = Event("/bidding", "offer.failed")
-PAYMENT_UPDATED = Event("/payment", "payment.updated")
 
 
 class OfferStatus(StrEnum):
@@ -45,17 +44,6 @@ class MilestoneStatus(StrEnum):
     DELIVERED = "delivered"
     COMPLETED = "completed"
     CANCELLED = "cancelled"
-
-
-class PaymentStatus(StrEnum):
-    REQUIRES_PAYMENT = "requires_payment"
-    AUTHORIZED = "authorized"
-    CAPTURING = "capturing"
-    CAPTURED = "captured"
-    PARTIALLY_REFUNDED = "partially_refunded"
-    REFUNDED = "refunded"
-    CANCELED = "canceled"
-    FAILED = "failed"
 
 
 class RefundStatus(StrEnum):
@@ -83,31 +71,6 @@ OFFER_STEPS: Steps = {
         OfferStatus.COUNTERED,
     ),
     OfferStatus.ACCEPTING: (OfferStatus.ACCEPTED, OfferStatus.FAILED),
-}
-PAYMENT_STEPS: Steps = {
-    PaymentStatus.REQUIRES_PAYMENT: (
-        PaymentStatus.AUTHORIZED,
-        PaymentStatus.CAPTURED,
-        PaymentStatus.CANCELED,
-        PaymentStatus.FAILED,
-    ),
-    PaymentStatus.AUTHORIZED: (
-        PaymentStatus.CAPTURING,
-        PaymentStatus.CAPTURED,
-        PaymentStatus.CANCELED,
-    ),
-    PaymentStatus.CAPTURING: (PaymentStatus.CAPTURED, PaymentStatus.FAILED, PaymentStatus.CANCELED),
-    PaymentStatus.CAPTURED: (PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED),
-    PaymentStatus.PARTIALLY_REFUNDED: (
-        PaymentStatus.PARTIALLY_REFUNDED,
-        PaymentStatus.REFUNDED,
-        PaymentStatus.CAPTURED,
-    ),
-    # A refund that the customer's bank returns was none.
-    PaymentStatus.REFUNDED: (PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.CAPTURED),
-    # Money that arrives although nobody waits for it any more is booked, and sent back.
-    PaymentStatus.FAILED: (PaymentStatus.CAPTURED,),
-    PaymentStatus.CANCELED: (PaymentStatus.CAPTURED,),
 }
 OPEN_OFFERS = (OfferStatus.AWAITING_PAYMENT, OfferStatus.PENDING)
 ENDINGS = {
@@ -300,48 +263,6 @@ class Offer(Record, frozen=True):
         return min(agreed, self.uncompleted) if standing - chosen else self.uncompleted
 
 
-class Payment(Record, frozen=True):
-    """The money behind one offer, as Stripe last told it. `capture_before` ends the hold."""
-
-    COLLECTION = "payments"
-    PREFIX = "pay"
-    INDEXES = (
-        Index((("intent_id", 1),), unique=True, where={"intent_id": {"$gt": ""}}),
-        Index((("charge_id", 1), ("_id", 1))),  # of all: a list of ids does not imply a part
-        Index((("customer_id", 1), ("_id", -1))),
-        Index((("contractor_id", 1), ("visible", 1), ("_id", -1))),
-        Index((("status", 1), ("_id", -1))),
-        Index((("status", 1), ("updated_at", 1))),
-    )
-    PRIVATE = frozenset(
-        {"visible", "intent_id", "charge_id", "client_secret", "redirect_url", "payment_method"}
-    )
-
-    offer_id: str
-    job_id: str
-    customer_id: str
-    contractor_id: str
-    amount: int
-    currency: str
-    status: PaymentStatus = PaymentStatus.REQUIRES_PAYMENT
-    captured_amount: int = 0
-    refunded_amount: int = 0
-    disputed_amount: int = 0
-    capture_before: datetime | None = None
-    available_on: datetime | None = None
-    failure: str | None = None
-    visible: bool = False
-    payment_method: str | None = None
-    intent_id: str | None = None
-    charge_id: str | None = None
-    client_secret: str | None = None
-    redirect_url: str | None = None
-
-    @property
-    def audience(self) -> Sequence[str]:
-        return (self.customer_id, self.contractor_id) if self.visible else (self.customer_id,)
-
-
 async def move_offer(
     uow: UnitOfWork,
     offer_id: str,
@@ -360,16 +281,6 @@ async def move_offer(
     if offer and to in ENDINGS:
         uow.publish(ENDINGS[to], offer, to=offer.audience)
     return offer
-
-
-async def move_payment(
-    uow: UnitOfWork, payment_id: str, to: PaymentStatus, **fields: Any
-) -> Payment | None:
-    """One step of a payment with its event; None if it may not be taken."""
-    payment = await move(uow, Payment, payment_id, to, steps=PAYMENT_STEPS, **fields)
-    if payment:
-        uow.publish(PAYMENT_UPDATED, payment, to=payment.audience)
-    return payment
 
 
 async def change_offer(uow: UnitOfWork, offer: Offer, **fields: Any) -> Offer:

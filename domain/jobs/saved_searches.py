@@ -14,8 +14,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.finding import Filters, Wanted
-from domain.jobs import Job, JobStatus
+from domain.jobs.geo import cells_around, cells_at
+from domain.jobs.job import Job, JobStatus
+from domain.jobs.search import Filters, Wanted
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import NotFound, TooMany
 from domain.kernel.outbox import Event, Lane
@@ -24,7 +25,6 @@ from domain.kernel.store import UnitOfWork, new_id
 from domain.operations.command import Command, Id, Nothing, Style
 from domain.operations.operation import operation
 from domain.operations.task import Task
-from domain.places import cells_around, cells_at
 from domain.ports.ports import Ports
 
 MATCHED = Event("/job", "job.matched")

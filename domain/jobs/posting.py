@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from domain.accounts.user import User
-from domain.jobs import (
+from domain.jobs.job import (
     Amount,
     Category,
     Description,
@@ -17,6 +17,7 @@ from domain.jobs import (
     Title,
     announce,
 )
+from domain.jobs.saved_searches import Match
 from domain.kernel import text_search
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import CurrencyNotSupported, Invalid, JobNotOpen, JobTaken
@@ -24,7 +25,6 @@ from domain.kernel.money import CURRENCIES
 from domain.kernel.store import UnitOfWork, new_id
 from domain.operations.command import Command, CurrencyCode, Id
 from domain.operations.operation import operation
-from domain.searches import Match
 
 
 class Create(Command, frozen=True):

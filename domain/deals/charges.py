@@ -1,7 +1,7 @@
 """Charges: whose they are, and what Stripe tells only later: fees, and when money is available."""
 
 from domain import ledger
-from domain.deal import Payment
+from domain.deals.payment import Payment
 from domain.kernel.store import UnitOfWork
 from domain.ports.payment_gateway import Intent
 from domain.ports.ports import Ports

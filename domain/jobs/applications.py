@@ -12,9 +12,9 @@ from msgspec import Meta as Limits
 
 from domain.accounts.user import User
 from domain.chat import conversation
-from domain.jobs import Amount, Job, JobStatus, own
-from domain.kernel.actor import EVERYONE, PARTIES, Actor, Role
-from domain.kernel.errors import AlreadyApplied, ApplicationNotPending, JobNotOpen, NotFound
+from domain.jobs.job import Amount, Job, JobStatus, own
+from domain.kernel.actor import PARTIES, Actor, Role
+from domain.kernel.errors import AlreadyApplied, ApplicationNotPending, JobNotOpen
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.state_machine import Steps, move
@@ -102,10 +102,6 @@ class Mine(Command, frozen=True):
     status: ApplicationStatus | None = None
     cursor: Cursor | None = None
     limit: PageSize = 20
-
-
-class ReadJob(Command, frozen=True):
-    job_id: Id
 
 
 async def standing(uow: UnitOfWork, job_id: str, contractor_id: str) -> Application | None:
@@ -226,21 +222,6 @@ async def reject(cmd: One, actor: Actor, uow: UnitOfWork) -> Application:
 async def get(cmd: One, actor: Actor, uow: UnitOfWork) -> Application:
     """For the applicant and the owner of the job. Raises NotFound."""
     return await uow.get(Application, cmd.application_id, **own(actor))
-
-
-@operation("job.get", roles=EVERYONE, style=Style.READ)
-async def read_job(cmd: ReadJob, actor: Actor, uow: UnitOfWork) -> Job:
-    """For everyone while it is open, then for its two sides, applicants and admins.
-
-    Raises NotFound.
-    """
-    job = await uow.get(Job, cmd.job_id)
-    public = job.status is JobStatus.OPEN or actor.role is Role.ADMIN
-    if public or actor.id in (job.customer_id, job.contractor_id):
-        return job
-    if await uow.find(Application, {"contractor_id": actor.id, "job_id": job.id}) is None:
-        raise NotFound
-    return job
 
 
 def _done(changed: Application | None) -> Application:

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from domain.applications import ReadJob, read_job
-from domain.jobs import Job, JobStatus
+from domain.jobs.access import ReadJob, read_job
+from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.rooms import inner_room, outer_room
 from domain.operations.command import Command, Id, Meta, Style

@@ -1,8 +1,8 @@
 """Introductions: who may start a chat with whom."""
 
-from domain.applications import Application, ApplicationStatus
 from domain.chat.conversation import SeenConversation, open_between
 from domain.chat.read_receipts import veiled
+from domain.jobs.applications import Application, ApplicationStatus
 from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.errors import NotFound
 from domain.kernel.store import UnitOfWork

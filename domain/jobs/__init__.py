@@ -1,0 +1,1 @@
+"""Jobs: posting, search, saved searches, applications and live viewers."""
