@@ -21,10 +21,10 @@ from domain.kernel.store import NEWEST, UnitOfWork
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
 from domain.pairing import pairs
+from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.ports.payment_gateway import CardDispute, Intent, Settled
 from domain.ports.ports import Ports
-from domain.transfers import Reversal, Transfer, TransferStatus
-from domain.wallets import Withdrawal, WithdrawalStatus
+from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
 
 OLDEST = (("_id", 1),)
 HELD = "requires_capture"  # Stripe's word

@@ -33,12 +33,13 @@ from domain.notifications.alerts import alert
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
 from domain.operations.task import Task, TryAgain
+from domain.payments.processing import give_up, send_back
+from domain.payouts.allocation import rebook
+from domain.payouts.reversals import collect_debt
+from domain.payouts.transfer import Transfer, TransferStatus
+from domain.payouts.transfer_tasks import send
 from domain.ports.payment_gateway import CardDispute, GatewayRefused, StaleFailure
 from domain.ports.ports import Ports
-from domain.sending import collect_debt, send
-from domain.settlement import give_up, send_back
-from domain.shares import rebook
-from domain.transfers import Transfer, TransferStatus
 
 UPDATED = Event("/payment", "chargeback.updated")
 

@@ -38,7 +38,7 @@ from domain.operations.operation import operation
 from domain.operations.task import Task
 from domain.ports.ports import Ports
 from domain.timeline import Dispute, DisputeStatus
-from domain.wallets import Withdrawal, WithdrawalStatus
+from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
 
 ADMINS = {Role.ADMIN}
 GONE = "Deleted user"

@@ -27,10 +27,10 @@ from domain.notifications import notices
 from domain.notifications.templates.work import completes_soon
 from domain.operations.command import Command, Id
 from domain.operations.operation import operation
+from domain.payments.processing import BlockRivals
+from domain.payments.refunds import promise
+from domain.payouts.allocation import rebook
 from domain.ports.ports import Ports
-from domain.refunds import promise
-from domain.settlement import BlockRivals
-from domain.shares import rebook
 
 MilestoneNumber = Annotated[int, Limits(ge=1, le=20)]
 TO_ANSWER = timedelta(hours=24)  # from the announcement to what then happens by itself

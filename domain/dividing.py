@@ -18,8 +18,8 @@ from domain.kernel.money import display
 from domain.kernel.state_machine import leading_to
 from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications.alerts import alert
-from domain.refunds import promise
-from domain.shares import rebook
+from domain.payments.refunds import promise
+from domain.payouts.allocation import rebook
 from domain.timeline import STEPS, SYSTEM, Dispute, DisputeStatus, Entry, add, announce
 
 ANSWER_WITHIN = timedelta(days=7)

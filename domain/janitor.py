@@ -26,13 +26,14 @@ from domain.notifications import notices
 from domain.notifications.alerts import alert
 from domain.notifications.text import job_path
 from domain.operations.task import Task
+from domain.payments.processing import Capture, Hold, Inspect, Release
+from domain.payments.refunds import SendRefund
+from domain.payouts.reversals import TakeBack
+from domain.payouts.transfer import Reversal, Transfer, TransferStatus
+from domain.payouts.transfer_tasks import MakeAvailable, ReadAccount, Send
 from domain.ports.ports import Ports
-from domain.refunds import SendRefund
-from domain.sending import MakeAvailable, ReadAccount, Send, TakeBack
-from domain.settlement import Capture, Hold, Inspect, Release
 from domain.timeline import Dispute, DisputeStatus
-from domain.transfers import Reversal, Transfer, TransferStatus
-from domain.wallets import PayOut, ReadPayout, Withdrawal, WithdrawalStatus
+from domain.wallet.withdrawals import PayOut, ReadPayout, Withdrawal, WithdrawalStatus
 
 AGES = (timedelta(minutes=1), timedelta(minutes=5), timedelta(hours=1))
 THEN = timedelta(days=1)

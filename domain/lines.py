@@ -18,11 +18,11 @@ from domain.kernel.record import Record
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.ledger.transaction import Transaction
 from domain.operations.task import Task
+from domain.payments.processing import Inspect
+from domain.payments.refunds import reread
+from domain.payouts.transfer import Reversal, Transfer
 from domain.ports.payment_gateway import CardDispute, Entry, GatewayRefused
 from domain.ports.ports import Ports
-from domain.refunds import reread
-from domain.settlement import Inspect
-from domain.transfers import Reversal, Transfer
 
 R = TypeVar("R", bound=Record)
 

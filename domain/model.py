@@ -1,7 +1,7 @@
 """The explicit lists of what is stored and what can run later, read by the composition root."""
 
 from domain.accounts.sessions import EndSessions
-from domain.accounts.user import OpenConnectAccount, User
+from domain.accounts.user import User
 from domain.audit_trail.hash_chain import Anchor
 from domain.chargebacks import Chargeback, ReadDispute, Submit
 from domain.chat.conversation import Conversation, Message
@@ -23,20 +23,22 @@ from domain.kernel.process_registry import Living
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
 from domain.lines import ReadRefunds
-from domain.methods import OpenCustomer
 from domain.narrating import Narrate
 from domain.notifications.feed import FeedRow
 from domain.notifications.notices import SendMail, Tell, Told
 from domain.operations.audit_log import AuditRow, WaitingRow
 from domain.operations.idempotency import Reply
+from domain.payments.payment_methods import OpenCustomer
+from domain.payments.processing import BlockRivals, Capture, Hold, Inspect, Release
+from domain.payments.refunds import SendRefund
+from domain.payouts.onboarding import OpenConnectAccount
+from domain.payouts.reversals import TakeBack
+from domain.payouts.transfer import Reversal, Transfer
+from domain.payouts.transfer_tasks import MakeAvailable, ReadAccount, Send
 from domain.presence.presence import LastSeen, ShowPresence
 from domain.reconciliation import Compare, Reconciliation
-from domain.refunds import SendRefund
-from domain.sending import MakeAvailable, ReadAccount, Send, TakeBack
-from domain.settlement import BlockRivals, Capture, Hold, Inspect, Release
 from domain.timeline import Dispute
-from domain.transfers import Reversal, Transfer
-from domain.wallets import PayOut, ReadPayout, Withdrawal
+from domain.wallet.withdrawals import PayOut, ReadPayout, Withdrawal
 from domain.webhooks import Process, WebhookEvent
 
 RECORDS = (

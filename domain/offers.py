@@ -31,9 +31,9 @@ from domain.kernel.record import Page
 from domain.kernel.store import NEWEST, Duplicate, UnitOfWork, new_id
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
-from domain.payments import PaymentSheet, sheet
+from domain.payments.operations import PaymentSheet, sheet
+from domain.payments.processing import CHUNK, Capture, Hold, close
 from domain.ports.ports import Ports
-from domain.settlement import CHUNK, Capture, Hold, close
 
 DEFAULT_HOURS = 72
 

@@ -20,10 +20,10 @@ from domain.notifications import notices
 from domain.notifications.text import WALLET
 from domain.operations.command import Command, CurrencyCode, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
-from domain.refunds import promise
-from domain.sending import send
-from domain.shares import give, take
-from domain.transfers import STEPS, Transfer, TransferStatus
+from domain.payments.refunds import promise
+from domain.payouts.allocation import give, take
+from domain.payouts.transfer import STEPS, Transfer, TransferStatus
+from domain.payouts.transfer_tasks import send
 
 ADMINS = {Role.ADMIN}
 

@@ -16,18 +16,20 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain import chargebacks, refunds, shares
+from domain import chargebacks
 from domain.accounts.user import User
 from domain.deals.payment import Payment, PaymentStatus
 from domain.kernel.record import Index, Record
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.notifications.alerts import alert
 from domain.operations.task import Task, TryAgain
+from domain.payments import refunds
+from domain.payments.processing import apply
+from domain.payouts import external_reversals
+from domain.payouts.transfer_tasks import read_account
 from domain.ports.payment_gateway import Intent
 from domain.ports.ports import Ports
-from domain.sending import read_account
-from domain.settlement import apply
-from domain.wallets import Withdrawal, settle_withdrawal
+from domain.wallet.withdrawals import Withdrawal, settle_withdrawal
 
 KEPT = timedelta(days=90)
 OWN_TASK_SECONDS = 2
@@ -328,7 +330,7 @@ async def _dispute(ports: Ports, event: WebhookEvent) -> None:
 
 async def _transfer(ports: Ports, event: WebhookEvent) -> None:
     if event.account is None:
-        await shares.reread(ports, event.object_id)
+        await external_reversals.reread(ports, event.object_id)
 
 
 WORK: Mapping[str, Callable[[Ports, WebhookEvent], Awaitable[None]]] = {

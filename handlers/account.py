@@ -1,8 +1,9 @@
 """/account: who one is, one's sessions and one's feed."""
 
 from domain import closing
-from domain.accounts import profile, sign_in, user
+from domain.accounts import profile, sign_in
 from domain.notifications import feed
+from domain.payouts import onboarding
 from handlers.expose import Namespace
 
 account = Namespace("/account")
@@ -15,7 +16,7 @@ account.expose(profile.update, http="PATCH /api/account/me")
 account.expose(sign_in.logout, http="POST /api/account/logout")
 account.expose(sign_in.sessions, http="GET /api/account/sessions")
 account.expose(sign_in.revoke, http="DELETE /api/account/sessions")
-account.expose(user.onboard, http="POST /api/account/onboard")
+account.expose(onboarding.onboard, http="POST /api/account/onboard")
 account.expose(closing.delete, http="POST /api/account/delete")
 account.expose(feed.sync, http="GET /api/account/feed")
 account.expose(feed.seen, http="POST /api/account/feed/seen")

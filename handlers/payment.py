@@ -1,15 +1,17 @@
 """/payment: the money behind offers, the means to pay, and disputes about both."""
 
-from domain import chargebacks, disputes, methods, payments
+from domain import chargebacks, disputes
+from domain.payments import operations as payments
+from domain.payments import payment_methods
 from handlers.expose import Namespace
 
 payment = Namespace("/payment")
 
 # Fixed addresses stand before `{payment_id}`, which would take them for an id.
 payment.expose(payments.list_payments, http="GET /api/payment")
-payment.expose(methods.setup, http="POST /api/payment/setup")
-payment.expose(methods.methods, http="GET /api/payment/methods")
-payment.expose(methods.detach, http="DELETE /api/payment/methods/{method_id}")
+payment.expose(payment_methods.setup, http="POST /api/payment/setup")
+payment.expose(payment_methods.methods, http="GET /api/payment/methods")
+payment.expose(payment_methods.detach, http="DELETE /api/payment/methods/{method_id}")
 payment.expose(chargebacks.list_, http="GET /api/payment/chargebacks")
 payment.expose(disputes.disputes, http="GET /api/payment/disputes")
 payment.expose(disputes.dispute_open, http="POST /api/payment/disputes")

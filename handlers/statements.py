@@ -10,14 +10,15 @@ from typing import Any
 
 import msgspec
 
-from domain import commissions, statements
+from domain import commissions
 from domain.kernel.actor import Actor
 from domain.kernel.money import CURRENCIES
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Meta
 from domain.operations.operation import Operation, looked
 from domain.ports.ports import Ports
-from domain.statements import Statement
+from domain.wallet import statements
+from domain.wallet.statements import Statement
 from handlers.expose import Answer, Stream, attempt
 
 Cell = str | int | Decimal | datetime

@@ -19,8 +19,8 @@ from domain.kernel.store import new_id
 from domain.ledger.balances import Balance
 from domain.ledger.chart import BANK
 from domain.ledger.transaction import Transaction
-from domain.transfers import Transfer
-from domain.wallets import Withdrawal
+from domain.payouts.transfer import Transfer
+from domain.wallet.withdrawals import Withdrawal
 from handlers import NAMESPACES
 from tests.parties import Refused
 

@@ -10,8 +10,8 @@ from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
-from domain.transfers import Transfer
-from domain.wallets import Withdrawal
+from domain.payouts.transfer import Transfer
+from domain.wallet.withdrawals import Withdrawal
 from tests.work import PATIENCE, Work
 
 # What is changed of which record, and what then does not agree.

@@ -26,7 +26,7 @@ async def scene(market, server):
 
 
 async def test_a_declined_capture_opens_the_job_again(scene):
-    """Guard: `await give_up(...)` in `settlement.capture_failed`; without it the job belongs to an
+    """Guard: `await give_up(...)` in `processing.capture_failed`; without it the job belongs to an
     offer that has failed, for ever. Guard: `uow.later(Release(payment.id))` after it."""
     other = await scene.market.contractor("Olga Other")
     await scene.market.application(other, scene.job)
@@ -46,7 +46,7 @@ async def test_a_declined_capture_opens_the_job_again(scene):
 
 
 async def test_a_hold_that_ends_during_the_capture(scene):
-    """Guard: `await give_up(...)` in `settlement.hold_ended`; without it the job waits for a
+    """Guard: `await give_up(...)` in `processing.hold_ended`; without it the job waits for a
     capture that can never come. Guard: `_tell_admins` in it."""
     admin = await scene.market.admin()
     offer = await scene.pending()
@@ -110,7 +110,7 @@ def offer_intent(call):
 
 
 async def test_what_stripe_keeps_is_the_platforms_cost(scene):
-    """Guard: `await book_fee(...)` in `settlement.captured`; without it the platform believes to
+    """Guard: `await book_fee(...)` in `processing.captured`; without it the platform believes to
     have money that Stripe has kept."""
     await scene.sandbox.settings(fee_bps=290, fee_fixed=30)
     await scene.market.accept(scene.contractor, await scene.pending())
@@ -127,8 +127,8 @@ async def test_what_stripe_keeps_is_the_platforms_cost(scene):
 
 
 async def test_cancelling_an_assigned_job_refunds_everything(scene):
-    """Guard: `promise(...)` in `completion.cancel`. Guard: the platform's delta in `shares.rebook`;
-    without it escrow cannot pay the fee back."""
+    """Guard: `promise(...)` in `completion.cancel`. Guard: the platform's delta in
+    `allocation.rebook`; without it escrow cannot pay the fee back."""
     offer = await scene.pending()
     await scene.market.accept(scene.contractor, offer)
     scene.customer.forget()
@@ -178,7 +178,7 @@ async def test_a_job_in_progress_cannot_be_cancelled(scene):
 
 
 async def test_money_for_a_closed_offer_is_booked_and_sent_back(scene):
-    """Guard: `send_back(uow, offer.id)` in `settlement.captured`; without it we keep money that
+    """Guard: `send_back(uow, offer.id)` in `processing.captured`; without it we keep money that
     belongs to no offer."""
     offer = await scene.pending()
     payment = (await scene.market.rows(Payment))[0]

@@ -6,7 +6,7 @@ from domain import ledger
 from domain.chargebacks import Chargeback, reread
 from domain.deals.payment import Payment
 from domain.operations.task import TryAgain
-from domain.transfers import Transfer
+from domain.payouts.transfer import Transfer
 from tests.work import PATIENCE, Work
 
 FEE = 1500
@@ -18,7 +18,8 @@ async def work(market, server):
 
 
 async def test_a_chargeback_freezes_the_payment(work):
-    """Guard: `contested_amount` in `must_be_free`, `Offer.refundable` and `sending.begin`."""
+    """Guard: `contested_amount` in `must_be_free`, `Offer.refundable` and
+    `transfer_tasks.begin`."""
     chargeback = await work.charge_back()
     assert (chargeback["amount"], chargeback["fee_amount"]) == (100_000, FEE)
     assert (await work.payment()).disputed_amount == 100_000
@@ -131,8 +132,8 @@ async def test_won_after_a_part_was_completed(market, server):
 
 
 async def test_a_transfer_waits_for_the_decision(market, server):
-    """Guard: the offer's `contested_amount` in `sending.begin`; without it money leaves for an
-    account from which it can only be called back."""
+    """Guard: the offer's `contested_amount` in `transfer_tasks.begin`; without it money leaves for
+    an account from which it can only be called back."""
     work = await Work(market, server).begin(onboarded=False)
     await work.complete()
     chargeback = await work.charge_back()

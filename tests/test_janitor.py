@@ -11,9 +11,9 @@ from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.janitor import Watch
 from domain.kernel.outbox import OutboxRow
+from domain.payouts.transfer import Reversal, Transfer
 from domain.timeline import Dispute
-from domain.transfers import Reversal, Transfer
-from domain.wallets import Withdrawal
+from domain.wallet.withdrawals import Withdrawal
 from tests.work import PATIENCE, Work
 
 

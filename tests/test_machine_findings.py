@@ -8,8 +8,8 @@ from domain.chargebacks import Chargeback, ChargebackStatus, reread
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.chart import STRIPE
 from domain.ledger.transaction import Transaction
+from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.reconciliation import compare
-from domain.transfers import Reversal, Transfer, TransferStatus
 from tests.work import PATIENCE, Work
 
 
@@ -37,8 +37,8 @@ async def test_a_refund_that_came_back_before_anybody_looked_is_in_both_books(ma
 
 
 async def test_a_transfer_reversed_under_a_withdrawal_costs_its_owner_nothing(market, server):
-    """Guard: `refill=True` in `shares.settle_reversal`; booked as a debt it was collected at Stripe
-    once more, and what the wallet showed could never be taken out."""
+    """Guard: `refill=True` in `external_reversals.settle_reversal`; booked as a debt it was
+    collected at Stripe once more, and what the wallet showed could never be taken out."""
     work = await Work(market, server).done()
     user = await server.store.single().get(User, work.contractor.id)
     await work.sandbox.fault(path="/v1/payouts", method="POST", status=409, times=3)
@@ -57,8 +57,8 @@ async def test_a_transfer_reversed_under_a_withdrawal_costs_its_owner_nothing(ma
 
 
 async def test_a_reversal_made_elsewhere_is_a_part_of_one_that_is_under_way(market, server):
-    """Guard: `_fulfil` in `shares.settle_reversal`; Stripe refused ours for ever, since not so much
-    was left, and what it could not take stood as money to be sent once more."""
+    """Guard: `_fulfil` in `external_reversals.settle_reversal`; Stripe refused ours for ever, since
+    not so much was left, and what it could not take stood as money to be sent once more."""
     work = await Work(market, server).begin()
     await work.complete()
     await market.settled(PATIENCE)

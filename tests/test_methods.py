@@ -4,8 +4,8 @@ import pytest
 
 from domain.accounts.user import User
 from domain.operations.task import TryAgain
+from domain.payments.processing import Hold
 from domain.ports.payment_gateway import GatewayUnknown
-from domain.settlement import Hold
 from tests.parties import Refused
 from tests.work import PATIENCE, Work
 
@@ -23,8 +23,8 @@ async def saved(market, customer, card="pm_card_visa"):
 
 
 async def test_a_saved_card_pays_an_offer_and_is_forgotten(market, server):
-    """Guard: `customer_id` in `settlement.Hold`; Stripe refuses a customer's card without it.
-    Guard: the owner in `methods.detach`."""
+    """Guard: `customer_id` in `processing.Hold`; Stripe refuses a customer's card without it.
+    Guard: the owner in `payment_methods.detach`."""
     customer, other = await market.customer(), await market.customer("Olga")
     assert (await customer.call("/payment", "methods"))["items"] == []
     card = await saved(market, customer)
@@ -106,7 +106,7 @@ async def test_anothers_card_pays_nothing(market, server):
 
 
 async def test_money_that_cannot_be_held_is_captured_with_the_offer(market, server):
-    """Guard: `stand(...)` in `settlement.captured` and `accept_paid`; the fee is due only with the
+    """Guard: `stand(...)` in `processing.captured` and `accept_paid`; the fee is due only with the
     acceptance."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     job = await market.job(customer)

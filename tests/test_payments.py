@@ -31,7 +31,7 @@ async def scene(market, server):
     ],
 )
 async def test_a_declined_card_fails_the_offer(scene, card, reason):
-    """Guard: `await declined(...)` in `settlement.settle`; without it the offer waits for ever.
+    """Guard: `await declined(...)` in `processing.settle`; without it the offer waits for ever.
     Guard: `uow.later(Release(payment.id))` in `declined`; without it the client secret can still
     pay for an offer that has failed."""
     answer = await scene.offers(card)
@@ -55,7 +55,7 @@ async def test_an_unknown_payment_method_fails_the_offer(scene):
 
 @pytest.mark.parametrize("told_by", ["confirm", "webhook"])
 async def test_an_offer_behind_3d_secure_is_seen_once_it_is_paid(scene, told_by):
-    """Guard: `visible` is set in `settlement.held` alone; with `visible=True` from the start the
+    """Guard: `visible` is set in `processing.held` alone; with `visible=True` from the start the
     contractor sees an offer without money. Guard: `uow.later(Inspect(...))` in `payments.confirm`;
     without it only a webhook can tell."""
     if told_by == "confirm":
@@ -78,7 +78,7 @@ async def test_an_offer_behind_3d_secure_is_seen_once_it_is_paid(scene, told_by)
 
 
 async def test_failed_authentication_fails_the_offer(scene):
-    """Guard: `intent.failure and payment.payment_method` in `settlement.settle`; without it the
+    """Guard: `intent.failure and payment.payment_method` in `processing.settle`; without it the
     offer waits for a card that the bank has refused."""
     answer = await scene.offers(SECURE)
     await scene.sandbox.challenge(answer["payment"]["redirect_url"], passed=False)
@@ -89,7 +89,7 @@ async def test_failed_authentication_fails_the_offer(scene):
 
 
 async def test_the_client_pays_by_itself(scene):
-    """Guard: `and payment.payment_method` in `settlement.settle`; without it a first card that is
+    """Guard: `and payment.payment_method` in `processing.settle`; without it a first card that is
     declined ends the offer, although Stripe.js lets the customer try another."""
     answer = await scene.offers(payment_method=None)
     sheet = answer["payment"]
@@ -123,7 +123,7 @@ async def _stripe_js(scene, sheet, card):
 
 
 async def test_a_hold_that_comes_too_late_is_given_back_unseen(scene):
-    """Guard: `visible=offer.status is OfferStatus.AWAITING_PAYMENT` in `settlement.held`; with
+    """Guard: `visible=offer.status is OfferStatus.AWAITING_PAYMENT` in `processing.held`; with
     True, the contractor is pushed the payment of an offer that was withdrawn before they could see
     it."""
     answer = await scene.offers(SECURE)
@@ -167,7 +167,7 @@ async def test_a_hold_that_is_answered_with_500(scene, when):
 
 
 async def test_an_expired_hold_ends_the_offer(scene):
-    """Guard: `await hold_ended(...)` in `settlement.settle`; without it the contractor can accept
+    """Guard: `await hold_ended(...)` in `processing.settle`; without it the contractor can accept
     an offer without money."""
     offer = await scene.pending()
     await scene.sandbox.advance(7 * 86_400 + 1)
@@ -180,7 +180,7 @@ async def test_an_expired_hold_ends_the_offer(scene):
 
 
 async def test_an_offer_never_outlives_its_hold(scene):
-    """Guard: `min(ends, intent.capture_before - HOLD_MARGIN)` in `settlement.held`; without it the
+    """Guard: `min(ends, intent.capture_before - HOLD_MARGIN)` in `processing.held`; without it the
     offer is still standing when its hold is gone."""
     await scene.sandbox.settings(hold_seconds=7200)
     offer = await scene.pending()
@@ -219,7 +219,8 @@ async def test_the_scheduler_expires_by_itself(scene):
 
 
 async def test_the_means_to_pay_are_the_customers_alone(market, server):
-    """Guard: `own` in `payments.sheet`; without it a party or admin could pay with the card."""
+    """Guard: `own` in `payments.operations.sheet`; without it a party or admin could pay with the
+    card."""
     customer, contractor = await market.customer(), await market.contractor()
     admin = await market.admin()
     job = await market.job(customer)

@@ -4,7 +4,7 @@ import pytest
 
 from domain.deals.offer import RefundStatus
 from domain.ledger.transaction import Transaction
-from domain.refunds import SendRefund
+from domain.payments.refunds import SendRefund
 from tests.work import PATIENCE, Work
 
 
@@ -14,7 +14,7 @@ async def work(market, server):
 
 
 async def test_a_part_goes_back_before_the_work_is_done(work):
-    """Guard: `deltas[PLATFORM]` in `shares.rebook`; the fee on what goes back goes back too."""
+    """Guard: `deltas[PLATFORM]` in `allocation.rebook`; the fee on what goes back goes back too."""
     await work.refund(30_000)
     paid = await work.customer.push(
         "/payment", "payment.updated", lambda p: p["status"] == "partially_refunded", PATIENCE
@@ -38,7 +38,8 @@ async def test_a_refund_of_everything_ends_the_job(work):
 
 
 async def test_a_refund_after_completion_is_taken_from_the_wallet(work):
-    """Guard: `call_back` in `shares.take`; without it the platform pays the contractor's part."""
+    """Guard: `call_back` in `allocation.take`; without it the platform pays the contractor's
+    part."""
     await work.complete()
     assert await work.books() == (30_000, 0)
     await work.refund(20_000)
@@ -52,7 +53,8 @@ async def test_a_refund_after_completion_is_taken_from_the_wallet(work):
 
 
 async def test_what_was_taken_out_becomes_debt_and_is_repaid_first(work):
-    """Guard: `changes[ledger.debt(user_id)] = -left` in `shares.take`, and `repaid` in `give`."""
+    """Guard: `changes[ledger.debt(user_id)] = -left` in `allocation.take`, and `repaid` in
+    `give`."""
     await work.complete()
     await work.market.settled(PATIENCE)
     await work.withdraw(60_000)

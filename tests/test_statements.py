@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain import commissions, ledger, statements
+from domain import commissions, ledger
 from domain.kernel.actor import Actor, Role
 from domain.kernel.store import UnitOfWork
 from domain.ledger.owner_view import platform_before
 from domain.ledger.transaction import Posting, Transaction
+from domain.wallet import statements
 from tests.ledgers import NEW_YEAR, book_rows, download, lately, statement, told, transaction
 from tests.parties import Refused
 from tests.work import PATIENCE, Work

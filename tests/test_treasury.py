@@ -7,7 +7,7 @@ import pytest
 from domain import ledger
 from domain.accounts.user import User
 from domain.audit import audit
-from domain.transfers import Transfer
+from domain.payouts.transfer import Transfer
 from tests.parties import PASSWORD
 from tests.work import PATIENCE, Work
 
@@ -18,8 +18,8 @@ async def work(market, server):
 
 
 async def test_a_frozen_wallet_neither_receives_nor_pays_out(work):
-    """Guard: `user.frozen_at` in `sending.begin` and in `wallets.withdraw`. Guard: `send(...)` in
-    `treasury.unfreeze`; without it the money goes ten minutes later."""
+    """Guard: `user.frozen_at` in `transfer_tasks.begin` and in `withdrawals.withdraw`. Guard:
+    `send(...)` in `treasury.unfreeze`; without it the money goes ten minutes later."""
     await work.admin("freeze", user_id=work.contractor.id, reason="Suspicious")
     await work.complete()
     await work.market.settled(PATIENCE)

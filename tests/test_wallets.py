@@ -8,8 +8,8 @@ from domain.accounts.user import User
 from domain.audit import audit
 from domain.deals.payment import Payment
 from domain.ledger.transaction import Transaction
-from domain.transfers import Transfer, TransferStatus
-from domain.wallets import Withdrawal
+from domain.payouts.transfer import Transfer, TransferStatus
+from domain.wallet.withdrawals import Withdrawal
 from tests.parties import Refused
 
 PATIENCE = 30
@@ -57,8 +57,8 @@ async def refused(market, contractor, code, *withdrawal):
 
 
 async def test_the_share_waits_until_transfers_are_active(market, server):
-    """Guard: `send(uow, ...)` in `sending.account_changed`; without it the money goes only when
-    the task looks again, ten minutes later."""
+    """Guard: `send(uow, ...)` in `transfer_tasks.account_changed`; without it the money goes only
+    when the task looks again, ten minutes later."""
     customer, contractor = await market.customer(), await market.contractor()
     await done(market, customer, contractor)
     await market.settled()
@@ -75,8 +75,8 @@ async def test_the_share_waits_until_transfers_are_active(market, server):
 
 
 async def test_the_share_is_pending_until_the_charge_is_available(market, server):
-    """Guard: `uow.later(MakeAvailable(transfer.id), at=due)` in `sending.transferred`; at once,
-    the wallet offers what Stripe does not have yet, and the payout fails."""
+    """Guard: `uow.later(MakeAvailable(transfer.id), at=due)` in `transfer_tasks.transferred`; at
+    once, the wallet offers what Stripe does not have yet, and the payout fails."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     await server.sandbox.settings(available_delay_seconds=4)
     await done(market, customer, contractor)
@@ -113,7 +113,7 @@ async def test_a_transfer_whose_answer_is_lost_is_made_once(market, server, faul
 
 
 async def test_transfers_go_in_steps_that_stripe_moves(market, server):
-    """Guard: `// step * step` in `shares.give`; without it Stripe refuses to move 147 fils, for
+    """Guard: `// step * step` in `allocation.give`; without it Stripe refuses to move 147 fils, for
     ever. Guard: `+ purse.pending % step` there; without it what was left over is never sent."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     sent = []
@@ -135,7 +135,7 @@ async def test_transfers_go_in_steps_that_stripe_moves(market, server):
 
 async def test_withdrawals_that_are_refused(market, server):
     """Guard: `only_if={"balance": bound}` in `booking._move`; without it a wallet goes below zero.
-    Guard: `if not (user.connect_id and user.payouts_enabled)` in `wallets.withdraw`."""
+    Guard: `if not (user.connect_id and user.payouts_enabled)` in `withdrawals.withdraw`."""
     customer, stranger = await market.customer(), await market.contractor("Nina New")
     contractor = await market.contractor(onboarded=True)
     await done(market, customer, contractor)

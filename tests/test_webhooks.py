@@ -10,9 +10,9 @@ import pytest
 from domain.audit import audit
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.transaction import Transaction
+from domain.payouts.transfer import Transfer
+from domain.payouts.transfer_tasks import Send
 from domain.ports.payment_gateway import GatewayUnknown
-from domain.sending import Send
-from domain.transfers import Transfer
 from domain.webhooks import WebhookEvent
 from server.embedded.sandbox.courier import sign
 from tests.scenes import PATIENCE, Scene
@@ -158,8 +158,8 @@ async def test_what_stripe_did_not_sign_is_refused(scene, forgery):
 
 
 async def test_a_reversal_of_a_transfer_whose_answer_is_lost(market, server):
-    """Guard: `transferred` in `shares.reread`; without it the event is done, and the wallet has
-    money that Stripe has taken back."""
+    """Guard: `transferred` in `external_reversals.reread`; without it the event is done, and the
+    wallet has money that Stripe has taken back."""
     await server.web.scheduler.stop()
     work = await Work(market, server).begin()
     await market.settled(PATIENCE)

@@ -17,9 +17,9 @@ from domain.kernel.store import new_id
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Posting, Transaction
 from domain.operations.audit_log import WaitingRow
+from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.ports.ports import Seal
-from domain.transfers import Reversal, Transfer, TransferStatus
-from domain.wallets import Withdrawal, WithdrawalStatus
+from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
 
 CURRENCY = "USD"
 FEES = Schedule(1000, 2000)

@@ -52,7 +52,7 @@ ANSWERS_LOST = {"path": "/v1/payment_intents", "method": "POST", "when": "after"
 
 async def test_same_key_with_another_amount_after_the_effect(scene):
     """Guard: the look in `Hold.run` before it takes the next key, and `captured_amount` in
-    `settlement.captured`: what Stripe holds for a key that is spent is not held twice, and is given
+    `processing.captured`: what Stripe holds for a key that is spent is not held twice, and is given
     back when it turns out to be another amount."""
     offer = await repaired(scene, 90_000)
     await scene.told(scene.contractor, "offer.created", offer)
@@ -111,7 +111,7 @@ async def repaired(scene, amount):
 
 
 async def test_hold_expired_at_accept(scene):
-    """Guard: `give_up` in `settlement.hold_ended`: the offer fails and the job is open again."""
+    """Guard: `give_up` in `processing.hold_ended`: the offer fails and the job is open again."""
     offer = await scene.pending()
     await scene.market.settled()  # news of the hold that is still read would find its end
     await scene.sandbox.fault(**NEWS_LOST)
@@ -161,7 +161,7 @@ async def test_3d_secure_abandoned(scene):
 
 
 async def test_partial_capture_from_stripes_dashboard(scene):
-    """Guard: `intent.captured_amount != offer.amount` in `settlement.captured`; without it the
+    """Guard: `intent.captured_amount != offer.amount` in `processing.captured`; without it the
     contractor accepts a job whose money is not all there."""
     offer = await scene.pending()
     await scene.sandbox.capture_partly((await scene.intent(offer))["id"], 60_000)

@@ -21,7 +21,7 @@ async def test_refund_webhook_before_the_api_reply(impatient, work):
 
 
 async def test_refund_after_transfer_with_balance(done):
-    """Guard: `call_back` in `shares.take`: the contractor's part is reversed at Stripe."""
+    """Guard: `call_back` in `allocation.take`: the contractor's part is reversed at Stripe."""
     await done.refund()
     assert await done.books() == (0, 0)
     assert await done.wallet("available", "pending", "debt") == (0, 0, 0)
@@ -31,7 +31,7 @@ async def test_refund_after_transfer_with_balance(done):
 
 
 async def test_refund_after_transfer_without_balance(done):
-    """Guard: the debt in `shares.take`; later earnings pay it first (`repaid` in `give`)."""
+    """Guard: the debt in `allocation.take`; later earnings pay it first (`repaid` in `give`)."""
     await done.withdraw(70_000)
     await done.refund()
     assert await done.books() == (0, 0)

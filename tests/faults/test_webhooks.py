@@ -38,7 +38,7 @@ async def test_webhook_before_our_record(scene):
 async def test_duplicate_event_50_times_at_once(scene):
     """Guard: `await uow.add(WebhookEvent(id=event["id"], ...))` in `webhooks.receive`, whose id is
     unique; with an id of our own every delivery is worked on. Guard: `move_payment` is guarded in
-    `settlement.held`; without it the contractor is told as often as the events come."""
+    `processing.held`; without it the contractor is told as often as the events come."""
     post = Post(scene)
     await scene.sandbox.fault(**LOST)
     answer = await scene.offers(SECURE)

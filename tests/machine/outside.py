@@ -6,7 +6,7 @@ from datetime import timedelta
 from aiohttp import ClientError
 
 from domain.deals.payment import Payment
-from domain.transfers import Transfer
+from domain.payouts.transfer import Transfer
 from tests.machine.people import People
 from tests.test_webhooks import Post
 

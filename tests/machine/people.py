@@ -17,8 +17,8 @@ from domain.jobs.applications import Application
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.money import CURRENCIES
 from domain.kernel.store import new_id
+from domain.payouts.transfer import Transfer
 from domain.timeline import Dispute
-from domain.transfers import Transfer
 from handlers import NAMESPACES
 
 NEVER = {"internal", "unavailable", "invalid", "forbidden", "unauthenticated", "not_onboarded"}

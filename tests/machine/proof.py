@@ -14,13 +14,13 @@ from domain.kernel.outbox import OutboxRow
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
 from domain.notifications.feed import FeedRow
+from domain.payouts.transfer import STEPS as TRANSFER_STEPS
+from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.reconciliation import Reconciliation, ReconciliationStatus, compare
 from domain.timeline import STEPS as DISPUTE_STEPS
 from domain.timeline import Dispute
-from domain.transfers import STEPS as TRANSFER_STEPS
-from domain.transfers import Reversal, Transfer, TransferStatus
-from domain.wallets import STEPS as WITHDRAWAL_STEPS
-from domain.wallets import Withdrawal
+from domain.wallet.withdrawals import STEPS as WITHDRAWAL_STEPS
+from domain.wallet.withdrawals import Withdrawal
 
 MILESTONE_STEPS = {
     MilestoneStatus.PENDING: (

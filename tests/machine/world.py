@@ -11,10 +11,10 @@ from domain.jobs.job import Job
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.transaction import Transaction
 from domain.operations.audit_log import AuditRow, WaitingRow
+from domain.payouts.transfer import Reversal, Transfer
 from domain.reconciliation import Reconciliation
 from domain.timeline import Dispute
-from domain.transfers import Reversal, Transfer
-from domain.wallets import Withdrawal
+from domain.wallet.withdrawals import Withdrawal
 from domain.webhooks import WebhookEvent
 from tests.machine.outside import DAY, MINUTE, Outside
 from tests.machine.proof import Proof

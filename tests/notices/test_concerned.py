@@ -10,7 +10,7 @@ import domain
 from domain.accounts.user import User
 from domain.notifications.templates.catalog import WORDS
 from domain.notifications.text import Notice, Side
-from domain.transfers import Transfer
+from domain.payouts.transfer import Transfer
 from tests.notices.reading import FENCE, listed
 from tests.notices.test_words import AT, WHOLE
 from tests.work import PATIENCE, Work
@@ -105,8 +105,8 @@ async def texts(work, *kinds):
 
 
 async def test_what_is_owed_repaid_and_adjusted_is_told_to_its_owner(done, post):
-    """Guard: `notices.tell` in `treasury.adjust`, `shares.take`, `shares.give` and
-    `sending.collect_debt`; without it money comes and goes without a word."""
+    """Guard: `notices.tell` in `treasury.adjust`, `allocation.take`, `allocation.give` and
+    `reversals.collect_debt`; without it money comes and goes without a word."""
     user = {"user_id": done.contractor.id, "currency": "USD", "reason": "Counted twice"}
     await done.admin("adjust", **user, amount=-20_000)
     await done.withdraw(50_000)
@@ -124,8 +124,8 @@ async def test_what_is_owed_repaid_and_adjusted_is_told_to_its_owner(done, post)
 
 
 async def test_what_is_taken_back_outside_is_told_to_its_owner(done):
-    """Guard: `notices.tell` in `shares.settle_reversal`, `treasury.release` and
-    `sending._account_closed`, and `payouts_changed_at` there."""
+    """Guard: `notices.tell` in `external_reversals.settle_reversal`, `treasury.release` and
+    `transfer_tasks._account_closed`, and `payouts_changed_at` there."""
     await done.admin("overview")
     (made,) = await done.listed("transfers")
     await done.sandbox.api("POST", f"transfers/{made['id']}/reversals", amount=30_000)
@@ -147,8 +147,8 @@ async def test_what_is_taken_back_outside_is_told_to_its_owner(done):
 
 
 async def test_money_that_had_to_wait_is_told_when_it_arrives(market, server):
-    """Guard: `WAITED` in `sending.make_available`; what arrives with the completion is not told a
-    second time, but that was long ago."""
+    """Guard: `WAITED` in `transfer_tasks.make_available`; what arrives with the completion is not
+    told a second time, but that was long ago."""
     work = await Work(market, server).begin(onboarded=False)
     await work.complete()
     await market.settled(PATIENCE)
@@ -169,7 +169,7 @@ async def test_money_that_had_to_wait_is_told_when_it_arrives(market, server):
 
 
 async def test_a_payout_that_failed_is_told_to_administrators(done, post):
-    """Guard: the alert in `wallets.settle_withdrawal`; the contractor is told as well."""
+    """Guard: the alert in `withdrawals.settle_withdrawal`; the contractor is told as well."""
     await done.admin("overview")
     await done.sandbox.fault(payout="usd", failure_code="account_closed")
     await done.market.withdraw(done.contractor, 70_000)
@@ -181,7 +181,7 @@ async def test_a_payout_that_failed_is_told_to_administrators(done, post):
 
 
 async def test_a_declined_card_is_listed_for_administrators_and_not_mailed(scene, post):
-    """Guard: `urgent=False` in `settlement.declined`; banks decline cards every day, and mails
+    """Guard: `urgent=False` in `processing.declined`; banks decline cards every day, and mails
     about them would hide those about what somebody has to do."""
     admin = await scene.market.admin()
     answer = await scene.offers("pm_card_chargeDeclinedInsufficientFunds")

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from domain import completion
-from domain.accounts import user as accounts
 from domain.accounts.user import User
+from domain.payouts import onboarding
 from domain.ports.payment_gateway import ConnectAccount
 from tests.notices.reading import FENCE, listed, titles
 from tests.work import PATIENCE, Work
@@ -294,7 +294,7 @@ async def test_payouts_that_are_lost_and_come_back(market, server, post):
     account = ConnectAccount(user.connect_id, True, True, user.payout_currencies)
     for enabled in (False, True, False):
         there = ConnectAccount(account.id, True, enabled, account.currencies)
-        await server.store.transact(lambda uow, there=there: accounts.settle_account(uow, there))
+        await server.store.transact(lambda uow, there=there: onboarding.settle_account(uow, there))
         await contractor.call("/account", "update", {"headline": f"Fences {enabled}"})
     possible, lost = "Payouts are set up", "Payouts have stopped"
     assert await titles(market, contractor) == [possible, lost, possible, lost]

@@ -3,28 +3,26 @@
 from enum import StrEnum
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta as Limits
 
 from domain import ledger
 from domain.accounts.user import User
-from domain.kernel.actor import EVERYONE, Actor, Role
+from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import CurrencyNotSupported, Invalid, NotOnboarded, WalletFrozen
 from domain.kernel.money import CURRENCIES, MAX_AMOUNT
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.state_machine import Steps, leading_to
 from domain.kernel.store import UnitOfWork, new_id
-from domain.ledger.balances import Purse
-from domain.ledger.transaction import Transaction
 from domain.notifications.alerts import alert
 from domain.notifications.templates.alerts import payout_failure
-from domain.operations.command import Command, CurrencyCode, Cursor, Nothing, PageSize, Style
+from domain.operations.command import Command, CurrencyCode, Cursor, PageSize, Style
 from domain.operations.operation import operation
 from domain.operations.task import Task, TryAgain
+from domain.payouts.reversals import collect_debt
+from domain.payouts.transfer import LOOK_AGAIN
 from domain.ports.payment_gateway import KEY_LIFE, GatewayRefused, Settled, StaleFailure
 from domain.ports.ports import Ports
-from domain.sending import LOOK_AGAIN, collect_debt
 
 WITHDRAWAL_UPDATED = Event("/wallet", "withdrawal.updated")
 
@@ -75,19 +73,6 @@ class Withdrawal(Record, frozen=True):
     payout_id: str | None = None
 
 
-class Balances(msgspec.Struct, frozen=True):
-    """The wallet in the main currency, and in every other one that it ever held."""
-
-    currency: str
-    available: int
-    pending: int
-    held: int
-    in_transit: int
-    debt: int
-    version: int
-    others: list[Purse]
-
-
 class History(Command, frozen=True):
     cursor: Cursor | None = None
     limit: PageSize = 20
@@ -96,35 +81,6 @@ class History(Command, frozen=True):
 class Withdraw(Command, frozen=True):
     amount: Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
     currency: CurrencyCode | None = None
-
-
-@operation("wallet.balance", roles=EVERYONE, style=Style.READ)
-async def balance(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> Balances:
-    """One's own wallet; an admin's is the platform's."""
-    if actor.role is Role.ADMIN:
-        held = await ledger.balance_of(uow, ledger.PLATFORM)
-        purses = [Purse(ledger.PLATFORM, code, available=sum) for code, sum in held.items()]
-    else:
-        purses = await ledger.purses_of(uow, actor.id)
-    main = uow.rates.currencies[0]
-    own = next((p for p in purses if p.currency == main), Purse(actor.id, main))
-    return Balances(
-        own.currency,
-        own.available,
-        own.pending,
-        own.held,
-        own.in_transit,
-        own.debt,
-        own.version,
-        [p for p in purses if p.currency != main],
-    )
-
-
-@operation("wallet.history", roles=EVERYONE, style=Style.READ)
-async def history(cmd: History, actor: Actor, uow: UnitOfWork) -> Page:
-    """The transactions that touch one's money, newest first; an admin's are the platform's."""
-    where = {"accounts": ledger.PLATFORM} if actor.role is Role.ADMIN else {"users": actor.id}
-    return await uow.page(Transaction, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
 @operation("wallet.withdraw", roles={Role.CONTRACTOR})

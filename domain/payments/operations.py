@@ -8,8 +8,8 @@ from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
+from domain.payments.processing import Inspect
 from domain.ports.ports import Ports
-from domain.settlement import Inspect
 
 
 class PaymentSheet(msgspec.Struct, frozen=True):

@@ -21,10 +21,10 @@ from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.notifications.templates.alerts import capture_failure, payment_failure
 from domain.operations.task import Task, TryAgain
+from domain.payments.refunds import promise
+from domain.payouts.allocation import rebook
 from domain.ports.payment_gateway import KEY_LIFE, GatewayRefused, Intent, StaleFailure
 from domain.ports.ports import Ports
-from domain.refunds import promise
-from domain.shares import rebook
 
 HOLD_MARGIN = timedelta(hours=1)  # an offer ends this long before its hold does
 CHUNK = 20

@@ -18,9 +18,9 @@ from domain.kernel.money import CURRENCIES, display
 from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications.alerts import alert
 from domain.operations.task import Task, TryAgain
+from domain.payouts.allocation import rebook
 from domain.ports.payment_gateway import KEY_LIFE, GatewayRefused, Settled, StaleFailure
 from domain.ports.ports import Ports
-from domain.shares import rebook
 
 GIVEN_UP = ("failed", "canceled")
 WAITING = "pending"  # Stripe's word

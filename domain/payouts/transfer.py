@@ -1,5 +1,6 @@
 """The records of a contractor's money on its way to their Stripe account, and back from there."""
 
+from datetime import timedelta
 from enum import StrEnum
 
 from domain.kernel.record import Index, Record
@@ -87,3 +88,6 @@ class Reversal(Record, frozen=True):
     stripe_id: str | None = None
     done: bool = False
     key: int = 0
+
+
+LOOK_AGAIN = timedelta(minutes=10)

@@ -9,17 +9,20 @@ from datetime import timedelta
 
 from domain import ledger
 from domain.accounts.user import UPDATED as ACCOUNT_UPDATED
-from domain.accounts.user import User, settle_account
+from domain.accounts.user import User
 from domain.deals.charges import read_again
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
-from domain.kernel.money import CURRENCIES, display
+from domain.kernel.money import display
 from domain.kernel.state_machine import leading_to
-from domain.kernel.store import UnitOfWork, new_id
+from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
 from domain.notifications.alerts import alert
 from domain.notifications.text import WALLET
 from domain.operations.task import Task, TryAgain
+from domain.payouts.onboarding import settle_account
+from domain.payouts.reversals import collect_debt
+from domain.payouts.transfer import LOOK_AGAIN, STEPS, Transfer, TransferStatus
 from domain.ports.payment_gateway import (
     KEY_LIFE,
     ConnectAccount,
@@ -28,12 +31,9 @@ from domain.ports.payment_gateway import (
     StaleFailure,
 )
 from domain.ports.ports import Ports
-from domain.transfers import STEPS, Reversal, Transfer, TransferStatus
 
-LOOK_AGAIN = timedelta(minutes=10)
 READINGS = 5
 WAITED = timedelta(hours=1)  # beyond that nobody knows any more that it was on its way
-CHUNK = 50
 
 
 class Send(Task, frozen=True):
@@ -212,119 +212,6 @@ async def make_available(uow: UnitOfWork, transfer_id: str) -> None:
                 path=WALLET,
             )
         await collect_debt(uow, user, transfer.currency, transfer.id)
-
-
-# -- taking back -----------------------------------------------------------------------------
-
-
-async def call_back(
-    uow: UnitOfWork, user_id: str, currency: str, amount: int, offer_id: str | None
-) -> int:
-    """Have transfers reversed that have arrived, of this offer first; returns how much it was."""
-    whole = amount // CURRENCIES[currency].step * CURRENCIES[currency].step
-    left = whole
-    arrived = {"user_id": user_id, "currency": currency, "status": TransferStatus.AVAILABLE}
-    if offer_id:
-        own = await uow.all(Transfer, {"offer_id": offer_id, "status": TransferStatus.AVAILABLE})
-        left -= await _reverse_some(uow, own, left)
-    while left:
-        others = await uow.all(Transfer, arrived, (("_id", -1),), CHUNK)
-        if not others:
-            break
-        left -= await _reverse_some(uow, others, left)
-    return whole - left
-
-
-async def _reverse_some(uow: UnitOfWork, transfers: list[Transfer], amount: int) -> int:
-    left = amount
-    for transfer in transfers:
-        part = min(left, transfer.net)
-        await reverse(uow, transfer, part)
-        left -= part
-    return amount - left
-
-
-async def reverse(uow: UnitOfWork, transfer: Transfer, amount: int) -> None:
-    """Take `amount` of a transfer back: booked by the caller, and done at Stripe afterwards."""
-    if amount:
-        reversal = Reversal(
-            id=new_id(Reversal.PREFIX),
-            created_at=uow.now,
-            updated_at=uow.now,
-            transfer_id=transfer.id,
-            user_id=transfer.user_id,
-            amount=amount,
-            currency=transfer.currency,
-        )
-        status = TransferStatus.REVERSED if amount == transfer.net else transfer.status
-        await uow.change(Transfer, transfer.id, inc={"reversed_amount": amount}, status=status)
-        await uow.add(reversal)
-        uow.later(TakeBack(reversal.id))
-
-
-async def collect_debt(uow: UnitOfWork, user_id: str, currency: str, fact: str) -> None:
-    """Money has become available to somebody who owes: what they owe is taken of it first."""
-    purse = await ledger.purse_of(uow, user_id, currency)
-    part = await call_back(uow, user_id, currency, min(purse.available, -purse.debt), None)
-    await ledger.book(
-        uow,
-        f"repaid:{fact}",
-        "debt_repaid",
-        currency,
-        [ledger.Posting(ledger.available(user_id), ledger.debt(user_id), part)],
-        users=[user_id],
-    )
-    await tell_repaid(uow, user_id, currency, part)
-
-
-async def tell_repaid(uow: UnitOfWork, user_id: str, currency: str, amount: int) -> None:
-    if amount:
-        await notices.tell(
-            uow,
-            [user_id],
-            "debt_repaid",
-            f"{display(amount, currency)} of your money paid what you owed",
-            "It was taken of what came in before that went to your wallet.",
-            user_id,
-            path=WALLET,
-        )
-
-
-class TakeBack(Task, frozen=True):
-    """Reverse a part of a transfer at Stripe; the books have it already."""
-
-    reversal_id: str
-
-    async def run(self, ports: Ports) -> None:
-        uow = ports.store.single()
-        reversal = await uow.get(Reversal, self.reversal_id)
-        if reversal.done:
-            return
-        transfer = await uow.get(Transfer, reversal.transfer_id)
-        assert transfer.stripe_id, "only a transfer that was made is reversed"
-        there = None
-        if reversal.key or uow.now - reversal.created_at > KEY_LIFE:
-            there = await ports.gateway.find_reversal(transfer.stripe_id, reversal.id)
-        done = there or await self._reverse(ports, reversal, transfer.stripe_id)
-        await uow.change(
-            Reversal, reversal.id, only_if={"done": False}, done=True, stripe_id=done.id
-        )
-
-    async def _reverse(self, ports: Ports, reversal: Reversal, stripe_id: str) -> Settled:
-        try:
-            return await ports.gateway.reverse(
-                stripe_id,
-                reversal.amount,
-                key=f"reversal:{reversal.id}:{reversal.key}",
-                metadata={"fact": reversal.id},
-            )
-        except (StaleFailure, GatewayRefused) as failed:
-            await ports.store.single().change(
-                Reversal, reversal.id, only_if={"key": reversal.key}, inc={"key": 1}
-            )
-            definite = isinstance(failed, GatewayRefused)
-            later = ports.clock.now() + LOOK_AGAIN if definite else None
-            raise TryAgain(str(failed), at=later) from failed
 
 
 # -- the receiving account ---------------------------------------------------------------------

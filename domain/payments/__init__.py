@@ -1,0 +1,1 @@
+"""Payments: the hold, the capture, refunds and saved payment methods at Stripe."""

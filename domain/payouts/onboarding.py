@@ -1,0 +1,101 @@
+"""Opens a contractor's Stripe account and follows what it may do."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta as Limits
+
+from domain.accounts.user import UPDATED, User
+from domain.kernel.actor import Actor, Role
+from domain.kernel.store import UnitOfWork
+from domain.operations.command import Command
+from domain.operations.operation import operation
+from domain.operations.task import Task, TryAgain
+from domain.ports.payment_gateway import (
+    KEY_LIFE,
+    ConnectAccount,
+    GatewayRefused,
+    GatewayUnknown,
+    StaleFailure,
+)
+from domain.ports.ports import Ports
+
+# -- payout onboarding -----------------------------------------------------------------------
+
+
+class OpenConnectAccount(Task, frozen=True):
+    """Open the contractor's account at Stripe, once: before a new key it is looked for."""
+
+    user_id: str
+    country: str | None
+    asked_at: datetime
+    key: int = 0
+
+    async def run(self, ports: Ports) -> None:
+        user = await ports.store.single().get(User, self.user_id)
+        if user.connect_id is not None:
+            return
+        account = None
+        if self.key or ports.clock.now() - self.asked_at > KEY_LIFE:
+            account = await ports.gateway.find_account(user.id, self.asked_at)
+        try:
+            account = account or await ports.gateway.create_account(
+                key=f"account:{user.id}:{len(user.closed_accounts)}.{self.key}",
+                email=user.email,
+                user_id=user.id,
+                country=self.country,
+            )
+        except StaleFailure as stale:
+            again = msgspec.structs.replace(self, key=self.key + 1)
+            raise TryAgain(str(stale), again) from stale
+        await ports.store.single().change(
+            User, user.id, only_if={"connect_id": None}, connect_id=account.id
+        )
+
+
+async def onboarding_link(user_id: str, actor: Actor, ports: Ports) -> dict[str, str | None]:
+    await ports.waiter.settled(user_id)
+    user = await ports.store.single().get(User, user_id)
+    if user.connect_id is None:
+        return {"url": None}
+    try:
+        account = await ports.gateway.account(user.connect_id)
+        await ports.store.transact(lambda uow: settle_account(uow, account))
+        return {"url": await ports.gateway.onboarding_url(user.connect_id)}
+    except (GatewayUnknown, GatewayRefused):
+        return {"url": None}
+
+
+class Onboard(Command, frozen=True):
+    """`country` (two letters, ISO 3166) where the payouts go; the platform's own if not given."""
+
+    country: Annotated[str, Limits(pattern=r"^[A-Z]{2}$", max_length=2)] | None = None
+
+
+@operation("account.onboard", roles={Role.CONTRACTOR}, reply=onboarding_link)
+async def onboard(cmd: Onboard, actor: Actor, uow: UnitOfWork) -> User:
+    """A link to Stripe's onboarding page, good once; `url` is null if Stripe is slow: ask again."""
+    user = await uow.get(User, actor.id)
+    if user.connect_id is None:
+        uow.later(OpenConnectAccount(user.id, cmd.country, uow.now))
+    return user
+
+
+async def settle_account(uow: UnitOfWork, account: ConnectAccount) -> User | None:
+    """Take over what Stripe says the account may do; returns the user if that has changed."""
+    user = await uow.find(User, {"connect_id": account.id})
+    if user is None:
+        return None
+    told: dict[str, Any] = {
+        "transfers_active": account.transfers_active,
+        "payouts_enabled": account.payouts_enabled,
+        "payout_currencies": account.currencies,
+    }
+    if all(getattr(user, field) == value for field, value in told.items()):
+        return None
+    if user.payouts_enabled is not account.payouts_enabled:
+        told["payouts_changed_at"] = uow.now
+    changed = await uow.change(User, user.id, **told)
+    uow.publish(UPDATED, changed, to=[user.id])
+    return changed

@@ -1,0 +1,1 @@
+"""Wallets: balances, history, statements and withdrawals."""

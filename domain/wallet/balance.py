@@ -1,0 +1,55 @@
+"""A user's balances and the history of their bookings."""
+
+import msgspec
+
+from domain import ledger
+from domain.kernel.actor import EVERYONE, Actor, Role
+from domain.kernel.record import Page
+from domain.kernel.store import UnitOfWork
+from domain.ledger.balances import Purse
+from domain.ledger.transaction import Transaction
+from domain.operations.command import Nothing, Style
+from domain.operations.operation import operation
+from domain.wallet.withdrawals import History
+
+
+class Balances(msgspec.Struct, frozen=True):
+    """The wallet in the main currency, and in every other one that it ever held."""
+
+    currency: str
+    available: int
+    pending: int
+    held: int
+    in_transit: int
+    debt: int
+    version: int
+    others: list[Purse]
+
+
+@operation("wallet.balance", roles=EVERYONE, style=Style.READ)
+async def balance(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> Balances:
+    """One's own wallet; an admin's is the platform's."""
+    if actor.role is Role.ADMIN:
+        held = await ledger.balance_of(uow, ledger.PLATFORM)
+        purses = [Purse(ledger.PLATFORM, code, available=sum) for code, sum in held.items()]
+    else:
+        purses = await ledger.purses_of(uow, actor.id)
+    main = uow.rates.currencies[0]
+    own = next((p for p in purses if p.currency == main), Purse(actor.id, main))
+    return Balances(
+        own.currency,
+        own.available,
+        own.pending,
+        own.held,
+        own.in_transit,
+        own.debt,
+        own.version,
+        [p for p in purses if p.currency != main],
+    )
+
+
+@operation("wallet.history", roles=EVERYONE, style=Style.READ)
+async def history(cmd: History, actor: Actor, uow: UnitOfWork) -> Page:
+    """The transactions that touch one's money, newest first; an admin's are the platform's."""
+    where = {"accounts": ledger.PLATFORM} if actor.role is Role.ADMIN else {"users": actor.id}
+    return await uow.page(Transaction, where, cursor=cmd.cursor, limit=cmd.limit)
