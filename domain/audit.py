@@ -13,9 +13,9 @@ import msgspec
 
 from domain import ledger
 from domain.accounts.user import User
-from domain.chargebacks import FROM_STRIPE, Chargeback, ChargebackStatus
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment, PaymentStatus
+from domain.disputes.chargebacks import FROM_STRIPE, Chargeback, ChargebackStatus
 from domain.kernel.record import Record
 from domain.kernel.store import NEWEST, UnitOfWork
 from domain.ledger.balances import Balance

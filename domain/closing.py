@@ -15,8 +15,9 @@ from domain.accounts.sessions import EndSessions, end_sessions
 from domain.accounts.user import User
 from domain.backoffice import SeenUser, seen_user
 from domain.chat.conversation import Conversation
-from domain.completion import ById, cancel
 from domain.deals.offer import OPEN_OFFERS, Offer, OfferStatus, RefundStatus
+from domain.disputes.dispute import Dispute, DisputeStatus
+from domain.fulfillment.work import ById, cancel
 from domain.jobs.applications import LIVE, Application, ApplicationStatus, take
 from domain.jobs.job import Job, JobStatus
 from domain.jobs.saved_searches import SavedSearch
@@ -37,7 +38,6 @@ from domain.operations.command import Command, Id, Meta, Style
 from domain.operations.operation import operation
 from domain.operations.task import Task
 from domain.ports.ports import Ports
-from domain.timeline import Dispute, DisputeStatus
 from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
 
 ADMINS = {Role.ADMIN}

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from domain import ledger
 from domain.accounts.user import User
-from domain.chargebacks import Chargeback
 from domain.deals.payment import Payment
+from domain.disputes.chargebacks import Chargeback
 from domain.kernel.record import Record
 from domain.kernel.store import UnitOfWork
 from domain.ledger.transaction import Transaction

@@ -14,17 +14,13 @@ from typing import Any
 import msgspec
 
 from domain.accounts.user import User
-from domain.chargebacks import Chargeback, ChargebackStatus, ReadDispute
-from domain.deals.offer import Offer, OfferStatus, RefundStatus
+from domain.deals.offer import Offer, RefundStatus
 from domain.deals.payment import Payment, PaymentStatus
-from domain.dividing import call_admins
-from domain.kernel.money import display
+from domain.disputes.chargebacks import Chargeback, ChargebackStatus, ReadDispute
 from domain.kernel.outbox import Lane, OutboxRow
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork
-from domain.notifications import notices
 from domain.notifications.alerts import alert
-from domain.notifications.text import job_path
 from domain.operations.task import Task
 from domain.payments.processing import Capture, Hold, Inspect, Release
 from domain.payments.refunds import SendRefund
@@ -32,7 +28,6 @@ from domain.payouts.reversals import TakeBack
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.payouts.transfer_tasks import MakeAvailable, ReadAccount, Send
 from domain.ports.ports import Ports
-from domain.timeline import Dispute, DisputeStatus
 from domain.wallet.withdrawals import PayOut, ReadPayout, Withdrawal, WithdrawalStatus
 
 AGES = (timedelta(minutes=1), timedelta(minutes=5), timedelta(hours=1))
@@ -43,9 +38,6 @@ EVER = timedelta(days=3650)
 KEPT = timedelta(days=30)
 BANKS_TAKE = timedelta(days=10)
 CHUNK = 200
-WARN_BEFORE = timedelta(hours=24)
-CALL_AGAIN = timedelta(days=1)
-WARN_ADMINS_BEFORE = timedelta(days=3)  # evidence has to be gathered
 
 
 class Watch(Record, frozen=True):
@@ -264,134 +256,3 @@ async def _ask(uow: UnitOfWork, kind: Kind, record: Record, watch: Watch | None)
             f"Stripe has been asked {asked} times about this {type(record).__name__.lower()} and "
             "it is still under way: look at it in Stripe's dashboard.",
         )
-
-
-# -- holds that end --------------------------------------------------------------------------
-
-
-async def warn_of_ends(ports: Ports) -> int:
-    """Tell both sides a day before an offer, and the hold behind it, ends."""
-    uow = ports.store.single()
-    ending = {
-        "status": OfferStatus.PENDING,
-        "reminded_at": None,
-        "expires_at": {"$gt": uow.now, "$lte": uow.now + WARN_BEFORE},
-    }
-    soon = await uow.all(Offer, ending, (("expires_at", 1),), CHUNK)
-    for offer in soon:
-        await ports.store.transact(lambda uow, id=offer.id: _warn(uow, id))  # type: ignore[misc]
-    return len(soon)
-
-
-async def _warn(uow: UnitOfWork, offer_id: str) -> None:
-    offer = await uow.change(
-        Offer,
-        offer_id,
-        only_if={"status": OfferStatus.PENDING, "reminded_at": None},
-        reminded_at=uow.now,
-    )
-    if offer is None or offer.expires_at - offer.created_at <= WARN_BEFORE:
-        return  # it was short from the beginning: that is no news
-    contractor = await uow.get(User, offer.contractor_id)
-    ends = f"{offer.expires_at:%d %B %Y, %H:%M} UTC"
-    await notices.tell(
-        uow,
-        [offer.contractor_id],
-        "offer_ends_soon",
-        f"{offer.job_title}: the offer ends soon",
-        f"Accept or decline it until {ends}; then the money goes back.",
-        offer.job_id,
-    )
-    await notices.tell(
-        uow,
-        [offer.customer_id],
-        "hold_ends_soon",
-        f"{offer.job_title}: your offer ends soon",
-        f"{contractor.name} has not answered. On {ends} the hold on your card ends.",
-        offer.job_id,
-    )
-
-
-# -- deadlines of disputes ---------------------------------------------------------------------
-
-
-async def warn_of_deadlines(ports: Ports) -> int:
-    """Once each: both sides before a dispute goes to an administrator, and administrators before
-    a bank takes no more evidence; and these each day of what waits for them. Returns how many."""
-    uow = ports.store.single()
-    soon = {"$gt": uow.now, "$lte": uow.now + WARN_BEFORE}
-    waiting = {"status": UNDECIDED, "answer_by": soon, "warned_at": None}
-    disputes = await uow.all(Dispute, waiting, (("answer_by", 1),), CHUNK)
-    for dispute in disputes:
-        await ports.store.transact(partial(_warn_sides, dispute_id=dispute.id))
-    soon = {"$gt": uow.now, "$lte": uow.now + WARN_ADMINS_BEFORE}
-    unanswered = {**UNANSWERED, "due_by": soon, "warned_at": None}
-    chargebacks = await uow.all(Chargeback, unanswered, (("due_by", 1),), CHUNK)
-    for chargeback in chargebacks:
-        await ports.store.transact(partial(_warn_admins, chargeback_id=chargeback.id))
-    uncalled = _uncalled(uow)
-    escalated = await uow.all(Dispute, uncalled, (("called_at", 1),), CHUNK)
-    for dispute in escalated:
-        await ports.store.transact(partial(_call_again, dispute_id=dispute.id))
-    return len(disputes) + len(chargebacks) + len(escalated)
-
-
-def _uncalled(uow: UnitOfWork) -> dict[str, Any]:
-    long_ago = {"called_at": {"$lte": uow.now - CALL_AGAIN}}
-    return {"status": DisputeStatus.ESCALATED, "$or": [{"called_at": None}, long_ago]}
-
-
-UNDECIDED = (DisputeStatus.OPEN, DisputeStatus.PROPOSED)
-UNANSWERED: dict[str, Any] = {
-    "status": (ChargebackStatus.INQUIRY, ChargebackStatus.OPEN),
-    "submissions": 0,
-}
-
-
-async def _warn_sides(uow: UnitOfWork, dispute_id: str) -> None:
-    dispute = await uow.change(
-        Dispute, dispute_id, only_if={"status": UNDECIDED, "warned_at": None}, warned_at=uow.now
-    )
-    if dispute is None:
-        return
-    ends = f"{dispute.answer_by:%d %B %Y, %H:%M} UTC"
-    awaited = dispute.waits_for
-    told = {
-        awaited: f"Agree or propose how to end it until {ends}; then an administrator decides.",
-        **{
-            side: f"The other side has not answered. On {ends} it goes to an administrator."
-            for side in dispute.parties
-            if side != awaited
-        },
-    }
-    for side, text in told.items():
-        await notices.tell(
-            uow,
-            [side],
-            "dispute_ends_soon",
-            f"{dispute.job_title}: the dispute is decided soon",
-            text,
-            dispute.id,
-            path=job_path(dispute.job_id),
-        )
-
-
-async def _warn_admins(uow: UnitOfWork, chargeback_id: str) -> None:
-    found = await uow.change(
-        Chargeback, chargeback_id, only_if={**UNANSWERED, "warned_at": None}, warned_at=uow.now
-    )
-    if found and found.due_by:
-        await alert(
-            uow,
-            "evidence_due",
-            found.id,
-            f"The bank takes evidence about {display(found.amount, found.currency)} for "
-            f"{found.job_title} until {found.due_by:%d %B %Y, %H:%M} UTC: without it that is lost.",
-        )
-
-
-async def _call_again(uow: UnitOfWork, dispute_id: str) -> None:
-    uncalled = _uncalled(uow)
-    dispute = await uow.change(Dispute, dispute_id, only_if=uncalled, called_at=uow.now)
-    if dispute:
-        await call_admins(uow, dispute)

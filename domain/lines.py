@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from domain import ledger
-from domain.chargebacks import FROM_STRIPE, Chargeback, ReadDispute
 from domain.deals.payment import Payment
+from domain.disputes.chargebacks import FROM_STRIPE, Chargeback, ReadDispute
 from domain.kernel.record import Record
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.ledger.transaction import Transaction

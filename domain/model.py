@@ -3,13 +3,15 @@
 from domain.accounts.sessions import EndSessions
 from domain.accounts.user import User
 from domain.audit_trail.hash_chain import Anchor
-from domain.chargebacks import Chargeback, ReadDispute, Submit
+from domain.bidding.system_messages import Narrate
 from domain.chat.conversation import Conversation, Message
 from domain.chat.group_commit import Finish
 from domain.chat.reports import Report
 from domain.closing import TakeLeave
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
+from domain.disputes.chargebacks import Chargeback, ReadDispute, Submit
+from domain.disputes.dispute import Dispute
 from domain.files.file import File
 from domain.files.gridfs import GridChunk, GridFile
 from domain.janitor import Watch
@@ -23,7 +25,6 @@ from domain.kernel.process_registry import Living
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
 from domain.lines import ReadRefunds
-from domain.narrating import Narrate
 from domain.notifications.feed import FeedRow
 from domain.notifications.notices import SendMail, Tell, Told
 from domain.operations.audit_log import AuditRow, WaitingRow
@@ -37,7 +38,6 @@ from domain.payouts.transfer import Reversal, Transfer
 from domain.payouts.transfer_tasks import MakeAvailable, ReadAccount, Send
 from domain.presence.presence import LastSeen, ShowPresence
 from domain.reconciliation import Compare, Reconciliation
-from domain.timeline import Dispute
 from domain.wallet.withdrawals import PayOut, ReadPayout, Withdrawal
 from domain.webhooks import Process, WebhookEvent
 

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 from msgspec import Meta as Limits
 
-from domain import completion, ledger
+from domain import ledger
 from domain.accounts.user import UPDATED, User
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
+from domain.fulfillment import work
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import Conflict, DisputeOpen, Invalid, NotFound, NotRefundable
@@ -94,7 +95,7 @@ async def refund(cmd: Refund, actor: Actor, uow: UnitOfWork) -> Payment:
         raise DisputeOpen(dispute_id=job.dispute_id)
     after = await promise(uow, offer, cmd.amount or offer.refundable, cmd.reason, actor.id)
     if after.uncompleted == 0 and job.status in (JobStatus.ASSIGNED, JobStatus.IN_PROGRESS):
-        await completion.finish(uow, job, await completion.drop_rest(uow, after))
+        await work.finish(uow, job, await work.drop_rest(uow, after))
     return payment
 
 

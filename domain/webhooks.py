@@ -16,9 +16,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain import chargebacks
 from domain.accounts.user import User
 from domain.deals.payment import Payment, PaymentStatus
+from domain.disputes import chargebacks
 from domain.kernel.record import Index, Record
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.notifications.alerts import alert

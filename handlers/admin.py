@@ -1,18 +1,10 @@
 """/admin: the market at a glance and live."""
 
-from domain import (
-    backoffice,
-    chargebacks,
-    closing,
-    commissions,
-    disputes,
-    letters,
-    monitor,
-    reconciliation,
-    treasury,
-)
+from domain import backoffice, closing, commissions, letters, monitor, reconciliation, treasury
 from domain.audit_trail import listing
 from domain.chat import reports
+from domain.disputes import chargebacks
+from domain.disputes import operations as disputes
 from handlers.expose import Namespace
 
 admin = Namespace("/admin")

@@ -1,6 +1,6 @@
 """/bidding: offers and their answers."""
 
-from domain import offers
+from domain.bidding import offers
 from handlers.expose import Namespace
 
 bidding = Namespace("/bidding")

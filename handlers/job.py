@@ -1,6 +1,6 @@
 """/job: posting, finding and doing jobs."""
 
-from domain import completion
+from domain.fulfillment import work
 from domain.jobs import access, posting, saved_searches, search, watch
 from domain.jobs import job as jobs
 from handlers.expose import Namespace
@@ -18,7 +18,7 @@ job.expose(watch.watch)
 job.expose(watch.unwatch)
 job.expose(access.read_job, http="GET /api/job/{job_id}")
 job.expose(posting.update, http="PATCH /api/job/{job_id}")
-job.expose(jobs.start, http="POST /api/job/{job_id}/start")
-job.expose(completion.deliver, http="POST /api/job/{job_id}/deliver")
-job.expose(completion.complete, http="POST /api/job/{job_id}/complete")
-job.expose(completion.cancel, http="POST /api/job/{job_id}/cancel")
+job.expose(work.start, http="POST /api/job/{job_id}/start")
+job.expose(work.deliver, http="POST /api/job/{job_id}/deliver")
+job.expose(work.complete, http="POST /api/job/{job_id}/complete")
+job.expose(work.cancel, http="POST /api/job/{job_id}/cancel")

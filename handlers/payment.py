@@ -1,6 +1,7 @@
 """/payment: the money behind offers, the means to pay, and disputes about both."""
 
-from domain import chargebacks, disputes
+from domain.disputes import chargebacks
+from domain.disputes import operations as disputes
 from domain.payments import operations as payments
 from domain.payments import payment_methods
 from handlers.expose import Namespace

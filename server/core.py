@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 
-from domain import narrating
+from domain.bidding import system_messages
 from domain.chat.members import Memberships
 from domain.kernel.money import Schedule
 from domain.kernel.outbox import Delivery, Event
@@ -155,4 +155,4 @@ class Core:
 
 def _follow(uow: UnitOfWork) -> None:
     notices.follow(uow)
-    narrating.follow(uow)
+    system_messages.follow(uow)

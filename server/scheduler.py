@@ -15,10 +15,15 @@ from datetime import timedelta
 import msgspec
 import structlog
 
-from domain import completion, disputes, janitor, ledger, offers, reconciliation
+from domain import janitor, ledger, reconciliation
 from domain.audit_trail import hash_chain, verification
+from domain.bidding import offers
+from domain.bidding import reminders as offer_reminders
 from domain.chat import group_commit
+from domain.disputes import operations as disputes
+from domain.disputes import reminders as dispute_reminders
 from domain.files import file
+from domain.fulfillment import auto_completion
 from domain.kernel import leases, process_registry
 from domain.kernel.store import UnitOfWork
 from domain.notifications import feed
@@ -62,14 +67,14 @@ JOBS = (
     Job("expire offers", 2, offers.expire_due),
     Job("chain the trail", 2, hash_chain.extend),
     Job("forget request ids of messages", 3600, group_commit.forget_requests),
-    Job("complete delivered work", 30, completion.complete_due),
-    Job("announce completions", 300, completion.announce_due),
+    Job("complete delivered work", 30, auto_completion.complete_due),
+    Job("announce completions", 300, auto_completion.announce_due),
     Job("escalate disputes", 60, disputes.escalate_due),
     Job("snapshot accounts", 60, snapshot),
     Job("ask Stripe again", 30, janitor.ask_again),
     Job("ask Stripe about what is old", 3600, janitor.ask_about_old),
-    Job("warn of ends", 600, janitor.warn_of_ends),
-    Job("warn of deadlines", 600, janitor.warn_of_deadlines),
+    Job("warn of ends", 600, offer_reminders.warn_of_ends),
+    Job("warn of deadlines", 600, dispute_reminders.warn_of_deadlines),
     Job("sweep files", 600, file.sweep),
     Job("reconcile", 3600, reconciliation.reconcile_daily),
     Job("note the head of the trail", 3600, note_head),

@@ -5,9 +5,9 @@ import pytest
 from domain import pairing
 from domain.accounts.user import User
 from domain.audit import audit
-from domain.chargebacks import Chargeback
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
+from domain.disputes.chargebacks import Chargeback
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
 from domain.payouts.transfer import Transfer

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain import completion
 from domain.accounts.user import User
 from domain.backoffice import Payments, Transactions, Users, Wallets
 from domain.deals.payment import Payment
+from domain.fulfillment import auto_completion
 from domain.kernel.actor import Actor, Role
 from domain.kernel.store import UnitOfWork, new_id
 from domain.ledger.balances import Balance
@@ -322,8 +322,8 @@ async def test_the_work_for_a_banned_customer_is_paid_by_itself(market, server):
     await work.admin("ban", user_id=work.customer.id, reason="Fraud")
     for days in (6, 1):
         await work.let_pass(timedelta(days=days))
-        await completion.announce_due(server.ports)
-    assert await completion.complete_due(server.ports) == 1
+        await auto_completion.announce_due(server.ports)
+    assert await auto_completion.complete_due(server.ports) == 1
     assert await work.books() == (30_000, 0)
     assert await work.wallet("available") == (70_000,)
 

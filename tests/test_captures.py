@@ -127,7 +127,7 @@ async def test_what_stripe_keeps_is_the_platforms_cost(scene):
 
 
 async def test_cancelling_an_assigned_job_refunds_everything(scene):
-    """Guard: `promise(...)` in `completion.cancel`. Guard: the platform's delta in
+    """Guard: `promise(...)` in `fulfillment.work.cancel`. Guard: the platform's delta in
     `allocation.rebook`; without it escrow cannot pay the fee back."""
     offer = await scene.pending()
     await scene.market.accept(scene.contractor, offer)
@@ -166,7 +166,7 @@ async def test_a_refund_whose_answer_is_lost_is_sent_once(scene, when):
 
 
 async def test_a_job_in_progress_cannot_be_cancelled(scene):
-    """Guard: `raise DisputeRequired` in `completion.cancel`; without it the answer is
+    """Guard: `raise DisputeRequired` in `fulfillment.work.cancel`; without it the answer is
     `job_not_open`, which does not say what to do."""
     await scene.market.accept(scene.contractor, await scene.pending())
     await scene.market.start(scene.contractor, scene.job)

@@ -3,8 +3,8 @@
 import pytest
 
 from domain import ledger
-from domain.chargebacks import Chargeback, reread
 from domain.deals.payment import Payment
+from domain.disputes.chargebacks import Chargeback, reread
 from domain.operations.task import TryAgain
 from domain.payouts.transfer import Transfer
 from tests.work import PATIENCE, Work
@@ -74,14 +74,15 @@ async def test_one_that_is_lost_after_the_payout_is_debt(work):
 
 
 async def test_lost_before_the_work_is_done_ends_the_job(work):
-    """Guard: `completion.drop_rest` in `chargebacks._lose`; without it work goes on unpaid."""
+    """Guard: `fulfillment.work.drop_rest` in `chargebacks._lose`; without it work goes on
+    unpaid."""
     await work.decide(await work.charge_back(), won=False)
     assert await work.books() == (-FEE, 0)
     assert (await work.job_now())["status"] == "cancelled"
 
 
 async def test_lost_while_the_sides_disagree_ends_that_as_well(work):
-    """Guard: `dividing.end_without_money`; without it a dispute about nothing waits for an
+    """Guard: `resolution.end_without_money`; without it a dispute about nothing waits for an
     admin, and the job is in dispute for ever."""
     dispute = await work.dispute()
     await work.decide(await work.charge_back(), won=False)
@@ -104,8 +105,9 @@ async def won_after_all(work):
 
 
 async def test_won_after_it_was_lost_and_the_job_has_ended(work):
-    """Guard: `dividing.divide_late_money` in `chargebacks._win`; without it nobody can pay the
-    contractor out of escrow. Guard: `standing` in `dividing._ended`: what is cancelled stays so."""
+    """Guard: `resolution.divide_late_money` in `chargebacks._win`; without it nobody can pay the
+    contractor out of escrow. Guard: `standing` in `resolution._ended`: what is cancelled stays
+    so."""
     dispute = await won_after_all(work)
     assert (dispute["status"], dispute["amount"]) == ("escalated", 100_000)
     assert await work.books() == (10_000 - FEE, 90_000)
@@ -118,7 +120,7 @@ async def test_won_after_it_was_lost_and_the_job_has_ended(work):
 
 
 async def test_won_after_a_part_was_completed(market, server):
-    """Guard: `MilestoneStatus.CANCELLED` in `dividing.divide_late_money`: what was completed is
+    """Guard: `MilestoneStatus.CANCELLED` in `resolution.divide_late_money`: what was completed is
     paid again."""
     parts = [{"title": "A", "amount": 60_000}, {"title": "B", "amount": 40_000}]
     work = await Work(market, server).begin(milestones=parts)

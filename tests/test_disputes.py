@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from domain import completion, disputes
-from domain.timeline import Dispute
+from domain.disputes import operations as disputes
+from domain.disputes.dispute import Dispute
+from domain.fulfillment import auto_completion
 from tests.work import PATIENCE, Work
 
 
@@ -74,7 +75,7 @@ async def test_an_admin_decides_with_any_split(work, refunded, platform, earned,
 
 
 async def test_money_in_dispute_is_frozen(work):
-    """Guard: `must_be_free` in `completion.complete`, the dispute in `treasury.refund`, and
+    """Guard: `must_be_free` in `fulfillment.work.complete`, the dispute in `treasury.refund`, and
     `not m.dispute_id` in `Offer.completing`; without one the money leaves by that door."""
     await work.deliver()
     dispute = await work.dispute()
@@ -91,7 +92,7 @@ async def test_money_in_dispute_is_frozen(work):
     admin = await work.market.admin()
     refund = {"payment_id": work.offer["payment_id"], "reason": "Now"}
     await work.refuses(admin, "/admin", "refund", refund, "dispute_open")
-    assert await completion.complete_due(work.server.ports) == 0
+    assert await auto_completion.complete_due(work.server.ports) == 0
     await work.refuses(
         admin,
         "/admin",
@@ -116,7 +117,7 @@ async def test_one_milestone_is_disputed_and_the_other_goes_on(market, server):
 
 
 async def test_nobody_answers_in_time(work):
-    """Guard: `answer_by` in `disputes.escalate_due`."""
+    """Guard: `answer_by` in `disputes.operations.escalate_due`."""
     dispute = await work.dispute()
     assert await disputes.escalate_due(work.server.ports) == 0
     late = work.server.ports.clock.now() - timedelta(seconds=1)
@@ -129,8 +130,9 @@ async def test_nobody_answers_in_time(work):
 
 
 async def test_nobody_puts_the_deadline_off_alone(work):
-    """Guard: `waits_for` in `disputes.dispute_propose`; without it who proposes once a week keeps
-    the money frozen for ever. Guard: `warned_at` there: a new deadline has its own warning."""
+    """Guard: `waits_for` in `disputes.operations.dispute_propose`; without it who proposes once a
+    week keeps the money frozen for ever. Guard: `warned_at` there: a new deadline has its own
+    warning."""
     dispute = await work.dispute()
     now = work.server.ports.clock.now()
     id, uow = dispute["id"], work.server.store.single()
@@ -150,7 +152,7 @@ async def test_nobody_puts_the_deadline_off_alone(work):
 
 
 async def test_only_work_in_progress_is_disputed(market, server):
-    """Guard: `raise JobNotInProgress` in `disputes.dispute_open`."""
+    """Guard: `raise JobNotInProgress` in `disputes.operations.dispute_open`."""
     deal = await market.accepted_job()
     fields = {"job_id": deal.job["id"], "reason": "other", "text": "Nothing yet"}
     work = Work(market, server)

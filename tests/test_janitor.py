@@ -6,13 +6,15 @@ import pytest
 
 from domain import janitor
 from domain.accounts.user import User
-from domain.chargebacks import Chargeback
+from domain.bidding import reminders as offer_reminders
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
+from domain.disputes import reminders as dispute_reminders
+from domain.disputes.chargebacks import Chargeback
+from domain.disputes.dispute import Dispute
 from domain.janitor import Watch
 from domain.kernel.outbox import OutboxRow
 from domain.payouts.transfer import Reversal, Transfer
-from domain.timeline import Dispute
 from domain.wallet.withdrawals import Withdrawal
 from tests.work import PATIENCE, Work
 
@@ -236,12 +238,12 @@ async def test_both_sides_hear_that_the_hold_ends(market, server):
     other = await market.contractor("Otto")
     await market.application(other, job)
     await market.offer(customer, other, job, expires_in_hours=2)
-    assert await janitor.warn_of_ends(server.ports) == 1  # the short one, without a word
+    assert await offer_reminders.warn_of_ends(server.ports) == 1  # the short one, without a word
     now = server.ports.clock.now()
     soon, long_ago = now + timedelta(hours=23), now - timedelta(days=2)
     await server.store.single().change(Offer, offer["id"], expires_at=soon, created_at=long_ago)
-    assert await janitor.warn_of_ends(server.ports) == 1
-    assert await janitor.warn_of_ends(server.ports) == 0
+    assert await offer_reminders.warn_of_ends(server.ports) == 1
+    assert await offer_reminders.warn_of_ends(server.ports) == 0
     for party, kind in ((customer, "hold_ends_soon"), (contractor, "offer_ends_soon")):
         await party.push(
             "/account", "notification", lambda n, kind=kind: n["kind"] == kind, PATIENCE
@@ -253,11 +255,11 @@ async def test_both_sides_hear_that_their_dispute_is_decided_soon(work):
     """Guard: `warn_of_deadlines`, `warned_at`, and `waits_for`, whose turn it is."""
     dispute = await work.dispute()
     ports = work.server.ports
-    assert await janitor.warn_of_deadlines(ports) == 0
+    assert await dispute_reminders.warn_of_deadlines(ports) == 0
     soon = ports.clock.now() + timedelta(hours=23)
     await work.server.store.single().change(Dispute, dispute["id"], answer_by=soon)
-    assert await janitor.warn_of_deadlines(ports) == 1
-    assert await janitor.warn_of_deadlines(ports) == 0
+    assert await dispute_reminders.warn_of_deadlines(ports) == 1
+    assert await dispute_reminders.warn_of_deadlines(ports) == 0
     for party, words in ((work.contractor, "Agree or propose"), (work.customer, "not answered")):
         told = await party.push(
             "/account", "notification", lambda n: n["kind"] == "dispute_ends_soon", PATIENCE
@@ -269,14 +271,14 @@ async def test_administrators_hear_that_evidence_is_due(work):
     """Guard: `_warn_admins`, once, and `submissions` in `UNANSWERED`."""
     admin, ports = await work.market.admin(), work.server.ports
     chargeback = await work.charge_back()
-    assert await janitor.warn_of_deadlines(ports) == 0
+    assert await dispute_reminders.warn_of_deadlines(ports) == 0
     soon = ports.clock.now() + timedelta(days=2)
     uow = work.server.store.single()
     await uow.change(Chargeback, chargeback["id"], due_by=soon, submissions=1)
-    assert await janitor.warn_of_deadlines(ports) == 0
+    assert await dispute_reminders.warn_of_deadlines(ports) == 0
     await uow.change(Chargeback, chargeback["id"], submissions=0)
-    assert await janitor.warn_of_deadlines(ports) == 1
-    assert await janitor.warn_of_deadlines(ports) == 0
+    assert await dispute_reminders.warn_of_deadlines(ports) == 1
+    assert await dispute_reminders.warn_of_deadlines(ports) == 0
     told = await admin.push("/admin", "alert", lambda a: a["kind"] == "evidence_due", PATIENCE)
     assert told["subject"] == chargeback["id"]
 
@@ -287,15 +289,15 @@ async def test_administrators_hear_again_of_a_dispute_that_waits_for_them(work):
     admin, ports = await work.market.admin(), work.server.ports
     id = {"dispute_id": (await work.dispute())["id"]}
     await work.customer.call("/payment", "dispute_escalate", id)
-    assert await janitor.warn_of_deadlines(ports) == 0
+    assert await dispute_reminders.warn_of_deadlines(ports) == 0
     uow = work.server.store.single()
     for called_at in (ports.clock.now() - timedelta(hours=25), None):
         await uow.change(Dispute, id["dispute_id"], called_at=called_at)
-        assert await janitor.warn_of_deadlines(ports) == 1
-        assert await janitor.warn_of_deadlines(ports) == 0
+        assert await dispute_reminders.warn_of_deadlines(ports) == 1
+        assert await dispute_reminders.warn_of_deadlines(ports) == 0
     await work.admin("resolve", **id, refund_amount=0, reason="Well done")
     await uow.change(Dispute, id["dispute_id"], called_at=None)
-    assert await janitor.warn_of_deadlines(ports) == 0
+    assert await dispute_reminders.warn_of_deadlines(ports) == 0
     await work.market.settled(PATIENCE)
     told = [a.data["subject"] for a in admin.received("/admin", "alert")]
     assert told == [id["dispute_id"]] * 3

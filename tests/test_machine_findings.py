@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from domain.accounts.user import User
-from domain.chargebacks import Chargeback, ChargebackStatus, reread
+from domain.disputes.chargebacks import Chargeback, ChargebackStatus, reread
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.chart import STRIPE
 from domain.ledger.transaction import Transaction

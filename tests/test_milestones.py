@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from domain import completion
+from domain.fulfillment import auto_completion
 from domain.notifications.text import moment
 from tests.work import PATIENCE, Work
 
@@ -21,8 +21,9 @@ async def work(market, server):
 
 
 async def test_each_milestone_is_paid_by_itself(work):
-    """Guard: `earned = before.uncompleted if last else ...` in `completion.complete_milestones`;
-    with the whole each time the first milestone pays for all."""
+    """Guard: `earned = before.uncompleted if last else ...` in
+    `fulfillment.work.complete_milestones`; with the whole each time the first milestone pays for
+    all."""
     await work.deliver(milestone=2, note="The second.")
     done = await work.complete(milestone=2)
     assert (done["split"]["amount"], done["split"]["contractor_amount"]) == (30_001, 21_001)
@@ -81,20 +82,20 @@ async def test_milestones_that_are_refused(market, server, milestones, code):
 
 
 async def test_delivered_work_completes_by_itself(work):
-    """Guard: `due_at` of `completion.deliver` and `change_offer`; without it a customer who is
-    silent keeps the contractor's money for ever. Guard: `m.due_at <= uow.now`; without it
+    """Guard: `due_at` of `fulfillment.work.deliver` and `change_offer`; without it a customer who
+    is silent keeps the contractor's money for ever. Guard: `m.due_at <= uow.now`; without it
     everything delivered completes with the first."""
     ports = work.server.ports
     await work.deliver(milestone=1)
     offer = await work.stored()
     assert offer.due_at == offer.milestones[0].due_at
     assert timedelta(days=6) < offer.due_at - ports.clock.now() <= timedelta(days=7)
-    assert await completion.complete_due(ports) == 0
+    assert await auto_completion.complete_due(ports) == 0
     await work.let_pass(WEEK - DAY)
-    assert await completion.announce_due(ports) == 1
+    assert await auto_completion.announce_due(ports) == 1
     await work.deliver(milestone=3)
     await work.let_pass(DAY)
-    assert await completion.complete_due(ports) == 1
+    assert await auto_completion.complete_due(ports) == 1
     assert await states(work) == ["completed", "pending", "delivered"]
     assert (await work.stored()).due_at == (await work.stored()).milestones[2].due_at
     await work.books()
@@ -116,30 +117,31 @@ async def announced(work, count):
 
 async def test_each_milestone_is_announced_with_its_own_amount(work):
     """Guard: `announced_at` of a milestone, and `announce_at`, which forgets those announced.
-    Guard: `offer.at_stake(numbers)` in `completion._announce`."""
+    Guard: `offer.at_stake(numbers)` in `auto_completion._announce`."""
     ports = work.server.ports
     await work.deliver(milestone=1)
     await work.let_pass(DAY)
     await work.deliver(milestone=2)
-    assert await completion.announce_due(ports) == 0
+    assert await auto_completion.announce_due(ports) == 0
     for days in (5, 1):
         await work.let_pass(days * DAY)
-        assert [await completion.announce_due(ports) for _ in range(2)] == [1, 0]
+        assert [await auto_completion.announce_due(ports) for _ in range(2)] == [1, 0]
     first, second = await announced(work, 2)
     assert "“A” of “Paint the fence”" in first["title"] and "500.00 USD" in first["text"]
     assert "“B” of “Paint the fence”" in second["title"] and "300.01 USD" in second["text"]
-    assert await completion.complete_due(ports) == 1
+    assert await auto_completion.complete_due(ports) == 1
     assert await states(work) == ["completed", "delivered", "pending"]
 
 
 async def test_what_is_announced_at_once_is_one_word_with_one_time(work):
-    """Guard: `max(...)` in `completion._announce`; a mail for each of twenty parts is no news."""
+    """Guard: `max(...)` in `auto_completion._announce`; a mail for each of twenty parts is no
+    news."""
     ports = work.server.ports
     await work.deliver(milestone=1)
     await work.let_pass(timedelta(minutes=30))
     await work.deliver(milestone=2)
     await work.let_pass(WEEK - DAY)
-    assert await completion.announce_due(ports) == 1
+    assert await auto_completion.announce_due(ports) == 1
     (told,) = await announced(work, 1)
     assert "“A”, “B” of" in told["title"] and "800.01 USD" in told["text"]
     first, second, _ = (await work.stored()).milestones
@@ -147,35 +149,36 @@ async def test_what_is_announced_at_once_is_one_word_with_one_time(work):
 
 
 async def test_nothing_completes_that_was_not_announced(work):
-    """Guard: `m.announced_at` in `completion._complete_due`; without it what fell due while the
-    servers were down completes the moment they are back."""
+    """Guard: `m.announced_at` in `auto_completion._complete_due`; without it what fell due while
+    the servers were down completes the moment they are back."""
     ports = work.server.ports
     await work.deliver(milestone=1)
     await work.let_pass(WEEK + DAY)
-    assert await completion.complete_due(ports) == 1
+    assert await auto_completion.complete_due(ports) == 1
     assert await states(work) == ["delivered", "pending", "pending"]
     (told,) = await announced(work, 1)
     due = (await work.stored()).due_at
     assert due - ports.clock.now() > DAY - timedelta(minutes=5)
     assert moment(due) in told["title"]
-    assert await completion.complete_due(ports) == 0
+    assert await auto_completion.complete_due(ports) == 0
     await work.let_pass(DAY)
-    assert await completion.complete_due(ports) == 1
+    assert await auto_completion.complete_due(ports) == 1
     assert await states(work) == ["completed", "pending", "pending"]
 
 
 async def test_a_time_that_passed_while_nothing_ran_is_announced_again(work):
-    """Guard: `LATE` in `completion._complete_due`; nobody could object to servers that are down."""
+    """Guard: `LATE` in `auto_completion._complete_due`; nobody could object to servers that are
+    down."""
     ports = work.server.ports
     await work.deliver(milestone=1)
     await work.let_pass(WEEK - DAY)
-    assert await completion.announce_due(ports) == 1
+    assert await auto_completion.announce_due(ports) == 1
     await work.let_pass(3 * DAY)
-    assert await completion.complete_due(ports) == 1
+    assert await auto_completion.complete_due(ports) == 1
     assert await states(work) == ["delivered", "pending", "pending"]
     await announced(work, 2)
     await work.let_pass(DAY)
-    assert await completion.complete_due(ports) == 1
+    assert await auto_completion.complete_due(ports) == 1
     assert await states(work) == ["completed", "pending", "pending"]
 
 
@@ -185,17 +188,17 @@ async def test_after_a_chargeback_it_is_announced_again(work):
     ports = work.server.ports
     await work.deliver(milestone=1)
     await work.let_pass(WEEK - DAY)
-    assert await completion.announce_due(ports) == 1
+    assert await auto_completion.announce_due(ports) == 1
     chargeback = await work.charge_back()
     assert (await work.stored()).due_at is (await work.stored()).announce_at is None
     await work.decide(chargeback, won=True)
     await work.market.settled(PATIENCE)
     await work.let_pass(DAY)
-    assert await completion.complete_due(ports) == 1
+    assert await auto_completion.complete_due(ports) == 1
     assert await states(work) == ["delivered", "pending", "pending"]
     await announced(work, 2)
     await work.let_pass(DAY)
-    assert await completion.complete_due(ports) == 1
+    assert await auto_completion.complete_due(ports) == 1
     assert await states(work) == ["completed", "pending", "pending"]
     await work.books()
 
@@ -210,10 +213,10 @@ async def test_an_offer_from_before_is_announced_when_it_is_due(work):
         {"_id": work.offer["id"]}, {"$unset": fields, "$set": {"reminded_at": ports.clock.now()}}
     )
     await work.let_pass(WEEK)
-    assert await completion.complete_due(ports) == 1
+    assert await auto_completion.complete_due(ports) == 1
     await announced(work, 1)
     await work.let_pass(DAY)
-    assert await completion.complete_due(ports) == 1
+    assert await auto_completion.complete_due(ports) == 1
     assert await states(work) == ["completed", "pending", "pending"]
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from domain.bidding.system_messages import Deed, Narrate
 from domain.chat.conversation import Conversation
 from domain.deals.offer import Offer
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.store import UnitOfWork
-from domain.narrating import Deed, Narrate
 from tests.conftest import Server
 from tests.market import Market
 from tests.parties import Json, Party
@@ -33,7 +33,7 @@ def kinds(items: list[Json]) -> list[str]:
 
 
 async def test_a_deal_is_told_between_what_both_say(market: Market) -> None:
-    """Guard: `narrating.follow` in `_follow` of server/core.py, and one subject for each
+    """Guard: `system_messages.follow` in `_follow` of server/core.py, and one subject for each
     conversation, so that deeds are told in their order."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     job = await market.job(customer)
@@ -71,7 +71,7 @@ async def test_a_deal_is_told_between_what_both_say(market: Market) -> None:
 
 
 async def test_milestones_are_told_one_by_one(market: Market) -> None:
-    """Guard: the loop over milestones in `narrating._offer`."""
+    """Guard: the loop over milestones in `system_messages._offer`."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     await market.application(contractor, job)
@@ -123,7 +123,7 @@ async def test_how_an_offer_ends_is_told(
 
 
 async def test_an_offer_that_is_not_paid_is_told_to_nobody(market: Market) -> None:
-    """Guard: `visible` in `narrating.deeds_of`; the contractor must not learn of it."""
+    """Guard: `visible` in `system_messages.deeds_of`; the contractor must not learn of it."""
     talk = await meet(market)
     await market.offer(talk.customer, talk.contractor, talk.job, payment_method=None)
     await market.settled()
@@ -146,7 +146,8 @@ async def test_a_task_that_runs_again_tells_nothing_new(market: Market, server: 
 
 
 async def test_what_is_rolled_back_is_not_told(market: Market, server: Server) -> None:
-    """Guard: `uow.later` in `narrating.follow`, which writes the task in the same transaction."""
+    """Guard: `uow.later` in `system_messages.follow`, which writes the task in the same
+    transaction."""
     talk = await meet(market)
     offer = await market.offer(talk.customer, talk.contractor, talk.job)
     await market.settled()

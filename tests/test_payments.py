@@ -2,8 +2,8 @@
 
 import pytest
 
-from domain import offers
 from domain.audit import audit
+from domain.bidding import offers
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.ledger.transaction import Transaction

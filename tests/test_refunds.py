@@ -28,8 +28,8 @@ async def test_a_part_goes_back_before_the_work_is_done(work):
 
 
 async def test_a_refund_of_everything_ends_the_job(work):
-    """Guard: `completion.finish(...)` in `treasury.refund`; without it a job without money waits
-    for a completion that pays nothing."""
+    """Guard: `fulfillment.work.finish(...)` in `treasury.refund`; without it a job without money
+    waits for a completion that pays nothing."""
     await work.refund()
     assert (await work.job_now())["status"] == "cancelled"
     assert await work.books() == (0, 0)

@@ -14,6 +14,7 @@ from msgspec import Meta as Limits
 from domain.backoffice import shown
 from domain.chat.conversation import Conversation, Message, Said, Seq
 from domain.chat.history import around
+from domain.disputes.dispute import Dispute
 from domain.kernel.actor import ADMINS, PARTIES, Actor
 from domain.kernel.errors import NotFound
 from domain.kernel.record import Index, Page, Record
@@ -21,7 +22,6 @@ from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications.alerts import alert
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
-from domain.timeline import Dispute
 
 
 class Reason(StrEnum):

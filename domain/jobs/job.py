@@ -15,14 +15,13 @@ from msgspec import Meta as Limits
 from domain.accounts.user import Skill
 from domain.files.file import Attachment
 from domain.kernel.actor import EVERYONE, Actor, Role
-from domain.kernel.errors import JobNotAssigned
 from domain.kernel.money import MAX_AMOUNT
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.rooms import inner_room, outer_room
-from domain.kernel.state_machine import Steps, move
+from domain.kernel.state_machine import Steps
 from domain.kernel.store import UnitOfWork
-from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.command import Command, Cursor, PageSize, Style
 from domain.operations.operation import operation
 
 UPDATED = Event("/job", "job.updated")
@@ -154,21 +153,3 @@ async def mine(cmd: Mine, actor: Actor, uow: UnitOfWork) -> Page:
 def own(actor: Actor) -> dict[str, Any]:
     """The filter for what is the actor's own, on either side of a job."""
     return {"contractor_id" if actor.role is Role.CONTRACTOR else "customer_id": actor.id}
-
-
-# -- the work --------------------------------------------------------------------------------
-
-
-class Start(Command, frozen=True):
-    job_id: Id
-
-
-@operation("job.start", roles={Role.CONTRACTOR})
-async def start(cmd: Start, actor: Actor, uow: UnitOfWork) -> Job:
-    """Begin the work. Raises JobNotAssigned."""
-    job = await uow.get(Job, cmd.job_id, contractor_id=actor.id)
-    started = await move(uow, Job, job.id, JobStatus.IN_PROGRESS, steps=JOB_STEPS)
-    if started is None:
-        raise JobNotAssigned
-    announce(uow, started)
-    return started

@@ -10,15 +10,15 @@ from collections import Counter
 from aiohttp import ClientError
 
 from domain.accounts.user import User
-from domain.chargebacks import Chargeback
 from domain.deals.offer import OPEN_OFFERS, Offer, OfferStatus
 from domain.deals.payment import Payment
+from domain.disputes.chargebacks import Chargeback
+from domain.disputes.dispute import Dispute
 from domain.jobs.applications import Application
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.money import CURRENCIES
 from domain.kernel.store import new_id
 from domain.payouts.transfer import Transfer
-from domain.timeline import Dispute
 from handlers import NAMESPACES
 
 NEVER = {"internal", "unavailable", "invalid", "forbidden", "unauthenticated", "not_onboarded"}

@@ -6,9 +6,11 @@ from datetime import timedelta
 from domain import ledger
 from domain.audit import audit
 from domain.audit_trail import hash_chain, verification
-from domain.chargebacks import Chargeback, ChargebackStatus
 from domain.deals.offer import OFFER_STEPS, MilestoneStatus, Offer, RefundStatus
 from domain.deals.payment import PAYMENT_STEPS, Payment
+from domain.disputes.chargebacks import Chargeback, ChargebackStatus
+from domain.disputes.dispute import STEPS as DISPUTE_STEPS
+from domain.disputes.dispute import Dispute
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.balances import Balance
@@ -17,8 +19,6 @@ from domain.notifications.feed import FeedRow
 from domain.payouts.transfer import STEPS as TRANSFER_STEPS
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.reconciliation import Reconciliation, ReconciliationStatus, compare
-from domain.timeline import STEPS as DISPUTE_STEPS
-from domain.timeline import Dispute
 from domain.wallet.withdrawals import STEPS as WITHDRAWAL_STEPS
 from domain.wallet.withdrawals import Withdrawal
 

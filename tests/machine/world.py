@@ -2,9 +2,10 @@
 
 from domain.accounts.user import User
 from domain.audit_trail.hash_chain import Anchor
-from domain.chargebacks import Chargeback
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
+from domain.disputes.chargebacks import Chargeback
+from domain.disputes.dispute import Dispute
 from domain.janitor import Watch
 from domain.jobs.applications import Application
 from domain.jobs.job import Job
@@ -13,7 +14,6 @@ from domain.ledger.transaction import Transaction
 from domain.operations.audit_log import AuditRow, WaitingRow
 from domain.payouts.transfer import Reversal, Transfer
 from domain.reconciliation import Reconciliation
-from domain.timeline import Dispute
 from domain.wallet.withdrawals import Withdrawal
 from domain.webhooks import WebhookEvent
 from tests.machine.outside import DAY, MINUTE, Outside

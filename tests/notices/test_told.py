@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from domain import completion
 from domain.accounts.user import User
+from domain.fulfillment import auto_completion
 from domain.payouts import onboarding
 from domain.ports.payment_gateway import ConnectAccount
 from tests.notices.reading import FENCE, listed, titles
@@ -218,8 +218,8 @@ async def test_what_completes_by_itself_is_told_in_its_own_words(work, post):
     await work.deliver()
     for days in (6, 1):
         await work.let_pass(timedelta(days=days))
-        await completion.announce_due(work.server.ports)
-    await completion.complete_due(work.server.ports)
+        await auto_completion.announce_due(work.server.ports)
+    await auto_completion.complete_due(work.server.ports)
     kinds = [notice["kind"] for notice in await listed(work.market, work.customer)]
     assert kinds[-3:] == ["delivered", "completes_soon", "completed_by_itself"]
     assert "Paint the fence: completed" in post.subjects(work.customer)

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 
 from msgspec import Meta as Limits
 
-from domain import completion, dividing
-from domain.completion import MilestoneNumber, must_be_free
 from domain.deals.offer import Offer
-from domain.dividing import ANSWER_WITHIN, Reason, call_admins
+from domain.disputes import resolution
+from domain.disputes.dispute import Dispute, DisputeStatus, Proposal, add
+from domain.disputes.resolution import ANSWER_WITHIN, Reason, call_admins
 from domain.files.file import FileIds, attach
+from domain.fulfillment import work
+from domain.fulfillment.work import MilestoneNumber, must_be_free
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import EVERYONE, PARTIES, Actor, Role
 from domain.kernel.errors import (
@@ -29,7 +31,6 @@ from domain.notifications import notices
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
-from domain.timeline import Dispute, DisputeStatus, Proposal, add
 
 CHUNK = 100
 
@@ -103,10 +104,10 @@ async def dispute_open(cmd: Open, actor: Actor, uow: UnitOfWork) -> Dispute:
     if job.dispute_id:
         raise DisputeOpen(dispute_id=job.dispute_id)
     offer = await uow.get(Offer, job.offer_id)
-    numbers = completion.standing(offer, cmd.milestone)
+    numbers = work.standing(offer, cmd.milestone)
     must_be_free(offer, numbers)
-    dispute = dividing.new(offer, tuple(numbers), actor.id, cmd.reason, cmd.text, uow)
-    await dividing.start(uow, offer, dispute)
+    dispute = resolution.new(offer, tuple(numbers), actor.id, cmd.reason, cmd.text, uow)
+    await resolution.start(uow, offer, dispute)
     return dispute
 
 
@@ -170,7 +171,7 @@ async def dispute_agree(cmd: Agree, actor: Actor, uow: UnitOfWork) -> Dispute:
     if proposal is None or proposal.by == actor.id or proposal.refund_amount != cmd.refund_amount:
         raise Conflict("There is no such proposal by the other side: read the dispute again.")
     dispute = await add(uow, dispute, actor, "agree", refund_amount=cmd.refund_amount)
-    return await dividing.resolve(uow, dispute, cmd.refund_amount, actor.id)
+    return await resolution.resolve(uow, dispute, cmd.refund_amount, actor.id)
 
 
 @operation("payment.dispute_escalate", roles=PARTIES)
@@ -209,7 +210,7 @@ async def resolve(cmd: Resolve, actor: Actor, uow: UnitOfWork) -> Dispute:
     dispute = await uow.get(Dispute, cmd.dispute_id)
     _check_split(dispute, cmd.refund_amount)
     dispute = await add(uow, dispute, actor, "resolve", cmd.reason, cmd.refund_amount)
-    return await dividing.resolve(uow, dispute, cmd.refund_amount, actor.id)
+    return await resolution.resolve(uow, dispute, cmd.refund_amount, actor.id)
 
 
 @operation("admin.disputes", roles={Role.ADMIN}, style=Style.READ)

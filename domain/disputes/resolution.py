@@ -10,8 +10,9 @@ from enum import StrEnum
 
 import msgspec
 
-from domain import completion
 from domain.deals.offer import Milestone, MilestoneStatus, Offer, change_offer, with_milestones
+from domain.disputes.dispute import STEPS, SYSTEM, Dispute, DisputeStatus, Entry, add, announce
+from domain.fulfillment import work
 from domain.jobs.job import Job
 from domain.kernel.errors import DisputeNotOpen, PaymentDisputed
 from domain.kernel.money import display
@@ -20,7 +21,6 @@ from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications.alerts import alert
 from domain.payments.refunds import promise
 from domain.payouts.allocation import rebook
-from domain.timeline import STEPS, SYSTEM, Dispute, DisputeStatus, Entry, add, announce
 
 ANSWER_WITHIN = timedelta(days=7)
 
@@ -63,7 +63,7 @@ async def start(uow: UnitOfWork, offer: Offer, dispute: Dispute) -> None:
     await uow.add(dispute)
     milestones = with_milestones(offer, dispute.milestones, dispute_id=dispute.id)
     await change_offer(uow, offer, milestones=milestones)
-    await completion.mark_disputed(uow, await uow.get(Job, offer.job_id), dispute.id)
+    await work.mark_disputed(uow, await uow.get(Job, offer.job_id), dispute.id)
     announce(uow, dispute)
 
 
@@ -103,7 +103,7 @@ async def resolve(uow: UnitOfWork, dispute: Dispute, refund_amount: int, by: str
         after = await promise(uow, after, refund_amount, reason, by)
     resolved = await _close(uow, dispute, refund_amount)
     job = await uow.get(Job, dispute.job_id)
-    await completion.finish(uow, job, after)
+    await work.finish(uow, job, after)
     return resolved
 
 
@@ -122,7 +122,7 @@ def _ended(
 
 
 async def _close(uow: UnitOfWork, dispute: Dispute, refund_amount: int) -> Dispute:
-    await completion.mark_disputed(uow, await uow.get(Job, dispute.job_id), None)
+    await work.mark_disputed(uow, await uow.get(Job, dispute.job_id), None)
     resolved = await uow.change(
         Dispute,
         dispute.id,
@@ -149,7 +149,7 @@ async def end_without_money(uow: UnitOfWork, offer: Offer) -> None:
         dispute = await add(uow, dispute, None, "resolve", text, dispute.amount)
         await _close(uow, dispute, dispute.amount)
     job = await uow.get(Job, offer.job_id)
-    await completion.finish(uow, job, await completion.drop_rest(uow, offer))
+    await work.finish(uow, job, await work.drop_rest(uow, offer))
 
 
 async def divide_late_money(uow: UnitOfWork, offer: Offer) -> None:

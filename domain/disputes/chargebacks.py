@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain import dividing, ledger
+from domain import ledger
 from domain.deals.charges import payment_behind
 from domain.deals.offer import (
     Offer,
@@ -23,6 +23,7 @@ from domain.deals.offer import (
     with_milestones,
 )
 from domain.deals.payment import PAYMENT_UPDATED, Payment
+from domain.disputes import resolution
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.errors import DisputeNotOpen
 from domain.kernel.money import display
@@ -355,7 +356,7 @@ async def _win(
     if offer.accepted_at is None:
         await send_back(uow, offer.id)
     else:
-        await dividing.divide_late_money(uow, offer)
+        await resolution.divide_late_money(uow, offer)
     return 0, undone
 
 
@@ -373,7 +374,7 @@ async def _lose(
     if after.accepted_at is None:
         await give_up(uow, after, OfferStatus.EXPIRED)
     elif after.kept == 0:
-        await dividing.end_without_money(uow, after)
+        await resolution.end_without_money(uow, after)
     return 0, before.completed_amount - completed
 
 

@@ -1,0 +1,54 @@
+"""Reminds contractors of offers that expire soon."""
+
+from domain.accounts.user import User
+from domain.deals.offer import Offer, OfferStatus
+from domain.disputes.reminders import WARN_BEFORE
+from domain.janitor import CHUNK
+from domain.kernel.store import UnitOfWork
+from domain.notifications import notices
+from domain.ports.ports import Ports
+
+# -- holds that end --------------------------------------------------------------------------
+
+
+async def warn_of_ends(ports: Ports) -> int:
+    """Tell both sides a day before an offer, and the hold behind it, ends."""
+    uow = ports.store.single()
+    ending = {
+        "status": OfferStatus.PENDING,
+        "reminded_at": None,
+        "expires_at": {"$gt": uow.now, "$lte": uow.now + WARN_BEFORE},
+    }
+    soon = await uow.all(Offer, ending, (("expires_at", 1),), CHUNK)
+    for offer in soon:
+        await ports.store.transact(lambda uow, id=offer.id: _warn(uow, id))  # type: ignore[misc]
+    return len(soon)
+
+
+async def _warn(uow: UnitOfWork, offer_id: str) -> None:
+    offer = await uow.change(
+        Offer,
+        offer_id,
+        only_if={"status": OfferStatus.PENDING, "reminded_at": None},
+        reminded_at=uow.now,
+    )
+    if offer is None or offer.expires_at - offer.created_at <= WARN_BEFORE:
+        return  # it was short from the beginning: that is no news
+    contractor = await uow.get(User, offer.contractor_id)
+    ends = f"{offer.expires_at:%d %B %Y, %H:%M} UTC"
+    await notices.tell(
+        uow,
+        [offer.contractor_id],
+        "offer_ends_soon",
+        f"{offer.job_title}: the offer ends soon",
+        f"Accept or decline it until {ends}; then the money goes back.",
+        offer.job_id,
+    )
+    await notices.tell(
+        uow,
+        [offer.customer_id],
+        "hold_ends_soon",
+        f"{offer.job_title}: your offer ends soon",
+        f"{contractor.name} has not answered. On {ends} the hold on your card ends.",
+        offer.job_id,
+    )
