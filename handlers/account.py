@@ -1,6 +1,6 @@
 """/account: who one is, one's sessions and one's feed."""
 
-from domain import closing
+from domain import account_deletion
 from domain.accounts import profile, sign_in
 from domain.notifications import feed
 from domain.payouts import onboarding
@@ -17,6 +17,6 @@ account.expose(sign_in.logout, http="POST /api/account/logout")
 account.expose(sign_in.sessions, http="GET /api/account/sessions")
 account.expose(sign_in.revoke, http="DELETE /api/account/sessions")
 account.expose(onboarding.onboard, http="POST /api/account/onboard")
-account.expose(closing.delete, http="POST /api/account/delete")
+account.expose(account_deletion.delete, http="POST /api/account/delete")
 account.expose(feed.sync, http="GET /api/account/feed")
 account.expose(feed.seen, http="POST /api/account/feed/seen")

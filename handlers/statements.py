@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from domain import commissions
+from domain.admin import commissions
 from domain.kernel.actor import Actor
 from domain.kernel.money import CURRENCIES
 from domain.kernel.store import UnitOfWork

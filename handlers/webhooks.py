@@ -4,7 +4,7 @@ from aiohttp import web
 
 from domain.kernel.errors import DomainError, TooLarge
 from domain.ports.ports import Ports
-from domain.webhooks import receive
+from domain.stripe_events.inbox import receive
 
 MAX_EVENT = 256 * 1024  # Stripe's own are a few KiB
 PORTS = web.AppKey("ports", Ports)

@@ -7,9 +7,9 @@ from domain.accounts.user import new_user
 from domain.kernel.actor import Role
 from domain.kernel.errors import EmailTaken
 from domain.kernel.store import Duplicate, UnitOfWork
-from domain.model import RECORDS
 from domain.operations.audit_log import Deed, record
 from domain.operations.operation import invalid
+from domain.registry import RECORDS
 from server.config import Settings
 from server.core import Core
 from server.dev import DEMO_PASSWORD

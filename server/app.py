@@ -12,11 +12,11 @@ import structlog
 from aiohttp import web
 from redis.exceptions import RedisError
 
+from domain.admin.dashboard import overview_of
 from domain.kernel.actor import Actor
 from domain.kernel.errors import RateLimited
 from domain.kernel.record import wire
 from domain.kernel.store import AWAY
-from domain.monitor import overview_of
 from domain.notifications import feed
 from domain.operations.command import Meta
 from domain.operations.operation import Operation

@@ -6,13 +6,13 @@ from datetime import timedelta
 from rich.console import Console
 from rich.table import Table
 
-from domain.audit import Difference as AuditDifference
-from domain.audit import Report, audit
 from domain.audit_trail import verification
 from domain.deals.payment import Payment
 from domain.kernel.money import display
-from domain.lines import Difference, Found
-from domain.reconciliation import compare_lines
+from domain.reconciliation.books_audit import Difference as AuditDifference
+from domain.reconciliation.books_audit import Report, audit
+from domain.reconciliation.runs import compare_lines
+from domain.reconciliation.stripe_lines import Difference, Found
 from server.config import Settings
 from server.core import Core
 

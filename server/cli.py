@@ -119,7 +119,7 @@ def replay(
 
     Configured like `web`; without variables it looks at the dev server that runs on DATA_DIR.
     """
-    from domain.webhooks import EventStatus
+    from domain.stripe_events.inbox import EventStatus
     from server import replaying
 
     chosen = {EventStatus.DEAD: dead, EventStatus.QUARANTINED: quarantined}

@@ -15,10 +15,10 @@ from domain.kernel.outbox import Delivery, Event
 from domain.kernel.record import wire
 from domain.kernel.settings import Rates
 from domain.kernel.store import Store, UnitOfWork
-from domain.model import RECORDS, TASKS
 from domain.notifications import notices
 from domain.ports.ports import Ports
 from domain.presence import presence
+from domain.registry import RECORDS, TASKS
 from server.blobs import blobs
 from server.clock import SystemClock
 from server.config import Settings

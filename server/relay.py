@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from domain import letters
+from domain.admin import dead_letters
 from domain.kernel import process_registry
 from domain.kernel.outbox import MAX_ATTEMPTS, Delivery, Lane, OutboxRow
 from domain.kernel.store import AWAY, LEASE
@@ -169,7 +169,7 @@ class Relay:
         """One by one, so that one that cannot be given up does not hold up the others."""
         for row in tired:
             try:
-                await self._store.transact(partial(letters.bury, rows=[row]))
+                await self._store.transact(partial(dead_letters.bury, rows=[row]))
             except Exception:
                 log.exception("not given up", row=row.id)
 

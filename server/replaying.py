@@ -9,10 +9,10 @@ from rich.table import Table
 
 from domain.kernel.errors import Conflict, NotFound
 from domain.kernel.store import UnitOfWork
-from domain.letters import queue_again
 from domain.operations.audit_log import Deed, record
 from domain.ports.ports import Ports
-from domain.webhooks import EventStatus, WebhookEvent
+from domain.stripe_events.inbox import EventStatus, WebhookEvent
+from domain.stripe_events.replay import queue_again
 from server.config import Settings
 from server.core import Core
 

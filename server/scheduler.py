@@ -15,7 +15,7 @@ from datetime import timedelta
 import msgspec
 import structlog
 
-from domain import janitor, ledger, reconciliation
+from domain import ledger
 from domain.audit_trail import hash_chain, verification
 from domain.bidding import offers
 from domain.bidding import reminders as offer_reminders
@@ -28,6 +28,7 @@ from domain.kernel import leases, process_registry
 from domain.kernel.store import UnitOfWork
 from domain.notifications import feed
 from domain.ports.ports import Ports
+from domain.reconciliation import follow_up, runs
 from server.ending import end
 
 log = structlog.get_logger()
@@ -71,12 +72,12 @@ JOBS = (
     Job("announce completions", 300, auto_completion.announce_due),
     Job("escalate disputes", 60, disputes.escalate_due),
     Job("snapshot accounts", 60, snapshot),
-    Job("ask Stripe again", 30, janitor.ask_again),
-    Job("ask Stripe about what is old", 3600, janitor.ask_about_old),
+    Job("ask Stripe again", 30, follow_up.ask_again),
+    Job("ask Stripe about what is old", 3600, follow_up.ask_about_old),
     Job("warn of ends", 600, offer_reminders.warn_of_ends),
     Job("warn of deadlines", 600, dispute_reminders.warn_of_deadlines),
     Job("sweep files", 600, file.sweep),
-    Job("reconcile", 3600, reconciliation.reconcile_daily),
+    Job("reconcile", 3600, runs.reconcile_daily),
     Job("note the head of the trail", 3600, note_head),
     Job("prove the trail", 86_400, verification.prove_daily),
     Job("keep feed heads", 3600, keep_heads),

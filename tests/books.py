@@ -8,7 +8,6 @@ from datetime import timedelta
 import msgspec
 
 from domain.accounts.user import User
-from domain.audit import audit
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.jobs.applications import Application
@@ -20,6 +19,7 @@ from domain.ledger.balances import Balance
 from domain.ledger.chart import BANK
 from domain.ledger.transaction import Transaction
 from domain.payouts.transfer import Transfer
+from domain.reconciliation.books_audit import audit
 from domain.wallet.withdrawals import Withdrawal
 from handlers import NAMESPACES
 from tests.parties import Refused

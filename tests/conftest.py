@@ -22,9 +22,9 @@ import uvloop
 from aiohttp import web
 from pymongo import MongoClient
 
-from domain.audit import Report, audit
 from domain.kernel.store import Store
 from domain.ports.ports import Ports
+from domain.reconciliation.books_audit import Report, audit
 from server.app import Web
 from server.config import Settings, load
 from server.core import Core

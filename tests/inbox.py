@@ -7,7 +7,7 @@ import stripe
 
 from domain.kernel.outbox import MAX_ATTEMPTS, OutboxRow
 from domain.kernel.store import LEASE
-from domain.webhooks import WebhookEvent
+from domain.stripe_events.inbox import WebhookEvent
 
 
 def event(id="evt_1", **fields):

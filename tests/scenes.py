@@ -2,9 +2,9 @@
 
 import pytest
 
-from domain.audit import audit
 from domain.deals.payment import Payment
 from domain.ledger.transaction import Transaction
+from domain.reconciliation.books_audit import audit
 from tests.parties import Refused
 
 PATIENCE = 30

@@ -14,8 +14,8 @@ import domain
 from domain.kernel.errors import Code, DomainError
 from domain.kernel.outbox import Event
 from domain.kernel.record import Record
-from domain.model import RECORDS, TASKS
 from domain.operations.operation import Operation
+from domain.registry import RECORDS, TASKS
 from handlers import NAMESPACES
 from handlers.expose import Namespace
 from tests.contract import COLLECTIONS, CONTRACT, PUSHES

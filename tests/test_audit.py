@@ -2,15 +2,15 @@
 
 import pytest
 
-from domain import pairing
 from domain.accounts.user import User
-from domain.audit import audit
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.disputes.chargebacks import Chargeback
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
 from domain.payouts.transfer import Transfer
+from domain.reconciliation import stream_join
+from domain.reconciliation.books_audit import audit
 from domain.wallet.withdrawals import Withdrawal
 from tests.work import PATIENCE, Work
 
@@ -115,7 +115,8 @@ async def test_what_only_stripe_knows_is_found(work):
 
 
 async def test_pairs_keep_only_what_waits_for_its_other_half():
-    """Guard: `pop` in `pairing.pairs`; and it reads both lists in turn, not one after the other."""
+    """Guard: `pop` in `stream_join.pairs`; and it reads both lists in turn, not one after the
+    other."""
 
     class Thing:
         def __init__(self, number):
@@ -128,10 +129,12 @@ async def test_pairs_keep_only_what_waits_for_its_other_half():
             read.append(name)
             yield Thing(number)
 
-    count = 10 * pairing.CHUNK
-    paired = pairing.pairs(numbers("ours", count), numbers("theirs", count + 1, 1), lambda o: o.id)
+    count = 10 * stream_join.CHUNK
+    paired = stream_join.pairs(
+        numbers("ours", count), numbers("theirs", count + 1, 1), lambda o: o.id
+    )
     whole = [(a and a.id, b and b.id) async for a, b in paired]
     assert whole[-2:] == [("id_0", None), (None, f"id_{count}")]
     assert all(a == b for a, b in whole[:-2])
     assert len(whole) == count + 1
-    assert read.index("theirs") == pairing.CHUNK
+    assert read.index("theirs") == stream_join.CHUNK

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.accounts.user import User
-from domain.backoffice import Payments, Transactions, Users, Wallets
+from domain.admin.lists import Payments, Transactions, Users, Wallets
 from domain.deals.payment import Payment
 from domain.fulfillment import auto_completion
 from domain.kernel.actor import Actor, Role
@@ -31,7 +31,7 @@ async def listed(admin, what, **fields):
 
 
 async def test_users_are_found_by_address_id_role_and_state(market):
-    """Guard: the filters of `backoffice.users`, and EVER for its states."""
+    """Guard: the filters of `lists.users`, and EVER for its states."""
     admin, customer = await market.admin(), await market.customer()
     contractor, frozen = await market.contractor(), await market.contractor("Fred Frozen")
     await admin.call("/admin", "freeze", {"user_id": frozen.id, "reason": "Checks"})
@@ -76,7 +76,7 @@ async def test_lists_go_on_where_they_ended(work):
 
 
 async def test_payments_by_who_state_and_time(work):
-    """Guard: the filters of `backoffice.payments`; `first_id`, without which a list that ends at
+    """Guard: the filters of `lists.payments`; `first_id`, without which a list that ends at
     `since` reads everything before it."""
     admin = await work.market.admin()
     other = await Work(work.market, work.server).begin()
@@ -240,7 +240,7 @@ async def login(market, party):
 
 
 async def test_a_banned_user_is_out_everywhere_within_a_second(processes):
-    """Guard: `ended` as the reply of `closing.ban`, `Banned` in `sign_in.login`; and for certain
+    """Guard: `ended` as the reply of `bans.ban`, `Banned` in `sign_in.login`; and for certain
     `EndSessions`, when the process dies between the two."""
     one, two = await processes.web(), await processes.web()
     market = processes.market
@@ -283,7 +283,7 @@ async def test_a_login_in_the_instant_of_a_ban_is_refused(market, server, monkey
 
 
 async def test_who_cannot_be_banned(market):
-    """Guard: `user.role is Role.ADMIN` in `closing.ban`, and its guards."""
+    """Guard: `user.role is Role.ADMIN` in `bans.ban`, and its guards."""
     admin, other, user = await market.admin(), await market.admin("Bob"), await market.customer()
     await admin.call("/admin", "ban", {"user_id": user.id, "reason": "Fraud"})
     before = await market.traces()

@@ -3,10 +3,10 @@
 import pytest
 
 from domain import ledger
-from domain.audit import audit
 from domain.deals.payment import Payment
 from domain.ledger.transaction import Transaction
-from domain.webhooks import WebhookEvent
+from domain.reconciliation.books_audit import audit
+from domain.stripe_events.inbox import WebhookEvent
 from tests.parties import Refused
 from tests.scenes import PATIENCE, Scene
 

@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 
-from domain import closing
+from domain import account_deletion
 from domain.accounts.user import User
-from domain.audit import audit
 from domain.chat.conversation import Conversation
 from domain.deals.offer import OPEN_OFFERS, Offer
 from domain.jobs.applications import Application
 from domain.jobs.job import Job
 from domain.kernel.actor import Role
 from domain.ledger.transaction import Transaction
+from domain.reconciliation.books_audit import audit
 from tests.parties import PASSWORD, Refused
 from tests.work import PATIENCE, Work
 
@@ -41,7 +41,7 @@ async def refused(market, party, *outstanding):
 
 
 async def test_nobody_goes_while_an_offer_stands_or_work_is_under_way(market, server):
-    """Guard: `offers` and `jobs` of `closing._hindrances`."""
+    """Guard: `offers` and `jobs` of `account_deletion._hindrances`."""
     work = Work(market, server)
     work.customer, work.contractor = await market.customer(), await market.contractor()
     work.job = await market.job(work.customer)
@@ -64,7 +64,7 @@ async def test_nobody_goes_while_an_offer_stands_or_work_is_under_way(market, se
 
 
 async def test_nobody_goes_with_money_in_the_wallet_or_on_its_way(market, server):
-    """Guard: `wallet`, `withdrawals` and `debt` of `closing._hindrances`."""
+    """Guard: `wallet`, `withdrawals` and `debt` of `account_deletion._hindrances`."""
     work = await Work(market, server).done()
     await refused(market, work.contractor, "wallet")
     await work.sandbox.settings(payout_delay_seconds=2)
@@ -83,7 +83,7 @@ async def test_nobody_goes_with_money_in_the_wallet_or_on_its_way(market, server
 
 
 async def test_nobody_goes_during_a_chargeback(market, server):
-    """Guard: `chargebacks` of `closing._hindrances`."""
+    """Guard: `chargebacks` of `account_deletion._hindrances`."""
     work = await Work(market, server).done()
     await work.withdraw(70_000)
     chargeback = await work.charge_back()
@@ -97,7 +97,7 @@ async def test_nobody_goes_during_a_chargeback(market, server):
 
 
 async def test_only_with_the_password(market):
-    """Guard: `passwords.verify` in `closing.delete`: an open session is not enough."""
+    """Guard: `passwords.verify` in `account_deletion.delete`: an open session is not enough."""
     party = await market.customer()
     status, problem = await delete(party, "not the password")
     assert (status, problem["code"]) == (401, "wrong_credentials")
@@ -126,18 +126,20 @@ async def test_nothing_says_who_a_deleted_user_was(market, server):
     await market.settled()
     for party in (work.customer, work.contractor):
         [user] = await market.rows(User, _id=party.id)
-        assert (user.name, user.email) == (closing.GONE, f"{party.id}@deleted.invalid")
-        assert user.deleted_at and user.password_hash == closing.NO_PASSWORD
+        assert (user.name, user.email) == (account_deletion.GONE, f"{party.id}@deleted.invalid")
+        assert user.deleted_at and user.password_hash == account_deletion.NO_PASSWORD
         assert (await party.http("GET", "/api/account/me"))[0] == 401
         for email in (party.email, user.email):
-            for password in (PASSWORD, closing.NO_PASSWORD):
+            for password in (PASSWORD, account_deletion.NO_PASSWORD):
                 body = {"email": email, "password": password}
                 status, problem = await market.stranger().http("POST", "/api/account/login", body)
                 assert (status, problem["code"]) == (401, "wrong_credentials")
-    assert {job.customer_name for job in await market.rows(Job)} == {closing.GONE}
-    assert {each.contractor_name for each in await market.rows(Application)} == {closing.GONE}
+    assert {job.customer_name for job in await market.rows(Job)} == {account_deletion.GONE}
+    assert {each.contractor_name for each in await market.rows(Application)} == {
+        account_deletion.GONE
+    }
     [conversation] = await market.rows(Conversation, _id=chat["id"])
-    assert set(conversation.names.values()) == {closing.GONE}
+    assert set(conversation.names.values()) == {account_deletion.GONE}
     assert len(await market.rows(Transaction)) == rows
     assert (await audit(server.ports)).differences == []
     new = {"email": work.customer.email, "password": PASSWORD, "name": "Nia", "role": "customer"}
@@ -171,13 +173,13 @@ async def test_deleting_against_an_offer_has_one_winner(market, monkeypatch, sid
     """Guard: `engage` in `offers.create`; without it neither transaction writes what the other has
     read, and the offer stands with somebody who is gone."""
     checked = asyncio.Event()
-    real = closing._hindrances
+    real = account_deletion._hindrances
 
     def hindrances(user):
         checked.set()
         return real(user)
 
-    monkeypatch.setattr(closing, "_hindrances", hindrances)
+    monkeypatch.setattr(account_deletion, "_hindrances", hindrances)
     won = set()
     for number in range(ROUNDS):
         people = {
@@ -221,7 +223,7 @@ async def test_deleting_against_an_offer_has_one_winner(market, monkeypatch, sid
 
 
 async def test_nobody_slips_away_during_an_acceptance(processes):
-    """Guard: `ACCEPTING` among what is going in `closing._hindrances`."""
+    """Guard: `ACCEPTING` among what is going in `account_deletion._hindrances`."""
     first, second = await processes.web(), await processes.web()
     market = processes.market
     for number in range(ROUNDS):

@@ -44,7 +44,7 @@ async def test_demo_and_audit_beside_a_running_dev_server(
 ) -> None:
     """Fails without `running.told` in `dev.run` (nothing is found), without `inc` of the balance in
     `booking._move` or the fee in `processing.accept` (the figures), without the `unlink` in `told`
-    (the file stays), and, for the audits of spoilt books, without `audit._check_balances`."""
+    (the file stays), and, for the audits of spoilt books, without `books_audit._check_balances`."""
     data = tmp_path / "data"
     dev = Dev(data, free_port(), tmp_path / "dev.log")
     started.append(dev)

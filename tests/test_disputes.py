@@ -75,8 +75,8 @@ async def test_an_admin_decides_with_any_split(work, refunded, platform, earned,
 
 
 async def test_money_in_dispute_is_frozen(work):
-    """Guard: `must_be_free` in `fulfillment.work.complete`, the dispute in `treasury.refund`, and
-    `not m.dispute_id` in `Offer.completing`; without one the money leaves by that door."""
+    """Guard: `must_be_free` in `fulfillment.work.complete`, the dispute in `wallet_actions.refund`,
+    and `not m.dispute_id` in `Offer.completing`; without one the money leaves by that door."""
     await work.deliver()
     dispute = await work.dispute()
     job = {"job_id": work.job["id"]}

@@ -6,9 +6,9 @@ import time
 import msgspec
 import pytest
 
-from domain import letters, webhooks
 from domain.kernel.store import LEASE
-from domain.webhooks import TOLD_WITHIN, EventStatus, Process, WebhookEvent
+from domain.stripe_events import inbox, replay
+from domain.stripe_events.inbox import TOLD_WITHIN, EventStatus, Process, WebhookEvent
 from tests.inbox import event, post, stop_working, stored
 from tests.work import PATIENCE
 
@@ -76,7 +76,7 @@ SHAPELESS = {
 
 @pytest.mark.parametrize("body", SHAPELESS.values(), ids=SHAPELESS.keys())
 async def test_what_is_no_event_is_put_in_quarantine(market, server, body):
-    """Guard: `_shapeless` in `webhooks._row`, and `return None` in `StripeWebhooks.verify`: Stripe
+    """Guard: `_shapeless` in `inbox._row`, and `return None` in `StripeWebhooks.verify`: Stripe
     would send it again for days, and switch the endpoint off in the end."""
     admin = await market.admin()
     for _ in range(2):
@@ -91,7 +91,7 @@ async def test_what_is_no_event_is_put_in_quarantine(market, server, body):
 
 
 async def test_a_wrong_endpoint_is_told_once(market, server):
-    """Guard: `TOLD_WITHIN` in `webhooks._tell`: an endpoint of the other mode sends thousands, and
+    """Guard: `TOLD_WITHIN` in `inbox._tell`: an endpoint of the other mode sends thousands, and
     every alert is a mail to every administrator."""
     admin = await market.admin()
     for number in range(5):
@@ -108,7 +108,7 @@ async def test_a_wrong_endpoint_is_told_once(market, server):
 
 
 async def test_another_mode_is_put_in_quarantine(market, server):
-    """Guard: `is not ports.webhooks.live` in `webhooks._row`. An admin may replay it."""
+    """Guard: `is not ports.webhooks.live` in `inbox._row`. An admin may replay it."""
     admin = await market.admin()
     assert await post(market, event(livemode=True)) == 200
     await admin.push("/admin", "alert", lambda a: a["kind"] == "event_quarantined", PATIENCE)
@@ -122,7 +122,7 @@ async def test_another_mode_is_put_in_quarantine(market, server):
 
 async def test_an_account_that_nobody_has_is_put_in_quarantine(market, server, monkeypatch):
     """Guard: `_is_ours` in `Process`; the account may still become known for some minutes."""
-    monkeypatch.setattr("domain.webhooks.STRANGER_FOR", -LEASE)
+    monkeypatch.setattr("domain.stripe_events.inbox.STRANGER_FOR", -LEASE)
     assert await post(market, event(account="acct_stranger")) == 200
     await market.settled()
     assert [row.status for row in await stored(market)] == ["quarantined"]
@@ -141,7 +141,7 @@ async def test_two_events_for_one_fact_cost_one_look(market, server):
 
 
 async def test_one_application_of_two_accounts_is_two_facts(market, server):
-    """Guard: `body.account` in the digest of `webhooks._row`: the object of these events is our
+    """Guard: `body.account` in the digest of `inbox._row`: the object of these events is our
     own application, the same one whoever leaves it."""
     await stop_working(server)
     application = {"id": "ca_1", "object": "application", "name": "JobSphere"}
@@ -170,7 +170,7 @@ async def test_off_and_on_again_is_looked_at_after_the_last(market, server):
         thing = {"id": "acct_none", "object": "capability", "status": status}
         return event(id, type="capability.updated", data={"object": thing})
 
-    first = webhooks._row(server.ports, told("evt_0", "active"))
+    first = inbox._row(server.ports, told("evt_0", "active"))
     begun = msgspec.structs.replace(first, status=EventStatus.WORKING)
     await server.store.single().add(begun)
     for id, status in (("evt_1", "active"), ("evt_2", "inactive"), ("evt_3", "active")):
@@ -180,7 +180,7 @@ async def test_off_and_on_again_is_looked_at_after_the_last(market, server):
 
 
 async def test_who_began_last_says_what_became_of_it(market, server, monkeypatch):
-    """Guard: `own` in `webhooks._leave`: a worker that slept has looked before the replay, whose
+    """Guard: `own` in `inbox._leave`: a worker that slept has looked before the replay, whose
     look another event may count on."""
     await stop_working(server)
     assert await post(market, event("evt_1")) == 200
@@ -190,13 +190,13 @@ async def test_who_began_last_says_what_became_of_it(market, server, monkeypatch
         looking.set()
         await go_on.wait()
 
-    monkeypatch.setattr(webhooks, "WORK", {"payment_intent": slow})
+    monkeypatch.setattr(inbox, "WORK", {"payment_intent": slow})
     first = asyncio.create_task(Process("evt_1").run(server.ports))
     await looking.wait()
     uow = server.store.single()
     await uow.change(WebhookEvent, "evt_1", status=EventStatus.DONE)  # by another worker
     row = await uow.get(WebhookEvent, "evt_1")
-    await server.store.transact(lambda uow: letters.queue_again(uow, row))
+    await server.store.transact(lambda uow: replay.queue_again(uow, row))
     go_on.set()
     await first
     assert [row.status for row in await stored(market)] == ["received"]
@@ -213,14 +213,14 @@ async def test_why_an_event_is_not_done_is_said(market, server, monkeypatch):
     async def broken(ports, event):
         raise ValueError("no such thing")
 
-    monkeypatch.setattr(webhooks, "WORK", {"payment_intent": broken})
+    monkeypatch.setattr(inbox, "WORK", {"payment_intent": broken})
     with pytest.raises(ValueError, match="no such thing"):
         await Process("evt_1").run(server.ports)
     found = {"status": "working", "type": "payment_intent.succeeded"}
     (shown,) = (await admin.call("/admin", "webhook_events", found))["items"]
     assert (shown["last_error"], shown["attempts"]) == ("ValueError: no such thing", 1)
     assert "same" not in shown
-    monkeypatch.setattr(webhooks, "WORK", {})
+    monkeypatch.setattr(inbox, "WORK", {})
     await Process("evt_1").run(server.ports)
     (row,) = await stored(market)
     assert (row.status, row.last_error, row.attempts) == ("done", None, 2)

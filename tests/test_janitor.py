@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 
-from domain import janitor
 from domain.accounts.user import User
 from domain.bidding import reminders as offer_reminders
 from domain.deals.offer import Offer
@@ -12,9 +11,10 @@ from domain.deals.payment import Payment
 from domain.disputes import reminders as dispute_reminders
 from domain.disputes.chargebacks import Chargeback
 from domain.disputes.dispute import Dispute
-from domain.janitor import Watch
 from domain.kernel.outbox import OutboxRow
 from domain.payouts.transfer import Reversal, Transfer
+from domain.reconciliation import follow_up
+from domain.reconciliation.follow_up import Watch
 from domain.wallet.withdrawals import Withdrawal
 from tests.work import PATIENCE, Work
 
@@ -55,25 +55,25 @@ async def test_a_capture_that_was_forgotten(market, server):
     server.store.committed = lambda rows: None
     await contractor.call("/bidding", "accept", {"offer_id": offer["id"]})
     await lose_tasks(work, Payment)
-    assert await janitor.ask_again(server.ports) == 1
+    assert await follow_up.ask_again(server.ports) == 1
     await customer.push("/bidding", "offer.accepted", lambda o: True, PATIENCE)
 
 
 async def test_a_transfer_a_refund_and_a_payout_that_were_forgotten(work):
-    """Guard: the kinds of transfers, refunds, reversals and withdrawals in `janitor.KINDS`."""
+    """Guard: the kinds of transfers, refunds, reversals and withdrawals in `follow_up.KINDS`."""
     ports = work.server.ports
     await work.market.settled(PATIENCE)
     work.server.store.committed = lambda rows: None
     await work.complete()
     await lose_tasks(work, Transfer)
-    assert await janitor.ask_again(ports) == 1
+    assert await follow_up.ask_again(ports) == 1
     assert await work.books() == (30_000, 0)
     work.server.store.committed = lambda rows: None
     await work.market.withdraw(work.contractor, 10_000)
     await work.refund(50_000)
     await lose_tasks(work, Withdrawal)
     await age(work, Offer)
-    assert await janitor.ask_again(ports) == 2
+    assert await follow_up.ask_again(ports) == 2
     await work.contractor.push(
         "/wallet", "withdrawal.updated", lambda w: w["status"] == "paid", PATIENCE
     )
@@ -83,7 +83,7 @@ async def test_a_transfer_a_refund_and_a_payout_that_were_forgotten(work):
         "adjust", user_id=work.contractor.id, amount=-1000, currency="USD", reason="Test"
     )
     await lose_tasks(work, Reversal)
-    assert await janitor.ask_again(ports) == 1
+    assert await follow_up.ask_again(ports) == 1
     await work.books()
 
 
@@ -99,7 +99,7 @@ async def test_a_hold_whose_release_was_forgotten(market, server):
     await customer.call("/bidding", "withdraw", {"offer_id": offer["id"]})
     work = Work(market, server)
     await lose_tasks(work, Payment)
-    assert await janitor.ask_again(server.ports) == 1
+    assert await follow_up.ask_again(server.ports) == 1
     await customer.push(
         "/payment", "payment.updated", lambda p: p["status"] == "canceled", PATIENCE
     )
@@ -120,8 +120,8 @@ async def ask_in_turn(work, times):
     """As often as said, each at its time; the minutes from one to the next."""
     ports, uow, spans = work.server.ports, work.server.store.single(), []
     for asked in range(1, times + 1):
-        assert await janitor.ask_again(ports) == 1
-        assert await janitor.ask_again(ports) == 0
+        assert await follow_up.ask_again(ports) == 1
+        assert await follow_up.ask_again(ports) == 0
         (watch,) = await work.market.rows(Watch)
         assert watch.asked == asked
         spans.append(round((watch.next_at - watch.updated_at) / timedelta(minutes=1)))
@@ -134,12 +134,12 @@ def told(admin):
 
 
 async def test_it_asks_more_rarely_and_then_tells_once(unpaid):
-    """Guard: `AGES`, `TELL_AT` and `told` in `janitor._ask`."""
+    """Guard: `AGES`, `TELL_AT` and `told` in `follow_up._ask`."""
     admin = await unpaid.market.admin()
     (transfer,) = await unpaid.market.rows(Transfer)
     await unpaid.server.store.single().change(Transfer, transfer.id, status="sending")
     await age(unpaid, Transfer)
-    times = janitor.TELL_AT + 2
+    times = follow_up.TELL_AT + 2
     assert await ask_in_turn(unpaid, times) == [4, 55] + [1440] * (times - 2)
     await admin.push("/admin", "alert", lambda a: a["kind"] == "left_unknown", PATIENCE)
     await unpaid.market.settled(PATIENCE)
@@ -147,10 +147,10 @@ async def test_it_asks_more_rarely_and_then_tells_once(unpaid):
 
 
 async def test_what_is_in_hand_is_not_asked_twice_and_what_waits_for_people_is_not_told(unpaid):
-    """Guard: `in_hand` and `natural` in `janitor._ask`: without the one each asking leaves a row
+    """Guard: `in_hand` and `natural` in `follow_up._ask`: without the one each asking leaves a row
     that lives for days, without the other every contractor who takes their time is an alarm."""
     admin = await unpaid.market.admin()
-    await ask_in_turn(unpaid, janitor.TELL_AT + 1)
+    await ask_in_turn(unpaid, follow_up.TELL_AT + 1)
     rows = await unpaid.market.rows(OutboxRow, **{"body.type": "Send"})
     assert len(rows) == 1
     await unpaid.market.settled(PATIENCE)
@@ -164,33 +164,33 @@ async def test_another_state_is_another_question(unpaid):
     (watch,) = await unpaid.market.rows(Watch)
     tomorrow = unpaid.server.ports.clock.now() + timedelta(days=1)
     await uow.change(Watch, watch.id, next_at=tomorrow)
-    assert await janitor.ask_again(unpaid.server.ports) == 0
+    assert await follow_up.ask_again(unpaid.server.ports) == 0
     (transfer,) = await unpaid.market.rows(Transfer)
     await uow.change(Transfer, transfer.id, status="sending")
     await age(unpaid, Transfer)
-    assert await janitor.ask_again(unpaid.server.ports) == 1
+    assert await follow_up.ask_again(unpaid.server.ports) == 1
     assert (await unpaid.market.rows(Watch))[0].asked == 1
 
 
 async def test_what_is_old_is_asked_about_by_the_hour(unpaid):
     """Guard: `ask_about_old`, and `RECENT`, so that not all of it is read twice a minute."""
     await age(unpaid, Transfer, minutes=3 * 60)
-    assert await janitor.ask_again(unpaid.server.ports) == 0
-    assert await janitor.ask_about_old(unpaid.server.ports) == 1
-    assert await janitor.ask_about_old(unpaid.server.ports) == 0
+    assert await follow_up.ask_again(unpaid.server.ports) == 0
+    assert await follow_up.ask_about_old(unpaid.server.ports) == 1
+    assert await follow_up.ask_about_old(unpaid.server.ports) == 0
 
 
 async def test_nothing_is_passed_over(market, server, monkeypatch):
     """Guard: `uow.each` in `_overdue`; pages by time would lose what has changed at once."""
     await server.web.scheduler.stop()
     await server.web.relay.stop(0)
-    monkeypatch.setattr(janitor, "CHUNK", 3)
+    monkeypatch.setattr(follow_up, "CHUNK", 3)
     at = server.ports.clock.now() - timedelta(minutes=5)
     stamps = {"created_at": at, "updated_at": at, "currency": "USD", "amount": 1}
     await server.store.single().add_all(
         [Reversal(id=f"rev_{n}", transfer_id="trf_1", user_id="usr_1", **stamps) for n in range(8)]
     )
-    assert await janitor.ask_again(server.ports) == 8
+    assert await follow_up.ask_again(server.ports) == 8
 
 
 async def test_an_account_whose_event_was_lost(market, server):
@@ -203,7 +203,7 @@ async def test_an_account_whose_event_was_lost(market, server):
     await market.settled(PATIENCE)
     assert not (await contractor.call("/account", "me"))["payouts_enabled"]
     await age(Work(market, server), User)
-    assert await janitor.ask_again(server.ports) == 1
+    assert await follow_up.ask_again(server.ports) == 1
     await contractor.push(
         "/account", "account.updated", lambda user: user["payouts_enabled"], PATIENCE
     )
@@ -215,7 +215,7 @@ async def test_what_a_bank_decides_is_asked_but_not_told(work):
     admin = await work.market.admin()
     await work.market.settled(PATIENCE)
     await age(work, Chargeback)
-    await ask_in_turn(work, janitor.TELL_AT + 1)
+    await ask_in_turn(work, follow_up.TELL_AT + 1)
     await work.market.settled(PATIENCE)
     assert told(admin) == []
 

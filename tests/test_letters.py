@@ -6,14 +6,15 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from domain import letters
+from domain.admin import dead_letters
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import Conflict, NotFound
 from domain.kernel.outbox import Delivery, OutboxRow
 from domain.kernel.store import LEASE, UnitOfWork
 from domain.notifications.alerts import ALERT, Alert
 from domain.notifications.notices import SendMail, Tell
-from domain.webhooks import EventStatus, Process, WebhookEvent
+from domain.stripe_events import replay
+from domain.stripe_events.inbox import EventStatus, Process, WebhookEvent
 from server import replaying
 from tests.inbox import dead, event, post, stop_working, stored, wear_out
 from tests.test_cli import command
@@ -35,7 +36,7 @@ async def waiting(market):
 
 
 async def test_a_dead_letter_is_told_and_retried(market, server):
-    """Guard: `letters.bury` in the relay; `attempts=0` in `letters.retry`."""
+    """Guard: `dead_letters.bury` in the relay; `attempts=0` in `dead_letters.retry`."""
     admin = await market.admin()
     (id,) = await dead(market, server, "evt_1")
     message = (await told(admin, id))["message"]
@@ -62,7 +63,7 @@ async def test_a_dead_letter_is_told_and_retried(market, server):
 
 
 async def test_a_dead_letter_is_discarded_for_a_reason(market, server):
-    """Guard: `reason` of `letters.Discard`, which the trail keeps."""
+    """Guard: `reason` of `dead_letters.Discard`, which the trail keeps."""
     admin = await market.admin()
     (id,) = await dead(market, server, "evt_1")
     await told(admin, id)
@@ -77,7 +78,8 @@ async def test_a_dead_letter_is_discarded_for_a_reason(market, server):
 
 
 async def test_what_is_alive_is_nobodys_to_retry_or_discard(market, server):
-    """Guard: `dead=True` in `letters.retry` and `letters.discard`: a row belongs to its worker."""
+    """Guard: `dead=True` in `dead_letters.retry` and `dead_letters.discard`: a row belongs to its
+    worker."""
     admin = await market.admin()
     await stop_working(server)
     assert await post(market, event()) == 200
@@ -90,7 +92,7 @@ async def test_what_is_alive_is_nobodys_to_retry_or_discard(market, server):
 async def test_a_row_that_cannot_be_given_up_holds_up_no_other(market, server, monkeypatch):
     """Guard: `except Exception` for each row in `Relay._bury`; raised further it would end every
     round of the poll, and nothing that a crash has left would ever be found."""
-    bury, broken = letters.bury, []
+    bury, broken = dead_letters.bury, []
 
     async def raising(uow, rows):
         if rows[0].body["event_id"] == "evt_1":
@@ -98,7 +100,7 @@ async def test_a_row_that_cannot_be_given_up_holds_up_no_other(market, server, m
             raise ValueError("no")
         await bury(uow, rows)
 
-    monkeypatch.setattr(letters, "bury", raising)
+    monkeypatch.setattr(dead_letters, "bury", raising)
     admin = await market.admin()
     first, second = await dead(market, server, "evt_1", "evt_2")
     await told(admin, second)
@@ -114,7 +116,7 @@ async def test_a_row_that_cannot_be_given_up_holds_up_no_other(market, server, m
 
 
 async def test_somebody_has_it_in_hand_again(market, server):
-    """Guard: `over` in `letters.bury`: between the look and the burial it was claimed."""
+    """Guard: `over` in `dead_letters.bury`: between the look and the burial it was claimed."""
     await stop_working(server)
     assert await post(market, event()) == 200
     (row,) = await market.rows(OutboxRow, **{"body.type": "Process"})
@@ -122,14 +124,14 @@ async def test_somebody_has_it_in_hand_again(market, server):
     (tired,) = await market.rows(OutboxRow, **{"body.type": "Process"})
     uow = server.store.single()
     await uow.change(OutboxRow, row.id, owner="other", lease_until=uow.now + LEASE)
-    await server.store.transact(lambda uow: letters.bury(uow, [tired]))
+    await server.store.transact(lambda uow: dead_letters.bury(uow, [tired]))
     assert await market.rows(OutboxRow, dead=True) == []
     assert [e.status for e in await stored(market)] == [EventStatus.RECEIVED]
 
 
 async def test_what_is_done_does_not_die(market, server):
-    """Guard: `only_if` of the event in `letters.bury` and `letters.retry`: the last attempt did its
-    work and died before it could say so."""
+    """Guard: `only_if` of the event in `dead_letters.bury` and `dead_letters.retry`: the last
+    attempt did its work and died before it could say so."""
     admin = await market.admin()
     await stop_working(server)
     assert await post(market, event()) == 200
@@ -145,8 +147,8 @@ async def test_what_is_done_does_not_die(market, server):
 
 
 async def test_a_lost_alert_is_no_news(market, server):
-    """Guard: `_carries_an_alert` in `letters.bury`: an alert about a lost alert is lost as well,
-    and brings forth the next; also as the notification or the mail that is made of it."""
+    """Guard: `_carries_an_alert` in `dead_letters.bury`: an alert about a lost alert is lost as
+    well, and brings forth the next; also as the notification or the mail that is made of it."""
     admin = await market.admin()
     await stop_working(server)
     news = Delivery(
@@ -167,7 +169,7 @@ async def test_a_lost_alert_is_no_news(market, server):
     for row in rows:
         await wear_out(server.store, row.id)
     await server.store.transact(
-        lambda uow: letters.bury(uow, [msgspec.structs.replace(row) for row in rows])
+        lambda uow: dead_letters.bury(uow, [msgspec.structs.replace(row) for row in rows])
     )
     assert {row.id for row in await market.rows(OutboxRow)} == {row.id for row in rows}
     assert all(row.dead for row in await market.rows(OutboxRow))
@@ -178,7 +180,7 @@ async def test_a_lost_alert_is_no_news(market, server):
 
 
 async def test_alert_and_death_are_one(market, server, monkeypatch):
-    """Guard: `letters.bury` in one transaction: who dies in between leaves neither."""
+    """Guard: `dead_letters.bury` in one transaction: who dies in between leaves neither."""
     await stop_working(server)
     assert await post(market, event()) == 200
     (row,) = await market.rows(OutboxRow, **{"body.type": "Process"})
@@ -187,9 +189,9 @@ async def test_alert_and_death_are_one(market, server, monkeypatch):
     async def crash(*args):
         raise RuntimeError("crash")
 
-    monkeypatch.setattr(letters, "alert", crash)
+    monkeypatch.setattr(dead_letters, "alert", crash)
     with pytest.raises(RuntimeError):
-        await server.store.transact(lambda uow: letters.bury(uow, [row]))
+        await server.store.transact(lambda uow: dead_letters.bury(uow, [row]))
     assert await market.rows(OutboxRow, dead=True) == []
     assert [e.status for e in await stored(market)] == [EventStatus.RECEIVED]
 
@@ -198,7 +200,7 @@ async def test_alert_and_death_are_one(market, server, monkeypatch):
 
 
 async def test_a_replay_takes_the_place_of_the_dead_letter(market, server):
-    """Guard: `uow.remove` in `letters.queue_again`: the letter would be there for ever, and told as
+    """Guard: `uow.remove` in `replay.queue_again`: the letter would be there for ever, and told as
     something to do."""
     admin = await market.admin()
     ids = await dead(market, server, "evt_1", "evt_2")
@@ -212,7 +214,7 @@ async def test_a_replay_takes_the_place_of_the_dead_letter(market, server):
 
 
 async def test_what_waits_is_not_replayed(market, server):
-    """Guard: `only_if` in `letters.queue_again`: it would be worked on twice at once."""
+    """Guard: `only_if` in `replay.queue_again`: it would be worked on twice at once."""
     admin, work = await market.admin(), Work(market, server)
     await stop_working(server)
     assert await post(market, event()) == 200
@@ -223,7 +225,7 @@ async def test_what_waits_is_not_replayed(market, server):
     await uow.change(WebhookEvent, "evt_1", status=EventStatus.WORKING)
     (row,) = await stored(market)
     with pytest.raises(Conflict):
-        await server.store.transact(lambda uow: letters.queue_again(uow, row))
+        await server.store.transact(lambda uow: replay.queue_again(uow, row))
 
 
 async def test_the_command_line_replays(market, server):
@@ -313,18 +315,18 @@ async def test_the_lists_are_read_from_an_index(market, server, monkeypatch):
     for name, method in (("page", real), ("find", find), ("remove", remove)):
         monkeypatch.setattr(UnitOfWork, name, noted(method))
     actor, uow = Actor("usr_a", Role.ADMIN, "ses_1"), server.store.single()
-    await letters.dead_letters(letters.List(), actor, uow)
-    await letters.dead_letters(letters.List(lane="mail"), actor, uow)
+    await dead_letters.dead_letters(dead_letters.List(), actor, uow)
+    await dead_letters.dead_letters(dead_letters.List(lane="mail"), actor, uow)
     for fields in (
         {"status": EventStatus.DEAD},
         {"type": "a"},
         {"status": EventStatus.DEAD, "type": "a"},
     ):
-        await letters.webhook_events(letters.ListEvents(**fields), actor, uow)
+        await replay.webhook_events(replay.ListEvents(**fields), actor, uow)
     assert await post(market, event("evt_1")) == 200
     assert await post(market, event("evt_2", livemode=True)) == 200
     row = await uow.get(WebhookEvent, "evt_2")
-    await server.store.transact(lambda uow: letters.queue_again(uow, row))
+    await server.store.transact(lambda uow: replay.queue_again(uow, row))
     assert len(asked) >= 8
     for kind, where in asked:
         explained = await server.store.database.command(

@@ -9,7 +9,7 @@ from domain.kernel.outbox import OutboxRow
 from domain.ledger.chart import STRIPE
 from domain.ledger.transaction import Transaction
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
-from domain.reconciliation import compare
+from domain.reconciliation.runs import compare
 from tests.work import PATIENCE, Work
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.audit import audit
+from domain.reconciliation.books_audit import audit
 from tests.work import PATIENCE, Work
 
 

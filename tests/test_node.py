@@ -6,7 +6,7 @@ from asyncio.subprocess import PIPE
 from typing import Any
 
 from domain import ledger
-from domain.audit import audit
+from domain.reconciliation.books_audit import audit
 from server.config import load
 from server.core import Core
 from server.embedded.stores import ROOT

@@ -2,11 +2,11 @@
 
 import pytest
 
-from domain.audit import audit
 from domain.bidding import offers
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.ledger.transaction import Transaction
+from domain.reconciliation.books_audit import audit
 from tests.parties import Refused
 from tests.scenes import PATIENCE, Scene
 
@@ -135,7 +135,7 @@ async def test_a_hold_that_comes_too_late_is_given_back_unseen(scene):
 
 
 async def test_the_webhook_knows_the_payment_before_we_know_its_id(scene):
-    """Guard: `if payment is None and event.payment_id` in `webhooks.Process`; without it the event
+    """Guard: `if payment is None and event.payment_id` in `inbox.Process`; without it the event
     is lost on us, and nobody learns of the hold whose answer never arrived."""
     await scene.sandbox.fault(
         path="/v1/payment_intents", method="POST", when="after", drop=True, times=50

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from domain import reconciliation
 from domain.accounts.user import User
 from domain.ledger.transaction import Transaction
-from domain.reconciliation import Reconciliation, compare
+from domain.reconciliation import runs
+from domain.reconciliation.runs import Reconciliation, compare
 from tests.work import PATIENCE, Work
 
 
@@ -124,7 +124,7 @@ async def test_an_admin_asks_for_one(work):
 async def test_there_is_one_a_day(work):
     """Guard: `last.created_at <= ...` in `reconcile_daily`."""
     for _ in range(3):
-        await reconciliation.reconcile_daily(work.server.ports)
+        await runs.reconcile_daily(work.server.ports)
     await work.market.settled(PATIENCE)
     reports = await work.market.rows(Reconciliation)
     assert [(report.by, report.status) for report in reports] == [("system", "clean")]
@@ -179,7 +179,7 @@ async def test_the_next_one_begins_where_the_last_one_ended(market, server, endi
             **done,
         )
     )
-    await reconciliation.reconcile_daily(server.ports)
+    await runs.reconcile_daily(server.ports)
     (last, new) = await market.rows(Reconciliation)
     assert new.start == (end if ending == "clean" else start)
     assert new.end > now - timedelta(hours=2)

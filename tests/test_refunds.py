@@ -28,8 +28,8 @@ async def test_a_part_goes_back_before_the_work_is_done(work):
 
 
 async def test_a_refund_of_everything_ends_the_job(work):
-    """Guard: `fulfillment.work.finish(...)` in `treasury.refund`; without it a job without money
-    waits for a completion that pays nothing."""
+    """Guard: `fulfillment.work.finish(...)` in `wallet_actions.refund`; without it a job without
+    money waits for a completion that pays nothing."""
     await work.refund()
     assert (await work.job_now())["status"] == "cancelled"
     assert await work.books() == (0, 0)
@@ -164,7 +164,7 @@ async def test_two_refunds_at_once_never_exceed_the_payment(work):
 
 
 async def test_a_standing_offer_is_not_refunded(market, server):
-    """Guard: `offer.live and offer.accepted_at is None` in `treasury.refund`."""
+    """Guard: `offer.live and offer.accepted_at is None` in `wallet_actions.refund`."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     await market.application(contractor, job)

@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 from domain import ledger
-from domain.audit import audit
 from domain.ledger.balances import Snapshot, balance_of
 from domain.ledger.chart import PLATFORM, STRIPE
 from domain.ledger.transaction import Posting, Transaction
+from domain.reconciliation.books_audit import audit
 
 HOUR = timedelta(hours=1)
 

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain import commissions, ledger
+from domain import ledger
+from domain.admin import commissions
 from domain.kernel.actor import Actor, Role
 from domain.kernel.store import UnitOfWork
 from domain.ledger.owner_view import platform_before

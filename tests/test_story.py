@@ -1,7 +1,7 @@
 """The main job from posting to payout, told from all sides."""
 
 from domain import ledger
-from domain.audit import audit
+from domain.reconciliation.books_audit import audit
 
 
 async def test_the_whole_story(market, server):

@@ -6,8 +6,8 @@ import pytest
 
 from domain import ledger
 from domain.accounts.user import User
-from domain.audit import audit
 from domain.payouts.transfer import Transfer
+from domain.reconciliation.books_audit import audit
 from tests.parties import PASSWORD
 from tests.work import PATIENCE, Work
 
@@ -19,7 +19,7 @@ async def work(market, server):
 
 async def test_a_frozen_wallet_neither_receives_nor_pays_out(work):
     """Guard: `user.frozen_at` in `transfer_tasks.begin` and in `withdrawals.withdraw`. Guard:
-    `send(...)` in `treasury.unfreeze`; without it the money goes ten minutes later."""
+    `send(...)` in `wallet_actions.unfreeze`; without it the money goes ten minutes later."""
     await work.admin("freeze", user_id=work.contractor.id, reason="Suspicious")
     await work.complete()
     await work.market.settled(PATIENCE)
@@ -36,7 +36,8 @@ async def test_a_frozen_wallet_neither_receives_nor_pays_out(work):
 
 
 async def test_adjustments_up_and_down(work):
-    """Guard: `give` and `take` in `treasury.adjust`, which keep Stripe's balances with ours."""
+    """Guard: `give` and `take` in `wallet_actions.adjust`, which keep Stripe's balances with
+    ours."""
     user = {"user_id": work.contractor.id, "currency": "USD"}
     await work.complete()
     await work.market.settled(PATIENCE)
@@ -56,7 +57,7 @@ async def test_adjustments_up_and_down(work):
 
 
 async def test_an_adjustment_is_older_than_any_offer(market, server, monkeypatch):
-    """Guard: `Transfer` in the beginning of `audit._check_transfers`."""
+    """Guard: `Transfer` in the beginning of `books_audit._check_transfers`."""
     contractor = await market.contractor(onboarded=True)
     await server.sandbox.book_entry("topup", 5000, "usd")
     user = {"user_id": contractor.id, "currency": "USD"}
@@ -79,14 +80,15 @@ async def test_an_adjustment_is_older_than_any_offer(market, server, monkeypatch
     ],
 )
 async def test_adjustments_that_are_refused(market, server, fields, code):
-    """Guard: the checks of `treasury.adjust`, the limits of its fields."""
+    """Guard: the checks of `wallet_actions.adjust`, the limits of its fields."""
     contractor, admin = await market.contractor(), await market.admin()
     given = {"user_id": contractor.id, "amount": 100, "currency": "USD", "reason": "Because"}
     await Work(market, server).refuses(admin, "/admin", "adjust", given | fields, code)
 
 
 async def test_nothing_is_adjusted_where_nobody_is_left(market, server):
-    """Guard: `deleted_at` in `treasury.adjust`; the money would stay in a wallet without owner."""
+    """Guard: `deleted_at` in `wallet_actions.adjust`; the money would stay in a wallet without
+    owner."""
     contractor, admin = await market.contractor(), await market.admin()
     status, _ = await contractor.http("POST", "/api/account/delete", {"password": PASSWORD})
     assert status == 200

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from domain.accounts.user import User
-from domain.audit import audit
 from domain.deals.payment import Payment
 from domain.ledger.transaction import Transaction
 from domain.payouts.transfer import Transfer, TransferStatus
+from domain.reconciliation.books_audit import audit
 from domain.wallet.withdrawals import Withdrawal
 from tests.parties import Refused
 

@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from domain.audit import audit
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.transaction import Transaction
 from domain.payouts.transfer import Transfer
 from domain.payouts.transfer_tasks import Send
 from domain.ports.payment_gateway import GatewayUnknown
-from domain.webhooks import WebhookEvent
+from domain.reconciliation.books_audit import audit
+from domain.stripe_events.inbox import WebhookEvent
 from server.embedded.sandbox.courier import sign
 from tests.scenes import PATIENCE, Scene
 from tests.test_payments import SECURE
@@ -54,7 +54,7 @@ class Post:
 
 async def test_events_in_any_order_after_the_end_change_nothing(scene):
     """Guard: an event is worked on by re-reading the object (`gateway.intent` in
-    `webhooks.Process._payment`); taken at its word, an old one would open what is closed."""
+    `inbox.Process._payment`); taken at its word, an old one would open what is closed."""
     post = Post(scene)
     await scene.sandbox.fault(**LOST)
     offer = await scene.pending()
@@ -105,7 +105,7 @@ async def test_the_courier_is_unreliable(scene):
 
 
 async def test_an_event_about_something_unknown_is_kept_and_done(scene):
-    """Guard: `if payment is None: return` in `webhooks.Process`; without it the event of a payment
+    """Guard: `if payment is None: return` in `inbox.Process`; without it the event of a payment
     that another system made under the same key is a dead letter."""
     await scene.sandbox.api(
         "POST",

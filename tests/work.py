@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 
 from domain import ledger
-from domain.audit import audit
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
+from domain.reconciliation.books_audit import audit
 from tests.parties import Refused
 
 PATIENCE = 30

@@ -3,10 +3,10 @@
 from domain.accounts.user import User
 from domain.deals.offer import Offer, OfferStatus
 from domain.disputes.reminders import WARN_BEFORE
-from domain.janitor import CHUNK
 from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
 from domain.ports.ports import Ports
+from domain.reconciliation.follow_up import CHUNK
 
 # -- holds that end --------------------------------------------------------------------------
 

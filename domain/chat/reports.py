@@ -4,23 +4,17 @@ A block stands between two people, in all their conversations. Administrators re
 only where its two sides are in dispute about that job; what they see besides is in a report.
 """
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta as Limits
 
-from domain.backoffice import shown
-from domain.chat.conversation import Conversation, Message, Said, Seq
-from domain.chat.history import around
-from domain.disputes.dispute import Dispute
-from domain.kernel.actor import ADMINS, PARTIES, Actor
-from domain.kernel.errors import NotFound
-from domain.kernel.record import Index, Page, Record
+from domain.chat.conversation import Conversation, Message
+from domain.kernel.actor import PARTIES, Actor
+from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications.alerts import alert
-from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.command import Command, Id
 from domain.operations.operation import operation
 
 
@@ -63,23 +57,6 @@ class MakeReport(Command, frozen=True):
     text: Annotated[str, Limits(max_length=2000)] = ""
 
 
-class Reports(Command, frozen=True):
-    """`user_id` is whom they are about."""
-
-    user_id: Id | None = None
-    cursor: Cursor | None = None
-    limit: PageSize = 20
-
-
-class OfDispute(Command, frozen=True):
-    """The newest messages, those before `before_seq`, or those from `after_seq` on."""
-
-    dispute_id: Id
-    before_seq: Seq | None = None
-    after_seq: Seq | None = None
-    limit: PageSize = 50
-
-
 @operation("chat.report", roles=PARTIES)
 async def report(cmd: MakeReport, actor: Actor, uow: UnitOfWork) -> Report:
     """Tell the administrators; once told, the first report is the answer. Raises NotFound."""
@@ -111,51 +88,3 @@ async def report(cmd: MakeReport, actor: Actor, uow: UnitOfWork) -> Report:
     await uow.add(made)
     await alert(uow, "chat_reported", made.id, f"A chat was reported: {cmd.reason}.")
     return made
-
-
-# -- administrators --------------------------------------------------------------------------
-
-
-class KeptMessage(msgspec.Struct, frozen=True):
-    """A message with what it said before it was changed or taken back."""
-
-    id: str
-    seq: int
-    author_id: str
-    kind: str
-    text: str
-    created_at: datetime
-    edited_at: datetime | None
-    deleted_at: datetime | None
-    history: tuple[Said, ...]
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """Consecutive messages of one conversation, ascending."""
-
-    conversation_id: str
-    job_id: str
-    names: dict[str, str]
-    items: list[KeptMessage]
-    head: int
-
-
-@operation("admin.reports", roles=ADMINS, style=Style.READ)
-async def reports(cmd: Reports, actor: Actor, uow: UnitOfWork) -> Page:
-    """What was reported, newest first."""
-    where = {"about_id": cmd.user_id} if cmd.user_id else {}
-    return await uow.page(Report, where, cursor=cmd.cursor, limit=cmd.limit)
-
-
-@operation("admin.conversation", roles=ADMINS, style=Style.READ)
-async def conversation(cmd: OfDispute, actor: Actor, uow: UnitOfWork) -> Kept:
-    """What the two sides of a dispute have said about its job. Raises NotFound."""
-    dispute = await uow.get(Dispute, cmd.dispute_id)
-    place = await uow.find(
-        Conversation, {"job_id": dispute.job_id, "contractor_id": dispute.contractor_id}
-    )
-    if place is None:
-        raise NotFound("They have not talked about this job.")
-    stretch = await around(uow, place, cmd.before_seq, cmd.after_seq, cmd.limit)
-    items = [shown(KeptMessage, message) for message in stretch.items]
-    return Kept(place.id, place.job_id, place.names, items, stretch.head)

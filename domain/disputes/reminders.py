@@ -7,13 +7,13 @@ from typing import Any
 from domain.disputes.chargebacks import Chargeback, ChargebackStatus
 from domain.disputes.dispute import Dispute, DisputeStatus
 from domain.disputes.resolution import call_admins
-from domain.janitor import CHUNK
 from domain.kernel.money import display
 from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
 from domain.notifications.alerts import alert
 from domain.notifications.text import job_path
 from domain.ports.ports import Ports
+from domain.reconciliation.follow_up import CHUNK
 
 WARN_BEFORE = timedelta(hours=24)
 CALL_AGAIN = timedelta(days=1)

@@ -15,8 +15,8 @@ from domain.kernel.record import Record
 from domain.kernel.store import Store, new_id
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
-from domain.model import RECORDS
 from domain.ports.ports import Seal
+from domain.registry import RECORDS
 from server.stripe_gateway import StripeGateway
 from tests.bench.deals import CURRENCY, PARTS, Deal, balance
 

@@ -104,7 +104,8 @@ async def test_stripe_ids_fees_and_amounts_sent_by_a_client(market):
 
 
 async def test_user_deleted_with_money_outstanding(market, server):
-    """Guard: `MoneyOutstanding` in `closing.delete`; a wallet without an owner is nobody's."""
+    """Guard: `MoneyOutstanding` in `account_deletion.delete`; a wallet without an owner is
+    nobody's."""
     work = await Work(market, server).begin()
     await set_password(market, work.contractor, work.customer)
     for party in (work.customer, work.contractor):

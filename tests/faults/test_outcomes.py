@@ -3,11 +3,11 @@
 import msgspec
 import pytest
 
-from domain.audit import audit
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.jobs.job import Job
 from domain.ledger.transaction import Transaction
+from domain.reconciliation.books_audit import audit
 from tests.faults.outcome import told, until
 from tests.parties import Refused
 from tests.scenes import PATIENCE

@@ -67,7 +67,7 @@ async def test_refund_failed(done):
 
 
 async def test_refund_during_dispute(work):
-    """Guard: `DisputeOpen` and `contested_amount` in `treasury.refund`."""
+    """Guard: `DisputeOpen` and `contested_amount` in `wallet_actions.refund`."""
     dispute = await work.dispute()
     admin = await work.market.admin()
     fields = {"payment_id": work.offer["payment_id"], "reason": "Now"}

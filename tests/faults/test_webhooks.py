@@ -3,10 +3,10 @@
 import asyncio
 import random
 
-from domain.audit import audit
 from domain.kernel.outbox import MAX_ATTEMPTS, OutboxRow
 from domain.ledger.transaction import Transaction
-from domain.webhooks import WebhookEvent
+from domain.reconciliation.books_audit import audit
+from domain.stripe_events.inbox import WebhookEvent
 from tests.faults.outcome import booked, let_leases_run_out, posted, told, until, waits_in
 from tests.scenes import PATIENCE
 from tests.test_payments import SECURE
@@ -14,7 +14,7 @@ from tests.test_webhooks import LOST, Post
 
 
 async def test_webhook_before_our_record(scene):
-    """Guard: `payment_id` of the metadata in `webhooks._payment`: as long as no answer tells our
+    """Guard: `payment_id` of the metadata in `inbox._payment`: as long as no answer tells our
     record the id of its payment, the event comes to one that does not know it, and is all that
     says the money is held."""
     every = {"path": "/v1/payment_intents", "method": "POST", "when": "after", "drop": True}
@@ -36,7 +36,7 @@ async def test_webhook_before_our_record(scene):
 
 
 async def test_duplicate_event_50_times_at_once(scene):
-    """Guard: `await uow.add(WebhookEvent(id=event["id"], ...))` in `webhooks.receive`, whose id is
+    """Guard: `await uow.add(WebhookEvent(id=event["id"], ...))` in `inbox.receive`, whose id is
     unique; with an id of our own every delivery is worked on. Guard: `move_payment` is guarded in
     `processing.held`; without it the contractor is told as often as the events come."""
     post = Post(scene)

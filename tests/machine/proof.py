@@ -4,7 +4,6 @@ from collections import Counter
 from datetime import timedelta
 
 from domain import ledger
-from domain.audit import audit
 from domain.audit_trail import hash_chain, verification
 from domain.deals.offer import OFFER_STEPS, MilestoneStatus, Offer, RefundStatus
 from domain.deals.payment import PAYMENT_STEPS, Payment
@@ -18,7 +17,8 @@ from domain.ledger.transaction import Transaction
 from domain.notifications.feed import FeedRow
 from domain.payouts.transfer import STEPS as TRANSFER_STEPS
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
-from domain.reconciliation import Reconciliation, ReconciliationStatus, compare
+from domain.reconciliation.books_audit import audit
+from domain.reconciliation.runs import Reconciliation, ReconciliationStatus, compare
 from domain.wallet.withdrawals import STEPS as WITHDRAWAL_STEPS
 from domain.wallet.withdrawals import Withdrawal
 

@@ -6,16 +6,16 @@ from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.disputes.chargebacks import Chargeback
 from domain.disputes.dispute import Dispute
-from domain.janitor import Watch
 from domain.jobs.applications import Application
 from domain.jobs.job import Job
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.transaction import Transaction
 from domain.operations.audit_log import AuditRow, WaitingRow
 from domain.payouts.transfer import Reversal, Transfer
-from domain.reconciliation import Reconciliation
+from domain.reconciliation.follow_up import Watch
+from domain.reconciliation.runs import Reconciliation
+from domain.stripe_events.inbox import WebhookEvent
 from domain.wallet.withdrawals import Withdrawal
-from domain.webhooks import WebhookEvent
 from tests.machine.outside import DAY, MINUTE, Outside
 from tests.machine.proof import Proof
 from tests.machine.workers import Workers

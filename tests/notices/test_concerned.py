@@ -105,7 +105,7 @@ async def texts(work, *kinds):
 
 
 async def test_what_is_owed_repaid_and_adjusted_is_told_to_its_owner(done, post):
-    """Guard: `notices.tell` in `treasury.adjust`, `allocation.take`, `allocation.give` and
+    """Guard: `notices.tell` in `wallet_actions.adjust`, `allocation.take`, `allocation.give` and
     `reversals.collect_debt`; without it money comes and goes without a word."""
     user = {"user_id": done.contractor.id, "currency": "USD", "reason": "Counted twice"}
     await done.admin("adjust", **user, amount=-20_000)
@@ -124,7 +124,7 @@ async def test_what_is_owed_repaid_and_adjusted_is_told_to_its_owner(done, post)
 
 
 async def test_what_is_taken_back_outside_is_told_to_its_owner(done):
-    """Guard: `notices.tell` in `external_reversals.settle_reversal`, `treasury.release` and
+    """Guard: `notices.tell` in `external_reversals.settle_reversal`, `wallet_actions.release` and
     `transfer_tasks._account_closed`, and `payouts_changed_at` there."""
     await done.admin("overview")
     (made,) = await done.listed("transfers")

@@ -16,7 +16,7 @@ from domain.kernel.money import Schedule
 from domain.kernel.record import Record
 from domain.kernel.settings import Rates
 from domain.kernel.store import Store, new_id
-from domain.model import RECORDS
+from domain.registry import RECORDS
 from server.clock import SystemClock
 from server.config import Settings
 from server.tokens import AccessTokens, RedisSessions

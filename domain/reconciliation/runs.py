@@ -8,19 +8,19 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from domain.counterproof import CHUNK, LATE, check_journal, check_payouts
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import Invalid
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.store import UnitOfWork, new_id
-from domain.lines import Difference, Found, check_lines
 from domain.notifications.alerts import alert
 from domain.operations.command import Command, Cursor, PageSize, Style
 from domain.operations.operation import operation
 from domain.operations.task import Task
 from domain.ports.payment_gateway import Entry, GatewayRefused
 from domain.ports.ports import Ports
+from domain.reconciliation.journal_lines import CHUNK, LATE, check_journal, check_payouts
+from domain.reconciliation.stripe_lines import Difference, Found, check_lines
 
 UPDATED = Event("/admin", "reconciliation.updated")
 

@@ -13,10 +13,10 @@ from domain.disputes.chargebacks import Chargeback
 from domain.kernel.record import Record
 from domain.kernel.store import UnitOfWork
 from domain.ledger.transaction import Transaction
-from domain.lines import Found, dispute, look_again
 from domain.payouts.transfer import Transfer, TransferStatus
 from domain.ports.payment_gateway import GatewayRefused, Settled
 from domain.ports.ports import Ports
+from domain.reconciliation.stripe_lines import Found, dispute, look_again
 from domain.wallet.withdrawals import ReadPayout, Withdrawal, WithdrawalStatus
 
 R = TypeVar("R", bound=Record)

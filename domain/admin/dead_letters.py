@@ -11,14 +11,13 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.kernel.actor import Actor, Role
-from domain.kernel.errors import Conflict
 from domain.kernel.outbox import MAX_ATTEMPTS, Lane, OutboxRow
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import ALERT, alert
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
-from domain.webhooks import EventStatus, Process, WebhookEvent
+from domain.stripe_events.inbox import EventStatus, Process, WebhookEvent
 
 ADMINS = {Role.ADMIN}
 ADMINS_PAGE = "/admin"
@@ -42,13 +41,6 @@ class List(Command, frozen=True):
     limit: PageSize = 20
 
 
-class ListEvents(Command, frozen=True):
-    status: EventStatus | None = None
-    type: Annotated[str, Limits(max_length=100)] | None = None
-    cursor: Cursor | None = None
-    limit: PageSize = 20
-
-
 class Retry(Command, frozen=True):
     row_id: Id
 
@@ -56,10 +48,6 @@ class Retry(Command, frozen=True):
 class Discard(Command, frozen=True):
     row_id: Id
     reason: Annotated[str, Limits(min_length=3, max_length=1000, pattern=r"\S")]
-
-
-class Replay(Command, frozen=True):
-    event_id: Annotated[str, Limits(min_length=1, max_length=255)]
 
 
 async def bury(uow: UnitOfWork, rows: Sequence[OutboxRow]) -> None:
@@ -138,41 +126,6 @@ async def discard(cmd: Discard, actor: Actor, uow: UnitOfWork) -> Letter:
     row = await uow.get(OutboxRow, cmd.row_id, dead=True)
     await uow.remove(OutboxRow, {"_id": row.id, "dead": True})
     return _letter(row)
-
-
-@operation("admin.webhook_events", roles=ADMINS, style=Style.READ)
-async def webhook_events(cmd: ListEvents, actor: Actor, uow: UnitOfWork) -> Page:
-    """Stripe's events, newest first."""
-    given = {"status": cmd.status, "type": cmd.type}
-    where: dict[str, Any] = {name: value for name, value in given.items() if value}
-    return await uow.page(WebhookEvent, where, cursor=cmd.cursor, limit=cmd.limit)
-
-
-@operation("admin.replay", roles=ADMINS)
-async def replay(cmd: Replay, actor: Actor, uow: UnitOfWork) -> WebhookEvent:
-    """Work on an event again, whatever became of it. Raises NotFound, Conflict."""
-    return await queue_again(uow, await uow.get(WebhookEvent, cmd.event_id))
-
-
-async def queue_again(
-    uow: UnitOfWork, event: WebhookEvent, at: datetime | None = None
-) -> WebhookEvent:
-    """What its dead letter asked for is asked for anew. With `at` (now) any process takes it.
-
-    Raises Conflict while it is waiting or being worked on.
-    """
-    again = await uow.change(
-        WebhookEvent,
-        event.id,
-        only_if={"status": (EventStatus.DONE, EventStatus.DEAD, EventStatus.QUARANTINED)},
-        status=EventStatus.RECEIVED,
-        reason=None,
-    )
-    if again is None:
-        raise Conflict("The event is being worked on already.")
-    await uow.remove(OutboxRow, {"dead": True, "body.event_id": event.id})
-    uow.later(Process(event.id), at)
-    return again
 
 
 def _letter(row: OutboxRow) -> Letter:

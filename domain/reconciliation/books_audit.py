@@ -20,10 +20,10 @@ from domain.kernel.record import Record
 from domain.kernel.store import NEWEST, UnitOfWork
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
-from domain.pairing import pairs
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.ports.payment_gateway import CardDispute, Intent, Settled
 from domain.ports.ports import Ports
+from domain.reconciliation.stream_join import pairs
 from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
 
 OLDEST = (("_id", 1),)

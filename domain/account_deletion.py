@@ -11,9 +11,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.accounts.sessions import EndSessions, end_sessions
+from domain.accounts.sessions import EndSessions
 from domain.accounts.user import User
-from domain.backoffice import SeenUser, seen_user
 from domain.chat.conversation import Conversation
 from domain.deals.offer import OPEN_OFFERS, Offer, OfferStatus, RefundStatus
 from domain.disputes.dispute import Dispute, DisputeStatus
@@ -23,18 +22,15 @@ from domain.jobs.job import Job, JobStatus
 from domain.jobs.saved_searches import SavedSearch
 from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.errors import (
-    Conflict,
     DomainError,
-    Forbidden,
     MoneyOutstanding,
     NotFound,
     Unauthenticated,
-    Unavailable,
     WrongCredentials,
 )
 from domain.kernel.store import UnitOfWork
 from domain.ledger.balances import Balance
-from domain.operations.command import Command, Id, Meta, Style
+from domain.operations.command import Command, Meta, Style
 from domain.operations.operation import operation
 from domain.operations.task import Task
 from domain.ports.ports import Ports
@@ -46,59 +42,6 @@ NO_PASSWORD = "!"  # is the hash of none
 ONCE_MORE = timedelta(minutes=2)  # longer than any transaction can still be open
 
 Reason = Annotated[str, Limits(min_length=3, max_length=1000, pattern=r"\S")]
-
-
-# -- banned ----------------------------------------------------------------------------------
-
-
-class Ban(Command, frozen=True):
-    user_id: Id
-    reason: Reason
-
-
-class Unban(Command, frozen=True):
-    user_id: Id
-
-
-async def ended(user_id: str, actor: Actor, ports: Ports) -> SeenUser:
-    """The answer to `ban`: by then no session is left, unless Redis is away; see `EndSessions`."""
-    with contextlib.suppress(Unavailable):
-        await end_sessions(ports, user_id)
-    return await seen(user_id, actor, ports)
-
-
-async def seen(user_id: str, actor: Actor, ports: Ports) -> SeenUser:
-    return seen_user(await ports.store.single().get(User, user_id))
-
-
-@operation("admin.ban", roles=ADMINS, reply=ended)
-async def ban(cmd: Ban, actor: Actor, uow: UnitOfWork) -> User:
-    """Keep a user out, at once and everywhere. Raises NotFound, Forbidden, Conflict.
-
-    Their money and their work stay as they are, so that the other side gets what was agreed.
-    """
-    user = await uow.get(User, cmd.user_id, deleted_at=None)
-    if user.role is Role.ADMIN:
-        raise Forbidden("Administrators are not banned, least of all by themselves.")
-    banned = await uow.change(
-        User, user.id, only_if={"banned_at": None}, banned_at=uow.now, ban_reason=cmd.reason
-    )
-    if banned is None:
-        raise Conflict("This user is banned already.")
-    uow.later(EndSessions(user.id))
-    return banned
-
-
-@operation("admin.unban", roles=ADMINS, reply=seen)
-async def unban(cmd: Unban, actor: Actor, uow: UnitOfWork) -> User:
-    """Let a user in again. Raises NotFound, Conflict."""
-    user = await uow.get(User, cmd.user_id, deleted_at=None)
-    free = await uow.change(
-        User, user.id, only_if={"banned_at": {"$ne": None}}, banned_at=None, ban_reason=""
-    )
-    if free is None:
-        raise Conflict("This user is not banned.")
-    return free
 
 
 # -- deleted ---------------------------------------------------------------------------------

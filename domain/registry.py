@@ -1,5 +1,6 @@
 """The explicit lists of what is stored and what can run later, read by the composition root."""
 
+from domain.account_deletion import TakeLeave
 from domain.accounts.sessions import EndSessions
 from domain.accounts.user import User
 from domain.audit_trail.hash_chain import Anchor
@@ -7,14 +8,12 @@ from domain.bidding.system_messages import Narrate
 from domain.chat.conversation import Conversation, Message
 from domain.chat.group_commit import Finish
 from domain.chat.reports import Report
-from domain.closing import TakeLeave
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.disputes.chargebacks import Chargeback, ReadDispute, Submit
 from domain.disputes.dispute import Dispute
 from domain.files.file import File
 from domain.files.gridfs import GridChunk, GridFile
-from domain.janitor import Watch
 from domain.jobs.applications import Application
 from domain.jobs.job import Job
 from domain.jobs.saved_searches import Match, SavedSearch
@@ -24,7 +23,6 @@ from domain.kernel.outbox import OutboxRow
 from domain.kernel.process_registry import Living
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
-from domain.lines import ReadRefunds
 from domain.notifications.feed import FeedRow
 from domain.notifications.notices import SendMail, Tell, Told
 from domain.operations.audit_log import AuditRow, WaitingRow
@@ -37,9 +35,11 @@ from domain.payouts.reversals import TakeBack
 from domain.payouts.transfer import Reversal, Transfer
 from domain.payouts.transfer_tasks import MakeAvailable, ReadAccount, Send
 from domain.presence.presence import LastSeen, ShowPresence
-from domain.reconciliation import Compare, Reconciliation
+from domain.reconciliation.follow_up import Watch
+from domain.reconciliation.runs import Compare, Reconciliation
+from domain.reconciliation.stripe_lines import ReadRefunds
+from domain.stripe_events.inbox import Process, WebhookEvent
 from domain.wallet.withdrawals import PayOut, ReadPayout, Withdrawal
-from domain.webhooks import Process, WebhookEvent
 
 RECORDS = (
     User,

@@ -1,0 +1,1 @@
+"""The inbox of Stripe webhooks: stored first, then processed, replayed on demand."""
