@@ -25,7 +25,7 @@ Cell = str | int | Decimal | datetime
 ROWS_AT_ONCE = 200
 # A spreadsheet takes a text that begins so for a formula, and runs it.
 # Source: OWASP, "CSV Injection".
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 Rows = Callable[[Any, Actor, UnitOfWork], AsyncIterator[tuple[Cell, ...]]]
 

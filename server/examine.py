@@ -197,7 +197,7 @@ def main() -> None:
     limit()
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-    picture, thumbnail = (open(int(number), "w+b") for number in sys.argv[1:])
+    picture, thumbnail = (open(int(number), "w+b") for number in sys.argv[1:])  # noqa: SIM115
     with picture, thumbnail, open(0, "rb") as source:
         try:
             said = examine(source, picture, thumbnail)

@@ -177,10 +177,10 @@ class Posts:
         self._open = False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while any(writer.busy for writer in self._writers):
+                while any(writer.busy for writer in self._writers):  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.02)
                 self._notes.close_all()
-                while self._notes.busy or self._concluding:
+                while self._notes.busy or self._concluding:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
         await end(self._loops)
         for writer in self._writers:

@@ -84,7 +84,7 @@ class Relay:
             polling.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._in_hand:
+                while self._in_hand:  # noqa: ASYNC110 - the push loop tells nobody when it is done
                     await asyncio.sleep(0.02)
         with contextlib.suppress(Exception):
             await self._keep_heads()

@@ -18,7 +18,7 @@ class Spool:
     """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(buffering=0)
+        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
         self._gathered = bytearray()
 
     def __enter__(self) -> "Spool":

@@ -135,5 +135,5 @@ async def opened(market: Market, party: Party, **headers: str) -> Raw:
 async def until(reached: Callable[[], Any], seconds: float = SECONDS) -> None:
     """Wait for what nobody tells."""
     async with asyncio.timeout(seconds):
-        while not reached():
+        while not reached():  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -61,7 +61,7 @@ async def test_what_people_wrote_is_no_formula(market, server):
 
 def test_cells() -> None:
     """Guard: FORMULA; and numbers, which begin with a minus, stay numbers."""
-    for text in ("=1+1", "+1", "-1", "@A1", "\t=1", "\r=1", "\n=1", "  =1", "＝1"):
+    for text in ("=1+1", "+1", "-1", "@A1", "\t=1", "\r=1", "\n=1", "  =1", "＝1"):  # noqa: RUF001
         assert cell(text) == f"'{text}"
     for text in ("Fence", "a=1", "1-1", "'=1", ""):
         assert cell(text) == text

@@ -66,7 +66,7 @@ async def test_javascript_clients_go_elsewhere_and_lose_nothing(
             asked = time.time()
             assert await ending.stop() == 0
             ended = time.time()
-            while balancer.open[staying] < 2 * PAIRS:
+            while balancer.open[staying] < 2 * PAIRS:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             node.stdin.write(b"end\n")
             found = json.loads(await node.stdout.readline())

@@ -310,7 +310,7 @@ async def test_one_that_stalls(market, monkeypatch):
 
 async def until(true) -> None:
     async with asyncio.timeout(20):
-        while not true():
+        while not true():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 

@@ -110,7 +110,7 @@ async def test_a_row_that_cannot_be_given_up_holds_up_no_other(market, server, m
     )
 
     async with asyncio.timeout(PATIENCE):
-        while (await stored(market))[-1].status is not EventStatus.DONE:
+        while (await stored(market))[-1].status is not EventStatus.DONE:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert set(broken) == {first}
 

@@ -82,5 +82,5 @@ async def test_who_goes_on_although_refused_loses_the_connection(market, server)
     for _ in range(ABUSES + 100):
         await party.socket.emit("me", {}, namespace="/account")
     async with asyncio.timeout(10):
-        while party.socket.connected:
+        while party.socket.connected:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.02)

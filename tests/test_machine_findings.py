@@ -67,12 +67,12 @@ async def test_a_reversal_made_elsewhere_is_a_part_of_one_that_is_under_way(mark
     await work.sandbox.fault(path="/v1/transfers/*/reversals", method="POST", status=409, times=9)
     await work.admin("refund", payment_id=payment.id, reason="Not done")
     async with asyncio.timeout(PATIENCE):
-        while not await market.rows(OutboxRow, last_error={"$gt": ""}):
+        while not await market.rows(OutboxRow, last_error={"$gt": ""}):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await work.sandbox.clear_faults()
     await work.sandbox.reverse_transfer(transfer["id"], 30_000)
     async with asyncio.timeout(PATIENCE):
-        while not all(row.done for row in await market.rows(Reversal)):
+        while not all(row.done for row in await market.rows(Reversal)):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     assert sorted(row.amount for row in await market.rows(Reversal)) == [30_000, 40_000]
     assert [row.status for row in await market.rows(Transfer)] == [TransferStatus.REVERSED]
@@ -94,7 +94,7 @@ async def test_an_old_word_about_a_dispute_is_not_the_last(market, server):
     await work.sandbox.fault(**some)
     slow = asyncio.create_task(reread(server.ports, dispute["id"]))
     async with asyncio.timeout(PATIENCE):
-        while await work.sandbox.faults():
+        while await work.sandbox.faults():  # noqa: ASYNC110 - until the old word is on its way
             await asyncio.sleep(0.01)
     await work.sandbox.move_dispute(dispute["id"], "under_review")
     await reread(server.ports, dispute["id"])

@@ -185,7 +185,7 @@ async def test_a_killed_process_leaves_no_ghosts(processes: Processes) -> None:
     id = await talk(market, customer, contractor)
     job = await market.job(customer)
     async with asyncio.timeout(10):
-        while not (await look(customer, id))[0]["online"]:
+        while not (await look(customer, id))[0]["online"]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     for party, number in ((customer, 1), (contractor, 2)):
         found = await party.call("/job", "watch", {"job_id": job["id"]})

@@ -73,7 +73,7 @@ async def test_a_process_that_ends_says_so(office):
         return await store.single().find(Living, {"_id": "one"})
 
     async with asyncio.timeout(5):
-        while await known() is None:
+        while await known() is None:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await relay.stop()
     assert await known() is None

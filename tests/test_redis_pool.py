@@ -35,7 +35,7 @@ async def _write_after_a_reset() -> None:
             ConnectionPool, f"redis://127.0.0.1:{port}", protocol=2
         ).make_connection()
         await connection.connect()
-        while not connection._writer.transport.is_closing():
+        while not connection._writer.transport.is_closing():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0)
         with pytest.raises(ConnectionLost, match="closed"):
             await connection.send_command("PING")

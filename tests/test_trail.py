@@ -122,7 +122,7 @@ async def test_it_goes_on_by_itself(market, server):
     """Guard: `Job("chain the trail", ...)` in the scheduler."""
     await market.job(await market.customer())
     async with asyncio.timeout(10):
-        while not await market.rows(AuditRow):
+        while not await market.rows(AuditRow):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.05)
 
 

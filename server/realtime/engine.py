@@ -84,14 +84,14 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             if due > loop.time():
                 await asyncio.sleep(due - loop.time())
             self.later(self._let_go(line, max(1.0, began + seconds - loop.time())))
-        while self.sockets and loop.time() < began + max(1.0, seconds):
+        while self.sockets and loop.time() < began + max(1.0, seconds):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
     async def _let_go(self, line: Line, seconds: float) -> None:
         """After the commands that it has sent are answered."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while line.working or line.open:
+                while line.working or line.open:  # noqa: ASYNC110 - no moment to be told of
                     await asyncio.sleep(0.01)
         line.release()
 

@@ -67,7 +67,7 @@ class People:
         link = await self.say(contractor, "/account", "onboard")
         await self.sandbox.fill_in_onboarding(link["url"], contractor.name, "usd,jpy,kwd")
         async with asyncio.timeout(20):
-            while not await self.found(User, _id=contractor.id, payouts_enabled=True):
+            while not await self.found(User, _id=contractor.id, payouts_enabled=True):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
     async def post_job(self, currency, place=None):

@@ -74,7 +74,7 @@ class Workers:
         await self.sandbox.advance(seconds)
 
     async def _rest(self):
-        while self._at_work():
+        while self._at_work():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
         if self.died:  # what it had asked for may still be on its way
             await asyncio.sleep(IN_FLIGHT)

@@ -189,7 +189,7 @@ async def test_what_cannot_be_worded_harms_nobody(server, market, monkeypatch):
         return [row for row in rows if row.last_error and "KeyError" in row.last_error]
 
     async with asyncio.timeout(PATIENCE):
-        while not await failing():
+        while not await failing():  # noqa: ASYNC110 - the database tells nobody
             await asyncio.sleep(0.02)
     monkeypatch.undo()
     await market.settled(PATIENCE)

@@ -233,7 +233,7 @@ class Client:
     async def ask_all(self) -> None:
         """Catch up, and return when nothing is missing or asked for any more."""
         self.catch_up()
-        while self._asked or self._syncing or self._filling or not self.ready:
+        while self._asked or self._syncing or self._filling or not self.ready:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
     def _pushed(self, namespace: str, name: str, seq: int | None, data: Any) -> None:

@@ -127,7 +127,7 @@ async def begin(people: Sequence[Person], patience: float) -> None:
         await _idle(people)
         for person in people:
             person.client.catch_up()
-        while not all(person.client.talks for person in people):
+        while not all(person.client.talks for person in people):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 

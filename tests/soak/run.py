@@ -96,14 +96,14 @@ async def settle(market: Market, clients: Sequence[Client], counts: Counter[str]
             await asyncio.gather(*(c.idle.wait() for c in clients if c.pending))
             print(f"answered after {time.monotonic() - began:.1f} s", flush=True)
             await market.settled(PATIENCE)
-            while not all(client.ready for client in clients):
+            while not all(client.ready for client in clients):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
     except TimeoutError:
         late = [(c.id, len(c.pending), c.ready) for c in clients if c.pending or not c.ready]
         return [f"not answered and quiet in {PATIENCE:.0f} s: {late}"]
     async with asyncio.timeout(PATIENCE):
         seen: list[int] = []
-        while seen != (seen := [client.seen for client in clients]):
+        while seen != (seen := [client.seen for client in clients]):  # noqa: ASYNC110
             await asyncio.sleep(1)  # for what was pushed last
         print(f"quiet after {time.monotonic() - began:.1f} s", flush=True)
         await asyncio.gather(*(client.ask_all() for client in clients))
