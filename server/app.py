@@ -23,15 +23,15 @@ from domain.operations.operation import Operation
 from handlers import NAMESPACES, files, webhooks
 from handlers.expose import answer, refusal
 from handlers.statements import DOWNLOADS, Download
+from server.authentication import Gatekeeper
 from server.config import Settings
-from server.core import STATS_SECONDS, Core
-from server.ending import end
-from server.fanout import user_room
-from server.http import MAX_BODY, Wire
-from server.limits import Limits
-from server.proxies import client_address
+from server.container import STATS_SECONDS, Core
+from server.http.client_address import client_address
+from server.http.routes import MAX_BODY, Wire
+from server.pubsub.fanout import user_room
+from server.rate_limits import Limits
 from server.realtime.server import Realtime
-from server.tokens import Gatekeeper
+from server.runtime.background_tasks import end
 
 log = structlog.get_logger()
 

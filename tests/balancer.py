@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from server.ending import end
+from server.runtime.background_tasks import end
 from tests.processes import free_port
 
 LOOK_SECONDS = 0.1

@@ -27,9 +27,9 @@ from domain.ports.ports import Ports
 from domain.reconciliation.books_audit import Report, audit
 from server.app import Web
 from server.config import Settings, load
-from server.core import Core
-from server.embedded.stores import ROOT, Addresses, Embedded
-from server.telemetry import configure
+from server.container import Core
+from server.dev.stores import ROOT, Addresses, Embedded
+from server.log_setup import configure
 from tests import stripe_oracle
 from tests.market import Market
 from tests.processes import Processes, free_port
@@ -182,7 +182,7 @@ async def installation(
 @pytest.fixture(autouse=True)
 def short_notes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits until all is done waits for the notes of messages, too."""
-    monkeypatch.setattr("server.posts.NOTE_SECONDS", 0.02)
+    monkeypatch.setattr("server.workers.message_writer.NOTE_SECONDS", 0.02)
 
 
 @pytest.fixture

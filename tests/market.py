@@ -22,9 +22,10 @@ from domain.kernel.store import Store, new_id
 from domain.notifications.feed import FeedHead
 from domain.operations.audit_log import AuditRow, WaitingRow
 from domain.presence.presence import LastSeen
-from server.clock import SystemClock
+from server.adapters.jwt_tokens import AccessTokens
+from server.adapters.redis_sessions import RedisSessions
+from server.adapters.system_clock import SystemClock
 from server.config import Settings
-from server.tokens import AccessTokens, RedisSessions
 from tests.parties import PASSWORD_HASH, Json, Party, Stranger
 from tests.sandbox_client import Sandbox
 

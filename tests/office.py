@@ -11,8 +11,8 @@ from domain.kernel.settings import Rates
 from domain.kernel.store import LEASE, Store, UnitOfWork
 from domain.operations.task import Task
 from domain.ports.ports import Ports
-from server.clock import SystemClock
-from server.relay import Relay
+from server.adapters.system_clock import SystemClock
+from server.workers.outbox_relay import Relay
 
 HAPPENED = Event("/job", "job.updated")
 USERS = ("usr_a", "usr_b", "usr_c")

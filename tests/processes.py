@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from server.embedded.stores import KINDS, LEASH, ROOT
+from server.dev.stores import KINDS, LEASH, ROOT
 from tests.market import Market
 
 START_SECONDS = 30.0
@@ -139,7 +139,7 @@ class Processes:
         log = self.folder / f"{name}.log"
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         with log.open("wb") as output:
-            # On the leash, so that nothing stays behind when the tests themselves are killed.
+            # Under the watchdog, so that nothing stays behind when the tests themselves are killed.
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-I",

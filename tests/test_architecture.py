@@ -95,7 +95,7 @@ def test_one_file_talks_to_each_provider() -> None:
     """Fails when a second file imports the database's driver or Stripe's SDK."""
     database = [name for name in production() if packages(name) & DATABASE]
     stripe = [name for name in production() if "stripe" in packages(name)]
-    assert (database, stripe) == (["domain/store.py"], ["server/stripe_gateway.py"])
+    assert (database, stripe) == (["domain/kernel/store.py"], ["server/adapters/stripe_gateway.py"])
 
 
 def test_the_embedded_stripe_knows_nothing_of_us() -> None:
@@ -103,7 +103,7 @@ def test_the_embedded_stripe_knows_nothing_of_us() -> None:
     wrong = [
         (name, module)
         for name in trees()
-        if name.startswith("server/embedded/sandbox/")
+        if name.startswith("server/dev/stripe_sandbox/")
         for module in imported(name)
         if module.startswith(("domain", "handlers"))
     ]
@@ -251,7 +251,7 @@ def test_every_operation_of_the_domain_is_exposed_once() -> None:
 
 def modules() -> list[object]:
     return [
-        importlib.import_module(f"domain.{m.name}") for m in pkgutil.iter_modules(domain.__path__)
+        importlib.import_module(m.name) for m in pkgutil.walk_packages(domain.__path__, "domain.")
     ]
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from server.realtime.begun import begun
+from server.realtime.eager import begun
 
 
 async def test_what_waits_for_nothing_is_done_at_once():

@@ -46,7 +46,9 @@ async def test_any_sequence_leaves_books_that_agree(monkeypatch, market, server)
 
     Hypothesis runs in a thread and hands each example to the loop in which the server lives.
     """
-    monkeypatch.setattr("server.stripe_gateway.WINDOW", 10)  # examples are small, the past is long
+    monkeypatch.setattr(
+        "server.adapters.stripe_gateway.WINDOW", 10
+    )  # examples are small, the past is long
     world = await World(market, server).prepare()
     loop = asyncio.get_running_loop()
     seen = Counter()

@@ -17,7 +17,7 @@ ALL_NEWS_LOST = {"webhook": "*", "drop": True, "times": 100}
 @pytest.fixture
 def impatient(monkeypatch):
     """Before `market`: the gateway gives Stripe one second."""
-    monkeypatch.setattr("server.stripe_gateway.TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr("server.adapters.stripe_gateway.TIMEOUT_SECONDS", 1)
 
 
 @pytest.fixture

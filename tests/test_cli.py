@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from domain.accounts.user import User
-from server.embedded.stores import ROOT
+from server.dev.stores import ROOT
 from tests.conftest import Installation
 from tests.market import Market
 from tests.parties import PASSWORD
@@ -194,7 +194,7 @@ def _arguments(pid: int) -> str:
 
 
 def test_dev_leaves_no_children_when_it_is_killed(tmp_path: Path, started: list[Dev]) -> None:
-    """Fails without the leash around the stores."""
+    """Fails without the watchdog around the stores."""
     dev = Dev(tmp_path / "data", free_port(), tmp_path / "dev.log")
     started.append(dev)
     dev.wait_until_it_serves()
@@ -214,7 +214,7 @@ def test_two_dev_servers_cannot_share_a_folder(tmp_path: Path, started: list[Dev
 
 
 def test_a_taken_port_is_said_in_a_sentence(tmp_path: Path, installation: Installation) -> None:
-    """Fails without the OSError mapping in `serving.listening`."""
+    """Fails without the OSError mapping in `serve.listening`."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", installation.settings.port))
         taken.listen()
@@ -242,7 +242,7 @@ def test_all_problems_of_the_configuration_are_told_at_once(word: str, tmp_path:
 async def test_a_database_with_demo_accounts_is_refused(
     word: str, installation: Installation, processes: Processes
 ) -> None:
-    """Fails without `refuse_demo_accounts` in `serving.web` and `serving.worker`."""
+    """Fails without `refuse_demo_accounts` in `serve.web` and `serve.worker`."""
     await _add_user(processes.market, "contractor2@demo.test")
     refused = await asyncio.to_thread(command, word, env=installation.env)
     assert refused.returncode == 1
@@ -297,7 +297,7 @@ async def test_a_weak_administrator_is_refused(
 
 
 async def test_web_and_worker_end_gracefully(processes: Processes) -> None:
-    """Fails without the SIGTERM handler of `serving.run`: the exit code would be -15."""
+    """Fails without the SIGTERM handler of `serve.run`: the exit code would be -15."""
     web, worker = await processes.web(), await processes.worker()
     assert (await web.stop(), await worker.stop()) == (0, 0)
 

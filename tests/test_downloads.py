@@ -10,7 +10,7 @@ import pytest
 
 from domain.ledger.owner_view import Side
 from handlers.statements import cell, decimal
-from server import downloads
+from server.http import downloads
 from tests.ledgers import book_rows, download, lately
 from tests.work import Work
 

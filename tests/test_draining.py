@@ -6,7 +6,7 @@ import time
 from asyncio.subprocess import PIPE
 from collections import Counter
 
-from server.embedded.stores import ROOT
+from server.dev.stores import ROOT
 from tests.balancer import Balancer
 from tests.market import Market
 from tests.parties import Json

@@ -23,17 +23,17 @@ from pymongo import MongoClient
 from secantus.transactions import TransactionRegistry
 
 from server.config import load
-from server.embedded import mongo, secrets, stores
-from server.embedded.stores import Addresses, Embedded, EmbeddedError, embedded
+from server.dev import mongo, secrets, stores
+from server.dev.stores import Addresses, Embedded, EmbeddedError, embedded
 
 BOTH = {"mongo", "redis"}
-SANDBOX = (Path(stores.__file__).parent / "sandbox" / "__main__.py").exists()
+SANDBOX = (Path(stores.__file__).parent / "stripe_sandbox" / "__main__.py").exists()
 ALL = BOTH | {"stripe"} if SANDBOX else BOTH
 
 PARENT = """
 import sys, threading
 from pathlib import Path
-from server.embedded.stores import Embedded
+from server.dev.stores import Embedded
 addresses = Embedded(Path(sys.argv[1]), sys.argv[2].split(",")).start()
 print(*addresses.pids.values(), flush=True)
 threading.Event().wait()
@@ -103,7 +103,7 @@ def test_children_have_their_own_session_and_end_at_stop(tmp_path: Path) -> None
 
 
 def test_children_end_when_their_parent_is_killed_and_the_next_start_waits(tmp_path: Path) -> None:
-    """Fails without the watcher in leash.py, or without the wait for stores.lock in _claim()."""
+    """Fails without the watcher in watchdog.py, or without the wait for stores.lock in _claim()."""
     process, pids = parent(tmp_path, ALL)
     assert len(pids) == len(ALL)
     end(process)
@@ -113,7 +113,7 @@ def test_children_end_when_their_parent_is_killed_and_the_next_start_waits(tmp_p
 
 
 def test_a_frozen_child_of_a_killed_parent_is_killed(tmp_path: Path) -> None:
-    """Fails without SIGKILL in leash.PATIENCE: a stopped process does not act on SIGTERM."""
+    """Fails without SIGKILL in watchdog.PATIENCE: a stopped process does not act on SIGTERM."""
     process, pids = parent(tmp_path, {"redis"})
     os.kill(pids[0], signal.SIGSTOP)
     end(process)

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from server import ending
-from server.ending import end
+from server.runtime import background_tasks
+from server.runtime.background_tasks import end
 
 
 async def test_a_lost_cancellation_is_repeated():
@@ -26,7 +26,7 @@ async def test_a_lost_cancellation_is_repeated():
 
 async def test_what_never_ends_does_not_hold_up_the_others(monkeypatch):
     """Guard: TRIES; without a bound a process could not be stopped but by SIGKILL."""
-    monkeypatch.setattr(ending, "TRIES", 1)
+    monkeypatch.setattr(background_tasks, "TRIES", 1)
     stop = asyncio.Event()
 
     async def stubborn():

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from domain.kernel.actor import Role
-from server.realtime import engine, line
+from server.realtime import connection, engine
 from server.realtime.engine import MAX_MESSAGE, PING_INTERVAL, PING_TIMEOUT
 from tests.conftest import Server, both_paths
 from tests.market import Market
@@ -46,7 +46,7 @@ async def ended(socket: aiohttp.ClientWebSocketResponse) -> None:
         assert (await socket.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
 
 
-def only_line(server: Server) -> line.Line:
+def only_line(server: Server) -> connection.Line:
     (found,) = server.web.realtime.eio.lines
     return found
 
@@ -204,7 +204,7 @@ async def test_a_probe_that_goes_no_further_is_ended(
     monkeypatch: pytest.MonkeyPatch, polled: Polling
 ) -> None:
     """Guard: UPGRADE_SECONDS; nobody pings such a websocket, so it would stay for ever."""
-    monkeypatch.setattr(line, "UPGRADE_SECONDS", 0.3)
+    monkeypatch.setattr(connection, "UPGRADE_SECONDS", 0.3)
     silent = await polled.web.ws_connect(polled.url.replace("=polling", "=websocket"))
     await ended(silent)
     await ended(await polled.probe())

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from domain.files.file import File
-from server import uploads
+from server.http import uploads
 from tests.filing import archive, forget, left, picture, read, resident, send, uploaded
 
 MEGABYTE = 2**20
@@ -80,7 +80,7 @@ async def test_what_moves_still_moves(market, kind):
 async def test_a_file_that_takes_too_long(market, monkeypatch):
     """Guard: `process.kill` and MOST_SECONDS in server/examiner.py; others are served meanwhile."""
     owner = await market.customer()
-    monkeypatch.setattr("server.examiner.MOST_SECONDS", 0.01)
+    monkeypatch.setattr("server.adapters.file_inspector.MOST_SECONDS", 0.01)
     status, problem = await send(owner, picture(), "a.png")
     assert (status, problem["code"]) == (415, "unsupported_type")
     assert not await left(market)
@@ -95,7 +95,7 @@ def inspected(monkeypatch, tmp_path):
         assert script.count("    found = guess(head)") == 1
         changed = script.replace("    found = guess(head)", f"    {code}\n    found = guess(head)")
         (tmp_path / "examine.py").write_text(changed)
-        monkeypatch.setattr("server.examiner.SCRIPT", tmp_path / "examine.py")
+        monkeypatch.setattr("server.adapters.file_inspector.SCRIPT", tmp_path / "examine.py")
 
     return put
 
@@ -154,7 +154,7 @@ async def test_who_waits_too_long_is_told(market, inspected, monkeypatch, tmp_pa
     inspected(f"""
     while not os.path.exists({str(go_on)!r}):
         __import__("time").sleep(0.02)""")
-    monkeypatch.setattr("server.examiner.WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("server.adapters.file_inspector.WAIT_SECONDS", 0.1)
     first = asyncio.create_task(send(owner, b"Hello", "a.txt"))
     await asyncio.wait({first}, timeout=0.5)
     _, problem = await send(owner, b"Hello", "b.txt")

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from server.embedded.stores import Addresses
-from server.fanout import Fanout
+from server.dev.stores import Addresses
+from server.pubsub.fanout import Fanout
 
 PATIENCE = 10.0
 
@@ -185,7 +185,7 @@ async def test_a_redis_that_does_not_answer_is_given_up(
     stores: Addresses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guard: `Shard._watch`: what was said may be lost, so others are told."""
-    monkeypatch.setattr("server.shard.ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr("server.pubsub.redis_channels.ANSWER_SECONDS", 0.05)
     async with running(stores, 2) as (here, there), Redis.from_url(str(stores.redis_url)) as redis:
         await here.fanout.join("user:a")
         there.fanout.send("user:a", b"connected")
@@ -201,7 +201,7 @@ async def test_too_much_at_once_is_missed(
     stores: Addresses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guard: MOST_UNSENT; what did not fit while an answer was awaited was forgotten with it."""
-    monkeypatch.setattr("server.shard.MOST_UNSENT", 2)
+    monkeypatch.setattr("server.pubsub.redis_channels.MOST_UNSENT", 2)
     async with running(stores, 2) as (here, there), Redis.from_url(str(stores.redis_url)) as redis:
         await here.fanout.join("user:a")
         await redis.client_pause(100)
@@ -244,7 +244,7 @@ async def test_who_did_not_wait_for_redis_is_told_to_ask(
     """Guard: `Shard._late`: a client that connects while Redis is slow is let in before its room
     is heard, and would never learn of what is said to it until then."""
     async with running(stores, 1) as (process,):
-        monkeypatch.setattr("server.shard.PATIENCE", 0)
+        monkeypatch.setattr("server.pubsub.redis_channels.PATIENCE", 0)
         await process.fanout.join("user:a")
         assert process.misses == []
         monkeypatch.undo()

@@ -19,8 +19,8 @@ from domain.files.gridfs import CHUNK, GridChunk, GridFile, GridFs
 from domain.kernel.actor import Actor
 from domain.kernel.errors import Conflict, NotFound, Unavailable
 from domain.operations.command import Nothing
-from server.s3 import S3Blobs, bucket
-from server.spool import PIECE, Spool
+from server.adapters.s3 import S3Blobs, bucket
+from server.runtime.spool import PIECE, Spool
 from tests.filing import picture, read, send, uploaded
 from tests.processes import free_port
 
@@ -341,7 +341,7 @@ async def test_a_thread_has_done_with_a_file_before_it_is_closed(monkeypatch):
         go_on.wait(30)
         assert os.fstat(file)
 
-    monkeypatch.setattr("server.spool._write_all", slowly)
+    monkeypatch.setattr("server.runtime.spool._write_all", slowly)
     with Spool() as spool:
         writing = asyncio.create_task(spool.write(bytes(PIECE)))
         await asyncio.to_thread(inside.wait, 30)

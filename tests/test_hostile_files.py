@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from domain.files.file import MAX_FILE, File
-from server import uploads
-from server.limits import AtOnce
+from server.http import uploads
+from server.rate_limits import AtOnce
 from tests.filing import (
     BOUNDARY,
     END,

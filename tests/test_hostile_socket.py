@@ -342,7 +342,7 @@ async def test_an_expired_token_ends_the_connection(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fails without `_expire_at` in Realtime._admit."""
-    monkeypatch.setattr("server.tokens.ACCESS_LIFE", timedelta(seconds=2))
+    monkeypatch.setattr("server.adapters.jwt_tokens.ACCESS_LIFE", timedelta(seconds=2))
     party = await market.join(Role.CUSTOMER, "Tim", connect=False)
     client = await opened(market, party)
     assert (await client.connect("/account")).startswith("0")

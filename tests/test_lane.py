@@ -9,8 +9,8 @@ import pytest
 import uvloop
 from structlog.testing import capture_logs
 
-from server.realtime import lane
-from server.realtime.lane import MOST_UNSENT, Lane, _Inbox, usable
+from server.realtime import fast_transport
+from server.realtime.fast_transport import MOST_UNSENT, Lane, _Inbox, usable
 from tests.conftest import Server
 from tests.market import Market
 
@@ -64,7 +64,7 @@ async def write_until_cut(at_once: int) -> int:
 
 @pytest.fixture
 def other_aiohttp(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(lane.TESTED, "aiohttp", "3.0")
+    monkeypatch.setitem(fast_transport.TESTED, "aiohttp", "3.0")
     usable.cache_clear()
     yield
     usable.cache_clear()
@@ -83,9 +83,9 @@ async def test_with_another_version_the_stock_path_serves(
 
 def test_another_version_is_told_of() -> None:
     """Guard: each part of the comparison in `usable`; a later patch release is no other version."""
-    patched = {name: f"{tested}.99" for name, tested in lane.TESTED.items()}
+    patched = {name: f"{tested}.99" for name, tested in fast_transport.TESTED.items()}
     assert usable(patched.__getitem__)
-    for name in lane.TESTED:
+    for name in fast_transport.TESTED:
         other = {**patched, name: "9.9.9"}
         with capture_logs() as said:
             assert not usable(other.__getitem__)

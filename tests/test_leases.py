@@ -8,7 +8,7 @@ import pytest
 from domain.kernel import leases
 from domain.kernel.errors import Unavailable
 from domain.kernel.leases import LENGTH, Lease
-from server.scheduler import Job, Scheduler
+from server.workers.scheduler import Job, Scheduler
 from tests.office import Office
 
 
@@ -84,7 +84,7 @@ async def test_work_runs_once_among_many_processes(office):
 @pytest.fixture
 async def hourly(office, monkeypatch):
     """Two processes that look every moment at work which is to be done every hour."""
-    monkeypatch.setattr("server.scheduler.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("server.workers.scheduler.LOOK_SECONDS", 0.02)
     ran = []
 
     async def work(ports):
@@ -151,7 +151,7 @@ async def test_clocks_that_lie_apart_do_not_make_rare_work_frequent(office, hour
 
 async def test_a_lease_outlives_a_database_that_is_away_for_a_moment(office, monkeypatch):
     """Guard: `except Exception` in `_renew`."""
-    monkeypatch.setattr("server.scheduler.RENEW_SECONDS", 0.02)
+    monkeypatch.setattr("server.workers.scheduler.RENEW_SECONDS", 0.02)
     asked, working, hold = [], asyncio.Event(), leases.hold
 
     async def away_for_a_moment(store, name):

@@ -15,7 +15,7 @@ from domain.notifications.alerts import ALERT, Alert
 from domain.notifications.notices import SendMail, Tell
 from domain.stripe_events import replay
 from domain.stripe_events.inbox import EventStatus, Process, WebhookEvent
-from server import replaying
+from server.cli import replay as replay_command
 from tests.inbox import dead, event, post, stop_working, stored, wear_out
 from tests.test_cli import command
 from tests.work import PATIENCE, Work
@@ -235,12 +235,12 @@ async def test_the_command_line_replays(market, server):
     for id in ("evt_1", "evt_2"):
         assert await post(market, event(id, livemode=True)) == 200
     quarantined = [EventStatus.QUARANTINED]
-    assert await replaying.run(market.settings, [], quarantined, None) == 2
-    assert await replaying.run(market.settings, [], quarantined, None) == 0
+    assert await replay_command.run(market.settings, [], quarantined, None) == 2
+    assert await replay_command.run(market.settings, [], quarantined, None) == 0
     assert [row.status for row in await stored(market)] == ["received", "received"]
-    assert await replaying.run(market.settings, ["evt_1"], [], None) == 0  # it waits already
+    assert await replay_command.run(market.settings, ["evt_1"], [], None) == 0  # it waits already
     with pytest.raises(NotFound, match="evt_none"):
-        await replaying.run(market.settings, ["evt_none", "evt_1"], [], None)
+        await replay_command.run(market.settings, ["evt_none", "evt_1"], [], None)
     rows = await market.rows(OutboxRow, **{"body.type": "Process"})
     assert len(rows) == 2
     # Guard: `at=uow.now`; under the lease of a process that has ended they would lie idle.
@@ -251,7 +251,7 @@ async def test_the_command_line_replays(market, server):
 
 async def test_the_command_line_as_it_is_typed(market, server, installation):
     """Guard: `since`, `--dead` and the wrong uses of `replay` in server/cli.py; `NotFound` in
-    `replaying.run`, for scripts. It works beside servers that run."""
+    `replay.run`, for scripts. It works beside servers that run."""
     admin = await market.admin()
     ids = await dead(market, server, "evt_1")
     await told(admin, *ids)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from server.limits import Buckets, Rate
+from server.rate_limits import Buckets, Rate
 from server.realtime.server import ABUSES
 from tests.conftest import both_paths
 from tests.parties import PASSWORD, Refused
@@ -33,7 +33,7 @@ def test_a_bucket_gives_its_burst_and_then_its_rate():
 
 def test_buckets_are_forgotten(monkeypatch):
     """Guard: REMEMBERED; one key for each address that ever came would fill the memory."""
-    monkeypatch.setattr("server.limits.REMEMBERED", 10)
+    monkeypatch.setattr("server.rate_limits.REMEMBERED", 10)
     clock = Hand()
     buckets = Buckets(clock)
     for number in range(100):

@@ -22,7 +22,7 @@ PER_RUN = 251
 
 @pytest.fixture
 async def world(monkeypatch, market, server):
-    monkeypatch.setattr("server.relay.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("server.workers.outbox_relay.POLL_SECONDS", 0.05)
     world = await World(market, server).prepare()
     yield world
     await world.close()

@@ -6,9 +6,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.ports.mail import Mail, MailUnsent
-from server.clock import SystemClock
+from server.adapters.smtp import LoggedMail, SmtpMail, mailer, route
+from server.adapters.system_clock import SystemClock
 from server.config import ConfigError, load
-from server.mail import LoggedMail, SmtpMail, mailer, route
 from tests.post import Post
 from tests.test_config import GOOD
 

@@ -17,7 +17,7 @@ from domain.kernel.record import Page
 from domain.operations.operation import Operation
 from handlers import NAMESPACES
 from handlers.expose import Route
-from server.limits import Rate
+from server.rate_limits import Rate
 from tests.cases import ALL, CASES, NOT_FOUND, NOTHING, OWN, PATTERNED, SPECIAL, STATUS, VALUES
 from tests.filing import uploaded
 from tests.market import Market
@@ -302,7 +302,7 @@ async def test_every_field_is_checked(
 ) -> None:
     """Fails for a field without limits, without `forbid_unknown_fields` of Command, without
     `_has_null` in Operation.parse, or when `invalid` does not name the field."""
-    monkeypatch.setattr("server.limits.OF_ACCOUNT", Rate(10_000, 1))
+    monkeypatch.setattr("server.rate_limits.OF_ACCOUNT", Rate(10_000, 1))
     callers = {Role.CUSTOMER: world.customer, Role.CONTRACTOR: world.contractor}
     before = await market.traces()
     wrong: list[Any] = []

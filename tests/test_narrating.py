@@ -171,7 +171,7 @@ async def test_telling_waits_for_the_database(
     """Guard: TryAgain in `Narrate.run`: what cannot be written now is no failure of the task."""
     talk = await meet(market)
     with monkeypatch.context() as patch:
-        patch.setattr("server.posts.MOST", 0)
+        patch.setattr("server.workers.message_writer.MOST", 0)
         offer = await market.offer(talk.customer, talk.contractor, talk.job)
 
         async def tried() -> Any:

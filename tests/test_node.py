@@ -8,8 +8,8 @@ from typing import Any
 from domain import ledger
 from domain.reconciliation.books_audit import audit
 from server.config import load
-from server.core import Core
-from server.embedded.stores import ROOT
+from server.container import Core
+from server.dev.stores import ROOT
 from tests.processes import Processes
 
 STORY = ROOT / "tests" / "node" / "story.mjs"

@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from domain.accounts.user import User
 from domain.chat.conversation import Conversation
 from domain.presence.presence import LastSeen
-from server.embedded.stores import Addresses
-from server.presence import ALIVE_SECONDS, BEAT_SECONDS, Presence
+from server.adapters.redis_presence import ALIVE_SECONDS, BEAT_SECONDS, Presence
+from server.dev.stores import Addresses
 from tests.conftest import Server, both_paths
 from tests.market import Market
 from tests.parties import Json, Party, Refused

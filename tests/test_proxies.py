@@ -5,7 +5,7 @@ from ipaddress import ip_network
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from server.proxies import client_address
+from server.http.client_address import client_address
 
 TRUSTED = (ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"))
 

@@ -9,7 +9,7 @@ import uvloop
 from redis.asyncio import ConnectionPool
 from redis.exceptions import ConnectionError as ConnectionLost
 
-from server.redis_pool import redis_pool
+from server.pubsub.redis_connections import redis_pool
 
 
 def test_a_connection_that_was_reset_is_lost_as_any_other() -> None:

@@ -16,8 +16,8 @@ from domain.kernel.store import LEASE
 from domain.notifications.feed import FeedRow, Sync, read_head, sync
 from domain.operations.task import TryAgain
 from domain.ports.payment_gateway import GatewayUnknown
-from server import relay as relays
-from server.relay import Relay, backoff
+from server.workers import outbox_relay as relays
+from server.workers.outbox_relay import Relay, backoff
 from tests.conftest import Installation
 from tests.office import USERS, Office, Other, Work, ask, tell
 

@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from domain.ports.sessions import Tokens
-from server.tokens import ACCESS, ACCESS_LIFE, AUDIENCE, ISSUER, AccessTokens
+from server.adapters.jwt_tokens import ACCESS, ACCESS_LIFE, AUDIENCE, ISSUER, AccessTokens
 from tests.conftest import Server, both_paths
 from tests.market import Market
 from tests.parties import Party, Refused

@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 
 from domain.kernel.actor import Role
 from server.config import load
-from server.embedded.stores import ROOT, Addresses
+from server.dev.stores import ROOT, Addresses
 from server.realtime import rooms
-from server.realtime.lane import MOST_UNSENT
+from server.realtime.fast_transport import MOST_UNSENT
 from tests.conftest import Installation, Server, both_paths
 from tests.market import Market
 from tests.parties import Party

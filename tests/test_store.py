@@ -18,7 +18,7 @@ from domain.kernel.outbox import Event, OutboxRow
 from domain.kernel.record import Index, Record
 from domain.kernel.settings import Rates
 from domain.kernel.store import Duplicate, Store, UnitOfWork, new_id
-from server.clock import SystemClock
+from server.adapters.system_clock import SystemClock
 from tests.conftest import Installation
 
 HAPPENED = Event("/job", "job.updated")

@@ -14,7 +14,7 @@ from domain.payouts.transfer_tasks import Send
 from domain.ports.payment_gateway import GatewayUnknown
 from domain.reconciliation.books_audit import audit
 from domain.stripe_events.inbox import WebhookEvent
-from server.embedded.sandbox.courier import sign
+from server.dev.stripe_sandbox.courier import sign
 from tests.scenes import PATIENCE, Scene
 from tests.test_payments import SECURE
 from tests.work import Work

@@ -15,7 +15,7 @@ from domain.kernel.outbox import Delivery, OutboxRow
 from domain.kernel.record import Record
 from domain.kernel.store import Store, UnitOfWork, new_id
 from domain.operations.idempotency import Reply
-from server.posts import Posts
+from server.workers.message_writer import Posts
 from tests.conftest import Server
 from tests.market import Market
 from tests.office import Clock
@@ -85,7 +85,7 @@ async def test_what_is_said_in_one_moment_is_one_insert(
         await add_all(uow, records)
 
     monkeypatch.setattr(UnitOfWork, "add_all", noted)
-    monkeypatch.setattr("server.posts.WRITERS", 1)
+    monkeypatch.setattr("server.workers.message_writer.WRITERS", 1)
     posted = [
         server.ports.posts.post(draft(talk, who, f"{n} {who.role}"))
         for n in range(10)
@@ -255,7 +255,7 @@ async def test_a_write_that_takes_too_long_is_given_up(
     fields = {"conversation_id": talk.id, "text": "Once", "client_id": "c-1"}
     with monkeypatch.context() as patch:
         patch.setattr(UnitOfWork, "add_all", slow)
-        patch.setattr("server.posts.SECONDS", 0.5)
+        patch.setattr("server.workers.message_writer.SECONDS", 0.5)
         assert await refused(talk.customer, "send", fields) == "unavailable"
     again = await talk.say(talk.customer, "Once", client_id="c-1")
     (found,) = await said(market, talk)
@@ -284,7 +284,7 @@ async def test_more_than_can_wait_is_refused_at_once(
 ) -> None:
     """Guard: `MOST` in `Posts.post`."""
     talk = await meet(market)
-    monkeypatch.setattr("server.posts.MOST", 3)
+    monkeypatch.setattr("server.workers.message_writer.MOST", 3)
     taken = [server.ports.posts.post(draft(talk, talk.customer, f"{n}")) for n in range(3)]
     with pytest.raises(Unavailable):
         server.ports.posts.post(draft(talk, talk.customer, "One too many"))

@@ -13,9 +13,9 @@ from engineio.async_drivers.aiohttp import WebSocket
 from engineio.packet import Packet
 from engineio.payload import Payload
 
-from server.ending import end
-from server.realtime.lane import Takeover
-from server.realtime.line import Line
+from server.realtime.connection import Line
+from server.realtime.fast_transport import Takeover
+from server.runtime.background_tasks import end
 
 log = structlog.get_logger()
 

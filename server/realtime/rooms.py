@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import socketio
 
 from server.realtime import packets
-from server.realtime.line import Line
+from server.realtime.connection import Line
 from server.realtime.packets import MESSAGE, envelope, frame, namespace_of
 
 LARGE = 8  # members; for fewer it is not worth the memory to remember them

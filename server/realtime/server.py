@@ -31,21 +31,21 @@ from domain.kernel.errors import (
 )
 from domain.operations.command import Meta
 from domain.operations.operation import Operation
-from server.control import Notice
-from server.fanout import Fanout, user_room
-from server.limits import Limits, rounded
-from server.presence import COUNTED, Presence
+from server.adapters.redis_presence import COUNTED, Presence
+from server.authentication import Gatekeeper
+from server.pubsub.fanout import Fanout, user_room
+from server.pubsub.session_events import Notice
+from server.rate_limits import Limits, rounded
 from server.realtime import packets
-from server.realtime.begun import begun
-from server.realtime.commands import Commands, understood
+from server.realtime.command_table import Commands, understood
+from server.realtime.connection import Client, Line
+from server.realtime.eager import begun
 from server.realtime.engine import Engine
-from server.realtime.lane import usable
-from server.realtime.line import Client, Line
+from server.realtime.fast_transport import usable
 from server.realtime.packets import CONNECT, DISCONNECT, EVENT, HEADER, envelope
 from server.realtime.rooms import Rooms
-from server.realtime.signed_in import SignedIn
-from server.tokens import Gatekeeper
-from server.wire import Answering
+from server.realtime.session_registry import SignedIn
+from server.request_ids import Answering
 
 log = structlog.get_logger()
 

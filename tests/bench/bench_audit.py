@@ -15,10 +15,10 @@ import pytest
 from domain.kernel.money import Schedule
 from domain.kernel.settings import Rates
 from domain.kernel.store import Store
-from server.clock import SystemClock
+from server.adapters.hmac_seal import HmacSeal
+from server.adapters.system_clock import SystemClock
 from server.config import load
-from server.embedded.stores import ROOT
-from server.seals import HmacSeal
+from server.dev.stores import ROOT
 from tests.bench.seeded import Figures, Seeder
 from tests.sandbox_client import Sandbox
 

@@ -17,7 +17,7 @@ from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
 from domain.ports.ports import Seal
 from domain.registry import RECORDS
-from server.stripe_gateway import StripeGateway
+from server.adapters.stripe_gateway import StripeGateway
 from tests.bench.deals import CURRENCY, PARTS, Deal, balance
 
 CONTRACTORS = 20

@@ -27,4 +27,4 @@ async def done(market, server):
 @pytest.fixture
 def impatient(monkeypatch):
     """Before `market`: the gateway gives Stripe one second."""
-    monkeypatch.setattr("server.stripe_gateway.TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr("server.adapters.stripe_gateway.TIMEOUT_SECONDS", 1)

@@ -10,7 +10,7 @@ from domain.kernel.store import TRANSACTION_SECONDS
 from domain.operations.command import Style
 from domain.operations.idempotency import Reply
 from handlers import NAMESPACES
-from server.passwords import Argon2Passwords
+from server.adapters.argon2_passwords import Argon2Passwords
 from tests.cases import VALUES
 from tests.faults.outcome import posted, told, until
 from tests.parties import Refused

@@ -7,7 +7,7 @@ import pytest
 from pymongo import monitoring
 
 from domain import ledger
-from server.scheduler import snapshot
+from server.workers.scheduler import snapshot
 from tests.faults.outcome import feed_of, posted, told
 from tests.scenes import PATIENCE
 from tests.test_store import Failing

@@ -5,7 +5,7 @@ import asyncio
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.store import UnitOfWork
 from domain.payouts.transfer import Transfer, TransferStatus
-from server.relay import POLL_SECONDS
+from server.workers.outbox_relay import POLL_SECONDS
 from tests.faults.outcome import PATIENCE, let_leases_run_out, posted, told, until, waits_in
 
 PARTS = 6

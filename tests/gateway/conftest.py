@@ -4,7 +4,7 @@ import secrets
 
 import pytest
 
-from server.stripe_gateway import StripeGateway
+from server.adapters.stripe_gateway import StripeGateway
 from tests import stripe_oracle
 from tests.gateway.asking import RETURN, key
 from tests.sandbox_client import Sandbox

@@ -11,8 +11,8 @@ import msgspec
 
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.store import LEASE, new_id
-from server.core import Core
-from server.scheduler import JOBS
+from server.container import Core
+from server.workers.scheduler import JOBS
 from tests.office import Clock
 
 SOON = timedelta(seconds=1)

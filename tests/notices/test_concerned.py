@@ -58,7 +58,7 @@ def test_every_booking_is_told_to_somebody():
     booked = {"book", "rebook", "_book", "_release"}
     calls = [
         node
-        for path in Path(domain.__file__).parent.glob("*.py")
+        for path in Path(domain.__file__).parent.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call)
         and getattr(node.func, "attr", getattr(node.func, "id", "")) in booked

@@ -48,7 +48,7 @@ class Sandbox:
         """Start and wait until it answers."""
         arguments = ["--port", str(self.port), "--data", str(self.data)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "server.embedded.sandbox", *arguments], cwd=ROOT
+            [sys.executable, "-m", "server.dev.stripe_sandbox", *arguments], cwd=ROOT
         )
         for _ in range(200):
             try:

@@ -225,7 +225,7 @@ async def test_stripes_own_lines_in_the_books(sandbox_shop: Shop) -> None:
 
 
 async def test_events_are_held_back_and_reordered(sandbox_shop: Shop, sandbox_inbox: Inbox) -> None:
-    """Fails without `hold` in `webhooks.queue`, or the order of `webhooks.release`."""
+    """Fails without `hold` in `deliveries.queue`, or the order of `webhooks.release`."""
     await sandbox_shop.fault(webhook="customer.*", hold=True, times=100)
     customer = await sandbox_shop.v1.customers.create_async()
     await sandbox_shop.v1.customers.update_async(customer.id, {"name": "A"})

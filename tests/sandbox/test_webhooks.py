@@ -67,7 +67,7 @@ async def test_a_dead_endpoint_does_not_hold_up_others(
 
 
 async def test_doubled_dropped_and_delayed(sandbox_shop: Shop, sandbox_inbox: Inbox) -> None:
-    """Fails without `faults.take_for_event` in `webhooks.queue`."""
+    """Fails without `faults.take_for_event` in `deliveries.queue`."""
     await sandbox_shop.fault(webhook="customer.created", duplicate=1, delay=0.3)
     await sandbox_shop.fault(webhook="customer.updated", drop=True)
     customer = await sandbox_shop.v1.customers.create_async()
@@ -84,7 +84,7 @@ async def test_doubled_dropped_and_delayed(sandbox_shop: Shop, sandbox_inbox: In
 async def test_connected_accounts_have_endpoints_of_their_own(
     sandbox_shop: Shop, sandbox_inbox: Inbox, sandbox_connect_inbox: Inbox
 ) -> None:
-    """Fails without the `_connect` guard in `webhooks.queue`."""
+    """Fails without the `_connect` guard in `deliveries.queue`."""
     account = await sandbox_shop.contractor()
     types = await sandbox_connect_inbox.types(2)
     assert sorted(types) == ["account.updated", "capability.updated"]
@@ -104,7 +104,7 @@ async def test_connected_accounts_have_endpoints_of_their_own(
 
 
 async def test_endpoints_choose_and_are_removed(sandbox_shop: Shop, sandbox_inbox: Inbox) -> None:
-    """Fails without `webhooks.wants`, or when the secret is told twice."""
+    """Fails without `deliveries.wants`, or when the secret is told twice."""
     endpoints = sandbox_shop.v1.webhook_endpoints
     found = (await endpoints.list_async()).data[0]
     assert "secret" not in found

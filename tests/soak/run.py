@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import ClientSession, TCPConnector
 
 from domain.kernel.actor import Role
-from server.ending import end
+from server.runtime.background_tasks import end
 from tests.balancer import Balancer
 from tests.market import Market
 from tests.processes import Processes

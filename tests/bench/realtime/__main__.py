@@ -16,7 +16,7 @@ from pathlib import Path
 import uvloop
 
 from server.config import load
-from server.embedded.stores import Addresses, Embedded
+from server.dev.stores import Addresses, Embedded
 from tests.bench.realtime import table
 from tests.bench.realtime.echo import ceiling
 from tests.bench.realtime.generator import Refused

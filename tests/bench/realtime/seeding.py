@@ -17,9 +17,10 @@ from domain.kernel.record import Record
 from domain.kernel.settings import Rates
 from domain.kernel.store import Store, new_id
 from domain.registry import RECORDS
-from server.clock import SystemClock
+from server.adapters.jwt_tokens import AccessTokens
+from server.adapters.redis_sessions import RedisSessions
+from server.adapters.system_clock import SystemClock
 from server.config import Settings
-from server.tokens import AccessTokens, RedisSessions
 
 PAIRS = 100
 MESSAGES = 50  # that each conversation begins with

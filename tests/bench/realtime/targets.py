@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from server.embedded.stores import LEASH, ROOT
+from server.dev.stores import LEASH, ROOT
 from tests.processes import free_port
 
 PEER = Path(__file__).parents[1] / "peer"

@@ -1,0 +1,79 @@
+"""Access tokens and file tickets as signed JWTs."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+
+from domain.kernel.actor import Actor, Role
+from domain.kernel.errors import TokenExpired, Unauthenticated
+from domain.kernel.settings import Clock
+from server.config import SecretKey
+
+ALGORITHM = "HS256"
+ISSUER, AUDIENCE = "jobsphere", "jobsphere-clients"
+ACCESS, FILE = "access", "file"  # types of tokens, of which none passes for the other
+ACCESS_LIFE = timedelta(minutes=15)
+
+
+class AccessTokens:
+    """Signs with the first key, verifies with any, by the `kid` in the header."""
+
+    def __init__(self, keys: Sequence[SecretKey], clock: Clock) -> None:
+        self._signing = keys[0]
+        self._keys = {key.kid: key.secret for key in keys}
+        self._clock = clock
+
+    def sign(self, user_id: str, role: str, session_id: str) -> tuple[str, datetime]:
+        return self._sign(ACCESS, ACCESS_LIFE, sub=user_id, role=role, sid=session_id)
+
+    def verify(self, token: Any, leeway: timedelta = timedelta()) -> tuple[Actor, datetime]:
+        """Raises Unauthenticated or TokenExpired, after `leeway` beyond the token's own end."""
+        actor, claims = self._verify(ACCESS, token, leeway)
+        return actor, datetime.fromtimestamp(claims["exp"], UTC)
+
+    def ticket(self, actor: Actor, file_id: str, life: timedelta) -> tuple[str, datetime]:
+        """For one file, and as whom to read it."""
+        return self._sign(
+            FILE, life, sub=actor.id, role=actor.role, sid=actor.session_id, file=file_id
+        )
+
+    def holder(self, ticket: Any, file_id: str) -> Actor:
+        """Raises Unauthenticated or TokenExpired."""
+        actor, claims = self._verify(FILE, ticket)
+        if claims.get("file") != file_id:
+            raise Unauthenticated
+        return actor
+
+    def _sign(self, type: str, life: timedelta, **claims: str) -> tuple[str, datetime]:
+        now = self._clock.now()
+        expires_at = (now + life).replace(microsecond=0)
+        common = {"iss": ISSUER, "aud": AUDIENCE, "typ": type, "iat": now, "exp": expires_at}
+        header = {"kid": self._signing.kid}
+        token = jwt.encode({**common, **claims}, self._signing.secret, ALGORITHM, headers=header)
+        return token, expires_at
+
+    def _verify(
+        self, type: str, token: Any, leeway: timedelta = timedelta()
+    ) -> tuple[Actor, dict[str, Any]]:
+        if not isinstance(token, str) or len(token) > 2000:
+            raise Unauthenticated
+        try:
+            secret = self._keys[jwt.get_unverified_header(token)["kid"]]
+            claims = jwt.decode(
+                token,
+                secret,
+                algorithms=[ALGORITHM],
+                issuer=ISSUER,
+                audience=AUDIENCE,
+                leeway=leeway,
+                options={"require": ["exp", "iat", "iss", "aud", "sub"]},
+            )
+            if claims["typ"] != type:
+                raise Unauthenticated
+            return Actor(claims["sub"], Role(claims["role"]), claims["sid"]), claims
+        except jwt.ExpiredSignatureError as expired:
+            raise TokenExpired from expired
+        except (jwt.InvalidTokenError, KeyError, ValueError, TypeError) as refused:
+            raise Unauthenticated from refused

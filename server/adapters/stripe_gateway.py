@@ -1,0 +1,428 @@
+"""Stripe, the one file that talks to it: the real SDK behind the domain's PaymentGateway.
+
+Sources: Stripe, "Idempotent requests" (a key replays its first result, a 500 too), "Place a hold on
+a payment method", "Separate charges and transfers", "Error handling".
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+import stripe
+from stripe import StripeClient
+from stripe._http_client import AIOHTTPClient
+
+from domain.kernel.errors import InvalidSignature
+from domain.kernel.settings import Clock
+from domain.ports.payment_gateway import (
+    CardDispute,
+    ConnectAccount,
+    Entry,
+    GatewayRefused,
+    GatewayUnknown,
+    Intent,
+    Method,
+    Settled,
+    Setup,
+    StaleFailure,
+)
+from server.adapters import stripe_mapping as shapes
+
+T = TypeVar("T")
+
+VERSION = "2026-05-27.dahlia"
+TIMEOUT_SECONDS = 10
+TOLERANCE_SECONDS = 300
+CHARGE = ["latest_charge.balance_transaction"]
+WINDOW = 100
+# Stripe, "Place a hold on a payment method": only a card's charge says how long it can be captured.
+HOLDABLE = ("card",)
+
+
+def connect(secret_key: str, api_base: str | None) -> tuple[StripeClient, AIOHTTPClient]:
+    """The SDK's client, and the connections behind it, which the caller closes."""
+    http = AIOHTTPClient(timeout=TIMEOUT_SECONDS)
+    addresses: Any = {"api": api_base} if api_base else {}
+    client = StripeClient(
+        secret_key,
+        http_client=http,
+        stripe_version=VERSION,
+        max_network_retries=0,
+        base_addresses=addresses,
+    )
+    return client, http
+
+
+class StripeGateway:
+    """Amounts cross this border unchanged: minor units on both sides, currencies in lower case."""
+
+    def __init__(self, secret_key: str, api_base: str | None, public_url: str) -> None:
+        self._client, self._http = connect(secret_key, api_base)
+        self._stripe = self._client.v1
+        self._public_url = public_url
+
+    async def close(self) -> None:
+        # The SDK would open connections, and read all authorities, to close them.
+        if self._http._cached_session is not None:
+            await self._http.close_async()
+
+    # -- payments ----------------------------------------------------------------------------
+
+    async def hold(
+        self,
+        *,
+        key: str,
+        amount: int,
+        currency: str,
+        payment_method: str | None,
+        group: str,
+        customer_id: str | None,
+        metadata: dict[str, str],
+    ) -> Intent:
+        """What can be held is held; what cannot, such as stablecoins, is captured at once."""
+        params: dict[str, Any] = {
+            "amount": amount,
+            "currency": currency.lower(),
+            "transfer_group": group,
+            "automatic_payment_methods": {"enabled": True},
+            "capture_method": "automatic_async",
+            "payment_method_options": {kind: {"capture_method": "manual"} for kind in HOLDABLE},
+            "metadata": metadata,
+            "expand": CHARGE,
+        }
+        if customer_id:
+            params["customer"] = customer_id
+        if payment_method:
+            params |= {
+                "payment_method": payment_method,
+                "confirm": True,
+                "return_url": f"{self._public_url}/?payment={metadata['payment_id']}",
+            }
+        try:
+            return shapes.intent(
+                await _ask(self._stripe.payment_intents.create_async(params, _options(key)))
+            )
+        except GatewayRefused as refused:
+            if refused.declined is None:
+                raise
+            return shapes.intent(refused.declined)
+
+    async def intent(self, id: str) -> Intent:
+        return shapes.intent(
+            await _ask(self._stripe.payment_intents.retrieve_async(id, {"expand": CHARGE}))
+        )
+
+    async def find_intent(self, payment_id: str, since: datetime) -> Intent | None:
+        found = self._stripe.payment_intents.list_async(
+            _since(since) | {"expand": [f"data.{path}" for path in CHARGE]}
+        )
+        match = await _first(found, "payment_id", payment_id)
+        return shapes.intent(match) if match else None
+
+    async def capture(self, id: str, *, key: str) -> Intent:
+        params = {"expand": CHARGE}
+        return shapes.intent(
+            await _ask(self._stripe.payment_intents.capture_async(id, params, _options(key)))
+        )
+
+    async def cancel(self, id: str, *, key: str) -> Intent:
+        params = {"expand": CHARGE}
+        return shapes.intent(
+            await _ask(self._stripe.payment_intents.cancel_async(id, params, _options(key)))
+        )
+
+    async def refund(
+        self, intent_id: str, amount: int, *, key: str, metadata: dict[str, str]
+    ) -> Settled:
+        params = {"payment_intent": intent_id, "amount": amount, "metadata": metadata}
+        return shapes.settled(await _ask(self._stripe.refunds.create_async(params, _options(key))))
+
+    async def refund_state(self, id: str) -> Settled:
+        return shapes.settled(await _ask(self._stripe.refunds.retrieve_async(id)))
+
+    async def find_refund(self, intent_id: str, fact: str) -> Settled | None:
+        found = self._stripe.refunds.list_async({"payment_intent": intent_id, "limit": WINDOW})
+        match = await _first(found, "fact", fact, besides=("failed", "canceled"))
+        return shapes.settled(match) if match else None
+
+    async def intent_of_refund(self, id: str) -> str | None:
+        found = (await _ask(self._stripe.refunds.retrieve_async(id)))["payment_intent"]
+        return str(found) if found else None
+
+    async def refunds(self, intent_id: str) -> list[Settled]:
+        found = self._stripe.refunds.list_async({"payment_intent": intent_id, "limit": WINDOW})
+        return [shapes.settled(body) async for body in _each(found)]
+
+    # -- disputes ----------------------------------------------------------------------------
+
+    async def dispute(self, id: str) -> CardDispute:
+        return shapes.dispute(await _ask(self._stripe.disputes.retrieve_async(id)))
+
+    async def submit_evidence(
+        self, id: str, evidence: dict[str, str], *, key: str, submit: bool
+    ) -> CardDispute:
+        params: Any = {"evidence": evidence, "submit": submit}
+        asked = self._stripe.disputes.update_async(id, params, _options(key))
+        return shapes.dispute(await _ask(asked))
+
+    # -- saved methods -----------------------------------------------------------------------
+
+    async def create_customer(self, *, key: str, email: str, user_id: str) -> str:
+        params: Any = {"email": email, "metadata": {"user_id": user_id}}
+        made = await _ask(self._stripe.customers.create_async(params, _options(key)))
+        return str(made["id"])
+
+    async def find_customer(self, user_id: str, since: datetime) -> str | None:
+        found = self._stripe.customers.list_async(_since(since))
+        match = await _first(found, "user_id", user_id)
+        return match["id"] if match else None
+
+    async def setup(self, customer_id: str, *, key: str) -> Setup:
+        params: Any = {"customer": customer_id, "automatic_payment_methods": {"enabled": True}}
+        made = await _ask(self._stripe.setup_intents.create_async(params, _options(key)))
+        return shapes.setup(made)
+
+    async def methods(self, customer_id: str) -> list[Method]:
+        found = self._stripe.customers.payment_methods.list_async(customer_id, {"limit": WINDOW})
+        return [shapes.method(body) async for body in _each(found)]
+
+    async def method(self, id: str) -> Method:
+        return shapes.method(await _ask(self._stripe.payment_methods.retrieve_async(id)))
+
+    async def detach(self, id: str, *, key: str) -> Method:
+        asked = self._stripe.payment_methods.detach_async(id, {}, _options(key))
+        return shapes.method(await _ask(asked))
+
+    # -- paying out --------------------------------------------------------------------------
+
+    async def transfer(
+        self,
+        *,
+        key: str,
+        amount: int,
+        currency: str,
+        account_id: str,
+        charge_id: str | None,
+        group: str,
+        metadata: dict[str, str],
+    ) -> Settled:
+        params: Any = {
+            "amount": amount,
+            "currency": currency.lower(),
+            "destination": account_id,
+            "transfer_group": group,
+            "metadata": metadata,
+            **({"source_transaction": charge_id} if charge_id else {}),
+        }
+        return shapes.settled(
+            await _ask(self._stripe.transfers.create_async(params, _options(key)))
+        )
+
+    async def find_transfer(self, group: str, fact: str) -> Settled | None:
+        found = self._stripe.transfers.list_async({"transfer_group": group, "limit": WINDOW})
+        match = await _first(found, "fact", fact)
+        return shapes.settled(match) if match else None
+
+    async def transfer_state(self, id: str) -> Settled:
+        return shapes.settled(await _ask(self._stripe.transfers.retrieve_async(id)))
+
+    async def reversals(self, transfer_id: str) -> list[Settled]:
+        found = self._stripe.transfers.reversals.list_async(transfer_id, {"limit": WINDOW})
+        return [shapes.settled(body) async for body in _each(found)]
+
+    async def reverse(
+        self, transfer_id: str, amount: int, *, key: str, metadata: dict[str, str]
+    ) -> Settled:
+        params: Any = {"amount": amount, "metadata": metadata}
+        asked = self._stripe.transfers.reversals.create_async(transfer_id, params, _options(key))
+        return shapes.settled(await _ask(asked))
+
+    async def find_reversal(self, transfer_id: str, fact: str) -> Settled | None:
+        found = self._stripe.transfers.reversals.list_async(transfer_id, {"limit": WINDOW})
+        match = await _first(found, "fact", fact)
+        return shapes.settled(match) if match else None
+
+    async def payout(
+        self, account_id: str, amount: int, currency: str, *, key: str, metadata: dict[str, str]
+    ) -> Settled:
+        params = {"amount": amount, "currency": currency.lower(), "metadata": metadata}
+        return shapes.settled(
+            await _ask(self._stripe.payouts.create_async(params, _options(key, account_id)))
+        )
+
+    async def payout_state(self, account_id: str, id: str) -> Settled:
+        return shapes.settled(
+            await _ask(self._stripe.payouts.retrieve_async(id, {}, _options(None, account_id)))
+        )
+
+    async def find_payout(
+        self, account_id: str, withdrawal_id: str, since: datetime
+    ) -> Settled | None:
+        found = self._stripe.payouts.list_async(_since(since), _options(None, account_id))
+        match = await _first(found, "withdrawal_id", withdrawal_id)
+        return shapes.settled(match) if match else None
+
+    # -- connected accounts ------------------------------------------------------------------
+
+    async def create_account(
+        self, *, key: str, email: str, user_id: str, country: str | None
+    ) -> ConnectAccount:
+        """Stripe grants `transfers` alone only to approved platforms, so both are requested."""
+        params: dict[str, Any] = {
+            "type": "express",
+            "email": email,
+            "metadata": {"user_id": user_id},
+            "capabilities": {
+                "card_payments": {"requested": True},
+                "transfers": {"requested": True},
+            },
+            "settings": {"payouts": {"schedule": {"interval": "manual"}}},
+        }
+        if country:
+            params["country"] = country
+        return shapes.account(await _ask(self._stripe.accounts.create_async(params, _options(key))))
+
+    async def find_account(self, user_id: str, since: datetime) -> ConnectAccount | None:
+        found = self._stripe.accounts.list_async(_since(since))
+        match = await _first(found, "user_id", user_id)
+        return shapes.account(match) if match else None
+
+    async def account(self, id: str) -> ConnectAccount:
+        """An account that Stripe or its owner has closed is known no more to us."""
+        try:
+            return shapes.account(await _ask(self._stripe.accounts.retrieve_async(id)))
+        except GatewayRefused as refused:
+            if refused.code != "account_invalid":
+                raise
+            return ConnectAccount(id, False, False, closed=True)
+
+    # -- for the audit -----------------------------------------------------------------------
+
+    async def intents(self, since: datetime) -> AsyncIterator[Intent]:
+        params = _since(since) | {"expand": [f"data.{path}" for path in CHARGE]}
+        async for body in _each(self._stripe.payment_intents.list_async(params)):
+            yield shapes.intent(body)
+
+    async def transfers(self, since: datetime) -> AsyncIterator[Settled]:
+        async for body in _each(self._stripe.transfers.list_async(_since(since))):
+            yield shapes.settled(body)
+
+    async def payouts(self, account_id: str, since: datetime) -> AsyncIterator[Settled]:
+        options = _options(None, account_id)
+        async for body in _each(self._stripe.payouts.list_async(_since(since), options)):
+            yield shapes.settled(body)
+
+    async def refunds_since(self, since: datetime) -> AsyncIterator[Settled]:
+        async for body in _each(self._stripe.refunds.list_async(_since(since))):
+            yield shapes.settled(body)
+
+    async def disputes(self, since: datetime) -> AsyncIterator[CardDispute]:
+        async for body in _each(self._stripe.disputes.list_async(_since(since))):
+            yield shapes.dispute(body)
+
+    async def entries(self, since: datetime, until: datetime | None = None) -> AsyncIterator[Entry]:
+        params = _since(since)
+        if until:
+            params["created"]["lt"] = int(until.timestamp())
+        async for body in _each(self._stripe.balance_transactions.list_async(params)):
+            yield shapes.entry(body)
+
+    async def onboarding_url(self, account_id: str) -> str:
+        params: dict[str, Any] = {
+            "account": account_id,
+            "type": "account_onboarding",
+            "refresh_url": f"{self._public_url}/?onboarding=again",
+            "return_url": f"{self._public_url}/?onboarding=done",
+        }
+        key = f"link:{secrets.token_hex(12)}"  # each link works once, so each is a new one
+        link = await _ask(self._stripe.account_links.create_async(params, _options(key)))
+        return str(link["url"])
+
+
+class StripeWebhooks:
+    """Verifies events with any of the signing secrets, so that they can be rotated."""
+
+    def __init__(self, secrets: Sequence[str], live: bool, clock: Clock) -> None:
+        self._secrets = secrets
+        self.live = live
+        self._clock = clock
+
+    def verify(self, payload: bytes, signature: str) -> Any:
+        if not any(self._fits(secret, payload, signature) for secret in self._secrets):
+            raise InvalidSignature
+        try:
+            return msgspec.json.decode(payload)
+        except (msgspec.DecodeError, RecursionError):
+            return None
+
+    def _fits(self, secret: str, payload: bytes, signature: str) -> bool:
+        try:
+            stripe.WebhookSignature.verify_header(
+                payload.decode(), signature, secret, tolerance=TOLERANCE_SECONDS
+            )
+        except (stripe.SignatureVerificationError, UnicodeError, TypeError):  # not ASCII: TypeError
+            return False
+        # The SDK lets the future in. Of several stamps it has checked the first.
+        stamp = next(part for part in signature.split(",") if part.startswith("t="))
+        return int(stamp.split("=")[1]) <= self._clock.now().timestamp() + TOLERANCE_SECONDS
+
+
+def _options(key: str | None, account_id: str | None = None) -> Any:
+    options = {"idempotency_key": key, "stripe_account": account_id}
+    return {name: value for name, value in options.items() if value}
+
+
+async def _ask(call: Awaitable[T]) -> Any:
+    """The answer as plain data. Raises what `_problem` makes of an error."""
+    try:
+        return (await call).to_dict()  # type: ignore[attr-defined]
+    except stripe.StripeError as failed:
+        raise _problem(failed) from failed
+
+
+def _problem(failed: stripe.StripeError) -> GatewayUnknown | GatewayRefused:
+    """One mapper from the SDK's errors to the port's."""
+    status = failed.http_status or 0
+    if isinstance(failed, stripe.APIConnectionError):
+        return GatewayUnknown("Stripe did not answer")
+    # With other parameters the key answers nothing any more; 409: its first request is under way.
+    spent = isinstance(failed, stripe.IdempotencyError) and status != 409
+    if spent or status in (0, 401, 409, 429) or status >= 500:
+        replayed = (failed.headers or {}).get("Idempotent-Replayed") == "true"
+        stale = spent or (replayed and status >= 500)
+        kind = StaleFailure if stale else GatewayUnknown
+        return kind(f"Stripe answered {status}")
+    body = (failed.json_body or {}).get("error", {})
+    return GatewayRefused(
+        body.get("decline_code") or body.get("code") or "refused",
+        failed.user_message or "The payment provider refused this.",
+        body.get("payment_intent"),
+    )
+
+
+async def _first(
+    call: Awaitable[Any], field: str, value: str, besides: tuple[str, ...] = ()
+) -> dict[str, Any] | None:
+    """The newest object of a list, over all pages, whose metadata has this value; `besides` are
+    statuses that do not count."""
+    async for body in _each(call):
+        fits = (body.get("metadata") or {}).get(field) == value
+        if fits and body.get("status") not in besides:
+            return body
+    return None
+
+
+async def _each(call: Awaitable[Any]) -> AsyncIterator[dict[str, Any]]:
+    """A list over all its pages. Raises what `_problem` makes of an error."""
+    try:
+        async for item in (await call).auto_paging_iter():
+            yield item.to_dict()
+    except stripe.StripeError as failed:
+        raise _problem(failed) from failed
+
+
+def _since(moment: datetime) -> dict[str, Any]:
+    """A minute earlier, since two clocks are compared."""
+    return {"created": {"gte": int(moment.timestamp()) - 60}, "limit": WINDOW}

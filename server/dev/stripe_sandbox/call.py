@@ -1,0 +1,228 @@
+"""One request's view of its tenant: read, write, list, render and announce objects."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from server.dev.stripe_sandbox import deliveries
+
+from .errors import Json, no_such, refused
+from .state import Store, Tenant, new_id
+
+VERSION = "2026-05-27.dahlia"
+EXPANDABLE = {
+    "account",
+    "balance_transaction",
+    "charge",
+    "customer",
+    "destination",
+    "destination_payment",
+    "failure_balance_transaction",
+    "latest_charge",
+    "payment_intent",
+    "payment_method",
+    "source",
+    "source_refund",
+    "source_transaction",
+    "source_transfer",
+    "transfer",
+    "transfer_reversal",
+    "default_payment_method",
+    "invoice_settings",
+    "destination_payment_refund",
+    "refunds",
+    "last_payment_error",
+    "original_payout",
+    "reversed_by",
+    "setup_intent",
+    "latest_attempt",
+    "reversals",
+    "balance_transactions",
+}
+
+
+@dataclass
+class Call:
+    """What a handler gets; nothing is written before `flush`, everything before the commit."""
+
+    store: Store
+    tenant: Tenant
+    account: str
+    params: Json = field(default_factory=dict)
+    base_url: str = ""
+    request_id: str | None = None
+    idempotency_key: str | None = None
+    _seen: dict[str, tuple[str, Json]] = field(default_factory=dict)
+    _changed: set[str] = field(default_factory=set)
+
+    @property
+    def now(self) -> int:
+        """The tenant's time in whole seconds."""
+        return int(self.tenant.now())
+
+    def add(self, obj: Json, account: str | None = None) -> Json:
+        """Create an object."""
+        owner = account or self.account
+        self.store.insert(self.tenant.key, owner, obj)
+        self._seen[obj["id"]] = (owner, obj)
+        return obj
+
+    def save(self, obj: Json) -> Json:
+        """Mark an object as changed."""
+        self._changed.add(obj["id"])
+        return obj
+
+    def flush(self) -> None:
+        """Write what was changed."""
+        for name in self._changed:
+            self.store.update(self.tenant.key, self._seen[name][1])
+        self._changed.clear()
+
+    def find(self, name: Any, account: str | None = None) -> Json | None:
+        """An object of this tenant, of one account only if it is given."""
+        if not isinstance(name, str):
+            return None
+        if name not in self._seen:
+            row = self.store.get(name)
+            if row is None or row[0] != self.tenant.key:
+                return None
+            self._seen[name] = (row[1], row[2])
+        owner, obj = self._seen[name]
+        return obj if account in (None, owner) else None
+
+    def owner(self, obj: Json) -> str:
+        """The account that an object belongs to."""
+        return self._seen[obj["id"]][0]
+
+    def get(self, kind: str, name: str, param: str = "id", *, in_path: bool = True) -> Json:
+        """An object of the acting account. Raises resource_missing."""
+        obj = self.find(name, self.account)
+        if obj is None or obj["object"] != kind:
+            raise no_such(kind, name, param, in_path=in_path)
+        return obj
+
+    def of(self, kind: str, field_name: str, value: str) -> list[Json]:
+        """All objects that point at another one, oldest first, across accounts."""
+        self.flush()
+        rows = self.store.select(
+            ["seq IN (SELECT seq FROM links WHERE tenant=? AND kind=? AND field=? AND value=?)"],
+            [self.tenant.key, kind, field_name, value],
+            "ORDER BY seq",
+        )
+        return [self.find(row["id"]) or row for row in rows]
+
+    def page(self, kind: str, url: str, **filters: Any) -> Json:
+        """A list answer, newest first, as the page parameters ask."""
+        self.flush()
+        where = ["tenant = ?", "account = ?", "kind = ?", "gone = 0", "id != ?"]
+        values: list[Any] = [self.tenant.key, self.account, kind, self.tenant.account]
+        for name, value in filters.items():
+            if value is not None:
+                test = "GLOB" if "*" in value else "="
+                where.append(
+                    "seq IN (SELECT seq FROM links WHERE tenant = ? AND kind = ?"
+                    f" AND field = ? AND value {test} ?)"
+                )
+                values += [self.tenant.key, kind, name, value]
+        for bound, stamp in (self.params.get("created") or {}).items():
+            sign = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}[bound]
+            where.append(f"created {sign} ?")
+            values.append(stamp)
+        return self._window(where, values, url)
+
+    def _window(self, where: list[str], values: list[Any], url: str) -> Json:
+        limit = self.params.get("limit", 10)
+        if not 1 <= limit <= 100:
+            raise refused("This value must be between 1 and 100.", None, "limit")
+        after, before = self.params.get("starting_after"), self.params.get("ending_before")
+        for cursor, sign, param in (
+            (after, "<", "starting_after"),
+            (before, ">", "ending_before"),
+        ):
+            if cursor:
+                seq = self.store.seq(self.tenant.key, cursor)
+                if seq is None:
+                    raise no_such("object", cursor, param, in_path=False)
+                where.append(f"seq {sign} ?")
+                values.append(seq)
+        order = "ASC" if before else "DESC"
+        rows = self.store.select(where, values, f"ORDER BY seq {order} LIMIT {limit + 1}")
+        data = rows[:limit]
+        if before:
+            data.reverse()
+        return {"object": "list", "data": data, "has_more": len(rows) > limit, "url": url}
+
+    def emit(self, kind: str, obj: Json, before: Json | None = None) -> None:
+        """Record an event and queue its deliveries, with the effect itself."""
+        owner = self.owner(obj) if obj["id"] in self._seen else self.account
+        connected = obj["id"] if kind == "account.updated" else owner
+        data: Json = {"object": self.shown(obj)}
+        if before is not None:
+            data["previous_attributes"] = before
+        event: Json = {
+            "id": new_id("evt_"),
+            "object": "event",
+            "api_version": VERSION,
+            "created": self.now,
+            "data": data,
+            "livemode": False,
+            "pending_webhooks": 0,
+            "request": {"id": self.request_id, "idempotency_key": self.idempotency_key},
+            "type": kind,
+        }
+        if connected != self.tenant.account:
+            event["account"] = connected
+        deliveries.queue(self.store, self.tenant, event)
+        self.add(event, connected)
+
+    def later(self, due: float, what: str, name: str) -> None:
+        """Have something happen when the tenant's clock gets there."""
+        self.store.db.execute(
+            "INSERT OR IGNORE INTO timers VALUES (?, ?, ?, ?)", (self.tenant.key, due, what, name)
+        )
+
+    def shown(self, obj: Json) -> Json:
+        """What the outside sees: no private fields, states that depend on the time brought up."""
+        shown = {name: value for name, value in obj.items() if name[0] != "_"}
+        if shown.get("object") == "balance_transaction":
+            shown["status"] = "available" if obj["available_on"] <= self.now else "pending"
+        elif shown.get("object") == "event":
+            shown["pending_webhooks"] = deliveries.pending(self.store, obj["id"])
+        return shown
+
+    def render(self, result: Json, paths: list[str]) -> str:
+        """The answer's JSON text with the asked fields expanded."""
+        self.flush()
+        shown: Json = self.shown(result)
+        if result.get("object") == "list":
+            shown["data"] = [self.shown(entry) for entry in result["data"]]
+        for path in paths:
+            self._expand(shown, path.split("."), path)
+        return json.dumps(shown, separators=(",", ":"))
+
+    def _expand(self, node: Any, steps: list[str], path: str) -> None:
+        if isinstance(node, list):
+            for entry in node:
+                self._expand(entry, steps, path)
+            return
+        if not isinstance(node, dict) or node.get("deleted"):
+            return
+        head, rest = steps[0], steps[1:]
+        if head == "refunds" and node["object"] == "charge":
+            node["refunds"] = node.get("refunds") or self._refunds(node)
+        elif head not in EXPANDABLE | {"data"} or (head not in node and "object" in node):
+            raise refused(f"This property cannot be expanded ({path}).", None, "expand[0]")
+        child = self.find(node.get(head))
+        if child is not None:
+            node[head] = self.shown(child)
+        if rest:
+            self._expand(node.get(head), rest, path)
+
+    def _refunds(self, charge: Json) -> Json:
+        data = [
+            self.shown(refund) for refund in reversed(self.of("refund", "charge", charge["id"]))
+        ]
+        url = f"/v1/charges/{charge['id']}/refunds"
+        return {"object": "list", "data": data[:10], "has_more": len(data) > 10, "url": url}

@@ -1,0 +1,201 @@
+"""The HTTP side: one route per exposed operation, bearer tokens, problems as JSON."""
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache, partial
+from typing import Any, get_type_hints
+
+import msgspec
+import structlog
+from aiohttp import hdrs, web
+
+from domain.kernel.actor import Actor
+from domain.kernel.errors import (
+    DomainError,
+    InternalError,
+    Invalid,
+    TooLarge,
+    Unauthenticated,
+    UnknownCommand,
+)
+from domain.operations.command import Command, Meta
+from domain.operations.operation import Operation
+from server.authentication import Gatekeeper
+from server.http import downloads
+from server.http.uploads import Uploads
+from server.rate_limits import AtOnce
+from server.request_ids import Answering, checked_request_id
+
+log = structlog.get_logger()
+
+MAX_BODY = 64 * 1024
+DOWNLOADS_AT_ONCE, ALL_DOWNLOADS = 16, 400  # of one user, and on this process
+PROBLEM = "application/problem+json"
+UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
+
+Refusing = Callable[[DomainError], Any]
+Opening = Callable[[Any, Actor | None, Meta], Awaitable[Any]]
+Keeping = Callable[[Any, Actor | None, Meta], Awaitable[Any]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Wire:
+    """Turns requests into calls of `answer` and answers into responses."""
+
+    def __init__(
+        self,
+        answer: Answering,
+        refuse: Refusing,
+        gatekeeper: Gatekeeper,
+        address: Callable[[web.BaseRequest], str],
+    ) -> None:
+        self._answer = answer
+        self._refuse = refuse
+        self._gatekeeper = gatekeeper
+        self._address = address
+        self._uploads = Uploads()
+        self._downloads = AtOnce(DOWNLOADS_AT_ONCE, ALL_DOWNLOADS)
+
+    def route(self, method: str, path: str, op: Operation) -> web.RouteDef:
+        """GET takes its fields from the query, everything else from a JSON body."""
+        lists = _list_fields(op.command)
+        takes_query = method == hdrs.METH_GET
+
+        async def handle(request: web.Request) -> web.Response:
+            try:
+                actor = await self._caller(request, op)
+                fields = _query(request, lists) if takes_query else await _body(request)
+                for name, value in request.match_info.items():
+                    if fields.setdefault(name, value) != value:
+                        raise Invalid(f"{name}: the body and the address differ.", field=name)
+                request_id = checked_request_id(request.headers.get("Idempotency-Key"))
+            except DomainError as refused:
+                return self.respond(self._refuse(refused))
+            meta = Meta(request_id, self._address(request), text=takes_query)
+            return self.respond(await self._answer(op, fields, actor, meta))
+
+        return web.route(method, path, handle)
+
+    def download(self, path: str, op: Operation, opening: Opening) -> web.RouteDef:
+        """A file for the callers of `op`, with its fields in the query; refusals are problems."""
+        lists = _list_fields(op.command)
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                fields = _query(request, lists) | dict(request.match_info)
+                file_id, ticket = request.match_info.get("file_id"), fields.pop("ticket", None)
+                if file_id and ticket:
+                    actor = await self._gatekeeper.admit(ticket, file_id)
+                else:
+                    actor = await self._caller(request, op)
+                with self._downloads.one_more(actor.id if actor else ""):
+                    meta = Meta(address=self._address(request), text=True)
+                    answer = await opening(fields, actor, meta)
+                    if answer.error:
+                        return self.respond(answer)
+                    return await downloads.send(request, answer.data)
+            except DomainError as refused:
+                return self.respond(self._refuse(refused))
+
+        return web.route(hdrs.METH_GET, path, handle)
+
+    def upload(self, path: str, op: Operation, keeping: Keeping) -> web.RouteDef:
+        """One file as multipart/form-data; whether it is wanted is known before it is read."""
+
+        async def handle(request: web.Request) -> web.Response:
+            try:
+                actor = await self._caller(request, op)
+            except DomainError as refused:
+                return self.respond(self._refuse(refused))
+            receive = partial(self._uploads.receive, request)
+            return self.respond(await keeping(receive, actor, Meta(address=self._address(request))))
+
+        return web.route(hdrs.METH_POST, path, handle)
+
+    async def _caller(self, request: web.Request, op: Operation) -> Actor | None:
+        scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        if not op.roles:
+            return None
+        if scheme.lower() != "bearer":
+            raise Unauthenticated
+        actor, _ = await self._gatekeeper.identify(token)
+        return actor
+
+    def respond(self, answer: Any) -> web.Response:
+        if answer.error is None:
+            return _json(answer.data)
+        error = answer.error
+        problem = {
+            "type": "about:blank",
+            "title": error.message,
+            "status": answer.status,
+            "code": error.code,
+            "details": error.details,
+        }
+        later = error.details.get("retry_after")
+        headers = {hdrs.RETRY_AFTER: str(math.ceil(later))} if later else None
+        return _json(problem, status=answer.status, content_type=PROBLEM, headers=headers)
+
+    @web.middleware
+    async def problems(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """What aiohttp itself refuses below /api reads like every other refusal."""
+        try:
+            return await handler(request)
+        except web.HTTPException as refused:
+            if refused.status < 400 or not request.path.startswith("/api/"):
+                raise
+            known = TooLarge() if refused.status == 413 else UnknownCommand(refused.reason)
+            answer = self._refuse(known)
+            return self.respond(msgspec.structs.replace(answer, status=refused.status))
+        except Exception:
+            log.exception("request failed", path=request.path)
+            return self.respond(self._refuse(InternalError()))
+
+
+def _json(
+    value: Any,
+    status: int = 200,
+    content_type: str = "application/json",
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
+    body = msgspec.json.encode(value)
+    return web.Response(body=body, status=status, content_type=content_type, headers=headers)
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    raw = await request.read()
+    if len(raw) > MAX_BODY:
+        raise TooLarge(limit_bytes=MAX_BODY)
+    try:
+        fields = msgspec.json.decode(raw) if raw else {}
+    except UNREADABLE as broken:
+        raise Invalid("The body is not valid JSON.") from broken
+    if not isinstance(fields, dict):
+        raise Invalid("The body is one JSON object.")
+    return fields
+
+
+def _query(request: web.Request, lists: frozenset[str]) -> dict[str, Any]:
+    """Lists are repeated keys, objects are JSON."""
+    fields: dict[str, Any] = {}
+    for name in request.query:
+        values = request.query.getall(name)
+        if name in lists:
+            fields[name] = values
+        elif len(values) > 1:
+            raise Invalid(f"{name}: give it once.", field=name)
+        elif values[0].startswith("{"):
+            try:
+                fields[name] = msgspec.json.decode(values[0])
+            except UNREADABLE as broken:
+                raise Invalid(f"{name}: not valid JSON.", field=name) from broken
+        else:
+            fields[name] = values[0]
+    return fields
+
+
+@cache
+def _list_fields(command: type[Command]) -> frozenset[str]:
+    return frozenset(
+        name for name, hint in get_type_hints(command).items() if "tuple[" in str(hint)
+    )

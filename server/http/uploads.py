@@ -1,0 +1,109 @@
+"""Reads one file out of a multipart request, piece by piece, and not a byte beyond the limits."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+from aiohttp import BodyPartReader, ClientError, MultipartReader, hdrs, web
+from aiohttp.http import HttpProcessingError
+
+from domain.files.file import MAX_FILE, Received
+from domain.kernel.errors import Invalid, TooLarge
+from server.rate_limits import AtOnce
+from server.runtime.spool import Spool
+
+log = structlog.get_logger()
+
+FORM = "multipart/form-data"
+AROUND = 16 * 1024  # bytes for boundaries and headers, which are read line by line
+PIECE = 64 * 1024
+PATIENCE_SECONDS = 30.0  # for the next piece
+MOST_SECONDS = 600.0  # for all of them
+AT_ONCE = 4  # of one user
+ALL_AT_ONCE = 50  # of all of them, which is what may be on the disk
+AS_IT_IS = ("", "binary", "8bit", "7bit")
+# aiohttp's reader asserts what a body must be that ends where it should.
+BROKEN = (ValueError, AssertionError, EOFError, HttpProcessingError, ClientError, ConnectionError)
+
+
+class Uploads:
+    """Those that are under way on this process."""
+
+    def __init__(self) -> None:
+        self._going = AtOnce(AT_ONCE, ALL_AT_ONCE)
+
+    @contextlib.asynccontextmanager
+    async def receive(self, request: web.Request, user_id: str) -> AsyncIterator[Received]:
+        """The whole file. Raises RateLimited, TooLarge, Invalid."""
+        with self._going.one_more(user_id), Spool() as spool:
+            yield await _received(request, spool)
+
+
+async def _received(request: web.Request, spool: Spool) -> Received:
+    if (request.content_length or 0) > MAX_FILE + AROUND:
+        raise TooLarge("The file is too large.", limit_bytes=MAX_FILE)
+    if request.content_type != FORM or hdrs.CONTENT_ENCODING in request.headers:
+        raise Invalid(f"The body is {FORM} with one file in it, not packed.", field="file")
+    try:
+        async with asyncio.timeout(MOST_SECONDS):
+            return await _read(request, spool)
+    except TimeoutError as late:
+        raise Invalid("The file did not come in time.", field="file") from late
+    except BROKEN as broken:
+        raise Invalid(f"The body is not whole, or no {FORM}.", field="file") from broken
+
+
+async def _read(request: web.Request, spool: Spool) -> Received:
+    content = Metered(request.content, AROUND)
+    reader = MultipartReader(request.headers, content)
+    part = await reader.next()
+    content.left = MAX_FILE + AROUND
+    if not isinstance(part, BodyPartReader) or part.filename is None:
+        raise Invalid("The first part of the body is to be the file, with its name.", field="file")
+    if part.headers.get("Content-Transfer-Encoding", "").lower() not in AS_IT_IS:
+        raise Invalid("The file is to be sent as it is, not encoded.", field="file")
+    while piece := await part.read_chunk(PIECE):
+        if spool.size + len(piece) > MAX_FILE:
+            raise TooLarge("The file is too large.", limit_bytes=MAX_FILE)
+        await spool.write(piece)
+    if await reader.next() is not None:
+        raise Invalid("One file is sent in a request, and nothing else.", field="file")
+    if not spool.size:
+        raise Invalid("The file is empty.", field="file")
+    await spool.flush()
+    return Received(part.filename, spool)
+
+
+class Metered:
+    """A body of which `left` bytes may still be read, and each piece in time.
+
+    aiohttp limits neither what comes before the first boundary nor the number of parts; and lines
+    of a few bytes cost so much that megabytes of them would hold up everybody.
+    """
+
+    def __init__(self, content: Any, left: int) -> None:
+        self._content = content
+        self.left = left
+
+    async def read(self, size: int = -1) -> bytes:
+        return await self._counted(self._content.read(size))
+
+    async def readline(self, **limits: Any) -> bytes:
+        return await self._counted(self._content.readline(**limits))
+
+    def unread_data(self, data: bytes) -> None:
+        self.left += len(data)
+        self._content.unread_data(data)
+
+    async def _counted(self, reading: Any) -> bytes:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            read: bytes = await reading
+        self.left -= len(read)
+        if self.left < 0:
+            raise TooLarge("The file is too large.", limit_bytes=MAX_FILE)
+        return read
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)

@@ -1,0 +1,1 @@
+"""Publish and subscribe between processes over Redis: rooms, session events, connections."""

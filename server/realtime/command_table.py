@@ -1,0 +1,27 @@
+"""What a client may ask for: our commands by namespace and name, and nothing else."""
+
+from typing import Any
+
+from domain.kernel.errors import Invalid, UnknownCommand
+from domain.operations.operation import Operation
+from server.request_ids import checked_request_id
+
+Commands = dict[tuple[str, str], Operation]
+
+
+def understood(commands: Commands, namespace: str, data: Any) -> tuple[Operation, Any, str | None]:
+    """The operation, its fields and the request id. Raises UnknownCommand or Invalid."""
+    if not isinstance(data, list) or not data or not isinstance(data[0], str):
+        raise Invalid("A command is a JSON list, its name first, without attachments.")
+    op = commands.get((namespace, data[0]))
+    if op is None:
+        raise UnknownCommand(command=data[0][:80])
+    fields = data[1] if len(data) > 1 else {}
+    options = data[2] if len(data) > 2 else None
+    if not isinstance(fields, dict):
+        raise Invalid("The fields of a command are one object.")
+    if options is None and len(data) < 3:
+        return op, fields, None
+    if len(data) > 3 or not isinstance(options, dict) or options.keys() - {"request_id"}:
+        raise Invalid("After the fields there may be one object: {request_id}.")
+    return op, fields, checked_request_id(options.get("request_id"))

@@ -1,0 +1,1 @@
+"""Background workers: the outbox relay, scheduled jobs and the group commit of messages."""

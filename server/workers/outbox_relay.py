@@ -1,0 +1,307 @@
+"""The outbox relay: delivers what transactions left, at once here, or after a crash anywhere.
+
+A transaction writes its rows already leased to its own process, so the usual way needs no claim.
+A row whose lease has run out belongs to whoever claims it first; each claim counts as an attempt,
+so that a row which kills its worker ends as a dead letter too. A finished row is deleted by a
+guarded write: a worker that lost its lease changes nothing.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import msgspec
+import structlog
+
+from domain.admin import dead_letters
+from domain.kernel import process_registry
+from domain.kernel.outbox import MAX_ATTEMPTS, Delivery, Lane, OutboxRow
+from domain.kernel.store import AWAY, LEASE
+from domain.notifications import feed
+from domain.operations.task import Task, TryAgain
+from domain.ports.payment_gateway import GatewayUnknown
+from domain.ports.ports import Ports
+from server.runtime.background_tasks import end
+
+log = structlog.get_logger()
+
+POLL_SECONDS = 1.0
+RENEW_SECONDS = 4.0
+CALLS = {Lane.STRIPE: 8, Lane.NOTICE: 2, Lane.MAIL: 4, Lane.SEARCH: 2}  # at the same time
+BATCH = 100
+HEADS_CACHED = 50_000
+PATIENCE = timedelta(days=7)  # then an unanswered task counts its attempts
+
+Push = Callable[[Delivery, datetime, dict[str, int]], Awaitable[None]]
+
+
+def backoff(attempts: int) -> timedelta:
+    """Exponential with full jitter: up to 1, 2, 4 ... 600 seconds, at least half a second."""
+    return timedelta(seconds=0.5 + random.random() * min(600.0, 2.0**attempts))
+
+
+def patience(age: timedelta) -> timedelta:
+    """For what Stripe has not answered: the longer it takes, the rarer; at most ten minutes."""
+    longest = min(600.0, max(1.0, age.total_seconds() / 4))
+    return timedelta(seconds=0.5 + random.random() * longest)
+
+
+class Relay:
+    """Works on the rows in hand: those this process wrote or has claimed."""
+
+    def __init__(self, tasks: Any, push: Push) -> None:
+        self._tasks = tasks
+        self._push = push
+        self._ports: Ports | None = None
+        self._in_hand: dict[str, OutboxRow] = {}
+        self._pushes: asyncio.Queue[OutboxRow] = asyncio.Queue()
+        self._slots = {lane: asyncio.Semaphore(calls) for lane, calls in CALLS.items()}
+        self._subjects: dict[str, int] = defaultdict(int)
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._changed = asyncio.Condition()
+        self._loops: list[asyncio.Task[None]] = []
+        self._working: set[asyncio.Task[None]] = set()
+        self._heads: dict[str, int] = {}
+        self._unkept: set[str] = set()
+
+    def start(self, ports: Ports) -> None:
+        self._ports = ports
+        ports.store.committed = self.take
+        self._loops = [
+            asyncio.create_task(self._poll_loop()),
+            asyncio.create_task(self._push_loop()),
+            asyncio.create_task(self._renew_loop()),
+        ]
+
+    async def stop(self, seconds: float = 10) -> None:
+        """Finish what is in hand; what takes too long stays in the outbox for the next worker."""
+        for polling in self._loops[:1]:
+            polling.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._in_hand:  # noqa: ASYNC110 - the push loop tells nobody when it is done
+                    await asyncio.sleep(0.02)
+        with contextlib.suppress(Exception):
+            await self._keep_heads()
+        self._store.committed = lambda rows: None
+        await end((*self._loops, *self._working))
+        with contextlib.suppress(Exception):
+            await process_registry.say_goodbye(self._store)
+
+    async def settled(self, subject: str, seconds: float = 10) -> bool:
+        try:
+            async with asyncio.timeout(seconds), self._changed:
+                await self._changed.wait_for(lambda: not self._subjects.get(subject))
+        except TimeoutError:
+            return False
+        return True
+
+    # -- taking ------------------------------------------------------------------------------
+
+    def take(self, rows: Sequence[OutboxRow]) -> None:
+        """Rows that this process holds the lease of."""
+        for row in rows:
+            if row.owner != self._store.worker or row.id in self._in_hand:
+                continue
+            self._in_hand[row.id] = row
+            if row.lane is Lane.PUSH:
+                self._pushes.put_nowait(row)
+            else:
+                self._begin(row)
+
+    def _begin(self, row: OutboxRow) -> None:
+        try:
+            task = msgspec.convert(row.body, self._tasks)
+        except msgspec.ValidationError:
+            log.warning("a task of another version is left to others", row=row.id)
+            self._start(self._leave(row))
+            return
+        self._subjects[task.subject] += 1
+        self._start(self._work(row, task))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        working = asyncio.create_task(work)
+        self._working.add(working)
+        working.add_done_callback(self._working.discard)
+
+    async def _leave(self, row: OutboxRow) -> None:
+        await self._put_back(row, "not known here", at=row.lease_until + LEASE, waiting=True)
+        self._in_hand.pop(row.id, None)
+
+    async def _poll_loop(self) -> None:
+        while True:
+            try:
+                self.take(await self._claim())
+            except Exception:
+                log.warning("outbox not polled", exc_info=True)
+            await asyncio.sleep(POLL_SECONDS * (0.75 + random.random() / 2))
+
+    async def _claim(self) -> list[OutboxRow]:
+        uow = self._store.single()
+        over = {"dead": False, "lease_until": {"$lte": uow.now}}
+        due = await uow.all(OutboxRow, over, (("lease_until", 1),), BATCH)
+        due = [row for row in due if row.id not in self._in_hand]
+        if not due:
+            return []
+        tired = [row for row in due if row.attempts >= MAX_ATTEMPTS]
+        if tired:
+            log.error("work is given up", rows=[row.id for row in tired])
+            await self._bury(tired)
+        mine = {"_id": tuple(row.id for row in due if row.attempts < MAX_ATTEMPTS)}
+        stamp = uow.now + LEASE
+        await uow.change_all(
+            OutboxRow,
+            over | mine,
+            inc={"attempts": 1},
+            owner=self._store.worker,
+            lease_until=stamp,
+        )
+        return await uow.all(
+            OutboxRow, {**mine, "owner": self._store.worker, "lease_until": stamp}, (("_id", 1),)
+        )
+
+    async def _bury(self, tired: Sequence[OutboxRow]) -> None:
+        """One by one, so that one that cannot be given up does not hold up the others."""
+        for row in tired:
+            try:
+                await self._store.transact(partial(dead_letters.bury, rows=[row]))
+            except Exception:
+                log.exception("not given up", row=row.id)
+
+    async def _keep_heads(self) -> None:
+        heads = {user: self._heads[user] for user in self._unkept if user in self._heads}
+        await feed.keep_heads(self._store.single(), heads)
+        self._unkept -= {user for user, head in heads.items() if self._heads.get(user) == head}
+
+    async def _renew_loop(self) -> None:
+        while True:
+            with contextlib.suppress(Exception):
+                await process_registry.say_alive(self._store)
+            await asyncio.sleep(RENEW_SECONDS)
+            with contextlib.suppress(Exception):
+                await self._keep_heads()
+            if self._in_hand:
+                uow = self._store.single()
+                with contextlib.suppress(Exception):
+                    await uow.change_all(
+                        OutboxRow,
+                        {"_id": tuple(self._in_hand), "owner": self._store.worker},
+                        lease_until=uow.now + LEASE,
+                    )
+
+    # -- tasks -------------------------------------------------------------------------------
+
+    async def _work(self, row: OutboxRow, task: Task) -> None:
+        assert self._ports is not None
+        try:
+            # One after the other for each subject, so that no one takes all the slots.
+            async with self._turns.setdefault(task.subject, asyncio.Lock()), self._slots[row.lane]:
+                await task.run(self._ports)
+        except TryAgain as later:
+            await self._put_back(row, str(later), body=later.task, at=later.at, waiting=True)
+        except GatewayUnknown as unknown:
+            await self._put_back(row, str(unknown) or type(unknown).__name__, waiting=True)
+        except Exception as failed:
+            log.exception("task failed", task=type(task).__name__, subject=task.subject)
+            await self._put_back(row, f"{type(failed).__name__}: {failed}"[:500])
+        else:
+            await self._done([row])
+        finally:
+            self._in_hand.pop(row.id, None)
+            self._subjects[task.subject] -= 1
+            if not self._subjects[task.subject]:
+                del self._subjects[task.subject]
+                self._turns.pop(task.subject, None)
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def _put_back(
+        self,
+        row: OutboxRow,
+        reason: str,
+        *,
+        body: Task | None = None,
+        at: datetime | None = None,
+        waiting: bool = False,
+    ) -> None:
+        """Try again later. `waiting` for Stripe is no failure: it may take days, not attempts."""
+        uow = self._store.single()
+        age = uow.now - row.created_at
+        patient = waiting and age < PATIENCE
+        delay = patience(age) if patient else backoff(row.attempts)
+        fields = {"body": msgspec.to_builtins(body, builtin_types=(datetime,))} if body else {}
+        with contextlib.suppress(Exception):  # then the lease runs out by itself
+            await uow.change(
+                OutboxRow,
+                row.id,
+                only_if={"owner": self._store.worker},
+                owner="",
+                inc={"attempts": -1} if patient and row.attempts else None,
+                lease_until=at or uow.now + delay,
+                last_error=reason,
+                **fields,
+            )
+
+    # -- pushes ------------------------------------------------------------------------------
+
+    async def _push_loop(self) -> None:
+        """One consumer, so that pushes leave in the order of their commits."""
+        while True:
+            rows = [await self._pushes.get()]
+            while len(rows) < BATCH and not self._pushes.empty():
+                rows.append(self._pushes.get_nowait())
+            try:
+                await self._deliver_all(rows)
+            except Exception:
+                log.warning("pushes not delivered together", rows=len(rows), exc_info=True)
+                await self._deliver_singly(rows)
+            for row in rows:
+                self._in_hand.pop(row.id, None)
+
+    async def _deliver_all(self, rows: Sequence[OutboxRow]) -> None:
+        """As long as the database is away nothing can be delivered, and nothing is wrong."""
+        while True:
+            try:
+                return await self._deliver(rows)
+            except AWAY:
+                await asyncio.sleep(1)
+
+    async def _deliver_singly(self, rows: Sequence[OutboxRow]) -> None:
+        """So that one that can never be delivered does not hold up the others."""
+        for row in rows:
+            try:
+                await self._deliver([row])
+            except Exception as failed:
+                await self._put_back(row, f"{type(failed).__name__}: {failed}"[:500])
+
+    async def _deliver(self, rows: Sequence[OutboxRow]) -> None:
+        batch = [(row, msgspec.convert(row.body, Delivery)) for row in rows]
+        for_feeds: dict[str, list[feed.Entry]] = defaultdict(list)
+        for row, delivery in batch:
+            if delivery.seq is None:
+                for user in delivery.to:
+                    for_feeds[user].append(feed.Entry(row.id, row.created_at, delivery))
+        if len(self._heads) > HEADS_CACHED:
+            await self._keep_heads()
+            self._heads.clear()
+        numbers = await feed.append_all(self._store.single(), for_feeds, self._heads)
+        self._unkept.update(for_feeds)
+        for row, delivery in batch:
+            seqs = {user: numbers[user][row.id] for user in delivery.to if delivery.seq is None}
+            await self._push(delivery, row.created_at, seqs)
+        await self._done(rows)
+
+    async def _done(self, rows: Sequence[OutboxRow]) -> None:
+        await self._store.single().remove(
+            OutboxRow, {"_id": tuple(row.id for row in rows), "owner": self._store.worker}
+        )
+
+    @property
+    def _store(self) -> Any:
+        assert self._ports is not None
+        return self._ports.store
