@@ -36,12 +36,9 @@ from domain.operations.task import Task
 from domain.ports.ports import Ports
 from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
 
-ADMINS = {Role.ADMIN}
 GONE = "Deleted user"
 NO_PASSWORD = "!"  # is the hash of none
 ONCE_MORE = timedelta(minutes=2)  # longer than any transaction can still be open
-
-Reason = Annotated[str, Limits(min_length=3, max_length=1000, pattern=r"\S")]
 
 
 # -- deleted ---------------------------------------------------------------------------------

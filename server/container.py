@@ -93,7 +93,7 @@ class Core:
             live=self,
             presence=self.presence,
             members=Memberships(self.store),
-            posts=self.posts,
+            messages=self.posts,
             seal=seal,
             mail=mailer(settings, clock),
             blobs=blobs(settings, self.store),
@@ -157,3 +157,4 @@ class Core:
 def _follow(uow: UnitOfWork) -> None:
     notices.follow(uow)
     system_messages.follow(uow)
+    presence.follow(uow)

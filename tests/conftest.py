@@ -30,12 +30,12 @@ from server.config import Settings, load
 from server.container import Core
 from server.dev.stores import ROOT, Addresses, Embedded
 from server.log_setup import configure
-from tests import stripe_oracle
-from tests.market import Market
-from tests.processes import Processes, free_port
-from tests.sandbox_client import Sandbox
+from tests.support import stripe_oracle
+from tests.support.market import Market
+from tests.support.processes import Processes, free_port
+from tests.support.sandbox_client import Sandbox
 
-pytest.register_assert_rewrite("tests.work")
+pytest.register_assert_rewrite("tests.support.job_in_progress")
 # As a server does: structlog's default renders all local variables of a traceback, for seconds.
 configure("INFO")
 MOST_TO_END = 30  # seconds

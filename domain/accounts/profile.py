@@ -11,7 +11,6 @@ from domain.kernel.errors import NotFound
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command
 from domain.operations.operation import operation
-from domain.presence.presence import ShowPresence
 
 
 class Update(Command, frozen=True):
@@ -40,6 +39,4 @@ async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> User:
     if user is None:
         raise NotFound
     uow.publish(UPDATED, user, to=[user.id])
-    if cmd.show_presence is not None:
-        uow.later(ShowPresence(user.id))
     return user

@@ -2,14 +2,13 @@
 
 import contextlib
 
-from domain.account_deletion import ADMINS, Reason
 from domain.accounts.sessions import EndSessions, end_sessions
 from domain.accounts.user import User
 from domain.admin.lists import SeenUser, seen_user
-from domain.kernel.actor import Actor, Role
+from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.errors import Conflict, Forbidden, Unavailable
 from domain.kernel.store import UnitOfWork
-from domain.operations.command import Command, Id
+from domain.operations.command import Command, Id, Reason
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
 

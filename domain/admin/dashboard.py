@@ -9,15 +9,13 @@ from domain.accounts.user import User
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.jobs.job import Job
-from domain.kernel.actor import Actor, Role
+from domain.kernel.actor import ADMINS, Actor
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.record import Record
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Meta, Nothing, Style
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
-
-ADMINS = {Role.ADMIN}
 
 
 class Overview(msgspec.Struct, frozen=True):

@@ -5,21 +5,19 @@ The same for Stripe's events, which can be worked on again at any time: their ef
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta as Limits
 
-from domain.kernel.actor import Actor, Role
+from domain.kernel.actor import ADMINS, Actor
 from domain.kernel.outbox import MAX_ATTEMPTS, Lane, OutboxRow
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import ALERT, alert
-from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.command import Command, Cursor, Id, PageSize, Reason, Style
 from domain.operations.operation import operation
 from domain.stripe_events.inbox import EventStatus, Process, WebhookEvent
 
-ADMINS = {Role.ADMIN}
 ADMINS_PAGE = "/admin"
 
 
@@ -47,7 +45,7 @@ class Retry(Command, frozen=True):
 
 class Discard(Command, frozen=True):
     row_id: Id
-    reason: Annotated[str, Limits(min_length=3, max_length=1000, pattern=r"\S")]
+    reason: Reason
 
 
 async def bury(uow: UnitOfWork, rows: Sequence[OutboxRow]) -> None:

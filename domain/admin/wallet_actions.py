@@ -11,7 +11,7 @@ from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.fulfillment import work
 from domain.jobs.job import Job, JobStatus
-from domain.kernel.actor import Actor, Role
+from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.errors import Conflict, DisputeOpen, Invalid, NotFound, NotRefundable
 from domain.kernel.money import CURRENCIES, MAX_AMOUNT, display
 from domain.kernel.record import Page
@@ -19,16 +19,12 @@ from domain.kernel.state_machine import leading_to
 from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications import notices
 from domain.notifications.text import WALLET
-from domain.operations.command import Command, CurrencyCode, Cursor, Id, PageSize, Style
+from domain.operations.command import Command, CurrencyCode, Cursor, Id, PageSize, Reason, Style
 from domain.operations.operation import operation
 from domain.payments.refunds import promise
 from domain.payouts.allocation import give, take
 from domain.payouts.transfer import STEPS, Transfer, TransferStatus
 from domain.payouts.transfer_tasks import send
-
-ADMINS = {Role.ADMIN}
-
-Reason = Annotated[str, Limits(min_length=3, max_length=1000, pattern=r"\S")]
 
 
 class Refund(Command, frozen=True):

@@ -143,6 +143,7 @@ def _new_offer(
     parts = cmd.milestones or (MilestoneTerms(job.title, cmd.amount),)
     ids: dict[str, Any] = {
         "job_id": job.id,
+        "job_title": job.title,
         "customer_id": job.customer_id,
         "contractor_id": cmd.contractor_id,
         "amount": cmd.amount,
@@ -153,7 +154,6 @@ def _new_offer(
     offer = Offer(
         id=id,
         payment_id=new_id(Payment.PREFIX),
-        job_title=job.title,
         milestones=tuple(Milestone(part.title, part.amount) for part in parts),
         thread_id=previous.thread_id if previous else id,
         previous_id=previous.id if previous else None,

@@ -1,14 +1,15 @@
 """Reminds contractors of offers that expire soon."""
 
+from datetime import timedelta
+
 from domain.accounts.user import User
 from domain.deals.offer import Offer, OfferStatus
-from domain.disputes.reminders import WARN_BEFORE
 from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
 from domain.ports.ports import Ports
-from domain.reconciliation.follow_up import CHUNK
 
-# -- holds that end --------------------------------------------------------------------------
+CHUNK = 200
+WARN_BEFORE = timedelta(hours=24)
 
 
 async def warn_of_ends(ports: Ports) -> int:

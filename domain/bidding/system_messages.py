@@ -93,7 +93,7 @@ class Narrate(Task, frozen=True):
     async def run(self, ports: Ports) -> None:
         place = await self._place(ports)
         try:
-            posted = [ports.posts.post(self._draft(place.id, deed)) for deed in self.deeds]
+            posted = [ports.messages.post(self._draft(place.id, deed)) for deed in self.deeds]
             for message in posted:
                 await message
         except Unavailable as away:

@@ -6,9 +6,8 @@ A conversation's messages have its own numbers, without gaps: a client that sees
 conversation is `introductions.py`'s rule, so that this file knows nothing of applications.
 """
 
-from collections.abc import Awaitable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Protocol
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta as Limits
@@ -199,20 +198,6 @@ class Draft(msgspec.Struct, frozen=True):
             first.files,
             answered,
         )
-
-
-class Posts(Protocol):
-    """Where messages are written together, see `writing.py`."""
-
-    def post(self, draft: Draft) -> Awaitable[Any]:
-        """Fix the place of a message among those that wait, and await the message.
-
-        Raises Unavailable at once when there is no place, and otherwise when awaited what a
-        message can be refused with.
-        """
-        ...
-
-    async def push(self, message: Message, to: Sequence[str]) -> None: ...
 
 
 async def open_between(

@@ -86,7 +86,7 @@ class Finish(Task, frozen=True):
         places = await _by_id(uow, Conversation, {message.conversation_id for message in there})
         await _follow_up(uow, there)
         for message in there:
-            await ports.posts.push(message, places[message.conversation_id].members)
+            await ports.messages.push(message, places[message.conversation_id].members)
         await uow.add_missing(_audit_rows(ports.seal, there))
         if len(there) < len(self.ids) and uow.now - self.at < STILL_WRITING:
             raise TryAgain(NOT_ALL, at=uow.now + STILL_WRITING)

@@ -96,7 +96,7 @@ async def send(cmd: Send, actor: Actor, ports: Ports, meta: Meta) -> Message:
         request=request,
         origin=Origin(actor.role, actor.session_id, meta.address),
     )
-    posted = ports.posts.post(draft)
+    posted = ports.messages.post(draft)
     meta.committed()
     message: Message = await posted
     return message

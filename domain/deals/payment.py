@@ -70,6 +70,7 @@ class Payment(Record, frozen=True):
 
     offer_id: str
     job_id: str
+    job_title: str
     customer_id: str
     contractor_id: str
     amount: int

@@ -13,14 +13,11 @@ from domain.notifications import notices
 from domain.notifications.alerts import alert
 from domain.notifications.text import job_path
 from domain.ports.ports import Ports
-from domain.reconciliation.follow_up import CHUNK
 
+CHUNK = 200
 WARN_BEFORE = timedelta(hours=24)
 CALL_AGAIN = timedelta(days=1)
 WARN_ADMINS_BEFORE = timedelta(days=3)  # evidence has to be gathered
-
-
-# -- deadlines of disputes ---------------------------------------------------------------------
 
 
 async def warn_of_deadlines(ports: Ports) -> int:

@@ -8,17 +8,12 @@ given inside the transaction (every command of one busy user would fight for the
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from domain.kernel.documents import plain
 from domain.kernel.record import Index, Record, wire
-from domain.operations.task import Task
-
-if TYPE_CHECKING:
-    pass
-
 
 MAX_ATTEMPTS = 12
 LEASE = timedelta(seconds=15)  # renewed while the work goes on
@@ -39,6 +34,17 @@ class Event(msgspec.Struct, frozen=True):
 
     namespace: str
     name: str
+
+
+class Work(msgspec.Struct, frozen=True):
+    """What an outbox row asks for: the lane it runs in, and the object it is about."""
+
+    lane: ClassVar[Lane] = Lane.STRIPE
+
+    @property
+    def subject(self) -> str:
+        """The id of the object it is about: its first field."""
+        return str(getattr(self, self.__struct_fields__[0]))
 
 
 class Delivery(msgspec.Struct, frozen=True, tag="push"):
@@ -107,25 +113,25 @@ class Outgoing:
         if users or room:
             self._after(Delivery(event.namespace, event.name, wire(data), users, room, seq))
 
-    def later(self, task: Task, at: datetime | None = None) -> str:
+    def later(self, task: Work, at: datetime | None = None) -> str:
         """Run `task` once this is committed, or at a given time. Returns the row's id."""
         return self._after(task, at)
 
-    def _after(self, body: Delivery | Task, at: datetime | None = None) -> str:
+    def _after(self, body: Delivery | Work, at: datetime | None = None) -> str:
         if not self._owns:
             raise AssertionError("only a transaction can publish or ask for work")
         self.rows.append(self.row(body, at))
         return self.rows[-1].id
 
-    def row(self, body: Delivery | Task, at: datetime | None = None) -> OutboxRow:
+    def row(self, body: Delivery | Work, at: datetime | None = None) -> OutboxRow:
         """For whoever writes it without a transaction, and removes it when the work is done."""
         return OutboxRow(
             id=self._new_id(OutboxRow.PREFIX),
             created_at=self.now,
             updated_at=self.now,
-            lane=body.lane if isinstance(body, Task) else Lane.PUSH,
+            lane=body.lane if isinstance(body, Work) else Lane.PUSH,
             body=plain(body),
             owner="" if at else self._worker,
             lease_until=at or self.now + LEASE,
-            subject=body.subject if isinstance(body, Task) else "",
+            subject=body.subject if isinstance(body, Work) else "",
         )

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 
 from domain.kernel.record import Index, Record
 from domain.kernel.store import Store
-from domain.ports.ports import Ports
 
 SILENT = timedelta(seconds=15)  # then it counts as dead
 MOST = 100
@@ -50,13 +49,13 @@ async def say_goodbye(store: Store) -> None:
     await store.single().remove(Living, {"_id": store.worker})
 
 
-async def end_dead(ports: Ports) -> None:
+async def end_dead(store: Store) -> None:
     """End the transactions of the processes that were killed. Raises DatabaseError."""
-    uow = ports.store.single()
+    uow = store.single()
     over = {"alive_until": {"$lte": uow.now}}
     dead = await uow.all(Living, over, (("alive_until", 1),), MOST)
     sessions = [bytes.fromhex(id) for process in dead for id in process.sessions]
     if sessions:
-        await ports.store.end_sessions(sessions)
+        await store.end_sessions(sessions)
     if dead:
         await uow.remove(Living, {"_id": tuple(process.id for process in dead), **over})

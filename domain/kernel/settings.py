@@ -1,14 +1,11 @@
 """The clock and the rates that every operation of a deployment uses."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 
 from domain.kernel.money import Schedule
-
-if TYPE_CHECKING:
-    pass
 
 
 class Clock(Protocol):

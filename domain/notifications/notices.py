@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 
 from domain.accounts.user import User
-from domain.jobs.job import Job
 from domain.kernel.outbox import Delivery, Event, Lane
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork, new_id
@@ -131,7 +130,7 @@ class Tell(Task, frozen=True):
         found = [
             (user, notice if notice.fact else msgspec.structs.replace(notice, fact=self._fact(n)))
             for n, event in enumerate(self.events)
-            for user, notice in _notices(await _with_title(uow, event))
+            for user, notice in _notices(event)
         ]
         before = [_said(user, notice.subject_id, self.at) for user, notice in found]
         before += [_fact(user, notice) for user, notice in found]
@@ -148,15 +147,6 @@ class Tell(Task, frozen=True):
 
     def _fact(self, number: int) -> str:
         return f"{self.id}:{number}"
-
-
-async def _with_title(uow: UnitOfWork, event: Delivery) -> Delivery:
-    """A payment does not know what its job is called."""
-    data = event.data
-    if "job_title" in data or "title" in data or not data.get("job_id"):
-        return event
-    job = await uow.find(Job, {"_id": data["job_id"]})
-    return msgspec.structs.replace(event, data={**data, "job_title": job.title}) if job else event
 
 
 def _fact(user: str, notice: Notice) -> str:

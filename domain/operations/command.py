@@ -33,6 +33,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 Id = Annotated[str, Limits(min_length=1, max_length=64)]
 CurrencyCode = Annotated[str, Limits(pattern="^[A-Z]{3}$", max_length=3)]
 Cursor = Annotated[str, Limits(max_length=500)]
+Reason = Annotated[str, Limits(min_length=3, max_length=1000, pattern=r"\S")]
 PageSize = Annotated[int, Limits(ge=1, le=100)]
 
 

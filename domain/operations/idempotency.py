@@ -10,16 +10,10 @@ import msgspec
 from domain.kernel.actor import Actor
 from domain.kernel.errors import RequestIdReused, RequestInProgress
 from domain.kernel.record import Index, Record
-from domain.kernel.store import TRANSACTION_SECONDS, Duplicate, UnitOfWork
-from domain.operations.command import Meta
-from domain.operations.operation import Operation
-from domain.ports.ports import Ports
+from domain.kernel.store import TRANSACTION_SECONDS, Duplicate, Store, UnitOfWork
 
 REPLY_KEPT = timedelta(hours=24)
 CLAIM_HELD = timedelta(seconds=TRANSACTION_SECONDS + 5)  # then whoever had it was killed
-
-
-# -- idempotent replies ----------------------------------------------------------------------
 
 
 class Reply(Record, frozen=True):
@@ -56,21 +50,25 @@ class Claim(msgspec.Struct, frozen=True):
         if done is None:
             raise RequestInProgress
 
-    async def drop(self, ports: Ports) -> None:
+    async def drop(self, store: Store) -> None:
         """Failures are not kept, so that the caller may correct and try again."""
-        await ports.store.single().remove(Reply, {"_id": self.id, "claimed_by": self.token})
+        await store.single().remove(Reply, {"_id": self.id, "claimed_by": self.token})
 
 
-async def _claim(
-    op: Operation, fields: Any, actor: Actor, meta: Meta, ports: Ports
+async def claim_request(
+    name: str, fields: Any, actor: Actor, request_id: str, store: Store
 ) -> Claim | Reply:
-    uow = ports.store.single()
-    claim = Claim(f"{actor.id}:{meta.request_id}", secrets.token_hex(8))
+    """The right to run operation `name` under this request id, or its stored reply.
+
+    Raises RequestInProgress while it runs elsewhere, and RequestIdReused for other fields.
+    """
+    uow = store.single()
+    claim = Claim(f"{actor.id}:{request_id}", secrets.token_hex(8))
     row = Reply(
         id=claim.id,
         created_at=uow.now,
         updated_at=uow.now,
-        fingerprint=fingerprint(op.name, fields),
+        fingerprint=fingerprint(name, fields),
         expires_at=uow.now + REPLY_KEPT,
         claimed_by=claim.token,
         claimed_until=uow.now + CLAIM_HELD,

@@ -12,7 +12,7 @@ from domain.kernel.record import wire
 from domain.kernel.store import AWAY, Duplicate, UnitOfWork
 from domain.operations import audit_log
 from domain.operations.command import Command, Meta, Style
-from domain.operations.idempotency import Reply, _claim
+from domain.operations.idempotency import Reply, claim_request
 from domain.ports.ports import Ports
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
@@ -154,7 +154,11 @@ async def looked(
 async def _write(
     op: Operation, command: Command, fields: Any, actor: Actor, meta: Meta, ports: Ports
 ) -> Any:
-    claim = await _claim(op, fields, actor, meta, ports) if meta.request_id else None
+    claim = (
+        await claim_request(op.name, fields, actor, meta.request_id, ports.store)
+        if meta.request_id
+        else None
+    )
     if isinstance(claim, Reply):
         return claim.answer
 
@@ -170,7 +174,7 @@ async def _write(
         return await ports.store.transact(work)
     except BaseException as failed:
         if claim:
-            await claim.drop(ports)
+            await claim.drop(ports.store)
         if isinstance(failed, Duplicate):
             raise Conflict from failed
         raise

@@ -2,28 +2,16 @@
 
 from abc import abstractmethod
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
 
-import msgspec
-
-from domain.kernel.outbox import Lane
-
-if TYPE_CHECKING:
-    from domain.ports.ports import Ports
+from domain.kernel.outbox import Work
+from domain.ports.ports import Ports
 
 
-class Task(msgspec.Struct, frozen=True, tag=True):
+class Task(Work, frozen=True, tag=True):
     """Work for after the commit. It runs at least once, so every effect must be guarded."""
 
-    lane: ClassVar[Lane] = Lane.STRIPE
-
-    @property
-    def subject(self) -> str:
-        """The id of the object it is about: its first field."""
-        return str(getattr(self, self.__struct_fields__[0]))
-
     @abstractmethod
-    async def run(self, ports: "Ports") -> None:
+    async def run(self, ports: Ports) -> None:
         """Raises TryAgain to be run again later, perhaps with other fields."""
 
 

@@ -2,12 +2,9 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import msgspec
-
-if TYPE_CHECKING:
-    pass
 
 
 class Intent(msgspec.Struct, frozen=True):

@@ -1,22 +1,18 @@
 """What the rules need from outside, as protocols; the composition root fills them in."""
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
+from domain.kernel.outbox import Event
 from domain.kernel.settings import Clock
+from domain.kernel.store import Store
+from domain.ports.blob_storage import Blobs, Examiner
 from domain.ports.mail import Mailer
+from domain.ports.messaging import Members, MessageQueue
 from domain.ports.payment_gateway import PaymentGateway, WebhookVerifier
-from domain.ports.sessions import Passwords, Sessions
-
-if TYPE_CHECKING:
-    from domain.chat.conversation import Posts
-    from domain.chat.members import Memberships
-    from domain.kernel.outbox import Event
-    from domain.kernel.store import Store
-    from domain.ports.blob_storage import Blobs, Examiner
-    from domain.ports.presence import Presence
-    from domain.ports.sessions import Tickets
+from domain.ports.presence import Presence
+from domain.ports.sessions import Passwords, Sessions, Tickets
 
 
 class Seal(Protocol):
@@ -42,7 +38,7 @@ class Gauges(Protocol):
 class Live(Protocol):
     """Whoever listens right now, on all processes; nothing said here is kept or repeated."""
 
-    def tell(self, event: "Event", data: Any, *, room: str) -> None:
+    def tell(self, event: Event, data: Any, *, room: str) -> None:
         """Push to the sockets in `room` of the event's namespace; a user's is `user:{id}`."""
         ...
 
@@ -50,7 +46,7 @@ class Live(Protocol):
 class Ports(msgspec.Struct, frozen=True):
     """Everything an operation or task may reach besides its unit of work."""
 
-    store: "Store"
+    store: Store
     clock: Clock
     sessions: Sessions
     passwords: Passwords
@@ -59,12 +55,12 @@ class Ports(msgspec.Struct, frozen=True):
     waiter: Waiter
     gauges: Gauges
     live: Live
-    presence: "Presence"
-    members: "Memberships"
-    posts: "Posts"
+    presence: Presence
+    members: Members
+    messages: MessageQueue
     seal: Seal
     mail: Mailer
-    blobs: "Blobs"
-    examiner: "Examiner"
-    tickets: "Tickets"
+    blobs: Blobs
+    examiner: Examiner
+    tickets: Tickets
     public_url: str

@@ -80,6 +80,17 @@ class ShowPresence(Task, frozen=True):
         _tell(ports, await _seen(ports, [self.user_id]))
 
 
+def follow(uow: UnitOfWork) -> None:
+    """Leave a task for each user who changed what they show; called before each commit."""
+    for change in uow.changes:
+        if change.kind is User and change.before and _shows(change.before) != _shows(change.after):
+            uow.later(ShowPresence(change.after["_id"]))
+
+
+def _shows(user: Mapping[str, Any]) -> bool:
+    return bool(user.get("show_presence", True))
+
+
 async def moved(ports: Ports, counts: Mapping[str, int]) -> None:
     """How many are in a room has changed: of sockets of a user, of users who watch a job."""
     for room, count in counts.items():

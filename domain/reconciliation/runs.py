@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from domain.kernel.actor import Actor, Role
+from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.errors import Invalid
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
@@ -24,7 +24,6 @@ from domain.reconciliation.stripe_lines import Difference, Found, check_lines
 
 UPDATED = Event("/admin", "reconciliation.updated")
 
-ADMINS = {Role.ADMIN}
 DAY = timedelta(days=1)
 SPAN = timedelta(days=2)  # of the daily one at least: each line is looked at twice
 UNSETTLED = timedelta(hours=1)  # what is that young may still be on its way to our journal

@@ -5,8 +5,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta as Limits
 
-from domain.admin.dead_letters import ADMINS
-from domain.kernel.actor import Actor
+from domain.kernel.actor import ADMINS, Actor
 from domain.kernel.errors import Conflict
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.record import Page

@@ -20,8 +20,8 @@ import structlog
 
 from domain.admin import dead_letters
 from domain.kernel import process_registry
-from domain.kernel.outbox import MAX_ATTEMPTS, Delivery, Lane, OutboxRow
-from domain.kernel.store import AWAY, LEASE
+from domain.kernel.outbox import LEASE, MAX_ATTEMPTS, Delivery, Lane, OutboxRow
+from domain.kernel.store import AWAY
 from domain.notifications import feed
 from domain.operations.task import Task, TryAgain
 from domain.ports.payment_gateway import GatewayUnknown

@@ -54,6 +54,10 @@ async def snapshot(ports: Ports) -> None:
     await ports.store.transact(work)
 
 
+async def end_dead(ports: Ports) -> None:
+    await process_registry.end_dead(ports.store)
+
+
 async def keep_heads(ports: Ports) -> None:
     await feed.keep_heads_of_expiring(ports.store.single())
 
@@ -64,7 +68,7 @@ async def note_head(ports: Ports) -> None:
 
 
 JOBS = (
-    Job("end what the dead left", 3, process_registry.end_dead),
+    Job("end what the dead left", 3, end_dead),
     Job("expire offers", 2, offers.expire_due),
     Job("chain the trail", 2, hash_chain.extend),
     Job("forget request ids of messages", 3600, group_commit.forget_requests),

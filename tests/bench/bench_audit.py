@@ -20,7 +20,7 @@ from server.adapters.system_clock import SystemClock
 from server.config import load
 from server.dev.stores import ROOT
 from tests.bench.seeded import Figures, Seeder
-from tests.sandbox_client import Sandbox
+from tests.support.sandbox_client import Sandbox
 
 SIZES = tuple(int(n) for n in os.environ.get("AUDIT_SIZES", "1000,3000,10000").split(","))
 MOST_RATIO = 1.5

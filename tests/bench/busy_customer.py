@@ -9,8 +9,8 @@ import statistics
 import time
 from typing import NamedTuple
 
-from tests.market import Market
-from tests.parties import Party
+from tests.support.market import Market
+from tests.support.parties import Party
 
 CONTRACTORS = 24
 ROUNDS = 4

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.scenes import Scene
-from tests.work import Work
+from tests.support.job_in_progress import Work
+from tests.support.offer_scene import Scene
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.transaction import Transaction
-from tests.market import Market
-from tests.parties import Party
+from tests.support.market import Market
+from tests.support.parties import Party
 
 PATIENCE = 80.0  # a dead process: its lease runs out after 15 s, its transactions after 60 s
 

@@ -1,7 +1,7 @@
 """The bank takes a payment back after everybody has been paid."""
 
 from tests.faults.outcome import told
-from tests.work import PATIENCE
+from tests.support.job_in_progress import PATIENCE
 
 FEE = 1500
 

@@ -11,10 +11,10 @@ from domain.operations.command import Style
 from domain.operations.idempotency import Reply
 from handlers import NAMESPACES
 from server.adapters.argon2_passwords import Argon2Passwords
-from tests.cases import VALUES
 from tests.faults.outcome import posted, told, until
-from tests.parties import Refused
-from tests.work import PATIENCE, Work
+from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.operation_cases import VALUES
+from tests.support.parties import Refused
 
 
 async def test_request_id_reused_with_another_body(work):

@@ -8,8 +8,8 @@ from domain.deals.offer import Offer, OfferStatus
 from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications.feed import FeedRow
 from tests.faults.outcome import PATIENCE, feed_of, let_leases_run_out, told, until, waits_in
-from tests.market import Market
-from tests.parties import Party
+from tests.support.market import Market
+from tests.support.parties import Party
 
 WEEK = 7 * 86_400
 

@@ -6,10 +6,10 @@ import contextlib
 from domain.chat.conversation import Message
 from domain.chat.group_commit import NOT_ALL
 from domain.kernel.outbox import OutboxRow
+from tests.domain.chat.test_conversations import Talk, listed, meet
 from tests.faults.outcome import let_leases_run_out, until
-from tests.market import Market
-from tests.parties import Json, Lost, Party
-from tests.test_chat import Talk, listed, meet
+from tests.support.market import Market
+from tests.support.parties import Json, Lost, Party
 
 TALKERS = 6  # messages that each side has under way
 

@@ -8,10 +8,10 @@ from domain.deals.payment import Payment
 from domain.jobs.job import Job
 from domain.ledger.transaction import Transaction
 from domain.reconciliation.books_audit import audit
+from tests.domain.payments.test_payments import SECURE
 from tests.faults.outcome import told, until
-from tests.parties import Refused
-from tests.scenes import PATIENCE
-from tests.test_payments import SECURE
+from tests.support.offer_scene import PATIENCE
+from tests.support.parties import Refused
 
 CAPTURES = "/v1/payment_intents/*/capture"
 NEWS_LOST = {"webhook": "*", "drop": True, "times": 100}

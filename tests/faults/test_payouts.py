@@ -5,7 +5,7 @@ import pytest
 from domain.accounts.user import User
 from domain.kernel.money import CURRENCIES, Schedule, holdings
 from server.config import ConfigError, load
-from tests.work import PATIENCE, Work
+from tests.support.job_in_progress import PATIENCE, Work
 
 
 async def test_payout_paid_then_failed(done):

@@ -7,7 +7,7 @@ from domain import ledger
 from domain.deals.offer import Offer, OfferStatus
 from domain.deals.payment import Payment, PaymentStatus
 from tests.faults.outcome import PATIENCE, feed_of, told
-from tests.market import Market
+from tests.support.market import Market
 
 CONTRACTORS = 50
 PAIRS = 8

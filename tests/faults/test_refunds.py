@@ -4,7 +4,7 @@ import asyncio
 
 from domain.ledger.transaction import Transaction
 from tests.faults.outcome import told
-from tests.work import PATIENCE, Work
+from tests.support.job_in_progress import PATIENCE, Work
 
 
 async def test_refund_webhook_before_the_api_reply(impatient, work):

@@ -8,9 +8,9 @@ from pymongo import monitoring
 
 from domain import ledger
 from server.workers.scheduler import snapshot
+from tests.domain.kernel.test_store import Failing
 from tests.faults.outcome import feed_of, posted, told
-from tests.scenes import PATIENCE
-from tests.test_store import Failing
+from tests.support.offer_scene import PATIENCE
 
 COMPLETING = {("update", "offers"), ("update", "jobs"), ("insert", "transactions")}
 

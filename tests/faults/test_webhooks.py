@@ -7,10 +7,10 @@ from domain.kernel.outbox import MAX_ATTEMPTS, OutboxRow
 from domain.ledger.transaction import Transaction
 from domain.reconciliation.books_audit import audit
 from domain.stripe_events.inbox import WebhookEvent
+from tests.domain.payments.test_payments import SECURE
+from tests.domain.stripe_events.test_webhooks import LOST, Post
 from tests.faults.outcome import booked, let_leases_run_out, posted, told, until, waits_in
-from tests.scenes import PATIENCE
-from tests.test_payments import SECURE
-from tests.test_webhooks import LOST, Post
+from tests.support.offer_scene import PATIENCE
 
 
 async def test_webhook_before_our_record(scene):

@@ -16,7 +16,7 @@ def main() -> int:
         os.environ[f"SOAK_{name.upper()}"] = str(getattr(options, name))
     limit = options.seconds + 600
     limits = [f"--timeout={limit}", "-o", f"faulthandler_timeout={limit}"]
-    return int(pytest.main(["-q", "-s", *limits, "tests/test_soak.py"]))
+    return int(pytest.main(["-q", "-s", *limits, "tests/soak/test_soak.py"]))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections import Counter
 
 import msgspec
 
-from tests.processes import Processes, Running
+from tests.support.processes import Processes, Running
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -9,8 +9,8 @@ from domain.chat.conversation import Conversation, Message
 from domain.jobs.job import Job
 from domain.kernel.record import Record
 from domain.notifications.feed import FeedRow
-from tests.market import Market
 from tests.soak.client import Client, Happened, Said, happened
+from tests.support.market import Market
 
 MOST = 1_000_000  # rows
 

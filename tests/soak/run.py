@@ -10,13 +10,13 @@ from aiohttp import ClientSession, TCPConnector
 
 from domain.kernel.actor import Role
 from server.runtime.background_tasks import end
-from tests.balancer import Balancer
-from tests.market import Market
-from tests.processes import Processes
 from tests.soak.chaos import Plan, kill_in_turn, stop_twice
 from tests.soak.client import Client
 from tests.soak.people import Person, begin
 from tests.soak.proof import prove
+from tests.support.balancer import Balancer
+from tests.support.market import Market
+from tests.support.processes import Processes
 
 PATIENCE = 180.0
 AT_ONCE = 20

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
 
 from server.dev.stripe_sandbox import faults
 
 from .errors import Json
 from .state import Store, Tenant
-
-if TYPE_CHECKING:
-    pass
 
 
 def queue(store: Store, tenant: Tenant, event: Json) -> None:

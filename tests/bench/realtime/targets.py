@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from server.dev.stores import LEASH, ROOT
-from tests.processes import free_port
+from server.dev.stores import ROOT, WATCHDOG
+from tests.support.processes import free_port
 
 PEER = Path(__file__).parents[1] / "peer"
 START_SECONDS = 40.0
@@ -49,7 +49,7 @@ class Target:
                 sys.executable,
                 "-I",
                 "-S",
-                str(LEASH),
+                str(WATCHDOG),
                 *self._command,
                 cwd=ROOT,
                 stdin=PIPE,

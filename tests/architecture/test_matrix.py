@@ -1,0 +1,350 @@
+"""Every operation against everybody who may not call it, every field against what it may not be.
+
+Made from the handlers' lists: an operation without a row in CASES makes it fail.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+import pytest
+
+from domain.deals.payment import Payment
+from domain.kernel.actor import Role
+from domain.kernel.record import Page
+from domain.operations.operation import Operation
+from handlers import NAMESPACES
+from handlers.expose import Route
+from server.rate_limits import Rate
+from tests.support.file_samples import uploaded
+from tests.support.market import Market
+from tests.support.operation_cases import (
+    ALL,
+    CASES,
+    NOT_FOUND,
+    NOTHING,
+    OWN,
+    PATTERNED,
+    SPECIAL,
+    STATUS,
+    VALUES,
+)
+from tests.support.parties import Json, Party, Refused, Stranger
+
+
+class World(NamedTuple):
+    """Two deals between the same two people, and one of each role who has no part in them."""
+
+    customer: Party
+    contractor: Party
+    other_customer: Party
+    other_contractor: Party
+    admin: Party
+    ids: Json
+
+    @property
+    def insiders(self) -> tuple[Party, ...]:
+        return self.customer, self.contractor
+
+    @property
+    def outsiders(self) -> tuple[Party, ...]:
+        return self.other_customer, self.other_contractor
+
+    @property
+    def people(self) -> tuple[Party, ...]:
+        return *self.insiders, *self.outsiders, self.admin
+
+
+def operations() -> Iterator[tuple[str, str | None, Route | None, Operation]]:
+    for namespace in NAMESPACES:
+        for exposed in namespace.exposed:
+            yield namespace.name, exposed.event, exposed.route, exposed.operation
+
+
+@pytest.fixture
+async def world(market: Market) -> World:
+    """A deal in progress, one that was paid out, and all that belongs to them."""
+    customer = await market.customer()
+    first = await market.accepted_job(customer)
+    contractor = first.contractor
+    await market.start(contractor, first.job)
+    paid = await market.accepted_job(customer, contractor)
+    await market.start(contractor, paid.job)
+    await market.complete(customer, paid.job)
+    await contractor.push("/wallet", "wallet.updated", lambda purse: purse["available"] >= 70_000)
+    withdrawal = await market.withdraw(contractor, 1000)
+    await contractor.push(
+        "/wallet", "withdrawal.updated", lambda pushed: pushed["status"] == "paid", 10
+    )
+    dispute = await customer.call(
+        "/payment",
+        "dispute_open",
+        {
+            "job_id": first.job["id"],
+            "reason": "quality",
+            "text": "It is still raw wood.",
+        },
+    )
+    chargeback = await charged_back(market, customer, paid.offer["payment_id"])
+    members = {"job_id": first.job["id"], "user_id": contractor.id}
+    chat = await customer.call("/chat", "open", members)
+    hello = await customer.call("/chat", "send", {"conversation_id": chat["id"], "text": "Hello"})
+    saved = [
+        await who.call("/job", "search_save", {"name": "All"}) for who in (customer, contractor)
+    ]
+    file = await uploaded(customer, b"What I see.")
+    now = market.store.clock.now()
+    ids = {
+        "job_id": first.job["id"],
+        "application_id": first.application["id"],
+        "offer_id": first.offer["id"],
+        "payment_id": first.offer["payment_id"],
+        "conversation_id": chat["id"],
+        "conversations": {chat["id"]: 0},
+        "revisions": {chat["id"]: 0},
+        "message_id": hello["id"],
+        "reply_to": hello["id"],
+        "conversation_ids": [chat["id"]],
+        "search_id": saved[0]["id"],
+        "user_id": customer.id,
+        "contractor_id": contractor.id,
+        "withdrawal_id": withdrawal["id"],
+        "session_id": customer.refresh_token.partition(".")[0],
+        "thread_id": first.offer["thread_id"],
+        "dispute_id": dispute["id"],
+        "file_id": file["id"],
+        "chargeback_id": chargeback["id"],
+        "transfer_id": "trf_none",
+        "refresh_token": "ses_none.none",
+        "start": (now - timedelta(days=1)).isoformat(),
+        "end": (now + timedelta(days=1)).isoformat(),
+    }
+    outside = await market.customer("Olga"), await market.contractor("Otto"), await market.admin()
+    return World(customer, contractor, *outside, ids)
+
+
+async def charged_back(market: Market, customer: Party, payment_id: str) -> Json:
+    payment = await market.store.single().get(Payment, payment_id)
+    await market.sandbox._control("POST", "disputes", {"charge": payment.charge_id})
+    return await customer.push("/payment", "chargeback.updated", lambda pushed: True, 10)
+
+
+def built(op: Operation, world: World, *, whole: bool = False) -> Json:
+    """Valid fields for `op`: those it needs and the status; `whole` adds all but the cursor."""
+    known = msgspec.structs.fields(op.command)
+    needed = {field.name for field in known if field.required} | {
+        "status",
+        *SPECIAL.get(op.name, ()),
+    }
+    names = [name for name in CASES[op.name].fields.split() if whole or name in needed]
+    values = VALUES | world.ids | {"status": STATUS.get(op.name)} | SPECIAL.get(op.name, {})
+    return {name: values[name] for name in names if name != "cursor"}
+
+
+async def by_http(who: Stranger, route: Route, fields: Json) -> tuple[int, Any]:
+    """Fields of the address go into it, the rest into the query or the body."""
+    rest, path = dict(fields), route.path
+    for name in fields:
+        if f"{{{name}}}" in path and isinstance(fields[name], str) and fields[name]:
+            path = path.replace(f"{{{name}}}", quote(rest.pop(name)[:2000], safe=""))
+    if route.method != "GET":
+        return await who.http(route.method, path, rest)
+    query = {name: as_text(value) for name, value in rest.items()}
+    return await who.http("GET", path, params=query)
+
+
+def as_text(value: Any) -> Any:
+    if isinstance(value, dict):
+        return msgspec.json.encode(value).decode()
+    return value if isinstance(value, list) else str(value)
+
+
+async def code_by_http(who: Stranger, route: Route, fields: Json) -> str | None:
+    status, body = await by_http(who, route, fields)
+    assert (status >= 400) == ("code" in body if isinstance(body, dict) else False), (status, body)
+    return body["code"] if status >= 400 else None
+
+
+async def code_by_socket(who: Party, namespace: str, event: str, fields: Json) -> str | None:
+    answer = await who.ack(namespace, event, fields)
+    return None if answer["ok"] else str(answer["error"]["code"])
+
+
+def test_every_operation_has_a_case() -> None:
+    """Fails for a new operation in handlers.NAMESPACES, or a new field of one, without a case."""
+    fields = {op.name: set(op.command.__struct_fields__) for *_, op in operations()}
+    assert {name: set(case.fields.split()) for name, case in CASES.items()} == fields
+
+
+async def test_nobody_calls_what_is_not_for_them(market: Market, world: World) -> None:
+    """Fails without `Forbidden` or `Unauthenticated` in Operation.admit, without `_caller` in
+    server/http.py, or without the check for ADMIN in Realtime._admit."""
+    before = await market.traces()
+    wrong: list[Any] = []
+    for namespace, event, route, op in operations():
+        fields = built(op, world)
+        op.parse(fields, text=False)  # so that nothing else can be the reason
+        for who in world.people:
+            if not op.roles or who.role in op.roles:
+                continue
+            if route and (code := await code_by_http(who, route, fields)) != "forbidden":
+                wrong.append(("http", op.name, who.role, code))
+            if event and namespace in who.namespaces:
+                code = await code_by_socket(who, namespace, event, fields)
+                if code != "forbidden":
+                    wrong.append(("socket", op.name, who.role, code))
+        if route and op.roles:
+            code = await code_by_http(market.stranger(), route, fields)
+            if code != "unauthenticated":
+                wrong.append(("http", op.name, "nobody", code))
+    assert wrong == []
+    assert await market.traces() == before
+
+
+async def test_no_namespace_opens_without_a_token(market: Market) -> None:
+    """Fails when Realtime._admit lets a connection pass without `identify`, or /admin without its
+    role check."""
+    visitor = await market.join(Role.CUSTOMER, "Vera", connect=False)
+    before = await market.traces()
+    for namespace in {namespace for namespace, event, *_ in operations() if event}:
+        with pytest.raises(Refused) as refused:
+            await visitor.connect(namespaces=[namespace], token="no token")
+        assert refused.value.code == "unauthenticated", namespace
+    for role in (Role.CUSTOMER, Role.CONTRACTOR):
+        party = await market.join(role, "Vera", connect=False)
+        with pytest.raises(Refused) as refused:
+            await party.connect(namespaces=["/admin"])
+        assert refused.value.code == "forbidden"
+    after = await market.traces()
+    before["users"] = after["users"]  # those who joined meanwhile
+    assert after == before
+
+
+async def test_nobody_reaches_what_belongs_to_others(market: Market, world: World) -> None:
+    """Fails when an operation reads or changes by id alone: every `uow.get(Kind, id, owner=...)`
+    and every filter of a list by its owner is needed."""
+    before = await market.traces()
+    wrong: list[Any] = []
+    for namespace, event, route, op in operations():
+        case = CASES[op.name]
+        if case.stranger in (OWN, ALL):
+            continue
+        for who in world.outsiders:
+            if who.role not in op.roles:
+                continue
+            fields = built(op, world)
+            if op.name == "chat.open" and who.role is Role.CUSTOMER:
+                fields["user_id"] = world.contractor.id
+            answers = []
+            if event:
+                answers.append(await who.ack(namespace, event, fields))
+            if route:
+                status, body = await by_http(who, route, fields)
+                data = {"data": body} if status < 400 else {"error": body}
+                answers.append({"ok": status < 400, **data})
+            seen = [told(answer) for answer in answers]
+            if set(seen) != {case.stranger}:
+                wrong.append((op.name, who.role, seen))
+    assert wrong == []
+    assert await market.traces() == before
+
+
+def told(answer: Any) -> str:
+    if not answer["ok"]:
+        return str(answer["error"]["code"])
+    data = answer["data"]
+    return NOTHING if not data.get("items", data.get("lines", [data])) else "something"
+
+
+async def test_the_parties_do_see_it(world: World) -> None:
+    """The other half: with the same fields the people of the deal get answers, so the refusals
+    above are for no other reason. Fails when a list hides what is the caller's own."""
+    wrong: list[Any] = []
+    for namespace, event, _, op in operations():
+        if CASES[op.name].stranger not in (NOT_FOUND, NOTHING) or op.style != "read" or not event:
+            continue
+        for who in world.insiders:
+            if (
+                who.role in op.roles
+                and (answer := told(await who.ack(namespace, event, built(op, world))))
+                != "something"
+            ):
+                wrong.append((op.name, who.role, answer))
+    assert wrong == []
+
+
+# -- fields ----------------------------------------------------------------------------------
+
+
+def spoiled(op: Operation, valid: Json, *, text: bool) -> Iterator[tuple[str, str, Json]]:
+    """(what was done, the field to be named, the fields)."""
+    yield "unknown", "surprise", {**valid, "surprise": 1}
+    for field in msgspec.structs.fields(op.command):
+        name, value = field.name, valid.get(field.name, VALUES.get(field.name, "text"))
+        if field.required:
+            yield "missing", name, {key: item for key, item in valid.items() if key != name}
+        worded = isinstance(value, str)
+        if not text:
+            yield "wrong type", name, {**valid, name: "x" if isinstance(value, bool) else True}
+            yield "null in a list", name, {**valid, name: [None]}
+        elif not worded and not isinstance(value, list):
+            yield "wrong type", name, {**valid, name: "x"}
+        if worded:
+            yield "operator", name, {**valid, name: {"$ne": None}}
+            yield "null byte", name, {**valid, name: f"{value}\0"}
+            if name in PATTERNED and op.name != "account.login":
+                yield "line end", name, {**valid, name: f"{value}\n"}
+            yield "very long", name, {**valid, name: value + "x" * (2000 if text else 25_000)}
+        elif isinstance(value, int | float):
+            yield "too low", name, {**valid, name: -(10**30)}
+            yield "too high", name, {**valid, name: 10**30}
+        elif isinstance(value, list):
+            yield "very many", name, {**valid, name: (value or ["text"]) * 200}
+            yield "null byte", name, {**valid, name: ["\0"]}
+        elif isinstance(value, dict):
+            yield "operator", name, {**valid, name: {"$ne": None}}
+
+
+async def test_every_field_is_checked(
+    market: Market, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails for a field without limits, without `forbid_unknown_fields` of Command, without
+    `_has_null` in Operation.parse, or when `invalid` does not name the field."""
+    monkeypatch.setattr("server.rate_limits.OF_ACCOUNT", Rate(10_000, 1))
+    callers = {Role.CUSTOMER: world.customer, Role.CONTRACTOR: world.contractor}
+    before = await market.traces()
+    wrong: list[Any] = []
+    for namespace, event, route, op in operations():
+        who = next((callers[role] for role in callers if role in op.roles), world.admin)
+        valid = built(op, world, whole=True)
+        op.parse(valid, text=False)
+        for done, name, fields in spoiled(op, valid, text=False) if event else ():
+            answer = await who.ack(namespace, event or "", fields)
+            if (found := complaint(answer.get("error"))) != name:
+                wrong.append(("socket", op.name, done, name, found))
+        if op.name == "files.upload":
+            continue  # its body has a file and no fields
+        text = bool(route and route.method == "GET")
+        for done, name, fields in spoiled(op, valid, text=text) if route else ():
+            assert route
+            if f"{{{name}}}" in route.path and not isinstance(fields.get(name), str):
+                continue  # an address is always text
+            status, body = await by_http(who, route, fields)
+            if (found := complaint(body if status >= 400 else None)) != name:
+                wrong.append(("http", op.name, done, name, found))
+    assert wrong == []
+    assert await market.traces() == before
+
+
+def complaint(error: Any) -> str:
+    """The field that an `invalid` error is about, without the place inside of it."""
+    if not error or error["code"] != "invalid":
+        return f"({error and error['code']})"
+    return str(error["details"]["field"]).partition(".")[0].partition("[")[0]
+
+
+def test_the_page_is_what_lists_answer() -> None:
+    """`told` reads lists by these names; fails when Page is renamed under it."""
+    assert Page.__struct_fields__ == ("items", "next_cursor")

@@ -1,0 +1,154 @@
+"""Registering, signing in, the profile, and a contractor's account for payouts."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from domain.accounts.user import User
+from tests.support.market import Market
+from tests.support.parties import PASSWORD, Refused
+
+NEW = {"email": "New@Example.com", "password": PASSWORD, "name": "Nia New", "role": "customer"}
+
+
+# -- registration and login --------------------------------------------------------------------
+
+
+async def test_registering_signs_in_and_keeps_secrets(market: Market) -> None:
+    """Fails without `email.lower()` in create_user or login, or without User.PRIVATE."""
+    stranger = market.stranger()
+    status, made = await stranger.http("POST", "/api/account/register", NEW)
+    assert status == 200
+    assert made["user"]["email"] == "new@example.com"
+    assert not {"password_hash", "connect_id", "password"} & made["user"].keys()
+
+    login = {"email": "NEW@example.com", "password": PASSWORD}
+    status, signed_in = await stranger.http("POST", "/api/account/login", login)
+    assert (status, signed_in["user"]["id"]) == (200, made["user"]["id"])
+    assert signed_in["refresh_token"] != made["refresh_token"]
+    bearer = {"Authorization": f"Bearer {signed_in['access_token']}"}
+    status, me = await stranger.http("GET", "/api/account/me", headers=bearer)
+    assert (status, me) == (200, signed_in["user"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"role": "admin"}, "invalid"),
+        ({"role": "owner"}, "invalid"),
+        ({"password": "too-short"}, "invalid"),
+        ({"email": "no address"}, "invalid"),
+        ({"name": ""}, "invalid"),
+        ({"transfers_active": True}, "invalid"),
+        ({"email": "NEW@EXAMPLE.COM"}, "email_taken"),
+    ],
+)
+async def test_a_refused_registration_leaves_no_trace(
+    market: Market, changed: dict[str, Any], code: str
+) -> None:
+    """Fails without the guard on Role.ADMIN in register, the limits of Register, its refusal of
+    unknown fields, or the unique index on `email`."""
+    stranger = market.stranger()
+    assert (await stranger.http("POST", "/api/account/register", NEW))[0] == 200
+    before = await market.traces()
+    fields = {**NEW, "email": "other@example.com", **changed}
+    status, problem = await stranger.http("POST", "/api/account/register", fields)
+    assert (problem["code"], status) == (code, 409 if code == "email_taken" else 422)
+    assert await market.traces() == before
+
+
+async def test_of_two_simultaneous_registrations_one_gets_the_address(market: Market) -> None:
+    """Fails without `unique=True` on the index over `email`."""
+    stranger = market.stranger()
+    answers = await asyncio.gather(
+        *(stranger.http("POST", "/api/account/register", NEW) for _ in range(4))
+    )
+    assert sorted(status for status, _ in answers) == [200, 409, 409, 409]
+    assert len(await market.rows(User)) == 1
+
+
+async def test_login_does_not_tell_whether_an_account_exists(market: Market) -> None:
+    """Fails without `hash or self._decoy` in Argon2Passwords.verify (the time), or with an answer
+    of its own for an unknown account (the text)."""
+    stranger = market.stranger()
+    await stranger.http("POST", "/api/account/register", NEW)
+
+    async def attempt(email: str) -> tuple[float, int, Any]:
+        began = time.perf_counter()
+        login = {"email": email, "password": "not the password"}
+        status, problem = await stranger.http("POST", "/api/account/login", login)
+        return time.perf_counter() - began, status, problem
+
+    known = [await attempt("new@example.com") for _ in range(5)]
+    unknown = [await attempt("nobody@example.com") for _ in range(5)]
+    assert known[0][1:] == unknown[0][1:]
+    assert known[0][1] == 401 and known[0][2]["code"] == "wrong_credentials"
+    assert min(unknown)[0] > min(known)[0] / 3
+
+
+# -- the profile -------------------------------------------------------------------------------
+
+
+async def test_a_changed_profile_reaches_the_other_devices(market: Market) -> None:
+    """Fails without `uow.publish` in accounts.update, or when it sets fields not given."""
+    laptop = await market.contractor()
+    phone = await market.sign_in(laptop.user)
+    changed = await laptop.call("/account", "update", {"headline": "Fences", "skills": ["wood"]})
+    assert (changed["headline"], changed["name"], changed["version"]) == ("Fences", laptop.name, 2)
+    for device in (laptop, phone):
+        told = await device.pushed("/account", "account.updated")
+        assert (told.data, told.seq) == (changed, 1)
+    assert "password_hash" not in str(phone.pushes)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"role": "admin"},
+        {"email": "other@example.com"},
+        {"password_hash": "x"},
+        {"transfers_active": True},
+        {"name": ""},
+        {"name": "x" * 81},
+        {"skills": ["x"] * 31},
+        {"skills": [""]},
+        {"name": 5},
+    ],
+)
+async def test_a_refused_change_leaves_no_trace(market: Market, fields: dict[str, Any]) -> None:
+    """Fails without `forbid_unknown_fields` on Command or the limits of Update."""
+    party = await market.contractor()
+    before = await market.traces()
+    with pytest.raises(Refused) as refused:
+        await party.call("/account", "update", fields, request_id="one")
+    assert refused.value.code == "invalid"
+    assert await market.traces() == before
+
+
+async def test_onboarding_opens_one_stripe_account_and_the_news_arrive(market: Market) -> None:
+    """Fails without the `connect_id is None` guards, the task's idempotency key, or
+    settle_account."""
+    contractor = await market.contractor()
+    links = await asyncio.gather(*(contractor.call("/account", "onboard") for _ in range(3)))
+    assert all(link["url"] for link in links)
+    again = await contractor.call("/account", "onboard")
+    await market.sandbox.fill_in_onboarding(again["url"], contractor.name, "usd")
+    told = await contractor.push(
+        "/account", "account.updated", lambda user: user["payouts_enabled"]
+    )
+    assert told["transfers_active"]
+    assert (await contractor.call("/account", "me"))["transfers_active"]
+    accounts = await market.sandbox.api("GET", "accounts")
+    assert len(accounts["data"]) == 1
+
+
+async def test_only_contractors_are_onboarded(market: Market) -> None:
+    """Fails with other roles on accounts.onboard."""
+    for party in (await market.customer(), await market.admin()):
+        before = await market.traces()
+        with pytest.raises(Refused) as refused:
+            await party.call("/account", "onboard")
+        assert refused.value.code == "forbidden"
+        assert await market.traces() == before

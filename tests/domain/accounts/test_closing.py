@@ -1,0 +1,244 @@
+"""Deleting one's account: only with nothing outstanding, and so that nobody is left of it."""
+
+import asyncio
+
+import pytest
+
+from domain import account_deletion
+from domain.accounts.user import User
+from domain.chat.conversation import Conversation
+from domain.deals.offer import OPEN_OFFERS, Offer
+from domain.jobs.applications import Application
+from domain.jobs.job import Job
+from domain.kernel.actor import Role
+from domain.ledger.transaction import Transaction
+from domain.reconciliation.books_audit import audit
+from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.parties import PASSWORD, Refused
+
+ROUNDS = 8
+
+
+async def delete(party, password=PASSWORD):
+    return await party.http("POST", "/api/account/delete", {"password": password})
+
+
+async def refused(market, party, *outstanding):
+    """The deletion is refused for these reasons, on both wires, and leaves no trace."""
+    before = await market.traces()
+    status, problem = await delete(party)
+    assert (status, problem["code"]) == (409, "money_outstanding")
+    assert problem["details"]["outstanding"] == list(outstanding)
+    with pytest.raises(Refused) as again:
+        await party.call("/account", "delete", {"password": PASSWORD})
+    assert again.value.code == "money_outstanding"
+    after = await market.traces()
+    before.pop("trail"), after.pop("trail")  # that somebody tried is kept
+    assert after == before
+
+
+# -- refused -------------------------------------------------------------------------------------
+
+
+async def test_nobody_goes_while_an_offer_stands_or_work_is_under_way(market, server):
+    """Guard: `offers` and `jobs` of `account_deletion._hindrances`."""
+    work = Work(market, server)
+    work.customer, work.contractor = await market.customer(), await market.contractor()
+    work.job = await market.job(work.customer)
+    await market.application(work.contractor, work.job)
+    work.offer = await market.offer(work.customer, work.contractor, work.job)
+    for party in (work.customer, work.contractor):
+        await refused(market, party, "offers")
+    await market.accept(work.contractor, work.offer)
+    for party in (work.customer, work.contractor):
+        await refused(market, party, "jobs")
+    await market.start(work.contractor, work.job)
+    dispute = await work.dispute()
+    for party in (work.customer, work.contractor):
+        await refused(market, party, "jobs", "disputes")
+    await work.admin("resolve", dispute_id=dispute["id"], refund_amount=100_000, reason="Not done.")
+    await market.settled(PATIENCE)
+    for party in (work.customer, work.contractor):
+        assert (await delete(party))[0] == 200
+    assert await work.books() == (0, 0)
+
+
+async def test_nobody_goes_with_money_in_the_wallet_or_on_its_way(market, server):
+    """Guard: `wallet`, `withdrawals` and `debt` of `account_deletion._hindrances`."""
+    work = await Work(market, server).done()
+    await refused(market, work.contractor, "wallet")
+    await work.sandbox.settings(payout_delay_seconds=2)
+    await market.withdraw(work.contractor, 70_000)
+    await work.contractor.push(
+        "/wallet", "withdrawal.updated", lambda w: w["status"] == "in_transit", PATIENCE
+    )
+    _, problem = await delete(work.contractor)
+    assert problem["details"]["outstanding"] == ["wallet", "withdrawals"]
+    await work.contractor.push(
+        "/wallet", "withdrawal.updated", lambda w: w["status"] == "paid", PATIENCE
+    )
+    await work.refund(10_000)
+    await market.settled(PATIENCE)
+    await refused(market, work.contractor, "debt")
+
+
+async def test_nobody_goes_during_a_chargeback(market, server):
+    """Guard: `chargebacks` of `account_deletion._hindrances`."""
+    work = await Work(market, server).done()
+    await work.withdraw(70_000)
+    chargeback = await work.charge_back()
+    await market.settled(PATIENCE)
+    for party in (work.customer, work.contractor):
+        await refused(market, party, "chargebacks")
+    await work.decide(chargeback, won=True)
+    await market.settled(PATIENCE)
+    for party in (work.customer, work.contractor):
+        assert (await delete(party))[0] == 200
+
+
+async def test_only_with_the_password(market):
+    """Guard: `passwords.verify` in `account_deletion.delete`: an open session is not enough."""
+    party = await market.customer()
+    status, problem = await delete(party, "not the password")
+    assert (status, problem["code"]) == (401, "wrong_credentials")
+    assert await party.call("/account", "me")
+
+
+# -- done ----------------------------------------------------------------------------------------
+
+
+async def test_nothing_says_who_a_deleted_user_was(market, server):
+    """Guard: the fields in `bury` and the copies in `TakeLeave`; the journal stays as it is."""
+    work = await Work(market, server).done()
+    await work.withdraw(70_000)
+    chat = await work.customer.call(
+        "/chat",
+        "open",
+        {
+            "job_id": work.job["id"],
+            "user_id": work.contractor.id,
+        },
+    )
+    rows = len(await market.rows(Transaction))
+    for party in (work.customer, work.contractor):
+        assert await delete(party) == (200, {"id": party.id})
+        await party.gone()
+    await market.settled()
+    for party in (work.customer, work.contractor):
+        [user] = await market.rows(User, _id=party.id)
+        assert (user.name, user.email) == (account_deletion.GONE, f"{party.id}@deleted.invalid")
+        assert user.deleted_at and user.password_hash == account_deletion.NO_PASSWORD
+        assert (await party.http("GET", "/api/account/me"))[0] == 401
+        for email in (party.email, user.email):
+            for password in (PASSWORD, account_deletion.NO_PASSWORD):
+                body = {"email": email, "password": password}
+                status, problem = await market.stranger().http("POST", "/api/account/login", body)
+                assert (status, problem["code"]) == (401, "wrong_credentials")
+    assert {job.customer_name for job in await market.rows(Job)} == {account_deletion.GONE}
+    assert {each.contractor_name for each in await market.rows(Application)} == {
+        account_deletion.GONE
+    }
+    [conversation] = await market.rows(Conversation, _id=chat["id"])
+    assert set(conversation.names.values()) == {account_deletion.GONE}
+    assert len(await market.rows(Transaction)) == rows
+    assert (await audit(server.ports)).differences == []
+    new = {"email": work.customer.email, "password": PASSWORD, "name": "Nia", "role": "customer"}
+    assert (await market.stranger().http("POST", "/api/account/register", new))[0] == 200
+
+
+async def test_what_is_open_without_money_ends(market):
+    """Guard: `_cancel_jobs` and `_withdraw_applications` of `TakeLeave`."""
+    customer, contractor = await market.customer(), await market.contractor()
+    other = await market.contractor("Olga Other")
+    job = await market.job(customer)
+    for party in (contractor, other):
+        await market.application(party, job)
+    assert (await delete(contractor))[0] == 200
+    withdrawn = await customer.push(
+        "/job-request", "application.updated", lambda told: told["status"] == "withdrawn"
+    )
+    assert withdrawn["contractor_id"] == contractor.id
+    assert (await delete(customer))[0] == 200
+    await other.push(
+        "/job-request", "application.updated", lambda told: told["status"] == "rejected"
+    )
+    assert [row.status for row in await market.rows(Job)] == ["cancelled"]
+
+
+# -- at the same instant -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", ["customer", "contractor"])
+async def test_deleting_against_an_offer_has_one_winner(market, monkeypatch, side):
+    """Guard: `engage` in `offers.create`; without it neither transaction writes what the other has
+    read, and the offer stands with somebody who is gone."""
+    checked = asyncio.Event()
+    real = account_deletion._hindrances
+
+    def hindrances(user):
+        checked.set()
+        return real(user)
+
+    monkeypatch.setattr(account_deletion, "_hindrances", hindrances)
+    won = set()
+    for number in range(ROUNDS):
+        people = {
+            "customer": await market.customer(f"Customer {number}"),
+            "contractor": await market.contractor(f"Contractor {number}"),
+        }
+        job = await market.job(people["customer"])
+        await market.application(people["contractor"], job)
+        checked.clear()
+
+        async def offer(people=people, job=job, late=number % 2):
+            if late:
+                await checked.wait()  # the deletion is within its transaction
+            return await people["customer"].ack(
+                "/bidding",
+                "create",
+                {
+                    "job_id": job["id"],
+                    "contractor_id": people["contractor"].id,
+                    "amount": 100_000,
+                    "currency": "USD",
+                    "description": "Now!",
+                    "timeline_days": 3,
+                    "payment_method": "pm_card_visa",
+                },
+            )
+
+        (status, problem), ack = await asyncio.gather(delete(people[side]), offer())
+        await market.settled(PATIENCE)
+        live = [
+            row for row in await market.rows(Offer, job_id=job["id"]) if row.status in OPEN_OFFERS
+        ]
+        if status == 200:
+            assert not ack["ok"] and not live
+            won.add("deletion")
+        else:
+            assert problem["code"] == "money_outstanding"
+            assert ack["ok"] and len(live) == 1
+            won.add("offer")
+    assert won
+
+
+async def test_nobody_slips_away_during_an_acceptance(processes):
+    """Guard: `ACCEPTING` among what is going in `account_deletion._hindrances`."""
+    first, second = await processes.web(), await processes.web()
+    market = processes.market
+    for number in range(ROUNDS):
+        customer = await market.customer(f"Customer {number}", url=first.url)
+        contractor = await market.contractor(f"Contractor {number}", url=second.url)
+        job = await market.job(customer)
+        await market.application(contractor, job)
+        offer = await market.offer(customer, contractor, job)
+        leaving = customer if number % 2 else contractor
+        (status, problem), accepted = await asyncio.gather(
+            delete(leaving), contractor.call("/bidding", "accept", {"offer_id": offer["id"]})
+        )
+        assert (status, problem["code"]) == (409, "money_outstanding")
+        assert accepted["status"] == "accepting"
+    await market.settled(PATIENCE)
+    assert all(row.status == "accepted" for row in await market.rows(Offer))
+    roles = [user.role for user in await market.rows(User) if not user.deleted_at]
+    assert roles.count(Role.CUSTOMER) == roles.count(Role.CONTRACTOR) == ROUNDS

@@ -1,0 +1,301 @@
+"""Staying signed in and being thrown out: tokens, refreshing, expiry, logout, devices."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+import pytest
+
+from domain.ports.sessions import Tokens
+from server.adapters.jwt_tokens import ACCESS, ACCESS_LIFE, AUDIENCE, ISSUER, AccessTokens
+from tests.conftest import Server, both_paths
+from tests.support.market import Market
+from tests.support.parties import Party, Refused
+from tests.support.processes import Processes
+
+
+class Earlier:
+    """A clock that is behind, so that tokens which it dates run out soon."""
+
+    def __init__(self, by: timedelta) -> None:
+        self.by = by
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) - self.by
+
+
+def soon_expired(market: Market, party: Party, seconds: float = 2) -> str:
+    """A genuine token of the party's session for about `seconds` more."""
+    clock = Earlier(ACCESS_LIFE - timedelta(seconds=seconds))
+    tokens = AccessTokens(market.settings.jwt_keys, clock)
+    return tokens.sign(party.id, party.role, session_of(party))[0]
+
+
+def session_of(party: Party) -> str:
+    return party.refresh_token.partition(".")[0]
+
+
+async def same_session(market: Market, party: Party, url: str, token: str = "") -> Party:
+    """Another connection of the same session."""
+    tokens = Tokens(token or party.token or "", party.refresh_token, datetime.now(UTC))
+    other = Party(market.web, url, party.user, tokens)
+    market.parties.append(other)
+    return await other.connect()
+
+
+async def refused_code(party: Party, **options: Any) -> str:
+    with pytest.raises(Refused) as refused:
+        await party.connect(**options)
+    return refused.value.code
+
+
+# -- tokens ------------------------------------------------------------------------------------
+
+
+FORGERIES = {
+    "another key": {"key": b"another key, of forty-eight bytes, for every hash"},
+    "no signature": {"algorithm": "none"},
+    "another algorithm": {"algorithm": "HS384"},
+    "an unknown kid": {"kid": "unknown"},
+    "no kid": {"kid": None},
+    "another issuer": {"iss": "somebody"},
+    "another audience": {"aud": "somewhere"},
+    "another type": {"typ": "refresh"},
+    "no type": {"typ": None},
+    "no expiry": {"exp": None},
+    "no issuer": {"iss": None},
+    "no audience": {"aud": None},
+    "no subject": {"sub": None},
+    "no session": {"sid": None},
+    "an unknown role": {"role": "owner"},
+    "an ended session": {"sid": "ses_000000000000000000000000"},
+}
+
+
+def forged(market: Market, party: Party, changed: dict[str, Any]) -> str:
+    """The party's own claims, except for what is changed (None leaves it out)."""
+    key = market.settings.jwt_keys[0]
+    now = datetime.now(UTC)
+    claims = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "typ": ACCESS,
+        "sub": party.id,
+        "role": str(party.role),
+        "sid": session_of(party),
+        "iat": now,
+        "exp": now + timedelta(minutes=5),
+        "kid": key.kid,
+        "key": key.secret,
+        "algorithm": "HS256",
+        **changed,
+    }
+    kid, secret, algorithm = claims.pop("kid"), claims.pop("key"), claims.pop("algorithm")
+    return jwt.encode(
+        {name: value for name, value in claims.items() if value is not None},
+        "" if algorithm == "none" else secret,
+        algorithm,
+        headers={"kid": kid} if kid else {},
+    )
+
+
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+async def test_a_forged_token_opens_no_door(market: Market) -> None:
+    """Fails without `algorithms=[ALGORITHM]`, the issuer, the audience, the `typ` check, the
+    required claims, the lookup by `kid`, or `sessions.alive` in the gatekeeper."""
+    party = await market.customer(connect=False)
+    own = {"Authorization": f"Bearer {forged(market, party, {})}"}
+    assert (await party.http("GET", "/api/account/me", headers=own))[0] == 200
+    for name, changed in FORGERIES.items():
+        token = forged(market, party, changed)
+        headers = {"Authorization": f"Bearer {token}"}
+        status, problem = await party.http("GET", "/api/account/me", headers=headers)
+        assert (status, problem["code"]) == (401, "unauthenticated"), name
+        code = await refused_code(party, token=token, namespaces=["/account"])
+        assert code == "unauthenticated", name
+
+
+@pytest.mark.parametrize("token", ["", "nonsense", "a.b.c", "x" * 5000])
+async def test_a_broken_token_is_refused_and_not_a_crash(market: Market, token: str) -> None:
+    """Fails without the `except` branches of AccessTokens.verify (an answer `internal`)."""
+    party = await market.customer(connect=False)
+    headers = {"Authorization": f"Bearer {token}"}
+    status, problem = await party.http("GET", "/api/account/me", headers=headers)
+    assert (status, problem["code"]) == (401, "unauthenticated")
+    party.token = token
+    assert await refused_code(party) == "unauthenticated"
+
+
+async def test_an_expired_token_says_so(market: Market) -> None:
+    """Fails without the ExpiredSignatureError branch of AccessTokens.verify."""
+    party = await market.customer(connect=False)
+    token = soon_expired(market, party, seconds=-60)
+    headers = {"Authorization": f"Bearer {token}"}
+    status, problem = await party.http("GET", "/api/account/me", headers=headers)
+    assert (status, problem["code"]) == (401, "token_expired")
+    assert await refused_code(party, token=token) == "token_expired"
+
+
+@both_paths
+async def test_admin_namespace_is_for_admins(market: Market) -> None:
+    """Fails without the `namespace == ADMIN` guard in Realtime._admit."""
+    assert (await market.admin()).connected("/admin")
+    customer = await market.customer(connect=False)
+    assert await refused_code(customer, namespaces=["/admin"]) == "forbidden"
+
+
+@both_paths
+async def test_sockets_close_when_the_token_expires(market: Market) -> None:
+    """Fails without `_expire_at` in Realtime._admit."""
+    party = await market.customer(connect=False)
+    await party.connect(token=soon_expired(market, party))
+    assert party.connected()
+    for namespace in party.namespaces:
+        await party.gone(namespace)
+    told = await party.pushed("/account", "session.revoked")
+    assert (told.data["reason"], told.seq) == ("expired", None)
+
+
+# -- refreshing --------------------------------------------------------------------------------
+
+
+async def refresh(party: Party, token: str) -> tuple[int, Any]:
+    return await party.http("POST", "/api/account/refresh", {"refresh_token": token})
+
+
+@both_paths
+async def test_a_refresh_token_works_once_and_its_reuse_ends_the_family(market: Market) -> None:
+    """Fails without the `reused` branch of ROTATE, or without its announcement."""
+    party = await market.customer()
+    other = await market.sign_in(party.user)
+    status, pair = await refresh(party, party.refresh_token)
+    assert status == 200 and pair["refresh_token"] != party.refresh_token
+    party.token = pair["access_token"]
+    assert (await party.http("GET", "/api/account/me"))[0] == 200
+    assert party.connected()
+
+    status, problem = await refresh(party, party.refresh_token)
+    assert (status, problem["code"]) == (401, "unauthenticated")
+    for namespace in party.namespaces:
+        await party.gone(namespace)
+    assert (await party.push("/account", "session.revoked"))["reason"] == "revoked"
+    assert (await party.http("GET", "/api/account/me"))[0] == 401
+    assert (await refresh(party, pair["refresh_token"]))[0] == 401
+    assert other.connected(), "another device of the same user is another family"
+
+
+async def test_of_simultaneous_refreshes_at_most_one_succeeds(market: Market) -> None:
+    """Fails when ROTATE is not one step in Redis."""
+    party = await market.customer(connect=False)
+    answers = await asyncio.gather(*(refresh(party, party.refresh_token) for _ in range(5)))
+    assert sorted(status for status, _ in answers) == [200, 401, 401, 401, 401]
+
+
+@pytest.mark.parametrize("token", ["", "ses_x", "ses_x.y", ".", "a.b.c"])
+async def test_a_made_up_refresh_token_is_refused(market: Market, token: str) -> None:
+    """Fails without the `gone` branch of ROTATE."""
+    status, problem = await market.stranger().http(
+        "POST", "/api/account/refresh", {"refresh_token": token}
+    )
+    assert (status, problem["code"]) == (401, "unauthenticated")
+
+
+async def test_a_wrong_secret_ends_only_a_known_session(market: Market) -> None:
+    """Fails when ROTATE does not compare the digest."""
+    party = await market.customer(connect=False)
+    assert (await refresh(party, f"{session_of(party)}.wrong"))[0] == 401
+    assert (await party.http("GET", "/api/account/me"))[0] == 401
+
+
+async def test_refresh_extends_the_sockets_in_place_on_all_processes(
+    processes: Processes,
+) -> None:
+    """Fails without `announce("extended", ...)` in rotate, the publishing in Control.announce, or
+    the `extended` branch of Realtime.follow."""
+    one, two = await processes.web(), await processes.web(REALTIME="stock")
+    market = processes.market
+    party = await market.customer(url=one.url, connect=False)
+    token = soon_expired(market, party, seconds=4)
+    expires = jwt.decode(token, options={"verify_signature": False})["exp"]
+    await party.connect(token=token)
+    elsewhere = await same_session(market, party, two.url, token)
+    unextended = await market.customer(url=two.url, connect=False)
+    await unextended.connect(token=soon_expired(market, unextended, seconds=expires - time.time()))
+
+    pair = await party.call("/account", "refresh", {"refresh_token": party.refresh_token})
+    assert pair["expires_at"] > datetime.fromtimestamp(expires, UTC).isoformat()
+    await unextended.gone(seconds=10)  # the moment at which the others would have gone as well
+    await asyncio.sleep(max(0.0, expires - time.time()) + 0.5)
+    for extended in (party, elsewhere):
+        assert await extended.call("/account", "me")
+        assert all(extended.connected(namespace) for namespace in extended.namespaces)
+
+
+# -- leaving -----------------------------------------------------------------------------------
+
+
+async def test_logout_is_acknowledged_and_closes_the_session_everywhere(
+    processes: Processes,
+) -> None:
+    """Fails without `client.ending`/`busy` in Realtime (the ack would be lost), or without the
+    `revoked` announcement in RedisSessions.end."""
+    one, two = await processes.web(), await processes.web(REALTIME="stock")
+    market = processes.market
+    party = await market.customer(url=one.url)
+    elsewhere = await same_session(market, party, two.url)
+    other_device = await market.sign_in(party.user, url=two.url)
+
+    ack = await party.ack("/account", "logout")
+    assert ack == {"ok": True, "data": {"session_id": session_of(party)}}
+    for connection in (party, elsewhere):
+        for namespace in connection.namespaces:
+            await connection.gone(namespace)
+        assert (await connection.push("/account", "session.revoked"))["reason"] == "revoked"
+        assert await refused_code(connection) == "unauthenticated"
+    assert (await refresh(party, party.refresh_token))[0] == 401
+    assert await other_device.call("/account", "me")
+
+
+@both_paths
+async def test_sessions_are_listed_and_one_is_revoked(market: Market) -> None:
+    """Fails without the sort or `current` in accounts.sessions, or without `end` in revoke."""
+    laptop = await market.customer()
+    phone = await market.sign_in(laptop.user)
+    listed = await laptop.call("/account", "sessions")
+    assert [entry["id"] for entry in listed] == [session_of(phone), session_of(laptop)]
+    assert [entry["current"] for entry in listed] == [False, True]
+    assert all(entry["address"] for entry in listed)
+
+    await laptop.call("/account", "revoke", {"session_id": session_of(phone)})
+    await phone.gone()
+    assert await laptop.call("/account", "me")
+    left = await laptop.call("/account", "sessions")
+    assert [entry["id"] for entry in left] == [session_of(laptop)]
+
+
+async def test_nobody_revokes_the_session_of_another(market: Market) -> None:
+    """Fails when RedisSessions.end deletes without asking whose session it is (`owned`)."""
+    victim, attacker = await market.customer(), await market.contractor()
+    before = await market.traces()
+    with pytest.raises(Refused) as refused:
+        await attacker.call("/account", "revoke", {"session_id": session_of(victim)})
+    assert refused.value.code == "not_found"
+    assert await victim.call("/account", "me")
+    assert [entry["id"] for entry in await attacker.call("/account", "sessions")] == [
+        session_of(attacker)
+    ]
+    assert await market.traces() == before
+
+
+async def test_a_busy_redis_is_not_taken_for_one_that_is_away(
+    market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: BlockingConnectionPool in `Core`; without it whoever finds no free connection takes
+    an ended session for one that goes on."""
+    monkeypatch.setattr(server.web.redis.connection_pool, "max_connections", 2)
+    sessions = server.web.sessions
+    found = await asyncio.gather(*(sessions.alive("ses_ended") for _ in range(300)))
+    assert set(found) == {False}
+    assert await sessions.reachable()

@@ -1,0 +1,342 @@
+"""What administrators look through: filters, pages, what is never shown, and what it costs."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from domain.accounts.user import User
+from domain.admin.lists import Payments, Transactions, Users, Wallets
+from domain.deals.payment import Payment
+from domain.fulfillment import auto_completion
+from domain.kernel.actor import Actor, Role
+from domain.kernel.store import UnitOfWork, new_id
+from domain.ledger.balances import Balance
+from domain.ledger.transaction import Transaction
+from handlers import NAMESPACES
+from tests.support.job_in_progress import Work
+from tests.support.journal_samples import book_rows
+from tests.support.parties import Refused
+
+OPERATIONS = [each.operation for namespace in NAMESPACES for each in namespace.exposed]
+SECRETS = {"password_hash", "client_secret", "redirect_url", "payment_method", "engagements"}
+
+
+@pytest.fixture
+async def work(market, server):
+    return await Work(market, server).done()
+
+
+async def listed(admin, what, **fields):
+    return (await admin.call("/admin", what, fields))["items"]
+
+
+async def test_users_are_found_by_address_id_role_and_state(market):
+    """Guard: the filters of `lists.users`, and EVER for its states."""
+    admin, customer = await market.admin(), await market.customer()
+    contractor, frozen = await market.contractor(), await market.contractor("Fred Frozen")
+    await admin.call("/admin", "freeze", {"user_id": frozen.id, "reason": "Checks"})
+    await admin.call("/admin", "ban", {"user_id": customer.id, "reason": "Spam"})
+
+    async def ids(**fields):
+        return [user["id"] for user in await listed(admin, "users", **fields)]
+
+    assert await ids() == [frozen.id, contractor.id, customer.id, admin.id]
+    assert await ids(role="contractor") == [frozen.id, contractor.id]
+    assert await ids(q=customer.email.upper()) == await ids(q=customer.id) == [customer.id]
+    assert await ids(q=customer.email[:-1]) == await ids(q="Carla") == []
+    assert await ids(state="frozen") == [frozen.id]
+    assert await ids(state="banned") == [customer.id]
+    assert await ids(state="deleted") == await ids(state="banned", role="contractor") == []
+    [banned] = await listed(admin, "users", state="banned")
+    assert (banned["ban_reason"], banned["email"]) == ("Spam", customer.email)
+
+
+async def test_lists_go_on_where_they_ended(work):
+    """Guard: `cursor` in each operation of backoffice.py."""
+    admin = await work.market.admin()
+    for what, fields in (
+        ("users", {}),
+        ("payments", {}),
+        ("wallets", {"nonzero": False}),
+        ("transactions", {"offer_id": work.offer["id"]}),
+    ):
+        if what == "payments":
+            other = await Work(work.market, work.server).begin()
+            assert other.offer["id"] != work.offer["id"]
+        whole = await listed(admin, what, **fields)
+        found, cursor = [], {}
+        while True:
+            page = await admin.call("/admin", what, {**fields, **cursor, "limit": 1})
+            found += page["items"]
+            if page["next_cursor"] is None:
+                break
+            cursor = {"cursor": page["next_cursor"]}
+        assert [row["id"] for row in found] == [row["id"] for row in whole]
+        assert len(found) > 1
+
+
+async def test_payments_by_who_state_and_time(work):
+    """Guard: the filters of `lists.payments`; `first_id`, without which a list that ends at
+    `since` reads everything before it."""
+    admin = await work.market.admin()
+    other = await Work(work.market, work.server).begin()
+    first, second = work.offer["payment_id"], other.offer["payment_id"]
+
+    async def ids(**fields):
+        return [payment["id"] for payment in await listed(admin, "payments", **fields)]
+
+    assert await ids() == [second, first]
+    assert await ids(status="captured") == [second, first]
+    assert await ids(status="authorized") == []
+    assert await ids(customer_id=work.customer.id) == [first]
+    assert await ids(contractor_id=other.contractor.id) == [second]
+    made = (await other.payment()).created_at
+    assert await ids(since=made.isoformat()) == [second]
+    assert await ids(since=(made + timedelta(milliseconds=1)).isoformat()) == []
+    [payment] = await listed(admin, "payments", customer_id=work.customer.id)
+    stored = await work.payment()
+    assert (payment["intent_id"], payment["charge_id"]) == (stored.intent_id, stored.charge_id)
+
+
+async def test_wallets_and_the_journal(work):
+    """Guard: the filters of `wallets` (snapshots are in the same collection) and `transactions`."""
+    admin = await work.market.admin()
+    user = work.contractor.id
+    [wallet] = await listed(admin, "wallets", user_id=user)
+    assert (wallet["account"], wallet["amount"]) == (f"wallet:{user}:available", 70_000)
+    whole = await listed(admin, "wallets", nonzero=False)
+    assert {row["kind"] for row in whole} == {"wallet", "escrow"}
+    [escrow] = await listed(admin, "wallets", kind="escrow", nonzero=False)
+    assert (escrow["owner_id"], escrow["amount"]) == (work.offer["id"], 0)
+    assert await listed(admin, "wallets", currency="EUR", nonzero=False) == []
+    assert await listed(admin, "wallets", kind="debt") == []
+
+    kinds = ["transfer_settled", "completed", "accepted", "captured"]
+    assert [t["kind"] for t in await listed(admin, "transactions")] == kinds
+    assert [t["kind"] for t in await listed(admin, "transactions", user_id=user)] == kinds[:2]
+    fact = f"capture:{work.offer['payment_id']}"
+    [captured] = await listed(admin, "transactions", fact=fact)
+    assert [captured] == await listed(admin, "transactions", kind="captured")
+    assert captured["users"] == [work.customer.id]
+
+
+async def test_no_secret_is_shown_to_anybody(work):
+    """Guard: a view for each list; a record itself would show what it has."""
+    admin = await work.market.admin()
+    for what in ("users", "payments", "wallets", "transactions"):
+        for row in await listed(admin, what):
+            assert not SECRETS & row.keys()
+    stored = await work.payment()
+    assert stored.client_secret
+    status, text = await admin.http("GET", "/api/admin/payments")
+    assert status == 200 and stored.client_secret not in str(text)
+    mine = await work.contractor.call("/account", "me")
+    assert not {"banned_at", "ban_reason", "deleted_at", "engagements"} & mine.keys()
+
+
+# -- what it costs -------------------------------------------------------------------------------
+
+
+# Without `nonzero`: for a condition that is no equality the embedded server reads no index.
+LISTS = [
+    ("users", Users(role=Role.CUSTOMER), User, "role_1__id_-1"),
+    ("users", Users(q="u7@people.test"), User, "email_1"),
+    ("users", Users(state="banned"), User, "banned_at_1__id_-1"),
+    ("users", Users(state="frozen"), User, "frozen_at_1__id_-1"),
+    ("payments", Payments(status="captured"), Payment, "status_1__id_-1"),
+    ("payments", Payments(customer_id="usr_7"), Payment, "customer_id_1__id_-1"),
+    ("payments", Payments(contractor_id="usr_8"), Payment, "contractor_id_1_visible_1__id_-1"),
+    ("wallets", Wallets(user_id="usr_7", nonzero=False), Balance, "owner_1"),
+    ("wallets", Wallets(kind="debt", nonzero=False), Balance, "kind_1"),
+    ("transactions", Transactions(user_id="usr_7"), Transaction, "users_1"),
+    ("transactions", Transactions(kind="withdrawn"), Transaction, "kind_1__id_-1"),
+    ("transactions", Transactions(fact="usr_7:7"), Transaction, "fact_1"),
+    ("transactions", Transactions(offer_id="ofr_7"), Transaction, "offer_id_1"),
+]
+
+
+async def fill(store):
+    """Ten users with some of everything, and two of them in trouble."""
+    uow = store.single()
+    now = datetime.now(UTC)
+    stamps = {"created_at": now, "updated_at": now}
+    for number in range(10):
+        id = f"usr_{number}"
+        await uow.add(
+            User(
+                id=id,
+                email=f"u{number}@people.test",
+                name="U",
+                password_hash="!",
+                **stamps,
+                role=Role.CUSTOMER if number % 2 else Role.CONTRACTOR,
+                banned_at=now if number == 3 else None,
+                frozen_at=now if number == 4 else None,
+            )
+        )
+        for status in ("captured", "failed"):
+            await uow.add(
+                Payment(
+                    id=new_id("pay"),
+                    offer_id="ofr_1",
+                    job_id="job_1",
+                    customer_id=id,
+                    amount=1,
+                    contractor_id=f"usr_{(number + 1) % 10}",
+                    currency="USD",
+                    status=status,
+                    visible=number % 3 == 0,
+                    **stamps,
+                )
+            )
+        for kind, account in (("wallet", f"wallet:{id}:available"), ("debt", f"debt:{id}")):
+            await uow.add(
+                Balance(
+                    id=f"{account}|USD",
+                    account=account,
+                    kind=kind,
+                    owner=id,
+                    currency="USD",
+                    balance=-1 if kind == "debt" else 1,
+                    **stamps,
+                )
+            )
+        await book_rows(store, 20, user=id, offer_id=f"ofr_{number}")
+
+
+async def test_every_filter_is_answered_from_an_index(server, monkeypatch):
+    """Guard: the indexes of User, Payment, Balance and Transaction that LISTS names; fails when one
+    is dropped or its fields are put in another order."""
+    await fill(server.store)
+    admin, asked = Actor("usr_0", Role.ADMIN, "ses_1"), []
+    real = UnitOfWork.page
+
+    async def page(uow, kind, where, **options):
+        asked.append((kind, where))
+        return await real(uow, kind, where, **options)
+
+    monkeypatch.setattr(UnitOfWork, "page", page)
+    for what, command, kind, index in LISTS:
+        operation = next(o for o in OPERATIONS if o.name == f"admin.{what}")
+        found = await operation.run(command, admin, server.store.single())
+        read, where = asked.pop()
+        assert read is kind and found.items, command
+        where = {k: {"$in": list(v)} if isinstance(v, tuple) else v for k, v in where.items()}
+        explained = await server.store.database.command(
+            {"explain": {"find": kind.COLLECTION, "filter": where}, "verbosity": "executionStats"}
+        )
+        plan, stats = explained["queryPlanner"]["winningPlan"], explained["executionStats"]
+        assert f"'indexName': '{index}" in str(plan), command
+        assert stats["totalDocsExamined"] <= 2 * stats["nReturned"], command
+
+
+# -- banning -------------------------------------------------------------------------------------
+
+
+async def login(market, party):
+    body = {"email": party.email, "password": "correct horse battery"}
+    status, answer = await market.stranger().http("POST", "/api/account/login", body)
+    return status, answer.get("code")
+
+
+async def test_a_banned_user_is_out_everywhere_within_a_second(processes):
+    """Guard: `ended` as the reply of `bans.ban`, `Banned` in `sign_in.login`; and for certain
+    `EndSessions`, when the process dies between the two."""
+    one, two = await processes.web(), await processes.web()
+    market = processes.market
+    admin, user = await market.admin(url=one.url), await market.customer(url=one.url)
+    elsewhere = await market.sign_in(user.user, url=two.url)
+    assert await login(market, user) == (200, None)
+    banned = await admin.call("/admin", "ban", {"user_id": user.id, "reason": "Fraud"})
+    assert banned["banned_at"] and banned["ban_reason"] == "Fraud"
+    for party in (user, elsewhere):
+        await party.gone(seconds=1)
+        assert (await party.http("GET", "/api/account/me"))[1]["code"] == "unauthenticated"
+        refresh = {"refresh_token": party.refresh_token}
+        assert (await party.http("POST", "/api/account/refresh", refresh))[0] == 401
+        with pytest.raises(Refused) as refused:
+            await party.connect()
+        assert refused.value.code == "unauthenticated"
+    assert await login(market, user) == (403, "banned")
+    wrong = {"email": user.email, "password": "not the password"}
+    _, problem = await market.stranger().http("POST", "/api/account/login", wrong)
+    assert problem["code"] == "wrong_credentials"
+    assert (await admin.call("/admin", "unban", {"user_id": user.id}))["banned_at"] is None
+    assert await login(market, user) == (200, None)
+
+
+async def test_a_login_in_the_instant_of_a_ban_is_refused(market, server, monkeypatch):
+    """Guard: the second look at the user in `sign_in.login`; the session that begins after the
+    others were ended would live on."""
+    admin, user = await market.admin(), await market.customer(connect=False)
+    real = server.web.sessions.start
+
+    async def start(*args):
+        monkeypatch.undo()
+        await admin.call("/admin", "ban", {"user_id": user.id, "reason": "Fraud"})
+        await market.settled()
+        return await real(*args)
+
+    monkeypatch.setattr(server.web.sessions, "start", start)
+    assert await login(market, user) == (403, "banned")
+    assert await server.ports.sessions.list(user.id) == []
+
+
+async def test_who_cannot_be_banned(market):
+    """Guard: `user.role is Role.ADMIN` in `bans.ban`, and its guards."""
+    admin, other, user = await market.admin(), await market.admin("Bob"), await market.customer()
+    await admin.call("/admin", "ban", {"user_id": user.id, "reason": "Fraud"})
+    before = await market.traces()
+    for event, who, code in (
+        ("ban", admin.id, "forbidden"),
+        ("ban", other.id, "forbidden"),
+        ("ban", user.id, "conflict"),
+        ("ban", "usr_none", "not_found"),
+        ("unban", admin.id, "conflict"),
+        ("unban", "usr_none", "not_found"),
+    ):
+        fields = {"user_id": who, **({"reason": "Because"} if event == "ban" else {})}
+        with pytest.raises(Refused) as refused:
+            await admin.call("/admin", event, fields)
+        assert refused.value.code == code, (event, who)
+    after = await market.traces()
+    assert after == before
+    assert admin.connected("/admin") and other.connected("/admin")
+
+
+async def test_a_banned_contractor_is_paid_for_what_is_approved(market, server):
+    """Guard: `ban` leaves offers, jobs and transfers alone."""
+    work = await Work(market, server).begin()
+    await work.deliver()
+    await work.admin("ban", user_id=work.contractor.id, reason="Fraud")
+    await work.complete()
+    assert await work.books() == (30_000, 0)
+    [wallet] = await market.rows(Balance, owner=work.contractor.id, balance={"$ne": 0})
+    assert wallet.balance == 70_000
+
+
+async def test_the_work_for_a_banned_customer_is_paid_by_itself(market, server):
+    """Guard: as above; and what was delivered completes when its time has come."""
+    work = await Work(market, server).begin()
+    await work.deliver()
+    await work.admin("ban", user_id=work.customer.id, reason="Fraud")
+    for days in (6, 1):
+        await work.let_pass(timedelta(days=days))
+        await auto_completion.announce_due(server.ports)
+    assert await auto_completion.complete_due(server.ports) == 1
+    assert await work.books() == (30_000, 0)
+    assert await work.wallet("available") == (70_000,)
+
+
+async def test_nobody_offers_anything_to_a_banned_contractor(market):
+    """Guard: `banned_at` in `user.engage`."""
+    admin, customer = await market.admin(), await market.customer()
+    contractor = await market.contractor()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    await admin.call("/admin", "ban", {"user_id": contractor.id, "reason": "Fraud"})
+    before = await market.traces()
+    with pytest.raises(Refused) as refused:
+        await market.offer(customer, contractor, job)
+    assert refused.value.code == "not_found"
+    assert await market.traces() == before

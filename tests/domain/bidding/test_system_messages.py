@@ -1,0 +1,184 @@
+"""The timeline of a conversation also tells what happens to offers and to the work."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from domain.bidding.system_messages import Deed, Narrate
+from domain.chat.conversation import Conversation
+from domain.deals.offer import Offer
+from domain.kernel.outbox import OutboxRow
+from domain.kernel.store import UnitOfWork
+from tests.conftest import Server
+from tests.domain.chat.test_conversations import listed, meet, seqs
+from tests.domain.chat.test_group_commit import until
+from tests.support.market import Market
+from tests.support.parties import Json, Party
+
+
+async def timeline(party: Party) -> list[Json]:
+    """The one conversation of somebody, which has no gaps."""
+    (place,) = await listed(party)
+    fields = {"conversation_id": place["id"], "limit": 100}
+    stretch = await party.call("/chat", "history", fields)
+    assert seqs(stretch) == list(range(1, stretch["head"] + 1))
+    items: list[Json] = stretch["items"]
+    return items
+
+
+def kinds(items: list[Json]) -> list[str]:
+    return [message["kind"] for message in items]
+
+
+async def test_a_deal_is_told_between_what_both_say(market: Market) -> None:
+    """Guard: `system_messages.follow` in `_follow` of server/core.py, and one subject for each
+    conversation, so that deeds are told in their order."""
+    customer, contractor = await market.customer(), await market.contractor(onboarded=True)
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    offer = await market.offer(customer, contractor, job)
+    await market.settled()
+    (place,) = await listed(contractor)
+    assert (place["job_id"], place["unread"]) == (job["id"], 1)
+    assert (await listed(customer))[0]["unread"] == 0
+    said = {"conversation_id": place["id"], "text": "What do you say?"}
+    await customer.call("/chat", "send", said)
+    await market.accept(contractor, offer)
+    await market.start(contractor, job)
+    await market.deliver(contractor, job)
+    await market.complete(customer, job)
+    await market.settled()
+    items = await timeline(contractor)
+    assert kinds(items) == [
+        "offer.created",
+        "text",
+        "offer.accepted",
+        "job.started",
+        "job.delivered",
+        "job.completed",
+    ]
+    told = [message for message in items if message["kind"] != "text"]
+    assert {message["author_id"] for message in told} == {"system"}
+    assert [message["subject_id"] for message in told] == [offer["id"]] * 2 + [job["id"]] * 3
+    by = [customer.id, contractor.id, contractor.id, contractor.id, None]
+    assert [message["by"] for message in told] == by
+    assert told[0]["text"] == "An offer of 1,000.00 USD was made."
+    for party in (customer, contractor):
+        await party.push("/chat", "message", lambda data: data["kind"] == "job.completed")
+        assert [p.seq for p in party.received("/chat", "message")] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_milestones_are_told_one_by_one(market: Market) -> None:
+    """Guard: the loop over milestones in `system_messages._offer`."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    parts = [{"title": "First coat", "amount": 60_000}, {"title": "Second", "amount": 40_000}]
+    await market.accept(contractor, await market.offer(customer, contractor, job, milestones=parts))
+    await market.start(contractor, job)
+    part = {"job_id": job["id"], "milestone": 1}
+    await contractor.call("/job", "deliver", {**part, "note": "Dry by noon."})
+    await customer.call("/job", "complete", part)
+    await market.settled()
+    told = [(message["kind"], message["text"]) for message in (await timeline(customer))[3:]]
+    assert told == [
+        ("milestone.delivered", "Delivered: “First coat”."),
+        ("milestone.completed", "Completed: “First coat”."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "fields", "kind", "text"),
+    [
+        ("withdraw", {}, "offer.withdrawn", "The offer of 1,000.00 USD was withdrawn."),
+        ("reject", {}, "offer.rejected", "The offer of 1,000.00 USD was turned down."),
+        (
+            "counter",
+            {"amount": 120_000, "note": "It is longer."},
+            "offer.countered",
+            "The offer of 1,000.00 USD was answered with 1,200.00 USD.",
+        ),
+    ],
+    ids=["withdrawn", "rejected", "countered"],
+)
+async def test_how_an_offer_ends_is_told(
+    market: Market, command: str, fields: Json, kind: str, text: str
+) -> None:
+    """Guard: the table OFFERS; and the marks of one's own deeds in `group_commit._moves`."""
+    talk = await meet(market)
+    offer = await market.offer(talk.customer, talk.contractor, talk.job)
+    who = talk.customer if command == "withdraw" else talk.contractor
+    await market.settled()
+    (place,) = await listed(talk.contractor)
+    assert place["unread"] == 1
+    await talk.contractor.call("/chat", "read", {"conversation_id": talk.id, "seq": 1})
+    await who.call("/bidding", command, {"offer_id": offer["id"], **fields})
+    await market.settled()
+    last = (await timeline(talk.customer))[-1]
+    assert (last["kind"], last["text"], last["by"]) == (kind, text, who.id)
+    for party in (talk.customer, talk.contractor):
+        assert (await listed(party))[0]["unread"] == (0 if party is who else 1)
+
+
+async def test_an_offer_that_is_not_paid_is_told_to_nobody(market: Market) -> None:
+    """Guard: `visible` in `system_messages.deeds_of`; the contractor must not learn of it."""
+    talk = await meet(market)
+    await market.offer(talk.customer, talk.contractor, talk.job, payment_method=None)
+    await market.settled()
+    assert await timeline(talk.contractor) == []
+
+
+async def test_a_task_that_runs_again_tells_nothing_new(market: Market, server: Server) -> None:
+    """Guard: the client id that `Narrate._draft` makes of the deed; and a block does not keep the
+    platform from telling."""
+    talk = await meet(market)
+    uow = server.store.single()
+    await uow.change(Conversation, talk.id, blocked_by=(talk.customer.id,))
+    deeds = tuple(
+        Deed(f"ofr_1:{n}:offer.created", "offer.created", "ofr_1", None, f"{n}") for n in range(3)
+    )
+    task = Narrate(talk.job["id"], "", talk.customer.id, talk.contractor.id, deeds)
+    await asyncio.gather(*(task.run(server.ports) for _ in range(4)))
+    await task.run(server.ports)
+    assert [message["text"] for message in await timeline(talk.customer)] == ["0", "1", "2"]
+
+
+async def test_what_is_rolled_back_is_not_told(market: Market, server: Server) -> None:
+    """Guard: `uow.later` in `system_messages.follow`, which writes the task in the same
+    transaction."""
+    talk = await meet(market)
+    offer = await market.offer(talk.customer, talk.contractor, talk.job)
+    await market.settled()
+    before = await timeline(talk.customer)
+
+    async def undone(uow: UnitOfWork) -> None:
+        await uow.change(Offer, offer["id"], status="rejected")
+        await uow.flush()
+        assert "Narrate" in [row.body["type"] for row in uow.rows]
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await server.store.transact(undone)
+    assert await market.rows(OutboxRow) == []
+    assert await timeline(talk.customer) == before
+
+
+async def test_telling_waits_for_the_database(
+    market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: TryAgain in `Narrate.run`: what cannot be written now is no failure of the task."""
+    talk = await meet(market)
+    with monkeypatch.context() as patch:
+        patch.setattr("server.workers.message_writer.MOST", 0)
+        offer = await market.offer(talk.customer, talk.contractor, talk.job)
+
+        async def tried() -> Any:
+            return await market.rows(OutboxRow, last_error={"$gt": ""}, attempts=0)
+
+        rows = await until(tried, bool)
+    assert msgspec.convert(rows[0].body, Narrate).deeds[0].subject_id == offer["id"]
+    await market.settled()
+    told = await timeline(talk.contractor)
+    assert kinds(told) == ["offer.created"]

@@ -1,0 +1,420 @@
+"""Chat: two people about one job, live, numbered without gaps, and nobody else."""
+
+import asyncio
+from functools import partial
+from typing import Any, NamedTuple
+
+import pytest
+
+from domain.chat.conversation import PREVIEW, Conversation, Message, open_between
+from domain.chat.history import SYNC_ITEMS
+from domain.kernel.store import UnitOfWork
+from tests.support.market import Market
+from tests.support.parties import Json, Party, Refused
+
+
+class Talk(NamedTuple):
+    """A customer and a contractor with a conversation."""
+
+    customer: Party
+    contractor: Party
+    job: Json
+    conversation: Json
+
+    @property
+    def id(self) -> str:
+        return str(self.conversation["id"])
+
+    async def say(self, party: Party, text: str, **fields: Any) -> Json:
+        fields = {"conversation_id": self.id, "text": text, **fields}
+        sent: Json = await party.call("/chat", "send", fields)
+        return sent
+
+    async def history(self, party: Party, **fields: Any) -> Json:
+        fields = {"conversation_id": self.id, **fields}
+        stretch: Json = await party.call("/chat", "history", fields)
+        return stretch
+
+    async def sync(self, party: Party, seq: int) -> Json:
+        synced = await party.call("/chat", "sync", {"conversations": {self.id: seq}})
+        stretch: Json = synced["conversations"][self.id]
+        return stretch
+
+
+async def meet(market: Market, customer: Party | None = None, **names: str) -> Talk:
+    """The contractor applies, the customer opens the chat."""
+    customer = customer or await market.customer()
+    contractor = await market.contractor(**names)
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    return Talk(customer, contractor, job, await open_chat(customer, job, contractor))
+
+
+async def open_chat(party: Party, job: Json, other: Party) -> Json:
+    fields = {"job_id": job["id"], "user_id": other.id}
+    conversation: Json = await party.call("/chat", "open", fields)
+    return conversation
+
+
+async def listed(party: Party) -> list[Json]:
+    items: list[Json] = (await party.call("/chat", "list"))["items"]
+    return items
+
+
+def seqs(stretch: Json) -> list[int]:
+    return [message["seq"] for message in stretch["items"]]
+
+
+async def refused(party: Party, command: str, fields: Json) -> str:
+    with pytest.raises(Refused) as caught:
+        await party.call("/chat", command, fields)
+    return caught.value.code
+
+
+# -- opening -----------------------------------------------------------------------------------
+
+
+async def test_both_sides_open_the_same_conversation(market: Market) -> None:
+    """Fails without the look for an existing row in open_between(), or without swapping the two
+    sides for a contractor in open_()."""
+    talk = await meet(market)
+    again = await open_chat(talk.contractor, talk.job, talk.customer)
+    assert again == talk.conversation
+    assert again["members"] == [talk.customer.id, talk.contractor.id]
+    assert again["names"] == {
+        talk.customer.id: talk.customer.name,
+        talk.contractor.id: talk.contractor.name,
+    }
+    assert (again["job_title"], again["head"], again["unread"]) == (talk.job["title"], 0, 0)
+
+
+async def test_opened_many_times_at_once_there_is_one_conversation(market: Market) -> None:
+    """Fails without the unique index on job and contractor: each would insert its own."""
+    customer, contractor = await market.customer(), await market.contractor()
+
+    async def enter(uow: UnitOfWork, job_id: str) -> Conversation:
+        return await open_between(
+            uow,
+            job_id=job_id,
+            job_title="Paint the fence",
+            customer_id=customer.id,
+            contractor_id=contractor.id,
+        )
+
+    for job_id in ("job_1", "job_2", "job_3"):  # the first ones wait for their connections
+        work = partial(enter, job_id=job_id)
+        opened = await asyncio.gather(*(market.store.transact(work) for _ in range(8)))
+        assert len({found.id for found in opened}) == 1
+        assert len(await market.rows(Conversation, job_id=job_id)) == 1
+
+
+async def test_who_did_not_apply_cannot_be_opened_with(market: Market) -> None:
+    """Fails when the filter of open_() drops the customer, the contractor or the status."""
+    talk = await meet(market)
+    rival, neighbour = await market.contractor(), await market.customer()
+    withdrawn = await market.application(rival, talk.job)
+    await rival.call("/job-request", "withdraw", {"application_id": withdrawn["id"]})
+    job = talk.job["id"]
+    before = await market.traces()
+    for party, user in (
+        (talk.customer, rival),
+        (rival, talk.customer),
+        (neighbour, talk.contractor),
+        (talk.contractor, neighbour),
+        (talk.customer, talk.customer),
+    ):
+        assert await refused(party, "open", {"job_id": job, "user_id": user.id}) == "not_found"
+    assert await market.traces() == before
+
+
+# -- talking -----------------------------------------------------------------------------------
+
+
+async def test_messages_arrive_live_on_both_sides_in_order(market: Market) -> None:
+    """Fails without the members or `seq=message.seq` of the delivery in Posts.push()."""
+    talk = await meet(market)
+    hello = await talk.say(talk.customer, "Hello!")
+    answer = await talk.say(talk.contractor, "Hi. When may I look at it? 🙂")
+    assert (hello["seq"], answer["seq"]) == (1, 2)
+    for party in (talk.customer, talk.contractor):
+        await party.push("/chat", "message", lambda data: data["seq"] == 2)
+        pushes = party.received("/chat", "message")
+        assert [push.data for push in pushes] == [hello, answer]
+        assert [push.seq for push in pushes] == [1, 2]
+        kept = (await party.call("/account", "sync", {"since": 0}))["items"]
+        assert [item for item in kept if item["namespace"] == "/chat"] == []
+
+
+async def test_unread_counts_what_the_other_said_until_it_is_read(market: Market) -> None:
+    """Fails without the author's mark in _moves(), the mark in read(), or `unread` in seen_by()."""
+    talk = await meet(market)
+    for text in ("One", "Two", "Three"):
+        await talk.say(talk.customer, text)
+    assert [(await listed(p))[0]["unread"] for p in (talk.customer, talk.contractor)] == [0, 3]
+    receipt = await talk.contractor.call("/chat", "read", {"conversation_id": talk.id, "seq": 2})
+    assert receipt == {"conversation_id": talk.id, "user_id": talk.contractor.id, "seq": 2}
+    assert (await listed(talk.contractor))[0]["unread"] == 1
+    assert (await open_chat(talk.contractor, talk.job, talk.customer))["unread"] == 1
+    await talk.say(talk.contractor, "Four")
+    assert [(await listed(p))[0]["unread"] for p in (talk.contractor, talk.customer)] == [0, 1]
+
+
+async def test_a_read_receipt_reaches_both_sides_and_their_feeds(market: Market) -> None:
+    """Fails without the push in read()."""
+    talk = await meet(market)
+    await talk.say(talk.customer, "Read me")
+    receipt = await talk.contractor.call("/chat", "read", {"conversation_id": talk.id, "seq": 1})
+    for party in (talk.customer, talk.contractor):
+        push = await party.pushed("/chat", "read")
+        assert push.data == receipt
+        kept = (await party.call("/account", "sync", {"since": 0}))["items"]
+        assert [item["seq"] for item in kept if item["name"] == "read"] == [push.seq]
+
+
+async def test_the_read_mark_never_moves_back_nor_ahead(market: Market) -> None:
+    """Fails without `$lt` or the comparison with the head in read()."""
+    talk = await meet(market)
+    for text in ("One", "Two"):
+        await talk.say(talk.customer, text)
+    await talk.contractor.call("/chat", "read", {"conversation_id": talk.id, "seq": 2})
+    before = await market.traces()
+    for seq in (2, 1, 0):
+        fields = {"conversation_id": talk.id, "seq": seq}
+        assert (await talk.contractor.call("/chat", "read", fields))["seq"] == 2
+    ahead = {"conversation_id": talk.id, "seq": 3}
+    assert await refused(talk.contractor, "read", ahead) == "invalid"
+    assert await market.traces() == before
+
+
+@pytest.mark.parametrize("text", ["", " \n\t", "x" * 4001])
+async def test_an_empty_or_endless_text_is_refused(market: Market, text: str) -> None:
+    """Fails without a limit on Send.text."""
+    talk = await meet(market)
+    before = await market.traces()
+    fields = {"conversation_id": talk.id, "text": text}
+    assert await refused(talk.customer, "send", fields) == "invalid"
+    assert await market.traces() == before
+
+
+async def test_forty_at_once_from_each_side_are_numbered_without_gaps(market: Market) -> None:
+    """Fails when _insert() does not look again after a duplicate, or counts on in two batches."""
+    talk = await meet(market)
+
+    async def post(party: Party, text: str) -> Json:
+        _, message = await party.http("POST", f"/api/chat/{talk.id}/messages", {"text": text})
+        return message
+
+    answers = await asyncio.gather(
+        *(
+            send(party, f"{party.role} {n}")
+            for n in range(20)
+            for party in (talk.customer, talk.contractor)
+            for send in (talk.say, post)
+        )
+    )
+    sent = sorted(answers, key=lambda message: message["seq"])
+    assert [message["seq"] for message in sent] == list(range(1, 81))
+    stretch = await talk.history(talk.customer, limit=100)
+    assert stretch == {"items": sent, "head": 80}
+    for party in (talk.customer, talk.contractor):
+        for seq in range(1, 81):
+            await party.push("/chat", "message", lambda data, seq=seq: data["seq"] == seq)
+        assert len(party.received("/chat", "message")) == 80
+
+
+# -- sending again -----------------------------------------------------------------------------
+
+
+async def test_sent_again_with_its_client_id_a_message_is_the_first_one(market: Market) -> None:
+    """Fails without the index on (author, client_id), or without _is_there()."""
+    talk = await meet(market)
+    first = await talk.say(talk.customer, "Once", client_id="c-1")
+    before = await market.traces()
+    assert await talk.say(talk.customer, "Once", client_id="c-1") == first
+    assert await market.traces() == before
+    other = await talk.say(talk.contractor, "Mine", client_id="c-1")
+    assert other["seq"] == 2
+
+
+async def test_sent_many_times_at_once_it_is_still_one_message(market: Market) -> None:
+    """Fails without _paired(), or without _look_again() when they come in several batches."""
+    talk = await meet(market)
+    path, fields = f"/api/chat/{talk.id}/messages", {"text": "Once", "client_id": "c-1"}
+    answers = await asyncio.gather(*(talk.customer.http("POST", path, fields) for _ in range(8)))
+    assert [status for status, _ in answers] == [200] * 8
+    assert len({message["id"] for _, message in answers}) == 1
+    await talk.say(talk.customer, "Last")
+    await talk.contractor.push("/chat", "message", lambda data: data["text"] == "Last")
+    assert [push.seq for push in talk.contractor.received("/chat", "message")] == [1, 2]
+
+
+async def test_a_client_id_names_one_message_in_all_conversations(market: Market) -> None:
+    """Fails without the conversation in Draft.is_of()."""
+    talk = await meet(market)
+    other = await meet(market, talk.customer)
+    await talk.say(talk.customer, "Here", client_id="c-1")
+    before = await market.traces()
+    fields = {"conversation_id": other.id, "text": "There", "client_id": "c-1"}
+    assert await refused(talk.customer, "send", fields) == "request_id_reused"
+    assert await market.traces() == before
+
+
+# -- catching up -------------------------------------------------------------------------------
+
+
+async def test_what_a_dead_connection_missed_is_synced_without_gaps(market: Market) -> None:
+    """Fails without `$gt` or the order in _missed()."""
+    talk = await meet(market)
+    await talk.say(talk.customer, "Are you there?")
+    await talk.contractor.push("/chat", "message")
+    talk.contractor.drop()
+    await talk.contractor.gone("/chat")
+    missed = [await talk.say(talk.customer, f"Hello? {n}") for n in range(5)]
+    await talk.contractor.connect()
+    assert await talk.sync(talk.contractor, 1) == {"items": missed, "head": 6}
+    assert await talk.sync(talk.contractor, 6) == {"items": [], "head": 6}
+    live = await talk.say(talk.customer, "Ah!")
+    assert await talk.contractor.push("/chat", "message", lambda data: data["seq"] == 7) == live
+
+
+async def test_several_conversations_are_synced_at_once(market: Market) -> None:
+    """Fails when _missed() mixes conversations or counts from one number for all."""
+    first = await meet(market)
+    second = await meet(market, first.customer)
+    for n in range(3):
+        await first.say(first.contractor, f"First {n}")
+        await second.say(second.contractor, f"Second {n}")
+    marks = {first.id: 1, second.id: 2}
+    synced = await first.customer.call("/chat", "sync", {"conversations": marks})
+    found = synced["conversations"]
+    assert set(found) == {first.id, second.id}
+    assert (seqs(found[first.id]), seqs(found[second.id])) == ([2, 3], [3])
+    nothing: Json = {"conversations": {}}
+    assert await first.customer.call("/chat", "sync", nothing) == {**nothing, "changes": {}}
+
+
+async def test_a_long_absence_is_synced_in_several_steps(market: Market) -> None:
+    """Fails without SYNC_ITEMS as the limit, or when a cut leaves a gap."""
+    talk = await meet(market)
+    other = await meet(market, talk.customer)
+    for each in (talk, other):
+        await write_many(market, each, SYNC_ITEMS - 50)
+    have = {talk.id: 0, other.id: 0}
+    for step in range(2):
+        synced = await talk.customer.call("/chat", "sync", {"conversations": have})
+        stretches = synced["conversations"]
+        assert sum(len(stretch["items"]) for stretch in stretches.values()) <= SYNC_ITEMS
+        for id, stretch in stretches.items():
+            assert seqs(stretch) == [have[id] + n for n in range(1, len(stretch["items"]) + 1)]
+            have[id] += len(stretch["items"])
+        done = all(have[id] == stretch["head"] for id, stretch in stretches.items())
+        assert done == (step == 1)
+
+
+async def write_many(market: Market, talk: Talk, count: int) -> None:
+    """Messages straight into the database."""
+    uow = market.store.single()
+    await uow.add_all(
+        [
+            Message(
+                id=f"msg_{talk.id}_{seq}",
+                created_at=uow.now,
+                updated_at=uow.now,
+                text=f"{seq}",
+                conversation_id=talk.id,
+                author_id=talk.contractor.id,
+                seq=seq,
+            )
+            for seq in range(1, count + 1)
+        ]
+    )
+    await uow.change(Conversation, talk.id, head=count)
+
+
+async def test_history_is_read_in_both_directions(market: Market) -> None:
+    """Fails without a bound or the reversal in history()."""
+    talk = await meet(market)
+    await write_many(market, talk, 9)
+    assert seqs(await talk.history(talk.customer, limit=3)) == [7, 8, 9]
+    assert seqs(await talk.history(talk.customer, limit=3, before_seq=7)) == [4, 5, 6]
+    assert seqs(await talk.history(talk.customer, limit=3, after_seq=2)) == [3, 4, 5]
+    assert seqs(await talk.history(talk.customer, after_seq=2, before_seq=5)) == [3, 4]
+    assert await talk.history(talk.customer, before_seq=1) == {"items": [], "head": 9}
+    status, stretch = await talk.contractor.http(
+        "GET", f"/api/chat/{talk.id}/messages", params={"before_seq": "4", "limit": "2"}
+    )
+    assert (status, seqs(stretch)) == (200, [2, 3])
+
+
+async def test_the_most_recently_active_conversation_comes_first(market: Market) -> None:
+    """Fails without active_at in _moves(), or when lists are ordered by updated_at."""
+    first = await meet(market, name="First")
+    second = await meet(market, first.customer, name="Second")
+    customer = first.customer
+    assert [found["id"] for found in await listed(customer)] == [second.id, first.id]
+    text = "Long ago " + "x" * PREVIEW
+    message = await first.say(first.contractor, text)
+    found = (await listed(customer))[0]
+    assert (found["id"], found["unread"]) == (first.id, 1)
+    assert found["last_message"] == {
+        "seq": 1,
+        "revision": 0,
+        "author_id": first.contractor.id,
+        "text": text[:PREVIEW],
+        "at": message["created_at"],
+    }
+    await second.say(second.contractor, "News")
+    await customer.call("/chat", "read", {"conversation_id": first.id, "seq": 1})
+    assert [found["id"] for found in await listed(customer)] == [second.id, first.id]
+
+
+async def test_lists_are_walked_by_cursor(market: Market) -> None:
+    """Fails when a cursor loses the type of active_at, or without _id in the order."""
+    talks = [await meet(market)]
+    for _ in range(4):
+        talks.append(await meet(market, talks[0].customer))
+    expected = [talk.id for talk in reversed(talks)]
+    walked: list[list[str]] = []
+    query: Json = {"limit": "2"}
+    while query.get("cursor", "") is not None:
+        _, page = await talks[0].customer.http("GET", "/api/chat", params=query)
+        walked.append([found["id"] for found in page["items"]])
+        query["cursor"] = page["next_cursor"]
+    assert walked == [expected[:2], expected[2:4], expected[4:]]
+    broken = {"cursor": "WzEsMl0"}
+    assert await refused(talks[0].customer, "list", broken) == "invalid"
+
+
+async def test_a_stranger_finds_nothing_and_leaves_no_trace(market: Market) -> None:
+    """Fails when `members=actor.id` is missing in any query of chat.py."""
+    talk = await meet(market)
+    await talk.say(talk.customer, "Between us")
+    rival, admin = await market.contractor(), await market.admin()
+    before = await market.traces()
+    id = {"conversation_id": talk.id}
+    for command, fields in (
+        ("send", {**id, "text": "Take me!"}),
+        ("history", id),
+        ("read", {**id, "seq": 1}),
+        ("sync", {"conversations": {talk.id: 0}}),
+    ):
+        assert await refused(rival, command, fields) == "not_found"
+        assert await refused(admin, command, fields) == "forbidden"
+    assert await listed(rival) == []
+    assert await market.traces() == before
+    assert rival.received("/chat", "message") == []
+
+
+async def test_the_same_commands_over_http(market: Market) -> None:
+    """Fails when a route of handlers/chat.py is missing or named differently."""
+    talk = await meet(market)
+    path = f"/api/chat/{talk.id}"
+    status, message = await talk.customer.http("POST", f"{path}/messages", {"text": "By post"})
+    assert (status, message["seq"]) == (200, 1)
+    status, stretch = await talk.contractor.http("GET", f"{path}/messages")
+    assert (status, stretch) == (200, {"items": [message], "head": 1})
+    status, receipt = await talk.contractor.http("POST", f"{path}/read", {"seq": 1})
+    assert (status, receipt["seq"]) == (200, 1)
+    known = {"conversations": {talk.id: 0}}
+    status, synced = await talk.contractor.http("POST", "/api/chat/sync", known)
+    assert (status, synced["conversations"][talk.id]) == (200, stretch)

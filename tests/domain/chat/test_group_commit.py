@@ -1,0 +1,393 @@
+"""Group commit: messages of one moment are written together, in order, without gaps, once."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from domain.chat import group_commit
+from domain.chat.conversation import Conversation, Draft, Message, Origin
+from domain.chat.group_commit import STILL_WRITING, Waiting
+from domain.kernel.errors import Unavailable
+from domain.kernel.outbox import Delivery, OutboxRow
+from domain.kernel.record import Record
+from domain.kernel.store import Store, UnitOfWork, new_id
+from domain.operations.idempotency import Reply
+from server.workers.message_writer import Posts
+from tests.conftest import Server
+from tests.domain.chat.test_conversations import Talk, listed, meet, refused, seqs
+from tests.domain.kernel.test_store import Failing
+from tests.support.market import Market
+from tests.support.parties import Json, Party
+from tests.support.relay_fixture import Clock
+
+LONG_AGO = STILL_WRITING + timedelta(seconds=30)  # leases have run out since, and patience has
+
+
+@pytest.fixture
+def failing(market: Market) -> Any:
+    failing = Failing(market.settings.mongo_url)
+    yield failing
+    failing.left()
+    failing.client.close()
+
+
+def draft(talk: Talk, party: Party, text: str) -> Draft:
+    return Draft(
+        conversation_id=talk.id,
+        author_id=party.id,
+        text=text,
+        origin=Origin(party.role, "ses_1", "127.0.0.1"),
+    )
+
+
+async def other_process(
+    server: Server, market: Market, clock: Any = None
+) -> tuple[Posts, Store, list[Delivery]]:
+    """The messages of a process that has nothing else."""
+    store = Store(
+        market.settings.mongo_url, clock or server.store.clock, server.store.rates, new_id("other")
+    )
+    pushed: list[Delivery] = []
+
+    async def push(delivery: Delivery, at: datetime, seqs: dict[str, int]) -> None:
+        pushed.append(delivery)
+
+    return Posts(store, server.ports.seal, push), store, pushed
+
+
+async def said(market: Market, talk: Talk) -> list[Message]:
+    """All messages, by their numbers, which have no gaps."""
+    order = (("seq", 1),)
+    found = await market.store.single().all(Message, {"conversation_id": talk.id}, order)
+    assert [message.seq for message in found] == list(range(1, len(found) + 1))
+    return found
+
+
+# -- together ----------------------------------------------------------------------------------
+
+
+async def test_what_is_said_in_one_moment_is_one_insert(
+    market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `Writer._taken` takes all that waits, and `group_commit._insert` writes it in one
+    go."""
+    first = await meet(market)
+    second = await meet(market, first.customer)
+    inserted: list[list[Record]] = []
+    add_all = UnitOfWork.add_all
+
+    async def noted(uow: UnitOfWork, records: Any) -> None:
+        if records and isinstance(records[0], Message):
+            inserted.append(list(records))
+        await add_all(uow, records)
+
+    monkeypatch.setattr(UnitOfWork, "add_all", noted)
+    monkeypatch.setattr("server.workers.message_writer.WRITERS", 1)
+    posted = [
+        server.ports.messages.post(draft(talk, who, f"{n} {who.role}"))
+        for n in range(10)
+        for talk in (first, second)
+        for who in (talk.customer, talk.contractor)
+    ]
+    answers = await asyncio.gather(*posted)
+    assert [len(records) for records in inserted] == [40]
+    assert inserted[0] == answers
+    for talk in (first, second):
+        texts = [message.text for message in await said(market, talk)]
+        assert texts == [f"{n} {role}" for n in range(10) for role in ("customer", "contractor")]
+
+
+async def test_who_does_not_wait_for_answers_is_written_in_order(market: Market) -> None:
+    """Guard: `meta.committed()` behind `posts.post` in `chat.messages.send`, and one queue."""
+    talk = await meet(market)
+    sent = await asyncio.gather(*(talk.say(talk.customer, f"{n}") for n in range(40)))
+    assert [message["seq"] for message in sent] == list(range(1, 41))
+
+
+async def test_two_processes_in_one_conversation_leave_no_gap(
+    market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `_look_again`, and the unique index on (conversation, seq). Both have read the same
+    head before the first of them writes."""
+    talk = await meet(market)
+    posts, store, pushed = await other_process(server, market)
+    posts.start()
+    both, inserts = asyncio.Barrier(2), 0
+    add_all = UnitOfWork.add_all
+
+    async def together(uow: UnitOfWork, records: Any) -> None:
+        nonlocal inserts
+        if records and isinstance(records[0], Message):
+            inserts += 1
+            if inserts <= 2:
+                await both.wait()
+        await add_all(uow, records)
+
+    monkeypatch.setattr(UnitOfWork, "add_all", together)
+    answers = await asyncio.gather(
+        *(
+            where.post(draft(talk, who, f"{n}"))
+            for n in range(20)
+            for where, who in ((posts, talk.customer), (server.ports.messages, talk.contractor))
+        )
+    )
+    assert inserts > 2
+    assert {message.id for message in await said(market, talk)} == {each.id for each in answers}
+    for who in (talk.customer, talk.contractor):
+        own = [message.text for message in await said(market, talk) if message.author_id == who.id]
+        assert own == [f"{n}" for n in range(20)]
+    await posts.stop()
+    assert [delivery.seq for delivery in pushed] == [
+        message.seq for message in await said(market, talk) if message.author_id == talk.customer.id
+    ]
+    store.close()
+
+
+# -- a process that dies on the way --------------------------------------------------------------
+
+
+class Died(Exception):
+    """What stands for the end of a process."""
+
+
+async def _dies(*_: Any) -> None:
+    raise Died
+
+
+@pytest.mark.parametrize("step", ["_insert", "_follow_up", "push", "remove"])
+async def test_what_a_dead_process_has_left_is_finished_by_another(
+    market: Market, server: Server, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Guard: the note that `group_commit.write` leaves before anything else, and `Finish.run`.
+
+    It dies before the insert, between the insert and what follows, before it could push, or
+    between the rows of the audit trail and the removal of the note.
+    """
+    talk = await meet(market)
+    await talk.say(talk.customer, "Before")
+    clock = Clock()
+    clock.ahead = -LONG_AGO
+    _, dead, _ = await other_process(server, market, clock)
+    batch = [
+        Waiting(draft(talk, talk.customer, text), asyncio.get_running_loop().create_future())
+        for text in ("One", "Two")
+    ]
+    with monkeypatch.context() as patch:
+        if step in ("_insert", "_follow_up"):
+            patch.setattr(group_commit, step, _dies)
+        try:
+            await group_commit.write(
+                dead.single(), batch, note := group_commit.note(dead.single(), 2)
+            )
+            if step == "remove":
+                patch.setattr(UnitOfWork, step, _dies)
+                await group_commit.conclude(dead.single(), server.ports.seal, [note])
+        except Died:
+            assert step == "remove" or not any(waiting.answer.done() for waiting in batch)
+    dead.close()
+    await market.settled()
+    texts = [message.text for message in await said(market, talk)]
+    assert texts == (["Before"] if step == "_insert" else ["Before", "One", "Two"])
+    assert (await talk.history(talk.contractor))["head"] == len(texts)
+    (found,) = await listed(talk.contractor)
+    assert (found["unread"], found["last_message"]["text"]) == (len(texts), texts[-1])
+    assert (await listed(talk.customer))[0]["unread"] == 0
+    assert len(await market.trail(operation="chat.send")) == len(texts)
+    await talk.contractor.push("/chat", "message", lambda data: data["text"] == texts[-1])
+    await talk.say(talk.contractor, "After")
+    assert len(await said(market, talk)) == len(texts) + 1
+
+
+async def test_a_write_that_comes_late_is_waited_for(market: Market, server: Server) -> None:
+    """Guard: `STILL_WRITING` in `Finish.run`: a note whose messages are not all there is kept."""
+    talk = await meet(market)
+    uow = server.store.single()
+    note = uow.row(group_commit.Finish(new_id("batch"), uow.now, (new_id(Message.PREFIX),)))
+    await uow.add(note)
+    await uow.change(OutboxRow, note.id, owner="", lease_until=uow.now)
+
+    async def looked() -> OutboxRow | None:
+        return await uow.find(OutboxRow, {"_id": note.id, "lease_until": {"$gt": uow.now}})
+
+    await until(looked, lambda row: row is not None and row.owner == "")
+    assert await said(market, talk) == []
+
+
+async def until(look: Callable[[], Any], fits: Callable[[Any], bool], seconds: float = 10) -> Any:
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not fits(found := await look()):
+        assert asyncio.get_running_loop().time() < deadline, found
+        await asyncio.sleep(0.02)
+    return found
+
+
+# -- trouble -------------------------------------------------------------------------------------
+
+
+async def test_without_the_database_nothing_is_said(market: Market, failing: Failing) -> None:
+    """Guard: `DatabaseError` in `Writer._write`; the next one is written as if nothing had been."""
+    talk = await meet(market)
+    await market.settled()
+    failing.order("insert", times=4, errorCode=91)
+    fields = {"conversation_id": talk.id, "text": "Lost?", "client_id": "c-1"}
+    assert await refused(talk.customer, "send", fields) == "unavailable"
+    failing.left()
+    assert await said(market, talk) == []
+    assert await talk.say(talk.customer, "Lost?", client_id="c-1")
+    assert [message.text for message in await said(market, talk)] == ["Lost?"]
+
+
+async def test_a_write_that_takes_too_long_is_given_up(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: the timeout in `Writer._write`; sent again, the answer is what was written then."""
+    talk = await meet(market)
+    add_all = UnitOfWork.add_all
+
+    async def slow(uow: UnitOfWork, records: Any) -> None:
+        await add_all(uow, records)
+        if records and isinstance(records[0], Message):
+            await asyncio.sleep(60)
+
+    fields = {"conversation_id": talk.id, "text": "Once", "client_id": "c-1"}
+    with monkeypatch.context() as patch:
+        patch.setattr(UnitOfWork, "add_all", slow)
+        patch.setattr("server.workers.message_writer.SECONDS", 0.5)
+        assert await refused(talk.customer, "send", fields) == "unavailable"
+    again = await talk.say(talk.customer, "Once", client_id="c-1")
+    (found,) = await said(market, talk)
+    assert (found.id, found.seq) == (again["id"], 1)
+    assert (await listed(talk.contractor))[0]["unread"] == 1
+
+
+async def test_a_process_that_ends_writes_what_it_has_taken(market: Market, server: Server) -> None:
+    """Guard: `Posts.stop` waits for what it has, and `_open` lets nothing more in."""
+    talk = await meet(market)
+    posts, store, pushed = await other_process(server, market)
+    posts.start()
+    answers = [posts.post(draft(talk, talk.customer, f"{n}")) for n in range(30)]
+    await posts.stop()
+    with pytest.raises(Unavailable):
+        posts.post(draft(talk, talk.customer, "Too late"))
+    sent = [await answer for answer in answers]
+    assert await said(market, talk) == sent
+    assert [delivery.seq for delivery in pushed] == [message.seq for message in sent]
+    assert await market.rows(OutboxRow, owner=store.worker) == []
+    store.close()
+
+
+async def test_more_than_can_wait_is_refused_at_once(
+    market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `MOST` in `Posts.post`."""
+    talk = await meet(market)
+    monkeypatch.setattr("server.workers.message_writer.MOST", 3)
+    taken = [server.ports.messages.post(draft(talk, talk.customer, f"{n}")) for n in range(3)]
+    with pytest.raises(Unavailable):
+        server.ports.messages.post(draft(talk, talk.customer, "One too many"))
+    await asyncio.gather(*taken)
+    assert len(await said(market, talk)) == 3
+
+
+# -- once ----------------------------------------------------------------------------------------
+
+
+async def test_a_request_id_is_answered_with_the_first_message(market: Market) -> None:
+    """Guard: `_replied`, and for those of one moment `_paired`; another text is refused."""
+    talk = await meet(market)
+    fields: Json = {"conversation_id": talk.id, "text": "Once"}
+    call = talk.customer.call
+    together = await asyncio.gather(
+        *(call("/chat", "send", fields, request_id="r-1") for _ in range(5))
+    )
+    before = await market.traces()
+    assert await call("/chat", "send", fields, request_id="r-1") == together[0]
+    assert together == together[:1] * 5
+    other = await talk.customer.ack("/chat", "send", {**fields, "text": "2"}, request_id="r-1")
+    assert other["error"]["code"] == "request_id_reused"
+    elsewhere = await talk.customer.ack(
+        "/chat",
+        "open",
+        {
+            "job_id": talk.job["id"],
+            "user_id": talk.contractor.id,
+        },
+        request_id="r-1",
+    )
+    assert elsewhere["error"]["code"] == "request_id_reused"
+    assert await market.traces() == before
+    assert len(await said(market, talk)) == 1
+
+
+async def test_a_request_id_holds_before_its_reply_is_kept(market: Market) -> None:
+    """Guard: the unique index on (author, request id) of messages: a process may die before the
+    reply to the request is written."""
+    talk = await meet(market)
+    fields: Json = {"conversation_id": talk.id, "text": "Once"}
+    first = await talk.customer.call("/chat", "send", fields, request_id="r-1")
+    await market.settled()
+    await market.store.single().remove(Reply, {})
+    assert await talk.customer.call("/chat", "send", fields, request_id="r-1") == first
+    await market.store.single().remove(Reply, {})
+    other = await talk.customer.ack("/chat", "send", {**fields, "text": "2"}, request_id="r-1")
+    assert other["error"]["code"] == "request_id_reused"
+    assert len(await said(market, talk)) == 1
+
+
+async def test_request_ids_of_messages_are_forgotten_in_time(
+    market: Market, server: Server
+) -> None:
+    """Guard: `forget_requests`, which leaves the younger ones."""
+    talk = await meet(market)
+    for n in range(2):
+        fields = {"conversation_id": talk.id, "text": f"{n}"}
+        await talk.customer.call("/chat", "send", fields, request_id=f"r-{n}")
+    old = (await said(market, talk))[0]
+    uow = market.store.single()
+    await uow.change(Message, old.id, created_at=uow.now - timedelta(hours=25))
+    await group_commit.forget_requests(server.ports)
+    kept = [message.request.id if message.request else None for message in await said(market, talk)]
+    assert kept == [None, "r-1"]
+
+
+async def test_what_is_refused_stops_nobody_else(market: Market, server: Server) -> None:
+    """Guard: `waiting.refuse` in `group_commit.write`: one of the batch, not the batch."""
+    talk, elsewhere = await meet(market), await meet(market)
+    good = [draft(talk, talk.customer, f"{n}") for n in range(2)]
+    strange = draft(elsewhere, talk.customer, "Let me in")
+    answers = await asyncio.gather(
+        *(server.ports.messages.post(each) for each in (good[0], strange, good[1])),
+        return_exceptions=True,
+    )
+    assert [getattr(answer, "seq", None) for answer in answers] == [1, None, 2]
+    assert await said(market, elsewhere) == []
+    found = await market.store.single().get(Conversation, elsewhere.id)
+    assert (found.head, found.version) == (0, 1)
+    assert seqs(await talk.history(talk.customer)) == [1, 2]
+
+
+async def test_rows_of_earlier_versions_are_read(market: Market) -> None:
+    """Guard: the defaults of what conversations and messages have got since."""
+    talk = await meet(market)
+    await talk.say(talk.customer, "Long ago")
+    database = market.store.database
+    since = ("revision", "blocked_by", "last_message.revision")
+    await database.conversations.update_one({}, {"$unset": dict.fromkeys(since, "")})
+    since = (
+        "kind",
+        "by",
+        "reply_to",
+        "reactions",
+        "revision",
+        "history",
+        "terms",
+        "request",
+        "origin",
+    )
+    await database.messages.update_one({}, {"$unset": dict.fromkeys(since, "")})
+    await talk.say(talk.contractor, "Now")
+    assert seqs(await talk.history(talk.customer)) == [1, 2]
+    assert (await listed(talk.customer))[0]["last_message"]["text"] == "Now"

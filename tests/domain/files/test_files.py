@@ -1,0 +1,390 @@
+"""Files: sent, handed over, read by those who may, and swept when nobody needs them."""
+
+import asyncio
+import io
+import json
+import os
+import threading
+from datetime import timedelta
+
+import msgspec
+import obstore
+import pytest
+from obstore.store import MemoryStore
+from PIL import Image
+
+from domain.files import file as files
+from domain.files.file import File, Received, State, attach, sweep
+from domain.files.gridfs import CHUNK, GridChunk, GridFile, GridFs
+from domain.kernel.actor import Actor
+from domain.kernel.errors import Conflict, NotFound, Unavailable
+from domain.operations.command import Nothing
+from server.adapters.s3 import S3Blobs, bucket
+from server.runtime.spool import PIECE, Spool
+from tests.support.file_samples import picture, read, send, uploaded
+from tests.support.processes import free_port
+
+TEXT = b"0123456789" * 100
+
+
+async def nothing_left(market) -> bool:
+    """No row, no byte."""
+    return [await market.rows(kind) for kind in (File, GridFile, GridChunk)] == [[], [], []]
+
+
+async def shifted(market, by: timedelta) -> None:
+    """As if all files had come that much earlier."""
+    for file in await market.rows(File):
+        await market.store.single().change(File, file.id, created_at=file.created_at - by)
+
+
+# -- the story -------------------------------------------------------------------------------
+
+
+async def test_delivered_work_with_its_files(market):
+    """Guard: `attach` in `deliver`, and `readable` in `file.get`: the customer reads what the
+    contractor delivered, nobody reads it before, and a stranger never does."""
+    deal = await market.accepted_job()
+    await market.start(deal.contractor, deal.job)
+    photo = await uploaded(deal.contractor, picture("JPEG"), "Fence.JPG")
+    plan = await uploaded(deal.contractor, TEXT, "plan.txt")
+    assert (photo["type"], photo["width"], photo["height"]) == ("image/jpeg", 640, 400)
+    assert photo["thumbnail"] and not plan["thumbnail"]
+    assert (await read(deal.customer, photo["id"]))[0] == 404
+    job = await deal.contractor.call(
+        "/job",
+        "deliver",
+        {
+            "job_id": deal.job["id"],
+            "note": "Done.",
+            "file_ids": [photo["id"], plan["id"]],
+        },
+    )
+    assert job["delivery_files"] == [photo, plan]
+    status, headers, body = await read(deal.customer, plan["id"])
+    assert (status, body, headers["Content-Type"]) == (200, TEXT, "text/plain")
+    assert await market.store.single().count(File, {"attached_to": job["id"]}) == 2
+    for who in (await market.admin(), await market.contractor("Otto")):
+        assert (await read(who, plan["id"]))[0] == 404
+    assert (await read(market.stranger(), plan["id"]))[0] == 401
+
+
+async def test_evidence_is_read_by_administrators_too(market):
+    """Guard: `role:admin` among the readers that `dispute_evidence` names."""
+    deal = await market.accepted_job()
+    await market.start(deal.contractor, deal.job)
+    dispute = await deal.customer.call(
+        "/payment",
+        "dispute_open",
+        {
+            "job_id": deal.job["id"],
+            "reason": "quality",
+            "text": "It is still raw wood.",
+        },
+    )
+    photo = await uploaded(deal.customer, picture("WEBP"), "raw.webp")
+    shown = await deal.customer.call(
+        "/payment",
+        "dispute_evidence",
+        {
+            "dispute_id": dispute["id"],
+            "text": "Look.",
+            "file_ids": [photo["id"]],
+        },
+    )
+    assert shown["timeline"][-1]["attachments"] == [photo]
+    for who in (deal.customer, deal.contractor, await market.admin()):
+        assert (await read(who, photo["id"]))[0] == 200
+    assert (await read(await market.customer("Olga"), photo["id"]))[0] == 404
+
+
+async def test_a_file_belongs_to_one_thing(market):
+    """Guard: the filter for the owner and `free` in `attach`; the same thing may ask again."""
+    owner, other = await market.customer(), await market.customer("Olga")
+    file = await uploaded(owner, TEXT, "a.txt")
+    first, second = [await uploaded(owner, TEXT, f"{n}.txt") for n in (1, 2)]
+    uow = market.store.single()
+    seen = await attach(uow, [second["id"], file["id"]], owner.id, "msg_1", [other.id])
+    assert [each.id for each in seen] == [second["id"], file["id"]]
+    assert await attach(uow, [second["id"], file["id"]], owner.id, "msg_1", [other.id]) == seen
+    for ids, who, to, refused in (
+        ([first["id"], file["id"]], owner.id, "msg_2", Conflict),
+        ([first["id"], file["id"]], other.id, "msg_1", NotFound),
+        ([first["id"], "file_none"], owner.id, "msg_2", NotFound),
+    ):
+        with pytest.raises(refused):
+            await market.store.transact(
+                lambda uow, ids=ids, who=who, to=to: attach(uow, ids, who, to, [])
+            )
+        with pytest.raises(refused):
+            await attach(uow, ids, who, to, [])
+    assert (await uow.get(File, first["id"])).attached_to is None
+    assert await attach(uow, [], owner.id, "msg_3", []) == ()
+
+
+async def test_files_of_a_conversation(market):
+    """Guard: `attach` to what may be said again: the same place may ask once more, and each time
+    says anew who reads them, so that what was taken back is for nobody else."""
+    author, member = await market.contractor(), await market.customer()
+    other, admin = await market.customer("Olga"), await market.admin()
+    id = (await uploaded(author, picture()))["id"]
+    uow = market.store.single()
+
+    async def readers() -> list[int]:
+        return [(await read(who, id))[0] for who in (author, member, other, admin)]
+
+    for names, seen in (
+        ([author.id, member.id], [200, 200, 404, 404]),
+        ([author.id, member.id], [200, 200, 404, 404]),
+        (["role:admin"], [200, 404, 404, 200]),
+    ):
+        await attach(uow, [id], author.id, "cnv_1", names)
+        assert await readers() == seen
+    with pytest.raises(Conflict):
+        await attach(uow, [id], author.id, "cnv_2", [other.id])
+
+
+# -- reading ---------------------------------------------------------------------------------
+
+
+async def test_ranges_and_tags(market):
+    """Guard: `_chosen` in server/downloads.py."""
+    owner = await market.customer()
+    id = (await uploaded(owner, TEXT, "a.txt"))["id"]
+    status, headers, _ = await read(owner, id)
+    tag = headers["ETag"]
+    assert (status, headers["Content-Length"], headers["Accept-Ranges"]) == (200, "1000", "bytes")
+    for asked, expected, told in (
+        ("bytes=0-3", TEXT[:4], "0-3"),
+        ("bytes=995-", TEXT[995:], "995-999"),
+        ("bytes=-5", TEXT[-5:], "995-999"),
+        ("bytes=990-2000", TEXT[990:], "990-999"),
+        ("bytes=-2000", TEXT, "0-999"),
+    ):
+        status, headers, body = await read(owner, id, Range=asked)
+        assert (status, body, headers["Content-Range"]) == (206, expected, f"bytes {told}/1000")
+    for asked in ("bytes=1000-", "bytes=-0"):
+        status, headers, body = await read(owner, id, Range=asked)
+        assert (status, body, headers["Content-Range"]) == (416, b"", "bytes */1000")
+    for asked in ("bytes=5-2", "bytes=-", "bytes=0-1,3-4", "lines=1-2", "bytes=x-y"):
+        assert (await read(owner, id, Range=asked))[::2] == (200, TEXT), asked
+    assert (await read(owner, id, Range="bytes=0-3", If_Range=tag))[0] == 206
+    assert (await read(owner, id, Range="bytes=0-3", If_Range='"old"'))[0] == 200
+    for known in (tag, f'"x", W/{tag}', "*"):
+        assert (await read(owner, id, If_None_Match=known))[::2] == (304, b"")
+    assert (await read(owner, id, If_None_Match='"x"'))[0] == 200
+
+
+async def test_ranges_across_chunks(market):
+    """Guard: where `GridFs.read` begins and ends; a chunk is 255 KiB, and two come at once."""
+    owner = await market.customer()
+    data = b"".join(b"line %d\n" % n for n in range(160_000))
+    assert len(data) > 5 * CHUNK
+    id = (await uploaded(owner, data, "long.txt"))["id"]
+    for start, end in ((0, len(data)), (CHUNK - 1, CHUNK + 1), (CHUNK, 5 * CHUNK), (10, 11)):
+        _, _, body = await read(owner, id, Range=f"bytes={start}-{end - 1}")
+        assert body == data[start:end]
+    assert [row.length for row in await market.rows(GridFile)] == [len(data)]
+
+
+async def test_nothing_in_a_file_runs(market):
+    """Guard: `_headers` in server/downloads.py; a page shows a picture all the same."""
+    owner = await market.customer()
+    for file in (await uploaded(owner, TEXT, "a.txt"), await uploaded(owner, picture())):
+        _, headers, _ = await read(owner, file["id"])
+        assert headers["Content-Disposition"].startswith("attachment; ")
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+        assert headers["Cache-Control"] == "private, no-cache"
+
+
+async def test_thumbnails(market):
+    """Guard: `draw` in server/examine.py; what has no thumbnail is not found in that size."""
+    owner = await market.customer()
+    photo = await uploaded(owner, picture("JPEG", (3000, 2000)), "photo.jpg")
+    status, headers, body = await read(owner, photo["id"], size="thumb")
+    assert (status, headers["Content-Type"]) == (200, "image/webp")
+    assert Image.open(io.BytesIO(body)).size == (320, 213)
+    whole = await read(owner, photo["id"])
+    assert Image.open(io.BytesIO(whole[2])).size == (3000, 2000)
+    assert whole[1]["ETag"] != headers["ETag"]
+    text = await uploaded(owner, TEXT, "a.txt")
+    assert (await read(owner, text["id"], size="thumb"))[0] == 404
+    assert (await read(owner, text["id"], size="huge"))[0] == 422
+
+
+async def test_a_ticket_for_one_file_and_a_minute(market, server):
+    """Guard: the type and the `file` of a ticket in `AccessTokens.holder`, `exp`, `_must_be_alive`,
+    and `readable` in both `file.ticket` and `file.get`."""
+    owner, anybody = await market.customer(), market.stranger()
+    first, second = await uploaded(owner, picture()), await uploaded(owner, picture())
+    status, told = await owner.http("POST", f"/api/files/{first['id']}/ticket", {})
+    assert status == 200
+    assert (await read(anybody, first["id"], told["ticket"]))[0] == 200
+    assert (await read(anybody, first["id"], told["ticket"], size="thumb"))[0] == 200
+    assert (await read(anybody, second["id"], told["ticket"]))[0] == 401
+    assert (await read(anybody, first["id"], owner.token))[0] == 401  # no token passes for one
+    bearer = {"Authorization": f"Bearer {told['ticket']}"}
+    assert (await anybody.http("GET", "/api/account/me", headers=bearer))[0] == 401
+    tokens = server.web.tokens
+    late, _ = tokens.ticket(as_actor(owner), first["id"], -timedelta(seconds=1))
+    assert (await read(anybody, first["id"], late))[0] == 401
+    other = await market.customer("Olga")
+    assert (await other.http("POST", f"/api/files/{first['id']}/ticket", {}))[0] == 404
+    forced, _ = tokens.ticket(as_actor(other), first["id"], timedelta(minutes=1))
+    assert (await read(anybody, first["id"], forced))[0] == 404
+    await owner.http("POST", "/api/account/logout", {})
+    assert (await read(anybody, first["id"], told["ticket"]))[0] == 401
+
+
+async def test_a_ticket_opens_nothing_else(market):
+    """Guard: `admit` is asked about the file in the address, never about one in the query."""
+    owner = await market.customer()
+    id = (await uploaded(owner, TEXT, "a.txt"))["id"]
+    _, told = await owner.http("POST", f"/api/files/{id}/ticket", {})
+    query = f"ticket={told['ticket']}&file_id={id}"
+    status, _ = await market.stranger().http("GET", f"/api/wallet/statement.csv?{query}")
+    assert status == 401
+
+
+def as_actor(party) -> Actor:
+    return Actor(party.id, party.role, party.refresh_token.partition(".")[0])
+
+
+# -- room, and what is swept -----------------------------------------------------------------
+
+
+async def test_quotas(market, monkeypatch):
+    """Guard: both calls of `check_room`: before anything is read, and with the row in place."""
+    owner = await market.customer()
+    await uploaded(owner, TEXT, "a.txt")
+    before = await market.traces()
+    for name, most in (("MAX_BYTES", 1500), ("MAX_FILES", 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(files, name, most)
+            status, problem = await send(owner, TEXT, "b.txt")
+            assert (status, problem["code"]) == (409, "quota_exceeded")
+    assert await market.traces() == before
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "MAX_BYTES", 3500)
+        answers = await asyncio.gather(*(send(owner, TEXT, "c.txt") for _ in range(4)))
+    assert sum(status == 200 for status, _ in answers) <= 2
+    kept = await market.rows(File)
+    assert sum(file.size for file in kept) <= 3500
+    assert {file.state for file in kept} == {State.KEPT}
+
+
+async def test_orphans_are_swept(market, server):
+    """Guard: the two ages in `sweep`; what is attached stays."""
+    owner = await market.customer()
+    lost, used = await uploaded(owner, picture()), await uploaded(owner, TEXT, "a.txt")
+    await attach(market.store.single(), [used["id"]], owner.id, "msg_1", [])
+    assert await sweep(server.ports) == 0
+    await shifted(market, files.ATTACHED_WITHIN)
+    assert await sweep(server.ports) == 1
+    assert (await read(owner, lost["id"]))[0] == 404
+    assert [file.id for file in await market.rows(File)] == [used["id"]]
+    assert {chunk.files_id for chunk in await market.rows(GridChunk)} == {used["id"]}
+    assert (await read(owner, used["id"]))[2] == TEXT
+
+
+async def test_more_orphans_than_fit_into_one_round(market, server, monkeypatch):
+    """Guard: CHUNK in `sweep`, and that it goes on until few are left."""
+    monkeypatch.setattr(files, "CHUNK", 2)
+    owner = await market.customer()
+    for number in range(5):
+        await uploaded(owner, TEXT, f"{number}.txt")
+    await shifted(market, files.ATTACHED_WITHIN)
+    assert await sweep(server.ports) == 5
+    assert await nothing_left(market)
+
+
+@pytest.mark.parametrize("how", ["away", "cancelled", "slow"])
+async def test_bytes_that_are_stored_after_all(market, server, monkeypatch, how):
+    """Guard: `upload` removes nothing whose fate it does not know: the database may still be at it,
+    so the row stays until `sweep`; STORING_SECONDS."""
+    owner, late, begun = await market.customer(), [], asyncio.Event()
+
+    async def unsure(ports, file, found) -> None:
+        late.append(file.id)
+        begun.set()
+        if how == "away":
+            raise Unavailable
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(files, "_store", unsure)
+    monkeypatch.setattr(files, "STORING_SECONDS", 0.1 if how == "slow" else 600.0)
+    with Spool() as spool:
+        await spool.write(TEXT)
+        await spool.flush()
+        doing = files.upload(Nothing(), as_actor(owner), server.ports, Received("a.txt", spool))
+        uploading = asyncio.create_task(doing)
+        await begun.wait()
+        if how == "cancelled":
+            uploading.cancel()
+        with pytest.raises((Unavailable, asyncio.CancelledError)):
+            await uploading
+    await GridFs(market.store)._add(late[0], 0, TEXT)
+    assert (await read(owner, late[0]))[0] == 404
+    assert await sweep(server.ports) == 0
+    await shifted(market, files.STORED_WITHIN)
+    assert await sweep(server.ports) == 1
+    assert await nothing_left(market)
+
+
+async def test_a_thread_has_done_with_a_file_before_it_is_closed(monkeypatch):
+    """Guard: `whole` in server/spool.py: the number of a closed file is soon another one's."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slowly(file: int, piece: bytes) -> None:
+        inside.set()
+        go_on.wait(30)
+        assert os.fstat(file)
+
+    monkeypatch.setattr("server.runtime.spool._write_all", slowly)
+    with Spool() as spool:
+        writing = asyncio.create_task(spool.write(bytes(PIECE)))
+        await asyncio.to_thread(inside.wait, 30)
+        writing.cancel()
+        assert not (await asyncio.wait({writing}, timeout=0.1))[0]
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+
+
+# -- a bucket --------------------------------------------------------------------------------
+
+
+async def test_the_same_story_in_a_bucket(market, server):
+    """Guard: S3Blobs; the bytes are in the bucket, and there are none in the database."""
+    kept = MemoryStore()
+    server.web.ports = msgspec.structs.replace(server.web.ports, blobs=S3Blobs(kept))
+    owner = await market.customer()
+    photo = await uploaded(owner, picture())
+    data = b"x" * 7_000_000  # more than one part
+    text = await uploaded(owner, data, "long.txt")
+    assert await market.rows(GridChunk) == []
+    listed = {row["path"] for rows in obstore.list(kept) for row in rows}
+    assert listed == {photo["id"], f"{photo['id']}.thumb", text["id"]}
+    assert (await read(owner, text["id"]))[2] == data
+    assert (await read(owner, text["id"], Range="bytes=10-19"))[2] == b"x" * 10
+    assert (await read(owner, photo["id"], size="thumb"))[0] == 200
+    await shifted(market, files.ATTACHED_WITHIN)
+    assert await sweep(server.ports) == 2
+    assert [row for rows in obstore.list(kept) for row in rows] == []
+
+
+async def test_a_bucket_that_is_away(market, server, monkeypatch):
+    """Guard: `_answering` and PATIENCE in server/s3.py; `send` begins with the first piece, so that
+    a reader gets an answer."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+    owner = await market.customer()
+    file = await uploaded(owner, TEXT, "a.txt")
+    away = S3Blobs(bucket("none", f"http://127.0.0.1:{free_port()}", "none"))
+    server.web.ports = msgspec.structs.replace(server.web.ports, blobs=away)
+    async with asyncio.timeout(30):
+        answers = [await send(owner, TEXT, "b.txt")]
+        status, _, body = await read(owner, file["id"])
+    answers.append((status, json.loads(body)))
+    assert [(status, told["code"]) for status, told in answers] == [(503, "unavailable")] * 2

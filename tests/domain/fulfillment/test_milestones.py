@@ -1,0 +1,231 @@
+"""Work in parts: each delivered, approved and paid by itself; and what completes by itself."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from domain.fulfillment import auto_completion
+from domain.notifications.text import moment
+from tests.support.job_in_progress import PATIENCE, Work
+
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
+
+THREE = [{"title": t, "amount": a} for t, a in (("A", 50_000), ("B", 30_001), ("C", 19_999))]
+
+
+@pytest.fixture
+async def work(market, server):
+    await server.web.scheduler.stop()  # what it does is called here
+    return await Work(market, server).begin(milestones=THREE)
+
+
+async def test_each_milestone_is_paid_by_itself(work):
+    """Guard: `earned = before.uncompleted if last else ...` in
+    `fulfillment.work.complete_milestones`; with the whole each time the first milestone pays for
+    all."""
+    await work.deliver(milestone=2, note="The second.")
+    done = await work.complete(milestone=2)
+    assert (done["split"]["amount"], done["split"]["contractor_amount"]) == (30_001, 21_001)
+    assert done["job"]["status"] == "in_progress"
+    assert await work.books() == (10_000 + 6000, 100_000 - 10_000 - 30_001 + 3000)
+    assert await work.wallet("available") == (21_001,)
+    again = {"job_id": work.job["id"], "milestone": 2}
+    await work.refuses(work.customer, "/job", "complete", again, "milestone_not_standing")
+    done = await work.complete()
+    assert done["job"]["status"] == "completed"
+    assert await work.books() == (30_000, 0)
+    assert await work.wallet("available", "pending") == (70_000, 0)
+    assert len(await work.listed("transfers")) == 3
+    states = [milestone.status for milestone in (await work.stored()).milestones]
+    assert states == ["completed"] * 3
+
+
+async def test_milestones_completed_at_once_are_paid_once(work):
+    """Guard: `only_if={"version": ...}` and the snapshot of `offer.change_offer`; without them two
+    completions both read the money that is left, and book it twice."""
+    orders = [work.complete(milestone=n) for n in (1, 2, 3, 3, 2, 1)]
+    answers = await asyncio.gather(*orders, return_exceptions=True)
+    paid = [a["split"]["amount"] for a in answers if isinstance(a, dict)]
+    assert sorted(paid) == [19_999, 30_001, 50_000]
+    assert await work.books() == (30_000, 0)
+    assert await work.wallet("available", "pending") == (70_000, 0)
+    assert (await work.job_now())["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("milestones", "code"),
+    [
+        ([{"title": "A", "amount": 99_999}], "invalid"),
+        ([{"title": "A", "amount": 99_999}, {"title": "B", "amount": 1}], "amount_not_payable"),
+        ([{"title": "A", "amount": 5000}] * 21, "invalid"),
+        ([{"title": " ", "amount": 100_000}], "invalid"),
+        ([{"title": "A", "amount": 100_000, "status": "completed"}], "invalid"),
+    ],
+    ids=["sum", "small", "many", "title", "status"],
+)
+async def test_milestones_that_are_refused(market, server, milestones, code):
+    """Guard: `_check_milestones` in `offers.create` and the limits of `MilestoneTerms`."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    fields = {
+        "job_id": job["id"],
+        "contractor_id": contractor.id,
+        "amount": 100_000,
+        "currency": "USD",
+        "description": "As discussed.",
+        "timeline_days": 5,
+        "milestones": milestones,
+    }
+    await Work(market, server).refuses(customer, "/bidding", "create", fields, code)
+
+
+async def test_delivered_work_completes_by_itself(work):
+    """Guard: `due_at` of `fulfillment.work.deliver` and `change_offer`; without it a customer who
+    is silent keeps the contractor's money for ever. Guard: `m.due_at <= uow.now`; without it
+    everything delivered completes with the first."""
+    ports = work.server.ports
+    await work.deliver(milestone=1)
+    offer = await work.stored()
+    assert offer.due_at == offer.milestones[0].due_at
+    assert timedelta(days=6) < offer.due_at - ports.clock.now() <= timedelta(days=7)
+    assert await auto_completion.complete_due(ports) == 0
+    await work.let_pass(WEEK - DAY)
+    assert await auto_completion.announce_due(ports) == 1
+    await work.deliver(milestone=3)
+    await work.let_pass(DAY)
+    assert await auto_completion.complete_due(ports) == 1
+    assert await states(work) == ["completed", "pending", "delivered"]
+    assert (await work.stored()).due_at == (await work.stored()).milestones[2].due_at
+    await work.books()
+    assert await work.wallet("available") == (35_000,)
+
+
+async def states(work):
+    return [milestone.status for milestone in (await work.stored()).milestones]
+
+
+async def announced(work, count):
+    """The texts of what the customer was told about work that completes soon."""
+    await work.market.settled(PATIENCE)
+    rows = [p.data for p in work.customer.received("/account", "notification")]
+    told = [row for row in rows if row["kind"] == "completes_soon"]
+    assert len(told) == count
+    return told
+
+
+async def test_each_milestone_is_announced_with_its_own_amount(work):
+    """Guard: `announced_at` of a milestone, and `announce_at`, which forgets those announced.
+    Guard: `offer.at_stake(numbers)` in `auto_completion._announce`."""
+    ports = work.server.ports
+    await work.deliver(milestone=1)
+    await work.let_pass(DAY)
+    await work.deliver(milestone=2)
+    assert await auto_completion.announce_due(ports) == 0
+    for days in (5, 1):
+        await work.let_pass(days * DAY)
+        assert [await auto_completion.announce_due(ports) for _ in range(2)] == [1, 0]
+    first, second = await announced(work, 2)
+    assert "“A” of “Paint the fence”" in first["title"] and "500.00 USD" in first["text"]
+    assert "“B” of “Paint the fence”" in second["title"] and "300.01 USD" in second["text"]
+    assert await auto_completion.complete_due(ports) == 1
+    assert await states(work) == ["completed", "delivered", "pending"]
+
+
+async def test_what_is_announced_at_once_is_one_word_with_one_time(work):
+    """Guard: `max(...)` in `auto_completion._announce`; a mail for each of twenty parts is no
+    news."""
+    ports = work.server.ports
+    await work.deliver(milestone=1)
+    await work.let_pass(timedelta(minutes=30))
+    await work.deliver(milestone=2)
+    await work.let_pass(WEEK - DAY)
+    assert await auto_completion.announce_due(ports) == 1
+    (told,) = await announced(work, 1)
+    assert "“A”, “B” of" in told["title"] and "800.01 USD" in told["text"]
+    first, second, _ = (await work.stored()).milestones
+    assert first.due_at == second.due_at and moment(first.due_at) in told["title"]
+
+
+async def test_nothing_completes_that_was_not_announced(work):
+    """Guard: `m.announced_at` in `auto_completion._complete_due`; without it what fell due while
+    the servers were down completes the moment they are back."""
+    ports = work.server.ports
+    await work.deliver(milestone=1)
+    await work.let_pass(WEEK + DAY)
+    assert await auto_completion.complete_due(ports) == 1
+    assert await states(work) == ["delivered", "pending", "pending"]
+    (told,) = await announced(work, 1)
+    due = (await work.stored()).due_at
+    assert due - ports.clock.now() > DAY - timedelta(minutes=5)
+    assert moment(due) in told["title"]
+    assert await auto_completion.complete_due(ports) == 0
+    await work.let_pass(DAY)
+    assert await auto_completion.complete_due(ports) == 1
+    assert await states(work) == ["completed", "pending", "pending"]
+
+
+async def test_a_time_that_passed_while_nothing_ran_is_announced_again(work):
+    """Guard: `LATE` in `auto_completion._complete_due`; nobody could object to servers that are
+    down."""
+    ports = work.server.ports
+    await work.deliver(milestone=1)
+    await work.let_pass(WEEK - DAY)
+    assert await auto_completion.announce_due(ports) == 1
+    await work.let_pass(3 * DAY)
+    assert await auto_completion.complete_due(ports) == 1
+    assert await states(work) == ["delivered", "pending", "pending"]
+    await announced(work, 2)
+    await work.let_pass(DAY)
+    assert await auto_completion.complete_due(ports) == 1
+    assert await states(work) == ["completed", "pending", "pending"]
+
+
+async def test_after_a_chargeback_it_is_announced_again(work):
+    """Guard: `announced_at=None` in `chargebacks._contest`; while the money was contested the
+    customer could do nothing, and when it is free the work would be completed at once."""
+    ports = work.server.ports
+    await work.deliver(milestone=1)
+    await work.let_pass(WEEK - DAY)
+    assert await auto_completion.announce_due(ports) == 1
+    chargeback = await work.charge_back()
+    assert (await work.stored()).due_at is (await work.stored()).announce_at is None
+    await work.decide(chargeback, won=True)
+    await work.market.settled(PATIENCE)
+    await work.let_pass(DAY)
+    assert await auto_completion.complete_due(ports) == 1
+    assert await states(work) == ["delivered", "pending", "pending"]
+    await announced(work, 2)
+    await work.let_pass(DAY)
+    assert await auto_completion.complete_due(ports) == 1
+    assert await states(work) == ["completed", "pending", "pending"]
+    await work.books()
+
+
+async def test_an_offer_from_before_is_announced_when_it_is_due(work):
+    """Guard: the defaults of `announced_at` and `announce_at`; an offer that was stored before
+    milestones had them knows only that some reminder was sent."""
+    ports = work.server.ports
+    await work.deliver(milestone=1)
+    fields = {"announce_at": "", **{f"milestones.{n}.announced_at": "" for n in range(3)}}
+    await work.server.store.database["offers"].update_one(
+        {"_id": work.offer["id"]}, {"$unset": fields, "$set": {"reminded_at": ports.clock.now()}}
+    )
+    await work.let_pass(WEEK)
+    assert await auto_completion.complete_due(ports) == 1
+    await announced(work, 1)
+    await work.let_pass(DAY)
+    assert await auto_completion.complete_due(ports) == 1
+    assert await states(work) == ["completed", "pending", "pending"]
+
+
+async def test_what_a_refund_took_is_not_paid_out(work):
+    """Guard: `min(milestone.amount, before.uncompleted)`; without it the last milestones pay out
+    what the customer has back."""
+    await work.refund(40_000)
+    await work.market.settled(PATIENCE)
+    paid = [(await work.complete(milestone=n))["split"]["amount"] for n in (1, 2, 3)]
+    assert paid == [50_000, 10_000, 0]
+    assert await work.books() == (18_000, 0)
+    assert await work.wallet("available", "pending") == (42_000, 0)

@@ -1,0 +1,257 @@
+"""Applications on the wire: applying, shortlisting, declining, and who may read what."""
+
+import asyncio
+
+import pytest
+
+from domain.chat.conversation import Conversation
+from domain.jobs.applications import Application, standing
+from domain.jobs.job import Job, JobStatus
+from tests.support.market import Market
+from tests.support.parties import Party, Refused
+
+
+async def statuses(party: Party, event: str, **fields: object) -> list[str]:
+    page = await party.call("/job-request", event, fields)
+    return [application["status"] for application in page["items"]]
+
+
+async def test_an_application_reaches_the_owner(market: Market) -> None:
+    """Fails when `apply` does not publish, or `live` leaves over the wire."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    application = await market.application(contractor, job)
+    assert application["status"] == "pending" and application["currency"] == job["currency"]
+    assert application["job_title"] == job["title"]
+    assert application["contractor_name"] == contractor.name
+    assert "live" not in application
+    assert await customer.push("/job-request", "application.created") == application
+    for reader in (customer, contractor):
+        fields = {"application_id": application["id"]}
+        assert await reader.call("/job-request", "get", fields) == application
+    assert await statuses(customer, "list", job_id=job["id"]) == ["pending"]
+    assert await statuses(contractor, "mine") == ["pending"]
+
+
+async def test_applying_leaves_the_job_alone(market: Market) -> None:
+    """Fails when `apply` writes the job: applicants to a popular job would wait for each other."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    [row] = await market.rows(Job)
+    assert row.version == job["version"]
+
+
+async def test_one_application_stands_per_job_and_contractor(market: Market) -> None:
+    """Fails without the unique index on standing applications."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    first = await market.application(contractor, job)
+    before = await market.traces()
+    with pytest.raises(Refused, match="already_applied"):
+        await market.application(contractor, job)
+    assert await market.traces() == before
+    await contractor.call("/job-request", "withdraw", {"application_id": first["id"]})
+    second = await market.application(contractor, job)
+    assert second["id"] != first["id"]
+    assert await statuses(contractor, "mine") == ["pending", "withdrawn"]
+
+
+async def test_five_applications_at_once_are_one(market: Market) -> None:
+    """Fails when a duplicate that is found at the commit is not told as such."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    fields = {"job_id": job["id"], "cover_letter": "Hi", "proposed_amount": 100, "timeline_days": 1}
+    answers = await asyncio.gather(
+        *(contractor.http("POST", "/api/job-request", fields) for _ in range(5))
+    )
+    assert sorted(status for status, _ in answers) == [200, 409, 409, 409, 409]
+    codes = {body["code"] for status, body in answers if status == 409}
+    assert codes == {"already_applied"}
+    assert len(await market.rows(Application)) == 1
+
+
+@pytest.mark.parametrize("status", [status for status in JobStatus if status != JobStatus.OPEN])
+async def test_only_open_jobs_take_applications(market: Market, status: JobStatus) -> None:
+    """Fails without the check in `apply`."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await market.store.single().change(Job, job["id"], status=status)
+    before = await market.traces()
+    with pytest.raises(Refused, match="job_not_open"):
+        await market.application(contractor, job)
+    assert await market.traces() == before
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"proposed_amount": 0},
+        {"proposed_amount": 100_000_000},
+        {"proposed_amount": 1.5},
+        {"timeline_days": 0},
+        {"cover_letter": " "},
+        {"status": "accepted"},
+    ],
+)
+async def test_bad_fields_are_named(market: Market, fields: dict[str, object]) -> None:
+    """Fails without the limits on `Apply`."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    with pytest.raises(Refused) as refused:
+        await market.application(contractor, job, **fields)
+    assert (refused.value.code, refused.value.details["field"]) == ("invalid", next(iter(fields)))
+
+
+async def test_accepting_shortlists_and_opens_the_chat(market: Market) -> None:
+    """Fails when `accept` does not open the conversation or tell the applicant."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    application = await market.application(contractor, job)
+    fields = {"application_id": application["id"]}
+    accepted = await customer.call("/job-request", "accept", fields)
+    assert accepted["status"] == "accepted" and accepted["version"] == 2
+    assert await contractor.push("/job-request", "application.updated") == accepted
+    [conversation] = await market.rows(Conversation)
+    assert set(conversation.members) == {customer.id, contractor.id}
+    assert conversation.job_id == job["id"]
+    with pytest.raises(Refused, match="already_applied"):
+        await market.application(contractor, job)
+    found = await standing(market.store.single(), job["id"], contractor.id)
+    assert found is not None and found.id == application["id"]
+
+
+async def test_a_rejected_application_stands_no_more(market: Market) -> None:
+    """Fails when `take` leaves `live` as it was."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    application = await market.application(contractor, job)
+    fields = {"application_id": application["id"]}
+    rejected = await customer.call("/job-request", "reject", fields)
+    assert await contractor.push("/job-request", "application.updated") == rejected
+    assert await standing(market.store.single(), job["id"], contractor.id) is None
+
+
+async def test_a_withdrawal_is_told_to_both(market: Market) -> None:
+    """Fails when `take` does not add the owner."""
+    customer, contractor = await market.customer(), await market.contractor()
+    application = await market.application(contractor, await market.job(customer))
+    fields = {"application_id": application["id"]}
+    await customer.call("/job-request", "accept", fields)
+    withdrawn = await contractor.call("/job-request", "withdraw", fields)
+    for side in (customer, contractor):
+        told = await side.push(
+            "/job-request", "application.updated", lambda pushed: pushed["status"] == "withdrawn"
+        )
+        assert told == withdrawn
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("reject", "accept"),
+        ("reject", "reject"),
+        ("accept", "accept"),
+        ("accept", "reject"),
+        ("withdraw", "accept"),
+        ("withdraw", "reject"),
+        ("withdraw", "withdraw"),
+        ("reject", "withdraw"),
+    ],
+)
+async def test_an_answer_is_final(market: Market, first: str, then: str) -> None:
+    """Fails without the state table in `take`."""
+    customer, contractor = await market.customer(), await market.contractor()
+    application = await market.application(contractor, await market.job(customer))
+    fields = {"application_id": application["id"]}
+    actors = {"withdraw": contractor}
+    await actors.get(first, customer).call("/job-request", first, fields)
+    before = await market.traces()
+    with pytest.raises(Refused, match="application_not_pending"):
+        await actors.get(then, customer).call("/job-request", then, fields)
+    assert await market.traces() == before
+
+
+async def test_nobody_is_shortlisted_for_a_taken_job(market: Market) -> None:
+    """Fails without the check of the job in `accept`; declining stays possible."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    application = await market.application(contractor, job)
+    await market.store.single().change(Job, job["id"], status=JobStatus.CANCELLED)
+    fields = {"application_id": application["id"]}
+    before = await market.traces()
+    with pytest.raises(Refused, match="job_not_open"):
+        await customer.call("/job-request", "accept", fields)
+    assert await market.traces() == before
+    assert (await customer.call("/job-request", "reject", fields))["status"] == "rejected"
+
+
+async def test_strangers_find_nothing(market: Market) -> None:
+    """Fails when a query is without the owner: the answer must be `not_found`, without a trace."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    application = await market.application(contractor, job)
+    other_customer = await market.customer("Other Customer")
+    other_contractor = await market.contractor("Other Contractor")
+    before = await market.traces()
+    fields = {"application_id": application["id"]}
+    attempts = [
+        (other_customer, "get", fields),
+        (other_contractor, "get", fields),
+        (other_customer, "accept", fields),
+        (other_customer, "reject", fields),
+        (other_contractor, "withdraw", fields),
+        (other_customer, "list", {"job_id": job["id"]}),
+    ]
+    for party, event, asked in attempts:
+        with pytest.raises(Refused, match="not_found"):
+            await party.call("/job-request", event, asked)
+    for party, event in ((contractor, "accept"), (customer, "withdraw"), (contractor, "list")):
+        with pytest.raises(Refused, match="forbidden"):
+            await party.call("/job-request", event, fields)
+    assert await market.traces() == before
+
+
+async def test_the_owner_pages_through_the_applications(market: Market) -> None:
+    """Fails when `list_` mixes jobs or ignores the status or the cursor."""
+    customer = await market.customer()
+    job, other = await market.job(customer), await market.job(customer)
+    contractors = [await market.contractor(f"Contractor {n}") for n in range(3)]
+    made = [await market.application(contractor, job) for contractor in contractors]
+    await market.application(contractors[0], other)
+    await customer.call("/job-request", "reject", {"application_id": made[1]["id"]})
+    first = await customer.call("/job-request", "list", {"job_id": job["id"], "limit": 2})
+    assert [item["id"] for item in first["items"]] == [made[2]["id"], made[1]["id"]]
+    rest = await customer.call(
+        "/job-request", "list", {"job_id": job["id"], "limit": 2, "cursor": first["next_cursor"]}
+    )
+    assert [item["id"] for item in rest["items"]] == [made[0]["id"]]
+    assert rest["next_cursor"] is None
+    assert await statuses(customer, "list", job_id=job["id"], status="pending") == ["pending"] * 2
+    assert await statuses(contractors[1], "mine", status="rejected") == ["rejected"]
+
+
+async def test_the_same_over_http(market: Market) -> None:
+    """Fails when `/api/job-request/mine` is routed as an id."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    status, application = await contractor.http(
+        "POST",
+        "/api/job-request",
+        {
+            "job_id": job["id"],
+            "cover_letter": "Hi",
+            "proposed_amount": 100,
+            "timeline_days": 1,
+        },
+    )
+    assert status == 200
+    path = f"/api/job-request/{application['id']}"
+    assert await customer.http("GET", path) == (200, application)
+    status, page = await contractor.http("GET", "/api/job-request/mine?status=pending")
+    assert (status, page["items"]) == (200, [application])
+    status, page = await customer.http("GET", f"/api/job-request?job_id={job['id']}")
+    assert (status, page["items"]) == (200, [application])
+    assert (await customer.http("POST", f"{path}/accept"))[1]["status"] == "accepted"
+    assert (await customer.http("POST", f"{path}/reject"))[0] == 409
+    assert (await contractor.http("POST", f"{path}/withdraw"))[1]["status"] == "withdrawn"

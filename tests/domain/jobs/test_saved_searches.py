@@ -1,0 +1,198 @@
+"""Saved searches: what a new job finds is what a list would find, and each match is told once."""
+
+import random
+from functools import partial
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from domain.jobs.geo import cells_around, cells_at, distance_km
+from domain.jobs.job import Job
+from domain.jobs.posting import Create, create
+from domain.jobs.saved_searches import MOST, Match, SavedSearch, _anchors, _tell, keys
+from domain.jobs.search import Filters, List, Wanted, selection
+from domain.kernel.actor import Actor, Role
+from tests.conftest import Server
+from tests.support.market import Market
+from tests.support.parties import Json, Party, Refused
+
+BERLIN = {"lon": 13.405, "lat": 52.52}
+
+
+async def save(party: Party, name: str = "Mine", **filters: Any) -> Json:
+    saved: Json = await party.call("/job", "search_save", {"name": name, **filters})
+    return saved
+
+
+def matches(party: Party) -> list[str]:
+    return [push.data["name"] for push in party.received("/job", "job.matched")]
+
+
+async def test_a_new_job_is_told_to_whoever_waits_for_it(market: Market) -> None:
+    """Guard: `uow.later(Match(...))` in `posting.create`, and `fits` in `Match.run`."""
+    customer, contractor = await market.customer(), await market.contractor()
+    fences = await save(contractor, "Fences", q="fences", budget={"min_amount": 100_000})
+    await save(contractor, "Gardens", category="garden")
+    assert fences["filters"]["q"] == "fences" and not SavedSearch.PRIVATE & fences.keys()
+    job = await market.job(customer)
+    push = await contractor.pushed("/job", "job.matched")
+    assert push.data == {"search_id": fences["id"], "name": "Fences", "job": job}
+    await market.settled()
+    feed = await contractor.call("/account", "sync", {"since": 0})
+    assert [item["seq"] for item in feed["items"] if item["name"] == "job.matched"] == [push.seq]
+    assert matches(contractor) == ["Fences"]
+
+
+async def test_a_job_that_fits_only_after_a_change_is_told_then(market: Market) -> None:
+    """Guard: `uow.later(Match(...))` in `posting.update`, and `there` in `_tell`."""
+    customer, contractor = await market.customer(), await market.contractor()
+    await save(contractor, "Garden", category="Gärten")
+    job = await market.job(customer)
+    await market.settled()
+    assert matches(contractor) == []
+    for title in ("One", "Two"):
+        fields = {"job_id": job["id"], "category": "garten", "title": title}
+        await customer.call("/job", "update", fields)
+        await market.settled()
+    assert [push.data["job"]["title"] for push in contractor.received("/job", "job.matched")] == [
+        "One"
+    ]
+
+
+async def test_a_match_that_is_worked_on_twice_is_told_once(market: Market, server: Server) -> None:
+    """Guard: the unique id of `Told`."""
+    customer, contractor = await market.customer(), await market.contractor()
+    saved = await save(contractor)
+    job = await market.job(customer)
+    await market.settled()
+    await Match(job["id"]).run(server.ports)
+    (row,) = await market.rows(SavedSearch, _id=saved["id"])
+    (stored,) = await market.rows(Job, _id=job["id"])
+    await server.store.transact(partial(_tell, job=stored, fitting=[row]))
+    await market.settled()
+    assert matches(contractor) == ["Mine"]
+
+
+async def test_nobody_is_told_of_their_own_job_or_after_unsaving(market: Market) -> None:
+    """Guard: the comparison with `customer_id` in `Match.run`, and `remove` in `unsave`."""
+    customer, contractor = await market.customer(), await market.contractor()
+    await save(customer)
+    saved = await save(contractor)
+    with pytest.raises(Refused, match="not_found"):
+        await customer.call("/job", "search_unsave", {"search_id": saved["id"]})
+    path = f"/api/job/searches/{saved['id']}"
+    assert await contractor.http("DELETE", path) == (200, {"id": saved["id"]})
+    assert (await contractor.call("/job", "searches"))["items"] == []
+    await market.job(customer)
+    await market.settled()
+    assert matches(customer) == matches(contractor) == []
+
+
+async def test_there_are_only_so_many_searches(market: Market) -> None:
+    """Guard: `TooMany` in `save`; a place that is free again is used again."""
+    contractor = await market.contractor()
+    saved = [await save(contractor, f"Search {number}") for number in range(MOST)]
+    before = await market.traces()
+    with pytest.raises(Refused) as refused:
+        await save(contractor)
+    assert (refused.value.code, refused.value.details) == ("too_many", {"limit": MOST})
+    assert await market.traces() == before
+    await contractor.call("/job", "search_unsave", {"search_id": saved[3]["id"]})
+    again = await save(contractor, "Again")
+    items = (await contractor.call("/job", "searches"))["items"]
+    assert items[0] == again and len(items) == MOST
+    with pytest.raises(Refused, match="near"):
+        await save(contractor, radius_km=3)
+
+
+# -- the same as a list ----------------------------------------------------------------------
+
+WORDS = ["fence", "paint", "oak", "garden", "repair", "roof", "the", "C++", "Café"]
+SPOTS = [(13.4, 52.5), (13.06, 52.39), (-179.9, 10.0), (179.9, 10.2), (0.0, 89.5), (90.0, 89.7)]
+
+
+def some_job(dice: random.Random) -> Create:
+    lon, lat = dice.choice(SPOTS)
+    low = dice.randrange(1, 1000)
+    place = {"lon": max(-180, min(180, lon + dice.uniform(-1, 1))), "lat": lat - dice.random() / 3}
+    return msgspec.convert(
+        {
+            "title": " ".join(dice.choices(WORDS, k=2)),
+            "description": dice.choice(WORDS),
+            "category": dice.choice(["Home", "GARDEN", "décor"]),
+            "currency": dice.choice(["USD", "EUR"]),
+            "skills": dice.sample(["Qt", "Rust", "painting"], dice.randrange(3)),
+            "budget_min_amount": low,
+            "budget_max_amount": low + dice.randrange(500),
+            "location": dice.choice([place, None]),
+        },
+        Create,
+    )
+
+
+def some_filters(dice: random.Random) -> Filters:
+    lon, lat = dice.choice(SPOTS)
+    low = dice.choice([None, dice.randrange(1000)])
+    all_of_them: Json = {
+        "q": " ".join(dice.choices(WORDS, k=dice.randrange(1, 3))),
+        "category": dice.choice(["home", "Garden", "Decor"]),
+        "skills": dice.sample(["qt", "RUST", "wood"], dice.randrange(1, 3)),
+        "near": {"lon": lon, "lat": lat},
+        "budget": {
+            "min_amount": low,
+            "max_amount": dice.choice([None, (low or 0) + 300]),
+            "currency": dice.choice([None, "USD", "EUR"]),
+        },
+    }
+    some = dict(dice.sample(sorted(all_of_them.items()), dice.randrange(4)))
+    if "near" in some and dice.random() < 0.7:
+        some["radius_km"] = dice.choice([1, 20, 60, 500, 1000])
+    return msgspec.convert(some, Filters)
+
+
+async def test_what_fits_is_what_a_list_finds(market: Market, server: Server) -> None:
+    """Guard: every condition in `Wanted.fits` and `Wanted.query`, and every anchor in `keys`."""
+    customer, dice = await market.customer(connect=False), random.Random(11)
+    actor, uow = Actor(customer.id, Role.CUSTOMER, "ses_1"), server.store.single()
+
+    async def post(uow: Any) -> None:
+        for _ in range(80):
+            await create(some_job(dice), actor, uow)
+        uow.rows.clear()
+
+    await server.store.transact(post)
+    jobs = await uow.all(Job, {"customer_id": customer.id})
+    found_any = 0
+    for _ in range(150):
+        filters = some_filters(dice)
+        fields = {name: getattr(filters, name) for name in Filters.__struct_fields__}
+        listed = {job.id for job in await uow.all(Job, selection(List(**fields), actor))}
+        wanted = Wanted.of(filters)
+        assert {job.id for job in jobs if wanted.fits(job)} == listed, filters
+        anchors = set(await _anchors(uow, filters))
+        assert all(anchors & set(keys(job)) for job in jobs if job.id in listed), filters
+        found_any += bool(listed)
+    assert len(jobs) == 80 and 50 < found_any < 150
+
+
+longitudes, latitudes = st.floats(-180, 180), st.floats(-90, 90)
+
+
+@given(longitudes, latitudes, longitudes, latitudes, st.floats(0.01, 1000))
+def test_a_place_in_the_circle_is_in_one_of_its_cells(
+    lon: float, lat: float, east: float, north: float, radius: float
+) -> None:
+    """Guard: the seam at 180 degrees, the poles and the growing width in `_cells`."""
+    there = (max(-180, min(180, lon + east / 9)), max(-90, min(90, lat + north / 9)))
+    assume(distance_km((lon, lat), there) <= radius)
+    assert set(cells_around((lon, lat), radius)) & set(cells_at(there))
+    assert set(cells_around(there, radius)) & set(cells_at((lon, lat)))
+
+
+@given(longitudes, latitudes, st.floats(0.01, 1000))
+def test_a_circle_has_few_cells(lon: float, lat: float, radius: float) -> None:
+    """Guard: the coarser sizes in `cells_around`."""
+    assert 1 <= len(cells_around((lon, lat), radius)) <= 20

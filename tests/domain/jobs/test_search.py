@@ -1,0 +1,311 @@
+"""Finding jobs: the normal form of words, the filters, and what a search costs."""
+
+import random
+import unicodedata
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.jobs.job import Job, JobStatus
+from domain.jobs.search import List, selection
+from domain.kernel import text_search
+from domain.kernel.actor import Actor, Role
+from domain.kernel.store import UnitOfWork
+from tests.conftest import Server
+from tests.support.market import Market
+from tests.support.parties import Json, Party, Refused
+
+BERLIN = {"lon": 13.405, "lat": 52.52, "label": "Berlin"}
+POTSDAM = {"lon": 13.0645, "lat": 52.3906, "label": "Potsdam"}
+MUNICH = {"lon": 11.582, "lat": 48.1351, "label": "Munich"}
+
+texts = st.text(max_size=300)
+
+
+@pytest.mark.parametrize(
+    ("written", "typed"),
+    [
+        ("Leaking pipes", "leak pipe"),
+        ("Café façade", "CAFE FACADE"),
+        ("Straße", "strasse"),
+        ("C++ developer", "developers c++"),
+        ("ﬁtting the ①st kitchen", "fit 1st kitchens"),
+    ],
+)
+def test_different_spellings_meet(written: str, typed: str) -> None:
+    """Fails without the NFKD folding, the case folding or the stemmer."""
+    assert set(text_search.asked(typed)) == set(text_search.terms([written]))
+
+
+def test_signs_that_tell_languages_apart_stay() -> None:
+    """Fails when `_WORD` stops at the letters: C, C++ and C# would be one."""
+    assert text_search.terms(["C, C++ and C#; node.js"]) == ("c", "c++", "c#", "node", "js")
+
+
+def test_common_words_and_repeats_are_left_out() -> None:
+    """Fails without the stop words, or when a term is kept twice."""
+    assert text_search.terms(["The painting of the walls", "paint a wall"]) == ("paint", "wall")
+
+
+def test_a_query_begins_with_its_longest_term() -> None:
+    """Fails without the sorting in `asked`: the database would look at the common word first."""
+    assert text_search.asked("fix oak wardrobe") == ("wardrob", "fix", "oak")
+
+
+@given(texts)
+def test_folding_is_stable_and_plain(text: str) -> None:
+    """Fails when `fold` keeps accents or white space that a second folding would take away."""
+    folded = text_search.fold(text)
+    assert text_search.fold(folded) == folded
+    assert not any(unicodedata.combining(letter) for letter in folded)
+    assert folded == " ".join(folded.split())
+
+
+@given(texts)
+def test_composed_and_decomposed_text_is_the_same(text: str) -> None:
+    """Fails without NFKD."""
+    assert text_search.fold(unicodedata.normalize("NFC", text)) == text_search.fold(text)
+    assert text_search.fold(unicodedata.normalize("NFD", text)) == text_search.fold(text)
+
+
+@given(st.lists(texts, max_size=5), st.integers(1, 20))
+def test_terms_are_few_short_and_distinct(written: list[str], limit: int) -> None:
+    """Fails without the cap on count or length: index entries would grow with the text."""
+    found = text_search.terms(written, limit)
+    assert len(found) <= limit
+    assert len(set(found)) == len(found)
+    assert all(0 < len(term) <= text_search.MAX_LENGTH for term in found)
+
+
+@given(st.lists(st.text(max_size=40), max_size=5))
+def test_a_text_is_found_by_its_own_words(written: list[str]) -> None:
+    """Fails when texts and queries are normalised differently."""
+    query = " ".join(written)[:200]
+    found = text_search.terms(written)
+    if len(found) <= text_search.MAX_QUERY_TERMS and query == " ".join(written):
+        assert set(text_search.asked(query)) == set(found)
+
+
+@given(texts)
+def test_a_query_has_a_few_terms_at_most(query: str) -> None:
+    """Fails without the limit of `asked`."""
+    assert len(text_search.asked(query)) <= text_search.MAX_QUERY_TERMS
+
+
+# -- the filters -----------------------------------------------------------------------------
+
+
+async def titles(party: Party, **fields: Any) -> list[str]:
+    page = await party.call("/job", "list", fields)
+    return [job["title"] for job in page["items"]]
+
+
+async def test_words_are_all_required_and_forgiving(market: Market) -> None:
+    """Fails when `$all` becomes "any", or the words of a field are not kept."""
+    customer = await market.customer()
+    await market.job(customer, title="Crêpe stand", description="Serving", category="Catering")
+    await market.job(customer, title="Serving drinks", description="At a fair", skills=["Barista"])
+    for query in ("crepes", "crepe stand", "CATER", "the crêpe at the stand"):
+        assert await titles(customer, q=query) == ["Crêpe stand"], query
+    assert await titles(customer, q="serve") == ["Serving drinks", "Crêpe stand"]
+    assert await titles(customer, q="barista") == ["Serving drinks"]
+    assert await titles(customer, q="crepe fair") == []
+
+
+async def test_category_and_skills_ignore_case_and_accents(market: Market) -> None:
+    """Fails when filters compare what was typed; any one of the skills is enough."""
+    customer = await market.customer()
+    await market.job(customer, title="A", category="Décor", skills=["C++", "Qt"])
+    await market.job(customer, title="B", category="Décor", skills=["Rust"])
+    await market.job(customer, title="C", category="Garden", skills=[])
+    assert await titles(customer, category="decor") == ["B", "A"]
+    assert await titles(customer, skills=["qt"]) == ["A"]
+    assert await titles(customer, skills=["c++", "RUST"]) == ["B", "A"]
+    assert await titles(customer, skills=["c"]) == []
+    assert await titles(customer, category="DECOR", skills=["rust"]) == ["B"]
+
+
+async def test_near_is_within_the_radius(market: Market) -> None:
+    """Fails when kilometres are not turned into radians, or lon and lat are swapped."""
+    customer = await market.customer()
+    for title, location in (("M", MUNICH), ("P", POTSDAM), ("B", BERLIN), ("Nowhere", None)):
+        await market.job(customer, title=title, location=location)
+    near = {"lon": BERLIN["lon"], "lat": BERLIN["lat"]}
+    assert await titles(customer, near=near, radius_km=10) == ["B"]
+    assert await titles(customer, near=near) == ["B", "P"]  # 27 km
+    assert await titles(customer, near=near, radius_km=503) == ["B", "P"]
+    assert await titles(customer, near=near, radius_km=506) == ["B", "P", "M"]  # 504.4 km
+    assert await titles(customer, near=near, radius_km=10, q="fence") == ["B"]
+    with pytest.raises(Refused, match="near"):
+        await titles(customer, radius_km=10)
+
+
+async def test_budgets_fit_when_the_ranges_overlap(market: Market) -> None:
+    """Fails when a bound of `_overlapping` is on the wrong end."""
+    customer = await market.customer()
+    for low, high, currency in ((100, 200, "EUR"), (300, 400, "EUR"), (150, 350, "USD")):
+        await market.job(
+            customer,
+            title=f"{low}-{high}",
+            currency=currency,
+            budget_min_amount=low,
+            budget_max_amount=high,
+        )
+
+    async def fitting(**budget: Any) -> list[str]:
+        return sorted(await titles(customer, budget=budget))
+
+    assert await fitting(currency="EUR") == ["100-200", "300-400"]
+    assert await fitting(min_amount=201) == ["150-350", "300-400"]
+    assert await fitting(max_amount=149) == ["100-200"]
+    assert await fitting(min_amount=200, max_amount=300) == ["100-200", "150-350", "300-400"]
+    assert await fitting(min_amount=201, max_amount=299, currency="EUR") == []
+    assert await titles(customer, sort="budget") == ["300-400", "150-350", "100-200"]
+
+
+@pytest.mark.parametrize("sort", ["newest", "budget"])
+async def test_pages_hold_every_job_once(market: Market, sort: str) -> None:
+    """Fails when the cursor is an offset: the job that is posted meanwhile shifts the pages."""
+    customer = await market.customer()
+    for number in range(7):
+        await market.job(customer, title=f"Job {number}", budget_max_amount=50_000 + number // 3)
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = await customer.call("/job", "list", {"limit": 3, "cursor": cursor, "sort": sort})
+        seen += [job["title"] for job in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+        await market.job(customer, title="Late", budget_max_amount=90_000)
+    assert seen == [f"Job {number}" for number in reversed(range(7))]
+
+
+async def test_a_broken_cursor_is_refused(market: Market) -> None:
+    """Fails when the cursor is trusted."""
+    customer = await market.customer()
+    with pytest.raises(Refused, match="cursor"):
+        await customer.call("/job", "list", {"cursor": "bm9uc2Vuc2U"})
+
+
+# -- the cost of finding ---------------------------------------------------------------------
+
+WORDS = [f"word{number}" for number in range(400)]
+JOBS = 800
+
+
+async def fill(uow: UnitOfWork) -> None:
+    """Many jobs whose words are spread as in language: a few are everywhere, most are rare."""
+    dice = random.Random(7)
+    frequency = [1 / (rank + 1) for rank in range(len(WORDS))]
+    jobs = []
+    for number in range(JOBS):
+        low = dice.randrange(1_000, 500_000)
+        city = [dice.uniform(-15, 35), dice.uniform(-15, 35)]
+        jobs.append(
+            Job(
+                id=f"job_{number:024}",
+                created_at=uow.now,
+                updated_at=uow.now,
+                title="",
+                category="",
+                customer_id=f"usr_{number % 40}",
+                customer_name="",
+                description="",
+                skills=(),
+                budget_min_amount=low,
+                budget_max_amount=low + dice.randrange(1, 100_000),
+                currency=dice.choice(["USD", "EUR", "JPY"]),
+                location=None,
+                status=dice.choice([JobStatus.OPEN, JobStatus.OPEN, JobStatus.COMPLETED]),
+                contractor_id=f"usr_{number % 30}",
+                category_key=f"category {dice.randrange(20)}",
+                skill_keys=tuple(f"skill {dice.randrange(60)}" for _ in range(3)),
+                terms=tuple(dict.fromkeys(dice.choices(WORDS, frequency, k=25))),
+                point={"type": "Point", "coordinates": city},
+            )
+        )
+    await uow.add_all(jobs)
+
+
+async def fetched(uow: UnitOfWork, where: Json) -> int:
+    """How many documents MongoDB must fetch for `where` through the best of our indexes.
+
+    The embedded server's explain counts what was returned, not what was fetched. So this counts
+    it by the manual's rule: an index whose fields before the order are all in the filter decides
+    on every field it has, but for an array on one of several values only.
+    """
+    costs = []
+    for index in Job.INDEXES:
+        fields = [field for field, _ in index.keys]
+        leading = fields[: fields.index("_id")] if "_id" in fields else fields
+        if all(field in where for field in leading):
+            decided = {field: where[field] for field in fields if field in where}
+            if isinstance(decided.get("terms"), dict):
+                decided["terms"] = decided["terms"]["$all"][0]
+            costs.append(await uow.count(Job, decided))
+    return min(costs)
+
+
+ONE_FILTER: list[tuple[Json, str]] = [
+    ({}, "status_1_"),
+    ({"q": "word30"}, "terms_1_status_1"),
+    ({"category": "Category 3"}, "status_1_category_key_1"),
+    ({"skills": ["skill 5"]}, "status_1_skill_keys_1"),
+    ({"skills": ["skill 5", "skill 6"]}, "status_1_skill_keys_1"),
+    ({"near": {"lon": 10, "lat": 10}, "radius_km": 900}, "point_2dsphere"),
+    ({"budget": {"currency": "JPY", "min_amount": 300_000}}, "status_1_currency_1"),
+]
+SEVERAL_FILTERS: list[Json] = [
+    {"q": "word9", "category": "Category 3"},
+    {"q": "word9", "budget": {"currency": "EUR", "min_amount": 200_000, "max_amount": 210_000}},
+    {"category": "Category 3", "budget": {"min_amount": 200_000, "max_amount": 210_000}},
+    {"skills": ["skill 5", "skill 6", "skill 7"], "category": "Category 3"},
+    {"budget": {"currency": "USD", "min_amount": 100_000, "max_amount": 120_000}},
+    {"budget": {"max_amount": 20_000}},
+]
+
+
+async def test_searches_fetch_hardly_more_than_they_return(server: Server) -> None:
+    """Fails when an index of `Job` is dropped or its fields are put in another order, or when
+    several words are not narrowed by an index."""
+    uow = server.store.single()
+    await fill(uow)
+    actor = Actor("usr_1", Role.CONTRACTOR, "ses_1")
+
+    async def check(fields: Json) -> Json:
+        where = selection(msgspec.convert(fields, List), actor)
+        filter = {k: {"$in": list(v)} if isinstance(v, tuple) else v for k, v in where.items()}
+        returned = await uow.count(Job, where)
+        assert returned, fields
+        assert await fetched(uow, where) <= 2 * returned, fields
+        return filter
+
+    async def explain(filter: Json) -> Json:
+        command = {"find": Job.COLLECTION, "filter": filter, "sort": {"_id": -1}, "limit": 20}
+        answer: Json = await server.store.database.command(
+            {"explain": command, "verbosity": "executionStats"}
+        )
+        return answer
+
+    for fields, index in ONE_FILTER:
+        explained = await explain(await check(fields))
+        assert f"'indexName': '{index}" in str(explained["queryPlanner"]["winningPlan"]), fields
+        stats = explained["executionStats"]
+        assert 0 < stats["totalDocsExamined"] <= 2 * stats["nReturned"], fields
+    for fields in SEVERAL_FILTERS:
+        await check(fields)
+    for own in ({"customer_id": "usr_1"}, {"contractor_id": "usr_1", "status": "open"}):
+        explained = await explain(own)
+        assert "COLLSCAN" not in str(explained["queryPlanner"]["winningPlan"])
+        assert await fetched(uow, own) == await uow.count(Job, own)
+    # Of several words an index looks for one: the limit that `list_` states.
+    where = selection(List(q="word200 word0"), actor)
+    assert where["terms"] == {"$all": ["word200", "word0"]}
+    assert await fetched(uow, where) == await uow.count(
+        Job, {"terms": "word200", "status": JobStatus.OPEN}
+    )
+    assert await fetched(uow, where) <= 2 * await uow.count(Job, where)

@@ -1,0 +1,79 @@
+"""A killed process holds up nobody for longer than it takes to notice that it is gone."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from domain.kernel import process_registry
+from domain.kernel.leases import Lease
+from domain.kernel.process_registry import SILENT, Living
+from tests.support.relay_fixture import Office
+
+
+@pytest.fixture
+async def office(installation):
+    office = Office(installation.env["MONGO_URL"])
+    await office.store("setup").prepare([Lease, Living])
+    yield office
+    await office.close()
+
+
+async def hang(store, row, end):
+    """Change a row in a transaction that does not go on, as that of a killed process."""
+    changed = asyncio.Event()
+
+    async def work(uow):
+        await uow.change(Lease, row.id, holder=store.worker)
+        changed.set()
+        await end.wait()
+        return None
+
+    hanging = asyncio.create_task(store.transact(work))
+    await changed.wait()
+    return hanging
+
+
+async def test_the_transactions_of_a_killed_process_are_ended_by_another(office):
+    """Guard: `end_sessions` in `process_registry.end_dead`, and `sessions.add` in
+    `Store._transact`. Who is alive keeps what it has open: `over` in `end_dead`."""
+    dead, ports = office.store("dead"), office.relay("other", start=False)._ports
+    other = ports.store
+    now = other.clock.now()
+    row = Lease(id="row", created_at=now, updated_at=now, holder="nobody", until=now)
+    await other.single().add(row)
+    end = asyncio.Event()
+    hanging = await hang(dead, row, end)
+    await process_registry.say_alive(dead)
+    await process_registry.say_alive(other)
+
+    async def change(uow):
+        return await uow.change(Lease, row.id, holder=other.worker)
+
+    waiting = asyncio.create_task(other.transact(change))
+    await process_registry.end_dead(ports.store)
+    done, _ = await asyncio.wait([waiting], timeout=0.5)
+    assert not done
+    office.clock.ahead += SILENT + timedelta(seconds=1)
+    await process_registry.say_alive(other)
+    await process_registry.end_dead(ports.store)
+    async with asyncio.timeout(8):  # the database itself takes a minute
+        assert (await waiting).holder == "other"
+    assert [process.id for process in await other.single().all(Living, {})] == ["other"]
+    end.set()
+    await asyncio.wait([hanging])
+
+
+async def test_a_process_that_ends_says_so(office):
+    """Guard: `say_alive` and `say_goodbye` in the relay."""
+    relay = office.relay("one")
+    store = office.store("reader")
+
+    async def known():
+        return await store.single().find(Living, {"_id": "one"})
+
+    async with asyncio.timeout(5):
+        while await known() is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await relay.stop()
+    assert await known() is None

@@ -1,0 +1,291 @@
+"""Statements and commissions: sums that agree with the balances, and what they cost."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from domain import ledger
+from domain.admin import commissions
+from domain.kernel.actor import Actor, Role
+from domain.kernel.store import UnitOfWork
+from domain.ledger.owner_view import platform_before
+from domain.ledger.transaction import Posting, Transaction
+from domain.wallet import statements
+from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.journal_samples import (
+    NEW_YEAR,
+    book_rows,
+    download,
+    lately,
+    statement,
+    told,
+    transaction,
+)
+from tests.support.parties import Refused
+
+
+@pytest.fixture
+def work(market, server):
+    return Work(market, server)
+
+
+# -- the sums ------------------------------------------------------------------------------------
+
+
+async def test_a_contractors_statement_leads_from_balance_to_balance(work):
+    """Guard: `position` and `deltas` of `owner_view.Side`; a part that is left out, or what only
+    moves counted as coming in, and the closing balance is not the wallet's."""
+    await work.done()
+    before = datetime.now(UTC).isoformat()
+    await work.withdraw(20_000)
+    whole = await statement(work.contractor)
+    assert told(whole) == {
+        "completed": (1, 70_000, 0, 0),
+        "transfer_settled": (1, 0, 0, 70_000),
+        "withdrawn": (1, 0, 0, 20_000),
+        "paid_out": (1, 0, 20_000, 0),
+    }
+    assert (whole["opening"]["amount"], whole["net_amount"]) == (0, 50_000)
+    assert whole["closing"] == {
+        "amount": 50_000,
+        "parts": {
+            "available": 50_000,
+            "pending": 0,
+            "held": 0,
+            "in_transit": 0,
+            "debt": 0,
+        },
+    }
+    wallet = await work.contractor.call("/wallet", "balance")
+    assert {part: wallet[part] for part in whole["closing"]["parts"]} == whole["closing"]["parts"]
+
+    first = await statement(work.contractor, end=before)
+    second = await statement(work.contractor, start=before)
+    assert first["closing"] == second["opening"]
+    assert (second["opening"]["amount"], second["net_amount"]) == (70_000, -20_000)
+    assert told(second).keys() == {"withdrawn", "paid_out"}
+    assert told(await statement(work.contractor, currency="EUR")) == {}
+
+
+async def test_debt_and_held_money_are_parts_of_it(work):
+    """Guard: `held` and `debt` in `Side.of`."""
+    await work.done()
+    await work.withdraw(50_000)
+    chargeback = await work.charge_back()
+    closing = (await statement(work.contractor))["closing"]
+    assert (closing["amount"], closing["parts"]["held"]) == (20_000, 20_000)
+    await work.decide(chargeback, won=False)
+    await work.market.settled(PATIENCE)
+    found = await statement(work.contractor)
+    assert found["closing"]["parts"]["debt"] == found["closing"]["amount"] == -50_000
+    assert told(found)["chargeback_lost"] == (1, 0, 70_000, 0)
+
+
+async def test_a_customers_statement_is_what_was_paid_and_given_back(work):
+    """Guard: the customer's `Side`: STRIPE and chargebacks; without `came or left or moved` the
+    platform's fee would be a line of nothing."""
+    await work.begin()
+    await work.refund(30_000)
+    await work.market.settled(PATIENCE)
+    paid = await statement(work.customer)
+    assert told(paid) == {"captured": (1, 0, 100_000, 0), "refunded": (1, 30_000, 0, 0)}
+    assert paid["closing"]["amount"] == paid["net_amount"] == -70_000
+    _, _, rows = await download(work.customer, "wallet/statement.csv", **lately())
+    assert [(row["kind"], row["amount"], row["balance"]) for row in rows] == [
+        ("captured", "-1000.00", "-1000.00"),
+        ("refunded", "300.00", "-700.00"),
+    ]
+
+
+async def test_a_lost_chargeback_is_money_that_the_customer_got_back(work):
+    """Guard: `chargebacks` in the customer's `Side`; without it the bank's refund is nowhere."""
+    await work.begin()
+    await work.decide(await work.charge_back(), won=False)
+    await work.market.settled(PATIENCE)
+    found = await statement(work.customer)
+    assert told(found)["chargeback_lost"] == (1, 100_000, 0, 0)
+    assert found["closing"]["amount"] == 0
+
+
+async def test_commissions_agree_with_the_platforms_balance(work):
+    """Guard: COLUMNS and `_columns`; a kind that is counted twice or not at all, and the columns do
+    not make the net amount, or that not the balance."""
+    await work.sandbox.settings(fee_bps=290)
+    await work.done()
+    await work.refund(20_000)
+    await work.market.settled(PATIENCE)
+    other = await Work(work.market, work.server).done()
+    await other.decide(await other.charge_back(), won=False)
+    platform, _ = await work.books()
+    admin = await work.market.admin()
+
+    report = await admin.call("/admin", "commissions", lately())
+    sums = {
+        name: sum(line[name] for line in report["lines"] if line["currency"] == "USD")
+        for name in report["lines"][0]
+        if name.endswith("_amount")
+    }
+    assert sums == {
+        "platform_fee_amount": 20_000,
+        "service_fee_amount": 40_000,
+        "refunded_amount": -6_000,
+        "stripe_fee_amount": -2 * 2_900,
+        "chargeback_amount": -30_000,
+        "chargeback_fee_amount": -1_500,
+        "other_amount": 0,
+        "net_amount": platform,
+    }
+    total = next(total for total in report["totals"] if total["currency"] == "USD")
+    assert total == {
+        "currency": "USD",
+        "opening_amount": 0,
+        "net_amount": platform,
+        "closing_amount": platform,
+    }
+    assert (await statement(admin))["closing"]["parts"] == {"platform": platform}
+    _, _, rows = await download(admin, "admin/commissions.csv", **lately(bucket="month"))
+    assert sum(int(row["net_minor"]) for row in rows) == platform
+    assert {row["period"] for row in rows} == {datetime.now(UTC).strftime("%Y-%m")}
+
+
+async def test_commissions_are_told_by_day_month_and_currency(market, server):
+    """Guard: PERIODS, and the key of `$group`."""
+    uow, number = server.store.single(), 0
+    for day in (0, 0, 1, 40):
+        for currency, amount in (("USD", 100), ("JPY", 7)):
+            number += 1
+            await uow.add(
+                transaction(
+                    0,
+                    kind="accepted",
+                    currency=currency,
+                    fact=f"f{number}",
+                    users=(),
+                    accounts=("escrow:ofr_1", "platform"),
+                    created_at=NEW_YEAR + timedelta(days=day),
+                    postings=(Posting("escrow:ofr_1", "platform", amount),),
+                )
+            )
+    admin = await market.admin()
+    year = {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"}
+
+    async def lines(**fields):
+        report = await admin.call("/admin", "commissions", {**year, **fields})
+        return [(x["period"], x["currency"], x["platform_fee_amount"]) for x in report["lines"]]
+
+    assert await lines(bucket="month") == [
+        ("2026-01", "JPY", 21),
+        ("2026-01", "USD", 300),
+        ("2026-02", "JPY", 7),
+        ("2026-02", "USD", 100),
+    ]
+    assert await lines(currency="USD") == [
+        ("2026-01-01", "USD", 200),
+        ("2026-01-02", "USD", 100),
+        ("2026-02-10", "USD", 100),
+    ]
+    status, _, rows = await download(admin, "admin/commissions.csv", **year, currency="JPY")
+    assert (status, rows[0]["platform_fees"], rows[0]["net_minor"]) == (200, "14", "14")
+    last = (await market.trail())[-1]  # guard: `looked` in `Download.open`
+    told = (last.actor_id, last.operation, last.address)
+    assert told == (admin.id, "admin.commissions", "127.0.0.1")
+    assert '"JPY"' in last.detail
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"start": "2026-01-01T00:00:00"}, "start"),
+        ({"end": "2020-01-01T00:00:00Z"}, "end"),
+        ({"start": "2020-01-01T00:00:00Z"}, "end"),
+        ({"start": "1999-12-31T00:00:00Z"}, "start"),
+        ({"start": "0001-01-01T00:00:00+14:00"}, "start"),
+        ({"end": "9999-12-31T23:59:59-12:00"}, "end"),
+        ({"currency": "dollars"}, "currency"),
+    ],
+)
+async def test_spans_that_are_refused(market, wrong, field):
+    """Guard: `check_span`, and `tz=True` of Moment; years that the database cannot tell would be
+    crashes."""
+    party = await market.contractor()
+    with pytest.raises(Refused) as refused:
+        await statement(party, **wrong)
+    assert (refused.value.code, refused.value.details["field"]) == ("invalid", field)
+
+
+# -- what it costs -------------------------------------------------------------------------------
+
+
+async def plans(server, monkeypatch, call):
+    """How the database reads the journal for a call, and how many rows it looks at."""
+    asked = []
+    real = UnitOfWork.aggregate
+
+    async def aggregate(uow, kind, pipeline):
+        asked.append({"aggregate": kind.COLLECTION, "pipeline": pipeline, "cursor": {}})
+        return await real(uow, kind, pipeline)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(UnitOfWork, "aggregate", aggregate)
+        await call
+    asked = [command for command in asked if command["aggregate"] == Transaction.COLLECTION]
+    assert asked
+    found = []
+    for command in asked:
+        explained = await server.store.database.command(
+            {"explain": command, "verbosity": "executionStats"}
+        )
+        plan = explained["stages"][0]["$cursor"]
+        stats = plan["executionStats"]
+        found.append((str(plan["queryPlanner"]["winningPlan"]), stats["totalDocsExamined"]))
+    return found
+
+
+async def test_statements_read_their_own_part_of_the_journal(server, monkeypatch):
+    """Guard: the index of Transaction on (users, created_at) and the one on (accounts,
+    created_at); fails when one is dropped or its fields are put in another order."""
+    for user in ("usr_1", "usr_2", "usr_3"):
+        await book_rows(server.store, 400, user=user)
+    platform = {"users": (), "accounts": ("escrow:ofr_1", "platform")}
+    rows = [transaction(number, fact=f"fee:{number}", **platform) for number in range(400)]
+    await server.store.single().add_all(rows)
+    hour = {"start": NEW_YEAR + timedelta(hours=1), "end": NEW_YEAR + timedelta(hours=2)}
+    of_users, of_platform = "users_1_created_at_1__id_1", "accounts_1_created_at_1"
+    for role, run, command, index in (
+        (Role.CONTRACTOR, statements.statement, statements.Statement(**hour), of_users),
+        (Role.CUSTOMER, statements.statement, statements.Statement(**hour), of_users),
+        (Role.ADMIN, statements.statement, statements.Statement(**hour), of_platform),
+        (
+            Role.ADMIN,
+            commissions.commissions,
+            commissions.Commissions(**hour, currency="USD"),
+            of_platform,
+        ),
+    ):
+        uow, actor = server.store.single(), Actor("usr_2", role, "ses_1")
+        for plan, examined in await plans(server, monkeypatch, run(command, actor, uow)):
+            assert f"'indexName': '{index}'" in plan
+            assert examined == 60
+
+
+async def test_the_platforms_balance_is_read_from_its_snapshot(server, monkeypatch):
+    """Guard: both directions in `platform_before`."""
+    postings = (Posting("escrow:ofr_1", "platform", 100),)
+    platform = {"users": (), "accounts": ("escrow:ofr_1", "platform"), "postings": postings}
+    rows = [transaction(number, fact=f"fee:{number}", **platform) for number in range(100)]
+    store = server.store
+    await store.single().add_all(rows)
+    times = [NEW_YEAR + timedelta(minutes=minute) for minute in (0, 30, 50, 51, 99, 200)]
+    monkeypatch.setattr(ledger, "SETTLED_AFTER", timedelta(0))
+
+    async def balances():
+        uow = store.single()
+        return [await platform_before(uow, "USD", at) for at in times]
+
+    plain = await balances()
+    assert plain == [0, 3_000, 5_000, 5_100, 9_900, 10_000]
+    uow = store.single()
+    uow.now = NEW_YEAR + timedelta(minutes=50)
+    await ledger.take_snapshot(uow, ledger.PLATFORM)
+    assert await uow.count(ledger.Snapshot, {"_id": "snapshot:platform|USD", "balance": 5_100}) == 1
+    assert await balances() == plain

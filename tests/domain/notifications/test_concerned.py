@@ -1,0 +1,198 @@
+"""Whom each booking of the journal concerns, and that they are told of it."""
+
+import ast
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import domain
+from domain.accounts.user import User
+from domain.notifications.templates.catalog import WORDS
+from domain.notifications.text import Notice, Side
+from domain.payouts.transfer import Transfer
+from tests.domain.notifications.reading import FENCE, listed
+from tests.domain.notifications.test_words import AT, WHOLE
+from tests.support.job_in_progress import PATIENCE, Work
+
+CUSTOMER, CONTRACTOR, SELF = Side.CUSTOMER, Side.CONTRACTOR, Side.SELF
+OFFER, CHARGEBACK, WITHDRAWAL = (
+    "/bidding offer.updated",
+    "/payment chargeback.updated",
+    "/wallet withdrawal.updated",
+)
+
+
+def both(kind):
+    return {CUSTOMER: kind, CONTRACTOR: kind}
+
+
+def refund(status):
+    return {"milestones": [], "refunds": [{"id": "rfd_1", "amount": 5, "status": status}]}
+
+
+# A booking's kind: the event that is published with it, what the event says, who hears what of it.
+TOLD = {
+    "captured": ("/bidding offer.created", {}, both("offer_created")),
+    "accepted": ("/bidding offer.accepted", {}, both("offer_accepted")),
+    "completed": ("/job job.updated", {"completed_at": AT}, both("completed")),
+    "resolved": ("/payment dispute.updated", {"status": "resolved"}, both("dispute_resolved")),
+    "refunded": (OFFER, refund("made"), both("refund_made")),
+    "refund_failed": (OFFER, refund("failed"), both("refund_failed")),
+    "chargeback_opened": (CHARGEBACK, {"status": "open"}, both("chargeback_open")),
+    "chargeback_won": (CHARGEBACK, {"status": "won"}, {CONTRACTOR: "chargeback_won"}),
+    "chargeback_undone": (CHARGEBACK, {"status": "won"}, {CONTRACTOR: "chargeback_won"}),
+    "chargeback_freed": (CHARGEBACK, {"status": "lost"}, {CONTRACTOR: "chargeback_lost"}),
+    "chargeback_lost": (CHARGEBACK, {"status": "lost"}, {CONTRACTOR: "chargeback_lost"}),
+    "withdrawn": (WITHDRAWAL, {"status": "requested"}, {}),  # they did it themselves
+    "paid_out": (WITHDRAWAL, {"status": "paid"}, {SELF: "withdrawal_paid"}),
+    "payout_failed": (WITHDRAWAL, {"status": "failed"}, {SELF: "withdrawal_failed"}),
+}
+# No event says these: their owner is told directly, see below.
+DIRECTLY = {"adjusted", "debt_repaid", "transfer_returned", "transfer_settled"}
+OF_THE_PLATFORM = {"stripe_fee", "chargeback_fee"}
+
+
+def test_every_booking_is_told_to_somebody():
+    """Guard: these tables; a kind of booking that nobody hears of is not in one of them."""
+    booked = {"book", "rebook", "_book", "_release"}
+    calls = [
+        node
+        for path in Path(domain.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", getattr(node.func, "id", "")) in booked
+    ]
+    kinds = {
+        argument.value
+        for call in calls
+        for argument in call.args
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    }
+    assert kinds == TOLD.keys() | DIRECTLY | OF_THE_PLATFORM
+
+
+@pytest.mark.parametrize("booking", TOLD)
+def test_whom_a_booking_concerns(booking):
+    """Guard: the entries of `WORDS`; a side that is missing there learns nothing of its money."""
+    event, fields, expected = TOLD[booking]
+    sides = (SELF,) if event == WITHDRAWAL else (CUSTOMER, CONTRACTOR)
+    heard = {side: WORDS[event]({**WHOLE, "delivered_at": None, **fields}, side) for side in sides}
+    heard = {side: [said] if isinstance(said, Notice) else said for side, said in heard.items()}
+    assert {side: said[0].kind for side, said in heard.items() if said} == expected
+
+
+def test_an_inquiry_of_a_bank_and_its_end_are_told():
+    """Guard: `inquiry` and `closed` in `chargeback_updated`; whoever heard that money is frozen
+    would never hear that it is free."""
+    for status in ("inquiry", "closed"):
+        told = WORDS[CHARGEBACK](WHOLE | {"status": status}, CONTRACTOR)
+        assert told.kind == f"chargeback_{status}"
+        assert WORDS[CHARGEBACK](WHOLE | {"status": status}, CUSTOMER) is None
+
+
+# -- told directly -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def done(market, server):
+    return await Work(market, server).done()
+
+
+async def texts(work, *kinds):
+    told = await listed(work.market, work.contractor, *kinds)
+    return [(notice["kind"], notice["title"], notice["path"]) for notice in told]
+
+
+async def test_what_is_owed_repaid_and_adjusted_is_told_to_its_owner(done, post):
+    """Guard: `notices.tell` in `wallet_actions.adjust`, `allocation.take`, `allocation.give` and
+    `reversals.collect_debt`; without it money comes and goes without a word."""
+    user = {"user_id": done.contractor.id, "currency": "USD", "reason": "Counted twice"}
+    await done.admin("adjust", **user, amount=-20_000)
+    await done.withdraw(50_000)
+    await done.admin("adjust", **user, amount=-10_000)
+    await done.admin("adjust", **user, amount=15_000)
+    assert await texts(done, "wallet_adjusted", "debt_due", "debt_repaid") == [
+        ("wallet_adjusted", "200.00 USD was taken from your wallet", "/#/wallet"),
+        ("debt_due", "You owe 100.00 USD", "/#/wallet"),
+        ("wallet_adjusted", "100.00 USD was taken from your wallet", "/#/wallet"),
+        ("debt_repaid", "100.00 USD of your money paid what you owed", "/#/wallet"),
+        ("wallet_adjusted", "150.00 USD was added to your wallet", "/#/wallet"),
+    ]
+    assert "You owe 100.00 USD" in post.subjects(done.contractor)
+    assert not [letter for letter in post.letters if "Counted twice" in letter.text]
+
+
+async def test_what_is_taken_back_outside_is_told_to_its_owner(done):
+    """Guard: `notices.tell` in `external_reversals.settle_reversal`, `wallet_actions.release` and
+    `transfer_tasks._account_closed`, and `payouts_changed_at` there."""
+    await done.admin("overview")
+    (made,) = await done.listed("transfers")
+    await done.sandbox.api("POST", f"transfers/{made['id']}/reversals", amount=30_000)
+    await done._admin.push("/admin", "alert", lambda a: a["kind"] == "transfer_reversed", PATIENCE)
+    (parked,) = await done.market.rows(Transfer, status="parked")
+    await done.admin("release", transfer_id=parked.id, reason="Clarified")
+    await done.market.settled(PATIENCE)
+    user = await done.server.store.single().get(User, done.contractor.id)
+    await done.sandbox.close_account(user.connect_id)
+    await done._admin.push("/admin", "alert", lambda a: a["kind"] == "account_closed", PATIENCE)
+    assert await texts(done, "transfer_reversed", "transfer_released", "account_closed") == [
+        ("transfer_reversed", "300.00 USD of your wallet is held back", "/#/wallet"),
+        ("transfer_released", "300.00 USD is on its way to your wallet again", "/#/wallet"),
+        ("account_closed", "Your account at Stripe was closed", "/#/wallet"),
+    ]
+    assert await texts(done, "payouts_lost") == []
+    after = await done.server.store.single().get(User, done.contractor.id)
+    assert after.payouts_changed_at > user.payouts_changed_at
+
+
+async def test_money_that_had_to_wait_is_told_when_it_arrives(market, server):
+    """Guard: `WAITED` in `transfer_tasks.make_available`; what arrives with the completion is not
+    told a second time, but that was long ago."""
+    work = await Work(market, server).begin(onboarded=False)
+    await work.complete()
+    await market.settled(PATIENCE)
+    (transfer,) = await market.rows(Transfer)
+    yesterday = transfer.created_at - timedelta(days=1)
+    await server.store.single().change(Transfer, transfer.id, created_at=yesterday)
+    await market.onboard(work.contractor)
+    told = await work.contractor.push(
+        "/account", "notification", lambda n: n["kind"] == "money_arrived", PATIENCE
+    )
+    assert told["title"] == "700.00 USD is in your wallet now"
+    later = await Work(market, server).done(customer=work.customer, contractor=work.contractor)
+    assert await later.wallet("available") == (140_000,)
+    assert len(await texts(later, "money_arrived")) == 1
+
+
+# -- administrators, where a payment failed ------------------------------------------------------
+
+
+async def test_a_payout_that_failed_is_told_to_administrators(done, post):
+    """Guard: the alert in `withdrawals.settle_withdrawal`; the contractor is told as well."""
+    await done.admin("overview")
+    await done.sandbox.fault(payout="usd", failure_code="account_closed")
+    await done.market.withdraw(done.contractor, 70_000)
+    alert = await done._admin.push("/admin", "alert", lambda a: True, PATIENCE)
+    assert (alert["kind"], alert["urgent"]) == ("payout_failed", True)
+    assert "700.00 USD" in alert["message"] and "account closed" in alert["message"]
+    assert await texts(done, "withdrawal_failed")
+    assert post.subjects(done._admin) == ["Alert: A withdrawal came back"]
+
+
+async def test_a_declined_card_is_listed_for_administrators_and_not_mailed(scene, post):
+    """Guard: `urgent=False` in `processing.declined`; banks decline cards every day, and mails
+    about them would hide those about what somebody has to do."""
+    admin = await scene.market.admin()
+    answer = await scene.offers("pm_card_chargeDeclinedInsufficientFunds")
+    alert = await admin.push("/admin", "alert", lambda a: True, PATIENCE)
+    assert alert == {
+        "kind": "payment_failed",
+        "subject": answer["offer"]["id"],
+        "urgent": False,
+        "message": alert["message"],
+    }
+    assert "1,000.00 USD" in alert["message"] and "insufficient funds" in alert["message"]
+    (notice,) = await listed(scene.market, admin)
+    assert (notice["title"], notice["own"]) == ("A payment failed", True)
+    assert FENCE in notice["text"] and post.to(admin) == []

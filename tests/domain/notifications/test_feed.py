@@ -1,0 +1,115 @@
+"""The feed outlives its rows: numbers go on, and whoever was away too long is told."""
+
+from datetime import timedelta
+
+import pytest
+
+from domain.kernel.outbox import OutboxRow
+from domain.notifications import feed
+from domain.notifications.notices import NOTIFICATION
+from tests.conftest import both_paths
+from tests.support.parties import Refused
+
+
+async def expire(market, party) -> None:
+    """As the database does with rows whose time is over."""
+    rows = market.store.database[feed.FeedRow.COLLECTION]
+    soon = market.store.clock.now() + timedelta(hours=1)
+    await rows.update_many({"user_id": party.id}, {"$set": {"expires_at": soon}})
+    await feed.keep_heads_of_expiring(market.store.single())
+    await rows.delete_many({"user_id": party.id, "seq": {"$gt": 0}})
+
+
+async def test_numbers_go_on_when_all_rows_have_expired(market, server):
+    """Guard: `keep_heads_of_expiring`; without it the next event would be number 1 again."""
+    customer = await market.customer()
+    for _ in range(3):
+        await market.job(customer)
+    await market.settled()
+    await market.store.database[feed.FeedHead.COLLECTION].delete_many(
+        {"_id": f"head:{customer.id}"}
+    )
+    server.web.relay._heads.clear()  # as after a restart
+    await expire(market, customer)
+    assert (await customer.call("/account", "sync", {"since": 3}))["head"] == 3
+    await market.job(customer)
+    await market.settled()
+    items = (await customer.call("/account", "sync", {"since": 3}))["items"]
+    assert [item["seq"] for item in items] == [4]
+
+
+async def test_whoever_was_away_too_long_is_told(market, server):
+    """Guard: `raise TooOld` in `feed.sync`; without it a client would skip what has expired."""
+    customer = await market.customer()
+    await market.job(customer)
+    await market.settled()
+    await expire(market, customer)
+    await market.job(customer)
+    await market.settled()
+    with pytest.raises(Refused) as refused:
+        await customer.call("/account", "sync", {"since": 0})
+    assert (refused.value.code, refused.value.details) == ("too_old", {"head": 2, "first": 2})
+
+
+async def test_what_was_seen_moves_forward_only(market, server):
+    """Guard: `{"seen": {"$lt": seq}}` and the `min` with the head in `feed.seen`."""
+    customer = await market.customer()
+    for _ in range(2):
+        await market.job(customer)
+    await market.settled()
+    assert await customer.call("/account", "seen", {"seq": 2}) == {"seen": 2, "head": 2}
+    assert await customer.call("/account", "seen", {"seq": 1}) == {"seen": 2, "head": 2}
+    assert await customer.call("/account", "seen", {"seq": 9}) == {"seen": 2, "head": 2}
+    assert (await customer.call("/account", "sync", {"since": 2}))["seen"] == 2
+
+
+async def notices(market, party, *own: bool) -> None:
+    """Notices in the feed, some of what the person did themselves."""
+
+    async def work(uow):
+        for mine in own:
+            uow.publish(NOTIFICATION, {"title": "News", "own": mine}, to=[party.id])
+
+    # Written like any other event, and delivered by whoever is first.
+    rows = []
+    market.store.committed = rows.extend
+    await market.store.transact(work)
+    await market.store.single().change_all(
+        OutboxRow, {"_id": tuple(row.id for row in rows)}, lease_until=market.store.clock.now()
+    )
+    await market.settled()
+
+
+async def test_unread_are_the_notices_that_are_news(market):
+    """Guard: `data.own` and `$gt` in `_unread`; other events are not counted either."""
+    customer = await market.customer()
+    await market.job(customer)
+    await market.settled()
+    await notices(market, customer, False, True, False)
+    assert (await customer.call("/account", "sync", {"since": 0}))["unread"] == 2
+    first = customer.received("/account", "notification")[0].seq
+    await customer.call("/account", "seen", {"seq": first})
+    assert (await customer.call("/account", "sync", {"since": 0}))["unread"] == 1
+    await customer.call("/account", "seen", {"seq": 9})
+    assert (await customer.call("/account", "sync", {"since": 0}))["unread"] == 0
+
+
+@both_paths
+async def test_what_was_seen_is_told_to_other_devices(market, server):
+    """Guard: `uow.publish(HEAD, ...)` in `feed.seen`, and `Marks` in the pushes of every 30 s."""
+    customer, admin = await market.customer(), await market.admin()
+    await admin.call("/admin", "live")
+    phone = await market.sign_in(customer.user)
+    await market.job(customer)
+    await market.settled()
+    await customer.call("/account", "seen", {"seq": 1})
+    push = await phone.pushed("/account", "head")
+    assert (push.seq, push.data) == (None, {"head": 1, "seen": 1})
+    await customer.call("/account", "seen", {"seq": 1})
+    await market.settled()
+    assert len(phone.received("/account", "head")) == 1
+    phone.forget()
+    await server.web.relay._keep_heads()
+    await server.web._push_heads_to([customer.id])
+    assert await phone.push("/account", "head") == {"head": 1, "seen": 1}
+    assert {p.data["name"] for p in admin.received("/admin", "activity")} == {"job.updated"}

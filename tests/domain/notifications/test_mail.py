@@ -1,0 +1,180 @@
+"""Mails leave by real SMTP: what is sent again, what is dropped, and what nobody can smuggle in."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from structlog.testing import capture_logs
+
+from domain.ports.mail import Mail, MailUnsent
+from server.adapters.smtp import LoggedMail, SmtpMail, mailer, route
+from server.adapters.system_clock import SystemClock
+from server.config import ConfigError, load
+from tests.server.test_config import GOOD
+from tests.support.smtp_server import Post
+
+MAIL = Mail("mail_1", "usr_1", "carla@people.test", "You have an offer", "Hello Carla,\n\nGrüße.\n")
+SENDER = "JobSphere <no-reply@jobs.test>"
+
+
+@pytest.fixture
+async def post() -> AsyncIterator[Post]:
+    post = await Post().start()
+    yield post
+    await post.stop()
+
+
+def smtp(url: str) -> SmtpMail:
+    return SmtpMail(url, SENDER, SystemClock())
+
+
+async def test_a_mail_arrives_as_plain_text_with_its_headers(post: Post) -> None:
+    """Fails without the Message-ID made of the mail's id, or `Auto-Submitted` in `compose`."""
+    await smtp(post.url).send(MAIL)
+    [letter] = post.letters
+    headers = {name: str(letter.message[name]) for name in letter.message}
+    assert headers.pop("Date").endswith("+0000")
+    assert headers == {
+        "From": SENDER,
+        "To": "carla@people.test",
+        "Subject": "You have an offer",
+        "Message-ID": "<mail_1@jobs.test>",
+        "Auto-Submitted": "auto-generated",
+        "MIME-Version": "1.0",
+        "Content-Type": 'text/plain; charset="utf-8"',
+        "Content-Transfer-Encoding": headers["Content-Transfer-Encoding"],
+    }
+    assert letter.text.replace("\r\n", "\n") == MAIL.text
+    assert post.senders == ["no-reply@jobs.test"]
+
+
+@pytest.mark.parametrize("place", ["at_rcpt", "at_data"])
+async def test_a_temporary_refusal_is_tried_again_with_the_same_id(post: Post, place: str) -> None:
+    """Fails when `final` takes 4yz for an answer, or a second try makes another Message-ID."""
+    getattr(post, place).append("451 Later, please")
+    with pytest.raises(MailUnsent):
+        await smtp(post.url).send(MAIL)
+    await smtp(post.url).send(MAIL)
+    assert [letter.id for letter in post.letters] == ["<mail_1@jobs.test>"]
+    assert len({letter.id for letter in post.tried}) == 1
+
+
+@pytest.mark.parametrize(("place", "code"), [("at_rcpt", 550), ("at_data", 554)])
+async def test_a_permanent_refusal_is_logged_and_dropped(post: Post, place: str, code: int) -> None:
+    """Fails without `final`: such a mail would be tried for days; or if the log has the address."""
+    getattr(post, place).append(f"{code} No such user as carla@people.test")
+    with capture_logs() as logs:
+        await smtp(post.url).send(MAIL)
+    assert [(each["event"], each["code"]) for each in logs] == [("mail refused for good", code)]
+    assert post.letters == [] and "carla" not in str(logs)
+
+
+async def test_no_server_and_a_server_without_encryption_may_come_back(post: Post) -> None:
+    """Fails without OSError in `send`; or with `start_tls` off for a host that is not this one."""
+    with pytest.raises(MailUnsent):
+        await smtp("smtp://127.0.0.1:1").send(MAIL)
+    elsewhere = await Post().start("127.0.0.2")
+    with pytest.raises(MailUnsent):
+        await smtp(elsewhere.url).send(MAIL)
+    assert elsewhere.letters == []
+    await elsewhere.stop()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"subject": "Hello\r\nBcc: eve@evil.test"},
+        {"subject": "Hello\nBcc: eve@evil.test"},
+        {"address": "carla@people.test\r\nBcc: eve@evil.test"},
+        {"address": "carla@people.test>,<eve@evil.test"},
+        {"address": "carla@people.test, eve@evil.test"},
+        {"address": "@."},
+    ],
+)
+async def test_nothing_can_be_smuggled_into_headers_or_the_envelope(
+    post: Post, changes: dict[str, str]
+) -> None:
+    """Fails when `compose` puts an unchecked address or text into the message."""
+    fields = {name: getattr(MAIL, name) for name in MAIL.__struct_fields__}
+    await smtp(post.url).send(Mail(**(fields | changes)))
+    assert post.tried == []
+
+
+async def test_signs_of_every_language_arrive(post: Post) -> None:
+    """Fails without EmailMessage's encoding of headers and text."""
+    await smtp(post.url).send(Mail("mail_2", "usr_1", "jürgen@people.test", "“Zaun” → 漆", "漆\n"))
+    [letter] = post.letters
+    assert (letter.to, letter.subject, letter.text.strip()) == (
+        "jürgen@people.test",
+        "“Zaun” → 漆",
+        "漆",
+    )
+
+
+async def test_user_and_password_are_decoded_and_told_to_the_server() -> None:
+    """Fails without `unquote` in `route`."""
+    post = Post()
+    await post.start(authenticator=post.authenticate, auth_require_tls=False, auth_required=True)
+    await smtp(post.url.replace("smtp://", "smtp://job%40sphere:p%3Ass%2F@")).send(MAIL)
+    assert post.login == ("job@sphere", "p:ss/")
+    assert len(post.letters) == 1
+    await post.stop()
+
+
+def test_only_this_host_goes_without_encryption() -> None:
+    """Fails without `local` or `secure` in `route`."""
+    ways = {
+        url: tuple(route(url)[name] for name in ("port", "use_tls", "start_tls"))
+        for url in (
+            "smtp://mail.example.com",
+            "smtp://u:p@mail.example.com:2525",
+            "smtps://u:p@mail.test",
+            "smtp://localhost",
+            "smtp://[::1]:1025",
+            "smtps://127.0.0.1",
+        )
+    }
+    assert list(ways.values()) == [
+        (587, False, True),
+        (2525, False, True),
+        (465, True, False),
+        (25, False, False),
+        (1025, False, False),
+        (465, True, False),
+    ]
+
+
+async def test_without_an_address_the_log_says_who_would_have_got_it() -> None:
+    """Fails when `mailer` needs SMTP_URL, or when the log shows the address."""
+    settings = load(GOOD)
+    assert (settings.smtp_url, settings.mail_from) == (None, "no-reply@localhost")
+    sender = mailer(settings, SystemClock())
+    assert isinstance(sender, LoggedMail)
+    with capture_logs() as logs:
+        await sender.send(MAIL)
+    [line] = logs
+    assert (line["user"], line["subject"]) == ("usr_1", "You have an offer")
+    assert "carla" not in str(line)
+
+
+def test_the_configuration_hides_the_password_and_explains_what_it_cannot_use() -> None:
+    """Fails without `smtp_url` in HIDDEN, or without `_smtp_url` and `_sender`."""
+    good = GOOD | {"SMTP_URL": "smtp://user:hush@mail.test:587", "MAIL_FROM": SENDER}
+    settings = load(good)
+    assert isinstance(mailer(settings, SystemClock()), SmtpMail)
+    assert (settings.mail_from, "hush" in repr(settings)) == (SENDER, False)
+    for bad in (
+        "http://hush",
+        "smtp://",
+        "smtp://user:hush@mail.test:99999",
+        "smtp://:hush@mail.test",
+        "smtp://user:hu#sh@mail.test",
+        "smtp://mail.test/hush",
+        "smtp://[hush",
+        "smtp://hush@a.test",
+    ):
+        with pytest.raises(ConfigError) as refused:
+            load(good | {"SMTP_URL": bad})
+        assert "hush" not in str(refused.value) and "SMTP_URL must" in str(refused.value)
+    for bad in ("nobody", "a b <c d@e>", "a@b\nBcc: c@d"):
+        with pytest.raises(ConfigError):
+            load(good | {"MAIL_FROM": bad})

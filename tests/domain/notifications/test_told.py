@@ -1,0 +1,301 @@
+"""Everybody learns what happens to their money, in plain words, and nothing of others."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from domain.accounts.user import User
+from domain.fulfillment import auto_completion
+from domain.payouts import onboarding
+from domain.ports.payment_gateway import ConnectAccount
+from tests.domain.notifications.reading import FENCE, listed, titles
+from tests.support.job_in_progress import PATIENCE, Work
+
+THREE = [
+    {"title": title, "amount": amount}
+    for title, amount in (("Sand", 50_000), ("Prime", 30_000), ("Paint", 20_000))
+]
+
+
+# -- a deal ------------------------------------------------------------------------------------
+
+
+async def test_a_deal_told_to_both_sides(market, post):
+    """Guard: `notices.follow` in `_follow` of server/core.py; without it nobody is told.
+
+    Guard: `own` in the words; without it people get mails about what they did themselves."""
+    deal = await market.accepted_job()
+    await market.start(deal.contractor, deal.job)
+    await market.deliver(deal.contractor, deal.job)
+    await market.complete(deal.customer, deal.job)
+    await market.settled(PATIENCE)
+    await market.withdraw(deal.contractor, 70_000)
+    await deal.contractor.push(
+        "/account", "notification", lambda notice: notice["kind"] == "withdrawal_paid", PATIENCE
+    )
+    assert await titles(market, deal.customer) == [
+        f"Your offer for {FENCE} is out",
+        f"Your offer for {FENCE} was accepted",
+        f"The work on {FENCE} was delivered",
+        f"{FENCE} is completed",
+    ]
+    assert post.subjects(deal.customer) == [
+        f"Your offer for {FENCE} was accepted",
+        f"The work on {FENCE} was delivered",
+    ]
+    assert await titles(market, deal.contractor) == [
+        "Payouts are set up",
+        f"You have an offer of 1,000.00 USD for {FENCE}",
+        f"{FENCE} is yours: you can start",
+        f"You delivered the work on {FENCE}",
+        f"{FENCE} is completed",
+        "700.00 USD arrived at your bank",
+    ]
+    assert post.subjects(deal.contractor) == [
+        "Payouts are set up",
+        f"You have an offer of 1,000.00 USD for {FENCE}",
+        f"{FENCE} is yours: you can start",
+        f"{FENCE} is completed",
+        "700.00 USD arrived at your bank",
+    ]
+    [letter] = [each for each in post.to(deal.customer) if "delivered" in each.subject]
+    assert "Hello Carla Customer," in letter.text
+    assert re.search(
+        r"Without an objection it is completed on \d+ \w+ \d{4}, \d\d:\d\d UTC", letter.text
+    )
+    assert f"{market.settings.public_url}/#/job/{deal.job['id']}" in letter.text
+    assert {letter.to for letter in post.letters} == {deal.customer.email, deal.contractor.email}
+
+
+async def test_a_notice_is_pushed_with_a_number_of_the_feed(scene):
+    """Guard: `uow.publish(NOTIFICATION, ..., to=[user])`; with a room it could be missed."""
+    offer = await scene.pending()
+    pushed = await scene.contractor.pushed("/account", "notification")
+    assert isinstance(pushed.seq, int)
+    assert pushed.data == {
+        "kind": "offer_created",
+        "title": f"You have an offer of 1,000.00 USD for {FENCE}",
+        "text": pushed.data["text"],
+        "subject_id": offer["id"],
+        "own": False,
+        "path": f"/#/job/{scene.job['id']}",
+        "at": pushed.data["at"],
+    }
+    own = await scene.customer.push("/account", "notification")
+    assert (own["own"], own["title"]) == (True, f"Your offer for {FENCE} is out")
+
+
+async def test_nobody_learns_of_the_deals_of_others(market, post):
+    """Guard: `for user in event.to` in `notices._notices`; with a room or a wider audience the
+    rival would get the winner's notices."""
+    customer, winner, rival = (
+        await market.customer(),
+        await market.contractor(),
+        await market.contractor("Rita Rival"),
+    )
+    job = await market.job(customer)
+    for contractor in (winner, rival):
+        await market.application(contractor, job)
+    await market.offer(customer, rival, job, 90_000)
+    await market.accept(winner, await market.offer(customer, winner, job))
+    await market.settled(PATIENCE)
+    assert post.subjects(rival) == [
+        f"You have an offer of 900.00 USD for {FENCE}",
+        f"The offer for {FENCE} is off",
+    ]
+    assert not [each for each in post.to(rival) if "1,000.00" in each.text + each.subject]
+    assert not [each for each in post.to(winner) if "900.00" in each.text + each.subject]
+
+
+@pytest.mark.parametrize(
+    ("who", "event", "fields", "mailed", "listed_only"),
+    [
+        (
+            "contractor",
+            "reject",
+            {},
+            f"Your offer for {FENCE} was turned down",
+            f"You turned down the offer for {FENCE}",
+        ),
+        (
+            "customer",
+            "withdraw",
+            {},
+            f"The offer for {FENCE} was withdrawn",
+            f"You withdrew the offer for {FENCE}",
+        ),
+        (
+            "contractor",
+            "counter",
+            {"amount": 120_000},
+            f"A counter-offer of 1,200.00 USD for {FENCE}",
+            f"Your counter-offer of 1,200.00 USD for {FENCE} is out",
+        ),
+    ],
+)
+async def test_the_other_side_gets_the_mail(scene, post, who, event, fields, mailed, listed_only):
+    """Guard: `side_of` and `own`; mixed up, the wrong one gets the mail."""
+    offer = await scene.pending()
+    people = {"customer": scene.customer, "contractor": scene.contractor}
+    actor = people.pop(who)
+    [other] = people.values()
+    await actor.call("/bidding", event, {"offer_id": offer["id"], **fields})
+    assert (await titles(scene.market, actor))[-1] == listed_only
+    assert (await titles(scene.market, other))[-1] == mailed
+    assert post.subjects(other)[-1] == mailed
+    assert listed_only not in post.subjects(actor)
+
+
+# -- payments that fail ------------------------------------------------------------------------
+
+
+async def test_a_declined_card_is_explained_to_the_customer_alone(scene, post):
+    """Guard: `side is not Side.CUSTOMER` in `payment_updated`; and the rank of its words, or else
+    the reason would be lost to those of `offer.failed`."""
+    await scene.offers("pm_card_chargeDeclinedInsufficientFunds")
+    [told] = await listed(scene.market, scene.customer)
+    assert told["title"] == f"The payment for {FENCE} did not go through"
+    assert told["text"].splitlines() == [
+        "There is not enough money on the card.",
+        "The offer of 1,000.00 USD has ended, and nothing was taken.",
+        "Make the offer again, if need be with another card.",
+    ]
+    assert post.subjects(scene.customer) == [told["title"]]
+    assert await listed(scene.market, scene.contractor) == []
+
+
+async def test_a_capture_that_fails_is_told_to_both_and_the_reason_to_one(scene, post):
+    """Guard: `offer_failed` for the contractor, which has no reason; with the payment's own words
+    the contractor would read the customer's decline code."""
+    offer = await scene.pending()
+    await scene.sandbox.fault(path="/v1/payment_intents/*/capture", status=402)
+    await scene.accepts(offer)
+    await scene.told(scene.contractor, "offer.failed", offer)
+    [customers] = await listed(scene.market, scene.customer, "payment_failed")
+    [contractors] = await listed(scene.market, scene.contractor, "offer_failed")
+    assert customers["text"].startswith("Your bank has refused the card.")
+    assert "please do not begin the work" in contractors["text"]
+    assert "bank" not in contractors["text"] and "card" not in contractors["text"]
+    assert contractors["title"] in post.subjects(scene.contractor)
+
+
+async def test_an_unfinished_payment_is_listed_once_and_not_mailed(scene, post):
+    """Guard: `fact` of `payment_unfinished`; each look at Stripe publishes the payment again."""
+    answer = await scene.offers("pm_card_authenticationRequired")
+    for _ in range(2):
+        fields = {"payment_id": answer["payment"]["id"]}
+        await scene.customer.call("/payment", "confirm", fields)
+    assert await titles(scene.market, scene.customer) == [f"Finish the payment for {FENCE}"]
+    assert post.letters == []
+
+
+# -- the work, refunds, disputes, chargebacks --------------------------------------------------
+
+
+async def test_parts_of_the_work_are_named(market, server, post):
+    """Guard: `_part`, and `just` in `offer_updated`; without that every later change of the offer
+    would tell of the first milestone again."""
+    work = await Work(market, server).begin(milestones=THREE)
+    await market.settled(PATIENCE)
+    post.letters.clear()
+    await work.deliver(milestone=2)
+    await work.complete(milestone=2)
+    await work.deliver()
+    await work.complete()
+    await market.settled(PATIENCE)
+    part = f"“Prime” of {FENCE}"
+    assert post.subjects(work.customer) == [
+        f"The work on {part} was delivered",
+        f"The work on “Sand”, “Paint” of {FENCE} was delivered",
+    ]
+    assert post.subjects(work.contractor) == [f"{part} is completed", f"{FENCE} is completed"]
+    assert "It was agreed at 300.00 USD" in post.to(work.contractor)[0].text
+
+
+async def test_what_completes_by_itself_is_told_in_its_own_words(work, post):
+    """Guard: `_said` in `Tell._tell`: who was told directly is not told again in general words."""
+    await work.deliver()
+    for days in (6, 1):
+        await work.let_pass(timedelta(days=days))
+        await auto_completion.announce_due(work.server.ports)
+    await auto_completion.complete_due(work.server.ports)
+    kinds = [notice["kind"] for notice in await listed(work.market, work.customer)]
+    assert kinds[-3:] == ["delivered", "completes_soon", "completed_by_itself"]
+    assert "Paint the fence: completed" in post.subjects(work.customer)
+    assert f"{FENCE} is completed" in post.subjects(work.contractor)
+
+
+async def test_refunds_are_told_one_by_one(work, post):
+    """Guard: the `fact` of `_refund` has its id and state; with the offer's id alone the second
+    refund would not be told, without any the first one again."""
+    for amount in (30_000, 20_000):
+        await work.refund(amount)
+        await work.market.settled(PATIENCE)
+    await work.complete()
+    told = await listed(work.market, work.customer, "refund_made")
+    assert [notice["title"] for notice in told] == [
+        f"300.00 USD for {FENCE} is on its way back to you",
+        f"200.00 USD for {FENCE} is on its way back to you",
+    ]
+    told = await listed(work.market, work.contractor, "refund_made")
+    assert [notice["title"] for notice in told] == [
+        f"300.00 USD for {FENCE} went back to the customer",
+        f"200.00 USD for {FENCE} went back to the customer",
+    ]
+
+
+async def test_a_dispute_is_told_step_by_step(work, post):
+    """Guard: `just(data, proposal["at"])`; without it whatever follows a proposal is taken for it,
+    and the escalation is not told; and `own` by `opened_by` and `proposal.by`."""
+    dispute = await work.dispute()
+    id = {"dispute_id": dispute["id"]}
+    post.letters.clear()
+    await work.contractor.call("/payment", "dispute_say", {**id, "text": "It rained."})
+    proposal = {**id, "refund_amount": 40_000}
+    await work.customer.call("/payment", "dispute_propose", proposal)
+    await work.contractor.call("/payment", "dispute_say", {**id, "text": "Hm."})
+    await work.contractor.call("/payment", "dispute_escalate", id)
+    await work.contractor.call("/payment", "dispute_agree", proposal)
+    kinds = ("dispute_opened", "dispute_proposed", "dispute_escalated", "dispute_resolved")
+    for person in (work.customer, work.contractor):
+        told = await listed(work.market, person, *kinds)
+        assert [notice["kind"] for notice in told] == list(kinds)
+        assert [n["own"] for n in told] == [
+            person is work.customer,
+            person is work.customer,
+            person is work.contractor,
+            False,
+        ]
+        assert told[3]["text"] == (
+            "400.00 USD goes back to the customer, 600.00 USD counts as done work."
+        )
+
+
+async def test_a_chargeback_is_told_to_those_it_concerns(work, post):
+    """Guard: `chargeback_updated`; and `always` with an own topic in `alert`."""
+    admin = await work.market.admin()
+    work._admin = admin
+    chargeback = await work.charge_back()
+    await work.decide(chargeback, won=False)
+    told = await listed(work.market, work.contractor, "chargeback_open", "chargeback_lost")
+    assert [notice["kind"] for notice in told] == ["chargeback_open", "chargeback_lost"]
+    kinds = [notice["kind"] for notice in await listed(work.market, work.customer)]
+    assert "chargeback_open" in kinds and "chargeback_lost" not in kinds
+    assert post.subjects(admin) == ["Alert: Chargeback open", "Alert: Chargeback lost"]
+    assert not [each for each in post.to(work.customer) if "disputes" in each.subject]
+
+
+async def test_payouts_that_are_lost_and_come_back(market, server, post):
+    """Guard: `payouts_changed_at` in `settle_account`; without it another change of the profile
+    would say it again, and the second loss would not be told."""
+    contractor = await market.contractor(onboarded=True)
+    user = await server.store.single().get(User, contractor.id)
+    account = ConnectAccount(user.connect_id, True, True, user.payout_currencies)
+    for enabled in (False, True, False):
+        there = ConnectAccount(account.id, True, enabled, account.currencies)
+        await server.store.transact(lambda uow, there=there: onboarding.settle_account(uow, there))
+        await contractor.call("/account", "update", {"headline": f"Fences {enabled}"})
+    possible, lost = "Payouts are set up", "Payouts have stopped"
+    assert await titles(market, contractor) == [possible, lost, possible, lost]
+    assert sorted(post.subjects(contractor)) == sorted([possible, lost, possible, lost])

@@ -1,0 +1,95 @@
+"""Commands that are sent twice: one effect and one answer per request id."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from domain.operations.idempotency import Reply
+from tests.support.market import Market
+from tests.support.parties import Refused
+
+
+async def test_a_repeated_request_id_answers_again_without_effect(market: Market) -> None:
+    """Fails without `isinstance(claim, Reply)` in _write, or with a claim per wire."""
+    party = await market.customer()
+    first = await party.call("/account", "update", {"name": "Once"}, request_id="r1")
+    before = await market.traces()
+    assert await party.call("/account", "update", {"name": "Once"}, request_id="r1") == first
+    answer = await party.http("PATCH", "/api/account/me", {"name": "Once"}, request_id="r1")
+    assert answer == (200, first)
+    assert await market.traces() == before
+    assert len(party.received("/account", "account.updated")) == 1
+
+
+async def test_a_request_id_with_other_fields_is_refused(market: Market) -> None:
+    """Fails without the comparison of fingerprints in _claim; the last line without the user's id
+    in the claim's."""
+    party, other = await market.customer(), await market.customer()
+    await party.call("/account", "update", {"name": "One"}, request_id="r1")
+    before = await market.traces()
+    with pytest.raises(Refused) as refused:
+        await party.call("/account", "update", {"name": "Two"}, request_id="r1")
+    assert refused.value.code == "request_id_reused"
+    assert await market.traces() == before
+    changed = await other.call("/account", "update", {"name": "Two"}, request_id="r1")
+    assert changed["id"] == other.id
+
+
+async def test_simultaneous_requests_with_one_id_have_one_effect(market: Market) -> None:
+    """Fails without the insert of the claim before the command runs."""
+    party = await market.customer()
+    answers = await asyncio.gather(
+        *(
+            party.http("PATCH", "/api/account/me", {"name": "Once"}, request_id="r1")
+            for _ in range(6)
+        )
+    )
+    refused = [body["code"] for status, body in answers if status != 200]
+    assert set(refused) <= {"request_in_progress"}
+    done = [body for status, body in answers if status == 200]
+    assert done and all(body == done[0] for body in done)
+    assert (await party.call("/account", "me"))["version"] == 2
+    assert await party.call("/account", "update", {"name": "Once"}, request_id="r1") == done[0]
+
+
+async def test_a_running_request_is_awaited_and_taken_over_after_a_crash(market: Market) -> None:
+    """Fails without `claimed_until` in the guard that takes a claim over."""
+    party = await market.customer()
+    await party.call("/account", "update", {"name": "Once"}, request_id="r1")
+    uow = market.store.single()
+    minute = timedelta(minutes=1)
+    # As if the process had died between the claim and the commit.
+    claim = f"{party.id}:r1"
+    await uow.change(
+        Reply, claim, claimed_by="a crashed process", claimed_until=uow.now + minute, answer=None
+    )
+    with pytest.raises(Refused) as refused:
+        await party.call("/account", "update", {"name": "Once"}, request_id="r1")
+    assert refused.value.code == "request_in_progress"
+    await uow.change(Reply, claim, claimed_until=uow.now - minute)
+    changed = await party.call("/account", "update", {"name": "Once"}, request_id="r1")
+    assert changed["version"] == 3
+
+
+async def test_failures_are_not_kept_under_a_request_id(market: Market) -> None:
+    """Fails without `claim.drop` in _write."""
+    customer, stranger = await market.customer(), await market.customer()
+    job = await market.job(customer)
+    before = await market.traces()
+    with pytest.raises(Refused) as refused:
+        await stranger.call("/job", "cancel", {"job_id": job["id"]}, request_id="r1")
+    assert refused.value.code == "not_found"
+    assert await market.traces() == before
+    assert await stranger.call("/account", "update", {"name": "Next"}, request_id="r1")
+
+
+@pytest.mark.parametrize("request_id", ["", "x" * 129, "line\nbreak", 5, {}, ["r1"]])
+async def test_a_request_id_is_a_short_printable_text(market: Market, request_id: Any) -> None:
+    """Fails without checked_request_id."""
+    party = await market.customer()
+    before = await market.traces()
+    answer = await party.emit("/account", "update", {"name": "X"}, {"request_id": request_id})
+    assert (answer["ok"], answer["error"]["code"]) == (False, "invalid")
+    assert await market.traces() == before

@@ -1,0 +1,149 @@
+"""Saved means to pay, and those that cannot be held."""
+
+import pytest
+
+from domain.accounts.user import User
+from domain.operations.task import TryAgain
+from domain.payments.processing import Hold
+from domain.ports.payment_gateway import GatewayUnknown
+from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.parties import Refused
+
+
+async def saved(market, customer, card="pm_card_visa"):
+    """Confirm a SetupIntent as Stripe.js does; the method as its owner sees it."""
+    prepared = await customer.call("/payment", "setup")
+    secret = prepared["client_secret"]
+    url = f"{market.sandbox.base}/v1/setup_intents/{secret.partition('_secret_')[0]}/confirm"
+    headers = {"Authorization": f"Bearer {market.settings.stripe_publishable_key}"}
+    data = {"client_secret": secret, "payment_method": card, "return_url": market.url}
+    async with market.web.post(url, headers=headers, data=data) as response:
+        assert response.status == 200, await response.text()
+    return (await customer.call("/payment", "methods"))["items"][0]
+
+
+async def test_a_saved_card_pays_an_offer_and_is_forgotten(market, server):
+    """Guard: `customer_id` in `processing.Hold`; Stripe refuses a customer's card without it.
+    Guard: the owner in `payment_methods.detach`."""
+    customer, other = await market.customer(), await market.customer("Olga")
+    assert (await customer.call("/payment", "methods"))["items"] == []
+    card = await saved(market, customer)
+    assert (card["type"], card["brand"], card["last4"]) == ("card", "visa", "4242")
+    work = await Work(market, server).begin(customer=customer, payment_method=card["id"])
+    assert (await work.job_now())["status"] == "in_progress"
+    for thief in (other, await market.customer("Tom")):
+        with pytest.raises(Refused) as refused:
+            await thief.call("/payment", "detach", {"method_id": card["id"]})
+        assert refused.value.code == "not_found"
+        assert (await thief.call("/payment", "methods"))["items"] == []
+    await customer.call("/payment", "detach", {"method_id": card["id"]})
+    assert (await customer.call("/payment", "methods"))["items"] == []
+    await saved(market, customer)
+    assert (await server.store.single().get(User, customer.id)).customer_id
+    assert len(await work.listed("customers")) == 1
+
+
+async def test_a_customer_who_begins_to_save_cards_between_two_attempts(market, server):
+    """Guard: `spent` in the gateway's `_problem`; without it the hold is asked for under a key
+    that Stripe knows without the customer, for a day, and the offer waits for its payment."""
+    await server.web.scheduler.stop()
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    told, server.store.committed = server.store.committed, lambda rows: None
+    answer = await customer.call(
+        "/bidding",
+        "create",
+        {
+            "job_id": job["id"],
+            "contractor_id": contractor.id,
+            "amount": 100_000,
+            "currency": "USD",
+            "description": "As discussed.",
+            "timeline_days": 5,
+            "payment_method": "pm_card_visa",
+        },
+    )
+    hold = Hold(answer["offer"]["payment_id"])
+    await server.sandbox.fault(path="/v1/payment_intents", method="POST", status=500, times=1)
+    with pytest.raises(GatewayUnknown):
+        await hold.run(server.ports)
+    server.store.committed = told
+    assert (await customer.call("/payment", "setup"))["client_secret"]
+    with pytest.raises(TryAgain) as stale:
+        await hold.run(server.ports)
+    assert stale.value.task == Hold(hold.payment_id, 1)
+    await stale.value.task.run(server.ports)
+    await contractor.push("/bidding", "offer.created", lambda offer: True, PATIENCE)
+    intents = (await server.sandbox.api("GET", "payment_intents"))["data"]
+    assert [(each["status"], bool(each["customer"])) for each in intents] == [
+        ("requires_capture", True)
+    ]
+
+
+async def test_anothers_card_pays_nothing(market, server):
+    """Guard: the `customer` given to Stripe is the paying one's own."""
+    owner, thief = await market.customer(), await market.customer("Tom")
+    card = await saved(market, owner)
+    contractor = await market.contractor()
+    job = await market.job(thief)
+    await market.application(contractor, job)
+    answer = await thief.call(
+        "/bidding",
+        "create",
+        {
+            "job_id": job["id"],
+            "contractor_id": contractor.id,
+            "amount": 100_000,
+            "currency": "USD",
+            "description": "Mine",
+            "timeline_days": 5,
+            "payment_method": card["id"],
+        },
+    )
+    assert answer["offer"]["status"] == "failed"
+    assert (await contractor.call("/bidding", "list"))["items"] == []
+
+
+async def test_money_that_cannot_be_held_is_captured_with_the_offer(market, server):
+    """Guard: `stand(...)` in `processing.captured` and `accept_paid`; the fee is due only with the
+    acceptance."""
+    customer, contractor = await market.customer(), await market.contractor(onboarded=True)
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    offer = await market.offer(customer, contractor, job, payment_method="pm_crypto_usdc")
+    work = Work(market, server)
+    work.customer, work.contractor, work.job, work.offer = customer, contractor, job, offer
+    assert (await work.payment()).status == "captured"
+    assert await work.books() == (0, 100_000)
+    await market.accept(contractor, offer)
+    assert await work.books() == (10_000, 90_000)
+    await market.start(contractor, job)
+    await work.complete()
+    assert await work.books() == (30_000, 0)
+    assert await work.wallet("available") == (70_000,)
+
+
+@pytest.mark.parametrize("ending", ["reject", "withdraw", "cancel", "counter"])
+async def test_captured_money_goes_back_when_the_offer_ends(market, server, ending):
+    """Guard: `send_back` after `apply` in `Release.run`."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    offer = await market.offer(customer, contractor, job, payment_method="pm_crypto_usdc")
+    id = {"offer_id": offer["id"]}
+    match ending:
+        case "withdraw":
+            await customer.call("/bidding", "withdraw", id)
+        case "cancel":
+            await customer.call("/job", "cancel", {"job_id": job["id"]})
+        case "reject":
+            await contractor.call("/bidding", "reject", id)
+        case "counter":
+            await contractor.call("/bidding", "counter", {**id, "amount": 120_000})
+    await customer.push(
+        "/payment", "payment.updated", lambda p: p["status"] == "refunded", PATIENCE
+    )
+    work = Work(market, server)
+    assert await work.books() == (0, 0)
+    assert [refund["amount"] for refund in await work.listed("refunds")] == [100_000]

@@ -1,0 +1,234 @@
+"""Money held and given back: seen by the contractor once held, by nobody when it never was."""
+
+import pytest
+
+from domain.bidding import offers
+from domain.deals.offer import Offer
+from domain.deals.payment import Payment
+from domain.ledger.transaction import Transaction
+from domain.reconciliation.books_audit import audit
+from tests.support.offer_scene import PATIENCE, Scene
+from tests.support.parties import Refused
+
+SECURE = "pm_card_threeDSecure2Required"
+ALL_NEWS_LOST = {"webhook": "*", "drop": True, "times": 100}
+
+
+# -- before the contractor sees anything ---------------------------------------------------------
+
+
+@pytest.fixture
+async def scene(market, server):
+    return await Scene(market, server).set()
+
+
+@pytest.mark.parametrize(
+    ("card", "reason"),
+    [
+        ("pm_card_chargeDeclined", "generic_decline"),
+        ("pm_card_chargeDeclinedInsufficientFunds", "insufficient_funds"),
+        ("pm_card_chargeDeclinedExpiredCard", "expired_card"),
+    ],
+)
+async def test_a_declined_card_fails_the_offer(scene, card, reason):
+    """Guard: `await declined(...)` in `processing.settle`; without it the offer waits for ever.
+    Guard: `uow.later(Release(payment.id))` in `declined`; without it the client secret can still
+    pay for an offer that has failed."""
+    answer = await scene.offers(card)
+    assert answer["offer"]["status"] == "failed"
+    assert answer["payment"]["status"] == "failed"
+    assert answer["payment"]["failure"] == reason
+    await scene.ended(answer["offer"], "failed", "failed")
+    await scene.unseen(answer["offer"])
+    assert (await scene.offers())["offer"]["status"] in ("awaiting_payment", "pending")
+
+
+async def test_an_unknown_payment_method_fails_the_offer(scene):
+    """Guard: `except GatewayRefused` in `Hold._create`; without it the task is a dead letter and
+    the offer waits for ever."""
+    answer = await scene.offers("pm_nobody")
+    assert (answer["offer"]["status"], answer["payment"]["status"]) == ("failed", "failed")
+    await scene.market.settled()
+    await scene.unseen(answer["offer"])
+    assert await scene.market.rows(Transaction) == []
+
+
+@pytest.mark.parametrize("told_by", ["confirm", "webhook"])
+async def test_an_offer_behind_3d_secure_is_seen_once_it_is_paid(scene, told_by):
+    """Guard: `visible` is set in `processing.held` alone; with `visible=True` from the start the
+    contractor sees an offer without money. Guard: `uow.later(Inspect(...))` in `payments.confirm`;
+    without it only a webhook can tell."""
+    if told_by == "confirm":
+        await scene.sandbox.fault(**ALL_NEWS_LOST)
+    answer = await scene.offers(SECURE)
+    offer, sheet = answer["offer"], answer["payment"]
+    assert (offer["status"], sheet["status"]) == ("awaiting_payment", "requires_payment")
+    assert sheet["redirect_url"] and sheet["client_secret"]
+    await scene.unseen(offer)
+    early = await scene.customer.call("/payment", "confirm", {"payment_id": sheet["id"]})
+    assert (early["status"], early["redirect_url"]) == ("requires_payment", sheet["redirect_url"])
+    await scene.unseen(offer)
+    await scene.sandbox.challenge(sheet["redirect_url"])
+    if told_by == "confirm":
+        done = await scene.customer.call("/payment", "confirm", {"payment_id": sheet["id"]})
+        assert (done["status"], done["redirect_url"]) == ("authorized", None)
+    seen = await scene.told(scene.contractor, "offer.created", offer)
+    assert seen["status"] == "pending"
+    await scene.market.accept(scene.contractor, offer)
+
+
+async def test_failed_authentication_fails_the_offer(scene):
+    """Guard: `intent.failure and payment.payment_method` in `processing.settle`; without it the
+    offer waits for a card that the bank has refused."""
+    answer = await scene.offers(SECURE)
+    await scene.sandbox.challenge(answer["payment"]["redirect_url"], passed=False)
+    await scene.told(scene.customer, "offer.failed", answer["offer"])
+    payment = await scene.ended(answer["offer"], "failed", "failed")
+    assert payment["failure"] == "payment_intent_authentication_failure"
+    await scene.unseen(answer["offer"])
+
+
+async def test_the_client_pays_by_itself(scene):
+    """Guard: `and payment.payment_method` in `processing.settle`; without it a first card that is
+    declined ends the offer, although Stripe.js lets the customer try another."""
+    answer = await scene.offers(payment_method=None)
+    sheet = answer["payment"]
+    assert (sheet["status"], sheet["redirect_url"]) == ("requires_payment", None)
+    assert await _stripe_js(scene, sheet, "pm_card_chargeDeclined") == 402
+    await scene.market.settled()
+    again = await scene.customer.call("/payment", "confirm", {"payment_id": sheet["id"]})
+    assert (again["status"], again["failure"]) == ("requires_payment", "generic_decline")
+    await scene.unseen(answer["offer"])
+    assert await _stripe_js(scene, sheet, "pm_card_visa") == 200
+    paid = await scene.customer.call("/payment", "confirm", {"payment_id": sheet["id"]})
+    assert (paid["status"], paid["failure"]) == ("authorized", None)
+    assert (await scene.told(scene.contractor, "offer.created", answer["offer"]))[
+        "amount"
+    ] == 100_000
+
+
+async def _stripe_js(scene, sheet, card):
+    """Confirm as a browser does: with the publishable key and the client secret; the status."""
+    intent = sheet["client_secret"].partition("_secret_")[0]
+    async with scene.market.web.post(
+        f"{scene.sandbox.base}/v1/payment_intents/{intent}/confirm",
+        headers={"Authorization": f"Bearer {scene.market.settings.stripe_publishable_key}"},
+        data={
+            "client_secret": sheet["client_secret"],
+            "payment_method": card,
+            "return_url": scene.server.url,
+        },
+    ) as response:
+        return response.status
+
+
+async def test_a_hold_that_comes_too_late_is_given_back_unseen(scene):
+    """Guard: `visible=offer.status is OfferStatus.AWAITING_PAYMENT` in `processing.held`; with
+    True, the contractor is pushed the payment of an offer that was withdrawn before they could see
+    it."""
+    answer = await scene.offers(SECURE)
+    await scene.sandbox.fault(path="/v1/payment_intents/*/cancel", status=409, times=2)
+    await scene.customer.call("/bidding", "withdraw", {"offer_id": answer["offer"]["id"]})
+    await scene.sandbox.challenge(answer["payment"]["redirect_url"])
+    await scene.ended(answer["offer"], "withdrawn", "canceled")
+    await scene.unseen(answer["offer"])
+
+
+async def test_the_webhook_knows_the_payment_before_we_know_its_id(scene):
+    """Guard: `if payment is None and event.payment_id` in `inbox.Process`; without it the event
+    is lost on us, and nobody learns of the hold whose answer never arrived."""
+    await scene.sandbox.fault(
+        path="/v1/payment_intents", method="POST", when="after", drop=True, times=50
+    )
+    answer = await scene.offers()
+    await scene.told(scene.contractor, "offer.created", answer["offer"])
+    await scene.market.settled(PATIENCE)
+    intents = (await scene.sandbox.api("GET", "payment_intents"))["data"]
+    assert [intent["status"] for intent in intents] == ["requires_capture"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_hold_that_is_answered_with_500(scene, when):
+    """Guard: `raise TryAgain(str(stale), Hold(self.payment_id, self.key + 1))`; without a new key
+    Stripe replays its 500 for a day. Guard: `self.key` in `Hold.run` looks for the payment before
+    the new key is used; without it the card is held twice."""
+    await scene.sandbox.fault(path="/v1/payment_intents", method="POST", status=500, when=when)
+    await scene.sandbox.fault(**ALL_NEWS_LOST)
+    answer = await scene.offers()
+    offer = await scene.told(scene.contractor, "offer.created", answer["offer"])
+    await scene.market.settled(PATIENCE)
+    intents = (await scene.sandbox.api("GET", "payment_intents"))["data"]
+    assert [intent["status"] for intent in intents] == ["requires_capture"]
+    await scene.market.accept(scene.contractor, offer)
+    assert (await audit(scene.server.ports)).differences == []
+
+
+# -- the end of an offer -------------------------------------------------------------------------
+
+
+async def test_an_expired_hold_ends_the_offer(scene):
+    """Guard: `await hold_ended(...)` in `processing.settle`; without it the contractor can accept
+    an offer without money."""
+    offer = await scene.pending()
+    await scene.sandbox.advance(7 * 86_400 + 1)
+    for party in (scene.customer, scene.contractor):
+        assert (await scene.told(party, "offer.expired", offer))["status"] == "expired"
+    await scene.ended(offer, "expired", "canceled")
+    with pytest.raises(Refused) as refused:
+        await scene.accepts(offer)
+    assert refused.value.code == "offer_not_pending"
+
+
+async def test_an_offer_never_outlives_its_hold(scene):
+    """Guard: `min(ends, intent.capture_before - HOLD_MARGIN)` in `processing.held`; without it the
+    offer is still standing when its hold is gone."""
+    await scene.sandbox.settings(hold_seconds=7200)
+    offer = await scene.pending()
+    payment = (await scene.market.rows(Payment))[0]
+    held = await scene.server.store.single().get(Offer, offer["id"])
+    assert 3590 < (payment.capture_before - held.expires_at).total_seconds() <= 3600
+
+
+async def test_an_expired_offer_cannot_be_accepted_and_ends(scene):
+    """Guard: `if offer.expires_at <= uow.now` in `offers.accept`; without it the seconds until the
+    scheduler comes by are a gift. Guard: `expire_due` closes with `close`, which releases; with
+    `move_offer` alone the customer's money stays held for a week."""
+    offer = await scene.pending()
+    await scene.server.web.scheduler.stop()
+    store = scene.server.store.single()
+    await store.change(Offer, offer["id"], expires_at=store.now)
+    before = await scene.market.traces()
+    with pytest.raises(Refused) as refused:
+        await scene.accepts(offer)
+    assert refused.value.code == "offer_expired"
+    assert await scene.market.traces() == before
+    assert await offers.expire_due(scene.server.ports) == 1
+    assert await offers.expire_due(scene.server.ports) == 0
+    for party in (scene.customer, scene.contractor):
+        await scene.told(party, "offer.expired", offer)
+    await scene.ended(offer, "expired", "canceled")
+
+
+async def test_the_scheduler_expires_by_itself(scene):
+    """Guard: `Job("expire offers", ...)` in the scheduler's list."""
+    offer = await scene.pending()
+    store = scene.server.store.single()
+    await store.change(Offer, offer["id"], expires_at=store.now)
+    await scene.told(scene.contractor, "offer.expired", offer)
+    await scene.ended(offer, "expired", "canceled")
+
+
+async def test_the_means_to_pay_are_the_customers_alone(market, server):
+    """Guard: `own` in `payments.operations.sheet`; without it a party or admin could pay with the
+    card."""
+    customer, contractor = await market.customer(), await market.contractor()
+    admin = await market.admin()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    offer = await market.offer(customer, contractor, job)
+    fields = {"payment_id": offer["payment_id"]}
+    assert (await customer.call("/payment", "confirm", fields))["client_secret"]
+    for other in (contractor, admin):
+        answer = await other.call("/payment", "confirm", fields)
+        assert (answer["status"], answer["client_secret"]) == ("authorized", None)
+        assert "client_secret" not in await other.call("/payment", "get", fields)

@@ -1,0 +1,252 @@
+"""Earned money on its way: pending, available, in transit, at the bank, or back again."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from domain.accounts.user import User
+from domain.deals.payment import Payment
+from domain.ledger.transaction import Transaction
+from domain.payouts.transfer import Transfer, TransferStatus
+from domain.reconciliation.books_audit import audit
+from domain.wallet.withdrawals import Withdrawal
+from tests.support.parties import Refused
+
+PATIENCE = 30
+
+
+async def done(market, customer, contractor, amount=100_000, currency="USD"):
+    """One whole job; the answer to `job.complete`."""
+    deal = await market.accepted_job(customer, contractor, amount=amount, currency=currency)
+    await market.start(contractor, deal.job)
+    return await market.complete(customer, deal.job)
+
+
+async def purse(contractor, currency="USD"):
+    """(available, pending, in transit)"""
+    wallet = await contractor.call("/wallet", "balance")
+    for part in (wallet, *wallet["others"]):
+        if part["currency"] == currency:
+            return part["available"], part["pending"], part["in_transit"]
+    return 0, 0, 0
+
+
+async def has(contractor, available, seconds=PATIENCE):
+    await contractor.push(
+        "/wallet", "wallet.updated", lambda purse: purse["available"] == available, seconds
+    )
+
+
+async def at_stripe(server, contractor, currency="usd"):
+    """What the contractor's own Stripe account has available."""
+    user = await server.store.single().get(User, contractor.id)
+    balance = await server.sandbox.api("GET", "balance", account=user.connect_id)
+    return sum(part["amount"] for part in balance["available"] if part["currency"] == currency)
+
+
+async def refused(market, contractor, code, *withdrawal):
+    """The withdrawal is refused and leaves no trace."""
+    before = await market.traces()
+    with pytest.raises(Refused) as answer:
+        await market.withdraw(contractor, *withdrawal)
+    assert answer.value.code == code
+    assert await market.traces() == before
+
+
+# -- from the customer to the wallet -------------------------------------------------------------
+
+
+async def test_the_share_waits_until_transfers_are_active(market, server):
+    """Guard: `send(uow, ...)` in `transfer_tasks.account_changed`; without it the money goes only
+    when the task looks again, ten minutes later."""
+    customer, contractor = await market.customer(), await market.contractor()
+    await done(market, customer, contractor)
+    await market.settled()
+    assert await purse(contractor) == (0, 70_000, 0)
+    assert (await server.sandbox.api("GET", "transfers"))["data"] == []
+    assert (await audit(server.ports)).differences == []
+    await refused(market, contractor, "not_onboarded", 70_000)
+    await market.onboard(contractor)
+    await has(contractor, 70_000)
+    await market.settled()
+    assert await purse(contractor) == (70_000, 0, 0)
+    assert len((await server.sandbox.api("GET", "transfers"))["data"]) == 1
+    assert (await audit(server.ports)).differences == []
+
+
+async def test_the_share_is_pending_until_the_charge_is_available(market, server):
+    """Guard: `uow.later(MakeAvailable(transfer.id), at=due)` in `transfer_tasks.transferred`; at
+    once, the wallet offers what Stripe does not have yet, and the payout fails."""
+    customer, contractor = await market.customer(), await market.contractor(onboarded=True)
+    await server.sandbox.settings(available_delay_seconds=4)
+    await done(market, customer, contractor)
+    payment = (await market.rows(Payment))[0]
+    unsent = {TransferStatus.WAITING, TransferStatus.SENDING}
+    while (await market.rows(Transfer))[0].status in unsent:
+        assert datetime.now(UTC) < payment.available_on, "the transfer takes too long"
+    assert await purse(contractor) == (0, 70_000, 0)
+    with pytest.raises(Refused) as answer:
+        await market.withdraw(contractor, 1)
+    assert answer.value.code == "insufficient_funds"
+    await has(contractor, 70_000)
+    assert datetime.now(UTC) >= payment.available_on
+    await market.withdraw(contractor, 70_000)
+    await contractor.push("/wallet", "withdrawal.updated", lambda w: w["status"] == "paid")
+    await market.settled()
+    assert (await audit(server.ports)).differences == []
+
+
+@pytest.mark.parametrize("fault", [{"status": 500}, {"drop": True}], ids=["500", "lost"])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_transfer_whose_answer_is_lost_is_made_once(market, server, fault, when):
+    """Guard: `if transfer.key or ...: find_transfer` in `Send._transfer`; a new key alone
+    sends the money twice."""
+    customer, contractor = await market.customer(), await market.contractor(onboarded=True)
+    await server.sandbox.fault(path="/v1/transfers", method="POST", when=when, **fault)
+    await done(market, customer, contractor)
+    await has(contractor, 70_000)
+    await market.settled(PATIENCE)
+    transfers = (await server.sandbox.api("GET", "transfers"))["data"]
+    assert [transfer["amount"] for transfer in transfers] == [70_000]
+    assert await at_stripe(server, contractor) == 70_000
+    assert (await audit(server.ports)).differences == []
+
+
+async def test_transfers_go_in_steps_that_stripe_moves(market, server):
+    """Guard: `// step * step` in `allocation.give`; without it Stripe refuses to move 147 fils, for
+    ever. Guard: `+ purse.pending % step` there; without it what was left over is never sent."""
+    customer, contractor = await market.customer(), await market.contractor(onboarded=True)
+    sent = []
+    for place, amount in enumerate((210, 1230, 99_999_990), 1):
+        split = (await done(market, customer, contractor, amount, "KWD"))["split"]
+        assert split["contractor_amount"] == amount - amount // 10 - amount * 2 // 10
+        await market.settled(PATIENCE)
+        sent.append((await purse(contractor, "KWD"))[:2])
+        assert (await audit(server.ports)).differences == []
+        assert await at_stripe(server, contractor, "kwd") == sent[-1][0], place
+    assert sent == [(140, 7), (140 + 860, 8), (140 + 860 + 70_000_000, 1)]
+    await refused(market, contractor, "invalid", 147, "KWD")
+    await market.withdraw(contractor, 140, "KWD")
+    await contractor.push("/wallet", "withdrawal.updated", lambda w: w["status"] == "paid")
+
+
+# -- from the wallet to the bank -----------------------------------------------------------------
+
+
+async def test_withdrawals_that_are_refused(market, server):
+    """Guard: `only_if={"balance": bound}` in `booking._move`; without it a wallet goes below zero.
+    Guard: `if not (user.connect_id and user.payouts_enabled)` in `withdrawals.withdraw`."""
+    customer, stranger = await market.customer(), await market.contractor("Nina New")
+    contractor = await market.contractor(onboarded=True)
+    await done(market, customer, contractor)
+    await has(contractor, 70_000)
+    await refused(market, stranger, "not_onboarded", 1)
+    await refused(market, contractor, "insufficient_funds", 70_001)
+    await refused(market, contractor, "insufficient_funds", 1, "EUR")
+    await refused(market, contractor, "insufficient_funds", 10, "KWD")
+    await refused(market, contractor, "currency_not_supported", 10, "XXX")
+    await refused(market, contractor, "invalid", 11, "KWD")
+    await refused(market, contractor, "invalid", 0)
+    await refused(market, contractor, "invalid", -1)
+    await refused(market, customer, "forbidden", 1)
+
+
+async def test_a_withdrawal_arrives(market, server):
+    """Guard: `await _book(uow, withdrawal, "paid_out", ...)` in `settle_withdrawal`; without it the
+    money stays in transit for ever."""
+    customer, contractor = await market.customer(), await market.contractor(onboarded=True)
+    await done(market, customer, contractor)
+    await has(contractor, 70_000)
+    first = await market.withdraw(contractor, 69_999)
+    assert (first["status"], first["amount"], first["currency"]) == ("requested", 69_999, "USD")
+    assert await purse(contractor) == (1, 0, 69_999)
+    await contractor.push("/wallet", "withdrawal.updated", lambda w: w["status"] == "paid")
+    await market.settled()
+    assert await purse(contractor) == (1, 0, 0)
+    assert await at_stripe(server, contractor) == 1
+    listed = (await contractor.call("/wallet", "withdrawals"))["items"]
+    assert [(w["id"], w["status"]) for w in listed] == [(first["id"], "paid")]
+    assert (await audit(server.ports)).differences == []
+
+
+@pytest.mark.parametrize("after_paid", [False, True])
+async def test_a_payout_that_fails_returns_the_money(market, server, after_paid):
+    """Guard: `elif to is WithdrawalStatus.FAILED` in `settle_withdrawal`; without it the money is
+    nowhere. Guard: `WithdrawalStatus.PAID: (WithdrawalStatus.FAILED,)` in its table; without it
+    what a bank sends back late is lost."""
+    customer, contractor = await market.customer(), await market.contractor(onboarded=True)
+    await done(market, customer, contractor)
+    await has(contractor, 70_000)
+    await server.sandbox.fault(payout="usd", failure_code="account_closed", after_paid=after_paid)
+    contractor.forget()
+    await market.withdraw(contractor, 70_000)
+    failed = await contractor.push(
+        "/wallet", "withdrawal.updated", lambda w: w["status"] == "failed", PATIENCE
+    )
+    assert failed["failure"] == "account_closed"
+    await has(contractor, 70_000)
+    told = [push.data["status"] for push in contractor.received("/wallet", "withdrawal.updated")]
+    assert ("paid" in told) is after_paid
+    await market.settled()
+    assert (
+        await purse(contractor) == (70_000, 0, 0) and await at_stripe(server, contractor) == 70_000
+    )
+    assert (await audit(server.ports)).differences == []
+    await market.withdraw(contractor, 70_000)
+
+
+async def test_a_payout_that_stripe_refuses_returns_the_money(market, server):
+    """Guard: `except GatewayRefused` in `PayOut._pay`; without it the task is a dead letter and the
+    money stays in transit for ever."""
+    customer, contractor = await market.customer(), await market.contractor(onboarded=True)
+    await done(market, customer, contractor)
+    await has(contractor, 70_000)
+    error = {"type": "invalid_request_error", "code": "payouts_not_allowed"}
+    await server.sandbox.fault(path="/v1/payouts", method="POST", status=400, error=error)
+    await market.withdraw(contractor, 70_000)
+    refused = await contractor.push(
+        "/wallet", "withdrawal.updated", lambda w: w["status"] == "failed"
+    )
+    assert refused["failure"] == "payouts_not_allowed"
+    await market.settled()
+    assert await purse(contractor) == (70_000, 0, 0)
+    assert (await audit(server.ports)).differences == []
+    again = await market.withdraw(contractor, 70_000)
+    await contractor.push(
+        "/wallet", "withdrawal.updated", lambda w: (w["id"], w["status"]) == (again["id"], "paid")
+    )
+
+
+async def test_an_offer_in_a_currency_that_no_bank_of_the_contractor_takes(market, server):
+    """Guard: `await _must_reach(...)` in `offers.create`; without it the share ends where it cannot
+    be paid out."""
+    customer, contractor = await market.customer(), await market.contractor()
+    await market.onboard(contractor, "usd")
+    job = await market.job(customer, currency="JPY")
+    await market.application(contractor, job)
+    before = await market.traces()
+    with pytest.raises(Refused) as answer:
+        await market.offer(customer, contractor, job)
+    assert answer.value.code == "currency_not_supported"
+    assert await market.traces() == before
+
+
+@pytest.mark.parametrize("fault", [{"status": 500}, {"drop": True}], ids=["500", "lost"])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_payout_whose_answer_is_lost_is_made_once(market, server, fault, when):
+    """Guard: `if self.key or ...: find_payout` in `PayOut.run`; a new key alone pays twice."""
+    customer, contractor = await market.customer(), await market.contractor(onboarded=True)
+    await done(market, customer, contractor)
+    await has(contractor, 70_000)
+    await server.sandbox.fault(path="/v1/payouts", method="POST", when=when, **fault)
+    await market.withdraw(contractor, 30_000)
+    await contractor.push(
+        "/wallet", "withdrawal.updated", lambda w: w["status"] == "paid", PATIENCE
+    )
+    await market.settled(PATIENCE)
+    assert (
+        await purse(contractor) == (40_000, 0, 0) and await at_stripe(server, contractor) == 40_000
+    )
+    rows = await market.rows(Transaction, withdrawal_id=(await market.rows(Withdrawal))[0].id)
+    assert [row.kind for row in rows] == ["withdrawn", "paid_out"]
+    assert (await audit(server.ports)).differences == []

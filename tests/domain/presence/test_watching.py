@@ -1,0 +1,100 @@
+"""Watching a job: its changes as far as one may see them, and how many look."""
+
+import pytest
+
+from domain.jobs.job import Job
+from tests.conftest import both_paths
+from tests.support.market import Market
+from tests.support.parties import Json, Party, Refused
+
+
+async def watch(party: Party, job: Json) -> Json:
+    return await party.call("/job", "watch", {"job_id": job["id"]})
+
+
+async def viewers(party: Party, job: Json, number: int) -> Json:
+    """Wait until that many are told."""
+    told = {"job_id": job["id"], "viewers": number}
+    return await party.push("/job", "job.viewers", lambda pushed: pushed == told)
+
+
+@both_paths
+async def test_who_watches_sees_changes_and_how_many_watch(market: Market) -> None:
+    """Guard: `joins` of `job.watch`, and the push to `outer_room` in `announce`."""
+    owner, customer, other = [await market.customer(name) for name in ("Olga", "Ciro", "Cleo")]
+    job = await market.job(owner)
+    await market.settled()
+    watched = await watch(customer, job)
+    assert watched == {"job": job, "viewers": 1}
+    await viewers(customer, job, 1)
+    assert (await watch(other, job))["viewers"] == 2
+    await viewers(customer, job, 2)
+    changed = await owner.call("/job", "update", {"job_id": job["id"], "title": "Paint the gate"})
+    push = await customer.pushed("/job", "job.updated")
+    assert (push.seq, push.data) == (None, changed)
+    assert not Job.PRIVATE & push.data.keys()
+    await other.call("/job", "unwatch", {"job_id": job["id"]})
+    customer.forget()
+    await viewers(customer, job, 1)
+    await owner.call("/job", "update", {"job_id": job["id"], "title": "Paint the wall"})
+    await customer.push("/job", "job.updated", lambda pushed: pushed["title"] == "Paint the wall")
+    assert len(other.received("/job", "job.updated")) == 1
+
+
+@both_paths
+async def test_people_are_counted_not_their_devices(market: Market) -> None:
+    """Guard: `seen[user]` in the script that counts, and `room not in line.rooms` in
+    `Realtime.enter`."""
+    owner, customer = await market.customer("Olga"), await market.customer("Ciro")
+    phone = await market.sign_in(customer.user)
+    job = await market.job(owner)
+    for device in (customer, phone, phone):
+        assert (await watch(device, job))["viewers"] == 1
+    assert (await watch(owner, job))["viewers"] == 2
+    await viewers(phone, job, 2)
+    await phone.disconnect()
+    await owner.disconnect()
+    await viewers(customer, job, 1)
+    await customer.call("/job", "unwatch", {"job_id": job["id"]})
+    assert (await watch(await market.customer("Cleo"), job))["viewers"] == 1
+
+
+async def test_numbers_that_change_quickly_are_told_once_a_second(market: Market) -> None:
+    """Guard: the silence after a number in the script that counts."""
+    job = await market.job(await market.customer("Olga"))
+    crowd = [await market.customer(f"Ciro {number}") for number in range(8)]
+    for party in crowd:
+        await watch(party, job)
+    await viewers(crowd[0], job, 8)
+    told = crowd[0].received("/job", "job.viewers")
+    assert len(told) < len(crowd)
+    assert {push.seq for push in told} == {None}
+
+
+async def test_a_stranger_learns_only_that_the_job_is_gone(market: Market) -> None:
+    """Guard: `CLOSED` instead of the job in `announce`, and `inner_room` in `_joined`."""
+    owner, stranger, admin = (
+        await market.customer("Olga"),
+        await market.customer("Ciro"),
+        await market.admin(),
+    )
+    contractor, applicant = await market.contractor(onboarded=True), await market.contractor("Abel")
+    job = await market.job(owner)
+    await market.application(applicant, job)
+    for party in (stranger, admin, applicant):
+        await watch(party, job)
+    await market.application(contractor, job)
+    await market.accept(contractor, await market.offer(owner, contractor, job))
+    closed = await stranger.pushed("/job", "job.closed")
+    assert (closed.seq, closed.data) == (None, {"job_id": job["id"]})
+    for party in (admin, applicant):
+        await party.push("/job", "job.closed")
+        party.forget()
+        assert (await watch(party, job))["job"]["status"] == "assigned"
+    with pytest.raises(Refused, match="not_found"):
+        await watch(stranger, job)
+    await market.start(contractor, job)
+    for party in (admin, applicant):
+        await party.push("/job", "job.updated", lambda pushed: pushed["status"] == "in_progress")
+    assert stranger.received("/job", "job.updated") == []
+    assert len(stranger.received("/job", "job.closed")) == 1

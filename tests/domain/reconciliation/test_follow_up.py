@@ -1,0 +1,303 @@
+"""What has lost its task is asked of Stripe again, and both sides hear of a hold that ends."""
+
+from datetime import timedelta
+
+import pytest
+
+from domain.accounts.user import User
+from domain.bidding import reminders as offer_reminders
+from domain.deals.offer import Offer
+from domain.deals.payment import Payment
+from domain.disputes import reminders as dispute_reminders
+from domain.disputes.chargebacks import Chargeback
+from domain.disputes.dispute import Dispute
+from domain.kernel.outbox import OutboxRow
+from domain.payouts.transfer import Reversal, Transfer
+from domain.reconciliation import follow_up
+from domain.reconciliation.follow_up import Watch
+from domain.wallet.withdrawals import Withdrawal
+from tests.support.job_in_progress import PATIENCE, Work
+
+
+@pytest.fixture
+async def work(market, server):
+    await server.web.scheduler.stop()
+    return await Work(market, server).begin()
+
+
+async def lose_tasks(work, kind):
+    """The task is gone, and the record it was about is some minutes old; what else was to be done
+    is free to be claimed."""
+    await work.server.web.relay.stop(0)
+    uow = work.server.store.single()
+    assert await uow.remove(OutboxRow, {"lane": "stripe"})
+    await uow.change_all(OutboxRow, {}, lease_until=uow.now)
+    work.server.web.relay.start(work.server.ports)
+    await age(work, kind)
+
+
+async def age(work, *kinds, minutes=2):
+    past = work.server.ports.clock.now() - timedelta(minutes=minutes)
+    for kind in kinds:
+        collection = work.server.store.database[kind.COLLECTION]
+        await collection.update_many({}, {"$set": {"updated_at": past}})
+
+
+async def test_a_capture_that_was_forgotten(market, server):
+    """Guard: `Kind(Payment, ...)`, with `Capture` for what is being captured."""
+    await server.web.scheduler.stop()
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    offer = await market.offer(customer, contractor, job)
+    await market.settled(PATIENCE)
+    work = Work(market, server)
+    server.store.committed = lambda rows: None
+    await contractor.call("/bidding", "accept", {"offer_id": offer["id"]})
+    await lose_tasks(work, Payment)
+    assert await follow_up.ask_again(server.ports) == 1
+    await customer.push("/bidding", "offer.accepted", lambda o: True, PATIENCE)
+
+
+async def test_a_transfer_a_refund_and_a_payout_that_were_forgotten(work):
+    """Guard: the kinds of transfers, refunds, reversals and withdrawals in `follow_up.KINDS`."""
+    ports = work.server.ports
+    await work.market.settled(PATIENCE)
+    work.server.store.committed = lambda rows: None
+    await work.complete()
+    await lose_tasks(work, Transfer)
+    assert await follow_up.ask_again(ports) == 1
+    assert await work.books() == (30_000, 0)
+    work.server.store.committed = lambda rows: None
+    await work.market.withdraw(work.contractor, 10_000)
+    await work.refund(50_000)
+    await lose_tasks(work, Withdrawal)
+    await age(work, Offer)
+    assert await follow_up.ask_again(ports) == 2
+    await work.contractor.push(
+        "/wallet", "withdrawal.updated", lambda w: w["status"] == "paid", PATIENCE
+    )
+    await work.market.settled(PATIENCE)
+    work.server.store.committed = lambda rows: None
+    await work.admin(
+        "adjust", user_id=work.contractor.id, amount=-1000, currency="USD", reason="Test"
+    )
+    await lose_tasks(work, Reversal)
+    assert await follow_up.ask_again(ports) == 1
+    await work.books()
+
+
+async def test_a_hold_whose_release_was_forgotten(market, server):
+    """Guard: `_release_closed`; without it the customer's money stays blocked for a week."""
+    await server.web.scheduler.stop()
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    offer = await market.offer(customer, contractor, job)
+    await market.settled(PATIENCE)
+    server.store.committed = lambda rows: None
+    await customer.call("/bidding", "withdraw", {"offer_id": offer["id"]})
+    work = Work(market, server)
+    await lose_tasks(work, Payment)
+    assert await follow_up.ask_again(server.ports) == 1
+    await customer.push(
+        "/payment", "payment.updated", lambda p: p["status"] == "canceled", PATIENCE
+    )
+
+
+@pytest.fixture
+async def unpaid(market, server):
+    """A completed job whose contractor cannot receive yet: the transfer waits."""
+    await server.web.scheduler.stop()
+    work = await Work(market, server).begin(onboarded=False)
+    await work.complete()
+    await work.market.settled(PATIENCE)
+    await age(work, Transfer)
+    return work
+
+
+async def ask_in_turn(work, times):
+    """As often as said, each at its time; the minutes from one to the next."""
+    ports, uow, spans = work.server.ports, work.server.store.single(), []
+    for asked in range(1, times + 1):
+        assert await follow_up.ask_again(ports) == 1
+        assert await follow_up.ask_again(ports) == 0
+        (watch,) = await work.market.rows(Watch)
+        assert watch.asked == asked
+        spans.append(round((watch.next_at - watch.updated_at) / timedelta(minutes=1)))
+        await uow.change(Watch, watch.id, next_at=ports.clock.now())
+    return spans
+
+
+def told(admin):
+    return [p for p in admin.pushes if p.name == "alert" and p.data["kind"] == "left_unknown"]
+
+
+async def test_it_asks_more_rarely_and_then_tells_once(unpaid):
+    """Guard: `AGES`, `TELL_AT` and `told` in `follow_up._ask`."""
+    admin = await unpaid.market.admin()
+    (transfer,) = await unpaid.market.rows(Transfer)
+    await unpaid.server.store.single().change(Transfer, transfer.id, status="sending")
+    await age(unpaid, Transfer)
+    times = follow_up.TELL_AT + 2
+    assert await ask_in_turn(unpaid, times) == [4, 55] + [1440] * (times - 2)
+    await admin.push("/admin", "alert", lambda a: a["kind"] == "left_unknown", PATIENCE)
+    await unpaid.market.settled(PATIENCE)
+    assert len(told(admin)) == 1
+
+
+async def test_what_is_in_hand_is_not_asked_twice_and_what_waits_for_people_is_not_told(unpaid):
+    """Guard: `in_hand` and `natural` in `follow_up._ask`: without the one each asking leaves a row
+    that lives for days, without the other every contractor who takes their time is an alarm."""
+    admin = await unpaid.market.admin()
+    await ask_in_turn(unpaid, follow_up.TELL_AT + 1)
+    rows = await unpaid.market.rows(OutboxRow, **{"body.type": "Send"})
+    assert len(rows) == 1
+    await unpaid.market.settled(PATIENCE)
+    assert told(admin) == []
+
+
+async def test_another_state_is_another_question(unpaid):
+    """Guard: `watch.state` in `_ask_about` and `_ask`; without it the next asking is tomorrow."""
+    await ask_in_turn(unpaid, 4)
+    uow = unpaid.server.store.single()
+    (watch,) = await unpaid.market.rows(Watch)
+    tomorrow = unpaid.server.ports.clock.now() + timedelta(days=1)
+    await uow.change(Watch, watch.id, next_at=tomorrow)
+    assert await follow_up.ask_again(unpaid.server.ports) == 0
+    (transfer,) = await unpaid.market.rows(Transfer)
+    await uow.change(Transfer, transfer.id, status="sending")
+    await age(unpaid, Transfer)
+    assert await follow_up.ask_again(unpaid.server.ports) == 1
+    assert (await unpaid.market.rows(Watch))[0].asked == 1
+
+
+async def test_what_is_old_is_asked_about_by_the_hour(unpaid):
+    """Guard: `ask_about_old`, and `RECENT`, so that not all of it is read twice a minute."""
+    await age(unpaid, Transfer, minutes=3 * 60)
+    assert await follow_up.ask_again(unpaid.server.ports) == 0
+    assert await follow_up.ask_about_old(unpaid.server.ports) == 1
+    assert await follow_up.ask_about_old(unpaid.server.ports) == 0
+
+
+async def test_nothing_is_passed_over(market, server, monkeypatch):
+    """Guard: `uow.each` in `_overdue`; pages by time would lose what has changed at once."""
+    await server.web.scheduler.stop()
+    await server.web.relay.stop(0)
+    monkeypatch.setattr(follow_up, "CHUNK", 3)
+    at = server.ports.clock.now() - timedelta(minutes=5)
+    stamps = {"created_at": at, "updated_at": at, "currency": "USD", "amount": 1}
+    await server.store.single().add_all(
+        [Reversal(id=f"rev_{n}", transfer_id="trf_1", user_id="usr_1", **stamps) for n in range(8)]
+    )
+    assert await follow_up.ask_again(server.ports) == 8
+
+
+async def test_an_account_whose_event_was_lost(market, server):
+    """Guard: `Kind(User, ...)`, and `ReadAccount` in `TASKS`."""
+    await server.web.scheduler.stop()
+    contractor = await market.contractor()
+    await server.sandbox.fault(webhook="*", drop=True, times=100)
+    link = await contractor.call("/account", "onboard")
+    await server.sandbox.fill_in_onboarding(link["url"], contractor.name, "usd")
+    await market.settled(PATIENCE)
+    assert not (await contractor.call("/account", "me"))["payouts_enabled"]
+    await age(Work(market, server), User)
+    assert await follow_up.ask_again(server.ports) == 1
+    await contractor.push(
+        "/account", "account.updated", lambda user: user["payouts_enabled"], PATIENCE
+    )
+
+
+async def test_what_a_bank_decides_is_asked_but_not_told(work):
+    """Guard: `always` for chargebacks; they take months."""
+    await work.charge_back()
+    admin = await work.market.admin()
+    await work.market.settled(PATIENCE)
+    await age(work, Chargeback)
+    await ask_in_turn(work, follow_up.TELL_AT + 1)
+    await work.market.settled(PATIENCE)
+    assert told(admin) == []
+
+
+async def test_the_outbox_is_read_from_an_index(work):
+    """Guard: the index on `subject` of OutboxRow."""
+    where = {"subject": "trf_1", "dead": False, "lane": "stripe"}
+    explained = await work.server.store.database.command(
+        {"explain": {"find": "outbox", "filter": where}, "verbosity": "queryPlanner"}
+    )
+    assert "subject_1_dead_1" in str(explained), explained
+
+
+async def test_both_sides_hear_that_the_hold_ends(market, server):
+    """Guard: `warn_of_ends`, once, and not for an offer that was short from the beginning."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await market.application(contractor, job)
+    offer = await market.offer(customer, contractor, job)
+    other = await market.contractor("Otto")
+    await market.application(other, job)
+    await market.offer(customer, other, job, expires_in_hours=2)
+    assert await offer_reminders.warn_of_ends(server.ports) == 1  # the short one, without a word
+    now = server.ports.clock.now()
+    soon, long_ago = now + timedelta(hours=23), now - timedelta(days=2)
+    await server.store.single().change(Offer, offer["id"], expires_at=soon, created_at=long_ago)
+    assert await offer_reminders.warn_of_ends(server.ports) == 1
+    assert await offer_reminders.warn_of_ends(server.ports) == 0
+    for party, kind in ((customer, "hold_ends_soon"), (contractor, "offer_ends_soon")):
+        await party.push(
+            "/account", "notification", lambda n, kind=kind: n["kind"] == kind, PATIENCE
+        )
+    assert not [p for p in other.pushes if p.data.get("kind") == "offer_ends_soon"]
+
+
+async def test_both_sides_hear_that_their_dispute_is_decided_soon(work):
+    """Guard: `warn_of_deadlines`, `warned_at`, and `waits_for`, whose turn it is."""
+    dispute = await work.dispute()
+    ports = work.server.ports
+    assert await dispute_reminders.warn_of_deadlines(ports) == 0
+    soon = ports.clock.now() + timedelta(hours=23)
+    await work.server.store.single().change(Dispute, dispute["id"], answer_by=soon)
+    assert await dispute_reminders.warn_of_deadlines(ports) == 1
+    assert await dispute_reminders.warn_of_deadlines(ports) == 0
+    for party, words in ((work.contractor, "Agree or propose"), (work.customer, "not answered")):
+        told = await party.push(
+            "/account", "notification", lambda n: n["kind"] == "dispute_ends_soon", PATIENCE
+        )
+        assert words in told["text"]
+
+
+async def test_administrators_hear_that_evidence_is_due(work):
+    """Guard: `_warn_admins`, once, and `submissions` in `UNANSWERED`."""
+    admin, ports = await work.market.admin(), work.server.ports
+    chargeback = await work.charge_back()
+    assert await dispute_reminders.warn_of_deadlines(ports) == 0
+    soon = ports.clock.now() + timedelta(days=2)
+    uow = work.server.store.single()
+    await uow.change(Chargeback, chargeback["id"], due_by=soon, submissions=1)
+    assert await dispute_reminders.warn_of_deadlines(ports) == 0
+    await uow.change(Chargeback, chargeback["id"], submissions=0)
+    assert await dispute_reminders.warn_of_deadlines(ports) == 1
+    assert await dispute_reminders.warn_of_deadlines(ports) == 0
+    told = await admin.push("/admin", "alert", lambda a: a["kind"] == "evidence_due", PATIENCE)
+    assert told["subject"] == chargeback["id"]
+
+
+async def test_administrators_hear_again_of_a_dispute_that_waits_for_them(work):
+    """Guard: `_call_again`, each day, and `called_at` where a dispute is escalated; one that was
+    escalated before that was kept is called at once."""
+    admin, ports = await work.market.admin(), work.server.ports
+    id = {"dispute_id": (await work.dispute())["id"]}
+    await work.customer.call("/payment", "dispute_escalate", id)
+    assert await dispute_reminders.warn_of_deadlines(ports) == 0
+    uow = work.server.store.single()
+    for called_at in (ports.clock.now() - timedelta(hours=25), None):
+        await uow.change(Dispute, id["dispute_id"], called_at=called_at)
+        assert await dispute_reminders.warn_of_deadlines(ports) == 1
+        assert await dispute_reminders.warn_of_deadlines(ports) == 0
+    await work.admin("resolve", **id, refund_amount=0, reason="Well done")
+    await uow.change(Dispute, id["dispute_id"], called_at=None)
+    assert await dispute_reminders.warn_of_deadlines(ports) == 0
+    await work.market.settled(PATIENCE)
+    told = [a.data["subject"] for a in admin.received("/admin", "alert")]
+    assert told == [id["dispute_id"]] * 3

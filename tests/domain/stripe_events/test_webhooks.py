@@ -1,0 +1,181 @@
+"""Stripe's events: only genuine ones, each once, in any order, even before we know the object."""
+
+import asyncio
+import json
+import random
+import time
+
+import pytest
+
+from domain.kernel.outbox import OutboxRow
+from domain.ledger.transaction import Transaction
+from domain.payouts.transfer import Transfer
+from domain.payouts.transfer_tasks import Send
+from domain.ports.payment_gateway import GatewayUnknown
+from domain.reconciliation.books_audit import audit
+from domain.stripe_events.inbox import WebhookEvent
+from server.dev.stripe_sandbox.courier import sign
+from tests.domain.payments.test_payments import SECURE
+from tests.support.job_in_progress import Work
+from tests.support.offer_scene import PATIENCE, Scene
+
+LOST = {"webhook": "*", "drop": True, "times": 100}
+
+
+@pytest.fixture
+async def scene(market, server):
+    return await Scene(market, server).set()
+
+
+class Post:
+    """Delivers events by hand, signed with the installation's own secret."""
+
+    def __init__(self, scene):
+        self.market = scene.market
+        self.secret = scene.market.settings.stripe_webhook_secrets[0]
+
+    async def send(self, event, *, at=0, secret=None, signature=None, tampered=False):
+        """(status, answer). `at` moves the stamp of the signature by seconds."""
+        body = json.dumps(event)
+        signature = signature or sign(secret or self.secret, body, int(time.time()) + at)
+        headers = {"Stripe-Signature": signature} if signature != "none" else {}
+        async with self.market.web.post(
+            f"{self.market.url}/webhooks/stripe",
+            headers=headers,
+            data=(body.replace("evt_", "evt_x") if tampered else body).encode(),
+        ) as response:
+            return response.status, await response.json()
+
+    async def lost(self, kind=""):
+        """The events that never arrived."""
+        rows = await self.market.sandbox.deliveries(kind)
+        return [row["body"] for row in rows if row["status"] == "dropped"]
+
+
+async def test_events_in_any_order_after_the_end_change_nothing(scene):
+    """Guard: an event is worked on by re-reading the object (`gateway.intent` in
+    `inbox.Process._payment`); taken at its word, an old one would open what is closed."""
+    post = Post(scene)
+    await scene.sandbox.fault(**LOST)
+    offer = await scene.pending()
+    await scene.market.accept(scene.contractor, offer)
+    await scene.market.start(scene.contractor, scene.job)
+    await scene.market.complete(scene.customer, scene.job)
+    before = await scene.market.traces()
+    events = await post.lost() * 3
+    assert {"payment_intent.succeeded", "payment_intent.amount_capturable_updated"} <= {
+        event["type"] for event in events
+    }
+    random.Random(7).shuffle(events)
+    await asyncio.gather(*(post.send(event) for event in events))
+    after = await scene.market.traces()
+    assert len(after["webhook_events"]) == len(events) // 3
+    own = {"webhook_events", "outbox"}
+    assert {k: v for k, v in after.items() if k not in own} == {
+        k: v for k, v in before.items() if k not in own
+    }
+    assert all(event.status == "done" for event in await scene.market.rows(WebhookEvent))
+
+
+async def test_events_in_reverse_order_are_enough(scene):
+    """Guard: as above; the newest event comes first and says all, the rest adds nothing."""
+    post = Post(scene)
+    await scene.sandbox.fault(**LOST)
+    answer = await scene.offers(SECURE)
+    await scene.sandbox.challenge(answer["payment"]["redirect_url"])
+    for event in reversed(await post.lost()):
+        assert (await post.send(event))[0] == 200
+    await scene.told(scene.contractor, "offer.created", answer["offer"])
+    await scene.market.settled(PATIENCE)
+    assert len(scene.contractor.received("/bidding", "offer.created")) == 1
+
+
+async def test_the_courier_is_unreliable(scene):
+    """Guard: facts are booked once (`fact` is unique in the journal) and states never regress,
+    however often and late the same news comes."""
+    for kind in ("payment_intent.*", "charge.*"):
+        await scene.sandbox.fault(webhook=kind, duplicate=4, delay=0.3, times=20)
+    offer = await scene.pending()
+    await scene.market.accept(scene.contractor, offer)
+    await scene.customer.call("/job", "cancel", {"job_id": scene.job["id"]})
+    await scene.market.settled(PATIENCE)
+    kinds = [row.kind for row in await scene.market.rows(Transaction)]
+    assert kinds == ["captured", "accepted", "refunded"]
+    assert (await audit(scene.server.ports)).differences == []
+
+
+async def test_an_event_about_something_unknown_is_kept_and_done(scene):
+    """Guard: `if payment is None: return` in `inbox.Process`; without it the event of a payment
+    that another system made under the same key is a dead letter."""
+    await scene.sandbox.api(
+        "POST",
+        "payment_intents",
+        amount=1000,
+        currency="usd",
+        confirm="true",
+        payment_method="pm_card_visa",
+        **{"payment_method_types[]": "card"},
+    )
+    await scene.market.settled(PATIENCE)
+    events = await scene.market.rows(WebhookEvent)
+    assert "payment_intent.succeeded" in {event.type for event in events}
+    assert all(event.status == "done" for event in events)
+    assert await scene.market.rows(Transaction) == []
+
+
+@pytest.mark.parametrize(
+    "forgery",
+    [
+        {"signature": "none"},
+        {"signature": "t=1,v1="},
+        {"signature": "v1=00"},
+        {"signature": "nonsense"},
+        {"secret": "whsec_somebody_else"},
+        {"at": -301},
+        {"at": 310},
+        {"tampered": True},
+    ],
+    ids=["missing", "empty", "no-time", "nonsense", "wrong-secret", "old", "future", "tampered"],
+)
+async def test_what_stripe_did_not_sign_is_refused(scene, forgery):
+    """Guard: `ports.webhooks.verify(...)` in the endpoint; without it anybody may write events.
+    Guard: `tolerance=` and `made_at <=` in `StripeWebhooks.verify`; without them a recorded event
+    can be played back later."""
+    post = Post(scene)
+    await scene.sandbox.fault(**LOST)
+    await scene.pending()
+    (event, *_) = await post.lost("payment_intent.amount_capturable_updated")
+    before = await scene.market.traces()
+    status, answer = await post.send(event, **forgery)
+    assert (status, answer["code"]) == (400, "invalid_signature")
+    assert await scene.market.traces() == before
+    assert await scene.market.rows(WebhookEvent) == []
+    assert await post.send(event, at=-290) == (200, {"received": True, "fresh": True})
+    assert await post.send(event, secret=scene.market.settings.stripe_webhook_secrets[1]) == (
+        200,
+        {"received": True, "fresh": False},
+    )
+
+
+async def test_a_reversal_of_a_transfer_whose_answer_is_lost(market, server):
+    """Guard: `transferred` in `external_reversals.reread`; without it the event is done, and the
+    wallet has money that Stripe has taken back."""
+    await server.web.scheduler.stop()
+    work = await Work(market, server).begin()
+    await market.settled(PATIENCE)
+    told, server.store.committed = server.store.committed, lambda rows: None
+    await work.complete()
+    (transfer,) = await market.rows(Transfer)
+    await server.sandbox.fault(path="/v1/transfers", method="POST", when="after", status=500)
+    with pytest.raises(GatewayUnknown):
+        await Send(transfer.id).run(server.ports)
+    server.store.committed = told
+    await server.store.single().remove(OutboxRow, {"body.type": "Send"})
+    (there,) = await work.listed("transfers")
+    await server.sandbox.reverse_transfer(there["id"], 30_000)
+    await market.settled(PATIENCE)
+    (row, parked) = await market.rows(Transfer)
+    assert (row.stripe_id, row.net, parked.amount) == (there["id"], 40_000, 30_000)
+    await Send(transfer.id).run(server.ports)
+    assert await work.books() == (30_000, 0)
+    assert await work.wallet("available", "pending") == (40_000, 30_000)

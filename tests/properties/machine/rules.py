@@ -1,0 +1,117 @@
+"""All that may happen, in any order, and how to play it again."""
+
+import asyncio
+import json
+from random import Random
+from typing import ClassVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from tests.properties.machine.world import World
+
+LONGEST = 300  # seconds, for anything
+CHECK_EVERY = 10
+NUMBER = st.integers(0, 2**32 - 1)
+# What happens, and how often in comparison.
+HAPPENINGS = {
+    "deal": 30,
+    "offer": 3,
+    "answer": 4,
+    "work": 6,
+    "argue": 6,
+    "give_back": 4,
+    "treasury": 4,
+    "take_out": 5,
+    "evidence": 3,
+    "dashboard": 6,
+    "bank": 10,
+    "trouble": 8,
+    "courier": 5,
+    "late_news": 3,
+    "crash": 4,
+    "time": 6,
+    "scheduled": 3,
+    "calm": 5,
+}
+
+
+class Machine(RuleBasedStateMachine):
+    """Each rule is one step; the world lives in `loop`, this in a thread beside it."""
+
+    steps: ClassVar[int] = 0
+    runs: ClassVar[int] = 0
+    failure: ClassVar[BaseException | None] = None
+    world: ClassVar[World]
+    loop: ClassVar[asyncio.AbstractEventLoop]
+
+    def __init__(self):
+        super().__init__()
+        self.script = []
+
+    def do(self, name, **numbers):
+        if Machine.failure:  # once is enough: it is played again from its script
+            raise Machine.failure
+        self.script.append((name, numbers))
+        try:
+            done = asyncio.run_coroutine_threadsafe(play(self.world, self.script), self.loop)
+            done.result(LONGEST)
+        except BaseException as failure:
+            Machine.failure = failure
+            print(shown(self.script))
+            raise
+        Machine.steps += name not in ("begin", "converge")
+
+    @initialize(number=NUMBER)
+    def begin(self, number):
+        Machine.runs += 1
+        self.do("begin", pick=Random(number).randrange(420))
+
+    @rule(number=NUMBER)
+    def step(self, number):
+        """Evenly spread: left alone, Hypothesis repeats itself and leaves whole rules out."""
+        dice = Random(f"{number} {len(self.script)}")
+        [name] = dice.choices(list(HAPPENINGS), list(HAPPENINGS.values()))
+        self.do(name, n=dice.randrange(3), pick=dice.randrange(420), share=dice.randint(1, 100))
+
+    def teardown(self):
+        if self.script:
+            self.do("converge")
+
+
+def shown(script):
+    return f"MACHINE_SCRIPT='{json.dumps(script)}'"
+
+
+async def play(world, script):
+    """The last line of a script; what must always hold is looked at now and then."""
+    name, numbers = script[-1]
+    await getattr(world, name)(**numbers)
+    if name not in ("begin", "converge") and len(script) % CHECK_EVERY == 0:
+        await world.proof.holds()
+
+
+async def fails(world, script):
+    """Whether a whole script fails, and how."""
+    try:
+        for end in range(1, len(script) + 1):
+            await play(world, script[:end])
+    except Exception as failure:
+        return failure
+    return None
+
+
+async def reduce(world, script):
+    """Leave out what is not needed to fail, as long as there is something."""
+    first, *middle, last = script
+    size = max(1, len(middle) // 2)
+    while size:
+        start, found = 0, False
+        while start < len(middle):
+            shorter = middle[:start] + middle[start + size :]
+            if await fails(world, [first, *shorter, last]):
+                middle, found = shorter, True
+            else:
+                start += size
+        size = size if found and size == 1 else size // 2
+    return [first, *middle, last]

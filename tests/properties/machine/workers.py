@@ -1,0 +1,133 @@
+"""Two processes' worth of relays on one database, under a clock that jumps, and that die.
+
+What a real process loses when it is killed is lost here too: requests under way are cut off where
+they are, rows in hand keep the dead worker's lease, and the next one knows nothing of either.
+"""
+
+import asyncio
+from datetime import timedelta
+
+import msgspec
+
+from domain.kernel.outbox import LEASE, OutboxRow
+from domain.kernel.store import new_id
+from server.container import Core
+from server.workers.scheduler import JOBS
+from tests.support.relay_fixture import Clock
+
+SOON = timedelta(seconds=1)
+PATIENCE = 30
+IN_FLIGHT = 0.4  # seconds, as long as a request is held up at most
+
+
+class Workers:
+    """The server's own relay, and that of a second process beside it."""
+
+    def __init__(self, market, server):
+        self.server, self.sandbox = server, server.sandbox
+        self.other = Core(market.settings)
+        self.cores = (server.web, self.other)
+        self.clock, self.behind = Clock(), timedelta()
+        self.read, self.dropped, self.died = 0, [], False
+
+    async def start(self):
+        await self.server.web.scheduler.stop()  # its work is done when the machine says so
+        for core in self.cores:
+            core.store.clock = self.clock
+            msgspec.structs.force_setattr(core.ports, "clock", self.clock)
+        self.other.relay.start(self.other.ports)
+
+    async def close(self):
+        await self.other.relay.stop(0)
+        await self.other.close()
+
+    @property
+    def store(self):
+        return self.server.store
+
+    # -- what happens to them --------------------------------------------------------------------
+
+    async def crash(self, which):
+        """A process dies wherever it is, and another takes its place."""
+        core, self.died = self.cores[which], True
+        relay, changed = core.relay, core.relay._changed
+        doomed = [*relay._loops, *relay._working]
+        for task in doomed:
+            task.cancel()
+        await asyncio.gather(*doomed, return_exceptions=True)
+        relay._subjects.clear()
+        async with changed:
+            changed.notify_all()  # its clients are cut off, too
+        core.store.worker = new_id("worker")
+        relay.__init__(relay._tasks, relay._push)
+        relay.start(core.ports)
+
+    def deafen(self):
+        """The server's process dies with its next commits, before it looks at their rows."""
+        self.store.committed = lambda rows: None
+
+    async def pass_time(self, seconds):
+        """A lease may run out while its work goes on; no request to Stripe takes hours."""
+        if seconds > 2 * LEASE.total_seconds():
+            await self._rest()
+        self.clock.ahead += timedelta(seconds=seconds)
+        await self.sandbox.advance(seconds)
+
+    async def _rest(self):
+        while self._at_work():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+        if self.died:  # what it had asked for may still be on its way
+            await asyncio.sleep(IN_FLIGHT)
+            self.died = False
+
+    async def set_clock(self, behind=timedelta()):
+        """Ours jumps back, amid whatever goes on, or is set right again; Stripe's is right."""
+        if behind < self.behind:
+            await self._rest()
+        self.clock.ahead += self.behind - behind
+        self.behind = behind
+
+    async def scheduled(self):
+        for job in JOBS:
+            await job.run(self.server.ports)
+
+    # -- whether they are done -------------------------------------------------------------------
+
+    async def idle(self, seconds=PATIENCE):
+        """Nothing in hand, nothing due, and no news under way."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        quiet = 0
+        while quiet < 2:  # the end of one may be the beginning of the other
+            busy = self._at_work() or await self._due() or await self._news()
+            quiet = 0 if busy else quiet + 1
+            assert asyncio.get_running_loop().time() < deadline, ("still under way", busy)
+            await asyncio.sleep(0.02)
+
+    def _at_work(self):
+        return any(core.relay._in_hand for core in self.cores)
+
+    async def _due(self):
+        soon = {"$lte": self.clock.now() + SOON}
+        return await self.store.single().all(OutboxRow, {"dead": False, "lease_until": soon})
+
+    async def _news(self):
+        """Reads on where the last look ended; what is kept back is looked at again."""
+        rows = (await self.sandbox._control("GET", f"deliveries?after={self.read}"))["data"]
+        final = True
+        for row in rows:
+            if row["status"] == "pending":
+                return True
+            final = final and row["status"] != "held"
+            if final:
+                self.read = row["id"]
+                if row["status"] == "dropped":
+                    self.dropped.append(row["body"])
+        return False
+
+    async def bring_back(self):
+        """Whoever died is back, the clock is right, and whatever was held up goes on."""
+        for which in range(2):
+            await self.crash(which)
+        await self.set_clock()
+        await self.sandbox.clear_faults()
+        await self.sandbox.release_events()

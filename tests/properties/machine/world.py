@@ -1,0 +1,110 @@
+"""The world of the machine: one server for all runs, each with new people, jobs and empty books."""
+
+from domain.accounts.user import User
+from domain.audit_trail.hash_chain import Anchor
+from domain.deals.offer import Offer
+from domain.deals.payment import Payment
+from domain.disputes.chargebacks import Chargeback
+from domain.disputes.dispute import Dispute
+from domain.jobs.applications import Application
+from domain.jobs.job import Job
+from domain.kernel.outbox import OutboxRow
+from domain.ledger.transaction import Transaction
+from domain.operations.audit_log import AuditRow, WaitingRow
+from domain.payouts.transfer import Reversal, Transfer
+from domain.reconciliation.follow_up import Watch
+from domain.reconciliation.runs import Reconciliation
+from domain.stripe_events.inbox import WebhookEvent
+from domain.wallet.withdrawals import Withdrawal
+from tests.properties.machine.outside import DAY, MINUTE, Outside
+from tests.properties.machine.proof import Proof
+from tests.properties.machine.workers import Workers
+
+OF_ONE_RUN = (
+    Chargeback.COLLECTION,
+    Dispute.COLLECTION,
+    Job.COLLECTION,
+    Offer.COLLECTION,
+    OutboxRow.COLLECTION,
+    Payment.COLLECTION,
+    Reversal.COLLECTION,
+    Transaction.COLLECTION,
+    Transfer.COLLECTION,
+    Watch.COLLECTION,
+    "wallets",
+    Withdrawal.COLLECTION,
+    WebhookEvent.COLLECTION,
+    "feed",
+    Application.COLLECTION,
+    AuditRow.COLLECTION,
+    WaitingRow.COLLECTION,
+    Anchor.COLLECTION,
+    Reconciliation.COLLECTION,
+)
+CURRENCIES = ("USD", "JPY", "KWD")
+AFTERWARDS = 10 * DAY  # holds have ended, and what nobody answered is decided
+
+
+class World(Outside):
+    """Plays one run after the other."""
+
+    def __init__(self, market, server):
+        super().__init__(market, Workers(market, server))
+        self.proved = False
+
+    async def prepare(self):
+        await self.sandbox.settings(fee_bps=290, fee_fixed=30, payout_delay_seconds=5)
+        await self.workers.start()
+        return self
+
+    async def begin(self, pick=0):
+        """Forget the last run here, and let it end at Stripe, where its traces stay."""
+        if not self.proved:
+            await self.workers.bring_back()
+        await self._forget()
+        await self.workers.pass_time(AFTERWARDS)
+        await self.workers.idle()
+        await self._forget(User.COLLECTION)
+        self.proved, self.passed, self.crashes = False, 0, 0
+        self.workers.dropped.clear()
+        self.jobs.clear()
+        await self.sandbox.settings(available_delay_seconds=pick % 2 * DAY)
+        await self.arrive()
+        await self.workers.idle()
+        self.proof = Proof(self)
+        await self.proof.begin()
+        for place in range(3):
+            await self.post_job(CURRENCIES[(pick + place) % 3])
+        for chapter in range(4):
+            for n in range(2):
+                await self.deal(n, pick // 2 * (chapter == 0), 50)
+            await self.workers.idle()
+
+    async def _forget(self, *besides):
+        for name in (*OF_ONE_RUN, *besides):
+            await self.workers.store.database[name].delete_many({})
+
+    async def converge(self):
+        """No more trouble: what was begun comes to its end, all books agree, and still do later."""
+        await self.workers.bring_back()
+        for side in self.contractors:
+            await self.say(self.admin, "/admin", "unfreeze", user_id=side.id, reason="The end")
+        await self._settle()
+        await self.proof.agrees()
+        await self.workers.pass_time(AFTERWARDS)
+        await self._settle()
+        await self.proof.agrees()
+        await self.proof.reconciled()
+        self.proved = True
+
+    async def _settle(self):
+        for seconds in (20, 11 * MINUTE, 20, 11 * MINUTE):
+            await self.workers.pass_time(seconds)
+            await self.workers.idle()
+            while self.workers.dropped:
+                await self.post.send(self.workers.dropped.pop())
+            await self.workers.scheduled()
+            await self.workers.idle()
+
+    async def close(self):
+        await self.workers.close()

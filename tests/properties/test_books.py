@@ -1,0 +1,72 @@
+"""Any sequence of deals over the wire leaves books that agree: ours, the rules' and Stripe's."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.support.random_deals import World
+
+STORY = (
+    ("offer", "rival", "declined"),
+    ("accept", "both_accept", "accept_or_take_back", "accept_or_cancel", "take_back", "reject"),
+    ("start", "cancel"),
+    ("complete", "complete_twice"),
+    ("payout", "failing_payout"),
+)
+MOVES = tuple(move for chapter in STORY for move in chapter)
+EXAMPLES = 34
+
+
+@st.composite
+def scripts(draw):
+    """A story up to some chapter, told in one of many ways, with anything at all in between."""
+    chapters = STORY[: draw(st.sampled_from((5, 4, 3, 2, 1)))]
+    moves = ["offer", *(draw(st.sampled_from(chapter)) for chapter in chapters)]
+    extras = st.tuples(st.integers(0, 6), st.sampled_from(MOVES))
+    for place, move in draw(st.lists(extras, max_size=2)):
+        moves.insert(place, move)
+    return [(move, draw(st.integers(1, 1000))) for move in moves]
+
+
+deal = st.tuples(st.sampled_from(["USD", "JPY", "KWD"]), st.integers(0, 9999), scripts())
+deals = st.sampled_from((1,) * 12 + (2, 2, 3, 4)).flatmap(
+    lambda count: st.lists(deal, min_size=count, max_size=count)
+)
+
+
+@pytest.mark.timeout(600)
+async def test_any_sequence_leaves_books_that_agree(monkeypatch, market, server):
+    """Guards: `processing.accept` books the fee, `refunds.refunded` the difference of the holdings,
+    `fulfillment.work.complete` is done once (`only_if={"completed_amount": 0}` and the job's
+    state), `processing.close` releases, `_transferable` goes in steps, `settle_withdrawal` moves
+    once; with any of them gone the balances at Stripe are not those of the journal.
+
+    Hypothesis runs in a thread and hands each example to the loop in which the server lives.
+    """
+    monkeypatch.setattr(
+        "server.adapters.stripe_gateway.WINDOW", 10
+    )  # examples are small, the past is long
+    world = await World(market, server).prepare()
+    loop = asyncio.get_running_loop()
+    seen = Counter()
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(deals)
+    def example(plan):
+        for deal in asyncio.run_coroutine_threadsafe(world.play(plan), loop).result():
+            seen.update(move for move, _ in deal.script)
+            seen.update(deal.codes)
+            seen["examples"] += 1 / len(plan)
+
+    await asyncio.to_thread(example)
+    assert round(seen["examples"]) >= EXAMPLES

@@ -1,0 +1,69 @@
+"""A machine that does anything at any time: the books balance, and agree with Stripe's in the end.
+
+MACHINE_STEPS sets how many steps it takes at least, MACHINE_SEED where it begins. A failure prints
+its script: given as MACHINE_SCRIPT it is played again, and with MACHINE_REDUCE=1 made shorter.
+"""
+
+import asyncio
+import json
+import os
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test as run
+
+from tests.properties.machine.rules import Machine, fails, reduce, shown
+from tests.properties.machine.world import World
+
+STEPS = int(os.environ.get("MACHINE_STEPS", "2000"))
+SEED = int(os.environ.get("MACHINE_SEED", "1"))
+PER_RUN = 251
+
+
+@pytest.fixture
+async def world(monkeypatch, market, server):
+    monkeypatch.setattr("server.workers.outbox_relay.POLL_SECONDS", 0.05)
+    world = await World(market, server).prepare()
+    yield world
+    await world.close()
+
+
+@pytest.mark.timeout(max(900, STEPS))
+async def test_anything_at_any_time(world, record_property):
+    """Guards: the version in `change_offer`, `settle_refund` and `settle_dispute` by the state that
+    is known, the idempotency keys, `begin` before a transfer, `uow.flush`; without any of them
+    some order of steps books money twice, or loses some."""
+    if script := os.environ.get("MACHINE_SCRIPT"):
+        return await play_again(world, json.loads(script))
+    Machine.world, Machine.loop = world, asyncio.get_running_loop()
+    Machine.steps, Machine.runs, Machine.failure = 0, 0, None
+    chosen = settings(
+        max_examples=-(-STEPS // (PER_RUN - 1)),
+        stateful_step_count=PER_RUN,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+    number = SEED
+    while Machine.steps < STEPS and not Machine.failure:
+        try:
+            await asyncio.to_thread(run, seed(number)(Machine), settings=chosen)
+        except Exception:
+            assert Machine.failure, "the machine itself is broken"
+        number += 1
+    taken = f"{Machine.steps} steps in {Machine.runs} runs, seeds {SEED} to {number - 1}"
+    record_property("machine", taken)
+    print(taken)
+    print(dict(world.seen))
+    if Machine.failure:
+        raise Machine.failure
+    assert Machine.steps >= STEPS
+
+
+async def play_again(world, script):
+    failure = await fails(world, script)
+    if failure and os.environ.get("MACHINE_REDUCE"):
+        print(shown(await reduce(world, script)))
+    if failure:
+        raise failure

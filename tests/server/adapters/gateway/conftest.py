@@ -1,0 +1,36 @@
+"""A tenant of the sandbox for each test."""
+
+import secrets
+
+import pytest
+
+from server.adapters.stripe_gateway import StripeGateway
+from tests.server.adapters.gateway.asking import RETURN, key
+from tests.support import stripe_oracle
+from tests.support.sandbox_client import Sandbox
+
+
+@pytest.fixture
+async def sandbox(stores):
+    """A tenant of its own; all that was asked, answered and told is judged by the oracle."""
+    sandbox = Sandbox(stores.stripe_api_base, f"sk_test_{secrets.token_hex(16)}")
+    yield sandbox
+    stripe_oracle.check_log(await sandbox.requests())
+    for event in await sandbox.events():
+        stripe_oracle.check_event(event)
+    await sandbox.close()
+
+
+@pytest.fixture
+async def stripe(sandbox):
+    gateway = StripeGateway(sandbox.key, sandbox.base, RETURN)
+    yield gateway
+    await gateway.close()
+
+
+@pytest.fixture
+async def account(stripe, sandbox):
+    """A connected account that finished its onboarding."""
+    made = await stripe.create_account(key=key(), email="c@x.test", user_id="usr_c", country="US")
+    await sandbox.fill_in_onboarding(await stripe.onboarding_url(made.id), "Carla", "usd,jpy")
+    return made.id

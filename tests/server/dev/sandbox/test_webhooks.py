@@ -1,0 +1,157 @@
+"""Webhooks: signed, retried, doubled, delayed, dropped; and what a killed server keeps."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+import stripe
+
+from tests.support import stripe_oracle
+
+from .conftest import Inbox, Sandbox, Shop, eventually, free_port, until
+from .test_payments import refusal
+
+
+async def test_events_arrive_signed(sandbox_shop: Shop, sandbox_inbox: Inbox) -> None:
+    """Fails without `courier.sign`: the SDK refuses the payload."""
+    held = await sandbox_shop.hold(metadata={"offer": "ofr_1"})
+    types = await sandbox_inbox.types(3)
+    assert sorted(types) == [
+        "charge.succeeded",
+        "payment_intent.amount_capturable_updated",
+        "payment_intent.created",
+    ]
+    told = next(event for event in sandbox_inbox.received if "capturable" in event.type)
+    assert (told.data.object.id, told.data.object.status) == (held.id, "requires_capture")
+    assert told["request"]["id"].startswith("req_")
+    kept = await sandbox_shop.v1.events.retrieve_async(told.id)
+    assert kept.data.object.id == held.id
+    page = await sandbox_shop.v1.events.list_async({"type": "payment_intent.*"})
+    assert len(page.data) == 2
+
+
+async def test_a_wrong_secret_is_noticed(sandbox_shop: Shop, sandbox_inbox: Inbox) -> None:
+    """Fails when the signature does not depend on the endpoint's secret."""
+    await sandbox_shop.hold()
+    await sandbox_inbox.types(1)
+    delivery = (await sandbox_shop.control("GET", "deliveries"))["data"][0]
+    with pytest.raises(stripe.SignatureVerificationError):
+        stripe.WebhookSignature.verify_header("{}", f"t={int(time.time())},v1=00", "whsec_x")
+    assert delivery["status"] in ("pending", "succeeded")
+
+
+async def test_a_refused_delivery_is_repeated(sandbox_shop: Shop, sandbox_inbox: Inbox) -> None:
+    """Fails without the retry that `Courier._send` leaves behind."""
+    sandbox_inbox.answers = [500, 302]
+    await sandbox_shop.v1.customers.create_async()
+    assert await sandbox_inbox.types(1) == ["customer.created"]
+
+    async def state() -> tuple[str, int]:
+        row = (await sandbox_shop.control("GET", "deliveries"))["data"][0]
+        return row["status"], row["attempts"]
+
+    await eventually(state, ("succeeded", 3))
+
+
+async def test_a_dead_endpoint_does_not_hold_up_others(
+    sandbox_shop: Shop, sandbox_inbox: Inbox
+) -> None:
+    """Fails when `Courier._pump` waits for one endpoint."""
+    dead = f"http://127.0.0.1:{free_port()}/hook"
+    await sandbox_shop.v1.webhook_endpoints.create_async({"url": dead, "enabled_events": ["*"]})
+    for _ in range(10):
+        await sandbox_shop.v1.customers.create_async()
+    assert len(await sandbox_inbox.types(10)) == 10
+
+
+async def test_doubled_dropped_and_delayed(sandbox_shop: Shop, sandbox_inbox: Inbox) -> None:
+    """Fails without `faults.take_for_event` in `deliveries.queue`."""
+    await sandbox_shop.fault(webhook="customer.created", duplicate=1, delay=0.3)
+    await sandbox_shop.fault(webhook="customer.updated", drop=True)
+    customer = await sandbox_shop.v1.customers.create_async()
+    await sandbox_shop.v1.customers.update_async(customer.id, {"name": "A"})
+    await sandbox_shop.v1.customers.update_async(customer.id, {"name": "B"})
+    types = await sandbox_inbox.types(3)
+    assert types == ["customer.updated", "customer.created", "customer.created"]
+    assert sandbox_inbox.received[0].data.object.name == "B"
+    assert sandbox_inbox.received[1].id == sandbox_inbox.received[2].id
+    (lost,) = (await sandbox_shop.control("GET", "deliveries?status=dropped"))["data"]
+    assert (lost["type"], lost["body"]["data"]["object"]["name"]) == ("customer.updated", "A")
+
+
+async def test_connected_accounts_have_endpoints_of_their_own(
+    sandbox_shop: Shop, sandbox_inbox: Inbox, sandbox_connect_inbox: Inbox
+) -> None:
+    """Fails without the `_connect` guard in `deliveries.queue`."""
+    account = await sandbox_shop.contractor()
+    types = await sandbox_connect_inbox.types(2)
+    assert sorted(types) == ["account.updated", "capability.updated"]
+    assert {event.account for event in sandbox_connect_inbox.received} == {account}
+    await sandbox_shop.pay()
+    await sandbox_shop.v1.transfers.create_async(
+        {"amount": 1_000, "currency": "usd", "destination": account}
+    )
+    await sandbox_shop.v1.payouts.create_async(
+        {"amount": 1_000, "currency": "usd"}, {"stripe_account": account}
+    )
+    await sandbox_shop.advance(1)
+    await until(lambda: "payout.paid" in [e.type for e in sandbox_connect_inbox.received])
+    assert "payout.created" in await sandbox_connect_inbox.types(5)
+    await until(lambda: "transfer.created" in [e.type for e in sandbox_inbox.received])
+    assert not any(event.type.startswith("payout") for event in sandbox_inbox.received)
+
+
+async def test_endpoints_choose_and_are_removed(sandbox_shop: Shop, sandbox_inbox: Inbox) -> None:
+    """Fails without `deliveries.wants`, or when the secret is told twice."""
+    endpoints = sandbox_shop.v1.webhook_endpoints
+    found = (await endpoints.list_async()).data[0]
+    assert "secret" not in found
+    await endpoints.update_async(found.id, {"enabled_events": ["customer.deleted"]})
+    customer = await sandbox_shop.v1.customers.create_async()
+    await sandbox_shop.v1.customers.delete_async(customer.id)
+    assert await sandbox_inbox.types(1) == ["customer.deleted"]
+    assert (await endpoints.delete_async(found.id)).deleted
+    assert (await refusal(endpoints.retrieve_async(found.id))).http_status == 404
+    assert (
+        await refusal(endpoints.create_async({"url": "ftp://x", "enabled_events": ["*"]}))
+    ).code == "url_invalid"
+
+
+async def test_a_killed_server_keeps_everything(
+    sandbox_own_server: Sandbox, sandbox_http: object
+) -> None:
+    """Fails without the one transaction of `Api.answer`, or when deliveries live in memory."""
+    shop = Shop(sandbox_own_server, sandbox_http, retries=1)  # type: ignore[arg-type]
+    dead = f"http://127.0.0.1:{free_port()}/hook"
+    await shop.v1.webhook_endpoints.create_async(
+        {"url": dead, "enabled_events": ["charge.succeeded", "charge.captured"]}
+    )
+    await shop.charge_fees()
+    await shop.fault(path="/v1/customers", status=500)
+    await shop.advance(1_000)
+    held = await shop.hold()
+    taken = await shop.v1.payment_intents.capture_async(held.id, {}, {"idempotency_key": "cap"})
+    before = await shop.control("GET", "deliveries")
+    sandbox_own_server.end(signal.SIGKILL)
+    sandbox_own_server.start()
+
+    again = await shop.v1.payment_intents.capture_async(held.id, {}, {"idempotency_key": "cap"})
+    assert again.to_dict() == taken.to_dict()
+    assert await shop.available() == 9_680
+    assert (await shop.control("GET", "clock"))["shift"] == 1_000
+    assert len((await shop.control("GET", "faults"))["data"]) == 1
+    after = await shop.control("GET", "deliveries")
+    assert [row["id"] for row in after["data"]] == [row["id"] for row in before["data"]]
+    waiting = len(after["data"])
+    assert waiting == 2
+
+    async def attempts() -> bool:
+        rows = (await shop.control("GET", "deliveries"))["data"]
+        return all(
+            row["attempts"] > old["attempts"] for row, old in zip(rows, after["data"], strict=True)
+        )
+
+    await eventually(attempts, True)
+    stripe_oracle.check_log(await shop.log())

@@ -1,0 +1,182 @@
+"""The demo and the audit, as used beside a running dev server and when something is off."""
+
+import json
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain import ledger
+from domain.kernel.money import Schedule
+from domain.kernel.outbox import Delivery
+from domain.kernel.settings import Rates
+from domain.kernel.store import Store
+from domain.ledger.balances import Balance
+from domain.ledger.transaction import Posting, Transaction
+from server.adapters.system_clock import SystemClock
+from server.dev import demo
+from server.dev.environment import FILE, beside_dev, told
+from server.dev.run import create_demo_accounts
+from tests.conftest import Server
+from tests.support.dev_process import Dev, command
+from tests.support.processes import free_port
+
+AMOUNT = 100_000
+
+
+def figures(output: str) -> dict[str, tuple[int, int, int]]:
+    """{row: (before, this run, now)} of the demo's last table."""
+    rows = re.findall(r"│ ([a-z ]+?) +│ +(-?\d+) │ +([+-]\d+) │ +(-?\d+) │", output)
+    return {name: (int(was), int(moved), int(now)) for name, was, moved, now in rows}
+
+
+def balances(output: str) -> dict[str, int]:
+    """{account: minor units} of the audit's first table."""
+    return {name: int(sum) for name, sum in re.findall(r"│ (\S+) +│ USD +│ +(-?\d+) │", output)}
+
+
+@pytest.mark.timeout(300)
+async def test_demo_and_audit_beside_a_running_dev_server(
+    tmp_path: Path,
+    started: list[Dev],
+) -> None:
+    """Fails without `environment.told` in `run.run` (nothing is found), without `inc` of the
+    balance in `booking._move` or the fee in `processing.accept` (the figures), without the `unlink`
+    in `told` (the file stays), and, for the audits of spoilt books, without
+    `books_audit._check_balances`."""
+    data = tmp_path / "data"
+    dev = Dev(data, free_port(), tmp_path / "dev.log")
+    started.append(dev)
+    dev.wait_until_it_serves()
+    assert stat.S_IMODE((data / FILE).stat().st_mode) == 0o600
+    env = {"DATA_DIR": str(data)}
+
+    first = command("demo", env=env)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert figures(first.stdout) == {
+        "contractor wallet": (0, 70000, 70000),
+        "contractor pending": (0, 0, 0),
+        "platform": (0, 30000, 30000),
+        "escrow": (0, 0, 0),
+    }
+    for seen in ("customer    ⇐ /bidding offer.accepted", "contractor2 ⇐ /bidding offer.blocked"):
+        assert seen in first.stdout
+
+    second = command("demo", "--withdraw", "--amount", "20001", env=env)
+    assert (second.returncode, second.stderr) == (0, "")
+    assert figures(second.stdout)["contractor wallet"] == (70000, 0, 70000)
+    assert figures(second.stdout)["platform"] == (30000, 6000, 36000)
+
+    proof = command("audit", env=env)
+    assert (proof.returncode, proof.stderr) == (0, "")
+    assert "No differences" in proof.stdout
+    assert balances(proof.stdout) == {
+        "escrow": 0,
+        "platform": 36000,
+        "wallet:available": 70000,
+        "wallet:pending": 0,
+        "wallet:in_transit": 0,
+        "world:bank": 14001,
+        "world:stripe": -120001,
+    }
+
+    await _spoil_and_audit(data, env)
+
+    assert dev.end() == 0
+    assert not (data / FILE).exists()
+    alone = command("audit", env=env)
+    assert alone.returncode == 2
+    assert "MONGO_URL is required" in alone.stderr
+
+
+async def _spoil_and_audit(data: Path, env: dict[str, str]) -> None:
+    """A balance that moved alone, then a journal row that was rewritten."""
+    url = json.loads((data / FILE).read_text())["MONGO_URL"]
+    store = Store(url, SystemClock(), Rates(Schedule(1000, 2000), ("USD",)))
+    try:
+        uow = store.single()
+        purse = await uow.find(Balance, {"kind": "wallet", "balance": 70000})
+        assert purse
+        await uow.change(Balance, purse.id, inc={"balance": 1})
+        spoilt = command("audit", env=env)
+        assert spoilt.returncode == 1
+        assert re.search(r"│ balance +│ wallet:usr_.* │ 70000 +│ 70001 +│", spoilt.stdout)
+        assert "The books do not agree: 1 differences." in spoilt.stderr
+        await uow.change(Balance, purse.id, inc={"balance": -1})
+
+        fact = await uow.find(Transaction, {"kind": "completed"})
+        assert fact
+        less = [Posting(p.source, p.destination, p.amount - 1) for p in fact.postings]
+        await uow.change(Transaction, fact.id, postings=less)
+        spoilt = command("audit", env=env)
+        assert spoilt.returncode == 1
+        assert "platform by the holdings" in spoilt.stdout
+        await uow.change(Transaction, fact.id, postings=fact.postings)
+        assert command("audit", env=env).returncode == 0
+    finally:
+        store.close()
+
+
+async def test_the_demo_fails_when_a_push_is_missing(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without the time-out in `Client.sees`, or its comparison of the fields."""
+    await create_demo_accounts(server.ports)
+    push = server.web.relay._push
+
+    async def lossy(delivery: Delivery, *rest: Any) -> None:
+        if delivery.name != "job.updated" or delivery.data["status"] != "assigned":
+            await push(delivery, *rest)
+
+    monkeypatch.setattr(server.web.relay, "_push", lossy)
+    monkeypatch.setattr(demo, "PATIENCE", 3.0)
+    with pytest.raises(demo.StoryFailed, match=r"contractor did not get /job job\.updated"):
+        await demo.play(server.url, AMOUNT, withdraw=False)
+
+
+async def test_the_demo_fails_when_the_books_are_wrong(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without the comparison with `expected` in `Story.check`."""
+    await create_demo_accounts(server.ports)
+    book = ledger.book
+
+    async def careless(uow: Any, fact: str, kind: str, *rest: Any, **more: Any) -> None:
+        if kind != "accepted":
+            await book(uow, fact, kind, *rest, **more)
+
+    monkeypatch.setattr(ledger, "book", careless)
+    wrong = "platform has changed by 20000 instead of 30000; escrow has changed by 10000"
+    with pytest.raises(demo.StoryFailed, match=wrong):
+        await demo.play(server.url, AMOUNT, withdraw=False)
+
+
+async def test_the_demo_says_where_nothing_answers_and_who_is_unknown(server: Server) -> None:
+    """Fails without the two StoryFailed of `Web.json`."""
+    with pytest.raises(demo.StoryFailed, match="make run"):
+        await demo.play(f"http://127.0.0.1:{free_port()}", AMOUNT, withdraw=False)
+    with pytest.raises(demo.StoryFailed, match="login was refused"):
+        await demo.play(server.url, AMOUNT, withdraw=False)
+
+
+def test_what_a_killed_dev_server_left_behind_does_not_count(tmp_path: Path) -> None:
+    """Fails without the lock that `environment._read` looks for."""
+    env = {"DATA_DIR": str(tmp_path)}
+    with told(tmp_path, {"MONGO_URL": "mongodb://here"}):
+        assert beside_dev(env) == {**env, "MONGO_URL": "mongodb://here"}
+        left = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(left)
+    assert beside_dev(env) == env
+
+
+def test_another_store_in_the_environment_keeps_the_dev_servers_out(tmp_path: Path) -> None:
+    """Fails without the comparison of STORES: one's own database with the sandbox's payments."""
+    env = {"DATA_DIR": str(tmp_path), "LOG_LEVEL": "DEBUG"}
+    with told(tmp_path, {"MONGO_URL": "mongodb://here", "STRIPE_SECRET_KEY": "sk_test_here"}):
+        assert beside_dev(env)["STRIPE_SECRET_KEY"] == "sk_test_here"
+        same = {**env, "MONGO_URL": "mongodb://here"}
+        assert beside_dev(same)["STRIPE_SECRET_KEY"] == "sk_test_here"
+        other = {**env, "MONGO_URL": "mongodb://there"}
+        assert beside_dev(other) == other

@@ -1,0 +1,355 @@
+"""Uploads that mean harm: refused with a clear error, nothing left in the store, memory flat."""
+
+import asyncio
+import contextlib
+import gzip
+import io
+import struct
+import zlib
+
+import pytest
+from PIL import Image
+
+from domain.files.file import MAX_FILE, File
+from server.http import uploads
+from server.rate_limits import AtOnce
+from tests.support.file_samples import (
+    BOUNDARY,
+    END,
+    FORM,
+    Raw,
+    archive,
+    forget,
+    left,
+    part,
+    picture,
+    read,
+    resident,
+    send,
+    uploaded,
+)
+
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>"
+HTML = b"<!doctype html><script>alert(document.cookie)</script>"
+MEGABYTE = 2**20
+
+
+def bomb(side: int) -> bytes:
+    """A PNG of a few kilobytes that is `side` times `side` pixels when it is drawn."""
+    squeeze, rows = zlib.compressobj(9), b""
+    for _ in range(side):
+        rows += squeeze.compress(bytes(1 + side // 8))
+    rows += squeeze.flush()
+
+    def block(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + block(b"IHDR", head) + block(b"IDAT", rows) + block(b"IEND", b"")
+
+
+def packed_zeros(size: int) -> bytes:
+    """A body of so many bytes that takes a thousandth of that on the wire."""
+    squeeze = zlib.compressobj(1, wbits=31)
+    pieces = [squeeze.compress(bytes(MEGABYTE)) for _ in range(size // MEGABYTE)]
+    return b"".join([gzip.compress(part()[:-2]), *pieces, squeeze.flush()])
+
+
+# -- what is in it ---------------------------------------------------------------------------
+
+
+REFUSED = {
+    "svg": SVG,
+    "xml": b"<?xml version='1.0'?>" + SVG,
+    "html": HTML,
+    "html after blanks": b"\xef\xbb\xbf \n\t" + HTML,
+    "script": b"#!/bin/sh\nrm -rf /\n",
+    "program": b"\x7fELF\x02\x01\x01" + bytes(64),
+    "bmp": picture("BMP"),
+    "tiff": picture("TIFF"),
+    "utf-16": "<script>".encode("utf-16"),
+    "nulls": b"text\0text",
+    "half a picture": picture("JPEG")[:300],
+    "only its first bytes": b"GIF89a" + HTML,
+    "java": archive({"META-INF/MANIFEST.MF": "Main-Class: Evil"}),
+    "macros": archive(
+        {
+            "[Content_Types].xml": "",
+            "word/document.xml": "",
+            "word/vbaProject.bin": "Sub AutoOpen()",
+        }
+    ),
+    "html before a zip": HTML + archive({"a": "x"}),
+    "zip and more": archive({"a": "x"}) + HTML,
+    "pdf and a zip": b"%PDF-1.7\n" + archive({"a": "x"}) + b"%%EOF",
+    "pdf and html": b"%PDF-1.7\n%%EOF\n" + HTML,
+    "not a zip": b"PK\x03\x04" + bytes(100),
+    "zip that leads elsewhere": archive({"a.txt": "x", "../../.profile": "x"}),
+    "zip with a way from the root": archive({"/etc/passwd": "x"}),
+    "zip for windows": archive({"..\\..\\x.exe": "x"}),
+}
+
+
+async def test_what_is_not_taken(market):
+    """Guard: server/examine.py finds the type in the bytes; name and declared type count for
+    nothing, and every type has its proof."""
+    owner = await market.customer()
+    before = await market.traces()
+    for what, data in REFUSED.items():
+        status, problem = await send(owner, data, "photo.png")
+        assert (status, problem["code"]) == (415, "unsupported_type"), (what, problem)
+        assert "image/png" in problem["details"]["allowed"], what
+    assert await market.traces() == before
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
+async def test_a_picture_leaves_behind_what_else_it_was(market, kind):
+    """Guard: `draw` in server/examine.py: what is kept is drawn anew (GIFAR, HTML, EXIF)."""
+    owner = await market.customer()
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "taken at home <script>alert(1)</script>", 6
+    options = {} if kind == "GIF" else {"exif": exif}
+    extra = {"comment": b"<script>1</script>"} if kind in ("GIF", "JPEG") else {}
+    sent = picture(kind, **options, **extra) + HTML + archive({"META-INF/MANIFEST.MF": "x"})
+    file = await uploaded(owner, sent, "a.html")
+    assert file["name"].startswith("a.html.")
+    for size in (None, "thumb"):
+        _, headers, body = await read(owner, file["id"], size=size)
+        assert not [word for word in (b"script", b"home", b"PK\x03", b"Exif") if word in body]
+        assert headers["Content-Type"].startswith("image/")
+    turned = (400, 640) if options else (640, 400)
+    assert (file["width"], file["height"]) == turned
+
+
+async def test_a_pixel_bomb(market):
+    """Guard: MAX_PIXELS, looked at before anything is drawn, over all frames together."""
+    owner = await market.customer()
+    before = await market.traces()
+    small = bomb(40_000)
+    assert len(small) < 300_000
+    frames = [Image.new("1", (3000, 3000), n % 2) for n in range(6)]
+    many = io.BytesIO()
+    frames[0].save(many, "GIF", save_all=True, append_images=frames[1:])
+    for data in (small, many.getvalue()):
+        status, problem = await send(owner, data, "photo.png")
+        assert (status, problem["code"]) == (413, "too_large")
+        assert problem["details"]["limit_pixels"] > 1_000_000
+    assert await market.traces() == before
+
+
+# -- how it comes ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("type", "body", "code"),
+    [
+        (None, part() + part() + END, "invalid"),
+        (None, part() * 300 + END, "invalid"),
+        (None, part("x=y") + END, "invalid"),
+        (None, END, "invalid"),
+        (None, b"", "invalid"),
+        (None, part(data=b"") + END, "invalid"),
+        (None, part()[:-9], "invalid"),
+        (None, part() + b"--" + BOUNDARY.encode(), "invalid"),
+        (None, part('filename="a.txt"\r\nContent-Transfer-Encoding: base64') + END, "invalid"),
+        (None, part('filename="a.txt"\r\nX: ' + "x" * 100_000) + END, "invalid"),
+        (None, part('filename="a.txt"' + "\r\nX: y" * 1000) + END, "invalid"),
+        ("multipart/form-data", part() + END, "invalid"),
+        ("multipart/form-data; boundary=" + "x" * 300, part() + END, "invalid"),
+        ("multipart/mixed; boundary=" + BOUNDARY, part() + END, "invalid"),
+        ("application/json", b"{}", "invalid"),
+        (FORM + "\r\nContent-Encoding: gzip", gzip.compress(part() + END), "invalid"),
+    ],
+    ids=[
+        "two files",
+        "many parts",
+        "no name",
+        "no part",
+        "empty",
+        "no content",
+        "cut short",
+        "no end",
+        "encoded",
+        "long header",
+        "many headers",
+        "no boundary",
+        "long boundary",
+        "other form",
+        "json",
+        "packed",
+    ],
+)
+async def test_a_body_that_is_none(market, type, body, code):
+    """Guard: `_received` and `_read` in server/uploads.py."""
+    owner = await market.customer()
+    async with Raw(owner) as raw:
+        raw.begin(len(body), *([type] if type else []))
+        raw.writer.write(body)
+        assert f'"code":"{code}"' in await raw.answer()
+    assert not await left(market)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        'filename="../../../etc/passwd"',
+        'filename="..\\\\..\\\\x.txt"',
+        "filename*=UTF-8''a%0D%0ASet-Cookie%3A%20x%3Dy.txt",
+        "filename*=UTF-8''%2e%2e%2fx.txt",
+        'filename="' + "x" * 3000 + '.txt"',
+    ],
+)
+async def test_names_that_lead_elsewhere(market, name):
+    """Guard: `fitting` at the upload, `_headers` at the download."""
+    owner = await market.customer()
+    async with Raw(owner) as raw:
+        body = part(name) + END
+        raw.begin(len(body))
+        raw.writer.write(body)
+        assert " 200 " in (await raw.answer()).splitlines()[0]
+    [file] = await market.rows(File)
+    assert not {"/", "\\", "\r", "\n"} & set(file.name) and ".." not in file.name
+    assert len(file.name) <= 180
+    _, headers, body = await read(owner, file.id)
+    assert body == b"Hello" and "Set-Cookie" not in headers
+    assert headers["Content-Disposition"].startswith('attachment; filename="')
+
+
+@pytest.mark.parametrize("within", ["the file", "the preamble", "the parts", "the epilogue"])
+async def test_a_body_without_an_end(market, within):
+    """Guard: MAX_FILE in `_read`, `Metered` for everything around it. Short lines before the first
+    part took a minute of the event loop as long as they had the limit of the file."""
+    owner = await market.customer()
+    opening, more = {
+        "the file": (part()[:-2], b"x" * 65_536),
+        "the preamble": (b"", b"line\r\n" * 10_000),
+        "the parts": (part('filename="a.txt"')[:-2], b"x" * 65_536),
+        "the epilogue": (part() + END, b"line\r\n" * 10_000),
+    }[within]
+    async with Raw(owner) as raw:
+        raw.begin()
+        raw.chunk(opening)
+        answer = asyncio.create_task(raw.answer())
+        with contextlib.suppress(ConnectionError):
+            while not answer.done():
+                raw.chunk(more)
+                await asyncio.wait(
+                    {asyncio.create_task(raw.writer.drain()), answer}, return_when="FIRST_COMPLETED"
+                )
+        said = await answer
+    assert '"code":"too_large"' in said or within == "the epilogue"
+    assert within == "the epilogue" or not await left(market)
+
+
+async def test_a_length_beyond_the_limit_is_not_read(market):
+    """Guard: `content_length` in `_received`."""
+    async with Raw(await market.customer()) as raw:
+        raw.begin(10**12)
+        assert '"limit_bytes":20971520' in await raw.answer()
+
+
+async def test_a_connection_that_is_cut(market, server):
+    """Guard: nothing is stored before all of it is here; and `_going` forgets who is gone."""
+    owner = await market.customer()
+    before = await market.traces()
+    going = server.web.wire._uploads._going.going
+    for _ in range(3):
+        async with Raw(owner) as raw:
+            raw.begin(5 * MEGABYTE)
+            raw.writer.write(part(data=b"x" * MEGABYTE))
+            await raw.writer.drain()
+            await until(lambda: going)
+        await until(lambda: not going)
+    assert await market.traces() == before
+
+
+async def test_too_many_at_once(market, server):
+    """Guard: AT_ONCE in server/uploads.py; others are not concerned."""
+    owner, other = await market.customer(), await market.customer("Olga")
+    going = server.web.wire._uploads._going.going
+    async with contextlib.AsyncExitStack() as stack:
+        for number in range(uploads.AT_ONCE):
+            raw = await stack.enter_async_context(Raw(owner))
+            raw.begin(MEGABYTE)
+            await until(lambda most=number: going[owner.id] > most)
+        status, problem = await send(owner, b"Hello", "a.txt")
+        assert (status, problem["code"]) == (429, "rate_limited")
+        await uploaded(other, b"Hello", "a.txt")
+    await until(lambda: not going)
+    await uploaded(owner, b"Hello", "a.txt")
+
+
+async def test_readers_that_do_not_read(market, server, monkeypatch):
+    """Guard: `one_more` in `Wire.download`; others are not concerned."""
+    monkeypatch.setattr(server.web.wire, "_downloads", AtOnce(2, 10))
+    owner, other = await market.customer(), await market.customer("Olga")
+    large = (await uploaded(owner, b"line\n" * (MAX_FILE // 5), "a.txt"))["id"]
+    small = (await uploaded(other, b"Hello", "a.txt"))["id"]
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(2):
+            raw = await stack.enter_async_context(Raw(owner))
+            raw.ask(f"/api/files/{large}")
+            await raw.reader.readuntil(b"\r\n\r\n")
+        status, _, body = await read(owner, large)
+        assert (status, b'"rate_limited"' in body) == (429, True)
+        assert (await read(other, small))[0] == 200
+    going = server.web.wire._downloads.going
+    await until(lambda: not going)
+
+
+async def test_one_that_stalls(market, monkeypatch):
+    """Guard: PATIENCE_SECONDS in `Metered`."""
+    monkeypatch.setattr(uploads, "PATIENCE_SECONDS", 0.2)
+    async with Raw(await market.customer()) as raw:
+        raw.begin(MEGABYTE)
+        raw.writer.write(part())
+        assert '"code":"invalid"' in await raw.answer()
+
+
+async def until(true) -> None:
+    async with asyncio.timeout(20):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+# -- memory ----------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(300)
+async def test_memory_stays_flat(processes):
+    """Guard: Spool, and `blocks` in domain/blobs.py; a file in memory is 20 MB, a bomb 1.6 GB."""
+    web = await processes.web()
+    market = processes.market
+    owner = await market.customer(connect=False)
+    await uploaded(owner, picture("JPEG"))  # what is loaded once
+    large = b"A line of text, as it is.\n" * (MAX_FILE // 26)
+    await uploaded(owner, large[: 3 * MEGABYTE], "warm.txt")
+    before = forget(web.pid)
+    file = await uploaded(owner, large, "large.txt")
+    assert await read_length(owner, file["id"]) == len(large)
+    after = resident(web.pid) - before
+    for data in (bomb(40_000), large + b"\0", SVG, picture("PNG", (6000, 6000))):
+        await send(owner, data)
+    packed = packed_zeros(200 * MEGABYTE)
+    async with Raw(owner) as raw:
+        raw.begin(len(packed), FORM + "\r\nContent-Encoding: gzip")
+        raw.writer.write(packed)
+        assert '"code":"invalid"' in await raw.answer()
+    async with Raw(owner) as raw:
+        raw.begin()
+        raw.chunk(part()[:-2])
+        with contextlib.suppress(ConnectionError):
+            for _ in range(600):
+                raw.chunk(b"x" * 65_536)
+                await raw.writer.drain()
+    hostile = resident(web.pid) - before
+    print(f"20 MiB up and down: +{after / 1e6:.1f} MB; hostile ones: +{hostile / 1e6:.1f} MB")
+    assert max(after, hostile) < 16_000_000
+
+
+async def read_length(party, file_id: str) -> int:
+    headers = {"Authorization": f"Bearer {party.token}"}
+    async with party.web.get(f"{party.url}/api/files/{file_id}", headers=headers) as response:
+        return sum([len(piece) async for piece in response.content.iter_any()])

@@ -1,0 +1,93 @@
+"""A lane on the event loop that servers run with: the transport itself tells who does not read.
+And no lanes, where they were not tested."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+
+import pytest
+import uvloop
+from structlog.testing import capture_logs
+
+from server.realtime import fast_transport
+from server.realtime.fast_transport import MOST_UNSENT, Lane, _Inbox, usable
+from tests.conftest import Server
+from tests.support.market import Market
+
+
+class Reader:
+    gone = False
+
+    def heard(self, text: str) -> None:
+        raise AssertionError("nothing was said")
+
+    def lost(self) -> None:
+        self.gone = True
+
+
+@pytest.mark.parametrize("at_once", [1, 100, 50_000])
+def test_who_does_not_read_is_cut_off_on_uvloop(at_once: int) -> None:
+    """Guard: `pause_writing` and `set_write_buffer_limits` in `Lane`, also for what is all written
+    in one turn of the loop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        written = runner.run(write_until_cut(at_once))
+    assert MOST_UNSENT / 1000 < written < 20 * MOST_UNSENT / 1000 + at_once
+
+
+async def write_until_cut(at_once: int) -> int:
+    """How many messages of 1,000 bytes were written to somebody who reads none."""
+    loop, reader = asyncio.get_running_loop(), Reader()
+    made: asyncio.Future[asyncio.BaseTransport] = loop.create_future()
+
+    class Accepted(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            made.set_result(transport)
+
+    server = await loop.create_server(Accepted, "127.0.0.1", 0)
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setblocking(False)
+    await loop.sock_connect(client, server.sockets[0].getsockname())
+    transport = await made
+    lane = Lane(_Inbox(None, 2**16, loop=loop), transport, reader, 1000)  # type: ignore[arg-type]
+    transport.set_protocol(lane)
+    written = 0
+    while not reader.gone and written < 1_000_000:
+        for _ in range(at_once):
+            lane.write(b"x" * 1000)
+            written += 1
+        await asyncio.sleep(0)
+    client.close()
+    server.close()
+    return written
+
+
+@pytest.fixture
+def other_aiohttp(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(fast_transport.TESTED, "aiohttp", "3.0")
+    usable.cache_clear()
+    yield
+    usable.cache_clear()
+
+
+async def test_with_another_version_the_stock_path_serves(
+    other_aiohttp: None, server: Server, market: Market
+) -> None:
+    """Guard: `usable`, asked by `Realtime`."""
+    customer = await market.customer()
+    job = await market.job(customer)
+    assert (await customer.call("/job", "get", {"job_id": job["id"]}))["id"] == job["id"]
+    lines = server.web.realtime.eio.lines
+    assert lines and not any(line.lane for line in lines)
+
+
+def test_another_version_is_told_of() -> None:
+    """Guard: each part of the comparison in `usable`; a later patch release is no other version."""
+    patched = {name: f"{tested}.99" for name, tested in fast_transport.TESTED.items()}
+    assert usable(patched.__getitem__)
+    for name in fast_transport.TESTED:
+        other = {**patched, name: "9.9.9"}
+        with capture_logs() as said:
+            assert not usable(other.__getitem__)
+        [told] = said
+        assert told["log_level"] == "warning" and told["found"] == {name: "9.9.9"}

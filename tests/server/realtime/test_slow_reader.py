@@ -1,0 +1,117 @@
+"""A client that stops reading: it is cut off, nobody else notices, and it misses nothing."""
+
+import asyncio
+import contextlib
+import statistics
+import time
+from collections.abc import AsyncIterator
+
+from tests.domain.chat.test_conversations import Talk, meet
+from tests.support.parties import Party
+from tests.support.processes import Processes
+from tests.support.raw_socket import Stalled, memory
+
+TEXT = "語" * 4000  # the longest message: 12 KB as UTF-8
+WARM = 300  # messages that a reading client gets first
+MOST = 3000
+AT_ONCE = 10
+GROWTH = 5 * 1024 * 1024
+NOISE_MS = 250  # of a machine with much else to do; who waits for the stalled client waits longer
+
+
+class Watch:
+    """What a bystander waits for its answers, and the most memory, while the block runs."""
+
+    def __init__(self, pid: int, bystander: Party) -> None:
+        self.pid = pid
+        self.bystander = bystander
+        self.waits: list[float] = []
+        self.most = 0
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(self._watch())
+            try:
+                yield
+            finally:
+                watching.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            began = time.perf_counter()
+            await self.bystander.call("/account", "me")
+            self.waits.append(time.perf_counter() - began)
+            self.most = max(self.most, memory(self.pid))
+            await asyncio.sleep(0.005)
+
+    @property
+    def p99(self) -> float:
+        """Milliseconds."""
+        return statistics.quantiles(self.waits, n=100, method="inclusive")[98] * 1000
+
+    def __str__(self) -> str:
+        middle = statistics.median(self.waits) * 1000
+        return f"p50 {middle:.1f} ms, p99 {self.p99:.1f} ms of {len(self.waits)}"
+
+
+async def test_a_client_that_stops_reading_hurts_nobody(processes: Processes) -> None:
+    """Guard: `Lane.pause_writing`: beyond MOST_UNSENT the connection is cut, and what it did not
+    take is thrown away; `sync` has all of it."""
+    web = await processes.web(COMMANDS_PER_SECOND="2000")
+    talk, bystander = await meet(processes.market), await processes.market.customer()
+    before, during = Watch(web.pid, bystander), Watch(web.pid, bystander)
+    async with before.running():
+        sent = await chatter(talk, WARM, asyncio.Event())
+    await talk.contractor.disconnect()
+
+    base = memory(web.pid)
+    stalled, cut = Stalled(web.url, talk.contractor.token), asyncio.Event()
+    await stalled.connect("/account", "/chat")
+    async with during.running(), asyncio.TaskGroup() as group:
+        group.create_task(until_cut(stalled, cut))
+        sent += await chatter(talk, MOST, cut)
+        assert cut.is_set(), f"not cut off after {sent} messages"
+    grown = during.most - base
+    print(
+        f"cut off after {sent - WARM} messages; memory grew by {grown / 1024 / 1024:.2f} MB; "
+        f"bystander before: {before}; during: {during}"
+    )
+    assert grown < GROWTH
+    assert during.p99 < 3 * before.p99 + NOISE_MS
+    stalled.socket.close()
+
+    await talk.contractor.connect()
+    assert await caught_up(talk) == list(range(1, sent + 1))
+    feed = await talk.contractor.call("/account", "sync", {"since": 0, "limit": 500})
+    assert [item["seq"] for item in feed["items"]] == list(range(1, feed["head"] + 1))
+
+
+async def chatter(talk: Talk, most: int, enough: asyncio.Event) -> int:
+    """Messages as fast as they are acknowledged, until there are enough; how many."""
+    sent = 0
+
+    async def one() -> None:
+        nonlocal sent
+        while sent < most and not enough.is_set():
+            sent += 1
+            await talk.say(talk.customer, TEXT)
+
+    await asyncio.gather(*(one() for _ in range(AT_ONCE)))
+    return sent
+
+
+async def until_cut(stalled: Stalled, cut: asyncio.Event) -> None:
+    while not stalled.cut:  # noqa: ASYNC110 - the kernel tells nobody
+        await asyncio.sleep(0.02)
+    cut.set()
+
+
+async def caught_up(talk: Talk) -> list[int]:
+    """The numbers of all messages, as `sync` hands them out to who was away."""
+    numbers: list[int] = []
+    while True:
+        stretch = await talk.sync(talk.contractor, numbers[-1] if numbers else 0)
+        numbers += [message["seq"] for message in stretch["items"]]
+        if numbers[-1] >= stretch["head"]:
+            return numbers

@@ -1,0 +1,284 @@
+"""What python-socketio on aiohttp does by itself, and must not do here: each fact has its test."""
+
+import asyncio
+import contextlib
+import json
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from domain.kernel.actor import Role
+from server.config import load
+from server.dev.stores import ROOT, Addresses
+from server.realtime import rooms
+from server.realtime.fast_transport import MOST_UNSENT
+from tests.conftest import Installation, Server, both_paths
+from tests.support.market import Market
+from tests.support.parties import Party
+from tests.support.processes import Processes
+from tests.support.raw_socket import PATH, Raw, Stalled, memory, opened, until
+
+pytestmark = both_paths
+
+
+@pytest.fixture
+async def party(market: Market) -> Party:
+    return await market.join(Role.CUSTOMER, "Fay Fact", connect=False)
+
+
+@pytest.fixture
+async def raw(market: Market, party: Party) -> AsyncIterator[Raw]:
+    client = await opened(market, party)
+    assert (await client.connect("/account")).startswith("0")
+    yield client
+    await client.socket.close()
+
+
+# -- commands --------------------------------------------------------------------------------
+
+
+async def test_an_emitted_connect_or_disconnect_is_no_connection(raw: Raw, server: Server) -> None:
+    """Guard: `understood` knows only our commands; python-socketio would call its handlers of
+    the real thing, so that a client could sign in and out of rooms as it likes."""
+    rooms_before = {room: set(lines) for room, lines in server.web.realtime.rooms._lines.items()}
+    for name in ("connect", "disconnect", "connect_error"):
+        answer = await raw.ask("/account", json.dumps([name, {"token": "another"}]))
+        assert answer["error"]["code"] == "unknown_command", name
+    assert server.web.realtime.rooms._lines == rooms_before
+    assert await raw.works()
+
+
+async def test_an_unknown_event_is_refused_and_not_acked_like_a_success(raw: Raw) -> None:
+    """Guard: `raise UnknownCommand`; python-socketio acks `[]`."""
+    answer = await raw.ask("/account", '["explode",{}]')
+    assert (answer["ok"], answer["error"]["code"]) == (False, "unknown_command")
+    assert answer["error"]["details"] == {"command": "explode"}
+
+
+async def test_a_crash_is_acknowledged_without_details(
+    raw: Raw, server: Server, market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without `except Exception` in `handlers.expose.answer`."""
+
+    async def crash(*_: Any) -> None:
+        raise RuntimeError("the password is swordfish")
+
+    commands = server.web.realtime._commands
+    broken = msgspec.structs.replace(commands["/account", "update"], run=crash)
+    monkeypatch.setitem(commands, ("/account", "update"), broken)
+    before = await market.traces()
+    answer = await raw.ask("/account", '["update",{"name":"N"},{"request_id":"r"}]')
+    assert answer["error"].items() >= {"code": "internal", "details": {}}.items()
+    assert "swordfish" not in json.dumps(answer)
+    assert await raw.works()
+    assert await market.traces() == before
+
+
+async def test_commands_of_one_client_run_in_order(raw: Raw) -> None:
+    """Fails when `_run` does not wait for a command: the next ones overtake it."""
+    for number in range(40):
+        await raw.send(f'42/account,{1000 + number}["update",{{"headline":"{number}"}}]')
+    users = [(await raw.ack("/account", 1000 + number))["data"] for number in range(40)]
+    assert [user["headline"] for user in users] == [str(number) for number in range(40)]
+    first = users[0]["version"]
+    assert [user["version"] for user in users] == list(range(first, first + 40))
+
+
+# -- the transport ---------------------------------------------------------------------------
+
+
+async def test_deflate_is_not_negotiated(market: Market) -> None:
+    """Fails without `compress=False` in `Takeover`: it costs 100 KiB a connection."""
+    socket = await market.web.ws_connect(market.url + PATH, compress=15)
+    assert not socket.compress
+    await socket.close()
+
+
+async def test_a_push_is_framed_once_for_all_who_get_it(
+    market: Market, server: Server, party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `framed` in `Rooms.deliver`; python-socketio makes a packet, a task and a wake-up for
+    each of them."""
+    clients = [await opened(market, party) for _ in range(5)]
+    for client in clients:
+        assert (await client.connect("/account")).startswith("0")
+    framed: list[bytes] = []
+
+    def counted(payload: bytes) -> bytes:
+        framed.append(payload)
+        return frame(payload)
+
+    frame = rooms.frame
+    monkeypatch.setattr(rooms, "frame", counted)
+    tasks = asyncio.all_tasks()
+    server.web.realtime.push(f"user:{party.id}", "/account", "head", {"head": 1})
+    assert len(framed) == 1 and asyncio.all_tasks() == tasks
+    told = {await client.until(lambda packet: '"head"' in packet) for client in clients}
+    assert len(told) == 1
+    for client in clients:
+        await client.socket.close()
+
+
+async def test_who_stops_reading_is_cut_off_and_costs_no_memory(
+    market: Market, server: Server, party: Party, raw: Raw
+) -> None:
+    """Guard: `Lane.pause_writing`, and MOST_UNSENT in `Line.post`; python-engineio's queue has no
+    end. Who reads gets everything meanwhile."""
+    realtime = server.web.realtime
+    stalled = Stalled(server.url, party.token)
+    await stalled.connect("/account")
+    room = f"user:{party.id}"
+    assert len(realtime.rooms.members(room)) == 2
+    reading, before, pushed = asyncio.create_task(_count(raw)), memory(), 0
+    while len(realtime.rooms.members(room)) == 2:
+        for _ in range(100):
+            realtime.push(room, "/account", "head", {"head": pushed, "filler": "x" * 1000})
+            pushed += 1
+        assert pushed < 60_000
+        await asyncio.sleep(0.001)
+    assert memory() - before < 5 * MOST_UNSENT
+    realtime.push(room, "/account", "head", {"head": None})
+    assert await reading == pushed
+    stalled.socket.close()
+
+
+async def _count(raw: Raw) -> int:
+    """How many pushes come, without keeping them, until the last."""
+    for count in range(1_000_000):
+        message = await raw.socket.receive()
+        if '"head":null' in message.data:
+            return count
+        assert f'"head":{count},' in message.data, "one is missing"
+    raise AssertionError("the last does not come")
+
+
+async def test_after_a_redis_reconnect_clients_are_told_and_no_subscription_leaks(
+    market: Market, server: Server, stores: Addresses, party: Party
+) -> None:
+    """Guard: `Realtime._missed`; python-socketio's manager loses what is said meanwhile, tells
+    nobody, and subscribes once more each time."""
+    await party.connect()
+    fanout = server.web.fanout
+    channel = fanout._shards[0]._name(f"room:user:{party.id}")
+    async with Redis.from_url(str(stores.redis_url)) as redis:
+        for round in range(1, 3):
+            for client in await redis.client_list(_type="pubsub"):
+                with contextlib.suppress(Exception):
+                    await redis.client_kill(client["addr"])
+            await party.push("/account", "resync")
+            await until(lambda: len(party.received("/account", "resync")) == 1)
+            assert dict(await redis.pubsub_numsub(channel)) == {channel.encode(): 1}, round
+            said = party.received("/account", "resync")[0]
+            assert (said.seq, said.data) == (None, {})
+            party.forget()
+
+
+async def test_clients_ask_once_for_what_several_processes_missed(
+    market: Market, server: Server, party: Party
+) -> None:
+    """Guard: GATHER_SECONDS; when Redis comes back each process tells each other, and every client
+    asked as often as there are processes."""
+    await party.connect()
+    for _ in range(5):
+        server.web.fanout.missed(None)
+    await until(lambda: not server.web.realtime._resyncing)
+    await party.push("/account", "resync")
+    server.web.fanout.missed("user:" + party.id)  # this one is told at once, so after the others
+    await until(lambda: len(party.received("/account", "resync")) > 1)
+    assert len(party.received("/account", "resync")) == 2
+    server.web.fanout.missed(None)
+    await until(lambda: len(party.received("/account", "resync")) == 3)
+
+
+# -- doors -----------------------------------------------------------------------------------
+
+
+async def test_a_page_of_another_origin_is_refused(market: Market, server: Server) -> None:
+    """Fails when CORS_ORIGINS becomes an empty list, which turns python-engineio's check off."""
+    party = await market.join(Role.CUSTOMER, "Orla", connect=False)
+    for origin in ("http://evil.test", "null", "http://127.0.0.1:1", market.url + ".evil.test"):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await opened(market, party, Origin=origin)
+        assert refused.value.status == 400
+        polling = f"{market.url}/socket.io/?EIO=4&transport=polling"
+        async with market.web.get(polling, headers={"Origin": origin}) as response:
+            assert response.status == 400
+            assert "Access-Control-Allow-Origin" not in response.headers
+    assert server.web.realtime.connections == 0
+    for headers in ({}, {"Origin": server.web.settings.cors_origins[0]}):
+        client = await opened(market, party, **headers)
+        assert (await client.connect("/account")).startswith("0")
+        await client.socket.close()
+
+
+@pytest.fixture
+def proxied(installation: Installation) -> None:
+    """Before `market`: a load balancer on this machine stands in front."""
+    installation.env["TRUSTED_PROXIES"] = "127.0.0.0/8"
+    installation.settings = load(installation.env)
+
+
+async def address_of(market: Market, party: Party) -> str:
+    """The one that a command by socket is noted with; the client claims another."""
+    client = await opened(market, party, **{"X-Forwarded-For": "6.6.6.6, 198.51.100.7"})
+    assert (await client.connect("/account")).startswith("0")
+    assert (await client.ask("/account", '["update",{"headline":"Hello"}]'))["ok"]
+    await client.socket.close()
+    (row,) = await market.trail(operation="account.update")
+    return str(row.address)
+
+
+async def test_nobody_chooses_their_own_address(market: Market, party: Party) -> None:
+    """Guard: `trusted` in `client_address`: without a proxy its header is the client's word."""
+    assert await address_of(market, party) == "127.0.0.1"
+
+
+@pytest.mark.usefixtures("proxied")
+async def test_the_real_address_is_known_behind_a_trusted_proxy(
+    market: Market, party: Party
+) -> None:
+    """Guard: `self._address(request)` in the engine; python-engineio says 127.0.0.1 of all."""
+    assert await address_of(market, party) == "198.51.100.7"
+
+
+# -- the end of a process --------------------------------------------------------------------
+
+
+async def test_javascript_clients_survive_the_end_of_their_process(
+    client: None, processes: Processes
+) -> None:
+    """Guard: `Line.release` in `Engine.drain` ends transports; a Socket.IO disconnect makes
+    JavaScript clients stay away. What happened meanwhile is there after a `sync`."""
+    first, second, market = await processes.web(), await processes.web(), processes.market
+    customer = await market.customer(connect=False)
+    staying = await asyncio.create_subprocess_exec(
+        "node",
+        str(ROOT / "tests" / "stories" / "node" / "stay.mjs"),
+        first.url,
+        str(customer.token),
+        cwd=ROOT,
+        stdout=PIPE,
+    )
+    assert staying.stdout
+    try:
+        async with asyncio.timeout(30):
+            assert await staying.stdout.readline() == b"ready\n"
+        assert await first.stop() == 0
+        await market.job(await customer.connect(url=second.url))
+        again = await processes.web()
+        assert again.url == first.url
+        async with asyncio.timeout(30):
+            told = json.loads(await staying.stdout.readline())
+    finally:
+        if staying.returncode is None:
+            staying.kill()
+        await staying.wait()
+    assert len(told) == 6
+    for each in told:
+        assert each["reasons"] and set(each["reasons"]) <= {"transport close", "transport error"}
+        assert each["seqs"] == [1]

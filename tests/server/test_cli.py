@@ -1,0 +1,225 @@
+"""The command line as it is used: real processes, their output, exit codes and what they leave."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from domain.accounts.user import User
+from server.dev.stores import ROOT
+from tests.conftest import Installation
+from tests.support.dev_process import Dev, command
+from tests.support.market import Market
+from tests.support.parties import PASSWORD
+from tests.support.processes import Processes, free_port
+
+DEMO_LOGINS = (
+    ("customer@demo.test", "customer"),
+    ("contractor@demo.test", "contractor"),
+    ("contractor2@demo.test", "contractor"),
+    ("admin@demo.test", "admin"),
+)
+
+
+def gone(pids: list[int], seconds: float = 20) -> bool:
+    deadline = time.monotonic() + seconds
+    while any(running(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def running(pid: int) -> bool:
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return bool(state.stdout.strip()) and not state.stdout.startswith("Z")
+
+
+def test_dev_starts_from_nothing_and_finds_its_data_again(
+    tmp_path: Path, started: list[Dev]
+) -> None:
+    """Fails without `embedded(...)`, `create_demo_accounts`, `_welcome` or the signal handlers;
+    the second half without `secrets.load` (the old token) or with an endpoint made anew
+    (`_register_webhooks`)."""
+    data = tmp_path / "data"
+    first = Dev(data, free_port(), tmp_path / "first.log")
+    started.append(first)
+    first.wait_until_it_serves()
+    for email, role in DEMO_LOGINS:
+        assert email in first.output
+        login = {"email": email, "password": "demo-jobsphere"}
+        status, signed_in = first.http("POST", "/api/account/login", login)
+        assert (status, signed_in["user"]["role"]) == (200, role)
+    token = signed_in["access_token"]
+    children = first.children()
+    assert len(children) == 3
+    hooks = json.loads((data / "secrets.json").read_text())["webhook_secrets"]
+    assert len(hooks) == 2
+
+    assert first.end(signal.SIGTERM) == 0
+    assert gone(children)
+
+    second = Dev(data, free_port(), tmp_path / "second.log")
+    started.append(second)
+    second.wait_until_it_serves()
+    status, me = second.http("GET", "/api/account/me", token=token)
+    assert (status, me["id"]) == (200, signed_in["user"]["id"])
+    assert json.loads((data / "secrets.json").read_text())["webhook_secrets"] == hooks
+    assert _endpoints(data) == [f"{second.url}/webhooks/stripe"] * 2
+
+    assert second.end(signal.SIGINT) == 0
+
+
+def _endpoints(data: Path) -> list[str]:
+    """The addresses that the sandbox delivers to, from its own file."""
+    with sqlite3.connect(f"file:{data}/stripe/sandbox.db?mode=ro", uri=True) as db:
+        rows = db.execute("SELECT body FROM objects WHERE kind = 'webhook_endpoint'").fetchall()
+    return [json.loads(body)["url"] for (body,) in rows]
+
+
+def test_dev_ends_with_an_error_that_names_the_store_that_died(
+    tmp_path: Path, started: list[Dev]
+) -> None:
+    """Fails without `addresses.first_death()` in `_serve`."""
+    dev = Dev(tmp_path / "data", free_port(), tmp_path / "dev.log")
+    started.append(dev)
+    dev.wait_until_it_serves()
+    children = dev.children()
+    valkey = next(pid for pid in children if "valkey" in _arguments(pid))
+    os.kill(valkey, signal.SIGKILL)
+    assert dev.process.wait(timeout=30) == 1
+    assert "Redis (Valkey) ended by itself (signal 9)" in dev.output
+    assert "Traceback" not in dev.output
+    assert gone(children)
+
+
+def _arguments(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+
+
+def test_dev_leaves_no_children_when_it_is_killed(tmp_path: Path, started: list[Dev]) -> None:
+    """Fails without the watchdog around the stores."""
+    dev = Dev(tmp_path / "data", free_port(), tmp_path / "dev.log")
+    started.append(dev)
+    dev.wait_until_it_serves()
+    children = dev.children()
+    dev.end(signal.SIGKILL)
+    assert gone(children)
+
+
+def test_two_dev_servers_cannot_share_a_folder(tmp_path: Path, started: list[Dev]) -> None:
+    """Fails without the lock that `embedded` takes on DATA_DIR."""
+    dev = Dev(tmp_path / "data", free_port(), tmp_path / "dev.log")
+    started.append(dev)
+    dev.wait_until_it_serves()
+    refused = command("dev", env={"DATA_DIR": str(tmp_path / "data"), "PORT": str(free_port())})
+    assert refused.returncode == 1
+    assert f"in use by another JobSphere server (process {dev.process.pid})" in refused.stderr
+
+
+def test_a_taken_port_is_said_in_a_sentence(tmp_path: Path, installation: Installation) -> None:
+    """Fails without the OSError mapping in `serve.listening`."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", installation.settings.port))
+        taken.listen()
+        refused = command("web", env=installation.env)
+    assert refused.returncode == 1
+    assert f"Port {installation.settings.port} is in use" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("word", ["web", "worker", "dev"])
+def test_all_problems_of_the_configuration_are_told_at_once(word: str, tmp_path: Path) -> None:
+    """Fails without the ConfigError branches of the commands; `dev` also when the stores are
+    started before the check."""
+    env = {"PORT": "none", "LOG_LEVEL": "LOUD", "DATA_DIR": str(tmp_path / "data")}
+    refused = command(word, env=env)
+    assert refused.returncode == 2
+    assert "PORT must be a whole number" in refused.stderr
+    assert "LOG_LEVEL must be one of" in refused.stderr
+    assert ("MONGO_URL is required" in refused.stderr) == (word != "dev")
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("word", ["web", "worker"])
+async def test_a_database_with_demo_accounts_is_refused(
+    word: str, installation: Installation, processes: Processes
+) -> None:
+    """Fails without `refuse_demo_accounts` in `serve.web` and `serve.worker`."""
+    await _add_user(processes.market, "contractor2@demo.test")
+    refused = await asyncio.to_thread(command, word, env=installation.env)
+    assert refused.returncode == 1
+    assert "This database has demo accounts" in refused.stderr
+
+
+async def _add_user(market: Market, email: str) -> None:
+    party = await market.customer(connect=False)
+    await market.store.single().change(User, party.id, email=email)
+
+
+async def test_an_administrator_is_created_and_signs_in(
+    installation: Installation, processes: Processes
+) -> None:
+    """Fails without `role=Role.ADMIN` in `create_admin`, its `.lower()` of the address, or its
+    row in the audit trail."""
+    words = ("admin", "create", "Root@Example.com", "Root", "--password-stdin")
+    made = await asyncio.to_thread(command, *words, env=installation.env, stdin=PASSWORD + "\n")
+    assert made.returncode == 0, made.stderr
+    again = await asyncio.to_thread(command, *words, env=installation.env, stdin=PASSWORD + "\n")
+    assert again.returncode == 1
+    assert "already has an account" in again.stderr
+    [row] = await processes.market.trail()
+    [admin] = await processes.market.rows(User)
+    assert (row.operation, row.subjects) == ("cli.create_admin", (admin.id,))
+
+    server = await processes.web()
+    status, answer = await processes.market.stranger(server.url).http(
+        "POST", "/api/account/login", {"email": "root@example.com", "password": PASSWORD}
+    )
+    assert (status, answer["user"]["role"]) == (200, "admin")
+
+
+@pytest.mark.parametrize(
+    ("email", "password", "said"),
+    [
+        ("root@example.com", "too-short", "password"),
+        ("root@example.com", "demo-jobsphere", "public one of the demo accounts"),
+        ("not an address", PASSWORD, "email"),
+    ],
+)
+async def test_a_weak_administrator_is_refused(
+    email: str, password: str, said: str, installation: Installation, processes: Processes
+) -> None:
+    """Fails without the conversion to `Register`, or the check for the demo password."""
+    words = ("admin", "create", email, "Root", "--password-stdin")
+    refused = await asyncio.to_thread(command, *words, env=installation.env, stdin=password + "\n")
+    assert refused.returncode == 1
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert await processes.market.rows(User) == []
+
+
+async def test_web_and_worker_end_gracefully(processes: Processes) -> None:
+    """Fails without the SIGTERM handler of `serve.run`: the exit code would be -15."""
+    web, worker = await processes.web(), await processes.worker()
+    assert (await web.stop(), await worker.stop()) == (0, 0)
+
+
+def test_help_does_not_load_the_server() -> None:
+    """Fails when a command's imports move to the top of server/cli.py."""
+    code = (
+        "import sys, server.cli; print(sorted({'motor', 'aiohttp', 'stripe'} & set(sys.modules)))"
+    )
+    listed = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert listed.stdout.strip() == "[]"

@@ -1,0 +1,86 @@
+"""Nobody goes faster than agreed, and who tries hurts nobody else."""
+
+import asyncio
+
+import pytest
+
+from server.rate_limits import Buckets, Rate
+from server.realtime.server import ABUSES
+from tests.conftest import both_paths
+from tests.support.parties import PASSWORD, Refused
+
+
+class Hand:
+    """A clock that is moved by hand."""
+
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_a_bucket_gives_its_burst_and_then_its_rate():
+    """Guard: `wait` in `Buckets.take`."""
+    clock = Hand()
+    buckets, rate = Buckets(clock), Rate(3, 2)
+    assert [buckets.take("a", rate) for _ in range(3)] == [0, 0, 0]
+    assert buckets.take("a", rate) == pytest.approx(0.5)
+    assert buckets.take("b", rate) == 0
+    clock.now += 0.5
+    assert buckets.take("a", rate) == 0
+    assert buckets.take("a", rate) > 0
+
+
+def test_buckets_are_forgotten(monkeypatch):
+    """Guard: REMEMBERED; one key for each address that ever came would fill the memory."""
+    monkeypatch.setattr("server.rate_limits.REMEMBERED", 10)
+    clock = Hand()
+    buckets = Buckets(clock)
+    for number in range(100):
+        clock.now += 1
+        buckets.take(f"address {number}", Rate(1, 1))
+    assert len(buckets._due) <= 11
+
+
+async def test_a_user_who_is_too_fast_is_told_when_to_go_on(market, server):
+    """Guard: `limits.check` in `Web._answer`, the same on both wires; others go on."""
+    server.web.limits._user = Rate(5, 2)
+    fast, other = await market.customer(), await market.customer("Bob")
+    for _ in range(5):
+        await fast.call("/account", "me")
+    with pytest.raises(Refused) as refused:
+        await fast.call("/account", "me")
+    assert refused.value.code == "rate_limited"
+    wait = refused.value.details["retry_after"]
+    assert 0 < wait <= 0.6
+    url = f"{server.url}/api/account/me"
+    async with fast.web.get(url, headers={"Authorization": f"Bearer {fast.token}"}) as response:
+        assert (response.status, response.headers["Retry-After"]) == (429, "1")
+    await other.call("/account", "me")
+    await asyncio.sleep(wait)
+    await fast.call("/account", "me")
+
+
+async def test_passwords_are_not_guessed(market, server):
+    """Guard: OF_ACCOUNT; counted in Redis, so that a second process gives no second try."""
+    customer = await market.customer()
+    wrong = {"email": customer.email.upper(), "password": "not this one"}
+    codes = []
+    for _ in range(11):
+        _, problem = await market.stranger().http("POST", "/api/account/login", wrong)
+        codes.append(problem["code"])
+    assert codes == ["wrong_credentials"] * 10 + ["rate_limited"]
+    right = {"email": customer.email, "password": PASSWORD}
+    assert (await market.stranger().http("POST", "/api/account/login", right))[0] == 429
+
+
+@both_paths
+async def test_who_goes_on_although_refused_loses_the_connection(market, server):
+    """Guard: `_abused` in `Realtime`, for packets of any kind, before they are read."""
+    server.web.limits._packets = Rate(20, 1)
+    party = await market.customer()
+    for _ in range(ABUSES + 100):
+        await party.socket.emit("me", {}, namespace="/account")
+    async with asyncio.timeout(10):
+        while party.socket.connected:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.02)

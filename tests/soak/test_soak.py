@@ -1,0 +1,37 @@
+"""Many clients, killed processes, a Redis that goes away: everything acknowledged is seen once."""
+
+import os
+
+from tests.soak.chaos import Plan
+from tests.soak.run import soak
+from tests.support.processes import Processes
+
+SHORT = Plan(seconds=8, clients=30, pause=1, cut_every=4, kill_every=4, redis_after=1, redis_away=2)
+
+
+def plan() -> Plan:
+    """The short one, or what `python -m tests.soak` asks for."""
+    seconds, clients = (int(os.environ.get(f"SOAK_{n}", 0)) for n in ("SECONDS", "CLIENTS"))
+    if not seconds:
+        return SHORT
+    return Plan(
+        seconds=seconds,
+        clients=clients,
+        pause=clients / 12,
+        cut_every=40,
+        kill_every=20,
+        redis_after=seconds / 3,
+        redis_away=5,
+    )
+
+
+async def test_everything_acknowledged_is_seen_exactly_once(alone: Processes) -> None:
+    """Guard: outbox rows written in the command's own transaction, feed rows at head + 1, the note
+    of messages being written, unique (author, client_id), stored replies by request id, and
+    `Fanout.send` to the other processes."""
+    problems, counts = await soak(plan(), alone)
+    for name, count in sorted(counts.items()):
+        print(f"{count:8,} {name}")
+    assert problems[:20] == []
+    assert counts["acknowledged messages"] > 50 and counts["events stored"] > 20
+    assert counts["web processes killed"] and counts["Redis stopped"] == 2

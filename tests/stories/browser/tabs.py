@@ -1,0 +1,150 @@
+"""Browser tabs of a test: people who sign in by hand, and everything the browser complains of."""
+
+import asyncio
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Browser, Locator, Page, WebSocketRoute, expect
+
+from tests.support.parties import PASSWORD
+
+DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 375, "height": 800}
+PATIENCE = 10_000
+PICTURES = os.environ.get("PICTURES")  # a folder for what the pages looked like on the way
+
+
+class Held:
+    """What the server sends a page, where some of it waits until it is let go."""
+
+    def __init__(self, waits: Callable[[str], bool]) -> None:
+        self.waits = waits
+        self.caught = asyncio.Event()
+        self.kept: list[tuple[WebSocketRoute, str | bytes]] = []
+
+    def follow(self, page: WebSocketRoute) -> None:
+        def take(frame: str | bytes) -> None:
+            if self.waits(str(frame)):
+                self.kept.append((page, frame))
+                self.caught.set()
+            else:
+                page.send(frame)
+
+        page.connect_to_server().on_message(take)
+
+    def let_go(self) -> None:
+        self.waits = lambda frame: False
+        for page, frame in self.kept:
+            page.send(frame)
+
+
+class Tab:
+    """One person's own tab: nothing is shared with the others, as on another computer."""
+
+    def __init__(self, page: Page, origin: str) -> None:
+        self.page = page
+        self.origin = origin
+        self.complaints: list[str] = []
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.complaints.append(f"crash: {error}"))
+        page.on("requestfailed", self._failed)
+        page.on("response", self._response)
+
+    def _console(self, message: Any) -> None:
+        if message.type in ("error", "warning") and self.page.url.startswith(self.origin):
+            self.complaints.append(f"{message.type}: {message.text}")
+
+    def _failed(self, request: Any) -> None:
+        left = request.failure == "net::ERR_ABORTED"  # the page was reloaded meanwhile
+        if request.url.startswith(self.origin) and not left:
+            self.complaints.append(f"failed: {request.url} {request.failure}")
+
+    def _response(self, response: Any) -> None:
+        if response.url.startswith(self.origin) and response.status >= 400:
+            self.complaints.append(f"{response.status}: {response.url}")
+
+    async def sign_in(self, party: Any, path: str = "/") -> None:
+        await self.page.goto(self.origin + path)
+        await self.fill(E_mail=party.email, Password=PASSWORD)
+        await self.press("Sign in")
+        await expect(self.page.get_by_text("Live", exact=True)).to_be_visible()
+
+    async def hold(self, waits: Callable[[str], bool]) -> Held:
+        """To be asked before signing in: frames of which `waits` is true are late."""
+        held = Held(waits)
+        await self.page.route_web_socket("**/socket.io/**", held.follow)
+        return held
+
+    async def fill(self, within: Locator | None = None, **fields: str) -> None:
+        """By label; `_` stands for a space or a hyphen."""
+        for label, value in fields.items():
+            found = re.compile(label.replace("_", "[ -]"))
+            await (within or self.page).get_by_label(found).first.fill(value)
+
+    async def choose(self, label: str, name: str, data: bytes) -> None:
+        """A file, as if from the person's own computer."""
+        file: Any = {"name": name, "mimeType": "application/octet-stream", "buffer": data}
+        await self.page.get_by_label(label).set_input_files(file)
+
+    async def press(self, name: str) -> None:
+        await self.page.get_by_role("button", name=name, exact=True).click()
+
+    async def go(self, name: str) -> None:
+        """By the tabs in the bar."""
+        bar = self.page.get_by_role("navigation")
+        await bar.get_by_role("link", name=name).click()
+
+    async def open_job(self, title: str) -> None:
+        card = self.page.locator("a.job").filter(has_text=title)
+        await card.click()
+        await self.sees(title, role="heading")
+
+    async def sees(self, text: str, role: str = "") -> None:
+        main = self.page.locator("main")
+        found = main.get_by_role(role, name=text) if role else main.get_by_text(text)  # type: ignore[arg-type]
+        await expect(found.first).to_be_visible(timeout=PATIENCE)
+
+    async def sees_picture(self, name: str) -> None:
+        """The small one of a file, whole, and the file itself is saved under its name."""
+        shown = self.page.get_by_role("button", name=name)
+        image = await shown.locator("img").element_handle()
+        drawn = "image => image.complete && image.naturalWidth > 0"
+        await self.page.wait_for_function(drawn, arg=image, timeout=PATIENCE)
+        async with self.page.expect_download() as saving:
+            await shown.click()
+        assert (await saving.value).suggested_filename == name
+
+    async def is_told(self, text: str) -> None:
+        notice = self.page.locator(".notice").filter(has_text=text)
+        await expect(notice.first).to_be_visible(timeout=PATIENCE)
+
+    async def picture(self, name: str) -> None:
+        """Only when someone wants to look: PICTURES=folder."""
+        if PICTURES:
+            for size in (PHONE, DESKTOP):
+                await self.page.set_viewport_size(size)  # type: ignore[arg-type]
+                path = Path(PICTURES) / f"{name}-{size['width']}.png"
+                await self.page.screenshot(path=path)
+
+
+class Tabs:
+    """Opens tabs, and says at the end what any of them complained of."""
+
+    def __init__(self, browser: Browser, origin: str) -> None:
+        self.browser = browser
+        self.origin = origin
+        self.opened: list[Tab] = []
+
+    async def open(self, **options: Any) -> Tab:
+        context = await self.browser.new_context(**{"viewport": DESKTOP, **options})
+        context.set_default_timeout(PATIENCE)
+        tab = Tab(await context.new_page(), self.origin)
+        self.opened.append(tab)
+        return tab
+
+    @property
+    def complaints(self) -> list[str]:
+        return [complaint for tab in self.opened for complaint in tab.complaints]

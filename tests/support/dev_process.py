@@ -1,0 +1,92 @@
+"""`python -m server` as a user runs it: one command, or `server dev` on a data folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from server.dev.stores import ROOT
+
+START_SECONDS = 40.0
+
+
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """Only what a command needs from this process, so that nothing set here counts."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return {**kept, "PYTHONUNBUFFERED": "1", "COLUMNS": "120", **env}
+
+
+def command(
+    *words: str, env: Mapping[str, str], stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "server", *words],
+        cwd=ROOT,
+        env=environment(env),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+class Dev:
+    """`server dev` on a data folder."""
+
+    def __init__(self, folder: Path, port: int, log: Path, **env: str) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "server", "dev"],
+                cwd=ROOT,
+                stdout=output,
+                stderr=output,
+                env=environment({"DATA_DIR": str(folder), "PORT": str(port), **env}),
+                start_new_session=True,
+            )
+
+    def wait_until_it_serves(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while "demo-jobsphere" not in self.output or not self._ready():
+            assert self.process.poll() is None and time.monotonic() < deadline, self.output
+            time.sleep(0.1)
+
+    def _ready(self) -> bool:
+        try:
+            return self.http("GET", "/readyz")[0] == 200
+        except URLError:
+            return False
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def http(self, method: str, path: str, body: Any = None, token: str = "") -> tuple[int, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(self.url + path, data, method=method)
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        try:
+            with urlopen(request, timeout=10) as response:
+                return response.status, json.load(response)
+        except HTTPError as refused:
+            return refused.code, json.load(refused)
+
+    def children(self) -> list[int]:
+        listed = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True
+        )
+        return [int(pid) for pid in listed.stdout.split()]
+
+    def end(self, sign: signal.Signals = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(sign)
+        return self.process.wait(timeout=30)

@@ -1,0 +1,157 @@
+"""Work in progress: a job whose money is captured, and what may happen to it."""
+
+from typing import Any
+
+import msgspec
+
+from domain import ledger
+from domain.deals.offer import Offer
+from domain.deals.payment import Payment
+from domain.reconciliation.books_audit import audit
+from tests.support.parties import Refused
+
+PATIENCE = 30
+
+
+class Work:
+    """An accepted and started job with its people. Amounts are minor units of USD."""
+
+    def __init__(self, market, server):
+        self.market, self.server, self.sandbox = market, server, server.sandbox
+
+    async def begin(
+        self,
+        amount=100_000,
+        *,
+        customer=None,
+        contractor=None,
+        onboarded=True,
+        currency="USD",
+        **offer,
+    ):
+        market = self.market
+        self.customer = customer or await market.customer()
+        self.contractor = contractor or await market.contractor(onboarded=onboarded)
+        self.job = await market.job(self.customer, currency=currency)
+        await market.application(self.contractor, self.job)
+        self.offer = await market.offer(self.customer, self.contractor, self.job, amount, **offer)
+        await market.accept(self.contractor, self.offer)
+        self.job = await market.start(self.contractor, self.job)
+        return self
+
+    async def done(self, amount=100_000, **options):
+        """Completed and paid to the wallet."""
+        await self.begin(amount, **options)
+        await self.complete()
+        await self.market.settled(PATIENCE)
+        return self
+
+    # -- doing ---------------------------------------------------------------------------------
+
+    async def deliver(self, **fields):
+        return await self.contractor.call("/job", "deliver", {"job_id": self.job["id"], **fields})
+
+    async def complete(self, **fields):
+        return await self.customer.call("/job", "complete", {"job_id": self.job["id"], **fields})
+
+    async def dispute(self, party=None, **fields):
+        party = party or self.customer
+        return await party.call(
+            "/payment",
+            "dispute_open",
+            {
+                "job_id": self.job["id"],
+                "reason": "quality",
+                "text": "It is bare.",
+                **fields,
+            },
+        )
+
+    async def admin(self, event, **fields):
+        """By an administrator, with a reason where one is needed."""
+        if not hasattr(self, "_admin"):
+            self._admin = await self.market.admin()
+        return await self._admin.call("/admin", event, fields)
+
+    async def refund(self, amount=None, **fields):
+        some = {"amount": amount} if amount else {}
+        payment = self.offer["payment_id"]
+        return await self.admin("refund", payment_id=payment, reason="Goodwill", **some, **fields)
+
+    async def charge_back(self, **fields):
+        """The bank takes the payment back; the chargeback as the customer is told of it."""
+        payment = await self.payment()
+        await self.sandbox._control("POST", "disputes", {"charge": payment.charge_id, **fields})
+        return await self.customer.push(
+            "/payment", "chargeback.updated", lambda found: found["status"] == "open", PATIENCE
+        )
+
+    async def decide(self, chargeback, won):
+        evidence = "winning_evidence" if won else "losing_evidence"
+        await self.admin("evidence", chargeback_id=chargeback["id"], uncategorized_text=evidence)
+        return await self.customer.push(
+            "/payment",
+            "chargeback.updated",
+            lambda found: found["status"] == ("won" if won else "lost"),
+            PATIENCE,
+        )
+
+    async def withdraw(self, amount):
+        """To the bank, as far as the bank is concerned."""
+        await self.market.withdraw(self.contractor, amount)
+        await self.contractor.push(
+            "/wallet", "withdrawal.updated", lambda w: w["status"] == "paid", PATIENCE
+        )
+        await self.market.settled(PATIENCE)
+
+    async def let_pass(self, span):
+        """As if so much time had passed for what completes by itself."""
+        offer = await self.stored()
+        milestones = tuple(_earlier(each, span) for each in offer.milestones)
+        fields = {name: getattr(_earlier(offer, span), name) for name in ("due_at", "announce_at")}
+        uow = self.server.store.single()
+        await uow.change(Offer, offer.id, milestones=milestones, **fields)
+
+    # -- looking -------------------------------------------------------------------------------
+
+    async def wallet(self, *parts, contractor=None):
+        wallet = await (contractor or self.contractor).call("/wallet", "balance")
+        return tuple(wallet[part] for part in parts)
+
+    async def stored(self) -> Offer:
+        return await self.server.store.single().get(Offer, self.offer["id"])
+
+    async def payment(self) -> Payment:
+        return await self.server.store.single().get(Payment, self.offer["payment_id"])
+
+    async def job_now(self):
+        return await self.customer.call("/job", "get", {"job_id": self.job["id"]})
+
+    async def books(self):
+        """(platform, escrow) once everything has settled and the audit agrees."""
+        await self.market.settled(PATIENCE)
+        report = await audit(self.server.ports)
+        assert report.differences == []
+        uow = self.server.store.single()
+        platform = (await ledger.balance_of(uow, ledger.PLATFORM)).get("USD", 0)
+        return platform, (await ledger.total_escrow(uow)).get("USD", 0)
+
+    async def listed(self, what, **params):
+        """Objects at Stripe, oldest first."""
+        return (await self.sandbox.api("GET", what, **params))["data"][::-1]
+
+    async def refuses(self, party, namespace, event, fields: dict[str, Any], code):
+        """The command is refused, and leaves no trace."""
+        before = await self.market.traces()
+        try:
+            await party.call(namespace, event, fields)
+        except Refused as refused:
+            assert refused.code == code, refused
+        else:
+            raise AssertionError(f"{event} was not refused")
+        assert await self.market.traces() == before
+
+
+def _earlier(thing, span):
+    times = {name: getattr(thing, name, None) for name in ("due_at", "announced_at", "announce_at")}
+    return msgspec.structs.replace(thing, **{name: at - span for name, at in times.items() if at})

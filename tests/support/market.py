@@ -1,0 +1,323 @@
+"""The market of a test: makes people and lets them do what most tests begin with."""
+
+import asyncio
+import hashlib
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import bson
+from aiohttp import ClientSession, ClientTimeout
+from redis.asyncio import Redis
+
+from domain.accounts.user import User
+from domain.audit_trail.hash_chain import Anchor
+from domain.kernel.actor import Role
+from domain.kernel.leases import Lease
+from domain.kernel.money import Schedule
+from domain.kernel.outbox import OutboxRow
+from domain.kernel.process_registry import Living
+from domain.kernel.record import Record
+from domain.kernel.settings import Rates
+from domain.kernel.store import Store, new_id
+from domain.notifications.feed import FeedHead
+from domain.operations.audit_log import AuditRow, WaitingRow
+from domain.presence.presence import LastSeen
+from server.adapters.jwt_tokens import AccessTokens
+from server.adapters.redis_sessions import RedisSessions
+from server.adapters.system_clock import SystemClock
+from server.config import Settings
+from tests.support.parties import PASSWORD_HASH, Json, Party, Stranger
+from tests.support.sandbox_client import Sandbox
+
+SETTLE_SECONDS = 15.0
+
+NO_TRACES = {kind.COLLECTION for kind in (Lease, Living, Anchor, LastSeen)}
+
+
+class Deal(NamedTuple):
+    """A job whose offer was accepted, with both sides."""
+
+    customer: Party
+    contractor: Party
+    job: Json
+    application: Json
+    offer: Json
+
+
+class Market:
+    """Makes people and lets them do what most tests begin with.
+
+    Users are written straight into the database and signed in through the real sessions. Every
+    step answers with the object that the server answered with.
+    """
+
+    def __init__(self, settings: Settings, url: str, sandbox: Sandbox) -> None:
+        clock = SystemClock()
+        self.settings = settings
+        self.url = url
+        self.sandbox = sandbox
+        rates = Rates(
+            Schedule(settings.platform_fee_bps, settings.service_fee_bps), settings.currencies
+        )
+        self.store = Store(settings.mongo_url, clock, rates)
+        self.tokens = AccessTokens(settings.jwt_keys, clock)
+        self.web = ClientSession(timeout=ClientTimeout(total=30))
+        self.parties: list[Party] = []
+        self._redis: Redis[Any] = Redis.from_url(settings.redis_url)
+        self.sessions = RedisSessions(
+            self._redis, self.store.name, self.tokens, clock, _tell_nobody
+        )
+
+    async def close(self) -> None:
+        await asyncio.gather(*(party.disconnect() for party in self.parties))
+        await self.web.close()
+        await self._redis.aclose()
+        self.store.close()
+
+    # -- people ------------------------------------------------------------------------------
+
+    async def customer(self, name: str = "Carla Customer", **options: Any) -> Party:
+        return await self.join(Role.CUSTOMER, name, **options)
+
+    async def contractor(
+        self,
+        name: str = "Colin Contractor",
+        *,
+        onboarded: bool = False,
+        currencies: str = "",
+        **options: Any,
+    ) -> Party:
+        """`onboarded` walks through Stripe's onboarding, so that transfers and payouts work, with
+        bank accounts in `currencies` ("usd,jpy"; all of the installation's by default)."""
+        party = await self.join(Role.CONTRACTOR, name, **options)
+        if onboarded:
+            await self.onboard(party, currencies)
+        return party
+
+    async def admin(self, name: str = "Ada Admin", **options: Any) -> Party:
+        return await self.join(Role.ADMIN, name, **options)
+
+    def stranger(self, url: str | None = None) -> Stranger:
+        return Stranger(self.web, url or self.url)
+
+    async def join(
+        self,
+        role: Role,
+        name: str,
+        *,
+        url: str | None = None,
+        connect: bool = True,
+        reconnection: bool = False,
+        **fields: Any,
+    ) -> Party:
+        """A new user, signed in and (unless `connect=False`) connected."""
+        uow = self.store.single()
+        id = new_id(User.PREFIX)
+        user = User(
+            id=id,
+            created_at=uow.now,
+            updated_at=uow.now,
+            email=f"{id}@people.test",
+            name=name,
+            role=role,
+            password_hash=PASSWORD_HASH,
+            **fields,
+        )
+        await uow.add(user)
+        return await self.sign_in(user, url=url, connect=connect, reconnection=reconnection)
+
+    async def sign_in(
+        self,
+        user: User,
+        *,
+        url: str | None = None,
+        connect: bool = True,
+        reconnection: bool = False,
+    ) -> Party:
+        """One more session (device) of a user."""
+        tokens = await self.sessions.start(user.id, user.role, "127.0.0.1")
+        party = Party(self.web, url or self.url, user, tokens)
+        self.parties.append(party)
+        if connect:
+            await party.connect(reconnection=reconnection)
+        return party
+
+    async def onboard(self, contractor: Party, currencies: str = "") -> None:
+        """Open the account, fill in Stripe's page, and wait until Stripe's news has arrived."""
+        link = await contractor.call("/account", "onboard")
+        currencies = currencies or ",".join(self.settings.currencies).lower()
+        await self.sandbox.fill_in_onboarding(link["url"], contractor.name, currencies)
+        await contractor.push(
+            "/account",
+            "account.updated",
+            lambda user: user["transfers_active"] and user["payouts_enabled"],
+        )
+
+    # -- the story of a job ------------------------------------------------------------------
+
+    async def job(self, customer: Party, **fields: Any) -> Json:
+        return await customer.call(
+            "/job",
+            "create",
+            {
+                "title": "Paint the fence",
+                "description": "Twelve metres of wooden fence, two coats.",
+                "category": "painting",
+                "skills": ["painting"],
+                "budget_min_amount": 50_000,
+                "budget_max_amount": 200_000,
+                "currency": "USD",
+                **fields,
+            },
+        )
+
+    async def application(self, contractor: Party, job: Json, **fields: Any) -> Json:
+        return await contractor.call(
+            "/job-request",
+            "apply",
+            {
+                "job_id": job["id"],
+                "cover_letter": "I have painted a hundred fences.",
+                "proposed_amount": 100_000,
+                "timeline_days": 5,
+                **fields,
+            },
+        )
+
+    async def offer(
+        self,
+        customer: Party,
+        contractor: Party,
+        job: Json,
+        amount: int = 100_000,
+        payment_method: str | None = "pm_card_visa",
+        **fields: Any,
+    ) -> Json:
+        """The offer; with a payment method as the contractor sees it, its money held."""
+        answer = await customer.call(
+            "/bidding",
+            "create",
+            {
+                "job_id": job["id"],
+                "contractor_id": contractor.id,
+                "amount": amount,
+                "currency": job["currency"],
+                "description": "As discussed.",
+                "timeline_days": 5,
+                **({"payment_method": payment_method} if payment_method else {}),
+                **fields,
+            },
+        )
+        offer: Json = answer["offer"]
+        if payment_method and offer["status"] == "awaiting_payment":
+            return await contractor.push(
+                "/bidding", "offer.created", lambda pushed: pushed["id"] == offer["id"]
+            )
+        return offer
+
+    async def accept(self, contractor: Party, offer: Json) -> Json:
+        """Accept, and wait until the money is captured."""
+        await contractor.call("/bidding", "accept", {"offer_id": offer["id"]})
+        return await contractor.push(
+            "/bidding", "offer.accepted", lambda pushed: pushed["id"] == offer["id"], 10
+        )
+
+    async def start(self, contractor: Party, job: Json) -> Json:
+        return await contractor.call("/job", "start", {"job_id": job["id"]})
+
+    async def deliver(self, contractor: Party, job: Json, note: str = "All done.") -> Json:
+        return await contractor.call("/job", "deliver", {"job_id": job["id"], "note": note})
+
+    async def complete(self, customer: Party, job: Json) -> Json:
+        """The job and its split."""
+        return await customer.call("/job", "complete", {"job_id": job["id"]})
+
+    async def withdraw(
+        self, contractor: Party, amount: int, currency: str | None = None, **options: Any
+    ) -> Json:
+        fields = {"amount": amount, **({"currency": currency} if currency else {})}
+        return await contractor.call("/wallet", "withdraw", fields, **options)
+
+    async def accepted_job(
+        self,
+        customer: Party | None = None,
+        contractor: Party | None = None,
+        *,
+        amount: int = 100_000,
+        onboarded: bool = True,
+        **job_fields: Any,
+    ) -> Deal:
+        """From posting the job to the captured money."""
+        customer = customer or await self.customer()
+        contractor = contractor or await self.contractor(onboarded=onboarded)
+        job = await self.job(customer, **job_fields)
+        application = await self.application(contractor, job)
+        offer = await self.offer(customer, contractor, job, amount)
+        offer = await self.accept(contractor, offer)
+        job = await customer.call("/job", "get", {"job_id": job["id"]})
+        return Deal(customer, contractor, job, application, offer)
+
+    # -- what has happened -------------------------------------------------------------------
+
+    async def settled(self, seconds: float = SETTLE_SECONDS) -> None:
+        """Wait until no event or task is under way and Stripe has no more news to tell.
+
+        What is scheduled for later does not count.
+        """
+        deadline = asyncio.get_running_loop().time() + seconds
+        quiet = 0
+        while quiet < 2:  # the end of one may be the beginning of the other
+            uow = self.store.single()
+            soon = {"$lte": datetime.fromtimestamp(uow.now.timestamp() + 60, uow.now.tzinfo)}
+            rows = await uow.all(OutboxRow, {"dead": False, "lease_until": soon})
+            news = [] if rows else await self.sandbox.pending()
+            quiet = 0 if rows or news else quiet + 1
+            if asyncio.get_running_loop().time() > deadline:
+                raise AssertionError(f"still under way after {seconds} s: {rows} {news}")
+            await asyncio.sleep(0.02)
+
+    async def traces(self) -> dict[str, Any]:
+        """Everything stored, as {collection: {id: digest}}, and what was asked of Stripe.
+
+        Equal before and after a command exactly if the command left no trace: no row changed,
+        no event in a feed, no task, no reply kept, nothing posted to Stripe. Waits until all that
+        was begun before is done. Leases and lives of processes are not traces, nor is what is kept
+        late: feed heads, and when somebody was last seen.
+        """
+        await self.settled()
+        database = self.store.database
+        found: dict[str, Any] = {}
+        # Backwards: rows of the trail move from `audit_waiting` to `audit`, and none may be missed.
+        for name in sorted(await database.list_collection_names(), reverse=True):
+            if name in NO_TRACES:
+                continue
+            rows = await database[name].find().to_list(None)
+            if name == OutboxRow.COLLECTION:
+                rows = [{"_id": row["_id"], "body": row["body"]} for row in rows]
+            if name in (AuditRow.COLLECTION, WaitingRow.COLLECTION):  # they are chained later
+                name, rows = "trail", [{"_id": row["_id"], "detail": row["detail"]} for row in rows]
+            if name == FeedHead.COLLECTION:
+                heads = [row for row in rows if str(row["_id"]).startswith(FeedHead.PREFIX)]
+                seen = [{"_id": row["_id"], "seen": row["seen"]} for row in heads if row["seen"]]
+                rows = [row for row in rows if row not in heads] + seen
+            found.setdefault(name, {}).update((str(row["_id"]), _digest(row)) for row in rows)
+        found["stripe"] = [call for call in await self.sandbox.calls() if call[:4] != "GET "]
+        return found
+
+    async def rows(self, kind: type[Record], **where: Any) -> list[Any]:
+        """Stored records, oldest first."""
+        return await self.store.single().all(kind, where, (("_id", 1),))
+
+    async def trail(self, **where: Any) -> list[Any]:
+        """The rows of the audit trail, oldest first, chained or not."""
+        waiting = await self.rows(WaitingRow, **where)
+        rows = {row.id: row for row in [*waiting, *await self.rows(AuditRow, **where)]}
+        return [rows[id] for id in sorted(rows)]
+
+
+def _digest(row: Json) -> str:
+    return hashlib.sha256(bson.encode(row)).hexdigest()[:16]
+
+
+async def _tell_nobody(kind: str, session_id: str, until: datetime | None) -> None:
+    """Sessions made by the tests are new: no process has sockets of them."""

@@ -1,0 +1,87 @@
+"""A scene: a customer, an applicant and a job, and what may become of an offer between them."""
+
+import pytest
+
+from domain.deals.payment import Payment
+from domain.ledger.transaction import Transaction
+from domain.reconciliation.books_audit import audit
+from tests.support.parties import Refused
+
+PATIENCE = 30
+
+
+class Scene:
+    """A customer, an applicant and a job, ready for an offer."""
+
+    def __init__(self, market, server):
+        self.market, self.server, self.sandbox = market, server, server.sandbox
+
+    async def set(self, **job):
+        self.customer = await self.market.customer()
+        self.contractor = await self.market.contractor()
+        self.job = await self.market.job(self.customer, **job)
+        await self.market.application(self.contractor, self.job)
+        return self
+
+    async def offers(self, payment_method="pm_card_visa", **fields):
+        """The answer to `bidding.create`, whatever becomes of the payment."""
+        return await self.customer.call(
+            "/bidding",
+            "create",
+            {
+                "job_id": self.job["id"],
+                "contractor_id": self.contractor.id,
+                "amount": 100_000,
+                "currency": self.job["currency"],
+                "description": "As discussed.",
+                "timeline_days": 5,
+                **({"payment_method": payment_method} if payment_method else {}),
+                **fields,
+            },
+        )
+
+    async def pending(self):
+        return await self.market.offer(self.customer, self.contractor, self.job)
+
+    async def accepts(self, offer):
+        return await self.contractor.call("/bidding", "accept", {"offer_id": offer["id"]})
+
+    async def told(self, party, name, offer, seconds=PATIENCE):
+        return await party.push("/bidding", name, lambda o: o["id"] == offer["id"], seconds)
+
+    async def intent(self, offer):
+        payment = await self.server.store.single().get(Payment, offer["payment_id"])
+        return await self.sandbox.api("GET", f"payment_intents/{payment.intent_id}")
+
+    async def ended(self, offer, status, payment_status):
+        """Both records are at their end, Stripe holds nothing, and nothing was ever booked."""
+        await self.market.settled(PATIENCE)
+        shown = await self.customer.call("/bidding", "get", {"offer_id": offer["id"]})
+        assert shown["status"] == status
+        payment = await self.customer.call("/payment", "get", {"payment_id": offer["payment_id"]})
+        assert payment["status"] == payment_status
+        assert (await self.intent(offer))["status"] == "canceled"
+        assert await self.market.rows(Transaction) == []
+        assert (await audit(self.server.ports)).differences == []
+        return payment
+
+    async def unseen(self, offer):
+        """The contractor knows nothing of the offer."""
+        contractor = self.contractor
+        assert (await contractor.call("/bidding", "list"))["items"] == []
+        assert (await contractor.call("/payment", "list"))["items"] == []
+        for namespace, event, fields in (
+            ("/bidding", "get", {"offer_id": offer["id"]}),
+            ("/bidding", "accept", {"offer_id": offer["id"]}),
+            ("/bidding", "reject", {"offer_id": offer["id"]}),
+            ("/payment", "get", {"payment_id": offer["payment_id"]}),
+        ):
+            with pytest.raises(Refused) as refused:
+                await contractor.call(namespace, event, fields)
+            assert refused.value.code == "not_found"
+        assert not [p for p in contractor.pushes if p.namespace in ("/bidding", "/payment")]
+
+
+@pytest.fixture
+async def scene(market, server):
+    return await Scene(market, server).set()

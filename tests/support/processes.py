@@ -1,0 +1,185 @@
+"""Real web and worker processes, for tests in which they race, crash and come back."""
+
+import asyncio
+import itertools
+import os
+import signal
+import socket
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from aiohttp import ClientError, ClientSession, ClientTimeout
+
+from server.dev.stores import KINDS, ROOT, WATCHDOG
+from tests.support.market import Market
+
+START_SECONDS = 30.0
+STOP_SECONDS = 15.0
+TAIL = 60
+PORTS = itertools.cycle([11_000 + (os.getpid() * 499 + n) % 20_000 for n in range(20_000)])
+
+
+class Running:
+    """One started process; `url` is None for a worker."""
+
+    def __init__(self, name: str, process: Process, log: Path, url: str | None) -> None:
+        self.name = name
+        self.process = process
+        self.log = log
+        self.address = url
+
+    @property
+    def url(self) -> str:
+        assert self.address, "a worker has no address"
+        return self.address
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self.process.returncode is None
+
+    async def kill(self) -> None:
+        """SIGKILL: no goodbye to anybody."""
+        await self.end(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """SIGTERM, and wait for the graceful end; the exit code."""
+        return await self.end(signal.SIGTERM)
+
+    def pause(self) -> None:
+        """It stands still, as on a machine that is suspended, until `resume`."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    async def end(self, sign: signal.Signals) -> int:
+        if self.alive:
+            with suppress(ProcessLookupError):
+                self.process.send_signal(sign)
+        async with asyncio.timeout(STOP_SECONDS):
+            return await self.process.wait()
+
+    def tail(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-TAIL:])
+
+
+class Processes:
+    """Starts them on one installation and ends them all. `market.join(..., url=second.url)`
+    connects a party to one of them; without `url` it is the first web process."""
+
+    def __init__(self, env: Mapping[str, str], market: Market, folder: Path) -> None:
+        self.env = dict(env)
+        self.market = market
+        self.folder = folder
+        self.started: list[Running] = []
+        self._numbers = itertools.count(1)
+
+    async def web(self, **env: str) -> Running:
+        """A web process that is ready. The first takes the installation's own port, to which
+        Stripe sends its webhooks; so does one that is started after the first has ended."""
+        taken = [each for each in self.started if each.address == self.market.url and each.alive]
+        return await self._web(free_port() if taken else int(self.env["PORT"]), env)
+
+    async def again(self, ended: Running) -> Running:
+        """A new web process at the address of one that has ended."""
+        return await self._web(int(ended.url.rpartition(":")[2]), {})
+
+    async def _web(self, port: int, env: Mapping[str, str]) -> Running:
+        url = f"http://127.0.0.1:{port}"
+        running = await self._start("web", server("web"), {**env, "PORT": str(port)}, url)
+        async with ClientSession(timeout=ClientTimeout(total=5)) as session:
+            await self._wait(running, lambda: _answers(session, f"{running.url}/readyz"))
+        return running
+
+    async def worker(self, **env: str) -> Running:
+        """A relay without sockets that is ready."""
+        running = await self._start("worker", server("worker"), env, None)
+
+        async def said() -> bool:
+            return "worker ready" in running.log.read_text(errors="replace")
+
+        await self._wait(running, said)
+        return running
+
+    async def redis(self) -> Running:
+        """The Redis at REDIS_URL, for processes that have one of their own. It may go away, and
+        come back as another process at the same address."""
+        port = int(urlsplit(self.env["REDIS_URL"]).port or 0)
+        kind = KINDS["redis"]
+        running = await self._start("redis", kind.command(self.folder, port, False), {}, None)
+
+        async def answers() -> bool:
+            with suppress(OSError):
+                return kind.answers(port)
+            return False
+
+        await self._wait(running, answers)
+        return running
+
+    async def close(self) -> None:
+        """End all; what they wrote is shown with a failing test."""
+        for running in self.started:
+            if running.alive:
+                await running.kill()
+            print(f"--- {running.name} (exit {running.process.returncode}) ---\n{running.tail()}")
+
+    async def _start(
+        self, kind: str, command: Sequence[str], env: Mapping[str, str], url: str | None
+    ) -> Running:
+        name = f"{kind}-{next(self._numbers)}"
+        log = self.folder / f"{name}.log"
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        with log.open("wb") as output:
+            # Under the watchdog, so that nothing stays behind when the tests themselves are killed.
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-I",
+                "-S",
+                str(WATCHDOG),
+                *command,
+                cwd=ROOT,
+                stdin=PIPE,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                env={**kept, "PYTHONUNBUFFERED": "1", **self.env, **env},
+            )
+        running = Running(name, process, log, url)
+        self.started.append(running)
+        return running
+
+    async def _wait(self, running: Running, ready: Callable[[], Awaitable[bool]]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not await ready():
+            if not running.alive or time.monotonic() > deadline:
+                raise AssertionError(f"{running.name} did not start:\n{running.tail()}")
+            await asyncio.sleep(0.05)
+
+
+async def _answers(session: ClientSession, url: str) -> bool:
+    with suppress(ClientError, OSError, TimeoutError):
+        async with session.get(url) as response:
+            return response.status == 200
+    return False
+
+
+def server(kind: str) -> list[str]:
+    return [sys.executable, "-m", "server", kind]
+
+
+def free_port() -> int:
+    """Below those that the system gives to whoever asks for any, and of this test process alone."""
+    for port in PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("never: there is always a next one")

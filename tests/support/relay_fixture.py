@@ -1,0 +1,148 @@
+"""Relays without a server around them: on one database, each with a name, under a movable clock."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from domain.kernel.money import Schedule
+from domain.kernel.outbox import LEASE, Delivery, Event, OutboxRow
+from domain.kernel.settings import Rates
+from domain.kernel.store import Store, UnitOfWork
+from domain.operations.task import Task
+from domain.ports.ports import Ports
+from server.adapters.system_clock import SystemClock
+from server.workers.outbox_relay import Relay
+
+HAPPENED = Event("/job", "job.updated")
+USERS = ("usr_a", "usr_b", "usr_c")
+RATES = Rates(Schedule(1000, 2000), ("USD",))
+
+
+class Clock:
+    """The real time, moved forward by the test."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def now(self) -> datetime:
+        return SystemClock().now() + self.ahead
+
+
+class Work(Task, frozen=True):
+    """Says that it ran; `behave` decides what happens then."""
+
+    done: ClassVar[list[tuple[str, int]]] = []
+    behave: ClassVar[dict[str, Callable[[], Any]]] = {}
+
+    about: str
+    number: int = 0
+
+    async def run(self, ports: Ports) -> None:
+        Work.done.append((self.about, self.number))
+        if self.about in Work.behave:
+            await Work.behave[self.about]()
+
+
+class Other(Task, frozen=True):
+    """A second kind, so that rows carry which one they are."""
+
+    about: str
+
+    async def run(self, ports: Ports) -> None:
+        Work.done.append((f"other {self.about}", 0))
+
+
+class Office:
+    """Relays that work on one database, each with a connection and a name of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.clock = Clock()
+        self.pushed: list[tuple[Delivery, dict[str, int]]] = []
+        self.trouble: Callable[[Delivery], Any] = _no_trouble
+        self.stores: list[Store] = []
+        self.relays: list[Relay] = []
+
+    def store(self, worker: str) -> Store:
+        """A process that writes, but does nothing afterwards: as if it died with its commit."""
+        self.stores.append(store := Store(self.url, self.clock, RATES, worker))
+        return store
+
+    def relay(self, worker: str, *, start: bool = True) -> Relay:
+        store, none = self.store(worker), None
+        ports = Ports(
+            store=store,
+            clock=self.clock,
+            sessions=none,
+            passwords=none,
+            gateway=none,  # type: ignore[arg-type]
+            webhooks=none,
+            waiter=none,
+            gauges=none,
+            mail=none,
+            seal=none,
+            live=none,
+            posts=none,  # type: ignore[arg-type]
+            presence=none,
+            members=none,
+            blobs=none,
+            examiner=none,
+            tickets=none,
+            public_url="",  # type: ignore[arg-type]
+        )
+        relay = Relay(Work | Other, self._push)
+        relay._ports = ports
+        if start:
+            relay.start(ports)
+            self.relays.append(relay)
+        return relay
+
+    async def _push(self, delivery: Delivery, at: datetime, seqs: dict[str, int]) -> None:
+        await self.trouble(delivery)
+        self.pushed.append((delivery, seqs))
+
+    async def rows(self, **where: Any) -> list[OutboxRow]:
+        return await self.stores[0].single().all(OutboxRow, where, (("_id", 1),))
+
+    async def until(self, reached: Callable[[], Any], seconds: float = 10) -> None:
+        deadline = asyncio.get_running_loop().time() + seconds
+        while True:
+            found = reached()
+            if await found if asyncio.iscoroutine(found) else found:
+                return
+            assert asyncio.get_running_loop().time() < deadline, (await self.rows(), Work.done)
+            await asyncio.sleep(0.01)
+
+    async def empty(self) -> None:
+        async def nothing_left() -> bool:
+            return not await self.rows(dead=False)
+
+        await self.until(nothing_left)
+
+    def let_leases_run_out(self) -> None:
+        self.clock.ahead += LEASE + timedelta(seconds=1)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(relay.stop(0) for relay in self.relays))
+        for store in self.stores:
+            store.close()
+
+
+async def _no_trouble(delivery: Delivery) -> None:
+    return None
+
+
+async def ask(store: Store, *tasks: Task, at: datetime | None = None) -> None:
+    async def work(uow: UnitOfWork) -> None:
+        for task in tasks:
+            uow.later(task, at=at)
+
+    await store.transact(work)
+
+
+async def tell(store: Store, number: int, *, to: tuple[str, ...] = USERS, room: str = "") -> None:
+    async def work(uow: UnitOfWork) -> None:
+        uow.publish(HAPPENED, {"number": number}, to=to, room=room or None)
+
+    await store.transact(work)

@@ -1,0 +1,72 @@
+"""Stripe's events by hand: made, signed, posted, and kept from being worked on."""
+
+import json
+import time
+
+import stripe
+
+from domain.kernel.outbox import LEASE, MAX_ATTEMPTS, OutboxRow
+from domain.stripe_events.inbox import WebhookEvent
+
+
+def event(id="evt_1", **fields):
+    thing = {"id": "pi_none", "object": "payment_intent", "status": "succeeded"}
+    return {
+        "id": id,
+        "object": "event",
+        "type": "payment_intent.succeeded",
+        "livemode": False,
+        "data": {"object": thing},
+        **fields,
+    }
+
+
+def sign(payload, secret, at):
+    return stripe.WebhookSignature._compute_signature(f"{at}.{payload}", secret)
+
+
+async def post(market, body, *, secret=None, at=None, signature=None):
+    """The answer's status to an event that was signed as Stripe does. `signature` is a header, in
+    which {at} and {made} stand for the real ones."""
+    payload = json.dumps(body) if not isinstance(body, bytes) else body.decode()
+    secret, at = secret or market.settings.stripe_webhook_secrets[0], at or int(time.time())
+    header = "t={at},v1={made}" if signature is None else signature
+    made = header.format(at=at, made=sign(payload, secret, at), now=int(time.time()))
+    url, headers = f"{market.url}/webhooks/stripe", {"Stripe-Signature": made}
+    async with market.web.post(url, data=payload, headers=headers) as response:
+        return response.status
+
+
+async def stored(market):
+    return await market.rows(WebhookEvent)
+
+
+async def stop_working(server):
+    """What is posted from now on is only kept."""
+    await server.web.relay.stop(0)
+    server.store.committed = lambda rows: None
+
+
+async def wear_out(store, row_id, error="ValueError: no"):
+    """All attempts of a piece of work have failed."""
+    uow = store.single()
+    await uow.change(
+        OutboxRow,
+        row_id,
+        attempts=MAX_ATTEMPTS,
+        lease_until=uow.now - LEASE,
+        owner="",
+        last_error=error,
+    )
+
+
+async def dead(market, server, *ids):
+    """Events whose work has failed too often; the ids of their rows."""
+    await stop_working(server)
+    for id in ids:
+        assert await post(market, event(id, data={"object": {"id": id, "object": "other"}})) == 200
+    rows = await market.rows(OutboxRow, **{"body.type": "Process"})
+    for row in rows:
+        await wear_out(server.store, row.id)
+    server.web.relay.start(server.ports)
+    return [row.id for row in rows]
