@@ -16,7 +16,7 @@ from domain.notifications.notices import SendMail, Tell
 from domain.stripe_events import replay
 from domain.stripe_events.inbox import EventStatus, Process, WebhookEvent
 from server.cli import replay as replay_command
-from tests.server.test_cli import command
+from tests.support.dev_process import command
 from tests.support.job_in_progress import PATIENCE, Work
 from tests.support.stripe_event_samples import dead, event, post, stop_working, stored, wear_out
 
