@@ -118,7 +118,7 @@ def _hindrances(user: User) -> dict[str, tuple[type[Any], dict[str, Any]]]:
     }
 
 
-class TakeLeave(Task, frozen=True):
+class TakeLeave(Task, frozen=True, tag="close_account"):
     """After a deletion: end what is open without money, and forget the copies of the name.
 
     It runs once more minutes later, for what began in the very instant of the deletion.

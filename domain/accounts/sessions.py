@@ -5,7 +5,7 @@ from domain.operations.task import Task
 from domain.ports.ports import Ports
 
 
-class EndSessions(Task, frozen=True):
+class EndSessions(Task, frozen=True, tag="end_sessions"):
     """End every session of a user who may not come in any more; for certain, if not at once."""
 
     user_id: str

@@ -57,7 +57,7 @@ async def bury(uow: UnitOfWork, rows: Sequence[OutboxRow]) -> None:
             continue
         letter = _letter(dead)
         why = letter.last_error or "Its worker ended each time"
-        if letter.kind == Process.__name__:
+        if letter.kind == Process.tag():
             await uow.change(
                 WebhookEvent,
                 letter.subject,
@@ -108,7 +108,7 @@ async def retry(cmd: Retry, actor: Actor, uow: UnitOfWork) -> Letter:
         created_at=uow.now,
     )
     letter = _letter(alive or row)
-    if letter.kind == Process.__name__:
+    if letter.kind == Process.tag():
         await uow.change(
             WebhookEvent,
             letter.subject,

@@ -75,7 +75,7 @@ class Deed(msgspec.Struct, frozen=True):
     text: str
 
 
-class Narrate(Task, frozen=True):
+class Narrate(Task, frozen=True, tag="post_system_messages"):
     """Tell both sides what one transaction has changed between them."""
 
     lane = Lane.NOTICE

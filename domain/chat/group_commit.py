@@ -66,7 +66,7 @@ class Waiting(msgspec.Struct, eq=False):
             self.answer.set_result(value)
 
 
-class Finish(Task, frozen=True):
+class Finish(Task, frozen=True, tag="finish_messages"):
     """The note of messages that are about to be written.
 
     As a task it does what follows from those of them that are there. A write that was given up may

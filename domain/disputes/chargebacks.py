@@ -158,7 +158,7 @@ async def evidence(cmd: Evidence, actor: Actor, uow: UnitOfWork) -> Chargeback:
     return found
 
 
-class Submit(Task, frozen=True):
+class Submit(Task, frozen=True, tag="submit_evidence"):
     """Hand evidence to Stripe."""
 
     chargeback_id: str
@@ -190,7 +190,7 @@ class Submit(Task, frozen=True):
         await reread(ports, self.stripe_id)
 
 
-class ReadDispute(Task, frozen=True):
+class ReadDispute(Task, frozen=True, tag="read_card_dispute"):
     """Read a dispute again."""
 
     stripe_id: str

@@ -171,7 +171,7 @@ def keys(job: Job) -> tuple[str, ...]:
 # -- matching --------------------------------------------------------------------------------
 
 
-class Match(Task, frozen=True):
+class Match(Task, frozen=True, tag="match_saved_searches"):
     """Tell those who wait for such a job. What was told is kept, so it may run again."""
 
     lane = Lane.SEARCH

@@ -41,6 +41,11 @@ class Work(msgspec.Struct, frozen=True):
 
     lane: ClassVar[Lane] = Lane.STRIPE
 
+    @classmethod
+    def tag(cls) -> str:
+        """The name that rows store for this kind of work, as in `class Hold(Task, tag="...")`."""
+        return str(cls.__struct_config__.tag)
+
     @property
     def subject(self) -> str:
         """The id of the object it is about: its first field."""

@@ -114,7 +114,7 @@ def _notices(event: Delivery) -> Iterable[tuple[str, Notice]]:
             yield user, notice
 
 
-class Tell(Task, frozen=True):
+class Tell(Task, frozen=True, tag="notify"):
     """Put what one transaction has published into words, one notice for each person and topic."""
 
     lane = Lane.NOTICE
@@ -192,7 +192,7 @@ def _say(uow: UnitOfWork, user: str, notice: Notice) -> None:
         )
 
 
-class SendMail(Task, frozen=True):
+class SendMail(Task, frozen=True, tag="send_mail"):
     """One mail to one person. Sent again after a crash it has the same id, so it can be told."""
 
     lane = Lane.MAIL

@@ -7,7 +7,7 @@ from domain.kernel.outbox import Work
 from domain.ports.ports import Ports
 
 
-class Task(Work, frozen=True, tag=True):
+class Task(Work, frozen=True):
     """Work for after the commit. It runs at least once, so every effect must be guarded."""
 
     @abstractmethod

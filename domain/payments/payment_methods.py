@@ -106,7 +106,7 @@ def _saved(method: Method) -> Saved:
     )
 
 
-class OpenCustomer(Task, frozen=True):
+class OpenCustomer(Task, frozen=True, tag="create_customer"):
     """Make the Stripe customer that a user's methods belong to."""
 
     user_id: str

@@ -33,7 +33,7 @@ CHUNK = 20
 # -- tasks -------------------------------------------------------------------------------------
 
 
-class Hold(Task, frozen=True):
+class Hold(Task, frozen=True, tag="hold_payment"):
     """Hold the offer's money on the card, or prepare the payment for the client to confirm."""
 
     payment_id: str
@@ -80,7 +80,7 @@ class Hold(Task, frozen=True):
             return None
 
 
-class Capture(Task, frozen=True):
+class Capture(Task, frozen=True, tag="capture_payment"):
     """Take the held money of an offer that is being accepted."""
 
     payment_id: str
@@ -112,7 +112,7 @@ class Capture(Task, frozen=True):
             raise TryAgain(f"the capture is {intent.status}", Capture(self.payment_id, key))
 
 
-class Release(Task, frozen=True):
+class Release(Task, frozen=True, tag="release_payment"):
     """Give the payment of a closed offer back: the hold ends, and captured money is refunded."""
 
     payment_id: str
@@ -137,7 +137,7 @@ class Release(Task, frozen=True):
         await ports.store.transact(lambda uow: send_back(uow, payment.offer_id))
 
 
-class BlockRivals(Task, frozen=True):
+class BlockRivals(Task, frozen=True, tag="block_rival_offers"):
     """After an acceptance or a cancelled job: end what else stands on the job, chunk by chunk."""
 
     job_id: str
@@ -170,7 +170,7 @@ async def answer(uow: UnitOfWork, application: Application, status: ApplicationS
         uow.publish(APPLICATION_UPDATED, changed, to=[changed.contractor_id, changed.customer_id])
 
 
-class Inspect(Task, frozen=True):
+class Inspect(Task, frozen=True, tag="read_payment"):
     """Read a payment from Stripe again and take over what it says."""
 
     payment_id: str

@@ -51,7 +51,7 @@ async def promise(uow: UnitOfWork, offer: Offer, amount: int, reason: str, by: s
     return changed
 
 
-class SendRefund(Task, frozen=True):
+class SendRefund(Task, frozen=True, tag="send_refund"):
     """Ask Stripe for a promised refund."""
 
     offer_id: str

@@ -24,7 +24,7 @@ from domain.ports.ports import Ports
 # -- payout onboarding -----------------------------------------------------------------------
 
 
-class OpenConnectAccount(Task, frozen=True):
+class OpenConnectAccount(Task, frozen=True, tag="create_connect_account"):
     """Open the contractor's account at Stripe, once: before a new key it is looked for."""
 
     user_id: str

@@ -89,7 +89,7 @@ async def tell_repaid(uow: UnitOfWork, user_id: str, currency: str, amount: int)
         )
 
 
-class TakeBack(Task, frozen=True):
+class TakeBack(Task, frozen=True, tag="reverse_transfer"):
     """Reverse a part of a transfer at Stripe; the books have it already."""
 
     reversal_id: str

@@ -36,7 +36,7 @@ READINGS = 5
 WAITED = timedelta(hours=1)  # beyond that nobody knows any more that it was on its way
 
 
-class Send(Task, frozen=True):
+class Send(Task, frozen=True, tag="send_transfer"):
     """Make a transfer; it waits while the contractor cannot receive, or must not."""
 
     transfer_id: str
@@ -132,7 +132,7 @@ async def begin(uow: UnitOfWork, transfer_id: str) -> Transfer | None:
     )
 
 
-class MakeAvailable(Task, frozen=True):
+class MakeAvailable(Task, frozen=True, tag="make_transfer_available"):
     """Runs when the funds of a transfer have become available at Stripe."""
 
     transfer_id: str
@@ -268,7 +268,7 @@ def send(uow: UnitOfWork, transfers: Iterable[Transfer]) -> None:
         uow.later(Send(transfer.id))
 
 
-class ReadAccount(Task, frozen=True):
+class ReadAccount(Task, frozen=True, tag="read_connect_account"):
     """Read a contractor's account again."""
 
     account_id: str

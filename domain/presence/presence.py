@@ -69,7 +69,7 @@ async def presence(cmd: Conversations, actor: Actor, ports: Ports, meta: Meta) -
     return SeenPeople(await _seen(ports, people))
 
 
-class ShowPresence(Task, frozen=True):
+class ShowPresence(Task, frozen=True, tag="push_presence"):
     """Tell those who look that somebody shows their presence now, or does not any more."""
 
     lane = Lane.NOTICE

@@ -125,7 +125,7 @@ async def _begin(uow: UnitOfWork, start: datetime, end: datetime, by: str) -> Re
     return report
 
 
-class Compare(Task, frozen=True):
+class Compare(Task, frozen=True, tag="reconcile"):
     """Compare all lines of a span and keep the report."""
 
     reconciliation_id: str

@@ -273,7 +273,7 @@ async def look_again(ports: Ports, found: Found, task: Task) -> None:
         await ports.store.transact(work)
 
 
-class ReadRefunds(Task, frozen=True):
+class ReadRefunds(Task, frozen=True, tag="read_refunds"):
     """Read the refunds again of whatever payment one of them belongs to."""
 
     stripe_id: str

@@ -220,7 +220,7 @@ async def _tell(uow: UnitOfWork, event_id: str, reason: str | None) -> None:
     )
 
 
-class Process(Task, frozen=True):
+class Process(Task, frozen=True, tag="process_stripe_event"):
     """Re-read the object that an event is about and take over its state."""
 
     event_id: str

@@ -122,7 +122,7 @@ async def withdrawals(cmd: History, actor: Actor, uow: UnitOfWork) -> Page:
     return await uow.page(Withdrawal, {"user_id": actor.id}, cursor=cmd.cursor, limit=cmd.limit)
 
 
-class PayOut(Task, frozen=True):
+class PayOut(Task, frozen=True, tag="send_payout"):
     """Ask Stripe for the payout of a withdrawal."""
 
     withdrawal_id: str
@@ -172,7 +172,7 @@ class PayOut(Task, frozen=True):
             )
 
 
-class ReadPayout(Task, frozen=True):
+class ReadPayout(Task, frozen=True, tag="read_payout"):
     """Read a payout that is on its way again."""
 
     withdrawal_id: str

@@ -207,7 +207,7 @@ class Relay:
         except GatewayUnknown as unknown:
             await self._put_back(row, str(unknown) or type(unknown).__name__, waiting=True)
         except Exception as failed:
-            log.exception("task failed", task=type(task).__name__, subject=task.subject)
+            log.exception("task failed", task=task.tag(), subject=task.subject)
             await self._put_back(row, f"{type(failed).__name__}: {failed}"[:500])
         else:
             await self._done([row])

@@ -15,6 +15,7 @@ from domain.kernel.errors import Code, DomainError
 from domain.kernel.outbox import Event
 from domain.kernel.record import Record
 from domain.operations.operation import Operation
+from domain.operations.task import Task
 from domain.registry import RECORDS, TASKS
 from handlers import NAMESPACES
 from handlers.expose import Namespace
@@ -286,7 +287,16 @@ def test_every_record_is_listed_and_stored_where_agreed() -> None:
     assert {kind.COLLECTION for kind in concrete} <= COLLECTIONS
     assert {kind.COLLECTION for kind in concrete} == {kind.COLLECTION for kind in listed}
     assert [kind.__name__ for kind in concrete - listed if "INDEXES" in vars(kind)] == []
-    assert len({task.__name__ for task in TASKS.__args__}) == len(TASKS.__args__)
+
+
+def test_every_task_is_listed_under_a_stored_tag_of_its_own() -> None:
+    """Fails for a task that no worker knows, or whose stored rows depend on its class name."""
+    modules()
+    tasks = {kind for kind in below(Task) if kind.__module__.startswith("domain.")}
+    assert tasks == set(TASKS.__args__)
+    tags = [task.tag() for task in tasks]
+    assert [tag for tag in tags if not re.fullmatch(r"[a-z]+(_[a-z]+)*", tag)] == []
+    assert len(set(tags)) == len(tags)
 
 
 def below(kind: type) -> Iterator[type]:

@@ -44,9 +44,9 @@ async def test_crash_between_capture_and_commit(processes, books):
         return bool(found["data"][0]["status"] == "succeeded")
 
     await until(taken)
-    await until(lambda: waits_in(market, "Capture"))
+    await until(lambda: waits_in(market, "capture_payment"))
     await web.kill()
-    assert await waits_in(market, "Capture")
+    assert await waits_in(market, "capture_payment")
     assert (await market.rows(Offer))[0].status is OfferStatus.ACCEPTING
     await market.sandbox.clear_faults()
 
@@ -161,7 +161,7 @@ async def test_crash_between_refund_transfer_payout_and_commit(processes, books)
         )
 
     await until(all_done)
-    unheard = ("Send", "SendRefund", "PayOut")
+    unheard = ("send_transfer", "send_refund", "send_payout")
     await until(lambda: waits_in(market, *unheard))
     await web.kill()
     assert await waits_in(market, *unheard)

@@ -112,7 +112,7 @@ async def test_handler_crashed_after_storing(processes, books):
     await market.sandbox.fault(method="GET", path="/v1/*", delay=20, times=1000)
     assert await post.send(back) == (200, {"received": True, "fresh": True})
     await until(lambda: market.rows(WebhookEvent, status="working"))
-    await until(lambda: waits_in(market, "Process"))
+    await until(lambda: waits_in(market, "process_stripe_event"))
     await web.kill()
     assert [row.kind for row in await market.rows(Transaction)] == ["captured", "accepted"]
     await market.sandbox.clear_faults()

@@ -28,7 +28,7 @@ async def test_two_workers_and_one_row(processes, books):
     await market.sandbox.fault(**SENT, drop=True, times=1000)
     await market.complete(customer, job)
     await until(lambda: has_all(market, TransferStatus.SENDING))
-    await until(lambda: waits_in(market, "Send"))
+    await until(lambda: waits_in(market, "send_transfer"))
     await web.kill()
     await market.sandbox.clear_faults()
     await market.sandbox.fault(**SENT, when="after", delay=1, times=1000)
@@ -115,7 +115,7 @@ async def has_all(market, status):
 
 async def tasks(market):
     """The rows that ask Stripe for the transfers."""
-    return await market.rows(OutboxRow, **{"body.type": "Send"})
+    return await market.rows(OutboxRow, **{"body.type": "send_transfer"})
 
 
 async def paid_once(market, contractor, books, parts):

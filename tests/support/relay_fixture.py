@@ -29,7 +29,7 @@ class Clock:
         return SystemClock().now() + self.ahead
 
 
-class Work(Task, frozen=True):
+class Work(Task, frozen=True, tag="work"):
     """Says that it ran; `behave` decides what happens then."""
 
     done: ClassVar[list[tuple[str, int]]] = []
@@ -44,7 +44,7 @@ class Work(Task, frozen=True):
             await Work.behave[self.about]()
 
 
-class Other(Task, frozen=True):
+class Other(Task, frozen=True, tag="other"):
     """A second kind, so that rows carry which one they are."""
 
     about: str

@@ -65,7 +65,7 @@ async def dead(market, server, *ids):
     await stop_working(server)
     for id in ids:
         assert await post(market, event(id, data={"object": {"id": id, "object": "other"}})) == 200
-    rows = await market.rows(OutboxRow, **{"body.type": "Process"})
+    rows = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
     for row in rows:
         await wear_out(server.store, row.id)
     server.web.relay.start(server.ports)

@@ -156,7 +156,7 @@ async def test_what_is_rolled_back_is_not_told(market: Market, server: Server) -
     async def undone(uow: UnitOfWork) -> None:
         await uow.change(Offer, offer["id"], status="rejected")
         await uow.flush()
-        assert "Narrate" in [row.body["type"] for row in uow.rows]
+        assert "post_system_messages" in [row.body["type"] for row in uow.rows]
         raise LookupError
 
     with pytest.raises(LookupError):

@@ -151,7 +151,7 @@ async def test_what_is_in_hand_is_not_asked_twice_and_what_waits_for_people_is_n
     that lives for days, without the other every contractor who takes their time is an alarm."""
     admin = await unpaid.market.admin()
     await ask_in_turn(unpaid, follow_up.TELL_AT + 1)
-    rows = await unpaid.market.rows(OutboxRow, **{"body.type": "Send"})
+    rows = await unpaid.market.rows(OutboxRow, **{"body.type": "send_transfer"})
     assert len(rows) == 1
     await unpaid.market.settled(PATIENCE)
     assert told(admin) == []

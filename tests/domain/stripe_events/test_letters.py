@@ -30,7 +30,7 @@ async def told(admin, id):
 
 async def waiting(market):
     """The row of the one event, which is nobody's work for now."""
-    (row,) = await market.rows(OutboxRow, **{"body.type": "Process"})
+    (row,) = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
     uow = market.store.single()
     return await uow.change(OutboxRow, row.id, lease_until=uow.now + timedelta(hours=1), owner="")
 
@@ -46,7 +46,7 @@ async def test_a_dead_letter_is_told_and_retried(market, server):
     assert letter == {
         "id": id,
         "lane": "stripe",
-        "kind": "Process",
+        "kind": "process_stripe_event",
         "subject": "evt_1",
         "attempts": 12,
         "last_error": "ValueError: no",
@@ -119,9 +119,9 @@ async def test_somebody_has_it_in_hand_again(market, server):
     """Guard: `over` in `dead_letters.bury`: between the look and the burial it was claimed."""
     await stop_working(server)
     assert await post(market, event()) == 200
-    (row,) = await market.rows(OutboxRow, **{"body.type": "Process"})
+    (row,) = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
     await wear_out(server.store, row.id)
-    (tired,) = await market.rows(OutboxRow, **{"body.type": "Process"})
+    (tired,) = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
     uow = server.store.single()
     await uow.change(OutboxRow, row.id, owner="other", lease_until=uow.now + LEASE)
     await server.store.transact(lambda uow: dead_letters.bury(uow, [tired]))
@@ -135,7 +135,7 @@ async def test_what_is_done_does_not_die(market, server):
     admin = await market.admin()
     await stop_working(server)
     assert await post(market, event()) == 200
-    (row,) = await market.rows(OutboxRow, **{"body.type": "Process"})
+    (row,) = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
     await Process("evt_1").run(server.ports)
     await wear_out(server.store, row.id)
     server.web.relay.start(server.ports)
@@ -183,7 +183,7 @@ async def test_alert_and_death_are_one(market, server, monkeypatch):
     """Guard: `dead_letters.bury` in one transaction: who dies in between leaves neither."""
     await stop_working(server)
     assert await post(market, event()) == 200
-    (row,) = await market.rows(OutboxRow, **{"body.type": "Process"})
+    (row,) = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
     await wear_out(server.store, row.id)
 
     async def crash(*args):
@@ -241,7 +241,7 @@ async def test_the_command_line_replays(market, server):
     assert await replay_command.run(market.settings, ["evt_1"], [], None) == 0  # it waits already
     with pytest.raises(NotFound, match="evt_none"):
         await replay_command.run(market.settings, ["evt_none", "evt_1"], [], None)
-    rows = await market.rows(OutboxRow, **{"body.type": "Process"})
+    rows = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
     assert len(rows) == 2
     # Guard: `at=uow.now`; under the lease of a process that has ended they would lie idle.
     assert all(row.owner == "" and row.lease_until <= row.created_at for row in rows)

@@ -170,7 +170,7 @@ async def test_a_reversal_of_a_transfer_whose_answer_is_lost(market, server):
     with pytest.raises(GatewayUnknown):
         await Send(transfer.id).run(server.ports)
     server.store.committed = told
-    await server.store.single().remove(OutboxRow, {"body.type": "Send"})
+    await server.store.single().remove(OutboxRow, {"body.type": "send_transfer"})
     (there,) = await work.listed("transfers")
     await server.sandbox.reverse_transfer(there["id"], 30_000)
     await market.settled(PATIENCE)
