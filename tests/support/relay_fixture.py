@@ -83,7 +83,7 @@ class Office:
             mail=none,
             seal=none,
             live=none,
-            posts=none,  # type: ignore[arg-type]
+            messages=none,  # type: ignore[arg-type]
             presence=none,
             members=none,
             blobs=none,
