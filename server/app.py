@@ -16,6 +16,7 @@ from domain.admin.dashboard import overview_of
 from domain.kernel.actor import Actor
 from domain.kernel.errors import RateLimited
 from domain.kernel.record import wire
+from domain.kernel.rooms import LIVE_MONITOR, user_room
 from domain.kernel.store import AWAY
 from domain.notifications import feed
 from domain.operations.command import Meta
@@ -28,7 +29,6 @@ from server.config import Settings
 from server.container import STATS_SECONDS, Core
 from server.http.client_address import client_address
 from server.http.routes import MAX_BODY, Wire
-from server.pubsub.fanout import user_room
 from server.rate_limits import Limits
 from server.realtime.server import Realtime
 from server.runtime.background_tasks import end
@@ -164,9 +164,9 @@ class Web(Core):
             try:
                 told = f"{self.realtime.connections}@{time.time()}"
                 await self.redis.hset(key, self.store.worker, told)
-                if self.realtime.rooms.members("live"):
+                if self.realtime.rooms.members(LIVE_MONITOR):
                     stats = await overview_of(self.store.single(), await self.sockets())
-                    self.realtime.push("live", "/admin", "stats", wire(stats))
+                    self.realtime.push(LIVE_MONITOR, "/admin", "stats", wire(stats))
             except (RedisError, *AWAY) as away:
                 log.warning("stats not pushed", reason=str(away))
             except Exception:

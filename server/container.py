@@ -13,6 +13,7 @@ from domain.chat.members import Memberships
 from domain.kernel.money import Schedule
 from domain.kernel.outbox import Delivery, Event
 from domain.kernel.record import wire
+from domain.kernel.rooms import LIVE_MONITOR, is_of_user_or_job, user_room
 from domain.kernel.settings import Rates
 from domain.kernel.store import Store, UnitOfWork
 from domain.notifications import notices
@@ -30,7 +31,7 @@ from server.adapters.smtp import mailer
 from server.adapters.stripe_gateway import StripeGateway, StripeWebhooks
 from server.adapters.system_clock import SystemClock
 from server.config import Settings
-from server.pubsub.fanout import Fanout, user_room
+from server.pubsub.fanout import Fanout
 from server.pubsub.redis_connections import redis_pool
 from server.pubsub.session_events import Control
 from server.realtime.packets import envelope, event
@@ -41,7 +42,6 @@ from server.workers.scheduler import Scheduler
 STATS_SECONDS = 1
 REDIS_CONNECTIONS = 50
 REDIS_PATIENCE = 20  # seconds that one waits for a connection
-OF_ONE = ("job:", "user:")  # rooms that are told what others are told otherwise, or not at all
 
 
 class Core:
@@ -148,10 +148,10 @@ class Core:
             self._say(user_room(user), space, name, message)
         if delivery.room:
             self._say(delivery.room, space, name, envelope(None, at, data))
-        # What is said in a chat stays between its members.
-        if delivery.seq is None and not (delivery.room or "").startswith(OF_ONE):
+        # Chat stays private. Rooms of one user or job get copies of events that others also get.
+        if delivery.seq is None and not is_of_user_or_job(delivery.room or ""):
             activity = {"namespace": space, "name": name, "data": data}
-            self._say("live", "/admin", "activity", envelope(None, at, activity))
+            self._say(LIVE_MONITOR, "/admin", "activity", envelope(None, at, activity))
 
 
 def _follow(uow: UnitOfWork) -> None:

@@ -12,6 +12,7 @@ from domain.jobs.job import Job
 from domain.kernel.actor import ADMINS, Actor
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.record import Record
+from domain.kernel.rooms import LIVE_MONITOR
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Meta, Nothing, Style
 from domain.operations.operation import operation
@@ -60,7 +61,7 @@ async def overview(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> Over
     return await overview_of(ports.store.single(), await ports.gauges.sockets())
 
 
-@operation("admin.live", roles=ADMINS, style=Style.DIRECT, joins=lambda answer: ["live"])
+@operation("admin.live", roles=ADMINS, style=Style.DIRECT, joins=lambda answer: [LIVE_MONITOR])
 async def live(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> Overview:
     """Subscribe this socket: `stats` every second, `activity` as it happens."""
     return await overview_of(ports.store.single(), await ports.gauges.sockets())

@@ -21,9 +21,10 @@ from domain.chat.conversation import (
 from domain.chat.group_commit import terms_of
 from domain.files.file import Attachment, FileIds, attach
 from domain.kernel import text_search
-from domain.kernel.actor import PARTIES, Actor
+from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.errors import Blocked, Conflict, Invalid, NotFound
 from domain.kernel.record import Page
+from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Cursor, Id, Meta, PageSize, Style
 from domain.operations.idempotency import fingerprint
@@ -148,7 +149,11 @@ async def delete(cmd: ById, actor: Actor, uow: UnitOfWork) -> Message:
     await uow.get(Conversation, cmd.conversation_id, members=actor.id)
     message = await _standing(uow, cmd, actor.id)
     await attach(
-        uow, [file.id for file in message.files], actor.id, cmd.conversation_id, ["role:admin"]
+        uow,
+        [file.id for file in message.files],
+        actor.id,
+        cmd.conversation_id,
+        [role_room(Role.ADMIN)],
     )
     return await _change(
         uow,

@@ -4,7 +4,7 @@ import msgspec
 
 from domain.kernel.actor import PARTIES, Actor
 from domain.kernel.outbox import Event
-from domain.kernel.rooms import USER
+from domain.kernel.rooms import user_room
 from domain.operations.command import Command, Id, Meta, Style
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
@@ -28,4 +28,4 @@ async def typing(cmd: Typing, actor: Actor, ports: Ports, meta: Meta) -> None:
     """Let the other member know, if they look. Raises NotFound."""
     for other in await ports.members.others(cmd.conversation_id, actor.id):
         types = Types(cmd.conversation_id, actor.id, cmd.typing)
-        ports.live.tell(TYPING, types, room=USER + other)
+        ports.live.tell(TYPING, types, room=user_room(other))

@@ -29,6 +29,7 @@ from domain.kernel.errors import DisputeNotOpen
 from domain.kernel.money import display
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
+from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications.alerts import alert
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
@@ -249,7 +250,7 @@ async def settle_dispute(
     )
     assert changed is not None, "a chargeback is never removed"
     parties = [changed.customer_id, changed.contractor_id]
-    uow.publish(UPDATED, changed, to=parties, room=f"role:{Role.ADMIN}")
+    uow.publish(UPDATED, changed, to=parties, room=role_room(Role.ADMIN))
     if found.status is not now:
         amount = display(changed.amount, changed.currency)
         await alert(

@@ -11,6 +11,7 @@ from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import DisputeNotOpen
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Record
+from domain.kernel.rooms import role_room
 from domain.kernel.state_machine import Steps, leading_to
 from domain.kernel.store import UnitOfWork
 
@@ -144,4 +145,4 @@ async def add(
 
 
 def announce(uow: UnitOfWork, dispute: Dispute) -> None:
-    uow.publish(UPDATED, dispute, to=dispute.parties, room=f"role:{Role.ADMIN}")
+    uow.publish(UPDATED, dispute, to=dispute.parties, room=role_room(Role.ADMIN))

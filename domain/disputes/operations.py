@@ -26,6 +26,7 @@ from domain.kernel.errors import (
 )
 from domain.kernel.money import CURRENCIES, MAX_AMOUNT, display
 from domain.kernel.record import Page
+from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
@@ -124,7 +125,7 @@ async def dispute_evidence(cmd: Evidence, actor: Actor, uow: UnitOfWork) -> Disp
     Raises NotFound, DisputeNotOpen, Conflict for files used elsewhere.
     """
     dispute = await _mine(cmd.dispute_id, actor, uow)
-    readers = [*dispute.parties, f"role:{Role.ADMIN}"]
+    readers = [*dispute.parties, role_room(Role.ADMIN)]
     files = await attach(uow, cmd.file_ids, actor.id, dispute.id, readers)
     return await add(uow, dispute, actor, "evidence", cmd.text, attachments=files)
 

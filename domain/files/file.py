@@ -17,6 +17,7 @@ from domain.files.file_names import fitting
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import Conflict, NotFound, QuotaExceeded, Unavailable
 from domain.kernel.record import Index, Record
+from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork, new_id
 from domain.operations.command import Command, Id, Meta, Nothing, Style
 from domain.operations.operation import operation
@@ -229,7 +230,7 @@ async def ticket(cmd: ById, actor: Actor, ports: Ports, meta: Meta) -> Ticket:
 
 def readable(actor: Actor) -> dict[str, Any]:
     """The filter for what somebody may read."""
-    named = {"readers": {"$in": [actor.id, f"role:{actor.role}"]}}
+    named = {"readers": {"$in": [actor.id, role_room(actor.role)]}}
     return {"state": State.KEPT, "$or": [{"owner_id": actor.id}, named]}
 
 

@@ -18,7 +18,7 @@ from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.money import MAX_AMOUNT
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
-from domain.kernel.rooms import inner_room, outer_room
+from domain.kernel.rooms import job_room, private_job_room, role_room
 from domain.kernel.state_machine import Steps
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Cursor, PageSize, Style
@@ -122,14 +122,14 @@ def announce(uow: UnitOfWork, job: Job, *, market: bool = False) -> None:
     """Tell both sides and whoever watches; `market` also tells every contractor: the job is, or
     just was, open."""
     parties = [job.customer_id, *([job.contractor_id] if job.contractor_id else [])]
-    room = f"role:{Role.CONTRACTOR}" if market else None
+    room = role_room(Role.CONTRACTOR) if market else None
     uow.publish(UPDATED, job, to=parties, room=room)
     if job.status is JobStatus.OPEN:
-        uow.publish(UPDATED, job, room=outer_room(job.id))
+        uow.publish(UPDATED, job, room=job_room(job.id))
     elif market:
-        uow.publish(CLOSED, Closed(job.id), room=outer_room(job.id))
+        uow.publish(CLOSED, Closed(job.id), room=job_room(job.id))
     else:
-        uow.publish(UPDATED, job, room=inner_room(job.id))
+        uow.publish(UPDATED, job, room=private_job_room(job.id))
 
 
 # -- one's own -------------------------------------------------------------------------------

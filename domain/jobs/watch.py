@@ -12,7 +12,7 @@ import msgspec
 from domain.jobs.access import ReadJob, read_job
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import EVERYONE, Actor
-from domain.kernel.rooms import inner_room, outer_room
+from domain.kernel.rooms import job_room, private_job_room
 from domain.operations.command import Command, Id, Meta, Style
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
@@ -29,12 +29,12 @@ class Unwatch(Command, frozen=True):
 
 def _joined(answer: Any) -> list[str]:
     job = answer["job"]
-    inner = [] if job["status"] == JobStatus.OPEN else [inner_room(job["id"])]
-    return [outer_room(job["id"]), *inner]
+    inner = [] if job["status"] == JobStatus.OPEN else [private_job_room(job["id"])]
+    return [job_room(job["id"]), *inner]
 
 
 def _left(answer: Any) -> list[str]:
-    return [outer_room(answer["job_id"]), inner_room(answer["job_id"])]
+    return [job_room(answer["job_id"]), private_job_room(answer["job_id"])]
 
 
 @operation("job.watch", roles=EVERYONE, style=Style.DIRECT, joins=_joined)

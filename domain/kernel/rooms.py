@@ -1,14 +1,52 @@
-"""The names of the rooms that pushes are sent to."""
+"""Names of the rooms that pushes are sent to. No other file spells a room's name."""
+
+import re
+
+_USER, _JOB = "user:", "job:"
+_COUNTED = re.compile(r"(user|job):[^:]+")
+
+LIVE_MONITOR = "live"  # administrators who have the live monitor open
 
 
-def outer_room(job_id: str) -> str:
-    """Of everybody who watches a job."""
-    return f"job:{job_id}"
+def user_room(user_id: str) -> str:
+    """All connections of one user."""
+    return _USER + user_id
 
 
-def inner_room(job_id: str) -> str:
-    """Of those who watch it although it is not open; see `watching.py`."""
-    return f"job:{job_id}:inside"
+def role_room(role: str) -> str:
+    """All connections of the users in one role. Also names a role among the readers of a file."""
+    return f"role:{role}"
 
 
-USER, JOB = "user:", "job:"  # what rooms begin with
+def presence_room(user_id: str) -> str:
+    """Connections that asked for the presence of this user."""
+    return f"presence:{user_id}"
+
+
+def job_room(job_id: str) -> str:
+    """Everyone who watches a job."""
+    return _JOB + job_id
+
+
+def private_job_room(job_id: str) -> str:
+    """Watchers who may read a job that is not open; see `jobs/watch.py`."""
+    return f"{_JOB}{job_id}:inside"
+
+
+def is_counted(room: str) -> bool:
+    """Whether presence counts the users in this room: rooms of one user, and `job_room`."""
+    return _COUNTED.fullmatch(room) is not None
+
+
+def is_of_user_or_job(room: str) -> bool:
+    return room.startswith((_USER, _JOB))
+
+
+def user_in(room: str) -> str | None:
+    """The id in the name of a `user_room`."""
+    return room.removeprefix(_USER) if room.startswith(_USER) else None
+
+
+def job_in(room: str) -> str | None:
+    """The id in the name of a `job_room`."""
+    return room.removeprefix(_JOB) if room.startswith(_JOB) else None

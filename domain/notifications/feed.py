@@ -13,6 +13,7 @@ from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import TooOld
 from domain.kernel.outbox import Delivery, Event
 from domain.kernel.record import Index, Record
+from domain.kernel.rooms import user_room
 from domain.kernel.store import Duplicate, UnitOfWork, new_id
 from domain.operations.command import Command, Style
 from domain.operations.operation import operation
@@ -130,7 +131,7 @@ async def seen(cmd: Seen, actor: Actor, uow: UnitOfWork) -> Marks:
         await uow.change(FeedHead, id, only_if={"seen": {"$lt": seq}}, seen=seq)
     marks = Marks(head, max(seq, state.seen if state else 0))
     if state is None or state.seen < seq:
-        uow.publish(HEAD, marks, room=f"user:{actor.id}")
+        uow.publish(HEAD, marks, room=user_room(actor.id))
     return marks
 
 

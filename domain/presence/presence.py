@@ -15,7 +15,7 @@ from domain.accounts.user import User
 from domain.kernel.actor import PARTIES, Actor
 from domain.kernel.outbox import Event, Lane
 from domain.kernel.record import Record
-from domain.kernel.rooms import JOB, USER
+from domain.kernel.rooms import job_in, presence_room, user_in
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.operations.command import Command, Id, Meta, Style
 from domain.operations.operation import operation
@@ -54,7 +54,7 @@ class Conversations(Command, frozen=True):
 
 
 def _rooms(answer: Any) -> list[str]:
-    return [f"presence:{item['user_id']}" for item in answer["items"]]
+    return [presence_room(item["user_id"]) for item in answer["items"]]
 
 
 @operation("chat.presence", roles=PARTIES, style=Style.DIRECT, joins=_rooms)
@@ -94,10 +94,9 @@ def _shows(user: Mapping[str, Any]) -> bool:
 async def moved(ports: Ports, counts: Mapping[str, int]) -> None:
     """How many are in a room has changed: of sockets of a user, of users who watch a job."""
     for room, count in counts.items():
-        if room.startswith(JOB):
-            job_id = room.removeprefix(JOB)
+        if job_id := job_in(room):
             ports.live.tell(VIEWERS, Viewers(job_id, count), room=room)
-    users = {room.removeprefix(USER): n > 0 for room, n in counts.items() if room.startswith(USER)}
+    users = {user: count > 0 for room, count in counts.items() if (user := user_in(room))}
     if not users:
         return
     uow = ports.store.single()
@@ -115,7 +114,7 @@ async def moved(ports: Ports, counts: Mapping[str, int]) -> None:
 
 def _tell(ports: Ports, people: Collection[Seen]) -> None:
     for seen in people:
-        ports.live.tell(PRESENCE, seen, room=f"presence:{seen.user_id}")
+        ports.live.tell(PRESENCE, seen, room=presence_room(seen.user_id))
 
 
 async def _seen(ports: Ports, people: Collection[str]) -> list[Seen]:

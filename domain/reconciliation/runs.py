@@ -12,6 +12,7 @@ from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.errors import Invalid
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
+from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications.alerts import alert
 from domain.operations.command import Command, Cursor, PageSize, Style
@@ -157,7 +158,7 @@ async def _finish(uow: UnitOfWork, report: Reconciliation, found: Found) -> None
     )
     if done is None:
         return
-    uow.publish(UPDATED, done, room=f"role:{Role.ADMIN}")
+    uow.publish(UPDATED, done, room=role_room(Role.ADMIN))
     if not clean:
         first = found.differences[0]
         await alert(
@@ -179,7 +180,7 @@ async def _fail(uow: UnitOfWork, report: Reconciliation, why: str) -> None:
         failure=why,
     )
     if failed:
-        uow.publish(UPDATED, failed, room=f"role:{Role.ADMIN}")
+        uow.publish(UPDATED, failed, room=role_room(Role.ADMIN))
         await alert(uow, "reconciliation_failed", report.id, why)
 
 

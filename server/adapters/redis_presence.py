@@ -14,7 +14,6 @@ never followed by an older one. While Redis is away this process tells what it k
 import asyncio
 import contextlib
 import itertools
-import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -23,6 +22,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from domain.kernel.rooms import job_room, user_room
 from server.runtime.background_tasks import end
 
 log = structlog.get_logger()
@@ -35,7 +35,6 @@ GOODBYE_SECONDS = 3.0
 QUIET_MS = 1000  # between two numbers of one room
 CHUNK = 500
 UNTOLD, LATER, SAME = -3, -2, -1
-COUNTED = re.compile(r"(user|job):[^:]+")  # rooms whose people are counted
 
 NOW = "local t = redis.call('TIME') local now = t[1] + t[2] / 1000000 "
 
@@ -142,12 +141,12 @@ class Presence:
 
     async def viewers(self, job_id: str) -> set[str]:
         """Who watches a job; of this process only while Redis is away."""
-        return (await self._people([f"job:{job_id}"]))[0]
+        return (await self._people([job_room(job_id)]))[0]
 
     async def online(self, user_ids: Collection[str]) -> set[str]:
         """Those of `user_ids` who are connected; to this process while Redis is away."""
         ids = list(user_ids)
-        found = await self._people([f"user:{id}" for id in ids])
+        found = await self._people([user_room(id) for id in ids])
         return {id for id, people in zip(ids, found, strict=True) if people}
 
     async def _people(self, rooms: Sequence[str]) -> list[set[str]]:

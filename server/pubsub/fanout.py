@@ -115,7 +115,3 @@ class Fanout:
         if channel is None:
             log.warning("other processes are heard again")
         self.missed(channel and channel.removeprefix("room:"))
-
-
-def user_room(user_id: str) -> str:
-    return f"user:{user_id}"

@@ -29,11 +29,12 @@ from domain.kernel.errors import (
     TooLarge,
     Unauthenticated,
 )
+from domain.kernel.rooms import is_counted, role_room, user_room
 from domain.operations.command import Meta
 from domain.operations.operation import Operation
-from server.adapters.redis_presence import COUNTED, Presence
+from server.adapters.redis_presence import Presence
 from server.authentication import Gatekeeper
-from server.pubsub.fanout import Fanout, user_room
+from server.pubsub.fanout import Fanout
 from server.pubsub.session_events import Notice
 from server.rate_limits import Limits, rounded
 from server.realtime import packets
@@ -209,7 +210,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             problem = self._refuse(refused).ack()["error"]
             return line.post(packets.refused(namespace, problem))
         client = Client(secrets.token_urlsafe(12), namespace, actor, line)
-        rooms = [user_room(actor.id), f"role:{actor.role}"]
+        rooms = [user_room(actor.id), role_room(actor.role)]
         await self._fanout_joined(rooms)
         if line.sid not in self.eio.sockets:  # it went away meanwhile
             return self._fanout_left(rooms)
@@ -259,13 +260,13 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
     def enter(self, line: Line, room: str) -> None:
         if room not in line.rooms and line.actor:
             self.rooms.enter(line, room)
-            if COUNTED.fullmatch(room):
+            if is_counted(room):
                 self._presence.entered(room, line.actor.id)
 
     def leave(self, line: Line, room: str) -> None:
         if room in line.rooms and line.actor:
             self.rooms.leave(line, room)
-            if COUNTED.fullmatch(room):
+            if is_counted(room):
                 self._presence.left(room, line.actor.id)
 
     def _leave(self, line: Line, namespace: str) -> None:

@@ -16,8 +16,9 @@ from PIL import Image
 from domain.files import file as files
 from domain.files.file import File, Received, State, attach, sweep
 from domain.files.gridfs import CHUNK, GridChunk, GridFile, GridFs
-from domain.kernel.actor import Actor
+from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import Conflict, NotFound, Unavailable
+from domain.kernel.rooms import role_room
 from domain.operations.command import Nothing
 from server.adapters.s3 import S3Blobs, bucket
 from server.runtime.spool import PIECE, Spool
@@ -136,7 +137,7 @@ async def test_files_of_a_conversation(market):
     for names, seen in (
         ([author.id, member.id], [200, 200, 404, 404]),
         ([author.id, member.id], [200, 200, 404, 404]),
-        (["role:admin"], [200, 404, 404, 200]),
+        ([role_room(Role.ADMIN)], [200, 404, 404, 200]),
     ):
         await attach(uow, [id], author.id, "cnv_1", names)
         assert await readers() == seen

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from domain.accounts.user import User
 from domain.chat.conversation import Conversation
+from domain.kernel.rooms import job_room, user_room
 from domain.presence.presence import LastSeen
 from server.adapters.redis_presence import ALIVE_SECONDS, BEAT_SECONDS, Presence
 from server.dev.stores import Addresses
@@ -293,24 +294,24 @@ async def test_without_redis_a_process_tells_what_it_knows_and_is_corrected(
 ) -> None:
     """Guard: `_tell_alone`, and `_doubtful` in `_count`."""
     here, far, cable = offices
-    here.presence.entered("job:1", "usr_1")
-    await here.heard("job:1", 1)
-    far.presence.entered("job:1", "usr_2")
-    await far.heard("job:1", 2)
+    here.presence.entered(job_room("1"), "usr_1")
+    await here.heard(job_room("1"), 1)
+    far.presence.entered(job_room("1"), "usr_2")
+    await far.heard(job_room("1"), 2)
     await cable.pull_out()
-    far.presence.entered("job:1", "usr_3")
-    far.presence.entered("user:usr_3", "usr_3")
-    await far.heard("job:1", 2)
+    far.presence.entered(job_room("1"), "usr_3")
+    far.presence.entered(user_room("usr_3"), "usr_3")
+    await far.heard(job_room("1"), 2)
     assert await far.presence.viewers("1") == {"usr_2", "usr_3"}
     assert await far.presence.online(["usr_1", "usr_3"]) == {"usr_3"}
-    far.presence.left("job:1", "usr_2")
-    far.presence.left("job:1", "usr_3")
-    await far.heard("job:1", 0)
-    far.presence.entered("job:1", "usr_2")
-    await far.heard("job:1", 1)
+    far.presence.left(job_room("1"), "usr_2")
+    far.presence.left(job_room("1"), "usr_3")
+    await far.heard(job_room("1"), 0)
+    far.presence.entered(job_room("1"), "usr_2")
+    await far.heard(job_room("1"), 1)
     far.told.clear()
     await cable.plug_in()
-    await far.heard("job:1", 2)
+    await far.heard(job_room("1"), 2)
     assert await here.presence.viewers("1") == {"usr_1", "usr_2"}
     assert await here.presence.online(["usr_3"]) == {"usr_3"}
 
@@ -320,9 +321,9 @@ async def test_what_redis_forgets_is_written_again(
 ) -> None:
     """Guard: the new life in `_beat`."""
     here, far, _ = offices
-    far.presence.entered("job:1", "usr_2")
-    far.presence.entered("job:1", "usr_3")
-    await far.heard("job:1", 2)
+    far.presence.entered(job_room("1"), "usr_2")
+    far.presence.entered(job_room("1"), "usr_3")
+    await far.heard(job_room("1"), 2)
     keys = [key async for key in here.redis.scan_iter(f"{here.presence._prefix}:*")]
     await here.redis.delete(*keys)
     assert await here.presence.viewers("1") == set()
@@ -338,14 +339,14 @@ async def test_a_process_that_has_slept_has_no_part_in_what_was_swept(
 ) -> None:
     """Guard: `ends <= now` in the script that beats, and `_bury`."""
     here, far, _ = offices
-    far.presence.entered("job:1", "usr_2")
-    await far.heard("job:1", 1)
+    far.presence.entered(job_room("1"), "usr_2")
+    await far.heard(job_room("1"), 1)
     old = far.presence._name
     await here.redis.zadd(here.presence._processes, {old: 1})  # as if its time had run out
     far.told.clear()
-    await far.heard("job:1", 1)
+    await far.heard(job_room("1"), 1)
     assert far.presence._name != old
-    fields = await here.redis.hkeys(here.presence._key("at", "job:1"))
+    fields = await here.redis.hkeys(here.presence._key("at", job_room("1")))
     await until(lambda: gone(here, old))
     assert f"{far.presence._name} usr_2".encode() in fields
     assert await here.presence.viewers("1") == {"usr_2"}
@@ -354,6 +355,6 @@ async def test_a_process_that_has_slept_has_no_part_in_what_was_swept(
 async def gone(office: Office, name: str) -> bool:
     """Nothing is left of a process."""
     lives = await office.redis.zrange(office.presence._processes, 0, -1)
-    fields = await office.redis.hkeys(office.presence._key("at", "job:1"))
+    fields = await office.redis.hkeys(office.presence._key("at", job_room("1")))
     kept = [each for each in (*lives, *fields) if each.split(b" ")[0] == name.encode()]
     return not kept and not await office.redis.exists(office.presence._key("of", name))

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from domain.kernel.actor import Role
+from domain.kernel.rooms import user_room
 from server.realtime import connection, engine
 from server.realtime.engine import MAX_MESSAGE, PING_INTERVAL, PING_TIMEOUT
 from tests.conftest import Server, both_paths
@@ -150,7 +151,7 @@ async def test_a_connection_goes_over_to_a_websocket(
     await until(lambda: line.upgraded)
     assert (line.lane is not None) == server.web.realtime.eio.fast
     assert (await raw.ask("/account", '["me"]'))["data"]["id"] == party.id
-    server.web.realtime.push(f"user:{party.id}", "/account", "head", {})
+    server.web.realtime.push(user_room(party.id), "/account", "head", {})
     await raw.until(lambda packet: '"head"' in packet)
     assert (await polled.get())[0] == 400, "polling has ended"
     assert await polled.post("3") == 400
@@ -167,10 +168,10 @@ async def test_what_is_said_while_it_goes_over_arrives_once(
     socket = await polled.probe()
     await waiting
     for number in range(5):
-        server.web.realtime.push(f"user:{party.id}", "/account", "head", {"head": number})
+        server.web.realtime.push(user_room(party.id), "/account", "head", {"head": number})
     await socket.send_str("5")
     raw = Raw(socket, party.token)
-    server.web.realtime.push(f"user:{party.id}", "/account", "head", {"head": 5})
+    server.web.realtime.push(user_room(party.id), "/account", "head", {"head": 5})
     for number in range(6):
         await raw.until(lambda packet, number=number: f'"head":{number}' in packet)
     assert raw.packets == [] and polled.packets == []

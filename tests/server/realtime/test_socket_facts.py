@@ -13,6 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from domain.kernel.actor import Role
+from domain.kernel.rooms import user_room
 from server.config import load
 from server.dev.stores import ROOT, Addresses
 from server.realtime import rooms
@@ -116,7 +117,7 @@ async def test_a_push_is_framed_once_for_all_who_get_it(
     frame = rooms.frame
     monkeypatch.setattr(rooms, "frame", counted)
     tasks = asyncio.all_tasks()
-    server.web.realtime.push(f"user:{party.id}", "/account", "head", {"head": 1})
+    server.web.realtime.push(user_room(party.id), "/account", "head", {"head": 1})
     assert len(framed) == 1 and asyncio.all_tasks() == tasks
     told = {await client.until(lambda packet: '"head"' in packet) for client in clients}
     assert len(told) == 1
@@ -132,7 +133,7 @@ async def test_who_stops_reading_is_cut_off_and_costs_no_memory(
     realtime = server.web.realtime
     stalled = Stalled(server.url, party.token)
     await stalled.connect("/account")
-    room = f"user:{party.id}"
+    room = user_room(party.id)
     assert len(realtime.rooms.members(room)) == 2
     reading, before, pushed = asyncio.create_task(_count(raw)), memory(), 0
     while len(realtime.rooms.members(room)) == 2:
@@ -188,7 +189,7 @@ async def test_clients_ask_once_for_what_several_processes_missed(
         server.web.fanout.missed(None)
     await until(lambda: not server.web.realtime._resyncing)
     await party.push("/account", "resync")
-    server.web.fanout.missed("user:" + party.id)  # this one is told at once, so after the others
+    server.web.fanout.missed(user_room(party.id))  # this one is told at once, so after the others
     await until(lambda: len(party.received("/account", "resync")) > 1)
     assert len(party.received("/account", "resync")) == 2
     server.web.fanout.missed(None)

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import TooOld
 from domain.kernel.outbox import LEASE, MAX_ATTEMPTS, Delivery, OutboxRow
+from domain.kernel.rooms import role_room
 from domain.notifications.feed import FeedRow, Sync, read_head, sync
 from domain.operations.task import TryAgain
 from domain.ports.payment_gateway import GatewayUnknown
@@ -367,10 +368,10 @@ async def test_the_head_outlives_the_rows(office: Office) -> None:
 async def test_what_goes_to_a_room_only_has_no_number(office: Office) -> None:
     """Fails when `_deliver` writes feed rows for a delivery without users."""
     relay = office.relay("a")
-    await tell(relay._store, 1, to=(), room="role:contractor")
+    await tell(relay._store, 1, to=(), room=role_room(Role.CONTRACTOR))
     await office.empty()
     ((delivery, seqs),) = office.pushed
-    assert (delivery.room, delivery.to, seqs) == ("role:contractor", (), {})
+    assert (delivery.room, delivery.to, seqs) == (role_room(Role.CONTRACTOR), (), {})
     assert await relay._store.single().count(FeedRow, {}) == 0
 
 

@@ -3,6 +3,7 @@
 from playwright.async_api import expect
 
 from domain import ledger
+from domain.kernel.rooms import user_room
 from tests.stories.browser.tabs import PHONE, Tab
 from tests.support.file_samples import picture
 from tests.support.parties import PASSWORD
@@ -163,7 +164,7 @@ async def test_what_happened_during_a_broken_connection_is_told_afterwards(tabs,
     await tab.sign_in(customer)
     await post(tab)
     [job] = (await contractor.call("/job", "list"))["items"]
-    for line in list(server.web.realtime.rooms.members(f"user:{customer.id}")):
+    for line in list(server.web.realtime.rooms.members(user_room(customer.id))):
         line.release()  # as when a server goes away
     await tab.page.context.set_offline(True)
     await expect(tab.page.get_by_text("Connecting…")).to_be_visible()
