@@ -1,0 +1,100 @@
+"""The form of the code: sizes, docstrings, no loose ends, and the top level of the project."""
+
+import ast
+import re
+
+from tests.architecture.source_tree import (
+    FOLDERS,
+    PRODUCTION,
+    ROOT,
+    functions,
+    production,
+    relative,
+    sources,
+    trees,
+)
+
+
+def test_functions_fit_a_screen() -> None:
+    """Fails for a function of more than 70 lines, or when fewer than 85 % are under 25."""
+    lengths = {
+        f"{name}:{function.name}": (function.end_lineno or 0) - function.lineno + 1
+        for name, tree in trees().items()
+        for function in functions(tree)
+    }
+    assert {name: length for name, length in lengths.items() if length > 70} == {}
+    ours = [length for name, length in lengths.items() if name.startswith(PRODUCTION)]
+    assert sum(length < 25 for length in ours) / len(ours) >= 0.85
+
+
+def test_files_are_short() -> None:
+    """Fails for a file of more than 500 lines."""
+    lengths = {
+        relative(path): len(path.read_text().splitlines())
+        for path in sources(*FOLDERS, kinds=(".py", ".js", ".mjs"))
+    }
+    assert {name: length for name, length in lengths.items() if length > 500} == {}
+
+
+def test_every_file_says_what_it_is_for() -> None:
+    """Fails for a file that does not begin with a docstring (in a script: a comment)."""
+    silent = [name for name, tree in trees().items() if tree.body and not ast.get_docstring(tree)]
+    scripts = sources("static", "tests", kinds=(".js", ".mjs"))
+    silent += [relative(path) for path in scripts if not path.read_text().startswith(("//", "/*"))]
+    assert silent == []
+
+
+def test_nothing_is_left_open() -> None:
+    """Fails for a note that something is still to be done."""
+    note = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|Not" r"ImplementedError)\b|(?:#|//) *X" r"XX")
+    files = sources(*FOLDERS, kinds=(".py", ".js", ".mjs", ".html", ".css"))
+    assert [relative(path) for path in files if note.search(path.read_text())] == []
+
+
+def test_no_body_is_empty() -> None:
+    """Fails for a function that does nothing, unless it is a promise (Protocol, abstract)."""
+    empty = []
+    for name in production():
+        promised = {
+            function
+            for node in ast.walk(trees()[name])
+            if isinstance(node, ast.ClassDef) and "Protocol" in {ast.unparse(b) for b in node.bases}
+            for function in functions(node)
+        }
+        for function in functions(trees()[name]):
+            body = [line for line in function.body if not _is_text(line)]
+            abstract = any("abstractmethod" in ast.unparse(d) for d in function.decorator_list)
+            nothing = all(isinstance(line, ast.Pass) or _is_dots(line) for line in body)
+            if nothing and not abstract and function not in promised:
+                empty.append(f"{name}:{function.name}")
+    assert empty == []
+
+
+def _is_text(line: ast.stmt) -> bool:
+    value = getattr(line, "value", None)
+    return isinstance(line, ast.Expr) and isinstance(getattr(value, "value", None), str)
+
+
+def _is_dots(line: ast.stmt) -> bool:
+    value = getattr(line, "value", None)
+    return isinstance(line, ast.Expr) and getattr(value, "value", None) is Ellipsis
+
+
+def test_the_top_level_is_as_agreed() -> None:
+    """Fails for a new entry beside the folders and the files of the tools."""
+    made_by_tools = {"node_modules", "__pycache__"}
+    found = {
+        path.name
+        for path in ROOT.iterdir()
+        if not path.name.startswith(".") and not path.name.endswith(".egg-info")
+    }
+    assert found - made_by_tools == {
+        *FOLDERS,
+        "pyproject.toml",
+        "Procfile",
+        "README.md",
+        "LICENSE",
+        "Makefile",
+        "package.json",
+        "package-lock.json",
+    }
