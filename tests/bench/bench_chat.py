@@ -4,7 +4,7 @@ from tests.bench.busy_chats import compare, ratio, table
 
 
 async def test_messages_written_together(server, capsys):
-    """Guard: `Posts._taken` takes everything that waits, and `group_commit.write` writes it at
+    """Guard: `Writer._taken` takes everything that waits, and `group_commit.write` writes it at
     once."""
     rounds = await compare(server.web)
     with capsys.disabled():

@@ -18,7 +18,7 @@ from tests.support.parties import Refused
 
 
 async def test_request_id_reused_with_another_body(work):
-    """Guard: the fingerprint in `idempotency._claim`."""
+    """Guard: the fingerprint in `idempotency.claim_request`."""
     await work.deliver()
     fields = {"job_id": work.job["id"]}
     first = await work.customer.call("/job", "complete", fields, request_id="pay-1")

@@ -139,7 +139,8 @@ async def test_webhook_from_the_past(scene):
 
 
 async def test_webhook_from_the_future(scene):
-    """Guard: `made_at <=` in `StripeWebhooks.verify`, which the SDK does not look at."""
+    """Guard: the comparison of `stamp` in `StripeWebhooks._fits`, which the SDK does not look
+    at."""
     await _stamped(scene, 310)
 
 

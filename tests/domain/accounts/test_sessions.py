@@ -104,7 +104,7 @@ def forged(market: Market, party: Party, changed: dict[str, Any]) -> str:
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 async def test_a_forged_token_opens_no_door(market: Market) -> None:
     """Fails without `algorithms=[ALGORITHM]`, the issuer, the audience, the `typ` check, the
-    required claims, the lookup by `kid`, or `sessions.alive` in the gatekeeper."""
+    required claims, the lookup by `kid`, or `Gatekeeper.alive`."""
     party = await market.customer(connect=False)
     own = {"Authorization": f"Bearer {forged(market, party, {})}"}
     assert (await party.http("GET", "/api/account/me", headers=own))[0] == 200
@@ -148,7 +148,7 @@ async def test_admin_namespace_is_for_admins(market: Market) -> None:
 
 @both_paths
 async def test_sockets_close_when_the_token_expires(market: Market) -> None:
-    """Fails without `_expire_at` in Realtime._admit."""
+    """Fails without `session_registry._ran_out`."""
     party = await market.customer(connect=False)
     await party.connect(token=soon_expired(market, party))
     assert party.connected()

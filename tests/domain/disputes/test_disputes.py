@@ -16,7 +16,7 @@ async def work(market, server):
 
 
 async def test_both_agree_on_a_split(work):
-    """Guard: `rebook(...)` and `promise(...)` in `disputes._resolve`: the work that is kept is
+    """Guard: `rebook(...)` and `promise(...)` in `resolution.resolve`: the work that is kept is
     paid, the rest goes back with its part of the platform fee."""
     dispute = await work.dispute()
     assert (dispute["amount"], dispute["status"]) == (100_000, "open")
@@ -59,7 +59,7 @@ async def test_both_agree_on_a_split(work):
 )
 async def test_an_admin_decides_with_any_split(work, refunded, platform, earned, ending):
     """Guard: `status=MilestoneStatus.COMPLETED if earned else MilestoneStatus.CANCELLED` and
-    `finish` in `disputes._resolve`."""
+    `finish` in `resolution.resolve`."""
     dispute = await work.dispute(work.contractor)
     id = {"dispute_id": dispute["id"]}
     escalated = await work.customer.call("/payment", "dispute_escalate", id)

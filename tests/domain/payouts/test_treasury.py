@@ -98,8 +98,8 @@ async def test_nothing_is_adjusted_where_nobody_is_left(market, server):
 
 
 async def test_a_transfer_reversed_at_stripe_is_parked_until_released(work):
-    """Guard: `shares.reversed_elsewhere`; without it the wallet offers money that Stripe took
-    back. Guard: `parked=True`; sent again at once it might be reversed again, for ever."""
+    """Guard: `external_reversals.settle_reversal`; without it the wallet offers money that Stripe
+    took back. Guard: `parked=True`; sent again at once it might be reversed again, for ever."""
     await work.complete()
     await work.market.settled(PATIENCE)
     admin = await work.market.admin()

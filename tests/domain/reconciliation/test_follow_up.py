@@ -88,7 +88,7 @@ async def test_a_transfer_a_refund_and_a_payout_that_were_forgotten(work):
 
 
 async def test_a_hold_whose_release_was_forgotten(market, server):
-    """Guard: `_release_closed`; without it the customer's money stays blocked for a week."""
+    """Guard: `follow_up.CLOSED`; without it the customer's money stays blocked for a week."""
     await server.web.scheduler.stop()
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
@@ -158,7 +158,8 @@ async def test_what_is_in_hand_is_not_asked_twice_and_what_waits_for_people_is_n
 
 
 async def test_another_state_is_another_question(unpaid):
-    """Guard: `watch.state` in `_ask_about` and `_ask`; without it the next asking is tomorrow."""
+    """Guard: `state` of `Watch` in `_ask_about` and `_ask`; without it the next asking is
+    tomorrow."""
     await ask_in_turn(unpaid, 4)
     uow = unpaid.server.store.single()
     (watch,) = await unpaid.market.rows(Watch)

@@ -29,7 +29,7 @@ def told(found):
 
 
 async def test_a_busy_day_is_clean(work):
-    """Guard: each function in `reconciliation.KNOWN`; without one its lines are differences."""
+    """Guard: each function in `stripe_lines.KNOWN`; without one its lines are differences."""
     await work.complete()
     await work.refund(20_000)
     await work.market.settled(PATIENCE)
@@ -75,7 +75,7 @@ async def test_a_charge_of_unknown_origin_is_different(work):
 
 
 async def test_what_stripe_does_not_know_is_different(work):
-    """Guard: `_check_ours`."""
+    """Guard: `journal_lines._has_line`."""
     await work.market.settled(PATIENCE)
     rows = await work.market.rows(Transaction)
     row = next(row for row in rows if row.kind == "captured")

@@ -229,7 +229,7 @@ async def test_what_waits_is_not_replayed(market, server):
 
 
 async def test_the_command_line_replays(market, server):
-    """Guard: `queue_again` in `replaying`; it is in the trail."""
+    """Guard: `queue_again` in `server/cli/replay.py`; it is in the trail."""
     admin = await market.admin()
     await stop_working(server)
     for id in ("evt_1", "evt_2"):

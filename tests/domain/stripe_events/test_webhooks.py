@@ -54,7 +54,7 @@ class Post:
 
 async def test_events_in_any_order_after_the_end_change_nothing(scene):
     """Guard: an event is worked on by re-reading the object (`gateway.intent` in
-    `inbox.Process._payment`); taken at its word, an old one would open what is closed."""
+    `inbox._payment`); taken at its word, an old one would open what is closed."""
     post = Post(scene)
     await scene.sandbox.fault(**LOST)
     offer = await scene.pending()
@@ -139,8 +139,8 @@ async def test_an_event_about_something_unknown_is_kept_and_done(scene):
 )
 async def test_what_stripe_did_not_sign_is_refused(scene, forgery):
     """Guard: `ports.webhooks.verify(...)` in the endpoint; without it anybody may write events.
-    Guard: `tolerance=` and `made_at <=` in `StripeWebhooks.verify`; without them a recorded event
-    can be played back later."""
+    Guard: `tolerance=` and the comparison of `stamp` in `StripeWebhooks._fits`; without them a
+    recorded event can be played back later."""
     post = Post(scene)
     await scene.sandbox.fault(**LOST)
     await scene.pending()

@@ -40,7 +40,7 @@ async def test_what_waits_goes_on_in_order():
 
 
 async def test_failures_and_cancellation_reach_it():
-    """Guard: `work.throw` in `_rest`; what it holds would never be let go."""
+    """Guard: `throw` in `_rest`; what it holds would never be let go."""
     told = []
 
     async def work(future):

@@ -85,7 +85,7 @@ REFUSED = (
 
 
 async def test_what_is_not_the_protocol_is_refused(market: Market, server: Server) -> None:
-    """Guard: `super().handle_request` comes before `Engine._handle_connect`."""
+    """Guard: the checks of engineio's handle_request come before `Engine._handle_connect`."""
     for query in REFUSED:
         async with market.web.get(f"{market.url}/socket.io/?{query}") as response:
             assert response.status == 400, query

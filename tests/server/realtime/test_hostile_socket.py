@@ -341,7 +341,7 @@ async def test_polling_works_for_all_namespaces(market: Market) -> None:
 async def test_an_expired_token_ends_the_connection(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fails without `_expire_at` in Realtime._admit."""
+    """Fails without `_expire` in Realtime._admit."""
     monkeypatch.setattr("server.adapters.jwt_tokens.ACCESS_LIFE", timedelta(seconds=2))
     party = await market.join(Role.CUSTOMER, "Tim", connect=False)
     client = await opened(market, party)

@@ -229,7 +229,7 @@ async def test_intent_is_updated_before_it_is_confirmed(sandbox_shop: Shop) -> N
 
 
 async def test_cards_belong_to_customers(sandbox_shop: Shop) -> None:
-    """Fails without `cards.attach_to` and the owner guard in `payments._apply`."""
+    """Fails without `customers.attach_to` and the owner guard in `payments._apply`."""
     v1 = sandbox_shop.v1
     one = await v1.customers.create_async({"email": "one@shop.test"})
     two = await v1.customers.create_async({"email": "two@shop.test"})
@@ -249,7 +249,7 @@ async def test_cards_belong_to_customers(sandbox_shop: Shop) -> None:
 
 
 async def test_a_card_without_customer_is_spent_after_one_payment(sandbox_shop: Shop) -> None:
-    """Fails without `cards.check_usable`."""
+    """Fails without `customers.check_usable`."""
     card = await sandbox_shop.v1.payment_methods.create_async(
         {
             "type": "card",

@@ -121,7 +121,7 @@ async def test_fields_are_expanded(sandbox_shop: Shop) -> None:
 
 
 async def test_customers_are_changed_and_deleted(sandbox_shop: Shop) -> None:
-    """Fails without the tombstone of `cards.delete_customer`."""
+    """Fails without the tombstone of `customers.delete_customer`."""
     customers = sandbox_shop.v1.customers
     made = await customers.create_async({"email": "a@shop.test", "metadata": {"user": "usr_1"}})
     await sandbox_shop.v1.payment_methods.attach_async("pm_card_visa", {"customer": made.id})
