@@ -6,6 +6,7 @@ from domain.accounts.user import User
 from domain.deals.offer import Offer, OfferStatus
 from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
+from domain.notifications.text import date_text
 from domain.ports.ports import Ports
 
 CHUNK = 200
@@ -36,7 +37,7 @@ async def _warn(uow: UnitOfWork, offer_id: str) -> None:
     if offer is None or offer.expires_at - offer.created_at <= WARN_BEFORE:
         return  # it was short from the beginning: that is no news
     contractor = await uow.get(User, offer.contractor_id)
-    ends = f"{offer.expires_at:%d %B %Y, %H:%M} UTC"
+    ends = date_text(offer.expires_at)
     await notices.tell(
         uow,
         [offer.contractor_id],

@@ -11,7 +11,7 @@ from domain.kernel.money import display
 from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
 from domain.notifications.alerts import alert
-from domain.notifications.text import job_path
+from domain.notifications.text import date_text, job_path
 from domain.ports.ports import Ports
 
 CHUNK = 200
@@ -59,7 +59,7 @@ async def _warn_sides(uow: UnitOfWork, dispute_id: str) -> None:
     )
     if dispute is None:
         return
-    ends = f"{dispute.answer_by:%d %B %Y, %H:%M} UTC"
+    ends = date_text(dispute.answer_by)
     awaited = dispute.waits_for
     told = {
         awaited: f"Agree or propose how to end it until {ends}; then an administrator decides.",
@@ -91,7 +91,7 @@ async def _warn_admins(uow: UnitOfWork, chargeback_id: str) -> None:
             "evidence_due",
             found.id,
             f"The bank takes evidence about {display(found.amount, found.currency)} for "
-            f"{found.job_title} until {found.due_by:%d %B %Y, %H:%M} UTC: without it that is lost.",
+            f"{found.job_title} until {date_text(found.due_by)}: without it that is lost.",
         )
 
 

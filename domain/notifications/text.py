@@ -58,7 +58,7 @@ def one_line(text: str, length: int) -> str:
     return plain if len(plain) <= length else plain[: length - 1].rstrip() + "…"
 
 
-def moment(at: str | datetime) -> str:
+def date_text(at: str | datetime) -> str:
     """For people: `5 March 2026, 14:00 UTC`."""
     time = msgspec.convert(at, datetime)
     return f"{time.day} {time:%B %Y, %H:%M} UTC"
@@ -81,7 +81,7 @@ def sum_of(data: Data, field: str = "amount") -> str:
 
 
 def until(data: Data, field: str, words: str) -> str:
-    return f"{words} until {moment(data[field])}." if data.get(field) else f"{words}."
+    return f"{words} until {date_text(data[field])}." if data.get(field) else f"{words}."
 
 
 def just(data: Data, at: Any) -> bool:

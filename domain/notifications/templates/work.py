@@ -8,11 +8,11 @@ from domain.notifications.text import (
     Data,
     Notice,
     Side,
+    date_text,
     job_of,
     job_path,
     just,
     lines,
-    moment,
     quoted,
     sum_of,
 )
@@ -74,7 +74,7 @@ def _delivered(data: Data, side: Side, part: str, at: str, due_at: str | None) -
             "The customer has been told.",
             own=True,
         )
-    itself = f"Without an objection it is completed on {moment(due_at)}." if due_at else ""
+    itself = f"Without an objection it is completed on {date_text(due_at)}." if due_at else ""
     return _work(
         "delivered",
         data,
@@ -91,7 +91,7 @@ def completes_soon(
 ) -> tuple[str, str]:
     """Title and text for the customer, about milestones of these numbers (from 1)."""
     part = _part(data, [data["milestones"][number - 1] for number in numbers])
-    return f"On {moment(at)} the work on {part} is completed by itself", lines(
+    return f"On {date_text(at)} the work on {part} is completed by itself", lines(
         "Look at what was delivered: approve it, or object to it until then.",
         f"Without an objection {display(amount, str(data['currency']))} is paid for it.",
     )

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from domain.fulfillment import auto_completion
-from domain.notifications.text import moment
+from domain.notifications.text import date_text
 from tests.support.job_in_progress import PATIENCE, Work
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
@@ -145,7 +145,7 @@ async def test_what_is_announced_at_once_is_one_word_with_one_time(work):
     (told,) = await announced(work, 1)
     assert "“A”, “B” of" in told["title"] and "800.01 USD" in told["text"]
     first, second, _ = (await work.stored()).milestones
-    assert first.due_at == second.due_at and moment(first.due_at) in told["title"]
+    assert first.due_at == second.due_at and date_text(first.due_at) in told["title"]
 
 
 async def test_nothing_completes_that_was_not_announced(work):
@@ -159,7 +159,7 @@ async def test_nothing_completes_that_was_not_announced(work):
     (told,) = await announced(work, 1)
     due = (await work.stored()).due_at
     assert due - ports.clock.now() > DAY - timedelta(minutes=5)
-    assert moment(due) in told["title"]
+    assert date_text(due) in told["title"]
     assert await auto_completion.complete_due(ports) == 0
     await work.let_pass(DAY)
     assert await auto_completion.complete_due(ports) == 1
