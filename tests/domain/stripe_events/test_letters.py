@@ -40,7 +40,7 @@ async def test_a_dead_letter_is_told_and_retried(market, server):
     admin = await market.admin()
     (id,) = await dead(market, server, "evt_1")
     message = (await told(admin, id))["message"]
-    assert "Process about evt_1 failed 12 times: ValueError: no." in message
+    assert "process_stripe_event about evt_1 failed 12 times: ValueError: no." in message
     letter = (await admin.call("/admin", "dead_letters"))["items"][0]
     created = letter.pop("created_at")
     assert letter == {
