@@ -314,10 +314,6 @@ class StripeGateway:
         async for body in _each(self._stripe.payouts.list_async(_since(since), options)):
             yield shapes.settled(body)
 
-    async def refunds_since(self, since: datetime) -> AsyncIterator[Settled]:
-        async for body in _each(self._stripe.refunds.list_async(_since(since))):
-            yield shapes.settled(body)
-
     async def disputes(self, since: datetime) -> AsyncIterator[CardDispute]:
         async for body in _each(self._stripe.disputes.list_async(_since(since))):
             yield shapes.dispute(body)

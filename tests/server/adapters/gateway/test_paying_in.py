@@ -167,7 +167,6 @@ async def test_refunds_are_found_by_their_fact(stripe, sandbox):
         (made.id, "succeeded"),
         (failing.id, "failed"),
     ]
-    assert [refund async for refund in stripe.refunds_since(LONG_AGO)] == found
     assert (await stripe.intent(paid.id)).refunded_amount == 2500
     assert await refusal(stripe.refund(paid.id, 9000, key=key(), metadata={})) == "refused"
     await stripe.refund(paid.id, 7500, key=key(), metadata={})
