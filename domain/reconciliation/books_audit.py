@@ -62,8 +62,8 @@ async def audit(ports: Ports) -> Report:
     """Read everything once, as it comes. Run it on a quiet market: it is no snapshot."""
     report = Report(totals={}, differences=[])
     uow = ports.store.single()
-    sums, adjusted, other_fees = await _sum_journal(uow, report)
-    await _check_balances(uow, report, sums)
+    sums, adjusted, other_fees, rowless = await _sum_journal(uow, report)
+    await _check_balances(uow, report, sums, rowless)
     waiting = await _check_offers(uow, report, sums, adjusted)
     fees = await _check_payments(ports, uow, report, waiting)
     await _check_chargebacks(ports, uow, report, sums, fees)
@@ -76,23 +76,26 @@ async def audit(ports: Ports) -> Report:
 
 
 Sums = dict[tuple[str, str], int]  # by account and currency
+EMPTIED_AT_ONCE = 500
 
 
-async def _sum_journal(uow: UnitOfWork, report: Report) -> tuple[Sums, Sums, dict[str, int]]:
-    """What every account has, what of it was moved by hand, and Stripe's fees for no charge."""
+async def _sum_journal(
+    uow: UnitOfWork, report: Report
+) -> tuple[Sums, Sums, dict[str, int], set[tuple[str, str]]]:
+    """What every account has, what of it was moved by hand, Stripe's fees for no charge, and the
+    bounded accounts that were emptied and have no balance row."""
+    emptied: set[tuple[str, str]] = set()
+    rowless: set[tuple[str, str]] = set()
     other_fees: dict[str, int] = defaultdict(int)
     sums: Sums = defaultdict(int)
     adjusted: Sums = defaultdict(int)
     totals: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     async for transaction in uow.each(Transaction, {}, OLDEST):
         report.transactions += 1
+        deltas: dict[str, int] = defaultdict(int)
         for posting in transaction.postings:
-            for account, amount in (
-                (posting.source, -posting.amount),
-                (posting.destination, posting.amount),
-            ):
-                _move(sums, account, transaction.currency, amount)
-                totals[_group(account)][transaction.currency] += amount
+            deltas[posting.source] -= posting.amount
+            deltas[posting.destination] += posting.amount
             if transaction.kind == "stripe_other_fee":
                 sign = 1 if posting.destination == ledger.STRIPE_FEES else -1
                 other_fees[transaction.currency] += sign * posting.amount
@@ -100,15 +103,35 @@ async def _sum_journal(uow: UnitOfWork, report: Report) -> tuple[Sums, Sums, dic
                 adjusted[_party(posting.source), transaction.currency] -= posting.amount
                 adjusted[_party(posting.destination), transaction.currency] += posting.amount
             report.compare("posting above zero", transaction.id, True, posting.amount > 0)
+        for account, delta in deltas.items():
+            totals[_group(account)][transaction.currency] += delta
+            if delta and _move(sums, account, transaction.currency, delta) == 0:
+                emptied.add((account, transaction.currency))
+        if len(emptied) >= EMPTIED_AT_ONCE:
+            rowless |= await _without_rows(uow, emptied)
+            emptied.clear()
+    rowless |= await _without_rows(uow, emptied)
     report.totals = {name: dict(parts) for name, parts in sorted(totals.items())}
-    return sums, adjusted, other_fees
+    return sums, adjusted, other_fees, rowless
 
 
-def _move(sums: Sums, account: str, currency: str, amount: int) -> None:
-    """What is empty, as nearly every escrow is in the end, takes no place."""
-    sums[account, currency] += amount
-    if not sums[account, currency]:
+def _move(sums: Sums, account: str, currency: str, delta: int) -> int:
+    """Returns the new sum. Zero is not kept: nearly every escrow ends with it."""
+    total = sums[account, currency] + delta
+    sums[account, currency] = total
+    if not total:
         del sums[account, currency]
+    return total
+
+
+async def _without_rows(uow: UnitOfWork, keys: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """The bounded accounts that have no balance row. The first booking creates it, and no code
+    removes it."""
+    bounded = {"|".join(key): key for key in keys if ledger.is_bounded(key[0])}
+    if bounded:
+        for row in await uow.all(Balance, {"_id": tuple(bounded)}):
+            del bounded[row.id]
+    return set(bounded.values())
 
 
 def _party(account: str) -> str:
@@ -121,8 +144,10 @@ def _party(account: str) -> str:
     return account
 
 
-async def _check_balances(uow: UnitOfWork, report: Report, sums: Sums) -> None:
-    rowless = {key for key in sums if ledger.is_bounded(key[0])}
+async def _check_balances(
+    uow: UnitOfWork, report: Report, sums: Sums, rowless: set[tuple[str, str]]
+) -> None:
+    rowless |= {key for key in sums if ledger.is_bounded(key[0])}
     async for row in uow.each(Balance, {"kind": ("escrow", "wallet", "debt")}, OLDEST):
         report.balances += 1
         rowless.discard((row.account, row.currency))
@@ -130,7 +155,7 @@ async def _check_balances(uow: UnitOfWork, report: Report, sums: Sums) -> None:
         inside = row.balance <= 0 if row.kind == "debt" else row.balance >= 0
         report.compare("balance within its bound", row.id, True, inside)
     for account, currency in sorted(rowless):
-        report.compare("balance", f"{account}|{currency}", sums[account, currency], None)
+        report.compare("balance", f"{account}|{currency}", sums.get((account, currency), 0), None)
     for account in ledger.SUMMED_UP:
         for currency, found in (await ledger.balance_of(uow, account)).items():
             booked = sums.get((account, currency), 0)

@@ -47,6 +47,7 @@ WRONG = (
         {"balance", "balance within its bound"},
     ),
     (Balance, {"kind": "wallet", "balance": {"$gt": 0}}, None, {"balance"}),
+    (Balance, {"kind": "wallet", "balance": 0}, None, {"balance"}),
     (Payment, {}, None, {"payment known here"}),
     (Transfer, {}, None, {"transfer known here"}),
     (Withdrawal, {}, None, {"payout known here"}),
