@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from domain.notifications import feed
 from domain.operations.command import Meta
 from domain.operations.operation import Operation
 from handlers import NAMESPACES, files, webhooks
-from handlers.expose import answer, refusal
-from handlers.statements import DOWNLOADS, Download
+from handlers.expose import Answer, answer, refusal
+from handlers.statements import DOWNLOADS
 from server.authentication import Gatekeeper
 from server.config import Settings
 from server.container import STATS_SECONDS, Core
@@ -31,6 +31,7 @@ from server.http.client_address import client_address
 from server.http.routes import MAX_BODY, Wire
 from server.rate_limits import Limits
 from server.realtime.server import Realtime
+from server.request_ids import Answering
 from server.runtime.background_tasks import end
 
 log = structlog.get_logger()
@@ -56,6 +57,7 @@ class Web(Core):
         self.limits = Limits(
             self.redis, self.store.name, settings.commands_per_second, settings.sign_ins_per_minute
         )
+        run = self._limited(answer)
         self.realtime = Realtime(
             commands={
                 (namespace.name, exposed.event): exposed.operation
@@ -63,7 +65,7 @@ class Web(Core):
                 for exposed in namespace.exposed
                 if exposed.event
             },
-            answer=self._answer,
+            answer=run,
             refuse=refusal,
             gatekeeper=gatekeeper,
             address=address,
@@ -74,31 +76,20 @@ class Web(Core):
             fast=settings.realtime == "fast",
         )
         self.control.receive = self.realtime.follow
-        self.wire = Wire(self._answer, refusal, gatekeeper, address)
+        self.wire = Wire(run, refusal, gatekeeper, address)
         self._loops: list[asyncio.Task[None]] = []
 
-    async def _answer(self, op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> Any:
-        try:
-            await self.limits.check(op, fields, actor, meta)
-        except RateLimited as refused:
-            return refusal(refused)
-        return await answer(op, fields, actor, meta, self.ports)
+    def _limited(self, work: Callable[..., Awaitable[Answer]]) -> Answering:
+        """`work(op, fields, actor, meta, ports)`, unless the caller exceeds a rate limit."""
 
-    async def _keep(self, receive: Any, actor: Actor, meta: Meta) -> Any:
-        try:
-            await self.limits.check(files.UPLOAD, None, actor, meta)
-        except RateLimited as refused:
-            return refusal(refused)
-        return await files.keep(partial(receive, actor.id), actor, meta, self.ports)
+        async def run(op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> Answer:
+            try:
+                await self.limits.check(op, fields, actor, meta)
+            except RateLimited as refused:
+                return refusal(refused)
+            return await work(op, fields, actor, meta, self.ports)
 
-    async def _open(
-        self, file: Download | files.Reading, fields: Any, actor: Actor, meta: Meta
-    ) -> Any:
-        try:
-            await self.limits.check(file.operation, fields, actor, meta)
-        except RateLimited as refused:
-            return refusal(refused)
-        return await file.open(fields, actor, meta, self.ports)
+        return run
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY, middlewares=[self.wire.problems])
@@ -110,10 +101,11 @@ class Web(Core):
             if exposed.route and not exposed.streamed
         )
         app.add_routes(
-            self.wire.download(file.path, file.operation, partial(self._open, file))
+            self.wire.download(file.path, file.operation, self._limited(_without_op(file.open)))
             for file in (*DOWNLOADS, files.READING)
         )
-        app.add_routes([self.wire.upload("/api/files", files.UPLOAD, self._keep)])
+        keep = self._limited(_without_op(files.keep))
+        app.add_routes([self.wire.upload("/api/files", files.UPLOAD, keep)])
         app.add_routes([web.get("/livez", _alive), web.get("/readyz", self._ready)])
         app.add_routes(webhooks.routes)
         app[webhooks.PORTS] = self.ports
@@ -186,6 +178,11 @@ class Web(Core):
             await self.store.ping()
             return web.json_response({"ready": ready, "redis": redis}, status=200 if ready else 503)
         return web.json_response({"ready": False}, status=503)
+
+
+def _without_op(work: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:
+    """Adapt work that serves a single operation, and so does not take it as an argument."""
+    return lambda op, *arguments: work(*arguments)
 
 
 def _serve_pages(app: web.Application) -> None:

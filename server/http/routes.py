@@ -34,8 +34,6 @@ PROBLEM = "application/problem+json"
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 Refusing = Callable[[DomainError], Any]
-Opening = Callable[[Any, Actor | None, Meta], Awaitable[Any]]
-Keeping = Callable[[Any, Actor | None, Meta], Awaitable[Any]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -76,13 +74,14 @@ class Wire:
 
         return web.route(method, path, handle)
 
-    def download(self, path: str, op: Operation, opening: Opening) -> web.RouteDef:
+    def download(self, path: str, op: Operation, opening: Answering) -> web.RouteDef:
         """A file for the callers of `op`, with its fields in the query; refusals are problems."""
         lists = _list_fields(op.command)
 
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 fields = _query(request, lists) | dict(request.match_info)
+                actor: Actor | None
                 file_id, ticket = request.match_info.get("file_id"), fields.pop("ticket", None)
                 if file_id and ticket:
                     actor = await self._gatekeeper.admit(ticket, file_id)
@@ -90,7 +89,7 @@ class Wire:
                     actor = await self._caller(request, op)
                 with self._downloads.one_more(actor.id if actor else ""):
                     meta = Meta(address=self._address(request), text=True)
-                    answer = await opening(fields, actor, meta)
+                    answer = await opening(op, fields, actor, meta)
                     if answer.error:
                         return self.respond(answer)
                     return await downloads.send(request, answer.data)
@@ -99,7 +98,7 @@ class Wire:
 
         return web.route(hdrs.METH_GET, path, handle)
 
-    def upload(self, path: str, op: Operation, keeping: Keeping) -> web.RouteDef:
+    def upload(self, path: str, op: Operation, keeping: Answering) -> web.RouteDef:
         """One file as multipart/form-data; whether it is wanted is known before it is read."""
 
         async def handle(request: web.Request) -> web.Response:
@@ -107,8 +106,10 @@ class Wire:
                 actor = await self._caller(request, op)
             except DomainError as refused:
                 return self.respond(self._refuse(refused))
-            receive = partial(self._uploads.receive, request)
-            return self.respond(await keeping(receive, actor, Meta(address=self._address(request))))
+            assert actor, "an upload belongs to a user"
+            receive = partial(self._uploads.receive, request, actor.id)
+            meta = Meta(address=self._address(request))
+            return self.respond(await keeping(op, receive, actor, meta))
 
         return web.route(hdrs.METH_POST, path, handle)
 
@@ -133,7 +134,7 @@ class Wire:
             "details": error.details,
         }
         later = error.details.get("retry_after")
-        headers = {hdrs.RETRY_AFTER: str(math.ceil(later))} if later else None
+        headers = {"Retry-After": str(math.ceil(later))} if later else None
         return _json(problem, status=answer.status, content_type=PROBLEM, headers=headers)
 
     @web.middleware

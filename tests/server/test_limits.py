@@ -43,7 +43,7 @@ def test_buckets_are_forgotten(monkeypatch):
 
 
 async def test_a_user_who_is_too_fast_is_told_when_to_go_on(market, server):
-    """Guard: `limits.check` in `Web._answer`, the same on both wires; others go on."""
+    """Guard: `limits.check` in `Web._limited`, the same on both wires; others go on."""
     server.web.limits._user = Rate(5, 2)
     fast, other = await market.customer(), await market.customer("Bob")
     for _ in range(5):
