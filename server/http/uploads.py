@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, cast
 
 import structlog
-from aiohttp import BodyPartReader, ClientError, MultipartReader, hdrs, web
+from aiohttp import BodyPartReader, ClientError, MultipartReader, StreamReader, hdrs, web
 from aiohttp.http import HttpProcessingError
 
 from domain.files.file import MAX_FILE, Received
@@ -56,8 +56,8 @@ async def _received(request: web.Request, spool: Spool) -> Received:
 
 
 async def _read(request: web.Request, spool: Spool) -> Received:
-    content = Metered(request.content, AROUND)
-    reader = MultipartReader(request.headers, content)
+    content = MeteredBody(request.content, AROUND)
+    reader = MultipartReader(request.headers, cast(StreamReader, content))
     part = await reader.next()
     content.left = MAX_FILE + AROUND
     if not isinstance(part, BodyPartReader) or part.filename is None:
@@ -76,34 +76,44 @@ async def _read(request: web.Request, spool: Spool) -> Received:
     return Received(part.filename, spool)
 
 
-class Metered:
-    """A body of which `left` bytes may still be read, and each piece in time.
+class MeteredBody:
+    """A request body of which `left` bytes may still be read, each piece within a time limit.
 
-    aiohttp limits neither what comes before the first boundary nor the number of parts; and lines
-    of a few bytes cost so much that megabytes of them would hold up everybody.
+    It has the methods of aiohttp's StreamReader that its multipart reader calls. That reader limits
+    neither the bytes before the first boundary nor the number of parts, and lines of a few bytes
+    cost so much time that megabytes of them would block the event loop. It also gives back what it
+    read beyond a boundary; aiohttp's stream deprecates that, so the bytes are kept here.
     """
 
-    def __init__(self, content: Any, left: int) -> None:
+    def __init__(self, content: StreamReader, left: int) -> None:
         self._content = content
+        self._given_back = b""
         self.left = left
 
-    async def read(self, size: int = -1) -> bytes:
-        return await self._counted(self._content.read(size))
+    async def read(self, size: int) -> bytes:
+        if not self._given_back:
+            return await self._counted(self._content.read(size))
+        piece, self._given_back = self._given_back[:size], self._given_back[size:]
+        return piece
 
     async def readline(self, **limits: Any) -> bytes:
-        return await self._counted(self._content.readline(**limits))
+        start, newline, rest = self._given_back.partition(b"\n")
+        if newline:
+            self._given_back = rest
+            return start + newline
+        self._given_back = b""
+        return start + await self._counted(self._content.readline(**limits))
 
     def unread_data(self, data: bytes) -> None:
-        self.left += len(data)
-        self._content.unread_data(data)
+        self._given_back = data + self._given_back
 
-    async def _counted(self, reading: Any) -> bytes:
+    def at_eof(self) -> bool:
+        return not self._given_back and self._content.at_eof()
+
+    async def _counted(self, reading: Awaitable[bytes]) -> bytes:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            read: bytes = await reading
+            read = await reading
         self.left -= len(read)
         if self.left < 0:
             raise TooLarge("The file is too large.", limit_bytes=MAX_FILE)
         return read
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._content, name)
