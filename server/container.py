@@ -59,7 +59,7 @@ class Core:
         self.store.follow = _follow
         # Whoever finds all connections in use waits for one: that Redis is busy must not look as
         # if it were away, because then sessions are believed without being looked up.
-        self.redis: Redis[Any] = Redis.from_pool(
+        self.redis = Redis.from_pool(
             redis_pool(
                 BlockingConnectionPool,
                 settings.redis_url,
@@ -125,7 +125,7 @@ class Core:
 
     async def sockets(self) -> int:
         """Connected clients of all processes; each tells its own number every second."""
-        told = await self.redis.hgetall(f"{self.store.name}:sockets")
+        told: Any = await self.redis.hgetall(f"{self.store.name}:sockets")
         fresh = time.time() - 3 * STATS_SECONDS
         numbers = [raw.decode().split("@") for raw in told.values()]
         return sum(int(number) for number, at in numbers if float(at) > fresh)

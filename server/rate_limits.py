@@ -120,7 +120,7 @@ class Limits:
     """`per_second` commands of a user, five seconds' worth at once; `sign_ins` a minute of an
     address."""
 
-    def __init__(self, redis: "Redis[Any]", prefix: str, per_second: int, sign_ins: int) -> None:
+    def __init__(self, redis: Redis, prefix: str, per_second: int, sign_ins: int) -> None:
         self._count = redis.register_script(COUNT)
         self._prefix = prefix
         self._user = Rate(5 * per_second, per_second)

@@ -16,7 +16,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from redis.asyncio import Redis
@@ -76,7 +76,7 @@ class Presence:
     """`told` is called with the rooms whose number of people has changed. `name` is the process's;
     one that is never started only reads."""
 
-    def __init__(self, redis: "Redis[Any]", prefix: str, name: str, told: Told) -> None:
+    def __init__(self, redis: Redis, prefix: str, name: str, told: Told) -> None:
         self._redis = redis
         self._prefix = prefix
         self._lives = (f"{name}.{life}" for life in itertools.count(1))
@@ -262,7 +262,7 @@ class Presence:
         if gone == self._name:
             return
         theirs = self._key("of", gone)
-        while members := await self._redis.srandmember(theirs, CHUNK):
+        while members := cast(list[bytes], await self._redis.srandmember(theirs, CHUNK)):
             places = [member.decode().split(" ") for member in members]
             pipe = self._redis.pipeline(transaction=False)
             for room, user in places:

@@ -49,7 +49,7 @@ class RedisSessions:
 
     def __init__(
         self,
-        redis: "Redis[Any]",
+        redis: Redis,
         prefix: str,
         tokens: AccessTokens,
         clock: Clock,
@@ -66,7 +66,7 @@ class RedisSessions:
     async def start(self, user_id: str, role: str, address: str) -> Tokens:
         session_id, secret = f"ses_{secrets.token_hex(12)}", secrets.token_urlsafe(32)
         now = self._clock.now().isoformat()
-        fields = {
+        fields: dict[Any, Any] = {
             "user": user_id,
             "role": role,
             "address": address,

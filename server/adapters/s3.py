@@ -13,12 +13,12 @@ from domain.kernel.errors import Unavailable
 
 PART = 5 * 2**20  # bytes; S3 takes no smaller ones but the last
 PIECE = 256 * 1024
-PATIENCE = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
+PATIENCE: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
 
 
 def bucket(name: str, endpoint: str | None, prefix: str) -> Any:
     """The keys (`AWS_ACCESS_KEY_ID`, ...) and the region are taken from the environment."""
-    where = {"endpoint": endpoint} if endpoint else {}
+    where: Any = {"endpoint": endpoint} if endpoint else {}
     plain = bool(endpoint and endpoint.startswith("http://"))
     options: Any = {"allow_http": plain, "connect_timeout": "3s"}
     return S3Store(name, prefix=prefix, client_options=options, retry_config=PATIENCE, **where)

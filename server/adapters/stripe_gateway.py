@@ -82,7 +82,7 @@ class StripeGateway:
         metadata: dict[str, str],
     ) -> Intent:
         """What can be held is held; what cannot, such as stablecoins, is captured at once."""
-        params: dict[str, Any] = {
+        params: Any = {
             "amount": amount,
             "currency": currency.lower(),
             "transfer_group": group,
@@ -122,13 +122,13 @@ class StripeGateway:
         return shapes.intent(match) if match else None
 
     async def capture(self, id: str, *, key: str) -> Intent:
-        params = {"expand": CHARGE}
+        params: Any = {"expand": CHARGE}
         return shapes.intent(
             await _ask(self._stripe.payment_intents.capture_async(id, params, _options(key)))
         )
 
     async def cancel(self, id: str, *, key: str) -> Intent:
-        params = {"expand": CHARGE}
+        params: Any = {"expand": CHARGE}
         return shapes.intent(
             await _ask(self._stripe.payment_intents.cancel_async(id, params, _options(key)))
         )
@@ -136,7 +136,7 @@ class StripeGateway:
     async def refund(
         self, intent_id: str, amount: int, *, key: str, metadata: dict[str, str]
     ) -> Settled:
-        params = {"payment_intent": intent_id, "amount": amount, "metadata": metadata}
+        params: Any = {"payment_intent": intent_id, "amount": amount, "metadata": metadata}
         return shapes.settled(await _ask(self._stripe.refunds.create_async(params, _options(key))))
 
     async def refund_state(self, id: str) -> Settled:
@@ -247,7 +247,7 @@ class StripeGateway:
     async def payout(
         self, account_id: str, amount: int, currency: str, *, key: str, metadata: dict[str, str]
     ) -> Settled:
-        params = {"amount": amount, "currency": currency.lower(), "metadata": metadata}
+        params: Any = {"amount": amount, "currency": currency.lower(), "metadata": metadata}
         return shapes.settled(
             await _ask(self._stripe.payouts.create_async(params, _options(key, account_id)))
         )
@@ -270,7 +270,7 @@ class StripeGateway:
         self, *, key: str, email: str, user_id: str, country: str | None
     ) -> ConnectAccount:
         """Stripe grants `transfers` alone only to approved platforms, so both are requested."""
-        params: dict[str, Any] = {
+        params: Any = {
             "type": "express",
             "email": email,
             "metadata": {"user_id": user_id},
@@ -326,7 +326,7 @@ class StripeGateway:
             yield shapes.entry(body)
 
     async def onboarding_url(self, account_id: str) -> str:
-        params: dict[str, Any] = {
+        params: Any = {
             "account": account_id,
             "type": "account_onboarding",
             "refresh_url": f"{self._public_url}/?onboarding=again",
@@ -354,10 +354,9 @@ class StripeWebhooks:
             return None
 
     def _fits(self, secret: str, payload: bytes, signature: str) -> bool:
+        verify: Any = stripe.WebhookSignature.verify_header
         try:
-            stripe.WebhookSignature.verify_header(
-                payload.decode(), signature, secret, tolerance=TOLERANCE_SECONDS
-            )
+            verify(payload.decode(), signature, secret, tolerance=TOLERANCE_SECONDS)
         except (stripe.SignatureVerificationError, UnicodeError, TypeError):  # not ASCII: TypeError
             return False
         # The SDK lets the future in. Of several stamps it has checked the first.
@@ -390,7 +389,8 @@ def _problem(failed: stripe.StripeError) -> GatewayUnknown | GatewayRefused:
         stale = spent or (replayed and status >= 500)
         kind = StaleFailure if stale else GatewayUnknown
         return kind(f"Stripe answered {status}")
-    body = (failed.json_body or {}).get("error", {})
+    answer: Any = failed.json_body or {}
+    body = answer.get("error", {})
     return GatewayRefused(
         body.get("decline_code") or body.get("code") or "refused",
         failed.user_message or "The payment provider refused this.",
@@ -419,6 +419,6 @@ async def _each(call: Awaitable[Any]) -> AsyncIterator[dict[str, Any]]:
         raise _problem(failed) from failed
 
 
-def _since(moment: datetime) -> dict[str, Any]:
+def _since(moment: datetime) -> Any:
     """A minute earlier, since two clocks are compared."""
     return {"created": {"gte": int(moment.timestamp()) - 60}, "limit": WINDOW}

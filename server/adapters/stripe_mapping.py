@@ -133,7 +133,8 @@ def entry(body: Mapping[str, Any]) -> Entry:
 
 def _id(thing: Any) -> str | None:
     """Stripe names an object by its id, or expands it."""
-    return thing["id"] if isinstance(thing, Mapping) else thing
+    id: str | None = thing["id"] if isinstance(thing, Mapping) else thing
+    return id
 
 
 def time(seconds: int | None) -> datetime | None:

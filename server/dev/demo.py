@@ -281,7 +281,7 @@ class Story:
 
     def share(self, schedule: Json) -> int:
         """The contractor's part; both fees are rounded down."""
-        fees = [schedule["platform_bps"], schedule["service_bps"]]
+        fees: list[int] = [schedule["platform_bps"], schedule["service_bps"]]
         return self.amount - sum(self.amount * points // BASIS_POINTS for points in fees)
 
     async def post(self) -> Json:

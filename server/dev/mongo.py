@@ -111,7 +111,7 @@ def read_catalogue_once() -> None:
         return found
 
     def options(store: Any, db: str, coll: str) -> dict[str, Any] | None:
-        found = known.options.get((db, coll))
+        found: dict[str, Any] | None = known.options.get((db, coll))
         if found is None:
             found = read_options(store, db, coll)
             if not found or "uuid" not in found:  # it does not exist, or is just being created

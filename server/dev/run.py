@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -103,6 +104,7 @@ async def _register_webhooks(
     """
     host = LOOPBACK if settings.host in ("0.0.0.0", "::", "localhost") else settings.host
     url = f"http://{host}:{settings.port}/webhooks/stripe"
+    http: Any
     client, http = stripe_gateway.connect(made.environment()["STRIPE_SECRET_KEY"], api_base)
     endpoints = client.v1.webhook_endpoints
     try:

@@ -97,8 +97,9 @@ class Fanout:
         sender, content = message[:SENDER], message[SENDER:]
         try:
             if channel == self._own:
-                if echo := self._echoes.get(content):
-                    echo.done() or echo.set_result(None)
+                echo = self._echoes.get(content)
+                if echo and not echo.done():
+                    echo.set_result(None)
             elif sender == self._sender:
                 return
             elif content == MISSED:

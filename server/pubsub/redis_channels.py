@@ -50,7 +50,7 @@ Heard = Callable[[str, bytes], None]
 Missed = Callable[[str | None], None]  # on one channel, or on any
 
 
-class _Parser(DefaultParser):  # type: ignore[misc]
+class _Parser(DefaultParser):  # type: ignore[misc, valid-type]
     """The client's own would make a text of each message for its debug log."""
 
     async def handle_pubsub_push_response(self, response: Any) -> Any:
@@ -63,7 +63,7 @@ class Shard:
 
     def __init__(self, url: str, prefix: str, heard: Heard, missed: Missed) -> None:
         # Nothing here may make the client wait or ask by itself before it writes: see `_ask`.
-        self._connection = redis_pool(
+        pool: Any = redis_pool(
             ConnectionPool,
             url,
             socket_timeout=None,
@@ -72,7 +72,8 @@ class Shard:
             retry=Retry(NoBackoff(), 0),
             parser_class=_Parser,
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
-        ).make_connection()
+        )
+        self._connection = pool.make_connection()
         self._prefix = f"{prefix}:say:"
         self._heard = heard
         self._missed = missed

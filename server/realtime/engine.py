@@ -30,6 +30,8 @@ Payload.max_decode_packets = 1000
 class Engine(engineio.AsyncServer):  # type: ignore[misc]
     """`fast` puts websockets on lanes. Who owns it sets `message` and `gone`."""
 
+    _async: dict[str, Any]
+
     def __init__(self, *, fast: bool, address: Callable[[web.Request], str], **options: Any):
         super().__init__(
             ping_interval=PING_INTERVAL,

@@ -23,7 +23,7 @@ from server.realtime.packets import frame
 try:
     from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
 except ImportError:  # the stock path serves, as with any other version
-    WebSocketDataQueue = WebSocketReader = object
+    WebSocketDataQueue = WebSocketReader = object  # type: ignore[assignment]
 
 log = structlog.get_logger()
 
@@ -54,7 +54,7 @@ class Reader(Protocol):
     def lost(self) -> None: ...
 
 
-class _Inbox(WebSocketDataQueue):  # type: ignore[misc]
+class _Inbox(WebSocketDataQueue):
     """Where the parser puts messages: it hands each to the lane being read right now.
 
     One for all lanes: parsing is synchronous.
@@ -160,7 +160,8 @@ class Takeover:
         """
         if self._inbox is None:
             loop = asyncio.get_running_loop()
-            self._inbox = _Inbox(None, 2**16, loop=loop)
+            no_protocol: Any = None
+            self._inbox = _Inbox(no_protocol, 2**16, loop=loop)
         handshake = _Handshake(compress=False)
         await handshake.prepare(request)
         protocol, transport = request.protocol, request.transport

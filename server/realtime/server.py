@@ -82,7 +82,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
     ) -> None:
         self.names = {namespace for namespace, _ in commands}
         self.rooms = Rooms()
-        self._engine = {"fast": fast and usable(), "address": address}
+        self._engine: dict[str, Any] = {"fast": fast and usable(), "address": address}
         super().__init__(
             client_manager=self.rooms,
             async_mode="aiohttp",

@@ -27,7 +27,7 @@ class SignedIn:
         self._sessions: dict[str, set[Client]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
-    def __contains__(self, session_id: str) -> bool:
+    def __contains__(self, session_id: object) -> bool:
         return session_id in self._sessions
 
     def add(self, client: Client, until: datetime) -> None:

@@ -21,7 +21,7 @@ import structlog
 from domain.admin import dead_letters
 from domain.kernel import process_registry
 from domain.kernel.outbox import LEASE, MAX_ATTEMPTS, Delivery, Lane, OutboxRow
-from domain.kernel.store import AWAY
+from domain.kernel.store import AWAY, Store
 from domain.notifications import feed
 from domain.operations.task import Task, TryAgain
 from domain.ports.payment_gateway import GatewayUnknown
@@ -302,6 +302,6 @@ class Relay:
         )
 
     @property
-    def _store(self) -> Any:
+    def _store(self) -> Store:
         assert self._ports is not None
         return self._ports.store
