@@ -16,7 +16,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 import structlog
 from redis.asyncio import Redis
