@@ -219,7 +219,7 @@ async def test_names_that_lead_elsewhere(market, name):
 
 @pytest.mark.parametrize("within", ["the file", "the preamble", "the parts", "the epilogue"])
 async def test_a_body_without_an_end(market, within):
-    """Guard: MAX_FILE in `_read`, `Metered` for everything around it. Short lines before the first
+    """Guard: MAX_FILE in `_read`, `MeteredBody` for everything around it. Short lines before the first
     part took a minute of the event loop as long as they had the limit of the file."""
     owner = await market.customer()
     opening, more = {
@@ -300,7 +300,7 @@ async def test_readers_that_do_not_read(market, server, monkeypatch):
 
 
 async def test_one_that_stalls(market, monkeypatch):
-    """Guard: PATIENCE_SECONDS in `Metered`."""
+    """Guard: PATIENCE_SECONDS in `MeteredBody`."""
     monkeypatch.setattr(uploads, "PATIENCE_SECONDS", 0.2)
     async with Raw(await market.customer()) as raw:
         raw.begin(MEGABYTE)
