@@ -219,8 +219,8 @@ async def test_names_that_lead_elsewhere(market, name):
 
 @pytest.mark.parametrize("within", ["the file", "the preamble", "the parts", "the epilogue"])
 async def test_a_body_without_an_end(market, within):
-    """Guard: MAX_FILE in `_read`, `MeteredBody` for everything around it. Short lines before the first
-    part took a minute of the event loop as long as they had the limit of the file."""
+    """Guard: MAX_FILE in `_read`, `MeteredBody` for everything around it. Short lines before the
+    first part took a minute of the event loop as long as they had the limit of the file."""
     owner = await market.customer()
     opening, more = {
         "the file": (part()[:-2], b"x" * 65_536),
