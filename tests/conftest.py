@@ -31,11 +31,13 @@ from server.container import Core
 from server.dev.stores import ROOT, Addresses, Embedded
 from server.log_setup import configure
 from tests.support import stripe_oracle
+from tests.support.job_in_progress import JobInProgress
 from tests.support.market import Market
+from tests.support.negotiation import Negotiation
 from tests.support.processes import Processes, free_port
 from tests.support.sandbox_client import Sandbox
 
-pytest.register_assert_rewrite("tests.support.job_in_progress")
+pytest.register_assert_rewrite("tests.support.job_in_progress", "tests.support.negotiation")
 # As a server does: structlog's default renders all local variables of a traceback, for seconds.
 configure("INFO")
 MOST_TO_END = 30  # seconds
@@ -226,7 +228,9 @@ async def processes(installation: Installation, tmp_path: Path) -> AsyncIterator
 
 
 @pytest.fixture
-async def alone(installation: Installation, tmp_path: Path) -> AsyncIterator[Processes]:
+async def processes_with_own_redis(
+    installation: Installation, tmp_path: Path
+) -> AsyncIterator[Processes]:
     """The same, and their Redis is theirs alone: `processes.redis` starts it."""
     env = {**installation.env, "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
     market = Market(load(env), installation.url, installation.sandbox)
@@ -242,3 +246,27 @@ async def books(installation: Installation) -> AsyncIterator[Callable[[], Awaita
     core = Core(installation.settings)
     yield lambda: audit(core.ports)
     await core.close()
+
+
+@pytest.fixture
+async def negotiation(market: Market, server: Server) -> Negotiation:
+    """A customer, an applicant and an open job, ready for an offer."""
+    return await Negotiation(market, server).prepare()
+
+
+@pytest.fixture
+async def work(market: Market, server: Server) -> JobInProgress:
+    """A job in progress whose payment is captured."""
+    return await JobInProgress(market, server).start()
+
+
+@pytest.fixture
+async def completed_work(market: Market, server: Server) -> JobInProgress:
+    """A completed job whose share is paid to the contractor's wallet."""
+    return await JobInProgress(market, server).start_and_complete()
+
+
+@pytest.fixture
+def impatient_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway waits one second for Stripe. Request this fixture before `market`."""
+    monkeypatch.setattr("server.adapters.stripe_gateway.TIMEOUT_SECONDS", 1)

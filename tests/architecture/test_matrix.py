@@ -18,7 +18,7 @@ from domain.operations.operation import Operation
 from handlers import NAMESPACES
 from handlers.expose import Route
 from server.rate_limits import Rate
-from tests.support.file_samples import uploaded
+from tests.support.file_samples import upload
 from tests.support.market import Market
 from tests.support.operation_cases import (
     ALL,
@@ -31,7 +31,7 @@ from tests.support.operation_cases import (
     STATUS,
     VALUES,
 )
-from tests.support.parties import Json, Party, Refused, Stranger
+from tests.support.parties import AnonymousClient, Json, Party, Refused
 
 
 class World(NamedTuple):
@@ -94,7 +94,7 @@ async def world(market: Market) -> World:
     saved = [
         await who.call("/job", "search_save", {"name": "All"}) for who in (customer, contractor)
     ]
-    file = await uploaded(customer, b"What I see.")
+    file = await upload(customer, b"What I see.")
     now = market.store.clock.now()
     ids = {
         "job_id": first.job["id"],
@@ -127,7 +127,7 @@ async def world(market: Market) -> World:
 
 async def charged_back(market: Market, customer: Party, payment_id: str) -> Json:
     payment = await market.store.single().get(Payment, payment_id)
-    await market.sandbox._control("POST", "disputes", {"charge": payment.charge_id})
+    await market.sandbox.control("POST", "disputes", {"charge": payment.charge_id})
     return await customer.push("/payment", "chargeback.updated", lambda pushed: True, 10)
 
 
@@ -143,7 +143,7 @@ def built(op: Operation, world: World, *, whole: bool = False) -> Json:
     return {name: values[name] for name in names if name != "cursor"}
 
 
-async def by_http(who: Stranger, route: Route, fields: Json) -> tuple[int, Any]:
+async def by_http(who: AnonymousClient, route: Route, fields: Json) -> tuple[int, Any]:
     """Fields of the address go into it, the rest into the query or the body."""
     rest, path = dict(fields), route.path
     for name in fields:
@@ -161,7 +161,7 @@ def as_text(value: Any) -> Any:
     return value if isinstance(value, list) else str(value)
 
 
-async def code_by_http(who: Stranger, route: Route, fields: Json) -> str | None:
+async def code_by_http(who: AnonymousClient, route: Route, fields: Json) -> str | None:
     status, body = await by_http(who, route, fields)
     assert (status >= 400) == ("code" in body if isinstance(body, dict) else False), (status, body)
     return body["code"] if status >= 400 else None
@@ -196,7 +196,7 @@ async def test_nobody_calls_what_is_not_for_them(market: Market, world: World) -
                 if code != "forbidden":
                     wrong.append(("socket", op.name, who.role, code))
         if route and op.roles:
-            code = await code_by_http(market.stranger(), route, fields)
+            code = await code_by_http(market.anonymous_client(), route, fields)
             if code != "unauthenticated":
                 wrong.append(("http", op.name, "nobody", code))
     assert wrong == []

@@ -12,7 +12,7 @@ from domain.operations.idempotency import Reply
 from handlers import NAMESPACES
 from server.adapters.argon2_passwords import Argon2Passwords
 from tests.faults.outcome import posted, told, until
-from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
 from tests.support.operation_cases import VALUES
 from tests.support.parties import Refused
 
@@ -26,8 +26,8 @@ async def test_request_id_reused_with_another_body(work):
     with pytest.raises(Refused) as refused:
         await work.customer.call("/job", "complete", {**fields, "milestone": 1}, request_id="pay-1")
     assert refused.value.code == "request_id_reused"
-    assert await work.books() == (30_000, 0)
-    assert len(await work.listed("transfers")) == 1
+    assert await work.platform_and_escrow() == (30_000, 0)
+    assert len(await work.stripe_list("transfers")) == 1
 
 
 async def test_request_id_while_running(work):
@@ -57,7 +57,7 @@ async def test_request_id_while_running(work):
     status, done = await first
     assert status == 200
     assert await work.customer.http("POST", path, {}, request_id="pay-1") == (200, done)
-    assert await work.books() == (30_000, 0)
+    assert await work.platform_and_escrow() == (30_000, 0)
     assert await posted(work.market, "transfers") == 1
     assert (await told(work.customer, "job.updated", "status")).count("completed") == 1
 
@@ -106,17 +106,17 @@ async def test_stripe_ids_fees_and_amounts_sent_by_a_client(market):
 async def test_user_deleted_with_money_outstanding(market, server):
     """Guard: `MoneyOutstanding` in `account_deletion.delete`; a wallet without an owner is
     nobody's."""
-    work = await Work(market, server).begin()
+    work = await JobInProgress(market, server).start()
     await set_password(market, work.contractor, work.customer)
     for party in (work.customer, work.contractor):
         await refuses_to_leave(work, party)
     await work.complete()
-    await market.settled(PATIENCE)
+    await market.settled(TIMEOUT)
     await refuses_to_leave(work, work.contractor)
     await work.withdraw(70_000)
     await work.contractor.call("/account", "delete", {"password": PASSWORD})
     await work.refund(50_000)  # and yet the books know whose debt it is
-    assert await work.books() == (15_000, 0)
+    assert await work.platform_and_escrow() == (15_000, 0)
 
 
 PASSWORD = "correct horse battery"
@@ -131,4 +131,6 @@ async def set_password(market, *parties):
 
 
 async def refuses_to_leave(work, party):
-    await work.refuses(party, "/account", "delete", {"password": PASSWORD}, "money_outstanding")
+    await work.assert_refused(
+        party, "/account", "delete", {"password": PASSWORD}, "money_outstanding"
+    )

@@ -9,7 +9,7 @@ from domain.kernel.outbox import OutboxRow
 from tests.domain.chat.test_conversations import Talk, listed, meet
 from tests.faults.outcome import let_leases_run_out, until
 from tests.support.market import Market
-from tests.support.parties import Json, Lost, Party
+from tests.support.parties import ConnectionLost, Json, Party
 
 TALKERS = 6  # messages that each side has under way
 
@@ -24,7 +24,7 @@ async def test_killed_amid_a_chat_nothing_acknowledged_is_lost(processes) -> Non
     acked: list[Json] = []
 
     async def chatter(party: Party, number: int) -> None:
-        with contextlib.suppress(Lost):
+        with contextlib.suppress(ConnectionLost):
             for n in range(1000):
                 said = {"text": f"{number} {n}", "client_id": f"{number}:{n}"}
                 acked.append(await talk.say(party, said["text"], client_id=said["client_id"]))

@@ -5,57 +5,61 @@ import pytest
 from domain.accounts.user import User
 from domain.kernel.money import CURRENCIES, Schedule, holdings
 from server.config import ConfigError, load
-from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
-async def test_payout_paid_then_failed(done):
+async def test_payout_paid_then_failed(completed_work):
     """Guard: `WithdrawalStatus.PAID: (WithdrawalStatus.FAILED,)` in the states of withdrawals,
     booked back from the bank."""
-    await done.withdraw(70_000)
-    user = await done.server.store.single().find(User, {"_id": done.contractor.id})
-    payout = (await done.sandbox.api("GET", "payouts", user.connect_id))["data"][0]
-    await done.sandbox.dead_payout(payout["id"])
-    await done.contractor.push(
-        "/wallet", "withdrawal.updated", lambda w: w["status"] == "failed", PATIENCE
+    await completed_work.withdraw(70_000)
+    user = await completed_work.server.store.single().find(
+        User, {"_id": completed_work.contractor.id}
     )
-    assert await done.books() == (30_000, 0)
-    assert await done.wallet("available", "in_transit") == (70_000, 0)
+    payout = (await completed_work.sandbox.api("GET", "payouts", user.connect_id))["data"][0]
+    await completed_work.sandbox.fail_payout(payout["id"])
+    await completed_work.contractor.push(
+        "/wallet", "withdrawal.updated", lambda w: w["status"] == "failed", TIMEOUT
+    )
+    assert await completed_work.platform_and_escrow() == (30_000, 0)
+    assert await completed_work.wallet("available", "in_transit") == (70_000, 0)
 
 
-async def test_payout_that_fails_late_pays_a_debt_first(done):
+async def test_payout_that_fails_late_pays_a_debt_first(completed_work):
     """Guard: `collect_debt` in `settle_withdrawal`; without it the money may be taken out again
     although it is owed."""
-    await done.withdraw(70_000)
-    await done.refund(50_000)
-    await done.market.settled(PATIENCE)
-    assert await done.wallet("debt") == (-35_000,)
-    user = await done.server.store.single().find(User, {"_id": done.contractor.id})
-    payout = (await done.sandbox.api("GET", "payouts", user.connect_id))["data"][0]
-    await done.sandbox.dead_payout(payout["id"])
-    await done.contractor.push(
-        "/wallet", "withdrawal.updated", lambda w: w["status"] == "failed", PATIENCE
+    await completed_work.withdraw(70_000)
+    await completed_work.refund(50_000)
+    await completed_work.market.settled(TIMEOUT)
+    assert await completed_work.wallet("debt") == (-35_000,)
+    user = await completed_work.server.store.single().find(
+        User, {"_id": completed_work.contractor.id}
     )
-    assert await done.books() == (15_000, 0)
-    assert await done.wallet("available", "debt") == (35_000, 0)
+    payout = (await completed_work.sandbox.api("GET", "payouts", user.connect_id))["data"][0]
+    await completed_work.sandbox.fail_payout(payout["id"])
+    await completed_work.contractor.push(
+        "/wallet", "withdrawal.updated", lambda w: w["status"] == "failed", TIMEOUT
+    )
+    assert await completed_work.platform_and_escrow() == (15_000, 0)
+    assert await completed_work.wallet("available", "debt") == (35_000, 0)
 
 
 async def test_transfers_inactive_at_completion(market, server):
     """Guard: `_ready_account` in `Send.run`, and `send(...)` in `account_changed`."""
-    work = await Work(market, server).begin()
+    work = await JobInProgress(market, server).start()
     user = await server.store.single().find(User, {"_id": work.contractor.id})
     await server.sandbox.deactivate(user.connect_id, "individual.verification.document")
     await work.contractor.push(
-        "/account", "account.updated", lambda u: not u["transfers_active"], PATIENCE
+        "/account", "account.updated", lambda u: not u["transfers_active"], TIMEOUT
     )
     await work.complete()
-    await market.settled(PATIENCE)
+    await market.settled(TIMEOUT)
     assert await work.wallet("pending", "available") == (70_000, 0)
-    assert await work.listed("transfers") == []
+    assert await work.stripe_list("transfers") == []
     await server.sandbox.activate(user.connect_id)
     await work.contractor.push(
-        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, PATIENCE
+        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, TIMEOUT
     )
-    assert await work.books() == (30_000, 0)
+    assert await work.platform_and_escrow() == (30_000, 0)
 
 
 async def test_rounding(market, server):
@@ -67,21 +71,23 @@ async def test_rounding(market, server):
         kept = holdings(amount, 0, amount, Schedule(1000, 2000))
         assert kept.platform + kept.contractor == amount
         assert kept.platform == amount // 10 + amount * 2 // 10
-        work = await Work(market, server).begin(1000, customer=customer, contractor=contractor)
+        work = await JobInProgress(market, server).start(
+            1000, customer=customer, contractor=contractor
+        )
         await work.refund(1000 - amount)
-        await market.settled(PATIENCE)
+        await market.settled(TIMEOUT)
         await work.complete()
         platform, earned = platform + kept.platform, earned + kept.contractor
-        assert await work.books() == (platform, 0)
+        assert await work.platform_and_escrow() == (platform, 0)
         assert await work.wallet("available", "pending") == (earned, 0)
 
 
 @pytest.mark.parametrize(("currency", "amount"), [("JPY", 1237), ("KWD", 1230), ("ISK", 12_300)])
 async def test_currencies_without_two_decimals(market, server, currency, amount):
     """Guard: the steps of `money.CURRENCIES` in `allocation.give` and `check_chargeable`."""
-    work = await Work(market, server).begin(amount, currency=currency)
+    work = await JobInProgress(market, server).start(amount, currency=currency)
     await work.complete()
-    await work.books()
+    await work.platform_and_escrow()
     share = amount - amount // 10 - amount * 2 // 10
     purses = (await work.contractor.call("/wallet", "balance"))["others"]
     purse = next(purse for purse in purses if purse["currency"] == currency)
@@ -89,10 +95,10 @@ async def test_currencies_without_two_decimals(market, server, currency, amount)
     assert (purse["available"], purse["pending"]) == (share // step * step, share % step)
     await work.market.withdraw(work.contractor, share // step * step, currency)
     await work.contractor.push(
-        "/wallet", "withdrawal.updated", lambda w: w["status"] == "paid", PATIENCE
+        "/wallet", "withdrawal.updated", lambda w: w["status"] == "paid", TIMEOUT
     )
     await work.refund(amount // 2 // step * step)
-    await work.books()
+    await work.platform_and_escrow()
 
 
 def test_special_currencies_are_switched_on(installation_env):

@@ -3,14 +3,14 @@
 from tests.faults.outcome import PATIENCE, posted, until
 
 
-async def test_redis_down_during_the_whole_story(alone, books):
+async def test_redis_down_during_the_whole_story(processes_with_own_redis, books):
     """Guard: nothing about money waits for Redis: sockets stay open and take their commands, every
     event is in its feed; `Fanout.missed`, which lets clients ask for what did not reach them.
 
     The two are on different processes, between which nothing is heard meanwhile.
     """
-    redis, market = await alone.redis(), alone.market
-    first, second = await alone.web(), await alone.web()
+    redis, market = await processes_with_own_redis.redis(), processes_with_own_redis.market
+    first, second = await processes_with_own_redis.web(), await processes_with_own_redis.web()
     customer = await market.customer(url=first.url)
     contractor = await market.contractor(url=second.url, onboarded=True)
     people = (customer, contractor)
@@ -18,7 +18,7 @@ async def test_redis_down_during_the_whole_story(alone, books):
     connections = [party.socket.eio.sid for party in people]
     since = {party: len(await synced(party, 0)) for party in people}
     for party in people:
-        party.forget()
+        party.clear_pushes()
 
     await redis.kill()
     await story(market, customer, contractor)
@@ -27,7 +27,7 @@ async def test_redis_down_during_the_whole_story(alone, books):
     told_once(away[customer], away[contractor])
     assert not any(party.received("/account", "resync") for party in people)
 
-    await alone.redis()
+    await processes_with_own_redis.redis()
     for party in people:
         await party.push("/account", "resync", seconds=PATIENCE)
         assert await synced(party, since[party]) == away[party]

@@ -10,7 +10,7 @@ from domain import ledger
 from server.workers.scheduler import snapshot
 from tests.domain.kernel.test_store import Failing
 from tests.faults.outcome import feed_of, posted, told
-from tests.support.offer_scene import PATIENCE
+from tests.support.negotiation import TIMEOUT
 
 COMPLETING = {("update", "offers"), ("update", "jobs"), ("insert", "transactions")}
 
@@ -53,7 +53,7 @@ monitoring.register(WIRE)  # with the clients that are made from now on, for goo
 async def still(work):
     """A job that can be completed; nothing but the test's own command writes."""
     await work.server.web.scheduler.stop()
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     WIRE.forget()
     return work
 
@@ -99,7 +99,7 @@ async def test_unknown_commit_result(still, failing, answer):
 
 async def completed_once(work):
     """Books, Stripe, and news: there is nothing that a second run would not show in."""
-    assert await work.books() == (30_000, 0)
+    assert await work.platform_and_escrow() == (30_000, 0)
     rows = await work.market.rows(ledger.Transaction)
     assert [row.kind for row in rows].count("completed") == 1
     assert await posted(work.market, "transfers") == 1
@@ -134,12 +134,12 @@ async def test_clock_jumping_back_an_hour(work, monkeypatch):
     await snapshot(ports)
     monkeypatch.undo()
     await work.contractor.push(
-        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, PATIENCE
+        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, TIMEOUT
     )
-    assert await work.books() == (30_000, 0)
+    assert await work.platform_and_escrow() == (30_000, 0)
     put_clock(2 * ledger.SETTLED_AFTER)
     await snapshot(ports)
-    assert await work.books() == (30_000, 0)
+    assert await work.platform_and_escrow() == (30_000, 0)
     assert await posted(work.market, "transfers") == 1
     for party in (work.customer, work.contractor):
         await feed_of(party)

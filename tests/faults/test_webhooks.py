@@ -10,65 +10,70 @@ from domain.stripe_events.inbox import WebhookEvent
 from tests.domain.payments.test_payments import SECURE
 from tests.domain.stripe_events.test_webhooks import LOST, Post
 from tests.faults.outcome import booked, let_leases_run_out, posted, told, until, waits_in
-from tests.support.offer_scene import PATIENCE
+from tests.support.negotiation import TIMEOUT
 
 
-async def test_webhook_before_our_record(scene):
+async def test_webhook_before_our_record(negotiation):
     """Guard: `payment_id` of the metadata in `inbox._payment`: as long as no answer tells our
     record the id of its payment, the event comes to one that does not know it, and is all that
     says the money is held."""
     every = {"path": "/v1/payment_intents", "method": "POST", "when": "after", "drop": True}
-    await scene.sandbox.fault(**every, times=1000)
-    offer = (await scene.offers())["offer"]
-    await scene.told(scene.contractor, "offer.created", offer)
-    payment = await scene.customer.call("/payment", "get", {"payment_id": offer["payment_id"]})
+    await negotiation.sandbox.fault(**every, times=1000)
+    offer = (await negotiation.create_offer())["offer"]
+    await negotiation.wait_for_push(negotiation.contractor, "offer.created", offer)
+    payment = await negotiation.customer.call(
+        "/payment", "get", {"payment_id": offer["payment_id"]}
+    )
     assert payment["status"] == "authorized"
     kind = "payment_intent.amount_capturable_updated"
-    await until(lambda: scene.market.rows(WebhookEvent, type=kind, status="done"))
-    await scene.sandbox.clear_faults()
-    await scene.market.accept(scene.contractor, offer)
-    await scene.market.settled(PATIENCE)
-    assert len((await scene.sandbox.api("GET", "payment_intents"))["data"]) == 1
-    assert [row.kind for row in await scene.market.rows(Transaction)] == ["captured", "accepted"]
-    assert (await audit(scene.server.ports)).differences == []
-    for party in (scene.customer, scene.contractor):
+    await until(lambda: negotiation.market.rows(WebhookEvent, type=kind, status="done"))
+    await negotiation.sandbox.clear_faults()
+    await negotiation.market.accept(negotiation.contractor, offer)
+    await negotiation.market.settled(TIMEOUT)
+    assert len((await negotiation.sandbox.api("GET", "payment_intents"))["data"]) == 1
+    assert [row.kind for row in await negotiation.market.rows(Transaction)] == [
+        "captured",
+        "accepted",
+    ]
+    assert (await audit(negotiation.server.ports)).differences == []
+    for party in (negotiation.customer, negotiation.contractor):
         assert await told(party, "offer.created") == [offer["id"]]
 
 
-async def test_duplicate_event_50_times_at_once(scene):
+async def test_duplicate_event_50_times_at_once(negotiation):
     """Guard: `await uow.add(WebhookEvent(id=event["id"], ...))` in `inbox.receive`, whose id is
     unique; with an id of our own every delivery is worked on. Guard: `move_payment` is guarded in
     `processing.held`; without it the contractor is told as often as the events come."""
-    post = Post(scene)
-    await scene.sandbox.fault(**LOST)
-    answer = await scene.offers(SECURE)
-    await scene.sandbox.challenge(answer["payment"]["redirect_url"])
+    post = Post(negotiation)
+    await negotiation.sandbox.fault(**LOST)
+    answer = await negotiation.create_offer(SECURE)
+    await negotiation.sandbox.answer_challenge(answer["payment"]["redirect_url"])
     (held,) = await post.lost("payment_intent.amount_capturable_updated")
     answers = await asyncio.gather(*(post.send(held) for _ in range(50)))
     assert [status for status, _ in answers] == [200] * 50
     assert sum(body["fresh"] for _, body in answers) == 1
-    await scene.told(scene.contractor, "offer.created", answer["offer"])
-    await scene.market.settled(PATIENCE)
-    assert len(scene.contractor.received("/bidding", "offer.created")) == 1
-    assert len(await scene.market.rows(WebhookEvent)) == 1
+    await negotiation.wait_for_push(negotiation.contractor, "offer.created", answer["offer"])
+    await negotiation.market.settled(TIMEOUT)
+    assert len(negotiation.contractor.received("/bidding", "offer.created")) == 1
+    assert len(await negotiation.market.rows(WebhookEvent)) == 1
     assert await post.send(held) == (200, {"received": True, "fresh": False})
 
 
-async def test_two_events_for_one_fact(scene):
+async def test_two_events_for_one_fact(negotiation):
     """Guard: facts are booked once, by the unique `fact` of the journal: `charge.updated` and
     `payment_intent.succeeded` both tell of one capture."""
-    post = Post(scene)
-    await scene.sandbox.fault(**LOST)
-    offer = await scene.pending()
-    await scene.market.accept(scene.contractor, offer)
+    post = Post(negotiation)
+    await negotiation.sandbox.fault(**LOST)
+    offer = await negotiation.pending_offer()
+    await negotiation.market.accept(negotiation.contractor, offer)
     events = [e for e in await post.lost() if e["data"]["object"]["object"] != "application"]
     twins = [{**event, "id": f"{event['id']}twin"} for event in events]
     await asyncio.gather(*(post.send(event) for event in (*events, *twins)))
-    await scene.market.settled(PATIENCE)
-    kinds = [row.kind for row in await scene.market.rows(Transaction)]
+    await negotiation.market.settled(TIMEOUT)
+    kinds = [row.kind for row in await negotiation.market.rows(Transaction)]
     assert kinds == ["captured", "accepted"]
-    assert len(scene.contractor.received("/bidding", "offer.accepted")) == 1
-    assert (await audit(scene.server.ports)).differences == []
+    assert len(negotiation.contractor.received("/bidding", "offer.accepted")) == 1
+    assert (await audit(negotiation.server.ports)).differences == []
 
 
 async def test_events_out_of_order(work):
@@ -78,18 +83,18 @@ async def test_events_out_of_order(work):
     await work.sandbox.fault(**LOST)
     await work.complete()
     await work.refund(30_000)
-    await work.market.settled(PATIENCE)
-    charge = (await work.payment()).charge_id
+    await work.market.settled(TIMEOUT)
+    charge = (await work.stored_payment()).charge_id
     dispute = await work.sandbox.dispute(charge)
     await work.sandbox.close_dispute(dispute["id"], won=True)
     events = await post.lost()
     random.Random(3).shuffle(events)
     for event in (*events, *reversed(events)):
         assert (await post.send(event))[0] == 200
-    await work.market.settled(PATIENCE)
-    assert (await work.payment()).status == "partially_refunded"
+    await work.market.settled(TIMEOUT)
+    assert (await work.stored_payment()).status == "partially_refunded"
     assert await work.wallet("available", "held", "debt") == (49_000, 0, 0)
-    assert await work.books() == (21_000 - 1500, 0)
+    assert await work.platform_and_escrow() == (21_000 - 1500, 0)
     for party in (work.customer, work.contractor):
         back = await told(party, "payment.updated", "refunded_amount")
         assert back == sorted(back) and back[-1] == 30_000
@@ -103,7 +108,7 @@ async def test_handler_crashed_after_storing(processes, books):
     killed before it has read the object again, and another one finds the work."""
     web, market = await processes.web(), processes.market
     deal = await market.accepted_job()
-    await market.settled(PATIENCE)
+    await market.settled(TIMEOUT)
     [charge] = (await market.sandbox.api("GET", "charges"))["data"]
     await market.sandbox.fault(**LOST)
     await market.sandbox.refund_in_dashboard(charge["payment_intent"], 30_000)
@@ -121,7 +126,7 @@ async def test_handler_crashed_after_storing(processes, books):
     await let_leases_run_out(market)
     await processes.web()
     await until(lambda: booked(market, "refunded"))
-    await market.settled(PATIENCE)
+    await market.settled(TIMEOUT)
     [event] = await market.rows(WebhookEvent, type="charge.refunded")
     assert (event.status, event.attempts) == ("done", 2)
     assert await posted(market, "refunds") == asked == 1  # the dashboard's own
@@ -133,39 +138,39 @@ async def test_handler_crashed_after_storing(processes, books):
         assert [amount for amount in back if amount] == [30_000]
 
 
-async def test_webhook_from_the_past(scene):
+async def test_webhook_from_the_past(negotiation):
     """Guard: the tolerance in `StripeWebhooks.verify`."""
-    await _stamped(scene, -301)
+    await _stamped(negotiation, -301)
 
 
-async def test_webhook_from_the_future(scene):
+async def test_webhook_from_the_future(negotiation):
     """Guard: the comparison of `stamp` in `StripeWebhooks._fits`, which the SDK does not look
     at."""
-    await _stamped(scene, 310)
+    await _stamped(negotiation, 310)
 
 
-async def _stamped(scene, seconds):
-    post = Post(scene)
-    await scene.sandbox.fault(**LOST)
-    await scene.pending()
+async def _stamped(negotiation, seconds):
+    post = Post(negotiation)
+    await negotiation.sandbox.fault(**LOST)
+    await negotiation.pending_offer()
     event = (await post.lost("payment_intent.amount_capturable_updated"))[0]
-    before = await scene.market.traces()
+    before = await negotiation.market.traces()
     status, answer = await post.send(event, at=seconds)
     assert (status, answer["code"]) == (400, "invalid_signature")
-    assert await scene.market.traces() == before
+    assert await negotiation.market.traces() == before
 
 
-async def test_replayed_webhook(done):
+async def test_replayed_webhook(completed_work):
     """Guard: the event's id is unique, also long after it was worked on; an admin's replay looks
     again, and finds nothing new."""
-    post = Post(done)
-    rows = await done.sandbox.deliveries("payment_intent.succeeded")
-    before = await done.books()
+    post = Post(completed_work)
+    rows = await completed_work.sandbox.deliveries("payment_intent.succeeded")
+    before = await completed_work.platform_and_escrow()
     for _ in range(3):
         assert await post.send(rows[0]["body"]) == (200, {"received": True, "fresh": False})
-    await done.admin("replay", event_id=rows[0]["body"]["id"])
-    assert await done.books() == before
-    assert len(await done.listed("transfers")) == 1
+    await completed_work.admin("replay", event_id=rows[0]["body"]["id"])
+    assert await completed_work.platform_and_escrow() == before
+    assert len(await completed_work.stripe_list("transfers")) == 1
 
 
 async def test_poison_event_does_not_stop_the_others(processes, books):
@@ -198,12 +203,12 @@ async def test_poison_event_does_not_stop_the_others(processes, books):
             "payment_method": SECURE,
         },
     )
-    await market.sandbox.challenge(answer["payment"]["redirect_url"])
+    await market.sandbox.answer_challenge(answer["payment"]["redirect_url"])
     (held,) = await post.lost("payment_intent.amount_capturable_updated")
     unknown = {"object": {**held["data"]["object"], "id": "pi_0"}}
     poison = {**held, "id": "evt_poison", "data": unknown}
     assert [(await post.send(event))[0] for event in (poison, held)] == [200, 200]
-    await contractor.push("/bidding", "offer.created", seconds=PATIENCE)
+    await contractor.push("/bidding", "offer.created", seconds=TIMEOUT)
 
     mine = {"body.event_id": "evt_poison"}
     [row] = await until(lambda: market.rows(OutboxRow, **mine, owner="", last_error={"$ne": None}))
@@ -217,11 +222,11 @@ async def test_poison_event_does_not_stop_the_others(processes, books):
     assert (row.body["event_id"], row.attempts) == ("evt_poison", MAX_ATTEMPTS)
     [event] = await market.rows(WebhookEvent, _id="evt_poison")
     assert (event.status, event.attempts) == ("dead", 3) and "pi_0" in event.last_error
-    alert = await admin.push("/admin", "alert", seconds=PATIENCE)
+    alert = await admin.push("/admin", "alert", seconds=TIMEOUT)
     assert (alert["kind"], alert["subject"]) == ("dead_letter", row.id)
     await market.accept(contractor, answer["offer"])
     await admin.call("/admin", "discard", {"row_id": row.id, "reason": "No such payment"})
-    await market.settled(PATIENCE)
+    await market.settled(TIMEOUT)
     assert await market.rows(OutboxRow) == []
     assert [row.kind for row in await market.rows(Transaction)] == ["captured", "accepted"]
     assert (await books()).differences == []

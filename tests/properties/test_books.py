@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.support.random_deals import World
+from tests.support.random_deals import DealSimulation
 
 STORY = (
     ("offer", "rival", "declined"),
@@ -49,7 +49,7 @@ async def test_any_sequence_leaves_books_that_agree(monkeypatch, market, server)
     monkeypatch.setattr(
         "server.adapters.stripe_gateway.WINDOW", 10
     )  # examples are small, the past is long
-    world = await World(market, server).prepare()
+    world = await DealSimulation(market, server).prepare()
     loop = asyncio.get_running_loop()
     seen = Counter()
 

@@ -10,19 +10,19 @@ from domain.ledger.chart import STRIPE
 from domain.ledger.transaction import Transaction
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.reconciliation.runs import compare
-from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
 async def test_a_refund_that_came_back_before_anybody_looked_is_in_both_books(market, server):
     """Guard: `_book_detour` in `refunds.settle_refund`; without it Stripe's two lines have none
     here, and every reconciliation reports them."""
-    work = await Work(market, server).begin()
-    payment = await work.payment()
+    work = await JobInProgress(market, server).start()
+    payment = await work.stored_payment()
     await work.sandbox.hold_events()
     refund = await work.sandbox.refund_in_dashboard(payment.intent_id, 20_000)
     await work.sandbox.fail_refund(refund["id"])
     await work.sandbox.release_events()
-    before = await work.books()
+    before = await work.platform_and_escrow()
     rows = await market.rows(
         Transaction, fact=(f"refund:{refund['id']}", f"refund_failed:{refund['id']}")
     )
@@ -33,72 +33,72 @@ async def test_a_refund_that_came_back_before_anybody_looked_is_in_both_books(ma
     assert (await compare(server.ports, *span)).differences == []
     await work.complete()
     assert before == (10_000, 90_000)
-    assert await work.books() == (30_000, 0)
+    assert await work.platform_and_escrow() == (30_000, 0)
 
 
 async def test_a_transfer_reversed_under_a_withdrawal_costs_its_owner_nothing(market, server):
     """Guard: `refill=True` in `external_reversals.settle_reversal`; booked as a debt it was
     collected at Stripe once more, and what the wallet showed could never be taken out."""
-    work = await Work(market, server).done()
+    work = await JobInProgress(market, server).start_and_complete()
     user = await server.store.single().get(User, work.contractor.id)
     await work.sandbox.fault(path="/v1/payouts", method="POST", status=409, times=3)
     await market.withdraw(work.contractor, 70_000)
-    [transfer] = await work.listed("transfers")
+    [transfer] = await work.stripe_list("transfers")
     await work.sandbox.reverse_transfer(transfer["id"], 50_000)
-    await work.books()
+    await work.platform_and_escrow()
     assert await work.wallet("available", "pending", "in_transit", "debt") == (70_000, 0, 0, 0)
     [refill] = await market.rows(Transfer, refill=True)
-    await work.admin("release", transfer_id=refill.id, reason="Clarified")
-    await market.settled(PATIENCE)
+    await work.as_admin("release", transfer_id=refill.id, reason="Clarified")
+    await market.settled(TIMEOUT)
     balance = await work.sandbox.api("GET", "balance", user.connect_id)
     assert [part["amount"] for part in balance["available"]] == [70_000]
     await work.withdraw(70_000)
-    assert await work.books() == (30_000, 0)
+    assert await work.platform_and_escrow() == (30_000, 0)
 
 
 async def test_a_reversal_made_elsewhere_is_a_part_of_one_that_is_under_way(market, server):
     """Guard: `_fulfil` in `external_reversals.settle_reversal`; Stripe refused ours for ever, since
     not so much was left, and what it could not take stood as money to be sent once more."""
-    work = await Work(market, server).begin()
+    work = await JobInProgress(market, server).start()
     await work.complete()
-    await market.settled(PATIENCE)
-    [transfer] = await work.listed("transfers")
-    payment = await work.payment()
+    await market.settled(TIMEOUT)
+    [transfer] = await work.stripe_list("transfers")
+    payment = await work.stored_payment()
     await work.sandbox.fault(path="/v1/transfers/*/reversals", method="POST", status=409, times=9)
-    await work.admin("refund", payment_id=payment.id, reason="Not done")
-    async with asyncio.timeout(PATIENCE):
+    await work.as_admin("refund", payment_id=payment.id, reason="Not done")
+    async with asyncio.timeout(TIMEOUT):
         while not await market.rows(OutboxRow, last_error={"$gt": ""}):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await work.sandbox.clear_faults()
     await work.sandbox.reverse_transfer(transfer["id"], 30_000)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while not all(row.done for row in await market.rows(Reversal)):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     assert sorted(row.amount for row in await market.rows(Reversal)) == [30_000, 40_000]
     assert [row.status for row in await market.rows(Transfer)] == [TransferStatus.REVERSED]
     assert await work.wallet("available", "pending", "in_transit", "debt") == (0, 0, 0, 0)
-    [transfer] = await work.listed("transfers")
+    [transfer] = await work.stripe_list("transfers")
     assert transfer["amount_reversed"] == 70_000
-    assert await work.books() == (0, 0)
+    assert await work.platform_and_escrow() == (0, 0)
 
 
 async def test_an_old_word_about_a_dispute_is_not_the_last(market, server):
     """Guard: `known` in `chargebacks.settle_dispute`; an answer that had taken long put back what
     a later one had said, and nobody asked again about what seemed to be lost."""
-    work = await Work(market, server).done()
-    await work.charge_back()
-    [dispute] = await work.listed("disputes")
+    work = await JobInProgress(market, server).start_and_complete()
+    await work.open_chargeback()
+    [dispute] = await work.stripe_list("disputes")
     await work.sandbox.move_dispute(dispute["id"], "lost")
-    await work.books()
+    await work.platform_and_escrow()
     some = {"path": "/v1/disputes/*", "method": "GET", "when": "after", "delay": 1.5}
     await work.sandbox.fault(**some)
     slow = asyncio.create_task(reread(server.ports, dispute["id"]))
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while await work.sandbox.faults():  # noqa: ASYNC110 - until the old word is on its way
             await asyncio.sleep(0.01)
     await work.sandbox.move_dispute(dispute["id"], "under_review")
     await reread(server.ports, dispute["id"])
     await slow
-    await work.books()
+    await work.platform_and_escrow()
     [row] = await market.rows(Chargeback)
     assert (row.status, row.steps) == (ChargebackStatus.OPEN, 3)

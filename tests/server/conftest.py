@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.dev_process import Dev
+from tests.support.dev_process import DevServer
 
 
 @pytest.fixture
-def started() -> Iterator[list[Dev]]:
-    servers: list[Dev] = []
+def started() -> Iterator[list[DevServer]]:
+    servers: list[DevServer] = []
     yield servers
     for dev in servers:
-        dev.end(signal.SIGKILL)
+        dev.stop(signal.SIGKILL)
         print(dev.output)

@@ -16,7 +16,7 @@ import pytest
 from domain.accounts.user import User
 from server.dev.stores import ROOT
 from tests.conftest import Installation
-from tests.support.dev_process import Dev, command
+from tests.support.dev_process import DevServer, run_command
 from tests.support.market import Market
 from tests.support.parties import PASSWORD
 from tests.support.processes import Processes, free_port
@@ -44,13 +44,13 @@ def running(pid: int) -> bool:
 
 
 def test_dev_starts_from_nothing_and_finds_its_data_again(
-    tmp_path: Path, started: list[Dev]
+    tmp_path: Path, started: list[DevServer]
 ) -> None:
     """Fails without `embedded(...)`, `create_demo_accounts`, `_welcome` or the signal handlers;
     the second half without `secrets.load` (the old token) or with an endpoint made anew
     (`_register_webhooks`)."""
     data = tmp_path / "data"
-    first = Dev(data, free_port(), tmp_path / "first.log")
+    first = DevServer(data, free_port(), tmp_path / "first.log")
     started.append(first)
     first.wait_until_it_serves()
     for email, role in DEMO_LOGINS:
@@ -64,10 +64,10 @@ def test_dev_starts_from_nothing_and_finds_its_data_again(
     hooks = json.loads((data / "secrets.json").read_text())["webhook_secrets"]
     assert len(hooks) == 2
 
-    assert first.end(signal.SIGTERM) == 0
+    assert first.stop(signal.SIGTERM) == 0
     assert gone(children)
 
-    second = Dev(data, free_port(), tmp_path / "second.log")
+    second = DevServer(data, free_port(), tmp_path / "second.log")
     started.append(second)
     second.wait_until_it_serves()
     status, me = second.http("GET", "/api/account/me", token=token)
@@ -75,7 +75,7 @@ def test_dev_starts_from_nothing_and_finds_its_data_again(
     assert json.loads((data / "secrets.json").read_text())["webhook_secrets"] == hooks
     assert _endpoints(data) == [f"{second.url}/webhooks/stripe"] * 2
 
-    assert second.end(signal.SIGINT) == 0
+    assert second.stop(signal.SIGINT) == 0
 
 
 def _endpoints(data: Path) -> list[str]:
@@ -86,10 +86,10 @@ def _endpoints(data: Path) -> list[str]:
 
 
 def test_dev_ends_with_an_error_that_names_the_store_that_died(
-    tmp_path: Path, started: list[Dev]
+    tmp_path: Path, started: list[DevServer]
 ) -> None:
     """Fails without `addresses.first_death()` in `_serve`."""
-    dev = Dev(tmp_path / "data", free_port(), tmp_path / "dev.log")
+    dev = DevServer(tmp_path / "data", free_port(), tmp_path / "dev.log")
     started.append(dev)
     dev.wait_until_it_serves()
     children = dev.children()
@@ -105,22 +105,22 @@ def _arguments(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
 
 
-def test_dev_leaves_no_children_when_it_is_killed(tmp_path: Path, started: list[Dev]) -> None:
+def test_dev_leaves_no_children_when_it_is_killed(tmp_path: Path, started: list[DevServer]) -> None:
     """Fails without the watchdog around the stores."""
-    dev = Dev(tmp_path / "data", free_port(), tmp_path / "dev.log")
+    dev = DevServer(tmp_path / "data", free_port(), tmp_path / "dev.log")
     started.append(dev)
     dev.wait_until_it_serves()
     children = dev.children()
-    dev.end(signal.SIGKILL)
+    dev.stop(signal.SIGKILL)
     assert gone(children)
 
 
-def test_two_dev_servers_cannot_share_a_folder(tmp_path: Path, started: list[Dev]) -> None:
+def test_two_dev_servers_cannot_share_a_folder(tmp_path: Path, started: list[DevServer]) -> None:
     """Fails without the lock that `embedded` takes on DATA_DIR."""
-    dev = Dev(tmp_path / "data", free_port(), tmp_path / "dev.log")
+    dev = DevServer(tmp_path / "data", free_port(), tmp_path / "dev.log")
     started.append(dev)
     dev.wait_until_it_serves()
-    refused = command("dev", env={"DATA_DIR": str(tmp_path / "data"), "PORT": str(free_port())})
+    refused = run_command("dev", env={"DATA_DIR": str(tmp_path / "data"), "PORT": str(free_port())})
     assert refused.returncode == 1
     assert f"in use by another JobSphere server (process {dev.process.pid})" in refused.stderr
 
@@ -130,7 +130,7 @@ def test_a_taken_port_is_said_in_a_sentence(tmp_path: Path, installation: Instal
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", installation.settings.port))
         taken.listen()
-        refused = command("web", env=installation.env)
+        refused = run_command("web", env=installation.env)
     assert refused.returncode == 1
     assert f"Port {installation.settings.port} is in use" in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -141,7 +141,7 @@ def test_all_problems_of_the_configuration_are_told_at_once(word: str, tmp_path:
     """Fails without the ConfigError branches of the commands; `dev` also when the stores are
     started before the check."""
     env = {"PORT": "none", "LOG_LEVEL": "LOUD", "DATA_DIR": str(tmp_path / "data")}
-    refused = command(word, env=env)
+    refused = run_command(word, env=env)
     assert refused.returncode == 2
     assert "PORT must be a whole number" in refused.stderr
     assert "LOG_LEVEL must be one of" in refused.stderr
@@ -156,7 +156,7 @@ async def test_a_database_with_demo_accounts_is_refused(
 ) -> None:
     """Fails without `refuse_demo_accounts` in `serve.web` and `serve.worker`."""
     await _add_user(processes.market, "contractor2@demo.test")
-    refused = await asyncio.to_thread(command, word, env=installation.env)
+    refused = await asyncio.to_thread(run_command, word, env=installation.env)
     assert refused.returncode == 1
     assert "This database has demo accounts" in refused.stderr
 
@@ -172,9 +172,11 @@ async def test_an_administrator_is_created_and_signs_in(
     """Fails without `role=Role.ADMIN` in `create_admin`, its `.lower()` of the address, or its
     row in the audit trail."""
     words = ("admin", "create", "Root@Example.com", "Root", "--password-stdin")
-    made = await asyncio.to_thread(command, *words, env=installation.env, stdin=PASSWORD + "\n")
+    made = await asyncio.to_thread(run_command, *words, env=installation.env, stdin=PASSWORD + "\n")
     assert made.returncode == 0, made.stderr
-    again = await asyncio.to_thread(command, *words, env=installation.env, stdin=PASSWORD + "\n")
+    again = await asyncio.to_thread(
+        run_command, *words, env=installation.env, stdin=PASSWORD + "\n"
+    )
     assert again.returncode == 1
     assert "already has an account" in again.stderr
     [row] = await processes.market.trail()
@@ -182,7 +184,7 @@ async def test_an_administrator_is_created_and_signs_in(
     assert (row.operation, row.subjects) == ("cli.create_admin", (admin.id,))
 
     server = await processes.web()
-    status, answer = await processes.market.stranger(server.url).http(
+    status, answer = await processes.market.anonymous_client(server.url).http(
         "POST", "/api/account/login", {"email": "root@example.com", "password": PASSWORD}
     )
     assert (status, answer["user"]["role"]) == (200, "admin")
@@ -201,7 +203,9 @@ async def test_a_weak_administrator_is_refused(
 ) -> None:
     """Fails without the conversion to `Register`, or the check for the demo password."""
     words = ("admin", "create", email, "Root", "--password-stdin")
-    refused = await asyncio.to_thread(command, *words, env=installation.env, stdin=password + "\n")
+    refused = await asyncio.to_thread(
+        run_command, *words, env=installation.env, stdin=password + "\n"
+    )
     assert refused.returncode == 1
     assert said in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -67,11 +67,11 @@ async def test_passwords_are_not_guessed(market, server):
     wrong = {"email": customer.email.upper(), "password": "not this one"}
     codes = []
     for _ in range(11):
-        _, problem = await market.stranger().http("POST", "/api/account/login", wrong)
+        _, problem = await market.anonymous_client().http("POST", "/api/account/login", wrong)
         codes.append(problem["code"])
     assert codes == ["wrong_credentials"] * 10 + ["rate_limited"]
     right = {"email": customer.email, "password": PASSWORD}
-    assert (await market.stranger().http("POST", "/api/account/login", right))[0] == 429
+    assert (await market.anonymous_client().http("POST", "/api/account/login", right))[0] == 429
 
 
 @both_paths

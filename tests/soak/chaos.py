@@ -5,7 +5,7 @@ from collections import Counter
 
 import msgspec
 
-from tests.support.processes import Processes, Running
+from tests.support.processes import Processes, RunningProcess
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -21,7 +21,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 async def kill_in_turn(
-    processes: Processes, webs: list[Running], plan: Plan, counts: Counter[str]
+    processes: Processes, webs: list[RunningProcess], plan: Plan, counts: Counter[str]
 ) -> None:
     """SIGKILL one after the other and start it again; `webs` has those that run."""
     loop = asyncio.get_running_loop()
@@ -30,11 +30,11 @@ async def kill_in_turn(
         await asyncio.sleep(due - loop.time())
         await webs[0].kill()
         counts["web processes killed"] += 1
-        webs.append(await processes.again(webs.pop(0)))
+        webs.append(await processes.restart(webs.pop(0)))
 
 
 async def stop_twice(
-    processes: Processes, redis: Running, plan: Plan, counts: Counter[str]
+    processes: Processes, redis: RunningProcess, plan: Plan, counts: Counter[str]
 ) -> None:
     for _ in range(2):
         await asyncio.sleep(plan.redis_after)

@@ -14,7 +14,7 @@ from tests.soak.chaos import Plan, kill_in_turn, stop_twice
 from tests.soak.client import Client
 from tests.soak.people import Person, begin
 from tests.soak.proof import prove
-from tests.support.balancer import Balancer
+from tests.support.load_balancer import LoadBalancer
 from tests.support.market import Market
 from tests.support.processes import Processes
 
@@ -29,7 +29,7 @@ async def soak(plan: Plan, processes: Processes) -> tuple[list[str], Counter[str
     webs = [await processes.web(), await processes.web()]
     await processes.worker()
     async with (
-        Balancer(*(web.url for web in webs)) as balancer,
+        LoadBalancer(*(web.url for web in webs)) as balancer,
         ClientSession(connector=TCPConnector(limit=0)) as web,
     ):
         clients = await join(market, plan.clients, web, balancer.url, counts)

@@ -17,19 +17,19 @@ from server.dev.stores import ROOT
 START_SECONDS = 40.0
 
 
-def environment(env: Mapping[str, str]) -> dict[str, str]:
+def clean_environment(env: Mapping[str, str]) -> dict[str, str]:
     """Only what a command needs from this process, so that nothing set here counts."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return {**kept, "PYTHONUNBUFFERED": "1", "COLUMNS": "120", **env}
 
 
-def command(
+def run_command(
     *words: str, env: Mapping[str, str], stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "server", *words],
         cwd=ROOT,
-        env=environment(env),
+        env=clean_environment(env),
         input=stdin,
         capture_output=True,
         text=True,
@@ -37,7 +37,7 @@ def command(
     )
 
 
-class Dev:
+class DevServer:
     """`server dev` on a data folder."""
 
     def __init__(self, folder: Path, port: int, log: Path, **env: str) -> None:
@@ -49,7 +49,7 @@ class Dev:
                 cwd=ROOT,
                 stdout=output,
                 stderr=output,
-                env=environment({"DATA_DIR": str(folder), "PORT": str(port), **env}),
+                env=clean_environment({"DATA_DIR": str(folder), "PORT": str(port), **env}),
                 start_new_session=True,
             )
 
@@ -86,7 +86,7 @@ class Dev:
         )
         return [int(pid) for pid in listed.stdout.split()]
 
-    def end(self, sign: signal.Signals = signal.SIGTERM) -> int:
+    def stop(self, sign: signal.Signals = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(sign)
         return self.process.wait(timeout=30)

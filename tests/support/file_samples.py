@@ -12,7 +12,7 @@ from PIL import Image
 from domain.files.file import File
 from domain.files.gridfs import GridChunk, GridFile
 from tests.support.market import Market
-from tests.support.parties import Json, Stranger
+from tests.support.parties import AnonymousClient, Json
 
 BOUNDARY = "----jobsphere"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
@@ -32,7 +32,9 @@ def archive(entries: dict[str, str]) -> bytes:
     return made.getvalue()
 
 
-async def send(party: Stranger, data: bytes, name: str = "photo.png") -> tuple[int, Json]:
+async def try_upload(
+    party: AnonymousClient, data: bytes, name: str = "photo.png"
+) -> tuple[int, Json]:
     form = FormData(quote_fields=False)  # as browsers do
     form.add_field("file", data, filename=name, content_type="image/png")
     headers = {"Authorization": f"Bearer {party.token}"} if party.token else {}
@@ -40,14 +42,14 @@ async def send(party: Stranger, data: bytes, name: str = "photo.png") -> tuple[i
         return response.status, await response.json(content_type=None)
 
 
-async def uploaded(party: Stranger, data: bytes, name: str = "photo.png") -> Json:
-    status, file = await send(party, data, name)
+async def upload(party: AnonymousClient, data: bytes, name: str = "photo.png") -> Json:
+    status, file = await try_upload(party, data, name)
     assert status == 200, file
     return file
 
 
-async def read(
-    party: Stranger,
+async def download(
+    party: AnonymousClient,
     file_id: str,
     ticket: str | None = None,
     size: str | None = None,
@@ -63,13 +65,13 @@ async def read(
         return response.status, response.headers, await response.read()
 
 
-class Raw:
+class RawRequest:
     """A request written by hand, byte by byte if need be."""
 
-    def __init__(self, party: Stranger) -> None:
+    def __init__(self, party: AnonymousClient) -> None:
         self.party = party
 
-    async def __aenter__(self) -> "Raw":
+    async def __aenter__(self) -> "RawRequest":
         host, port = self.party.url.removeprefix("http://").split(":")
         self.reader, self.writer = await asyncio.open_connection(host, int(port))
         return self
@@ -77,24 +79,24 @@ class Raw:
     async def __aexit__(self, *_: object) -> None:
         self.writer.transport.abort()
 
-    def begin(self, length: int | None = None, type: str = FORM) -> None:
+    def send_head(self, length: int | None = None, type: str = FORM) -> None:
         size = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
         self.writer.write(
             f"POST /api/files HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {self.party.token}"
             f"\r\nContent-Type: {type}\r\n{size}\r\n\r\n".encode()
         )
 
-    def ask(self, path: str) -> None:
+    def send_get(self, path: str) -> None:
         self.writer.write(
             f"GET {path} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {self.party.token}"
             "\r\n\r\n".encode()
         )
 
-    def chunk(self, data: bytes) -> None:
+    def send_chunk(self, data: bytes) -> None:
         if data:  # an empty one is the end
             self.writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
-    async def answer(self) -> str:
+    async def read_response(self) -> str:
         """Everything up to the end of the answer's body."""
         async with asyncio.timeout(30):
             head = await self.reader.readuntil(b"\r\n\r\n")
@@ -102,26 +104,26 @@ class Raw:
             return (head + await self.reader.readexactly(length)).decode()
 
 
-def part(name: str = 'filename="a.txt"', data: bytes = b"Hello") -> bytes:
+def multipart_part(name: str = 'filename="a.txt"', data: bytes = b"Hello") -> bytes:
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; {name}\r\n\r\n'
     return head.encode() + data + b"\r\n"
 
 
-END = f"--{BOUNDARY}--\r\n".encode()
+MULTIPART_END = f"--{BOUNDARY}--\r\n".encode()
 
 
-def resident(pid: int) -> int:
-    """Bytes, the most since `forget`."""
+def peak_memory(pid: int) -> int:
+    """Bytes, the most since `reset_peak_memory`."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-def forget(pid: int) -> int:
+def reset_peak_memory(pid: int) -> int:
     """Begin to count the peak anew; what is resident now. Source: proc(5), clear_refs."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
-    return resident(pid)
+    return peak_memory(pid)
 
 
-async def left(market: Market) -> list[Any]:
+async def stored_file_rows(market: Market) -> list[Any]:
     """Rows and bytes of files."""
     return [row for kind in (File, GridFile, GridChunk) for row in await market.rows(kind)]

@@ -10,16 +10,16 @@ from domain.deals.payment import Payment
 from domain.reconciliation.books_audit import audit
 from tests.support.parties import Refused
 
-PATIENCE = 30
+TIMEOUT = 30
 
 
-class Work:
+class JobInProgress:
     """An accepted and started job with its people. Amounts are minor units of USD."""
 
     def __init__(self, market, server):
         self.market, self.server, self.sandbox = market, server, server.sandbox
 
-    async def begin(
+    async def start(
         self,
         amount=100_000,
         *,
@@ -39,11 +39,11 @@ class Work:
         self.job = await market.start(self.contractor, self.job)
         return self
 
-    async def done(self, amount=100_000, **options):
+    async def start_and_complete(self, amount=100_000, **options):
         """Completed and paid to the wallet."""
-        await self.begin(amount, **options)
+        await self.start(amount, **options)
         await self.complete()
-        await self.market.settled(PATIENCE)
+        await self.market.settled(TIMEOUT)
         return self
 
     # -- doing ---------------------------------------------------------------------------------
@@ -54,7 +54,7 @@ class Work:
     async def complete(self, **fields):
         return await self.customer.call("/job", "complete", {"job_id": self.job["id"], **fields})
 
-    async def dispute(self, party=None, **fields):
+    async def open_dispute(self, party=None, **fields):
         party = party or self.customer
         return await party.call(
             "/payment",
@@ -67,7 +67,7 @@ class Work:
             },
         )
 
-    async def admin(self, event, **fields):
+    async def as_admin(self, event, **fields):
         """By an administrator, with a reason where one is needed."""
         if not hasattr(self, "_admin"):
             self._admin = await self.market.admin()
@@ -76,39 +76,43 @@ class Work:
     async def refund(self, amount=None, **fields):
         some = {"amount": amount} if amount else {}
         payment = self.offer["payment_id"]
-        return await self.admin("refund", payment_id=payment, reason="Goodwill", **some, **fields)
-
-    async def charge_back(self, **fields):
-        """The bank takes the payment back; the chargeback as the customer is told of it."""
-        payment = await self.payment()
-        await self.sandbox._control("POST", "disputes", {"charge": payment.charge_id, **fields})
-        return await self.customer.push(
-            "/payment", "chargeback.updated", lambda found: found["status"] == "open", PATIENCE
+        return await self.as_admin(
+            "refund", payment_id=payment, reason="Goodwill", **some, **fields
         )
 
-    async def decide(self, chargeback, won):
+    async def open_chargeback(self, **fields):
+        """The bank takes the payment back; the chargeback as the customer is told of it."""
+        payment = await self.stored_payment()
+        await self.sandbox.control("POST", "disputes", {"charge": payment.charge_id, **fields})
+        return await self.customer.push(
+            "/payment", "chargeback.updated", lambda found: found["status"] == "open", TIMEOUT
+        )
+
+    async def decide_chargeback(self, chargeback, won):
         evidence = "winning_evidence" if won else "losing_evidence"
-        await self.admin("evidence", chargeback_id=chargeback["id"], uncategorized_text=evidence)
+        await self.as_admin("evidence", chargeback_id=chargeback["id"], uncategorized_text=evidence)
         return await self.customer.push(
             "/payment",
             "chargeback.updated",
             lambda found: found["status"] == ("won" if won else "lost"),
-            PATIENCE,
+            TIMEOUT,
         )
 
     async def withdraw(self, amount):
         """To the bank, as far as the bank is concerned."""
         await self.market.withdraw(self.contractor, amount)
         await self.contractor.push(
-            "/wallet", "withdrawal.updated", lambda w: w["status"] == "paid", PATIENCE
+            "/wallet", "withdrawal.updated", lambda w: w["status"] == "paid", TIMEOUT
         )
-        await self.market.settled(PATIENCE)
+        await self.market.settled(TIMEOUT)
 
-    async def let_pass(self, span):
+    async def pass_time(self, span):
         """As if so much time had passed for what completes by itself."""
-        offer = await self.stored()
-        milestones = tuple(_earlier(each, span) for each in offer.milestones)
-        fields = {name: getattr(_earlier(offer, span), name) for name in ("due_at", "announce_at")}
+        offer = await self.stored_offer()
+        milestones = tuple(_move_back(each, span) for each in offer.milestones)
+        fields = {
+            name: getattr(_move_back(offer, span), name) for name in ("due_at", "announce_at")
+        }
         uow = self.server.store.single()
         await uow.change(Offer, offer.id, milestones=milestones, **fields)
 
@@ -118,29 +122,29 @@ class Work:
         wallet = await (contractor or self.contractor).call("/wallet", "balance")
         return tuple(wallet[part] for part in parts)
 
-    async def stored(self) -> Offer:
+    async def stored_offer(self) -> Offer:
         return await self.server.store.single().get(Offer, self.offer["id"])
 
-    async def payment(self) -> Payment:
+    async def stored_payment(self) -> Payment:
         return await self.server.store.single().get(Payment, self.offer["payment_id"])
 
-    async def job_now(self):
+    async def current_job(self):
         return await self.customer.call("/job", "get", {"job_id": self.job["id"]})
 
-    async def books(self):
+    async def platform_and_escrow(self):
         """(platform, escrow) once everything has settled and the audit agrees."""
-        await self.market.settled(PATIENCE)
+        await self.market.settled(TIMEOUT)
         report = await audit(self.server.ports)
         assert report.differences == []
         uow = self.server.store.single()
         platform = (await ledger.balance_of(uow, ledger.PLATFORM)).get("USD", 0)
         return platform, (await ledger.total_escrow(uow)).get("USD", 0)
 
-    async def listed(self, what, **params):
+    async def stripe_list(self, what, **params):
         """Objects at Stripe, oldest first."""
         return (await self.sandbox.api("GET", what, **params))["data"][::-1]
 
-    async def refuses(self, party, namespace, event, fields: dict[str, Any], code):
+    async def assert_refused(self, party, namespace, event, fields: dict[str, Any], code):
         """The command is refused, and leaves no trace."""
         before = await self.market.traces()
         try:
@@ -152,6 +156,6 @@ class Work:
         assert await self.market.traces() == before
 
 
-def _earlier(thing, span):
+def _move_back(thing, span):
     times = {name: getattr(thing, name, None) for name in ("due_at", "announced_at", "announce_at")}
     return msgspec.structs.replace(thing, **{name: at - span for name, at in times.items() if at})

@@ -11,18 +11,18 @@ from domain.ledger.transaction import Posting, Transaction
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def lately(**fields):
+def recent_period(**fields):
     """The last day and the next, as fields of a statement."""
     now = datetime.now(UTC)
     span = {"start": now - timedelta(days=1), "end": now + timedelta(days=1)}
     return {name: at.isoformat() for name, at in span.items()} | fields
 
 
-async def statement(party, **fields):
-    return await party.call("/wallet", "statement", lately(**fields))
+async def get_statement(party, **fields):
+    return await party.call("/wallet", "statement", recent_period(**fields))
 
 
-def told(statement):
+def totals_by_kind(statement):
     """kind -> (count, in, out, moved)"""
     return {
         line["kind"]: (line["count"], line["in_amount"], line["out_amount"], line["moved_amount"])
@@ -65,7 +65,7 @@ def transaction(number, user="usr_1", **fields):
     return Transaction(id=new_id(Transaction.PREFIX), updated_at=given["created_at"], **given)
 
 
-async def book_rows(store, count, **fields):
+async def insert_transactions(store, count, **fields):
     for start in range(0, count, 2000):
         numbers = range(start, min(start + 2000, count))
         await store.single().add_all([transaction(number, **fields) for number in numbers])

@@ -26,7 +26,7 @@ from server.adapters.jwt_tokens import AccessTokens
 from server.adapters.redis_sessions import RedisSessions
 from server.adapters.system_clock import SystemClock
 from server.config import Settings
-from tests.support.parties import PASSWORD_HASH, Json, Party, Stranger
+from tests.support.parties import PASSWORD_HASH, AnonymousClient, Json, Party
 from tests.support.sandbox_client import Sandbox
 
 SETTLE_SECONDS = 15.0
@@ -34,7 +34,7 @@ SETTLE_SECONDS = 15.0
 NO_TRACES = {kind.COLLECTION for kind in (Lease, Living, Anchor, LastSeen)}
 
 
-class Deal(NamedTuple):
+class AcceptedJob(NamedTuple):
     """A job whose offer was accepted, with both sides."""
 
     customer: Party
@@ -97,8 +97,8 @@ class Market:
     async def admin(self, name: str = "Ada Admin", **options: Any) -> Party:
         return await self.join(Role.ADMIN, name, **options)
 
-    def stranger(self, url: str | None = None) -> Stranger:
-        return Stranger(self.web, url or self.url)
+    def anonymous_client(self, url: str | None = None) -> AnonymousClient:
+        return AnonymousClient(self.web, url or self.url)
 
     async def join(
         self,
@@ -246,7 +246,7 @@ class Market:
         amount: int = 100_000,
         onboarded: bool = True,
         **job_fields: Any,
-    ) -> Deal:
+    ) -> AcceptedJob:
         """From posting the job to the captured money."""
         customer = customer or await self.customer()
         contractor = contractor or await self.contractor(onboarded=onboarded)
@@ -255,7 +255,7 @@ class Market:
         offer = await self.offer(customer, contractor, job, amount)
         offer = await self.accept(contractor, offer)
         job = await customer.call("/job", "get", {"job_id": job["id"]})
-        return Deal(customer, contractor, job, application, offer)
+        return AcceptedJob(customer, contractor, job, application, offer)
 
     # -- what has happened -------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ class Refused(Exception):
         self.details = details
 
 
-class Lost(Exception):
+class ConnectionLost(Exception):
     """The connection ended before the answer came."""
 
 
@@ -49,7 +49,7 @@ class Push(NamedTuple):
     data: Any
 
 
-class Stranger:
+class AnonymousClient:
     """Somebody without a token."""
 
     token: str | None = None
@@ -84,7 +84,7 @@ class Stranger:
             )
 
 
-class Party(Stranger):
+class Party(AnonymousClient):
     """A signed-in user. `pushes` has everything that was pushed, in order of arrival.
 
     `url` is the server of this party; with several processes each party may have its own.
@@ -156,20 +156,20 @@ class Party(Stranger):
                 await self.socket.shutdown()
             self.socket = None
 
-    def drop(self) -> None:
+    def cut_connection(self) -> None:
         """Cut the TCP connection without a goodbye, as a dead network does."""
         self.socket.eio.ws._response.connection.transport.abort()
 
     def connected(self, namespace: str = "/account") -> bool:
         return self.socket is not None and namespace in self.socket.namespaces
 
-    async def gone(self, namespace: str = "/account", seconds: float = PUSH_SECONDS) -> None:
+    async def wait_until_disconnected(
+        self, namespace: str = "/account", seconds: float = PUSH_SECONDS
+    ) -> None:
         """Wait until the server has ended this namespace."""
-        await self._until(lambda: not self.connected(namespace) or None, seconds, "still connected")
-
-    async def back(self, namespace: str = "/account", seconds: float = 15) -> None:
-        """Wait until a reconnecting client is connected again."""
-        await self._until(lambda: self.connected(namespace) or None, seconds, "not connected")
+        await self.wait_until(
+            lambda: not self.connected(namespace) or None, seconds, "still connected"
+        )
 
     def _listen(self, namespace: str) -> None:
         socket = self.socket
@@ -192,7 +192,7 @@ class Party(Stranger):
         async def disconnected(*_: Any) -> None:
             for answer, where in list(self._unanswered.items()):
                 if where == namespace and not answer.done():
-                    answer.set_exception(Lost(namespace))
+                    answer.set_exception(ConnectionLost(namespace))
             asyncio.get_running_loop().call_soon(self._changed.set)
 
         socket.on("*", pushed, namespace=namespace)
@@ -235,7 +235,7 @@ class Party(Stranger):
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await answer
         except SocketIOError as gone:
-            raise Lost(namespace) from gone
+            raise ConnectionLost(namespace) from gone
         finally:
             del self._unanswered[answer]
 
@@ -262,7 +262,7 @@ class Party(Stranger):
         seconds: float = PUSH_SECONDS,
     ) -> Push:
         """Like `push`, with the sequence number and the time."""
-        return await self._until(
+        return await self.wait_until(
             lambda: next((p for p in self.received(namespace, name) if fits(p.data)), None),
             seconds,
             f"no fitting {name} on {namespace}",
@@ -272,10 +272,10 @@ class Party(Stranger):
         """What has been pushed by now, without waiting."""
         return [push for push in self.pushes if (push.namespace, push.name) == (namespace, name)]
 
-    def forget(self) -> None:
+    def clear_pushes(self) -> None:
         self.pushes.clear()
 
-    async def _until(self, found: Callable[[], T | None], seconds: float, problem: str) -> T:
+    async def wait_until(self, found: Callable[[], T | None], seconds: float, problem: str) -> T:
         deadline = asyncio.get_running_loop().time() + seconds
         while (result := found()) is None:
             self._changed.clear()

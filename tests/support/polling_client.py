@@ -10,12 +10,12 @@ import aiohttp
 
 from tests.support.market import Market
 from tests.support.parties import Party
-from tests.support.raw_socket import PATH, SECONDS, Raw
+from tests.support.raw_socket import PATH, SECONDS, RawSocket
 
 BETWEEN = "\x1e"  # two packets in one body. Source: Engine.IO protocol 4, "Payload"
 
 
-class Polling(Raw):
+class PollingClient(RawSocket):
     """Packets leave in one POST each, and arrive in whatever `receive` polls."""
 
     def __init__(self, market: Market, token: str | None) -> None:
@@ -24,7 +24,7 @@ class Polling(Raw):
         self.url = market.url + PATH.replace("=websocket", "=polling")
         self.opening: dict[str, Any] = {}
 
-    async def open(self) -> "Polling":
+    async def open(self) -> "PollingClient":
         status, body = await self.get()
         assert status == 200 and body[0] == "0", body
         self.opening = json.loads(body[1:])
@@ -65,14 +65,14 @@ class Polling(Raw):
             assert await socket.receive_str() == "3probe"
         return socket
 
-    async def upgrade(self) -> Raw:
+    async def upgrade(self) -> RawSocket:
         """The same connection on a websocket from now on."""
         waiting = asyncio.create_task(self.receive())
         socket = await self.probe()
         async with asyncio.timeout(SECONDS):
             await waiting  # the server ends the poll that waits
         await socket.send_str("5")
-        raw = Raw(socket, self.token)
+        raw = RawSocket(socket, self.token)
         raw.packets, raw._ids = self.packets, self._ids
         return raw
 
@@ -81,5 +81,5 @@ class Polling(Raw):
             await self.send("1")
 
 
-async def polling(market: Market, party: Party) -> Polling:
-    return await Polling(market, party.token).open()
+async def open_polling_client(market: Market, party: Party) -> PollingClient:
+    return await PollingClient(market, party.token).open()

@@ -24,7 +24,7 @@ TAIL = 60
 PORTS = itertools.cycle([11_000 + (os.getpid() * 499 + n) % 20_000 for n in range(20_000)])
 
 
-class Running:
+class RunningProcess:
     """One started process; `url` is None for a worker."""
 
     def __init__(self, name: str, process: Process, log: Path, url: str | None) -> None:
@@ -80,29 +80,29 @@ class Processes:
         self.env = dict(env)
         self.market = market
         self.folder = folder
-        self.started: list[Running] = []
+        self.started: list[RunningProcess] = []
         self._numbers = itertools.count(1)
 
-    async def web(self, **env: str) -> Running:
+    async def web(self, **env: str) -> RunningProcess:
         """A web process that is ready. The first takes the installation's own port, to which
         Stripe sends its webhooks; so does one that is started after the first has ended."""
         taken = [each for each in self.started if each.address == self.market.url and each.alive]
         return await self._web(free_port() if taken else int(self.env["PORT"]), env)
 
-    async def again(self, ended: Running) -> Running:
+    async def restart(self, ended: RunningProcess) -> RunningProcess:
         """A new web process at the address of one that has ended."""
         return await self._web(int(ended.url.rpartition(":")[2]), {})
 
-    async def _web(self, port: int, env: Mapping[str, str]) -> Running:
+    async def _web(self, port: int, env: Mapping[str, str]) -> RunningProcess:
         url = f"http://127.0.0.1:{port}"
-        running = await self._start("web", server("web"), {**env, "PORT": str(port)}, url)
+        running = await self._start("web", server_command("web"), {**env, "PORT": str(port)}, url)
         async with ClientSession(timeout=ClientTimeout(total=5)) as session:
             await self._wait(running, lambda: _answers(session, f"{running.url}/readyz"))
         return running
 
-    async def worker(self, **env: str) -> Running:
+    async def worker(self, **env: str) -> RunningProcess:
         """A relay without sockets that is ready."""
-        running = await self._start("worker", server("worker"), env, None)
+        running = await self._start("worker", server_command("worker"), env, None)
 
         async def said() -> bool:
             return "worker ready" in running.log.read_text(errors="replace")
@@ -110,7 +110,7 @@ class Processes:
         await self._wait(running, said)
         return running
 
-    async def redis(self) -> Running:
+    async def redis(self) -> RunningProcess:
         """The Redis at REDIS_URL, for processes that have one of their own. It may go away, and
         come back as another process at the same address."""
         port = int(urlsplit(self.env["REDIS_URL"]).port or 0)
@@ -134,7 +134,7 @@ class Processes:
 
     async def _start(
         self, kind: str, command: Sequence[str], env: Mapping[str, str], url: str | None
-    ) -> Running:
+    ) -> RunningProcess:
         name = f"{kind}-{next(self._numbers)}"
         log = self.folder / f"{name}.log"
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -153,11 +153,11 @@ class Processes:
                 start_new_session=True,
                 env={**kept, "PYTHONUNBUFFERED": "1", **self.env, **env},
             )
-        running = Running(name, process, log, url)
+        running = RunningProcess(name, process, log, url)
         self.started.append(running)
         return running
 
-    async def _wait(self, running: Running, ready: Callable[[], Awaitable[bool]]) -> None:
+    async def _wait(self, running: RunningProcess, ready: Callable[[], Awaitable[bool]]) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not await ready():
             if not running.alive or time.monotonic() > deadline:
@@ -172,7 +172,7 @@ async def _answers(session: ClientSession, url: str) -> bool:
     return False
 
 
-def server(kind: str) -> list[str]:
+def server_command(kind: str) -> list[str]:
     return [sys.executable, "-m", "server", kind]
 
 

@@ -35,7 +35,7 @@ ROUTES = {
 }
 
 
-class World:
+class DealSimulation:
     """One server and the same people for many examples; each begins with empty books."""
 
     def __init__(self, market, server):
@@ -48,7 +48,7 @@ class World:
         self.contractors = [
             await self.market.contractor(f"Contractor {n}", onboarded=True) for n in range(3)
         ]
-        self.recent = Recent(self.server.ports.gateway)
+        self.recent = RecentGateway(self.server.ports.gateway)
         self.ports = msgspec.structs.replace(self.server.ports, gateway=self.recent)
         uow = self.server.store.single()
         self.accounts = {c.id: (await uow.get(User, c.id)).connect_id for c in self.contractors}
@@ -57,11 +57,11 @@ class World:
     async def play(self, deals):
         """Play the deals at the same time, then prove the books."""
         await self.begin()
-        played = [Deal(self, place, *deal) for place, deal in enumerate(deals)]
+        played = [RandomDeal(self, place, *deal) for place, deal in enumerate(deals)]
         async with asyncio.timeout(60):
             await asyncio.gather(*(deal.play() for deal in played))
             await self.settled()
-        proof = Proof(self)
+        proof = BooksCheck(self)
         await proof.check(played)
         self.before, self.proved = proof.now, True
         return played
@@ -79,7 +79,7 @@ class World:
         for kind in OF_ONE_EXAMPLE:
             await uow.remove(kind, {"_id": {"$gt": ""}})
         for party in (*self.customers, *self.contractors):
-            party.forget()
+            party.clear_pushes()
 
     async def at_stripe(self):
         """(owner, currency) -> available and pending money on the Stripe account."""
@@ -111,7 +111,7 @@ class World:
 
     async def _news(self):
         """Reads on where the last look ended, as the whole list grows with the examples."""
-        rows = (await self.sandbox._control("GET", f"deliveries?after={self.delivered}"))["data"]
+        rows = (await self.sandbox.control("GET", f"deliveries?after={self.delivered}"))["data"]
         for row in rows:
             if row["status"] == "pending":
                 return True
@@ -119,7 +119,7 @@ class World:
         return False
 
 
-class Recent:
+class RecentGateway:
     """Stripe as of now, without what earlier examples have left there; lists are newest first."""
 
     def __init__(self, gateway):
@@ -149,7 +149,7 @@ class Recent:
         self.earlier |= self.seen
 
 
-class Deal:
+class RandomDeal:
     """One job with an applicant and a rival, and what they all do, step by step."""
 
     def __init__(self, world, place, currency, units, script):
@@ -236,7 +236,7 @@ class Deal:
                     self.open.discard((push.data["id"], push.data["status"] != "pending"))
             return not self.open or None
 
-        await self.customer._until(told, 30, "no answer from Stripe")
+        await self.customer.wait_until(told, 30, "no answer from Stripe")
 
     # -- the moves ---------------------------------------------------------------------------
 
@@ -333,7 +333,7 @@ class Deal:
             )
 
 
-class Proof:
+class BooksCheck:
     """What everybody must hold by the state of the deals alone, against three kinds of books."""
 
     def __init__(self, world):

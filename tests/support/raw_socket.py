@@ -21,7 +21,7 @@ ESTABLISHED = "01"
 PATH = "/socket.io/?EIO=4&transport=websocket"
 
 
-class Raw:
+class RawSocket:
     """One websocket that sends any text; pings are answered, packets kept in order of arrival."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, token: str | None) -> None:
@@ -34,7 +34,7 @@ class Raw:
         """What the server answers: `0/chat,{...}` or `44/...`."""
         auth = {"token": self.token} if auth is ... else auth
         await self.send(f"40{namespace},{json.dumps(auth)}")
-        return await self.until(lambda packet: packet[:1] in "04" and f"{namespace}," in packet)
+        return await self.wait_for(lambda packet: packet[:1] in "04" and f"{namespace}," in packet)
 
     async def send(self, frame: str | bytes) -> None:
         if isinstance(frame, bytes):
@@ -42,7 +42,7 @@ class Raw:
         else:
             await self.socket.send_str(frame)
 
-    async def ask(self, namespace: str, data: str, *attachments: bytes, kind: str = "2") -> Json:
+    async def emit(self, namespace: str, data: str, *attachments: bytes, kind: str = "2") -> Json:
         """Send an event whose JSON is `data`, and wait for its one acknowledgement."""
         self._ids += 1
         await self.send(f"4{kind}{namespace},{self._ids}{data}")
@@ -52,11 +52,11 @@ class Raw:
 
     async def ack(self, namespace: str, id: int) -> Json:
         head = f"3{namespace},{id}["
-        packet = await self.until(lambda packet: packet.startswith(head))
+        packet = await self.wait_for(lambda packet: packet.startswith(head))
         (answer,) = json.loads(packet[len(head) - 1 :])
         return answer  # type: ignore[no-any-return]
 
-    async def until(self, fits: Any) -> str:
+    async def wait_for(self, fits: Any) -> str:
         """The first packet that fits, of those that came and those that come."""
         async with asyncio.timeout(SECONDS):
             while (found := next(filter(fits, self.packets), None)) is None:
@@ -73,10 +73,10 @@ class Raw:
         elif message.data[0] == "4":
             self.packets.append(message.data[1:])
 
-    async def works(self) -> bool:
-        return bool((await self.ask("/account", '["me"]'))["ok"])
+    async def responds(self) -> bool:
+        return bool((await self.emit("/account", '["me"]'))["ok"])
 
-    async def closed(self) -> bool:
+    async def wait_until_closed(self) -> bool:
         """Wait for the end of the connection."""
         async with asyncio.timeout(SECONDS):
             try:
@@ -86,7 +86,7 @@ class Raw:
                 return True
 
 
-class Stalled:
+class StalledReader:
     """A connected client on a bare socket, which reads nothing any more."""
 
     def __init__(self, url: str, token: str | None) -> None:
@@ -110,7 +110,7 @@ class Stalled:
                     read += await loop.sock_recv(self.socket, 2048)
 
     @property
-    def cut(self) -> bool:
+    def closed_by_server(self) -> bool:
         """Whether the server has given it up; seen from outside, as it would have to read on to
         learn that itself. Source: proc_pid_net(5)."""
         ours, theirs = self.socket.getsockname()[1], self.address[1]
@@ -121,18 +121,18 @@ class Stalled:
         return True
 
 
-def memory(pid: int | str = "self") -> int:
+def private_bytes(pid: int | str = "self") -> int:
     """Bytes of a process that are its own. Source: proc(5), statm."""
     resident, shared = Path(f"/proc/{pid}/statm").read_text().split()[1:3]
     return (int(resident) - int(shared)) * 4096
 
 
-async def opened(market: Market, party: Party, **headers: str) -> Raw:
+async def open_raw_socket(market: Market, party: Party, **headers: str) -> RawSocket:
     socket = await market.web.ws_connect(market.url + PATH, headers=headers, max_msg_size=0)
-    return Raw(socket, party.token)
+    return RawSocket(socket, party.token)
 
 
-async def until(reached: Callable[[], Any], seconds: float = SECONDS) -> None:
+async def wait_until(reached: Callable[[], Any], seconds: float = SECONDS) -> None:
     """Wait for what nobody tells."""
     async with asyncio.timeout(seconds):
         while not reached():  # noqa: ASYNC110

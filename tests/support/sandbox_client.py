@@ -70,7 +70,7 @@ class Sandbox:
         form = {"name": name, "bank_account": "000123456789", "currencies": currencies}
         await self._submit(url, form)
 
-    async def challenge(self, redirect_url: str, *, passed: bool = True) -> None:
+    async def answer_challenge(self, redirect_url: str, *, passed: bool = True) -> None:
         """Answer the bank's 3-D Secure question."""
         await self._submit(f"{redirect_url}/{'complete' if passed else 'fail'}", {})
 
@@ -101,24 +101,24 @@ class Sandbox:
         `failure_code` (it fails after the delay), `pending_reason` (it is pending until then, and
         succeeds without a failure code; `insufficient_funds` moves no money before).
         """
-        return await self._control("POST", "faults", rule)
+        return await self.control("POST", "faults", rule)
 
     async def faults(self) -> list[Json]:
         """Those that have not happened yet."""
-        ordered: list[Json] = (await self._control("GET", "faults"))["data"]
+        ordered: list[Json] = (await self.control("GET", "faults"))["data"]
         return ordered
 
     async def clear_faults(self) -> None:
-        await self._control("DELETE", "faults")
+        await self.control("DELETE", "faults")
 
     async def advance(self, seconds: float) -> None:
         """Move this key's clock forward; what falls due happens."""
-        await self._control("POST", "clock", {"advance": seconds})
+        await self.control("POST", "clock", {"advance": seconds})
 
     async def settings(self, **changed: float) -> Json:
         """Change fee_bps, fee_fixed, dispute_fee, hold_seconds, available_ or
         payout_delay_seconds."""
-        return await self._control("POST", "settings", changed)
+        return await self.control("POST", "settings", changed)
 
     # -- what others do ------------------------------------------------------------------------
 
@@ -140,11 +140,11 @@ class Sandbox:
     async def fail_refund(self, refund: str, reason: str = "lost_or_stolen_card") -> Json:
         """The bank sends a refund back, pending or succeeded; the money returns."""
         body = {"refund": refund, "status": "failed", "reason": reason}
-        return await self._control("POST", "refunds", body)
+        return await self.control("POST", "refunds", body)
 
     async def settle_refund(self, refund: str) -> Json:
         """A pending refund gets through."""
-        return await self._control("POST", "refunds", {"refund": refund, "status": "succeeded"})
+        return await self.control("POST", "refunds", {"refund": refund, "status": "succeeded"})
 
     async def dispute(
         self,
@@ -157,7 +157,7 @@ class Sandbox:
         """A cardholder disputes a charge, all that is left of it without an amount. The bank takes
         the money at once, unless it is only an inquiry."""
         body: Json = {"charge": charge, "amount": amount, "reason": reason, "inquiry": inquiry}
-        made: Json = (await self._control("POST", "disputes", body))["dispute"]
+        made: Json = (await self.control("POST", "disputes", body))["dispute"]
         return made
 
     async def escalate(self, dispute: str) -> Json:
@@ -171,23 +171,23 @@ class Sandbox:
     async def move_dispute(self, dispute: str, status: str, *, fee_back: bool = False) -> Json:
         """To any of Stripe's states, in any order, such as `warning_closed` or `under_review`."""
         body = {"dispute": dispute, "status": status, "fee_back": fee_back}
-        return await self._control("POST", "verdicts", body)
+        return await self.control("POST", "verdicts", body)
 
-    async def dead_payout(self, payout: str, failure_code: str = "account_closed") -> Json:
+    async def fail_payout(self, payout: str, failure_code: str = "account_closed") -> Json:
         """The bank sends a payout back, also one that was paid."""
         body = {"payout": payout, "failure_code": failure_code}
-        return await self._control("POST", "payouts", body)
+        return await self.control("POST", "payouts", body)
 
     async def deactivate(
         self, account: str, *due: str, reason: str = "requirements.past_due"
     ) -> Json:
         """Stripe switches off an account's transfers and payouts, until what is `due` is given."""
         body = {"account": account, "state": "inactive", "due": list(due), "reason": reason}
-        return await self._control("POST", "accounts", body)
+        return await self.control("POST", "accounts", body)
 
     async def activate(self, account: str) -> Json:
         """Stripe switches an account on again."""
-        return await self._control("POST", "accounts", {"account": account, "state": "active"})
+        return await self.control("POST", "accounts", {"account": account, "state": "active"})
 
     async def reject(self, account: str, reason: str = "fraud") -> Json:
         """The platform rejects an account in the dashboard, as `fraud` or `terms_of_service`."""
@@ -195,9 +195,9 @@ class Sandbox:
 
     async def close_account(self, account: str) -> Json:
         """An account ends, whatever is left in it; nobody has access to it any more."""
-        return await self._control("POST", "accounts", {"account": account, "state": "closed"})
+        return await self.control("POST", "accounts", {"account": account, "state": "closed"})
 
-    async def book_entry(
+    async def add_balance_entry(
         self, type: str, amount: int, currency: str, description: str = ""
     ) -> Json:
         """A line in the platform's balance that has no object of ours: `stripe_fee`, `topup`,
@@ -208,7 +208,7 @@ class Sandbox:
             "currency": currency.lower(),
             "description": description,
         }
-        return await self._control("POST", "entries", body)
+        return await self.control("POST", "entries", body)
 
     # -- events --------------------------------------------------------------------------------
 
@@ -222,13 +222,13 @@ class Sandbox:
         """Send what was kept back, `gap` seconds apart (four may be under way at once without), and
         keep no more back. Returns how many."""
         body = {"type": type, "order": "newest" if newest_first else "oldest", "gap": gap}
-        return int((await self._control("POST", "releases", body))["released"])
+        return int((await self.control("POST", "releases", body))["released"])
 
     async def replay(self, event: str, times: int = 1, age: float | None = None) -> None:
         """Deliver an event again, several times at once; signed now, or with `age` as of so many
         seconds ago, and then tried only once."""
         body = {"event": event, "times": times, "age": age}
-        await self._control("POST", "replays", body)
+        await self.control("POST", "replays", body)
 
     # -- what happened -------------------------------------------------------------------------
 
@@ -257,12 +257,12 @@ class Sandbox:
         rows: list[Json] = []
         while True:
             after = rows[-1]["id"] if rows else 0
-            more = (await self._control("GET", f"{name}?after={after}{some}"))["data"]
+            more = (await self.control("GET", f"{name}?after={after}{some}"))["data"]
             if not more:
                 return rows
             rows += more
 
-    async def _control(self, method: str, name: str, json: Any = None) -> Json:
+    async def control(self, method: str, name: str, json: Any = None) -> Json:
         async with self._web.request(method, f"{self.base}/_sandbox/{name}", json=json) as response:
             body: Json = await response.json()
             assert response.status == 200, body

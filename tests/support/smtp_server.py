@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from aiosmtpd.smtp import SMTP, AuthResult
 
 
-class Letter(NamedTuple):
+class ReceivedMail(NamedTuple):
     """One mail as it arrived: the envelope's recipient and the message."""
 
     to: str
@@ -28,24 +28,24 @@ class Letter(NamedTuple):
         return str(self.message.get_content())
 
 
-class Post:
+class SmtpServer:
     """Every answer of `at_rcpt` and `at_data` is given once, then all is well; without `open` it
     keeps everybody waiting."""
 
     def __init__(self) -> None:
-        self.letters: list[Letter] = []
-        self.tried: list[Letter] = []  # also what was refused
-        self.at_rcpt: list[str] = []
-        self.at_data: list[str] = []
-        self.open = asyncio.Event()
-        self.open.set()
+        self.mails: list[ReceivedMail] = []
+        self.attempts: list[ReceivedMail] = []  # also what was refused
+        self.recipient_answers: list[str] = []
+        self.data_answers: list[str] = []
+        self.accepting = asyncio.Event()
+        self.accepting.set()
         self.waiting = 0
         self.senders: list[str] = []
         self.login: tuple[str, str] | None = None
         self.url = ""
         self._server: asyncio.Server | None = None
 
-    async def start(self, host: str = "127.0.0.1", **options: Any) -> "Post":
+    async def start(self, host: str = "127.0.0.1", **options: Any) -> "SmtpServer":
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             lambda: SMTP(self, enable_SMTPUTF8=True, loop=loop, **options), host, 0
@@ -54,16 +54,16 @@ class Post:
         return self
 
     async def stop(self) -> None:
-        self.open.set()
+        self.accepting.set()
         if self._server:
             self._server.close()
             await self._server.wait_closed()
 
-    def to(self, person: Any) -> list[Letter]:
-        return [letter for letter in self.letters if letter.to == person.email]
+    def mails_to(self, person: Any) -> list[ReceivedMail]:
+        return [letter for letter in self.mails if letter.to == person.email]
 
     def subjects(self, person: Any) -> list[str]:
-        return [letter.subject for letter in self.to(person)]
+        return [letter.subject for letter in self.mails_to(person)]
 
     # -- as aiosmtpd calls it ----------------------------------------------------------------
 
@@ -74,20 +74,20 @@ class Post:
     async def handle_RCPT(
         self, server: Any, session: Any, envelope: Any, address: str, options: Any
     ) -> str:
-        if self.at_rcpt:
-            return self.at_rcpt.pop(0)
+        if self.recipient_answers:
+            return self.recipient_answers.pop(0)
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         self.waiting += 1
-        await self.open.wait()
+        await self.accepting.wait()
         self.waiting -= 1
         message: Any = message_from_bytes(envelope.content, policy=default)
-        letters = [Letter(address, message) for address in envelope.rcpt_tos]
-        self.tried += letters
+        letters = [ReceivedMail(address, message) for address in envelope.rcpt_tos]
+        self.attempts += letters
         self.senders.append(envelope.mail_from)
-        if self.at_data:
-            return self.at_data.pop(0)
-        self.letters += letters
+        if self.data_answers:
+            return self.data_answers.pop(0)
+        self.mails += letters
         return "250 OK"

@@ -9,7 +9,7 @@ from domain.kernel.outbox import LEASE, MAX_ATTEMPTS, OutboxRow
 from domain.stripe_events.inbox import WebhookEvent
 
 
-def event(id="evt_1", **fields):
+def make_event(id="evt_1", **fields):
     thing = {"id": "pi_none", "object": "payment_intent", "status": "succeeded"}
     return {
         "id": id,
@@ -25,7 +25,7 @@ def sign(payload, secret, at):
     return stripe.WebhookSignature._compute_signature(f"{at}.{payload}", secret)
 
 
-async def post(market, body, *, secret=None, at=None, signature=None):
+async def post_event(market, body, *, secret=None, at=None, signature=None):
     """The answer's status to an event that was signed as Stripe does. `signature` is a header, in
     which {at} and {made} stand for the real ones."""
     payload = json.dumps(body) if not isinstance(body, bytes) else body.decode()
@@ -37,17 +37,17 @@ async def post(market, body, *, secret=None, at=None, signature=None):
         return response.status
 
 
-async def stored(market):
+async def stored_events(market):
     return await market.rows(WebhookEvent)
 
 
-async def stop_working(server):
+async def stop_relay(server):
     """What is posted from now on is only kept."""
     await server.web.relay.stop(0)
     server.store.committed = lambda rows: None
 
 
-async def wear_out(store, row_id, error="ValueError: no"):
+async def exhaust_attempts(store, row_id, error="ValueError: no"):
     """All attempts of a piece of work have failed."""
     uow = store.single()
     await uow.change(
@@ -60,13 +60,16 @@ async def wear_out(store, row_id, error="ValueError: no"):
     )
 
 
-async def dead(market, server, *ids):
+async def make_dead_letters(market, server, *ids):
     """Events whose work has failed too often; the ids of their rows."""
-    await stop_working(server)
+    await stop_relay(server)
     for id in ids:
-        assert await post(market, event(id, data={"object": {"id": id, "object": "other"}})) == 200
+        assert (
+            await post_event(market, make_event(id, data={"object": {"id": id, "object": "other"}}))
+            == 200
+        )
     rows = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
     for row in rows:
-        await wear_out(server.store, row.id)
+        await exhaust_attempts(server.store, row.id)
     server.web.relay.start(server.ports)
     return [row.id for row in rows]

@@ -18,7 +18,7 @@ NEW = {"email": "New@Example.com", "password": PASSWORD, "name": "Nia New", "rol
 
 async def test_registering_signs_in_and_keeps_secrets(market: Market) -> None:
     """Fails without `email.lower()` in create_user or login, or without User.PRIVATE."""
-    stranger = market.stranger()
+    stranger = market.anonymous_client()
     status, made = await stranger.http("POST", "/api/account/register", NEW)
     assert status == 200
     assert made["user"]["email"] == "new@example.com"
@@ -50,7 +50,7 @@ async def test_a_refused_registration_leaves_no_trace(
 ) -> None:
     """Fails without the guard on Role.ADMIN in register, the limits of Register, its refusal of
     unknown fields, or the unique index on `email`."""
-    stranger = market.stranger()
+    stranger = market.anonymous_client()
     assert (await stranger.http("POST", "/api/account/register", NEW))[0] == 200
     before = await market.traces()
     fields = {**NEW, "email": "other@example.com", **changed}
@@ -61,7 +61,7 @@ async def test_a_refused_registration_leaves_no_trace(
 
 async def test_of_two_simultaneous_registrations_one_gets_the_address(market: Market) -> None:
     """Fails without `unique=True` on the index over `email`."""
-    stranger = market.stranger()
+    stranger = market.anonymous_client()
     answers = await asyncio.gather(
         *(stranger.http("POST", "/api/account/register", NEW) for _ in range(4))
     )
@@ -72,7 +72,7 @@ async def test_of_two_simultaneous_registrations_one_gets_the_address(market: Ma
 async def test_login_does_not_tell_whether_an_account_exists(market: Market) -> None:
     """Fails without `hash or self._decoy` in Argon2Passwords.verify (the time), or with an answer
     of its own for an unknown account (the text)."""
-    stranger = market.stranger()
+    stranger = market.anonymous_client()
     await stranger.http("POST", "/api/account/register", NEW)
 
     async def attempt(email: str) -> tuple[float, int, Any]:

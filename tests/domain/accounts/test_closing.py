@@ -13,7 +13,7 @@ from domain.jobs.job import Job
 from domain.kernel.actor import Role
 from domain.ledger.transaction import Transaction
 from domain.reconciliation.books_audit import audit
-from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
 from tests.support.parties import PASSWORD, Refused
 
 ROUNDS = 8
@@ -42,7 +42,7 @@ async def refused(market, party, *outstanding):
 
 async def test_nobody_goes_while_an_offer_stands_or_work_is_under_way(market, server):
     """Guard: `offers` and `jobs` of `account_deletion._hindrances`."""
-    work = Work(market, server)
+    work = JobInProgress(market, server)
     work.customer, work.contractor = await market.customer(), await market.contractor()
     work.job = await market.job(work.customer)
     await market.application(work.contractor, work.job)
@@ -53,45 +53,47 @@ async def test_nobody_goes_while_an_offer_stands_or_work_is_under_way(market, se
     for party in (work.customer, work.contractor):
         await refused(market, party, "jobs")
     await market.start(work.contractor, work.job)
-    dispute = await work.dispute()
+    dispute = await work.open_dispute()
     for party in (work.customer, work.contractor):
         await refused(market, party, "jobs", "disputes")
-    await work.admin("resolve", dispute_id=dispute["id"], refund_amount=100_000, reason="Not done.")
-    await market.settled(PATIENCE)
+    await work.as_admin(
+        "resolve", dispute_id=dispute["id"], refund_amount=100_000, reason="Not done."
+    )
+    await market.settled(TIMEOUT)
     for party in (work.customer, work.contractor):
         assert (await delete(party))[0] == 200
-    assert await work.books() == (0, 0)
+    assert await work.platform_and_escrow() == (0, 0)
 
 
 async def test_nobody_goes_with_money_in_the_wallet_or_on_its_way(market, server):
     """Guard: `wallet`, `withdrawals` and `debt` of `account_deletion._hindrances`."""
-    work = await Work(market, server).done()
+    work = await JobInProgress(market, server).start_and_complete()
     await refused(market, work.contractor, "wallet")
     await work.sandbox.settings(payout_delay_seconds=2)
     await market.withdraw(work.contractor, 70_000)
     await work.contractor.push(
-        "/wallet", "withdrawal.updated", lambda w: w["status"] == "in_transit", PATIENCE
+        "/wallet", "withdrawal.updated", lambda w: w["status"] == "in_transit", TIMEOUT
     )
     _, problem = await delete(work.contractor)
     assert problem["details"]["outstanding"] == ["wallet", "withdrawals"]
     await work.contractor.push(
-        "/wallet", "withdrawal.updated", lambda w: w["status"] == "paid", PATIENCE
+        "/wallet", "withdrawal.updated", lambda w: w["status"] == "paid", TIMEOUT
     )
     await work.refund(10_000)
-    await market.settled(PATIENCE)
+    await market.settled(TIMEOUT)
     await refused(market, work.contractor, "debt")
 
 
 async def test_nobody_goes_during_a_chargeback(market, server):
     """Guard: `chargebacks` of `account_deletion._hindrances`."""
-    work = await Work(market, server).done()
+    work = await JobInProgress(market, server).start_and_complete()
     await work.withdraw(70_000)
-    chargeback = await work.charge_back()
-    await market.settled(PATIENCE)
+    chargeback = await work.open_chargeback()
+    await market.settled(TIMEOUT)
     for party in (work.customer, work.contractor):
         await refused(market, party, "chargebacks")
-    await work.decide(chargeback, won=True)
-    await market.settled(PATIENCE)
+    await work.decide_chargeback(chargeback, won=True)
+    await market.settled(TIMEOUT)
     for party in (work.customer, work.contractor):
         assert (await delete(party))[0] == 200
 
@@ -109,7 +111,7 @@ async def test_only_with_the_password(market):
 
 async def test_nothing_says_who_a_deleted_user_was(market, server):
     """Guard: the fields in `bury` and the copies in `TakeLeave`; the journal stays as it is."""
-    work = await Work(market, server).done()
+    work = await JobInProgress(market, server).start_and_complete()
     await work.withdraw(70_000)
     chat = await work.customer.call(
         "/chat",
@@ -122,7 +124,7 @@ async def test_nothing_says_who_a_deleted_user_was(market, server):
     rows = len(await market.rows(Transaction))
     for party in (work.customer, work.contractor):
         assert await delete(party) == (200, {"id": party.id})
-        await party.gone()
+        await party.wait_until_disconnected()
     await market.settled()
     for party in (work.customer, work.contractor):
         [user] = await market.rows(User, _id=party.id)
@@ -132,7 +134,9 @@ async def test_nothing_says_who_a_deleted_user_was(market, server):
         for email in (party.email, user.email):
             for password in (PASSWORD, account_deletion.NO_PASSWORD):
                 body = {"email": email, "password": password}
-                status, problem = await market.stranger().http("POST", "/api/account/login", body)
+                status, problem = await market.anonymous_client().http(
+                    "POST", "/api/account/login", body
+                )
                 assert (status, problem["code"]) == (401, "wrong_credentials")
     assert {job.customer_name for job in await market.rows(Job)} == {account_deletion.GONE}
     assert {each.contractor_name for each in await market.rows(Application)} == {
@@ -143,7 +147,7 @@ async def test_nothing_says_who_a_deleted_user_was(market, server):
     assert len(await market.rows(Transaction)) == rows
     assert (await audit(server.ports)).differences == []
     new = {"email": work.customer.email, "password": PASSWORD, "name": "Nia", "role": "customer"}
-    assert (await market.stranger().http("POST", "/api/account/register", new))[0] == 200
+    assert (await market.anonymous_client().http("POST", "/api/account/register", new))[0] == 200
 
 
 async def test_what_is_open_without_money_ends(market):
@@ -208,7 +212,7 @@ async def test_deleting_against_an_offer_has_one_winner(market, monkeypatch, sid
             )
 
         (status, problem), ack = await asyncio.gather(delete(people[side]), offer())
-        await market.settled(PATIENCE)
+        await market.settled(TIMEOUT)
         live = [
             row for row in await market.rows(Offer, job_id=job["id"]) if row.status in OPEN_OFFERS
         ]
@@ -238,7 +242,7 @@ async def test_nobody_slips_away_during_an_acceptance(processes):
         )
         assert (status, problem["code"]) == (409, "money_outstanding")
         assert accepted["status"] == "accepting"
-    await market.settled(PATIENCE)
+    await market.settled(TIMEOUT)
     assert all(row.status == "accepted" for row in await market.rows(Offer))
     roles = [user.role for user in await market.rows(User) if not user.deleted_at]
     assert roles.count(Role.CUSTOMER) == roles.count(Role.CONTRACTOR) == ROUNDS

@@ -153,7 +153,7 @@ async def test_sockets_close_when_the_token_expires(market: Market) -> None:
     await party.connect(token=soon_expired(market, party))
     assert party.connected()
     for namespace in party.namespaces:
-        await party.gone(namespace)
+        await party.wait_until_disconnected(namespace)
     told = await party.pushed("/account", "session.revoked")
     assert (told.data["reason"], told.seq) == ("expired", None)
 
@@ -179,7 +179,7 @@ async def test_a_refresh_token_works_once_and_its_reuse_ends_the_family(market: 
     status, problem = await refresh(party, party.refresh_token)
     assert (status, problem["code"]) == (401, "unauthenticated")
     for namespace in party.namespaces:
-        await party.gone(namespace)
+        await party.wait_until_disconnected(namespace)
     assert (await party.push("/account", "session.revoked"))["reason"] == "revoked"
     assert (await party.http("GET", "/api/account/me"))[0] == 401
     assert (await refresh(party, pair["refresh_token"]))[0] == 401
@@ -196,7 +196,7 @@ async def test_of_simultaneous_refreshes_at_most_one_succeeds(market: Market) ->
 @pytest.mark.parametrize("token", ["", "ses_x", "ses_x.y", ".", "a.b.c"])
 async def test_a_made_up_refresh_token_is_refused(market: Market, token: str) -> None:
     """Fails without the `gone` branch of ROTATE."""
-    status, problem = await market.stranger().http(
+    status, problem = await market.anonymous_client().http(
         "POST", "/api/account/refresh", {"refresh_token": token}
     )
     assert (status, problem["code"]) == (401, "unauthenticated")
@@ -226,7 +226,9 @@ async def test_refresh_extends_the_sockets_in_place_on_all_processes(
 
     pair = await party.call("/account", "refresh", {"refresh_token": party.refresh_token})
     assert pair["expires_at"] > datetime.fromtimestamp(expires, UTC).isoformat()
-    await unextended.gone(seconds=10)  # the moment at which the others would have gone as well
+    await unextended.wait_until_disconnected(
+        seconds=10
+    )  # the moment at which the others would have gone as well
     await asyncio.sleep(max(0.0, expires - time.time()) + 0.5)
     for extended in (party, elsewhere):
         assert await extended.call("/account", "me")
@@ -251,7 +253,7 @@ async def test_logout_is_acknowledged_and_closes_the_session_everywhere(
     assert ack == {"ok": True, "data": {"session_id": session_of(party)}}
     for connection in (party, elsewhere):
         for namespace in connection.namespaces:
-            await connection.gone(namespace)
+            await connection.wait_until_disconnected(namespace)
         assert (await connection.push("/account", "session.revoked"))["reason"] == "revoked"
         assert await refused_code(connection) == "unauthenticated"
     assert (await refresh(party, party.refresh_token))[0] == 401
@@ -269,7 +271,7 @@ async def test_sessions_are_listed_and_one_is_revoked(market: Market) -> None:
     assert all(entry["address"] for entry in listed)
 
     await laptop.call("/account", "revoke", {"session_id": session_of(phone)})
-    await phone.gone()
+    await phone.wait_until_disconnected()
     assert await laptop.call("/account", "me")
     left = await laptop.call("/account", "sessions")
     assert [entry["id"] for entry in left] == [session_of(laptop)]

@@ -13,17 +13,12 @@ from domain.kernel.store import UnitOfWork, new_id
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
 from handlers import NAMESPACES
-from tests.support.job_in_progress import Work
-from tests.support.journal_samples import book_rows
+from tests.support.job_in_progress import JobInProgress
+from tests.support.journal_samples import insert_transactions
 from tests.support.parties import Refused
 
 OPERATIONS = [each.operation for namespace in NAMESPACES for each in namespace.exposed]
 SECRETS = {"password_hash", "client_secret", "redirect_url", "payment_method", "engagements"}
-
-
-@pytest.fixture
-async def work(market, server):
-    return await Work(market, server).done()
 
 
 async def listed(admin, what, **fields):
@@ -51,18 +46,18 @@ async def test_users_are_found_by_address_id_role_and_state(market):
     assert (banned["ban_reason"], banned["email"]) == ("Spam", customer.email)
 
 
-async def test_lists_go_on_where_they_ended(work):
+async def test_lists_go_on_where_they_ended(completed_work):
     """Guard: `cursor` in each operation of backoffice.py."""
-    admin = await work.market.admin()
+    admin = await completed_work.market.admin()
     for what, fields in (
         ("users", {}),
         ("payments", {}),
         ("wallets", {"nonzero": False}),
-        ("transactions", {"offer_id": work.offer["id"]}),
+        ("transactions", {"offer_id": completed_work.offer["id"]}),
     ):
         if what == "payments":
-            other = await Work(work.market, work.server).begin()
-            assert other.offer["id"] != work.offer["id"]
+            other = await JobInProgress(completed_work.market, completed_work.server).start()
+            assert other.offer["id"] != completed_work.offer["id"]
         whole = await listed(admin, what, **fields)
         found, cursor = [], {}
         while True:
@@ -75,12 +70,12 @@ async def test_lists_go_on_where_they_ended(work):
         assert len(found) > 1
 
 
-async def test_payments_by_who_state_and_time(work):
+async def test_payments_by_who_state_and_time(completed_work):
     """Guard: the filters of `lists.payments`; `first_id`, without which a list that ends at
     `since` reads everything before it."""
-    admin = await work.market.admin()
-    other = await Work(work.market, work.server).begin()
-    first, second = work.offer["payment_id"], other.offer["payment_id"]
+    admin = await completed_work.market.admin()
+    other = await JobInProgress(completed_work.market, completed_work.server).start()
+    first, second = completed_work.offer["payment_id"], other.offer["payment_id"]
 
     async def ids(**fields):
         return [payment["id"] for payment in await listed(admin, "payments", **fields)]
@@ -88,49 +83,49 @@ async def test_payments_by_who_state_and_time(work):
     assert await ids() == [second, first]
     assert await ids(status="captured") == [second, first]
     assert await ids(status="authorized") == []
-    assert await ids(customer_id=work.customer.id) == [first]
+    assert await ids(customer_id=completed_work.customer.id) == [first]
     assert await ids(contractor_id=other.contractor.id) == [second]
-    made = (await other.payment()).created_at
+    made = (await other.stored_payment()).created_at
     assert await ids(since=made.isoformat()) == [second]
     assert await ids(since=(made + timedelta(milliseconds=1)).isoformat()) == []
-    [payment] = await listed(admin, "payments", customer_id=work.customer.id)
-    stored = await work.payment()
+    [payment] = await listed(admin, "payments", customer_id=completed_work.customer.id)
+    stored = await completed_work.stored_payment()
     assert (payment["intent_id"], payment["charge_id"]) == (stored.intent_id, stored.charge_id)
 
 
-async def test_wallets_and_the_journal(work):
+async def test_wallets_and_the_journal(completed_work):
     """Guard: the filters of `wallets` (snapshots are in the same collection) and `transactions`."""
-    admin = await work.market.admin()
-    user = work.contractor.id
+    admin = await completed_work.market.admin()
+    user = completed_work.contractor.id
     [wallet] = await listed(admin, "wallets", user_id=user)
     assert (wallet["account"], wallet["amount"]) == (f"wallet:{user}:available", 70_000)
     whole = await listed(admin, "wallets", nonzero=False)
     assert {row["kind"] for row in whole} == {"wallet", "escrow"}
     [escrow] = await listed(admin, "wallets", kind="escrow", nonzero=False)
-    assert (escrow["owner_id"], escrow["amount"]) == (work.offer["id"], 0)
+    assert (escrow["owner_id"], escrow["amount"]) == (completed_work.offer["id"], 0)
     assert await listed(admin, "wallets", currency="EUR", nonzero=False) == []
     assert await listed(admin, "wallets", kind="debt") == []
 
     kinds = ["transfer_settled", "completed", "accepted", "captured"]
     assert [t["kind"] for t in await listed(admin, "transactions")] == kinds
     assert [t["kind"] for t in await listed(admin, "transactions", user_id=user)] == kinds[:2]
-    fact = f"capture:{work.offer['payment_id']}"
+    fact = f"capture:{completed_work.offer['payment_id']}"
     [captured] = await listed(admin, "transactions", fact=fact)
     assert [captured] == await listed(admin, "transactions", kind="captured")
-    assert captured["users"] == [work.customer.id]
+    assert captured["users"] == [completed_work.customer.id]
 
 
-async def test_no_secret_is_shown_to_anybody(work):
+async def test_no_secret_is_shown_to_anybody(completed_work):
     """Guard: a view for each list; a record itself would show what it has."""
-    admin = await work.market.admin()
+    admin = await completed_work.market.admin()
     for what in ("users", "payments", "wallets", "transactions"):
         for row in await listed(admin, what):
             assert not SECRETS & row.keys()
-    stored = await work.payment()
+    stored = await completed_work.stored_payment()
     assert stored.client_secret
     status, text = await admin.http("GET", "/api/admin/payments")
     assert status == 200 and stored.client_secret not in str(text)
-    mine = await work.contractor.call("/account", "me")
+    mine = await completed_work.contractor.call("/account", "me")
     assert not {"banned_at", "ban_reason", "deleted_at", "engagements"} & mine.keys()
 
 
@@ -201,7 +196,7 @@ async def fill(store):
                     **stamps,
                 )
             )
-        await book_rows(store, 20, user=id, offer_id=f"ofr_{number}")
+        await insert_transactions(store, 20, user=id, offer_id=f"ofr_{number}")
 
 
 async def test_every_filter_is_answered_from_an_index(server, monkeypatch):
@@ -235,7 +230,7 @@ async def test_every_filter_is_answered_from_an_index(server, monkeypatch):
 
 async def login(market, party):
     body = {"email": party.email, "password": "correct horse battery"}
-    status, answer = await market.stranger().http("POST", "/api/account/login", body)
+    status, answer = await market.anonymous_client().http("POST", "/api/account/login", body)
     return status, answer.get("code")
 
 
@@ -250,7 +245,7 @@ async def test_a_banned_user_is_out_everywhere_within_a_second(processes):
     banned = await admin.call("/admin", "ban", {"user_id": user.id, "reason": "Fraud"})
     assert banned["banned_at"] and banned["ban_reason"] == "Fraud"
     for party in (user, elsewhere):
-        await party.gone(seconds=1)
+        await party.wait_until_disconnected(seconds=1)
         assert (await party.http("GET", "/api/account/me"))[1]["code"] == "unauthenticated"
         refresh = {"refresh_token": party.refresh_token}
         assert (await party.http("POST", "/api/account/refresh", refresh))[0] == 401
@@ -259,7 +254,7 @@ async def test_a_banned_user_is_out_everywhere_within_a_second(processes):
         assert refused.value.code == "unauthenticated"
     assert await login(market, user) == (403, "banned")
     wrong = {"email": user.email, "password": "not the password"}
-    _, problem = await market.stranger().http("POST", "/api/account/login", wrong)
+    _, problem = await market.anonymous_client().http("POST", "/api/account/login", wrong)
     assert problem["code"] == "wrong_credentials"
     assert (await admin.call("/admin", "unban", {"user_id": user.id}))["banned_at"] is None
     assert await login(market, user) == (200, None)
@@ -306,26 +301,26 @@ async def test_who_cannot_be_banned(market):
 
 async def test_a_banned_contractor_is_paid_for_what_is_approved(market, server):
     """Guard: `ban` leaves offers, jobs and transfers alone."""
-    work = await Work(market, server).begin()
-    await work.deliver()
-    await work.admin("ban", user_id=work.contractor.id, reason="Fraud")
-    await work.complete()
-    assert await work.books() == (30_000, 0)
-    [wallet] = await market.rows(Balance, owner=work.contractor.id, balance={"$ne": 0})
+    completed_work = await JobInProgress(market, server).start()
+    await completed_work.deliver()
+    await completed_work.as_admin("ban", user_id=completed_work.contractor.id, reason="Fraud")
+    await completed_work.complete()
+    assert await completed_work.platform_and_escrow() == (30_000, 0)
+    [wallet] = await market.rows(Balance, owner=completed_work.contractor.id, balance={"$ne": 0})
     assert wallet.balance == 70_000
 
 
 async def test_the_work_for_a_banned_customer_is_paid_by_itself(market, server):
     """Guard: as above; and what was delivered completes when its time has come."""
-    work = await Work(market, server).begin()
-    await work.deliver()
-    await work.admin("ban", user_id=work.customer.id, reason="Fraud")
+    completed_work = await JobInProgress(market, server).start()
+    await completed_work.deliver()
+    await completed_work.as_admin("ban", user_id=completed_work.customer.id, reason="Fraud")
     for days in (6, 1):
-        await work.let_pass(timedelta(days=days))
+        await completed_work.pass_time(timedelta(days=days))
         await auto_completion.announce_due(server.ports)
     assert await auto_completion.complete_due(server.ports) == 1
-    assert await work.books() == (30_000, 0)
-    assert await work.wallet("available") == (70_000,)
+    assert await completed_work.platform_and_escrow() == (30_000, 0)
+    assert await completed_work.wallet("available") == (70_000,)
 
 
 async def test_nobody_offers_anything_to_a_banned_contractor(market):

@@ -11,7 +11,7 @@ from domain.audit_trail import hash_chain, verification
 from domain.kernel.documents import updated
 from domain.operations import audit_log
 from domain.operations.audit_log import AuditRow, WaitingRow
-from tests.support.job_in_progress import Work
+from tests.support.job_in_progress import JobInProgress
 from tests.support.parties import Refused
 
 
@@ -48,7 +48,7 @@ async def test_a_command_says_who_did_what_to_what(market, server):
 
 async def test_secrets_and_talk_stay_out(market, server):
     """Guard: `SECRET` and `PRIVATE_TALK`."""
-    stranger = market.stranger()
+    stranger = market.anonymous_client()
     fields = {
         "email": "eve@people.test",
         "password": "correct horse battery",
@@ -197,7 +197,9 @@ async def test_a_refused_command_leaves_no_row(market, server):
     """Guard: the row is part of the command's transaction."""
     customer = await market.customer()
     fields = {"job_id": "job_none"}
-    await Work(market, server).refuses(customer, "/job", "cancel", fields, "not_found")
+    await JobInProgress(market, server).assert_refused(
+        customer, "/job", "cancel", fields, "not_found"
+    )
 
 
 values = st.one_of(st.integers(-5, 5), st.text(max_size=3), st.none())

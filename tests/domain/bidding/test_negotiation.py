@@ -3,7 +3,7 @@
 import pytest
 
 from domain.reconciliation.books_audit import audit
-from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
 @pytest.fixture
@@ -26,9 +26,7 @@ async def test_a_counter_is_answered_by_a_new_offer(market, server, people):
     assert (countered["status"], countered["counter"]["amount"]) == ("countered", 120_000)
     told = await customer.push("/bidding", "offer.countered", lambda o: o["id"] == first["id"])
     assert told["counter"]["note"] == "Two coats."
-    await customer.push(
-        "/payment", "payment.updated", lambda p: p["status"] == "canceled", PATIENCE
-    )
+    await customer.push("/payment", "payment.updated", lambda p: p["status"] == "canceled", TIMEOUT)
     second = await market.offer(customer, contractor, job, 120_000)
     assert (second["thread_id"], second["previous_id"]) == (first["id"], first["id"])
     await market.accept(contractor, second)
@@ -40,7 +38,7 @@ async def test_a_counter_is_answered_by_a_new_offer(market, server, people):
             "pending",
             "countered",
         ]
-    await market.settled(PATIENCE)
+    await market.settled(TIMEOUT)
     assert (await audit(server.ports)).differences == []
 
 
@@ -48,11 +46,11 @@ async def test_counters_that_are_refused(market, server, people):
     """Guard: `check_chargeable` and the states in `offers.counter`."""
     customer, contractor, job = people
     offer = await market.offer(customer, contractor, job)
-    work = Work(market, server)
+    work = JobInProgress(market, server)
     fields = {"offer_id": offer["id"], "amount": 1}
-    await work.refuses(contractor, "/bidding", "counter", fields, "amount_not_payable")
+    await work.assert_refused(contractor, "/bidding", "counter", fields, "amount_not_payable")
     other = await market.contractor("Otto")
-    await work.refuses(other, "/bidding", "counter", fields | {"amount": 100}, "not_found")
+    await work.assert_refused(other, "/bidding", "counter", fields | {"amount": 100}, "not_found")
     await contractor.call("/bidding", "reject", {"offer_id": offer["id"]})
     again = fields | {"amount": 100}
-    await work.refuses(contractor, "/bidding", "counter", again, "offer_not_pending")
+    await work.assert_refused(contractor, "/bidding", "counter", again, "offer_not_pending")

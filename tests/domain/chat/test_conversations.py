@@ -267,8 +267,8 @@ async def test_what_a_dead_connection_missed_is_synced_without_gaps(market: Mark
     talk = await meet(market)
     await talk.say(talk.customer, "Are you there?")
     await talk.contractor.push("/chat", "message")
-    talk.contractor.drop()
-    await talk.contractor.gone("/chat")
+    talk.contractor.cut_connection()
+    await talk.contractor.wait_until_disconnected("/chat")
     missed = [await talk.say(talk.customer, f"Hello? {n}") for n in range(5)]
     await talk.contractor.connect()
     assert await talk.sync(talk.contractor, 1) == {"items": missed, "head": 6}

@@ -21,7 +21,7 @@ from tests.domain.chat.test_conversations import Talk, listed, meet, refused, se
 from tests.domain.kernel.test_store import Failing
 from tests.support.market import Market
 from tests.support.parties import Json, Party
-from tests.support.relay_fixture import Clock
+from tests.support.relay_cluster import MovableClock
 
 LONG_AGO = STILL_WRITING + timedelta(seconds=30)  # leases have run out since, and patience has
 
@@ -168,7 +168,7 @@ async def test_what_a_dead_process_has_left_is_finished_by_another(
     """
     talk = await meet(market)
     await talk.say(talk.customer, "Before")
-    clock = Clock()
+    clock = MovableClock()
     clock.ahead = -LONG_AGO
     _, dead, _ = await other_process(server, market, clock)
     batch = [

@@ -7,41 +7,36 @@ from domain.deals.payment import Payment
 from domain.disputes.chargebacks import Chargeback, reread
 from domain.operations.task import TryAgain
 from domain.payouts.transfer import Transfer
-from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 FEE = 1500
-
-
-@pytest.fixture
-async def work(market, server):
-    return await Work(market, server).begin()
 
 
 async def test_a_chargeback_freezes_the_payment(work):
     """Guard: `contested_amount` in `must_be_free`, `Offer.refundable` and
     `transfer_tasks.begin`."""
-    chargeback = await work.charge_back()
+    chargeback = await work.open_chargeback()
     assert (chargeback["amount"], chargeback["fee_amount"]) == (100_000, FEE)
-    assert (await work.payment()).disputed_amount == 100_000
-    assert await work.books() == (10_000 - FEE, 90_000)
+    assert (await work.stored_payment()).disputed_amount == 100_000
+    assert await work.platform_and_escrow() == (10_000 - FEE, 90_000)
     job = {"job_id": work.job["id"]}
-    await work.refuses(work.customer, "/job", "complete", job, "payment_disputed")
+    await work.assert_refused(work.customer, "/job", "complete", job, "payment_disputed")
     admin = await work.market.admin()
     fields = {"payment_id": work.offer["payment_id"], "reason": "Now"}
-    await work.refuses(admin, "/admin", "refund", fields, "not_refundable")
+    await work.assert_refused(admin, "/admin", "refund", fields, "not_refundable")
 
 
 async def test_one_that_is_won_leaves_all_as_it_was(work):
     """Guard: `_win`; the fee stays with Stripe."""
     await work.complete()
-    await work.market.settled(PATIENCE)
-    chargeback = await work.charge_back()
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
+    chargeback = await work.open_chargeback()
+    await work.market.settled(TIMEOUT)
     assert await work.wallet("available", "held") == (0, 70_000)
-    await work.decide(chargeback, won=True)
-    assert await work.books() == (30_000 - FEE, 0)
+    await work.decide_chargeback(chargeback, won=True)
+    assert await work.platform_and_escrow() == (30_000 - FEE, 0)
     assert await work.wallet("available", "held", "debt") == (70_000, 0, 0)
-    assert (await work.payment()).disputed_amount == 0
+    assert (await work.stored_payment()).disputed_amount == 0
     await work.withdraw(70_000)
 
 
@@ -49,25 +44,25 @@ async def test_one_that_is_lost_is_divided_like_a_refund(work):
     """Guard: `rebook` in `chargebacks._lose`: the platform gives its fees back, the contractor
     what was held of their money."""
     await work.complete()
-    await work.market.settled(PATIENCE)
-    await work.decide(await work.charge_back(), won=False)
-    assert await work.books() == (-FEE, 0)
+    await work.market.settled(TIMEOUT)
+    await work.decide_chargeback(await work.open_chargeback(), won=False)
+    assert await work.platform_and_escrow() == (-FEE, 0)
     assert await work.wallet("available", "held", "debt") == (0, 0, 0)
-    assert [t["amount_reversed"] for t in await work.listed("transfers")] == [70_000]
+    assert [t["amount_reversed"] for t in await work.stripe_list("transfers")] == [70_000]
 
 
 async def test_one_that_is_lost_after_the_payout_is_debt(work):
     """Guard: `held = min(purse.available, ...)` in `chargebacks._open` and the debt in `take`."""
     await work.complete()
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     await work.withdraw(50_000)
-    chargeback = await work.charge_back()
-    await work.market.settled(PATIENCE)
+    chargeback = await work.open_chargeback()
+    await work.market.settled(TIMEOUT)
     assert await work.wallet("available", "held") == (0, 20_000)
-    await work.decide(chargeback, won=False)
-    assert await work.books() == (-FEE, 0)
+    await work.decide_chargeback(chargeback, won=False)
+    assert await work.platform_and_escrow() == (-FEE, 0)
     assert await work.wallet("available", "held", "debt") == (0, 0, -50_000)
-    later = await Work(work.market, work.server).done(
+    later = await JobInProgress(work.market, work.server).start_and_complete(
         customer=work.customer, contractor=work.contractor
     )
     assert await later.wallet("available", "debt") == (20_000, 0)
@@ -76,31 +71,31 @@ async def test_one_that_is_lost_after_the_payout_is_debt(work):
 async def test_lost_before_the_work_is_done_ends_the_job(work):
     """Guard: `fulfillment.work.drop_rest` in `chargebacks._lose`; without it work goes on
     unpaid."""
-    await work.decide(await work.charge_back(), won=False)
-    assert await work.books() == (-FEE, 0)
-    assert (await work.job_now())["status"] == "cancelled"
+    await work.decide_chargeback(await work.open_chargeback(), won=False)
+    assert await work.platform_and_escrow() == (-FEE, 0)
+    assert (await work.current_job())["status"] == "cancelled"
 
 
 async def test_lost_while_the_sides_disagree_ends_that_as_well(work):
     """Guard: `resolution.end_without_money`; without it a dispute about nothing waits for an
     admin, and the job is in dispute for ever."""
-    dispute = await work.dispute()
-    await work.decide(await work.charge_back(), won=False)
-    assert await work.books() == (-FEE, 0)
+    dispute = await work.open_dispute()
+    await work.decide_chargeback(await work.open_chargeback(), won=False)
+    assert await work.platform_and_escrow() == (-FEE, 0)
     told = await work.customer.call("/payment", "dispute", {"dispute_id": dispute["id"]})
     assert (told["status"], told["refund_amount"]) == ("resolved", 100_000)
     assert (told["timeline"][-1]["kind"], told["timeline"][-1]["by"]) == ("resolve", "system")
-    job = await work.job_now()
+    job = await work.current_job()
     assert (job["status"], job["dispute_id"]) == ("cancelled", None)
 
 
 async def won_after_all(work):
     """The bank changes its mind about one that was lost; the dispute that an admin decides."""
     admin = await work.market.admin()
-    await work.decide(await work.charge_back(), won=False)
+    await work.decide_chargeback(await work.open_chargeback(), won=False)
     (found,) = await work.market.rows(Chargeback)
     await work.sandbox.close_dispute(found.stripe_id, won=True)
-    told = await admin.push("/admin", "alert", lambda a: a["kind"] == "dispute_escalated", PATIENCE)
+    told = await admin.push("/admin", "alert", lambda a: a["kind"] == "dispute_escalated", TIMEOUT)
     return await work.customer.call("/payment", "dispute", {"dispute_id": told["subject"]})
 
 
@@ -110,50 +105,52 @@ async def test_won_after_it_was_lost_and_the_job_has_ended(work):
     so."""
     dispute = await won_after_all(work)
     assert (dispute["status"], dispute["amount"]) == ("escalated", 100_000)
-    assert await work.books() == (10_000 - FEE, 90_000)
-    await work.admin("resolve", dispute_id=dispute["id"], refund_amount=40_000, reason="Begun")
-    assert await work.books() == (6000 + 12_000 - FEE, 0)
+    assert await work.platform_and_escrow() == (10_000 - FEE, 90_000)
+    await work.as_admin("resolve", dispute_id=dispute["id"], refund_amount=40_000, reason="Begun")
+    assert await work.platform_and_escrow() == (6000 + 12_000 - FEE, 0)
     assert await work.wallet("available", "pending") == (42_000, 0)
-    job = await work.job_now()
+    job = await work.current_job()
     assert (job["status"], job["dispute_id"]) == ("cancelled", None)
-    assert [each.status for each in (await work.stored()).milestones] == ["cancelled"]
+    assert [each.status for each in (await work.stored_offer()).milestones] == ["cancelled"]
 
 
 async def test_won_after_a_part_was_completed(market, server):
     """Guard: `MilestoneStatus.CANCELLED` in `resolution.divide_late_money`: what was completed is
     paid again."""
     parts = [{"title": "A", "amount": 60_000}, {"title": "B", "amount": 40_000}]
-    work = await Work(market, server).begin(milestones=parts)
+    work = await JobInProgress(market, server).start(milestones=parts)
     await work.complete(milestone=1)
-    await market.settled(PATIENCE)
+    await market.settled(TIMEOUT)
     dispute = await won_after_all(work)
     assert (dispute["milestones"], dispute["amount"]) == ([2], 40_000)
-    await work.admin("resolve", dispute_id=dispute["id"], refund_amount=40_000, reason="Not done")
-    assert await work.books() == (18_000 - FEE, 0)
+    await work.as_admin(
+        "resolve", dispute_id=dispute["id"], refund_amount=40_000, reason="Not done"
+    )
+    assert await work.platform_and_escrow() == (18_000 - FEE, 0)
     assert await work.wallet("available", "pending", "debt") == (42_000, 0, 0)
 
 
 async def test_a_transfer_waits_for_the_decision(market, server):
     """Guard: the offer's `contested_amount` in `transfer_tasks.begin`; without it money leaves for
     an account from which it can only be called back."""
-    work = await Work(market, server).begin(onboarded=False)
+    work = await JobInProgress(market, server).start(onboarded=False)
     await work.complete()
-    chargeback = await work.charge_back()
+    chargeback = await work.open_chargeback()
     await market.onboard(work.contractor)
-    await market.settled(PATIENCE)
-    assert await work.listed("transfers") == []
+    await market.settled(TIMEOUT)
+    assert await work.stripe_list("transfers") == []
     assert await work.wallet("pending", "available") == (70_000, 0)
-    await work.decide(chargeback, won=True)
+    await work.decide_chargeback(chargeback, won=True)
     await work.contractor.push(
-        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, PATIENCE
+        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, TIMEOUT
     )
-    assert await work.books() == (30_000 - FEE, 0)
+    assert await work.platform_and_escrow() == (30_000 - FEE, 0)
 
 
 async def test_one_whose_payment_is_not_known_by_its_id_yet(work):
     """Guard: the metadata in `chargebacks.payment_behind`; without it the event is done, and nobody
     learns of the dispute until the books are compared."""
-    payment = await work.payment()
+    payment = await work.stored_payment()
     uow = work.server.store.single()
     await work.sandbox.fault(webhook="*", drop=True, times=100)
     made = await work.sandbox.dispute(payment.charge_id)
@@ -164,24 +161,24 @@ async def test_one_whose_payment_is_not_known_by_its_id_yet(work):
     await reread(work.server.ports, made["id"])
     await uow.change(Payment, payment.id, intent_id=payment.intent_id)
     assert [found.status for found in await work.market.rows(Chargeback)] == ["open"]
-    assert await work.books() == (10_000 - FEE, 90_000)
+    assert await work.platform_and_escrow() == (10_000 - FEE, 90_000)
 
 
 async def test_all_told_at_once(work):
     """Guard: `STEPS[found.status, now]`; without its paths a dispute that is first seen when it
     is decided is never opened, and the books lack what Stripe took."""
     await work.complete()
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     await work.sandbox.fault(webhook="charge.dispute.*", drop=True, times=100)
-    charge = (await work.payment()).charge_id
-    made = await work.sandbox._control("POST", "disputes", {"charge": charge})
+    charge = (await work.stored_payment()).charge_id
+    made = await work.sandbox.control("POST", "disputes", {"charge": charge})
     id = made["data"][0]["id"]
     await work.sandbox.api(
         "POST", f"disputes/{id}", **{"evidence[uncategorized_text]": "losing_evidence"}
     )
     for _ in range(2):
         await reread(work.server.ports, id)
-    assert await work.books() == (-FEE, 0)
+    assert await work.platform_and_escrow() == (-FEE, 0)
     found = (await work.market.rows(Chargeback))[0]
     assert (found.status, found.steps) == ("lost", 2)
     kinds = [row.kind for row in await work.market.rows(ledger.Transaction)]

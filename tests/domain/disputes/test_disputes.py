@@ -7,18 +7,13 @@ import pytest
 from domain.disputes import operations as disputes
 from domain.disputes.dispute import Dispute
 from domain.fulfillment import auto_completion
-from tests.support.job_in_progress import PATIENCE, Work
-
-
-@pytest.fixture
-async def work(market, server):
-    return await Work(market, server).begin()
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
 async def test_both_agree_on_a_split(work):
     """Guard: `rebook(...)` and `promise(...)` in `resolution.resolve`: the work that is kept is
     paid, the rest goes back with its part of the platform fee."""
-    dispute = await work.dispute()
+    dispute = await work.open_dispute()
     assert (dispute["amount"], dispute["status"]) == (100_000, "open")
     id = {"dispute_id": dispute["id"]}
     await work.contractor.push("/payment", "dispute.updated", lambda d: d["status"] == "open")
@@ -29,22 +24,22 @@ async def test_both_agree_on_a_split(work):
         "/payment", "dispute_propose", {**id, "refund_amount": 40_000, "text": "Forty."}
     )
     assert proposed["status"] == "proposed"
-    await work.refuses(
+    await work.assert_refused(
         work.customer, "/payment", "dispute_agree", {**id, "refund_amount": 40_000}, "conflict"
     )
-    await work.refuses(
+    await work.assert_refused(
         work.contractor, "/payment", "dispute_agree", {**id, "refund_amount": 10_000}, "conflict"
     )
     ended = await work.contractor.call("/payment", "dispute_agree", {**id, "refund_amount": 40_000})
     assert (ended["status"], ended["refund_amount"]) == ("resolved", 40_000)
     kinds = [entry["kind"] for entry in ended["timeline"]]
     assert kinds == ["open", "say", "evidence", "propose", "propose", "agree"]
-    assert await work.books() == (6000 + 12_000, 0)
+    assert await work.platform_and_escrow() == (6000 + 12_000, 0)
     assert await work.wallet("available", "pending") == (42_000, 0)
-    assert [refund["amount"] for refund in await work.listed("refunds")] == [40_000]
-    job = await work.job_now()
+    assert [refund["amount"] for refund in await work.stripe_list("refunds")] == [40_000]
+    job = await work.current_job()
     assert (job["status"], job["dispute_id"]) == ("completed", None)
-    await work.refuses(
+    await work.assert_refused(
         work.customer, "/payment", "dispute_say", {**id, "text": "!"}, "dispute_not_open"
     )
 
@@ -60,29 +55,29 @@ async def test_both_agree_on_a_split(work):
 async def test_an_admin_decides_with_any_split(work, refunded, platform, earned, ending):
     """Guard: `status=MilestoneStatus.COMPLETED if earned else MilestoneStatus.CANCELLED` and
     `finish` in `resolution.resolve`."""
-    dispute = await work.dispute(work.contractor)
+    dispute = await work.open_dispute(work.contractor)
     id = {"dispute_id": dispute["id"]}
     escalated = await work.customer.call("/payment", "dispute_escalate", id)
     assert escalated["status"] == "escalated"
-    await work.refuses(work.customer, "/payment", "dispute_escalate", id, "dispute_not_open")
-    ended = await work.admin("resolve", **id, refund_amount=refunded, reason="As I see it.")
+    await work.assert_refused(work.customer, "/payment", "dispute_escalate", id, "dispute_not_open")
+    ended = await work.as_admin("resolve", **id, refund_amount=refunded, reason="As I see it.")
     assert ended["status"] == "resolved"
-    held = await work.books()
+    held = await work.platform_and_escrow()
     assert await work.wallet("available", "pending") == (earned, 0)
     assert held == (100_000 - refunded - earned, 0)
     assert abs(held[0] - platform) <= 1
-    assert (await work.job_now())["status"] == ending
+    assert (await work.current_job())["status"] == ending
 
 
 async def test_money_in_dispute_is_frozen(work):
     """Guard: `must_be_free` in `fulfillment.work.complete`, the dispute in `wallet_actions.refund`,
     and `not m.dispute_id` in `Offer.completing`; without one the money leaves by that door."""
     await work.deliver()
-    dispute = await work.dispute()
+    dispute = await work.open_dispute()
     job = {"job_id": work.job["id"]}
-    assert (await work.stored()).due_at is None
-    await work.refuses(work.customer, "/job", "complete", job, "dispute_open")
-    await work.refuses(
+    assert (await work.stored_offer()).due_at is None
+    await work.assert_refused(work.customer, "/job", "complete", job, "dispute_open")
+    await work.assert_refused(
         work.customer,
         "/payment",
         "dispute_open",
@@ -91,9 +86,9 @@ async def test_money_in_dispute_is_frozen(work):
     )
     admin = await work.market.admin()
     refund = {"payment_id": work.offer["payment_id"], "reason": "Now"}
-    await work.refuses(admin, "/admin", "refund", refund, "dispute_open")
+    await work.assert_refused(admin, "/admin", "refund", refund, "dispute_open")
     assert await auto_completion.complete_due(work.server.ports) == 0
-    await work.refuses(
+    await work.assert_refused(
         admin,
         "/admin",
         "resolve",
@@ -105,26 +100,28 @@ async def test_money_in_dispute_is_frozen(work):
 async def test_one_milestone_is_disputed_and_the_other_goes_on(market, server):
     """Guard: the numbers given to `must_be_free` and to `Offer.at_stake`."""
     parts = [{"title": "A", "amount": 60_000}, {"title": "B", "amount": 40_000}]
-    work = await Work(market, server).begin(milestones=parts)
-    dispute = await work.dispute(milestone=1)
+    work = await JobInProgress(market, server).start(milestones=parts)
+    dispute = await work.open_dispute(milestone=1)
     assert (dispute["amount"], dispute["milestones"]) == (60_000, [1])
     await work.complete(milestone=2)
-    assert (await work.job_now())["status"] == "in_progress"
-    await work.admin("resolve", dispute_id=dispute["id"], refund_amount=60_000, reason="Not done")
-    assert await work.books() == (12_000, 0)
+    assert (await work.current_job())["status"] == "in_progress"
+    await work.as_admin(
+        "resolve", dispute_id=dispute["id"], refund_amount=60_000, reason="Not done"
+    )
+    assert await work.platform_and_escrow() == (12_000, 0)
     assert await work.wallet("available") == (28_000,)
-    assert (await work.job_now())["status"] == "completed"
+    assert (await work.current_job())["status"] == "completed"
 
 
 async def test_nobody_answers_in_time(work):
     """Guard: `answer_by` in `disputes.operations.escalate_due`."""
-    dispute = await work.dispute()
+    dispute = await work.open_dispute()
     assert await disputes.escalate_due(work.server.ports) == 0
     late = work.server.ports.clock.now() - timedelta(seconds=1)
     await work.server.store.single().change(Dispute, dispute["id"], answer_by=late)
     assert await disputes.escalate_due(work.server.ports) == 1
     told = await work.customer.push(
-        "/payment", "dispute.updated", lambda d: d["status"] == "escalated", PATIENCE
+        "/payment", "dispute.updated", lambda d: d["status"] == "escalated", TIMEOUT
     )
     assert told["timeline"][-1]["by"] == "system"
 
@@ -133,7 +130,7 @@ async def test_nobody_puts_the_deadline_off_alone(work):
     """Guard: `waits_for` in `disputes.operations.dispute_propose`; without it who proposes once a
     week keeps the money frozen for ever. Guard: `warned_at` there: a new deadline has its own
     warning."""
-    dispute = await work.dispute()
+    dispute = await work.open_dispute()
     now = work.server.ports.clock.now()
     id, uow = dispute["id"], work.server.store.single()
     soon = now + timedelta(hours=1)
@@ -155,5 +152,7 @@ async def test_only_work_in_progress_is_disputed(market, server):
     """Guard: `raise JobNotInProgress` in `disputes.operations.dispute_open`."""
     deal = await market.accepted_job()
     fields = {"job_id": deal.job["id"], "reason": "other", "text": "Nothing yet"}
-    work = Work(market, server)
-    await work.refuses(deal.customer, "/payment", "dispute_open", fields, "job_not_in_progress")
+    work = JobInProgress(market, server)
+    await work.assert_refused(
+        deal.customer, "/payment", "dispute_open", fields, "job_not_in_progress"
+    )

@@ -4,13 +4,13 @@ import asyncio
 
 from domain.chat.conversation import Message
 from tests.domain.chat.test_conversations import listed, meet, refused
-from tests.support.file_samples import picture, read, uploaded
+from tests.support.file_samples import download, picture, upload
 from tests.support.market import Market
 from tests.support.parties import Party
 
 
 async def readers(file: str, *parties: Party) -> list[int]:
-    return [(await read(party, file))[0] for party in parties]
+    return [(await download(party, file))[0] for party in parties]
 
 
 async def test_files_are_said_with_or_without_words(market: Market) -> None:
@@ -18,7 +18,7 @@ async def test_files_are_said_with_or_without_words(market: Market) -> None:
     posted, so that whoever hears of a file can read it; its names in `Message.preview`."""
     talk = await meet(market)
     other, admin = await market.customer("Olga"), await market.admin()
-    photo = await uploaded(talk.contractor, picture(), "before.png")
+    photo = await upload(talk.contractor, picture(), "before.png")
     said = await talk.say(talk.contractor, "Look", file_ids=[photo["id"]])
     assert said["files"] == [photo]
     push = await talk.customer.pushed("/chat", "message", lambda data: data["files"] != [])
@@ -29,10 +29,14 @@ async def test_files_are_said_with_or_without_words(market: Market) -> None:
         404,
         404,
     ]
-    plan = await uploaded(talk.customer, b"Two coats.", "plan.txt")
+    plan = await upload(talk.customer, b"Two coats.", "plan.txt")
     fields = {"conversation_id": talk.id, "file_ids": [plan["id"]]}
-    alone = await talk.customer.call("/chat", "send", fields)
-    assert (alone["text"], alone["files"], alone["seq"]) == ("", [plan], 2)
+    processes_with_own_redis = await talk.customer.call("/chat", "send", fields)
+    assert (
+        processes_with_own_redis["text"],
+        processes_with_own_redis["files"],
+        processes_with_own_redis["seq"],
+    ) == ("", [plan], 2)
     assert (await listed(talk.contractor))[0]["last_message"]["text"] == "plan.txt"
     assert await refused(talk.customer, "send", {"conversation_id": talk.id}) == "invalid"
 
@@ -40,7 +44,7 @@ async def test_files_are_said_with_or_without_words(market: Market) -> None:
 async def test_files_said_again_are_the_same_message(market: Market) -> None:
     """Guard: attaching to the conversation, not to the message; `files` in `Draft.is_of`."""
     talk = await meet(market)
-    photo = await uploaded(talk.contractor, picture())
+    photo = await upload(talk.contractor, picture())
     again = {"client_id": "c1", "file_ids": [photo["id"]]}
     both = await asyncio.gather(*(talk.say(talk.contractor, "Look", **again) for _ in range(2)))
     later = await talk.say(talk.contractor, "Look", **again)
@@ -54,10 +58,10 @@ async def test_nobody_says_what_is_not_theirs(market: Market) -> None:
     """Guard: `owner_id` and `attached_to` in `file.attach`, and the look at the conversation in
     the same transaction: what is refused is said to nobody and attached to nothing."""
     talk, elsewhere = await meet(market), await meet(market, name="Carl")
-    theirs = await uploaded(talk.customer, picture())
+    theirs = await upload(talk.customer, picture())
     fields = {"conversation_id": talk.id, "file_ids": [theirs["id"]]}
     assert await refused(talk.contractor, "send", fields) == "not_found"
-    own = await uploaded(elsewhere.contractor, picture())
+    own = await upload(elsewhere.contractor, picture())
     stranger = {"conversation_id": talk.id, "file_ids": [own["id"]]}
     assert await refused(elsewhere.contractor, "send", stranger) == "not_found"
     await elsewhere.say(elsewhere.contractor, "Here", file_ids=[own["id"]])
@@ -68,7 +72,7 @@ async def test_nobody_says_what_is_not_theirs(market: Market) -> None:
 async def test_what_is_taken_back_is_read_by_administrators_alone(market: Market) -> None:
     """Guard: the second `attach`, in `chat.messages.delete`; `files` of `Said`."""
     talk, admin = await meet(market), await market.admin()
-    photo = await uploaded(talk.contractor, picture())
+    photo = await upload(talk.contractor, picture())
     said = await talk.say(talk.contractor, "Look", file_ids=[photo["id"]])
     fields = {"conversation_id": talk.id, "message_id": said["id"]}
     gone = await talk.contractor.call("/chat", "delete", fields)

@@ -3,7 +3,7 @@
 import pytest
 
 from domain.files.file_names import MAX_BYTES, fitting
-from tests.support.file_samples import read, uploaded
+from tests.support.file_samples import download, upload
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,8 @@ def test_long_names_end_at_a_letter():
 async def test_a_name_in_every_language_comes_back(market):
     """Guard: `filename*` in `_headers`, and UNSAFE for those who do not know it."""
     owner = await market.customer()
-    file = await uploaded(owner, b"Hello", "Zaun; 完.txt")
-    _, headers, _ = await read(owner, file["id"])
+    file = await upload(owner, b"Hello", "Zaun; 完.txt")
+    _, headers, _ = await download(owner, file["id"])
     assert headers["Content-Disposition"] == (
         "attachment; filename=\"Zaun_ _.txt\"; filename*=UTF-8''Zaun%3B%20%E5%AE%8C.txt"
     )

@@ -22,7 +22,7 @@ from domain.kernel.rooms import role_room
 from domain.operations.command import Nothing
 from server.adapters.s3 import S3Blobs, bucket
 from server.runtime.spool import PIECE, Spool
-from tests.support.file_samples import picture, read, send, uploaded
+from tests.support.file_samples import download, picture, try_upload, upload
 from tests.support.processes import free_port
 
 TEXT = b"0123456789" * 100
@@ -47,11 +47,11 @@ async def test_delivered_work_with_its_files(market):
     contractor delivered, nobody reads it before, and a stranger never does."""
     deal = await market.accepted_job()
     await market.start(deal.contractor, deal.job)
-    photo = await uploaded(deal.contractor, picture("JPEG"), "Fence.JPG")
-    plan = await uploaded(deal.contractor, TEXT, "plan.txt")
+    photo = await upload(deal.contractor, picture("JPEG"), "Fence.JPG")
+    plan = await upload(deal.contractor, TEXT, "plan.txt")
     assert (photo["type"], photo["width"], photo["height"]) == ("image/jpeg", 640, 400)
     assert photo["thumbnail"] and not plan["thumbnail"]
-    assert (await read(deal.customer, photo["id"]))[0] == 404
+    assert (await download(deal.customer, photo["id"]))[0] == 404
     job = await deal.contractor.call(
         "/job",
         "deliver",
@@ -62,12 +62,12 @@ async def test_delivered_work_with_its_files(market):
         },
     )
     assert job["delivery_files"] == [photo, plan]
-    status, headers, body = await read(deal.customer, plan["id"])
+    status, headers, body = await download(deal.customer, plan["id"])
     assert (status, body, headers["Content-Type"]) == (200, TEXT, "text/plain")
     assert await market.store.single().count(File, {"attached_to": job["id"]}) == 2
     for who in (await market.admin(), await market.contractor("Otto")):
-        assert (await read(who, plan["id"]))[0] == 404
-    assert (await read(market.stranger(), plan["id"]))[0] == 401
+        assert (await download(who, plan["id"]))[0] == 404
+    assert (await download(market.anonymous_client(), plan["id"]))[0] == 401
 
 
 async def test_evidence_is_read_by_administrators_too(market):
@@ -83,7 +83,7 @@ async def test_evidence_is_read_by_administrators_too(market):
             "text": "It is still raw wood.",
         },
     )
-    photo = await uploaded(deal.customer, picture("WEBP"), "raw.webp")
+    photo = await upload(deal.customer, picture("WEBP"), "raw.webp")
     shown = await deal.customer.call(
         "/payment",
         "dispute_evidence",
@@ -95,15 +95,15 @@ async def test_evidence_is_read_by_administrators_too(market):
     )
     assert shown["timeline"][-1]["attachments"] == [photo]
     for who in (deal.customer, deal.contractor, await market.admin()):
-        assert (await read(who, photo["id"]))[0] == 200
-    assert (await read(await market.customer("Olga"), photo["id"]))[0] == 404
+        assert (await download(who, photo["id"]))[0] == 200
+    assert (await download(await market.customer("Olga"), photo["id"]))[0] == 404
 
 
 async def test_a_file_belongs_to_one_thing(market):
     """Guard: the filter for the owner and `free` in `attach`; the same thing may ask again."""
     owner, other = await market.customer(), await market.customer("Olga")
-    file = await uploaded(owner, TEXT, "a.txt")
-    first, second = [await uploaded(owner, TEXT, f"{n}.txt") for n in (1, 2)]
+    file = await upload(owner, TEXT, "a.txt")
+    first, second = [await upload(owner, TEXT, f"{n}.txt") for n in (1, 2)]
     uow = market.store.single()
     seen = await attach(uow, [second["id"], file["id"]], owner.id, "msg_1", [other.id])
     assert [each.id for each in seen] == [second["id"], file["id"]]
@@ -128,11 +128,11 @@ async def test_files_of_a_conversation(market):
     says anew who reads them, so that what was taken back is for nobody else."""
     author, member = await market.contractor(), await market.customer()
     other, admin = await market.customer("Olga"), await market.admin()
-    id = (await uploaded(author, picture()))["id"]
+    id = (await upload(author, picture()))["id"]
     uow = market.store.single()
 
     async def readers() -> list[int]:
-        return [(await read(who, id))[0] for who in (author, member, other, admin)]
+        return [(await download(who, id))[0] for who in (author, member, other, admin)]
 
     for names, seen in (
         ([author.id, member.id], [200, 200, 404, 404]),
@@ -151,8 +151,8 @@ async def test_files_of_a_conversation(market):
 async def test_ranges_and_tags(market):
     """Guard: `_chosen` in server/downloads.py."""
     owner = await market.customer()
-    id = (await uploaded(owner, TEXT, "a.txt"))["id"]
-    status, headers, _ = await read(owner, id)
+    id = (await upload(owner, TEXT, "a.txt"))["id"]
+    status, headers, _ = await download(owner, id)
     tag = headers["ETag"]
     assert (status, headers["Content-Length"], headers["Accept-Ranges"]) == (200, "1000", "bytes")
     for asked, expected, told in (
@@ -162,18 +162,18 @@ async def test_ranges_and_tags(market):
         ("bytes=990-2000", TEXT[990:], "990-999"),
         ("bytes=-2000", TEXT, "0-999"),
     ):
-        status, headers, body = await read(owner, id, Range=asked)
+        status, headers, body = await download(owner, id, Range=asked)
         assert (status, body, headers["Content-Range"]) == (206, expected, f"bytes {told}/1000")
     for asked in ("bytes=1000-", "bytes=-0"):
-        status, headers, body = await read(owner, id, Range=asked)
+        status, headers, body = await download(owner, id, Range=asked)
         assert (status, body, headers["Content-Range"]) == (416, b"", "bytes */1000")
     for asked in ("bytes=5-2", "bytes=-", "bytes=0-1,3-4", "lines=1-2", "bytes=x-y"):
-        assert (await read(owner, id, Range=asked))[::2] == (200, TEXT), asked
-    assert (await read(owner, id, Range="bytes=0-3", If_Range=tag))[0] == 206
-    assert (await read(owner, id, Range="bytes=0-3", If_Range='"old"'))[0] == 200
+        assert (await download(owner, id, Range=asked))[::2] == (200, TEXT), asked
+    assert (await download(owner, id, Range="bytes=0-3", If_Range=tag))[0] == 206
+    assert (await download(owner, id, Range="bytes=0-3", If_Range='"old"'))[0] == 200
     for known in (tag, f'"x", W/{tag}', "*"):
-        assert (await read(owner, id, If_None_Match=known))[::2] == (304, b"")
-    assert (await read(owner, id, If_None_Match='"x"'))[0] == 200
+        assert (await download(owner, id, If_None_Match=known))[::2] == (304, b"")
+    assert (await download(owner, id, If_None_Match='"x"'))[0] == 200
 
 
 async def test_ranges_across_chunks(market):
@@ -181,9 +181,9 @@ async def test_ranges_across_chunks(market):
     owner = await market.customer()
     data = b"".join(b"line %d\n" % n for n in range(160_000))
     assert len(data) > 5 * CHUNK
-    id = (await uploaded(owner, data, "long.txt"))["id"]
+    id = (await upload(owner, data, "long.txt"))["id"]
     for start, end in ((0, len(data)), (CHUNK - 1, CHUNK + 1), (CHUNK, 5 * CHUNK), (10, 11)):
-        _, _, body = await read(owner, id, Range=f"bytes={start}-{end - 1}")
+        _, _, body = await download(owner, id, Range=f"bytes={start}-{end - 1}")
         assert body == data[start:end]
     assert [row.length for row in await market.rows(GridFile)] == [len(data)]
 
@@ -191,8 +191,8 @@ async def test_ranges_across_chunks(market):
 async def test_nothing_in_a_file_runs(market):
     """Guard: `_headers` in server/downloads.py; a page shows a picture all the same."""
     owner = await market.customer()
-    for file in (await uploaded(owner, TEXT, "a.txt"), await uploaded(owner, picture())):
-        _, headers, _ = await read(owner, file["id"])
+    for file in (await upload(owner, TEXT, "a.txt"), await upload(owner, picture())):
+        _, headers, _ = await download(owner, file["id"])
         assert headers["Content-Disposition"].startswith("attachment; ")
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
@@ -202,49 +202,49 @@ async def test_nothing_in_a_file_runs(market):
 async def test_thumbnails(market):
     """Guard: `draw` in server/examine.py; what has no thumbnail is not found in that size."""
     owner = await market.customer()
-    photo = await uploaded(owner, picture("JPEG", (3000, 2000)), "photo.jpg")
-    status, headers, body = await read(owner, photo["id"], size="thumb")
+    photo = await upload(owner, picture("JPEG", (3000, 2000)), "photo.jpg")
+    status, headers, body = await download(owner, photo["id"], size="thumb")
     assert (status, headers["Content-Type"]) == (200, "image/webp")
     assert Image.open(io.BytesIO(body)).size == (320, 213)
-    whole = await read(owner, photo["id"])
+    whole = await download(owner, photo["id"])
     assert Image.open(io.BytesIO(whole[2])).size == (3000, 2000)
     assert whole[1]["ETag"] != headers["ETag"]
-    text = await uploaded(owner, TEXT, "a.txt")
-    assert (await read(owner, text["id"], size="thumb"))[0] == 404
-    assert (await read(owner, text["id"], size="huge"))[0] == 422
+    text = await upload(owner, TEXT, "a.txt")
+    assert (await download(owner, text["id"], size="thumb"))[0] == 404
+    assert (await download(owner, text["id"], size="huge"))[0] == 422
 
 
 async def test_a_ticket_for_one_file_and_a_minute(market, server):
     """Guard: the type and the `file` of a ticket in `AccessTokens.holder`, `exp`, `_must_be_alive`,
     and `readable` in both `file.ticket` and `file.get`."""
-    owner, anybody = await market.customer(), market.stranger()
-    first, second = await uploaded(owner, picture()), await uploaded(owner, picture())
+    owner, anybody = await market.customer(), market.anonymous_client()
+    first, second = await upload(owner, picture()), await upload(owner, picture())
     status, told = await owner.http("POST", f"/api/files/{first['id']}/ticket", {})
     assert status == 200
-    assert (await read(anybody, first["id"], told["ticket"]))[0] == 200
-    assert (await read(anybody, first["id"], told["ticket"], size="thumb"))[0] == 200
-    assert (await read(anybody, second["id"], told["ticket"]))[0] == 401
-    assert (await read(anybody, first["id"], owner.token))[0] == 401  # no token passes for one
+    assert (await download(anybody, first["id"], told["ticket"]))[0] == 200
+    assert (await download(anybody, first["id"], told["ticket"], size="thumb"))[0] == 200
+    assert (await download(anybody, second["id"], told["ticket"]))[0] == 401
+    assert (await download(anybody, first["id"], owner.token))[0] == 401  # no token passes for one
     bearer = {"Authorization": f"Bearer {told['ticket']}"}
     assert (await anybody.http("GET", "/api/account/me", headers=bearer))[0] == 401
     tokens = server.web.tokens
     late, _ = tokens.ticket(as_actor(owner), first["id"], -timedelta(seconds=1))
-    assert (await read(anybody, first["id"], late))[0] == 401
+    assert (await download(anybody, first["id"], late))[0] == 401
     other = await market.customer("Olga")
     assert (await other.http("POST", f"/api/files/{first['id']}/ticket", {}))[0] == 404
     forced, _ = tokens.ticket(as_actor(other), first["id"], timedelta(minutes=1))
-    assert (await read(anybody, first["id"], forced))[0] == 404
+    assert (await download(anybody, first["id"], forced))[0] == 404
     await owner.http("POST", "/api/account/logout", {})
-    assert (await read(anybody, first["id"], told["ticket"]))[0] == 401
+    assert (await download(anybody, first["id"], told["ticket"]))[0] == 401
 
 
 async def test_a_ticket_opens_nothing_else(market):
     """Guard: `admit` is asked about the file in the address, never about one in the query."""
     owner = await market.customer()
-    id = (await uploaded(owner, TEXT, "a.txt"))["id"]
+    id = (await upload(owner, TEXT, "a.txt"))["id"]
     _, told = await owner.http("POST", f"/api/files/{id}/ticket", {})
     query = f"ticket={told['ticket']}&file_id={id}"
-    status, _ = await market.stranger().http("GET", f"/api/wallet/statement.csv?{query}")
+    status, _ = await market.anonymous_client().http("GET", f"/api/wallet/statement.csv?{query}")
     assert status == 401
 
 
@@ -258,17 +258,17 @@ def as_actor(party) -> Actor:
 async def test_quotas(market, monkeypatch):
     """Guard: both calls of `check_room`: before anything is read, and with the row in place."""
     owner = await market.customer()
-    await uploaded(owner, TEXT, "a.txt")
+    await upload(owner, TEXT, "a.txt")
     before = await market.traces()
     for name, most in (("MAX_BYTES", 1500), ("MAX_FILES", 1)):
         with monkeypatch.context() as patch:
             patch.setattr(files, name, most)
-            status, problem = await send(owner, TEXT, "b.txt")
+            status, problem = await try_upload(owner, TEXT, "b.txt")
             assert (status, problem["code"]) == (409, "quota_exceeded")
     assert await market.traces() == before
     with monkeypatch.context() as patch:
         patch.setattr(files, "MAX_BYTES", 3500)
-        answers = await asyncio.gather(*(send(owner, TEXT, "c.txt") for _ in range(4)))
+        answers = await asyncio.gather(*(try_upload(owner, TEXT, "c.txt") for _ in range(4)))
     assert sum(status == 200 for status, _ in answers) <= 2
     kept = await market.rows(File)
     assert sum(file.size for file in kept) <= 3500
@@ -278,15 +278,15 @@ async def test_quotas(market, monkeypatch):
 async def test_orphans_are_swept(market, server):
     """Guard: the two ages in `sweep`; what is attached stays."""
     owner = await market.customer()
-    lost, used = await uploaded(owner, picture()), await uploaded(owner, TEXT, "a.txt")
+    lost, used = await upload(owner, picture()), await upload(owner, TEXT, "a.txt")
     await attach(market.store.single(), [used["id"]], owner.id, "msg_1", [])
     assert await sweep(server.ports) == 0
     await shifted(market, files.ATTACHED_WITHIN)
     assert await sweep(server.ports) == 1
-    assert (await read(owner, lost["id"]))[0] == 404
+    assert (await download(owner, lost["id"]))[0] == 404
     assert [file.id for file in await market.rows(File)] == [used["id"]]
     assert {chunk.files_id for chunk in await market.rows(GridChunk)} == {used["id"]}
-    assert (await read(owner, used["id"]))[2] == TEXT
+    assert (await download(owner, used["id"]))[2] == TEXT
 
 
 async def test_more_orphans_than_fit_into_one_round(market, server, monkeypatch):
@@ -294,7 +294,7 @@ async def test_more_orphans_than_fit_into_one_round(market, server, monkeypatch)
     monkeypatch.setattr(files, "CHUNK", 2)
     owner = await market.customer()
     for number in range(5):
-        await uploaded(owner, TEXT, f"{number}.txt")
+        await upload(owner, TEXT, f"{number}.txt")
     await shifted(market, files.ATTACHED_WITHIN)
     assert await sweep(server.ports) == 5
     assert await nothing_left(market)
@@ -326,7 +326,7 @@ async def test_bytes_that_are_stored_after_all(market, server, monkeypatch, how)
         with pytest.raises((Unavailable, asyncio.CancelledError)):
             await uploading
     await GridFs(market.store)._add(late[0], 0, TEXT)
-    assert (await read(owner, late[0]))[0] == 404
+    assert (await download(owner, late[0]))[0] == 404
     assert await sweep(server.ports) == 0
     await shifted(market, files.STORED_WITHIN)
     assert await sweep(server.ports) == 1
@@ -361,31 +361,31 @@ async def test_the_same_story_in_a_bucket(market, server):
     kept = MemoryStore()
     server.web.ports = msgspec.structs.replace(server.web.ports, blobs=S3Blobs(kept))
     owner = await market.customer()
-    photo = await uploaded(owner, picture())
+    photo = await upload(owner, picture())
     data = b"x" * 7_000_000  # more than one part
-    text = await uploaded(owner, data, "long.txt")
+    text = await upload(owner, data, "long.txt")
     assert await market.rows(GridChunk) == []
     listed = {row["path"] for rows in obstore.list(kept) for row in rows}
     assert listed == {photo["id"], f"{photo['id']}.thumb", text["id"]}
-    assert (await read(owner, text["id"]))[2] == data
-    assert (await read(owner, text["id"], Range="bytes=10-19"))[2] == b"x" * 10
-    assert (await read(owner, photo["id"], size="thumb"))[0] == 200
+    assert (await download(owner, text["id"]))[2] == data
+    assert (await download(owner, text["id"], Range="bytes=10-19"))[2] == b"x" * 10
+    assert (await download(owner, photo["id"], size="thumb"))[0] == 200
     await shifted(market, files.ATTACHED_WITHIN)
     assert await sweep(server.ports) == 2
     assert [row for rows in obstore.list(kept) for row in rows] == []
 
 
 async def test_a_bucket_that_is_away(market, server, monkeypatch):
-    """Guard: `_answering` and PATIENCE in server/s3.py; `send` begins with the first piece, so that
-    a reader gets an answer."""
+    """Guard: `_answering` and PATIENCE in server/s3.py; `try_upload` begins with the first piece,
+    so that a reader gets an answer."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "none")
     owner = await market.customer()
-    file = await uploaded(owner, TEXT, "a.txt")
+    file = await upload(owner, TEXT, "a.txt")
     away = S3Blobs(bucket("none", f"http://127.0.0.1:{free_port()}", "none"))
     server.web.ports = msgspec.structs.replace(server.web.ports, blobs=away)
     async with asyncio.timeout(30):
-        answers = [await send(owner, TEXT, "b.txt")]
-        status, _, body = await read(owner, file["id"])
+        answers = [await try_upload(owner, TEXT, "b.txt")]
+        status, _, body = await download(owner, file["id"])
     answers.append((status, json.loads(body)))
     assert [(status, told["code"]) for status, told in answers] == [(503, "unavailable")] * 2

@@ -7,7 +7,7 @@ import pytest
 
 from domain.fulfillment import auto_completion
 from domain.notifications.text import date_text
-from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 
@@ -17,7 +17,7 @@ THREE = [{"title": t, "amount": a} for t, a in (("A", 50_000), ("B", 30_001), ("
 @pytest.fixture
 async def work(market, server):
     await server.web.scheduler.stop()  # what it does is called here
-    return await Work(market, server).begin(milestones=THREE)
+    return await JobInProgress(market, server).start(milestones=THREE)
 
 
 async def test_each_milestone_is_paid_by_itself(work):
@@ -28,16 +28,16 @@ async def test_each_milestone_is_paid_by_itself(work):
     done = await work.complete(milestone=2)
     assert (done["split"]["amount"], done["split"]["contractor_amount"]) == (30_001, 21_001)
     assert done["job"]["status"] == "in_progress"
-    assert await work.books() == (10_000 + 6000, 100_000 - 10_000 - 30_001 + 3000)
+    assert await work.platform_and_escrow() == (10_000 + 6000, 100_000 - 10_000 - 30_001 + 3000)
     assert await work.wallet("available") == (21_001,)
     again = {"job_id": work.job["id"], "milestone": 2}
-    await work.refuses(work.customer, "/job", "complete", again, "milestone_not_standing")
+    await work.assert_refused(work.customer, "/job", "complete", again, "milestone_not_standing")
     done = await work.complete()
     assert done["job"]["status"] == "completed"
-    assert await work.books() == (30_000, 0)
+    assert await work.platform_and_escrow() == (30_000, 0)
     assert await work.wallet("available", "pending") == (70_000, 0)
-    assert len(await work.listed("transfers")) == 3
-    states = [milestone.status for milestone in (await work.stored()).milestones]
+    assert len(await work.stripe_list("transfers")) == 3
+    states = [milestone.status for milestone in (await work.stored_offer()).milestones]
     assert states == ["completed"] * 3
 
 
@@ -48,9 +48,9 @@ async def test_milestones_completed_at_once_are_paid_once(work):
     answers = await asyncio.gather(*orders, return_exceptions=True)
     paid = [a["split"]["amount"] for a in answers if isinstance(a, dict)]
     assert sorted(paid) == [19_999, 30_001, 50_000]
-    assert await work.books() == (30_000, 0)
+    assert await work.platform_and_escrow() == (30_000, 0)
     assert await work.wallet("available", "pending") == (70_000, 0)
-    assert (await work.job_now())["status"] == "completed"
+    assert (await work.current_job())["status"] == "completed"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ async def test_milestones_that_are_refused(market, server, milestones, code):
         "timeline_days": 5,
         "milestones": milestones,
     }
-    await Work(market, server).refuses(customer, "/bidding", "create", fields, code)
+    await JobInProgress(market, server).assert_refused(customer, "/bidding", "create", fields, code)
 
 
 async def test_delivered_work_completes_by_itself(work):
@@ -87,28 +87,28 @@ async def test_delivered_work_completes_by_itself(work):
     everything delivered completes with the first."""
     ports = work.server.ports
     await work.deliver(milestone=1)
-    offer = await work.stored()
+    offer = await work.stored_offer()
     assert offer.due_at == offer.milestones[0].due_at
     assert timedelta(days=6) < offer.due_at - ports.clock.now() <= timedelta(days=7)
     assert await auto_completion.complete_due(ports) == 0
-    await work.let_pass(WEEK - DAY)
+    await work.pass_time(WEEK - DAY)
     assert await auto_completion.announce_due(ports) == 1
     await work.deliver(milestone=3)
-    await work.let_pass(DAY)
+    await work.pass_time(DAY)
     assert await auto_completion.complete_due(ports) == 1
     assert await states(work) == ["completed", "pending", "delivered"]
-    assert (await work.stored()).due_at == (await work.stored()).milestones[2].due_at
-    await work.books()
+    assert (await work.stored_offer()).due_at == (await work.stored_offer()).milestones[2].due_at
+    await work.platform_and_escrow()
     assert await work.wallet("available") == (35_000,)
 
 
 async def states(work):
-    return [milestone.status for milestone in (await work.stored()).milestones]
+    return [milestone.status for milestone in (await work.stored_offer()).milestones]
 
 
 async def announced(work, count):
     """The texts of what the customer was told about work that completes soon."""
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     rows = [p.data for p in work.customer.received("/account", "notification")]
     told = [row for row in rows if row["kind"] == "completes_soon"]
     assert len(told) == count
@@ -120,11 +120,11 @@ async def test_each_milestone_is_announced_with_its_own_amount(work):
     Guard: `offer.at_stake(numbers)` in `auto_completion._announce`."""
     ports = work.server.ports
     await work.deliver(milestone=1)
-    await work.let_pass(DAY)
+    await work.pass_time(DAY)
     await work.deliver(milestone=2)
     assert await auto_completion.announce_due(ports) == 0
     for days in (5, 1):
-        await work.let_pass(days * DAY)
+        await work.pass_time(days * DAY)
         assert [await auto_completion.announce_due(ports) for _ in range(2)] == [1, 0]
     first, second = await announced(work, 2)
     assert "“A” of “Paint the fence”" in first["title"] and "500.00 USD" in first["text"]
@@ -138,13 +138,13 @@ async def test_what_is_announced_at_once_is_one_word_with_one_time(work):
     news."""
     ports = work.server.ports
     await work.deliver(milestone=1)
-    await work.let_pass(timedelta(minutes=30))
+    await work.pass_time(timedelta(minutes=30))
     await work.deliver(milestone=2)
-    await work.let_pass(WEEK - DAY)
+    await work.pass_time(WEEK - DAY)
     assert await auto_completion.announce_due(ports) == 1
     (told,) = await announced(work, 1)
     assert "“A”, “B” of" in told["title"] and "800.01 USD" in told["text"]
-    first, second, _ = (await work.stored()).milestones
+    first, second, _ = (await work.stored_offer()).milestones
     assert first.due_at == second.due_at and date_text(first.due_at) in told["title"]
 
 
@@ -153,15 +153,15 @@ async def test_nothing_completes_that_was_not_announced(work):
     the servers were down completes the moment they are back."""
     ports = work.server.ports
     await work.deliver(milestone=1)
-    await work.let_pass(WEEK + DAY)
+    await work.pass_time(WEEK + DAY)
     assert await auto_completion.complete_due(ports) == 1
     assert await states(work) == ["delivered", "pending", "pending"]
     (told,) = await announced(work, 1)
-    due = (await work.stored()).due_at
+    due = (await work.stored_offer()).due_at
     assert due - ports.clock.now() > DAY - timedelta(minutes=5)
     assert date_text(due) in told["title"]
     assert await auto_completion.complete_due(ports) == 0
-    await work.let_pass(DAY)
+    await work.pass_time(DAY)
     assert await auto_completion.complete_due(ports) == 1
     assert await states(work) == ["completed", "pending", "pending"]
 
@@ -171,13 +171,13 @@ async def test_a_time_that_passed_while_nothing_ran_is_announced_again(work):
     down."""
     ports = work.server.ports
     await work.deliver(milestone=1)
-    await work.let_pass(WEEK - DAY)
+    await work.pass_time(WEEK - DAY)
     assert await auto_completion.announce_due(ports) == 1
-    await work.let_pass(3 * DAY)
+    await work.pass_time(3 * DAY)
     assert await auto_completion.complete_due(ports) == 1
     assert await states(work) == ["delivered", "pending", "pending"]
     await announced(work, 2)
-    await work.let_pass(DAY)
+    await work.pass_time(DAY)
     assert await auto_completion.complete_due(ports) == 1
     assert await states(work) == ["completed", "pending", "pending"]
 
@@ -187,20 +187,20 @@ async def test_after_a_chargeback_it_is_announced_again(work):
     customer could do nothing, and when it is free the work would be completed at once."""
     ports = work.server.ports
     await work.deliver(milestone=1)
-    await work.let_pass(WEEK - DAY)
+    await work.pass_time(WEEK - DAY)
     assert await auto_completion.announce_due(ports) == 1
-    chargeback = await work.charge_back()
-    assert (await work.stored()).due_at is (await work.stored()).announce_at is None
-    await work.decide(chargeback, won=True)
-    await work.market.settled(PATIENCE)
-    await work.let_pass(DAY)
+    chargeback = await work.open_chargeback()
+    assert (await work.stored_offer()).due_at is (await work.stored_offer()).announce_at is None
+    await work.decide_chargeback(chargeback, won=True)
+    await work.market.settled(TIMEOUT)
+    await work.pass_time(DAY)
     assert await auto_completion.complete_due(ports) == 1
     assert await states(work) == ["delivered", "pending", "pending"]
     await announced(work, 2)
-    await work.let_pass(DAY)
+    await work.pass_time(DAY)
     assert await auto_completion.complete_due(ports) == 1
     assert await states(work) == ["completed", "pending", "pending"]
-    await work.books()
+    await work.platform_and_escrow()
 
 
 async def test_an_offer_from_before_is_announced_when_it_is_due(work):
@@ -212,10 +212,10 @@ async def test_an_offer_from_before_is_announced_when_it_is_due(work):
     await work.server.store.database["offers"].update_one(
         {"_id": work.offer["id"]}, {"$unset": fields, "$set": {"reminded_at": ports.clock.now()}}
     )
-    await work.let_pass(WEEK)
+    await work.pass_time(WEEK)
     assert await auto_completion.complete_due(ports) == 1
     await announced(work, 1)
-    await work.let_pass(DAY)
+    await work.pass_time(DAY)
     assert await auto_completion.complete_due(ports) == 1
     assert await states(work) == ["completed", "pending", "pending"]
 
@@ -224,8 +224,8 @@ async def test_what_a_refund_took_is_not_paid_out(work):
     """Guard: `min(milestone.amount, before.uncompleted)`; without it the last milestones pay out
     what the customer has back."""
     await work.refund(40_000)
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     paid = [(await work.complete(milestone=n))["split"]["amount"] for n in (1, 2, 3)]
     assert paid == [50_000, 10_000, 0]
-    assert await work.books() == (18_000, 0)
+    assert await work.platform_and_escrow() == (18_000, 0)
     assert await work.wallet("available", "pending") == (42_000, 0)

@@ -9,35 +9,35 @@ from domain.kernel import leases
 from domain.kernel.errors import Unavailable
 from domain.kernel.leases import LENGTH, Lease
 from server.workers.scheduler import Job, Scheduler
-from tests.support.relay_fixture import Office
+from tests.support.relay_cluster import RelayCluster
 
 
 @pytest.fixture
-async def office(installation):
-    office = Office(installation.env["MONGO_URL"])
-    await office.store("setup").prepare([Lease])
-    yield office
-    await office.close()
+async def cluster(installation):
+    cluster = RelayCluster(installation.env["MONGO_URL"])
+    await cluster.store("setup").prepare([Lease])
+    yield cluster
+    await cluster.close()
 
 
-async def test_one_of_many_gets_the_lease(office):
+async def test_one_of_many_gets_the_lease(cluster):
     """Guard: `except Duplicate` and `over` in `leases.hold`."""
-    stores = [office.store(f"w{n}") for n in range(8)]
+    stores = [cluster.store(f"w{n}") for n in range(8)]
     taken = await asyncio.gather(*(leases.hold(store, "job") for store in stores))
     assert sum(lease is not None for lease in taken) == 1
     holder = stores[[lease is not None for lease in taken].index(True)]
-    office.clock.ahead += LENGTH / 2
+    cluster.clock.ahead += LENGTH / 2
     assert await leases.hold(holder, "job")  # renewed
-    office.clock.ahead += LENGTH * 0.75
+    cluster.clock.ahead += LENGTH * 0.75
     assert [bool(await leases.hold(s, "job")) for s in stores].count(True) == 1
 
 
-async def test_a_dead_holder_is_replaced_and_one_that_goes_frees_it_at_once(office):
+async def test_a_dead_holder_is_replaced_and_one_that_goes_frees_it_at_once(cluster):
     """Guard: `{"until": {"$lte": now}}` in `leases.hold`; the fence tells the two apart."""
-    one, two = office.store("one"), office.store("two")
+    one, two = cluster.store("one"), cluster.store("two")
     first = await leases.hold(one, "job")
     assert await leases.hold(two, "job") is None
-    office.clock.ahead += LENGTH + timedelta(seconds=1)
+    cluster.clock.ahead += LENGTH + timedelta(seconds=1)
     second = await leases.hold(two, "job")
     assert (first.fence, second.fence) == (1, 2)
     assert await leases.hold(one, "job") is None
@@ -45,19 +45,19 @@ async def test_a_dead_holder_is_replaced_and_one_that_goes_frees_it_at_once(offi
     assert (await leases.hold(one, "job")).fence == 3
 
 
-async def test_a_clock_that_jumps_back_an_hour_stops_nobody(office):
+async def test_a_clock_that_jumps_back_an_hour_stops_nobody(cluster):
     """Guard: `2 * LENGTH` in `leases.hold`; without it a lease of the old clock lasts an hour.
     Guard: `timedelta() <=` in `ran_within`."""
-    one, two = office.store("one"), office.store("two")
+    one, two = cluster.store("one"), cluster.store("two")
     await leases.hold(one, "job")
     await leases.finished(one, "job")
-    office.clock.ahead -= timedelta(hours=1)
+    cluster.clock.ahead -= timedelta(hours=1)
     lease = await leases.hold(two, "job")
     assert lease
     assert not lease.ran_within(timedelta(days=1), two.clock.now())
 
 
-async def test_work_runs_once_among_many_processes(office):
+async def test_work_runs_once_among_many_processes(cluster):
     """Guard: `_is_ours`; without `ran_within` every process does the work of the hour."""
     ran = []
 
@@ -70,19 +70,19 @@ async def test_work_runs_once_among_many_processes(office):
 
     often.count = 0
     jobs = [Job("rare", 0.05, work), Job("frequent", 0.01, often)]
-    schedulers = [Scheduler(office.relay(f"w{n}", start=False)._ports, jobs) for n in range(3)]
+    schedulers = [Scheduler(cluster.relay(f"w{n}", start=False)._ports, jobs) for n in range(3)]
     for scheduler in schedulers:
         scheduler.start()
-    await office.until(lambda: len(ran) >= 3 and often.count >= 10)
+    await cluster.wait_until(lambda: len(ran) >= 3 and often.count >= 10)
     assert len(set(ran)) == 1  # it holds the lease as long as it lives
     await schedulers[int(ran[0][1:])].stop()
-    await office.until(lambda: len(set(ran)) == 2)
+    await cluster.wait_until(lambda: len(set(ran)) == 2)
     for scheduler in schedulers:
         await scheduler.stop()
 
 
 @pytest.fixture
-async def hourly(office, monkeypatch):
+async def hourly(cluster, monkeypatch):
     """Two processes that look every moment at work which is to be done every hour."""
     monkeypatch.setattr("server.workers.scheduler.LOOK_SECONDS", 0.02)
     ran = []
@@ -90,66 +90,66 @@ async def hourly(office, monkeypatch):
     async def work(ports):
         ran.append(ports.store.worker)
 
-    ports = [office.relay(f"w{n}", start=False)._ports for n in range(2)]
+    ports = [cluster.relay(f"w{n}", start=False)._ports for n in range(2)]
     schedulers = [Scheduler(each, [Job("hourly", 3600, work)]) for each in ports]
     yield schedulers, ran
     for scheduler in schedulers:
         await scheduler.stop()
 
 
-async def lease(office, **fields):
+async def lease(cluster, **fields):
     """Of work that is done every hour."""
-    uow = office.stores[0].single()
+    uow = cluster.stores[0].single()
     changed = await uow.change(Lease, "hourly", **fields)
     assert changed, "nobody has looked yet"
     return changed
 
 
-async def test_rare_work_is_not_put_off_by_restarts_nor_by_a_dead_runner(office, hourly):
+async def test_rare_work_is_not_put_off_by_restarts_nor_by_a_dead_runner(cluster, hourly):
     """Guard: `LOOK_SECONDS`; without it the next look is an hour after each start."""
     (one, two), ran = hourly
-    now = office.clock.now()
-    await leases.hold(office.stores[0], "hourly")
+    now = cluster.clock.now()
+    await leases.hold(cluster.stores[0], "hourly")
     await lease(
-        office, holder="dead", until=now - timedelta(seconds=1), ran_at=now - timedelta(hours=1)
+        cluster, holder="dead", until=now - timedelta(seconds=1), ran_at=now - timedelta(hours=1)
     )  # it had begun, and was killed
     one.start()
     two.start()
-    await office.until(lambda: ran)
+    await cluster.wait_until(lambda: ran)
     await asyncio.sleep(0.3)
     assert len(ran) == 1  # and not by both
 
 
-async def test_rare_work_is_not_done_at_every_first_look(office, hourly):
+async def test_rare_work_is_not_done_at_every_first_look(cluster, hourly):
     """Guard: `self.ran_at or self.created_at` in `ran_within`."""
     (one, two), ran = hourly
     one.start()
-    await office.until(lambda: one._looks >= 3)
+    await cluster.wait_until(lambda: one._looks >= 3)
     assert ran == []
-    office.clock.ahead += timedelta(hours=1)
-    await office.until(lambda: ran)
+    cluster.clock.ahead += timedelta(hours=1)
+    await cluster.wait_until(lambda: ran)
     two.start()
-    await office.until(lambda: two._looks >= 3)
+    await cluster.wait_until(lambda: two._looks >= 3)
     assert len(ran) == 1
 
 
-async def test_clocks_that_lie_apart_do_not_make_rare_work_frequent(office, hourly):
+async def test_clocks_that_lie_apart_do_not_make_rare_work_frequent(cluster, hourly):
     """Guard: `time.monotonic()` in `_repeat`; each would undo what the other has noted."""
     (one, _), ran = hourly
-    now = office.clock.now()
-    await leases.hold(office.stores[0], "hourly")
-    await lease(office, created_at=now - timedelta(hours=2), until=now)
+    now = cluster.clock.now()
+    await leases.hold(cluster.stores[0], "hourly")
+    await lease(cluster, created_at=now - timedelta(hours=2), until=now)
     one.start()
     for _ in range(5):
-        await office.until(lambda: ran)
+        await cluster.wait_until(lambda: ran)
         # another process, whose clock is an hour behind
-        await lease(office, ran_at=now - timedelta(hours=1))
+        await lease(cluster, ran_at=now - timedelta(hours=1))
     looks = one._looks
     await asyncio.sleep(0.2)
     assert (len(ran), one._looks) == (1, looks)
 
 
-async def test_a_lease_outlives_a_database_that_is_away_for_a_moment(office, monkeypatch):
+async def test_a_lease_outlives_a_database_that_is_away_for_a_moment(cluster, monkeypatch):
     """Guard: `except Exception` in `_renew`."""
     monkeypatch.setattr("server.workers.scheduler.RENEW_SECONDS", 0.02)
     asked, working, hold = [], asyncio.Event(), leases.hold
@@ -166,7 +166,7 @@ async def test_a_lease_outlives_a_database_that_is_away_for_a_moment(office, mon
         await asyncio.sleep(60)
 
     monkeypatch.setattr("domain.kernel.leases.hold", away_for_a_moment)
-    scheduler = Scheduler(office.relay("w0", start=False)._ports, [Job("long", 0.01, long)])
+    scheduler = Scheduler(cluster.relay("w0", start=False)._ports, [Job("long", 0.01, long)])
     scheduler.start()
-    await office.until(lambda: len(asked) >= 3)
+    await cluster.wait_until(lambda: len(asked) >= 3)
     await scheduler.stop()

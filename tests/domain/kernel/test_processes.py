@@ -8,15 +8,15 @@ import pytest
 from domain.kernel import process_registry
 from domain.kernel.leases import Lease
 from domain.kernel.process_registry import SILENT, Living
-from tests.support.relay_fixture import Office
+from tests.support.relay_cluster import RelayCluster
 
 
 @pytest.fixture
-async def office(installation):
-    office = Office(installation.env["MONGO_URL"])
-    await office.store("setup").prepare([Lease, Living])
-    yield office
-    await office.close()
+async def cluster(installation):
+    cluster = RelayCluster(installation.env["MONGO_URL"])
+    await cluster.store("setup").prepare([Lease, Living])
+    yield cluster
+    await cluster.close()
 
 
 async def hang(store, row, end):
@@ -34,10 +34,10 @@ async def hang(store, row, end):
     return hanging
 
 
-async def test_the_transactions_of_a_killed_process_are_ended_by_another(office):
+async def test_the_transactions_of_a_killed_process_are_ended_by_another(cluster):
     """Guard: `end_sessions` in `process_registry.end_dead`, and `sessions.add` in
     `Store._transact`. Who is alive keeps what it has open: `over` in `end_dead`."""
-    dead, ports = office.store("dead"), office.relay("other", start=False)._ports
+    dead, ports = cluster.store("dead"), cluster.relay("other", start=False)._ports
     other = ports.store
     now = other.clock.now()
     row = Lease(id="row", created_at=now, updated_at=now, holder="nobody", until=now)
@@ -54,7 +54,7 @@ async def test_the_transactions_of_a_killed_process_are_ended_by_another(office)
     await process_registry.end_dead(ports.store)
     done, _ = await asyncio.wait([waiting], timeout=0.5)
     assert not done
-    office.clock.ahead += SILENT + timedelta(seconds=1)
+    cluster.clock.ahead += SILENT + timedelta(seconds=1)
     await process_registry.say_alive(other)
     await process_registry.end_dead(ports.store)
     async with asyncio.timeout(8):  # the database itself takes a minute
@@ -64,10 +64,10 @@ async def test_the_transactions_of_a_killed_process_are_ended_by_another(office)
     await asyncio.wait([hanging])
 
 
-async def test_a_process_that_ends_says_so(office):
+async def test_a_process_that_ends_says_so(cluster):
     """Guard: `say_alive` and `say_goodbye` in the relay."""
-    relay = office.relay("one")
-    store = office.store("reader")
+    relay = cluster.relay("one")
+    store = cluster.store("reader")
 
     async def known():
         return await store.single().find(Living, {"_id": "one"})

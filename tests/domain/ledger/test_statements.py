@@ -11,14 +11,14 @@ from domain.kernel.store import UnitOfWork
 from domain.ledger.owner_view import platform_before
 from domain.ledger.transaction import Posting, Transaction
 from domain.wallet import statements
-from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
 from tests.support.journal_samples import (
     NEW_YEAR,
-    book_rows,
     download,
-    lately,
-    statement,
-    told,
+    get_statement,
+    insert_transactions,
+    recent_period,
+    totals_by_kind,
     transaction,
 )
 from tests.support.parties import Refused
@@ -26,7 +26,7 @@ from tests.support.parties import Refused
 
 @pytest.fixture
 def work(market, server):
-    return Work(market, server)
+    return JobInProgress(market, server)
 
 
 # -- the sums ------------------------------------------------------------------------------------
@@ -35,11 +35,11 @@ def work(market, server):
 async def test_a_contractors_statement_leads_from_balance_to_balance(work):
     """Guard: `position` and `deltas` of `owner_view.Side`; a part that is left out, or what only
     moves counted as coming in, and the closing balance is not the wallet's."""
-    await work.done()
+    await work.start_and_complete()
     before = datetime.now(UTC).isoformat()
     await work.withdraw(20_000)
-    whole = await statement(work.contractor)
-    assert told(whole) == {
+    whole = await get_statement(work.contractor)
+    assert totals_by_kind(whole) == {
         "completed": (1, 70_000, 0, 0),
         "transfer_settled": (1, 0, 0, 70_000),
         "withdrawn": (1, 0, 0, 20_000),
@@ -59,38 +59,38 @@ async def test_a_contractors_statement_leads_from_balance_to_balance(work):
     wallet = await work.contractor.call("/wallet", "balance")
     assert {part: wallet[part] for part in whole["closing"]["parts"]} == whole["closing"]["parts"]
 
-    first = await statement(work.contractor, end=before)
-    second = await statement(work.contractor, start=before)
+    first = await get_statement(work.contractor, end=before)
+    second = await get_statement(work.contractor, start=before)
     assert first["closing"] == second["opening"]
     assert (second["opening"]["amount"], second["net_amount"]) == (70_000, -20_000)
-    assert told(second).keys() == {"withdrawn", "paid_out"}
-    assert told(await statement(work.contractor, currency="EUR")) == {}
+    assert totals_by_kind(second).keys() == {"withdrawn", "paid_out"}
+    assert totals_by_kind(await get_statement(work.contractor, currency="EUR")) == {}
 
 
 async def test_debt_and_held_money_are_parts_of_it(work):
     """Guard: `held` and `debt` in `Side.of`."""
-    await work.done()
+    await work.start_and_complete()
     await work.withdraw(50_000)
-    chargeback = await work.charge_back()
-    closing = (await statement(work.contractor))["closing"]
+    chargeback = await work.open_chargeback()
+    closing = (await get_statement(work.contractor))["closing"]
     assert (closing["amount"], closing["parts"]["held"]) == (20_000, 20_000)
-    await work.decide(chargeback, won=False)
-    await work.market.settled(PATIENCE)
-    found = await statement(work.contractor)
+    await work.decide_chargeback(chargeback, won=False)
+    await work.market.settled(TIMEOUT)
+    found = await get_statement(work.contractor)
     assert found["closing"]["parts"]["debt"] == found["closing"]["amount"] == -50_000
-    assert told(found)["chargeback_lost"] == (1, 0, 70_000, 0)
+    assert totals_by_kind(found)["chargeback_lost"] == (1, 0, 70_000, 0)
 
 
 async def test_a_customers_statement_is_what_was_paid_and_given_back(work):
     """Guard: the customer's `Side`: STRIPE and chargebacks; without `came or left or moved` the
     platform's fee would be a line of nothing."""
-    await work.begin()
+    await work.start()
     await work.refund(30_000)
-    await work.market.settled(PATIENCE)
-    paid = await statement(work.customer)
-    assert told(paid) == {"captured": (1, 0, 100_000, 0), "refunded": (1, 30_000, 0, 0)}
+    await work.market.settled(TIMEOUT)
+    paid = await get_statement(work.customer)
+    assert totals_by_kind(paid) == {"captured": (1, 0, 100_000, 0), "refunded": (1, 30_000, 0, 0)}
     assert paid["closing"]["amount"] == paid["net_amount"] == -70_000
-    _, _, rows = await download(work.customer, "wallet/statement.csv", **lately())
+    _, _, rows = await download(work.customer, "wallet/statement.csv", **recent_period())
     assert [(row["kind"], row["amount"], row["balance"]) for row in rows] == [
         ("captured", "-1000.00", "-1000.00"),
         ("refunded", "300.00", "-700.00"),
@@ -99,11 +99,11 @@ async def test_a_customers_statement_is_what_was_paid_and_given_back(work):
 
 async def test_a_lost_chargeback_is_money_that_the_customer_got_back(work):
     """Guard: `chargebacks` in the customer's `Side`; without it the bank's refund is nowhere."""
-    await work.begin()
-    await work.decide(await work.charge_back(), won=False)
-    await work.market.settled(PATIENCE)
-    found = await statement(work.customer)
-    assert told(found)["chargeback_lost"] == (1, 100_000, 0, 0)
+    await work.start()
+    await work.decide_chargeback(await work.open_chargeback(), won=False)
+    await work.market.settled(TIMEOUT)
+    found = await get_statement(work.customer)
+    assert totals_by_kind(found)["chargeback_lost"] == (1, 100_000, 0, 0)
     assert found["closing"]["amount"] == 0
 
 
@@ -111,15 +111,15 @@ async def test_commissions_agree_with_the_platforms_balance(work):
     """Guard: COLUMNS and `_columns`; a kind that is counted twice or not at all, and the columns do
     not make the net amount, or that not the balance."""
     await work.sandbox.settings(fee_bps=290)
-    await work.done()
+    await work.start_and_complete()
     await work.refund(20_000)
-    await work.market.settled(PATIENCE)
-    other = await Work(work.market, work.server).done()
-    await other.decide(await other.charge_back(), won=False)
-    platform, _ = await work.books()
+    await work.market.settled(TIMEOUT)
+    other = await JobInProgress(work.market, work.server).start_and_complete()
+    await other.decide_chargeback(await other.open_chargeback(), won=False)
+    platform, _ = await work.platform_and_escrow()
     admin = await work.market.admin()
 
-    report = await admin.call("/admin", "commissions", lately())
+    report = await admin.call("/admin", "commissions", recent_period())
     sums = {
         name: sum(line[name] for line in report["lines"] if line["currency"] == "USD")
         for name in report["lines"][0]
@@ -142,8 +142,8 @@ async def test_commissions_agree_with_the_platforms_balance(work):
         "net_amount": platform,
         "closing_amount": platform,
     }
-    assert (await statement(admin))["closing"]["parts"] == {"platform": platform}
-    _, _, rows = await download(admin, "admin/commissions.csv", **lately(bucket="month"))
+    assert (await get_statement(admin))["closing"]["parts"] == {"platform": platform}
+    _, _, rows = await download(admin, "admin/commissions.csv", **recent_period(bucket="month"))
     assert sum(int(row["net_minor"]) for row in rows) == platform
     assert {row["period"] for row in rows} == {datetime.now(UTC).strftime("%Y-%m")}
 
@@ -209,7 +209,7 @@ async def test_spans_that_are_refused(market, wrong, field):
     crashes."""
     party = await market.contractor()
     with pytest.raises(Refused) as refused:
-        await statement(party, **wrong)
+        await get_statement(party, **wrong)
     assert (refused.value.code, refused.value.details["field"]) == ("invalid", field)
 
 
@@ -245,7 +245,7 @@ async def test_statements_read_their_own_part_of_the_journal(server, monkeypatch
     """Guard: the index of Transaction on (users, created_at) and the one on (accounts,
     created_at); fails when one is dropped or its fields are put in another order."""
     for user in ("usr_1", "usr_2", "usr_3"):
-        await book_rows(server.store, 400, user=user)
+        await insert_transactions(server.store, 400, user=user)
     platform = {"users": (), "accounts": ("escrow:ofr_1", "platform")}
     rows = [transaction(number, fact=f"fee:{number}", **platform) for number in range(400)]
     await server.store.single().add_all(rows)

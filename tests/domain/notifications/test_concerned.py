@@ -13,7 +13,7 @@ from domain.notifications.text import Notice, Side
 from domain.payouts.transfer import Transfer
 from tests.domain.notifications.reading import FENCE, listed
 from tests.domain.notifications.test_words import AT, WHOLE
-from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 CUSTOMER, CONTRACTOR, SELF = Side.CUSTOMER, Side.CONTRACTOR, Side.SELF
 OFFER, CHARGEBACK, WITHDRAWAL = (
@@ -94,73 +94,76 @@ def test_an_inquiry_of_a_bank_and_its_end_are_told():
 # -- told directly -----------------------------------------------------------------------------
 
 
-@pytest.fixture
-async def done(market, server):
-    return await Work(market, server).done()
-
-
 async def texts(work, *kinds):
     told = await listed(work.market, work.contractor, *kinds)
     return [(notice["kind"], notice["title"], notice["path"]) for notice in told]
 
 
-async def test_what_is_owed_repaid_and_adjusted_is_told_to_its_owner(done, post):
+async def test_what_is_owed_repaid_and_adjusted_is_told_to_its_owner(completed_work, smtp):
     """Guard: `notices.tell` in `wallet_actions.adjust`, `allocation.take`, `allocation.give` and
     `reversals.collect_debt`; without it money comes and goes without a word."""
-    user = {"user_id": done.contractor.id, "currency": "USD", "reason": "Counted twice"}
-    await done.admin("adjust", **user, amount=-20_000)
-    await done.withdraw(50_000)
-    await done.admin("adjust", **user, amount=-10_000)
-    await done.admin("adjust", **user, amount=15_000)
-    assert await texts(done, "wallet_adjusted", "debt_due", "debt_repaid") == [
+    user = {"user_id": completed_work.contractor.id, "currency": "USD", "reason": "Counted twice"}
+    await completed_work.admin("adjust", **user, amount=-20_000)
+    await completed_work.withdraw(50_000)
+    await completed_work.admin("adjust", **user, amount=-10_000)
+    await completed_work.admin("adjust", **user, amount=15_000)
+    assert await texts(completed_work, "wallet_adjusted", "debt_due", "debt_repaid") == [
         ("wallet_adjusted", "200.00 USD was taken from your wallet", "/#/wallet"),
         ("debt_due", "You owe 100.00 USD", "/#/wallet"),
         ("wallet_adjusted", "100.00 USD was taken from your wallet", "/#/wallet"),
         ("debt_repaid", "100.00 USD of your money paid what you owed", "/#/wallet"),
         ("wallet_adjusted", "150.00 USD was added to your wallet", "/#/wallet"),
     ]
-    assert "You owe 100.00 USD" in post.subjects(done.contractor)
-    assert not [letter for letter in post.letters if "Counted twice" in letter.text]
+    assert "You owe 100.00 USD" in smtp.subjects(completed_work.contractor)
+    assert not [letter for letter in smtp.mails if "Counted twice" in letter.text]
 
 
-async def test_what_is_taken_back_outside_is_told_to_its_owner(done):
+async def test_what_is_taken_back_outside_is_told_to_its_owner(completed_work):
     """Guard: `notices.tell` in `external_reversals.settle_reversal`, `wallet_actions.release` and
     `transfer_tasks._account_closed`, and `payouts_changed_at` there."""
-    await done.admin("overview")
-    (made,) = await done.listed("transfers")
-    await done.sandbox.api("POST", f"transfers/{made['id']}/reversals", amount=30_000)
-    await done._admin.push("/admin", "alert", lambda a: a["kind"] == "transfer_reversed", PATIENCE)
-    (parked,) = await done.market.rows(Transfer, status="parked")
-    await done.admin("release", transfer_id=parked.id, reason="Clarified")
-    await done.market.settled(PATIENCE)
-    user = await done.server.store.single().get(User, done.contractor.id)
-    await done.sandbox.close_account(user.connect_id)
-    await done._admin.push("/admin", "alert", lambda a: a["kind"] == "account_closed", PATIENCE)
-    assert await texts(done, "transfer_reversed", "transfer_released", "account_closed") == [
+    await completed_work.admin("overview")
+    (made,) = await completed_work.stripe_list("transfers")
+    await completed_work.sandbox.api("POST", f"transfers/{made['id']}/reversals", amount=30_000)
+    await completed_work._admin.push(
+        "/admin", "alert", lambda a: a["kind"] == "transfer_reversed", TIMEOUT
+    )
+    (parked,) = await completed_work.market.rows(Transfer, status="parked")
+    await completed_work.admin("release", transfer_id=parked.id, reason="Clarified")
+    await completed_work.market.settled(TIMEOUT)
+    user = await completed_work.server.store.single().get(User, completed_work.contractor.id)
+    await completed_work.sandbox.close_account(user.connect_id)
+    await completed_work._admin.push(
+        "/admin", "alert", lambda a: a["kind"] == "account_closed", TIMEOUT
+    )
+    assert await texts(
+        completed_work, "transfer_reversed", "transfer_released", "account_closed"
+    ) == [
         ("transfer_reversed", "300.00 USD of your wallet is held back", "/#/wallet"),
         ("transfer_released", "300.00 USD is on its way to your wallet again", "/#/wallet"),
         ("account_closed", "Your account at Stripe was closed", "/#/wallet"),
     ]
-    assert await texts(done, "payouts_lost") == []
-    after = await done.server.store.single().get(User, done.contractor.id)
+    assert await texts(completed_work, "payouts_lost") == []
+    after = await completed_work.server.store.single().get(User, completed_work.contractor.id)
     assert after.payouts_changed_at > user.payouts_changed_at
 
 
 async def test_money_that_had_to_wait_is_told_when_it_arrives(market, server):
     """Guard: `WAITED` in `transfer_tasks.make_available`; what arrives with the completion is not
     told a second time, but that was long ago."""
-    work = await Work(market, server).begin(onboarded=False)
+    work = await JobInProgress(market, server).start(onboarded=False)
     await work.complete()
-    await market.settled(PATIENCE)
+    await market.settled(TIMEOUT)
     (transfer,) = await market.rows(Transfer)
     yesterday = transfer.created_at - timedelta(days=1)
     await server.store.single().change(Transfer, transfer.id, created_at=yesterday)
     await market.onboard(work.contractor)
     told = await work.contractor.push(
-        "/account", "notification", lambda n: n["kind"] == "money_arrived", PATIENCE
+        "/account", "notification", lambda n: n["kind"] == "money_arrived", TIMEOUT
     )
     assert told["title"] == "700.00 USD is in your wallet now"
-    later = await Work(market, server).done(customer=work.customer, contractor=work.contractor)
+    later = await JobInProgress(market, server).start_and_complete(
+        customer=work.customer, contractor=work.contractor
+    )
     assert await later.wallet("available") == (140_000,)
     assert len(await texts(later, "money_arrived")) == 1
 
@@ -168,24 +171,24 @@ async def test_money_that_had_to_wait_is_told_when_it_arrives(market, server):
 # -- administrators, where a payment failed ------------------------------------------------------
 
 
-async def test_a_payout_that_failed_is_told_to_administrators(done, post):
+async def test_a_payout_that_failed_is_told_to_administrators(completed_work, smtp):
     """Guard: the alert in `withdrawals.settle_withdrawal`; the contractor is told as well."""
-    await done.admin("overview")
-    await done.sandbox.fault(payout="usd", failure_code="account_closed")
-    await done.market.withdraw(done.contractor, 70_000)
-    alert = await done._admin.push("/admin", "alert", lambda a: True, PATIENCE)
+    await completed_work.admin("overview")
+    await completed_work.sandbox.fault(payout="usd", failure_code="account_closed")
+    await completed_work.market.withdraw(completed_work.contractor, 70_000)
+    alert = await completed_work._admin.push("/admin", "alert", lambda a: True, TIMEOUT)
     assert (alert["kind"], alert["urgent"]) == ("payout_failed", True)
     assert "700.00 USD" in alert["message"] and "account closed" in alert["message"]
-    assert await texts(done, "withdrawal_failed")
-    assert post.subjects(done._admin) == ["Alert: A withdrawal came back"]
+    assert await texts(completed_work, "withdrawal_failed")
+    assert smtp.subjects(completed_work._admin) == ["Alert: A withdrawal came back"]
 
 
-async def test_a_declined_card_is_listed_for_administrators_and_not_mailed(scene, post):
+async def test_a_declined_card_is_listed_for_administrators_and_not_mailed(negotiation, smtp):
     """Guard: `urgent=False` in `processing.declined`; banks decline cards every day, and mails
     about them would hide those about what somebody has to do."""
-    admin = await scene.market.admin()
-    answer = await scene.offers("pm_card_chargeDeclinedInsufficientFunds")
-    alert = await admin.push("/admin", "alert", lambda a: True, PATIENCE)
+    admin = await negotiation.market.admin()
+    answer = await negotiation.create_offer("pm_card_chargeDeclinedInsufficientFunds")
+    alert = await admin.push("/admin", "alert", lambda a: True, TIMEOUT)
     assert alert == {
         "kind": "payment_failed",
         "subject": answer["offer"]["id"],
@@ -193,6 +196,6 @@ async def test_a_declined_card_is_listed_for_administrators_and_not_mailed(scene
         "message": alert["message"],
     }
     assert "1,000.00 USD" in alert["message"] and "insufficient funds" in alert["message"]
-    (notice,) = await listed(scene.market, admin)
+    (notice,) = await listed(negotiation.market, admin)
     assert (notice["title"], notice["own"]) == ("A payment failed", True)
-    assert FENCE in notice["text"] and post.to(admin) == []
+    assert FENCE in notice["text"] and smtp.mails_to(admin) == []

@@ -108,7 +108,7 @@ async def test_what_was_seen_is_told_to_other_devices(market, server):
     await customer.call("/account", "seen", {"seq": 1})
     await market.settled()
     assert len(phone.received("/account", "head")) == 1
-    phone.forget()
+    phone.clear_pushes()
     await server.web.relay._keep_heads()
     await server.web._push_heads_to([customer.id])
     assert await phone.push("/account", "head") == {"head": 1, "seen": 1}

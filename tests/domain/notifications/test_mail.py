@@ -1,7 +1,5 @@
 """Mails leave by real SMTP: what is sent again, what is dropped, and what nobody can smuggle in."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from structlog.testing import capture_logs
 
@@ -10,27 +8,20 @@ from server.adapters.smtp import LoggedMail, SmtpMail, mailer, route
 from server.adapters.system_clock import SystemClock
 from server.config import ConfigError, load
 from tests.server.test_config import GOOD
-from tests.support.smtp_server import Post
+from tests.support.smtp_server import SmtpServer
 
 MAIL = Mail("mail_1", "usr_1", "carla@people.test", "You have an offer", "Hello Carla,\n\nGrüße.\n")
 SENDER = "JobSphere <no-reply@jobs.test>"
 
 
-@pytest.fixture
-async def post() -> AsyncIterator[Post]:
-    post = await Post().start()
-    yield post
-    await post.stop()
-
-
-def smtp(url: str) -> SmtpMail:
+def smtp_mail(url: str) -> SmtpMail:
     return SmtpMail(url, SENDER, SystemClock())
 
 
-async def test_a_mail_arrives_as_plain_text_with_its_headers(post: Post) -> None:
+async def test_a_mail_arrives_as_plain_text_with_its_headers(smtp: SmtpServer) -> None:
     """Fails without the Message-ID made of the mail's id, or `Auto-Submitted` in `compose`."""
-    await smtp(post.url).send(MAIL)
-    [letter] = post.letters
+    await smtp_mail(smtp.url).send(MAIL)
+    [letter] = smtp.mails
     headers = {name: str(letter.message[name]) for name in letter.message}
     assert headers.pop("Date").endswith("+0000")
     assert headers == {
@@ -44,38 +35,42 @@ async def test_a_mail_arrives_as_plain_text_with_its_headers(post: Post) -> None
         "Content-Transfer-Encoding": headers["Content-Transfer-Encoding"],
     }
     assert letter.text.replace("\r\n", "\n") == MAIL.text
-    assert post.senders == ["no-reply@jobs.test"]
+    assert smtp.senders == ["no-reply@jobs.test"]
 
 
-@pytest.mark.parametrize("place", ["at_rcpt", "at_data"])
-async def test_a_temporary_refusal_is_tried_again_with_the_same_id(post: Post, place: str) -> None:
+@pytest.mark.parametrize("place", ["recipient_answers", "data_answers"])
+async def test_a_temporary_refusal_is_tried_again_with_the_same_id(
+    smtp: SmtpServer, place: str
+) -> None:
     """Fails when `final` takes 4yz for an answer, or a second try makes another Message-ID."""
-    getattr(post, place).append("451 Later, please")
+    getattr(smtp, place).append("451 Later, please")
     with pytest.raises(MailUnsent):
-        await smtp(post.url).send(MAIL)
-    await smtp(post.url).send(MAIL)
-    assert [letter.id for letter in post.letters] == ["<mail_1@jobs.test>"]
-    assert len({letter.id for letter in post.tried}) == 1
+        await smtp_mail(smtp.url).send(MAIL)
+    await smtp_mail(smtp.url).send(MAIL)
+    assert [letter.id for letter in smtp.mails] == ["<mail_1@jobs.test>"]
+    assert len({letter.id for letter in smtp.attempts}) == 1
 
 
 @pytest.mark.parametrize(("place", "code"), [("at_rcpt", 550), ("at_data", 554)])
-async def test_a_permanent_refusal_is_logged_and_dropped(post: Post, place: str, code: int) -> None:
+async def test_a_permanent_refusal_is_logged_and_dropped(
+    smtp: SmtpServer, place: str, code: int
+) -> None:
     """Fails without `final`: such a mail would be tried for days; or if the log has the address."""
-    getattr(post, place).append(f"{code} No such user as carla@people.test")
+    getattr(smtp, place).append(f"{code} No such user as carla@people.test")
     with capture_logs() as logs:
-        await smtp(post.url).send(MAIL)
+        await smtp_mail(smtp.url).send(MAIL)
     assert [(each["event"], each["code"]) for each in logs] == [("mail refused for good", code)]
-    assert post.letters == [] and "carla" not in str(logs)
+    assert smtp.mails == [] and "carla" not in str(logs)
 
 
-async def test_no_server_and_a_server_without_encryption_may_come_back(post: Post) -> None:
+async def test_no_server_and_a_server_without_encryption_may_come_back(smtp: SmtpServer) -> None:
     """Fails without OSError in `send`; or with `start_tls` off for a host that is not this one."""
     with pytest.raises(MailUnsent):
-        await smtp("smtp://127.0.0.1:1").send(MAIL)
-    elsewhere = await Post().start("127.0.0.2")
+        await smtp_mail("smtp://127.0.0.1:1").send(MAIL)
+    elsewhere = await SmtpServer().start("127.0.0.2")
     with pytest.raises(MailUnsent):
-        await smtp(elsewhere.url).send(MAIL)
-    assert elsewhere.letters == []
+        await smtp_mail(elsewhere.url).send(MAIL)
+    assert elsewhere.mails == []
     await elsewhere.stop()
 
 
@@ -91,18 +86,20 @@ async def test_no_server_and_a_server_without_encryption_may_come_back(post: Pos
     ],
 )
 async def test_nothing_can_be_smuggled_into_headers_or_the_envelope(
-    post: Post, changes: dict[str, str]
+    smtp: SmtpServer, changes: dict[str, str]
 ) -> None:
     """Fails when `compose` puts an unchecked address or text into the message."""
     fields = {name: getattr(MAIL, name) for name in MAIL.__struct_fields__}
-    await smtp(post.url).send(Mail(**(fields | changes)))
-    assert post.tried == []
+    await smtp_mail(smtp.url).send(Mail(**(fields | changes)))
+    assert smtp.attempts == []
 
 
-async def test_signs_of_every_language_arrive(post: Post) -> None:
+async def test_signs_of_every_language_arrive(smtp: SmtpServer) -> None:
     """Fails without EmailMessage's encoding of headers and text."""
-    await smtp(post.url).send(Mail("mail_2", "usr_1", "jürgen@people.test", "“Zaun” → 漆", "漆\n"))
-    [letter] = post.letters
+    await smtp_mail(smtp.url).send(
+        Mail("mail_2", "usr_1", "jürgen@people.test", "“Zaun” → 漆", "漆\n")
+    )
+    [letter] = smtp.mails
     assert (letter.to, letter.subject, letter.text.strip()) == (
         "jürgen@people.test",
         "“Zaun” → 漆",
@@ -112,12 +109,12 @@ async def test_signs_of_every_language_arrive(post: Post) -> None:
 
 async def test_user_and_password_are_decoded_and_told_to_the_server() -> None:
     """Fails without `unquote` in `route`."""
-    post = Post()
-    await post.start(authenticator=post.authenticate, auth_require_tls=False, auth_required=True)
-    await smtp(post.url.replace("smtp://", "smtp://job%40sphere:p%3Ass%2F@")).send(MAIL)
-    assert post.login == ("job@sphere", "p:ss/")
-    assert len(post.letters) == 1
-    await post.stop()
+    smtp = SmtpServer()
+    await smtp.start(authenticator=smtp.authenticate, auth_require_tls=False, auth_required=True)
+    await smtp_mail(smtp.url.replace("smtp://", "smtp://job%40sphere:p%3Ass%2F@")).send(MAIL)
+    assert smtp.login == ("job@sphere", "p:ss/")
+    assert len(smtp.mails) == 1
+    await smtp.stop()
 
 
 def test_only_this_host_goes_without_encryption() -> None:

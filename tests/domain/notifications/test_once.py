@@ -13,41 +13,43 @@ from domain.notifications.templates.catalog import WORDS
 from domain.operations.task import TryAgain
 from domain.ports.mail import MailUnsent
 from tests.domain.notifications.reading import listed, titles
-from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
 from tests.support.parties import Refused
 
 # -- what is not told --------------------------------------------------------------------------
 
 
-async def test_a_refused_command_tells_nobody(scene, post):
+async def test_a_refused_command_tells_nobody(negotiation, smtp):
     """Guard: the row of `Tell` is part of the transaction; sent from memory it would be told."""
-    offer = await scene.pending()
-    before = await scene.market.traces()
-    post.letters.clear()
+    offer = await negotiation.pending_offer()
+    before = await negotiation.market.traces()
+    smtp.mails.clear()
     with pytest.raises(Refused):
-        await scene.customer.call("/bidding", "accept", {"offer_id": offer["id"]})
+        await negotiation.customer.call("/bidding", "accept", {"offer_id": offer["id"]})
     with pytest.raises(Refused):
-        await scene.contractor.call("/bidding", "counter", {"offer_id": offer["id"], "amount": 1})
+        await negotiation.contractor.call(
+            "/bidding", "counter", {"offer_id": offer["id"], "amount": 1}
+        )
 
     async def rolled_back(uow):
-        uow.publish(alerts.ALERT, alerts.Alert("x", "y", "z"), to=[scene.customer.id])
-        await tell(uow, [scene.customer.id], "x", "A title", "A text", "job_1")
+        uow.publish(alerts.ALERT, alerts.Alert("x", "y", "z"), to=[negotiation.customer.id])
+        await tell(uow, [negotiation.customer.id], "x", "A title", "A text", "job_1")
         raise ValueError
 
     with pytest.raises(ValueError):
-        await scene.server.store.transact(rolled_back)
-    assert await scene.market.traces() == before
-    assert post.letters == []
+        await negotiation.server.store.transact(rolled_back)
+    assert await negotiation.market.traces() == before
+    assert smtp.mails == []
 
 
-async def test_the_same_state_is_told_once(market, server, post):
+async def test_the_same_state_is_told_once(market, server, smtp):
     """Guard: `Told`; without it the next version of a record, or an event that is delivered again
     after a crash, is told again."""
-    work = await Work(market, server).done()
+    work = await JobInProgress(market, server).start_and_complete()
     before = {
         person.id: await listed(market, person) for person in (work.customer, work.contractor)
     }
-    letters = len(post.letters)
+    letters = len(smtp.mails)
 
     async def again(uow):
         for kind, id in ((Job, work.job["id"]), (Offer, work.offer["id"])):
@@ -61,10 +63,10 @@ async def test_the_same_state_is_told_once(market, server, post):
     await server.store.transact(again)
     for person in (work.customer, work.contractor):
         assert await listed(market, person) == before[person.id]
-    assert len(post.letters) == letters
+    assert len(smtp.mails) == letters
 
 
-async def test_a_task_that_runs_twice_tells_once(market, server, post):
+async def test_a_task_that_runs_twice_tells_once(market, server, smtp):
     """Guard: the fact that `Tell` gives to what has none of its own, made of its own id."""
     admin = await market.admin()
     data = {"kind": "refund_failed", "subject": "pay_1", "message": "Look at it."}
@@ -73,92 +75,92 @@ async def test_a_task_that_runs_twice_tells_once(market, server, post):
     for _ in range(2):
         await task.run(server.ports)
     assert await titles(market, admin) == ["Alert: A refund failed"]
-    assert post.subjects(admin) == ["Alert: A refund failed"]
-    assert "/admin" in post.letters[0].text
+    assert smtp.subjects(admin) == ["Alert: A refund failed"]
+    assert "/admin" in smtp.mails[0].text
 
 
-async def test_whoever_wants_no_mails_gets_none_but_an_alert(scene, post):
+async def test_whoever_wants_no_mails_gets_none_but_an_alert(negotiation, smtp):
     """Guard: `user.mail_notices or self.always` in `SendMail.run`."""
-    admin = await scene.market.admin()
-    for person in (scene.contractor, admin):
+    admin = await negotiation.market.admin()
+    for person in (negotiation.contractor, admin):
         changed = await person.call("/account", "update", {"mail_notices": False})
         assert changed["mail_notices"] is False
-    await scene.pending()
-    await scene.server.store.transact(
+    await negotiation.pending_offer()
+    await negotiation.server.store.transact(
         lambda uow: alerts.alert(uow, "capture_failed", "ofr_1", "Look at it.")
     )
-    assert len(await listed(scene.market, scene.contractor)) == 1
-    assert post.to(scene.contractor) == []
-    assert post.subjects(admin) == ["Alert: The capture of an accepted offer failed"]
+    assert len(await listed(negotiation.market, negotiation.contractor)) == 1
+    assert smtp.mails_to(negotiation.contractor) == []
+    assert smtp.subjects(admin) == ["Alert: The capture of an accepted offer failed"]
 
 
-async def test_nobody_writes_to_an_account_that_is_closed(market, server, post):
+async def test_nobody_writes_to_an_account_that_is_closed(market, server, smtp):
     """Guard: `user.deleted_at` in `SendMail.run`."""
     gone = await market.customer(deleted_at=server.ports.clock.now(), connect=False)
     task = SendMail("mail_1", gone.id, "A title", "A text", "/", True, server.ports.clock.now())
     await task.run(server.ports)
-    assert post.tried == []
+    assert smtp.attempts == []
 
 
 # -- mail servers that do not do what they should ----------------------------------------------
 
 
-async def test_a_mail_is_tried_again_until_it_is_taken(scene, post):
+async def test_a_mail_is_tried_again_until_it_is_taken(negotiation, smtp):
     """Guard: `raise TryAgain` in `SendMail.run`; without it the mail is lost with the first 451.
     Guard: `id` is part of the task; made anew for each try, the Message-IDs would differ."""
-    post.at_data += ["451 Later", "421 Closing"]
-    await scene.pending()
-    await scene.market.settled(PATIENCE)
-    assert len(post.to(scene.contractor)) == 1
-    assert len(post.tried) == 3 and len({letter.id for letter in post.tried}) == 1
+    smtp.data_answers += ["451 Later", "421 Closing"]
+    await negotiation.pending_offer()
+    await negotiation.market.settled(TIMEOUT)
+    assert len(smtp.mails_to(negotiation.contractor)) == 1
+    assert len(smtp.attempts) == 3 and len({letter.id for letter in smtp.attempts}) == 1
 
 
-async def test_a_mail_that_is_refused_for_good_is_dropped(scene, post):
+async def test_a_mail_that_is_refused_for_good_is_dropped(negotiation, smtp):
     """Guard: `final` in server/mail.py; without it the row would stay for days."""
-    post.at_rcpt += ["550 No such user"]
-    await scene.pending()
-    await scene.market.settled(PATIENCE)
-    assert post.tried == []
-    assert await scene.market.rows(OutboxRow) == []
-    assert len(await listed(scene.market, scene.contractor)) == 1
+    smtp.recipient_answers += ["550 No such user"]
+    await negotiation.pending_offer()
+    await negotiation.market.settled(TIMEOUT)
+    assert smtp.attempts == []
+    assert await negotiation.market.rows(OutboxRow) == []
+    assert len(await listed(negotiation.market, negotiation.contractor)) == 1
 
 
-async def test_after_a_crash_the_same_mail_has_the_same_id(market, server, post):
+async def test_after_a_crash_the_same_mail_has_the_same_id(market, server, smtp):
     """Guard: `mail.id` in the Message-ID; a client that gets it twice can tell."""
     customer = await market.customer()
     asked = server.ports.clock.now()
     task = SendMail("mail_1", customer.id, "A title", "A text", "/", False, asked)
     for _ in range(2):  # the first worker died between the mail and the row's end
         await task.run(server.ports)
-    assert [letter.id for letter in post.letters] == ["<mail_1@localhost>"] * 2
+    assert [letter.id for letter in smtp.mails] == ["<mail_1@localhost>"] * 2
 
 
-async def test_old_news_are_not_mailed(market, server, post):
+async def test_old_news_are_not_mailed(market, server, smtp):
     """Guard: `GIVEN_UP_AFTER`; without it a mail server that comes back after a week sends them,
     and each that dies as a dead letter makes an alert, which is a mail again."""
     customer = await market.customer()
     now = server.ports.clock.now()
-    post.at_data += ["451 Later"] * 2
+    smtp.data_answers += ["451 Later"] * 2
     with pytest.raises(TryAgain) as later:
         await SendMail("mail_1", customer.id, "T", "T", "/", False, now).run(server.ports)
     assert isinstance(later.value.__cause__, MailUnsent)
     await SendMail("mail_2", customer.id, "T", "T", "/", False, now - GIVEN_UP_AFTER).run(
         server.ports
     )
-    assert post.letters == []
+    assert smtp.mails == []
 
 
-async def test_a_mail_server_that_hangs_holds_up_nobody(market, post):
+async def test_a_mail_server_that_hangs_holds_up_nobody(market, smtp):
     """Guard: `Lane.MAIL` with slots of its own; in the lane of Stripe, mails that hang would take
     all its places, and no money would move."""
     people = [(await market.customer(), await market.contractor()) for _ in range(3)]
-    post.open.clear()
+    smtp.accepting.clear()
     for customer, contractor in people:
         await asyncio.wait_for(_whole_deal(market, customer, contractor), 20)
-    assert post.letters == [] and post.waiting == 4
-    post.open.set()
-    await market.settled(PATIENCE)
-    assert len(post.letters) == 3 * 5
+    assert smtp.mails == [] and smtp.waiting == 4
+    smtp.accepting.set()
+    await market.settled(TIMEOUT)
+    assert len(smtp.mails) == 3 * 5
 
 
 async def _whole_deal(market, customer, contractor):
@@ -188,9 +190,9 @@ async def test_what_cannot_be_worded_harms_nobody(server, market, monkeypatch):
         rows = await market.rows(OutboxRow, lane="notice")
         return [row for row in rows if row.last_error and "KeyError" in row.last_error]
 
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while not await failing():  # noqa: ASYNC110 - the database tells nobody
             await asyncio.sleep(0.02)
     monkeypatch.undo()
-    await market.settled(PATIENCE)
+    await market.settled(TIMEOUT)
     assert await market.rows(Told) == []

@@ -10,7 +10,7 @@ from domain.fulfillment import auto_completion
 from domain.payouts import onboarding
 from domain.ports.payment_gateway import ConnectAccount
 from tests.domain.notifications.reading import FENCE, listed, titles
-from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 THREE = [
     {"title": title, "amount": amount}
@@ -21,7 +21,7 @@ THREE = [
 # -- a deal ------------------------------------------------------------------------------------
 
 
-async def test_a_deal_told_to_both_sides(market, post):
+async def test_a_deal_told_to_both_sides(market, smtp):
     """Guard: `notices.follow` in `_follow` of server/core.py; without it nobody is told.
 
     Guard: `own` in the words; without it people get mails about what they did themselves."""
@@ -29,10 +29,10 @@ async def test_a_deal_told_to_both_sides(market, post):
     await market.start(deal.contractor, deal.job)
     await market.deliver(deal.contractor, deal.job)
     await market.complete(deal.customer, deal.job)
-    await market.settled(PATIENCE)
+    await market.settled(TIMEOUT)
     await market.withdraw(deal.contractor, 70_000)
     await deal.contractor.push(
-        "/account", "notification", lambda notice: notice["kind"] == "withdrawal_paid", PATIENCE
+        "/account", "notification", lambda notice: notice["kind"] == "withdrawal_paid", TIMEOUT
     )
     assert await titles(market, deal.customer) == [
         f"Your offer for {FENCE} is out",
@@ -40,7 +40,7 @@ async def test_a_deal_told_to_both_sides(market, post):
         f"The work on {FENCE} was delivered",
         f"{FENCE} is completed",
     ]
-    assert post.subjects(deal.customer) == [
+    assert smtp.subjects(deal.customer) == [
         f"Your offer for {FENCE} was accepted",
         f"The work on {FENCE} was delivered",
     ]
@@ -52,26 +52,26 @@ async def test_a_deal_told_to_both_sides(market, post):
         f"{FENCE} is completed",
         "700.00 USD arrived at your bank",
     ]
-    assert post.subjects(deal.contractor) == [
+    assert smtp.subjects(deal.contractor) == [
         "Payouts are set up",
         f"You have an offer of 1,000.00 USD for {FENCE}",
         f"{FENCE} is yours: you can start",
         f"{FENCE} is completed",
         "700.00 USD arrived at your bank",
     ]
-    [letter] = [each for each in post.to(deal.customer) if "delivered" in each.subject]
+    [letter] = [each for each in smtp.mails_to(deal.customer) if "delivered" in each.subject]
     assert "Hello Carla Customer," in letter.text
     assert re.search(
         r"Without an objection it is completed on \d+ \w+ \d{4}, \d\d:\d\d UTC", letter.text
     )
     assert f"{market.settings.public_url}/#/job/{deal.job['id']}" in letter.text
-    assert {letter.to for letter in post.letters} == {deal.customer.email, deal.contractor.email}
+    assert {letter.to for letter in smtp.mails} == {deal.customer.email, deal.contractor.email}
 
 
-async def test_a_notice_is_pushed_with_a_number_of_the_feed(scene):
+async def test_a_notice_is_pushed_with_a_number_of_the_feed(negotiation):
     """Guard: `uow.publish(NOTIFICATION, ..., to=[user])`; with a room it could be missed."""
-    offer = await scene.pending()
-    pushed = await scene.contractor.pushed("/account", "notification")
+    offer = await negotiation.pending_offer()
+    pushed = await negotiation.contractor.pushed("/account", "notification")
     assert isinstance(pushed.seq, int)
     assert pushed.data == {
         "kind": "offer_created",
@@ -79,14 +79,14 @@ async def test_a_notice_is_pushed_with_a_number_of_the_feed(scene):
         "text": pushed.data["text"],
         "subject_id": offer["id"],
         "own": False,
-        "path": f"/#/job/{scene.job['id']}",
+        "path": f"/#/job/{negotiation.job['id']}",
         "at": pushed.data["at"],
     }
-    own = await scene.customer.push("/account", "notification")
+    own = await negotiation.customer.push("/account", "notification")
     assert (own["own"], own["title"]) == (True, f"Your offer for {FENCE} is out")
 
 
-async def test_nobody_learns_of_the_deals_of_others(market, post):
+async def test_nobody_learns_of_the_deals_of_others(market, smtp):
     """Guard: `for user in event.to` in `notices._notices`; with a room or a wider audience the
     rival would get the winner's notices."""
     customer, winner, rival = (
@@ -99,13 +99,13 @@ async def test_nobody_learns_of_the_deals_of_others(market, post):
         await market.application(contractor, job)
     await market.offer(customer, rival, job, 90_000)
     await market.accept(winner, await market.offer(customer, winner, job))
-    await market.settled(PATIENCE)
-    assert post.subjects(rival) == [
+    await market.settled(TIMEOUT)
+    assert smtp.subjects(rival) == [
         f"You have an offer of 900.00 USD for {FENCE}",
         f"The offer for {FENCE} is off",
     ]
-    assert not [each for each in post.to(rival) if "1,000.00" in each.text + each.subject]
-    assert not [each for each in post.to(winner) if "900.00" in each.text + each.subject]
+    assert not [each for each in smtp.mails_to(rival) if "1,000.00" in each.text + each.subject]
+    assert not [each for each in smtp.mails_to(winner) if "900.00" in each.text + each.subject]
 
 
 @pytest.mark.parametrize(
@@ -134,104 +134,108 @@ async def test_nobody_learns_of_the_deals_of_others(market, post):
         ),
     ],
 )
-async def test_the_other_side_gets_the_mail(scene, post, who, event, fields, mailed, listed_only):
+async def test_the_other_side_gets_the_mail(
+    negotiation, smtp, who, event, fields, mailed, listed_only
+):
     """Guard: `side_of` and `own`; mixed up, the wrong one gets the mail."""
-    offer = await scene.pending()
-    people = {"customer": scene.customer, "contractor": scene.contractor}
+    offer = await negotiation.pending_offer()
+    people = {"customer": negotiation.customer, "contractor": negotiation.contractor}
     actor = people.pop(who)
     [other] = people.values()
     await actor.call("/bidding", event, {"offer_id": offer["id"], **fields})
-    assert (await titles(scene.market, actor))[-1] == listed_only
-    assert (await titles(scene.market, other))[-1] == mailed
-    assert post.subjects(other)[-1] == mailed
-    assert listed_only not in post.subjects(actor)
+    assert (await titles(negotiation.market, actor))[-1] == listed_only
+    assert (await titles(negotiation.market, other))[-1] == mailed
+    assert smtp.subjects(other)[-1] == mailed
+    assert listed_only not in smtp.subjects(actor)
 
 
 # -- payments that fail ------------------------------------------------------------------------
 
 
-async def test_a_declined_card_is_explained_to_the_customer_alone(scene, post):
+async def test_a_declined_card_is_explained_to_the_customer_alone(negotiation, smtp):
     """Guard: `side is not Side.CUSTOMER` in `payment_updated`; and the rank of its words, or else
     the reason would be lost to those of `offer.failed`."""
-    await scene.offers("pm_card_chargeDeclinedInsufficientFunds")
-    [told] = await listed(scene.market, scene.customer)
+    await negotiation.create_offer("pm_card_chargeDeclinedInsufficientFunds")
+    [told] = await listed(negotiation.market, negotiation.customer)
     assert told["title"] == f"The payment for {FENCE} did not go through"
     assert told["text"].splitlines() == [
         "There is not enough money on the card.",
         "The offer of 1,000.00 USD has ended, and nothing was taken.",
         "Make the offer again, if need be with another card.",
     ]
-    assert post.subjects(scene.customer) == [told["title"]]
-    assert await listed(scene.market, scene.contractor) == []
+    assert smtp.subjects(negotiation.customer) == [told["title"]]
+    assert await listed(negotiation.market, negotiation.contractor) == []
 
 
-async def test_a_capture_that_fails_is_told_to_both_and_the_reason_to_one(scene, post):
+async def test_a_capture_that_fails_is_told_to_both_and_the_reason_to_one(negotiation, smtp):
     """Guard: `offer_failed` for the contractor, which has no reason; with the payment's own words
     the contractor would read the customer's decline code."""
-    offer = await scene.pending()
-    await scene.sandbox.fault(path="/v1/payment_intents/*/capture", status=402)
-    await scene.accepts(offer)
-    await scene.told(scene.contractor, "offer.failed", offer)
-    [customers] = await listed(scene.market, scene.customer, "payment_failed")
-    [contractors] = await listed(scene.market, scene.contractor, "offer_failed")
+    offer = await negotiation.pending_offer()
+    await negotiation.sandbox.fault(path="/v1/payment_intents/*/capture", status=402)
+    await negotiation.accept(offer)
+    await negotiation.wait_for_push(negotiation.contractor, "offer.failed", offer)
+    [customers] = await listed(negotiation.market, negotiation.customer, "payment_failed")
+    [contractors] = await listed(negotiation.market, negotiation.contractor, "offer_failed")
     assert customers["text"].startswith("Your bank has refused the card.")
     assert "please do not begin the work" in contractors["text"]
     assert "bank" not in contractors["text"] and "card" not in contractors["text"]
-    assert contractors["title"] in post.subjects(scene.contractor)
+    assert contractors["title"] in smtp.subjects(negotiation.contractor)
 
 
-async def test_an_unfinished_payment_is_listed_once_and_not_mailed(scene, post):
+async def test_an_unfinished_payment_is_listed_once_and_not_mailed(negotiation, smtp):
     """Guard: `fact` of `payment_unfinished`; each look at Stripe publishes the payment again."""
-    answer = await scene.offers("pm_card_authenticationRequired")
+    answer = await negotiation.create_offer("pm_card_authenticationRequired")
     for _ in range(2):
         fields = {"payment_id": answer["payment"]["id"]}
-        await scene.customer.call("/payment", "confirm", fields)
-    assert await titles(scene.market, scene.customer) == [f"Finish the payment for {FENCE}"]
-    assert post.letters == []
+        await negotiation.customer.call("/payment", "confirm", fields)
+    assert await titles(negotiation.market, negotiation.customer) == [
+        f"Finish the payment for {FENCE}"
+    ]
+    assert smtp.mails == []
 
 
 # -- the work, refunds, disputes, chargebacks --------------------------------------------------
 
 
-async def test_parts_of_the_work_are_named(market, server, post):
+async def test_parts_of_the_work_are_named(market, server, smtp):
     """Guard: `_part`, and `just` in `offer_updated`; without that every later change of the offer
     would tell of the first milestone again."""
-    work = await Work(market, server).begin(milestones=THREE)
-    await market.settled(PATIENCE)
-    post.letters.clear()
+    work = await JobInProgress(market, server).start(milestones=THREE)
+    await market.settled(TIMEOUT)
+    smtp.mails.clear()
     await work.deliver(milestone=2)
     await work.complete(milestone=2)
     await work.deliver()
     await work.complete()
-    await market.settled(PATIENCE)
+    await market.settled(TIMEOUT)
     part = f"“Prime” of {FENCE}"
-    assert post.subjects(work.customer) == [
+    assert smtp.subjects(work.customer) == [
         f"The work on {part} was delivered",
         f"The work on “Sand”, “Paint” of {FENCE} was delivered",
     ]
-    assert post.subjects(work.contractor) == [f"{part} is completed", f"{FENCE} is completed"]
-    assert "It was agreed at 300.00 USD" in post.to(work.contractor)[0].text
+    assert smtp.subjects(work.contractor) == [f"{part} is completed", f"{FENCE} is completed"]
+    assert "It was agreed at 300.00 USD" in smtp.mails_to(work.contractor)[0].text
 
 
-async def test_what_completes_by_itself_is_told_in_its_own_words(work, post):
+async def test_what_completes_by_itself_is_told_in_its_own_words(work, smtp):
     """Guard: `_said` in `Tell._tell`: who was told directly is not told again in general words."""
     await work.deliver()
     for days in (6, 1):
-        await work.let_pass(timedelta(days=days))
+        await work.pass_time(timedelta(days=days))
         await auto_completion.announce_due(work.server.ports)
     await auto_completion.complete_due(work.server.ports)
     kinds = [notice["kind"] for notice in await listed(work.market, work.customer)]
     assert kinds[-3:] == ["delivered", "completes_soon", "completed_by_itself"]
-    assert "Paint the fence: completed" in post.subjects(work.customer)
-    assert f"{FENCE} is completed" in post.subjects(work.contractor)
+    assert "Paint the fence: completed" in smtp.subjects(work.customer)
+    assert f"{FENCE} is completed" in smtp.subjects(work.contractor)
 
 
-async def test_refunds_are_told_one_by_one(work, post):
+async def test_refunds_are_told_one_by_one(work, smtp):
     """Guard: the `fact` of `_refund` has its id and state; with the offer's id alone the second
     refund would not be told, without any the first one again."""
     for amount in (30_000, 20_000):
         await work.refund(amount)
-        await work.market.settled(PATIENCE)
+        await work.market.settled(TIMEOUT)
     await work.complete()
     told = await listed(work.market, work.customer, "refund_made")
     assert [notice["title"] for notice in told] == [
@@ -245,12 +249,12 @@ async def test_refunds_are_told_one_by_one(work, post):
     ]
 
 
-async def test_a_dispute_is_told_step_by_step(work, post):
+async def test_a_dispute_is_told_step_by_step(work, smtp):
     """Guard: `just(data, proposal["at"])`; without it whatever follows a proposal is taken for it,
     and the escalation is not told; and `own` by `opened_by` and `proposal.by`."""
-    dispute = await work.dispute()
+    dispute = await work.open_dispute()
     id = {"dispute_id": dispute["id"]}
-    post.letters.clear()
+    smtp.mails.clear()
     await work.contractor.call("/payment", "dispute_say", {**id, "text": "It rained."})
     proposal = {**id, "refund_amount": 40_000}
     await work.customer.call("/payment", "dispute_propose", proposal)
@@ -272,21 +276,21 @@ async def test_a_dispute_is_told_step_by_step(work, post):
         )
 
 
-async def test_a_chargeback_is_told_to_those_it_concerns(work, post):
+async def test_a_chargeback_is_told_to_those_it_concerns(work, smtp):
     """Guard: `chargeback_updated`; and `always` with an own topic in `alert`."""
     admin = await work.market.admin()
     work._admin = admin
-    chargeback = await work.charge_back()
-    await work.decide(chargeback, won=False)
+    chargeback = await work.open_chargeback()
+    await work.decide_chargeback(chargeback, won=False)
     told = await listed(work.market, work.contractor, "chargeback_open", "chargeback_lost")
     assert [notice["kind"] for notice in told] == ["chargeback_open", "chargeback_lost"]
     kinds = [notice["kind"] for notice in await listed(work.market, work.customer)]
     assert "chargeback_open" in kinds and "chargeback_lost" not in kinds
-    assert post.subjects(admin) == ["Alert: Chargeback open", "Alert: Chargeback lost"]
-    assert not [each for each in post.to(work.customer) if "disputes" in each.subject]
+    assert smtp.subjects(admin) == ["Alert: Chargeback open", "Alert: Chargeback lost"]
+    assert not [each for each in smtp.mails_to(work.customer) if "disputes" in each.subject]
 
 
-async def test_payouts_that_are_lost_and_come_back(market, server, post):
+async def test_payouts_that_are_lost_and_come_back(market, server, smtp):
     """Guard: `payouts_changed_at` in `settle_account`; without it another change of the profile
     would say it again, and the second loss would not be told."""
     contractor = await market.contractor(onboarded=True)
@@ -298,4 +302,4 @@ async def test_payouts_that_are_lost_and_come_back(market, server, post):
         await contractor.call("/account", "update", {"headline": f"Fences {enabled}"})
     possible, lost = "Payouts are set up", "Payouts have stopped"
     assert await titles(market, contractor) == [possible, lost, possible, lost]
-    assert sorted(post.subjects(contractor)) == sorted([possible, lost, possible, lost])
+    assert sorted(smtp.subjects(contractor)) == sorted([possible, lost, possible, lost])

@@ -6,7 +6,7 @@ from domain.accounts.user import User
 from domain.operations.task import TryAgain
 from domain.payments.processing import Hold
 from domain.ports.payment_gateway import GatewayUnknown
-from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
 from tests.support.parties import Refused
 
 
@@ -29,8 +29,8 @@ async def test_a_saved_card_pays_an_offer_and_is_forgotten(market, server):
     assert (await customer.call("/payment", "methods"))["items"] == []
     card = await saved(market, customer)
     assert (card["type"], card["brand"], card["last4"]) == ("card", "visa", "4242")
-    work = await Work(market, server).begin(customer=customer, payment_method=card["id"])
-    assert (await work.job_now())["status"] == "in_progress"
+    work = await JobInProgress(market, server).start(customer=customer, payment_method=card["id"])
+    assert (await work.current_job())["status"] == "in_progress"
     for thief in (other, await market.customer("Tom")):
         with pytest.raises(Refused) as refused:
             await thief.call("/payment", "detach", {"method_id": card["id"]})
@@ -40,7 +40,7 @@ async def test_a_saved_card_pays_an_offer_and_is_forgotten(market, server):
     assert (await customer.call("/payment", "methods"))["items"] == []
     await saved(market, customer)
     assert (await server.store.single().get(User, customer.id)).customer_id
-    assert len(await work.listed("customers")) == 1
+    assert len(await work.stripe_list("customers")) == 1
 
 
 async def test_a_customer_who_begins_to_save_cards_between_two_attempts(market, server):
@@ -74,7 +74,7 @@ async def test_a_customer_who_begins_to_save_cards_between_two_attempts(market, 
         await hold.run(server.ports)
     assert stale.value.task == Hold(hold.payment_id, 1)
     await stale.value.task.run(server.ports)
-    await contractor.push("/bidding", "offer.created", lambda offer: True, PATIENCE)
+    await contractor.push("/bidding", "offer.created", lambda offer: True, TIMEOUT)
     intents = (await server.sandbox.api("GET", "payment_intents"))["data"]
     assert [(each["status"], bool(each["customer"])) for each in intents] == [
         ("requires_capture", True)
@@ -112,15 +112,15 @@ async def test_money_that_cannot_be_held_is_captured_with_the_offer(market, serv
     job = await market.job(customer)
     await market.application(contractor, job)
     offer = await market.offer(customer, contractor, job, payment_method="pm_crypto_usdc")
-    work = Work(market, server)
+    work = JobInProgress(market, server)
     work.customer, work.contractor, work.job, work.offer = customer, contractor, job, offer
-    assert (await work.payment()).status == "captured"
-    assert await work.books() == (0, 100_000)
+    assert (await work.stored_payment()).status == "captured"
+    assert await work.platform_and_escrow() == (0, 100_000)
     await market.accept(contractor, offer)
-    assert await work.books() == (10_000, 90_000)
+    assert await work.platform_and_escrow() == (10_000, 90_000)
     await market.start(contractor, job)
     await work.complete()
-    assert await work.books() == (30_000, 0)
+    assert await work.platform_and_escrow() == (30_000, 0)
     assert await work.wallet("available") == (70_000,)
 
 
@@ -141,9 +141,7 @@ async def test_captured_money_goes_back_when_the_offer_ends(market, server, endi
             await contractor.call("/bidding", "reject", id)
         case "counter":
             await contractor.call("/bidding", "counter", {**id, "amount": 120_000})
-    await customer.push(
-        "/payment", "payment.updated", lambda p: p["status"] == "refunded", PATIENCE
-    )
-    work = Work(market, server)
-    assert await work.books() == (0, 0)
-    assert [refund["amount"] for refund in await work.listed("refunds")] == [100_000]
+    await customer.push("/payment", "payment.updated", lambda p: p["status"] == "refunded", TIMEOUT)
+    work = JobInProgress(market, server)
+    assert await work.platform_and_escrow() == (0, 0)
+    assert [refund["amount"] for refund in await work.stripe_list("refunds")] == [100_000]

@@ -7,7 +7,7 @@ from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.ledger.transaction import Transaction
 from domain.reconciliation.books_audit import audit
-from tests.support.offer_scene import PATIENCE, Scene
+from tests.support.negotiation import TIMEOUT
 from tests.support.parties import Refused
 
 SECURE = "pm_card_threeDSecure2Required"
@@ -15,11 +15,6 @@ ALL_NEWS_LOST = {"webhook": "*", "drop": True, "times": 100}
 
 
 # -- before the contractor sees anything ---------------------------------------------------------
-
-
-@pytest.fixture
-async def scene(market, server):
-    return await Scene(market, server).set()
 
 
 @pytest.mark.parametrize(
@@ -30,192 +25,198 @@ async def scene(market, server):
         ("pm_card_chargeDeclinedExpiredCard", "expired_card"),
     ],
 )
-async def test_a_declined_card_fails_the_offer(scene, card, reason):
+async def test_a_declined_card_fails_the_offer(negotiation, card, reason):
     """Guard: `await declined(...)` in `processing.settle`; without it the offer waits for ever.
     Guard: `uow.later(Release(payment.id))` in `declined`; without it the client secret can still
     pay for an offer that has failed."""
-    answer = await scene.offers(card)
+    answer = await negotiation.create_offer(card)
     assert answer["offer"]["status"] == "failed"
     assert answer["payment"]["status"] == "failed"
     assert answer["payment"]["failure"] == reason
-    await scene.ended(answer["offer"], "failed", "failed")
-    await scene.unseen(answer["offer"])
-    assert (await scene.offers())["offer"]["status"] in ("awaiting_payment", "pending")
+    await negotiation.assert_ended_unbooked(answer["offer"], "failed", "failed")
+    await negotiation.assert_hidden_from_contractor(answer["offer"])
+    assert (await negotiation.create_offer())["offer"]["status"] in ("awaiting_payment", "pending")
 
 
-async def test_an_unknown_payment_method_fails_the_offer(scene):
+async def test_an_unknown_payment_method_fails_the_offer(negotiation):
     """Guard: `except GatewayRefused` in `Hold._create`; without it the task is a dead letter and
     the offer waits for ever."""
-    answer = await scene.offers("pm_nobody")
+    answer = await negotiation.create_offer("pm_nobody")
     assert (answer["offer"]["status"], answer["payment"]["status"]) == ("failed", "failed")
-    await scene.market.settled()
-    await scene.unseen(answer["offer"])
-    assert await scene.market.rows(Transaction) == []
+    await negotiation.market.settled()
+    await negotiation.assert_hidden_from_contractor(answer["offer"])
+    assert await negotiation.market.rows(Transaction) == []
 
 
 @pytest.mark.parametrize("told_by", ["confirm", "webhook"])
-async def test_an_offer_behind_3d_secure_is_seen_once_it_is_paid(scene, told_by):
+async def test_an_offer_behind_3d_secure_is_seen_once_it_is_paid(negotiation, told_by):
     """Guard: `visible` is set in `processing.held` alone; with `visible=True` from the start the
     contractor sees an offer without money. Guard: `uow.later(Inspect(...))` in `payments.confirm`;
     without it only a webhook can tell."""
     if told_by == "confirm":
-        await scene.sandbox.fault(**ALL_NEWS_LOST)
-    answer = await scene.offers(SECURE)
+        await negotiation.sandbox.fault(**ALL_NEWS_LOST)
+    answer = await negotiation.create_offer(SECURE)
     offer, sheet = answer["offer"], answer["payment"]
     assert (offer["status"], sheet["status"]) == ("awaiting_payment", "requires_payment")
     assert sheet["redirect_url"] and sheet["client_secret"]
-    await scene.unseen(offer)
-    early = await scene.customer.call("/payment", "confirm", {"payment_id": sheet["id"]})
+    await negotiation.assert_hidden_from_contractor(offer)
+    early = await negotiation.customer.call("/payment", "confirm", {"payment_id": sheet["id"]})
     assert (early["status"], early["redirect_url"]) == ("requires_payment", sheet["redirect_url"])
-    await scene.unseen(offer)
-    await scene.sandbox.challenge(sheet["redirect_url"])
+    await negotiation.assert_hidden_from_contractor(offer)
+    await negotiation.sandbox.answer_challenge(sheet["redirect_url"])
     if told_by == "confirm":
-        done = await scene.customer.call("/payment", "confirm", {"payment_id": sheet["id"]})
+        done = await negotiation.customer.call("/payment", "confirm", {"payment_id": sheet["id"]})
         assert (done["status"], done["redirect_url"]) == ("authorized", None)
-    seen = await scene.told(scene.contractor, "offer.created", offer)
+    seen = await negotiation.wait_for_push(negotiation.contractor, "offer.created", offer)
     assert seen["status"] == "pending"
-    await scene.market.accept(scene.contractor, offer)
+    await negotiation.market.accept(negotiation.contractor, offer)
 
 
-async def test_failed_authentication_fails_the_offer(scene):
+async def test_failed_authentication_fails_the_offer(negotiation):
     """Guard: `intent.failure and payment.payment_method` in `processing.settle`; without it the
     offer waits for a card that the bank has refused."""
-    answer = await scene.offers(SECURE)
-    await scene.sandbox.challenge(answer["payment"]["redirect_url"], passed=False)
-    await scene.told(scene.customer, "offer.failed", answer["offer"])
-    payment = await scene.ended(answer["offer"], "failed", "failed")
+    answer = await negotiation.create_offer(SECURE)
+    await negotiation.sandbox.answer_challenge(answer["payment"]["redirect_url"], passed=False)
+    await negotiation.wait_for_push(negotiation.customer, "offer.failed", answer["offer"])
+    payment = await negotiation.assert_ended_unbooked(answer["offer"], "failed", "failed")
     assert payment["failure"] == "payment_intent_authentication_failure"
-    await scene.unseen(answer["offer"])
+    await negotiation.assert_hidden_from_contractor(answer["offer"])
 
 
-async def test_the_client_pays_by_itself(scene):
+async def test_the_client_pays_by_itself(negotiation):
     """Guard: `and payment.payment_method` in `processing.settle`; without it a first card that is
     declined ends the offer, although Stripe.js lets the customer try another."""
-    answer = await scene.offers(payment_method=None)
+    answer = await negotiation.create_offer(payment_method=None)
     sheet = answer["payment"]
     assert (sheet["status"], sheet["redirect_url"]) == ("requires_payment", None)
-    assert await _stripe_js(scene, sheet, "pm_card_chargeDeclined") == 402
-    await scene.market.settled()
-    again = await scene.customer.call("/payment", "confirm", {"payment_id": sheet["id"]})
+    assert await _stripe_js(negotiation, sheet, "pm_card_chargeDeclined") == 402
+    await negotiation.market.settled()
+    again = await negotiation.customer.call("/payment", "confirm", {"payment_id": sheet["id"]})
     assert (again["status"], again["failure"]) == ("requires_payment", "generic_decline")
-    await scene.unseen(answer["offer"])
-    assert await _stripe_js(scene, sheet, "pm_card_visa") == 200
-    paid = await scene.customer.call("/payment", "confirm", {"payment_id": sheet["id"]})
+    await negotiation.assert_hidden_from_contractor(answer["offer"])
+    assert await _stripe_js(negotiation, sheet, "pm_card_visa") == 200
+    paid = await negotiation.customer.call("/payment", "confirm", {"payment_id": sheet["id"]})
     assert (paid["status"], paid["failure"]) == ("authorized", None)
-    assert (await scene.told(scene.contractor, "offer.created", answer["offer"]))[
-        "amount"
-    ] == 100_000
+    assert (
+        await negotiation.wait_for_push(negotiation.contractor, "offer.created", answer["offer"])
+    )["amount"] == 100_000
 
 
-async def _stripe_js(scene, sheet, card):
+async def _stripe_js(negotiation, sheet, card):
     """Confirm as a browser does: with the publishable key and the client secret; the status."""
     intent = sheet["client_secret"].partition("_secret_")[0]
-    async with scene.market.web.post(
-        f"{scene.sandbox.base}/v1/payment_intents/{intent}/confirm",
-        headers={"Authorization": f"Bearer {scene.market.settings.stripe_publishable_key}"},
+    async with negotiation.market.web.post(
+        f"{negotiation.sandbox.base}/v1/payment_intents/{intent}/confirm",
+        headers={"Authorization": f"Bearer {negotiation.market.settings.stripe_publishable_key}"},
         data={
             "client_secret": sheet["client_secret"],
             "payment_method": card,
-            "return_url": scene.server.url,
+            "return_url": negotiation.server.url,
         },
     ) as response:
         return response.status
 
 
-async def test_a_hold_that_comes_too_late_is_given_back_unseen(scene):
+async def test_a_hold_that_comes_too_late_is_given_back_unseen(negotiation):
     """Guard: `visible=offer.status is OfferStatus.AWAITING_PAYMENT` in `processing.held`; with
     True, the contractor is pushed the payment of an offer that was withdrawn before they could see
     it."""
-    answer = await scene.offers(SECURE)
-    await scene.sandbox.fault(path="/v1/payment_intents/*/cancel", status=409, times=2)
-    await scene.customer.call("/bidding", "withdraw", {"offer_id": answer["offer"]["id"]})
-    await scene.sandbox.challenge(answer["payment"]["redirect_url"])
-    await scene.ended(answer["offer"], "withdrawn", "canceled")
-    await scene.unseen(answer["offer"])
+    answer = await negotiation.create_offer(SECURE)
+    await negotiation.sandbox.fault(path="/v1/payment_intents/*/cancel", status=409, times=2)
+    await negotiation.customer.call("/bidding", "withdraw", {"offer_id": answer["offer"]["id"]})
+    await negotiation.sandbox.answer_challenge(answer["payment"]["redirect_url"])
+    await negotiation.assert_ended_unbooked(answer["offer"], "withdrawn", "canceled")
+    await negotiation.assert_hidden_from_contractor(answer["offer"])
 
 
-async def test_the_webhook_knows_the_payment_before_we_know_its_id(scene):
+async def test_the_webhook_knows_the_payment_before_we_know_its_id(negotiation):
     """Guard: `if payment is None and event.payment_id` in `inbox.Process`; without it the event
     is lost on us, and nobody learns of the hold whose answer never arrived."""
-    await scene.sandbox.fault(
+    await negotiation.sandbox.fault(
         path="/v1/payment_intents", method="POST", when="after", drop=True, times=50
     )
-    answer = await scene.offers()
-    await scene.told(scene.contractor, "offer.created", answer["offer"])
-    await scene.market.settled(PATIENCE)
-    intents = (await scene.sandbox.api("GET", "payment_intents"))["data"]
+    answer = await negotiation.create_offer()
+    await negotiation.wait_for_push(negotiation.contractor, "offer.created", answer["offer"])
+    await negotiation.market.settled(TIMEOUT)
+    intents = (await negotiation.sandbox.api("GET", "payment_intents"))["data"]
     assert [intent["status"] for intent in intents] == ["requires_capture"]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_a_hold_that_is_answered_with_500(scene, when):
+async def test_a_hold_that_is_answered_with_500(negotiation, when):
     """Guard: `raise TryAgain(str(stale), Hold(self.payment_id, self.key + 1))`; without a new key
     Stripe replays its 500 for a day. Guard: `self.key` in `Hold.run` looks for the payment before
     the new key is used; without it the card is held twice."""
-    await scene.sandbox.fault(path="/v1/payment_intents", method="POST", status=500, when=when)
-    await scene.sandbox.fault(**ALL_NEWS_LOST)
-    answer = await scene.offers()
-    offer = await scene.told(scene.contractor, "offer.created", answer["offer"])
-    await scene.market.settled(PATIENCE)
-    intents = (await scene.sandbox.api("GET", "payment_intents"))["data"]
+    await negotiation.sandbox.fault(
+        path="/v1/payment_intents", method="POST", status=500, when=when
+    )
+    await negotiation.sandbox.fault(**ALL_NEWS_LOST)
+    answer = await negotiation.create_offer()
+    offer = await negotiation.wait_for_push(
+        negotiation.contractor, "offer.created", answer["offer"]
+    )
+    await negotiation.market.settled(TIMEOUT)
+    intents = (await negotiation.sandbox.api("GET", "payment_intents"))["data"]
     assert [intent["status"] for intent in intents] == ["requires_capture"]
-    await scene.market.accept(scene.contractor, offer)
-    assert (await audit(scene.server.ports)).differences == []
+    await negotiation.market.accept(negotiation.contractor, offer)
+    assert (await audit(negotiation.server.ports)).differences == []
 
 
 # -- the end of an offer -------------------------------------------------------------------------
 
 
-async def test_an_expired_hold_ends_the_offer(scene):
+async def test_an_expired_hold_ends_the_offer(negotiation):
     """Guard: `await hold_ended(...)` in `processing.settle`; without it the contractor can accept
     an offer without money."""
-    offer = await scene.pending()
-    await scene.sandbox.advance(7 * 86_400 + 1)
-    for party in (scene.customer, scene.contractor):
-        assert (await scene.told(party, "offer.expired", offer))["status"] == "expired"
-    await scene.ended(offer, "expired", "canceled")
+    offer = await negotiation.pending_offer()
+    await negotiation.sandbox.advance(7 * 86_400 + 1)
+    for party in (negotiation.customer, negotiation.contractor):
+        assert (await negotiation.wait_for_push(party, "offer.expired", offer))[
+            "status"
+        ] == "expired"
+    await negotiation.assert_ended_unbooked(offer, "expired", "canceled")
     with pytest.raises(Refused) as refused:
-        await scene.accepts(offer)
+        await negotiation.accept(offer)
     assert refused.value.code == "offer_not_pending"
 
 
-async def test_an_offer_never_outlives_its_hold(scene):
+async def test_an_offer_never_outlives_its_hold(negotiation):
     """Guard: `min(ends, intent.capture_before - HOLD_MARGIN)` in `processing.held`; without it the
     offer is still standing when its hold is gone."""
-    await scene.sandbox.settings(hold_seconds=7200)
-    offer = await scene.pending()
-    payment = (await scene.market.rows(Payment))[0]
-    held = await scene.server.store.single().get(Offer, offer["id"])
+    await negotiation.sandbox.settings(hold_seconds=7200)
+    offer = await negotiation.pending_offer()
+    payment = (await negotiation.market.rows(Payment))[0]
+    held = await negotiation.server.store.single().get(Offer, offer["id"])
     assert 3590 < (payment.capture_before - held.expires_at).total_seconds() <= 3600
 
 
-async def test_an_expired_offer_cannot_be_accepted_and_ends(scene):
+async def test_an_expired_offer_cannot_be_accepted_and_ends(negotiation):
     """Guard: `if offer.expires_at <= uow.now` in `offers.accept`; without it the seconds until the
     scheduler comes by are a gift. Guard: `expire_due` closes with `close`, which releases; with
     `move_offer` alone the customer's money stays held for a week."""
-    offer = await scene.pending()
-    await scene.server.web.scheduler.stop()
-    store = scene.server.store.single()
+    offer = await negotiation.pending_offer()
+    await negotiation.server.web.scheduler.stop()
+    store = negotiation.server.store.single()
     await store.change(Offer, offer["id"], expires_at=store.now)
-    before = await scene.market.traces()
+    before = await negotiation.market.traces()
     with pytest.raises(Refused) as refused:
-        await scene.accepts(offer)
+        await negotiation.accept(offer)
     assert refused.value.code == "offer_expired"
-    assert await scene.market.traces() == before
-    assert await offers.expire_due(scene.server.ports) == 1
-    assert await offers.expire_due(scene.server.ports) == 0
-    for party in (scene.customer, scene.contractor):
-        await scene.told(party, "offer.expired", offer)
-    await scene.ended(offer, "expired", "canceled")
+    assert await negotiation.market.traces() == before
+    assert await offers.expire_due(negotiation.server.ports) == 1
+    assert await offers.expire_due(negotiation.server.ports) == 0
+    for party in (negotiation.customer, negotiation.contractor):
+        await negotiation.wait_for_push(party, "offer.expired", offer)
+    await negotiation.assert_ended_unbooked(offer, "expired", "canceled")
 
 
-async def test_the_scheduler_expires_by_itself(scene):
+async def test_the_scheduler_expires_by_itself(negotiation):
     """Guard: `Job("expire offers", ...)` in the scheduler's list."""
-    offer = await scene.pending()
-    store = scene.server.store.single()
+    offer = await negotiation.pending_offer()
+    store = negotiation.server.store.single()
     await store.change(Offer, offer["id"], expires_at=store.now)
-    await scene.told(scene.contractor, "offer.expired", offer)
-    await scene.ended(offer, "expired", "canceled")
+    await negotiation.wait_for_push(negotiation.contractor, "offer.expired", offer)
+    await negotiation.assert_ended_unbooked(offer, "expired", "canceled")
 
 
 async def test_the_means_to_pay_are_the_customers_alone(market, server):

@@ -1,29 +1,22 @@
 """Money sent back: before the work, after it, by an admin, at Stripe, and when the bank refuses."""
 
-import pytest
-
 from domain.deals.offer import RefundStatus
 from domain.ledger.transaction import Transaction
 from domain.payments.refunds import SendRefund
-from tests.support.job_in_progress import PATIENCE, Work
-
-
-@pytest.fixture
-async def work(market, server):
-    return await Work(market, server).begin()
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
 async def test_a_part_goes_back_before_the_work_is_done(work):
     """Guard: `deltas[PLATFORM]` in `allocation.rebook`; the fee on what goes back goes back too."""
     await work.refund(30_000)
     paid = await work.customer.push(
-        "/payment", "payment.updated", lambda p: p["status"] == "partially_refunded", PATIENCE
+        "/payment", "payment.updated", lambda p: p["status"] == "partially_refunded", TIMEOUT
     )
     assert paid["refunded_amount"] == 30_000
-    assert await work.books() == (7000, 63_000)
+    assert await work.platform_and_escrow() == (7000, 63_000)
     done = await work.complete()
     assert done["split"]["contractor_amount"] == 49_000
-    assert await work.books() == (21_000, 0)
+    assert await work.platform_and_escrow() == (21_000, 0)
     assert await work.wallet("available") == (49_000,)
 
 
@@ -31,85 +24,85 @@ async def test_a_refund_of_everything_ends_the_job(work):
     """Guard: `fulfillment.work.finish(...)` in `wallet_actions.refund`; without it a job without
     money waits for a completion that pays nothing."""
     await work.refund()
-    assert (await work.job_now())["status"] == "cancelled"
-    assert await work.books() == (0, 0)
+    assert (await work.current_job())["status"] == "cancelled"
+    assert await work.platform_and_escrow() == (0, 0)
     fields = {"payment_id": work.offer["payment_id"], "reason": "Once more"}
-    await work.refuses(work._admin, "/admin", "refund", fields, "not_refundable")
+    await work.assert_refused(work._admin, "/admin", "refund", fields, "not_refundable")
 
 
 async def test_a_refund_after_completion_is_taken_from_the_wallet(work):
     """Guard: `call_back` in `allocation.take`; without it the platform pays the contractor's
     part."""
     await work.complete()
-    assert await work.books() == (30_000, 0)
+    assert await work.platform_and_escrow() == (30_000, 0)
     await work.refund(20_000)
-    assert await work.books() == (24_000, 0)
+    assert await work.platform_and_escrow() == (24_000, 0)
     assert await work.wallet("available", "debt") == (56_000, 0)
-    assert [t["amount_reversed"] for t in await work.listed("transfers")] == [14_000]
+    assert [t["amount_reversed"] for t in await work.stripe_list("transfers")] == [14_000]
     await work.refund()
-    assert await work.books() == (0, 0)
+    assert await work.platform_and_escrow() == (0, 0)
     assert await work.wallet("available", "pending", "debt") == (0, 0, 0)
-    assert (await work.payment()).status == "refunded"
+    assert (await work.stored_payment()).status == "refunded"
 
 
 async def test_what_was_taken_out_becomes_debt_and_is_repaid_first(work):
     """Guard: `changes[ledger.debt(user_id)] = -left` in `allocation.take`, and `repaid` in
     `give`."""
     await work.complete()
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     await work.withdraw(60_000)
     await work.refund()
-    assert await work.books() == (0, 0)
+    assert await work.platform_and_escrow() == (0, 0)
     assert await work.wallet("available", "debt") == (0, -60_000)
-    later = await Work(work.market, work.server).done(
+    later = await JobInProgress(work.market, work.server).start_and_complete(
         customer=work.customer, contractor=work.contractor
     )
-    assert await later.books() == (30_000, 0)
+    assert await later.platform_and_escrow() == (30_000, 0)
     assert await later.wallet("available", "debt") == (10_000, 0)
-    assert [t["amount"] for t in await later.listed("transfers")] == [70_000, 10_000]
+    assert [t["amount"] for t in await later.stripe_list("transfers")] == [70_000, 10_000]
 
 
 async def test_a_refund_that_the_bank_returns_is_booked_back(work):
     """Guard: `_returned` in `refunds.settle_refund`; without it the customer's money is nobody's.
     Guard: the alert in it."""
     await work.complete()
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     await work.sandbox.fault(refund="usd", delay=1)
     await work.refund(50_000)
     told = await work._admin.push(
-        "/admin", "alert", lambda a: a["kind"] == "refund_failed", PATIENCE
+        "/admin", "alert", lambda a: a["kind"] == "refund_failed", TIMEOUT
     )
     assert told["subject"] == work.offer["payment_id"]
-    assert await work.books() == (30_000, 0)
+    assert await work.platform_and_escrow() == (30_000, 0)
     assert await work.wallet("available", "pending", "debt") == (70_000, 0, 0)
-    assert (await work.payment()).status == "captured"
+    assert (await work.stored_payment()).status == "captured"
     await work.refund(50_000)
-    assert await work.books() == (15_000, 0)
-    states = [refund.status for refund in (await work.stored()).refunds]
+    assert await work.platform_and_escrow() == (15_000, 0)
+    states = [refund.status for refund in (await work.stored_offer()).refunds]
     assert states == [RefundStatus.FAILED, RefundStatus.MADE]
 
 
 async def test_a_refund_made_at_stripe_is_taken_over(work):
     """Guard: `if refund is None` in `refunds.settle_refund`; without it only the audit notices."""
-    intent = (await work.payment()).intent_id
+    intent = (await work.stored_payment()).intent_id
     await work.sandbox.api("POST", "refunds", payment_intent=intent, amount=25_000)
     await work.customer.push(
-        "/payment", "payment.updated", lambda p: p["refunded_amount"] == 25_000, PATIENCE
+        "/payment", "payment.updated", lambda p: p["refunded_amount"] == 25_000, TIMEOUT
     )
-    assert await work.books() == (7500, 67_500)
-    assert (await work.stored()).refunds[0].by == "stripe"
+    assert await work.platform_and_escrow() == (7500, 67_500)
+    assert (await work.stored_offer()).refunds[0].by == "stripe"
 
 
 async def without_balance(work):
     """A refund that waits until the platform has the money at Stripe; its id there."""
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     some = {"pending_reason": "insufficient_funds", "delay": 86_400}
     await work.sandbox.fault(refund="usd", **some)
     await work.refund(30_000)
-    await work._admin.push("/admin", "alert", lambda a: a["kind"] == "refund_waits", PATIENCE)
-    assert await work.books() == (10_000, 90_000)
-    (waiting,) = (await work.stored()).refunds
-    assert (waiting.status, (await work.stored()).refundable) == ("requested", 70_000)
+    await work._admin.push("/admin", "alert", lambda a: a["kind"] == "refund_waits", TIMEOUT)
+    assert await work.platform_and_escrow() == (10_000, 90_000)
+    (waiting,) = (await work.stored_offer()).refunds
+    assert (waiting.status, (await work.stored_offer()).refundable) == ("requested", 70_000)
     return waiting
 
 
@@ -121,9 +114,9 @@ async def test_a_refund_without_balance_is_booked_when_its_money_moves(work):
     await SendRefund(work.offer["id"], waiting.id).run(work.server.ports)
     await work.sandbox.settle_refund(waiting.stripe_id)
     await SendRefund(work.offer["id"], waiting.id).run(work.server.ports)
-    assert await work.books() == (7000, 63_000)
-    assert (await work.payment()).refunded_amount == 30_000
-    assert len(await work.listed("refunds")) == 1
+    assert await work.platform_and_escrow() == (7000, 63_000)
+    assert (await work.stored_payment()).refunded_amount == 30_000
+    assert len(await work.stripe_list("refunds")) == 1
 
 
 async def test_a_refund_without_balance_that_fails_was_never_booked(work):
@@ -131,26 +124,26 @@ async def test_a_refund_without_balance_that_fails_was_never_booked(work):
     its reverse would be differences for good."""
     waiting = await without_balance(work)
     await work.sandbox.fail_refund(waiting.stripe_id)
-    await work._admin.push("/admin", "alert", lambda a: a["kind"] == "refund_failed", PATIENCE)
-    assert await work.books() == (10_000, 90_000)
+    await work._admin.push("/admin", "alert", lambda a: a["kind"] == "refund_failed", TIMEOUT)
+    assert await work.platform_and_escrow() == (10_000, 90_000)
     kinds = {row.kind for row in await work.market.rows(Transaction)}
     assert not kinds & {"refunded", "refund_failed"}
     await work.refund(30_000)
-    assert await work.books() == (7000, 63_000)
+    assert await work.platform_and_escrow() == (7000, 63_000)
 
 
 async def test_a_refund_without_balance_made_at_stripe_waits_as_well(work):
     """Guard: `WAITING` in `refunds.settle_refund`; without it the same money is promised again."""
     await work.sandbox.fault(refund="usd", pending_reason="insufficient_funds", delay=86_400)
-    intent = (await work.payment()).intent_id
+    intent = (await work.stored_payment()).intent_id
     made = await work.sandbox.refund_in_dashboard(intent, 25_000)
     await work.customer.push(
-        "/bidding", "offer.updated", lambda offer: bool(offer["refunds"]), PATIENCE
+        "/bidding", "offer.updated", lambda offer: bool(offer["refunds"]), TIMEOUT
     )
-    assert await work.books() == (10_000, 90_000)
-    assert (await work.stored()).refundable == 75_000
+    assert await work.platform_and_escrow() == (10_000, 90_000)
+    assert (await work.stored_offer()).refundable == 75_000
     await work.sandbox.settle_refund(made["id"])
-    assert await work.books() == (7500, 67_500)
+    assert await work.platform_and_escrow() == (7500, 67_500)
 
 
 async def test_two_refunds_at_once_never_exceed_the_payment(work):
@@ -158,9 +151,9 @@ async def test_two_refunds_at_once_never_exceed_the_payment(work):
     await work.sandbox.fault(path="/v1/refunds", method="POST", status=500, times=2)
     await work.refund(60_000)
     fields = {"payment_id": work.offer["payment_id"], "reason": "Again", "amount": 60_000}
-    await work.refuses(work._admin, "/admin", "refund", fields, "amount_not_payable")
+    await work.assert_refused(work._admin, "/admin", "refund", fields, "amount_not_payable")
     await work.refund(40_000)
-    assert await work.books() == (0, 0)
+    assert await work.platform_and_escrow() == (0, 0)
 
 
 async def test_a_standing_offer_is_not_refunded(market, server):
@@ -169,6 +162,6 @@ async def test_a_standing_offer_is_not_refunded(market, server):
     job = await market.job(customer)
     await market.application(contractor, job)
     offer = await market.offer(customer, contractor, job)
-    work, admin = Work(market, server), await market.admin()
+    work, admin = JobInProgress(market, server), await market.admin()
     fields = {"payment_id": offer["payment_id"], "reason": "Too early"}
-    await work.refuses(admin, "/admin", "refund", fields, "not_refundable")
+    await work.assert_refused(admin, "/admin", "refund", fields, "not_refundable")

@@ -8,31 +8,28 @@ from domain import ledger
 from domain.accounts.user import User
 from domain.payouts.transfer import Transfer
 from domain.reconciliation.books_audit import audit
-from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
 from tests.support.parties import PASSWORD
-
-
-@pytest.fixture
-async def work(market, server):
-    return await Work(market, server).begin()
 
 
 async def test_a_frozen_wallet_neither_receives_nor_pays_out(work):
     """Guard: `user.frozen_at` in `transfer_tasks.begin` and in `withdrawals.withdraw`. Guard:
     `send(...)` in `wallet_actions.unfreeze`; without it the money goes ten minutes later."""
-    await work.admin("freeze", user_id=work.contractor.id, reason="Suspicious")
+    await work.as_admin("freeze", user_id=work.contractor.id, reason="Suspicious")
     await work.complete()
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     assert await work.wallet("pending", "available") == (70_000, 0)
-    assert await work.listed("transfers") == []
-    await work.refuses(work.contractor, "/wallet", "withdraw", {"amount": 1}, "wallet_frozen")
-    freeze = {"user_id": work.contractor.id, "reason": "Again"}
-    await work.refuses(work._admin, "/admin", "freeze", freeze, "conflict")
-    await work.admin("unfreeze", user_id=work.contractor.id, reason="Was nothing")
-    await work.contractor.push(
-        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, PATIENCE
+    assert await work.stripe_list("transfers") == []
+    await work.assert_refused(
+        work.contractor, "/wallet", "withdraw", {"amount": 1}, "wallet_frozen"
     )
-    assert await work.books() == (30_000, 0)
+    freeze = {"user_id": work.contractor.id, "reason": "Again"}
+    await work.assert_refused(work._admin, "/admin", "freeze", freeze, "conflict")
+    await work.as_admin("unfreeze", user_id=work.contractor.id, reason="Was nothing")
+    await work.contractor.push(
+        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, TIMEOUT
+    )
+    assert await work.platform_and_escrow() == (30_000, 0)
 
 
 async def test_adjustments_up_and_down(work):
@@ -40,18 +37,18 @@ async def test_adjustments_up_and_down(work):
     ours."""
     user = {"user_id": work.contractor.id, "currency": "USD"}
     await work.complete()
-    await work.market.settled(PATIENCE)
-    await work.admin("adjust", **user, amount=-20_000, reason="Paid twice")
-    assert await work.books() == (50_000, 0)
+    await work.market.settled(TIMEOUT)
+    await work.as_admin("adjust", **user, amount=-20_000, reason="Paid twice")
+    assert await work.platform_and_escrow() == (50_000, 0)
     assert await work.wallet("available") == (50_000,)
     await work.withdraw(50_000)
-    purse = await work.admin("adjust", **user, amount=-10_000, reason="Paid twice")
+    purse = await work.as_admin("adjust", **user, amount=-10_000, reason="Paid twice")
     assert purse["debt"] == -10_000
-    await work.admin("adjust", **user, amount=15_000, reason="Sorry", account="losses")
+    await work.as_admin("adjust", **user, amount=15_000, reason="Sorry", account="losses")
     await work.contractor.push(
-        "/wallet", "wallet.updated", lambda purse: purse["available"] == 5000, PATIENCE
+        "/wallet", "wallet.updated", lambda purse: purse["available"] == 5000, TIMEOUT
     )
-    assert await work.books() == (60_000, 0)
+    assert await work.platform_and_escrow() == (60_000, 0)
     assert (await ledger.balance_of(work.server.store.single(), ledger.LOSSES)) == {"USD": -15_000}
     assert (await work.market.rows(Transfer))[-1].offer_id is None
 
@@ -59,11 +56,11 @@ async def test_adjustments_up_and_down(work):
 async def test_an_adjustment_is_older_than_any_offer(market, server, monkeypatch):
     """Guard: `Transfer` in the beginning of `books_audit._check_transfers`."""
     contractor = await market.contractor(onboarded=True)
-    await server.sandbox.book_entry("topup", 5000, "usd")
+    await server.sandbox.add_balance_entry("topup", 5000, "usd")
     user = {"user_id": contractor.id, "currency": "USD"}
     admin = await market.admin()
     await admin.call("/admin", "adjust", {**user, "amount": 5000, "reason": "Welcome"})
-    await contractor.push("/wallet", "wallet.updated", lambda p: p["available"] == 5000, PATIENCE)
+    await contractor.push("/wallet", "wallet.updated", lambda p: p["available"] == 5000, TIMEOUT)
     clock = type(server.ports.clock)
     now = clock.now
     monkeypatch.setattr(clock, "now", lambda self: now(self) + timedelta(hours=1))
@@ -83,7 +80,9 @@ async def test_adjustments_that_are_refused(market, server, fields, code):
     """Guard: the checks of `wallet_actions.adjust`, the limits of its fields."""
     contractor, admin = await market.contractor(), await market.admin()
     given = {"user_id": contractor.id, "amount": 100, "currency": "USD", "reason": "Because"}
-    await Work(market, server).refuses(admin, "/admin", "adjust", given | fields, code)
+    await JobInProgress(market, server).assert_refused(
+        admin, "/admin", "adjust", given | fields, code
+    )
 
 
 async def test_nothing_is_adjusted_where_nobody_is_left(market, server):
@@ -94,29 +93,31 @@ async def test_nothing_is_adjusted_where_nobody_is_left(market, server):
     assert status == 200
     await market.settled()
     given = {"user_id": contractor.id, "amount": 100, "currency": "USD", "reason": "Because"}
-    await Work(market, server).refuses(admin, "/admin", "adjust", given, "not_found")
+    await JobInProgress(market, server).assert_refused(
+        admin, "/admin", "adjust", given, "not_found"
+    )
 
 
 async def test_a_transfer_reversed_at_stripe_is_parked_until_released(work):
     """Guard: `external_reversals.settle_reversal`; without it the wallet offers money that Stripe
     took back. Guard: `parked=True`; sent again at once it might be reversed again, for ever."""
     await work.complete()
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     admin = await work.market.admin()
-    made = (await work.listed("transfers"))[0]
+    made = (await work.stripe_list("transfers"))[0]
     await work.sandbox.api("POST", f"transfers/{made['id']}/reversals", amount=30_000)
-    await admin.push("/admin", "alert", lambda a: a["kind"] == "transfer_reversed", PATIENCE)
-    assert await work.books() == (30_000, 0)
+    await admin.push("/admin", "alert", lambda a: a["kind"] == "transfer_reversed", TIMEOUT)
+    assert await work.platform_and_escrow() == (30_000, 0)
     assert await work.wallet("available", "pending") == (40_000, 30_000)
     listed = await admin.call("/admin", "transfers", {"status": "parked"})
     parked = listed["items"][0]
     await admin.call("/admin", "release", {"transfer_id": parked["id"], "reason": "Clarified"})
     await work.contractor.push(
-        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, PATIENCE
+        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, TIMEOUT
     )
-    assert await work.books() == (30_000, 0)
+    assert await work.platform_and_escrow() == (30_000, 0)
     fields = {"transfer_id": parked["id"], "reason": "Again"}
-    await work.refuses(admin, "/admin", "release", fields, "conflict")
+    await work.assert_refused(admin, "/admin", "release", fields, "conflict")
 
 
 async def test_money_waits_for_the_next_account_when_one_is_closed(work):
@@ -126,12 +127,12 @@ async def test_money_waits_for_the_next_account_when_one_is_closed(work):
     await work.sandbox.api("DELETE", f"accounts/{user.connect_id}")
     admin = await work.market.admin()
     await work.complete()
-    await admin.push("/admin", "alert", lambda a: a["kind"] == "account_closed", PATIENCE)
-    await work.market.settled(PATIENCE)
+    await admin.push("/admin", "alert", lambda a: a["kind"] == "account_closed", TIMEOUT)
+    await work.market.settled(TIMEOUT)
     assert await work.wallet("pending", "available") == (70_000, 0)
-    work.contractor.forget()
+    work.contractor.clear_pushes()
     await work.market.onboard(work.contractor)
     await work.contractor.push(
-        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, PATIENCE
+        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, TIMEOUT
     )
-    assert await work.books() == (30_000, 0)
+    assert await work.platform_and_escrow() == (30_000, 0)

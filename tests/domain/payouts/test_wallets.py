@@ -178,7 +178,7 @@ async def test_a_payout_that_fails_returns_the_money(market, server, after_paid)
     await done(market, customer, contractor)
     await has(contractor, 70_000)
     await server.sandbox.fault(payout="usd", failure_code="account_closed", after_paid=after_paid)
-    contractor.forget()
+    contractor.clear_pushes()
     await market.withdraw(contractor, 70_000)
     failed = await contractor.push(
         "/wallet", "withdrawal.updated", lambda w: w["status"] == "failed", PATIENCE

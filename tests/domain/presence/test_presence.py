@@ -61,7 +61,7 @@ async def test_who_comes_and_goes_is_told_to_whoever_looks(market: Market) -> No
     assert gone["user_id"] == contractor.id
     assert customer.received("/chat", "presence")[-1].seq is None
     assert await look(customer, id) == [gone]
-    customer.forget()
+    customer.clear_pushes()
     await contractor.connect()
     assert await told(customer, lambda pushed: True) == seen
     assert (await market.rows(User, _id=contractor.id)) == [before]
@@ -98,7 +98,7 @@ async def test_who_hides_sees_nobody(market: Market) -> None:
     assert await told(customer, lambda pushed: pushed["online"] is None) == hidden
     assert await look(customer, id) == [hidden]
     assert await look(contractor, id) == []
-    customer.forget()
+    customer.clear_pushes()
     await contractor.disconnect()
     await until(lambda: market.rows(LastSeen, _id=contractor.id))
     await contractor.connect()
@@ -192,7 +192,7 @@ async def test_a_killed_process_leaves_no_ghosts(processes: Processes) -> None:
         found = await party.call("/job", "watch", {"job_id": job["id"]})
         assert found["viewers"] == number
         await customer.push("/job", "job.viewers", lambda p, n=number: p["viewers"] == n)
-    customer.forget()
+    customer.clear_pushes()
     await second.kill()
     within = ALIVE_SECONDS + 2 * BEAT_SECONDS + 5
     await told(customer, lambda pushed: pushed["online"] is False, within)

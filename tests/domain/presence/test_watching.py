@@ -34,7 +34,7 @@ async def test_who_watches_sees_changes_and_how_many_watch(market: Market) -> No
     assert (push.seq, push.data) == (None, changed)
     assert not Job.PRIVATE & push.data.keys()
     await other.call("/job", "unwatch", {"job_id": job["id"]})
-    customer.forget()
+    customer.clear_pushes()
     await viewers(customer, job, 1)
     await owner.call("/job", "update", {"job_id": job["id"], "title": "Paint the wall"})
     await customer.push("/job", "job.updated", lambda pushed: pushed["title"] == "Paint the wall")
@@ -89,7 +89,7 @@ async def test_a_stranger_learns_only_that_the_job_is_gone(market: Market) -> No
     assert (closed.seq, closed.data) == (None, {"job_id": job["id"]})
     for party in (admin, applicant):
         await party.push("/job", "job.closed")
-        party.forget()
+        party.clear_pushes()
         assert (await watch(party, job))["job"]["status"] == "assigned"
     with pytest.raises(Refused, match="not_found"):
         await watch(stranger, job)

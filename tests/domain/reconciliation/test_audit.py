@@ -12,7 +12,7 @@ from domain.payouts.transfer import Transfer
 from domain.reconciliation import stream_join
 from domain.reconciliation.books_audit import audit
 from domain.wallet.withdrawals import Withdrawal
-from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 # What is changed of which record, and what then does not agree.
 WRONG = (
@@ -60,12 +60,12 @@ WRONG = (
 async def work(market, server):
     """One job in which all has happened that leaves a trace at Stripe."""
     await server.sandbox.settings(fee_bps=290, fee_fixed=30)
-    work = await Work(market, server).done()
+    work = await JobInProgress(market, server).start_and_complete()
     await work.withdraw(30_000)
     await work.refund(10_000)
-    await market.settled(PATIENCE)
-    await work.charge_back(amount=20_000)
-    await work.books()
+    await market.settled(TIMEOUT)
+    await work.open_chargeback(amount=20_000)
+    await work.platform_and_escrow()
     return work
 
 

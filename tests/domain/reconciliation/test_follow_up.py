@@ -16,13 +16,13 @@ from domain.payouts.transfer import Reversal, Transfer
 from domain.reconciliation import follow_up
 from domain.reconciliation.follow_up import Watch
 from domain.wallet.withdrawals import Withdrawal
-from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
 @pytest.fixture
 async def work(market, server):
     await server.web.scheduler.stop()
-    return await Work(market, server).begin()
+    return await JobInProgress(market, server).start()
 
 
 async def lose_tasks(work, kind):
@@ -50,24 +50,24 @@ async def test_a_capture_that_was_forgotten(market, server):
     job = await market.job(customer)
     await market.application(contractor, job)
     offer = await market.offer(customer, contractor, job)
-    await market.settled(PATIENCE)
-    work = Work(market, server)
+    await market.settled(TIMEOUT)
+    work = JobInProgress(market, server)
     server.store.committed = lambda rows: None
     await contractor.call("/bidding", "accept", {"offer_id": offer["id"]})
     await lose_tasks(work, Payment)
     assert await follow_up.ask_again(server.ports) == 1
-    await customer.push("/bidding", "offer.accepted", lambda o: True, PATIENCE)
+    await customer.push("/bidding", "offer.accepted", lambda o: True, TIMEOUT)
 
 
 async def test_a_transfer_a_refund_and_a_payout_that_were_forgotten(work):
     """Guard: the kinds of transfers, refunds, reversals and withdrawals in `follow_up.KINDS`."""
     ports = work.server.ports
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     work.server.store.committed = lambda rows: None
     await work.complete()
     await lose_tasks(work, Transfer)
     assert await follow_up.ask_again(ports) == 1
-    assert await work.books() == (30_000, 0)
+    assert await work.platform_and_escrow() == (30_000, 0)
     work.server.store.committed = lambda rows: None
     await work.market.withdraw(work.contractor, 10_000)
     await work.refund(50_000)
@@ -75,16 +75,16 @@ async def test_a_transfer_a_refund_and_a_payout_that_were_forgotten(work):
     await age(work, Offer)
     assert await follow_up.ask_again(ports) == 2
     await work.contractor.push(
-        "/wallet", "withdrawal.updated", lambda w: w["status"] == "paid", PATIENCE
+        "/wallet", "withdrawal.updated", lambda w: w["status"] == "paid", TIMEOUT
     )
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     work.server.store.committed = lambda rows: None
-    await work.admin(
+    await work.as_admin(
         "adjust", user_id=work.contractor.id, amount=-1000, currency="USD", reason="Test"
     )
     await lose_tasks(work, Reversal)
     assert await follow_up.ask_again(ports) == 1
-    await work.books()
+    await work.platform_and_escrow()
 
 
 async def test_a_hold_whose_release_was_forgotten(market, server):
@@ -94,24 +94,22 @@ async def test_a_hold_whose_release_was_forgotten(market, server):
     job = await market.job(customer)
     await market.application(contractor, job)
     offer = await market.offer(customer, contractor, job)
-    await market.settled(PATIENCE)
+    await market.settled(TIMEOUT)
     server.store.committed = lambda rows: None
     await customer.call("/bidding", "withdraw", {"offer_id": offer["id"]})
-    work = Work(market, server)
+    work = JobInProgress(market, server)
     await lose_tasks(work, Payment)
     assert await follow_up.ask_again(server.ports) == 1
-    await customer.push(
-        "/payment", "payment.updated", lambda p: p["status"] == "canceled", PATIENCE
-    )
+    await customer.push("/payment", "payment.updated", lambda p: p["status"] == "canceled", TIMEOUT)
 
 
 @pytest.fixture
 async def unpaid(market, server):
     """A completed job whose contractor cannot receive yet: the transfer waits."""
     await server.web.scheduler.stop()
-    work = await Work(market, server).begin(onboarded=False)
+    work = await JobInProgress(market, server).start(onboarded=False)
     await work.complete()
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     await age(work, Transfer)
     return work
 
@@ -141,8 +139,8 @@ async def test_it_asks_more_rarely_and_then_tells_once(unpaid):
     await age(unpaid, Transfer)
     times = follow_up.TELL_AT + 2
     assert await ask_in_turn(unpaid, times) == [4, 55] + [1440] * (times - 2)
-    await admin.push("/admin", "alert", lambda a: a["kind"] == "left_unknown", PATIENCE)
-    await unpaid.market.settled(PATIENCE)
+    await admin.push("/admin", "alert", lambda a: a["kind"] == "left_unknown", TIMEOUT)
+    await unpaid.market.settled(TIMEOUT)
     assert len(told(admin)) == 1
 
 
@@ -153,7 +151,7 @@ async def test_what_is_in_hand_is_not_asked_twice_and_what_waits_for_people_is_n
     await ask_in_turn(unpaid, follow_up.TELL_AT + 1)
     rows = await unpaid.market.rows(OutboxRow, **{"body.type": "send_transfer"})
     assert len(rows) == 1
-    await unpaid.market.settled(PATIENCE)
+    await unpaid.market.settled(TIMEOUT)
     assert told(admin) == []
 
 
@@ -201,23 +199,23 @@ async def test_an_account_whose_event_was_lost(market, server):
     await server.sandbox.fault(webhook="*", drop=True, times=100)
     link = await contractor.call("/account", "onboard")
     await server.sandbox.fill_in_onboarding(link["url"], contractor.name, "usd")
-    await market.settled(PATIENCE)
+    await market.settled(TIMEOUT)
     assert not (await contractor.call("/account", "me"))["payouts_enabled"]
-    await age(Work(market, server), User)
+    await age(JobInProgress(market, server), User)
     assert await follow_up.ask_again(server.ports) == 1
     await contractor.push(
-        "/account", "account.updated", lambda user: user["payouts_enabled"], PATIENCE
+        "/account", "account.updated", lambda user: user["payouts_enabled"], TIMEOUT
     )
 
 
 async def test_what_a_bank_decides_is_asked_but_not_told(work):
     """Guard: `always` for chargebacks; they take months."""
-    await work.charge_back()
+    await work.open_chargeback()
     admin = await work.market.admin()
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     await age(work, Chargeback)
     await ask_in_turn(work, follow_up.TELL_AT + 1)
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     assert told(admin) == []
 
 
@@ -247,14 +245,14 @@ async def test_both_sides_hear_that_the_hold_ends(market, server):
     assert await offer_reminders.warn_of_ends(server.ports) == 0
     for party, kind in ((customer, "hold_ends_soon"), (contractor, "offer_ends_soon")):
         await party.push(
-            "/account", "notification", lambda n, kind=kind: n["kind"] == kind, PATIENCE
+            "/account", "notification", lambda n, kind=kind: n["kind"] == kind, TIMEOUT
         )
     assert not [p for p in other.pushes if p.data.get("kind") == "offer_ends_soon"]
 
 
 async def test_both_sides_hear_that_their_dispute_is_decided_soon(work):
     """Guard: `warn_of_deadlines`, `warned_at`, and `waits_for`, whose turn it is."""
-    dispute = await work.dispute()
+    dispute = await work.open_dispute()
     ports = work.server.ports
     assert await dispute_reminders.warn_of_deadlines(ports) == 0
     soon = ports.clock.now() + timedelta(hours=23)
@@ -263,7 +261,7 @@ async def test_both_sides_hear_that_their_dispute_is_decided_soon(work):
     assert await dispute_reminders.warn_of_deadlines(ports) == 0
     for party, words in ((work.contractor, "Agree or propose"), (work.customer, "not answered")):
         told = await party.push(
-            "/account", "notification", lambda n: n["kind"] == "dispute_ends_soon", PATIENCE
+            "/account", "notification", lambda n: n["kind"] == "dispute_ends_soon", TIMEOUT
         )
         assert words in told["text"]
 
@@ -271,7 +269,7 @@ async def test_both_sides_hear_that_their_dispute_is_decided_soon(work):
 async def test_administrators_hear_that_evidence_is_due(work):
     """Guard: `_warn_admins`, once, and `submissions` in `UNANSWERED`."""
     admin, ports = await work.market.admin(), work.server.ports
-    chargeback = await work.charge_back()
+    chargeback = await work.open_chargeback()
     assert await dispute_reminders.warn_of_deadlines(ports) == 0
     soon = ports.clock.now() + timedelta(days=2)
     uow = work.server.store.single()
@@ -280,7 +278,7 @@ async def test_administrators_hear_that_evidence_is_due(work):
     await uow.change(Chargeback, chargeback["id"], submissions=0)
     assert await dispute_reminders.warn_of_deadlines(ports) == 1
     assert await dispute_reminders.warn_of_deadlines(ports) == 0
-    told = await admin.push("/admin", "alert", lambda a: a["kind"] == "evidence_due", PATIENCE)
+    told = await admin.push("/admin", "alert", lambda a: a["kind"] == "evidence_due", TIMEOUT)
     assert told["subject"] == chargeback["id"]
 
 
@@ -288,7 +286,7 @@ async def test_administrators_hear_again_of_a_dispute_that_waits_for_them(work):
     """Guard: `_call_again`, each day, and `called_at` where a dispute is escalated; one that was
     escalated before that was kept is called at once."""
     admin, ports = await work.market.admin(), work.server.ports
-    id = {"dispute_id": (await work.dispute())["id"]}
+    id = {"dispute_id": (await work.open_dispute())["id"]}
     await work.customer.call("/payment", "dispute_escalate", id)
     assert await dispute_reminders.warn_of_deadlines(ports) == 0
     uow = work.server.store.single()
@@ -296,9 +294,9 @@ async def test_administrators_hear_again_of_a_dispute_that_waits_for_them(work):
         await uow.change(Dispute, id["dispute_id"], called_at=called_at)
         assert await dispute_reminders.warn_of_deadlines(ports) == 1
         assert await dispute_reminders.warn_of_deadlines(ports) == 0
-    await work.admin("resolve", **id, refund_amount=0, reason="Well done")
+    await work.as_admin("resolve", **id, refund_amount=0, reason="Well done")
     await uow.change(Dispute, id["dispute_id"], called_at=None)
     assert await dispute_reminders.warn_of_deadlines(ports) == 0
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     told = [a.data["subject"] for a in admin.received("/admin", "alert")]
     assert told == [id["dispute_id"]] * 3

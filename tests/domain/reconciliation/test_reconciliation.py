@@ -8,18 +8,18 @@ from domain.accounts.user import User
 from domain.ledger.transaction import Transaction
 from domain.reconciliation import runs
 from domain.reconciliation.runs import Reconciliation, compare
-from tests.support.job_in_progress import PATIENCE, Work
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
 @pytest.fixture
 async def work(market, server):
     await server.sandbox.settings(fee_bps=290, fee_fixed=30)
-    return await Work(market, server).begin()
+    return await JobInProgress(market, server).start()
 
 
 async def compared(work):
     """The comparison of the last days with the next ones: the sandbox's clock may be ahead."""
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     now = work.server.ports.clock.now()
     return await compare(work.server.ports, now - timedelta(days=1), now + timedelta(days=1))
 
@@ -32,12 +32,12 @@ async def test_a_busy_day_is_clean(work):
     """Guard: each function in `stripe_lines.KNOWN`; without one its lines are differences."""
     await work.complete()
     await work.refund(20_000)
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     await work.sandbox.fault(refund="usd", delay=0)
     await work.refund(10_000)
-    await work._admin.push("/admin", "alert", lambda a: a["kind"] == "refund_failed", PATIENCE)
-    await work.market.settled(PATIENCE)
-    await work.decide(await work.charge_back(), won=False)
+    await work._admin.push("/admin", "alert", lambda a: a["kind"] == "refund_failed", TIMEOUT)
+    await work.market.settled(TIMEOUT)
+    await work.decide_chargeback(await work.open_chargeback(), won=False)
     found = await compared(work)
     assert told(found) == []
     assert found.compared["charge"] == 1
@@ -45,19 +45,19 @@ async def test_a_busy_day_is_clean(work):
     assert found.compared["refund_failure"] == 1
     assert found.compared["adjustment"] == 1
     assert found.compared["transfer_refund"] >= 2
-    await work.books()
+    await work.platform_and_escrow()
 
 
 async def test_what_was_not_told_is_found_and_looked_at_again(work):
     """Guard: `found.compare(...)` in `_fact`, and `_look_again` after it."""
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     await work.sandbox.fault(webhook="*", drop=True, times=100)
-    intent = (await work.payment()).intent_id
+    intent = (await work.stored_payment()).intent_id
     await work.sandbox.api("POST", "refunds", payment_intent=intent, amount=25_000)
     assert [each[0] for each in told(await compared(work))] == ["refund"]
     assert told(await compared(work)) == []
-    assert (await work.payment()).refunded_amount == 25_000
-    await work.books()
+    assert (await work.stored_payment()).refunded_amount == 25_000
+    await work.platform_and_escrow()
 
 
 async def test_a_charge_of_unknown_origin_is_different(work):
@@ -76,7 +76,7 @@ async def test_a_charge_of_unknown_origin_is_different(work):
 
 async def test_what_stripe_does_not_know_is_different(work):
     """Guard: `journal_lines._has_line`."""
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     rows = await work.market.rows(Transaction)
     row = next(row for row in rows if row.kind == "captured")
     await work.server.store.single().change(Transaction, row.id, fact="capture:pay_none")
@@ -86,12 +86,12 @@ async def test_what_stripe_does_not_know_is_different(work):
 async def test_a_platform_payout_is_booked(work):
     """Guard: `_payout`; the platform's earnings leave its account, and the audit agrees."""
     await work.complete()
-    before = await work.books()
+    before = await work.platform_and_escrow()
     await work.sandbox.api("POST", "payouts", amount=5000, currency="usd")
     found = await compared(work)
     assert (told(found), found.booked) == ([], 1)
     assert (await compared(work)).booked == 0
-    assert await work.books() == (before[0] - 5000, 0)
+    assert await work.platform_and_escrow() == (before[0] - 5000, 0)
 
 
 async def test_an_admin_asks_for_one(work):
@@ -109,23 +109,23 @@ async def test_an_admin_asks_for_one(work):
     end = (work.server.ports.clock.now() + timedelta(days=1)).isoformat()
     begun = await admin.call("/admin", "reconcile", {"end": end})
     assert begun["status"] == "running"
-    done = await admin.push("/admin", "reconciliation.updated", lambda r: True, PATIENCE)
+    done = await admin.push("/admin", "reconciliation.updated", lambda r: True, TIMEOUT)
     assert (done["id"], done["status"], done["difference_count"]) == (begun["id"], "different", 1)
     told = await admin.push(
-        "/admin", "alert", lambda a: a["kind"] == "reconciliation_different", PATIENCE
+        "/admin", "alert", lambda a: a["kind"] == "reconciliation_different", TIMEOUT
     )
     assert told["subject"] == begun["id"]
     listed = (await admin.call("/admin", "reconciliations"))["items"]
     assert [report["id"] for report in listed] == [begun["id"]]
     for fields in ({"start": end, "end": end}, {"start": "2026-01-01T00:00:00"}):
-        await work.refuses(admin, "/admin", "reconcile", fields, "invalid")
+        await work.assert_refused(admin, "/admin", "reconcile", fields, "invalid")
 
 
 async def test_there_is_one_a_day(work):
     """Guard: `last.created_at <= ...` in `reconcile_daily`."""
     for _ in range(3):
         await runs.reconcile_daily(work.server.ports)
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     reports = await work.market.rows(Reconciliation)
     assert [(report.by, report.status) for report in reports] == [("system", "clean")]
 
@@ -134,7 +134,7 @@ async def test_a_payout_that_no_withdrawal_asked_for_is_different(work):
     """Guard: `_check_unasked`; without it money that somebody took out of a contractor's account
     by another way is missed only when they want it."""
     await work.complete()
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     await work.withdraw(20_000)
     assert told(await compared(work)) == []
     user = await work.server.store.single().get(User, work.contractor.id)
@@ -146,12 +146,12 @@ async def test_a_withdrawal_that_stripe_refused_is_clean(work):
     """Guard: `_payouts` gives an empty list for a withdrawal without a payout, also on an account
     that has none at all; without it the comparison itself fails."""
     await work.complete()
-    await work.market.settled(PATIENCE)
+    await work.market.settled(TIMEOUT)
     error = {"type": "invalid_request_error", "code": "payouts_not_allowed", "message": "No."}
     await work.sandbox.fault(path="/v1/payouts", method="POST", status=400, error=error)
     await work.market.withdraw(work.contractor, 20_000)
     await work.contractor.push(
-        "/wallet", "withdrawal.updated", lambda w: w["status"] == "failed", PATIENCE
+        "/wallet", "withdrawal.updated", lambda w: w["status"] == "failed", TIMEOUT
     )
     found = await compared(work)
     assert told(found) == [] and found.compared["withdrawal"] == 1

@@ -9,8 +9,8 @@ import pytest
 from domain.kernel.outbox import LEASE
 from domain.stripe_events import inbox, replay
 from domain.stripe_events.inbox import TOLD_WITHIN, EventStatus, Process, WebhookEvent
-from tests.support.job_in_progress import PATIENCE
-from tests.support.stripe_event_samples import event, post, stop_working, stored
+from tests.support.job_in_progress import TIMEOUT
+from tests.support.stripe_event_samples import make_event, post_event, stop_relay, stored_events
 
 
 @pytest.mark.parametrize(
@@ -30,23 +30,23 @@ from tests.support.stripe_event_samples import event, post, stop_working, stored
 async def test_what_is_let_in(market, server, change, status):
     """Guard: `StripeWebhooks.verify`; the SDK looks at one side of the time only. Guard: `stamp`,
     which is the one that it has looked at. Guard: `TypeError`, for a header that is no ASCII."""
-    assert await post(market, event(), **change) == status
-    assert len(await stored(market)) == (status == 200)
+    assert await post_event(market, make_event(), **change) == status
+    assert len(await stored_events(market)) == (status == 200)
 
 
 async def test_every_signing_secret_opens(market, server):
     """Guard: `for secret in self._secrets`: while secrets are rotated both are in use."""
     first, second = market.settings.stripe_webhook_secrets[:2]
-    assert await post(market, event("evt_1"), secret=first) == 200
-    assert await post(market, event("evt_2"), secret=second) == 200
+    assert await post_event(market, make_event("evt_1"), secret=first) == 200
+    assert await post_event(market, make_event("evt_2"), secret=second) == 200
 
 
 async def test_how_large_an_event_may_be(market, server):
     """Guard: `MAX_EVENT` in the handler, said beforehand or not; and that it reads by itself:
     `request.read()` has the limit of commands, and Stripe would try in vain for days."""
-    assert await post(market, event("evt_1", padding="x" * 250_000)) == 200
-    assert await post(market, event("evt_2", padding="x" * 262_144)) == 413
-    assert [row.id for row in await stored(market)] == ["evt_1"]
+    assert await post_event(market, make_event("evt_1", padding="x" * 250_000)) == 200
+    assert await post_event(market, make_event("evt_2", padding="x" * 262_144)) == 413
+    assert [row.id for row in await stored_events(market)] == ["evt_1"]
 
     async def parts():
         yield b"x" * 200_000
@@ -64,13 +64,13 @@ SHAPELESS = {
     "number": 7,
     "no-json": b"event",
     "deep": b"[" * 5000,
-    "thin": event(data=None, object="v2.core.event"),
-    "no-object": event(data={}),
-    "object-text": event(data={"object": "text"}),
-    "no-kind": event(data={"object": {"id": "pi_1"}}),
-    "mode": event(livemode="no"),
-    "account": event(account={"$ne": None}),
-    "long-id": event("e" * 256),
+    "thin": make_event(data=None, object="v2.core.event"),
+    "no-object": make_event(data={}),
+    "object-text": make_event(data={"object": "text"}),
+    "no-kind": make_event(data={"object": {"id": "pi_1"}}),
+    "mode": make_event(livemode="no"),
+    "account": make_event(account={"$ne": None}),
+    "long-id": make_event("e" * 256),
 }
 
 
@@ -80,14 +80,14 @@ async def test_what_is_no_event_is_put_in_quarantine(market, server, body):
     would send it again for days, and switch the endpoint off in the end."""
     admin = await market.admin()
     for _ in range(2):
-        assert await post(market, body) == 200
-    (row,) = await stored(market)
+        assert await post_event(market, body) == 200
+    (row,) = await stored_events(market)
     assert (row.status, row.attempts, row.account) == ("quarantined", 0, None)
     assert "not the shape of an event" in row.reason
-    await admin.push("/admin", "alert", lambda a: a["subject"] == row.id, PATIENCE)
+    await admin.push("/admin", "alert", lambda a: a["subject"] == row.id, TIMEOUT)
     await admin.call("/admin", "replay", {"event_id": row.id})  # seen by a person, so it is done
     await market.settled()
-    assert [row.status for row in await stored(market)] == ["done"]
+    assert [row.status for row in await stored_events(market)] == ["done"]
 
 
 async def test_a_wrong_endpoint_is_told_once(market, server):
@@ -95,61 +95,63 @@ async def test_a_wrong_endpoint_is_told_once(market, server):
     every alert is a mail to every administrator."""
     admin = await market.admin()
     for number in range(5):
-        assert await post(market, event(f"evt_{number}", livemode=True)) == 200
-    assert await post(market, {"id": "evt_other"}) == 200
-    await admin.push("/admin", "alert", lambda a: a["subject"] == "evt_other", PATIENCE)
+        assert await post_event(market, make_event(f"evt_{number}", livemode=True)) == 200
+    assert await post_event(market, {"id": "evt_other"}) == 200
+    await admin.push("/admin", "alert", lambda a: a["subject"] == "evt_other", TIMEOUT)
     await market.settled()
     told = [alert.data["subject"] for alert in admin.received("/admin", "alert")]
     assert told == ["evt_0", "evt_other"]
     old = {"updated_at": server.ports.clock.now() - TOLD_WITHIN - LEASE}
     await server.store.database[WebhookEvent.COLLECTION].update_many({}, {"$set": old})
-    assert await post(market, event("evt_later", livemode=True)) == 200
-    await admin.push("/admin", "alert", lambda a: a["subject"] == "evt_later", PATIENCE)
+    assert await post_event(market, make_event("evt_later", livemode=True)) == 200
+    await admin.push("/admin", "alert", lambda a: a["subject"] == "evt_later", TIMEOUT)
 
 
 async def test_another_mode_is_put_in_quarantine(market, server):
     """Guard: `is not ports.webhooks.live` in `inbox._row`. An admin may replay it."""
     admin = await market.admin()
-    assert await post(market, event(livemode=True)) == 200
-    await admin.push("/admin", "alert", lambda a: a["kind"] == "event_quarantined", PATIENCE)
-    assert [(row.status, row.attempts) for row in await stored(market)] == [("quarantined", 0)]
+    assert await post_event(market, make_event(livemode=True)) == 200
+    await admin.push("/admin", "alert", lambda a: a["kind"] == "event_quarantined", TIMEOUT)
+    assert [(row.status, row.attempts) for row in await stored_events(market)] == [
+        ("quarantined", 0)
+    ]
     listed = await admin.call("/admin", "webhook_events", {"status": "quarantined"})
     assert "live mode" in listed["items"][0]["reason"]
     await admin.call("/admin", "replay", {"event_id": "evt_1"})
     await market.settled()
-    assert [row.status for row in await stored(market)] == ["done"]
+    assert [row.status for row in await stored_events(market)] == ["done"]
 
 
 async def test_an_account_that_nobody_has_is_put_in_quarantine(market, server, monkeypatch):
     """Guard: `_is_ours` in `Process`; the account may still become known for some minutes."""
     monkeypatch.setattr("domain.stripe_events.inbox.STRANGER_FOR", -LEASE)
-    assert await post(market, event(account="acct_stranger")) == 200
+    assert await post_event(market, make_event(account="acct_stranger")) == 200
     await market.settled()
-    assert [row.status for row in await stored(market)] == ["quarantined"]
+    assert [row.status for row in await stored_events(market)] == ["quarantined"]
 
 
 async def test_two_events_for_one_fact_cost_one_look(market, server):
     """Guard: `_waiting` in `receive`: the first has not looked yet when the second comes."""
-    await stop_working(server)
-    assert await post(market, event("evt_1")) == 200
-    assert await post(market, event("evt_2")) == 200
-    assert await post(market, event("evt_2")) == 200
-    assert [row.status for row in await stored(market)] == ["received", "done"]
+    await stop_relay(server)
+    assert await post_event(market, make_event("evt_1")) == 200
+    assert await post_event(market, make_event("evt_2")) == 200
+    assert await post_event(market, make_event("evt_2")) == 200
+    assert [row.status for row in await stored_events(market)] == ["received", "done"]
     await Process("evt_1").run(server.ports)
-    assert await post(market, event("evt_3")) == 200  # it may tell of something newer
-    assert [row.status for row in await stored(market)] == ["done", "done", "received"]
+    assert await post_event(market, make_event("evt_3")) == 200  # it may tell of something newer
+    assert [row.status for row in await stored_events(market)] == ["done", "done", "received"]
 
 
 async def test_one_application_of_two_accounts_is_two_facts(market, server):
     """Guard: `body.account` in the digest of `inbox._row`: the object of these events is our
     own application, the same one whoever leaves it."""
-    await stop_working(server)
+    await stop_relay(server)
     application = {"id": "ca_1", "object": "application", "name": "JobSphere"}
     for number in (1, 2):
         assert (
-            await post(
+            await post_event(
                 market,
-                event(
+                make_event(
                     f"evt_{number}",
                     type="account.application.deauthorized",
                     account=f"acct_{number}",
@@ -158,32 +160,32 @@ async def test_one_application_of_two_accounts_is_two_facts(market, server):
             )
             == 200
         )
-    assert [row.status for row in await stored(market)] == ["received", "received"]
+    assert [row.status for row in await stored_events(market)] == ["received", "received"]
 
 
 async def test_off_and_on_again_is_looked_at_after_the_last(market, server):
     """Guard: `_waiting` looks only for what has not begun: of on, off, on the third repeats the
     first, but once that one has looked it is news."""
-    await stop_working(server)
+    await stop_relay(server)
 
     def told(id, status):
         thing = {"id": "acct_none", "object": "capability", "status": status}
-        return event(id, type="capability.updated", data={"object": thing})
+        return make_event(id, type="capability.updated", data={"object": thing})
 
     first = inbox._row(server.ports, told("evt_0", "active"))
     begun = msgspec.structs.replace(first, status=EventStatus.WORKING)
     await server.store.single().add(begun)
     for id, status in (("evt_1", "active"), ("evt_2", "inactive"), ("evt_3", "active")):
-        assert await post(market, told(id, status)) == 200
-    rows = {row.id: row.status for row in await stored(market)}
+        assert await post_event(market, told(id, status)) == 200
+    rows = {row.id: row.status for row in await stored_events(market)}
     assert rows == {"evt_0": "working", "evt_1": "received", "evt_2": "received", "evt_3": "done"}
 
 
 async def test_who_began_last_says_what_became_of_it(market, server, monkeypatch):
     """Guard: `own` in `inbox._leave`: a worker that slept has looked before the replay, whose
     look another event may count on."""
-    await stop_working(server)
-    assert await post(market, event("evt_1")) == 200
+    await stop_relay(server)
+    assert await post_event(market, make_event("evt_1")) == 200
     looking, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow(ports, event):
@@ -199,16 +201,16 @@ async def test_who_began_last_says_what_became_of_it(market, server, monkeypatch
     await server.store.transact(lambda uow: replay.queue_again(uow, row))
     go_on.set()
     await first
-    assert [row.status for row in await stored(market)] == ["received"]
+    assert [row.status for row in await stored_events(market)] == ["received"]
     await Process("evt_1").run(server.ports)
-    assert [(row.status, row.attempts) for row in await stored(market)] == [("done", 2)]
+    assert [(row.status, row.attempts) for row in await stored_events(market)] == [("done", 2)]
 
 
 async def test_why_an_event_is_not_done_is_said(market, server, monkeypatch):
     """Guard: `last_error=problem` in `Process.run`, gone once it is done."""
-    await stop_working(server)
+    await stop_relay(server)
     admin = await market.admin()
-    assert await post(market, event("evt_1")) == 200
+    assert await post_event(market, make_event("evt_1")) == 200
 
     async def broken(ports, event):
         raise ValueError("no such thing")
@@ -222,6 +224,6 @@ async def test_why_an_event_is_not_done_is_said(market, server, monkeypatch):
     assert "same" not in shown
     monkeypatch.setattr(inbox, "WORK", {})
     await Process("evt_1").run(server.ports)
-    (row,) = await stored(market)
+    (row,) = await stored_events(market)
     assert (row.status, row.last_error, row.attempts) == ("done", None, 2)
     assert row.processed_at

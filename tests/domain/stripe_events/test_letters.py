@@ -16,15 +16,22 @@ from domain.notifications.notices import SendMail, Tell
 from domain.stripe_events import replay
 from domain.stripe_events.inbox import EventStatus, Process, WebhookEvent
 from server.cli import replay as replay_command
-from tests.support.dev_process import command
-from tests.support.job_in_progress import PATIENCE, Work
-from tests.support.stripe_event_samples import dead, event, post, stop_working, stored, wear_out
+from tests.support.dev_process import run_command
+from tests.support.job_in_progress import TIMEOUT, JobInProgress
+from tests.support.stripe_event_samples import (
+    exhaust_attempts,
+    make_dead_letters,
+    make_event,
+    post_event,
+    stop_relay,
+    stored_events,
+)
 
 
 async def told(admin, id):
     """The alert about a dead letter."""
     return await admin.push(
-        "/admin", "alert", lambda a: (a["kind"], a["subject"]) == ("dead_letter", id), PATIENCE
+        "/admin", "alert", lambda a: (a["kind"], a["subject"]) == ("dead_letter", id), TIMEOUT
     )
 
 
@@ -38,7 +45,7 @@ async def waiting(market):
 async def test_a_dead_letter_is_told_and_retried(market, server):
     """Guard: `dead_letters.bury` in the relay; `attempts=0` in `dead_letters.retry`."""
     admin = await market.admin()
-    (id,) = await dead(market, server, "evt_1")
+    (id,) = await make_dead_letters(market, server, "evt_1")
     message = (await told(admin, id))["message"]
     assert "process_stripe_event about evt_1 failed 12 times: ValueError: no." in message
     letter = (await admin.call("/admin", "dead_letters"))["items"][0]
@@ -52,24 +59,28 @@ async def test_a_dead_letter_is_told_and_retried(market, server):
         "last_error": "ValueError: no",
     }
     assert created
-    assert [(e.status, e.last_error) for e in await stored(market)] == [
+    assert [(e.status, e.last_error) for e in await stored_events(market)] == [
         (EventStatus.DEAD, "ValueError: no")
     ]
     await admin.call("/admin", "retry", {"row_id": id})
     await market.settled()
-    assert [(e.status, e.last_error) for e in await stored(market)] == [(EventStatus.DONE, None)]
+    assert [(e.status, e.last_error) for e in await stored_events(market)] == [
+        (EventStatus.DONE, None)
+    ]
     assert (await admin.call("/admin", "dead_letters"))["items"] == []
-    await Work(market, server).refuses(admin, "/admin", "retry", {"row_id": id}, "not_found")
+    await JobInProgress(market, server).assert_refused(
+        admin, "/admin", "retry", {"row_id": id}, "not_found"
+    )
 
 
 async def test_a_dead_letter_is_discarded_for_a_reason(market, server):
     """Guard: `reason` of `dead_letters.Discard`, which the trail keeps."""
     admin = await market.admin()
-    (id,) = await dead(market, server, "evt_1")
+    (id,) = await make_dead_letters(market, server, "evt_1")
     await told(admin, id)
-    work = Work(market, server)
+    work = JobInProgress(market, server)
     for fields in ({"reason": " "}, {"reason": "  \n "}, {}):
-        await work.refuses(admin, "/admin", "discard", {"row_id": id, **fields}, "invalid")
+        await work.assert_refused(admin, "/admin", "discard", {"row_id": id, **fields}, "invalid")
     await admin.call("/admin", "discard", {"row_id": id, "reason": "A test"})
     assert await market.rows(OutboxRow, dead=True) == []
     trail = (await admin.call("/admin", "audit", {"operation": "admin.discard"}))["items"]
@@ -78,15 +89,17 @@ async def test_a_dead_letter_is_discarded_for_a_reason(market, server):
 
 
 async def test_what_is_alive_is_nobodys_to_retry_or_discard(market, server):
-    """Guard: `dead=True` in `dead_letters.retry` and `dead_letters.discard`: a row belongs to its
-    worker."""
+    """Guard: `make_dead_letters=True` in `dead_letters.retry` and `dead_letters.discard`: a row
+    belongs to its worker."""
     admin = await market.admin()
-    await stop_working(server)
-    assert await post(market, event()) == 200
+    await stop_relay(server)
+    assert await post_event(market, make_event()) == 200
     row = await waiting(market)
-    work, fields = Work(market, server), {"row_id": row.id}
-    await work.refuses(admin, "/admin", "retry", fields, "not_found")
-    await work.refuses(admin, "/admin", "discard", {**fields, "reason": "A test"}, "not_found")
+    work, fields = JobInProgress(market, server), {"row_id": row.id}
+    await work.assert_refused(admin, "/admin", "retry", fields, "not_found")
+    await work.assert_refused(
+        admin, "/admin", "discard", {**fields, "reason": "A test"}, "not_found"
+    )
 
 
 async def test_a_row_that_cannot_be_given_up_holds_up_no_other(market, server, monkeypatch):
@@ -102,55 +115,55 @@ async def test_a_row_that_cannot_be_given_up_holds_up_no_other(market, server, m
 
     monkeypatch.setattr(dead_letters, "bury", raising)
     admin = await market.admin()
-    first, second = await dead(market, server, "evt_1", "evt_2")
+    first, second = await make_dead_letters(market, server, "evt_1", "evt_2")
     await told(admin, second)
-    assert await post(market, event("evt_3")) == 200
+    assert await post_event(market, make_event("evt_3")) == 200
     await server.store.single().change_all(
         OutboxRow, {"body.event_id": "evt_3"}, owner="", lease_until=server.ports.clock.now()
     )
 
-    async with asyncio.timeout(PATIENCE):
-        while (await stored(market))[-1].status is not EventStatus.DONE:  # noqa: ASYNC110
+    async with asyncio.timeout(TIMEOUT):
+        while (await stored_events(market))[-1].status is not EventStatus.DONE:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert set(broken) == {first}
 
 
 async def test_somebody_has_it_in_hand_again(market, server):
     """Guard: `over` in `dead_letters.bury`: between the look and the burial it was claimed."""
-    await stop_working(server)
-    assert await post(market, event()) == 200
+    await stop_relay(server)
+    assert await post_event(market, make_event()) == 200
     (row,) = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
-    await wear_out(server.store, row.id)
+    await exhaust_attempts(server.store, row.id)
     (tired,) = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
     uow = server.store.single()
     await uow.change(OutboxRow, row.id, owner="other", lease_until=uow.now + LEASE)
     await server.store.transact(lambda uow: dead_letters.bury(uow, [tired]))
     assert await market.rows(OutboxRow, dead=True) == []
-    assert [e.status for e in await stored(market)] == [EventStatus.RECEIVED]
+    assert [e.status for e in await stored_events(market)] == [EventStatus.RECEIVED]
 
 
 async def test_what_is_done_does_not_die(market, server):
     """Guard: `only_if` of the event in `dead_letters.bury` and `dead_letters.retry`: the last
     attempt did its work and died before it could say so."""
     admin = await market.admin()
-    await stop_working(server)
-    assert await post(market, event()) == 200
+    await stop_relay(server)
+    assert await post_event(market, make_event()) == 200
     (row,) = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
     await Process("evt_1").run(server.ports)
-    await wear_out(server.store, row.id)
+    await exhaust_attempts(server.store, row.id)
     server.web.relay.start(server.ports)
     await told(admin, row.id)
-    assert [e.status for e in await stored(market)] == [EventStatus.DONE]
+    assert [e.status for e in await stored_events(market)] == [EventStatus.DONE]
     await admin.call("/admin", "retry", {"row_id": row.id})
     await market.settled()
-    assert [(e.status, e.attempts) for e in await stored(market)] == [(EventStatus.DONE, 1)]
+    assert [(e.status, e.attempts) for e in await stored_events(market)] == [(EventStatus.DONE, 1)]
 
 
 async def test_a_lost_alert_is_no_news(market, server):
     """Guard: `_carries_an_alert` in `dead_letters.bury`: an alert about a lost alert is lost as
     well, and brings forth the next; also as the notification or the mail that is made of it."""
     admin = await market.admin()
-    await stop_working(server)
+    await stop_relay(server)
     news = Delivery(
         "/admin", ALERT.name, {"kind": "a", "subject": "b", "message": "c"}, (admin.id,)
     )
@@ -167,7 +180,7 @@ async def test_a_lost_alert_is_no_news(market, server):
     rows = await market.rows(OutboxRow)
     assert len(rows) >= 4
     for row in rows:
-        await wear_out(server.store, row.id)
+        await exhaust_attempts(server.store, row.id)
     await server.store.transact(
         lambda uow: dead_letters.bury(uow, [msgspec.structs.replace(row) for row in rows])
     )
@@ -181,10 +194,10 @@ async def test_a_lost_alert_is_no_news(market, server):
 
 async def test_alert_and_death_are_one(market, server, monkeypatch):
     """Guard: `dead_letters.bury` in one transaction: who dies in between leaves neither."""
-    await stop_working(server)
-    assert await post(market, event()) == 200
+    await stop_relay(server)
+    assert await post_event(market, make_event()) == 200
     (row,) = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
-    await wear_out(server.store, row.id)
+    await exhaust_attempts(server.store, row.id)
 
     async def crash(*args):
         raise RuntimeError("crash")
@@ -193,7 +206,7 @@ async def test_alert_and_death_are_one(market, server, monkeypatch):
     with pytest.raises(RuntimeError):
         await server.store.transact(lambda uow: dead_letters.bury(uow, [row]))
     assert await market.rows(OutboxRow, dead=True) == []
-    assert [e.status for e in await stored(market)] == [EventStatus.RECEIVED]
+    assert [e.status for e in await stored_events(market)] == [EventStatus.RECEIVED]
 
 
 # -- worked on again ---------------------------------------------------------------------------
@@ -203,27 +216,27 @@ async def test_a_replay_takes_the_place_of_the_dead_letter(market, server):
     """Guard: `uow.remove` in `replay.queue_again`: the letter would be there for ever, and told as
     something to do."""
     admin = await market.admin()
-    ids = await dead(market, server, "evt_1", "evt_2")
+    ids = await make_dead_letters(market, server, "evt_1", "evt_2")
     for id in ids:
         await told(admin, id)
     await admin.call("/admin", "replay", {"event_id": "evt_1"})
     await market.settled()
-    assert [e.status for e in await stored(market)] == [EventStatus.DONE, EventStatus.DEAD]
+    assert [e.status for e in await stored_events(market)] == [EventStatus.DONE, EventStatus.DEAD]
     left = (await admin.call("/admin", "dead_letters"))["items"]
     assert [letter["subject"] for letter in left] == ["evt_2"]
 
 
 async def test_what_waits_is_not_replayed(market, server):
     """Guard: `only_if` in `replay.queue_again`: it would be worked on twice at once."""
-    admin, work = await market.admin(), Work(market, server)
-    await stop_working(server)
-    assert await post(market, event()) == 200
+    admin, work = await market.admin(), JobInProgress(market, server)
+    await stop_relay(server)
+    assert await post_event(market, make_event()) == 200
     await waiting(market)
-    await work.refuses(admin, "/admin", "replay", {"event_id": "evt_1"}, "conflict")
-    await work.refuses(admin, "/admin", "replay", {"event_id": "evt_none"}, "not_found")
+    await work.assert_refused(admin, "/admin", "replay", {"event_id": "evt_1"}, "conflict")
+    await work.assert_refused(admin, "/admin", "replay", {"event_id": "evt_none"}, "not_found")
     uow = server.store.single()
     await uow.change(WebhookEvent, "evt_1", status=EventStatus.WORKING)
-    (row,) = await stored(market)
+    (row,) = await stored_events(market)
     with pytest.raises(Conflict):
         await server.store.transact(lambda uow: replay.queue_again(uow, row))
 
@@ -231,13 +244,13 @@ async def test_what_waits_is_not_replayed(market, server):
 async def test_the_command_line_replays(market, server):
     """Guard: `queue_again` in `server/cli/replay.py`; it is in the trail."""
     admin = await market.admin()
-    await stop_working(server)
+    await stop_relay(server)
     for id in ("evt_1", "evt_2"):
-        assert await post(market, event(id, livemode=True)) == 200
+        assert await post_event(market, make_event(id, livemode=True)) == 200
     quarantined = [EventStatus.QUARANTINED]
     assert await replay_command.run(market.settings, [], quarantined, None) == 2
     assert await replay_command.run(market.settings, [], quarantined, None) == 0
-    assert [row.status for row in await stored(market)] == ["received", "received"]
+    assert [row.status for row in await stored_events(market)] == ["received", "received"]
     assert await replay_command.run(market.settings, ["evt_1"], [], None) == 0  # it waits already
     with pytest.raises(NotFound, match="evt_none"):
         await replay_command.run(market.settings, ["evt_none", "evt_1"], [], None)
@@ -253,11 +266,11 @@ async def test_the_command_line_as_it_is_typed(market, server, installation):
     """Guard: `since`, `--dead` and the wrong uses of `replay` in server/cli.py; `NotFound` in
     `replay.run`, for scripts. It works beside servers that run."""
     admin = await market.admin()
-    ids = await dead(market, server, "evt_1")
+    ids = await make_dead_letters(market, server, "evt_1")
     await told(admin, *ids)
 
     async def typed(*words):
-        done = await asyncio.to_thread(command, "replay", *words, env=installation.env)
+        done = await asyncio.to_thread(run_command, "replay", *words, env=installation.env)
         assert "Traceback" not in done.stderr
         return done.returncode, done.stdout + done.stderr
 
@@ -271,7 +284,9 @@ async def test_the_command_line_as_it_is_typed(market, server, installation):
     code, said = await typed("--dead", "--since", "2020-01-01")
     assert code == 0 and "1 events are queued again" in said and "evt_1" in said
     await market.settled()
-    assert [(e.status, e.last_error) for e in await stored(market)] == [(EventStatus.DONE, None)]
+    assert [(e.status, e.last_error) for e in await stored_events(market)] == [
+        (EventStatus.DONE, None)
+    ]
     assert await market.rows(OutboxRow, dead=True) == []
 
 
@@ -281,7 +296,7 @@ async def test_the_command_line_as_it_is_typed(market, server, installation):
 async def test_the_lists_over_http(market, server):
     """Guard: the routes of `letters` in handlers/admin.py, with their filters."""
     admin = await market.admin()
-    (id,) = await dead(market, server, "evt_1")
+    (id,) = await make_dead_letters(market, server, "evt_1")
     await told(admin, id)
     for path, found in (
         ("dead_letters", 1),
@@ -311,7 +326,7 @@ async def test_the_lists_are_read_from_an_index(market, server, monkeypatch):
 
         return noting
 
-    await stop_working(server)
+    await stop_relay(server)
     for name, method in (("page", real), ("find", find), ("remove", remove)):
         monkeypatch.setattr(UnitOfWork, name, noted(method))
     actor, uow = Actor("usr_a", Role.ADMIN, "ses_1"), server.store.single()
@@ -323,8 +338,8 @@ async def test_the_lists_are_read_from_an_index(market, server, monkeypatch):
         {"status": EventStatus.DEAD, "type": "a"},
     ):
         await replay.webhook_events(replay.ListEvents(**fields), actor, uow)
-    assert await post(market, event("evt_1")) == 200
-    assert await post(market, event("evt_2", livemode=True)) == 200
+    assert await post_event(market, make_event("evt_1")) == 200
+    assert await post_event(market, make_event("evt_2", livemode=True)) == 200
     row = await uow.get(WebhookEvent, "evt_2")
     await server.store.transact(lambda uow: replay.queue_again(uow, row))
     assert len(asked) >= 8

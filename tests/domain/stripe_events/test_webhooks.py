@@ -16,23 +16,18 @@ from domain.reconciliation.books_audit import audit
 from domain.stripe_events.inbox import WebhookEvent
 from server.dev.stripe_sandbox.courier import sign
 from tests.domain.payments.test_payments import SECURE
-from tests.support.job_in_progress import Work
-from tests.support.offer_scene import PATIENCE, Scene
+from tests.support.job_in_progress import JobInProgress
+from tests.support.negotiation import TIMEOUT
 
 LOST = {"webhook": "*", "drop": True, "times": 100}
-
-
-@pytest.fixture
-async def scene(market, server):
-    return await Scene(market, server).set()
 
 
 class Post:
     """Delivers events by hand, signed with the installation's own secret."""
 
-    def __init__(self, scene):
-        self.market = scene.market
-        self.secret = scene.market.settings.stripe_webhook_secrets[0]
+    def __init__(self, negotiation):
+        self.market = negotiation.market
+        self.secret = negotiation.market.settings.stripe_webhook_secrets[0]
 
     async def send(self, event, *, at=0, secret=None, signature=None, tampered=False):
         """(status, answer). `at` moves the stamp of the signature by seconds."""
@@ -52,62 +47,62 @@ class Post:
         return [row["body"] for row in rows if row["status"] == "dropped"]
 
 
-async def test_events_in_any_order_after_the_end_change_nothing(scene):
+async def test_events_in_any_order_after_the_end_change_nothing(negotiation):
     """Guard: an event is worked on by re-reading the object (`gateway.intent` in
     `inbox._payment`); taken at its word, an old one would open what is closed."""
-    post = Post(scene)
-    await scene.sandbox.fault(**LOST)
-    offer = await scene.pending()
-    await scene.market.accept(scene.contractor, offer)
-    await scene.market.start(scene.contractor, scene.job)
-    await scene.market.complete(scene.customer, scene.job)
-    before = await scene.market.traces()
+    post = Post(negotiation)
+    await negotiation.sandbox.fault(**LOST)
+    offer = await negotiation.pending_offer()
+    await negotiation.market.accept(negotiation.contractor, offer)
+    await negotiation.market.start(negotiation.contractor, negotiation.job)
+    await negotiation.market.complete(negotiation.customer, negotiation.job)
+    before = await negotiation.market.traces()
     events = await post.lost() * 3
     assert {"payment_intent.succeeded", "payment_intent.amount_capturable_updated"} <= {
         event["type"] for event in events
     }
     random.Random(7).shuffle(events)
     await asyncio.gather(*(post.send(event) for event in events))
-    after = await scene.market.traces()
+    after = await negotiation.market.traces()
     assert len(after["webhook_events"]) == len(events) // 3
     own = {"webhook_events", "outbox"}
     assert {k: v for k, v in after.items() if k not in own} == {
         k: v for k, v in before.items() if k not in own
     }
-    assert all(event.status == "done" for event in await scene.market.rows(WebhookEvent))
+    assert all(event.status == "done" for event in await negotiation.market.rows(WebhookEvent))
 
 
-async def test_events_in_reverse_order_are_enough(scene):
+async def test_events_in_reverse_order_are_enough(negotiation):
     """Guard: as above; the newest event comes first and says all, the rest adds nothing."""
-    post = Post(scene)
-    await scene.sandbox.fault(**LOST)
-    answer = await scene.offers(SECURE)
-    await scene.sandbox.challenge(answer["payment"]["redirect_url"])
+    post = Post(negotiation)
+    await negotiation.sandbox.fault(**LOST)
+    answer = await negotiation.create_offer(SECURE)
+    await negotiation.sandbox.answer_challenge(answer["payment"]["redirect_url"])
     for event in reversed(await post.lost()):
         assert (await post.send(event))[0] == 200
-    await scene.told(scene.contractor, "offer.created", answer["offer"])
-    await scene.market.settled(PATIENCE)
-    assert len(scene.contractor.received("/bidding", "offer.created")) == 1
+    await negotiation.wait_for_push(negotiation.contractor, "offer.created", answer["offer"])
+    await negotiation.market.settled(TIMEOUT)
+    assert len(negotiation.contractor.received("/bidding", "offer.created")) == 1
 
 
-async def test_the_courier_is_unreliable(scene):
+async def test_the_courier_is_unreliable(negotiation):
     """Guard: facts are booked once (`fact` is unique in the journal) and states never regress,
     however often and late the same news comes."""
     for kind in ("payment_intent.*", "charge.*"):
-        await scene.sandbox.fault(webhook=kind, duplicate=4, delay=0.3, times=20)
-    offer = await scene.pending()
-    await scene.market.accept(scene.contractor, offer)
-    await scene.customer.call("/job", "cancel", {"job_id": scene.job["id"]})
-    await scene.market.settled(PATIENCE)
-    kinds = [row.kind for row in await scene.market.rows(Transaction)]
+        await negotiation.sandbox.fault(webhook=kind, duplicate=4, delay=0.3, times=20)
+    offer = await negotiation.pending_offer()
+    await negotiation.market.accept(negotiation.contractor, offer)
+    await negotiation.customer.call("/job", "cancel", {"job_id": negotiation.job["id"]})
+    await negotiation.market.settled(TIMEOUT)
+    kinds = [row.kind for row in await negotiation.market.rows(Transaction)]
     assert kinds == ["captured", "accepted", "refunded"]
-    assert (await audit(scene.server.ports)).differences == []
+    assert (await audit(negotiation.server.ports)).differences == []
 
 
-async def test_an_event_about_something_unknown_is_kept_and_done(scene):
+async def test_an_event_about_something_unknown_is_kept_and_done(negotiation):
     """Guard: `if payment is None: return` in `inbox.Process`; without it the event of a payment
     that another system made under the same key is a dead letter."""
-    await scene.sandbox.api(
+    await negotiation.sandbox.api(
         "POST",
         "payment_intents",
         amount=1000,
@@ -116,11 +111,11 @@ async def test_an_event_about_something_unknown_is_kept_and_done(scene):
         payment_method="pm_card_visa",
         **{"payment_method_types[]": "card"},
     )
-    await scene.market.settled(PATIENCE)
-    events = await scene.market.rows(WebhookEvent)
+    await negotiation.market.settled(TIMEOUT)
+    events = await negotiation.market.rows(WebhookEvent)
     assert "payment_intent.succeeded" in {event.type for event in events}
     assert all(event.status == "done" for event in events)
-    assert await scene.market.rows(Transaction) == []
+    assert await negotiation.market.rows(Transaction) == []
 
 
 @pytest.mark.parametrize(
@@ -137,21 +132,21 @@ async def test_an_event_about_something_unknown_is_kept_and_done(scene):
     ],
     ids=["missing", "empty", "no-time", "nonsense", "wrong-secret", "old", "future", "tampered"],
 )
-async def test_what_stripe_did_not_sign_is_refused(scene, forgery):
+async def test_what_stripe_did_not_sign_is_refused(negotiation, forgery):
     """Guard: `ports.webhooks.verify(...)` in the endpoint; without it anybody may write events.
     Guard: `tolerance=` and the comparison of `stamp` in `StripeWebhooks._fits`; without them a
     recorded event can be played back later."""
-    post = Post(scene)
-    await scene.sandbox.fault(**LOST)
-    await scene.pending()
+    post = Post(negotiation)
+    await negotiation.sandbox.fault(**LOST)
+    await negotiation.pending_offer()
     (event, *_) = await post.lost("payment_intent.amount_capturable_updated")
-    before = await scene.market.traces()
+    before = await negotiation.market.traces()
     status, answer = await post.send(event, **forgery)
     assert (status, answer["code"]) == (400, "invalid_signature")
-    assert await scene.market.traces() == before
-    assert await scene.market.rows(WebhookEvent) == []
+    assert await negotiation.market.traces() == before
+    assert await negotiation.market.rows(WebhookEvent) == []
     assert await post.send(event, at=-290) == (200, {"received": True, "fresh": True})
-    assert await post.send(event, secret=scene.market.settings.stripe_webhook_secrets[1]) == (
+    assert await post.send(event, secret=negotiation.market.settings.stripe_webhook_secrets[1]) == (
         200,
         {"received": True, "fresh": False},
     )
@@ -161,8 +156,8 @@ async def test_a_reversal_of_a_transfer_whose_answer_is_lost(market, server):
     """Guard: `transferred` in `external_reversals.reread`; without it the event is done, and the
     wallet has money that Stripe has taken back."""
     await server.web.scheduler.stop()
-    work = await Work(market, server).begin()
-    await market.settled(PATIENCE)
+    work = await JobInProgress(market, server).start()
+    await market.settled(TIMEOUT)
     told, server.store.committed = server.store.committed, lambda rows: None
     await work.complete()
     (transfer,) = await market.rows(Transfer)
@@ -171,11 +166,11 @@ async def test_a_reversal_of_a_transfer_whose_answer_is_lost(market, server):
         await Send(transfer.id).run(server.ports)
     server.store.committed = told
     await server.store.single().remove(OutboxRow, {"body.type": "send_transfer"})
-    (there,) = await work.listed("transfers")
+    (there,) = await work.stripe_list("transfers")
     await server.sandbox.reverse_transfer(there["id"], 30_000)
-    await market.settled(PATIENCE)
+    await market.settled(TIMEOUT)
     (row, parked) = await market.rows(Transfer)
     assert (row.stripe_id, row.net, parked.amount) == (there["id"], 40_000, 30_000)
     await Send(transfer.id).run(server.ports)
-    assert await work.books() == (30_000, 0)
+    assert await work.platform_and_escrow() == (30_000, 0)
     assert await work.wallet("available", "pending") == (40_000, 30_000)

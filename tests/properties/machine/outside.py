@@ -98,7 +98,7 @@ class Outside(People):
             account = self.accounts[self.contractors[n % 2].id]
             for payout in await self._list("payouts", account, limit=2):
                 if payout["status"] not in ("failed", "canceled"):
-                    await self.sandbox.dead_payout(payout["id"])
+                    await self.sandbox.fail_payout(payout["id"])
         else:
             for payment in await self.found(Payment, job_id=self.pick(n)[0]):
                 if payment.intent_id and payment.charge_id:

@@ -170,7 +170,7 @@ class People:
         payment = (await self.found(Payment, _id=offer.payment_id))[0]
         if payment.redirect_url:
             with contextlib.suppress(ClientError, AssertionError):  # once is enough
-                await self.sandbox.challenge(payment.redirect_url, passed=pick % 4 > 0)
+                await self.sandbox.answer_challenge(payment.redirect_url, passed=pick % 4 > 0)
             await self.say(customer, "/payment", "confirm", payment_id=payment.id)
         elif payment.client_secret and payment.payment_method is None:
             with contextlib.suppress(ClientError):

@@ -13,7 +13,7 @@ from domain.kernel.outbox import LEASE, OutboxRow
 from domain.kernel.store import new_id
 from server.container import Core
 from server.workers.scheduler import JOBS
-from tests.support.relay_fixture import Clock
+from tests.support.relay_cluster import MovableClock
 
 SOON = timedelta(seconds=1)
 PATIENCE = 30
@@ -27,7 +27,7 @@ class Workers:
         self.server, self.sandbox = server, server.sandbox
         self.other = Core(market.settings)
         self.cores = (server.web, self.other)
-        self.clock, self.behind = Clock(), timedelta()
+        self.clock, self.behind = MovableClock(), timedelta()
         self.read, self.dropped, self.died = 0, [], False
 
     async def start(self):
@@ -112,7 +112,7 @@ class Workers:
 
     async def _news(self):
         """Reads on where the last look ended; what is kept back is looked at again."""
-        rows = (await self.sandbox._control("GET", f"deliveries?after={self.read}"))["data"]
+        rows = (await self.sandbox.control("GET", f"deliveries?after={self.read}"))["data"]
         final = True
         for row in rows:
             if row["status"] == "pending":

@@ -12,13 +12,13 @@ from server.adapters import file_inspector
 from server.http import uploads
 from tests.support.file_samples import (
     archive,
-    forget,
-    left,
+    download,
+    peak_memory,
     picture,
-    read,
-    resident,
-    send,
-    uploaded,
+    reset_peak_memory,
+    stored_file_rows,
+    try_upload,
+    upload,
 )
 
 MEGABYTE = 2**20
@@ -41,10 +41,10 @@ MEGABYTE = 2**20
 async def test_documents_stay_as_they_are(market, data, type, name):
     """Guard: `archive`, `pdf` and `is_text` in server/examine.py."""
     owner = await market.customer()
-    file = await uploaded(owner, data, name)
+    file = await upload(owner, data, name)
     assert type in file["type"]
     assert file["name"] == name
-    assert (await read(owner, file["id"]))[2] == data
+    assert (await download(owner, file["id"]))[2] == data
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ async def test_pictures_of_every_kind_of_pixel(market, mode, kind):
     """Guard: `plain` and `draw` in server/examine.py."""
     owner, made = await market.customer(), io.BytesIO()
     Image.new(mode, (60, 40)).save(made, kind)
-    file = await uploaded(owner, made.getvalue(), "picture")
+    file = await upload(owner, made.getvalue(), "picture")
     assert (file["type"], file["width"], file["thumbnail"]) == (f"image/{kind.lower()}", 60, True)
 
 
@@ -76,8 +76,8 @@ async def test_what_moves_still_moves(market, kind):
     owner, made = await market.customer(), io.BytesIO()
     frames = [Image.new("RGB", (60, 40), colour) for colour in ("red", "blue", "green")]
     frames[0].save(made, kind, save_all=True, append_images=frames[1:], duration=50)
-    file = await uploaded(owner, made.getvalue(), "moving")
-    again = Image.open(io.BytesIO((await read(owner, file["id"]))[2]))
+    file = await upload(owner, made.getvalue(), "moving")
+    again = Image.open(io.BytesIO((await download(owner, file["id"]))[2]))
     again.seek(1)
     again.load()
     assert (again.format, again.n_frames, again.info["duration"]) == (kind, 3, 50)
@@ -90,9 +90,9 @@ async def test_a_file_that_takes_too_long(market, monkeypatch):
     """Guard: `process.kill` and MOST_SECONDS in server/examiner.py; others are served meanwhile."""
     owner = await market.customer()
     monkeypatch.setattr("server.adapters.file_inspector.MOST_SECONDS", 0.01)
-    status, problem = await send(owner, picture(), "a.png")
+    status, problem = await try_upload(owner, picture(), "a.png")
     assert (status, problem["code"]) == (415, "unsupported_type")
-    assert not await left(market)
+    assert not await stored_file_rows(market)
 
 
 @pytest.fixture
@@ -126,21 +126,21 @@ async def test_a_decoder_that_fails(market, inspected, code):
     a refusal."""
     owner = await market.customer()
     inspected(code)
-    status, problem = await send(owner, picture(), "a.png")
+    status, problem = await try_upload(owner, picture(), "a.png")
     assert (status, problem["code"]) == (415, "unsupported_type")
-    assert not await left(market)
+    assert not await stored_file_rows(market)
 
 
 async def test_a_decoder_that_says_too_much(market, inspected):
     """Guard: MOST_SAID in server/examiner.py, RLIMIT_FSIZE in server/examine.py: a process that was
     taken over fills no memory, and not much of the disk."""
     owner = await market.customer()
-    await uploaded(owner, picture())
+    await upload(owner, picture())
     inspected("[os.write(1, bytes(2**20)) for _ in range(200)]")
-    before = forget(os.getpid())
-    status, problem = await send(owner, picture(), "a.png")
+    before = reset_peak_memory(os.getpid())
+    status, problem = await try_upload(owner, picture(), "a.png")
     assert (status, problem["code"]) == (415, "unsupported_type")
-    assert resident(os.getpid()) - before < 50 * MEGABYTE
+    assert peak_memory(os.getpid()) - before < 50 * MEGABYTE
 
 
 async def test_slow_pictures_of_one_hold_up_nobody_else(market, inspected, tmp_path):
@@ -150,9 +150,11 @@ async def test_slow_pictures_of_one_hold_up_nobody_else(market, inspected, tmp_p
     inspected(f"""
     while b"slow" in head and not os.path.exists({str(go_on)!r}):
         __import__("time").sleep(0.02)""")
-    slow = [asyncio.create_task(send(owner, b"slow", "a.txt")) for _ in range(uploads.AT_ONCE)]
+    slow = [
+        asyncio.create_task(try_upload(owner, b"slow", "a.txt")) for _ in range(uploads.AT_ONCE)
+    ]
     await asyncio.wait(slow, timeout=0.5)  # so that they come first
-    await uploaded(other, b"quick", "b.txt")
+    await upload(other, b"quick", "b.txt")
     assert not [each for each in slow if each.done()]
     go_on.touch()
     assert {status for status, _ in await asyncio.gather(*slow)} == {200}
@@ -166,9 +168,9 @@ async def test_who_waits_too_long_is_told(market, inspected, monkeypatch, tmp_pa
     while not os.path.exists({str(go_on)!r}):
         __import__("time").sleep(0.02)""")
     monkeypatch.setattr("server.adapters.file_inspector.WAIT_SECONDS", 0.1)
-    first = asyncio.create_task(send(owner, b"Hello", "a.txt"))
+    first = asyncio.create_task(try_upload(owner, b"Hello", "a.txt"))
     await asyncio.wait({first}, timeout=0.5)
-    _, problem = await send(owner, b"Hello", "b.txt")
+    _, problem = await try_upload(owner, b"Hello", "b.txt")
     go_on.touch()
     codes = {problem.get("code"), (await first)[1].get("code")}
     assert codes == {None, "rate_limited"}

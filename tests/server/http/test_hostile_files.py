@@ -15,18 +15,18 @@ from server.http import uploads
 from server.rate_limits import AtOnce
 from tests.support.file_samples import (
     BOUNDARY,
-    END,
     FORM,
-    Raw,
+    MULTIPART_END,
+    RawRequest,
     archive,
-    forget,
-    left,
-    part,
+    download,
+    multipart_part,
+    peak_memory,
     picture,
-    read,
-    resident,
-    send,
-    uploaded,
+    reset_peak_memory,
+    stored_file_rows,
+    try_upload,
+    upload,
 )
 
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>"
@@ -54,7 +54,7 @@ def packed_zeros(size: int) -> bytes:
     """A body of so many bytes that takes a thousandth of that on the wire."""
     squeeze = zlib.compressobj(1, wbits=31)
     pieces = [squeeze.compress(bytes(MEGABYTE)) for _ in range(size // MEGABYTE)]
-    return b"".join([gzip.compress(part()[:-2]), *pieces, squeeze.flush()])
+    return b"".join([gzip.compress(multipart_part()[:-2]), *pieces, squeeze.flush()])
 
 
 # -- what is in it ---------------------------------------------------------------------------
@@ -98,7 +98,7 @@ async def test_what_is_not_taken(market):
     owner = await market.customer()
     before = await market.traces()
     for what, data in REFUSED.items():
-        status, problem = await send(owner, data, "photo.png")
+        status, problem = await try_upload(owner, data, "photo.png")
         assert (status, problem["code"]) == (415, "unsupported_type"), (what, problem)
         assert "image/png" in problem["details"]["allowed"], what
     assert await market.traces() == before
@@ -113,10 +113,10 @@ async def test_a_picture_leaves_behind_what_else_it_was(market, kind):
     options = {} if kind == "GIF" else {"exif": exif}
     extra = {"comment": b"<script>1</script>"} if kind in ("GIF", "JPEG") else {}
     sent = picture(kind, **options, **extra) + HTML + archive({"META-INF/MANIFEST.MF": "x"})
-    file = await uploaded(owner, sent, "a.html")
+    file = await upload(owner, sent, "a.html")
     assert file["name"].startswith("a.html.")
     for size in (None, "thumb"):
-        _, headers, body = await read(owner, file["id"], size=size)
+        _, headers, body = await download(owner, file["id"], size=size)
         assert not [word for word in (b"script", b"home", b"PK\x03", b"Exif") if word in body]
         assert headers["Content-Type"].startswith("image/")
     turned = (400, 640) if options else (640, 400)
@@ -133,7 +133,7 @@ async def test_a_pixel_bomb(market):
     many = io.BytesIO()
     frames[0].save(many, "GIF", save_all=True, append_images=frames[1:])
     for data in (small, many.getvalue()):
-        status, problem = await send(owner, data, "photo.png")
+        status, problem = await try_upload(owner, data, "photo.png")
         assert (status, problem["code"]) == (413, "too_large")
         assert problem["details"]["limit_pixels"] > 1_000_000
     assert await market.traces() == before
@@ -145,22 +145,34 @@ async def test_a_pixel_bomb(market):
 @pytest.mark.parametrize(
     ("type", "body", "code"),
     [
-        (None, part() + part() + END, "invalid"),
-        (None, part() * 300 + END, "invalid"),
-        (None, part("x=y") + END, "invalid"),
-        (None, END, "invalid"),
+        (None, multipart_part() + multipart_part() + MULTIPART_END, "invalid"),
+        (None, multipart_part() * 300 + MULTIPART_END, "invalid"),
+        (None, multipart_part("x=y") + MULTIPART_END, "invalid"),
+        (None, MULTIPART_END, "invalid"),
         (None, b"", "invalid"),
-        (None, part(data=b"") + END, "invalid"),
-        (None, part()[:-9], "invalid"),
-        (None, part() + b"--" + BOUNDARY.encode(), "invalid"),
-        (None, part('filename="a.txt"\r\nContent-Transfer-Encoding: base64') + END, "invalid"),
-        (None, part('filename="a.txt"\r\nX: ' + "x" * 100_000) + END, "invalid"),
-        (None, part('filename="a.txt"' + "\r\nX: y" * 1000) + END, "invalid"),
-        ("multipart/form-data", part() + END, "invalid"),
-        ("multipart/form-data; boundary=" + "x" * 300, part() + END, "invalid"),
-        ("multipart/mixed; boundary=" + BOUNDARY, part() + END, "invalid"),
+        (None, multipart_part(data=b"") + MULTIPART_END, "invalid"),
+        (None, multipart_part()[:-9], "invalid"),
+        (None, multipart_part() + b"--" + BOUNDARY.encode(), "invalid"),
+        (
+            None,
+            multipart_part('filename="a.txt"\r\nContent-Transfer-Encoding: base64') + MULTIPART_END,
+            "invalid",
+        ),
+        (
+            None,
+            multipart_part('filename="a.txt"\r\nX: ' + "x" * 100_000) + MULTIPART_END,
+            "invalid",
+        ),
+        (None, multipart_part('filename="a.txt"' + "\r\nX: y" * 1000) + MULTIPART_END, "invalid"),
+        ("multipart/form-data", multipart_part() + MULTIPART_END, "invalid"),
+        ("multipart/form-data; boundary=" + "x" * 300, multipart_part() + MULTIPART_END, "invalid"),
+        ("multipart/mixed; boundary=" + BOUNDARY, multipart_part() + MULTIPART_END, "invalid"),
         ("application/json", b"{}", "invalid"),
-        (FORM + "\r\nContent-Encoding: gzip", gzip.compress(part() + END), "invalid"),
+        (
+            FORM + "\r\nContent-Encoding: gzip",
+            gzip.compress(multipart_part() + MULTIPART_END),
+            "invalid",
+        ),
     ],
     ids=[
         "two files",
@@ -184,11 +196,11 @@ async def test_a_pixel_bomb(market):
 async def test_a_body_that_is_none(market, type, body, code):
     """Guard: `_received` and `_read` in server/uploads.py."""
     owner = await market.customer()
-    async with Raw(owner) as raw:
-        raw.begin(len(body), *([type] if type else []))
+    async with RawRequest(owner) as raw:
+        raw.send_head(len(body), *([type] if type else []))
         raw.writer.write(body)
-        assert f'"code":"{code}"' in await raw.answer()
-    assert not await left(market)
+        assert f'"code":"{code}"' in await raw.read_response()
+    assert not await stored_file_rows(market)
 
 
 @pytest.mark.parametrize(
@@ -204,15 +216,15 @@ async def test_a_body_that_is_none(market, type, body, code):
 async def test_names_that_lead_elsewhere(market, name):
     """Guard: `fitting` at the upload, `_headers` at the download."""
     owner = await market.customer()
-    async with Raw(owner) as raw:
-        body = part(name) + END
-        raw.begin(len(body))
+    async with RawRequest(owner) as raw:
+        body = multipart_part(name) + MULTIPART_END
+        raw.send_head(len(body))
         raw.writer.write(body)
-        assert " 200 " in (await raw.answer()).splitlines()[0]
+        assert " 200 " in (await raw.read_response()).splitlines()[0]
     [file] = await market.rows(File)
     assert not {"/", "\\", "\r", "\n"} & set(file.name) and ".." not in file.name
     assert len(file.name) <= 180
-    _, headers, body = await read(owner, file.id)
+    _, headers, body = await download(owner, file.id)
     assert body == b"Hello" and "Set-Cookie" not in headers
     assert headers["Content-Disposition"].startswith('attachment; filename="')
 
@@ -223,31 +235,31 @@ async def test_a_body_without_an_end(market, within):
     first part took a minute of the event loop as long as they had the limit of the file."""
     owner = await market.customer()
     opening, more = {
-        "the file": (part()[:-2], b"x" * 65_536),
+        "the file": (multipart_part()[:-2], b"x" * 65_536),
         "the preamble": (b"", b"line\r\n" * 10_000),
-        "the parts": (part('filename="a.txt"')[:-2], b"x" * 65_536),
-        "the epilogue": (part() + END, b"line\r\n" * 10_000),
+        "the parts": (multipart_part('filename="a.txt"')[:-2], b"x" * 65_536),
+        "the epilogue": (multipart_part() + MULTIPART_END, b"line\r\n" * 10_000),
     }[within]
-    async with Raw(owner) as raw:
-        raw.begin()
-        raw.chunk(opening)
-        answer = asyncio.create_task(raw.answer())
+    async with RawRequest(owner) as raw:
+        raw.send_head()
+        raw.send_chunk(opening)
+        answer = asyncio.create_task(raw.read_response())
         with contextlib.suppress(ConnectionError):
             while not answer.done():
-                raw.chunk(more)
+                raw.send_chunk(more)
                 await asyncio.wait(
                     {asyncio.create_task(raw.writer.drain()), answer}, return_when="FIRST_COMPLETED"
                 )
         said = await answer
     assert '"code":"too_large"' in said or within == "the epilogue"
-    assert within == "the epilogue" or not await left(market)
+    assert within == "the epilogue" or not await stored_file_rows(market)
 
 
 async def test_a_length_beyond_the_limit_is_not_read(market):
     """Guard: `content_length` in `_received`."""
-    async with Raw(await market.customer()) as raw:
-        raw.begin(10**12)
-        assert '"limit_bytes":20971520' in await raw.answer()
+    async with RawRequest(await market.customer()) as raw:
+        raw.send_head(10**12)
+        assert '"limit_bytes":20971520' in await raw.read_response()
 
 
 async def test_a_connection_that_is_cut(market, server):
@@ -256,9 +268,9 @@ async def test_a_connection_that_is_cut(market, server):
     before = await market.traces()
     going = server.web.wire._uploads._going.going
     for _ in range(3):
-        async with Raw(owner) as raw:
-            raw.begin(5 * MEGABYTE)
-            raw.writer.write(part(data=b"x" * MEGABYTE))
+        async with RawRequest(owner) as raw:
+            raw.send_head(5 * MEGABYTE)
+            raw.writer.write(multipart_part(data=b"x" * MEGABYTE))
             await raw.writer.drain()
             await until(lambda: going)
         await until(lambda: not going)
@@ -271,30 +283,30 @@ async def test_too_many_at_once(market, server):
     going = server.web.wire._uploads._going.going
     async with contextlib.AsyncExitStack() as stack:
         for number in range(uploads.AT_ONCE):
-            raw = await stack.enter_async_context(Raw(owner))
-            raw.begin(MEGABYTE)
+            raw = await stack.enter_async_context(RawRequest(owner))
+            raw.send_head(MEGABYTE)
             await until(lambda most=number: going[owner.id] > most)
-        status, problem = await send(owner, b"Hello", "a.txt")
+        status, problem = await try_upload(owner, b"Hello", "a.txt")
         assert (status, problem["code"]) == (429, "rate_limited")
-        await uploaded(other, b"Hello", "a.txt")
+        await upload(other, b"Hello", "a.txt")
     await until(lambda: not going)
-    await uploaded(owner, b"Hello", "a.txt")
+    await upload(owner, b"Hello", "a.txt")
 
 
 async def test_readers_that_do_not_read(market, server, monkeypatch):
     """Guard: `one_more` in `Wire.download`; others are not concerned."""
     monkeypatch.setattr(server.web.wire, "_downloads", AtOnce(2, 10))
     owner, other = await market.customer(), await market.customer("Olga")
-    large = (await uploaded(owner, b"line\n" * (MAX_FILE // 5), "a.txt"))["id"]
-    small = (await uploaded(other, b"Hello", "a.txt"))["id"]
+    large = (await upload(owner, b"line\n" * (MAX_FILE // 5), "a.txt"))["id"]
+    small = (await upload(other, b"Hello", "a.txt"))["id"]
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(2):
-            raw = await stack.enter_async_context(Raw(owner))
-            raw.ask(f"/api/files/{large}")
+            raw = await stack.enter_async_context(RawRequest(owner))
+            raw.send_get(f"/api/files/{large}")
             await raw.reader.readuntil(b"\r\n\r\n")
-        status, _, body = await read(owner, large)
+        status, _, body = await download(owner, large)
         assert (status, b'"rate_limited"' in body) == (429, True)
-        assert (await read(other, small))[0] == 200
+        assert (await download(other, small))[0] == 200
     going = server.web.wire._downloads.going
     await until(lambda: not going)
 
@@ -302,10 +314,10 @@ async def test_readers_that_do_not_read(market, server, monkeypatch):
 async def test_one_that_stalls(market, monkeypatch):
     """Guard: PATIENCE_SECONDS in `MeteredBody`."""
     monkeypatch.setattr(uploads, "PATIENCE_SECONDS", 0.2)
-    async with Raw(await market.customer()) as raw:
-        raw.begin(MEGABYTE)
-        raw.writer.write(part())
-        assert '"code":"invalid"' in await raw.answer()
+    async with RawRequest(await market.customer()) as raw:
+        raw.send_head(MEGABYTE)
+        raw.writer.write(multipart_part())
+        assert '"code":"invalid"' in await raw.read_response()
 
 
 async def until(true) -> None:
@@ -323,28 +335,28 @@ async def test_memory_stays_flat(processes):
     web = await processes.web()
     market = processes.market
     owner = await market.customer(connect=False)
-    await uploaded(owner, picture("JPEG"))  # what is loaded once
+    await upload(owner, picture("JPEG"))  # what is loaded once
     large = b"A line of text, as it is.\n" * (MAX_FILE // 26)
-    await uploaded(owner, large[: 3 * MEGABYTE], "warm.txt")
-    before = forget(web.pid)
-    file = await uploaded(owner, large, "large.txt")
+    await upload(owner, large[: 3 * MEGABYTE], "warm.txt")
+    before = reset_peak_memory(web.pid)
+    file = await upload(owner, large, "large.txt")
     assert await read_length(owner, file["id"]) == len(large)
-    after = resident(web.pid) - before
+    after = peak_memory(web.pid) - before
     for data in (bomb(40_000), large + b"\0", SVG, picture("PNG", (6000, 6000))):
-        await send(owner, data)
+        await try_upload(owner, data)
     packed = packed_zeros(200 * MEGABYTE)
-    async with Raw(owner) as raw:
-        raw.begin(len(packed), FORM + "\r\nContent-Encoding: gzip")
+    async with RawRequest(owner) as raw:
+        raw.send_head(len(packed), FORM + "\r\nContent-Encoding: gzip")
         raw.writer.write(packed)
-        assert '"code":"invalid"' in await raw.answer()
-    async with Raw(owner) as raw:
-        raw.begin()
-        raw.chunk(part()[:-2])
+        assert '"code":"invalid"' in await raw.read_response()
+    async with RawRequest(owner) as raw:
+        raw.send_head()
+        raw.send_chunk(multipart_part()[:-2])
         with contextlib.suppress(ConnectionError):
             for _ in range(600):
-                raw.chunk(b"x" * 65_536)
+                raw.send_chunk(b"x" * 65_536)
                 await raw.writer.drain()
-    hostile = resident(web.pid) - before
+    hostile = peak_memory(web.pid) - before
     print(f"20 MiB up and down: +{after / 1e6:.1f} MB; hostile ones: +{hostile / 1e6:.1f} MB")
     assert max(after, hostile) < 16_000_000
 

@@ -8,7 +8,7 @@ from collections import Counter
 
 from server.dev.stores import ROOT
 from tests.domain.chat.test_conversations import meet
-from tests.support.balancer import Balancer
+from tests.support.load_balancer import LoadBalancer
 from tests.support.market import Market
 from tests.support.parties import Json
 from tests.support.processes import Processes
@@ -46,11 +46,11 @@ async def test_javascript_clients_go_elsewhere_and_lose_nothing(
     first = await processes.web(DRAIN_SECONDS=str(DRAIN_SECONDS))
     second = await processes.web(DRAIN_SECONDS=str(DRAIN_SECONDS))
     people = await pairs(processes.market, PAIRS)
-    async with Balancer(first.url, second.url) as balancer, asyncio.timeout(PATIENCE):
+    async with LoadBalancer(first.url, second.url) as load_balancer, asyncio.timeout(PATIENCE):
         node = await asyncio.create_subprocess_exec(
             "node",
             str(ROOT / "tests" / "stories" / "node" / "drain.mjs"),
-            balancer.url,
+            load_balancer.url,
             cwd=ROOT,
             stdin=PIPE,
             stdout=PIPE,
@@ -60,13 +60,15 @@ async def test_javascript_clients_go_elsewhere_and_lose_nothing(
             assert node.stdin and node.stdout
             node.stdin.write(json.dumps(people).encode() + b"\n")
             assert await node.stdout.readline() == b"talking\n"
-            leaving, staying = sorted(balancer.open, key=lambda url: -balancer.open[url])
+            leaving, staying = sorted(
+                load_balancer.open_connections, key=lambda url: -load_balancer.open_connections[url]
+            )
             ending = first if leaving == first.url else second
-            moving = balancer.open[leaving]
+            moving = load_balancer.open_connections[leaving]
             asked = time.time()
             assert await ending.stop() == 0
             ended = time.time()
-            while balancer.open[staying] < 2 * PAIRS:  # noqa: ASYNC110
+            while load_balancer.open_connections[staying] < 2 * PAIRS:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             node.stdin.write(b"end\n")
             found = json.loads(await node.stdout.readline())
@@ -74,7 +76,11 @@ async def test_javascript_clients_go_elsewhere_and_lose_nothing(
             if node.returncode is None:
                 node.kill()
             await node.wait()
-    unready = next(look.at for look in balancer.looks if look.url == leaving and not look.ready)
+    unready = next(
+        look.at
+        for look in load_balancer.readiness_changes
+        if look.url == leaving and not look.ready
+    )
     check_moves(found, moving, asked, unready, ended)
     check_talk(found)
 

@@ -15,8 +15,8 @@ from server.realtime.engine import MAX_MESSAGE, PING_INTERVAL, PING_TIMEOUT
 from tests.conftest import Server, both_paths
 from tests.support.market import Market
 from tests.support.parties import Party
-from tests.support.polling_client import BETWEEN, Polling, polling
-from tests.support.raw_socket import PATH, SECONDS, Raw, opened, until
+from tests.support.polling_client import BETWEEN, PollingClient, open_polling_client
+from tests.support.raw_socket import PATH, SECONDS, RawSocket, open_raw_socket, wait_until
 
 pytestmark = both_paths
 
@@ -27,9 +27,9 @@ async def party(market: Market) -> Party:
 
 
 @pytest.fixture
-async def polled(market: Market, party: Party) -> AsyncIterator[Polling]:
+async def polled(market: Market, party: Party) -> AsyncIterator[PollingClient]:
     """A connection by long-polling, signed in on /account."""
-    client = await polling(market, party)
+    client = await open_polling_client(market, party)
     assert (await client.connect("/account")).startswith("0")
     yield client
     await client.close()
@@ -61,7 +61,7 @@ async def test_the_first_packet_says_what_the_server_agrees_to(
     """Guard: `Engine._opening`."""
     socket = await market.web.ws_connect(market.url + PATH)
     by_websocket = json.loads((await socket.receive_str())[1:])
-    by_polling = (await polling(market, party)).opening
+    by_polling = (await open_polling_client(market, party)).opening
     assert by_websocket.pop("sid") != by_polling.pop("sid")
     agreed = {
         "pingInterval": PING_INTERVAL * 1000,
@@ -95,23 +95,25 @@ async def test_what_is_not_the_protocol_is_refused(market: Market, server: Serve
 # -- long-polling only -----------------------------------------------------------------------
 
 
-async def test_long_polling_carries_commands_and_pushes(polled: Polling, party: Party) -> None:
+async def test_long_polling_carries_commands_and_pushes(
+    polled: PollingClient, party: Party
+) -> None:
     """Guard: `Line.post` without a lane, and `Realtime._handle_eio_message`."""
-    assert (await polled.ask("/account", '["me"]'))["data"]["id"] == party.id
+    assert (await polled.emit("/account", '["me"]'))["data"]["id"] == party.id
     commands = (f'42/account,{id}["update",{{"headline":"{id}"}}]' for id in (101, 102, 103))
     assert await polled.post(BETWEEN.join(commands)) == 200
     answers = [await polled.ack("/account", id) for id in (101, 102, 103)]
     assert [answer["data"]["headline"] for answer in answers] == ["101", "102", "103"]
-    await polled.until(lambda packet: packet.startswith('2/account,["account.updated"'))
+    await polled.wait_for(lambda packet: packet.startswith('2/account,["account.updated"'))
 
 
-async def test_two_polls_at_once_end_the_connection(polled: Polling, server: Server) -> None:
+async def test_two_polls_at_once_end_the_connection(polled: PollingClient, server: Server) -> None:
     """Guard: `self._polling` in `Line.poll`: one of the two would get what the other waits for.
 
     Source: Engine.IO protocol 4, "HTTP long-polling"."""
     answers = await asyncio.gather(polled.get(), polled.get())
     assert sorted(answers)[0] == (200, "1") and sorted(answers)[1][0] == 400
-    await until(lambda: server.web.realtime.connections == 0)
+    await wait_until(lambda: server.web.realtime.connections == 0)
 
 
 async def test_a_body_that_is_no_payload_ends_the_connection(
@@ -119,49 +121,51 @@ async def test_a_body_that_is_no_payload_ends_the_connection(
 ) -> None:
     """Guard: `Line.handle_post_request`; nothing stays behind, and no request hangs."""
     for body in ("abc", "7", "4" + "[" * 5000, BETWEEN.join(["3"] * 1001)):
-        client = await polling(market, party)
+        client = await open_polling_client(market, party)
         assert await client.post(body) == 400, body[:10]
-        await until(lambda: server.web.realtime.connections == 0)
+        await wait_until(lambda: server.web.realtime.connections == 0)
 
 
-async def test_too_large_a_body_is_refused(polled: Polling, server: Server) -> None:
+async def test_too_large_a_body_is_refused(polled: PollingClient, server: Server) -> None:
     """Guard: `max_http_buffer_size`; the connection ends, as it does on a websocket."""
     assert await polled.post("4" * (MAX_MESSAGE + 1)) == 400
-    await until(lambda: server.web.realtime.connections == 0)
+    await wait_until(lambda: server.web.realtime.connections == 0)
 
 
-async def test_what_a_poller_does_not_fetch_is_bounded(polled: Polling, server: Server) -> None:
+async def test_what_a_poller_does_not_fetch_is_bounded(
+    polled: PollingClient, server: Server
+) -> None:
     """Guard: `self._unsent` in `Line.post`."""
     line = only_line(server)
     for _ in range(2000):
         line.post(b'2/account,["x","%b"]' % (b"x" * 1000))
     assert line.queue.qsize() <= 1100
-    await until(lambda: server.web.realtime.connections == 0)
+    await wait_until(lambda: server.web.realtime.connections == 0)
 
 
 # -- going over to a websocket ---------------------------------------------------------------
 
 
 async def test_a_connection_goes_over_to_a_websocket(
-    polled: Polling, server: Server, party: Party
+    polled: PollingClient, server: Server, party: Party
 ) -> None:
     """Guard: `_Probe` and `Line.start`; the namespaces and what is unsent go along."""
     line = only_line(server)
     raw = await polled.upgrade()
-    await until(lambda: line.upgraded)
+    await wait_until(lambda: line.upgraded)
     assert (line.lane is not None) == server.web.realtime.eio.fast
-    assert (await raw.ask("/account", '["me"]'))["data"]["id"] == party.id
+    assert (await raw.emit("/account", '["me"]'))["data"]["id"] == party.id
     server.web.realtime.push(user_room(party.id), "/account", "head", {})
-    await raw.until(lambda packet: '"head"' in packet)
+    await raw.wait_for(lambda packet: '"head"' in packet)
     assert (await polled.get())[0] == 400, "polling has ended"
     assert await polled.post("3") == 400
     assert server.web.realtime.connections == 1
     await raw.socket.close()
-    await until(lambda: server.web.realtime.connections == 0)
+    await wait_until(lambda: server.web.realtime.connections == 0)
 
 
 async def test_what_is_said_while_it_goes_over_arrives_once(
-    polled: Polling, server: Server, party: Party
+    polled: PollingClient, server: Server, party: Party
 ) -> None:
     """Guard: the queue in `Line.start`: it is sent before anything else."""
     waiting = asyncio.create_task(polled.receive())
@@ -170,46 +174,48 @@ async def test_what_is_said_while_it_goes_over_arrives_once(
     for number in range(5):
         server.web.realtime.push(user_room(party.id), "/account", "head", {"head": number})
     await socket.send_str("5")
-    raw = Raw(socket, party.token)
+    raw = RawSocket(socket, party.token)
     server.web.realtime.push(user_room(party.id), "/account", "head", {"head": 5})
     for number in range(6):
-        await raw.until(lambda packet, number=number: f'"head":{number}' in packet)
+        await raw.wait_for(lambda packet, number=number: f'"head":{number}' in packet)
     assert raw.packets == [] and polled.packets == []
     await socket.close()
 
 
-async def test_a_second_websocket_is_refused(polled: Polling, server: Server, party: Party) -> None:
+async def test_a_second_websocket_is_refused(
+    polled: PollingClient, server: Server, party: Party
+) -> None:
     """Guard: `upgraded or upgrading` in `Line._upgrade_websocket`."""
     raw = await polled.upgrade()
-    assert await raw.works()
+    assert await raw.responds()
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await polled.web.ws_connect(polled.url.replace("=polling", "=websocket"))
     assert refused.value.status == 400
-    assert await raw.works()
+    assert await raw.responds()
     await raw.socket.close()
 
 
-async def test_a_probe_that_is_none_changes_nothing(polled: Polling) -> None:
+async def test_a_probe_that_is_none_changes_nothing(polled: PollingClient) -> None:
     """Guard: the last branch of `_Probe.heard`, and `upgrading = False` after a websocket."""
     for first in ("5", "2", "4", "x", ""):
         socket = await polled.web.ws_connect(polled.url.replace("=polling", "=websocket"))
         await socket.send_str(first)
         await ended(socket)
-        assert await polled.works(), first
+        assert await polled.responds(), first
     raw = await polled.upgrade()
-    assert await raw.works()
+    assert await raw.responds()
     await raw.socket.close()
 
 
 async def test_a_probe_that_goes_no_further_is_ended(
-    monkeypatch: pytest.MonkeyPatch, polled: Polling
+    monkeypatch: pytest.MonkeyPatch, polled: PollingClient
 ) -> None:
     """Guard: UPGRADE_SECONDS; nobody pings such a websocket, so it would stay for ever."""
     monkeypatch.setattr(connection, "UPGRADE_SECONDS", 0.3)
     silent = await polled.web.ws_connect(polled.url.replace("=polling", "=websocket"))
     await ended(silent)
     await ended(await polled.probe())
-    assert await polled.works()
+    assert await polled.responds()
 
 
 # -- the end ---------------------------------------------------------------------------------
@@ -220,12 +226,15 @@ async def test_who_does_not_answer_a_ping_is_let_go(
     market: Market, server: Server, party: Party
 ) -> None:
     """Guard: `line.cut()` in `Engine._beat`; who answers stays, on either transport."""
-    silent, dead = await opened(market, party), await polling(market, party)
+    silent, dead = await open_raw_socket(market, party), await open_polling_client(market, party)
     assert (await silent.connect("/account")).startswith("0")
     assert (await dead.connect("/account")).startswith("0")
-    lively, polled = await opened(market, party), await polling(market, party)
-    staying = [asyncio.create_task(lively.closed()), asyncio.create_task(polled.closed())]
-    await until(lambda: server.web.realtime.connections == 2)
+    lively, polled = await open_raw_socket(market, party), await open_polling_client(market, party)
+    staying = [
+        asyncio.create_task(lively.wait_until_closed()),
+        asyncio.create_task(polled.wait_until_closed()),
+    ]
+    await wait_until(lambda: server.web.realtime.connections == 2)
     with contextlib.suppress(ConnectionError, aiohttp.ClientError):
         while (message := await silent.socket.receive()).type is aiohttp.WSMsgType.TEXT:
             assert message.data[0] in "024"
@@ -239,23 +248,23 @@ async def test_who_does_not_answer_a_ping_is_let_go(
 
 
 async def test_a_close_packet_ends_the_connection(
-    market: Market, server: Server, party: Party, polled: Polling
+    market: Market, server: Server, party: Party, polled: PollingClient
 ) -> None:
     """Guard: `kind == "1"` in `Line.heard`; the same by polling."""
-    raw = await opened(market, party)
+    raw = await open_raw_socket(market, party)
     assert (await raw.connect("/account")).startswith("0")
     await raw.send("1")
-    assert await raw.closed()
-    await until(lambda: server.web.realtime.connections == 1)
+    assert await raw.wait_until_closed()
+    await wait_until(lambda: server.web.realtime.connections == 1)
     waiting = asyncio.create_task(polled.get())
     await asyncio.sleep(0.05)
     await polled.send("1")
-    await until(lambda: server.web.realtime.connections == 0)
+    await wait_until(lambda: server.web.realtime.connections == 0)
     async with asyncio.timeout(SECONDS):
         await waiting
 
 
-async def test_a_poller_is_told_when_the_server_ends(server: Server, polled: Polling) -> None:
+async def test_a_poller_is_told_when_the_server_ends(server: Server, polled: PollingClient) -> None:
     """Guard: `Line.release` without a websocket; the process would wait for it to the last."""
     waiting = asyncio.create_task(polled.get())
     await asyncio.sleep(0.05)
@@ -268,37 +277,40 @@ async def test_a_poller_is_told_when_the_server_ends(server: Server, polled: Pol
 
 
 async def test_attachments_are_refused_by_polling_too(
-    polled: Polling, server: Server, market: Market
+    polled: PollingClient, server: Server, market: Market
 ) -> None:
     """Guard: `packets.EVENTS` in `Realtime._packet`; an attachment itself is passed over."""
     before = await market.traces()
     data = '["update",{"headline":{"_placeholder":true,"num":0}}]'
-    answer = await polled.ask("/account", data, b"x" * 100, kind="51-")
+    answer = await polled.emit("/account", data, b"x" * 100, kind="51-")
     assert answer["error"]["code"] == "invalid"
     assert server.web.realtime._binary_packet == {}
-    assert await polled.works()
+    assert await polled.responds()
     assert await market.traces() == before
 
 
 async def test_a_room_of_pollers_and_websockets_hears_the_same(
-    market: Market, polled: Polling, party: Party
+    market: Market, polled: PollingClient, party: Party
 ) -> None:
     """Guard: `Rooms.deliver` posts to every line, whatever carries it."""
     owner = await market.customer("Olga")
     job = await market.job(owner)
-    over, direct = await (await polling(market, party)).upgrade(), await opened(market, party)
+    over, direct = (
+        await (await open_polling_client(market, party)).upgrade(),
+        await open_raw_socket(market, party),
+    )
     everybody = [polled, over, direct]
     for client in everybody:
         assert (await client.connect("/job")).startswith("0")
         watch = json.dumps(["watch", {"job_id": job["id"]}])
-        assert (await client.ask("/job", watch))["ok"]
+        assert (await client.emit("/job", watch))["ok"]
     titles = [f"Fence {number}" for number in range(5)]
     for title in titles:
         await owner.call("/job", "update", {"job_id": job["id"], "title": title})
     heard = []
     for client in everybody:
         found = [
-            await client.until(lambda packet, title=title: f'"title":"{title}"' in packet)
+            await client.wait_for(lambda packet, title=title: f'"title":"{title}"' in packet)
             for title in titles
         ]
         heard.append(found)

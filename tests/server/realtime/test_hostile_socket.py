@@ -15,7 +15,7 @@ from domain.kernel.actor import Role
 from tests.conftest import Server, both_paths
 from tests.support.market import Market
 from tests.support.parties import Party
-from tests.support.raw_socket import SECONDS, Raw, opened
+from tests.support.raw_socket import SECONDS, RawSocket, open_raw_socket
 
 pytestmark = both_paths
 
@@ -30,10 +30,10 @@ async def victim(market: Market) -> AsyncIterator[Party]:
 
 
 @pytest.fixture
-async def raw(market: Market, victim: Party) -> AsyncIterator[Raw]:
+async def raw(market: Market, victim: Party) -> AsyncIterator[RawSocket]:
     """A signed-in customer's socket on /account, /job and /chat."""
     party = await market.join(Role.CUSTOMER, "Harry Hostile", connect=False)
-    client = await opened(market, party)
+    client = await open_raw_socket(market, party)
     for namespace in ("/account", "/job", "/chat"):
         assert (await client.connect(namespace)).startswith("0")
     yield client
@@ -104,29 +104,29 @@ BAD_COMMANDS = {
 }
 
 
-async def test_every_bad_command_is_acknowledged(raw: Raw, market: Market) -> None:
+async def test_every_bad_command_is_acknowledged(raw: RawSocket, market: Market) -> None:
     """Fails when `understood` lets python-socketio dispatch (reserved names), when `_packet`
     raises for unreadable JSON, or without MAX_COMMAND."""
     before = await market.traces()
     wrong = []
     for name, (data, code) in BAD_COMMANDS.items():
-        answer = await raw.ask("/job", data)
+        answer = await raw.emit("/job", data)
         if answer["ok"] or answer["error"]["code"] != code:
             wrong.append((name, answer))
         assert answer.keys() == {"ok", "error"}
         assert answer["error"].keys() == {"code", "message", "details"}
     assert wrong == []
-    assert await raw.works()
+    assert await raw.responds()
     assert await market.traces() == before
 
 
-async def test_without_an_id_nothing_is_answered(raw: Raw, market: Market) -> None:
+async def test_without_an_id_nothing_is_answered(raw: RawSocket, market: Market) -> None:
     """Fails when `_ack` sends without being asked."""
     before = await market.traces()
     for data, _ in BAD_COMMANDS.values():
         if not data[:1].isdigit():
             await raw.send(f"42/job,{data}")
-    assert await raw.works()
+    assert await raw.responds()
     assert raw.packets == []
     assert await market.traces() == before
 
@@ -142,17 +142,17 @@ BINARY: list[tuple[str, list[bytes]]] = [
 
 
 async def test_attachments_are_refused_and_not_kept(
-    raw: Raw, server: Server, market: Market
+    raw: RawSocket, server: Server, market: Market
 ) -> None:
     """Fails when `_packet` hands a binary event to python-socketio, which would keep
     up to ten digits of attachments, and take everything after a wrong one for another."""
     before = await market.traces()
     data = '["create",{"title":{"_placeholder":true,"num":7}}]'
     for header, attachments in BINARY:
-        answer = await raw.ask("/job", data, *attachments, kind=header)
+        answer = await raw.emit("/job", data, *attachments, kind=header)
         assert answer["error"]["code"] == "invalid"
         assert server.web.realtime._binary_packet == {}
-        assert await raw.works()
+        assert await raw.responds()
     assert await market.traces() == before
 
 
@@ -194,12 +194,12 @@ BAD_PACKETS = [
 ]
 
 
-async def test_malformed_packets_are_passed_over(raw: Raw, market: Market) -> None:
+async def test_malformed_packets_are_passed_over(raw: RawSocket, market: Market) -> None:
     """Fails when a packet that cannot be read raises in `_packet` or `packets.decode`."""
     before = await market.traces()
     for packet in BAD_PACKETS:
         await raw.send(f"4{packet}")
-        assert await raw.works(), packet
+        assert await raw.responds(), packet
     assert [got for got in raw.packets if not got.startswith(("4", "3/job"))] == []
     assert await market.traces() == before
 
@@ -211,10 +211,10 @@ async def test_what_is_no_frame_ends_the_connection_at_once(
     out."""
     party = await market.join(Role.CUSTOMER, "Fay Frame", connect=False)
     for frame in ("", "x", "7", "9", "b!!!", "bAAAA", "\u0665", "\u20ac"):
-        client = await opened(market, party)
+        client = await open_raw_socket(market, party)
         assert (await client.connect("/account")).startswith("0")
         await client.send(frame)
-        assert await client.closed()
+        assert await client.wait_until_closed()
         await left_with(server, {victim.id})
     assert server.web.realtime.connections == 1
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
@@ -228,15 +228,15 @@ async def left_with(server: Server, users: set[str]) -> None:
     raise AssertionError("the server still keeps a client that is gone")
 
 
-async def test_odd_frames_change_nothing(raw: Raw) -> None:
+async def test_odd_frames_change_nothing(raw: RawSocket) -> None:
     """Fails when binary data reaches a packet parser that expects text."""
     for frame in ("0", "2", "2probe", "5", "6", "3", b"", b"binary", b"\xff" * 99):
         await raw.send(frame)
-        assert await raw.works(), frame
+        assert await raw.responds(), frame
 
 
 async def test_too_large_a_frame_ends_only_its_own_connection(
-    raw: Raw, server: Server, victim: Party
+    raw: RawSocket, server: Server, victim: Party
 ) -> None:
     """Fails without `max_http_buffer_size`, which bounds what one client can make us keep."""
     with contextlib.suppress(ConnectionError):  # it may end while this is being sent
@@ -244,7 +244,7 @@ async def test_too_large_a_frame_ends_only_its_own_connection(
     await left_with(server, {victim.id})
 
 
-async def test_a_namespace_opens_once_and_only_if_it_exists(raw: Raw, market: Market) -> None:
+async def test_a_namespace_opens_once_and_only_if_it_exists(raw: RawSocket, market: Market) -> None:
     """Fails when `_admit` leaves these two to python-socketio, which gives no code."""
     before = await market.traces()
     for namespace, code in (
@@ -269,17 +269,17 @@ async def test_a_namespace_opens_once_and_only_if_it_exists(raw: Raw, market: Ma
         answer = await raw.connect("/wallet", auth)
         assert json.loads(answer.partition(",")[2])["data"]["code"] == "unauthenticated"
     await raw.send("40/wallet,{broken")
-    answer = await raw.until(lambda packet: packet.startswith("4/wallet"))
+    answer = await raw.wait_for(lambda packet: packet.startswith("4/wallet"))
     assert "unauthenticated" in answer
-    assert await raw.works()
+    assert await raw.responds()
     assert await market.traces() == before
 
 
-async def test_a_closed_namespace_answers_nothing_more(raw: Raw, server: Server) -> None:
+async def test_a_closed_namespace_answers_nothing_more(raw: RawSocket, server: Server) -> None:
     """Fails without the look at `line.clients` in `_packet`, or without `_leave`."""
     await raw.send("41/job,")
     await raw.send("42/job,77" + create())
-    assert await raw.works()
+    assert await raw.responds()
     assert raw.packets == []
     assert {name for line in server.web.realtime.eio.lines for name in line.clients} >= {"/chat"}
     assert (await raw.connect("/job")).startswith("0")
@@ -344,10 +344,10 @@ async def test_an_expired_token_ends_the_connection(
     """Fails without `_expire` in Realtime._admit."""
     monkeypatch.setattr("server.adapters.jwt_tokens.ACCESS_LIFE", timedelta(seconds=2))
     party = await market.join(Role.CUSTOMER, "Tim", connect=False)
-    client = await opened(market, party)
+    client = await open_raw_socket(market, party)
     assert (await client.connect("/account")).startswith("0")
-    revoked = await client.until(lambda packet: "session.revoked" in packet)
+    revoked = await client.wait_for(lambda packet: "session.revoked" in packet)
     assert '"reason":"expired"' in revoked
-    await client.until(lambda packet: packet.startswith("1/account"))
+    await client.wait_for(lambda packet: packet.startswith("1/account"))
     answer = await client.connect("/account")
     assert json.loads(answer.partition(",")[2])["data"]["code"] == "token_expired"

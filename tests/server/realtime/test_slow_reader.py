@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from tests.domain.chat.test_conversations import Talk, meet
 from tests.support.parties import Party
 from tests.support.processes import Processes
-from tests.support.raw_socket import Stalled, memory
+from tests.support.raw_socket import StalledReader, private_bytes
 
 TEXT = "語" * 4000  # the longest message: 12 KB as UTF-8
 WARM = 300  # messages that a reading client gets first
@@ -42,7 +42,7 @@ class Watch:
             began = time.perf_counter()
             await self.bystander.call("/account", "me")
             self.waits.append(time.perf_counter() - began)
-            self.most = max(self.most, memory(self.pid))
+            self.most = max(self.most, private_bytes(self.pid))
             await asyncio.sleep(0.005)
 
     @property
@@ -65,8 +65,8 @@ async def test_a_client_that_stops_reading_hurts_nobody(processes: Processes) ->
         sent = await chatter(talk, WARM, asyncio.Event())
     await talk.contractor.disconnect()
 
-    base = memory(web.pid)
-    stalled, cut = Stalled(web.url, talk.contractor.token), asyncio.Event()
+    base = private_bytes(web.pid)
+    stalled, cut = StalledReader(web.url, talk.contractor.token), asyncio.Event()
     await stalled.connect("/account", "/chat")
     async with during.running(), asyncio.TaskGroup() as group:
         group.create_task(until_cut(stalled, cut))
@@ -101,8 +101,8 @@ async def chatter(talk: Talk, most: int, enough: asyncio.Event) -> int:
     return sent
 
 
-async def until_cut(stalled: Stalled, cut: asyncio.Event) -> None:
-    while not stalled.cut:  # noqa: ASYNC110 - the kernel tells nobody
+async def until_cut(stalled: StalledReader, cut: asyncio.Event) -> None:
+    while not stalled.closed_by_server:  # noqa: ASYNC110 - the kernel tells nobody
         await asyncio.sleep(0.02)
     cut.set()
 

@@ -22,7 +22,14 @@ from tests.conftest import Installation, Server, both_paths
 from tests.support.market import Market
 from tests.support.parties import Party
 from tests.support.processes import Processes
-from tests.support.raw_socket import PATH, Raw, Stalled, memory, opened, until
+from tests.support.raw_socket import (
+    PATH,
+    RawSocket,
+    StalledReader,
+    open_raw_socket,
+    private_bytes,
+    wait_until,
+)
 
 pytestmark = both_paths
 
@@ -33,8 +40,8 @@ async def party(market: Market) -> Party:
 
 
 @pytest.fixture
-async def raw(market: Market, party: Party) -> AsyncIterator[Raw]:
-    client = await opened(market, party)
+async def raw(market: Market, party: Party) -> AsyncIterator[RawSocket]:
+    client = await open_raw_socket(market, party)
     assert (await client.connect("/account")).startswith("0")
     yield client
     await client.socket.close()
@@ -43,26 +50,28 @@ async def raw(market: Market, party: Party) -> AsyncIterator[Raw]:
 # -- commands --------------------------------------------------------------------------------
 
 
-async def test_an_emitted_connect_or_disconnect_is_no_connection(raw: Raw, server: Server) -> None:
+async def test_an_emitted_connect_or_disconnect_is_no_connection(
+    raw: RawSocket, server: Server
+) -> None:
     """Guard: `understood` knows only our commands; python-socketio would call its handlers of
     the real thing, so that a client could sign in and out of rooms as it likes."""
     rooms_before = {room: set(lines) for room, lines in server.web.realtime.rooms._lines.items()}
     for name in ("connect", "disconnect", "connect_error"):
-        answer = await raw.ask("/account", json.dumps([name, {"token": "another"}]))
+        answer = await raw.emit("/account", json.dumps([name, {"token": "another"}]))
         assert answer["error"]["code"] == "unknown_command", name
     assert server.web.realtime.rooms._lines == rooms_before
-    assert await raw.works()
+    assert await raw.responds()
 
 
-async def test_an_unknown_event_is_refused_and_not_acked_like_a_success(raw: Raw) -> None:
+async def test_an_unknown_event_is_refused_and_not_acked_like_a_success(raw: RawSocket) -> None:
     """Guard: `raise UnknownCommand`; python-socketio acks `[]`."""
-    answer = await raw.ask("/account", '["explode",{}]')
+    answer = await raw.emit("/account", '["explode",{}]')
     assert (answer["ok"], answer["error"]["code"]) == (False, "unknown_command")
     assert answer["error"]["details"] == {"command": "explode"}
 
 
 async def test_a_crash_is_acknowledged_without_details(
-    raw: Raw, server: Server, market: Market, monkeypatch: pytest.MonkeyPatch
+    raw: RawSocket, server: Server, market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fails without `except Exception` in `handlers.expose.answer`."""
 
@@ -73,14 +82,14 @@ async def test_a_crash_is_acknowledged_without_details(
     broken = msgspec.structs.replace(commands["/account", "update"], run=crash)
     monkeypatch.setitem(commands, ("/account", "update"), broken)
     before = await market.traces()
-    answer = await raw.ask("/account", '["update",{"name":"N"},{"request_id":"r"}]')
+    answer = await raw.emit("/account", '["update",{"name":"N"},{"request_id":"r"}]')
     assert answer["error"].items() >= {"code": "internal", "details": {}}.items()
     assert "swordfish" not in json.dumps(answer)
-    assert await raw.works()
+    assert await raw.responds()
     assert await market.traces() == before
 
 
-async def test_commands_of_one_client_run_in_order(raw: Raw) -> None:
+async def test_commands_of_one_client_run_in_order(raw: RawSocket) -> None:
     """Fails when `_run` does not wait for a command: the next ones overtake it."""
     for number in range(40):
         await raw.send(f'42/account,{1000 + number}["update",{{"headline":"{number}"}}]')
@@ -105,7 +114,7 @@ async def test_a_push_is_framed_once_for_all_who_get_it(
 ) -> None:
     """Guard: `framed` in `Rooms.deliver`; python-socketio makes a packet, a task and a wake-up for
     each of them."""
-    clients = [await opened(market, party) for _ in range(5)]
+    clients = [await open_raw_socket(market, party) for _ in range(5)]
     for client in clients:
         assert (await client.connect("/account")).startswith("0")
     framed: list[bytes] = []
@@ -119,36 +128,36 @@ async def test_a_push_is_framed_once_for_all_who_get_it(
     tasks = asyncio.all_tasks()
     server.web.realtime.push(user_room(party.id), "/account", "head", {"head": 1})
     assert len(framed) == 1 and asyncio.all_tasks() == tasks
-    told = {await client.until(lambda packet: '"head"' in packet) for client in clients}
+    told = {await client.wait_for(lambda packet: '"head"' in packet) for client in clients}
     assert len(told) == 1
     for client in clients:
         await client.socket.close()
 
 
 async def test_who_stops_reading_is_cut_off_and_costs_no_memory(
-    market: Market, server: Server, party: Party, raw: Raw
+    market: Market, server: Server, party: Party, raw: RawSocket
 ) -> None:
     """Guard: `Lane.pause_writing`, and MOST_UNSENT in `Line.post`; python-engineio's queue has no
     end. Who reads gets everything meanwhile."""
     realtime = server.web.realtime
-    stalled = Stalled(server.url, party.token)
+    stalled = StalledReader(server.url, party.token)
     await stalled.connect("/account")
     room = user_room(party.id)
     assert len(realtime.rooms.members(room)) == 2
-    reading, before, pushed = asyncio.create_task(_count(raw)), memory(), 0
+    reading, before, pushed = asyncio.create_task(_count(raw)), private_bytes(), 0
     while len(realtime.rooms.members(room)) == 2:
         for _ in range(100):
             realtime.push(room, "/account", "head", {"head": pushed, "filler": "x" * 1000})
             pushed += 1
         assert pushed < 60_000
         await asyncio.sleep(0.001)
-    assert memory() - before < 5 * MOST_UNSENT
+    assert private_bytes() - before < 5 * MOST_UNSENT
     realtime.push(room, "/account", "head", {"head": None})
     assert await reading == pushed
     stalled.socket.close()
 
 
-async def _count(raw: Raw) -> int:
+async def _count(raw: RawSocket) -> int:
     """How many pushes come, without keeping them, until the last."""
     for count in range(1_000_000):
         message = await raw.socket.receive()
@@ -172,11 +181,11 @@ async def test_after_a_redis_reconnect_clients_are_told_and_no_subscription_leak
                 with contextlib.suppress(Exception):
                     await redis.client_kill(client["addr"])
             await party.push("/account", "resync")
-            await until(lambda: len(party.received("/account", "resync")) == 1)
+            await wait_until(lambda: len(party.received("/account", "resync")) == 1)
             assert dict(await redis.pubsub_numsub(channel)) == {channel.encode(): 1}, round
             said = party.received("/account", "resync")[0]
             assert (said.seq, said.data) == (None, {})
-            party.forget()
+            party.clear_pushes()
 
 
 async def test_clients_ask_once_for_what_several_processes_missed(
@@ -187,13 +196,13 @@ async def test_clients_ask_once_for_what_several_processes_missed(
     await party.connect()
     for _ in range(5):
         server.web.fanout.missed(None)
-    await until(lambda: not server.web.realtime._resyncing)
+    await wait_until(lambda: not server.web.realtime._resyncing)
     await party.push("/account", "resync")
     server.web.fanout.missed(user_room(party.id))  # this one is told at once, so after the others
-    await until(lambda: len(party.received("/account", "resync")) > 1)
+    await wait_until(lambda: len(party.received("/account", "resync")) > 1)
     assert len(party.received("/account", "resync")) == 2
     server.web.fanout.missed(None)
-    await until(lambda: len(party.received("/account", "resync")) == 3)
+    await wait_until(lambda: len(party.received("/account", "resync")) == 3)
 
 
 # -- doors -----------------------------------------------------------------------------------
@@ -204,7 +213,7 @@ async def test_a_page_of_another_origin_is_refused(market: Market, server: Serve
     party = await market.join(Role.CUSTOMER, "Orla", connect=False)
     for origin in ("http://evil.test", "null", "http://127.0.0.1:1", market.url + ".evil.test"):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await opened(market, party, Origin=origin)
+            await open_raw_socket(market, party, Origin=origin)
         assert refused.value.status == 400
         polling = f"{market.url}/socket.io/?EIO=4&transport=polling"
         async with market.web.get(polling, headers={"Origin": origin}) as response:
@@ -212,7 +221,7 @@ async def test_a_page_of_another_origin_is_refused(market: Market, server: Serve
             assert "Access-Control-Allow-Origin" not in response.headers
     assert server.web.realtime.connections == 0
     for headers in ({}, {"Origin": server.web.settings.cors_origins[0]}):
-        client = await opened(market, party, **headers)
+        client = await open_raw_socket(market, party, **headers)
         assert (await client.connect("/account")).startswith("0")
         await client.socket.close()
 
@@ -226,9 +235,9 @@ def proxied(installation: Installation) -> None:
 
 async def address_of(market: Market, party: Party) -> str:
     """The one that a command by socket is noted with; the client claims another."""
-    client = await opened(market, party, **{"X-Forwarded-For": "6.6.6.6, 198.51.100.7"})
+    client = await open_raw_socket(market, party, **{"X-Forwarded-For": "6.6.6.6, 198.51.100.7"})
     assert (await client.connect("/account")).startswith("0")
-    assert (await client.ask("/account", '["update",{"headline":"Hello"}]'))["ok"]
+    assert (await client.emit("/account", '["update",{"headline":"Hello"}]'))["ok"]
     await client.socket.close()
     (row,) = await market.trail(operation="account.update")
     return str(row.address)

@@ -2,16 +2,9 @@
 
 import csv
 
-import pytest
 from playwright.async_api import expect
 
 from tests.stories.browser.tabs import PHONE
-from tests.support.job_in_progress import Work
-
-
-@pytest.fixture
-async def work(market, server):
-    return await Work(market, server).done()
 
 
 async def saved(tab, press):
@@ -29,7 +22,7 @@ async def fits(tab):
     return await tab.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-async def test_an_administrator_looks_users_up_and_keeps_one_out(tabs, market, work):
+async def test_an_administrator_looks_users_up_and_keeps_one_out(tabs, market, completed_work):
     """Guard: `ban` and `put` in office/users.js, and its entry in office/sections.js."""
     tab, theirs = await tabs.open(), await tabs.open()
     customer = await market.customer("Frida Fraud", connect=False)
@@ -53,13 +46,13 @@ async def test_an_administrator_looks_users_up_and_keeps_one_out(tabs, market, w
     assert [c for c in tabs.complaints if not c.startswith("401")] == []
 
 
-async def test_an_administrator_reads_the_books(tabs, market, work):
+async def test_an_administrator_reads_the_books(tabs, market, completed_work):
     """Guard: `row` of office/payments.js and transactions.js, and the columns of commissions.js;
     `filters()`, made anew for each drawing: fields that are moved lose the focus each second."""
     tab = await tabs.open()
     await tab.sign_in(await market.admin(connect=False), "/admin")
     await tab.go("Payments")
-    await tab.sees((await work.payment()).charge_id)
+    await tab.sees((await completed_work.stored_payment()).charge_id)
     await tab.picture("payments")
     assert await fits(tab)
     await tab.go("Transactions")
@@ -82,10 +75,10 @@ async def test_an_administrator_reads_the_books(tabs, market, work):
     assert tabs.complaints == []
 
 
-async def test_a_contractor_saves_a_statement(tabs, market, work):
+async def test_a_contractor_saves_a_statement(tabs, market, completed_work):
     """Guard: `Authorization` in download.js; an address alone would be refused."""
     tab = await tabs.open()
-    await tab.sign_in(work.contractor)
+    await tab.sign_in(completed_work.contractor)
     await tab.go("Wallet")
     name, rows = await saved(tab, "Download as CSV")
     assert name.startswith("statement-USD-")

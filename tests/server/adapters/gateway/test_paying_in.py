@@ -60,14 +60,14 @@ async def test_a_page_is_in_between(stripe, sandbox, method, status):
     """Guard: `return_url` in `hold`, `redirect_to_url` in `shapes.intent`."""
     asked = await hold(stripe, method)
     assert asked.status == "requires_action"
-    await sandbox.challenge(asked.redirect_url)
+    await sandbox.answer_challenge(asked.redirect_url)
     assert (await stripe.intent(asked.id)).status == status
 
 
 async def test_a_page_that_is_not_passed(stripe, sandbox):
     """Guard: `last_payment_error` in `shapes.intent`."""
     asked = await hold(stripe, "pm_card_authenticationRequired")
-    await sandbox.challenge(asked.redirect_url, passed=False)
+    await sandbox.answer_challenge(asked.redirect_url, passed=False)
     failed = await stripe.intent(asked.id)
     assert failed.status == "requires_payment_method"
     assert failed.failure == "payment_intent_authentication_failure"
@@ -144,7 +144,9 @@ async def test_a_set_up_asks_the_bank(stripe, sandbox):
         setup = await stripe.setup(owner, key=key())
         asked = await sandbox.confirm(setup.client_secret, "pm_card_threeDSecure2Required")
         assert (asked["status"], await stripe.methods(owner)) == ("requires_action", [])
-        await sandbox.challenge(asked["next_action"]["redirect_to_url"]["url"], passed=passed)
+        await sandbox.answer_challenge(
+            asked["next_action"]["redirect_to_url"]["url"], passed=passed
+        )
         assert len(await stripe.methods(owner)) == count
 
 

@@ -56,7 +56,7 @@ async def test_a_payout_comes_back_after_it_was_paid(stripe, sandbox, account):
     made = await stripe.payout(account, 10_000, "USD", key=key(), metadata=meta)
     await sandbox.advance(10)
     assert (await stripe.payout_state(account, made.id)).status == "paid"
-    await sandbox.dead_payout(made.id, "account_closed")
+    await sandbox.fail_payout(made.id, "account_closed")
     failed = await stripe.find_payout(account, "wdr_1", LONG_AGO)
     assert (failed.id, failed.status, failed.failure) == (made.id, "failed", "account_closed")
     assert [each.id async for each in stripe.payouts(account, LONG_AGO)] == [made.id]
@@ -131,8 +131,8 @@ async def test_all_lines_of_stripes_books(stripe, sandbox, account):
     reversal = await stripe.reverse(sent.id, 200, key=key(), metadata={})
     dispute = await sandbox.dispute(paid.charge_id, 4000)
     payout = await sandbox.api("POST", "payouts", amount=100, currency="usd")
-    await sandbox.dead_payout(payout["id"])
-    await sandbox.book_entry("stripe_fee", -250, "USD", "Radar")
+    await sandbox.fail_payout(payout["id"])
+    await sandbox.add_balance_entry("stripe_fee", -250, "USD", "Radar")
     lines = [line async for line in stripe.entries(LONG_AGO)][::-1]
     assert [(line.type, line.amount, line.fee, line.source_id) for line in lines] == [
         ("charge", 10_000, 320, paid.charge_id),
@@ -158,7 +158,7 @@ async def test_all_lines_of_stripes_books(stripe, sandbox, account):
 async def test_more_lines_than_a_page_has(stripe, sandbox):
     """Guard: `auto_paging_iter` in `_each`."""
     for number in range(230):
-        await sandbox.book_entry("topup", number + 1, "usd")
+        await sandbox.add_balance_entry("topup", number + 1, "usd")
     lines = [line.amount async for line in stripe.entries(LONG_AGO)]
     assert lines == list(range(230, 0, -1))
 

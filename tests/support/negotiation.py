@@ -7,23 +7,23 @@ from domain.ledger.transaction import Transaction
 from domain.reconciliation.books_audit import audit
 from tests.support.parties import Refused
 
-PATIENCE = 30
+TIMEOUT = 30
 
 
-class Scene:
+class Negotiation:
     """A customer, an applicant and a job, ready for an offer."""
 
     def __init__(self, market, server):
         self.market, self.server, self.sandbox = market, server, server.sandbox
 
-    async def set(self, **job):
+    async def prepare(self, **job):
         self.customer = await self.market.customer()
         self.contractor = await self.market.contractor()
         self.job = await self.market.job(self.customer, **job)
         await self.market.application(self.contractor, self.job)
         return self
 
-    async def offers(self, payment_method="pm_card_visa", **fields):
+    async def create_offer(self, payment_method="pm_card_visa", **fields):
         """The answer to `bidding.create`, whatever becomes of the payment."""
         return await self.customer.call(
             "/bidding",
@@ -40,32 +40,32 @@ class Scene:
             },
         )
 
-    async def pending(self):
+    async def pending_offer(self):
         return await self.market.offer(self.customer, self.contractor, self.job)
 
-    async def accepts(self, offer):
+    async def accept(self, offer):
         return await self.contractor.call("/bidding", "accept", {"offer_id": offer["id"]})
 
-    async def told(self, party, name, offer, seconds=PATIENCE):
+    async def wait_for_push(self, party, name, offer, seconds=TIMEOUT):
         return await party.push("/bidding", name, lambda o: o["id"] == offer["id"], seconds)
 
-    async def intent(self, offer):
+    async def stripe_intent(self, offer):
         payment = await self.server.store.single().get(Payment, offer["payment_id"])
         return await self.sandbox.api("GET", f"payment_intents/{payment.intent_id}")
 
-    async def ended(self, offer, status, payment_status):
+    async def assert_ended_unbooked(self, offer, status, payment_status):
         """Both records are at their end, Stripe holds nothing, and nothing was ever booked."""
-        await self.market.settled(PATIENCE)
+        await self.market.settled(TIMEOUT)
         shown = await self.customer.call("/bidding", "get", {"offer_id": offer["id"]})
         assert shown["status"] == status
         payment = await self.customer.call("/payment", "get", {"payment_id": offer["payment_id"]})
         assert payment["status"] == payment_status
-        assert (await self.intent(offer))["status"] == "canceled"
+        assert (await self.stripe_intent(offer))["status"] == "canceled"
         assert await self.market.rows(Transaction) == []
         assert (await audit(self.server.ports)).differences == []
         return payment
 
-    async def unseen(self, offer):
+    async def assert_hidden_from_contractor(self, offer):
         """The contractor knows nothing of the offer."""
         contractor = self.contractor
         assert (await contractor.call("/bidding", "list"))["items"] == []
@@ -80,8 +80,3 @@ class Scene:
                 await contractor.call(namespace, event, fields)
             assert refused.value.code == "not_found"
         assert not [p for p in contractor.pushes if p.namespace in ("/bidding", "/payment")]
-
-
-@pytest.fixture
-async def scene(market, server):
-    return await Scene(market, server).set()

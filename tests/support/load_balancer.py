@@ -18,7 +18,7 @@ ANSWER_SECONDS = 4.0  # a process that asks itself whether it is deaf takes up t
 CHUNK = 64 * 1024
 
 
-class Look(NamedTuple):
+class ReadinessChange(NamedTuple):
     """From `at` on (seconds since the epoch) `/readyz` of `url` said `ready`."""
 
     at: float
@@ -26,13 +26,13 @@ class Look(NamedTuple):
     ready: bool
 
 
-class Balancer:
+class LoadBalancer:
     """`open` counts connections by process, `looks` has every change of what is ready."""
 
     def __init__(self, *targets: str) -> None:
         self.url = ""
-        self.open: Counter[str] = Counter()
-        self.looks: list[Look] = []
+        self.open_connections: Counter[str] = Counter()
+        self.readiness_changes: list[ReadinessChange] = []
         self._targets = list(targets)
         self._ready: dict[str, bool] = dict.fromkeys(targets, False)
         self._turn = 0
@@ -40,7 +40,7 @@ class Balancer:
         self._carried: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server
 
-    async def __aenter__(self) -> "Balancer":
+    async def __aenter__(self) -> "LoadBalancer":
         port = free_port()
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", port)
         self._web = ClientSession(timeout=ClientTimeout(total=ANSWER_SECONDS))
@@ -53,7 +53,7 @@ class Balancer:
         await end((*self._loops, *self._carried))
         await self._web.close()
 
-    def order(self) -> Sequence[str]:
+    def candidates(self) -> Sequence[str]:
         """Those to try, the next one first; all of them while none is ready."""
         ready = [url for url in self._targets if self._ready[url]] or self._targets
         self._turn += 1
@@ -68,7 +68,7 @@ class Balancer:
                     ready = response.status == 200
             if ready is not self._ready[url]:
                 self._ready[url] = ready
-                self.looks.append(Look(time.time(), url, ready))
+                self.readiness_changes.append(ReadinessChange(time.time(), url, ready))
             await asyncio.sleep(LOOK_SECONDS)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -78,18 +78,18 @@ class Balancer:
         task.add_done_callback(lambda _: writer.transport.abort())
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for url in self.order():
+        for url in self.candidates():
             with contextlib.suppress(OSError):
                 there = urlsplit(url)
                 back, on = await asyncio.open_connection(there.hostname, there.port)
                 break
         else:
             return
-        self.open[url] += 1
+        self.open_connections[url] += 1
         try:
             await _first(_pump(reader, on), _pump(back, writer))
         finally:
-            self.open[url] -= 1
+            self.open_connections[url] -= 1
             on.transport.abort()
 
 

@@ -19,7 +19,7 @@ USERS = ("usr_a", "usr_b", "usr_c")
 RATES = Rates(Schedule(1000, 2000), ("USD",))
 
 
-class Clock:
+class MovableClock:
     """The real time, moved forward by the test."""
 
     def __init__(self) -> None:
@@ -29,38 +29,38 @@ class Clock:
         return SystemClock().now() + self.ahead
 
 
-class Work(Task, frozen=True, tag="work"):
-    """Says that it ran; `behave` decides what happens then."""
+class RecordedTask(Task, frozen=True, tag="work"):
+    """Says that it ran; `behaviors` decides what happens then."""
 
-    done: ClassVar[list[tuple[str, int]]] = []
-    behave: ClassVar[dict[str, Callable[[], Any]]] = {}
+    runs: ClassVar[list[tuple[str, int]]] = []
+    behaviors: ClassVar[dict[str, Callable[[], Any]]] = {}
 
     about: str
     number: int = 0
 
     async def run(self, ports: Ports) -> None:
-        Work.done.append((self.about, self.number))
-        if self.about in Work.behave:
-            await Work.behave[self.about]()
+        RecordedTask.runs.append((self.about, self.number))
+        if self.about in RecordedTask.behaviors:
+            await RecordedTask.behaviors[self.about]()
 
 
-class Other(Task, frozen=True, tag="other"):
+class OtherTask(Task, frozen=True, tag="other"):
     """A second kind, so that rows carry which one they are."""
 
     about: str
 
     async def run(self, ports: Ports) -> None:
-        Work.done.append((f"other {self.about}", 0))
+        RecordedTask.runs.append((f"other {self.about}", 0))
 
 
-class Office:
+class RelayCluster:
     """Relays that work on one database, each with a connection and a name of its own."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.clock = Clock()
+        self.clock = MovableClock()
         self.pushed: list[tuple[Delivery, dict[str, int]]] = []
-        self.trouble: Callable[[Delivery], Any] = _no_trouble
+        self.before_push: Callable[[Delivery], Any] = _no_trouble
         self.stores: list[Store] = []
         self.relays: list[Relay] = []
 
@@ -91,7 +91,7 @@ class Office:
             tickets=none,
             public_url="",  # type: ignore[arg-type]
         )
-        relay = Relay(Work | Other, self._push)
+        relay = Relay(RecordedTask | OtherTask, self._push)
         relay._ports = ports
         if start:
             relay.start(ports)
@@ -99,28 +99,31 @@ class Office:
         return relay
 
     async def _push(self, delivery: Delivery, at: datetime, seqs: dict[str, int]) -> None:
-        await self.trouble(delivery)
+        await self.before_push(delivery)
         self.pushed.append((delivery, seqs))
 
     async def rows(self, **where: Any) -> list[OutboxRow]:
         return await self.stores[0].single().all(OutboxRow, where, (("_id", 1),))
 
-    async def until(self, reached: Callable[[], Any], seconds: float = 10) -> None:
+    async def wait_until(self, reached: Callable[[], Any], seconds: float = 10) -> None:
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
             found = reached()
             if await found if asyncio.iscoroutine(found) else found:
                 return
-            assert asyncio.get_running_loop().time() < deadline, (await self.rows(), Work.done)
+            assert asyncio.get_running_loop().time() < deadline, (
+                await self.rows(),
+                RecordedTask.runs,
+            )
             await asyncio.sleep(0.01)
 
-    async def empty(self) -> None:
+    async def wait_until_empty(self) -> None:
         async def nothing_left() -> bool:
             return not await self.rows(dead=False)
 
-        await self.until(nothing_left)
+        await self.wait_until(nothing_left)
 
-    def let_leases_run_out(self) -> None:
+    def expire_leases(self) -> None:
         self.clock.ahead += LEASE + timedelta(seconds=1)
 
     async def close(self) -> None:
@@ -133,7 +136,7 @@ async def _no_trouble(delivery: Delivery) -> None:
     return None
 
 
-async def ask(store: Store, *tasks: Task, at: datetime | None = None) -> None:
+async def enqueue(store: Store, *tasks: Task, at: datetime | None = None) -> None:
     async def work(uow: UnitOfWork) -> None:
         for task in tasks:
             uow.later(task, at=at)
@@ -141,7 +144,9 @@ async def ask(store: Store, *tasks: Task, at: datetime | None = None) -> None:
     await store.transact(work)
 
 
-async def tell(store: Store, number: int, *, to: tuple[str, ...] = USERS, room: str = "") -> None:
+async def publish(
+    store: Store, number: int, *, to: tuple[str, ...] = USERS, room: str = ""
+) -> None:
     async def work(uow: UnitOfWork) -> None:
         uow.publish(HAPPENED, {"number": number}, to=to, room=room or None)
 
