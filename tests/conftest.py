@@ -37,7 +37,6 @@ from tests.support.negotiation import Negotiation
 from tests.support.processes import Processes, free_port
 from tests.support.sandbox_client import Sandbox
 
-pytest.register_assert_rewrite("tests.support.job_in_progress", "tests.support.negotiation")
 # As a server does: structlog's default renders all local variables of a traceback, for seconds.
 configure("INFO")
 MOST_TO_END = 30  # seconds
@@ -228,7 +227,7 @@ async def processes(installation: Installation, tmp_path: Path) -> AsyncIterator
 
 
 @pytest.fixture
-async def processes_with_own_redis(
+async def isolated_processes(
     installation: Installation, tmp_path: Path
 ) -> AsyncIterator[Processes]:
     """The same, and their Redis is theirs alone: `processes.redis` starts it."""

@@ -3,14 +3,14 @@
 from tests.faults.outcome import PATIENCE, posted, until
 
 
-async def test_redis_down_during_the_whole_story(processes_with_own_redis, books):
+async def test_redis_down_during_the_whole_story(isolated_processes, books):
     """Guard: nothing about money waits for Redis: sockets stay open and take their commands, every
     event is in its feed; `Fanout.missed`, which lets clients ask for what did not reach them.
 
     The two are on different processes, between which nothing is heard meanwhile.
     """
-    redis, market = await processes_with_own_redis.redis(), processes_with_own_redis.market
-    first, second = await processes_with_own_redis.web(), await processes_with_own_redis.web()
+    redis, market = await isolated_processes.redis(), isolated_processes.market
+    first, second = await isolated_processes.web(), await isolated_processes.web()
     customer = await market.customer(url=first.url)
     contractor = await market.contractor(url=second.url, onboarded=True)
     people = (customer, contractor)
@@ -27,7 +27,7 @@ async def test_redis_down_during_the_whole_story(processes_with_own_redis, books
     told_once(away[customer], away[contractor])
     assert not any(party.received("/account", "resync") for party in people)
 
-    await processes_with_own_redis.redis()
+    await isolated_processes.redis()
     for party in people:
         await party.push("/account", "resync", seconds=PATIENCE)
         assert await synced(party, since[party]) == away[party]

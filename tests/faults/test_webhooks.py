@@ -168,7 +168,7 @@ async def test_replayed_webhook(completed_work):
     before = await completed_work.platform_and_escrow()
     for _ in range(3):
         assert await post.send(rows[0]["body"]) == (200, {"received": True, "fresh": False})
-    await completed_work.admin("replay", event_id=rows[0]["body"]["id"])
+    await completed_work.as_admin("replay", event_id=rows[0]["body"]["id"])
     assert await completed_work.platform_and_escrow() == before
     assert len(await completed_work.stripe_list("transfers")) == 1
 

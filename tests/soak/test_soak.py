@@ -26,12 +26,12 @@ def plan() -> Plan:
 
 
 async def test_everything_acknowledged_is_seen_exactly_once(
-    processes_with_own_redis: Processes,
+    isolated_processes: Processes,
 ) -> None:
     """Guard: outbox rows written in the command's own transaction, feed rows at head + 1, the note
     of messages being written, unique (author, client_id), stored replies by request id, and
     `Fanout.send` to the other processes."""
-    problems, counts = await soak(plan(), processes_with_own_redis)
+    problems, counts = await soak(plan(), isolated_processes)
     for name, count in sorted(counts.items()):
         print(f"{count:8,} {name}")
     assert problems[:20] == []

@@ -31,12 +31,8 @@ async def test_files_are_said_with_or_without_words(market: Market) -> None:
     ]
     plan = await upload(talk.customer, b"Two coats.", "plan.txt")
     fields = {"conversation_id": talk.id, "file_ids": [plan["id"]]}
-    processes_with_own_redis = await talk.customer.call("/chat", "send", fields)
-    assert (
-        processes_with_own_redis["text"],
-        processes_with_own_redis["files"],
-        processes_with_own_redis["seq"],
-    ) == ("", [plan], 2)
+    alone = await talk.customer.call("/chat", "send", fields)
+    assert (alone["text"], alone["files"], alone["seq"]) == ("", [plan], 2)
     assert (await listed(talk.contractor))[0]["last_message"]["text"] == "plan.txt"
     assert await refused(talk.customer, "send", {"conversation_id": talk.id}) == "invalid"
 

@@ -103,10 +103,10 @@ async def test_what_is_owed_repaid_and_adjusted_is_told_to_its_owner(completed_w
     """Guard: `notices.tell` in `wallet_actions.adjust`, `allocation.take`, `allocation.give` and
     `reversals.collect_debt`; without it money comes and goes without a word."""
     user = {"user_id": completed_work.contractor.id, "currency": "USD", "reason": "Counted twice"}
-    await completed_work.admin("adjust", **user, amount=-20_000)
+    await completed_work.as_admin("adjust", **user, amount=-20_000)
     await completed_work.withdraw(50_000)
-    await completed_work.admin("adjust", **user, amount=-10_000)
-    await completed_work.admin("adjust", **user, amount=15_000)
+    await completed_work.as_admin("adjust", **user, amount=-10_000)
+    await completed_work.as_admin("adjust", **user, amount=15_000)
     assert await texts(completed_work, "wallet_adjusted", "debt_due", "debt_repaid") == [
         ("wallet_adjusted", "200.00 USD was taken from your wallet", "/#/wallet"),
         ("debt_due", "You owe 100.00 USD", "/#/wallet"),
@@ -121,14 +121,14 @@ async def test_what_is_owed_repaid_and_adjusted_is_told_to_its_owner(completed_w
 async def test_what_is_taken_back_outside_is_told_to_its_owner(completed_work):
     """Guard: `notices.tell` in `external_reversals.settle_reversal`, `wallet_actions.release` and
     `transfer_tasks._account_closed`, and `payouts_changed_at` there."""
-    await completed_work.admin("overview")
+    await completed_work.as_admin("overview")
     (made,) = await completed_work.stripe_list("transfers")
     await completed_work.sandbox.api("POST", f"transfers/{made['id']}/reversals", amount=30_000)
     await completed_work._admin.push(
         "/admin", "alert", lambda a: a["kind"] == "transfer_reversed", TIMEOUT
     )
     (parked,) = await completed_work.market.rows(Transfer, status="parked")
-    await completed_work.admin("release", transfer_id=parked.id, reason="Clarified")
+    await completed_work.as_admin("release", transfer_id=parked.id, reason="Clarified")
     await completed_work.market.settled(TIMEOUT)
     user = await completed_work.server.store.single().get(User, completed_work.contractor.id)
     await completed_work.sandbox.close_account(user.connect_id)
@@ -173,7 +173,7 @@ async def test_money_that_had_to_wait_is_told_when_it_arrives(market, server):
 
 async def test_a_payout_that_failed_is_told_to_administrators(completed_work, smtp):
     """Guard: the alert in `withdrawals.settle_withdrawal`; the contractor is told as well."""
-    await completed_work.admin("overview")
+    await completed_work.as_admin("overview")
     await completed_work.sandbox.fault(payout="usd", failure_code="account_closed")
     await completed_work.market.withdraw(completed_work.contractor, 70_000)
     alert = await completed_work._admin.push("/admin", "alert", lambda a: True, TIMEOUT)

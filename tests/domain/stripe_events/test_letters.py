@@ -89,7 +89,7 @@ async def test_a_dead_letter_is_discarded_for_a_reason(market, server):
 
 
 async def test_what_is_alive_is_nobodys_to_retry_or_discard(market, server):
-    """Guard: `make_dead_letters=True` in `dead_letters.retry` and `dead_letters.discard`: a row
+    """Guard: `dead=True` in `dead_letters.retry` and `dead_letters.discard`: a row
     belongs to its worker."""
     admin = await market.admin()
     await stop_relay(server)

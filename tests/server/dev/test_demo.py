@@ -42,7 +42,7 @@ async def test_demo_and_audit_beside_a_running_dev_server(
     tmp_path: Path,
     started: list[DevServer],
 ) -> None:
-    """Fails without `clean_environment.told` in `run.run` (nothing is found), without `inc` of the
+    """Fails without `environment.told` in `run.run` (nothing is found), without `inc` of the
     balance in `booking._move` or the fee in `processing.accept` (the figures), without the `unlink`
     in `told` (the file stays), and, for the audits of spoilt books, without
     `books_audit._check_balances`."""
@@ -86,9 +86,9 @@ async def test_demo_and_audit_beside_a_running_dev_server(
 
     assert dev.stop() == 0
     assert not (data / FILE).exists()
-    processes_with_own_redis = run_command("audit", env=env)
-    assert processes_with_own_redis.returncode == 2
-    assert "MONGO_URL is required" in processes_with_own_redis.stderr
+    alone = run_command("audit", env=env)
+    assert alone.returncode == 2
+    assert "MONGO_URL is required" in alone.stderr
 
 
 async def _spoil_and_audit(data: Path, env: dict[str, str]) -> None:
@@ -162,7 +162,7 @@ async def test_the_demo_says_where_nothing_answers_and_who_is_unknown(server: Se
 
 
 def test_what_a_killed_dev_server_left_behind_does_not_count(tmp_path: Path) -> None:
-    """Fails without the lock that `clean_environment._read` looks for."""
+    """Fails without the lock that `environment._read` looks for."""
     env = {"DATA_DIR": str(tmp_path)}
     with told(tmp_path, {"MONGO_URL": "mongodb://here"}):
         assert beside_dev(env) == {**env, "MONGO_URL": "mongodb://here"}
