@@ -9,7 +9,7 @@ from domain.kernel.actor import Role
 from domain.kernel.errors import EmailTaken, NotFound
 from domain.kernel.outbox import Event
 from domain.kernel.record import EVER, Index, Record
-from domain.kernel.store import Duplicate, UnitOfWork, new_id
+from domain.kernel.store import Duplicate, UnitOfWork
 from domain.ports.ports import Ports
 
 UPDATED = Event("/account", "account.updated")
@@ -80,11 +80,8 @@ class User(Record, frozen=True):
 
 
 async def new_user(ports: Ports, *, email: str, password: str, name: str, role: Role) -> User:
-    now = ports.clock.now()
-    return User(
-        id=new_id(User.PREFIX),
-        created_at=now,
-        updated_at=now,
+    return ports.store.single().new(
+        User,
         email=email.lower(),
         name=name,
         role=role,

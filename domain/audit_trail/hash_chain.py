@@ -133,8 +133,7 @@ async def _anchored(
     """Raises Conflict if somebody else has moved it, Duplicate."""
     signed = seal.sign(f"{seq}:{mac}".encode())
     if before is None:
-        now = uow.now
-        first = Anchor(id=ANCHOR, created_at=now, updated_at=now, seq=seq, mac=mac, seal=signed)
+        first = uow.new(Anchor, id=ANCHOR, seq=seq, mac=mac, seal=signed)
         await uow.add(first)
         return first
     unmoved = {"seq": before.seq, "mac": before.mac}

@@ -148,10 +148,9 @@ def _new_offer(
         "contractor_id": cmd.contractor_id,
         "amount": cmd.amount,
         "currency": cmd.currency,
-        "created_at": now,
-        "updated_at": now,
     }
-    offer = Offer(
+    offer = uow.new(
+        Offer,
         id=id,
         payment_id=new_id(Payment.PREFIX),
         milestones=tuple(Milestone(part.title, part.amount) for part in parts),
@@ -164,8 +163,8 @@ def _new_offer(
         history=(Step(now, OfferStatus.AWAITING_PAYMENT, job.customer_id),),
         **ids,
     )
-    payment = Payment(
-        id=offer.payment_id, offer_id=offer.id, payment_method=cmd.payment_method, **ids
+    payment = uow.new(
+        Payment, id=offer.payment_id, offer_id=offer.id, payment_method=cmd.payment_method, **ids
     )
     return offer, payment
 

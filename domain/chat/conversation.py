@@ -16,7 +16,7 @@ from domain.accounts.user import User
 from domain.files.file import Attachment
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Record
-from domain.kernel.store import NEWEST, UnitOfWork, new_id
+from domain.kernel.store import NEWEST, UnitOfWork
 
 MESSAGE = Event("/chat", "message")
 
@@ -211,10 +211,8 @@ async def open_between(
     before = await uow.find(Conversation, {"members": {"$all": list(members)}}, RECENT)
     if before:  # written, so that of this and a block in the same moment one sees the other
         await uow.change(Conversation, before.id)
-    conversation = Conversation(
-        id=new_id(Conversation.PREFIX),
-        created_at=uow.now,
-        updated_at=uow.now,
+    conversation = uow.new(
+        Conversation,
         job_id=job_id,
         job_title=job_title,
         customer_id=customer_id,

@@ -250,10 +250,9 @@ def _message(
     answered = quoted.get(draft.reply_to) if draft.reply_to else None
     if draft.reply_to and not (answered and _can_be_answered(answered, conversation)):
         raise NotFound("reply_to: there is no such message in this conversation.")
-    return Message(
+    return uow.new(
+        Message,
         id=id,
-        created_at=uow.now,
-        updated_at=uow.now,
         conversation_id=conversation.id,
         author_id=draft.author_id,
         seq=0,

@@ -12,7 +12,7 @@ from msgspec import Meta as Limits
 from domain.chat.conversation import Conversation, Message
 from domain.kernel.actor import PARTIES, Actor
 from domain.kernel.record import Index, Record
-from domain.kernel.store import UnitOfWork, new_id
+from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.operations.command import Command, Id
 from domain.operations.operation import operation
@@ -72,10 +72,8 @@ async def report(cmd: MakeReport, actor: Actor, uow: UnitOfWork) -> Report:
     if cmd.message_id:
         message = await uow.get(Message, cmd.message_id, conversation_id=place.id, author_id=other)
         said = message.text or message.history[-1].text
-    made = Report(
-        id=new_id(Report.PREFIX),
-        created_at=uow.now,
-        updated_at=uow.now,
+    made = uow.new(
+        Report,
         by=actor.id,
         about_id=other,
         conversation_id=place.id,

@@ -265,10 +265,8 @@ async def settle_dispute(
 async def _first_seen(uow: UnitOfWork, payment: Payment, there: CardDispute) -> Chargeback:
     """Whatever state it is in by now, it begins as an inquiry and takes its steps from there."""
     offer = await uow.get(Offer, payment.offer_id)
-    fresh = Chargeback(
-        id=new_id(Chargeback.PREFIX),
-        created_at=uow.now,
-        updated_at=uow.now,
+    fresh = uow.new(
+        Chargeback,
         stripe_id=there.id,
         payment_id=payment.id,
         offer_id=offer.id,

@@ -17,7 +17,7 @@ from domain.jobs.job import Job
 from domain.kernel.errors import DisputeNotOpen, PaymentDisputed
 from domain.kernel.money import display
 from domain.kernel.state_machine import leading_to
-from domain.kernel.store import UnitOfWork, new_id
+from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.payments.refunds import promise
 from domain.payouts.allocation import rebook
@@ -38,10 +38,8 @@ def new(
     offer: Offer, numbers: tuple[int, ...], by: str, reason: Reason, text: str, uow: UnitOfWork
 ) -> Dispute:
     """A dispute about milestones of these numbers (from 1); not stored yet."""
-    return Dispute(
-        id=new_id(Dispute.PREFIX),
-        created_at=uow.now,
-        updated_at=uow.now,
+    return uow.new(
+        Dispute,
         job_id=offer.job_id,
         job_title=offer.job_title,
         offer_id=offer.id,

@@ -18,7 +18,7 @@ from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import Conflict, NotFound, QuotaExceeded, Unavailable
 from domain.kernel.record import Index, Record
 from domain.kernel.rooms import role_room
-from domain.kernel.store import UnitOfWork, new_id
+from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id, Meta, Nothing, Style
 from domain.operations.operation import operation
 from domain.ports.blob_storage import Examined, Spool
@@ -115,11 +115,8 @@ async def upload(cmd: Nothing, actor: Actor, ports: Ports, received: Received) -
     still be at it, and would write behind whoever tidies up at once.
     """
     async with ports.examiner.examine(received.spool, actor.id) as found:
-        now = ports.clock.now()
-        file = File(
-            id=new_id(File.PREFIX),
-            created_at=now,
-            updated_at=now,
+        file = ports.store.single().new(
+            File,
             owner_id=actor.id,
             name=fitting(received.name, found.type),
             type=found.type,

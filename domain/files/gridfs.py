@@ -11,7 +11,7 @@ from datetime import datetime
 
 from domain.kernel.errors import Unavailable
 from domain.kernel.record import Index, Record
-from domain.kernel.store import AWAY, Store, new_id
+from domain.kernel.store import AWAY, Store
 
 CHUNK = 255 * 1024  # bytes; what other tools use too
 AT_ONCE = 2  # chunks in one request: what is in memory of one file, several times over
@@ -51,19 +51,13 @@ class GridFs:
             length += len(block)
         uow = self._store.single()
         with _answering():
-            await uow.add(
-                GridFile(
-                    id=key, created_at=uow.now, updated_at=uow.now, uploaded=uow.now, length=length
-                )
-            )
+            await uow.add(uow.new(GridFile, id=key, uploaded=uow.now, length=length))
 
     async def _add(self, key: str, first: int, block: bytes) -> None:
         uow = self._store.single()
         rows = [
-            GridChunk(
-                id=new_id(GridChunk.PREFIX),
-                created_at=uow.now,
-                updated_at=uow.now,
+            uow.new(
+                GridChunk,
                 files_id=key,
                 n=first + place,
                 data=block[start : start + CHUNK],

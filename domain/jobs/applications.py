@@ -18,7 +18,7 @@ from domain.kernel.errors import AlreadyApplied, ApplicationNotPending, JobNotOp
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.state_machine import Steps, move
-from domain.kernel.store import Duplicate, UnitOfWork, new_id
+from domain.kernel.store import Duplicate, UnitOfWork
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
 
@@ -141,10 +141,8 @@ async def apply(cmd: Apply, actor: Actor, uow: UnitOfWork) -> Application:
     if job.status is not JobStatus.OPEN:
         raise JobNotOpen
     contractor = await uow.get(User, actor.id)
-    application = Application(
-        id=new_id(Application.PREFIX),
-        created_at=uow.now,
-        updated_at=uow.now,
+    application = uow.new(
+        Application,
         job_id=job.id,
         customer_id=job.customer_id,
         contractor_id=contractor.id,

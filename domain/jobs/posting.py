@@ -22,7 +22,7 @@ from domain.kernel import text_search
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import CurrencyNotSupported, Invalid, JobNotOpen, JobTaken
 from domain.kernel.money import CURRENCIES
-from domain.kernel.store import UnitOfWork, new_id
+from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, CurrencyCode, Id
 from domain.operations.operation import operation
 
@@ -56,10 +56,8 @@ class Update(Command, frozen=True):
 async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Job:
     """Post a job. Raises CurrencyNotSupported, Invalid for a budget that is upside down."""
     customer = await uow.get(User, actor.id)
-    job = Job(
-        id=new_id(Job.PREFIX),
-        created_at=uow.now,
-        updated_at=uow.now,
+    job = uow.new(
+        Job,
         customer_id=customer.id,
         customer_name=customer.name,
         **msgspec.structs.asdict(cmd),

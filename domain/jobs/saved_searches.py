@@ -21,7 +21,7 @@ from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import NotFound, TooMany
 from domain.kernel.outbox import Event, Lane
 from domain.kernel.record import Index, Page, Record
-from domain.kernel.store import UnitOfWork, new_id
+from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id, Nothing, Style
 from domain.operations.operation import operation
 from domain.operations.task import Task
@@ -91,10 +91,8 @@ async def save(cmd: Save, actor: Actor, uow: UnitOfWork) -> SavedSearch:
         raise TooMany(limit=MOST)
     fields = {name: getattr(cmd, name) for name in Filters.__struct_fields__}
     filters = Filters(**fields)
-    saved = SavedSearch(
-        id=new_id(SavedSearch.PREFIX),
-        created_at=uow.now,
-        updated_at=uow.now,
+    saved = uow.new(
+        SavedSearch,
         user_id=actor.id,
         name=cmd.name,
         filters=filters,
@@ -198,11 +196,6 @@ async def _tell(uow: UnitOfWork, job: Job, fitting: Sequence[SavedSearch]) -> No
     marks = {f"{saved.id}:{job.id}": saved for saved in fitting}
     there = {told.id for told in await uow.all(Told, {"_id": tuple(marks)}, limit=len(marks))}
     new = {id: saved for id, saved in marks.items() if id not in there}
-    await uow.add_all(
-        [
-            Told(id=id, created_at=uow.now, updated_at=uow.now, expires_at=uow.now + KEPT)
-            for id in new
-        ]
-    )
+    await uow.add_all([uow.new(Told, id=id, expires_at=uow.now + KEPT) for id in new])
     for saved in new.values():
         uow.publish(MATCHED, Matched(saved.id, saved.name, job), to=[saved.user_id])

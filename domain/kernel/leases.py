@@ -54,7 +54,7 @@ async def hold(store: Store, name: str) -> Lease | None:
     )
     if taken:
         return taken
-    fresh = Lease(id=name, created_at=now, updated_at=now, holder=store.worker, until=until)
+    fresh = uow.new(Lease, id=name, holder=store.worker, until=until)
     try:
         await uow.add(fresh)
     except Duplicate:

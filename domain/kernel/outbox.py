@@ -8,12 +8,14 @@ given inside the transaction (every command of one busy user would fight for the
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
 from domain.kernel.documents import plain
 from domain.kernel.record import Index, Record, wire
+
+R = TypeVar("R", bound=Record)
 
 MAX_ATTEMPTS = 12
 LEASE = timedelta(seconds=15)  # renewed while the work goes on
@@ -104,6 +106,11 @@ class Outgoing:
         self._owns = owns
         self._new_id = new_id
 
+    def new(self, kind: type[R], /, *, id: str | None = None, **fields: Any) -> R:
+        """Build a record to be added: created now, with a fresh id unless one is given."""
+        now = {"created_at": self.now, "updated_at": self.now}
+        return kind(id=id or self._new_id(kind.PREFIX), **(now | fields))
+
     def publish(
         self,
         event: Event,
@@ -130,10 +137,8 @@ class Outgoing:
 
     def row(self, body: Delivery | Work, at: datetime | None = None) -> OutboxRow:
         """For whoever writes it without a transaction, and removes it when the work is done."""
-        return OutboxRow(
-            id=self._new_id(OutboxRow.PREFIX),
-            created_at=self.now,
-            updated_at=self.now,
+        return self.new(
+            OutboxRow,
             lane=body.lane if isinstance(body, Work) else Lane.PUSH,
             body=plain(body),
             owner="" if at else self._worker,

@@ -34,10 +34,9 @@ async def say_alive(store: Store) -> None:
     known = await uow.change(Living, store.worker, alive_until=until, sessions=sessions)
     if known is None:
         await uow.add(
-            Living(
+            uow.new(
+                Living,
                 id=store.worker,
-                created_at=uow.now,
-                updated_at=uow.now,
                 alive_until=until,
                 sessions=sessions,
             )

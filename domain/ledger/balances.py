@@ -140,6 +140,4 @@ async def take_snapshot(uow: UnitOfWork, account: str) -> None:
         if currency in old:
             await uow.change(Snapshot, id, balance=total, upto=upto)
         else:
-            await uow.add(
-                Snapshot(id=id, created_at=uow.now, updated_at=uow.now, balance=total, upto=upto)
-            )
+            await uow.add(uow.new(Snapshot, id=id, balance=total, upto=upto))

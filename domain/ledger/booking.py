@@ -11,7 +11,7 @@ from datetime import datetime
 
 from domain.kernel.errors import InsufficientFunds
 from domain.kernel.outbox import Event
-from domain.kernel.store import UnitOfWork, new_id
+from domain.kernel.store import UnitOfWork
 from domain.ledger.balances import SETTLED_AFTER, Balance, _snapshots, purse_of
 from domain.ledger.chart import SUMMED_UP, _kind, _owner, is_bounded
 from domain.ledger.transaction import Posting, Transaction
@@ -63,8 +63,8 @@ async def book(
         await _move(uow, account, currency, deltas[account])
     at = await _booking_time(uow, deltas)
     await uow.add(
-        Transaction(
-            id=new_id(Transaction.PREFIX),
+        uow.new(
+            Transaction,
             created_at=at,
             updated_at=at,
             fact=fact,
@@ -112,10 +112,9 @@ async def _move(uow: UnitOfWork, account: str, currency: str, delta: int) -> Non
         ):
             raise InsufficientFunds(account=kind)
         return
-    fresh = Balance(
+    fresh = uow.new(
+        Balance,
         id=id,
-        created_at=uow.now,
-        updated_at=uow.now,
         account=account,
         kind=kind,
         owner=_owner(account),

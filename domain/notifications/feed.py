@@ -14,7 +14,7 @@ from domain.kernel.errors import TooOld
 from domain.kernel.outbox import Delivery, Event
 from domain.kernel.record import Index, Record
 from domain.kernel.rooms import user_room
-from domain.kernel.store import Duplicate, UnitOfWork, new_id
+from domain.kernel.store import Duplicate, UnitOfWork
 from domain.operations.command import Command, Style
 from domain.operations.operation import operation
 
@@ -126,7 +126,7 @@ async def seen(cmd: Seen, actor: Actor, uow: UnitOfWork) -> Marks:
     seq = min(cmd.seq, head)
     state = await uow.find(FeedHead, {"_id": id})
     if state is None:
-        await uow.add(FeedHead(id=id, created_at=uow.now, updated_at=uow.now, head=head, seen=seq))
+        await uow.add(uow.new(FeedHead, id=id, head=head, seen=seq))
     elif state.seen < seq:
         await uow.change(FeedHead, id, only_if={"seen": {"$lt": seq}}, seen=seq)
     marks = Marks(head, max(seq, state.seen if state else 0))
@@ -242,15 +242,14 @@ async def _keep_head(uow: UnitOfWork, user: str, head: int) -> None:
     raised = await uow.change(FeedHead, id, only_if={"head": {"$lt": head}}, head=head)
     if raised is None:
         with contextlib.suppress(Duplicate):  # it is there, and as high
-            await uow.add(FeedHead(id=id, created_at=uow.now, updated_at=uow.now, head=head))
+            await uow.add(uow.new(FeedHead, id=id, head=head))
 
 
 def _row(uow: UnitOfWork, user: str, seq: int, entry: Entry) -> FeedRow:
     delivery = entry.delivery
-    return FeedRow(
-        id=new_id(FeedRow.PREFIX),
+    return uow.new(
+        FeedRow,
         created_at=entry.at,
-        updated_at=uow.now,
         user_id=user,
         seq=seq,
         event=entry.event,

@@ -166,11 +166,9 @@ async def _told(uow: UnitOfWork, ids: Iterable[str]) -> set[str]:
 async def _remember(uow: UnitOfWork, ids: Iterable[str]) -> None:
     wanted = list(dict.fromkeys(ids))
     there = await _told(uow, wanted)
-    now, until = uow.now, uow.now + KEPT
+    until = uow.now + KEPT
     fresh = [id for id in wanted if id not in there]
-    await uow.add_all(
-        [Told(id=id, created_at=now, updated_at=now, expires_at=until) for id in fresh]
-    )
+    await uow.add_all([uow.new(Told, id=id, expires_at=until) for id in fresh])
 
 
 def _say(uow: UnitOfWork, user: str, notice: Notice) -> None:

@@ -64,10 +64,9 @@ async def claim_request(
     """
     uow = store.single()
     claim = Claim(f"{actor.id}:{request_id}", secrets.token_hex(8))
-    row = Reply(
+    row = uow.new(
+        Reply,
         id=claim.id,
-        created_at=uow.now,
-        updated_at=uow.now,
         fingerprint=fingerprint(name, fields),
         expires_at=uow.now + REPLY_KEPT,
         claimed_by=claim.token,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from domain import ledger
 from domain.deals.offer import Offer
 from domain.kernel.money import CURRENCIES, display
-from domain.kernel.store import UnitOfWork, new_id
+from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
 from domain.notifications.text import WALLET
 from domain.payouts.reversals import call_back, reverse, tell_repaid
@@ -86,10 +86,8 @@ async def _send(
     parked: bool,
     refill: bool = False,
 ) -> None:
-    transfer = Transfer(
-        id=new_id(Transfer.PREFIX),
-        created_at=uow.now,
-        updated_at=uow.now,
+    transfer = uow.new(
+        Transfer,
         user_id=user_id,
         amount=amount,
         currency=currency,

@@ -2,7 +2,7 @@
 
 from domain import ledger
 from domain.kernel.money import display
-from domain.kernel.store import UnitOfWork, new_id
+from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
 from domain.notifications.alerts import alert
 from domain.notifications.text import WALLET
@@ -43,10 +43,8 @@ async def settle_reversal(uow: UnitOfWork, transfer_id: str, there: Settled) -> 
     transfer = await uow.get(Transfer, transfer_id)
     user, currency = transfer.user_id, transfer.currency
     await uow.add(
-        Reversal(
-            id=new_id(Reversal.PREFIX),
-            created_at=uow.now,
-            updated_at=uow.now,
+        uow.new(
+            Reversal,
             transfer_id=transfer.id,
             user_id=user,
             amount=there.amount,

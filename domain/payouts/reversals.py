@@ -2,7 +2,7 @@
 
 from domain import ledger
 from domain.kernel.money import CURRENCIES, display
-from domain.kernel.store import UnitOfWork, new_id
+from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
 from domain.notifications.text import WALLET
 from domain.operations.task import Task, TryAgain
@@ -46,10 +46,8 @@ async def _reverse_some(uow: UnitOfWork, transfers: list[Transfer], amount: int)
 async def reverse(uow: UnitOfWork, transfer: Transfer, amount: int) -> None:
     """Take `amount` of a transfer back: booked by the caller, and done at Stripe afterwards."""
     if amount:
-        reversal = Reversal(
-            id=new_id(Reversal.PREFIX),
-            created_at=uow.now,
-            updated_at=uow.now,
+        reversal = uow.new(
+            Reversal,
             transfer_id=transfer.id,
             user_id=transfer.user_id,
             amount=amount,

@@ -140,13 +140,7 @@ async def _note(uow: UnitOfWork, gone: Collection[str]) -> None:
     if there:
         await uow.change_all(LastSeen, {"_id": tuple(there)}, at=uow.now)
     try:
-        await uow.add_all(
-            [
-                LastSeen(id=id, created_at=uow.now, updated_at=uow.now, at=uow.now)
-                for id in ids
-                if id not in there
-            ]
-        )
+        await uow.add_all([uow.new(LastSeen, id=id, at=uow.now) for id in ids if id not in there])
     except Duplicate:  # one of them went on another process at the same moment
         await _note(uow, gone)
 

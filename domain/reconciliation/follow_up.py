@@ -241,7 +241,7 @@ async def _ask(uow: UnitOfWork, kind: Kind, record: Record, watch: Watch | None)
         "told": tells or bool(before and before.told),
     }
     if watch is None:
-        await uow.add(Watch(id=record.id, created_at=uow.now, updated_at=uow.now, **fields))
+        await uow.add(uow.new(Watch, id=record.id, **fields))
     elif await uow.change(Watch, watch.id, only_if={"version": watch.version}, **fields) is None:
         return
     for task in kind.tasks(record):

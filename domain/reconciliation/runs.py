@@ -13,7 +13,7 @@ from domain.kernel.errors import Invalid
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.rooms import role_room
-from domain.kernel.store import UnitOfWork, new_id
+from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.operations.command import Command, Cursor, PageSize, Style
 from domain.operations.operation import operation
@@ -113,10 +113,8 @@ async def reconcile_daily(ports: Ports) -> None:
 
 
 async def _begin(uow: UnitOfWork, start: datetime, end: datetime, by: str) -> Reconciliation:
-    report = Reconciliation(
-        id=new_id(Reconciliation.PREFIX),
-        created_at=uow.now,
-        updated_at=uow.now,
+    report = uow.new(
+        Reconciliation,
         start=start,
         end=end,
         by=by,

@@ -123,7 +123,7 @@ class WebhookEvent(Record, frozen=True):
 
 async def receive(ports: Ports, event: object) -> bool:
     """Keep what Stripe has signed and queue it; False if it was received before."""
-    row = _row(ports, event)
+    row = _row(ports.store.single(), event, live=ports.webhooks.live)
 
     async def store(uow: UnitOfWork) -> None:
         kept = row
@@ -143,24 +143,22 @@ async def receive(ports: Ports, event: object) -> bool:
     return True
 
 
-def _row(ports: Ports, event: object) -> WebhookEvent:
-    now = ports.clock.now()
+def _row(uow: UnitOfWork, event: object, *, live: bool) -> WebhookEvent:
     try:
         body = msgspec.convert(event, Body)
         thing = msgspec.convert(body.data.object, Thing)
     except msgspec.ValidationError as wrong:
-        return _shapeless(event, str(wrong), now)
+        return _shapeless(uow, event, str(wrong))
     status, reason = EventStatus.DONE if body.type in REPEATS else EventStatus.RECEIVED, None
-    if body.livemode is not ports.webhooks.live:
+    if body.livemode is not live:
         mode = "live" if body.livemode else "test"
         status, reason = EventStatus.QUARANTINED, f"It is of Stripe's {mode} mode."
     intent = thing.id if thing.object == "payment_intent" else thing.payment_intent
     metadata = thing.metadata if isinstance(thing.metadata, dict) else {}
     payment = metadata.get("payment_id")
-    return WebhookEvent(
+    return uow.new(
+        WebhookEvent,
         id=body.id,
-        created_at=now,
-        updated_at=now,
         type=body.type,
         account=body.account,
         object_type=thing.object,
@@ -174,7 +172,7 @@ def _row(ports: Ports, event: object) -> WebhookEvent:
     )
 
 
-def _shapeless(event: object, problem: str, now: datetime) -> WebhookEvent:
+def _shapeless(uow: UnitOfWork, event: object, problem: str) -> WebhookEvent:
     """Signed, but not in a form that says where to look: kept for a person."""
     digest = _digest(event)
 
@@ -182,10 +180,9 @@ def _shapeless(event: object, problem: str, now: datetime) -> WebhookEvent:
         value = event.get(name) if isinstance(event, dict) else None
         return value if isinstance(value, str) and 0 < len(value) <= longest else None
 
-    return WebhookEvent(
+    return uow.new(
+        WebhookEvent,
         id=said("id", 255) or f"evt_shapeless_{digest[:32]}",
-        created_at=now,
-        updated_at=now,
         type=said("type", 100) or "shapeless",
         account=None,
         object_type="",

@@ -13,7 +13,7 @@ from domain.kernel.money import CURRENCIES, MAX_AMOUNT
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.state_machine import Steps, leading_to
-from domain.kernel.store import UnitOfWork, new_id
+from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.notifications.templates.alerts import payout_failure
 from domain.operations.command import Command, CurrencyCode, Cursor, PageSize, Style
@@ -100,10 +100,8 @@ async def withdraw(cmd: Withdraw, actor: Actor, uow: UnitOfWork) -> Withdrawal:
     if cmd.amount % CURRENCIES[currency].step:
         step = CURRENCIES[currency].step
         raise Invalid(f"amount: take a multiple of {step} (minor units).", field="amount")
-    withdrawal = Withdrawal(
-        id=new_id(Withdrawal.PREFIX),
-        created_at=uow.now,
-        updated_at=uow.now,
+    withdrawal = uow.new(
+        Withdrawal,
         user_id=user.id,
         account_id=user.connect_id,
         amount=cmd.amount,

@@ -172,7 +172,9 @@ async def test_off_and_on_again_is_looked_at_after_the_last(market, server):
         thing = {"id": "acct_none", "object": "capability", "status": status}
         return make_event(id, type="capability.updated", data={"object": thing})
 
-    first = inbox._row(server.ports, told("evt_0", "active"))
+    first = inbox._row(
+        server.store.single(), told("evt_0", "active"), live=server.ports.webhooks.live
+    )
     begun = msgspec.structs.replace(first, status=EventStatus.WORKING)
     await server.store.single().add(begun)
     for id, status in (("evt_1", "active"), ("evt_2", "inactive"), ("evt_3", "active")):
