@@ -276,7 +276,7 @@ async def test_the_platforms_balance_is_read_from_its_snapshot(server, monkeypat
     store = server.store
     await store.single().add_all(rows)
     times = [NEW_YEAR + timedelta(minutes=minute) for minute in (0, 30, 50, 51, 99, 200)]
-    monkeypatch.setattr(ledger, "SETTLED_AFTER", timedelta(0))
+    monkeypatch.setattr("domain.ledger.balances.SETTLED_AFTER", timedelta(0))
 
     async def balances():
         uow = store.single()
