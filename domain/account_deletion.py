@@ -6,6 +6,7 @@ stays for the books, without anything that says who it was.
 
 import contextlib
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -148,12 +149,14 @@ async def _cancel_jobs(ports: Ports, user: User) -> None:
     ):
         command = ById(job_id=job.id)
         with contextlib.suppress(DomainError):  # it has ended by itself
-            await ports.store.transact(lambda uow, command=command: cancel(command, actor, uow))  # type: ignore[misc]
+            await ports.store.transact(partial(cancel, command, actor))
 
 
 async def _withdraw_applications(ports: Ports, user: User) -> None:
     live = {"contractor_id": user.id, "status": tuple(LIVE)}
-    for application in await ports.store.single().all(Application, live):
-        await ports.store.transact(
-            lambda uow, id=application.id: take(uow, id, ApplicationStatus.WITHDRAWN)  # type: ignore[misc]
-        )
+    applications = await ports.store.single().all(Application, live)
+    await ports.store.transact_each(applications, _withdraw)
+
+
+async def _withdraw(uow: UnitOfWork, application: Application) -> None:
+    await take(uow, application.id, ApplicationStatus.WITHDRAWN)

@@ -279,12 +279,12 @@ async def expire_due(ports: Ports, limit: int = 100) -> int:
     due = await uow.all(
         Offer, {"status": OPEN_OFFERS, "expires_at": {"$lte": uow.now}}, (("expires_at", 1),), limit
     )
-    for start in range(0, len(due), CHUNK):
-        chunk = due[start : start + CHUNK]
-
-        async def expire(uow: UnitOfWork, chunk: list[Offer] = chunk) -> None:
-            for offer in chunk:
-                await close(uow, offer, OfferStatus.EXPIRED, by="system")
-
-        await ports.store.transact(expire)
+    await ports.store.transact_each(
+        (due[start : start + CHUNK] for start in range(0, len(due), CHUNK)), _expire
+    )
     return len(due)
+
+
+async def _expire(uow: UnitOfWork, offers: list[Offer]) -> None:
+    for offer in offers:
+        await close(uow, offer, OfferStatus.EXPIRED, by="system")

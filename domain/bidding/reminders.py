@@ -22,15 +22,13 @@ async def warn_of_ends(ports: Ports) -> int:
         "expires_at": {"$gt": uow.now, "$lte": uow.now + WARN_BEFORE},
     }
     soon = await uow.all(Offer, ending, (("expires_at", 1),), CHUNK)
-    for offer in soon:
-        await ports.store.transact(lambda uow, id=offer.id: _warn(uow, id))  # type: ignore[misc]
-    return len(soon)
+    return await ports.store.transact_each(soon, _warn)
 
 
-async def _warn(uow: UnitOfWork, offer_id: str) -> None:
+async def _warn(uow: UnitOfWork, found: Offer) -> None:
     offer = await uow.change(
         Offer,
-        offer_id,
+        found.id,
         only_if={"status": OfferStatus.PENDING, "reminded_at": None},
         reminded_at=uow.now,
     )

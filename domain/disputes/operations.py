@@ -256,13 +256,11 @@ async def escalate_due(ports: Ports) -> int:
     uow = ports.store.single()
     late = {"status": (DisputeStatus.OPEN, DisputeStatus.PROPOSED), "answer_by": {"$lte": uow.now}}
     due = await uow.all(Dispute, late, (("answer_by", 1),), CHUNK)
-    for dispute in due:
-        await ports.store.transact(lambda uow, id=dispute.id: _escalate(uow, id))  # type: ignore[misc]
-    return len(due)
+    return await ports.store.transact_each(due, _escalate)
 
 
-async def _escalate(uow: UnitOfWork, dispute_id: str) -> None:
-    dispute = await uow.get(Dispute, dispute_id)
+async def _escalate(uow: UnitOfWork, found: Dispute) -> None:
+    dispute = await uow.get(Dispute, found.id)
     if (
         dispute.status in (DisputeStatus.OPEN, DisputeStatus.PROPOSED)
         and dispute.answer_by <= uow.now

@@ -1,7 +1,6 @@
 """Reminders of dispute deadlines to both sides and to administrators."""
 
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from domain.disputes.chargebacks import Chargeback, ChargebackStatus
@@ -26,19 +25,15 @@ async def warn_of_deadlines(ports: Ports) -> int:
     uow = ports.store.single()
     soon = {"$gt": uow.now, "$lte": uow.now + WARN_BEFORE}
     waiting = {"status": UNDECIDED, "answer_by": soon, "warned_at": None}
-    disputes = await uow.all(Dispute, waiting, (("answer_by", 1),), CHUNK)
-    for dispute in disputes:
-        await ports.store.transact(partial(_warn_sides, dispute_id=dispute.id))
+    ending = await uow.all(Dispute, waiting, (("answer_by", 1),), CHUNK)
+    warned = await ports.store.transact_each(ending, _warn_sides)
     soon = {"$gt": uow.now, "$lte": uow.now + WARN_ADMINS_BEFORE}
     unanswered = {**UNANSWERED, "due_by": soon, "warned_at": None}
     chargebacks = await uow.all(Chargeback, unanswered, (("due_by", 1),), CHUNK)
-    for chargeback in chargebacks:
-        await ports.store.transact(partial(_warn_admins, chargeback_id=chargeback.id))
+    warned += await ports.store.transact_each(chargebacks, _warn_admins)
     uncalled = _uncalled(uow)
     escalated = await uow.all(Dispute, uncalled, (("called_at", 1),), CHUNK)
-    for dispute in escalated:
-        await ports.store.transact(partial(_call_again, dispute_id=dispute.id))
-    return len(disputes) + len(chargebacks) + len(escalated)
+    return warned + await ports.store.transact_each(escalated, _call_again)
 
 
 def _uncalled(uow: UnitOfWork) -> dict[str, Any]:
@@ -53,9 +48,9 @@ UNANSWERED: dict[str, Any] = {
 }
 
 
-async def _warn_sides(uow: UnitOfWork, dispute_id: str) -> None:
+async def _warn_sides(uow: UnitOfWork, found: Dispute) -> None:
     dispute = await uow.change(
-        Dispute, dispute_id, only_if={"status": UNDECIDED, "warned_at": None}, warned_at=uow.now
+        Dispute, found.id, only_if={"status": UNDECIDED, "warned_at": None}, warned_at=uow.now
     )
     if dispute is None:
         return
@@ -81,22 +76,23 @@ async def _warn_sides(uow: UnitOfWork, dispute_id: str) -> None:
         )
 
 
-async def _warn_admins(uow: UnitOfWork, chargeback_id: str) -> None:
-    found = await uow.change(
-        Chargeback, chargeback_id, only_if={**UNANSWERED, "warned_at": None}, warned_at=uow.now
+async def _warn_admins(uow: UnitOfWork, found: Chargeback) -> None:
+    chargeback = await uow.change(
+        Chargeback, found.id, only_if={**UNANSWERED, "warned_at": None}, warned_at=uow.now
     )
-    if found and found.due_by:
+    if chargeback and chargeback.due_by:
+        amount = display(chargeback.amount, chargeback.currency)
         await alert(
             uow,
             "evidence_due",
-            found.id,
-            f"The bank takes evidence about {display(found.amount, found.currency)} for "
-            f"{found.job_title} until {date_text(found.due_by)}: without it that is lost.",
+            chargeback.id,
+            f"The bank takes evidence about {amount} for {chargeback.job_title} "
+            f"until {date_text(chargeback.due_by)}: without it that is lost.",
         )
 
 
-async def _call_again(uow: UnitOfWork, dispute_id: str) -> None:
+async def _call_again(uow: UnitOfWork, found: Dispute) -> None:
     uncalled = _uncalled(uow)
-    dispute = await uow.change(Dispute, dispute_id, only_if=uncalled, called_at=uow.now)
+    dispute = await uow.change(Dispute, found.id, only_if=uncalled, called_at=uow.now)
     if dispute:
         await call_admins(uow, dispute)

@@ -25,13 +25,11 @@ async def announce_due(ports: Ports) -> int:
     uow = ports.store.single()
     soon = {"announce_at": {**EVER, "$lte": uow.now + ANNOUNCE_BEFORE}}
     offers = await uow.all(Offer, soon, (("announce_at", 1),), CHUNK)
-    for offer in offers:
-        await ports.store.transact(lambda uow, id=offer.id: _announce_due(uow, id))  # type: ignore[misc]
-    return len(offers)
+    return await ports.store.transact_each(offers, _announce_due)
 
 
-async def _announce_due(uow: UnitOfWork, offer_id: str) -> None:
-    offer = await uow.get(Offer, offer_id)
+async def _announce_due(uow: UnitOfWork, found: Offer) -> None:
+    offer = await uow.get(Offer, found.id)
     soon = [n for n, at in offer.completing.items() if at <= uow.now + ANNOUNCE_BEFORE]
     await _announce(uow, offer, offer.unannounced(soon))
 
@@ -52,15 +50,13 @@ async def complete_due(ports: Ports) -> int:
     uow = ports.store.single()
     past = {"due_at": {**EVER, "$lte": uow.now}}
     due = await uow.all(Offer, past, (("due_at", 1),), CHUNK)
-    for offer in due:
-        await ports.store.transact(lambda uow, id=offer.id: _complete_due(uow, id))  # type: ignore[misc]
-    return len(due)
+    return await ports.store.transact_each(due, _complete_due)
 
 
-async def _complete_due(uow: UnitOfWork, offer_id: str) -> None:
+async def _complete_due(uow: UnitOfWork, found: Offer) -> None:
     """What was not announced is announced now, and so is a time that has passed unseen: while
     nothing ran, nobody could object."""
-    offer = await uow.get(Offer, offer_id)
+    offer = await uow.get(Offer, found.id)
     job = await uow.get(Job, offer.job_id)
     if job.status is not JobStatus.IN_PROGRESS:
         return

@@ -103,11 +103,12 @@ async def reread(ports: Ports, payment_id: str) -> None:
     payment = await ports.store.single().get(Payment, payment_id)
     if payment.intent_id is None:
         return
-    for refund in reversed(await ports.gateway.refunds(payment.intent_id)):
-        there = refund
-        await ports.store.transact(
-            lambda uow, there=there: settle_refund(uow, payment.offer_id, there)  # type: ignore[misc]
-        )
+
+    async def settle(uow: UnitOfWork, refund: Settled) -> None:
+        await settle_refund(uow, payment.offer_id, refund)
+
+    refunds = await ports.gateway.refunds(payment.intent_id)
+    await ports.store.transact_each(reversed(refunds), settle)
 
 
 # -- facts -----------------------------------------------------------------------------------

@@ -27,11 +27,13 @@ async def reread(ports: Ports, stripe_id: str) -> None:
         transfer = await uow.find(Transfer, known)
     if transfer is None:
         return
-    for reversal in reversed(await ports.gateway.reversals(stripe_id)):
-        there = reversal
-        await ports.store.transact(
-            lambda uow, there=there: settle_reversal(uow, transfer.id, there)  # type: ignore[misc]
-        )
+    transfer_id = transfer.id
+
+    async def settle(uow: UnitOfWork, reversal: Settled) -> None:
+        await settle_reversal(uow, transfer_id, reversal)
+
+    reversals = await ports.gateway.reversals(stripe_id)
+    await ports.store.transact_each(reversed(reversals), settle)
 
 
 async def settle_reversal(uow: UnitOfWork, transfer_id: str, there: Settled) -> None:

@@ -6,6 +6,7 @@ to tell, and whoever wants the money back takes what has arrived, or makes it a 
 
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import partial
 
 from domain import ledger
 from domain.accounts.user import UPDATED as ACCOUNT_UPDATED
@@ -285,7 +286,7 @@ async def read_account(ports: Ports, account_id: str) -> None:
     account = await ports.gateway.account(account_id)
     for _ in range(READINGS):
         read = account
-        await ports.store.transact(lambda uow, read=read: account_changed(uow, read))  # type: ignore[misc]
+        await ports.store.transact(partial(account_changed, account=read))
         account = await ports.gateway.account(account_id)
         if account == read:
             return

@@ -8,7 +8,6 @@ it is for somebody else than Stripe to act.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -213,13 +212,16 @@ async def _ask_about(ports: Ports, kind: Kind, found: list[Any]) -> int:
     uow = ports.store.single()
     ids = tuple(record.id for record in found)
     watches = {watch.id: watch for watch in await uow.all(Watch, {"_id": ids}, limit=CHUNK)}
-    asked = 0
+    due = []
     for record in found:
         watch = watches.get(record.id)
         if watch is None or watch.next_at <= uow.now or watch.state != _state(kind, record):
-            await ports.store.transact(partial(_ask, kind=kind, record=record, watch=watch))
-            asked += 1
-    return asked
+            due.append((record, watch))
+
+    async def ask(uow: UnitOfWork, item: tuple[Any, Watch | None]) -> None:
+        await _ask(uow, kind, *item)
+
+    return await ports.store.transact_each(due, ask)
 
 
 def _state(kind: Kind, record: Record) -> str:
