@@ -1,4 +1,4 @@
-"""How clients reach the domain: one file per namespace, and the one list of all of them."""
+"""The wire contract: one file for each namespace, and the list of all namespaces."""
 
 from handlers.account import account
 from handlers.admin import admin

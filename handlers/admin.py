@@ -1,4 +1,4 @@
-"""/admin: the market at a glance and live."""
+"""/admin: dashboard, disputes, money, users, dead letters, Stripe events and reconciliation."""
 
 from domain.admin import (
     bans,

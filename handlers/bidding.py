@@ -1,4 +1,4 @@
-"""/bidding: offers and their answers."""
+"""/bidding: offers and the contractor's answers to them."""
 
 from domain.bidding import offers
 from handlers.expose import Namespace

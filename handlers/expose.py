@@ -1,4 +1,4 @@
-"""The one way in: one line exposes an operation on Socket.IO and HTTP; `answer` runs it."""
+"""Exposes operations on Socket.IO and HTTP, and runs them: every command goes through `answer`."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """The `error` of an answer."""
+    """The `error` field of an answer."""
 
     code: str
     message: str
@@ -25,7 +25,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What every command is acknowledged with. `status` is for HTTP only."""
+    """The result of a command. `status` is the HTTP status code."""
 
     ok: bool
     data: Any = None
@@ -33,29 +33,32 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     status: int = 200
 
     def ack(self) -> dict[str, Any]:
-        """The Socket.IO form."""
+        """The Socket.IO acknowledgement."""
         if self.error is None:
             return {"ok": True, "data": self.data}
         return {"ok": False, "error": msgspec.to_builtins(self.error)}
 
 
 def refusal(refused: DomainError) -> Answer:
-    """The one mapper from an error to its answer."""
+    """Map an error to its answer. No other code does."""
     problem = Problem(refused.code, str(refused), refused.details)
     return Answer(ok=False, error=problem, status=refused.status)
 
 
 async def answer(
-    op: Operation, fields: Any, actor: Actor | None, meta: Meta, ports: Ports
+    op: Operation,
+    fields: Any,
+    actor: Actor | None,
+    meta: Meta,
+    ports: Ports,
+    run: Callable[..., Awaitable[Any]] = execute,
 ) -> Answer:
-    """Never raises: every refusal and every crash becomes an answer."""
-    return await attempt(op, execute(op, fields, actor, meta, ports))
+    """Run an operation and return its answer; never raises.
 
-
-async def attempt(op: Operation, doing: Awaitable[Any]) -> Answer:
-    """The same for what is not read from JSON, or not answered with it."""
+    `run` replaces `execute` where a request or its response is a stream of bytes and not JSON.
+    """
     try:
-        return Answer(ok=True, data=await doing)
+        return Answer(ok=True, data=await run(op, fields, actor, meta, ports))
     except DomainError as refused:
         return refusal(refused)
     except AWAY:
@@ -66,9 +69,10 @@ async def attempt(op: Operation, doing: Awaitable[Any]) -> Answer:
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """A file on its way out; `pieces` reads it from one byte to before another.
+    """A file to send. `pieces(start, end)` reads its bytes from `start` up to but without `end`.
 
-    Without a `size` it is read once, as a whole. `etag` stands for content that never changes.
+    Without a `size` in bytes it is read once, from beginning to end. An `etag` promises that the
+    content never changes.
     """
 
     name: str
@@ -79,23 +83,23 @@ class Stream(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """An HTTP twin: `POST /api/bidding/{offer_id}/accept`."""
+    """The HTTP route of an operation, such as `POST /api/bidding/{offer_id}/accept`."""
 
     method: str
     path: str
 
 
 class Exposed(msgspec.Struct, frozen=True):
-    """One operation with the wires it is reachable on."""
+    """An operation with its Socket.IO event and its HTTP route, if it has them."""
 
     operation: Operation
     event: str | None
     route: Route | None
-    streamed: bool = False  # the body of its request or answer is no JSON
+    streamed: bool = False  # the body of the request or of the response is not JSON
 
 
 class Namespace:
-    """The operations of one Socket.IO namespace and their HTTP twins."""
+    """The operations of one Socket.IO namespace and their HTTP routes."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -109,7 +113,10 @@ class Namespace:
         socket: bool = True,
         streamed: bool = False,
     ) -> None:
-        """`bidding.accept` becomes the event `accept` of `/bidding`, and its HTTP route."""
+        """Expose `function`: `bidding.accept` becomes the event `accept` of `/bidding`.
+
+        `http` is the method and path of its route. Without `socket` it has only the route.
+        """
         op: Operation = function.operation  # type: ignore[attr-defined]
         event = op.name.partition(".")[2] if socket else None
         route = Route(*http.split(" ", 1)) if http else None

@@ -13,7 +13,7 @@ from domain.kernel.record import wire
 from domain.operations.command import Meta, Nothing
 from domain.operations.operation import Operation, looked
 from domain.ports.ports import Ports
-from handlers.expose import Answer, Namespace, Stream, attempt
+from handlers.expose import Answer, Namespace, Stream, answer
 
 file = Namespace("/files")
 
@@ -28,15 +28,15 @@ Receive = Callable[[], AbstractAsyncContextManager[Received]]
 
 async def keep(receive: Receive, actor: Actor, meta: Meta, ports: Ports) -> Answer:
     """Read a file that is about to be sent, and keep it; or a refusal like a command's."""
-    return await attempt(UPLOAD, _keep(receive, actor, meta, ports))
+    return await answer(UPLOAD, receive, actor, meta, ports, run=_keep)
 
 
-async def _keep(receive: Receive, actor: Actor, meta: Meta, ports: Ports) -> Any:
-    UPLOAD.admit(actor)
+async def _keep(op: Operation, receive: Receive, actor: Actor, meta: Meta, ports: Ports) -> Any:
+    op.admit(actor)
     await files.check_room(ports.store.single(), actor.id, more=1)
     async with receive() as received:
         kept = await files.upload(Nothing(), actor, ports, received)
-    await looked(UPLOAD, {"name": kept.name, "type": kept.type}, actor, meta, ports, [kept.id])
+    await looked(op, {"name": kept.name, "type": kept.type}, actor, meta, ports, [kept.id])
     return wire(kept)
 
 
@@ -47,14 +47,16 @@ class Reading(msgspec.Struct, frozen=True):
     operation: Operation
 
     async def open(self, fields: Any, actor: Actor, meta: Meta, ports: Ports) -> Answer:
-        return await attempt(self.operation, self._open(fields, actor, meta, ports))
+        return await answer(self.operation, fields, actor, meta, ports, run=self._open)
 
-    async def _open(self, fields: Any, actor: Actor, meta: Meta, ports: Ports) -> Stream:
-        self.operation.admit(actor)
-        command = self.operation.parse(fields, meta.text)
+    async def _open(
+        self, op: Operation, fields: Any, actor: Actor, meta: Meta, ports: Ports
+    ) -> Stream:
+        op.admit(actor)
+        command = op.parse(fields, meta.text)
         assert isinstance(command, Get)
         found = await files.get(command, actor, ports.store.single())
-        await looked(self.operation, fields, actor, meta, ports, [found.id])
+        await looked(op, fields, actor, meta, ports, [found.id])
         key, size, type = found.id, found.size, found.type
         if command.size:
             key, size, type = files.thumbnail_of(found.id), found.thumbnail_size, files.THUMBNAIL

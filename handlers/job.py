@@ -1,4 +1,4 @@
-"""/job: posting, finding and doing jobs."""
+"""/job: post, search, watch and do jobs."""
 
 from domain.fulfillment import work
 from domain.jobs import access, posting, saved_searches, search, watch
@@ -7,7 +7,7 @@ from handlers.expose import Namespace
 
 job = Namespace("/job")
 
-# Fixed addresses stand before `{job_id}`, which would take them for an id.
+# Fixed paths come before `{job_id}`, which would match them as well.
 job.expose(posting.create, http="POST /api/job")
 job.expose(search.list_, http="GET /api/job")
 job.expose(jobs.mine, http="GET /api/job/mine")

@@ -1,11 +1,11 @@
-"""/job-request: applying for jobs and answering applications."""
+"""/job-request: apply for jobs and answer applications."""
 
 from domain.jobs import applications
 from handlers.expose import Namespace
 
 job_request = Namespace("/job-request")
 
-# Fixed addresses stand before `{application_id}`, which would take them for an id.
+# Fixed paths come before `{application_id}`, which would match them as well.
 job_request.expose(applications.apply, http="POST /api/job-request")
 job_request.expose(applications.list_, http="GET /api/job-request")
 job_request.expose(applications.mine, http="GET /api/job-request/mine")

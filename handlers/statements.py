@@ -19,7 +19,7 @@ from domain.operations.operation import Operation, looked
 from domain.ports.ports import Ports
 from domain.wallet import statements
 from domain.wallet.statements import Statement
-from handlers.expose import Answer, Stream, attempt
+from handlers.expose import Answer, Stream, answer
 
 Cell = str | int | Decimal | datetime
 ROWS_AT_ONCE = 200
@@ -41,14 +41,16 @@ class Download(msgspec.Struct, frozen=True):
 
     async def open(self, fields: Any, actor: Actor, meta: Meta, ports: Ports) -> Answer:
         """The Stream, of which something has been read already, or a refusal like a command's."""
-        return await attempt(self.operation, self._open(fields, actor, meta, ports))
+        return await answer(self.operation, fields, actor, meta, ports, run=self._open)
 
-    async def _open(self, fields: Any, actor: Actor, meta: Meta, ports: Ports) -> Stream:
-        self.operation.admit(actor)
-        command: Any = self.operation.parse(fields, meta.text)
+    async def _open(
+        self, op: Operation, fields: Any, actor: Actor, meta: Meta, ports: Ports
+    ) -> Stream:
+        op.admit(actor)
+        command: Any = op.parse(fields, meta.text)
         pieces = self._pieces(command, actor, ports.store.single())
         first = await anext(pieces)
-        await looked(self.operation, fields, actor, meta, ports)
+        await looked(op, fields, actor, meta, ports)
         days = (f"{day:%Y-%m-%d}" for day in (command.start, command.end))
         name = "-".join(filter(None, (self.title, command.currency, *days)))
         return Stream(f"{name}.csv", "text/csv; charset=utf-8", lambda *_: chained(first, pieces))

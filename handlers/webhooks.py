@@ -1,4 +1,4 @@
-"""Stripe's webhook endpoint: verified on the raw bytes, stored, answered; worked on later."""
+"""Stripe's webhook endpoint: verify the raw bytes, store the event, answer; process it later."""
 
 from aiohttp import web
 
@@ -6,12 +6,12 @@ from domain.kernel.errors import DomainError, TooLarge
 from domain.ports.ports import Ports
 from domain.stripe_events.inbox import receive
 
-MAX_EVENT = 256 * 1024  # Stripe's own are a few KiB
+MAX_EVENT = 256 * 1024  # bytes; Stripe's events have a few KiB
 PORTS = web.AppKey("ports", Ports)
 
 
 async def stripe(request: web.Request) -> web.Response:
-    """200 once the event is stored, also for one that was stored before."""
+    """Answer 200 when the event is stored, now or by an earlier delivery."""
     ports = request.app[PORTS]
     try:
         payload = await _payload(request)
@@ -24,11 +24,11 @@ async def stripe(request: web.Request) -> web.Response:
 
 
 async def _payload(request: web.Request) -> bytes:
-    """The raw bytes, which the signature is over. Raises TooLarge."""
+    """Read the raw bytes, which the signature covers. Raises TooLarge."""
     if (request.content_length or 0) > MAX_EVENT:
         raise TooLarge(limit_bytes=MAX_EVENT)
     payload = bytearray()
-    # Not `request.read()`, which has the smaller limit of commands.
+    # `request.read()` would apply the limit for commands, which is smaller.
     async for chunk in request.content.iter_any():
         payload += chunk
         if len(payload) > MAX_EVENT:
