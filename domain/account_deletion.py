@@ -18,7 +18,7 @@ from domain.chat.conversation import Conversation
 from domain.deals.offer import OPEN_OFFERS, Offer, OfferStatus, RefundStatus
 from domain.disputes.dispute import Dispute, DisputeStatus
 from domain.fulfillment.work import ById, cancel
-from domain.jobs.applications import LIVE, Application, ApplicationStatus, take
+from domain.jobs.applications import ACTIVE, Application, ApplicationStatus, move_application
 from domain.jobs.job import Job, JobStatus
 from domain.jobs.saved_searches import SavedSearch
 from domain.kernel.actor import PARTIES, Actor, Role
@@ -138,7 +138,7 @@ class TakeLeave(Task, frozen=True, tag="close_account"):
         await uow.change_all(Application, {"contractor_id": user.id}, contractor_name=GONE)
         names: dict[str, Any] = {f"names.{user.id}": GONE}
         await uow.change_all(Conversation, {"members": user.id}, **names)
-        await uow.remove(SavedSearch, {"user_id": user.id, "place": {"$gte": 0}})
+        await uow.remove(SavedSearch, {"user_id": user.id, "slot": {"$gte": 0}})
 
 
 async def _cancel_jobs(ports: Ports, user: User) -> None:
@@ -153,10 +153,10 @@ async def _cancel_jobs(ports: Ports, user: User) -> None:
 
 
 async def _withdraw_applications(ports: Ports, user: User) -> None:
-    live = {"contractor_id": user.id, "status": tuple(LIVE)}
+    live = {"contractor_id": user.id, "status": tuple(ACTIVE)}
     applications = await ports.store.single().all(Application, live)
     await ports.store.transact_each(applications, _withdraw)
 
 
 async def _withdraw(uow: UnitOfWork, application: Application) -> None:
-    await take(uow, application.id, ApplicationStatus.WITHDRAWN)
+    await move_application(uow, application.id, ApplicationStatus.WITHDRAWN)

@@ -16,8 +16,7 @@ from domain.files.file import File
 from domain.files.gridfs import GridChunk, GridFile
 from domain.jobs.applications import Application
 from domain.jobs.job import Job
-from domain.jobs.saved_searches import Match, SavedSearch
-from domain.jobs.saved_searches import Told as Matched
+from domain.jobs.saved_searches import MatchSavedSearches, SavedSearch, SearchHit
 from domain.kernel.leases import Lease
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.process_registry import Living
@@ -70,7 +69,7 @@ RECORDS = (
     Told,
     LastSeen,
     SavedSearch,
-    Matched,
+    SearchHit,
     File,
     GridFile,
     GridChunk,
@@ -101,7 +100,7 @@ TASKS = (
     | SendMail
     | EndSessions
     | TakeLeave
-    | Match
+    | MatchSavedSearches
     | ShowPresence
     | Finish
     | Narrate

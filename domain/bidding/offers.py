@@ -12,7 +12,7 @@ from msgspec import Meta as Limits
 from domain.accounts.user import User, engage
 from domain.deals.offer import OPEN_OFFERS, Counter, Milestone, Offer, OfferStatus, Step, move_offer
 from domain.deals.payment import Payment, PaymentStatus, move_payment
-from domain.jobs.applications import standing
+from domain.jobs.applications import active_application
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.errors import (
@@ -109,7 +109,7 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Offer:
     _check_milestones(cmd, uow.rates.currencies)
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
     _must_be_open(job)
-    if await standing(uow, job.id, cmd.contractor_id) is None:
+    if await active_application(uow, job.id, cmd.contractor_id) is None:
         raise NotAnApplicant
     await _must_reach(uow, cmd.contractor_id, cmd.currency)
     between = {"job_id": job.id, "contractor_id": cmd.contractor_id}

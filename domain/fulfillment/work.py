@@ -9,7 +9,7 @@ from msgspec import Meta as Limits
 
 from domain.deals.offer import MilestoneStatus, Offer, change_offer, with_milestones
 from domain.files.file import FileIds, attach
-from domain.jobs.job import JOB_STEPS, Job, JobStatus, announce
+from domain.jobs.job import JOB_STEPS, Job, JobStatus, publish_job
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import (
     DisputeOpen,
@@ -97,7 +97,7 @@ async def deliver(cmd: Deliver, actor: Actor, uow: UnitOfWork) -> Job:
         Job, job.id, delivered_at=uow.now, delivery_note=cmd.note, delivery_files=files
     )
     assert delivered is not None, "the job was just read in this transaction"
-    announce(uow, delivered)
+    publish_job(uow, delivered)
     return delivered
 
 
@@ -173,7 +173,7 @@ async def finish(uow: UnitOfWork, job: Job, offer: Offer) -> Job:
     """The job ends with its last milestone."""
     states = {milestone.status for milestone in offer.milestones}
     if states & {MilestoneStatus.PENDING, MilestoneStatus.DELIVERED}:
-        announce(uow, job)
+        publish_job(uow, job)
         return job
     if MilestoneStatus.COMPLETED in states:
         status, at = JobStatus.COMPLETED, "completed_at"
@@ -188,7 +188,7 @@ async def finish(uow: UnitOfWork, job: Job, offer: Offer) -> Job:
     )
     if ended is None:
         return job
-    announce(uow, ended)
+    publish_job(uow, ended)
     return ended
 
 
@@ -196,7 +196,7 @@ async def mark_disputed(uow: UnitOfWork, job: Job, dispute_id: str | None) -> Jo
     """The job says whether a dispute about it stands."""
     changed = await uow.change(Job, job.id, dispute_id=dispute_id)
     assert changed is not None, "the job was just read in this transaction"
-    announce(uow, changed)
+    publish_job(uow, changed)
     return changed
 
 
@@ -230,7 +230,7 @@ async def cancel(cmd: ById, actor: Actor, uow: UnitOfWork) -> Job:
         if offer.refundable:
             await promise(uow, offer, offer.refundable, "The job was cancelled.", actor.id)
     uow.later(BlockRivals(job.id))
-    announce(uow, job, market=before.status is JobStatus.OPEN)
+    publish_job(uow, job, market=before.status is JobStatus.OPEN)
     return job
 
 
@@ -260,5 +260,5 @@ async def start(cmd: Start, actor: Actor, uow: UnitOfWork) -> Job:
     started = await move(uow, Job, job.id, JobStatus.IN_PROGRESS, steps=JOB_STEPS)
     if started is None:
         raise JobNotAssigned
-    announce(uow, started)
+    publish_job(uow, started)
     return started

@@ -1,4 +1,4 @@
-"""Who may read a job, and how much of it they see."""
+"""The read permission for one job."""
 
 from domain.jobs.applications import Application
 from domain.jobs.job import Job, JobStatus
@@ -15,7 +15,7 @@ class ReadJob(Command, frozen=True):
 
 @operation("job.get", roles=EVERYONE, style=Style.READ)
 async def read_job(cmd: ReadJob, actor: Actor, uow: UnitOfWork) -> Job:
-    """For everyone while it is open, then for its two sides, applicants and admins.
+    """Everyone reads an open job; later only its two sides, its applicants and administrators.
 
     Raises NotFound.
     """

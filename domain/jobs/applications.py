@@ -1,8 +1,8 @@
-"""Applications: a contractor asks for a job, its owner shortlists or declines.
+"""Applications: a contractor applies for a job, and its customer shortlists or rejects them.
 
-Applying never writes the job's row: a popular job would make its applicants wait for each other.
-So one that comes in the very moment the job is given away may stand on a taken job; nothing can
-be done with it but to withdraw or reject it.
+Applying does not write the job's row, because the applicants of a popular job would conflict with
+each other. So an application may be created at the moment when its job is assigned to another
+contractor. Such an application can only be withdrawn or rejected.
 """
 
 from enum import StrEnum
@@ -12,7 +12,7 @@ from msgspec import Meta as Limits
 
 from domain.accounts.user import User
 from domain.chat import conversation
-from domain.jobs.job import Amount, Job, JobStatus, own
+from domain.jobs.job import Amount, Job, JobStatus, owned_by
 from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.errors import AlreadyApplied, ApplicationNotPending, JobNotOpen
 from domain.kernel.outbox import Event
@@ -46,13 +46,14 @@ APPLICATION_STEPS: Steps = {
     ),
     ApplicationStatus.ACCEPTED: (ApplicationStatus.WITHDRAWN,),
 }
-LIVE = frozenset({ApplicationStatus.PENDING, ApplicationStatus.ACCEPTED})
+ACTIVE = frozenset({ApplicationStatus.PENDING, ApplicationStatus.ACCEPTED})
 
 
 class Application(Record, frozen=True):
     """`proposed_amount` is in minor units of `currency`, the job's at the time.
 
-    `live` is true while it stands, so that a contractor has one standing application per job.
+    `live` is true while it is pending or accepted. A unique index on it allows a contractor one
+    such application for each job.
     """
 
     COLLECTION = "jobapplicationrequests"
@@ -87,7 +88,7 @@ class Apply(Command, frozen=True):
     timeline_days: Days
 
 
-class One(Command, frozen=True):
+class ApplicationById(Command, frozen=True):
     application_id: Id
 
 
@@ -104,17 +105,22 @@ class Mine(Command, frozen=True):
     limit: PageSize = 20
 
 
-async def standing(uow: UnitOfWork, job_id: str, contractor_id: str) -> Application | None:
+async def active_application(
+    uow: UnitOfWork, job_id: str, contractor_id: str
+) -> Application | None:
     """The contractor's application to the job that is pending or accepted."""
     return await uow.find(
         Application, {"job_id": job_id, "contractor_id": contractor_id, "live": True}
     )
 
 
-async def take(
+async def move_application(
     uow: UnitOfWork, application_id: str, to: ApplicationStatus, **only_if: Any
 ) -> Application | None:
-    """Take a step and tell the applicant; None (and no effect) if it is not possible."""
+    """Change its status and notify the applicant; None and no effect if its state forbids that.
+
+    The customer is notified only when it is withdrawn.
+    """
     changed = await move(
         uow,
         Application,
@@ -122,11 +128,10 @@ async def take(
         to,
         steps=APPLICATION_STEPS,
         only_if=only_if,
-        live=to in LIVE,
+        live=to in ACTIVE,
     )
     if changed:
-        both = to is ApplicationStatus.WITHDRAWN
-        owner = [changed.customer_id] if both else []
+        owner = [changed.customer_id] if to is ApplicationStatus.WITHDRAWN else []
         uow.publish(UPDATED, changed, to=[changed.contractor_id, *owner])
     return changed
 
@@ -136,7 +141,7 @@ async def take(
 
 @operation("job-request.apply", roles={Role.CONTRACTOR})
 async def apply(cmd: Apply, actor: Actor, uow: UnitOfWork) -> Application:
-    """Ask for an open job. Raises NotFound, JobNotOpen, AlreadyApplied."""
+    """Apply for an open job. Raises NotFound, JobNotOpen, AlreadyApplied."""
     job = await uow.get(Job, cmd.job_id)
     if job.status is not JobStatus.OPEN:
         raise JobNotOpen
@@ -155,47 +160,55 @@ async def apply(cmd: Apply, actor: Actor, uow: UnitOfWork) -> Application:
     )
     try:
         await uow.add(application)
-    except Duplicate as standing_one:
-        raise AlreadyApplied from standing_one
+    except Duplicate as duplicate:
+        raise AlreadyApplied from duplicate
     uow.publish(CREATED, application, to=[job.customer_id])
     return application
 
 
 @operation("job-request.withdraw", roles={Role.CONTRACTOR})
-async def withdraw(cmd: One, actor: Actor, uow: UnitOfWork) -> Application:
-    """Take a standing application back, until one has the job. Raises ApplicationNotPending."""
+async def withdraw(cmd: ApplicationById, actor: Actor, uow: UnitOfWork) -> Application:
+    """Withdraw a pending or accepted application, unless it has won the job.
+
+    Raises NotFound, ApplicationNotPending.
+    """
     application = await uow.get(Application, cmd.application_id, contractor_id=actor.id)
     if await uow.find(Job, {"_id": application.job_id, "contractor_id": actor.id}):
         raise ApplicationNotPending
-    return _done(await take(uow, application.id, ApplicationStatus.WITHDRAWN))
+    return _require_moved(await move_application(uow, application.id, ApplicationStatus.WITHDRAWN))
 
 
 @operation("job-request.mine", roles={Role.CONTRACTOR}, style=Style.READ)
 async def mine(cmd: Mine, actor: Actor, uow: UnitOfWork) -> Page:
-    """One's own applications, newest first."""
+    """List the contractor's own applications, newest first."""
     where = {"contractor_id": actor.id, **({"status": cmd.status} if cmd.status else {})}
     return await uow.page(Application, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
-# -- the owner of the job --------------------------------------------------------------------
+# -- the customer -----------------------------------------------------------------------------
 
 
 @operation("job-request.list", roles={Role.CUSTOMER}, style=Style.READ)
 async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
-    """The applications to one's own job, newest first. Raises NotFound."""
+    """List the applications to the customer's own job, newest first. Raises NotFound."""
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
     where = {"job_id": job.id, **({"status": cmd.status} if cmd.status else {})}
     return await uow.page(Application, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
 @operation("job-request.accept", roles={Role.CUSTOMER})
-async def accept(cmd: One, actor: Actor, uow: UnitOfWork) -> Application:
-    """Shortlist the applicant and open the chat. Raises JobNotOpen, ApplicationNotPending."""
+async def accept(cmd: ApplicationById, actor: Actor, uow: UnitOfWork) -> Application:
+    """Shortlist the applicant and open their conversation.
+
+    Raises NotFound, JobNotOpen, ApplicationNotPending.
+    """
     application = await uow.get(Application, cmd.application_id, customer_id=actor.id)
     job = await uow.get(Job, application.job_id)
     if job.status is not JobStatus.OPEN:
         raise JobNotOpen
-    accepted = _done(await take(uow, application.id, ApplicationStatus.ACCEPTED))
+    accepted = _require_moved(
+        await move_application(uow, application.id, ApplicationStatus.ACCEPTED)
+    )
     await conversation.open_between(
         uow,
         job_id=job.id,
@@ -207,22 +220,22 @@ async def accept(cmd: One, actor: Actor, uow: UnitOfWork) -> Application:
 
 
 @operation("job-request.reject", roles={Role.CUSTOMER})
-async def reject(cmd: One, actor: Actor, uow: UnitOfWork) -> Application:
-    """Decline a pending application. Raises ApplicationNotPending."""
+async def reject(cmd: ApplicationById, actor: Actor, uow: UnitOfWork) -> Application:
+    """Reject a pending application. Raises NotFound, ApplicationNotPending."""
     application = await uow.get(Application, cmd.application_id, customer_id=actor.id)
-    return _done(await take(uow, application.id, ApplicationStatus.REJECTED))
+    return _require_moved(await move_application(uow, application.id, ApplicationStatus.REJECTED))
 
 
 # -- both sides ------------------------------------------------------------------------------
 
 
 @operation("job-request.get", roles=PARTIES, style=Style.READ)
-async def get(cmd: One, actor: Actor, uow: UnitOfWork) -> Application:
-    """For the applicant and the owner of the job. Raises NotFound."""
-    return await uow.get(Application, cmd.application_id, **own(actor))
+async def get(cmd: ApplicationById, actor: Actor, uow: UnitOfWork) -> Application:
+    """The applicant and the owner of the job may read it. Raises NotFound."""
+    return await uow.get(Application, cmd.application_id, **owned_by(actor))
 
 
-def _done(changed: Application | None) -> Application:
+def _require_moved(changed: Application | None) -> Application:
     if changed is None:
         raise ApplicationNotPending
     return changed

@@ -1,4 +1,4 @@
-"""Introductions: who may start a chat with whom."""
+"""Opens the conversation of a customer and an applicant."""
 
 from domain.chat.conversation import SeenConversation, open_between
 from domain.chat.read_receipts import veiled
@@ -15,7 +15,7 @@ NOT_WITHDRAWN = tuple(
 
 
 class Open(Command, frozen=True):
-    """`user_id` is the other side."""
+    """`user_id` is the other member."""
 
     job_id: Id
     user_id: Id
@@ -23,9 +23,9 @@ class Open(Command, frozen=True):
 
 @operation("chat.open", roles=PARTIES)
 async def open_(cmd: Open, actor: Actor, uow: UnitOfWork) -> SeenConversation:
-    """The conversation of a job's customer and someone whose application to it was not withdrawn.
+    """Open or find the conversation of a job's customer and one of its applicants.
 
-    Raises NotFound when there is no such application between the two.
+    Raises NotFound if the contractor has no application to the job, or has withdrawn it.
     """
     customer, contractor = actor.id, cmd.user_id
     if actor.role is Role.CONTRACTOR:

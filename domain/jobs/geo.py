@@ -1,43 +1,46 @@
-"""Places on the globe: how far apart they are, and the cells of a grid that a circle touches."""
+"""Distances on the globe, and the cells of a longitude-latitude grid that a circle touches."""
 
 from collections.abc import Sequence
 from math import asin, cos, degrees, floor, radians, sin, sqrt
 
 EARTH_RADIUS_KM = 6378.1  # MongoDB manual, "Calculate distances using spherical geometry"
 
-SIZES = (1, 10, 60)  # degrees; they divide a whole turn
-MOST_CELLS = 16
-MARGIN = 1e-6  # degrees, so that rounding loses no cell
+CELL_SIZES = (1, 10, 60)  # degrees; each divides 360
+MAX_CELLS = 16
+MARGIN = 1e-6  # degrees; covers rounding errors, which could lose a cell
 
 Point = Sequence[float]  # longitude, latitude
 
 
 def distance_km(a: Point, b: Point) -> float:
-    """Along the surface. Source: the haversine formula."""
+    """The distance along the surface, in km. Source: the haversine formula."""
     east, north = radians(b[0] - a[0]), radians(b[1] - a[1])
     h = sin(north / 2) ** 2 + cos(radians(a[1])) * cos(radians(b[1])) * sin(east / 2) ** 2
     return 2 * EARTH_RADIUS_KM * asin(min(1.0, sqrt(h)))
 
 
-def cells_at(point: Point) -> tuple[str, ...]:
-    """The cell of every size in which a place is."""
-    return tuple(f"{size}:{_column(point[0], size)}:{_row(point[1], size)}" for size in SIZES)
+def cells_of_point(point: Point) -> tuple[str, ...]:
+    """The cells that contain a point: one of each size."""
+    return tuple(f"{size}:{_column(point[0], size)}:{_row(point[1], size)}" for size in CELL_SIZES)
 
 
-def cells_around(center: Point, radius_km: float) -> tuple[str, ...]:
-    """The cells of one size that together hold the circle: the smallest of which few will do."""
-    for size in SIZES:
+def cells_of_circle(center: Point, radius_km: float) -> tuple[str, ...]:
+    """Cells of one size that cover the circle.
+
+    The size is the smallest one of which MAX_CELLS suffice, or the largest.
+    """
+    for size in CELL_SIZES:
         cells = _cells(center, degrees(radius_km / EARTH_RADIUS_KM) + MARGIN, size)
-        if len(cells) <= MOST_CELLS:
+        if len(cells) <= MAX_CELLS:
             break
     return cells
 
 
 def _cells(center: Point, angle: float, size: int) -> tuple[str, ...]:
-    """Around a pole every longitude is near."""
+    """Cells of `size` degrees within `angle` degrees of the center."""
     lon, lat = center
     south, north = max(-90.0, lat - angle), min(90.0, lat + angle)
-    spread = 180.0
+    spread = 180.0  # a circle around a pole touches every longitude
     if lat - angle > -90 and lat + angle < 90:
         spread = degrees(asin(sin(radians(angle)) / cos(radians(lat)))) + MARGIN
     west, east = floor((lon - spread) / size), floor((lon + spread) / size)

@@ -1,8 +1,7 @@
-"""Jobs: what a customer wants done, whom its changes are told, and how its work begins.
+"""The job record, its states, and who receives its changes.
 
-Posting is in `job_posting.py`, finding in `finding.py`. Reading one job is `access.read_job`:
-who may do that depends on who applied. Delivering, completing and cancelling concern its money and
-live in `completion.py`.
+`posting` creates and updates jobs, `search` finds them, and `access` decides who may read one.
+Starting, delivering, completing and cancelling are in `fulfillment.work`, because they move money.
 """
 
 from datetime import datetime
@@ -57,16 +56,17 @@ class Location(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label: Annotated[str, Limits(max_length=120)] = ""
 
 
-# Behind the order of a list: filters on these are answered from the index, so that documents
-# are fetched only if they fit.
+# Last in the indexes of lists: filters on these fields are checked in the index, and only
+# documents that match are fetched.
 _DETAILS = (("currency", 1), ("budget_max_amount", 1), ("budget_min_amount", 1))
 
 
 class Job(Record, frozen=True):
     """Budgets are minor units of `currency`. Public while open.
 
-    `accepting_offer_id` is set while an acceptance is under way. `category_key` and `skill_keys`
-    are folded for comparison, `terms` are the words it is found by, `point` is GeoJSON.
+    `accepting_offer_id` is set while the payment of an accepted offer is being captured.
+    `category_key` and `skill_keys` are folded for comparison, `terms` are the searchable words,
+    `point` is the location as GeoJSON.
     """
 
     COLLECTION = "jobs"
@@ -113,14 +113,17 @@ class Job(Record, frozen=True):
 
 
 class Closed(msgspec.Struct, frozen=True):
-    """A job is not open any more; who may read it still does."""
+    """The job is no longer open. Those who may still read it can fetch it."""
 
     job_id: str
 
 
-def announce(uow: UnitOfWork, job: Job, *, market: bool = False) -> None:
-    """Tell both sides and whoever watches; `market` also tells every contractor: the job is, or
-    just was, open."""
+def publish_job(uow: UnitOfWork, job: Job, *, market: bool = False) -> None:
+    """Push a job to its two sides and its viewers.
+
+    With `market` every contractor receives it too: the job is open, or was until this change.
+    Viewers of a job that is no longer open receive `job.closed`, unless they may still read it.
+    """
     parties = [job.customer_id, *([job.contractor_id] if job.contractor_id else [])]
     room = role_room(Role.CONTRACTOR) if market else None
     uow.publish(UPDATED, job, to=parties, room=room)
@@ -132,7 +135,7 @@ def announce(uow: UnitOfWork, job: Job, *, market: bool = False) -> None:
         uow.publish(UPDATED, job, room=private_job_room(job.id))
 
 
-# -- one's own -------------------------------------------------------------------------------
+# -- own jobs ------------------------------------------------------------------------------
 
 
 class Mine(Command, frozen=True):
@@ -143,13 +146,13 @@ class Mine(Command, frozen=True):
 
 @operation("job.mine", roles=EVERYONE, style=Style.READ)
 async def mine(cmd: Mine, actor: Actor, uow: UnitOfWork) -> Page:
-    """A customer's own jobs; the jobs that a contractor was given."""
-    where: dict[str, Any] = own(actor)
+    """List a customer's own jobs, or the jobs assigned to a contractor; newest first."""
+    where: dict[str, Any] = owned_by(actor)
     if cmd.status:
         where["status"] = cmd.status
     return await uow.page(Job, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
-def own(actor: Actor) -> dict[str, Any]:
-    """The filter for what is the actor's own, on either side of a job."""
+def owned_by(actor: Actor) -> dict[str, Any]:
+    """A filter for records that belong to the actor, as customer or as contractor."""
     return {"contractor_id" if actor.role is Role.CONTRACTOR else "customer_id": actor.id}

@@ -1,4 +1,4 @@
-"""Posting: a customer says what is to be done; who searches for such a job is told."""
+"""Creates and updates jobs, and matches them with saved searches."""
 
 from typing import Any
 
@@ -15,9 +15,9 @@ from domain.jobs.job import (
     Location,
     Skills,
     Title,
-    announce,
+    publish_job,
 )
-from domain.jobs.saved_searches import Match
+from domain.jobs.saved_searches import MatchSavedSearches
 from domain.kernel import text_search
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import CurrencyNotSupported, Invalid, JobNotOpen, JobTaken
@@ -39,7 +39,7 @@ class Create(Command, frozen=True):
 
 
 class Update(Command, frozen=True):
-    """The fields that change; `location: null` takes the location away."""
+    """The fields to change; `location: null` removes the location."""
 
     job_id: Id
     title: Title | UnsetType = UNSET
@@ -54,7 +54,7 @@ class Update(Command, frozen=True):
 
 @operation("job.create", roles={Role.CUSTOMER})
 async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Job:
-    """Post a job. Raises CurrencyNotSupported, Invalid for a budget that is upside down."""
+    """Post a job. Raises CurrencyNotSupported, Invalid for a minimum above the maximum."""
     customer = await uow.get(User, actor.id)
     job = uow.new(
         Job,
@@ -62,20 +62,20 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Job:
         customer_name=customer.name,
         **msgspec.structs.asdict(cmd),
     )
-    job = msgspec.structs.replace(job, **_checked(job))
+    job = msgspec.structs.replace(job, **_check_and_derive(job))
     await uow.add(job)
-    announce(uow, job, market=True)
-    uow.later(Match(job.id))
+    publish_job(uow, job, market=True)
+    uow.later(MatchSavedSearches(job.id))
     return job
 
 
 @operation("job.update", roles={Role.CUSTOMER})
 async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> Job:
-    """Change an open job. Raises JobNotOpen, JobTaken, CurrencyNotSupported, Invalid."""
+    """Change an open job. Raises NotFound, JobNotOpen, JobTaken, CurrencyNotSupported, Invalid."""
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
     given = msgspec.structs.asdict(cmd).items()
-    fields = {name: v for name, v in given if v is not UNSET and name != "job_id"}
-    derived = _checked(msgspec.structs.replace(job, **fields))
+    fields = {name: value for name, value in given if value is not UNSET and name != "job_id"}
+    derived = _check_and_derive(msgspec.structs.replace(job, **fields))
     changed = await uow.change(
         Job,
         job.id,
@@ -85,18 +85,18 @@ async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> Job:
     )
     if changed is None:
         raise JobNotOpen if job.status is not JobStatus.OPEN else JobTaken
-    announce(uow, changed, market=True)
-    uow.later(Match(job.id))
+    publish_job(uow, changed, market=True)
+    uow.later(MatchSavedSearches(job.id))
     return changed
 
 
-def _checked(job: Job) -> dict[str, Any]:
-    """The fields that follow from the others. Raises CurrencyNotSupported, Invalid."""
+def _check_and_derive(job: Job) -> dict[str, Any]:
+    """Check a job and return its derived fields. Raises CurrencyNotSupported, Invalid."""
     if job.currency not in CURRENCIES:
-        raise CurrencyNotSupported(f"currency: {job.currency} is not known.", field="currency")
+        raise CurrencyNotSupported(f"currency: {job.currency} is not supported.", field="currency")
     if job.budget_min_amount > job.budget_max_amount:
         raise Invalid(
-            "budget_max_amount: it is lower than budget_min_amount.", field="budget_max_amount"
+            "budget_max_amount: must not be below budget_min_amount.", field="budget_max_amount"
         )
     place = job.location
     return {

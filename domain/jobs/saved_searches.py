@@ -1,9 +1,10 @@
-"""Saved searches: a new job looks up who is waiting for it.
+"""Saved searches, matched by percolation: a new job looks up the searches that it may fit.
 
-Decision: the searches are not run again and again. Each is found by one of its own demands, an
-`anchor`: the word, the skills, the place, the category or the currency that the fewest jobs have.
-A job that fits has that too, so one query with the keys of the job finds all that may fit, and the
-rest is compared here. Whoever searches for anything at all is found by `*`.
+Decision: saved searches do not run periodically. Each search is indexed by the most selective of
+its conditions, its `anchor`: the word, skills, place, category or currency that the fewest open
+jobs have. A job that matches a search also has its anchor, so one query with all anchors of the
+job finds every candidate, and `SearchCriteria.fits` checks the other conditions. A search without
+conditions has the anchor `*`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,9 +15,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.jobs.geo import cells_around, cells_at
+from domain.jobs.geo import cells_of_circle, cells_of_point
 from domain.jobs.job import Job, JobStatus
-from domain.jobs.search import Filters, Wanted
+from domain.jobs.search import Filters, SearchCriteria
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import NotFound, TooMany
 from domain.kernel.outbox import Event, Lane
@@ -29,36 +30,39 @@ from domain.ports.ports import Ports
 
 MATCHED = Event("/job", "job.matched")
 
-MOST = 20  # of one user
-COUNTED = 200  # what more jobs have than that is common
-CHUNK = 100  # matches told in one transaction
-KEPT = timedelta(days=90)  # that somebody was told
+MAX_SEARCHES = 20  # for each user
+COUNT_LIMIT = 200  # jobs counted for one anchor; above that it is common
+CHUNK = 100  # matches published in one transaction
+HITS_KEPT = timedelta(days=90)
 ANYTHING = "*"
 
 
 class SavedSearch(Record, frozen=True):
-    """`place` is a free one of the user's few, so that there are never more."""
+    """`slot` is from 0 to MAX_SEARCHES - 1. A unique index on it limits a user's searches."""
 
     COLLECTION = "searches"
     PREFIX = "sch"
     INDEXES = (
-        Index((("user_id", 1), ("place", 1)), unique=True, where={"place": {"$gte": 0}}),
+        Index((("user_id", 1), ("slot", 1)), unique=True, where={"slot": {"$gte": 0}}),
         Index((("anchors", 1), ("_id", 1))),
     )
-    PRIVATE = frozenset({"place", "anchors"})
+    PRIVATE = frozenset({"slot", "anchors"})
 
     user_id: str
     name: str
     filters: Filters
-    place: int
+    slot: int
     anchors: tuple[str, ...]
 
 
-class Told(Record, frozen=True):
-    """That a search has matched a job; its id says both."""
+class SearchHit(Record, frozen=True):
+    """Records that a job was pushed for a search, so it is pushed once.
+
+    Its id consists of both ids.
+    """
 
     COLLECTION = "searches"
-    PREFIX = "told"
+    PREFIX = "hit"
     INDEXES = (Index((("expires_at", 1),), ttl_seconds=0),)
 
     expires_at: datetime
@@ -80,15 +84,15 @@ class Unsave(Command, frozen=True):
 
 @operation("job.search_save", roles=EVERYONE)
 async def save(cmd: Save, actor: Actor, uow: UnitOfWork) -> SavedSearch:
-    """Be told of new jobs that `job.list` would find with the same fields.
+    """Save a search: new jobs that `job.list` would find with the same fields are pushed.
 
     Raises Invalid, TooMany.
     """
     cmd.check()
-    taken = {each.place for each in await _searches(uow, actor)}
-    free = next((place for place in range(MOST) if place not in taken), None)
+    taken = {search.slot for search in await _searches(uow, actor)}
+    free = next((slot for slot in range(MAX_SEARCHES) if slot not in taken), None)
     if free is None:
-        raise TooMany(limit=MOST)
+        raise TooMany(limit=MAX_SEARCHES)
     fields = {name: getattr(cmd, name) for name in Filters.__struct_fields__}
     filters = Filters(**fields)
     saved = uow.new(
@@ -96,8 +100,8 @@ async def save(cmd: Save, actor: Actor, uow: UnitOfWork) -> SavedSearch:
         user_id=actor.id,
         name=cmd.name,
         filters=filters,
-        place=free,
-        anchors=await _anchors(uow, filters),
+        slot=free,
+        anchors=await _choose_anchors(uow, filters),
     )
     await uow.add(saved)
     return saved
@@ -105,7 +109,7 @@ async def save(cmd: Save, actor: Actor, uow: UnitOfWork) -> SavedSearch:
 
 @operation("job.search_unsave", roles=EVERYONE)
 async def unsave(cmd: Unsave, actor: Actor, uow: UnitOfWork) -> dict[str, str]:
-    """Raises NotFound."""
+    """Delete a saved search. Raises NotFound."""
     if not await uow.remove(SavedSearch, {"_id": cmd.search_id, "user_id": actor.id}):
         raise NotFound
     return {"id": cmd.search_id}
@@ -113,31 +117,34 @@ async def unsave(cmd: Unsave, actor: Actor, uow: UnitOfWork) -> dict[str, str]:
 
 @operation("job.searches", roles=EVERYONE, style=Style.READ)
 async def searches(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> Page:
-    """One's own, the newest first."""
-    return Page(sorted(await _searches(uow, actor), key=lambda each: each.id, reverse=True))
+    """List the actor's own saved searches, newest first."""
+    return Page(sorted(await _searches(uow, actor), key=lambda search: search.id, reverse=True))
 
 
 async def _searches(uow: UnitOfWork, actor: Actor) -> list[SavedSearch]:
-    where = {"user_id": actor.id, "place": {"$gte": 0}}
-    return await uow.all(SavedSearch, where, limit=MOST)
+    where = {"user_id": actor.id, "slot": {"$gte": 0}}
+    return await uow.all(SavedSearch, where, limit=MAX_SEARCHES)
 
 
 # -- anchors ---------------------------------------------------------------------------------
 
 
-async def _anchors(uow: UnitOfWork, filters: Filters) -> tuple[str, ...]:
-    """Of all that the search demands, what the fewest open jobs have."""
+async def _choose_anchors(uow: UnitOfWork, filters: Filters) -> tuple[str, ...]:
+    """The anchors of the most selective condition: the one that the fewest open jobs have."""
     best: tuple[str, ...] = (ANYTHING,)
-    least = COUNTED + 1
-    for anchors, where in _demands(Wanted.of(filters)):
-        count = await uow.count(Job, {**where, "status": JobStatus.OPEN}, limit=COUNTED)
+    least = COUNT_LIMIT + 1
+    for anchors, where in _anchor_candidates(SearchCriteria.of(filters)):
+        count = await uow.count(Job, {**where, "status": JobStatus.OPEN}, limit=COUNT_LIMIT)
         if count < least:
             best, least = anchors, count
     return best
 
 
-def _demands(wanted: Wanted) -> Iterable[tuple[tuple[str, ...], dict[str, Any]]]:
-    """Anchors with the query that counts their jobs; what tends to be rare comes first."""
+def _anchor_candidates(wanted: SearchCriteria) -> Iterable[tuple[tuple[str, ...], dict[str, Any]]]:
+    """The anchors of each condition, with the query that counts its jobs.
+
+    Conditions that tend to be selective come first: they win a tie.
+    """
     query = wanted.query()
     for word in wanted.words:
         yield (f"word:{word}",), {"terms": word}
@@ -145,7 +152,7 @@ def _demands(wanted: Wanted) -> Iterable[tuple[tuple[str, ...], dict[str, Any]]]
         anchors = tuple(f"skill:{skill}" for skill in wanted.skills)
         yield anchors, {"skill_keys": query["skill_keys"]}
     if wanted.near:
-        cells = cells_around((wanted.near.lon, wanted.near.lat), wanted.radius_km)
+        cells = cells_of_circle((wanted.near.lon, wanted.near.lat), wanted.radius_km)
         yield tuple(f"cell:{cell}" for cell in cells), {"point": query["point"]}
     if wanted.category:
         yield (f"category:{wanted.category}",), {"category_key": wanted.category}
@@ -153,9 +160,9 @@ def _demands(wanted: Wanted) -> Iterable[tuple[tuple[str, ...], dict[str, Any]]]
         yield (f"currency:{wanted.budget.currency}",), {"currency": wanted.budget.currency}
 
 
-def keys(job: Job) -> tuple[str, ...]:
-    """Every anchor by which a search that fits this job may be kept."""
-    cells = cells_at(job.point["coordinates"]) if job.point else ()
+def anchors_of(job: Job) -> tuple[str, ...]:
+    """Every anchor that a search matching this job may have."""
+    cells = cells_of_point(job.point["coordinates"]) if job.point else ()
     return (
         *(f"word:{term}" for term in job.terms),
         *(f"skill:{skill}" for skill in job.skill_keys),
@@ -169,8 +176,11 @@ def keys(job: Job) -> tuple[str, ...]:
 # -- matching --------------------------------------------------------------------------------
 
 
-class Match(Task, frozen=True, tag="match_saved_searches"):
-    """Tell those who wait for such a job. What was told is kept, so it may run again."""
+class MatchSavedSearches(Task, frozen=True, tag="match_saved_searches"):
+    """Push a job to the owners of the searches that it matches.
+
+    Each push leaves a SearchHit, so another run pushes nothing twice.
+    """
 
     lane = Lane.SEARCH
 
@@ -182,20 +192,22 @@ class Match(Task, frozen=True, tag="match_saved_searches"):
         if job is None or job.status is not JobStatus.OPEN:
             return
         fitting: list[SavedSearch] = []
-        async for saved in uow.each(SavedSearch, {"anchors": keys(job)}, (("_id", 1),)):
-            if saved.user_id != job.customer_id and Wanted.of(saved.filters).fits(job):
+        async for saved in uow.each(SavedSearch, {"anchors": anchors_of(job)}, (("_id", 1),)):
+            if saved.user_id != job.customer_id and SearchCriteria.of(saved.filters).fits(job):
                 fitting.append(saved)
             if len(fitting) == CHUNK:
-                await ports.store.transact(partial(_tell, job=job, fitting=fitting))
+                await ports.store.transact(partial(_publish_new_hits, job=job, fitting=fitting))
                 fitting = []
         if fitting:
-            await ports.store.transact(partial(_tell, job=job, fitting=fitting))
+            await ports.store.transact(partial(_publish_new_hits, job=job, fitting=fitting))
 
 
-async def _tell(uow: UnitOfWork, job: Job, fitting: Sequence[SavedSearch]) -> None:
-    marks = {f"{saved.id}:{job.id}": saved for saved in fitting}
-    there = {told.id for told in await uow.all(Told, {"_id": tuple(marks)}, limit=len(marks))}
-    new = {id: saved for id, saved in marks.items() if id not in there}
-    await uow.add_all([uow.new(Told, id=id, expires_at=uow.now + KEPT) for id in new])
+async def _publish_new_hits(uow: UnitOfWork, job: Job, fitting: Sequence[SavedSearch]) -> None:
+    matches = {f"{saved.id}:{job.id}": saved for saved in fitting}
+    hits = await uow.all(SearchHit, {"_id": tuple(matches)}, limit=len(matches))
+    known = {hit.id for hit in hits}
+    new = {id: saved for id, saved in matches.items() if id not in known}
+    expires_at = uow.now + HITS_KEPT
+    await uow.add_all([uow.new(SearchHit, id=id, expires_at=expires_at) for id in new])
     for saved in new.values():
         uow.publish(MATCHED, Matched(saved.id, saved.name, job), to=[saved.user_id])

@@ -1,6 +1,6 @@
-"""Finding jobs: the filters of a search, for the database and for one job in hand.
+"""Job search. The same criteria run as a MongoDB query and as a test of one job.
 
-What a list finds and what a saved search is told of is one and the same: both are `Wanted`.
+`job.list` uses the query and saved searches use the test, so both find the same jobs.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.jobs.geo import EARTH_RADIUS_KM, distance_km
-from domain.jobs.job import Category, Job, JobStatus, Latitude, Longitude, Skills, own
+from domain.jobs.job import Category, Job, JobStatus, Latitude, Longitude, Skills, owned_by
 from domain.kernel import text_search
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.documents import Sort
@@ -42,7 +42,7 @@ class Near(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Fits jobs whose own range overlaps this one."""
+    """Matches jobs whose budget overlaps this range."""
 
     min_amount: Annotated[int, Limits(ge=0, le=MAX_AMOUNT)] | None = None
     max_amount: Annotated[int, Limits(ge=0, le=MAX_AMOUNT)] | None = None
@@ -50,7 +50,7 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Filters(Command, frozen=True):
-    """All the words of `q`, any of the `skills`, everything else as it is given."""
+    """A job matches if it has all words of `q`, any of the `skills`, and every other value."""
 
     q: Annotated[str, Limits(max_length=200)] | None = None
     category: Category | None = None
@@ -62,11 +62,11 @@ class Filters(Command, frozen=True):
     def check(self) -> None:
         """Raises Invalid."""
         if self.near is None and self.radius_km is not None:
-            raise Invalid("near: say around which place `radius_km` is meant.", field="near")
+            raise Invalid("near: required with `radius_km`.", field="near")
 
 
 class List(Filters, frozen=True):
-    """`budget` sorts the highest first."""
+    """The sort `budget` puts the highest budget first."""
 
     status: JobStatus = JobStatus.OPEN
     sort: JobSort = JobSort.NEWEST
@@ -76,20 +76,20 @@ class List(Filters, frozen=True):
 
 @operation("job.list", roles=EVERYONE, style=Style.READ)
 async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
-    """Search open jobs, or one's own in another state.
+    """Search open jobs, or the actor's own jobs in another state.
 
-    One filter at a time (a word, a category, skills, a place, a budget) is answered from its
-    index; category, currency and budget may be added to any of them at no cost. Several words, or
-    words together with skills or a place, look at every job that has the rarer one of them.
+    Cost: a single filter (a word, a category, skills, a place, a budget) is answered from its
+    index, and category, currency and budget may be added to any of them at no cost. Several words,
+    or words together with skills or a place, read every job that matches the rarer one of them.
     """
     cmd.check()
     return await uow.page(
-        Job, selection(cmd, actor), sort=SORTS[cmd.sort], cursor=cmd.cursor, limit=cmd.limit
+        Job, list_query(cmd, actor), sort=SORTS[cmd.sort], cursor=cmd.cursor, limit=cmd.limit
     )
 
 
-class Wanted(msgspec.Struct, frozen=True):
-    """Filters in the form in which jobs are compared: by the database, or one by one."""
+class SearchCriteria(msgspec.Struct, frozen=True):
+    """Filters, normalized for comparison with jobs."""
 
     words: tuple[str, ...]
     category: str | None
@@ -99,7 +99,7 @@ class Wanted(msgspec.Struct, frozen=True):
     budget: Budget
 
     @classmethod
-    def of(cls, filters: Filters) -> "Wanted":
+    def of(cls, filters: Filters) -> "SearchCriteria":
         return cls(
             words=text_search.asked(filters.q or ""),
             category=text_search.fold(filters.category) if filters.category else None,
@@ -110,7 +110,7 @@ class Wanted(msgspec.Struct, frozen=True):
         )
 
     def query(self) -> dict[str, Any]:
-        """Field by field, what MongoDB is asked for; the most selective first."""
+        """The MongoDB filter; the most selective field comes first."""
         where: dict[str, Any] = {}
         if self.words:
             all_words = {"$all": list(self.words)}
@@ -122,10 +122,10 @@ class Wanted(msgspec.Struct, frozen=True):
         if self.near:
             circle = [[self.near.lon, self.near.lat], self.radius_km / EARTH_RADIUS_KM]
             where["point"] = {"$geoWithin": {"$centerSphere": circle}}
-        return where | _overlapping(self.budget)
+        return where | _budget_query(self.budget)
 
     def fits(self, job: Job) -> bool:
-        """Whether `query` would find the job."""
+        """Whether `query` would match the job."""
         budget = self.budget
         return (
             set(self.words) <= set(job.terms)
@@ -143,15 +143,15 @@ class Wanted(msgspec.Struct, frozen=True):
         return distance_km((near.lon, near.lat), job.point["coordinates"]) <= self.radius_km
 
 
-def selection(cmd: List, actor: Actor) -> dict[str, Any]:
-    """What `cmd` asks for, as far as the actor may see it."""
+def list_query(cmd: List, actor: Actor) -> dict[str, Any]:
+    """The MongoDB filter of a list, limited to what the actor may see."""
     where: dict[str, Any] = {"status": cmd.status}
     if cmd.status is not JobStatus.OPEN and actor.role is not Role.ADMIN:
-        where |= own(actor)
-    return where | Wanted.of(cmd).query()
+        where |= owned_by(actor)
+    return where | SearchCriteria.of(cmd).query()
 
 
-def _overlapping(budget: Budget) -> dict[str, Any]:
+def _budget_query(budget: Budget) -> dict[str, Any]:
     where: dict[str, Any] = {}
     if budget.currency:
         where["currency"] = budget.currency

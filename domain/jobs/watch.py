@@ -1,8 +1,9 @@
-"""Watching: who looks at a job right now, and its changes as they happen.
+"""Live subscriptions to one job: its changes and its number of viewers.
 
-The room `job:{id}` is for everybody who watches, and is told what is public: the job as long as it
-is open, then `job.closed`. Who may still read it watches again, and is then also in the room of
-those who are told the rest. So a stranger who stays learns nothing of a job that was given away.
+The outer room `job:{id}` holds all subscribers and receives only public data: the job while it is
+open, then `job.closed`. Those who may still read the job subscribe again and then also join the
+inner room, which receives every later change. So a former viewer learns nothing about a job that
+was assigned to another contractor.
 """
 
 from typing import Any
@@ -27,23 +28,24 @@ class Unwatch(Command, frozen=True):
     job_id: Id
 
 
-def _joined(answer: Any) -> list[str]:
+def _rooms_to_join(answer: Any) -> list[str]:
     job = answer["job"]
     inner = [] if job["status"] == JobStatus.OPEN else [private_job_room(job["id"])]
     return [job_room(job["id"]), *inner]
 
 
-def _left(answer: Any) -> list[str]:
+def _rooms_to_leave(answer: Any) -> list[str]:
     return [job_room(answer["job_id"]), private_job_room(answer["job_id"])]
 
 
-@operation("job.watch", roles=EVERYONE, style=Style.DIRECT, joins=_joined)
+@operation("job.watch", roles=EVERYONE, style=Style.DIRECT, joins=_rooms_to_join)
 async def watch(cmd: ReadJob, actor: Actor, ports: Ports, meta: Meta) -> Watched:
-    """Subscribe this socket to a job; it counts as watched from now on. Raises NotFound."""
+    """Subscribe this connection to a job and count its user as a viewer. Raises NotFound."""
     job = await read_job(cmd, actor, ports.store.single())
     return Watched(job, len(await ports.presence.viewers(job.id) | {actor.id}))
 
 
-@operation("job.unwatch", roles=EVERYONE, style=Style.DIRECT, leaves=_left)
+@operation("job.unwatch", roles=EVERYONE, style=Style.DIRECT, leaves=_rooms_to_leave)
 async def unwatch(cmd: Unwatch, actor: Actor, ports: Ports, meta: Meta) -> dict[str, str]:
+    """End the subscription of this connection to a job."""
     return {"job_id": cmd.job_id}

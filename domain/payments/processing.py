@@ -15,8 +15,8 @@ from domain.deals.charges import book_fee, know_more
 from domain.deals.offer import CREATED, OPEN_OFFERS, Offer, OfferStatus, move_offer
 from domain.deals.payment import PAYMENT_UPDATED, Payment, PaymentStatus, move_payment
 from domain.jobs.applications import UPDATED as APPLICATION_UPDATED
-from domain.jobs.applications import Application, ApplicationStatus, standing
-from domain.jobs.job import Job, JobStatus, announce
+from domain.jobs.applications import Application, ApplicationStatus, active_application
+from domain.jobs.job import Job, JobStatus, publish_job
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.notifications.templates.alerts import capture_failure, payment_failure
@@ -342,8 +342,8 @@ async def accept(uow: UnitOfWork, before: Offer) -> None:
         accepting_offer_id=None,
     )
     if job:
-        announce(uow, job, market=True)
-    application = await standing(uow, offer.job_id, offer.contractor_id)
+        publish_job(uow, job, market=True)
+    application = await active_application(uow, offer.job_id, offer.contractor_id)
     if application:
         await answer(uow, application, ApplicationStatus.ACCEPTED)
     uow.later(BlockRivals(offer.job_id))
@@ -406,7 +406,7 @@ async def give_up(uow: UnitOfWork, offer: Offer, ending: OfferStatus) -> None:
         Job, offer.job_id, only_if={"accepting_offer_id": offer.id}, accepting_offer_id=None
     )
     if job:
-        announce(uow, job)
+        publish_job(uow, job)
 
 
 async def never_held(uow: UnitOfWork, payment: Payment) -> None:

@@ -101,8 +101,8 @@ async def won_after_all(work):
 
 async def test_won_after_it_was_lost_and_the_job_has_ended(work):
     """Guard: `resolution.divide_late_money` in `chargebacks._win`; without it nobody can pay the
-    contractor out of escrow. Guard: `standing` in `resolution._ended`: what is cancelled stays
-    so."""
+    contractor out of escrow. Guard: `standing` in `resolution._ended`: what is cancelled
+    stays so."""
     dispute = await won_after_all(work)
     assert (dispute["status"], dispute["amount"]) == ("escalated", 100_000)
     assert await work.platform_and_escrow() == (10_000 - FEE, 90_000)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from domain.chat.conversation import Conversation
-from domain.jobs.applications import Application, standing
+from domain.jobs.applications import Application, active_application
 from domain.jobs.job import Job, JobStatus
 from tests.support.market import Market
 from tests.support.parties import Party, Refused
@@ -117,7 +117,7 @@ async def test_accepting_shortlists_and_opens_the_chat(market: Market) -> None:
     assert conversation.job_id == job["id"]
     with pytest.raises(Refused, match="already_applied"):
         await market.application(contractor, job)
-    found = await standing(market.store.single(), job["id"], contractor.id)
+    found = await active_application(market.store.single(), job["id"], contractor.id)
     assert found is not None and found.id == application["id"]
 
 
@@ -129,7 +129,7 @@ async def test_a_rejected_application_stands_no_more(market: Market) -> None:
     fields = {"application_id": application["id"]}
     rejected = await customer.call("/job-request", "reject", fields)
     assert await contractor.push("/job-request", "application.updated") == rejected
-    assert await standing(market.store.single(), job["id"], contractor.id) is None
+    assert await active_application(market.store.single(), job["id"], contractor.id) is None
 
 
 async def test_a_withdrawal_is_told_to_both(market: Market) -> None:

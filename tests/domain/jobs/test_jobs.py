@@ -57,7 +57,7 @@ async def test_a_posted_job_reaches_the_market(market: Market) -> None:
 async def test_a_job_with_bad_fields_is_refused_without_a_trace(
     market: Market, fields: Json, code: str, field: str
 ) -> None:
-    """Fails without the checks in `_checked` and the limits on `Create`."""
+    """Fails without the checks in `_check_and_derive` and the limits on `Create`."""
     customer = await market.customer()
     before = await market.traces()
     with pytest.raises(Refused) as refused:

@@ -9,11 +9,18 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from domain.jobs.geo import cells_around, cells_at, distance_km
+from domain.jobs.geo import cells_of_circle, cells_of_point, distance_km
 from domain.jobs.job import Job
 from domain.jobs.posting import Create, create
-from domain.jobs.saved_searches import MOST, Match, SavedSearch, _anchors, _tell, keys
-from domain.jobs.search import Filters, List, Wanted, selection
+from domain.jobs.saved_searches import (
+    MAX_SEARCHES,
+    MatchSavedSearches,
+    SavedSearch,
+    _choose_anchors,
+    _publish_new_hits,
+    anchors_of,
+)
+from domain.jobs.search import Filters, List, SearchCriteria, list_query
 from domain.kernel.actor import Actor, Role
 from tests.conftest import Server
 from tests.support.market import Market
@@ -32,7 +39,8 @@ def matches(party: Party) -> list[str]:
 
 
 async def test_a_new_job_is_told_to_whoever_waits_for_it(market: Market) -> None:
-    """Guard: `uow.later(Match(...))` in `posting.create`, and `fits` in `Match.run`."""
+    """Guard: `uow.later(MatchSavedSearches(...))` in `posting.create`, and `fits` in
+    `MatchSavedSearches.run`."""
     customer, contractor = await market.customer(), await market.contractor()
     fences = await save(contractor, "Fences", q="fences", budget={"min_amount": 100_000})
     await save(contractor, "Gardens", category="garden")
@@ -47,7 +55,8 @@ async def test_a_new_job_is_told_to_whoever_waits_for_it(market: Market) -> None
 
 
 async def test_a_job_that_fits_only_after_a_change_is_told_then(market: Market) -> None:
-    """Guard: `uow.later(Match(...))` in `posting.update`, and `there` in `_tell`."""
+    """Guard: `uow.later(MatchSavedSearches(...))` in `posting.update`, and `there` in
+    `_publish_new_hits`."""
     customer, contractor = await market.customer(), await market.contractor()
     await save(contractor, "Garden", category="Gärten")
     job = await market.job(customer)
@@ -63,21 +72,22 @@ async def test_a_job_that_fits_only_after_a_change_is_told_then(market: Market) 
 
 
 async def test_a_match_that_is_worked_on_twice_is_told_once(market: Market, server: Server) -> None:
-    """Guard: the unique id of `Told`."""
+    """Guard: the unique id of `SearchHit`."""
     customer, contractor = await market.customer(), await market.contractor()
     saved = await save(contractor)
     job = await market.job(customer)
     await market.settled()
-    await Match(job["id"]).run(server.ports)
+    await MatchSavedSearches(job["id"]).run(server.ports)
     (row,) = await market.rows(SavedSearch, _id=saved["id"])
     (stored,) = await market.rows(Job, _id=job["id"])
-    await server.store.transact(partial(_tell, job=stored, fitting=[row]))
+    await server.store.transact(partial(_publish_new_hits, job=stored, fitting=[row]))
     await market.settled()
     assert matches(contractor) == ["Mine"]
 
 
 async def test_nobody_is_told_of_their_own_job_or_after_unsaving(market: Market) -> None:
-    """Guard: the comparison with `customer_id` in `Match.run`, and `remove` in `unsave`."""
+    """Guard: the comparison with `customer_id` in `MatchSavedSearches.run`, and `remove` in
+    `unsave`."""
     customer, contractor = await market.customer(), await market.contractor()
     await save(customer)
     saved = await save(contractor)
@@ -94,16 +104,16 @@ async def test_nobody_is_told_of_their_own_job_or_after_unsaving(market: Market)
 async def test_there_are_only_so_many_searches(market: Market) -> None:
     """Guard: `TooMany` in `save`; a place that is free again is used again."""
     contractor = await market.contractor()
-    saved = [await save(contractor, f"Search {number}") for number in range(MOST)]
+    saved = [await save(contractor, f"Search {number}") for number in range(MAX_SEARCHES)]
     before = await market.traces()
     with pytest.raises(Refused) as refused:
         await save(contractor)
-    assert (refused.value.code, refused.value.details) == ("too_many", {"limit": MOST})
+    assert (refused.value.code, refused.value.details) == ("too_many", {"limit": MAX_SEARCHES})
     assert await market.traces() == before
     await contractor.call("/job", "search_unsave", {"search_id": saved[3]["id"]})
     again = await save(contractor, "Again")
     items = (await contractor.call("/job", "searches"))["items"]
-    assert items[0] == again and len(items) == MOST
+    assert items[0] == again and len(items) == MAX_SEARCHES
     with pytest.raises(Refused, match="near"):
         await save(contractor, radius_km=3)
 
@@ -154,7 +164,8 @@ def some_filters(dice: random.Random) -> Filters:
 
 
 async def test_what_fits_is_what_a_list_finds(market: Market, server: Server) -> None:
-    """Guard: every condition in `Wanted.fits` and `Wanted.query`, and every anchor in `keys`."""
+    """Guard: every condition in `SearchCriteria.fits` and `SearchCriteria.query`, and every anchor
+    in `anchors_of`."""
     customer, dice = await market.customer(connect=False), random.Random(11)
     actor, uow = Actor(customer.id, Role.CUSTOMER, "ses_1"), server.store.single()
 
@@ -169,11 +180,11 @@ async def test_what_fits_is_what_a_list_finds(market: Market, server: Server) ->
     for _ in range(150):
         filters = some_filters(dice)
         fields = {name: getattr(filters, name) for name in Filters.__struct_fields__}
-        listed = {job.id for job in await uow.all(Job, selection(List(**fields), actor))}
-        wanted = Wanted.of(filters)
+        listed = {job.id for job in await uow.all(Job, list_query(List(**fields), actor))}
+        wanted = SearchCriteria.of(filters)
         assert {job.id for job in jobs if wanted.fits(job)} == listed, filters
-        anchors = set(await _anchors(uow, filters))
-        assert all(anchors & set(keys(job)) for job in jobs if job.id in listed), filters
+        anchors = set(await _choose_anchors(uow, filters))
+        assert all(anchors & set(anchors_of(job)) for job in jobs if job.id in listed), filters
         found_any += bool(listed)
     assert len(jobs) == 80 and 50 < found_any < 150
 
@@ -188,11 +199,11 @@ def test_a_place_in_the_circle_is_in_one_of_its_cells(
     """Guard: the seam at 180 degrees, the poles and the growing width in `_cells`."""
     there = (max(-180, min(180, lon + east / 9)), max(-90, min(90, lat + north / 9)))
     assume(distance_km((lon, lat), there) <= radius)
-    assert set(cells_around((lon, lat), radius)) & set(cells_at(there))
-    assert set(cells_around(there, radius)) & set(cells_at((lon, lat)))
+    assert set(cells_of_circle((lon, lat), radius)) & set(cells_of_point(there))
+    assert set(cells_of_circle(there, radius)) & set(cells_of_point((lon, lat)))
 
 
 @given(longitudes, latitudes, st.floats(0.01, 1000))
 def test_a_circle_has_few_cells(lon: float, lat: float, radius: float) -> None:
-    """Guard: the coarser sizes in `cells_around`."""
-    assert 1 <= len(cells_around((lon, lat), radius)) <= 20
+    """Guard: the coarser sizes in `cells_of_circle`."""
+    assert 1 <= len(cells_of_circle((lon, lat), radius)) <= 20

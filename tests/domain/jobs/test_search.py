@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.jobs.job import Job, JobStatus
-from domain.jobs.search import List, selection
+from domain.jobs.search import List, list_query
 from domain.kernel import text_search
 from domain.kernel.actor import Actor, Role
 from domain.kernel.store import UnitOfWork
@@ -144,7 +144,7 @@ async def test_near_is_within_the_radius(market: Market) -> None:
 
 
 async def test_budgets_fit_when_the_ranges_overlap(market: Market) -> None:
-    """Fails when a bound of `_overlapping` is on the wrong end."""
+    """Fails when a bound of `_budget_query` is on the wrong end."""
     customer = await market.customer()
     for low, high, currency in ((100, 200, "EUR"), (300, 400, "EUR"), (150, 350, "USD")):
         await market.job(
@@ -277,7 +277,7 @@ async def test_searches_fetch_hardly_more_than_they_return(server: Server) -> No
     actor = Actor("usr_1", Role.CONTRACTOR, "ses_1")
 
     async def check(fields: Json) -> Json:
-        where = selection(msgspec.convert(fields, List), actor)
+        where = list_query(msgspec.convert(fields, List), actor)
         filter = {k: {"$in": list(v)} if isinstance(v, tuple) else v for k, v in where.items()}
         returned = await uow.count(Job, where)
         assert returned, fields
@@ -303,7 +303,7 @@ async def test_searches_fetch_hardly_more_than_they_return(server: Server) -> No
         assert "COLLSCAN" not in str(explained["queryPlanner"]["winningPlan"])
         assert await fetched(uow, own) == await uow.count(Job, own)
     # Of several words an index looks for one: the limit that `list_` states.
-    where = selection(List(q="word200 word0"), actor)
+    where = list_query(List(q="word200 word0"), actor)
     assert where["terms"] == {"$all": ["word200", "word0"]}
     assert await fetched(uow, where) == await uow.count(
         Job, {"terms": "word200", "status": JobStatus.OPEN}

@@ -20,7 +20,7 @@ async def viewers(party: Party, job: Json, number: int) -> Json:
 
 @both_paths
 async def test_who_watches_sees_changes_and_how_many_watch(market: Market) -> None:
-    """Guard: `joins` of `job.watch`, and the push to `job_room` in `announce`."""
+    """Guard: `joins` of `job.watch`, and the push to `job_room` in `publish_job`."""
     owner, customer, other = [await market.customer(name) for name in ("Olga", "Ciro", "Cleo")]
     job = await market.job(owner)
     await market.settled()
@@ -72,7 +72,7 @@ async def test_numbers_that_change_quickly_are_told_once_a_second(market: Market
 
 
 async def test_a_stranger_learns_only_that_the_job_is_gone(market: Market) -> None:
-    """Guard: `CLOSED` instead of the job in `announce`, and `private_job_room` in `_joined`."""
+    """Guard: `CLOSED` instead of the job in `publish_job`, and `private_job_room` in `_rooms_to_join`."""
     owner, stranger, admin = (
         await market.customer("Olga"),
         await market.customer("Ciro"),

@@ -75,7 +75,7 @@ async def talk(customer: Tab, contractor: Tab) -> None:
 
 
 async def test_a_job_appears_elsewhere_at_once_and_nothing_complains(tabs, market):
-    """Guard: `announce(uow, job, market=True)` in `posting.create`; without it the second
+    """Guard: `publish_job(uow, job, market=True)` in `posting.create`; without it the second
     tab would need a reload. Without `connect-src` in PAGE_HEADERS, or the favicon, the browser
     complains."""
     customer, contractor, admin = await tabs.open(), await tabs.open(), await tabs.open()
