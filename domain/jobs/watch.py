@@ -1,9 +1,9 @@
 """Live subscriptions to one job: its changes and its number of viewers.
 
-The outer room `job:{id}` holds all subscribers and receives only public data: the job while it is
-open, then `job.closed`. Those who may still read the job subscribe again and then also join the
-inner room, which receives every later change. So a former viewer learns nothing about a job that
-was assigned to another contractor.
+The room `job:{id}` holds all subscribers and receives only public data: the job while it is open,
+then `job.closed`. Those who may still read the job subscribe again and then also join its private
+room, which receives every later change. So a former viewer learns nothing about a job that was
+assigned to another contractor.
 """
 
 from typing import Any

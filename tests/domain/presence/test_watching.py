@@ -72,7 +72,8 @@ async def test_numbers_that_change_quickly_are_told_once_a_second(market: Market
 
 
 async def test_a_stranger_learns_only_that_the_job_is_gone(market: Market) -> None:
-    """Guard: `CLOSED` instead of the job in `publish_job`, and `private_job_room` in `_rooms_to_join`."""
+    """Guard: `CLOSED` instead of the job in `publish_job`, and `private_job_room` in
+    `_rooms_to_join`."""
     owner, stranger, admin = (
         await market.customer("Olga"),
         await market.customer("Ciro"),
