@@ -4,7 +4,7 @@ from domain.account_deletion import TakeLeave
 from domain.accounts.sessions import EndSessions
 from domain.accounts.user import User
 from domain.audit_trail.hash_chain import Anchor
-from domain.bidding.system_messages import Narrate
+from domain.bidding.system_messages import PostSystemMessages
 from domain.chat.conversation import Conversation, Message
 from domain.chat.group_commit import Finish
 from domain.chat.reports import Report
@@ -103,5 +103,5 @@ TASKS = (
     | MatchSavedSearches
     | ShowPresence
     | Finish
-    | Narrate
+    | PostSystemMessages
 )

@@ -156,5 +156,5 @@ class Core:
 
 def _follow(uow: UnitOfWork) -> None:
     notices.follow(uow)
-    system_messages.follow(uow)
+    system_messages.queue_system_messages(uow)
     presence.follow(uow)

@@ -91,7 +91,7 @@ async def refund(cmd: Refund, actor: Actor, uow: UnitOfWork) -> Payment:
         raise DisputeOpen(dispute_id=job.dispute_id)
     after = await promise(uow, offer, cmd.amount or offer.refundable, cmd.reason, actor.id)
     if after.uncompleted == 0 and job.status in (JobStatus.ASSIGNED, JobStatus.IN_PROGRESS):
-        await work.finish(uow, job, await work.drop_rest(uow, after))
+        await work.end_if_finished(uow, job, await work.cancel_open_milestones(uow, after))
     return payment
 
 

@@ -1,2 +1,1 @@
-"""Offers: create, counter, accept, reject, withdraw, expire. Their records live beneath, in
-`deals`."""
+"""Offers: create, counter, accept, reject, withdraw, expire. Their records are in `deals`."""

@@ -1,6 +1,7 @@
-"""Offers: made by the customer, seen once the money is held, answered by the contractor.
+"""Offers: the customer creates one, and the contractor answers when the money is held.
 
-A contractor may answer with what they would do it for; a new offer then takes up the thread.
+An offer is visible to the contractor only after the hold succeeds. A contractor may counter with
+other terms, which end the offer; the customer may then create a new one in the same thread.
 """
 
 from datetime import timedelta
@@ -35,20 +36,20 @@ from domain.payments.operations import PaymentSheet, sheet
 from domain.payments.processing import CHUNK, Capture, Hold, close
 from domain.ports.ports import Ports
 
-DEFAULT_HOURS = 72
+DEFAULT_EXPIRY_HOURS = 72
 
 
 class MilestoneTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of the work, and its `amount` of the offer's."""
+    """One milestone; `amount` is its part of the offer's amount, in minor units."""
 
     title: Annotated[str, Limits(min_length=1, max_length=120, pattern=r"\S")]
     amount: Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
 
 
 class Create(Command, frozen=True):
-    """`amount` in minor units, which milestones, if there are any, divide without a rest.
+    """`amount` is in minor units. The amounts of milestones, if given, add up to it.
 
-    Without a payment method the client pays with the client secret.
+    Without `payment_method` the client confirms the payment with the client secret.
     """
 
     job_id: Id
@@ -59,7 +60,7 @@ class Create(Command, frozen=True):
     timeline_days: Annotated[int, Limits(ge=1, le=730)]
     milestones: Annotated[tuple[MilestoneTerms, ...], Limits(max_length=20)] = ()
     payment_method: Annotated[str, Limits(pattern=r"^pm_[A-Za-z0-9_]{1,80}(?!\n)$")] | None = None
-    expires_in_hours: Annotated[int, Limits(ge=1, le=144)] = DEFAULT_HOURS
+    expires_in_hours: Annotated[int, Limits(ge=1, le=144)] = DEFAULT_EXPIRY_HOURS
 
 
 class ById(Command, frozen=True):
@@ -67,7 +68,7 @@ class ById(Command, frozen=True):
 
 
 class CounterTerms(Command, frozen=True):
-    """What the contractor would do it for, in minor units of the offer's currency."""
+    """The contractor's terms; `amount` is in minor units of the offer's currency."""
 
     offer_id: Id
     amount: Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
@@ -75,7 +76,7 @@ class CounterTerms(Command, frozen=True):
 
 
 class List(Command, frozen=True):
-    """`thread_id` selects all offers between two people on one job: the negotiation."""
+    """`thread_id` selects a negotiation: all offers of one job to one contractor."""
 
     job_id: Id | None = None
     thread_id: Id | None = None
@@ -90,7 +91,7 @@ class OfferWithPayment(msgspec.Struct, frozen=True):
 
 
 async def with_payment(offer_id: str, actor: Actor, ports: Ports) -> OfferWithPayment:
-    """The answer to `create`, once Stripe has answered; `client_secret` is null if it is slow."""
+    """Wait for Stripe and return the offer; `client_secret` is null if Stripe is slow."""
     offer = await ports.store.single().get(Offer, offer_id)
     await ports.waiter.settled(offer.payment_id)
     uow = ports.store.single()
@@ -100,7 +101,7 @@ async def with_payment(offer_id: str, actor: Actor, ports: Ports) -> OfferWithPa
 
 @operation("bidding.create", roles={Role.CUSTOMER}, reply=with_payment)
 async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Offer:
-    """Offer an applicant the job and hold the money.
+    """Offer the job to an applicant and start the hold of the money.
 
     Raises NotFound, JobNotOpen, JobTaken, NotAnApplicant, OfferExists, CurrencyNotSupported,
     AmountNotPayable, Invalid.
@@ -108,10 +109,10 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Offer:
     check_chargeable(cmd.amount, cmd.currency, uow.rates.currencies)
     _check_milestones(cmd, uow.rates.currencies)
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
-    _must_be_open(job)
+    _require_open(job)
     if await active_application(uow, job.id, cmd.contractor_id) is None:
         raise NotAnApplicant
-    await _must_reach(uow, cmd.contractor_id, cmd.currency)
+    await _require_accepted_currency(uow, cmd.contractor_id, cmd.currency)
     between = {"job_id": job.id, "contractor_id": cmd.contractor_id}
     previous = await uow.find(Offer, between, NEWEST)
     if await uow.find(Offer, {**between, "live": True}):
@@ -128,10 +129,13 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Offer:
     return offer
 
 
-def _check_milestones(cmd: Create, settled: tuple[str, ...]) -> None:
-    """Each could be charged alone, so that no part is too small for its fees."""
+def _check_milestones(cmd: Create, currencies: tuple[str, ...]) -> None:
+    """Check that the milestones add up, and that each is large enough for its fees.
+
+    Raises Invalid, AmountNotPayable.
+    """
     for part in cmd.milestones:
-        check_chargeable(part.amount, cmd.currency, settled)
+        check_chargeable(part.amount, cmd.currency, currencies)
     if cmd.milestones and sum(part.amount for part in cmd.milestones) != cmd.amount:
         raise Invalid("milestones: their amounts must add up to `amount`.", field="milestones")
 
@@ -141,7 +145,7 @@ def _new_offer(
 ) -> tuple[Offer, Payment]:
     now, id = uow.now, new_id(Offer.PREFIX)
     parts = cmd.milestones or (MilestoneTerms(job.title, cmd.amount),)
-    ids: dict[str, Any] = {
+    shared: dict[str, Any] = {
         "job_id": job.id,
         "job_title": job.title,
         "customer_id": job.customer_id,
@@ -161,17 +165,17 @@ def _new_offer(
         schedule=uow.rates.schedule,
         expires_at=now + timedelta(hours=cmd.expires_in_hours),
         history=(Step(now, OfferStatus.AWAITING_PAYMENT, job.customer_id),),
-        **ids,
+        **shared,
     )
     payment = uow.new(
-        Payment, id=offer.payment_id, offer_id=offer.id, payment_method=cmd.payment_method, **ids
+        Payment, id=offer.payment_id, offer_id=offer.id, payment_method=cmd.payment_method, **shared
     )
     return offer, payment
 
 
 @operation("bidding.withdraw", roles={Role.CUSTOMER})
 async def withdraw(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
-    """Take the offer back and release the money. Raises NotFound, OfferNotPending."""
+    """Withdraw the offer and release its hold. Raises NotFound, OfferNotPending."""
     offer = await uow.get(Offer, cmd.offer_id, customer_id=actor.id)
     closed = await close(uow, offer, OfferStatus.WITHDRAWN, by=actor.id)
     if closed is None:
@@ -181,7 +185,7 @@ async def withdraw(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
 
 @operation("bidding.reject", roles={Role.CONTRACTOR})
 async def reject(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
-    """Turn the offer down and release the money. Raises NotFound, OfferNotPending."""
+    """Reject the offer and release its hold. Raises NotFound, OfferNotPending."""
     offer = await uow.get(Offer, cmd.offer_id, contractor_id=actor.id, visible=True)
     closed = await close(uow, offer, OfferStatus.REJECTED, by=actor.id)
     if closed is None:
@@ -191,7 +195,7 @@ async def reject(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
 
 @operation("bidding.counter", roles={Role.CONTRACTOR})
 async def counter(cmd: CounterTerms, actor: Actor, uow: UnitOfWork) -> Offer:
-    """Turn the offer down with a proposal of one's own, which a new offer may take up.
+    """Reject the offer with other terms; the customer may create a new offer from them.
 
     Raises NotFound, OfferNotPending, AmountNotPayable.
     """
@@ -206,7 +210,7 @@ async def counter(cmd: CounterTerms, actor: Actor, uow: UnitOfWork) -> Offer:
 
 @operation("bidding.accept", roles={Role.CONTRACTOR})
 async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
-    """Take the job and start capturing the held money; `offer.accepted` follows when it is ours.
+    """Reserve the job and start the capture; `offer.accepted` is pushed when it succeeds.
 
     Raises NotFound, OfferNotPending, OfferHasExpired, JobTaken, JobNotOpen, CurrencyNotSupported,
     PaymentDisputed.
@@ -214,7 +218,7 @@ async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     offer = await uow.get(Offer, cmd.offer_id, contractor_id=actor.id, visible=True)
     if offer.status is not OfferStatus.PENDING:
         raise OfferNotPending(status=offer.status)
-    await _must_reach(uow, actor.id, offer.currency)
+    await _require_accepted_currency(uow, actor.id, offer.currency)
     if offer.expires_at <= uow.now:
         raise OfferHasExpired
     if offer.contested_amount:
@@ -226,7 +230,7 @@ async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
         accepting_offer_id=offer.id,
     )
     if job is None:
-        _must_be_open(await uow.get(Job, offer.job_id))
+        _require_open(await uow.get(Job, offer.job_id))
     accepting = await move_offer(uow, offer.id, OfferStatus.ACCEPTING, by=actor.id)
     if accepting is None:
         raise OfferNotPending
@@ -237,35 +241,38 @@ async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
 
 @operation("bidding.get", roles=PARTIES, style=Style.READ)
 async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
-    """One offer with the history of its steps. Raises NotFound."""
-    return await uow.get(Offer, cmd.offer_id, **_seen_by(actor))
+    """Read one offer with its history. Raises NotFound."""
+    return await uow.get(Offer, cmd.offer_id, **_visible_to(actor))
 
 
 @operation("bidding.list", roles=PARTIES, style=Style.READ)
 async def list_offers(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
-    """Own offers, sent or received, newest first."""
-    given = {"job_id": cmd.job_id, "thread_id": cmd.thread_id, "status": cmd.status}
-    where = _seen_by(actor) | {name: value for name, value in given.items() if value}
+    """List the offers that the actor has sent or received, newest first."""
+    filters = {"job_id": cmd.job_id, "thread_id": cmd.thread_id, "status": cmd.status}
+    where = _visible_to(actor) | {name: value for name, value in filters.items() if value}
     return await uow.page(Offer, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
-def _seen_by(actor: Actor) -> dict[str, Any]:
+def _visible_to(actor: Actor) -> dict[str, Any]:
     if actor.role is Role.CUSTOMER:
         return {"customer_id": actor.id}
     return {"contractor_id": actor.id, "visible": True}
 
 
-async def _must_reach(uow: UnitOfWork, contractor_id: str, currency: str) -> None:
-    """Raises CurrencyNotSupported if the contractor's banks are known and take others only."""
+async def _require_accepted_currency(uow: UnitOfWork, contractor_id: str, currency: str) -> None:
+    """Raises CurrencyNotSupported if the contractor's bank accounts accept only other currencies.
+
+    Contractors without bank accounts may accept any.
+    """
     contractor = await uow.get(User, contractor_id)
-    taken = contractor.payout_currencies
-    if taken and currency not in taken:
+    accepted = contractor.payout_currencies
+    if accepted and currency not in accepted:
         raise CurrencyNotSupported(
-            f"currency: the contractor can receive {', '.join(taken)}.", field="currency"
+            f"currency: the contractor can receive {', '.join(accepted)}.", field="currency"
         )
 
 
-def _must_be_open(job: Job) -> None:
+def _require_open(job: Job) -> None:
     """Raises JobTaken or JobNotOpen."""
     if job.accepting_offer_id:
         raise JobTaken
@@ -274,7 +281,7 @@ def _must_be_open(job: Job) -> None:
 
 
 async def expire_due(ports: Ports, limit: int = 100) -> int:
-    """End the offers whose time is over; returns how many. Any number of processes may run it."""
+    """Expire offers after `expires_at`; returns their number. Several processes may run it."""
     uow = ports.store.single()
     due = await uow.all(
         Offer, {"status": OPEN_OFFERS, "expires_at": {"$lte": uow.now}}, (("expires_at", 1),), limit

@@ -1,4 +1,4 @@
-"""Reminds contractors of offers that expire soon."""
+"""Reminds both sides of offers that expire soon."""
 
 from datetime import timedelta
 
@@ -10,30 +10,30 @@ from domain.notifications.text import date_text
 from domain.ports.ports import Ports
 
 CHUNK = 200
-WARN_BEFORE = timedelta(hours=24)
+REMIND_BEFORE = timedelta(hours=24)
 
 
-async def warn_of_ends(ports: Ports) -> int:
-    """Tell both sides a day before an offer, and the hold behind it, ends."""
+async def remind_of_expiry(ports: Ports) -> int:
+    """Notify both sides a day before an offer and its hold expire; returns the number of offers."""
     uow = ports.store.single()
-    ending = {
+    expiring = {
         "status": OfferStatus.PENDING,
         "reminded_at": None,
-        "expires_at": {"$gt": uow.now, "$lte": uow.now + WARN_BEFORE},
+        "expires_at": {"$gt": uow.now, "$lte": uow.now + REMIND_BEFORE},
     }
-    soon = await uow.all(Offer, ending, (("expires_at", 1),), CHUNK)
-    return await ports.store.transact_each(soon, _warn)
+    offers = await uow.all(Offer, expiring, (("expires_at", 1),), CHUNK)
+    return await ports.store.transact_each(offers, _remind)
 
 
-async def _warn(uow: UnitOfWork, found: Offer) -> None:
+async def _remind(uow: UnitOfWork, found: Offer) -> None:
     offer = await uow.change(
         Offer,
         found.id,
         only_if={"status": OfferStatus.PENDING, "reminded_at": None},
         reminded_at=uow.now,
     )
-    if offer is None or offer.expires_at - offer.created_at <= WARN_BEFORE:
-        return  # it was short from the beginning: that is no news
+    if offer is None or offer.expires_at - offer.created_at <= REMIND_BEFORE:
+        return  # it was created to expire within a day
     contractor = await uow.get(User, offer.contractor_id)
     ends = date_text(offer.expires_at)
     await notices.tell(

@@ -1,8 +1,8 @@
-"""Narrating: what happens to offers and to the work is told in the conversation of its two sides.
+"""System messages in a conversation about the offers and the work of its two sides.
 
-Whatever a transaction has changed of them leaves one task in it for each conversation concerned,
-which has the messages written like all others. A deed's message has a client id made of what was
-changed and its version, so however often the task runs, there is one.
+Each transaction that changes an offer or a job queues one task for each conversation, and the task
+writes the messages. The client id of a message consists of the changed record's id and version and
+the kind of the message, so a task that runs again adds no second message.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,13 +24,13 @@ from domain.notifications.text import quoted
 from domain.operations.task import Task, TryAgain
 from domain.ports.ports import Ports
 
-AGAIN = timedelta(seconds=2)
+RETRY_AFTER = timedelta(seconds=2)
 
 CUSTOMER, CONTRACTOR = "customer_id", "contractor_id"
 
-Said = tuple[str, str | None, str]  # kind, whose deed it is, words
+MessageTemplate = tuple[str, str | None, str]  # kind, field of the author or None, text
 
-OFFERS: dict[str, Said] = {
+OFFER_MESSAGES: dict[str, MessageTemplate] = {
     OfferStatus.PENDING: ("offer.created", CUSTOMER, "An offer of {amount} was made."),
     OfferStatus.COUNTERED: (
         "offer.countered",
@@ -52,21 +52,24 @@ OFFERS: dict[str, Said] = {
         "The offer of {amount} has ended: its payment failed.",
     ),
 }
-JOBS: dict[str, Said] = {
+JOB_MESSAGES: dict[str, MessageTemplate] = {
     JobStatus.IN_PROGRESS: ("job.started", CONTRACTOR, "The work has begun."),
     JobStatus.COMPLETED: ("job.completed", None, "The work is completed."),
     JobStatus.CANCELLED: ("job.cancelled", None, "The job was cancelled."),
 }
-MILESTONES: dict[str, Said] = {
+MILESTONE_MESSAGES: dict[str, MessageTemplate] = {
     MilestoneStatus.DELIVERED: ("milestone.delivered", CONTRACTOR, "Delivered: {title}."),
     MilestoneStatus.COMPLETED: ("milestone.completed", None, "Completed: {title}."),
     MilestoneStatus.CANCELLED: ("milestone.cancelled", None, "Cancelled: {title}."),
 }
-DELIVERED = ("job.delivered", CONTRACTOR, "The work was delivered.")
+DELIVERED_MESSAGE = ("job.delivered", CONTRACTOR, "The work was delivered.")
 
 
-class Deed(msgspec.Struct, frozen=True):
-    """One thing that happened; `name` is its own among all deeds."""
+class SystemMessage(msgspec.Struct, frozen=True):
+    """A message about one change; `name` is unique and becomes its client id.
+
+    `by` is the user whose action it was, or None.
+    """
 
     name: str
     kind: str
@@ -75,8 +78,8 @@ class Deed(msgspec.Struct, frozen=True):
     text: str
 
 
-class Narrate(Task, frozen=True, tag="post_system_messages"):
-    """Tell both sides what one transaction has changed between them."""
+class PostSystemMessages(Task, frozen=True, tag="post_system_messages"):
+    """Write the messages about the changes of one transaction to one conversation."""
 
     lane = Lane.NOTICE
 
@@ -84,110 +87,119 @@ class Narrate(Task, frozen=True, tag="post_system_messages"):
     job_title: str
     customer_id: str
     contractor_id: str
-    deeds: tuple[Deed, ...]
+    messages: tuple[SystemMessage, ...]
 
     @property
     def subject(self) -> str:
         return f"{self.job_id}:{self.contractor_id}"
 
     async def run(self, ports: Ports) -> None:
-        place = await self._place(ports)
+        conversation = await self._conversation(ports)
+        drafts = [self._draft(conversation.id, message) for message in self.messages]
         try:
-            posted = [ports.messages.post(self._draft(place.id, deed)) for deed in self.deeds]
-            for message in posted:
-                await message
+            for written in [ports.messages.post(draft) for draft in drafts]:
+                await written
         except Unavailable as away:
-            raise TryAgain(str(away), at=ports.clock.now() + AGAIN) from away
+            raise TryAgain(str(away), at=ports.clock.now() + RETRY_AFTER) from away
 
-    async def _place(self, ports: Ports) -> Conversation:
+    async def _conversation(self, ports: Ports) -> Conversation:
         between = {"job_id": self.job_id, "contractor_id": self.contractor_id}
-        there = await ports.store.single().find(Conversation, between)
-        if there:
-            return there
-        enter = partial(
+        conversation = await ports.store.single().find(Conversation, between)
+        if conversation:
+            return conversation
+        open_conversation = partial(
             open_between,
             job_id=self.job_id,
             job_title=self.job_title,
             customer_id=self.customer_id,
             contractor_id=self.contractor_id,
         )
-        return await ports.store.transact(enter)
+        return await ports.store.transact(open_conversation)
 
-    def _draft(self, conversation_id: str, deed: Deed) -> Draft:
+    def _draft(self, conversation_id: str, message: SystemMessage) -> Draft:
         return Draft(
             conversation_id=conversation_id,
             author_id=SYSTEM,
-            text=deed.text,
-            client_id=deed.name,
-            kind=deed.kind,
-            subject_id=deed.subject_id,
-            by=deed.by,
+            text=message.text,
+            client_id=message.name,
+            kind=message.kind,
+            subject_id=message.subject_id,
+            by=message.by,
         )
 
 
-def follow(uow: UnitOfWork) -> None:
-    """Leave a task for each conversation that a transaction has given something to tell; called
-    before each commit."""
-    tasks: dict[str, Narrate] = {}
+def queue_system_messages(uow: UnitOfWork) -> None:
+    """Queue a task for each conversation that the changes of a transaction concern.
+
+    Called before each commit.
+    """
+    tasks: dict[str, PostSystemMessages] = {}
     for change in uow.changes:
-        deeds = tuple(deeds_of(change))
-        if deeds:
-            told = _task(change.after, deeds)
-            before = tasks.get(told.subject)
-            tasks[told.subject] = (
-                msgspec.structs.replace(before, deeds=before.deeds + deeds) if before else told
-            )
+        messages = tuple(messages_of(change))
+        if messages:
+            task = _task_for(change.after, messages)
+            if queued := tasks.get(task.subject):
+                task = msgspec.structs.replace(queued, messages=queued.messages + messages)
+            tasks[task.subject] = task
     for task in tasks.values():
         uow.later(task)
 
 
-def _task(row: Mapping[str, Any], deeds: tuple[Deed, ...]) -> Narrate:
+def _task_for(row: Mapping[str, Any], messages: tuple[SystemMessage, ...]) -> PostSystemMessages:
     title = row.get("job_title") or row.get("title") or ""
-    return Narrate(
+    return PostSystemMessages(
         row["job_id"] if "job_id" in row else row["_id"],
         title,
         row[CUSTOMER],
         row[CONTRACTOR],
-        deeds,
+        messages,
     )
 
 
-def deeds_of(change: Change) -> Iterator[Deed]:
-    """What one changed document has to tell."""
+def messages_of(change: Change) -> Iterator[SystemMessage]:
+    """The messages about the change of one document."""
     if change.kind is Offer and change.after.get("visible"):
-        yield from _offer(change.before or {}, change.after)
+        yield from _offer_messages(change.before or {}, change.after)
     if change.kind is Job and change.after.get(CONTRACTOR):
-        yield from _job(change.before or {}, change.after)
+        yield from _job_messages(change.before or {}, change.after)
 
 
-def _offer(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Deed]:
+def _offer_messages(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[SystemMessage]:
     currency, counter = after["currency"], after["counter"]
-    if before.get("status") != after["status"] and (said := OFFERS.get(after["status"])):
-        yield _deed(
+    if before.get("status") != after["status"] and (
+        template := OFFER_MESSAGES.get(after["status"])
+    ):
+        yield _message(
             after,
             after["_id"],
-            said,
+            template,
             amount=display(after["amount"], currency),
             counter=display(counter["amount"], currency) if counter else "",
         )
-    for n, now in enumerate(after["milestones"]):
-        was = before["milestones"][n] if before else now
-        if all(was[name] == now[name] for name in ("status", "delivered_at")):
+    for number, milestone in enumerate(after["milestones"], 1):
+        previous = before["milestones"][number - 1] if before else milestone
+        if all(previous[name] == milestone[name] for name in ("status", "delivered_at")):
             continue
-        if len(after["milestones"]) > 1 and (said := MILESTONES.get(now["status"])):
-            yield _deed(after, after["_id"], said, n + 1, title=quoted(now["title"]))
-        elif now["status"] == MilestoneStatus.DELIVERED:
-            yield _deed(after, after["job_id"], DELIVERED)
+        template = MILESTONE_MESSAGES.get(milestone["status"])
+        if template and len(after["milestones"]) > 1:
+            title = quoted(milestone["title"])
+            yield _message(after, after["_id"], template, number, title=title)
+        elif milestone["status"] == MilestoneStatus.DELIVERED:
+            yield _message(after, after["job_id"], DELIVERED_MESSAGE)
 
 
-def _job(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Deed]:
-    if before.get("status") != after["status"] and (said := JOBS.get(after["status"])):
-        yield _deed(after, after["_id"], said)
+def _job_messages(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[SystemMessage]:
+    if before.get("status") != after["status"] and (template := JOB_MESSAGES.get(after["status"])):
+        yield _message(after, after["_id"], template)
 
 
-def _deed(
-    row: Mapping[str, Any], subject_id: str, said: Said, number: int = 0, **words: str
-) -> Deed:
-    kind, side, text = said
+def _message(
+    row: Mapping[str, Any],
+    subject_id: str,
+    template: MessageTemplate,
+    number: int = 0,
+    **values: str,
+) -> SystemMessage:
+    kind, side, text = template
     name = f"{row['_id']}:{row['version']}:{kind}" + (f":{number}" if number else "")
-    return Deed(name, kind, subject_id, row[side] if side else None, text.format(**words))
+    return SystemMessage(name, kind, subject_id, row[side] if side else None, text.format(**values))

@@ -14,7 +14,7 @@ from domain.disputes.dispute import Dispute, DisputeStatus, Proposal, add
 from domain.disputes.resolution import ANSWER_WITHIN, Reason, call_admins
 from domain.files.file import FileIds, attach
 from domain.fulfillment import work
-from domain.fulfillment.work import MilestoneNumber, must_be_free
+from domain.fulfillment.work import MilestoneNumber, require_not_frozen
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import EVERYONE, PARTIES, Actor, Role
 from domain.kernel.errors import (
@@ -105,8 +105,8 @@ async def dispute_open(cmd: Open, actor: Actor, uow: UnitOfWork) -> Dispute:
     if job.dispute_id:
         raise DisputeOpen(dispute_id=job.dispute_id)
     offer = await uow.get(Offer, job.offer_id)
-    numbers = work.standing(offer, cmd.milestone)
-    must_be_free(offer, numbers)
+    numbers = work.open_milestones(offer, cmd.milestone)
+    require_not_frozen(offer, numbers)
     dispute = resolution.new(offer, tuple(numbers), actor.id, cmd.reason, cmd.text, uow)
     await resolution.start(uow, offer, dispute)
     return dispute

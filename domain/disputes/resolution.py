@@ -61,7 +61,7 @@ async def start(uow: UnitOfWork, offer: Offer, dispute: Dispute) -> None:
     await uow.add(dispute)
     milestones = with_milestones(offer, dispute.milestones, dispute_id=dispute.id)
     await change_offer(uow, offer, milestones=milestones)
-    await work.mark_disputed(uow, await uow.get(Job, offer.job_id), dispute.id)
+    await work.set_dispute(uow, await uow.get(Job, offer.job_id), dispute.id)
     announce(uow, dispute)
 
 
@@ -101,7 +101,7 @@ async def resolve(uow: UnitOfWork, dispute: Dispute, refund_amount: int, by: str
         after = await promise(uow, after, refund_amount, reason, by)
     resolved = await _close(uow, dispute, refund_amount)
     job = await uow.get(Job, dispute.job_id)
-    await work.finish(uow, job, after)
+    await work.end_if_finished(uow, job, after)
     return resolved
 
 
@@ -120,7 +120,7 @@ def _ended(
 
 
 async def _close(uow: UnitOfWork, dispute: Dispute, refund_amount: int) -> Dispute:
-    await work.mark_disputed(uow, await uow.get(Job, dispute.job_id), None)
+    await work.set_dispute(uow, await uow.get(Job, dispute.job_id), None)
     resolved = await uow.change(
         Dispute,
         dispute.id,
@@ -147,7 +147,7 @@ async def end_without_money(uow: UnitOfWork, offer: Offer) -> None:
         dispute = await add(uow, dispute, None, "resolve", text, dispute.amount)
         await _close(uow, dispute, dispute.amount)
     job = await uow.get(Job, offer.job_id)
-    await work.finish(uow, job, await work.drop_rest(uow, offer))
+    await work.end_if_finished(uow, job, await work.cancel_open_milestones(uow, offer))
 
 
 async def divide_late_money(uow: UnitOfWork, offer: Offer) -> None:

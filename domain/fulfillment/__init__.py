@@ -1,1 +1,1 @@
-"""The work after an accepted offer: start, deliver, complete by milestones, cancel."""
+"""The work after an accepted offer: start, deliver, complete by milestones, or cancel."""

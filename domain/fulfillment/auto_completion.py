@@ -1,10 +1,10 @@
-"""Completes delivered work by itself when its customer does not answer in time."""
+"""Completes delivered work automatically if the customer does not object in time."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 
 from domain.deals.offer import Offer, change_offer, with_milestones
-from domain.fulfillment.work import CHUNK, complete_milestones, finish
+from domain.fulfillment.work import CHUNK, complete_milestones, end_if_finished
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.record import EVER, wire
 from domain.kernel.store import UnitOfWork
@@ -12,16 +12,13 @@ from domain.notifications import notices
 from domain.notifications.templates.work import completes_soon
 from domain.ports.ports import Ports
 
-TO_ANSWER = timedelta(hours=24)  # from the announcement to what then happens by itself
-ANNOUNCE_BEFORE = TO_ANSWER + timedelta(hours=2)
-LATE = timedelta(hours=24)
-
-
-# -- by itself -------------------------------------------------------------------------------
+ANSWER_TIME = timedelta(hours=24)  # from the announcement to the automatic completion
+ANNOUNCE_BEFORE = ANSWER_TIME + timedelta(hours=2)
+MISSED_AFTER = timedelta(hours=24)  # past its time: no process ran, so it is announced again
 
 
 async def announce_due(ports: Ports) -> int:
-    """Tell customers a day before that their work will be completed by itself."""
+    """Notify customers a day before work completes; returns the number of offers."""
     uow = ports.store.single()
     soon = {"announce_at": {**EVER, "$lte": uow.now + ANNOUNCE_BEFORE}}
     offers = await uow.all(Offer, soon, (("announce_at", 1),), CHUNK)
@@ -30,15 +27,19 @@ async def announce_due(ports: Ports) -> int:
 
 async def _announce_due(uow: UnitOfWork, found: Offer) -> None:
     offer = await uow.get(Offer, found.id)
-    soon = [n for n, at in offer.completing.items() if at <= uow.now + ANNOUNCE_BEFORE]
-    await _announce(uow, offer, offer.unannounced(soon))
+    latest = uow.now + ANNOUNCE_BEFORE
+    soon = [number for number, at in offer.completing.items() if at <= latest]
+    await _announce_milestones(uow, offer, offer.unannounced(soon))
 
 
-async def _announce(uow: UnitOfWork, offer: Offer, numbers: Sequence[int]) -> None:
-    """One word about all of them: they complete together, when there was time to answer."""
+async def _announce_milestones(uow: UnitOfWork, offer: Offer, numbers: Sequence[int]) -> None:
+    """Notify the customer once about all of them, and complete them together.
+
+    The customer has at least ANSWER_TIME to object.
+    """
     if not numbers:
         return
-    at = max(uow.now + TO_ANSWER, *(offer.completing[number] for number in numbers))
+    at = max(uow.now + ANSWER_TIME, *(offer.completing[number] for number in numbers))
     milestones = with_milestones(offer, numbers, due_at=at, announced_at=uow.now)
     offer = await change_offer(uow, offer, milestones=milestones)
     title, text = completes_soon(wire(offer), numbers, offer.at_stake(numbers), at)
@@ -46,7 +47,7 @@ async def _announce(uow: UnitOfWork, offer: Offer, numbers: Sequence[int]) -> No
 
 
 async def complete_due(ports: Ports) -> int:
-    """Complete delivered work whose time for complaints is over; returns how many offers."""
+    """Complete delivered work after the time for objections; returns the number of offers."""
     uow = ports.store.single()
     past = {"due_at": {**EVER, "$lte": uow.now}}
     due = await uow.all(Offer, past, (("due_at", 1),), CHUNK)
@@ -54,19 +55,22 @@ async def complete_due(ports: Ports) -> int:
 
 
 async def _complete_due(uow: UnitOfWork, found: Offer) -> None:
-    """What was not announced is announced now, and so is a time that has passed unseen: while
-    nothing ran, nobody could object."""
+    """Complete the milestones of an offer that are due.
+
+    A milestone that was not announced, or that fell due while no process ran, is announced now
+    instead: its customer had no chance to object.
+    """
     offer = await uow.get(Offer, found.id)
     job = await uow.get(Job, offer.job_id)
     if job.status is not JobStatus.IN_PROGRESS:
         return
     due = {number: at for number, at in offer.completing.items() if at <= uow.now}
-    missed = [number for number, at in due.items() if uow.now - at > LATE]
-    again = sorted({*missed, *offer.unannounced(due)})
-    ready = [number for number in due if number not in again]
+    missed = [number for number, at in due.items() if uow.now - at > MISSED_AFTER]
+    to_announce = sorted({*missed, *offer.unannounced(due)})
+    ready = [number for number in due if number not in to_announce]
     if ready:
         offer = await complete_milestones(uow, offer, ready)
-        await finish(uow, job, offer)
+        await end_if_finished(uow, job, offer)
         await notices.tell(
             uow,
             [offer.customer_id],
@@ -75,4 +79,4 @@ async def _complete_due(uow: UnitOfWork, found: Offer) -> None:
             "The delivered work was completed by itself, since you did not object.",
             offer.job_id,
         )
-    await _announce(uow, offer, again)
+    await _announce_milestones(uow, offer, to_announce)

@@ -1,4 +1,4 @@
-"""The work and its end: delivered, approved and paid by milestones, or cancelled and refunded."""
+"""The work on a job: started, delivered, completed and paid by milestones, or cancelled."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -39,14 +39,14 @@ class ById(Command, frozen=True):
 
 
 class Complete(Command, frozen=True):
-    """One milestone, counted from 1, or all that are left."""
+    """`milestone` is counted from 1; without it all open milestones are completed."""
 
     job_id: Id
     milestone: MilestoneNumber | None = None
 
 
 class Deliver(Command, frozen=True):
-    """One milestone, counted from 1, or all that are left."""
+    """`milestone` is counted from 1; without it all open milestones are delivered."""
 
     job_id: Id
     note: Annotated[str, Limits(max_length=4000)] = ""
@@ -55,9 +55,9 @@ class Deliver(Command, frozen=True):
 
 
 class Split(msgspec.Struct, frozen=True):
-    """How the `amount` of what was completed was divided, in minor units.
+    """The division of the completed `amount`, in minor units.
 
-    The platform's part includes the fee that it took at the acceptance.
+    The platform's part includes the platform fee booked when the offer was accepted.
     """
 
     currency: str
@@ -71,15 +71,26 @@ class Completed(msgspec.Struct, frozen=True):
     split: Split
 
 
+@operation("job.start", roles={Role.CONTRACTOR})
+async def start(cmd: ById, actor: Actor, uow: UnitOfWork) -> Job:
+    """Start the work. Raises NotFound, JobNotAssigned."""
+    job = await uow.get(Job, cmd.job_id, contractor_id=actor.id)
+    started = await move(uow, Job, job.id, JobStatus.IN_PROGRESS, steps=JOB_STEPS)
+    if started is None:
+        raise JobNotAssigned
+    publish_job(uow, started)
+    return started
+
+
 @operation("job.deliver", roles={Role.CONTRACTOR})
 async def deliver(cmd: Deliver, actor: Actor, uow: UnitOfWork) -> Job:
-    """Hand work over, again if need be; it completes by itself some days later.
+    """Deliver work, also repeatedly; it completes automatically after `auto_complete_days`.
 
     Raises NotFound, JobNotInProgress, MilestoneNotStanding, Conflict for files used elsewhere.
     """
     job = await uow.get(Job, cmd.job_id, contractor_id=actor.id)
     offer = await _offer_in_progress(uow, job)
-    chosen = standing(offer, cmd.milestone)
+    chosen = open_milestones(offer, cmd.milestone)
     files = await attach(uow, cmd.file_ids, actor.id, job.id, [job.customer_id])
     days = uow.rates.auto_complete_days
     milestones = with_milestones(
@@ -103,19 +114,19 @@ async def deliver(cmd: Deliver, actor: Actor, uow: UnitOfWork) -> Job:
 
 @operation("job.complete", roles={Role.CUSTOMER})
 async def complete(cmd: Complete, actor: Actor, uow: UnitOfWork) -> Completed:
-    """Approve work: the service fee and the contractor's part leave escrow, and are sent.
+    """Approve work: book the service fee and the contractor's part, and transfer that part.
 
     Raises NotFound, JobNotInProgress, MilestoneNotStanding, DisputeOpen, PaymentDisputed.
     """
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
     offer = await _offer_in_progress(uow, job)
-    chosen = standing(offer, cmd.milestone)
-    must_be_free(offer, chosen)
+    chosen = open_milestones(offer, cmd.milestone)
+    require_not_frozen(offer, chosen)
     after = await complete_milestones(uow, offer, chosen)
     amount = after.completed_amount - offer.completed_amount
     share = after.holdings.contractor - offer.holdings.contractor
     return Completed(
-        await finish(uow, job, after), Split(offer.currency, amount, amount - share, share)
+        await end_if_finished(uow, job, after), Split(offer.currency, amount, amount - share, share)
     )
 
 
@@ -126,20 +137,24 @@ async def _offer_in_progress(uow: UnitOfWork, job: Job) -> Offer:
     return await uow.get(Offer, job.offer_id)
 
 
-def standing(offer: Offer, number: int | None) -> list[int]:
-    """The numbers of the milestones that are meant. Raises NotFound, MilestoneNotStanding."""
-    left = [n for n, milestone in enumerate(offer.milestones, 1) if milestone.standing]
+def open_milestones(offer: Offer, number: int | None) -> list[int]:
+    """The numbers, from 1, of all open milestones, or of the given one.
+
+    Raises NotFound, MilestoneNotStanding.
+    """
+    numbers = [n for n, milestone in enumerate(offer.milestones, 1) if milestone.standing]
     if number is None:
-        return left
+        return numbers
     if number > len(offer.milestones):
-        raise NotFound(f"milestone: there are {len(offer.milestones)}.", field="milestone")
-    if number not in left:
+        highest = len(offer.milestones)
+        raise NotFound(f"milestone: the highest number is {highest}.", field="milestone")
+    if number not in numbers:
         raise MilestoneNotStanding(status=offer.milestones[number - 1].status)
     return [number]
 
 
-def must_be_free(offer: Offer, numbers: Iterable[int]) -> None:
-    """Raises DisputeOpen or PaymentDisputed for money that is frozen."""
+def require_not_frozen(offer: Offer, numbers: Iterable[int]) -> None:
+    """Raises DisputeOpen or PaymentDisputed if the milestones' money is frozen."""
     if any(offer.milestones[number - 1].dispute_id for number in numbers):
         raise DisputeOpen
     if offer.contested_amount:
@@ -147,9 +162,9 @@ def must_be_free(offer: Offer, numbers: Iterable[int]) -> None:
 
 
 async def complete_milestones(uow: UnitOfWork, offer: Offer, numbers: Sequence[int]) -> Offer:
-    """Book milestones as completed work, each with its own transfer.
+    """Complete milestones: book each, with its own transfer.
 
-    The last one takes what is left; refunds before may have left less than was agreed.
+    The last milestone receives the remaining money: earlier refunds may have left less than agreed.
     """
     for number in numbers:
         before = offer
@@ -169,22 +184,21 @@ async def complete_milestones(uow: UnitOfWork, offer: Offer, numbers: Sequence[i
     return offer
 
 
-async def finish(uow: UnitOfWork, job: Job, offer: Offer) -> Job:
-    """The job ends with its last milestone."""
+async def end_if_finished(uow: UnitOfWork, job: Job, offer: Offer) -> Job:
+    """End the job if none of its milestones is open; push it either way."""
     states = {milestone.status for milestone in offer.milestones}
     if states & {MilestoneStatus.PENDING, MilestoneStatus.DELIVERED}:
         publish_job(uow, job)
         return job
     if MilestoneStatus.COMPLETED in states:
-        status, at = JobStatus.COMPLETED, "completed_at"
+        end: dict[str, Any] = {"status": JobStatus.COMPLETED, "completed_at": uow.now}
     else:
-        status, at = JobStatus.CANCELLED, "cancelled_at"
+        end = {"status": JobStatus.CANCELLED, "cancelled_at": uow.now}
     ended = await uow.change(
         Job,
         job.id,
         only_if={"status": (JobStatus.ASSIGNED, JobStatus.IN_PROGRESS)},
-        status=status,
-        **_at(at, uow),
+        **end,
     )
     if ended is None:
         return job
@@ -192,21 +206,17 @@ async def finish(uow: UnitOfWork, job: Job, offer: Offer) -> Job:
     return ended
 
 
-async def mark_disputed(uow: UnitOfWork, job: Job, dispute_id: str | None) -> Job:
-    """The job says whether a dispute about it stands."""
+async def set_dispute(uow: UnitOfWork, job: Job, dispute_id: str | None) -> Job:
+    """Set or clear the job's open dispute, and push the job."""
     changed = await uow.change(Job, job.id, dispute_id=dispute_id)
     assert changed is not None, "the job was just read in this transaction"
     publish_job(uow, changed)
     return changed
 
 
-def _at(field: str, uow: UnitOfWork) -> dict[str, Any]:
-    return {field: uow.now}
-
-
 @operation("job.cancel", roles={Role.CUSTOMER})
 async def cancel(cmd: ById, actor: Actor, uow: UnitOfWork) -> Job:
-    """Cancel before work begins; what was paid goes back in full, the platform fee included.
+    """Cancel before work begins; the payment is refunded in full, with the platform fee.
 
     Raises NotFound, JobTaken, JobNotOpen, DisputeRequired, PaymentDisputed.
     """
@@ -226,7 +236,7 @@ async def cancel(cmd: ById, actor: Actor, uow: UnitOfWork) -> Job:
         offer = await uow.get(Offer, job.offer_id)
         if offer.contested_amount:
             raise PaymentDisputed
-        offer = await drop_rest(uow, offer)
+        offer = await cancel_open_milestones(uow, offer)
         if offer.refundable:
             await promise(uow, offer, offer.refundable, "The job was cancelled.", actor.id)
     uow.later(BlockRivals(job.id))
@@ -234,31 +244,16 @@ async def cancel(cmd: ById, actor: Actor, uow: UnitOfWork) -> Job:
     return job
 
 
-async def drop_rest(uow: UnitOfWork, offer: Offer) -> Offer:
-    """Nobody will do or pay what is left of the work."""
-    left = [n for n, milestone in enumerate(offer.milestones, 1) if milestone.standing]
+async def cancel_open_milestones(uow: UnitOfWork, offer: Offer) -> Offer:
+    """Cancel the milestones that are neither completed nor cancelled."""
     return await change_offer(
         uow,
         offer,
         milestones=with_milestones(
-            offer, left, status=MilestoneStatus.CANCELLED, due_at=None, dispute_id=None
+            offer,
+            open_milestones(offer, None),
+            status=MilestoneStatus.CANCELLED,
+            due_at=None,
+            dispute_id=None,
         ),
     )
-
-
-# -- the work --------------------------------------------------------------------------------
-
-
-class Start(Command, frozen=True):
-    job_id: Id
-
-
-@operation("job.start", roles={Role.CONTRACTOR})
-async def start(cmd: Start, actor: Actor, uow: UnitOfWork) -> Job:
-    """Begin the work. Raises JobNotAssigned."""
-    job = await uow.get(Job, cmd.job_id, contractor_id=actor.id)
-    started = await move(uow, Job, job.id, JobStatus.IN_PROGRESS, steps=JOB_STEPS)
-    if started is None:
-        raise JobNotAssigned
-    publish_job(uow, started)
-    return started

@@ -78,7 +78,7 @@ JOBS = (
     Job("snapshot accounts", 60, snapshot),
     Job("ask Stripe again", 30, follow_up.ask_again),
     Job("ask Stripe about what is old", 3600, follow_up.ask_about_old),
-    Job("warn of ends", 600, offer_reminders.warn_of_ends),
+    Job("warn of ends", 600, offer_reminders.remind_of_expiry),
     Job("warn of deadlines", 600, dispute_reminders.warn_of_deadlines),
     Job("sweep files", 600, file.sweep),
     Job("reconcile", 3600, runs.reconcile_daily),

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from domain.bidding.system_messages import Deed, Narrate
+from domain.bidding.system_messages import PostSystemMessages, SystemMessage
 from domain.chat.conversation import Conversation
 from domain.deals.offer import Offer
 from domain.kernel.outbox import OutboxRow
@@ -33,8 +33,8 @@ def kinds(items: list[Json]) -> list[str]:
 
 
 async def test_a_deal_is_told_between_what_both_say(market: Market) -> None:
-    """Guard: `system_messages.follow` in `_follow` of server/core.py, and one subject for each
-    conversation, so that deeds are told in their order."""
+    """Guard: `system_messages.queue_system_messages` in `_follow` of server/core.py, and one
+    subject for each conversation, so that messages are told in their order."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     job = await market.job(customer)
     await market.application(contractor, job)
@@ -71,7 +71,7 @@ async def test_a_deal_is_told_between_what_both_say(market: Market) -> None:
 
 
 async def test_milestones_are_told_one_by_one(market: Market) -> None:
-    """Guard: the loop over milestones in `system_messages._offer`."""
+    """Guard: the loop over milestones in `system_messages._offer_messages`."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     await market.application(contractor, job)
@@ -106,7 +106,8 @@ async def test_milestones_are_told_one_by_one(market: Market) -> None:
 async def test_how_an_offer_ends_is_told(
     market: Market, command: str, fields: Json, kind: str, text: str
 ) -> None:
-    """Guard: the table OFFERS; and the marks of one's own deeds in `group_commit._moves`."""
+    """Guard: the table `OFFER_MESSAGES`; and the marks of one's own messages in
+    `group_commit._moves`."""
     talk = await meet(market)
     offer = await market.offer(talk.customer, talk.contractor, talk.job)
     who = talk.customer if command == "withdraw" else talk.contractor
@@ -123,7 +124,7 @@ async def test_how_an_offer_ends_is_told(
 
 
 async def test_an_offer_that_is_not_paid_is_told_to_nobody(market: Market) -> None:
-    """Guard: `visible` in `system_messages.deeds_of`; the contractor must not learn of it."""
+    """Guard: `visible` in `system_messages.messages_of`; the contractor must not learn of it."""
     talk = await meet(market)
     await market.offer(talk.customer, talk.contractor, talk.job, payment_method=None)
     await market.settled()
@@ -131,23 +132,24 @@ async def test_an_offer_that_is_not_paid_is_told_to_nobody(market: Market) -> No
 
 
 async def test_a_task_that_runs_again_tells_nothing_new(market: Market, server: Server) -> None:
-    """Guard: the client id that `Narrate._draft` makes of the deed; and a block does not keep the
-    platform from telling."""
+    """Guard: the client id that `PostSystemMessages._draft` makes of the message; and a block does
+    not keep the platform from telling."""
     talk = await meet(market)
     uow = server.store.single()
     await uow.change(Conversation, talk.id, blocked_by=(talk.customer.id,))
-    deeds = tuple(
-        Deed(f"ofr_1:{n}:offer.created", "offer.created", "ofr_1", None, f"{n}") for n in range(3)
+    messages = tuple(
+        SystemMessage(f"ofr_1:{n}:offer.created", "offer.created", "ofr_1", None, f"{n}")
+        for n in range(3)
     )
-    task = Narrate(talk.job["id"], "", talk.customer.id, talk.contractor.id, deeds)
+    task = PostSystemMessages(talk.job["id"], "", talk.customer.id, talk.contractor.id, messages)
     await asyncio.gather(*(task.run(server.ports) for _ in range(4)))
     await task.run(server.ports)
     assert [message["text"] for message in await timeline(talk.customer)] == ["0", "1", "2"]
 
 
 async def test_what_is_rolled_back_is_not_told(market: Market, server: Server) -> None:
-    """Guard: `uow.later` in `system_messages.follow`, which writes the task in the same
-    transaction."""
+    """Guard: `uow.later` in `system_messages.queue_system_messages`, which writes the task in the
+    same transaction."""
     talk = await meet(market)
     offer = await market.offer(talk.customer, talk.contractor, talk.job)
     await market.settled()
@@ -168,7 +170,8 @@ async def test_what_is_rolled_back_is_not_told(market: Market, server: Server) -
 async def test_telling_waits_for_the_database(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: TryAgain in `Narrate.run`: what cannot be written now is no failure of the task."""
+    """Guard: TryAgain in `PostSystemMessages.run`: what cannot be written now is no failure of the
+    task."""
     talk = await meet(market)
     with monkeypatch.context() as patch:
         patch.setattr("server.workers.message_writer.MOST", 0)
@@ -178,7 +181,7 @@ async def test_telling_waits_for_the_database(
             return await market.rows(OutboxRow, last_error={"$gt": ""}, attempts=0)
 
         rows = await until(tried, bool)
-    assert msgspec.convert(rows[0].body, Narrate).deeds[0].subject_id == offer["id"]
+    assert msgspec.convert(rows[0].body, PostSystemMessages).messages[0].subject_id == offer["id"]
     await market.settled()
     told = await timeline(talk.contractor)
     assert kinds(told) == ["offer.created"]

@@ -13,7 +13,7 @@ FEE = 1500
 
 
 async def test_a_chargeback_freezes_the_payment(work):
-    """Guard: `contested_amount` in `must_be_free`, `Offer.refundable` and
+    """Guard: `contested_amount` in `require_not_frozen`, `Offer.refundable` and
     `transfer_tasks.begin`."""
     chargeback = await work.open_chargeback()
     assert (chargeback["amount"], chargeback["fee_amount"]) == (100_000, FEE)
@@ -69,7 +69,7 @@ async def test_one_that_is_lost_after_the_payout_is_debt(work):
 
 
 async def test_lost_before_the_work_is_done_ends_the_job(work):
-    """Guard: `fulfillment.work.drop_rest` in `chargebacks._lose`; without it work goes on
+    """Guard: `fulfillment.work.cancel_open_milestones` in `chargebacks._book_lost`; without it work goes on
     unpaid."""
     await work.decide_chargeback(await work.open_chargeback(), won=False)
     assert await work.platform_and_escrow() == (-FEE, 0)

@@ -54,7 +54,7 @@ async def test_both_agree_on_a_split(work):
 )
 async def test_an_admin_decides_with_any_split(work, refunded, platform, earned, ending):
     """Guard: `status=MilestoneStatus.COMPLETED if earned else MilestoneStatus.CANCELLED` and
-    `finish` in `resolution.resolve`."""
+    `end_if_finished` in `resolution.resolve`."""
     dispute = await work.open_dispute(work.contractor)
     id = {"dispute_id": dispute["id"]}
     escalated = await work.customer.call("/payment", "dispute_escalate", id)
@@ -70,8 +70,9 @@ async def test_an_admin_decides_with_any_split(work, refunded, platform, earned,
 
 
 async def test_money_in_dispute_is_frozen(work):
-    """Guard: `must_be_free` in `fulfillment.work.complete`, the dispute in `wallet_actions.refund`,
-    and `not m.dispute_id` in `Offer.completing`; without one the money leaves by that door."""
+    """Guard: `require_not_frozen` in `fulfillment.work.complete`, the dispute in
+    `wallet_actions.refund`, and `not m.dispute_id` in `Offer.completing`; without one the money
+    leaves by that door."""
     await work.deliver()
     dispute = await work.open_dispute()
     job = {"job_id": work.job["id"]}
@@ -98,7 +99,7 @@ async def test_money_in_dispute_is_frozen(work):
 
 
 async def test_one_milestone_is_disputed_and_the_other_goes_on(market, server):
-    """Guard: the numbers given to `must_be_free` and to `Offer.at_stake`."""
+    """Guard: the numbers given to `require_not_frozen` and to `Offer.at_stake`."""
     parts = [{"title": "A", "amount": 60_000}, {"title": "B", "amount": 40_000}]
     work = await JobInProgress(market, server).start(milestones=parts)
     dispute = await work.open_dispute(milestone=1)

@@ -117,7 +117,7 @@ async def announced(work, count):
 
 async def test_each_milestone_is_announced_with_its_own_amount(work):
     """Guard: `announced_at` of a milestone, and `announce_at`, which forgets those announced.
-    Guard: `offer.at_stake(numbers)` in `auto_completion._announce`."""
+    Guard: `offer.at_stake(numbers)` in `auto_completion._announce_milestones`."""
     ports = work.server.ports
     await work.deliver(milestone=1)
     await work.pass_time(DAY)
@@ -134,8 +134,8 @@ async def test_each_milestone_is_announced_with_its_own_amount(work):
 
 
 async def test_what_is_announced_at_once_is_one_word_with_one_time(work):
-    """Guard: `max(...)` in `auto_completion._announce`; a mail for each of twenty parts is no
-    news."""
+    """Guard: `max(...)` in `auto_completion._announce_milestones`; a mail for each of twenty parts
+    is no news."""
     ports = work.server.ports
     await work.deliver(milestone=1)
     await work.pass_time(timedelta(minutes=30))
@@ -167,8 +167,8 @@ async def test_nothing_completes_that_was_not_announced(work):
 
 
 async def test_a_time_that_passed_while_nothing_ran_is_announced_again(work):
-    """Guard: `LATE` in `auto_completion._complete_due`; nobody could object to servers that are
-    down."""
+    """Guard: `MISSED_AFTER` in `auto_completion._complete_due`; nobody could object to servers that
+    are down."""
     ports = work.server.ports
     await work.deliver(milestone=1)
     await work.pass_time(WEEK - DAY)

@@ -122,7 +122,7 @@ async def test_accepting_shortlists_and_opens_the_chat(market: Market) -> None:
 
 
 async def test_a_rejected_application_stands_no_more(market: Market) -> None:
-    """Fails when `take` leaves `live` as it was."""
+    """Fails when `move_application` leaves `live` as it was."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     application = await market.application(contractor, job)
@@ -133,7 +133,7 @@ async def test_a_rejected_application_stands_no_more(market: Market) -> None:
 
 
 async def test_a_withdrawal_is_told_to_both(market: Market) -> None:
-    """Fails when `take` does not add the owner."""
+    """Fails when `move_application` does not add the owner."""
     customer, contractor = await market.customer(), await market.contractor()
     application = await market.application(contractor, await market.job(customer))
     fields = {"application_id": application["id"]}
@@ -160,7 +160,7 @@ async def test_a_withdrawal_is_told_to_both(market: Market) -> None:
     ],
 )
 async def test_an_answer_is_final(market: Market, first: str, then: str) -> None:
-    """Fails without the state table in `take`."""
+    """Fails without the state table in `move_application`."""
     customer, contractor = await market.customer(), await market.contractor()
     application = await market.application(contractor, await market.job(customer))
     fields = {"application_id": application["id"]}

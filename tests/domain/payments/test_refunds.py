@@ -21,8 +21,8 @@ async def test_a_part_goes_back_before_the_work_is_done(work):
 
 
 async def test_a_refund_of_everything_ends_the_job(work):
-    """Guard: `fulfillment.work.finish(...)` in `wallet_actions.refund`; without it a job without
-    money waits for a completion that pays nothing."""
+    """Guard: `fulfillment.work.end_if_finished(...)` in `wallet_actions.refund`; without it a job
+    without money waits for a completion that pays nothing."""
     await work.refund()
     assert (await work.current_job())["status"] == "cancelled"
     assert await work.platform_and_escrow() == (0, 0)

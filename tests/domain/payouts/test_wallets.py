@@ -218,8 +218,8 @@ async def test_a_payout_that_stripe_refuses_returns_the_money(market, server):
 
 
 async def test_an_offer_in_a_currency_that_no_bank_of_the_contractor_takes(market, server):
-    """Guard: `await _must_reach(...)` in `offers.create`; without it the share ends where it cannot
-    be paid out."""
+    """Guard: `await _require_accepted_currency(...)` in `offers.create`; without it the share ends
+    where it cannot be paid out."""
     customer, contractor = await market.customer(), await market.contractor()
     await market.onboard(contractor, "usd")
     job = await market.job(customer, currency="JPY")

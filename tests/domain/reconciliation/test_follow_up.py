@@ -229,7 +229,7 @@ async def test_the_outbox_is_read_from_an_index(work):
 
 
 async def test_both_sides_hear_that_the_hold_ends(market, server):
-    """Guard: `warn_of_ends`, once, and not for an offer that was short from the beginning."""
+    """Guard: `remind_of_expiry`, once, and not for an offer that was short from the beginning."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     await market.application(contractor, job)
@@ -237,12 +237,14 @@ async def test_both_sides_hear_that_the_hold_ends(market, server):
     other = await market.contractor("Otto")
     await market.application(other, job)
     await market.offer(customer, other, job, expires_in_hours=2)
-    assert await offer_reminders.warn_of_ends(server.ports) == 1  # the short one, without a word
+    assert (
+        await offer_reminders.remind_of_expiry(server.ports) == 1
+    )  # the short one, without a word
     now = server.ports.clock.now()
     soon, long_ago = now + timedelta(hours=23), now - timedelta(days=2)
     await server.store.single().change(Offer, offer["id"], expires_at=soon, created_at=long_ago)
-    assert await offer_reminders.warn_of_ends(server.ports) == 1
-    assert await offer_reminders.warn_of_ends(server.ports) == 0
+    assert await offer_reminders.remind_of_expiry(server.ports) == 1
+    assert await offer_reminders.remind_of_expiry(server.ports) == 0
     for party, kind in ((customer, "hold_ends_soon"), (contractor, "offer_ends_soon")):
         await party.push(
             "/account", "notification", lambda n, kind=kind: n["kind"] == kind, TIMEOUT
