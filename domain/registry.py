@@ -10,7 +10,7 @@ from domain.chat.group_commit import Finish
 from domain.chat.reports import Report
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
-from domain.disputes.chargebacks import Chargeback, ReadDispute, Submit
+from domain.disputes.chargebacks import Chargeback, ReadDispute, SubmitEvidence
 from domain.disputes.dispute import Dispute
 from domain.files.file import File
 from domain.files.gridfs import GridChunk, GridFile
@@ -90,7 +90,7 @@ TASKS = (
     | PayOut
     | ReadPayout
     | ReadDispute
-    | Submit
+    | SubmitEvidence
     | OpenCustomer
     | Process
     | Compare

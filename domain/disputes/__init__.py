@@ -1,2 +1,4 @@
-"""Disputes between the two sides of a deal, and chargebacks of the card bank. Both end in a
-division of the money."""
+"""Disputes between the two sides of a deal, and chargebacks by the customer's bank.
+
+Both freeze money and end by dividing it.
+"""

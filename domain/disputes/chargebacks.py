@@ -1,10 +1,11 @@
-"""Chargebacks: a card's bank takes a payment back, and decides later who keeps the money.
+"""Chargebacks: the customer's bank reverses a card payment and later decides who keeps the money.
 
-Stripe debits the platform at once. So the payment is frozen: nothing of it is completed, refunded
-or transferred, and of what the contractor has received the part that would be lost is held.
-Decided for us, all is as before; decided against us, the loss is divided as a refund would be.
+Stripe debits the platform at once. Until the decision the payment is frozen: none of it can be
+completed, refunded or transferred, and the contractor's part of the possible loss is held in their
+wallet. If the platform wins, the money is released. If it loses, the loss is divided like a refund.
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
@@ -24,6 +25,7 @@ from domain.deals.offer import (
 )
 from domain.deals.payment import PAYMENT_UPDATED, Payment
 from domain.disputes import resolution
+from domain.jobs.job import owned_by
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.errors import DisputeNotOpen
 from domain.kernel.money import display
@@ -45,9 +47,11 @@ from domain.ports.ports import Ports
 
 UPDATED = Event("/payment", "chargeback.updated")
 
+TRANSFER_UNDER_WAY = (TransferStatus.WAITING, TransferStatus.PARKED, TransferStatus.MADE)
+
 
 class ChargebackStatus(StrEnum):
-    """An `inquiry` has not moved any money (yet); it is `closed` if it never does."""
+    """An `inquiry` has moved no money; it becomes `closed` if it ends without moving any."""
 
     INQUIRY = "inquiry"
     OPEN = "open"
@@ -56,7 +60,7 @@ class ChargebackStatus(StrEnum):
     CLOSED = "closed"
 
 
-FROM_STRIPE = {
+STATUS_OF_STRIPE = {
     "warning_needs_response": ChargebackStatus.INQUIRY,
     "warning_under_review": ChargebackStatus.INQUIRY,
     "warning_closed": ChargebackStatus.CLOSED,
@@ -69,11 +73,11 @@ FROM_STRIPE = {
 
 
 class Chargeback(Record, frozen=True):
-    """A card dispute. `amount` minor units; `fee_amount` is what Stripe has charged for it.
+    """A card dispute. Amounts are in minor units; `fee_amount` is Stripe's fee for it.
 
-    `steps` counts the bookings, since banks may change their mind; `completed_amount` is the
-    completed work that the loss undid, `held_amount` what is held of the contractor's money.
-    `warned_at` says that administrators have heard that evidence is due.
+    `steps` numbers the bookings: a bank may reverse its decision, so a step may occur repeatedly.
+    `completed_amount` is the completed work that the loss undid, and `held_amount` the part of the
+    contractor's money that is held. `warned_at` is when administrators were reminded of evidence.
     """
 
     COLLECTION = "chargebacks"
@@ -119,9 +123,9 @@ Text = Annotated[str, Limits(max_length=20_000)]
 
 
 class Evidence(Command, frozen=True):
-    """What the bank should know; without `product_description` the offer's text is sent.
+    """Evidence for the bank; `product_description` defaults to the offer's description.
 
-    With `submit` false it is only kept at Stripe: it can be submitted once.
+    With `submit` false Stripe saves it as a draft. Evidence can be submitted only once.
     """
 
     chargeback_id: Id
@@ -134,33 +138,29 @@ class Evidence(Command, frozen=True):
 
 @operation("payment.chargebacks", roles=EVERYONE, style=Style.READ)
 async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
-    """Chargebacks of one's own payments; an admin sees all."""
-    where: dict[str, Any] = {
-        Role.CUSTOMER: {"customer_id": actor.id},
-        Role.CONTRACTOR: {"contractor_id": actor.id},
-        Role.ADMIN: {},
-    }[actor.role]
+    """List the chargebacks of the actor's own payments, or all for an administrator."""
+    where: dict[str, Any] = {} if actor.role is Role.ADMIN else owned_by(actor)
     where |= {"status": cmd.status} if cmd.status else {}
     return await uow.page(Chargeback, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
 @operation("admin.evidence", roles={Role.ADMIN})
 async def evidence(cmd: Evidence, actor: Actor, uow: UnitOfWork) -> Chargeback:
-    """Answer the bank. Raises NotFound, DisputeNotOpen."""
-    found = await uow.get(Chargeback, cmd.chargeback_id)
-    if found.status not in (ChargebackStatus.INQUIRY, ChargebackStatus.OPEN):
-        raise DisputeNotOpen(status=found.status)
-    offer = await uow.get(Offer, found.offer_id)
-    given = msgspec.structs.asdict(cmd)
-    given["product_description"] = cmd.product_description or offer.description
-    texts = {name: text for name, text in given.items() if isinstance(text, str) and text}
+    """Send evidence to the bank. Raises NotFound, DisputeNotOpen."""
+    chargeback = await uow.get(Chargeback, cmd.chargeback_id)
+    if chargeback.status not in (ChargebackStatus.INQUIRY, ChargebackStatus.OPEN):
+        raise DisputeNotOpen(status=chargeback.status)
+    offer = await uow.get(Offer, chargeback.offer_id)
+    fields = msgspec.structs.asdict(cmd)
+    fields["product_description"] = cmd.product_description or offer.description
+    texts = {name: text for name, text in fields.items() if isinstance(text, str) and text}
     texts.pop("chargeback_id")
-    uow.later(Submit(found.id, found.stripe_id, texts, cmd.submit, new_id("evd")))
-    return found
+    uow.later(SubmitEvidence(chargeback.id, chargeback.stripe_id, texts, cmd.submit, new_id("evd")))
+    return chargeback
 
 
-class Submit(Task, frozen=True, tag="submit_evidence"):
-    """Hand evidence to Stripe."""
+class SubmitEvidence(Task, frozen=True, tag="submit_evidence"):
+    """Send evidence to Stripe, and then read the dispute again."""
 
     chargeback_id: str
     stripe_id: str
@@ -185,220 +185,239 @@ class Submit(Task, frozen=True, tag="submit_evidence"):
                     uow,
                     "evidence_refused",
                     self.chargeback_id,
-                    f"Stripe did not take the evidence: {reason}",
+                    f"Stripe refused the evidence: {reason}",
                 )
             )
-        await reread(ports, self.stripe_id)
+        await refresh_dispute(ports, self.stripe_id)
 
 
 class ReadDispute(Task, frozen=True, tag="read_card_dispute"):
-    """Read a dispute again."""
+    """Read a dispute from Stripe and take over its state."""
 
     stripe_id: str
 
     async def run(self, ports: Ports) -> None:
-        await reread(ports, self.stripe_id)
+        await refresh_dispute(ports, self.stripe_id)
 
 
-# -- facts -----------------------------------------------------------------------------------
+# -- taking over what Stripe reports ----------------------------------------------------------
 
 
-async def reread(ports: Ports, stripe_id: str) -> None:
-    """Read a dispute from Stripe and take over its state. Banks change their minds: what was read
-    before something newer was taken over is old."""
+async def refresh_dispute(ports: Ports, stripe_id: str) -> None:
+    """Read a dispute from Stripe and take over its state.
+
+    If another process changed the chargeback after it was read here, Stripe's answer may be older
+    than that change, and both are read again. A bank may change its decision in either direction,
+    so the status alone does not show which answer is newer.
+    """
     settled = False
     while not settled:
         known = await ports.store.single().find(Chargeback, {"stripe_id": stripe_id})
-        there = await ports.gateway.dispute(stripe_id)
-        payment = await payment_behind(ports, there.intent_id) if there.intent_id else None
+        dispute = await ports.gateway.dispute(stripe_id)
+        payment = await payment_behind(ports, dispute.intent_id) if dispute.intent_id else None
         if payment is None:
             return
         if not payment.captured_amount:
             raise TryAgain("the capture is not booked yet")
-        work = partial(settle_dispute, payment_id=payment.id, there=there, known=known)
-        settled = await ports.store.transact(work)
+        settled = await ports.store.transact(
+            partial(settle_dispute, payment_id=payment.id, dispute=dispute, known=known)
+        )
 
 
 async def settle_dispute(
-    uow: UnitOfWork, payment_id: str, there: CardDispute, known: Chargeback | None
+    uow: UnitOfWork, payment_id: str, dispute: CardDispute, known: Chargeback | None
 ) -> bool:
-    """Take over what Stripe says; False if there is news since what was `known` when it said so."""
-    found = await uow.find(Chargeback, {"stripe_id": there.id})
-    if found != known:
+    """Take over the state of a dispute; False if its chargeback is no longer as `known`."""
+    chargeback = await uow.find(Chargeback, {"stripe_id": dispute.id})
+    if chargeback != known:
         return False
-    if found is None:
-        found = await _first_seen(uow, await uow.get(Payment, payment_id), there)
-    now = FROM_STRIPE[there.status]
-    fee = there.fee_amount
-    if found.status is now and (found.submissions, found.fee_amount) == (there.submissions, fee):
+    if chargeback is None:
+        chargeback = await _add_inquiry(uow, await uow.get(Payment, payment_id), dispute)
+    if _is_current(chargeback, dispute):
         return True
-    await _book_fee(uow, found, there)
-    held, undone, steps = found.held_amount, found.completed_amount, found.steps
-    for step in STEPS[found.status, now]:
-        steps += 1
-        held, undone = await step(uow, found, f"{found.id}#{steps}", held, undone)
-    changed = await uow.change(
-        Chargeback,
-        found.id,
-        status=now,
-        submissions=there.submissions,
-        due_by=there.due_by,
-        fee_amount=fee,
-        held_amount=held,
-        completed_amount=undone,
-        steps=steps,
+    await _book_fee(uow, chargeback, dispute)
+    booked = await _book_steps(uow, chargeback, STATUS_OF_STRIPE[dispute.status])
+    changed = await _store(uow, booked, dispute)
+    uow.publish(
+        UPDATED,
+        changed,
+        to=[changed.customer_id, changed.contractor_id],
+        room=role_room(Role.ADMIN),
     )
-    assert changed is not None, "a chargeback is never removed"
-    parties = [changed.customer_id, changed.contractor_id]
-    uow.publish(UPDATED, changed, to=parties, room=role_room(Role.ADMIN))
-    if found.status is not now:
-        amount = display(changed.amount, changed.currency)
-        await alert(
-            uow,
-            f"chargeback_{now}",
-            changed.id,
-            f"The chargeback of {amount} for {changed.job_title} is {now}.",
-        )
+    if changed.status is not chargeback.status:
+        await _alert_status(uow, changed)
     return True
 
 
-async def _first_seen(uow: UnitOfWork, payment: Payment, there: CardDispute) -> Chargeback:
-    """Whatever state it is in by now, it begins as an inquiry and takes its steps from there."""
+async def _add_inquiry(uow: UnitOfWork, payment: Payment, dispute: CardDispute) -> Chargeback:
+    """Add the chargeback as an inquiry; the booking steps lead from there to its real state."""
     offer = await uow.get(Offer, payment.offer_id)
-    fresh = uow.new(
+    inquiry = uow.new(
         Chargeback,
-        stripe_id=there.id,
+        stripe_id=dispute.id,
         payment_id=payment.id,
         offer_id=offer.id,
         job_id=offer.job_id,
         job_title=offer.job_title,
         customer_id=offer.customer_id,
         contractor_id=offer.contractor_id,
-        amount=there.amount,
+        amount=dispute.amount,
         currency=offer.currency,
-        reason=there.reason,
+        reason=dispute.reason,
         status=ChargebackStatus.INQUIRY,
         submissions=-1,
-        due_by=there.due_by,
+        due_by=dispute.due_by,
     )
-    await uow.add(fresh)
-    return fresh
+    await uow.add(inquiry)
+    return inquiry
 
 
-async def _book_fee(uow: UnitOfWork, found: Chargeback, there: CardDispute) -> None:
-    """Stripe's fee for the dispute, or what it gave back of it."""
-    more = there.fee_amount - found.fee_amount
+def _is_current(chargeback: Chargeback, dispute: CardDispute) -> bool:
+    return (chargeback.status, chargeback.submissions, chargeback.fee_amount) == (
+        STATUS_OF_STRIPE[dispute.status],
+        dispute.submissions,
+        dispute.fee_amount,
+    )
+
+
+async def _book_fee(uow: UnitOfWork, chargeback: Chargeback, dispute: CardDispute) -> None:
+    """Book a change of Stripe's fee for the dispute: a charge or a refund of it."""
+    more = dispute.fee_amount - chargeback.fee_amount
     if more:
-        currency = there.fee_currency or found.currency
+        currency = dispute.fee_currency or chargeback.currency
         deltas = {ledger.PLATFORM: -more, ledger.STRIPE_FEES: more}
         await ledger.book(
             uow,
-            f"chargeback_fee:{found.id}:{there.fee_amount}:{found.version}",
+            f"chargeback_fee:{chargeback.id}:{dispute.fee_amount}:{chargeback.version}",
             "chargeback_fee",
             currency,
             ledger.flows(deltas),
-            offer_id=found.offer_id,
+            offer_id=chargeback.offer_id,
         )
 
 
-async def _open(
-    uow: UnitOfWork, found: Chargeback, fact: str, held: int, undone: int
-) -> tuple[int, int]:
-    """Stripe has taken the money: freeze what it is about."""
-    offer = await _contest(uow, found, found.amount)
-    at_risk = offer.holdings.contractor - _after_loss(offer, found.amount)
-    of_offer = {"offer_id": offer.id, "status": (*_UNDER_WAY,)}
-    under_way = sum(transfer.net for transfer in await uow.all(Transfer, of_offer))
-    purse = await ledger.purse_of(uow, offer.contractor_id, offer.currency)
-    held = max(0, min(purse.available, at_risk - under_way))
+async def _book_steps(
+    uow: UnitOfWork, chargeback: Chargeback, status: ChargebackStatus
+) -> Chargeback:
+    """Book every step from the known status to `status`."""
+    for step in STEPS[chargeback.status, status]:
+        chargeback = msgspec.structs.replace(chargeback, steps=chargeback.steps + 1)
+        chargeback = await step(uow, chargeback, f"{chargeback.id}#{chargeback.steps}")
+    return msgspec.structs.replace(chargeback, status=status)
+
+
+async def _store(uow: UnitOfWork, booked: Chargeback, dispute: CardDispute) -> Chargeback:
+    changed = await uow.change(
+        Chargeback,
+        booked.id,
+        status=booked.status,
+        submissions=dispute.submissions,
+        due_by=dispute.due_by,
+        fee_amount=dispute.fee_amount,
+        held_amount=booked.held_amount,
+        completed_amount=booked.completed_amount,
+        steps=booked.steps,
+    )
+    assert changed is not None, "a chargeback is never removed"
+    return changed
+
+
+async def _alert_status(uow: UnitOfWork, chargeback: Chargeback) -> None:
+    amount = display(chargeback.amount, chargeback.currency)
+    await alert(
+        uow,
+        f"chargeback_{chargeback.status}",
+        chargeback.id,
+        f"The chargeback of {amount} for {chargeback.job_title} is {chargeback.status}.",
+    )
+
+
+# -- booking steps: each returns the chargeback with the amounts that it changed ----------------
+
+
+async def _book_opened(uow: UnitOfWork, chargeback: Chargeback, fact: str) -> Chargeback:
+    """Stripe withdrew the money: freeze the payment and hold the contractor's part of the loss."""
+    offer = await _change_contested_amount(uow, chargeback, chargeback.amount)
+    held = await _amount_to_hold(uow, chargeback, offer)
+    user = offer.contractor_id
     await ledger.book(
         uow,
         f"chargeback:{fact}",
         "chargeback_opened",
         offer.currency,
         [
-            ledger.Posting(ledger.chargeback(found.id), ledger.STRIPE, found.amount),
-            ledger.Posting(
-                ledger.available(offer.contractor_id), ledger.held(offer.contractor_id), held
-            ),
+            ledger.Posting(ledger.chargeback(chargeback.id), ledger.STRIPE, chargeback.amount),
+            ledger.Posting(ledger.available(user), ledger.held(user), held),
         ],
-        users=[offer.contractor_id],
+        users=[user],
         offer_id=offer.id,
     )
-    return held, undone
+    return msgspec.structs.replace(chargeback, held_amount=held)
 
 
-_UNDER_WAY = (TransferStatus.WAITING, TransferStatus.PARKED, TransferStatus.MADE)
+async def _amount_to_hold(uow: UnitOfWork, chargeback: Chargeback, offer: Offer) -> int:
+    """The contractor's part of the loss, without what is in transfer and what is not available."""
+    lost = offer.charged_back_amount + chargeback.amount
+    after_loss = with_completed_within(offer, charged_back_amount=lost)
+    at_risk = offer.holdings.contractor - after_loss.holdings.contractor
+    in_transfer = {"offer_id": offer.id, "status": TRANSFER_UNDER_WAY}
+    transferring = sum(transfer.net for transfer in await uow.all(Transfer, in_transfer))
+    purse = await ledger.purse_of(uow, offer.contractor_id, offer.currency)
+    return max(0, min(purse.available, at_risk - transferring))
 
 
-def _after_loss(offer: Offer, amount: int) -> int:
-    """The contractor's part, if `amount` is lost."""
-    lost = offer.charged_back_amount + amount
-    return with_completed_within(offer, charged_back_amount=lost).holdings.contractor
-
-
-async def _win(
-    uow: UnitOfWork, found: Chargeback, fact: str, held: int, undone: int
-) -> tuple[int, int]:
-    """The money is back at Stripe, and free again."""
-    offer = await _contest(uow, found, -found.amount)
-    await _release(
-        uow,
-        found,
-        f"chargeback_won:{fact}",
-        "chargeback_won",
-        held,
-        [ledger.Posting(ledger.STRIPE, ledger.chargeback(found.id), found.amount)],
-    )
+async def _book_won(uow: UnitOfWork, chargeback: Chargeback, fact: str) -> Chargeback:
+    """Stripe returned the money: release it and continue what waited for the decision."""
+    offer = await _change_contested_amount(uow, chargeback, -chargeback.amount)
+    returned = ledger.Posting(ledger.STRIPE, ledger.chargeback(chargeback.id), chargeback.amount)
+    await _release_hold(uow, chargeback, f"chargeback_won:{fact}", "chargeback_won", [returned])
     waiting = {"offer_id": offer.id, "status": TransferStatus.WAITING}
     send(uow, await uow.all(Transfer, waiting))
     if offer.accepted_at is None:
         await send_back(uow, offer.id)
     else:
-        await resolution.divide_late_money(uow, offer)
-    return 0, undone
+        await resolution.dispute_recovered_money(uow, offer)
+    return msgspec.structs.replace(chargeback, held_amount=0)
 
 
-async def _lose(
-    uow: UnitOfWork, found: Chargeback, fact: str, held: int, undone: int
-) -> tuple[int, int]:
-    """The customer keeps the money: platform, escrow and contractor bear their parts."""
-    await _release(uow, found, f"chargeback_freed:{fact}", "chargeback_freed", held, [])
-    before = await _contest(uow, found, -found.amount)
-    lost = before.charged_back_amount + found.amount
+async def _book_lost(uow: UnitOfWork, chargeback: Chargeback, fact: str) -> Chargeback:
+    """The customer keeps the money: divide the loss between platform, escrow and contractor."""
+    await _release_hold(uow, chargeback, f"chargeback_freed:{fact}", "chargeback_freed", [])
+    before = await _change_contested_amount(uow, chargeback, -chargeback.amount)
+    lost = before.charged_back_amount + chargeback.amount
     completed = with_completed_within(before, charged_back_amount=lost).completed_amount
     after = await change_offer(uow, before, charged_back_amount=lost, completed_amount=completed)
-    outside = {ledger.chargeback(found.id): found.amount}
+    outside = {ledger.chargeback(chargeback.id): chargeback.amount}
     await rebook(uow, f"chargeback_lost:{fact}", "chargeback_lost", before, after, outside)
     if after.accepted_at is None:
         await give_up(uow, after, OfferStatus.EXPIRED)
     elif after.kept == 0:
-        await resolution.end_without_money(uow, after)
-    return 0, before.completed_amount - completed
+        await resolution.end_after_full_loss(uow, after)
+    undone = before.completed_amount - completed
+    return msgspec.structs.replace(chargeback, held_amount=0, completed_amount=undone)
 
 
-async def _recover(
-    uow: UnitOfWork, found: Chargeback, fact: str, held: int, undone: int
-) -> tuple[int, int]:
-    """The bank has changed its mind after it was lost: undo the loss."""
-    before = await _contest(uow, found, found.amount)
+async def _book_recovered(uow: UnitOfWork, chargeback: Chargeback, fact: str) -> Chargeback:
+    """The bank reversed its decision after a loss: undo the loss; the money is contested again."""
+    before = await _change_contested_amount(uow, chargeback, chargeback.amount)
     after = await change_offer(
         uow,
         before,
-        charged_back_amount=before.charged_back_amount - found.amount,
-        completed_amount=before.completed_amount + undone,
+        charged_back_amount=before.charged_back_amount - chargeback.amount,
+        completed_amount=before.completed_amount + chargeback.completed_amount,
     )
-    outside = {ledger.chargeback(found.id): -found.amount}
+    outside = {ledger.chargeback(chargeback.id): -chargeback.amount}
     await rebook(uow, f"chargeback_undone:{fact}", "chargeback_undone", before, after, outside)
-    return 0, 0
+    return msgspec.structs.replace(chargeback, held_amount=0, completed_amount=0)
 
 
-async def _contest(uow: UnitOfWork, found: Chargeback, amount: int) -> Offer:
-    """Change what is in dispute, on the offer and on its payment.
+async def _change_contested_amount(uow: UnitOfWork, chargeback: Chargeback, amount: int) -> Offer:
+    """Add `amount` to what is contested, on the offer and on its payment.
 
-    Meanwhile nobody can answer what was announced to complete by itself: that is done again.
+    While the money is contested the customer cannot object to an automatic completion. So
+    announcements that were made are reset, and are made again later.
     """
-    offer = await uow.get(Offer, found.offer_id)
+    offer = await uow.get(Offer, chargeback.offer_id)
     everything = range(1, len(offer.milestones) + 1)
     changed = await change_offer(
         uow,
@@ -406,55 +425,64 @@ async def _contest(uow: UnitOfWork, found: Chargeback, amount: int) -> Offer:
         contested_amount=offer.contested_amount + amount,
         milestones=with_milestones(offer, everything, announced_at=None),
     )
-    payment = await uow.change(Payment, found.payment_id, disputed_amount=changed.contested_amount)
+    payment = await uow.change(
+        Payment, chargeback.payment_id, disputed_amount=changed.contested_amount
+    )
     if payment:
         uow.publish(PAYMENT_UPDATED, payment, to=payment.audience)
     return changed
 
 
-async def _release(
+async def _release_hold(
     uow: UnitOfWork,
-    found: Chargeback,
+    chargeback: Chargeback,
     fact: str,
     kind: str,
-    held: int,
-    besides: list[ledger.Posting],
+    other_postings: list[ledger.Posting],
 ) -> None:
-    user = found.contractor_id
-    free = ledger.Posting(ledger.held(user), ledger.available(user), held)
+    """Book the contractor's held money as available again, and collect their debt from it."""
+    user = chargeback.contractor_id
+    release = ledger.Posting(ledger.held(user), ledger.available(user), chargeback.held_amount)
     await ledger.book(
-        uow, fact, kind, found.currency, [*besides, free], users=[user], offer_id=found.offer_id
+        uow,
+        fact,
+        kind,
+        chargeback.currency,
+        [*other_postings, release],
+        users=[user],
+        offer_id=chargeback.offer_id,
     )
-    await collect_debt(uow, user, found.currency, fact)
+    await collect_debt(uow, user, chargeback.currency, fact)
 
 
-_NONE: tuple[Any, ...] = ()
-_ENDS = {
-    ChargebackStatus.INQUIRY: _NONE,
-    ChargebackStatus.CLOSED: _NONE,
-    ChargebackStatus.OPEN: (_open,),
-    ChargebackStatus.WON: (_open, _win),
-    ChargebackStatus.LOST: (_open, _lose),
+Step = Callable[[UnitOfWork, Chargeback, str], Awaitable[Chargeback]]
+
+_STEPS_FROM_NO_MONEY: dict[ChargebackStatus, tuple[Step, ...]] = {
+    ChargebackStatus.INQUIRY: (),
+    ChargebackStatus.CLOSED: (),
+    ChargebackStatus.OPEN: (_book_opened,),
+    ChargebackStatus.WON: (_book_opened, _book_won),
+    ChargebackStatus.LOST: (_book_opened, _book_lost),
 }
-# From the state that is known to the one that Stripe tells, step by step.
-STEPS: dict[tuple[ChargebackStatus, ChargebackStatus], tuple[Any, ...]] = {
-    **{(ChargebackStatus.INQUIRY, to): steps for to, steps in _ENDS.items()},
-    **{(ChargebackStatus.CLOSED, to): steps for to, steps in _ENDS.items()},
+# The booking steps from the known status to the one that Stripe reports.
+STEPS: dict[tuple[ChargebackStatus, ChargebackStatus], tuple[Step, ...]] = {
+    **{(ChargebackStatus.INQUIRY, to): steps for to, steps in _STEPS_FROM_NO_MONEY.items()},
+    **{(ChargebackStatus.CLOSED, to): steps for to, steps in _STEPS_FROM_NO_MONEY.items()},
     **{
-        (ChargebackStatus.OPEN, to): (_win,)
+        (ChargebackStatus.OPEN, to): (_book_won,)
         for to in (ChargebackStatus.WON, ChargebackStatus.CLOSED, ChargebackStatus.INQUIRY)
     },
     (ChargebackStatus.OPEN, ChargebackStatus.OPEN): (),
-    (ChargebackStatus.OPEN, ChargebackStatus.LOST): (_lose,),
-    **{(ChargebackStatus.WON, to): steps for to, steps in _ENDS.items()},
+    (ChargebackStatus.OPEN, ChargebackStatus.LOST): (_book_lost,),
+    **{(ChargebackStatus.WON, to): steps for to, steps in _STEPS_FROM_NO_MONEY.items()},
     (ChargebackStatus.WON, ChargebackStatus.WON): (),
     **{
-        (ChargebackStatus.LOST, to): (_recover, *more)
+        (ChargebackStatus.LOST, to): (_book_recovered, *more)
         for to, more in (
             (ChargebackStatus.OPEN, ()),
-            (ChargebackStatus.WON, (_win,)),
-            (ChargebackStatus.CLOSED, (_win,)),
-            (ChargebackStatus.INQUIRY, (_win,)),
+            (ChargebackStatus.WON, (_book_won,)),
+            (ChargebackStatus.CLOSED, (_book_won,)),
+            (ChargebackStatus.INQUIRY, (_book_won,)),
         )
     },
     (ChargebackStatus.LOST, ChargebackStatus.LOST): (),

@@ -1,4 +1,4 @@
-"""A dispute as it is kept: its record, its states, and the timeline that both sides see."""
+"""The dispute record, its states, and the timeline that both sides see."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -44,7 +44,7 @@ STEPS: Steps = {
 
 
 class Proposal(msgspec.Struct, frozen=True):
-    """How one side would end it: `refund_amount` goes back to the customer."""
+    """A side's proposal: `refund_amount` goes to the customer, the rest to the contractor."""
 
     by: str
     refund_amount: int
@@ -52,7 +52,7 @@ class Proposal(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One line of the timeline. `kind` is the command's name; `by` a user or `system`."""
+    """A timeline entry. `kind` is the name of its command; `by` is a user id or `system`."""
 
     at: datetime
     by: str
@@ -63,10 +63,11 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Dispute(Record, frozen=True):
-    """A disagreement about milestones of one offer, which have `amount` minor units together.
+    """A dispute about milestones of one offer; `amount` is their total in minor units.
 
-    `answer_by` is when it goes to an admin if nobody proposes or agrees; `warned_at` says that
-    both sides have heard that this is soon, `called_at` when administrators were last called.
+    At `answer_by` it is escalated to an administrator, unless the awaited side answers before.
+    `warned_at` is when both sides were reminded of that, `called_at` when administrators were last
+    alerted.
     """
 
     COLLECTION = "disputes"
@@ -107,12 +108,12 @@ class Dispute(Record, frozen=True):
 
     @property
     def waits_for(self) -> str:
-        """Whose turn it is: the side that has not spoken last, by opening or by proposing."""
+        """The side that has to answer: not the one that opened or that proposed last."""
         last = self.proposal.by if self.proposal else self.opened_by
         return self.contractor_id if last == self.customer_id else self.customer_id
 
 
-async def add(
+async def add_entry(
     uow: UnitOfWork,
     dispute: Dispute,
     actor: Actor | None,
@@ -124,9 +125,9 @@ async def add(
     status: DisputeStatus | None = None,
     **fields: Any,
 ) -> Dispute:
-    """Put a line on the timeline. Raises DisputeNotOpen."""
+    """Add an entry to the timeline and set other fields. Raises DisputeNotOpen."""
     if len(dispute.timeline) >= MAX_ENTRIES and kind in ("say", "evidence", "propose"):
-        raise DisputeNotOpen("The timeline is full: agree, or escalate.")
+        raise DisputeNotOpen("The timeline is full: agree or escalate.")
     to = status or dispute.status
     by = actor.id if actor else SYSTEM
     entry = Entry(uow.now, by, kind, text, refund_amount, attachments)
@@ -140,9 +141,10 @@ async def add(
     )
     if changed is None:
         raise DisputeNotOpen(status=dispute.status)
-    announce(uow, changed)
+    publish_dispute(uow, changed)
     return changed
 
 
-def announce(uow: UnitOfWork, dispute: Dispute) -> None:
+def publish_dispute(uow: UnitOfWork, dispute: Dispute) -> None:
+    """Push a dispute to both sides and to administrators."""
     uow.publish(UPDATED, dispute, to=dispute.parties, room=role_room(Role.ADMIN))

@@ -1,21 +1,20 @@
-"""Disputes between the two sides of a job: said, proposed, agreed, or decided by an admin.
+"""Operations on disputes: open, add to the timeline, propose, agree, escalate, resolve.
 
-While one stands its part of the money is frozen: nobody completes or refunds it.
+While a dispute is open its part of the money is frozen: it can be neither completed nor refunded.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta as Limits
 
 from domain.deals.offer import Offer
 from domain.disputes import resolution
-from domain.disputes.dispute import Dispute, DisputeStatus, Proposal, add
-from domain.disputes.resolution import ANSWER_WITHIN, Reason, call_admins
+from domain.disputes.dispute import Dispute, DisputeStatus, Proposal, add_entry
+from domain.disputes.resolution import ANSWER_WITHIN, Reason, alert_admins
 from domain.files.file import FileIds, attach
 from domain.fulfillment import work
 from domain.fulfillment.work import MilestoneNumber, require_not_frozen
-from domain.jobs.job import Job, JobStatus
+from domain.jobs.job import Job, JobStatus, owned_by
 from domain.kernel.actor import EVERYONE, PARTIES, Actor, Role
 from domain.kernel.errors import (
     AmountNotPayable,
@@ -41,7 +40,7 @@ RefundAmount = Annotated[int, Limits(ge=0, le=MAX_AMOUNT)]
 
 
 class Open(Command, frozen=True):
-    """About one milestone, counted from 1, or about all that are left."""
+    """`milestone` is counted from 1; without it the dispute is about all open milestones."""
 
     job_id: Id
     reason: Reason
@@ -59,7 +58,7 @@ class Evidence(Say, frozen=True):
 
 
 class Propose(Command, frozen=True):
-    """`refund_amount` minor units go back to the customer; 0 means that all of it was earned."""
+    """`refund_amount` goes to the customer, in minor units; the rest is earned."""
 
     dispute_id: Id
     refund_amount: RefundAmount
@@ -67,7 +66,7 @@ class Propose(Command, frozen=True):
 
 
 class Agree(Command, frozen=True):
-    """`refund_amount` is what one agrees to, so that it cannot change on the way."""
+    """`refund_amount` repeats the proposal's, so that nobody agrees to a changed proposal."""
 
     dispute_id: Id
     refund_amount: RefundAmount
@@ -95,11 +94,11 @@ class List(Command, frozen=True):
 
 @operation("payment.dispute_open", roles=PARTIES)
 async def dispute_open(cmd: Open, actor: Actor, uow: UnitOfWork) -> Dispute:
-    """Freeze the money of a job in progress until both agree or an admin decides.
+    """Freeze the money of a job in progress until both sides agree or an administrator decides.
 
     Raises NotFound, JobNotInProgress, DisputeOpen, MilestoneNotStanding, PaymentDisputed.
     """
-    job = await uow.get(Job, cmd.job_id, **_own(actor))
+    job = await uow.get(Job, cmd.job_id, **_visible_to(actor))
     if job.status is not JobStatus.IN_PROGRESS or job.offer_id is None:
         raise JobNotInProgress(status=job.status)
     if job.dispute_id:
@@ -107,48 +106,50 @@ async def dispute_open(cmd: Open, actor: Actor, uow: UnitOfWork) -> Dispute:
     offer = await uow.get(Offer, job.offer_id)
     numbers = work.open_milestones(offer, cmd.milestone)
     require_not_frozen(offer, numbers)
-    dispute = resolution.new(offer, tuple(numbers), actor.id, cmd.reason, cmd.text, uow)
-    await resolution.start(uow, offer, dispute)
+    dispute = resolution.new_dispute(offer, tuple(numbers), actor.id, cmd.reason, cmd.text, uow)
+    await resolution.open_dispute(uow, offer, dispute)
     return dispute
 
 
 @operation("payment.dispute_say", roles=PARTIES)
 async def dispute_say(cmd: Say, actor: Actor, uow: UnitOfWork) -> Dispute:
-    """Add to the timeline. Raises NotFound, DisputeNotOpen."""
-    return await add(uow, await _mine(cmd.dispute_id, actor, uow), actor, "say", cmd.text)
+    """Add a message to the timeline. Raises NotFound, DisputeNotOpen."""
+    return await add_entry(
+        uow, await _get_dispute(cmd.dispute_id, actor, uow), actor, "say", cmd.text
+    )
 
 
 @operation("payment.dispute_evidence", roles=PARTIES)
 async def dispute_evidence(cmd: Evidence, actor: Actor, uow: UnitOfWork) -> Dispute:
-    """Add evidence to the timeline, which administrators see too.
+    """Add evidence with files to the timeline, where administrators see it too.
 
     Raises NotFound, DisputeNotOpen, Conflict for files used elsewhere.
     """
-    dispute = await _mine(cmd.dispute_id, actor, uow)
+    dispute = await _get_dispute(cmd.dispute_id, actor, uow)
     readers = [*dispute.parties, role_room(Role.ADMIN)]
     files = await attach(uow, cmd.file_ids, actor.id, dispute.id, readers)
-    return await add(uow, dispute, actor, "evidence", cmd.text, attachments=files)
+    return await add_entry(uow, dispute, actor, "evidence", cmd.text, attachments=files)
 
 
 @operation("payment.dispute_propose", roles=PARTIES)
 async def dispute_propose(cmd: Propose, actor: Actor, uow: UnitOfWork) -> Dispute:
-    """Say how one would end it; a newer proposal replaces the standing one.
+    """Propose a split; it replaces the current proposal.
 
-    Whose turn it is gives the other side the whole time to answer. Another word by the one who
-    waits for an answer moves no deadline, so that nobody can put it off alone.
-    Raises NotFound, DisputeNotOpen, AmountNotPayable.
+    A proposal by the side that has to answer starts a new deadline for the other side. A further
+    proposal by the side that waits for an answer moves no deadline, so that one side alone cannot
+    postpone it. Raises NotFound, DisputeNotOpen, AmountNotPayable.
     """
-    dispute = await _mine(cmd.dispute_id, actor, uow)
+    dispute = await _get_dispute(cmd.dispute_id, actor, uow)
     _check_split(dispute, cmd.refund_amount)
     status = (
         DisputeStatus.ESCALATED
         if dispute.status is DisputeStatus.ESCALATED
         else DisputeStatus.PROPOSED
     )
-    later: dict[str, Any] = {}
+    new_deadline: dict[str, Any] = {}
     if dispute.waits_for == actor.id:
-        later = {"answer_by": uow.now + ANSWER_WITHIN, "warned_at": None}
-    return await add(
+        new_deadline = {"answer_by": uow.now + ANSWER_WITHIN, "warned_at": None}
+    return await add_entry(
         uow,
         dispute,
         actor,
@@ -157,49 +158,49 @@ async def dispute_propose(cmd: Propose, actor: Actor, uow: UnitOfWork) -> Disput
         cmd.refund_amount,
         status=status,
         proposal=Proposal(actor.id, cmd.refund_amount, uow.now),
-        **later,
+        **new_deadline,
     )
 
 
 @operation("payment.dispute_agree", roles=PARTIES)
 async def dispute_agree(cmd: Agree, actor: Actor, uow: UnitOfWork) -> Dispute:
-    """Take the other side's proposal: the money moves accordingly.
+    """Accept the other side's proposal and resolve the dispute with it.
 
-    Raises NotFound, DisputeNotOpen, Conflict for another proposal than the standing one.
+    Raises NotFound, DisputeNotOpen, Conflict if it is not the current proposal.
     """
-    dispute = await _mine(cmd.dispute_id, actor, uow)
+    dispute = await _get_dispute(cmd.dispute_id, actor, uow)
     proposal = dispute.proposal
     if proposal is None or proposal.by == actor.id or proposal.refund_amount != cmd.refund_amount:
         raise Conflict("There is no such proposal by the other side: read the dispute again.")
-    dispute = await add(uow, dispute, actor, "agree", refund_amount=cmd.refund_amount)
+    dispute = await add_entry(uow, dispute, actor, "agree", refund_amount=cmd.refund_amount)
     return await resolution.resolve(uow, dispute, cmd.refund_amount, actor.id)
 
 
 @operation("payment.dispute_escalate", roles=PARTIES)
 async def dispute_escalate(cmd: ById, actor: Actor, uow: UnitOfWork) -> Dispute:
-    """Ask an admin to decide. Raises NotFound, DisputeNotOpen."""
-    dispute = await _mine(cmd.dispute_id, actor, uow)
+    """Escalate the dispute to an administrator. Raises NotFound, DisputeNotOpen."""
+    dispute = await _get_dispute(cmd.dispute_id, actor, uow)
     if dispute.status is DisputeStatus.ESCALATED:
         raise DisputeNotOpen(status=dispute.status)
-    escalated = await add(
+    escalated = await add_entry(
         uow, dispute, actor, "escalate", status=DisputeStatus.ESCALATED, called_at=uow.now
     )
-    await call_admins(uow, escalated)
+    await alert_admins(uow, escalated)
     return escalated
 
 
 @operation("payment.disputes", roles=EVERYONE, style=Style.READ)
-async def disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
-    """One's own disputes with their timelines, newest first; an admin sees all."""
-    given = {"job_id": cmd.job_id, "status": cmd.status}
-    where = _own(actor) | {name: value for name, value in given.items() if value}
+async def list_disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+    """List the actor's own disputes, or all for an administrator, newest first."""
+    filters = {"job_id": cmd.job_id, "status": cmd.status}
+    where = _visible_to(actor) | {name: value for name, value in filters.items() if value}
     return await uow.page(Dispute, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
 @operation("payment.dispute", roles=EVERYONE, style=Style.READ)
 async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Dispute:
-    """Raises NotFound."""
-    return await uow.get(Dispute, cmd.dispute_id, **_own(actor))
+    """Read one dispute with its timeline. Raises NotFound."""
+    return await uow.get(Dispute, cmd.dispute_id, **_visible_to(actor))
 
 
 # -- the admin -------------------------------------------------------------------------------
@@ -207,33 +208,31 @@ async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Dispute:
 
 @operation("admin.resolve", roles={Role.ADMIN})
 async def resolve(cmd: Resolve, actor: Actor, uow: UnitOfWork) -> Dispute:
-    """Decide with any split. Raises NotFound, DisputeNotOpen, AmountNotPayable, PaymentDisputed."""
+    """Decide with any split.
+
+    Raises NotFound, DisputeNotOpen, AmountNotPayable, PaymentDisputed.
+    """
     dispute = await uow.get(Dispute, cmd.dispute_id)
     _check_split(dispute, cmd.refund_amount)
-    dispute = await add(uow, dispute, actor, "resolve", cmd.reason, cmd.refund_amount)
+    dispute = await add_entry(uow, dispute, actor, "resolve", cmd.reason, cmd.refund_amount)
     return await resolution.resolve(uow, dispute, cmd.refund_amount, actor.id)
 
 
 @operation("admin.disputes", roles={Role.ADMIN}, style=Style.READ)
-async def all_disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
-    """All disputes with their timelines, newest first."""
-    return await disputes(cmd, actor, uow)
+async def list_all_disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+    """List all disputes with their timelines, newest first."""
+    return await list_disputes(cmd, actor, uow)
 
 
 # -- rules -----------------------------------------------------------------------------------
 
 
-def _own(actor: Actor) -> dict[str, Any]:
-    fields: Mapping[Role, dict[str, Any]] = {
-        Role.CUSTOMER: {"customer_id": actor.id},
-        Role.CONTRACTOR: {"contractor_id": actor.id},
-        Role.ADMIN: {},
-    }
-    return dict(fields[actor.role])
+def _visible_to(actor: Actor) -> dict[str, Any]:
+    return {} if actor.role is Role.ADMIN else owned_by(actor)
 
 
-async def _mine(dispute_id: str, actor: Actor, uow: UnitOfWork) -> Dispute:
-    return await uow.get(Dispute, dispute_id, **_own(actor))
+async def _get_dispute(dispute_id: str, actor: Actor, uow: UnitOfWork) -> Dispute:
+    return await uow.get(Dispute, dispute_id, **_visible_to(actor))
 
 
 def _check_split(dispute: Dispute, refund_amount: int) -> None:
@@ -248,11 +247,11 @@ def _check_split(dispute: Dispute, refund_amount: int) -> None:
         )
 
 
-# -- by itself -------------------------------------------------------------------------------
+# -- deadlines -------------------------------------------------------------------------------
 
 
 async def escalate_due(ports: Ports) -> int:
-    """Hand disputes that nobody answered in time to an admin; returns how many."""
+    """Escalate disputes after their deadline; returns the number of disputes that were due."""
     uow = ports.store.single()
     late = {"status": (DisputeStatus.OPEN, DisputeStatus.PROPOSED), "answer_by": {"$lte": uow.now}}
     due = await uow.all(Dispute, late, (("answer_by", 1),), CHUNK)
@@ -266,10 +265,10 @@ async def _escalate(uow: UnitOfWork, found: Dispute) -> None:
         and dispute.answer_by <= uow.now
     ):
         text = "Nobody answered in time."
-        await add(
+        await add_entry(
             uow, dispute, None, "escalate", text, status=DisputeStatus.ESCALATED, called_at=uow.now
         )
-        await call_admins(uow, dispute)
+        await alert_admins(uow, dispute)
         amount = display(dispute.amount, dispute.currency)
         await notices.tell(
             uow,

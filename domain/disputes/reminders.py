@@ -1,11 +1,11 @@
-"""Reminders of dispute deadlines to both sides and to administrators."""
+"""Reminds both sides and administrators of the deadlines of disputes and chargebacks."""
 
 from datetime import timedelta
 from typing import Any
 
 from domain.disputes.chargebacks import Chargeback, ChargebackStatus
 from domain.disputes.dispute import Dispute, DisputeStatus
-from domain.disputes.resolution import call_admins
+from domain.disputes.resolution import alert_admins
 from domain.kernel.money import display
 from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
@@ -14,32 +14,9 @@ from domain.notifications.text import date_text, job_path
 from domain.ports.ports import Ports
 
 CHUNK = 200
-WARN_BEFORE = timedelta(hours=24)
-CALL_AGAIN = timedelta(days=1)
-WARN_ADMINS_BEFORE = timedelta(days=3)  # evidence has to be gathered
-
-
-async def warn_of_deadlines(ports: Ports) -> int:
-    """Once each: both sides before a dispute goes to an administrator, and administrators before
-    a bank takes no more evidence; and these each day of what waits for them. Returns how many."""
-    uow = ports.store.single()
-    soon = {"$gt": uow.now, "$lte": uow.now + WARN_BEFORE}
-    waiting = {"status": UNDECIDED, "answer_by": soon, "warned_at": None}
-    ending = await uow.all(Dispute, waiting, (("answer_by", 1),), CHUNK)
-    warned = await ports.store.transact_each(ending, _warn_sides)
-    soon = {"$gt": uow.now, "$lte": uow.now + WARN_ADMINS_BEFORE}
-    unanswered = {**UNANSWERED, "due_by": soon, "warned_at": None}
-    chargebacks = await uow.all(Chargeback, unanswered, (("due_by", 1),), CHUNK)
-    warned += await ports.store.transact_each(chargebacks, _warn_admins)
-    uncalled = _uncalled(uow)
-    escalated = await uow.all(Dispute, uncalled, (("called_at", 1),), CHUNK)
-    return warned + await ports.store.transact_each(escalated, _call_again)
-
-
-def _uncalled(uow: UnitOfWork) -> dict[str, Any]:
-    long_ago = {"called_at": {"$lte": uow.now - CALL_AGAIN}}
-    return {"status": DisputeStatus.ESCALATED, "$or": [{"called_at": None}, long_ago]}
-
+REMIND_BEFORE = timedelta(hours=24)
+ALERT_AGAIN_AFTER = timedelta(days=1)
+REMIND_ADMINS_BEFORE = timedelta(days=3)  # time to collect evidence
 
 UNDECIDED = (DisputeStatus.OPEN, DisputeStatus.PROPOSED)
 UNANSWERED: dict[str, Any] = {
@@ -48,7 +25,47 @@ UNANSWERED: dict[str, Any] = {
 }
 
 
-async def _warn_sides(uow: UnitOfWork, found: Dispute) -> None:
+async def remind_of_deadlines(ports: Ports) -> int:
+    """Send every reminder that is due; returns the number of disputes and chargebacks.
+
+    Both sides are reminded once before a dispute is escalated, administrators once before the
+    deadline for evidence, and administrators daily of each escalated dispute.
+    """
+    return (
+        await _remind_disputing_sides(ports)
+        + await _remind_of_evidence(ports)
+        + await _alert_of_escalated(ports)
+    )
+
+
+async def _remind_disputing_sides(ports: Ports) -> int:
+    uow = ports.store.single()
+    soon = {"$gt": uow.now, "$lte": uow.now + REMIND_BEFORE}
+    waiting = {"status": UNDECIDED, "answer_by": soon, "warned_at": None}
+    disputes = await uow.all(Dispute, waiting, (("answer_by", 1),), CHUNK)
+    return await ports.store.transact_each(disputes, _remind_sides)
+
+
+async def _remind_of_evidence(ports: Ports) -> int:
+    uow = ports.store.single()
+    soon = {"$gt": uow.now, "$lte": uow.now + REMIND_ADMINS_BEFORE}
+    waiting = {**UNANSWERED, "due_by": soon, "warned_at": None}
+    chargebacks = await uow.all(Chargeback, waiting, (("due_by", 1),), CHUNK)
+    return await ports.store.transact_each(chargebacks, _remind_admins)
+
+
+async def _alert_of_escalated(ports: Ports) -> int:
+    uow = ports.store.single()
+    disputes = await uow.all(Dispute, _due_for_alert(uow), (("called_at", 1),), CHUNK)
+    return await ports.store.transact_each(disputes, _alert_again)
+
+
+def _due_for_alert(uow: UnitOfWork) -> dict[str, Any]:
+    long_ago = {"called_at": {"$lte": uow.now - ALERT_AGAIN_AFTER}}
+    return {"status": DisputeStatus.ESCALATED, "$or": [{"called_at": None}, long_ago]}
+
+
+async def _remind_sides(uow: UnitOfWork, found: Dispute) -> None:
     dispute = await uow.change(
         Dispute, found.id, only_if={"status": UNDECIDED, "warned_at": None}, warned_at=uow.now
     )
@@ -56,7 +73,7 @@ async def _warn_sides(uow: UnitOfWork, found: Dispute) -> None:
         return
     ends = date_text(dispute.answer_by)
     awaited = dispute.waits_for
-    told = {
+    texts = {
         awaited: f"Agree or propose how to end it until {ends}; then an administrator decides.",
         **{
             side: f"The other side has not answered. On {ends} it goes to an administrator."
@@ -64,7 +81,7 @@ async def _warn_sides(uow: UnitOfWork, found: Dispute) -> None:
             if side != awaited
         },
     }
-    for side, text in told.items():
+    for side, text in texts.items():
         await notices.tell(
             uow,
             [side],
@@ -76,7 +93,7 @@ async def _warn_sides(uow: UnitOfWork, found: Dispute) -> None:
         )
 
 
-async def _warn_admins(uow: UnitOfWork, found: Chargeback) -> None:
+async def _remind_admins(uow: UnitOfWork, found: Chargeback) -> None:
     chargeback = await uow.change(
         Chargeback, found.id, only_if={**UNANSWERED, "warned_at": None}, warned_at=uow.now
     )
@@ -91,8 +108,7 @@ async def _warn_admins(uow: UnitOfWork, found: Chargeback) -> None:
         )
 
 
-async def _call_again(uow: UnitOfWork, found: Dispute) -> None:
-    uncalled = _uncalled(uow)
-    dispute = await uow.change(Dispute, found.id, only_if=uncalled, called_at=uow.now)
+async def _alert_again(uow: UnitOfWork, found: Dispute) -> None:
+    dispute = await uow.change(Dispute, found.id, only_if=_due_for_alert(uow), called_at=uow.now)
     if dispute:
-        await call_admins(uow, dispute)
+        await alert_admins(uow, dispute)

@@ -1,8 +1,8 @@
-"""What a dispute begins and ends with: money frozen, and divided by agreement or by decision.
+"""Opening a dispute, which freezes money, and resolving it, which divides the money.
 
-The end is always a split: what goes back to the customer, the rest being completed work, by the
-holdings. A bank may take the money of a job away, and with it all that was in dispute; money that
-it gives back when the job has ended already is divided by an administrator.
+A resolution is a split: a refund to the customer, and the rest is booked as completed work. A
+chargeback that takes all money of a job also ends its dispute. If a bank returns money after the
+job has ended, a new dispute is escalated to an administrator, who divides it.
 """
 
 from datetime import timedelta
@@ -11,7 +11,15 @@ from enum import StrEnum
 import msgspec
 
 from domain.deals.offer import Milestone, MilestoneStatus, Offer, change_offer, with_milestones
-from domain.disputes.dispute import STEPS, SYSTEM, Dispute, DisputeStatus, Entry, add, announce
+from domain.disputes.dispute import (
+    STEPS,
+    SYSTEM,
+    Dispute,
+    DisputeStatus,
+    Entry,
+    add_entry,
+    publish_dispute,
+)
 from domain.fulfillment import work
 from domain.jobs.job import Job
 from domain.kernel.errors import DisputeNotOpen, PaymentDisputed
@@ -34,10 +42,10 @@ class Reason(StrEnum):
     OTHER = "other"
 
 
-def new(
+def new_dispute(
     offer: Offer, numbers: tuple[int, ...], by: str, reason: Reason, text: str, uow: UnitOfWork
 ) -> Dispute:
-    """A dispute about milestones of these numbers (from 1); not stored yet."""
+    """Build a dispute about the milestones with these numbers, from 1; it is not stored."""
     return uow.new(
         Dispute,
         job_id=offer.job_id,
@@ -56,17 +64,17 @@ def new(
     )
 
 
-async def start(uow: UnitOfWork, offer: Offer, dispute: Dispute) -> None:
-    """Freeze the money of its milestones, and tell both sides."""
+async def open_dispute(uow: UnitOfWork, offer: Offer, dispute: Dispute) -> None:
+    """Store a dispute, freeze the money of its milestones, and push it to both sides."""
     await uow.add(dispute)
     milestones = with_milestones(offer, dispute.milestones, dispute_id=dispute.id)
     await change_offer(uow, offer, milestones=milestones)
     await work.set_dispute(uow, await uow.get(Job, offer.job_id), dispute.id)
-    announce(uow, dispute)
+    publish_dispute(uow, dispute)
 
 
-async def call_admins(uow: UnitOfWork, dispute: Dispute) -> None:
-    """Somebody has to decide."""
+async def alert_admins(uow: UnitOfWork, dispute: Dispute) -> None:
+    """Alert administrators that one of them has to decide."""
     amount = display(dispute.amount, dispute.currency)
     await alert(
         uow,
@@ -77,7 +85,7 @@ async def call_admins(uow: UnitOfWork, dispute: Dispute) -> None:
 
 
 async def resolve(uow: UnitOfWork, dispute: Dispute, refund_amount: int, by: str) -> Dispute:
-    """End it: the rest is completed work, and the refund goes back to the customer.
+    """Resolve it: refund the customer, and book the rest as completed work.
 
     Raises DisputeNotOpen, PaymentDisputed.
     """
@@ -87,28 +95,30 @@ async def resolve(uow: UnitOfWork, dispute: Dispute, refund_amount: int, by: str
     at_stake = offer.at_stake(dispute.milestones)
     refund_amount = min(refund_amount, at_stake)  # refunds at Stripe may have left less
     earned = at_stake - refund_amount
+    status = MilestoneStatus.COMPLETED if earned else MilestoneStatus.CANCELLED
     after = await change_offer(
         uow,
         offer,
         completed_amount=offer.completed_amount + earned,
-        milestones=_ended(
-            offer, dispute, MilestoneStatus.COMPLETED if earned else MilestoneStatus.CANCELLED, uow
-        ),
+        milestones=_end_milestones(offer, dispute, status, uow),
     )
     await rebook(uow, f"resolve:{dispute.id}", "resolved", offer, after)
     if refund_amount:
         reason = "The dispute was resolved."
         after = await promise(uow, after, refund_amount, reason, by)
-    resolved = await _close(uow, dispute, refund_amount)
+    resolved = await _close_dispute(uow, dispute, refund_amount)
     job = await uow.get(Job, dispute.job_id)
     await work.end_if_finished(uow, job, after)
     return resolved
 
 
-def _ended(
+def _end_milestones(
     offer: Offer, dispute: Dispute, status: MilestoneStatus, uow: UnitOfWork
 ) -> tuple[Milestone, ...]:
-    """What was cancelled stays so; of that only the money is divided."""
+    """Free the milestones, and give those that are open `status`.
+
+    Milestones that were cancelled stay cancelled: only their money is divided.
+    """
     free = with_milestones(offer, dispute.milestones, due_at=None, dispute_id=None)
     standing = [number for number in dispute.milestones if free[number - 1].standing]
     return with_milestones(
@@ -119,7 +129,8 @@ def _ended(
     )
 
 
-async def _close(uow: UnitOfWork, dispute: Dispute, refund_amount: int) -> Dispute:
+async def _close_dispute(uow: UnitOfWork, dispute: Dispute, refund_amount: int) -> Dispute:
+    """Set the dispute to resolved and clear it on the job. Raises DisputeNotOpen."""
     await work.set_dispute(uow, await uow.get(Job, dispute.job_id), None)
     resolved = await uow.change(
         Dispute,
@@ -131,38 +142,38 @@ async def _close(uow: UnitOfWork, dispute: Dispute, refund_amount: int) -> Dispu
     )
     if resolved is None:
         raise DisputeNotOpen(status=dispute.status)
-    announce(uow, resolved)
+    publish_dispute(uow, resolved)
     return resolved
 
 
-# -- decided elsewhere -----------------------------------------------------------------------
+# -- after a chargeback ----------------------------------------------------------------------
 
 
-async def end_without_money(uow: UnitOfWork, offer: Offer) -> None:
-    """A bank took all of it: the job ends, and there is nothing left to disagree about."""
+async def end_after_full_loss(uow: UnitOfWork, offer: Offer) -> None:
+    """End the job and its dispute after a bank took all of the money."""
     job = await uow.get(Job, offer.job_id)
     if job.dispute_id:
         dispute = await uow.get(Dispute, job.dispute_id)
         text = "The customer's bank took all of the money back."
-        dispute = await add(uow, dispute, None, "resolve", text, dispute.amount)
-        await _close(uow, dispute, dispute.amount)
+        dispute = await add_entry(uow, dispute, None, "resolve", text, dispute.amount)
+        await _close_dispute(uow, dispute, dispute.amount)
     job = await uow.get(Job, offer.job_id)
     await work.end_if_finished(uow, job, await work.cancel_open_milestones(uow, offer))
 
 
-async def divide_late_money(uow: UnitOfWork, offer: Offer) -> None:
-    """A bank gave it back after the job had ended without it: an admin says whose it is."""
+async def dispute_recovered_money(uow: UnitOfWork, offer: Offer) -> None:
+    """Escalate a dispute about money that a bank returned after the job had ended without it."""
     job = await uow.get(Job, offer.job_id)
-    numbers = tuple(
+    cancelled = tuple(
         number
-        for number, each in enumerate(offer.milestones, 1)
-        if each.status is MilestoneStatus.CANCELLED
+        for number, milestone in enumerate(offer.milestones, 1)
+        if milestone.status is MilestoneStatus.CANCELLED
     )
-    ended = not any(each.standing for each in offer.milestones)
-    if not (numbers and ended and offer.uncompleted > 0) or job.dispute_id:
+    ended = not any(milestone.standing for milestone in offer.milestones)
+    if not (cancelled and ended and offer.uncompleted > 0) or job.dispute_id:
         return
     text = "The bank gave the money back after the job had ended without it."
-    fresh = new(offer, numbers, SYSTEM, Reason.OTHER, text, uow)
-    dispute = msgspec.structs.replace(fresh, status=DisputeStatus.ESCALATED, called_at=uow.now)
-    await start(uow, offer, dispute)
-    await call_admins(uow, dispute)
+    opened = new_dispute(offer, cancelled, SYSTEM, Reason.OTHER, text, uow)
+    dispute = msgspec.structs.replace(opened, status=DisputeStatus.ESCALATED, called_at=uow.now)
+    await open_dispute(uow, offer, dispute)
+    await alert_admins(uow, dispute)

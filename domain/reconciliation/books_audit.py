@@ -15,7 +15,7 @@ from domain import ledger
 from domain.accounts.user import User
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment, PaymentStatus
-from domain.disputes.chargebacks import FROM_STRIPE, Chargeback, ChargebackStatus
+from domain.disputes.chargebacks import STATUS_OF_STRIPE, Chargeback, ChargebackStatus
 from domain.kernel.record import Record
 from domain.kernel.store import NEWEST, UnitOfWork
 from domain.ledger.balances import Balance
@@ -250,7 +250,7 @@ def _check_chargeback(
     report.compare("out in an open chargeback", found.id, _out(found), -out)
     report.compare("dispute at Stripe", found.id, True, told is not None)
     if told:
-        report.compare("dispute's state", found.id, FROM_STRIPE[told.status], found.status)
+        report.compare("dispute's state", found.id, STATUS_OF_STRIPE[told.status], found.status)
         taken = (
             found.amount if found.status in (ChargebackStatus.OPEN, ChargebackStatus.LOST) else 0
         )

@@ -13,7 +13,7 @@ import msgspec
 
 from domain import ledger
 from domain.deals.payment import Payment
-from domain.disputes.chargebacks import FROM_STRIPE, Chargeback, ReadDispute
+from domain.disputes.chargebacks import STATUS_OF_STRIPE, Chargeback, ReadDispute
 from domain.kernel.record import Record
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.ledger.transaction import Transaction
@@ -159,7 +159,11 @@ async def _adjustment(ports: Ports, books: Books, entry: Entry, found: Found) ->
     ours = books.chargebacks.get(entry.source_id)
     there = await dispute(ports, str(entry.source_id))
     subject = ours.id if ours else str(entry.source_id or entry.id)
-    said = (str(FROM_STRIPE[there.status]), there.fee_amount) if there else (entry.type, entry.net)
+    said = (
+        (str(STATUS_OF_STRIPE[there.status]), there.fee_amount)
+        if there
+        else (entry.type, entry.net)
+    )
     known = (str(ours.status), ours.fee_amount) if ours else None
     fits = found.compare("dispute", subject, known, said)
     if there and not fits:

@@ -322,7 +322,7 @@ async def _payout(ports: Ports, event: WebhookEvent) -> None:
 
 
 async def _dispute(ports: Ports, event: WebhookEvent) -> None:
-    await chargebacks.reread(ports, event.object_id)
+    await chargebacks.refresh_dispute(ports, event.object_id)
 
 
 async def _transfer(ports: Ports, event: WebhookEvent) -> None:

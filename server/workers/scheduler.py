@@ -79,7 +79,7 @@ JOBS = (
     Job("ask Stripe again", 30, follow_up.ask_again),
     Job("ask Stripe about what is old", 3600, follow_up.ask_about_old),
     Job("warn of ends", 600, offer_reminders.remind_of_expiry),
-    Job("warn of deadlines", 600, dispute_reminders.warn_of_deadlines),
+    Job("warn of deadlines", 600, dispute_reminders.remind_of_deadlines),
     Job("sweep files", 600, file.sweep),
     Job("reconcile", 3600, runs.reconcile_daily),
     Job("note the head of the trail", 3600, note_head),

@@ -7,7 +7,7 @@ FEE = 1500
 
 
 async def test_chargeback_after_payout_won(completed_work):
-    """Guard: `_win`: what was held is free again; the fee is the platform's."""
+    """Guard: `_book_won`: what was held is free again; the fee is the platform's."""
     await completed_work.withdraw(30_000)
     chargeback = await completed_work.open_chargeback()
     await completed_work.market.settled(TIMEOUT)
@@ -21,7 +21,7 @@ async def test_chargeback_after_payout_won(completed_work):
 
 
 async def test_chargeback_after_payout_lost(completed_work):
-    """Guard: `_lose`: each gives back their part, and what was paid out becomes debt."""
+    """Guard: `_book_lost`: each gives back their part, and what was paid out becomes debt."""
     await completed_work.withdraw(70_000)
     await completed_work.decide_chargeback(await completed_work.open_chargeback(), won=False)
     assert await completed_work.platform_and_escrow() == (-FEE, 0)

@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from domain.accounts.user import User
-from domain.disputes.chargebacks import Chargeback, ChargebackStatus, reread
+from domain.disputes.chargebacks import Chargeback, ChargebackStatus, refresh_dispute
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.chart import STRIPE
 from domain.ledger.transaction import Transaction
@@ -92,12 +92,12 @@ async def test_an_old_word_about_a_dispute_is_not_the_last(market, server):
     await work.platform_and_escrow()
     some = {"path": "/v1/disputes/*", "method": "GET", "when": "after", "delay": 1.5}
     await work.sandbox.fault(**some)
-    slow = asyncio.create_task(reread(server.ports, dispute["id"]))
+    slow = asyncio.create_task(refresh_dispute(server.ports, dispute["id"]))
     async with asyncio.timeout(TIMEOUT):
         while await work.sandbox.faults():  # noqa: ASYNC110 - until the old word is on its way
             await asyncio.sleep(0.01)
     await work.sandbox.move_dispute(dispute["id"], "under_review")
-    await reread(server.ports, dispute["id"])
+    await refresh_dispute(server.ports, dispute["id"])
     await slow
     await work.platform_and_escrow()
     [row] = await market.rows(Chargeback)

@@ -4,7 +4,7 @@ import pytest
 
 from domain import ledger
 from domain.deals.payment import Payment
-from domain.disputes.chargebacks import Chargeback, reread
+from domain.disputes.chargebacks import Chargeback, refresh_dispute
 from domain.operations.task import TryAgain
 from domain.payouts.transfer import Transfer
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
@@ -27,7 +27,7 @@ async def test_a_chargeback_freezes_the_payment(work):
 
 
 async def test_one_that_is_won_leaves_all_as_it_was(work):
-    """Guard: `_win`; the fee stays with Stripe."""
+    """Guard: `_book_won`; the fee stays with Stripe."""
     await work.complete()
     await work.market.settled(TIMEOUT)
     chargeback = await work.open_chargeback()
@@ -41,7 +41,7 @@ async def test_one_that_is_won_leaves_all_as_it_was(work):
 
 
 async def test_one_that_is_lost_is_divided_like_a_refund(work):
-    """Guard: `rebook` in `chargebacks._lose`: the platform gives its fees back, the contractor
+    """Guard: `rebook` in `chargebacks._book_lost`: the platform gives its fees back, the contractor
     what was held of their money."""
     await work.complete()
     await work.market.settled(TIMEOUT)
@@ -52,7 +52,8 @@ async def test_one_that_is_lost_is_divided_like_a_refund(work):
 
 
 async def test_one_that_is_lost_after_the_payout_is_debt(work):
-    """Guard: `held = min(purse.available, ...)` in `chargebacks._open` and the debt in `take`."""
+    """Guard: `min(purse.available, ...)` in `chargebacks._amount_to_hold` and the debt in
+    `take`."""
     await work.complete()
     await work.market.settled(TIMEOUT)
     await work.withdraw(50_000)
@@ -69,15 +70,15 @@ async def test_one_that_is_lost_after_the_payout_is_debt(work):
 
 
 async def test_lost_before_the_work_is_done_ends_the_job(work):
-    """Guard: `fulfillment.work.cancel_open_milestones` in `chargebacks._book_lost`; without it work goes on
-    unpaid."""
+    """Guard: `fulfillment.work.cancel_open_milestones` in `chargebacks._book_lost`; without it work
+    goes on unpaid."""
     await work.decide_chargeback(await work.open_chargeback(), won=False)
     assert await work.platform_and_escrow() == (-FEE, 0)
     assert (await work.current_job())["status"] == "cancelled"
 
 
 async def test_lost_while_the_sides_disagree_ends_that_as_well(work):
-    """Guard: `resolution.end_without_money`; without it a dispute about nothing waits for an
+    """Guard: `resolution.end_after_full_loss`; without it a dispute about nothing waits for an
     admin, and the job is in dispute for ever."""
     dispute = await work.open_dispute()
     await work.decide_chargeback(await work.open_chargeback(), won=False)
@@ -100,9 +101,9 @@ async def won_after_all(work):
 
 
 async def test_won_after_it_was_lost_and_the_job_has_ended(work):
-    """Guard: `resolution.divide_late_money` in `chargebacks._win`; without it nobody can pay the
-    contractor out of escrow. Guard: `standing` in `resolution._ended`: what is cancelled
-    stays so."""
+    """Guard: `resolution.dispute_recovered_money` in `chargebacks._book_won`; without it nobody can
+    pay the contractor out of escrow. Guard: `standing` in `resolution._end_milestones`: what is
+    cancelled stays so."""
     dispute = await won_after_all(work)
     assert (dispute["status"], dispute["amount"]) == ("escalated", 100_000)
     assert await work.platform_and_escrow() == (10_000 - FEE, 90_000)
@@ -115,8 +116,8 @@ async def test_won_after_it_was_lost_and_the_job_has_ended(work):
 
 
 async def test_won_after_a_part_was_completed(market, server):
-    """Guard: `MilestoneStatus.CANCELLED` in `resolution.divide_late_money`: what was completed is
-    paid again."""
+    """Guard: `MilestoneStatus.CANCELLED` in `resolution.dispute_recovered_money`: what was
+    completed is paid again."""
     parts = [{"title": "A", "amount": 60_000}, {"title": "B", "amount": 40_000}]
     work = await JobInProgress(market, server).start(milestones=parts)
     await work.complete(milestone=1)
@@ -156,17 +157,17 @@ async def test_one_whose_payment_is_not_known_by_its_id_yet(work):
     made = await work.sandbox.dispute(payment.charge_id)
     await uow.change(Payment, payment.id, intent_id=None, captured_amount=0)
     with pytest.raises(TryAgain):
-        await reread(work.server.ports, made["id"])
+        await refresh_dispute(work.server.ports, made["id"])
     await uow.change(Payment, payment.id, captured_amount=payment.captured_amount)
-    await reread(work.server.ports, made["id"])
+    await refresh_dispute(work.server.ports, made["id"])
     await uow.change(Payment, payment.id, intent_id=payment.intent_id)
     assert [found.status for found in await work.market.rows(Chargeback)] == ["open"]
     assert await work.platform_and_escrow() == (10_000 - FEE, 90_000)
 
 
 async def test_all_told_at_once(work):
-    """Guard: `STEPS[found.status, now]`; without its paths a dispute that is first seen when it
-    is decided is never opened, and the books lack what Stripe took."""
+    """Guard: `STEPS[chargeback.status, status]`; without its paths a dispute that is first seen
+    when it is decided is never opened, and the books lack what Stripe took."""
     await work.complete()
     await work.market.settled(TIMEOUT)
     await work.sandbox.fault(webhook="charge.dispute.*", drop=True, times=100)
@@ -177,7 +178,7 @@ async def test_all_told_at_once(work):
         "POST", f"disputes/{id}", **{"evidence[uncategorized_text]": "losing_evidence"}
     )
     for _ in range(2):
-        await reread(work.server.ports, id)
+        await refresh_dispute(work.server.ports, id)
     assert await work.platform_and_escrow() == (-FEE, 0)
     found = (await work.market.rows(Chargeback))[0]
     assert (found.status, found.steps) == ("lost", 2)

@@ -183,8 +183,9 @@ async def test_a_time_that_passed_while_nothing_ran_is_announced_again(work):
 
 
 async def test_after_a_chargeback_it_is_announced_again(work):
-    """Guard: `announced_at=None` in `chargebacks._contest`; while the money was contested the
-    customer could do nothing, and when it is free the work would be completed at once."""
+    """Guard: `announced_at=None` in `chargebacks._change_contested_amount`; while the money was
+    contested the customer could do nothing, and when it is free the work would be completed at
+    once."""
     ports = work.server.ports
     await work.deliver(milestone=1)
     await work.pass_time(WEEK - DAY)

@@ -253,14 +253,14 @@ async def test_both_sides_hear_that_the_hold_ends(market, server):
 
 
 async def test_both_sides_hear_that_their_dispute_is_decided_soon(work):
-    """Guard: `warn_of_deadlines`, `warned_at`, and `waits_for`, whose turn it is."""
+    """Guard: `remind_of_deadlines`, `warned_at`, and `waits_for`, whose turn it is."""
     dispute = await work.open_dispute()
     ports = work.server.ports
-    assert await dispute_reminders.warn_of_deadlines(ports) == 0
+    assert await dispute_reminders.remind_of_deadlines(ports) == 0
     soon = ports.clock.now() + timedelta(hours=23)
     await work.server.store.single().change(Dispute, dispute["id"], answer_by=soon)
-    assert await dispute_reminders.warn_of_deadlines(ports) == 1
-    assert await dispute_reminders.warn_of_deadlines(ports) == 0
+    assert await dispute_reminders.remind_of_deadlines(ports) == 1
+    assert await dispute_reminders.remind_of_deadlines(ports) == 0
     for party, words in ((work.contractor, "Agree or propose"), (work.customer, "not answered")):
         told = await party.push(
             "/account", "notification", lambda n: n["kind"] == "dispute_ends_soon", TIMEOUT
@@ -269,36 +269,36 @@ async def test_both_sides_hear_that_their_dispute_is_decided_soon(work):
 
 
 async def test_administrators_hear_that_evidence_is_due(work):
-    """Guard: `_warn_admins`, once, and `submissions` in `UNANSWERED`."""
+    """Guard: `_remind_admins`, once, and `submissions` in `UNANSWERED`."""
     admin, ports = await work.market.admin(), work.server.ports
     chargeback = await work.open_chargeback()
-    assert await dispute_reminders.warn_of_deadlines(ports) == 0
+    assert await dispute_reminders.remind_of_deadlines(ports) == 0
     soon = ports.clock.now() + timedelta(days=2)
     uow = work.server.store.single()
     await uow.change(Chargeback, chargeback["id"], due_by=soon, submissions=1)
-    assert await dispute_reminders.warn_of_deadlines(ports) == 0
+    assert await dispute_reminders.remind_of_deadlines(ports) == 0
     await uow.change(Chargeback, chargeback["id"], submissions=0)
-    assert await dispute_reminders.warn_of_deadlines(ports) == 1
-    assert await dispute_reminders.warn_of_deadlines(ports) == 0
+    assert await dispute_reminders.remind_of_deadlines(ports) == 1
+    assert await dispute_reminders.remind_of_deadlines(ports) == 0
     told = await admin.push("/admin", "alert", lambda a: a["kind"] == "evidence_due", TIMEOUT)
     assert told["subject"] == chargeback["id"]
 
 
 async def test_administrators_hear_again_of_a_dispute_that_waits_for_them(work):
-    """Guard: `_call_again`, each day, and `called_at` where a dispute is escalated; one that was
+    """Guard: `_alert_again`, each day, and `called_at` where a dispute is escalated; one that was
     escalated before that was kept is called at once."""
     admin, ports = await work.market.admin(), work.server.ports
     id = {"dispute_id": (await work.open_dispute())["id"]}
     await work.customer.call("/payment", "dispute_escalate", id)
-    assert await dispute_reminders.warn_of_deadlines(ports) == 0
+    assert await dispute_reminders.remind_of_deadlines(ports) == 0
     uow = work.server.store.single()
     for called_at in (ports.clock.now() - timedelta(hours=25), None):
         await uow.change(Dispute, id["dispute_id"], called_at=called_at)
-        assert await dispute_reminders.warn_of_deadlines(ports) == 1
-        assert await dispute_reminders.warn_of_deadlines(ports) == 0
+        assert await dispute_reminders.remind_of_deadlines(ports) == 1
+        assert await dispute_reminders.remind_of_deadlines(ports) == 0
     await work.as_admin("resolve", **id, refund_amount=0, reason="Well done")
     await uow.change(Dispute, id["dispute_id"], called_at=None)
-    assert await dispute_reminders.warn_of_deadlines(ports) == 0
+    assert await dispute_reminders.remind_of_deadlines(ports) == 0
     await work.market.settled(TIMEOUT)
     told = [a.data["subject"] for a in admin.received("/admin", "alert")]
     assert told == [id["dispute_id"]] * 3
