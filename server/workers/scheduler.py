@@ -96,7 +96,6 @@ class Scheduler:
         self._jobs = jobs
         self._loops: list[asyncio.Task[None]] = []
         self._held: set[str] = set()
-        self._looks = 0
 
     def start(self) -> None:
         self._loops = [asyncio.create_task(self._repeat(job)) for job in self._jobs]
@@ -126,7 +125,6 @@ class Scheduler:
         """It is due, and no one else is at it."""
         store, now = self._ports.store, self._ports.clock.now
         recently = timedelta(seconds=job.seconds - min(job.seconds, LOOK_SECONDS) / 2)
-        self._looks += 1
         known = await leases.find(store, job.name)
         if known and known.ran_within(recently, now()):
             return False
