@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
@@ -26,12 +27,12 @@ from handlers.expose import Answer, answer, refusal
 from handlers.statements import DOWNLOADS
 from server.authentication import Gatekeeper
 from server.config import Settings
-from server.container import STATS_SECONDS, Core
+from server.container import STATS_SECONDS, CannotServe, Core, refuse_demo_accounts
 from server.http.client_address import client_address
 from server.http.routes import MAX_BODY, Wire
+from server.operation_calls import Answering
 from server.rate_limits import Limits
 from server.realtime.server import Realtime
-from server.request_ids import Answering
 from server.runtime.background_tasks import end
 
 log = structlog.get_logger()
@@ -178,6 +179,37 @@ class Web(Core):
             await self.store.ping()
             return web.json_response({"ready": ready, "redis": redis}, status=200 if ready else 503)
         return web.json_response({"ready": False}, status=503)
+
+
+@contextlib.asynccontextmanager
+async def listening(settings: Settings) -> AsyncIterator[Web]:
+    """A web server that accepts connections. Raises CannotServe."""
+    served = Web(settings)
+    if not settings.demo:
+        await refuse_demo_accounts(served.store)
+    runner = web.AppRunner(
+        served.application(), access_log=None, shutdown_timeout=settings.drain_seconds
+    )
+    try:
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, settings.host, settings.port).start()
+        except OSError as refused:
+            raise CannotServe(_why(refused, settings)) from refused
+        try:
+            yield served
+        finally:
+            await served.drain()
+    finally:
+        await runner.cleanup()
+
+
+def _why(refused: OSError, settings: Settings) -> str:
+    if refused.errno == errno.EADDRINUSE:
+        return f"Port {settings.port} is in use: end what listens there, or set PORT."
+    return (
+        f"Cannot listen on {settings.host}:{settings.port}: {refused.strerror}. Set HOST or PORT."
+    )
 
 
 def _without_op(work: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:

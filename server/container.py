@@ -8,6 +8,7 @@ from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 
+from domain.accounts.user import User
 from domain.bidding import system_messages
 from domain.chat.members import Memberships
 from domain.kernel.money import Schedule
@@ -31,6 +32,7 @@ from server.adapters.smtp import mailer
 from server.adapters.stripe_gateway import StripeGateway, StripeWebhooks
 from server.adapters.system_clock import SystemClock
 from server.config import Settings
+from server.demo_accounts import DEMO_EMAILS
 from server.pubsub.fanout import Fanout
 from server.pubsub.redis_connections import redis_pool
 from server.pubsub.session_events import Control
@@ -42,6 +44,10 @@ from server.workers.scheduler import Scheduler
 STATS_SECONDS = 1
 REDIS_CONNECTIONS = 50
 REDIS_PATIENCE = 20  # seconds that one waits for a connection
+
+
+class CannotServe(Exception):
+    """This process must not or cannot run; the message says what to do."""
 
 
 class Core:
@@ -152,6 +158,15 @@ class Core:
         if delivery.seq is None and not is_of_user_or_job(delivery.room or ""):
             activity = {"namespace": space, "name": name, "data": data}
             self._say(LIVE_MONITOR, "/admin", "activity", envelope(None, at, activity))
+
+
+async def refuse_demo_accounts(store: Store) -> None:
+    """Everybody knows their password. Raises CannotServe."""
+    if await store.single().find(User, {"email": DEMO_EMAILS}):
+        raise CannotServe(
+            "This database has demo accounts, whose password is public. Use another database "
+            "(MONGO_URL), or delete the users whose e-mail ends with @demo.test."
+        )
 
 
 def _follow(uow: UnitOfWork) -> None:

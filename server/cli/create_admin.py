@@ -10,9 +10,8 @@ from domain.kernel.store import Duplicate, UnitOfWork
 from domain.operations.audit_log import Deed, record
 from domain.operations.operation import invalid
 from domain.registry import RECORDS
-from server.cli.serve import CannotServe
 from server.config import Settings
-from server.container import Core
+from server.container import CannotServe, Core
 from server.demo_accounts import DEMO_PASSWORD
 
 

@@ -56,11 +56,14 @@ def dev() -> None:
     from server.cli import serve
     from server.config import ConfigError
     from server.dev import run as development
+    from server.dev.stores import EmbeddedError
 
     try:
         _finish(lambda: serve.run(development.run(os.environ)))
     except ConfigError as wrong:
         _fail(str(wrong), WRONG_USE)
+    except EmbeddedError as failed:
+        _fail(str(failed), FAILED)
 
 
 @app.command()
@@ -73,7 +76,7 @@ def demo(
 ) -> None:
     """Play one job from posting to payout against the running dev server, and check its books."""
     from server.dev import demo as story
-    from server.dev.environment import url_beside_dev
+    from server.dev_environment import url_beside_dev
 
     try:
         asyncio.run(story.play(url.rstrip("/") or url_beside_dev(os.environ), amount, withdraw))
@@ -159,12 +162,11 @@ def configured(*, beside_dev: bool = False) -> "Settings":
 
     `beside_dev` takes what is not set from the dev server that runs on DATA_DIR.
     """
-    from server import log_setup
+    from server import dev_environment, log_setup
     from server.config import ConfigError, load
-    from server.dev import environment
 
     try:
-        settings = load(environment.beside_dev(os.environ) if beside_dev else os.environ)
+        settings = load(dev_environment.beside_dev(os.environ) if beside_dev else os.environ)
     except ConfigError as wrong:
         _fail(str(wrong), WRONG_USE)
     log_setup.configure(settings.log_level)
@@ -177,12 +179,11 @@ def _finish(work: Callable[[], T]) -> T:
 
     from domain.kernel.errors import DomainError
     from domain.kernel.store import DatabaseError
-    from server.cli.serve import CannotServe
-    from server.dev.stores import EmbeddedError
+    from server.container import CannotServe
 
     try:
         return work()
-    except (CannotServe, EmbeddedError, DomainError) as refused:
+    except (CannotServe, DomainError) as refused:
         _fail(str(refused), FAILED)
     except DatabaseError as away:
         _fail(f"MongoDB cannot be used: {away}", FAILED)

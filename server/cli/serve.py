@@ -2,31 +2,18 @@
 
 import asyncio
 import contextlib
-import errno
 import gc
 import signal
-from collections.abc import AsyncIterator, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 import uvloop
-from aiohttp import web as http
 
-from domain.accounts.user import User
-from domain.kernel.store import Store
 from server.config import Settings
-from server.container import Core
-from server.demo_accounts import DEMO_EMAILS
-
-if TYPE_CHECKING:
-    from server.app import Web
-
+from server.container import Core, refuse_demo_accounts
 
 log = structlog.get_logger()
-
-
-class CannotServe(Exception):
-    """This process must not or cannot run; the message says what to do."""
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -54,6 +41,8 @@ async def _until_signalled(work: Coroutine[Any, Any, None]) -> None:
 
 async def web(settings: Settings) -> None:
     """Serve clients. Raises CannotServe."""
+    from server.app import listening  # not loaded by a worker
+
     async with listening(settings):
         _set_aside()
         log.info("web ready", host=settings.host, port=settings.port)
@@ -73,49 +62,7 @@ async def worker(settings: Settings) -> None:
         await core.stop()
 
 
-@contextlib.asynccontextmanager
-async def listening(settings: Settings) -> AsyncIterator["Web"]:
-    """A web server that accepts connections. Raises CannotServe."""
-    from server.app import Web  # a worker has no use for it
-
-    served = Web(settings)
-    if not settings.demo:
-        await refuse_demo_accounts(served.store)
-    runner = http.AppRunner(
-        served.application(), access_log=None, shutdown_timeout=settings.drain_seconds
-    )
-    try:
-        await runner.setup()
-        try:
-            await http.TCPSite(runner, settings.host, settings.port).start()
-        except OSError as refused:
-            raise CannotServe(_why(refused, settings)) from refused
-        try:
-            yield served
-        finally:
-            await served.drain()
-    finally:
-        await runner.cleanup()
-
-
 def _set_aside() -> None:
     """What is loaded by now stays: no garbage collection need look at it again."""
     gc.collect()
     gc.freeze()
-
-
-async def refuse_demo_accounts(store: Store) -> None:
-    """Everybody knows their password. Raises CannotServe."""
-    if await store.single().find(User, {"email": DEMO_EMAILS}):
-        raise CannotServe(
-            "This database has demo accounts, whose password is public. Use another database "
-            "(MONGO_URL), or delete the users whose e-mail ends with @demo.test."
-        )
-
-
-def _why(refused: OSError, settings: Settings) -> str:
-    if refused.errno == errno.EADDRINUSE:
-        return f"Port {settings.port} is in use: end what listens there, or set PORT."
-    return (
-        f"Cannot listen on {settings.host}:{settings.port}: {refused.strerror}. Set HOST or PORT."
-    )

@@ -12,12 +12,12 @@ from rich.table import Table
 
 from domain.accounts.user import User, create_user
 from domain.ports.ports import Ports
-from server import log_setup
+from server import dev_environment, log_setup
 from server.adapters import stripe_gateway
-from server.cli.serve import listening
+from server.app import listening
 from server.config import Settings, load
 from server.demo_accounts import DEMO_ACCOUNTS, DEMO_EMAILS, DEMO_PASSWORD
-from server.dev import environment, secrets
+from server.dev import secrets
 from server.dev.stores import Addresses, embedded
 
 VARIABLES = {"mongo": "MONGO_URL", "redis": "REDIS_URL", "stripe": "STRIPE_API_BASE"}
@@ -50,9 +50,9 @@ async def run(environ: Mapping[str, str]) -> None:
             assert addresses.stripe_api_base
             made = await _register_webhooks(checked, made, addresses.stripe_api_base)
         found = made.environment() if own_stripe else _without_stripe(made.environment())
-        env = environment.Consulted(_defaults(given) | found | _variables(addresses) | given)
+        env = dev_environment.Consulted(_defaults(given) | found | _variables(addresses) | given)
         settings = msgspec.structs.replace(load(env), demo=True)
-        with environment.told(settings.data_dir, env.used):
+        with dev_environment.told(settings.data_dir, env.used):
             await _serve(settings, addresses)
 
 

@@ -23,8 +23,8 @@ from domain.operations.operation import Operation
 from server.authentication import Gatekeeper
 from server.http import downloads
 from server.http.uploads import Uploads
+from server.operation_calls import Answering, checked_request_id
 from server.rate_limits import AtOnce
-from server.request_ids import Answering, checked_request_id
 
 log = structlog.get_logger()
 

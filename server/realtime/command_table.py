@@ -4,7 +4,7 @@ from typing import Any
 
 from domain.kernel.errors import Invalid, UnknownCommand
 from domain.operations.operation import Operation
-from server.request_ids import checked_request_id
+from server.operation_calls import checked_request_id
 
 Commands = dict[tuple[str, str], Operation]
 

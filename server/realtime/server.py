@@ -34,6 +34,7 @@ from domain.operations.command import Meta
 from domain.operations.operation import Operation
 from server.adapters.redis_presence import Presence
 from server.authentication import Gatekeeper
+from server.operation_calls import Answering
 from server.pubsub.fanout import Fanout
 from server.pubsub.session_events import Notice
 from server.rate_limits import Limits, rounded
@@ -46,7 +47,6 @@ from server.realtime.fast_transport import usable
 from server.realtime.packets import CONNECT, DISCONNECT, EVENT, HEADER, envelope
 from server.realtime.rooms import Rooms
 from server.realtime.session_registry import SignedIn
-from server.request_ids import Answering
 
 log = structlog.get_logger()
 

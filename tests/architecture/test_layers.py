@@ -42,6 +42,21 @@ ALLOWED = {
 }
 MAY_IMPORT_ALL = {"registry"}
 
+# The same for server/. Only cli/main.py imports dev/, in the commands `dev` and `demo`.
+ALLOWED_SERVER = {
+    "pubsub": "runtime",
+    "workers": "runtime",
+    "adapters": "runtime config",
+    "authentication": "adapters",
+    "http": "runtime rate_limits operation_calls authentication",
+    "realtime": "runtime rate_limits operation_calls pubsub adapters authentication",
+    "container": "config demo_accounts pubsub adapters workers realtime",
+    "app": "runtime config rate_limits operation_calls authentication http realtime container",
+    "dev": "config log_setup demo_accounts dev_environment adapters app",
+    "cli": "config log_setup demo_accounts dev_environment container app dev",
+    "__main__": "cli",
+}
+
 
 def packages(path: str) -> set[str]:
     return {module.partition(".")[0] for module in imported(path)}
@@ -69,6 +84,16 @@ def test_packages_of_the_domain_import_exactly_what_is_allowed() -> None:
             assert package in ALLOWED, f"{importer} is in no package of ALLOWED"
             found[package].add(other)
     assert found == {package: set(others.split()) for package, others in ALLOWED.items()}
+
+
+def test_packages_of_the_server_import_exactly_what_is_allowed() -> None:
+    """Fails for an import that ALLOWED_SERVER does not permit, and for an unused permission."""
+    found: dict[str, set[str]] = {}
+    for _, package, other in across_packages("server"):
+        found.setdefault(package, set()).add(other)
+    assert found == {package: set(others.split()) for package, others in ALLOWED_SERVER.items()}
+    to_dev = {importer for importer, *pair in across_packages("server") if pair[1] == "dev"}
+    assert to_dev == {"server.cli.main"}
 
 
 def across_packages(folder: str) -> Iterator[tuple[str, str, str]]:

@@ -126,7 +126,7 @@ def test_two_dev_servers_cannot_share_a_folder(tmp_path: Path, started: list[Dev
 
 
 def test_a_taken_port_is_said_in_a_sentence(tmp_path: Path, installation: Installation) -> None:
-    """Fails without the OSError mapping in `serve.listening`."""
+    """Fails without the OSError mapping in `app.listening`."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", installation.settings.port))
         taken.listen()
@@ -154,7 +154,7 @@ def test_all_problems_of_the_configuration_are_told_at_once(word: str, tmp_path:
 async def test_a_database_with_demo_accounts_is_refused(
     word: str, installation: Installation, processes: Processes
 ) -> None:
-    """Fails without `refuse_demo_accounts` in `serve.web` and `serve.worker`."""
+    """Fails without `container.refuse_demo_accounts` in `app.listening` and `serve.worker`."""
     await _add_user(processes.market, "contractor2@demo.test")
     refused = await asyncio.to_thread(run_command, word, env=installation.env)
     assert refused.returncode == 1

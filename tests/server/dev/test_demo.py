@@ -17,8 +17,8 @@ from domain.ledger.balances import Balance
 from domain.ledger.transaction import Posting, Transaction
 from server.adapters.system_clock import SystemClock
 from server.dev import demo
-from server.dev.environment import FILE, beside_dev, told
 from server.dev.run import create_demo_accounts
+from server.dev_environment import FILE, beside_dev, told
 from tests.conftest import Server
 from tests.support.dev_process import DevServer, run_command
 from tests.support.processes import free_port
@@ -42,7 +42,7 @@ async def test_demo_and_audit_beside_a_running_dev_server(
     tmp_path: Path,
     started: list[DevServer],
 ) -> None:
-    """Fails without `environment.told` in `run.run` (nothing is found), without `inc` of the
+    """Fails without `dev_environment.told` in `run.run` (nothing is found), without `inc` of the
     balance in `booking._move` or the fee in `processing.accept` (the figures), without the `unlink`
     in `told` (the file stays), and, for the audits of spoilt books, without
     `books_audit._check_balances`."""
@@ -162,7 +162,7 @@ async def test_the_demo_says_where_nothing_answers_and_who_is_unknown(server: Se
 
 
 def test_what_a_killed_dev_server_left_behind_does_not_count(tmp_path: Path) -> None:
-    """Fails without the lock that `environment._read` looks for."""
+    """Fails without the lock that `dev_environment._read` looks for."""
     env = {"DATA_DIR": str(tmp_path)}
     with told(tmp_path, {"MONGO_URL": "mongodb://here"}):
         assert beside_dev(env) == {**env, "MONGO_URL": "mongodb://here"}
