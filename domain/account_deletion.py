@@ -46,6 +46,8 @@ ONCE_MORE = timedelta(minutes=2)  # longer than any transaction can still be ope
 
 
 class Delete(Command, frozen=True):
+    UNLOGGED = frozenset({"password"})
+
     password: Annotated[str, Limits(max_length=200)]
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 
 from domain.files import file as files
-from domain.files.file import Get, Received
+from domain.files.file import Get, Received, Upload
 from domain.kernel.actor import Actor
 from domain.kernel.record import wire
-from domain.operations.command import Meta, Nothing
-from domain.operations.operation import Operation, looked
+from domain.operations.command import Meta
+from domain.operations.operation import Operation, record_read
 from domain.ports.ports import Ports
 from handlers.expose import Answer, Namespace, Stream, answer
 
@@ -35,8 +35,8 @@ async def _keep(op: Operation, receive: Receive, actor: Actor, meta: Meta, ports
     op.admit(actor)
     await files.check_room(ports.store.single(), actor.id, more=1)
     async with receive() as received:
-        kept = await files.upload(Nothing(), actor, ports, received)
-    await looked(op, {"name": kept.name, "type": kept.type}, actor, meta, ports, [kept.id])
+        kept = await files.upload(Upload(), actor, ports, received)
+    await record_read(op, {"name": kept.name, "type": kept.type}, actor, meta, ports, [kept.id])
     return wire(kept)
 
 
@@ -56,7 +56,7 @@ class Reading(msgspec.Struct, frozen=True):
         command = op.parse(fields, meta.text)
         assert isinstance(command, Get)
         found = await files.get(command, actor, ports.store.single())
-        await looked(op, fields, actor, meta, ports, [found.id])
+        await record_read(op, fields, actor, meta, ports, [found.id])
         key, size, type = found.id, found.size, found.type
         if command.size:
             key, size, type = files.thumbnail_of(found.id), found.thumbnail_size, files.THUMBNAIL

@@ -15,7 +15,7 @@ from domain.kernel.actor import Actor
 from domain.kernel.money import CURRENCIES
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Meta
-from domain.operations.operation import Operation, looked
+from domain.operations.operation import Operation, record_read
 from domain.ports.ports import Ports
 from domain.wallet import statements
 from domain.wallet.statements import Statement
@@ -50,7 +50,7 @@ class Download(msgspec.Struct, frozen=True):
         command: Any = op.parse(fields, meta.text)
         pieces = self._pieces(command, actor, ports.store.single())
         first = await anext(pieces)
-        await looked(op, fields, actor, meta, ports)
+        await record_read(op, fields, actor, meta, ports)
         days = (f"{day:%Y-%m-%d}" for day in (command.start, command.end))
         name = "-".join(filter(None, (self.title, command.currency, *days)))
         return Stream(f"{name}.csv", "text/csv; charset=utf-8", lambda *_: chained(first, pieces))

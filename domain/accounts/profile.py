@@ -16,6 +16,8 @@ from domain.operations.operation import operation
 class Update(Command, frozen=True):
     """Who does not show their presence or how far they have read sees neither of others."""
 
+    PERSONAL = frozenset({"name", "headline", "bio"})
+
     name: Name | None = None
     headline: Annotated[str, Limits(max_length=120)] | None = None
     bio: Annotated[str, Limits(max_length=4000)] | None = None

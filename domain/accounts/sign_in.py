@@ -31,6 +31,9 @@ class SignedIn(msgspec.Struct, frozen=True):
 
 
 class Register(Command, frozen=True):
+    UNLOGGED = frozenset({"password"})
+    PERSONAL = frozenset({"email", "name"})
+
     email: Email
     password: Password
     name: Name
@@ -38,11 +41,16 @@ class Register(Command, frozen=True):
 
 
 class Login(Command, frozen=True):
+    UNLOGGED = frozenset({"password"})
+    PERSONAL = frozenset({"email"})
+
     email: Annotated[str, Limits(max_length=254)]
     password: Annotated[str, Limits(max_length=200)]
 
 
 class Refresh(Command, frozen=True):
+    UNLOGGED = frozenset({"refresh_token"})
+
     refresh_token: Annotated[str, Limits(max_length=200)]
 
 
@@ -50,7 +58,13 @@ class Revoke(Command, frozen=True):
     session_id: Annotated[str, Limits(max_length=64)]
 
 
-@operation("account.register", roles=ANYONE, style=Style.DIRECT, audited=True)
+def _signed_in_user(answer: dict[str, Any]) -> list[str]:
+    return [answer["user"]["id"]]
+
+
+@operation(
+    "account.register", roles=ANYONE, style=Style.DIRECT, audited=True, subjects=_signed_in_user
+)
 async def register(cmd: Register, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
     """Open a customer's or contractor's account and sign it in. Raises EmailTaken.
 
@@ -70,7 +84,9 @@ async def register(cmd: Register, actor: Actor | None, ports: Ports, meta: Meta)
     return _signed_in(user, tokens)
 
 
-@operation("account.login", roles=ANYONE, style=Style.DIRECT, audited=True)
+@operation(
+    "account.login", roles=ANYONE, style=Style.DIRECT, audited=True, subjects=_signed_in_user
+)
 async def login(cmd: Login, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
     """Raises WrongCredentials, after the same time whether or not the account exists, and Banned.
 
@@ -88,13 +104,13 @@ async def login(cmd: Login, actor: Actor | None, ports: Ports, meta: Meta) -> Si
     return _signed_in(user, tokens)
 
 
-@operation("account.refresh", roles=ANYONE, style=Style.DIRECT)
+@operation("account.refresh", roles=ANYONE, style=Style.DIRECT, audited=False)
 async def refresh(cmd: Refresh, actor: Actor | None, ports: Ports, meta: Meta) -> Tokens:
     """Exchange a refresh token for a new pair. A reused one ends the session everywhere."""
     return await ports.sessions.rotate(cmd.refresh_token)
 
 
-@operation("account.me", roles=EVERYONE, style=Style.READ)
+@operation("account.me", roles=EVERYONE, style=Style.READ, audited=False)
 async def me(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> User:
     user = await uow.find(User, {"_id": actor.id})
     if user is None:
@@ -109,7 +125,7 @@ async def logout(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> dict[s
     return {"session_id": actor.session_id}
 
 
-@operation("account.sessions", roles=EVERYONE, style=Style.DIRECT)
+@operation("account.sessions", roles=EVERYONE, style=Style.DIRECT, audited=False)
 async def sessions(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> list[SessionView]:
     """The signed-in devices, newest first."""
     found = await ports.sessions.list(actor.id)

@@ -53,6 +53,8 @@ class User(Record, frozen=True):
             "engagements",
         }
     )
+    UNLOGGED = frozenset({"password_hash"})
+    PERSONAL = frozenset({"email", "name", "headline", "bio"})
 
     email: str
     name: str

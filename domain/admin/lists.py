@@ -69,6 +69,8 @@ class SeenUser(msgspec.Struct, frozen=True):
 class Users(Command, frozen=True):
     """`q` is a whole e-mail address or an id."""
 
+    PERSONAL = frozenset({"q"})
+
     q: Annotated[str, Limits(min_length=1, max_length=254)] | None = None
     role: Role | None = None
     state: UserState | None = None

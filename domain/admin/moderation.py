@@ -1,6 +1,7 @@
 """What administrators read of reported conversations and of conversations in dispute."""
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -61,6 +62,10 @@ class Kept(msgspec.Struct, frozen=True):
     head: int
 
 
+def _conversation(answer: dict[str, Any]) -> list[str]:
+    return [answer["conversation_id"]]
+
+
 @operation("admin.reports", roles=ADMINS, style=Style.READ)
 async def reports(cmd: Reports, actor: Actor, uow: UnitOfWork) -> Page:
     """What was reported, newest first."""
@@ -68,7 +73,7 @@ async def reports(cmd: Reports, actor: Actor, uow: UnitOfWork) -> Page:
     return await uow.page(Report, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
-@operation("admin.conversation", roles=ADMINS, style=Style.READ)
+@operation("admin.conversation", roles=ADMINS, style=Style.READ, subjects=_conversation)
 async def conversation(cmd: OfDispute, actor: Actor, uow: UnitOfWork) -> Kept:
     """What the two sides of a dispute have said about its job. Raises NotFound."""
     dispute = await uow.get(Dispute, cmd.dispute_id)

@@ -57,6 +57,7 @@ class Conversation(Record, frozen=True):
         Index((("job_id", 1), ("contractor_id", 1)), unique=True),
         Index((("members", 1), ("active_at", -1), ("_id", -1))),
     )
+    UNLOGGED = frozenset({"last_message"})
 
     job_id: str
     job_title: str
@@ -141,6 +142,9 @@ class Message(Record, frozen=True):
         Index((("conversation_id", 1), ("terms", 1), ("_id", -1))),
     )
     PRIVATE = frozenset({"history", "terms", "request", "origin"})
+    UNLOGGED = frozenset(
+        {"text", "history", "terms", "files", "reply_to", "reactions", "request", "origin"}
+    )
 
     conversation_id: str
     author_id: str

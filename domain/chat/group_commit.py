@@ -395,7 +395,7 @@ def _audit_row(seal: Seal, message: Message, origin: Origin) -> audit_log.Waitin
     fields |= {"client_id": message.client_id} if message.client_id else {}
     fields |= {"reply_to": message.reply_to.id} if message.reply_to else {}
     fields |= {"file_ids": [file.id for file in message.files]} if message.files else {}
-    deed = audit_log.Deed(
+    deed = audit_log.AuditEntry(
         operation="chat.send",
         fields=fields,
         actor_id=message.author_id,

@@ -43,6 +43,8 @@ class Send(Command, frozen=True):
     """Words, or files, or both. `client_id` is the client's own name for the message, so that
     sending it again is safe; `reply_to` is the id of a message of the same conversation."""
 
+    UNLOGGED = frozenset({"text"})
+
     conversation_id: Id
     text: Text | None = None
     file_ids: FileIds = ()
@@ -56,17 +58,23 @@ class ById(Command, frozen=True):
 
 
 class Edit(ById, frozen=True):
+    UNLOGGED = frozenset({"text"})
+
     text: Text
 
 
 class React(ById, frozen=True):
     """`on` false takes one's own reaction back."""
 
+    UNLOGGED = frozenset({"emoji"})
+
     emoji: Annotated[str, Limits(min_length=1, max_length=16, pattern=r"^\S+\Z")]
     on: bool = True
 
 
 class Search(Command, frozen=True):
+    PERSONAL = frozenset({"q"})
+
     q: Annotated[str, Limits(min_length=1, max_length=200)]
     conversation_id: Id | None = None
     cursor: Cursor | None = None

@@ -37,6 +37,7 @@ class Report(Record, frozen=True):
         Index((("by", 1), ("conversation_id", 1), ("message_id", 1)), unique=True),
         Index((("about_id", 1), ("_id", -1))),
     )
+    UNLOGGED = frozenset({"text", "said"})
 
     by: str
     about_id: str
@@ -50,6 +51,8 @@ class Report(Record, frozen=True):
 
 class MakeReport(Command, frozen=True):
     """A message of the other member, or without one all of them."""
+
+    UNLOGGED = frozenset({"text"})
 
     conversation_id: Id
     reason: Reason

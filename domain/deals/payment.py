@@ -67,6 +67,7 @@ class Payment(Record, frozen=True):
     PRIVATE = frozenset(
         {"visible", "intent_id", "charge_id", "client_secret", "redirect_url", "payment_method"}
     )
+    UNLOGGED = frozenset({"client_secret", "redirect_url"})
 
     offer_id: str
     job_id: str

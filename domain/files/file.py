@@ -19,7 +19,7 @@ from domain.kernel.errors import Conflict, NotFound, QuotaExceeded, Unavailable
 from domain.kernel.record import Index, Record
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
-from domain.operations.command import Command, Id, Meta, Nothing, Style
+from domain.operations.command import Command, Id, Meta, Style
 from domain.operations.operation import operation
 from domain.ports.blob_storage import Examined, Spool
 from domain.ports.ports import Ports
@@ -63,6 +63,7 @@ class File(Record, frozen=True):
         Index((("owner_id", 1), ("size", 1))),
         Index((("state", 1), ("attached_to", 1), ("created_at", 1))),
     )
+    PERSONAL = frozenset({"name"})
 
     owner_id: str
     name: str
@@ -106,8 +107,14 @@ class Received(msgspec.Struct, frozen=True):
     spool: Spool
 
 
+class Upload(Command, frozen=True):
+    """No fields of its own; the audit log has the name and type of the received file."""
+
+    PERSONAL = frozenset({"name"})
+
+
 @operation("files.upload", roles=EVERYONE, style=Style.DIRECT, audited=True)
-async def upload(cmd: Nothing, actor: Actor, ports: Ports, received: Received) -> Attachment:
+async def upload(cmd: Upload, actor: Actor, ports: Ports, received: Received) -> Attachment:
     """Keep a file, which belongs to nobody else until it is attached to something.
 
     Raises TooLarge, UnsupportedType, QuotaExceeded, RateLimited, Unavailable. What is refused

@@ -67,6 +67,7 @@ class Application(Record, frozen=True):
         Index((("contractor_id", 1), ("job_id", 1))),
     )
     PRIVATE = frozenset({"live"})
+    PERSONAL = frozenset({"contractor_name"})
 
     job_id: str
     customer_id: str

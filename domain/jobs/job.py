@@ -85,6 +85,7 @@ class Job(Record, frozen=True):
         Index((("contractor_id", 1), ("status", 1), ("_id", -1))),
     )
     PRIVATE = frozenset({"accepting_offer_id", "category_key", "skill_keys", "terms", "point"})
+    PERSONAL = frozenset({"customer_name"})
 
     customer_id: str
     customer_name: str

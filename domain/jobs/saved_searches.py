@@ -47,6 +47,7 @@ class SavedSearch(Record, frozen=True):
         Index((("anchors", 1), ("_id", 1))),
     )
     PRIVATE = frozenset({"slot", "anchors"})
+    PERSONAL = frozenset({"name"})
 
     user_id: str
     name: str
@@ -75,6 +76,8 @@ class Matched(msgspec.Struct, frozen=True):
 
 
 class Save(Filters, frozen=True, kw_only=True):
+    PERSONAL = frozenset({"q", "name"})
+
     name: Annotated[str, Limits(min_length=1, max_length=80, pattern=r"\S")]
 
 

@@ -52,6 +52,8 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Filters(Command, frozen=True):
     """A job matches if it has all words of `q`, any of the `skills`, and every other value."""
 
+    PERSONAL = frozenset({"q"})
+
     q: Annotated[str, Limits(max_length=200)] | None = None
     category: Category | None = None
     skills: Skills | None = None

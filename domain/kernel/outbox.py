@@ -83,6 +83,7 @@ class OutboxRow(Record, frozen=True):
         Index((("body.event_id", 1),), where={"dead": True}),
         Index((("subject", 1), ("dead", 1)), where={"lane": Lane.STRIPE.value}),
     )
+    LOGGED = False
 
     lane: Lane
     body: dict[str, Any]

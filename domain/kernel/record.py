@@ -39,13 +39,18 @@ class Record(msgspec.Struct, kw_only=True, frozen=True):
     """A document: `version` counts its changes, times are UTC with milliseconds.
 
     A subclass names its COLLECTION and id PREFIX, declares the INDEXES that its queries need,
-    and lists in PRIVATE the fields that never leave over the wire.
+    and lists in PRIVATE the fields that never leave over the wire. For the audit log it lists
+    in UNLOGGED the fields that are left out, and in PERSONAL those of which only a keyed digest
+    is kept. With LOGGED false its changes are not in the audit log at all.
     """
 
     COLLECTION: ClassVar[str]
     PREFIX: ClassVar[str]
     INDEXES: ClassVar[tuple[Index, ...]] = ()
     PRIVATE: ClassVar[frozenset[str]] = frozenset()
+    UNLOGGED: ClassVar[frozenset[str]] = frozenset()
+    PERSONAL: ClassVar[frozenset[str]] = frozenset()
+    LOGGED: ClassVar[bool] = True
 
     id: str
     version: int = 1

@@ -24,6 +24,7 @@ class Balance(Record, frozen=True):
         Index((("kind", 1), ("currency", 1), ("balance", 1))),
         Index((("kind", 1), ("_id", 1), ("currency", 1), ("balance", 1))),
     )
+    LOGGED = False
 
     account: str
     kind: str
@@ -37,6 +38,7 @@ class Snapshot(Record, frozen=True):
 
     COLLECTION = "wallets"
     PREFIX = "snap"
+    LOGGED = False
 
     balance: int
     upto: datetime

@@ -39,6 +39,7 @@ class FeedRow(Record, frozen=True):
         Index((("user_id", 1), ("name", 1), ("data.own", 1), ("seq", 1)), where={"name": NOTICE}),
         Index((("expires_at", 1),), ttl_seconds=0),
     )
+    LOGGED = False
 
     user_id: str
     seq: int
@@ -54,6 +55,7 @@ class FeedHead(Record, frozen=True):
 
     COLLECTION = "feed"
     PREFIX = "head"
+    LOGGED = False
 
     head: int = 0
     seen: int = 0
@@ -96,7 +98,7 @@ class Seen(Command, frozen=True):
     seq: Seq
 
 
-@operation("account.sync", roles=EVERYONE, style=Style.READ)
+@operation("account.sync", roles=EVERYONE, style=Style.READ, audited=False)
 async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Feed:
     """What the user missed. Raises TooOld when rows after `since` are no longer kept."""
     head, state = await asyncio.gather(  # before the rows: they may only be more

@@ -37,6 +37,7 @@ class Told(Record, frozen=True):
     COLLECTION = "notices"
     PREFIX = "told"
     INDEXES = (Index((("expires_at", 1),), ttl_seconds=0),)
+    LOGGED = False
 
     expires_at: datetime
 

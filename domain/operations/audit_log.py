@@ -15,30 +15,11 @@ from typing import Any
 
 import msgspec
 
-from domain.kernel.outbox import OutboxRow
 from domain.kernel.record import Change, Index, Record
 from domain.kernel.store import UnitOfWork, new_id
+from domain.operations.command import Command
 from domain.ports.ports import Seal
 
-ELSEWHERE = frozenset({"feed", "notices", "requests", "wallets", OutboxRow.COLLECTION})
-SECRET = frozenset(
-    {
-        "password",
-        "new_password",
-        "password_hash",
-        "refresh_token",
-        "access_token",
-        "client_secret",
-        "redirect_url",
-        "token",
-    }
-)
-PERSONAL = frozenset({"email", "name", "headline", "bio", "customer_name", "contractor_name", "q"})
-PRIVATE_TALK = {
-    "messages": {"text", "history", "terms", "files", "reply_to", "reactions", "request", "origin"},
-    "conversations": {"last_message"},
-    "reports": {"text", "said"},
-}
 ALWAYS_CHANGE = frozenset({"version", "updated_at", "_id"})
 LONGEST = 4000  # characters of one value; longer ones are kept as their digest
 
@@ -90,11 +71,12 @@ class AuditRow(WaitingRow, frozen=True, kw_only=True):
     mac: str
 
 
-class Deed(msgspec.Struct, frozen=True):
-    """What a row is to tell besides the changes."""
+class AuditEntry(msgspec.Struct, frozen=True):
+    """What a row says besides the changes. `command` declares which `fields` are left out."""
 
     operation: str
     fields: Any
+    command: type[Command] = Command
     actor_id: str | None = None
     role: str | None = None
     session_id: str | None = None
@@ -102,69 +84,86 @@ class Deed(msgspec.Struct, frozen=True):
     address: str = ""
 
 
-async def record(uow: UnitOfWork, seal: Seal, deed: Deed, subjects: Iterable[str] = ()) -> None:
+async def record(
+    uow: UnitOfWork, seal: Seal, entry: AuditEntry, subjects: Iterable[str] = ()
+) -> None:
     """Write the row of a deed, with all that this unit of work has changed until now."""
-    told = [change for change in uow.changes if change.kind.COLLECTION not in ELSEWHERE]
-    await uow.add(sealed(new_id(WaitingRow.PREFIX), uow.now, seal, deed, told, subjects))
+    told = [change for change in uow.changes if change.kind.LOGGED]
+    await uow.add(sealed(new_id(WaitingRow.PREFIX), uow.now, seal, entry, told, subjects))
 
 
 def sealed(
     id: str,
     now: datetime,
     seal: Seal,
-    deed: Deed,
+    entry: AuditEntry,
     changes: Iterable[Change],
     subjects: Iterable[str] = (),
 ) -> WaitingRow:
-    """The row of a deed. For whoever has to be able to write it twice, `id` is given."""
+    """The row of a entry. For whoever has to be able to write it twice, `id` is given."""
     told = list(changes)
-    hidden = SECRET | ({"text", "emoji"} if deed.operation.startswith("chat.") else set())
-    fields = deed.fields if isinstance(deed.fields, Mapping) else {}
+    fields = entry.fields if isinstance(entry.fields, Mapping) else {}
     detail = {
-        "fields": _shown(seal, fields, hidden),
-        "changes": [_told(seal, change) for change in told],
+        "fields": _loggable(seal, entry.command, fields),
+        "changes": [_logged_change(seal, change) for change in told],
     }
     ids = dict.fromkeys([*subjects, *(str(change.after["_id"]) for change in told)])
     row = WaitingRow(
         id=id,
         created_at=now,
         updated_at=now,
-        actor_id=deed.actor_id,
-        role=deed.role,
-        session_id=deed.session_id,
-        operation=deed.operation,
-        request_id=deed.request_id,
-        address=deed.address,
+        actor_id=entry.actor_id,
+        role=entry.role,
+        session_id=entry.session_id,
+        operation=entry.operation,
+        request_id=entry.request_id,
+        address=entry.address,
         subjects=tuple(ids),
         detail=msgspec.json.encode(detail).decode(),
     )
     return msgspec.structs.replace(row, seal=seal.sign(row.content))
 
 
-def _told(seal: Seal, change: Change) -> dict[str, Any]:
+def _logged_change(seal: Seal, change: Change) -> dict[str, Any]:
     """The fields that differ, before and after; a new document has no before."""
-    hidden = SECRET | PRIVATE_TALK.get(change.kind.COLLECTION, set()) | ALWAYS_CHANGE
-    before, after = change.before or {}, change.after
-    names = [name for name in after if name not in hidden and before.get(name) != after[name]]
+    kind, before, after = change.kind, change.before or {}, change.after
+    names = [
+        name for name in after if name not in ALWAYS_CHANGE and before.get(name) != after[name]
+    ]
     return {
-        "collection": change.kind.COLLECTION,
-        "id": change.after["_id"],
-        "version": change.after["version"],
-        "before": _shown(seal, {name: before.get(name) for name in names}) if before else None,
-        "after": _shown(seal, {name: after[name] for name in names}),
+        "collection": kind.COLLECTION,
+        "id": after["_id"],
+        "version": after["version"],
+        "before": _loggable(seal, kind, {n: before.get(n) for n in names}) if before else None,
+        "after": _loggable(seal, kind, {n: after[n] for n in names}),
     }
 
 
-def _shown(seal: Seal, fields: Mapping[str, Any], hidden: Iterable[str] = ()) -> dict[str, Any]:
-    return {name: _cut(seal, name, value) for name, value in fields.items() if name not in hidden}
+def _loggable(
+    seal: Seal, kind: type[Record] | type[Command], fields: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The fields that `kind` lets into the log, personal and long values as digests."""
+    return {
+        name: _digest(seal, value) if name in kind.PERSONAL else _shortened(value)
+        for name, value in fields.items()
+        if name not in kind.UNLOGGED
+    }
 
 
-def _cut(seal: Seal, name: str, value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float | datetime):
+def _digest(seal: Seal, value: Any) -> Any:
+    if _is_plain(value):
         return value
-    if name in PERSONAL:
-        return {"sealed": seal.sign(msgspec.json.encode(value))}
+    return {"sealed": seal.sign(msgspec.json.encode(value))}
+
+
+def _shortened(value: Any) -> Any:
+    if _is_plain(value):
+        return value
     text = msgspec.json.encode(value)
     if len(text) <= LONGEST:
         return value
     return {"digest": hashlib.sha256(text).hexdigest(), "length": len(text)}
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | datetime)

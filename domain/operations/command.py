@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta as Limits
@@ -27,7 +27,14 @@ class Meta(msgspec.Struct, frozen=True):
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The fields of one operation."""
+    """The fields of one operation.
+
+    The audit log leaves out the fields in UNLOGGED, and keeps of those in PERSONAL only a keyed
+    digest.
+    """
+
+    UNLOGGED: ClassVar[frozenset[str]] = frozenset()
+    PERSONAL: ClassVar[frozenset[str]] = frozenset()
 
 
 Id = Annotated[str, Limits(min_length=1, max_length=64)]

@@ -22,6 +22,7 @@ class Reply(Record, frozen=True):
     COLLECTION = "requests"
     PREFIX = "req"
     INDEXES = (Index((("expires_at", 1),), ttl_seconds=0),)
+    LOGGED = False
 
     fingerprint: str
     expires_at: datetime

@@ -16,7 +16,7 @@ from domain.operations.idempotency import Reply, claim_request
 from domain.ports.ports import Ports
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
-Rooms = Callable[[Any], Iterable[str]]
+FromAnswer = Callable[[Any], Iterable[str]]
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -28,9 +28,10 @@ class Operation(msgspec.Struct, frozen=True):
     roles: frozenset[Role]
     style: Style
     reply: Callable[[str, Actor, Ports], Awaitable[Any]] | None = None
-    audited: bool = False
-    joins: Rooms | None = None
-    leaves: Rooms | None = None
+    audited: bool | None = None
+    subjects: FromAnswer | None = None
+    joins: FromAnswer | None = None
+    leaves: FromAnswer | None = None
     pipelined: bool = False
     instant: bool = False
 
@@ -61,9 +62,10 @@ def operation(
     roles: frozenset[Role] | set[Role],
     style: Style = Style.WRITE,
     reply: Callable[[str, Actor, Ports], Awaitable[Any]] | None = None,
-    audited: bool = False,
-    joins: Rooms | None = None,
-    leaves: Rooms | None = None,
+    audited: bool | None = None,
+    subjects: FromAnswer | None = None,
+    joins: FromAnswer | None = None,
+    leaves: FromAnswer | None = None,
     pipelined: bool = False,
     instant: bool = False,
 ) -> Callable[[F], F]:
@@ -73,8 +75,10 @@ def operation(
     returned. It may wait, does not hold up the caller's other commands, and runs again when a
     request id is repeated: so secrets are re-read, never stored.
 
-    What writes in a transaction leaves a row in the audit trail by itself, and so does whatever an
-    administrator looks at; `audited` is for what acts directly.
+    Every transaction that writes leaves a row in the audit log, and so does every read by an
+    administrator. `audited=True` is for operations that act directly; `audited=False` is for reads
+    of the caller's own account. `subjects` takes from the answer the ids of what the row is about,
+    besides the records that changed.
 
     `joins` and `leaves` name, from the answer, the rooms that the calling socket listens to from
     then on, or no longer.
@@ -97,6 +101,7 @@ def operation(
             style,
             reply,
             audited,
+            subjects,
             joins,
             leaves,
             pipelined,
@@ -126,7 +131,8 @@ async def _run(
             answer = wire(await op.run(command, actor, ports, meta))
         else:
             answer = wire(await op.run(command, actor, ports.store.single()))
-        await looked(op, fields, actor, meta, ports, _subject(answer))
+        subjects = op.subjects(answer) if op.subjects else ()
+        await record_read(op, fields, actor, meta, ports, subjects)
         return answer
     assert actor is not None, "an operation that writes has roles"
     answer = await _write(op, command, fields, actor, meta, ports)
@@ -136,7 +142,7 @@ async def _run(
     return wire(await op.reply(answer["id"], actor, ports))
 
 
-async def looked(
+async def record_read(
     op: Operation,
     fields: Any,
     actor: Actor | None,
@@ -144,11 +150,11 @@ async def looked(
     ports: Ports,
     subjects: Iterable[str] = (),
 ) -> None:
-    """Leave a row of what an administrator has been shown, or of what is `audited`."""
-    shown = actor and actor.role is Role.ADMIN and not op.name.startswith("account.")
-    if op.audited or shown:
-        deed = _deed(op, fields, actor, meta)
-        await audit_log.record(ports.store.single(), ports.seal, deed, subjects)
+    """Write an audit row if the operation is `audited`, or an administrator has read something."""
+    by_admin = actor is not None and actor.role is Role.ADMIN
+    if by_admin if op.audited is None else op.audited:
+        entry = _audit_entry(op, fields, actor, meta)
+        await audit_log.record(ports.store.single(), ports.seal, entry, subjects)
 
 
 async def _write(
@@ -165,7 +171,7 @@ async def _write(
     async def work(uow: UnitOfWork) -> Any:
         value = wire(await op.run(command, actor, uow))
         if uow.changes or uow.rows or actor.role is Role.ADMIN:
-            await audit_log.record(uow, ports.seal, _deed(op, fields, actor, meta))
+            await audit_log.record(uow, ports.seal, _audit_entry(op, fields, actor, meta))
         if claim:
             await claim.settle(uow, value)
         return value
@@ -180,24 +186,19 @@ async def _write(
         raise
 
 
-def _deed(op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> audit_log.Deed:
-    return audit_log.Deed(
+def _audit_entry(
+    op: Operation, fields: Any, actor: Actor | None, meta: Meta
+) -> audit_log.AuditEntry:
+    return audit_log.AuditEntry(
         operation=op.name,
         fields=fields,
+        command=op.command,
         request_id=meta.request_id,
         address=meta.address,
         actor_id=actor.id if actor else None,
         role=actor.role if actor else None,
         session_id=actor.session_id if actor else None,
     )
-
-
-def _subject(answer: Any) -> list[str]:
-    """Who has registered or signed in, when nobody was; or whose talk was read."""
-    if not isinstance(answer, dict):
-        return []
-    user, talk = answer.get("user"), answer.get("conversation_id")
-    return [user["id"]] if isinstance(user, dict) else [talk] if isinstance(talk, str) else []
 
 
 def _has_null(value: Any) -> bool:

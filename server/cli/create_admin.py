@@ -7,7 +7,7 @@ from domain.accounts.user import new_user
 from domain.kernel.actor import Role
 from domain.kernel.errors import EmailTaken
 from domain.kernel.store import Duplicate, UnitOfWork
-from domain.operations.audit_log import Deed, record
+from domain.operations.audit_log import AuditEntry, record
 from domain.operations.operation import invalid
 from domain.registry import RECORDS
 from server.config import Settings
@@ -37,7 +37,7 @@ async def create_admin(settings: Settings, email: str, name: str, password: str)
 
         async def work(uow: UnitOfWork) -> None:
             await uow.add(user)
-            await record(uow, core.ports.seal, Deed(operation="cli.create_admin", fields={}))
+            await record(uow, core.ports.seal, AuditEntry(operation="cli.create_admin", fields={}))
 
         await core.store.transact(work)
     except Duplicate as taken:

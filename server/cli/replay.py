@@ -9,7 +9,7 @@ from rich.table import Table
 
 from domain.kernel.errors import Conflict, NotFound
 from domain.kernel.store import UnitOfWork
-from domain.operations.audit_log import Deed, record
+from domain.operations.audit_log import AuditEntry, record
 from domain.ports.ports import Ports
 from domain.stripe_events.inbox import EventStatus, WebhookEvent
 from domain.stripe_events.replay import queue_again
@@ -67,7 +67,7 @@ async def _queue(ports: Ports, event: WebhookEvent) -> bool:
 
     async def work(uow: UnitOfWork) -> None:
         await queue_again(uow, event, at=uow.now)  # this process will not be there
-        deed = Deed(operation="cli.replay", fields={"event_id": event.id})
+        deed = AuditEntry(operation="cli.replay", fields={"event_id": event.id})
         await record(uow, ports.seal, deed)
 
     try:

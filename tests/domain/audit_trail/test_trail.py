@@ -47,7 +47,7 @@ async def test_a_command_says_who_did_what_to_what(market, server):
 
 
 async def test_secrets_and_talk_stay_out(market, server):
-    """Guard: `SECRET` and `PRIVATE_TALK`."""
+    """Guard: `UNLOGGED` of the commands and records, and `subjects` of `sign_in.login`."""
     stranger = market.anonymous_client()
     fields = {
         "email": "eve@people.test",
@@ -75,7 +75,7 @@ async def test_secrets_and_talk_stay_out(market, server):
 
 
 async def test_who_somebody_was_is_forgotten_with_them(market, server):
-    """Guard: `PERSONAL`; and the digest shows whether it was a given value."""
+    """Guard: `PERSONAL` of each record and command; the digest shows if it was a given value."""
     customer = await market.customer("Gerda Gone")
     await market.job(customer)
     await customer.call("/account", "update", {"headline": "Gerda paints"})
@@ -90,7 +90,7 @@ async def test_who_somebody_was_is_forgotten_with_them(market, server):
 
 
 async def test_an_administrator_is_seen_looking(market, server):
-    """Guard: `looked` in `operation._run`."""
+    """Guard: `record_read` in `operation._run`."""
     admin = await market.admin()
     await admin.call("/admin", "overview")
     await admin.call("/payment", "list")
@@ -187,7 +187,7 @@ async def test_a_row_with_an_id_made_earlier_is_listed_by_its_time(market, serve
     admin, uow = await market.admin(), server.store.single()
     now = uow.now.replace(microsecond=0)
     made = f"aud_{int(now.timestamp()) - 2:08x}{'0' * 16}"
-    deed = audit_log.Deed("chat.send", {})
+    deed = audit_log.AuditEntry("chat.send", {})
     await uow.add(audit_log.sealed(made, now, server.ports.seal, deed, []))
     asked = {"operation": "chat.send", "since": now.isoformat()}
     assert [row["id"] for row in (await admin.call("/admin", "audit", asked))["items"]] == [made]

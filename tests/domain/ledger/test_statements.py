@@ -186,7 +186,7 @@ async def test_commissions_are_told_by_day_month_and_currency(market, server):
     ]
     status, _, rows = await download(admin, "admin/commissions.csv", **year, currency="JPY")
     assert (status, rows[0]["platform_fees"], rows[0]["net_minor"]) == (200, "14", "14")
-    last = (await market.trail())[-1]  # guard: `looked` in `Download.open`
+    last = (await market.trail())[-1]  # guard: `record_read` in `Download.open`
     told = (last.actor_id, last.operation, last.address)
     assert told == (admin.id, "admin.commissions", "127.0.0.1")
     assert '"JPY"' in last.detail
