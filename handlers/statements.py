@@ -47,6 +47,7 @@ class Download(msgspec.Struct, frozen=True):
         self, op: Operation, fields: Any, actor: Actor, meta: Meta, ports: Ports
     ) -> Stream:
         op.admit(actor)
+        fields = op.normalize(fields)
         command: Any = op.parse(fields, meta.text)
         pieces = self._pieces(command, actor, ports.store.single())
         first = await anext(pieces)

@@ -353,9 +353,9 @@ def _network(text: str) -> Network:
 
 
 def _currencies(text: str) -> tuple[str, ...]:
-    currencies = tuple(_items(text))
+    currencies = tuple(_items(text.upper()))
     if not currencies or not all(re.fullmatch(r"[A-Z]{3}", code) for code in currencies):
-        raise ValueError("must be upper-case ISO 4217 codes such as USD,EUR, separated by commas")
+        raise ValueError("must be ISO 4217 codes such as USD,EUR, separated by commas")
     if len(set(currencies)) < len(currencies):
         raise ValueError("names a currency twice: remove one")
     return currencies

@@ -30,7 +30,7 @@ from domain.kernel.errors import (
 from domain.kernel.money import MAX_AMOUNT, check_chargeable
 from domain.kernel.record import Page
 from domain.kernel.store import NEWEST, Duplicate, UnitOfWork, new_id
-from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.command import Command, CurrencyCode, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
 from domain.payments.operations import PaymentSheet, sheet
 from domain.payments.processing import CHUNK, Capture, Hold, close
@@ -55,7 +55,7 @@ class Create(Command, frozen=True):
     job_id: Id
     contractor_id: Id
     amount: Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
-    currency: Annotated[str, Limits(pattern=r"^[A-Z]{3}$", max_length=3)]
+    currency: CurrencyCode
     description: Annotated[str, Limits(min_length=1, max_length=4000)]
     timeline_days: Annotated[int, Limits(ge=1, le=730)]
     milestones: Annotated[tuple[MilestoneTerms, ...], Limits(max_length=20)] = ()

@@ -11,7 +11,14 @@ from domain.kernel.errors import Conflict, Forbidden, Invalid, Unauthenticated, 
 from domain.kernel.record import wire
 from domain.kernel.store import AWAY, Duplicate, UnitOfWork
 from domain.operations import audit_log
-from domain.operations.command import Command, Meta, Style
+from domain.operations.command import (
+    Command,
+    Meta,
+    Path,
+    Style,
+    currency_paths,
+    in_upper_case,
+)
 from domain.operations.idempotency import Reply, claim_request
 from domain.ports.ports import Ports
 
@@ -34,6 +41,7 @@ class Operation(msgspec.Struct, frozen=True):
     leaves: FromAnswer | None = None
     pipelined: bool = False
     instant: bool = False
+    currencies: tuple[Path, ...] = ()
 
     def admit(self, actor: Actor | None) -> None:
         """Raises Unauthenticated or Forbidden."""
@@ -44,8 +52,15 @@ class Operation(msgspec.Struct, frozen=True):
         if actor.role not in self.roles:
             raise Forbidden(allowed=sorted(self.roles))
 
+    def normalize(self, fields: Any) -> Any:
+        """The input with its currency codes in upper case: `usd` and `USD` are the same request."""
+        for path in self.currencies:
+            fields = in_upper_case(fields, path)
+        return fields
+
     def parse(self, fields: Any, text: bool) -> Command:
         """Raises Invalid, naming the field."""
+        fields = self.normalize(fields)
         try:
             command = msgspec.convert(fields, self.command, strict=not text)
         except msgspec.ValidationError as refused:
@@ -106,6 +121,7 @@ def operation(
             leaves,
             pipelined,
             instant,
+            currency_paths(command),
         )
         function.operation = tagged  # type: ignore[attr-defined]
         return function
@@ -116,6 +132,7 @@ def operation(
 async def execute(op: Operation, fields: Any, actor: Actor | None, meta: Meta, ports: Ports) -> Any:
     """Run one operation and return its wire value. Raises DomainError."""
     op.admit(actor)
+    fields = op.normalize(fields)
     command = op.parse(fields, meta.text)
     try:
         return await _run(op, command, fields, actor, meta, ports)

@@ -49,7 +49,7 @@ def test_only_the_required_variables_give_the_documented_defaults() -> None:
 def test_lists_keep_their_order_because_the_first_entry_leads() -> None:
     """Fails when _keys or _currencies returns a set or sorts."""
     old = base64.b64encode(bytes(range(40, 80))).decode()
-    settings = load(GOOD | {"JWT_KEYS": f"z:{ENCODED},a:{old}", "CURRENCY": "USD, EUR"})
+    settings = load(GOOD | {"JWT_KEYS": f"z:{ENCODED},a:{old}", "CURRENCY": "usd, EUR"})
     assert [each.kid for each in settings.jwt_keys] == ["z", "a"]
     assert settings.currencies == ("USD", "EUR")
 
@@ -89,7 +89,7 @@ def test_each_bad_value_is_named_in_its_own_line() -> None:
         "STRIPE_WEBHOOK_SECRETS": "whsec_one,two",
         "STRIPE_API_BASE": "ftp://localhost",
         "TRUSTED_PROXIES": "10.0.0.1/8",
-        "CURRENCY": "usd",
+        "CURRENCY": "US",
         "PLATFORM_FEE_BPS": "-1",
         "DRAIN_SECONDS": "soon",
         "LOG_LEVEL": "LOUD",
