@@ -36,13 +36,14 @@ from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications.alerts import alert
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
+from domain.operations.post_once import post_repeatable
 from domain.operations.task import Task, TryAgain
 from domain.payments.processing import give_up, send_back
 from domain.payouts.allocation import rebook
 from domain.payouts.reversals import collect_debt
 from domain.payouts.transfer import Transfer, TransferStatus
 from domain.payouts.transfer_tasks import send
-from domain.ports.payment_gateway import CardDispute, GatewayRefused, StaleFailure
+from domain.ports.payment_gateway import CardDispute, GatewayRefused
 from domain.ports.ports import Ports
 
 UPDATED = Event("/payment", "chargeback.updated")
@@ -170,25 +171,28 @@ class SubmitEvidence(Task, frozen=True, tag="submit_evidence"):
     key: int = 0
 
     async def run(self, ports: Ports) -> None:
-        key = f"evidence:{self.id}:{self.key}"
-        try:
-            await ports.gateway.submit_evidence(
-                self.stripe_id, self.evidence, key=key, submit=self.submit
-            )
-        except StaleFailure as stale:
-            again = msgspec.structs.replace(self, key=self.key + 1)
-            raise TryAgain(str(stale), again) from stale
-        except GatewayRefused as refused:
-            reason = str(refused)
-            await ports.store.transact(
-                lambda uow: alert(
-                    uow,
-                    "evidence_refused",
-                    self.chargeback_id,
-                    f"Stripe refused the evidence: {reason}",
-                )
-            )
+        await post_repeatable(
+            post=lambda: self._post(ports),
+            next_key=msgspec.structs.replace(self, key=self.key + 1),
+            refused=lambda refusal: self._refused(ports, refusal),
+        )
         await refresh_dispute(ports, self.stripe_id)
+
+    async def _post(self, ports: Ports) -> None:
+        key = f"evidence:{self.id}:{self.key}"
+        await ports.gateway.submit_evidence(
+            self.stripe_id, self.evidence, key=key, submit=self.submit
+        )
+
+    async def _refused(self, ports: Ports, refusal: GatewayRefused) -> None:
+        await ports.store.transact(
+            lambda uow: alert(
+                uow,
+                "evidence_refused",
+                self.chargeback_id,
+                f"Stripe refused the evidence: {refusal}",
+            )
+        )
 
 
 class ReadDispute(Task, frozen=True, tag="read_card_dispute"):

@@ -11,15 +11,9 @@ from domain.kernel.errors import NotFound, Unavailable
 from domain.kernel.store import UnitOfWork, new_id
 from domain.operations.command import Command, Meta, Nothing, Style
 from domain.operations.operation import operation
-from domain.operations.task import Task, TryAgain
-from domain.ports.payment_gateway import (
-    KEY_LIFE,
-    GatewayRefused,
-    GatewayUnknown,
-    Method,
-    Setup,
-    StaleFailure,
-)
+from domain.operations.post_once import post_once
+from domain.operations.task import Task
+from domain.ports.payment_gateway import GatewayRefused, GatewayUnknown, Method, Setup
 from domain.ports.ports import Ports
 
 CUSTOMERS = {Role.CUSTOMER}
@@ -116,15 +110,16 @@ class OpenCustomer(Task, frozen=True, tag="create_customer"):
         user = await ports.store.single().get(User, self.user_id)
         if user.customer_id:
             return
-        id = None
-        if self.key or ports.clock.now() - user.created_at > KEY_LIFE:
-            id = await ports.gateway.find_customer(user.id, user.created_at)
-        try:
-            id = id or await ports.gateway.create_customer(
+        id = await post_once(
+            ports,
+            key=self.key,
+            since=user.created_at,
+            find=lambda: ports.gateway.find_customer(user.id, user.created_at),
+            post=lambda: ports.gateway.create_customer(
                 key=f"customer:{user.id}:{self.key}", email=user.email, user_id=user.id
-            )
-        except StaleFailure as stale:
-            raise TryAgain(str(stale), OpenCustomer(self.user_id, self.key + 1)) from stale
+            ),
+            next_key=OpenCustomer(self.user_id, self.key + 1),
+        )
         await ports.store.single().change(
             User, user.id, only_if={"customer_id": None}, customer_id=id
         )

@@ -6,6 +6,7 @@ An idempotency key's number rises only after re-reading shows that nothing happe
 one. Source: Stripe, "Idempotent requests" (results, also failures, are replayed for 24 hours).
 """
 
+from collections.abc import Awaitable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,14 +21,16 @@ from domain.jobs.job import Job, JobStatus, publish_job
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.notifications.templates.alerts import capture_failure, payment_failure
+from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
 from domain.payments.refunds import promise
 from domain.payouts.allocation import rebook
-from domain.ports.payment_gateway import KEY_LIFE, GatewayRefused, Intent, StaleFailure
+from domain.ports.payment_gateway import GatewayRefused, Intent, StaleFailure
 from domain.ports.ports import Ports
 
 HOLD_MARGIN = timedelta(hours=1)  # an offer ends this long before its hold does
 CHUNK = 20
+ENDED = ("succeeded", "canceled")  # PaymentIntent statuses that never change again
 
 
 # -- tasks -------------------------------------------------------------------------------------
@@ -49,35 +52,42 @@ class Hold(Task, frozen=True, tag="hold_payment"):
                 lambda uow: close(uow, offer, OfferStatus.BLOCKED, by="system")
             )
         wanted = offer.status is OfferStatus.AWAITING_PAYMENT and job.status is JobStatus.OPEN
-        forgotten = uow.now - payment.created_at > KEY_LIFE
-        intent: Intent | None = None
-        if payment.intent_id or self.key or forgotten or not wanted:
+        if wanted:
+            intent = await self._hold(ports, payment)
+        else:
             intent = await find(ports, payment)
-        if intent is None and wanted:
-            intent = await self._create(ports, payment)
-        elif intent is None:
-            await ports.store.transact(lambda uow: never_held(uow, payment))
+            if intent is None:
+                await ports.store.transact(lambda uow: never_held(uow, payment))
         if intent:
             await apply(ports, payment.id, intent)
 
-    async def _create(self, ports: Ports, payment: Payment) -> Intent | None:
+    async def _hold(self, ports: Ports, payment: Payment) -> Intent | None:
+        """The PaymentIntent; None when Stripe refused it, which fails the offer."""
+        return await post_once(
+            ports,
+            key=self.key,
+            since=payment.created_at,
+            find=lambda: find(ports, payment),
+            find_first=payment.intent_id is not None,
+            post=lambda: self._post(ports, payment),
+            next_key=Hold(self.payment_id, self.key + 1),
+            refused=lambda refusal: self._refused(ports, payment, refusal),
+        )
+
+    async def _post(self, ports: Ports, payment: Payment) -> Intent | None:
         customer = await ports.store.single().get(User, payment.customer_id)
-        try:
-            return await ports.gateway.hold(
-                key=f"hold:{payment.id}:{self.key}",
-                amount=payment.amount,
-                currency=payment.currency,
-                payment_method=payment.payment_method,
-                group=payment.offer_id,
-                customer_id=customer.customer_id,
-                metadata={"payment_id": payment.id, "offer_id": payment.offer_id},
-            )
-        except StaleFailure as stale:
-            raise TryAgain(str(stale), Hold(self.payment_id, self.key + 1)) from stale
-        except GatewayRefused as refused:
-            code = refused.code
-            await ports.store.transact(lambda uow: declined(uow, payment, code))
-            return None
+        return await ports.gateway.hold(
+            key=f"hold:{payment.id}:{self.key}",
+            amount=payment.amount,
+            currency=payment.currency,
+            payment_method=payment.payment_method,
+            group=payment.offer_id,
+            customer_id=customer.customer_id,
+            metadata={"payment_id": payment.id, "offer_id": payment.offer_id},
+        )
+
+    async def _refused(self, ports: Ports, payment: Payment, refusal: GatewayRefused) -> None:
+        await ports.store.transact(lambda uow: declined(uow, payment, refusal.code))
 
 
 class Capture(Task, frozen=True, tag="capture_payment"):
@@ -92,23 +102,19 @@ class Capture(Task, frozen=True, tag="capture_payment"):
         offer = await uow.get(Offer, payment.offer_id)
         if offer.status is not OfferStatus.ACCEPTING or payment.intent_id is None:
             return
-        if (
-            payment.status is PaymentStatus.CAPTURED
-        ):  # it could not be held, and is here since the offer
+        if payment.status is PaymentStatus.CAPTURED:  # a method without holds: paid at the offer
             return await ports.store.transact(lambda uow: accept_paid(uow, payment))
         id = payment.intent_id
-        refused: StaleFailure | GatewayRefused | None = None
-        try:
-            intent = await ports.gateway.capture(id, key=f"capture:{payment.id}:{self.key}")
-        except (StaleFailure, GatewayRefused) as failed:
-            refused, intent = failed, await ports.gateway.intent(id)
-        if intent.status in ("succeeded", "canceled"):
+        intent, failure = await change_intent(
+            ports, id, ports.gateway.capture(id, key=f"capture:{payment.id}:{self.key}")
+        )
+        if intent.status in ENDED:
             await apply(ports, payment.id, intent)
-        elif isinstance(refused, GatewayRefused):
-            code = refused.code
+        elif isinstance(failure, GatewayRefused):
+            code = failure.code
             await ports.store.transact(lambda uow: capture_failed(uow, payment, code))
         else:
-            key = self.key + 1 if refused else self.key
+            key = self.key + 1 if failure else self.key
             raise TryAgain(f"the capture is {intent.status}", Capture(self.payment_id, key))
 
 
@@ -123,18 +129,31 @@ class Release(Task, frozen=True, tag="release_payment"):
         intent = await find(ports, payment)
         if intent is None:
             return await ports.store.transact(lambda uow: never_held(uow, payment))
-        if intent.status not in ("canceled", "succeeded"):
-            try:
-                intent = await ports.gateway.cancel(
-                    intent.id, key=f"cancel:{payment.id}:{self.key}"
-                )
-            except (StaleFailure, GatewayRefused) as failed:
-                intent = await ports.gateway.intent(intent.id)
-                if intent.status not in ("canceled", "succeeded"):
-                    again = Release(self.payment_id, self.key + 1)
-                    raise TryAgain(f"it is still {intent.status}", again) from failed
+        if intent.status not in ENDED:
+            intent, failure = await change_intent(
+                ports,
+                intent.id,
+                ports.gateway.cancel(intent.id, key=f"cancel:{payment.id}:{self.key}"),
+            )
+            if failure and intent.status not in ENDED:
+                again = Release(self.payment_id, self.key + 1)
+                raise TryAgain(f"it is still {intent.status}", again) from failure
         await apply(ports, payment.id, intent)
         await ports.store.transact(lambda uow: send_back(uow, payment.offer_id))
+
+
+async def change_intent(
+    ports: Ports, id: str, request: Awaitable[Intent]
+) -> tuple[Intent, StaleFailure | GatewayRefused | None]:
+    """The PaymentIntent after a request to capture or cancel it, and the request's failure.
+
+    After a failure the PaymentIntent is read: an earlier request, or an administrator in Stripe's
+    dashboard, may have ended it already.
+    """
+    try:
+        return await request, None
+    except (StaleFailure, GatewayRefused) as failure:
+        return await ports.gateway.intent(id), failure
 
 
 class BlockRivals(Task, frozen=True, tag="block_rival_offers"):

@@ -17,9 +17,10 @@ from domain.kernel.errors import AmountNotPayable
 from domain.kernel.money import CURRENCIES, display
 from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications.alerts import alert
-from domain.operations.task import Task, TryAgain
+from domain.operations.post_once import post_once
+from domain.operations.task import Task
 from domain.payouts.allocation import rebook
-from domain.ports.payment_gateway import KEY_LIFE, GatewayRefused, Settled, StaleFailure
+from domain.ports.payment_gateway import GatewayRefused, Settled
 from domain.ports.ports import Ports
 
 GIVEN_UP = ("failed", "canceled")
@@ -63,35 +64,38 @@ class SendRefund(Task, frozen=True, tag="send_refund"):
         refund = next(refund for refund in offer.refunds if refund.id == self.refund_id)
         if refund.status is not RefundStatus.REQUESTED:
             return
-        payment = await uow.get(Payment, offer.payment_id)
-        assert payment.intent_id, "only a captured payment is refunded"
-        there = None
-        if refund.stripe_id:  # it waits there; its key would only repeat that
-            there = await ports.gateway.refund_state(refund.stripe_id)
-        elif refund.key or uow.now - refund.asked_at > KEY_LIFE:
-            there = await ports.gateway.find_refund(payment.intent_id, refund.id)
-        done = there or await self._ask(ports, refund, payment.intent_id)
-        await ports.store.transact(lambda uow: settle_refund(uow, self.offer_id, done))
-
-    async def _ask(self, ports: Ports, refund: Refund, intent_id: str) -> Settled:
-        try:
-            return await ports.gateway.refund(
-                intent_id,
-                refund.amount,
-                key=f"refund:{refund.id}:{refund.key}",
-                metadata={"fact": refund.id, "offer_id": self.offer_id},
+        intent_id = (await uow.get(Payment, offer.payment_id)).intent_id
+        assert intent_id, "only a captured payment is refunded"
+        if refund.stripe_id:  # it waits at Stripe; its key would only repeat that
+            state = await ports.gateway.refund_state(refund.stripe_id)
+        else:
+            state = await post_once(
+                ports,
+                key=refund.key,
+                since=refund.asked_at,
+                find=lambda: ports.gateway.find_refund(intent_id, refund.id),
+                post=lambda: ports.gateway.refund(
+                    intent_id,
+                    refund.amount,
+                    key=f"refund:{refund.id}:{refund.key}",
+                    metadata={"fact": refund.id, "offer_id": self.offer_id},
+                ),
+                next_key=lambda: self._use_next_key(ports, refund.key),
+                refused=lambda refusal: self._refused(ports, refund, intent_id, refusal),
             )
-        except StaleFailure as stale:
-            await ports.store.transact(lambda uow: self._next_key(uow, refund.key))
-            raise TryAgain(str(stale)) from stale
-        except GatewayRefused as refused:
-            there = await ports.gateway.find_refund(intent_id, refund.id)
-            return there or Settled(
-                "", "failed", refund.amount, "", refused.code, {"fact": refund.id}
-            )
+        await ports.store.transact(lambda uow: settle_refund(uow, self.offer_id, state))
 
-    async def _next_key(self, uow: UnitOfWork, used: int) -> None:
-        """The old key would repeat its stored failure."""
+    async def _refused(
+        self, ports: Ports, refund: Refund, intent_id: str, refusal: GatewayRefused
+    ) -> Settled:
+        """It has failed, unless an earlier request made it and left nothing more to refund."""
+        made = await ports.gateway.find_refund(intent_id, refund.id)
+        return made or Settled("", "failed", refund.amount, "", refusal.code, {"fact": refund.id})
+
+    async def _use_next_key(self, ports: Ports, used: int) -> None:
+        await ports.store.transact(lambda uow: self._store_next_key(uow, used))
+
+    async def _store_next_key(self, uow: UnitOfWork, used: int) -> None:
         offer = await uow.get(Offer, self.offer_id)
         refund = next(refund for refund in offer.refunds if refund.id == self.refund_id)
         if refund.key == used:

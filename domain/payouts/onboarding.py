@@ -11,14 +11,9 @@ from domain.kernel.actor import Actor, Role
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command
 from domain.operations.operation import operation
-from domain.operations.task import Task, TryAgain
-from domain.ports.payment_gateway import (
-    KEY_LIFE,
-    ConnectAccount,
-    GatewayRefused,
-    GatewayUnknown,
-    StaleFailure,
-)
+from domain.operations.post_once import post_once
+from domain.operations.task import Task
+from domain.ports.payment_gateway import ConnectAccount, GatewayRefused, GatewayUnknown
 from domain.ports.ports import Ports
 
 # -- payout onboarding -----------------------------------------------------------------------
@@ -36,19 +31,19 @@ class OpenConnectAccount(Task, frozen=True, tag="create_connect_account"):
         user = await ports.store.single().get(User, self.user_id)
         if user.connect_id is not None:
             return
-        account = None
-        if self.key or ports.clock.now() - self.asked_at > KEY_LIFE:
-            account = await ports.gateway.find_account(user.id, self.asked_at)
-        try:
-            account = account or await ports.gateway.create_account(
+        account = await post_once(
+            ports,
+            key=self.key,
+            since=self.asked_at,
+            find=lambda: ports.gateway.find_account(user.id, self.asked_at),
+            post=lambda: ports.gateway.create_account(
                 key=f"account:{user.id}:{len(user.closed_accounts)}.{self.key}",
                 email=user.email,
                 user_id=user.id,
                 country=self.country,
-            )
-        except StaleFailure as stale:
-            again = msgspec.structs.replace(self, key=self.key + 1)
-            raise TryAgain(str(stale), again) from stale
+            ),
+            next_key=msgspec.structs.replace(self, key=self.key + 1),
+        )
         await ports.store.single().change(
             User, user.id, only_if={"connect_id": None}, connect_id=account.id
         )

@@ -1,13 +1,16 @@
 """Takes transferred money back from contractors, and collects their debts."""
 
+from typing import NoReturn
+
 from domain import ledger
 from domain.kernel.money import CURRENCIES, display
 from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
 from domain.notifications.text import WALLET
+from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
 from domain.payouts.transfer import LOOK_AGAIN, Reversal, Transfer, TransferStatus
-from domain.ports.payment_gateway import KEY_LIFE, GatewayRefused, Settled, StaleFailure
+from domain.ports.payment_gateway import GatewayRefused
 from domain.ports.ports import Ports
 
 CHUNK = 50
@@ -98,27 +101,33 @@ class TakeBack(Task, frozen=True, tag="reverse_transfer"):
         if reversal.done:
             return
         transfer = await uow.get(Transfer, reversal.transfer_id)
-        assert transfer.stripe_id, "only a transfer that was made is reversed"
-        there = None
-        if reversal.key or uow.now - reversal.created_at > KEY_LIFE:
-            there = await ports.gateway.find_reversal(transfer.stripe_id, reversal.id)
-        done = there or await self._reverse(ports, reversal, transfer.stripe_id)
-        await uow.change(
-            Reversal, reversal.id, only_if={"done": False}, done=True, stripe_id=done.id
-        )
-
-    async def _reverse(self, ports: Ports, reversal: Reversal, stripe_id: str) -> Settled:
-        try:
-            return await ports.gateway.reverse(
+        stripe_id = transfer.stripe_id
+        assert stripe_id, "only a transfer that was made is reversed"
+        made = await post_once(
+            ports,
+            key=reversal.key,
+            since=reversal.created_at,
+            find=lambda: ports.gateway.find_reversal(stripe_id, reversal.id),
+            post=lambda: ports.gateway.reverse(
                 stripe_id,
                 reversal.amount,
                 key=f"reversal:{reversal.id}:{reversal.key}",
                 metadata={"fact": reversal.id},
-            )
-        except (StaleFailure, GatewayRefused) as failed:
-            await ports.store.single().change(
-                Reversal, reversal.id, only_if={"key": reversal.key}, inc={"key": 1}
-            )
-            definite = isinstance(failed, GatewayRefused)
-            later = ports.clock.now() + LOOK_AGAIN if definite else None
-            raise TryAgain(str(failed), at=later) from failed
+            ),
+            next_key=lambda: _use_next_key(ports, reversal),
+            refused=lambda refusal: _wait(ports, reversal, refusal),
+        )
+        await uow.change(
+            Reversal, reversal.id, only_if={"done": False}, done=True, stripe_id=made.id
+        )
+
+
+async def _wait(ports: Ports, reversal: Reversal, refusal: GatewayRefused) -> NoReturn:
+    await _use_next_key(ports, reversal)
+    raise TryAgain(str(refusal), at=ports.clock.now() + LOOK_AGAIN) from refusal
+
+
+async def _use_next_key(ports: Ports, reversal: Reversal) -> None:
+    await ports.store.single().change(
+        Reversal, reversal.id, only_if={"key": reversal.key}, inc={"key": 1}
+    )

@@ -7,6 +7,7 @@ to tell, and whoever wants the money back takes what has arrived, or makes it a 
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
+from typing import NoReturn
 
 from domain import ledger
 from domain.accounts.user import UPDATED as ACCOUNT_UPDATED
@@ -20,17 +21,12 @@ from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
 from domain.notifications.alerts import alert
 from domain.notifications.text import WALLET
+from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
 from domain.payouts.onboarding import settle_account
 from domain.payouts.reversals import collect_debt
 from domain.payouts.transfer import LOOK_AGAIN, STEPS, Transfer, TransferStatus
-from domain.ports.payment_gateway import (
-    KEY_LIFE,
-    ConnectAccount,
-    GatewayRefused,
-    Settled,
-    StaleFailure,
-)
+from domain.ports.payment_gateway import ConnectAccount, GatewayRefused, Settled
 from domain.ports.ports import Ports
 
 READINGS = 5
@@ -53,37 +49,46 @@ class Send(Task, frozen=True, tag="send_transfer"):
         sending = await ports.store.transact(lambda uow: begin(uow, self.transfer_id))
         if sending is None:
             raise TryAgain("frozen, or in a chargeback", at=ports.clock.now() + LOOK_AGAIN)
-        made = await self._transfer(ports, sending, account_id)
+        made = await post_once(
+            ports,
+            key=sending.key,
+            since=sending.created_at,
+            find=lambda: ports.gateway.find_transfer(_group(sending), sending.id),
+            post=lambda: _post(ports, sending, account_id),
+            next_key=lambda: _use_next_key(ports, sending, account_id, TransferStatus.SENDING),
+            refused=lambda refusal: _wait(ports, sending, account_id, refusal),
+        )
         await ports.store.transact(lambda uow: transferred(uow, self.transfer_id, made))
 
-    async def _transfer(self, ports: Ports, transfer: Transfer, account_id: str) -> Settled:
-        group = transfer.offer_id or transfer.id
-        if transfer.key or ports.clock.now() - transfer.created_at > KEY_LIFE:
-            there = await ports.gateway.find_transfer(group, transfer.id)
-            if there:
-                return there
-        try:
-            return await ports.gateway.transfer(
-                key=f"transfer:{transfer.id}:{transfer.key}",
-                amount=transfer.amount,
-                currency=transfer.currency,
-                account_id=account_id,
-                charge_id=await _charge(ports, transfer),
-                group=group,
-                metadata={"fact": transfer.id},
-            )
-        except (StaleFailure, GatewayRefused) as failed:
-            definite = isinstance(failed, GatewayRefused)
-            await _next_key(
-                ports, transfer, TransferStatus.WAITING if definite else TransferStatus.SENDING
-            )
-            await read_account(ports, account_id)
-            later = ports.clock.now() + LOOK_AGAIN if definite else None
-            raise TryAgain(str(failed), at=later) from failed
+
+def _group(transfer: Transfer) -> str:
+    return transfer.offer_id or transfer.id
 
 
-async def _next_key(ports: Ports, transfer: Transfer, status: TransferStatus) -> None:
-    """Kept with the transfer, since several tasks may try; the old key would repeat its no."""
+async def _post(ports: Ports, transfer: Transfer, account_id: str) -> Settled:
+    return await ports.gateway.transfer(
+        key=f"transfer:{transfer.id}:{transfer.key}",
+        amount=transfer.amount,
+        currency=transfer.currency,
+        account_id=account_id,
+        charge_id=await _charge(ports, transfer),
+        group=_group(transfer),
+        metadata={"fact": transfer.id},
+    )
+
+
+async def _wait(
+    ports: Ports, transfer: Transfer, account_id: str, refusal: GatewayRefused
+) -> NoReturn:
+    await _use_next_key(ports, transfer, account_id, TransferStatus.WAITING)
+    raise TryAgain(str(refusal), at=ports.clock.now() + LOOK_AGAIN) from refusal
+
+
+async def _use_next_key(
+    ports: Ports, transfer: Transfer, account_id: str, status: TransferStatus
+) -> None:
+    """The transfer keeps the number, because several tasks may send it. The account may explain the
+    failure, so it is read again."""
     await ports.store.single().change(
         Transfer,
         transfer.id,
@@ -91,6 +96,7 @@ async def _next_key(ports: Ports, transfer: Transfer, status: TransferStatus) ->
         inc={"key": 1},
         status=status,
     )
+    await read_account(ports, account_id)
 
 
 async def _charge(ports: Ports, transfer: Transfer) -> str | None:

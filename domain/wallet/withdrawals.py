@@ -18,10 +18,11 @@ from domain.notifications.alerts import alert
 from domain.notifications.templates.alerts import payout_failure
 from domain.operations.command import Command, CurrencyCode, Cursor, PageSize, Style
 from domain.operations.operation import operation
+from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
 from domain.payouts.reversals import collect_debt
 from domain.payouts.transfer import LOOK_AGAIN
-from domain.ports.payment_gateway import KEY_LIFE, GatewayRefused, Settled, StaleFailure
+from domain.ports.payment_gateway import GatewayRefused, Settled
 from domain.ports.ports import Ports
 
 WITHDRAWAL_UPDATED = Event("/wallet", "withdrawal.updated")
@@ -131,18 +132,23 @@ class PayOut(Task, frozen=True, tag="send_payout"):
         withdrawal = await uow.get(Withdrawal, self.withdrawal_id)
         if withdrawal.status is not WithdrawalStatus.REQUESTED:
             return
-        frozen = (await uow.get(User, withdrawal.user_id)).frozen_at
-        state = None
-        if self.key or frozen or uow.now - withdrawal.created_at > KEY_LIFE:
-            state = await self._find(ports, withdrawal)
-        if frozen and state is None:
-            raise TryAgain("the wallet is frozen", at=uow.now + LOOK_AGAIN)
-        done = state or await self._pay(ports, withdrawal)
-        await ports.store.transact(lambda uow: settle_withdrawal(uow, withdrawal.id, done))
+        frozen = (await uow.get(User, withdrawal.user_id)).frozen_at is not None
+        payout = await post_once(
+            ports,
+            key=self.key,
+            since=withdrawal.created_at,
+            find=lambda: self._find(ports, withdrawal),
+            find_first=frozen,
+            post=lambda: self._post(ports, withdrawal, frozen),
+            next_key=PayOut(self.withdrawal_id, self.key + 1),
+            refused=lambda refusal: self._refused(ports, withdrawal, refusal),
+        )
+        await ports.store.transact(lambda uow: settle_withdrawal(uow, withdrawal.id, payout))
 
     async def _find(self, ports: Ports, withdrawal: Withdrawal) -> Settled | None:
-        """What was asked for before. An account that is closed by now cannot be looked into: what
-        was never answered stays open, and what was refused at once was not done."""
+        """The payout of an earlier request. Stripe refuses to list those of an account that was
+        closed since: without an answer to the earlier request the outcome stays open; the refusal
+        of the first request means that no payout was created."""
         try:
             return await ports.gateway.find_payout(
                 withdrawal.account_id, withdrawal.id, withdrawal.created_at
@@ -152,22 +158,23 @@ class PayOut(Task, frozen=True, tag="send_payout"):
                 raise TryAgain(str(closed), at=ports.clock.now() + LOOK_AGAIN) from closed
             return None
 
-    async def _pay(self, ports: Ports, withdrawal: Withdrawal) -> Settled:
-        try:
-            return await ports.gateway.payout(
-                withdrawal.account_id,
-                withdrawal.amount,
-                withdrawal.currency,
-                key=f"payout:{withdrawal.id}:{self.key}",
-                metadata={"withdrawal_id": withdrawal.id},
-            )
-        except StaleFailure as stale:
-            raise TryAgain(str(stale), PayOut(self.withdrawal_id, self.key + 1)) from stale
-        except GatewayRefused as refused:
-            there = await self._find(ports, withdrawal)
-            return there or Settled(
-                "", "failed", withdrawal.amount, withdrawal.currency, refused.code
-            )
+    async def _post(self, ports: Ports, withdrawal: Withdrawal, frozen: bool) -> Settled:
+        if frozen:
+            raise TryAgain("the wallet is frozen", at=ports.clock.now() + LOOK_AGAIN)
+        return await ports.gateway.payout(
+            withdrawal.account_id,
+            withdrawal.amount,
+            withdrawal.currency,
+            key=f"payout:{withdrawal.id}:{self.key}",
+            metadata={"withdrawal_id": withdrawal.id},
+        )
+
+    async def _refused(
+        self, ports: Ports, withdrawal: Withdrawal, refusal: GatewayRefused
+    ) -> Settled:
+        """It has failed, unless an earlier request created it and emptied the account."""
+        made = await self._find(ports, withdrawal)
+        return made or Settled("", "failed", withdrawal.amount, withdrawal.currency, refusal.code)
 
 
 class ReadPayout(Task, frozen=True, tag="read_payout"):

@@ -99,8 +99,7 @@ async def test_the_share_is_pending_until_the_charge_is_available(market, server
 @pytest.mark.parametrize("fault", [{"status": 500}, {"drop": True}], ids=["500", "lost"])
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_transfer_whose_answer_is_lost_is_made_once(market, server, fault, when):
-    """Guard: `if transfer.key or ...: find_transfer` in `Send._transfer`; a new key alone
-    sends the money twice."""
+    """Guard: `find_transfer` in `Send.run`; a new key alone sends the money twice."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     await server.sandbox.fault(path="/v1/transfers", method="POST", when=when, **fault)
     await done(market, customer, contractor)
@@ -196,8 +195,8 @@ async def test_a_payout_that_fails_returns_the_money(market, server, after_paid)
 
 
 async def test_a_payout_that_stripe_refuses_returns_the_money(market, server):
-    """Guard: `except GatewayRefused` in `PayOut._pay`; without it the task is a dead letter and the
-    money stays in transit for ever."""
+    """Guard: `PayOut._refused`; without it the task becomes a dead letter and the money stays in
+    transit."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     await done(market, customer, contractor)
     await has(contractor, 70_000)
@@ -234,7 +233,7 @@ async def test_an_offer_in_a_currency_that_no_bank_of_the_contractor_takes(marke
 @pytest.mark.parametrize("fault", [{"status": 500}, {"drop": True}], ids=["500", "lost"])
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_payout_whose_answer_is_lost_is_made_once(market, server, fault, when):
-    """Guard: `if self.key or ...: find_payout` in `PayOut.run`; a new key alone pays twice."""
+    """Guard: `find` in `PayOut.run`; a new key alone pays twice."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     await done(market, customer, contractor)
     await has(contractor, 70_000)
