@@ -26,19 +26,25 @@ from domain.notifications.feed import FeedRow
 from domain.notifications.notices import SendMail, Tell, Told
 from domain.operations.audit_log import AuditRow, WaitingRow
 from domain.operations.idempotency import Reply
-from domain.payments.payment_methods import OpenCustomer
-from domain.payments.processing import BlockRivals, Capture, Hold, Inspect, Release
+from domain.payments.payment_methods import CreateCustomer
+from domain.payments.processing import (
+    BlockRivalOffers,
+    CapturePayment,
+    HoldPayment,
+    ReadPayment,
+    ReleasePayment,
+)
 from domain.payments.refunds import SendRefund
-from domain.payouts.onboarding import OpenConnectAccount
-from domain.payouts.reversals import TakeBack
+from domain.payouts.onboarding import CreateConnectAccount
+from domain.payouts.reversals import ReverseTransfer
 from domain.payouts.transfer import Reversal, Transfer
-from domain.payouts.transfer_tasks import MakeAvailable, ReadAccount, Send
+from domain.payouts.transfer_tasks import MakeAvailable, ReadConnectAccount, SendTransfer
 from domain.presence.presence import LastSeen, ShowPresence
 from domain.reconciliation.follow_up import Watch
 from domain.reconciliation.runs import Compare, Reconciliation
 from domain.reconciliation.stripe_lines import ReadRefunds
 from domain.stripe_events.inbox import Process, WebhookEvent
-from domain.wallet.withdrawals import PayOut, ReadPayout, Withdrawal
+from domain.wallet.withdrawals import ReadPayout, SendPayout, Withdrawal
 
 RECORDS = (
     User,
@@ -77,25 +83,25 @@ RECORDS = (
 )
 
 TASKS = (
-    OpenConnectAccount
-    | Hold
-    | Capture
-    | Release
+    CreateConnectAccount
+    | HoldPayment
+    | CapturePayment
+    | ReleasePayment
     | SendRefund
-    | Inspect
-    | BlockRivals
-    | Send
+    | ReadPayment
+    | BlockRivalOffers
+    | SendTransfer
     | MakeAvailable
-    | TakeBack
-    | PayOut
+    | ReverseTransfer
+    | SendPayout
     | ReadPayout
     | ReadDispute
     | SubmitEvidence
-    | OpenCustomer
+    | CreateCustomer
     | Process
     | Compare
     | ReadRefunds
-    | ReadAccount
+    | ReadConnectAccount
     | Tell
     | SendMail
     | EndSessions

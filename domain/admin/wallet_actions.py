@@ -21,10 +21,10 @@ from domain.notifications import notices
 from domain.notifications.text import WALLET
 from domain.operations.command import Command, CurrencyCode, Cursor, Id, PageSize, Reason, Style
 from domain.operations.operation import operation
-from domain.payments.refunds import promise
-from domain.payouts.allocation import give, take
+from domain.payments.refunds import request_refund
+from domain.payouts.allocation import allocate, claw_back
 from domain.payouts.transfer import STEPS, Transfer, TransferStatus
-from domain.payouts.transfer_tasks import send
+from domain.payouts.transfer_tasks import send_transfers
 
 
 class Refund(Command, frozen=True):
@@ -89,7 +89,7 @@ async def refund(cmd: Refund, actor: Actor, uow: UnitOfWork) -> Payment:
     job = await uow.get(Job, offer.job_id)
     if job.dispute_id and job.offer_id == offer.id:
         raise DisputeOpen(dispute_id=job.dispute_id)
-    after = await promise(uow, offer, cmd.amount or offer.refundable, cmd.reason, actor.id)
+    after = await request_refund(uow, offer, cmd.amount or offer.refundable, cmd.reason, actor.id)
     if after.uncompleted == 0 and job.status in (JobStatus.ASSIGNED, JobStatus.IN_PROGRESS):
         await work.end_if_finished(uow, job, await work.cancel_open_milestones(uow, after))
     return payment
@@ -120,7 +120,7 @@ async def release(cmd: Release, actor: Actor, uow: UnitOfWork) -> Transfer:
         )
     if found.status is not TransferStatus.WAITING:
         raise Conflict(f"The transfer is {found.status}: only parked and waiting ones go.")
-    send(uow, [found])
+    send_transfers(uow, [found])
     return found
 
 
@@ -156,7 +156,9 @@ async def unfreeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
         User, cmd.user_id, only_if=frozen, frozen_at=None, frozen_reason=cmd.reason
     )
     user = await _told(uow, cmd.user_id, free)
-    send(uow, await uow.all(Transfer, {"user_id": user.id, "status": TransferStatus.WAITING}))
+    send_transfers(
+        uow, await uow.all(Transfer, {"user_id": user.id, "status": TransferStatus.WAITING})
+    )
     await notices.tell(
         uow,
         [user.id],
@@ -193,7 +195,7 @@ async def adjust(cmd: Adjust, actor: Actor, uow: UnitOfWork) -> ledger.Purse:
     user = await uow.change(User, cmd.user_id, only_if=there, inc={"engagements": 1})
     if user is None:
         raise NotFound
-    move = give if cmd.amount > 0 else take
+    move = allocate if cmd.amount > 0 else claw_back
     deltas = await move(uow, user.id, cmd.currency, abs(cmd.amount))
     await ledger.book(
         uow,

@@ -32,8 +32,8 @@ from domain.kernel.record import Page
 from domain.kernel.store import NEWEST, Duplicate, UnitOfWork, new_id
 from domain.operations.command import Command, CurrencyCode, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
-from domain.payments.operations import PaymentSheet, sheet
-from domain.payments.processing import CHUNK, Capture, Hold, close
+from domain.payments.operations import PaymentSheet, payment_sheet
+from domain.payments.processing import CHUNK, CapturePayment, HoldPayment, close_offer
 from domain.ports.ports import Ports
 
 DEFAULT_EXPIRY_HOURS = 72
@@ -96,7 +96,7 @@ async def with_payment(offer_id: str, actor: Actor, ports: Ports) -> OfferWithPa
     await ports.waiter.settled(offer.payment_id)
     uow = ports.store.single()
     offer = await uow.get(Offer, offer_id)
-    return OfferWithPayment(offer, sheet(await uow.get(Payment, offer.payment_id), actor))
+    return OfferWithPayment(offer, payment_sheet(await uow.get(Payment, offer.payment_id), actor))
 
 
 @operation("bidding.create", roles={Role.CUSTOMER}, reply=with_payment)
@@ -125,7 +125,7 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Offer:
     except Duplicate as taken:
         raise OfferExists from taken
     await uow.add(payment)
-    uow.later(Hold(payment.id))
+    uow.later(HoldPayment(payment.id))
     return offer
 
 
@@ -177,7 +177,7 @@ def _new_offer(
 async def withdraw(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     """Withdraw the offer and release its hold. Raises NotFound, OfferNotPending."""
     offer = await uow.get(Offer, cmd.offer_id, customer_id=actor.id)
-    closed = await close(uow, offer, OfferStatus.WITHDRAWN, by=actor.id)
+    closed = await close_offer(uow, offer, OfferStatus.WITHDRAWN, by=actor.id)
     if closed is None:
         raise OfferNotPending(status=offer.status)
     return closed
@@ -187,7 +187,7 @@ async def withdraw(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
 async def reject(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     """Reject the offer and release its hold. Raises NotFound, OfferNotPending."""
     offer = await uow.get(Offer, cmd.offer_id, contractor_id=actor.id, visible=True)
-    closed = await close(uow, offer, OfferStatus.REJECTED, by=actor.id)
+    closed = await close_offer(uow, offer, OfferStatus.REJECTED, by=actor.id)
     if closed is None:
         raise OfferNotPending(status=offer.status)
     return closed
@@ -202,7 +202,7 @@ async def counter(cmd: CounterTerms, actor: Actor, uow: UnitOfWork) -> Offer:
     offer = await uow.get(Offer, cmd.offer_id, contractor_id=actor.id, visible=True)
     check_chargeable(cmd.amount, offer.currency, uow.rates.currencies)
     terms = Counter(cmd.amount, cmd.note, uow.now)
-    countered = await close(uow, offer, OfferStatus.COUNTERED, by=actor.id, counter=terms)
+    countered = await close_offer(uow, offer, OfferStatus.COUNTERED, by=actor.id, counter=terms)
     if countered is None:
         raise OfferNotPending(status=offer.status)
     return countered
@@ -235,7 +235,7 @@ async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     if accepting is None:
         raise OfferNotPending
     await move_payment(uow, offer.payment_id, PaymentStatus.CAPTURING)
-    uow.later(Capture(offer.payment_id))
+    uow.later(CapturePayment(offer.payment_id))
     return accepting
 
 
@@ -294,4 +294,4 @@ async def expire_due(ports: Ports, limit: int = 100) -> int:
 
 async def _expire(uow: UnitOfWork, offers: list[Offer]) -> None:
     for offer in offers:
-        await close(uow, offer, OfferStatus.EXPIRED, by="system")
+        await close_offer(uow, offer, OfferStatus.EXPIRED, by="system")

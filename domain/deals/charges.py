@@ -7,15 +7,15 @@ from domain.ports.payment_gateway import Intent
 from domain.ports.ports import Ports
 
 
-async def know_more(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
+async def settle_charge(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     """Take over what is new; what is known stays."""
     if payment.available_on is None and intent.available_on:
         await uow.change(Payment, payment.id, available_on=intent.available_on)
         if not await ledger.booked(uow, f"fee:{intent.charge_id}"):
-            await book_fee(uow, payment, intent)
+            await book_stripe_fee(uow, payment, intent)
 
 
-async def book_fee(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
+async def book_stripe_fee(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     if intent.fee_amount and intent.fee_currency and intent.charge_id:
         await ledger.book(
             uow,
@@ -27,15 +27,15 @@ async def book_fee(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
         )
 
 
-async def read_again(ports: Ports, payment: Payment) -> Payment:
+async def refresh_charge(ports: Ports, payment: Payment) -> Payment:
     """The payment with what Stripe says of its charge by now."""
     assert payment.intent_id, "only a captured payment is read for its charge"
     intent = await ports.gateway.intent(payment.intent_id)
-    await ports.store.transact(lambda uow: know_more(uow, payment, intent))
+    await ports.store.transact(lambda uow: settle_charge(uow, payment, intent))
     return await ports.store.single().get(Payment, payment.id)
 
 
-async def payment_behind(ports: Ports, intent_id: str) -> Payment | None:
+async def payment_of_intent(ports: Ports, intent_id: str) -> Payment | None:
     """By the intent's id, or by its metadata as long as that id has not reached us."""
     uow = ports.store.single()
     known = await uow.find(Payment, {"intent_id": intent_id})

@@ -73,7 +73,7 @@ OFFER_STEPS: Steps = {
     OfferStatus.ACCEPTING: (OfferStatus.ACCEPTED, OfferStatus.FAILED),
 }
 OPEN_OFFERS = (OfferStatus.AWAITING_PAYMENT, OfferStatus.PENDING)
-ENDINGS = {
+CLOSED_EVENTS = {
     OfferStatus.ACCEPTED: ACCEPTED,
     OfferStatus.REJECTED: REJECTED,
     OfferStatus.WITHDRAWN: WITHDRAWN,
@@ -273,13 +273,13 @@ async def move_offer(
     **fields: Any,
 ) -> Offer | None:
     """One step of an offer with its history and its event; None if it may not be taken."""
-    if to in ENDINGS and to is not OfferStatus.ACCEPTED:
+    if to in CLOSED_EVENTS and to is not OfferStatus.ACCEPTED:
         fields["live"] = False
     offer = await move(
         uow, Offer, offer_id, to, steps=OFFER_STEPS, only_if=only_if, by=by, **fields
     )
-    if offer and to in ENDINGS:
-        uow.publish(ENDINGS[to], offer, to=offer.audience)
+    if offer and to in CLOSED_EVENTS:
+        uow.publish(CLOSED_EVENTS[to], offer, to=offer.audience)
     return offer
 
 
@@ -304,7 +304,7 @@ async def change_offer(uow: UnitOfWork, offer: Offer, **fields: Any) -> Offer:
     return changed
 
 
-def with_completed_within(offer: Offer, **fields: int) -> Offer:
+def with_completed_capped(offer: Offer, **fields: int) -> Offer:
     """The offer with changed amounts, and no more completed work than there is money kept."""
     wanted = msgspec.structs.replace(offer, **fields)
     completed = max(0, min(wanted.completed_amount, wanted.kept))

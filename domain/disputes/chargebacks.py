@@ -15,12 +15,12 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain import ledger
-from domain.deals.charges import payment_behind
+from domain.deals.charges import payment_of_intent
 from domain.deals.offer import (
     Offer,
     OfferStatus,
     change_offer,
-    with_completed_within,
+    with_completed_capped,
     with_milestones,
 )
 from domain.deals.payment import PAYMENT_UPDATED, Payment
@@ -38,11 +38,11 @@ from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
 from domain.operations.post_once import post_repeatable
 from domain.operations.task import Task, TryAgain
-from domain.payments.processing import give_up, send_back
+from domain.payments.processing import fail_offer, refund_unaccepted
 from domain.payouts.allocation import rebook
 from domain.payouts.reversals import collect_debt
 from domain.payouts.transfer import Transfer, TransferStatus
-from domain.payouts.transfer_tasks import send
+from domain.payouts.transfer_tasks import send_transfers
 from domain.ports.payment_gateway import CardDispute, GatewayRefused
 from domain.ports.ports import Ports
 
@@ -218,7 +218,7 @@ async def refresh_dispute(ports: Ports, stripe_id: str) -> None:
     while not settled:
         known = await ports.store.single().find(Chargeback, {"stripe_id": stripe_id})
         dispute = await ports.gateway.dispute(stripe_id)
-        payment = await payment_behind(ports, dispute.intent_id) if dispute.intent_id else None
+        payment = await payment_of_intent(ports, dispute.intent_id) if dispute.intent_id else None
         if payment is None:
             return
         if not payment.captured_amount:
@@ -362,7 +362,7 @@ async def _book_opened(uow: UnitOfWork, chargeback: Chargeback, fact: str) -> Ch
 async def _amount_to_hold(uow: UnitOfWork, chargeback: Chargeback, offer: Offer) -> int:
     """The contractor's part of the loss, without what is in transfer and what is not available."""
     lost = offer.charged_back_amount + chargeback.amount
-    after_loss = with_completed_within(offer, charged_back_amount=lost)
+    after_loss = with_completed_capped(offer, charged_back_amount=lost)
     at_risk = offer.holdings.contractor - after_loss.holdings.contractor
     in_transfer = {"offer_id": offer.id, "status": TRANSFER_UNDER_WAY}
     transferring = sum(transfer.net for transfer in await uow.all(Transfer, in_transfer))
@@ -376,9 +376,9 @@ async def _book_won(uow: UnitOfWork, chargeback: Chargeback, fact: str) -> Charg
     returned = ledger.Posting(ledger.STRIPE, ledger.chargeback(chargeback.id), chargeback.amount)
     await _release_hold(uow, chargeback, f"chargeback_won:{fact}", "chargeback_won", [returned])
     waiting = {"offer_id": offer.id, "status": TransferStatus.WAITING}
-    send(uow, await uow.all(Transfer, waiting))
+    send_transfers(uow, await uow.all(Transfer, waiting))
     if offer.accepted_at is None:
-        await send_back(uow, offer.id)
+        await refund_unaccepted(uow, offer.id)
     else:
         await resolution.dispute_recovered_money(uow, offer)
     return msgspec.structs.replace(chargeback, held_amount=0)
@@ -389,12 +389,12 @@ async def _book_lost(uow: UnitOfWork, chargeback: Chargeback, fact: str) -> Char
     await _release_hold(uow, chargeback, f"chargeback_freed:{fact}", "chargeback_freed", [])
     before = await _change_contested_amount(uow, chargeback, -chargeback.amount)
     lost = before.charged_back_amount + chargeback.amount
-    completed = with_completed_within(before, charged_back_amount=lost).completed_amount
+    completed = with_completed_capped(before, charged_back_amount=lost).completed_amount
     after = await change_offer(uow, before, charged_back_amount=lost, completed_amount=completed)
     outside = {ledger.chargeback(chargeback.id): chargeback.amount}
     await rebook(uow, f"chargeback_lost:{fact}", "chargeback_lost", before, after, outside)
     if after.accepted_at is None:
-        await give_up(uow, after, OfferStatus.EXPIRED)
+        await fail_offer(uow, after, OfferStatus.EXPIRED)
     elif after.kept == 0:
         await resolution.end_after_full_loss(uow, after)
     undone = before.completed_amount - completed

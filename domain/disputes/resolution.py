@@ -27,7 +27,7 @@ from domain.kernel.money import display
 from domain.kernel.state_machine import leading_to
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
-from domain.payments.refunds import promise
+from domain.payments.refunds import request_refund
 from domain.payouts.allocation import rebook
 
 ANSWER_WITHIN = timedelta(days=7)
@@ -105,7 +105,7 @@ async def resolve(uow: UnitOfWork, dispute: Dispute, refund_amount: int, by: str
     await rebook(uow, f"resolve:{dispute.id}", "resolved", offer, after)
     if refund_amount:
         reason = "The dispute was resolved."
-        after = await promise(uow, after, refund_amount, reason, by)
+        after = await request_refund(uow, after, refund_amount, reason, by)
     resolved = await _close_dispute(uow, dispute, refund_amount)
     job = await uow.get(Job, dispute.job_id)
     await work.end_if_finished(uow, job, after)

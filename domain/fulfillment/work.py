@@ -26,8 +26,8 @@ from domain.kernel.state_machine import move
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id
 from domain.operations.operation import operation
-from domain.payments.processing import BlockRivals
-from domain.payments.refunds import promise
+from domain.payments.processing import BlockRivalOffers
+from domain.payments.refunds import request_refund
 from domain.payouts.allocation import rebook
 
 MilestoneNumber = Annotated[int, Limits(ge=1, le=20)]
@@ -238,8 +238,8 @@ async def cancel(cmd: ById, actor: Actor, uow: UnitOfWork) -> Job:
             raise PaymentDisputed
         offer = await cancel_open_milestones(uow, offer)
         if offer.refundable:
-            await promise(uow, offer, offer.refundable, "The job was cancelled.", actor.id)
-    uow.later(BlockRivals(job.id))
+            await request_refund(uow, offer, offer.refundable, "The job was cancelled.", actor.id)
+    uow.later(BlockRivalOffers(job.id))
     publish_job(uow, job, market=before.status is JobStatus.OPEN)
     return job
 

@@ -8,7 +8,7 @@ from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
-from domain.payments.processing import Inspect
+from domain.payments.processing import ReadPayment
 from domain.ports.ports import Ports
 
 
@@ -32,7 +32,7 @@ class List(Command, frozen=True):
     limit: PageSize = 20
 
 
-def _seen_by(actor: Actor) -> dict[str, object]:
+def _visible_to(actor: Actor) -> dict[str, object]:
     match actor.role:
         case Role.CUSTOMER:
             return {"customer_id": actor.id}
@@ -45,17 +45,17 @@ def _seen_by(actor: Actor) -> dict[str, object]:
 @operation("payment.get", roles=EVERYONE, style=Style.READ)
 async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Payment:
     """Raises NotFound, also for a payment between others."""
-    return await uow.get(Payment, cmd.payment_id, **_seen_by(actor))
+    return await uow.get(Payment, cmd.payment_id, **_visible_to(actor))
 
 
 @operation("payment.list", roles=EVERYONE, style=Style.READ)
 async def list_payments(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     """Own payments, newest first; an admin sees all."""
-    where = _seen_by(actor) | ({"status": cmd.status} if cmd.status else {})
+    where = _visible_to(actor) | ({"status": cmd.status} if cmd.status else {})
     return await uow.page(Payment, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
-def sheet(payment: Payment, actor: Actor) -> PaymentSheet:
+def payment_sheet(payment: Payment, actor: Actor) -> PaymentSheet:
     """The means to pay are the paying customer's alone."""
     own = payment.customer_id == actor.id
     return PaymentSheet(
@@ -67,15 +67,15 @@ def sheet(payment: Payment, actor: Actor) -> PaymentSheet:
     )
 
 
-async def inspected(payment_id: str, actor: Actor, ports: Ports) -> PaymentSheet:
+async def payment_reply(payment_id: str, actor: Actor, ports: Ports) -> PaymentSheet:
     await ports.waiter.settled(payment_id)
-    return sheet(await ports.store.single().get(Payment, payment_id), actor)
+    return payment_sheet(await ports.store.single().get(Payment, payment_id), actor)
 
 
-@operation("payment.confirm", roles=EVERYONE, reply=inspected)
+@operation("payment.confirm", roles=EVERYONE, reply=payment_reply)
 async def confirm(cmd: ById, actor: Actor, uow: UnitOfWork) -> Payment:
     """After 3-D Secure, or after the client paid by itself: read the payment from Stripe again."""
-    payment = await uow.get(Payment, cmd.payment_id, **_seen_by(actor))
+    payment = await uow.get(Payment, cmd.payment_id, **_visible_to(actor))
     if payment.status is PaymentStatus.REQUIRES_PAYMENT:
-        uow.later(Inspect(payment.id))
+        uow.later(ReadPayment(payment.id))
     return payment

@@ -19,7 +19,7 @@ from domain.ports.ports import Ports
 CUSTOMERS = {Role.CUSTOMER}
 
 
-class Saved(msgspec.Struct, frozen=True):
+class SavedMethod(msgspec.Struct, frozen=True):
     """A method as its owner sees it; `id` may be given to `bidding.create`."""
 
     id: str
@@ -30,77 +30,77 @@ class Saved(msgspec.Struct, frozen=True):
     exp_year: int | None
 
 
-class Methods(msgspec.Struct, frozen=True):
-    items: list[Saved]
+class SavedMethods(msgspec.Struct, frozen=True):
+    items: list[SavedMethod]
 
 
 class Detach(Command, frozen=True):
     method_id: Annotated[str, Limits(pattern=r"^pm_[A-Za-z0-9_]{1,80}(?!\n)$")]
 
 
-class Preparation(msgspec.Struct, frozen=True):
+class MethodSetup(msgspec.Struct, frozen=True):
     """What Stripe.js needs to save a method; null if Stripe is slow: then ask again."""
 
     client_secret: str | None
 
 
-async def prepared(user_id: str, actor: Actor, ports: Ports) -> Preparation:
+async def setup_reply(user_id: str, actor: Actor, ports: Ports) -> MethodSetup:
     """A new SetupIntent each time; one that is never confirmed has no effect."""
     await ports.waiter.settled(user_id)
     user = await ports.store.single().get(User, actor.id)
     if user.customer_id is None:
-        return Preparation(None)
+        return MethodSetup(None)
     try:
         made: Setup = await ports.gateway.setup(user.customer_id, key=f"setup:{new_id('stp')}")
     except (GatewayUnknown, GatewayRefused):
-        return Preparation(None)
-    return Preparation(made.client_secret)
+        return MethodSetup(None)
+    return MethodSetup(made.client_secret)
 
 
-@operation("payment.setup", roles=CUSTOMERS, reply=prepared)
+@operation("payment.setup", roles=CUSTOMERS, reply=setup_reply)
 async def setup(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> User:
     """Save a card or another method for later offers."""
     user = await uow.get(User, actor.id)
     if user.customer_id is None:
-        uow.later(OpenCustomer(user.id))
+        uow.later(CreateCustomer(user.id))
     return user
 
 
 @operation("payment.methods", roles=CUSTOMERS, style=Style.DIRECT)
-async def methods(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> Methods:
+async def methods(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> SavedMethods:
     """One's saved methods. Raises Unavailable when Stripe does not answer."""
     user = await ports.store.single().get(User, actor.id)
     if user.customer_id is None:
-        return Methods([])
+        return SavedMethods([])
     try:
         found = await ports.gateway.methods(user.customer_id)
     except (GatewayUnknown, GatewayRefused) as away:
         raise Unavailable from away
-    return Methods([_saved(method) for method in found])
+    return SavedMethods([_saved_method(method) for method in found])
 
 
 @operation("payment.detach", roles=CUSTOMERS, style=Style.DIRECT, audited=True)
-async def detach(cmd: Detach, actor: Actor, ports: Ports, meta: Meta) -> Saved:
+async def detach(cmd: Detach, actor: Actor, ports: Ports, meta: Meta) -> SavedMethod:
     """Forget a method; holds made with it stay. Raises NotFound, Unavailable."""
     user = await ports.store.single().get(User, actor.id)
     try:
         found = await ports.gateway.method(cmd.method_id)
         if user.customer_id is None or found.customer_id != user.customer_id:
             raise NotFound
-        return _saved(await ports.gateway.detach(found.id, key=f"detach:{new_id('dtc')}"))
+        return _saved_method(await ports.gateway.detach(found.id, key=f"detach:{new_id('dtc')}"))
     except GatewayRefused as refused:
         raise NotFound from refused
     except GatewayUnknown as away:
         raise Unavailable from away
 
 
-def _saved(method: Method) -> Saved:
-    return Saved(
+def _saved_method(method: Method) -> SavedMethod:
+    return SavedMethod(
         method.id, method.type, method.brand, method.last4, method.exp_month, method.exp_year
     )
 
 
-class OpenCustomer(Task, frozen=True, tag="create_customer"):
+class CreateCustomer(Task, frozen=True, tag="create_customer"):
     """Make the Stripe customer that a user's methods belong to."""
 
     user_id: str
@@ -118,7 +118,7 @@ class OpenCustomer(Task, frozen=True, tag="create_customer"):
             post=lambda: ports.gateway.create_customer(
                 key=f"customer:{user.id}:{self.key}", email=user.email, user_id=user.id
             ),
-            next_key=OpenCustomer(self.user_id, self.key + 1),
+            next_key=CreateCustomer(self.user_id, self.key + 1),
         )
         await ports.store.single().change(
             User, user.id, only_if={"customer_id": None}, customer_id=id

@@ -1,9 +1,9 @@
 """Settlement: the tasks that act at Stripe, and the one place where Stripe's facts become ours.
 
 Tasks call Stripe outside of any transaction; whatever Stripe says, asked or by webhook, goes
-through `settle`, which is safe to repeat and in any order: guarded states, facts booked once.
-An idempotency key's number rises only after re-reading shows that nothing happened under the old
-one. Source: Stripe, "Idempotent requests" (results, also failures, are replayed for 24 hours).
+through `settle_payment`, which is safe to repeat and in any order: guarded states, facts booked
+once. An idempotency key's number rises only after re-reading shows that nothing happened under the
+old one. Source: Stripe, "Idempotent requests" (results, also failures, are replayed for 24 hours).
 """
 
 from collections.abc import Awaitable
@@ -12,7 +12,7 @@ from typing import Any
 
 from domain import ledger
 from domain.accounts.user import User
-from domain.deals.charges import book_fee, know_more
+from domain.deals.charges import book_stripe_fee, settle_charge
 from domain.deals.offer import CREATED, OPEN_OFFERS, Offer, OfferStatus, move_offer
 from domain.deals.payment import PAYMENT_UPDATED, Payment, PaymentStatus, move_payment
 from domain.jobs.applications import UPDATED as APPLICATION_UPDATED
@@ -23,7 +23,7 @@ from domain.notifications.alerts import alert
 from domain.notifications.templates.alerts import capture_failure, payment_failure
 from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
-from domain.payments.refunds import promise
+from domain.payments.refunds import request_refund
 from domain.payouts.allocation import rebook
 from domain.ports.payment_gateway import GatewayRefused, Intent, StaleFailure
 from domain.ports.ports import Ports
@@ -36,7 +36,7 @@ ENDED = ("succeeded", "canceled")  # PaymentIntent statuses that never change ag
 # -- tasks -------------------------------------------------------------------------------------
 
 
-class Hold(Task, frozen=True, tag="hold_payment"):
+class HoldPayment(Task, frozen=True, tag="hold_payment"):
     """Hold the offer's money on the card, or prepare the payment for the client to confirm."""
 
     payment_id: str
@@ -49,17 +49,17 @@ class Hold(Task, frozen=True, tag="hold_payment"):
         job = await uow.get(Job, payment.job_id)
         if job.status is not JobStatus.OPEN:  # taken in the moment the offer was made
             await ports.store.transact(
-                lambda uow: close(uow, offer, OfferStatus.BLOCKED, by="system")
+                lambda uow: close_offer(uow, offer, OfferStatus.BLOCKED, by="system")
             )
         wanted = offer.status is OfferStatus.AWAITING_PAYMENT and job.status is JobStatus.OPEN
         if wanted:
             intent = await self._hold(ports, payment)
         else:
-            intent = await find(ports, payment)
+            intent = await find_intent(ports, payment)
             if intent is None:
-                await ports.store.transact(lambda uow: never_held(uow, payment))
+                await ports.store.transact(lambda uow: cancel_unheld(uow, payment))
         if intent:
-            await apply(ports, payment.id, intent)
+            await apply_intent(ports, payment.id, intent)
 
     async def _hold(self, ports: Ports, payment: Payment) -> Intent | None:
         """The PaymentIntent; None when Stripe refused it, which fails the offer."""
@@ -67,10 +67,10 @@ class Hold(Task, frozen=True, tag="hold_payment"):
             ports,
             key=self.key,
             since=payment.created_at,
-            find=lambda: find(ports, payment),
+            find=lambda: find_intent(ports, payment),
             find_first=payment.intent_id is not None,
             post=lambda: self._post(ports, payment),
-            next_key=Hold(self.payment_id, self.key + 1),
+            next_key=HoldPayment(self.payment_id, self.key + 1),
             refused=lambda refusal: self._refused(ports, payment, refusal),
         )
 
@@ -87,10 +87,10 @@ class Hold(Task, frozen=True, tag="hold_payment"):
         )
 
     async def _refused(self, ports: Ports, payment: Payment, refusal: GatewayRefused) -> None:
-        await ports.store.transact(lambda uow: declined(uow, payment, refusal.code))
+        await ports.store.transact(lambda uow: settle_decline(uow, payment, refusal.code))
 
 
-class Capture(Task, frozen=True, tag="capture_payment"):
+class CapturePayment(Task, frozen=True, tag="capture_payment"):
     """Take the held money of an offer that is being accepted."""
 
     payment_id: str
@@ -103,22 +103,22 @@ class Capture(Task, frozen=True, tag="capture_payment"):
         if offer.status is not OfferStatus.ACCEPTING or payment.intent_id is None:
             return
         if payment.status is PaymentStatus.CAPTURED:  # a method without holds: paid at the offer
-            return await ports.store.transact(lambda uow: accept_paid(uow, payment))
+            return await ports.store.transact(lambda uow: accept_captured(uow, payment))
         id = payment.intent_id
         intent, failure = await change_intent(
             ports, id, ports.gateway.capture(id, key=f"capture:{payment.id}:{self.key}")
         )
         if intent.status in ENDED:
-            await apply(ports, payment.id, intent)
+            await apply_intent(ports, payment.id, intent)
         elif isinstance(failure, GatewayRefused):
             code = failure.code
-            await ports.store.transact(lambda uow: capture_failed(uow, payment, code))
+            await ports.store.transact(lambda uow: settle_failed_capture(uow, payment, code))
         else:
             key = self.key + 1 if failure else self.key
-            raise TryAgain(f"the capture is {intent.status}", Capture(self.payment_id, key))
+            raise TryAgain(f"the capture is {intent.status}", CapturePayment(self.payment_id, key))
 
 
-class Release(Task, frozen=True, tag="release_payment"):
+class ReleasePayment(Task, frozen=True, tag="release_payment"):
     """Give the payment of a closed offer back: the hold ends, and captured money is refunded."""
 
     payment_id: str
@@ -126,9 +126,9 @@ class Release(Task, frozen=True, tag="release_payment"):
 
     async def run(self, ports: Ports) -> None:
         payment = await ports.store.single().get(Payment, self.payment_id)
-        intent = await find(ports, payment)
+        intent = await find_intent(ports, payment)
         if intent is None:
-            return await ports.store.transact(lambda uow: never_held(uow, payment))
+            return await ports.store.transact(lambda uow: cancel_unheld(uow, payment))
         if intent.status not in ENDED:
             intent, failure = await change_intent(
                 ports,
@@ -136,10 +136,10 @@ class Release(Task, frozen=True, tag="release_payment"):
                 ports.gateway.cancel(intent.id, key=f"cancel:{payment.id}:{self.key}"),
             )
             if failure and intent.status not in ENDED:
-                again = Release(self.payment_id, self.key + 1)
+                again = ReleasePayment(self.payment_id, self.key + 1)
                 raise TryAgain(f"it is still {intent.status}", again) from failure
-        await apply(ports, payment.id, intent)
-        await ports.store.transact(lambda uow: send_back(uow, payment.offer_id))
+        await apply_intent(ports, payment.id, intent)
+        await ports.store.transact(lambda uow: refund_unaccepted(uow, payment.offer_id))
 
 
 async def change_intent(
@@ -156,7 +156,7 @@ async def change_intent(
         return await ports.gateway.intent(id), failure
 
 
-class BlockRivals(Task, frozen=True, tag="block_rival_offers"):
+class BlockRivalOffers(Task, frozen=True, tag="block_rival_offers"):
     """After an acceptance or a cancelled job: end what else stands on the job, chunk by chunk."""
 
     job_id: str
@@ -168,15 +168,17 @@ class BlockRivals(Task, frozen=True, tag="block_rival_offers"):
     async def _block_some(self, uow: UnitOfWork) -> bool:
         rivals = await uow.all(Offer, {"job_id": self.job_id, "status": OPEN_OFFERS}, limit=CHUNK)
         for offer in rivals:
-            await close(uow, offer, OfferStatus.BLOCKED, by="system")
+            await close_offer(uow, offer, OfferStatus.BLOCKED, by="system")
         pending = {"job_id": self.job_id, "status": ApplicationStatus.PENDING}
         waiting = await uow.all(Application, pending, limit=CHUNK)
         for application in waiting:
-            await answer(uow, application, ApplicationStatus.REJECTED)
+            await answer_application(uow, application, ApplicationStatus.REJECTED)
         return bool(rivals or waiting)
 
 
-async def answer(uow: UnitOfWork, application: Application, status: ApplicationStatus) -> None:
+async def answer_application(
+    uow: UnitOfWork, application: Application, status: ApplicationStatus
+) -> None:
     """Answer a pending application because of what happened to the job."""
     changed = await uow.change(
         Application,
@@ -189,48 +191,48 @@ async def answer(uow: UnitOfWork, application: Application, status: ApplicationS
         uow.publish(APPLICATION_UPDATED, changed, to=[changed.contractor_id, changed.customer_id])
 
 
-class Inspect(Task, frozen=True, tag="read_payment"):
+class ReadPayment(Task, frozen=True, tag="read_payment"):
     """Read a payment from Stripe again and take over what it says."""
 
     payment_id: str
 
     async def run(self, ports: Ports) -> None:
         payment = await ports.store.single().get(Payment, self.payment_id)
-        intent = await find(ports, payment)
+        intent = await find_intent(ports, payment)
         if intent:
-            await apply(ports, payment.id, intent)
+            await apply_intent(ports, payment.id, intent)
 
 
-async def find(ports: Ports, payment: Payment) -> Intent | None:
+async def find_intent(ports: Ports, payment: Payment) -> Intent | None:
     """By its id, or by our metadata when an answer with the id never reached us."""
     if payment.intent_id:
         return await ports.gateway.intent(payment.intent_id)
     return await ports.gateway.find_intent(payment.id, payment.created_at)
 
 
-async def apply(ports: Ports, payment_id: str, intent: Intent) -> None:
-    await ports.store.transact(lambda uow: settle(uow, payment_id, intent))
+async def apply_intent(ports: Ports, payment_id: str, intent: Intent) -> None:
+    await ports.store.transact(lambda uow: settle_payment(uow, payment_id, intent))
 
 
 # -- facts -------------------------------------------------------------------------------------
 
 
-async def settle(uow: UnitOfWork, payment_id: str, intent: Intent) -> None:
+async def settle_payment(uow: UnitOfWork, payment_id: str, intent: Intent) -> None:
     """Take over what Stripe holds of a payment, whatever was known before."""
     payment = await uow.get(Payment, payment_id)
     if intent.status == "requires_capture":
-        await held(uow, payment, intent)
+        await settle_hold(uow, payment, intent)
     elif intent.status == "succeeded":
-        await captured(uow, payment, intent)
+        await settle_capture(uow, payment, intent)
     elif intent.status == "canceled":
-        await hold_ended(uow, payment, intent)
+        await settle_cancellation(uow, payment, intent)
     elif intent.status == "requires_payment_method" and intent.failure and payment.payment_method:
-        await declined(uow, payment, intent.failure, intent)
+        await settle_decline(uow, payment, intent.failure, intent)
     elif payment.status is PaymentStatus.REQUIRES_PAYMENT:
-        await unfinished(uow, payment, intent)
+        await settle_unfinished(uow, payment, intent)
 
 
-async def unfinished(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
+async def settle_unfinished(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     """The customer still has to act: confirm, choose a card or pass 3-D Secure."""
     changed = await uow.change(
         Payment,
@@ -245,10 +247,10 @@ async def unfinished(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     if changed and offer.status is OfferStatus.AWAITING_PAYMENT:
         uow.publish(PAYMENT_UPDATED, changed, to=changed.audience)
     elif changed:
-        uow.later(Release(payment.id))
+        uow.later(ReleasePayment(payment.id))
 
 
-async def held(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
+async def settle_hold(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     """The money is held, and the offer stands, if it has not been closed meanwhile."""
     offer = await uow.get(Offer, payment.offer_id)
     authorized = await move_payment(
@@ -266,12 +268,12 @@ async def held(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     ends = offer.expires_at
     if intent.capture_before:
         ends = min(ends, intent.capture_before - HOLD_MARGIN)
-    pending = authorized and await stand(uow, offer, ends)
+    pending = authorized and await make_pending(uow, offer, ends)
     if not pending and offer.status not in (OfferStatus.PENDING, OfferStatus.ACCEPTING):
-        uow.later(Release(payment.id))
+        uow.later(ReleasePayment(payment.id))
 
 
-async def captured(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
+async def settle_capture(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     """The money is ours: book it, and what it was captured for.
 
     Mostly that is an acceptance. What cannot be held is captured with the offer, which then stands
@@ -292,7 +294,7 @@ async def captured(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
         visible=payment.visible or before.status is OfferStatus.AWAITING_PAYMENT,
     )
     if done is None:
-        return await know_more(uow, payment, intent)  # it was booked before
+        return await settle_charge(uow, payment, intent)  # it was booked before
     offer = await uow.change(Offer, before.id, captured_amount=intent.captured_amount)
     assert offer is not None, "an offer is never removed"
     await ledger.book(
@@ -304,14 +306,14 @@ async def captured(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
         users=[offer.customer_id],
         offer_id=offer.id,
     )
-    await book_fee(uow, payment, intent)
+    await book_stripe_fee(uow, payment, intent)
     if intent.captured_amount != offer.amount:  # somebody captured a part of it by hand
-        await give_up(uow, offer, OfferStatus.EXPIRED)
+        await fail_offer(uow, offer, OfferStatus.EXPIRED)
     elif offer.status is OfferStatus.AWAITING_PAYMENT:
-        await stand(uow, offer, offer.expires_at)
+        await make_pending(uow, offer, offer.expires_at)
     elif offer.status is OfferStatus.ACCEPTING:
-        await accept(uow, offer)
-    await send_back(uow, offer.id)
+        await accept_offer(uow, offer)
+    await refund_unaccepted(uow, offer.id)
 
 
 CAPTURABLE = (
@@ -323,20 +325,20 @@ CAPTURABLE = (
 )
 
 
-async def accept_paid(uow: UnitOfWork, payment: Payment) -> None:
+async def accept_captured(uow: UnitOfWork, payment: Payment) -> None:
     offer = await uow.get(Offer, payment.offer_id)
     if offer.status is OfferStatus.ACCEPTING:
-        await accept(uow, offer)
+        await accept_offer(uow, offer)
 
 
-async def send_back(uow: UnitOfWork, offer_id: str) -> None:
+async def refund_unaccepted(uow: UnitOfWork, offer_id: str) -> None:
     """Refund what was captured for an offer that did not come to an acceptance; once."""
     offer = await uow.get(Offer, offer_id)
     if offer.accepted_at is None and not offer.live and offer.refundable > 0:
-        await promise(uow, offer, offer.refundable, "The offer has ended.", "system")
+        await request_refund(uow, offer, offer.refundable, "The offer has ended.", "system")
 
 
-async def stand(uow: UnitOfWork, offer: Offer, ends: datetime) -> Offer | None:
+async def make_pending(uow: UnitOfWork, offer: Offer, ends: datetime) -> Offer | None:
     """From now on the contractor sees the offer."""
     pending = await move_offer(
         uow, offer.id, OfferStatus.PENDING, by="stripe", visible=True, expires_at=ends
@@ -346,7 +348,7 @@ async def stand(uow: UnitOfWork, offer: Offer, ends: datetime) -> Offer | None:
     return pending
 
 
-async def accept(uow: UnitOfWork, before: Offer) -> None:
+async def accept_offer(uow: UnitOfWork, before: Offer) -> None:
     """The fee is due, the job has its contractor, and every rival goes away."""
     offer = await move_offer(uow, before.id, OfferStatus.ACCEPTED, by="stripe", accepted_at=uow.now)
     assert offer is not None, "only an offer that is being accepted comes here"
@@ -364,21 +366,21 @@ async def accept(uow: UnitOfWork, before: Offer) -> None:
         publish_job(uow, job, market=True)
     application = await active_application(uow, offer.job_id, offer.contractor_id)
     if application:
-        await answer(uow, application, ApplicationStatus.ACCEPTED)
-    uow.later(BlockRivals(offer.job_id))
+        await answer_application(uow, application, ApplicationStatus.ACCEPTED)
+    uow.later(BlockRivalOffers(offer.job_id))
 
 
-async def hold_ended(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
+async def settle_cancellation(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
     """The hold is gone, by our wish or by its age; an offer that still needed it ends with it."""
     if await move_payment(uow, payment.id, PaymentStatus.CANCELED, intent_id=intent.id) is None:
         return
     offer = await uow.get(Offer, payment.offer_id)
-    await give_up(uow, offer, OfferStatus.EXPIRED)
+    await fail_offer(uow, offer, OfferStatus.EXPIRED)
     if offer.status is OfferStatus.ACCEPTING:
-        await _tell_admins(uow, offer, "the hold has ended")
+        await _alert_capture_failed(uow, offer, "the hold has ended")
 
 
-async def declined(
+async def settle_decline(
     uow: UnitOfWork, payment: Payment, failure: str, intent: Intent | None = None
 ) -> None:
     """The card was refused: the offer fails, and nobody can confirm the payment later."""
@@ -396,24 +398,24 @@ async def declined(
             words = payment_failure(offer.job_title, offer.amount, offer.currency, failure)
             await alert(uow, "payment_failed", offer.id, words, urgent=False)
         if intent:
-            uow.later(Release(payment.id))
+            uow.later(ReleasePayment(payment.id))
 
 
-async def capture_failed(uow: UnitOfWork, payment: Payment, failure: str) -> None:
+async def settle_failed_capture(uow: UnitOfWork, payment: Payment, failure: str) -> None:
     """A definite no to the capture: the offer fails, the job is open again, nothing is booked."""
     if await move_payment(uow, payment.id, PaymentStatus.FAILED, failure=failure):
         offer = await uow.get(Offer, payment.offer_id)
-        await give_up(uow, offer, OfferStatus.FAILED)
-        await _tell_admins(uow, offer, failure)
-        uow.later(Release(payment.id))
+        await fail_offer(uow, offer, OfferStatus.FAILED)
+        await _alert_capture_failed(uow, offer, failure)
+        uow.later(ReleasePayment(payment.id))
 
 
-async def _tell_admins(uow: UnitOfWork, offer: Offer, failure: str) -> None:
+async def _alert_capture_failed(uow: UnitOfWork, offer: Offer, failure: str) -> None:
     words = capture_failure(offer.job_title, offer.amount, offer.currency, failure)
     await alert(uow, "capture_failed", offer.id, words)
 
 
-async def give_up(uow: UnitOfWork, offer: Offer, ending: OfferStatus) -> None:
+async def fail_offer(uow: UnitOfWork, offer: Offer, ending: OfferStatus) -> None:
     """The money did not come as agreed: the offer ends, and an accepting one frees its job."""
     ended = await move_offer(
         uow, offer.id, OfferStatus.FAILED, by="stripe", only_if={"status": OfferStatus.ACCEPTING}
@@ -428,17 +430,17 @@ async def give_up(uow: UnitOfWork, offer: Offer, ending: OfferStatus) -> None:
         publish_job(uow, job)
 
 
-async def never_held(uow: UnitOfWork, payment: Payment) -> None:
+async def cancel_unheld(uow: UnitOfWork, payment: Payment) -> None:
     """Stripe has never heard of it."""
     if payment.intent_id is None:
         await move_payment(uow, payment.id, PaymentStatus.CANCELED)
 
 
-async def close(
+async def close_offer(
     uow: UnitOfWork, offer: Offer, status: OfferStatus, *, by: str, **fields: Any
 ) -> Offer | None:
     """End a standing offer and release its money; None if it is not standing any more."""
     closed = await move_offer(uow, offer.id, status, by=by, **fields)
     if closed:
-        uow.later(Release(offer.payment_id))
+        uow.later(ReleasePayment(offer.payment_id))
     return closed

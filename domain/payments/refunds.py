@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from domain import ledger
-from domain.deals.offer import Offer, Refund, RefundStatus, change_offer, with_completed_within
+from domain.deals.offer import Offer, Refund, RefundStatus, change_offer, with_completed_capped
 from domain.deals.payment import Payment, PaymentStatus, move_payment
 from domain.kernel.errors import AmountNotPayable
 from domain.kernel.money import CURRENCIES, display
@@ -23,12 +23,12 @@ from domain.payouts.allocation import rebook
 from domain.ports.payment_gateway import GatewayRefused, Settled
 from domain.ports.ports import Ports
 
-GIVEN_UP = ("failed", "canceled")
-WAITING = "pending"  # Stripe's word
+FAILED_STATUSES = ("failed", "canceled")
+PENDING = "pending"  # Stripe's word
 MAX_REFUNDS = 50  # an offer's document has its bounds
 
 
-async def promise(uow: UnitOfWork, offer: Offer, amount: int, reason: str, by: str) -> Offer:
+async def request_refund(uow: UnitOfWork, offer: Offer, amount: int, reason: str, by: str) -> Offer:
     """Set `amount` aside for the customer, and send it. Raises AmountNotPayable."""
     step = CURRENCIES[offer.currency].step
     if not 0 < amount <= offer.refundable or amount % step or len(offer.refunds) >= MAX_REFUNDS:
@@ -99,10 +99,10 @@ class SendRefund(Task, frozen=True, tag="send_refund"):
         offer = await uow.get(Offer, self.offer_id)
         refund = next(refund for refund in offer.refunds if refund.id == self.refund_id)
         if refund.key == used:
-            await uow.change(Offer, offer.id, refunds=_with(offer, refund, key=used + 1))
+            await uow.change(Offer, offer.id, refunds=_with_refund(offer, refund, key=used + 1))
 
 
-async def reread(ports: Ports, payment_id: str) -> None:
+async def read_refunds(ports: Ports, payment_id: str) -> None:
     """Take over every refund that Stripe has of a payment, also those that others made."""
     payment = await ports.store.single().get(Payment, payment_id)
     if payment.intent_id is None:
@@ -121,16 +121,16 @@ async def reread(ports: Ports, payment_id: str) -> None:
 async def settle_refund(uow: UnitOfWork, offer_id: str, there: Settled) -> None:
     """Take over what Stripe says of one refund, whatever was known before."""
     offer = await uow.get(Offer, offer_id)
-    refund = next((r for r in offer.refunds if _is(r, there)), None)
-    failed = there.status in GIVEN_UP
+    refund = next((r for r in offer.refunds if _matches(r, there)), None)
+    failed = there.status in FAILED_STATUSES
     if (
         failed
         and there.id
         and there.moved
         and (refund is None or refund.status is RefundStatus.REQUESTED)
     ):
-        await _book_detour(uow, offer, there)
-    if refund is None and (failed or not (there.moved or there.status == WAITING)):
+        await _book_round_trip(uow, offer, there)
+    if refund is None and (failed or not (there.moved or there.status == PENDING)):
         return
     if refund is None:  # made in Stripe's dashboard
         refund = Refund(
@@ -143,24 +143,24 @@ async def settle_refund(uow: UnitOfWork, offer_id: str, there: Settled) -> None:
         )
         offer = msgspec.structs.replace(offer, refunds=(*offer.refunds, refund))
     if failed and refund.status is RefundStatus.MADE:
-        await _returned(uow, offer, refund, there)
+        await _settle_returned(uow, offer, refund, there)
     elif failed and refund.status is RefundStatus.REQUESTED:
-        await _refused(uow, offer, refund, there)
+        await _settle_refused(uow, offer, refund, there)
     elif refund.status is RefundStatus.REQUESTED and there.moved:
-        await _made(uow, offer, refund, there)
+        await _settle_made(uow, offer, refund, there)
     elif refund.status is RefundStatus.REQUESTED and refund.stripe_id is None:
-        await _waits(uow, offer, refund, there)
+        await _settle_waiting(uow, offer, refund, there)
 
 
-def _is(refund: Refund, there: Settled) -> bool:
+def _matches(refund: Refund, there: Settled) -> bool:
     if refund.stripe_id:
         return refund.stripe_id == there.id
     return refund.id == there.metadata.get("fact")
 
 
-async def _made(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
+async def _settle_made(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
     total = offer.refunded_amount + there.amount
-    completed = with_completed_within(
+    completed = with_completed_capped(
         offer,
         refunded_amount=total,
         completed_amount=offer.completed_amount - refund.completed_amount,
@@ -170,7 +170,7 @@ async def _made(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -
         offer,
         refunded_amount=total,
         completed_amount=completed,
-        refunds=_with(
+        refunds=_with_refund(
             offer,
             refund,
             status=RefundStatus.MADE,
@@ -179,14 +179,14 @@ async def _made(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -
             completed_amount=offer.completed_amount - completed,
         ),
     )
-    await _tell(uow, after)
+    await _move_payment(uow, after)
     outside = {ledger.STRIPE: there.amount}
     await rebook(uow, f"refund:{there.id}", "refunded", offer, after, outside)
 
 
-async def _waits(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
+async def _settle_waiting(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
     """Stripe makes it as soon as the platform has the money there, and has no line of it yet."""
-    await change_offer(uow, offer, refunds=_with(offer, refund, stripe_id=there.id))
+    await change_offer(uow, offer, refunds=_with_refund(offer, refund, stripe_id=there.id))
     amount = display(refund.amount, offer.currency)
     await alert(
         uow,
@@ -197,22 +197,22 @@ async def _waits(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) 
     )
 
 
-async def _returned(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
+async def _settle_returned(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
     """The bank did not take it: all is as before the refund, and somebody has to look."""
     after = await change_offer(
         uow,
         offer,
         refunded_amount=offer.refunded_amount - refund.amount,
         completed_amount=offer.completed_amount + refund.completed_amount,
-        refunds=_with(offer, refund, status=RefundStatus.FAILED, failure=there.failure),
+        refunds=_with_refund(offer, refund, status=RefundStatus.FAILED, failure=there.failure),
     )
-    await _tell(uow, after)
+    await _move_payment(uow, after)
     outside = {ledger.STRIPE: -refund.amount}
     await rebook(uow, f"refund_failed:{there.id}", "refund_failed", offer, after, outside)
-    await _alert(uow, offer, refund, there)
+    await _alert_failed(uow, offer, refund, there)
 
 
-async def _book_detour(uow: UnitOfWork, offer: Offer, there: Settled) -> None:
+async def _book_round_trip(uow: UnitOfWork, offer: Offer, there: Settled) -> None:
     """It went out and came back before anybody looked: two lines of Stripe's, and nobody's loss."""
     if await ledger.booked(uow, f"refund:{there.id}"):
         return
@@ -225,15 +225,15 @@ async def _book_detour(uow: UnitOfWork, offer: Offer, there: Settled) -> None:
         )
 
 
-async def _refused(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
-    refunds = _with(
+async def _settle_refused(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
+    refunds = _with_refund(
         offer, refund, status=RefundStatus.FAILED, failure=there.failure, stripe_id=there.id or None
     )
     await change_offer(uow, offer, refunds=refunds)
-    await _alert(uow, offer, refund, there)
+    await _alert_failed(uow, offer, refund, there)
 
 
-async def _tell(uow: UnitOfWork, offer: Offer) -> None:
+async def _move_payment(uow: UnitOfWork, offer: Offer) -> None:
     """The payment's state follows from the sum of its refunds."""
     total, status = offer.refunded_amount, PaymentStatus.CAPTURED
     if total:
@@ -245,7 +245,7 @@ async def _tell(uow: UnitOfWork, offer: Offer) -> None:
     await move_payment(uow, offer.payment_id, status, refunded_amount=total)
 
 
-async def _alert(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
+async def _alert_failed(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
     amount = display(refund.amount, offer.currency)
     await alert(
         uow,
@@ -256,6 +256,6 @@ async def _alert(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) 
     )
 
 
-def _with(offer: Offer, refund: Refund, **fields: Any) -> tuple[Refund, ...]:
+def _with_refund(offer: Offer, refund: Refund, **fields: Any) -> tuple[Refund, ...]:
     changed = msgspec.structs.replace(refund, **fields)
     return tuple(changed if each.id == refund.id else each for each in offer.refunds)

@@ -13,9 +13,9 @@ from domain.kernel.money import CURRENCIES, display
 from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
 from domain.notifications.text import WALLET
-from domain.payouts.reversals import call_back, reverse, tell_repaid
+from domain.payouts.reversals import notify_debt_repaid, request_reversal, reverse_available
 from domain.payouts.transfer import UNSENT, Transfer, TransferStatus
-from domain.payouts.transfer_tasks import Send
+from domain.payouts.transfer_tasks import SendTransfer
 
 
 async def rebook(
@@ -36,7 +36,7 @@ async def rebook(
     deltas[ledger.escrow(after.id)] += new.escrow - old.escrow
     user, share = after.contractor_id, new.contractor - old.contractor
     if share:
-        move = give if share > 0 else take
+        move = allocate if share > 0 else claw_back
         for account, delta in (await move(uow, user, after.currency, abs(share), after.id)).items():
             deltas[account] += delta
     deltas[ledger.LOSSES] -= sum(deltas.values())  # only what was refunded and charged back too
@@ -51,7 +51,7 @@ async def rebook(
     )
 
 
-async def give(
+async def allocate(
     uow: UnitOfWork,
     user_id: str,
     currency: str,
@@ -68,16 +68,16 @@ async def give(
     purse = await ledger.purse_of(uow, user_id, currency)
     repaid = min(amount, -purse.debt)
     rest = amount - repaid
-    await tell_repaid(uow, user_id, currency, repaid)
+    await notify_debt_repaid(uow, user_id, currency, repaid)
     if rest:
         step = CURRENCIES[currency].step
         sent = (rest + purse.pending % step) // step * step
         if sent:
-            await _send(uow, user_id, currency, sent, offer_id, parked)
+            await add_transfer(uow, user_id, currency, sent, offer_id, parked)
     return {ledger.debt(user_id): repaid, ledger.pending(user_id): rest}
 
 
-async def _send(
+async def add_transfer(
     uow: UnitOfWork,
     user_id: str,
     currency: str,
@@ -97,10 +97,10 @@ async def _send(
     )
     await uow.add(transfer)
     if not parked:
-        uow.later(Send(transfer.id))
+        uow.later(SendTransfer(transfer.id))
 
 
-async def take(
+async def claw_back(
     uow: UnitOfWork, user_id: str, currency: str, amount: int, offer_id: str | None = None
 ) -> dict[str, int]:
     """Take `amount` from a contractor: of `offer_id` what has not arrived yet, then what is
@@ -108,12 +108,12 @@ async def take(
     changes: dict[str, int] = {}
     left = amount
     if offer_id:
-        part = await _stop(uow, offer_id, left)
+        part = await _claw_back_unarrived(uow, offer_id, left)
         changes[ledger.pending(user_id)] = -part
         left -= part
     if left:
         purse = await ledger.purse_of(uow, user_id, currency)
-        part = await call_back(uow, user_id, currency, min(left, purse.available), offer_id)
+        part = await reverse_available(uow, user_id, currency, min(left, purse.available), offer_id)
         changes[ledger.available(user_id)] = -part
         left -= part
         if left:
@@ -132,7 +132,7 @@ async def take(
     return changes
 
 
-async def _stop(uow: UnitOfWork, offer_id: str, amount: int) -> int:
+async def _claw_back_unarrived(uow: UnitOfWork, offer_id: str, amount: int) -> int:
     """Take from the offer's transfers that have not arrived; returns how much that was."""
     left = amount
     under_way = {"offer_id": offer_id, "status": (*UNSENT, TransferStatus.MADE)}
@@ -143,7 +143,7 @@ async def _stop(uow: UnitOfWork, offer_id: str, amount: int) -> int:
             continue
         if transfer.status is TransferStatus.MADE:
             part = part // step * step
-            await reverse(uow, transfer, part)
+            await request_reversal(uow, transfer, part)
         else:  # what a step leaves over stays in pending
             sent = (transfer.amount - part) // step * step
             status = transfer.status if sent else TransferStatus.CANCELLED

@@ -6,16 +6,16 @@ from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
 from domain.notifications.alerts import alert
 from domain.notifications.text import WALLET
-from domain.payouts.allocation import _send
+from domain.payouts.allocation import add_transfer
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
-from domain.payouts.transfer_tasks import transferred
+from domain.payouts.transfer_tasks import settle_transfer
 from domain.ports.payment_gateway import Settled
 from domain.ports.ports import Ports
 
 # -- made elsewhere --------------------------------------------------------------------------
 
 
-async def reread(ports: Ports, stripe_id: str) -> None:
+async def read_reversals(ports: Ports, stripe_id: str) -> None:
     """Take over reversals that somebody made in Stripe's dashboard."""
     known = {"stripe_id": stripe_id}
     uow = ports.store.single()
@@ -23,20 +23,20 @@ async def reread(ports: Ports, stripe_id: str) -> None:
     if transfer is None:  # the answer with its id may still be on its way to us
         made = await ports.gateway.transfer_state(stripe_id)
         fact = made.metadata.get("fact", "")
-        await ports.store.transact(lambda uow: transferred(uow, fact, made))
+        await ports.store.transact(lambda uow: settle_transfer(uow, fact, made))
         transfer = await uow.find(Transfer, known)
     if transfer is None:
         return
     transfer_id = transfer.id
 
     async def settle(uow: UnitOfWork, reversal: Settled) -> None:
-        await settle_reversal(uow, transfer_id, reversal)
+        await settle_external_reversal(uow, transfer_id, reversal)
 
     reversals = await ports.gateway.reversals(stripe_id)
     await ports.store.transact_each(reversed(reversals), settle)
 
 
-async def settle_reversal(uow: UnitOfWork, transfer_id: str, there: Settled) -> None:
+async def settle_external_reversal(uow: UnitOfWork, transfer_id: str, there: Settled) -> None:
     """One that is not ours: the money is the platform's again, and waits for an admin to be sent
     once more."""
     ours = {"$or": [{"stripe_id": there.id}, {"_id": there.metadata.get("fact", "")}]}
@@ -56,7 +56,7 @@ async def settle_reversal(uow: UnitOfWork, transfer_id: str, there: Settled) -> 
         )
     )
     amount = min(there.amount, transfer.net)
-    await _fulfil(uow, transfer, there.amount - amount)
+    await _reduce_open_reversals(uow, transfer, there.amount - amount)
     if not amount:
         return
     await uow.change(
@@ -79,7 +79,7 @@ async def settle_reversal(uow: UnitOfWork, transfer_id: str, there: Settled) -> 
             offer_id=transfer.offer_id,
         )
     if part:
-        await _send(uow, user, currency, part, transfer.offer_id, parked=True)
+        await add_transfer(uow, user, currency, part, transfer.offer_id, parked=True)
         await notices.tell(
             uow,
             [user],
@@ -91,7 +91,7 @@ async def settle_reversal(uow: UnitOfWork, transfer_id: str, there: Settled) -> 
             path=WALLET,
         )
     if part < amount:  # held, or on its way to a bank: it stays theirs, without the money
-        await _send(uow, user, currency, amount - part, None, parked=True, refill=True)
+        await add_transfer(uow, user, currency, amount - part, None, parked=True, refill=True)
     await alert(
         uow,
         "transfer_reversed",
@@ -100,7 +100,7 @@ async def settle_reversal(uow: UnitOfWork, transfer_id: str, there: Settled) -> 
     )
 
 
-async def _fulfil(uow: UnitOfWork, transfer: Transfer, amount: int) -> None:
+async def _reduce_open_reversals(uow: UnitOfWork, transfer: Transfer, amount: int) -> None:
     """What was reversed beyond the rest of a transfer is a part of what we were about to reverse:
     Stripe has not so much left for us any more."""
     for ours in await uow.all(Reversal, {"transfer_id": transfer.id, "done": False}):

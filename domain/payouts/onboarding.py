@@ -19,7 +19,7 @@ from domain.ports.ports import Ports
 # -- payout onboarding -----------------------------------------------------------------------
 
 
-class OpenConnectAccount(Task, frozen=True, tag="create_connect_account"):
+class CreateConnectAccount(Task, frozen=True, tag="create_connect_account"):
     """Open the contractor's account at Stripe, once: before a new key it is looked for."""
 
     user_id: str
@@ -56,7 +56,7 @@ async def onboarding_link(user_id: str, actor: Actor, ports: Ports) -> dict[str,
         return {"url": None}
     try:
         account = await ports.gateway.account(user.connect_id)
-        await ports.store.transact(lambda uow: settle_account(uow, account))
+        await ports.store.transact(lambda uow: store_account_state(uow, account))
         return {"url": await ports.gateway.onboarding_url(user.connect_id)}
     except (GatewayUnknown, GatewayRefused):
         return {"url": None}
@@ -73,11 +73,11 @@ async def onboard(cmd: Onboard, actor: Actor, uow: UnitOfWork) -> User:
     """A link to Stripe's onboarding page, good once; `url` is null if Stripe is slow: ask again."""
     user = await uow.get(User, actor.id)
     if user.connect_id is None:
-        uow.later(OpenConnectAccount(user.id, cmd.country, uow.now))
+        uow.later(CreateConnectAccount(user.id, cmd.country, uow.now))
     return user
 
 
-async def settle_account(uow: UnitOfWork, account: ConnectAccount) -> User | None:
+async def store_account_state(uow: UnitOfWork, account: ConnectAccount) -> User | None:
     """Take over what Stripe says the account may do; returns the user if that has changed."""
     user = await uow.find(User, {"connect_id": account.id})
     if user is None:

@@ -9,7 +9,7 @@ from domain.notifications import notices
 from domain.notifications.text import WALLET
 from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
-from domain.payouts.transfer import LOOK_AGAIN, Reversal, Transfer, TransferStatus
+from domain.payouts.transfer import RECHECK_AFTER, Reversal, Transfer, TransferStatus
 from domain.ports.payment_gateway import GatewayRefused
 from domain.ports.ports import Ports
 
@@ -19,7 +19,7 @@ CHUNK = 50
 # -- taking back -----------------------------------------------------------------------------
 
 
-async def call_back(
+async def reverse_available(
     uow: UnitOfWork, user_id: str, currency: str, amount: int, offer_id: str | None
 ) -> int:
     """Have transfers reversed that have arrived, of this offer first; returns how much it was."""
@@ -28,25 +28,25 @@ async def call_back(
     arrived = {"user_id": user_id, "currency": currency, "status": TransferStatus.AVAILABLE}
     if offer_id:
         own = await uow.all(Transfer, {"offer_id": offer_id, "status": TransferStatus.AVAILABLE})
-        left -= await _reverse_some(uow, own, left)
+        left -= await _reverse_in_order(uow, own, left)
     while left:
         others = await uow.all(Transfer, arrived, (("_id", -1),), CHUNK)
         if not others:
             break
-        left -= await _reverse_some(uow, others, left)
+        left -= await _reverse_in_order(uow, others, left)
     return whole - left
 
 
-async def _reverse_some(uow: UnitOfWork, transfers: list[Transfer], amount: int) -> int:
+async def _reverse_in_order(uow: UnitOfWork, transfers: list[Transfer], amount: int) -> int:
     left = amount
     for transfer in transfers:
         part = min(left, transfer.net)
-        await reverse(uow, transfer, part)
+        await request_reversal(uow, transfer, part)
         left -= part
     return amount - left
 
 
-async def reverse(uow: UnitOfWork, transfer: Transfer, amount: int) -> None:
+async def request_reversal(uow: UnitOfWork, transfer: Transfer, amount: int) -> None:
     """Take `amount` of a transfer back: booked by the caller, and done at Stripe afterwards."""
     if amount:
         reversal = uow.new(
@@ -59,13 +59,13 @@ async def reverse(uow: UnitOfWork, transfer: Transfer, amount: int) -> None:
         status = TransferStatus.REVERSED if amount == transfer.net else transfer.status
         await uow.change(Transfer, transfer.id, inc={"reversed_amount": amount}, status=status)
         await uow.add(reversal)
-        uow.later(TakeBack(reversal.id))
+        uow.later(ReverseTransfer(reversal.id))
 
 
 async def collect_debt(uow: UnitOfWork, user_id: str, currency: str, fact: str) -> None:
     """Money has become available to somebody who owes: what they owe is taken of it first."""
     purse = await ledger.purse_of(uow, user_id, currency)
-    part = await call_back(uow, user_id, currency, min(purse.available, -purse.debt), None)
+    part = await reverse_available(uow, user_id, currency, min(purse.available, -purse.debt), None)
     await ledger.book(
         uow,
         f"repaid:{fact}",
@@ -74,10 +74,10 @@ async def collect_debt(uow: UnitOfWork, user_id: str, currency: str, fact: str) 
         [ledger.Posting(ledger.available(user_id), ledger.debt(user_id), part)],
         users=[user_id],
     )
-    await tell_repaid(uow, user_id, currency, part)
+    await notify_debt_repaid(uow, user_id, currency, part)
 
 
-async def tell_repaid(uow: UnitOfWork, user_id: str, currency: str, amount: int) -> None:
+async def notify_debt_repaid(uow: UnitOfWork, user_id: str, currency: str, amount: int) -> None:
     if amount:
         await notices.tell(
             uow,
@@ -90,7 +90,7 @@ async def tell_repaid(uow: UnitOfWork, user_id: str, currency: str, amount: int)
         )
 
 
-class TakeBack(Task, frozen=True, tag="reverse_transfer"):
+class ReverseTransfer(Task, frozen=True, tag="reverse_transfer"):
     """Reverse a part of a transfer at Stripe; the books have it already."""
 
     reversal_id: str
@@ -115,16 +115,16 @@ class TakeBack(Task, frozen=True, tag="reverse_transfer"):
                 metadata={"fact": reversal.id},
             ),
             next_key=lambda: _use_next_key(ports, reversal),
-            refused=lambda refusal: _wait(ports, reversal, refusal),
+            refused=lambda refusal: _retry_later(ports, reversal, refusal),
         )
         await uow.change(
             Reversal, reversal.id, only_if={"done": False}, done=True, stripe_id=made.id
         )
 
 
-async def _wait(ports: Ports, reversal: Reversal, refusal: GatewayRefused) -> NoReturn:
+async def _retry_later(ports: Ports, reversal: Reversal, refusal: GatewayRefused) -> NoReturn:
     await _use_next_key(ports, reversal)
-    raise TryAgain(str(refusal), at=ports.clock.now() + LOOK_AGAIN) from refusal
+    raise TryAgain(str(refusal), at=ports.clock.now() + RECHECK_AFTER) from refusal
 
 
 async def _use_next_key(ports: Ports, reversal: Reversal) -> None:

@@ -90,4 +90,4 @@ class Reversal(Record, frozen=True):
     key: int = 0
 
 
-LOOK_AGAIN = timedelta(minutes=10)
+RECHECK_AFTER = timedelta(minutes=10)

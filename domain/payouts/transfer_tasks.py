@@ -12,7 +12,7 @@ from typing import NoReturn
 from domain import ledger
 from domain.accounts.user import UPDATED as ACCOUNT_UPDATED
 from domain.accounts.user import User
-from domain.deals.charges import read_again
+from domain.deals.charges import refresh_charge
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.kernel.money import display
@@ -23,17 +23,17 @@ from domain.notifications.alerts import alert
 from domain.notifications.text import WALLET
 from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
-from domain.payouts.onboarding import settle_account
+from domain.payouts.onboarding import store_account_state
 from domain.payouts.reversals import collect_debt
-from domain.payouts.transfer import LOOK_AGAIN, STEPS, Transfer, TransferStatus
+from domain.payouts.transfer import RECHECK_AFTER, STEPS, Transfer, TransferStatus
 from domain.ports.payment_gateway import ConnectAccount, GatewayRefused, Settled
 from domain.ports.ports import Ports
 
-READINGS = 5
-WAITED = timedelta(hours=1)  # beyond that nobody knows any more that it was on its way
+MAX_READS = 5
+NOTIFY_AFTER = timedelta(hours=1)  # beyond that nobody knows any more that it was on its way
 
 
-class Send(Task, frozen=True, tag="send_transfer"):
+class SendTransfer(Task, frozen=True, tag="send_transfer"):
     """Make a transfer; it waits while the contractor cannot receive, or must not."""
 
     transfer_id: str
@@ -42,46 +42,46 @@ class Send(Task, frozen=True, tag="send_transfer"):
         transfer = await ports.store.single().get(Transfer, self.transfer_id)
         if transfer.status not in (TransferStatus.WAITING, TransferStatus.SENDING):
             return
-        account_id = await _ready_account(ports, transfer.user_id)
+        account_id = await _active_account(ports, transfer.user_id)
         if account_id is None:
-            # `account_changed` sends it at once when Stripe says so; this makes certain
-            raise TryAgain("transfers are not active yet", at=ports.clock.now() + LOOK_AGAIN)
-        sending = await ports.store.transact(lambda uow: begin(uow, self.transfer_id))
+            # `apply_account` sends it at once when Stripe says so; this makes certain
+            raise TryAgain("transfers are not active yet", at=ports.clock.now() + RECHECK_AFTER)
+        sending = await ports.store.transact(lambda uow: start_sending(uow, self.transfer_id))
         if sending is None:
-            raise TryAgain("frozen, or in a chargeback", at=ports.clock.now() + LOOK_AGAIN)
+            raise TryAgain("frozen, or in a chargeback", at=ports.clock.now() + RECHECK_AFTER)
         made = await post_once(
             ports,
             key=sending.key,
             since=sending.created_at,
             find=lambda: ports.gateway.find_transfer(_group(sending), sending.id),
-            post=lambda: _post(ports, sending, account_id),
+            post=lambda: _create_transfer(ports, sending, account_id),
             next_key=lambda: _use_next_key(ports, sending, account_id, TransferStatus.SENDING),
-            refused=lambda refusal: _wait(ports, sending, account_id, refusal),
+            refused=lambda refusal: _retry_later(ports, sending, account_id, refusal),
         )
-        await ports.store.transact(lambda uow: transferred(uow, self.transfer_id, made))
+        await ports.store.transact(lambda uow: settle_transfer(uow, self.transfer_id, made))
 
 
 def _group(transfer: Transfer) -> str:
     return transfer.offer_id or transfer.id
 
 
-async def _post(ports: Ports, transfer: Transfer, account_id: str) -> Settled:
+async def _create_transfer(ports: Ports, transfer: Transfer, account_id: str) -> Settled:
     return await ports.gateway.transfer(
         key=f"transfer:{transfer.id}:{transfer.key}",
         amount=transfer.amount,
         currency=transfer.currency,
         account_id=account_id,
-        charge_id=await _charge(ports, transfer),
+        charge_id=await _charge_id(ports, transfer),
         group=_group(transfer),
         metadata={"fact": transfer.id},
     )
 
 
-async def _wait(
+async def _retry_later(
     ports: Ports, transfer: Transfer, account_id: str, refusal: GatewayRefused
 ) -> NoReturn:
     await _use_next_key(ports, transfer, account_id, TransferStatus.WAITING)
-    raise TryAgain(str(refusal), at=ports.clock.now() + LOOK_AGAIN) from refusal
+    raise TryAgain(str(refusal), at=ports.clock.now() + RECHECK_AFTER) from refusal
 
 
 async def _use_next_key(
@@ -96,10 +96,10 @@ async def _use_next_key(
         inc={"key": 1},
         status=status,
     )
-    await read_account(ports, account_id)
+    await refresh_account(ports, account_id)
 
 
-async def _charge(ports: Ports, transfer: Transfer) -> str | None:
+async def _charge_id(ports: Ports, transfer: Transfer) -> str | None:
     if transfer.offer_id is None:
         return None
     uow = ports.store.single()
@@ -109,17 +109,17 @@ async def _charge(ports: Ports, transfer: Transfer) -> str | None:
     return payment.charge_id
 
 
-async def _ready_account(ports: Ports, user_id: str) -> str | None:
+async def _active_account(ports: Ports, user_id: str) -> str | None:
     user = await ports.store.single().get(User, user_id)
     if user.connect_id is None:
         return None
     if not user.transfers_active:
-        await read_account(ports, user.connect_id)
+        await refresh_account(ports, user.connect_id)
         user = await ports.store.single().get(User, user_id)
     return user.connect_id if user.transfers_active else None
 
 
-async def begin(uow: UnitOfWork, transfer_id: str) -> Transfer | None:
+async def start_sending(uow: UnitOfWork, transfer_id: str) -> Transfer | None:
     """The last look before Stripe is asked; None if it must not go now."""
     transfer = await uow.get(Transfer, transfer_id)
     if transfer.status is TransferStatus.SENDING:
@@ -156,14 +156,14 @@ class MakeAvailable(Task, frozen=True, tag="make_transfer_available"):
         offer = await uow.get(Offer, offer_id)
         payment = await uow.get(Payment, offer.payment_id)
         if payment.available_on is None:
-            payment = await read_again(ports, payment)
+            payment = await refresh_charge(ports, payment)
         if payment.available_on is None:
-            raise TryAgain("Stripe has not said when", at=ports.clock.now() + LOOK_AGAIN)
+            raise TryAgain("Stripe has not said when", at=ports.clock.now() + RECHECK_AFTER)
         if payment.available_on > ports.clock.now():
             raise TryAgain("not available yet", at=payment.available_on)
 
 
-async def transferred(uow: UnitOfWork, transfer_id: str, made: Settled) -> None:
+async def settle_transfer(uow: UnitOfWork, transfer_id: str, made: Settled) -> None:
     """Stripe has the transfer; the money is available once the charge's is."""
     transfer = await uow.change(
         Transfer,
@@ -188,7 +188,7 @@ async def make_available(uow: UnitOfWork, transfer_id: str) -> None:
     """The money may be withdrawn, unless the payment it comes from is in a chargeback."""
     found = await uow.get(Transfer, transfer_id)
     if found.offer_id and (await uow.get(Offer, found.offer_id)).contested_amount:
-        uow.later(MakeAvailable(transfer_id), at=uow.now + LOOK_AGAIN)
+        uow.later(MakeAvailable(transfer_id), at=uow.now + RECHECK_AFTER)
         return
     transfer = await uow.change(
         Transfer,
@@ -207,7 +207,7 @@ async def make_available(uow: UnitOfWork, transfer_id: str) -> None:
             users=[user],
             offer_id=transfer.offer_id,
         )
-        if uow.now - transfer.created_at > WAITED:
+        if uow.now - transfer.created_at > NOTIFY_AFTER:
             arrived = f"{display(transfer.net, transfer.currency)} is in your wallet now"
             await notices.tell(
                 uow,
@@ -224,16 +224,18 @@ async def make_available(uow: UnitOfWork, transfer_id: str) -> None:
 # -- the receiving account ---------------------------------------------------------------------
 
 
-async def account_changed(uow: UnitOfWork, account: ConnectAccount) -> None:
+async def apply_account(uow: UnitOfWork, account: ConnectAccount) -> None:
     """Take over what a contractor's account may do; waiting transfers go when they may."""
     if account.closed:
-        return await _account_closed(uow, account)
-    user = await settle_account(uow, account)
+        return await _unlink_closed_account(uow, account)
+    user = await store_account_state(uow, account)
     if user and user.transfers_active:
-        send(uow, await uow.all(Transfer, {"user_id": user.id, "status": TransferStatus.WAITING}))
+        send_transfers(
+            uow, await uow.all(Transfer, {"user_id": user.id, "status": TransferStatus.WAITING})
+        )
 
 
-async def _account_closed(uow: UnitOfWork, account: ConnectAccount) -> None:
+async def _unlink_closed_account(uow: UnitOfWork, account: ConnectAccount) -> None:
     """What comes in waits for the next account; what was in this one is for an admin to clear."""
     user = await uow.find(User, {"connect_id": account.id})
     if user is None:
@@ -270,29 +272,29 @@ async def _account_closed(uow: UnitOfWork, account: ConnectAccount) -> None:
         )
 
 
-def send(uow: UnitOfWork, transfers: Iterable[Transfer]) -> None:
+def send_transfers(uow: UnitOfWork, transfers: Iterable[Transfer]) -> None:
     for transfer in transfers:
-        uow.later(Send(transfer.id))
+        uow.later(SendTransfer(transfer.id))
 
 
-class ReadAccount(Task, frozen=True, tag="read_connect_account"):
+class ReadConnectAccount(Task, frozen=True, tag="read_connect_account"):
     """Read a contractor's account again."""
 
     account_id: str
 
     async def run(self, ports: Ports) -> None:
-        await read_account(ports, self.account_id)
+        await refresh_account(ports, self.account_id)
 
 
-async def read_account(ports: Ports, account_id: str) -> None:
+async def refresh_account(ports: Ports, account_id: str) -> None:
     """Take over an account's state, until what is kept is what Stripe says.
 
     Its events come in bursts: a stale reading must not be the last word.
     """
     account = await ports.gateway.account(account_id)
-    for _ in range(READINGS):
+    for _ in range(MAX_READS):
         read = account
-        await ports.store.transact(partial(account_changed, account=read))
+        await ports.store.transact(partial(apply_account, account=read))
         account = await ports.gateway.account(account_id)
         if account == read:
             return

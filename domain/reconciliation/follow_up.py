@@ -21,13 +21,13 @@ from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.operations.task import Task
-from domain.payments.processing import Capture, Hold, Inspect, Release
+from domain.payments.processing import CapturePayment, HoldPayment, ReadPayment, ReleasePayment
 from domain.payments.refunds import SendRefund
-from domain.payouts.reversals import TakeBack
+from domain.payouts.reversals import ReverseTransfer
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
-from domain.payouts.transfer_tasks import MakeAvailable, ReadAccount, Send
+from domain.payouts.transfer_tasks import MakeAvailable, ReadConnectAccount, SendTransfer
 from domain.ports.ports import Ports
-from domain.wallet.withdrawals import PayOut, ReadPayout, Withdrawal, WithdrawalStatus
+from domain.wallet.withdrawals import ReadPayout, SendPayout, Withdrawal, WithdrawalStatus
 
 AGES = (timedelta(minutes=1), timedelta(minutes=5), timedelta(hours=1))
 THEN = timedelta(days=1)
@@ -78,11 +78,11 @@ class Kind(msgspec.Struct, frozen=True):
 def _payment(payment: Payment) -> Sequence[Task]:
     match payment.status:
         case PaymentStatus.CAPTURING:
-            return [Capture(payment.id)]
+            return [CapturePayment(payment.id)]
         case PaymentStatus.REQUIRES_PAYMENT if payment.intent_id is None:
-            return [Hold(payment.id)]
+            return [HoldPayment(payment.id)]
         case _:
-            return [Inspect(payment.id)]
+            return [ReadPayment(payment.id)]
 
 
 async def _unconfirmed(uow: UnitOfWork, payment: Payment) -> bool:
@@ -97,7 +97,7 @@ def _refunds(offer: Offer) -> Sequence[Task]:
 
 def _transfer(transfer: Transfer) -> Sequence[Task]:
     made = transfer.status is TransferStatus.MADE
-    return [MakeAvailable(transfer.id) if made else Send(transfer.id)]
+    return [MakeAvailable(transfer.id) if made else SendTransfer(transfer.id)]
 
 
 async def _not_due(uow: UnitOfWork, transfer: Transfer) -> bool:
@@ -116,7 +116,7 @@ async def _not_due(uow: UnitOfWork, transfer: Transfer) -> bool:
 
 def _withdrawal(withdrawal: Withdrawal) -> Sequence[Task]:
     asked = withdrawal.status is WithdrawalStatus.REQUESTED
-    return [PayOut(withdrawal.id) if asked else ReadPayout(withdrawal.id)]
+    return [SendPayout(withdrawal.id) if asked else ReadPayout(withdrawal.id)]
 
 
 async def _at_a_bank(uow: UnitOfWork, withdrawal: Withdrawal) -> bool:
@@ -139,7 +139,7 @@ KINDS = (
         _transfer,
         _not_due,
     ),
-    Kind(Reversal, {"done": False}, lambda reversal: [TakeBack(reversal.id)]),
+    Kind(Reversal, {"done": False}, lambda reversal: [ReverseTransfer(reversal.id)]),
     Kind(
         Withdrawal,
         {"status": (WithdrawalStatus.REQUESTED, WithdrawalStatus.IN_TRANSIT)},
@@ -155,12 +155,14 @@ KINDS = (
     Kind(
         User,
         {"payouts_enabled": False, "connect_id": {"$gt": ""}},
-        lambda user: [ReadAccount(user.connect_id)],
+        lambda user: [ReadConnectAccount(user.connect_id)],
         always,
         longest=KEPT,
     ),
 )
-CLOSED = Kind(Payment, {"status": PaymentStatus.AUTHORIZED}, lambda payment: [Release(payment.id)])
+CLOSED = Kind(
+    Payment, {"status": PaymentStatus.AUTHORIZED}, lambda payment: [ReleasePayment(payment.id)]
+)
 
 
 async def ask_again(ports: Ports) -> int:

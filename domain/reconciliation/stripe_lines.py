@@ -18,8 +18,8 @@ from domain.kernel.record import Record
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.ledger.transaction import Transaction
 from domain.operations.task import Task
-from domain.payments.processing import Inspect
-from domain.payments.refunds import reread
+from domain.payments.processing import ReadPayment
+from domain.payments.refunds import read_refunds
 from domain.payouts.transfer import Reversal, Transfer
 from domain.ports.payment_gateway import CardDispute, Entry, GatewayRefused
 from domain.ports.ports import Ports
@@ -107,7 +107,7 @@ async def _charge(ports: Ports, books: Books, entry: Entry, found: Found) -> Non
     subject = payment.id if payment else str(entry.source_id)
     ours = (payment.captured_amount, payment.currency) if payment else (None, entry.currency)
     if not found.compare("charge", subject, ours[0], entry.amount) and payment:
-        await look_again(ports, found, Inspect(payment.id))
+        await look_again(ports, found, ReadPayment(payment.id))
     found.compare("currency", subject, ours[1], entry.currency)
     if payment and entry.fee:
         fact = f"fee:{entry.source_id}"
@@ -286,4 +286,4 @@ class ReadRefunds(Task, frozen=True, tag="read_refunds"):
         intent_id = await ports.gateway.intent_of_refund(self.stripe_id)
         payment = await ports.store.single().find(Payment, {"intent_id": intent_id})
         if payment:
-            await reread(ports, payment.id)
+            await read_refunds(ports, payment.id)

@@ -24,9 +24,9 @@ from domain.kernel.store import Duplicate, UnitOfWork
 from domain.notifications.alerts import alert
 from domain.operations.task import Task, TryAgain
 from domain.payments import refunds
-from domain.payments.processing import apply
+from domain.payments.processing import apply_intent
 from domain.payouts import external_reversals
-from domain.payouts.transfer_tasks import read_account
+from domain.payouts.transfer_tasks import refresh_account
 from domain.ports.payment_gateway import Intent
 from domain.ports.ports import Ports
 from domain.wallet.withdrawals import Withdrawal, settle_withdrawal
@@ -293,9 +293,9 @@ async def _payment(ports: Ports, event: WebhookEvent) -> None:
         return await _release_stray(ports, intent)
     known = payment.available_on or intent.status != "succeeded"
     if not known or payment.status not in KNOWN.get(intent.status, ()):
-        await apply(ports, payment.id, intent)
+        await apply_intent(ports, payment.id, intent)
     if event.object_type == "refund" or event.type == "charge.refunded":
-        await refunds.reread(ports, payment.id)
+        await refunds.read_refunds(ports, payment.id)
 
 
 async def _release_stray(ports: Ports, intent: Intent) -> None:
@@ -305,7 +305,7 @@ async def _release_stray(ports: Ports, intent: Intent) -> None:
 
 
 async def _account(ports: Ports, event: WebhookEvent) -> None:
-    await read_account(ports, event.account or event.object_id)
+    await refresh_account(ports, event.account or event.object_id)
 
 
 async def _payout(ports: Ports, event: WebhookEvent) -> None:
@@ -327,7 +327,7 @@ async def _dispute(ports: Ports, event: WebhookEvent) -> None:
 
 async def _transfer(ports: Ports, event: WebhookEvent) -> None:
     if event.account is None:
-        await external_reversals.reread(ports, event.object_id)
+        await external_reversals.read_reversals(ports, event.object_id)
 
 
 WORK: Mapping[str, Callable[[Ports, WebhookEvent], Awaitable[None]]] = {

@@ -21,7 +21,7 @@ from domain.operations.operation import operation
 from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
 from domain.payouts.reversals import collect_debt
-from domain.payouts.transfer import LOOK_AGAIN
+from domain.payouts.transfer import RECHECK_AFTER
 from domain.ports.payment_gateway import GatewayRefused, Settled
 from domain.ports.ports import Ports
 
@@ -108,9 +108,11 @@ async def withdraw(cmd: Withdraw, actor: Actor, uow: UnitOfWork) -> Withdrawal:
         amount=cmd.amount,
         currency=currency,
     )
-    await _book(uow, withdrawal, "withdrawn", ledger.available(user.id), ledger.in_transit(user.id))
+    await _book_withdrawal(
+        uow, withdrawal, "withdrawn", ledger.available(user.id), ledger.in_transit(user.id)
+    )
     await uow.add(withdrawal)
-    uow.later(PayOut(withdrawal.id))
+    uow.later(SendPayout(withdrawal.id))
     uow.publish(WITHDRAWAL_UPDATED, withdrawal, to=[user.id])
     return withdrawal
 
@@ -121,7 +123,7 @@ async def withdrawals(cmd: History, actor: Actor, uow: UnitOfWork) -> Page:
     return await uow.page(Withdrawal, {"user_id": actor.id}, cursor=cmd.cursor, limit=cmd.limit)
 
 
-class PayOut(Task, frozen=True, tag="send_payout"):
+class SendPayout(Task, frozen=True, tag="send_payout"):
     """Ask Stripe for the payout of a withdrawal."""
 
     withdrawal_id: str
@@ -140,7 +142,7 @@ class PayOut(Task, frozen=True, tag="send_payout"):
             find=lambda: self._find(ports, withdrawal),
             find_first=frozen,
             post=lambda: self._post(ports, withdrawal, frozen),
-            next_key=PayOut(self.withdrawal_id, self.key + 1),
+            next_key=SendPayout(self.withdrawal_id, self.key + 1),
             refused=lambda refusal: self._refused(ports, withdrawal, refusal),
         )
         await ports.store.transact(lambda uow: settle_withdrawal(uow, withdrawal.id, payout))
@@ -155,12 +157,12 @@ class PayOut(Task, frozen=True, tag="send_payout"):
             )
         except GatewayRefused as closed:
             if self.key:
-                raise TryAgain(str(closed), at=ports.clock.now() + LOOK_AGAIN) from closed
+                raise TryAgain(str(closed), at=ports.clock.now() + RECHECK_AFTER) from closed
             return None
 
     async def _post(self, ports: Ports, withdrawal: Withdrawal, frozen: bool) -> Settled:
         if frozen:
-            raise TryAgain("the wallet is frozen", at=ports.clock.now() + LOOK_AGAIN)
+            raise TryAgain("the wallet is frozen", at=ports.clock.now() + RECHECK_AFTER)
         return await ports.gateway.payout(
             withdrawal.account_id,
             withdrawal.amount,
@@ -207,17 +209,17 @@ async def settle_withdrawal(uow: UnitOfWork, withdrawal_id: str, payout: Settled
         return
     user = withdrawal.user_id
     if to is WithdrawalStatus.PAID:
-        await _book(uow, withdrawal, "paid_out", ledger.in_transit(user), ledger.BANK)
+        await _book_withdrawal(uow, withdrawal, "paid_out", ledger.in_transit(user), ledger.BANK)
     elif to is WithdrawalStatus.FAILED:
         source = ledger.BANK if before.status is WithdrawalStatus.PAID else ledger.in_transit(user)
-        await _book(uow, withdrawal, "payout_failed", source, ledger.available(user))
+        await _book_withdrawal(uow, withdrawal, "payout_failed", source, ledger.available(user))
         await collect_debt(uow, user, withdrawal.currency, withdrawal.id)
         words = payout_failure(withdrawal.amount, withdrawal.currency, withdrawal.failure)
         await alert(uow, "payout_failed", withdrawal.id, words)
     uow.publish(WITHDRAWAL_UPDATED, withdrawal, to=[user])
 
 
-async def _book(
+async def _book_withdrawal(
     uow: UnitOfWork, withdrawal: Withdrawal, kind: str, source: str, destination: str
 ) -> None:
     await ledger.book(

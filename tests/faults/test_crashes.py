@@ -22,7 +22,7 @@ async def pending_offer(market: Market) -> tuple[Party, Party, dict[str, Any], d
 
 
 async def test_crash_between_capture_and_commit(processes, books):
-    """Guard: the `Capture` row that `offers.accept` writes in its own transaction.
+    """Guard: the `CapturePayment` row that `offers.accept` writes in its own transaction.
 
     The capture is done at Stripe, its answer never arrives, no webhook helps: the restarted
     server asks again under the same key.
@@ -129,8 +129,8 @@ async def paid_job(market: Market) -> tuple[Party, Party, dict[str, Any], dict[s
 
 
 async def test_crash_between_refund_transfer_payout_and_commit(processes, books):
-    """Guard: the rows `Send`, `PayOut` and `SendRefund` of the commands' own transactions, and
-    their idempotency keys.
+    """Guard: the rows `SendTransfer`, `SendPayout` and `SendRefund` of the commands' own
+    transactions, and their idempotency keys.
 
     Stripe does what it is asked, and the process dies before it hears of it, three at a time: one
     job is paid to the wallet, another contractor takes money out, a third job is cancelled.

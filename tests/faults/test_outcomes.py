@@ -30,7 +30,8 @@ async def captured_once(negotiation, offer, amount=100_000):
 
 
 async def test_time_out_with_the_effect_done(impatient_gateway, negotiation):
-    """Guard: the same key is used again in `Capture.run`; Stripe then tells what it has done."""
+    """Guard: the same key is used again in `CapturePayment.run`; Stripe then tells what it has
+    done."""
     offer = await negotiation.pending_offer()
     await negotiation.sandbox.fault(**NEWS_LOST)
     await negotiation.sandbox.fault(path=CAPTURES, method="POST", when="after", delay=3)
@@ -51,9 +52,9 @@ ANSWERS_LOST = {"path": "/v1/payment_intents", "method": "POST", "when": "after"
 
 
 async def test_same_key_with_another_amount_after_the_effect(negotiation):
-    """Guard: the look in `Hold.run` before it takes the next key, and `captured_amount` in
-    `processing.captured`: what Stripe holds for a key that is spent is not held twice, and is given
-    back when it turns out to be another amount."""
+    """Guard: `find` in `HoldPayment._hold` before it uses the next key, and `captured_amount` in
+    `processing.settle_capture`: what Stripe holds for a key that is spent is not held twice, and is
+    given back when it turns out to be another amount."""
     offer = await repaired(negotiation, 90_000)
     await negotiation.wait_for_push(negotiation.contractor, "offer.created", offer)
     await negotiation.accept(offer)
@@ -111,7 +112,8 @@ async def repaired(negotiation, amount):
 
 
 async def test_hold_expired_at_accept(negotiation):
-    """Guard: `give_up` in `processing.hold_ended`: the offer fails and the job is open again."""
+    """Guard: `fail_offer` in `processing.settle_cancellation`: the offer fails and the job is open
+    again."""
     offer = await negotiation.pending_offer()
     await negotiation.market.settled()  # news of the hold that is still read would find its end
     await negotiation.sandbox.fault(**NEWS_LOST)
@@ -124,8 +126,8 @@ async def test_hold_expired_at_accept(negotiation):
 
 
 async def test_already_captured(negotiation):
-    """Guard: `Capture.run` reads the payment after a refusal; somebody has captured it by hand,
-    and the acceptance that follows is booked on that."""
+    """Guard: `CapturePayment.run` reads the payment after a refusal; somebody has captured it by
+    hand, and the acceptance that follows is booked on that."""
     offer = await negotiation.pending_offer()
     intent = (await negotiation.stripe_intent(offer))["id"]
     await negotiation.sandbox.fault(**NEWS_LOST)
@@ -135,8 +137,8 @@ async def test_already_captured(negotiation):
 
 
 async def test_captured_by_hand_before_the_answer(negotiation):
-    """Guard: a standing offer whose money is captured goes on standing; without `accept_paid` its
-    acceptance waits for a capture that has been."""
+    """Guard: a standing offer whose money is captured goes on standing; without `accept_captured`
+    its acceptance waits for a capture that has been."""
     offer = await negotiation.pending_offer()
     intent = (await negotiation.stripe_intent(offer))["id"]
     await negotiation.sandbox.api("POST", f"payment_intents/{intent}/capture")
@@ -161,8 +163,8 @@ async def test_3d_secure_abandoned(negotiation):
 
 
 async def test_partial_capture_from_stripes_dashboard(negotiation):
-    """Guard: `intent.captured_amount != offer.amount` in `processing.captured`; without it the
-    contractor accepts a job whose money is not all there."""
+    """Guard: `intent.captured_amount != offer.amount` in `processing.settle_capture`; without it
+    the contractor accepts a job whose money is not all there."""
     offer = await negotiation.pending_offer()
     await negotiation.sandbox.capture_partly((await negotiation.stripe_intent(offer))["id"], 60_000)
     await negotiation.wait_for_push(negotiation.contractor, "offer.expired", offer)

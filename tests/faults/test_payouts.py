@@ -44,7 +44,8 @@ async def test_payout_that_fails_late_pays_a_debt_first(completed_work):
 
 
 async def test_transfers_inactive_at_completion(market, server):
-    """Guard: `_ready_account` in `Send.run`, and `send(...)` in `account_changed`."""
+    """Guard: `_active_account` in `SendTransfer.run`, and `send_transfers(...)` in
+    `apply_account`."""
     work = await JobInProgress(market, server).start()
     user = await server.store.single().find(User, {"_id": work.contractor.id})
     await server.sandbox.deactivate(user.connect_id, "individual.verification.document")

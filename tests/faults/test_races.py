@@ -32,8 +32,8 @@ async def last_words(party):
 
 
 async def test_double_accept(processes, books):
-    """Guard: `accepting_offer_id: None` in the job's guard of `offers.accept`; and `BlockRivals`,
-    which tells each of the others once."""
+    """Guard: `accepting_offer_id: None` in the job's guard of `offers.accept`; and
+    `BlockRivalOffers`, which tells each of the others once."""
     first, second = await processes.web(), await processes.web()
     market = processes.market
     customer = await market.customer()

@@ -43,7 +43,7 @@ async def test_webhook_before_our_record(negotiation):
 async def test_duplicate_event_50_times_at_once(negotiation):
     """Guard: `await uow.add(WebhookEvent(id=event["id"], ...))` in `inbox.receive`, whose id is
     unique; with an id of our own every delivery is worked on. Guard: `move_payment` is guarded in
-    `processing.held`; without it the contractor is told as often as the events come."""
+    `processing.settle_hold`; without it the contractor is told as often as the events come."""
     post = Post(negotiation)
     await negotiation.sandbox.fault(**LOST)
     answer = await negotiation.create_offer(SECURE)

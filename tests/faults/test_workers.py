@@ -52,8 +52,8 @@ async def test_two_workers_and_one_row(processes, books):
 
 async def test_stale_worker_writes_are_refused(processes, books):
     """Guard: `owner` in the guards of the relay's `_done` and `_put_back`, and the states in
-    `transfer_tasks.transferred`: a worker that stood still beyond its lease neither ends nor puts
-    back what another one has in hand, and what Stripe tells both is booked once.
+    `transfer_tasks.settle_transfer`: a worker that stood still beyond its lease neither ends nor
+    puts back what another one has in hand, and what Stripe tells both is booked once.
 
     Of its two transfers Stripe says at last that one is made, and of the other nothing.
     """

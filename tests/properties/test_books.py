@@ -39,10 +39,11 @@ deals = st.sampled_from((1,) * 12 + (2, 2, 3, 4)).flatmap(
 
 @pytest.mark.timeout(600)
 async def test_any_sequence_leaves_books_that_agree(monkeypatch, market, server):
-    """Guards: `processing.accept` books the fee, `refunds.refunded` the difference of the holdings,
-    `fulfillment.work.complete` is done once (`only_if={"completed_amount": 0}` and the job's
-    state), `processing.close` releases, `_transferable` goes in steps, `settle_withdrawal` moves
-    once; with any of them gone the balances at Stripe are not those of the journal.
+    """Guards: `processing.accept_offer` books the fee, `refunds.refunded` the difference of the
+    holdings, `fulfillment.work.complete` is done once (`only_if={"completed_amount": 0}` and the
+    job's state), `processing.close_offer` releases, `_transferable` goes in steps,
+    `settle_withdrawal` moves once; with any of them gone the balances at Stripe are not those of
+    the journal.
 
     Hypothesis runs in a thread and hands each example to the loop in which the server lives.
     """

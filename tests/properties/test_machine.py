@@ -31,8 +31,8 @@ async def world(monkeypatch, market, server):
 @pytest.mark.timeout(max(900, STEPS))
 async def test_anything_at_any_time(world, record_property):
     """Guards: the version in `change_offer`, `settle_refund` and `settle_dispute` by the state that
-    is known, the idempotency keys, `begin` before a transfer, `uow.flush`; without any of them
-    some order of steps books money twice, or loses some."""
+    is known, the idempotency keys, `start_sending` before a transfer, `uow.flush`; without any of
+    them some order of steps books money twice, or loses some."""
     if script := os.environ.get("MACHINE_SCRIPT"):
         return await play_again(world, json.loads(script))
     Machine.world, Machine.loop = world, asyncio.get_running_loop()

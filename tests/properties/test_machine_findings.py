@@ -14,7 +14,7 @@ from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
 async def test_a_refund_that_came_back_before_anybody_looked_is_in_both_books(market, server):
-    """Guard: `_book_detour` in `refunds.settle_refund`; without it Stripe's two lines have none
+    """Guard: `_book_round_trip` in `refunds.settle_refund`; without it Stripe's two lines have none
     here, and every reconciliation reports them."""
     work = await JobInProgress(market, server).start()
     payment = await work.stored_payment()
@@ -37,8 +37,8 @@ async def test_a_refund_that_came_back_before_anybody_looked_is_in_both_books(ma
 
 
 async def test_a_transfer_reversed_under_a_withdrawal_costs_its_owner_nothing(market, server):
-    """Guard: `refill=True` in `external_reversals.settle_reversal`; booked as a debt it was
-    collected at Stripe once more, and what the wallet showed could never be taken out."""
+    """Guard: `refill=True` in `external_reversals.settle_external_reversal`; booked as a debt it
+    was collected at Stripe once more, and what the wallet showed could never be taken out."""
     work = await JobInProgress(market, server).start_and_complete()
     user = await server.store.single().get(User, work.contractor.id)
     await work.sandbox.fault(path="/v1/payouts", method="POST", status=409, times=3)
@@ -57,8 +57,9 @@ async def test_a_transfer_reversed_under_a_withdrawal_costs_its_owner_nothing(ma
 
 
 async def test_a_reversal_made_elsewhere_is_a_part_of_one_that_is_under_way(market, server):
-    """Guard: `_fulfil` in `external_reversals.settle_reversal`; Stripe refused ours for ever, since
-    not so much was left, and what it could not take stood as money to be sent once more."""
+    """Guard: `_reduce_open_reversals` in `external_reversals.settle_external_reversal`; Stripe
+    refused ours for ever, since not so much was left, and what it could not take stood as money to
+    be sent once more."""
     work = await JobInProgress(market, server).start()
     await work.complete()
     await market.settled(TIMEOUT)

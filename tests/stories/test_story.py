@@ -5,7 +5,7 @@ from domain.reconciliation.books_audit import audit
 
 
 async def test_the_whole_story(market, server):
-    """Guard: `processing.accept` books the fee; without it the platform ends at 20000."""
+    """Guard: `processing.accept_offer` books the fee; without it the platform ends at 20000."""
     customer = await market.customer()
     contractor = await market.contractor(onboarded=True)
     job = await market.job(customer)

@@ -15,7 +15,7 @@ async def people(market):
 
 
 async def test_a_counter_is_answered_by_a_new_offer(market, server, people):
-    """Guard: `previous` in `offers.create`; without it the thread breaks. Guard: `close` in
+    """Guard: `previous` in `offers.create`; without it the thread breaks. Guard: `close_offer` in
     `offers.counter`; without it the customer pays two holds."""
     customer, contractor, job = people
     first = await market.offer(customer, contractor, job)

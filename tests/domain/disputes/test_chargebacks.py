@@ -14,7 +14,7 @@ FEE = 1500
 
 async def test_a_chargeback_freezes_the_payment(work):
     """Guard: `contested_amount` in `require_not_frozen`, `Offer.refundable` and
-    `transfer_tasks.begin`."""
+    `transfer_tasks.start_sending`."""
     chargeback = await work.open_chargeback()
     assert (chargeback["amount"], chargeback["fee_amount"]) == (100_000, FEE)
     assert (await work.stored_payment()).disputed_amount == 100_000
@@ -132,8 +132,8 @@ async def test_won_after_a_part_was_completed(market, server):
 
 
 async def test_a_transfer_waits_for_the_decision(market, server):
-    """Guard: the offer's `contested_amount` in `transfer_tasks.begin`; without it money leaves for
-    an account from which it can only be called back."""
+    """Guard: the offer's `contested_amount` in `transfer_tasks.start_sending`; without it money
+    leaves for an account from which it can only be called back."""
     work = await JobInProgress(market, server).start(onboarded=False)
     await work.complete()
     chargeback = await work.open_chargeback()

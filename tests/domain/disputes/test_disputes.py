@@ -11,8 +11,8 @@ from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
 async def test_both_agree_on_a_split(work):
-    """Guard: `rebook(...)` and `promise(...)` in `resolution.resolve`: the work that is kept is
-    paid, the rest goes back with its part of the platform fee."""
+    """Guard: `rebook(...)` and `request_refund(...)` in `resolution.resolve`: the work that is kept
+    is paid, the rest goes back with its part of the platform fee."""
     dispute = await work.open_dispute()
     assert (dispute["amount"], dispute["status"]) == (100_000, "open")
     id = {"dispute_id": dispute["id"]}

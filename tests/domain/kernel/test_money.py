@@ -159,7 +159,8 @@ def test_fees_round_down(amount, accepted, done):
 
 
 def test_milestones_and_refunds_to_the_unit():
-    """Guard: the fee is taken on `kept`, not on `captured`: a refund gives the fee back too."""
+    """Guard: the fee is taken on `kept`, not on `settle_capture`: a refund gives the fee back
+    too."""
     assert holdings(1111, 0, 333, STANDARD) == Holdings(177, 234, 700)
     assert holdings(1111, 0, 1111, STANDARD) == Holdings(333, 778, 0)
     assert holdings(1111, 611, 333, STANDARD) == Holdings(116, 234, 150)

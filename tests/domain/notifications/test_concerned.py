@@ -100,8 +100,8 @@ async def texts(work, *kinds):
 
 
 async def test_what_is_owed_repaid_and_adjusted_is_told_to_its_owner(completed_work, smtp):
-    """Guard: `notices.tell` in `wallet_actions.adjust`, `allocation.take`, `allocation.give` and
-    `reversals.collect_debt`; without it money comes and goes without a word."""
+    """Guard: `notices.tell` in `wallet_actions.adjust`, `allocation.claw_back`, `allocation.give`
+    and `reversals.collect_debt`; without it money comes and goes without a word."""
     user = {"user_id": completed_work.contractor.id, "currency": "USD", "reason": "Counted twice"}
     await completed_work.as_admin("adjust", **user, amount=-20_000)
     await completed_work.withdraw(50_000)
@@ -119,8 +119,9 @@ async def test_what_is_owed_repaid_and_adjusted_is_told_to_its_owner(completed_w
 
 
 async def test_what_is_taken_back_outside_is_told_to_its_owner(completed_work):
-    """Guard: `notices.tell` in `external_reversals.settle_reversal`, `wallet_actions.release` and
-    `transfer_tasks._account_closed`, and `payouts_changed_at` there."""
+    """Guard: `notices.tell` in `external_reversals.settle_external_reversal`,
+    `wallet_actions.release` and `transfer_tasks._unlink_closed_account`, and `payouts_changed_at`
+    there."""
     await completed_work.as_admin("overview")
     (made,) = await completed_work.stripe_list("transfers")
     await completed_work.sandbox.api("POST", f"transfers/{made['id']}/reversals", amount=30_000)
@@ -184,8 +185,8 @@ async def test_a_payout_that_failed_is_told_to_administrators(completed_work, sm
 
 
 async def test_a_declined_card_is_listed_for_administrators_and_not_mailed(negotiation, smtp):
-    """Guard: `urgent=False` in `processing.declined`; banks decline cards every day, and mails
-    about them would hide those about what somebody has to do."""
+    """Guard: `urgent=False` in `processing.settle_decline`; banks decline cards every day, and
+    mails about them would hide those about what somebody has to do."""
     admin = await negotiation.market.admin()
     answer = await negotiation.create_offer("pm_card_chargeDeclinedInsufficientFunds")
     alert = await admin.push("/admin", "alert", lambda a: True, TIMEOUT)

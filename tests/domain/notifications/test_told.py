@@ -291,14 +291,16 @@ async def test_a_chargeback_is_told_to_those_it_concerns(work, smtp):
 
 
 async def test_payouts_that_are_lost_and_come_back(market, server, smtp):
-    """Guard: `payouts_changed_at` in `settle_account`; without it another change of the profile
-    would say it again, and the second loss would not be told."""
+    """Guard: `payouts_changed_at` in `store_account_state`; without it another change of the
+    profile would say it again, and the second loss would not be told."""
     contractor = await market.contractor(onboarded=True)
     user = await server.store.single().get(User, contractor.id)
     account = ConnectAccount(user.connect_id, True, True, user.payout_currencies)
     for enabled in (False, True, False):
         there = ConnectAccount(account.id, True, enabled, account.currencies)
-        await server.store.transact(lambda uow, there=there: onboarding.settle_account(uow, there))
+        await server.store.transact(
+            lambda uow, there=there: onboarding.store_account_state(uow, there)
+        )
         await contractor.call("/account", "update", {"headline": f"Fences {enabled}"})
     possible, lost = "Payouts are set up", "Payouts have stopped"
     assert await titles(market, contractor) == [possible, lost, possible, lost]

@@ -7,12 +7,12 @@ import pytest
 
 from domain.operations.post_once import post_once
 from domain.operations.task import TryAgain
-from domain.payments.payment_methods import OpenCustomer
+from domain.payments.payment_methods import CreateCustomer
 from domain.ports.payment_gateway import KEY_LIFE, GatewayRefused, StaleFailure
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OLD = NOW - KEY_LIFE - timedelta(seconds=1)
-NEXT = OpenCustomer("usr_1", 1)
+NEXT = CreateCustomer("usr_1", 1)
 
 
 class Request:

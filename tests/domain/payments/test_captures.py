@@ -15,8 +15,9 @@ ALL_NEWS_LOST = {"webhook": "*", "drop": True, "times": 100}
 
 
 async def test_a_declined_capture_opens_the_job_again(negotiation):
-    """Guard: `await give_up(...)` in `processing.capture_failed`; without it the job belongs to an
-    offer that has failed, for ever. Guard: `uow.later(Release(payment.id))` after it."""
+    """Guard: `await fail_offer(...)` in `processing.settle_failed_capture`; without it the job
+    belongs to an offer that has failed, for ever. Guard: `uow.later(Release(payment.id))` after
+    it."""
     other = await negotiation.market.contractor("Olga Other")
     await negotiation.market.application(other, negotiation.job)
     spare = await negotiation.market.offer(negotiation.customer, other, negotiation.job, 90_000)
@@ -35,8 +36,8 @@ async def test_a_declined_capture_opens_the_job_again(negotiation):
 
 
 async def test_a_hold_that_ends_during_the_capture(negotiation):
-    """Guard: `await give_up(...)` in `processing.hold_ended`; without it the job waits for a
-    capture that can never come. Guard: `_tell_admins` in it."""
+    """Guard: `await fail_offer(...)` in `processing.settle_cancellation`; without it the job waits
+    for a capture that can never come. Guard: `_alert_capture_failed` in it."""
     admin = await negotiation.market.admin()
     offer = await negotiation.pending_offer()
     await negotiation.market.settled()  # news of the hold that is still read would find its end
@@ -68,9 +69,10 @@ async def test_a_hold_that_ends_during_the_capture(negotiation):
 async def test_an_open_outcome_is_one_capture_in_the_end(
     impatient_gateway, negotiation, fault, keys
 ):
-    """Guard: in `Capture.run` the key rises only after `gateway.intent` says `requires_capture`;
-    with a new key after every failure, the offer fails at Stripe's refusal to capture again.
-    Guard: `GatewayUnknown` for no answer, 409, 429 and 5xx in the gateway; a refusal fails it."""
+    """Guard: in `CapturePayment.run` the key rises only after `gateway.intent` says
+    `requires_capture`; with a new key after every failure, the offer fails at Stripe's refusal to
+    capture again. Guard: `GatewayUnknown` for no answer, 409, 429 and 5xx in the gateway; a refusal
+    fails it."""
     await negotiation.sandbox.fault(**ALL_NEWS_LOST)
     offer = await negotiation.pending_offer()
     await negotiation.sandbox.fault(path=CAPTURES, **fault)
@@ -101,8 +103,8 @@ def offer_intent(call):
 
 
 async def test_what_stripe_keeps_is_the_platforms_cost(negotiation):
-    """Guard: `await book_fee(...)` in `processing.captured`; without it the platform believes to
-    have money that Stripe has kept."""
+    """Guard: `await book_fee(...)` in `processing.settle_capture`; without it the platform believes
+    to have money that Stripe has kept."""
     await negotiation.sandbox.settings(fee_bps=290, fee_fixed=30)
     await negotiation.market.accept(negotiation.contractor, await negotiation.pending_offer())
     await negotiation.market.settled()
@@ -118,7 +120,7 @@ async def test_what_stripe_keeps_is_the_platforms_cost(negotiation):
 
 
 async def test_cancelling_an_assigned_job_refunds_everything(negotiation):
-    """Guard: `promise(...)` in `fulfillment.work.cancel`. Guard: the platform's delta in
+    """Guard: `request_refund(...)` in `fulfillment.work.cancel`. Guard: the platform's delta in
     `allocation.rebook`; without it escrow cannot pay the fee back."""
     offer = await negotiation.pending_offer()
     await negotiation.market.accept(negotiation.contractor, offer)
@@ -146,7 +148,7 @@ async def test_cancelling_an_assigned_job_refunds_everything(negotiation):
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_refund_whose_answer_is_lost_is_sent_once(negotiation, when):
-    """Guard: `find_refund` before posting in `SendRefund.run`; a new key alone refunds twice."""
+    """Guard: `find_refund` in `SendRefund.run`; a new key alone refunds twice."""
     await negotiation.market.accept(negotiation.contractor, await negotiation.pending_offer())
     await negotiation.sandbox.fault(path="/v1/refunds", method="POST", status=500, when=when)
     await negotiation.customer.call("/job", "cancel", {"job_id": negotiation.job["id"]})
@@ -171,8 +173,8 @@ async def test_a_job_in_progress_cannot_be_cancelled(negotiation):
 
 
 async def test_money_for_a_closed_offer_is_booked_and_sent_back(negotiation):
-    """Guard: `send_back(uow, offer.id)` in `processing.captured`; without it we keep money that
-    belongs to no offer."""
+    """Guard: `refund_unaccepted(uow, offer.id)` in `processing.settle_capture`; without it we keep
+    money that belongs to no offer."""
     offer = await negotiation.pending_offer()
     payment = (await negotiation.market.rows(Payment))[0]
     await negotiation.sandbox.fault(path="/v1/payment_intents/*/cancel", status=500, times=2)

@@ -4,7 +4,7 @@ import pytest
 
 from domain.accounts.user import User
 from domain.operations.task import TryAgain
-from domain.payments.processing import Hold
+from domain.payments.processing import HoldPayment
 from domain.ports.payment_gateway import GatewayUnknown
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 from tests.support.parties import Refused
@@ -23,8 +23,8 @@ async def saved(market, customer, card="pm_card_visa"):
 
 
 async def test_a_saved_card_pays_an_offer_and_is_forgotten(market, server):
-    """Guard: `customer_id` in `processing.Hold`; Stripe refuses a customer's card without it.
-    Guard: the owner in `payment_methods.detach`."""
+    """Guard: `customer_id` in `processing.HoldPayment`; Stripe refuses a customer's card without
+    it. Guard: the owner in `payment_methods.detach`."""
     customer, other = await market.customer(), await market.customer("Olga")
     assert (await customer.call("/payment", "methods"))["items"] == []
     card = await saved(market, customer)
@@ -64,7 +64,7 @@ async def test_a_customer_who_begins_to_save_cards_between_two_attempts(market, 
             "payment_method": "pm_card_visa",
         },
     )
-    hold = Hold(answer["offer"]["payment_id"])
+    hold = HoldPayment(answer["offer"]["payment_id"])
     await server.sandbox.fault(path="/v1/payment_intents", method="POST", status=500, times=1)
     with pytest.raises(GatewayUnknown):
         await hold.run(server.ports)
@@ -72,7 +72,7 @@ async def test_a_customer_who_begins_to_save_cards_between_two_attempts(market, 
     assert (await customer.call("/payment", "setup"))["client_secret"]
     with pytest.raises(TryAgain) as stale:
         await hold.run(server.ports)
-    assert stale.value.task == Hold(hold.payment_id, 1)
+    assert stale.value.task == HoldPayment(hold.payment_id, 1)
     await stale.value.task.run(server.ports)
     await contractor.push("/bidding", "offer.created", lambda offer: True, TIMEOUT)
     intents = (await server.sandbox.api("GET", "payment_intents"))["data"]
@@ -106,8 +106,8 @@ async def test_anothers_card_pays_nothing(market, server):
 
 
 async def test_money_that_cannot_be_held_is_captured_with_the_offer(market, server):
-    """Guard: `stand(...)` in `processing.captured` and `accept_paid`; the fee is due only with the
-    acceptance."""
+    """Guard: `make_pending(...)` in `processing.settle_capture` and `accept_captured`; the fee is
+    due only with the acceptance."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     job = await market.job(customer)
     await market.application(contractor, job)
@@ -126,7 +126,7 @@ async def test_money_that_cannot_be_held_is_captured_with_the_offer(market, serv
 
 @pytest.mark.parametrize("ending", ["reject", "withdraw", "cancel", "counter"])
 async def test_captured_money_goes_back_when_the_offer_ends(market, server, ending):
-    """Guard: `send_back` after `apply` in `Release.run`."""
+    """Guard: `refund_unaccepted` after `apply_intent` in `ReleasePayment.run`."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     await market.application(contractor, job)

@@ -26,9 +26,9 @@ ALL_NEWS_LOST = {"webhook": "*", "drop": True, "times": 100}
     ],
 )
 async def test_a_declined_card_fails_the_offer(negotiation, card, reason):
-    """Guard: `await declined(...)` in `processing.settle`; without it the offer waits for ever.
-    Guard: `uow.later(Release(payment.id))` in `declined`; without it the client secret can still
-    pay for an offer that has failed."""
+    """Guard: `await declined(...)` in `processing.settle_payment`; without it the offer waits for
+    ever. Guard: `uow.later(Release(payment.id))` in `settle_decline`; without it the client secret
+    can still pay for an offer that has failed."""
     answer = await negotiation.create_offer(card)
     assert answer["offer"]["status"] == "failed"
     assert answer["payment"]["status"] == "failed"
@@ -39,7 +39,7 @@ async def test_a_declined_card_fails_the_offer(negotiation, card, reason):
 
 
 async def test_an_unknown_payment_method_fails_the_offer(negotiation):
-    """Guard: `except GatewayRefused` in `Hold._create`; without it the task is a dead letter and
+    """Guard: `HoldPayment._refused`; without it the task is a dead letter and
     the offer waits for ever."""
     answer = await negotiation.create_offer("pm_nobody")
     assert (answer["offer"]["status"], answer["payment"]["status"]) == ("failed", "failed")
@@ -50,9 +50,9 @@ async def test_an_unknown_payment_method_fails_the_offer(negotiation):
 
 @pytest.mark.parametrize("told_by", ["confirm", "webhook"])
 async def test_an_offer_behind_3d_secure_is_seen_once_it_is_paid(negotiation, told_by):
-    """Guard: `visible` is set in `processing.held` alone; with `visible=True` from the start the
-    contractor sees an offer without money. Guard: `uow.later(Inspect(...))` in `payments.confirm`;
-    without it only a webhook can tell."""
+    """Guard: `visible` is set in `processing.settle_hold` alone; with `visible=True` from the start
+    the contractor sees an offer without money. Guard: `uow.later(ReadPayment(...))` in
+    `payments.confirm`; without it only a webhook can tell."""
     if told_by == "confirm":
         await negotiation.sandbox.fault(**ALL_NEWS_LOST)
     answer = await negotiation.create_offer(SECURE)
@@ -73,8 +73,8 @@ async def test_an_offer_behind_3d_secure_is_seen_once_it_is_paid(negotiation, to
 
 
 async def test_failed_authentication_fails_the_offer(negotiation):
-    """Guard: `intent.failure and payment.payment_method` in `processing.settle`; without it the
-    offer waits for a card that the bank has refused."""
+    """Guard: `intent.failure and payment.payment_method` in `processing.settle_payment`; without it
+    the offer waits for a card that the bank has refused."""
     answer = await negotiation.create_offer(SECURE)
     await negotiation.sandbox.answer_challenge(answer["payment"]["redirect_url"], passed=False)
     await negotiation.wait_for_push(negotiation.customer, "offer.failed", answer["offer"])
@@ -84,8 +84,8 @@ async def test_failed_authentication_fails_the_offer(negotiation):
 
 
 async def test_the_client_pays_by_itself(negotiation):
-    """Guard: `and payment.payment_method` in `processing.settle`; without it a first card that is
-    declined ends the offer, although Stripe.js lets the customer try another."""
+    """Guard: `and payment.payment_method` in `processing.settle_payment`; without it a first card
+    that is declined ends the offer, although Stripe.js lets the customer try another."""
     answer = await negotiation.create_offer(payment_method=None)
     sheet = answer["payment"]
     assert (sheet["status"], sheet["redirect_url"]) == ("requires_payment", None)
@@ -118,9 +118,9 @@ async def _stripe_js(negotiation, sheet, card):
 
 
 async def test_a_hold_that_comes_too_late_is_given_back_unseen(negotiation):
-    """Guard: `visible=offer.status is OfferStatus.AWAITING_PAYMENT` in `processing.held`; with
-    True, the contractor is pushed the payment of an offer that was withdrawn before they could see
-    it."""
+    """Guard: `visible=offer.status is OfferStatus.AWAITING_PAYMENT` in `processing.settle_hold`;
+    with True, the contractor is pushed the payment of an offer that was withdrawn before they could
+    see it."""
     answer = await negotiation.create_offer(SECURE)
     await negotiation.sandbox.fault(path="/v1/payment_intents/*/cancel", status=409, times=2)
     await negotiation.customer.call("/bidding", "withdraw", {"offer_id": answer["offer"]["id"]})
@@ -144,9 +144,9 @@ async def test_the_webhook_knows_the_payment_before_we_know_its_id(negotiation):
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_hold_that_is_answered_with_500(negotiation, when):
-    """Guard: `raise TryAgain(str(stale), Hold(self.payment_id, self.key + 1))`; without a new key
-    Stripe replays its 500 for a day. Guard: `self.key` in `Hold.run` looks for the payment before
-    the new key is used; without it the card is held twice."""
+    """Guard: `next_key` in `HoldPayment._hold`; without a new key Stripe replays its 500 for a day.
+    Guard: `find` there looks for the payment before the new key is used; without it the card is
+    held twice."""
     await negotiation.sandbox.fault(
         path="/v1/payment_intents", method="POST", status=500, when=when
     )
@@ -166,8 +166,8 @@ async def test_a_hold_that_is_answered_with_500(negotiation, when):
 
 
 async def test_an_expired_hold_ends_the_offer(negotiation):
-    """Guard: `await hold_ended(...)` in `processing.settle`; without it the contractor can accept
-    an offer without money."""
+    """Guard: `await settle_cancellation(...)` in `processing.settle_payment`; without it the
+    contractor can accept an offer without money."""
     offer = await negotiation.pending_offer()
     await negotiation.sandbox.advance(7 * 86_400 + 1)
     for party in (negotiation.customer, negotiation.contractor):
@@ -181,8 +181,8 @@ async def test_an_expired_hold_ends_the_offer(negotiation):
 
 
 async def test_an_offer_never_outlives_its_hold(negotiation):
-    """Guard: `min(ends, intent.capture_before - HOLD_MARGIN)` in `processing.held`; without it the
-    offer is still standing when its hold is gone."""
+    """Guard: `min(ends, intent.capture_before - HOLD_MARGIN)` in `processing.settle_hold`; without
+    it the offer is still standing when its hold is gone."""
     await negotiation.sandbox.settings(hold_seconds=7200)
     offer = await negotiation.pending_offer()
     payment = (await negotiation.market.rows(Payment))[0]
@@ -192,8 +192,8 @@ async def test_an_offer_never_outlives_its_hold(negotiation):
 
 async def test_an_expired_offer_cannot_be_accepted_and_ends(negotiation):
     """Guard: `if offer.expires_at <= uow.now` in `offers.accept`; without it the seconds until the
-    scheduler comes by are a gift. Guard: `expire_due` closes with `close`, which releases; with
-    `move_offer` alone the customer's money stays held for a week."""
+    scheduler comes by are a gift. Guard: `expire_due` closes with `close_offer`, which releases;
+    with `move_offer` alone the customer's money stays held for a week."""
     offer = await negotiation.pending_offer()
     await negotiation.server.web.scheduler.stop()
     store = negotiation.server.store.single()
@@ -220,8 +220,8 @@ async def test_the_scheduler_expires_by_itself(negotiation):
 
 
 async def test_the_means_to_pay_are_the_customers_alone(market, server):
-    """Guard: `own` in `payments.operations.sheet`; without it a party or admin could pay with the
-    card."""
+    """Guard: `own` in `payments.operations.payment_sheet`; without it a party or admin could pay
+    with the card."""
     customer, contractor = await market.customer(), await market.contractor()
     admin = await market.admin()
     job = await market.job(customer)

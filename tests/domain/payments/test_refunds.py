@@ -31,8 +31,8 @@ async def test_a_refund_of_everything_ends_the_job(work):
 
 
 async def test_a_refund_after_completion_is_taken_from_the_wallet(work):
-    """Guard: `call_back` in `allocation.take`; without it the platform pays the contractor's
-    part."""
+    """Guard: `reverse_available` in `allocation.claw_back`; without it the platform pays the
+    contractor's part."""
     await work.complete()
     assert await work.platform_and_escrow() == (30_000, 0)
     await work.refund(20_000)
@@ -46,8 +46,8 @@ async def test_a_refund_after_completion_is_taken_from_the_wallet(work):
 
 
 async def test_what_was_taken_out_becomes_debt_and_is_repaid_first(work):
-    """Guard: `changes[ledger.debt(user_id)] = -left` in `allocation.take`, and `repaid` in
-    `give`."""
+    """Guard: `changes[ledger.debt(user_id)] = -left` in `allocation.claw_back`, and `repaid` in
+    `allocate`."""
     await work.complete()
     await work.market.settled(TIMEOUT)
     await work.withdraw(60_000)
@@ -63,8 +63,8 @@ async def test_what_was_taken_out_becomes_debt_and_is_repaid_first(work):
 
 
 async def test_a_refund_that_the_bank_returns_is_booked_back(work):
-    """Guard: `_returned` in `refunds.settle_refund`; without it the customer's money is nobody's.
-    Guard: the alert in it."""
+    """Guard: `_settle_returned` in `refunds.settle_refund`; without it the customer's money is
+    nobody's. Guard: the alert in it."""
     await work.complete()
     await work.market.settled(TIMEOUT)
     await work.sandbox.fault(refund="usd", delay=1)
@@ -133,7 +133,7 @@ async def test_a_refund_without_balance_that_fails_was_never_booked(work):
 
 
 async def test_a_refund_without_balance_made_at_stripe_waits_as_well(work):
-    """Guard: `WAITING` in `refunds.settle_refund`; without it the same money is promised again."""
+    """Guard: `PENDING` in `refunds.settle_refund`; without it the same money is promised again."""
     await work.sandbox.fault(refund="usd", pending_reason="insufficient_funds", delay=86_400)
     intent = (await work.stored_payment()).intent_id
     made = await work.sandbox.refund_in_dashboard(intent, 25_000)
@@ -147,7 +147,7 @@ async def test_a_refund_without_balance_made_at_stripe_waits_as_well(work):
 
 
 async def test_two_refunds_at_once_never_exceed_the_payment(work):
-    """Guard: `offer.refundable` counts what is promised already, in `refunds.promise`."""
+    """Guard: `offer.refundable` counts what is promised already, in `refunds.request_refund`."""
     await work.sandbox.fault(path="/v1/refunds", method="POST", status=500, times=2)
     await work.refund(60_000)
     fields = {"payment_id": work.offer["payment_id"], "reason": "Again", "amount": 60_000}

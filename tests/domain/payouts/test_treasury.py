@@ -13,8 +13,9 @@ from tests.support.parties import PASSWORD
 
 
 async def test_a_frozen_wallet_neither_receives_nor_pays_out(work):
-    """Guard: `user.frozen_at` in `transfer_tasks.begin` and in `withdrawals.withdraw`. Guard:
-    `send(...)` in `wallet_actions.unfreeze`; without it the money goes ten minutes later."""
+    """Guard: `user.frozen_at` in `transfer_tasks.start_sending` and in `withdrawals.withdraw`.
+    Guard: `send_transfers(...)` in `wallet_actions.unfreeze`; without it the money goes ten minutes
+    later."""
     await work.as_admin("freeze", user_id=work.contractor.id, reason="Suspicious")
     await work.complete()
     await work.market.settled(TIMEOUT)
@@ -33,8 +34,8 @@ async def test_a_frozen_wallet_neither_receives_nor_pays_out(work):
 
 
 async def test_adjustments_up_and_down(work):
-    """Guard: `give` and `take` in `wallet_actions.adjust`, which keep Stripe's balances with
-    ours."""
+    """Guard: `allocate` and `claw_back` in `wallet_actions.adjust`, which keep Stripe's balances
+    with ours."""
     user = {"user_id": work.contractor.id, "currency": "USD"}
     await work.complete()
     await work.market.settled(TIMEOUT)
@@ -99,8 +100,9 @@ async def test_nothing_is_adjusted_where_nobody_is_left(market, server):
 
 
 async def test_a_transfer_reversed_at_stripe_is_parked_until_released(work):
-    """Guard: `external_reversals.settle_reversal`; without it the wallet offers money that Stripe
-    took back. Guard: `parked=True`; sent again at once it might be reversed again, for ever."""
+    """Guard: `external_reversals.settle_external_reversal`; without it the wallet offers money that
+    Stripe took back. Guard: `parked=True`; sent again at once it might be reversed again, for
+    ever."""
     await work.complete()
     await work.market.settled(TIMEOUT)
     admin = await work.market.admin()
@@ -121,8 +123,8 @@ async def test_a_transfer_reversed_at_stripe_is_parked_until_released(work):
 
 
 async def test_money_waits_for_the_next_account_when_one_is_closed(work):
-    """Guard: `account_invalid` in the gateway's `account` and `_account_closed`; without them the
-    transfer is tried on the closed account for ever."""
+    """Guard: `account_invalid` in the gateway's `account` and `_unlink_closed_account`; without
+    them the transfer is tried on the closed account for ever."""
     user = await work.server.store.single().get(User, work.contractor.id)
     await work.sandbox.api("DELETE", f"accounts/{user.connect_id}")
     admin = await work.market.admin()

@@ -57,8 +57,8 @@ async def refused(market, contractor, code, *withdrawal):
 
 
 async def test_the_share_waits_until_transfers_are_active(market, server):
-    """Guard: `send(uow, ...)` in `transfer_tasks.account_changed`; without it the money goes only
-    when the task looks again, ten minutes later."""
+    """Guard: `send_transfers(uow, ...)` in `transfer_tasks.apply_account`; without it the money
+    goes only when the task looks again, ten minutes later."""
     customer, contractor = await market.customer(), await market.contractor()
     await done(market, customer, contractor)
     await market.settled()
@@ -75,8 +75,8 @@ async def test_the_share_waits_until_transfers_are_active(market, server):
 
 
 async def test_the_share_is_pending_until_the_charge_is_available(market, server):
-    """Guard: `uow.later(MakeAvailable(transfer.id), at=due)` in `transfer_tasks.transferred`; at
-    once, the wallet offers what Stripe does not have yet, and the payout fails."""
+    """Guard: `uow.later(MakeAvailable(transfer.id), at=due)` in `transfer_tasks.settle_transfer`;
+    at once, the wallet offers what Stripe does not have yet, and the payout fails."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     await server.sandbox.settings(available_delay_seconds=4)
     await done(market, customer, contractor)
@@ -99,7 +99,7 @@ async def test_the_share_is_pending_until_the_charge_is_available(market, server
 @pytest.mark.parametrize("fault", [{"status": 500}, {"drop": True}], ids=["500", "lost"])
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_transfer_whose_answer_is_lost_is_made_once(market, server, fault, when):
-    """Guard: `find_transfer` in `Send.run`; a new key alone sends the money twice."""
+    """Guard: `find_transfer` in `SendTransfer.run`; a new key alone sends the money twice."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     await server.sandbox.fault(path="/v1/transfers", method="POST", when=when, **fault)
     await done(market, customer, contractor)
@@ -112,8 +112,8 @@ async def test_a_transfer_whose_answer_is_lost_is_made_once(market, server, faul
 
 
 async def test_transfers_go_in_steps_that_stripe_moves(market, server):
-    """Guard: `// step * step` in `allocation.give`; without it Stripe refuses to move 147 fils, for
-    ever. Guard: `+ purse.pending % step` there; without it what was left over is never sent."""
+    """Guard: `// step * step` in `allocation.allocate`; without it Stripe refuses to move 147 fils,
+    for ever. Guard: `+ purse.pending % step` there; without it what was left over is never sent."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     sent = []
     for place, amount in enumerate((210, 1230, 99_999_990), 1):
@@ -195,8 +195,8 @@ async def test_a_payout_that_fails_returns_the_money(market, server, after_paid)
 
 
 async def test_a_payout_that_stripe_refuses_returns_the_money(market, server):
-    """Guard: `PayOut._refused`; without it the task becomes a dead letter and the money stays in
-    transit."""
+    """Guard: `SendPayout._refused`; without it the task becomes a dead letter and the money stays
+    in transit."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     await done(market, customer, contractor)
     await has(contractor, 70_000)
@@ -233,7 +233,7 @@ async def test_an_offer_in_a_currency_that_no_bank_of_the_contractor_takes(marke
 @pytest.mark.parametrize("fault", [{"status": 500}, {"drop": True}], ids=["500", "lost"])
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_payout_whose_answer_is_lost_is_made_once(market, server, fault, when):
-    """Guard: `find` in `PayOut.run`; a new key alone pays twice."""
+    """Guard: `find` in `SendPayout.run`; a new key alone pays twice."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     await done(market, customer, contractor)
     await has(contractor, 70_000)

@@ -44,7 +44,7 @@ async def age(work, *kinds, minutes=2):
 
 
 async def test_a_capture_that_was_forgotten(market, server):
-    """Guard: `Kind(Payment, ...)`, with `Capture` for what is being captured."""
+    """Guard: `Kind(Payment, ...)`, with `CapturePayment` for what is being captured."""
     await server.web.scheduler.stop()
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
@@ -193,7 +193,7 @@ async def test_nothing_is_passed_over(market, server, monkeypatch):
 
 
 async def test_an_account_whose_event_was_lost(market, server):
-    """Guard: `Kind(User, ...)`, and `ReadAccount` in `TASKS`."""
+    """Guard: `Kind(User, ...)`, and `ReadConnectAccount` in `TASKS`."""
     await server.web.scheduler.stop()
     contractor = await market.contractor()
     await server.sandbox.fault(webhook="*", drop=True, times=100)

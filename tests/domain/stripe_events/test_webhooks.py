@@ -10,7 +10,7 @@ import pytest
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.transaction import Transaction
 from domain.payouts.transfer import Transfer
-from domain.payouts.transfer_tasks import Send
+from domain.payouts.transfer_tasks import SendTransfer
 from domain.ports.payment_gateway import GatewayUnknown
 from domain.reconciliation.books_audit import audit
 from domain.stripe_events.inbox import WebhookEvent
@@ -153,8 +153,8 @@ async def test_what_stripe_did_not_sign_is_refused(negotiation, forgery):
 
 
 async def test_a_reversal_of_a_transfer_whose_answer_is_lost(market, server):
-    """Guard: `transferred` in `external_reversals.reread`; without it the event is done, and the
-    wallet has money that Stripe has taken back."""
+    """Guard: `settle_transfer` in `external_reversals.read_reversals`; without it the event is
+    done, and the wallet has money that Stripe has taken back."""
     await server.web.scheduler.stop()
     work = await JobInProgress(market, server).start()
     await market.settled(TIMEOUT)
@@ -163,7 +163,7 @@ async def test_a_reversal_of_a_transfer_whose_answer_is_lost(market, server):
     (transfer,) = await market.rows(Transfer)
     await server.sandbox.fault(path="/v1/transfers", method="POST", when="after", status=500)
     with pytest.raises(GatewayUnknown):
-        await Send(transfer.id).run(server.ports)
+        await SendTransfer(transfer.id).run(server.ports)
     server.store.committed = told
     await server.store.single().remove(OutboxRow, {"body.type": "send_transfer"})
     (there,) = await work.stripe_list("transfers")
@@ -171,6 +171,6 @@ async def test_a_reversal_of_a_transfer_whose_answer_is_lost(market, server):
     await market.settled(TIMEOUT)
     (row, parked) = await market.rows(Transfer)
     assert (row.stripe_id, row.net, parked.amount) == (there["id"], 40_000, 30_000)
-    await Send(transfer.id).run(server.ports)
+    await SendTransfer(transfer.id).run(server.ports)
     assert await work.platform_and_escrow() == (30_000, 0)
     assert await work.wallet("available", "pending") == (40_000, 30_000)

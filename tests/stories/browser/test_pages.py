@@ -176,8 +176,9 @@ async def test_what_happened_during_a_broken_connection_is_told_afterwards(tabs,
 
 
 async def test_an_offer_is_out_once_3d_secure_is_passed(tabs, market):
-    """Guard: `visible: bool = False` in Offer until `held`; were it visible when created, the
-    contractor would read it. Without `returned()` in the page the customer would not be told."""
+    """Guard: `visible: bool = False` in Offer until `settle_hold`; were it visible when created,
+    the contractor would read it. Without `returned()` in the page the customer would not be
+    told."""
     customer, contractor = await tabs.open(), await tabs.open()
     worker = await market.contractor(connect=False)
     await customer.sign_in(await market.customer(connect=False))
@@ -202,8 +203,8 @@ async def test_an_offer_is_out_once_3d_secure_is_passed(tabs, market):
 
 
 async def test_a_declined_card_is_explained_and_can_be_replaced(tabs, market):
-    """Guard: `settle` ends a declined offer (`declined`), so that another one may be made; and
-    `follow` tells why."""
+    """Guard: `settle_payment` ends a declined offer (`settle_decline`), so that another one may be
+    made; and `follow` tells why."""
     customer, contractor = await tabs.open(), await tabs.open(viewport=PHONE)
     await customer.sign_in(await market.customer(connect=False))
     await contractor.sign_in(await market.contractor(connect=False))

@@ -32,7 +32,7 @@ async def test_refunds_never_exceed_the_charge(sandbox_shop: Shop) -> None:
 
 
 async def test_a_hold_cannot_be_refunded(sandbox_shop: Shop) -> None:
-    """Fails without the `captured` guard in `refunds.create`."""
+    """Fails without the `settle_capture` guard in `refunds.create`."""
     held = await sandbox_shop.hold()
     error = await refusal(sandbox_shop.v1.refunds.create_async({"payment_intent": held.id}))
     assert error.http_status == 400
