@@ -85,7 +85,7 @@ async def test_rounding(market, server):
 
 @pytest.mark.parametrize(("currency", "amount"), [("JPY", 1237), ("KWD", 1230), ("ISK", 12_300)])
 async def test_currencies_without_two_decimals(market, server, currency, amount):
-    """Guard: the steps of `money.CURRENCIES` in `allocation.give` and `check_chargeable`."""
+    """Guard: the steps of `money.CURRENCIES` in `allocation.allocate` and `check_chargeable`."""
     work = await JobInProgress(market, server).start(amount, currency=currency)
     await work.complete()
     await work.platform_and_escrow()

@@ -149,7 +149,7 @@ async def test_a_transfer_waits_for_the_decision(market, server):
 
 
 async def test_one_whose_payment_is_not_known_by_its_id_yet(work):
-    """Guard: the metadata in `chargebacks.payment_behind`; without it the event is done, and nobody
+    """Guard: the metadata in `charges.payment_of_intent`; without it the event is done, and nobody
     learns of the dispute until the books are compared."""
     payment = await work.stored_payment()
     uow = work.server.store.single()

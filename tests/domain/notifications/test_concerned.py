@@ -100,8 +100,9 @@ async def texts(work, *kinds):
 
 
 async def test_what_is_owed_repaid_and_adjusted_is_told_to_its_owner(completed_work, smtp):
-    """Guard: `notices.tell` in `wallet_actions.adjust`, `allocation.claw_back`, `allocation.give`
-    and `reversals.collect_debt`; without it money comes and goes without a word."""
+    """Guard: `notices.tell` in `wallet_actions.adjust`, `allocation.claw_back`,
+    `allocation.allocate` and `reversals.collect_debt`; without it money comes and goes without a
+    word."""
     user = {"user_id": completed_work.contractor.id, "currency": "USD", "reason": "Counted twice"}
     await completed_work.as_admin("adjust", **user, amount=-20_000)
     await completed_work.withdraw(50_000)
@@ -149,8 +150,8 @@ async def test_what_is_taken_back_outside_is_told_to_its_owner(completed_work):
 
 
 async def test_money_that_had_to_wait_is_told_when_it_arrives(market, server):
-    """Guard: `WAITED` in `transfer_tasks.make_available`; what arrives with the completion is not
-    told a second time, but that was long ago."""
+    """Guard: `NOTIFY_AFTER` in `transfer_tasks.make_available`; what arrives with the completion is
+    not told a second time, but that was long ago."""
     work = await JobInProgress(market, server).start(onboarded=False)
     await work.complete()
     await market.settled(TIMEOUT)

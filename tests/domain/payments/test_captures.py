@@ -103,8 +103,8 @@ def offer_intent(call):
 
 
 async def test_what_stripe_keeps_is_the_platforms_cost(negotiation):
-    """Guard: `await book_fee(...)` in `processing.settle_capture`; without it the platform believes
-    to have money that Stripe has kept."""
+    """Guard: `await book_stripe_fee(...)` in `processing.settle_capture`; without it the platform
+    believes to have money that Stripe has kept."""
     await negotiation.sandbox.settings(fee_bps=290, fee_fixed=30)
     await negotiation.market.accept(negotiation.contractor, await negotiation.pending_offer())
     await negotiation.market.settled()
