@@ -23,7 +23,7 @@ from domain.kernel.process_registry import Living
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
 from domain.notifications.feed import FeedRow
-from domain.notifications.notices import SendMail, Tell, Told
+from domain.notifications.notices import NotificationMark, Notify, SendMail
 from domain.operations.audit_log import AuditRow, WaitingRow
 from domain.operations.idempotency import Reply
 from domain.payments.payment_methods import CreateCustomer
@@ -72,7 +72,7 @@ RECORDS = (
     Anchor,
     Watch,
     Reconciliation,
-    Told,
+    NotificationMark,
     LastSeen,
     SavedSearch,
     SearchHit,
@@ -102,7 +102,7 @@ TASKS = (
     | Compare
     | ReadRefunds
     | ReadConnectAccount
-    | Tell
+    | Notify
     | SendMail
     | EndSessions
     | TakeLeave

@@ -170,6 +170,6 @@ async def refuse_demo_accounts(store: Store) -> None:
 
 
 def _follow(uow: UnitOfWork) -> None:
-    notices.follow(uow)
+    notices.queue_notifications(uow)
     system_messages.queue_system_messages(uow)
     presence.follow(uow)

@@ -109,7 +109,7 @@ async def release(cmd: Release, actor: Actor, uow: UnitOfWork) -> Transfer:
             )
             or found
         )
-        await notices.tell(
+        await notices.notify(
             uow,
             [found.user_id],
             "transfer_released",
@@ -159,7 +159,7 @@ async def unfreeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
     send_transfers(
         uow, await uow.all(Transfer, {"user_id": user.id, "status": TransferStatus.WAITING})
     )
-    await notices.tell(
+    await notices.notify(
         uow,
         [user.id],
         "wallet_unfrozen",
@@ -208,5 +208,5 @@ async def adjust(cmd: Adjust, actor: Actor, uow: UnitOfWork) -> ledger.Purse:
     amount = display(abs(cmd.amount), cmd.currency)
     done = f"{amount} was {'added to' if cmd.amount > 0 else 'taken from'} your wallet"
     text = "An administrator has corrected it. If you do not know why, please get in touch with us."
-    await notices.tell(uow, [user.id], "wallet_adjusted", done, text, user.id, path=WALLET)
+    await notices.notify(uow, [user.id], "wallet_adjusted", done, text, user.id, path=WALLET)
     return await ledger.purse_of(uow, user.id, cmd.currency)

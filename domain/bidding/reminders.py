@@ -36,7 +36,7 @@ async def _remind(uow: UnitOfWork, found: Offer) -> None:
         return  # it was created to expire within a day
     contractor = await uow.get(User, offer.contractor_id)
     ends = date_text(offer.expires_at)
-    await notices.tell(
+    await notices.notify(
         uow,
         [offer.contractor_id],
         "offer_ends_soon",
@@ -44,7 +44,7 @@ async def _remind(uow: UnitOfWork, found: Offer) -> None:
         f"Accept or decline it until {ends}; then the money goes back.",
         offer.job_id,
     )
-    await notices.tell(
+    await notices.notify(
         uow,
         [offer.customer_id],
         "hold_ends_soon",

@@ -20,7 +20,7 @@ from domain.kernel.money import display
 from domain.kernel.outbox import Lane
 from domain.kernel.record import Change
 from domain.kernel.store import UnitOfWork
-from domain.notifications.text import quoted
+from domain.notifications.text import quoted_title
 from domain.operations.task import Task, TryAgain
 from domain.ports.ports import Ports
 
@@ -182,7 +182,7 @@ def _offer_messages(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iter
             continue
         template = MILESTONE_MESSAGES.get(milestone["status"])
         if template and len(after["milestones"]) > 1:
-            title = quoted(milestone["title"])
+            title = quoted_title(milestone["title"])
             yield _message(after, after["_id"], template, number, title=title)
         elif milestone["status"] == MilestoneStatus.DELIVERED:
             yield _message(after, after["job_id"], DELIVERED_MESSAGE)

@@ -270,7 +270,7 @@ async def _escalate(uow: UnitOfWork, found: Dispute) -> None:
         )
         await alert_admins(uow, dispute)
         amount = display(dispute.amount, dispute.currency)
-        await notices.tell(
+        await notices.notify(
             uow,
             list(dispute.parties),
             "dispute_escalated",

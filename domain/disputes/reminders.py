@@ -82,7 +82,7 @@ async def _remind_sides(uow: UnitOfWork, found: Dispute) -> None:
         },
     }
     for side, text in texts.items():
-        await notices.tell(
+        await notices.notify(
             uow,
             [side],
             "dispute_ends_soon",

@@ -43,7 +43,7 @@ async def _announce_milestones(uow: UnitOfWork, offer: Offer, numbers: Sequence[
     milestones = with_milestones(offer, numbers, due_at=at, announced_at=uow.now)
     offer = await change_offer(uow, offer, milestones=milestones)
     title, text = completes_soon(wire(offer), numbers, offer.at_stake(numbers), at)
-    await notices.tell(uow, [offer.customer_id], "completes_soon", title, text, offer.job_id)
+    await notices.notify(uow, [offer.customer_id], "completes_soon", title, text, offer.job_id)
 
 
 async def complete_due(ports: Ports) -> int:
@@ -71,7 +71,7 @@ async def _complete_due(uow: UnitOfWork, found: Offer) -> None:
     if ready:
         offer = await complete_milestones(uow, offer, ready)
         await end_if_finished(uow, job, offer)
-        await notices.tell(
+        await notices.notify(
             uow,
             [offer.customer_id],
             "completed_by_itself",

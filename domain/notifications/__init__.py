@@ -1,1 +1,1 @@
-"""What users and administrators are notified of: the numbered feed, notices, alerts and mail."""
+"""Notifications to users and administrators: the numbered feed, notices, alerts and mail."""

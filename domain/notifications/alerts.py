@@ -1,4 +1,4 @@
-"""Alerts: what an administrator has to know and perhaps do something about."""
+"""Alerts to administrators: problems that need their attention."""
 
 import msgspec
 
@@ -12,9 +12,9 @@ MAX_ADMINS = 100
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """`kind` is a word such as `refund_failed`, `subject` the id of what it is about.
+    """`kind` is a code such as `refund_failed`, `subject` the id of the object it is about.
 
-    What is not `urgent` needs nobody to act: it is listed, and not mailed.
+    An alert that is not `urgent` needs no action: it is listed, and not mailed.
     """
 
     kind: str
@@ -26,6 +26,6 @@ class Alert(msgspec.Struct, frozen=True):
 async def alert(
     uow: UnitOfWork, kind: str, subject: str, message: str, *, urgent: bool = True
 ) -> None:
-    """Tell every administrator, in their feeds."""
+    """Publish an alert in the feed of each administrator, the newest `MAX_ADMINS` of them."""
     admins = await uow.all(User, {"role": Role.ADMIN}, (("_id", -1),), MAX_ADMINS)
     uow.publish(ALERT, Alert(kind, subject, message, urgent), to=[admin.id for admin in admins])

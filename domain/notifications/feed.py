@@ -21,7 +21,7 @@ from domain.operations.operation import operation
 KEPT = timedelta(days=30)
 ATTEMPTS = 50
 NOTICE = "notification"
-MOST_UNREAD = 100  # nobody counts further
+MAX_UNREAD = 100  # unread notices are counted up to this number
 
 HEAD = Event("/account", "head")
 
@@ -72,7 +72,7 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class Feed(msgspec.Struct, frozen=True):
-    """`unread` counts the notices behind `seen` that are news, up to 100."""
+    """`unread` counts the notices after `seen` that are not the user's own, up to MAX_UNREAD."""
 
     items: list[Item]
     head: int
@@ -81,7 +81,7 @@ class Feed(msgspec.Struct, frozen=True):
 
 
 class Marks(msgspec.Struct, frozen=True):
-    """How far a feed goes, and how far its owner has seen it, on whatever device."""
+    """The highest number of a feed, and the highest that its owner has seen on any device."""
 
     head: int
     seen: int
@@ -101,7 +101,7 @@ class Seen(Command, frozen=True):
 @operation("account.sync", roles=EVERYONE, style=Style.READ, audited=False)
 async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Feed:
     """What the user missed. Raises TooOld when rows after `since` are no longer kept."""
-    head, state = await asyncio.gather(  # before the rows: they may only be more
+    head, state = await asyncio.gather(  # read before the rows, which may only be newer
         read_head(uow, actor.id), uow.find(FeedHead, {"_id": _head_id(actor.id)})
     )
     rows = await uow.all(
@@ -117,13 +117,14 @@ async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Feed:
 
 
 async def _unread(uow: UnitOfWork, user: str, seen: int) -> int:
-    news = {"user_id": user, "name": NOTICE, "seq": {"$gt": seen}, "data.own": False}
-    return await uow.count(FeedRow, news, limit=MOST_UNREAD)
+    unread = {"user_id": user, "name": NOTICE, "seq": {"$gt": seen}, "data.own": False}
+    return await uow.count(FeedRow, unread, limit=MAX_UNREAD)
 
 
 @operation("account.seen", roles=EVERYONE)
 async def seen(cmd: Seen, actor: Actor, uow: UnitOfWork) -> Marks:
-    """Mark events up to `seq` as seen; the mark never moves back. Other devices are told."""
+    """Mark events up to `seq` as seen. The mark never moves back; `head` pushes it to all
+    devices."""
     id, head = _head_id(actor.id), await read_head(uow, actor.id)
     seq = min(cmd.seq, head)
     state = await uow.find(FeedHead, {"_id": id})
@@ -155,25 +156,27 @@ class Entry(msgspec.Struct, frozen=True):
 async def append_all(
     uow: UnitOfWork, entries: Mapping[str, Sequence[Entry]], known: dict[str, int]
 ) -> dict[str, Mapping[str, int]]:
-    """Give events their numbers in the feeds of several users: user -> event id -> number.
+    """Append events to the feeds of several users: user -> event id -> number.
 
-    `known` caches heads between calls. One insert for all of them, unless somebody else writes to
-    one of these feeds at the same time or has delivered an event before.
+    `known` caches heads between calls. All rows go in one insert, unless another process writes to
+    one of these feeds at the same time or has delivered one of these events before.
     """
     new = [user for user in entries if user not in known]
     known |= zip(new, await asyncio.gather(*(read_head(uow, user) for user in new)), strict=True)
     rows = [
-        _row(uow, user, known[user] + place, entry)
-        for user, theirs in entries.items()
-        for place, entry in enumerate(theirs, 1)
+        _row(uow, user, known[user] + offset, entry)
+        for user, new_entries in entries.items()
+        for offset, entry in enumerate(new_entries, 1)
     ]
     try:
         await uow.add_all(rows)
     except Duplicate:
         for user in entries:
             known.pop(user, None)
-        each = await asyncio.gather(*(append(uow, user, entries[user], known) for user in entries))
-        return dict(zip(entries, each, strict=True))
+        numbered = await asyncio.gather(
+            *(append(uow, user, entries[user], known) for user in entries)
+        )
+        return dict(zip(entries, numbered, strict=True))
     numbers: dict[str, dict[str, int]] = {user: {} for user in entries}
     for row in rows:
         numbers[row.user_id][row.event] = known[row.user_id] = row.seq
@@ -183,25 +186,25 @@ async def append_all(
 async def append(
     uow: UnitOfWork, user: str, entries: Sequence[Entry], known: dict[str, int]
 ) -> Mapping[str, int]:
-    """The same for one user, in company.
+    """Append to one user's feed while other processes write to it too: event id -> number.
 
-    The insert is ordered and starts at head + 1, so it stops at the first number or event that is
-    already there and can never leave a gap.
+    The insert is ordered and starts at head + 1. It stops at the first number or event that exists
+    already, so it never leaves a gap.
     """
     numbers: dict[str, int] = {}
     waiting = list(entries)
     for _ in range(ATTEMPTS):
         head = known[user] if user in known else await read_head(uow, user)
-        rows = [_row(uow, user, head + place, entry) for place, entry in enumerate(waiting, 1)]
+        rows = [_row(uow, user, head + offset, entry) for offset, entry in enumerate(waiting, 1)]
         try:
             await uow.add_all(rows)
         except Duplicate:
             known.pop(user, None)
             events = [entry.event for entry in waiting]
-            # The second condition says that the partial index has all that is asked for.
-            asked = {"user_id": user, "event": {"$in": events, "$gt": ""}}
-            there = await uow.all(FeedRow, asked, limit=len(events))
-            numbers |= {row.event: row.seq for row in there}
+            # `$gt` repeats the filter of the partial index, so that MongoDB may use it.
+            existing = {"user_id": user, "event": {"$in": events, "$gt": ""}}
+            delivered = await uow.all(FeedRow, existing, limit=len(events))
+            numbers |= {row.event: row.seq for row in delivered}
             waiting = [entry for entry in waiting if entry.event not in numbers]
             if waiting:
                 continue
@@ -213,7 +216,7 @@ async def append(
 
 
 async def read_head(uow: UnitOfWork, user: str) -> int:
-    """The highest number given; the rows know it, and when all have expired the kept head."""
+    """The highest number in use: of the last row, or the kept head once all rows have expired."""
     last = await uow.find(FeedRow, {"user_id": user, "seq": {"$gt": 0}}, (("seq", -1),))
     if last:
         return last.seq
@@ -222,12 +225,12 @@ async def read_head(uow: UnitOfWork, user: str) -> int:
 
 
 async def keep_heads(uow: UnitOfWork, known: Mapping[str, int]) -> None:
-    """Write heads where they outlive the rows. Rows live for weeks: some delay is safe."""
+    """Write heads where they outlive the rows. Rows live for 30 days, so this may be delayed."""
     await asyncio.gather(*(_keep_head(uow, user, head) for user, head in known.items()))
 
 
 async def keep_heads_of_expiring(uow: UnitOfWork) -> None:
-    """Before a user's last rows go, their number is kept, whoever died before doing so."""
+    """Keep the heads of feeds whose rows expire within two days, also after a crashed process."""
     soon = {"$lt": uow.now + timedelta(days=2)}
     rows = await uow.aggregate(
         FeedRow,
@@ -243,7 +246,7 @@ async def _keep_head(uow: UnitOfWork, user: str, head: int) -> None:
     id = _head_id(user)
     raised = await uow.change(FeedHead, id, only_if={"head": {"$lt": head}}, head=head)
     if raised is None:
-        with contextlib.suppress(Duplicate):  # it is there, and as high
+        with contextlib.suppress(Duplicate):  # a head that is as high is kept already
             await uow.add(uow.new(FeedHead, id=id, head=head))
 
 

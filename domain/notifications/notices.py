@@ -1,10 +1,10 @@
-"""Notices: what happened to a person's money, in plain words, in their feed and by mail.
+"""Notices: what happened to a user's money, as text in their feed and by mail.
 
-Whatever a transaction publishes about money leaves one more row in it, which is put into words
-afterwards: so no notice is lost, none is told of what was rolled back, and neither a mistake in a
-sentence nor a look at what was told before can hold up the money. Mails have a lane of their own.
-What a person was told of is kept: an event that is published again with its next version, or
-delivered again after a crash, is not told twice.
+A transaction that publishes events about money also writes one `Notify` task, which renders the
+texts after the commit. So no notice is lost, a rollback sends none, and a bug in a template cannot
+hold up the money. Mails have an outbox lane of their own. A `NotificationMark` is kept for each
+fact a user was notified of, so an event that is published again with its next version, or delivered
+again after a crash, does not notify twice.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ from domain.accounts.user import User
 from domain.kernel.outbox import Delivery, Event, Lane
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork, new_id
-from domain.notifications.templates.catalog import WORDS
+from domain.notifications.templates.catalog import TEMPLATES
 from domain.notifications.text import Notice, job_path, one_line, side_of
 from domain.operations.task import Task, TryAgain
 from domain.ports.mail import Mail, MailUnsent
@@ -26,16 +26,16 @@ from domain.ports.ports import Ports
 NOTIFICATION = Event("/account", "notification")
 
 KEPT = timedelta(days=400)
-GIVEN_UP_AFTER = timedelta(days=3)  # nobody wants older news by mail
+GIVEN_UP_AFTER = timedelta(days=3)  # a mail older than this is dropped
 SUBJECT_LENGTH = 150
-OFF = "You can switch these mails off in your account (mail_notices)."
+UNSUBSCRIBE = "You can switch these mails off in your account (mail_notices)."
 
 
-class Told(Record, frozen=True):
-    """That a person was told of a fact; its id says both."""
+class NotificationMark(Record, frozen=True):
+    """A user was notified of a fact. The id names both."""
 
     COLLECTION = "notices"
-    PREFIX = "told"
+    PREFIX = "mark"
     INDEXES = (Index((("expires_at", 1),), ttl_seconds=0),)
     LOGGED = False
 
@@ -43,7 +43,8 @@ class Told(Record, frozen=True):
 
 
 class Notification(msgspec.Struct, frozen=True):
-    """A notice in the feed. `path` leads to what it is about, `own` says that it is no news."""
+    """A notice in the feed. `path` is the page of its subject; `own` marks the user's own action,
+    which is listed and not counted as unread."""
 
     kind: str
     title: str
@@ -54,7 +55,7 @@ class Notification(msgspec.Struct, frozen=True):
     at: datetime
 
 
-async def tell(
+async def notify(
     uow: UnitOfWork,
     to: Sequence[str],
     kind: str,
@@ -65,10 +66,10 @@ async def tell(
     path: str = "",
     always: bool = False,
 ) -> None:
-    """Tell people something that no event says, in the feed and by mail.
+    """Notify users, in the feed and by mail, of something that no event carries.
 
-    What this transaction publishes about the same subject is then not told to them again.
-    `always` is mailed also to people who want no mails.
+    Events that this transaction publishes about the same subject then send them no second notice.
+    `always` overrides the user's `mail_notices` setting.
     """
     notice = Notice(
         kind=kind,
@@ -78,45 +79,46 @@ async def tell(
         always=always,
         path=path or (job_path(subject_id) if subject_id.startswith("job_") else "/"),
     )
-    people = tuple(dict.fromkeys(to))
-    await _remember(uow, (_said(user, subject_id, uow.now) for user in people))
-    for user in people:
-        _say(uow, user, notice)
+    users = tuple(dict.fromkeys(to))
+    await _add_marks(uow, (_direct_mark(user, subject_id, uow.now) for user in users))
+    for user in users:
+        _publish(uow, user, notice)
 
 
-def follow(uow: UnitOfWork) -> None:
-    """Leave a task for what a transaction is about to publish; called before each commit."""
+def queue_notifications(uow: UnitOfWork) -> None:
+    """Queue one `Notify` for the events that a transaction publishes. Called before each commit."""
     events = tuple(
         msgspec.convert(row.body, Delivery)
         for row in uow.rows
-        if row.lane is Lane.PUSH and row.body["to"] and _name(row.body) in WORDS
+        if row.lane is Lane.PUSH and row.body["to"] and _event_key(row.body) in TEMPLATES
     )
-    if any(_worth_telling(event) for event in events):
-        uow.later(Tell(new_id("tell"), uow.now, events))
+    if any(_has_notice(event) for event in events):
+        uow.later(Notify(new_id("notify"), uow.now, events))
 
 
-def _name(body: dict[str, Any]) -> str:
+def _event_key(body: dict[str, Any]) -> str:
     return f"{body['namespace']} {body['name']}"
 
 
-def _worth_telling(event: Delivery) -> bool:
-    """What cannot be put into words here fails again as a task: seen, and harming nobody."""
+def _has_notice(event: Delivery) -> bool:
+    """True also if a template fails: the task then fails visibly, and the commit goes through."""
     try:
-        return any(True for _ in _notices(event))
+        return any(True for _ in _render(event))
     except Exception:
         return True
 
 
-def _notices(event: Delivery) -> Iterable[tuple[str, Notice]]:
-    words = WORDS[f"{event.namespace} {event.name}"]
+def _render(event: Delivery) -> Iterable[tuple[str, Notice]]:
+    """The notices of one event, each with the id of its recipient."""
+    template = TEMPLATES[f"{event.namespace} {event.name}"]
     for user in event.to:
-        said = words(event.data, side_of(event.data, user)) or ()
-        for notice in (said,) if isinstance(said, Notice) else said:
+        rendered = template(event.data, side_of(event.data, user)) or ()
+        for notice in (rendered,) if isinstance(rendered, Notice) else rendered:
             yield user, notice
 
 
-class Tell(Task, frozen=True, tag="notify"):
-    """Put what one transaction has published into words, one notice for each person and topic."""
+class Notify(Task, frozen=True, tag="notify"):
+    """Render the events of one transaction: one notice for each user and topic."""
 
     lane = Lane.NOTICE
 
@@ -125,58 +127,70 @@ class Tell(Task, frozen=True, tag="notify"):
     events: tuple[Delivery, ...]
 
     async def run(self, ports: Ports) -> None:
-        await ports.store.transact(self._tell)
+        await ports.store.transact(self._publish_notices)
 
-    async def _tell(self, uow: UnitOfWork) -> None:
-        found = [
-            (user, notice if notice.fact else msgspec.structs.replace(notice, fact=self._fact(n)))
-            for n, event in enumerate(self.events)
-            for user, notice in _notices(event)
-        ]
-        before = [_said(user, notice.subject_id, self.at) for user, notice in found]
-        before += [_fact(user, notice) for user, notice in found]
-        told = await _told(uow, before)
+    async def _publish_notices(self, uow: UnitOfWork) -> None:
+        notices = self._render_all()
+        existing = await _find_marks(
+            uow, (mark for user, notice in notices for mark in self._marks(user, notice))
+        )
         best: dict[tuple[str, str], Notice] = {}
-        for user, notice in found:
-            if told.isdisjoint({_said(user, notice.subject_id, self.at), _fact(user, notice)}):
+        for user, notice in notices:
+            if existing.isdisjoint(self._marks(user, notice)):
                 topic = user, notice.topic or notice.subject_id
                 if topic not in best or best[topic].rank <= notice.rank:
                     best[topic] = notice
-        await _remember(uow, (_fact(user, notice) for user, notice in found))
+        await _add_marks(uow, (_fact_mark(user, notice) for user, notice in notices))
         for (user, _), notice in best.items():
-            _say(uow, user, notice)
+            _publish(uow, user, notice)
 
-    def _fact(self, number: int) -> str:
-        return f"{self.id}:{number}"
+    def _render_all(self) -> list[tuple[str, Notice]]:
+        """The notices of all events. One without a fact gets one made of the task's own id."""
+        return [
+            (
+                user,
+                notice
+                if notice.fact
+                else msgspec.structs.replace(notice, fact=f"{self.id}:{number}"),
+            )
+            for number, event in enumerate(self.events)
+            for user, notice in _render(event)
+        ]
+
+    def _marks(self, user: str, notice: Notice) -> tuple[str, str]:
+        """Either of these marks says that the user was notified already."""
+        return _direct_mark(user, notice.subject_id, self.at), _fact_mark(user, notice)
 
 
-def _fact(user: str, notice: Notice) -> str:
+def _fact_mark(user: str, notice: Notice) -> str:
     return f"{user}:{notice.fact}"
 
 
-def _said(user: str, subject_id: str, at: datetime) -> str:
-    """The mark of what was told directly, in the transaction of that time."""
+def _direct_mark(user: str, subject_id: str, at: datetime) -> str:
+    """The mark that `notify` writes, in the transaction that started at `at`."""
     return f"{user}:{subject_id}:{at:%Y%m%d%H%M%S%f}"
 
 
-async def _told(uow: UnitOfWork, ids: Iterable[str]) -> set[str]:
-    asked = tuple(dict.fromkeys(ids))
-    return {told.id for told in await uow.all(Told, {"_id": asked}, limit=len(asked) or 1)}
+async def _find_marks(uow: UnitOfWork, ids: Iterable[str]) -> set[str]:
+    wanted = tuple(dict.fromkeys(ids))
+    found = await uow.all(NotificationMark, {"_id": wanted}, limit=len(wanted) or 1)
+    return {mark.id for mark in found}
 
 
-async def _remember(uow: UnitOfWork, ids: Iterable[str]) -> None:
+async def _add_marks(uow: UnitOfWork, ids: Iterable[str]) -> None:
     wanted = list(dict.fromkeys(ids))
-    there = await _told(uow, wanted)
+    existing = await _find_marks(uow, wanted)
     until = uow.now + KEPT
-    fresh = [id for id in wanted if id not in there]
-    await uow.add_all([uow.new(Told, id=id, expires_at=until) for id in fresh])
+    missing = [id for id in wanted if id not in existing]
+    await uow.add_all([uow.new(NotificationMark, id=id, expires_at=until) for id in missing])
 
 
-def _say(uow: UnitOfWork, user: str, notice: Notice) -> None:
-    shown = Notification(
+def _publish(uow: UnitOfWork, user: str, notice: Notice) -> None:
+    """Push a notice to the user's feed, and mail it unless it is the user's own action."""
+    notification = Notification(
         notice.kind, notice.title, notice.text, notice.subject_id, notice.path, notice.own, uow.now
     )
-    uow.publish(NOTIFICATION, shown, to=[user])
+    uow.publish(NOTIFICATION, notification, to=[user])
     if not notice.own:
         uow.later(
             SendMail(
@@ -192,7 +206,7 @@ def _say(uow: UnitOfWork, user: str, notice: Notice) -> None:
 
 
 class SendMail(Task, frozen=True, tag="send_mail"):
-    """One mail to one person. Sent again after a crash it has the same id, so it can be told."""
+    """One mail to one user. A resend after a crash keeps the id, so mail programs can drop it."""
 
     lane = Lane.MAIL
 
@@ -202,7 +216,7 @@ class SendMail(Task, frozen=True, tag="send_mail"):
     text: str
     path: str
     always: bool
-    asked_at: datetime
+    requested_at: datetime
 
     async def run(self, ports: Ports) -> None:
         user = await ports.store.single().find(User, {"_id": self.user_id})
@@ -211,7 +225,7 @@ class SendMail(Task, frozen=True, tag="send_mail"):
         try:
             await ports.mail.send(self._mail(user, ports.public_url))
         except MailUnsent as unsent:
-            if ports.clock.now() - self.asked_at < GIVEN_UP_AFTER:
+            if ports.clock.now() - self.requested_at < GIVEN_UP_AFTER:
                 raise TryAgain(str(unsent)) from unsent
 
     def _mail(self, user: User, public_url: str) -> Mail:
@@ -219,6 +233,6 @@ class SendMail(Task, frozen=True, tag="send_mail"):
             f"Hello {one_line(user.name, 80)},",
             self.text,
             f"{public_url}{self.path}",
-            "JobSphere" if self.always else f"JobSphere. {OFF}",
+            "JobSphere" if self.always else f"JobSphere. {UNSUBSCRIBE}",
         ]
         return Mail(self.id, user.id, user.email, self.subject_line, "\n\n".join(parts) + "\n")

@@ -1,4 +1,4 @@
-"""How a notice is worded: its shape, and the small pieces that sentences are made of."""
+"""The shape of a notice, and the helpers that templates build its sentences with."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ WALLET = "/#/wallet"
 
 
 class Side(StrEnum):
-    """What a recipient is in an event: one of its two parties, or the one it is all about."""
+    """A recipient's part in an event: one of its two parties, or the only user it concerns."""
 
     CUSTOMER = "customer"
     CONTRACTOR = "contractor"
@@ -23,11 +23,11 @@ class Side(StrEnum):
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to tell one person.
+    """One message to one user.
 
-    `fact` is told once. Of several about one `topic` (the subject, if nothing else is said) in
-    one transaction, the highest `rank` is told, or the last. `always` is mailed also to people
-    who want no mails.
+    A user is notified once of each `fact`. Of several notices about one `topic` (default: the
+    subject) in one transaction, the one with the highest `rank` is sent; of equals, the last. `own`
+    marks the user's own action: listed, not mailed. `always` overrides the `mail_notices` setting.
     """
 
     kind: str
@@ -42,7 +42,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     topic: str = ""
 
 
-Words = Callable[[Data, Side], Notice | Sequence[Notice] | None]
+Template = Callable[[Data, Side], Notice | Sequence[Notice] | None]
 
 
 def side_of(data: Data, user_id: str) -> Side:
@@ -52,14 +52,14 @@ def side_of(data: Data, user_id: str) -> Side:
 
 
 def one_line(text: str, length: int) -> str:
-    """Without line ends and other control characters, cut to `length`."""
-    plain = "".join(sign if sign.isprintable() else " " for sign in text)
+    """`text` without line breaks and control characters, cut to `length` characters."""
+    plain = "".join(char if char.isprintable() else " " for char in text)
     plain = " ".join(plain.split())
     return plain if len(plain) <= length else plain[: length - 1].rstrip() + "…"
 
 
 def date_text(at: str | datetime) -> str:
-    """For people: `5 March 2026, 14:00 UTC`."""
+    """The one format of dates in texts for users: `5 March 2026, 14:00 UTC`."""
     time = msgspec.convert(at, datetime)
     return f"{time.day} {time:%B %Y, %H:%M} UTC"
 
@@ -68,31 +68,34 @@ def job_path(job_id: str) -> str:
     return f"/#/job/{job_id}"
 
 
-def quoted(text: str) -> str:
+def quoted_title(text: str) -> str:
     return f"“{one_line(text, TITLE_LENGTH)}”"
 
 
-def job_of(data: Data) -> str:
-    return quoted(str(data.get("job_title") or data.get("title") or "your job"))
+def job_name(data: Data) -> str:
+    return quoted_title(str(data.get("job_title") or data.get("title") or "your job"))
 
 
-def sum_of(data: Data, field: str = "amount") -> str:
+def amount_of(data: Data, field: str = "amount") -> str:
     return display(int(data.get(field) or 0), str(data.get("currency")))
 
 
-def until(data: Data, field: str, words: str) -> str:
+def with_deadline(data: Data, field: str, words: str) -> str:
+    """A sentence, with the time in `field` as its deadline if that is set."""
+    """A sentence, with the time in `field` as its deadline if that is set."""
     return f"{words} until {date_text(data[field])}." if data.get(field) else f"{words}."
 
 
-def just(data: Data, at: Any) -> bool:
-    """Whether this happened in the change that the event tells of."""
+def happened_now(data: Data, at: Any) -> bool:
+    """Whether the change that the event reports happened at `at`."""
     return at is not None and at == data.get("updated_at")
 
 
-def reason(code: str | None) -> str:
-    """Stripe's word for why something failed, readable."""
+def failure_text(code: str | None) -> str:
+    """Stripe's failure code as readable text."""
     return one_line(str(code or "").replace("_", " "), TITLE_LENGTH)
 
 
-def lines(*lines: str) -> str:
-    return "\n".join(line for line in lines if line)
+def join_lines(*sentences: str) -> str:
+    """One sentence a line; empty ones are left out."""
+    return "\n".join(sentence for sentence in sentences if sentence)

@@ -118,7 +118,7 @@ async def claw_back(
         left -= part
         if left:
             owed = display(left - purse.debt, currency)
-            await notices.tell(
+            await notices.notify(
                 uow,
                 [user_id],
                 "debt_due",

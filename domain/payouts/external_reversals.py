@@ -80,7 +80,7 @@ async def settle_external_reversal(uow: UnitOfWork, transfer_id: str, there: Set
         )
     if part:
         await add_transfer(uow, user, currency, part, transfer.offer_id, parked=True)
-        await notices.tell(
+        await notices.notify(
             uow,
             [user],
             "transfer_reversed",

@@ -79,7 +79,7 @@ async def collect_debt(uow: UnitOfWork, user_id: str, currency: str, fact: str) 
 
 async def notify_debt_repaid(uow: UnitOfWork, user_id: str, currency: str, amount: int) -> None:
     if amount:
-        await notices.tell(
+        await notices.notify(
             uow,
             [user_id],
             "debt_repaid",

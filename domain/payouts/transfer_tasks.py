@@ -209,7 +209,7 @@ async def make_available(uow: UnitOfWork, transfer_id: str) -> None:
         )
         if uow.now - transfer.created_at > NOTIFY_AFTER:
             arrived = f"{display(transfer.net, transfer.currency)} is in your wallet now"
-            await notices.tell(
+            await notices.notify(
                 uow,
                 [user],
                 "money_arrived",
@@ -253,7 +253,7 @@ async def _unlink_closed_account(uow: UnitOfWork, account: ConnectAccount) -> No
     )
     if gone:
         uow.publish(ACCOUNT_UPDATED, gone, to=[gone.id])
-        await notices.tell(
+        await notices.notify(
             uow,
             [gone.id],
             "account_closed",

@@ -1,1 +1,1 @@
-"""The texts of notifications, a file for each subject. `catalog.py` maps events to them."""
+"""Texts of notifications, one file for each subject. `catalog.py` maps events to templates."""

@@ -1,14 +1,20 @@
 """Texts of alerts to administrators."""
 
 from domain.kernel.money import display
-from domain.notifications.text import TITLE_LENGTH, Data, Notice, Side, one_line, quoted, reason
-
-# -- administrators ----------------------------------------------------------------------------
+from domain.notifications.text import (
+    TITLE_LENGTH,
+    Data,
+    Notice,
+    Side,
+    failure_text,
+    one_line,
+    quoted_title,
+)
 
 ALERTS = {
     "capture_failed": "The capture of an accepted offer failed",
     "refund_failed": "A refund failed",
-    "dead_letter": "A task has been given up",
+    "dead_letter": "A task was moved to the dead letters",
     "payment_failed": "A payment failed",
     "payout_failed": "A withdrawal came back",
 }
@@ -16,7 +22,10 @@ ALERTS = {
 
 def alert(data: Data, side: Side) -> Notice:
     kind = one_line(str(data["kind"]), TITLE_LENGTH)
-    title, subject = ALERTS.get(kind, reason(kind).capitalize()), str(data.get("subject") or "")
+    title, subject = (
+        ALERTS.get(kind, failure_text(kind).capitalize()),
+        str(data.get("subject") or ""),
+    )
     urgent = data.get("urgent", True)
     return Notice(
         kind=kind,
@@ -33,23 +42,25 @@ def alert(data: Data, side: Side) -> Notice:
 def capture_failure(job_title: str, amount: int, currency: str, failure: str) -> str:
     """The message of the alert `capture_failed`."""
     return (
-        f"{display(amount, currency)} for {quoted(job_title)} could not be captured after the "
-        f"contractor had accepted ({failure}). The offer has failed, the job is open again, and "
-        "both sides have been told."
+        f"{display(amount, currency)} for {quoted_title(job_title)} could not be captured "
+        f"after the contractor had accepted ({failure}). The offer has failed, the job is open "
+        "again, and both sides have been notified."
     )
 
 
 def payment_failure(job_title: str, amount: int, currency: str, failure: str) -> str:
     """The message of the alert `payment_failed`."""
     return (
-        f"{display(amount, currency)} for {quoted(job_title)} could not be held on the customer's "
-        f"card ({reason(failure)}). The offer has failed, and the customer has been told."
+        f"{display(amount, currency)} for {quoted_title(job_title)} could not be held on the "
+        f"customer's card ({failure_text(failure)}). The offer has failed, and the customer has "
+        "been notified."
     )
 
 
 def payout_failure(amount: int, currency: str, failure: str | None) -> str:
     """The message of the alert `payout_failed`."""
     return (
-        f"A withdrawal of {display(amount, currency)} came back ({reason(failure) or 'no reason'})."
-        " The money is in the wallet again, and its owner has been told."
+        f"A withdrawal of {display(amount, currency)} came back "
+        f"({failure_text(failure) or 'no reason'}). The money is in the wallet again, and its "
+        "owner has been notified."
     )

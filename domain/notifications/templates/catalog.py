@@ -1,10 +1,10 @@
-"""What is told to whom, in plain words: one entry of the table for each event about money.
+"""The templates of notices: one entry for each event about money.
 
-An entry gets an event's data and the side of one recipient, and answers with a notice or None.
-Whoever caused an event finds it in their list (`own`) and gets no mail about it. An acceptance is
-news for both: only the captured money makes it one. A payment that still has to be confirmed is
-`own` too: its customer stands before the bank's page. Nobody is told what is the other side's
-affair: the contractor learns that a payment failed, and not why.
+A template gets an event's data and the recipient's side, and returns a notice or None. The user who
+caused an event gets it marked `own`: listed, not mailed. An acceptance notifies both sides, because
+it counts only once the money is captured. A payment that the customer still has to confirm is `own`
+too: they are on the bank's page already. A side does not see the other's private details: the
+contractor learns that a payment failed, and not why.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ from domain.notifications.templates.alerts import alert
 from domain.notifications.templates.disputes import dispute_updated
 from domain.notifications.templates.payments import chargeback_updated, payment_updated
 from domain.notifications.templates.wallet import account_updated, withdrawal_updated
-from domain.notifications.text import Words
+from domain.notifications.text import Template
 
-WORDS: Mapping[str, Words] = {
+TEMPLATES: Mapping[str, Template] = {
     "/bidding offer.created": offers.offer_created,
     "/bidding offer.accepted": offers.offer_accepted,
     "/bidding offer.rejected": offers.offer_rejected,

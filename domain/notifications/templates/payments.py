@@ -1,10 +1,8 @@
 """Texts of notifications about payments and chargebacks."""
 
-from domain.notifications.text import Data, Notice, Side, job_of, job_path, lines, sum_of
+from domain.notifications.text import Data, Notice, Side, amount_of, job_name, job_path, join_lines
 
-# -- payments ----------------------------------------------------------------------------------
-
-# Source: Stripe, "Decline codes". Lost and stolen cards are refused without saying so.
+# Source: Stripe, "Decline codes". Lost and stolen cards get the general text.
 DECLINES = {
     "insufficient_funds": "There is not enough money on the card.",
     "card_velocity_exceeded": "The card has reached its limit.",
@@ -23,17 +21,17 @@ def payment_updated(data: Data, side: Side) -> Notice | None:
     if side is not Side.CUSTOMER or status not in ("failed", "requires_payment"):
         return None
     if status == "failed":
-        kind, title = "payment_failed", f"The payment for {job_of(data)} did not go through"
-        why = DECLINES.get(str(data.get("failure")), "Your bank has refused the card.")
-        text = lines(
+        kind, title = "payment_failed", f"The payment for {job_name(data)} did not go through"
+        why = DECLINES.get(str(data.get("failure")), "Your bank declined the card.")
+        text = join_lines(
             why,
-            f"The offer of {sum_of(data)} has ended, and nothing was taken.",
-            "Make the offer again, if need be with another card.",
+            f"The offer of {amount_of(data)} has ended, and nothing was taken.",
+            "Make the offer again, if necessary with another card.",
         )
     else:
-        kind, title = "payment_unfinished", f"Finish the payment for {job_of(data)}"
-        text = lines(
-            f"Your bank still has to hear from you about {sum_of(data)}.",
+        kind, title = "payment_unfinished", f"Finish the payment for {job_name(data)}"
+        text = join_lines(
+            f"Your bank asks you to confirm the payment of {amount_of(data)}.",
             "The contractor sees your offer as soon as the money is held.",
         )
     about = data.get("offer_id") or data["id"]
@@ -50,39 +48,41 @@ def payment_updated(data: Data, side: Side) -> Notice | None:
 
 
 def chargeback_updated(data: Data, side: Side) -> Notice | None:
-    status, job, amount = data.get("status"), job_of(data), sum_of(data)
+    status, job, amount = data.get("status"), job_name(data), amount_of(data)
     if side is Side.CUSTOMER:
         if status != "open":
             return None
         title = f"Your bank disputes the payment for {job}"
-        told = [f"It has taken {amount} back. If that is a mistake, tell your bank."]
+        sentences = [f"It has taken {amount} back. If that is a mistake, tell your bank."]
     elif status == "open":
         title = f"The customer's bank disputes the payment for {job}"
-        told = [
+        sentences = [
             f"{amount} is frozen until the bank has decided; that takes weeks.",
-            "Tell our administrators what shows that the work was done.",
+            "Send our administrators evidence that the work was done.",
         ]
     elif status == "inquiry":
         title = f"The customer's bank asks about the payment for {job}"
-        told = [
+        sentences = [
             "It has not taken any money so far, and may never do so.",
-            "Tell our administrators what shows that the work was done.",
+            "Send our administrators evidence that the work was done.",
         ]
     elif status == "closed":
-        title = f"The bank has closed its question about {job}"
-        told = [f"{amount} is free."]
+        title = f"The bank has closed its inquiry about {job}"
+        sentences = [f"{amount} is free."]
     elif status == "won":
         title = f"The bank decided in your favour about {job}"
-        told = [f"{amount} is free again."]
+        sentences = [f"{amount} is free again."]
     elif status == "lost":
         title = f"The bank decided against the payment for {job}"
-        told = [f"{amount} stays with the customer: your part of it is taken from your wallet."]
+        sentences = [
+            f"{amount} stays with the customer. Your part of it is taken from your wallet."
+        ]
     else:
         return None
     return Notice(
         kind=f"chargeback_{status}",
         title=title,
-        text=lines(*told),
+        text=join_lines(*sentences),
         subject_id=data["id"],
         fact=f"chargeback:{data['id']}:{status}",
         own=side is Side.CUSTOMER,

@@ -1,18 +1,25 @@
 """Texts of notifications about wallets, withdrawals and payout accounts."""
 
-from domain.notifications.text import WALLET, Data, Notice, Side, just, lines, reason, sum_of
-
-# -- wallets and accounts ----------------------------------------------------------------------
+from domain.notifications.text import (
+    WALLET,
+    Data,
+    Notice,
+    Side,
+    amount_of,
+    failure_text,
+    happened_now,
+    join_lines,
+)
 
 
 def withdrawal_updated(data: Data, side: Side) -> Notice | None:
-    status, amount = data.get("status"), sum_of(data)
+    status, amount = data.get("status"), amount_of(data)
     if status == "paid":
-        title, told = f"{amount} arrived at your bank", ["The withdrawal is complete."]
+        title, sentences = f"{amount} arrived at your bank", ["The withdrawal is complete."]
     elif status == "failed":
-        why = reason(data.get("failure"))
+        why = failure_text(data.get("failure"))
         title = f"The withdrawal of {amount} came back"
-        told = [
+        sentences = [
             f"Your bank did not take it: {why}." if why else "Your bank did not take it.",
             "The money is in your wallet again.",
             "Check your bank account under “Set up payouts”, then withdraw again.",
@@ -22,7 +29,7 @@ def withdrawal_updated(data: Data, side: Side) -> Notice | None:
     return Notice(
         kind=f"withdrawal_{status}",
         title=title,
-        text=lines(*told),
+        text=join_lines(*sentences),
         subject_id=data["id"],
         fact=f"withdrawal:{data['id']}:{status}",
         path=WALLET,
@@ -31,21 +38,23 @@ def withdrawal_updated(data: Data, side: Side) -> Notice | None:
 
 def account_updated(data: Data, side: Side) -> Notice | None:
     """Payouts that became possible or were lost, and a wallet that was frozen."""
-    if just(data, data.get("frozen_at")):
+    if happened_now(data, data.get("frozen_at")):
         kind, at, title = "wallet_frozen", data["frozen_at"], "Your wallet is frozen"
-        told = ["Nothing can be paid out for now. Please get in touch with us."]
-    elif just(data, at := data.get("payouts_changed_at")) and data.get("payouts_enabled"):
+        sentences = ["Nothing can be paid out for now. Please get in touch with us."]
+    elif happened_now(data, at := data.get("payouts_changed_at")) and data.get("payouts_enabled"):
         kind, title = "payouts_possible", "Payouts are set up"
-        told = ["From now on you can withdraw what your wallet has available."]
-    elif just(data, at):
+        sentences = ["From now on you can withdraw what your wallet has available."]
+    elif happened_now(data, at):
         kind, title = "payouts_lost", "Payouts have stopped"
-        told = ["Stripe needs something from you: open your wallet and press “Set up payouts”."]
+        sentences = [
+            "Stripe needs information from you: open your wallet and press “Set up payouts”."
+        ]
     else:
         return None
     return Notice(
         kind=kind,
         title=title,
-        text=lines(*told),
+        text=join_lines(*sentences),
         subject_id=data["id"],
         fact=f"{kind}:{data['id']}:{at}",
         path=WALLET,

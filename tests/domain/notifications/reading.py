@@ -1,4 +1,4 @@
-"""What people were told, as it stands in their feeds."""
+"""Reads the notices in a user's feed."""
 
 from domain.notifications.feed import FeedRow
 from tests.support.job_in_progress import TIMEOUT
@@ -7,7 +7,7 @@ FENCE = "“Paint the fence”"
 
 
 async def listed(market, person, *kinds):
-    """The notices in somebody's feed once all is settled, oldest first."""
+    """The notices in a user's feed once all work is settled, oldest first."""
     await market.settled(TIMEOUT)
     rows = await market.store.single().all(
         FeedRow, {"user_id": person.id, "seq": {"$gt": 0}}, (("seq", 1),)

@@ -1,4 +1,4 @@
-"""The feed outlives its rows: numbers go on, and whoever was away too long is told."""
+"""The feed: numbers continue after rows expire, `too_old`, the seen mark and the unread count."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ from tests.support.parties import Refused
 
 
 async def expire(market, party) -> None:
-    """As the database does with rows whose time is over."""
+    """Expire the rows of a feed as the TTL index does."""
     rows = market.store.database[feed.FeedRow.COLLECTION]
     soon = market.store.clock.now() + timedelta(hours=1)
     await rows.update_many({"user_id": party.id}, {"$set": {"expires_at": soon}})
@@ -20,7 +20,7 @@ async def expire(market, party) -> None:
     await rows.delete_many({"user_id": party.id, "seq": {"$gt": 0}})
 
 
-async def test_numbers_go_on_when_all_rows_have_expired(market, server):
+async def test_numbers_continue_after_all_rows_have_expired(market, server):
     """Guard: `keep_heads_of_expiring`; without it the next event would be number 1 again."""
     customer = await market.customer()
     for _ in range(3):
@@ -38,8 +38,8 @@ async def test_numbers_go_on_when_all_rows_have_expired(market, server):
     assert [item["seq"] for item in items] == [4]
 
 
-async def test_whoever_was_away_too_long_is_told(market, server):
-    """Guard: `raise TooOld` in `feed.sync`; without it a client would skip what has expired."""
+async def test_a_client_that_was_away_too_long_gets_too_old(market, server):
+    """Guard: `raise TooOld` in `feed.sync`; without it a client would skip expired events."""
     customer = await market.customer()
     await market.job(customer)
     await market.settled()
@@ -51,7 +51,7 @@ async def test_whoever_was_away_too_long_is_told(market, server):
     assert (refused.value.code, refused.value.details) == ("too_old", {"head": 2, "first": 2})
 
 
-async def test_what_was_seen_moves_forward_only(market, server):
+async def test_the_seen_mark_moves_forward_only(market, server):
     """Guard: `{"seen": {"$lt": seq}}` and the `min` with the head in `feed.seen`."""
     customer = await market.customer()
     for _ in range(2):
@@ -64,13 +64,13 @@ async def test_what_was_seen_moves_forward_only(market, server):
 
 
 async def notices(market, party, *own: bool) -> None:
-    """Notices in the feed, some of what the person did themselves."""
+    """Write notices into the feed; `own` ones are about the user's own actions."""
 
     async def work(uow):
-        for mine in own:
-            uow.publish(NOTIFICATION, {"title": "News", "own": mine}, to=[party.id])
+        for is_own in own:
+            uow.publish(NOTIFICATION, {"title": "News", "own": is_own}, to=[party.id])
 
-    # Written like any other event, and delivered by whoever is first.
+    # Written like any other event; the relay of any process may deliver it.
     rows = []
     market.store.committed = rows.extend
     await market.store.transact(work)
@@ -80,7 +80,7 @@ async def notices(market, party, *own: bool) -> None:
     await market.settled()
 
 
-async def test_unread_are_the_notices_that_are_news(market):
+async def test_unread_counts_notices_that_are_not_own(market):
     """Guard: `data.own` and `$gt` in `_unread`; other events are not counted either."""
     customer = await market.customer()
     await market.job(customer)
@@ -95,7 +95,7 @@ async def test_unread_are_the_notices_that_are_news(market):
 
 
 @both_paths
-async def test_what_was_seen_is_told_to_other_devices(market, server):
+async def test_the_seen_mark_is_pushed_to_other_devices(market, server):
     """Guard: `uow.publish(HEAD, ...)` in `feed.seen`, and `Marks` in the pushes of every 30 s."""
     customer, admin = await market.customer(), await market.admin()
     await admin.call("/admin", "live")

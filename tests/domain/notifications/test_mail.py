@@ -1,4 +1,4 @@
-"""Mails leave by real SMTP: what is sent again, what is dropped, and what nobody can smuggle in."""
+"""Mails over real SMTP: retries, permanent refusals, and header injection."""
 
 import pytest
 from structlog.testing import capture_logs
@@ -42,7 +42,8 @@ async def test_a_mail_arrives_as_plain_text_with_its_headers(smtp: SmtpServer) -
 async def test_a_temporary_refusal_is_tried_again_with_the_same_id(
     smtp: SmtpServer, place: str
 ) -> None:
-    """Fails when `final` takes 4yz for an answer, or a second try makes another Message-ID."""
+    """Fails when `final` takes 4yz for a permanent refusal, or a second try makes another
+    Message-ID."""
     getattr(smtp, place).append("451 Later, please")
     with pytest.raises(MailUnsent):
         await smtp_mail(smtp.url).send(MAIL)
@@ -63,7 +64,7 @@ async def test_a_permanent_refusal_is_logged_and_dropped(
     assert smtp.mails == [] and "carla" not in str(logs)
 
 
-async def test_no_server_and_a_server_without_encryption_may_come_back(smtp: SmtpServer) -> None:
+async def test_no_server_and_no_encryption_are_temporary_failures(smtp: SmtpServer) -> None:
     """Fails without OSError in `send`; or with `start_tls` off for a host that is not this one."""
     with pytest.raises(MailUnsent):
         await smtp_mail("smtp://127.0.0.1:1").send(MAIL)
@@ -85,7 +86,7 @@ async def test_no_server_and_a_server_without_encryption_may_come_back(smtp: Smt
         {"address": "@."},
     ],
 )
-async def test_nothing_can_be_smuggled_into_headers_or_the_envelope(
+async def test_header_and_envelope_injection_is_refused(
     smtp: SmtpServer, changes: dict[str, str]
 ) -> None:
     """Fails when `compose` puts an unchecked address or text into the message."""
@@ -94,7 +95,7 @@ async def test_nothing_can_be_smuggled_into_headers_or_the_envelope(
     assert smtp.attempts == []
 
 
-async def test_signs_of_every_language_arrive(smtp: SmtpServer) -> None:
+async def test_characters_of_every_language_arrive(smtp: SmtpServer) -> None:
     """Fails without EmailMessage's encoding of headers and text."""
     await smtp_mail(smtp.url).send(
         Mail("mail_2", "usr_1", "jürgen@people.test", "“Zaun” → 漆", "漆\n")
@@ -107,7 +108,7 @@ async def test_signs_of_every_language_arrive(smtp: SmtpServer) -> None:
     )
 
 
-async def test_user_and_password_are_decoded_and_told_to_the_server() -> None:
+async def test_user_and_password_are_decoded_and_sent_to_the_server() -> None:
     """Fails without `unquote` in `route`."""
     smtp = SmtpServer()
     await smtp.start(authenticator=smtp.authenticate, auth_require_tls=False, auth_required=True)
@@ -117,7 +118,7 @@ async def test_user_and_password_are_decoded_and_told_to_the_server() -> None:
     await smtp.stop()
 
 
-def test_only_this_host_goes_without_encryption() -> None:
+def test_only_the_local_host_is_used_without_encryption() -> None:
     """Fails without `local` or `secure` in `route`."""
     ways = {
         url: tuple(route(url)[name] for name in ("port", "use_tls", "start_tls"))
@@ -140,7 +141,7 @@ def test_only_this_host_goes_without_encryption() -> None:
     ]
 
 
-async def test_without_an_address_the_log_says_who_would_have_got_it() -> None:
+async def test_without_an_smtp_url_the_log_names_the_recipient() -> None:
     """Fails when `mailer` needs SMTP_URL, or when the log shows the address."""
     settings = load(GOOD)
     assert (settings.smtp_url, settings.mail_from) == (None, "no-reply@localhost")
@@ -153,7 +154,7 @@ async def test_without_an_address_the_log_says_who_would_have_got_it() -> None:
     assert "carla" not in str(line)
 
 
-def test_the_configuration_hides_the_password_and_explains_what_it_cannot_use() -> None:
+def test_the_configuration_hides_the_password_and_explains_refusals() -> None:
     """Fails without `smtp_url` in HIDDEN, or without `_smtp_url` and `_sender`."""
     good = GOOD | {"SMTP_URL": "smtp://user:hush@mail.test:587", "MAIL_FROM": SENDER}
     settings = load(good)

@@ -12,7 +12,7 @@ from domain.kernel.errors import Conflict, NotFound
 from domain.kernel.outbox import LEASE, Delivery, OutboxRow
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import ALERT, Alert
-from domain.notifications.notices import SendMail, Tell
+from domain.notifications.notices import Notify, SendMail
 from domain.stripe_events import replay
 from domain.stripe_events.inbox import EventStatus, Process, WebhookEvent
 from server.cli import replay as replay_command
@@ -172,7 +172,7 @@ async def test_a_lost_alert_is_no_news(market, server):
 
     async def leave(uow):
         uow.publish(ALERT, Alert("a", "b", "c"), to=[admin.id])
-        uow.later(Tell("tell_1", now, (news,)))
+        uow.later(Notify("tell_1", now, (news,)))
         uow._after(notice)
         uow.later(SendMail("mail_1", admin.id, "a", "b", "/admin", True, now))
 

@@ -1,4 +1,4 @@
-"""Everybody learns what happens to their money, in plain words, and nothing of others."""
+"""Users are notified of what happens to their own money, and of no other's."""
 
 import re
 from datetime import timedelta
@@ -21,10 +21,10 @@ THREE = [
 # -- a deal ------------------------------------------------------------------------------------
 
 
-async def test_a_deal_told_to_both_sides(market, smtp):
-    """Guard: `notices.follow` in `_follow` of server/core.py; without it nobody is told.
+async def test_a_deal_notifies_both_sides(market, smtp):
+    """Guard: `notices.queue_notifications` before each commit; without it no notice is sent.
 
-    Guard: `own` in the words; without it people get mails about what they did themselves."""
+    Guard: `own` in the templates; without it users get mails about their own actions."""
     deal = await market.accepted_job()
     await market.start(deal.contractor, deal.job)
     await market.deliver(deal.contractor, deal.job)
@@ -35,7 +35,7 @@ async def test_a_deal_told_to_both_sides(market, smtp):
         "/account", "notification", lambda notice: notice["kind"] == "withdrawal_paid", TIMEOUT
     )
     assert await titles(market, deal.customer) == [
-        f"Your offer for {FENCE} is out",
+        f"Your offer for {FENCE} was sent",
         f"Your offer for {FENCE} was accepted",
         f"The work on {FENCE} was delivered",
         f"{FENCE} is completed",
@@ -83,11 +83,11 @@ async def test_a_notice_is_pushed_with_a_number_of_the_feed(negotiation):
         "at": pushed.data["at"],
     }
     own = await negotiation.customer.push("/account", "notification")
-    assert (own["own"], own["title"]) == (True, f"Your offer for {FENCE} is out")
+    assert (own["own"], own["title"]) == (True, f"Your offer for {FENCE} was sent")
 
 
-async def test_nobody_learns_of_the_deals_of_others(market, smtp):
-    """Guard: `for user in event.to` in `notices._notices`; with a room or a wider audience the
+async def test_a_rival_gets_no_notice_of_the_deal(market, smtp):
+    """Guard: `for user in event.to` in `notices._render`; with a room or a wider audience the
     rival would get the winner's notices."""
     customer, winner, rival = (
         await market.customer(),
@@ -102,7 +102,7 @@ async def test_nobody_learns_of_the_deals_of_others(market, smtp):
     await market.settled(TIMEOUT)
     assert smtp.subjects(rival) == [
         f"You have an offer of 900.00 USD for {FENCE}",
-        f"The offer for {FENCE} is off",
+        f"The offer for {FENCE} is closed",
     ]
     assert not [each for each in smtp.mails_to(rival) if "1,000.00" in each.text + each.subject]
     assert not [each for each in smtp.mails_to(winner) if "900.00" in each.text + each.subject]
@@ -115,8 +115,8 @@ async def test_nobody_learns_of_the_deals_of_others(market, smtp):
             "contractor",
             "reject",
             {},
-            f"Your offer for {FENCE} was turned down",
-            f"You turned down the offer for {FENCE}",
+            f"Your offer for {FENCE} was declined",
+            f"You declined the offer for {FENCE}",
         ),
         (
             "customer",
@@ -130,7 +130,7 @@ async def test_nobody_learns_of_the_deals_of_others(market, smtp):
             "counter",
             {"amount": 120_000},
             f"A counter-offer of 1,200.00 USD for {FENCE}",
-            f"Your counter-offer of 1,200.00 USD for {FENCE} is out",
+            f"Your counter-offer of 1,200.00 USD for {FENCE} was sent",
         ),
     ],
 )
@@ -152,23 +152,23 @@ async def test_the_other_side_gets_the_mail(
 # -- payments that fail ------------------------------------------------------------------------
 
 
-async def test_a_declined_card_is_explained_to_the_customer_alone(negotiation, smtp):
-    """Guard: `side is not Side.CUSTOMER` in `payment_updated`; and the rank of its words, or else
-    the reason would be lost to those of `offer.failed`."""
+async def test_only_the_customer_learns_why_a_card_was_declined(negotiation, smtp):
+    """Guard: `side is not Side.CUSTOMER` in `payment_updated`; and the rank of its notice, else
+    the notice of `offer.failed` would replace the reason."""
     await negotiation.create_offer("pm_card_chargeDeclinedInsufficientFunds")
-    [told] = await listed(negotiation.market, negotiation.customer)
-    assert told["title"] == f"The payment for {FENCE} did not go through"
-    assert told["text"].splitlines() == [
+    [notice] = await listed(negotiation.market, negotiation.customer)
+    assert notice["title"] == f"The payment for {FENCE} did not go through"
+    assert notice["text"].splitlines() == [
         "There is not enough money on the card.",
         "The offer of 1,000.00 USD has ended, and nothing was taken.",
-        "Make the offer again, if need be with another card.",
+        "Make the offer again, if necessary with another card.",
     ]
-    assert smtp.subjects(negotiation.customer) == [told["title"]]
+    assert smtp.subjects(negotiation.customer) == [notice["title"]]
     assert await listed(negotiation.market, negotiation.contractor) == []
 
 
-async def test_a_capture_that_fails_is_told_to_both_and_the_reason_to_one(negotiation, smtp):
-    """Guard: `offer_failed` for the contractor, which has no reason; with the payment's own words
+async def test_a_failed_capture_notifies_both_and_gives_one_the_reason(negotiation, smtp):
+    """Guard: `offer_failed` for the contractor, which has no reason; with the payment's own text
     the contractor would read the customer's decline code."""
     offer = await negotiation.pending_offer()
     await negotiation.sandbox.fault(path="/v1/payment_intents/*/capture", status=402)
@@ -176,14 +176,14 @@ async def test_a_capture_that_fails_is_told_to_both_and_the_reason_to_one(negoti
     await negotiation.wait_for_push(negotiation.contractor, "offer.failed", offer)
     [customers] = await listed(negotiation.market, negotiation.customer, "payment_failed")
     [contractors] = await listed(negotiation.market, negotiation.contractor, "offer_failed")
-    assert customers["text"].startswith("Your bank has refused the card.")
+    assert customers["text"].startswith("Your bank declined the card.")
     assert "please do not begin the work" in contractors["text"]
     assert "bank" not in contractors["text"] and "card" not in contractors["text"]
     assert contractors["title"] in smtp.subjects(negotiation.contractor)
 
 
 async def test_an_unfinished_payment_is_listed_once_and_not_mailed(negotiation, smtp):
-    """Guard: `fact` of `payment_unfinished`; each look at Stripe publishes the payment again."""
+    """Guard: `fact` of `payment_unfinished`; each read from Stripe publishes the payment again."""
     answer = await negotiation.create_offer("pm_card_authenticationRequired")
     for _ in range(2):
         fields = {"payment_id": answer["payment"]["id"]}
@@ -198,8 +198,8 @@ async def test_an_unfinished_payment_is_listed_once_and_not_mailed(negotiation, 
 
 
 async def test_parts_of_the_work_are_named(market, server, smtp):
-    """Guard: `_part`, and `just` in `offer_updated`; without that every later change of the offer
-    would tell of the first milestone again."""
+    """Guard: `_part`, and `happened_now` in `offer_updated`; without that every later change of the
+    offer would notify of the first milestone again."""
     work = await JobInProgress(market, server).start(milestones=THREE)
     await market.settled(TIMEOUT)
     smtp.mails.clear()
@@ -217,8 +217,8 @@ async def test_parts_of_the_work_are_named(market, server, smtp):
     assert "It was agreed at 300.00 USD" in smtp.mails_to(work.contractor)[0].text
 
 
-async def test_what_completes_by_itself_is_told_in_its_own_words(work, smtp):
-    """Guard: `_said` in `Tell._tell`: who was told directly is not told again in general words."""
+async def test_automatic_completion_sends_its_own_notice_only(work, smtp):
+    """Guard: `_direct_mark` in `Notify._marks`: a direct notice replaces the template's notice."""
     await work.deliver()
     for days in (6, 1):
         await work.pass_time(timedelta(days=days))
@@ -230,28 +230,29 @@ async def test_what_completes_by_itself_is_told_in_its_own_words(work, smtp):
     assert f"{FENCE} is completed" in smtp.subjects(work.contractor)
 
 
-async def test_refunds_are_told_one_by_one(work, smtp):
-    """Guard: the `fact` of `_refund` has its id and state; with the offer's id alone the second
-    refund would not be told, without any the first one again."""
+async def test_each_refund_sends_its_own_notice(work, smtp):
+    """Guard: the `fact` of `_refund` has its id and state; with the offer's id alone the
+    second refund would send none, and without a fact the first would send two."""
     for amount in (30_000, 20_000):
         await work.refund(amount)
         await work.market.settled(TIMEOUT)
     await work.complete()
-    told = await listed(work.market, work.customer, "refund_made")
-    assert [notice["title"] for notice in told] == [
+    notices = await listed(work.market, work.customer, "refund_made")
+    assert [notice["title"] for notice in notices] == [
         f"300.00 USD for {FENCE} is on its way back to you",
         f"200.00 USD for {FENCE} is on its way back to you",
     ]
-    told = await listed(work.market, work.contractor, "refund_made")
-    assert [notice["title"] for notice in told] == [
+    notices = await listed(work.market, work.contractor, "refund_made")
+    assert [notice["title"] for notice in notices] == [
         f"300.00 USD for {FENCE} went back to the customer",
         f"200.00 USD for {FENCE} went back to the customer",
     ]
 
 
-async def test_a_dispute_is_told_step_by_step(work, smtp):
-    """Guard: `just(data, proposal["at"])`; without it whatever follows a proposal is taken for it,
-    and the escalation is not told; and `own` by `opened_by` and `proposal.by`."""
+async def test_each_step_of_a_dispute_sends_a_notice(work, smtp):
+    """Guard: `happened_now(data, proposal["at"])`; without it each step after a proposal is taken
+    for the proposal, and the escalation sends no notice; and `own` by `opened_by` and
+    `proposal.by`."""
     dispute = await work.open_dispute()
     id = {"dispute_id": dispute["id"]}
     smtp.mails.clear()
@@ -263,27 +264,27 @@ async def test_a_dispute_is_told_step_by_step(work, smtp):
     await work.contractor.call("/payment", "dispute_agree", proposal)
     kinds = ("dispute_opened", "dispute_proposed", "dispute_escalated", "dispute_resolved")
     for person in (work.customer, work.contractor):
-        told = await listed(work.market, person, *kinds)
-        assert [notice["kind"] for notice in told] == list(kinds)
-        assert [n["own"] for n in told] == [
+        notices = await listed(work.market, person, *kinds)
+        assert [notice["kind"] for notice in notices] == list(kinds)
+        assert [notice["own"] for notice in notices] == [
             person is work.customer,
             person is work.customer,
             person is work.contractor,
             False,
         ]
-        assert told[3]["text"] == (
-            "400.00 USD goes back to the customer, 600.00 USD counts as done work."
+        assert notices[3]["text"] == (
+            "400.00 USD goes back to the customer, 600.00 USD counts as completed work."
         )
 
 
-async def test_a_chargeback_is_told_to_those_it_concerns(work, smtp):
+async def test_a_chargeback_notifies_the_users_it_concerns(work, smtp):
     """Guard: `chargeback_updated`; and `always` with an own topic in `alert`."""
     admin = await work.market.admin()
     work._admin = admin
     chargeback = await work.open_chargeback()
     await work.decide_chargeback(chargeback, won=False)
-    told = await listed(work.market, work.contractor, "chargeback_open", "chargeback_lost")
-    assert [notice["kind"] for notice in told] == ["chargeback_open", "chargeback_lost"]
+    notices = await listed(work.market, work.contractor, "chargeback_open", "chargeback_lost")
+    assert [notice["kind"] for notice in notices] == ["chargeback_open", "chargeback_lost"]
     kinds = [notice["kind"] for notice in await listed(work.market, work.customer)]
     assert "chargeback_open" in kinds and "chargeback_lost" not in kinds
     assert smtp.subjects(admin) == ["Alert: Chargeback open", "Alert: Chargeback lost"]
@@ -292,7 +293,7 @@ async def test_a_chargeback_is_told_to_those_it_concerns(work, smtp):
 
 async def test_payouts_that_are_lost_and_come_back(market, server, smtp):
     """Guard: `payouts_changed_at` in `store_account_state`; without it another change of the
-    profile would say it again, and the second loss would not be told."""
+    profile would notify again, and the second loss would not."""
     contractor = await market.contractor(onboarded=True)
     user = await server.store.single().get(User, contractor.id)
     account = ConnectAccount(user.connect_id, True, True, user.payout_currencies)

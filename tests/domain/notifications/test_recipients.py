@@ -1,4 +1,4 @@
-"""Whom each booking of the journal concerns, and that they are told of it."""
+"""Each booking in the journal notifies the users it concerns."""
 
 import ast
 from datetime import timedelta
@@ -8,11 +8,11 @@ import pytest
 
 import domain
 from domain.accounts.user import User
-from domain.notifications.templates.catalog import WORDS
+from domain.notifications.templates.catalog import TEMPLATES
 from domain.notifications.text import Notice, Side
 from domain.payouts.transfer import Transfer
 from tests.domain.notifications.reading import FENCE, listed
-from tests.domain.notifications.test_words import AT, WHOLE
+from tests.domain.notifications.test_templates import AT, COMPLETE
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 CUSTOMER, CONTRACTOR, SELF = Side.CUSTOMER, Side.CONTRACTOR, Side.SELF
@@ -31,8 +31,8 @@ def refund(status):
     return {"milestones": [], "refunds": [{"id": "rfd_1", "amount": 5, "status": status}]}
 
 
-# A booking's kind: the event that is published with it, what the event says, who hears what of it.
-TOLD = {
+# A booking's kind: the event published with it, fields of the event, the notice for each side.
+BY_EVENT = {
     "captured": ("/bidding offer.created", {}, both("offer_created")),
     "accepted": ("/bidding offer.accepted", {}, both("offer_accepted")),
     "completed": ("/job job.updated", {"completed_at": AT}, both("completed")),
@@ -48,13 +48,13 @@ TOLD = {
     "paid_out": (WITHDRAWAL, {"status": "paid"}, {SELF: "withdrawal_paid"}),
     "payout_failed": (WITHDRAWAL, {"status": "failed"}, {SELF: "withdrawal_failed"}),
 }
-# No event says these: their owner is told directly, see below.
+# No event carries these: their owner is notified directly, see below.
 DIRECTLY = {"adjusted", "debt_repaid", "transfer_returned", "transfer_settled"}
 OF_THE_PLATFORM = {"stripe_fee", "chargeback_fee"}
 
 
-def test_every_booking_is_told_to_somebody():
-    """Guard: these tables; a kind of booking that nobody hears of is not in one of them."""
+def test_every_booking_has_a_recipient():
+    """Guard: these tables; a kind of booking that notifies no user is in none of them."""
     booked = {"book", "rebook", "_book", "_release_hold"}
     calls = [
         node
@@ -69,38 +69,44 @@ def test_every_booking_is_told_to_somebody():
         for argument in call.args
         if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
     }
-    assert kinds == TOLD.keys() | DIRECTLY | OF_THE_PLATFORM
+    assert kinds == BY_EVENT.keys() | DIRECTLY | OF_THE_PLATFORM
 
 
-@pytest.mark.parametrize("booking", TOLD)
-def test_whom_a_booking_concerns(booking):
-    """Guard: the entries of `WORDS`; a side that is missing there learns nothing of its money."""
-    event, fields, expected = TOLD[booking]
+@pytest.mark.parametrize("booking", BY_EVENT)
+def test_a_booking_notifies_the_sides_it_concerns(booking):
+    """Guard: the entries of `TEMPLATES`; a side without an entry is not notified about its
+    money."""
+    event, fields, expected = BY_EVENT[booking]
     sides = (SELF,) if event == WITHDRAWAL else (CUSTOMER, CONTRACTOR)
-    heard = {side: WORDS[event]({**WHOLE, "delivered_at": None, **fields}, side) for side in sides}
-    heard = {side: [said] if isinstance(said, Notice) else said for side, said in heard.items()}
-    assert {side: said[0].kind for side, said in heard.items() if said} == expected
+    data = {**COMPLETE, "delivered_at": None, **fields}
+    rendered = {side: TEMPLATES[event](data, side) for side in sides}
+    kinds = {
+        side: (found if isinstance(found, Notice) else found[0]).kind
+        for side, found in rendered.items()
+        if found
+    }
+    assert kinds == expected
 
 
-def test_an_inquiry_of_a_bank_and_its_end_are_told():
-    """Guard: `inquiry` and `closed` in `chargeback_updated`; whoever heard that money is frozen
-    would never hear that it is free."""
+def test_an_inquiry_of_a_bank_and_its_end_send_notices():
+    """Guard: `inquiry` and `closed` in `chargeback_updated`; a user who was notified that money
+    is frozen would never learn that it is released."""
     for status in ("inquiry", "closed"):
-        told = WORDS[CHARGEBACK](WHOLE | {"status": status}, CONTRACTOR)
-        assert told.kind == f"chargeback_{status}"
-        assert WORDS[CHARGEBACK](WHOLE | {"status": status}, CUSTOMER) is None
+        notice = TEMPLATES[CHARGEBACK](COMPLETE | {"status": status}, CONTRACTOR)
+        assert notice.kind == f"chargeback_{status}"
+        assert TEMPLATES[CHARGEBACK](COMPLETE | {"status": status}, CUSTOMER) is None
 
 
-# -- told directly -----------------------------------------------------------------------------
+# -- notified directly -----------------------------------------------------------------------------
 
 
 async def texts(work, *kinds):
-    told = await listed(work.market, work.contractor, *kinds)
-    return [(notice["kind"], notice["title"], notice["path"]) for notice in told]
+    notices = await listed(work.market, work.contractor, *kinds)
+    return [(notice["kind"], notice["title"], notice["path"]) for notice in notices]
 
 
-async def test_what_is_owed_repaid_and_adjusted_is_told_to_its_owner(completed_work, smtp):
-    """Guard: `notices.tell` in `wallet_actions.adjust`, `allocation.claw_back`,
+async def test_the_owner_is_notified_of_debts_repayments_and_adjustments(completed_work, smtp):
+    """Guard: `notices.notify` in `wallet_actions.adjust`, `allocation.claw_back`,
     `allocation.allocate` and `reversals.collect_debt`; without it money comes and goes without a
     word."""
     user = {"user_id": completed_work.contractor.id, "currency": "USD", "reason": "Counted twice"}
@@ -119,8 +125,8 @@ async def test_what_is_owed_repaid_and_adjusted_is_told_to_its_owner(completed_w
     assert not [letter for letter in smtp.mails if "Counted twice" in letter.text]
 
 
-async def test_what_is_taken_back_outside_is_told_to_its_owner(completed_work):
-    """Guard: `notices.tell` in `external_reversals.settle_external_reversal`,
+async def test_the_owner_is_notified_of_reversals_made_at_stripe(completed_work):
+    """Guard: `notices.notify` in `external_reversals.settle_external_reversal`,
     `wallet_actions.release` and `transfer_tasks._unlink_closed_account`, and `payouts_changed_at`
     there."""
     await completed_work.as_admin("overview")
@@ -149,9 +155,9 @@ async def test_what_is_taken_back_outside_is_told_to_its_owner(completed_work):
     assert after.payouts_changed_at > user.payouts_changed_at
 
 
-async def test_money_that_had_to_wait_is_told_when_it_arrives(market, server):
+async def test_delayed_money_sends_a_notice_when_it_arrives(market, server):
     """Guard: `NOTIFY_AFTER` in `transfer_tasks.make_available`; what arrives with the completion is
-    not told a second time, but that was long ago."""
+    not notified of twice, but this completion was long ago."""
     work = await JobInProgress(market, server).start(onboarded=False)
     await work.complete()
     await market.settled(TIMEOUT)
@@ -159,10 +165,10 @@ async def test_money_that_had_to_wait_is_told_when_it_arrives(market, server):
     yesterday = transfer.created_at - timedelta(days=1)
     await server.store.single().change(Transfer, transfer.id, created_at=yesterday)
     await market.onboard(work.contractor)
-    told = await work.contractor.push(
+    notice = await work.contractor.push(
         "/account", "notification", lambda n: n["kind"] == "money_arrived", TIMEOUT
     )
-    assert told["title"] == "700.00 USD is in your wallet now"
+    assert notice["title"] == "700.00 USD is in your wallet now"
     later = await JobInProgress(market, server).start_and_complete(
         customer=work.customer, contractor=work.contractor
     )
@@ -173,8 +179,8 @@ async def test_money_that_had_to_wait_is_told_when_it_arrives(market, server):
 # -- administrators, where a payment failed ------------------------------------------------------
 
 
-async def test_a_payout_that_failed_is_told_to_administrators(completed_work, smtp):
-    """Guard: the alert in `withdrawals.settle_withdrawal`; the contractor is told as well."""
+async def test_a_failed_payout_alerts_administrators(completed_work, smtp):
+    """Guard: the alert in `withdrawals.settle_withdrawal`; the contractor is notified too."""
     await completed_work.as_admin("overview")
     await completed_work.sandbox.fault(payout="usd", failure_code="account_closed")
     await completed_work.market.withdraw(completed_work.contractor, 70_000)

@@ -1,15 +1,15 @@
-"""The table of words itself: every event, every state, every side, also with fields missing."""
+"""All templates: every event, state and side, also with fields missing."""
 
 import pytest
 
 from domain.notifications.templates.alerts import capture_failure
-from domain.notifications.templates.catalog import WORDS
+from domain.notifications.templates.catalog import TEMPLATES
 from domain.notifications.templates.payments import DECLINES
 from domain.notifications.text import Side, one_line
 
 AT = "2026-03-05T14:00:00Z"
 EVIL = "Fence\r\nBcc: eve@evil.test\u202e\x00" + "x" * 200
-WHOLE = {
+COMPLETE = {
     "id": "x_1",
     "version": 3,
     "updated_at": AT,
@@ -56,14 +56,14 @@ STATES = (
 )
 
 
-@pytest.mark.parametrize("event", WORDS)
-def test_words_are_short_plain_and_about_the_recipient(event):
+@pytest.mark.parametrize("event", TEMPLATES)
+def test_texts_are_short_printable_and_reveal_no_private_reason(event):
     """Guard: `one_line`; without it a job's title could break a header, or fill a page. Guard:
-    `DECLINES.get`; with Stripe's own word the customer would be called a thief."""
+    `DECLINES.get`; with Stripe's own code the text would accuse the customer."""
     for status in STATES:
         for side in Side:
-            said = WORDS[event](WHOLE | {"status": status}, side) or ()
-            for notice in said if isinstance(said, (list, tuple)) else [said]:
+            found = TEMPLATES[event](COMPLETE | {"status": status}, side) or ()
+            for notice in found if isinstance(found, (list, tuple)) else [found]:
                 assert notice.title.isprintable() and len(notice.title) <= 220, notice.title
                 assert 1 <= len(notice.text.splitlines()) <= 4
                 if event.startswith("/payment"):
@@ -73,19 +73,19 @@ def test_words_are_short_plain_and_about_the_recipient(event):
                     assert "card" not in notice.text, (event, notice.text)
 
 
-@pytest.mark.parametrize("event", WORDS)
-def test_words_bear_with_missing_fields(event):
-    """Guard: `.get`: a field that a later version adds is missing in what an earlier one left."""
+@pytest.mark.parametrize("event", TEMPLATES)
+def test_templates_render_with_missing_fields(event):
+    """Guard: `.get`: a field added by a later version is missing in events of an earlier one."""
     names = "id job_id customer_id contractor_id amount currency updated_at kind"
-    least = {name: WHOLE[name] for name in names.split()}
+    least = {name: COMPLETE[name] for name in names.split()}
     for status in STATES:
         for side in Side:
-            WORDS[event](least | {"status": status}, side)
+            TEMPLATES[event](least | {"status": status}, side)
 
 
 def test_every_decline_is_a_sentence():
-    """Guard: the table says what to do about it in words, not in codes."""
-    assert all(words.endswith(".") and "_" not in words for words in DECLINES.values())
+    """Guard: the table has sentences, not codes."""
+    assert all(text.endswith(".") and "_" not in text for text in DECLINES.values())
     message = capture_failure("A\nB", 100_000, "USD", "expired_card")
     assert message.startswith("1,000.00 USD for “A B” could not be captured")
     assert one_line("a\r\n b\x00" + "c" * 90, 10) == "a b ccccc…"

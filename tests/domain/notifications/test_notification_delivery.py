@@ -1,4 +1,4 @@
-"""What is told once, what is told to nobody, and mail servers that do not do what they should."""
+"""A fact notifies once, a rollback never; mail servers that refuse, fail or hang."""
 
 import asyncio
 
@@ -8,19 +8,19 @@ from domain.deals.offer import Offer
 from domain.jobs.job import Job
 from domain.kernel.outbox import Delivery, Event, OutboxRow
 from domain.notifications import alerts
-from domain.notifications.notices import GIVEN_UP_AFTER, SendMail, Tell, Told, tell
-from domain.notifications.templates.catalog import WORDS
+from domain.notifications.notices import GIVEN_UP_AFTER, NotificationMark, Notify, SendMail, notify
+from domain.notifications.templates.catalog import TEMPLATES
 from domain.operations.task import TryAgain
 from domain.ports.mail import MailUnsent
 from tests.domain.notifications.reading import listed, titles
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 from tests.support.parties import Refused
 
-# -- what is not told --------------------------------------------------------------------------
+# -- no notice --------------------------------------------------------------------------
 
 
-async def test_a_refused_command_tells_nobody(negotiation, smtp):
-    """Guard: the row of `Tell` is part of the transaction; sent from memory it would be told."""
+async def test_a_refused_command_sends_no_notice(negotiation, smtp):
+    """Guard: the row of `Notify` is part of the transaction, so a rollback removes it."""
     offer = await negotiation.pending_offer()
     before = await negotiation.market.traces()
     smtp.mails.clear()
@@ -33,7 +33,7 @@ async def test_a_refused_command_tells_nobody(negotiation, smtp):
 
     async def rolled_back(uow):
         uow.publish(alerts.ALERT, alerts.Alert("x", "y", "z"), to=[negotiation.customer.id])
-        await tell(uow, [negotiation.customer.id], "x", "A title", "A text", "job_1")
+        await notify(uow, [negotiation.customer.id], "x", "A title", "A text", "job_1")
         raise ValueError
 
     with pytest.raises(ValueError):
@@ -42,9 +42,9 @@ async def test_a_refused_command_tells_nobody(negotiation, smtp):
     assert smtp.mails == []
 
 
-async def test_the_same_state_is_told_once(market, server, smtp):
-    """Guard: `Told`; without it the next version of a record, or an event that is delivered again
-    after a crash, is told again."""
+async def test_the_same_state_notifies_once(market, server, smtp):
+    """Guard: `NotificationMark`; without it the next version of a record, or an event that is
+    delivered again after a crash, notifies again."""
     work = await JobInProgress(market, server).start_and_complete()
     before = {
         person.id: await listed(market, person) for person in (work.customer, work.contractor)
@@ -66,12 +66,12 @@ async def test_the_same_state_is_told_once(market, server, smtp):
     assert len(smtp.mails) == letters
 
 
-async def test_a_task_that_runs_twice_tells_once(market, server, smtp):
-    """Guard: the fact that `Tell` gives to what has none of its own, made of its own id."""
+async def test_a_task_that_runs_twice_notifies_once(market, server, smtp):
+    """Guard: `Notify._render_all` gives a notice without a fact one made of the task's id."""
     admin = await market.admin()
     data = {"kind": "refund_failed", "subject": "pay_1", "message": "Look at it."}
     event = Delivery("/admin", "alert", data, (admin.id,))
-    task = Tell("tell_1", server.ports.clock.now(), (event,))
+    task = Notify("tell_1", server.ports.clock.now(), (event,))
     for _ in range(2):
         await task.run(server.ports)
     assert await titles(market, admin) == ["Alert: A refund failed"]
@@ -79,7 +79,7 @@ async def test_a_task_that_runs_twice_tells_once(market, server, smtp):
     assert "/admin" in smtp.mails[0].text
 
 
-async def test_whoever_wants_no_mails_gets_none_but_an_alert(negotiation, smtp):
+async def test_a_user_without_mail_notices_still_gets_alerts_by_mail(negotiation, smtp):
     """Guard: `user.mail_notices or self.always` in `SendMail.run`."""
     admin = await negotiation.market.admin()
     for person in (negotiation.contractor, admin):
@@ -94,7 +94,7 @@ async def test_whoever_wants_no_mails_gets_none_but_an_alert(negotiation, smtp):
     assert smtp.subjects(admin) == ["Alert: The capture of an accepted offer failed"]
 
 
-async def test_nobody_writes_to_an_account_that_is_closed(market, server, smtp):
+async def test_no_mail_goes_to_a_deleted_account(market, server, smtp):
     """Guard: `user.deleted_at` in `SendMail.run`."""
     gone = await market.customer(deleted_at=server.ports.clock.now(), connect=False)
     task = SendMail("mail_1", gone.id, "A title", "A text", "/", True, server.ports.clock.now())
@@ -102,12 +102,12 @@ async def test_nobody_writes_to_an_account_that_is_closed(market, server, smtp):
     assert smtp.attempts == []
 
 
-# -- mail servers that do not do what they should ----------------------------------------------
+# -- mail servers that refuse, fail or hang ----------------------------------------------
 
 
 async def test_a_mail_is_tried_again_until_it_is_taken(negotiation, smtp):
     """Guard: `raise TryAgain` in `SendMail.run`; without it the mail is lost with the first 451.
-    Guard: `id` is part of the task; made anew for each try, the Message-IDs would differ."""
+    Guard: `id` is part of the task; made for each attempt, the Message-IDs would differ."""
     smtp.data_answers += ["451 Later", "421 Closing"]
     await negotiation.pending_offer()
     await negotiation.market.settled(TIMEOUT)
@@ -115,8 +115,8 @@ async def test_a_mail_is_tried_again_until_it_is_taken(negotiation, smtp):
     assert len(smtp.attempts) == 3 and len({letter.id for letter in smtp.attempts}) == 1
 
 
-async def test_a_mail_that_is_refused_for_good_is_dropped(negotiation, smtp):
-    """Guard: `final` in server/mail.py; without it the row would stay for days."""
+async def test_a_mail_that_is_refused_permanently_is_dropped(negotiation, smtp):
+    """Guard: `final` in adapters/smtp.py; without it the row would stay for days."""
     smtp.recipient_answers += ["550 No such user"]
     await negotiation.pending_offer()
     await negotiation.market.settled(TIMEOUT)
@@ -126,7 +126,7 @@ async def test_a_mail_that_is_refused_for_good_is_dropped(negotiation, smtp):
 
 
 async def test_after_a_crash_the_same_mail_has_the_same_id(market, server, smtp):
-    """Guard: `mail.id` in the Message-ID; a client that gets it twice can tell."""
+    """Guard: `mail.id` in the Message-ID; a mail program can drop the second copy."""
     customer = await market.customer()
     asked = server.ports.clock.now()
     task = SendMail("mail_1", customer.id, "A title", "A text", "/", False, asked)
@@ -135,9 +135,9 @@ async def test_after_a_crash_the_same_mail_has_the_same_id(market, server, smtp)
     assert [letter.id for letter in smtp.mails] == ["<mail_1@localhost>"] * 2
 
 
-async def test_old_news_are_not_mailed(market, server, smtp):
+async def test_an_old_notice_is_not_mailed(market, server, smtp):
     """Guard: `GIVEN_UP_AFTER`; without it a mail server that comes back after a week sends them,
-    and each that dies as a dead letter makes an alert, which is a mail again."""
+    and each that becomes a dead letter raises an alert, which is a mail again."""
     customer = await market.customer()
     now = server.ports.clock.now()
     smtp.data_answers += ["451 Later"] * 2
@@ -150,7 +150,7 @@ async def test_old_news_are_not_mailed(market, server, smtp):
     assert smtp.mails == []
 
 
-async def test_a_mail_server_that_hangs_holds_up_nobody(market, smtp):
+async def test_a_hanging_mail_server_delays_no_money(market, smtp):
     """Guard: `Lane.MAIL` with slots of its own; in the lane of Stripe, mails that hang would take
     all its places, and no money would move."""
     people = [(await market.customer(), await market.contractor()) for _ in range(3)]
@@ -171,18 +171,18 @@ async def _whole_deal(market, customer, contractor):
     await contractor.push("/account", "notification", lambda n: n["kind"] == "completed")
 
 
-# -- mistakes in the words ----------------------------------------------------------------------
+# -- bugs in templates ----------------------------------------------------------------------
 
 
-async def test_what_cannot_be_worded_harms_nobody(server, market, monkeypatch):
-    """Guard: `except Exception` in `_worth_telling`; without it a slip in a sentence would roll
-    back the money that it is about."""
+async def test_a_failing_template_rolls_nothing_back(server, market, monkeypatch):
+    """Guard: `except Exception` in `_has_notice`; without it a bug in a template would roll
+    back the money that the notice is about."""
 
-    def slip(data, side):
+    def broken(data, side):
         raise KeyError("amount")
 
     customer = await market.customer()
-    monkeypatch.setitem(WORDS, "/job job.updated", slip)
+    monkeypatch.setitem(TEMPLATES, "/job job.updated", broken)
     job = await market.job(customer)
     assert (await customer.call("/job", "get", {"job_id": job["id"]}))["status"] == "open"
 
@@ -191,8 +191,8 @@ async def test_what_cannot_be_worded_harms_nobody(server, market, monkeypatch):
         return [row for row in rows if row.last_error and "KeyError" in row.last_error]
 
     async with asyncio.timeout(TIMEOUT):
-        while not await failing():  # noqa: ASYNC110 - the database tells nobody
+        while not await failing():  # noqa: ASYNC110 - the database sends no signal
             await asyncio.sleep(0.02)
     monkeypatch.undo()
     await market.settled(TIMEOUT)
-    assert await market.rows(Told) == []
+    assert await market.rows(NotificationMark) == []
