@@ -52,7 +52,7 @@ async def test_a_temporary_refusal_is_tried_again_with_the_same_id(
     assert len({letter.id for letter in smtp.attempts}) == 1
 
 
-@pytest.mark.parametrize(("place", "code"), [("at_rcpt", 550), ("at_data", 554)])
+@pytest.mark.parametrize(("place", "code"), [("recipient_answers", 550), ("data_answers", 554)])
 async def test_a_permanent_refusal_is_logged_and_dropped(
     smtp: SmtpServer, place: str, code: int
 ) -> None:
