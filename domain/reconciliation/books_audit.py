@@ -23,21 +23,13 @@ from domain.ledger.transaction import Transaction
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.ports.payment_gateway import CardDispute, Intent, Settled
 from domain.ports.ports import Ports
+from domain.reconciliation.difference import Difference
 from domain.reconciliation.stream_join import pairs
 from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
 
 OLDEST = (("_id", 1),)
 HELD = "requires_capture"  # Stripe's word
 BY_HAND = ("adjusted", "platform_withdrew")  # moved for no offer
-
-
-class Difference(msgspec.Struct, frozen=True):
-    """One line that does not agree."""
-
-    what: str
-    subject: str
-    expected: Any
-    found: Any
 
 
 class Report(msgspec.Struct):

@@ -20,8 +20,9 @@ from domain.operations.operation import operation
 from domain.operations.task import Task
 from domain.ports.payment_gateway import Entry, GatewayRefused
 from domain.ports.ports import Ports
+from domain.reconciliation.difference import Difference
 from domain.reconciliation.journal_lines import CHUNK, LATE, check_journal, check_payouts
-from domain.reconciliation.stripe_lines import Difference, Found, check_lines
+from domain.reconciliation.stripe_lines import Found, check_lines
 
 UPDATED = Event("/admin", "reconciliation.updated")
 

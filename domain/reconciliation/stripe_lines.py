@@ -23,19 +23,11 @@ from domain.payments.refunds import read_refunds
 from domain.payouts.transfer import Reversal, Transfer
 from domain.ports.payment_gateway import CardDispute, Entry, GatewayRefused
 from domain.ports.ports import Ports
+from domain.reconciliation.difference import Difference
 
 R = TypeVar("R", bound=Record)
 
 SHOWN = 200
-
-
-class Difference(msgspec.Struct, frozen=True):
-    """`found` is what Stripe has, `expected` what our journal says."""
-
-    what: str
-    subject: str
-    expected: Any
-    found: Any
 
 
 class Found(msgspec.Struct):

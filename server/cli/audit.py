@@ -9,10 +9,10 @@ from rich.table import Table
 from domain.audit_trail import verification
 from domain.deals.payment import Payment
 from domain.kernel.money import display
-from domain.reconciliation.books_audit import Difference as AuditDifference
 from domain.reconciliation.books_audit import Report, audit
+from domain.reconciliation.difference import Difference
 from domain.reconciliation.runs import compare_lines
-from domain.reconciliation.stripe_lines import Difference, Found
+from domain.reconciliation.stripe_lines import Found
 from server.config import Settings
 from server.container import Core
 
@@ -100,7 +100,7 @@ def show(report: Report, console: Console) -> None:
     console.print(differences(report.differences, "Differences"))
 
 
-def differences(found: Sequence[Difference | AuditDifference], title: str) -> Table:
+def differences(found: Sequence[Difference | Difference], title: str) -> Table:
     wrong = Table("what", "subject", "expected", "found", title=title)
     for each in found:
         wrong.add_row(each.what, each.subject, str(each.expected), str(each.found))
