@@ -7,7 +7,7 @@ job finds every candidate, and `SearchCriteria.fits` checks the other conditions
 conditions has the anchor `*`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ from domain.jobs.geo import cells_of_circle, cells_of_point
 from domain.jobs.job import Job, JobStatus
 from domain.jobs.search import Filters, SearchCriteria
 from domain.kernel.actor import EVERYONE, Actor
+from domain.kernel.batches import batches
 from domain.kernel.errors import NotFound, TooMany
 from domain.kernel.outbox import Event, Lane
 from domain.kernel.record import Index, Page, Record
@@ -194,19 +195,19 @@ class MatchSavedSearches(Task, frozen=True, tag="match_saved_searches"):
         job = await uow.find(Job, {"_id": self.job_id})
         if job is None or job.status is not JobStatus.OPEN:
             return
-        fitting: list[SavedSearch] = []
-        async for saved in uow.each(SavedSearch, {"anchors": anchors_of(job)}, (("_id", 1),)):
-            if saved.user_id != job.customer_id and SearchCriteria.of(saved.filters).fits(job):
-                fitting.append(saved)
-            if len(fitting) == CHUNK:
-                await ports.store.transact(partial(_publish_new_hits, job=job, fitting=fitting))
-                fitting = []
-        if fitting:
-            await ports.store.transact(partial(_publish_new_hits, job=job, fitting=fitting))
+        async for matching in batches(_matching(uow, job), CHUNK):
+            await ports.store.transact(partial(_publish_new_hits, job=job, matching=matching))
 
 
-async def _publish_new_hits(uow: UnitOfWork, job: Job, fitting: Sequence[SavedSearch]) -> None:
-    matches = {f"{saved.id}:{job.id}": saved for saved in fitting}
+async def _matching(uow: UnitOfWork, job: Job) -> AsyncIterator[SavedSearch]:
+    """The saved searches of other users that match the job."""
+    async for saved in uow.each(SavedSearch, {"anchors": anchors_of(job)}, (("_id", 1),)):
+        if saved.user_id != job.customer_id and SearchCriteria.of(saved.filters).fits(job):
+            yield saved
+
+
+async def _publish_new_hits(uow: UnitOfWork, job: Job, matching: Sequence[SavedSearch]) -> None:
+    matches = {f"{saved.id}:{job.id}": saved for saved in matching}
     hits = await uow.all(SearchHit, {"_id": tuple(matches)}, limit=len(matches))
     known = {hit.id for hit in hits}
     new = {id: saved for id, saved in matches.items() if id not in known}

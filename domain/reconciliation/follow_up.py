@@ -16,6 +16,7 @@ from domain.accounts.user import User
 from domain.deals.offer import Offer, RefundStatus
 from domain.deals.payment import Payment, PaymentStatus
 from domain.disputes.chargebacks import Chargeback, ChargebackStatus, ReadDispute
+from domain.kernel.batches import batches
 from domain.kernel.outbox import Lane, OutboxRow
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork
@@ -185,21 +186,15 @@ async def _ask_about_all(ports: Ports, least: timedelta, most: timedelta) -> int
     return asked
 
 
-async def _overdue(
+def _overdue(
     ports: Ports, kind: Kind, least: timedelta, most: timedelta
 ) -> AsyncIterator[list[Any]]:
     """What has not changed for longer than `least`, in chunks, the oldest first."""
-    chunk: list[Any] = []
     now = ports.clock.now()
     span = {"$lt": now - least, "$gte": now - min(most, kind.longest)}
     where = {**kind.where, "updated_at": span}
-    async for record in ports.store.single().each(kind.record, where, (("updated_at", 1),)):
-        chunk.append(record)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+    records = ports.store.single().each(kind.record, where, (("updated_at", 1),))
+    return batches(records, CHUNK)
 
 
 async def _closed(ports: Ports, held: list[Payment]) -> list[Payment]:

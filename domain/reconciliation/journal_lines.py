@@ -2,7 +2,7 @@
 contractors have withdrawn is a payout of their account."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -10,6 +10,7 @@ from domain import ledger
 from domain.accounts.user import User
 from domain.deals.payment import Payment
 from domain.disputes.chargebacks import Chargeback
+from domain.kernel.batches import batches
 from domain.kernel.record import Record
 from domain.kernel.store import UnitOfWork
 from domain.ledger.transaction import Transaction
@@ -33,7 +34,7 @@ async def check_journal(
     happened, the object itself is asked for."""
     uow = ports.store.single()
     booked = {"accounts": ledger.STRIPE, "created_at": {"$gte": start, "$lt": end}}
-    async for rows in _chunks(uow.each(Transaction, booked, (("created_at", 1),))):
+    async for rows in batches(uow.each(Transaction, booked, (("created_at", 1),)), CHUNK):
         payments = await _named(uow, Payment, rows, "captured")
         chargebacks = await _named(uow, Chargeback, rows, "chargeback_opened", "chargeback_won")
         for row in rows:
@@ -45,7 +46,7 @@ async def check_journal(
         "updated_at": {"$gte": start, "$lt": end},
         "created_at": {"$gte": start - LATE},
     }
-    async for transfers in _chunks(uow.each(Transfer, made, (("updated_at", 1),))):
+    async for transfers in batches(uow.each(Transfer, made, (("updated_at", 1),)), CHUNK):
         for transfer in transfers:
             group = transfer.offer_id or transfer.id
             there = transfer.stripe_id in seen or bool(
@@ -106,16 +107,6 @@ async def _is_refund(ports: Ports, id: str) -> bool:
         return False
 
 
-async def _chunks(records: AsyncIterator[R]) -> AsyncIterator[list[R]]:
-    chunk: list[R] = []
-    async for record in records:
-        chunk.append(record)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    yield chunk
-
-
 # -- what contractors take out -----------------------------------------------------------------
 
 
@@ -127,7 +118,7 @@ async def check_payouts(ports: Ports, start: datetime, end: datetime, found: Fou
         "status": (WithdrawalStatus.IN_TRANSIT, WithdrawalStatus.PAID, WithdrawalStatus.FAILED),
         "updated_at": {"$gte": start, "$lt": end},
     }
-    async for rows in _chunks(uow.each(Withdrawal, asked, (("updated_at", 1),))):
+    async for rows in batches(uow.each(Withdrawal, asked, (("updated_at", 1),)), CHUNK):
         of_accounts: dict[str, list[Withdrawal]] = defaultdict(list)
         for withdrawal in rows:
             of_accounts[withdrawal.account_id].append(withdrawal)

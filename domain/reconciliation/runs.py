@@ -4,11 +4,11 @@ Both ways: what Stripe has and we have not (lines.py), and what we booked and St
 (counterproof.py). Done once a day, and whenever an administrator asks for it.
 """
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from domain.kernel.actor import ADMINS, Actor, Role
+from domain.kernel.batches import batches
 from domain.kernel.errors import Invalid
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
@@ -18,7 +18,7 @@ from domain.notifications.alerts import alert
 from domain.operations.command import Command, Cursor, PageSize, Style
 from domain.operations.operation import operation
 from domain.operations.task import Task
-from domain.ports.payment_gateway import Entry, GatewayRefused
+from domain.ports.payment_gateway import GatewayRefused
 from domain.ports.ports import Ports
 from domain.reconciliation.difference import Difference
 from domain.reconciliation.journal_lines import CHUNK, LATE, check_journal, check_payouts
@@ -201,20 +201,11 @@ async def compare_lines(
     while start < end:
         until = min(start + SLICE, end)
         seen: set[str] = set()
-        async for entries in _batches(ports, start - LATE, until + LATE):
+        lines = ports.gateway.entries(start - LATE, until + LATE)
+        async for entries in batches(lines, CHUNK):
             seen.update(entry.source_id for entry in entries if entry.source_id)
             inside = [entry for entry in entries if start <= entry.created_at < until]
             await check_lines(ports, inside, found)
         await check_journal(ports, start, until, seen, found)
         start = until
     return found
-
-
-async def _batches(ports: Ports, start: datetime, end: datetime) -> AsyncIterator[list[Entry]]:
-    batch: list[Entry] = []
-    async for entry in ports.gateway.entries(start, end):
-        batch.append(entry)
-        if len(batch) == CHUNK:
-            yield batch
-            batch = []
-    yield batch

@@ -100,7 +100,7 @@ def show(report: Report, console: Console) -> None:
     console.print(differences(report.differences, "Differences"))
 
 
-def differences(found: Sequence[Difference | Difference], title: str) -> Table:
+def differences(found: Sequence[Difference], title: str) -> Table:
     wrong = Table("what", "subject", "expected", "found", title=title)
     for each in found:
         wrong.add_row(each.what, each.subject, str(each.expected), str(each.found))

@@ -40,7 +40,7 @@ def matches(party: Party) -> list[str]:
 
 async def test_a_new_job_is_told_to_whoever_waits_for_it(market: Market) -> None:
     """Guard: `uow.later(MatchSavedSearches(...))` in `posting.create`, and `fits` in
-    `MatchSavedSearches.run`."""
+    `saved_searches._matching`."""
     customer, contractor = await market.customer(), await market.contractor()
     fences = await save(contractor, "Fences", q="fences", budget={"min_amount": 100_000})
     await save(contractor, "Gardens", category="garden")
@@ -55,7 +55,7 @@ async def test_a_new_job_is_told_to_whoever_waits_for_it(market: Market) -> None
 
 
 async def test_a_job_that_fits_only_after_a_change_is_told_then(market: Market) -> None:
-    """Guard: `uow.later(MatchSavedSearches(...))` in `posting.update`, and `there` in
+    """Guard: `uow.later(MatchSavedSearches(...))` in `posting.update`, and `known` in
     `_publish_new_hits`."""
     customer, contractor = await market.customer(), await market.contractor()
     await save(contractor, "Garden", category="Gärten")
@@ -80,13 +80,13 @@ async def test_a_match_that_is_worked_on_twice_is_told_once(market: Market, serv
     await MatchSavedSearches(job["id"]).run(server.ports)
     (row,) = await market.rows(SavedSearch, _id=saved["id"])
     (stored,) = await market.rows(Job, _id=job["id"])
-    await server.store.transact(partial(_publish_new_hits, job=stored, fitting=[row]))
+    await server.store.transact(partial(_publish_new_hits, job=stored, matching=[row]))
     await market.settled()
     assert matches(contractor) == ["Mine"]
 
 
 async def test_nobody_is_told_of_their_own_job_or_after_unsaving(market: Market) -> None:
-    """Guard: the comparison with `customer_id` in `MatchSavedSearches.run`, and `remove` in
+    """Guard: the comparison with `customer_id` in `saved_searches._matching`, and `remove` in
     `unsave`."""
     customer, contractor = await market.customer(), await market.contractor()
     await save(customer)
