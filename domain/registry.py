@@ -40,8 +40,8 @@ from domain.payouts.reversals import ReverseTransfer
 from domain.payouts.transfer import Reversal, Transfer
 from domain.payouts.transfer_tasks import MakeAvailable, ReadConnectAccount, SendTransfer
 from domain.presence.presence import LastSeen, ShowPresence
-from domain.reconciliation.follow_up import Watch
-from domain.reconciliation.runs import Compare, Reconciliation
+from domain.reconciliation.follow_up import FollowUp
+from domain.reconciliation.runs import Reconciliation, RunReconciliation
 from domain.reconciliation.stripe_lines import ReadRefunds
 from domain.stripe_events.inbox import Process, WebhookEvent
 from domain.wallet.withdrawals import ReadPayout, SendPayout, Withdrawal
@@ -70,7 +70,7 @@ RECORDS = (
     WaitingRow,
     AuditRow,
     Anchor,
-    Watch,
+    FollowUp,
     Reconciliation,
     NotificationMark,
     LastSeen,
@@ -99,7 +99,7 @@ TASKS = (
     | SubmitEvidence
     | CreateCustomer
     | Process
-    | Compare
+    | RunReconciliation
     | ReadRefunds
     | ReadConnectAccount
     | Notify

@@ -1,2 +1,2 @@
-"""Proves the books: the journal against Stripe's lines and against itself, and follows up what is
-overdue."""
+"""Checks the books: an audit of the whole journal, a daily reconciliation with Stripe's balance
+transactions, and follow-up of records that wait for Stripe too long."""

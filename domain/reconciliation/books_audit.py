@@ -1,8 +1,8 @@
-"""Proof of the books: every balance again from the journal, every offer against the holdings
-function, every captured, refunded, transferred and paid-out amount against Stripe.
+"""The audit of the books: recomputes every balance from the journal, and compares every offer with
+the holdings function and every captured, refunded, transferred and paid-out amount with Stripe.
 
-All is read once, and nothing of it kept but what is open: an account that is empty is forgotten,
-Stripe's lists are read side by side with ours. Many years take no more memory than one.
+Memory is bounded by what is open and not by history: accounts with a zero balance are dropped, and
+Stripe's lists are joined with ours as streams.
 """
 
 from collections import defaultdict
@@ -24,16 +24,16 @@ from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.ports.payment_gateway import CardDispute, Intent, Settled
 from domain.ports.ports import Ports
 from domain.reconciliation.difference import Difference
-from domain.reconciliation.stream_join import pairs
+from domain.reconciliation.stream_join import join_streams
 from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
 
 OLDEST = (("_id", 1),)
-HELD = "requires_capture"  # Stripe's word
-BY_HAND = ("adjusted", "platform_withdrew")  # moved for no offer
+STRIPE_HELD = "requires_capture"  # status of a PaymentIntent at Stripe
+MANUAL_KINDS = ("adjusted", "platform_withdrew")  # kinds of transactions that belong to no offer
 
 
 class Report(msgspec.Struct):
-    """What was compared, the balances by account kind and currency, and what did not agree."""
+    """The numbers of records compared, the totals by kind of account, and the differences."""
 
     transactions: int = 0
     balances: int = 0
@@ -51,64 +51,79 @@ class Report(msgspec.Struct):
 
 
 async def audit(ports: Ports) -> Report:
-    """Read everything once, as it comes. Run it on a quiet market: it is no snapshot."""
+    """Read and compare all records once.
+
+    It reads no snapshot, so changes during the audit may appear as differences.
+    """
     report = Report(totals={}, differences=[])
     uow = ports.store.single()
-    sums, adjusted, other_fees, rowless = await _sum_journal(uow, report)
-    await _check_balances(uow, report, sums, rowless)
-    waiting = await _check_offers(uow, report, sums, adjusted)
+    journal = await _sum_journal(uow, report)
+    await _check_balances(uow, report, journal)
+    waiting = await _check_offers(uow, report, journal)
     fees = await _check_payments(ports, uow, report, waiting)
-    await _check_chargebacks(ports, uow, report, sums, fees)
+    await _check_chargebacks(ports, uow, report, journal.balances, fees)
     for currency, charged in fees.items():
-        booked = sums.get((ledger.STRIPE_FEES, currency), 0) - other_fees[currency]
-        report.compare("Stripe's fees", currency, charged, booked)
+        booked = journal.balances.get((ledger.STRIPE_FEES, currency), 0)
+        report.compare("Stripe's fees", currency, charged, booked - journal.other_fees[currency])
     await _check_transfers(ports, uow, report)
     await _check_withdrawals(ports, uow, report)
     return report
 
 
 Sums = dict[tuple[str, str], int]  # by account and currency
-EMPTIED_AT_ONCE = 500
+EMPTIED_AT_ONCE = 500  # accounts in one query
 
 
-async def _sum_journal(
-    uow: UnitOfWork, report: Report
-) -> tuple[Sums, Sums, dict[str, int], set[tuple[str, str]]]:
-    """What every account has, what of it was moved by hand, Stripe's fees for no charge, and the
-    bounded accounts that were emptied and have no balance row."""
-    emptied: set[tuple[str, str]] = set()
-    rowless: set[tuple[str, str]] = set()
-    other_fees: dict[str, int] = defaultdict(int)
-    sums: Sums = defaultdict(int)
-    adjusted: Sums = defaultdict(int)
+class JournalSums(msgspec.Struct):
+    """Sums over all transactions of the journal, in minor units.
+
+    `manual` is the part of the parties' balances from MANUAL_KINDS, and `other_fees` are Stripe's
+    fees without a charge. `rowless` are bounded accounts that were emptied and have no balance row.
+    """
+
+    balances: Sums
+    manual: Sums
+    other_fees: dict[str, int]
+    rowless: set[tuple[str, str]]
+
+
+async def _sum_journal(uow: UnitOfWork, report: Report) -> JournalSums:
+    journal = JournalSums(defaultdict(int), defaultdict(int), defaultdict(int), set())
     totals: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    emptied: set[tuple[str, str]] = set()
     async for transaction in uow.each(Transaction, {}, OLDEST):
         report.transactions += 1
-        deltas: dict[str, int] = defaultdict(int)
-        for posting in transaction.postings:
-            deltas[posting.source] -= posting.amount
-            deltas[posting.destination] += posting.amount
-            if transaction.kind == "stripe_other_fee":
-                sign = 1 if posting.destination == ledger.STRIPE_FEES else -1
-                other_fees[transaction.currency] += sign * posting.amount
-            if transaction.kind in BY_HAND:
-                adjusted[_party(posting.source), transaction.currency] -= posting.amount
-                adjusted[_party(posting.destination), transaction.currency] += posting.amount
-            report.compare("posting above zero", transaction.id, True, posting.amount > 0)
-        for account, delta in deltas.items():
-            totals[_group(account)][transaction.currency] += delta
-            if delta and _move(sums, account, transaction.currency, delta) == 0:
-                emptied.add((account, transaction.currency))
+        currency = transaction.currency
+        for account, delta in _deltas(transaction, journal, report).items():
+            totals[_account_group(account)][currency] += delta
+            if delta and _add_amount(journal.balances, account, currency, delta) == 0:
+                emptied.add((account, currency))
         if len(emptied) >= EMPTIED_AT_ONCE:
-            rowless |= await _without_rows(uow, emptied)
+            journal.rowless |= await _without_rows(uow, emptied)
             emptied.clear()
-    rowless |= await _without_rows(uow, emptied)
+    journal.rowless |= await _without_rows(uow, emptied)
     report.totals = {name: dict(parts) for name, parts in sorted(totals.items())}
-    return sums, adjusted, other_fees, rowless
+    return journal
 
 
-def _move(sums: Sums, account: str, currency: str, delta: int) -> int:
-    """Returns the new sum. Zero is not kept: nearly every escrow ends with it."""
+def _deltas(transaction: Transaction, journal: JournalSums, report: Report) -> dict[str, int]:
+    """The changes of a transaction by account; also adds to `manual` and `other_fees`."""
+    deltas: dict[str, int] = defaultdict(int)
+    for posting in transaction.postings:
+        deltas[posting.source] -= posting.amount
+        deltas[posting.destination] += posting.amount
+        if transaction.kind == "stripe_other_fee":
+            sign = 1 if posting.destination == ledger.STRIPE_FEES else -1
+            journal.other_fees[transaction.currency] += sign * posting.amount
+        if transaction.kind in MANUAL_KINDS:
+            journal.manual[_party(posting.source), transaction.currency] -= posting.amount
+            journal.manual[_party(posting.destination), transaction.currency] += posting.amount
+        report.compare("posting above zero", transaction.id, True, posting.amount > 0)
+    return deltas
+
+
+def _add_amount(sums: Sums, account: str, currency: str, delta: int) -> int:
+    """Add to a sum and return it. A sum of zero is dropped: nearly every escrow ends empty."""
     total = sums[account, currency] + delta
     sums[account, currency] = total
     if not total:
@@ -117,8 +132,10 @@ def _move(sums: Sums, account: str, currency: str, delta: int) -> int:
 
 
 async def _without_rows(uow: UnitOfWork, keys: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """The bounded accounts that have no balance row. The first booking creates it, and no code
-    removes it."""
+    """The bounded accounts without a balance row.
+
+    The first booking creates the row, and no code removes it.
+    """
     bounded = {"|".join(key): key for key in keys if ledger.is_bounded(key[0])}
     if bounded:
         for row in await uow.all(Balance, {"_id": tuple(bounded)}):
@@ -127,8 +144,10 @@ async def _without_rows(uow: UnitOfWork, keys: set[tuple[str, str]]) -> set[tupl
 
 
 def _party(account: str) -> str:
-    """Who bears what is on the account, as far as the holdings know: Stripe's fees are paid by
-    the platform, and what is in a bank was the contractor's."""
+    """The party whose holdings include the account.
+
+    The platform pays Stripe's fees, and money in a bank account was paid out to a contractor.
+    """
     if account in (ledger.PLATFORM, ledger.STRIPE_FEES):
         return "platform"
     if account.startswith(("wallet:", "debt:", ledger.BANK)):
@@ -136,10 +155,9 @@ def _party(account: str) -> str:
     return account
 
 
-async def _check_balances(
-    uow: UnitOfWork, report: Report, sums: Sums, rowless: set[tuple[str, str]]
-) -> None:
-    rowless |= {key for key in sums if ledger.is_bounded(key[0])}
+async def _check_balances(uow: UnitOfWork, report: Report, journal: JournalSums) -> None:
+    sums = journal.balances
+    rowless = journal.rowless | {key for key in sums if ledger.is_bounded(key[0])}
     async for row in uow.each(Balance, {"kind": ("escrow", "wallet", "debt")}, OLDEST):
         report.balances += 1
         rowless.discard((row.account, row.currency))
@@ -154,11 +172,13 @@ async def _check_balances(
             report.compare("balance", f"{account}|{currency}", booked, found)
 
 
-async def _check_offers(
-    uow: UnitOfWork, report: Report, sums: Sums, adjusted: Sums
-) -> dict[str, int]:
-    """Returns what Stripe has not sent back yet of each payment, for want of the money."""
-    expected: Sums = defaultdict(int, adjusted)
+async def _check_offers(uow: UnitOfWork, report: Report, journal: JournalSums) -> dict[str, int]:
+    """Compare every offer with its accounts.
+
+    Returns by payment the refunds that Stripe has not sent because the platform lacks the money.
+    """
+    sums = journal.balances
+    expected: Sums = defaultdict(int, journal.manual)
     waiting: dict[str, int] = defaultdict(int)
     async for offer in uow.each(Offer, {"captured_amount": {"$gt": 0}}, OLDEST):
         report.offers += 1
@@ -167,8 +187,8 @@ async def _check_offers(
         held = sums.get((ledger.escrow(offer.id), offer.currency), 0)
         parts = offer.holdings
         report.compare("escrow by the holdings", offer.id, parts.escrow, held)
-        whole = parts.platform + parts.contractor + parts.escrow
-        report.compare("parts sum to the whole", offer.id, offer.kept, whole)
+        total = parts.platform + parts.contractor + parts.escrow
+        report.compare("parts sum to the whole", offer.id, offer.kept, total)
         gone = offer.refunded_amount + offer.charged_back_amount
         expected["platform", offer.currency] += parts.platform
         expected["contractor", offer.currency] += parts.contractor
@@ -190,19 +210,19 @@ async def _check_offers(
 async def _check_payments(
     ports: Ports, uow: UnitOfWork, report: Report, waiting: dict[str, int]
 ) -> dict[str, int]:
-    """Every payment against its PaymentIntent, both ways: none unknown, none twice.
+    """Compare payments with PaymentIntents, in both directions.
 
-    Returns what Stripe has charged for them, by currency.
+    Returns Stripe's fees for them by currency.
     """
     fees: dict[str, int] = defaultdict(int)
     ours = uow.each(Payment, {}, NEWEST)
-    theirs = ports.gateway.intents(await _beginning(uow, Payment))
-    async for payment, intent in pairs(ours, theirs, lambda payment: payment.intent_id):
+    theirs = ports.gateway.intents(await _first_created(uow, Payment))
+    async for payment, intent in join_streams(ours, theirs, lambda payment: payment.intent_id):
         if intent and intent.captured_amount and intent.fee_amount and intent.fee_currency:
             fees[intent.fee_currency] += intent.fee_amount
         if payment:
             _check_payment(report, payment, intent, waiting[payment.id])
-        elif intent and (intent.captured_amount or intent.status == HELD):
+        elif intent and (intent.captured_amount or intent.status == STRIPE_HELD):
             id = intent.metadata.get("payment_id", intent.id)
             report.compare("payment known here", id, True, False)
     return fees
@@ -214,7 +234,7 @@ def _check_payment(report: Report, payment: Payment, intent: Intent | None, wait
     report.compare("captured", payment.id, taken, payment.captured_amount)
     given_back = intent.refunded_amount if intent else 0
     report.compare("refunded", payment.id, given_back, payment.refunded_amount + waiting)
-    held = intent is not None and intent.status == HELD
+    held = intent is not None and intent.status == STRIPE_HELD
     holding = payment.status in (PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURING)
     report.compare("held", payment.id, held, holding)
 
@@ -222,47 +242,49 @@ def _check_payment(report: Report, payment: Payment, intent: Intent | None, wait
 async def _check_chargebacks(
     ports: Ports, uow: UnitOfWork, report: Report, sums: Sums, fees: dict[str, int]
 ) -> None:
-    """Every card dispute, both ways; what Stripe charged for them is added to `fees`."""
+    """Compare chargebacks with Stripe's disputes, in both directions; add their fees to `fees`."""
     ours = uow.each(Chargeback, {}, NEWEST)
-    theirs = ports.gateway.disputes(await _beginning(uow, Payment))
-    async for found, told in pairs(ours, theirs, lambda chargeback: chargeback.stripe_id):
-        if told and told.fee_amount:
-            fees[told.fee_currency or told.currency] += told.fee_amount
-        if found:
-            _check_chargeback(report, found, told, sums)
-        elif told:
-            report.compare("dispute known here", told.id, True, False)
+    theirs = ports.gateway.disputes(await _first_created(uow, Payment))
+    pairs = join_streams(ours, theirs, lambda chargeback: chargeback.stripe_id)
+    async for chargeback, dispute in pairs:
+        if dispute and dispute.fee_amount:
+            fees[dispute.fee_currency or dispute.currency] += dispute.fee_amount
+        if chargeback:
+            _check_chargeback(report, chargeback, dispute, sums)
+        elif dispute:
+            report.compare("dispute known here", dispute.id, True, False)
 
 
 def _check_chargeback(
-    report: Report, found: Chargeback, told: CardDispute | None, sums: Sums
+    report: Report, chargeback: Chargeback, dispute: CardDispute | None, sums: Sums
 ) -> None:
     report.chargebacks += 1
-    out = sums.get((ledger.chargeback(found.id), found.currency), 0)
-    report.compare("out in an open chargeback", found.id, _out(found), -out)
-    report.compare("dispute at Stripe", found.id, True, told is not None)
-    if told:
-        report.compare("dispute's state", found.id, STATUS_OF_STRIPE[told.status], found.status)
-        taken = (
-            found.amount if found.status in (ChargebackStatus.OPEN, ChargebackStatus.LOST) else 0
-        )
-        report.compare("taken by the bank", found.id, told.withdrawn_amount, taken)
+    out = sums.get((ledger.chargeback(chargeback.id), chargeback.currency), 0)
+    report.compare("out in an open chargeback", chargeback.id, _contested_amount(chargeback), -out)
+    report.compare("dispute at Stripe", chargeback.id, True, dispute is not None)
+    if dispute:
+        status = STATUS_OF_STRIPE[dispute.status]
+        report.compare("dispute's state", chargeback.id, status, chargeback.status)
+        withdrawn = chargeback.status in (ChargebackStatus.OPEN, ChargebackStatus.LOST)
+        taken = chargeback.amount if withdrawn else 0
+        report.compare("taken by the bank", chargeback.id, dispute.withdrawn_amount, taken)
 
 
-def _out(chargeback: Chargeback) -> int:
+def _contested_amount(chargeback: Chargeback) -> int:
     return chargeback.amount if chargeback.status is ChargebackStatus.OPEN else 0
 
 
 async def _check_transfers(ports: Ports, uow: UnitOfWork, report: Report) -> None:
-    """All that Stripe has transferred, net of what was reversed."""
+    """Compare transfers with Stripe's, net of reversals, in both directions."""
     under_way: dict[str, int] = defaultdict(int)
     async for reversal in uow.each(Reversal, {"done": False}, OLDEST):
         under_way[reversal.transfer_id] += reversal.amount
     ours = uow.each(Transfer, {}, NEWEST)
     # An adjustment may be older than any offer.
-    theirs = ports.gateway.transfers(await _beginning(uow, Offer, Transfer))
-    async for transfer, there in pairs(ours, theirs, lambda transfer: transfer.stripe_id):
-        net = there.amount - there.reversed_amount if there else 0
+    theirs = ports.gateway.transfers(await _first_created(uow, Offer, Transfer))
+    pairs = join_streams(ours, theirs, lambda transfer: transfer.stripe_id)
+    async for transfer, made_transfer in pairs:
+        net = made_transfer.amount - made_transfer.reversed_amount if made_transfer else 0
         if transfer:
             report.transfers += 1
             made = transfer.status in (
@@ -272,20 +294,23 @@ async def _check_transfers(ports: Ports, uow: UnitOfWork, report: Report) -> Non
             )
             expected = net - under_way[transfer.id]
             report.compare("transferred", transfer.id, expected, made * transfer.net)
-        elif there:
-            fact = there.metadata.get("fact", there.id)
+        elif made_transfer:
+            fact = made_transfer.metadata.get("fact", made_transfer.id)
             report.compare("transfer known here", fact, net, 0)
 
 
 async def _check_withdrawals(ports: Ports, uow: UnitOfWork, report: Report) -> None:
-    """All payouts of all contractors' accounts; nobody can look into one that is closed."""
-    since = await _beginning(uow, Withdrawal)
+    """Compare withdrawals with the payouts of all open accounts, in both directions.
+
+    Stripe does not list the payouts of a closed account.
+    """
+    since = await _first_created(uow, Withdrawal)
     async for user in uow.each(User, {"connect_id": {"$gt": ""}}, OLDEST):
         account = str(user.connect_id)
-        asked = {"user_id": user.id, "account_id": account}
-        ours = uow.each(Withdrawal, asked, NEWEST)
+        ours = uow.each(Withdrawal, {"user_id": user.id, "account_id": account}, NEWEST)
         theirs = ports.gateway.payouts(account, since)
-        async for withdrawal, payout in pairs(ours, theirs, lambda asked: asked.payout_id):
+        pairs = join_streams(ours, theirs, lambda withdrawal: withdrawal.payout_id)
+        async for withdrawal, payout in pairs:
             under_way = payout and payout.status not in ("failed", "canceled")
             if withdrawal:
                 _check_withdrawal(report, withdrawal, payout if under_way else None)
@@ -303,12 +328,13 @@ def _check_withdrawal(report: Report, withdrawal: Withdrawal, payout: Settled | 
         report.compare("payout paid", withdrawal.id, "paid", payout and payout.status)
 
 
-async def _beginning(uow: UnitOfWork, *kinds: type[Record]) -> datetime:
+async def _first_created(uow: UnitOfWork, *kinds: type[Record]) -> datetime:
+    """When the oldest record of these kinds was created; now if none exists."""
     firsts = [await uow.find(kind, {}, (("_id", 1),)) for kind in kinds]
     return min([uow.now, *(first.created_at for first in firsts if first)])
 
 
-def _group(account: str) -> str:
+def _account_group(account: str) -> str:
     """`wallet:usr_1:pending` counts as `wallet:pending`."""
     parts = account.split(":")
     if parts[0] in ("escrow", "debt", "chargeback"):

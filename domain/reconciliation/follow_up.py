@@ -1,9 +1,9 @@
-"""The janitor: asks Stripe again about what has been left unknown, rarer the longer it takes.
+"""Follow-up: queues tasks again for records that have waited for Stripe too long, with backoff.
 
-The tasks themselves try again for days. This is for what has no task any more: one that was
-discarded, is a dead letter, or whose event was lost. Asking is safe at any time: tasks look before
-they post, and what they find is booked once. What takes too long is told to administrators, unless
-it is for somebody else than Stripe to act.
+Tasks retry for days by themselves. Follow-up covers records without a task: it was discarded or
+became a dead letter, or an event was lost. Queuing a task again is safe, because tasks read the
+state before they write, and each fact is booked once. Administrators are alerted of records that
+take too long, unless a person, a bank or a fixed time has to act first.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -30,18 +30,18 @@ from domain.payouts.transfer_tasks import MakeAvailable, ReadConnectAccount, Sen
 from domain.ports.ports import Ports
 from domain.wallet.withdrawals import ReadPayout, SendPayout, Withdrawal, WithdrawalStatus
 
-AGES = (timedelta(minutes=1), timedelta(minutes=5), timedelta(hours=1))
-THEN = timedelta(days=1)
-TELL_AT = 5  # times asked without a result, which is after two days
-RECENT = timedelta(hours=2)  # beyond the last of AGES
-EVER = timedelta(days=3650)
+FIRST_CHECKS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(hours=1))
+LATER_INTERVAL = timedelta(days=1)
+ALERT_AT = 5  # attempts without a result, after about two days
+RECENT = timedelta(hours=2)  # longer than the last of FIRST_CHECKS
+NO_LIMIT = timedelta(days=3650)
 KEPT = timedelta(days=30)
-BANKS_TAKE = timedelta(days=10)
+BANK_TRANSFER_TIME = timedelta(days=10)
 CHUNK = 200
 
 
-class Watch(Record, frozen=True):
-    """How often was asked about something in its present `state`, and when the next time is."""
+class FollowUp(Record, frozen=True):
+    """The number of attempts for a record in its current `state`, and the time of the next one."""
 
     COLLECTION = "watches"
     PREFIX = "watch"
@@ -50,8 +50,8 @@ class Watch(Record, frozen=True):
     next_at: datetime
     expires_at: datetime
     state: str = ""
-    asked: int = 0
-    told: bool = False
+    attempts: int = 0
+    alerted: bool = False
 
 
 async def never(uow: UnitOfWork, record: Record) -> bool:
@@ -62,21 +62,21 @@ async def always(uow: UnitOfWork, record: Record) -> bool:
     return True
 
 
-class Kind(msgspec.Struct, frozen=True):
-    """Records that wait for Stripe, and the tasks that ask about one of them.
+class Rule(msgspec.Struct, frozen=True):
+    """The records of one kind that wait for Stripe, and the tasks that follow up one of them.
 
-    `natural` says that it may take long: a person or a bank has to act, or a time to pass. After
-    `longest` nobody asks any more.
+    `may_wait` is true for a record that may take long, because a person, a bank or a fixed time has
+    to act first. Records that have not changed for `max_age` are not followed up.
     """
 
     record: type[Record]
     where: dict[str, Any]
     tasks: Callable[[Any], Sequence[Task]]
-    natural: Callable[[UnitOfWork, Any], Awaitable[bool]] = never
-    longest: timedelta = EVER
+    may_wait: Callable[[UnitOfWork, Any], Awaitable[bool]] = never
+    max_age: timedelta = NO_LIMIT
 
 
-def _payment(payment: Payment) -> Sequence[Task]:
+def _payment_tasks(payment: Payment) -> Sequence[Task]:
     match payment.status:
         case PaymentStatus.CAPTURING:
             return [CapturePayment(payment.id)]
@@ -86,23 +86,23 @@ def _payment(payment: Payment) -> Sequence[Task]:
             return [ReadPayment(payment.id)]
 
 
-async def _unconfirmed(uow: UnitOfWork, payment: Payment) -> bool:
-    """The customer may take their time; the offer ends anyway."""
+async def _waits_for_customer(uow: UnitOfWork, payment: Payment) -> bool:
+    """Whether the customer has yet to confirm the payment; the offer expires if they do not."""
     return payment.status is PaymentStatus.REQUIRES_PAYMENT and payment.intent_id is not None
 
 
-def _refunds(offer: Offer) -> Sequence[Task]:
-    waiting = (r for r in offer.refunds if r.status is RefundStatus.REQUESTED)
-    return [SendRefund(offer.id, refund.id) for refund in waiting]
+def _refund_tasks(offer: Offer) -> Sequence[Task]:
+    requested = [refund for refund in offer.refunds if refund.status is RefundStatus.REQUESTED]
+    return [SendRefund(offer.id, refund.id) for refund in requested]
 
 
-def _transfer(transfer: Transfer) -> Sequence[Task]:
+def _transfer_tasks(transfer: Transfer) -> Sequence[Task]:
     made = transfer.status is TransferStatus.MADE
     return [MakeAvailable(transfer.id) if made else SendTransfer(transfer.id)]
 
 
-async def _not_due(uow: UnitOfWork, transfer: Transfer) -> bool:
-    """It must not go yet, the contractor cannot receive it, or the charge's money is not there."""
+async def _transfer_may_wait(uow: UnitOfWork, transfer: Transfer) -> bool:
+    """Whether the money is contested or not available yet, or the contractor cannot receive it."""
     if transfer.status is TransferStatus.SENDING:
         return False
     offer = await uow.get(Offer, transfer.offer_id) if transfer.offer_id else None
@@ -115,143 +115,173 @@ async def _not_due(uow: UnitOfWork, transfer: Transfer) -> bool:
     return bool(payment and payment.available_on and payment.available_on > uow.now)
 
 
-def _withdrawal(withdrawal: Withdrawal) -> Sequence[Task]:
-    asked = withdrawal.status is WithdrawalStatus.REQUESTED
-    return [SendPayout(withdrawal.id) if asked else ReadPayout(withdrawal.id)]
+def _withdrawal_tasks(withdrawal: Withdrawal) -> Sequence[Task]:
+    requested = withdrawal.status is WithdrawalStatus.REQUESTED
+    return [SendPayout(withdrawal.id) if requested else ReadPayout(withdrawal.id)]
 
 
-async def _at_a_bank(uow: UnitOfWork, withdrawal: Withdrawal) -> bool:
+async def _withdrawal_may_wait(uow: UnitOfWork, withdrawal: Withdrawal) -> bool:
+    """Whether a bank still processes the payout, or the wallet is frozen."""
     if withdrawal.status is WithdrawalStatus.IN_TRANSIT:
-        return uow.now - withdrawal.created_at < BANKS_TAKE
+        return uow.now - withdrawal.created_at < BANK_TRANSFER_TIME
     return (await uow.get(User, withdrawal.user_id)).frozen_at is not None
 
 
-KINDS = (
-    Kind(
+RULES = (
+    Rule(
         Payment,
         {"status": (PaymentStatus.REQUIRES_PAYMENT, PaymentStatus.CAPTURING)},
-        _payment,
-        _unconfirmed,
+        _payment_tasks,
+        _waits_for_customer,
     ),
-    Kind(Offer, {"refunds.status": RefundStatus.REQUESTED}, _refunds),
-    Kind(
+    Rule(Offer, {"refunds.status": RefundStatus.REQUESTED}, _refund_tasks),
+    Rule(
         Transfer,
         {"status": (TransferStatus.WAITING, TransferStatus.SENDING, TransferStatus.MADE)},
-        _transfer,
-        _not_due,
+        _transfer_tasks,
+        _transfer_may_wait,
     ),
-    Kind(Reversal, {"done": False}, lambda reversal: [ReverseTransfer(reversal.id)]),
-    Kind(
+    Rule(Reversal, {"done": False}, lambda reversal: [ReverseTransfer(reversal.id)]),
+    Rule(
         Withdrawal,
         {"status": (WithdrawalStatus.REQUESTED, WithdrawalStatus.IN_TRANSIT)},
-        _withdrawal,
-        _at_a_bank,
+        _withdrawal_tasks,
+        _withdrawal_may_wait,
     ),
-    Kind(
+    Rule(
         Chargeback,
         {"status": (ChargebackStatus.INQUIRY, ChargebackStatus.OPEN)},
-        lambda c: [ReadDispute(c.stripe_id)],
+        lambda chargeback: [ReadDispute(chargeback.stripe_id)],
         always,
     ),
-    Kind(
+    Rule(
         User,
         {"payouts_enabled": False, "connect_id": {"$gt": ""}},
         lambda user: [ReadConnectAccount(user.connect_id)],
         always,
-        longest=KEPT,
+        max_age=KEPT,
     ),
 )
-CLOSED = Kind(
+UNRELEASED_HOLDS = Rule(
     Payment, {"status": PaymentStatus.AUTHORIZED}, lambda payment: [ReleasePayment(payment.id)]
 )
 
 
-async def ask_again(ports: Ports) -> int:
-    """Ask about what has waited for a minute or longer; returns about how many objects."""
-    return await _ask_about_all(ports, AGES[0], RECENT)
+async def follow_up_recent(ports: Ports) -> int:
+    """Follow up what has waited from one minute to two hours; returns the number of records."""
+    return await _follow_up_all(ports, FIRST_CHECKS[0], RECENT)
 
 
-async def ask_about_old(ports: Ports) -> int:
-    """The same for what is asked about once a day; there may be a lot of it."""
-    return await _ask_about_all(ports, RECENT, EVER)
+async def follow_up_old(ports: Ports) -> int:
+    """Follow up what has waited longer, once a day each; returns the number of records."""
+    return await _follow_up_all(ports, RECENT, NO_LIMIT)
 
 
-async def _ask_about_all(ports: Ports, least: timedelta, most: timedelta) -> int:
-    asked = 0
-    for kind in KINDS:
-        async for found in _overdue(ports, kind, least, most):
-            asked += await _ask_about(ports, kind, found)
-    async for found in _overdue(ports, CLOSED, least, most):
-        asked += await _ask_about(ports, CLOSED, await _closed(ports, found))
-    return asked
+async def _follow_up_all(ports: Ports, least: timedelta, most: timedelta) -> int:
+    count = 0
+    for rule in RULES:
+        async for records in _overdue(ports, rule, least, most):
+            count += await _follow_up_due(ports, rule, records)
+    async for payments in _overdue(ports, UNRELEASED_HOLDS, least, most):
+        ended = await _whose_offer_ended(ports, payments)
+        count += await _follow_up_due(ports, UNRELEASED_HOLDS, ended)
+    return count
 
 
 def _overdue(
-    ports: Ports, kind: Kind, least: timedelta, most: timedelta
+    ports: Ports, rule: Rule, least: timedelta, most: timedelta
 ) -> AsyncIterator[list[Any]]:
-    """What has not changed for longer than `least`, in chunks, the oldest first."""
+    """Records that have not changed for `least` to `most`, in batches, the oldest first."""
     now = ports.clock.now()
-    span = {"$lt": now - least, "$gte": now - min(most, kind.longest)}
-    where = {**kind.where, "updated_at": span}
-    records = ports.store.single().each(kind.record, where, (("updated_at", 1),))
+    span = {"$lt": now - least, "$gte": now - min(most, rule.max_age)}
+    where = {**rule.where, "updated_at": span}
+    records = ports.store.single().each(rule.record, where, (("updated_at", 1),))
     return batches(records, CHUNK)
 
 
-async def _closed(ports: Ports, held: list[Payment]) -> list[Payment]:
-    """Holds whose offer has ended: the money is still blocked on somebody's card."""
+async def _whose_offer_ended(ports: Ports, held: list[Payment]) -> list[Payment]:
+    """Holds that should have been released: they still block money on a customer's card."""
     ended = {"_id": tuple(payment.offer_id for payment in held), "live": False}
     ids = {offer.id for offer in await ports.store.single().all(Offer, ended, limit=CHUNK)}
     return [payment for payment in held if payment.offer_id in ids]
 
 
-async def _ask_about(ports: Ports, kind: Kind, found: list[Any]) -> int:
-    """Returns for how many of them the time had come."""
+async def _follow_up_due(ports: Ports, rule: Rule, records: list[Any]) -> int:
+    """Follow up the records whose next attempt is due; returns their number."""
     uow = ports.store.single()
-    ids = tuple(record.id for record in found)
-    watches = {watch.id: watch for watch in await uow.all(Watch, {"_id": ids}, limit=CHUNK)}
-    due = []
-    for record in found:
-        watch = watches.get(record.id)
-        if watch is None or watch.next_at <= uow.now or watch.state != _state(kind, record):
-            due.append((record, watch))
+    ids = tuple(record.id for record in records)
+    known = {each.id: each for each in await uow.all(FollowUp, {"_id": ids}, limit=CHUNK)}
+    due = [record for record in records if _is_due(rule, record, known.get(record.id), uow.now)]
 
-    async def ask(uow: UnitOfWork, item: tuple[Any, Watch | None]) -> None:
-        await _ask(uow, kind, *item)
+    async def follow_up(uow: UnitOfWork, record: Any) -> None:
+        await _follow_up(uow, rule, record, known.get(record.id))
 
-    return await ports.store.transact_each(due, ask)
+    return await ports.store.transact_each(due, follow_up)
 
 
-def _state(kind: Kind, record: Record) -> str:
-    """In another state it is another question, and begins anew."""
-    return f"{getattr(record, 'status', '')} {kind.tasks(record)}"
+def _is_due(rule: Rule, record: Record, known: FollowUp | None, now: datetime) -> bool:
+    return known is None or known.next_at <= now or known.state != _state_key(rule, record)
 
 
-async def _ask(uow: UnitOfWork, kind: Kind, record: Record, watch: Watch | None) -> None:
-    state = _state(kind, record)
-    before = watch if watch and watch.state == state else None
-    asked = before.asked + 1 if before else 1
-    natural = await kind.natural(uow, record)
-    tells = asked >= TELL_AT and not natural and not (before and before.told)
-    fields: dict[str, Any] = {
-        "state": state,
-        "asked": asked,
-        "expires_at": uow.now + KEPT,
-        "next_at": uow.now + (AGES[asked] - AGES[asked - 1] if asked < len(AGES) else THEN),
-        "told": tells or bool(before and before.told),
-    }
-    if watch is None:
-        await uow.add(uow.new(Watch, id=record.id, **fields))
-    elif await uow.change(Watch, watch.id, only_if={"version": watch.version}, **fields) is None:
+def _state_key(rule: Rule, record: Record) -> str:
+    """What a record waits for. If that changes, its attempts start again from one."""
+    return f"{getattr(record, 'status', '')} {rule.tasks(record)}"
+
+
+async def _follow_up(uow: UnitOfWork, rule: Rule, record: Record, known: FollowUp | None) -> None:
+    """Count the attempt, queue the record's tasks and alert administrators at the last attempt."""
+    before = known if known and known.state == _state_key(rule, record) else None
+    attempts = before.attempts + 1 if before else 1
+    alerted = before is not None and before.alerted
+    must_alert = attempts >= ALERT_AT and not alerted and not await rule.may_wait(uow, record)
+    counted = await _count_attempt(
+        uow,
+        record.id,
+        known,
+        state=_state_key(rule, record),
+        attempts=attempts,
+        alerted=alerted or must_alert,
+        next_at=uow.now + _interval(attempts),
+        expires_at=uow.now + KEPT,
+    )
+    if not counted:
         return
-    for task in kind.tasks(record):
-        in_hand = {"subject": task.subject, "dead": False, "lane": Lane.STRIPE}
-        if await uow.find(OutboxRow, in_hand) is None:
+    await _queue_missing(uow, rule.tasks(record))
+    if must_alert:
+        await _alert_admins(uow, record, attempts)
+
+
+def _interval(attempts: int) -> timedelta:
+    """The time to the next attempt after so many."""
+    if attempts < len(FIRST_CHECKS):
+        return FIRST_CHECKS[attempts] - FIRST_CHECKS[attempts - 1]
+    return LATER_INTERVAL
+
+
+async def _count_attempt(
+    uow: UnitOfWork, record_id: str, known: FollowUp | None, **fields: Any
+) -> bool:
+    """Store the attempt; False if another process has counted it meanwhile."""
+    if known is None:
+        await uow.add(uow.new(FollowUp, id=record_id, **fields))
+        return True
+    only_if = {"version": known.version}
+    return await uow.change(FollowUp, known.id, only_if=only_if, **fields) is not None
+
+
+async def _queue_missing(uow: UnitOfWork, tasks: Sequence[Task]) -> None:
+    """Queue the tasks that are not in the outbox; dead letters do not count."""
+    for task in tasks:
+        queued = {"subject": task.subject, "dead": False, "lane": Lane.STRIPE}
+        if await uow.find(OutboxRow, queued) is None:
             uow.later(task)
-    if tells:
-        await alert(
-            uow,
-            "left_unknown",
-            record.id,
-            f"Stripe has been asked {asked} times about this {type(record).__name__.lower()} and "
-            "it is still under way: look at it in Stripe's dashboard.",
-        )
+
+
+async def _alert_admins(uow: UnitOfWork, record: Record, attempts: int) -> None:
+    await alert(
+        uow,
+        "left_unknown",
+        record.id,
+        f"Stripe has been asked {attempts} times about this {type(record).__name__.lower()} and "
+        "it is still under way: look at it in Stripe's dashboard.",
+    )

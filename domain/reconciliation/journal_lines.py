@@ -1,5 +1,5 @@
-"""Our journal against Stripe: what we booked or made as Stripe's fact is one of its lines, and what
-contractors have withdrawn is a payout of their account."""
+"""Compares our journal with Stripe: bookings of Stripe's facts with its balance transactions, our
+transfers with Stripe's, and withdrawals with the payouts of the contractors' accounts."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -17,45 +17,51 @@ from domain.ledger.transaction import Transaction
 from domain.payouts.transfer import Transfer, TransferStatus
 from domain.ports.payment_gateway import GatewayRefused, Settled
 from domain.ports.ports import Ports
-from domain.reconciliation.stripe_lines import Found, dispute, look_again
+from domain.reconciliation.stripe_lines import Comparison, find_dispute, queue_refresh
 from domain.wallet.withdrawals import ReadPayout, Withdrawal, WithdrawalStatus
 
 R = TypeVar("R", bound=Record)
 
-LATE = timedelta(days=1)  # our booking and Stripe's line may lie apart
+MAX_DELAY = timedelta(days=1)  # between Stripe's line and our booking
 CHUNK = 200
-GIVEN_UP = ("failed", "canceled")
+FAILED_PAYOUTS = ("failed", "canceled")
 
 
-async def check_journal(
-    ports: Ports, start: datetime, end: datetime, seen: set[str], found: Found
+async def compare_journal(
+    ports: Ports, start: datetime, end: datetime, seen: set[str], found: Comparison
 ) -> None:
-    """`seen` are the sources of Stripe's lines of that time. For what was told long after it
-    happened, the object itself is asked for."""
+    """Check that Stripe has what we booked between `start` and `end`.
+
+    `seen` holds the source ids of Stripe's lines of that time. What is not among them may be from a
+    much earlier time, so its object is read from Stripe.
+    """
     uow = ports.store.single()
     booked = {"accounts": ledger.STRIPE, "created_at": {"$gte": start, "$lt": end}}
     async for rows in batches(uow.each(Transaction, booked, (("created_at", 1),)), CHUNK):
-        payments = await _named(uow, Payment, rows, "captured")
-        chargebacks = await _named(uow, Chargeback, rows, "chargeback_opened", "chargeback_won")
+        payments = await _records_of(uow, Payment, rows, "captured")
+        chargebacks = await _records_of(
+            uow, Chargeback, rows, "chargeback_opened", "chargeback_won"
+        )
         for row in rows:
-            there = await _has_line(ports, row, seen, payments, chargebacks)
-            found.compare(f"{row.kind} at Stripe", row.fact, True, there)
-    # Stripe's line lies between the two times. The audit looks also at those that took longer.
+            exists = await _is_at_stripe(ports, row, seen, payments, chargebacks)
+            found.compare(f"{row.kind} at Stripe", row.fact, True, exists)
+    # Stripe's line is dated between `created_at` and `updated_at`. Transfers that took longer than
+    # MAX_DELAY are left to the audit.
     made = {
         "status": (TransferStatus.MADE, TransferStatus.AVAILABLE, TransferStatus.REVERSED),
         "updated_at": {"$gte": start, "$lt": end},
-        "created_at": {"$gte": start - LATE},
+        "created_at": {"$gte": start - MAX_DELAY},
     }
     async for transfers in batches(uow.each(Transfer, made, (("updated_at", 1),)), CHUNK):
         for transfer in transfers:
             group = transfer.offer_id or transfer.id
-            there = transfer.stripe_id in seen or bool(
+            exists = transfer.stripe_id in seen or bool(
                 await ports.gateway.find_transfer(group, transfer.id)
             )
-            found.compare("transfer at Stripe", transfer.id, True, there)
+            found.compare("transfer at Stripe", transfer.id, True, exists)
 
 
-async def _has_line(
+async def _is_at_stripe(
     ports: Ports,
     row: Transaction,
     seen: set[str],
@@ -72,20 +78,21 @@ async def _has_line(
         case "refunded" | "refund_failed":
             return subject in seen or await _is_refund(ports, subject)
         case "chargeback_opened" | "chargeback_won":
-            found = chargebacks.get(subject)
-            return found is not None and (
-                found.stripe_id in seen or await dispute(ports, found.stripe_id) is not None
+            chargeback = chargebacks.get(subject)
+            return chargeback is not None and (
+                chargeback.stripe_id in seen
+                or await find_dispute(ports, chargeback.stripe_id) is not None
             )
         case _:
             return True
 
 
 def _subject(row: Transaction) -> str:
-    """`capture:pay_1`, `chargeback_won:cbk_1#2`, `refund:re_1`"""
+    """The id in a fact such as `capture:pay_1`, `chargeback_won:cbk_1#2` or `refund:re_1`."""
     return row.fact.partition(":")[2].partition("#")[0]
 
 
-async def _named(
+async def _records_of(
     uow: UnitOfWork, kind: type[R], rows: Iterable[Transaction], *kinds: str
 ) -> dict[str, R]:
     ids = tuple({_subject(row) for row in rows if row.kind in kinds})
@@ -107,48 +114,55 @@ async def _is_refund(ports: Ports, id: str) -> bool:
         return False
 
 
-# -- what contractors take out -----------------------------------------------------------------
+# -- payouts of contractors -------------------------------------------------------------------
 
 
-async def check_payouts(ports: Ports, start: datetime, end: datetime, found: Found) -> None:
-    """The withdrawals that have changed in that time, on the accounts that they were taken from;
-    and what has left the accounts since then without one."""
+async def compare_payouts(ports: Ports, start: datetime, end: datetime, found: Comparison) -> None:
+    """Compare withdrawals that changed between `start` and `end` with the payouts at Stripe.
+
+    Also reports payouts since `start` that belong to no withdrawal.
+    """
     uow = ports.store.single()
-    asked = {
+    changed = {
         "status": (WithdrawalStatus.IN_TRANSIT, WithdrawalStatus.PAID, WithdrawalStatus.FAILED),
         "updated_at": {"$gte": start, "$lt": end},
     }
-    async for rows in batches(uow.each(Withdrawal, asked, (("updated_at", 1),)), CHUNK):
-        of_accounts: dict[str, list[Withdrawal]] = defaultdict(list)
+    async for rows in batches(uow.each(Withdrawal, changed, (("updated_at", 1),)), CHUNK):
+        by_account: dict[str, list[Withdrawal]] = defaultdict(list)
         for withdrawal in rows:
-            of_accounts[withdrawal.account_id].append(withdrawal)
-        for account_id, withdrawals in of_accounts.items():
-            since = min(withdrawal.created_at for withdrawal in withdrawals) - LATE
-            there = await _payouts(ports, account_id, since)
-            if there is None:
+            by_account[withdrawal.account_id].append(withdrawal)
+        for account_id, withdrawals in by_account.items():
+            since = min(withdrawal.created_at for withdrawal in withdrawals) - MAX_DELAY
+            payouts = await _payouts_by_withdrawal(ports, account_id, since)
+            if payouts is None:
                 continue
             for withdrawal in withdrawals:
                 found.seen("withdrawal")
-                await _check_payout(ports, withdrawal, there[withdrawal.id], found)
+                await _compare_payout(ports, withdrawal, payouts[withdrawal.id], found)
     async for user in uow.each(User, {"connect_id": {"$gt": ""}}, (("connect_id", 1),)):
-        await _check_unasked(ports, str(user.connect_id), start, found)
+        await _compare_unrequested(ports, str(user.connect_id), start, found)
 
 
-async def _check_unasked(ports: Ports, account_id: str, since: datetime, found: Found) -> None:
-    """A withdrawal is kept before Stripe is asked for its payout: what has none is not ours."""
-    there = await _payouts(ports, account_id, since)
-    if not there:
+async def _compare_unrequested(
+    ports: Ports, account_id: str, since: datetime, found: Comparison
+) -> None:
+    """Report payouts without a withdrawal.
+
+    A withdrawal is stored before its payout is requested, so these were made elsewhere.
+    """
+    payouts = await _payouts_by_withdrawal(ports, account_id, since)
+    if not payouts:
         return
-    ours = {"_id": tuple(there), "account_id": account_id}
-    known = await ports.store.single().all(Withdrawal, ours, limit=len(there))
-    for id in there.keys() - {withdrawal.id for withdrawal in known}:
-        found.compare("payout known here", id, 0, _sum(there[id]))
+    ours = {"_id": tuple(payouts), "account_id": account_id}
+    known = await ports.store.single().all(Withdrawal, ours, limit=len(payouts))
+    for id in payouts.keys() - {withdrawal.id for withdrawal in known}:
+        found.compare("payout known here", id, 0, _paid_amount(payouts[id]))
 
 
-async def _payouts(
+async def _payouts_by_withdrawal(
     ports: Ports, account_id: str, since: datetime
 ) -> dict[str, list[Settled]] | None:
-    """By withdrawal; None for an account that is closed, since nobody can look into it."""
+    """The payouts of an account by withdrawal id; None for a closed account: Stripe hides it."""
     found: dict[str, list[Settled]] = defaultdict(list)
     try:
         async for payout in ports.gateway.payouts(account_id, since):
@@ -158,14 +172,14 @@ async def _payouts(
     return found
 
 
-def _sum(payouts: Sequence[Settled]) -> int:
-    return sum(payout.amount for payout in payouts if payout.status not in GIVEN_UP)
+def _paid_amount(payouts: Sequence[Settled]) -> int:
+    return sum(payout.amount for payout in payouts if payout.status not in FAILED_PAYOUTS)
 
 
-async def _check_payout(
-    ports: Ports, withdrawal: Withdrawal, payouts: Sequence[Settled], found: Found
+async def _compare_payout(
+    ports: Ports, withdrawal: Withdrawal, payouts: Sequence[Settled], found: Comparison
 ) -> None:
-    there = _sum(payouts)
+    theirs = _paid_amount(payouts)
     ours = 0 if withdrawal.status is WithdrawalStatus.FAILED else withdrawal.amount
-    if not found.compare("withdrawal", withdrawal.id, ours, there):
-        await look_again(ports, found, ReadPayout(withdrawal.id))
+    if not found.compare("withdrawal", withdrawal.id, ours, theirs):
+        await queue_refresh(ports, found, ReadPayout(withdrawal.id))

@@ -1,7 +1,7 @@
-"""Reconciliation: every line of Stripe's own books against our journal, for a span of time.
+"""Reconciliation runs: Stripe's balance transactions compared with our journal for a time span.
 
-Both ways: what Stripe has and we have not (lines.py), and what we booked and Stripe does not know
-(counterproof.py). Done once a day, and whenever an administrator asks for it.
+Both directions are compared: `stripe_lines` finds what our journal lacks, and `journal_lines` finds
+what Stripe lacks. A run starts daily and when an administrator requests it.
 """
 
 from datetime import datetime, timedelta
@@ -21,21 +21,21 @@ from domain.operations.task import Task
 from domain.ports.payment_gateway import GatewayRefused
 from domain.ports.ports import Ports
 from domain.reconciliation.difference import Difference
-from domain.reconciliation.journal_lines import CHUNK, LATE, check_journal, check_payouts
-from domain.reconciliation.stripe_lines import Found, check_lines
+from domain.reconciliation.journal_lines import CHUNK, MAX_DELAY, compare_journal, compare_payouts
+from domain.reconciliation.stripe_lines import Comparison, compare_stripe_lines
 
 UPDATED = Event("/admin", "reconciliation.updated")
 
 DAY = timedelta(days=1)
-SPAN = timedelta(days=2)  # of the daily one at least: each line is looked at twice
-UNSETTLED = timedelta(hours=1)  # what is that young may still be on its way to our journal
+DAILY_SPAN = timedelta(days=2)  # of a daily run, at least: every line is compared twice
+SETTLING_TIME = timedelta(hours=1)  # newer lines may not be booked in our journal yet
 SYSTEM = "system"
-LONGEST = timedelta(days=366)
-SLICE = timedelta(days=7)  # only the lines of so much time are kept in memory
+MAX_SPAN = timedelta(days=366)
+SLICE_LENGTH = timedelta(days=7)  # lines of one slice are in memory at a time
 
 
 class ReconciliationStatus(StrEnum):
-    """`failed`: Stripe refused to be read, or it did not come to an end; `failure` says why."""
+    """`failed`: Stripe refused a request, or the run did not end in time; see `failure`."""
 
     RUNNING = "running"
     CLEAN = "clean"
@@ -44,7 +44,7 @@ class ReconciliationStatus(StrEnum):
 
 
 class Reconciliation(Record, frozen=True):
-    """A report: how many lines of each type were compared, and the first differences."""
+    """The report of a run: the number of lines compared by type, and the first differences."""
 
     COLLECTION = "reconciliations"
     PREFIX = "rec"
@@ -63,7 +63,7 @@ class Reconciliation(Record, frozen=True):
 
 
 class Reconcile(Command, frozen=True):
-    """A span of time, by default the last two days; `end` is not part of it."""
+    """A time span, by default the last two days; `end` is exclusive."""
 
     start: datetime | None = None
     end: datetime | None = None
@@ -76,44 +76,44 @@ class List(Command, frozen=True):
 
 @operation("admin.reconcile", roles=ADMINS)
 async def reconcile(cmd: Reconcile, actor: Actor, uow: UnitOfWork) -> Reconciliation:
-    """Begin one; `reconciliation.updated` follows when it is done. Raises Invalid."""
+    """Start a run; `reconciliation.updated` is pushed when it ends. Raises Invalid."""
     end = cmd.end or uow.now
-    start = cmd.start or end - SPAN
+    start = cmd.start or end - DAILY_SPAN
     if start.tzinfo is None or end.tzinfo is None:
         raise Invalid("start, end: give the time zone, as in 2026-01-31T00:00:00Z.", field="start")
-    if not start < end <= start + LONGEST:
+    if not start < end <= start + MAX_SPAN:
         raise Invalid("end: after start, and at most 366 days later.", field="end")
-    return await _begin(uow, start, end, actor.id)
+    return await _start_run(uow, start, end, actor.id)
 
 
 @operation("admin.reconciliations", roles=ADMINS, style=Style.READ)
 async def reconciliations(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
-    """The reports, newest first."""
+    """List the reports, newest first."""
     return await uow.page(Reconciliation, {}, cursor=cmd.cursor, limit=cmd.limit)
 
 
 async def reconcile_daily(ports: Ports) -> None:
-    """Begin the next one, if the last one is a day old."""
+    """Start the next daily run if the last one is a day old."""
 
-    async def begin(uow: UnitOfWork) -> None:
+    async def start_if_due(uow: UnitOfWork) -> None:
         last = await uow.find(Reconciliation, {"by": SYSTEM}, (("_id", -1),))
         if last and last.created_at > uow.now - DAY:
             return
-        end = uow.now - UNSETTLED
-        start = end - SPAN
+        end = uow.now - SETTLING_TIME
+        start = end - DAILY_SPAN
         if last:
-            await _fail(uow, last, "It did not come to an end within a day.")
+            await _fail_run(uow, last, "The run did not end within a day.")
             last = await uow.get(Reconciliation, last.id)
-            # From where the last one ended on, however long ago; one that failed is done again.
+            # Continue where the last run ended, however long ago; repeat a failed run.
             start = min(
                 start, last.start if last.status is ReconciliationStatus.FAILED else last.end
             )
-        await _begin(uow, max(start, end - LONGEST), end, SYSTEM)
+        await _start_run(uow, max(start, end - MAX_SPAN), end, SYSTEM)
 
-    await ports.store.transact(begin)
+    await ports.store.transact(start_if_due)
 
 
-async def _begin(uow: UnitOfWork, start: datetime, end: datetime, by: str) -> Reconciliation:
+async def _start_run(uow: UnitOfWork, start: datetime, end: datetime, by: str) -> Reconciliation:
     report = uow.new(
         Reconciliation,
         start=start,
@@ -121,12 +121,12 @@ async def _begin(uow: UnitOfWork, start: datetime, end: datetime, by: str) -> Re
         by=by,
     )
     await uow.add(report)
-    uow.later(Compare(report.id))
+    uow.later(RunReconciliation(report.id))
     return report
 
 
-class Compare(Task, frozen=True, tag="reconcile"):
-    """Compare all lines of a span and keep the report."""
+class RunReconciliation(Task, frozen=True, tag="reconcile"):
+    """Run a reconciliation and store its report."""
 
     reconciliation_id: str
 
@@ -135,14 +135,14 @@ class Compare(Task, frozen=True, tag="reconcile"):
         if report.finished_at:
             return
         try:
-            found = await compare(ports, report.start, report.end)
+            found = await compare_books(ports, report.start, report.end)
         except GatewayRefused as refused:
-            why = f"Stripe refused to be read: {refused}"
-            return await ports.store.transact(lambda uow: _fail(uow, report, why))
-        await ports.store.transact(lambda uow: _finish(uow, report, found))
+            why = f"Stripe refused a request: {refused}"
+            return await ports.store.transact(lambda uow: _fail_run(uow, report, why))
+        await ports.store.transact(lambda uow: _complete_run(uow, report, found))
 
 
-async def _finish(uow: UnitOfWork, report: Reconciliation, found: Found) -> None:
+async def _complete_run(uow: UnitOfWork, report: Reconciliation, found: Comparison) -> None:
     clean = not found.count
     done = await uow.change(
         Reconciliation,
@@ -169,7 +169,7 @@ async def _finish(uow: UnitOfWork, report: Reconciliation, found: Found) -> None
         )
 
 
-async def _fail(uow: UnitOfWork, report: Reconciliation, why: str) -> None:
+async def _fail_run(uow: UnitOfWork, report: Reconciliation, why: str) -> None:
     failed = await uow.change(
         Reconciliation,
         report.id,
@@ -186,26 +186,29 @@ async def _fail(uow: UnitOfWork, report: Reconciliation, why: str) -> None:
 # -- comparing -------------------------------------------------------------------------------
 
 
-async def compare(ports: Ports, start: datetime, end: datetime) -> Found:
-    """Compare a span of time, and mend what can be mended."""
-    found = await compare_lines(ports, start, end)
-    await check_payouts(ports, start, end, found)
+async def compare_books(ports: Ports, start: datetime, end: datetime) -> Comparison:
+    """Compare both directions for a time span, and repair what can be repaired."""
+    found = await compare_stripe(ports, start, end)
+    await compare_payouts(ports, start, end, found)
     return found
 
 
-async def compare_lines(
-    ports: Ports, start: datetime, end: datetime, *, mends: bool = True
-) -> Found:
-    """The platform's balance, a week at a time; unless it `mends` nothing is written."""
-    found = Found({}, [], mends)
+async def compare_stripe(
+    ports: Ports, start: datetime, end: datetime, *, repairs: bool = True
+) -> Comparison:
+    """Compare the platform's balance transactions, a week at a time.
+
+    Without `repairs` nothing is written.
+    """
+    found = Comparison({}, [], repairs)
     while start < end:
-        until = min(start + SLICE, end)
+        until = min(start + SLICE_LENGTH, end)
         seen: set[str] = set()
-        lines = ports.gateway.entries(start - LATE, until + LATE)
+        lines = ports.gateway.entries(start - MAX_DELAY, until + MAX_DELAY)
         async for entries in batches(lines, CHUNK):
             seen.update(entry.source_id for entry in entries if entry.source_id)
             inside = [entry for entry in entries if start <= entry.created_at < until]
-            await check_lines(ports, inside, found)
-        await check_journal(ports, start, until, seen, found)
+            await compare_stripe_lines(ports, inside, found)
+        await compare_journal(ports, start, until, seen, found)
         start = until
     return found

@@ -1,6 +1,7 @@
-"""Two long lists in nearly one order, ours and Stripe's, as pairs, without keeping either.
+"""A full outer join of two streams in nearly the same order: our records and Stripe's objects.
 
-What waits for its other half is all that is in memory: little, since both are read side by side.
+Both are read alternately, a chunk at a time. Only items that wait for their counterpart are in
+memory, which are few because the orders are similar.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -8,49 +9,53 @@ from typing import Protocol, TypeVar
 
 from domain.kernel.record import Record
 
-CHUNK = 200  # of each, in turn
+CHUNK = 200  # items of one stream before it is the turn of the other
 
 
-class Named(Protocol):
+class StripeItem(Protocol):
     @property
     def id(self) -> str: ...
 
 
 R = TypeVar("R", bound=Record)
-S = TypeVar("S", bound=Named)
+S = TypeVar("S", bound=StripeItem)
 T = TypeVar("T")
 
 
-async def pairs(
+async def join_streams(
     ours: AsyncIterator[R], theirs: AsyncIterator[S], stripe_id: Callable[[R], str | None]
 ) -> AsyncIterator[tuple[R | None, S | None]]:
-    """Each of ours with the one of theirs that it names; at last those that have no other half."""
-    awaited: dict[str, R] = {}
-    unnamed: dict[str, S] = {}
+    """Pair each record with the Stripe object of its id.
+
+    Records and objects without a counterpart come last, paired with None.
+    """
+    unmatched_records: dict[str, R] = {}
+    unmatched_objects: dict[str, S] = {}
     more = True
     while more:
         more = False
-        async for record in _some(ours):
+        async for record in _take(ours):
             more, id = True, stripe_id(record)
-            if id is None or id in unnamed:
-                yield record, unnamed.pop(id) if id else None
+            if id is None or id in unmatched_objects:
+                yield record, unmatched_objects.pop(id) if id else None
             else:
-                awaited[id] = record
-        async for there in _some(theirs):
+                unmatched_records[id] = record
+        async for stripe_object in _take(theirs):
             more = True
-            if there.id in awaited:
-                yield awaited.pop(there.id), there
+            if stripe_object.id in unmatched_records:
+                yield unmatched_records.pop(stripe_object.id), stripe_object
             else:
-                unnamed[there.id] = there
-    for record in awaited.values():
+                unmatched_objects[stripe_object.id] = stripe_object
+    for record in unmatched_records.values():
         yield record, None
-    for there in unnamed.values():
-        yield None, there
+    for stripe_object in unmatched_objects.values():
+        yield None, stripe_object
 
 
-async def _some(things: AsyncIterator[T]) -> AsyncIterator[T]:
+async def _take(items: AsyncIterator[T]) -> AsyncIterator[T]:
+    """The next CHUNK items, or fewer at the end."""
     for _ in range(CHUNK):
         try:
-            yield await anext(things)
+            yield await anext(items)
         except StopAsyncIteration:
             return

@@ -1,8 +1,8 @@
-"""Stripe's lines against our journal: each line of its books of our balance is one of ours.
+"""Compares Stripe's balance transactions with our journal, and repairs the journal.
 
-What is the platform's own affair with Stripe (fees that come alone, payouts of what it has earned,
-top-ups) has no other source, and is booked from there. For what our journal lacks the object is
-read again, so that the next comparison finds it.
+Transactions between the platform and Stripe only (fees without a charge, payouts of the platform's
+earnings, top-ups) have no other source and are booked from here. For any other transaction that our
+journal lacks, a task reads its object from Stripe again, so that the next comparison finds it.
 """
 
 from collections import defaultdict
@@ -27,25 +27,28 @@ from domain.reconciliation.difference import Difference
 
 R = TypeVar("R", bound=Record)
 
-SHOWN = 200
+MAX_DIFFERENCES = 200
 
 
-class Found(msgspec.Struct):
-    """What a comparison has come upon: how many lines of each type, the first differences, and
-    how many lines it has booked, or would book (`unbooked`) if it were to mend anything."""
+class Comparison(msgspec.Struct):
+    """The result of a comparison: the number of lines by type, and the first differences.
+
+    `count` is the number of all differences, `booked` the number of lines that were booked, and
+    `unbooked` the number that would have been booked with `repairs`.
+    """
 
     compared: dict[str, int]
     differences: list[Difference]
-    mends: bool = True
+    repairs: bool = True
     count: int = 0
     booked: int = 0
     unbooked: int = 0
 
     def compare(self, what: str, subject: str, expected: Any, found: Any) -> bool:
-        """Whether they agree; only the first differences are kept."""
+        """Whether the values are equal; if not, count the difference."""
         if expected != found:
             self.count += 1
-            if len(self.differences) < SHOWN:
+            if len(self.differences) < MAX_DIFFERENCES:
                 self.differences.append(Difference(what, subject, expected, found))
         return bool(expected == found)
 
@@ -53,8 +56,8 @@ class Found(msgspec.Struct):
         self.compared[kind] = self.compared.get(kind, 0) + 1
 
 
-class Books(msgspec.Struct, frozen=True):
-    """What we have of a batch of lines, by Stripe's ids; the journal by its facts."""
+class OurRecords(msgspec.Struct, frozen=True):
+    """Our records for a batch of lines, by Stripe's ids; journal transactions by their facts."""
 
     payments: Mapping[str | None, Payment]
     transfers: Mapping[str | None, Transfer]
@@ -63,20 +66,22 @@ class Books(msgspec.Struct, frozen=True):
     journal: Mapping[str, Transaction]
 
 
-async def check_lines(ports: Ports, entries: Sequence[Entry], found: Found) -> None:
-    """A batch of Stripe's lines."""
-    books = await _books(ports.store.single(), entries)
+async def compare_stripe_lines(ports: Ports, entries: Sequence[Entry], found: Comparison) -> None:
+    """Compare a batch of Stripe's lines."""
+    books = await _load_records(ports.store.single(), entries)
     for entry in entries:
         found.seen(entry.type)
-        await KNOWN.get(entry.type, _unknown)(ports, books, entry, found)
+        await COMPARISONS.get(entry.type, _report_unknown_type)(ports, books, entry, found)
 
 
-async def _books(uow: UnitOfWork, entries: Sequence[Entry]) -> Books:
+async def _load_records(uow: UnitOfWork, entries: Sequence[Entry]) -> OurRecords:
     sources: dict[Any, list[str]] = defaultdict(list)
     facts: list[str] = []
     for entry in entries:
-        sources[KNOWN.get(entry.type)].append(str(entry.source_id))
-        facts += [prefix + str(entry.source_id) for prefix in ("fee:", *FACTS.get(entry.type, ()))]
+        sources[COMPARISONS.get(entry.type)].append(str(entry.source_id))
+        facts += [
+            prefix + str(entry.source_id) for prefix in ("fee:", *FACT_PREFIXES.get(entry.type, ()))
+        ]
         facts.append(f"platform:{entry.id}")
 
     async def by(kind: type[R], field: str, check: object) -> dict[Any, R]:
@@ -85,27 +90,27 @@ async def _books(uow: UnitOfWork, entries: Sequence[Entry]) -> Books:
         return {getattr(row, field): row for row in rows}
 
     booked = await uow.all(Transaction, {"fact": tuple(facts)}, limit=len(facts)) if facts else []
-    return Books(
-        await by(Payment, "charge_id", _charge),
-        await by(Transfer, "stripe_id", _transfer),
-        await by(Reversal, "stripe_id", _reversal),
-        await by(Chargeback, "stripe_id", _adjustment),
+    return OurRecords(
+        await by(Payment, "charge_id", _compare_charge),
+        await by(Transfer, "stripe_id", _compare_transfer),
+        await by(Reversal, "stripe_id", _compare_reversal),
+        await by(Chargeback, "stripe_id", _compare_adjustment),
         {row.fact: row for row in booked},
     )
 
 
-async def _charge(ports: Ports, books: Books, entry: Entry, found: Found) -> None:
+async def _compare_charge(ports: Ports, books: OurRecords, entry: Entry, found: Comparison) -> None:
     payment = books.payments.get(entry.source_id)
     subject = payment.id if payment else str(entry.source_id)
     ours = (payment.captured_amount, payment.currency) if payment else (None, entry.currency)
     if not found.compare("charge", subject, ours[0], entry.amount) and payment:
-        await look_again(ports, found, ReadPayment(payment.id))
+        await queue_refresh(ports, found, ReadPayment(payment.id))
     found.compare("currency", subject, ours[1], entry.currency)
     if payment and entry.fee:
         fact = f"fee:{entry.source_id}"
         booked = books.journal.get(fact)
         if booked:
-            found.compare("fee", subject, _sum(booked), entry.fee)
+            found.compare("fee", subject, _sum_of_postings(booked), entry.fee)
         else:
             await _book(
                 ports,
@@ -119,114 +124,121 @@ async def _charge(ports: Ports, books: Books, entry: Entry, found: Found) -> Non
             )
 
 
-async def _refund(ports: Ports, books: Books, entry: Entry, found: Found) -> None:
-    """Also one that failed: what moved between Stripe and us by this fact."""
-    fact = FACTS[entry.type][0] + str(entry.source_id)
+async def _compare_refund(ports: Ports, books: OurRecords, entry: Entry, found: Comparison) -> None:
+    """Compare a refund, or the return of a failed one, with the transaction of its fact."""
+    fact = FACT_PREFIXES[entry.type][0] + str(entry.source_id)
     booked = books.journal.get(fact)
     sign = 1 if entry.type in FAILED_REFUNDS else -1
-    moved = _sum(booked, ledger.STRIPE) if booked else None
+    moved = _sum_of_postings(booked, ledger.STRIPE) if booked else None
     if not found.compare(entry.type, fact, moved, sign * entry.amount):
-        await look_again(ports, found, ReadRefunds(str(entry.source_id)))
-    _no_fee(entry, found)
+        await queue_refresh(ports, found, ReadRefunds(str(entry.source_id)))
+    _compare_no_fee(entry, found)
 
 
-async def _transfer(ports: Ports, books: Books, entry: Entry, found: Found) -> None:
-    _same(books.transfers.get(entry.source_id), "transfer", entry, -entry.amount, found)
+async def _compare_transfer(
+    ports: Ports, books: OurRecords, entry: Entry, found: Comparison
+) -> None:
+    _compare_amount(books.transfers.get(entry.source_id), "transfer", entry, -entry.amount, found)
 
 
-async def _reversal(ports: Ports, books: Books, entry: Entry, found: Found) -> None:
-    _same(books.reversals.get(entry.source_id), "reversal", entry, entry.amount, found)
+async def _compare_reversal(
+    ports: Ports, books: OurRecords, entry: Entry, found: Comparison
+) -> None:
+    _compare_amount(books.reversals.get(entry.source_id), "reversal", entry, entry.amount, found)
 
 
-def _same(
-    ours: Transfer | Reversal | None, what: str, entry: Entry, amount: int, found: Found
+def _compare_amount(
+    ours: Transfer | Reversal | None, what: str, entry: Entry, amount: int, found: Comparison
 ) -> None:
     subject = ours.id if ours else str(entry.source_id)
     found.compare(what, subject, ours.amount if ours else None, amount)
-    _no_fee(entry, found)
+    _compare_no_fee(entry, found)
 
 
-async def _adjustment(ports: Ports, books: Books, entry: Entry, found: Found) -> None:
-    """A dispute took its amount, or gave it back: is it in the state that Stripe says?"""
+async def _compare_adjustment(
+    ports: Ports, books: OurRecords, entry: Entry, found: Comparison
+) -> None:
+    """Compare the state of the dispute that withdrew or returned this amount."""
     ours = books.chargebacks.get(entry.source_id)
-    there = await dispute(ports, str(entry.source_id))
+    theirs = await find_dispute(ports, str(entry.source_id))
     subject = ours.id if ours else str(entry.source_id or entry.id)
-    said = (
-        (str(STATUS_OF_STRIPE[there.status]), there.fee_amount)
-        if there
-        else (entry.type, entry.net)
-    )
     known = (str(ours.status), ours.fee_amount) if ours else None
-    fits = found.compare("dispute", subject, known, said)
-    if there and not fits:
-        await look_again(ports, found, ReadDispute(there.id))
+    if theirs:
+        reported = (str(STATUS_OF_STRIPE[theirs.status]), theirs.fee_amount)
+    else:
+        reported = (entry.type, entry.net)
+    equal = found.compare("dispute", subject, known, reported)
+    if theirs and not equal:
+        await queue_refresh(ports, found, ReadDispute(theirs.id))
     if ours:
         found.compare("disputed amount", subject, ours.amount, abs(entry.amount))
 
 
-async def dispute(ports: Ports, id: str) -> CardDispute | None:
-    """None for an adjustment that is of no dispute: somebody has to look at it."""
+async def find_dispute(ports: Ports, id: str) -> CardDispute | None:
+    """The dispute, or None for an adjustment without one, which an administrator has to check."""
     try:
         return await ports.gateway.dispute(id)
     except GatewayRefused:
         return None
 
 
-async def _payout(ports: Ports, books: Books, entry: Entry, found: Found) -> None:
-    """The platform takes out what it has earned; one that fails comes back."""
+async def _book_payout(ports: Ports, books: OurRecords, entry: Entry, found: Comparison) -> None:
+    """Book a payout of the platform's earnings, the return of a failed one, or a top-up."""
     await _book_line(ports, books, entry, found, "platform_withdrew", ledger.BANK)
 
 
-async def _fee(ports: Ports, books: Books, entry: Entry, found: Found) -> None:
-    """A fee that belongs to no charge."""
+async def _book_fee(ports: Ports, books: OurRecords, entry: Entry, found: Comparison) -> None:
+    """Book a fee without a charge."""
     await _book_line(ports, books, entry, found, "stripe_other_fee", ledger.STRIPE_FEES)
 
 
-async def _unknown(ports: Ports, books: Books, entry: Entry, found: Found) -> None:
+async def _report_unknown_type(
+    ports: Ports, books: OurRecords, entry: Entry, found: Comparison
+) -> None:
     found.compare("known type of line", entry.id, entry.type, None)
 
 
 FAILED_REFUNDS = ("refund_failure", "payment_failure_refund")
-FACTS = {
+FACT_PREFIXES = {
     "refund": ("refund:",),
     "payment_refund": ("refund:",),
     "refund_failure": ("refund_failed:",),
     "payment_failure_refund": ("refund_failed:",),
 }
-KNOWN: Mapping[str, Callable[[Ports, Books, Entry, Found], Awaitable[None]]] = {
-    "charge": _charge,
-    "payment": _charge,
-    "transfer": _transfer,
-    "transfer_refund": _reversal,
-    "adjustment": _adjustment,
-    "payout": _payout,
-    "payout_failure": _payout,
-    "payout_cancel": _payout,
-    "topup": _payout,
-    "topup_reversal": _payout,
-    "stripe_fee": _fee,
-    "tax_fee": _fee,
-    "network_cost": _fee,
-    "stripe_fx_fee": _fee,
-    **{kind: _refund for kind in FACTS},
+COMPARISONS: Mapping[str, Callable[[Ports, OurRecords, Entry, Comparison], Awaitable[None]]] = {
+    "charge": _compare_charge,
+    "payment": _compare_charge,
+    "transfer": _compare_transfer,
+    "transfer_refund": _compare_reversal,
+    "adjustment": _compare_adjustment,
+    "payout": _book_payout,
+    "payout_failure": _book_payout,
+    "payout_cancel": _book_payout,
+    "topup": _book_payout,
+    "topup_reversal": _book_payout,
+    "stripe_fee": _book_fee,
+    "tax_fee": _book_fee,
+    "network_cost": _book_fee,
+    "stripe_fx_fee": _book_fee,
+    **{kind: _compare_refund for kind in FACT_PREFIXES},
 }
 
 
-def _sum(row: Transaction, account: str | None = None) -> int:
+def _sum_of_postings(row: Transaction, account: str | None = None) -> int:
     return sum(p.amount for p in row.postings if account in (None, p.source, p.destination))
 
 
-def _no_fee(entry: Entry, found: Found) -> None:
-    """Stripe takes none for these; if it did, our journal would not have it."""
+def _compare_no_fee(entry: Entry, found: Comparison) -> None:
+    """Report a fee: Stripe charges none for these lines, and our journal would lack it."""
     if entry.fee:
         found.compare(f"fee of a {entry.type}", entry.id, 0, entry.fee)
 
 
-# -- mending ---------------------------------------------------------------------------------
+# -- repairs ---------------------------------------------------------------------------------
 
 
 async def _book_line(
-    ports: Ports, books: Books, entry: Entry, found: Found, kind: str, other: str
+    ports: Ports, books: OurRecords, entry: Entry, found: Comparison, kind: str, other: str
 ) -> None:
     fact = f"platform:{entry.id}"
     if fact not in books.journal:
@@ -235,7 +247,7 @@ async def _book_line(
 
 async def _book(
     ports: Ports,
-    found: Found,
+    found: Comparison,
     fact: str,
     kind: str,
     currency: str,
@@ -243,8 +255,8 @@ async def _book(
     other: str,
     offer_id: str | None = None,
 ) -> None:
-    """Book what changed the platform's money at Stripe by `net`, against `other`; once."""
-    if not found.mends:
+    """Book a change of the platform's balance by `net` against the account `other`, once."""
+    if not found.repairs:
         found.unbooked += 1
         return
 
@@ -261,16 +273,18 @@ async def _book(
         return
 
 
-async def look_again(ports: Ports, found: Found, task: Task) -> None:
+async def queue_refresh(ports: Ports, found: Comparison, task: Task) -> None:
+    """Queue a task that reads an object from Stripe again, if the comparison repairs."""
+
     async def work(uow: UnitOfWork) -> None:
         uow.later(task)
 
-    if found.mends:
+    if found.repairs:
         await ports.store.transact(work)
 
 
 class ReadRefunds(Task, frozen=True, tag="read_refunds"):
-    """Read the refunds again of whatever payment one of them belongs to."""
+    """Read all refunds of the payment that one refund belongs to."""
 
     stripe_id: str
 

@@ -11,8 +11,8 @@ from domain.deals.payment import Payment
 from domain.kernel.money import display
 from domain.reconciliation.books_audit import Report, audit
 from domain.reconciliation.difference import Difference
-from domain.reconciliation.runs import compare_lines
-from domain.reconciliation.stripe_lines import Found
+from domain.reconciliation.runs import compare_stripe
+from domain.reconciliation.stripe_lines import Comparison
 from server.config import Settings
 from server.container import Core
 
@@ -48,15 +48,15 @@ async def run(settings: Settings, head: str | None = None) -> int:
     return len(report.differences) + lines.count + len(proof.findings)
 
 
-async def all_lines(core: Core) -> Found:
+async def all_lines(core: Core) -> Comparison:
     """Every line of Stripe's books since the first payment; an audit writes nothing."""
     first = await core.store.single().find(Payment, {}, (("_id", 1),))
     now = core.ports.clock.now()
     start = first.created_at - CLOCKS if first else now
-    return await compare_lines(core.ports, start, now, mends=False)
+    return await compare_stripe(core.ports, start, now, repairs=False)
 
 
-def show_lines(found: Found, console: Console) -> None:
+def show_lines(found: Comparison, console: Console) -> None:
     """Stripe's balance transactions by their type."""
     compared = Table("line", "compared", title="Lines of Stripe's books")
     compared.columns[1].justify = "right"

@@ -9,7 +9,7 @@ from domain.kernel.outbox import OutboxRow
 from domain.ledger.chart import STRIPE
 from domain.ledger.transaction import Transaction
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
-from domain.reconciliation.runs import compare
+from domain.reconciliation.runs import compare_books
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
@@ -30,7 +30,7 @@ async def test_a_refund_that_came_back_before_anybody_looked_is_in_both_books(ma
     assert {STRIPE} < {account for row in rows for account in row.accounts}
     now = server.ports.clock.now()
     span = (now - timedelta(hours=1), now + timedelta(hours=1))
-    assert (await compare(server.ports, *span)).differences == []
+    assert (await compare_books(server.ports, *span)).differences == []
     await work.complete()
     assert before == (10_000, 90_000)
     assert await work.platform_and_escrow() == (30_000, 0)

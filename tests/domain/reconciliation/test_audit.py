@@ -74,7 +74,7 @@ async def found(work):
 
 
 async def test_no_figure_and_no_record_may_be_another(work):
-    """Guard: each `report.compare` in audit.py."""
+    """Guard: each `report.compare` in `books_audit`."""
     for kind, where, fields, differences in WRONG:
         records = work.server.store.database[kind.COLLECTION]
         record = await records.find_one(where)
@@ -88,7 +88,7 @@ async def test_no_figure_and_no_record_may_be_another(work):
 
 
 async def test_what_only_stripe_knows_is_found(work):
-    """Guard: the pairs without one of ours, in audit.py; a hold that nobody knows of counts."""
+    """Guard: the pairs without one of ours, in `books_audit`; a hold that nobody knows of counts."""
     sandbox, contractor = work.sandbox, work.contractor
     account = (await work.server.store.single().get(User, contractor.id)).connect_id
     await sandbox.fault(webhook="*", drop=True, times=100)
@@ -116,8 +116,8 @@ async def test_what_only_stripe_knows_is_found(work):
 
 
 async def test_pairs_keep_only_what_waits_for_its_other_half():
-    """Guard: `pop` in `stream_join.pairs`; and it reads both lists in turn, not one after the
-    other."""
+    """Guard: `pop` in `stream_join.join_streams`; and it reads both lists in turn, not one after
+    the other."""
 
     class Thing:
         def __init__(self, number):
@@ -131,7 +131,7 @@ async def test_pairs_keep_only_what_waits_for_its_other_half():
             yield Thing(number)
 
     count = 10 * stream_join.CHUNK
-    paired = stream_join.pairs(
+    paired = stream_join.join_streams(
         numbers("ours", count), numbers("theirs", count + 1, 1), lambda o: o.id
     )
     whole = [(a and a.id, b and b.id) async for a, b in paired]

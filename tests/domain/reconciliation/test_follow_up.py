@@ -14,7 +14,7 @@ from domain.disputes.dispute import Dispute
 from domain.kernel.outbox import OutboxRow
 from domain.payouts.transfer import Reversal, Transfer
 from domain.reconciliation import follow_up
-from domain.reconciliation.follow_up import Watch
+from domain.reconciliation.follow_up import FollowUp
 from domain.wallet.withdrawals import Withdrawal
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
@@ -44,7 +44,7 @@ async def age(work, *kinds, minutes=2):
 
 
 async def test_a_capture_that_was_forgotten(market, server):
-    """Guard: `Kind(Payment, ...)`, with `CapturePayment` for what is being captured."""
+    """Guard: `Rule(Payment, ...)`, with `CapturePayment` for what is being captured."""
     await server.web.scheduler.stop()
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
@@ -55,25 +55,25 @@ async def test_a_capture_that_was_forgotten(market, server):
     server.store.committed = lambda rows: None
     await contractor.call("/bidding", "accept", {"offer_id": offer["id"]})
     await lose_tasks(work, Payment)
-    assert await follow_up.ask_again(server.ports) == 1
+    assert await follow_up.follow_up_recent(server.ports) == 1
     await customer.push("/bidding", "offer.accepted", lambda o: True, TIMEOUT)
 
 
 async def test_a_transfer_a_refund_and_a_payout_that_were_forgotten(work):
-    """Guard: the kinds of transfers, refunds, reversals and withdrawals in `follow_up.KINDS`."""
+    """Guard: the kinds of transfers, refunds, reversals and withdrawals in `follow_up.RULES`."""
     ports = work.server.ports
     await work.market.settled(TIMEOUT)
     work.server.store.committed = lambda rows: None
     await work.complete()
     await lose_tasks(work, Transfer)
-    assert await follow_up.ask_again(ports) == 1
+    assert await follow_up.follow_up_recent(ports) == 1
     assert await work.platform_and_escrow() == (30_000, 0)
     work.server.store.committed = lambda rows: None
     await work.market.withdraw(work.contractor, 10_000)
     await work.refund(50_000)
     await lose_tasks(work, Withdrawal)
     await age(work, Offer)
-    assert await follow_up.ask_again(ports) == 2
+    assert await follow_up.follow_up_recent(ports) == 2
     await work.contractor.push(
         "/wallet", "withdrawal.updated", lambda w: w["status"] == "paid", TIMEOUT
     )
@@ -83,12 +83,13 @@ async def test_a_transfer_a_refund_and_a_payout_that_were_forgotten(work):
         "adjust", user_id=work.contractor.id, amount=-1000, currency="USD", reason="Test"
     )
     await lose_tasks(work, Reversal)
-    assert await follow_up.ask_again(ports) == 1
+    assert await follow_up.follow_up_recent(ports) == 1
     await work.platform_and_escrow()
 
 
 async def test_a_hold_whose_release_was_forgotten(market, server):
-    """Guard: `follow_up.CLOSED`; without it the customer's money stays blocked for a week."""
+    """Guard: `follow_up.UNRELEASED_HOLDS`; without it the customer's money stays blocked for a
+    week."""
     await server.web.scheduler.stop()
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
@@ -99,7 +100,7 @@ async def test_a_hold_whose_release_was_forgotten(market, server):
     await customer.call("/bidding", "withdraw", {"offer_id": offer["id"]})
     work = JobInProgress(market, server)
     await lose_tasks(work, Payment)
-    assert await follow_up.ask_again(server.ports) == 1
+    assert await follow_up.follow_up_recent(server.ports) == 1
     await customer.push("/payment", "payment.updated", lambda p: p["status"] == "canceled", TIMEOUT)
 
 
@@ -114,69 +115,70 @@ async def unpaid(market, server):
     return work
 
 
-async def ask_in_turn(work, times):
-    """As often as said, each at its time; the minutes from one to the next."""
+async def attempt_in_turn(work, times):
+    """Make `times` attempts, each when it is due; the minutes from each to the next."""
     ports, uow, spans = work.server.ports, work.server.store.single(), []
-    for asked in range(1, times + 1):
-        assert await follow_up.ask_again(ports) == 1
-        assert await follow_up.ask_again(ports) == 0
-        (watch,) = await work.market.rows(Watch)
-        assert watch.asked == asked
-        spans.append(round((watch.next_at - watch.updated_at) / timedelta(minutes=1)))
-        await uow.change(Watch, watch.id, next_at=ports.clock.now())
+    for attempts in range(1, times + 1):
+        assert await follow_up.follow_up_recent(ports) == 1
+        assert await follow_up.follow_up_recent(ports) == 0
+        (row,) = await work.market.rows(FollowUp)
+        assert row.attempts == attempts
+        spans.append(round((row.next_at - row.updated_at) / timedelta(minutes=1)))
+        await uow.change(FollowUp, row.id, next_at=ports.clock.now())
     return spans
 
 
-def told(admin):
+def alerts(admin):
     return [p for p in admin.pushes if p.name == "alert" and p.data["kind"] == "left_unknown"]
 
 
 async def test_it_asks_more_rarely_and_then_tells_once(unpaid):
-    """Guard: `AGES`, `TELL_AT` and `told` in `follow_up._ask`."""
+    """Guard: `FIRST_CHECKS`, `ALERT_AT` and `alerted` in `follow_up._follow_up`."""
     admin = await unpaid.market.admin()
     (transfer,) = await unpaid.market.rows(Transfer)
     await unpaid.server.store.single().change(Transfer, transfer.id, status="sending")
     await age(unpaid, Transfer)
-    times = follow_up.TELL_AT + 2
-    assert await ask_in_turn(unpaid, times) == [4, 55] + [1440] * (times - 2)
+    times = follow_up.ALERT_AT + 2
+    assert await attempt_in_turn(unpaid, times) == [4, 55] + [1440] * (times - 2)
     await admin.push("/admin", "alert", lambda a: a["kind"] == "left_unknown", TIMEOUT)
     await unpaid.market.settled(TIMEOUT)
-    assert len(told(admin)) == 1
+    assert len(alerts(admin)) == 1
 
 
 async def test_what_is_in_hand_is_not_asked_twice_and_what_waits_for_people_is_not_told(unpaid):
-    """Guard: `in_hand` and `natural` in `follow_up._ask`: without the one each asking leaves a row
-    that lives for days, without the other every contractor who takes their time is an alarm."""
+    """Guard: `queued` in `follow_up._queue_missing` and `may_wait` in `follow_up._follow_up`:
+    without the one each asking leaves a row that lives for days, without the other every contractor
+    who takes their time is an alarm."""
     admin = await unpaid.market.admin()
-    await ask_in_turn(unpaid, follow_up.TELL_AT + 1)
+    await attempt_in_turn(unpaid, follow_up.ALERT_AT + 1)
     rows = await unpaid.market.rows(OutboxRow, **{"body.type": "send_transfer"})
     assert len(rows) == 1
     await unpaid.market.settled(TIMEOUT)
-    assert told(admin) == []
+    assert alerts(admin) == []
 
 
 async def test_another_state_is_another_question(unpaid):
-    """Guard: `state` of `Watch` in `_ask_about` and `_ask`; without it the next asking is
+    """Guard: `state` in `_is_due` and `_follow_up`; without it the next attempt is
     tomorrow."""
-    await ask_in_turn(unpaid, 4)
+    await attempt_in_turn(unpaid, 4)
     uow = unpaid.server.store.single()
-    (watch,) = await unpaid.market.rows(Watch)
+    (row,) = await unpaid.market.rows(FollowUp)
     tomorrow = unpaid.server.ports.clock.now() + timedelta(days=1)
-    await uow.change(Watch, watch.id, next_at=tomorrow)
-    assert await follow_up.ask_again(unpaid.server.ports) == 0
+    await uow.change(FollowUp, row.id, next_at=tomorrow)
+    assert await follow_up.follow_up_recent(unpaid.server.ports) == 0
     (transfer,) = await unpaid.market.rows(Transfer)
     await uow.change(Transfer, transfer.id, status="sending")
     await age(unpaid, Transfer)
-    assert await follow_up.ask_again(unpaid.server.ports) == 1
-    assert (await unpaid.market.rows(Watch))[0].asked == 1
+    assert await follow_up.follow_up_recent(unpaid.server.ports) == 1
+    assert (await unpaid.market.rows(FollowUp))[0].attempts == 1
 
 
 async def test_what_is_old_is_asked_about_by_the_hour(unpaid):
-    """Guard: `ask_about_old`, and `RECENT`, so that not all of it is read twice a minute."""
+    """Guard: `follow_up_old`, and `RECENT`, so that not all of it is read twice a minute."""
     await age(unpaid, Transfer, minutes=3 * 60)
-    assert await follow_up.ask_again(unpaid.server.ports) == 0
-    assert await follow_up.ask_about_old(unpaid.server.ports) == 1
-    assert await follow_up.ask_about_old(unpaid.server.ports) == 0
+    assert await follow_up.follow_up_recent(unpaid.server.ports) == 0
+    assert await follow_up.follow_up_old(unpaid.server.ports) == 1
+    assert await follow_up.follow_up_old(unpaid.server.ports) == 0
 
 
 async def test_nothing_is_passed_over(market, server, monkeypatch):
@@ -189,11 +191,11 @@ async def test_nothing_is_passed_over(market, server, monkeypatch):
     await server.store.single().add_all(
         [Reversal(id=f"rev_{n}", transfer_id="trf_1", user_id="usr_1", **stamps) for n in range(8)]
     )
-    assert await follow_up.ask_again(server.ports) == 8
+    assert await follow_up.follow_up_recent(server.ports) == 8
 
 
 async def test_an_account_whose_event_was_lost(market, server):
-    """Guard: `Kind(User, ...)`, and `ReadConnectAccount` in `TASKS`."""
+    """Guard: `Rule(User, ...)`, and `ReadConnectAccount` in `TASKS`."""
     await server.web.scheduler.stop()
     contractor = await market.contractor()
     await server.sandbox.fault(webhook="*", drop=True, times=100)
@@ -202,7 +204,7 @@ async def test_an_account_whose_event_was_lost(market, server):
     await market.settled(TIMEOUT)
     assert not (await contractor.call("/account", "me"))["payouts_enabled"]
     await age(JobInProgress(market, server), User)
-    assert await follow_up.ask_again(server.ports) == 1
+    assert await follow_up.follow_up_recent(server.ports) == 1
     await contractor.push(
         "/account", "account.updated", lambda user: user["payouts_enabled"], TIMEOUT
     )
@@ -214,9 +216,9 @@ async def test_what_a_bank_decides_is_asked_but_not_told(work):
     admin = await work.market.admin()
     await work.market.settled(TIMEOUT)
     await age(work, Chargeback)
-    await ask_in_turn(work, follow_up.TELL_AT + 1)
+    await attempt_in_turn(work, follow_up.ALERT_AT + 1)
     await work.market.settled(TIMEOUT)
-    assert told(admin) == []
+    assert alerts(admin) == []
 
 
 async def test_the_outbox_is_read_from_an_index(work):

@@ -7,7 +7,7 @@ import pytest
 from domain.accounts.user import User
 from domain.ledger.transaction import Transaction
 from domain.reconciliation import runs
-from domain.reconciliation.runs import Reconciliation, compare
+from domain.reconciliation.runs import Reconciliation, compare_books
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
@@ -21,15 +21,15 @@ async def compared(work):
     """The comparison of the last days with the next ones: the sandbox's clock may be ahead."""
     await work.market.settled(TIMEOUT)
     now = work.server.ports.clock.now()
-    return await compare(work.server.ports, now - timedelta(days=1), now + timedelta(days=1))
+    return await compare_books(work.server.ports, now - timedelta(days=1), now + timedelta(days=1))
 
 
-def told(found):
+def differences(found):
     return [(each.what, each.expected, each.found) for each in found.differences]
 
 
 async def test_a_busy_day_is_clean(work):
-    """Guard: each function in `stripe_lines.KNOWN`; without one its lines are differences."""
+    """Guard: each function in `stripe_lines.COMPARISONS`; without one its lines are differences."""
     await work.complete()
     await work.refund(20_000)
     await work.market.settled(TIMEOUT)
@@ -39,7 +39,7 @@ async def test_a_busy_day_is_clean(work):
     await work.market.settled(TIMEOUT)
     await work.decide_chargeback(await work.open_chargeback(), won=False)
     found = await compared(work)
-    assert told(found) == []
+    assert differences(found) == []
     assert found.compared["charge"] == 1
     assert found.compared["refund"] == 2
     assert found.compared["refund_failure"] == 1
@@ -49,13 +49,13 @@ async def test_a_busy_day_is_clean(work):
 
 
 async def test_what_was_not_told_is_found_and_looked_at_again(work):
-    """Guard: `found.compare(...)` in `stripe_lines._refund`, and `look_again` after it."""
+    """Guard: `found.compare(...)` in `stripe_lines._compare_refund`, and `queue_refresh` after it."""
     await work.market.settled(TIMEOUT)
     await work.sandbox.fault(webhook="*", drop=True, times=100)
     intent = (await work.stored_payment()).intent_id
     await work.sandbox.api("POST", "refunds", payment_intent=intent, amount=25_000)
-    assert [each[0] for each in told(await compared(work))] == ["refund"]
-    assert told(await compared(work)) == []
+    assert [each[0] for each in differences(await compared(work))] == ["refund"]
+    assert differences(await compared(work)) == []
     assert (await work.stored_payment()).refunded_amount == 25_000
     await work.platform_and_escrow()
 
@@ -71,31 +71,31 @@ async def test_a_charge_of_unknown_origin_is_different(work):
         payment_method="pm_card_visa",
         **{"payment_method_types[]": "card"},
     )
-    assert told(await compared(work)) == [("charge", None, 777)]
+    assert differences(await compared(work)) == [("charge", None, 777)]
 
 
 async def test_what_stripe_does_not_know_is_different(work):
-    """Guard: `journal_lines._has_line`."""
+    """Guard: `journal_lines._is_at_stripe`."""
     await work.market.settled(TIMEOUT)
     rows = await work.market.rows(Transaction)
     row = next(row for row in rows if row.kind == "captured")
     await work.server.store.single().change(Transaction, row.id, fact="capture:pay_none")
-    assert told(await compared(work)) == [("captured at Stripe", True, False)]
+    assert differences(await compared(work)) == [("captured at Stripe", True, False)]
 
 
 async def test_a_platform_payout_is_booked(work):
-    """Guard: `_payout`; the platform's earnings leave its account, and the audit agrees."""
+    """Guard: `_book_payout`; the platform's earnings leave its account, and the audit agrees."""
     await work.complete()
     before = await work.platform_and_escrow()
     await work.sandbox.api("POST", "payouts", amount=5000, currency="usd")
     found = await compared(work)
-    assert (told(found), found.booked) == ([], 1)
+    assert (differences(found), found.booked) == ([], 1)
     assert (await compared(work)).booked == 0
     assert await work.platform_and_escrow() == (before[0] - 5000, 0)
 
 
 async def test_an_admin_asks_for_one(work):
-    """Guard: `Compare` behind `admin.reconcile`, and the alert in `_finish`."""
+    """Guard: `RunReconciliation` behind `admin.reconcile`, and the alert in `_complete_run`."""
     await work.sandbox.api(
         "POST",
         "payment_intents",
@@ -131,20 +131,20 @@ async def test_there_is_one_a_day(work):
 
 
 async def test_a_payout_that_no_withdrawal_asked_for_is_different(work):
-    """Guard: `_check_unasked`; without it money that somebody took out of a contractor's account
-    by another way is missed only when they want it."""
+    """Guard: `_compare_unrequested`; without it money that somebody took out of a contractor's
+    account by another way is missed only when they want it."""
     await work.complete()
     await work.market.settled(TIMEOUT)
     await work.withdraw(20_000)
-    assert told(await compared(work)) == []
+    assert differences(await compared(work)) == []
     user = await work.server.store.single().get(User, work.contractor.id)
     await work.sandbox.api("POST", "payouts", user.connect_id, amount=50_000, currency="usd")
-    assert told(await compared(work)) == [("payout known here", 0, 50_000)]
+    assert differences(await compared(work)) == [("payout known here", 0, 50_000)]
 
 
 async def test_a_withdrawal_that_stripe_refused_is_clean(work):
-    """Guard: `_payouts` gives an empty list for a withdrawal without a payout, also on an account
-    that has none at all; without it the comparison itself fails."""
+    """Guard: `_payouts_by_withdrawal` gives an empty list for a withdrawal without a payout, also
+    on an account that has none at all; without it the comparison itself fails."""
     await work.complete()
     await work.market.settled(TIMEOUT)
     error = {"type": "invalid_request_error", "code": "payouts_not_allowed", "message": "No."}
@@ -154,7 +154,7 @@ async def test_a_withdrawal_that_stripe_refused_is_clean(work):
         "/wallet", "withdrawal.updated", lambda w: w["status"] == "failed", TIMEOUT
     )
     found = await compared(work)
-    assert told(found) == [] and found.compared["withdrawal"] == 1
+    assert differences(found) == [] and found.compared["withdrawal"] == 1
 
 
 @pytest.mark.parametrize("ending", ["clean", "failed", "running"])

@@ -18,7 +18,7 @@ from domain.notifications.feed import FeedRow
 from domain.payouts.transfer import STEPS as TRANSFER_STEPS
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.reconciliation.books_audit import audit
-from domain.reconciliation.runs import Reconciliation, ReconciliationStatus, compare
+from domain.reconciliation.runs import Reconciliation, ReconciliationStatus, compare_books
 from domain.wallet.withdrawals import STEPS as WITHDRAWAL_STEPS
 from domain.wallet.withdrawals import Withdrawal
 
@@ -132,7 +132,7 @@ class Proof:
         assert not dead, dead
         report = await audit(self.workers.server.ports)
         assert report.differences == [], report.differences
-        found = await compare(self.workers.server.ports, self.since, self.workers.clock.now())
+        found = await compare_books(self.workers.server.ports, self.since, self.workers.clock.now())
         assert found.differences == [], found.differences
         await self._same_money()
         await self._gapless()

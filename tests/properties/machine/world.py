@@ -12,7 +12,7 @@ from domain.kernel.outbox import OutboxRow
 from domain.ledger.transaction import Transaction
 from domain.operations.audit_log import AuditRow, WaitingRow
 from domain.payouts.transfer import Reversal, Transfer
-from domain.reconciliation.follow_up import Watch
+from domain.reconciliation.follow_up import FollowUp
 from domain.reconciliation.runs import Reconciliation
 from domain.stripe_events.inbox import WebhookEvent
 from domain.wallet.withdrawals import Withdrawal
@@ -30,7 +30,7 @@ OF_ONE_RUN = (
     Reversal.COLLECTION,
     Transaction.COLLECTION,
     Transfer.COLLECTION,
-    Watch.COLLECTION,
+    FollowUp.COLLECTION,
     "wallets",
     Withdrawal.COLLECTION,
     WebhookEvent.COLLECTION,
