@@ -88,7 +88,8 @@ async def test_no_figure_and_no_record_may_be_another(work):
 
 
 async def test_what_only_stripe_knows_is_found(work):
-    """Guard: the pairs without one of ours, in `books_audit`; a hold that nobody knows of counts."""
+    """Guard: the pairs without one of ours, in `books_audit`; a hold that nobody knows of
+    counts."""
     sandbox, contractor = work.sandbox, work.contractor
     account = (await work.server.store.single().get(User, contractor.id)).connect_id
     await sandbox.fault(webhook="*", drop=True, times=100)

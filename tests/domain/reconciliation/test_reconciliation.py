@@ -49,7 +49,8 @@ async def test_a_busy_day_is_clean(work):
 
 
 async def test_what_was_not_told_is_found_and_looked_at_again(work):
-    """Guard: `found.compare(...)` in `stripe_lines._compare_refund`, and `queue_refresh` after it."""
+    """Guard: `found.compare(...)` in `stripe_lines._compare_refund`, and `queue_refresh` after
+    it."""
     await work.market.settled(TIMEOUT)
     await work.sandbox.fault(webhook="*", drop=True, times=100)
     intent = (await work.stored_payment()).intent_id
