@@ -43,7 +43,7 @@ from domain.presence.presence import LastSeen, ShowPresence
 from domain.reconciliation.follow_up import FollowUp
 from domain.reconciliation.runs import Reconciliation, RunReconciliation
 from domain.reconciliation.stripe_lines import ReadRefunds
-from domain.stripe_events.inbox import Process, WebhookEvent
+from domain.stripe_events.inbox import ProcessEvent, WebhookEvent
 from domain.wallet.withdrawals import ReadPayout, SendPayout, Withdrawal
 
 RECORDS = (
@@ -98,7 +98,7 @@ TASKS = (
     | ReadDispute
     | SubmitEvidence
     | CreateCustomer
-    | Process
+    | ProcessEvent
     | RunReconciliation
     | ReadRefunds
     | ReadConnectAccount

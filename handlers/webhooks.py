@@ -4,7 +4,7 @@ from aiohttp import web
 
 from domain.kernel.errors import DomainError, TooLarge
 from domain.ports.ports import Ports
-from domain.stripe_events.inbox import receive
+from domain.stripe_events.inbox import receive_event
 
 MAX_EVENT = 256 * 1024  # bytes; Stripe's events have a few KiB
 PORTS = web.AppKey("ports", Ports)
@@ -16,7 +16,7 @@ async def stripe(request: web.Request) -> web.Response:
     try:
         payload = await _payload(request)
         event = ports.webhooks.verify(payload, request.headers.get("Stripe-Signature", ""))
-        fresh = await receive(ports, event)
+        fresh = await receive_event(ports, event)
     except DomainError as refused:
         problem = {"code": refused.code, "message": str(refused)}
         return web.json_response(problem, status=refused.status)

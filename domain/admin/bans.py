@@ -1,4 +1,4 @@
-"""Bans and unbans of users by administrators."""
+"""Bans and unbans users."""
 
 import contextlib
 
@@ -12,8 +12,6 @@ from domain.operations.command import Command, Id, Reason
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
 
-# -- banned ----------------------------------------------------------------------------------
-
 
 class Ban(Command, frozen=True):
     user_id: Id
@@ -24,42 +22,45 @@ class Unban(Command, frozen=True):
     user_id: Id
 
 
-async def ended(user_id: str, actor: Actor, ports: Ports) -> SeenUser:
-    """The answer to `ban`: by then no session is left, unless Redis is away; see `EndSessions`."""
+async def ended_sessions_reply(user_id: str, actor: Actor, ports: Ports) -> SeenUser:
+    """The reply to `ban`, after all sessions have ended.
+
+    If Redis is unavailable, the task `EndSessions` ends them later.
+    """
     with contextlib.suppress(Unavailable):
         await end_sessions(ports, user_id)
-    return await seen(user_id, actor, ports)
+    return await user_reply(user_id, actor, ports)
 
 
-async def seen(user_id: str, actor: Actor, ports: Ports) -> SeenUser:
+async def user_reply(user_id: str, actor: Actor, ports: Ports) -> SeenUser:
     return seen_user(await ports.store.single().get(User, user_id))
 
 
-@operation("admin.ban", roles=ADMINS, reply=ended)
+@operation("admin.ban", roles=ADMINS, reply=ended_sessions_reply)
 async def ban(cmd: Ban, actor: Actor, uow: UnitOfWork) -> User:
-    """Keep a user out, at once and everywhere. Raises NotFound, Forbidden, Conflict.
+    """Ban a user and end all of their sessions. Raises NotFound, Forbidden, Conflict.
 
-    Their money and their work stay as they are, so that the other side gets what was agreed.
+    Their money and their work do not change, so that the other side receives what was agreed.
     """
     user = await uow.get(User, cmd.user_id, deleted_at=None)
     if user.role is Role.ADMIN:
-        raise Forbidden("Administrators are not banned, least of all by themselves.")
+        raise Forbidden("Administrators cannot be banned.")
     banned = await uow.change(
         User, user.id, only_if={"banned_at": None}, banned_at=uow.now, ban_reason=cmd.reason
     )
     if banned is None:
-        raise Conflict("This user is banned already.")
+        raise Conflict("This user is already banned.")
     uow.later(EndSessions(user.id))
     return banned
 
 
-@operation("admin.unban", roles=ADMINS, reply=seen)
+@operation("admin.unban", roles=ADMINS, reply=user_reply)
 async def unban(cmd: Unban, actor: Actor, uow: UnitOfWork) -> User:
-    """Let a user in again. Raises NotFound, Conflict."""
+    """Lift a ban. Raises NotFound, Conflict."""
     user = await uow.get(User, cmd.user_id, deleted_at=None)
-    free = await uow.change(
+    unbanned = await uow.change(
         User, user.id, only_if={"banned_at": {"$ne": None}}, banned_at=None, ban_reason=""
     )
-    if free is None:
+    if unbanned is None:
         raise Conflict("This user is not banned.")
-    return free
+    return unbanned

@@ -1,4 +1,4 @@
-"""Commissions: what the platform has earned, given back and paid, by period and currency."""
+"""Commissions: the platform's fees, refunds and costs by period and currency."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -19,12 +19,12 @@ class Bucket(StrEnum):
     MONTH = "month"
 
 
-KEYS = ("period", "currency", "kind")
+GROUP_KEYS = ("period", "currency", "kind")
 PERIODS = {Bucket.DAY: "%Y-%m-%d", Bucket.MONTH: "%Y-%m"}
 
 
 class Commissions(Command, frozen=True):
-    """A span of time, up to 366 days, in days or months of UTC. Without `currency` all of them."""
+    """A time span of at most 366 days, in days or months of UTC; `currency` defaults to all."""
 
     start: Moment
     end: Moment
@@ -33,7 +33,7 @@ class Commissions(Command, frozen=True):
 
 
 class Commission(msgspec.Struct, frozen=True):
-    """What changed the platform's balance in one period; what it lost is below zero."""
+    """The changes of the platform's balance in one period; negative amounts reduce it."""
 
     period: str
     currency: str
@@ -48,7 +48,7 @@ class Commission(msgspec.Struct, frozen=True):
 
 
 class Total(msgspec.Struct, frozen=True):
-    """`opening_amount` and `net_amount` make `closing_amount`, the platform's own balance."""
+    """`closing_amount` is the platform's balance: `opening_amount` plus `net_amount`."""
 
     currency: str
     opening_amount: int
@@ -64,8 +64,8 @@ class Report(msgspec.Struct, frozen=True):
     totals: list[Total]
 
 
-# Kinds of transactions by what they mean to the platform; all that is not named is `other`.
-COLUMNS = {
+# The field of `Commission` for each kind of transaction; other kinds count as `other_amount`.
+FIELD_OF_KIND = {
     "accepted": "platform_fee_amount",
     "completed": "service_fee_amount",
     "resolved": "service_fee_amount",
@@ -80,7 +80,7 @@ COLUMNS = {
 
 @operation("admin.commissions", roles={Role.ADMIN}, style=Style.READ)
 async def commissions(cmd: Commissions, actor: Actor, uow: UnitOfWork) -> Report:
-    """The platform's fees, refunds and costs by period and currency. Raises Invalid."""
+    """List the platform's fees, refunds and costs by period and currency. Raises Invalid."""
     check_span(cmd.start, cmd.end)
     only = {"currency": cmd.currency} if cmd.currency else {}
     period = {"$dateToString": {"date": "$created_at", "format": PERIODS[cmd.bucket]}}
@@ -91,28 +91,28 @@ async def commissions(cmd: Commissions, actor: Actor, uow: UnitOfWork) -> Report
             {"$match": PLATFORM_SIDE.where | span(cmd.start, cmd.end)},
             {"$match": only},
             {"$project": {"kind": 1, "currency": 1, "period": period, **deltas}},
-            {"$group": {"_id": {key: f"${key}" for key in KEYS}, **totals(deltas)}},
+            {"$group": {"_id": {key: f"${key}" for key in GROUP_KEYS}, **totals(deltas)}},
         ],
     )
-    lines = _columns((*map(row["_id"].get, KEYS), row["platform"]) for row in grouped)
+    lines = _sum_by_period((*map(row["_id"].get, GROUP_KEYS), row["platform"]) for row in grouped)
     known = {cmd.currency} if cmd.currency else {*uow.rates.currencies}
     known |= {line.currency for line in lines}
-    ends = [await _total(uow, currency, cmd.start, lines) for currency in sorted(known)]
+    ends = [await _currency_total(uow, currency, cmd.start, lines) for currency in sorted(known)]
     return Report(cmd.start, cmd.end, cmd.bucket, lines, ends)
 
 
-def _columns(grouped: Iterable[tuple[str, str, str, int]]) -> list[Commission]:
-    """One line for each period and currency, from the sums of (period, currency, kind)."""
+def _sum_by_period(grouped: Iterable[tuple[str, str, str, int]]) -> list[Commission]:
+    """One line for each period and currency, from sums by period, currency and kind."""
     found: dict[tuple[str, str], Commission] = {}
     for period, currency, kind, amount in grouped:
         line = found.get((period, currency), Commission(period, currency))
-        column = COLUMNS.get(kind, "other_amount")
+        column = FIELD_OF_KIND.get(kind, "other_amount")
         more = {column: getattr(line, column) + amount, "net_amount": line.net_amount + amount}
         found[period, currency] = msgspec.structs.replace(line, **more)
     return [found[key] for key in sorted(found)]
 
 
-async def _total(
+async def _currency_total(
     uow: UnitOfWork, currency: str, start: datetime, lines: Iterable[Commission]
 ) -> Total:
     opening = await platform_before(uow, currency, start)

@@ -1,4 +1,4 @@
-"""The admin's view: the state of the market in one look, and live as it happens."""
+"""The administrators' dashboard: counts and totals of the market, once or as a live stream."""
 
 import asyncio
 
@@ -48,7 +48,10 @@ async def overview_of(uow: UnitOfWork, sockets: int) -> Overview:
 
 
 async def _counts(uow: UnitOfWork, kind: type[Record], field: str) -> dict[str, int]:
-    """How many of each; sorted first, so that the index on `field` alone is read."""
+    """The number of records by value of `field`.
+
+    The sort lets MongoDB read the index on `field` only.
+    """
     rows = await uow.aggregate(
         kind, [{"$sort": {field: 1}}, {"$group": {"_id": f"${field}", "count": {"$sum": 1}}}]
     )
@@ -57,11 +60,11 @@ async def _counts(uow: UnitOfWork, kind: type[Record], field: str) -> dict[str, 
 
 @operation("admin.overview", roles=ADMINS, style=Style.DIRECT)
 async def overview(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> Overview:
-    """Users, jobs, offers and payments by status, commission, escrow and sockets."""
+    """Count users, jobs, offers and payments by status; sum commission and escrow."""
     return await overview_of(ports.store.single(), await ports.gauges.sockets())
 
 
 @operation("admin.live", roles=ADMINS, style=Style.DIRECT, joins=lambda answer: [LIVE_MONITOR])
 async def live(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> Overview:
-    """Subscribe this socket: `stats` every second, `activity` as it happens."""
+    """Subscribe this connection to `stats`, pushed every second, and to `activity`."""
     return await overview_of(ports.store.single(), await ports.gauges.sockets())

@@ -1,6 +1,6 @@
-"""Dead letters: work that failed too often, and what an administrator does about it.
+"""Dead letters: outbox rows whose attempts all failed. An administrator retries or discards them.
 
-The same for Stripe's events, which can be worked on again at any time: their effects are guarded.
+The dead letter of a Stripe event also sets the status of the event.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import ALERT, alert
 from domain.operations.command import Command, Cursor, Id, PageSize, Reason, Style
 from domain.operations.operation import operation
-from domain.stripe_events.inbox import EventStatus, Process, WebhookEvent
+from domain.stripe_events.inbox import EventStatus, ProcessEvent, WebhookEvent
 
 ADMINS_PAGE = "/admin"
 
 
-class Letter(msgspec.Struct, frozen=True):
-    """One piece of work: its `kind`, and the id of the object it is about."""
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A failed outbox row: the `kind` of its work, and the id of the object it is about."""
 
     id: str
     lane: str
@@ -48,19 +48,26 @@ class Discard(Command, frozen=True):
     reason: Reason
 
 
-async def bury(uow: UnitOfWork, rows: Sequence[OutboxRow]) -> None:
-    """Give up on rows that have used their attempts, unless somebody has them in hand again."""
+async def move_to_dead_letters(uow: UnitOfWork, rows: Sequence[OutboxRow]) -> None:
+    """Mark rows as dead that have no attempts left and whose lease has expired.
+
+    Administrators are alerted of each row, and a Stripe event becomes dead with its row.
+    """
     for row in rows:
-        over = {"dead": False, "lease_until": {"$lte": uow.now}, "attempts": {"$gte": MAX_ATTEMPTS}}
-        dead = await uow.change(OutboxRow, row.id, only_if=over, dead=True)
+        exhausted = {
+            "dead": False,
+            "lease_until": {"$lte": uow.now},
+            "attempts": {"$gte": MAX_ATTEMPTS},
+        }
+        dead = await uow.change(OutboxRow, row.id, only_if=exhausted, dead=True)
         if dead is None:
             continue
-        letter = _letter(dead)
-        why = letter.last_error or "Its worker ended each time"
-        if letter.kind == Process.tag():
+        dead_letter = _dead_letter(dead)
+        why = dead_letter.last_error or "Its worker ended each time"
+        if dead_letter.kind == ProcessEvent.tag():
             await uow.change(
                 WebhookEvent,
-                letter.subject,
+                dead_letter.subject,
                 only_if={"status": (EventStatus.RECEIVED, EventStatus.WORKING)},
                 status=EventStatus.DEAD,
                 last_error=why,
@@ -70,13 +77,13 @@ async def bury(uow: UnitOfWork, rows: Sequence[OutboxRow]) -> None:
                 uow,
                 "dead_letter",
                 dead.id,
-                f"{letter.kind} about {letter.subject} failed {letter.attempts} times: "
-                f"{why}. Retry it once the cause is gone, or discard it.",
+                f"{dead_letter.kind} about {dead_letter.subject} failed {dead_letter.attempts} "
+                f"times: {why}. Retry it once the cause is gone, or discard it.",
             )
 
 
 def _carries_an_alert(row: OutboxRow) -> bool:
-    """An alert about a lost alert would be lost as well, and so on without end."""
+    """Whether the row delivers an alert: an alert about its loss could fail the same way."""
     parts = (row.body, row.body.get("data"), *row.body.get("events", ()))
     return row.lane is not Lane.STRIPE and any(
         part.get("name") == ALERT.name or part.get("path") == ADMINS_PAGE
@@ -86,16 +93,16 @@ def _carries_an_alert(row: OutboxRow) -> bool:
 
 
 @operation("admin.dead_letters", roles=ADMINS, style=Style.READ)
-async def dead_letters(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
-    """Work that was given up, newest first."""
+async def list_dead_letters(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+    """List dead letters, newest first."""
     where: dict[str, Any] = {"dead": True, **({"lane": cmd.lane} if cmd.lane else {})}
     page = await uow.page(OutboxRow, where, cursor=cmd.cursor, limit=cmd.limit)
-    return Page([_letter(row) for row in page.items], page.next_cursor)
+    return Page([_dead_letter(row) for row in page.items], page.next_cursor)
 
 
 @operation("admin.retry", roles=ADMINS)
-async def retry(cmd: Retry, actor: Actor, uow: UnitOfWork) -> Letter:
-    """Work on a dead letter again, with all its attempts. Raises NotFound."""
+async def retry(cmd: Retry, actor: Actor, uow: UnitOfWork) -> DeadLetter:
+    """Queue a dead letter again, with all its attempts. Raises NotFound."""
     row = await uow.get(OutboxRow, cmd.row_id, dead=True)
     alive = await uow.change(
         OutboxRow,
@@ -107,30 +114,32 @@ async def retry(cmd: Retry, actor: Actor, uow: UnitOfWork) -> Letter:
         lease_until=uow.now,
         created_at=uow.now,
     )
-    letter = _letter(alive or row)
-    if letter.kind == Process.tag():
+    dead_letter = _dead_letter(alive or row)
+    if dead_letter.kind == ProcessEvent.tag():
         await uow.change(
             WebhookEvent,
-            letter.subject,
+            dead_letter.subject,
             only_if={"status": EventStatus.DEAD},
             status=EventStatus.RECEIVED,
         )
-    return letter
+    return dead_letter
 
 
 @operation("admin.discard", roles=ADMINS)
-async def discard(cmd: Discard, actor: Actor, uow: UnitOfWork) -> Letter:
-    """Throw a dead letter away, for a reason that the trail keeps. Raises NotFound."""
+async def discard(cmd: Discard, actor: Actor, uow: UnitOfWork) -> DeadLetter:
+    """Remove a dead letter; the audit trail keeps the reason. Raises NotFound."""
     row = await uow.get(OutboxRow, cmd.row_id, dead=True)
     await uow.remove(OutboxRow, {"_id": row.id, "dead": True})
-    return _letter(row)
+    return _dead_letter(row)
 
 
-def _letter(row: OutboxRow) -> Letter:
+def _dead_letter(row: OutboxRow) -> DeadLetter:
     body = dict(row.body)
     kind = str(body.pop("type", ""))
-    parts = list(body.values())[: 2 if row.lane is Lane.PUSH else 1]  # namespace and name, or id
-    return Letter(
+    parts = list(body.values())[
+        : 2 if row.lane is Lane.PUSH else 1
+    ]  # namespace and name of a push, or the id
+    return DeadLetter(
         id=row.id,
         lane=row.lane,
         kind=kind,

@@ -1,7 +1,7 @@
-"""What an administrator may look through: users, payments, wallets and the journal.
+"""Lists for administrators: users, payments, wallets and the journal.
 
-Each list has a view of its own that names what is shown: ids for Stripe's dashboard, but neither
-passwords nor the means to pay.
+Each list has a view that names the fields shown. They include ids for Stripe's dashboard, but no
+password hashes, client secrets or payment methods.
 """
 
 from datetime import datetime
@@ -29,8 +29,8 @@ Fact = Annotated[str, Limits(min_length=1, max_length=200)]
 Kind = Annotated[str, Limits(min_length=1, max_length=40)]
 
 
-def shown(view: type[V], record: Record, **renamed: Any) -> V:
-    """The fields of a record that the view names."""
+def view_of(view: type[V], record: Record, **renamed: Any) -> V:
+    """The view of a record: its fields of the same names, and `renamed` ones."""
     own = {name: getattr(record, name) for name in view.__struct_fields__ if name not in renamed}
     return view(**own, **renamed)
 
@@ -45,7 +45,7 @@ class UserState(StrEnum):
 
 
 class SeenUser(msgspec.Struct, frozen=True):
-    """A user as administrators see them."""
+    """A user with the fields that administrators see."""
 
     id: str
     version: int
@@ -67,7 +67,7 @@ class SeenUser(msgspec.Struct, frozen=True):
 
 
 class Users(Command, frozen=True):
-    """`q` is a whole e-mail address or an id."""
+    """`q` is a complete e-mail address or an id."""
 
     PERSONAL = frozenset({"q"})
 
@@ -79,14 +79,14 @@ class Users(Command, frozen=True):
 
 
 def seen_user(user: User) -> SeenUser:
-    return shown(
+    return view_of(
         SeenUser, user, stripe_account_id=user.connect_id, stripe_customer_id=user.customer_id
     )
 
 
 @operation("admin.users", roles=ADMINS, style=Style.READ)
 async def users(cmd: Users, actor: Actor, uow: UnitOfWork) -> Page:
-    """Users, newest first."""
+    """List users, newest first."""
     where: dict[str, Any] = {}
     if cmd.q:
         where |= {"email": cmd.q.lower()} if "@" in cmd.q else {"_id": cmd.q}
@@ -102,7 +102,7 @@ async def users(cmd: Users, actor: Actor, uow: UnitOfWork) -> Page:
 
 
 class SeenPayment(msgspec.Struct, frozen=True):
-    """A payment with Stripe's ids of it, without the means to pay."""
+    """A payment with its ids at Stripe, without client secret and payment method."""
 
     id: str
     version: int
@@ -126,7 +126,7 @@ class SeenPayment(msgspec.Struct, frozen=True):
 
 
 class Payments(Command, frozen=True):
-    """`since` a time with its zone."""
+    """`since` is a time with its time zone."""
 
     status: PaymentStatus | None = None
     customer_id: Id | None = None
@@ -138,21 +138,21 @@ class Payments(Command, frozen=True):
 
 @operation("admin.payments", roles=ADMINS, style=Style.READ)
 async def payments(cmd: Payments, actor: Actor, uow: UnitOfWork) -> Page:
-    """All payments, newest first."""
-    where = _given(status=cmd.status, customer_id=cmd.customer_id)
-    if cmd.contractor_id:  # both values of `visible`, which stands between in the index
+    """List all payments, newest first."""
+    where = _filters(status=cmd.status, customer_id=cmd.customer_id)
+    if cmd.contractor_id:  # all values of `visible`, which precedes `_id` in the index
         where |= {"contractor_id": cmd.contractor_id, "visible": (False, True)}
     if cmd.since:
         earliest = first_id(Payment.PREFIX, cmd.since)
         where |= {"created_at": {"$gte": cmd.since}, "_id": {"$gte": earliest}}
     page = await uow.page(Payment, where, cursor=cmd.cursor, limit=cmd.limit)
-    return Page([shown(SeenPayment, payment) for payment in page.items], page.next_cursor)
+    return Page([view_of(SeenPayment, payment) for payment in page.items], page.next_cursor)
 
 
 # -- money -----------------------------------------------------------------------------------
 
 
-class Bounded(StrEnum):
+class AccountKind(StrEnum):
     """The kinds of accounts that have a balance row."""
 
     WALLET = "wallet"
@@ -167,18 +167,18 @@ class SeenBalance(msgspec.Struct, frozen=True):
     version: int
     updated_at: datetime
     account: str
-    kind: Bounded
+    kind: AccountKind
     owner_id: str
     currency: str
     amount: int
 
 
 class Wallets(Command, frozen=True):
-    """Without `nonzero: false` only accounts with money on them, or money owed."""
+    """With `nonzero`, the default, only accounts whose balance is not zero."""
 
     user_id: Id | None = None
     currency: CurrencyCode | None = None
-    kind: Bounded | None = None
+    kind: AccountKind | None = None
     nonzero: bool = True
     cursor: Cursor | None = None
     limit: PageSize = 20
@@ -186,19 +186,19 @@ class Wallets(Command, frozen=True):
 
 @operation("admin.wallets", roles=ADMINS, style=Style.READ)
 async def wallets(cmd: Wallets, actor: Actor, uow: UnitOfWork) -> Page:
-    """Wallets, debts and money in escrow, by the name of the account."""
-    where = _given(owner=cmd.user_id, currency=cmd.currency)
-    if cmd.kind or not cmd.user_id:  # what has an owner is a balance
-        where["kind"] = cmd.kind or tuple(Bounded)
+    """List wallets, debts and escrow accounts, sorted by account name."""
+    where = _filters(owner=cmd.user_id, currency=cmd.currency)
+    if cmd.kind or not cmd.user_id:  # accounts with an owner are all of these kinds
+        where["kind"] = cmd.kind or tuple(AccountKind)
     if cmd.nonzero:
         where["balance"] = {"$ne": 0}
     page = await uow.page(Balance, where, sort=OLDEST_ID, cursor=cmd.cursor, limit=cmd.limit)
-    rows = [shown(SeenBalance, b, owner_id=b.owner, amount=b.balance) for b in page.items]
+    rows = [view_of(SeenBalance, b, owner_id=b.owner, amount=b.balance) for b in page.items]
     return Page(rows, page.next_cursor)
 
 
 class SeenTransaction(msgspec.Struct, frozen=True):
-    """A transaction with everybody who sees it."""
+    """A transaction with all users who see it."""
 
     id: str
     created_at: datetime
@@ -224,11 +224,11 @@ class Transactions(Command, frozen=True):
 
 @operation("admin.transactions", roles=ADMINS, style=Style.READ)
 async def transactions(cmd: Transactions, actor: Actor, uow: UnitOfWork) -> Page:
-    """The journal, newest first."""
-    where = _given(users=cmd.user_id, offer_id=cmd.offer_id, kind=cmd.kind, fact=cmd.fact)
+    """List the journal's transactions, newest first."""
+    where = _filters(users=cmd.user_id, offer_id=cmd.offer_id, kind=cmd.kind, fact=cmd.fact)
     page = await uow.page(Transaction, where, cursor=cmd.cursor, limit=cmd.limit)
-    return Page([shown(SeenTransaction, each) for each in page.items], page.next_cursor)
+    return Page([view_of(SeenTransaction, each) for each in page.items], page.next_cursor)
 
 
-def _given(**filters: Any) -> dict[str, Any]:
+def _filters(**filters: Any) -> dict[str, Any]:
     return {name: value for name, value in filters.items() if value is not None}

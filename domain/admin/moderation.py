@@ -1,11 +1,11 @@
-"""What administrators read of reported conversations and of conversations in dispute."""
+"""Lists reports and reads the conversation of a dispute, for administrators."""
 
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from domain.admin.lists import shown
+from domain.admin.lists import view_of
 from domain.chat.conversation import Conversation, Said, Seq
 from domain.chat.history import around
 from domain.chat.reports import Report
@@ -18,16 +18,16 @@ from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
 
 
-class Reports(Command, frozen=True):
-    """`user_id` is whom they are about."""
+class ListReports(Command, frozen=True):
+    """`user_id` is the reported user."""
 
     user_id: Id | None = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
 
-class OfDispute(Command, frozen=True):
-    """The newest messages, those before `before_seq`, or those from `after_seq` on."""
+class ReadConversation(Command, frozen=True):
+    """The newest messages, those before `before_seq`, or those after `after_seq`."""
 
     dispute_id: Id
     before_seq: Seq | None = None
@@ -35,11 +35,8 @@ class OfDispute(Command, frozen=True):
     limit: PageSize = 50
 
 
-# -- administrators --------------------------------------------------------------------------
-
-
-class KeptMessage(msgspec.Struct, frozen=True):
-    """A message with what it said before it was changed or taken back."""
+class ArchivedMessage(msgspec.Struct, frozen=True):
+    """A message with its earlier texts, from before it was edited or deleted."""
 
     id: str
     seq: int
@@ -52,13 +49,13 @@ class KeptMessage(msgspec.Struct, frozen=True):
     history: tuple[Said, ...]
 
 
-class Kept(msgspec.Struct, frozen=True):
+class ArchivedMessages(msgspec.Struct, frozen=True):
     """Consecutive messages of one conversation, ascending."""
 
     conversation_id: str
     job_id: str
     names: dict[str, str]
-    items: list[KeptMessage]
+    items: list[ArchivedMessage]
     head: int
 
 
@@ -67,21 +64,23 @@ def _conversation(answer: dict[str, Any]) -> list[str]:
 
 
 @operation("admin.reports", roles=ADMINS, style=Style.READ)
-async def reports(cmd: Reports, actor: Actor, uow: UnitOfWork) -> Page:
-    """What was reported, newest first."""
+async def list_reports(cmd: ListReports, actor: Actor, uow: UnitOfWork) -> Page:
+    """List reports, newest first."""
     where = {"about_id": cmd.user_id} if cmd.user_id else {}
     return await uow.page(Report, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
 @operation("admin.conversation", roles=ADMINS, style=Style.READ, subjects=_conversation)
-async def conversation(cmd: OfDispute, actor: Actor, uow: UnitOfWork) -> Kept:
-    """What the two sides of a dispute have said about its job. Raises NotFound."""
+async def read_conversation(
+    cmd: ReadConversation, actor: Actor, uow: UnitOfWork
+) -> ArchivedMessages:
+    """Read the conversation of the two sides of a dispute. Raises NotFound."""
     dispute = await uow.get(Dispute, cmd.dispute_id)
     place = await uow.find(
         Conversation, {"job_id": dispute.job_id, "contractor_id": dispute.contractor_id}
     )
     if place is None:
-        raise NotFound("They have not talked about this job.")
+        raise NotFound("The two sides have no conversation about this job.")
     stretch = await around(uow, place, cmd.before_seq, cmd.after_seq, cmd.limit)
-    items = [shown(KeptMessage, message) for message in stretch.items]
-    return Kept(place.id, place.job_id, place.names, items, stretch.head)
+    items = [view_of(ArchivedMessage, message) for message in stretch.items]
+    return ArchivedMessages(place.id, place.job_id, place.names, items, stretch.head)

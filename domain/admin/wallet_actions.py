@@ -1,4 +1,4 @@
-"""What an administrator may do with money, with a reason: refund, release, freeze, adjust."""
+"""Money operations of administrators, each with a reason: refund, release, freeze, adjust."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -28,7 +28,7 @@ from domain.payouts.transfer_tasks import send_transfers
 
 
 class Refund(Command, frozen=True):
-    """`amount` minor units; without it everything that can be refunded."""
+    """`amount` is in minor units; it defaults to all that can be refunded."""
 
     payment_id: Id
     reason: Reason
@@ -46,14 +46,14 @@ class Freeze(Command, frozen=True):
 
 
 class Source(StrEnum):
-    """Whose money an adjustment moves: what the platform earned, or what it writes off."""
+    """The account behind an adjustment: the platform's earnings, or its losses."""
 
     PLATFORM = "platform"
     LOSSES = "losses"
 
 
 class Adjust(Command, frozen=True):
-    """`amount` minor units to the contractor; below zero from them."""
+    """`amount` is in minor units: positive to the contractor, negative from them."""
 
     user_id: Id
     amount: Annotated[int, Limits(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
@@ -71,10 +71,10 @@ class List(Command, frozen=True):
 
 @operation("admin.refund", roles=ADMINS)
 async def refund(cmd: Refund, actor: Actor, uow: UnitOfWork) -> Payment:
-    """Send money back to the customer, before or after the work was completed.
+    """Refund the customer, before or after the work was completed.
 
-    A job whose money is all gone ends. Raises NotFound, NotRefundable, AmountNotPayable,
-    DisputeOpen, Conflict for an offer that is just being accepted.
+    A job without remaining money ends. Raises NotFound, NotRefundable, AmountNotPayable,
+    DisputeOpen, Conflict for an offer that was not accepted yet.
     """
     payment = await uow.get(Payment, cmd.payment_id)
     offer = await uow.get(Offer, payment.offer_id)
@@ -85,7 +85,9 @@ async def refund(cmd: Refund, actor: Actor, uow: UnitOfWork) -> Payment:
             refunded_amount=offer.refunded_amount,
         )
     if offer.live and offer.accepted_at is None:
-        raise Conflict("The offer stands: it is refunded when it is withdrawn, rejected or ends.")
+        raise Conflict(
+            "The offer is open: its hold is released when it is withdrawn, rejected or expires."
+        )
     job = await uow.get(Job, offer.job_id)
     if job.dispute_id and job.offer_id == offer.id:
         raise DisputeOpen(dispute_id=job.dispute_id)
@@ -97,7 +99,7 @@ async def refund(cmd: Refund, actor: Actor, uow: UnitOfWork) -> Payment:
 
 @operation("admin.release", roles=ADMINS)
 async def release(cmd: Release, actor: Actor, uow: UnitOfWork) -> Transfer:
-    """Send a transfer that is parked, or try a waiting one at once. Raises NotFound, Conflict."""
+    """Send a parked transfer, or retry a waiting one at once. Raises NotFound, Conflict."""
     found = await uow.get(Transfer, cmd.transfer_id)
     if found.status is TransferStatus.PARKED:
         found = (
@@ -119,14 +121,16 @@ async def release(cmd: Release, actor: Actor, uow: UnitOfWork) -> Transfer:
             path=WALLET,
         )
     if found.status is not TransferStatus.WAITING:
-        raise Conflict(f"The transfer is {found.status}: only parked and waiting ones go.")
+        raise Conflict(
+            f"The transfer is {found.status}: only parked and waiting transfers can be released."
+        )
     send_transfers(uow, [found])
     return found
 
 
 @operation("admin.transfers", roles=ADMINS, style=Style.READ)
 async def transfers(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
-    """Transfers to contractors, newest first."""
+    """List transfers to contractors, newest first."""
     where: dict[str, Any] = {}
     if cmd.user_id:
         where["user_id"] = cmd.user_id
@@ -137,7 +141,7 @@ async def transfers(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
 
 @operation("admin.freeze", roles=ADMINS)
 async def freeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
-    """Stop transfers to a contractor and their withdrawals. Raises NotFound, Conflict."""
+    """Stop a contractor's transfers and withdrawals. Raises NotFound, Conflict."""
     frozen = await uow.change(
         User,
         cmd.user_id,
@@ -145,17 +149,20 @@ async def freeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
         frozen_at=uow.now,
         frozen_reason=cmd.reason,
     )
-    return await _told(uow, cmd.user_id, frozen)
+    return await _publish_frozen(uow, cmd.user_id, frozen)
 
 
 @operation("admin.unfreeze", roles=ADMINS)
 async def unfreeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
-    """Let money move again, and send what has waited. Raises NotFound, Conflict."""
+    """Allow transfers and withdrawals again, and send waiting transfers.
+
+    Raises NotFound, Conflict.
+    """
     frozen = {"role": Role.CONTRACTOR, "frozen_at": {"$ne": None}}
     free = await uow.change(
         User, cmd.user_id, only_if=frozen, frozen_at=None, frozen_reason=cmd.reason
     )
-    user = await _told(uow, cmd.user_id, free)
+    user = await _publish_frozen(uow, cmd.user_id, free)
     send_transfers(
         uow, await uow.all(Transfer, {"user_id": user.id, "status": TransferStatus.WAITING})
     )
@@ -171,10 +178,11 @@ async def unfreeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
     return user
 
 
-async def _told(uow: UnitOfWork, user_id: str, changed: User | None) -> User:
+async def _publish_frozen(uow: UnitOfWork, user_id: str, changed: User | None) -> User:
+    """Push the changed user. Raises NotFound, or Conflict if nothing changed."""
     if changed is None:
         await uow.get(User, user_id, role=Role.CONTRACTOR)
-        raise Conflict("The wallet is in that state already.")
+        raise Conflict("The wallet is already in that state.")
     uow.publish(UPDATED, changed, to=[changed.id])
     return changed
 
@@ -183,16 +191,16 @@ async def _told(uow: UnitOfWork, user_id: str, changed: User | None) -> User:
 async def adjust(cmd: Adjust, actor: Actor, uow: UnitOfWork) -> ledger.Purse:
     """Correct a contractor's wallet; a credit pays their debt first, the rest is transferred.
 
-    It writes the user's row, so that it conflicts with closing the account: one of the two sees
-    the other. Raises NotFound, Invalid.
+    It writes the user's row, so that it conflicts with a concurrent deletion of the account.
+    Raises NotFound, Invalid.
     """
     step = CURRENCIES[cmd.currency].step if cmd.currency in CURRENCIES else 0
     if not step or cmd.currency not in uow.rates.currencies:
         raise Invalid(f"currency: one of {', '.join(uow.rates.currencies)}.", field="currency")
     if cmd.amount == 0 or cmd.amount % step:
         raise Invalid(f"amount: not zero, and a multiple of {step}.", field="amount")
-    there = {"role": Role.CONTRACTOR, "deleted_at": None}
-    user = await uow.change(User, cmd.user_id, only_if=there, inc={"engagements": 1})
+    active = {"role": Role.CONTRACTOR, "deleted_at": None}
+    user = await uow.change(User, cmd.user_id, only_if=active, inc={"engagements": 1})
     if user is None:
         raise NotFound
     move = allocate if cmd.amount > 0 else claw_back

@@ -1,1 +1,1 @@
-"""The inbox of Stripe webhooks: stored first, then processed, replayed on demand."""
+"""The inbox of Stripe's webhook events: stored first, then processed, and replayed on demand."""

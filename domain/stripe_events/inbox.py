@@ -1,9 +1,9 @@
-"""Stripe's events: verified and stored once by their id, then worked on in any order.
+"""Stripe's webhook events: stored once by their id, then processed in any order.
 
-An event only says where to look: the object is read from Stripe again, so duplicates and
-reordering have one effect. Events that only repeat what another one says are kept, not worked on:
-six come with every deal, and each costs a request and a transaction. What is not meant for this
-installation is put in quarantine, and administrators are told.
+An event only names an object, which is read from Stripe again. So duplicates and reordering do not
+change the result. Redundant event types are stored but not processed: each deal causes six of them,
+and each would cost a request and a transaction. Events that are not for this installation are
+quarantined, and administrators are alerted.
 """
 
 import contextlib
@@ -32,11 +32,11 @@ from domain.ports.ports import Ports
 from domain.wallet.withdrawals import Withdrawal, settle_withdrawal
 
 KEPT = timedelta(days=90)
-OWN_TASK_SECONDS = 2
-STRANGER_FOR = timedelta(minutes=10)  # our own request for the account may still be unanswered
-ASK_AGAIN = timedelta(seconds=20)
-TOLD_WITHIN = timedelta(hours=1)
-REPEATS = frozenset(
+OWN_TASK_WAIT_SECONDS = 2
+UNKNOWN_ACCOUNT_GRACE = timedelta(minutes=10)  # our own request may still be creating the account
+RETRY_AFTER = timedelta(seconds=20)
+ALERT_INTERVAL = timedelta(hours=1)
+REDUNDANT_TYPES = frozenset(
     {
         "charge.captured",
         "charge.failed",
@@ -45,7 +45,7 @@ REPEATS = frozenset(
         "transfer.created",
     }
 )
-KNOWN = {
+PAYMENT_STATUSES = {
     "requires_capture": (PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURING),
     "succeeded": (PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED),
     "canceled": (PaymentStatus.CANCELED,),
@@ -53,7 +53,7 @@ KNOWN = {
 
 
 class EventStatus(StrEnum):
-    """`working` has been begun, `dead` failed too often, `quarantined` is not for us."""
+    """`working`: an attempt started. `dead`: too many attempts failed. `quarantined`: not ours."""
 
     RECEIVED = "received"
     WORKING = "working"
@@ -65,8 +65,8 @@ class EventStatus(StrEnum):
 Text = Annotated[str, Limits(min_length=1, max_length=255)]
 
 
-class Thing(msgspec.Struct, frozen=True):
-    """What is used of an event's object; `object` is its kind."""
+class EventObject(msgspec.Struct, frozen=True):
+    """The fields used of an event's object; `object` is its type."""
 
     object: Text
     id: Text | None = None
@@ -74,44 +74,44 @@ class Thing(msgspec.Struct, frozen=True):
     metadata: Any = None
 
 
-class Content(msgspec.Struct, frozen=True):
+class EventData(msgspec.Struct, frozen=True):
     object: dict[str, Any]
 
 
-class Body(msgspec.Struct, frozen=True):
-    """What is used of an event."""
+class EventBody(msgspec.Struct, frozen=True):
+    """The fields used of an event."""
 
     id: Text
     type: Annotated[str, Limits(min_length=1, max_length=100)]
     livemode: bool
-    data: Content
+    data: EventData
     account: Text | None = None
 
 
 class WebhookEvent(Record, frozen=True):
     """A verified event; its id is Stripe's. `account` is the connected account it is about.
 
-    `same` tells its object, type and state in one word, `reason` why it is in quarantine,
-    `last_error` why it is not done yet.
+    `digest` is a hash of its type, its account and the state of its object. `reason` says why it is
+    quarantined, and `last_error` why its last attempt failed.
     """
 
     COLLECTION = "webhook_events"
     PREFIX = "evt"
     INDEXES = (
         Index((("created_at", 1),), ttl_seconds=int(KEPT.total_seconds())),
-        Index((("same", 1), ("status", 1))),
+        Index((("digest", 1), ("status", 1))),
         Index((("status", 1), ("_id", -1))),
         Index((("type", 1), ("_id", -1))),
         Index((("status", 1), ("type", 1), ("_id", -1))),
         Index((("reason", 1), ("updated_at", -1)), where={"status": EventStatus.QUARANTINED.value}),
     )
-    PRIVATE = frozenset({"same"})
+    PRIVATE = frozenset({"digest"})
 
     type: str
     account: str | None
     object_type: str
     object_id: str
-    same: str
+    digest: str
     status: EventStatus = EventStatus.RECEIVED
     intent_id: str | None = None
     payment_id: str | None = None
@@ -121,20 +121,22 @@ class WebhookEvent(Record, frozen=True):
     processed_at: datetime | None = None
 
 
-async def receive(ports: Ports, event: object) -> bool:
-    """Keep what Stripe has signed and queue it; False if it was received before."""
-    row = _row(ports.store.single(), event, live=ports.webhooks.live)
+async def receive_event(ports: Ports, event: object) -> bool:
+    """Store a verified event and queue its processing; False if it was received before."""
+    row = _record_of(ports.store.single(), event, live=ports.webhooks.live)
 
     async def store(uow: UnitOfWork) -> None:
         kept = row
-        if row.status is EventStatus.RECEIVED and await uow.find(WebhookEvent, _waiting(row)):
-            # That one has not looked yet: when it does, it sees what this one is about.
+        if row.status is EventStatus.RECEIVED and await uow.find(
+            WebhookEvent, _unprocessed_duplicate(row)
+        ):
+            # The duplicate has not read the object yet, so it will read the same state.
             kept = msgspec.structs.replace(row, status=EventStatus.DONE)
         if kept.status is EventStatus.QUARANTINED:
-            await _tell(uow, kept.id, kept.reason)
+            await _alert_quarantined(uow, kept.id, kept.reason)
         await uow.add(kept)
         if kept.status is EventStatus.RECEIVED:
-            uow.later(Process(kept.id))
+            uow.later(ProcessEvent(kept.id))
 
     try:
         await ports.store.transact(store)
@@ -143,28 +145,31 @@ async def receive(ports: Ports, event: object) -> bool:
     return True
 
 
-def _row(uow: UnitOfWork, event: object, *, live: bool) -> WebhookEvent:
+def _record_of(uow: UnitOfWork, event: object, *, live: bool) -> WebhookEvent:
+    """The record of an event, with the status in which it is stored."""
     try:
-        body = msgspec.convert(event, Body)
-        thing = msgspec.convert(body.data.object, Thing)
-    except msgspec.ValidationError as wrong:
-        return _shapeless(uow, event, str(wrong))
-    status, reason = EventStatus.DONE if body.type in REPEATS else EventStatus.RECEIVED, None
+        body = msgspec.convert(event, EventBody)
+        subject = msgspec.convert(body.data.object, EventObject)
+    except msgspec.ValidationError as invalid:
+        return _malformed(uow, event, str(invalid))
+    status, reason = EventStatus.RECEIVED, None
+    if body.type in REDUNDANT_TYPES:
+        status = EventStatus.DONE
     if body.livemode is not live:
         mode = "live" if body.livemode else "test"
         status, reason = EventStatus.QUARANTINED, f"It is of Stripe's {mode} mode."
-    intent = thing.id if thing.object == "payment_intent" else thing.payment_intent
-    metadata = thing.metadata if isinstance(thing.metadata, dict) else {}
+    intent = subject.id if subject.object == "payment_intent" else subject.payment_intent
+    metadata = subject.metadata if isinstance(subject.metadata, dict) else {}
     payment = metadata.get("payment_id")
     return uow.new(
         WebhookEvent,
         id=body.id,
         type=body.type,
         account=body.account,
-        object_type=thing.object,
-        object_id=thing.id or "",
-        # The account belongs to it: the object `application` is the same one for all of them.
-        same=_digest([body.type, body.account, body.data.object]),
+        object_type=subject.object,
+        object_id=subject.id or "",
+        # With the account, because events of different accounts share the object `application`.
+        digest=_digest([body.type, body.account, body.data.object]),
         status=status,
         reason=reason,
         intent_id=intent if isinstance(intent, str) else None,
@@ -172,22 +177,22 @@ def _row(uow: UnitOfWork, event: object, *, live: bool) -> WebhookEvent:
     )
 
 
-def _shapeless(uow: UnitOfWork, event: object, problem: str) -> WebhookEvent:
-    """Signed, but not in a form that says where to look: kept for a person."""
+def _malformed(uow: UnitOfWork, event: object, problem: str) -> WebhookEvent:
+    """The record of a signed event that names no object; an administrator has to check it."""
     digest = _digest(event)
 
-    def said(name: str, longest: int) -> str | None:
+    def text(name: str, max_length: int) -> str | None:
         value = event.get(name) if isinstance(event, dict) else None
-        return value if isinstance(value, str) and 0 < len(value) <= longest else None
+        return value if isinstance(value, str) and 0 < len(value) <= max_length else None
 
     return uow.new(
         WebhookEvent,
-        id=said("id", 255) or f"evt_shapeless_{digest[:32]}",
-        type=said("type", 100) or "shapeless",
+        id=text("id", 255) or f"evt_shapeless_{digest[:32]}",
+        type=text("type", 100) or "shapeless",
         account=None,
         object_type="",
         object_id="",
-        same=digest,
+        digest=digest,
         status=EventStatus.QUARANTINED,
         reason=f"It has not the shape of an event: {problem}.",
     )
@@ -197,28 +202,30 @@ def _digest(value: object) -> str:
     return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
 
 
-def _waiting(row: WebhookEvent) -> dict[str, Any]:
-    return {"same": row.same, "status": EventStatus.RECEIVED}
+def _unprocessed_duplicate(row: WebhookEvent) -> dict[str, Any]:
+    return {"digest": row.digest, "status": EventStatus.RECEIVED}
 
 
-async def _tell(uow: UnitOfWork, event_id: str, reason: str | None) -> None:
-    """Before it is put away, unless one was for the same reason just now: a wrong endpoint sends
-    thousands."""
-    same = {"status": EventStatus.QUARANTINED.value, "reason": reason}
-    last = await uow.find(WebhookEvent, same, (("updated_at", -1),))
-    if last and uow.now - last.updated_at < TOLD_WITHIN:
+async def _alert_quarantined(uow: UnitOfWork, event_id: str, reason: str | None) -> None:
+    """Alert administrators before an event is quarantined.
+
+    One alert is sent for each reason and ALERT_INTERVAL: a wrong endpoint sends thousands of
+    events."""
+    same_reason = {"status": EventStatus.QUARANTINED.value, "reason": reason}
+    last = await uow.find(WebhookEvent, same_reason, (("updated_at", -1),))
+    if last and uow.now - last.updated_at < ALERT_INTERVAL:
         return
     await alert(
         uow,
         "event_quarantined",
         event_id,
-        f"An event was not worked on: {reason} Look at the webhook endpoints of Stripe's "
-        "dashboard, or replay it. More of the same are in quarantine without an alert each.",
+        f"An event was quarantined: {reason} Check the webhook endpoints in Stripe's dashboard, or "
+        "replay the event. Further events for the same reason are quarantined without an alert.",
     )
 
 
-class Process(Task, frozen=True, tag="process_stripe_event"):
-    """Re-read the object that an event is about and take over its state."""
+class ProcessEvent(Task, frozen=True, tag="process_stripe_event"):
+    """Read the object of an event from Stripe and take over its state."""
 
     event_id: str
 
@@ -235,48 +242,55 @@ class Process(Task, frozen=True, tag="process_stripe_event"):
         try:
             if not await self._is_ours(ports, event):
                 return
-            if work := WORK.get(event.object_type):
+            if work := HANDLERS.get(event.object_type):
                 await work(ports, event)
         except Exception as failed:
             problem = f"{type(failed).__name__}: {failed}"[:500]
-            with contextlib.suppress(Exception):  # the relay has to hear of the first one
-                await _leave(ports.store.single(), event, last_error=problem)
+            with contextlib.suppress(Exception):  # the first exception is the one to raise
+                await _change_own(ports.store.single(), event, last_error=problem)
             raise
         uow = ports.store.single()
-        await _leave(uow, event, status=EventStatus.DONE, last_error=None, processed_at=uow.now)
+        await _change_own(
+            uow, event, status=EventStatus.DONE, last_error=None, processed_at=uow.now
+        )
 
     async def _is_ours(self, ports: Ports, event: WebhookEvent) -> bool:
-        """Whether it is about the platform, or an account that a contractor has or had."""
+        """Whether it is about the platform, or an account that a contractor has or had.
+
+        Raises TryAgain while the account may still become known; quarantines the event later.
+        """
         account = event.account
         uow = ports.store.single()
         if account is None or await uow.find(User, {"connect_id": account}):
             return True
         if await uow.find(User, {"closed_accounts": account}):
             return True
-        if ports.clock.now() - event.created_at < STRANGER_FOR:
-            raise TryAgain("an account that is not known yet", at=ports.clock.now() + ASK_AGAIN)
+        if ports.clock.now() - event.created_at < UNKNOWN_ACCOUNT_GRACE:
+            raise TryAgain("the account is not known yet", at=ports.clock.now() + RETRY_AFTER)
         reason = f"It is about the account {account}, which no contractor has."
 
-        async def put_away(uow: UnitOfWork) -> None:
-            if await _leave(uow, event, reason=reason, last_error=None):
-                await _tell(uow, event.id, reason)
-                await _leave(uow, event, status=EventStatus.QUARANTINED)
+        async def quarantine(uow: UnitOfWork) -> None:
+            if await _change_own(uow, event, reason=reason, last_error=None):
+                await _alert_quarantined(uow, event.id, reason)
+                await _change_own(uow, event, status=EventStatus.QUARANTINED)
 
-        await ports.store.transact(put_away)
+        await ports.store.transact(quarantine)
         return False
 
 
-async def _leave(uow: UnitOfWork, event: WebhookEvent, **fields: Any) -> WebhookEvent | None:
-    """Only whoever began with it last may say what became of it: an earlier one that comes late
-    has looked too early."""
-    own = {"status": EventStatus.WORKING, "attempts": event.attempts}
-    return await uow.change(WebhookEvent, event.id, only_if=own, **fields)
+async def _change_own(uow: UnitOfWork, event: WebhookEvent, **fields: Any) -> WebhookEvent | None:
+    """Change an event if this attempt is the latest one; None if a later attempt has started.
+
+    A slow earlier attempt read an older state, so it must not decide the outcome.
+    """
+    latest = {"status": EventStatus.WORKING, "attempts": event.attempts}
+    return await uow.change(WebhookEvent, event.id, only_if=latest, **fields)
 
 
-# -- what to read again ------------------------------------------------------------------------
+# -- handlers by type of object ------------------------------------------------------------------
 
 
-async def _payment(ports: Ports, event: WebhookEvent) -> None:
+async def _process_payment(ports: Ports, event: WebhookEvent) -> None:
     if event.account or not event.intent_id:
         return
     uow = ports.store.single()
@@ -285,30 +299,30 @@ async def _payment(ports: Ports, event: WebhookEvent) -> None:
         payment = await uow.find(Payment, {"_id": event.payment_id})
     if payment is None:
         return
-    # Mostly it tells what our own task is just being answered: let that one go first.
-    await ports.waiter.settled(payment.id, OWN_TASK_SECONDS)
+    # Usually our own task is receiving the same state in its response: let it finish first.
+    await ports.waiter.settled(payment.id, OWN_TASK_WAIT_SECONDS)
     payment = await uow.get(Payment, payment.id)
     intent = await ports.gateway.intent(event.intent_id)
     if payment.intent_id not in (None, intent.id):
-        return await _release_stray(ports, intent)
+        return await _cancel_duplicate_hold(ports, intent)
     known = payment.available_on or intent.status != "succeeded"
-    if not known or payment.status not in KNOWN.get(intent.status, ()):
+    if not known or payment.status not in PAYMENT_STATUSES.get(intent.status, ()):
         await apply_intent(ports, payment.id, intent)
     if event.object_type == "refund" or event.type == "charge.refunded":
         await refunds.read_refunds(ports, payment.id)
 
 
-async def _release_stray(ports: Ports, intent: Intent) -> None:
-    """A second hold of one payment, made when the first answer was lost: only one may stay."""
+async def _cancel_duplicate_hold(ports: Ports, intent: Intent) -> None:
+    """Cancel a second hold of a payment, created when the response to the first was lost."""
     if intent.status not in ("canceled", "succeeded"):
         await ports.gateway.cancel(intent.id, key=f"stray:{intent.id}:0")
 
 
-async def _account(ports: Ports, event: WebhookEvent) -> None:
+async def _process_account(ports: Ports, event: WebhookEvent) -> None:
     await refresh_account(ports, event.account or event.object_id)
 
 
-async def _payout(ports: Ports, event: WebhookEvent) -> None:
+async def _process_payout(ports: Ports, event: WebhookEvent) -> None:
     if event.account is None:
         return
     uow = ports.store.single()
@@ -321,23 +335,23 @@ async def _payout(ports: Ports, event: WebhookEvent) -> None:
         await ports.store.transact(lambda uow: settle_withdrawal(uow, found, state))
 
 
-async def _dispute(ports: Ports, event: WebhookEvent) -> None:
+async def _process_dispute(ports: Ports, event: WebhookEvent) -> None:
     await chargebacks.refresh_dispute(ports, event.object_id)
 
 
-async def _transfer(ports: Ports, event: WebhookEvent) -> None:
+async def _process_transfer(ports: Ports, event: WebhookEvent) -> None:
     if event.account is None:
         await external_reversals.read_reversals(ports, event.object_id)
 
 
-WORK: Mapping[str, Callable[[Ports, WebhookEvent], Awaitable[None]]] = {
-    "payment_intent": _payment,
-    "charge": _payment,
-    "refund": _payment,
-    "dispute": _dispute,
-    "transfer": _transfer,
-    "payout": _payout,
-    "account": _account,
-    "capability": _account,
-    "application": _account,
+HANDLERS: Mapping[str, Callable[[Ports, WebhookEvent], Awaitable[None]]] = {
+    "payment_intent": _process_payment,
+    "charge": _process_payment,
+    "refund": _process_payment,
+    "dispute": _process_dispute,
+    "transfer": _process_transfer,
+    "payout": _process_payout,
+    "account": _process_account,
+    "capability": _process_account,
+    "application": _process_account,
 }

@@ -12,7 +12,7 @@ from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Cursor, PageSize, Style
 from domain.operations.operation import operation
-from domain.stripe_events.inbox import EventStatus, Process, WebhookEvent
+from domain.stripe_events.inbox import EventStatus, ProcessEvent, WebhookEvent
 
 
 class ListEvents(Command, frozen=True):
@@ -22,40 +22,39 @@ class ListEvents(Command, frozen=True):
     limit: PageSize = 20
 
 
-class Replay(Command, frozen=True):
+class ReplayEvent(Command, frozen=True):
     event_id: Annotated[str, Limits(min_length=1, max_length=255)]
 
 
 @operation("admin.webhook_events", roles=ADMINS, style=Style.READ)
-async def webhook_events(cmd: ListEvents, actor: Actor, uow: UnitOfWork) -> Page:
-    """Stripe's events, newest first."""
-    given = {"status": cmd.status, "type": cmd.type}
-    where: dict[str, Any] = {name: value for name, value in given.items() if value}
+async def list_events(cmd: ListEvents, actor: Actor, uow: UnitOfWork) -> Page:
+    """List Stripe's events, newest first."""
+    filters = {"status": cmd.status, "type": cmd.type}
+    where: dict[str, Any] = {name: value for name, value in filters.items() if value}
     return await uow.page(WebhookEvent, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
 @operation("admin.replay", roles=ADMINS)
-async def replay(cmd: Replay, actor: Actor, uow: UnitOfWork) -> WebhookEvent:
-    """Work on an event again, whatever became of it. Raises NotFound, Conflict."""
-    return await queue_again(uow, await uow.get(WebhookEvent, cmd.event_id))
+async def replay_event(cmd: ReplayEvent, actor: Actor, uow: UnitOfWork) -> WebhookEvent:
+    """Process an event again. Raises NotFound, and Conflict while it is being processed."""
+    return await requeue(uow, await uow.get(WebhookEvent, cmd.event_id))
 
 
-async def queue_again(
-    uow: UnitOfWork, event: WebhookEvent, at: datetime | None = None
-) -> WebhookEvent:
-    """What its dead letter asked for is asked for anew. With `at` (now) any process takes it.
+async def requeue(uow: UnitOfWork, event: WebhookEvent, at: datetime | None = None) -> WebhookEvent:
+    """Queue the processing of an event again, in place of its dead letter.
 
-    Raises Conflict while it is waiting or being worked on.
+    With `at` (the current time) another process takes it at once. Raises Conflict while it is
+    queued or being processed.
     """
-    again = await uow.change(
+    requeued = await uow.change(
         WebhookEvent,
         event.id,
         only_if={"status": (EventStatus.DONE, EventStatus.DEAD, EventStatus.QUARANTINED)},
         status=EventStatus.RECEIVED,
         reason=None,
     )
-    if again is None:
-        raise Conflict("The event is being worked on already.")
+    if requeued is None:
+        raise Conflict("The event is already being processed.")
     await uow.remove(OutboxRow, {"dead": True, "body.event_id": event.id})
-    uow.later(Process(event.id), at)
-    return again
+    uow.later(ProcessEvent(event.id), at)
+    return requeued

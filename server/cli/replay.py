@@ -12,7 +12,7 @@ from domain.kernel.store import UnitOfWork
 from domain.operations.audit_log import AuditEntry, record
 from domain.ports.ports import Ports
 from domain.stripe_events.inbox import EventStatus, WebhookEvent
-from domain.stripe_events.replay import queue_again
+from domain.stripe_events.replay import requeue
 from server.config import Settings
 from server.container import Core
 
@@ -66,7 +66,7 @@ async def _queue(ports: Ports, event: WebhookEvent) -> bool:
     has the keys anyway."""
 
     async def work(uow: UnitOfWork) -> None:
-        await queue_again(uow, event, at=uow.now)  # this process will not be there
+        await requeue(uow, event, at=uow.now)  # this process will not be there
         deed = AuditEntry(operation="cli.replay", fields={"event_id": event.id})
         await record(uow, ports.seal, deed)
 

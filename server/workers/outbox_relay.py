@@ -169,7 +169,7 @@ class Relay:
         """One by one, so that one that cannot be given up does not hold up the others."""
         for row in tired:
             try:
-                await self._store.transact(partial(dead_letters.bury, rows=[row]))
+                await self._store.transact(partial(dead_letters.move_to_dead_letters, rows=[row]))
             except Exception:
                 log.exception("not given up", row=row.id)
 

@@ -14,8 +14,8 @@ from tests.support.negotiation import TIMEOUT
 
 
 async def test_webhook_before_our_record(negotiation):
-    """Guard: `payment_id` of the metadata in `inbox._payment`: as long as no answer tells our
-    record the id of its payment, the event comes to one that does not know it, and is all that
+    """Guard: `payment_id` of the metadata in `inbox._process_payment`: as long as no answer tells
+    our record the id of its payment, the event comes to one that does not know it, and is all that
     says the money is held."""
     every = {"path": "/v1/payment_intents", "method": "POST", "when": "after", "drop": True}
     await negotiation.sandbox.fault(**every, times=1000)
@@ -41,9 +41,9 @@ async def test_webhook_before_our_record(negotiation):
 
 
 async def test_duplicate_event_50_times_at_once(negotiation):
-    """Guard: `await uow.add(WebhookEvent(id=event["id"], ...))` in `inbox.receive`, whose id is
-    unique; with an id of our own every delivery is worked on. Guard: `move_payment` is guarded in
-    `processing.settle_hold`; without it the contractor is told as often as the events come."""
+    """Guard: `await uow.add(WebhookEvent(id=event["id"], ...))` in `inbox.receive_event`, whose id
+    is unique; with an id of our own every delivery is worked on. Guard: `move_payment` is guarded
+    in `processing.settle_hold`; without it the contractor is told as often as the events come."""
     post = Post(negotiation)
     await negotiation.sandbox.fault(**LOST)
     answer = await negotiation.create_offer(SECURE)

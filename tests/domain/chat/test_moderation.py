@@ -113,7 +113,7 @@ async def test_only_what_the_other_has_said_is_reported(market: Market) -> None:
 
 
 async def test_an_administrator_reads_the_talk_of_a_dispute_and_no_other(market: Market) -> None:
-    """Guard: the dispute that `moderation.conversation` begins with, and the audit's row."""
+    """Guard: the dispute that `moderation.read_conversation` begins with, and the audit's row."""
     deal = await market.accepted_job()
     await market.start(deal.contractor, deal.job)
     place = await open_chat(deal.customer, deal.job, deal.contractor)

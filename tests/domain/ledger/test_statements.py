@@ -108,8 +108,8 @@ async def test_a_lost_chargeback_is_money_that_the_customer_got_back(work):
 
 
 async def test_commissions_agree_with_the_platforms_balance(work):
-    """Guard: COLUMNS and `_columns`; a kind that is counted twice or not at all, and the columns do
-    not make the net amount, or that not the balance."""
+    """Guard: COLUMNS and `_sum_by_period`; a kind that is counted twice or not at all, and the
+    columns do not make the net amount, or that not the balance."""
     await work.sandbox.settings(fee_bps=290)
     await work.start_and_complete()
     await work.refund(20_000)

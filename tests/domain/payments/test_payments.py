@@ -130,8 +130,8 @@ async def test_a_hold_that_comes_too_late_is_given_back_unseen(negotiation):
 
 
 async def test_the_webhook_knows_the_payment_before_we_know_its_id(negotiation):
-    """Guard: `if payment is None and event.payment_id` in `inbox.Process`; without it the event
-    is lost on us, and nobody learns of the hold whose answer never arrived."""
+    """Guard: `if payment is None and event.payment_id` in `inbox.ProcessEvent`; without it the
+    event is lost on us, and nobody learns of the hold whose answer never arrived."""
     await negotiation.sandbox.fault(
         path="/v1/payment_intents", method="POST", when="after", drop=True, times=50
     )

@@ -8,7 +8,7 @@ import pytest
 
 from domain.kernel.outbox import LEASE
 from domain.stripe_events import inbox, replay
-from domain.stripe_events.inbox import TOLD_WITHIN, EventStatus, Process, WebhookEvent
+from domain.stripe_events.inbox import ALERT_INTERVAL, EventStatus, ProcessEvent, WebhookEvent
 from tests.support.job_in_progress import TIMEOUT
 from tests.support.stripe_event_samples import make_event, post_event, stop_relay, stored_events
 
@@ -76,8 +76,8 @@ SHAPELESS = {
 
 @pytest.mark.parametrize("body", SHAPELESS.values(), ids=SHAPELESS.keys())
 async def test_what_is_no_event_is_put_in_quarantine(market, server, body):
-    """Guard: `_shapeless` in `inbox._row`, and `return None` in `StripeWebhooks.verify`: Stripe
-    would send it again for days, and switch the endpoint off in the end."""
+    """Guard: `_malformed` in `inbox._record_of`, and `return None` in `StripeWebhooks.verify`:
+    Stripe would send it again for days, and switch the endpoint off in the end."""
     admin = await market.admin()
     for _ in range(2):
         assert await post_event(market, body) == 200
@@ -91,8 +91,8 @@ async def test_what_is_no_event_is_put_in_quarantine(market, server, body):
 
 
 async def test_a_wrong_endpoint_is_told_once(market, server):
-    """Guard: `TOLD_WITHIN` in `inbox._tell`: an endpoint of the other mode sends thousands, and
-    every alert is a mail to every administrator."""
+    """Guard: `ALERT_INTERVAL` in `inbox._alert_quarantined`: an endpoint of the other mode sends
+    thousands, and every alert is a mail to every administrator."""
     admin = await market.admin()
     for number in range(5):
         assert await post_event(market, make_event(f"evt_{number}", livemode=True)) == 200
@@ -101,14 +101,14 @@ async def test_a_wrong_endpoint_is_told_once(market, server):
     await market.settled()
     told = [alert.data["subject"] for alert in admin.received("/admin", "alert")]
     assert told == ["evt_0", "evt_other"]
-    old = {"updated_at": server.ports.clock.now() - TOLD_WITHIN - LEASE}
+    old = {"updated_at": server.ports.clock.now() - ALERT_INTERVAL - LEASE}
     await server.store.database[WebhookEvent.COLLECTION].update_many({}, {"$set": old})
     assert await post_event(market, make_event("evt_later", livemode=True)) == 200
     await admin.push("/admin", "alert", lambda a: a["subject"] == "evt_later", TIMEOUT)
 
 
 async def test_another_mode_is_put_in_quarantine(market, server):
-    """Guard: `is not ports.webhooks.live` in `inbox._row`. An admin may replay it."""
+    """Guard: `is not ports.webhooks.live` in `inbox._record_of`. An admin may replay it."""
     admin = await market.admin()
     assert await post_event(market, make_event(livemode=True)) == 200
     await admin.push("/admin", "alert", lambda a: a["kind"] == "event_quarantined", TIMEOUT)
@@ -123,27 +123,28 @@ async def test_another_mode_is_put_in_quarantine(market, server):
 
 
 async def test_an_account_that_nobody_has_is_put_in_quarantine(market, server, monkeypatch):
-    """Guard: `_is_ours` in `Process`; the account may still become known for some minutes."""
-    monkeypatch.setattr("domain.stripe_events.inbox.STRANGER_FOR", -LEASE)
+    """Guard: `_is_ours` in `ProcessEvent`; the account may still become known for some minutes."""
+    monkeypatch.setattr("domain.stripe_events.inbox.UNKNOWN_ACCOUNT_GRACE", -LEASE)
     assert await post_event(market, make_event(account="acct_stranger")) == 200
     await market.settled()
     assert [row.status for row in await stored_events(market)] == ["quarantined"]
 
 
 async def test_two_events_for_one_fact_cost_one_look(market, server):
-    """Guard: `_waiting` in `receive`: the first has not looked yet when the second comes."""
+    """Guard: `_unprocessed_duplicate` in `receive_event`: the first has not looked yet when the
+    second comes."""
     await stop_relay(server)
     assert await post_event(market, make_event("evt_1")) == 200
     assert await post_event(market, make_event("evt_2")) == 200
     assert await post_event(market, make_event("evt_2")) == 200
     assert [row.status for row in await stored_events(market)] == ["received", "done"]
-    await Process("evt_1").run(server.ports)
+    await ProcessEvent("evt_1").run(server.ports)
     assert await post_event(market, make_event("evt_3")) == 200  # it may tell of something newer
     assert [row.status for row in await stored_events(market)] == ["done", "done", "received"]
 
 
 async def test_one_application_of_two_accounts_is_two_facts(market, server):
-    """Guard: `body.account` in the digest of `inbox._row`: the object of these events is our
+    """Guard: `body.account` in the digest of `inbox._record_of`: the object of these events is our
     own application, the same one whoever leaves it."""
     await stop_relay(server)
     application = {"id": "ca_1", "object": "application", "name": "JobSphere"}
@@ -164,15 +165,15 @@ async def test_one_application_of_two_accounts_is_two_facts(market, server):
 
 
 async def test_off_and_on_again_is_looked_at_after_the_last(market, server):
-    """Guard: `_waiting` looks only for what has not begun: of on, off, on the third repeats the
-    first, but once that one has looked it is news."""
+    """Guard: `_unprocessed_duplicate` looks only for what has not begun: of on, off, on the third
+    repeats the first, but once that one has looked it is news."""
     await stop_relay(server)
 
     def told(id, status):
         thing = {"id": "acct_none", "object": "capability", "status": status}
         return make_event(id, type="capability.updated", data={"object": thing})
 
-    first = inbox._row(
+    first = inbox._record_of(
         server.store.single(), told("evt_0", "active"), live=server.ports.webhooks.live
     )
     begun = msgspec.structs.replace(first, status=EventStatus.WORKING)
@@ -184,7 +185,7 @@ async def test_off_and_on_again_is_looked_at_after_the_last(market, server):
 
 
 async def test_who_began_last_says_what_became_of_it(market, server, monkeypatch):
-    """Guard: `own` in `inbox._leave`: a worker that slept has looked before the replay, whose
+    """Guard: `own` in `inbox._change_own`: a worker that slept has looked before the replay, whose
     look another event may count on."""
     await stop_relay(server)
     assert await post_event(market, make_event("evt_1")) == 200
@@ -194,22 +195,22 @@ async def test_who_began_last_says_what_became_of_it(market, server, monkeypatch
         looking.set()
         await go_on.wait()
 
-    monkeypatch.setattr(inbox, "WORK", {"payment_intent": slow})
-    first = asyncio.create_task(Process("evt_1").run(server.ports))
+    monkeypatch.setattr(inbox, "HANDLERS", {"payment_intent": slow})
+    first = asyncio.create_task(ProcessEvent("evt_1").run(server.ports))
     await looking.wait()
     uow = server.store.single()
     await uow.change(WebhookEvent, "evt_1", status=EventStatus.DONE)  # by another worker
     row = await uow.get(WebhookEvent, "evt_1")
-    await server.store.transact(lambda uow: replay.queue_again(uow, row))
+    await server.store.transact(lambda uow: replay.requeue(uow, row))
     go_on.set()
     await first
     assert [row.status for row in await stored_events(market)] == ["received"]
-    await Process("evt_1").run(server.ports)
+    await ProcessEvent("evt_1").run(server.ports)
     assert [(row.status, row.attempts) for row in await stored_events(market)] == [("done", 2)]
 
 
 async def test_why_an_event_is_not_done_is_said(market, server, monkeypatch):
-    """Guard: `last_error=problem` in `Process.run`, gone once it is done."""
+    """Guard: `last_error=problem` in `ProcessEvent.run`, gone once it is done."""
     await stop_relay(server)
     admin = await market.admin()
     assert await post_event(market, make_event("evt_1")) == 200
@@ -217,15 +218,15 @@ async def test_why_an_event_is_not_done_is_said(market, server, monkeypatch):
     async def broken(ports, event):
         raise ValueError("no such thing")
 
-    monkeypatch.setattr(inbox, "WORK", {"payment_intent": broken})
+    monkeypatch.setattr(inbox, "HANDLERS", {"payment_intent": broken})
     with pytest.raises(ValueError, match="no such thing"):
-        await Process("evt_1").run(server.ports)
+        await ProcessEvent("evt_1").run(server.ports)
     found = {"status": "working", "type": "payment_intent.succeeded"}
     (shown,) = (await admin.call("/admin", "webhook_events", found))["items"]
     assert (shown["last_error"], shown["attempts"]) == ("ValueError: no such thing", 1)
-    assert "same" not in shown
-    monkeypatch.setattr(inbox, "WORK", {})
-    await Process("evt_1").run(server.ports)
+    assert "digest" not in shown
+    monkeypatch.setattr(inbox, "HANDLERS", {})
+    await ProcessEvent("evt_1").run(server.ports)
     (row,) = await stored_events(market)
     assert (row.status, row.last_error, row.attempts) == ("done", None, 2)
     assert row.processed_at

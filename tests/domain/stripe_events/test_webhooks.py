@@ -49,7 +49,7 @@ class Post:
 
 async def test_events_in_any_order_after_the_end_change_nothing(negotiation):
     """Guard: an event is worked on by re-reading the object (`gateway.intent` in
-    `inbox._payment`); taken at its word, an old one would open what is closed."""
+    `inbox._process_payment`); taken at its word, an old one would open what is closed."""
     post = Post(negotiation)
     await negotiation.sandbox.fault(**LOST)
     offer = await negotiation.pending_offer()
@@ -100,8 +100,8 @@ async def test_the_courier_is_unreliable(negotiation):
 
 
 async def test_an_event_about_something_unknown_is_kept_and_done(negotiation):
-    """Guard: `if payment is None: return` in `inbox.Process`; without it the event of a payment
-    that another system made under the same key is a dead letter."""
+    """Guard: `if payment is None: return` in `inbox.ProcessEvent`; without it the event of a
+    payment that another system made under the same key is a dead letter."""
     await negotiation.sandbox.api(
         "POST",
         "payment_intents",

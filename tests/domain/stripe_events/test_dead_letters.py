@@ -14,7 +14,7 @@ from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import ALERT, Alert
 from domain.notifications.notices import Notify, SendMail
 from domain.stripe_events import replay
-from domain.stripe_events.inbox import EventStatus, Process, WebhookEvent
+from domain.stripe_events.inbox import EventStatus, ProcessEvent, WebhookEvent
 from server.cli import replay as replay_command
 from tests.support.dev_process import run_command
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
@@ -43,7 +43,8 @@ async def waiting(market):
 
 
 async def test_a_dead_letter_is_told_and_retried(market, server):
-    """Guard: `dead_letters.bury` in the relay; `attempts=0` in `dead_letters.retry`."""
+    """Guard: `list_dead_letters.move_to_dead_letters` in the relay; `attempts=0` in
+    `list_dead_letters.retry`."""
     admin = await market.admin()
     (id,) = await make_dead_letters(market, server, "evt_1")
     message = (await told(admin, id))["message"]
@@ -74,7 +75,7 @@ async def test_a_dead_letter_is_told_and_retried(market, server):
 
 
 async def test_a_dead_letter_is_discarded_for_a_reason(market, server):
-    """Guard: `reason` of `dead_letters.Discard`, which the trail keeps."""
+    """Guard: `reason` of `list_dead_letters.Discard`, which the trail keeps."""
     admin = await market.admin()
     (id,) = await make_dead_letters(market, server, "evt_1")
     await told(admin, id)
@@ -89,7 +90,7 @@ async def test_a_dead_letter_is_discarded_for_a_reason(market, server):
 
 
 async def test_what_is_alive_is_nobodys_to_retry_or_discard(market, server):
-    """Guard: `dead=True` in `dead_letters.retry` and `dead_letters.discard`: a row
+    """Guard: `dead=True` in `list_dead_letters.retry` and `list_dead_letters.discard`: a row
     belongs to its worker."""
     admin = await market.admin()
     await stop_relay(server)
@@ -105,7 +106,7 @@ async def test_what_is_alive_is_nobodys_to_retry_or_discard(market, server):
 async def test_a_row_that_cannot_be_given_up_holds_up_no_other(market, server, monkeypatch):
     """Guard: `except Exception` for each row in `Relay._bury`; raised further it would end every
     round of the poll, and nothing that a crash has left would ever be found."""
-    bury, broken = dead_letters.bury, []
+    bury, broken = dead_letters.move_to_dead_letters, []
 
     async def raising(uow, rows):
         if rows[0].body["event_id"] == "evt_1":
@@ -113,7 +114,7 @@ async def test_a_row_that_cannot_be_given_up_holds_up_no_other(market, server, m
             raise ValueError("no")
         await bury(uow, rows)
 
-    monkeypatch.setattr(dead_letters, "bury", raising)
+    monkeypatch.setattr(dead_letters, "move_to_dead_letters", raising)
     admin = await market.admin()
     first, second = await make_dead_letters(market, server, "evt_1", "evt_2")
     await told(admin, second)
@@ -129,7 +130,8 @@ async def test_a_row_that_cannot_be_given_up_holds_up_no_other(market, server, m
 
 
 async def test_somebody_has_it_in_hand_again(market, server):
-    """Guard: `over` in `dead_letters.bury`: between the look and the burial it was claimed."""
+    """Guard: `over` in `list_dead_letters.move_to_dead_letters`: between the look and the burial it
+    was claimed."""
     await stop_relay(server)
     assert await post_event(market, make_event()) == 200
     (row,) = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
@@ -137,19 +139,19 @@ async def test_somebody_has_it_in_hand_again(market, server):
     (tired,) = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
     uow = server.store.single()
     await uow.change(OutboxRow, row.id, owner="other", lease_until=uow.now + LEASE)
-    await server.store.transact(lambda uow: dead_letters.bury(uow, [tired]))
+    await server.store.transact(lambda uow: dead_letters.move_to_dead_letters(uow, [tired]))
     assert await market.rows(OutboxRow, dead=True) == []
     assert [e.status for e in await stored_events(market)] == [EventStatus.RECEIVED]
 
 
 async def test_what_is_done_does_not_die(market, server):
-    """Guard: `only_if` of the event in `dead_letters.bury` and `dead_letters.retry`: the last
-    attempt did its work and died before it could say so."""
+    """Guard: `only_if` of the event in `list_dead_letters.move_to_dead_letters` and
+    `list_dead_letters.retry`: the last attempt did its work and died before it could say so."""
     admin = await market.admin()
     await stop_relay(server)
     assert await post_event(market, make_event()) == 200
     (row,) = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
-    await Process("evt_1").run(server.ports)
+    await ProcessEvent("evt_1").run(server.ports)
     await exhaust_attempts(server.store, row.id)
     server.web.relay.start(server.ports)
     await told(admin, row.id)
@@ -160,8 +162,9 @@ async def test_what_is_done_does_not_die(market, server):
 
 
 async def test_a_lost_alert_is_no_news(market, server):
-    """Guard: `_carries_an_alert` in `dead_letters.bury`: an alert about a lost alert is lost as
-    well, and brings forth the next; also as the notification or the mail that is made of it."""
+    """Guard: `_carries_an_alert` in `list_dead_letters.move_to_dead_letters`: an alert about a lost
+    alert is lost as well, and brings forth the next; also as the notification or the mail that is
+    made of it."""
     admin = await market.admin()
     await stop_relay(server)
     news = Delivery(
@@ -182,7 +185,9 @@ async def test_a_lost_alert_is_no_news(market, server):
     for row in rows:
         await exhaust_attempts(server.store, row.id)
     await server.store.transact(
-        lambda uow: dead_letters.bury(uow, [msgspec.structs.replace(row) for row in rows])
+        lambda uow: dead_letters.move_to_dead_letters(
+            uow, [msgspec.structs.replace(row) for row in rows]
+        )
     )
     assert {row.id for row in await market.rows(OutboxRow)} == {row.id for row in rows}
     assert all(row.dead for row in await market.rows(OutboxRow))
@@ -193,7 +198,8 @@ async def test_a_lost_alert_is_no_news(market, server):
 
 
 async def test_alert_and_death_are_one(market, server, monkeypatch):
-    """Guard: `dead_letters.bury` in one transaction: who dies in between leaves neither."""
+    """Guard: `list_dead_letters.move_to_dead_letters` in one transaction: who dies in between
+    leaves neither."""
     await stop_relay(server)
     assert await post_event(market, make_event()) == 200
     (row,) = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
@@ -204,7 +210,7 @@ async def test_alert_and_death_are_one(market, server, monkeypatch):
 
     monkeypatch.setattr(dead_letters, "alert", crash)
     with pytest.raises(RuntimeError):
-        await server.store.transact(lambda uow: dead_letters.bury(uow, [row]))
+        await server.store.transact(lambda uow: dead_letters.move_to_dead_letters(uow, [row]))
     assert await market.rows(OutboxRow, dead=True) == []
     assert [e.status for e in await stored_events(market)] == [EventStatus.RECEIVED]
 
@@ -213,7 +219,7 @@ async def test_alert_and_death_are_one(market, server, monkeypatch):
 
 
 async def test_a_replay_takes_the_place_of_the_dead_letter(market, server):
-    """Guard: `uow.remove` in `replay.queue_again`: the letter would be there for ever, and told as
+    """Guard: `uow.remove` in `replay.requeue`: the letter would be there for ever, and told as
     something to do."""
     admin = await market.admin()
     ids = await make_dead_letters(market, server, "evt_1", "evt_2")
@@ -227,7 +233,7 @@ async def test_a_replay_takes_the_place_of_the_dead_letter(market, server):
 
 
 async def test_what_waits_is_not_replayed(market, server):
-    """Guard: `only_if` in `replay.queue_again`: it would be worked on twice at once."""
+    """Guard: `only_if` in `replay.requeue`: it would be worked on twice at once."""
     admin, work = await market.admin(), JobInProgress(market, server)
     await stop_relay(server)
     assert await post_event(market, make_event()) == 200
@@ -238,11 +244,11 @@ async def test_what_waits_is_not_replayed(market, server):
     await uow.change(WebhookEvent, "evt_1", status=EventStatus.WORKING)
     (row,) = await stored_events(market)
     with pytest.raises(Conflict):
-        await server.store.transact(lambda uow: replay.queue_again(uow, row))
+        await server.store.transact(lambda uow: replay.requeue(uow, row))
 
 
 async def test_the_command_line_replays(market, server):
-    """Guard: `queue_again` in `server/cli/replay.py`; it is in the trail."""
+    """Guard: `requeue` in `server/cli/replay.py`; it is in the trail."""
     admin = await market.admin()
     await stop_relay(server)
     for id in ("evt_1", "evt_2"):
@@ -315,7 +321,7 @@ async def test_the_lists_over_http(market, server):
 
 async def test_the_lists_are_read_from_an_index(market, server, monkeypatch):
     """Guard: the INDEXES of WebhookEvent and OutboxRow, one for each filter; and for what
-    `_waiting`, `_tell` and `queue_again` look for."""
+    `_unprocessed_duplicate`, `_alert_quarantined` and `requeue` look for."""
     asked, real, find, remove = [], UnitOfWork.page, UnitOfWork.find, UnitOfWork.remove
 
     def noted(method):
@@ -330,18 +336,18 @@ async def test_the_lists_are_read_from_an_index(market, server, monkeypatch):
     for name, method in (("page", real), ("find", find), ("remove", remove)):
         monkeypatch.setattr(UnitOfWork, name, noted(method))
     actor, uow = Actor("usr_a", Role.ADMIN, "ses_1"), server.store.single()
-    await dead_letters.dead_letters(dead_letters.List(), actor, uow)
-    await dead_letters.dead_letters(dead_letters.List(lane="mail"), actor, uow)
+    await dead_letters.list_dead_letters(dead_letters.List(), actor, uow)
+    await dead_letters.list_dead_letters(dead_letters.List(lane="mail"), actor, uow)
     for fields in (
         {"status": EventStatus.DEAD},
         {"type": "a"},
         {"status": EventStatus.DEAD, "type": "a"},
     ):
-        await replay.webhook_events(replay.ListEvents(**fields), actor, uow)
+        await replay.list_events(replay.ListEvents(**fields), actor, uow)
     assert await post_event(market, make_event("evt_1")) == 200
     assert await post_event(market, make_event("evt_2", livemode=True)) == 200
     row = await uow.get(WebhookEvent, "evt_2")
-    await server.store.transact(lambda uow: replay.queue_again(uow, row))
+    await server.store.transact(lambda uow: replay.requeue(uow, row))
     assert len(asked) >= 8
     for kind, where in asked:
         explained = await server.store.database.command(
