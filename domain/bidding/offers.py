@@ -30,6 +30,7 @@ from domain.kernel.errors import (
 from domain.kernel.money import MAX_AMOUNT, check_chargeable
 from domain.kernel.record import Page
 from domain.kernel.store import NEWEST, Duplicate, UnitOfWork, new_id
+from domain.kernel.visibility import visible_to
 from domain.operations.command import Command, CurrencyCode, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
 from domain.payments.operations import PaymentSheet, payment_sheet
@@ -186,7 +187,7 @@ async def withdraw(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
 @operation("bidding.reject", roles={Role.CONTRACTOR})
 async def reject(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     """Reject the offer and release its hold. Raises NotFound, OfferNotPending."""
-    offer = await uow.get(Offer, cmd.offer_id, contractor_id=actor.id, visible=True)
+    offer = await uow.get(Offer, cmd.offer_id, **visible_to(actor, Offer))
     closed = await close_offer(uow, offer, OfferStatus.REJECTED, by=actor.id)
     if closed is None:
         raise OfferNotPending(status=offer.status)
@@ -199,7 +200,7 @@ async def counter(cmd: CounterTerms, actor: Actor, uow: UnitOfWork) -> Offer:
 
     Raises NotFound, OfferNotPending, AmountNotPayable.
     """
-    offer = await uow.get(Offer, cmd.offer_id, contractor_id=actor.id, visible=True)
+    offer = await uow.get(Offer, cmd.offer_id, **visible_to(actor, Offer))
     check_chargeable(cmd.amount, offer.currency, uow.rates.currencies)
     terms = Counter(cmd.amount, cmd.note, uow.now)
     countered = await close_offer(uow, offer, OfferStatus.COUNTERED, by=actor.id, counter=terms)
@@ -215,7 +216,7 @@ async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     Raises NotFound, OfferNotPending, OfferHasExpired, JobTaken, JobNotOpen, CurrencyNotSupported,
     PaymentDisputed.
     """
-    offer = await uow.get(Offer, cmd.offer_id, contractor_id=actor.id, visible=True)
+    offer = await uow.get(Offer, cmd.offer_id, **visible_to(actor, Offer))
     if offer.status is not OfferStatus.PENDING:
         raise OfferNotPending(status=offer.status)
     await _require_accepted_currency(uow, actor.id, offer.currency)
@@ -242,21 +243,15 @@ async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
 @operation("bidding.get", roles=PARTIES, style=Style.READ)
 async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     """Read one offer with its history. Raises NotFound."""
-    return await uow.get(Offer, cmd.offer_id, **_visible_to(actor))
+    return await uow.get(Offer, cmd.offer_id, **visible_to(actor, Offer))
 
 
 @operation("bidding.list", roles=PARTIES, style=Style.READ)
 async def list_offers(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     """List the offers that the actor has sent or received, newest first."""
     filters = {"job_id": cmd.job_id, "thread_id": cmd.thread_id, "status": cmd.status}
-    where = _visible_to(actor) | {name: value for name, value in filters.items() if value}
+    where = visible_to(actor, Offer) | {name: value for name, value in filters.items() if value}
     return await uow.page(Offer, where, cursor=cmd.cursor, limit=cmd.limit)
-
-
-def _visible_to(actor: Actor) -> dict[str, Any]:
-    if actor.role is Role.CUSTOMER:
-        return {"customer_id": actor.id}
-    return {"contractor_id": actor.id, "visible": True}
 
 
 async def _require_accepted_currency(uow: UnitOfWork, contractor_id: str, currency: str) -> None:

@@ -172,6 +172,7 @@ class Offer(Record, frozen=True):
         Index((("refunds.status", 1), ("updated_at", 1))),
     )
     PRIVATE = frozenset({"visible", "live", "reminded_at", "announce_at"})
+    CONTRACTOR_SEES = {"visible": True}
 
     job_id: str
     job_title: str

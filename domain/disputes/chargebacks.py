@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta as Limits
@@ -25,7 +25,6 @@ from domain.deals.offer import (
 )
 from domain.deals.payment import PAYMENT_UPDATED, Payment
 from domain.disputes import resolution
-from domain.jobs.job import owned_by
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.errors import DisputeNotOpen
 from domain.kernel.money import display
@@ -33,6 +32,7 @@ from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork, new_id
+from domain.kernel.visibility import visible_to
 from domain.notifications.alerts import alert
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
@@ -140,8 +140,7 @@ class Evidence(Command, frozen=True):
 @operation("payment.chargebacks", roles=EVERYONE, style=Style.READ)
 async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     """List the chargebacks of the actor's own payments, or all for an administrator."""
-    where: dict[str, Any] = {} if actor.role is Role.ADMIN else owned_by(actor)
-    where |= {"status": cmd.status} if cmd.status else {}
+    where = visible_to(actor, Chargeback) | ({"status": cmd.status} if cmd.status else {})
     return await uow.page(Chargeback, where, cursor=cmd.cursor, limit=cmd.limit)
 
 

@@ -14,7 +14,7 @@ from domain.disputes.resolution import ANSWER_WITHIN, Reason, alert_admins
 from domain.files.file import FileIds, attach
 from domain.fulfillment import work
 from domain.fulfillment.work import MilestoneNumber, require_not_frozen
-from domain.jobs.job import Job, JobStatus, owned_by
+from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import EVERYONE, PARTIES, Actor, Role
 from domain.kernel.errors import (
     AmountNotPayable,
@@ -27,6 +27,7 @@ from domain.kernel.money import CURRENCIES, MAX_AMOUNT, display
 from domain.kernel.record import Page
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
+from domain.kernel.visibility import visible_to
 from domain.notifications import notices
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
@@ -98,7 +99,7 @@ async def dispute_open(cmd: Open, actor: Actor, uow: UnitOfWork) -> Dispute:
 
     Raises NotFound, JobNotInProgress, DisputeOpen, MilestoneNotStanding, PaymentDisputed.
     """
-    job = await uow.get(Job, cmd.job_id, **_visible_to(actor))
+    job = await uow.get(Job, cmd.job_id, **visible_to(actor, Job))
     if job.status is not JobStatus.IN_PROGRESS or job.offer_id is None:
         raise JobNotInProgress(status=job.status)
     if job.dispute_id:
@@ -193,14 +194,14 @@ async def dispute_escalate(cmd: ById, actor: Actor, uow: UnitOfWork) -> Dispute:
 async def list_disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     """List the actor's own disputes, or all for an administrator, newest first."""
     filters = {"job_id": cmd.job_id, "status": cmd.status}
-    where = _visible_to(actor) | {name: value for name, value in filters.items() if value}
+    where = visible_to(actor, Dispute) | {name: value for name, value in filters.items() if value}
     return await uow.page(Dispute, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
 @operation("payment.dispute", roles=EVERYONE, style=Style.READ)
 async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Read one dispute with its timeline. Raises NotFound."""
-    return await uow.get(Dispute, cmd.dispute_id, **_visible_to(actor))
+    return await uow.get(Dispute, cmd.dispute_id, **visible_to(actor, Dispute))
 
 
 # -- the admin -------------------------------------------------------------------------------
@@ -227,12 +228,8 @@ async def list_all_disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
 # -- rules -----------------------------------------------------------------------------------
 
 
-def _visible_to(actor: Actor) -> dict[str, Any]:
-    return {} if actor.role is Role.ADMIN else owned_by(actor)
-
-
 async def _get_dispute(dispute_id: str, actor: Actor, uow: UnitOfWork) -> Dispute:
-    return await uow.get(Dispute, dispute_id, **_visible_to(actor))
+    return await uow.get(Dispute, dispute_id, **visible_to(actor, Dispute))
 
 
 def _check_split(dispute: Dispute, refund_amount: int) -> None:

@@ -12,13 +12,14 @@ from msgspec import Meta as Limits
 
 from domain.accounts.user import User
 from domain.chat import conversation
-from domain.jobs.job import Amount, Job, JobStatus, owned_by
+from domain.jobs.job import Amount, Job, JobStatus
 from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.errors import AlreadyApplied, ApplicationNotPending, JobNotOpen
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.state_machine import Steps, move
 from domain.kernel.store import Duplicate, UnitOfWork
+from domain.kernel.visibility import owned_by
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
 

@@ -20,6 +20,7 @@ from domain.kernel.record import Index, Page, Record
 from domain.kernel.rooms import job_room, private_job_room, role_room
 from domain.kernel.state_machine import Steps
 from domain.kernel.store import UnitOfWork
+from domain.kernel.visibility import owned_by
 from domain.operations.command import Command, Cursor, PageSize, Style
 from domain.operations.operation import operation
 
@@ -152,8 +153,3 @@ async def mine(cmd: Mine, actor: Actor, uow: UnitOfWork) -> Page:
     if cmd.status:
         where["status"] = cmd.status
     return await uow.page(Job, where, cursor=cmd.cursor, limit=cmd.limit)
-
-
-def owned_by(actor: Actor) -> dict[str, Any]:
-    """A filter for records that belong to the actor, as customer or as contractor."""
-    return {"contractor_id" if actor.role is Role.CONTRACTOR else "customer_id": actor.id}

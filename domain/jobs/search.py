@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.jobs.geo import EARTH_RADIUS_KM, distance_km
-from domain.jobs.job import Category, Job, JobStatus, Latitude, Longitude, Skills, owned_by
+from domain.jobs.job import Category, Job, JobStatus, Latitude, Longitude, Skills
 from domain.kernel import text_search
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.documents import Sort
@@ -19,6 +19,7 @@ from domain.kernel.errors import Invalid
 from domain.kernel.money import MAX_AMOUNT
 from domain.kernel.record import Page
 from domain.kernel.store import NEWEST, UnitOfWork
+from domain.kernel.visibility import owned_by
 from domain.operations.command import Command, CurrencyCode, Cursor, PageSize, Style
 from domain.operations.operation import operation
 

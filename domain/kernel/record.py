@@ -41,7 +41,8 @@ class Record(msgspec.Struct, kw_only=True, frozen=True):
     A subclass names its COLLECTION and id PREFIX, declares the INDEXES that its queries need,
     and lists in PRIVATE the fields that never leave over the wire. For the audit log it lists
     in UNLOGGED the fields that are left out, and in PERSONAL those of which only a keyed digest
-    is kept. With LOGGED false its changes are not in the audit log at all.
+    is kept. With LOGGED false its changes are not in the audit log at all. CONTRACTOR_SEES is the
+    condition under which a contractor sees a record of theirs; see `visibility.py`.
     """
 
     COLLECTION: ClassVar[str]
@@ -51,6 +52,7 @@ class Record(msgspec.Struct, kw_only=True, frozen=True):
     UNLOGGED: ClassVar[frozenset[str]] = frozenset()
     PERSONAL: ClassVar[frozenset[str]] = frozenset()
     LOGGED: ClassVar[bool] = True
+    CONTRACTOR_SEES: ClassVar[dict[str, Any]] = {}
 
     id: str
     version: int = 1

@@ -3,9 +3,10 @@
 import msgspec
 
 from domain.deals.payment import Payment, PaymentStatus
-from domain.kernel.actor import EVERYONE, Actor, Role
+from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
+from domain.kernel.visibility import visible_to
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
 from domain.payments.processing import ReadPayment
@@ -32,26 +33,16 @@ class List(Command, frozen=True):
     limit: PageSize = 20
 
 
-def _visible_to(actor: Actor) -> dict[str, object]:
-    match actor.role:
-        case Role.CUSTOMER:
-            return {"customer_id": actor.id}
-        case Role.CONTRACTOR:
-            return {"contractor_id": actor.id, "visible": True}
-        case Role.ADMIN:
-            return {}
-
-
 @operation("payment.get", roles=EVERYONE, style=Style.READ)
 async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Payment:
     """Raises NotFound, also for a payment between others."""
-    return await uow.get(Payment, cmd.payment_id, **_visible_to(actor))
+    return await uow.get(Payment, cmd.payment_id, **visible_to(actor, Payment))
 
 
 @operation("payment.list", roles=EVERYONE, style=Style.READ)
 async def list_payments(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     """Own payments, newest first; an admin sees all."""
-    where = _visible_to(actor) | ({"status": cmd.status} if cmd.status else {})
+    where = visible_to(actor, Payment) | ({"status": cmd.status} if cmd.status else {})
     return await uow.page(Payment, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
@@ -75,7 +66,7 @@ async def payment_reply(payment_id: str, actor: Actor, ports: Ports) -> PaymentS
 @operation("payment.confirm", roles=EVERYONE, reply=payment_reply)
 async def confirm(cmd: ById, actor: Actor, uow: UnitOfWork) -> Payment:
     """After 3-D Secure, or after the client paid by itself: read the payment from Stripe again."""
-    payment = await uow.get(Payment, cmd.payment_id, **_visible_to(actor))
+    payment = await uow.get(Payment, cmd.payment_id, **visible_to(actor, Payment))
     if payment.status is PaymentStatus.REQUIRES_PAYMENT:
         uow.later(ReadPayment(payment.id))
     return payment

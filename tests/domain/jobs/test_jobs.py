@@ -142,7 +142,7 @@ async def test_a_taken_job_is_for_its_two_sides_and_applicants(market: Market) -
 
 
 async def test_mine_is_what_one_posted_or_was_given(market: Market) -> None:
-    """Fails when `owned_by` mixes up the sides."""
+    """Guard: `visibility.owned_by`."""
     customer, contractor = await market.customer(), await market.contractor()
     first, second = await market.job(customer, title="First"), await market.job(customer)
     await market.job(await market.customer("Other Customer"), title="Foreign")
