@@ -32,6 +32,7 @@ from domain.kernel.errors import (
 from domain.kernel.store import UnitOfWork
 from domain.ledger.balances import Balance
 from domain.operations.command import Command, Meta, Style
+from domain.operations.limits import PASSWORDS_PER_ACCOUNT, PASSWORDS_PER_ADDRESS
 from domain.operations.operation import operation
 from domain.operations.task import Task
 from domain.ports.ports import Ports
@@ -55,7 +56,13 @@ class Deleted(msgspec.Struct, frozen=True):
     id: str
 
 
-@operation("account.delete", roles=PARTIES, style=Style.DIRECT, audited=True)
+@operation(
+    "account.delete",
+    roles=PARTIES,
+    style=Style.DIRECT,
+    audited=True,
+    limits=(PASSWORDS_PER_ADDRESS, PASSWORDS_PER_ACCOUNT),
+)
 async def delete(cmd: Delete, actor: Actor, ports: Ports, meta: Meta) -> Deleted:
     """Delete one's account, for good; one's sessions end and the e-mail address is free again.
 

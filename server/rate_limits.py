@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from domain.kernel.actor import Actor
 from domain.kernel.errors import RateLimited
 from domain.operations.command import Meta
+from domain.operations.limits import Limit, Per
 from domain.operations.operation import Operation
 
 log = structlog.get_logger()
@@ -102,18 +103,10 @@ class AtOnce:
                 del self.going[user_id]
 
 
-# Of a user who may give so many commands a second; they grow and shrink with that number.
-USUAL = 50
-PACKETS = Rate(400, 100)  # of one connection, whatever they are
-COMMANDS = {
-    "chat.send": Rate(120, 20),
-    "files.upload": Rate(30, 0.5),
-    "job.create": Rate(60, 1),
-    "job-request.apply": Rate(60, 1),
-    "bidding.create": Rate(60, 1),
-}
-PASSWORDS = {"account.login", "account.register", "account.delete"}
-OF_ACCOUNT = Rate(10, 1 / 30)  # attempts at one account's password, from wherever
+# Limits per user are declared for this many commands a second, limits per address for this many
+# sign-ins a minute; they scale with the configured numbers.
+USUAL_COMMANDS, USUAL_SIGN_INS = 50, 60
+PACKETS = Rate(400, 100)  # of one connection, of any type
 
 
 class Limits:
@@ -124,21 +117,44 @@ class Limits:
         self._count = redis.register_script(COUNT)
         self._prefix = prefix
         self._user = Rate(5 * per_second, per_second)
-        self._address = Rate(sign_ins, sign_ins / 60)
-        self._packets = PACKETS.times(per_second / USUAL)
-        self._commands = {name: rate.times(per_second / USUAL) for name, rate in COMMANDS.items()}
+        self._packets = PACKETS.times(per_second / USUAL_COMMANDS)
+        self._factors = {
+            Per.USER: per_second / USUAL_COMMANDS,
+            Per.ADDRESS: sign_ins / USUAL_SIGN_INS,
+            Per.ACCOUNT: 1,
+        }
+        self._rates: dict[Limit, Rate] = {}
         self._here = Buckets()
 
     async def check(self, op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> None:
         """Raises RateLimited."""
         if actor:
             self._take_here(actor.id, self._user)
-            if rate := self._commands.get(op.name):
-                self._take_here(f"{actor.id} {op.name}", rate)
-        elif op.name not in PASSWORDS:
+        elif not any(limit.per is Per.ADDRESS for limit in op.limits):
             self._take_here(meta.address, self._user)
-        if op.name in PASSWORDS:
-            await self._check_password(op, fields, actor, meta)
+        for limit in op.limits:
+            await self._check(limit, op.name, fields, actor, meta)
+
+    async def _check(
+        self, limit: Limit, name: str, fields: Any, actor: Actor | None, meta: Meta
+    ) -> None:
+        """Limits per user are counted in this process, the others in Redis."""
+        rate, bucket = self._rate(limit), limit.bucket or name
+        match limit.per:
+            case Per.USER:
+                if actor:
+                    self._take_here(f"{actor.id} {bucket}", rate)
+            case Per.ADDRESS:
+                await self._take_shared(f"{bucket}:address:{meta.address}", rate)
+            case Per.ACCOUNT:
+                if account := _account(fields, actor):
+                    await self._take_shared(f"{bucket}:account:{account}", rate)
+
+    def _rate(self, limit: Limit) -> Rate:
+        if limit not in self._rates:
+            declared = Rate(limit.requests, limit.requests / limit.seconds)
+            self._rates[limit] = declared.times(self._factors[limit.per])
+        return self._rates[limit]
 
     def _take_here(self, key: str, rate: Rate) -> None:
         if wait := self._here.take(key, rate):
@@ -150,24 +166,23 @@ class Limits:
         wait, line.due = self._packets.take(line.due, now)
         return wait
 
-    async def _check_password(
-        self, op: Operation, fields: Any, actor: Actor | None, meta: Meta
-    ) -> None:
-        email = fields.get("email") if isinstance(fields, dict) else None
-        account = actor.id if actor else email.lower() if isinstance(email, str) else ""
-        keys = [(f"address:{meta.address}", self._address)]
-        if op.name != "account.register" and account:
-            keys.append((f"account:{account[:254]}", OF_ACCOUNT))
-        for key, rate in keys:
-            if wait := await self._take_shared(key, rate):
-                raise RateLimited(retry_after=rounded(wait))
-
-    async def _take_shared(self, key: str, rate: Rate) -> float:
+    async def _take_shared(self, key: str, rate: Rate) -> None:
+        """Raises RateLimited. Counts in this process while Redis is away."""
         try:
             name = f"{self._prefix}:limit:{key}"
-            return float(await self._count(keys=[name], args=[rate.interval, rate.slack]))
+            wait = float(await self._count(keys=[name], args=[rate.interval, rate.slack]))
         except RedisError:
-            return self._here.take(key, rate)
+            wait = self._here.take(key, rate)
+        if wait:
+            raise RateLimited(retry_after=rounded(wait))
+
+
+def _account(fields: Any, actor: Actor | None) -> str:
+    """The account whose password is checked; empty if the input names none."""
+    if actor:
+        return actor.id
+    email = fields.get("email") if isinstance(fields, dict) else None
+    return email.lower()[:254] if isinstance(email, str) else ""
 
 
 def rounded(wait: float) -> float:

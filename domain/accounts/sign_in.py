@@ -18,6 +18,7 @@ from domain.kernel.errors import (
 )
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Meta, Nothing, Style
+from domain.operations.limits import PASSWORDS_PER_ACCOUNT, PASSWORDS_PER_ADDRESS
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
 from domain.ports.sessions import SessionView, Tokens
@@ -63,7 +64,12 @@ def _signed_in_user(answer: dict[str, Any]) -> list[str]:
 
 
 @operation(
-    "account.register", roles=ANYONE, style=Style.DIRECT, audited=True, subjects=_signed_in_user
+    "account.register",
+    roles=ANYONE,
+    style=Style.DIRECT,
+    audited=True,
+    subjects=_signed_in_user,
+    limits=(PASSWORDS_PER_ADDRESS,),
 )
 async def register(cmd: Register, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
     """Open a customer's or contractor's account and sign it in. Raises EmailTaken.
@@ -85,7 +91,12 @@ async def register(cmd: Register, actor: Actor | None, ports: Ports, meta: Meta)
 
 
 @operation(
-    "account.login", roles=ANYONE, style=Style.DIRECT, audited=True, subjects=_signed_in_user
+    "account.login",
+    roles=ANYONE,
+    style=Style.DIRECT,
+    audited=True,
+    subjects=_signed_in_user,
+    limits=(PASSWORDS_PER_ADDRESS, PASSWORDS_PER_ACCOUNT),
 )
 async def login(cmd: Login, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
     """Raises WrongCredentials, after the same time whether or not the account exists, and Banned.

@@ -32,6 +32,7 @@ from domain.kernel.record import Page
 from domain.kernel.store import NEWEST, Duplicate, UnitOfWork, new_id
 from domain.kernel.visibility import visible_to
 from domain.operations.command import Command, CurrencyCode, Cursor, Id, PageSize, Style
+from domain.operations.limits import Limit
 from domain.operations.operation import operation
 from domain.payments.operations import PaymentSheet, payment_sheet
 from domain.payments.processing import CHUNK, CapturePayment, HoldPayment, close_offer
@@ -100,7 +101,7 @@ async def with_payment(offer_id: str, actor: Actor, ports: Ports) -> OfferWithPa
     return OfferWithPayment(offer, payment_sheet(await uow.get(Payment, offer.payment_id), actor))
 
 
-@operation("bidding.create", roles={Role.CUSTOMER}, reply=with_payment)
+@operation("bidding.create", roles={Role.CUSTOMER}, reply=with_payment, limits=(Limit(60, 60),))
 async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Offer:
     """Offer the job to an applicant and start the hold of the money.
 

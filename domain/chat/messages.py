@@ -28,6 +28,7 @@ from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Cursor, Id, Meta, PageSize, Style
 from domain.operations.idempotency import fingerprint
+from domain.operations.limits import Limit
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
 
@@ -81,7 +82,7 @@ class Search(Command, frozen=True):
     limit: PageSize = 20
 
 
-@operation("chat.send", roles=PARTIES, style=Style.DIRECT, pipelined=True)
+@operation("chat.send", roles=PARTIES, style=Style.DIRECT, pipelined=True, limits=(Limit(120, 6),))
 async def send(cmd: Send, actor: Actor, ports: Ports, meta: Meta) -> Message:
     """Say something to the other member; own words count as read.
 

@@ -20,6 +20,7 @@ from domain.kernel.record import Index, Record
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id, Meta, Style
+from domain.operations.limits import Limit
 from domain.operations.operation import operation
 from domain.ports.blob_storage import Examined, Spool
 from domain.ports.ports import Ports
@@ -113,7 +114,9 @@ class Upload(Command, frozen=True):
     PERSONAL = frozenset({"name"})
 
 
-@operation("files.upload", roles=EVERYONE, style=Style.DIRECT, audited=True)
+@operation(
+    "files.upload", roles=EVERYONE, style=Style.DIRECT, audited=True, limits=(Limit(30, 60),)
+)
 async def upload(cmd: Upload, actor: Actor, ports: Ports, received: Received) -> Attachment:
     """Keep a file, which belongs to nobody else until it is attached to something.
 

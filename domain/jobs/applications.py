@@ -21,6 +21,7 @@ from domain.kernel.state_machine import Steps, move
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.kernel.visibility import owned_by
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.limits import Limit
 from domain.operations.operation import operation
 
 CREATED = Event("/job-request", "application.created")
@@ -141,7 +142,7 @@ async def move_application(
 # -- the contractor --------------------------------------------------------------------------
 
 
-@operation("job-request.apply", roles={Role.CONTRACTOR})
+@operation("job-request.apply", roles={Role.CONTRACTOR}, limits=(Limit(60, 60),))
 async def apply(cmd: Apply, actor: Actor, uow: UnitOfWork) -> Application:
     """Apply for an open job. Raises NotFound, JobNotOpen, AlreadyApplied."""
     job = await uow.get(Job, cmd.job_id)

@@ -24,6 +24,7 @@ from domain.kernel.errors import CurrencyNotSupported, Invalid, JobNotOpen, JobT
 from domain.kernel.money import CURRENCIES
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, CurrencyCode, Id
+from domain.operations.limits import Limit
 from domain.operations.operation import operation
 
 
@@ -52,7 +53,7 @@ class Update(Command, frozen=True):
     location: Location | UnsetType | None = UNSET
 
 
-@operation("job.create", roles={Role.CUSTOMER})
+@operation("job.create", roles={Role.CUSTOMER}, limits=(Limit(60, 60),))
 async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Job:
     """Post a job. Raises CurrencyNotSupported, Invalid for a minimum above the maximum."""
     customer = await uow.get(User, actor.id)

@@ -20,6 +20,7 @@ from domain.operations.command import (
     in_upper_case,
 )
 from domain.operations.idempotency import Reply, claim_request
+from domain.operations.limits import Limit
 from domain.ports.ports import Ports
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
@@ -41,6 +42,7 @@ class Operation(msgspec.Struct, frozen=True):
     leaves: FromAnswer | None = None
     pipelined: bool = False
     instant: bool = False
+    limits: tuple[Limit, ...] = ()
     currencies: tuple[Path, ...] = ()
 
     def admit(self, actor: Actor | None) -> None:
@@ -83,6 +85,7 @@ def operation(
     leaves: FromAnswer | None = None,
     pipelined: bool = False,
     instant: bool = False,
+    limits: tuple[Limit, ...] = (),
 ) -> Callable[[F], F]:
     """Tag a function as an operation; what registers it is the handlers' explicit list.
 
@@ -103,6 +106,8 @@ def operation(
 
     `instant` is for what hardly ever waits for anything. It begins where its packet is read, which
     is no task: until it has waited for something, it must not use `asyncio.timeout` and the like.
+
+    `limits` are its own rate limits, besides the one on all commands of a user.
     """
 
     def tag(function: F) -> F:
@@ -121,6 +126,7 @@ def operation(
             leaves,
             pipelined,
             instant,
+            limits,
             currency_paths(command),
         )
         function.operation = tagged  # type: ignore[attr-defined]

@@ -14,6 +14,7 @@ import pytest
 from domain.deals.payment import Payment
 from domain.kernel.actor import Role
 from domain.kernel.record import Page
+from domain.operations.limits import PASSWORDS_PER_ACCOUNT
 from domain.operations.operation import Operation
 from handlers import NAMESPACES
 from handlers.expose import Route
@@ -307,12 +308,10 @@ def spoiled(op: Operation, valid: Json, *, text: bool) -> Iterator[tuple[str, st
             yield "operator", name, {**valid, name: {"$ne": None}}
 
 
-async def test_every_field_is_checked(
-    market: Market, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_every_field_is_checked(market: Market, world: World, server: Any) -> None:
     """Fails for a field without limits, without `forbid_unknown_fields` of Command, without
     `_has_null` in Operation.parse, or when `invalid` does not name the field."""
-    monkeypatch.setattr("server.rate_limits.OF_ACCOUNT", Rate(10_000, 1))
+    server.web.limits._rates[PASSWORDS_PER_ACCOUNT] = Rate(10_000, 1)
     callers = {Role.CUSTOMER: world.customer, Role.CONTRACTOR: world.contractor}
     before = await market.traces()
     wrong: list[Any] = []

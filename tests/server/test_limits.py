@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from server.rate_limits import Buckets, Rate
+from handlers import NAMESPACES
+from server.rate_limits import Buckets, Limits, Rate
 from server.realtime.server import ABUSES
 from tests.conftest import both_paths
 from tests.support.parties import PASSWORD, Refused
@@ -61,8 +62,36 @@ async def test_a_user_who_is_too_fast_is_told_when_to_go_on(market, server):
     await fast.call("/account", "me")
 
 
+async def test_declared_limits_are_enforced_and_scaled(market, server):
+    """Guard: `op.limits` in `Limits.check`, and `_factors`."""
+    declared = {
+        each.operation.name: each.operation.limits for n in NAMESPACES for each in n.exposed
+    }
+    limited = {name: limits for name, limits in declared.items() if limits}
+    assert limited.keys() == {
+        "account.register",
+        "account.login",
+        "account.delete",
+        "bidding.create",
+        "chat.send",
+        "files.upload",
+        "job-request.apply",
+        "job.create",
+    }
+    limits = Limits(server.web.redis, "scaled", per_second=100, sign_ins=30)
+    rates = [limits._rate(limit) for limit in (*limited["job.create"], *limited["account.login"])]
+    assert [(rate.burst, rate.interval) for rate in rates] == [(120, 1 / 2), (30, 2), (10, 30)]
+    (limit,) = limited["job.create"]
+    server.web.limits._rates[limit] = Rate(1, 1 / 100)
+    customer = await market.customer()
+    await market.job(customer)
+    with pytest.raises(Refused) as refused:
+        await market.job(customer)
+    assert refused.value.code == "rate_limited"
+
+
 async def test_passwords_are_not_guessed(market, server):
-    """Guard: OF_ACCOUNT; counted in Redis, so that a second process gives no second try."""
+    """Guard: `PASSWORDS_PER_ACCOUNT`; Redis counts it for all processes together."""
     customer = await market.customer()
     wrong = {"email": customer.email.upper(), "password": "not this one"}
     codes = []
