@@ -19,7 +19,7 @@ from domain.jobs.job import Job
 from domain.jobs.saved_searches import MatchSavedSearches, SavedSearch, SearchHit
 from domain.kernel.leases import Lease
 from domain.kernel.outbox import OutboxRow
-from domain.kernel.process_registry import Living
+from domain.kernel.process_registry import ProcessHeartbeat
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
 from domain.notifications.feed import FeedRow
@@ -66,7 +66,7 @@ RECORDS = (
     WebhookEvent,
     Reply,
     Lease,
-    Living,
+    ProcessHeartbeat,
     WaitingRow,
     AuditRow,
     Anchor,

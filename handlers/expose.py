@@ -8,7 +8,7 @@ import structlog
 
 from domain.kernel.actor import Actor
 from domain.kernel.errors import DomainError, InternalError, Unavailable
-from domain.kernel.store import AWAY
+from domain.kernel.store import UNREACHABLE
 from domain.operations.command import Meta
 from domain.operations.operation import Operation, execute
 from domain.ports.ports import Ports
@@ -61,7 +61,7 @@ async def answer(
         return Answer(ok=True, data=await run(op, fields, actor, meta, ports))
     except DomainError as refused:
         return refusal(refused)
-    except AWAY:
+    except UNREACHABLE:
         return refusal(Unavailable())
     except Exception:
         log.exception("operation failed", operation=op.name)

@@ -18,7 +18,7 @@ from domain.kernel.actor import Actor
 from domain.kernel.errors import RateLimited
 from domain.kernel.record import wire
 from domain.kernel.rooms import LIVE_MONITOR, user_room
-from domain.kernel.store import AWAY
+from domain.kernel.store import UNREACHABLE
 from domain.notifications import feed
 from domain.operations.command import Meta
 from domain.operations.operation import Operation
@@ -160,7 +160,7 @@ class Web(Core):
                 if self.realtime.rooms.members(LIVE_MONITOR):
                     stats = await overview_of(self.store.single(), await self.sockets())
                     self.realtime.push(LIVE_MONITOR, "/admin", "stats", wire(stats))
-            except (RedisError, *AWAY) as away:
+            except (RedisError, *UNREACHABLE) as away:
                 log.warning("stats not pushed", reason=str(away))
             except Exception:
                 log.exception("stats not pushed")

@@ -8,7 +8,7 @@ from msgspec import Meta as Limits
 from domain.kernel.actor import Role
 from domain.kernel.errors import EmailTaken, NotFound
 from domain.kernel.outbox import Event
-from domain.kernel.record import EVER, Index, Record
+from domain.kernel.record import ANY_TIME, Index, Record
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.ports.ports import Ports
 
@@ -36,9 +36,9 @@ class User(Record, frozen=True):
         Index((("payouts_enabled", 1), ("updated_at", 1)), where={"connect_id": {"$gt": ""}}),
         Index((("closed_accounts", 1),), where={"closed_accounts": {"$gt": ""}}),
         Index((("role", 1), ("_id", -1))),
-        Index((("frozen_at", 1), ("_id", -1)), where={"frozen_at": EVER}),
-        Index((("banned_at", 1), ("_id", -1)), where={"banned_at": EVER}),
-        Index((("deleted_at", 1), ("_id", -1)), where={"deleted_at": EVER}),
+        Index((("frozen_at", 1), ("_id", -1)), where={"frozen_at": ANY_TIME}),
+        Index((("banned_at", 1), ("_id", -1)), where={"banned_at": ANY_TIME}),
+        Index((("deleted_at", 1), ("_id", -1)), where={"deleted_at": ANY_TIME}),
     )
     PRIVATE = frozenset(
         {

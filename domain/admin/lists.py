@@ -14,8 +14,8 @@ from msgspec import Meta as Limits
 from domain.accounts.user import User
 from domain.deals.payment import Payment, PaymentStatus
 from domain.kernel.actor import ADMINS, Actor, Role
-from domain.kernel.documents import first_id
-from domain.kernel.record import EVER, Page, Record
+from domain.kernel.documents import lowest_id
+from domain.kernel.record import ANY_TIME, Page, Record
 from domain.kernel.store import UnitOfWork
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Posting, Transaction
@@ -93,7 +93,7 @@ async def users(cmd: Users, actor: Actor, uow: UnitOfWork) -> Page:
     if cmd.role:
         where["role"] = cmd.role
     if cmd.state:
-        where[f"{cmd.state}_at"] = EVER
+        where[f"{cmd.state}_at"] = ANY_TIME
     page = await uow.page(User, where, cursor=cmd.cursor, limit=cmd.limit)
     return Page([seen_user(user) for user in page.items], page.next_cursor)
 
@@ -143,7 +143,7 @@ async def payments(cmd: Payments, actor: Actor, uow: UnitOfWork) -> Page:
     if cmd.contractor_id:  # all values of `visible`, which precedes `_id` in the index
         where |= {"contractor_id": cmd.contractor_id, "visible": (False, True)}
     if cmd.since:
-        earliest = first_id(Payment.PREFIX, cmd.since)
+        earliest = lowest_id(Payment.PREFIX, cmd.since)
         where |= {"created_at": {"$gte": cmd.since}, "_id": {"$gte": earliest}}
     page = await uow.page(Payment, where, cursor=cmd.cursor, limit=cmd.limit)
     return Page([view_of(SeenPayment, payment) for payment in page.items], page.next_cursor)

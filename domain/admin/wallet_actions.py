@@ -15,7 +15,7 @@ from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.errors import Conflict, DisputeOpen, Invalid, NotFound, NotRefundable
 from domain.kernel.money import CURRENCIES, MAX_AMOUNT, display
 from domain.kernel.record import Page
-from domain.kernel.state_machine import leading_to
+from domain.kernel.state_machine import states_before
 from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications import notices
 from domain.notifications.text import WALLET
@@ -106,7 +106,7 @@ async def release(cmd: Release, actor: Actor, uow: UnitOfWork) -> Transfer:
             await uow.change(
                 Transfer,
                 found.id,
-                only_if={"status": leading_to(STEPS, TransferStatus.WAITING)},
+                only_if={"status": states_before(STEPS, TransferStatus.WAITING)},
                 status=TransferStatus.WAITING,
             )
             or found
@@ -188,7 +188,7 @@ async def _publish_frozen(uow: UnitOfWork, user_id: str, changed: User | None) -
 
 
 @operation("admin.adjust", roles=ADMINS)
-async def adjust(cmd: Adjust, actor: Actor, uow: UnitOfWork) -> ledger.Purse:
+async def adjust(cmd: Adjust, actor: Actor, uow: UnitOfWork) -> ledger.WalletBalances:
     """Correct a contractor's wallet; a credit pays their debt first, the rest is transferred.
 
     It writes the user's row, so that it conflicts with a concurrent deletion of the account.
@@ -210,11 +210,11 @@ async def adjust(cmd: Adjust, actor: Actor, uow: UnitOfWork) -> ledger.Purse:
         f"adjust:{new_id('adj')}",
         "adjusted",
         cmd.currency,
-        ledger.flows({str(cmd.account): -cmd.amount, **deltas}),
+        ledger.postings_for({str(cmd.account): -cmd.amount, **deltas}),
         users=[user.id],
     )
     amount = display(abs(cmd.amount), cmd.currency)
     done = f"{amount} was {'added to' if cmd.amount > 0 else 'taken from'} your wallet"
     text = "An administrator has corrected it. If you do not know why, please get in touch with us."
     await notices.notify(uow, [user.id], "wallet_adjusted", done, text, user.id, path=WALLET)
-    return await ledger.purse_of(uow, user.id, cmd.currency)
+    return await ledger.wallet_of(uow, user.id, cmd.currency)

@@ -49,7 +49,7 @@ async def audit_rows(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     given = {"actor_id": cmd.actor_id, "operation": cmd.operation, "subjects": cmd.subject}
     where: dict[str, Any] = {name: value for name, value in given.items() if value}
     if cmd.since:
-        earliest = documents.first_id(AuditRow.PREFIX, cmd.since)
+        earliest = documents.lowest_id(AuditRow.PREFIX, cmd.since)
         where |= {"created_at": {"$gte": cmd.since}, "_id": {"$gte": earliest}}
     # What is chained between these two is seen twice, never missed. There are few that wait.
     pages = [

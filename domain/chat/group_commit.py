@@ -331,7 +331,7 @@ async def _there(uow: UnitOfWork, left: Sequence[Waiting]) -> dict[Key, Message]
         {"author_id": author, fields[kind]: {"$gt": "", "$in": names}}
         for (kind, author), names in named.items()
     ]
-    found = await uow.all(Message, documents.either(branches)) if branches else []
+    found = await uow.all(Message, documents.any_of(branches)) if branches else []
     by_client = {("client", m.author_id, m.client_id): m for m in found if m.client_id}
     return by_client | {("request", m.author_id, m.request.id): m for m in found if m.request}
 
@@ -405,7 +405,7 @@ def _audit_row(seal: Seal, message: Message, origin: Origin) -> audit_log.Waitin
         request_id=message.request.id if message.request else None,
     )
     change = Change(Message, None, documents.document(message))
-    return audit_log.sealed(
+    return audit_log.sealed_row(
         message.id.replace(Message.PREFIX, audit_log.WaitingRow.PREFIX, 1),
         message.created_at,
         seal,

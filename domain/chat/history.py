@@ -175,7 +175,7 @@ async def _missed(
             {"conversation_id": id, number: {"$gt": last}} for id, last in after.items()
         ]
         order = (("conversation_id", 1), (number, 1))
-        for message in await uow.all(Message, documents.either(branches), order, SYNC_ITEMS):
+        for message in await uow.all(Message, documents.any_of(branches), order, SYNC_ITEMS):
             missed[message.conversation_id].append(message)
     return missed
 

@@ -250,7 +250,7 @@ async def find(cmd: Search, actor: Actor, uow: UnitOfWork) -> Page:
         places = [await uow.get(Conversation, cmd.conversation_id, members=actor.id)]
     else:
         places = await uow.all(Conversation, {"members": actor.id}, RECENT, SEARCHED)
-    words = text_search.asked(cmd.q)
+    words = text_search.query_terms(cmd.q)
     if not words or not places:
         return Page([])
     where = {

@@ -11,7 +11,7 @@ async def settle_charge(uow: UnitOfWork, payment: Payment, intent: Intent) -> No
     """Take over what is new; what is known stays."""
     if payment.available_on is None and intent.available_on:
         await uow.change(Payment, payment.id, available_on=intent.available_on)
-        if not await ledger.booked(uow, f"fee:{intent.charge_id}"):
+        if not await ledger.is_booked(uow, f"fee:{intent.charge_id}"):
             await book_stripe_fee(uow, payment, intent)
 
 

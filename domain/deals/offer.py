@@ -11,7 +11,7 @@ from domain.files.file import Attachment
 from domain.kernel.errors import Conflict
 from domain.kernel.money import Holdings, Schedule, holdings
 from domain.kernel.outbox import Event
-from domain.kernel.record import EVER, Index, Record
+from domain.kernel.record import ANY_TIME, Index, Record
 from domain.kernel.state_machine import Steps, move
 from domain.kernel.store import UnitOfWork
 
@@ -166,8 +166,8 @@ class Offer(Record, frozen=True):
         Index((("customer_id", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("visible", 1), ("_id", -1))),
         Index((("status", 1), ("expires_at", 1), ("reminded_at", 1))),
-        Index((("due_at", 1),), where={"due_at": EVER}),
-        Index((("announce_at", 1),), where={"announce_at": EVER}),
+        Index((("due_at", 1),), where={"due_at": ANY_TIME}),
+        Index((("announce_at", 1),), where={"announce_at": ANY_TIME}),
         Index((("thread_id", 1), ("_id", -1))),
         Index((("refunds.status", 1), ("updated_at", 1))),
     )

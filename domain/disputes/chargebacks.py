@@ -294,7 +294,7 @@ async def _book_fee(uow: UnitOfWork, chargeback: Chargeback, dispute: CardDisput
             f"chargeback_fee:{chargeback.id}:{dispute.fee_amount}:{chargeback.version}",
             "chargeback_fee",
             currency,
-            ledger.flows(deltas),
+            ledger.postings_for(deltas),
             offer_id=chargeback.offer_id,
         )
 
@@ -365,8 +365,8 @@ async def _amount_to_hold(uow: UnitOfWork, chargeback: Chargeback, offer: Offer)
     at_risk = offer.holdings.contractor - after_loss.holdings.contractor
     in_transfer = {"offer_id": offer.id, "status": TRANSFER_UNDER_WAY}
     transferring = sum(transfer.net for transfer in await uow.all(Transfer, in_transfer))
-    purse = await ledger.purse_of(uow, offer.contractor_id, offer.currency)
-    return max(0, min(purse.available, at_risk - transferring))
+    wallet = await ledger.wallet_of(uow, offer.contractor_id, offer.currency)
+    return max(0, min(wallet.available, at_risk - transferring))
 
 
 async def _book_won(uow: UnitOfWork, chargeback: Chargeback, fact: str) -> Chargeback:

@@ -12,7 +12,7 @@ from domain.kernel.errors import DisputeNotOpen
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Record
 from domain.kernel.rooms import role_room
-from domain.kernel.state_machine import Steps, leading_to
+from domain.kernel.state_machine import Steps, states_before
 from domain.kernel.store import UnitOfWork
 
 UPDATED = Event("/payment", "dispute.updated")
@@ -134,7 +134,7 @@ async def add_entry(
     changed = await uow.change(
         Dispute,
         dispute.id,
-        only_if={"status": leading_to(STEPS, to)},
+        only_if={"status": states_before(STEPS, to)},
         status=to,
         timeline=(*dispute.timeline, entry),
         **fields,

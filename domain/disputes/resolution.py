@@ -24,7 +24,7 @@ from domain.fulfillment import work
 from domain.jobs.job import Job
 from domain.kernel.errors import DisputeNotOpen, PaymentDisputed
 from domain.kernel.money import display
-from domain.kernel.state_machine import leading_to
+from domain.kernel.state_machine import states_before
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.payments.refunds import request_refund
@@ -135,7 +135,7 @@ async def _close_dispute(uow: UnitOfWork, dispute: Dispute, refund_amount: int) 
     resolved = await uow.change(
         Dispute,
         dispute.id,
-        only_if={"status": leading_to(STEPS, DisputeStatus.RESOLVED)},
+        only_if={"status": states_before(STEPS, DisputeStatus.RESOLVED)},
         status=DisputeStatus.RESOLVED,
         refund_amount=refund_amount,
         resolved_at=uow.now,

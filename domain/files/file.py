@@ -22,7 +22,7 @@ from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id, Meta, Style
 from domain.operations.limits import Limit
 from domain.operations.operation import operation
-from domain.ports.blob_storage import Examined, Spool
+from domain.ports.blob_storage import InspectedFile, Spool
 from domain.ports.ports import Ports
 
 MAX_FILE = 20 * 2**20  # bytes
@@ -163,7 +163,7 @@ async def check_room(uow: UnitOfWork, owner_id: str, more: int = 0) -> None:
         raise QuotaExceeded(limit_bytes=MAX_BYTES, limit_files=MAX_FILES)
 
 
-async def _store(ports: Ports, file: File, found: Examined) -> None:
+async def _store(ports: Ports, file: File, found: InspectedFile) -> None:
     await ports.blobs.write(file.id, found.content.pieces())
     if found.thumbnail:
         await ports.blobs.write(thumbnail_of(file.id), found.thumbnail.pieces())

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from domain.kernel.errors import Unavailable
 from domain.kernel.record import Index, Record
-from domain.kernel.store import AWAY, Store
+from domain.kernel.store import UNREACHABLE, Store
 
 CHUNK = 255 * 1024  # bytes; what other tools use too
 AT_ONCE = 2  # chunks in one request: what is in memory of one file, several times over
@@ -92,7 +92,7 @@ class GridFs:
 def _answering() -> Iterator[None]:
     try:
         yield
-    except AWAY as away:
+    except UNREACHABLE as away:
         raise Unavailable from away
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from domain.deals.offer import Offer, change_offer, with_milestones
 from domain.fulfillment.work import CHUNK, complete_milestones, end_if_finished
 from domain.jobs.job import Job, JobStatus
-from domain.kernel.record import EVER, wire
+from domain.kernel.record import ANY_TIME, wire
 from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
 from domain.notifications.templates.work import completes_soon
@@ -20,7 +20,7 @@ MISSED_AFTER = timedelta(hours=24)  # past its time: no process ran, so it is an
 async def announce_due(ports: Ports) -> int:
     """Notify customers a day before work completes; returns the number of offers."""
     uow = ports.store.single()
-    soon = {"announce_at": {**EVER, "$lte": uow.now + ANNOUNCE_BEFORE}}
+    soon = {"announce_at": {**ANY_TIME, "$lte": uow.now + ANNOUNCE_BEFORE}}
     offers = await uow.all(Offer, soon, (("announce_at", 1),), CHUNK)
     return await ports.store.transact_each(offers, _announce_due)
 
@@ -49,7 +49,7 @@ async def _announce_milestones(uow: UnitOfWork, offer: Offer, numbers: Sequence[
 async def complete_due(ports: Ports) -> int:
     """Complete delivered work after the time for objections; returns the number of offers."""
     uow = ports.store.single()
-    past = {"due_at": {**EVER, "$lte": uow.now}}
+    past = {"due_at": {**ANY_TIME, "$lte": uow.now}}
     due = await uow.all(Offer, past, (("due_at", 1),), CHUNK)
     return await ports.store.transact_each(due, _complete_due)
 

@@ -104,7 +104,7 @@ class SearchCriteria(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, filters: Filters) -> "SearchCriteria":
         return cls(
-            words=text_search.asked(filters.q or ""),
+            words=text_search.query_terms(filters.q or ""),
             category=text_search.fold(filters.category) if filters.category else None,
             skills=tuple(dict.fromkeys(text_search.fold(skill) for skill in filters.skills or ())),
             near=filters.near,

@@ -15,7 +15,7 @@ R = TypeVar("R", bound=Record)
 Where = Mapping[str, Any]
 Sort = tuple[tuple[str, int], ...]
 
-OLDER = 60  # seconds by which an id may have been made before its record
+ID_MARGIN_SECONDS = 60  # seconds by which an id may have been made before its record
 
 
 def plain(value: Any) -> Any:
@@ -46,7 +46,7 @@ def cursor(document: Mapping[str, Any], sort: Sort) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
 
 
-def after(cursor: str, sort: Sort, kind: type[Record]) -> dict[str, Any]:
+def after_cursor(cursor: str, sort: Sort, kind: type[Record]) -> dict[str, Any]:
     """The filter for everything behind `cursor` in the order of `sort`, typed as its fields are."""
     types = {field.name: field.type for field in msgspec.structs.fields(kind)}
     shape: Any = tuple[tuple(types["id" if field == "_id" else field] for field, _ in sort)]  # type: ignore[misc]
@@ -61,16 +61,18 @@ def after(cursor: str, sort: Sort, kind: type[Record]) -> dict[str, Any]:
     for place, (field, direction) in enumerate(sort):
         branch = {earlier: values[i] for i, (earlier, _) in enumerate(sort[:place])}
         branches.append({**branch, field: {"$gt" if direction > 0 else "$lt": values[place]}})
-    return either(branches)
+    return any_of(branches)
 
 
-def either(branches: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def any_of(branches: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The filter for what fits one of them. One alone stands for itself: not every server finds the
     index of an `$or`."""
     return branches[0] if len(branches) == 1 else {"$or": list(branches)}
 
 
-def updated(document: Mapping[str, Any], update: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def apply_update(
+    document: Mapping[str, Any], update: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
     """What `document` is after `$set`, `$inc` and `$push`, paths with dots included.
 
     Exact within a transaction, where nobody else can have changed it unseen: so the new state
@@ -98,6 +100,6 @@ def _place(document: dict[str, Any], path: str) -> tuple[Any, Any]:
     return place, int(last) if isinstance(place, list) else last
 
 
-def first_id(prefix: str, since: datetime) -> str:
+def lowest_id(prefix: str, since: datetime) -> str:
     """Ids begin with the second in which they were made, so that a list by id can end there."""
-    return f"{prefix}_{max(0, int(since.timestamp()) - OLDER):08x}"
+    return f"{prefix}_{max(0, int(since.timestamp()) - ID_MARGIN_SECONDS):08x}"

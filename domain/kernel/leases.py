@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from domain.kernel.record import Record
 from domain.kernel.store import Duplicate, Store
 
-LENGTH = timedelta(seconds=15)
+LEASE_TIME = timedelta(seconds=15)
 
 
 class Lease(Record, frozen=True):
@@ -44,11 +44,11 @@ async def hold(store: Store, name: str) -> Lease | None:
     and is free.
     """
     uow = store.single()
-    now, until = uow.now, uow.now + LENGTH
+    now, until = uow.now, uow.now + LEASE_TIME
     own = await uow.change(Lease, name, only_if={"holder": store.worker}, until=until)
     if own:
         return own
-    over = {"$or": [{"until": {"$lte": now}}, {"until": {"$gt": now + 2 * LENGTH}}]}
+    over = {"$or": [{"until": {"$lte": now}}, {"until": {"$gt": now + 2 * LEASE_TIME}}]}
     taken = await uow.change(
         Lease, name, only_if=over, inc={"fence": 1}, holder=store.worker, until=until
     )
@@ -62,7 +62,7 @@ async def hold(store: Store, name: str) -> Lease | None:
     return fresh
 
 
-async def finished(store: Store, name: str) -> None:
+async def mark_finished(store: Store, name: str) -> None:
     """The holder's work is done for this time."""
     uow = store.single()
     await uow.change(Lease, name, only_if={"holder": store.worker}, ran_at=uow.now)

@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from domain.kernel.record import Index, Record
 from domain.kernel.store import Store
 
-SILENT = timedelta(seconds=15)  # then it counts as dead
-MOST = 100
+HEARTBEAT_TTL = timedelta(seconds=15)  # then it counts as dead
+MAX_PROCESSES = 100
 
 
-class Living(Record, frozen=True):
+class ProcessHeartbeat(Record, frozen=True):
     """One that is under way, or was killed. `id` is its store's `worker`."""
 
     COLLECTION = "processes"
@@ -27,15 +27,15 @@ class Living(Record, frozen=True):
     sessions: tuple[str, ...]  # hexadecimal
 
 
-async def say_alive(store: Store) -> None:
+async def send_heartbeat(store: Store) -> None:
     """Every few seconds."""
     uow = store.single()
-    until, sessions = uow.now + SILENT, tuple(id.hex() for id in store.sessions)
-    known = await uow.change(Living, store.worker, alive_until=until, sessions=sessions)
+    until, sessions = uow.now + HEARTBEAT_TTL, tuple(id.hex() for id in store.sessions)
+    known = await uow.change(ProcessHeartbeat, store.worker, alive_until=until, sessions=sessions)
     if known is None:
         await uow.add(
             uow.new(
-                Living,
+                ProcessHeartbeat,
                 id=store.worker,
                 alive_until=until,
                 sessions=sessions,
@@ -43,18 +43,18 @@ async def say_alive(store: Store) -> None:
         )
 
 
-async def say_goodbye(store: Store) -> None:
+async def remove_heartbeat(store: Store) -> None:
     """Nothing is open any more."""
-    await store.single().remove(Living, {"_id": store.worker})
+    await store.single().remove(ProcessHeartbeat, {"_id": store.worker})
 
 
-async def end_dead(store: Store) -> None:
+async def end_dead_sessions(store: Store) -> None:
     """End the transactions of the processes that were killed. Raises DatabaseError."""
     uow = store.single()
     over = {"alive_until": {"$lte": uow.now}}
-    dead = await uow.all(Living, over, (("alive_until", 1),), MOST)
+    dead = await uow.all(ProcessHeartbeat, over, (("alive_until", 1),), MAX_PROCESSES)
     sessions = [bytes.fromhex(id) for process in dead for id in process.sessions]
     if sessions:
         await store.end_sessions(sessions)
     if dead:
-        await uow.remove(Living, {"_id": tuple(process.id for process in dead), **over})
+        await uow.remove(ProcessHeartbeat, {"_id": tuple(process.id for process in dead), **over})

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-EVER = {"$gt": datetime(2000, 1, 1, tzinfo=UTC)}  # of a partial index, and of who reads from it
+ANY_TIME = {"$gt": datetime(2000, 1, 1, tzinfo=UTC)}  # of a partial index, and of who reads from it
 
 
 class Index(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ R = TypeVar("R", bound=Record)
 Steps = Mapping[StrEnum, tuple[StrEnum, ...]]
 
 
-def leading_to(steps: Steps, status: StrEnum) -> tuple[StrEnum, ...]:
+def states_before(steps: Steps, status: StrEnum) -> tuple[StrEnum, ...]:
     """The states from which `status` may be reached."""
     return tuple(before for before, following in steps.items() if status in following)
 
@@ -35,7 +35,7 @@ async def move(
     return await uow.change(
         kind,
         id,
-        only_if={"status": leading_to(steps, to), **(only_if or {})},
+        only_if={"status": states_before(steps, to), **(only_if or {})},
         push=push,
         status=to,
         **fields,

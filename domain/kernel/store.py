@@ -33,7 +33,7 @@ from domain.kernel.errors import NotFound, Unavailable
 from domain.kernel.outbox import OutboxRow, Outgoing
 from domain.kernel.record import Change, Page, Record
 from domain.kernel.settings import Clock, Rates
-from domain.kernel.shield import whole
+from domain.kernel.shield import run_to_completion
 
 Item = TypeVar("Item")
 R = TypeVar("R", bound=Record)
@@ -45,7 +45,7 @@ DUPLICATE = 11000  # MongoDB's error code
 TRANSACTION_SECONDS = 15.0
 LONGEST_PAUSE = 1.0  # seconds between two attempts; a killed process's rows stay locked for longer
 DURABLE = WriteConcern(w="majority", j=True)
-AWAY = (ConnectionFailure,)  # the database does not answer
+UNREACHABLE = (ConnectionFailure,)  # the database does not answer
 DatabaseError = PyMongoError  # the name by which callers outside of this file know it
 
 
@@ -130,7 +130,7 @@ class Store:
         rerun finds it. Who is cancelled meanwhile is so after its end: a statement that a thread
         has in hand cannot be called back, and would run outside of an aborted transaction.
         """
-        return await whole(self._transact(work))
+        return await run_to_completion(self._transact(work))
 
     async def transact_each(
         self, items: Iterable[Item], work: Callable[["UnitOfWork", Item], Awaitable[object]]
@@ -255,7 +255,7 @@ class UnitOfWork(Outgoing):
         limit = max(1, min(limit, MAX_PAGE))
         query = documents.filtered(where)
         if cursor:
-            after = documents.after(cursor, sort, kind)
+            after = documents.after_cursor(cursor, sort, kind)
             query = {"$and": [query, after]} if after.keys() & query.keys() else query | after
         found = self._of(kind).find(query, session=self._session).sort(list(sort)).limit(limit + 1)
         rows = await found.to_list(limit + 1)
@@ -339,7 +339,7 @@ class UnitOfWork(Outgoing):
             return None
         # A transaction sees one state, and a change by somebody else since then ends it.
         await self._of(kind).update_one({"_id": id}, update, session=self._session)
-        after = documents.updated(before, update)
+        after = documents.apply_update(before, update)
         self.changes.append(Change(kind, before, after))
         return documents.record(kind, dict(after))
 

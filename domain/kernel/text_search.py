@@ -52,6 +52,6 @@ def _stem(word: str) -> str:
     return str(_STEMMER.stemWord(word))
 
 
-def asked(query: str) -> tuple[str, ...]:
+def query_terms(query: str) -> tuple[str, ...]:
     """The terms of a query, the longest first: long words tend to be rare."""
     return tuple(sorted(terms([query], MAX_QUERY_TERMS), key=len, reverse=True))

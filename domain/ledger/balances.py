@@ -44,7 +44,7 @@ class Snapshot(Record, frozen=True):
     upto: datetime
 
 
-class Purse(msgspec.Struct, frozen=True):
+class WalletBalances(msgspec.Struct, frozen=True):
     """A user's money in one currency, in minor units; `debt` is zero or below."""
 
     user_id: str
@@ -57,7 +57,7 @@ class Purse(msgspec.Struct, frozen=True):
     version: int = 0
 
 
-async def _snapshots(uow: UnitOfWork, account: str) -> list["Snapshot"]:
+async def snapshots_of(uow: UnitOfWork, account: str) -> list["Snapshot"]:
     """One for each currency. A prefix as a range: any database finds that in the index of ids."""
     ids = {"$gt": f"snapshot:{account}|", "$lt": f"snapshot:{account}}}"}
     return await uow.all(Snapshot, {"_id": ids})
@@ -66,19 +66,21 @@ async def _snapshots(uow: UnitOfWork, account: str) -> list["Snapshot"]:
 # -- reading -----------------------------------------------------------------------------------
 
 
-async def purse_of(uow: UnitOfWork, user_id: str, currency: str) -> Purse:
-    found = [p for p in await purses_of(uow, user_id) if p.currency == currency]
-    return found[0] if found else Purse(user_id, currency)
+async def wallet_of(uow: UnitOfWork, user_id: str, currency: str) -> WalletBalances:
+    found = [p for p in await wallets_of(uow, user_id) if p.currency == currency]
+    return found[0] if found else WalletBalances(user_id, currency)
 
 
-async def purses_of(uow: UnitOfWork, user_id: str) -> list[Purse]:
+async def wallets_of(uow: UnitOfWork, user_id: str) -> list[WalletBalances]:
     """A user's money in every currency they ever had."""
     amounts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for row in await uow.all(Balance, {"owner": user_id}):
         name = "debt" if row.kind == "debt" else row.account.rpartition(":")[2]
         amounts[row.currency][name] = row.balance
         amounts[row.currency]["version"] += row.version
-    return [Purse(user_id, currency, **parts) for currency, parts in sorted(amounts.items())]
+    return [
+        WalletBalances(user_id, currency, **parts) for currency, parts in sorted(amounts.items())
+    ]
 
 
 async def total_escrow(uow: UnitOfWork) -> dict[str, int]:
@@ -93,7 +95,7 @@ async def total_escrow(uow: UnitOfWork) -> dict[str, int]:
     return {row["_id"]: row["total"] for row in rows}
 
 
-async def balance_since(
+async def movements_between(
     uow: UnitOfWork, account: str, after: datetime | None, upto: datetime | None = None
 ) -> dict[str, int]:
     """What the journal moved on `account` in a span of time, by currency."""
@@ -116,10 +118,10 @@ async def balance_since(
 
 async def balance_of(uow: UnitOfWork, account: str) -> dict[str, int]:
     """The balance of an unbounded account by currency: its snapshots plus the journal since."""
-    snapshots = await _snapshots(uow, account)
+    snapshots = await snapshots_of(uow, account)
     total = {row.id.rpartition("|")[2]: row.balance for row in snapshots}
     upto = max((row.upto for row in snapshots), default=None)
-    for currency, moved in (await balance_since(uow, account, upto)).items():
+    for currency, moved in (await movements_between(uow, account, upto)).items():
         total[currency] = total.get(currency, 0) + moved
     return total
 
@@ -130,12 +132,12 @@ async def take_snapshot(uow: UnitOfWork, account: str) -> None:
     One from a clock that was ahead is taken back, so that bookings are dated right again.
     """
     upto = uow.now - SETTLED_AFTER
-    old = {row.id.rpartition("|")[2]: row for row in await _snapshots(uow, account)}
+    old = {row.id.rpartition("|")[2]: row for row in await snapshots_of(uow, account)}
     since = max((row.upto for row in old.values()), default=None)
     if since and since > upto:
-        moved, sign = await balance_since(uow, account, upto, since), -1
+        moved, sign = await movements_between(uow, account, upto, since), -1
     else:
-        moved, sign = await balance_since(uow, account, since, upto), 1
+        moved, sign = await movements_between(uow, account, since, upto), 1
     for currency in old.keys() | moved.keys():
         total = (old[currency].balance if currency in old else 0) + sign * moved.get(currency, 0)
         id = f"snapshot:{account}|{currency}"

@@ -12,14 +12,14 @@ from datetime import datetime
 from domain.kernel.errors import InsufficientFunds
 from domain.kernel.outbox import Event
 from domain.kernel.store import UnitOfWork
-from domain.ledger.balances import SETTLED_AFTER, Balance, _snapshots, purse_of
-from domain.ledger.chart import SUMMED_UP, _kind, _owner, is_bounded
+from domain.ledger.balances import SETTLED_AFTER, Balance, snapshots_of, wallet_of
+from domain.ledger.chart import SNAPSHOT_ACCOUNTS, is_bounded, kind_of, owner_of
 from domain.ledger.transaction import Posting, Transaction
 
 WALLET_UPDATED = Event("/wallet", "wallet.updated")
 
 
-def flows(deltas: Mapping[str, int]) -> list[Posting]:
+def postings_for(deltas: Mapping[str, int]) -> list[Posting]:
     """The postings that change each account by its delta; the deltas must sum to zero."""
     if sum(deltas.values()):
         raise ValueError("a transaction must balance")
@@ -77,9 +77,9 @@ async def book(
             withdrawal_id=withdrawal_id,
         )
     )
-    for user in {_owner(account) for account in deltas if _kind(account) in ("wallet", "debt")}:
-        purse = await purse_of(uow, user, currency)
-        uow.publish(WALLET_UPDATED, purse, to=[user])
+    for user in {owner_of(account) for account in deltas if kind_of(account) in ("wallet", "debt")}:
+        wallet = await wallet_of(uow, user, currency)
+        uow.publish(WALLET_UPDATED, wallet, to=[user])
 
 
 async def _booking_time(uow: UnitOfWork, accounts: Iterable[str]) -> datetime:
@@ -87,19 +87,19 @@ async def _booking_time(uow: UnitOfWork, accounts: Iterable[str]) -> datetime:
     of another host is ahead: nobody would look for it there."""
     summed_up = [
         snapshot
-        for each in SUMMED_UP
+        for each in SNAPSHOT_ACCOUNTS
         if each in accounts
-        for snapshot in await _snapshots(uow, each)
+        for snapshot in await snapshots_of(uow, each)
     ]
     return max([uow.now, *(snapshot.upto + SETTLED_AFTER for snapshot in summed_up)])
 
 
-async def booked(uow: UnitOfWork, fact: str) -> bool:
+async def is_booked(uow: UnitOfWork, fact: str) -> bool:
     return await uow.find(Transaction, {"fact": fact}) is not None
 
 
 async def _move(uow: UnitOfWork, account: str, currency: str, delta: int) -> None:
-    kind = _kind(account)
+    kind = kind_of(account)
     if not delta or not is_bounded(account):
         return
     id = f"{account}|{currency}"
@@ -117,7 +117,7 @@ async def _move(uow: UnitOfWork, account: str, currency: str, delta: int) -> Non
         id=id,
         account=account,
         kind=kind,
-        owner=_owner(account),
+        owner=owner_of(account),
         currency=currency,
     )
     await uow.upsert(fresh, inc={"balance": delta})

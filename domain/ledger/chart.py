@@ -3,7 +3,7 @@
 PLATFORM, STRIPE_FEES, LOSSES = "platform", "stripe_fees", "losses"
 STRIPE, BANK = "world:stripe", "world:bank"
 UNBOUNDED = frozenset({PLATFORM, STRIPE_FEES, LOSSES, STRIPE, BANK})
-SUMMED_UP = (PLATFORM, STRIPE_FEES)  # by snapshots
+SNAPSHOT_ACCOUNTS = (PLATFORM, STRIPE_FEES)  # by snapshots
 
 
 def escrow(offer_id: str) -> str:
@@ -36,12 +36,12 @@ def in_transit(user_id: str) -> str:
 
 
 def is_bounded(account: str) -> bool:
-    return account not in UNBOUNDED and _kind(account) != "chargeback"
+    return account not in UNBOUNDED and kind_of(account) != "chargeback"
 
 
-def _kind(account: str) -> str:
+def kind_of(account: str) -> str:
     return account.partition(":")[0]
 
 
-def _owner(account: str) -> str:
+def owner_of(account: str) -> str:
     return account.split(":")[1]

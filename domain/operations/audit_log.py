@@ -47,11 +47,11 @@ class WaitingRow(Record, frozen=True):
     @property
     def content(self) -> bytes:
         """All that the row tells, always in the same words."""
-        told = {name: getattr(self, name) for name in TOLD}
+        told = {name: getattr(self, name) for name in SEALED_FIELDS}
         return msgspec.json.encode(told, order="deterministic")
 
 
-TOLD = tuple(
+SEALED_FIELDS = tuple(
     name for name in WaitingRow.__struct_fields__ if name not in ("version", "updated_at", "seal")
 )
 
@@ -89,10 +89,10 @@ async def record(
 ) -> None:
     """Write the row of a deed, with all that this unit of work has changed until now."""
     told = [change for change in uow.changes if change.kind.LOGGED]
-    await uow.add(sealed(new_id(WaitingRow.PREFIX), uow.now, seal, entry, told, subjects))
+    await uow.add(sealed_row(new_id(WaitingRow.PREFIX), uow.now, seal, entry, told, subjects))
 
 
-def sealed(
+def sealed_row(
     id: str,
     now: datetime,
     seal: Seal,

@@ -9,7 +9,7 @@ import msgspec
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import Conflict, Forbidden, Invalid, Unauthenticated, Unavailable
 from domain.kernel.record import wire
-from domain.kernel.store import AWAY, Duplicate, UnitOfWork
+from domain.kernel.store import UNREACHABLE, Duplicate, UnitOfWork
 from domain.operations import audit_log
 from domain.operations.command import (
     Command,
@@ -142,7 +142,7 @@ async def execute(op: Operation, fields: Any, actor: Actor | None, meta: Meta, p
     command = op.parse(fields, meta.text)
     try:
         return await _run(op, command, fields, actor, meta, ports)
-    except AWAY as away:
+    except UNREACHABLE as away:
         raise Unavailable from away
 
 

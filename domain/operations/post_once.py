@@ -1,7 +1,7 @@
 """One effect at Stripe for each request, even when earlier answers were lost.
 
 Stripe replays the first result of an idempotency key, a stored failure as well, and forgets the key
-after 24 hours. A repeated request is therefore safe under its first key and within KEY_LIFE. Under
+after 24 hours. A repeated request is therefore safe under its first key, within KEY_LIFETIME. Under
 a later key, or when the first is older, the object that an earlier request may have created is
 looked for first. Source: Stripe, "Idempotent requests".
 """
@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from domain.operations.task import Task, TryAgain
-from domain.ports.payment_gateway import KEY_LIFE, GatewayRefused, StaleFailure
+from domain.ports.payment_gateway import KEY_LIFETIME, GatewayRefused, StaleFailure
 from domain.ports.ports import Ports
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ async def post_once(
     `key` is the number in the idempotency key that `post` sends; number 0 was first used at `since`
     or later. The rest is described at `post_repeatable`.
     """
-    if find_first or key or ports.clock.now() - since > KEY_LIFE:
+    if find_first or key or ports.clock.now() - since > KEY_LIFETIME:
         found = await find()
         if found is not None:
             return found

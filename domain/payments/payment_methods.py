@@ -13,7 +13,7 @@ from domain.operations.command import Command, Meta, Nothing, Style
 from domain.operations.operation import operation
 from domain.operations.post_once import post_once
 from domain.operations.task import Task
-from domain.ports.payment_gateway import GatewayRefused, GatewayUnknown, Method, Setup
+from domain.ports.payment_gateway import GatewayRefused, GatewayUnknown, PaymentMethod, SetupIntent
 from domain.ports.ports import Ports
 
 CUSTOMERS = {Role.CUSTOMER}
@@ -51,7 +51,9 @@ async def setup_reply(user_id: str, actor: Actor, ports: Ports) -> MethodSetup:
     if user.customer_id is None:
         return MethodSetup(None)
     try:
-        made: Setup = await ports.gateway.setup(user.customer_id, key=f"setup:{new_id('stp')}")
+        made: SetupIntent = await ports.gateway.setup(
+            user.customer_id, key=f"setup:{new_id('stp')}"
+        )
     except (GatewayUnknown, GatewayRefused):
         return MethodSetup(None)
     return MethodSetup(made.client_secret)
@@ -94,7 +96,7 @@ async def detach(cmd: Detach, actor: Actor, ports: Ports, meta: Meta) -> SavedMe
         raise Unavailable from away
 
 
-def _saved_method(method: Method) -> SavedMethod:
+def _saved_method(method: PaymentMethod) -> SavedMethod:
     return SavedMethod(
         method.id, method.type, method.brand, method.last4, method.exp_month, method.exp_year
     )

@@ -20,7 +20,7 @@ from domain.notifications.alerts import alert
 from domain.operations.post_once import post_once
 from domain.operations.task import Task
 from domain.payouts.allocation import rebook
-from domain.ports.payment_gateway import GatewayRefused, Settled
+from domain.ports.payment_gateway import GatewayRefused, StripeMovement
 from domain.ports.ports import Ports
 
 FAILED_STATUSES = ("failed", "canceled")
@@ -87,10 +87,12 @@ class SendRefund(Task, frozen=True, tag="send_refund"):
 
     async def _refused(
         self, ports: Ports, refund: Refund, intent_id: str, refusal: GatewayRefused
-    ) -> Settled:
+    ) -> StripeMovement:
         """It has failed, unless an earlier request made it and left nothing more to refund."""
         made = await ports.gateway.find_refund(intent_id, refund.id)
-        return made or Settled("", "failed", refund.amount, "", refusal.code, {"fact": refund.id})
+        return made or StripeMovement(
+            "", "failed", refund.amount, "", refusal.code, {"fact": refund.id}
+        )
 
     async def _use_next_key(self, ports: Ports, used: int) -> None:
         await ports.store.transact(lambda uow: self._store_next_key(uow, used))
@@ -108,7 +110,7 @@ async def read_refunds(ports: Ports, payment_id: str) -> None:
     if payment.intent_id is None:
         return
 
-    async def settle(uow: UnitOfWork, refund: Settled) -> None:
+    async def settle(uow: UnitOfWork, refund: StripeMovement) -> None:
         await settle_refund(uow, payment.offer_id, refund)
 
     refunds = await ports.gateway.refunds(payment.intent_id)
@@ -118,7 +120,7 @@ async def read_refunds(ports: Ports, payment_id: str) -> None:
 # -- facts -----------------------------------------------------------------------------------
 
 
-async def settle_refund(uow: UnitOfWork, offer_id: str, there: Settled) -> None:
+async def settle_refund(uow: UnitOfWork, offer_id: str, there: StripeMovement) -> None:
     """Take over what Stripe says of one refund, whatever was known before."""
     offer = await uow.get(Offer, offer_id)
     refund = next((r for r in offer.refunds if _matches(r, there)), None)
@@ -152,13 +154,15 @@ async def settle_refund(uow: UnitOfWork, offer_id: str, there: Settled) -> None:
         await _settle_waiting(uow, offer, refund, there)
 
 
-def _matches(refund: Refund, there: Settled) -> bool:
+def _matches(refund: Refund, there: StripeMovement) -> bool:
     if refund.stripe_id:
         return refund.stripe_id == there.id
     return refund.id == there.metadata.get("fact")
 
 
-async def _settle_made(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
+async def _settle_made(
+    uow: UnitOfWork, offer: Offer, refund: Refund, there: StripeMovement
+) -> None:
     total = offer.refunded_amount + there.amount
     completed = with_completed_capped(
         offer,
@@ -184,7 +188,9 @@ async def _settle_made(uow: UnitOfWork, offer: Offer, refund: Refund, there: Set
     await rebook(uow, f"refund:{there.id}", "refunded", offer, after, outside)
 
 
-async def _settle_waiting(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
+async def _settle_waiting(
+    uow: UnitOfWork, offer: Offer, refund: Refund, there: StripeMovement
+) -> None:
     """Stripe makes it as soon as the platform has the money there, and has no line of it yet."""
     await change_offer(uow, offer, refunds=_with_refund(offer, refund, stripe_id=there.id))
     amount = display(refund.amount, offer.currency)
@@ -197,7 +203,9 @@ async def _settle_waiting(uow: UnitOfWork, offer: Offer, refund: Refund, there: 
     )
 
 
-async def _settle_returned(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
+async def _settle_returned(
+    uow: UnitOfWork, offer: Offer, refund: Refund, there: StripeMovement
+) -> None:
     """The bank did not take it: all is as before the refund, and somebody has to look."""
     after = await change_offer(
         uow,
@@ -212,9 +220,9 @@ async def _settle_returned(uow: UnitOfWork, offer: Offer, refund: Refund, there:
     await _alert_failed(uow, offer, refund, there)
 
 
-async def _book_round_trip(uow: UnitOfWork, offer: Offer, there: Settled) -> None:
+async def _book_round_trip(uow: UnitOfWork, offer: Offer, there: StripeMovement) -> None:
     """It went out and came back before anybody looked: two lines of Stripe's, and nobody's loss."""
-    if await ledger.booked(uow, f"refund:{there.id}"):
+    if await ledger.is_booked(uow, f"refund:{there.id}"):
         return
     out = ledger.Posting(ledger.LOSSES, ledger.STRIPE, there.amount)
     back = ledger.Posting(ledger.STRIPE, ledger.LOSSES, there.amount)
@@ -225,7 +233,9 @@ async def _book_round_trip(uow: UnitOfWork, offer: Offer, there: Settled) -> Non
         )
 
 
-async def _settle_refused(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
+async def _settle_refused(
+    uow: UnitOfWork, offer: Offer, refund: Refund, there: StripeMovement
+) -> None:
     refunds = _with_refund(
         offer, refund, status=RefundStatus.FAILED, failure=there.failure, stripe_id=there.id or None
     )
@@ -245,7 +255,9 @@ async def _move_payment(uow: UnitOfWork, offer: Offer) -> None:
     await move_payment(uow, offer.payment_id, status, refunded_amount=total)
 
 
-async def _alert_failed(uow: UnitOfWork, offer: Offer, refund: Refund, there: Settled) -> None:
+async def _alert_failed(
+    uow: UnitOfWork, offer: Offer, refund: Refund, there: StripeMovement
+) -> None:
     amount = display(refund.amount, offer.currency)
     await alert(
         uow,

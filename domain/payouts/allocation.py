@@ -45,7 +45,7 @@ async def rebook(
         fact,
         kind,
         after.currency,
-        ledger.flows(deltas),
+        ledger.postings_for(deltas),
         offer_id=after.id,
         users=[after.customer_id, *([user] if share else [])],
     )
@@ -65,13 +65,13 @@ async def allocate(
     Returns the change of each account. Stripe moves some currencies in steps: what a step leaves
     over stays in pending and goes with the next transfer.
     """
-    purse = await ledger.purse_of(uow, user_id, currency)
-    repaid = min(amount, -purse.debt)
+    wallet = await ledger.wallet_of(uow, user_id, currency)
+    repaid = min(amount, -wallet.debt)
     rest = amount - repaid
     await notify_debt_repaid(uow, user_id, currency, repaid)
     if rest:
         step = CURRENCIES[currency].step
-        sent = (rest + purse.pending % step) // step * step
+        sent = (rest + wallet.pending % step) // step * step
         if sent:
             await add_transfer(uow, user_id, currency, sent, offer_id, parked)
     return {ledger.debt(user_id): repaid, ledger.pending(user_id): rest}
@@ -112,12 +112,14 @@ async def claw_back(
         changes[ledger.pending(user_id)] = -part
         left -= part
     if left:
-        purse = await ledger.purse_of(uow, user_id, currency)
-        part = await reverse_available(uow, user_id, currency, min(left, purse.available), offer_id)
+        wallet = await ledger.wallet_of(uow, user_id, currency)
+        part = await reverse_available(
+            uow, user_id, currency, min(left, wallet.available), offer_id
+        )
         changes[ledger.available(user_id)] = -part
         left -= part
         if left:
-            owed = display(left - purse.debt, currency)
+            owed = display(left - wallet.debt, currency)
             await notices.notify(
                 uow,
                 [user_id],

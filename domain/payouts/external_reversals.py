@@ -9,7 +9,7 @@ from domain.notifications.text import WALLET
 from domain.payouts.allocation import add_transfer
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
 from domain.payouts.transfer_tasks import settle_transfer
-from domain.ports.payment_gateway import Settled
+from domain.ports.payment_gateway import StripeMovement
 from domain.ports.ports import Ports
 
 # -- made elsewhere --------------------------------------------------------------------------
@@ -29,14 +29,16 @@ async def read_reversals(ports: Ports, stripe_id: str) -> None:
         return
     transfer_id = transfer.id
 
-    async def settle(uow: UnitOfWork, reversal: Settled) -> None:
+    async def settle(uow: UnitOfWork, reversal: StripeMovement) -> None:
         await settle_external_reversal(uow, transfer_id, reversal)
 
     reversals = await ports.gateway.reversals(stripe_id)
     await ports.store.transact_each(reversed(reversals), settle)
 
 
-async def settle_external_reversal(uow: UnitOfWork, transfer_id: str, there: Settled) -> None:
+async def settle_external_reversal(
+    uow: UnitOfWork, transfer_id: str, there: StripeMovement
+) -> None:
     """One that is not ours: the money is the platform's again, and waits for an admin to be sent
     once more."""
     ours = {"$or": [{"stripe_id": there.id}, {"_id": there.metadata.get("fact", "")}]}
@@ -67,8 +69,8 @@ async def settle_external_reversal(uow: UnitOfWork, transfer_id: str, there: Set
     )
     part = amount
     if transfer.status is TransferStatus.AVAILABLE:
-        purse = await ledger.purse_of(uow, user, currency)
-        part = min(amount, purse.available)
+        wallet = await ledger.wallet_of(uow, user, currency)
+        part = min(amount, wallet.available)
         await ledger.book(
             uow,
             f"reversed:{there.id}",

@@ -16,7 +16,7 @@ from domain.deals.charges import refresh_charge
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.kernel.money import display
-from domain.kernel.state_machine import leading_to
+from domain.kernel.state_machine import states_before
 from domain.kernel.store import UnitOfWork
 from domain.notifications import notices
 from domain.notifications.alerts import alert
@@ -26,7 +26,7 @@ from domain.operations.task import Task, TryAgain
 from domain.payouts.onboarding import store_account_state
 from domain.payouts.reversals import collect_debt
 from domain.payouts.transfer import RECHECK_AFTER, STEPS, Transfer, TransferStatus
-from domain.ports.payment_gateway import ConnectAccount, GatewayRefused, Settled
+from domain.ports.payment_gateway import ConnectAccount, GatewayRefused, StripeMovement
 from domain.ports.ports import Ports
 
 MAX_READS = 5
@@ -65,7 +65,7 @@ def _group(transfer: Transfer) -> str:
     return transfer.offer_id or transfer.id
 
 
-async def _create_transfer(ports: Ports, transfer: Transfer, account_id: str) -> Settled:
+async def _create_transfer(ports: Ports, transfer: Transfer, account_id: str) -> StripeMovement:
     return await ports.gateway.transfer(
         key=f"transfer:{transfer.id}:{transfer.key}",
         amount=transfer.amount,
@@ -163,12 +163,12 @@ class MakeAvailable(Task, frozen=True, tag="make_transfer_available"):
             raise TryAgain("not available yet", at=payment.available_on)
 
 
-async def settle_transfer(uow: UnitOfWork, transfer_id: str, made: Settled) -> None:
+async def settle_transfer(uow: UnitOfWork, transfer_id: str, made: StripeMovement) -> None:
     """Stripe has the transfer; the money is available once the charge's is."""
     transfer = await uow.change(
         Transfer,
         transfer_id,
-        only_if={"status": leading_to(STEPS, TransferStatus.MADE)},
+        only_if={"status": states_before(STEPS, TransferStatus.MADE)},
         status=TransferStatus.MADE,
         stripe_id=made.id,
     )

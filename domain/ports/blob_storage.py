@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 
-class Blobs(Protocol):
+class BlobStorage(Protocol):
     """Bytes by a key. All methods raise Unavailable when their store is away."""
 
     async def write(self, key: str, pieces: AsyncIterator[bytes]) -> None:
@@ -32,7 +32,7 @@ class Spool(Protocol):
     def pieces(self) -> AsyncIterator[bytes]: ...
 
 
-class Examined(msgspec.Struct, frozen=True):
+class InspectedFile(msgspec.Struct, frozen=True):
     """What a file is. A picture's `content` is a new one, drawn after what was sent."""
 
     type: str
@@ -42,7 +42,7 @@ class Examined(msgspec.Struct, frozen=True):
     thumbnail: Spool | None = None
 
 
-class Examiner(Protocol):
-    def examine(self, spool: Spool, whose: str) -> AbstractAsyncContextManager[Examined]:
+class FileInspector(Protocol):
+    def examine(self, spool: Spool, whose: str) -> AbstractAsyncContextManager[InspectedFile]:
         """Raises UnsupportedType, TooLarge, RateLimited."""
         ...

@@ -31,7 +31,7 @@ class Intent(msgspec.Struct, frozen=True):
     metadata: dict[str, str] = {}
 
 
-class Settled(msgspec.Struct, frozen=True):
+class StripeMovement(msgspec.Struct, frozen=True):
     """A refund, transfer or payout at Stripe. `status` is Stripe's own word for it; it has `moved`
     no money (yet) if Stripe's books do not know it, like the refund of a hold that ended."""
 
@@ -78,7 +78,7 @@ class CardDispute(msgspec.Struct, frozen=True):
     fee_currency: str | None = None
 
 
-class Method(msgspec.Struct, frozen=True):
+class PaymentMethod(msgspec.Struct, frozen=True):
     """A means to pay that Stripe keeps; `type` is Stripe's word, such as `card`."""
 
     id: str
@@ -90,7 +90,7 @@ class Method(msgspec.Struct, frozen=True):
     exp_year: int | None = None
 
 
-class Setup(msgspec.Struct, frozen=True):
+class SetupIntent(msgspec.Struct, frozen=True):
     """The saving of a method, which the client finishes with `client_secret`."""
 
     id: str
@@ -98,7 +98,7 @@ class Setup(msgspec.Struct, frozen=True):
     status: str
 
 
-class Entry(msgspec.Struct, frozen=True):
+class BalanceTransaction(msgspec.Struct, frozen=True):
     """A line of Stripe's own books of the platform's balance; amounts are signed."""
 
     id: str
@@ -130,7 +130,7 @@ class GatewayRefused(Exception):
         self.declined = declined  # the payment as Stripe describes it, when a card was refused
 
 
-KEY_LIFE = timedelta(hours=23)  # Stripe forgets keys after 24: then look before posting again
+KEY_LIFETIME = timedelta(hours=23)  # Stripe forgets keys after 24: then look before posting again
 
 
 class PaymentGateway(Protocol):
@@ -165,17 +165,17 @@ class PaymentGateway(Protocol):
 
     async def refund(
         self, intent_id: str, amount: int, *, key: str, metadata: dict[str, str]
-    ) -> Settled: ...
+    ) -> StripeMovement: ...
 
-    async def refund_state(self, id: str) -> Settled: ...
+    async def refund_state(self, id: str) -> StripeMovement: ...
 
-    async def find_refund(self, intent_id: str, fact: str) -> Settled | None:
+    async def find_refund(self, intent_id: str, fact: str) -> StripeMovement | None:
         """One that has not failed, by the `fact` of its metadata."""
         ...
 
     async def intent_of_refund(self, id: str) -> str | None: ...
 
-    async def refunds(self, intent_id: str) -> list[Settled]:
+    async def refunds(self, intent_id: str) -> list[StripeMovement]:
         """All refunds of a payment, newest first, also failed ones."""
         ...
 
@@ -189,23 +189,23 @@ class PaymentGateway(Protocol):
         charge_id: str | None,
         group: str,
         metadata: dict[str, str],
-    ) -> Settled:
+    ) -> StripeMovement:
         """Out of a charge's money, or without one out of the platform's balance."""
         ...
 
-    async def find_transfer(self, group: str, fact: str) -> Settled | None: ...
+    async def find_transfer(self, group: str, fact: str) -> StripeMovement | None: ...
 
-    async def transfer_state(self, id: str) -> Settled: ...
+    async def transfer_state(self, id: str) -> StripeMovement: ...
 
-    async def reversals(self, transfer_id: str) -> list[Settled]:
+    async def reversals(self, transfer_id: str) -> list[StripeMovement]:
         """All reversals of a transfer, newest first."""
         ...
 
     async def reverse(
         self, transfer_id: str, amount: int, *, key: str, metadata: dict[str, str]
-    ) -> Settled: ...
+    ) -> StripeMovement: ...
 
-    async def find_reversal(self, transfer_id: str, fact: str) -> Settled | None: ...
+    async def find_reversal(self, transfer_id: str, fact: str) -> StripeMovement | None: ...
 
     async def dispute(self, id: str) -> CardDispute: ...
 
@@ -219,25 +219,25 @@ class PaymentGateway(Protocol):
 
     async def find_customer(self, user_id: str, since: datetime) -> str | None: ...
 
-    async def setup(self, customer_id: str, *, key: str) -> Setup: ...
+    async def setup(self, customer_id: str, *, key: str) -> SetupIntent: ...
 
-    async def methods(self, customer_id: str) -> list[Method]: ...
+    async def methods(self, customer_id: str) -> list[PaymentMethod]: ...
 
-    async def method(self, id: str) -> Method: ...
+    async def method(self, id: str) -> PaymentMethod: ...
 
-    async def detach(self, id: str, *, key: str) -> Method:
+    async def detach(self, id: str, *, key: str) -> PaymentMethod:
         """Forget a method for good; its customer is None from then on."""
         ...
 
     async def payout(
         self, account_id: str, amount: int, currency: str, *, key: str, metadata: dict[str, str]
-    ) -> Settled: ...
+    ) -> StripeMovement: ...
 
-    async def payout_state(self, account_id: str, id: str) -> Settled: ...
+    async def payout_state(self, account_id: str, id: str) -> StripeMovement: ...
 
     async def find_payout(
         self, account_id: str, withdrawal_id: str, since: datetime
-    ) -> Settled | None: ...
+    ) -> StripeMovement | None: ...
 
     async def create_account(
         self, *, key: str, email: str, user_id: str, country: str | None
@@ -253,15 +253,17 @@ class PaymentGateway(Protocol):
         """All payments made since then, newest first; for the audit."""
         ...
 
-    def transfers(self, since: datetime) -> AsyncIterator[Settled]: ...
+    def transfers(self, since: datetime) -> AsyncIterator[StripeMovement]: ...
 
     def disputes(self, since: datetime) -> AsyncIterator[CardDispute]: ...
 
-    def entries(self, since: datetime, until: datetime | None = None) -> AsyncIterator[Entry]:
+    def entries(
+        self, since: datetime, until: datetime | None = None
+    ) -> AsyncIterator[BalanceTransaction]:
         """The platform's balance transactions of that time, newest first."""
         ...
 
-    def payouts(self, account_id: str, since: datetime) -> AsyncIterator[Settled]: ...
+    def payouts(self, account_id: str, since: datetime) -> AsyncIterator[StripeMovement]: ...
 
     async def onboarding_url(self, account_id: str) -> str:
         """A link for one use; it expires within minutes."""

@@ -7,7 +7,7 @@ import msgspec
 from domain.kernel.outbox import Event
 from domain.kernel.settings import Clock
 from domain.kernel.store import Store
-from domain.ports.blob_storage import Blobs, Examiner
+from domain.ports.blob_storage import BlobStorage, FileInspector
 from domain.ports.mail import Mailer
 from domain.ports.messaging import Members, MessageQueue
 from domain.ports.payment_gateway import PaymentGateway, WebhookVerifier
@@ -60,7 +60,7 @@ class Ports(msgspec.Struct, frozen=True):
     messages: MessageQueue
     seal: Seal
     mail: Mailer
-    blobs: Blobs
-    examiner: Examiner
+    blobs: BlobStorage
+    examiner: FileInspector
     tickets: Tickets
     public_url: str

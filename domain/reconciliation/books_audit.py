@@ -21,7 +21,7 @@ from domain.kernel.store import NEWEST, UnitOfWork
 from domain.ledger.balances import Balance
 from domain.ledger.transaction import Transaction
 from domain.payouts.transfer import Reversal, Transfer, TransferStatus
-from domain.ports.payment_gateway import CardDispute, Intent, Settled
+from domain.ports.payment_gateway import CardDispute, Intent, StripeMovement
 from domain.ports.ports import Ports
 from domain.reconciliation.difference import Difference
 from domain.reconciliation.stream_join import join_streams
@@ -166,7 +166,7 @@ async def _check_balances(uow: UnitOfWork, report: Report, journal: JournalSums)
         report.compare("balance within its bound", row.id, True, inside)
     for account, currency in sorted(rowless):
         report.compare("balance", f"{account}|{currency}", sums.get((account, currency), 0), None)
-    for account in ledger.SUMMED_UP:
+    for account in ledger.SNAPSHOT_ACCOUNTS:
         for currency, found in (await ledger.balance_of(uow, account)).items():
             booked = sums.get((account, currency), 0)
             report.compare("balance", f"{account}|{currency}", booked, found)
@@ -319,7 +319,9 @@ async def _check_withdrawals(ports: Ports, uow: UnitOfWork, report: Report) -> N
                 report.compare("payout known here", id, True, False)
 
 
-def _check_withdrawal(report: Report, withdrawal: Withdrawal, payout: Settled | None) -> None:
+def _check_withdrawal(
+    report: Report, withdrawal: Withdrawal, payout: StripeMovement | None
+) -> None:
     report.payouts += 1
     under_way = withdrawal.status not in (WithdrawalStatus.REQUESTED, WithdrawalStatus.FAILED)
     expected = withdrawal.amount if under_way else 0

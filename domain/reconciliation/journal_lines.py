@@ -15,7 +15,7 @@ from domain.kernel.record import Record
 from domain.kernel.store import UnitOfWork
 from domain.ledger.transaction import Transaction
 from domain.payouts.transfer import Transfer, TransferStatus
-from domain.ports.payment_gateway import GatewayRefused, Settled
+from domain.ports.payment_gateway import GatewayRefused, StripeMovement
 from domain.ports.ports import Ports
 from domain.reconciliation.stripe_lines import Comparison, find_dispute, queue_refresh
 from domain.wallet.withdrawals import ReadPayout, Withdrawal, WithdrawalStatus
@@ -161,9 +161,9 @@ async def _compare_unrequested(
 
 async def _payouts_by_withdrawal(
     ports: Ports, account_id: str, since: datetime
-) -> dict[str, list[Settled]] | None:
+) -> dict[str, list[StripeMovement]] | None:
     """The payouts of an account by withdrawal id; None for a closed account: Stripe hides it."""
-    found: dict[str, list[Settled]] = defaultdict(list)
+    found: dict[str, list[StripeMovement]] = defaultdict(list)
     try:
         async for payout in ports.gateway.payouts(account_id, since):
             found[payout.metadata.get("withdrawal_id", payout.id)].append(payout)
@@ -172,12 +172,12 @@ async def _payouts_by_withdrawal(
     return found
 
 
-def _paid_amount(payouts: Sequence[Settled]) -> int:
+def _paid_amount(payouts: Sequence[StripeMovement]) -> int:
     return sum(payout.amount for payout in payouts if payout.status not in FAILED_PAYOUTS)
 
 
 async def _compare_payout(
-    ports: Ports, withdrawal: Withdrawal, payouts: Sequence[Settled], found: Comparison
+    ports: Ports, withdrawal: Withdrawal, payouts: Sequence[StripeMovement], found: Comparison
 ) -> None:
     theirs = _paid_amount(payouts)
     ours = 0 if withdrawal.status is WithdrawalStatus.FAILED else withdrawal.amount

@@ -21,7 +21,7 @@ from domain.operations.task import Task
 from domain.payments.processing import ReadPayment
 from domain.payments.refunds import read_refunds
 from domain.payouts.transfer import Reversal, Transfer
-from domain.ports.payment_gateway import CardDispute, Entry, GatewayRefused
+from domain.ports.payment_gateway import BalanceTransaction, CardDispute, GatewayRefused
 from domain.ports.ports import Ports
 from domain.reconciliation.difference import Difference
 
@@ -66,7 +66,9 @@ class OurRecords(msgspec.Struct, frozen=True):
     journal: Mapping[str, Transaction]
 
 
-async def compare_stripe_lines(ports: Ports, entries: Sequence[Entry], found: Comparison) -> None:
+async def compare_stripe_lines(
+    ports: Ports, entries: Sequence[BalanceTransaction], found: Comparison
+) -> None:
     """Compare a batch of Stripe's lines."""
     books = await _load_records(ports.store.single(), entries)
     for entry in entries:
@@ -74,7 +76,7 @@ async def compare_stripe_lines(ports: Ports, entries: Sequence[Entry], found: Co
         await COMPARISONS.get(entry.type, _report_unknown_type)(ports, books, entry, found)
 
 
-async def _load_records(uow: UnitOfWork, entries: Sequence[Entry]) -> OurRecords:
+async def _load_records(uow: UnitOfWork, entries: Sequence[BalanceTransaction]) -> OurRecords:
     sources: dict[Any, list[str]] = defaultdict(list)
     facts: list[str] = []
     for entry in entries:
@@ -99,7 +101,9 @@ async def _load_records(uow: UnitOfWork, entries: Sequence[Entry]) -> OurRecords
     )
 
 
-async def _compare_charge(ports: Ports, books: OurRecords, entry: Entry, found: Comparison) -> None:
+async def _compare_charge(
+    ports: Ports, books: OurRecords, entry: BalanceTransaction, found: Comparison
+) -> None:
     payment = books.payments.get(entry.source_id)
     subject = payment.id if payment else str(entry.source_id)
     ours = (payment.captured_amount, payment.currency) if payment else (None, entry.currency)
@@ -124,7 +128,9 @@ async def _compare_charge(ports: Ports, books: OurRecords, entry: Entry, found: 
             )
 
 
-async def _compare_refund(ports: Ports, books: OurRecords, entry: Entry, found: Comparison) -> None:
+async def _compare_refund(
+    ports: Ports, books: OurRecords, entry: BalanceTransaction, found: Comparison
+) -> None:
     """Compare a refund, or the return of a failed one, with the transaction of its fact."""
     fact = FACT_PREFIXES[entry.type][0] + str(entry.source_id)
     booked = books.journal.get(fact)
@@ -136,19 +142,23 @@ async def _compare_refund(ports: Ports, books: OurRecords, entry: Entry, found: 
 
 
 async def _compare_transfer(
-    ports: Ports, books: OurRecords, entry: Entry, found: Comparison
+    ports: Ports, books: OurRecords, entry: BalanceTransaction, found: Comparison
 ) -> None:
     _compare_amount(books.transfers.get(entry.source_id), "transfer", entry, -entry.amount, found)
 
 
 async def _compare_reversal(
-    ports: Ports, books: OurRecords, entry: Entry, found: Comparison
+    ports: Ports, books: OurRecords, entry: BalanceTransaction, found: Comparison
 ) -> None:
     _compare_amount(books.reversals.get(entry.source_id), "reversal", entry, entry.amount, found)
 
 
 def _compare_amount(
-    ours: Transfer | Reversal | None, what: str, entry: Entry, amount: int, found: Comparison
+    ours: Transfer | Reversal | None,
+    what: str,
+    entry: BalanceTransaction,
+    amount: int,
+    found: Comparison,
 ) -> None:
     subject = ours.id if ours else str(entry.source_id)
     found.compare(what, subject, ours.amount if ours else None, amount)
@@ -156,7 +166,7 @@ def _compare_amount(
 
 
 async def _compare_adjustment(
-    ports: Ports, books: OurRecords, entry: Entry, found: Comparison
+    ports: Ports, books: OurRecords, entry: BalanceTransaction, found: Comparison
 ) -> None:
     """Compare the state of the dispute that withdrew or returned this amount."""
     ours = books.chargebacks.get(entry.source_id)
@@ -182,18 +192,22 @@ async def find_dispute(ports: Ports, id: str) -> CardDispute | None:
         return None
 
 
-async def _book_payout(ports: Ports, books: OurRecords, entry: Entry, found: Comparison) -> None:
+async def _book_payout(
+    ports: Ports, books: OurRecords, entry: BalanceTransaction, found: Comparison
+) -> None:
     """Book a payout of the platform's earnings, the return of a failed one, or a top-up."""
     await _book_line(ports, books, entry, found, "platform_withdrew", ledger.BANK)
 
 
-async def _book_fee(ports: Ports, books: OurRecords, entry: Entry, found: Comparison) -> None:
+async def _book_fee(
+    ports: Ports, books: OurRecords, entry: BalanceTransaction, found: Comparison
+) -> None:
     """Book a fee without a charge."""
     await _book_line(ports, books, entry, found, "stripe_other_fee", ledger.STRIPE_FEES)
 
 
 async def _report_unknown_type(
-    ports: Ports, books: OurRecords, entry: Entry, found: Comparison
+    ports: Ports, books: OurRecords, entry: BalanceTransaction, found: Comparison
 ) -> None:
     found.compare("known type of line", entry.id, entry.type, None)
 
@@ -205,7 +219,9 @@ FACT_PREFIXES = {
     "refund_failure": ("refund_failed:",),
     "payment_failure_refund": ("refund_failed:",),
 }
-COMPARISONS: Mapping[str, Callable[[Ports, OurRecords, Entry, Comparison], Awaitable[None]]] = {
+COMPARISONS: Mapping[
+    str, Callable[[Ports, OurRecords, BalanceTransaction, Comparison], Awaitable[None]]
+] = {
     "charge": _compare_charge,
     "payment": _compare_charge,
     "transfer": _compare_transfer,
@@ -228,7 +244,7 @@ def _sum_of_postings(row: Transaction, account: str | None = None) -> int:
     return sum(p.amount for p in row.postings if account in (None, p.source, p.destination))
 
 
-def _compare_no_fee(entry: Entry, found: Comparison) -> None:
+def _compare_no_fee(entry: BalanceTransaction, found: Comparison) -> None:
     """Report a fee: Stripe charges none for these lines, and our journal would lack it."""
     if entry.fee:
         found.compare(f"fee of a {entry.type}", entry.id, 0, entry.fee)
@@ -238,7 +254,12 @@ def _compare_no_fee(entry: Entry, found: Comparison) -> None:
 
 
 async def _book_line(
-    ports: Ports, books: OurRecords, entry: Entry, found: Comparison, kind: str, other: str
+    ports: Ports,
+    books: OurRecords,
+    entry: BalanceTransaction,
+    found: Comparison,
+    kind: str,
+    other: str,
 ) -> None:
     fact = f"platform:{entry.id}"
     if fact not in books.journal:
@@ -261,9 +282,9 @@ async def _book(
         return
 
     async def work(uow: UnitOfWork) -> bool:
-        if await ledger.booked(uow, fact):
+        if await ledger.is_booked(uow, fact):
             return False
-        flows = ledger.flows({ledger.PLATFORM: net, other: -net})
+        flows = ledger.postings_for({ledger.PLATFORM: net, other: -net})
         await ledger.book(uow, fact, kind, currency, flows, offer_id=offer_id)
         return True
 

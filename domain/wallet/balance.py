@@ -6,7 +6,7 @@ from domain import ledger
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
-from domain.ledger.balances import Purse
+from domain.ledger.balances import WalletBalances
 from domain.ledger.transaction import Transaction
 from domain.operations.command import Nothing, Style
 from domain.operations.operation import operation
@@ -23,7 +23,7 @@ class Balances(msgspec.Struct, frozen=True):
     in_transit: int
     debt: int
     version: int
-    others: list[Purse]
+    others: list[WalletBalances]
 
 
 @operation("wallet.balance", roles=EVERYONE, style=Style.READ)
@@ -31,11 +31,13 @@ async def balance(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> Balances:
     """One's own wallet; an admin's is the platform's."""
     if actor.role is Role.ADMIN:
         held = await ledger.balance_of(uow, ledger.PLATFORM)
-        purses = [Purse(ledger.PLATFORM, code, available=sum) for code, sum in held.items()]
+        wallets = [
+            WalletBalances(ledger.PLATFORM, code, available=sum) for code, sum in held.items()
+        ]
     else:
-        purses = await ledger.purses_of(uow, actor.id)
+        wallets = await ledger.wallets_of(uow, actor.id)
     main = uow.rates.currencies[0]
-    own = next((p for p in purses if p.currency == main), Purse(actor.id, main))
+    own = next((p for p in wallets if p.currency == main), WalletBalances(actor.id, main))
     return Balances(
         own.currency,
         own.available,
@@ -44,7 +46,7 @@ async def balance(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> Balances:
         own.in_transit,
         own.debt,
         own.version,
-        [p for p in purses if p.currency != main],
+        [p for p in wallets if p.currency != main],
     )
 
 

@@ -12,7 +12,7 @@ from domain.kernel.errors import CurrencyNotSupported, Invalid, NotOnboarded, Wa
 from domain.kernel.money import CURRENCIES, MAX_AMOUNT
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
-from domain.kernel.state_machine import Steps, leading_to
+from domain.kernel.state_machine import Steps, states_before
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.notifications.templates.alerts import payout_failure
@@ -22,7 +22,7 @@ from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
 from domain.payouts.reversals import collect_debt
 from domain.payouts.transfer import RECHECK_AFTER
-from domain.ports.payment_gateway import GatewayRefused, Settled
+from domain.ports.payment_gateway import GatewayRefused, StripeMovement
 from domain.ports.ports import Ports
 
 WITHDRAWAL_UPDATED = Event("/wallet", "withdrawal.updated")
@@ -147,7 +147,7 @@ class SendPayout(Task, frozen=True, tag="send_payout"):
         )
         await ports.store.transact(lambda uow: settle_withdrawal(uow, withdrawal.id, payout))
 
-    async def _find(self, ports: Ports, withdrawal: Withdrawal) -> Settled | None:
+    async def _find(self, ports: Ports, withdrawal: Withdrawal) -> StripeMovement | None:
         """The payout of an earlier request. Stripe refuses to list those of an account that was
         closed since: without an answer to the earlier request the outcome stays open; the refusal
         of the first request means that no payout was created."""
@@ -160,7 +160,7 @@ class SendPayout(Task, frozen=True, tag="send_payout"):
                 raise TryAgain(str(closed), at=ports.clock.now() + RECHECK_AFTER) from closed
             return None
 
-    async def _post(self, ports: Ports, withdrawal: Withdrawal, frozen: bool) -> Settled:
+    async def _post(self, ports: Ports, withdrawal: Withdrawal, frozen: bool) -> StripeMovement:
         if frozen:
             raise TryAgain("the wallet is frozen", at=ports.clock.now() + RECHECK_AFTER)
         return await ports.gateway.payout(
@@ -173,10 +173,12 @@ class SendPayout(Task, frozen=True, tag="send_payout"):
 
     async def _refused(
         self, ports: Ports, withdrawal: Withdrawal, refusal: GatewayRefused
-    ) -> Settled:
+    ) -> StripeMovement:
         """It has failed, unless an earlier request created it and emptied the account."""
         made = await self._find(ports, withdrawal)
-        return made or Settled("", "failed", withdrawal.amount, withdrawal.currency, refusal.code)
+        return made or StripeMovement(
+            "", "failed", withdrawal.amount, withdrawal.currency, refusal.code
+        )
 
 
 class ReadPayout(Task, frozen=True, tag="read_payout"):
@@ -191,11 +193,11 @@ class ReadPayout(Task, frozen=True, tag="read_payout"):
             await ports.store.transact(lambda uow: settle_withdrawal(uow, withdrawal.id, state))
 
 
-async def settle_withdrawal(uow: UnitOfWork, withdrawal_id: str, payout: Settled) -> None:
+async def settle_withdrawal(uow: UnitOfWork, withdrawal_id: str, payout: StripeMovement) -> None:
     """Take over what Stripe says of the payout; each step moves its money once."""
     to = FROM_STRIPE[payout.status]
     before = await uow.get(Withdrawal, withdrawal_id)
-    if before.status not in leading_to(STEPS, to):
+    if before.status not in states_before(STEPS, to):
         return
     withdrawal = await uow.change(
         Withdrawal,

@@ -2,11 +2,11 @@
 
 from domain.files.gridfs import GridFs
 from domain.kernel.store import Store
-from domain.ports.blob_storage import Blobs
+from domain.ports.blob_storage import BlobStorage
 from server.config import Settings
 
 
-def blobs(settings: Settings, store: Store) -> Blobs:
+def blobs(settings: Settings, store: Store) -> BlobStorage:
     """In its database, or in a bucket, which several deployments may share."""
     if settings.s3_bucket is None:
         return GridFs(store)

@@ -21,7 +21,7 @@ import structlog
 from domain.files.file import MAX_FILE
 from domain.files.file_names import ENDINGS
 from domain.kernel.errors import RateLimited, TooLarge, UnsupportedType
-from domain.ports.blob_storage import Examined
+from domain.ports.blob_storage import InspectedFile
 from server.runtime.spool import Spool
 
 log = structlog.get_logger()
@@ -51,7 +51,7 @@ class Examiner:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @contextlib.asynccontextmanager
-    async def examine(self, spool: Any, whose: str) -> AsyncIterator[Examined]:
+    async def examine(self, spool: Any, whose: str) -> AsyncIterator[InspectedFile]:
         """Raises UnsupportedType, TooLarge, RateLimited."""
         with Spool() as drawn, Spool() as small:
             async with self._place(whose):
@@ -62,7 +62,7 @@ class Examiner:
             content = drawn if picture else spool
             if content.size > MAX_FILE:
                 raise TooLarge("The file is too large.", limit_bytes=MAX_FILE)
-            yield Examined(
+            yield InspectedFile(
                 finding.type,
                 content,
                 finding.width,

@@ -17,16 +17,16 @@ from stripe._http_client import AIOHTTPClient
 from domain.kernel.errors import InvalidSignature
 from domain.kernel.settings import Clock
 from domain.ports.payment_gateway import (
+    BalanceTransaction,
     CardDispute,
     ConnectAccount,
-    Entry,
     GatewayRefused,
     GatewayUnknown,
     Intent,
-    Method,
-    Settled,
-    Setup,
+    PaymentMethod,
+    SetupIntent,
     StaleFailure,
+    StripeMovement,
 )
 from server.adapters import stripe_mapping as shapes
 
@@ -135,14 +135,14 @@ class StripeGateway:
 
     async def refund(
         self, intent_id: str, amount: int, *, key: str, metadata: dict[str, str]
-    ) -> Settled:
+    ) -> StripeMovement:
         params: Any = {"payment_intent": intent_id, "amount": amount, "metadata": metadata}
         return shapes.settled(await _ask(self._stripe.refunds.create_async(params, _options(key))))
 
-    async def refund_state(self, id: str) -> Settled:
+    async def refund_state(self, id: str) -> StripeMovement:
         return shapes.settled(await _ask(self._stripe.refunds.retrieve_async(id)))
 
-    async def find_refund(self, intent_id: str, fact: str) -> Settled | None:
+    async def find_refund(self, intent_id: str, fact: str) -> StripeMovement | None:
         found = self._stripe.refunds.list_async({"payment_intent": intent_id, "limit": WINDOW})
         match = await _first(found, "fact", fact, besides=("failed", "canceled"))
         return shapes.settled(match) if match else None
@@ -151,7 +151,7 @@ class StripeGateway:
         found = (await _ask(self._stripe.refunds.retrieve_async(id)))["payment_intent"]
         return str(found) if found else None
 
-    async def refunds(self, intent_id: str) -> list[Settled]:
+    async def refunds(self, intent_id: str) -> list[StripeMovement]:
         found = self._stripe.refunds.list_async({"payment_intent": intent_id, "limit": WINDOW})
         return [shapes.settled(body) async for body in _each(found)]
 
@@ -179,19 +179,19 @@ class StripeGateway:
         match = await _first(found, "user_id", user_id)
         return match["id"] if match else None
 
-    async def setup(self, customer_id: str, *, key: str) -> Setup:
+    async def setup(self, customer_id: str, *, key: str) -> SetupIntent:
         params: Any = {"customer": customer_id, "automatic_payment_methods": {"enabled": True}}
         made = await _ask(self._stripe.setup_intents.create_async(params, _options(key)))
         return shapes.setup(made)
 
-    async def methods(self, customer_id: str) -> list[Method]:
+    async def methods(self, customer_id: str) -> list[PaymentMethod]:
         found = self._stripe.customers.payment_methods.list_async(customer_id, {"limit": WINDOW})
         return [shapes.method(body) async for body in _each(found)]
 
-    async def method(self, id: str) -> Method:
+    async def method(self, id: str) -> PaymentMethod:
         return shapes.method(await _ask(self._stripe.payment_methods.retrieve_async(id)))
 
-    async def detach(self, id: str, *, key: str) -> Method:
+    async def detach(self, id: str, *, key: str) -> PaymentMethod:
         asked = self._stripe.payment_methods.detach_async(id, {}, _options(key))
         return shapes.method(await _ask(asked))
 
@@ -207,7 +207,7 @@ class StripeGateway:
         charge_id: str | None,
         group: str,
         metadata: dict[str, str],
-    ) -> Settled:
+    ) -> StripeMovement:
         params: Any = {
             "amount": amount,
             "currency": currency.lower(),
@@ -220,46 +220,46 @@ class StripeGateway:
             await _ask(self._stripe.transfers.create_async(params, _options(key)))
         )
 
-    async def find_transfer(self, group: str, fact: str) -> Settled | None:
+    async def find_transfer(self, group: str, fact: str) -> StripeMovement | None:
         found = self._stripe.transfers.list_async({"transfer_group": group, "limit": WINDOW})
         match = await _first(found, "fact", fact)
         return shapes.settled(match) if match else None
 
-    async def transfer_state(self, id: str) -> Settled:
+    async def transfer_state(self, id: str) -> StripeMovement:
         return shapes.settled(await _ask(self._stripe.transfers.retrieve_async(id)))
 
-    async def reversals(self, transfer_id: str) -> list[Settled]:
+    async def reversals(self, transfer_id: str) -> list[StripeMovement]:
         found = self._stripe.transfers.reversals.list_async(transfer_id, {"limit": WINDOW})
         return [shapes.settled(body) async for body in _each(found)]
 
     async def reverse(
         self, transfer_id: str, amount: int, *, key: str, metadata: dict[str, str]
-    ) -> Settled:
+    ) -> StripeMovement:
         params: Any = {"amount": amount, "metadata": metadata}
         asked = self._stripe.transfers.reversals.create_async(transfer_id, params, _options(key))
         return shapes.settled(await _ask(asked))
 
-    async def find_reversal(self, transfer_id: str, fact: str) -> Settled | None:
+    async def find_reversal(self, transfer_id: str, fact: str) -> StripeMovement | None:
         found = self._stripe.transfers.reversals.list_async(transfer_id, {"limit": WINDOW})
         match = await _first(found, "fact", fact)
         return shapes.settled(match) if match else None
 
     async def payout(
         self, account_id: str, amount: int, currency: str, *, key: str, metadata: dict[str, str]
-    ) -> Settled:
+    ) -> StripeMovement:
         params: Any = {"amount": amount, "currency": currency.lower(), "metadata": metadata}
         return shapes.settled(
             await _ask(self._stripe.payouts.create_async(params, _options(key, account_id)))
         )
 
-    async def payout_state(self, account_id: str, id: str) -> Settled:
+    async def payout_state(self, account_id: str, id: str) -> StripeMovement:
         return shapes.settled(
             await _ask(self._stripe.payouts.retrieve_async(id, {}, _options(None, account_id)))
         )
 
     async def find_payout(
         self, account_id: str, withdrawal_id: str, since: datetime
-    ) -> Settled | None:
+    ) -> StripeMovement | None:
         found = self._stripe.payouts.list_async(_since(since), _options(None, account_id))
         match = await _first(found, "withdrawal_id", withdrawal_id)
         return shapes.settled(match) if match else None
@@ -305,11 +305,11 @@ class StripeGateway:
         async for body in _each(self._stripe.payment_intents.list_async(params)):
             yield shapes.intent(body)
 
-    async def transfers(self, since: datetime) -> AsyncIterator[Settled]:
+    async def transfers(self, since: datetime) -> AsyncIterator[StripeMovement]:
         async for body in _each(self._stripe.transfers.list_async(_since(since))):
             yield shapes.settled(body)
 
-    async def payouts(self, account_id: str, since: datetime) -> AsyncIterator[Settled]:
+    async def payouts(self, account_id: str, since: datetime) -> AsyncIterator[StripeMovement]:
         options = _options(None, account_id)
         async for body in _each(self._stripe.payouts.list_async(_since(since), options)):
             yield shapes.settled(body)
@@ -318,7 +318,9 @@ class StripeGateway:
         async for body in _each(self._stripe.disputes.list_async(_since(since))):
             yield shapes.dispute(body)
 
-    async def entries(self, since: datetime, until: datetime | None = None) -> AsyncIterator[Entry]:
+    async def entries(
+        self, since: datetime, until: datetime | None = None
+    ) -> AsyncIterator[BalanceTransaction]:
         params = _since(since)
         if until:
             params["created"]["lt"] = int(until.timestamp())

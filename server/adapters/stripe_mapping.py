@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from domain.ports.payment_gateway import (
+    BalanceTransaction,
     CardDispute,
     ConnectAccount,
-    Entry,
     Intent,
-    Method,
-    Settled,
-    Setup,
+    PaymentMethod,
+    SetupIntent,
+    StripeMovement,
 )
 
 
@@ -50,8 +50,8 @@ def _refunded(charge: Mapping[str, Any]) -> int:
     return int((charge.get("amount_refunded") or 0) - let_go)
 
 
-def settled(body: Mapping[str, Any]) -> Settled:
-    return Settled(
+def settled(body: Mapping[str, Any]) -> StripeMovement:
+    return StripeMovement(
         id=body["id"],
         status=body.get("status") or "succeeded",
         amount=body["amount"],
@@ -98,9 +98,9 @@ def dispute(body: Mapping[str, Any]) -> CardDispute:
     )
 
 
-def method(body: Mapping[str, Any]) -> Method:
+def method(body: Mapping[str, Any]) -> PaymentMethod:
     shown = body.get(body["type"]) or {}
-    return Method(
+    return PaymentMethod(
         id=body["id"],
         type=body["type"],
         customer_id=_id(body.get("customer")),
@@ -111,14 +111,14 @@ def method(body: Mapping[str, Any]) -> Method:
     )
 
 
-def setup(body: Mapping[str, Any]) -> Setup:
-    return Setup(body["id"], body.get("client_secret"), body["status"])
+def setup(body: Mapping[str, Any]) -> SetupIntent:
+    return SetupIntent(body["id"], body.get("client_secret"), body["status"])
 
 
-def entry(body: Mapping[str, Any]) -> Entry:
+def entry(body: Mapping[str, Any]) -> BalanceTransaction:
     created, available = time(body["created"]), time(body["available_on"])
     assert created and available, "Stripe dates every line of its books"
-    return Entry(
+    return BalanceTransaction(
         id=body["id"],
         type=body["type"],
         amount=body["amount"],

@@ -5,7 +5,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator
 
-from domain.kernel.shield import whole
+from domain.kernel.shield import run_to_completion
 
 PIECE = 256 * 1024  # bytes that are in memory at once
 
@@ -41,12 +41,14 @@ class Spool:
 
     async def flush(self) -> None:
         """All that was written is there for other processes."""
-        await whole(asyncio.to_thread(_write_all, self.fileno(), bytes(self._gathered)))
+        await run_to_completion(asyncio.to_thread(_write_all, self.fileno(), bytes(self._gathered)))
         self._gathered.clear()
 
     async def pieces(self) -> AsyncIterator[bytes]:
         place = 0
-        while piece := await whole(asyncio.to_thread(os.pread, self.fileno(), PIECE, place)):
+        while piece := await run_to_completion(
+            asyncio.to_thread(os.pread, self.fileno(), PIECE, place)
+        ):
             place += len(piece)
             yield piece
 

@@ -21,7 +21,7 @@ import structlog
 from domain.admin import dead_letters
 from domain.kernel import process_registry
 from domain.kernel.outbox import LEASE, MAX_ATTEMPTS, Delivery, Lane, OutboxRow
-from domain.kernel.store import AWAY, Store
+from domain.kernel.store import UNREACHABLE, Store
 from domain.notifications import feed
 from domain.operations.task import Task, TryAgain
 from domain.ports.payment_gateway import GatewayUnknown
@@ -91,7 +91,7 @@ class Relay:
         self._store.committed = lambda rows: None
         await end((*self._loops, *self._working))
         with contextlib.suppress(Exception):
-            await process_registry.say_goodbye(self._store)
+            await process_registry.remove_heartbeat(self._store)
 
     async def settled(self, subject: str, seconds: float = 10) -> bool:
         try:
@@ -181,7 +181,7 @@ class Relay:
     async def _renew_loop(self) -> None:
         while True:
             with contextlib.suppress(Exception):
-                await process_registry.say_alive(self._store)
+                await process_registry.send_heartbeat(self._store)
             await asyncio.sleep(RENEW_SECONDS)
             with contextlib.suppress(Exception):
                 await self._keep_heads()
@@ -268,7 +268,7 @@ class Relay:
         while True:
             try:
                 return await self._deliver(rows)
-            except AWAY:
+            except UNREACHABLE:
                 await asyncio.sleep(1)
 
     async def _deliver_singly(self, rows: Sequence[OutboxRow]) -> None:

@@ -48,14 +48,14 @@ class Job(msgspec.Struct, frozen=True):
 
 async def snapshot(ports: Ports) -> None:
     async def work(uow: UnitOfWork) -> None:
-        for account in ledger.SUMMED_UP:
+        for account in ledger.SNAPSHOT_ACCOUNTS:
             await ledger.take_snapshot(uow, account)
 
     await ports.store.transact(work)
 
 
 async def end_dead(ports: Ports) -> None:
-    await process_registry.end_dead(ports.store)
+    await process_registry.end_dead_sessions(ports.store)
 
 
 async def keep_heads(ports: Ports) -> None:
@@ -116,7 +116,7 @@ class Scheduler:
                 if await self._is_ours(job):
                     await self._run(job)
                     ran = time.monotonic()
-                    await leases.finished(self._ports.store, job.name)
+                    await leases.mark_finished(self._ports.store, job.name)
             except Exception:
                 log.warning("scheduled work failed", work=job.name, exc_info=True)
                 await asyncio.sleep(min(job.seconds, FAILED_SECONDS))

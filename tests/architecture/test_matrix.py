@@ -74,7 +74,7 @@ async def world(market: Market) -> World:
     paid = await market.accepted_job(customer, contractor)
     await market.start(contractor, paid.job)
     await market.complete(customer, paid.job)
-    await contractor.push("/wallet", "wallet.updated", lambda purse: purse["available"] >= 70_000)
+    await contractor.push("/wallet", "wallet.updated", lambda wallet: wallet["available"] >= 70_000)
     withdrawal = await market.withdraw(contractor, 1000)
     await contractor.push(
         "/wallet", "withdrawal.updated", lambda pushed: pushed["status"] == "paid", 10

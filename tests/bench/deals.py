@@ -99,7 +99,7 @@ class Deal:
             ledger.PLATFORM: -charge["balance_transaction"]["fee"],
             ledger.STRIPE_FEES: charge["balance_transaction"]["fee"],
         }
-        self._book(f"fee:{charge['id']}", "stripe_fee", ledger.flows(cost))
+        self._book(f"fee:{charge['id']}", "stripe_fee", ledger.postings_for(cost))
         self._did("bidding.accept", self.offer.id)
         self._rebook(f"accept:{self.offer.id}", "accepted", accepted_at=self.now)
 
@@ -205,7 +205,7 @@ class Deal:
         self._book(
             f"chargeback_fee:{id}:{fee}:1",
             "chargeback_fee",
-            ledger.flows({ledger.PLATFORM: -fee, ledger.STRIPE_FEES: fee}),
+            ledger.postings_for({ledger.PLATFORM: -fee, ledger.STRIPE_FEES: fee}),
         )
         taken = Posting(out, ledger.STRIPE, amount)
         self._book(f"chargeback:{id}#1", "chargeback_opened", [taken])
@@ -308,7 +308,7 @@ class Deal:
         self._book(
             fact,
             kind,
-            ledger.flows(
+            ledger.postings_for(
                 {
                     ledger.PLATFORM: new.platform - old.platform,
                     wallet: share,

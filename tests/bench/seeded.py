@@ -154,7 +154,7 @@ class Seeder:
     async def _other_fee(self, now) -> Transaction:
         """What Stripe takes for itself, by the month."""
         line = await self.sandbox.add_balance_entry("stripe_fee", -1000, CURRENCY)
-        postings = tuple(ledger.flows({ledger.PLATFORM: -1000, ledger.STRIPE_FEES: 1000}))
+        postings = tuple(ledger.postings_for({ledger.PLATFORM: -1000, ledger.STRIPE_FEES: 1000}))
         return Transaction(
             id=new_id(Transaction.PREFIX),
             created_at=now,

@@ -58,7 +58,7 @@ async def test_transfers_inactive_at_completion(market, server):
     assert await work.stripe_list("transfers") == []
     await server.sandbox.activate(user.connect_id)
     await work.contractor.push(
-        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, TIMEOUT
+        "/wallet", "wallet.updated", lambda wallet: wallet["available"] == 70_000, TIMEOUT
     )
     assert await work.platform_and_escrow() == (30_000, 0)
 
@@ -90,10 +90,10 @@ async def test_currencies_without_two_decimals(market, server, currency, amount)
     await work.complete()
     await work.platform_and_escrow()
     share = amount - amount // 10 - amount * 2 // 10
-    purses = (await work.contractor.call("/wallet", "balance"))["others"]
-    purse = next(purse for purse in purses if purse["currency"] == currency)
+    wallets = (await work.contractor.call("/wallet", "balance"))["others"]
+    wallet = next(wallet for wallet in wallets if wallet["currency"] == currency)
     step = CURRENCIES[currency].step
-    assert (purse["available"], purse["pending"]) == (share // step * step, share % step)
+    assert (wallet["available"], wallet["pending"]) == (share // step * step, share % step)
     await work.market.withdraw(work.contractor, share // step * step, currency)
     await work.contractor.push(
         "/wallet", "withdrawal.updated", lambda w: w["status"] == "paid", TIMEOUT

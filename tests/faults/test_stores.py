@@ -134,7 +134,7 @@ async def test_clock_jumping_back_an_hour(work, monkeypatch):
     await snapshot(ports)
     monkeypatch.undo()
     await work.contractor.push(
-        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, TIMEOUT
+        "/wallet", "wallet.updated", lambda wallet: wallet["available"] == 70_000, TIMEOUT
     )
     assert await work.platform_and_escrow() == (30_000, 0)
     put_clock(2 * ledger.SETTLED_AFTER)

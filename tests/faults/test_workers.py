@@ -126,6 +126,6 @@ async def paid_once(market, contractor, books, parts):
     assert report.differences == []
     assert report.totals["wallet:available"] == {"USD": 42_000}
     assert (await told(contractor, "job.updated", "status")).count("completed") == 1
-    purses = await told(contractor, "wallet.updated", "available")
-    steps = sorted({amount for amount in purses if amount})
+    wallets = await told(contractor, "wallet.updated", "available")
+    steps = sorted({amount for amount in wallets if amount})
     assert steps == [42_000 // parts * n for n in range(1, parts + 1)]

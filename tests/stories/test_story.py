@@ -22,7 +22,7 @@ async def test_the_whole_story(market, server):
         "platform_amount": 30000,
         "contractor_amount": 70000,
     }
-    await contractor.push("/wallet", "wallet.updated", lambda purse: purse["available"] == 70000)
+    await contractor.push("/wallet", "wallet.updated", lambda wallet: wallet["available"] == 70000)
     uow = server.store.single()
     assert await ledger.balance_of(uow, ledger.PLATFORM) == {"USD": 30000}
     assert await ledger.total_escrow(uow) == {}

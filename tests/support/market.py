@@ -15,7 +15,7 @@ from domain.kernel.actor import Role
 from domain.kernel.leases import Lease
 from domain.kernel.money import Schedule
 from domain.kernel.outbox import OutboxRow
-from domain.kernel.process_registry import Living
+from domain.kernel.process_registry import ProcessHeartbeat
 from domain.kernel.record import Record
 from domain.kernel.settings import Rates
 from domain.kernel.store import Store, new_id
@@ -31,7 +31,7 @@ from tests.support.sandbox_client import Sandbox
 
 SETTLE_SECONDS = 15.0
 
-NO_TRACES = {kind.COLLECTION for kind in (Lease, Living, Anchor, LastSeen)}
+NO_TRACES = {kind.COLLECTION for kind in (Lease, ProcessHeartbeat, Anchor, LastSeen)}
 
 
 class AcceptedJob(NamedTuple):

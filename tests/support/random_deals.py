@@ -321,9 +321,9 @@ class RandomDeal:
         step = CURRENCIES[self.currency].step
         wallet = await side.call("/wallet", "balance")
         available = sum(
-            purse["available"]
-            for purse in (wallet, *wallet["others"])
-            if purse["currency"] == self.currency
+            balances["available"]
+            for balances in (wallet, *wallet["others"])
+            if balances["currency"] == self.currency
         )
         amount = -(-available * part // 1000 // step) * step
         if amount:
@@ -408,12 +408,12 @@ class BooksCheck:
         """What the contractors are shown."""
         for party in {side.id: side for deal in deals for side in deal.sides}.values():
             wallet = await party.call("/wallet", "balance")
-            for purse in (wallet, *wallet["others"]):
+            for balances in (wallet, *wallet["others"]):
                 for part in ("available", "pending", "in_transit"):
                     account = f"wallet:{party.id}:{part}"
-                    assert purse[part] == self.booked[account, purse["currency"]]
-                assert purse["debt"] == 0 and purse["in_transit"] == 0
-                assert purse["pending"] < CURRENCIES[purse["currency"]].step
+                    assert balances[part] == self.booked[account, balances["currency"]]
+                assert balances["debt"] == 0 and balances["in_transit"] == 0
+                assert balances["pending"] < CURRENCIES[balances["currency"]].step
 
     async def _stripe(self):
         """The money on Stripe's accounts, the platform's and each contractor's."""

@@ -26,7 +26,7 @@ async def listed(admin, what, **fields):
 
 
 async def test_users_are_found_by_address_id_role_and_state(market):
-    """Guard: the filters of `lists.users`, and EVER for its states."""
+    """Guard: the filters of `lists.users`, and `ANY_TIME` for its states."""
     admin, customer = await market.admin(), await market.customer()
     contractor, frozen = await market.contractor(), await market.contractor("Fred Frozen")
     await admin.call("/admin", "freeze", {"user_id": frozen.id, "reason": "Checks"})
@@ -71,7 +71,7 @@ async def test_lists_go_on_where_they_ended(completed_work):
 
 
 async def test_payments_by_who_state_and_time(completed_work):
-    """Guard: the filters of `lists.payments`; `first_id`, without which a list that ends at
+    """Guard: the filters of `lists.payments`; `lowest_id`, without which a list that ends at
     `since` reads everything before it."""
     admin = await completed_work.market.admin()
     other = await JobInProgress(completed_work.market, completed_work.server).start()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.audit_trail import hash_chain, verification
-from domain.kernel.documents import updated
+from domain.kernel.documents import apply_update
 from domain.operations import audit_log
 from domain.operations.audit_log import AuditRow, WaitingRow
 from tests.support.job_in_progress import JobInProgress
@@ -183,12 +183,12 @@ async def test_it_is_listed_before_and_after_it_is_chained(market, server):
 
 
 async def test_a_row_with_an_id_made_earlier_is_listed_by_its_time(market, server):
-    """Guard: `OLDER` in `documents.first_id`: messages get ids that were made before them."""
+    """Guard: `ID_MARGIN_SECONDS` in `documents.lowest_id`; messages get their ids in advance."""
     admin, uow = await market.admin(), server.store.single()
     now = uow.now.replace(microsecond=0)
     made = f"aud_{int(now.timestamp()) - 2:08x}{'0' * 16}"
     deed = audit_log.AuditEntry("chat.send", {})
-    await uow.add(audit_log.sealed(made, now, server.ports.seal, deed, []))
+    await uow.add(audit_log.sealed_row(made, now, server.ports.seal, deed, []))
     asked = {"operation": "chat.send", "since": now.isoformat()}
     assert [row["id"] for row in (await admin.call("/admin", "audit", asked))["items"]] == [made]
 
@@ -212,7 +212,7 @@ values = st.one_of(st.integers(-5, 5), st.text(max_size=3), st.none())
     pushes=st.dictionaries(st.sampled_from(["tags", "new"]), values),
 )
 async def test_what_a_change_makes_is_what_mongodb_makes(stores, sets, incs, pushes):
-    """Guard: `documents.updated`: nothing is read again within a transaction."""
+    """Guard: `documents.apply_update`: nothing is read again within a transaction."""
     from pymongo import MongoClient
 
     update = {"$set": sets, "$inc": incs, "$push": pushes}
@@ -223,4 +223,4 @@ async def test_what_a_change_makes_is_what_mongodb_makes(stores, sets, incs, pus
         collection.replace_one({"_id": 1}, document, upsert=True)
         if update:
             collection.update_one({"_id": 1}, update)
-        assert updated(document, update) == collection.find_one({"_id": 1})
+        assert apply_update(document, update) == collection.find_one({"_id": 1})

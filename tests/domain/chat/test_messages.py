@@ -242,7 +242,7 @@ async def test_a_search_reads_what_it_finds(server: Server) -> None:
             if (said := dice.choices(words, k=8))
         ]
     )
-    (word,) = text_search.asked("word42")
+    (word,) = text_search.query_terms("word42")
     twenty = [f"cnv_{n}" for n in range(20)]
     for places, hint in (("cnv_0", {}), ({"$in": twenty}, {"hint": INDEX})):
         where = {"conversation_id": places, "terms": word}
@@ -265,7 +265,7 @@ async def test_a_search_reads_what_it_finds(server: Server) -> None:
 async def test_what_one_missed_in_a_conversation_is_read_from_an_index(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `documents.either` in `history._missed` and `group_commit._there`, and the INDEXES of
+    """Guard: `documents.any_of` in `history._missed` and `group_commit._there`, and the INDEXES of
     Message."""
     talk, asked, real = await meet(market), [], UnitOfWork.all
 

@@ -52,7 +52,7 @@ async def test_one_that_is_lost_is_divided_like_a_refund(work):
 
 
 async def test_one_that_is_lost_after_the_payout_is_debt(work):
-    """Guard: `min(purse.available, ...)` in `chargebacks._amount_to_hold` and the debt in
+    """Guard: `min(wallet.available, ...)` in `chargebacks._amount_to_hold` and the debt in
     `take`."""
     await work.complete()
     await work.market.settled(TIMEOUT)
@@ -143,7 +143,7 @@ async def test_a_transfer_waits_for_the_decision(market, server):
     assert await work.wallet("pending", "available") == (70_000, 0)
     await work.decide_chargeback(chargeback, won=True)
     await work.contractor.push(
-        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, TIMEOUT
+        "/wallet", "wallet.updated", lambda wallet: wallet["available"] == 70_000, TIMEOUT
     )
     assert await work.platform_and_escrow() == (30_000 - FEE, 0)
 

@@ -37,7 +37,7 @@ texts = st.text(max_size=300)
 )
 def test_different_spellings_meet(written: str, typed: str) -> None:
     """Fails without the NFKD folding, the case folding or the stemmer."""
-    assert set(text_search.asked(typed)) == set(text_search.terms([written]))
+    assert set(text_search.query_terms(typed)) == set(text_search.terms([written]))
 
 
 def test_signs_that_tell_languages_apart_stay() -> None:
@@ -52,7 +52,7 @@ def test_common_words_and_repeats_are_left_out() -> None:
 
 def test_a_query_begins_with_its_longest_term() -> None:
     """Fails without the sorting in `asked`: the database would look at the common word first."""
-    assert text_search.asked("fix oak wardrobe") == ("wardrob", "fix", "oak")
+    assert text_search.query_terms("fix oak wardrobe") == ("wardrob", "fix", "oak")
 
 
 @given(texts)
@@ -86,13 +86,13 @@ def test_a_text_is_found_by_its_own_words(written: list[str]) -> None:
     query = " ".join(written)[:200]
     found = text_search.terms(written)
     if len(found) <= text_search.MAX_QUERY_TERMS and query == " ".join(written):
-        assert set(text_search.asked(query)) == set(found)
+        assert set(text_search.query_terms(query)) == set(found)
 
 
 @given(texts)
 def test_a_query_has_a_few_terms_at_most(query: str) -> None:
     """Fails without the limit of `asked`."""
-    assert len(text_search.asked(query)) <= text_search.MAX_QUERY_TERMS
+    assert len(text_search.query_terms(query)) <= text_search.MAX_QUERY_TERMS
 
 
 # -- the filters -----------------------------------------------------------------------------

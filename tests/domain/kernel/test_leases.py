@@ -8,7 +8,7 @@ import pytest
 
 from domain.kernel import leases
 from domain.kernel.errors import Unavailable
-from domain.kernel.leases import LENGTH, Lease
+from domain.kernel.leases import LEASE_TIME, Lease
 from server.workers.scheduler import Job, Scheduler
 from tests.support.relay_cluster import RelayCluster
 
@@ -27,9 +27,9 @@ async def test_one_of_many_gets_the_lease(cluster):
     taken = await asyncio.gather(*(leases.hold(store, "job") for store in stores))
     assert sum(lease is not None for lease in taken) == 1
     holder = stores[[lease is not None for lease in taken].index(True)]
-    cluster.clock.ahead += LENGTH / 2
+    cluster.clock.ahead += LEASE_TIME / 2
     assert await leases.hold(holder, "job")  # renewed
-    cluster.clock.ahead += LENGTH * 0.75
+    cluster.clock.ahead += LEASE_TIME * 0.75
     assert [bool(await leases.hold(s, "job")) for s in stores].count(True) == 1
 
 
@@ -38,7 +38,7 @@ async def test_a_dead_holder_is_replaced_and_one_that_goes_frees_it_at_once(clus
     one, two = cluster.store("one"), cluster.store("two")
     first = await leases.hold(one, "job")
     assert await leases.hold(two, "job") is None
-    cluster.clock.ahead += LENGTH + timedelta(seconds=1)
+    cluster.clock.ahead += LEASE_TIME + timedelta(seconds=1)
     second = await leases.hold(two, "job")
     assert (first.fence, second.fence) == (1, 2)
     assert await leases.hold(one, "job") is None
@@ -47,11 +47,11 @@ async def test_a_dead_holder_is_replaced_and_one_that_goes_frees_it_at_once(clus
 
 
 async def test_a_clock_that_jumps_back_an_hour_stops_nobody(cluster):
-    """Guard: `2 * LENGTH` in `leases.hold`; without it a lease of the old clock lasts an hour.
+    """Guard: `2 * LEASE_TIME` in `leases.hold`; without it a lease of the old clock lasts an hour.
     Guard: `timedelta() <=` in `ran_within`."""
     one, two = cluster.store("one"), cluster.store("two")
     await leases.hold(one, "job")
-    await leases.finished(one, "job")
+    await leases.mark_finished(one, "job")
     cluster.clock.ahead -= timedelta(hours=1)
     lease = await leases.hold(two, "job")
     assert lease

@@ -75,8 +75,8 @@ def test_the_parts_are_the_whole(captured, sent_back, done, fees):
 @many(4000)
 @given(amounts, st.lists(st.integers(-1000, 1000), max_size=5), schedules)
 def test_every_fact_books_the_difference(captured, cuts, fees):
-    """Guard: `givers.insert(0, (giver, left - part))` in `booking.flows`; without it what a giver
-    has left over is lost and the next taker finds nobody."""
+    """Guard: `givers.insert(0, (giver, left - part))` in `booking.postings_for`; without it what a
+    giver has left over is lost and the next taker finds nobody."""
     books = Counter()
     before, refunded_before = NOTHING, captured  # so that the first fact is the capture
     for refunded, completed in splits(captured, cuts):
@@ -87,7 +87,7 @@ def test_every_fact_books_the_difference(captured, cuts, fees):
             "escrow": after.escrow - before.escrow,
             "contractor": after.contractor - before.contractor,
         }
-        postings = ledger.flows(deltas)
+        postings = ledger.postings_for(deltas)
         _apply(postings, books)
         moved = sum(1 for delta in deltas.values() if delta)
         assert len(postings) <= max(0, moved - 1), "each posting settles at least one account"
@@ -122,10 +122,10 @@ def test_flows_do_any_change_that_balances(deltas):
     changes = {f"account {name}": delta for name, delta in deltas.items()}
     if sum(deltas.values()):
         with pytest.raises(ValueError, match="must balance"):
-            ledger.flows(changes)
+            ledger.postings_for(changes)
         changes["the rest"] = -sum(deltas.values())
     books = Counter()
-    postings = ledger.flows(changes)
+    postings = ledger.postings_for(changes)
     _apply(postings, books)
     assert {name: books[name] for name in changes} == changes
     assert len(postings) <= max(0, sum(1 for delta in changes.values() if delta) - 1)

@@ -7,14 +7,14 @@ import pytest
 
 from domain.kernel import process_registry
 from domain.kernel.leases import Lease
-from domain.kernel.process_registry import SILENT, Living
+from domain.kernel.process_registry import HEARTBEAT_TTL, ProcessHeartbeat
 from tests.support.relay_cluster import RelayCluster
 
 
 @pytest.fixture
 async def cluster(installation):
     cluster = RelayCluster(installation.env["MONGO_URL"])
-    await cluster.store("setup").prepare([Lease, Living])
+    await cluster.store("setup").prepare([Lease, ProcessHeartbeat])
     yield cluster
     await cluster.close()
 
@@ -35,8 +35,8 @@ async def hang(store, row, end):
 
 
 async def test_the_transactions_of_a_killed_process_are_ended_by_another(cluster):
-    """Guard: `end_sessions` in `process_registry.end_dead`, and `sessions.add` in
-    `Store._transact`. Who is alive keeps what it has open: `over` in `end_dead`."""
+    """Guard: `end_sessions` in `process_registry.end_dead_sessions`, and `sessions.add` in
+    `Store._transact`. Who is alive keeps what it has open: `over` in `end_dead_sessions`."""
     dead, ports = cluster.store("dead"), cluster.relay("other", start=False)._ports
     other = ports.store
     now = other.clock.now()
@@ -44,33 +44,33 @@ async def test_the_transactions_of_a_killed_process_are_ended_by_another(cluster
     await other.single().add(row)
     end = asyncio.Event()
     hanging = await hang(dead, row, end)
-    await process_registry.say_alive(dead)
-    await process_registry.say_alive(other)
+    await process_registry.send_heartbeat(dead)
+    await process_registry.send_heartbeat(other)
 
     async def change(uow):
         return await uow.change(Lease, row.id, holder=other.worker)
 
     waiting = asyncio.create_task(other.transact(change))
-    await process_registry.end_dead(ports.store)
+    await process_registry.end_dead_sessions(ports.store)
     done, _ = await asyncio.wait([waiting], timeout=0.5)
     assert not done
-    cluster.clock.ahead += SILENT + timedelta(seconds=1)
-    await process_registry.say_alive(other)
-    await process_registry.end_dead(ports.store)
+    cluster.clock.ahead += HEARTBEAT_TTL + timedelta(seconds=1)
+    await process_registry.send_heartbeat(other)
+    await process_registry.end_dead_sessions(ports.store)
     async with asyncio.timeout(8):  # the database itself takes a minute
         assert (await waiting).holder == "other"
-    assert [process.id for process in await other.single().all(Living, {})] == ["other"]
+    assert [process.id for process in await other.single().all(ProcessHeartbeat, {})] == ["other"]
     end.set()
     await asyncio.wait([hanging])
 
 
 async def test_a_process_that_ends_says_so(cluster):
-    """Guard: `say_alive` and `say_goodbye` in the relay."""
+    """Guard: `send_heartbeat` and `remove_heartbeat` in the relay."""
     relay = cluster.relay("one")
     store = cluster.store("reader")
 
     async def known():
-        return await store.single().find(Living, {"_id": "one"})
+        return await store.single().find(ProcessHeartbeat, {"_id": "one"})
 
     async with asyncio.timeout(5):
         while await known() is None:  # noqa: ASYNC110

@@ -8,10 +8,10 @@ import pytest
 from domain.operations.post_once import post_once
 from domain.operations.task import TryAgain
 from domain.payments.payment_methods import CreateCustomer
-from domain.ports.payment_gateway import KEY_LIFE, GatewayRefused, StaleFailure
+from domain.ports.payment_gateway import KEY_LIFETIME, GatewayRefused, StaleFailure
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-OLD = NOW - KEY_LIFE - timedelta(seconds=1)
+OLD = NOW - KEY_LIFETIME - timedelta(seconds=1)
 NEXT = CreateCustomer("usr_1", 1)
 
 
@@ -66,7 +66,7 @@ async def test_an_earlier_request_is_looked_for_first(asked):
 async def test_the_first_request_is_posted_at_once():
     """Guard: the same conditions; each look would cost one more request to Stripe."""
     request = Request(earlier="earlier")
-    assert await request.run(since=NOW - KEY_LIFE) == "posted"
+    assert await request.run(since=NOW - KEY_LIFETIME) == "posted"
     assert request.did == ["post"]
 
 

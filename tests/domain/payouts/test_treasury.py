@@ -28,7 +28,7 @@ async def test_a_frozen_wallet_neither_receives_nor_pays_out(work):
     await work.assert_refused(work._admin, "/admin", "freeze", freeze, "conflict")
     await work.as_admin("unfreeze", user_id=work.contractor.id, reason="Was nothing")
     await work.contractor.push(
-        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, TIMEOUT
+        "/wallet", "wallet.updated", lambda wallet: wallet["available"] == 70_000, TIMEOUT
     )
     assert await work.platform_and_escrow() == (30_000, 0)
 
@@ -43,11 +43,11 @@ async def test_adjustments_up_and_down(work):
     assert await work.platform_and_escrow() == (50_000, 0)
     assert await work.wallet("available") == (50_000,)
     await work.withdraw(50_000)
-    purse = await work.as_admin("adjust", **user, amount=-10_000, reason="Paid twice")
-    assert purse["debt"] == -10_000
+    wallet = await work.as_admin("adjust", **user, amount=-10_000, reason="Paid twice")
+    assert wallet["debt"] == -10_000
     await work.as_admin("adjust", **user, amount=15_000, reason="Sorry", account="losses")
     await work.contractor.push(
-        "/wallet", "wallet.updated", lambda purse: purse["available"] == 5000, TIMEOUT
+        "/wallet", "wallet.updated", lambda wallet: wallet["available"] == 5000, TIMEOUT
     )
     assert await work.platform_and_escrow() == (60_000, 0)
     assert (await ledger.balance_of(work.server.store.single(), ledger.LOSSES)) == {"USD": -15_000}
@@ -115,7 +115,7 @@ async def test_a_transfer_reversed_at_stripe_is_parked_until_released(work):
     parked = listed["items"][0]
     await admin.call("/admin", "release", {"transfer_id": parked["id"], "reason": "Clarified"})
     await work.contractor.push(
-        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, TIMEOUT
+        "/wallet", "wallet.updated", lambda wallet: wallet["available"] == 70_000, TIMEOUT
     )
     assert await work.platform_and_escrow() == (30_000, 0)
     fields = {"transfer_id": parked["id"], "reason": "Again"}
@@ -135,6 +135,6 @@ async def test_money_waits_for_the_next_account_when_one_is_closed(work):
     work.contractor.clear_pushes()
     await work.market.onboard(work.contractor)
     await work.contractor.push(
-        "/wallet", "wallet.updated", lambda purse: purse["available"] == 70_000, TIMEOUT
+        "/wallet", "wallet.updated", lambda wallet: wallet["available"] == 70_000, TIMEOUT
     )
     assert await work.platform_and_escrow() == (30_000, 0)

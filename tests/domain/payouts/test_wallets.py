@@ -22,7 +22,7 @@ async def done(market, customer, contractor, amount=100_000, currency="USD"):
     return await market.complete(customer, deal.job)
 
 
-async def purse(contractor, currency="USD"):
+async def amounts(contractor, currency="USD"):
     """(available, pending, in transit)"""
     wallet = await contractor.call("/wallet", "balance")
     for part in (wallet, *wallet["others"]):
@@ -33,7 +33,7 @@ async def purse(contractor, currency="USD"):
 
 async def has(contractor, available, seconds=PATIENCE):
     await contractor.push(
-        "/wallet", "wallet.updated", lambda purse: purse["available"] == available, seconds
+        "/wallet", "wallet.updated", lambda wallet: wallet["available"] == available, seconds
     )
 
 
@@ -62,14 +62,14 @@ async def test_the_share_waits_until_transfers_are_active(market, server):
     customer, contractor = await market.customer(), await market.contractor()
     await done(market, customer, contractor)
     await market.settled()
-    assert await purse(contractor) == (0, 70_000, 0)
+    assert await amounts(contractor) == (0, 70_000, 0)
     assert (await server.sandbox.api("GET", "transfers"))["data"] == []
     assert (await audit(server.ports)).differences == []
     await refused(market, contractor, "not_onboarded", 70_000)
     await market.onboard(contractor)
     await has(contractor, 70_000)
     await market.settled()
-    assert await purse(contractor) == (70_000, 0, 0)
+    assert await amounts(contractor) == (70_000, 0, 0)
     assert len((await server.sandbox.api("GET", "transfers"))["data"]) == 1
     assert (await audit(server.ports)).differences == []
 
@@ -84,7 +84,7 @@ async def test_the_share_is_pending_until_the_charge_is_available(market, server
     unsent = {TransferStatus.WAITING, TransferStatus.SENDING}
     while (await market.rows(Transfer))[0].status in unsent:
         assert datetime.now(UTC) < payment.available_on, "the transfer takes too long"
-    assert await purse(contractor) == (0, 70_000, 0)
+    assert await amounts(contractor) == (0, 70_000, 0)
     with pytest.raises(Refused) as answer:
         await market.withdraw(contractor, 1)
     assert answer.value.code == "insufficient_funds"
@@ -113,14 +113,14 @@ async def test_a_transfer_whose_answer_is_lost_is_made_once(market, server, faul
 
 async def test_transfers_go_in_steps_that_stripe_moves(market, server):
     """Guard: `// step * step` in `allocation.allocate`; without it Stripe refuses to move 147 fils,
-    for ever. Guard: `+ purse.pending % step` there; without it what was left over is never sent."""
+    for ever. Guard: `+ wallet.pending % step` there; without it the rest is never sent."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     sent = []
     for place, amount in enumerate((210, 1230, 99_999_990), 1):
         split = (await done(market, customer, contractor, amount, "KWD"))["split"]
         assert split["contractor_amount"] == amount - amount // 10 - amount * 2 // 10
         await market.settled(PATIENCE)
-        sent.append((await purse(contractor, "KWD"))[:2])
+        sent.append((await amounts(contractor, "KWD"))[:2])
         assert (await audit(server.ports)).differences == []
         assert await at_stripe(server, contractor, "kwd") == sent[-1][0], place
     assert sent == [(140, 7), (140 + 860, 8), (140 + 860 + 70_000_000, 1)]
@@ -158,10 +158,10 @@ async def test_a_withdrawal_arrives(market, server):
     await has(contractor, 70_000)
     first = await market.withdraw(contractor, 69_999)
     assert (first["status"], first["amount"], first["currency"]) == ("requested", 69_999, "USD")
-    assert await purse(contractor) == (1, 0, 69_999)
+    assert await amounts(contractor) == (1, 0, 69_999)
     await contractor.push("/wallet", "withdrawal.updated", lambda w: w["status"] == "paid")
     await market.settled()
-    assert await purse(contractor) == (1, 0, 0)
+    assert await amounts(contractor) == (1, 0, 0)
     assert await at_stripe(server, contractor) == 1
     listed = (await contractor.call("/wallet", "withdrawals"))["items"]
     assert [(w["id"], w["status"]) for w in listed] == [(first["id"], "paid")]
@@ -188,7 +188,8 @@ async def test_a_payout_that_fails_returns_the_money(market, server, after_paid)
     assert ("paid" in told) is after_paid
     await market.settled()
     assert (
-        await purse(contractor) == (70_000, 0, 0) and await at_stripe(server, contractor) == 70_000
+        await amounts(contractor) == (70_000, 0, 0)
+        and await at_stripe(server, contractor) == 70_000
     )
     assert (await audit(server.ports)).differences == []
     await market.withdraw(contractor, 70_000)
@@ -208,7 +209,7 @@ async def test_a_payout_that_stripe_refuses_returns_the_money(market, server):
     )
     assert refused["failure"] == "payouts_not_allowed"
     await market.settled()
-    assert await purse(contractor) == (70_000, 0, 0)
+    assert await amounts(contractor) == (70_000, 0, 0)
     assert (await audit(server.ports)).differences == []
     again = await market.withdraw(contractor, 70_000)
     await contractor.push(
@@ -244,7 +245,8 @@ async def test_a_payout_whose_answer_is_lost_is_made_once(market, server, fault,
     )
     await market.settled(PATIENCE)
     assert (
-        await purse(contractor) == (40_000, 0, 0) and await at_stripe(server, contractor) == 40_000
+        await amounts(contractor) == (40_000, 0, 0)
+        and await at_stripe(server, contractor) == 40_000
     )
     rows = await market.rows(Transaction, withdrawal_id=(await market.rows(Withdrawal))[0].id)
     assert [row.kind for row in rows] == ["withdrawn", "paid_out"]

@@ -298,10 +298,10 @@ class People:
     async def take_out(self, n, pick, share):
         contractor = self.contractors[n % 2]
         wallet = await self.say(contractor, "/wallet", "balance")
-        for purse in (wallet, *wallet["others"]):
-            if purse["available"] >= CURRENCIES[purse["currency"]].step:
-                amount = self.rounded(purse["available"], share, purse["currency"])
-                fields = {"amount": amount, "currency": purse["currency"]}
+        for balances in (wallet, *wallet["others"]):
+            if balances["available"] >= CURRENCIES[balances["currency"]].step:
+                amount = self.rounded(balances["available"], share, balances["currency"])
+                fields = {"amount": amount, "currency": balances["currency"]}
                 await asyncio.gather(
                     *(
                         self.say(contractor, "/wallet", "withdraw", **fields)

@@ -97,14 +97,14 @@ async def _spoil_and_audit(data: Path, env: dict[str, str]) -> None:
     store = Store(url, SystemClock(), Rates(Schedule(1000, 2000), ("USD",)))
     try:
         uow = store.single()
-        purse = await uow.find(Balance, {"kind": "wallet", "balance": 70000})
-        assert purse
-        await uow.change(Balance, purse.id, inc={"balance": 1})
+        wallet = await uow.find(Balance, {"kind": "wallet", "balance": 70000})
+        assert wallet
+        await uow.change(Balance, wallet.id, inc={"balance": 1})
         spoilt = run_command("audit", env=env)
         assert spoilt.returncode == 1
         assert re.search(r"│ balance +│ wallet:usr_.* │ 70000 +│ 70001 +│", spoilt.stdout)
         assert "The books do not agree: 1 differences." in spoilt.stderr
-        await uow.change(Balance, purse.id, inc={"balance": -1})
+        await uow.change(Balance, wallet.id, inc={"balance": -1})
 
         fact = await uow.find(Transaction, {"kind": "completed"})
         assert fact
