@@ -3,33 +3,46 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What is used is compiled as it is used: a third of what is installed.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
-# Five whatever the cores: tests also wait, for disks and for each other's processes.
-TESTS := $(BIN)/python -m pytest -q -n 5 --dist loadfile --no-loadscope-reorder
+# Five whatever the cores: tests also wait, for timers and for each other's processes.
+PYTEST := $(BIN)/python -m pytest -q --dist loadfile --no-loadscope-reorder
+# More for pytest, such as ARGS='-x --lf'.
+ARGS ?=
+# Chooses the examples of the property tests at full size; the same number repeats them.
+TEST_SEED ?= $(shell date +%Y%m%d)
 # Hundreds of processes start in a run: what one has compiled, the others need not.
 unexport PYTHONDONTWRITEBYTECODE
 VENDOR := static/vendor/socket.io.esm.min.js
 
-.PHONY: run test check bench soak clean
+.PHONY: run test test-quick test-deep check bench soak clean
 
 run: .venv/.run-ready $(VENDOR)
 	@exec $(BIN)/python -m server dev
 
 test: .venv/.test-ready $(VENDOR)
-	$(TESTS)
+	$(PYTEST) -n 5 $(ARGS)
+
+# The inner loop: no processes, no browser.
+test-quick: .venv/.test-ready
+	$(PYTEST) -n 3 -m quick $(ARGS)
+
+test-deep: .venv/.test-ready $(VENDOR)
+	TEST_SEED=$(TEST_SEED) $(PYTEST) -n 5 $(ARGS)
 
 check: .venv/.test-ready $(VENDOR)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(TESTS)
+	$(PYTEST) -n 5 $(ARGS)
 
 bench: .venv/.test-ready $(VENDOR) tests/bench/peer/node_modules/.ready
 	$(BIN)/python -m pytest -q --timeout 900 -o faulthandler_timeout=1800 tests/bench/bench_*.py
 	$(BIN)/python -m tests.bench.realtime
 
-# Five minutes of killed processes and a Redis that goes away, with 200 clients.
+# Five minutes of killed processes and a Redis that goes away, with 200 clients; then the property
+# tests at full size.
 soak: .venv/.test-ready
 	$(BIN)/python -m tests.soak --seconds 300 --clients 200
+	TEST_SEED=$(TEST_SEED) $(PYTEST) -n 2 -m property $(ARGS)
 
 clean:
 	rm -rf .venv node_modules static/vendor *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

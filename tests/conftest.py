@@ -9,9 +9,11 @@ import base64
 import gc
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ from tests.support.job_in_progress import JobInProgress
 from tests.support.market import Market
 from tests.support.negotiation import Negotiation
 from tests.support.processes import Processes, free_port
+from tests.support.property_sizes import SEED
 from tests.support.sandbox_client import Sandbox
 
 # As a server does: structlog's default renders all local variables of a traceback, for seconds.
@@ -42,14 +45,11 @@ configure("INFO")
 MOST_TO_END = 30  # seconds
 MOST_TO_TEAR_DOWN = 90  # seconds
 both_paths = pytest.mark.parametrize("realtime", ["fast", "stock"])
-LONGEST = {
-    "test_machine.py",
-    "test_books.py",
-    "test_soak.py",
-    "test_wallets.py",
-    "test_talking.py",
-    "test_webhooks.py",
-}
+LONGEST = {"test_machine.py", "test_soak.py", "test_cli.py", "test_wallets.py", "test_demo.py"}
+SLOW_FIXTURES = {"processes", "isolated_processes", "started", "client", "tabs"}
+QUICK_SERVERS = 1  # tests of a file that use `server` and belong to `quick`
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 2 * 1024**3  # that must be free for the stores of all workers
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -57,9 +57,24 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return {"uvloop": uvloop.new_event_loop}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes, or would be left at the end, begins first; the others fill the gaps."""
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests (see `markers` in pyproject.toml). Workers start with the longest files, so
+    that none is left alone at the end with one of them."""
+    servers = Counter[Path]()
+    for item in items:
+        used = set(getattr(item, "fixturenames", ()))
+        if item.get_closest_marker("hypothesis") or item.path.parent.name == "properties":
+            item.add_marker("property")
+        if used & SLOW_FIXTURES:
+            item.add_marker("slow")
+        if item.get_closest_marker("slow"):
+            continue
+        if "server" in used:
+            servers[item.path] += 1
+        if servers[item.path] <= QUICK_SERVERS or "server" not in used:
+            item.add_marker("quick")
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def pytest_collection_finish() -> None:
@@ -80,7 +95,9 @@ def pytest_runtest_teardown() -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What a test has to say of itself, whichever process it ran in."""
+    """The seed of the property tests, and what tests recorded about themselves."""
+    if SEED:
+        terminalreporter.write_line(f"property tests: TEST_SEED={SEED}")
     for report in terminalreporter.getreports("passed"):
         for name, said in report.user_properties:
             terminalreporter.write_line(f"{name}: {said}")
@@ -116,9 +133,16 @@ class Server(msgspec.Struct):
 
 @pytest.fixture(scope="session")
 def stores() -> Iterator[Addresses]:
-    with tempfile.TemporaryDirectory(prefix="jobsphere-") as folder:
+    with tempfile.TemporaryDirectory(prefix="jobsphere-", dir=_memory()) as folder:
         with Embedded(Path(folder), {"mongo", "redis", "stripe"}, test_commands=True) as addresses:
             yield addresses
+
+
+def _memory() -> Path | None:
+    """The folder in memory, if there is one: the stores sync every commit to their disk."""
+    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
+        return None
+    return MEMORY if shutil.disk_usage(MEMORY).free > MEMORY_BYTES else None
 
 
 @pytest.fixture(scope="session")

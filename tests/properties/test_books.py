@@ -4,9 +4,10 @@ import asyncio
 from collections import Counter
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.property_sizes import examples, size
 from tests.support.random_deals import DealSimulation
 
 STORY = (
@@ -17,7 +18,7 @@ STORY = (
     ("payout", "failing_payout"),
 )
 MOVES = tuple(move for chapter in STORY for move in chapter)
-EXAMPLES = 34
+EXAMPLES = size(12, deep=34)
 
 
 @st.composite
@@ -37,6 +38,7 @@ deals = st.sampled_from((1,) * 12 + (2, 2, 3, 4)).flatmap(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_any_sequence_leaves_books_that_agree(monkeypatch, market, server):
     """Guards: `processing.accept_offer` books the fee, `refunds.refunded` the difference of the
@@ -54,14 +56,7 @@ async def test_any_sequence_leaves_books_that_agree(monkeypatch, market, server)
     loop = asyncio.get_running_loop()
     seen = Counter()
 
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        phases=(Phase.generate, Phase.shrink),
-        suppress_health_check=list(HealthCheck),
-    )
+    @examples(EXAMPLES, deep=EXAMPLES)
     @given(deals)
     def example(plan):
         for deal in asyncio.run_coroutine_threadsafe(world.play(plan), loop).result():

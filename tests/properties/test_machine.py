@@ -14,9 +14,11 @@ from hypothesis.stateful import run_state_machine_as_test as run
 
 from tests.properties.machine.rules import Machine, fails, reduce, shown
 from tests.properties.machine.world import World
+from tests.support import property_sizes
+from tests.support.property_sizes import size
 
-STEPS = int(os.environ.get("MACHINE_STEPS", "2000"))
-SEED = int(os.environ.get("MACHINE_SEED", "1"))
+STEPS = int(os.environ.get("MACHINE_STEPS") or size(500, deep=2000))
+SEED = int(os.environ.get("MACHINE_SEED") or property_sizes.SEED * 1000 or 1)
 PER_RUN = 251
 
 
@@ -28,6 +30,7 @@ async def world(monkeypatch, market, server):
     await world.close()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(max(900, STEPS))
 async def test_anything_at_any_time(world, record_property):
     """Guards: the version in `change_offer`, `settle_refund` and `settle_dispute` by the state that

@@ -21,6 +21,8 @@ from tests.support.market import Market
 from tests.support.parties import PASSWORD
 from tests.support.processes import Processes, free_port
 
+pytestmark = pytest.mark.slow
+
 DEMO_LOGINS = (
     ("customer@demo.test", "customer"),
     ("contractor@demo.test", "contractor"),

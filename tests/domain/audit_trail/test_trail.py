@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.audit_trail import hash_chain, verification
@@ -13,6 +13,7 @@ from domain.operations import audit_log
 from domain.operations.audit_log import AuditRow, WaitingRow
 from tests.support.job_in_progress import JobInProgress
 from tests.support.parties import Refused
+from tests.support.property_sizes import examples
 
 
 async def rows(market, **where):
@@ -205,7 +206,7 @@ async def test_a_refused_command_leaves_no_row(market, server):
 values = st.one_of(st.integers(-5, 5), st.text(max_size=3), st.none())
 
 
-@settings(max_examples=200, deadline=None)
+@examples(50, deep=200)
 @given(
     sets=st.dictionaries(st.sampled_from(["a", "b", "list.0.x", "map.k"]), values),
     incs=st.dictionaries(st.sampled_from(["n", "m", "list.1.n"]), st.integers(-9, 9)),

@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import ledger
@@ -19,6 +19,7 @@ from domain.kernel.money import (
     display,
     holdings,
 )
+from tests.support.property_sizes import examples
 
 STANDARD = Schedule(1000, 2000)
 ALL = tuple(CURRENCIES)
@@ -28,18 +29,6 @@ amounts = st.one_of(st.integers(0, 100), st.integers(0, MAX_AMOUNT))
 schedules = st.tuples(st.integers(0, FULL), st.integers(0, FULL)).map(
     lambda bps: Schedule(bps[0], bps[1] if sum(bps) <= FULL else FULL - bps[0])
 )
-
-
-def many(examples: int):
-    """The same examples on every run, and no shrinking of what is small already."""
-    return settings(
-        max_examples=examples,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        phases=(Phase.explicit, Phase.generate, Phase.shrink),
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 def splits(captured, cuts):
@@ -61,7 +50,7 @@ def splits(captured, cuts):
 # -- who holds what ------------------------------------------------------------------------------
 
 
-@many(10_000)
+@examples(2000, deep=10_000)
 @given(amounts, st.integers(0, 1000), st.integers(0, 1000), schedules)
 def test_the_parts_are_the_whole(captured, sent_back, done, fees):
     """Guard: `- (fees.fee(kept) - fees.fee(completed))` in `holdings`; with the fee of the rest,
@@ -72,7 +61,7 @@ def test_the_parts_are_the_whole(captured, sent_back, done, fees):
     assert min(parts.platform, parts.contractor, parts.escrow) >= 0
 
 
-@many(4000)
+@examples(800, deep=4000)
 @given(amounts, st.lists(st.integers(-1000, 1000), max_size=5), schedules)
 def test_every_fact_books_the_difference(captured, cuts, fees):
     """Guard: `givers.insert(0, (giver, left - part))` in `booking.postings_for`; without it what a
@@ -97,7 +86,7 @@ def test_every_fact_books_the_difference(captured, cuts, fees):
         before, refunded_before = after, refunded
 
 
-@many(4000)
+@examples(800, deep=4000)
 @given(amounts, amounts, schedules)
 def test_more_money_and_more_work_never_lower_the_fee(one, other, fees):
     """Guard: `platform=fees.fee(kept) + fees.service(completed)`; with the fee on `completed` only
@@ -114,7 +103,7 @@ def test_more_money_and_more_work_never_lower_the_fee(one, other, fees):
     assert holdings(less, 0, 0, fees).platform <= stages[0].platform
 
 
-@many(2000)
+@examples(400, deep=2000)
 @given(st.dictionaries(st.integers(0, 9), st.integers(-MAX_AMOUNT, MAX_AMOUNT), max_size=9))
 def test_flows_do_any_change_that_balances(deltas):
     """Guard: `raise ValueError("a transaction must balance")`; without it `givers.pop(0)` fails on
@@ -229,7 +218,7 @@ def test_display(amount, code, text):
     assert display(amount, code) == text
 
 
-@many(1000)
+@examples(200, deep=1000)
 @given(st.integers(-(10**12), 10**12), st.sampled_from(ALL))
 def test_display_loses_nothing(amount, code):
     """Guard: `{rest:0{exponent}d}`; unpadded, 5 cents would read 0.5."""

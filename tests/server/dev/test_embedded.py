@@ -25,6 +25,9 @@ from secantus.transactions import TransactionRegistry
 from server.config import load
 from server.dev import mongo, secrets, stores
 from server.dev.stores import Addresses, Embedded, EmbeddedError, embedded
+from tests.support.property_sizes import examples
+
+pytestmark = pytest.mark.slow
 
 BOTH = {"mongo", "redis"}
 SANDBOX = (Path(stores.__file__).parent / "stripe_sandbox" / "__main__.py").exists()
@@ -300,6 +303,7 @@ def test_what_another_client_has_dropped_is_gone(stores: Addresses) -> None:
             same.drop()
 
 
+@examples(50, deep=500)
 @given(data=st.data())
 def test_keys_are_packed_as_wiredtiger_does(data: st.DataObject) -> None:
     """Guard: each branch of `pack` and `unpack` in `mongo.pack_at_once`; what it leaves to the
