@@ -1,7 +1,7 @@
 """One member of a conversation blocks the other."""
 
 from domain.chat.conversation import Conversation, SeenConversation
-from domain.chat.read_receipts import veiled
+from domain.chat.read_receipts import hide_receipts
 from domain.kernel.actor import PARTIES, Actor
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id
@@ -32,5 +32,5 @@ async def block(cmd: Block, actor: Actor, uow: UnitOfWork) -> SeenConversation:
         for each in await uow.all(Conversation, theirs):
             changed = await uow.change(Conversation, each.id, blocked_by=blocked_by)
             place = changed if changed and changed.id == place.id else place
-    (seen,) = await veiled(uow, actor.id, [place.seen_by(actor.id)])
+    (seen,) = await hide_receipts(uow, actor.id, [place.seen_by(actor.id)])
     return seen

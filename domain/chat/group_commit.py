@@ -17,18 +17,20 @@ each message: to take those away again costs more than all the rest.
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from domain.chat.conversation import SYSTEM, Answered, Conversation, Draft, Message, Origin
+from domain.chat.read_receipts import publish_receipts
 from domain.kernel import documents, text_search
 from domain.kernel.errors import Blocked, DomainError, NotFound, RequestIdReused, RequestInProgress
 from domain.kernel.outbox import Lane, OutboxRow
 from domain.kernel.record import Change, wire
-from domain.kernel.store import Duplicate, UnitOfWork, new_id
+from domain.kernel.store import Duplicate, Store, UnitOfWork, new_id
 from domain.operations import audit_log
 from domain.operations.idempotency import REPLY_KEPT, Reply
 from domain.operations.task import Task, TryAgain
@@ -40,6 +42,7 @@ RESERVED = 100  # ids in a note, if no more are asked for at once
 MAX_TERMS = 60  # distinct words of one message that can be found
 
 Key = tuple[str, str, str]
+Reader = tuple[str, str]  # the ids of a conversation and of the member who has read it
 
 
 class Waiting(msgspec.Struct, eq=False):
@@ -88,6 +91,8 @@ class Finish(Task, frozen=True, tag="finish_messages"):
         for message in there:
             await ports.messages.push(message, places[message.conversation_id].members)
         await uow.add_missing(_audit_rows(ports.seal, there))
+        if readers := {(each.conversation_id, each.author_id) for each in there if each.origin}:
+            await ports.store.transact(partial(_publish_readings, readers=readers))
         if len(there) < len(self.ids) and uow.now - self.at < STILL_WRITING:
             raise TryAgain(NOT_ALL, at=uow.now + STILL_WRITING)
 
@@ -102,6 +107,7 @@ class Note(msgspec.Struct, eq=False):
     kept: bool = False
     open: bool = True
     under_way: int = 0
+    readers: set[Reader] = set()
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -133,6 +139,7 @@ async def write(uow: UnitOfWork, batch: Sequence[Waiting], note: Note) -> Writte
     await _insert(uow, ready, {id: found.head for id, found in places.items()})
     sent = [each.message for each in ready if each.message and each.new]
     note.messages += sent
+    note.readers |= _readers(sent, places)
     await _follow_up(uow, sent)
     for waiting in ready:
         waiting.accept(waiting.message)
@@ -147,10 +154,24 @@ async def _keep(uow: UnitOfWork, note: Note) -> None:
         note.kept = True
 
 
-async def conclude(uow: UnitOfWork, seal: Seal, notes: Sequence[Note]) -> None:
-    """Write the audit trail of their messages, and take them away."""
+async def conclude(store: Store, seal: Seal, notes: Sequence[Note]) -> None:
+    """Write the audit rows of their messages, publish read receipts, and remove the notes.
+
+    Receipts are published here, after the acknowledgement, so they cost the send path no query.
+    """
+    uow = store.single()
     await uow.add_missing([row for note in notes for row in _audit_rows(seal, note.messages)])
-    await uow.remove(OutboxRow, {"_id": tuple(note.row.id for note in notes)})
+    ids = tuple(note.row.id for note in notes)
+    readers = {reader for note in notes for reader in note.readers}
+    if not readers:
+        await uow.remove(OutboxRow, {"_id": ids})
+        return
+
+    async def publish_and_remove(uow: UnitOfWork) -> None:
+        await _publish_readings(uow, readers)
+        await uow.remove(OutboxRow, {"_id": ids})
+
+    await store.transact(publish_and_remove)
 
 
 async def forget_requests(ports: Ports) -> None:
@@ -382,6 +403,33 @@ def _moves(messages: Sequence[Message]) -> list[tuple[dict[str, Any], dict[str, 
             where = {"_id": message.conversation_id, mark: message.seq - 1}
             deeds.append((where, {mark: message.seq}))
     return [*(({"_id": id}, moved) for id, moved in moves.items()), *deeds]
+
+
+def _readers(messages: Iterable[Message], conversations: Mapping[str, Conversation]) -> set[Reader]:
+    """Authors whose own message moves their read mark over messages that they had not read.
+
+    The others' marks move over their own messages only, which no client has to be told.
+    """
+    marks = {
+        (found.id, member): seq
+        for found in conversations.values()
+        for member, seq in found.read.items()
+    }
+    readers = set()
+    for message in sorted(messages, key=lambda message: message.seq):
+        reader = message.conversation_id, message.author_id
+        if message.author_id != SYSTEM and marks.get(reader, 0) < message.seq - 1:
+            readers.add(reader)
+        marks[reader] = message.seq
+    return readers
+
+
+async def _publish_readings(uow: UnitOfWork, readers: Collection[Reader]) -> None:
+    """With the marks as they are now, so that a receipt never moves a client's mark back."""
+    ids = tuple({conversation_id for conversation_id, _ in readers})
+    found = await uow.all(Conversation, {"_id": ids}, limit=len(ids))
+    conversations = {conversation.id: conversation for conversation in found}
+    await publish_receipts(uow, [(conversations[id], user_id) for id, user_id in sorted(readers)])
 
 
 def _audit_rows(seal: Seal, messages: Iterable[Message]) -> list[audit_log.WaitingRow]:

@@ -9,26 +9,16 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.chat.conversation import RECENT, Conversation, Message, Seq
-from domain.chat.read_receipts import silent, veiled
+from domain.chat.read_receipts import Receipt, hide_receipts, publish_receipts, receipt_of
 from domain.kernel import documents
 from domain.kernel.actor import PARTIES, Actor
 from domain.kernel.errors import Invalid, NotFound
-from domain.kernel.outbox import Event
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id, PageSize, Style
 from domain.operations.operation import operation
 
-READ = Event("/chat", "read")
 SYNC_ITEMS = 200  # messages in one answer of `sync`, over all its conversations
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """A member has read everything up to `seq`."""
-
-    conversation_id: str
-    user_id: str
-    seq: int
 
 
 class Stretch(msgspec.Struct, frozen=True):
@@ -90,7 +80,7 @@ async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
         limit=cmd.limit,
     )
     seen = [found.seen_by(actor.id) for found in page.items]
-    return Page(await veiled(uow, actor.id, seen), page.next_cursor)
+    return Page(await hide_receipts(uow, actor.id, seen), page.next_cursor)
 
 
 @operation("chat.history", roles=PARTIES, style=Style.READ)
@@ -158,11 +148,9 @@ async def read(cmd: Read, actor: Actor, uow: UnitOfWork) -> Receipt:
         only_if=mark(actor.id, {"$lt": cmd.seq}),
         **mark(actor.id, cmd.seq),
     )
-    receipt = Receipt(conversation.id, actor.id, (moved or conversation).read[actor.id])
     if moved:
-        quiet = await silent(uow, moved.members)
-        uow.publish(READ, receipt, to=[actor.id] if quiet else moved.members)
-    return receipt
+        await publish_receipts(uow, [(moved, actor.id)])
+    return receipt_of(moved or conversation, actor.id)
 
 
 async def _missed(

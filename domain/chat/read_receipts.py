@@ -1,36 +1,69 @@
-"""Receipts: how far others have read is seen only by who shows it too."""
+"""Read receipts: how far a member has read. Users who hide their own do not see those of others."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from domain.accounts.user import User
+from domain.chat.conversation import Conversation, SeenConversation
+from domain.kernel.outbox import Event
 from domain.kernel.store import UnitOfWork
 
-if TYPE_CHECKING:
-    from domain.chat.conversation import SeenConversation
+READ = Event("/chat", "read")
 
 
-async def silent(uow: UnitOfWork, people: Iterable[str]) -> set[str]:
-    """Those who do not show how far they have read."""
-    ids = tuple(dict.fromkeys(people))
+class Receipt(msgspec.Struct, frozen=True):
+    """A member has read all messages up to number `seq`."""
+
+    conversation_id: str
+    user_id: str
+    seq: int
+
+
+def receipt_of(conversation: Conversation, user_id: str) -> Receipt:
+    return Receipt(conversation.id, user_id, conversation.read[user_id])
+
+
+async def publish_receipts(uow: UnitOfWork, readings: Sequence[tuple[Conversation, str]]) -> None:
+    """Push `read` for these members of conversations, with the marks that the conversations hold.
+
+    Both members get it, or the reader alone if one of the two hides receipts.
+    """
+    hidden = await users_hiding_receipts(
+        uow, (member for conversation, _ in readings for member in conversation.members)
+    )
+    for conversation, user_id in readings:
+        shared = hidden.isdisjoint(conversation.members)
+        to = conversation.members if shared else (user_id,)
+        uow.publish(READ, receipt_of(conversation, user_id), to=to)
+
+
+async def users_hiding_receipts(uow: UnitOfWork, users: Iterable[str]) -> set[str]:
+    """Those of `users` who hide how far they have read."""
+    ids = tuple(dict.fromkeys(users))
     if not ids:
         return set()
     where = {"_id": ids, "show_receipts": False}
     return {user.id for user in await uow.all(User, where, limit=len(ids))}
 
 
-async def veiled(
-    uow: UnitOfWork, user_id: str, seen: Sequence["SeenConversation"]
-) -> list["SeenConversation"]:
-    """Conversations as a member may see them: the other's mark is 0 if one of the two is silent."""
-    quiet = await silent(uow, (member for found in seen for member in found.members))
+async def hide_receipts(
+    uow: UnitOfWork, user_id: str, conversations: Sequence[SeenConversation]
+) -> list[SeenConversation]:
+    """Conversations as this member may see them.
 
-    def shown(found: "SeenConversation") -> "SeenConversation":
-        if quiet.isdisjoint(found.members):
-            return found
-        read = {member: seq if member == user_id else 0 for member, seq in found.read.items()}
-        return msgspec.structs.replace(found, read=read)
+    Where a member hides receipts, the other members' read marks are shown as 0.
+    """
+    hidden = await users_hiding_receipts(
+        uow, (member for conversation in conversations for member in conversation.members)
+    )
 
-    return [shown(found) for found in seen]
+    def visible(conversation: SeenConversation) -> SeenConversation:
+        if hidden.isdisjoint(conversation.members):
+            return conversation
+        marks = {
+            member: seq if member == user_id else 0 for member, seq in conversation.read.items()
+        }
+        return msgspec.structs.replace(conversation, read=marks)
+
+    return [visible(conversation) for conversation in conversations]

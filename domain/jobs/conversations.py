@@ -1,7 +1,7 @@
 """Opens the conversation of a customer and an applicant."""
 
 from domain.chat.conversation import SeenConversation, open_between
-from domain.chat.read_receipts import veiled
+from domain.chat.read_receipts import hide_receipts
 from domain.jobs.applications import Application, ApplicationStatus
 from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.errors import NotFound
@@ -48,5 +48,5 @@ async def open_(cmd: Open, actor: Actor, uow: UnitOfWork) -> SeenConversation:
         customer_id=customer,
         contractor_id=contractor,
     )
-    (seen,) = await veiled(uow, actor.id, [conversation.seen_by(actor.id)])
+    (seen,) = await hide_receipts(uow, actor.id, [conversation.seen_by(actor.id)])
     return seen

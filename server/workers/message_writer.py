@@ -218,8 +218,8 @@ class Posts:
             notes, self._notes.over = self._notes.over, []
             self._concluding = True
             try:
-                await group_commit.conclude(self._store.single(), self._seal, notes)
-            except DatabaseError:
+                await group_commit.conclude(self._store, self._seal, notes)
+            except (DatabaseError, Unavailable):
                 log.warning("pushed messages left to others", exc_info=True)
             finally:
                 self._concluding = False

@@ -171,6 +171,36 @@ async def test_a_read_receipt_reaches_both_sides_and_their_feeds(market: Market)
         assert [item["seq"] for item in kept if item["name"] == "read"] == [push.seq]
 
 
+async def test_an_own_message_publishes_what_its_author_has_read(market: Market) -> None:
+    """Guard: `_publish_readings` in `group_commit.conclude`: an answer marks the conversation read,
+    and the author's other devices and the other member get that as for any reading."""
+    talk = await meet(market)
+    phone = await market.sign_in(talk.contractor.user)
+    for text in ("One", "Two"):
+        await talk.say(talk.customer, text)
+    answer = await talk.say(talk.contractor, "Three")
+    receipt = {"conversation_id": talk.id, "user_id": talk.contractor.id, "seq": answer["seq"]}
+    for party in (talk.customer, talk.contractor, phone):
+        push = await party.pushed("/chat", "read")
+        assert push.data == receipt
+        kept = (await party.call("/account", "sync", {"since": 0}))["items"]
+        assert [item["seq"] for item in kept if item["name"] == "read"] == [push.seq]
+
+
+async def test_an_own_message_with_nothing_unread_publishes_no_receipt(market: Market) -> None:
+    """Guard: `message.seq - 1` in `group_commit._readers`: a mark that passes only own messages is
+    not pushed, so a message in a conversation that was read costs no second delivery."""
+    talk = await meet(market)
+    for text in ("One", "Two"):
+        await talk.say(talk.customer, text)
+    await talk.contractor.call("/chat", "read", {"conversation_id": talk.id, "seq": 2})
+    await talk.say(talk.contractor, "Three")
+    await market.settled()
+    for party in (talk.customer, talk.contractor):
+        kept = (await party.call("/account", "sync", {"since": 0}))["items"]
+        assert [item["data"]["seq"] for item in kept if item["name"] == "read"] == [2]
+
+
 async def test_the_read_mark_never_moves_back_nor_ahead(market: Market) -> None:
     """Fails without `$lt` or the comparison with the head in read()."""
     talk = await meet(market)

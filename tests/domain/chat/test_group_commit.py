@@ -184,7 +184,7 @@ async def test_what_a_dead_process_has_left_is_finished_by_another(
             )
             if step == "remove":
                 patch.setattr(UnitOfWork, step, _dies)
-                await group_commit.conclude(dead.single(), server.ports.seal, [note])
+                await group_commit.conclude(dead, server.ports.seal, [note])
         except Died:
             assert step == "remove" or not any(waiting.answer.done() for waiting in batch)
     dead.close()
@@ -197,6 +197,8 @@ async def test_what_a_dead_process_has_left_is_finished_by_another(
     assert (await listed(talk.customer))[0]["unread"] == 0
     assert len(await market.trail(operation="chat.send")) == len(texts)
     await talk.contractor.push("/chat", "message", lambda data: data["text"] == texts[-1])
+    if step != "_insert":
+        await talk.customer.push("/chat", "read", lambda data: data["seq"] == len(texts))
     await talk.say(talk.contractor, "After")
     assert len(await said(market, talk)) == len(texts) + 1
 

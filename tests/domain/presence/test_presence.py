@@ -147,7 +147,7 @@ async def test_what_is_remembered_of_conversations_is_bounded(
 
 
 async def test_receipts_are_seen_by_who_shows_them(market: Market) -> None:
-    """Guard: `silent` in `history.read`, and `veiled` in `chat.list` and `open`."""
+    """Guard: `publish_receipts` in `history.read`; `hide_receipts` in `chat.list` and `open`."""
     customer, contractor = await market.customer(), await market.contractor()
     id = await talk(market, customer, contractor)
     for text in ("One", "Two", "Three"):
@@ -172,6 +172,27 @@ async def test_receipts_are_seen_by_who_shows_them(market: Market) -> None:
         await hides.call("/account", "update", {"show_receipts": True})
     assert [push.data["seq"] for push in customer.received("/chat", "read")] == [1]
     assert await marks() == [3, 3]
+
+
+async def test_a_message_publishes_no_hidden_receipt(market: Market) -> None:
+    """Guard: `shared` in `publish_receipts`, for a mark that one's own message moves."""
+    customer, contractor = await market.customer(), await market.contractor()
+    id = await talk(market, customer, contractor)
+    other_device = await market.sign_in(contractor.user)
+
+    async def exchange(seq: int) -> None:
+        """The contractor answers number `seq` without having read it."""
+        for who in (customer, contractor):
+            await who.call("/chat", "send", {"conversation_id": id, "text": "Hello"})
+        await market.settled()
+        await other_device.push("/chat", "read", lambda pushed: pushed["seq"] == seq + 1)
+
+    for hides, seq in ((contractor, 1), (customer, 3)):
+        await hides.call("/account", "update", {"show_receipts": False})
+        await exchange(seq)
+        await hides.call("/account", "update", {"show_receipts": True})
+        hidden = [push.data for push in customer.received("/chat", "read")]
+        assert [data for data in hidden if data["user_id"] == contractor.id] == []
 
 
 # -- several processes -----------------------------------------------------------------------
