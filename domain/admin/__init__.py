@@ -1,2 +1,1 @@
-"""The back office: what administrators list, decide and correct. It stands on top of every other
-context."""
+"""The back office: operations of administrators. No other package of the domain imports it."""

@@ -144,24 +144,26 @@ async def _choose_anchors(uow: UnitOfWork, filters: Filters) -> tuple[str, ...]:
     return best
 
 
-def _anchor_candidates(wanted: SearchCriteria) -> Iterable[tuple[tuple[str, ...], dict[str, Any]]]:
+def _anchor_candidates(
+    criteria: SearchCriteria,
+) -> Iterable[tuple[tuple[str, ...], dict[str, Any]]]:
     """The anchors of each condition, with the query that counts its jobs.
 
     Conditions that tend to be selective come first: they win a tie.
     """
-    query = wanted.query()
-    for word in wanted.words:
+    query = criteria.query()
+    for word in criteria.words:
         yield (f"word:{word}",), {"terms": word}
-    if wanted.skills:
-        anchors = tuple(f"skill:{skill}" for skill in wanted.skills)
+    if criteria.skills:
+        anchors = tuple(f"skill:{skill}" for skill in criteria.skills)
         yield anchors, {"skill_keys": query["skill_keys"]}
-    if wanted.near:
-        cells = cells_of_circle((wanted.near.lon, wanted.near.lat), wanted.radius_km)
+    if criteria.near:
+        cells = cells_of_circle((criteria.near.lon, criteria.near.lat), criteria.radius_km)
         yield tuple(f"cell:{cell}" for cell in cells), {"point": query["point"]}
-    if wanted.category:
-        yield (f"category:{wanted.category}",), {"category_key": wanted.category}
-    if wanted.budget.currency:
-        yield (f"currency:{wanted.budget.currency}",), {"currency": wanted.budget.currency}
+    if criteria.category:
+        yield (f"category:{criteria.category}",), {"category_key": criteria.category}
+    if criteria.budget.currency:
+        yield (f"currency:{criteria.budget.currency}",), {"currency": criteria.budget.currency}
 
 
 def anchors_of(job: Job) -> tuple[str, ...]:

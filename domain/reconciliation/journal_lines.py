@@ -28,7 +28,7 @@ FAILED_PAYOUTS = ("failed", "canceled")
 
 
 async def compare_journal(
-    ports: Ports, start: datetime, end: datetime, seen: set[str], found: Comparison
+    ports: Ports, start: datetime, end: datetime, seen: set[str], result: Comparison
 ) -> None:
     """Check that Stripe has what we booked between `start` and `end`.
 
@@ -44,7 +44,7 @@ async def compare_journal(
         )
         for row in rows:
             exists = await _is_at_stripe(ports, row, seen, payments, chargebacks)
-            found.compare(f"{row.kind} at Stripe", row.fact, True, exists)
+            result.compare(f"{row.kind} at Stripe", row.fact, True, exists)
     # Stripe's line is dated between `created_at` and `updated_at`. Transfers that took longer than
     # MAX_DELAY are left to the audit.
     made = {
@@ -58,7 +58,7 @@ async def compare_journal(
             exists = transfer.stripe_id in seen or bool(
                 await ports.gateway.find_transfer(group, transfer.id)
             )
-            found.compare("transfer at Stripe", transfer.id, True, exists)
+            result.compare("transfer at Stripe", transfer.id, True, exists)
 
 
 async def _is_at_stripe(
@@ -96,8 +96,8 @@ async def _records_of(
     uow: UnitOfWork, kind: type[R], rows: Iterable[Transaction], *kinds: str
 ) -> dict[str, R]:
     ids = tuple({_subject(row) for row in rows if row.kind in kinds})
-    found = await uow.all(kind, {"_id": ids}, limit=len(ids)) if ids else []
-    return {record.id: record for record in found}
+    records = await uow.all(kind, {"_id": ids}, limit=len(ids)) if ids else []
+    return {record.id: record for record in records}
 
 
 async def _is_captured(ports: Ports, payment: Payment) -> bool:
@@ -117,7 +117,7 @@ async def _is_refund(ports: Ports, id: str) -> bool:
 # -- payouts of contractors -------------------------------------------------------------------
 
 
-async def compare_payouts(ports: Ports, start: datetime, end: datetime, found: Comparison) -> None:
+async def compare_payouts(ports: Ports, start: datetime, end: datetime, result: Comparison) -> None:
     """Compare withdrawals that changed between `start` and `end` with the payouts at Stripe.
 
     Also reports payouts since `start` that belong to no withdrawal.
@@ -137,14 +137,14 @@ async def compare_payouts(ports: Ports, start: datetime, end: datetime, found: C
             if payouts is None:
                 continue
             for withdrawal in withdrawals:
-                found.seen("withdrawal")
-                await _compare_payout(ports, withdrawal, payouts[withdrawal.id], found)
+                result.seen("withdrawal")
+                await _compare_payout(ports, withdrawal, payouts[withdrawal.id], result)
     async for user in uow.each(User, {"connect_id": {"$gt": ""}}, (("connect_id", 1),)):
-        await _compare_unrequested(ports, str(user.connect_id), start, found)
+        await _compare_unrequested(ports, str(user.connect_id), start, result)
 
 
 async def _compare_unrequested(
-    ports: Ports, account_id: str, since: datetime, found: Comparison
+    ports: Ports, account_id: str, since: datetime, result: Comparison
 ) -> None:
     """Report payouts without a withdrawal.
 
@@ -156,20 +156,20 @@ async def _compare_unrequested(
     ours = {"_id": tuple(payouts), "account_id": account_id}
     known = await ports.store.single().all(Withdrawal, ours, limit=len(payouts))
     for id in payouts.keys() - {withdrawal.id for withdrawal in known}:
-        found.compare("payout known here", id, 0, _paid_amount(payouts[id]))
+        result.compare("payout known here", id, 0, _paid_amount(payouts[id]))
 
 
 async def _payouts_by_withdrawal(
     ports: Ports, account_id: str, since: datetime
 ) -> dict[str, list[StripeMovement]] | None:
     """The payouts of an account by withdrawal id; None for a closed account: Stripe hides it."""
-    found: dict[str, list[StripeMovement]] = defaultdict(list)
+    payouts: dict[str, list[StripeMovement]] = defaultdict(list)
     try:
         async for payout in ports.gateway.payouts(account_id, since):
-            found[payout.metadata.get("withdrawal_id", payout.id)].append(payout)
+            payouts[payout.metadata.get("withdrawal_id", payout.id)].append(payout)
     except GatewayRefused:
         return None
-    return found
+    return payouts
 
 
 def _paid_amount(payouts: Sequence[StripeMovement]) -> int:
@@ -177,9 +177,9 @@ def _paid_amount(payouts: Sequence[StripeMovement]) -> int:
 
 
 async def _compare_payout(
-    ports: Ports, withdrawal: Withdrawal, payouts: Sequence[StripeMovement], found: Comparison
+    ports: Ports, withdrawal: Withdrawal, payouts: Sequence[StripeMovement], result: Comparison
 ) -> None:
     theirs = _paid_amount(payouts)
     ours = 0 if withdrawal.status is WithdrawalStatus.FAILED else withdrawal.amount
-    if not found.compare("withdrawal", withdrawal.id, ours, theirs):
-        await queue_refresh(ports, found, ReadPayout(withdrawal.id))
+    if not result.compare("withdrawal", withdrawal.id, ours, theirs):
+        await queue_refresh(ports, result, ReadPayout(withdrawal.id))

@@ -135,36 +135,36 @@ class RunReconciliation(Task, frozen=True, tag="reconcile"):
         if report.finished_at:
             return
         try:
-            found = await compare_books(ports, report.start, report.end)
+            result = await compare_books(ports, report.start, report.end)
         except GatewayRefused as refused:
             why = f"Stripe refused a request: {refused}"
             return await ports.store.transact(lambda uow: _fail_run(uow, report, why))
-        await ports.store.transact(lambda uow: _complete_run(uow, report, found))
+        await ports.store.transact(lambda uow: _complete_run(uow, report, result))
 
 
-async def _complete_run(uow: UnitOfWork, report: Reconciliation, found: Comparison) -> None:
-    clean = not found.count
+async def _complete_run(uow: UnitOfWork, report: Reconciliation, result: Comparison) -> None:
+    clean = not result.count
     done = await uow.change(
         Reconciliation,
         report.id,
         only_if={"finished_at": None},
         finished_at=uow.now,
         status=ReconciliationStatus.CLEAN if clean else ReconciliationStatus.DIFFERENT,
-        compared=found.compared,
-        differences=tuple(found.differences),
-        difference_count=found.count,
-        booked_count=found.booked,
+        compared=result.compared,
+        differences=tuple(result.differences),
+        difference_count=result.count,
+        booked_count=result.booked,
     )
     if done is None:
         return
     uow.publish(UPDATED, done, room=role_room(Role.ADMIN))
     if not clean:
-        first = found.differences[0]
+        first = result.differences[0]
         await alert(
             uow,
             "reconciliation_different",
             report.id,
-            f"Stripe's books and ours differ in {found.count} lines, the first is {first.what} "
+            f"Stripe's books and ours differ in {result.count} lines, the first is {first.what} "
             f"{first.subject}: {first.expected} here, {first.found} at Stripe.",
         )
 
@@ -188,9 +188,9 @@ async def _fail_run(uow: UnitOfWork, report: Reconciliation, why: str) -> None:
 
 async def compare_books(ports: Ports, start: datetime, end: datetime) -> Comparison:
     """Compare both directions for a time span, and repair what can be repaired."""
-    found = await compare_stripe(ports, start, end)
-    await compare_payouts(ports, start, end, found)
-    return found
+    result = await compare_stripe(ports, start, end)
+    await compare_payouts(ports, start, end, result)
+    return result
 
 
 async def compare_stripe(
@@ -200,7 +200,7 @@ async def compare_stripe(
 
     Without `repairs` nothing is written.
     """
-    found = Comparison({}, [], repairs)
+    result = Comparison({}, [], repairs)
     while start < end:
         until = min(start + SLICE_LENGTH, end)
         seen: set[str] = set()
@@ -208,7 +208,7 @@ async def compare_stripe(
         async for entries in batches(lines, CHUNK):
             seen.update(entry.source_id for entry in entries if entry.source_id)
             inside = [entry for entry in entries if start <= entry.created_at < until]
-            await compare_stripe_lines(ports, inside, found)
-        await compare_journal(ports, start, until, seen, found)
+            await compare_stripe_lines(ports, inside, result)
+        await compare_journal(ports, start, until, seen, result)
         start = until
-    return found
+    return result

@@ -67,24 +67,24 @@ class OurRecords(msgspec.Struct, frozen=True):
 
 
 async def compare_stripe_lines(
-    ports: Ports, entries: Sequence[BalanceTransaction], found: Comparison
+    ports: Ports, lines: Sequence[BalanceTransaction], result: Comparison
 ) -> None:
     """Compare a batch of Stripe's lines."""
-    books = await _load_records(ports.store.single(), entries)
-    for entry in entries:
-        found.seen(entry.type)
-        await COMPARISONS.get(entry.type, _report_unknown_type)(ports, books, entry, found)
+    records = await _load_records(ports.store.single(), lines)
+    for line in lines:
+        result.seen(line.type)
+        await COMPARISONS.get(line.type, _report_unknown_type)(ports, records, line, result)
 
 
-async def _load_records(uow: UnitOfWork, entries: Sequence[BalanceTransaction]) -> OurRecords:
+async def _load_records(uow: UnitOfWork, lines: Sequence[BalanceTransaction]) -> OurRecords:
     sources: dict[Any, list[str]] = defaultdict(list)
     facts: list[str] = []
-    for entry in entries:
-        sources[COMPARISONS.get(entry.type)].append(str(entry.source_id))
+    for line in lines:
+        sources[COMPARISONS.get(line.type)].append(str(line.source_id))
         facts += [
-            prefix + str(entry.source_id) for prefix in ("fee:", *FACT_PREFIXES.get(entry.type, ()))
+            prefix + str(line.source_id) for prefix in ("fee:", *FACT_PREFIXES.get(line.type, ()))
         ]
-        facts.append(f"platform:{entry.id}")
+        facts.append(f"platform:{line.id}")
 
     async def by(kind: type[R], field: str, check: object) -> dict[Any, R]:
         ids = tuple(sources[check])
@@ -102,86 +102,86 @@ async def _load_records(uow: UnitOfWork, entries: Sequence[BalanceTransaction]) 
 
 
 async def _compare_charge(
-    ports: Ports, books: OurRecords, entry: BalanceTransaction, found: Comparison
+    ports: Ports, records: OurRecords, line: BalanceTransaction, result: Comparison
 ) -> None:
-    payment = books.payments.get(entry.source_id)
-    subject = payment.id if payment else str(entry.source_id)
-    ours = (payment.captured_amount, payment.currency) if payment else (None, entry.currency)
-    if not found.compare("charge", subject, ours[0], entry.amount) and payment:
-        await queue_refresh(ports, found, ReadPayment(payment.id))
-    found.compare("currency", subject, ours[1], entry.currency)
-    if payment and entry.fee:
-        fact = f"fee:{entry.source_id}"
-        booked = books.journal.get(fact)
+    payment = records.payments.get(line.source_id)
+    subject = payment.id if payment else str(line.source_id)
+    ours = (payment.captured_amount, payment.currency) if payment else (None, line.currency)
+    if not result.compare("charge", subject, ours[0], line.amount) and payment:
+        await queue_refresh(ports, result, ReadPayment(payment.id))
+    result.compare("currency", subject, ours[1], line.currency)
+    if payment and line.fee:
+        fact = f"fee:{line.source_id}"
+        booked = records.journal.get(fact)
         if booked:
-            found.compare("fee", subject, _sum_of_postings(booked), entry.fee)
+            result.compare("fee", subject, _sum_of_postings(booked), line.fee)
         else:
             await _book(
                 ports,
-                found,
+                result,
                 fact,
                 "stripe_fee",
-                entry.currency,
-                -entry.fee,
+                line.currency,
+                -line.fee,
                 ledger.STRIPE_FEES,
                 payment.offer_id,
             )
 
 
 async def _compare_refund(
-    ports: Ports, books: OurRecords, entry: BalanceTransaction, found: Comparison
+    ports: Ports, records: OurRecords, line: BalanceTransaction, result: Comparison
 ) -> None:
     """Compare a refund, or the return of a failed one, with the transaction of its fact."""
-    fact = FACT_PREFIXES[entry.type][0] + str(entry.source_id)
-    booked = books.journal.get(fact)
-    sign = 1 if entry.type in FAILED_REFUNDS else -1
+    fact = FACT_PREFIXES[line.type][0] + str(line.source_id)
+    booked = records.journal.get(fact)
+    sign = 1 if line.type in FAILED_REFUNDS else -1
     moved = _sum_of_postings(booked, ledger.STRIPE) if booked else None
-    if not found.compare(entry.type, fact, moved, sign * entry.amount):
-        await queue_refresh(ports, found, ReadRefunds(str(entry.source_id)))
-    _compare_no_fee(entry, found)
+    if not result.compare(line.type, fact, moved, sign * line.amount):
+        await queue_refresh(ports, result, ReadRefunds(str(line.source_id)))
+    _compare_no_fee(line, result)
 
 
 async def _compare_transfer(
-    ports: Ports, books: OurRecords, entry: BalanceTransaction, found: Comparison
+    ports: Ports, records: OurRecords, line: BalanceTransaction, result: Comparison
 ) -> None:
-    _compare_amount(books.transfers.get(entry.source_id), "transfer", entry, -entry.amount, found)
+    _compare_amount(records.transfers.get(line.source_id), "transfer", line, -line.amount, result)
 
 
 async def _compare_reversal(
-    ports: Ports, books: OurRecords, entry: BalanceTransaction, found: Comparison
+    ports: Ports, records: OurRecords, line: BalanceTransaction, result: Comparison
 ) -> None:
-    _compare_amount(books.reversals.get(entry.source_id), "reversal", entry, entry.amount, found)
+    _compare_amount(records.reversals.get(line.source_id), "reversal", line, line.amount, result)
 
 
 def _compare_amount(
     ours: Transfer | Reversal | None,
     what: str,
-    entry: BalanceTransaction,
+    line: BalanceTransaction,
     amount: int,
-    found: Comparison,
+    result: Comparison,
 ) -> None:
-    subject = ours.id if ours else str(entry.source_id)
-    found.compare(what, subject, ours.amount if ours else None, amount)
-    _compare_no_fee(entry, found)
+    subject = ours.id if ours else str(line.source_id)
+    result.compare(what, subject, ours.amount if ours else None, amount)
+    _compare_no_fee(line, result)
 
 
 async def _compare_adjustment(
-    ports: Ports, books: OurRecords, entry: BalanceTransaction, found: Comparison
+    ports: Ports, records: OurRecords, line: BalanceTransaction, result: Comparison
 ) -> None:
     """Compare the state of the dispute that withdrew or returned this amount."""
-    ours = books.chargebacks.get(entry.source_id)
-    theirs = await find_dispute(ports, str(entry.source_id))
-    subject = ours.id if ours else str(entry.source_id or entry.id)
+    ours = records.chargebacks.get(line.source_id)
+    theirs = await find_dispute(ports, str(line.source_id))
+    subject = ours.id if ours else str(line.source_id or line.id)
     known = (str(ours.status), ours.fee_amount) if ours else None
     if theirs:
         reported = (str(STATUS_OF_STRIPE[theirs.status]), theirs.fee_amount)
     else:
-        reported = (entry.type, entry.net)
-    equal = found.compare("dispute", subject, known, reported)
+        reported = (line.type, line.net)
+    equal = result.compare("dispute", subject, known, reported)
     if theirs and not equal:
-        await queue_refresh(ports, found, ReadDispute(theirs.id))
+        await queue_refresh(ports, result, ReadDispute(theirs.id))
     if ours:
-        found.compare("disputed amount", subject, ours.amount, abs(entry.amount))
+        result.compare("disputed amount", subject, ours.amount, abs(line.amount))
 
 
 async def find_dispute(ports: Ports, id: str) -> CardDispute | None:
@@ -193,23 +193,23 @@ async def find_dispute(ports: Ports, id: str) -> CardDispute | None:
 
 
 async def _book_payout(
-    ports: Ports, books: OurRecords, entry: BalanceTransaction, found: Comparison
+    ports: Ports, records: OurRecords, line: BalanceTransaction, result: Comparison
 ) -> None:
     """Book a payout of the platform's earnings, the return of a failed one, or a top-up."""
-    await _book_line(ports, books, entry, found, "platform_withdrew", ledger.BANK)
+    await _book_line(ports, records, line, result, "platform_withdrew", ledger.BANK)
 
 
 async def _book_fee(
-    ports: Ports, books: OurRecords, entry: BalanceTransaction, found: Comparison
+    ports: Ports, records: OurRecords, line: BalanceTransaction, result: Comparison
 ) -> None:
     """Book a fee without a charge."""
-    await _book_line(ports, books, entry, found, "stripe_other_fee", ledger.STRIPE_FEES)
+    await _book_line(ports, records, line, result, "stripe_other_fee", ledger.STRIPE_FEES)
 
 
 async def _report_unknown_type(
-    ports: Ports, books: OurRecords, entry: BalanceTransaction, found: Comparison
+    ports: Ports, records: OurRecords, line: BalanceTransaction, result: Comparison
 ) -> None:
-    found.compare("known type of line", entry.id, entry.type, None)
+    result.compare("known type of line", line.id, line.type, None)
 
 
 FAILED_REFUNDS = ("refund_failure", "payment_failure_refund")
@@ -244,10 +244,10 @@ def _sum_of_postings(row: Transaction, account: str | None = None) -> int:
     return sum(p.amount for p in row.postings if account in (None, p.source, p.destination))
 
 
-def _compare_no_fee(entry: BalanceTransaction, found: Comparison) -> None:
+def _compare_no_fee(line: BalanceTransaction, result: Comparison) -> None:
     """Report a fee: Stripe charges none for these lines, and our journal would lack it."""
-    if entry.fee:
-        found.compare(f"fee of a {entry.type}", entry.id, 0, entry.fee)
+    if line.fee:
+        result.compare(f"fee of a {line.type}", line.id, 0, line.fee)
 
 
 # -- repairs ---------------------------------------------------------------------------------
@@ -255,20 +255,20 @@ def _compare_no_fee(entry: BalanceTransaction, found: Comparison) -> None:
 
 async def _book_line(
     ports: Ports,
-    books: OurRecords,
-    entry: BalanceTransaction,
-    found: Comparison,
+    records: OurRecords,
+    line: BalanceTransaction,
+    result: Comparison,
     kind: str,
     other: str,
 ) -> None:
-    fact = f"platform:{entry.id}"
-    if fact not in books.journal:
-        await _book(ports, found, fact, kind, entry.currency, entry.net, other)
+    fact = f"platform:{line.id}"
+    if fact not in records.journal:
+        await _book(ports, result, fact, kind, line.currency, line.net, other)
 
 
 async def _book(
     ports: Ports,
-    found: Comparison,
+    result: Comparison,
     fact: str,
     kind: str,
     currency: str,
@@ -277,8 +277,8 @@ async def _book(
     offer_id: str | None = None,
 ) -> None:
     """Book a change of the platform's balance by `net` against the account `other`, once."""
-    if not found.repairs:
-        found.unbooked += 1
+    if not result.repairs:
+        result.unbooked += 1
         return
 
     async def work(uow: UnitOfWork) -> bool:
@@ -289,18 +289,18 @@ async def _book(
         return True
 
     try:
-        found.booked += await ports.store.transact(work)
+        result.booked += await ports.store.transact(work)
     except Duplicate:
         return
 
 
-async def queue_refresh(ports: Ports, found: Comparison, task: Task) -> None:
+async def queue_refresh(ports: Ports, result: Comparison, task: Task) -> None:
     """Queue a task that reads an object from Stripe again, if the comparison repairs."""
 
     async def work(uow: UnitOfWork) -> None:
         uow.later(task)
 
-    if found.repairs:
+    if result.repairs:
         await ports.store.transact(work)
 
 

@@ -126,17 +126,17 @@ async def receive_event(ports: Ports, event: object) -> bool:
     row = _record_of(ports.store.single(), event, live=ports.webhooks.live)
 
     async def store(uow: UnitOfWork) -> None:
-        kept = row
+        stored = row
         if row.status is EventStatus.RECEIVED and await uow.find(
             WebhookEvent, _unprocessed_duplicate(row)
         ):
             # The duplicate has not read the object yet, so it will read the same state.
-            kept = msgspec.structs.replace(row, status=EventStatus.DONE)
-        if kept.status is EventStatus.QUARANTINED:
-            await _alert_quarantined(uow, kept.id, kept.reason)
-        await uow.add(kept)
-        if kept.status is EventStatus.RECEIVED:
-            uow.later(ProcessEvent(kept.id))
+            stored = msgspec.structs.replace(row, status=EventStatus.DONE)
+        if stored.status is EventStatus.QUARANTINED:
+            await _alert_quarantined(uow, stored.id, stored.reason)
+        await uow.add(stored)
+        if stored.status is EventStatus.RECEIVED:
+            uow.later(ProcessEvent(stored.id))
 
     try:
         await ports.store.transact(store)

@@ -49,7 +49,7 @@ async def test_a_busy_day_is_clean(work):
 
 
 async def test_what_was_not_told_is_found_and_looked_at_again(work):
-    """Guard: `found.compare(...)` in `stripe_lines._compare_refund`, and `queue_refresh` after
+    """Guard: `result.compare(...)` in `stripe_lines._compare_refund`, and `queue_refresh` after
     it."""
     await work.market.settled(TIMEOUT)
     await work.sandbox.fault(webhook="*", drop=True, times=100)
@@ -62,7 +62,7 @@ async def test_what_was_not_told_is_found_and_looked_at_again(work):
 
 
 async def test_a_charge_of_unknown_origin_is_different(work):
-    """Guard: `found.compare("charge", ...)`."""
+    """Guard: `result.compare("charge", ...)`."""
     await work.sandbox.api(
         "POST",
         "payment_intents",
