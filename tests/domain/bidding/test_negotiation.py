@@ -1,4 +1,4 @@
-"""Counter-offers: a thread of offers between two people on one job."""
+"""Counter-offers: a thread of offers between two people about one job."""
 
 import pytest
 
@@ -42,7 +42,7 @@ async def test_a_counter_is_answered_by_a_new_offer(market, server, people):
     assert (await audit(server.ports)).differences == []
 
 
-async def test_counters_that_are_refused(market, server, people):
+async def test_invalid_counters_are_refused(market, server, people):
     """Guard: `check_chargeable` and the states in `offers.counter`."""
     customer, contractor, job = people
     offer = await market.offer(customer, contractor, job)

@@ -1,4 +1,4 @@
-"""The timeline of a conversation also tells what happens to offers and to the work."""
+"""System messages about offers and work in the conversation of the two sides."""
 
 import asyncio
 from typing import Any
@@ -19,7 +19,7 @@ from tests.support.parties import Json, Party
 
 
 async def timeline(party: Party) -> list[Json]:
-    """The one conversation of somebody, which has no gaps."""
+    """The messages of the only conversation of a party; their numbers have no gaps."""
     (place,) = await listed(party)
     fields = {"conversation_id": place["id"], "limit": 100}
     stretch = await party.call("/chat", "history", fields)
@@ -32,9 +32,9 @@ def kinds(items: list[Json]) -> list[str]:
     return [message["kind"] for message in items]
 
 
-async def test_a_deal_is_told_between_what_both_say(market: Market) -> None:
-    """Guard: `system_messages.queue_system_messages` in `_follow` of server/core.py, and one
-    subject for each conversation, so that messages are told in their order."""
+async def test_a_deal_is_reported_between_the_messages_of_both(market: Market) -> None:
+    """Guard: `system_messages.queue_system_messages` in `_follow` of server/container.py, and one
+    subject for each conversation, which keeps messages in order."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     job = await market.job(customer)
     await market.application(contractor, job)
@@ -70,7 +70,7 @@ async def test_a_deal_is_told_between_what_both_say(market: Market) -> None:
         assert [p.seq for p in party.received("/chat", "message")] == [1, 2, 3, 4, 5, 6]
 
 
-async def test_milestones_are_told_one_by_one(market: Market) -> None:
+async def test_each_milestone_has_its_own_messages(market: Market) -> None:
     """Guard: the loop over milestones in `system_messages._offer_messages`."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
@@ -103,7 +103,7 @@ async def test_milestones_are_told_one_by_one(market: Market) -> None:
     ],
     ids=["withdrawn", "rejected", "countered"],
 )
-async def test_how_an_offer_ends_is_told(
+async def test_the_end_of_an_offer_is_reported(
     market: Market, command: str, fields: Json, kind: str, text: str
 ) -> None:
     """Guard: the table `OFFER_MESSAGES`; and the marks of one's own messages in
@@ -123,17 +123,17 @@ async def test_how_an_offer_ends_is_told(
         assert (await listed(party))[0]["unread"] == (0 if party is who else 1)
 
 
-async def test_an_offer_that_is_not_paid_is_told_to_nobody(market: Market) -> None:
-    """Guard: `visible` in `system_messages.messages_of`; the contractor must not learn of it."""
+async def test_an_unpaid_offer_is_not_reported(market: Market) -> None:
+    """Guard: `visible` in `system_messages.messages_of`; the contractor must not see it."""
     talk = await meet(market)
     await market.offer(talk.customer, talk.contractor, talk.job, payment_method=None)
     await market.settled()
     assert await timeline(talk.contractor) == []
 
 
-async def test_a_task_that_runs_again_tells_nothing_new(market: Market, server: Server) -> None:
-    """Guard: the client id that `PostSystemMessages._draft` makes of the message; and a block does
-    not keep the platform from telling."""
+async def test_a_task_that_runs_again_adds_no_message(market: Market, server: Server) -> None:
+    """Guard: the client id from `PostSystemMessages._draft`. A block does not stop system
+    messages."""
     talk = await meet(market)
     uow = server.store.single()
     await uow.change(Conversation, talk.id, blocked_by=(talk.customer.id,))
@@ -147,7 +147,7 @@ async def test_a_task_that_runs_again_tells_nothing_new(market: Market, server: 
     assert [message["text"] for message in await timeline(talk.customer)] == ["0", "1", "2"]
 
 
-async def test_what_is_rolled_back_is_not_told(market: Market, server: Server) -> None:
+async def test_a_rolled_back_change_is_not_reported(market: Market, server: Server) -> None:
     """Guard: `uow.later` in `system_messages.queue_system_messages`, which writes the task in the
     same transaction."""
     talk = await meet(market)
@@ -167,11 +167,11 @@ async def test_what_is_rolled_back_is_not_told(market: Market, server: Server) -
     assert await timeline(talk.customer) == before
 
 
-async def test_telling_waits_for_the_database(
+async def test_messages_are_retried_while_the_writer_is_full(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: TryAgain in `PostSystemMessages.run`: what cannot be written now is no failure of the
-    task."""
+    """Guard: TryAgain in `PostSystemMessages.run`: a full queue does not count as a failed
+    attempt."""
     talk = await meet(market)
     with monkeypatch.context() as patch:
         patch.setattr("server.workers.message_writer.MOST", 0)

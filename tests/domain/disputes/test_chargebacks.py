@@ -1,4 +1,4 @@
-"""Card disputes: the bank takes the money, and decides later whose it is."""
+"""Chargebacks: money is frozen until the bank decides, and then released or divided."""
 
 import pytest
 
@@ -26,8 +26,8 @@ async def test_a_chargeback_freezes_the_payment(work):
     await work.assert_refused(admin, "/admin", "refund", fields, "not_refundable")
 
 
-async def test_one_that_is_won_leaves_all_as_it_was(work):
-    """Guard: `_book_won`; the fee stays with Stripe."""
+async def test_a_won_chargeback_restores_the_balances(work):
+    """Guard: `_book_won`; Stripe keeps its fee."""
     await work.complete()
     await work.market.settled(TIMEOUT)
     chargeback = await work.open_chargeback()
@@ -40,9 +40,9 @@ async def test_one_that_is_won_leaves_all_as_it_was(work):
     await work.withdraw(70_000)
 
 
-async def test_one_that_is_lost_is_divided_like_a_refund(work):
-    """Guard: `rebook` in `chargebacks._book_lost`: the platform gives its fees back, the contractor
-    what was held of their money."""
+async def test_a_lost_chargeback_is_divided_like_a_refund(work):
+    """Guard: `rebook` in `chargebacks._book_lost`: the platform returns its fees, the contractor
+    the held money."""
     await work.complete()
     await work.market.settled(TIMEOUT)
     await work.decide_chargeback(await work.open_chargeback(), won=False)
@@ -51,7 +51,7 @@ async def test_one_that_is_lost_is_divided_like_a_refund(work):
     assert [t["amount_reversed"] for t in await work.stripe_list("transfers")] == [70_000]
 
 
-async def test_one_that_is_lost_after_the_payout_is_debt(work):
+async def test_a_chargeback_lost_after_the_payout_becomes_debt(work):
     """Guard: `min(wallet.available, ...)` in `chargebacks._amount_to_hold` and the debt in
     `take`."""
     await work.complete()
@@ -69,17 +69,17 @@ async def test_one_that_is_lost_after_the_payout_is_debt(work):
     assert await later.wallet("available", "debt") == (20_000, 0)
 
 
-async def test_lost_before_the_work_is_done_ends_the_job(work):
-    """Guard: `fulfillment.work.cancel_open_milestones` in `chargebacks._book_lost`; without it work
-    goes on unpaid."""
+async def test_a_chargeback_lost_before_completion_ends_the_job(work):
+    """Guard: `fulfillment.work.cancel_open_milestones` in `resolution.end_after_full_loss`; without
+    it the job continues without money."""
     await work.decide_chargeback(await work.open_chargeback(), won=False)
     assert await work.platform_and_escrow() == (-FEE, 0)
     assert (await work.current_job())["status"] == "cancelled"
 
 
-async def test_lost_while_the_sides_disagree_ends_that_as_well(work):
-    """Guard: `resolution.end_after_full_loss`; without it a dispute about nothing waits for an
-    admin, and the job is in dispute for ever."""
+async def test_a_lost_chargeback_ends_the_dispute(work):
+    """Guard: `resolution.end_after_full_loss`; without it a dispute about no money waits for an
+    administrator, and the job stays in dispute."""
     dispute = await work.open_dispute()
     await work.decide_chargeback(await work.open_chargeback(), won=False)
     assert await work.platform_and_escrow() == (-FEE, 0)
@@ -90,8 +90,9 @@ async def test_lost_while_the_sides_disagree_ends_that_as_well(work):
     assert (job["status"], job["dispute_id"]) == ("cancelled", None)
 
 
-async def won_after_all(work):
-    """The bank changes its mind about one that was lost; the dispute that an admin decides."""
+async def win_after_loss(work):
+    """A chargeback is lost and then won. Returns the dispute that an administrator has to
+    decide."""
     admin = await work.market.admin()
     await work.decide_chargeback(await work.open_chargeback(), won=False)
     (found,) = await work.market.rows(Chargeback)
@@ -100,11 +101,11 @@ async def won_after_all(work):
     return await work.customer.call("/payment", "dispute", {"dispute_id": told["subject"]})
 
 
-async def test_won_after_it_was_lost_and_the_job_has_ended(work):
-    """Guard: `resolution.dispute_recovered_money` in `chargebacks._book_won`; without it nobody can
-    pay the contractor out of escrow. Guard: `standing` in `resolution._end_milestones`: what is
-    cancelled stays so."""
-    dispute = await won_after_all(work)
+async def test_a_chargeback_won_after_the_job_ended_opens_a_dispute(work):
+    """Guard: `resolution.dispute_recovered_money` in `chargebacks._book_won`; without it the money
+    stays in escrow. Guard: `standing` in `resolution._end_milestones`: cancelled milestones stay
+    cancelled."""
+    dispute = await win_after_loss(work)
     assert (dispute["status"], dispute["amount"]) == ("escalated", 100_000)
     assert await work.platform_and_escrow() == (10_000 - FEE, 90_000)
     await work.as_admin("resolve", dispute_id=dispute["id"], refund_amount=40_000, reason="Begun")
@@ -115,14 +116,14 @@ async def test_won_after_it_was_lost_and_the_job_has_ended(work):
     assert [each.status for each in (await work.stored_offer()).milestones] == ["cancelled"]
 
 
-async def test_won_after_a_part_was_completed(market, server):
-    """Guard: `MilestoneStatus.CANCELLED` in `resolution.dispute_recovered_money`: what was
-    completed is paid again."""
+async def test_a_late_dispute_is_about_cancelled_milestones_only(market, server):
+    """Guard: `MilestoneStatus.CANCELLED` in `resolution.dispute_recovered_money`; without it
+    completed milestones are paid twice."""
     parts = [{"title": "A", "amount": 60_000}, {"title": "B", "amount": 40_000}]
     work = await JobInProgress(market, server).start(milestones=parts)
     await work.complete(milestone=1)
     await market.settled(TIMEOUT)
-    dispute = await won_after_all(work)
+    dispute = await win_after_loss(work)
     assert (dispute["milestones"], dispute["amount"]) == ([2], 40_000)
     await work.as_admin(
         "resolve", dispute_id=dispute["id"], refund_amount=40_000, reason="Not done"
@@ -132,8 +133,8 @@ async def test_won_after_a_part_was_completed(market, server):
 
 
 async def test_a_transfer_waits_for_the_decision(market, server):
-    """Guard: the offer's `contested_amount` in `transfer_tasks.start_sending`; without it money
-    leaves for an account from which it can only be called back."""
+    """Guard: the offer's `contested_amount` in `transfer_tasks.start_sending`; without it contested
+    money is transferred and would have to be reversed."""
     work = await JobInProgress(market, server).start(onboarded=False)
     await work.complete()
     chargeback = await work.open_chargeback()
@@ -148,9 +149,9 @@ async def test_a_transfer_waits_for_the_decision(market, server):
     assert await work.platform_and_escrow() == (30_000 - FEE, 0)
 
 
-async def test_one_whose_payment_is_not_known_by_its_id_yet(work):
-    """Guard: the metadata in `charges.payment_of_intent`; without it the event is done, and nobody
-    learns of the dispute until the books are compared."""
+async def test_a_chargeback_of_a_payment_without_intent_id(work):
+    """Guard: the metadata in `charges.payment_of_intent`; without it the event is done, and the
+    chargeback is missed until the next reconciliation."""
     payment = await work.stored_payment()
     uow = work.server.store.single()
     await work.sandbox.fault(webhook="*", drop=True, times=100)
@@ -165,9 +166,9 @@ async def test_one_whose_payment_is_not_known_by_its_id_yet(work):
     assert await work.platform_and_escrow() == (10_000 - FEE, 90_000)
 
 
-async def test_all_told_at_once(work):
-    """Guard: `STEPS[chargeback.status, status]`; without its paths a dispute that is first seen
-    when it is decided is never opened, and the books lack what Stripe took."""
+async def test_a_dispute_first_seen_after_its_decision(work):
+    """Guard: `STEPS[chargeback.status, status]`; without its paths a dispute that is first seen as
+    decided is not opened, and the books lack the withdrawn amount."""
     await work.complete()
     await work.market.settled(TIMEOUT)
     await work.sandbox.fault(webhook="charge.dispute.*", drop=True, times=100)

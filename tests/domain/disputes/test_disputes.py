@@ -1,4 +1,4 @@
-"""Disputes between the two sides: the money is frozen until both agree, or an admin decides."""
+"""Disputes: money is frozen until both sides agree or an administrator decides."""
 
 from datetime import timedelta
 
@@ -11,8 +11,8 @@ from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
 async def test_both_agree_on_a_split(work):
-    """Guard: `rebook(...)` and `request_refund(...)` in `resolution.resolve`: the work that is kept
-    is paid, the rest goes back with its part of the platform fee."""
+    """Guard: `rebook(...)` and `request_refund(...)` in `resolution.resolve`: the earned part is
+    paid, and the rest is refunded with its part of the platform fee."""
     dispute = await work.open_dispute()
     assert (dispute["amount"], dispute["status"]) == (100_000, "open")
     id = {"dispute_id": dispute["id"]}
@@ -53,7 +53,7 @@ async def test_both_agree_on_a_split(work):
     ],
 )
 async def test_an_admin_decides_with_any_split(work, refunded, platform, earned, ending):
-    """Guard: `status=MilestoneStatus.COMPLETED if earned else MilestoneStatus.CANCELLED` and
+    """Guard: `MilestoneStatus.COMPLETED if earned else MilestoneStatus.CANCELLED` and
     `end_if_finished` in `resolution.resolve`."""
     dispute = await work.open_dispute(work.contractor)
     id = {"dispute_id": dispute["id"]}
@@ -71,8 +71,8 @@ async def test_an_admin_decides_with_any_split(work, refunded, platform, earned,
 
 async def test_money_in_dispute_is_frozen(work):
     """Guard: `require_not_frozen` in `fulfillment.work.complete`, the dispute in
-    `wallet_actions.refund`, and `not m.dispute_id` in `Offer.completing`; without one the money
-    leaves by that door."""
+    `wallet_actions.refund`, and `not m.dispute_id` in `Offer.completing`; without one of them the
+    money can be moved."""
     await work.deliver()
     dispute = await work.open_dispute()
     job = {"job_id": work.job["id"]}
@@ -98,7 +98,7 @@ async def test_money_in_dispute_is_frozen(work):
     )
 
 
-async def test_one_milestone_is_disputed_and_the_other_goes_on(market, server):
+async def test_a_dispute_about_one_milestone_leaves_the_others_free(market, server):
     """Guard: the numbers given to `require_not_frozen` and to `Offer.at_stake`."""
     parts = [{"title": "A", "amount": 60_000}, {"title": "B", "amount": 40_000}]
     work = await JobInProgress(market, server).start(milestones=parts)
@@ -114,7 +114,7 @@ async def test_one_milestone_is_disputed_and_the_other_goes_on(market, server):
     assert (await work.current_job())["status"] == "completed"
 
 
-async def test_nobody_answers_in_time(work):
+async def test_an_unanswered_dispute_is_escalated(work):
     """Guard: `answer_by` in `disputes.operations.escalate_due`."""
     dispute = await work.open_dispute()
     assert await disputes.escalate_due(work.server.ports) == 0
@@ -127,10 +127,10 @@ async def test_nobody_answers_in_time(work):
     assert told["timeline"][-1]["by"] == "system"
 
 
-async def test_nobody_puts_the_deadline_off_alone(work):
-    """Guard: `waits_for` in `disputes.operations.dispute_propose`; without it who proposes once a
-    week keeps the money frozen for ever. Guard: `warned_at` there: a new deadline has its own
-    warning."""
+async def test_one_side_cannot_postpone_the_deadline_alone(work):
+    """Guard: `waits_for` in `disputes.operations.dispute_propose`; without it a side that proposes
+    once a week keeps the money frozen for ever. Guard: `warned_at` there: a new deadline has its
+    own reminder."""
     dispute = await work.open_dispute()
     now = work.server.ports.clock.now()
     id, uow = dispute["id"], work.server.store.single()

@@ -1,4 +1,4 @@
-"""Work in parts: each delivered, approved and paid by itself; and what completes by itself."""
+"""Milestones: each is delivered, approved and paid separately, and completes automatically."""
 
 import asyncio
 from datetime import timedelta
@@ -16,14 +16,13 @@ THREE = [{"title": t, "amount": a} for t, a in (("A", 50_000), ("B", 30_001), ("
 
 @pytest.fixture
 async def work(market, server):
-    await server.web.scheduler.stop()  # what it does is called here
+    await server.web.scheduler.stop()  # the test calls its jobs
     return await JobInProgress(market, server).start(milestones=THREE)
 
 
-async def test_each_milestone_is_paid_by_itself(work):
+async def test_each_milestone_is_paid_separately(work):
     """Guard: `earned = before.uncompleted if last else ...` in
-    `fulfillment.work.complete_milestones`; with the whole each time the first milestone pays for
-    all."""
+    `fulfillment.work.complete_milestones`; without it the first milestone pays for all."""
     await work.deliver(milestone=2, note="The second.")
     done = await work.complete(milestone=2)
     assert (done["split"]["amount"], done["split"]["contractor_amount"]) == (30_001, 21_001)
@@ -41,9 +40,9 @@ async def test_each_milestone_is_paid_by_itself(work):
     assert states == ["completed"] * 3
 
 
-async def test_milestones_completed_at_once_are_paid_once(work):
+async def test_milestones_completed_concurrently_are_paid_once(work):
     """Guard: `only_if={"version": ...}` and the snapshot of `offer.change_offer`; without them two
-    completions both read the money that is left, and book it twice."""
+    completions read the same remaining money and book it twice."""
     orders = [work.complete(milestone=n) for n in (1, 2, 3, 3, 2, 1)]
     answers = await asyncio.gather(*orders, return_exceptions=True)
     paid = [a["split"]["amount"] for a in answers if isinstance(a, dict)]
@@ -64,7 +63,7 @@ async def test_milestones_completed_at_once_are_paid_once(work):
     ],
     ids=["sum", "small", "many", "title", "status"],
 )
-async def test_milestones_that_are_refused(market, server, milestones, code):
+async def test_invalid_milestones_are_refused(market, server, milestones, code):
     """Guard: `_check_milestones` in `offers.create` and the limits of `MilestoneTerms`."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
@@ -81,10 +80,10 @@ async def test_milestones_that_are_refused(market, server, milestones, code):
     await JobInProgress(market, server).assert_refused(customer, "/bidding", "create", fields, code)
 
 
-async def test_delivered_work_completes_by_itself(work):
+async def test_delivered_work_completes_automatically(work):
     """Guard: `due_at` of `fulfillment.work.deliver` and `change_offer`; without it a customer who
-    is silent keeps the contractor's money for ever. Guard: `m.due_at <= uow.now`; without it
-    everything delivered completes with the first."""
+    does not answer keeps the money for ever. Guard: `m.due_at <= uow.now`; without it all delivered
+    milestones complete with the first."""
     ports = work.server.ports
     await work.deliver(milestone=1)
     offer = await work.stored_offer()
@@ -107,7 +106,7 @@ async def states(work):
 
 
 async def announced(work, count):
-    """The texts of what the customer was told about work that completes soon."""
+    """The texts of the notifications about work that completes soon."""
     await work.market.settled(TIMEOUT)
     rows = [p.data for p in work.customer.received("/account", "notification")]
     told = [row for row in rows if row["kind"] == "completes_soon"]
@@ -116,7 +115,7 @@ async def announced(work, count):
 
 
 async def test_each_milestone_is_announced_with_its_own_amount(work):
-    """Guard: `announced_at` of a milestone, and `announce_at`, which forgets those announced.
+    """Guard: `announced_at` of a milestone, and `announce_at`, which ignores announced milestones.
     Guard: `offer.at_stake(numbers)` in `auto_completion._announce_milestones`."""
     ports = work.server.ports
     await work.deliver(milestone=1)
@@ -133,9 +132,9 @@ async def test_each_milestone_is_announced_with_its_own_amount(work):
     assert await states(work) == ["completed", "delivered", "pending"]
 
 
-async def test_what_is_announced_at_once_is_one_word_with_one_time(work):
-    """Guard: `max(...)` in `auto_completion._announce_milestones`; a mail for each of twenty parts
-    is no news."""
+async def test_milestones_announced_together_share_one_notification(work):
+    """Guard: `max(...)` in `auto_completion._announce_milestones`; without it a customer receives a
+    mail for each of twenty milestones."""
     ports = work.server.ports
     await work.deliver(milestone=1)
     await work.pass_time(timedelta(minutes=30))
@@ -148,9 +147,9 @@ async def test_what_is_announced_at_once_is_one_word_with_one_time(work):
     assert first.due_at == second.due_at and date_text(first.due_at) in told["title"]
 
 
-async def test_nothing_completes_that_was_not_announced(work):
-    """Guard: `m.announced_at` in `auto_completion._complete_due`; without it what fell due while
-    the servers were down completes the moment they are back."""
+async def test_unannounced_work_does_not_complete(work):
+    """Guard: `m.announced_at` in `auto_completion._complete_due`; without it work that fell due
+    during an outage completes as soon as the servers start."""
     ports = work.server.ports
     await work.deliver(milestone=1)
     await work.pass_time(WEEK + DAY)
@@ -166,9 +165,9 @@ async def test_nothing_completes_that_was_not_announced(work):
     assert await states(work) == ["completed", "pending", "pending"]
 
 
-async def test_a_time_that_passed_while_nothing_ran_is_announced_again(work):
-    """Guard: `MISSED_AFTER` in `auto_completion._complete_due`; nobody could object to servers that
-    are down."""
+async def test_a_completion_missed_in_an_outage_is_announced_again(work):
+    """Guard: `MISSED_AFTER` in `auto_completion._complete_due`; customers cannot object during an
+    outage."""
     ports = work.server.ports
     await work.deliver(milestone=1)
     await work.pass_time(WEEK - DAY)
@@ -182,10 +181,9 @@ async def test_a_time_that_passed_while_nothing_ran_is_announced_again(work):
     assert await states(work) == ["completed", "pending", "pending"]
 
 
-async def test_after_a_chargeback_it_is_announced_again(work):
-    """Guard: `announced_at=None` in `chargebacks._change_contested_amount`; while the money was
-    contested the customer could do nothing, and when it is free the work would be completed at
-    once."""
+async def test_after_a_chargeback_completion_is_announced_again(work):
+    """Guard: `announced_at=None` in `chargebacks._change_contested_amount`; without it work
+    completes at the end of a chargeback, during which the customer could not object."""
     ports = work.server.ports
     await work.deliver(milestone=1)
     await work.pass_time(WEEK - DAY)
@@ -204,9 +202,9 @@ async def test_after_a_chargeback_it_is_announced_again(work):
     await work.platform_and_escrow()
 
 
-async def test_an_offer_from_before_is_announced_when_it_is_due(work):
-    """Guard: the defaults of `announced_at` and `announce_at`; an offer that was stored before
-    milestones had them knows only that some reminder was sent."""
+async def test_an_offer_without_announcement_fields_is_announced_when_due(work):
+    """Guard: the defaults of `announced_at` and `announce_at`, for offers stored without these
+    fields."""
     ports = work.server.ports
     await work.deliver(milestone=1)
     fields = {"announce_at": "", **{f"milestones.{n}.announced_at": "" for n in range(3)}}
@@ -221,9 +219,9 @@ async def test_an_offer_from_before_is_announced_when_it_is_due(work):
     assert await states(work) == ["completed", "pending", "pending"]
 
 
-async def test_what_a_refund_took_is_not_paid_out(work):
+async def test_refunded_money_is_not_paid_out(work):
     """Guard: `min(milestone.amount, before.uncompleted)`; without it the last milestones pay out
-    what the customer has back."""
+    refunded money."""
     await work.refund(40_000)
     await work.market.settled(TIMEOUT)
     paid = [(await work.complete(milestone=n))["split"]["amount"] for n in (1, 2, 3)]

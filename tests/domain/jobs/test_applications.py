@@ -1,4 +1,4 @@
-"""Applications on the wire: applying, shortlisting, declining, and who may read what."""
+"""Applications on the wire: apply, shortlist, reject, withdraw, and who may read them."""
 
 import asyncio
 
@@ -16,8 +16,8 @@ async def statuses(party: Party, event: str, **fields: object) -> list[str]:
     return [application["status"] for application in page["items"]]
 
 
-async def test_an_application_reaches_the_owner(market: Market) -> None:
-    """Fails when `apply` does not publish, or `live` leaves over the wire."""
+async def test_an_application_is_pushed_to_the_customer(market: Market) -> None:
+    """Fails when `apply` does not publish, or when it pushes the private field `live`."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     application = await market.application(contractor, job)
@@ -33,8 +33,8 @@ async def test_an_application_reaches_the_owner(market: Market) -> None:
     assert await statuses(contractor, "mine") == ["pending"]
 
 
-async def test_applying_leaves_the_job_alone(market: Market) -> None:
-    """Fails when `apply` writes the job: applicants to a popular job would wait for each other."""
+async def test_applying_does_not_write_the_job(market: Market) -> None:
+    """Fails when `apply` writes the job: applicants to a popular job would conflict."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     await market.application(contractor, job)
@@ -42,8 +42,8 @@ async def test_applying_leaves_the_job_alone(market: Market) -> None:
     assert row.version == job["version"]
 
 
-async def test_one_application_stands_per_job_and_contractor(market: Market) -> None:
-    """Fails without the unique index on standing applications."""
+async def test_one_active_application_per_job_and_contractor(market: Market) -> None:
+    """Fails without the unique index on active applications."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     first = await market.application(contractor, job)
@@ -57,8 +57,8 @@ async def test_one_application_stands_per_job_and_contractor(market: Market) -> 
     assert await statuses(contractor, "mine") == ["pending", "withdrawn"]
 
 
-async def test_five_applications_at_once_are_one(market: Market) -> None:
-    """Fails when a duplicate that is found at the commit is not told as such."""
+async def test_five_concurrent_applications_become_one(market: Market) -> None:
+    """Fails when a duplicate that is found at the commit is not reported as `already_applied`."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     fields = {"job_id": job["id"], "cover_letter": "Hi", "proposed_amount": 100, "timeline_days": 1}
@@ -72,7 +72,7 @@ async def test_five_applications_at_once_are_one(market: Market) -> None:
 
 
 @pytest.mark.parametrize("status", [status for status in JobStatus if status != JobStatus.OPEN])
-async def test_only_open_jobs_take_applications(market: Market, status: JobStatus) -> None:
+async def test_only_open_jobs_accept_applications(market: Market, status: JobStatus) -> None:
     """Fails without the check in `apply`."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
@@ -104,7 +104,7 @@ async def test_bad_fields_are_named(market: Market, fields: dict[str, object]) -
 
 
 async def test_accepting_shortlists_and_opens_the_chat(market: Market) -> None:
-    """Fails when `accept` does not open the conversation or tell the applicant."""
+    """Fails when `accept` does not open the conversation or notify the applicant."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     application = await market.application(contractor, job)
@@ -121,8 +121,8 @@ async def test_accepting_shortlists_and_opens_the_chat(market: Market) -> None:
     assert found is not None and found.id == application["id"]
 
 
-async def test_a_rejected_application_stands_no_more(market: Market) -> None:
-    """Fails when `move_application` leaves `live` as it was."""
+async def test_a_rejected_application_is_not_active(market: Market) -> None:
+    """Fails when `move_application` does not clear `live`."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     application = await market.application(contractor, job)
@@ -132,8 +132,8 @@ async def test_a_rejected_application_stands_no_more(market: Market) -> None:
     assert await active_application(market.store.single(), job["id"], contractor.id) is None
 
 
-async def test_a_withdrawal_is_told_to_both(market: Market) -> None:
-    """Fails when `move_application` does not add the owner."""
+async def test_a_withdrawal_is_pushed_to_both_sides(market: Market) -> None:
+    """Fails when `move_application` does not add the customer."""
     customer, contractor = await market.customer(), await market.contractor()
     application = await market.application(contractor, await market.job(customer))
     fields = {"application_id": application["id"]}
@@ -172,8 +172,8 @@ async def test_an_answer_is_final(market: Market, first: str, then: str) -> None
     assert await market.traces() == before
 
 
-async def test_nobody_is_shortlisted_for_a_taken_job(market: Market) -> None:
-    """Fails without the check of the job in `accept`; declining stays possible."""
+async def test_no_applicant_is_shortlisted_for_a_taken_job(market: Market) -> None:
+    """Fails without the check of the job in `accept`. Rejecting stays possible."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     application = await market.application(contractor, job)
@@ -186,8 +186,8 @@ async def test_nobody_is_shortlisted_for_a_taken_job(market: Market) -> None:
     assert (await customer.call("/job-request", "reject", fields))["status"] == "rejected"
 
 
-async def test_strangers_find_nothing(market: Market) -> None:
-    """Fails when a query is without the owner: the answer must be `not_found`, without a trace."""
+async def test_other_users_get_not_found(market: Market) -> None:
+    """Fails when a query lacks the owner: the answer must be `not_found` and nothing may change."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     application = await market.application(contractor, job)
@@ -212,7 +212,7 @@ async def test_strangers_find_nothing(market: Market) -> None:
     assert await market.traces() == before
 
 
-async def test_the_owner_pages_through_the_applications(market: Market) -> None:
+async def test_the_customer_pages_through_the_applications(market: Market) -> None:
     """Fails when `list_` mixes jobs or ignores the status or the cursor."""
     customer = await market.customer()
     job, other = await market.job(customer), await market.job(customer)

@@ -1,4 +1,4 @@
-"""Jobs on the wire: posting, changing, reading, and the way to delivery."""
+"""Jobs on the wire: post, update, read, start and deliver."""
 
 import asyncio
 from typing import Any
@@ -12,8 +12,8 @@ from tests.support.parties import Json, Party, Refused
 BERLIN = {"lon": 13.405, "lat": 52.52, "label": "Berlin"}
 
 
-async def give(market: Market, job: Json, contractor: Party, status: str = "assigned") -> None:
-    """As the acceptance of an offer leaves the job."""
+async def assign(market: Market, job: Json, contractor: Party, status: str = "assigned") -> None:
+    """Put the job into the state after the acceptance of an offer."""
     await market.store.single().change(
         Job, job["id"], status=JobStatus(status), contractor_id=contractor.id
     )
@@ -27,8 +27,8 @@ async def titles(party: Party, event: str = "list", **fields: Any) -> list[str]:
 # -- posting ---------------------------------------------------------------------------------
 
 
-async def test_a_posted_job_reaches_the_market(market: Market) -> None:
-    """Fails without `market=True` in `create`, or when a private field leaves over the wire."""
+async def test_a_posted_job_is_pushed_to_contractors(market: Market) -> None:
+    """Fails without `market=True` in `create`, or when a private field is pushed."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer, location=BERLIN, skills=["Painting", "Wood"])
     assert job["status"] == "open" and job["version"] == 1
@@ -72,7 +72,7 @@ async def test_only_customers_post(market: Market) -> None:
         await market.job(await market.contractor())
 
 
-async def test_a_change_is_told_and_found_by_its_new_words(market: Market) -> None:
+async def test_a_change_is_pushed_and_found_by_its_new_words(market: Market) -> None:
     """Fails when `update` does not derive the terms and the point again."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer, location=BERLIN)
@@ -87,7 +87,7 @@ async def test_a_change_is_told_and_found_by_its_new_words(market: Market) -> No
     assert await titles(contractor, near={"lon": 13.4, "lat": 52.5}) == []
 
 
-async def test_a_change_may_not_turn_the_budget_upside_down(market: Market) -> None:
+async def test_an_update_cannot_put_the_minimum_above_the_maximum(market: Market) -> None:
     """Fails when `update` checks only the fields that are given."""
     customer = await market.customer()
     job = await market.job(customer, budget_min_amount=100, budget_max_amount=200)
@@ -99,7 +99,7 @@ async def test_a_change_may_not_turn_the_budget_upside_down(market: Market) -> N
     ("state", "code"),
     [({"status": JobStatus.ASSIGNED}, "job_not_open"), ({"accepting_offer_id": "o"}, "job_taken")],
 )
-async def test_a_job_that_is_given_away_cannot_be_changed(
+async def test_an_assigned_job_cannot_be_changed(
     market: Market, state: dict[str, Any], code: str
 ) -> None:
     """Fails without the guard of `update`."""
@@ -112,7 +112,7 @@ async def test_a_job_that_is_given_away_cannot_be_changed(
     assert await market.traces() == before
 
 
-async def test_nobody_changes_the_job_of_another(market: Market) -> None:
+async def test_only_its_customer_changes_a_job(market: Market) -> None:
     """Fails when `update` reads the job without its owner."""
     job = await market.job(await market.customer())
     other = await market.customer("Other Customer")
@@ -123,13 +123,13 @@ async def test_nobody_changes_the_job_of_another(market: Market) -> None:
 # -- reading ---------------------------------------------------------------------------------
 
 
-async def test_a_taken_job_is_for_its_two_sides_and_applicants(market: Market) -> None:
-    """Fails without the last three lines of `read_job`, or when lists ignore who asks."""
+async def test_a_taken_job_is_readable_for_its_sides_and_applicants(market: Market) -> None:
+    """Fails without the last three lines of `read_job`, or when lists ignore the actor."""
     customer, winner = await market.customer(), await market.contractor()
     applicant, stranger = await market.contractor("Applicant"), await market.contractor("Stranger")
     job = await market.job(customer)
     await market.application(applicant, job)
-    await give(market, job, winner)
+    await assign(market, job, winner)
     for reader in (customer, winner, applicant, await market.admin()):
         assert (await reader.call("/job", "get", {"job_id": job["id"]}))["status"] == "assigned"
     for outsider in (stranger, await market.customer("Other Customer")):
@@ -141,12 +141,12 @@ async def test_a_taken_job_is_for_its_two_sides_and_applicants(market: Market) -
     assert await titles(stranger) == []
 
 
-async def test_mine_is_what_one_posted_or_was_given(market: Market) -> None:
+async def test_mine_lists_posted_or_assigned_jobs(market: Market) -> None:
     """Guard: `visibility.owned_by`."""
     customer, contractor = await market.customer(), await market.contractor()
     first, second = await market.job(customer, title="First"), await market.job(customer)
     await market.job(await market.customer("Other Customer"), title="Foreign")
-    await give(market, first, contractor)
+    await assign(market, first, contractor)
     assert await titles(customer, "mine") == [second["title"], "First"]
     assert await titles(customer, "mine", status="open") == [second["title"]]
     assert await titles(contractor, "mine") == ["First"]
@@ -157,7 +157,7 @@ async def test_mine_is_what_one_posted_or_was_given(market: Market) -> None:
 
 
 async def test_the_work_is_started_and_delivered(market: Market) -> None:
-    """Fails when `start` or `deliver` do not announce, or `deliver` leaves `in_progress`."""
+    """Fails when `start` or `deliver` do not push the job, or `deliver` leaves `in_progress`."""
     customer, contractor, job, *_ = await market.accepted_job(onboarded=False)
     started = await market.start(contractor, job)
     assert started["status"] == "in_progress" and started["delivered_at"] is None
@@ -187,28 +187,28 @@ async def test_steps_out_of_order_are_refused_without_a_trace(
     """Fails without the guards of `start` and `deliver`."""
     contractor = await market.contractor()
     job = await market.job(await market.customer())
-    await give(market, job, contractor, status)
+    await assign(market, job, contractor, status)
     before = await market.traces()
     with pytest.raises(Refused, match=code):
         await contractor.call("/job", event, {"job_id": job["id"]})
     assert await market.traces() == before
 
 
-async def test_only_the_chosen_contractor_works(market: Market) -> None:
+async def test_only_the_assigned_contractor_starts_work(market: Market) -> None:
     """Fails when `start` reads the job without its contractor."""
     job = await market.job(await market.customer())
-    await give(market, job, await market.contractor())
+    await assign(market, job, await market.contractor())
     other = await market.contractor("Other Contractor")
     for event in ("start", "deliver"):
         with pytest.raises(Refused, match="not_found"):
             await other.call("/job", event, {"job_id": job["id"]})
 
 
-async def test_two_starts_at_once_are_one(market: Market) -> None:
+async def test_two_concurrent_starts_become_one(market: Market) -> None:
     """Fails when `start` reads and then writes without a guard."""
     contractor = await market.contractor()
     job = await market.job(await market.customer())
-    await give(market, job, contractor)
+    await assign(market, job, contractor)
     tries = [contractor.http("POST", f"/api/job/{job['id']}/start") for _ in range(5)]
     assert sorted(status for status, _ in await asyncio.gather(*tries)) == [200, 409, 409, 409, 409]
 
@@ -252,7 +252,7 @@ async def test_the_same_over_http(market: Market) -> None:
     ]
     status, page = await contractor.http("GET", "/api/job", params=query)
     assert status == 200 and [item["id"] for item in page["items"]] == [job["id"]]
-    await give(market, job, contractor)
+    await assign(market, job, contractor)
     assert (await contractor.http("POST", f"{path}/start"))[0] == 200
     status, problem = await contractor.http("POST", f"{path}/start")
     assert (status, problem["code"]) == (409, "job_not_assigned")

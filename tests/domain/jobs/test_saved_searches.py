@@ -1,4 +1,4 @@
-"""Saved searches: what a new job finds is what a list would find, and each match is told once."""
+"""Saved searches: they match the jobs that `job.list` finds, and each match is pushed once."""
 
 import random
 from functools import partial
@@ -38,7 +38,7 @@ def matches(party: Party) -> list[str]:
     return [push.data["name"] for push in party.received("/job", "job.matched")]
 
 
-async def test_a_new_job_is_told_to_whoever_waits_for_it(market: Market) -> None:
+async def test_a_new_job_is_pushed_to_matching_searches(market: Market) -> None:
     """Guard: `uow.later(MatchSavedSearches(...))` in `posting.create`, and `fits` in
     `saved_searches._matching`."""
     customer, contractor = await market.customer(), await market.contractor()
@@ -54,7 +54,7 @@ async def test_a_new_job_is_told_to_whoever_waits_for_it(market: Market) -> None
     assert matches(contractor) == ["Fences"]
 
 
-async def test_a_job_that_fits_only_after_a_change_is_told_then(market: Market) -> None:
+async def test_a_job_that_matches_after_an_update_is_pushed_then(market: Market) -> None:
     """Guard: `uow.later(MatchSavedSearches(...))` in `posting.update`, and `known` in
     `_publish_new_hits`."""
     customer, contractor = await market.customer(), await market.contractor()
@@ -71,7 +71,9 @@ async def test_a_job_that_fits_only_after_a_change_is_told_then(market: Market) 
     ]
 
 
-async def test_a_match_that_is_worked_on_twice_is_told_once(market: Market, server: Server) -> None:
+async def test_a_match_that_is_published_twice_is_pushed_once(
+    market: Market, server: Server
+) -> None:
     """Guard: the unique id of `SearchHit`."""
     customer, contractor = await market.customer(), await market.contractor()
     saved = await save(contractor)
@@ -85,7 +87,7 @@ async def test_a_match_that_is_worked_on_twice_is_told_once(market: Market, serv
     assert matches(contractor) == ["Mine"]
 
 
-async def test_nobody_is_told_of_their_own_job_or_after_unsaving(market: Market) -> None:
+async def test_no_push_of_own_jobs_or_for_deleted_searches(market: Market) -> None:
     """Guard: the comparison with `customer_id` in `saved_searches._matching`, and `remove` in
     `unsave`."""
     customer, contractor = await market.customer(), await market.contractor()
@@ -101,8 +103,8 @@ async def test_nobody_is_told_of_their_own_job_or_after_unsaving(market: Market)
     assert matches(customer) == matches(contractor) == []
 
 
-async def test_there_are_only_so_many_searches(market: Market) -> None:
-    """Guard: `TooMany` in `save`; a place that is free again is used again."""
+async def test_the_number_of_searches_is_limited(market: Market) -> None:
+    """Guard: `TooMany` in `save`; a freed slot is used again."""
     contractor = await market.contractor()
     saved = [await save(contractor, f"Search {number}") for number in range(MAX_SEARCHES)]
     before = await market.traces()
@@ -163,7 +165,7 @@ def some_filters(dice: random.Random) -> Filters:
     return msgspec.convert(some, Filters)
 
 
-async def test_what_fits_is_what_a_list_finds(market: Market, server: Server) -> None:
+async def test_a_search_matches_exactly_what_a_list_finds(market: Market, server: Server) -> None:
     """Guard: every condition in `SearchCriteria.fits` and `SearchCriteria.query`, and every anchor
     in `anchors_of`."""
     customer, dice = await market.customer(connect=False), random.Random(11)
@@ -193,10 +195,11 @@ longitudes, latitudes = st.floats(-180, 180), st.floats(-90, 90)
 
 
 @given(longitudes, latitudes, longitudes, latitudes, st.floats(0.01, 1000))
-def test_a_place_in_the_circle_is_in_one_of_its_cells(
+def test_a_point_in_the_circle_is_in_one_of_its_cells(
     lon: float, lat: float, east: float, north: float, radius: float
 ) -> None:
-    """Guard: the seam at 180 degrees, the poles and the growing width in `_cells`."""
+    """Guard: the seam at 180 degrees, the poles, and the width that grows with latitude, in
+    `_cells`."""
     there = (max(-180, min(180, lon + east / 9)), max(-90, min(90, lat + north / 9)))
     assume(distance_km((lon, lat), there) <= radius)
     assert set(cells_of_circle((lon, lat), radius)) & set(cells_of_point(there))
@@ -205,5 +208,5 @@ def test_a_place_in_the_circle_is_in_one_of_its_cells(
 
 @given(longitudes, latitudes, st.floats(0.01, 1000))
 def test_a_circle_has_few_cells(lon: float, lat: float, radius: float) -> None:
-    """Guard: the coarser sizes in `cells_of_circle`."""
+    """Guard: the larger sizes in `cells_of_circle`."""
     assert 1 <= len(cells_of_circle((lon, lat), radius)) <= 20

@@ -1,4 +1,4 @@
-"""Finding jobs: the normal form of words, the filters, and what a search costs."""
+"""Job search: normalized words, filters, and the cost of queries."""
 
 import random
 import unicodedata
@@ -35,13 +35,13 @@ texts = st.text(max_size=300)
         ("ﬁtting the ①st kitchen", "fit 1st kitchens"),
     ],
 )
-def test_different_spellings_meet(written: str, typed: str) -> None:
+def test_different_spellings_match(written: str, typed: str) -> None:
     """Fails without the NFKD folding, the case folding or the stemmer."""
     assert set(text_search.query_terms(typed)) == set(text_search.terms([written]))
 
 
-def test_signs_that_tell_languages_apart_stay() -> None:
-    """Fails when `_WORD` stops at the letters: C, C++ and C# would be one."""
+def test_c_cpp_and_csharp_are_different_words() -> None:
+    """Fails when `_WORD` matches letters only: C, C++ and C# would be equal."""
     assert text_search.terms(["C, C++ and C#; node.js"]) == ("c", "c++", "c#", "node", "js")
 
 
@@ -56,7 +56,7 @@ def test_a_query_begins_with_its_longest_term() -> None:
 
 
 @given(texts)
-def test_folding_is_stable_and_plain(text: str) -> None:
+def test_folding_is_idempotent_and_plain(text: str) -> None:
     """Fails when `fold` keeps accents or white space that a second folding would take away."""
     folded = text_search.fold(text)
     assert text_search.fold(folded) == folded
@@ -65,7 +65,7 @@ def test_folding_is_stable_and_plain(text: str) -> None:
 
 
 @given(texts)
-def test_composed_and_decomposed_text_is_the_same(text: str) -> None:
+def test_composed_and_decomposed_text_is_equal(text: str) -> None:
     """Fails without NFKD."""
     assert text_search.fold(unicodedata.normalize("NFC", text)) == text_search.fold(text)
     assert text_search.fold(unicodedata.normalize("NFD", text)) == text_search.fold(text)
@@ -116,7 +116,7 @@ async def test_words_are_all_required_and_forgiving(market: Market) -> None:
 
 
 async def test_category_and_skills_ignore_case_and_accents(market: Market) -> None:
-    """Fails when filters compare what was typed; any one of the skills is enough."""
+    """Fails when filters compare the text as typed. Any one of the skills is enough."""
     customer = await market.customer()
     await market.job(customer, title="A", category="Décor", skills=["C++", "Qt"])
     await market.job(customer, title="B", category="Décor", skills=["Rust"])
@@ -143,7 +143,7 @@ async def test_near_is_within_the_radius(market: Market) -> None:
         await titles(customer, radius_km=10)
 
 
-async def test_budgets_fit_when_the_ranges_overlap(market: Market) -> None:
+async def test_budgets_match_if_the_ranges_overlap(market: Market) -> None:
     """Fails when a bound of `_budget_query` is on the wrong end."""
     customer = await market.customer()
     for low, high, currency in ((100, 200, "EUR"), (300, 400, "EUR"), (150, 350, "USD")):
@@ -167,8 +167,8 @@ async def test_budgets_fit_when_the_ranges_overlap(market: Market) -> None:
 
 
 @pytest.mark.parametrize("sort", ["newest", "budget"])
-async def test_pages_hold_every_job_once(market: Market, sort: str) -> None:
-    """Fails when the cursor is an offset: the job that is posted meanwhile shifts the pages."""
+async def test_pages_contain_every_job_once(market: Market, sort: str) -> None:
+    """Fails when the cursor is an offset: a job that is posted between two pages shifts them."""
     customer = await market.customer()
     for number in range(7):
         await market.job(customer, title=f"Job {number}", budget_max_amount=50_000 + number // 3)
@@ -184,7 +184,7 @@ async def test_pages_hold_every_job_once(market: Market, sort: str) -> None:
     assert seen == [f"Job {number}" for number in reversed(range(7))]
 
 
-async def test_a_broken_cursor_is_refused(market: Market) -> None:
+async def test_an_invalid_cursor_is_refused(market: Market) -> None:
     """Fails when the cursor is trusted."""
     customer = await market.customer()
     with pytest.raises(Refused, match="cursor"):
@@ -198,7 +198,7 @@ JOBS = 800
 
 
 async def fill(uow: UnitOfWork) -> None:
-    """Many jobs whose words are spread as in language: a few are everywhere, most are rare."""
+    """Insert many jobs with a realistic distribution of words: a few in every job, most in few."""
     dice = random.Random(7)
     frequency = [1 / (rank + 1) for rank in range(len(WORDS))]
     jobs = []
@@ -269,7 +269,7 @@ SEVERAL_FILTERS: list[Json] = [
 ]
 
 
-async def test_searches_fetch_hardly_more_than_they_return(server: Server) -> None:
+async def test_searches_fetch_few_more_documents_than_they_return(server: Server) -> None:
     """Fails when an index of `Job` is dropped or its fields are put in another order, or when
     several words are not narrowed by an index."""
     uow = server.store.single()
