@@ -1,4 +1,4 @@
-"""What administrators look through: filters, pages, what is never shown, and what it costs."""
+"""Lists and bans of the back office: filters, pages, hidden fields and the cost of queries."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -46,8 +46,8 @@ async def test_users_are_found_by_address_id_role_and_state(market):
     assert (banned["ban_reason"], banned["email"]) == ("Spam", customer.email)
 
 
-async def test_lists_go_on_where_they_ended(completed_work):
-    """Guard: `cursor` in each operation of backoffice.py."""
+async def test_lists_continue_at_the_cursor(completed_work):
+    """Guard: `cursor` in each operation of `admin.lists`."""
     admin = await completed_work.market.admin()
     for what, fields in (
         ("users", {}),
@@ -70,9 +70,9 @@ async def test_lists_go_on_where_they_ended(completed_work):
         assert len(found) > 1
 
 
-async def test_payments_by_who_state_and_time(completed_work):
-    """Guard: the filters of `lists.payments`; `lowest_id`, without which a list that ends at
-    `since` reads everything before it."""
+async def test_payments_by_party_status_and_time(completed_work):
+    """Guard: the filters of `lists.payments`, and `lowest_id`; without it a list with `since` reads
+    all earlier payments."""
     admin = await completed_work.market.admin()
     other = await JobInProgress(completed_work.market, completed_work.server).start()
     first, second = completed_work.offer["payment_id"], other.offer["payment_id"]
@@ -115,8 +115,8 @@ async def test_wallets_and_the_journal(completed_work):
     assert captured["users"] == [completed_work.customer.id]
 
 
-async def test_no_secret_is_shown_to_anybody(completed_work):
-    """Guard: a view for each list; a record itself would show what it has."""
+async def test_lists_show_no_secrets(completed_work):
+    """Guard: a view for each list; without it all fields of the record are sent."""
     admin = await completed_work.market.admin()
     for what in ("users", "payments", "wallets", "transactions"):
         for row in await listed(admin, what):
@@ -129,10 +129,10 @@ async def test_no_secret_is_shown_to_anybody(completed_work):
     assert not {"banned_at", "ban_reason", "deleted_at", "engagements"} & mine.keys()
 
 
-# -- what it costs -------------------------------------------------------------------------------
+# -- cost of queries -----------------------------------------------------------------------------
 
 
-# Without `nonzero`: for a condition that is no equality the embedded server reads no index.
+# Without `nonzero`: the embedded server uses an index for equality conditions only.
 LISTS = [
     ("users", Users(role=Role.CUSTOMER), User, "role_1__id_-1"),
     ("users", Users(q="u7@people.test"), User, "email_1"),
@@ -151,7 +151,7 @@ LISTS = [
 
 
 async def fill(store):
-    """Ten users with some of everything, and two of them in trouble."""
+    """Add ten users with records of every kind, one frozen and one banned."""
     uow = store.single()
     now = datetime.now(UTC)
     stamps = {"created_at": now, "updated_at": now}
@@ -201,7 +201,7 @@ async def fill(store):
 
 async def test_every_filter_is_answered_from_an_index(server, monkeypatch):
     """Guard: the indexes of User, Payment, Balance and Transaction that LISTS names; fails when one
-    is dropped or its fields are put in another order."""
+    is dropped or the order of its fields changes."""
     await fill(server.store)
     admin, asked = Actor("usr_0", Role.ADMIN, "ses_1"), []
     real = UnitOfWork.page
@@ -235,8 +235,8 @@ async def login(market, party):
 
 
 async def test_a_banned_user_is_out_everywhere_within_a_second(processes):
-    """Guard: `ended` as the reply of `bans.ban`, `Banned` in `sign_in.login`; and for certain
-    `EndSessions`, when the process dies between the two."""
+    """Guard: `ended_sessions_reply` as the reply of `bans.ban`, and `Banned` in `sign_in.login`;
+    and `EndSessions`, when the process ends between the two."""
     one, two = await processes.web(), await processes.web()
     market = processes.market
     admin, user = await market.admin(url=one.url), await market.customer(url=one.url)
@@ -260,9 +260,9 @@ async def test_a_banned_user_is_out_everywhere_within_a_second(processes):
     assert await login(market, user) == (200, None)
 
 
-async def test_a_login_in_the_instant_of_a_ban_is_refused(market, server, monkeypatch):
-    """Guard: the second look at the user in `sign_in.login`; the session that begins after the
-    others were ended would live on."""
+async def test_a_login_concurrent_with_a_ban_is_refused(market, server, monkeypatch):
+    """Guard: the second read of the user in `sign_in.login`; without it a session that starts after
+    the others have ended stays open."""
     admin, user = await market.admin(), await market.customer(connect=False)
     real = server.web.sessions.start
 
@@ -299,8 +299,8 @@ async def test_who_cannot_be_banned(market):
     assert admin.connected("/admin") and other.connected("/admin")
 
 
-async def test_a_banned_contractor_is_paid_for_what_is_approved(market, server):
-    """Guard: `ban` leaves offers, jobs and transfers alone."""
+async def test_a_banned_contractor_is_paid_for_approved_work(market, server):
+    """Guard: `ban` does not change offers, jobs and transfers."""
     completed_work = await JobInProgress(market, server).start()
     await completed_work.deliver()
     await completed_work.as_admin("ban", user_id=completed_work.contractor.id, reason="Fraud")
@@ -310,8 +310,8 @@ async def test_a_banned_contractor_is_paid_for_what_is_approved(market, server):
     assert wallet.balance == 70_000
 
 
-async def test_the_work_for_a_banned_customer_is_paid_by_itself(market, server):
-    """Guard: as above; and what was delivered completes when its time has come."""
+async def test_work_for_a_banned_customer_is_paid_automatically(market, server):
+    """Guard: as above; delivered work completes when it is due."""
     completed_work = await JobInProgress(market, server).start()
     await completed_work.deliver()
     await completed_work.as_admin("ban", user_id=completed_work.customer.id, reason="Fraud")
@@ -323,7 +323,7 @@ async def test_the_work_for_a_banned_customer_is_paid_by_itself(market, server):
     assert await completed_work.wallet("available") == (70_000,)
 
 
-async def test_nobody_offers_anything_to_a_banned_contractor(market):
+async def test_a_banned_contractor_receives_no_offers(market):
     """Guard: `banned_at` in `user.engage`."""
     admin, customer = await market.admin(), await market.customer()
     contractor = await market.contractor()

@@ -1,4 +1,4 @@
-"""What the audit finds: a wrong figure here, a record that is gone, and what only Stripe knows."""
+"""The audit finds wrong amounts, missing records, and objects that only Stripe has."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from domain.reconciliation.books_audit import audit
 from domain.wallet.withdrawals import Withdrawal
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
-# What is changed of which record, and what then does not agree.
+# (record, filter, changed fields, expected differences)
 WRONG = (
     (Payment, {}, {"captured_amount": 1}, {"captured"}),
     (Payment, {}, {"refunded_amount": 1}, {"refunded"}),
@@ -58,7 +58,7 @@ WRONG = (
 
 @pytest.fixture
 async def work(market, server):
-    """One job in which all has happened that leaves a trace at Stripe."""
+    """A job after every event that Stripe has a trace of."""
     await server.sandbox.settings(fee_bps=290, fee_fixed=30)
     work = await JobInProgress(market, server).start_and_complete()
     await work.withdraw(30_000)
@@ -73,7 +73,7 @@ async def found(work):
     return {each.what for each in (await audit(work.server.ports)).differences}
 
 
-async def test_no_figure_and_no_record_may_be_another(work):
+async def test_every_changed_amount_and_missing_record_is_found(work):
     """Guard: each `report.compare` in `books_audit`."""
     for kind, where, fields, differences in WRONG:
         records = work.server.store.database[kind.COLLECTION]
@@ -87,9 +87,9 @@ async def test_no_figure_and_no_record_may_be_another(work):
     assert await found(work) == set()
 
 
-async def test_what_only_stripe_knows_is_found(work):
-    """Guard: the pairs without one of ours, in `books_audit`; a hold that nobody knows of
-    counts."""
+async def test_objects_that_only_stripe_has_are_found(work):
+    """Guard: the pairs without a record of ours in `books_audit`; an unknown hold is a difference
+    too."""
     sandbox, contractor = work.sandbox, work.contractor
     account = (await work.server.store.single().get(User, contractor.id)).connect_id
     await sandbox.fault(webhook="*", drop=True, times=100)
@@ -116,9 +116,8 @@ async def test_what_only_stripe_knows_is_found(work):
     ]
 
 
-async def test_pairs_keep_only_what_waits_for_its_other_half():
-    """Guard: `pop` in `stream_join.join_streams`; and it reads both lists in turn, not one after
-    the other."""
+async def test_the_stream_join_keeps_only_unmatched_items():
+    """Guard: `pop` in `stream_join.join_streams`; and it reads both streams alternately."""
 
     class Thing:
         def __init__(self, number):

@@ -1,4 +1,4 @@
-"""What has lost its task is asked of Stripe again, and both sides hear of a hold that ends."""
+"""Follow-up of records that lost their task, and reminders of offers, disputes and evidence."""
 
 from datetime import timedelta
 
@@ -26,8 +26,8 @@ async def work(market, server):
 
 
 async def lose_tasks(work, kind):
-    """The task is gone, and the record it was about is some minutes old; what else was to be done
-    is free to be claimed."""
+    """Remove the tasks of `kind` and make its records some minutes older; other rows can be
+    claimed."""
     await work.server.web.relay.stop(0)
     uow = work.server.store.single()
     assert await uow.remove(OutboxRow, {"lane": "stripe"})
@@ -43,7 +43,7 @@ async def age(work, *kinds, minutes=2):
         await collection.update_many({}, {"$set": {"updated_at": past}})
 
 
-async def test_a_capture_that_was_forgotten(market, server):
+async def test_a_lost_capture_is_followed_up(market, server):
     """Guard: `Rule(Payment, ...)`, with `CapturePayment` for what is being captured."""
     await server.web.scheduler.stop()
     customer, contractor = await market.customer(), await market.contractor()
@@ -59,8 +59,8 @@ async def test_a_capture_that_was_forgotten(market, server):
     await customer.push("/bidding", "offer.accepted", lambda o: True, TIMEOUT)
 
 
-async def test_a_transfer_a_refund_and_a_payout_that_were_forgotten(work):
-    """Guard: the kinds of transfers, refunds, reversals and withdrawals in `follow_up.RULES`."""
+async def test_lost_transfers_refunds_and_payouts_are_followed_up(work):
+    """Guard: the rules for transfers, refunds, reversals and withdrawals in `follow_up.RULES`."""
     ports = work.server.ports
     await work.market.settled(TIMEOUT)
     work.server.store.committed = lambda rows: None
@@ -87,7 +87,7 @@ async def test_a_transfer_a_refund_and_a_payout_that_were_forgotten(work):
     await work.platform_and_escrow()
 
 
-async def test_a_hold_whose_release_was_forgotten(market, server):
+async def test_a_lost_release_of_a_hold_is_followed_up(market, server):
     """Guard: `follow_up.UNRELEASED_HOLDS`; without it the customer's money stays blocked for a
     week."""
     await server.web.scheduler.stop()
@@ -106,7 +106,7 @@ async def test_a_hold_whose_release_was_forgotten(market, server):
 
 @pytest.fixture
 async def unpaid(market, server):
-    """A completed job whose contractor cannot receive yet: the transfer waits."""
+    """A completed job whose contractor cannot receive money yet, so the transfer waits."""
     await server.web.scheduler.stop()
     work = await JobInProgress(market, server).start(onboarded=False)
     await work.complete()
@@ -132,7 +132,7 @@ def alerts(admin):
     return [p for p in admin.pushes if p.name == "alert" and p.data["kind"] == "left_unknown"]
 
 
-async def test_it_asks_more_rarely_and_then_tells_once(unpaid):
+async def test_follow_up_backs_off_and_alerts_once(unpaid):
     """Guard: `FIRST_CHECKS`, `ALERT_AT` and `alerted` in `follow_up._follow_up`."""
     admin = await unpaid.market.admin()
     (transfer,) = await unpaid.market.rows(Transfer)
@@ -145,10 +145,10 @@ async def test_it_asks_more_rarely_and_then_tells_once(unpaid):
     assert len(alerts(admin)) == 1
 
 
-async def test_what_is_in_hand_is_not_asked_twice_and_what_waits_for_people_is_not_told(unpaid):
-    """Guard: `queued` in `follow_up._queue_missing` and `may_wait` in `follow_up._follow_up`:
-    without the one each asking leaves a row that lives for days, without the other every contractor
-    who takes their time is an alarm."""
+async def test_queued_tasks_are_not_repeated_and_waiting_for_people_is_no_alert(unpaid):
+    """Guard: `queued` in `follow_up._queue_missing`; without it each attempt adds an outbox row.
+    Guard: `may_wait` in `follow_up._follow_up`; without it every contractor who is slow causes an
+    alert."""
     admin = await unpaid.market.admin()
     await attempt_in_turn(unpaid, follow_up.ALERT_AT + 1)
     rows = await unpaid.market.rows(OutboxRow, **{"body.type": "send_transfer"})
@@ -157,9 +157,8 @@ async def test_what_is_in_hand_is_not_asked_twice_and_what_waits_for_people_is_n
     assert alerts(admin) == []
 
 
-async def test_another_state_is_another_question(unpaid):
-    """Guard: `state` in `_is_due` and `_follow_up`; without it the next attempt is
-    tomorrow."""
+async def test_a_changed_state_restarts_the_attempts(unpaid):
+    """Guard: `state` in `_is_due` and `_follow_up`; without it the next attempt is a day later."""
     await attempt_in_turn(unpaid, 4)
     uow = unpaid.server.store.single()
     (row,) = await unpaid.market.rows(FollowUp)
@@ -173,16 +172,17 @@ async def test_another_state_is_another_question(unpaid):
     assert (await unpaid.market.rows(FollowUp))[0].attempts == 1
 
 
-async def test_what_is_old_is_asked_about_by_the_hour(unpaid):
-    """Guard: `follow_up_old`, and `RECENT`, so that not all of it is read twice a minute."""
+async def test_old_records_are_followed_up_separately(unpaid):
+    """Guard: `follow_up_old`, and `RECENT`; without it all old records are read twice a minute."""
     await age(unpaid, Transfer, minutes=3 * 60)
     assert await follow_up.follow_up_recent(unpaid.server.ports) == 0
     assert await follow_up.follow_up_old(unpaid.server.ports) == 1
     assert await follow_up.follow_up_old(unpaid.server.ports) == 0
 
 
-async def test_nothing_is_passed_over(market, server, monkeypatch):
-    """Guard: `uow.each` in `_overdue`; pages by time would lose what has changed at once."""
+async def test_no_record_is_skipped(market, server, monkeypatch):
+    """Guard: `uow.each` in `_overdue`; pages by time would skip records changed at the same
+    time."""
     await server.web.scheduler.stop()
     await server.web.relay.stop(0)
     monkeypatch.setattr(follow_up, "CHUNK", 3)
@@ -194,7 +194,7 @@ async def test_nothing_is_passed_over(market, server, monkeypatch):
     assert await follow_up.follow_up_recent(server.ports) == 8
 
 
-async def test_an_account_whose_event_was_lost(market, server):
+async def test_an_account_with_a_lost_event_is_followed_up(market, server):
     """Guard: `Rule(User, ...)`, and `ReadConnectAccount` in `TASKS`."""
     await server.web.scheduler.stop()
     contractor = await market.contractor()
@@ -210,7 +210,7 @@ async def test_an_account_whose_event_was_lost(market, server):
     )
 
 
-async def test_what_a_bank_decides_is_asked_but_not_told(work):
+async def test_a_pending_chargeback_is_followed_up_without_alert(work):
     """Guard: `always` for chargebacks; they take months."""
     await work.open_chargeback()
     admin = await work.market.admin()
@@ -230,8 +230,9 @@ async def test_the_outbox_is_read_from_an_index(work):
     assert "subject_1_dead_1" in str(explained), explained
 
 
-async def test_both_sides_hear_that_the_hold_ends(market, server):
-    """Guard: `remind_of_expiry`, once, and not for an offer that was short from the beginning."""
+async def test_both_sides_are_reminded_of_an_expiring_offer(market, server):
+    """Guard: `remind_of_expiry`: once, and not for an offer that was created to expire within a
+    day."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     await market.application(contractor, job)
@@ -241,7 +242,7 @@ async def test_both_sides_hear_that_the_hold_ends(market, server):
     await market.offer(customer, other, job, expires_in_hours=2)
     assert (
         await offer_reminders.remind_of_expiry(server.ports) == 1
-    )  # the short one, without a word
+    )  # no reminder for the short offer
     now = server.ports.clock.now()
     soon, long_ago = now + timedelta(hours=23), now - timedelta(days=2)
     await server.store.single().change(Offer, offer["id"], expires_at=soon, created_at=long_ago)
@@ -254,8 +255,9 @@ async def test_both_sides_hear_that_the_hold_ends(market, server):
     assert not [p for p in other.pushes if p.data.get("kind") == "offer_ends_soon"]
 
 
-async def test_both_sides_hear_that_their_dispute_is_decided_soon(work):
-    """Guard: `remind_of_deadlines`, `warned_at`, and `waits_for`, whose turn it is."""
+async def test_both_sides_are_reminded_of_a_dispute_deadline(work):
+    """Guard: `remind_of_deadlines`, `warned_at`, and `waits_for`, which names the side to
+    answer."""
     dispute = await work.open_dispute()
     ports = work.server.ports
     assert await dispute_reminders.remind_of_deadlines(ports) == 0
@@ -270,7 +272,7 @@ async def test_both_sides_hear_that_their_dispute_is_decided_soon(work):
         assert words in told["text"]
 
 
-async def test_administrators_hear_that_evidence_is_due(work):
+async def test_administrators_are_reminded_of_evidence(work):
     """Guard: `_remind_admins`, once, and `submissions` in `UNANSWERED`."""
     admin, ports = await work.market.admin(), work.server.ports
     chargeback = await work.open_chargeback()
@@ -286,9 +288,9 @@ async def test_administrators_hear_that_evidence_is_due(work):
     assert told["subject"] == chargeback["id"]
 
 
-async def test_administrators_hear_again_of_a_dispute_that_waits_for_them(work):
-    """Guard: `_alert_again`, each day, and `called_at` where a dispute is escalated; one that was
-    escalated before that was kept is called at once."""
+async def test_administrators_are_alerted_daily_of_escalated_disputes(work):
+    """Guard: `_alert_again`, each day, and `called_at` of an escalated dispute; one without
+    `called_at` is due at once."""
     admin, ports = await work.market.admin(), work.server.ports
     id = {"dispute_id": (await work.open_dispute())["id"]}
     await work.customer.call("/payment", "dispute_escalate", id)

@@ -1,4 +1,5 @@
-"""Stripe's own books against our journal: clean after all that can happen, and different if not."""
+"""Reconciliation: Stripe's balance transactions agree with our journal, and differences are
+found."""
 
 from datetime import timedelta
 
@@ -18,7 +19,7 @@ async def work(market, server):
 
 
 async def compared(work):
-    """The comparison of the last days with the next ones: the sandbox's clock may be ahead."""
+    """Compare yesterday and tomorrow: the sandbox's clock may be ahead."""
     await work.market.settled(TIMEOUT)
     now = work.server.ports.clock.now()
     return await compare_books(work.server.ports, now - timedelta(days=1), now + timedelta(days=1))
@@ -28,7 +29,7 @@ def differences(found):
     return [(each.what, each.expected, each.found) for each in found.differences]
 
 
-async def test_a_busy_day_is_clean(work):
+async def test_all_kinds_of_lines_reconcile(work):
     """Guard: each function in `stripe_lines.COMPARISONS`; without one its lines are differences."""
     await work.complete()
     await work.refund(20_000)
@@ -48,7 +49,7 @@ async def test_a_busy_day_is_clean(work):
     await work.platform_and_escrow()
 
 
-async def test_what_was_not_told_is_found_and_looked_at_again(work):
+async def test_a_refund_with_lost_events_is_found_and_refreshed(work):
     """Guard: `result.compare(...)` in `stripe_lines._compare_refund`, and `queue_refresh` after
     it."""
     await work.market.settled(TIMEOUT)
@@ -61,7 +62,7 @@ async def test_what_was_not_told_is_found_and_looked_at_again(work):
     await work.platform_and_escrow()
 
 
-async def test_a_charge_of_unknown_origin_is_different(work):
+async def test_an_unknown_charge_is_a_difference(work):
     """Guard: `result.compare("charge", ...)`."""
     await work.sandbox.api(
         "POST",
@@ -75,7 +76,7 @@ async def test_a_charge_of_unknown_origin_is_different(work):
     assert differences(await compared(work)) == [("charge", None, 777)]
 
 
-async def test_what_stripe_does_not_know_is_different(work):
+async def test_a_booking_that_stripe_lacks_is_a_difference(work):
     """Guard: `journal_lines._is_at_stripe`."""
     await work.market.settled(TIMEOUT)
     rows = await work.market.rows(Transaction)
@@ -95,7 +96,7 @@ async def test_a_platform_payout_is_booked(work):
     assert await work.platform_and_escrow() == (before[0] - 5000, 0)
 
 
-async def test_an_admin_asks_for_one(work):
+async def test_an_administrator_starts_a_run(work):
     """Guard: `RunReconciliation` behind `admin.reconcile`, and the alert in `_complete_run`."""
     await work.sandbox.api(
         "POST",
@@ -122,7 +123,7 @@ async def test_an_admin_asks_for_one(work):
         await work.assert_refused(admin, "/admin", "reconcile", fields, "invalid")
 
 
-async def test_there_is_one_a_day(work):
+async def test_one_run_a_day(work):
     """Guard: `last.created_at <= ...` in `reconcile_daily`."""
     for _ in range(3):
         await runs.reconcile_daily(work.server.ports)
@@ -131,9 +132,9 @@ async def test_there_is_one_a_day(work):
     assert [(report.by, report.status) for report in reports] == [("system", "clean")]
 
 
-async def test_a_payout_that_no_withdrawal_asked_for_is_different(work):
-    """Guard: `_compare_unrequested`; without it money that somebody took out of a contractor's
-    account by another way is missed only when they want it."""
+async def test_a_payout_without_a_withdrawal_is_a_difference(work):
+    """Guard: `_compare_unrequested`; without it a payout that was made elsewhere is noticed only
+    when the contractor withdraws."""
     await work.complete()
     await work.market.settled(TIMEOUT)
     await work.withdraw(20_000)
@@ -143,9 +144,9 @@ async def test_a_payout_that_no_withdrawal_asked_for_is_different(work):
     assert differences(await compared(work)) == [("payout known here", 0, 50_000)]
 
 
-async def test_a_withdrawal_that_stripe_refused_is_clean(work):
-    """Guard: `_payouts_by_withdrawal` gives an empty list for a withdrawal without a payout, also
-    on an account that has none at all; without it the comparison itself fails."""
+async def test_a_refused_withdrawal_reconciles(work):
+    """Guard: `_payouts_by_withdrawal` returns an empty list for a withdrawal without a payout;
+    without it the comparison raises."""
     await work.complete()
     await work.market.settled(TIMEOUT)
     error = {"type": "invalid_request_error", "code": "payouts_not_allowed", "message": "No."}
@@ -159,9 +160,9 @@ async def test_a_withdrawal_that_stripe_refused_is_clean(work):
 
 
 @pytest.mark.parametrize("ending", ["clean", "failed", "running"])
-async def test_the_next_one_begins_where_the_last_one_ended(market, server, ending):
-    """Guard: the `start` in `reconcile_daily`; without it nobody looks at the time of an outage
-    of more than a day, nor again at that of one that failed."""
+async def test_a_run_continues_where_the_last_one_ended(market, server, ending):
+    """Guard: `start` in `reconcile_daily`; without it the time of a long outage, or of a failed
+    run, is never compared."""
     uow = server.store.single()
     await server.web.scheduler.stop()
     await server.web.relay.stop(0)

@@ -1,4 +1,4 @@
-"""Work that failed too often: told, retried, discarded; and Stripe's events worked on again."""
+"""Dead letters: alert, retry, discard; and replays of Stripe events."""
 
 import asyncio
 from datetime import timedelta
@@ -28,7 +28,7 @@ from tests.support.stripe_event_samples import (
 )
 
 
-async def told(admin, id):
+async def alert_of(admin, id):
     """The alert about a dead letter."""
     return await admin.push(
         "/admin", "alert", lambda a: (a["kind"], a["subject"]) == ("dead_letter", id), TIMEOUT
@@ -36,18 +36,18 @@ async def told(admin, id):
 
 
 async def waiting(market):
-    """The row of the one event, which is nobody's work for now."""
+    """The row of the only event, leased to no process that runs."""
     (row,) = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
     uow = market.store.single()
     return await uow.change(OutboxRow, row.id, lease_until=uow.now + timedelta(hours=1), owner="")
 
 
-async def test_a_dead_letter_is_told_and_retried(market, server):
-    """Guard: `list_dead_letters.move_to_dead_letters` in the relay; `attempts=0` in
-    `list_dead_letters.retry`."""
+async def test_a_dead_letter_causes_an_alert_and_is_retried(market, server):
+    """Guard: `dead_letters.move_to_dead_letters` in the relay; `attempts=0` in
+    `dead_letters.retry`."""
     admin = await market.admin()
     (id,) = await make_dead_letters(market, server, "evt_1")
-    message = (await told(admin, id))["message"]
+    message = (await alert_of(admin, id))["message"]
     assert "process_stripe_event about evt_1 failed 12 times: ValueError: no." in message
     letter = (await admin.call("/admin", "dead_letters"))["items"][0]
     created = letter.pop("created_at")
@@ -74,11 +74,11 @@ async def test_a_dead_letter_is_told_and_retried(market, server):
     )
 
 
-async def test_a_dead_letter_is_discarded_for_a_reason(market, server):
-    """Guard: `reason` of `list_dead_letters.Discard`, which the trail keeps."""
+async def test_a_dead_letter_is_discarded_with_a_reason(market, server):
+    """Guard: `reason` of `dead_letters.Discard`, which the audit trail keeps."""
     admin = await market.admin()
     (id,) = await make_dead_letters(market, server, "evt_1")
-    await told(admin, id)
+    await alert_of(admin, id)
     work = JobInProgress(market, server)
     for fields in ({"reason": " "}, {"reason": "  \n "}, {}):
         await work.assert_refused(admin, "/admin", "discard", {"row_id": id, **fields}, "invalid")
@@ -89,9 +89,9 @@ async def test_a_dead_letter_is_discarded_for_a_reason(market, server):
     assert msgspec.json.encode(trail)
 
 
-async def test_what_is_alive_is_nobodys_to_retry_or_discard(market, server):
-    """Guard: `dead=True` in `list_dead_letters.retry` and `list_dead_letters.discard`: a row
-    belongs to its worker."""
+async def test_a_live_row_cannot_be_retried_or_discarded(market, server):
+    """Guard: `dead=True` in `dead_letters.retry` and `dead_letters.discard`: a live row belongs to
+    its worker."""
     admin = await market.admin()
     await stop_relay(server)
     assert await post_event(market, make_event()) == 200
@@ -117,7 +117,7 @@ async def test_a_row_that_cannot_be_given_up_holds_up_no_other(market, server, m
     monkeypatch.setattr(dead_letters, "move_to_dead_letters", raising)
     admin = await market.admin()
     first, second = await make_dead_letters(market, server, "evt_1", "evt_2")
-    await told(admin, second)
+    await alert_of(admin, second)
     assert await post_event(market, make_event("evt_3")) == 200
     await server.store.single().change_all(
         OutboxRow, {"body.event_id": "evt_3"}, owner="", lease_until=server.ports.clock.now()
@@ -129,9 +129,9 @@ async def test_a_row_that_cannot_be_given_up_holds_up_no_other(market, server, m
     assert set(broken) == {first}
 
 
-async def test_somebody_has_it_in_hand_again(market, server):
-    """Guard: `over` in `list_dead_letters.move_to_dead_letters`: between the look and the burial it
-    was claimed."""
+async def test_a_row_that_was_claimed_again_does_not_become_dead(market, server):
+    """Guard: `exhausted` in `dead_letters.move_to_dead_letters`: the row was claimed between the
+    read and the change."""
     await stop_relay(server)
     assert await post_event(market, make_event()) == 200
     (row,) = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
@@ -144,9 +144,10 @@ async def test_somebody_has_it_in_hand_again(market, server):
     assert [e.status for e in await stored_events(market)] == [EventStatus.RECEIVED]
 
 
-async def test_what_is_done_does_not_die(market, server):
-    """Guard: `only_if` of the event in `list_dead_letters.move_to_dead_letters` and
-    `list_dead_letters.retry`: the last attempt did its work and died before it could say so."""
+async def test_a_processed_event_does_not_become_dead(market, server):
+    """Guard: `only_if` of the event in `dead_letters.move_to_dead_letters` and
+    `dead_letters.retry`: the last attempt succeeded, and its process ended before it removed the
+    row."""
     admin = await market.admin()
     await stop_relay(server)
     assert await post_event(market, make_event()) == 200
@@ -154,17 +155,17 @@ async def test_what_is_done_does_not_die(market, server):
     await ProcessEvent("evt_1").run(server.ports)
     await exhaust_attempts(server.store, row.id)
     server.web.relay.start(server.ports)
-    await told(admin, row.id)
+    await alert_of(admin, row.id)
     assert [e.status for e in await stored_events(market)] == [EventStatus.DONE]
     await admin.call("/admin", "retry", {"row_id": row.id})
     await market.settled()
     assert [(e.status, e.attempts) for e in await stored_events(market)] == [(EventStatus.DONE, 1)]
 
 
-async def test_a_lost_alert_is_no_news(market, server):
-    """Guard: `_carries_an_alert` in `list_dead_letters.move_to_dead_letters`: an alert about a lost
-    alert is lost as well, and brings forth the next; also as the notification or the mail that is
-    made of it."""
+async def test_a_lost_alert_causes_no_alert(market, server):
+    """Guard: `_carries_an_alert` in `dead_letters.move_to_dead_letters`: an alert about a lost
+    alert would be lost too, and cause the next one. It also covers the notification and the mail of
+    an alert."""
     admin = await market.admin()
     await stop_relay(server)
     news = Delivery(
@@ -197,9 +198,9 @@ async def test_a_lost_alert_is_no_news(market, server):
     assert [letter["subject"] for letter in mails] == ["mail_1"]
 
 
-async def test_alert_and_death_are_one(market, server, monkeypatch):
-    """Guard: `list_dead_letters.move_to_dead_letters` in one transaction: who dies in between
-    leaves neither."""
+async def test_dead_letter_and_alert_are_one_transaction(market, server, monkeypatch):
+    """Guard: `dead_letters.move_to_dead_letters` in one transaction: a crash leaves both or
+    neither."""
     await stop_relay(server)
     assert await post_event(market, make_event()) == 200
     (row,) = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
@@ -215,16 +216,15 @@ async def test_alert_and_death_are_one(market, server, monkeypatch):
     assert [e.status for e in await stored_events(market)] == [EventStatus.RECEIVED]
 
 
-# -- worked on again ---------------------------------------------------------------------------
+# -- replays -----------------------------------------------------------------------------------
 
 
-async def test_a_replay_takes_the_place_of_the_dead_letter(market, server):
-    """Guard: `uow.remove` in `replay.requeue`: the letter would be there for ever, and told as
-    something to do."""
+async def test_a_replay_replaces_the_dead_letter(market, server):
+    """Guard: `uow.remove` in `replay.requeue`; without it the dead letter stays listed."""
     admin = await market.admin()
     ids = await make_dead_letters(market, server, "evt_1", "evt_2")
     for id in ids:
-        await told(admin, id)
+        await alert_of(admin, id)
     await admin.call("/admin", "replay", {"event_id": "evt_1"})
     await market.settled()
     assert [e.status for e in await stored_events(market)] == [EventStatus.DONE, EventStatus.DEAD]
@@ -232,8 +232,8 @@ async def test_a_replay_takes_the_place_of_the_dead_letter(market, server):
     assert [letter["subject"] for letter in left] == ["evt_2"]
 
 
-async def test_what_waits_is_not_replayed(market, server):
-    """Guard: `only_if` in `replay.requeue`: it would be worked on twice at once."""
+async def test_a_queued_event_is_not_replayed(market, server):
+    """Guard: `only_if` in `replay.requeue`; without it the event is processed twice at once."""
     admin, work = await market.admin(), JobInProgress(market, server)
     await stop_relay(server)
     assert await post_event(market, make_event()) == 200
@@ -248,7 +248,7 @@ async def test_what_waits_is_not_replayed(market, server):
 
 
 async def test_the_command_line_replays(market, server):
-    """Guard: `requeue` in `server/cli/replay.py`; it is in the trail."""
+    """Guard: `requeue` in `server/cli/replay.py`. The audit trail has an entry."""
     admin = await market.admin()
     await stop_relay(server)
     for id in ("evt_1", "evt_2"):
@@ -257,12 +257,14 @@ async def test_the_command_line_replays(market, server):
     assert await replay_command.run(market.settings, [], quarantined, None) == 2
     assert await replay_command.run(market.settings, [], quarantined, None) == 0
     assert [row.status for row in await stored_events(market)] == ["received", "received"]
-    assert await replay_command.run(market.settings, ["evt_1"], [], None) == 0  # it waits already
+    assert (
+        await replay_command.run(market.settings, ["evt_1"], [], None) == 0
+    )  # it is queued already
     with pytest.raises(NotFound, match="evt_none"):
         await replay_command.run(market.settings, ["evt_none", "evt_1"], [], None)
     rows = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
     assert len(rows) == 2
-    # Guard: `at=uow.now`; under the lease of a process that has ended they would lie idle.
+    # Guard: `at=uow.now`; without it the rows wait for the lease of a process that has ended.
     assert all(row.owner == "" and row.lease_until <= row.created_at for row in rows)
     trail = (await admin.call("/admin", "audit", {"operation": "cli.replay"}))["items"]
     assert {row["detail"]["fields"]["event_id"] for row in trail} == {"evt_1", "evt_2"}
@@ -273,7 +275,7 @@ async def test_the_command_line_as_it_is_typed(market, server, installation):
     `replay.run`, for scripts. It works beside servers that run."""
     admin = await market.admin()
     ids = await make_dead_letters(market, server, "evt_1")
-    await told(admin, *ids)
+    await alert_of(admin, *ids)
 
     async def typed(*words):
         done = await asyncio.to_thread(run_command, "replay", *words, env=installation.env)
@@ -303,7 +305,7 @@ async def test_the_lists_over_http(market, server):
     """Guard: the routes of `letters` in handlers/admin.py, with their filters."""
     admin = await market.admin()
     (id,) = await make_dead_letters(market, server, "evt_1")
-    await told(admin, id)
+    await alert_of(admin, id)
     for path, found in (
         ("dead_letters", 1),
         ("dead_letters?lane=stripe", 1),

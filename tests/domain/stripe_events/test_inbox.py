@@ -1,4 +1,4 @@
-"""The inbox of Stripe's events: what is let in, what is kept apart, what is looked at once."""
+"""The inbox of Stripe events: verification, quarantine, and duplicates."""
 
 import asyncio
 import time
@@ -27,23 +27,24 @@ from tests.support.stripe_event_samples import make_event, post_event, stop_rela
     ],
     ids=["good", "secret", "unsigned", "old", "new", "new-in-disguise", "not-ascii", "more"],
 )
-async def test_what_is_let_in(market, server, change, status):
-    """Guard: `StripeWebhooks.verify`; the SDK looks at one side of the time only. Guard: `stamp`,
-    which is the one that it has looked at. Guard: `TypeError`, for a header that is no ASCII."""
+async def test_which_signatures_are_accepted(market, server, change, status):
+    """Guard: `StripeWebhooks.verify`; the SDK checks the age of the stamp only. Guard: `stamp`, the
+    one that the SDK has checked. Guard: `TypeError`, for a header that is not ASCII."""
     assert await post_event(market, make_event(), **change) == status
     assert len(await stored_events(market)) == (status == 200)
 
 
-async def test_every_signing_secret_opens(market, server):
-    """Guard: `for secret in self._secrets`: while secrets are rotated both are in use."""
+async def test_every_signing_secret_is_accepted(market, server):
+    """Guard: `for secret in self._secrets`: during a rotation two secrets are valid."""
     first, second = market.settings.stripe_webhook_secrets[:2]
     assert await post_event(market, make_event("evt_1"), secret=first) == 200
     assert await post_event(market, make_event("evt_2"), secret=second) == 200
 
 
-async def test_how_large_an_event_may_be(market, server):
-    """Guard: `MAX_EVENT` in the handler, said beforehand or not; and that it reads by itself:
-    `request.read()` has the limit of commands, and Stripe would try in vain for days."""
+async def test_the_size_limit_of_events(market, server):
+    """Guard: `MAX_EVENT` in the handler, with and without Content-Length. Guard: the handler reads
+    the body itself: `request.read()` applies the limit for commands, and Stripe would retry for
+    days."""
     assert await post_event(market, make_event("evt_1", padding="x" * 250_000)) == 200
     assert await post_event(market, make_event("evt_2", padding="x" * 262_144)) == 413
     assert [row.id for row in await stored_events(market)] == ["evt_1"]
@@ -75,9 +76,9 @@ SHAPELESS = {
 
 
 @pytest.mark.parametrize("body", SHAPELESS.values(), ids=SHAPELESS.keys())
-async def test_what_is_no_event_is_put_in_quarantine(market, server, body):
-    """Guard: `_malformed` in `inbox._record_of`, and `return None` in `StripeWebhooks.verify`:
-    Stripe would send it again for days, and switch the endpoint off in the end."""
+async def test_a_malformed_event_is_quarantined(market, server, body):
+    """Guard: `_malformed` in `inbox._record_of`, and `return None` in `StripeWebhooks.verify`;
+    without them Stripe retries for days and then disables the endpoint."""
     admin = await market.admin()
     for _ in range(2):
         assert await post_event(market, body) == 200
@@ -85,14 +86,16 @@ async def test_what_is_no_event_is_put_in_quarantine(market, server, body):
     assert (row.status, row.attempts, row.account) == ("quarantined", 0, None)
     assert "not the shape of an event" in row.reason
     await admin.push("/admin", "alert", lambda a: a["subject"] == row.id, TIMEOUT)
-    await admin.call("/admin", "replay", {"event_id": row.id})  # seen by a person, so it is done
+    await admin.call(
+        "/admin", "replay", {"event_id": row.id}
+    )  # an administrator replays it, so it is done
     await market.settled()
     assert [row.status for row in await stored_events(market)] == ["done"]
 
 
-async def test_a_wrong_endpoint_is_told_once(market, server):
+async def test_a_wrong_endpoint_causes_one_alert(market, server):
     """Guard: `ALERT_INTERVAL` in `inbox._alert_quarantined`: an endpoint of the other mode sends
-    thousands, and every alert is a mail to every administrator."""
+    thousands of events, and every alert is mailed to every administrator."""
     admin = await market.admin()
     for number in range(5):
         assert await post_event(market, make_event(f"evt_{number}", livemode=True)) == 200
@@ -107,8 +110,8 @@ async def test_a_wrong_endpoint_is_told_once(market, server):
     await admin.push("/admin", "alert", lambda a: a["subject"] == "evt_later", TIMEOUT)
 
 
-async def test_another_mode_is_put_in_quarantine(market, server):
-    """Guard: `is not ports.webhooks.live` in `inbox._record_of`. An admin may replay it."""
+async def test_an_event_of_the_other_mode_is_quarantined(market, server):
+    """Guard: `is not ports.webhooks.live` in `inbox._record_of`. An administrator may replay it."""
     admin = await market.admin()
     assert await post_event(market, make_event(livemode=True)) == 200
     await admin.push("/admin", "alert", lambda a: a["kind"] == "event_quarantined", TIMEOUT)
@@ -122,30 +125,30 @@ async def test_another_mode_is_put_in_quarantine(market, server):
     assert [row.status for row in await stored_events(market)] == ["done"]
 
 
-async def test_an_account_that_nobody_has_is_put_in_quarantine(market, server, monkeypatch):
-    """Guard: `_is_ours` in `ProcessEvent`; the account may still become known for some minutes."""
+async def test_an_event_of_an_unknown_account_is_quarantined(market, server, monkeypatch):
+    """Guard: `_is_ours` in `ProcessEvent`; for some minutes the account may still become known."""
     monkeypatch.setattr("domain.stripe_events.inbox.UNKNOWN_ACCOUNT_GRACE", -LEASE)
     assert await post_event(market, make_event(account="acct_stranger")) == 200
     await market.settled()
     assert [row.status for row in await stored_events(market)] == ["quarantined"]
 
 
-async def test_two_events_for_one_fact_cost_one_look(market, server):
-    """Guard: `_unprocessed_duplicate` in `receive_event`: the first has not looked yet when the
-    second comes."""
+async def test_duplicate_events_read_the_object_once(market, server):
+    """Guard: `_unprocessed_duplicate` in `receive_event`: the first event was not processed yet
+    when the second arrives."""
     await stop_relay(server)
     assert await post_event(market, make_event("evt_1")) == 200
     assert await post_event(market, make_event("evt_2")) == 200
     assert await post_event(market, make_event("evt_2")) == 200
     assert [row.status for row in await stored_events(market)] == ["received", "done"]
     await ProcessEvent("evt_1").run(server.ports)
-    assert await post_event(market, make_event("evt_3")) == 200  # it may tell of something newer
+    assert await post_event(market, make_event("evt_3")) == 200  # it may be about a newer state
     assert [row.status for row in await stored_events(market)] == ["done", "done", "received"]
 
 
-async def test_one_application_of_two_accounts_is_two_facts(market, server):
+async def test_application_events_of_two_accounts_are_no_duplicates(market, server):
     """Guard: `body.account` in the digest of `inbox._record_of`: the object of these events is our
-    own application, the same one whoever leaves it."""
+    own application, for every account."""
     await stop_relay(server)
     application = {"id": "ca_1", "object": "application", "name": "JobSphere"}
     for number in (1, 2):
@@ -164,9 +167,9 @@ async def test_one_application_of_two_accounts_is_two_facts(market, server):
     assert [row.status for row in await stored_events(market)] == ["received", "received"]
 
 
-async def test_off_and_on_again_is_looked_at_after_the_last(market, server):
-    """Guard: `_unprocessed_duplicate` looks only for what has not begun: of on, off, on the third
-    repeats the first, but once that one has looked it is news."""
+async def test_a_repeated_state_is_processed_after_another_one(market, server):
+    """Guard: `_unprocessed_duplicate` matches only unprocessed events: in the sequence on, off, on
+    the third event equals the first, which was processed before the account changed again."""
     await stop_relay(server)
 
     def told(id, status):
@@ -184,9 +187,9 @@ async def test_off_and_on_again_is_looked_at_after_the_last(market, server):
     assert rows == {"evt_0": "working", "evt_1": "received", "evt_2": "received", "evt_3": "done"}
 
 
-async def test_who_began_last_says_what_became_of_it(market, server, monkeypatch):
-    """Guard: `own` in `inbox._change_own`: a worker that slept has looked before the replay, whose
-    look another event may count on."""
+async def test_the_latest_attempt_decides_the_status(market, server, monkeypatch):
+    """Guard: `latest` in `inbox._change_own`: a slow worker read the object before the replay,
+    whose read another event may rely on."""
     await stop_relay(server)
     assert await post_event(market, make_event("evt_1")) == 200
     looking, go_on = asyncio.Event(), asyncio.Event()
@@ -209,8 +212,8 @@ async def test_who_began_last_says_what_became_of_it(market, server, monkeypatch
     assert [(row.status, row.attempts) for row in await stored_events(market)] == [("done", 2)]
 
 
-async def test_why_an_event_is_not_done_is_said(market, server, monkeypatch):
-    """Guard: `last_error=problem` in `ProcessEvent.run`, gone once it is done."""
+async def test_a_failed_event_shows_its_error(market, server, monkeypatch):
+    """Guard: `last_error=problem` in `ProcessEvent.run`, which success clears."""
     await stop_relay(server)
     admin = await market.admin()
     assert await post_event(market, make_event("evt_1")) == 200

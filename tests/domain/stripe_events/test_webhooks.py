@@ -1,4 +1,5 @@
-"""Stripe's events: only genuine ones, each once, in any order, even before we know the object."""
+"""Webhooks: only signed events, each processed once, in any order, also before the object is
+known."""
 
 import asyncio
 import json
@@ -30,7 +31,7 @@ class Post:
         self.secret = negotiation.market.settings.stripe_webhook_secrets[0]
 
     async def send(self, event, *, at=0, secret=None, signature=None, tampered=False):
-        """(status, answer). `at` moves the stamp of the signature by seconds."""
+        """Returns status and body. `at` shifts the stamp of the signature, in seconds."""
         body = json.dumps(event)
         signature = signature or sign(secret or self.secret, body, int(time.time()) + at)
         headers = {"Stripe-Signature": signature} if signature != "none" else {}
@@ -42,14 +43,15 @@ class Post:
             return response.status, await response.json()
 
     async def lost(self, kind=""):
-        """The events that never arrived."""
+        """The events that were not delivered."""
         rows = await self.market.sandbox.deliveries(kind)
         return [row["body"] for row in rows if row["status"] == "dropped"]
 
 
-async def test_events_in_any_order_after_the_end_change_nothing(negotiation):
-    """Guard: an event is worked on by re-reading the object (`gateway.intent` in
-    `inbox._process_payment`); taken at its word, an old one would open what is closed."""
+async def test_late_events_in_any_order_change_nothing(negotiation):
+    """Guard: an event is processed by reading its object (`gateway.intent` in
+    `inbox._process_payment`); if its content were used, an old event would reopen a closed
+    payment."""
     post = Post(negotiation)
     await negotiation.sandbox.fault(**LOST)
     offer = await negotiation.pending_offer()
@@ -72,8 +74,8 @@ async def test_events_in_any_order_after_the_end_change_nothing(negotiation):
     assert all(event.status == "done" for event in await negotiation.market.rows(WebhookEvent))
 
 
-async def test_events_in_reverse_order_are_enough(negotiation):
-    """Guard: as above; the newest event comes first and says all, the rest adds nothing."""
+async def test_events_in_reverse_order_suffice(negotiation):
+    """Guard: as above; the newest event arrives first and the others change nothing."""
     post = Post(negotiation)
     await negotiation.sandbox.fault(**LOST)
     answer = await negotiation.create_offer(SECURE)
@@ -85,9 +87,9 @@ async def test_events_in_reverse_order_are_enough(negotiation):
     assert len(negotiation.contractor.received("/bidding", "offer.created")) == 1
 
 
-async def test_the_courier_is_unreliable(negotiation):
-    """Guard: facts are booked once (`fact` is unique in the journal) and states never regress,
-    however often and late the same news comes."""
+async def test_lost_repeated_and_reordered_events(negotiation):
+    """Guard: each fact is booked once (`fact` is unique in the journal) and states never
+    regress."""
     for kind in ("payment_intent.*", "charge.*"):
         await negotiation.sandbox.fault(webhook=kind, duplicate=4, delay=0.3, times=20)
     offer = await negotiation.pending_offer()
@@ -99,9 +101,9 @@ async def test_the_courier_is_unreliable(negotiation):
     assert (await audit(negotiation.server.ports)).differences == []
 
 
-async def test_an_event_about_something_unknown_is_kept_and_done(negotiation):
+async def test_an_event_about_an_unknown_object_is_done(negotiation):
     """Guard: `if payment is None: return` in `inbox.ProcessEvent`; without it the event of a
-    payment that another system made under the same key is a dead letter."""
+    payment of another system under the same key becomes a dead letter."""
     await negotiation.sandbox.api(
         "POST",
         "payment_intents",
@@ -132,10 +134,10 @@ async def test_an_event_about_something_unknown_is_kept_and_done(negotiation):
     ],
     ids=["missing", "empty", "no-time", "nonsense", "wrong-secret", "old", "future", "tampered"],
 )
-async def test_what_stripe_did_not_sign_is_refused(negotiation, forgery):
-    """Guard: `ports.webhooks.verify(...)` in the endpoint; without it anybody may write events.
+async def test_an_unsigned_event_is_refused(negotiation, forgery):
+    """Guard: `ports.webhooks.verify(...)` in the endpoint; without it anyone can post events.
     Guard: `tolerance=` and the comparison of `stamp` in `StripeWebhooks._fits`; without them a
-    recorded event can be played back later."""
+    recorded event can be replayed later."""
     post = Post(negotiation)
     await negotiation.sandbox.fault(**LOST)
     await negotiation.pending_offer()
@@ -152,9 +154,9 @@ async def test_what_stripe_did_not_sign_is_refused(negotiation, forgery):
     )
 
 
-async def test_a_reversal_of_a_transfer_whose_answer_is_lost(market, server):
+async def test_a_reversal_of_a_transfer_with_a_lost_response(market, server):
     """Guard: `settle_transfer` in `external_reversals.read_reversals`; without it the event is
-    done, and the wallet has money that Stripe has taken back."""
+    done, and the wallet shows money that Stripe has taken back."""
     await server.web.scheduler.stop()
     work = await JobInProgress(market, server).start()
     await market.settled(TIMEOUT)
