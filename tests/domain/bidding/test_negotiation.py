@@ -24,8 +24,8 @@ async def test_a_counter_is_answered_by_a_new_offer(market, server, people):
         "/bidding", "counter", {"offer_id": first["id"], "amount": 120_000, "note": "Two coats."}
     )
     assert (countered["status"], countered["counter"]["amount"]) == ("countered", 120_000)
-    told = await customer.push("/bidding", "offer.countered", lambda o: o["id"] == first["id"])
-    assert told["counter"]["note"] == "Two coats."
+    countered = await customer.push("/bidding", "offer.countered", lambda o: o["id"] == first["id"])
+    assert countered["counter"]["note"] == "Two coats."
     await customer.push("/payment", "payment.updated", lambda p: p["status"] == "canceled", TIMEOUT)
     second = await market.offer(customer, contractor, job, 120_000)
     assert (second["thread_id"], second["previous_id"]) == (first["id"], first["id"])

@@ -59,12 +59,12 @@ async def test_a_deal_is_reported_between_the_messages_of_both(market: Market) -
         "job.delivered",
         "job.completed",
     ]
-    told = [message for message in items if message["kind"] != "text"]
-    assert {message["author_id"] for message in told} == {"system"}
-    assert [message["subject_id"] for message in told] == [offer["id"]] * 2 + [job["id"]] * 3
+    system = [message for message in items if message["kind"] != "text"]
+    assert {message["author_id"] for message in system} == {"system"}
+    assert [message["subject_id"] for message in system] == [offer["id"]] * 2 + [job["id"]] * 3
     by = [customer.id, contractor.id, contractor.id, contractor.id, None]
-    assert [message["by"] for message in told] == by
-    assert told[0]["text"] == "An offer of 1,000.00 USD was made."
+    assert [message["by"] for message in system] == by
+    assert system[0]["text"] == "An offer of 1,000.00 USD was made."
     for party in (customer, contractor):
         await party.push("/chat", "message", lambda data: data["kind"] == "job.completed")
         assert [p.seq for p in party.received("/chat", "message")] == [1, 2, 3, 4, 5, 6]
@@ -82,8 +82,8 @@ async def test_each_milestone_has_its_own_messages(market: Market) -> None:
     await contractor.call("/job", "deliver", {**part, "note": "Dry by noon."})
     await customer.call("/job", "complete", part)
     await market.settled()
-    told = [(message["kind"], message["text"]) for message in (await timeline(customer))[3:]]
-    assert told == [
+    messages = [(message["kind"], message["text"]) for message in (await timeline(customer))[3:]]
+    assert messages == [
         ("milestone.delivered", "Delivered: “First coat”."),
         ("milestone.completed", "Completed: “First coat”."),
     ]
@@ -183,5 +183,5 @@ async def test_messages_are_retried_while_the_writer_is_full(
         rows = await until(tried, bool)
     assert msgspec.convert(rows[0].body, PostSystemMessages).messages[0].subject_id == offer["id"]
     await market.settled()
-    told = await timeline(talk.contractor)
-    assert kinds(told) == ["offer.created"]
+    messages = await timeline(talk.contractor)
+    assert kinds(messages) == ["offer.created"]

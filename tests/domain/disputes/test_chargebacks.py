@@ -83,9 +83,12 @@ async def test_a_lost_chargeback_ends_the_dispute(work):
     dispute = await work.open_dispute()
     await work.decide_chargeback(await work.open_chargeback(), won=False)
     assert await work.platform_and_escrow() == (-FEE, 0)
-    told = await work.customer.call("/payment", "dispute", {"dispute_id": dispute["id"]})
-    assert (told["status"], told["refund_amount"]) == ("resolved", 100_000)
-    assert (told["timeline"][-1]["kind"], told["timeline"][-1]["by"]) == ("resolve", "system")
+    resolved = await work.customer.call("/payment", "dispute", {"dispute_id": dispute["id"]})
+    assert (resolved["status"], resolved["refund_amount"]) == ("resolved", 100_000)
+    assert (resolved["timeline"][-1]["kind"], resolved["timeline"][-1]["by"]) == (
+        "resolve",
+        "system",
+    )
     job = await work.current_job()
     assert (job["status"], job["dispute_id"]) == ("cancelled", None)
 
@@ -97,8 +100,8 @@ async def win_after_loss(work):
     await work.decide_chargeback(await work.open_chargeback(), won=False)
     (found,) = await work.market.rows(Chargeback)
     await work.sandbox.close_dispute(found.stripe_id, won=True)
-    told = await admin.push("/admin", "alert", lambda a: a["kind"] == "dispute_escalated", TIMEOUT)
-    return await work.customer.call("/payment", "dispute", {"dispute_id": told["subject"]})
+    alert = await admin.push("/admin", "alert", lambda a: a["kind"] == "dispute_escalated", TIMEOUT)
+    return await work.customer.call("/payment", "dispute", {"dispute_id": alert["subject"]})
 
 
 async def test_a_chargeback_won_after_the_job_ended_opens_a_dispute(work):

@@ -121,10 +121,10 @@ async def test_an_unanswered_dispute_is_escalated(work):
     late = work.server.ports.clock.now() - timedelta(seconds=1)
     await work.server.store.single().change(Dispute, dispute["id"], answer_by=late)
     assert await disputes.escalate_due(work.server.ports) == 1
-    told = await work.customer.push(
+    escalated = await work.customer.push(
         "/payment", "dispute.updated", lambda d: d["status"] == "escalated", TIMEOUT
     )
-    assert told["timeline"][-1]["by"] == "system"
+    assert escalated["timeline"][-1]["by"] == "system"
 
 
 async def test_one_side_cannot_postpone_the_deadline_alone(work):

@@ -109,9 +109,9 @@ async def announced(work, count):
     """The texts of the notifications about work that completes soon."""
     await work.market.settled(TIMEOUT)
     rows = [p.data for p in work.customer.received("/account", "notification")]
-    told = [row for row in rows if row["kind"] == "completes_soon"]
-    assert len(told) == count
-    return told
+    notices = [row for row in rows if row["kind"] == "completes_soon"]
+    assert len(notices) == count
+    return notices
 
 
 async def test_each_milestone_is_announced_with_its_own_amount(work):
@@ -141,10 +141,10 @@ async def test_milestones_announced_together_share_one_notification(work):
     await work.deliver(milestone=2)
     await work.pass_time(WEEK - DAY)
     assert await auto_completion.announce_due(ports) == 1
-    (told,) = await announced(work, 1)
-    assert "“A”, “B” of" in told["title"] and "800.01 USD" in told["text"]
+    (notice,) = await announced(work, 1)
+    assert "“A”, “B” of" in notice["title"] and "800.01 USD" in notice["text"]
     first, second, _ = (await work.stored_offer()).milestones
-    assert first.due_at == second.due_at and date_text(first.due_at) in told["title"]
+    assert first.due_at == second.due_at and date_text(first.due_at) in notice["title"]
 
 
 async def test_unannounced_work_does_not_complete(work):
@@ -155,10 +155,10 @@ async def test_unannounced_work_does_not_complete(work):
     await work.pass_time(WEEK + DAY)
     assert await auto_completion.complete_due(ports) == 1
     assert await states(work) == ["delivered", "pending", "pending"]
-    (told,) = await announced(work, 1)
+    (notice,) = await announced(work, 1)
     due = (await work.stored_offer()).due_at
     assert due - ports.clock.now() > DAY - timedelta(minutes=5)
-    assert date_text(due) in told["title"]
+    assert date_text(due) in notice["title"]
     assert await auto_completion.complete_due(ports) == 0
     await work.pass_time(DAY)
     assert await auto_completion.complete_due(ports) == 1

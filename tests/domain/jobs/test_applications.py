@@ -140,10 +140,10 @@ async def test_a_withdrawal_is_pushed_to_both_sides(market: Market) -> None:
     await customer.call("/job-request", "accept", fields)
     withdrawn = await contractor.call("/job-request", "withdraw", fields)
     for side in (customer, contractor):
-        told = await side.push(
+        push = await side.push(
             "/job-request", "application.updated", lambda pushed: pushed["status"] == "withdrawn"
         )
-        assert told == withdrawn
+        assert push == withdrawn
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ async def test_a_posted_job_is_pushed_to_contractors(market: Market) -> None:
     assert job["customer_name"] == customer.name and job["location"] == BERLIN
     assert job["skills"] == ["Painting", "Wood"]
     assert not Job.PRIVATE & job.keys()
-    told = await contractor.pushed("/job", "job.updated")
-    assert told.data == job and told.seq is None
+    push = await contractor.pushed("/job", "job.updated")
+    assert push.data == job and push.seq is None
     assert (await customer.pushed("/job", "job.updated")).seq == 1
     assert await contractor.call("/job", "get", {"job_id": job["id"]}) == job
 
@@ -81,8 +81,8 @@ async def test_a_change_is_pushed_and_found_by_its_new_words(market: Market) -> 
     )
     assert changed["version"] == 2 and changed["location"] is None
     assert changed["description"] == job["description"]
-    told = await contractor.push("/job", "job.updated", lambda pushed: pushed["version"] == 2)
-    assert told == changed
+    push = await contractor.push("/job", "job.updated", lambda pushed: pushed["version"] == 2)
+    assert push == changed
     assert await titles(contractor, q="varnishing") == ["Varnish the gate"]
     assert await titles(contractor, near={"lon": 13.4, "lat": 52.5}) == []
 
@@ -164,8 +164,8 @@ async def test_the_work_is_started_and_delivered(market: Market) -> None:
     delivered = await market.deliver(contractor, job, "See the photos.")
     assert delivered["status"] == "in_progress" and delivered["delivered_at"]
     for side in (customer, contractor):
-        told = await side.push("/job", "job.updated", lambda pushed: pushed["delivery_note"])
-        assert told == delivered
+        push = await side.push("/job", "job.updated", lambda pushed: pushed["delivery_note"])
+        assert push == delivered
     again = await market.deliver(contractor, job, "Second coat.")
     assert again["delivery_note"] == "Second coat." and again["version"] == delivered["version"] + 1
 

@@ -46,7 +46,7 @@ def test_c_cpp_and_csharp_are_different_words() -> None:
 
 
 def test_common_words_and_repeats_are_left_out() -> None:
-    """Fails without the stop words, or when a term is kept twice."""
+    """Fails without the stop words, or when a term is stored twice."""
     assert text_search.terms(["The painting of the walls", "paint a wall"]) == ("paint", "wall")
 
 
@@ -104,7 +104,7 @@ async def titles(party: Party, **fields: Any) -> list[str]:
 
 
 async def test_words_are_all_required_and_forgiving(market: Market) -> None:
-    """Fails when `$all` becomes "any", or the words of a field are not kept."""
+    """Fails when `$all` becomes "any", or the words of a field are not stored."""
     customer = await market.customer()
     await market.job(customer, title="Crêpe stand", description="Serving", category="Catering")
     await market.job(customer, title="Serving drinks", description="At a fair", skills=["Barista"])

@@ -105,8 +105,8 @@ async def test_objects_that_only_stripe_has_are_found(work):
     await sandbox.api("POST", "transfers", amount=1000, currency="usd", destination=account)
     await sandbox.api("POST", "payouts", account, amount=1000, currency="usd")
     await sandbox.dispute(paid["latest_charge"], 2000)
-    told = [each.what for each in (await audit(work.server.ports)).differences]
-    assert sorted(told) == [
+    differences = [each.what for each in (await audit(work.server.ports)).differences]
+    assert sorted(differences) == [
         "Stripe's fees",
         "dispute known here",
         "payment known here",

@@ -265,11 +265,11 @@ async def test_both_sides_are_reminded_of_a_dispute_deadline(work):
     await work.server.store.single().change(Dispute, dispute["id"], answer_by=soon)
     assert await dispute_reminders.remind_of_deadlines(ports) == 1
     assert await dispute_reminders.remind_of_deadlines(ports) == 0
-    for party, words in ((work.contractor, "Agree or propose"), (work.customer, "not answered")):
-        told = await party.push(
+    for party, phrase in ((work.contractor, "Agree or propose"), (work.customer, "not answered")):
+        reminder = await party.push(
             "/account", "notification", lambda n: n["kind"] == "dispute_ends_soon", TIMEOUT
         )
-        assert words in told["text"]
+        assert phrase in reminder["text"]
 
 
 async def test_administrators_are_reminded_of_evidence(work):
@@ -284,8 +284,8 @@ async def test_administrators_are_reminded_of_evidence(work):
     await uow.change(Chargeback, chargeback["id"], submissions=0)
     assert await dispute_reminders.remind_of_deadlines(ports) == 1
     assert await dispute_reminders.remind_of_deadlines(ports) == 0
-    told = await admin.push("/admin", "alert", lambda a: a["kind"] == "evidence_due", TIMEOUT)
-    assert told["subject"] == chargeback["id"]
+    reminder = await admin.push("/admin", "alert", lambda a: a["kind"] == "evidence_due", TIMEOUT)
+    assert reminder["subject"] == chargeback["id"]
 
 
 async def test_administrators_are_alerted_daily_of_escalated_disputes(work):
@@ -304,5 +304,5 @@ async def test_administrators_are_alerted_daily_of_escalated_disputes(work):
     await uow.change(Dispute, id["dispute_id"], called_at=None)
     assert await dispute_reminders.remind_of_deadlines(ports) == 0
     await work.market.settled(TIMEOUT)
-    told = [a.data["subject"] for a in admin.received("/admin", "alert")]
-    assert told == [id["dispute_id"]] * 3
+    subjects = [a.data["subject"] for a in admin.received("/admin", "alert")]
+    assert subjects == [id["dispute_id"]] * 3

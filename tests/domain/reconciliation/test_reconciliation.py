@@ -109,16 +109,16 @@ async def test_an_administrator_starts_a_run(work):
     )
     admin = await work.market.admin()
     end = (work.server.ports.clock.now() + timedelta(days=1)).isoformat()
-    begun = await admin.call("/admin", "reconcile", {"end": end})
-    assert begun["status"] == "running"
+    started = await admin.call("/admin", "reconcile", {"end": end})
+    assert started["status"] == "running"
     done = await admin.push("/admin", "reconciliation.updated", lambda r: True, TIMEOUT)
-    assert (done["id"], done["status"], done["difference_count"]) == (begun["id"], "different", 1)
-    told = await admin.push(
+    assert (done["id"], done["status"], done["difference_count"]) == (started["id"], "different", 1)
+    alert = await admin.push(
         "/admin", "alert", lambda a: a["kind"] == "reconciliation_different", TIMEOUT
     )
-    assert told["subject"] == begun["id"]
+    assert alert["subject"] == started["id"]
     listed = (await admin.call("/admin", "reconciliations"))["items"]
-    assert [report["id"] for report in listed] == [begun["id"]]
+    assert [report["id"] for report in listed] == [started["id"]]
     for fields in ({"start": end, "end": end}, {"start": "2026-01-01T00:00:00"}):
         await work.assert_refused(admin, "/admin", "reconcile", fields, "invalid")
 

@@ -102,8 +102,8 @@ async def test_a_wrong_endpoint_causes_one_alert(market, server):
     assert await post_event(market, {"id": "evt_other"}) == 200
     await admin.push("/admin", "alert", lambda a: a["subject"] == "evt_other", TIMEOUT)
     await market.settled()
-    told = [alert.data["subject"] for alert in admin.received("/admin", "alert")]
-    assert told == ["evt_0", "evt_other"]
+    subjects = [alert.data["subject"] for alert in admin.received("/admin", "alert")]
+    assert subjects == ["evt_0", "evt_other"]
     old = {"updated_at": server.ports.clock.now() - ALERT_INTERVAL - LEASE}
     await server.store.database[WebhookEvent.COLLECTION].update_many({}, {"$set": old})
     assert await post_event(market, make_event("evt_later", livemode=True)) == 200
@@ -172,17 +172,17 @@ async def test_a_repeated_state_is_processed_after_another_one(market, server):
     the third event equals the first, which was processed before the account changed again."""
     await stop_relay(server)
 
-    def told(id, status):
+    def account_event(id, status):
         thing = {"id": "acct_none", "object": "capability", "status": status}
         return make_event(id, type="capability.updated", data={"object": thing})
 
     first = inbox._record_of(
-        server.store.single(), told("evt_0", "active"), live=server.ports.webhooks.live
+        server.store.single(), account_event("evt_0", "active"), live=server.ports.webhooks.live
     )
-    begun = msgspec.structs.replace(first, status=EventStatus.WORKING)
-    await server.store.single().add(begun)
+    working = msgspec.structs.replace(first, status=EventStatus.WORKING)
+    await server.store.single().add(working)
     for id, status in (("evt_1", "active"), ("evt_2", "inactive"), ("evt_3", "active")):
-        assert await post_event(market, told(id, status)) == 200
+        assert await post_event(market, account_event(id, status)) == 200
     rows = {row.id: row.status for row in await stored_events(market)}
     assert rows == {"evt_0": "working", "evt_1": "received", "evt_2": "received", "evt_3": "done"}
 

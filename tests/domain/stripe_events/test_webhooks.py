@@ -160,13 +160,13 @@ async def test_a_reversal_of_a_transfer_with_a_lost_response(market, server):
     await server.web.scheduler.stop()
     work = await JobInProgress(market, server).start()
     await market.settled(TIMEOUT)
-    told, server.store.committed = server.store.committed, lambda rows: None
+    committed, server.store.committed = server.store.committed, lambda rows: None
     await work.complete()
     (transfer,) = await market.rows(Transfer)
     await server.sandbox.fault(path="/v1/transfers", method="POST", when="after", status=500)
     with pytest.raises(GatewayUnknown):
         await SendTransfer(transfer.id).run(server.ports)
-    server.store.committed = told
+    server.store.committed = committed
     await server.store.single().remove(OutboxRow, {"body.type": "send_transfer"})
     (there,) = await work.stripe_list("transfers")
     await server.sandbox.reverse_transfer(there["id"], 30_000)
