@@ -1,1 +1,1 @@
-"""What is true in the marketplace: rules, money and state machines, free of any transport."""
+"""The rules of the marketplace: records, state machines and money, independent of transports."""

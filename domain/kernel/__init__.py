@@ -1,2 +1,2 @@
-"""The foundation: storage, records, outbox, errors, money and the values that every context shares.
-It imports nothing of the rest."""
+"""The foundation that all contexts share: storage, records, outbox, errors, money and actors.
+It imports no other package of the domain."""

@@ -1,4 +1,4 @@
-"""Who calls an operation: the verified user, their role, and the sets of roles."""
+"""The caller of an operation: the authenticated user, and the roles that users have."""
 
 from enum import StrEnum
 
@@ -14,11 +14,11 @@ class Role(StrEnum):
 EVERYONE = frozenset(Role)
 PARTIES = frozenset({Role.CUSTOMER, Role.CONTRACTOR})
 ADMINS = frozenset({Role.ADMIN})
-ANYONE: frozenset[Role] = frozenset()  # signed in or not
+ANYONE: frozenset[Role] = frozenset()  # no sign-in required
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who calls, from a verified access token."""
+    """The caller, read from a verified access token."""
 
     id: str
     role: Role

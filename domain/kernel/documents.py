@@ -1,4 +1,4 @@
-"""Records as MongoDB's documents and back, filters, cursors: no driver here."""
+"""Conversion between records and MongoDB documents; filters and cursors. Uses no driver."""
 
 import base64
 import copy
@@ -15,26 +15,29 @@ R = TypeVar("R", bound=Record)
 Where = Mapping[str, Any]
 Sort = tuple[tuple[str, int], ...]
 
-ID_MARGIN_SECONDS = 60  # seconds by which an id may have been made before its record
+ID_MARGIN_SECONDS = 60  # an id may be this much older than its record
 
 
 def plain(value: Any) -> Any:
+    """Convert a value into the types that the database stores."""
     return msgspec.to_builtins(value, builtin_types=(datetime, bytes))
 
 
 def document(record: Record) -> dict[str, Any]:
+    """The stored form of a record."""
     document: dict[str, Any] = plain(record)
     document["_id"] = document.pop("id")
     return document
 
 
 def record(kind: type[R], document: dict[str, Any]) -> R:
+    """The record of a stored document. Changes `document`."""
     document["id"] = document.pop("_id")
     return msgspec.convert(document, kind)
 
 
 def filtered(where: Where) -> dict[str, Any]:
-    """A tuple means "one of"; everything else is MongoDB's own query language."""
+    """Turn a filter into a MongoDB query. A tuple means "one of"; the rest is MongoDB's syntax."""
     return {
         field: {"$in": [plain(item) for item in value]} if isinstance(value, tuple) else value
         for field, value in where.items()
@@ -42,19 +45,20 @@ def filtered(where: Where) -> dict[str, Any]:
 
 
 def cursor(document: Mapping[str, Any], sort: Sort) -> str:
+    """The position of a document in a list with this order, as an opaque string."""
     values = [document.get("id" if field == "_id" else field) for field, _ in sort]
     return base64.urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
 
 
 def after_cursor(cursor: str, sort: Sort, kind: type[Record]) -> dict[str, Any]:
-    """The filter for everything behind `cursor` in the order of `sort`, typed as its fields are."""
+    """The filter for what follows `cursor` in the order `sort`. Raises Invalid."""
     types = {field.name: field.type for field in msgspec.structs.fields(kind)}
     shape: Any = tuple[tuple(types["id" if field == "_id" else field] for field, _ in sort)]  # type: ignore[misc]
     try:
         packed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         values = plain(msgspec.json.decode(packed, type=shape))
         if any(isinstance(value, int) and abs(value) >= 2**63 for value in values):
-            raise ValueError("no number of this database")
+            raise ValueError("the database stores 64-bit integers")
     except (ValueError, TypeError, msgspec.DecodeError) as broken:
         raise Invalid("cursor: take it from `next_cursor`, unchanged.", field="cursor") from broken
     branches = []
@@ -65,18 +69,20 @@ def after_cursor(cursor: str, sort: Sort, kind: type[Record]) -> dict[str, Any]:
 
 
 def any_of(branches: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The filter for what fits one of them. One alone stands for itself: not every server finds the
-    index of an `$or`."""
+    """The filter for documents that match one of the branches.
+
+    A single branch is returned without `$or`, for which some servers find no index.
+    """
     return branches[0] if len(branches) == 1 else {"$or": list(branches)}
 
 
 def apply_update(
     document: Mapping[str, Any], update: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """What `document` is after `$set`, `$inc` and `$push`, paths with dots included.
+    """Apply `$set`, `$inc` and `$push`, with dotted paths, to a copy of `document`.
 
-    Exact within a transaction, where nobody else can have changed it unseen: so the new state
-    need not be read again.
+    Within a transaction the result is exact, as a concurrent change aborts the transaction. It
+    saves a second read.
     """
     result = copy.deepcopy(dict(document))
     for path, value in update.get("$set", {}).items():
@@ -92,7 +98,7 @@ def apply_update(
 
 
 def _place(document: dict[str, Any], path: str) -> tuple[Any, Any]:
-    """Where the value of a path is kept: its container, and the key or number in it."""
+    """The container of the value at `path`, and its key or index there."""
     *way, last = path.split(".")
     place: Any = document
     for step in way:
@@ -101,5 +107,8 @@ def _place(document: dict[str, Any], path: str) -> tuple[Any, Any]:
 
 
 def lowest_id(prefix: str, since: datetime) -> str:
-    """Ids begin with the second in which they were made, so that a list by id can end there."""
+    """A lower bound for the ids of records created since `since`.
+
+    Ids begin with the second of their creation, so a list sorted by id can stop at this bound.
+    """
     return f"{prefix}_{max(0, int(since.timestamp()) - ID_MARGIN_SECONDS):08x}"

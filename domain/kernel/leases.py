@@ -1,8 +1,8 @@
-"""Leases: of all processes one at a time does a piece of scheduled work.
+"""Leases: one process at a time runs a scheduled job.
 
-A lease says who may and until when. Its holder renews it; when the holder dies, the next one takes
-over once the time is up. Nothing that is done under a lease depends on being alone: each step is
-guarded by itself, so that a holder that slept through its time does no harm, only double work.
+The holder renews its lease. When the holder dies, another process takes the lease after it expires.
+Correctness does not depend on leases: each step of a job is a guarded update, so a holder that
+outlives its lease only repeats work.
 """
 
 from datetime import datetime, timedelta
@@ -14,10 +14,7 @@ LEASE_TIME = timedelta(seconds=15)
 
 
 class Lease(Record, frozen=True):
-    """`fence` counts the holders: a write of an earlier one can be told from its number.
-
-    `ran_at` is when the work was last finished, by whomever.
-    """
+    """`fence` counts the holders; `ran_at` is when the job was last finished, by any holder."""
 
     COLLECTION = "leases"
     PREFIX = "lease"
@@ -28,20 +25,23 @@ class Lease(Record, frozen=True):
     ran_at: datetime | None = None
 
     def ran_within(self, span: timedelta, now: datetime) -> bool:
-        """A new lease counts from its beginning; a time still to come is of another clock."""
+        """Whether the job was finished within `span`; a new lease counts as just run.
+
+        A time in the future was written under another clock and does not count.
+        """
         return timedelta() <= now - (self.ran_at or self.created_at) < span
 
 
 async def find(store: Store, name: str) -> Lease | None:
-    """Look without taking it."""
+    """Read a lease without taking it."""
     return await store.single().find(Lease, {"_id": name})
 
 
 async def hold(store: Store, name: str) -> Lease | None:
-    """Take or renew the lease `name` for this process; None while another one has it.
+    """Take or renew the lease `name` for this process; None while another process holds it.
 
-    One that ends further in the future than any lease is long was written under another clock,
-    and is free.
+    A lease that ends later than two lease times from now was written under another clock, and is
+    free.
     """
     uow = store.single()
     now, until = uow.now, uow.now + LEASE_TIME
@@ -63,12 +63,12 @@ async def hold(store: Store, name: str) -> Lease | None:
 
 
 async def mark_finished(store: Store, name: str) -> None:
-    """The holder's work is done for this time."""
+    """Record that the holder has finished a run of the job."""
     uow = store.single()
     await uow.change(Lease, name, only_if={"holder": store.worker}, ran_at=uow.now)
 
 
 async def release(store: Store, name: str) -> None:
-    """Let the next one begin at once."""
+    """Free the lease for other processes."""
     uow = store.single()
     await uow.change(Lease, name, only_if={"holder": store.worker}, until=uow.now)

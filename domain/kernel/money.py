@@ -1,7 +1,7 @@
-"""Money: minor units, currencies, and who holds what of an offer's money.
+"""Money: minor units, currencies, and the split of an offer's money among its parties.
 
-Amounts are integers in the minor unit of their currency. Nothing here rounds except `fee` and
-`service`, which round down, in the payer's favour.
+Amounts are integers in the minor unit of their currency. Only `fee` and `service` round: down, in
+the payer's favour.
 """
 
 import msgspec
@@ -12,10 +12,11 @@ MAX_AMOUNT = 99_999_999  # Stripe: at most eight digits per charge
 
 
 class Currency(msgspec.Struct, frozen=True):
-    """`exponent` decimals; amounts go in `step`s of minor units and start at `minimum`.
+    """`exponent` is the number of decimals. Amounts are multiples of `step` from `minimum` up, in
+    minor units.
 
-    `special` currencies are paid out in whole units only although Stripe counts their minor ones:
-    an installation says so when it accepts that.
+    Stripe counts `special` currencies in minor units but pays them out in whole units only. A
+    deployment must accept them explicitly.
     """
 
     code: str
@@ -64,7 +65,7 @@ CURRENCIES = {
 
 
 def check_chargeable(amount: int, code: str, settled: tuple[str, ...]) -> None:
-    """Raises CurrencyNotSupported or AmountNotPayable, saying what would be accepted."""
+    """Raises CurrencyNotSupported or AmountNotPayable, which name the accepted values."""
     currency = CURRENCIES.get(code)
     if currency is None or code not in settled:
         raise CurrencyNotSupported(
@@ -82,7 +83,7 @@ def check_chargeable(amount: int, code: str, settled: tuple[str, ...]) -> None:
 
 
 def display(amount: int, code: str) -> str:
-    """For people: `1,000.00 USD`."""
+    """An amount for people to read: `1,000.00 USD`."""
     exponent = CURRENCIES[code].exponent if code in CURRENCIES else 2
     sign, digits = ("-" if amount < 0 else ""), abs(amount)
     whole, rest = divmod(digits, 10**exponent)
@@ -90,7 +91,7 @@ def display(amount: int, code: str) -> str:
 
 
 class Schedule(msgspec.Struct, frozen=True):
-    """Fees in basis points (1/10000), as in force when the offer was made."""
+    """Fees in basis points (1/10000), fixed when the offer is made."""
 
     platform_bps: int
     service_bps: int
@@ -114,10 +115,10 @@ NOTHING = Holdings()
 
 
 def holdings(captured: int, refunded: int, completed: int, fees: Schedule) -> Holdings:
-    """Split the kept money: a fee on all of it, a service fee on the completed part of it.
+    """Split the kept money: a platform fee on all of it, a service fee on its completed part.
 
-    Never below zero for 0 <= completed <= captured - refunded and fees of 100 % at most. Every
-    booking is the difference of two results of this function, so parts cannot drift apart.
+    No part is negative for 0 <= completed <= captured - refunded and fees of at most 100 %. Every
+    booking is the difference of two results of this function, so rounding errors do not add up.
     """
     kept = captured - refunded
     if not 0 <= completed <= kept:

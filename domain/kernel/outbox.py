@@ -1,8 +1,9 @@
-"""What must happen after a commit: events to push and tasks to run, kept as rows until done.
+"""The outbox: events to push and tasks to run after a commit, stored as rows until done.
 
-Decision: a transaction writes nothing but its own rows and these; a relay delivers them. In-memory
-on-commit hooks were rejected (a crash after the commit loses the event), and so were feed numbers
-given inside the transaction (every command of one busy user would fight for the same counter).
+Decision: a transaction writes its records and outbox rows; a relay delivers the rows. In-memory
+on-commit hooks were rejected, because a crash after the commit loses the event. Feed numbers
+assigned inside the transaction were rejected, because all commands of a busy user would conflict
+on one counter.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,11 +19,11 @@ from domain.kernel.record import Index, Record, wire
 R = TypeVar("R", bound=Record)
 
 MAX_ATTEMPTS = 12
-LEASE = timedelta(seconds=15)  # renewed while the work goes on
+LEASE = timedelta(seconds=15)  # renewed while a worker holds the row
 
 
 class Lane(StrEnum):
-    """Lanes are worked on independently: a slow Stripe never delays a push, nor a mail Stripe."""
+    """Lanes have workers of their own: slow calls to Stripe delay no push and no mail."""
 
     PUSH = "push"
     STRIPE = "stripe"
@@ -32,14 +33,14 @@ class Lane(StrEnum):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """A kind of push: clients listen for `name` on `namespace`."""
+    """A type of push: clients listen for `name` on `namespace`."""
 
     namespace: str
     name: str
 
 
 class Work(msgspec.Struct, frozen=True):
-    """What an outbox row asks for: the lane it runs in, and the object it is about."""
+    """A task as the outbox stores it: its lane, and the object that it is about."""
 
     lane: ClassVar[Lane] = Lane.STRIPE
 
@@ -50,14 +51,14 @@ class Work(msgspec.Struct, frozen=True):
 
     @property
     def subject(self) -> str:
-        """The id of the object it is about: its first field."""
+        """The id of the object that the task is about: its first field."""
         return str(getattr(self, self.__struct_fields__[0]))
 
 
 class Delivery(msgspec.Struct, frozen=True, tag="push"):
-    """An event on its way: to users' feeds, or to a room of whoever listens right now.
+    """An event to push: to the feeds of users, or to the connections in a room.
 
-    With `seq` given (chat) the number is the conversation's own and no feed row is written.
+    With `seq` (chat messages) it carries the number of its conversation and gets no feed row.
     """
 
     namespace: str
@@ -69,7 +70,7 @@ class Delivery(msgspec.Struct, frozen=True, tag="push"):
 
 
 class OutboxRow(Record, frozen=True):
-    """A delivery or task with its lease: only `owner` may work on it until `lease_until`.
+    """A delivery or task with its lease: only `owner` works on it until `lease_until`.
 
     `subject` is the id of the object that a task is about.
     """
@@ -96,7 +97,7 @@ class OutboxRow(Record, frozen=True):
 
 
 class Outgoing:
-    """What a transaction leaves for after its commit: `rows`, leased to its own process."""
+    """Collects the outbox rows of a transaction, leased to the process that commits them."""
 
     def __init__(
         self, now: datetime, worker: str, new_id: Callable[[str], str], *, owns: bool
@@ -121,23 +122,23 @@ class Outgoing:
         room: str | None = None,
         seq: int | None = None,
     ) -> None:
-        """Push `data` to users (kept in their feeds) or to a room, once this is committed."""
+        """Push `data` after the commit, to users (through their feeds) or to a room."""
         users = tuple(dict.fromkeys(to))
         if users or room:
-            self._after(Delivery(event.namespace, event.name, wire(data), users, room, seq))
+            self._append(Delivery(event.namespace, event.name, wire(data), users, room, seq))
 
     def later(self, task: Work, at: datetime | None = None) -> str:
-        """Run `task` once this is committed, or at a given time. Returns the row's id."""
-        return self._after(task, at)
+        """Run `task` after the commit, or at a given time. Returns the id of its row."""
+        return self._append(task, at)
 
-    def _after(self, body: Delivery | Work, at: datetime | None = None) -> str:
+    def _append(self, body: Delivery | Work, at: datetime | None = None) -> str:
         if not self._owns:
-            raise AssertionError("only a transaction can publish or ask for work")
+            raise AssertionError("publish and later need a transaction")
         self.rows.append(self.row(body, at))
         return self.rows[-1].id
 
     def row(self, body: Delivery | Work, at: datetime | None = None) -> OutboxRow:
-        """For whoever writes it without a transaction, and removes it when the work is done."""
+        """Build an outbox row. For callers that write and remove it without a transaction."""
         return self.new(
             OutboxRow,
             lane=body.lane if isinstance(body, Work) else Lane.PUSH,

@@ -1,9 +1,9 @@
-"""Processes say that they live; what a killed one has left open in the database is ended.
+"""Heartbeats of processes, and the end of the database sessions of dead processes.
 
-A killed process's transactions keep their rows locked until the database ends them by itself, after
-a minute unless told otherwise (`transactionLifetimeLimitSeconds`). So each process writes down the
-sessions it uses, and another one ends them once it has been silent for too long. A process that
-was only asleep loses nothing: its transactions are run again.
+Open transactions of a killed process keep their rows locked until the database aborts them, by
+default after 60 seconds (`transactionLifetimeLimitSeconds`). So each process stores the sessions
+that it uses, and another process ends them when the heartbeat expires. A process that was only
+suspended loses nothing: its transactions are retried.
 Source: MongoDB manual, `killSessions`.
 """
 
@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from domain.kernel.record import Index, Record
 from domain.kernel.store import Store
 
-HEARTBEAT_TTL = timedelta(seconds=15)  # then it counts as dead
-MAX_PROCESSES = 100
+HEARTBEAT_TTL = timedelta(seconds=15)  # after that a process counts as dead
+MAX_PROCESSES = 100  # ended in one run
 
 
 class ProcessHeartbeat(Record, frozen=True):
-    """One that is under way, or was killed. `id` is its store's `worker`."""
+    """A process that runs or was killed. `id` is the `worker` of its store."""
 
     COLLECTION = "processes"
     PREFIX = "worker"
@@ -28,7 +28,7 @@ class ProcessHeartbeat(Record, frozen=True):
 
 
 async def send_heartbeat(store: Store) -> None:
-    """Every few seconds."""
+    """Store that this process is alive, and the sessions that it uses."""
     uow = store.single()
     until, sessions = uow.now + HEARTBEAT_TTL, tuple(id.hex() for id in store.sessions)
     known = await uow.change(ProcessHeartbeat, store.worker, alive_until=until, sessions=sessions)
@@ -44,12 +44,12 @@ async def send_heartbeat(store: Store) -> None:
 
 
 async def remove_heartbeat(store: Store) -> None:
-    """Nothing is open any more."""
+    """Remove this process, which has no open sessions any more."""
     await store.single().remove(ProcessHeartbeat, {"_id": store.worker})
 
 
 async def end_dead_sessions(store: Store) -> None:
-    """End the transactions of the processes that were killed. Raises DatabaseError."""
+    """Abort the transactions of processes whose heartbeat has expired. Raises DatabaseError."""
     uow = store.single()
     over = {"alive_until": {"$lte": uow.now}}
     dead = await uow.all(ProcessHeartbeat, over, (("alive_until", 1),), MAX_PROCESSES)

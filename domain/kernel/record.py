@@ -1,4 +1,4 @@
-"""What a stored object is: its identity, its indexes, and what of it leaves over the wire."""
+"""The base of stored records: identity, indexes, and which fields clients and logs may see."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -6,15 +6,16 @@ from typing import Any, ClassVar
 
 import msgspec
 
-ANY_TIME = {"$gt": datetime(2000, 1, 1, tzinfo=UTC)}  # of a partial index, and of who reads from it
+# Matches every date and no null. A query must repeat it to be served by a partial index with it.
+ANY_TIME = {"$gt": datetime(2000, 1, 1, tzinfo=UTC)}
 
 
 class Index(msgspec.Struct, frozen=True):
-    """One index of a collection. `keys` are (field, direction) pairs, direction 1, -1 or a type."""
+    """One index of a collection. `keys` are (field, direction) pairs: 1, -1 or an index type."""
 
     keys: tuple[tuple[str, int | str], ...]
     unique: bool = False
-    where: Mapping[str, Any] | None = None  # makes the index partial
+    where: Mapping[str, Any] | None = None  # the filter of a partial index
     ttl_seconds: int | None = None
 
     @property
@@ -23,20 +24,20 @@ class Index(msgspec.Struct, frozen=True):
 
     @property
     def definition(self) -> dict[str, Any]:
-        """As MongoDB's `createIndexes` takes it."""
+        """The index in the form of MongoDB's `createIndexes` command."""
         options: dict[str, Any] = {"unique": True} if self.unique else {}
         if self.where is not None:
             options["partialFilterExpression"] = dict(self.where)
         if self.ttl_seconds is not None:
             options["expireAfterSeconds"] = self.ttl_seconds
         if any(kind == "2dsphere" for _, kind in self.keys):
-            # Unsaid, SecantusDB takes the second start for a change.
+            # Without a version, SecantusDB sees a different index at the second start.
             options["2dsphereIndexVersion"] = 3
         return {"key": dict(self.keys), "name": self.name, **options}
 
 
 class Record(msgspec.Struct, kw_only=True, frozen=True):
-    """A document: `version` counts its changes, times are UTC with milliseconds.
+    """A stored document. `version` counts its changes; times are UTC in milliseconds.
 
     A subclass names its COLLECTION and id PREFIX, declares the INDEXES that its queries need,
     and lists in PRIVATE the fields that never leave over the wire. For the audit log it lists
@@ -75,12 +76,12 @@ class Page(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
-PLAIN = frozenset({str, int, bool, float})
+JSON_SCALARS = frozenset({str, int, bool, float})
 
 
 def wire(value: Any) -> Any:
-    """Turn an operation's result into JSON-ready builtins without any private field."""
-    if value is None or type(value) in PLAIN:
+    """Convert a result into builtins for JSON, without private fields."""
+    if value is None or type(value) in JSON_SCALARS:
         return value
     if isinstance(value, msgspec.Struct):
         private = getattr(value, "PRIVATE", ())

@@ -1,4 +1,4 @@
-"""The clock and the rates that every operation of a deployment uses."""
+"""The clock and the business settings of a deployment."""
 
 from datetime import datetime
 from typing import Protocol
@@ -10,13 +10,13 @@ from domain.kernel.money import Schedule
 
 class Clock(Protocol):
     def now(self) -> datetime:
-        """The time in UTC, cut to milliseconds as MongoDB keeps it."""
+        """The time in UTC, truncated to milliseconds, which is MongoDB's precision."""
         ...
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """The business settings: fees in basis points, the currencies that the platform settles,
-    and after how many days delivered work completes by itself (0: never)."""
+    """Fees in basis points, the currencies that the platform settles, and the days after which
+    delivered work completes automatically (0: never)."""
 
     schedule: Schedule
     currencies: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Work that must not be cut in two."""
+"""Protection of work that must not be cancelled half-way."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
-    """Do `work` to its end; who is cancelled meanwhile is so afterwards."""
+    """Await `work` even if the caller is cancelled; CancelledError is raised afterwards."""
     running = asyncio.create_task(work)
     try:
         return await asyncio.shield(running)
@@ -18,5 +18,5 @@ async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait({running})
         if not running.cancelled():
-            running.exception()  # looked at: nobody is left to be told
+            running.exception()  # retrieved, so that asyncio does not log it
         raise

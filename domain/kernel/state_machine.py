@@ -1,4 +1,4 @@
-"""State machines: a table of allowed steps, and the one guarded update that takes a step."""
+"""State machines: a table of allowed transitions, and a guarded update that makes one."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -12,7 +12,7 @@ Steps = Mapping[StrEnum, tuple[StrEnum, ...]]
 
 
 def states_before(steps: Steps, status: StrEnum) -> tuple[StrEnum, ...]:
-    """The states from which `status` may be reached."""
+    """The states from which `status` can be reached."""
     return tuple(before for before, following in steps.items() if status in following)
 
 
@@ -27,9 +27,9 @@ async def move(
     by: str | None = None,
     **fields: Any,
 ) -> R | None:
-    """Take a step if the table and the guard allow it; None (and no effect) if not.
+    """Make a transition if the table and `only_if` allow it. Returns None, without effect, if not.
 
-    With `by`, the step is also kept in the record's `history`.
+    With `by`, the transition is appended to the record's `history`.
     """
     push = {"history": {"at": uow.now, "status": to, "by": by}} if by else None
     return await uow.change(

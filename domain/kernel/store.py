@@ -1,7 +1,7 @@
-"""MongoDB, the one place that talks to it: records, transactions, guarded changes, outbox rows.
+"""The only file that talks to MongoDB: records, transactions, guarded updates, outbox rows.
 
-A body given to `transact` may run twice, so it touches nothing but its unit of work. Our own loop
-retries it (motor's has no backoff): TransientTransactionError reruns the body,
+The function given to `transact` may run several times, so it uses only its unit of work. The retry
+loop is our own, as motor's has no backoff: TransientTransactionError reruns the function,
 UnknownTransactionCommitResult repeats the commit.
 Source: MongoDB manual, "Drivers API", transaction error labels.
 """
@@ -43,16 +43,16 @@ NEWEST: Sort = (("_id", -1),)
 MAX_PAGE, BATCH = 100, 200
 DUPLICATE = 11000  # MongoDB's error code
 TRANSACTION_SECONDS = 15.0
-LONGEST_PAUSE = 1.0  # seconds between two attempts; a killed process's rows stay locked for longer
+MAX_BACKOFF = 1.0  # seconds between two attempts
 DURABLE = WriteConcern(w="majority", j=True)
-UNREACHABLE = (ConnectionFailure,)  # the database does not answer
-DatabaseError = PyMongoError  # the name by which callers outside of this file know it
+UNREACHABLE = (ConnectionFailure,)  # errors of a database that does not answer
+DatabaseError = PyMongoError  # for callers, which do not import the driver
 
 
 class Duplicate(Exception):
-    """A unique index refused a row; inside a transaction everything is rolled back.
+    """A unique index refused a row. A transaction is rolled back.
 
-    Outside of one the first `done` rows are in.
+    Without a transaction, the first `done` rows are stored.
     """
 
     def __init__(self, message: str = "", done: int = 0) -> None:
@@ -61,7 +61,7 @@ class Duplicate(Exception):
 
 
 def new_id(prefix: str) -> str:
-    """An id that sorts by time of creation, with its type in front: `job_665f...`."""
+    """An id with its type in front, which sorts by time of creation: `job_665f...`."""
     return f"{prefix}_{ObjectId()}"
 
 
@@ -84,8 +84,8 @@ class Store:
         self.clock = clock
         self.rates = rates
         self.worker = worker or new_id("worker")
-        self.collections: dict[str, Any] = {}  # motor makes each anew whenever it is asked
-        self.sessions: set[bytes] = set()  # that have had a transaction
+        self.collections: dict[str, Any] = {}  # a cache: motor builds a new object at each access
+        self.sessions: set[bytes] = set()  # ids of sessions that were used for transactions
         self.committed: Callable[[list[OutboxRow]], None] = lambda rows: None
         self.follow: Callable[[UnitOfWork], None] = lambda uow: None
 
@@ -95,18 +95,18 @@ class Store:
         return self.database.name
 
     async def prepare(self, kinds: Iterable[type[Record]]) -> None:
-        """Create collections and indexes; harmless to repeat, several processes may do it."""
+        """Create collections and indexes. Idempotent, also for several processes at once."""
         existing = set(await self.database.list_collection_names())
         for kind in kinds:
-            if kind.INDEXES:  # this creates the collection, too
+            if kind.INDEXES:  # also creates the collection
                 indexes = [index.definition for index in kind.INDEXES]
                 await self.database.command("createIndexes", kind.COLLECTION, indexes=indexes)
             elif kind.COLLECTION not in existing:
                 try:
-                    # the driver's own look before would refuse with another error
+                    # The driver's own check beforehand raises a different error.
                     await self.database.create_collection(kind.COLLECTION, check_exists=False)
                 except OperationFailure as refused:
-                    if refused.code != 48:  # NamespaceExists: another process was first
+                    if refused.code != 48:  # NamespaceExists: another process created it
                         raise
 
     async def ping(self) -> None:
@@ -120,15 +120,16 @@ class Store:
         self.client.close()
 
     def single(self) -> "UnitOfWork":
-        """Reads, and writes that are atomic one by one; nothing can be published from it."""
+        """A unit of work without a transaction: each write is atomic, nothing is published."""
         return UnitOfWork(self, None)
 
     async def transact(self, work: Callable[["UnitOfWork"], Awaitable[T]]) -> T:
-        """Run `work` in one transaction. Raises whatever it raises, or Unavailable after 15 s.
+        """Run `work` in one transaction. Raises what it raises, or Unavailable after 15 seconds.
 
-        A row that comes between a look and an insert is a write conflict, not a Duplicate: the
-        rerun finds it. Who is cancelled meanwhile is so after its end: a statement that a thread
-        has in hand cannot be called back, and would run outside of an aborted transaction.
+        A row that another transaction inserts between a read and an insert is a write conflict, not
+        a Duplicate: the rerun reads it. A cancelled caller gets its CancelledError after the end of
+        the transaction, because the driver's thread cannot stop a statement that it has begun, and
+        that statement would run outside of the aborted transaction.
         """
         return await run_to_completion(self._transact(work))
 
@@ -174,13 +175,13 @@ class Store:
                     await _abort(session)
                     raise
                 attempt += 1
-                await asyncio.sleep(random.random() * min(LONGEST_PAUSE, 0.004 * 2**attempt))
+                await asyncio.sleep(random.random() * min(MAX_BACKOFF, 0.004 * 2**attempt))
         if uow.rows:
             self.committed(uow.rows)
         return result
 
     async def end_sessions(self, ids: Iterable[bytes]) -> None:
-        """Abort what these sessions have open. Raises DatabaseError."""
+        """Abort the open transactions of these sessions. Raises DatabaseError."""
         sessions = [{"id": binary.Binary(id, binary.UUID_SUBTYPE)} for id in ids]
         await self.client.admin.command("killSessions", sessions)
 
@@ -196,7 +197,7 @@ class Store:
 
 
 class UnitOfWork(Outgoing):
-    """Typed access to records. Within `transact` all of it is one transaction."""
+    """Typed access to records. Within `transact`, all calls are part of one transaction."""
 
     def __init__(self, store: Store, session: AsyncIOMotorClientSession | None) -> None:
         super().__init__(store.clock.now(), store.worker, new_id, owns=session is not None)
@@ -214,7 +215,7 @@ class UnitOfWork(Outgoing):
         return documents.record(kind, document) if document else None
 
     async def get(self, kind: type[R], id: str, **where: Any) -> R:
-        """Raises NotFound also when the object exists but `where` (its owner) does not fit."""
+        """Read one record. Raises NotFound, also if `where` (such as its owner) does not match."""
         found = await self.find(kind, {"_id": id, **where})
         if found is None:
             raise NotFound
@@ -229,14 +230,14 @@ class UnitOfWork(Outgoing):
         return [documents.record(kind, document) for document in await cursor.to_list(limit)]
 
     async def each(self, kind: type[R], where: Where, sort: Sort) -> AsyncIterator[R]:
-        """All of them, read as they are asked for."""
+        """All matching records, read in batches."""
         async for document in self.documents(kind, where, sort):
             yield documents.record(kind, document)
 
     async def documents(
         self, kind: type[Record], where: Where, sort: Sort, limit: int = 0
     ) -> AsyncIterator[dict[str, Any]]:
-        """The same as they are stored, for who has to read also what is no such record."""
+        """All matching documents, including those that do not convert to `kind`."""
         query = documents.filtered(where)
         found = self._of(kind).find(query, session=self._session, batch_size=BATCH, limit=limit)
         async for document in found.sort(list(sort)):
@@ -251,7 +252,7 @@ class UnitOfWork(Outgoing):
         cursor: str | None = None,
         limit: int = 20,
     ) -> Page:
-        """One page after `cursor`, a key and never an offset. Raises Invalid for a broken one."""
+        """Read the page after `cursor`, which is a key and not an offset. Raises Invalid."""
         limit = max(1, min(limit, MAX_PAGE))
         query = documents.filtered(where)
         if cursor:
@@ -280,7 +281,7 @@ class UnitOfWork(Outgoing):
     # -- writing -----------------------------------------------------------------------------
 
     async def add(self, record: Record) -> None:
-        """Raises Duplicate."""
+        """Insert a record. Raises Duplicate."""
         await self.add_all([record])
 
     async def add_all(self, records: Sequence[Record]) -> None:
@@ -291,7 +292,7 @@ class UnitOfWork(Outgoing):
             self.changes += (Change(kind, None, row) for row in rows)
 
     async def put(self, kind: type[Record], rows: Sequence[dict[str, Any]]) -> None:
-        """The same with documents as they are, even if they are no such records."""
+        """Insert documents without conversion or audit. Raises Duplicate."""
         if not rows:
             return
         try:
@@ -305,7 +306,7 @@ class UnitOfWork(Outgoing):
             raise Duplicate(str(refused)) from refused
 
     async def add_missing(self, records: Sequence[Record]) -> None:
-        """Insert those that are not there yet."""
+        """Insert the records whose ids do not exist yet."""
         rows = [documents.document(record) for record in records]
         try:
             if rows:
@@ -325,19 +326,19 @@ class UnitOfWork(Outgoing):
         push: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> R | None:
-        """Change one record if its guard holds; None (and no effect) if it does not."""
+        """Update one record if `only_if` holds. Returns None, without effect, if it does not."""
         update = self._update(inc, fields)
         if push:
             update["$push"] = {field: documents.plain(value) for field, value in push.items()}
         where = documents.filtered({"_id": id, **(only_if or {})})
-        # Not findAndModify, which is slow on some servers.
+        # Two statements instead of findAndModify, which is slow on some servers.
         if self._session is None:
             done = await self._of(kind).update_one(where, update)
             return await self.find(kind, {"_id": id}) if done.matched_count else None
         before = await self._of(kind).find_one(where, session=self._session)
         if before is None:
             return None
-        # A transaction sees one state, and a change by somebody else since then ends it.
+        # The transaction reads a snapshot, and a concurrent change of the record aborts it.
         await self._of(kind).update_one({"_id": id}, update, session=self._session)
         after = documents.apply_update(before, update)
         self.changes.append(Change(kind, before, after))
@@ -351,7 +352,7 @@ class UnitOfWork(Outgoing):
         inc: Mapping[str, int] | None = None,
         **fields: Any,
     ) -> int:
-        """Change every record that fits; returns how many."""
+        """Update all matching records. Returns their number."""
         done = await self._of(kind).update_many(
             documents.filtered(where), self._update(inc, fields), session=self._session
         )
@@ -360,7 +361,7 @@ class UnitOfWork(Outgoing):
     async def raise_each(
         self, kind: type[Record], changes: Sequence[tuple[Where, Mapping[str, Any]]]
     ) -> None:
-        """Set fields of many records, each only if that makes it greater, in one request."""
+        """Raise fields of many records in one request; greater stored values stay."""
         version = self._update(None, {})
         updates = [
             UpdateOne(documents.filtered(where), {**version, "$max": documents.plain(highest)})
@@ -369,12 +370,12 @@ class UnitOfWork(Outgoing):
         await self._of(kind).bulk_write(updates)
 
     async def mark(self, kind: type[Record], where: Where, **fields: Any) -> None:
-        """Set private fields: no new version, as nothing that anybody sees is changed."""
+        """Set private fields without a new version, as clients see no change."""
         update = {"$set": documents.plain(fields)}
         await self._of(kind).update_many(documents.filtered(where), update)
 
     async def upsert(self, record: Record, inc: Mapping[str, int]) -> None:
-        """Add to counters of a record, created from `record` if it is not there yet."""
+        """Add to counters of a record, which is created from `record` if it does not exist."""
         fresh = documents.document(record)
         for field in ("_id", "version", "updated_at", *inc):
             fresh.pop(field)
@@ -413,5 +414,5 @@ def _transient(failed: PyMongoError) -> bool:
 
 
 async def _abort(session: AsyncIOMotorClientSession) -> None:
-    with contextlib.suppress(PyMongoError):  # the server rolls back by itself at the session's end
+    with contextlib.suppress(PyMongoError):  # the server rolls back when the session ends
         await session.abort_transaction()

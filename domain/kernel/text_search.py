@@ -1,8 +1,8 @@
-"""Words to search by: one normal form for stored text and for what people type.
+"""Search terms: one normal form for stored text and for queries.
 
-Decision: an indexed array of stemmed words instead of a text index, so that search is the same on
-every MongoDB and pages by `_id` like every other list. Ranking was given up for that: results are
-the newest that have all the words.
+Decision: an indexed array of stemmed words instead of a text index. It works on every MongoDB, and
+results page by `_id` as all lists do. It has no ranking: results are the newest records that have
+all words of the query.
 """
 
 import re
@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import snowballstemmer  # type: ignore[import-untyped]
 
-MAX_TERMS = 120  # distinct words of one record that can be found; the first ones win
+MAX_TERMS = 120  # indexed words of one record, the first ones
 MAX_QUERY_TERMS = 8
 MAX_LENGTH = 40
 
@@ -29,7 +29,7 @@ _STOP_WORDS = frozenset(_COMMON.split())
 
 
 def fold(text: str) -> str:
-    """Lower case without accents, runs of white space as one space: equal for a human reader."""
+    """Lower case without accents, each run of white space as one space."""
     plain = unicodedata.normalize("NFKD", text).casefold()
     return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())
 
@@ -48,10 +48,10 @@ def terms(texts: Iterable[str], limit: int = MAX_TERMS) -> tuple[str, ...]:
 
 @lru_cache(maxsize=20_000)
 def _stem(word: str) -> str:
-    """Remembered, as stemming costs more than everything else here and words come again."""
+    """Cached: stemming is the most expensive step, and words repeat."""
     return str(_STEMMER.stemWord(word))
 
 
 def query_terms(query: str) -> tuple[str, ...]:
-    """The terms of a query, the longest first: long words tend to be rare."""
+    """The terms of a query, the longest first, as long words tend to be rare."""
     return tuple(sorted(terms([query], MAX_QUERY_TERMS), key=len, reverse=True))
