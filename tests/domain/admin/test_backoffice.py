@@ -175,6 +175,7 @@ async def fill(store):
                     id=new_id("pay"),
                     offer_id="ofr_1",
                     job_id="job_1",
+                    job_title="Paint the fence",
                     customer_id=id,
                     amount=1,
                     contractor_id=f"usr_{(number + 1) % 10}",
