@@ -113,7 +113,7 @@ class Milestone(msgspec.Struct, frozen=True):
     dispute_id: str | None = None
 
     @property
-    def standing(self) -> bool:
+    def is_open(self) -> bool:
         return self.status in (MilestoneStatus.PENDING, MilestoneStatus.DELIVERED)
 
 
@@ -150,12 +150,11 @@ class Offer(Record, frozen=True):
     """A customer's offer to one contractor. Amounts are minor units of `currency`.
 
     `visible` is true from the moment the money is held: before that the contractor sees nothing.
-    `live` is true while it stands, so that a contractor has one standing offer per job.
-    `contested_amount` is in open chargebacks, `charged_back_amount` was lost in them. All that
-    divides the money is in this one document, so that whatever changes it at once conflicts.
+    `live` is true while it is open: a unique index on it allows one open offer for each contractor
+    and job. `contested_amount` is in open chargebacks, `charged_back_amount` was lost in them. All
+    that divides the money is in this one document, so that whatever changes it at once conflicts.
     Offers between the same two on one job form a thread, named by its first. `due_at` is when some
-    delivered work completes by itself, `announce_at` when some does that was not announced yet.
-    """
+    delivered work completes by itself, `announce_at` when some does that was not announced yet."""
 
     COLLECTION = "offers"
     PREFIX = "ofr"
@@ -248,7 +247,7 @@ class Offer(Record, frozen=True):
             number: milestone.due_at
             for number, milestone in enumerate(self.milestones, 1)
             if milestone.due_at
-            and milestone.standing
+            and milestone.is_open
             and not milestone.dispute_id
             and not self.contested_amount
         }
@@ -260,8 +259,8 @@ class Offer(Record, frozen=True):
         """What these milestones (from 1) may still move; the last of all take what is left."""
         chosen = frozenset(numbers)
         agreed = sum(self.milestones[number - 1].amount for number in chosen)
-        standing = {number for number, each in enumerate(self.milestones, 1) if each.standing}
-        return min(agreed, self.uncompleted) if standing - chosen else self.uncompleted
+        open_numbers = {n for n, milestone in enumerate(self.milestones, 1) if milestone.is_open}
+        return min(agreed, self.uncompleted) if open_numbers - chosen else self.uncompleted
 
 
 async def move_offer(

@@ -120,10 +120,10 @@ def _end_milestones(
     Milestones that were cancelled stay cancelled: only their money is divided.
     """
     free = with_milestones(offer, dispute.milestones, due_at=None, dispute_id=None)
-    standing = [number for number in dispute.milestones if free[number - 1].standing]
+    open_numbers = [number for number in dispute.milestones if free[number - 1].is_open]
     return with_milestones(
         msgspec.structs.replace(offer, milestones=free),
-        standing,
+        open_numbers,
         status=status,
         completed_at=uow.now if status is MilestoneStatus.COMPLETED else None,
     )
@@ -169,7 +169,7 @@ async def dispute_recovered_money(uow: UnitOfWork, offer: Offer) -> None:
         for number, milestone in enumerate(offer.milestones, 1)
         if milestone.status is MilestoneStatus.CANCELLED
     )
-    ended = not any(milestone.standing for milestone in offer.milestones)
+    ended = not any(milestone.is_open for milestone in offer.milestones)
     if not (cancelled and ended and offer.uncompleted > 0) or job.dispute_id:
         return
     text = "The bank gave the money back after the job had ended without it."

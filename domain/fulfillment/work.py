@@ -142,7 +142,7 @@ def open_milestones(offer: Offer, number: int | None) -> list[int]:
 
     Raises NotFound, MilestoneNotStanding.
     """
-    numbers = [n for n, milestone in enumerate(offer.milestones, 1) if milestone.standing]
+    numbers = [n for n, milestone in enumerate(offer.milestones, 1) if milestone.is_open]
     if number is None:
         return numbers
     if number > len(offer.milestones):

@@ -207,12 +207,12 @@ class ApplicationNotPending(DomainError):
 
 class NotAnApplicant(DomainError):
     code, status = Code.NOT_AN_APPLICANT, 409
-    message = "The contractor has no standing application to this job."
+    message = "The contractor has no active application to this job."
 
 
 class OfferExists(DomainError):
     code, status = Code.OFFER_EXISTS, 409
-    message = "This contractor already has a standing offer on the job: withdraw it first."
+    message = "This contractor already has an open offer for the job: withdraw it first."
 
 
 class OfferNotPending(DomainError):

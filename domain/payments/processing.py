@@ -439,7 +439,7 @@ async def cancel_unheld(uow: UnitOfWork, payment: Payment) -> None:
 async def close_offer(
     uow: UnitOfWork, offer: Offer, status: OfferStatus, *, by: str, **fields: Any
 ) -> Offer | None:
-    """End a standing offer and release its money; None if it is not standing any more."""
+    """End an open offer and release its hold; None if it is no longer open."""
     closed = await move_offer(uow, offer.id, status, by=by, **fields)
     if closed:
         uow.later(ReleasePayment(offer.payment_id))

@@ -106,7 +106,7 @@ async def win_after_loss(work):
 
 async def test_a_chargeback_won_after_the_job_ended_opens_a_dispute(work):
     """Guard: `resolution.dispute_recovered_money` in `chargebacks._book_won`; without it the money
-    stays in escrow. Guard: `standing` in `resolution._end_milestones`: cancelled milestones stay
+    stays in escrow. Guard: `is_open` in `resolution._end_milestones`: cancelled milestones stay
     cancelled."""
     dispute = await win_after_loss(work)
     assert (dispute["status"], dispute["amount"]) == ("escalated", 100_000)
