@@ -1,4 +1,4 @@
-"""Runs the sandbox: python -m server.dev.stripe_sandbox --port 12111 --data .data/stripe."""
+"""The sandbox process: python -m server.dev.stripe_sandbox --port 12111 --data .data/stripe."""
 
 from __future__ import annotations
 
@@ -12,50 +12,51 @@ from pathlib import Path
 from aiohttp import web
 
 from server.dev.stripe_sandbox import timers
+from server.dev.stripe_sandbox.api_server import ApiServer
+from server.dev.stripe_sandbox.control_api import ControlApi
+from server.dev.stripe_sandbox.hosted_pages import HostedPages
+from server.dev.stripe_sandbox.store import Store
+from server.dev.stripe_sandbox.webhook_sender import WebhookSender
 
-from .app import Api
-from .control import Control
-from .courier import Courier
-from .pages import Pages
-from .state import Store
-
-SWEEP_SECONDS = 0.5
+TIMER_SECONDS = 0.5
 log = logging.getLogger("sandbox")
 
 
-async def _sweep(store: Store, wake: asyncio.Event) -> None:
-    """Let happen what falls due while nobody asks."""
+async def _run_timers(store: Store, wake: asyncio.Event) -> None:
+    """Run the due timers of every tenant, also of those that send no requests."""
     while True:
-        await asyncio.sleep(SWEEP_SECONDS)
+        await asyncio.sleep(TIMER_SECONDS)
         try:
-            if timers.sweep(store):
+            if timers.run_due_of_all_tenants(store):
                 wake.set()
         except Exception:
-            log.exception("sweep failed")
+            log.exception("timers failed")
 
 
-def build(store: Store, log_limit: int, wake: asyncio.Event) -> web.Application:
-    """The web application."""
+def build_application(store: Store, log_limit: int, wake: asyncio.Event) -> web.Application:
+    """The web application with the control API, the hosted pages and Stripe's API."""
     app = web.Application(client_max_size=1024**2)
-    control = Control(store, log_limit, wake)
+    control = ControlApi(store, log_limit, wake)
     app.router.add_route("*", "/_sandbox/{name}", control.handle)
-    app.router.add_routes(Pages(store, wake).routes())
-    app.router.add_route("*", "/v1/{tail:.*}", Api(store, log_limit, wake).handle)
+    app.router.add_routes(HostedPages(store, wake).routes())
+    app.router.add_route("*", "/v1/{tail:.*}", ApiServer(store, log_limit, wake).handle)
     return app
 
 
 async def serve(host: str, port: int, data: Path, log_limit: int) -> None:
-    """Answer until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT."""
     store, wake, stop = Store(data), asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = web.AppRunner(build(store, log_limit, wake), access_log=None, shutdown_timeout=1)
+    runner = web.AppRunner(
+        build_application(store, log_limit, wake), access_log=None, shutdown_timeout=1
+    )
     await runner.setup()
     await web.TCPSite(runner, host, port).start()
     print(f"Stripe sandbox on http://{host}:{port}", flush=True)
     tasks = [
-        asyncio.create_task(_sweep(store, wake)),
-        asyncio.create_task(Courier(store, wake).run()),
+        asyncio.create_task(_run_timers(store, wake)),
+        asyncio.create_task(WebhookSender(store, wake).run()),
     ]
     await stop.wait()
     await runner.cleanup()

@@ -1,11 +1,11 @@
-"""Balances: every movement of money is a balance transaction that matures at `available_on`."""
+"""Balances: each movement of money is a balance transaction, available at `available_on`."""
 
 from __future__ import annotations
 
-from .call import Call
-from .errors import Json, refused
-from .forms import EXPAND, PAGE, Spec, text
-from .state import new_id
+from server.dev.stripe_sandbox.errors import Json, refused
+from server.dev.stripe_sandbox.parameters import EXPAND, PAGE, Spec, text
+from server.dev.stripe_sandbox.request_context import RequestContext
+from server.dev.stripe_sandbox.store import new_id
 
 LIST: Spec = {**PAGE, "currency": text, "payout": text, "source": text, "type": text}
 RETRIEVE: Spec = EXPAND
@@ -24,11 +24,11 @@ CATEGORIES = {
     "stripe_fee": "fee",
     "topup": "topup",
 }
-ALONE = ("adjustment", "stripe_fee", "topup")
+STANDALONE_TYPES = ("adjustment", "stripe_fee", "topup")
 
 
 def book(
-    call: Call,
+    context: RequestContext,
     kind: str,
     source: Json,
     amount: int,
@@ -37,28 +37,32 @@ def book(
     available_on: int | None = None,
     description: str | None = None,
 ) -> Json:
-    """Move `amount` minor units (negative: out) less `fee` on the account of `source`."""
-    account, due = call.owner(source), max(available_on or call.now, call.now)
-    entry = _entry(call, kind, source["currency"], amount, fee=fee, due=due)
+    """Book `amount` minor units less `fee` on the account that owns `source`; negative is out."""
+    account, due = context.owner(source), max(available_on or context.now, context.now)
+    entry = _new_entry(context, kind, source["currency"], amount, fee=fee, due=due)
     entry.update(source=source["id"], description=description)
-    _total(call, account, source["currency"], amount - fee, due)
-    return call.add(entry, account)
+    _add_to_balance(context, account, source["currency"], amount - fee, due)
+    return context.add(entry, account)
 
 
-def book_alone(call: Call, kind: str, money: str, amount: int, description: str | None) -> Json:
-    """A line that comes from no object of ours: Stripe's own fees, a top-up, a correction."""
-    entry = _entry(call, kind, money, amount, fee=0, due=call.now)
+def book_standalone(
+    context: RequestContext, kind: str, currency_code: str, amount: int, description: str | None
+) -> Json:
+    """Book an entry without a source object: Stripe's own fees, a top-up, a correction."""
+    entry = _new_entry(context, kind, currency_code, amount, fee=0, due=context.now)
     entry["description"] = description
-    _total(call, call.account, money, amount, call.now)
-    return call.add(entry)
+    _add_to_balance(context, context.account, currency_code, amount, context.now)
+    return context.add(entry)
 
 
-def _entry(call: Call, kind: str, money: str, amount: int, *, fee: int, due: int) -> Json:
+def _new_entry(
+    context: RequestContext, kind: str, currency_code: str, amount: int, *, fee: int, due: int
+) -> Json:
     fees = [
         {
             "amount": fee,
             "application": None,
-            "currency": money,
+            "currency": currency_code,
             "description": "Stripe processing fees",
             "type": "stripe_fee",
         }
@@ -69,8 +73,8 @@ def _entry(call: Call, kind: str, money: str, amount: int, *, fee: int, due: int
         "amount": amount,
         "available_on": due,
         "balance_type": "payments",
-        "created": call.now,
-        "currency": money,
+        "created": context.now,
+        "currency": currency_code,
         "description": None,
         "exchange_rate": None,
         "fee": fee,
@@ -83,37 +87,48 @@ def _entry(call: Call, kind: str, money: str, amount: int, *, fee: int, due: int
     }
 
 
-def _total(call: Call, account: str, money: str, net: int, due: int) -> None:
-    db = call.store.db
+def _add_to_balance(
+    context: RequestContext, account: str, currency_code: str, net: int, due: int
+) -> None:
+    db = context.store.db
     db.execute(
-        "INSERT INTO totals VALUES (?, ?, ?)"
+        "INSERT INTO balances VALUES (?, ?, ?)"
         " ON CONFLICT (account, currency) DO UPDATE SET net = net + excluded.net",
-        (account, money, net),
+        (account, currency_code, net),
     )
-    if due > call.now:
+    if due > context.now:
         db.execute(
-            "INSERT INTO maturing (account, currency, net, available_on) VALUES (?, ?, ?, ?)",
-            (account, money, net, due),
+            "INSERT INTO pending_amounts (account, currency, net, available_on)"
+            " VALUES (?, ?, ?, ?)",
+            (account, currency_code, net, due),
         )
 
 
-def amounts(call: Call, account: str) -> dict[str, tuple[int, int]]:
+def available_and_pending(context: RequestContext, account: str) -> dict[str, tuple[int, int]]:
     """currency -> (available, pending) in minor units."""
-    db = call.store.db
-    db.execute("DELETE FROM maturing WHERE account = ? AND available_on <= ?", (account, call.now))
-    rows = db.execute("SELECT currency, net FROM totals WHERE account = ?", (account,)).fetchall()
+    db = context.store.db
+    db.execute(
+        "DELETE FROM pending_amounts WHERE account = ? AND available_on <= ?",
+        (account, context.now),
+    )
+    rows = db.execute("SELECT currency, net FROM balances WHERE account = ?", (account,)).fetchall()
     waiting = dict(
         db.execute(
-            "SELECT currency, sum(net) FROM maturing WHERE account = ? GROUP BY currency",
+            "SELECT currency, sum(net) FROM pending_amounts WHERE account = ? GROUP BY currency",
             (account,),
         ).fetchall()
     )
-    return {money: (net - waiting.get(money, 0), waiting.get(money, 0)) for money, net in rows}
+    return {
+        currency_code: (net - waiting.get(currency_code, 0), waiting.get(currency_code, 0))
+        for currency_code, net in rows
+    }
 
 
-def check_available(call: Call, account: str, money: str, amount: int, purpose: str) -> None:
+def check_available(
+    context: RequestContext, account: str, currency_code: str, amount: int, purpose: str
+) -> None:
     """Raises balance_insufficient."""
-    if amounts(call, account).get(money, (0, 0))[0] < amount:
+    if available_and_pending(context, account).get(currency_code, (0, 0))[0] < amount:
         raise refused(
             f"You have insufficient funds in your Stripe account for this {purpose}.",
             "balance_insufficient",
@@ -121,21 +136,29 @@ def check_available(call: Call, account: str, money: str, amount: int, purpose: 
         )
 
 
-def retrieve_balance(call: Call) -> Json:
-    """What is available and pending, per currency."""
-    account = call.get("account", call.account) if call.account == call.tenant.account else None
-    held = amounts(call, call.account)
+def retrieve_balance(context: RequestContext) -> Json:
+    """The available and pending balance, per currency."""
+    account = (
+        context.get("account", context.account)
+        if context.account == context.tenant.account
+        else None
+    )
+    held = available_and_pending(context, context.account)
     if not held:
-        owner = account or call.find(call.account) or {"default_currency": "usd"}
+        owner = account or context.find(context.account) or {"default_currency": "usd"}
         held = {owner["default_currency"]: (0, 0)}
 
     def column(index: int) -> list[Json]:
         return [
-            {"amount": pair[index], "currency": money, "source_types": {"card": pair[index]}}
-            for money, pair in sorted(held.items())
+            {
+                "amount": pair[index],
+                "currency": currency_code,
+                "source_types": {"card": pair[index]},
+            }
+            for currency_code, pair in sorted(held.items())
         ]
 
-    reserved = [{"amount": 0, "currency": money} for money in sorted(held)]
+    reserved = [{"amount": 0, "currency": currency_code} for currency_code in sorted(held)]
     return {
         "object": "balance",
         "available": column(0),
@@ -146,18 +169,18 @@ def retrieve_balance(call: Call) -> Json:
     }
 
 
-def retrieve_entry(call: Call, name: str) -> Json:
+def retrieve_entry(context: RequestContext, entry_id: str) -> Json:
     """One balance transaction."""
-    return call.get("balance_transaction", name)
+    return context.get("balance_transaction", entry_id)
 
 
-def list_entries(call: Call) -> Json:
+def list_entries(context: RequestContext) -> Json:
     """Balance transactions, newest first."""
-    params = call.params
+    params = context.params
     if params.get("payout"):
-        payout = call.get("payout", params["payout"], "payout", in_path=False)
+        payout = context.get("payout", params["payout"], "payout", in_path=False)
         params.setdefault("source", payout["id"])
-    return call.page(
+    return context.page(
         "balance_transaction",
         "/v1/balance_transactions",
         currency=params.get("currency"),

@@ -1,28 +1,27 @@
-"""Charges and holds: what a confirmed payment intent does to money."""
+"""Charges and holds: approval, decline, capture and expiry of a confirmed payment intent."""
 
 from __future__ import annotations
 
-from server.dev.stripe_sandbox import balances, customers
-
-from .call import Call
-from .errors import Json, StripeError, refused
-from .forms import PAGE, Spec, text
-from .state import new_id
+from server.dev.stripe_sandbox import balances, payment_methods
+from server.dev.stripe_sandbox.errors import Json, StripeError, refused
+from server.dev.stripe_sandbox.parameters import PAGE, Spec, text
+from server.dev.stripe_sandbox.request_context import RequestContext
+from server.dev.stripe_sandbox.store import new_id
 
 LIST: Spec = {**PAGE, "customer": text, "payment_intent": text, "transfer_group": text}
 
 
 def _is_held(intent: Json, method: Json) -> bool:
-    """Captured later: a method's own option goes before the intent's."""
+    """Whether capture is manual. The method's own option overrides the intent's."""
     options = intent["payment_method_options"].get(method["type"]) or {}
     return bool((options.get("capture_method") or intent["capture_method"]) == "manual")
 
 
-def _charge(call: Call, intent: Json, method: Json, *, secure: bool) -> Json:
-    """A charge that was approved and is not captured yet."""
+def _new_charge(context: RequestContext, intent: Json, method: Json, *, secure: bool) -> Json:
+    """An approved charge that is not captured."""
     kind = method["type"]
-    details = _details(intent, method, secure=secure)
-    due = call.now + int(call.tenant.setting("hold_seconds"))
+    details = _payment_method_details(intent, method, secure=secure)
+    due = context.now + int(context.tenant.setting("hold_seconds"))
     if kind == "card" and _is_held(intent, method):
         details["capture_before"] = due
     return {
@@ -38,7 +37,7 @@ def _charge(call: Call, intent: Json, method: Json, *, secure: bool) -> Json:
         "billing_details": method["billing_details"],
         "calculated_statement_descriptor": "JOBSPHERE",
         "captured": False,
-        "created": call.now,
+        "created": context.now,
         "currency": intent["currency"],
         "customer": intent["customer"],
         "description": intent["description"],
@@ -58,7 +57,7 @@ def _charge(call: Call, intent: Json, method: Json, *, secure: bool) -> Json:
         "radar_options": {},
         "receipt_email": intent["receipt_email"],
         "receipt_number": None,
-        "receipt_url": f"{call.base_url}/receipts/{intent['id']}",
+        "receipt_url": f"{context.base_url}/receipts/{intent['id']}",
         "refunded": False,
         "review": None,
         "shipping": None,
@@ -72,8 +71,8 @@ def _charge(call: Call, intent: Json, method: Json, *, secure: bool) -> Json:
     }
 
 
-def _details(intent: Json, method: Json, *, secure: bool) -> Json:
-    """What a charge tells about how it was paid."""
+def _payment_method_details(intent: Json, method: Json, *, secure: bool) -> Json:
+    """The `payment_method_details` of a charge."""
     if method["type"] == "card":
         return _card_details(intent, method["card"], secure=secure)
     if method["type"] == "link":
@@ -87,7 +86,7 @@ def _details(intent: Json, method: Json, *, secure: bool) -> Json:
 
 
 def _card_details(intent: Json, card: Json, *, secure: bool) -> Json:
-    """What a charge tells about its card."""
+    """The card details of a charge."""
     amount = intent["amount"]
     return {
         "amount_authorized": amount,
@@ -110,12 +109,12 @@ def _card_details(intent: Json, card: Json, *, secure: bool) -> Json:
         "network_transaction_id": new_id("", 15),
         "overcapture": {"maximum_amount_capturable": amount, "status": "unavailable"},
         "regulated_status": "unregulated",
-        "three_d_secure": _secured() if secure else None,
+        "three_d_secure": _three_d_secure_result() if secure else None,
         "wallet": None,
     }
 
 
-def _secured() -> Json:
+def _three_d_secure_result() -> Json:
     return {
         "authentication_flow": "challenge",
         "electronic_commerce_indicator": "05",
@@ -141,29 +140,29 @@ def _outcome(kind: str, network: str, message: str, reason: str | None = None) -
     }
 
 
-def succeed(call: Call, intent: Json, method: Json, *, secure: bool = False) -> Json:
-    """The bank approves: hold the money, or capture it at once."""
-    charge = call.add(_charge(call, intent, method, secure=secure))
+def approve(context: RequestContext, intent: Json, method: Json, *, secure: bool = False) -> Json:
+    """Approve a payment: hold the money, or capture it at once."""
+    charge = context.add(_new_charge(context, intent, method, secure=secure))
     intent.update(latest_charge=charge["id"], last_payment_error=None, next_action=None)
     if intent["setup_future_usage"] and intent["customer"]:
-        customers.attach_to(call, method, intent["customer"])
-    call.save(method)["_spent"] = True
-    call.save(intent)
+        payment_methods.attach_to_customer(context, method, intent["customer"])
+    context.save(method)["_spent"] = True
+    context.save(intent)
     if _is_held(intent, method):
         intent.update(status="requires_capture", amount_capturable=intent["amount"])
-        call.later(charge["_capture_before"], "hold", intent["id"])
-        call.emit("charge.succeeded", charge)
-        call.emit("payment_intent.amount_capturable_updated", intent)
+        context.set_timer(charge["_capture_before"], "hold", intent["id"])
+        context.emit("charge.succeeded", charge)
+        context.emit("payment_intent.amount_capturable_updated", intent)
         return intent
-    _settle(call, intent, charge, intent["amount"])
-    call.emit("charge.succeeded", charge)
-    call.emit("payment_intent.succeeded", intent)
+    _settle(context, intent, charge, intent["amount"])
+    context.emit("charge.succeeded", charge)
+    context.emit("payment_intent.succeeded", intent)
     return intent
 
 
-def fail(call: Call, intent: Json, method: Json, error: StripeError) -> StripeError:
-    """The bank declines: a failed charge stays behind; returns the error to raise."""
-    charge = _charge(call, intent, method, secure=False)
+def decline(context: RequestContext, intent: Json, method: Json, error: StripeError) -> StripeError:
+    """Decline a payment and keep the failed charge. Returns the error to raise."""
+    charge = _new_charge(context, intent, method, secure=False)
     details = charge["payment_method_details"][method["type"]]
     if method["type"] == "card":
         details.pop("capture_before", None)
@@ -181,18 +180,20 @@ def fail(call: Call, intent: Json, method: Json, error: StripeError) -> StripeEr
         ),
         receipt_url=None,
     )
-    call.add(charge)
+    context.add(charge)
     intent["latest_charge"] = charge["id"]
     error.fields["charge"] = charge["id"]
-    call.emit("charge.failed", charge)
-    note_failure(call, intent, method, error)
-    error.fields["payment_intent"] = call.shown(intent)
+    context.emit("charge.failed", charge)
+    reset_after_failure(context, intent, method, error)
+    error.fields["payment_intent"] = context.public_view(intent)
     return error
 
 
-def note_failure(call: Call, intent: Json, method: Json, error: StripeError) -> None:
-    """Back to `requires_payment_method`, with the reason."""
-    error.fields["payment_method"] = call.shown(method)
+def reset_after_failure(
+    context: RequestContext, intent: Json, method: Json, error: StripeError
+) -> None:
+    """Return the intent to `requires_payment_method` with its `last_payment_error`."""
+    error.fields["payment_method"] = context.public_view(method)
     reason = error.body["error"]
     intent.update(
         status="requires_payment_method",
@@ -200,52 +201,52 @@ def note_failure(call: Call, intent: Json, method: Json, error: StripeError) -> 
         next_action=None,
         last_payment_error=reason,
     )
-    call.save(intent)
-    call.emit("payment_intent.payment_failed", intent)
+    context.save(intent)
+    context.emit("payment_intent.payment_failed", intent)
 
 
-def _settle(call: Call, intent: Json, charge: Json, amount: int) -> None:
-    """Book the money and mark both objects as paid."""
-    tenant = call.tenant
+def _settle(context: RequestContext, intent: Json, charge: Json, amount: int) -> None:
+    """Book the captured money, less Stripe's fee, and mark charge and intent as paid."""
+    tenant = context.tenant
     fee = min(
         amount,
         round(amount * tenant.setting("fee_bps") / 10_000) + int(tenant.setting("fee_fixed")),
     )
-    method = call.find(charge["payment_method"])
+    method = context.find(charge["payment_method"])
     assert method is not None, "methods are never removed"
-    card = customers.card_of(method)
+    card = payment_methods.behavior_of(method)
     if card.disputed:
-        call.later(tenant.now(), "dispute", charge["id"])
+        context.set_timer(tenant.now(), "dispute", charge["id"])
     delay = 0 if card.instant else int(tenant.setting("available_delay_seconds"))
     entry = balances.book(
-        call,
+        context,
         "charge" if card.kind == "card" else "payment",
         charge,
         amount,
         fee=fee,
-        available_on=call.now + delay,
+        available_on=context.now + delay,
         description=intent["description"],
     )
     charge.update(captured=True, amount_captured=amount, balance_transaction=entry["id"])
-    call.save(charge)
+    context.save(charge)
     intent.update(status="succeeded", amount_capturable=0, amount_received=amount)
-    call.save(intent)
+    context.save(intent)
 
 
-def capture(call: Call, intent: Json, charge: Json, amount: int) -> Json:
-    """Take `amount` of the hold and release the rest. Raises charge_expired_for_capture."""
-    if call.now >= charge["_capture_before"]:
-        raise too_late(charge)
-    _settle(call, intent, charge, amount)
-    # Stripe counts what a partial capture lets go of as refunded.
+def capture(context: RequestContext, intent: Json, charge: Json, amount: int) -> Json:
+    """Capture `amount` of the hold and release the rest. Raises charge_expired_for_capture."""
+    if context.now >= charge["_capture_before"]:
+        raise expired_error(charge)
+    _settle(context, intent, charge, amount)
+    # Stripe counts the released part of a partial capture as refunded.
     charge["amount_refunded"] = charge["amount"] - amount
-    call.emit("charge.captured", charge)
-    call.emit("payment_intent.succeeded", intent)
+    context.emit("charge.captured", charge)
+    context.emit("payment_intent.succeeded", intent)
     return intent
 
 
-def too_late(charge: Json) -> StripeError:
-    """The hold is over."""
+def expired_error(charge: Json) -> StripeError:
+    """The error for a capture after the hold has expired."""
     error = refused(
         "This charge cannot be captured because it has expired.", "charge_expired_for_capture"
     )
@@ -253,21 +254,21 @@ def too_late(charge: Json) -> StripeError:
     return error
 
 
-def release(call: Call, intent: Json, reason: str | None) -> Json:
-    """Cancel an intent; a hold shows as a full refund of the charge, as at Stripe."""
-    charge = call.find(intent["latest_charge"])
+def cancel_intent(context: RequestContext, intent: Json, reason: str | None) -> Json:
+    """Cancel an intent. A released hold is a full refund of the charge, as at Stripe."""
+    charge = context.find(intent["latest_charge"])
     if charge is not None and intent["status"] == "requires_capture":
         expired = reason == "automatic"
         charge.update(refunded=True, amount_refunded=charge["amount"])
-        call.save(charge)
-        call.add(
+        context.save(charge)
+        context.add(
             {
                 "id": new_id("re_3"),
                 "object": "refund",
                 "amount": charge["amount"],
                 "balance_transaction": None,
                 "charge": charge["id"],
-                "created": call.now,
+                "created": context.now,
                 "currency": charge["currency"],
                 "destination_details": {"card": {"type": "reversal"}, "type": "card"},
                 "metadata": {},
@@ -279,37 +280,38 @@ def release(call: Call, intent: Json, reason: str | None) -> Json:
                 "transfer_reversal": None,
             }
         )
-        call.emit("charge.expired" if expired else "charge.refunded", charge)
+        context.emit("charge.expired" if expired else "charge.refunded", charge)
     intent.update(
         status="canceled",
-        canceled_at=call.now,
+        canceled_at=context.now,
         cancellation_reason=reason,
         amount_capturable=0,
         next_action=None,
     )
-    call.save(intent)
-    call.emit("payment_intent.canceled", intent)
+    context.save(intent)
+    context.emit("payment_intent.canceled", intent)
     return intent
 
 
-def expire_hold(call: Call, name: str) -> None:
-    """The timer of a hold: cancel it if it is still held."""
-    intent = call.find(name)
+def expire_hold(context: RequestContext, intent_id: str) -> None:
+    """Timer: cancel an intent that is still held."""
+    intent = context.find(intent_id)
     if intent is not None and intent["status"] == "requires_capture":
-        release(call, intent, "automatic")
+        cancel_intent(context, intent, "automatic")
 
 
-def retrieve(call: Call, name: str) -> Json:
+def retrieve(context: RequestContext, charge_id: str) -> Json:
     """One charge."""
-    return call.get("charge", name, "charge")
+    return context.get("charge", charge_id, "charge")
 
 
-def list_charges(call: Call) -> Json:
+def list_charges(context: RequestContext) -> Json:
     """Charges, newest first."""
-    return call.page(
+    return context.page(
         "charge",
         "/v1/charges",
         **{
-            name: call.params.get(name) for name in ("customer", "payment_intent", "transfer_group")
+            name: context.params.get(name)
+            for name in ("customer", "payment_intent", "transfer_group")
         },
     )

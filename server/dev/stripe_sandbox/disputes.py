@@ -1,16 +1,24 @@
-"""Disputes: a cardholder takes the money back, and evidence decides who keeps it."""
+"""Disputes and inquiries: money withdrawn by the bank, evidence, and the outcome."""
 
 from __future__ import annotations
 
 from server.dev.stripe_sandbox import balances
+from server.dev.stripe_sandbox.errors import Json, refused
+from server.dev.stripe_sandbox.parameters import (
+    EXPAND,
+    PAGE,
+    Spec,
+    boolean,
+    merge_metadata,
+    metadata,
+    nested,
+    text,
+)
+from server.dev.stripe_sandbox.payment_methods import behavior_of
+from server.dev.stripe_sandbox.request_context import RequestContext
+from server.dev.stripe_sandbox.store import new_id
 
-from .call import Call
-from .customers import card_of
-from .errors import Json, refused
-from .forms import EXPAND, PAGE, Spec, boolean, mapping, merged, shape, text
-from .state import new_id
-
-FIELDS = (
+TEXT_EVIDENCE = (
     "access_activity_log",
     "billing_address",
     "cancellation_policy_disclosure",
@@ -30,7 +38,7 @@ FIELDS = (
     "shipping_tracking_number",
     "uncategorized_text",
 )
-FILES = (
+FILE_EVIDENCE = (
     "cancellation_policy",
     "customer_communication",
     "customer_signature",
@@ -42,84 +50,92 @@ FILES = (
     "uncategorized_file",
 )
 UPDATE: Spec = {
-    "evidence": shape(**dict.fromkeys(FIELDS, text)),
-    "metadata": mapping,
+    "evidence": nested(**dict.fromkeys(TEXT_EVIDENCE, text)),
+    "metadata": metadata,
     "submit": boolean,
     **EXPAND,
 }
 LIST: Spec = {**PAGE, "charge": text, "payment_intent": text}
-ANSWER_SECONDS = 9 * 86_400
+RESPONSE_SECONDS = 9 * 86_400
 # https://docs.stripe.com/testing#disputes: these texts decide a test dispute.
-VERDICTS = {"winning_evidence": "won", "losing_evidence": "lost"}
-OF_INQUIRY = {"winning_evidence": "warning_closed", "escalate_inquiry_evidence": "needs_response"}
-ANSWERED = {"needs_response": "under_review", "warning_needs_response": "warning_under_review"}
-TAKEN = ("needs_response", "under_review", "lost")
-CLOSED = ("won", "lost", "warning_closed", "prevented")
-STATES = (*ANSWERED, *ANSWERED.values(), *CLOSED)
+EVIDENCE_OUTCOMES = {"winning_evidence": "won", "losing_evidence": "lost"}
+INQUIRY_EVIDENCE_OUTCOMES = {
+    "winning_evidence": "warning_closed",
+    "escalate_inquiry_evidence": "needs_response",
+}
+STATUS_AFTER_EVIDENCE = {
+    "needs_response": "under_review",
+    "warning_needs_response": "warning_under_review",
+}
+WITHDRAWN_STATUSES = ("needs_response", "under_review", "lost")
+CLOSED_STATUSES = ("won", "lost", "warning_closed", "prevented")
+STATUSES = (*STATUS_AFTER_EVIDENCE, *STATUS_AFTER_EVIDENCE.values(), *CLOSED_STATUSES)
 
 
-def by_card(call: Call, name: str) -> None:
-    """The timer of a charge whose card announces a dispute."""
-    charge = call.find(name)
-    method = call.find(charge["payment_method"]) if charge else None
-    if charge is None or method is None or disputable(call, charge) < 1:
+def open_for_test_card(context: RequestContext, charge_id: str) -> None:
+    """Timer: dispute a charge of a test card that causes disputes."""
+    charge = context.find(charge_id)
+    method = context.find(charge["payment_method"]) if charge else None
+    if charge is None or method is None or disputable_amount(context, charge) < 1:
         return
-    kind = card_of(method).disputed
+    kind = behavior_of(method).disputed
     inquiry = kind == "inquiry"
-    open_on(call, charge, reason="fraudulent" if inquiry else kind, inquiry=inquiry)
+    open_dispute(context, charge, reason="fraudulent" if inquiry else kind, inquiry=inquiry)
 
 
-def disputable(call: Call, charge: Json) -> int:
-    """What was captured, is not refunded, and is not disputed yet."""
+def disputable_amount(context: RequestContext, charge: Json) -> int:
+    """The amount that is captured, not refunded and not disputed."""
     let_go = charge["amount"] - charge["amount_captured"]
     refunded = charge["amount_refunded"] - let_go
-    return int(charge["amount_captured"] - refunded - _disputed(call, charge))
+    return int(charge["amount_captured"] - refunded - _disputed_amount(context, charge))
 
 
-def _disputed(call: Call, charge: Json) -> int:
-    others = call.of("dispute", "charge", charge["id"])
+def _disputed_amount(context: RequestContext, charge: Json) -> int:
+    others = context.find_all("dispute", "charge", charge["id"])
     ended = ("won", "warning_closed", "prevented")
     return sum(other["amount"] for other in others if other["status"] not in ended)
 
 
-def open_on(
-    call: Call,
+def open_dispute(
+    context: RequestContext,
     charge: Json,
     *,
     amount: int | None = None,
     reason: str = "fraudulent",
     inquiry: bool = False,
 ) -> Json:
-    """The bank takes a captured charge back, with a fee, or only inquires. It may take what was
-    refunded, too."""
-    wanted = disputable(call, charge) if amount is None else amount
+    """Open a dispute, which withdraws the amount and a fee, or an inquiry, which withdraws
+    nothing. Refunded money can be disputed too."""
+    wanted = disputable_amount(context, charge) if amount is None else amount
     if charge["payment_method_details"]["type"] != "card" or not charge["captured"]:
         raise refused("Only captured charges of cards are disputed.")
-    if not 1 <= wanted <= charge["amount_captured"] - _disputed(call, charge):
+    if not 1 <= wanted <= charge["amount_captured"] - _disputed_amount(context, charge):
         raise refused(f"The charge cannot be disputed for {wanted}.", None, "amount")
-    dispute = call.add(_dispute(call, charge, wanted, reason))
+    dispute = context.add(_new_dispute(context, charge, wanted, reason))
     charge["disputed"] = True
-    call.save(charge)
-    call.later(dispute["evidence_details"]["due_by"], "overdue", dispute["id"])
-    events = _enter(call, dispute, "warning_needs_response" if inquiry else "needs_response")
+    context.save(charge)
+    context.set_timer(dispute["evidence_details"]["due_by"], "overdue", dispute["id"])
+    events = _set_status(
+        context, dispute, "warning_needs_response" if inquiry else "needs_response"
+    )
     for kind in ("charge.dispute.created", *events):
-        call.emit(kind, dispute)
+        context.emit(kind, dispute)
     return dispute
 
 
-def _dispute(call: Call, charge: Json, amount: int, reason: str) -> Json:
+def _new_dispute(context: RequestContext, charge: Json, amount: int, reason: str) -> Json:
     return {
         "id": new_id("dp_1"),
         "object": "dispute",
         "amount": amount,
         "balance_transactions": [],
         "charge": charge["id"],
-        "created": call.now,
+        "created": context.now,
         "currency": charge["currency"],
         "enhanced_eligibility_types": [],
-        "evidence": {**dict.fromkeys((*FIELDS, *FILES)), "enhanced_evidence": {}},
+        "evidence": {**dict.fromkeys((*TEXT_EVIDENCE, *FILE_EVIDENCE)), "enhanced_evidence": {}},
         "evidence_details": {
-            "due_by": call.now + ANSWER_SECONDS,
+            "due_by": context.now + RESPONSE_SECONDS,
             "enhanced_eligibility": {},
             "has_evidence": False,
             "past_due": False,
@@ -142,88 +158,95 @@ def _dispute(call: Call, charge: Json, amount: int, reason: str) -> Json:
     }
 
 
-def _enter(call: Call, dispute: Json, status: str, *, fee_back: bool = False) -> list[str]:
-    """Take a state, and take or return the money that goes with it; the events of the money."""
+def _set_status(
+    context: RequestContext, dispute: Json, status: str, *, fee_back: bool = False
+) -> list[str]:
+    """Set a status and book the money it withdraws or reinstates. Returns the events of that."""
     inquiry = status.startswith("warning")
     dispute.update(status=status, is_charge_refundable=inquiry or status in ("won", "prevented"))
     dispute["payment_method_details"]["card"]["case_type"] = "inquiry" if inquiry else "chargeback"
-    call.save(dispute)
+    context.save(dispute)
     entries = dispute["balance_transactions"]
     taken = -sum(entry["amount"] for entry in entries)
-    more = (dispute["amount"] if status in TAKEN else 0) - taken
+    more = (dispute["amount"] if status in WITHDRAWN_STATUSES else 0) - taken
     if not more:
         return []
-    first = 0 if entries else int(call.tenant.setting("dispute_fee"))
+    first = 0 if entries else int(context.tenant.setting("dispute_fee"))
     fee = first if more > 0 else -fee_back * sum(entry["fee"] for entry in entries)
-    entry = balances.book(call, "adjustment", dispute, -more, fee=fee)
-    entries.append(call.shown(entry))
+    entry = balances.book(context, "adjustment", dispute, -more, fee=fee)
+    entries.append(context.public_view(entry))
     return [f"charge.dispute.funds_{'withdrawn' if more > 0 else 'reinstated'}"]
 
 
-def move(call: Call, dispute: Json, status: str, *, fee_back: bool = False) -> Json:
-    """The bank's next word, whatever it said before: banks do change their minds."""
-    events = _enter(call, dispute, status, fee_back=fee_back)
-    last = "closed" if status in CLOSED else "updated"
+def change_status(
+    context: RequestContext, dispute: Json, status: str, *, fee_back: bool = False
+) -> Json:
+    """Set any status after any other, as banks do, and emit the events."""
+    events = _set_status(context, dispute, status, fee_back=fee_back)
+    last = "closed" if status in CLOSED_STATUSES else "updated"
     for kind in (*events, f"charge.dispute.{last}"):
-        call.emit(kind, dispute)
+        context.emit(kind, dispute)
     return dispute
 
 
-def retrieve(call: Call, name: str) -> Json:
+def retrieve(context: RequestContext, dispute_id: str) -> Json:
     """One dispute."""
-    return call.get("dispute", name, "dispute")
+    return context.get("dispute", dispute_id, "dispute")
 
 
-def update(call: Call, name: str) -> Json:
-    """Give evidence; a test text decides the dispute at once."""
-    dispute, params = retrieve(call, name), call.params
-    dispute["metadata"] = merged(dispute["metadata"], params.get("metadata", {}))
-    call.save(dispute)
+def update(context: RequestContext, dispute_id: str) -> Json:
+    """Submit evidence. Stripe's test texts decide the dispute at once."""
+    dispute, params = retrieve(context, dispute_id), context.params
+    dispute["metadata"] = merge_metadata(dispute["metadata"], params.get("metadata", {}))
+    context.save(dispute)
     if "evidence" in params:
-        if dispute["status"] not in ANSWERED:
+        if dispute["status"] not in STATUS_AFTER_EVIDENCE:
             raise refused(f"This dispute is {dispute['status']} and takes no more evidence.")
         dispute["evidence"] |= params["evidence"]
         dispute["evidence_details"]["has_evidence"] = True
         if params.get("submit", True):
-            dispute["status"] = ANSWERED[dispute["status"]]
+            dispute["status"] = STATUS_AFTER_EVIDENCE[dispute["status"]]
             dispute["evidence_details"]["submission_count"] += 1
-    call.emit("charge.dispute.updated", dispute)
-    verdicts = {"under_review": VERDICTS, "warning_under_review": OF_INQUIRY}
-    told = verdicts.get(dispute["status"], {})
-    verdict = told.get(dispute["evidence"]["uncategorized_text"] or "")
-    return move(call, dispute, verdict) if verdict else dispute
+    context.emit("charge.dispute.updated", dispute)
+    verdicts = {
+        "under_review": EVIDENCE_OUTCOMES,
+        "warning_under_review": INQUIRY_EVIDENCE_OUTCOMES,
+    }
+    outcomes = verdicts.get(dispute["status"], {})
+    verdict = outcomes.get(dispute["evidence"]["uncategorized_text"] or "")
+    return change_status(context, dispute, verdict) if verdict else dispute
 
 
-def close(call: Call, name: str) -> Json:
-    """Accept that the dispute is lost."""
-    dispute = retrieve(call, name)
+def close(context: RequestContext, dispute_id: str) -> Json:
+    """Accept the dispute as lost."""
+    dispute = retrieve(context, dispute_id)
     if dispute["status"] != "needs_response":
         raise refused(f"This dispute is {dispute['status']} and cannot be closed.")
-    return move(call, dispute, "lost")
+    return change_status(context, dispute, "lost")
 
 
-def overdue(call: Call, name: str) -> None:
-    """The timer of a dispute: who has not answered by now has lost it."""
-    dispute = call.find(name)
-    if dispute is not None and dispute["status"] in ANSWERED:
+def close_overdue(context: RequestContext, dispute_id: str) -> None:
+    """Timer: close a dispute without a response as lost, an inquiry as closed."""
+    dispute = context.find(dispute_id)
+    if dispute is not None and dispute["status"] in STATUS_AFTER_EVIDENCE:
         dispute["evidence_details"]["past_due"] = True
         inquiry = dispute["status"].startswith("warning")
-        move(call, dispute, "warning_closed" if inquiry else "lost")
+        change_status(context, dispute, "warning_closed" if inquiry else "lost")
 
 
-def after_refund(call: Call, charge: Json) -> None:
-    """Inquiries end with the full refund of what they are about."""
-    for dispute in call.of("dispute", "charge", charge["id"]):
+def close_refunded_inquiries(context: RequestContext, charge: Json) -> None:
+    """Close the inquiries about a fully refunded charge."""
+    for dispute in context.find_all("dispute", "charge", charge["id"]):
         if charge["refunded"] and dispute["status"] in (
             "warning_needs_response",
             "warning_under_review",
         ):
-            move(call, dispute, "warning_closed")
+            change_status(context, dispute, "warning_closed")
 
 
-def check_refundable(call: Call, charge: Json) -> None:
+def check_refundable(context: RequestContext, charge: Json) -> None:
     """Raises charge_disputed."""
-    disputes = call.of("dispute", "charge", charge["id"])
+    disputes = context.find_all("dispute", "charge", charge["id"])
     if not all(dispute["is_charge_refundable"] for dispute in disputes):
         raise refused(
             f"Charge {charge['id']} has been charged back; cannot issue a refund.",
@@ -231,10 +254,10 @@ def check_refundable(call: Call, charge: Json) -> None:
         )
 
 
-def list_disputes(call: Call) -> Json:
+def list_disputes(context: RequestContext) -> Json:
     """Disputes, newest first."""
-    params = call.params
-    return call.page(
+    params = context.params
+    return context.page(
         "dispute",
         "/v1/disputes",
         charge=params.get("charge"),

@@ -1,4 +1,4 @@
-"""The refusals of Stripe's API, as exceptions that carry the whole answer."""
+"""Errors of Stripe's API as exceptions that carry the whole answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Json = dict[str, Any]
 
 
 class StripeError(Exception):
-    """An error answer; `stored` says whether an idempotency key remembers it."""
+    """An error answer. `stored` says whether it is stored under the idempotency key."""
 
     def __init__(
         self, status: int, kind: str, message: str, *, stored: bool = True, **fields: Any
@@ -21,7 +21,7 @@ class StripeError(Exception):
 
     @property
     def keeps_effect(self) -> bool:
-        """A declined card leaves its failed charge behind; other refusals leave nothing."""
+        """A declined card leaves its failed charge; other errors roll everything back."""
         return bool(self.fields["type"] == "card_error")
 
     @property
@@ -34,27 +34,27 @@ class StripeError(Exception):
 
 
 def refused(message: str, code: str | None = None, param: str | None = None) -> StripeError:
-    """A well-formed request that the state does not allow."""
+    """The error for a valid request that the object's state does not allow."""
     return StripeError(400, "invalid_request_error", message, code=code, param=param)
 
 
 def malformed(message: str, code: str | None = None, param: str | None = None) -> StripeError:
-    """A request that fails validation before anything runs; its key stays free."""
+    """The error for an invalid request. Its idempotency key stays unused."""
     return StripeError(400, "invalid_request_error", message, code=code, param=param, stored=False)
 
 
 def missing(param: str) -> StripeError:
-    """A required parameter is absent."""
+    """The error for an absent required parameter."""
     return malformed(f"Missing required param: {param}.", "parameter_missing", param)
 
 
 def unknown(param: str) -> StripeError:
-    """A parameter that this endpoint does not take."""
+    """The error for a parameter that this endpoint does not take."""
     return malformed(f"Received unknown parameter: {param}", "parameter_unknown", param)
 
 
 def no_such(kind: str, name: str, param: str, *, in_path: bool = True) -> StripeError:
-    """An object that this account does not have: 404 in the path, 400 as a parameter."""
+    """The error for an unknown object: 404 in the path, 400 as a parameter."""
     status = 404 if in_path else 400
     return StripeError(
         status,
@@ -67,12 +67,12 @@ def no_such(kind: str, name: str, param: str, *, in_path: bool = True) -> Stripe
 
 
 def unauthorized(message: str) -> StripeError:
-    """No usable key."""
+    """The error for a missing or wrong API key."""
     return StripeError(401, "invalid_request_error", message, stored=False)
 
 
 def declined(code: str, decline_code: str, message: str, **fields: Any) -> StripeError:
-    """The card was refused."""
+    """The error for a declined card."""
     return StripeError(
         402, "card_error", message, code=code, decline_code=decline_code or None, **fields
     )

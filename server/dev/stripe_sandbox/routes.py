@@ -1,4 +1,4 @@
-"""Every endpoint of Stripe's API that the sandbox answers, in one list."""
+"""The list of Stripe's API endpoints that the sandbox answers."""
 
 from __future__ import annotations
 
@@ -11,27 +11,31 @@ from server.dev.stripe_sandbox import (
     connect,
     customers,
     disputes,
-    payments,
+    events,
+    payment_intents,
+    payment_methods,
     payouts,
     refunds,
-    setups,
+    setup_intents,
     transfers,
-    webhooks,
+    webhook_endpoints,
 )
+from server.dev.stripe_sandbox.errors import Json, StripeError
+from server.dev.stripe_sandbox.parameters import EXPAND, PAGE, Spec
 
-from .errors import Json, StripeError
-from .forms import EXPAND, PAGE, Spec
-
-Handler = Callable[..., Json]
+RouteHandler = Callable[..., Json]
 
 
 @dataclass(frozen=True)
 class Route:
-    """A method and a path template; each `*` is an id that the handler gets."""
+    """A method and a path template; each `*` is an id, passed to the handler.
+
+    `public` routes accept the publishable key.
+    """
 
     method: str
     template: str
-    handler: Handler
+    handler: RouteHandler
     spec: Spec = field(default_factory=lambda: EXPAND)
     public: bool = False
 
@@ -41,31 +45,49 @@ class Route:
         return self.template.split("/")
 
 
-NONE: Spec = {}
+NO_PARAMETERS: Spec = {}
 ROUTES = [
     Route("POST", "customers", customers.create_customer, customers.CUSTOMER),
     Route("GET", "customers", customers.list_customers, customers.CUSTOMERS),
     Route("GET", "customers/*", customers.retrieve_customer),
     Route("POST", "customers/*", customers.update_customer, customers.CUSTOMER),
-    Route("DELETE", "customers/*", customers.delete_customer, NONE),
-    Route("GET", "customers/*/payment_methods", customers.methods_of, customers.METHODS),
-    Route("POST", "payment_methods", customers.create_method, customers.CREATE_METHOD, public=True),
+    Route("DELETE", "customers/*", customers.delete_customer, NO_PARAMETERS),
+    Route(
+        "GET", "customers/*/payment_methods", customers.list_methods_of_customer, customers.METHODS
+    ),
+    Route(
+        "POST",
+        "payment_methods",
+        payment_methods.create_method,
+        payment_methods.CREATE_METHOD,
+        public=True,
+    ),
     Route("GET", "payment_methods", customers.list_methods, customers.METHODS),
-    Route("GET", "payment_methods/*", customers.retrieve_method),
+    Route("GET", "payment_methods/*", payment_methods.retrieve_method),
     Route("POST", "payment_methods/*/attach", customers.attach, customers.ATTACH),
-    Route("POST", "payment_methods/*/detach", customers.detach),
-    Route("POST", "payment_intents", payments.create, payments.CREATE),
-    Route("GET", "payment_intents", payments.list_intents, payments.LIST),
-    Route("GET", "payment_intents/*", payments.retrieve, payments.RETRIEVE, public=True),
-    Route("POST", "payment_intents/*", payments.update, payments.UPDATE),
-    Route("POST", "payment_intents/*/confirm", payments.confirm, payments.CONFIRM, public=True),
-    Route("POST", "payment_intents/*/capture", payments.capture, payments.CAPTURE),
-    Route("POST", "payment_intents/*/cancel", payments.cancel, payments.CANCEL),
-    Route("POST", "setup_intents", setups.create, setups.CREATE),
-    Route("GET", "setup_intents", setups.list_setups, setups.LIST),
-    Route("GET", "setup_intents/*", setups.retrieve, setups.RETRIEVE, public=True),
-    Route("POST", "setup_intents/*/confirm", setups.confirm, setups.CONFIRM, public=True),
-    Route("POST", "setup_intents/*/cancel", setups.cancel, setups.CANCEL),
+    Route("POST", "payment_methods/*/detach", payment_methods.detach),
+    Route("POST", "payment_intents", payment_intents.create, payment_intents.CREATE),
+    Route("GET", "payment_intents", payment_intents.list_intents, payment_intents.LIST),
+    Route(
+        "GET", "payment_intents/*", payment_intents.retrieve, payment_intents.RETRIEVE, public=True
+    ),
+    Route("POST", "payment_intents/*", payment_intents.update, payment_intents.UPDATE),
+    Route(
+        "POST",
+        "payment_intents/*/confirm",
+        payment_intents.confirm,
+        payment_intents.CONFIRM,
+        public=True,
+    ),
+    Route("POST", "payment_intents/*/capture", payment_intents.capture, payment_intents.CAPTURE),
+    Route("POST", "payment_intents/*/cancel", payment_intents.cancel, payment_intents.CANCEL),
+    Route("POST", "setup_intents", setup_intents.create, setup_intents.CREATE),
+    Route("GET", "setup_intents", setup_intents.list_setups, setup_intents.LIST),
+    Route("GET", "setup_intents/*", setup_intents.retrieve, setup_intents.RETRIEVE, public=True),
+    Route(
+        "POST", "setup_intents/*/confirm", setup_intents.confirm, setup_intents.CONFIRM, public=True
+    ),
+    Route("POST", "setup_intents/*/cancel", setup_intents.cancel, setup_intents.CANCEL),
     Route("GET", "charges", charges.list_charges, charges.LIST),
     Route("GET", "charges/*", charges.retrieve),
     Route("POST", "refunds", refunds.create, refunds.CREATE),
@@ -81,10 +103,10 @@ ROUTES = [
     Route("GET", "accounts", connect.list_accounts, PAGE),
     Route("GET", "accounts/*", connect.retrieve),
     Route("POST", "accounts/*", connect.update, connect.UPDATE),
-    Route("DELETE", "accounts/*", connect.delete, NONE),
+    Route("DELETE", "accounts/*", connect.delete, NO_PARAMETERS),
     Route("POST", "accounts/*/reject", connect.reject, connect.REJECT),
     Route("GET", "accounts/*/capabilities", connect.list_capabilities),
-    Route("GET", "accounts/*/capabilities/*", connect.capability),
+    Route("GET", "accounts/*/capabilities/*", connect.retrieve_capability),
     Route("POST", "accounts/*/capabilities/*", connect.update_capability, connect.CAPABILITY),
     Route("POST", "accounts/*/login_links", connect.create_login),
     Route("POST", "account_links", connect.create_link, connect.LINK),
@@ -103,13 +125,13 @@ ROUTES = [
     Route("GET", "balance", balances.retrieve_balance),
     Route("GET", "balance_transactions", balances.list_entries, balances.LIST),
     Route("GET", "balance_transactions/*", balances.retrieve_entry),
-    Route("GET", "events", webhooks.list_events, webhooks.EVENTS),
-    Route("GET", "events/*", webhooks.retrieve_event),
-    Route("POST", "webhook_endpoints", webhooks.create, webhooks.CREATE),
-    Route("GET", "webhook_endpoints", webhooks.list_endpoints, PAGE),
-    Route("GET", "webhook_endpoints/*", webhooks.retrieve),
-    Route("POST", "webhook_endpoints/*", webhooks.update, webhooks.UPDATE),
-    Route("DELETE", "webhook_endpoints/*", webhooks.delete, NONE),
+    Route("GET", "events", events.list_events, events.LIST),
+    Route("GET", "events/*", events.retrieve_event),
+    Route("POST", "webhook_endpoints", webhook_endpoints.create, webhook_endpoints.CREATE),
+    Route("GET", "webhook_endpoints", webhook_endpoints.list_endpoints, PAGE),
+    Route("GET", "webhook_endpoints/*", webhook_endpoints.retrieve),
+    Route("POST", "webhook_endpoints/*", webhook_endpoints.update, webhook_endpoints.UPDATE),
+    Route("DELETE", "webhook_endpoints/*", webhook_endpoints.delete, NO_PARAMETERS),
 ]
 
 

@@ -1,47 +1,46 @@
-"""What happens by itself when a tenant's clock gets there: holds, payouts, failing refunds."""
+"""Timers on a tenant's clock: expiring holds, payouts, refunds, disputes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from server.dev.stripe_sandbox import charges, disputes, payouts, refunds
+from server.dev.stripe_sandbox.request_context import RequestContext
+from server.dev.stripe_sandbox.store import Store, Tenant
 
-from .call import Call
-from .state import Store, Tenant
-
-HANDLERS: dict[str, Callable[[Call, str], None]] = {
-    "dispute": disputes.by_card,
+HANDLERS: dict[str, Callable[[RequestContext, str], None]] = {
+    "dispute": disputes.open_for_test_card,
     "hold": charges.expire_hold,
-    "overdue": disputes.overdue,
+    "overdue": disputes.close_overdue,
     "payout": payouts.advance,
-    "refund": refunds.proceed,
+    "refund": refunds.carry_out_plan,
 }
-NEXT = (
+TAKE_NEXT_DUE = (
     "DELETE FROM timers WHERE (tenant, due, what, id) IN (SELECT tenant, due, what, id FROM timers"
     " WHERE tenant = ? AND due <= ? ORDER BY due LIMIT 1) RETURNING what, id"
 )
 
 
-def run(store: Store, tenant: Tenant) -> int:
-    """Everything that is due, in order of time; inside a transaction. Returns how many."""
+def run_due(store: Store, tenant: Tenant) -> int:
+    """Run a tenant's due timers in order of time, inside a transaction. Returns their number."""
     done = 0
-    while row := store.db.execute(NEXT, (tenant.key, tenant.now())).fetchone():
-        call = Call(store, tenant, tenant.account)
-        HANDLERS[row[0]](call, row[1])
-        call.flush()
+    while row := store.db.execute(TAKE_NEXT_DUE, (tenant.key, tenant.now())).fetchone():
+        context = RequestContext(store, tenant, tenant.account)
+        HANDLERS[row[0]](context, row[1])
+        context.flush()
         done += 1
     return done
 
 
-def sweep(store: Store) -> int:
-    """One round over every tenant. Returns how many things happened."""
+def run_due_of_all_tenants(store: Store) -> int:
+    """Run the due timers of every tenant. Returns their number."""
     done = 0
-    for key in store.tenants():
+    for key in store.tenant_keys():
         tenant = store.tenant(key)
         if tenant is None:
             continue
         due = "SELECT 1 FROM timers WHERE tenant = ? AND due <= ? LIMIT 1"
         if store.db.execute(due, (key, tenant.now())).fetchone():
             with store.transaction():
-                done += run(store, tenant)
+                done += run_due(store, tenant)
     return done

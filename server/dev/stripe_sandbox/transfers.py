@@ -1,124 +1,135 @@
-"""Transfers to connected accounts, tied to a charge or out of the available balance."""
+"""Transfers to connected accounts, from a charge or from the available balance."""
 
 from __future__ import annotations
 
 from server.dev.stripe_sandbox import balances, connect
-
-from .call import Call
-from .errors import Json, refused
-from .forms import EXPAND, PAGE, Need, Spec, boolean, currency, integer, mapping, merged, text
-from .money import check_positive, written
-from .state import new_id
+from server.dev.stripe_sandbox.currencies import check_positive, format_amount
+from server.dev.stripe_sandbox.errors import Json, refused
+from server.dev.stripe_sandbox.parameters import (
+    EXPAND,
+    PAGE,
+    Required,
+    Spec,
+    boolean,
+    currency,
+    integer,
+    merge_metadata,
+    metadata,
+    text,
+)
+from server.dev.stripe_sandbox.request_context import RequestContext
+from server.dev.stripe_sandbox.store import new_id
 
 CREATE: Spec = {
-    "amount": Need(integer),
-    "currency": Need(currency),
-    "destination": Need(text),
+    "amount": Required(integer),
+    "currency": Required(currency),
+    "destination": Required(text),
     "description": text,
-    "metadata": mapping,
+    "metadata": metadata,
     "source_transaction": text,
     "source_type": text,
     "transfer_group": text,
     **EXPAND,
 }
-UPDATE: Spec = {"description": text, "metadata": mapping, **EXPAND}
+UPDATE: Spec = {"description": text, "metadata": metadata, **EXPAND}
 LIST: Spec = {**PAGE, "destination": text, "transfer_group": text}
 REVERSE: Spec = {
     "amount": integer,
     "description": text,
-    "metadata": mapping,
+    "metadata": metadata,
     "refund_application_fee": boolean,
     **EXPAND,
 }
 
 
-def create(call: Call) -> Json:
-    """Send money. Raises insufficient_capabilities_for_transfer, balance_insufficient, ..."""
-    params = call.params
-    amount, money = params["amount"], params["currency"]
-    check_positive(amount, money)
-    account = connect.connected(call, params["destination"], "destination", in_path=False)
+def create(context: RequestContext) -> Json:
+    """Create a transfer. Raises insufficient_capabilities_for_transfer, balance_insufficient."""
+    params = context.params
+    amount, currency_code = params["amount"], params["currency"]
+    check_positive(amount, currency_code)
+    account = connect.get_connected(context, params["destination"], "destination", in_path=False)
     if account["capabilities"].get("transfers") != "active":
         raise refused(
             "Your destination account needs to have at least one of the following capabilities"
             " enabled: transfers, crypto_transfers, legacy_payments",
             "insufficient_capabilities_for_transfer",
         )
-    charge = _source(call, amount, money)
+    charge = _get_source_charge(context, amount, currency_code)
     if charge is None:
-        balances.check_available(call, call.account, money, amount, "transfer")
-    transfer = call.add(_transfer(call, account, charge))
-    payment = call.add(_payment(call, transfer), account["id"])
-    due = _available_on(call, charge)
-    entry = balances.book(call, "transfer", transfer, -amount, available_on=due)
-    arrived = balances.book(call, "payment", payment, amount, available_on=due)
+        balances.check_available(context, context.account, currency_code, amount, "transfer")
+    transfer = context.add(_new_transfer(context, account, charge))
+    payment = context.add(_new_payment(context, transfer), account["id"])
+    due = _available_on(context, charge)
+    entry = balances.book(context, "transfer", transfer, -amount, available_on=due)
+    arrived = balances.book(context, "payment", payment, amount, available_on=due)
     payment["balance_transaction"] = arrived["id"]
     transfer.update(balance_transaction=entry["id"], destination_payment=payment["id"])
-    call.save(payment)
-    call.save(transfer)
-    call.emit("transfer.created", transfer)
+    context.save(payment)
+    context.save(transfer)
+    context.emit("transfer.created", transfer)
     return transfer
 
 
-def _source(call: Call, amount: int, money: str) -> Json | None:
-    """The charge that pays for the transfer, if one is named and has enough left."""
-    name = call.params.get("source_transaction")
-    if not name:
+def _get_source_charge(context: RequestContext, amount: int, currency_code: str) -> Json | None:
+    """The `source_transaction`, checked, or None. Raises refused if too little of it is left."""
+    charge_id = context.params.get("source_transaction")
+    if not charge_id:
         return None
-    charge = call.get("charge", name, "source_transaction", in_path=False)
+    charge = context.get("charge", charge_id, "source_transaction", in_path=False)
     if charge["status"] != "succeeded" or not charge["captured"]:
         raise refused(
-            f"The charge {name} is not captured and cannot be a source of a transfer.",
+            f"The charge {charge_id} is not captured and cannot be a source of a transfer.",
             None,
             "source_transaction",
         )
-    if charge["currency"] != money:
+    if charge["currency"] != currency_code:
         raise refused(
             f"The currency of source_transaction's balance transaction ({charge['currency']}) must"
-            f" be the same as the transfer currency ({money})",
+            f" be the same as the transfer currency ({currency_code})",
             None,
             "currency",
         )
     used = sum(
         transfer["amount"] - transfer["amount_reversed"]
-        for transfer in call.of("transfer", "source_transaction", name)
+        for transfer in context.find_all("transfer", "source_transaction", charge_id)
     )
     if used + amount > charge["amount_captured"]:
         raise refused(
             "Transfers using this transaction as a source must not exceed the source amount of"
-            f" {written(charge['amount_captured'], money)}. (There is already a transfer using this"
-            f" source, amounting to a total of {written(used, money)}.)",
+            f" {format_amount(charge['amount_captured'], currency_code)}. (There is already a"
+            " transfer using this source, amounting to a total of"
+            f" {format_amount(used, currency_code)}.)",
             None,
             "amount",
         )
     return charge
 
 
-def _available_on(call: Call, charge: Json | None) -> int | None:
-    entry = call.find(charge["balance_transaction"]) if charge else None
+def _available_on(context: RequestContext, charge: Json | None) -> int | None:
+    entry = context.find(charge["balance_transaction"]) if charge else None
     return int(entry["available_on"]) if entry else None
 
 
-def _transfer(call: Call, account: Json, charge: Json | None) -> Json:
-    params, name = call.params, new_id("tr_3" if charge else "tr_1")
+def _new_transfer(context: RequestContext, account: Json, charge: Json | None) -> Json:
+    params, name = context.params, new_id("tr_3" if charge else "tr_1")
     group = params.get("transfer_group")
     if charge and not group:
         group = charge["transfer_group"] or f"group_{charge['payment_intent']}"
         charge["transfer_group"] = group
-        call.save(charge)
+        context.save(charge)
     return {
         "id": name,
         "object": "transfer",
         "amount": params["amount"],
         "amount_reversed": 0,
         "balance_transaction": None,
-        "created": call.now,
+        "created": context.now,
         "currency": params["currency"],
         "description": params.get("description"),
         "destination": account["id"],
         "destination_payment": "",
         "livemode": False,
-        "metadata": merged(None, params.get("metadata", {})),
+        "metadata": merge_metadata(None, params.get("metadata", {})),
         "reversals": {
             "object": "list",
             "data": [],
@@ -132,8 +143,8 @@ def _transfer(call: Call, account: Json, charge: Json | None) -> Json:
     }
 
 
-def _payment(call: Call, transfer: Json) -> Json:
-    """How the transfer looks in the destination's books."""
+def _new_payment(context: RequestContext, transfer: Json) -> Json:
+    """The payment that a transfer is on the destination account."""
     nothing = (
         "application application_fee application_fee_amount balance_transaction"
         " calculated_statement_descriptor customer description failure_balance_transaction"
@@ -152,7 +163,7 @@ def _payment(call: Call, transfer: Json) -> Json:
         "amount_refunded": 0,
         "billing_details": {**person, "address": address},
         "captured": True,
-        "created": call.now,
+        "created": context.now,
         "currency": transfer["currency"],
         "disputed": False,
         "fraud_details": {},
@@ -166,25 +177,25 @@ def _payment(call: Call, transfer: Json) -> Json:
     }
 
 
-def retrieve(call: Call, name: str) -> Json:
+def retrieve(context: RequestContext, transfer_id: str) -> Json:
     """One transfer."""
-    return call.get("transfer", name, "transfer")
+    return context.get("transfer", transfer_id, "transfer")
 
 
-def update(call: Call, name: str) -> Json:
+def update(context: RequestContext, transfer_id: str) -> Json:
     """Change a transfer's description or metadata."""
-    transfer, params = retrieve(call, name), call.params
-    transfer["metadata"] = merged(transfer["metadata"], params.get("metadata", {}))
+    transfer, params = retrieve(context, transfer_id), context.params
+    transfer["metadata"] = merge_metadata(transfer["metadata"], params.get("metadata", {}))
     transfer["description"] = params.get("description", transfer["description"])
-    call.save(transfer)
-    call.emit("transfer.updated", transfer)
+    context.save(transfer)
+    context.emit("transfer.updated", transfer)
     return transfer
 
 
-def list_transfers(call: Call) -> Json:
+def list_transfers(context: RequestContext) -> Json:
     """Transfers, newest first."""
-    params = call.params
-    return call.page(
+    params = context.params
+    return context.page(
         "transfer",
         "/v1/transfers",
         destination=params.get("destination"),
@@ -192,14 +203,14 @@ def list_transfers(call: Call) -> Json:
     )
 
 
-def reverse(call: Call, name: str) -> Json:
-    """Take money back from the destination, as far as it has it."""
-    transfer = retrieve(call, name)
-    money, left = transfer["currency"], transfer["amount"] - transfer["amount_reversed"]
-    amount = call.params.get("amount", left)
+def reverse(context: RequestContext, transfer_id: str) -> Json:
+    """Reverse a transfer. Raises balance_insufficient if the destination has too little."""
+    transfer = retrieve(context, transfer_id)
+    currency_code, left = transfer["currency"], transfer["amount"] - transfer["amount_reversed"]
+    amount = context.params.get("amount", left)
     if left == 0:
-        raise refused(f"Transfer {name} is already fully reversed.")
-    check_positive(amount, money)
+        raise refused(f"Transfer {transfer_id} is already fully reversed.")
+    check_positive(amount, currency_code)
     if amount > left:
         raise refused(
             f"Transfer reversal amount ({amount}) is greater than unreversed amount on transfer"
@@ -207,55 +218,61 @@ def reverse(call: Call, name: str) -> Json:
             None,
             "amount",
         )
-    held = balances.amounts(call, transfer["destination"]).get(money, (0, 0))
+    held = balances.available_and_pending(context, transfer["destination"]).get(
+        currency_code, (0, 0)
+    )
     if sum(held) < amount:
         raise refused(
             "The recipient does not have enough funds in their account for this reversal.",
             "balance_insufficient",
         )
-    return _reverse(call, transfer, amount)
+    return _reverse(context, transfer, amount)
 
 
-def _reverse(call: Call, transfer: Json, amount: int) -> Json:
-    payment = call.find(transfer["destination_payment"])
+def _reverse(context: RequestContext, transfer: Json, amount: int) -> Json:
+    payment = context.find(transfer["destination_payment"])
     assert payment is not None
     reversal: Json = {
         "id": new_id("trr_1"),
         "object": "transfer_reversal",
         "amount": amount,
         "balance_transaction": None,
-        "created": call.now,
+        "created": context.now,
         "currency": transfer["currency"],
         "destination_payment_refund": None,
-        "metadata": merged(None, call.params.get("metadata", {})),
+        "metadata": merge_metadata(None, context.params.get("metadata", {})),
         "source_refund": None,
         "transfer": transfer["id"],
     }
-    call.add(reversal)
-    entry = balances.book(call, "transfer_refund", reversal, amount)
-    refund = call.add(_payment_refund(call, payment, amount, reversal), transfer["destination"])
-    back = balances.book(call, "payment_refund", refund, -amount)
+    context.add(reversal)
+    entry = balances.book(context, "transfer_refund", reversal, amount)
+    refund = context.add(
+        _new_payment_refund(context, payment, amount, reversal), transfer["destination"]
+    )
+    back = balances.book(context, "payment_refund", refund, -amount)
     refund["balance_transaction"] = back["id"]
     reversal.update(balance_transaction=entry["id"], destination_payment_refund=refund["id"])
     payment["amount_refunded"] += amount
     payment["refunded"] = payment["amount_refunded"] == payment["amount"]
     transfer["amount_reversed"] += amount
     transfer["reversed"] = transfer["amount_reversed"] == transfer["amount"]
-    transfer["reversals"]["data"].insert(0, call.shown(reversal))
+    transfer["reversals"]["data"].insert(0, context.public_view(reversal))
     for changed in (refund, reversal, payment, transfer):
-        call.save(changed)
-    call.emit("transfer.reversed", transfer)
+        context.save(changed)
+    context.emit("transfer.reversed", transfer)
     return reversal
 
 
-def _payment_refund(call: Call, payment: Json, amount: int, reversal: Json) -> Json:
+def _new_payment_refund(
+    context: RequestContext, payment: Json, amount: int, reversal: Json
+) -> Json:
     return {
         "id": new_id("pyr_1"),
         "object": "refund",
         "amount": amount,
         "balance_transaction": None,
         "charge": payment["id"],
-        "created": call.now,
+        "created": context.now,
         "currency": payment["currency"],
         "metadata": {},
         "payment_intent": None,
@@ -267,13 +284,15 @@ def _payment_refund(call: Call, payment: Json, amount: int, reversal: Json) -> J
     }
 
 
-def retrieve_reversal(call: Call, name: str, reversal: str) -> Json:
+def retrieve_reversal(context: RequestContext, transfer_id: str, reversal_id: str) -> Json:
     """One reversal of a transfer."""
-    retrieve(call, name)
-    return call.get("transfer_reversal", reversal)
+    retrieve(context, transfer_id)
+    return context.get("transfer_reversal", reversal_id)
 
 
-def list_reversals(call: Call, name: str) -> Json:
+def list_reversals(context: RequestContext, transfer_id: str) -> Json:
     """A transfer's reversals, newest first."""
-    retrieve(call, name)
-    return call.page("transfer_reversal", f"/v1/transfers/{name}/reversals", transfer=name)
+    retrieve(context, transfer_id)
+    return context.page(
+        "transfer_reversal", f"/v1/transfers/{transfer_id}/reversals", transfer=transfer_id
+    )

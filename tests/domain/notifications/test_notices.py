@@ -231,7 +231,7 @@ async def test_automatic_completion_sends_its_own_notice_only(work, smtp):
 
 
 async def test_each_refund_sends_its_own_notice(work, smtp):
-    """Guard: the `fact` of `_refund` has its id and state; with the offer's id alone the
+    """Guard: the `fact` of `_refund_notice` has its id and state; with the offer's id alone the
     second refund would send none, and without a fact the first would send two."""
     for amount in (30_000, 20_000):
         await work.refund(amount)

@@ -15,7 +15,7 @@ from domain.payouts.transfer_tasks import SendTransfer
 from domain.ports.payment_gateway import GatewayUnknown
 from domain.reconciliation.books_audit import audit
 from domain.stripe_events.inbox import WebhookEvent
-from server.dev.stripe_sandbox.courier import sign
+from server.dev.stripe_sandbox.webhook_sender import sign
 from tests.domain.payments.test_payments import SECURE
 from tests.support.job_in_progress import JobInProgress
 from tests.support.negotiation import TIMEOUT

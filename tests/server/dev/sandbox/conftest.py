@@ -1,4 +1,4 @@
-"""A sandbox process, the real Stripe SDK against it, and its control API."""
+"""Fixtures: a sandbox process, the real Stripe SDK as its client, and its control API."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ NO_REDIRECT = {"enabled": True, "allow_redirects": "never"}
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
+    """An unused port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Sandbox:
-    """The server as a child process; it can be killed and started again on its data."""
+    """The sandbox as a child process. It can be killed and restarted on its data."""
 
     def __init__(self, data: Path) -> None:
         self.data = data
@@ -45,7 +45,7 @@ class Sandbox:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start and wait until it answers."""
+        """Start the process and wait until it answers."""
         arguments = ["--port", str(self.port), "--data", str(self.data)]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "server.dev.stripe_sandbox", *arguments], cwd=ROOT
@@ -60,14 +60,14 @@ class Sandbox:
         raise AssertionError("the sandbox did not answer")
 
     def end(self, number: int = signal.SIGTERM) -> int:
-        """End the process by its id. Returns its exit code."""
+        """Send the process a signal and wait for its end. Returns its exit code."""
         assert self.process is not None
         os.kill(self.process.pid, number)
         return self.process.wait(10)
 
 
 class Shop:
-    """One tenant: its SDK client, its control API, and shortcuts for what tests often do."""
+    """One tenant: its SDK client, its control API, and shortcuts for frequent steps."""
 
     def __init__(self, sandbox: Sandbox, http: aiohttp.ClientSession, retries: int = 0) -> None:
         self.key = f"sk_test_{uuid.uuid4().hex}"
@@ -95,15 +95,15 @@ class Shop:
             return answer
 
     async def fault(self, **rule: Any) -> None:
-        """Order a fault."""
+        """Add a fault."""
         await self.control("POST", "faults", rule)
 
     async def advance(self, seconds: float) -> None:
-        """Move the tenant's clock."""
+        """Move the tenant's clock forward."""
         await self.control("POST", "clock", {"advance": seconds})
 
     async def charge_fees(self) -> None:
-        """Fees as Stripe's usual ones: 2.9 % and 30 minor units."""
+        """Set Stripe's usual fees: 2.9 % and 30 minor units."""
         await self.control("POST", "settings", {"fee_bps": 290, "fee_fixed": 30})
 
     async def log(self) -> list[dict[str, Any]]:
@@ -140,7 +140,7 @@ class Shop:
         return str(account.id)
 
     async def onboard(self, account: str, currencies: str = "usd") -> str:
-        """Send the onboarding form. Returns where it leads."""
+        """Submit the onboarding form. Returns the redirect."""
         link = await self.v1.account_links.create_async(
             {
                 "account": account,
@@ -152,7 +152,7 @@ class Shop:
         return await self.post_form(link.url, {"currencies": currencies})
 
     async def post_form(self, url: str, fields: dict[str, str]) -> str:
-        """Post a page's form. Returns the address it leads to."""
+        """Post a page's form. Returns the redirect."""
         async with self.http.post(url, data=fields, allow_redirects=False) as response:
             assert response.status == 303, await response.text()
             return response.headers["Location"]
@@ -163,8 +163,8 @@ class Shop:
         balance = await self.v1.balance.retrieve_async({}, options)
         return sum(entry.amount for entry in balance.available if entry.currency == "usd")
 
-    async def judge(self) -> None:
-        """Everything this tenant asked, got and was told matches Stripe's own description."""
+    async def check_against_oracle(self) -> None:
+        """Check requests, responses and events of this tenant against Stripe's own description."""
         stripe_oracle.check_log(await self.log())
         for delivery in (await self.control("GET", "deliveries"))["data"]:
             stripe_oracle.check_event(delivery["body"])
@@ -173,7 +173,7 @@ class Shop:
 
 
 class Inbox:
-    """A webhook receiver that verifies signatures and may answer badly on order."""
+    """A webhook receiver that verifies signatures. `answers` are the next statuses."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}/hook"
@@ -181,8 +181,8 @@ class Inbox:
         self.secret = ""
         self.received: list[Any] = []
 
-    async def take(self, request: web.Request) -> web.Response:
-        """One delivery."""
+    async def receive(self, request: web.Request) -> web.Response:
+        """Receive one delivery."""
         body, header = await request.text(), request.headers["Stripe-Signature"]
         status = self.answers.pop(0) if self.answers else 200
         if status == 200:
@@ -191,22 +191,24 @@ class Inbox:
         return web.Response(status=status)
 
     async def types(self, count: int) -> list[str]:
-        """The types of the first `count` events, waiting for them."""
-        await until(lambda: len(self.received) >= count)
+        """Wait for `count` events. Returns their types."""
+        await wait_until(lambda: len(self.received) >= count)
         return [event.type for event in self.received]
 
 
-async def until(true: Callable[[], bool], seconds: float = 5) -> None:
-    """Wait for something to become true."""
+async def wait_until(condition: Callable[[], bool], seconds: float = 5) -> None:
+    """Wait until a condition is true."""
 
     async def read() -> bool:
-        return true()
+        return condition()
 
-    await eventually(read, True, seconds)
+    await wait_until_equal(read, True, seconds)
 
 
-async def eventually(read: Callable[[], Awaitable[Any]], wanted: Any, seconds: float = 5) -> None:
-    """Wait until a reading has a value."""
+async def wait_until_equal(
+    read: Callable[[], Awaitable[Any]], wanted: Any, seconds: float = 5
+) -> None:
+    """Wait until `read` returns the wanted value."""
     for _ in range(int(seconds / 0.02)):
         if await read() == wanted:
             return
@@ -216,7 +218,7 @@ async def eventually(read: Callable[[], Awaitable[Any]], wanted: Any, seconds: f
 
 @pytest.fixture(scope="session")
 def sandbox_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """One server for all tests: every test is a tenant of its own."""
+    """One server for all tests; each test is its own tenant."""
     server = Sandbox(tmp_path_factory.mktemp("sandbox"))
     server.start()
     yield server
@@ -225,7 +227,7 @@ def sandbox_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox
 
 @pytest.fixture
 def sandbox_own_server(tmp_path: Path) -> Iterator[Sandbox]:
-    """A server that the test may kill."""
+    """A server for one test, which may kill it."""
     server = Sandbox(tmp_path / "data")
     server.start()
     yield server
@@ -243,16 +245,16 @@ async def sandbox_http() -> AsyncIterator[aiohttp.ClientSession]:
 async def sandbox_shop(
     sandbox_server: Sandbox, sandbox_http: aiohttp.ClientSession
 ) -> AsyncIterator[Shop]:
-    """A fresh tenant; after the test all its traffic is judged by Stripe's description."""
+    """A new tenant. After the test its traffic is checked against Stripe's description."""
     shop = Shop(sandbox_server, sandbox_http)
     await shop.charge_fees()
     yield shop
-    await shop.judge()
+    await shop.check_against_oracle()
 
 
 @pytest.fixture
 async def sandbox_inbox(sandbox_shop: Shop) -> AsyncIterator[Inbox]:
-    """A receiver of all of the platform's events."""
+    """A receiver of the platform's events."""
     async for inbox in _listen(sandbox_shop, connect=False):
         yield inbox
 
@@ -267,7 +269,7 @@ async def sandbox_connect_inbox(sandbox_shop: Shop) -> AsyncIterator[Inbox]:
 async def _listen(shop: Shop, *, connect: bool) -> AsyncIterator[Inbox]:
     inbox = Inbox(free_port())
     app = web.Application()
-    app.router.add_post("/hook", inbox.take)
+    app.router.add_post("/hook", inbox.receive)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", int(inbox.url.split(":")[2].split("/")[0])).start()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Shop, eventually
+from .conftest import Shop, wait_until_equal
 from .test_payments import refusal
 
 DAY = 86_400
@@ -40,7 +40,7 @@ async def test_a_hold_cannot_be_refunded(sandbox_shop: Shop) -> None:
     assert error.http_status == 400
 
 
-async def test_a_refund_may_come_back(sandbox_shop: Shop) -> None:
+async def test_a_refund_returned_by_the_bank_restores_the_balance(sandbox_shop: Shop) -> None:
     """Fails without `refunds.fail` returning the money."""
     paid = await sandbox_shop.pay()
     await sandbox_shop.fault(refund="usd", failure_code="lost_or_stolen_card")
@@ -51,7 +51,7 @@ async def test_a_refund_may_come_back(sandbox_shop: Shop) -> None:
     assert "refund.failed" in await sandbox_shop.events()
 
 
-async def test_onboarding_opens_transfers(sandbox_shop: Shop) -> None:
+async def test_transfers_need_completed_onboarding(sandbox_shop: Shop) -> None:
     """Fails without the capability guard in `transfers.create`, or the link's single use."""
     v1 = sandbox_shop.v1
     account = await v1.accounts.create_async(
@@ -104,7 +104,7 @@ async def test_onboarding_opens_transfers(sandbox_shop: Shop) -> None:
 
 
 async def test_an_onboarding_link_expires(sandbox_shop: Shop) -> None:
-    """Fails without the `expires_at` guard in `pages.submit`."""
+    """Fails without the `expires_at` guard in `hosted_pages.submit`."""
     account = await sandbox_shop.v1.accounts.create_async({"type": "express"})
     link = await sandbox_shop.v1.account_links.create_async(
         {
@@ -118,8 +118,8 @@ async def test_an_onboarding_link_expires(sandbox_shop: Shop) -> None:
     assert await sandbox_shop.post_form(link.url, {}) == "https://shop.test/again"
 
 
-async def test_transfers_of_a_charge_do_not_exceed_it(sandbox_shop: Shop) -> None:
-    """Fails without the sum guard in `transfers._source`."""
+async def test_transfers_never_exceed_their_source_charge(sandbox_shop: Shop) -> None:
+    """Fails without the sum guard in `transfers._get_source_charge`."""
     transfers, account = sandbox_shop.v1.transfers, await sandbox_shop.contractor()
     paid = await sandbox_shop.pay(transfer_group="ofr_9")
     given: Any = {
@@ -152,7 +152,7 @@ async def test_transfer_without_charge_needs_available_money(sandbox_shop: Shop)
     assert (await sandbox_shop.available(), await sandbox_shop.available(account)) == (0, 9_680)
 
 
-async def test_money_becomes_available_with_its_charge(sandbox_shop: Shop) -> None:
+async def test_a_transfer_becomes_available_with_its_charge(sandbox_shop: Shop) -> None:
     """Fails without `available_on` of the charge being passed on by `transfers.create`."""
     await sandbox_shop.control("POST", "settings", {"available_delay_seconds": 2 * DAY})
     account = await sandbox_shop.contractor()
@@ -175,7 +175,7 @@ async def test_money_becomes_available_with_its_charge(sandbox_shop: Shop) -> No
     assert await sandbox_shop.available() == 2_680 + 9_680
 
 
-async def test_a_transfer_is_reversed(sandbox_shop: Shop) -> None:
+async def test_reversals_never_exceed_the_transfer(sandbox_shop: Shop) -> None:
     """Fails without the `left` guard and the two bookings in `transfers._reverse`."""
     transfers, account = sandbox_shop.v1.transfers, await sandbox_shop.contractor()
     await sandbox_shop.pay()
@@ -233,7 +233,7 @@ async def test_a_payout_reaches_the_bank(sandbox_shop: Shop) -> None:
     assert [entry.amount for entry in entries.data] == [-7_000]
 
 
-async def test_a_payout_is_paid_after_its_delay_by_itself(sandbox_shop: Shop) -> None:
+async def test_timers_run_without_requests(sandbox_shop: Shop) -> None:
     """Fails without the background sweep in `__main__`."""
     await sandbox_shop.control("POST", "settings", {"payout_delay_seconds": 0.1})
     await sandbox_shop.pay()
@@ -242,11 +242,13 @@ async def test_a_payout_is_paid_after_its_delay_by_itself(sandbox_shop: Shop) ->
     async def paid() -> bool:
         return "payout.paid" in await sandbox_shop.events()
 
-    await eventually(paid, True)
+    await wait_until_equal(paid, True)
 
 
 @pytest.mark.parametrize("after_paid", [False, True])
-async def test_a_bank_sends_a_payout_back(sandbox_shop: Shop, after_paid: bool) -> None:
+async def test_a_payout_returned_by_the_bank_restores_the_balance(
+    sandbox_shop: Shop, after_paid: bool
+) -> None:
     """Fails without `payouts._fail` returning the money."""
     account, as_account = await funded(sandbox_shop)
     await sandbox_shop.control("POST", "settings", {"payout_delay_seconds": 10})
@@ -261,7 +263,7 @@ async def test_a_bank_sends_a_payout_back(sandbox_shop: Shop, after_paid: bool) 
     assert await sandbox_shop.available(account) == 7_000
 
 
-async def test_a_pending_payout_is_cancelled(sandbox_shop: Shop) -> None:
+async def test_a_canceled_payout_restores_the_balance(sandbox_shop: Shop) -> None:
     """Fails without the `payout_cancel` booking."""
     await sandbox_shop.control("POST", "settings", {"payout_delay_seconds": 100})
     await sandbox_shop.pay()
@@ -271,7 +273,7 @@ async def test_a_pending_payout_is_cancelled(sandbox_shop: Shop) -> None:
     assert (gone.status, await sandbox_shop.available()) == ("canceled", 9_680)
 
 
-async def test_books_of_every_account_add_up(sandbox_shop: Shop) -> None:
+async def test_a_balance_is_the_sum_of_its_balance_transactions(sandbox_shop: Shop) -> None:
     """Fails when a movement changes a balance without a balance transaction."""
     account, as_account = await funded(sandbox_shop)
     await sandbox_shop.v1.payouts.create_async({"amount": 7_000, "currency": "usd"}, as_account)
@@ -281,7 +283,7 @@ async def test_books_of_every_account_add_up(sandbox_shop: Shop) -> None:
     assert await sandbox_shop.available(account) == 0
 
 
-async def test_settings_change_the_fee(sandbox_shop: Shop) -> None:
+async def test_the_fee_is_a_setting(sandbox_shop: Shop) -> None:
     """Fails without `fee_bps` and `fee_fixed` in `charges._settle`."""
     await sandbox_shop.control("POST", "settings", {"fee_bps": 100, "fee_fixed": 7})
     await sandbox_shop.pay()

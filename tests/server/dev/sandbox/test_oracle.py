@@ -1,4 +1,4 @@
-"""The judge itself: what it must not let through."""
+"""The Stripe oracle of the tests: invalid requests, responses and events that it must report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .conftest import Shop
 INTENTS = "/v1/payment_intents"
 
 
-def test_good_requests_pass() -> None:
+def test_valid_requests_pass() -> None:
     """Fails when `_coerce` does not follow the description's types."""
     body = (
         "amount=1000&currency=usd&confirm=true&off_session=one_off&metadata[a]=1"
@@ -31,13 +31,13 @@ def test_good_requests_pass() -> None:
         ("amount=1000&currency=usd&automatic_payment_methods[on]=true", "automatic_payment"),
     ],
 )
-def test_bad_requests_are_caught(body: str, path: str) -> None:
+def test_invalid_bodies_are_reported(body: str, path: str) -> None:
     """Fails without `additionalProperties: false`, `required` or `enum` in `_closed`."""
     with pytest.raises(AssertionError, match=path):
         stripe_oracle.check_request("POST", INTENTS, body, "")
 
 
-def test_bad_queries_and_addresses_are_caught() -> None:
+def test_invalid_queries_and_paths_are_reported() -> None:
     """Fails without `_query_schema`."""
     with pytest.raises(AssertionError, match="state"):
         stripe_oracle.check_request("GET", INTENTS, "", "state=held")
@@ -45,7 +45,7 @@ def test_bad_queries_and_addresses_are_caught() -> None:
         stripe_oracle.check_request("POST", "/v1/moons", "", "")
 
 
-async def test_bad_answers_and_events_are_caught(sandbox_shop: Shop) -> None:
+async def test_invalid_responses_and_events_are_reported(sandbox_shop: Shop) -> None:
     """Fails when response objects are open, or nested ones are not followed."""
     await sandbox_shop.pay(expand=["latest_charge"])
     entry = (await sandbox_shop.log())[-1]

@@ -20,7 +20,7 @@ async def refusal(work: Any) -> stripe.StripeError:
 
 
 async def test_money_is_held_then_captured(sandbox_shop: Shop) -> None:
-    """Fails without `charges.succeed` holding instead of settling for `capture_method=manual`."""
+    """Fails without `charges.approve` holding instead of settling for `capture_method=manual`."""
     held = await sandbox_shop.hold(transfer_group="ofr_1", metadata={"offer": "ofr_1"})
     assert (held.status, held.amount_capturable) == ("requires_capture", 10_000)
     assert await sandbox_shop.available() == 0
@@ -45,14 +45,14 @@ async def test_money_is_held_then_captured(sandbox_shop: Shop) -> None:
 
 
 async def test_automatic_capture_settles_at_once(sandbox_shop: Shop) -> None:
-    """Fails without the `_settle` call at the end of `charges.succeed`."""
+    """Fails without the `_settle` at the end of `charges.approve`."""
     paid = await sandbox_shop.pay(expand=["latest_charge"])
     assert paid.status == "succeeded"
     assert paid.latest_charge.captured
     assert "capture_before" not in paid.latest_charge.payment_method_details.card
 
 
-async def test_a_part_is_captured_and_the_rest_let_go(sandbox_shop: Shop) -> None:
+async def test_a_partial_capture_releases_the_rest(sandbox_shop: Shop) -> None:
     """Fails without `amount_refunded` counting the released part in `charges.capture`."""
     held = await sandbox_shop.hold()
     taken = await sandbox_shop.v1.payment_intents.capture_async(
@@ -64,8 +64,8 @@ async def test_a_part_is_captured_and_the_rest_let_go(sandbox_shop: Shop) -> Non
     assert more.code == "payment_intent_unexpected_state"
 
 
-async def test_no_more_than_held_can_be_captured(sandbox_shop: Shop) -> None:
-    """Fails without the amount guard in `payments.capture`."""
+async def test_a_capture_never_exceeds_the_hold(sandbox_shop: Shop) -> None:
+    """Fails without the amount guard in `payment_intents.capture`."""
     held = await sandbox_shop.hold()
     error = await refusal(
         sandbox_shop.v1.payment_intents.capture_async(held.id, {"amount_to_capture": 10_001})
@@ -83,7 +83,9 @@ async def test_no_more_than_held_can_be_captured(sandbox_shop: Shop) -> None:
         ("pm_card_chargeCustomerFail", "card_declined", "generic_decline"),
     ],
 )
-async def test_a_declined_card(sandbox_shop: Shop, card: str, code: str, decline: str) -> None:
+async def test_a_declined_card_leaves_a_failed_charge(
+    sandbox_shop: Shop, card: str, code: str, decline: str
+) -> None:
     """Fails without `StripeError.keeps_effect`: the failed charge would be rolled back."""
     error = await refusal(sandbox_shop.hold(card))
     assert isinstance(error, stripe.CardError)
@@ -104,8 +106,8 @@ async def test_a_declined_card(sandbox_shop: Shop, card: str, code: str, decline
 
 
 @pytest.mark.parametrize("card", ["authenticationRequired", "threeDSecure2Required"])
-async def test_secure_card_is_approved_on_the_page(sandbox_shop: Shop, card: str) -> None:
-    """Fails without the `card.secure` branch of `payments._confirm`."""
+async def test_3d_secure_is_completed_on_the_hosted_page(sandbox_shop: Shop, card: str) -> None:
+    """Fails without the `card.secure` branch of `payment_intents._confirm`."""
     asked = await sandbox_shop.hold(f"pm_card_{card}", return_url="https://shop.test/back?x=1")
     assert asked.status == "requires_action"
     page = asked.next_action.redirect_to_url.url
@@ -119,8 +121,8 @@ async def test_secure_card_is_approved_on_the_page(sandbox_shop: Shop, card: str
     assert "payment_intent.requires_action" in await sandbox_shop.events()
 
 
-async def test_failed_challenge_needs_another_card(sandbox_shop: Shop) -> None:
-    """Fails without `charges.note_failure` for a challenge that was not passed."""
+async def test_a_failed_challenge_needs_another_card(sandbox_shop: Shop) -> None:
+    """Fails without `charges.reset_after_failure` for a challenge that was not passed."""
     asked = await sandbox_shop.hold("pm_card_authenticationRequired")
     assert asked.next_action.type == "use_stripe_sdk"
     page = f"{sandbox_shop.url}/3ds/{asked.id}"
@@ -133,14 +135,14 @@ async def test_failed_challenge_needs_another_card(sandbox_shop: Shop) -> None:
         assert response.status == 409
 
 
-async def test_secure_card_off_session_is_declined(sandbox_shop: Shop) -> None:
-    """Fails without the `off_session` guard in `payments._confirm`."""
+async def test_a_3d_secure_card_is_declined_off_session(sandbox_shop: Shop) -> None:
+    """Fails without the `off_session` guard in `payment_intents._confirm`."""
     error = await refusal(sandbox_shop.hold("pm_card_authenticationRequired", off_session=True))
     assert (error.http_status, error.code) == (402, "authentication_required")
 
 
-async def test_cancelling_lets_go_of_the_hold(sandbox_shop: Shop) -> None:
-    """Fails without `charges.release` marking the charge as refunded."""
+async def test_canceling_releases_the_hold(sandbox_shop: Shop) -> None:
+    """Fails without `charges.cancel_intent` marking the charge as refunded."""
     held = await sandbox_shop.hold()
     gone = await sandbox_shop.v1.payment_intents.cancel_async(
         held.id, {"cancellation_reason": "abandoned", "expand": ["latest_charge"]}
@@ -152,8 +154,8 @@ async def test_cancelling_lets_go_of_the_hold(sandbox_shop: Shop) -> None:
         assert error.code == "payment_intent_unexpected_state"
 
 
-async def test_a_hold_ends_when_the_clock_passes_it(sandbox_shop: Shop) -> None:
-    """Fails without the `hold` timer that `charges.succeed` sets."""
+async def test_a_hold_expires_at_capture_before(sandbox_shop: Shop) -> None:
+    """Fails without the `hold` timer that `charges.approve` sets."""
     held = await sandbox_shop.hold()
     await sandbox_shop.advance(WEEK - 60)
     intent = await sandbox_shop.v1.payment_intents.retrieve_async(held.id)
@@ -181,21 +183,25 @@ async def test_a_hold_ends_when_the_clock_passes_it(sandbox_shop: Shop) -> None:
         (10_005, "kwd", "parameter_invalid_integer"),
     ],
 )
-async def test_amount_rules(sandbox_shop: Shop, amount: int, currency: str, code: str) -> None:
-    """Fails without `money.check_charge` in `payments.create`."""
+async def test_invalid_amounts_are_refused(
+    sandbox_shop: Shop, amount: int, currency: str, code: str
+) -> None:
+    """Fails without `currencies.check_charge_amount` in `payment_intents.create`."""
     error = await refusal(sandbox_shop.pay(amount=amount, currency=currency))
     assert (error.http_status, error.code, error.param) == (400, code, "amount")
     assert await sandbox_shop.events() == []
 
 
 @pytest.mark.parametrize(("amount", "currency"), [(50, "jpy"), (10_010, "kwd"), (30, "gbp")])
-async def test_other_currencies(sandbox_shop: Shop, amount: int, currency: str) -> None:
-    """Fails when `money` treats every currency as one of two decimals."""
+async def test_minimum_amounts_of_other_currencies(
+    sandbox_shop: Shop, amount: int, currency: str
+) -> None:
+    """Fails when `currencies` treats every currency as one of two decimals."""
     assert (await sandbox_shop.pay(amount=amount, currency=currency)).status == "succeeded"
 
 
 async def test_redirect_methods_need_a_return_url(sandbox_shop: Shop) -> None:
-    """Fails without `payments._check_return_url`."""
+    """Fails without `payment_intents._check_return_url`."""
     error = await refusal(
         sandbox_shop.v1.payment_intents.create_async(
             {"amount": 1_000, "currency": "usd", "payment_method": "pm_card_visa", "confirm": True}
@@ -205,8 +211,8 @@ async def test_redirect_methods_need_a_return_url(sandbox_shop: Shop) -> None:
     assert (await sandbox_shop.v1.payment_intents.list_async()).data == []
 
 
-async def test_intent_is_updated_before_it_is_confirmed(sandbox_shop: Shop) -> None:
-    """Fails without the state guard in `payments.update`, and metadata merging."""
+async def test_an_intent_is_updated_only_before_confirmation(sandbox_shop: Shop) -> None:
+    """Fails without the state guard in `payment_intents.update`, and metadata merging."""
     intents = sandbox_shop.v1.payment_intents
     made = await intents.create_async(
         {
@@ -229,7 +235,8 @@ async def test_intent_is_updated_before_it_is_confirmed(sandbox_shop: Shop) -> N
 
 
 async def test_cards_belong_to_customers(sandbox_shop: Shop) -> None:
-    """Fails without `customers.attach_to` and the owner guard in `payments._apply`."""
+    """Fails without `payment_methods.attach_to_customer` and the owner guard in
+    `payment_intents._apply_parameters`."""
     v1 = sandbox_shop.v1
     one = await v1.customers.create_async({"email": "one@shop.test"})
     two = await v1.customers.create_async({"email": "two@shop.test"})
@@ -248,8 +255,8 @@ async def test_cards_belong_to_customers(sandbox_shop: Shop) -> None:
     assert bad.code == "card_declined"
 
 
-async def test_a_card_without_customer_is_spent_after_one_payment(sandbox_shop: Shop) -> None:
-    """Fails without `customers.check_usable`."""
+async def test_an_unattached_card_pays_only_once(sandbox_shop: Shop) -> None:
+    """Fails without `payment_methods.check_usable`."""
     card = await sandbox_shop.v1.payment_methods.create_async(
         {
             "type": "card",
@@ -265,8 +272,8 @@ async def test_a_card_without_customer_is_spent_after_one_payment(sandbox_shop: 
     assert "may not be used again" in str(await refusal(sandbox_shop.pay(card.id)))
 
 
-async def test_browser_confirms_with_the_publishable_key(sandbox_shop: Shop) -> None:
-    """Fails without `_check_public`, the client secret guard and the CORS headers."""
+async def test_a_browser_confirms_with_the_publishable_key(sandbox_shop: Shop) -> None:
+    """Fails without `_check_publishable_key`, the client secret guard and the CORS headers."""
     made = await sandbox_shop.v1.payment_intents.create_async(
         {"amount": 1_000, "currency": "usd", "automatic_payment_methods": NO_REDIRECT}
     )
@@ -282,7 +289,7 @@ async def test_browser_confirms_with_the_publishable_key(sandbox_shop: Shop) -> 
 
 
 async def test_a_card_is_set_up_for_later(sandbox_shop: Shop) -> None:
-    """Fails without `setups._succeed` attaching the card."""
+    """Fails without `setup_intents._succeed` attaching the card."""
     v1 = sandbox_shop.v1
     customer = await v1.customers.create_async()
     setup = await v1.setup_intents.create_async(

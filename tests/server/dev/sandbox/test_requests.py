@@ -15,8 +15,8 @@ from .test_payments import refusal
 DAY = 86_400
 
 
-async def test_a_wrong_key_is_turned_away(sandbox_shop: Shop) -> None:
-    """Fails without `app.secret_of`."""
+async def test_an_invalid_api_key_is_refused(sandbox_shop: Shop) -> None:
+    """Fails without `api_server.read_api_key`."""
     stranger = sandbox_shop.connect(key="rk_live_1")
     assert isinstance(await refusal(stranger.v1.customers.list_async()), stripe.AuthenticationError)
     url = f"{sandbox_shop.url}/v1/balance"
@@ -29,7 +29,7 @@ async def test_a_wrong_key_is_turned_away(sandbox_shop: Shop) -> None:
 
 
 async def test_tenants_do_not_see_each_other(sandbox_shop: Shop, sandbox_server: Sandbox) -> None:
-    """Fails without the tenant and account guards in `Call.find` (either alone holds)."""
+    """Fails without the tenant and account guards in `RequestContext.find` (either alone holds)."""
     other = Shop(sandbox_server, sandbox_shop.http)
     customer = await sandbox_shop.v1.customers.create_async({"email": "a@shop.test"})
     account = await sandbox_shop.contractor()
@@ -58,10 +58,10 @@ async def test_tenants_do_not_see_each_other(sandbox_shop: Shop, sandbox_server:
         ({"amount": 100, "currency": "usd", "customer": "cus_0"}, "resource_missing", "customer"),
     ],
 )
-async def test_ill_formed_parameters(
+async def test_invalid_parameters_are_refused(
     sandbox_shop: Shop, params: Any, code: str, param: str
 ) -> None:
-    """Fails without `forms.read` checking names, presence and types; the key stays free."""
+    """Fails without `parameters.parse` checking names, presence and types; the key stays free."""
     options: Any = {"idempotency_key": "k1"}
     intents = sandbox_shop.v1.payment_intents
     error = await refusal(intents.create_async(params, options))
@@ -70,7 +70,7 @@ async def test_ill_formed_parameters(
     assert (await intents.create_async(good, options)).amount == 1_000
 
 
-async def test_unknown_addresses(sandbox_shop: Shop) -> None:
+async def test_unknown_paths_answer_404(sandbox_shop: Shop) -> None:
     """Fails without the 404 of `routes.find`."""
     headers = {"Authorization": f"Bearer {sandbox_shop.key}"}
     async with sandbox_shop.http.get(f"{sandbox_shop.url}/v1/moons", headers=headers) as response:
@@ -79,7 +79,7 @@ async def test_unknown_addresses(sandbox_shop: Shop) -> None:
 
 
 async def test_lists_are_paged_newest_first(sandbox_shop: Shop) -> None:
-    """Fails without the cursors of `Call._window`."""
+    """Fails without the cursors of `RequestContext._window`."""
     customers = sandbox_shop.v1.customers
     made = [(await customers.create_async({"name": str(n)})).id for n in range(5)]
     made.reverse()
@@ -103,7 +103,7 @@ async def test_lists_are_paged_newest_first(sandbox_shop: Shop) -> None:
 
 
 async def test_fields_are_expanded(sandbox_shop: Shop) -> None:
-    """Fails without `Call._expand` walking nested paths and lists."""
+    """Fails without `RequestContext._expand` walking nested paths and lists."""
     customer = await sandbox_shop.v1.customers.create_async({"email": "a@shop.test"})
     paid = await sandbox_shop.pay(customer=customer.id)
     page = await sandbox_shop.v1.payment_intents.list_async(
@@ -120,7 +120,7 @@ async def test_fields_are_expanded(sandbox_shop: Shop) -> None:
     assert "cannot be expanded" in str(error)
 
 
-async def test_customers_are_changed_and_deleted(sandbox_shop: Shop) -> None:
+async def test_customers_are_updated_and_deleted(sandbox_shop: Shop) -> None:
     """Fails without the tombstone of `customers.delete_customer`."""
     customers = sandbox_shop.v1.customers
     made = await customers.create_async({"email": "a@shop.test", "metadata": {"user": "usr_1"}})
@@ -133,8 +133,8 @@ async def test_customers_are_changed_and_deleted(sandbox_shop: Shop) -> None:
     assert (await customers.list_async()).data == []
 
 
-async def test_a_key_replays_its_answer(sandbox_shop: Shop) -> None:
-    """Fails without `memory.recall`; a second hold would be made."""
+async def test_an_idempotency_key_replays_the_stored_answer(sandbox_shop: Shop) -> None:
+    """Fails without `idempotency_keys.find_response`; a second hold would be made."""
     key: Any = {"idempotency_key": "hold:ofr_1:0"}
     given: Any = {
         "amount": 1_000,
@@ -157,8 +157,9 @@ async def test_a_key_replays_its_answer(sandbox_shop: Shop) -> None:
     assert (await intents.create_async(given, key)).id != first.id
 
 
-async def test_a_decline_is_replayed(sandbox_shop: Shop) -> None:
-    """Fails when `_refuse` forgets to remember card errors: a second charge would be tried."""
+async def test_a_decline_is_replayed_under_its_key(sandbox_shop: Shop) -> None:
+    """Fails when `_error_response` forgets to remember card errors: a second charge would be
+    tried."""
     key: Any = {"idempotency_key": "k"}
     given: Any = {
         "amount": 1_000,
@@ -173,8 +174,8 @@ async def test_a_decline_is_replayed(sandbox_shop: Shop) -> None:
     assert len((await sandbox_shop.v1.charges.list_async()).data) == 1
 
 
-async def test_a_key_in_use_is_a_conflict(sandbox_shop: Shop) -> None:
-    """Fails without `Api._running`."""
+async def test_a_concurrent_request_with_the_same_key_is_refused(sandbox_shop: Shop) -> None:
+    """Fails without `ApiServer._running_keys`."""
     await sandbox_shop.fault(method="POST", path="/v1/customers", when="after", delay=0.5)
     key: Any = {"idempotency_key": "k"}
     slow = asyncio.create_task(sandbox_shop.v1.customers.create_async({"name": "A"}, key))
@@ -188,8 +189,8 @@ async def test_a_key_in_use_is_a_conflict(sandbox_shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(("when", "effects"), [("before", 0), ("after", 1)])
-async def test_a_stored_500_is_replayed(sandbox_shop: Shop, when: str, effects: int) -> None:
-    """Fails when `_refuse` does not store a 500, or when `after` loses the effect."""
+async def test_a_500_is_replayed_under_its_key(sandbox_shop: Shop, when: str, effects: int) -> None:
+    """Fails when `_error_response` does not store a 500, or when `after` loses the effect."""
     held = await sandbox_shop.hold()
     await sandbox_shop.fault(
         method="POST", path="/v1/payment_intents/*/capture", when=when, status=500
@@ -206,8 +207,8 @@ async def test_a_stored_500_is_replayed(sandbox_shop: Shop, when: str, effects: 
 
 
 @pytest.mark.parametrize("status", [409, 429])
-async def test_a_conflict_is_not_stored(sandbox_shop: Shop, status: int) -> None:
-    """Fails when `faults.as_error` stores what Stripe refuses before it starts."""
+async def test_409_and_429_are_not_stored_under_the_key(sandbox_shop: Shop, status: int) -> None:
+    """Fails when `fault_injection.error_response` stores what Stripe refuses before it starts."""
     await sandbox_shop.fault(path="/v1/customers", status=status)
     key: Any = {"idempotency_key": "k"}
     await refusal(sandbox_shop.v1.customers.create_async({"name": "A"}, key))
@@ -215,7 +216,9 @@ async def test_a_conflict_is_not_stored(sandbox_shop: Shop, status: int) -> None
 
 
 @pytest.mark.parametrize(("when", "made"), [("before", 0), ("after", 1)])
-async def test_a_lost_connection(sandbox_shop: Shop, when: str, made: int) -> None:
+async def test_a_retry_after_a_lost_connection_creates_one_object(
+    sandbox_shop: Shop, when: str, made: int
+) -> None:
     """Fails when a drop is answered, or when `before` has an effect; a retry makes one object."""
     await sandbox_shop.fault(path="/v1/customers", method="POST", when=when, drop=True)
     key: Any = {"idempotency_key": "k"}
@@ -226,15 +229,15 @@ async def test_a_lost_connection(sandbox_shop: Shop, when: str, made: int) -> No
     assert len((await sandbox_shop.v1.customers.list_async()).data) == 1
 
 
-async def test_sdk_retries_get_through(sandbox_shop: Shop) -> None:
+async def test_sdk_retries_outlast_a_fault(sandbox_shop: Shop) -> None:
     """Fails when a fault is not used up after `times` requests."""
     await sandbox_shop.fault(path="/v1/customers", method="POST", drop=True, times=2)
     patient = sandbox_shop.connect(retries=2)
     assert (await patient.v1.customers.create_async({"name": "A"})).name == "A"
 
 
-async def test_a_capture_is_declined_on_order(sandbox_shop: Shop) -> None:
-    """Fails without `_add_intent` telling the intent in a card error."""
+async def test_a_fault_declines_a_capture(sandbox_shop: Shop) -> None:
+    """Fails without `_add_payment_intent`."""
     held = await sandbox_shop.hold()
     await sandbox_shop.fault(
         method="POST",
@@ -249,15 +252,15 @@ async def test_a_capture_is_declined_on_order(sandbox_shop: Shop) -> None:
 
 
 async def test_faults_are_listed_and_cleared(sandbox_shop: Shop) -> None:
-    """Fails without `faults.clear`."""
+    """Fails without `fault_injection.delete_all`."""
     await sandbox_shop.fault(path="/v1/*", status=500, times=3)
     assert (await sandbox_shop.control("GET", "faults"))["data"][0]["times"] == 3
     await sandbox_shop.control("DELETE", "faults")
     assert (await sandbox_shop.v1.customers.list_async()).data == []
 
 
-async def test_the_log_tells_what_was_asked(sandbox_shop: Shop) -> None:
-    """Fails when `_log` misses a field; control calls are not in it."""
+async def test_the_request_log_has_every_request(sandbox_shop: Shop) -> None:
+    """Fails when `_append_to_log` misses a field; control calls are not in it."""
     account = await sandbox_shop.contractor()
     before = (await sandbox_shop.log())[-1]["id"]
     await sandbox_shop.v1.balance.retrieve_async({}, {"stripe_account": account})

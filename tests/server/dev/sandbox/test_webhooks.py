@@ -10,12 +10,12 @@ import stripe
 
 from tests.support import stripe_oracle
 
-from .conftest import Inbox, Sandbox, Shop, eventually, free_port, until
+from .conftest import Inbox, Sandbox, Shop, free_port, wait_until, wait_until_equal
 from .test_payments import refusal
 
 
 async def test_events_arrive_signed(sandbox_shop: Shop, sandbox_inbox: Inbox) -> None:
-    """Fails without `courier.sign`: the SDK refuses the payload."""
+    """Fails without `webhook_sender.sign`: the SDK refuses the payload."""
     held = await sandbox_shop.hold(metadata={"offer": "ofr_1"})
     types = await sandbox_inbox.types(3)
     assert sorted(types) == [
@@ -32,7 +32,9 @@ async def test_events_arrive_signed(sandbox_shop: Shop, sandbox_inbox: Inbox) ->
     assert len(page.data) == 2
 
 
-async def test_a_wrong_secret_is_noticed(sandbox_shop: Shop, sandbox_inbox: Inbox) -> None:
+async def test_a_signature_with_another_secret_is_refused(
+    sandbox_shop: Shop, sandbox_inbox: Inbox
+) -> None:
     """Fails when the signature does not depend on the endpoint's secret."""
     await sandbox_shop.hold()
     await sandbox_inbox.types(1)
@@ -42,8 +44,8 @@ async def test_a_wrong_secret_is_noticed(sandbox_shop: Shop, sandbox_inbox: Inbo
     assert delivery["status"] in ("pending", "succeeded")
 
 
-async def test_a_refused_delivery_is_repeated(sandbox_shop: Shop, sandbox_inbox: Inbox) -> None:
-    """Fails without the retry that `Courier._send` leaves behind."""
+async def test_a_refused_delivery_is_retried(sandbox_shop: Shop, sandbox_inbox: Inbox) -> None:
+    """Fails without the retry that `WebhookSender._send` leaves behind."""
     sandbox_inbox.answers = [500, 302]
     await sandbox_shop.v1.customers.create_async()
     assert await sandbox_inbox.types(1) == ["customer.created"]
@@ -52,13 +54,13 @@ async def test_a_refused_delivery_is_repeated(sandbox_shop: Shop, sandbox_inbox:
         row = (await sandbox_shop.control("GET", "deliveries"))["data"][0]
         return row["status"], row["attempts"]
 
-    await eventually(state, ("succeeded", 3))
+    await wait_until_equal(state, ("succeeded", 3))
 
 
-async def test_a_dead_endpoint_does_not_hold_up_others(
+async def test_a_dead_endpoint_does_not_block_others(
     sandbox_shop: Shop, sandbox_inbox: Inbox
 ) -> None:
-    """Fails when `Courier._pump` waits for one endpoint."""
+    """Fails when `WebhookSender._start_due` waits for one endpoint."""
     dead = f"http://127.0.0.1:{free_port()}/hook"
     await sandbox_shop.v1.webhook_endpoints.create_async({"url": dead, "enabled_events": ["*"]})
     for _ in range(10):
@@ -66,8 +68,10 @@ async def test_a_dead_endpoint_does_not_hold_up_others(
     assert len(await sandbox_inbox.types(10)) == 10
 
 
-async def test_doubled_dropped_and_delayed(sandbox_shop: Shop, sandbox_inbox: Inbox) -> None:
-    """Fails without `faults.take_for_event` in `deliveries.queue`."""
+async def test_faults_duplicate_drop_and_delay_deliveries(
+    sandbox_shop: Shop, sandbox_inbox: Inbox
+) -> None:
+    """Fails without `fault_injection.take_for_event` in `webhook_deliveries.enqueue`."""
     await sandbox_shop.fault(webhook="customer.created", duplicate=1, delay=0.3)
     await sandbox_shop.fault(webhook="customer.updated", drop=True)
     customer = await sandbox_shop.v1.customers.create_async()
@@ -81,10 +85,10 @@ async def test_doubled_dropped_and_delayed(sandbox_shop: Shop, sandbox_inbox: In
     assert (lost["type"], lost["body"]["data"]["object"]["name"]) == ("customer.updated", "A")
 
 
-async def test_connected_accounts_have_endpoints_of_their_own(
+async def test_events_of_connected_accounts_go_to_connect_endpoints(
     sandbox_shop: Shop, sandbox_inbox: Inbox, sandbox_connect_inbox: Inbox
 ) -> None:
-    """Fails without the `_connect` guard in `deliveries.queue`."""
+    """Fails without the `_connect` guard in `webhook_deliveries.enqueue`."""
     account = await sandbox_shop.contractor()
     types = await sandbox_connect_inbox.types(2)
     assert sorted(types) == ["account.updated", "capability.updated"]
@@ -97,14 +101,16 @@ async def test_connected_accounts_have_endpoints_of_their_own(
         {"amount": 1_000, "currency": "usd"}, {"stripe_account": account}
     )
     await sandbox_shop.advance(1)
-    await until(lambda: "payout.paid" in [e.type for e in sandbox_connect_inbox.received])
+    await wait_until(lambda: "payout.paid" in [e.type for e in sandbox_connect_inbox.received])
     assert "payout.created" in await sandbox_connect_inbox.types(5)
-    await until(lambda: "transfer.created" in [e.type for e in sandbox_inbox.received])
+    await wait_until(lambda: "transfer.created" in [e.type for e in sandbox_inbox.received])
     assert not any(event.type.startswith("payout") for event in sandbox_inbox.received)
 
 
-async def test_endpoints_choose_and_are_removed(sandbox_shop: Shop, sandbox_inbox: Inbox) -> None:
-    """Fails without `deliveries.wants`, or when the secret is told twice."""
+async def test_endpoints_filter_events_and_can_be_deleted(
+    sandbox_shop: Shop, sandbox_inbox: Inbox
+) -> None:
+    """Fails without `webhook_deliveries.is_subscribed`, or when the secret is told twice."""
     endpoints = sandbox_shop.v1.webhook_endpoints
     found = (await endpoints.list_async()).data[0]
     assert "secret" not in found
@@ -119,10 +125,11 @@ async def test_endpoints_choose_and_are_removed(sandbox_shop: Shop, sandbox_inbo
     ).code == "url_invalid"
 
 
-async def test_a_killed_server_keeps_everything(
+async def test_all_state_survives_a_sigkill(
     sandbox_own_server: Sandbox, sandbox_http: object
 ) -> None:
-    """Fails without the one transaction of `Api.answer`, or when deliveries live in memory."""
+    """Fails without the one transaction of `ApiServer.answer`, or when deliveries live in
+    memory."""
     shop = Shop(sandbox_own_server, sandbox_http, retries=1)  # type: ignore[arg-type]
     dead = f"http://127.0.0.1:{free_port()}/hook"
     await shop.v1.webhook_endpoints.create_async(
@@ -153,5 +160,5 @@ async def test_a_killed_server_keeps_everything(
             row["attempts"] > old["attempts"] for row, old in zip(rows, after["data"], strict=True)
         )
 
-    await eventually(attempts, True)
+    await wait_until_equal(attempts, True)
     stripe_oracle.check_log(await shop.log())

@@ -1,4 +1,4 @@
-"""Stripe's form encoding (`a[b][0]=c`) and the typed reading of parameters."""
+"""Request parameters: Stripe's form encoding (`a[b][0]=c`) and typed parsing."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-from .errors import Json, malformed, missing, unknown
-from .money import CURRENCIES
+from server.dev.stripe_sandbox.currencies import CURRENCIES
+from server.dev.stripe_sandbox.errors import Json, malformed, missing, unknown
 
-Reader = Callable[[Any, str], Any]
+Parser = Callable[[Any, str], Any]
 SEGMENT = re.compile(r"\[([^\]]*)\]")
 
 
-def decode(raw: str) -> Json:
-    """A nested dict of strings; lists stay dicts keyed by position until they are read."""
+def decode_form(raw: str) -> Json:
+    """Decode a form into nested dicts of strings. Arrays are dicts by position until parsed."""
     root: Json = {}
     for name, value in parse_qsl(raw, keep_blank_values=True):
         head, _, _ = name.partition("[")
@@ -31,7 +31,7 @@ def decode(raw: str) -> Json:
 
 
 def text(value: Any, at: str) -> str | None:
-    """A string; the empty string unsets."""
+    """A string; the empty string means None."""
     if not isinstance(value, str):
         raise malformed(f"Invalid string: {at}", param=at)
     if len(value) > 5000:
@@ -66,8 +66,8 @@ def currency(value: Any, at: str) -> str:
     return code
 
 
-def mapping(value: Any, at: str) -> Json:
-    """Metadata: at most 50 keys; an empty value deletes its key, an empty map deletes all."""
+def metadata(value: Any, at: str) -> Json:
+    """Metadata: at most 50 keys. An empty value deletes its key, an empty string all keys."""
     if value == "":
         return {"": ""}
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
@@ -77,43 +77,43 @@ def mapping(value: Any, at: str) -> Json:
     return value
 
 
-def one_of(*choices: str) -> Reader:
-    """One of the given words."""
+def one_of(*choices: str) -> Parser:
+    """A parser for one of the given strings."""
 
-    def read(value: Any, at: str) -> str:
+    def parse_value(value: Any, at: str) -> str:
         if value not in choices:
             options = ", ".join(choices)
             raise malformed(f"Invalid {at}: must be one of {options}", param=at)
         return str(value)
 
-    return read
+    return parse_value
 
 
-def listing(item: Reader = text) -> Reader:
-    """A list."""
+def array(item: Parser = text) -> Parser:
+    """A parser for an array."""
 
-    def read(value: Any, at: str) -> list[Any]:
+    def parse_value(value: Any, at: str) -> list[Any]:
         if value == "":
             return []
         if not isinstance(value, dict):
             raise malformed(f"Invalid array: {at}", param=at)
         return [item(entry, f"{at}[{index}]") for index, entry in enumerate(value.values())]
 
-    return read
+    return parse_value
 
 
 @dataclass(frozen=True)
-class Need:
+class Required:
     """Marks a required parameter."""
 
-    read: Reader
+    parse: Parser
 
 
-Spec = Mapping[str, Reader | Need]
+Spec = Mapping[str, Parser | Required]
 
 
-def read(spec: Spec, raw: Json, prefix: str = "") -> Json:
-    """The typed parameters. Raises parameter_missing, parameter_unknown, and what readers raise."""
+def parse(spec: Spec, raw: Json, prefix: str = "") -> Json:
+    """The typed parameters. Raises parameter_missing, parameter_unknown, and parsers' errors."""
 
     def named(name: str) -> str:
         return f"{prefix}[{name}]" if prefix else name
@@ -121,49 +121,49 @@ def read(spec: Spec, raw: Json, prefix: str = "") -> Json:
     for name in raw:
         if name not in spec:
             raise unknown(named(name))
-    for name, reader in spec.items():
-        if isinstance(reader, Need) and raw.get(name, "") == "":
+    for name, entry in spec.items():
+        if isinstance(entry, Required) and raw.get(name, "") == "":
             raise missing(named(name))
-    return {name: _reader(spec[name])(value, named(name)) for name, value in raw.items()}
+    return {name: _parser(spec[name])(value, named(name)) for name, value in raw.items()}
 
 
-def _reader(entry: Reader | Need) -> Reader:
-    return entry.read if isinstance(entry, Need) else entry
+def _parser(entry: Parser | Required) -> Parser:
+    return entry.parse if isinstance(entry, Required) else entry
 
 
-def shape(**spec: Reader | Need) -> Reader:
-    """A nested hash with known keys."""
+def nested(**spec: Parser | Required) -> Parser:
+    """A parser for a nested object with known keys."""
 
-    def inner(value: Any, at: str) -> Json:
+    def parse_value(value: Any, at: str) -> Json:
         if value == "":
             return {}
         if not isinstance(value, dict):
             raise malformed(f"Invalid object: {at}", param=at)
-        return read(spec, value, at)
+        return parse(spec, value, at)
 
-    return inner
+    return parse_value
 
 
-def span(value: Any, at: str) -> Json:
+def time_range(value: Any, at: str) -> Json:
     """A time, or a range of times with gt, gte, lt, lte."""
     if isinstance(value, str):
         return {"gte": integer(value, at), "lte": integer(value, at)}
-    bounds: Json = shape(gt=integer, gte=integer, lt=integer, lte=integer)(value, at)
+    bounds: Json = nested(gt=integer, gte=integer, lt=integer, lte=integer)(value, at)
     return bounds
 
 
-ADDRESS = shape(city=text, country=text, line1=text, line2=text, postal_code=text, state=text)
-EXPAND: Spec = {"expand": listing()}
+ADDRESS = nested(city=text, country=text, line1=text, line2=text, postal_code=text, state=text)
+EXPAND: Spec = {"expand": array()}
 PAGE: Spec = {
     "limit": integer,
     "starting_after": text,
     "ending_before": text,
-    "created": span,
+    "created": time_range,
     **EXPAND,
 }
 
 
-def merged(metadata: Json | None, change: Json) -> Json:
+def merge_metadata(metadata: Json | None, change: Json) -> Json:
     """Metadata after a change."""
     if "" in change:
         return {}

@@ -1,4 +1,4 @@
-"""One request's view of its tenant: read, write, list, render and announce objects."""
+"""The context of one request: reads, writes, lists, renders and emits a tenant's objects."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.dev.stripe_sandbox import deliveries
-
-from .errors import Json, no_such, refused
-from .state import Store, Tenant, new_id
+from server.dev.stripe_sandbox import webhook_deliveries
+from server.dev.stripe_sandbox.errors import Json, no_such, refused
+from server.dev.stripe_sandbox.store import Store, Tenant, new_id
 
 VERSION = "2026-05-27.dahlia"
 EXPANDABLE = {
@@ -44,8 +43,8 @@ EXPANDABLE = {
 
 
 @dataclass
-class Call:
-    """What a handler gets; nothing is written before `flush`, everything before the commit."""
+class RequestContext:
+    """The first argument of every handler. Changed objects are written by `flush`."""
 
     store: Store
     tenant: Tenant
@@ -54,7 +53,7 @@ class Call:
     base_url: str = ""
     request_id: str | None = None
     idempotency_key: str | None = None
-    _seen: dict[str, tuple[str, Json]] = field(default_factory=dict)
+    _loaded: dict[str, tuple[str, Json]] = field(default_factory=dict)
     _changed: set[str] = field(default_factory=set)
 
     @property
@@ -63,48 +62,48 @@ class Call:
         return int(self.tenant.now())
 
     def add(self, obj: Json, account: str | None = None) -> Json:
-        """Create an object."""
+        """Insert an object, owned by `account` or by the account of the request."""
         owner = account or self.account
         self.store.insert(self.tenant.key, owner, obj)
-        self._seen[obj["id"]] = (owner, obj)
+        self._loaded[obj["id"]] = (owner, obj)
         return obj
 
     def save(self, obj: Json) -> Json:
-        """Mark an object as changed."""
+        """Mark an object as changed. `flush` writes it."""
         self._changed.add(obj["id"])
         return obj
 
     def flush(self) -> None:
-        """Write what was changed."""
+        """Write all changed objects."""
         for name in self._changed:
-            self.store.update(self.tenant.key, self._seen[name][1])
+            self.store.update(self.tenant.key, self._loaded[name][1])
         self._changed.clear()
 
-    def find(self, name: Any, account: str | None = None) -> Json | None:
-        """An object of this tenant, of one account only if it is given."""
-        if not isinstance(name, str):
+    def find(self, object_id: Any, account: str | None = None) -> Json | None:
+        """An object of this tenant, or None; with `account` only if that account owns it."""
+        if not isinstance(object_id, str):
             return None
-        if name not in self._seen:
-            row = self.store.get(name)
+        if object_id not in self._loaded:
+            row = self.store.get(object_id)
             if row is None or row[0] != self.tenant.key:
                 return None
-            self._seen[name] = (row[1], row[2])
-        owner, obj = self._seen[name]
+            self._loaded[object_id] = (row[1], row[2])
+        owner, obj = self._loaded[object_id]
         return obj if account in (None, owner) else None
 
     def owner(self, obj: Json) -> str:
         """The account that an object belongs to."""
-        return self._seen[obj["id"]][0]
+        return self._loaded[obj["id"]][0]
 
-    def get(self, kind: str, name: str, param: str = "id", *, in_path: bool = True) -> Json:
-        """An object of the acting account. Raises resource_missing."""
-        obj = self.find(name, self.account)
+    def get(self, kind: str, object_id: str, param: str = "id", *, in_path: bool = True) -> Json:
+        """An object of the request's account. Raises resource_missing."""
+        obj = self.find(object_id, self.account)
         if obj is None or obj["object"] != kind:
-            raise no_such(kind, name, param, in_path=in_path)
+            raise no_such(kind, object_id, param, in_path=in_path)
         return obj
 
-    def of(self, kind: str, field_name: str, value: str) -> list[Json]:
-        """All objects that point at another one, oldest first, across accounts."""
+    def find_all(self, kind: str, field_name: str, value: str) -> list[Json]:
+        """All objects whose indexed field has a value, oldest first, across accounts."""
         self.flush()
         rows = self.store.select(
             ["seq IN (SELECT seq FROM links WHERE tenant=? AND kind=? AND field=? AND value=?)"],
@@ -114,9 +113,9 @@ class Call:
         return [self.find(row["id"]) or row for row in rows]
 
     def page(self, kind: str, url: str, **filters: Any) -> Json:
-        """A list answer, newest first, as the page parameters ask."""
+        """One page of a list, newest first, by the request's page parameters."""
         self.flush()
-        where = ["tenant = ?", "account = ?", "kind = ?", "gone = 0", "id != ?"]
+        where = ["tenant = ?", "account = ?", "kind = ?", "deleted = 0", "id != ?"]
         values: list[Any] = [self.tenant.key, self.account, kind, self.tenant.account]
         for name, value in filters.items():
             if value is not None:
@@ -126,10 +125,10 @@ class Call:
                     f" AND field = ? AND value {test} ?)"
                 )
                 values += [self.tenant.key, kind, name, value]
-        for bound, stamp in (self.params.get("created") or {}).items():
+        for bound, seconds in (self.params.get("created") or {}).items():
             sign = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}[bound]
             where.append(f"created {sign} ?")
-            values.append(stamp)
+            values.append(seconds)
         return self._window(where, values, url)
 
     def _window(self, where: list[str], values: list[Any], url: str) -> Json:
@@ -142,7 +141,7 @@ class Call:
             (before, ">", "ending_before"),
         ):
             if cursor:
-                seq = self.store.seq(self.tenant.key, cursor)
+                seq = self.store.sequence_of(self.tenant.key, cursor)
                 if seq is None:
                     raise no_such("object", cursor, param, in_path=False)
                 where.append(f"seq {sign} ?")
@@ -155,10 +154,10 @@ class Call:
         return {"object": "list", "data": data, "has_more": len(rows) > limit, "url": url}
 
     def emit(self, kind: str, obj: Json, before: Json | None = None) -> None:
-        """Record an event and queue its deliveries, with the effect itself."""
-        owner = self.owner(obj) if obj["id"] in self._seen else self.account
+        """Store an event and enqueue its webhook deliveries in the same transaction."""
+        owner = self.owner(obj) if obj["id"] in self._loaded else self.account
         connected = obj["id"] if kind == "account.updated" else owner
-        data: Json = {"object": self.shown(obj)}
+        data: Json = {"object": self.public_view(obj)}
         if before is not None:
             data["previous_attributes"] = before
         event: Json = {
@@ -174,30 +173,31 @@ class Call:
         }
         if connected != self.tenant.account:
             event["account"] = connected
-        deliveries.queue(self.store, self.tenant, event)
+        webhook_deliveries.enqueue(self.store, self.tenant, event)
         self.add(event, connected)
 
-    def later(self, due: float, what: str, name: str) -> None:
-        """Have something happen when the tenant's clock gets there."""
+    def set_timer(self, due: float, what: str, object_id: str) -> None:
+        """Set a timer on the tenant's clock."""
         self.store.db.execute(
-            "INSERT OR IGNORE INTO timers VALUES (?, ?, ?, ?)", (self.tenant.key, due, what, name)
+            "INSERT OR IGNORE INTO timers VALUES (?, ?, ?, ?)",
+            (self.tenant.key, due, what, object_id),
         )
 
-    def shown(self, obj: Json) -> Json:
-        """What the outside sees: no private fields, states that depend on the time brought up."""
+    def public_view(self, obj: Json) -> Json:
+        """The public fields of an object; time-dependent states are computed."""
         shown = {name: value for name, value in obj.items() if name[0] != "_"}
         if shown.get("object") == "balance_transaction":
             shown["status"] = "available" if obj["available_on"] <= self.now else "pending"
         elif shown.get("object") == "event":
-            shown["pending_webhooks"] = deliveries.pending(self.store, obj["id"])
+            shown["pending_webhooks"] = webhook_deliveries.count_pending(self.store, obj["id"])
         return shown
 
     def render(self, result: Json, paths: list[str]) -> str:
-        """The answer's JSON text with the asked fields expanded."""
+        """The answer as JSON text, with the requested fields expanded."""
         self.flush()
-        shown: Json = self.shown(result)
+        shown: Json = self.public_view(result)
         if result.get("object") == "list":
-            shown["data"] = [self.shown(entry) for entry in result["data"]]
+            shown["data"] = [self.public_view(entry) for entry in result["data"]]
         for path in paths:
             self._expand(shown, path.split("."), path)
         return json.dumps(shown, separators=(",", ":"))
@@ -216,13 +216,14 @@ class Call:
             raise refused(f"This property cannot be expanded ({path}).", None, "expand[0]")
         child = self.find(node.get(head))
         if child is not None:
-            node[head] = self.shown(child)
+            node[head] = self.public_view(child)
         if rest:
             self._expand(node.get(head), rest, path)
 
     def _refunds(self, charge: Json) -> Json:
         data = [
-            self.shown(refund) for refund in reversed(self.of("refund", "charge", charge["id"]))
+            self.public_view(refund)
+            for refund in reversed(self.find_all("refund", "charge", charge["id"]))
         ]
         url = f"/v1/charges/{charge['id']}/refunds"
         return {"object": "list", "data": data[:10], "has_more": len(data) > 10, "url": url}

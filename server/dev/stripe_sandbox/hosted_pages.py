@@ -1,4 +1,4 @@
-"""The pages a person sees: the bank's 3-D Secure challenge and Connect onboarding."""
+"""Hosted pages for people: the bank's 3-D Secure challenge and Connect onboarding."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from aiohttp import web
 
-from server.dev.stripe_sandbox import connect, payments, setups, timers
-
-from .call import Call
-from .errors import Json, StripeError
-from .money import CURRENCIES, written
-from .state import Store
+from server.dev.stripe_sandbox import connect, payment_intents, setup_intents, timers
+from server.dev.stripe_sandbox.currencies import CURRENCIES, format_amount
+from server.dev.stripe_sandbox.errors import Json, StripeError
+from server.dev.stripe_sandbox.request_context import RequestContext
+from server.dev.stripe_sandbox.store import Store
 
 STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
@@ -33,7 +32,7 @@ button.quiet { background: transparent; color: inherit; border: 1px solid #8886 
 """
 
 
-def _page(title: str, content: str, status: int = 200) -> web.Response:
+def _html_page(title: str, content: str, status: int = 200) -> web.Response:
     html = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -43,19 +42,19 @@ def _page(title: str, content: str, status: int = 200) -> web.Response:
     return web.Response(text=html, content_type="text/html", status=status)
 
 
-def _gone(message: str, status: int = 404) -> web.Response:
-    return _page("This link cannot be used", f"<p>{escape(message)}</p>", status)
+def _unusable_link(message: str, status: int = 404) -> web.Response:
+    return _html_page("This link cannot be used", f"<p>{escape(message)}</p>", status)
 
 
-class Pages:
-    """Serves both pages; who knows a link may use it, as at Stripe."""
+class HostedPages:
+    """Serves the pages. Their links need no other authentication, as at Stripe."""
 
     def __init__(self, store: Store, wake: asyncio.Event) -> None:
         self.store = store
         self.wake = wake
 
     def routes(self) -> list[web.RouteDef]:
-        """The addresses."""
+        """The routes of all pages."""
         return [
             web.get("/3ds/{name}", self.challenge),
             web.post("/3ds/{name}/{verdict:complete|fail}", self.decide),
@@ -65,26 +64,26 @@ class Pages:
             web.get("/receipts/{name}", self.receipt),
         ]
 
-    def _call(self, name: str, base_url: str = "") -> tuple[Call, Json] | None:
-        row = self.store.get(name)
+    def _call(self, object_id: str, base_url: str = "") -> tuple[RequestContext, Json] | None:
+        row = self.store.get(object_id)
         tenant = self.store.tenant(row[0]) if row else None
         if row is None or tenant is None:
             return None
-        call = Call(self.store, tenant, row[1], base_url=base_url)
-        obj = call.find(name)
-        return (call, obj) if obj is not None else None
+        context = RequestContext(self.store, tenant, row[1], base_url=base_url)
+        obj = context.find(object_id)
+        return (context, obj) if obj is not None else None
 
     async def challenge(self, request: web.Request) -> web.Response:
-        """The bank asks its customer."""
+        """The 3-D Secure challenge."""
         found = self._call(request.match_info["name"])
         if found is None or found[1].get("status") != "requires_action":
-            return _gone("There is nothing to approve here.")
+            return _unusable_link("There is nothing to approve here.")
         intent = found[1]
         what = "Save this card for later payments."
         if "amount" in intent:
-            what = f"A payment of {written(intent['amount'], intent['currency'])}."
+            what = f"A payment of {format_amount(intent['amount'], intent['currency'])}."
         base = f"/3ds/{escape(intent['id'])}"
-        return _page(
+        return _html_page(
             "3-D Secure test challenge",
             f"<p>{escape(what)}</p>"
             f'<form method="post" action="{base}/complete"><button>Complete</button></form>'
@@ -92,23 +91,23 @@ class Pages:
         )
 
     async def decide(self, request: web.Request) -> web.Response:
-        """Complete or fail the challenge and go back to the shop."""
+        """Complete or fail the challenge and redirect to the shop."""
         found = self._call(request.match_info["name"], str(request.url.origin()))
         if found is None:
-            return _gone("There is nothing to approve here.")
-        call, intent = found
+            return _unusable_link("There is nothing to approve here.")
+        context, intent = found
         setup = intent["object"] == "setup_intent"
-        authenticate = setups.authenticate if setup else payments.authenticate
+        authenticate = setup_intents.authenticate if setup else payment_intents.authenticate
         try:
             with self.store.transaction():
-                authenticate(call, intent, passed=request.match_info["verdict"] == "complete")
-                call.flush()
+                authenticate(context, intent, passed=request.match_info["verdict"] == "complete")
+                context.flush()
         except StripeError as error:
-            return _gone(str(error), 409)
+            return _unusable_link(str(error), 409)
         self.wake.set()
         back = intent.get("_return_url")
         if not back:
-            return _page("Done", "<p>You can close this page and go back to the shop.</p>")
+            return _html_page("Done", "<p>You can close this page and go back to the shop.</p>")
         query = {
             intent["object"]: intent["id"],
             f"{intent['object']}_client_secret": intent["client_secret"],
@@ -118,70 +117,73 @@ class Pages:
         }
         raise web.HTTPSeeOther(_with_query(back, query))
 
-    def _link(self, request: web.Request) -> tuple[Call, Json, Json] | None:
+    def _link(self, request: web.Request) -> tuple[RequestContext, Json, Json] | None:
         found = self._call(f"link_{request.match_info['token']}")
         if found is None:
             return None
-        call, link = found
-        account = call.find(link["account"])
+        context, link = found
+        account = context.find(link["account"])
         if account is None or account["id"] != request.match_info["account"]:
             return None
-        return call, link, account
+        return context, link, account
 
     async def form(self, request: web.Request) -> web.Response:
-        """The onboarding form; a used or expired link goes to its refresh address."""
+        """The onboarding form. A used or expired link redirects to its refresh URL."""
         found = self._link(request)
         if found is None:
-            return _gone("Ask for a new onboarding link.")
-        call, link, account = found
-        if link["used"] or call.now >= link["expires_at"] or account.get("deleted"):
+            return _unusable_link("Ask for a new onboarding link.")
+        context, link, account = found
+        if link["used"] or context.now >= link["expires_at"] or account.get("deleted"):
             raise web.HTTPSeeOther(link["refresh_url"])
-        money = escape(account["default_currency"])
-        return _page(
+        currency_code = escape(account["default_currency"])
+        return _html_page(
             "Get paid",
-            "<p>A test page in the place of Stripe's. Nothing you enter is checked.</p>"
+            "<p>A test page that replaces Stripe's. Your input is not checked.</p>"
             '<form method="post">'
             '<label>Full name<input name="name" autocomplete="name" value="Test Person"></label>'
             '<label>Bank account<input name="bank_account" value="000123456789"></label>'
-            f'<label>Currencies of the account<input name="currencies" value="{money}"></label>'
+            "<label>Currencies of the account"
+            f'<input name="currencies" value="{currency_code}"></label>'
             "<button>Submit</button></form>",
         )
 
     async def submit(self, request: web.Request) -> web.Response:
-        """Finish the onboarding and go back."""
+        """Complete the onboarding and redirect to the return URL."""
         given = await request.post()
         found = self._link(request)
         if found is None:
-            return _gone("Ask for a new onboarding link.")
-        call, link, account = found
-        if link["used"] or call.now >= link["expires_at"] or account.get("deleted"):
+            return _unusable_link("Ask for a new onboarding link.")
+        context, link, account = found
+        if link["used"] or context.now >= link["expires_at"] or account.get("deleted"):
             raise web.HTTPSeeOther(link["refresh_url"])
         person = {name: value for name, value in given.items() if isinstance(value, str)}
         wished = person.get("currencies", "").replace(" ", "").lower().split(",")
-        currencies = [money for money in wished if money in CURRENCIES]
+        currencies = [currency_code for currency_code in wished if currency_code in CURRENCIES]
         with self.store.transaction():
-            timers.run(self.store, call.tenant)
-            call.save(link)["used"] = True
-            connect.onboard(call, account, currencies or [account["default_currency"]], person)
-            call.flush()
+            timers.run_due(self.store, context.tenant)
+            context.save(link)["used"] = True
+            connect.complete_onboarding(
+                context, account, currencies or [account["default_currency"]], person
+            )
+            context.flush()
         self.wake.set()
         raise web.HTTPSeeOther(link["return_url"])
 
     async def dashboard(self, request: web.Request) -> web.Response:
-        """Where a login link leads."""
+        """The page of a login link."""
         found = self._call(request.match_info["account"])
         if found is None:
-            return _gone("There is no such account.")
-        return _page("Express dashboard", f"<p>Account {escape(found[1]['id'])}</p>")
+            return _unusable_link("There is no such account.")
+        return _html_page("Express dashboard", f"<p>Account {escape(found[1]['id'])}</p>")
 
     async def receipt(self, request: web.Request) -> web.Response:
-        """Where a charge's receipt link leads."""
+        """The page of a charge's receipt link."""
         found = self._call(request.match_info["name"])
         if found is None or found[1]["object"] != "payment_intent":
-            return _gone("There is no such payment.")
+            return _unusable_link("There is no such payment.")
         intent = found[1]
-        paid = written(intent["amount_received"], intent["currency"])
-        return _page("Receipt", f"<p>Paid: {escape(paid)}</p>")
+        paid = format_amount(intent["amount_received"], intent["currency"])
+        return _html_page("Receipt", f"<p>Paid: {escape(paid)}</p>")
 
 
 def _with_query(url: str, extra: dict[str, str]) -> str:

@@ -1,8 +1,8 @@
-"""Currencies: which exist, their decimals, their smallest and largest charge."""
+"""Currencies: their decimals, their smallest and largest charge."""
 
 from __future__ import annotations
 
-from .errors import malformed
+from server.dev.stripe_sandbox.errors import malformed
 
 # https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
 MINIMUM = {
@@ -48,7 +48,7 @@ TWO_DECIMAL = _codes(
     " yer zar zmw"
 )
 CURRENCIES = ZERO_DECIMAL | THREE_DECIMAL | TWO_DECIMAL
-LARGEST = 99_999_999
+MAXIMUM = 99_999_999
 COUNTRY_CURRENCY = {
     "US": "usd",
     "GB": "gbp",
@@ -77,36 +77,38 @@ COUNTRY_CURRENCY = {
 
 
 def local_currency(country: str) -> str:
-    """What an account in this country settles in."""
+    """The settlement currency of accounts in a country."""
     return COUNTRY_CURRENCY.get(country, "eur")
 
 
-def written(amount: int, currency: str) -> str:
-    """An amount for a message, such as `12.50 usd`."""
+def format_amount(amount: int, currency: str) -> str:
+    """An amount with its currency, such as `12.50 usd`."""
     if currency in ZERO_DECIMAL:
         return f"{amount} {currency}"
     digits = 3 if currency in THREE_DECIMAL else 2
     return f"{amount / 10**digits:.{digits}f} {currency}"
 
 
-def check_charge(amount: int, currency: str) -> None:
-    """Raises amount_too_small, amount_too_large, or the three-decimal rule."""
+def check_charge_amount(amount: int, currency: str) -> None:
+    """Raises amount_too_small, amount_too_large, or `check_step`'s error."""
     check_step(amount, currency)
     least = MINIMUM.get(currency, 150 if currency in THREE_DECIMAL else 50)
     if amount < least:
         raise malformed(
-            f"Amount must be at least {written(least, currency)}", "amount_too_small", "amount"
+            f"Amount must be at least {format_amount(least, currency)}",
+            "amount_too_small",
+            "amount",
         )
-    if amount > LARGEST:
+    if amount > MAXIMUM:
         raise malformed(
-            f"Amount must be no more than {written(LARGEST, currency)}",
+            f"Amount must be no more than {format_amount(MAXIMUM, currency)}",
             "amount_too_large",
             "amount",
         )
 
 
 def check_step(amount: int, currency: str) -> None:
-    """Three-decimal currencies move in tens of the minor unit."""
+    """Raises for a three-decimal amount that is not a multiple of 10 minor units."""
     if currency in THREE_DECIMAL and amount % 10:
         raise malformed(
             f"Invalid amount: {currency} amounts must be a multiple of 10",
@@ -116,7 +118,7 @@ def check_step(amount: int, currency: str) -> None:
 
 
 def check_positive(amount: int, currency: str, param: str = "amount") -> None:
-    """Raises when an amount is not a positive, payable number."""
+    """Raises for an amount below 1 or one that `check_step` refuses."""
     if amount < 1:
         raise malformed(
             "This value must be greater than or equal to 1.", "parameter_invalid_integer", param

@@ -1,4 +1,4 @@
-"""The sandbox's SQLite file: tenants, objects, indexes. Survives a SIGKILL of the process."""
+"""The sandbox's SQLite database: tenants, objects, indexes. It survives a SIGKILL."""
 
 from __future__ import annotations
 
@@ -13,42 +13,43 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import Json
+from server.dev.stripe_sandbox.errors import Json
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS tenants (key TEXT PRIMARY KEY, account TEXT NOT NULL,
   shift REAL NOT NULL, settings TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS objects (seq INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL,
   tenant TEXT NOT NULL, account TEXT NOT NULL, kind TEXT NOT NULL, created INTEGER NOT NULL,
-  body TEXT NOT NULL, gone INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX IF NOT EXISTS by_kind ON objects (tenant, account, kind, seq);
+  body TEXT NOT NULL, deleted INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS objects_by_kind ON objects (tenant, account, kind, seq);
 CREATE TABLE IF NOT EXISTS links (tenant TEXT, kind TEXT, field TEXT, value TEXT, seq INTEGER,
   PRIMARY KEY (tenant, kind, field, value, seq)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS by_seq ON links (seq);
-CREATE TABLE IF NOT EXISTS totals (account TEXT, currency TEXT, net INTEGER NOT NULL,
+CREATE INDEX IF NOT EXISTS links_by_seq ON links (seq);
+CREATE TABLE IF NOT EXISTS balances (account TEXT, currency TEXT, net INTEGER NOT NULL,
   PRIMARY KEY (account, currency)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS maturing (id INTEGER PRIMARY KEY, account TEXT, currency TEXT,
+CREATE TABLE IF NOT EXISTS pending_amounts (id INTEGER PRIMARY KEY, account TEXT, currency TEXT,
   net INTEGER NOT NULL, available_on INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS by_account ON maturing (account, currency, available_on);
+CREATE INDEX IF NOT EXISTS pending_by_account ON pending_amounts (account, currency, available_on);
 CREATE TABLE IF NOT EXISTS timers (tenant TEXT, due REAL, what TEXT, id TEXT,
   PRIMARY KEY (tenant, due, what, id)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS keys (tenant TEXT, account TEXT, key TEXT, print TEXT NOT NULL,
-  status INTEGER NOT NULL, body TEXT NOT NULL, at REAL NOT NULL,
+CREATE TABLE IF NOT EXISTS idempotency_keys (tenant TEXT, account TEXT, key TEXT,
+  fingerprint TEXT NOT NULL, status INTEGER NOT NULL, body TEXT NOT NULL, at REAL NOT NULL,
   PRIMARY KEY (tenant, account, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS requests (id INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL,
   entry TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS by_tenant ON requests (tenant, id);
+CREATE INDEX IF NOT EXISTS requests_by_tenant ON requests (tenant, id);
 CREATE TABLE IF NOT EXISTS deliveries (id INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL,
   event TEXT NOT NULL, endpoint TEXT NOT NULL, type TEXT NOT NULL, body TEXT NOT NULL,
   status TEXT NOT NULL, attempts INTEGER NOT NULL, code INTEGER, next_at REAL NOT NULL,
-  stamp INTEGER);
-CREATE INDEX IF NOT EXISTS by_due ON deliveries (endpoint, next_at) WHERE status = 'pending';
-CREATE INDEX IF NOT EXISTS by_event ON deliveries (event);
-CREATE INDEX IF NOT EXISTS by_owner ON deliveries (tenant, id);
+  signed_at INTEGER);
+CREATE INDEX IF NOT EXISTS deliveries_by_due ON deliveries (endpoint, next_at)
+  WHERE status = 'pending';
+CREATE INDEX IF NOT EXISTS deliveries_by_event ON deliveries (event);
+CREATE INDEX IF NOT EXISTS deliveries_by_tenant ON deliveries (tenant, id);
 CREATE TABLE IF NOT EXISTS faults (id INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL,
   rule TEXT NOT NULL);
 """
-LINKED = {
+INDEXED_FIELDS = {
     "payment_intent": ("customer",),
     "charge": ("customer", "payment_intent", "transfer_group"),
     "refund": ("charge", "payment_intent"),
@@ -63,8 +64,8 @@ LINKED = {
     "dispute": ("charge", "payment_intent"),
     "capability": ("account",),
 }
-RELINKED = {"payment_intent", "payment_method", "payout", "customer"}
-SETTINGS: dict[str, float] = {
+REINDEXED_KINDS = {"payment_intent", "payment_method", "payout", "customer"}
+DEFAULT_SETTINGS: dict[str, float] = {
     "fee_bps": 0,
     "fee_fixed": 0,
     "available_delay_seconds": 0,
@@ -76,18 +77,18 @@ ALPHABET = string.ascii_letters + string.digits
 
 
 def new_id(prefix: str, length: int = 24) -> str:
-    """A random id in Stripe's manner."""
+    """A random id in Stripe's format."""
     return prefix + "".join(random.choices(ALPHABET, k=length))
 
 
 def new_digits(length: int) -> str:
-    """A random number that banks would give."""
+    """A random string of digits, such as a bank's reference."""
     return "".join(random.choices(string.digits, k=length))
 
 
 @dataclass
 class Tenant:
-    """One platform account: its key, its own clock, its settings."""
+    """One platform account with its own clock and settings. `shift` moves the clock, in seconds."""
 
     key: str
     account: str
@@ -95,31 +96,28 @@ class Tenant:
     settings: dict[str, float] = field(default_factory=dict)
 
     def now(self) -> float:
-        """The tenant's time; it can be moved forward."""
+        """The tenant's time in seconds since the epoch."""
         return time.time() + self.shift
 
     def setting(self, name: str) -> float:
         """A setting, or its default."""
-        return self.settings.get(name, SETTINGS[name])
+        return self.settings.get(name, DEFAULT_SETTINGS[name])
 
 
 class Store:
-    """One connection, used from the event loop's thread only; writes need `transaction()`."""
+    """One database connection for the event loop's thread. Writes need `transaction()`."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.db = sqlite3.connect(folder / "sandbox.db", isolation_level=None)
         self.db.execute("PRAGMA journal_mode = WAL")
-        # The process may die, not the machine: what is written to the OS is kept.
+        # Written data survives the death of the process, not of the machine: enough here, and fast.
         self.db.execute("PRAGMA synchronous = OFF")
         self.db.executescript(SCHEMA)
-        columns = {row[1] for row in self.db.execute("PRAGMA table_info(deliveries)")}
-        if "stamp" not in columns:  # a file of an earlier version
-            self.db.execute("ALTER TABLE deliveries ADD COLUMN stamp INTEGER")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing."""
+        """Commit at the end, or roll back on any exception."""
         self.db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -129,29 +127,29 @@ class Store:
         self.db.execute("COMMIT")
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the database."""
         self.db.close()
 
     def tenant(self, key: str) -> Tenant | None:
-        """The tenant of a secret key, if it was used before."""
+        """The tenant of a secret key, or None."""
         row = self.db.execute(
             "SELECT account, shift, settings FROM tenants WHERE key = ?", (key,)
         ).fetchone()
         return Tenant(key, row[0], row[1], json.loads(row[2])) if row else None
 
-    def tenants(self) -> list[str]:
-        """Every key in use."""
+    def tenant_keys(self) -> list[str]:
+        """The secret keys of all tenants."""
         return [row[0] for row in self.db.execute("SELECT key FROM tenants")]
 
     def save_tenant(self, tenant: Tenant) -> None:
-        """Create or change a tenant."""
+        """Insert or update a tenant."""
         self.db.execute(
             "INSERT OR REPLACE INTO tenants VALUES (?, ?, ?, ?)",
             (tenant.key, tenant.account, tenant.shift, json.dumps(tenant.settings)),
         )
 
     def insert(self, tenant: str, account: str, obj: Json) -> None:
-        """Add an object."""
+        """Insert an object and index it."""
         kind = obj["object"]
         cursor = self.db.execute(
             "INSERT INTO objects (id, tenant, account, kind, created, body)"
@@ -161,39 +159,39 @@ class Store:
         self._link(tenant, kind, int(cursor.lastrowid or 0), obj)
 
     def update(self, tenant: str, obj: Json) -> None:
-        """Write an object again."""
+        """Update an object and its index."""
         kind = obj["object"]
         row = self.db.execute(
-            "UPDATE objects SET body = ?, gone = ? WHERE id = ? RETURNING seq",
+            "UPDATE objects SET body = ?, deleted = ? WHERE id = ? RETURNING seq",
             (json.dumps(obj), "deleted" in obj, obj["id"]),
         ).fetchone()
-        if kind in RELINKED:
+        if kind in REINDEXED_KINDS:
             self.db.execute("DELETE FROM links WHERE seq = ?", (row[0],))
             self._link(tenant, kind, row[0], obj)
 
     def _link(self, tenant: str, kind: str, seq: int, obj: Json) -> None:
-        for name in LINKED.get(kind, ()):
+        for name in INDEXED_FIELDS.get(kind, ()):
             if isinstance(obj.get(name), str):
                 self.db.execute(
                     "INSERT OR IGNORE INTO links VALUES (?, ?, ?, ?, ?)",
                     (tenant, kind, name, obj[name], seq),
                 )
 
-    def get(self, name: str) -> tuple[str, str, Json] | None:
+    def get(self, object_id: str) -> tuple[str, str, Json] | None:
         """(tenant, account, object) of an id."""
         row = self.db.execute(
-            "SELECT tenant, account, body FROM objects WHERE id = ?", (name,)
+            "SELECT tenant, account, body FROM objects WHERE id = ?", (object_id,)
         ).fetchone()
         return (row[0], row[1], json.loads(row[2])) if row else None
 
-    def seq(self, tenant: str, name: str) -> int | None:
-        """An object's place in time."""
+    def sequence_of(self, tenant: str, object_id: str) -> int | None:
+        """An object's sequence number, the cursor of lists."""
         row = self.db.execute(
-            "SELECT seq FROM objects WHERE id = ? AND tenant = ?", (name, tenant)
+            "SELECT seq FROM objects WHERE id = ? AND tenant = ?", (object_id, tenant)
         ).fetchone()
         return int(row[0]) if row else None
 
     def select(self, where: Sequence[str], values: Sequence[Any], tail: str) -> list[Json]:
-        """The objects that meet every condition."""
+        """The objects that match every condition."""
         query = f"SELECT body FROM objects WHERE {' AND '.join(where)} {tail}"
         return [json.loads(row[0]) for row in self.db.execute(query, values)]

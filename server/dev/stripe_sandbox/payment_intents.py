@@ -1,58 +1,57 @@
-"""Payment intents: the state machine from a card to held or captured money."""
+"""Payment intents: the state machine from a payment method to held or captured money."""
 
 from __future__ import annotations
 
-from server.dev.stripe_sandbox import cards, charges, customers
-
-from .call import Call
-from .errors import Json, StripeError, declined, refused
-from .forms import (
+from server.dev.stripe_sandbox import card_behaviors, charges, customers, payment_methods
+from server.dev.stripe_sandbox.currencies import check_charge_amount
+from server.dev.stripe_sandbox.errors import Json, StripeError, declined, refused
+from server.dev.stripe_sandbox.parameters import (
     EXPAND,
     PAGE,
-    Need,
+    Required,
     Spec,
+    array,
     boolean,
     currency,
     integer,
-    listing,
-    mapping,
-    merged,
+    merge_metadata,
+    metadata,
+    nested,
     off_session,
     one_of,
-    shape,
     text,
 )
-from .money import check_charge
-from .state import new_id
+from server.dev.stripe_sandbox.request_context import RequestContext
+from server.dev.stripe_sandbox.store import new_id
 
-CAPTURES = one_of("automatic", "automatic_async", "manual")
-USAGES = one_of("off_session", "on_session")
-OPTIONS = shape(
-    card=shape(
+CAPTURE_METHODS = one_of("automatic", "automatic_async", "manual")
+FUTURE_USAGES = one_of("off_session", "on_session")
+METHOD_OPTIONS = nested(
+    card=nested(
         capture_method=one_of("", "manual"),
         request_three_d_secure=one_of("any", "automatic", "challenge"),
         setup_future_usage=one_of("none", "off_session", "on_session"),
     ),
-    crypto=shape(setup_future_usage=one_of("none")),
-    link=shape(
+    crypto=nested(setup_future_usage=one_of("none")),
+    link=nested(
         capture_method=one_of("", "manual"),
         setup_future_usage=one_of("none", "off_session"),
     ),
 )
 COMMON: Spec = {
-    "capture_method": CAPTURES,
+    "capture_method": CAPTURE_METHODS,
     "payment_method": text,
-    "payment_method_data": shape(**customers.METHOD),
-    "payment_method_options": OPTIONS,
-    "payment_method_types": listing(),
+    "payment_method_data": nested(**payment_methods.METHOD),
+    "payment_method_options": METHOD_OPTIONS,
+    "payment_method_types": array(),
     "receipt_email": text,
-    "setup_future_usage": USAGES,
+    "setup_future_usage": FUTURE_USAGES,
     **EXPAND,
 }
 EDITABLE: Spec = {
     "customer": text,
     "description": text,
-    "metadata": mapping,
+    "metadata": metadata,
     "statement_descriptor": text,
     "statement_descriptor_suffix": text,
     "transfer_group": text,
@@ -64,12 +63,12 @@ CONFIRMING: Spec = {
     "use_stripe_sdk": boolean,
 }
 CREATE: Spec = {
-    "amount": Need(integer),
-    "currency": Need(currency),
+    "amount": Required(integer),
+    "currency": Required(currency),
     "confirm": boolean,
     "confirmation_method": one_of("automatic", "manual"),
-    "automatic_payment_methods": shape(
-        enabled=Need(boolean), allow_redirects=one_of("always", "never")
+    "automatic_payment_methods": nested(
+        enabled=Required(boolean), allow_redirects=one_of("always", "never")
     ),
     **COMMON,
     **EDITABLE,
@@ -81,7 +80,7 @@ RETRIEVE: Spec = {"client_secret": text, **EXPAND}
 CAPTURE: Spec = {
     "amount_to_capture": integer,
     "final_capture": boolean,
-    "metadata": mapping,
+    "metadata": metadata,
     "statement_descriptor": text,
     "statement_descriptor_suffix": text,
     **EXPAND,
@@ -91,11 +90,11 @@ CANCEL: Spec = {
     **EXPAND,
 }
 LIST: Spec = {**PAGE, "customer": text}
-CONFIRMABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
+CONFIRMABLE_STATUSES = ("requires_payment_method", "requires_confirmation", "requires_action")
 
 
-def blank(call: Call, amount: int, money: str) -> Json:
-    """A new payment intent without a card."""
+def new_intent(context: RequestContext, amount: int, currency_code: str) -> Json:
+    """A new payment intent without a payment method."""
     name = new_id("pi_3")
     return {
         "id": name,
@@ -112,8 +111,8 @@ def blank(call: Call, amount: int, money: str) -> Json:
         "capture_method": "automatic_async",
         "client_secret": f"{name}_secret_{new_id('', 25)}",
         "confirmation_method": "automatic",
-        "created": call.now,
-        "currency": money,
+        "created": context.now,
+        "currency": currency_code,
         "customer": None,
         "description": None,
         "excluded_payment_method_types": None,
@@ -148,34 +147,34 @@ def blank(call: Call, amount: int, money: str) -> Json:
     }
 
 
-def create(call: Call) -> Json:
-    """Make a payment intent and, if asked, confirm it at once."""
-    params = call.params
-    check_charge(params["amount"], params["currency"])
-    intent = blank(call, params["amount"], params["currency"])
+def create(context: RequestContext) -> Json:
+    """Create a payment intent and, with `confirm`, confirm it at once."""
+    params = context.params
+    check_charge_amount(params["amount"], params["currency"])
+    intent = new_intent(context, params["amount"], params["currency"])
     automatic = params.get("automatic_payment_methods")
     if automatic is None and "payment_method_types" not in params:
         automatic = {"enabled": True}
     if automatic and automatic["enabled"]:
         intent["automatic_payment_methods"] = {"allow_redirects": "always", **automatic}
-        intent["payment_method_types"] = _fitting(params)
+        intent["payment_method_types"] = _automatic_method_types(params)
     intent["confirmation_method"] = params.get("confirmation_method", "automatic")
-    _apply(call, intent)
-    call.add(intent)
-    call.emit("payment_intent.created", intent)
-    return _confirm(call, intent) if params.get("confirm") else intent
+    _apply_parameters(context, intent)
+    context.add(intent)
+    context.emit("payment_intent.created", intent)
+    return _confirm(context, intent) if params.get("confirm") else intent
 
 
-def _fitting(params: Json) -> list[str]:
-    """What the dashboard has switched on, as far as it can do what is asked for."""
+def _automatic_method_types(params: Json) -> list[str]:
+    """The method types enabled in the dashboard that fit the currency and capture method."""
     coins = params["currency"] == "usd" and params.get("capture_method") != "manual"
     return ["card", "link", *(["crypto"] if coins else [])]
 
 
-def retrieve(call: Call, name: str) -> Json:
-    """One payment intent; with a publishable key only for its client secret."""
-    intent = call.get("payment_intent", name, "intent")
-    given = call.params.get("client_secret")
+def retrieve(context: RequestContext, intent_id: str) -> Json:
+    """One payment intent. A publishable key needs its client secret."""
+    intent = context.get("payment_intent", intent_id, "intent")
+    given = context.params.get("client_secret")
     if given is not None and given != intent["client_secret"]:
         raise refused(
             "The client_secret provided does not match the client_secret associated with the"
@@ -186,36 +185,36 @@ def retrieve(call: Call, name: str) -> Json:
     return intent
 
 
-def update(call: Call, name: str) -> Json:
-    """Change a payment intent that is not confirmed yet."""
-    intent = retrieve(call, name)
-    if set(call.params) - {"metadata", "description", "expand", "transfer_group"}:
-        _need(intent, "updated", CONFIRMABLE)
-    wanted = {"amount": intent["amount"], "currency": intent["currency"], **call.params}
-    check_charge(wanted["amount"], wanted["currency"])
+def update(context: RequestContext, intent_id: str) -> Json:
+    """Update a payment intent that is not confirmed."""
+    intent = retrieve(context, intent_id)
+    if set(context.params) - {"metadata", "description", "expand", "transfer_group"}:
+        _check_status(intent, "updated", CONFIRMABLE_STATUSES)
+    wanted = {"amount": intent["amount"], "currency": intent["currency"], **context.params}
+    check_charge_amount(wanted["amount"], wanted["currency"])
     intent.update(amount=wanted["amount"], currency=wanted["currency"])
-    _apply(call, intent)
-    return call.save(intent)
+    _apply_parameters(context, intent)
+    return context.save(intent)
 
 
-def _apply(call: Call, intent: Json) -> None:
-    """Take over what the parameters say about an intent."""
-    params = call.params
+def _apply_parameters(context: RequestContext, intent: Json) -> None:
+    """Set the request's parameters on an intent."""
+    params = context.params
     if params.get("customer"):
-        customers.customer_of(call, params["customer"], in_path=False)
+        customers.get_customer(context, params["customer"], in_path=False)
     for name in (*EDITABLE, "capture_method", "receipt_email", "setup_future_usage"):
         if name in params and name != "metadata":
             intent[name] = params[name]
     if "payment_method_types" in params:
         intent["payment_method_types"] = params["payment_method_types"]
     for kind, options in params.get("payment_method_options", {}).items():
-        told = intent["payment_method_options"].setdefault(kind, {})
-        told.update({name: value for name, value in options.items() if value})
-    intent["metadata"] = merged(intent["metadata"], params.get("metadata", {}))
-    method = method_given(call)
+        stored = intent["payment_method_options"].setdefault(kind, {})
+        stored.update({name: value for name, value in options.items() if value})
+    intent["metadata"] = merge_metadata(intent["metadata"], params.get("metadata", {}))
+    method = find_given_method(context)
     if method is not None:
-        customers.check_usable(method)
-        _check_kind(intent, method)
+        payment_methods.check_usable(method)
+        _check_method_type(intent, method)
         if method["customer"] not in (None, intent["customer"]):
             raise refused(
                 f"The provided PaymentMethod ({method['id']}) belongs to a Customer. Please"
@@ -224,11 +223,11 @@ def _apply(call: Call, intent: Json) -> None:
                 "payment_method",
             )
         intent["payment_method"] = method["id"]
-        if intent["status"] in CONFIRMABLE:
+        if intent["status"] in CONFIRMABLE_STATUSES:
             intent.update(status="requires_confirmation", next_action=None)
 
 
-def _check_kind(intent: Json, method: Json) -> None:
+def _check_method_type(intent: Json, method: Json) -> None:
     """Raises payment_intent_incompatible_payment_method."""
     kinds = intent["payment_method_types"]
     if method["type"] not in kinds:
@@ -241,25 +240,27 @@ def _check_kind(intent: Json, method: Json) -> None:
         )
 
 
-def method_given(call: Call) -> Json | None:
-    """The card that the parameters name or describe."""
-    if call.params.get("payment_method"):
-        return customers.use_method(call, call.params["payment_method"])
-    if call.params.get("payment_method_data"):
-        return customers.method_from(call, call.params["payment_method_data"])
+def find_given_method(context: RequestContext) -> Json | None:
+    """The payment method that the parameters name or describe, or None."""
+    if context.params.get("payment_method"):
+        return payment_methods.get_or_create_method(context, context.params["payment_method"])
+    if context.params.get("payment_method_data"):
+        return payment_methods.create_from_parameters(
+            context, context.params["payment_method_data"]
+        )
     return None
 
 
-def confirm(call: Call, name: str) -> Json:
-    """Try the card."""
-    intent = retrieve(call, name)
-    _need(intent, "confirmed", CONFIRMABLE)
-    _apply(call, intent)
-    return _confirm(call, intent)
+def confirm(context: RequestContext, intent_id: str) -> Json:
+    """Confirm a payment intent: charge its payment method."""
+    intent = retrieve(context, intent_id)
+    _check_status(intent, "confirmed", CONFIRMABLE_STATUSES)
+    _apply_parameters(context, intent)
+    return _confirm(context, intent)
 
 
-def _confirm(call: Call, intent: Json) -> Json:
-    params = call.params
+def _confirm(context: RequestContext, intent: Json) -> Json:
+    params = context.params
     if intent["payment_method"] is None:
         raise refused(
             "You cannot confirm this PaymentIntent because it's missing a payment method. To"
@@ -269,17 +270,19 @@ def _confirm(call: Call, intent: Json) -> Json:
         )
     _check_return_url(intent, params)
     intent["_return_url"] = params.get("return_url")
-    call.save(intent)
-    method = call.get("payment_method", intent["payment_method"])
-    card = customers.card_of(method)
+    context.save(intent)
+    method = context.get("payment_method", intent["payment_method"])
+    card = payment_methods.behavior_of(method)
     wish = intent["payment_method_options"]["card"]["request_three_d_secure"]
     if card.secure or (card.kind == "card" and wish in ("any", "challenge")):
         if params.get("off_session") or params.get("error_on_requires_action"):
-            raise charges.fail(call, intent, method, declined(*cards.REFUSALS["authentication"]))
-        return _ask_for_action(call, intent)
+            raise charges.decline(
+                context, intent, method, declined(*card_behaviors.DECLINES["authentication"])
+            )
+        return _require_action(context, intent)
     if card.refusal:
-        raise charges.fail(call, intent, method, card.error)
-    return charges.succeed(call, intent, method)
+        raise charges.decline(context, intent, method, card.error)
+    return charges.approve(context, intent, method)
 
 
 def _check_return_url(intent: Json, params: Json) -> None:
@@ -299,9 +302,9 @@ def _check_return_url(intent: Json, params: Json) -> None:
     )
 
 
-def _ask_for_action(call: Call, intent: Json) -> Json:
-    """Send the payer to the page of the bank, or of the wallet."""
-    page = f"{call.base_url}/3ds/{intent['id']}"
+def _require_action(context: RequestContext, intent: Json) -> Json:
+    """Require the payer's action on the page of the bank or wallet."""
+    page = f"{context.base_url}/3ds/{intent['id']}"
     if intent["_return_url"]:
         redirect = {"return_url": intent["_return_url"], "url": page}
         action: Json = {"type": "redirect_to_url", "redirect_to_url": redirect}
@@ -309,17 +312,17 @@ def _ask_for_action(call: Call, intent: Json) -> Json:
         secure = {"type": "three_d_secure_redirect", "stripe_js": page}
         action = {"type": "use_stripe_sdk", "use_stripe_sdk": secure}
     intent.update(status="requires_action", next_action=action)
-    call.emit("payment_intent.requires_action", intent)
+    context.emit("payment_intent.requires_action", intent)
     return intent
 
 
-def authenticate(call: Call, intent: Json, *, passed: bool) -> Json:
-    """What the 3-D Secure page does. Raises payment_intent_unexpected_state."""
-    _need(intent, "authenticated", ("requires_action",))
-    call.save(intent)["next_action"] = None
-    method = call.get("payment_method", intent["payment_method"])
+def authenticate(context: RequestContext, intent: Json, *, passed: bool) -> Json:
+    """Apply the result of the 3-D Secure page. Raises payment_intent_unexpected_state."""
+    _check_status(intent, "authenticated", ("requires_action",))
+    context.save(intent)["next_action"] = None
+    method = context.get("payment_method", intent["payment_method"])
     if passed:
-        return charges.succeed(call, intent, method, secure=True)
+        return charges.approve(context, intent, method, secure=True)
     error = StripeError(
         402,
         "invalid_request_error",
@@ -327,19 +330,19 @@ def authenticate(call: Call, intent: Json, *, passed: bool) -> Json:
         " or a new PaymentMethod to attempt to fulfill this PaymentIntent again.",
         code="payment_intent_authentication_failure",
     )
-    charges.note_failure(call, intent, method, error)
+    charges.reset_after_failure(context, intent, method, error)
     return intent
 
 
-def capture(call: Call, name: str) -> Json:
-    """Take the held money, or a part of it and let go of the rest."""
-    intent = retrieve(call, name)
-    held = call.find(intent["latest_charge"])
+def capture(context: RequestContext, intent_id: str) -> Json:
+    """Capture the held money, or a part of it and release the rest."""
+    intent = retrieve(context, intent_id)
+    held = context.find(intent["latest_charge"])
     if intent["cancellation_reason"] == "automatic" and held is not None:
-        raise charges.too_late(held)
-    _need(intent, "captured", ("requires_capture",))
+        raise charges.expired_error(held)
+    _check_status(intent, "captured", ("requires_capture",))
     assert held is not None
-    wanted = {"amount_to_capture": intent["amount_capturable"], **call.params}
+    wanted = {"amount_to_capture": intent["amount_capturable"], **context.params}
     amount: int = wanted["amount_to_capture"]
     if not 1 <= amount <= intent["amount_capturable"]:
         raise refused(
@@ -348,23 +351,25 @@ def capture(call: Call, name: str) -> Json:
             "amount_too_large" if amount > 0 else "parameter_invalid_integer",
             "amount_to_capture",
         )
-    intent["metadata"] = merged(intent["metadata"], call.params.get("metadata", {}))
-    return charges.capture(call, intent, held, amount)
+    intent["metadata"] = merge_metadata(intent["metadata"], context.params.get("metadata", {}))
+    return charges.capture(context, intent, held, amount)
 
 
-def cancel(call: Call, name: str) -> Json:
-    """Give up the intent and let go of held money."""
-    intent = retrieve(call, name)
-    _need(intent, "canceled", (*CONFIRMABLE, "requires_capture"))
-    return charges.release(call, intent, call.params.get("cancellation_reason"))
+def cancel(context: RequestContext, intent_id: str) -> Json:
+    """Cancel the intent and release held money."""
+    intent = retrieve(context, intent_id)
+    _check_status(intent, "canceled", (*CONFIRMABLE_STATUSES, "requires_capture"))
+    return charges.cancel_intent(context, intent, context.params.get("cancellation_reason"))
 
 
-def list_intents(call: Call) -> Json:
+def list_intents(context: RequestContext) -> Json:
     """Payment intents, newest first."""
-    return call.page("payment_intent", "/v1/payment_intents", customer=call.params.get("customer"))
+    return context.page(
+        "payment_intent", "/v1/payment_intents", customer=context.params.get("customer")
+    )
 
 
-def _need(intent: Json, done: str, states: tuple[str, ...]) -> None:
+def _check_status(intent: Json, done: str, states: tuple[str, ...]) -> None:
     """Raises payment_intent_unexpected_state."""
     if intent["status"] not in states:
         error = refused(

@@ -1,4 +1,4 @@
-"""Faults on order: broken answers, lost connections, unreliable webhooks, failing payouts."""
+"""Injected faults: error answers, lost connections, unreliable webhooks, failing payouts."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .errors import Json, StripeError, malformed
-from .state import Store
+from server.dev.stripe_sandbox.errors import Json, StripeError, malformed
+from server.dev.stripe_sandbox.store import Store
 
-SHAPES: dict[str, tuple[type, ...]] = {
+FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "method": (str,),
     "path": (str,),
     "when": (str,),
@@ -32,11 +32,11 @@ TARGETS = ("path", "webhook", "payout", "refund")
 
 
 def add(store: Store, tenant: str, rule: Any) -> Json:
-    """Order a fault; it is used up after `times` hits. Raises malformed."""
+    """Add a fault that applies `times` times. Raises malformed."""
     if not isinstance(rule, dict) or sum(target in rule for target in TARGETS) != 1:
         raise malformed(f"A fault names exactly one of {', '.join(TARGETS)}")
     for name, value in rule.items():
-        if not isinstance(value, SHAPES.get(name, ())):
+        if not isinstance(value, FIELD_TYPES.get(name, ())):
             raise malformed(f"Invalid fault field: {name}", param=name)
     if rule.get("when", "before") not in ("before", "after") or rule.get("times", 1) < 1:
         raise malformed("`when` is before or after, `times` at least 1")
@@ -47,20 +47,20 @@ def add(store: Store, tenant: str, rule: Any) -> Json:
     return {"id": cursor.lastrowid, **rule}
 
 
-def ordered(store: Store, tenant: str) -> list[Json]:
-    """The faults still to come."""
+def list_pending(store: Store, tenant: str) -> list[Json]:
+    """The faults that are not used up yet, oldest first."""
     rows = store.db.execute("SELECT id, rule FROM faults WHERE tenant = ? ORDER BY id", (tenant,))
     return [{"id": row[0], **json.loads(row[1])} for row in rows.fetchall()]
 
 
-def clear(store: Store, tenant: str) -> None:
-    """Cancel every fault."""
+def delete_all(store: Store, tenant: str) -> None:
+    """Delete every fault of a tenant."""
     store.db.execute("DELETE FROM faults WHERE tenant = ?", (tenant,))
 
 
-def end_holds(store: Store, tenant: str) -> None:
-    """Keep no more events back."""
-    for rule in ordered(store, tenant):
+def delete_holds(store: Store, tenant: str) -> None:
+    """Delete the faults that hold events back."""
+    for rule in list_pending(store, tenant):
         if rule.get("hold"):
             store.db.execute("DELETE FROM faults WHERE id = ?", (rule["id"],))
 
@@ -68,7 +68,7 @@ def end_holds(store: Store, tenant: str) -> None:
 def take_for_request(
     store: Store, tenant: str, method: str, path: str, *, replay: bool
 ) -> Json | None:
-    """The fault for this request. A replayed answer can be delayed or lost, not changed."""
+    """Use up the fault for a request. A replayed answer is delayed or lost, never changed."""
 
     def hits(rule: Json) -> bool:
         if "path" not in rule or not fnmatchcase(path, rule["path"]):
@@ -81,12 +81,12 @@ def take_for_request(
 
 
 def take_for_event(store: Store, tenant: str, kind: str) -> Json | None:
-    """The fault for an event's deliveries."""
+    """Use up the fault for an event's deliveries."""
     return _take(store, tenant, lambda rule: fnmatchcase(kind, rule.get("webhook", "")))
 
 
 def take_for_object(store: Store, tenant: str, target: str, names: tuple[str, ...]) -> Json | None:
-    """The fault for a payout or refund whose id, account or currency the pattern names."""
+    """Use up the fault for a payout or refund whose id, account or currency matches."""
     return _take(
         store,
         tenant,
@@ -95,7 +95,7 @@ def take_for_object(store: Store, tenant: str, target: str, names: tuple[str, ..
 
 
 def _take(store: Store, tenant: str, hits: Callable[[Json], bool]) -> Json | None:
-    for fault in ordered(store, tenant):
+    for fault in list_pending(store, tenant):
         number = fault.pop("id")
         if hits(fault):
             fault["times"] -= 1
@@ -112,23 +112,23 @@ def _changes_answer(fault: Json) -> bool:
     return "status" in fault or "error" in fault
 
 
-def as_error(fault: Json | None) -> StripeError | None:
-    """The error answer that a fault asks for."""
+def error_response(fault: Json | None) -> StripeError | None:
+    """The error answer of a fault, or None."""
     if fault is None or not _changes_answer(fault):
         return None
     given = dict(fault.get("error", {}))
     status = fault.get("status", 402 if given.get("type") == "card_error" else 500)
-    kind = given.pop("type", _kind(status))
-    message = given.pop("message", _message(kind))
+    kind = given.pop("type", _error_type(status))
+    message = given.pop("message", _error_message(kind))
     if kind == "card_error":
         given.setdefault("code", "card_declined")
         if given["code"] == "card_declined":
             given.setdefault("decline_code", "generic_decline")
-    # Stripe turns these away before execution begins, so their keys stay free.
+    # Stripe refuses these before it executes anything, so their idempotency keys stay unused.
     return StripeError(status, kind, message, stored=status not in (401, 409, 429), **given)
 
 
-def _kind(status: int) -> str:
+def _error_type(status: int) -> str:
     if status == 402:
         return "card_error"
     if status == 409:
@@ -136,7 +136,7 @@ def _kind(status: int) -> str:
     return "api_error" if status >= 500 else "invalid_request_error"
 
 
-def _message(kind: str) -> str:
+def _error_message(kind: str) -> str:
     if kind == "card_error":
         return "Your card was declined."
     return "An unexpected error occurred."

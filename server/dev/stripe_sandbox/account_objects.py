@@ -1,17 +1,22 @@
-"""How an account looks: new, as the platform, and with a bank account."""
+"""Account objects: new, the platform's own, and bank accounts."""
 
 from __future__ import annotations
 
-from .errors import Json
-from .money import local_currency
-from .state import new_id
+from server.dev.stripe_sandbox.currencies import local_currency
+from server.dev.stripe_sandbox.errors import Json
+from server.dev.stripe_sandbox.store import new_id
 
 CAPABILITIES = ("transfers", "card_payments")
-DUE = ["external_account", "individual.first_name", "individual.last_name", "tos_acceptance.date"]
+INITIAL_REQUIREMENTS = [
+    "external_account",
+    "individual.first_name",
+    "individual.last_name",
+    "tos_acceptance.date",
+]
 
 
-def blank(name: str, country: str, created: int) -> Json:
-    """An account that has nothing yet."""
+def new_account(name: str, country: str, created: int) -> Json:
+    """A new account, not onboarded."""
     return {
         "id": name,
         "object": "account",
@@ -46,7 +51,7 @@ def blank(name: str, country: str, created: int) -> Json:
         "future_requirements": requirements([]),
         "metadata": {},
         "payouts_enabled": False,
-        "requirements": requirements(DUE),
+        "requirements": requirements(INITIAL_REQUIREMENTS),
         "settings": _settings(),
         "tos_acceptance": {"date": None, "ip": None, "user_agent": None},
         "type": "express",
@@ -54,7 +59,7 @@ def blank(name: str, country: str, created: int) -> Json:
 
 
 def requirements(due: list[str]) -> Json:
-    """What Stripe still wants to know."""
+    """The requirements object with these fields due."""
     return {
         "alternatives": [],
         "current_deadline": None,
@@ -91,9 +96,9 @@ def _settings() -> Json:
     }
 
 
-def platform(name: str, created: int) -> Json:
-    """The platform's own account: everything on, manual payouts."""
-    account = blank(name, "US", created)
+def new_platform_account(name: str, created: int) -> Json:
+    """The platform's own account: all capabilities active, manual payouts."""
+    account = new_account(name, "US", created)
     account.update(
         charges_enabled=True,
         payouts_enabled=True,
@@ -107,8 +112,8 @@ def platform(name: str, created: int) -> Json:
     return account
 
 
-def bank(account: Json, money: str, person: Json) -> Json:
-    """The bank account that the onboarding page adds."""
+def new_bank_account(account: Json, currency_code: str, person: Json) -> Json:
+    """A bank account that the onboarding page adds."""
     nothing: Json = {"currently_due": [], "errors": [], "past_due": [], "pending_verification": []}
     return {
         "id": new_id("ba_1"),
@@ -120,7 +125,7 @@ def bank(account: Json, money: str, person: Json) -> Json:
         "available_payout_methods": ["standard"],
         "bank_name": "SANDBOX TEST BANK",
         "country": account["country"],
-        "currency": money,
+        "currency": currency_code,
         "default_for_currency": True,
         "fingerprint": new_id("", 16),
         "future_requirements": nothing,

@@ -1,4 +1,4 @@
-"""What cardholders, banks and Stripe do by themselves, and how events can go astray."""
+"""External actions: cardholders, banks and Stripe staff act; events are held and replayed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Inbox, Shop, eventually, until
+from .conftest import Inbox, Shop, wait_until, wait_until_equal
 from .test_payments import refusal
 
 DAY = 86_400
@@ -18,25 +18,25 @@ async def dispute(shop: Shop, charge: str, **more: Any) -> Any:
 
 
 async def verdict(shop: Shop, dispute: Any, status: str, **more: Any) -> Any:
-    """The bank's next word."""
+    """The bank changes the status of a dispute."""
     body = {"dispute": dispute["id"], "status": status, **more}
     return await shop.control("POST", "verdicts", body)
 
 
-async def news(shop: Shop, kind: str) -> list[str]:
-    """The types of the events so far about disputes, refunds, ..."""
+async def events_about(shop: Shop, kind: str) -> list[str]:
+    """The event types so far that contain `kind`, such as `dispute`."""
     return [event for event in await shop.events() if kind in event]
 
 
 # -- refunds -----------------------------------------------------------------------------------
 
 
-async def test_a_refund_tells_all_of_its_events(sandbox_shop: Shop) -> None:
-    """Fails without `_give_reference` in `refunds.create`."""
+async def test_a_refund_emits_all_of_its_events(sandbox_shop: Shop) -> None:
+    """Fails without `_add_bank_reference` in `refunds.create`."""
     paid = await sandbox_shop.pay()
     refund = await sandbox_shop.v1.refunds.create_async({"payment_intent": paid.id, "amount": 1})
     assert refund.destination_details.card.reference_status == "available"
-    assert await news(sandbox_shop, "refund") == [
+    assert await events_about(sandbox_shop, "refund") == [
         "refund.created",
         "charge.refunded",
         "refund.updated",
@@ -48,10 +48,10 @@ async def test_a_refund_tells_all_of_its_events(sandbox_shop: Shop) -> None:
     ("card", "before", "after", "left"),
     [("refundFail", "succeeded", "failed", 9_680), ("pendingRefund", "pending", "succeeded", -320)],
 )
-async def test_cards_announce_what_becomes_of_refunds(
+async def test_test_cards_decide_the_outcome_of_refunds(
     sandbox_shop: Shop, card: str, before: str, after: str, left: int
 ) -> None:
-    """Fails without `BY_CARD` in `refunds._plan`."""
+    """Fails without `PLAN_BY_TEST_CARD` in `refunds._plan_outcome`."""
     paid = await sandbox_shop.pay(f"pm_card_{card}")
     refund = await sandbox_shop.v1.refunds.create_async({"payment_intent": paid.id})
     assert (refund.status, await sandbox_shop.available()) == (before, left)
@@ -59,7 +59,7 @@ async def test_cards_announce_what_becomes_of_refunds(
     assert ("refund.failed" in await sandbox_shop.events()) == (after == "failed")
 
 
-async def test_a_pending_refund_may_still_fail(sandbox_shop: Shop) -> None:
+async def test_a_pending_refund_can_fail(sandbox_shop: Shop) -> None:
     """Fails when `refunds.fail` returns money that was never taken, or does not lower what the
     charge counts as refunded."""
     paid = await sandbox_shop.pay()
@@ -79,8 +79,9 @@ async def test_a_pending_refund_may_still_fail(sandbox_shop: Shop) -> None:
 # -- disputes ----------------------------------------------------------------------------------
 
 
-async def test_a_dispute_tells_its_story(sandbox_shop: Shop) -> None:
-    """Fails without the events of `disputes._enter` and `disputes.move`; a bank may think again."""
+async def test_a_dispute_emits_all_of_its_events(sandbox_shop: Shop) -> None:
+    """Fails without the events of `disputes._set_status` and `disputes.change_status`. A
+    bank may decide again."""
     paid = await sandbox_shop.pay()
     made = await dispute(sandbox_shop, paid.latest_charge, amount=4_000, reason="duplicate")
     assert await sandbox_shop.available() == 9_680 - 4_000 - 1_500
@@ -91,7 +92,7 @@ async def test_a_dispute_tells_its_story(sandbox_shop: Shop) -> None:
     assert await sandbox_shop.available() == 9_680 - 4_000 - 1_500
     await verdict(sandbox_shop, made, "won", fee_back=True)
     assert await sandbox_shop.available() == 9_680
-    assert [event.split(".")[-1] for event in await news(sandbox_shop, "dispute")] == [
+    assert [event.split(".")[-1] for event in await events_about(sandbox_shop, "dispute")] == [
         "created",
         "funds_withdrawn",
         "updated",
@@ -105,7 +106,7 @@ async def test_a_dispute_tells_its_story(sandbox_shop: Shop) -> None:
 
 
 async def test_an_inquiry_moves_no_money(sandbox_shop: Shop) -> None:
-    """Fails without the states of inquiries in `disputes._enter`."""
+    """Fails without the states of inquiries in `disputes._set_status`."""
     paid = await sandbox_shop.pay()
     made = await dispute(sandbox_shop, paid.latest_charge, inquiry=True)
     assert (made["status"], made["is_charge_refundable"]) == ("warning_needs_response", True)
@@ -115,12 +116,12 @@ async def test_an_inquiry_moves_no_money(sandbox_shop: Shop) -> None:
     await sandbox_shop.v1.refunds.create_async({"payment_intent": paid.id})
     found = await sandbox_shop.v1.disputes.retrieve_async(made["id"])
     assert (found.status, await sandbox_shop.available()) == ("warning_closed", -320)
-    told = [event.split(".")[-1] for event in await news(sandbox_shop, "dispute")]
-    assert told == ["created", "closed"]
+    endings = [event.split(".")[-1] for event in await events_about(sandbox_shop, "dispute")]
+    assert endings == ["created", "closed"]
 
 
 async def test_an_inquiry_becomes_a_dispute(sandbox_shop: Shop) -> None:
-    """Fails without `OF_INQUIRY`: Stripe's test text escalates."""
+    """Fails without `INQUIRY_EVIDENCE_OUTCOMES`: Stripe's test text escalates."""
     paid = await sandbox_shop.pay("pm_card_createDisputeInquiry")
     found = (await sandbox_shop.v1.disputes.list_async()).data[0]
     assert found.status == "warning_needs_response"
@@ -132,7 +133,7 @@ async def test_an_inquiry_becomes_a_dispute(sandbox_shop: Shop) -> None:
 
 
 async def test_disputes_never_exceed_the_charge(sandbox_shop: Shop) -> None:
-    """Fails without the bounds of `disputes.open_on`; what was refunded can be disputed."""
+    """Fails without the bounds of `disputes.open_dispute`; what was refunded can be disputed."""
     paid = await sandbox_shop.pay()
     await sandbox_shop.v1.refunds.create_async({"payment_intent": paid.id, "amount": 3_000})
     first = await dispute(sandbox_shop, paid.latest_charge, amount=2_000)
@@ -148,8 +149,8 @@ async def test_disputes_never_exceed_the_charge(sandbox_shop: Shop) -> None:
     assert (await refusal(refund)).code == "charge_disputed"
 
 
-async def test_a_charge_is_refundable_again_when_all_is_won(sandbox_shop: Shop) -> None:
-    """Fails without `is_charge_refundable` in `disputes._enter`."""
+async def test_a_charge_is_refundable_after_a_won_dispute(sandbox_shop: Shop) -> None:
+    """Fails without `is_charge_refundable` in `disputes._set_status`."""
     paid = await sandbox_shop.pay()
     await verdict(sandbox_shop, await dispute(sandbox_shop, paid.latest_charge), "won")
     refund = await sandbox_shop.v1.refunds.create_async({"payment_intent": paid.id})
@@ -157,7 +158,9 @@ async def test_a_charge_is_refundable_again_when_all_is_won(sandbox_shop: Shop) 
 
 
 @pytest.mark.parametrize(("inquiry", "end"), [(False, "lost"), (True, "warning_closed")])
-async def test_silence_decides_a_dispute(sandbox_shop: Shop, inquiry: bool, end: str) -> None:
+async def test_a_dispute_without_a_response_is_closed(
+    sandbox_shop: Shop, inquiry: bool, end: str
+) -> None:
     """Fails without the `overdue` timer."""
     paid = await sandbox_shop.pay()
     made = await dispute(sandbox_shop, paid.latest_charge, inquiry=inquiry)
@@ -167,7 +170,7 @@ async def test_silence_decides_a_dispute(sandbox_shop: Shop, inquiry: bool, end:
 
 
 async def test_only_captured_cards_are_disputed(sandbox_shop: Shop) -> None:
-    """Fails without the first guard of `disputes.open_on`."""
+    """Fails without the first guard of `disputes.open_dispute`."""
     held = await sandbox_shop.hold()
     coins = await sandbox_shop.pay("pm_crypto_usdc")
     for intent in (held, coins):
@@ -178,10 +181,10 @@ async def test_only_captured_cards_are_disputed(sandbox_shop: Shop) -> None:
 # -- accounts and payouts ----------------------------------------------------------------------
 
 
-async def test_an_account_is_switched_off_and_ends(
+async def test_an_account_is_disabled_enabled_and_closed(
     sandbox_shop: Shop, sandbox_connect_inbox: Inbox
 ) -> None:
-    """Fails without the events of `connect._switch` and `connect.close`."""
+    """Fails without the events of `connect._set_capabilities` and `connect.close`."""
     account = await sandbox_shop.contractor()
     for state in ("inactive", "active", "closed"):
         await sandbox_shop.control("POST", "accounts", {"account": account, "state": state})
@@ -198,8 +201,8 @@ async def test_an_account_is_switched_off_and_ends(
     assert (await sandbox_shop.v1.accounts.list_async()).data == []
 
 
-async def test_a_paid_payout_dies(sandbox_shop: Shop) -> None:
-    """Fails without `payouts.die`."""
+async def test_a_paid_payout_can_fail(sandbox_shop: Shop) -> None:
+    """Fails without `payouts.return_by_bank`."""
     await sandbox_shop.pay()
     made = await sandbox_shop.v1.payouts.create_async({"amount": 9_680, "currency": "usd"})
     await sandbox_shop.advance(10)
@@ -212,8 +215,8 @@ async def test_a_paid_payout_dies(sandbox_shop: Shop) -> None:
     assert (await sandbox_shop.events())[-1] == "payout.failed"
 
 
-async def test_stripes_own_lines_in_the_books(sandbox_shop: Shop) -> None:
-    """Fails without `balances.book_alone` changing the balance."""
+async def test_entries_without_an_object_change_the_balance(sandbox_shop: Shop) -> None:
+    """Fails without `balances.book_standalone` changing the balance."""
     line = {"type": "stripe_fee", "amount": -700, "currency": "usd"}
     assert (await sandbox_shop.control("POST", "entries", line))["source"] is None
     assert await sandbox_shop.available() == -700
@@ -224,13 +227,16 @@ async def test_stripes_own_lines_in_the_books(sandbox_shop: Shop) -> None:
 # -- events ------------------------------------------------------------------------------------
 
 
-async def test_events_are_held_back_and_reordered(sandbox_shop: Shop, sandbox_inbox: Inbox) -> None:
-    """Fails without `hold` in `deliveries.queue`, or the order of `webhooks.release`."""
+async def test_held_events_are_released_in_any_order(
+    sandbox_shop: Shop, sandbox_inbox: Inbox
+) -> None:
+    """Fails without `hold` in `webhook_deliveries.enqueue`, or the order of
+    `webhook_deliveries.release`."""
     await sandbox_shop.fault(webhook="customer.*", hold=True, times=100)
     customer = await sandbox_shop.v1.customers.create_async()
     await sandbox_shop.v1.customers.update_async(customer.id, {"name": "A"})
     await sandbox_shop.pay()
-    await until(lambda: len(sandbox_inbox.received) == 3)
+    await wait_until(lambda: len(sandbox_inbox.received) == 3)
     assert not any(event.type.startswith("customer") for event in sandbox_inbox.received)
     body = {"order": "newest", "gap": 0.3}
     assert (await sandbox_shop.control("POST", "releases", body))["released"] == 2
@@ -240,7 +246,7 @@ async def test_events_are_held_back_and_reordered(sandbox_shop: Shop, sandbox_in
 
 
 async def test_an_event_is_replayed(sandbox_shop: Shop, sandbox_inbox: Inbox) -> None:
-    """Fails without `webhooks.replay`."""
+    """Fails without `webhook_deliveries.replay`."""
     await sandbox_shop.v1.customers.create_async()
     await sandbox_inbox.types(1)
     first = sandbox_inbox.received[0]
@@ -250,10 +256,10 @@ async def test_an_event_is_replayed(sandbox_shop: Shop, sandbox_inbox: Inbox) ->
     assert sandbox_inbox.received[3].data.object.id == first.data.object.id
 
 
-async def test_a_replay_may_carry_an_old_signature(
+async def test_a_replay_with_an_old_signature_is_tried_once(
     sandbox_shop: Shop, sandbox_inbox: Inbox
 ) -> None:
-    """Fails without `stamp`; a signature of another time is tried once."""
+    """Fails without `signed_at`; a signature of another time is tried once."""
     await sandbox_shop.v1.customers.create_async()
     await sandbox_inbox.types(1)
     event = sandbox_inbox.received[0].id
@@ -263,5 +269,5 @@ async def test_a_replay_may_carry_an_old_signature(
         row = (await sandbox_shop.control("GET", "deliveries"))["data"][-1]
         return row["status"], row["attempts"], row["code"]
 
-    await eventually(last, ("refused", 1, 500))
+    await wait_until_equal(last, ("refused", 1, 500))
     assert len(sandbox_inbox.received) == 1

@@ -1,31 +1,42 @@
-"""Setup intents: a card is checked and kept with a customer for later."""
+"""Setup intents: a payment method is checked and attached to a customer for later."""
 
 from __future__ import annotations
 
-from server.dev.stripe_sandbox import customers, payments
-
-from .call import Call
-from .errors import Json, StripeError, refused
-from .forms import EXPAND, PAGE, Need, Spec, boolean, listing, mapping, merged, one_of, shape, text
-from .state import new_id
+from server.dev.stripe_sandbox import customers, payment_intents, payment_methods
+from server.dev.stripe_sandbox.errors import Json, StripeError, refused
+from server.dev.stripe_sandbox.parameters import (
+    EXPAND,
+    PAGE,
+    Required,
+    Spec,
+    array,
+    boolean,
+    merge_metadata,
+    metadata,
+    nested,
+    one_of,
+    text,
+)
+from server.dev.stripe_sandbox.request_context import RequestContext
+from server.dev.stripe_sandbox.store import new_id
 
 COMMON: Spec = {
     "payment_method": text,
-    "payment_method_data": shape(**customers.METHOD),
+    "payment_method_data": nested(**payment_methods.METHOD),
     "return_url": text,
     "use_stripe_sdk": boolean,
     **EXPAND,
 }
 CREATE: Spec = {
-    "automatic_payment_methods": shape(
-        enabled=Need(boolean), allow_redirects=one_of("always", "never")
+    "automatic_payment_methods": nested(
+        enabled=Required(boolean), allow_redirects=one_of("always", "never")
     ),
     "confirm": boolean,
     "customer": text,
     "description": text,
-    "metadata": mapping,
-    "payment_method_types": listing(),
-    "usage": payments.USAGES,
+    "metadata": metadata,
+    "payment_method_types": array(),
+    "usage": payment_intents.FUTURE_USAGES,
     **COMMON,
 }
 CONFIRM: Spec = {"client_secret": text, **COMMON}
@@ -35,14 +46,14 @@ CANCEL: Spec = {
     **EXPAND,
 }
 LIST: Spec = {**PAGE, "customer": text, "payment_method": text}
-OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
+OPEN_STATUSES = ("requires_payment_method", "requires_confirmation", "requires_action")
 
 
-def create(call: Call) -> Json:
-    """Make a setup intent and, if asked, confirm it at once."""
-    params, name = call.params, new_id("seti_1")
+def create(context: RequestContext) -> Json:
+    """Create a setup intent and, with `confirm`, confirm it at once."""
+    params, name = context.params, new_id("seti_1")
     if params.get("customer"):
-        customers.customer_of(call, params["customer"], in_path=False)
+        customers.get_customer(context, params["customer"], in_path=False)
     automatic: Json = params.get("automatic_payment_methods") or {}
     if not automatic and "payment_method_types" not in params:
         automatic = {"enabled": True}
@@ -54,7 +65,7 @@ def create(call: Call) -> Json:
         "automatic_payment_methods": {"allow_redirects": "always", **automatic} if on else None,
         "cancellation_reason": None,
         "client_secret": f"{name}_secret_{new_id('', 25)}",
-        "created": call.now,
+        "created": context.now,
         "customer": params.get("customer"),
         "description": params.get("description"),
         "excluded_payment_method_types": None,
@@ -63,7 +74,7 @@ def create(call: Call) -> Json:
         "latest_attempt": None,
         "livemode": False,
         "mandate": None,
-        "metadata": merged(None, params.get("metadata", {})),
+        "metadata": merge_metadata(None, params.get("metadata", {})),
         "next_action": None,
         "on_behalf_of": None,
         "payment_method": None,
@@ -80,16 +91,16 @@ def create(call: Call) -> Json:
         "status": "requires_payment_method",
         "usage": params.get("usage", "off_session"),
     }
-    call.add(setup)
-    _choose(call, setup)
-    call.emit("setup_intent.created", setup)
-    return _confirm(call, setup) if params.get("confirm") else setup
+    context.add(setup)
+    _set_method(context, setup)
+    context.emit("setup_intent.created", setup)
+    return _confirm(context, setup) if params.get("confirm") else setup
 
 
-def _choose(call: Call, setup: Json) -> None:
-    method = payments.method_given(call)
+def _set_method(context: RequestContext, setup: Json) -> None:
+    method = payment_intents.find_given_method(context)
     if method is not None:
-        customers.check_usable(method)
+        payment_methods.check_usable(method)
         if method["customer"] not in (None, setup["customer"]):
             raise refused(
                 "The payment method supplied belongs to a different Customer.",
@@ -97,13 +108,13 @@ def _choose(call: Call, setup: Json) -> None:
                 "payment_method",
             )
         setup.update(payment_method=method["id"], status="requires_confirmation")
-        call.save(setup)
+        context.save(setup)
 
 
-def retrieve(call: Call, name: str) -> Json:
-    """One setup intent; with a publishable key only for its client secret."""
-    setup = call.get("setup_intent", name, "intent")
-    if call.params.get("client_secret") not in (None, setup["client_secret"]):
+def retrieve(context: RequestContext, setup_id: str) -> Json:
+    """One setup intent. A publishable key needs its client secret."""
+    setup = context.get("setup_intent", setup_id, "intent")
+    if context.params.get("client_secret") not in (None, setup["client_secret"]):
         raise refused(
             "The client_secret provided does not match this SetupIntent.",
             "setup_intent_invalid_parameter",
@@ -112,23 +123,23 @@ def retrieve(call: Call, name: str) -> Json:
     return setup
 
 
-def confirm(call: Call, name: str) -> Json:
-    """Check the card."""
-    setup = retrieve(call, name)
-    _need_open(setup)
-    _choose(call, setup)
-    return _confirm(call, setup)
+def confirm(context: RequestContext, setup_id: str) -> Json:
+    """Confirm a setup intent: check its payment method."""
+    setup = retrieve(context, setup_id)
+    _check_open(setup)
+    _set_method(context, setup)
+    return _confirm(context, setup)
 
 
-def _confirm(call: Call, setup: Json) -> Json:
+def _confirm(context: RequestContext, setup: Json) -> Json:
     if setup["payment_method"] is None:
         raise refused(
             "You cannot confirm this SetupIntent because it's missing a payment method.",
             "setup_intent_unexpected_state",
         )
-    call.save(setup)
-    method = call.get("payment_method", setup["payment_method"])
-    card = customers.card_of(method)
+    context.save(setup)
+    method = context.get("payment_method", setup["payment_method"])
+    card = payment_methods.behavior_of(method)
     if method["type"] not in setup["payment_method_types"]:
         raise refused(
             f"The PaymentMethod provided ({method['type']}) is not allowed for this SetupIntent.",
@@ -136,32 +147,32 @@ def _confirm(call: Call, setup: Json) -> Json:
             "payment_method",
         )
     if not card.attachable:
-        raise _fail(call, setup, method, card.error)
+        raise _fail(context, setup, method, card.error)
     if card.secure:
-        page = f"{call.base_url}/3ds/{setup['id']}"
-        back = call.params.get("return_url")
+        page = f"{context.base_url}/3ds/{setup['id']}"
+        back = context.params.get("return_url")
         redirect = {"return_url": back, "url": page}
         action: Json = {"type": "redirect_to_url", "redirect_to_url": redirect}
         if not back:
             secure = {"type": "three_d_secure_redirect", "stripe_js": page}
             action = {"type": "use_stripe_sdk", "use_stripe_sdk": secure}
         setup.update(status="requires_action", next_action=action, _return_url=back)
-        call.emit("setup_intent.requires_action", setup)
+        context.emit("setup_intent.requires_action", setup)
         return setup
-    return _succeed(call, setup, method)
+    return _succeed(context, setup, method)
 
 
-def _succeed(call: Call, setup: Json, method: Json) -> Json:
+def _succeed(context: RequestContext, setup: Json, method: Json) -> Json:
     if setup["customer"]:
-        customers.attach_to(call, method, setup["customer"])
-        call.emit("payment_method.attached", method)
+        payment_methods.attach_to_customer(context, method, setup["customer"])
+        context.emit("payment_method.attached", method)
     setup.update(status="succeeded", next_action=None, last_setup_error=None)
-    call.emit("setup_intent.succeeded", setup)
+    context.emit("setup_intent.succeeded", setup)
     return setup
 
 
-def _fail(call: Call, setup: Json, method: Json, error: StripeError) -> StripeError:
-    error.fields["payment_method"] = call.shown(method)
+def _fail(context: RequestContext, setup: Json, method: Json, error: StripeError) -> StripeError:
+    error.fields["payment_method"] = context.public_view(method)
     reason = error.body["error"]
     setup.update(
         status="requires_payment_method",
@@ -169,20 +180,20 @@ def _fail(call: Call, setup: Json, method: Json, error: StripeError) -> StripeEr
         next_action=None,
         last_setup_error=reason,
     )
-    call.emit("setup_intent.setup_failed", setup)
-    error.fields["setup_intent"] = call.shown(setup)
+    context.emit("setup_intent.setup_failed", setup)
+    error.fields["setup_intent"] = context.public_view(setup)
     return error
 
 
-def authenticate(call: Call, setup: Json, *, passed: bool) -> Json:
-    """What the 3-D Secure page does."""
+def authenticate(context: RequestContext, setup: Json, *, passed: bool) -> Json:
+    """Apply the result of the 3-D Secure page."""
     if setup["status"] != "requires_action":
-        _need_open({**setup, "status": "canceled"})
-    method = call.get("payment_method", call.save(setup)["payment_method"])
+        _check_open({**setup, "status": "canceled"})
+    method = context.get("payment_method", context.save(setup)["payment_method"])
     if passed:
-        return _succeed(call, setup, method)
+        return _succeed(context, setup, method)
     _fail(
-        call,
+        context,
         setup,
         method,
         StripeError(
@@ -195,20 +206,20 @@ def authenticate(call: Call, setup: Json, *, passed: bool) -> Json:
     return setup
 
 
-def cancel(call: Call, name: str) -> Json:
-    """Give up the setup."""
-    setup = retrieve(call, name)
-    _need_open(setup)
-    reason = call.params.get("cancellation_reason")
+def cancel(context: RequestContext, setup_id: str) -> Json:
+    """Cancel the setup intent."""
+    setup = retrieve(context, setup_id)
+    _check_open(setup)
+    reason = context.params.get("cancellation_reason")
     setup.update(status="canceled", cancellation_reason=reason, next_action=None)
-    call.emit("setup_intent.canceled", call.save(setup))
+    context.emit("setup_intent.canceled", context.save(setup))
     return setup
 
 
-def list_setups(call: Call) -> Json:
+def list_setups(context: RequestContext) -> Json:
     """Setup intents, newest first."""
-    params = call.params
-    return call.page(
+    params = context.params
+    return context.page(
         "setup_intent",
         "/v1/setup_intents",
         customer=params.get("customer"),
@@ -216,8 +227,8 @@ def list_setups(call: Call) -> Json:
     )
 
 
-def _need_open(setup: Json) -> None:
-    if setup["status"] not in OPEN:
+def _check_open(setup: Json) -> None:
+    if setup["status"] not in OPEN_STATUSES:
         raise refused(
             f"You cannot do this to a SetupIntent with a status of {setup['status']}.",
             "setup_intent_unexpected_state",

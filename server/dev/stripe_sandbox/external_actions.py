@@ -1,0 +1,157 @@
+"""Actions of cardholders, banks and Stripe staff that tests trigger: POST /_sandbox/<name>."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from server.dev.stripe_sandbox import (
+    balances,
+    connect,
+    disputes,
+    fault_injection,
+    payouts,
+    refunds,
+    webhook_deliveries,
+)
+from server.dev.stripe_sandbox.currencies import CURRENCIES
+from server.dev.stripe_sandbox.errors import Json, malformed
+from server.dev.stripe_sandbox.request_context import RequestContext
+
+T = TypeVar("T")
+ExternalAction = Callable[[RequestContext, Json], Json]
+
+
+def perform(context: RequestContext, action: ExternalAction, body: Any) -> Json:
+    """Perform an action and emit its events. Raises malformed and the API's own errors."""
+    if not isinstance(body, dict):
+        raise malformed("The body is a JSON object.")
+    answer = action(context, body)
+    context.flush()
+    return context.public_view(answer)
+
+
+def open_dispute(context: RequestContext, body: Json) -> Json:
+    """A cardholder disputes a captured charge: `charge`; optional `amount`, `reason`, `inquiry`.
+
+    The answer has all disputes of the charge as `data` and the new one as `dispute`.
+    """
+    charge = _named_object(context, body, "charge")
+    made = disputes.open_dispute(
+        context,
+        charge,
+        amount=_optional(body, "amount", int),
+        inquiry=bool(body.get("inquiry")),
+        reason=_optional(body, "reason", str) or "fraudulent",
+    )
+    every = context.find_all("dispute", "charge", charge["id"])
+    return {
+        "data": [context.public_view(dispute) for dispute in every],
+        "dispute": context.public_view(made),
+    }
+
+
+def change_dispute_status(context: RequestContext, body: Json) -> Json:
+    """The bank sets any status, in any order: `dispute`, `status`; optional `fee_back`."""
+    status = body.get("status")
+    if status not in disputes.STATUSES:
+        raise malformed(f"`status` is one of {', '.join(disputes.STATUSES)}", param="status")
+    dispute = _named_object(context, body, "dispute")
+    return disputes.change_status(context, dispute, status, fee_back=bool(body.get("fee_back")))
+
+
+def change_refund_status(context: RequestContext, body: Json) -> Json:
+    """The bank settles a refund: `refund`, `status` failed or succeeded; optional `reason`."""
+    refund, status = _named_object(context, body, "refund"), body.get("status")
+    if status == "failed":
+        return refunds.fail(
+            context, refund, _optional(body, "reason", str) or "lost_or_stolen_card"
+        )
+    if status == "succeeded":
+        return refunds.succeed(context, refund)
+    raise malformed("`status` is failed or succeeded", param="status")
+
+
+def return_payout(context: RequestContext, body: Json) -> Json:
+    """The bank returns a payout, even a paid one: `payout`; optional `failure_code`."""
+    code = _optional(body, "failure_code", str) or "could_not_process"
+    return payouts.return_by_bank(context, _named_object(context, body, "payout"), code)
+
+
+def change_account_state(context: RequestContext, body: Json) -> Json:
+    """Stripe changes an account: `account`, `state` active, inactive or closed.
+
+    For inactive, optional `due` (requirements) and `reason`.
+    """
+    account, state = _named_object(context, body, "account"), body.get("state")
+    if state == "closed":
+        return connect.close(context, account)
+    if state == "active":
+        return connect.activate(context, account)
+    if state != "inactive":
+        raise malformed("`state` is active, inactive or closed", param="state")
+    due: list[str] = body.get("due") or ["individual.verification.document"]
+    reason = _optional(body, "reason", str) or "requirements.past_due"
+    return connect.deactivate(context, account, due, reason)
+
+
+def add_balance_entry(context: RequestContext, body: Json) -> Json:
+    """Stripe books an entry without an object: `type`, signed `amount`, `currency`;
+    optional `description`."""
+    amount, currency_code = _optional(body, "amount", int), body.get("currency")
+    if (
+        amount is None
+        or currency_code not in CURRENCIES
+        or body.get("type") not in balances.STANDALONE_TYPES
+    ):
+        raise malformed(
+            f"`type` is one of {', '.join(balances.STANDALONE_TYPES)}, `amount` a number"
+        )
+    note = _optional(body, "description", str)
+    return balances.book_standalone(context, body["type"], currency_code, amount, note)
+
+
+def release_events(context: RequestContext, body: Json) -> Json:
+    """Send the events that a `hold` fault keeps back, and end the hold: `type`, `order` oldest or
+    newest, `gap` in seconds."""
+    fault_injection.delete_holds(context.store, context.tenant.key)
+    newest, gap = body.get("order") == "newest", float(body.get("gap", 0))
+    count = webhook_deliveries.release(
+        context.store, context.tenant, body.get("type", "*"), newest_first=newest, gap_seconds=gap
+    )
+    return {"released": count}
+
+
+def replay_event(context: RequestContext, body: Json) -> Json:
+    """Deliver an event again: `event`; optional `times`, and `age` of the signature in seconds."""
+    age, times = body.get("age"), _optional(body, "times", int) or 1
+    if not isinstance(age, int | float | None):
+        raise malformed("`age` is a number of seconds", param="age")
+    event = context.public_view(_named_object(context, body, "event"))
+    return {"queued": webhook_deliveries.replay(context.store, context.tenant, event, times, age)}
+
+
+def _named_object(context: RequestContext, body: Json, kind: str) -> Json:
+    found = context.find(body.get(kind))
+    if found is None or found["object"] != kind or found.get("deleted"):
+        raise malformed(f"`{kind}` does not name an existing {kind}", param=kind)
+    return found
+
+
+def _optional(body: Json, name: str, kind: type[T]) -> T | None:
+    value = body.get(name)
+    if not isinstance(value, kind | None):
+        raise malformed(f"`{name}` is not of the type {kind.__name__}", param=name)
+    return value
+
+
+ACTIONS: dict[str, ExternalAction] = {
+    "accounts": change_account_state,
+    "disputes": open_dispute,
+    "entries": add_balance_entry,
+    "payouts": return_payout,
+    "refunds": change_refund_status,
+    "releases": release_events,
+    "replays": replay_event,
+    "verdicts": change_dispute_status,
+}

@@ -1,0 +1,188 @@
+"""Payment methods: creation from test cards, attachment to customers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from server.dev.stripe_sandbox.card_behaviors import BY_NUMBER, CARDS, OTHER_METHODS, CardBehavior
+from server.dev.stripe_sandbox.errors import Json, StripeError, missing, no_such, refused
+from server.dev.stripe_sandbox.parameters import (
+    ADDRESS,
+    EXPAND,
+    Required,
+    Spec,
+    integer,
+    merge_metadata,
+    metadata,
+    nested,
+    one_of,
+    text,
+)
+from server.dev.stripe_sandbox.request_context import RequestContext
+from server.dev.stripe_sandbox.store import new_id
+
+BILLING = nested(address=ADDRESS, email=text, name=text, phone=text, tax_id=text)
+METHOD: dict[str, Any] = {
+    "type": Required(one_of("card", "crypto", "link")),
+    "card": nested(number=text, exp_month=integer, exp_year=integer, cvc=text, token=text),
+    "crypto": nested(),
+    "link": nested(),
+    "billing_details": BILLING,
+    "allow_redisplay": one_of("always", "limited", "unspecified"),
+    "metadata": metadata,
+}
+CREATE_METHOD: Spec = {**METHOD, **EXPAND}
+
+
+def create_method(context: RequestContext) -> Json:
+    """Create a payment method."""
+    return create_from_parameters(context, context.params)
+
+
+def create_from_parameters(context: RequestContext, params: Json) -> Json:
+    """Create a card from its number or test token, or another method from its type alone.
+    Raises card errors for unknown numbers."""
+    kind, given = params["type"], params.get("card")
+    if kind != "card":
+        return _add_method(
+            context, next(n for n, other in OTHER_METHODS.items() if other.kind == kind), params
+        )
+    if not given:
+        raise missing("card")
+    if given.get("token"):
+        card_name = given["token"].removeprefix("tok_")
+        if card_name not in CARDS:
+            raise no_such("token", given["token"], "card[token]", in_path=False)
+    else:
+        card_name = BY_NUMBER.get((given.get("number") or "").replace(" ", ""), "")
+        if not card_name:
+            raise StripeError(
+                402,
+                "card_error",
+                "Your card number is incorrect.",
+                code="incorrect_number",
+                param="number",
+            )
+    return _add_method(context, card_name, params)
+
+
+def _add_method(context: RequestContext, card_name: str, params: Json) -> Json:
+    card = behavior_by_name(card_name)
+    billing = params.get("billing_details", {})
+    address = {key: None for key in ("city", "country", "line1", "line2", "postal_code", "state")}
+    details: Json = {"email": billing.get("email")} if card.kind == "link" else {}
+    if card.kind == "card":
+        details = _card_details(card_name, card, params.get("card", {}))
+    return context.add(
+        {
+            "id": new_id("pm_1"),
+            "object": "payment_method",
+            "allow_redisplay": params.get("allow_redisplay", "unspecified"),
+            "billing_details": {
+                "email": None,
+                "name": None,
+                "phone": None,
+                "tax_id": None,
+                **billing,
+                "address": {**address, **billing.get("address", {})},
+            },
+            card.kind: details,
+            "created": context.now,
+            "customer": None,
+            "livemode": False,
+            "metadata": merge_metadata(None, params.get("metadata", {})),
+            "type": card.kind,
+            "_card": card_name,
+            "_spent": False,
+        }
+    )
+
+
+def _card_details(card_name: str, card: CardBehavior, given: Json) -> Json:
+    """The `card` object of a payment method."""
+    return {
+        "brand": card.brand,
+        "checks": {
+            "address_line1_check": None,
+            "address_postal_code_check": None,
+            "cvc_check": "pass" if given.get("cvc") else None,
+        },
+        "country": "US",
+        "display_brand": card.brand,
+        "exp_month": given.get("exp_month", 12),
+        "exp_year": given.get("exp_year", 2034),
+        "fingerprint": (card_name + "FingerPrintOfCard")[:16],
+        "funding": "credit",
+        "generated_from": None,
+        "last4": card.number[-4:],
+        "networks": {"available": [card.brand], "preferred": None},
+        "regulated_status": "unregulated",
+        "three_d_secure_usage": {"supported": True},
+        "wallet": None,
+    }
+
+
+def get_or_create_method(context: RequestContext, method_id: str, *, in_path: bool = False) -> Json:
+    """A payment method by id. A test id such as `pm_card_visa` creates a new method."""
+    magic = method_id.removeprefix("pm_card_")
+    if method_id.startswith("pm_card_") and magic in CARDS:
+        return _add_method(context, magic, {})
+    if method_id.removeprefix("pm_") in OTHER_METHODS:
+        return _add_method(context, method_id.removeprefix("pm_"), {})
+    return context.get("payment_method", method_id, "payment_method", in_path=in_path)
+
+
+def behavior_by_name(card_name: str) -> CardBehavior:
+    """The behavior of a test method, by its name."""
+    return CARDS.get(card_name) or OTHER_METHODS[card_name]
+
+
+def behavior_of(method: Json) -> CardBehavior:
+    """The behavior of a payment method."""
+    return behavior_by_name(method["_card"])
+
+
+def retrieve_method(context: RequestContext, method_id: str) -> Json:
+    """One payment method."""
+    return get_or_create_method(context, method_id, in_path=True)
+
+
+def attach_to_customer(context: RequestContext, method: Json, customer_id: str) -> None:
+    """Attach a payment method. Raises refused for another customer's or a used one."""
+    if method["customer"] not in (None, customer_id):
+        raise refused(
+            "The payment method you provided has already been attached to a customer.",
+            "payment_method_already_attached",
+        )
+    check_usable(method)
+    card = behavior_of(method)
+    if not card.attachable:
+        if card.refusal:
+            raise card.error
+        raise refused(f"Payment methods of the type {card.kind} cannot be saved.", None, "type")
+    context.save(method)["customer"] = customer_id
+
+
+def check_usable(method: Json) -> None:
+    """Raises refused for a method that was used without a customer, or detached."""
+    if method["_spent"] and method["customer"] is None:
+        raise refused(
+            "The provided PaymentMethod was previously used with a PaymentIntent without Customer"
+            " attachment, shared with a connected account without Customer attachment, or was"
+            " detached from a Customer. It may not be used again. To use a PaymentMethod multiple"
+            " times, you must attach it to a Customer first."
+        )
+
+
+def detach(context: RequestContext, method_id: str) -> Json:
+    """Detach a payment method. It cannot be used again."""
+    method = context.get("payment_method", method_id, "payment_method")
+    if method["customer"] is None:
+        raise refused(
+            "The payment method you provided is not attached to a customer so detachment is"
+            " impossible.",
+        )
+    method.update(customer=None, _spent=True)
+    context.save(method)
+    context.emit("payment_method.detached", method)
+    return method
