@@ -1,9 +1,8 @@
-"""Settlement: the tasks that act at Stripe, and the one place where Stripe's facts become ours.
+"""Processes payments: the tasks that hold, capture and release money, and their settlement.
 
-Tasks call Stripe outside of any transaction; whatever Stripe says, asked or by webhook, goes
-through `settle_payment`, which is safe to repeat and in any order: guarded states, facts booked
-once. An idempotency key's number rises only after re-reading shows that nothing happened under the
-old one. Source: Stripe, "Idempotent requests" (results, also failures, are replayed for 24 hours).
+Tasks call Stripe outside of any transaction. Every PaymentIntent that Stripe returns, to a task or
+after a webhook event, goes through `settle_payment`. It is safe to repeat and in any order, because
+each status change is conditional and each fact is booked once.
 """
 
 from collections.abc import Awaitable
@@ -28,7 +27,7 @@ from domain.payouts.allocation import rebook
 from domain.ports.payment_gateway import GatewayRefused, Intent, StaleFailure
 from domain.ports.ports import Ports
 
-HOLD_MARGIN = timedelta(hours=1)  # an offer ends this long before its hold does
+HOLD_MARGIN = timedelta(hours=1)  # an offer expires this long before its hold
 CHUNK = 20
 ENDED = ("succeeded", "canceled")  # PaymentIntent statuses that never change again
 
@@ -37,7 +36,7 @@ ENDED = ("succeeded", "canceled")  # PaymentIntent statuses that never change ag
 
 
 class HoldPayment(Task, frozen=True, tag="hold_payment"):
-    """Hold the offer's money on the card, or prepare the payment for the client to confirm."""
+    """Create the PaymentIntent: it holds the money, or waits for the client to confirm it."""
 
     payment_id: str
     key: int = 0
@@ -47,7 +46,7 @@ class HoldPayment(Task, frozen=True, tag="hold_payment"):
         payment = await uow.get(Payment, self.payment_id)
         offer = await uow.get(Offer, payment.offer_id)
         job = await uow.get(Job, payment.job_id)
-        if job.status is not JobStatus.OPEN:  # taken in the moment the offer was made
+        if job.status is not JobStatus.OPEN:  # assigned while the offer was made
             await ports.store.transact(
                 lambda uow: close_offer(uow, offer, OfferStatus.BLOCKED, by="system")
             )
@@ -91,7 +90,7 @@ class HoldPayment(Task, frozen=True, tag="hold_payment"):
 
 
 class CapturePayment(Task, frozen=True, tag="capture_payment"):
-    """Take the held money of an offer that is being accepted."""
+    """Capture the held money of an offer that is being accepted."""
 
     payment_id: str
     key: int = 0
@@ -102,7 +101,7 @@ class CapturePayment(Task, frozen=True, tag="capture_payment"):
         offer = await uow.get(Offer, payment.offer_id)
         if offer.status is not OfferStatus.ACCEPTING or payment.intent_id is None:
             return
-        if payment.status is PaymentStatus.CAPTURED:  # a method without holds: paid at the offer
+        if payment.status is PaymentStatus.CAPTURED:  # its method allows no hold
             return await ports.store.transact(lambda uow: accept_captured(uow, payment))
         id = payment.intent_id
         intent, failure = await change_intent(
@@ -119,7 +118,7 @@ class CapturePayment(Task, frozen=True, tag="capture_payment"):
 
 
 class ReleasePayment(Task, frozen=True, tag="release_payment"):
-    """Give the payment of a closed offer back: the hold ends, and captured money is refunded."""
+    """Cancel the hold of a closed offer, or refund its captured money."""
 
     payment_id: str
     key: int = 0
@@ -157,7 +156,7 @@ async def change_intent(
 
 
 class BlockRivalOffers(Task, frozen=True, tag="block_rival_offers"):
-    """After an acceptance or a cancelled job: end what else stands on the job, chunk by chunk."""
+    """Close all open offers and applications of an assigned or cancelled job, in chunks."""
 
     job_id: str
 
@@ -179,7 +178,7 @@ class BlockRivalOffers(Task, frozen=True, tag="block_rival_offers"):
 async def answer_application(
     uow: UnitOfWork, application: Application, status: ApplicationStatus
 ) -> None:
-    """Answer a pending application because of what happened to the job."""
+    """Accept or reject a pending application as a consequence of an offer or of the job's end."""
     changed = await uow.change(
         Application,
         application.id,
@@ -192,7 +191,7 @@ async def answer_application(
 
 
 class ReadPayment(Task, frozen=True, tag="read_payment"):
-    """Read a payment from Stripe again and take over what it says."""
+    """Read a payment from Stripe and settle it."""
 
     payment_id: str
 
@@ -204,7 +203,7 @@ class ReadPayment(Task, frozen=True, tag="read_payment"):
 
 
 async def find_intent(ports: Ports, payment: Payment) -> Intent | None:
-    """By its id, or by our metadata when an answer with the id never reached us."""
+    """By its id, or by its metadata if the response with the id was lost."""
     if payment.intent_id:
         return await ports.gateway.intent(payment.intent_id)
     return await ports.gateway.find_intent(payment.id, payment.created_at)
@@ -214,11 +213,11 @@ async def apply_intent(ports: Ports, payment_id: str, intent: Intent) -> None:
     await ports.store.transact(lambda uow: settle_payment(uow, payment_id, intent))
 
 
-# -- facts -------------------------------------------------------------------------------------
+# -- settlement --------------------------------------------------------------------------------
 
 
 async def settle_payment(uow: UnitOfWork, payment_id: str, intent: Intent) -> None:
-    """Take over what Stripe holds of a payment, whatever was known before."""
+    """Bring a payment and its offer to the state that Stripe reports."""
     payment = await uow.get(Payment, payment_id)
     if intent.status == "requires_capture":
         await settle_hold(uow, payment, intent)
@@ -233,7 +232,7 @@ async def settle_payment(uow: UnitOfWork, payment_id: str, intent: Intent) -> No
 
 
 async def settle_unfinished(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
-    """The customer still has to act: confirm, choose a card or pass 3-D Secure."""
+    """The customer still has to confirm, choose a card or pass 3-D Secure."""
     changed = await uow.change(
         Payment,
         payment.id,
@@ -251,7 +250,7 @@ async def settle_unfinished(uow: UnitOfWork, payment: Payment, intent: Intent) -
 
 
 async def settle_hold(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
-    """The money is held, and the offer stands, if it has not been closed meanwhile."""
+    """The money is held: the offer becomes pending, or the hold is released if it is closed."""
     offer = await uow.get(Offer, payment.offer_id)
     authorized = await move_payment(
         uow,
@@ -265,55 +264,12 @@ async def settle_hold(uow: UnitOfWork, payment: Payment, intent: Intent) -> None
         capture_before=intent.capture_before,
         visible=offer.status is OfferStatus.AWAITING_PAYMENT,
     )
-    ends = offer.expires_at
+    expires_at = offer.expires_at
     if intent.capture_before:
-        ends = min(ends, intent.capture_before - HOLD_MARGIN)
-    pending = authorized and await make_pending(uow, offer, ends)
+        expires_at = min(expires_at, intent.capture_before - HOLD_MARGIN)
+    pending = authorized and await make_pending(uow, offer, expires_at)
     if not pending and offer.status not in (OfferStatus.PENDING, OfferStatus.ACCEPTING):
         uow.later(ReleasePayment(payment.id))
-
-
-async def settle_capture(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
-    """The money is ours: book it, and what it was captured for.
-
-    Mostly that is an acceptance. What cannot be held is captured with the offer, which then stands
-    like any other; and for an offer that was closed meanwhile it is booked and sent back.
-    """
-    before = await uow.get(Offer, payment.offer_id)
-    done = await move_payment(
-        uow,
-        payment.id,
-        PaymentStatus.CAPTURED,
-        only_if={"status": CAPTURABLE},
-        intent_id=intent.id,
-        charge_id=intent.charge_id,
-        captured_amount=intent.captured_amount,
-        available_on=intent.available_on,
-        redirect_url=None,
-        failure=None,
-        visible=payment.visible or before.status is OfferStatus.AWAITING_PAYMENT,
-    )
-    if done is None:
-        return await settle_charge(uow, payment, intent)  # it was booked before
-    offer = await uow.change(Offer, before.id, captured_amount=intent.captured_amount)
-    assert offer is not None, "an offer is never removed"
-    await ledger.book(
-        uow,
-        f"capture:{payment.id}",
-        "captured",
-        payment.currency,
-        [ledger.Posting(ledger.STRIPE, ledger.escrow(offer.id), intent.captured_amount)],
-        users=[offer.customer_id],
-        offer_id=offer.id,
-    )
-    await book_stripe_fee(uow, payment, intent)
-    if intent.captured_amount != offer.amount:  # somebody captured a part of it by hand
-        await fail_offer(uow, offer, OfferStatus.EXPIRED)
-    elif offer.status is OfferStatus.AWAITING_PAYMENT:
-        await make_pending(uow, offer, offer.expires_at)
-    elif offer.status is OfferStatus.ACCEPTING:
-        await accept_offer(uow, offer)
-    await refund_unaccepted(uow, offer.id)
 
 
 CAPTURABLE = (
@@ -325,6 +281,62 @@ CAPTURABLE = (
 )
 
 
+async def settle_capture(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
+    """Book the captured money, then let the offer follow.
+
+    Usually the offer is being accepted. A payment whose method allows no hold is captured when the
+    offer is made, which then becomes pending. For an offer that was closed before, the money is
+    refunded.
+    """
+    offer = await uow.get(Offer, payment.offer_id)
+    if not await _move_to_captured(uow, payment, offer, intent):
+        return await settle_charge(uow, payment, intent)  # it was booked before
+    offer = await _book_capture(uow, payment, offer, intent)
+    await book_stripe_fee(uow, payment, intent)
+    if intent.captured_amount != offer.amount:  # partly captured in Stripe's dashboard
+        await fail_offer(uow, offer, OfferStatus.EXPIRED)
+    elif offer.status is OfferStatus.AWAITING_PAYMENT:
+        await make_pending(uow, offer, offer.expires_at)
+    elif offer.status is OfferStatus.ACCEPTING:
+        await accept_offer(uow, offer)
+    await refund_unaccepted(uow, offer.id)
+
+
+async def _move_to_captured(
+    uow: UnitOfWork, payment: Payment, offer: Offer, intent: Intent
+) -> bool:
+    """False if the capture was settled before."""
+    moved = await move_payment(
+        uow,
+        payment.id,
+        PaymentStatus.CAPTURED,
+        only_if={"status": CAPTURABLE},
+        intent_id=intent.id,
+        charge_id=intent.charge_id,
+        captured_amount=intent.captured_amount,
+        available_on=intent.available_on,
+        redirect_url=None,
+        failure=None,
+        visible=payment.visible or offer.status is OfferStatus.AWAITING_PAYMENT,
+    )
+    return moved is not None
+
+
+async def _book_capture(uow: UnitOfWork, payment: Payment, offer: Offer, intent: Intent) -> Offer:
+    changed = await uow.change(Offer, offer.id, captured_amount=intent.captured_amount)
+    assert changed is not None, "an offer is never removed"
+    await ledger.book(
+        uow,
+        f"capture:{payment.id}",
+        "captured",
+        payment.currency,
+        [ledger.Posting(ledger.STRIPE, ledger.escrow(offer.id), intent.captured_amount)],
+        users=[offer.customer_id],
+        offer_id=offer.id,
+    )
+    return changed
+
+
 async def accept_captured(uow: UnitOfWork, payment: Payment) -> None:
     offer = await uow.get(Offer, payment.offer_id)
     if offer.status is OfferStatus.ACCEPTING:
@@ -332,16 +344,16 @@ async def accept_captured(uow: UnitOfWork, payment: Payment) -> None:
 
 
 async def refund_unaccepted(uow: UnitOfWork, offer_id: str) -> None:
-    """Refund what was captured for an offer that did not come to an acceptance; once."""
+    """Refund the captured money of an offer that was closed without acceptance, once."""
     offer = await uow.get(Offer, offer_id)
     if offer.accepted_at is None and not offer.live and offer.refundable > 0:
         await request_refund(uow, offer, offer.refundable, "The offer has ended.", "system")
 
 
-async def make_pending(uow: UnitOfWork, offer: Offer, ends: datetime) -> Offer | None:
-    """From now on the contractor sees the offer."""
+async def make_pending(uow: UnitOfWork, offer: Offer, expires_at: datetime) -> Offer | None:
+    """Show the paid offer to its contractor; None if it was closed before."""
     pending = await move_offer(
-        uow, offer.id, OfferStatus.PENDING, by="stripe", visible=True, expires_at=ends
+        uow, offer.id, OfferStatus.PENDING, by="stripe", visible=True, expires_at=expires_at
     )
     if pending:
         uow.publish(CREATED, pending, to=pending.audience)
@@ -349,10 +361,18 @@ async def make_pending(uow: UnitOfWork, offer: Offer, ends: datetime) -> Offer |
 
 
 async def accept_offer(uow: UnitOfWork, before: Offer) -> None:
-    """The fee is due, the job has its contractor, and every rival goes away."""
+    """Book the fees, assign the job, accept the application and block all rival offers."""
     offer = await move_offer(uow, before.id, OfferStatus.ACCEPTED, by="stripe", accepted_at=uow.now)
-    assert offer is not None, "only an offer that is being accepted comes here"
+    assert offer is not None, "the caller has checked that the offer is being accepted"
     await rebook(uow, f"accept:{offer.id}", "accepted", before, offer)
+    await _assign_job(uow, offer)
+    application = await active_application(uow, offer.job_id, offer.contractor_id)
+    if application:
+        await answer_application(uow, application, ApplicationStatus.ACCEPTED)
+    uow.later(BlockRivalOffers(offer.job_id))
+
+
+async def _assign_job(uow: UnitOfWork, offer: Offer) -> None:
     job = await uow.change(
         Job,
         offer.job_id,
@@ -364,14 +384,10 @@ async def accept_offer(uow: UnitOfWork, before: Offer) -> None:
     )
     if job:
         publish_job(uow, job, market=True)
-    application = await active_application(uow, offer.job_id, offer.contractor_id)
-    if application:
-        await answer_application(uow, application, ApplicationStatus.ACCEPTED)
-    uow.later(BlockRivalOffers(offer.job_id))
 
 
 async def settle_cancellation(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
-    """The hold is gone, by our wish or by its age; an offer that still needed it ends with it."""
+    """The hold was cancelled by us or expired; an offer that still needed it ends."""
     if await move_payment(uow, payment.id, PaymentStatus.CANCELED, intent_id=intent.id) is None:
         return
     offer = await uow.get(Offer, payment.offer_id)
@@ -383,7 +399,8 @@ async def settle_cancellation(uow: UnitOfWork, payment: Payment, intent: Intent)
 async def settle_decline(
     uow: UnitOfWork, payment: Payment, failure: str, intent: Intent | None = None
 ) -> None:
-    """The card was refused: the offer fails, and nobody can confirm the payment later."""
+    """The card was declined: the offer fails, and the PaymentIntent is cancelled, so that it cannot
+    be confirmed later."""
     failed = await move_payment(
         uow,
         payment.id,
@@ -394,15 +411,15 @@ async def settle_decline(
     )
     if failed:
         offer = await move_offer(uow, payment.offer_id, OfferStatus.FAILED, by="stripe")
-        if offer:  # banks do this every day: nobody has to act
-            words = payment_failure(offer.job_title, offer.amount, offer.currency, failure)
-            await alert(uow, "payment_failed", offer.id, words, urgent=False)
+        if offer:  # declines are common and need no action: not urgent
+            text = payment_failure(offer.job_title, offer.amount, offer.currency, failure)
+            await alert(uow, "payment_failed", offer.id, text, urgent=False)
         if intent:
             uow.later(ReleasePayment(payment.id))
 
 
 async def settle_failed_capture(uow: UnitOfWork, payment: Payment, failure: str) -> None:
-    """A definite no to the capture: the offer fails, the job is open again, nothing is booked."""
+    """Stripe refused the capture: the offer fails, the job is open again, nothing is booked."""
     if await move_payment(uow, payment.id, PaymentStatus.FAILED, failure=failure):
         offer = await uow.get(Offer, payment.offer_id)
         await fail_offer(uow, offer, OfferStatus.FAILED)
@@ -411,12 +428,13 @@ async def settle_failed_capture(uow: UnitOfWork, payment: Payment, failure: str)
 
 
 async def _alert_capture_failed(uow: UnitOfWork, offer: Offer, failure: str) -> None:
-    words = capture_failure(offer.job_title, offer.amount, offer.currency, failure)
-    await alert(uow, "capture_failed", offer.id, words)
+    text = capture_failure(offer.job_title, offer.amount, offer.currency, failure)
+    await alert(uow, "capture_failed", offer.id, text)
 
 
 async def fail_offer(uow: UnitOfWork, offer: Offer, ending: OfferStatus) -> None:
-    """The money did not come as agreed: the offer ends, and an accepting one frees its job."""
+    """End an offer whose payment failed, with the status `ending`. One that is being accepted
+    becomes failed, and its job can accept another offer."""
     ended = await move_offer(
         uow, offer.id, OfferStatus.FAILED, by="stripe", only_if={"status": OfferStatus.ACCEPTING}
     )
@@ -431,7 +449,7 @@ async def fail_offer(uow: UnitOfWork, offer: Offer, ending: OfferStatus) -> None
 
 
 async def cancel_unheld(uow: UnitOfWork, payment: Payment) -> None:
-    """Stripe has never heard of it."""
+    """Cancel a payment for which Stripe has no PaymentIntent."""
     if payment.intent_id is None:
         await move_payment(uow, payment.id, PaymentStatus.CANCELED)
 
@@ -439,7 +457,7 @@ async def cancel_unheld(uow: UnitOfWork, payment: Payment) -> None:
 async def close_offer(
     uow: UnitOfWork, offer: Offer, status: OfferStatus, *, by: str, **fields: Any
 ) -> Offer | None:
-    """End an open offer and release its hold; None if it is no longer open."""
+    """Close an open offer and release its payment; None if it is not open any more."""
     closed = await move_offer(uow, offer.id, status, by=by, **fields)
     if closed:
         uow.later(ReleasePayment(offer.payment_id))

@@ -1,9 +1,10 @@
-"""Sending captured money back: promised in a transaction, asked of Stripe once, booked by its fact.
+"""Refunds of captured payments: requested in a transaction, made at Stripe once, then booked.
 
-A refund is kept with its offer, so that it conflicts with whatever else would use the same money.
-What was not earned yet goes first; the rest lowers the completed work, and is taken from the
-contractor by the holdings. It is booked when its money has moved: without enough of it at Stripe a
-refund waits there. Banks may return a refund: then it is booked back. Admins are told of both.
+A refund is stored in its offer, so that it conflicts with every other change of the same money.
+It uses money that is not earned yet first; the rest lowers the completed amount and is clawed back
+from the contractor. It is booked when its money has moved: while the platform's balance at Stripe
+does not suffice, it waits there. A bank may return a refund, which is then booked back. Admins are
+alerted in both cases.
 """
 
 from typing import Any
@@ -24,12 +25,12 @@ from domain.ports.payment_gateway import GatewayRefused, StripeMovement
 from domain.ports.ports import Ports
 
 FAILED_STATUSES = ("failed", "canceled")
-PENDING = "pending"  # Stripe's word
-MAX_REFUNDS = 50  # an offer's document has its bounds
+PENDING = "pending"  # Stripe's status
+MAX_REFUNDS = 50  # of one offer; bounds the size of its document
 
 
 async def request_refund(uow: UnitOfWork, offer: Offer, amount: int, reason: str, by: str) -> Offer:
-    """Set `amount` aside for the customer, and send it. Raises AmountNotPayable."""
+    """Reserve `amount` for the customer and send it after the commit. Raises AmountNotPayable."""
     step = CURRENCIES[offer.currency].step
     if not 0 < amount <= offer.refundable or amount % step or len(offer.refunds) >= MAX_REFUNDS:
         raise AmountNotPayable(
@@ -53,7 +54,7 @@ async def request_refund(uow: UnitOfWork, offer: Offer, amount: int, reason: str
 
 
 class SendRefund(Task, frozen=True, tag="send_refund"):
-    """Ask Stripe for a promised refund."""
+    """Make a requested refund at Stripe."""
 
     offer_id: str
     refund_id: str
@@ -105,7 +106,7 @@ class SendRefund(Task, frozen=True, tag="send_refund"):
 
 
 async def read_refunds(ports: Ports, payment_id: str) -> None:
-    """Take over every refund that Stripe has of a payment, also those that others made."""
+    """Settle every refund that Stripe has of a payment, including those made in its dashboard."""
     payment = await ports.store.single().get(Payment, payment_id)
     if payment.intent_id is None:
         return
@@ -117,53 +118,49 @@ async def read_refunds(ports: Ports, payment_id: str) -> None:
     await ports.store.transact_each(reversed(refunds), settle)
 
 
-# -- facts -----------------------------------------------------------------------------------
-
-
-async def settle_refund(uow: UnitOfWork, offer_id: str, there: StripeMovement) -> None:
-    """Take over what Stripe says of one refund, whatever was known before."""
+async def settle_refund(uow: UnitOfWork, offer_id: str, state: Settled) -> None:
+    """Bring one refund to the state that Stripe reports. Safe to repeat, in any order."""
     offer = await uow.get(Offer, offer_id)
-    refund = next((r for r in offer.refunds if _matches(r, there)), None)
-    failed = there.status in FAILED_STATUSES
-    if (
-        failed
-        and there.id
-        and there.moved
-        and (refund is None or refund.status is RefundStatus.REQUESTED)
-    ):
-        await _book_round_trip(uow, offer, there)
-    if refund is None and (failed or not (there.moved or there.status == PENDING)):
-        return
-    if refund is None:  # made in Stripe's dashboard
-        refund = Refund(
-            id=new_id("rfd"),
-            amount=there.amount,
-            completed_amount=max(0, there.amount - max(0, offer.uncompleted)),
-            reason="Made at Stripe.",
-            by="stripe",
-            asked_at=uow.now,
-        )
+    refund = next((refund for refund in offer.refunds if _matches(refund, state)), None)
+    failed = state.status in FAILED_STATUSES
+    if failed and (refund is None or refund.status is RefundStatus.REQUESTED):
+        await _book_round_trip(uow, offer, state)
+    if refund is None:
+        if failed or not (state.moved or state.status == PENDING):
+            return
+        refund = _external_refund(uow, offer, state)
         offer = msgspec.structs.replace(offer, refunds=(*offer.refunds, refund))
     if failed and refund.status is RefundStatus.MADE:
-        await _settle_returned(uow, offer, refund, there)
+        await _settle_returned(uow, offer, refund, state)
     elif failed and refund.status is RefundStatus.REQUESTED:
-        await _settle_refused(uow, offer, refund, there)
-    elif refund.status is RefundStatus.REQUESTED and there.moved:
-        await _settle_made(uow, offer, refund, there)
+        await _settle_refused(uow, offer, refund, state)
+    elif refund.status is RefundStatus.REQUESTED and state.moved:
+        await _settle_made(uow, offer, refund, state)
     elif refund.status is RefundStatus.REQUESTED and refund.stripe_id is None:
-        await _settle_waiting(uow, offer, refund, there)
+        await _settle_waiting(uow, offer, refund, state)
 
 
-def _matches(refund: Refund, there: StripeMovement) -> bool:
+def _external_refund(uow: UnitOfWork, offer: Offer, state: Settled) -> Refund:
+    """The record of a refund that was made in Stripe's dashboard."""
+    return Refund(
+        id=new_id("rfd"),
+        amount=state.amount,
+        completed_amount=max(0, state.amount - max(0, offer.uncompleted)),
+        reason="Made at Stripe.",
+        by="stripe",
+        asked_at=uow.now,
+    )
+
+
+def _matches(refund: Refund, state: Settled) -> bool:
+    """By its id, or by its metadata while the response with the id has not arrived."""
     if refund.stripe_id:
-        return refund.stripe_id == there.id
-    return refund.id == there.metadata.get("fact")
+        return refund.stripe_id == state.id
+    return refund.id == state.metadata.get("fact")
 
 
-async def _settle_made(
-    uow: UnitOfWork, offer: Offer, refund: Refund, there: StripeMovement
-) -> None:
-    total = offer.refunded_amount + there.amount
+async def _settle_made(uow: UnitOfWork, offer: Offer, refund: Refund, state: Settled) -> None:
+    total = offer.refunded_amount + state.amount
     completed = with_completed_capped(
         offer,
         refunded_amount=total,
@@ -178,21 +175,19 @@ async def _settle_made(
             offer,
             refund,
             status=RefundStatus.MADE,
-            stripe_id=there.id,
-            amount=there.amount,
+            stripe_id=state.id,
+            amount=state.amount,
             completed_amount=offer.completed_amount - completed,
         ),
     )
     await _move_payment(uow, after)
-    outside = {ledger.STRIPE: there.amount}
-    await rebook(uow, f"refund:{there.id}", "refunded", offer, after, outside)
+    outside = {ledger.STRIPE: state.amount}
+    await rebook(uow, f"refund:{state.id}", "refunded", offer, after, outside)
 
 
-async def _settle_waiting(
-    uow: UnitOfWork, offer: Offer, refund: Refund, there: StripeMovement
-) -> None:
-    """Stripe makes it as soon as the platform has the money there, and has no line of it yet."""
-    await change_offer(uow, offer, refunds=_with_refund(offer, refund, stripe_id=there.id))
+async def _settle_waiting(uow: UnitOfWork, offer: Offer, refund: Refund, state: Settled) -> None:
+    """Stripe makes it once the platform's balance suffices. Nothing is booked until then."""
+    await change_offer(uow, offer, refunds=_with_refund(offer, refund, stripe_id=state.id))
     amount = display(refund.amount, offer.currency)
     await alert(
         uow,
@@ -203,48 +198,45 @@ async def _settle_waiting(
     )
 
 
-async def _settle_returned(
-    uow: UnitOfWork, offer: Offer, refund: Refund, there: StripeMovement
-) -> None:
-    """The bank did not take it: all is as before the refund, and somebody has to look."""
+async def _settle_returned(uow: UnitOfWork, offer: Offer, refund: Refund, state: Settled) -> None:
+    """The bank returned the money: book everything back and alert the admins."""
     after = await change_offer(
         uow,
         offer,
         refunded_amount=offer.refunded_amount - refund.amount,
         completed_amount=offer.completed_amount + refund.completed_amount,
-        refunds=_with_refund(offer, refund, status=RefundStatus.FAILED, failure=there.failure),
+        refunds=_with_refund(offer, refund, status=RefundStatus.FAILED, failure=state.failure),
     )
     await _move_payment(uow, after)
     outside = {ledger.STRIPE: -refund.amount}
-    await rebook(uow, f"refund_failed:{there.id}", "refund_failed", offer, after, outside)
-    await _alert_failed(uow, offer, refund, there)
+    await rebook(uow, f"refund_failed:{state.id}", "refund_failed", offer, after, outside)
+    await _alert_failed(uow, offer, refund, state)
 
 
-async def _book_round_trip(uow: UnitOfWork, offer: Offer, there: StripeMovement) -> None:
-    """It went out and came back before anybody looked: two lines of Stripe's, and nobody's loss."""
-    if await ledger.is_booked(uow, f"refund:{there.id}"):
+async def _book_round_trip(uow: UnitOfWork, offer: Offer, state: Settled) -> None:
+    """Book the two balance transactions of a refund that was made and returned before either was
+    read. They cancel each other out."""
+    if not (state.id and state.moved) or await ledger.booked(uow, f"refund:{state.id}"):
         return
-    out = ledger.Posting(ledger.LOSSES, ledger.STRIPE, there.amount)
-    back = ledger.Posting(ledger.STRIPE, ledger.LOSSES, there.amount)
+    out = ledger.Posting(ledger.LOSSES, ledger.STRIPE, state.amount)
+    back = ledger.Posting(ledger.STRIPE, ledger.LOSSES, state.amount)
     ways = ("refund", "refunded", out), ("refund_failed", "refund_failed", back)
     for fact, kind, posting in ways:
         await ledger.book(
-            uow, f"{fact}:{there.id}", kind, offer.currency, [posting], offer_id=offer.id
+            uow, f"{fact}:{state.id}", kind, offer.currency, [posting], offer_id=offer.id
         )
 
 
-async def _settle_refused(
-    uow: UnitOfWork, offer: Offer, refund: Refund, there: StripeMovement
-) -> None:
+async def _settle_refused(uow: UnitOfWork, offer: Offer, refund: Refund, state: Settled) -> None:
     refunds = _with_refund(
-        offer, refund, status=RefundStatus.FAILED, failure=there.failure, stripe_id=there.id or None
+        offer, refund, status=RefundStatus.FAILED, failure=state.failure, stripe_id=state.id or None
     )
     await change_offer(uow, offer, refunds=refunds)
-    await _alert_failed(uow, offer, refund, there)
+    await _alert_failed(uow, offer, refund, state)
 
 
 async def _move_payment(uow: UnitOfWork, offer: Offer) -> None:
-    """The payment's state follows from the sum of its refunds."""
+    """Derive the payment's status from the sum of its refunds."""
     total, status = offer.refunded_amount, PaymentStatus.CAPTURED
     if total:
         status = (
@@ -255,15 +247,13 @@ async def _move_payment(uow: UnitOfWork, offer: Offer) -> None:
     await move_payment(uow, offer.payment_id, status, refunded_amount=total)
 
 
-async def _alert_failed(
-    uow: UnitOfWork, offer: Offer, refund: Refund, there: StripeMovement
-) -> None:
+async def _alert_failed(uow: UnitOfWork, offer: Offer, refund: Refund, state: Settled) -> None:
     amount = display(refund.amount, offer.currency)
     await alert(
         uow,
         "refund_failed",
         offer.payment_id,
-        f"The refund of {amount} for {offer.job_title} failed ({there.failure}): refund it again, "
+        f"The refund of {amount} for {offer.job_title} failed ({state.failure}): refund it again, "
         "or pay the customer in another way.",
     )
 

@@ -1,7 +1,8 @@
-"""Who holds what of an offer's money, booked: the difference of the holdings before and after.
+"""Books the allocation of an offer's money: the difference between its holdings before and after.
 
-A contractor's part that grows pays their debt first and is transferred; one that shrinks is taken
-from what is under way of the same offer, then from what is available, and the rest becomes debt.
+An increase of the contractor's share repays their debt first and is then transferred. A decrease is
+clawed back from the offer's transfers that have not arrived, then from the available balance; the
+rest becomes debt.
 """
 
 from collections import defaultdict
@@ -26,8 +27,9 @@ async def rebook(
     after: Offer,
     outside: Mapping[str, int] | None = None,
 ) -> None:
-    """Book what changed between two states of an offer, with what came from or went `outside`.
+    """Book the change of the holdings between two states of an offer.
 
+    `outside` are the changes of accounts that the holdings do not cover, such as Stripe's.
     Raises Duplicate when the fact is booked already.
     """
     old, new = before.holdings, after.holdings
@@ -39,7 +41,9 @@ async def rebook(
         move = allocate if share > 0 else claw_back
         for account, delta in (await move(uow, user, after.currency, abs(share), after.id)).items():
             deltas[account] += delta
-    deltas[ledger.LOSSES] -= sum(deltas.values())  # only what was refunded and charged back too
+    deltas[ledger.LOSSES] -= sum(
+        deltas.values()
+    )  # non-zero after refund and chargeback of one payment
     await ledger.book(
         uow,
         fact,
@@ -60,10 +64,10 @@ async def allocate(
     *,
     parked: bool = False,
 ) -> dict[str, int]:
-    """Give a contractor `amount`: what they owe is paid first, the rest will be transferred.
+    """Credit `amount` to a contractor: repay their debt, then transfer the rest.
 
-    Returns the change of each account. Stripe moves some currencies in steps: what a step leaves
-    over stays in pending and goes with the next transfer.
+    Returns the change of each account. Stripe transfers some currencies only in multiples of a
+    step; the remainder stays in pending and goes with the next transfer.
     """
     wallet = await ledger.wallet_of(uow, user_id, currency)
     repaid = min(amount, -wallet.debt)
@@ -103,8 +107,8 @@ async def add_transfer(
 async def claw_back(
     uow: UnitOfWork, user_id: str, currency: str, amount: int, offer_id: str | None = None
 ) -> dict[str, int]:
-    """Take `amount` from a contractor: of `offer_id` what has not arrived yet, then what is
-    available, and the rest they owe. Returns the change of each account."""
+    """Debit `amount` from a contractor: from transfers of `offer_id` that have not arrived, from
+    the available balance, and as debt. Returns the change of each account."""
     changes: dict[str, int] = {}
     left = amount
     if offer_id:
@@ -135,7 +139,7 @@ async def claw_back(
 
 
 async def _claw_back_unarrived(uow: UnitOfWork, offer_id: str, amount: int) -> int:
-    """Take from the offer's transfers that have not arrived; returns how much that was."""
+    """Reduce or reverse the offer's transfers that have not arrived; returns the amount."""
     left = amount
     under_way = {"offer_id": offer_id, "status": (*UNSENT, TransferStatus.MADE)}
     for transfer in await uow.all(Transfer, under_way, (("_id", -1),)):
@@ -146,7 +150,7 @@ async def _claw_back_unarrived(uow: UnitOfWork, offer_id: str, amount: int) -> i
         if transfer.status is TransferStatus.MADE:
             part = part // step * step
             await request_reversal(uow, transfer, part)
-        else:  # what a step leaves over stays in pending
+        else:  # the remainder of a step stays in pending
             sent = (transfer.amount - part) // step * step
             status = transfer.status if sent else TransferStatus.CANCELLED
             await uow.change(Transfer, transfer.id, amount=sent, status=status)

@@ -1,4 +1,4 @@
-"""Opens a contractor's Stripe account and follows what it may do."""
+"""Creates a contractor's Stripe account and keeps its capabilities up to date."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -16,15 +16,13 @@ from domain.operations.task import Task
 from domain.ports.payment_gateway import ConnectAccount, GatewayRefused, GatewayUnknown
 from domain.ports.ports import Ports
 
-# -- payout onboarding -----------------------------------------------------------------------
-
 
 class CreateConnectAccount(Task, frozen=True, tag="create_connect_account"):
-    """Open the contractor's account at Stripe, once: before a new key it is looked for."""
+    """Create the contractor's account at Stripe, once."""
 
     user_id: str
     country: str | None
-    asked_at: datetime
+    requested_at: datetime
     key: int = 0
 
     async def run(self, ports: Ports) -> None:
@@ -34,8 +32,8 @@ class CreateConnectAccount(Task, frozen=True, tag="create_connect_account"):
         account = await post_once(
             ports,
             key=self.key,
-            since=self.asked_at,
-            find=lambda: ports.gateway.find_account(user.id, self.asked_at),
+            since=self.requested_at,
+            find=lambda: ports.gateway.find_account(user.id, self.requested_at),
             post=lambda: ports.gateway.create_account(
                 key=f"account:{user.id}:{len(user.closed_accounts)}.{self.key}",
                 email=user.email,
@@ -63,7 +61,7 @@ async def onboarding_link(user_id: str, actor: Actor, ports: Ports) -> dict[str,
 
 
 class Onboard(Command, frozen=True):
-    """`country` (two letters, ISO 3166) where the payouts go; the platform's own if not given."""
+    """`country` (two letters, ISO 3166) of the bank account; the platform's own if not given."""
 
     country: Annotated[str, Limits(pattern=r"^[A-Z]{2}$", max_length=2)] | None = None
 
@@ -78,19 +76,19 @@ async def onboard(cmd: Onboard, actor: Actor, uow: UnitOfWork) -> User:
 
 
 async def store_account_state(uow: UnitOfWork, account: ConnectAccount) -> User | None:
-    """Take over what Stripe says the account may do; returns the user if that has changed."""
+    """Store the account's capabilities in its user; returns the user if they have changed."""
     user = await uow.find(User, {"connect_id": account.id})
     if user is None:
         return None
-    told: dict[str, Any] = {
+    capabilities: dict[str, Any] = {
         "transfers_active": account.transfers_active,
         "payouts_enabled": account.payouts_enabled,
         "payout_currencies": account.currencies,
     }
-    if all(getattr(user, field) == value for field, value in told.items()):
+    if all(getattr(user, field) == value for field, value in capabilities.items()):
         return None
     if user.payouts_enabled is not account.payouts_enabled:
-        told["payouts_changed_at"] = uow.now
-    changed = await uow.change(User, user.id, **told)
+        capabilities["payouts_changed_at"] = uow.now
+    changed = await uow.change(User, user.id, **capabilities)
     uow.publish(UPDATED, changed, to=[user.id])
     return changed

@@ -1,4 +1,4 @@
-"""Takes transferred money back from contractors, and collects their debts."""
+"""Reverses transfers to contractors and collects their debts."""
 
 from typing import NoReturn
 
@@ -16,15 +16,15 @@ from domain.ports.ports import Ports
 CHUNK = 50
 
 
-# -- taking back -----------------------------------------------------------------------------
-
-
 async def reverse_available(
     uow: UnitOfWork, user_id: str, currency: str, amount: int, offer_id: str | None
 ) -> int:
-    """Have transfers reversed that have arrived, of this offer first; returns how much it was."""
-    whole = amount // CURRENCIES[currency].step * CURRENCIES[currency].step
-    left = whole
+    """Reverse available transfers, those of the offer first, then the newest.
+
+    Returns the amount: `amount` rounded down to the currency's step, or less if there is less.
+    """
+    wanted = amount // CURRENCIES[currency].step * CURRENCIES[currency].step
+    left = wanted
     arrived = {"user_id": user_id, "currency": currency, "status": TransferStatus.AVAILABLE}
     if offer_id:
         own = await uow.all(Transfer, {"offer_id": offer_id, "status": TransferStatus.AVAILABLE})
@@ -34,7 +34,7 @@ async def reverse_available(
         if not others:
             break
         left -= await _reverse_in_order(uow, others, left)
-    return whole - left
+    return wanted - left
 
 
 async def _reverse_in_order(uow: UnitOfWork, transfers: list[Transfer], amount: int) -> int:
@@ -47,7 +47,7 @@ async def _reverse_in_order(uow: UnitOfWork, transfers: list[Transfer], amount: 
 
 
 async def request_reversal(uow: UnitOfWork, transfer: Transfer, amount: int) -> None:
-    """Take `amount` of a transfer back: booked by the caller, and done at Stripe afterwards."""
+    """Reverse `amount` of a transfer at Stripe after the commit. The caller books it."""
     if amount:
         reversal = uow.new(
             Reversal,
@@ -63,11 +63,9 @@ async def request_reversal(uow: UnitOfWork, transfer: Transfer, amount: int) -> 
 
 
 async def collect_debt(uow: UnitOfWork, user_id: str, currency: str, fact: str) -> None:
-    """Money has become available to somebody who owes: what they owe is taken of it first."""
-    wallet = await ledger.wallet_of(uow, user_id, currency)
-    part = await reverse_available(
-        uow, user_id, currency, min(wallet.available, -wallet.debt), None
-    )
+    """Repay a contractor's debt from money that has just become available."""
+    purse = await ledger.purse_of(uow, user_id, currency)
+    part = await reverse_available(uow, user_id, currency, min(purse.available, -purse.debt), None)
     await ledger.book(
         uow,
         f"repaid:{fact}",
@@ -93,7 +91,7 @@ async def notify_debt_repaid(uow: UnitOfWork, user_id: str, currency: str, amoun
 
 
 class ReverseTransfer(Task, frozen=True, tag="reverse_transfer"):
-    """Reverse a part of a transfer at Stripe; the books have it already."""
+    """Reverse a part of a transfer at Stripe. It is booked already."""
 
     reversal_id: str
 

@@ -1,4 +1,4 @@
-"""The records of a contractor's money on its way to their Stripe account, and back from there."""
+"""The records of transfers to contractors' Stripe accounts and of their reversals."""
 
 from datetime import timedelta
 from enum import StrEnum
@@ -8,8 +8,8 @@ from domain.kernel.state_machine import Steps
 
 
 class TransferStatus(StrEnum):
-    """`parked` waits for an admin; `made` is at Stripe, `available` may be withdrawn,
-    `reversed` was taken back as a whole."""
+    """`parked`: waits for an admin. `sending`: the request may have reached Stripe. `made`: created
+    at Stripe. `available`: may be withdrawn. `reversed`: reversed in full."""
 
     WAITING = "waiting"
     PARKED = "parked"
@@ -35,11 +35,11 @@ UNSENT = (TransferStatus.WAITING, TransferStatus.PARKED)
 
 
 class Transfer(Record, frozen=True):
-    """`amount` minor units for a contractor, of which `reversed_amount` was taken back.
+    """`amount` minor units for a contractor, of which `reversed_amount` was reversed.
 
-    With an offer it is paid from that offer's charge, without one from the platform's balance.
-    A `refill` gives back at Stripe what the wallet never stopped having. `key` numbers the
-    attempts at Stripe.
+    With an offer it is funded by that offer's charge, without one by the platform's balance.
+    A `refill` restores the contractor's balance at Stripe after an external reversal; their wallet
+    here still includes that amount. `key` is the number of the idempotency key.
     """
 
     COLLECTION = "transfers"
@@ -51,7 +51,9 @@ class Transfer(Record, frozen=True):
         Index((("user_id", 1), ("status", 1))),
         Index((("offer_id", 1), ("status", 1), ("_id", -1)), where={"offer_id": {"$gt": ""}}),
         Index((("stripe_id", 1),), unique=True, where={"stripe_id": {"$gt": ""}}),
-        Index((("stripe_id", 1), ("_id", 1))),  # of all: a list of ids does not imply a part
+        Index(
+            (("stripe_id", 1), ("_id", 1))
+        ),  # not partial: a query for a list of ids would not use a partial index
     )
 
     user_id: str
@@ -70,7 +72,7 @@ class Transfer(Record, frozen=True):
 
 
 class Reversal(Record, frozen=True):
-    """`amount` minor units of a transfer on their way back to the platform."""
+    """`amount` minor units of a transfer that return to the platform; `done` once Stripe has it."""
 
     COLLECTION = "reversals"
     PREFIX = "rev"

@@ -1,7 +1,8 @@
-"""Transfers and reversals at Stripe: asked for after the commit that decided and booked them.
+"""Makes transfers at Stripe, after the commit that decided and booked them.
 
-Before a request for a transfer leaves, its row says `sending`: from then on its amount is Stripe's
-to tell, and whoever wants the money back takes what has arrived, or makes it a debt.
+A transfer becomes `sending` before its request leaves. From then on it can no longer be reduced,
+because Stripe may have it already: a later claw-back reverses it after it has arrived, or becomes a
+debt.
 """
 
 from collections.abc import Iterable
@@ -30,11 +31,11 @@ from domain.ports.payment_gateway import ConnectAccount, GatewayRefused, StripeM
 from domain.ports.ports import Ports
 
 MAX_READS = 5
-NOTIFY_AFTER = timedelta(hours=1)  # beyond that nobody knows any more that it was on its way
+NOTIFY_AFTER = timedelta(hours=1)  # arrivals after a longer wait are notified
 
 
 class SendTransfer(Task, frozen=True, tag="send_transfer"):
-    """Make a transfer; it waits while the contractor cannot receive, or must not."""
+    """Make a transfer, as soon as the contractor's account is active and not frozen."""
 
     transfer_id: str
 
@@ -44,7 +45,7 @@ class SendTransfer(Task, frozen=True, tag="send_transfer"):
             return
         account_id = await _active_account(ports, transfer.user_id)
         if account_id is None:
-            # `apply_account` sends it at once when Stripe says so; this makes certain
+            # `apply_account` sends it when Stripe's event arrives; this covers a lost event
             raise TryAgain("transfers are not active yet", at=ports.clock.now() + RECHECK_AFTER)
         sending = await ports.store.transact(lambda uow: start_sending(uow, self.transfer_id))
         if sending is None:
@@ -87,8 +88,8 @@ async def _retry_later(
 async def _use_next_key(
     ports: Ports, transfer: Transfer, account_id: str, status: TransferStatus
 ) -> None:
-    """The transfer keeps the number, because several tasks may send it. The account may explain the
-    failure, so it is read again."""
+    """Store the next key in the transfer, because several tasks may send it. Read the account
+    again, because its state may explain the failure."""
     await ports.store.single().change(
         Transfer,
         transfer.id,
@@ -120,7 +121,7 @@ async def _active_account(ports: Ports, user_id: str) -> str | None:
 
 
 async def start_sending(uow: UnitOfWork, transfer_id: str) -> Transfer | None:
-    """The last look before Stripe is asked; None if it must not go now."""
+    """Mark the transfer as sending; None while it is frozen or its payment is in a chargeback."""
     transfer = await uow.get(Transfer, transfer_id)
     if transfer.status is TransferStatus.SENDING:
         return transfer
@@ -140,7 +141,7 @@ async def start_sending(uow: UnitOfWork, transfer_id: str) -> Transfer | None:
 
 
 class MakeAvailable(Task, frozen=True, tag="make_transfer_available"):
-    """Runs when the funds of a transfer have become available at Stripe."""
+    """Make a transfer available once its charge's funds are available at Stripe."""
 
     transfer_id: str
 
@@ -158,13 +159,16 @@ class MakeAvailable(Task, frozen=True, tag="make_transfer_available"):
         if payment.available_on is None:
             payment = await refresh_charge(ports, payment)
         if payment.available_on is None:
-            raise TryAgain("Stripe has not said when", at=ports.clock.now() + RECHECK_AFTER)
+            raise TryAgain(
+                "Stripe has not announced when the funds are available",
+                at=ports.clock.now() + RECHECK_AFTER,
+            )
         if payment.available_on > ports.clock.now():
             raise TryAgain("not available yet", at=payment.available_on)
 
 
-async def settle_transfer(uow: UnitOfWork, transfer_id: str, made: StripeMovement) -> None:
-    """Stripe has the transfer; the money is available once the charge's is."""
+async def settle_transfer(uow: UnitOfWork, transfer_id: str, made: Settled) -> None:
+    """Record that Stripe has made the transfer. It is available when its charge's funds are."""
     transfer = await uow.change(
         Transfer,
         transfer_id,
@@ -185,7 +189,7 @@ async def settle_transfer(uow: UnitOfWork, transfer_id: str, made: StripeMovemen
 
 
 async def make_available(uow: UnitOfWork, transfer_id: str) -> None:
-    """The money may be withdrawn, unless the payment it comes from is in a chargeback."""
+    """Book the transfer as available, unless its payment is in a chargeback; then collect debt."""
     found = await uow.get(Transfer, transfer_id)
     if found.offer_id and (await uow.get(Offer, found.offer_id)).contested_amount:
         uow.later(MakeAvailable(transfer_id), at=uow.now + RECHECK_AFTER)
@@ -225,7 +229,7 @@ async def make_available(uow: UnitOfWork, transfer_id: str) -> None:
 
 
 async def apply_account(uow: UnitOfWork, account: ConnectAccount) -> None:
-    """Take over what a contractor's account may do; waiting transfers go when they may."""
+    """Store an account's capabilities; send the waiting transfers once it can receive them."""
     if account.closed:
         return await _unlink_closed_account(uow, account)
     user = await store_account_state(uow, account)
@@ -236,7 +240,8 @@ async def apply_account(uow: UnitOfWork, account: ConnectAccount) -> None:
 
 
 async def _unlink_closed_account(uow: UnitOfWork, account: ConnectAccount) -> None:
-    """What comes in waits for the next account; what was in this one is for an admin to clear."""
+    """Unlink the account from its user. New transfers wait for the next account; an admin settles
+    the balance of the closed one."""
     user = await uow.find(User, {"connect_id": account.id})
     if user is None:
         return
@@ -278,7 +283,7 @@ def send_transfers(uow: UnitOfWork, transfers: Iterable[Transfer]) -> None:
 
 
 class ReadConnectAccount(Task, frozen=True, tag="read_connect_account"):
-    """Read a contractor's account again."""
+    """Read a contractor's account from Stripe and store its state."""
 
     account_id: str
 
@@ -287,9 +292,10 @@ class ReadConnectAccount(Task, frozen=True, tag="read_connect_account"):
 
 
 async def refresh_account(ports: Ports, account_id: str) -> None:
-    """Take over an account's state, until what is kept is what Stripe says.
+    """Read and store an account's state until two reads agree.
 
-    Its events come in bursts: a stale reading must not be the last word.
+    Its events come in bursts and are handled at the same time: the last write must not be of an
+    outdated read. Raises TryAgain after MAX_READS.
     """
     account = await ports.gateway.account(account_id)
     for _ in range(MAX_READS):

@@ -107,7 +107,7 @@ async def without_balance(work):
 
 
 async def test_a_refund_without_balance_is_booked_when_its_money_moves(work):
-    """Guard: `there.moved` in `refunds.settle_refund`. Guard: `refund.stripe_id` in `SendRefund`;
+    """Guard: `state.moved` in `refunds.settle_refund`. Guard: `refund.stripe_id` in `SendRefund`;
     without it the key repeats its first answer, and after its life a second refund is asked for."""
     waiting = await without_balance(work)
     await work.sandbox.fault(webhook="*", drop=True, times=100)
@@ -120,8 +120,8 @@ async def test_a_refund_without_balance_is_booked_when_its_money_moves(work):
 
 
 async def test_a_refund_without_balance_that_fails_was_never_booked(work):
-    """Guard: `there.moved` in `refunds.settle_refund`; Stripe has no line of it, so a booking and
-    its reverse would be differences for good."""
+    """Guard: `state.moved` in `refunds._book_round_trip`; Stripe has no line of it, so a booking
+    and its reverse would be differences for good."""
     waiting = await without_balance(work)
     await work.sandbox.fail_refund(waiting.stripe_id)
     await work._admin.push("/admin", "alert", lambda a: a["kind"] == "refund_failed", TIMEOUT)
