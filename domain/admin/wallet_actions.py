@@ -92,7 +92,7 @@ async def refund(cmd: Refund, actor: Actor, uow: UnitOfWork) -> Payment:
     if job.dispute_id and job.offer_id == offer.id:
         raise DisputeOpen(dispute_id=job.dispute_id)
     after = await request_refund(uow, offer, cmd.amount or offer.refundable, cmd.reason, actor.id)
-    if after.uncompleted == 0 and job.status in (JobStatus.ASSIGNED, JobStatus.IN_PROGRESS):
+    if after.earnable == 0 and job.status in (JobStatus.ASSIGNED, JobStatus.IN_PROGRESS):
         await work.end_if_finished(uow, job, await work.cancel_open_milestones(uow, after))
     return payment
 

@@ -1,4 +1,4 @@
-"""Charges: whose they are, and what Stripe tells only later: fees, and when money is available."""
+"""Charges: the payment they belong to, and what Stripe reports later: fee and availability."""
 
 from domain import ledger
 from domain.deals.payment import Payment
@@ -8,7 +8,7 @@ from domain.ports.ports import Ports
 
 
 async def settle_charge(uow: UnitOfWork, payment: Payment, intent: Intent) -> None:
-    """Take over what is new; what is known stays."""
+    """Store when the money is available and book Stripe's fee, once Stripe reports them."""
     if payment.available_on is None and intent.available_on:
         await uow.change(Payment, payment.id, available_on=intent.available_on)
         if not await ledger.is_booked(uow, f"fee:{intent.charge_id}"):
@@ -28,7 +28,7 @@ async def book_stripe_fee(uow: UnitOfWork, payment: Payment, intent: Intent) -> 
 
 
 async def refresh_charge(ports: Ports, payment: Payment) -> Payment:
-    """The payment with what Stripe says of its charge by now."""
+    """Settle the charge of a captured payment; returns the payment."""
     assert payment.intent_id, "only a captured payment is read for its charge"
     intent = await ports.gateway.intent(payment.intent_id)
     await ports.store.transact(lambda uow: settle_charge(uow, payment, intent))
@@ -36,11 +36,12 @@ async def refresh_charge(ports: Ports, payment: Payment) -> Payment:
 
 
 async def payment_of_intent(ports: Ports, intent_id: str) -> Payment | None:
-    """By the intent's id, or by its metadata as long as that id has not reached us."""
+    """By the PaymentIntent's id, or by its metadata while the response with the id has not
+    arrived."""
     uow = ports.store.single()
-    known = await uow.find(Payment, {"intent_id": intent_id})
-    if known:
-        return known
+    payment = await uow.find(Payment, {"intent_id": intent_id})
+    if payment:
+        return payment
     intent = await ports.gateway.intent(intent_id)
-    own = intent.metadata.get("payment_id", "")
-    return await uow.find(Payment, {"_id": own, "intent_id": None})
+    payment_id = intent.metadata.get("payment_id", "")
+    return await uow.find(Payment, {"_id": payment_id, "intent_id": None})

@@ -1,4 +1,4 @@
-"""The records of a deal: the offer and the payment behind it, their state tables and events."""
+"""The record of an offer with its milestones and refunds, its state table and its events."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -47,7 +47,7 @@ class MilestoneStatus(StrEnum):
 
 
 class RefundStatus(StrEnum):
-    """`made` is Stripe's word given; banks may still return it: then it has failed."""
+    """`made`: confirmed by Stripe. It becomes `failed` when the customer's bank returns it."""
 
     REQUESTED = "requested"
     MADE = "made"
@@ -93,10 +93,10 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Milestone(msgspec.Struct, frozen=True):
-    """A part of the work with its part of the money; an offer without milestones has one.
+    """A part of the work with its part of the money. Every offer has at least one.
 
-    Delivered work is completed by itself at `due_at`, unless it is in dispute; `announced_at`
-    says that the customer was told of that time.
+    Delivered work is completed automatically at `due_at`, unless it is in dispute. `announced_at`
+    is when the customer was notified of that time.
     """
 
     PRIVATE: ClassVar[frozenset[str]] = frozenset({"announced_at"})
@@ -118,10 +118,11 @@ class Milestone(msgspec.Struct, frozen=True):
 
 
 class Refund(msgspec.Struct, frozen=True):
-    """Money on its way back to the customer; `completed_amount` of it had been earned already.
+    """A refund to the customer. `completed_amount` is the part that had been earned already.
 
-    `by` is a user, `system` or `stripe`; `key` numbers the attempts at Stripe since `asked_at`.
-    One that is `requested` and has a `stripe_id` waits at Stripe for the platform's money.
+    `by` is a user, `system` or `stripe`. `key` is the number of the idempotency key, first used at
+    `asked_at`. A refund that is `requested` and has a `stripe_id` waits at Stripe until the
+    platform's balance suffices.
     """
 
     PRIVATE: ClassVar[frozenset[str]] = frozenset({"stripe_id", "key"})
@@ -139,7 +140,7 @@ class Refund(msgspec.Struct, frozen=True):
 
 
 class Counter(msgspec.Struct, frozen=True):
-    """What the contractor would do it for, in minor units of the offer's currency."""
+    """The contractor's counter-offer; `amount` is minor units of the offer's currency."""
 
     amount: int
     note: str
@@ -149,12 +150,13 @@ class Counter(msgspec.Struct, frozen=True):
 class Offer(Record, frozen=True):
     """A customer's offer to one contractor. Amounts are minor units of `currency`.
 
-    `visible` is true from the moment the money is held: before that the contractor sees nothing.
-    `live` is true while it is open: a unique index on it allows one open offer for each contractor
+    `visible` is true once the money is held; before that the contractor does not see the offer.
+    `live` is true until the offer is closed; a unique index allows one live offer per contractor
     and job. `contested_amount` is in open chargebacks, `charged_back_amount` was lost in them. All
-    that divides the money is in this one document, so that whatever changes it at once conflicts.
-    Offers between the same two on one job form a thread, named by its first. `due_at` is when some
-    delivered work completes by itself, `announce_at` when some does that was not announced yet."""
+    amounts are in this one document, so that concurrent changes of them conflict. The offers
+    between the same two users on one job form a thread with the id of its first offer. `due_at` is
+    the next automatic completion, `announce_at` the next one that is not announced yet.
+    """
 
     COLLECTION = "offers"
     PREFIX = "ofr"
@@ -209,40 +211,47 @@ class Offer(Record, frozen=True):
 
     @property
     def holdings(self) -> Holdings:
-        """Who holds what; the fees are due from the acceptance on."""
+        """The allocation of the money; fees are due once the offer is accepted."""
         if self.accepted_at is None:
-            return Holdings(escrow=self.kept)
-        gone = self.captured_amount - self.kept
-        return holdings(self.captured_amount, gone, self.completed_amount, self.schedule)
+            return Holdings(escrow=self.net_amount)
+        returned = self.captured_amount - self.net_amount
+        return holdings(self.captured_amount, returned, self.completed_amount, self.schedule)
 
     @property
-    def kept(self) -> int:
-        """A payment that is refunded and charged back too is the platform's loss, not less."""
+    def net_amount(self) -> int:
+        """Captured minus returned, at least zero: what is returned beyond that, by a refund and a
+        chargeback of the same money, is the platform's loss."""
         return max(0, self.captured_amount - self.refunded_amount - self.charged_back_amount)
 
     @property
     def refundable(self) -> int:
-        """What may still be promised back: neither on its way already nor in a chargeback."""
-        return self.kept - sum(r.amount for r in self._requested) - self.contested_amount
+        """The amount that can still be refunded: neither requested already nor contested."""
+        return (
+            self.net_amount
+            - sum(refund.amount for refund in self._requested_refunds)
+            - self.contested_amount
+        )
 
     @property
-    def uncompleted(self) -> int:
-        """What may still be earned: in escrow, and not promised back to the customer."""
-        promised = sum(r.amount - r.completed_amount for r in self._requested)
-        return self.kept - self.completed_amount - promised
+    def earnable(self) -> int:
+        """The amount that can still be earned: in escrow, and not requested as a refund."""
+        requested = sum(
+            refund.amount - refund.completed_amount for refund in self._requested_refunds
+        )
+        return self.net_amount - self.completed_amount - requested
 
     @property
-    def _requested(self) -> list[Refund]:
-        return [r for r in self.refunds if r.status is RefundStatus.REQUESTED]
+    def _requested_refunds(self) -> list[Refund]:
+        return [refund for refund in self.refunds if refund.status is RefundStatus.REQUESTED]
 
     @property
-    def waiting_refunds(self) -> int:
-        """What of it Stripe counts as refunded already, before any money has moved."""
-        return sum(r.amount for r in self._requested if r.stripe_id)
+    def refunds_at_stripe(self) -> int:
+        """The requested refunds that Stripe already counts, although no money has moved."""
+        return sum(refund.amount for refund in self._requested_refunds if refund.stripe_id)
 
     @property
-    def completing(self) -> dict[int, datetime]:
-        """Which milestones (from 1) complete by themselves, and when; none in a chargeback."""
+    def auto_completions(self) -> dict[int, datetime]:
+        """The milestones (from 1) that are completed automatically, and when."""
         return {
             number: milestone.due_at
             for number, milestone in enumerate(self.milestones, 1)
@@ -255,12 +264,16 @@ class Offer(Record, frozen=True):
     def unannounced(self, numbers: Iterable[int]) -> list[int]:
         return [number for number in numbers if not self.milestones[number - 1].announced_at]
 
-    def at_stake(self, numbers: Iterable[int]) -> int:
-        """What these milestones (from 1) may still move; the last of all take what is left."""
+    def open_amount(self, numbers: Iterable[int]) -> int:
+        """The amount that these milestones (from 1) can still earn. If they are all that are open,
+        it is the whole rest of the offer."""
         chosen = frozenset(numbers)
         agreed = sum(self.milestones[number - 1].amount for number in chosen)
-        open_numbers = {n for n, milestone in enumerate(self.milestones, 1) if milestone.is_open}
-        return min(agreed, self.uncompleted) if open_numbers - chosen else self.uncompleted
+        others_open = any(
+            milestone.is_open and number not in chosen
+            for number, milestone in enumerate(self.milestones, 1)
+        )
+        return min(agreed, self.earnable) if others_open else self.earnable
 
 
 async def move_offer(
@@ -272,7 +285,7 @@ async def move_offer(
     only_if: dict[str, Any] | None = None,
     **fields: Any,
 ) -> Offer | None:
-    """One step of an offer with its history and its event; None if it may not be taken."""
+    """Move an offer to a status, with history and event; None if the state table forbids it."""
     if to in CLOSED_EVENTS and to is not OfferStatus.ACCEPTED:
         fields["live"] = False
     offer = await move(
@@ -284,12 +297,12 @@ async def move_offer(
 
 
 async def change_offer(uow: UnitOfWork, offer: Offer, **fields: Any) -> Offer:
-    """Change an offer as it was read in this transaction, and tell its parties.
+    """Change an offer that was read in this transaction, and push it to its parties.
 
-    What completes by itself next follows from the rest. Raises Conflict if it has changed.
+    Recomputes the next automatic completion. Raises Conflict if the offer has changed since.
     """
     wanted = msgspec.structs.replace(offer, **fields)
-    due = wanted.completing
+    due = wanted.auto_completions
     changed = await uow.change(
         Offer,
         offer.id,
@@ -305,9 +318,9 @@ async def change_offer(uow: UnitOfWork, offer: Offer, **fields: Any) -> Offer:
 
 
 def with_completed_capped(offer: Offer, **fields: int) -> Offer:
-    """The offer with changed amounts, and no more completed work than there is money kept."""
+    """The offer with changed amounts, its completed amount capped at its net amount."""
     wanted = msgspec.structs.replace(offer, **fields)
-    completed = max(0, min(wanted.completed_amount, wanted.kept))
+    completed = max(0, min(wanted.completed_amount, wanted.net_amount))
     return msgspec.structs.replace(wanted, completed_amount=completed)
 
 

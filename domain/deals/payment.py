@@ -1,4 +1,4 @@
-"""The payment of an offer: its record and the transitions of its status."""
+"""The record of an offer's payment, its state table and its event."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -43,22 +43,25 @@ PAYMENT_STEPS: Steps = {
         PaymentStatus.REFUNDED,
         PaymentStatus.CAPTURED,
     ),
-    # A refund that the customer's bank returns was none.
+    # The customer's bank may return a refund.
     PaymentStatus.REFUNDED: (PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.CAPTURED),
-    # Money that arrives although nobody waits for it any more is booked, and sent back.
+    # A capture after the offer was closed is booked and refunded.
     PaymentStatus.FAILED: (PaymentStatus.CAPTURED,),
     PaymentStatus.CANCELED: (PaymentStatus.CAPTURED,),
 }
 
 
 class Payment(Record, frozen=True):
-    """The money behind one offer, as Stripe last told it. `capture_before` ends the hold."""
+    """The payment of one offer, in the state that Stripe last reported. The hold expires at
+    `capture_before`."""
 
     COLLECTION = "payments"
     PREFIX = "pay"
     INDEXES = (
         Index((("intent_id", 1),), unique=True, where={"intent_id": {"$gt": ""}}),
-        Index((("charge_id", 1), ("_id", 1))),  # of all: a list of ids does not imply a part
+        Index(
+            (("charge_id", 1), ("_id", 1))
+        ),  # not partial: a query for a list of ids would not use a partial index
         Index((("customer_id", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("visible", 1), ("_id", -1))),
         Index((("status", 1), ("_id", -1))),
@@ -99,7 +102,7 @@ class Payment(Record, frozen=True):
 async def move_payment(
     uow: UnitOfWork, payment_id: str, to: PaymentStatus, **fields: Any
 ) -> Payment | None:
-    """One step of a payment with its event; None if it may not be taken."""
+    """Move a payment to a status, with its event; None if the state table forbids it."""
     payment = await move(uow, Payment, payment_id, to, steps=PAYMENT_STEPS, **fields)
     if payment:
         uow.publish(PAYMENT_UPDATED, payment, to=payment.audience)

@@ -394,7 +394,7 @@ async def _book_lost(uow: UnitOfWork, chargeback: Chargeback, fact: str) -> Char
     await rebook(uow, f"chargeback_lost:{fact}", "chargeback_lost", before, after, outside)
     if after.accepted_at is None:
         await fail_offer(uow, after, OfferStatus.EXPIRED)
-    elif after.kept == 0:
+    elif after.net_amount == 0:
         await resolution.end_after_full_loss(uow, after)
     undone = before.completed_amount - completed
     return msgspec.structs.replace(chargeback, held_amount=0, completed_amount=undone)

@@ -55,7 +55,7 @@ def new_dispute(
         customer_id=offer.customer_id,
         contractor_id=offer.contractor_id,
         milestones=numbers,
-        amount=offer.at_stake(numbers),
+        amount=offer.open_amount(numbers),
         currency=offer.currency,
         opened_by=by,
         reason=reason,
@@ -92,7 +92,7 @@ async def resolve(uow: UnitOfWork, dispute: Dispute, refund_amount: int, by: str
     offer = await uow.get(Offer, dispute.offer_id)
     if offer.contested_amount:
         raise PaymentDisputed
-    at_stake = offer.at_stake(dispute.milestones)
+    at_stake = offer.open_amount(dispute.milestones)
     refund_amount = min(refund_amount, at_stake)  # refunds at Stripe may have left less
     earned = at_stake - refund_amount
     status = MilestoneStatus.COMPLETED if earned else MilestoneStatus.CANCELLED
@@ -120,7 +120,7 @@ def _end_milestones(
     Milestones that were cancelled stay cancelled: only their money is divided.
     """
     free = with_milestones(offer, dispute.milestones, due_at=None, dispute_id=None)
-    open_numbers = [number for number in dispute.milestones if free[number - 1].is_open]
+    standing = [number for number in dispute.milestones if free[number - 1].is_open]
     return with_milestones(
         msgspec.structs.replace(offer, milestones=free),
         open_numbers,
@@ -170,7 +170,7 @@ async def dispute_recovered_money(uow: UnitOfWork, offer: Offer) -> None:
         if milestone.status is MilestoneStatus.CANCELLED
     )
     ended = not any(milestone.is_open for milestone in offer.milestones)
-    if not (cancelled and ended and offer.uncompleted > 0) or job.dispute_id:
+    if not (cancelled and ended and offer.earnable > 0) or job.dispute_id:
         return
     text = "The bank gave the money back after the job had ended without it."
     opened = new_dispute(offer, cancelled, SYSTEM, Reason.OTHER, text, uow)

@@ -28,7 +28,7 @@ async def announce_due(ports: Ports) -> int:
 async def _announce_due(uow: UnitOfWork, found: Offer) -> None:
     offer = await uow.get(Offer, found.id)
     latest = uow.now + ANNOUNCE_BEFORE
-    soon = [number for number, at in offer.completing.items() if at <= latest]
+    soon = [number for number, at in offer.auto_completions.items() if at <= latest]
     await _announce_milestones(uow, offer, offer.unannounced(soon))
 
 
@@ -39,10 +39,10 @@ async def _announce_milestones(uow: UnitOfWork, offer: Offer, numbers: Sequence[
     """
     if not numbers:
         return
-    at = max(uow.now + ANSWER_TIME, *(offer.completing[number] for number in numbers))
+    at = max(uow.now + ANSWER_TIME, *(offer.auto_completions[number] for number in numbers))
     milestones = with_milestones(offer, numbers, due_at=at, announced_at=uow.now)
     offer = await change_offer(uow, offer, milestones=milestones)
-    title, text = completes_soon(wire(offer), numbers, offer.at_stake(numbers), at)
+    title, text = completes_soon(wire(offer), numbers, offer.open_amount(numbers), at)
     await notices.notify(uow, [offer.customer_id], "completes_soon", title, text, offer.job_id)
 
 
@@ -64,7 +64,7 @@ async def _complete_due(uow: UnitOfWork, found: Offer) -> None:
     job = await uow.get(Job, offer.job_id)
     if job.status is not JobStatus.IN_PROGRESS:
         return
-    due = {number: at for number, at in offer.completing.items() if at <= uow.now}
+    due = {number: at for number, at in offer.auto_completions.items() if at <= uow.now}
     missed = [number for number, at in due.items() if uow.now - at > MISSED_AFTER]
     to_announce = sorted({*missed, *offer.unannounced(due)})
     ready = [number for number in due if number not in to_announce]

@@ -171,7 +171,7 @@ async def complete_milestones(uow: UnitOfWork, offer: Offer, numbers: Sequence[i
         offer = await change_offer(
             uow,
             before,
-            completed_amount=before.completed_amount + before.at_stake([number]),
+            completed_amount=before.completed_amount + before.open_amount([number]),
             milestones=with_milestones(
                 before,
                 [number],

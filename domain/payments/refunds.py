@@ -43,7 +43,7 @@ async def request_refund(uow: UnitOfWork, offer: Offer, amount: int, reason: str
     refund = Refund(
         id=new_id("rfd"),
         amount=amount,
-        completed_amount=max(0, amount - offer.uncompleted),
+        completed_amount=max(0, amount - offer.earnable),
         reason=reason,
         by=by,
         asked_at=uow.now,
@@ -145,7 +145,7 @@ def _external_refund(uow: UnitOfWork, offer: Offer, state: Settled) -> Refund:
     return Refund(
         id=new_id("rfd"),
         amount=state.amount,
-        completed_amount=max(0, state.amount - max(0, offer.uncompleted)),
+        completed_amount=max(0, state.amount - max(0, offer.earnable)),
         reason="Made at Stripe.",
         by="stripe",
         asked_at=uow.now,

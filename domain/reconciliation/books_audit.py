@@ -182,17 +182,17 @@ async def _check_offers(uow: UnitOfWork, report: Report, journal: JournalSums) -
     waiting: dict[str, int] = defaultdict(int)
     async for offer in uow.each(Offer, {"captured_amount": {"$gt": 0}}, OLDEST):
         report.offers += 1
-        if offer.waiting_refunds:
-            waiting[offer.payment_id] = offer.waiting_refunds
+        if offer.refunds_at_stripe:
+            waiting[offer.payment_id] = offer.refunds_at_stripe
         held = sums.get((ledger.escrow(offer.id), offer.currency), 0)
         parts = offer.holdings
         report.compare("escrow by the holdings", offer.id, parts.escrow, held)
         total = parts.platform + parts.contractor + parts.escrow
-        report.compare("parts sum to the whole", offer.id, offer.kept, total)
+        report.compare("parts sum to the whole", offer.id, offer.net_amount, total)
         gone = offer.refunded_amount + offer.charged_back_amount
         expected["platform", offer.currency] += parts.platform
         expected["contractor", offer.currency] += parts.contractor
-        expected[ledger.LOSSES, offer.currency] += offer.captured_amount - gone - offer.kept
+        expected[ledger.LOSSES, offer.currency] += offer.captured_amount - gone - offer.net_amount
     found: Sums = defaultdict(int)
     for (account, currency), amount in sums.items():
         found[_party(account), currency] += amount

@@ -155,7 +155,7 @@ class Deal:
             amount=amount,
             **{"metadata[fact]": id},
         )
-        earned = max(0, amount - self.offer.uncompleted)
+        earned = max(0, amount - self.offer.earnable)
         refund = Refund(
             id, amount, earned, "Agreed", "usr_admin", self.now, RefundStatus.MADE, made["id"]
         )

@@ -36,7 +36,7 @@ async def begun(deal: Deal) -> None:
 async def refunded_in_part(deal: Deal) -> None:
     """What was not done is paid back."""
     await deal.complete(1)
-    await deal.refund(deal.offer.uncompleted)
+    await deal.refund(deal.offer.earnable)
 
 
 async def refunded_later(deal: Deal) -> None:

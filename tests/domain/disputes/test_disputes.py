@@ -71,8 +71,8 @@ async def test_an_admin_decides_with_any_split(work, refunded, platform, earned,
 
 async def test_money_in_dispute_is_frozen(work):
     """Guard: `require_not_frozen` in `fulfillment.work.complete`, the dispute in
-    `wallet_actions.refund`, and `not m.dispute_id` in `Offer.completing`; without one of them the
-    money can be moved."""
+    `wallet_actions.refund`, and `not m.dispute_id` in `Offer.auto_completions`; without one the
+    money leaves by that door."""
     await work.deliver()
     dispute = await work.open_dispute()
     job = {"job_id": work.job["id"]}
@@ -98,8 +98,8 @@ async def test_money_in_dispute_is_frozen(work):
     )
 
 
-async def test_a_dispute_about_one_milestone_leaves_the_others_free(market, server):
-    """Guard: the numbers given to `require_not_frozen` and to `Offer.at_stake`."""
+async def test_one_milestone_is_disputed_and_the_other_goes_on(market, server):
+    """Guard: the numbers given to `require_not_frozen` and to `Offer.open_amount`."""
     parts = [{"title": "A", "amount": 60_000}, {"title": "B", "amount": 40_000}]
     work = await JobInProgress(market, server).start(milestones=parts)
     dispute = await work.open_dispute(milestone=1)

@@ -20,9 +20,10 @@ async def work(market, server):
     return await JobInProgress(market, server).start(milestones=THREE)
 
 
-async def test_each_milestone_is_paid_separately(work):
-    """Guard: `earned = before.uncompleted if last else ...` in
-    `fulfillment.work.complete_milestones`; without it the first milestone pays for all."""
+async def test_each_milestone_is_paid_by_itself(work):
+    """Guard: `earned = before.earnable if last else ...` in
+    `fulfillment.work.complete_milestones`; with the whole each time the first milestone pays for
+    all."""
     await work.deliver(milestone=2, note="The second.")
     done = await work.complete(milestone=2)
     assert (done["split"]["amount"], done["split"]["contractor_amount"]) == (30_001, 21_001)
@@ -115,8 +116,8 @@ async def announced(work, count):
 
 
 async def test_each_milestone_is_announced_with_its_own_amount(work):
-    """Guard: `announced_at` of a milestone, and `announce_at`, which ignores announced milestones.
-    Guard: `offer.at_stake(numbers)` in `auto_completion._announce_milestones`."""
+    """Guard: `announced_at` of a milestone, and `announce_at`, which forgets those announced.
+    Guard: `offer.open_amount(numbers)` in `auto_completion._announce_milestones`."""
     ports = work.server.ports
     await work.deliver(milestone=1)
     await work.pass_time(DAY)
@@ -219,9 +220,9 @@ async def test_an_offer_without_announcement_fields_is_announced_when_due(work):
     assert await states(work) == ["completed", "pending", "pending"]
 
 
-async def test_refunded_money_is_not_paid_out(work):
-    """Guard: `min(milestone.amount, before.uncompleted)`; without it the last milestones pay out
-    refunded money."""
+async def test_what_a_refund_took_is_not_paid_out(work):
+    """Guard: `min(milestone.amount, before.earnable)`; without it the last milestones pay out
+    what the customer has back."""
     await work.refund(40_000)
     await work.market.settled(TIMEOUT)
     paid = [(await work.complete(milestone=n))["split"]["amount"] for n in (1, 2, 3)]

@@ -107,7 +107,7 @@ class Proof:
         parts = offer.holdings
         whole = parts.platform + parts.contractor + parts.escrow
         assert min(parts.platform, parts.contractor, parts.escrow) >= 0, offer
-        assert whole == offer.kept, offer
+        assert whole == offer.net_amount, offer
 
     async def _balances(self, uow):
         booked = Counter()
