@@ -1,4 +1,4 @@
-"""/payment: the money behind offers, the means to pay, and disputes about both."""
+"""/payment: payments, saved payment methods, disputes and chargebacks."""
 
 from domain.disputes import chargebacks
 from domain.disputes import operations as disputes
@@ -8,7 +8,7 @@ from handlers.expose import Namespace
 
 payment = Namespace("/payment")
 
-# Fixed addresses stand before `{payment_id}`, which would take them for an id.
+# Fixed paths come before `{payment_id}`, which would match them as well.
 payment.expose(payments.list_payments, http="GET /api/payment")
 payment.expose(payment_methods.setup, http="POST /api/payment/setup")
 payment.expose(payment_methods.methods, http="GET /api/payment/methods")

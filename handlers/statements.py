@@ -18,12 +18,12 @@ from domain.operations.command import Meta
 from domain.operations.operation import Operation, record_read
 from domain.ports.ports import Ports
 from domain.wallet import statements
-from domain.wallet.statements import Statement
+from domain.wallet.statements import GetStatement
 from handlers.expose import Answer, Stream, answer
 
 Cell = str | int | Decimal | datetime
 ROWS_AT_ONCE = 200
-# A spreadsheet takes a text that begins so for a formula, and runs it.
+# A spreadsheet runs a text that starts with one of these as a formula.
 # Source: OWASP, "CSV Injection".
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
@@ -31,7 +31,7 @@ Rows = Callable[[Any, Actor, UnitOfWork], AsyncIterator[tuple[Cell, ...]]]
 
 
 class Download(msgspec.Struct, frozen=True):
-    """A GET route that streams rows, to the callers and with the fields of an operation."""
+    """A GET route that streams rows. The operation defines its roles and its fields."""
 
     path: str
     operation: Operation
@@ -40,7 +40,7 @@ class Download(msgspec.Struct, frozen=True):
     rows: Rows
 
     async def open(self, fields: Any, actor: Actor, meta: Meta, ports: Ports) -> Answer:
-        """The Stream, of which something has been read already, or a refusal like a command's."""
+        """A Stream whose first piece has been read, so that an error still has a status code."""
         return await answer(self.operation, fields, actor, meta, ports, run=self._open)
 
     async def _open(
@@ -54,7 +54,9 @@ class Download(msgspec.Struct, frozen=True):
         await record_read(op, fields, actor, meta, ports)
         days = (f"{day:%Y-%m-%d}" for day in (command.start, command.end))
         name = "-".join(filter(None, (self.title, command.currency, *days)))
-        return Stream(f"{name}.csv", "text/csv; charset=utf-8", lambda *_: chained(first, pieces))
+        return Stream(
+            f"{name}.csv", "text/csv; charset=utf-8", lambda *_: chain_pieces(first, pieces)
+        )
 
     async def _pieces(
         self, command: Any, actor: Actor, uow: UnitOfWork
@@ -69,7 +71,9 @@ class Download(msgspec.Struct, frozen=True):
             yield encode(rows)
 
 
-async def chained(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+async def chain_pieces(
+    first: bytes, rest: AsyncGenerator[bytes, None]
+) -> AsyncGenerator[bytes, None]:
     async with contextlib.aclosing(rest):
         yield first
         async for piece in rest:
@@ -83,14 +87,14 @@ def encode(rows: list[tuple[str, ...]]) -> bytes:
 
 
 def cell(value: Cell) -> str:
-    """Text as a spreadsheet may have it: no formula. Numbers and times are ours, and stay."""
+    """Quote text that a spreadsheet would run as a formula. Numbers and times are never text."""
     if isinstance(value, str):
         return f"'{value}" if value.lstrip(" ").startswith(FORMULA) else value
     return f"{value:%Y-%m-%dT%H:%M:%S.%fZ}" if isinstance(value, datetime) else f"{value}"
 
 
 def decimal(amount: int, currency: str) -> Decimal:
-    """Minor units as people write them, all decimals told: 70000 USD is 700.00."""
+    """Minor units as a decimal number of the currency: 70000 in USD is 700.00."""
     exponent = CURRENCIES[currency].exponent if currency in CURRENCIES else 2
     return Decimal(amount).scaleb(-exponent)
 
@@ -125,7 +129,7 @@ COMMISSIONS = (
 
 
 async def statement_rows(
-    command: Statement, actor: Actor, uow: UnitOfWork
+    command: GetStatement, actor: Actor, uow: UnitOfWork
 ) -> AsyncIterator[tuple[Cell, ...]]:
     async for entry in statements.entries(command, actor, uow):
         amounts = (entry.amount, entry.moved_amount, entry.balance_amount)

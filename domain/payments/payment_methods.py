@@ -1,4 +1,4 @@
-"""Saved means to pay: kept at Stripe alone, under the customer's own Stripe customer."""
+"""Saved payment methods. They are stored only at Stripe, under the user's Stripe customer."""
 
 from typing import Annotated
 
@@ -20,7 +20,7 @@ CUSTOMERS = {Role.CUSTOMER}
 
 
 class SavedMethod(msgspec.Struct, frozen=True):
-    """A method as its owner sees it; `id` may be given to `bidding.create`."""
+    """A payment method as its owner sees it. `bidding.create` accepts its `id`."""
 
     id: str
     type: str
@@ -39,29 +39,27 @@ class Detach(Command, frozen=True):
 
 
 class MethodSetup(msgspec.Struct, frozen=True):
-    """What Stripe.js needs to save a method; null if Stripe is slow: then ask again."""
+    """The secret with which Stripe.js saves a method; null if Stripe did not answer in time."""
 
     client_secret: str | None
 
 
 async def setup_reply(user_id: str, actor: Actor, ports: Ports) -> MethodSetup:
-    """A new SetupIntent each time; one that is never confirmed has no effect."""
+    """Create a new SetupIntent for each request; an unconfirmed one has no effect."""
     await ports.waiter.settled(user_id)
     user = await ports.store.single().get(User, actor.id)
     if user.customer_id is None:
         return MethodSetup(None)
     try:
-        made: SetupIntent = await ports.gateway.setup(
-            user.customer_id, key=f"setup:{new_id('stp')}"
-        )
+        intent: Setup = await ports.gateway.setup(user.customer_id, key=f"setup:{new_id('stp')}")
     except (GatewayUnknown, GatewayRefused):
         return MethodSetup(None)
-    return MethodSetup(made.client_secret)
+    return MethodSetup(intent.client_secret)
 
 
 @operation("payment.setup", roles=CUSTOMERS, reply=setup_reply)
 async def setup(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> User:
-    """Save a card or another method for later offers."""
+    """Prepare the saving of a card or another payment method for later offers."""
     user = await uow.get(User, actor.id)
     if user.customer_id is None:
         uow.later(CreateCustomer(user.id))
@@ -70,20 +68,20 @@ async def setup(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> User:
 
 @operation("payment.methods", roles=CUSTOMERS, style=Style.DIRECT)
 async def methods(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> SavedMethods:
-    """One's saved methods. Raises Unavailable when Stripe does not answer."""
+    """The actor's saved methods. Raises Unavailable when Stripe does not answer."""
     user = await ports.store.single().get(User, actor.id)
     if user.customer_id is None:
         return SavedMethods([])
     try:
         found = await ports.gateway.methods(user.customer_id)
-    except (GatewayUnknown, GatewayRefused) as away:
-        raise Unavailable from away
+    except (GatewayUnknown, GatewayRefused) as failure:
+        raise Unavailable from failure
     return SavedMethods([_saved_method(method) for method in found])
 
 
 @operation("payment.detach", roles=CUSTOMERS, style=Style.DIRECT, audited=True)
 async def detach(cmd: Detach, actor: Actor, ports: Ports, meta: Meta) -> SavedMethod:
-    """Forget a method; holds made with it stay. Raises NotFound, Unavailable."""
+    """Delete a saved method; holds made with it remain. Raises NotFound, Unavailable."""
     user = await ports.store.single().get(User, actor.id)
     try:
         found = await ports.gateway.method(cmd.method_id)
@@ -92,8 +90,8 @@ async def detach(cmd: Detach, actor: Actor, ports: Ports, meta: Meta) -> SavedMe
         return _saved_method(await ports.gateway.detach(found.id, key=f"detach:{new_id('dtc')}"))
     except GatewayRefused as refused:
         raise NotFound from refused
-    except GatewayUnknown as away:
-        raise Unavailable from away
+    except GatewayUnknown as failure:
+        raise Unavailable from failure
 
 
 def _saved_method(method: PaymentMethod) -> SavedMethod:
@@ -103,7 +101,7 @@ def _saved_method(method: PaymentMethod) -> SavedMethod:
 
 
 class CreateCustomer(Task, frozen=True, tag="create_customer"):
-    """Make the Stripe customer that a user's methods belong to."""
+    """Create the Stripe customer under which a user's methods are saved."""
 
     user_id: str
     key: int = 0

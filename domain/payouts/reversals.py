@@ -64,8 +64,10 @@ async def request_reversal(uow: UnitOfWork, transfer: Transfer, amount: int) -> 
 
 async def collect_debt(uow: UnitOfWork, user_id: str, currency: str, fact: str) -> None:
     """Repay a contractor's debt from money that has just become available."""
-    purse = await ledger.purse_of(uow, user_id, currency)
-    part = await reverse_available(uow, user_id, currency, min(purse.available, -purse.debt), None)
+    wallet = await ledger.purse_of(uow, user_id, currency)
+    part = await reverse_available(
+        uow, user_id, currency, min(wallet.available, -wallet.debt), None
+    )
     await ledger.book(
         uow,
         f"repaid:{fact}",

@@ -1,4 +1,4 @@
-"""A user's balances and the history of their bookings."""
+"""The operations on a wallet: its balances and its transaction history."""
 
 import msgspec
 
@@ -13,8 +13,8 @@ from domain.operations.operation import operation
 from domain.wallet.withdrawals import History
 
 
-class Balances(msgspec.Struct, frozen=True):
-    """The wallet in the main currency, and in every other one that it ever held."""
+class WalletSummary(msgspec.Struct, frozen=True):
+    """The balances in the main currency, and in every other currency that was ever booked."""
 
     currency: str
     available: int
@@ -27,8 +27,8 @@ class Balances(msgspec.Struct, frozen=True):
 
 
 @operation("wallet.balance", roles=EVERYONE, style=Style.READ)
-async def balance(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> Balances:
-    """One's own wallet; an admin's is the platform's."""
+async def balance(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> WalletSummary:
+    """The actor's wallet; for an admin the platform's."""
     if actor.role is Role.ADMIN:
         held = await ledger.balance_of(uow, ledger.PLATFORM)
         wallets = [
@@ -37,8 +37,8 @@ async def balance(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> Balances:
     else:
         wallets = await ledger.wallets_of(uow, actor.id)
     main = uow.rates.currencies[0]
-    own = next((p for p in wallets if p.currency == main), WalletBalances(actor.id, main))
-    return Balances(
+    own = next((p for p in purses if p.currency == main), Purse(actor.id, main))
+    return WalletSummary(
         own.currency,
         own.available,
         own.pending,
@@ -52,6 +52,6 @@ async def balance(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> Balances:
 
 @operation("wallet.history", roles=EVERYONE, style=Style.READ)
 async def history(cmd: History, actor: Actor, uow: UnitOfWork) -> Page:
-    """The transactions that touch one's money, newest first; an admin's are the platform's."""
+    """The transactions of the actor's wallet, newest first; for an admin the platform's."""
     where = {"accounts": ledger.PLATFORM} if actor.role is Role.ADMIN else {"users": actor.id}
     return await uow.page(Transaction, where, cursor=cmd.cursor, limit=cmd.limit)

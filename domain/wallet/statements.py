@@ -1,4 +1,4 @@
-"""Statements: what happened to one's money in a span of time, as sums or one by one."""
+"""Account statements for a period: totals by kind, or single transactions."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
@@ -14,27 +14,27 @@ from domain.ledger.transaction import Transaction
 from domain.operations.command import Command, CurrencyCode, Moment, Style
 from domain.operations.operation import operation
 
-TITLES_AT_ONCE = 200
+BATCH = 200
 OLDEST: Sort = (("created_at", 1), ("_id", 1))
 
 
-class Statement(Command, frozen=True):
-    """A span of time, up to 366 days; `end` is not part of it. Without `currency` the main one."""
+class GetStatement(Command, frozen=True):
+    """A period of up to 366 days, without `end`. `currency` defaults to the main currency."""
 
     start: Moment
     end: Moment
     currency: CurrencyCode | None = None
 
 
-class Position(msgspec.Struct, frozen=True):
-    """A balance in minor units, and what it consists of."""
+class BalanceParts(msgspec.Struct, frozen=True):
+    """A balance in minor units, and its parts."""
 
     amount: int
     parts: dict[str, int]
 
 
-class Line(msgspec.Struct, frozen=True):
-    """All transactions of one kind; `moved_amount` stayed within one's own accounts."""
+class KindTotals(msgspec.Struct, frozen=True):
+    """The transactions of one kind; `moved_amount` moved between the owner's accounts."""
 
     kind: str
     count: int
@@ -43,20 +43,20 @@ class Line(msgspec.Struct, frozen=True):
     moved_amount: int
 
 
-class StatementOf(msgspec.Struct, frozen=True):
-    """`opening` and `net_amount` make `closing`. All amounts in minor units of `currency`."""
+class AccountStatement(msgspec.Struct, frozen=True):
+    """`opening` plus `net_amount` is `closing`. Amounts are minor units of `currency`."""
 
     currency: str
     start: datetime
     end: datetime
-    opening: Position
-    closing: Position
+    opening: BalanceParts
+    closing: BalanceParts
     net_amount: int
-    lines: list[Line]
+    lines: list[KindTotals]
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """One transaction; `balance_amount` is what one has after it, all parts together."""
+class StatementEntry(msgspec.Struct, frozen=True):
+    """One transaction; `balance_amount` is the sum of all parts after it."""
 
     at: datetime
     kind: str
@@ -70,8 +70,8 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 @operation("wallet.statement", roles=EVERYONE, style=Style.READ)
-async def statement(cmd: Statement, actor: Actor, uow: UnitOfWork) -> StatementOf:
-    """What happened to one's money in a span of time; an admin's is the platform's.
+async def statement(cmd: GetStatement, actor: Actor, uow: UnitOfWork) -> AccountStatement:
+    """The totals of a period for the actor's money; for an admin the platform's.
 
     Raises Invalid.
     """
@@ -90,22 +90,26 @@ async def statement(cmd: Statement, actor: Actor, uow: UnitOfWork) -> StatementO
             {"$sort": {"_id": 1}},
         ],
     )
-    lines = [Line(row["_id"], row["count"], *(row[name] for name in side.sums)) for row in grouped]
+    lines = [
+        KindTotals(row["_id"], row["count"], *(row[name] for name in side.sums)) for row in grouped
+    ]
     moved = {part: sum(row[part] for row in grouped) for part in side.parts}
     closing = {part: opening[part] + moved[part] for part in side.parts}
-    return StatementOf(
+    return AccountStatement(
         currency,
         cmd.start,
         cmd.end,
-        _position(opening),
-        _position(closing),
+        _balance_parts(opening),
+        _balance_parts(closing),
         sum(moved.values()),
         lines,
     )
 
 
-async def entries(cmd: Statement, actor: Actor, uow: UnitOfWork) -> AsyncIterator[Entry]:
-    """The transactions of a statement one by one, oldest first, read as they are asked for.
+async def entries(
+    cmd: GetStatement, actor: Actor, uow: UnitOfWork
+) -> AsyncIterator[StatementEntry]:
+    """The transactions of a statement, oldest first. They are read while the caller iterates.
 
     Raises Invalid.
     """
@@ -117,18 +121,18 @@ async def entries(cmd: Statement, actor: Actor, uow: UnitOfWork) -> AsyncIterato
     async for transaction in uow.each(Transaction, side.where | span(cmd.start, cmd.end), OLDEST):
         if transaction.currency == currency:
             waiting.append(transaction)
-        if len(waiting) == TITLES_AT_ONCE:
-            for entry in await _entries(uow, side, waiting, balance):
+        if len(waiting) == BATCH:
+            for entry in await _to_entries(uow, side, waiting, balance):
                 balance = entry.balance_amount
                 yield entry
             waiting = []
-    for entry in await _entries(uow, side, waiting, balance):
+    for entry in await _to_entries(uow, side, waiting, balance):
         yield entry
 
 
-async def _entries(
+async def _to_entries(
     uow: UnitOfWork, side: Side, transactions: Iterable[Transaction], balance: int
-) -> list[Entry]:
+) -> list[StatementEntry]:
     ids = tuple({each.offer_id for each in transactions if each.offer_id})
     titles = {offer.id: offer.job_title for offer in await uow.all(Offer, {"_id": ids})}
     found = []
@@ -136,7 +140,7 @@ async def _entries(
         came, left, moved = side.effect(each)
         balance += came - left
         if came or left or moved:
-            entry = Entry(
+            entry = StatementEntry(
                 each.created_at,
                 each.kind,
                 titles.get(each.offer_id or "", ""),
@@ -151,5 +155,5 @@ async def _entries(
     return found
 
 
-def _position(parts: Mapping[str, int]) -> Position:
-    return Position(sum(parts.values()), dict(parts))
+def _balance_parts(parts: Mapping[str, int]) -> BalanceParts:
+    return BalanceParts(sum(parts.values()), dict(parts))

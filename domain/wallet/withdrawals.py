@@ -1,4 +1,4 @@
-"""Wallets: what a user has, how it came about, and taking it out to a bank."""
+"""Withdrawals: payouts of available money to a contractor's bank account."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -42,7 +42,7 @@ STEPS: Steps = {
         WithdrawalStatus.FAILED,
     ),
     WithdrawalStatus.IN_TRANSIT: (WithdrawalStatus.PAID, WithdrawalStatus.FAILED),
-    WithdrawalStatus.PAID: (WithdrawalStatus.FAILED,),  # banks return money late
+    WithdrawalStatus.PAID: (WithdrawalStatus.FAILED,),  # a bank may return a payout later
 }
 FROM_STRIPE = {
     "pending": WithdrawalStatus.IN_TRANSIT,
@@ -54,7 +54,7 @@ FROM_STRIPE = {
 
 
 class Withdrawal(Record, frozen=True):
-    """Money on its way from a wallet to a bank. `amount` is minor units of `currency`."""
+    """A payout from a wallet to a bank account. `amount` is minor units of `currency`."""
 
     COLLECTION = "withdrawals"
     PREFIX = "wdr"
@@ -86,7 +86,7 @@ class Withdraw(Command, frozen=True):
 
 @operation("wallet.withdraw", roles={Role.CONTRACTOR})
 async def withdraw(cmd: Withdraw, actor: Actor, uow: UnitOfWork) -> Withdrawal:
-    """Send available money to the bank.
+    """Pay available money out to the bank account.
 
     Raises WalletFrozen, NotOnboarded, Invalid, InsufficientFunds.
     """
@@ -119,12 +119,12 @@ async def withdraw(cmd: Withdraw, actor: Actor, uow: UnitOfWork) -> Withdrawal:
 
 @operation("wallet.withdrawals", roles={Role.CONTRACTOR}, style=Style.READ)
 async def withdrawals(cmd: History, actor: Actor, uow: UnitOfWork) -> Page:
-    """One's own withdrawals, newest first."""
+    """The actor's withdrawals, newest first."""
     return await uow.page(Withdrawal, {"user_id": actor.id}, cursor=cmd.cursor, limit=cmd.limit)
 
 
 class SendPayout(Task, frozen=True, tag="send_payout"):
-    """Ask Stripe for the payout of a withdrawal."""
+    """Create the payout of a withdrawal at Stripe."""
 
     withdrawal_id: str
     key: int = 0
@@ -182,43 +182,53 @@ class SendPayout(Task, frozen=True, tag="send_payout"):
 
 
 class ReadPayout(Task, frozen=True, tag="read_payout"):
-    """Read a payout that is on its way again."""
+    """Read the payout of a withdrawal from Stripe and settle it."""
 
     withdrawal_id: str
 
     async def run(self, ports: Ports) -> None:
         withdrawal = await ports.store.single().get(Withdrawal, self.withdrawal_id)
         if withdrawal.payout_id:
-            state = await ports.gateway.payout_state(withdrawal.account_id, withdrawal.payout_id)
-            await ports.store.transact(lambda uow: settle_withdrawal(uow, withdrawal.id, state))
+            payout = await ports.gateway.payout_state(withdrawal.account_id, withdrawal.payout_id)
+            await ports.store.transact(lambda uow: settle_withdrawal(uow, withdrawal.id, payout))
 
 
-async def settle_withdrawal(uow: UnitOfWork, withdrawal_id: str, payout: StripeMovement) -> None:
-    """Take over what Stripe says of the payout; each step moves its money once."""
-    to = FROM_STRIPE[payout.status]
+async def settle_withdrawal(uow: UnitOfWork, withdrawal_id: str, payout: Settled) -> None:
+    """Bring a withdrawal to the state of its payout; each status change is booked once."""
     before = await uow.get(Withdrawal, withdrawal_id)
-    if before.status not in states_before(STEPS, to):
+    status = FROM_STRIPE[payout.status]
+    if before.status not in leading_to(STEPS, status):
         return
     withdrawal = await uow.change(
         Withdrawal,
         withdrawal_id,
         only_if={"status": before.status},
-        status=to,
+        status=status,
         failure=payout.failure,
         payout_id=payout.id or before.payout_id,
     )
     if withdrawal is None:
         return
+    if status is WithdrawalStatus.PAID:
+        await _book_paid(uow, withdrawal)
+    elif status is WithdrawalStatus.FAILED:
+        await _return_to_wallet(uow, withdrawal, was_paid=before.status is WithdrawalStatus.PAID)
+    uow.publish(WITHDRAWAL_UPDATED, withdrawal, to=[withdrawal.user_id])
+
+
+async def _book_paid(uow: UnitOfWork, withdrawal: Withdrawal) -> None:
+    in_transit = ledger.in_transit(withdrawal.user_id)
+    await _book_withdrawal(uow, withdrawal, "paid_out", in_transit, ledger.BANK)
+
+
+async def _return_to_wallet(uow: UnitOfWork, withdrawal: Withdrawal, *, was_paid: bool) -> None:
+    """Book the money back as available, repay debt with it and alert the admins."""
     user = withdrawal.user_id
-    if to is WithdrawalStatus.PAID:
-        await _book_withdrawal(uow, withdrawal, "paid_out", ledger.in_transit(user), ledger.BANK)
-    elif to is WithdrawalStatus.FAILED:
-        source = ledger.BANK if before.status is WithdrawalStatus.PAID else ledger.in_transit(user)
-        await _book_withdrawal(uow, withdrawal, "payout_failed", source, ledger.available(user))
-        await collect_debt(uow, user, withdrawal.currency, withdrawal.id)
-        words = payout_failure(withdrawal.amount, withdrawal.currency, withdrawal.failure)
-        await alert(uow, "payout_failed", withdrawal.id, words)
-    uow.publish(WITHDRAWAL_UPDATED, withdrawal, to=[user])
+    source = ledger.BANK if was_paid else ledger.in_transit(user)
+    await _book_withdrawal(uow, withdrawal, "payout_failed", source, ledger.available(user))
+    await collect_debt(uow, user, withdrawal.currency, withdrawal.id)
+    text = payout_failure(withdrawal.amount, withdrawal.currency, withdrawal.failure)
+    await alert(uow, "payout_failed", withdrawal.id, text)
 
 
 async def _book_withdrawal(

@@ -252,9 +252,9 @@ async def test_statements_read_their_own_part_of_the_journal(server, monkeypatch
     hour = {"start": NEW_YEAR + timedelta(hours=1), "end": NEW_YEAR + timedelta(hours=2)}
     of_users, of_platform = "users_1_created_at_1__id_1", "accounts_1_created_at_1"
     for role, run, command, index in (
-        (Role.CONTRACTOR, statements.statement, statements.Statement(**hour), of_users),
-        (Role.CUSTOMER, statements.statement, statements.Statement(**hour), of_users),
-        (Role.ADMIN, statements.statement, statements.Statement(**hour), of_platform),
+        (Role.CONTRACTOR, statements.statement, statements.GetStatement(**hour), of_users),
+        (Role.CUSTOMER, statements.statement, statements.GetStatement(**hour), of_users),
+        (Role.ADMIN, statements.statement, statements.GetStatement(**hour), of_platform),
         (
             Role.ADMIN,
             commissions.commissions,
