@@ -1,4 +1,4 @@
-"""What is looked at in the end: what everybody was told, what Stripe was asked, what is left."""
+"""Reads the outcome of a test: the users' feeds, the requests to Stripe, the outbox."""
 
 import asyncio
 from datetime import timedelta
@@ -24,7 +24,7 @@ async def until(check: Any, seconds: float = PATIENCE) -> Any:
 
 
 async def feed_of(party: Party) -> list[dict[str, Any]]:
-    """Everything that ever happened to a user, as a client that comes back reads it; gapless."""
+    """All feed entries of a user, read as a client does that reconnects; without gaps."""
     items: list[dict[str, Any]] = []
     while True:
         status, page = await party.http(
@@ -38,7 +38,7 @@ async def feed_of(party: Party) -> list[dict[str, Any]]:
 
 
 async def told(party: Party, name: str, field: str = "id") -> list[Any]:
-    """One field of each event of that name in somebody's feed, oldest first."""
+    """One field of each event of that name in a user's feed, oldest first."""
     return [item["data"][field] for item in await feed_of(party) if item["name"] == name]
 
 
@@ -48,13 +48,13 @@ async def booked(market: Market, kind: str) -> int:
 
 
 async def posted(market: Market, path: str) -> int:
-    """How often Stripe was asked to do something, answered or not."""
+    """How many requests of a kind Stripe received, answered or not."""
     return (await market.sandbox.calls()).count(f"POST /v1/{path}")
 
 
 async def waits_in(market: Market, *tasks: str) -> bool:
-    """Whether all that is left to do now is tasks of these kinds, so that a process which dies
-    does so in them, and leaves no rows locked by other transactions."""
+    """Whether the outbox contains tasks of exactly these kinds, so that a process that is killed
+    now dies in them and leaves no rows locked by other transactions."""
     uow = market.store.single()
     soon = {"$lte": uow.now + timedelta(seconds=60)}
     rows = await uow.all(OutboxRow, {"dead": False, "lease_until": soon})
@@ -62,7 +62,7 @@ async def waits_in(market: Market, *tasks: str) -> bool:
 
 
 async def let_leases_run_out(market: Market, **where: Any) -> None:
-    """As if the time had passed for which a dead process keeps its rows, or for which they wait."""
+    """Expire the leases and delays of outbox rows, as if the time had passed."""
     now, uow = market.store.clock.now(), market.store.single()
     for row in await market.rows(OutboxRow, dead=False, **where):
         await uow.change(OutboxRow, row.id, only_if={"dead": False, **where}, lease_until=now)

@@ -1,4 +1,4 @@
-"""The bank takes a payment back after everybody has been paid."""
+"""Chargebacks after all payouts have arrived."""
 
 from tests.faults.outcome import told
 from tests.support.job_in_progress import TIMEOUT
@@ -7,7 +7,7 @@ FEE = 1500
 
 
 async def test_chargeback_after_payout_won(completed_work):
-    """Guard: `_book_won`: what was held is free again; the fee is the platform's."""
+    """Guard: `_book_won`: the held amount is available again; the platform bears the fee."""
     await completed_work.withdraw(30_000)
     chargeback = await completed_work.open_chargeback()
     await completed_work.market.settled(TIMEOUT)
@@ -21,7 +21,7 @@ async def test_chargeback_after_payout_won(completed_work):
 
 
 async def test_chargeback_after_payout_lost(completed_work):
-    """Guard: `_book_lost`: each gives back their part, and what was paid out becomes debt."""
+    """Guard: `_book_lost`: each party returns its share, and what was paid out becomes debt."""
     await completed_work.withdraw(70_000)
     await completed_work.decide_chargeback(await completed_work.open_chargeback(), won=False)
     assert await completed_work.platform_and_escrow() == (-FEE, 0)
@@ -29,9 +29,9 @@ async def test_chargeback_after_payout_lost(completed_work):
 
 
 async def test_chargeback_after_payout_won_and_lost_in_any_order(completed_work):
-    """Guard: `STEPS` has a way from each state to each other; the last word counts, and nothing
-    is booked twice on the way. A part of the money is at the contractor's bank already: that part
-    is owed while it is lost."""
+    """Guard: `STEPS` has a transition between any two states; the last state counts, and nothing is
+    booked twice on the way. A part of the money is at the contractor's bank already: it is owed
+    while the chargeback is lost."""
     order = ("won", "lost", "under_review", "lost", "won", "under_review", "won")
     parts = {"won": (40_000, 0, 0), "lost": (0, 0, -30_000), "under_review": (0, 40_000, 0)}
     platform = {"won": 30_000 - FEE, "lost": -FEE, "under_review": 30_000 - FEE}

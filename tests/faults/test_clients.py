@@ -1,4 +1,4 @@
-"""What clients send: twice, changed, too much, or about to leave with money outstanding."""
+"""Client requests: repeated, changed, with forbidden fields, or to delete a user who has money."""
 
 import asyncio
 from datetime import timedelta
@@ -31,10 +31,10 @@ async def test_request_id_reused_with_another_body(work):
 
 
 async def test_request_id_while_running(work):
-    """Guard: the claim is written before the command runs, and held for hardly longer than it
-    may take (CLAIM_HELD): who waits for a command of a killed process waits for that.
+    """Guard: the claim is written before the command runs, and expires soon after the command's
+    time limit (CLAIM_HELD): a repeated command of a killed process waits that long.
 
-    An open transaction has changed the offer, so that the command has to wait for its end.
+    An open transaction has changed the offer, so the command waits for its end.
     """
     transaction = timedelta(seconds=TRANSACTION_SECONDS)
     path, store = f"/api/job/{work.job['id']}/complete", work.market.store
@@ -79,8 +79,8 @@ SURPRISES = (
 
 
 async def test_stripe_ids_fees_and_amounts_sent_by_a_client(market):
-    """Guard: `forbid_unknown_fields` of `Command`: what is ours or Stripe's to say cannot be
-    sent, to any operation that writes, and the answer names it."""
+    """Guard: `forbid_unknown_fields` of `Command`: fields that we or Stripe set are refused in
+    every operation that writes, and the error names the field."""
     people = {
         "customer": await market.customer(),
         "contractor": await market.contractor(),
@@ -104,8 +104,7 @@ async def test_stripe_ids_fees_and_amounts_sent_by_a_client(market):
 
 
 async def test_user_deleted_with_money_outstanding(market, server):
-    """Guard: `MoneyOutstanding` in `account_deletion.delete`; a wallet without an owner is
-    nobody's."""
+    """Guard: `MoneyOutstanding` in `account_deletion.delete`; without it a wallet has no owner."""
     work = await JobInProgress(market, server).start()
     await set_password(market, work.contractor, work.customer)
     for party in (work.customer, work.contractor):

@@ -1,4 +1,4 @@
-"""SIGKILL from outside at the worst moments: after the restart everything converges by itself."""
+"""SIGKILL from outside at critical points: after the restart all work finishes."""
 
 from datetime import timedelta
 from typing import Any
@@ -24,8 +24,8 @@ async def pending_offer(market: Market) -> tuple[Party, Party, dict[str, Any], d
 async def test_crash_between_capture_and_commit(processes, books):
     """Guard: the `CapturePayment` row that `offers.accept` writes in its own transaction.
 
-    The capture is done at Stripe, its answer never arrives, no webhook helps: the restarted
-    server asks again under the same key.
+    The capture is done at Stripe, its response never arrives, and no webhook is delivered: the
+    restarted server repeats the request under the same key.
     """
     web = await processes.web()
     market = processes.market
@@ -70,8 +70,8 @@ async def test_crash_between_capture_and_commit(processes, books):
 async def test_killed_after_commit_before_any_push(processes):
     """Guard: `UnitOfWork.flush`, which writes the outbox rows inside the transaction.
 
-    An open transaction takes the next place in the customer's feed, so that the relay has to wait;
-    then the server dies, and the place is really taken.
+    An open transaction takes the next number of the customer's feed, so the relay waits; then the
+    server is killed, and the number is taken.
     """
     web = await processes.web()
     market = processes.market
@@ -132,8 +132,8 @@ async def test_crash_between_refund_transfer_payout_and_commit(processes, books)
     """Guard: the rows `SendTransfer`, `SendPayout` and `SendRefund` of the commands' own
     transactions, and their idempotency keys.
 
-    Stripe does what it is asked, and the process dies before it hears of it, three at a time: one
-    job is paid to the wallet, another contractor takes money out, a third job is cancelled.
+    Stripe executes three requests, and the process dies before their responses arrive: a transfer
+    for a completed job, a payout of another contractor, and the refund of a cancelled job.
     """
     web = await processes.web()
     market = processes.market

@@ -1,4 +1,4 @@
-"""SIGKILL amid a lively chat: what was acknowledged is there, once, numbered without gaps."""
+"""SIGKILL during a busy chat: acknowledged messages are stored once, numbered without gaps."""
 
 import asyncio
 import contextlib
@@ -15,8 +15,8 @@ TALKERS = 6  # messages that each side has under way
 
 
 async def test_killed_amid_a_chat_nothing_acknowledged_is_lost(processes) -> None:
-    """Guard: messages are acknowledged behind their insert, and `Finish.run` does what follows
-    from those that a dead process has left."""
+    """Guard: messages are acknowledged after their insert, and `Finish.run` completes those of a
+    dead process."""
     first, second = await processes.web(), await processes.web()
     market = processes.market
     talk = await meet(market)
@@ -60,7 +60,7 @@ async def test_killed_amid_a_chat_nothing_acknowledged_is_lost(processes) -> Non
 
 
 async def _followed_up(market: Market) -> bool:
-    """All that is left is to look for messages that may still come: for a minute."""
+    """Only the tasks are left that look for late messages for one minute."""
     rows = await market.rows(OutboxRow, dead=False)
     await let_leases_run_out(market, last_error=None)
     return all(row.last_error == NOT_ALL for row in rows)
@@ -71,7 +71,7 @@ async def _count(acked: list[Json], enough: int) -> bool:
 
 
 async def _told(talk: Talk, found: list[Message]) -> None:
-    """Both see the same end, and who was connected all the time has been pushed every message."""
+    """Both parties read the same history, and a client that stayed connected got every push."""
     for party in (talk.customer, talk.contractor):
         (seen,) = await listed(party)
         assert (seen["head"], seen["last_message"]["seq"]) == (len(found), len(found))

@@ -1,4 +1,4 @@
-"""Answers that never come, come twice or say something else: one effect at Stripe in the end."""
+"""Stripe's responses are lost, repeated or contradictory: one effect at Stripe in the end."""
 
 import msgspec
 import pytest
@@ -30,8 +30,8 @@ async def captured_once(negotiation, offer, amount=100_000):
 
 
 async def test_time_out_with_the_effect_done(impatient_gateway, negotiation):
-    """Guard: the same key is used again in `CapturePayment.run`; Stripe then tells what it has
-    done."""
+    """Guard: `CapturePayment.run` repeats the request under the same key; Stripe replays its
+    result."""
     offer = await negotiation.pending_offer()
     await negotiation.sandbox.fault(**NEWS_LOST)
     await negotiation.sandbox.fault(path=CAPTURES, method="POST", when="after", delay=3)
@@ -40,7 +40,7 @@ async def test_time_out_with_the_effect_done(impatient_gateway, negotiation):
 
 
 async def test_time_out_without_the_effect(impatient_gateway, negotiation):
-    """Guard: `GatewayUnknown` is asked again by the relay, and no failure is booked."""
+    """Guard: the relay repeats a task after `GatewayUnknown`, and no failure is booked."""
     offer = await negotiation.pending_offer()
     await negotiation.sandbox.fault(**NEWS_LOST)
     await negotiation.sandbox.fault(path=CAPTURES, method="POST", when="before", drop=True, times=2)
@@ -53,8 +53,8 @@ ANSWERS_LOST = {"path": "/v1/payment_intents", "method": "POST", "when": "after"
 
 async def test_same_key_with_another_amount_after_the_effect(negotiation):
     """Guard: `find` in `HoldPayment._hold` before it uses the next key, and `captured_amount` in
-    `processing.settle_capture`: what Stripe holds for a key that is spent is not held twice, and is
-    given back when it turns out to be another amount."""
+    `processing.settle_capture`: what Stripe holds for a used key is not held twice, and is refunded
+    if it has another amount."""
     offer = await repaired(negotiation, 90_000)
     await negotiation.wait_for_push(negotiation.contractor, "offer.created", offer)
     await negotiation.accept(offer)
@@ -75,8 +75,8 @@ async def test_same_key_with_another_amount_after_the_effect(negotiation):
 
 
 async def test_same_key_with_another_amount_without_the_effect(negotiation):
-    """Guard: `spent` in the gateway's `_problem`; if that were an open outcome, the hold would be
-    asked for under a key that answers nothing any more, and the offer would wait for a day."""
+    """Guard: `spent` in the gateway's `_problem`; as an unknown outcome it would be repeated under
+    a key that Stripe always refuses, and the offer would wait for a day."""
     failure = {**ANSWERS_LOST, "when": "before", "status": 500}  # and Stripe keeps it for the key
     await negotiation.sandbox.fault(**failure)
     offer = await repaired(negotiation, 90_000)
@@ -88,8 +88,8 @@ async def test_same_key_with_another_amount_without_the_effect(negotiation):
 
 
 async def repaired(negotiation, amount):
-    """An offer whose amount is set right in the database while its hold is asked for and nothing is
-    heard of it, until Stripe has refused to take another amount under the same key."""
+    """An offer whose amount is corrected in the database while the responses to its hold are lost,
+    until Stripe has refused another amount under the same key."""
     await negotiation.sandbox.fault(**NEWS_LOST)
     await negotiation.sandbox.fault(**ANSWERS_LOST, times=1000)
     offer = (await negotiation.create_offer())["offer"]
@@ -126,8 +126,8 @@ async def test_hold_expired_at_accept(negotiation):
 
 
 async def test_already_captured(negotiation):
-    """Guard: `CapturePayment.run` reads the payment after a refusal; somebody has captured it by
-    hand, and the acceptance that follows is booked on that."""
+    """Guard: `CapturePayment.run` reads the payment after a refusal; it was captured in Stripe's
+    dashboard, and the acceptance is booked on that capture."""
     offer = await negotiation.pending_offer()
     intent = (await negotiation.stripe_intent(offer))["id"]
     await negotiation.sandbox.fault(**NEWS_LOST)
@@ -137,8 +137,8 @@ async def test_already_captured(negotiation):
 
 
 async def test_captured_by_hand_before_the_answer(negotiation):
-    """Guard: a standing offer whose money is captured goes on standing; without `accept_captured`
-    its acceptance waits for a capture that has been."""
+    """Guard: a pending offer stays open when its payment is captured; without `accept_captured` its
+    acceptance waits for a capture that has happened already."""
     offer = await negotiation.pending_offer()
     intent = (await negotiation.stripe_intent(offer))["id"]
     await negotiation.sandbox.api("POST", f"payment_intents/{intent}/capture")
@@ -150,8 +150,8 @@ async def test_captured_by_hand_before_the_answer(negotiation):
 
 
 async def test_3d_secure_abandoned(negotiation):
-    """Guard: `expire_due` also ends offers that wait for their payment, and cancels it at Stripe;
-    without it somebody may confirm it a week later."""
+    """Guard: `expire_due` also closes offers that wait for their payment, and cancels it at Stripe;
+    without it the payment can be confirmed a week later."""
     answer = await negotiation.create_offer(SECURE, expires_in_hours=1)
     offer = answer["offer"]
     await negotiation.assert_hidden_from_contractor(offer)
@@ -164,7 +164,7 @@ async def test_3d_secure_abandoned(negotiation):
 
 async def test_partial_capture_from_stripes_dashboard(negotiation):
     """Guard: `intent.captured_amount != offer.amount` in `processing.settle_capture`; without it
-    the contractor accepts a job whose money is not all there."""
+    the contractor accepts a job that is not fully paid."""
     offer = await negotiation.pending_offer()
     await negotiation.sandbox.capture_partly((await negotiation.stripe_intent(offer))["id"], 60_000)
     await negotiation.wait_for_push(negotiation.contractor, "offer.expired", offer)

@@ -1,4 +1,5 @@
-"""Money on its way out: accounts that may not receive, banks that return it, odd amounts."""
+"""Payouts: accounts that cannot receive, banks that return money, and amounts that do not
+divide."""
 
 import pytest
 
@@ -9,8 +10,8 @@ from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
 async def test_payout_paid_then_failed(completed_work):
-    """Guard: `WithdrawalStatus.PAID: (WithdrawalStatus.FAILED,)` in the states of withdrawals,
-    booked back from the bank."""
+    """Guard: `WithdrawalStatus.PAID: (WithdrawalStatus.FAILED,)` in the state table of withdrawals;
+    the money is booked back from the bank."""
     await completed_work.withdraw(70_000)
     user = await completed_work.server.store.single().find(
         User, {"_id": completed_work.contractor.id}
@@ -25,8 +26,8 @@ async def test_payout_paid_then_failed(completed_work):
 
 
 async def test_payout_that_fails_late_pays_a_debt_first(completed_work):
-    """Guard: `collect_debt` in `settle_withdrawal`; without it the money may be taken out again
-    although it is owed."""
+    """Guard: `collect_debt` in `withdrawals._return_to_wallet`; without it the money can be
+    withdrawn again although it is owed."""
     await completed_work.withdraw(70_000)
     await completed_work.refund(50_000)
     await completed_work.market.settled(TIMEOUT)
@@ -65,7 +66,7 @@ async def test_transfers_inactive_at_completion(market, server):
 
 async def test_rounding(market, server):
     """Guard: both fees round down in `money.Schedule`, and every booking is a difference of
-    `holdings`. So small a part is what a refund leaves of the work."""
+    `holdings`. A refund leaves so small an amount."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     platform = earned = 0
     for amount in (1, 2, 3, 7, 9, 10, 11):

@@ -1,4 +1,4 @@
-"""Two sides, or fifty, at the same instant on two web processes: one effect, books agree."""
+"""Concurrent commands of two or fifty clients on two web processes: one effect, books agree."""
 
 import asyncio
 from typing import Any
@@ -15,7 +15,7 @@ WORDS = ("offer.accepted", "offer.blocked", "offer.withdrawn")
 
 
 async def intents(market: Market) -> list[str]:
-    """The states of all payments at Stripe."""
+    """The statuses of all PaymentIntents at Stripe."""
     found: list[str] = []
     after: dict[str, Any] = {}
     while True:
@@ -27,13 +27,13 @@ async def intents(market: Market) -> list[str]:
 
 
 async def last_words(party):
-    """(name, offer) of how offers ended, as it stands in somebody's feed."""
+    """(event name, offer id) of each closed offer in a user's feed."""
     return [(i["name"], i["data"]["id"]) for i in await feed_of(party) if i["name"] in WORDS]
 
 
 async def test_double_accept(processes, books):
     """Guard: `accepting_offer_id: None` in the job's guard of `offers.accept`; and
-    `BlockRivalOffers`, which tells each of the others once."""
+    `BlockRivalOffers`, which notifies each of the other contractors once."""
     first, second = await processes.web(), await processes.web()
     market = processes.market
     customer = await market.customer()
@@ -103,7 +103,7 @@ async def test_double_accept(processes, books):
 
 
 async def applies(contractor, job):
-    """Connected as far as is needed to hear what becomes of an offer."""
+    """Connected to the namespaces that publish what happens to an offer."""
     await contractor.connect(namespaces=["/account", "/bidding"])
     status, _ = await contractor.http(
         "POST",
@@ -119,7 +119,7 @@ async def applies(contractor, job):
 
 
 async def test_accept_against_withdraw(processes, books):
-    """Guard: OFFER_STEPS lets `accepting` and `withdrawn` follow on `pending` only."""
+    """Guard: OFFER_STEPS allows `accepting` and `withdrawn` only after `pending`."""
     first, second = await processes.web(), await processes.web()
     market = processes.market
     customer = await market.customer(url=first.url)
@@ -190,8 +190,8 @@ async def test_withdrawal_race(processes, books):
 
 
 async def test_milestones_completed_in_parallel(processes, books):
-    """Guard: the version in `offer.change_offer`; without it two completions both read what is
-    left, and pay it twice."""
+    """Guard: the version in `offer.change_offer`; without it two completions read the same rest and
+    both pay it."""
     first, second = await processes.web(), await processes.web()
     market = processes.market
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)

@@ -1,13 +1,13 @@
-"""Redis is away while people who are signed in go on: money moves, no event is lost."""
+"""Redis is down while signed-in users continue: money moves, no event is lost."""
 
 from tests.faults.outcome import PATIENCE, posted, until
 
 
 async def test_redis_down_during_the_whole_story(isolated_processes, books):
-    """Guard: nothing about money waits for Redis: sockets stay open and take their commands, every
-    event is in its feed; `Fanout.missed`, which lets clients ask for what did not reach them.
+    """Guard: nothing about money waits for Redis: sockets stay open and accept commands, every
+    event is in its feed; `Fanout.missed`, after which clients request what they missed.
 
-    The two are on different processes, between which nothing is heard meanwhile.
+    The two clients are on different processes, which cannot reach each other while Redis is down.
     """
     redis, market = await isolated_processes.redis(), isolated_processes.market
     first, second = await isolated_processes.web(), await isolated_processes.web()
@@ -38,7 +38,7 @@ async def test_redis_down_during_the_whole_story(isolated_processes, books):
     assert [party.socket.eio.sid for party in people] == connections
 
     async def heard():
-        """Until a process says so, what it says is made up for by a `resync`."""
+        """Until the process reports its missed messages, a `resync` replaces its pushes."""
         asked = [await market.web.get(f"{each.url}/readyz") for each in (first, second)]
         return all(response.status == 200 for response in asked)
 
@@ -57,7 +57,7 @@ async def test_redis_down_during_the_whole_story(isolated_processes, books):
 
 
 def told_once(customer, contractor):
-    """The news of the story, as they stand in the feeds."""
+    """The events of the story in the feeds."""
     for items in (customer, contractor):
         names = [item["name"] for item in items]
         assert (names.count("offer.created"), names.count("offer.accepted")) == (1, 1)
@@ -72,7 +72,7 @@ def told_once(customer, contractor):
 
 
 async def synced(party, since):
-    """What a client asks for over its socket, gapless."""
+    """The events that a client requests over its socket, without gaps."""
     answer = await party.call("/account", "sync", {"since": since, "limit": 500})
     numbers = [item["seq"] for item in answer["items"]]
     assert numbers == list(range(since + 1, answer["head"] + 1))
@@ -80,7 +80,7 @@ async def synced(party, since):
 
 
 async def story(market, customer, contractor):
-    """From the job to the money at the bank, over the sockets; what comes by push is looked up."""
+    """From the job to the payout, over the sockets; events that are normally pushed are read."""
 
     async def seen(party, namespace, event, fields, **wanted):
         async def reached():

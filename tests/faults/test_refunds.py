@@ -1,4 +1,4 @@
-"""Refunds that race, come late, exceed what is there, or are sent back."""
+"""Refunds that are concurrent, late, too large, or returned."""
 
 import asyncio
 
@@ -8,8 +8,8 @@ from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
 async def test_refund_webhook_before_the_api_reply(impatient_gateway, work):
-    """Guard: `metadata["fact"]` in `refunds._matches`: the event knows the refund before we know
-    its id; taken for another one it would be booked twice."""
+    """Guard: `metadata["fact"]` in `refunds._matches`: the event arrives before the response with
+    the refund's id; without it the refund is booked twice."""
     await work.sandbox.fault(path="/v1/refunds", method="POST", when="after", delay=3)
     await work.refund(40_000)
     await work.customer.push(
@@ -21,7 +21,7 @@ async def test_refund_webhook_before_the_api_reply(impatient_gateway, work):
 
 
 async def test_refund_after_transfer_with_balance(completed_work):
-    """Guard: `reverse_available` in `allocation.claw_back`: the contractor's part is reversed at
+    """Guard: `reverse_available` in `allocation.claw_back`: the contractor's share is reversed at
     Stripe."""
     await completed_work.refund()
     assert await completed_work.platform_and_escrow() == (0, 0)
@@ -32,7 +32,7 @@ async def test_refund_after_transfer_with_balance(completed_work):
 
 
 async def test_refund_after_transfer_without_balance(completed_work):
-    """Guard: the debt in `allocation.claw_back`; later earnings pay it first (`repaid` in
+    """Guard: the debt in `allocation.claw_back`; later earnings repay it first (`repaid` in
     `allocate`)."""
     await completed_work.withdraw(70_000)
     await completed_work.refund()
@@ -49,7 +49,7 @@ async def test_refund_after_transfer_without_balance(completed_work):
 
 
 async def refund_was_told(completed_work):
-    """Once, to both sides, with the whole amount."""
+    """Both parties were notified once, with the full amount."""
     for party in (completed_work.customer, completed_work.contractor):
         back = await told(party, "payment.updated", "refunded_amount")
         assert [amount for amount in back if amount] == [100_000]
@@ -58,8 +58,7 @@ async def refund_was_told(completed_work):
 
 
 async def test_refund_failed(completed_work):
-    """Guard: `_settle_returned` in `refunds.settle_refund`, its alert, and the transfer sent
-    again."""
+    """Guard: `_settle_returned` in `refunds.settle_refund`, its alert, and the new transfer."""
     await completed_work.refund(50_000)
     await completed_work.market.settled(TIMEOUT)
     await completed_work.sandbox.fail_refund((await completed_work.stripe_list("refunds"))[0]["id"])
@@ -86,7 +85,8 @@ async def test_refund_during_dispute(work):
 
 
 async def test_refund_promised_when_the_card_is_disputed(work):
-    """Guard: `_settle_refused` in `refunds.settle_refund`: Stripe refunds no disputed charge."""
+    """Guard: `_settle_refused` in `refunds.settle_refund`: Stripe refuses to refund a disputed
+    charge."""
     await work.sandbox.fault(path="/v1/refunds", method="POST", status=500, times=1)
     await asyncio.gather(work.refund(30_000), work.open_chargeback())
     offer = await work.stored_offer()

@@ -1,4 +1,4 @@
-"""MongoDB steps down or does not know what became of a commit, clocks jump: money stays correct."""
+"""MongoDB steps down, or a commit's result is unknown, or clocks jump: money stays correct."""
 
 from collections import defaultdict
 from datetime import timedelta
@@ -16,7 +16,7 @@ COMPLETING = {("update", "offers"), ("update", "jobs"), ("insert", "transactions
 
 
 class Wire(monitoring.CommandListener):
-    """The statements of each transaction as (name, collection), and which of them have failed."""
+    """The statements of each transaction as (name, collection), and those that fail."""
 
     def __init__(self):
         self.forget()
@@ -41,7 +41,7 @@ class Wire(monitoring.CommandListener):
             self.failures.append((event.command_name, key))
 
     def of(self, statements):
-        """The transactions that have all of these."""
+        """The transactions that contain all of these statements."""
         return [key for key, said in self.transactions.items() if statements <= {*said}]
 
 
@@ -51,7 +51,7 @@ monitoring.register(WIRE)  # with the clients that are made from now on, for goo
 
 @pytest.fixture
 async def still(work):
-    """A job that can be completed; nothing but the test's own command writes."""
+    """A job that can be completed, while only the test's own command writes."""
     await work.server.web.scheduler.stop()
     await work.market.settled(TIMEOUT)
     WIRE.forget()
@@ -67,8 +67,8 @@ def failing(market, installation):
 
 
 async def test_primary_step_down_inside_a_transaction(still, failing):
-    """Guard: `_transient` in `Store.transact`: the body runs again, twice, and what it did before
-    is gone."""
+    """Guard: `_transient` in `Store.transact`: the body runs again, twice, and its earlier writes
+    are rolled back."""
     label = {"errorCode": 189, "errorLabels": ["TransientTransactionError"]}
     failing.order("insert", times=2, **label)
     await still.complete()
@@ -86,7 +86,7 @@ UNKNOWN = {
 
 @pytest.mark.parametrize("answer", UNKNOWN.values(), ids=UNKNOWN.keys())
 async def test_unknown_commit_result(still, failing, answer):
-    """Guard: `Store._commit` repeats the commit alone, and the body does not run a second time."""
+    """Guard: `Store._commit` repeats only the commit; the body does not run again."""
     failing.order("commitTransaction", times=2, **answer)
     await still.complete()
     [run] = WIRE.of(COMPLETING)
@@ -98,7 +98,7 @@ async def test_unknown_commit_result(still, failing, answer):
 
 
 async def completed_once(work):
-    """Books, Stripe, and news: there is nothing that a second run would not show in."""
+    """Books, Stripe and events: each would show a second run."""
     assert await work.platform_and_escrow() == (30_000, 0)
     rows = await work.market.rows(ledger.Transaction)
     assert [row.kind for row in rows].count("completed") == 1
@@ -109,9 +109,9 @@ async def completed_once(work):
 
 
 async def test_clock_jumping_back_an_hour(work, monkeypatch):
-    """Guard: order comes from ids and numbers, states from guards, waiting from monotonic time;
-    `_booking_time` in `booking.book`, by which what is booked in the hour that comes twice is not
-    taken for a part of the snapshot; `leases.hold` distrusts a lease from the future."""
+    """Guard: ids and numbers determine the order, conditional updates the states, monotonic time
+    the delays; `_booking_time` in `booking.book` dates bookings of the repeated hour after the
+    snapshot; `leases.hold` rejects a lease from the future."""
     ports = work.server.ports
     now = type(ports.clock).now
 

@@ -1,4 +1,4 @@
-"""Whoever can write to the database changes the audit trail: it is found."""
+"""Changes of the audit trail by someone with write access to the database are detected."""
 
 import pytest
 
@@ -16,7 +16,7 @@ async def rows(market, **where):
 
 @pytest.fixture
 async def trail(market, server):
-    """A chained trail of some commands."""
+    """A chained audit trail of some commands."""
     await server.web.scheduler.stop()
     customer = await market.customer()
     for number in range(6):
@@ -32,7 +32,7 @@ async def findings(server, noted=None):
 
 
 async def test_audit_row_edited(trail, market, server):
-    """Guard: `WaitingRow.content` in `verification._checked`: all that a row tells is sealed."""
+    """Guard: `WaitingRow.content` in `verification._checked`: the seal covers every field."""
     row = (await rows(market))[2]
     collection = server.store.database["audit"]
     for field, value in (("detail", "{}"), ("actor_id", "usr_x"), ("address", "10.0.0.1")):
@@ -52,7 +52,7 @@ async def test_audit_row_deleted(trail, market, server):
 
 
 async def test_audit_row_moved(trail, market, server):
-    """Guard: the number and the seal before in `hash_chain.link`."""
+    """Guard: the number and the previous seal in `hash_chain.link`."""
     third, fifth = (await rows(market))[2], (await rows(market))[4]
     collection = server.store.database["audit"]
     await collection.update_one({"_id": third.id}, {"$set": {"seq": 99}})
@@ -78,8 +78,8 @@ async def test_audit_tail_cut(trail, market, server):
 
 
 async def test_audit_tail_cut_is_not_covered_by_what_comes_later(trail, market, server):
-    """Guard: `hash_chain._end`, which goes on from the anchor and tells administrators; from the
-    last row that it finds it would give the missing number to another one."""
+    """Guard: `hash_chain._end`, which continues from the anchor and alerts the admins; continuing
+    from the last row it would reuse the missing numbers."""
     admin = await market.admin()
     last = (await rows(market))[-1]
     await server.store.database["audit"].delete_one({"_id": last.id})
@@ -95,7 +95,7 @@ async def test_audit_tail_cut_is_not_covered_by_what_comes_later(trail, market, 
 
 
 async def test_audit_row_edited_or_forged_before_it_is_chained(trail, market, server):
-    """Guard: the seal that `audit_log.record` writes, and `_checked` for what waits."""
+    """Guard: the seal that `audit_log.record` writes, and `_checked` for unchained rows."""
     collection = server.store.database["audit_waiting"]
     await market.job(trail, title="A seventh")
     row = (await rows(market))[-1]
@@ -130,8 +130,8 @@ async def test_audit_row_under_the_number_of_another(trail, market, server):
 
 
 async def test_audit_row_that_cannot_be_read(trail, market, server):
-    """Guard: `documents.record` within `try` in `verification._checked`; neither the proof nor the
-    chain stops at it."""
+    """Guard: `documents.record` within `try` in `verification._checked`; neither verification nor
+    chaining stops at such a row."""
     collection = server.store.database["audit"]
     row = (await rows(market))[2]
     await market.job(trail, title="A seventh")
@@ -144,7 +144,7 @@ async def test_audit_row_that_cannot_be_read(trail, market, server):
 
 
 async def test_audit_trail_put_back_to_an_older_state(trail, market, server):
-    """Guard: `noted`. With the anchor of then nothing in the database shows it: the log does."""
+    """Guard: `noted`. With the older anchor the database is consistent; only the log reveals it."""
     database = server.store.database
     older = await database["anchors"].find_one()
     await market.job(trail, title="A seventh")
@@ -159,7 +159,7 @@ async def test_audit_trail_put_back_to_an_older_state(trail, market, server):
 
 
 async def test_administrators_are_told_of_a_broken_trail(trail, market, server):
-    """Guard: `verification.prove_daily`, which says nothing as long as the trail is whole."""
+    """Guard: `verification.prove_daily`, which alerts only when the trail is broken."""
     admin = await market.admin()
     await verification.prove_daily(server.ports)
     row = (await rows(market))[2]

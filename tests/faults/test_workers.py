@@ -1,4 +1,4 @@
-"""Workers that want the same rows, or come back too late: each payment is asked for once."""
+"""Workers that claim the same rows, or return too late: each payment is requested once."""
 
 import asyncio
 
@@ -14,11 +14,11 @@ NEWS_LOST = {"webhook": "*", "drop": True, "times": 1000}
 
 
 async def test_two_workers_and_one_row(processes, books):
-    """Guard: `over` in the guard of the relay's claim: of two workers that have seen the same rows
-    one gets them, so that Stripe is asked once for each transfer.
+    """Guard: `over` in the guard of the relay's claim: of two workers that have read the same rows
+    one claims them, so that Stripe is asked once for each transfer.
 
-    Both stand still until the rows of a dead process are due; then they look, and cannot take them
-    until an open transaction has let go of them.
+    Both pause until the rows of a dead process are due; then they read them, and cannot claim them
+    until an open transaction has released them.
     """
     web, market = await processes.web(), processes.market
     workers = await asyncio.gather(processes.worker(), processes.worker())
@@ -52,10 +52,10 @@ async def test_two_workers_and_one_row(processes, books):
 
 async def test_stale_worker_writes_are_refused(processes, books):
     """Guard: `owner` in the guards of the relay's `_done` and `_put_back`, and the states in
-    `transfer_tasks.settle_transfer`: a worker that stood still beyond its lease neither ends nor
-    puts back what another one has in hand, and what Stripe tells both is booked once.
+    `transfer_tasks.settle_transfer`: a worker that paused beyond its lease neither finishes nor
+    puts back rows that another one has claimed, and a result that both receive is booked once.
 
-    Of its two transfers Stripe says at last that one is made, and of the other nothing.
+    Of its two transfers, Stripe reports one as made, and does not answer for the other.
     """
     late, market = await processes.web(), processes.market
     customer, contractor, job = await milestones(market, 2)
@@ -90,7 +90,7 @@ async def test_stale_worker_writes_are_refused(processes, books):
 
 
 async def milestones(market, count):
-    """A job in progress, in so many parts."""
+    """A job in progress with this many milestones."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     job = await market.job(customer)
     await market.application(contractor, job)
@@ -103,7 +103,7 @@ async def milestones(market, count):
 
 
 async def transfers(market, count):
-    """What Stripe has made, once there are so many."""
+    """Stripe's transfers, once there are this many."""
     made = (await market.sandbox.api("GET", "transfers"))["data"]
     return made if len(made) >= count else []
 
@@ -114,7 +114,7 @@ async def has_all(market, status):
 
 
 async def tasks(market):
-    """The rows that ask Stripe for the transfers."""
+    """The outbox rows that request the transfers."""
     return await market.rows(OutboxRow, **{"body.type": "send_transfer"})
 
 

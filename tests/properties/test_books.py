@@ -1,4 +1,4 @@
-"""Any sequence of deals over the wire leaves books that agree: ours, the rules' and Stripe's."""
+"""Random sequences of deals leave books that agree with the rules and with Stripe."""
 
 import asyncio
 from collections import Counter
@@ -23,7 +23,7 @@ EXAMPLES = size(12, deep=34)
 
 @st.composite
 def scripts(draw):
-    """A story up to some chapter, told in one of many ways, with anything at all in between."""
+    """A story up to a random point, in one of many orders, with random other steps in between."""
     chapters = STORY[: draw(st.sampled_from((5, 4, 3, 2, 1)))]
     moves = ["offer", *(draw(st.sampled_from(chapter)) for chapter in chapters)]
     extras = st.tuples(st.integers(0, 6), st.sampled_from(MOVES))
@@ -41,13 +41,13 @@ deals = st.sampled_from((1,) * 12 + (2, 2, 3, 4)).flatmap(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_any_sequence_leaves_books_that_agree(monkeypatch, market, server):
-    """Guards: `processing.accept_offer` books the fee, `refunds.refunded` the difference of the
-    holdings, `fulfillment.work.complete` is done once (`only_if={"completed_amount": 0}` and the
-    job's state), `processing.close_offer` releases, `_transferable` goes in steps,
-    `settle_withdrawal` moves once; with any of them gone the balances at Stripe are not those of
-    the journal.
+    """Guards: `processing.accept_offer` books the fee, `refunds._settle_made` the difference of the
+    holdings, `fulfillment.work.complete` runs once (`only_if={"completed_amount": 0}` and the job's
+    state), `processing.close_offer` releases the payment, `allocation.allocate` transfers multiples
+    of the step, `settle_withdrawal` books once. Without any of them the balances at Stripe differ
+    from the journal.
 
-    Hypothesis runs in a thread and hands each example to the loop in which the server lives.
+    Hypothesis runs in a thread and passes each example to the event loop of the server.
     """
     monkeypatch.setattr(
         "server.adapters.stripe_gateway.WINDOW", 10

@@ -1,7 +1,7 @@
-"""A machine that does anything at any time: the books balance, and agree with Stripe's in the end.
+"""A state machine runs random steps; the books must balance and finally agree with Stripe.
 
-MACHINE_STEPS sets how many steps it takes at least, MACHINE_SEED where it begins. A failure prints
-its script: given as MACHINE_SCRIPT it is played again, and with MACHINE_REDUCE=1 made shorter.
+MACHINE_STEPS is the minimal number of steps, MACHINE_SEED the seed. A failure prints its script:
+MACHINE_SCRIPT runs it again, and MACHINE_REDUCE=1 shortens it first.
 """
 
 import asyncio
@@ -33,9 +33,9 @@ async def world(monkeypatch, market, server):
 @pytest.mark.slow
 @pytest.mark.timeout(max(900, STEPS))
 async def test_anything_at_any_time(world, record_property):
-    """Guards: the version in `change_offer`, `settle_refund` and `settle_dispute` by the state that
-    is known, the idempotency keys, `start_sending` before a transfer, `uow.flush`; without any of
-    them some order of steps books money twice, or loses some."""
+    """Guards: the version in `change_offer`, the known state in `settle_refund` and
+    `settle_dispute`, the idempotency keys, `start_sending` before a transfer, `uow.flush`. Without
+    any of them some order of steps books money twice or loses it."""
     if script := os.environ.get("MACHINE_SCRIPT"):
         return await play_again(world, json.loads(script))
     Machine.world, Machine.loop = world, asyncio.get_running_loop()

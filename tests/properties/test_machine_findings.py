@@ -1,4 +1,4 @@
-"""What the machine has found, each as the shortest story that shows it."""
+"""Failures that the state machine has found, each as the shortest story that reproduces it."""
 
 import asyncio
 from datetime import timedelta
@@ -14,8 +14,8 @@ from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
 async def test_a_refund_that_came_back_before_anybody_looked_is_in_both_books(market, server):
-    """Guard: `_book_round_trip` in `refunds.settle_refund`; without it Stripe's two lines have none
-    here, and every reconciliation reports them."""
+    """Guard: `_book_round_trip` in `refunds.settle_refund`; without it Stripe's two balance
+    transactions have no bookings here, and every reconciliation reports them."""
     work = await JobInProgress(market, server).start()
     payment = await work.stored_payment()
     await work.sandbox.hold_events()
@@ -37,8 +37,9 @@ async def test_a_refund_that_came_back_before_anybody_looked_is_in_both_books(ma
 
 
 async def test_a_transfer_reversed_under_a_withdrawal_costs_its_owner_nothing(market, server):
-    """Guard: `refill=True` in `external_reversals.settle_external_reversal`; booked as a debt it
-    was collected at Stripe once more, and what the wallet showed could never be taken out."""
+    """Guard: `refill=True` in `external_reversals.settle_external_reversal`; booked as a debt,
+    it was collected at Stripe a second time, and the balance in the wallet could never be
+    withdrawn."""
     work = await JobInProgress(market, server).start_and_complete()
     user = await server.store.single().get(User, work.contractor.id)
     await work.sandbox.fault(path="/v1/payouts", method="POST", status=409, times=3)
@@ -57,9 +58,9 @@ async def test_a_transfer_reversed_under_a_withdrawal_costs_its_owner_nothing(ma
 
 
 async def test_a_reversal_made_elsewhere_is_a_part_of_one_that_is_under_way(market, server):
-    """Guard: `_reduce_open_reversals` in `external_reversals.settle_external_reversal`; Stripe
-    refused ours for ever, since not so much was left, and what it could not take stood as money to
-    be sent once more."""
+    """Guard: `_reduce_open_reversals` in `external_reversals.settle_external_reversal`; without it
+    Stripe refuses our reversal forever, because less than its amount is left, and that amount is
+    parked to be sent again."""
     work = await JobInProgress(market, server).start()
     await work.complete()
     await market.settled(TIMEOUT)
@@ -84,8 +85,8 @@ async def test_a_reversal_made_elsewhere_is_a_part_of_one_that_is_under_way(mark
 
 
 async def test_an_old_word_about_a_dispute_is_not_the_last(market, server):
-    """Guard: `known` in `chargebacks.settle_dispute`; an answer that had taken long put back what
-    a later one had said, and nobody asked again about what seemed to be lost."""
+    """Guard: `known` in `chargebacks.settle_dispute`; without it a delayed response overwrites the
+    state of a later one, and the dispute stays lost here although it was won."""
     work = await JobInProgress(market, server).start_and_complete()
     await work.open_chargeback()
     [dispute] = await work.stripe_list("disputes")

@@ -1,4 +1,4 @@
-"""Money captured, or not, and sent back: one capture in the end, whatever Stripe answers."""
+"""Captures and refunds: one capture in the end, for every response of Stripe."""
 
 import pytest
 
@@ -37,7 +37,7 @@ async def test_a_declined_capture_opens_the_job_again(negotiation):
 
 async def test_a_hold_that_ends_during_the_capture(negotiation):
     """Guard: `await fail_offer(...)` in `processing.settle_cancellation`; without it the job waits
-    for a capture that can never come. Guard: `_alert_capture_failed` in it."""
+    for a capture that can never happen. Guard: `_alert_capture_failed` in it."""
     admin = await negotiation.market.admin()
     offer = await negotiation.pending_offer()
     await negotiation.market.settled()  # news of the hold that is still read would find its end
@@ -103,8 +103,8 @@ def offer_intent(call):
 
 
 async def test_what_stripe_keeps_is_the_platforms_cost(negotiation):
-    """Guard: `await book_stripe_fee(...)` in `processing.settle_capture`; without it the platform
-    believes to have money that Stripe has kept."""
+    """Guard: `await book_stripe_fee(...)` in `processing.settle_capture`; without it the platform's
+    balance includes money that Stripe has deducted."""
     await negotiation.sandbox.settings(fee_bps=290, fee_fixed=30)
     await negotiation.market.accept(negotiation.contractor, await negotiation.pending_offer())
     await negotiation.market.settled()
@@ -161,7 +161,7 @@ async def test_a_refund_whose_answer_is_lost_is_sent_once(negotiation, when):
 
 
 async def test_a_job_in_progress_cannot_be_cancelled(negotiation):
-    """Guard: `raise DisputeRequired` in `fulfillment.work.cancel`; without it the answer is
+    """Guard: `raise DisputeRequired` in `fulfillment.work.cancel`; without it the error is
     `job_not_open`, which does not say what to do."""
     await negotiation.market.accept(negotiation.contractor, await negotiation.pending_offer())
     await negotiation.market.start(negotiation.contractor, negotiation.job)
@@ -173,8 +173,8 @@ async def test_a_job_in_progress_cannot_be_cancelled(negotiation):
 
 
 async def test_money_for_a_closed_offer_is_booked_and_sent_back(negotiation):
-    """Guard: `refund_unaccepted(uow, offer.id)` in `processing.settle_capture`; without it we keep
-    money that belongs to no offer."""
+    """Guard: `refund_unaccepted(uow, offer.id)` in `processing.settle_capture`; without it the
+    platform keeps money that belongs to no offer."""
     offer = await negotiation.pending_offer()
     payment = (await negotiation.market.rows(Payment))[0]
     await negotiation.sandbox.fault(path="/v1/payment_intents/*/cancel", status=500, times=2)

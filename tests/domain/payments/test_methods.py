@@ -1,4 +1,4 @@
-"""Saved means to pay, and those that cannot be held."""
+"""Saved payment methods, and methods that allow no hold."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.support.parties import Refused
 
 
 async def saved(market, customer, card="pm_card_visa"):
-    """Confirm a SetupIntent as Stripe.js does; the method as its owner sees it."""
+    """Confirm a SetupIntent as Stripe.js does; returns the saved method."""
     prepared = await customer.call("/payment", "setup")
     secret = prepared["client_secret"]
     url = f"{market.sandbox.base}/v1/setup_intents/{secret.partition('_secret_')[0]}/confirm"
@@ -44,8 +44,8 @@ async def test_a_saved_card_pays_an_offer_and_is_forgotten(market, server):
 
 
 async def test_a_customer_who_begins_to_save_cards_between_two_attempts(market, server):
-    """Guard: `spent` in the gateway's `_problem`; without it the hold is asked for under a key
-    that Stripe knows without the customer, for a day, and the offer waits for its payment."""
+    """Guard: `spent` in the gateway's `_problem`; without it the hold is repeated for a day under a
+    key that Stripe knows without the customer, and the offer waits for its payment."""
     await server.web.scheduler.stop()
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
@@ -82,7 +82,7 @@ async def test_a_customer_who_begins_to_save_cards_between_two_attempts(market, 
 
 
 async def test_anothers_card_pays_nothing(market, server):
-    """Guard: the `customer` given to Stripe is the paying one's own."""
+    """Guard: `customer_id` in `HoldPayment._post` is the paying user's own."""
     owner, thief = await market.customer(), await market.customer("Tom")
     card = await saved(market, owner)
     contractor = await market.contractor()

@@ -1,4 +1,4 @@
-"""Money sent back: before the work, after it, by an admin, at Stripe, and when the bank refuses."""
+"""Refunds before and after the work, by an admin, in Stripe's dashboard, and returned by a bank."""
 
 from domain.deals.offer import RefundStatus
 from domain.ledger.transaction import Transaction
@@ -7,7 +7,8 @@ from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
 async def test_a_part_goes_back_before_the_work_is_done(work):
-    """Guard: `deltas[PLATFORM]` in `allocation.rebook`; the fee on what goes back goes back too."""
+    """Guard: `deltas[PLATFORM]` in `allocation.rebook`; the fee on the refunded amount is refunded
+    too."""
     await work.refund(30_000)
     paid = await work.customer.push(
         "/payment", "payment.updated", lambda p: p["status"] == "partially_refunded", TIMEOUT
@@ -31,8 +32,8 @@ async def test_a_refund_of_everything_ends_the_job(work):
 
 
 async def test_a_refund_after_completion_is_taken_from_the_wallet(work):
-    """Guard: `reverse_available` in `allocation.claw_back`; without it the platform pays the
-    contractor's part."""
+    """Guard: `reverse_available` in `allocation.claw_back`; without it the platform bears the
+    contractor's share."""
     await work.complete()
     assert await work.platform_and_escrow() == (30_000, 0)
     await work.refund(20_000)
@@ -63,8 +64,8 @@ async def test_what_was_taken_out_becomes_debt_and_is_repaid_first(work):
 
 
 async def test_a_refund_that_the_bank_returns_is_booked_back(work):
-    """Guard: `_settle_returned` in `refunds.settle_refund`; without it the customer's money is
-    nobody's. Guard: the alert in it."""
+    """Guard: `_settle_returned` in `refunds.settle_refund`; without it the returned money is booked
+    nowhere. Guard: the alert in it."""
     await work.complete()
     await work.market.settled(TIMEOUT)
     await work.sandbox.fault(refund="usd", delay=1)
@@ -83,7 +84,7 @@ async def test_a_refund_that_the_bank_returns_is_booked_back(work):
 
 
 async def test_a_refund_made_at_stripe_is_taken_over(work):
-    """Guard: `if refund is None` in `refunds.settle_refund`; without it only the audit notices."""
+    """Guard: `_external_refund` in `refunds.settle_refund`; without it only the audit notices."""
     intent = (await work.stored_payment()).intent_id
     await work.sandbox.api("POST", "refunds", payment_intent=intent, amount=25_000)
     await work.customer.push(
@@ -94,7 +95,7 @@ async def test_a_refund_made_at_stripe_is_taken_over(work):
 
 
 async def without_balance(work):
-    """A refund that waits until the platform has the money at Stripe; its id there."""
+    """A refund that waits until the platform's balance at Stripe suffices."""
     await work.market.settled(TIMEOUT)
     some = {"pending_reason": "insufficient_funds", "delay": 86_400}
     await work.sandbox.fault(refund="usd", **some)
@@ -107,8 +108,9 @@ async def without_balance(work):
 
 
 async def test_a_refund_without_balance_is_booked_when_its_money_moves(work):
-    """Guard: `state.moved` in `refunds.settle_refund`. Guard: `refund.stripe_id` in `SendRefund`;
-    without it the key repeats its first answer, and after its life a second refund is asked for."""
+    """Guard: `state.moved` in `refunds.settle_refund`. Guard: `refund.stripe_id` in
+    `SendRefund`; without it the key replays its first response, and after KEY_LIFE a second
+    refund is requested."""
     waiting = await without_balance(work)
     await work.sandbox.fault(webhook="*", drop=True, times=100)
     await SendRefund(work.offer["id"], waiting.id).run(work.server.ports)
@@ -120,8 +122,8 @@ async def test_a_refund_without_balance_is_booked_when_its_money_moves(work):
 
 
 async def test_a_refund_without_balance_that_fails_was_never_booked(work):
-    """Guard: `state.moved` in `refunds._book_round_trip`; Stripe has no line of it, so a booking
-    and its reverse would be differences for good."""
+    """Guard: `state.moved` in `refunds._book_round_trip`; Stripe has no balance transaction for it,
+    so two bookings would be permanent differences."""
     waiting = await without_balance(work)
     await work.sandbox.fail_refund(waiting.stripe_id)
     await work._admin.push("/admin", "alert", lambda a: a["kind"] == "refund_failed", TIMEOUT)
@@ -133,7 +135,8 @@ async def test_a_refund_without_balance_that_fails_was_never_booked(work):
 
 
 async def test_a_refund_without_balance_made_at_stripe_waits_as_well(work):
-    """Guard: `PENDING` in `refunds.settle_refund`; without it the same money is promised again."""
+    """Guard: `PENDING` in `refunds.settle_refund`; without it the same money can be refunded
+    again."""
     await work.sandbox.fault(refund="usd", pending_reason="insufficient_funds", delay=86_400)
     intent = (await work.stored_payment()).intent_id
     made = await work.sandbox.refund_in_dashboard(intent, 25_000)
@@ -147,7 +150,7 @@ async def test_a_refund_without_balance_made_at_stripe_waits_as_well(work):
 
 
 async def test_two_refunds_at_once_never_exceed_the_payment(work):
-    """Guard: `offer.refundable` counts what is promised already, in `refunds.request_refund`."""
+    """Guard: `offer.refundable` in `refunds.request_refund` subtracts the requested refunds."""
     await work.sandbox.fault(path="/v1/refunds", method="POST", status=500, times=2)
     await work.refund(60_000)
     fields = {"payment_id": work.offer["payment_id"], "reason": "Again", "amount": 60_000}

@@ -1,4 +1,4 @@
-"""What an administrator may do with money, and what it leaves behind."""
+"""What an administrator can do with money, and the resulting books."""
 
 from datetime import timedelta
 
@@ -14,8 +14,8 @@ from tests.support.parties import PASSWORD
 
 async def test_a_frozen_wallet_neither_receives_nor_pays_out(work):
     """Guard: `user.frozen_at` in `transfer_tasks.start_sending` and in `withdrawals.withdraw`.
-    Guard: `send_transfers(...)` in `wallet_actions.unfreeze`; without it the money goes ten minutes
-    later."""
+    Guard: `send_transfers(...)` in `wallet_actions.unfreeze`; without it the transfer waits ten
+    minutes."""
     await work.as_admin("freeze", user_id=work.contractor.id, reason="Suspicious")
     await work.complete()
     await work.market.settled(TIMEOUT)
@@ -35,7 +35,7 @@ async def test_a_frozen_wallet_neither_receives_nor_pays_out(work):
 
 async def test_adjustments_up_and_down(work):
     """Guard: `allocate` and `claw_back` in `wallet_actions.adjust`, which keep Stripe's balances
-    with ours."""
+    equal to ours."""
     user = {"user_id": work.contractor.id, "currency": "USD"}
     await work.complete()
     await work.market.settled(TIMEOUT)
@@ -55,7 +55,7 @@ async def test_adjustments_up_and_down(work):
 
 
 async def test_an_adjustment_is_older_than_any_offer(market, server, monkeypatch):
-    """Guard: `Transfer` in the beginning of `books_audit._check_transfers`."""
+    """Guard: `Transfer` in the start time of `books_audit._check_transfers`."""
     contractor = await market.contractor(onboarded=True)
     await server.sandbox.add_balance_entry("topup", 5000, "usd")
     user = {"user_id": contractor.id, "currency": "USD"}
@@ -87,8 +87,8 @@ async def test_adjustments_that_are_refused(market, server, fields, code):
 
 
 async def test_nothing_is_adjusted_where_nobody_is_left(market, server):
-    """Guard: `deleted_at` in `wallet_actions.adjust`; the money would stay in a wallet without
-    owner."""
+    """Guard: `deleted_at` in `wallet_actions.adjust`; without it money is booked to a wallet that
+    has no owner."""
     contractor, admin = await market.contractor(), await market.admin()
     status, _ = await contractor.http("POST", "/api/account/delete", {"password": PASSWORD})
     assert status == 200
@@ -100,9 +100,9 @@ async def test_nothing_is_adjusted_where_nobody_is_left(market, server):
 
 
 async def test_a_transfer_reversed_at_stripe_is_parked_until_released(work):
-    """Guard: `external_reversals.settle_external_reversal`; without it the wallet offers money that
-    Stripe took back. Guard: `parked=True`; sent again at once it might be reversed again, for
-    ever."""
+    """Guard: `external_reversals.settle_external_reversal`; without it the wallet offers money
+    that was reversed at Stripe. Guard: `parked=True`; sent at once it might be reversed again
+    and again."""
     await work.complete()
     await work.market.settled(TIMEOUT)
     admin = await work.market.admin()
@@ -124,7 +124,7 @@ async def test_a_transfer_reversed_at_stripe_is_parked_until_released(work):
 
 async def test_money_waits_for_the_next_account_when_one_is_closed(work):
     """Guard: `account_invalid` in the gateway's `account` and `_unlink_closed_account`; without
-    them the transfer is tried on the closed account for ever."""
+    them the transfer is tried on the closed account forever."""
     user = await work.server.store.single().get(User, work.contractor.id)
     await work.sandbox.api("DELETE", f"accounts/{user.connect_id}")
     admin = await work.market.admin()

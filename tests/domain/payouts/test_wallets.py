@@ -1,4 +1,4 @@
-"""Earned money on its way: pending, available, in transit, at the bank, or back again."""
+"""Earned money: pending, available, in transit, paid out, or returned."""
 
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ PATIENCE = 30
 
 
 async def done(market, customer, contractor, amount=100_000, currency="USD"):
-    """One whole job; the answer to `job.complete`."""
+    """Complete one whole job; returns the reply to `job.complete`."""
     deal = await market.accepted_job(customer, contractor, amount=amount, currency=currency)
     await market.start(contractor, deal.job)
     return await market.complete(customer, deal.job)
@@ -38,7 +38,7 @@ async def has(contractor, available, seconds=PATIENCE):
 
 
 async def at_stripe(server, contractor, currency="usd"):
-    """What the contractor's own Stripe account has available."""
+    """The available balance of the contractor's Stripe account."""
     user = await server.store.single().get(User, contractor.id)
     balance = await server.sandbox.api("GET", "balance", account=user.connect_id)
     return sum(part["amount"] for part in balance["available"] if part["currency"] == currency)
@@ -57,8 +57,8 @@ async def refused(market, contractor, code, *withdrawal):
 
 
 async def test_the_share_waits_until_transfers_are_active(market, server):
-    """Guard: `send_transfers(uow, ...)` in `transfer_tasks.apply_account`; without it the money
-    goes only when the task looks again, ten minutes later."""
+    """Guard: `send_transfers(uow, ...)` in `transfer_tasks.apply_account`; without it the transfer
+    waits ten minutes for its next attempt."""
     customer, contractor = await market.customer(), await market.contractor()
     await done(market, customer, contractor)
     await market.settled()
@@ -75,8 +75,9 @@ async def test_the_share_waits_until_transfers_are_active(market, server):
 
 
 async def test_the_share_is_pending_until_the_charge_is_available(market, server):
-    """Guard: `uow.later(MakeAvailable(transfer.id), at=due)` in `transfer_tasks.settle_transfer`;
-    at once, the wallet offers what Stripe does not have yet, and the payout fails."""
+    """Guard: `uow.later(MakeAvailable(transfer.id), at=due)` in
+    `transfer_tasks.settle_transfer`; without the delay the wallet offers money that Stripe does
+    not have yet, and the payout fails."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     await server.sandbox.settings(available_delay_seconds=4)
     await done(market, customer, contractor)
@@ -112,8 +113,8 @@ async def test_a_transfer_whose_answer_is_lost_is_made_once(market, server, faul
 
 
 async def test_transfers_go_in_steps_that_stripe_moves(market, server):
-    """Guard: `// step * step` in `allocation.allocate`; without it Stripe refuses to move 147 fils,
-    for ever. Guard: `+ wallet.pending % step` there; without it the rest is never sent."""
+    """Guard: `// step * step` in `allocation.allocate`; without it Stripe refuses to transfer 147
+    fils. Guard: `+ wallet.pending % step` there; without it the remainder is never sent."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     sent = []
     for place, amount in enumerate((210, 1230, 99_999_990), 1):
@@ -151,8 +152,8 @@ async def test_withdrawals_that_are_refused(market, server):
 
 
 async def test_a_withdrawal_arrives(market, server):
-    """Guard: `await _book(uow, withdrawal, "paid_out", ...)` in `settle_withdrawal`; without it the
-    money stays in transit for ever."""
+    """Guard: `_book_paid` in `withdrawals.settle_withdrawal`; without it the money stays in
+    transit."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     await done(market, customer, contractor)
     await has(contractor, 70_000)
@@ -170,9 +171,9 @@ async def test_a_withdrawal_arrives(market, server):
 
 @pytest.mark.parametrize("after_paid", [False, True])
 async def test_a_payout_that_fails_returns_the_money(market, server, after_paid):
-    """Guard: `elif to is WithdrawalStatus.FAILED` in `settle_withdrawal`; without it the money is
-    nowhere. Guard: `WithdrawalStatus.PAID: (WithdrawalStatus.FAILED,)` in its table; without it
-    what a bank sends back late is lost."""
+    """Guard: `_return_to_wallet` in `withdrawals.settle_withdrawal`; without it the money stays in
+    transit. Guard: `WithdrawalStatus.PAID: (WithdrawalStatus.FAILED,)` in the state table; without
+    it a late return by the bank is ignored."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     await done(market, customer, contractor)
     await has(contractor, 70_000)
@@ -218,8 +219,8 @@ async def test_a_payout_that_stripe_refuses_returns_the_money(market, server):
 
 
 async def test_an_offer_in_a_currency_that_no_bank_of_the_contractor_takes(market, server):
-    """Guard: `await _require_accepted_currency(...)` in `offers.create`; without it the share ends
-    where it cannot be paid out."""
+    """Guard: `await _require_accepted_currency(...)` in `offers.create`; without it the
+    contractor's share can never be paid out."""
     customer, contractor = await market.customer(), await market.contractor()
     await market.onboard(contractor, "usd")
     job = await market.job(customer, currency="JPY")

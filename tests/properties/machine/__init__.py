@@ -1,1 +1,1 @@
-"""Random commands, faults, news and crashes from all sides, and what must hold all the same."""
+"""Random commands, faults, events and crashes, and the invariants that must hold anyway."""

@@ -1,4 +1,5 @@
-"""What happens past us: at Stripe's dashboard, in banks, on the wire between Stripe and us."""
+"""Steps outside of our control: Stripe's dashboard, banks, and the network between Stripe and
+us."""
 
 import asyncio
 from datetime import timedelta
@@ -41,7 +42,7 @@ MOST = 11 * DAY  # in one run: then what Stripe has not answered begins to count
 
 
 class Outside(People):
-    """The people, and everybody and everything else."""
+    """The people's steps, plus those of Stripe, banks, network and processes."""
 
     def __init__(self, market, workers):
         super().__init__(market, workers)
@@ -52,7 +53,7 @@ class Outside(People):
     # -- Stripe's dashboard, and banks -----------------------------------------------------------
 
     async def dashboard(self, n, pick, share):
-        """Somebody acts at Stripe; Stripe refuses what makes no sense."""
+        """An administrator acts in Stripe's dashboard; Stripe refuses what is impossible."""
         event = ("capture", "cancel", "refund", "refund", "reverse", "reverse")[pick % 6]
         self.seen[f"dashboard {event}"] += 1
         ask = self._ask
@@ -76,7 +77,7 @@ class Outside(People):
             await self._ask("POST", f"transfers/{transfer.stripe_id}/reversals", amount=part)
 
     async def bank(self, n, pick, share):
-        """Cardholders dispute, banks decide and change their minds, and send money back."""
+        """Cardholders dispute; banks decide, reverse decisions, and return money."""
         event = BANK[pick % len(BANK)]
         self.seen[f"bank {event}"] += 1
         if event == "decide":
@@ -120,7 +121,7 @@ class Outside(People):
                 await self._may("refunds", {"refund": refund["id"], "status": status})
 
     async def _ask(self, method, path, account=None, **params):
-        """The answer; what was ordered to trouble us may trouble others instead."""
+        """The response of the sandbox; an injected fault may hit this call instead of ours."""
         try:
             return (await self.sandbox.attempt(method, path, account, **params))[1]
         except ClientError:
@@ -140,7 +141,7 @@ class Outside(People):
     # -- trouble ---------------------------------------------------------------------------------
 
     async def trouble(self, n, pick, share):
-        """The next calls of this kind go wrong, before or after their effect."""
+        """The next calls of one kind fail, before or after their effect."""
         path, how = PATHS[n % len(PATHS)], TROUBLES[pick % len(TROUBLES)]
         if how.get("status") == 402 and not path.startswith("/v1/payment_intents"):
             how = TROUBLES[0]
@@ -154,13 +155,13 @@ class Outside(People):
         await self.sandbox.fault(webhook="*", times=1 + share % 8, **how)
 
     async def late_news(self, n, pick, share):
-        """What was kept back comes now, perhaps the newest first, and some of it twice."""
+        """Deliver the webhook events that were held back, in random order, some of them twice."""
         await self.sandbox.release_events(newest_first=pick % 2 == 1)
         for event in await self._list("events", limit=1 + n % 3):
             await self.post.send(event)
 
     async def crash(self, n, pick, share):
-        """Of one process, mostly amid something; it may die with its commit."""
+        """Crash one process, mostly during work; it may die together with its commit."""
         if self.crashes < 8:  # a row that kills its worker too often is given up, and rightly
             self.crashes += 1
             if pick % 3 == 0:
@@ -181,5 +182,5 @@ class Outside(People):
         await self.workers.scheduled()
 
     async def calm(self, n, pick, share):
-        """Everybody waits until nothing goes on, as far as that is possible."""
+        """Wait until nothing is in progress, as far as possible."""
         await self.workers.idle()

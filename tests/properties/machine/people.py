@@ -1,6 +1,6 @@
-"""What the two sides of a job and an administrator do; a job goes from one chapter to the next.
+"""Steps of customers, contractors and an administrator; a job goes through its stages.
 
-A command that comes at a bad time is refused, and that is fine; a crash of the server is not.
+A command at the wrong time is refused, which is fine; an internal error is not.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ ROUTES = {
 
 
 class People:
-    """Two customers and two contractors who are new in every run, and an administrator."""
+    """Two customers and two contractors, new in every run, and an administrator."""
 
     def __init__(self, market, workers):
         self.market, self.workers, self.sandbox = market, workers, workers.sandbox
@@ -71,7 +71,7 @@ class People:
                 await asyncio.sleep(0.02)
 
     async def post_job(self, currency, place=None):
-        """A job with two applicants, straight into the database: no money moves by them."""
+        """A job with two applicants, written to the database, because it moves no money."""
         uow = self.workers.store.single()
         place = len(self.jobs) if place is None else place
         customer = self.customers[place % 2]
@@ -115,7 +115,7 @@ class People:
     # -- how they speak --------------------------------------------------------------------------
 
     async def say(self, party, namespace, event, **fields):
-        """A command; None if it is refused."""
+        """Run a command; None if it is refused."""
         self.seen[f"{namespace} {event}"] += 1
         route = ROUTES[namespace, event]
         rest = {k: v for k, v in fields.items() if f"{{{k}}}" not in route.path}
@@ -136,14 +136,14 @@ class People:
         return next(side for side in self.contractors if side.id == id)
 
     def rounded(self, amount, share, currency):
-        """A share in hundredths, in Stripe's steps, at least one."""
+        """A percentage of an amount, a multiple of Stripe's step, at least one step."""
         step = CURRENCIES[currency].step
         return max(step, amount * share // 100 // step * step)
 
     # -- the deal --------------------------------------------------------------------------------
 
     async def deal(self, n, pick, share):
-        """Whatever comes next in this job if all goes well, or nearly."""
+        """The next step of this job if all goes well, or almost."""
         job_id, customer, _ = self.pick(n)
         job = (await self.found(Job, _id=job_id))[0]
         offers = await self.found(Offer, job_id=job_id, live=True)
@@ -162,7 +162,7 @@ class People:
                 await self.post_job(("USD", "USD", "JPY", "KWD")[pick % 4], n % len(self.jobs))
 
     async def _agree(self, customer, offer, pick):
-        """The customer pays if that is still to be done, or the contractor accepts."""
+        """The customer pays if that is still open, otherwise the contractor accepts."""
         if offer.status is not OfferStatus.AWAITING_PAYMENT:
             contractor = self.contractor(offer.contractor_id)
             await self.say(contractor, "/bidding", "accept", offer_id=offer.id)
@@ -198,7 +198,7 @@ class People:
         )
 
     async def answer(self, n, pick, share):
-        """To every offer that stands, from whoever may."""
+        """Answer an open offer, as one of those who may."""
         job_id, customer, _ = self.pick(n)
         event = ("accept", "accept", "reject", "withdraw", "counter")[pick % 5]
         extra = {"amount": share * 1000} if event == "counter" else {}
@@ -219,7 +219,7 @@ class People:
         )
 
     async def work(self, n, pick, share):
-        """On a part or all of it; some do it twice at once."""
+        """Deliver or complete one or all milestones, sometimes twice at once."""
         job_id, customer, _ = self.pick(n)
         event = ("start", "deliver", "complete", "complete", "cancel")[pick % 5]
         of_contractor = event in ("start", "deliver")
@@ -231,7 +231,7 @@ class People:
         )
 
     async def argue(self, n, pick, share):
-        """A dispute is opened, or what comes next in it."""
+        """Open a dispute, or take its next step."""
         job_id, customer, _ = self.pick(n)
         standing = [d for d in await self.found(Dispute, job_id=job_id) if d.status != "resolved"]
         if not standing:

@@ -1,4 +1,4 @@
-"""What must hold at any time, and what in the end: our books, Stripe's, and both together."""
+"""Invariants at any time and at the end of a run: our books, Stripe's, and both together."""
 
 from collections import Counter
 from datetime import timedelta
@@ -70,7 +70,7 @@ BEYOND = {
 
 
 class Proof:
-    """Of one run, whose records are all that there are."""
+    """The invariants of one run; the database contains only its records."""
 
     def __init__(self, world):
         self.world, self.workers, self.sandbox = world, world.workers, world.sandbox
@@ -83,8 +83,8 @@ class Proof:
     # -- at any time -----------------------------------------------------------------------------
 
     async def holds(self):
-        """States follow their tables, versions rise, nothing is beyond its bound, and every
-        balance is what the journal says, in one snapshot."""
+        """In one snapshot: states follow their tables, versions rise, balances are within their
+        bounds and equal the journal."""
         for kind, steps in TABLES:
             for record in await self.world.found(kind):
                 assert record.version >= self.versions.get(record.id, 0), record
@@ -126,7 +126,7 @@ class Proof:
     # -- in the end ------------------------------------------------------------------------------
 
     async def agrees(self):
-        """Everything that was begun has come to its end, and all books say the same."""
+        """All work has finished, and all books agree."""
         await self.holds()
         dead = await self.world.found(OutboxRow, dead=True)
         assert not dead, dead
@@ -148,7 +148,7 @@ class Proof:
         return found
 
     async def _same_money(self):
-        """What moved at Stripe since the run began, on every account there, is what we booked."""
+        """Everything that moved at Stripe since the run began, on every account, is booked here."""
         ours, whole = Counter(), Counter()
         for (account, currency), amount in self.booked.items():
             kind, _, rest = account.partition(":")
@@ -174,12 +174,12 @@ class Proof:
                 assert ours[key] == there[key], (key, ours[key], there[key])
 
     async def reconciled(self):
-        """The daily comparison has seen what there was to see."""
+        """The daily reconciliation reports exactly the expected differences."""
         last = (await self.world.found(Reconciliation))[-1]
         assert last.status == ReconciliationStatus.CLEAN, last
 
     async def _whole_trail(self):
-        """Every row is chained, and the chain goes on from where it was last seen."""
+        """Every audit row is chained, and the chain continues from its last verified row."""
         ports = self.workers.server.ports
         await hash_chain.extend(ports, rest=0)
         proof = await verification.prove(ports, self.head)
@@ -201,7 +201,7 @@ def nonzero(counter):
 
 
 def reachable(status, steps):
-    """All states that may follow, after any number of steps."""
+    """All states that are reachable in any number of steps."""
     known, new = set(), {status}
     while new:
         known |= new

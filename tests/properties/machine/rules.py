@@ -1,4 +1,4 @@
-"""All that may happen, in any order, and how to play it again."""
+"""The rules of the state machine, and how a script of its steps runs again."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ HAPPENINGS = {
 
 
 class Machine(RuleBasedStateMachine):
-    """Each rule is one step; the world lives in `loop`, this in a thread beside it."""
+    """Each rule is one step. The world runs in `loop`; Hypothesis runs in a thread beside it."""
 
     steps: ClassVar[int] = 0
     runs: ClassVar[int] = 0
@@ -69,7 +69,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(number=NUMBER)
     def step(self, number):
-        """Evenly spread: left alone, Hypothesis repeats itself and leaves whole rules out."""
+        """Choose rules evenly: Hypothesis alone repeats some rules and omits others."""
         dice = Random(f"{number} {len(self.script)}")
         [name] = dice.choices(list(HAPPENINGS), list(HAPPENINGS.values()))
         self.do(name, n=dice.randrange(3), pick=dice.randrange(420), share=dice.randint(1, 100))
@@ -84,7 +84,7 @@ def shown(script):
 
 
 async def play(world, script):
-    """The last line of a script; what must always hold is looked at now and then."""
+    """Run a script to its last line; check the invariants from time to time."""
     name, numbers = script[-1]
     await getattr(world, name)(**numbers)
     if name not in ("begin", "converge") and len(script) % CHECK_EVERY == 0:
@@ -92,7 +92,7 @@ async def play(world, script):
 
 
 async def fails(world, script):
-    """Whether a whole script fails, and how."""
+    """Run a whole script; returns its failure, if any."""
     try:
         for end in range(1, len(script) + 1):
             await play(world, script[:end])
@@ -102,7 +102,7 @@ async def fails(world, script):
 
 
 async def reduce(world, script):
-    """Leave out what is not needed to fail, as long as there is something."""
+    """Remove steps that are not needed for the failure, until none can be removed."""
     first, *middle, last = script
     size = max(1, len(middle) // 2)
     while size:

@@ -1,7 +1,7 @@
-"""Two processes' worth of relays on one database, under a clock that jumps, and that die.
+"""The relays of two processes on one database, with a clock that jumps, and with crashes.
 
-What a real process loses when it is killed is lost here too: requests under way are cut off where
-they are, rows in hand keep the dead worker's lease, and the next one knows nothing of either.
+They lose what a killed process loses: requests in progress are cut off, claimed rows keep the dead
+worker's lease, and the next worker knows nothing of either.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ IN_FLIGHT = 0.4  # seconds, as long as a request is held up at most
 
 
 class Workers:
-    """The server's own relay, and that of a second process beside it."""
+    """The relay of the server, and the relay of a second process."""
 
     def __init__(self, market, server):
         self.server, self.sandbox = server, server.sandbox
@@ -48,7 +48,7 @@ class Workers:
     # -- what happens to them --------------------------------------------------------------------
 
     async def crash(self, which):
-        """A process dies wherever it is, and another takes its place."""
+        """A process dies at a random point, and another one takes its place."""
         core, self.died = self.cores[which], True
         relay, changed = core.relay, core.relay._changed
         doomed = [*relay._loops, *relay._working]
@@ -63,11 +63,12 @@ class Workers:
         relay.start(core.ports)
 
     def deafen(self):
-        """The server's process dies with its next commits, before it looks at their rows."""
+        """The server's process dies with its next commits, before the relay sees their rows."""
         self.store.committed = lambda rows: None
 
     async def pass_time(self, seconds):
-        """A lease may run out while its work goes on; no request to Stripe takes hours."""
+        """Advance the clock: a lease may expire during work, but no request to Stripe takes
+        hours."""
         if seconds > 2 * LEASE.total_seconds():
             await self._rest()
         self.clock.ahead += timedelta(seconds=seconds)
@@ -81,7 +82,7 @@ class Workers:
             self.died = False
 
     async def set_clock(self, behind=timedelta()):
-        """Ours jumps back, amid whatever goes on, or is set right again; Stripe's is right."""
+        """Set our clock back during work, or correct it; Stripe's clock is always right."""
         if behind < self.behind:
             await self._rest()
         self.clock.ahead += self.behind - behind
@@ -94,7 +95,7 @@ class Workers:
     # -- whether they are done -------------------------------------------------------------------
 
     async def idle(self, seconds=PATIENCE):
-        """Nothing in hand, nothing due, and no news under way."""
+        """Nothing is claimed, due, or being delivered."""
         deadline = asyncio.get_running_loop().time() + seconds
         quiet = 0
         while quiet < 2:  # the end of one may be the beginning of the other
@@ -111,7 +112,7 @@ class Workers:
         return await self.store.single().all(OutboxRow, {"dead": False, "lease_until": soon})
 
     async def _news(self):
-        """Reads on where the last look ended; what is kept back is looked at again."""
+        """Read the events since the last read; those held back are read again."""
         rows = (await self.sandbox.control("GET", f"deliveries?after={self.read}"))["data"]
         final = True
         for row in rows:
@@ -125,7 +126,7 @@ class Workers:
         return False
 
     async def bring_back(self):
-        """Whoever died is back, the clock is right, and whatever was held up goes on."""
+        """Restart dead processes, correct the clock, and resume everything that is held up."""
         for which in range(2):
             await self.crash(which)
         await self.set_clock()

@@ -1,4 +1,4 @@
-"""The world of the machine: one server for all runs, each with new people, jobs and empty books."""
+"""The state machine's world: one server for all runs, each with new people, jobs and books."""
 
 from domain.accounts.user import User
 from domain.audit_trail.hash_chain import Anchor
@@ -46,7 +46,7 @@ AFTERWARDS = 10 * DAY  # holds have ended, and what nobody answered is decided
 
 
 class World(Outside):
-    """Plays one run after the other."""
+    """Plays the runs one after the other."""
 
     def __init__(self, market, server):
         super().__init__(market, Workers(market, server))
@@ -58,7 +58,7 @@ class World(Outside):
         return self
 
     async def begin(self, pick=0):
-        """Forget the last run here, and let it end at Stripe, where its traces stay."""
+        """Delete the records of the last run here; at Stripe it ends, and its objects remain."""
         if not self.proved:
             await self.workers.bring_back()
         await self._forget()
@@ -85,7 +85,7 @@ class World(Outside):
             await self.workers.store.database[name].delete_many({})
 
     async def converge(self):
-        """No more trouble: what was begun comes to its end, all books agree, and still do later."""
+        """Stop all faults: all work finishes, all books agree, and still agree later."""
         await self.workers.bring_back()
         for side in self.contractors:
             await self.say(self.admin, "/admin", "unfreeze", user_id=side.id, reason="The end")
