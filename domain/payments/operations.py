@@ -1,4 +1,4 @@
-"""Payments as their parties see them: read, list, and re-read after 3-D Secure."""
+"""The operations on payments: get, list, and confirm after 3-D Secure."""
 
 import msgspec
 
@@ -14,7 +14,7 @@ from domain.ports.ports import Ports
 
 
 class PaymentSheet(msgspec.Struct, frozen=True):
-    """What the paying client needs to go on: the secret for Stripe.js, or a page to visit."""
+    """What the customer's client needs to pay: the secret for Stripe.js, or a URL to open."""
 
     id: str
     status: PaymentStatus
@@ -35,19 +35,19 @@ class List(Command, frozen=True):
 
 @operation("payment.get", roles=EVERYONE, style=Style.READ)
 async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Payment:
-    """Raises NotFound, also for a payment between others."""
+    """One payment. Raises NotFound, also when the actor is not a party to it."""
     return await uow.get(Payment, cmd.payment_id, **visible_to(actor, Payment))
 
 
 @operation("payment.list", roles=EVERYONE, style=Style.READ)
 async def list_payments(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
-    """Own payments, newest first; an admin sees all."""
+    """The actor's payments, newest first; all payments for an admin."""
     where = visible_to(actor, Payment) | ({"status": cmd.status} if cmd.status else {})
     return await uow.page(Payment, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
 def payment_sheet(payment: Payment, actor: Actor) -> PaymentSheet:
-    """The means to pay are the paying customer's alone."""
+    """Only the paying customer receives the secret and the URL."""
     own = payment.customer_id == actor.id
     return PaymentSheet(
         id=payment.id,
@@ -65,7 +65,7 @@ async def payment_reply(payment_id: str, actor: Actor, ports: Ports) -> PaymentS
 
 @operation("payment.confirm", roles=EVERYONE, reply=payment_reply)
 async def confirm(cmd: ById, actor: Actor, uow: UnitOfWork) -> Payment:
-    """After 3-D Secure, or after the client paid by itself: read the payment from Stripe again."""
+    """Read the payment from Stripe after the client has confirmed it, such as by 3-D Secure."""
     payment = await uow.get(Payment, cmd.payment_id, **visible_to(actor, Payment))
     if payment.status is PaymentStatus.REQUIRES_PAYMENT:
         uow.later(ReadPayment(payment.id))

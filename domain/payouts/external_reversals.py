@@ -1,4 +1,4 @@
-"""Books transfer reversals that Stripe reports and that were made in Stripe's dashboard."""
+"""Settles transfer reversals that were made in Stripe's dashboard instead of here."""
 
 from domain import ledger
 from domain.kernel.money import display
@@ -12,15 +12,13 @@ from domain.payouts.transfer_tasks import settle_transfer
 from domain.ports.payment_gateway import StripeMovement
 from domain.ports.ports import Ports
 
-# -- made elsewhere --------------------------------------------------------------------------
-
 
 async def read_reversals(ports: Ports, stripe_id: str) -> None:
-    """Take over reversals that somebody made in Stripe's dashboard."""
+    """Read all reversals of a transfer from Stripe and settle those that are not ours."""
     known = {"stripe_id": stripe_id}
     uow = ports.store.single()
     transfer = await uow.find(Transfer, known)
-    if transfer is None:  # the answer with its id may still be on its way to us
+    if transfer is None:  # the response with its id may not have arrived yet
         made = await ports.gateway.transfer_state(stripe_id)
         fact = made.metadata.get("fact", "")
         await ports.store.transact(lambda uow: settle_transfer(uow, fact, made))
@@ -36,64 +34,20 @@ async def read_reversals(ports: Ports, stripe_id: str) -> None:
     await ports.store.transact_each(reversed(reversals), settle)
 
 
-async def settle_external_reversal(
-    uow: UnitOfWork, transfer_id: str, there: StripeMovement
-) -> None:
-    """One that is not ours: the money is the platform's again, and waits for an admin to be sent
-    once more."""
-    ours = {"$or": [{"stripe_id": there.id}, {"_id": there.metadata.get("fact", "")}]}
-    if await uow.find(Reversal, ours):
+async def settle_external_reversal(uow: UnitOfWork, transfer_id: str, reversal: Settled) -> None:
+    """Return the reversed money to pending, in parked transfers that an admin releases."""
+    if await _is_known(uow, reversal):
         return
     transfer = await uow.get(Transfer, transfer_id)
-    user, currency = transfer.user_id, transfer.currency
-    await uow.add(
-        uow.new(
-            Reversal,
-            transfer_id=transfer.id,
-            user_id=user,
-            amount=there.amount,
-            currency=currency,
-            stripe_id=there.id,
-            done=True,
-        )
-    )
-    amount = min(there.amount, transfer.net)
-    await _reduce_open_reversals(uow, transfer, there.amount - amount)
+    await _add_done_reversal(uow, transfer, reversal)
+    amount = min(reversal.amount, transfer.net)
+    await _reduce_open_reversals(uow, transfer, reversal.amount - amount)
     if not amount:
         return
-    await uow.change(
-        Transfer,
-        transfer.id,
-        inc={"reversed_amount": amount},
-        status=TransferStatus.REVERSED if amount == transfer.net else transfer.status,
-    )
-    part = amount
-    if transfer.status is TransferStatus.AVAILABLE:
-        wallet = await ledger.wallet_of(uow, user, currency)
-        part = min(amount, wallet.available)
-        await ledger.book(
-            uow,
-            f"reversed:{there.id}",
-            "transfer_returned",
-            currency,
-            [ledger.Posting(ledger.available(user), ledger.pending(user), part)],
-            users=[user],
-            offer_id=transfer.offer_id,
-        )
-    if part:
-        await add_transfer(uow, user, currency, part, transfer.offer_id, parked=True)
-        await notices.notify(
-            uow,
-            [user],
-            "transfer_reversed",
-            f"{display(part, currency)} of your wallet is held back",
-            "It was taken back at Stripe. It stays yours, and waits until our administrators have "
-            "looked at it.",
-            transfer.id,
-            path=WALLET,
-        )
-    if part < amount:  # held, or on its way to a bank: it stays theirs, without the money
-        await add_transfer(uow, user, currency, amount - part, None, parked=True, refill=True)
+    await _count_as_reversed(uow, transfer, amount)
+    returned = await _book_returned(uow, transfer, reversal.id, amount)
+    await _park_transfers(uow, transfer, returned, amount - returned)
+    await _notify_held_back(uow, transfer, returned)
     await alert(
         uow,
         "transfer_reversed",
@@ -102,12 +56,91 @@ async def settle_external_reversal(
     )
 
 
+async def _is_known(uow: UnitOfWork, reversal: Settled) -> bool:
+    """By its id, or by its metadata while the response with the id has not arrived."""
+    ours = {"$or": [{"stripe_id": reversal.id}, {"_id": reversal.metadata.get("fact", "")}]}
+    return await uow.find(Reversal, ours) is not None
+
+
+async def _add_done_reversal(uow: UnitOfWork, transfer: Transfer, reversal: Settled) -> None:
+    await uow.add(
+        uow.new(
+            Reversal,
+            transfer_id=transfer.id,
+            user_id=transfer.user_id,
+            amount=reversal.amount,
+            currency=transfer.currency,
+            stripe_id=reversal.id,
+            done=True,
+        )
+    )
+
+
 async def _reduce_open_reversals(uow: UnitOfWork, transfer: Transfer, amount: int) -> None:
-    """What was reversed beyond the rest of a transfer is a part of what we were about to reverse:
-    Stripe has not so much left for us any more."""
-    for ours in await uow.all(Reversal, {"transfer_id": transfer.id, "done": False}):
-        part = min(amount, ours.amount)
+    """Reduce our open reversals of this transfer by `amount` in total.
+
+    The external reversal took more than the transfer's rest, so it used money that our open
+    reversals were about to take; Stripe would refuse them.
+    """
+    for reversal in await uow.all(Reversal, {"transfer_id": transfer.id, "done": False}):
+        part = min(amount, reversal.amount)
         if part:
-            left = ours.amount - part
-            await uow.change(Reversal, ours.id, inc={"key": 1}, amount=left, done=not left)
+            left = reversal.amount - part
+            await uow.change(Reversal, reversal.id, inc={"key": 1}, amount=left, done=not left)
             amount -= part
+
+
+async def _count_as_reversed(uow: UnitOfWork, transfer: Transfer, amount: int) -> None:
+    await uow.change(
+        Transfer,
+        transfer.id,
+        inc={"reversed_amount": amount},
+        status=TransferStatus.REVERSED if amount == transfer.net else transfer.status,
+    )
+
+
+async def _book_returned(uow: UnitOfWork, transfer: Transfer, stripe_id: str, amount: int) -> int:
+    """Book from available to pending; returns how much is pending afterwards.
+
+    A transfer that has not become available is pending already. Of an available one, the part that
+    is held or in transit to a bank cannot be moved.
+    """
+    if transfer.status is not TransferStatus.AVAILABLE:
+        return amount
+    user, currency = transfer.user_id, transfer.currency
+    wallet = await ledger.purse_of(uow, user, currency)
+    returned = min(amount, wallet.available)
+    await ledger.book(
+        uow,
+        f"reversed:{stripe_id}",
+        "transfer_returned",
+        currency,
+        [ledger.Posting(ledger.available(user), ledger.pending(user), returned)],
+        users=[user],
+        offer_id=transfer.offer_id,
+    )
+    return returned
+
+
+async def _park_transfers(uow: UnitOfWork, transfer: Transfer, returned: int, spent: int) -> None:
+    """`returned` is transferred again; `spent` is refilled at Stripe, because the contractor's
+    balances here still include it."""
+    user, currency = transfer.user_id, transfer.currency
+    if returned:
+        await add_transfer(uow, user, currency, returned, transfer.offer_id, parked=True)
+    if spent:
+        await add_transfer(uow, user, currency, spent, None, parked=True, refill=True)
+
+
+async def _notify_held_back(uow: UnitOfWork, transfer: Transfer, amount: int) -> None:
+    if amount:
+        await notices.notify(
+            uow,
+            [transfer.user_id],
+            "transfer_reversed",
+            f"{display(amount, transfer.currency)} of your wallet is held back",
+            "It was taken back at Stripe. It stays yours, and waits until our administrators have "
+            "looked at it.",
+            transfer.id,
+            path=WALLET,
+        )

@@ -1,4 +1,4 @@
-"""Stripe's news: doubled, lost, early, late, out of order, forged, poisoned."""
+"""Stripe's webhook events: duplicated, lost, early, late, out of order, forged, poisoned."""
 
 import asyncio
 import random
@@ -14,9 +14,8 @@ from tests.support.negotiation import TIMEOUT
 
 
 async def test_webhook_before_our_record(negotiation):
-    """Guard: `payment_id` of the metadata in `inbox._process_payment`: as long as no answer tells
-    our record the id of its payment, the event comes to one that does not know it, and is all that
-    says the money is held."""
+    """Guard: `payment_id` of the metadata in `inbox._process_payment`: while the response with the
+    payment's id has not arrived, the metadata is the only link between event and record."""
     every = {"path": "/v1/payment_intents", "method": "POST", "when": "after", "drop": True}
     await negotiation.sandbox.fault(**every, times=1000)
     offer = (await negotiation.create_offer())["offer"]
@@ -60,8 +59,8 @@ async def test_duplicate_event_50_times_at_once(negotiation):
 
 
 async def test_two_events_for_one_fact(negotiation):
-    """Guard: facts are booked once, by the unique `fact` of the journal: `charge.updated` and
-    `payment_intent.succeeded` both tell of one capture."""
+    """Guard: the unique `fact` of the journal: `charge.updated` and `payment_intent.succeeded` both
+    report one capture."""
     post = Post(negotiation)
     await negotiation.sandbox.fault(**LOST)
     offer = await negotiation.pending_offer()
@@ -77,8 +76,8 @@ async def test_two_events_for_one_fact(negotiation):
 
 
 async def test_events_out_of_order(work):
-    """Guard: every handler reads the object again; taken at its word, an old event would undo
-    what a newer one said."""
+    """Guard: every handler reads the object again; the data of an older event would undo a newer
+    one."""
     post = Post(work)
     await work.sandbox.fault(**LOST)
     await work.complete()
@@ -104,8 +103,8 @@ async def test_events_out_of_order(work):
 
 
 async def test_handler_crashed_after_storing(processes, books):
-    """Guard: `uow.later(Process(...))` in the transaction that stores the event: the process is
-    killed before it has read the object again, and another one finds the work."""
+    """Guard: `uow.later(ProcessEvent(...))` in the transaction that stores the event: the process
+    is killed before it reads the object, and another process runs the task."""
     web, market = await processes.web(), processes.market
     deal = await market.accepted_job()
     await market.settled(TIMEOUT)
@@ -144,8 +143,7 @@ async def test_webhook_from_the_past(negotiation):
 
 
 async def test_webhook_from_the_future(negotiation):
-    """Guard: the comparison of `stamp` in `StripeWebhooks._fits`, which the SDK does not look
-    at."""
+    """Guard: the comparison of `stamp` in `StripeWebhooks._fits`, which the SDK does not check."""
     await _stamped(negotiation, 310)
 
 
@@ -161,8 +159,8 @@ async def _stamped(negotiation, seconds):
 
 
 async def test_replayed_webhook(completed_work):
-    """Guard: the event's id is unique, also long after it was worked on; an admin's replay looks
-    again, and finds nothing new."""
+    """Guard: the unique id of the event, also long after it was processed; an admin's replay reads
+    the object again and changes nothing."""
     post = Post(completed_work)
     rows = await completed_work.sandbox.deliveries("payment_intent.succeeded")
     before = await completed_work.platform_and_escrow()
@@ -174,11 +172,11 @@ async def test_replayed_webhook(completed_work):
 
 
 async def test_poison_event_does_not_stop_the_others(processes, books):
-    """Guard: each row is worked on by itself in the relay; one that raises waits, counts its
-    attempts, and is given up in the end: told to administrators, and theirs to end.
+    """Guard: the relay runs each row on its own; a row that raises waits, counts its attempts, and
+    finally becomes a dead letter, which alerts the admins.
 
-    The event is about a payment of ours, and names one of which Stripe has never heard. It fails
-    three times; the attempts between the first and the last two are counted without being made.
+    The event is about a payment of ours and names one that Stripe does not have. It fails three
+    times; the attempts between the first and the last two are counted without being made.
     """
     await processes.web()
     market, post = processes.market, Post(processes)

@@ -1,4 +1,4 @@
-"""Money held and given back: seen by the contractor once held, by nobody when it never was."""
+"""Holds and their release: the contractor sees an offer only after its money is held."""
 
 import pytest
 
@@ -39,8 +39,8 @@ async def test_a_declined_card_fails_the_offer(negotiation, card, reason):
 
 
 async def test_an_unknown_payment_method_fails_the_offer(negotiation):
-    """Guard: `HoldPayment._refused`; without it the task is a dead letter and
-    the offer waits for ever."""
+    """Guard: `HoldPayment._refused`; without it the task becomes a dead letter and the offer stays
+    open."""
     answer = await negotiation.create_offer("pm_nobody")
     assert (answer["offer"]["status"], answer["payment"]["status"]) == ("failed", "failed")
     await negotiation.market.settled()
@@ -103,7 +103,8 @@ async def test_the_client_pays_by_itself(negotiation):
 
 
 async def _stripe_js(negotiation, sheet, card):
-    """Confirm as a browser does: with the publishable key and the client secret; the status."""
+    """Confirm as a browser does, with the publishable key and the client secret; returns the
+    status."""
     intent = sheet["client_secret"].partition("_secret_")[0]
     async with negotiation.market.web.post(
         f"{negotiation.sandbox.base}/v1/payment_intents/{intent}/confirm",
@@ -131,7 +132,7 @@ async def test_a_hold_that_comes_too_late_is_given_back_unseen(negotiation):
 
 async def test_the_webhook_knows_the_payment_before_we_know_its_id(negotiation):
     """Guard: `if payment is None and event.payment_id` in `inbox.ProcessEvent`; without it the
-    event is lost on us, and nobody learns of the hold whose answer never arrived."""
+    event is ignored, and a hold whose response was lost is never found."""
     await negotiation.sandbox.fault(
         path="/v1/payment_intents", method="POST", when="after", drop=True, times=50
     )
@@ -220,8 +221,8 @@ async def test_the_scheduler_expires_by_itself(negotiation):
 
 
 async def test_the_means_to_pay_are_the_customers_alone(market, server):
-    """Guard: `own` in `payments.operations.payment_sheet`; without it a party or admin could pay
-    with the card."""
+    """Guard: `own` in `payments.operations.payment_sheet`; without it a contractor or admin could
+    pay with the client secret."""
     customer, contractor = await market.customer(), await market.contractor()
     admin = await market.admin()
     job = await market.job(customer)
