@@ -59,9 +59,8 @@ class Payment(Record, frozen=True):
     PREFIX = "pay"
     INDEXES = (
         Index((("intent_id", 1),), unique=True, where={"intent_id": {"$gt": ""}}),
-        Index(
-            (("charge_id", 1), ("_id", 1))
-        ),  # not partial: a query for a list of ids would not use a partial index
+        # Not partial: a query for a list of ids would not use a partial index.
+        Index((("charge_id", 1), ("_id", 1))),
         Index((("customer_id", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("visible", 1), ("_id", -1))),
         Index((("status", 1), ("_id", -1))),

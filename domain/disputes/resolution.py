@@ -120,7 +120,7 @@ def _end_milestones(
     Milestones that were cancelled stay cancelled: only their money is divided.
     """
     free = with_milestones(offer, dispute.milestones, due_at=None, dispute_id=None)
-    standing = [number for number in dispute.milestones if free[number - 1].is_open]
+    open_numbers = [number for number in dispute.milestones if free[number - 1].is_open]
     return with_milestones(
         msgspec.structs.replace(offer, milestones=free),
         open_numbers,

@@ -51,7 +51,9 @@ async def setup_reply(user_id: str, actor: Actor, ports: Ports) -> MethodSetup:
     if user.customer_id is None:
         return MethodSetup(None)
     try:
-        intent: Setup = await ports.gateway.setup(user.customer_id, key=f"setup:{new_id('stp')}")
+        intent: SetupIntent = await ports.gateway.setup(
+            user.customer_id, key=f"setup:{new_id('stp')}"
+        )
     except (GatewayUnknown, GatewayRefused):
         return MethodSetup(None)
     return MethodSetup(intent.client_secret)

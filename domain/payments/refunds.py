@@ -118,7 +118,7 @@ async def read_refunds(ports: Ports, payment_id: str) -> None:
     await ports.store.transact_each(reversed(refunds), settle)
 
 
-async def settle_refund(uow: UnitOfWork, offer_id: str, state: Settled) -> None:
+async def settle_refund(uow: UnitOfWork, offer_id: str, state: StripeMovement) -> None:
     """Bring one refund to the state that Stripe reports. Safe to repeat, in any order."""
     offer = await uow.get(Offer, offer_id)
     refund = next((refund for refund in offer.refunds if _matches(refund, state)), None)
@@ -140,7 +140,7 @@ async def settle_refund(uow: UnitOfWork, offer_id: str, state: Settled) -> None:
         await _settle_waiting(uow, offer, refund, state)
 
 
-def _external_refund(uow: UnitOfWork, offer: Offer, state: Settled) -> Refund:
+def _external_refund(uow: UnitOfWork, offer: Offer, state: StripeMovement) -> Refund:
     """The record of a refund that was made in Stripe's dashboard."""
     return Refund(
         id=new_id("rfd"),
@@ -152,14 +152,16 @@ def _external_refund(uow: UnitOfWork, offer: Offer, state: Settled) -> Refund:
     )
 
 
-def _matches(refund: Refund, state: Settled) -> bool:
+def _matches(refund: Refund, state: StripeMovement) -> bool:
     """By its id, or by its metadata while the response with the id has not arrived."""
     if refund.stripe_id:
         return refund.stripe_id == state.id
     return refund.id == state.metadata.get("fact")
 
 
-async def _settle_made(uow: UnitOfWork, offer: Offer, refund: Refund, state: Settled) -> None:
+async def _settle_made(
+    uow: UnitOfWork, offer: Offer, refund: Refund, state: StripeMovement
+) -> None:
     total = offer.refunded_amount + state.amount
     completed = with_completed_capped(
         offer,
@@ -185,7 +187,9 @@ async def _settle_made(uow: UnitOfWork, offer: Offer, refund: Refund, state: Set
     await rebook(uow, f"refund:{state.id}", "refunded", offer, after, outside)
 
 
-async def _settle_waiting(uow: UnitOfWork, offer: Offer, refund: Refund, state: Settled) -> None:
+async def _settle_waiting(
+    uow: UnitOfWork, offer: Offer, refund: Refund, state: StripeMovement
+) -> None:
     """Stripe makes it once the platform's balance suffices. Nothing is booked until then."""
     await change_offer(uow, offer, refunds=_with_refund(offer, refund, stripe_id=state.id))
     amount = display(refund.amount, offer.currency)
@@ -198,7 +202,9 @@ async def _settle_waiting(uow: UnitOfWork, offer: Offer, refund: Refund, state: 
     )
 
 
-async def _settle_returned(uow: UnitOfWork, offer: Offer, refund: Refund, state: Settled) -> None:
+async def _settle_returned(
+    uow: UnitOfWork, offer: Offer, refund: Refund, state: StripeMovement
+) -> None:
     """The bank returned the money: book everything back and alert the admins."""
     after = await change_offer(
         uow,
@@ -213,10 +219,10 @@ async def _settle_returned(uow: UnitOfWork, offer: Offer, refund: Refund, state:
     await _alert_failed(uow, offer, refund, state)
 
 
-async def _book_round_trip(uow: UnitOfWork, offer: Offer, state: Settled) -> None:
+async def _book_round_trip(uow: UnitOfWork, offer: Offer, state: StripeMovement) -> None:
     """Book the two balance transactions of a refund that was made and returned before either was
     read. They cancel each other out."""
-    if not (state.id and state.moved) or await ledger.booked(uow, f"refund:{state.id}"):
+    if not (state.id and state.moved) or await ledger.is_booked(uow, f"refund:{state.id}"):
         return
     out = ledger.Posting(ledger.LOSSES, ledger.STRIPE, state.amount)
     back = ledger.Posting(ledger.STRIPE, ledger.LOSSES, state.amount)
@@ -227,7 +233,9 @@ async def _book_round_trip(uow: UnitOfWork, offer: Offer, state: Settled) -> Non
         )
 
 
-async def _settle_refused(uow: UnitOfWork, offer: Offer, refund: Refund, state: Settled) -> None:
+async def _settle_refused(
+    uow: UnitOfWork, offer: Offer, refund: Refund, state: StripeMovement
+) -> None:
     refunds = _with_refund(
         offer, refund, status=RefundStatus.FAILED, failure=state.failure, stripe_id=state.id or None
     )
@@ -247,7 +255,9 @@ async def _move_payment(uow: UnitOfWork, offer: Offer) -> None:
     await move_payment(uow, offer.payment_id, status, refunded_amount=total)
 
 
-async def _alert_failed(uow: UnitOfWork, offer: Offer, refund: Refund, state: Settled) -> None:
+async def _alert_failed(
+    uow: UnitOfWork, offer: Offer, refund: Refund, state: StripeMovement
+) -> None:
     amount = display(refund.amount, offer.currency)
     await alert(
         uow,

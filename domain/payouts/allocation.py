@@ -69,7 +69,7 @@ async def allocate(
     Returns the change of each account. Stripe transfers some currencies only in multiples of a
     step; the remainder stays in pending and goes with the next transfer.
     """
-    wallet = await ledger.purse_of(uow, user_id, currency)
+    wallet = await ledger.wallet_of(uow, user_id, currency)
     repaid = min(amount, -wallet.debt)
     rest = amount - repaid
     await notify_debt_repaid(uow, user_id, currency, repaid)
@@ -116,7 +116,7 @@ async def claw_back(
         changes[ledger.pending(user_id)] = -part
         left -= part
     if left:
-        wallet = await ledger.purse_of(uow, user_id, currency)
+        wallet = await ledger.wallet_of(uow, user_id, currency)
         part = await reverse_available(
             uow, user_id, currency, min(left, wallet.available), offer_id
         )

@@ -34,7 +34,9 @@ async def read_reversals(ports: Ports, stripe_id: str) -> None:
     await ports.store.transact_each(reversed(reversals), settle)
 
 
-async def settle_external_reversal(uow: UnitOfWork, transfer_id: str, reversal: Settled) -> None:
+async def settle_external_reversal(
+    uow: UnitOfWork, transfer_id: str, reversal: StripeMovement
+) -> None:
     """Return the reversed money to pending, in parked transfers that an admin releases."""
     if await _is_known(uow, reversal):
         return
@@ -56,13 +58,13 @@ async def settle_external_reversal(uow: UnitOfWork, transfer_id: str, reversal: 
     )
 
 
-async def _is_known(uow: UnitOfWork, reversal: Settled) -> bool:
+async def _is_known(uow: UnitOfWork, reversal: StripeMovement) -> bool:
     """By its id, or by its metadata while the response with the id has not arrived."""
     ours = {"$or": [{"stripe_id": reversal.id}, {"_id": reversal.metadata.get("fact", "")}]}
     return await uow.find(Reversal, ours) is not None
 
 
-async def _add_done_reversal(uow: UnitOfWork, transfer: Transfer, reversal: Settled) -> None:
+async def _add_done_reversal(uow: UnitOfWork, transfer: Transfer, reversal: StripeMovement) -> None:
     await uow.add(
         uow.new(
             Reversal,
@@ -108,7 +110,7 @@ async def _book_returned(uow: UnitOfWork, transfer: Transfer, stripe_id: str, am
     if transfer.status is not TransferStatus.AVAILABLE:
         return amount
     user, currency = transfer.user_id, transfer.currency
-    wallet = await ledger.purse_of(uow, user, currency)
+    wallet = await ledger.wallet_of(uow, user, currency)
     returned = min(amount, wallet.available)
     await ledger.book(
         uow,

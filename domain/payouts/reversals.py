@@ -64,7 +64,7 @@ async def request_reversal(uow: UnitOfWork, transfer: Transfer, amount: int) -> 
 
 async def collect_debt(uow: UnitOfWork, user_id: str, currency: str, fact: str) -> None:
     """Repay a contractor's debt from money that has just become available."""
-    wallet = await ledger.purse_of(uow, user_id, currency)
+    wallet = await ledger.wallet_of(uow, user_id, currency)
     part = await reverse_available(
         uow, user_id, currency, min(wallet.available, -wallet.debt), None
     )

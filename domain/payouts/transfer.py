@@ -51,9 +51,8 @@ class Transfer(Record, frozen=True):
         Index((("user_id", 1), ("status", 1))),
         Index((("offer_id", 1), ("status", 1), ("_id", -1)), where={"offer_id": {"$gt": ""}}),
         Index((("stripe_id", 1),), unique=True, where={"stripe_id": {"$gt": ""}}),
-        Index(
-            (("stripe_id", 1), ("_id", 1))
-        ),  # not partial: a query for a list of ids would not use a partial index
+        # Not partial: a query for a list of ids would not use a partial index.
+        Index((("stripe_id", 1), ("_id", 1))),
     )
 
     user_id: str

@@ -167,7 +167,7 @@ class MakeAvailable(Task, frozen=True, tag="make_transfer_available"):
             raise TryAgain("not available yet", at=payment.available_on)
 
 
-async def settle_transfer(uow: UnitOfWork, transfer_id: str, made: Settled) -> None:
+async def settle_transfer(uow: UnitOfWork, transfer_id: str, made: StripeMovement) -> None:
     """Record that Stripe has made the transfer. It is available when its charge's funds are."""
     transfer = await uow.change(
         Transfer,

@@ -37,7 +37,7 @@ async def balance(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> WalletSummary:
     else:
         wallets = await ledger.wallets_of(uow, actor.id)
     main = uow.rates.currencies[0]
-    own = next((p for p in purses if p.currency == main), Purse(actor.id, main))
+    own = next((each for each in wallets if each.currency == main), WalletBalances(actor.id, main))
     return WalletSummary(
         own.currency,
         own.available,
@@ -46,7 +46,7 @@ async def balance(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> WalletSummary:
         own.in_transit,
         own.debt,
         own.version,
-        [p for p in wallets if p.currency != main],
+        [each for each in wallets if each.currency != main],
     )
 
 

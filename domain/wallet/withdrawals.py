@@ -193,11 +193,11 @@ class ReadPayout(Task, frozen=True, tag="read_payout"):
             await ports.store.transact(lambda uow: settle_withdrawal(uow, withdrawal.id, payout))
 
 
-async def settle_withdrawal(uow: UnitOfWork, withdrawal_id: str, payout: Settled) -> None:
+async def settle_withdrawal(uow: UnitOfWork, withdrawal_id: str, payout: StripeMovement) -> None:
     """Bring a withdrawal to the state of its payout; each status change is booked once."""
     before = await uow.get(Withdrawal, withdrawal_id)
     status = FROM_STRIPE[payout.status]
-    if before.status not in leading_to(STEPS, status):
+    if before.status not in states_before(STEPS, status):
         return
     withdrawal = await uow.change(
         Withdrawal,
