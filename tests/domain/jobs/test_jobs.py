@@ -46,7 +46,7 @@ async def test_a_posted_job_is_pushed_to_contractors(market: Market) -> None:
     [
         ({"budget_min_amount": 2, "budget_max_amount": 1}, "invalid", "budget_max_amount"),
         ({"currency": "XYZ"}, "currency_not_supported", "currency"),
-        ({"currency": "usd"}, "invalid", "currency"),
+        ({"currency": "US"}, "invalid", "currency"),
         ({"budget_min_amount": 0}, "invalid", "budget_min_amount"),
         ({"budget_max_amount": 10.5}, "invalid", "budget_max_amount"),
         ({"title": "  "}, "invalid", "title"),
