@@ -227,7 +227,7 @@ async def transactions(cmd: Transactions, actor: Actor, uow: UnitOfWork) -> Page
     """List the journal's transactions, newest first."""
     where = _filters(users=cmd.user_id, offer_id=cmd.offer_id, kind=cmd.kind, fact=cmd.fact)
     page = await uow.page(Transaction, where, cursor=cmd.cursor, limit=cmd.limit)
-    return Page([view_of(SeenTransaction, each) for each in page.items], page.next_cursor)
+    return Page([view_of(SeenTransaction, row) for row in page.items], page.next_cursor)
 
 
 def _filters(**filters: Any) -> dict[str, Any]:

@@ -159,10 +159,10 @@ async def unfreeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
     Raises NotFound, Conflict.
     """
     frozen = {"role": Role.CONTRACTOR, "frozen_at": {"$ne": None}}
-    free = await uow.change(
+    unfrozen = await uow.change(
         User, cmd.user_id, only_if=frozen, frozen_at=None, frozen_reason=cmd.reason
     )
-    user = await _publish_frozen(uow, cmd.user_id, free)
+    user = await _publish_frozen(uow, cmd.user_id, unfrozen)
     send_transfers(
         uow, await uow.all(Transfer, {"user_id": user.id, "status": TransferStatus.WAITING})
     )

@@ -74,8 +74,8 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Job:
 async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> Job:
     """Change an open job. Raises NotFound, JobNotOpen, JobTaken, CurrencyNotSupported, Invalid."""
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
-    given = msgspec.structs.asdict(cmd).items()
-    fields = {name: value for name, value in given if value is not UNSET and name != "job_id"}
+    values = msgspec.structs.asdict(cmd).items()
+    fields = {name: value for name, value in values if value is not UNSET and name != "job_id"}
     derived = _check_and_derive(msgspec.structs.replace(job, **fields))
     changed = await uow.change(
         Job,

@@ -210,7 +210,8 @@ async def _follow_up_due(ports: Ports, rule: Rule, records: list[Any]) -> int:
     """Follow up the records whose next attempt is due; returns their number."""
     uow = ports.store.single()
     ids = tuple(record.id for record in records)
-    known = {each.id: each for each in await uow.all(FollowUp, {"_id": ids}, limit=CHUNK)}
+    found = await uow.all(FollowUp, {"_id": ids}, limit=CHUNK)
+    known = {row.id: row for row in found}
     due = [record for record in records if _is_due(rule, record, known.get(record.id), uow.now)]
 
     async def follow_up(uow: UnitOfWork, record: Any) -> None:
