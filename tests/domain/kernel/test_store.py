@@ -210,6 +210,22 @@ async def test_a_body_that_raises_leaves_nothing(store: Store, failure: BaseExce
     await store.transact(lambda uow: uow.change(Thing, there.id, number=8))  # no lock is left
 
 
+async def test_each_item_has_a_transaction_of_its_own(store: Store) -> None:
+    """Guard: `Store.transact_each`: what was committed before a failure stays, and later items
+    are not started."""
+
+    async def add(uow: UnitOfWork, name: str) -> None:
+        await uow.add(thing(uow, name))
+        if name == "third":
+            raise JobTaken
+
+    assert await store.transact_each(iter(["first", "second"]), add) == 2
+    with pytest.raises(JobTaken):
+        await store.transact_each(["third", "fourth"], add)
+    names = [row.name for row in await store.single().all(Thing, {})]
+    assert sorted(names) == ["first", "second"]
+
+
 async def test_events_are_rows_of_the_same_transaction(store: Store) -> None:
     """Fails when `flush` writes outside the session: the row would be there before the commit."""
     seen: list[int] = []
