@@ -1,4 +1,4 @@
-"""The explicit lists of what is stored and what can run later, read by the composition root."""
+"""The lists of all records and tasks, read by the composition root."""
 
 from domain.account_deletion import TakeLeave
 from domain.accounts.sessions import EndSessions

@@ -139,8 +139,8 @@ class Core:
     async def _moved(self, counts: Mapping[str, int]) -> None:
         await presence.moved(self.ports, counts)
 
-    def tell(self, event: Event, data: Any, *, room: str) -> None:
-        """Push what nobody has to hear."""
+    def push(self, event: Event, data: Any, *, room: str) -> None:
+        """Push an ephemeral event, which is not stored, to the connections in a room."""
         self._say(room, event.namespace, event.name, envelope(None, datetime.now(UTC), wire(data)))
 
     def _say(self, room: str, namespace: str, name: str, message: Any) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from domain.kernel.actor import Actor, Role
 from domain.kernel.store import UnitOfWork
-from domain.ledger.owner_view import PLATFORM_SIDE, check_span, platform_before, span, totals
+from domain.ledger.owner_view import PLATFORM_ACCOUNTS, check_span, platform_before, totals, within
 from domain.ledger.transaction import Transaction
 from domain.operations.command import Command, CurrencyCode, Moment, Style
 from domain.operations.operation import operation
@@ -84,11 +84,11 @@ async def commissions(cmd: Commissions, actor: Actor, uow: UnitOfWork) -> Report
     check_span(cmd.start, cmd.end)
     only = {"currency": cmd.currency} if cmd.currency else {}
     period = {"$dateToString": {"date": "$created_at", "format": PERIODS[cmd.bucket]}}
-    deltas = PLATFORM_SIDE.deltas
+    deltas = PLATFORM_ACCOUNTS.deltas
     grouped = await uow.aggregate(
         Transaction,
         [
-            {"$match": PLATFORM_SIDE.where | span(cmd.start, cmd.end)},
+            {"$match": PLATFORM_ACCOUNTS.where | within(cmd.start, cmd.end)},
             {"$match": only},
             {"$project": {"kind": 1, "currency": 1, "period": period, **deltas}},
             {"$group": {"_id": {key: f"${key}" for key in GROUP_KEYS}, **totals(deltas)}},

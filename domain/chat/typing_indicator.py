@@ -28,4 +28,4 @@ async def typing(cmd: Typing, actor: Actor, ports: Ports, meta: Meta) -> None:
     """Let the other member know, if they look. Raises NotFound."""
     for other in await ports.members.others(cmd.conversation_id, actor.id):
         types = Types(cmd.conversation_id, actor.id, cmd.typing)
-        ports.live.tell(TYPING, types, room=user_room(other))
+        ports.live.push(TYPING, types, room=user_room(other))

@@ -1,11 +1,11 @@
-"""Every refusal a client can meet: one class per refusal, one code per class."""
+"""All errors that clients can receive: one class for each, with one code."""
 
 from enum import StrEnum
 from typing import Any, ClassVar
 
 
 class Code(StrEnum):
-    """The `code` of an error on both wires; clients branch on it, so a value never changes."""
+    """The `code` of an error on both transports. Clients branch on it, so values never change."""
 
     INVALID = "invalid"
     UNKNOWN_COMMAND = "unknown_command"
@@ -54,7 +54,7 @@ class Code(StrEnum):
 
 
 class DomainError(Exception):
-    """A refusal that is part of the contract. `details` may say which field or value is meant."""
+    """An error of the contract. `details` may name the field or value that is wrong."""
 
     code: ClassVar[Code] = Code.INTERNAL
     status: ClassVar[int] = 500
@@ -78,16 +78,16 @@ class TooLarge(DomainError):
 
 
 class TooMany(DomainError):
-    """`limit` is how many of them one may have."""
+    """`details.limit` is the maximum number."""
 
-    code, status, message = Code.TOO_MANY, 409, "You have as many of these as one may have."
+    code, status, message = Code.TOO_MANY, 409, "You have reached the maximum number of these."
 
 
 class RateLimited(DomainError):
-    """`retry_after` in seconds."""
+    """`details.retry_after` is in seconds."""
 
     code, status = Code.RATE_LIMITED, 429
-    message = "Too much at once: wait for `retry_after` seconds."
+    message = "Too many requests: wait for `retry_after` seconds."
 
 
 class Unauthenticated(DomainError):
@@ -108,7 +108,7 @@ class Banned(DomainError):
 
 
 class Blocked(DomainError):
-    """`details.by` is who has blocked the other."""
+    """`details.by` lists the users who have blocked the other."""
 
     code, status, message = Code.BLOCKED, 403, "One of you has blocked the other."
 
@@ -122,7 +122,11 @@ class NotFound(DomainError):
 
 
 class Conflict(DomainError):
-    code, status, message = Code.CONFLICT, 409, "The object has changed meanwhile: read it again."
+    code, status, message = (
+        Code.CONFLICT,
+        409,
+        "The object was changed by another request: read it again.",
+    )
 
 
 class EmailTaken(DomainError):
@@ -157,12 +161,12 @@ class JobNotInProgress(DomainError):
 
 class DisputeRequired(DomainError):
     code, status = Code.DISPUTE_REQUIRED, 409
-    message = "Work has begun: cancelling needs the other side's agreement through a dispute."
+    message = "The work has started: cancelling requires an agreement through a dispute."
 
 
 class DisputeOpen(DomainError):
     code, status = Code.DISPUTE_OPEN, 409
-    message = "This part of the work is in dispute: agree there, or let it be decided."
+    message = "This part of the work is in dispute: agree there, or wait for the decision."
 
 
 class DisputeNotOpen(DomainError):
@@ -176,7 +180,7 @@ class PaymentDisputed(DomainError):
 
 class MilestoneNotStanding(DomainError):
     code, status = Code.MILESTONE_NOT_STANDING, 409
-    message = "This milestone is completed or cancelled."
+    message = "The milestone is completed or cancelled."
 
 
 class NotRefundable(DomainError):
@@ -190,10 +194,10 @@ class WalletFrozen(DomainError):
 
 
 class MoneyOutstanding(DomainError):
-    """`details.outstanding` names what has to end first."""
+    """`details.outstanding` names what must be settled first."""
 
     code, status = Code.MONEY_OUTSTANDING, 409
-    message = "The account has money or work outstanding: bring it to its end first."
+    message = "The account has outstanding money or work: settle it first."
 
 
 class AlreadyApplied(DomainError):
@@ -244,19 +248,19 @@ class NotOnboarded(DomainError):
 
 class InvalidSignature(DomainError):
     code, status = Code.INVALID_SIGNATURE, 400
-    message = "The signature does not fit the body, or is too old or too new."
+    message = "The signature does not match the body, or its time is too far off."
 
 
 class UnsupportedType(DomainError):
-    """`details.found` is what the bytes look like, `details.allowed` what is taken."""
+    """`details.found` is the detected type, `details.allowed` the accepted types."""
 
     code, status = Code.UNSUPPORTED_TYPE, 415
-    message = "Files of this type are not taken."
+    message = "Files of this type are not accepted."
 
 
 class QuotaExceeded(DomainError):
     code, status = Code.QUOTA_EXCEEDED, 409
-    message = "You have too many files here already."
+    message = "You have reached the limit for stored files."
 
 
 class TooOld(DomainError):
@@ -266,8 +270,8 @@ class TooOld(DomainError):
 
 class Unavailable(DomainError):
     code, status = Code.UNAVAILABLE, 503
-    message = "A part of the system is away: try again, with the same request id."
+    message = "A part of the system is unavailable: try again with the same request id."
 
 
 class InternalError(DomainError):
-    """What a crash is answered with; it never carries details."""
+    """The answer to an unexpected failure, without details."""

@@ -1,6 +1,6 @@
 """Double-entry bookkeeping: chart of accounts, transactions, bookings and balances.
 
-The package is used as one module, so it re-exports what the other contexts need of its files.
+Other contexts use the package as one module, so it re-exports what they need.
 """
 
 from domain.ledger.balances import (

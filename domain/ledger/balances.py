@@ -1,4 +1,4 @@
-"""Balances: the guarded balance rows, and snapshots of the accounts that have none."""
+"""Balances: guarded rows of bounded accounts, and snapshots of unbounded accounts."""
 
 from collections import defaultdict
 from datetime import datetime, timedelta
@@ -10,11 +10,11 @@ from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork
 from domain.ledger.transaction import Transaction
 
-SETTLED_AFTER = timedelta(minutes=2)  # longer than any transaction can still be open
+SETTLED_AFTER = timedelta(minutes=2)  # no database transaction stays open for longer
 
 
 class Balance(Record, frozen=True):
-    """The balance of a bounded account in one currency; moved with the journal, never alone."""
+    """The balance of a bounded account in one currency, changed only together with the journal."""
 
     COLLECTION = "wallets"
     PREFIX = "bal"
@@ -34,7 +34,7 @@ class Balance(Record, frozen=True):
 
 
 class Snapshot(Record, frozen=True):
-    """The balance of an unbounded account over all transactions up to a time."""
+    """The balance of an unbounded account over all transactions up to and including `upto`."""
 
     COLLECTION = "wallets"
     PREFIX = "snap"
@@ -58,7 +58,10 @@ class WalletBalances(msgspec.Struct, frozen=True):
 
 
 async def snapshots_of(uow: UnitOfWork, account: str) -> list["Snapshot"]:
-    """One for each currency. A prefix as a range: any database finds that in the index of ids."""
+    """The snapshots of an account, one for each currency.
+
+    The prefix is queried as a range, which every server finds in the index of ids.
+    """
     ids = {"$gt": f"snapshot:{account}|", "$lt": f"snapshot:{account}}}"}
     return await uow.all(Snapshot, {"_id": ids})
 
@@ -67,12 +70,13 @@ async def snapshots_of(uow: UnitOfWork, account: str) -> list["Snapshot"]:
 
 
 async def wallet_of(uow: UnitOfWork, user_id: str, currency: str) -> WalletBalances:
-    found = [p for p in await wallets_of(uow, user_id) if p.currency == currency]
+    """A user's money in one currency."""
+    found = [w for w in await wallets_of(uow, user_id) if w.currency == currency]
     return found[0] if found else WalletBalances(user_id, currency)
 
 
 async def wallets_of(uow: UnitOfWork, user_id: str) -> list[WalletBalances]:
-    """A user's money in every currency they ever had."""
+    """A user's money in every currency that they have had."""
     amounts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for row in await uow.all(Balance, {"owner": user_id}):
         name = "debt" if row.kind == "debt" else row.account.rpartition(":")[2]
@@ -84,7 +88,7 @@ async def wallets_of(uow: UnitOfWork, user_id: str) -> list[WalletBalances]:
 
 
 async def total_escrow(uow: UnitOfWork) -> dict[str, int]:
-    """All held money by currency."""
+    """The money in escrow, by currency."""
     rows = await uow.aggregate(
         Balance,
         [
@@ -98,7 +102,8 @@ async def total_escrow(uow: UnitOfWork) -> dict[str, int]:
 async def movements_between(
     uow: UnitOfWork, account: str, after: datetime | None, upto: datetime | None = None
 ) -> dict[str, int]:
-    """What the journal moved on `account` in a span of time, by currency."""
+    """The change of an account by transactions later than `after` and not later than `upto`, by
+    currency."""
     span = {k: v for k, v in (("$gt", after), ("$lte", upto)) if v}
     match: dict[str, Any] = {"accounts": account}
     if span:
@@ -117,7 +122,7 @@ async def movements_between(
 
 
 async def balance_of(uow: UnitOfWork, account: str) -> dict[str, int]:
-    """The balance of an unbounded account by currency: its snapshots plus the journal since."""
+    """The balances of an unbounded account by currency: its snapshots plus the journal since."""
     snapshots = await snapshots_of(uow, account)
     total = {row.id.rpartition("|")[2]: row.balance for row in snapshots}
     upto = max((row.upto for row in snapshots), default=None)
@@ -127,9 +132,10 @@ async def balance_of(uow: UnitOfWork, account: str) -> dict[str, int]:
 
 
 async def take_snapshot(uow: UnitOfWork, account: str) -> None:
-    """Sum up everything that can no longer change, so that reading stays short.
+    """Sum up the transactions that can no longer change, so that later reads are short.
 
-    One from a clock that was ahead is taken back, so that bookings are dated right again.
+    A snapshot that a clock ahead of ours has written is moved back to the present, so that bookings
+    get correct times again.
     """
     upto = uow.now - SETTLED_AFTER
     old = {row.id.rpartition("|")[2]: row for row in await snapshots_of(uow, account)}

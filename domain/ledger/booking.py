@@ -1,8 +1,8 @@
-"""The journal: every movement of money as postings, each fact once, balances beside it.
+"""Booking in the journal: postings for every movement of money, once for each fact.
 
-Decision: postings `source -> destination` instead of signed lines, so that a transaction balances
-by construction; balance rows only where a rule bounds the account, because the platform's own
-accounts take part in everything and a row for them would serialise the whole market.
+Decision: a posting has a source and a destination instead of a sign, so a transaction balances by
+construction. Only accounts with a bound have a balance row. The platform's own accounts take part
+in every transaction, so a row for them would serialise all of them.
 """
 
 from collections import defaultdict
@@ -20,7 +20,7 @@ WALLET_UPDATED = Event("/wallet", "wallet.updated")
 
 
 def postings_for(deltas: Mapping[str, int]) -> list[Posting]:
-    """The postings that change each account by its delta; the deltas must sum to zero."""
+    """Postings that change each account by its delta. Raises ValueError if the sum is not zero."""
     if sum(deltas.values()):
         raise ValueError("a transaction must balance")
     givers = [(account, -delta) for account, delta in deltas.items() if delta < 0]
@@ -47,10 +47,10 @@ async def book(
     offer_id: str | None = None,
     withdrawal_id: str | None = None,
 ) -> None:
-    """Write one transaction and move its balances.
+    """Write one transaction and change its balance rows.
 
-    Raises InsufficientFunds when a bounded account would leave its bound, and Duplicate (rolling
-    everything back) when the fact is booked already.
+    Raises InsufficientFunds if an account would leave its bound, and Duplicate, which rolls back
+    the database transaction, if the fact is booked already.
     """
     moved = tuple(posting for posting in postings if posting.amount)
     if not moved:
@@ -59,7 +59,7 @@ async def book(
     for posting in moved:
         deltas[posting.source] -= posting.amount
         deltas[posting.destination] += posting.amount
-    for account in sorted(deltas):  # one order for everybody: no deadlocks
+    for account in sorted(deltas):  # the same order everywhere prevents deadlocks
         await _move(uow, account, currency, deltas[account])
     at = await _booking_time(uow, deltas)
     await uow.add(
@@ -83,8 +83,11 @@ async def book(
 
 
 async def _booking_time(uow: UnitOfWork, accounts: Iterable[str]) -> datetime:
-    """Now; but after what a snapshot has summed up, though this clock has jumped back or the one
-    of another host is ahead: nobody would look for it there."""
+    """Now, or later if a snapshot already covers this time because clocks differ.
+
+    A balance is its snapshot plus the transactions after it, so a transaction dated before the
+    snapshot would be missed.
+    """
     summed_up = [
         snapshot
         for each in SNAPSHOT_ACCOUNTS
@@ -95,6 +98,7 @@ async def _booking_time(uow: UnitOfWork, accounts: Iterable[str]) -> datetime:
 
 
 async def is_booked(uow: UnitOfWork, fact: str) -> bool:
+    """Whether the journal has a transaction for this fact."""
     return await uow.find(Transaction, {"fact": fact}) is not None
 
 

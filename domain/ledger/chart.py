@@ -1,9 +1,9 @@
-"""The chart of accounts: names, owners, and which accounts are bounded."""
+"""The chart of accounts: their names and owners, and which of them have a bound."""
 
 PLATFORM, STRIPE_FEES, LOSSES = "platform", "stripe_fees", "losses"
 STRIPE, BANK = "world:stripe", "world:bank"
 UNBOUNDED = frozenset({PLATFORM, STRIPE_FEES, LOSSES, STRIPE, BANK})
-SNAPSHOT_ACCOUNTS = (PLATFORM, STRIPE_FEES)  # by snapshots
+SNAPSHOT_ACCOUNTS = (PLATFORM, STRIPE_FEES)  # unbounded accounts whose balances are read
 
 
 def escrow(offer_id: str) -> str:
@@ -19,7 +19,7 @@ def available(user_id: str) -> str:
 
 
 def held(user_id: str) -> str:
-    """Of a chargeback that is not decided."""
+    """Money of a contractor that an undecided chargeback blocks."""
     return f"wallet:{user_id}:held"
 
 

@@ -1,9 +1,9 @@
-"""Whose side the journal is seen from: the accounts that are one's own, and what moves on them.
+"""The journal as its owners see it: the accounts of a user or the platform, and their movements.
 
-A user's part of the journal is read by (users, created_at); the platform's, which takes part in
-everything, by (accounts, created_at) and from its snapshot on. A balance at some time is the sum of
-one's own history before: it grows with that, not with the market. The currency is matched in a
-stage of its own: what is in no index keeps some servers from using one.
+The index (users, created_at) serves a user's part of the journal. The platform takes part in every
+transaction; (accounts, created_at) serves its part, from the snapshot on. A past balance is the sum
+of the owner's own history before it, so its cost does not grow with the market. The currency is
+matched in a stage of its own, because some servers use no index for a filter with another field.
 """
 
 from collections.abc import Iterable
@@ -20,11 +20,11 @@ from domain.ledger.balances import Snapshot
 from domain.ledger.transaction import Transaction
 
 MAX_SPAN = timedelta(days=366)
-YEARS = range(2000, 2200)  # what every part of the way from the client to the database can tell
+YEARS = range(2000, 2200)  # dates that clients, MongoDB and Python all represent
 
 
 def check_span(start: datetime, end: datetime) -> None:
-    """Raises Invalid."""
+    """Raises Invalid for a span that is empty, too long or out of range."""
     for name, at in (("start", start), ("end", end)):
         if at.year not in YEARS:
             raise Invalid(f"{name}: a year from {YEARS[0]} to {YEARS[-1]}.", field=name)
@@ -32,47 +32,52 @@ def check_span(start: datetime, end: datetime) -> None:
         raise Invalid(f"end: after start, and at most {MAX_SPAN.days} days later.", field="end")
 
 
-def span(start: datetime, end: datetime) -> dict[str, Any]:
+def within(start: datetime, end: datetime) -> dict[str, Any]:
+    """The filter for records created from `start` to before `end`."""
     return {"created_at": {"$gte": start, "$lt": end}}
 
 
 def totals(names: Iterable[str]) -> dict[str, Any]:
+    """Sums of fields, for a `$group` stage."""
     return {name: {"$sum": f"${name}"} for name in names}
 
 
-class Side(msgspec.Struct, frozen=True):
-    """The accounts that are one's own, and where in the journal they are looked for.
+class OwnedAccounts(msgspec.Struct, frozen=True):
+    """The accounts of one owner, by part, and the filter `where` that finds their transactions.
 
-    A customer has none here: theirs is the world outside, which pays and is paid back, so what
-    they have is zero or below. Of a chargeback that was lost they have the money as well.
+    A customer owns no accounts in the books. Stripe's account stands for their card, which pays and
+    is refunded, so their balance is zero or below. They also receive the money of a lost
+    chargeback.
     """
 
     where: dict[str, Any]
     parts: dict[str, str]
 
     @staticmethod
-    def of(actor: Actor) -> "Side":
+    def of(actor: Actor) -> "OwnedAccounts":
         mine = {"users": actor.id}
         match actor.role:
             case Role.ADMIN:
-                return PLATFORM_SIDE
+                return PLATFORM_ACCOUNTS
             case Role.CUSTOMER:
-                return Side(mine, {"cards": ledger.STRIPE, "chargebacks": ledger.chargeback("")})
-            case Role.CONTRACTOR:
-                accounts = (
-                    ledger.available,
-                    ledger.pending,
-                    ledger.held,
-                    ledger.in_transit,
-                    ledger.debt,
+                return OwnedAccounts(
+                    mine, {"cards": ledger.STRIPE, "chargebacks": ledger.chargeback("")}
                 )
-                return Side(mine, {each.__name__: each(actor.id) for each in accounts})
+            case Role.CONTRACTOR:
+                parts = {
+                    "available": ledger.available(actor.id),
+                    "pending": ledger.pending(actor.id),
+                    "held": ledger.held(actor.id),
+                    "in_transit": ledger.in_transit(actor.id),
+                    "debt": ledger.debt(actor.id),
+                }
+                return OwnedAccounts(mine, parts)
 
     def owns(self, account: str) -> bool:
-        return any(_is(account, own) for own in self.parts.values())
+        return any(_matches(account, own) for own in self.parts.values())
 
     def effect(self, transaction: Transaction) -> tuple[int, int, int]:
-        """What came in, what left, and what only moved, in minor units."""
+        """The amounts that came in, went out, and moved between own accounts, in minor units."""
         came = left = moved = 0
         for posting in transaction.postings:
             match self.owns(posting.source), self.owns(posting.destination):
@@ -86,37 +91,38 @@ class Side(msgspec.Struct, frozen=True):
 
     @property
     def sums(self) -> dict[str, Any]:
-        """The same as expressions for the database."""
+        """`effect` as expressions for the database."""
         source, destination = self._any("$$p.source"), self._any("$$p.destination")
         return {
-            "came": postings(_and(destination, {"$not": [source]})),
-            "left": postings(_and(source, {"$not": [destination]})),
-            "moved": postings(_and(source, destination)),
+            "came": sum_of_postings(_and(destination, {"$not": [source]})),
+            "left": sum_of_postings(_and(source, {"$not": [destination]})),
+            "moved": sum_of_postings(_and(source, destination)),
         }
 
     @property
     def deltas(self) -> dict[str, Any]:
-        """How each part changes in a transaction, as expressions for the database."""
+        """The change of each part by a transaction, as expressions for the database."""
         return {
             part: {
                 "$subtract": [
-                    postings(_asked("$$p.destination", own)),
-                    postings(_asked("$$p.source", own)),
+                    sum_of_postings(_matching("$$p.destination", own)),
+                    sum_of_postings(_matching("$$p.source", own)),
                 ]
             }
             for part, own in self.parts.items()
         }
 
     def _any(self, side: str) -> dict[str, Any]:
-        return {"$or": [_asked(side, own) for own in self.parts.values()]}
+        return {"$or": [_matching(side, own) for own in self.parts.values()]}
 
     async def position(self, uow: UnitOfWork, currency: str, at: datetime) -> dict[str, int]:
-        """The balance of each part from all transactions before a time."""
-        if self is PLATFORM_SIDE:
+        """The balance of each part before a time."""
+        if self is PLATFORM_ACCOUNTS:
             return {"platform": await platform_before(uow, currency, at)}
         return await self.moved(uow, {"$lt": at}, currency)
 
     async def moved(self, uow: UnitOfWork, when: Any, currency: str) -> dict[str, int]:
+        """The change of each part by the transactions of a time range."""
         found = await uow.aggregate(
             Transaction,
             [
@@ -129,8 +135,8 @@ class Side(msgspec.Struct, frozen=True):
         return {part: found[0][part] if found else 0 for part in self.parts}
 
 
-def postings(condition: Any) -> dict[str, Any]:
-    """The sum of a transaction's postings `p` for which the condition holds."""
+def sum_of_postings(condition: Any) -> dict[str, Any]:
+    """An expression: the sum of a transaction's postings `p` that meet the condition."""
     amount = {"$cond": [condition, "$$p.amount", 0]}
     return {"$sum": {"$map": {"input": "$postings", "as": "p", "in": amount}}}
 
@@ -139,28 +145,30 @@ def _and(*conditions: Any) -> dict[str, Any]:
     return {"$and": list(conditions)}
 
 
-def _is(account: str, own: str) -> bool:
-    """An own account that ends with a colon stands for all of its kind."""
+def _matches(account: str, own: str) -> bool:
+    """Whether `account` is `own`. A name that ends with a colon matches all accounts of its
+    kind."""
     return account.startswith(own) if own.endswith(":") else account == own
 
 
-def _asked(side: str, own: str) -> dict[str, Any]:
+def _matching(side: str, own: str) -> dict[str, Any]:
     if own.endswith(":"):
         return {"$eq": [{"$indexOfCP": [side, own]}, 0]}
     return {"$eq": [side, own]}
 
 
-PLATFORM_SIDE = Side({"accounts": ledger.PLATFORM}, {"platform": ledger.PLATFORM})
+PLATFORM_ACCOUNTS = OwnedAccounts({"accounts": ledger.PLATFORM}, {"platform": ledger.PLATFORM})
 
 
 async def platform_before(uow: UnitOfWork, currency: str, at: datetime) -> int:
-    """The platform's balance from all transactions before a time: forwards or backwards from its
-    snapshot, whatever the market has done before."""
+    """The platform's balance before a time, computed forwards or backwards from its snapshot."""
     snapshot = await uow.find(Snapshot, {"_id": f"snapshot:{ledger.PLATFORM}|{currency}"})
     if snapshot is None:
-        return (await PLATFORM_SIDE.moved(uow, {"$lt": at}, currency))["platform"]
+        return (await PLATFORM_ACCOUNTS.moved(uow, {"$lt": at}, currency))["platform"]
     if snapshot.upto < at:
         when, sign = {"$gt": snapshot.upto, "$lt": at}, 1
     else:
         when, sign = {"$gte": at, "$lte": snapshot.upto}, -1
-    return snapshot.balance + sign * (await PLATFORM_SIDE.moved(uow, when, currency))["platform"]
+    return (
+        snapshot.balance + sign * (await PLATFORM_ACCOUNTS.moved(uow, when, currency))["platform"]
+    )

@@ -6,7 +6,7 @@ from domain.kernel.record import Index, Record
 
 
 class Posting(msgspec.Struct, frozen=True):
-    """`amount` minor units, above zero, from one account to another."""
+    """`amount` in minor units, above zero, moves from `source` to `destination`."""
 
     source: str
     destination: str
@@ -14,7 +14,7 @@ class Posting(msgspec.Struct, frozen=True):
 
 
 class Transaction(Record, frozen=True):
-    """One fact of the journal, never changed. `users` are those who see it in their history."""
+    """One immutable entry of the journal. `users` see it in their history."""
 
     COLLECTION = "transactions"
     PREFIX = "txn"

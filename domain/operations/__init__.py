@@ -1,1 +1,2 @@
-"""How one operation runs: command, execution, idempotency, audit log, task."""
+"""Operations: commands, execution, idempotency, rate limits, audit log and tasks.
+Other contexts declare operations and tasks; this package runs and records them."""

@@ -1,11 +1,12 @@
-"""The audit trail: who did what to what. A row is written with what it tells of, or neither is.
+"""The audit log: who changed or read what. A row is committed together with the change itself.
 
-Each row is sealed as it is written, and soon numbered and bound into the chain, see `chain.py`: a
-chain inside the transactions would make every command wait for every other. So it is written twice,
-and never changed: first into a collection of what waits, which costs a command next to nothing,
-then into the book itself with its indexes. Secrets and what is said in
-chats are left out. What says who somebody is cannot stay when they delete their account, and rows
-cannot be changed: of that only a keyed digest is kept, which shows whether it was a given value.
+Each row is sealed when it is written. Soon after it gets a number and a place in the hash chain,
+see `audit_trail/hash_chain.py`; chaining within the transactions would serialise all commands. So a
+row is written twice and never changed: first to a collection of waiting rows, which costs a command
+little, then to the log with its indexes.
+
+Secrets and chat texts are left out. Personal data must not outlive its account, and rows cannot be
+changed, so the log keeps only keyed digests of it. A digest shows whether it was a given value.
 """
 
 import hashlib
@@ -21,14 +22,14 @@ from domain.operations.command import Command
 from domain.ports.ports import Seal
 
 ALWAYS_CHANGE = frozenset({"version", "updated_at", "_id"})
-LONGEST = 4000  # characters of one value; longer ones are kept as their digest
+MAX_VALUE_BYTES = 4000  # of one value as JSON; of longer values only a digest is stored
 
 
 class WaitingRow(Record, frozen=True):
-    """One command, or one look by an administrator. `detail` is JSON: the command's `fields`, and
-    the `changes` with their values before and after. `subjects` are the ids of what changed.
+    """One command, or one read by an administrator, that waits for its place in the chain.
 
-    `seal` is over all of that.
+    `detail` is JSON: the command's `fields`, and the `changes` with the values before and after.
+    `subjects` are the ids of the records that it is about. `seal` covers all other content.
     """
 
     COLLECTION = "audit_waiting"
@@ -46,9 +47,9 @@ class WaitingRow(Record, frozen=True):
 
     @property
     def content(self) -> bytes:
-        """All that the row tells, always in the same words."""
-        told = {name: getattr(self, name) for name in SEALED_FIELDS}
-        return msgspec.json.encode(told, order="deterministic")
+        """The sealed fields in a canonical form."""
+        fields = {name: getattr(self, name) for name in SEALED_FIELDS}
+        return msgspec.json.encode(fields, order="deterministic")
 
 
 SEALED_FIELDS = tuple(
@@ -57,7 +58,7 @@ SEALED_FIELDS = tuple(
 
 
 class AuditRow(WaitingRow, frozen=True, kw_only=True):
-    """A row in its place: `seq` is its number, `mac` binds it to the one before."""
+    """A row in the chain: `seq` is its number, and `mac` binds it to the row before."""
 
     COLLECTION = "audit"
     INDEXES = (
@@ -72,7 +73,7 @@ class AuditRow(WaitingRow, frozen=True, kw_only=True):
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
-    """What a row says besides the changes. `command` declares which `fields` are left out."""
+    """The content of a row besides the changes. `command` declares the fields to leave out."""
 
     operation: str
     fields: Any
@@ -87,9 +88,9 @@ class AuditEntry(msgspec.Struct, frozen=True):
 async def record(
     uow: UnitOfWork, seal: Seal, entry: AuditEntry, subjects: Iterable[str] = ()
 ) -> None:
-    """Write the row of a deed, with all that this unit of work has changed until now."""
-    told = [change for change in uow.changes if change.kind.LOGGED]
-    await uow.add(sealed_row(new_id(WaitingRow.PREFIX), uow.now, seal, entry, told, subjects))
+    """Write the row of an entry with the changes that the unit of work has made so far."""
+    changes = [change for change in uow.changes if change.kind.LOGGED]
+    await uow.add(sealed_row(new_id(WaitingRow.PREFIX), uow.now, seal, entry, changes, subjects))
 
 
 def sealed_row(
@@ -100,14 +101,14 @@ def sealed_row(
     changes: Iterable[Change],
     subjects: Iterable[str] = (),
 ) -> WaitingRow:
-    """The row of a entry. For whoever has to be able to write it twice, `id` is given."""
-    told = list(changes)
+    """Build the row of an entry. A caller that may write it twice gives it the same `id`."""
+    changes = list(changes)
     fields = entry.fields if isinstance(entry.fields, Mapping) else {}
     detail = {
         "fields": _loggable(seal, entry.command, fields),
-        "changes": [_logged_change(seal, change) for change in told],
+        "changes": [_logged_change(seal, change) for change in changes],
     }
-    ids = dict.fromkeys([*subjects, *(str(change.after["_id"]) for change in told)])
+    ids = dict.fromkeys([*subjects, *(str(change.after["_id"]) for change in changes)])
     row = WaitingRow(
         id=id,
         created_at=now,
@@ -160,7 +161,7 @@ def _shortened(value: Any) -> Any:
     if _is_plain(value):
         return value
     text = msgspec.json.encode(value)
-    if len(text) <= LONGEST:
+    if len(text) <= MAX_VALUE_BYTES:
         return value
     return {"digest": hashlib.sha256(text).hexdigest(), "length": len(text)}
 

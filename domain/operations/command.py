@@ -10,7 +10,7 @@ from msgspec import Meta as Limits
 
 
 class Style(StrEnum):
-    """What an operation is handed: a transaction, a reading unit of work, or the ports."""
+    """What an operation is called with: a transaction, a unit of work for reading, or the ports."""
 
     WRITE = "write"
     READ = "read"
@@ -18,7 +18,7 @@ class Style(StrEnum):
 
 
 class Meta(msgspec.Struct, frozen=True):
-    """How the call came in. `text` input (a query string) has its numbers still to be read."""
+    """The context of a call. With `text`, as in a query string, numbers are still strings."""
 
     request_id: str | None = None
     address: str = ""
@@ -29,8 +29,7 @@ class Meta(msgspec.Struct, frozen=True):
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The fields of one operation.
 
-    The audit log leaves out the fields in UNLOGGED, and keeps of those in PERSONAL only a keyed
-    digest.
+    The audit log leaves out the fields in UNLOGGED and stores a keyed digest of those in PERSONAL.
     """
 
     UNLOGGED: ClassVar[frozenset[str]] = frozenset()

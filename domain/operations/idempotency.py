@@ -13,11 +13,11 @@ from domain.kernel.record import Index, Record
 from domain.kernel.store import TRANSACTION_SECONDS, Duplicate, Store, UnitOfWork
 
 REPLY_KEPT = timedelta(hours=24)
-CLAIM_HELD = timedelta(seconds=TRANSACTION_SECONDS + 5)  # then whoever had it was killed
+CLAIM_HELD = timedelta(seconds=TRANSACTION_SECONDS + 5)  # no command runs for longer
 
 
 class Reply(Record, frozen=True):
-    """The first success of a request id; `claimed_by` while it still runs."""
+    """The first successful reply to a request id, with `claimed_by` while the command runs."""
 
     COLLECTION = "requests"
     PREFIX = "req"
@@ -32,13 +32,13 @@ class Reply(Record, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """The right to run a request id; lost when another process takes over after a crash."""
+    """The right to run a request id. Another process takes it over after CLAIM_HELD."""
 
     id: str
     token: str
 
     async def settle(self, uow: UnitOfWork, answer: Any) -> None:
-        """Part of the command's own transaction. Raises RequestInProgress when taken over."""
+        """Store the reply in the command's transaction. Raises RequestInProgress if taken over."""
         done = await uow.change(
             Reply,
             self.id,
@@ -52,16 +52,16 @@ class Claim(msgspec.Struct, frozen=True):
             raise RequestInProgress
 
     async def drop(self, store: Store) -> None:
-        """Failures are not kept, so that the caller may correct and try again."""
+        """Release a claim after a failure. Failures are not stored, so the caller may try again."""
         await store.single().remove(Reply, {"_id": self.id, "claimed_by": self.token})
 
 
 async def claim_request(
     name: str, fields: Any, actor: Actor, request_id: str, store: Store
 ) -> Claim | Reply:
-    """The right to run operation `name` under this request id, or its stored reply.
+    """Claim the request id for operation `name`, or return its stored reply.
 
-    Raises RequestInProgress while it runs elsewhere, and RequestIdReused for other fields.
+    Raises RequestInProgress while the command runs, and RequestIdReused for other fields.
     """
     uow = store.single()
     claim = Claim(f"{actor.id}:{request_id}", secrets.token_hex(8))
@@ -98,6 +98,6 @@ async def claim_request(
 
 
 def fingerprint(name: str, fields: Any) -> str:
-    """What tells one command with its fields from another."""
+    """A digest of a command and its fields."""
     canonical = msgspec.json.encode([name, fields], order="deterministic")
     return hashlib.sha256(canonical).hexdigest()

@@ -1,4 +1,4 @@
-"""The operation core: who may call, valid input, one transaction, one reply per request id."""
+"""Declaration and execution of operations: roles, input, transaction, replies, audit."""
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
@@ -28,7 +28,7 @@ FromAnswer = Callable[[Any], Iterable[str]]
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """A tagged function with what the executor and the documents need to know about it."""
+    """A function with the declarations that the executor, the server and the docs read."""
 
     name: str
     run: Callable[..., Awaitable[Any]]
@@ -87,25 +87,25 @@ def operation(
     instant: bool = False,
     limits: tuple[Limit, ...] = (),
 ) -> Callable[[F], F]:
-    """Tag a function as an operation; what registers it is the handlers' explicit list.
+    """Declare a function as an operation. An explicit list in handlers/ registers it.
 
     `reply` composes the answer after the commit, from the id of the record that the operation
-    returned. It may wait, does not hold up the caller's other commands, and runs again when a
-    request id is repeated: so secrets are re-read, never stored.
+    returned. It may wait without delaying other commands of the caller. It runs again for a
+    repeated request id, so secrets are read again and not stored.
 
     Every transaction that writes leaves a row in the audit log, and so does every read by an
     administrator. `audited=True` is for operations that act directly; `audited=False` is for reads
     of the caller's own account. `subjects` takes from the answer the ids of what the row is about,
     besides the records that changed.
 
-    `joins` and `leaves` name, from the answer, the rooms that the calling socket listens to from
-    then on, or no longer.
+    `joins` and `leaves` take from the answer the rooms that the calling connection joins or leaves.
 
-    A `pipelined` one says itself, by `meta.committed()`, from when on its place among the caller's
-    commands is fixed: the next one begins then, and the answer comes when it is there.
+    A `pipelined` operation calls `meta.committed()` when its order among the caller's commands is
+    fixed. The next command starts then, and the answer follows later.
 
-    `instant` is for what hardly ever waits for anything. It begins where its packet is read, which
-    is no task: until it has waited for something, it must not use `asyncio.timeout` and the like.
+    `instant` is for operations that rarely wait. They start in the reader of the connection,
+    outside of a task, so they must not use `asyncio.timeout` and the like before their first
+    suspension.
 
     `limits` are its own rate limits, besides the one on all commands of a user.
     """
@@ -225,7 +225,7 @@ def _audit_entry(
 
 
 def _has_null(value: Any) -> bool:
-    """Whether some text in it has a null character. For what has been checked already."""
+    """Whether a text in checked input contains a null character."""
     if isinstance(value, str):
         return "\0" in value
     if isinstance(value, dict):
@@ -234,7 +234,7 @@ def _has_null(value: Any) -> bool:
 
 
 def invalid(refused: msgspec.ValidationError) -> Invalid:
-    """Say which field is wrong: msgspec's own words with its path in front."""
+    """The error for refused input: msgspec's message with the path of the field in front."""
     text = str(refused)
     reason, _, path = text.partition(" - at `$")
     field = path.rstrip("`").lstrip(".")

@@ -1,4 +1,4 @@
-"""Tasks: work that runs after a commit, at least once, until it succeeds or is given up."""
+"""Tasks: work after a commit, run at least once, until it succeeds or becomes a dead letter."""
 
 from abc import abstractmethod
 from datetime import datetime
@@ -8,15 +8,18 @@ from domain.ports.ports import Ports
 
 
 class Task(Work, frozen=True):
-    """Work for after the commit. It runs at least once, so every effect must be guarded."""
+    """Work after a commit. It may run several times, so every effect must be guarded.
+
+    Each task has an explicit tag, which its stored rows carry: `class Hold(Task, tag="hold")`.
+    """
 
     @abstractmethod
     async def run(self, ports: Ports) -> None:
-        """Raises TryAgain to be run again later, perhaps with other fields."""
+        """Raises TryAgain to be run again later, with the same or other fields."""
 
 
 class TryAgain(Exception):
-    """The outcome is not known or not possible yet: run `task` (or the same one) again."""
+    """The outcome is unknown or not possible yet: run `task`, or the same task, again."""
 
     def __init__(self, reason: str, task: Task | None = None, at: datetime | None = None) -> None:
         super().__init__(reason)

@@ -1,1 +1,1 @@
-"""What the rules need from outside, as protocols. `server` implements them."""
+"""Protocols of what the domain uses from outside; `server` implements them."""

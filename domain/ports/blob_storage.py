@@ -1,4 +1,4 @@
-"""Protocols: where the bytes of files are kept, and what inspects them."""
+"""Protocols: storage of file contents, and their inspection."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -8,23 +8,23 @@ import msgspec
 
 
 class BlobStorage(Protocol):
-    """Bytes by a key. All methods raise Unavailable when their store is away."""
+    """File contents by key. All methods raise Unavailable while their store is unreachable."""
 
     async def write(self, key: str, pieces: AsyncIterator[bytes]) -> None:
-        """What fails on the way may leave something of it, even some time later."""
+        """Store the pieces. A failed write may leave a part behind, possibly some time later."""
         ...
 
     def read(self, key: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
-        """From byte `start` to before byte `end`."""
+        """Read from byte `start` to before byte `end`."""
         ...
 
     async def remove(self, keys: Sequence[str]) -> None:
-        """Harmless for keys that are not there."""
+        """Remove contents; keys that do not exist are ignored."""
         ...
 
 
 class Spool(Protocol):
-    """Bytes on their way through, which are not in memory."""
+    """Received bytes, buffered outside of memory."""
 
     @property
     def size(self) -> int: ...
@@ -33,7 +33,7 @@ class Spool(Protocol):
 
 
 class InspectedFile(msgspec.Struct, frozen=True):
-    """What a file is. A picture's `content` is a new one, drawn after what was sent."""
+    """A file after its inspection. The `content` of a picture is re-encoded from the upload."""
 
     type: str
     content: Spool
@@ -44,5 +44,8 @@ class InspectedFile(msgspec.Struct, frozen=True):
 
 class FileInspector(Protocol):
     def examine(self, spool: Spool, whose: str) -> AbstractAsyncContextManager[InspectedFile]:
-        """Raises UnsupportedType, TooLarge, RateLimited."""
+        """Determine the type of an upload of user `whose`, and re-encode pictures.
+
+        Raises UnsupportedType, TooLarge, RateLimited.
+        """
         ...

@@ -1,4 +1,4 @@
-"""A mail, and the port of whoever sends it."""
+"""Protocol: sending e-mail."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Mail(msgspec.Struct, frozen=True):
-    """Plain text for one person; `id` stays the same however often it is sent."""
+    """A plain-text e-mail to one user. `id` is the same for every attempt to send it."""
 
     id: str
     user_id: str
@@ -16,10 +16,10 @@ class Mail(msgspec.Struct, frozen=True):
 
 
 class MailUnsent(Exception):
-    """Not sent, for a reason that may pass."""
+    """The e-mail was not sent, for a temporary reason."""
 
 
 class Mailer(Protocol):
     async def send(self, mail: Mail) -> None:
-        """Send it; what can never be delivered is logged and dropped. Raises MailUnsent."""
+        """Send an e-mail; log and drop an undeliverable one. Raises MailUnsent."""
         ...

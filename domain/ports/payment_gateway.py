@@ -1,4 +1,4 @@
-"""Protocols and values of the payment provider, and the errors that it raises."""
+"""Protocols, values and errors of the payment provider."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -8,9 +8,9 @@ import msgspec
 
 
 class Intent(msgspec.Struct, frozen=True):
-    """What Stripe holds of one payment, as just read. Amounts are minor units of `currency`.
+    """A PaymentIntent as read from Stripe. Amounts are in minor units of `currency`.
 
-    `status` is Stripe's PaymentIntent status: requires_payment_method, requires_confirmation,
+    `status` is Stripe's status: requires_payment_method, requires_confirmation,
     requires_action, processing, requires_capture, succeeded or canceled.
     """
 
@@ -32,8 +32,10 @@ class Intent(msgspec.Struct, frozen=True):
 
 
 class StripeMovement(msgspec.Struct, frozen=True):
-    """A refund, transfer or payout at Stripe. `status` is Stripe's own word for it; it has `moved`
-    no money (yet) if Stripe's books do not know it, like the refund of a hold that ended."""
+    """A refund, transfer, reversal or payout at Stripe. `status` is Stripe's status.
+
+    `moved` is false if it has no balance transaction (yet), such as the refund of an ended hold.
+    """
 
     id: str
     status: str
@@ -46,9 +48,9 @@ class StripeMovement(msgspec.Struct, frozen=True):
 
 
 class ConnectAccount(msgspec.Struct, frozen=True):
-    """A contractor's account at Stripe, what it may do by now, and what its banks take.
+    """A contractor's account at Stripe: its capabilities, and the `currencies` of its banks.
 
-    `requirements` are what Stripe still wants to know; a `closed` account comes back no more.
+    `requirements` lists the data that Stripe still asks for. A `closed` account is never reopened.
     """
 
     id: str
@@ -61,8 +63,11 @@ class ConnectAccount(msgspec.Struct, frozen=True):
 
 
 class CardDispute(msgspec.Struct, frozen=True):
-    """A dispute of a charge. `status` is Stripe's word; `withdrawn_amount` is what Stripe has
-    taken for it by now, without its fee: nothing for an inquiry, and after it was won."""
+    """A dispute of a charge. `status` is Stripe's status.
+
+    `withdrawn_amount` is the amount that Stripe has withdrawn for it, without its fee: 0 for an
+    inquiry and for a won dispute.
+    """
 
     id: str
     status: str
@@ -79,7 +84,7 @@ class CardDispute(msgspec.Struct, frozen=True):
 
 
 class PaymentMethod(msgspec.Struct, frozen=True):
-    """A means to pay that Stripe keeps; `type` is Stripe's word, such as `card`."""
+    """A saved payment method; `type` is Stripe's type, such as `card`."""
 
     id: str
     type: str
@@ -91,7 +96,7 @@ class PaymentMethod(msgspec.Struct, frozen=True):
 
 
 class SetupIntent(msgspec.Struct, frozen=True):
-    """The saving of a method, which the client finishes with `client_secret`."""
+    """A SetupIntent: the client uses `client_secret` to save a payment method."""
 
     id: str
     client_secret: str | None
@@ -99,7 +104,7 @@ class SetupIntent(msgspec.Struct, frozen=True):
 
 
 class BalanceTransaction(msgspec.Struct, frozen=True):
-    """A line of Stripe's own books of the platform's balance; amounts are signed."""
+    """A balance transaction of the platform's Stripe account; amounts are signed."""
 
     id: str
     type: str
@@ -113,28 +118,30 @@ class BalanceTransaction(msgspec.Struct, frozen=True):
 
 
 class GatewayUnknown(Exception):
-    """No answer, or one that leaves the effect open: ask again with the same key."""
+    """No answer, or an answer that leaves the outcome unknown: repeat with the same key."""
 
 
 class StaleFailure(GatewayUnknown):
-    """Stripe replays a stored failure under this key, or has seen other parameters under it:
-    re-read, and if nothing happened take the next key."""
+    """Stripe replays a stored failure for this key, or knows the key with other parameters.
+
+    Read the object again; if the request had no effect, use the next key.
+    """
 
 
 class GatewayRefused(Exception):
-    """A definite no: nothing was done at Stripe. `code` is Stripe's error or decline code."""
+    """A definite refusal without effect at Stripe. `code` is Stripe's error or decline code."""
 
     def __init__(self, code: str, message: str, declined: Any = None) -> None:
         super().__init__(message)
         self.code = code
-        self.declined = declined  # the payment as Stripe describes it, when a card was refused
+        self.declined = declined  # the PaymentIntent, if the card was declined
 
 
-KEY_LIFETIME = timedelta(hours=23)  # Stripe forgets keys after 24: then look before posting again
+KEY_LIFETIME = timedelta(hours=23)  # Stripe forgets idempotency keys after 24 hours
 
 
 class PaymentGateway(Protocol):
-    """Stripe. Every POST carries the caller's idempotency key.
+    """The payment provider, Stripe. Every POST carries the idempotency key of the caller.
 
     All methods raise GatewayUnknown, StaleFailure or GatewayRefused.
     """
@@ -150,9 +157,11 @@ class PaymentGateway(Protocol):
         customer_id: str | None,
         metadata: dict[str, str],
     ) -> Intent:
-        """Create (and with a payment method confirm) a payment that is captured later, or at once
-        if its method cannot be held. A decline is an Intent in requires_payment_method with its
-        `failure`."""
+        """Create a payment, and confirm it if there is a payment method.
+
+        It is captured later, or at once if its method does not support holds. A declined payment is
+        an Intent in requires_payment_method with a `failure`.
+        """
         ...
 
     async def intent(self, id: str) -> Intent: ...
@@ -170,13 +179,13 @@ class PaymentGateway(Protocol):
     async def refund_state(self, id: str) -> StripeMovement: ...
 
     async def find_refund(self, intent_id: str, fact: str) -> StripeMovement | None:
-        """One that has not failed, by the `fact` of its metadata."""
+        """The refund with this `fact` in its metadata, unless it has failed."""
         ...
 
     async def intent_of_refund(self, id: str) -> str | None: ...
 
     async def refunds(self, intent_id: str) -> list[StripeMovement]:
-        """All refunds of a payment, newest first, also failed ones."""
+        """All refunds of a payment, failed ones included, newest first."""
         ...
 
     async def transfer(
@@ -190,7 +199,7 @@ class PaymentGateway(Protocol):
         group: str,
         metadata: dict[str, str],
     ) -> StripeMovement:
-        """Out of a charge's money, or without one out of the platform's balance."""
+        """Transfer from the funds of a charge, or without one from the platform's balance."""
         ...
 
     async def find_transfer(self, group: str, fact: str) -> StripeMovement | None: ...
@@ -214,7 +223,7 @@ class PaymentGateway(Protocol):
     ) -> CardDispute: ...
 
     async def create_customer(self, *, key: str, email: str, user_id: str) -> str:
-        """The id of a customer under which methods are saved."""
+        """Create a customer, to which payment methods are attached. Returns its id."""
         ...
 
     async def find_customer(self, user_id: str, since: datetime) -> str | None: ...
@@ -226,7 +235,7 @@ class PaymentGateway(Protocol):
     async def method(self, id: str) -> PaymentMethod: ...
 
     async def detach(self, id: str, *, key: str) -> PaymentMethod:
-        """Forget a method for good; its customer is None from then on."""
+        """Detach a payment method permanently; the result has no customer."""
         ...
 
     async def payout(
@@ -246,11 +255,11 @@ class PaymentGateway(Protocol):
     async def find_account(self, user_id: str, since: datetime) -> ConnectAccount | None: ...
 
     async def account(self, id: str) -> ConnectAccount:
-        """Never refused for an account that was closed: that is what it says then."""
+        """Read an account. For a closed account the result says so, and nothing is raised."""
         ...
 
     def intents(self, since: datetime) -> AsyncIterator[Intent]:
-        """All payments made since then, newest first; for the audit."""
+        """All payments since a time, newest first; for the audit."""
         ...
 
     def transfers(self, since: datetime) -> AsyncIterator[StripeMovement]: ...
@@ -260,13 +269,13 @@ class PaymentGateway(Protocol):
     def entries(
         self, since: datetime, until: datetime | None = None
     ) -> AsyncIterator[BalanceTransaction]:
-        """The platform's balance transactions of that time, newest first."""
+        """The platform's balance transactions of a time span, newest first."""
         ...
 
     def payouts(self, account_id: str, since: datetime) -> AsyncIterator[StripeMovement]: ...
 
     async def onboarding_url(self, account_id: str) -> str:
-        """A link for one use; it expires within minutes."""
+        """A link to the onboarding; it works once and expires within minutes."""
         ...
 
 
@@ -274,6 +283,8 @@ class WebhookVerifier(Protocol):
     live: bool  # whether Stripe's live mode is used
 
     def verify(self, payload: bytes, signature: str) -> Any:
-        """What was signed with one of our secrets, read as JSON; None if it is none. Raises
-        InvalidSignature."""
+        """The decoded JSON of a payload signed with one of our secrets; None if it is no JSON.
+
+        Raises InvalidSignature.
+        """
         ...

@@ -1,4 +1,4 @@
-"""What the rules need from outside, as protocols; the composition root fills them in."""
+"""The ports: protocols of what the domain uses from outside. The composition root binds them."""
 
 from typing import Any, Protocol
 
@@ -16,35 +16,35 @@ from domain.ports.sessions import Passwords, Sessions, Tickets
 
 
 class Seal(Protocol):
-    """Keyed seals: only who has a key can make one that fits."""
+    """Keyed signatures (HMAC), which only the holder of a key can create."""
 
     def sign(self, data: bytes) -> str: ...
 
     def fits(self, data: bytes, signature: str) -> bool: ...
 
 
-class Waiter(Protocol):
+class TaskWaiter(Protocol):
     async def settled(self, subject: str, seconds: float = 10) -> bool:
-        """Wait until no task about `subject` is under way here; False when time runs out first."""
+        """Wait until this process runs no task about `subject`; False after `seconds`."""
         ...
 
 
 class Gauges(Protocol):
-    """Live figures of the processes, for the monitor."""
+    """Live figures of all processes, for the monitor."""
 
     async def sockets(self) -> int: ...
 
 
-class Live(Protocol):
-    """Whoever listens right now, on all processes; nothing said here is kept or repeated."""
+class LivePush(Protocol):
+    """Ephemeral pushes to the connections of all processes. Nothing is stored or repeated."""
 
-    def tell(self, event: Event, data: Any, *, room: str) -> None:
-        """Push to the sockets in `room` of the event's namespace; a user's is `user:{id}`."""
+    def push(self, event: Event, data: Any, *, room: str) -> None:
+        """Push to the connections in `room` of the event's namespace; see `kernel/rooms.py`."""
         ...
 
 
 class Ports(msgspec.Struct, frozen=True):
-    """Everything an operation or task may reach besides its unit of work."""
+    """Everything that an operation or task may use besides its unit of work."""
 
     store: Store
     clock: Clock
@@ -52,9 +52,9 @@ class Ports(msgspec.Struct, frozen=True):
     passwords: Passwords
     gateway: PaymentGateway
     webhooks: WebhookVerifier
-    waiter: Waiter
+    waiter: TaskWaiter
     gauges: Gauges
-    live: Live
+    live: LivePush
     presence: Presence
     members: Members
     messages: MessageQueue

@@ -5,12 +5,12 @@ from typing import Protocol
 
 
 class Presence(Protocol):
-    """Who is where, over all processes; what this process knows while they cannot be asked."""
+    """Who is connected, over all processes; of this process alone while Redis is unreachable."""
 
     async def viewers(self, job_id: str) -> set[str]:
         """The users whose sockets are in the room `job:{id}`."""
         ...
 
     async def online(self, user_ids: Collection[str]) -> set[str]:
-        """Those of them who are connected."""
+        """The users among `user_ids` who are connected."""
         ...

@@ -1,4 +1,4 @@
-"""What signing in needs from outside: sessions with their tokens, and passwords."""
+"""Protocols: sessions and their tokens, password hashing, and tickets for files."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -10,8 +10,8 @@ from domain.kernel.actor import Actor
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """A pair: the access token opens every door until `expires_at`, the refresh token makes a
-    new pair and works once."""
+    """An access token, valid until `expires_at`, and a refresh token, which can be exchanged for a
+    new pair once."""
 
     access_token: str
     refresh_token: str
@@ -19,7 +19,7 @@ class Tokens(msgspec.Struct, frozen=True):
 
 
 class SessionView(msgspec.Struct, frozen=True):
-    """One signed-in device."""
+    """One session, as its user sees it."""
 
     id: str
     created_at: datetime
@@ -29,30 +29,37 @@ class SessionView(msgspec.Struct, frozen=True):
 
 
 class Sessions(Protocol):
-    """Signed-in devices. All methods raise Unavailable when their store is away."""
+    """The sessions of users. All methods raise Unavailable while their store is unreachable."""
 
     async def start(self, user_id: str, role: str, address: str) -> Tokens: ...
 
     async def rotate(self, refresh_token: str) -> Tokens:
-        """Raises Unauthenticated; a token used twice ends its session everywhere."""
+        """Exchange a refresh token. Raises Unauthenticated.
+
+        A token that is used twice ends its session on all processes.
+        """
         ...
 
     async def list(self, user_id: str) -> Sequence[SessionView]: ...
 
     async def end(self, user_id: str, session_id: str) -> bool:
-        """End one session and close its sockets on all processes; False if it is not there."""
+        """End a session and close its connections on all processes; False if there is none."""
         ...
 
 
 class Passwords(Protocol):
-    """Both take tens of milliseconds of CPU and run off the event loop."""
+    """Password hashing. Both methods take tens of milliseconds of CPU, outside of the event
+    loop."""
 
     async def hash(self, password: str) -> str: ...
 
     async def verify(self, password: str, hash: str | None) -> bool:
-        """Takes the same time for an unknown account (`hash` None) as for a wrong password."""
+        """Check a password; takes as long for an unknown account (`hash` None) as for a known
+        one."""
         ...
 
 
 class Tickets(Protocol):
-    def ticket(self, actor: Actor, file_id: str, life: timedelta) -> tuple[str, datetime]: ...
+    def ticket(self, actor: Actor, file_id: str, life: timedelta) -> tuple[str, datetime]:
+        """A token that lets `actor` read one file, and the time when it expires."""
+        ...

@@ -95,7 +95,7 @@ async def moved(ports: Ports, counts: Mapping[str, int]) -> None:
     """How many are in a room has changed: of sockets of a user, of users who watch a job."""
     for room, count in counts.items():
         if job_id := job_in(room):
-            ports.live.tell(VIEWERS, Viewers(job_id, count), room=room)
+            ports.live.push(VIEWERS, Viewers(job_id, count), room=room)
     users = {user: count > 0 for room, count in counts.items() if (user := user_in(room))}
     if not users:
         return
@@ -114,7 +114,7 @@ async def moved(ports: Ports, counts: Mapping[str, int]) -> None:
 
 def _tell(ports: Ports, people: Collection[Seen]) -> None:
     for seen in people:
-        ports.live.tell(PRESENCE, seen, room=presence_room(seen.user_id))
+        ports.live.push(PRESENCE, seen, room=presence_room(seen.user_id))
 
 
 async def _seen(ports: Ports, people: Collection[str]) -> list[Seen]:

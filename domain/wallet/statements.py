@@ -9,7 +9,7 @@ from domain.deals.offer import Offer
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.documents import Sort
 from domain.kernel.store import UnitOfWork
-from domain.ledger.owner_view import Side, check_span, span, totals
+from domain.ledger.owner_view import OwnedAccounts, check_span, totals, within
 from domain.ledger.transaction import Transaction
 from domain.operations.command import Command, CurrencyCode, Moment, Style
 from domain.operations.operation import operation
@@ -77,12 +77,12 @@ async def statement(cmd: GetStatement, actor: Actor, uow: UnitOfWork) -> Account
     """
     check_span(cmd.start, cmd.end)
     currency = cmd.currency or uow.rates.currencies[0]
-    side = Side.of(actor)
+    side = OwnedAccounts.of(actor)
     opening = await side.position(uow, currency, cmd.start)
     grouped = await uow.aggregate(
         Transaction,
         [
-            {"$match": side.where | span(cmd.start, cmd.end)},
+            {"$match": side.where | within(cmd.start, cmd.end)},
             {"$match": {"currency": currency}},
             {"$project": {"kind": 1, **side.sums, **side.deltas}},
             {"$match": {"$or": [{name: {"$gt": 0}} for name in side.sums]}},
@@ -115,10 +115,10 @@ async def entries(
     """
     check_span(cmd.start, cmd.end)
     currency = cmd.currency or uow.rates.currencies[0]
-    side = Side.of(actor)
+    side = OwnedAccounts.of(actor)
     balance = sum((await side.position(uow, currency, cmd.start)).values())
     waiting: list[Transaction] = []
-    async for transaction in uow.each(Transaction, side.where | span(cmd.start, cmd.end), OLDEST):
+    async for transaction in uow.each(Transaction, side.where | within(cmd.start, cmd.end), OLDEST):
         if transaction.currency == currency:
             waiting.append(transaction)
         if len(waiting) == BATCH:
@@ -131,7 +131,7 @@ async def entries(
 
 
 async def _to_entries(
-    uow: UnitOfWork, side: Side, transactions: Iterable[Transaction], balance: int
+    uow: UnitOfWork, side: OwnedAccounts, transactions: Iterable[Transaction], balance: int
 ) -> list[StatementEntry]:
     ids = tuple({each.offer_id for each in transactions if each.offer_id})
     titles = {offer.id: offer.job_title for offer in await uow.all(Offer, {"_id": ids})}

@@ -33,8 +33,8 @@ def work(market, server):
 
 
 async def test_a_contractors_statement_leads_from_balance_to_balance(work):
-    """Guard: `position` and `deltas` of `owner_view.Side`; a part that is left out, or what only
-    moves counted as coming in, and the closing balance is not the wallet's."""
+    """Guard: `position` and `deltas` of `owner_view.OwnedAccounts`; a part that is left out, or
+    what only moves counted as coming in, and the closing balance is not the wallet's."""
     await work.start_and_complete()
     before = datetime.now(UTC).isoformat()
     await work.withdraw(20_000)

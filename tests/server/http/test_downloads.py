@@ -8,7 +8,7 @@ from datetime import datetime
 import aiohttp
 import pytest
 
-from domain.ledger.owner_view import Side
+from domain.ledger.owner_view import OwnedAccounts
 from handlers.statements import cell, decimal
 from server.http import downloads
 from tests.support.job_in_progress import JobInProgress
@@ -110,14 +110,14 @@ async def test_a_file_that_breaks_off_does_not_look_whole(market, server, monkey
     fails before the first piece is a problem: `anext` in `Download.open`."""
     party = await market.contractor()
     await insert_transactions(server.store, 1_000, user=party.id)
-    real, broken_at = Side.effect, 700
+    real, broken_at = OwnedAccounts.effect, 700
 
     def broken(side, transaction):
         if transaction.fact == f"{party.id}:{broken_at}":
             raise RuntimeError("the disk is on fire")
         return real(side, transaction)
 
-    monkeypatch.setattr(Side, "effect", broken)
+    monkeypatch.setattr(OwnedAccounts, "effect", broken)
     with pytest.raises(aiohttp.ClientPayloadError):
         await download(party, "wallet/statement.csv", **JANUARY)
     broken_at = 0
