@@ -68,7 +68,7 @@ async def test_a_contractors_statement_leads_from_balance_to_balance(work):
 
 
 async def test_debt_and_held_money_are_parts_of_it(work):
-    """Guard: `held` and `debt` in `Side.of`."""
+    """Guard: `held` and `debt` in `OwnedAccounts.of`."""
     await work.start_and_complete()
     await work.withdraw(50_000)
     chargeback = await work.open_chargeback()
@@ -82,7 +82,7 @@ async def test_debt_and_held_money_are_parts_of_it(work):
 
 
 async def test_a_customers_statement_is_what_was_paid_and_given_back(work):
-    """Guard: the customer's `Side`: STRIPE and chargebacks; without `came or left or moved` the
+    """Guard: `OwnedAccounts`: STRIPE and chargebacks; without `came or left or moved` the
     platform's fee would be a line of nothing."""
     await work.start()
     await work.refund(30_000)
@@ -98,7 +98,7 @@ async def test_a_customers_statement_is_what_was_paid_and_given_back(work):
 
 
 async def test_a_lost_chargeback_is_money_that_the_customer_got_back(work):
-    """Guard: `chargebacks` in the customer's `Side`; without it the bank's refund is nowhere."""
+    """Guard: `chargebacks` in `OwnedAccounts`; without it the bank's refund is nowhere."""
     await work.start()
     await work.decide_chargeback(await work.open_chargeback(), won=False)
     await work.market.settled(TIMEOUT)
