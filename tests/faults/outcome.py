@@ -37,22 +37,22 @@ async def feed_of(party: Party) -> list[dict[str, Any]]:
             return items
 
 
-async def told(party: Party, name: str, field: str = "id") -> list[Any]:
+async def feed_values(party: Party, name: str, field: str = "id") -> list[Any]:
     """One field of each event of that name in a user's feed, oldest first."""
     return [item["data"][field] for item in await feed_of(party) if item["name"] == name]
 
 
-async def booked(market: Market, kind: str) -> int:
+async def count_booked(market: Market, kind: str) -> int:
     """How many bookings of a kind there are in the journal."""
     return sum(row.kind == kind for row in await market.rows(Transaction))
 
 
-async def posted(market: Market, path: str) -> int:
+async def requests_to(market: Market, path: str) -> int:
     """How many requests of a kind Stripe received, answered or not."""
     return (await market.sandbox.calls()).count(f"POST /v1/{path}")
 
 
-async def waits_in(market: Market, *tasks: str) -> bool:
+async def waits_only_for(market: Market, *tasks: str) -> bool:
     """Whether the outbox contains tasks of exactly these kinds, so that a process that is killed
     now dies in them and leaves no rows locked by other transactions."""
     uow = market.store.single()
@@ -61,7 +61,7 @@ async def waits_in(market: Market, *tasks: str) -> bool:
     return {row.body["type"] for row in rows} == {*tasks}
 
 
-async def let_leases_run_out(market: Market, **where: Any) -> None:
+async def expire_leases(market: Market, **where: Any) -> None:
     """Expire the leases and delays of outbox rows, as if the time had passed."""
     now, uow = market.store.clock.now(), market.store.single()
     for row in await market.rows(OutboxRow, dead=False, **where):

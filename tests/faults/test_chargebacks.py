@@ -1,6 +1,6 @@
 """Chargebacks after all payouts have arrived."""
 
-from tests.faults.outcome import told
+from tests.faults.outcome import feed_values
 from tests.support.job_in_progress import TIMEOUT
 
 FEE = 1500
@@ -48,6 +48,6 @@ async def test_chargeback_after_payout_won_and_lost_in_any_order(completed_work)
         assert (available, held + pending, debt) == parts[state], state
     steps = ["open", *(state.replace("under_review", "open") for state in order)]
     for party in (completed_work.customer, completed_work.contractor):
-        assert await told(party, "chargeback.updated", "status") == steps
+        assert await feed_values(party, "chargeback.updated", "status") == steps
     first, *_ = await completed_work.stripe_list("transfers")
     assert (first["amount"], first["amount_reversed"]) == (70_000, 40_000)

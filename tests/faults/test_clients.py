@@ -11,7 +11,7 @@ from domain.operations.command import Style
 from domain.operations.idempotency import Reply
 from handlers import NAMESPACES
 from server.adapters.argon2_passwords import Argon2Passwords
-from tests.faults.outcome import posted, told, until
+from tests.faults.outcome import feed_values, requests_to, until
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 from tests.support.operation_cases import VALUES
 from tests.support.parties import Refused
@@ -58,8 +58,8 @@ async def test_request_id_while_running(work):
     assert status == 200
     assert await work.customer.http("POST", path, {}, request_id="pay-1") == (200, done)
     assert await work.platform_and_escrow() == (30_000, 0)
-    assert await posted(work.market, "transfers") == 1
-    assert (await told(work.customer, "job.updated", "status")).count("completed") == 1
+    assert await requests_to(work.market, "transfers") == 1
+    assert (await feed_values(work.customer, "job.updated", "status")).count("completed") == 1
 
 
 SURPRISES = (
@@ -114,7 +114,7 @@ async def test_user_deleted_with_money_outstanding(market, server):
     await refuses_to_leave(work, work.contractor)
     await work.withdraw(70_000)
     await work.contractor.call("/account", "delete", {"password": PASSWORD})
-    await work.refund(50_000)  # and yet the books know whose debt it is
+    await work.refund(50_000)  # the books still name the debtor
     assert await work.platform_and_escrow() == (15_000, 0)
 
 

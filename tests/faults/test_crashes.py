@@ -7,7 +7,14 @@ from domain.accounts.user import User
 from domain.deals.offer import Offer, OfferStatus
 from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications.feed import FeedRow
-from tests.faults.outcome import PATIENCE, feed_of, let_leases_run_out, told, until, waits_in
+from tests.faults.outcome import (
+    PATIENCE,
+    expire_leases,
+    feed_of,
+    feed_values,
+    until,
+    waits_only_for,
+)
 from tests.support.market import Market
 from tests.support.parties import Party
 
@@ -44,13 +51,13 @@ async def test_crash_between_capture_and_commit(processes, books):
         return bool(found["data"][0]["status"] == "succeeded")
 
     await until(taken)
-    await until(lambda: waits_in(market, "capture_payment"))
+    await until(lambda: waits_only_for(market, "capture_payment"))
     await web.kill()
-    assert await waits_in(market, "capture_payment")
+    assert await waits_only_for(market, "capture_payment")
     assert (await market.rows(Offer))[0].status is OfferStatus.ACCEPTING
     await market.sandbox.clear_faults()
 
-    await let_leases_run_out(market)
+    await expire_leases(market)
     await processes.web()
     await until(lambda: _status(market, OfferStatus.ACCEPTED))
     await customer.connect()
@@ -88,7 +95,7 @@ async def test_killed_after_commit_before_any_push(processes):
         await session.commit_transaction()
     assert [push.name for push in customer.pushes[seen:]] == []
 
-    await let_leases_run_out(market)
+    await expire_leases(market)
     await processes.web()
     await customer.connect()
     await contractor.connect()
@@ -162,17 +169,17 @@ async def test_crash_between_refund_transfer_payout_and_commit(processes, books)
 
     await until(all_done)
     unheard = ("send_transfer", "send_refund", "send_payout")
-    await until(lambda: waits_in(market, *unheard))
+    await until(lambda: waits_only_for(market, *unheard))
     await web.kill()
-    assert await waits_in(market, *unheard)
+    assert await waits_only_for(market, *unheard)
     await market.sandbox.clear_faults()
 
-    await let_leases_run_out(market)
+    await expire_leases(market)
     await processes.web()
     await contractor.connect()
     await until(lambda: _has(contractor, 70_000))
     await market.settled(PATIENCE)
-    await market.sandbox.advance(WEEK)  # only now may the bank say that it has the payout
+    await market.sandbox.advance(WEEK)  # the bank confirms the payout only now
     await market.settled(PATIENCE)
     assert await all_done()
     report = await books()
@@ -180,15 +187,15 @@ async def test_crash_between_refund_transfer_payout_and_commit(processes, books)
     assert report.totals["platform"] == {"USD": 60_000}
     assert report.totals["wallet:available"] == {"USD": 70_000 + 20_000}
     for party in (customer, contractor):
-        assert (await told(party, "job.updated", "status")).count("completed") == 1
-    assert (await told(contractor, "wallet.updated", "available"))[-1] == 70_000
-    steps = await told(earner, "withdrawal.updated", "status")
+        assert (await feed_values(party, "job.updated", "status")).count("completed") == 1
+    assert (await feed_values(contractor, "wallet.updated", "available"))[-1] == 70_000
+    steps = await feed_values(earner, "withdrawal.updated", "status")
     assert [steps.count(step) for step in ("requested", "paid")] == [1, 1]
-    assert (await told(earner, "wallet.updated", "in_transit"))[-1] == 0
+    assert (await feed_values(earner, "wallet.updated", "in_transit"))[-1] == 0
     for party in (dropped.customer, dropped.contractor):
-        back = await told(party, "payment.updated", "refunded_amount")
+        back = await feed_values(party, "payment.updated", "refunded_amount")
         assert [amount for amount in back if amount] == [100_000]
-        assert (await told(party, "job.updated", "status"))[-1] == "cancelled"
+        assert (await feed_values(party, "job.updated", "status"))[-1] == "cancelled"
 
 
 async def _has(contractor: Party, available: int) -> bool:

@@ -7,14 +7,14 @@ from domain.chat.conversation import Message
 from domain.chat.group_commit import NOT_ALL
 from domain.kernel.outbox import OutboxRow
 from tests.domain.chat.test_conversations import Talk, listed, meet
-from tests.faults.outcome import let_leases_run_out, until
+from tests.faults.outcome import expire_leases, until
 from tests.support.market import Market
 from tests.support.parties import ConnectionLost, Json, Party
 
 TALKERS = 6  # messages that each side has under way
 
 
-async def test_killed_amid_a_chat_nothing_acknowledged_is_lost(processes) -> None:
+async def test_killed_during_a_chat_no_acknowledged_message_is_lost(processes) -> None:
     """Guard: messages are acknowledged after their insert, and `Finish.run` completes those of a
     dead process."""
     first, second = await processes.web(), await processes.web()
@@ -62,7 +62,7 @@ async def test_killed_amid_a_chat_nothing_acknowledged_is_lost(processes) -> Non
 async def _followed_up(market: Market) -> bool:
     """Only the tasks are left that look for late messages for one minute."""
     rows = await market.rows(OutboxRow, dead=False)
-    await let_leases_run_out(market, last_error=None)
+    await expire_leases(market, last_error=None)
     return all(row.last_error == NOT_ALL for row in rows)
 
 

@@ -9,7 +9,7 @@ from domain.jobs.job import Job
 from domain.ledger.transaction import Transaction
 from domain.reconciliation.books_audit import audit
 from tests.domain.payments.test_payments import SECURE
-from tests.faults.outcome import told, until
+from tests.faults.outcome import feed_values, until
 from tests.support.negotiation import TIMEOUT
 from tests.support.parties import Refused
 
@@ -23,7 +23,7 @@ async def captured_once(negotiation, offer, amount=100_000):
     charges = (await negotiation.sandbox.api("GET", "charges"))["data"]
     assert [charge["amount_captured"] for charge in charges] == [amount]
     for party in (negotiation.customer, negotiation.contractor):
-        assert await told(party, "offer.accepted") == [offer["id"]]
+        assert await feed_values(party, "offer.accepted") == [offer["id"]]
     kinds = [row.kind for row in await negotiation.market.rows(Transaction)]
     assert kinds == ["captured", "accepted"]
     assert (await audit(negotiation.server.ports)).differences == []
@@ -69,15 +69,15 @@ async def test_same_key_with_another_amount_after_the_effect(negotiation):
     assert (await negotiation.market.rows(Payment))[0].status == "refunded"
     assert (await negotiation.market.rows(Job))[0].status == "open"
     for party in (negotiation.customer, negotiation.contractor):
-        assert await told(party, "offer.failed") == [offer["id"]]
-        assert await told(party, "offer.accepted") == []
+        assert await feed_values(party, "offer.failed") == [offer["id"]]
+        assert await feed_values(party, "offer.accepted") == []
     assert (await audit(negotiation.server.ports)).differences == []
 
 
 async def test_same_key_with_another_amount_without_the_effect(negotiation):
     """Guard: `spent` in the gateway's `_problem`; as an unknown outcome it would be repeated under
     a key that Stripe always refuses, and the offer would wait for a day."""
-    failure = {**ANSWERS_LOST, "when": "before", "status": 500}  # and Stripe keeps it for the key
+    failure = {**ANSWERS_LOST, "when": "before", "status": 500}  # Stripe stores it under the key
     await negotiation.sandbox.fault(**failure)
     offer = await repaired(negotiation, 90_000)
     await negotiation.wait_for_push(negotiation.contractor, "offer.created", offer)
@@ -115,7 +115,9 @@ async def test_hold_expired_at_accept(negotiation):
     """Guard: `fail_offer` in `processing.settle_cancellation`: the offer fails and the job is open
     again."""
     offer = await negotiation.pending_offer()
-    await negotiation.market.settled()  # news of the hold that is still read would find its end
+    await (
+        negotiation.market.settled()
+    )  # an event of the hold that is still processed would read its end
     await negotiation.sandbox.fault(**NEWS_LOST)
     await negotiation.sandbox.advance(7 * 86_400 + 1)
     await negotiation.accept(offer)

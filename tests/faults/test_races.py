@@ -6,12 +6,12 @@ from typing import Any
 from domain import ledger
 from domain.deals.offer import Offer, OfferStatus
 from domain.deals.payment import Payment, PaymentStatus
-from tests.faults.outcome import PATIENCE, feed_of, told
+from tests.faults.outcome import PATIENCE, feed_of, feed_values
 from tests.support.market import Market
 
 CONTRACTORS = 50
 PAIRS = 8
-WORDS = ("offer.accepted", "offer.blocked", "offer.withdrawn")
+CLOSING_EVENTS = ("offer.accepted", "offer.blocked", "offer.withdrawn")
 
 
 async def intents(market: Market) -> list[str]:
@@ -26,9 +26,11 @@ async def intents(market: Market) -> list[str]:
         after = {"starting_after": page["data"][-1]["id"]}
 
 
-async def last_words(party):
+async def closing_events(party):
     """(event name, offer id) of each closed offer in a user's feed."""
-    return [(i["name"], i["data"]["id"]) for i in await feed_of(party) if i["name"] in WORDS]
+    return [
+        (i["name"], i["data"]["id"]) for i in await feed_of(party) if i["name"] in CLOSING_EVENTS
+    ]
 
 
 async def test_double_accept(processes, books):
@@ -95,9 +97,13 @@ async def test_double_accept(processes, books):
     ]
     for contractor, end in zip(contractors, ends, strict=True):
         await contractor.push("/bidding", end[0], seconds=PATIENCE)
-        pushed = [(push.name, push.data["id"]) for push in contractor.pushes if push.name in WORDS]
+        pushed = [
+            (push.name, push.data["id"])
+            for push in contractor.pushes
+            if push.name in CLOSING_EVENTS
+        ]
         assert pushed == [end]
-    heard = await asyncio.gather(*(last_words(party) for party in (*contractors, customer)))
+    heard = await asyncio.gather(*(closing_events(party) for party in (*contractors, customer)))
     assert heard[:-1] == [[end] for end in ends]
     assert sorted(heard[-1]) == sorted(ends)
 
@@ -150,7 +156,7 @@ async def test_accept_against_withdraw(processes, books):
         )
         ends.append((f"offer.{row.status}", row.id))
     for party in (customer, contractor):
-        assert sorted(await last_words(party)) == sorted(ends)
+        assert sorted(await closing_events(party)) == sorted(ends)
     states = await intents(market)
     assert states.count("succeeded") == sum(accepted)
     assert states.count("canceled") == PAIRS - sum(accepted)
@@ -186,7 +192,9 @@ async def test_withdrawal_race(processes, books):
     balance = await deal.contractor.call("/wallet", "balance")
     assert (balance["available"], balance["in_transit"]) == (0, 0)
     assert (await books()).differences == []
-    assert (await told(deal.contractor, "withdrawal.updated", "status")).count("requested") == 1
+    assert (await feed_values(deal.contractor, "withdrawal.updated", "status")).count(
+        "requested"
+    ) == 1
 
 
 async def test_milestones_completed_in_parallel(processes, books):
@@ -221,11 +229,11 @@ async def test_milestones_completed_in_parallel(processes, books):
     assert len((await market.sandbox.api("GET", "transfers"))["data"]) == 5
     assert (await books()).differences == []
     for party in (customer, contractor):
-        # Two processes told it, and may number it either way.
-        news = [each["data"] for each in await feed_of(party) if each["name"] == "offer.updated"]
+        # Two processes push these events, in either order.
+        updates = [each["data"] for each in await feed_of(party) if each["name"] == "offer.updated"]
         paid = [
             sum(part["status"] == "completed" for part in offer["milestones"])
-            for offer in sorted(news, key=lambda offer: offer["version"])
+            for offer in sorted(updates, key=lambda offer: offer["version"])
         ]
         assert [n for n in paid if n] == [1, 2, 3, 4, 5]
-        assert (await told(party, "job.updated", "status")).count("completed") == 1
+        assert (await feed_values(party, "job.updated", "status")).count("completed") == 1

@@ -1,6 +1,6 @@
 """Redis is down while signed-in users continue: money moves, no event is lost."""
 
-from tests.faults.outcome import PATIENCE, posted, until
+from tests.faults.outcome import PATIENCE, requests_to, until
 
 
 async def test_redis_down_during_the_whole_story(isolated_processes, books):
@@ -24,7 +24,7 @@ async def test_redis_down_during_the_whole_story(isolated_processes, books):
     await story(market, customer, contractor)
     assert (await books()).differences == []
     away = {party: await synced(party, since[party]) for party in people}
-    told_once(away[customer], away[contractor])
+    notified_once(away[customer], away[contractor])
     assert not any(party.received("/account", "resync") for party in people)
 
     await isolated_processes.redis()
@@ -43,7 +43,7 @@ async def test_redis_down_during_the_whole_story(isolated_processes, books):
         return all(response.status == 200 for response in asked)
 
     await until(heard)
-    job = await market.job(customer)  # and from now on they hear of each other at once
+    job = await market.job(customer)  # from now on events reach both at once
     await market.application(contractor, job)
     await customer.push(
         "/job-request", "application.created", lambda made: made["job_id"] == job["id"], PATIENCE
@@ -53,10 +53,10 @@ async def test_redis_down_during_the_whole_story(isolated_processes, books):
     assert report.totals["platform"] == {"USD": 30_000}
     assert report.totals["world:bank"] == {"USD": 70_000}
     for path in ("payment_intents", "transfers", "payouts"):
-        assert await posted(market, path) == 1
+        assert await requests_to(market, path) == 1
 
 
-def told_once(customer, contractor):
+def notified_once(customer, contractor):
     """The events of the story in the feeds."""
     for items in (customer, contractor):
         names = [item["name"] for item in items]

@@ -3,7 +3,7 @@
 import asyncio
 
 from domain.ledger.transaction import Transaction
-from tests.faults.outcome import told
+from tests.faults.outcome import feed_values
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
@@ -27,8 +27,8 @@ async def test_refund_after_transfer_with_balance(completed_work):
     assert await completed_work.platform_and_escrow() == (0, 0)
     assert await completed_work.wallet("available", "pending", "debt") == (0, 0, 0)
     assert [t["amount_reversed"] for t in await completed_work.stripe_list("transfers")] == [70_000]
-    await refund_was_told(completed_work)
-    assert (await told(completed_work.contractor, "wallet.updated", "available"))[-1] == 0
+    await refund_was_notified(completed_work)
+    assert (await feed_values(completed_work.contractor, "wallet.updated", "available"))[-1] == 0
 
 
 async def test_refund_after_transfer_without_balance(completed_work):
@@ -39,8 +39,8 @@ async def test_refund_after_transfer_without_balance(completed_work):
     assert await completed_work.platform_and_escrow() == (0, 0)
     assert await completed_work.wallet("available", "debt") == (0, -70_000)
     assert [t["amount_reversed"] for t in await completed_work.stripe_list("transfers")] == [0]
-    await refund_was_told(completed_work)
-    assert (await told(completed_work.contractor, "wallet.updated", "debt"))[-1] == -70_000
+    await refund_was_notified(completed_work)
+    assert (await feed_values(completed_work.contractor, "wallet.updated", "debt"))[-1] == -70_000
     later = await JobInProgress(completed_work.market, completed_work.server).start_and_complete(
         customer=completed_work.customer, contractor=completed_work.contractor
     )
@@ -48,12 +48,12 @@ async def test_refund_after_transfer_without_balance(completed_work):
     assert await later.wallet("available", "pending", "debt") == (0, 0, 0)
 
 
-async def refund_was_told(completed_work):
+async def refund_was_notified(completed_work):
     """Both parties were notified once, with the full amount."""
     for party in (completed_work.customer, completed_work.contractor):
-        back = await told(party, "payment.updated", "refunded_amount")
+        back = await feed_values(party, "payment.updated", "refunded_amount")
         assert [amount for amount in back if amount] == [100_000]
-        kinds = await told(party, "notification", "kind")
+        kinds = await feed_values(party, "notification", "kind")
         assert kinds.count("refund_made") == 1
 
 
@@ -84,7 +84,7 @@ async def test_refund_during_dispute(work):
     assert await work.stripe_list("refunds") == []
 
 
-async def test_refund_promised_when_the_card_is_disputed(work):
+async def test_refund_requested_when_the_card_is_disputed(work):
     """Guard: `_settle_refused` in `refunds.settle_refund`: Stripe refuses to refund a disputed
     charge."""
     await work.sandbox.fault(path="/v1/refunds", method="POST", status=500, times=1)

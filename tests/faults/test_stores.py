@@ -9,7 +9,7 @@ from pymongo import monitoring
 from domain import ledger
 from server.workers.scheduler import snapshot
 from tests.domain.kernel.test_store import Failing
-from tests.faults.outcome import feed_of, posted, told
+from tests.faults.outcome import feed_of, feed_values, requests_to
 from tests.support.negotiation import TIMEOUT
 
 COMPLETING = {("update", "offers"), ("update", "jobs"), ("insert", "transactions")}
@@ -46,7 +46,7 @@ class Wire(monitoring.CommandListener):
 
 
 WIRE = Wire()
-monitoring.register(WIRE)  # with the clients that are made from now on, for good
+monitoring.register(WIRE)  # for all MongoDB clients that are created from now on
 
 
 @pytest.fixture
@@ -102,9 +102,9 @@ async def completed_once(work):
     assert await work.platform_and_escrow() == (30_000, 0)
     rows = await work.market.rows(ledger.Transaction)
     assert [row.kind for row in rows].count("completed") == 1
-    assert await posted(work.market, "transfers") == 1
+    assert await requests_to(work.market, "transfers") == 1
     for party in (work.customer, work.contractor):
-        assert (await told(party, "job.updated", "status")).count("completed") == 1
+        assert (await feed_values(party, "job.updated", "status")).count("completed") == 1
     assert len(await work.market.trail(operation="job.complete")) == 1
 
 
@@ -140,7 +140,7 @@ async def test_clock_jumping_back_an_hour(work, monkeypatch):
     put_clock(2 * ledger.SETTLED_AFTER)
     await snapshot(ports)
     assert await work.platform_and_escrow() == (30_000, 0)
-    assert await posted(work.market, "transfers") == 1
+    assert await requests_to(work.market, "transfers") == 1
     for party in (work.customer, work.contractor):
         await feed_of(party)
-        assert (await told(party, "job.updated", "status")).count("completed") == 1
+        assert (await feed_values(party, "job.updated", "status")).count("completed") == 1

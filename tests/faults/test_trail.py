@@ -109,7 +109,7 @@ async def test_audit_row_edited_or_forged_before_it_is_chained(trail, market, se
 
 
 @pytest.mark.parametrize("number", [-1, 0, "none", 2.5, [7]])
-async def test_audit_row_hidden_behind_a_number_that_is_none(trail, market, server, number):
+async def test_audit_row_hidden_by_a_number_that_is_not_an_integer(trail, market, server, number):
     """Guard: `hidden` in `verification._check_waiting`, and `isinstance` in
     `verification.prove`."""
     row = (await rows(market))[2]
@@ -143,7 +143,7 @@ async def test_audit_row_that_cannot_be_read(trail, market, server):
     assert await findings(server) == [("cannot be read", row.id), ("cannot be read", waiting.id)]
 
 
-async def test_audit_trail_put_back_to_an_older_state(trail, market, server):
+async def test_audit_trail_restored_to_an_older_state(trail, market, server):
     """Guard: `noted`. With the older anchor the database is consistent; only the log reveals it."""
     database = server.store.database
     older = await database["anchors"].find_one()
@@ -158,12 +158,12 @@ async def test_audit_trail_put_back_to_an_older_state(trail, market, server):
         await verification.prove(server.ports, "seven")
 
 
-async def test_administrators_are_told_of_a_broken_trail(trail, market, server):
+async def test_a_broken_trail_alerts_the_administrators(trail, market, server):
     """Guard: `verification.prove_daily`, which alerts only when the trail is broken."""
     admin = await market.admin()
     await verification.prove_daily(server.ports)
     row = (await rows(market))[2]
     await server.store.database["audit"].update_one({"_id": row.id}, {"$set": {"address": "::1"}})
     await verification.prove_daily(server.ports)
-    told = await admin.push("/admin", "alert")
-    assert (told["kind"], told["subject"]) == ("trail_broken", row.id)
+    alert = await admin.push("/admin", "alert")
+    assert (alert["kind"], alert["subject"]) == ("trail_broken", row.id)

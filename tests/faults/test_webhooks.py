@@ -9,7 +9,14 @@ from domain.reconciliation.books_audit import audit
 from domain.stripe_events.inbox import WebhookEvent
 from tests.domain.payments.test_payments import SECURE
 from tests.domain.stripe_events.test_webhooks import LOST, Post
-from tests.faults.outcome import booked, let_leases_run_out, posted, told, until, waits_in
+from tests.faults.outcome import (
+    count_booked,
+    expire_leases,
+    feed_values,
+    requests_to,
+    until,
+    waits_only_for,
+)
 from tests.support.negotiation import TIMEOUT
 
 
@@ -36,13 +43,13 @@ async def test_webhook_before_our_record(negotiation):
     ]
     assert (await audit(negotiation.server.ports)).differences == []
     for party in (negotiation.customer, negotiation.contractor):
-        assert await told(party, "offer.created") == [offer["id"]]
+        assert await feed_values(party, "offer.created") == [offer["id"]]
 
 
 async def test_duplicate_event_50_times_at_once(negotiation):
     """Guard: `await uow.add(WebhookEvent(id=event["id"], ...))` in `inbox.receive_event`, whose id
     is unique; with an id of our own every delivery is worked on. Guard: `move_payment` is guarded
-    in `processing.settle_hold`; without it the contractor is told as often as the events come."""
+    in `processing.settle_hold`; without it the contractor is notified once for each event."""
     post = Post(negotiation)
     await negotiation.sandbox.fault(**LOST)
     answer = await negotiation.create_offer(SECURE)
@@ -95,11 +102,11 @@ async def test_events_out_of_order(work):
     assert await work.wallet("available", "held", "debt") == (49_000, 0, 0)
     assert await work.platform_and_escrow() == (21_000 - 1500, 0)
     for party in (work.customer, work.contractor):
-        back = await told(party, "payment.updated", "refunded_amount")
+        back = await feed_values(party, "payment.updated", "refunded_amount")
         assert back == sorted(back) and back[-1] == 30_000
-        words = await told(party, "chargeback.updated", "status")
-        assert words[-1] == "won" and len(words) == len(set(words))
-        assert (await told(party, "job.updated", "status")).count("completed") == 1
+        statuses = await feed_values(party, "chargeback.updated", "status")
+        assert statuses[-1] == "won" and len(statuses) == len(set(statuses))
+        assert (await feed_values(party, "job.updated", "status")).count("completed") == 1
 
 
 async def test_handler_crashed_after_storing(processes, books):
@@ -116,24 +123,24 @@ async def test_handler_crashed_after_storing(processes, books):
     await market.sandbox.fault(method="GET", path="/v1/*", delay=20, times=1000)
     assert await post.send(back) == (200, {"received": True, "fresh": True})
     await until(lambda: market.rows(WebhookEvent, status="working"))
-    await until(lambda: waits_in(market, "process_stripe_event"))
+    await until(lambda: waits_only_for(market, "process_stripe_event"))
     await web.kill()
     assert [row.kind for row in await market.rows(Transaction)] == ["captured", "accepted"]
     await market.sandbox.clear_faults()
-    asked = await posted(market, "refunds")
+    asked = await requests_to(market, "refunds")
 
-    await let_leases_run_out(market)
+    await expire_leases(market)
     await processes.web()
-    await until(lambda: booked(market, "refunded"))
+    await until(lambda: count_booked(market, "refunded"))
     await market.settled(TIMEOUT)
     [event] = await market.rows(WebhookEvent, type="charge.refunded")
     assert (event.status, event.attempts) == ("done", 2)
-    assert await posted(market, "refunds") == asked == 1  # the dashboard's own
+    assert await requests_to(market, "refunds") == asked == 1  # the dashboard's own
     report = await books()
     assert report.differences == []
     assert report.totals["platform"] == {"USD": 7000}
     for party in (deal.customer, deal.contractor):
-        back = await told(party, "payment.updated", "refunded_amount")
+        back = await feed_values(party, "payment.updated", "refunded_amount")
         assert [amount for amount in back if amount] == [30_000]
 
 
@@ -213,7 +220,7 @@ async def test_poison_event_does_not_stop_the_others(processes, books):
     await market.store.single().change(OutboxRow, row.id, attempts=MAX_ATTEMPTS - 2)
 
     async def given_up():
-        await let_leases_run_out(market, **mine, owner="")
+        await expire_leases(market, **mine, owner="")
         return await market.rows(OutboxRow, dead=True)
 
     [row] = await until(given_up)
@@ -228,6 +235,6 @@ async def test_poison_event_does_not_stop_the_others(processes, books):
     assert await market.rows(OutboxRow) == []
     assert [row.kind for row in await market.rows(Transaction)] == ["captured", "accepted"]
     assert (await books()).differences == []
-    assert await posted(market, "payment_intents") == 1
+    assert await requests_to(market, "payment_intents") == 1
     for party in (customer, contractor):
-        assert await told(party, "offer.accepted") == [answer["offer"]["id"]]
+        assert await feed_values(party, "offer.accepted") == [answer["offer"]["id"]]

@@ -6,7 +6,14 @@ from domain.kernel.outbox import OutboxRow
 from domain.kernel.store import UnitOfWork
 from domain.payouts.transfer import Transfer, TransferStatus
 from server.workers.outbox_relay import POLL_SECONDS
-from tests.faults.outcome import PATIENCE, let_leases_run_out, posted, told, until, waits_in
+from tests.faults.outcome import (
+    PATIENCE,
+    expire_leases,
+    feed_values,
+    requests_to,
+    until,
+    waits_only_for,
+)
 
 PARTS = 6
 SENT = {"path": "/v1/transfers", "method": "POST"}
@@ -28,13 +35,13 @@ async def test_two_workers_and_one_row(processes, books):
     await market.sandbox.fault(**SENT, drop=True, times=1000)
     await market.complete(customer, job)
     await until(lambda: has_all(market, TransferStatus.SENDING))
-    await until(lambda: waits_in(market, "send_transfer"))
+    await until(lambda: waits_only_for(market, "send_transfer"))
     await web.kill()
     await market.sandbox.clear_faults()
     await market.sandbox.fault(**SENT, when="after", delay=1, times=1000)
     await market.sandbox.fault(**NEWS_LOST)
-    asked = await posted(market, "transfers")
-    await let_leases_run_out(market)
+    asked = await requests_to(market, "transfers")
+    await expire_leases(market)
     async with await market.store.client.start_session() as session:
         session.start_transaction()
         await UnitOfWork(market.store, session).change_all(OutboxRow, {}, last_error="locked")
@@ -44,7 +51,7 @@ async def test_two_workers_and_one_row(processes, books):
         await session.abort_transaction()
     await until(lambda: has_all(market, TransferStatus.AVAILABLE))
     await market.settled(PATIENCE)
-    assert await posted(market, "transfers") == asked + PARTS
+    assert await requests_to(market, "transfers") == asked + PARTS
     await market.sandbox.clear_faults()
     await processes.web()
     await paid_once(market, contractor, books, PARTS)
@@ -68,7 +75,7 @@ async def test_stale_worker_writes_are_refused(processes, books):
     stale = {row.owner for row in await tasks(market)}
     await market.sandbox.fault(**SENT, when="after", delay=5, times=2)
     worker = await processes.worker()
-    await let_leases_run_out(market)
+    await expire_leases(market)
 
     async def taken():
         rows = await tasks(market)
@@ -125,7 +132,7 @@ async def paid_once(market, contractor, books, parts):
     report = await books()
     assert report.differences == []
     assert report.totals["wallet:available"] == {"USD": 42_000}
-    assert (await told(contractor, "job.updated", "status")).count("completed") == 1
-    wallets = await told(contractor, "wallet.updated", "available")
+    assert (await feed_values(contractor, "job.updated", "status")).count("completed") == 1
+    wallets = await feed_values(contractor, "wallet.updated", "available")
     steps = sorted({amount for amount in wallets if amount})
     assert steps == [42_000 // parts * n for n in range(1, parts + 1)]

@@ -51,7 +51,7 @@ async def test_any_sequence_leaves_books_that_agree(monkeypatch, market, server)
     """
     monkeypatch.setattr(
         "server.adapters.stripe_gateway.WINDOW", 10
-    )  # examples are small, the past is long
+    )  # each example appends to the same books
     world = await DealSimulation(market, server).prepare()
     loop = asyncio.get_running_loop()
     seen = Counter()

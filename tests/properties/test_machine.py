@@ -32,12 +32,12 @@ async def world(monkeypatch, market, server):
 
 @pytest.mark.slow
 @pytest.mark.timeout(max(900, STEPS))
-async def test_anything_at_any_time(world, record_property):
+async def test_random_steps_keep_the_books_balanced(world, record_property):
     """Guards: the version in `change_offer`, the known state in `settle_refund` and
     `settle_dispute`, the idempotency keys, `start_sending` before a transfer, `uow.flush`. Without
     any of them some order of steps books money twice or loses it."""
     if script := os.environ.get("MACHINE_SCRIPT"):
-        return await play_again(world, json.loads(script))
+        return await replay_script(world, json.loads(script))
     Machine.world, Machine.loop = world, asyncio.get_running_loop()
     Machine.steps, Machine.runs, Machine.failure = 0, 0, None
     chosen = settings(
@@ -64,7 +64,7 @@ async def test_anything_at_any_time(world, record_property):
     assert Machine.steps >= STEPS
 
 
-async def play_again(world, script):
+async def replay_script(world, script):
     failure = await fails(world, script)
     if failure and os.environ.get("MACHINE_REDUCE"):
         print(shown(await reduce(world, script)))

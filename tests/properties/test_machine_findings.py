@@ -13,7 +13,7 @@ from domain.reconciliation.runs import compare_books
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
-async def test_a_refund_that_came_back_before_anybody_looked_is_in_both_books(market, server):
+async def test_a_refund_returned_before_it_was_read_is_in_both_books(market, server):
     """Guard: `_book_round_trip` in `refunds.settle_refund`; without it Stripe's two balance
     transactions have no bookings here, and every reconciliation reports them."""
     work = await JobInProgress(market, server).start()
@@ -57,7 +57,7 @@ async def test_a_transfer_reversed_under_a_withdrawal_costs_its_owner_nothing(ma
     assert await work.platform_and_escrow() == (30_000, 0)
 
 
-async def test_a_reversal_made_elsewhere_is_a_part_of_one_that_is_under_way(market, server):
+async def test_an_external_reversal_reduces_an_open_one(market, server):
     """Guard: `_reduce_open_reversals` in `external_reversals.settle_external_reversal`; without it
     Stripe refuses our reversal forever, because less than its amount is left, and that amount is
     parked to be sent again."""
@@ -84,7 +84,7 @@ async def test_a_reversal_made_elsewhere_is_a_part_of_one_that_is_under_way(mark
     assert await work.platform_and_escrow() == (0, 0)
 
 
-async def test_an_old_word_about_a_dispute_is_not_the_last(market, server):
+async def test_a_delayed_read_of_a_dispute_does_not_overwrite_a_newer_one(market, server):
     """Guard: `known` in `chargebacks.settle_dispute`; without it a delayed response overwrites the
     state of a later one, and the dispute stays lost here although it was won."""
     work = await JobInProgress(market, server).start_and_complete()
@@ -96,7 +96,7 @@ async def test_an_old_word_about_a_dispute_is_not_the_last(market, server):
     await work.sandbox.fault(**some)
     slow = asyncio.create_task(refresh_dispute(server.ports, dispute["id"]))
     async with asyncio.timeout(TIMEOUT):
-        while await work.sandbox.faults():  # noqa: ASYNC110 - until the old word is on its way
+        while await work.sandbox.faults():  # noqa: ASYNC110 - until the delayed response is on its way
             await asyncio.sleep(0.01)
     await work.sandbox.move_dispute(dispute["id"], "under_review")
     await refresh_dispute(server.ports, dispute["id"])

@@ -40,7 +40,9 @@ async def test_a_hold_that_ends_during_the_capture(negotiation):
     for a capture that can never happen. Guard: `_alert_capture_failed` in it."""
     admin = await negotiation.market.admin()
     offer = await negotiation.pending_offer()
-    await negotiation.market.settled()  # news of the hold that is still read would find its end
+    await (
+        negotiation.market.settled()
+    )  # an event of the hold that is still processed would read its end
     await negotiation.sandbox.fault(**ALL_NEWS_LOST)
     await negotiation.sandbox.advance(7 * 86_400 + 1)
     await negotiation.accept(offer)
@@ -66,7 +68,7 @@ async def test_a_hold_that_ends_during_the_capture(negotiation):
     ],
     ids=["500", "500-done", "lost", "lost-done", "slow", "slow-done", "409", "429"],
 )
-async def test_an_open_outcome_is_one_capture_in_the_end(
+async def test_an_unknown_outcome_is_one_capture_in_the_end(
     impatient_gateway, negotiation, fault, keys
 ):
     """Guard: in `CapturePayment.run` the key rises only after `gateway.intent` says
@@ -102,7 +104,7 @@ def offer_intent(call):
     return call["method"] == "GET" and call["path"].startswith("/v1/payment_intents/pi_")
 
 
-async def test_what_stripe_keeps_is_the_platforms_cost(negotiation):
+async def test_stripes_fee_is_a_cost_of_the_platform(negotiation):
     """Guard: `await book_stripe_fee(...)` in `processing.settle_capture`; without it the platform's
     balance includes money that Stripe has deducted."""
     await negotiation.sandbox.settings(fee_bps=290, fee_fixed=30)
@@ -172,7 +174,7 @@ async def test_a_job_in_progress_cannot_be_cancelled(negotiation):
     assert await negotiation.market.traces() == before
 
 
-async def test_money_for_a_closed_offer_is_booked_and_sent_back(negotiation):
+async def test_money_for_a_closed_offer_is_booked_and_refunded(negotiation):
     """Guard: `refund_unaccepted(uow, offer.id)` in `processing.settle_capture`; without it the
     platform keeps money that belongs to no offer."""
     offer = await negotiation.pending_offer()

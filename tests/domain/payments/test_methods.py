@@ -22,7 +22,7 @@ async def saved(market, customer, card="pm_card_visa"):
     return (await customer.call("/payment", "methods"))["items"][0]
 
 
-async def test_a_saved_card_pays_an_offer_and_is_forgotten(market, server):
+async def test_a_saved_card_pays_an_offer_and_is_deleted(market, server):
     """Guard: `customer_id` in `processing.HoldPayment`; Stripe refuses a customer's card without
     it. Guard: the owner in `payment_methods.detach`."""
     customer, other = await market.customer(), await market.customer("Olga")
@@ -43,14 +43,14 @@ async def test_a_saved_card_pays_an_offer_and_is_forgotten(market, server):
     assert len(await work.stripe_list("customers")) == 1
 
 
-async def test_a_customer_who_begins_to_save_cards_between_two_attempts(market, server):
+async def test_a_customer_is_created_between_two_attempts_of_a_hold(market, server):
     """Guard: `spent` in the gateway's `_problem`; without it the hold is repeated for a day under a
     key that Stripe knows without the customer, and the offer waits for its payment."""
     await server.web.scheduler.stop()
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     await market.application(contractor, job)
-    told, server.store.committed = server.store.committed, lambda rows: None
+    committed, server.store.committed = server.store.committed, lambda rows: None
     answer = await customer.call(
         "/bidding",
         "create",
@@ -68,7 +68,7 @@ async def test_a_customer_who_begins_to_save_cards_between_two_attempts(market, 
     await server.sandbox.fault(path="/v1/payment_intents", method="POST", status=500, times=1)
     with pytest.raises(GatewayUnknown):
         await hold.run(server.ports)
-    server.store.committed = told
+    server.store.committed = committed
     assert (await customer.call("/payment", "setup"))["client_secret"]
     with pytest.raises(TryAgain) as stale:
         await hold.run(server.ports)
@@ -81,7 +81,7 @@ async def test_a_customer_who_begins_to_save_cards_between_two_attempts(market, 
     ]
 
 
-async def test_anothers_card_pays_nothing(market, server):
+async def test_the_card_of_another_customer_is_refused(market, server):
     """Guard: `customer_id` in `HoldPayment._post` is the paying user's own."""
     owner, thief = await market.customer(), await market.customer("Tom")
     card = await saved(market, owner)
@@ -105,7 +105,7 @@ async def test_anothers_card_pays_nothing(market, server):
     assert (await contractor.call("/bidding", "list"))["items"] == []
 
 
-async def test_money_that_cannot_be_held_is_captured_with_the_offer(market, server):
+async def test_a_method_without_holds_is_captured_with_the_offer(market, server):
     """Guard: `make_pending(...)` in `processing.settle_capture` and `accept_captured`; the fee is
     due only with the acceptance."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
@@ -125,7 +125,7 @@ async def test_money_that_cannot_be_held_is_captured_with_the_offer(market, serv
 
 
 @pytest.mark.parametrize("ending", ["reject", "withdraw", "cancel", "counter"])
-async def test_captured_money_goes_back_when_the_offer_ends(market, server, ending):
+async def test_captured_money_is_refunded_when_the_offer_ends(market, server, ending):
     """Guard: `refund_unaccepted` after `apply_intent` in `ReleasePayment.run`."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)

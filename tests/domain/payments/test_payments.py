@@ -52,7 +52,7 @@ async def test_an_unknown_payment_method_fails_the_offer(negotiation):
 async def test_an_offer_behind_3d_secure_is_seen_once_it_is_paid(negotiation, told_by):
     """Guard: `visible` is set in `processing.settle_hold` alone; with `visible=True` from the start
     the contractor sees an offer without money. Guard: `uow.later(ReadPayment(...))` in
-    `payments.confirm`; without it only a webhook can tell."""
+    `payments.confirm`; without it only a webhook reports the payment."""
     if told_by == "confirm":
         await negotiation.sandbox.fault(**ALL_NEWS_LOST)
     answer = await negotiation.create_offer(SECURE)
@@ -83,7 +83,7 @@ async def test_failed_authentication_fails_the_offer(negotiation):
     await negotiation.assert_hidden_from_contractor(answer["offer"])
 
 
-async def test_the_client_pays_by_itself(negotiation):
+async def test_the_client_confirms_the_payment(negotiation):
     """Guard: `and payment.payment_method` in `processing.settle_payment`; without it a first card
     that is declined ends the offer, although Stripe.js lets the customer try another."""
     answer = await negotiation.create_offer(payment_method=None)
@@ -118,7 +118,7 @@ async def _stripe_js(negotiation, sheet, card):
         return response.status
 
 
-async def test_a_hold_that_comes_too_late_is_given_back_unseen(negotiation):
+async def test_a_late_hold_is_released_unseen(negotiation):
     """Guard: `visible=offer.status is OfferStatus.AWAITING_PAYMENT` in `processing.settle_hold`;
     with True, the contractor is pushed the payment of an offer that was withdrawn before they could
     see it."""
@@ -130,7 +130,7 @@ async def test_a_hold_that_comes_too_late_is_given_back_unseen(negotiation):
     await negotiation.assert_hidden_from_contractor(answer["offer"])
 
 
-async def test_the_webhook_knows_the_payment_before_we_know_its_id(negotiation):
+async def test_a_webhook_before_the_response_finds_the_payment(negotiation):
     """Guard: `if payment is None and event.payment_id` in `inbox.ProcessEvent`; without it the
     event is ignored, and a hold whose response was lost is never found."""
     await negotiation.sandbox.fault(
@@ -183,7 +183,7 @@ async def test_an_expired_hold_ends_the_offer(negotiation):
 
 async def test_an_offer_never_outlives_its_hold(negotiation):
     """Guard: `min(ends, intent.capture_before - HOLD_MARGIN)` in `processing.settle_hold`; without
-    it the offer is still standing when its hold is gone."""
+    it the offer is still open when its hold has expired."""
     await negotiation.sandbox.settings(hold_seconds=7200)
     offer = await negotiation.pending_offer()
     payment = (await negotiation.market.rows(Payment))[0]
@@ -211,7 +211,7 @@ async def test_an_expired_offer_cannot_be_accepted_and_ends(negotiation):
     await negotiation.assert_ended_unbooked(offer, "expired", "canceled")
 
 
-async def test_the_scheduler_expires_by_itself(negotiation):
+async def test_the_scheduler_expires_offers(negotiation):
     """Guard: `Job("expire offers", ...)` in the scheduler's list."""
     offer = await negotiation.pending_offer()
     store = negotiation.server.store.single()
@@ -220,7 +220,7 @@ async def test_the_scheduler_expires_by_itself(negotiation):
     await negotiation.assert_ended_unbooked(offer, "expired", "canceled")
 
 
-async def test_the_means_to_pay_are_the_customers_alone(market, server):
+async def test_only_the_customer_receives_the_client_secret(market, server):
     """Guard: `own` in `payments.operations.payment_sheet`; without it a contractor or admin could
     pay with the client secret."""
     customer, contractor = await market.customer(), await market.contractor()

@@ -6,7 +6,7 @@ from domain.payments.refunds import SendRefund
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
-async def test_a_part_goes_back_before_the_work_is_done(work):
+async def test_a_partial_refund_before_the_work_is_done(work):
     """Guard: `deltas[PLATFORM]` in `allocation.rebook`; the fee on the refunded amount is refunded
     too."""
     await work.refund(30_000)
@@ -46,7 +46,7 @@ async def test_a_refund_after_completion_is_taken_from_the_wallet(work):
     assert (await work.stored_payment()).status == "refunded"
 
 
-async def test_what_was_taken_out_becomes_debt_and_is_repaid_first(work):
+async def test_withdrawn_money_becomes_debt_and_is_repaid_first(work):
     """Guard: `changes[ledger.debt(user_id)] = -left` in `allocation.claw_back`, and `repaid` in
     `allocate`."""
     await work.complete()
@@ -70,10 +70,10 @@ async def test_a_refund_that_the_bank_returns_is_booked_back(work):
     await work.market.settled(TIMEOUT)
     await work.sandbox.fault(refund="usd", delay=1)
     await work.refund(50_000)
-    told = await work._admin.push(
+    pushed = await work._admin.push(
         "/admin", "alert", lambda a: a["kind"] == "refund_failed", TIMEOUT
     )
-    assert told["subject"] == work.offer["payment_id"]
+    assert pushed["subject"] == work.offer["payment_id"]
     assert await work.platform_and_escrow() == (30_000, 0)
     assert await work.wallet("available", "pending", "debt") == (70_000, 0, 0)
     assert (await work.stored_payment()).status == "captured"
@@ -83,7 +83,7 @@ async def test_a_refund_that_the_bank_returns_is_booked_back(work):
     assert states == [RefundStatus.FAILED, RefundStatus.MADE]
 
 
-async def test_a_refund_made_at_stripe_is_taken_over(work):
+async def test_a_refund_made_in_stripes_dashboard_is_booked(work):
     """Guard: `_external_refund` in `refunds.settle_refund`; without it only the audit notices."""
     intent = (await work.stored_payment()).intent_id
     await work.sandbox.api("POST", "refunds", payment_intent=intent, amount=25_000)
@@ -159,7 +159,7 @@ async def test_two_refunds_at_once_never_exceed_the_payment(work):
     assert await work.platform_and_escrow() == (0, 0)
 
 
-async def test_a_standing_offer_is_not_refunded(market, server):
+async def test_an_open_offer_is_not_refunded(market, server):
     """Guard: `offer.live and offer.accepted_at is None` in `wallet_actions.refund`."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)

@@ -86,7 +86,7 @@ async def test_adjustments_that_are_refused(market, server, fields, code):
     )
 
 
-async def test_nothing_is_adjusted_where_nobody_is_left(market, server):
+async def test_the_wallet_of_a_deleted_user_is_not_adjusted(market, server):
     """Guard: `deleted_at` in `wallet_actions.adjust`; without it money is booked to a wallet that
     has no owner."""
     contractor, admin = await market.contractor(), await market.admin()

@@ -112,7 +112,7 @@ async def test_a_transfer_whose_answer_is_lost_is_made_once(market, server, faul
     assert (await audit(server.ports)).differences == []
 
 
-async def test_transfers_go_in_steps_that_stripe_moves(market, server):
+async def test_transfers_are_multiples_of_the_step(market, server):
     """Guard: `// step * step` in `allocation.allocate`; without it Stripe refuses to transfer 147
     fils. Guard: `+ wallet.pending % step` there; without it the remainder is never sent."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
@@ -185,8 +185,10 @@ async def test_a_payout_that_fails_returns_the_money(market, server, after_paid)
     )
     assert failed["failure"] == "account_closed"
     await has(contractor, 70_000)
-    told = [push.data["status"] for push in contractor.received("/wallet", "withdrawal.updated")]
-    assert ("paid" in told) is after_paid
+    statuses = [
+        push.data["status"] for push in contractor.received("/wallet", "withdrawal.updated")
+    ]
+    assert ("paid" in statuses) is after_paid
     await market.settled()
     assert (
         await amounts(contractor) == (70_000, 0, 0)

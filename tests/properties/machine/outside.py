@@ -38,7 +38,7 @@ BANK = ("dispute", "decide", "decide", "fail_refund", "settle_refund", "return",
 VERDICTS = ("won", "lost", "under_review", "needs_response")
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 TIMES = (20, 20, 20, 11 * MINUTE, 11 * MINUTE, HOUR, 25 * HOUR, 3 * DAY + MINUTE, 8 * DAY)
-MOST = 11 * DAY  # in one run: then what Stripe has not answered begins to count its attempts
+MOST = 11 * DAY  # in one run: after that the relay counts attempts of unanswered tasks
 
 
 class Outside(People):
@@ -162,7 +162,9 @@ class Outside(People):
 
     async def crash(self, n, pick, share):
         """Crash one process, mostly during work; it may die together with its commit."""
-        if self.crashes < 8:  # a row that kills its worker too often is given up, and rightly
+        if (
+            self.crashes < 8
+        ):  # a row that kills its worker too often becomes a dead letter, as designed
             self.crashes += 1
             if pick % 3 == 0:
                 self.workers.deafen()

@@ -169,7 +169,9 @@ class People:
             return
         payment = (await self.found(Payment, _id=offer.payment_id))[0]
         if payment.redirect_url:
-            with contextlib.suppress(ClientError, AssertionError):  # once is enough
+            with contextlib.suppress(
+                ClientError, AssertionError
+            ):  # a second one would change nothing
                 await self.sandbox.answer_challenge(payment.redirect_url, passed=pick % 4 > 0)
             await self.say(customer, "/payment", "confirm", payment_id=payment.id)
         elif payment.client_secret and payment.payment_method is None:
@@ -233,8 +235,10 @@ class People:
     async def argue(self, n, pick, share):
         """Open a dispute, or take its next step."""
         job_id, customer, _ = self.pick(n)
-        standing = [d for d in await self.found(Dispute, job_id=job_id) if d.status != "resolved"]
-        if not standing:
+        open_disputes = [
+            d for d in await self.found(Dispute, job_id=job_id) if d.status != "resolved"
+        ]
+        if not open_disputes:
             number = {"milestone": 1 + pick % 3} if pick % 2 else {}
             await self.say(
                 customer,
@@ -246,7 +250,7 @@ class People:
                 **number,
             )
             return
-        last = standing[-1]
+        last = open_disputes[-1]
         sides = (customer, self.contractor(last.contractor_id))
         step, id = CURRENCIES[last.currency].step, {"dispute_id": last.id}
         amount = {"refund_amount": last.amount * (share % 101) // 100 // step * step}

@@ -39,7 +39,7 @@ REFUND_STEPS = {
     RefundStatus.REQUESTED: (RefundStatus.MADE, RefundStatus.FAILED),
     RefundStatus.MADE: (RefundStatus.FAILED,),
 }
-# Banks change their minds, but what has moved money is never again a mere inquiry.
+# Banks reverse decisions, but a dispute that has moved money never becomes an inquiry again.
 CHARGEBACK_STEPS = {
     ChargebackStatus.INQUIRY: (
         ChargebackStatus.CLOSED,

@@ -10,11 +10,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests.properties.machine.world import World
 
-LONGEST = 300  # seconds, for anything
+LONGEST = 300  # seconds for one step
 CHECK_EVERY = 10
 NUMBER = st.integers(0, 2**32 - 1)
-# What happens, and how often in comparison.
-HAPPENINGS = {
+# Relative frequency of each rule.
+FREQUENCIES = {
     "deal": 30,
     "offer": 3,
     "answer": 4,
@@ -50,7 +50,7 @@ class Machine(RuleBasedStateMachine):
         self.script = []
 
     def do(self, name, **numbers):
-        if Machine.failure:  # once is enough: it is played again from its script
+        if Machine.failure:  # stop here; the failure is replayed from its script
             raise Machine.failure
         self.script.append((name, numbers))
         try:
@@ -71,7 +71,7 @@ class Machine(RuleBasedStateMachine):
     def step(self, number):
         """Choose rules evenly: Hypothesis alone repeats some rules and omits others."""
         dice = Random(f"{number} {len(self.script)}")
-        [name] = dice.choices(list(HAPPENINGS), list(HAPPENINGS.values()))
+        [name] = dice.choices(list(FREQUENCIES), list(FREQUENCIES.values()))
         self.do(name, n=dice.randrange(3), pick=dice.randrange(420), share=dice.randint(1, 100))
 
     def teardown(self):

@@ -17,7 +17,7 @@ from tests.support.relay_cluster import MovableClock
 
 SOON = timedelta(seconds=1)
 PATIENCE = 30
-IN_FLIGHT = 0.4  # seconds, as long as a request is held up at most
+IN_FLIGHT = 0.4  # seconds, the longest delay of a request
 
 
 class Workers:
@@ -31,7 +31,7 @@ class Workers:
         self.read, self.dropped, self.died = 0, [], False
 
     async def start(self):
-        await self.server.web.scheduler.stop()  # its work is done when the machine says so
+        await self.server.web.scheduler.stop()  # runs only when the machine calls it
         for core in self.cores:
             core.store.clock = self.clock
             msgspec.structs.force_setattr(core.ports, "clock", self.clock)
@@ -45,7 +45,7 @@ class Workers:
     def store(self):
         return self.server.store
 
-    # -- what happens to them --------------------------------------------------------------------
+    # -- crashes and time --------------------------------------------------------------------
 
     async def crash(self, which):
         """A process dies at a random point, and another one takes its place."""
@@ -57,7 +57,7 @@ class Workers:
         await asyncio.gather(*doomed, return_exceptions=True)
         relay._subjects.clear()
         async with changed:
-            changed.notify_all()  # its clients are cut off, too
+            changed.notify_all()  # its clients are disconnected too
         core.store.worker = new_id("worker")
         relay.__init__(relay._tasks, relay._push)
         relay.start(core.ports)
@@ -75,9 +75,9 @@ class Workers:
         await self.sandbox.advance(seconds)
 
     async def _rest(self):
-        while self._at_work():  # noqa: ASYNC110 - nobody tells
+        while self._at_work():  # noqa: ASYNC110 - no event signals the end
             await asyncio.sleep(0.01)
-        if self.died:  # what it had asked for may still be on its way
+        if self.died:  # its last requests may still arrive
             await asyncio.sleep(IN_FLIGHT)
             self.died = False
 
@@ -92,13 +92,13 @@ class Workers:
         for job in JOBS:
             await job.run(self.server.ports)
 
-    # -- whether they are done -------------------------------------------------------------------
+    # -- progress -------------------------------------------------------------------
 
     async def idle(self, seconds=PATIENCE):
         """Nothing is claimed, due, or being delivered."""
         deadline = asyncio.get_running_loop().time() + seconds
         quiet = 0
-        while quiet < 2:  # the end of one may be the beginning of the other
+        while quiet < 2:  # finishing one may start another
             busy = self._at_work() or await self._due() or await self._news()
             quiet = 0 if busy else quiet + 1
             assert asyncio.get_running_loop().time() < deadline, ("still under way", busy)

@@ -42,7 +42,7 @@ OF_ONE_RUN = (
     Reconciliation.COLLECTION,
 )
 CURRENCIES = ("USD", "JPY", "KWD")
-AFTERWARDS = 10 * DAY  # holds have ended, and what nobody answered is decided
+AFTERWARDS = 10 * DAY  # holds have expired, and unanswered disputes are decided
 
 
 class World(Outside):
