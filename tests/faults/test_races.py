@@ -11,7 +11,7 @@ from tests.support.market import Market
 
 CONTRACTORS = 50
 PAIRS = 8
-CLOSING_EVENTS = ("offer.accepted", "offer.blocked", "offer.withdrawn")
+CLOSED = ("offer.accepted", "offer.blocked", "offer.withdrawn")
 
 
 async def intents(market: Market) -> list[str]:
@@ -28,9 +28,7 @@ async def intents(market: Market) -> list[str]:
 
 async def closing_events(party):
     """(event name, offer id) of each closed offer in a user's feed."""
-    return [
-        (i["name"], i["data"]["id"]) for i in await feed_of(party) if i["name"] in CLOSING_EVENTS
-    ]
+    return [(i["name"], i["data"]["id"]) for i in await feed_of(party) if i["name"] in CLOSED]
 
 
 async def test_double_accept(processes, books):
@@ -97,11 +95,7 @@ async def test_double_accept(processes, books):
     ]
     for contractor, end in zip(contractors, ends, strict=True):
         await contractor.push("/bidding", end[0], seconds=PATIENCE)
-        pushed = [
-            (push.name, push.data["id"])
-            for push in contractor.pushes
-            if push.name in CLOSING_EVENTS
-        ]
+        pushed = [(push.name, push.data["id"]) for push in contractor.pushes if push.name in CLOSED]
         assert pushed == [end]
     heard = await asyncio.gather(*(closing_events(party) for party in (*contractors, customer)))
     assert heard[:-1] == [[end] for end in ends]
