@@ -67,7 +67,8 @@ class Propose(Command, frozen=True):
 
 
 class Agree(Command, frozen=True):
-    """`refund_amount` repeats the proposal's, so that nobody agrees to a changed proposal."""
+    """`refund_amount` repeats the proposal's, so that a proposal that has changed is not agreed
+    to."""
 
     dispute_id: Id
     refund_amount: RefundAmount

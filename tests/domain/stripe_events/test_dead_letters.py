@@ -174,13 +174,13 @@ async def test_a_lost_alert_causes_no_alert(market, server):
     notice = Delivery("/account", "notification", {"path": "/admin"}, (admin.id,))
     now = server.ports.clock.now()
 
-    async def leave(uow):
+    async def queue_alerts(uow):
         uow.publish(ALERT, Alert("a", "b", "c"), to=[admin.id])
         uow.later(Notify("tell_1", now, (news,)))
-        uow._after(notice)
+        uow._append(notice)
         uow.later(SendMail("mail_1", admin.id, "a", "b", "/admin", True, now))
 
-    await server.store.transact(leave)
+    await server.store.transact(queue_alerts)
     rows = await market.rows(OutboxRow)
     assert len(rows) >= 4
     for row in rows:
