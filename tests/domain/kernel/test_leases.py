@@ -1,4 +1,4 @@
-"""One process at a time does scheduled work, whoever dies and whatever clocks do."""
+"""Leases: one process at a time runs a job, also after crashes and with clocks that differ."""
 
 import asyncio
 from collections import Counter
@@ -33,8 +33,8 @@ async def test_one_of_many_gets_the_lease(cluster):
     assert [bool(await leases.hold(s, "job")) for s in stores].count(True) == 1
 
 
-async def test_a_dead_holder_is_replaced_and_one_that_goes_frees_it_at_once(cluster):
-    """Guard: `{"until": {"$lte": now}}` in `leases.hold`; the fence tells the two apart."""
+async def test_a_dead_holder_is_replaced_and_a_stopped_one_frees_its_lease(cluster):
+    """Guard: `{"until": {"$lte": now}}` in `leases.hold`; `fence` distinguishes the two holders."""
     one, two = cluster.store("one"), cluster.store("two")
     first = await leases.hold(one, "job")
     assert await leases.hold(two, "job") is None
@@ -46,7 +46,7 @@ async def test_a_dead_holder_is_replaced_and_one_that_goes_frees_it_at_once(clus
     assert (await leases.hold(one, "job")).fence == 3
 
 
-async def test_a_clock_that_jumps_back_an_hour_stops_nobody(cluster):
+async def test_a_clock_that_jumps_back_an_hour_stops_no_job(cluster):
     """Guard: `2 * LEASE_TIME` in `leases.hold`; without it a lease of the old clock lasts an hour.
     Guard: `timedelta() <=` in `ran_within`."""
     one, two = cluster.store("one"), cluster.store("two")
@@ -58,7 +58,7 @@ async def test_a_clock_that_jumps_back_an_hour_stops_nobody(cluster):
     assert not lease.ran_within(timedelta(days=1), two.clock.now())
 
 
-async def test_work_runs_once_among_many_processes(cluster):
+async def test_a_job_runs_once_among_many_processes(cluster):
     """Guard: `_is_ours`; without `ran_within` every process does the work of the hour."""
     ran = []
 
@@ -84,7 +84,7 @@ async def test_work_runs_once_among_many_processes(cluster):
 
 @pytest.fixture
 async def hourly(cluster, monkeypatch):
-    """Two processes that look every moment at work which is to be done every hour."""
+    """Two processes that check an hourly job continuously."""
     monkeypatch.setattr("server.workers.scheduler.LOOK_SECONDS", 0.02)
     ran, reads, find = [], Counter(), leases.find
 
@@ -104,14 +104,14 @@ async def hourly(cluster, monkeypatch):
 
 
 async def lease(cluster, **fields):
-    """Of work that is done every hour."""
+    """How often the hourly job has run."""
     uow = cluster.stores[0].single()
     changed = await uow.change(Lease, "hourly", **fields)
-    assert changed, "nobody has looked yet"
+    assert changed, "no process has checked the job yet"
     return changed
 
 
-async def test_rare_work_is_not_put_off_by_restarts_nor_by_a_dead_runner(cluster, hourly):
+async def test_a_rare_job_is_not_delayed_by_restarts_or_a_dead_holder(cluster, hourly):
     """Guard: `LOOK_SECONDS`; without it the next look is an hour after each start."""
     (one, two), ran, _ = hourly
     now = cluster.clock.now()
@@ -126,7 +126,7 @@ async def test_rare_work_is_not_put_off_by_restarts_nor_by_a_dead_runner(cluster
     assert len(ran) == 1  # and not by both
 
 
-async def test_rare_work_is_not_done_at_every_first_look(cluster, hourly):
+async def test_a_rare_job_does_not_run_at_every_start(cluster, hourly):
     """Guard: `self.ran_at or self.created_at` in `ran_within`."""
     (one, two), ran, lease_reads = hourly
     one.start()
@@ -139,7 +139,7 @@ async def test_rare_work_is_not_done_at_every_first_look(cluster, hourly):
     assert len(ran) == 1
 
 
-async def test_clocks_that_lie_apart_do_not_make_rare_work_frequent(cluster, hourly):
+async def test_clocks_that_differ_do_not_make_a_rare_job_frequent(cluster, hourly):
     """Guard: `time.monotonic()` in `_repeat`; each would undo what the other has noted."""
     (one, _), ran, lease_reads = hourly
     now = cluster.clock.now()
@@ -155,7 +155,7 @@ async def test_clocks_that_lie_apart_do_not_make_rare_work_frequent(cluster, hou
     assert (len(ran), lease_reads["w0"]) == (1, reads)
 
 
-async def test_a_lease_outlives_a_database_that_is_away_for_a_moment(cluster, monkeypatch):
+async def test_a_lease_survives_a_short_failure_of_the_database(cluster, monkeypatch):
     """Guard: `except Exception` in `_renew`."""
     monkeypatch.setattr("server.workers.scheduler.RENEW_SECONDS", 0.02)
     asked, working, hold = [], asyncio.Event(), leases.hold

@@ -1,4 +1,4 @@
-"""Money on paper: for any amount, fees and order of facts, the parts are the whole."""
+"""Money: for all amounts, fees and orders of facts, the parts sum to the captured amount."""
 
 from collections import Counter
 from itertools import pairwise
@@ -52,9 +52,9 @@ def splits(captured, cuts):
 
 @examples(2000, deep=10_000)
 @given(amounts, st.integers(0, 1000), st.integers(0, 1000), schedules)
-def test_the_parts_are_the_whole(captured, sent_back, done, fees):
+def test_the_parts_sum_to_the_kept_money(captured, sent_back, done, fees):
     """Guard: `- (fees.fee(kept) - fees.fee(completed))` in `holdings`; with the fee of the rest,
-    `fees.fee(kept - completed)`, a unit is lost wherever two roundings meet."""
+    `fees.fee(kept - completed)`, a unit is lost where two amounts are rounded."""
     kept = captured - captured * sent_back // 1000
     parts = holdings(captured, captured - kept, kept * done // 1000, fees)
     assert parts.platform + parts.contractor + parts.escrow == kept
@@ -64,8 +64,8 @@ def test_the_parts_are_the_whole(captured, sent_back, done, fees):
 @examples(800, deep=4000)
 @given(amounts, st.lists(st.integers(-1000, 1000), max_size=5), schedules)
 def test_every_fact_books_the_difference(captured, cuts, fees):
-    """Guard: `givers.insert(0, (giver, left - part))` in `booking.postings_for`; without it what a
-    giver has left over is lost and the next taker finds nobody."""
+    """Guard: `givers.insert(0, (giver, left - part))` in `booking.postings_for`; without it the
+    remainder of a source is lost, and the next destination finds no source."""
     books = Counter()
     before, refunded_before = NOTHING, captured  # so that the first fact is the capture
     for refunded, completed in splits(captured, cuts):
@@ -105,7 +105,7 @@ def test_more_money_and_more_work_never_lower_the_fee(one, other, fees):
 
 @examples(400, deep=2000)
 @given(st.dictionaries(st.integers(0, 9), st.integers(-MAX_AMOUNT, MAX_AMOUNT), max_size=9))
-def test_flows_do_any_change_that_balances(deltas):
+def test_postings_make_any_change_that_balances(deltas):
     """Guard: `raise ValueError("a transaction must balance")`; without it `givers.pop(0)` fails on
     an empty list, or money is lost without a word."""
     changes = {f"account {name}": delta for name, delta in deltas.items()}
@@ -159,7 +159,7 @@ def test_milestones_and_refunds_to_the_unit():
 @pytest.mark.parametrize(
     ("captured", "refunded", "completed"), [(10, 0, 11), (10, 5, 6), (10, 11, 0), (10, 0, -1)]
 )
-def test_work_beyond_the_kept_money_is_an_error(captured, refunded, completed):
+def test_completed_work_above_the_kept_money_is_an_error(captured, refunded, completed):
     """Guard: `if not 0 <= completed <= kept`; without it escrow goes below zero unnoticed."""
     with pytest.raises(ValueError, match="must lie within"):
         holdings(captured, refunded, completed, STANDARD)
@@ -169,7 +169,7 @@ def test_work_beyond_the_kept_money_is_an_error(captured, refunded, completed):
 
 
 @pytest.mark.parametrize("code", ALL)
-def test_the_bounds_of_every_currency(code):
+def test_the_limits_of_every_currency(code):
     """Guard: `currency.minimum <= amount <= MAX_AMOUNT or amount % currency.step`; without one of
     the three, Stripe refuses what we have accepted."""
     currency = CURRENCIES[code]

@@ -1,4 +1,4 @@
-"""A killed process holds up nobody for longer than it takes to notice that it is gone."""
+"""The locks of a killed process are released when its heartbeat expires."""
 
 import asyncio
 from datetime import timedelta
@@ -20,7 +20,7 @@ async def cluster(installation):
 
 
 async def hang(store, row, end):
-    """Change a row in a transaction that does not go on, as that of a killed process."""
+    """Change a row in a transaction that never ends, like one of a killed process."""
     changed = asyncio.Event()
 
     async def work(uow):
@@ -34,13 +34,13 @@ async def hang(store, row, end):
     return hanging
 
 
-async def test_the_transactions_of_a_killed_process_are_ended_by_another(cluster):
+async def test_another_process_ends_the_transactions_of_a_killed_one(cluster):
     """Guard: `end_sessions` in `process_registry.end_dead_sessions`, and `sessions.add` in
     `Store._transact`. Who is alive keeps what it has open: `over` in `end_dead_sessions`."""
     dead, ports = cluster.store("dead"), cluster.relay("other", start=False)._ports
     other = ports.store
     now = other.clock.now()
-    row = Lease(id="row", created_at=now, updated_at=now, holder="nobody", until=now)
+    row = Lease(id="row", created_at=now, updated_at=now, holder="none", until=now)
     await other.single().add(row)
     end = asyncio.Event()
     hanging = await hang(dead, row, end)
@@ -64,7 +64,7 @@ async def test_the_transactions_of_a_killed_process_are_ended_by_another(cluster
     await asyncio.wait([hanging])
 
 
-async def test_a_process_that_ends_says_so(cluster):
+async def test_a_stopped_process_removes_its_heartbeat(cluster):
     """Guard: `send_heartbeat` and `remove_heartbeat` in the relay."""
     relay = cluster.relay("one")
     store = cluster.store("reader")

@@ -1,4 +1,4 @@
-"""The store: transactions that are whole or not at all, guarded changes, pages by cursor."""
+"""The store: atomic transactions, guarded updates, pages by cursor."""
 
 import asyncio
 import base64
@@ -26,7 +26,7 @@ RATES = Rates(Schedule(1000, 2000), ("USD",))
 
 
 class Thing(Record, frozen=True):
-    """Anything with a unique name, a number, and a time."""
+    """A record with a unique name, a number and a time."""
 
     COLLECTION = "things"
     PREFIX = "thg"
@@ -52,7 +52,7 @@ async def store(installation: Installation) -> AsyncIterator[Store]:
 
 
 class Failing:
-    """Orders errors of the database: `times` commands of the named kinds fail."""
+    """Make the database fail the next `times` commands of the given names."""
 
     def __init__(self, url: str) -> None:
         self.client: MongoClient[dict[str, Any]] = MongoClient(url)
@@ -88,7 +88,7 @@ async def events(store: Store) -> int:
 # -- transactions ----------------------------------------------------------------------------
 
 
-async def test_of_two_writers_in_conflict_both_succeed(store: Store) -> None:
+async def test_two_conflicting_writers_both_succeed(store: Store) -> None:
     """Fails when `transact` does not rerun the body, or when `find` reads outside the session."""
     uow = store.single()
     await uow.add(counter := thing(uow, "counter"))
@@ -105,7 +105,7 @@ async def test_of_two_writers_in_conflict_both_succeed(store: Store) -> None:
     await asyncio.gather(store.transact(increment), store.transact(increment))
     found = await uow.get(Thing, counter.id)
     assert (found.number, found.version) == (2, 3)
-    assert runs >= 3  # once more if it came while the other one was still committing
+    assert runs >= 3  # one more if it started before the other transaction was committed
 
 
 @pytest.mark.parametrize(
@@ -139,13 +139,13 @@ async def test_of_two_writers_in_conflict_both_succeed(store: Store) -> None:
         ("commitTransaction", 1, {"writeConcernError": {"code": 64, "errmsg": "slow"}}, 1),
     ],
 )
-async def test_a_failing_database_does_a_transaction_once(
+async def test_a_transaction_takes_effect_once_despite_database_errors(
     store: Store, failing: Failing, command: str, times: int, failure: Any, runs: int
 ) -> None:
     """Fails without `_transient` (the body is not rerun), or without the loop in `_commit` (the
     body would run again although it may have been committed)."""
-    ran, told = 0, []
-    store.committed = told.append
+    ran, committed = 0, []
+    store.committed = committed.append
 
     async def work(uow: UnitOfWork) -> str:
         nonlocal ran
@@ -157,7 +157,7 @@ async def test_a_failing_database_does_a_transaction_once(
     failing.order(command, times=times, **failure)
     assert await store.transact(work) == f"run {runs}"
     assert (ran, await names(store), await events(store)) == (runs, ["one"], 1)
-    assert [row.body["data"] for rows in told for row in rows] == [{"run": runs}]
+    assert [row.body["data"] for rows in committed for row in rows] == [{"run": runs}]
 
 
 @pytest.mark.parametrize(
@@ -168,13 +168,13 @@ async def test_a_failing_database_does_a_transaction_once(
         {"errorCode": 8000},
     ],
 )
-async def test_a_database_that_stays_away_is_unavailable(
+async def test_an_unreachable_database_is_unavailable(
     store: Store, failing: Failing, monkeypatch: pytest.MonkeyPatch, failure: Any
 ) -> None:
     """Fails without the deadline in `transact`, or when it lets a driver's error out."""
     monkeypatch.setattr("domain.kernel.store.TRANSACTION_SECONDS", 0.3)
-    told: list[Any] = []
-    store.committed = told.append
+    committed: list[Any] = []
+    store.committed = committed.append
 
     async def work(uow: UnitOfWork) -> None:
         await uow.add(thing(uow, "one"))
@@ -184,16 +184,16 @@ async def test_a_database_that_stays_away_is_unavailable(
         with pytest.raises(Unavailable):
             await store.transact(work)
     failing.left()
-    assert (await names(store), told) == ([], [])
+    assert (await names(store), committed) == ([], [])
 
 
 @pytest.mark.parametrize("failure", [JobTaken(), RuntimeError("crash"), asyncio.CancelledError()])
-async def test_a_body_that_raises_leaves_nothing(store: Store, failure: BaseException) -> None:
-    """Fails when `transact` commits although its body raised, whatever it raised."""
+async def test_a_failed_transaction_leaves_no_trace(store: Store, failure: BaseException) -> None:
+    """Fails when `transact` commits although its body raised an exception of this kind."""
     uow = store.single()
     await uow.add(there := thing(uow, "there"))
-    told: list[Any] = []
-    store.committed = told.append
+    committed: list[Any] = []
+    store.committed = committed.append
 
     async def work(uow: UnitOfWork) -> None:
         await uow.add(thing(uow, "new"))
@@ -206,7 +206,7 @@ async def test_a_body_that_raises_leaves_nothing(store: Store, failure: BaseExce
     with pytest.raises(type(failure)):
         await store.transact(work)
     assert await uow.all(Thing, {}) == [there]
-    assert (await events(store), told) == (0, [])
+    assert (await events(store), committed) == (0, [])
     await store.transact(lambda uow: uow.change(Thing, there.id, number=8))  # no lock is left
 
 
@@ -243,7 +243,7 @@ async def test_events_are_rows_of_the_same_transaction(store: Store) -> None:
         store.single().publish(HAPPENED, {}, to=["usr_1"])
 
 
-async def test_a_duplicate_undoes_the_whole_transaction(store: Store) -> None:
+async def test_a_duplicate_rolls_the_transaction_back(store: Store) -> None:
     """Fails when `add_all` or `transact` do not turn the driver's error into Duplicate."""
     uow = store.single()
     await uow.add(thing(uow, "taken"))
@@ -287,7 +287,7 @@ async def test_several_processes_prepare_at_once(
 # -- guarded changes -------------------------------------------------------------------------
 
 
-async def test_a_change_needs_its_guard(store: Store) -> None:
+async def test_a_change_without_its_guard_has_no_effect(store: Store) -> None:
     """Fails when `change` filters by id alone, or does not count the version."""
     uow = store.single()
     await uow.add(first := thing(uow, "first", number=5))
@@ -304,7 +304,7 @@ async def test_a_change_needs_its_guard(store: Store) -> None:
         await uow.get(Thing, first.id, name="another")
 
 
-async def test_of_many_guarded_changes_one_wins(store: Store) -> None:
+async def test_one_of_many_concurrent_guarded_changes_succeeds(store: Store) -> None:
     """Fails when the guard is read first instead of being part of the update."""
     uow = store.single()
     await uow.add(prize := thing(uow, "prize"))
@@ -330,9 +330,9 @@ T0 = datetime.fromisoformat("2030-01-01T00:00:00+00:00")
     ],
     ids=str,
 )
-async def test_a_walk_meets_every_item_once_while_others_come(store: Store, sort: Any) -> None:
-    """Fails with skip instead of the cursor's key, or without the last field of `_after`, which
-    decides among equals."""
+async def test_paging_returns_every_item_once_during_inserts(store: Store, sort: Any) -> None:
+    """Fails with skip instead of the cursor's key, or without the last field of `after_cursor`,
+    which decides among equals."""
     uow = store.single()
     early = [thing(uow, f"e{n}", number=n % 3, at=T0 + timedelta(seconds=n % 4)) for n in range(23)]
     await uow.add_all(early)
@@ -354,7 +354,7 @@ async def test_a_walk_meets_every_item_once_while_others_come(store: Store, sort
     assert len(page.items) <= 3
 
 
-async def test_a_filter_and_a_cursor_on_one_field_both_hold(store: Store) -> None:
+async def test_a_filter_and_a_cursor_on_one_field_both_apply(store: Store) -> None:
     """Fails when `page` merges the cursor over a filter of the same field."""
     uow = store.single()
     await uow.add_all([thing(uow, f"n{n}") for n in range(6)])
@@ -385,7 +385,7 @@ async def test_a_filter_and_a_cursor_on_one_field_both_hold(store: Store) -> Non
     ],
 )
 async def test_a_broken_cursor_is_invalid(store: Store, cursor: str) -> None:
-    """Fails when `_after` takes values of any type, or lets a decoder's error out."""
+    """Fails when `after_cursor` takes values of any type, or lets a decoder's error out."""
     uow = store.single()
     with pytest.raises(Invalid) as refused:
         await uow.page(Thing, {}, cursor=cursor)
@@ -402,11 +402,12 @@ async def test_ids_sort_by_their_time_and_never_repeat(store: Store) -> None:
     assert len(await names(store)) == 1000
 
 
-async def test_a_transaction_that_is_cancelled_leaves_nothing_open(
+async def test_a_cancelled_transaction_does_not_stay_open(
     store: Store, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `whole` in `Store.transact`; without it the abort comes before the statement that a
-    thread has in hand, which then opens a transaction that nobody ends, and others wait for."""
+    """Guard: `run_to_completion` in `Store.transact`; without it the abort comes before the
+    statement that a thread has in hand, which then opens a transaction that never ends and blocks
+    others."""
     await store.single().add(kept := thing(store.single(), "kept"))
     at_once = _TransactionBase.set_in_progress
 

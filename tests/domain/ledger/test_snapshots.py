@@ -1,4 +1,4 @@
-"""The platform's balance: a snapshot and the journal since, whatever the clocks say."""
+"""The platform's balance: its snapshot plus the journal since, also when clocks differ."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ HOUR = timedelta(hours=1)
 
 
 class Books:
-    """One platform account, and a clock that can be put."""
+    """One platform account, and a clock that the test sets."""
 
     def __init__(self, server, monkeypatch):
         self.store, self._patch, self.clock = server.store, monkeypatch, server.ports.clock
@@ -36,9 +36,9 @@ class Books:
         return await balance_of(self.store.single(), PLATFORM)
 
 
-async def test_the_clock_jumps_back_behind_a_snapshot(server, monkeypatch):
+async def test_a_booking_is_counted_after_the_clock_jumps_back(server, monkeypatch):
     """Guard: `_booking_time` in `booking.book`; what is stamped before a snapshot that does not
-    have it is in no balance, for good."""
+    have it is missing from the balance forever."""
     await server.web.scheduler.stop()
     books = Books(server, monkeypatch)
     await books.earn(1000)
@@ -54,7 +54,7 @@ async def test_the_clock_jumps_back_behind_a_snapshot(server, monkeypatch):
     assert (await audit(server.ports)).differences == []
 
 
-async def test_a_snapshot_follows_the_clock_back(server, monkeypatch):
+async def test_a_snapshot_of_a_fast_clock_is_moved_back(server, monkeypatch):
     """Guard: the sign in `balances.take_snapshot`; without it a clock that was a year ahead for a
     moment dates every booking of that year."""
     await server.web.scheduler.stop()

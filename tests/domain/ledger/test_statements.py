@@ -1,4 +1,4 @@
-"""Statements and commissions: sums that agree with the balances, and what they cost."""
+"""Statements and commissions: their sums agree with the balances, and their queries use indexes."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -32,7 +32,7 @@ def work(market, server):
 # -- the sums ------------------------------------------------------------------------------------
 
 
-async def test_a_contractors_statement_leads_from_balance_to_balance(work):
+async def test_a_contractors_statement_explains_the_change_of_balance(work):
     """Guard: `position` and `deltas` of `owner_view.OwnedAccounts`; a part that is left out, or
     what only moves counted as coming in, and the closing balance is not the wallet's."""
     await work.start_and_complete()
@@ -67,7 +67,7 @@ async def test_a_contractors_statement_leads_from_balance_to_balance(work):
     assert totals_by_kind(await get_statement(work.contractor, currency="EUR")) == {}
 
 
-async def test_debt_and_held_money_are_parts_of_it(work):
+async def test_a_statement_includes_debt_and_held_money(work):
     """Guard: `held` and `debt` in `OwnedAccounts.of`."""
     await work.start_and_complete()
     await work.withdraw(50_000)
@@ -81,9 +81,9 @@ async def test_debt_and_held_money_are_parts_of_it(work):
     assert totals_by_kind(found)["chargeback_lost"] == (1, 0, 70_000, 0)
 
 
-async def test_a_customers_statement_is_what_was_paid_and_given_back(work):
+async def test_a_customers_statement_lists_payments_and_refunds(work):
     """Guard: `OwnedAccounts`: STRIPE and chargebacks; without `came or left or moved` the
-    platform's fee would be a line of nothing."""
+    platform's fee would be an empty line."""
     await work.start()
     await work.refund(30_000)
     await work.market.settled(TIMEOUT)
@@ -97,8 +97,8 @@ async def test_a_customers_statement_is_what_was_paid_and_given_back(work):
     ]
 
 
-async def test_a_lost_chargeback_is_money_that_the_customer_got_back(work):
-    """Guard: `chargebacks` in `OwnedAccounts`; without it the bank's refund is nowhere."""
+async def test_a_lost_chargeback_returns_money_to_the_customer(work):
+    """Guard: `chargebacks` in `OwnedAccounts`; without it the bank's refund is missing."""
     await work.start()
     await work.decide_chargeback(await work.open_chargeback(), won=False)
     await work.market.settled(TIMEOUT)
@@ -148,7 +148,7 @@ async def test_commissions_agree_with_the_platforms_balance(work):
     assert {row["period"] for row in rows} == {datetime.now(UTC).strftime("%Y-%m")}
 
 
-async def test_commissions_are_told_by_day_month_and_currency(market, server):
+async def test_commissions_are_grouped_by_day_month_and_currency(market, server):
     """Guard: PERIODS, and the key of `$group`."""
     uow, number = server.store.single(), 0
     for day in (0, 0, 1, 40):
@@ -187,8 +187,8 @@ async def test_commissions_are_told_by_day_month_and_currency(market, server):
     status, _, rows = await download(admin, "admin/commissions.csv", **year, currency="JPY")
     assert (status, rows[0]["platform_fees"], rows[0]["net_minor"]) == (200, "14", "14")
     last = (await market.trail())[-1]  # guard: `record_read` in `Download.open`
-    told = (last.actor_id, last.operation, last.address)
-    assert told == (admin.id, "admin.commissions", "127.0.0.1")
+    logged = (last.actor_id, last.operation, last.address)
+    assert logged == (admin.id, "admin.commissions", "127.0.0.1")
     assert '"JPY"' in last.detail
 
 
@@ -204,8 +204,8 @@ async def test_commissions_are_told_by_day_month_and_currency(market, server):
         ({"currency": "dollars"}, "currency"),
     ],
 )
-async def test_spans_that_are_refused(market, wrong, field):
-    """Guard: `check_span`, and `tz=True` of Moment; years that the database cannot tell would be
+async def test_invalid_spans_are_refused(market, wrong, field):
+    """Guard: `check_span`, and `tz=True` of Moment; years that the database cannot store would be
     crashes."""
     party = await market.contractor()
     with pytest.raises(Refused) as refused:
@@ -217,7 +217,7 @@ async def test_spans_that_are_refused(market, wrong, field):
 
 
 async def plans(server, monkeypatch, call):
-    """How the database reads the journal for a call, and how many rows it looks at."""
+    """The index that the database uses for a call, and how many rows it reads."""
     asked = []
     real = UnitOfWork.aggregate
 
@@ -241,7 +241,7 @@ async def plans(server, monkeypatch, call):
     return found
 
 
-async def test_statements_read_their_own_part_of_the_journal(server, monkeypatch):
+async def test_statements_read_only_their_part_of_the_journal(server, monkeypatch):
     """Guard: the index of Transaction on (users, created_at) and the one on (accounts,
     created_at); fails when one is dropped or its fields are put in another order."""
     for user in ("usr_1", "usr_2", "usr_3"):

@@ -11,8 +11,8 @@ from tests.support.market import Market
 from tests.support.parties import Refused
 
 
-async def test_a_repeated_request_id_answers_again_without_effect(market: Market) -> None:
-    """Fails without `isinstance(claim, Reply)` in _write, or with a claim per wire."""
+async def test_a_repeated_request_id_returns_the_first_reply(market: Market) -> None:
+    """Guard: `isinstance(claim, Reply)` in `operation._write`; both transports share the claims."""
     party = await market.customer()
     first = await party.call("/account", "update", {"name": "Once"}, request_id="r1")
     before = await market.traces()
@@ -24,8 +24,8 @@ async def test_a_repeated_request_id_answers_again_without_effect(market: Market
 
 
 async def test_a_request_id_with_other_fields_is_refused(market: Market) -> None:
-    """Fails without the comparison of fingerprints in _claim; the last line without the user's id
-    in the claim's."""
+    """Fails without the comparison of fingerprints in `claim_request`; the last line without the
+    user's id in the claim's."""
     party, other = await market.customer(), await market.customer()
     await party.call("/account", "update", {"name": "One"}, request_id="r1")
     before = await market.traces()
@@ -73,8 +73,8 @@ async def test_a_running_request_is_awaited_and_taken_over_after_a_crash(market:
     assert changed["version"] == 3
 
 
-async def test_failures_are_not_kept_under_a_request_id(market: Market) -> None:
-    """Fails without `claim.drop` in _write."""
+async def test_failures_are_not_stored_under_a_request_id(market: Market) -> None:
+    """Guard: `claim.drop` in `operation._write`."""
     customer, stranger = await market.customer(), await market.customer()
     job = await market.job(customer)
     before = await market.traces()
