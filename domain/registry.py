@@ -6,7 +6,7 @@ from domain.accounts.user import User
 from domain.audit_trail.hash_chain import Anchor
 from domain.bidding.system_messages import PostSystemMessages
 from domain.chat.conversation import Conversation, Message
-from domain.chat.group_commit import Finish
+from domain.chat.group_commit import FinishMessages
 from domain.chat.reports import Report
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
@@ -108,6 +108,6 @@ TASKS = (
     | TakeLeave
     | MatchSavedSearches
     | ShowPresence
-    | Finish
+    | FinishMessages
     | PostSystemMessages
 )

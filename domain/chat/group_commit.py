@@ -1,17 +1,16 @@
-"""Group commit of messages: what several people say at once is written in one go.
+"""Group commit of chat messages: all messages that wait are written together.
 
-Decision: a transaction for each message, with its counter, its outbox row and its audit row, makes
-eight requests to the database; together all that are waiting make about four, however many they
-are. No transaction is needed for that, as every step can be repeated: (1) a look at all
-conversations concerned; (2) one ordered insert at the numbers behind their heads, where the unique
-index on (conversation, seq) stops whoever was too late, who then looks again: so there are no gaps,
-and what is in is in for good; (3) previews, marks and replies, which only ever move forward or are
-there already; (4) the acknowledgements and pushes; (5) the audit rows of a moment's messages.
+Decision: one transaction for each message, with its counter, outbox row and audit row, makes eight
+database requests. A batch makes about four, whatever its size. It needs no transaction, because
+each step can be repeated: (1) read the conversations of the batch; (2) one ordered insert at the
+numbers after their heads; the unique index on (conversation, seq) stops a writer that read an old
+head, which then reads again, so there are no gaps; (3) update previews, read marks and stored
+replies, which only move forward; (4) acknowledge and push; (5) write the audit rows.
 
-Before the first of a moment comes their note: an outbox row with the ids that they will get. When
-the process dies on the way, its lease runs out, and whoever claims it goes on with (3) for those
-that are there; otherwise it is taken away behind (5). One note for all was chosen over a mark on
-each message: to take those away again costs more than all the rest.
+A `WriteIntent` is saved before the first of its messages: an outbox row with their future ids. If
+the process dies, the lease of that row runs out, and the relay that claims it repeats (3) to (5)
+for the messages that exist. Otherwise the row is removed after (5). One intent for many messages
+was chosen over a flag on each message: clearing the flags would cost more than all other steps.
 """
 
 import asyncio
@@ -24,38 +23,38 @@ from typing import Any
 
 import msgspec
 
-from domain.chat.conversation import SYSTEM, Answered, Conversation, Draft, Message, Origin
+from domain.chat.audit_rows import audit_rows
+from domain.chat.conversation import SYSTEM, Answered, Conversation, Draft, Message
 from domain.chat.read_receipts import publish_receipts
 from domain.kernel import documents, text_search
 from domain.kernel.errors import Blocked, DomainError, NotFound, RequestIdReused, RequestInProgress
 from domain.kernel.outbox import Lane, OutboxRow
-from domain.kernel.record import Change, wire
+from domain.kernel.record import wire
 from domain.kernel.store import Duplicate, Store, UnitOfWork, new_id
-from domain.operations import audit_log
 from domain.operations.idempotency import REPLY_KEPT, Reply
 from domain.operations.task import Task, TryAgain
 from domain.ports.ports import Ports, Seal
 
-STILL_WRITING = timedelta(seconds=60)
-NOT_ALL = "not all of it is there"
-RESERVED = 100  # ids in a note, if no more are asked for at once
-MAX_TERMS = 60  # distinct words of one message that can be found
+LATE_WRITE_WINDOW = timedelta(seconds=60)
+NOT_ALL_WRITTEN = "not all of its messages are written"
+RESERVED_IDS = 100  # message ids in one intent, unless a batch is larger
+MAX_TERMS = 60  # distinct words of one message that search finds
 
 Key = tuple[str, str, str]
 Reader = tuple[str, str]  # the ids of a conversation and of the member who has read it
 
 
-class Waiting(msgspec.Struct, eq=False):
-    """A draft on its way to become a message; `answer` is what its sender gets to hear."""
+class PendingMessage(msgspec.Struct, eq=False):
+    """A draft that waits to be written; `answer` is the acknowledgement to its sender."""
 
     draft: Draft
     answer: asyncio.Future[Any]
     message: Message | None = None
-    new: bool = True  # else what follows from the message has been done
+    new: bool = True  # False for a message that was written and followed up before
 
     @property
     def keys(self) -> list[Key]:
-        """The names under which it can be there already."""
+        """The keys that identify the same message in an earlier attempt."""
         draft = self.draft
         names = ("client", draft.client_id), ("request", draft.request and draft.request.id)
         return [(kind, draft.author_id, name) for kind, name in names if name]
@@ -69,11 +68,11 @@ class Waiting(msgspec.Struct, eq=False):
             self.answer.set_result(value)
 
 
-class Finish(Task, frozen=True, tag="finish_messages"):
-    """The note of messages that are about to be written.
+class FinishMessages(Task, frozen=True, tag="finish_messages"):
+    """Finishes the messages of an intent whose process died: updates, pushes and audit rows.
 
-    As a task it does what follows from those of them that are there. A write that was given up may
-    still come to its end for a while, so it looks again until that is over.
+    An insert that was given up may still reach the database, so the task runs again after
+    LATE_WRITE_WINDOW as long as messages are missing.
     """
 
     lane = Lane.NOTICE
@@ -85,84 +84,116 @@ class Finish(Task, frozen=True, tag="finish_messages"):
     async def run(self, ports: Ports) -> None:
         uow = ports.store.single()
         order = (("conversation_id", 1), ("seq", 1))
-        there = await uow.all(Message, {"_id": self.ids}, order, len(self.ids))
-        places = await _by_id(uow, Conversation, {message.conversation_id for message in there})
-        await _follow_up(uow, there)
-        for message in there:
+        written = await uow.all(Message, {"_id": self.ids}, order, len(self.ids))
+        places = await _find_by_id(
+            uow, Conversation, {message.conversation_id for message in written}
+        )
+        await _update_conversations(uow, written)
+        for message in written:
             await ports.messages.push(message, places[message.conversation_id].members)
-        await uow.add_missing(_audit_rows(ports.seal, there))
-        if readers := {(each.conversation_id, each.author_id) for each in there if each.origin}:
+        await uow.add_missing(audit_rows(ports.seal, written))
+        if readers := {(each.conversation_id, each.author_id) for each in written if each.origin}:
             await ports.store.transact(partial(_publish_readings, readers=readers))
-        if len(there) < len(self.ids) and uow.now - self.at < STILL_WRITING:
-            raise TryAgain(NOT_ALL, at=uow.now + STILL_WRITING)
+        if len(written) < len(self.ids) and uow.now - self.at < LATE_WRITE_WINDOW:
+            raise TryAgain(NOT_ALL_WRITTEN, at=uow.now + LATE_WRITE_WINDOW)
 
 
-class Note(msgspec.Struct, eq=False):
-    """Ids that are left for messages, the row that tells of all of them, and the messages written
-    under it. It is `open` for more; so many batches of it are `under_way`."""
+class WriteIntent(msgspec.Struct, eq=False):
+    """The outbox row that is saved before messages are written, and the state of its batches.
+
+    `ids` are left for further messages, `messages` were written under it, `readers` get a read
+    receipt. An `open` intent takes further batches; `in_flight` of them are not pushed yet.
+    """
 
     ids: list[str]
     row: OutboxRow
     messages: list[Message] = []
-    kept: bool = False
+    saved: bool = False
     open: bool = True
-    under_way: int = 0
+    in_flight: int = 0
     readers: set[Reader] = set()
 
 
-class Written(msgspec.Struct, frozen=True):
-    """Messages that are in the database for good, and the members of their conversations."""
+class WrittenMessages(msgspec.Struct, frozen=True):
+    """New messages of a batch, now durable, and the members of their conversations."""
 
     messages: list[Message]
     members: Mapping[str, tuple[str, ...]]
 
 
-def note(uow: UnitOfWork, at_least: int) -> Note:
-    """For so many messages or more; the first `write` writes it down."""
-    ids = [new_id(Message.PREFIX) for _ in range(max(at_least, RESERVED))]
-    return Note(ids[::-1], uow.row(Finish(new_id("batch"), uow.now, tuple(ids))))
+class State(msgspec.Struct, frozen=True):
+    """What the database holds about a batch, by id: conversations, replies, answered messages."""
+
+    conversations: dict[str, Conversation]
+    replies: dict[str, Reply]
+    answered: dict[str, Message]
 
 
-async def write(uow: UnitOfWork, batch: Sequence[Waiting], note: Note) -> Written:
-    """Make messages of all that may become one, and answer everybody. When these and others of the
-    note are pushed, `conclude` follows."""
-    firsts, twins = _paired(batch)
-    (places, replies, quoted), _ = await asyncio.gather(_look(uow, firsts), _keep(uow, note))
-    ready = []
-    for waiting in firsts:
+def new_intent(uow: UnitOfWork, at_least: int) -> WriteIntent:
+    """An intent for at least so many messages. The first `write_batch` saves it."""
+    ids = [new_id(Message.PREFIX) for _ in range(max(at_least, RESERVED_IDS))]
+    return WriteIntent(ids[::-1], uow.row(FinishMessages(new_id("batch"), uow.now, tuple(ids))))
+
+
+async def write_batch(
+    uow: UnitOfWork, batch: Sequence[PendingMessage], intent: WriteIntent
+) -> WrittenMessages:
+    """Write the messages of a batch and answer every sender.
+
+    The caller pushes the messages, and calls `finish_intents` when all of the intent are pushed.
+    """
+    firsts, repeats = _split_repeats(batch)
+    state, _ = await asyncio.gather(_read_state(uow, firsts), _save_intent(uow, intent))
+    accepted = _build_messages(uow, firsts, state, intent)
+    await _insert_numbered(uow, accepted, {id: c.head for id, c in state.conversations.items()})
+    written = [each.message for each in accepted if each.message and each.new]
+    intent.messages += written
+    intent.readers |= _find_readers(written, state.conversations)
+    await _update_conversations(uow, written)
+    _acknowledge(accepted, repeats)
+    return WrittenMessages(written, {id: c.members for id, c in state.conversations.items()})
+
+
+async def _save_intent(uow: UnitOfWork, intent: WriteIntent) -> None:
+    if not intent.saved:
+        await uow.add(intent.row)
+        intent.saved = True
+
+
+def _build_messages(
+    uow: UnitOfWork, batch: Sequence[PendingMessage], state: State, intent: WriteIntent
+) -> list[PendingMessage]:
+    """Those that become messages, still without numbers; the others are answered or refused."""
+    accepted = []
+    for pending in batch:
         try:
-            if not _replied(waiting, replies):
-                waiting.message = _message(uow, note.ids.pop(), waiting.draft, places, quoted)
-                ready.append(waiting)
+            if not _answer_from_reply(pending, state.replies):
+                pending.message = _build_message(uow, intent.ids.pop(), pending.draft, state)
+                accepted.append(pending)
         except DomainError as refused:
-            waiting.refuse(refused)
-    await _insert(uow, ready, {id: found.head for id, found in places.items()})
-    sent = [each.message for each in ready if each.message and each.new]
-    note.messages += sent
-    note.readers |= _readers(sent, places)
-    await _follow_up(uow, sent)
-    for waiting in ready:
-        waiting.accept(waiting.message)
-    for first, twin in twins:
-        _answer_alike(first, twin)
-    return Written(sent, {id: found.members for id, found in places.items()})
+            pending.refuse(refused)
+    return accepted
 
 
-async def _keep(uow: UnitOfWork, note: Note) -> None:
-    if not note.kept:
-        await uow.add(note.row)
-        note.kept = True
+def _acknowledge(
+    accepted: Sequence[PendingMessage], repeats: Sequence[tuple[PendingMessage, PendingMessage]]
+) -> None:
+    for pending in accepted:
+        pending.accept(pending.message)
+    for first, repeat in repeats:
+        _answer_repeat(first, repeat)
 
 
-async def conclude(store: Store, seal: Seal, notes: Sequence[Note]) -> None:
-    """Write the audit rows of their messages, publish read receipts, and remove the notes.
+async def finish_intents(store: Store, seal: Seal, intents: Sequence[WriteIntent]) -> None:
+    """Write the audit rows of their messages, publish read receipts, and remove the intents.
 
     Receipts are published here, after the acknowledgement, so they cost the send path no query.
     """
     uow = store.single()
-    await uow.add_missing([row for note in notes for row in _audit_rows(seal, note.messages)])
-    ids = tuple(note.row.id for note in notes)
-    readers = {reader for note in notes for reader in note.readers}
+    rows = [row for intent in intents for row in audit_rows(seal, intent.messages)]
+    await uow.add_missing(rows)
+    ids = tuple(intent.row.id for intent in intents)
+    readers = {reader for intent in intents for reader in intent.readers}
     if not readers:
         await uow.remove(OutboxRow, {"_id": ids})
         return
@@ -175,49 +206,46 @@ async def conclude(store: Store, seal: Seal, notes: Sequence[Note]) -> None:
 
 
 async def forget_requests(ports: Ports) -> None:
-    """Request ids are remembered for so long."""
+    """Remove request ids from messages older than REPLY_KEPT."""
     uow = ports.store.single()
     old = {"request.id": {"$gt": ""}, "created_at": {"$lt": uow.now - REPLY_KEPT}}
     await uow.mark(Message, old, request=None)
 
 
-# -- what is there ---------------------------------------------------------------------------
+# -- reading state and building messages -----------------------------------------------------
 
 
-def _paired(
-    batch: Sequence[Waiting],
-) -> tuple[list[Waiting], list[tuple[Waiting, Waiting]]]:
-    """Those to be written, and what was sent twice at once beside its first."""
-    known: dict[Key, Waiting] = {}
-    firsts, twins = [], []
-    for waiting in batch:
-        first = next((known[key] for key in waiting.keys if key in known), None)
+def _split_repeats(
+    batch: Sequence[PendingMessage],
+) -> tuple[list[PendingMessage], list[tuple[PendingMessage, PendingMessage]]]:
+    """Messages to write, and repeats of them in the same batch, each with its first."""
+    known: dict[Key, PendingMessage] = {}
+    firsts, repeats = [], []
+    for pending in batch:
+        first = next((known[key] for key in pending.keys if key in known), None)
         if first:
-            twins.append((first, waiting))
+            repeats.append((first, pending))
             continue
-        known |= dict.fromkeys(waiting.keys, waiting)
-        firsts.append(waiting)
-    return firsts, twins
+        known |= dict.fromkeys(pending.keys, pending)
+        firsts.append(pending)
+    return firsts, repeats
 
 
-def _answer_alike(first: Waiting, twin: Waiting) -> None:
+def _answer_repeat(first: PendingMessage, repeat: PendingMessage) -> None:
     if not first.answer.done() or first.answer.cancelled():
-        return twin.refuse(RequestInProgress())
-    same = msgspec.structs.replace(twin.draft, origin=first.draft.origin)
+        return repeat.refuse(RequestInProgress())
+    same = msgspec.structs.replace(repeat.draft, origin=first.draft.origin)
     if same != first.draft:
-        return twin.refuse(RequestIdReused())
+        return repeat.refuse(RequestIdReused())
     failed = first.answer.exception()
     if isinstance(failed, Exception):
-        return twin.refuse(failed)
-    return twin.accept(first.answer.result())
+        return repeat.refuse(failed)
+    return repeat.accept(first.answer.result())
 
 
-async def _look(
-    uow: UnitOfWork, batch: Sequence[Waiting]
-) -> tuple[dict[str, Conversation], dict[str, Reply], dict[str, Message]]:
-    """The conversations, the replies to request ids, and what is answered."""
-    drafts = [waiting.draft for waiting in batch]
-    asked: list[tuple[type[Any], set[str]]] = [
+async def _read_state(uow: UnitOfWork, batch: Sequence[PendingMessage]) -> State:
+    drafts = [pending.draft for pending in batch]
+    queries: list[tuple[type[Any], set[str]]] = [
         (Conversation, {draft.conversation_id for draft in drafts}),
         (
             Reply,
@@ -225,12 +253,10 @@ async def _look(
         ),
         (Message, {draft.reply_to for draft in drafts if draft.reply_to}),
     ]
-    found = await asyncio.gather(*(_by_id(uow, kind, ids) for kind, ids in asked))
-    conversations, replies, quoted = found
-    return conversations, replies, quoted
+    return State(*await asyncio.gather(*(_find_by_id(uow, kind, ids) for kind, ids in queries)))
 
 
-async def _by_id(uow: UnitOfWork, kind: type[Any], ids: Iterable[str]) -> dict[str, Any]:
+async def _find_by_id(uow: UnitOfWork, kind: type[Any], ids: Iterable[str]) -> dict[str, Any]:
     wanted = tuple(ids)
     found = await uow.all(kind, {"_id": wanted}) if wanted else []
     return {each.id: each for each in found}
@@ -240,35 +266,31 @@ def _reply_id(author_id: str, request_id: str) -> str:
     return f"{author_id}:{request_id}"
 
 
-def _replied(waiting: Waiting, replies: Mapping[str, Reply]) -> bool:
-    """Answer what was sent before under its request id. Raises RequestIdReused and
-    RequestInProgress."""
-    request = waiting.draft.request
-    reply = replies.get(_reply_id(waiting.draft.author_id, request.id)) if request else None
+def _answer_from_reply(pending: PendingMessage, replies: Mapping[str, Reply]) -> bool:
+    """Answer with the stored reply to the request id; False without one.
+
+    Raises RequestIdReused, RequestInProgress.
+    """
+    request = pending.draft.request
+    reply = replies.get(_reply_id(pending.draft.author_id, request.id)) if request else None
     if request is None or reply is None:
         return False
     if reply.fingerprint != request.fingerprint:
         raise RequestIdReused
     if reply.claimed_by is not None:
         raise RequestInProgress
-    waiting.accept(reply.answer)
+    pending.accept(reply.answer)
     return True
 
 
-def _message(
-    uow: UnitOfWork,
-    id: str,
-    draft: Draft,
-    conversations: Mapping[str, Conversation],
-    quoted: Mapping[str, Message],
-) -> Message:
-    """Still without its number. Raises NotFound and Blocked."""
-    conversation = conversations.get(draft.conversation_id)
+def _build_message(uow: UnitOfWork, id: str, draft: Draft, state: State) -> Message:
+    """A message without its number. Raises NotFound, Blocked."""
+    conversation = state.conversations.get(draft.conversation_id)
     if conversation is None or draft.author_id not in (*conversation.members, SYSTEM):
         raise NotFound
     if conversation.blocked_by and draft.author_id != SYSTEM:
         raise Blocked(by=list(conversation.blocked_by))
-    answered = quoted.get(draft.reply_to) if draft.reply_to else None
+    answered = state.answered.get(draft.reply_to) if draft.reply_to else None
     if draft.reply_to and not (answered and _can_be_answered(answered, conversation)):
         raise NotFound("reply_to: there is no such message in this conversation.")
     return uow.new(
@@ -298,14 +320,16 @@ def terms_of(text: str) -> tuple[str, ...]:
     return text_search.terms([text], MAX_TERMS)
 
 
-# -- writing it ------------------------------------------------------------------------------
+# -- inserting -------------------------------------------------------------------------------
 
 
-async def _insert(uow: UnitOfWork, ready: Sequence[Waiting], heads: dict[str, int]) -> None:
-    """Give all of them their numbers, or the messages that they were before."""
+async def _insert_numbered(
+    uow: UnitOfWork, ready: Sequence[PendingMessage], heads: dict[str, int]
+) -> None:
+    """Insert all messages with their numbers; one that was sent before gets its first message."""
     left = list(ready)
     while left:
-        numbered = [_number(waiting, heads) for waiting in left]
+        numbered = [_assign_seq(pending, heads) for pending in left]
         try:
             return await uow.add_all(numbered)
         except Duplicate as stopped:
@@ -313,39 +337,46 @@ async def _insert(uow: UnitOfWork, ready: Sequence[Waiting], heads: dict[str, in
                 heads[message.conversation_id] -= 1
             left = left[stopped.done :]
         await asyncio.sleep(random.random() * 0.01)
-        left = await _look_again(uow, left, heads)
+        left = await _reread_after_conflict(uow, left, heads)
 
 
-def _number(waiting: Waiting, heads: dict[str, int]) -> Message:
-    assert waiting.message
-    heads[waiting.message.conversation_id] += 1
-    seq = heads[waiting.message.conversation_id]
-    waiting.message = msgspec.structs.replace(waiting.message, seq=seq)
-    return waiting.message
+def _assign_seq(pending: PendingMessage, heads: dict[str, int]) -> Message:
+    assert pending.message
+    heads[pending.message.conversation_id] += 1
+    seq = heads[pending.message.conversation_id]
+    pending.message = msgspec.structs.replace(pending.message, seq=seq)
+    return pending.message
 
 
-async def _look_again(
-    uow: UnitOfWork, left: Sequence[Waiting], heads: dict[str, int]
-) -> list[Waiting]:
-    """Somebody else was faster with the first of these: read the heads, and what is there."""
+async def _reread_after_conflict(
+    uow: UnitOfWork, left: Sequence[PendingMessage], heads: dict[str, int]
+) -> list[PendingMessage]:
+    """Read the heads again after another process took a number; returns those still to insert.
+
+    The first of `left` was stopped by a message of another process or by one of its own keys.
+    """
     stopped = left[0].draft.conversation_id
-    ids = tuple({waiting.draft.conversation_id for waiting in left})
-    newest, conversations, there = await asyncio.gather(
+    ids = tuple({pending.draft.conversation_id for pending in left})
+    newest, conversations, sent_before = await asyncio.gather(
         uow.find(Message, {"conversation_id": stopped}, (("seq", -1),)),
         uow.all(Conversation, {"_id": ids}),
-        _there(uow, left),
+        _find_sent_before(uow, left),
     )
-    told = {conversation.id: conversation.head for conversation in conversations}
-    for id, head in told.items():
+    stored_heads = {conversation.id: conversation.head for conversation in conversations}
+    for id, head in stored_heads.items():
         heads[id] = max(heads[id], head)
     heads[stopped] = max(heads[stopped], newest.seq if newest else 0)
-    return [waiting for waiting in left if not _is_there(waiting, there, told)]
+    return [
+        pending
+        for pending in left
+        if not _answer_if_sent_before(pending, sent_before, stored_heads)
+    ]
 
 
-async def _there(uow: UnitOfWork, left: Sequence[Waiting]) -> dict[Key, Message]:
+async def _find_sent_before(uow: UnitOfWork, left: Sequence[PendingMessage]) -> dict[Key, Message]:
     named: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for waiting in left:
-        for kind, author, name in waiting.keys:
+    for pending in left:
+        for kind, author, name in pending.keys:
             named[kind, author].append(name)
     fields = {"client": "client_id", "request": "request.id"}
     branches = [
@@ -357,38 +388,44 @@ async def _there(uow: UnitOfWork, left: Sequence[Waiting]) -> dict[Key, Message]
     return by_client | {("request", m.author_id, m.request.id): m for m in found if m.request}
 
 
-def _is_there(waiting: Waiting, there: Mapping[Key, Message], known: Mapping[str, int]) -> bool:
-    """Whether it has been sent before; what is there is the answer, if it is the same."""
-    found = next((there[key] for key in waiting.keys if key in there), None)
+def _answer_if_sent_before(
+    pending: PendingMessage, sent_before: Mapping[Key, Message], stored_heads: Mapping[str, int]
+) -> bool:
+    """Whether it was sent before. The earlier message is the answer, if it has the same content."""
+    found = next((sent_before[key] for key in pending.keys if key in sent_before), None)
     if found is None:
         return False
-    asked, request = waiting.draft.request, found.request
-    if waiting.draft.is_of(found) and not (asked and request and asked != request):
-        waiting.message = found
-        waiting.new = known[found.conversation_id] < found.seq
+    given, request = pending.draft.request, found.request
+    if pending.draft.is_of(found) and not (given and request and given != request):
+        pending.message = found
+        pending.new = stored_heads[found.conversation_id] < found.seq
     else:
-        waiting.message = None
-        waiting.refuse(RequestIdReused("It names another message."))
+        pending.message = None
+        pending.refuse(RequestIdReused("It names another message."))
     return True
 
 
-# -- what follows ----------------------------------------------------------------------------
+# -- after the insert ------------------------------------------------------------------------
 
 
-async def _follow_up(uow: UnitOfWork, messages: Sequence[Message]) -> None:
-    """Previews and marks, and replies: harmless to repeat."""
+async def _update_conversations(uow: UnitOfWork, messages: Sequence[Message]) -> None:
+    """Update previews, heads and read marks, and store replies. Safe to repeat."""
     if messages:
         await asyncio.gather(
-            uow.raise_each(Conversation, _moves(messages)),
-            uow.add_missing([_reply(each) for each in messages if each.request]),
+            uow.raise_each(Conversation, _conversation_updates(messages)),
+            uow.add_missing([_reply_of(each) for each in messages if each.request]),
         )
 
 
-def _moves(messages: Sequence[Message]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """How each conversation moves on; own words are read, and so is what tells of one's own deed
-    if everything before it is."""
+def _conversation_updates(
+    messages: Sequence[Message],
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Updates of the conversations: head, preview, and the authors' read marks.
+
+    A system message about a member's own action is read by them if all messages before it are.
+    """
     moves: dict[str, dict[str, Any]] = {}
-    deeds = []
+    own_actions = []
     for message in sorted(messages, key=lambda message: message.seq):
         moved = moves.setdefault(message.conversation_id, {})
         moved |= {
@@ -401,14 +438,16 @@ def _moves(messages: Sequence[Message]) -> list[tuple[dict[str, Any], dict[str, 
         elif message.by:
             mark = f"read.{message.by}"
             where = {"_id": message.conversation_id, mark: message.seq - 1}
-            deeds.append((where, {mark: message.seq}))
-    return [*(({"_id": id}, moved) for id, moved in moves.items()), *deeds]
+            own_actions.append((where, {mark: message.seq}))
+    return [*(({"_id": id}, moved) for id, moved in moves.items()), *own_actions]
 
 
-def _readers(messages: Iterable[Message], conversations: Mapping[str, Conversation]) -> set[Reader]:
+def _find_readers(
+    messages: Iterable[Message], conversations: Mapping[str, Conversation]
+) -> set[Reader]:
     """Authors whose own message moves their read mark over messages that they had not read.
 
-    The others' marks move over their own messages only, which no client has to be told.
+    A mark that moves over own messages only needs no receipt: clients know that from the message.
     """
     marks = {
         (found.id, member): seq
@@ -425,45 +464,14 @@ def _readers(messages: Iterable[Message], conversations: Mapping[str, Conversati
 
 
 async def _publish_readings(uow: UnitOfWork, readers: Collection[Reader]) -> None:
-    """With the marks as they are now, so that a receipt never moves a client's mark back."""
+    """Publish the stored read marks, which are never lower than those of earlier receipts."""
     ids = tuple({conversation_id for conversation_id, _ in readers})
     found = await uow.all(Conversation, {"_id": ids}, limit=len(ids))
     conversations = {conversation.id: conversation for conversation in found}
     await publish_receipts(uow, [(conversations[id], user_id) for id, user_id in sorted(readers)])
 
 
-def _audit_rows(seal: Seal, messages: Iterable[Message]) -> list[audit_log.WaitingRow]:
-    """Of those that somebody said; the platform's own follow from what is in the trail."""
-    return [_audit_row(seal, each, each.origin) for each in messages if each.origin]
-
-
-def _audit_row(seal: Seal, message: Message, origin: Origin) -> audit_log.WaitingRow:
-    """Its id follows from the message's, so that it is written once."""
-    fields: dict[str, Any] = {"conversation_id": message.conversation_id}
-    fields |= {"client_id": message.client_id} if message.client_id else {}
-    fields |= {"reply_to": message.reply_to.id} if message.reply_to else {}
-    fields |= {"file_ids": [file.id for file in message.files]} if message.files else {}
-    deed = audit_log.AuditEntry(
-        operation="chat.send",
-        fields=fields,
-        actor_id=message.author_id,
-        role=origin.role,
-        session_id=origin.session_id,
-        address=origin.address,
-        request_id=message.request.id if message.request else None,
-    )
-    change = Change(Message, None, documents.document(message))
-    return audit_log.sealed_row(
-        message.id.replace(Message.PREFIX, audit_log.WaitingRow.PREFIX, 1),
-        message.created_at,
-        seal,
-        deed,
-        [change],
-        [message.id, message.conversation_id],
-    )
-
-
-def _reply(message: Message) -> Reply:
+def _reply_of(message: Message) -> Reply:
     assert message.request
     return Reply(
         id=_reply_id(message.author_id, message.request.id),

@@ -16,7 +16,7 @@ import structlog
 
 from domain.chat import group_commit
 from domain.chat.conversation import MESSAGE, Draft, Message
-from domain.chat.group_commit import Note, Waiting, Written
+from domain.chat.group_commit import PendingMessage, WriteIntent, WrittenMessages
 from domain.kernel.errors import InternalError, Unavailable
 from domain.kernel.outbox import Delivery
 from domain.kernel.record import wire
@@ -33,7 +33,7 @@ UNPUSHED = 8  # batches that may wait to be pushed, until writing waits for them
 SECONDS = 12.0  # for writing a batch
 NOTE_SECONDS = 0.25  # for which messages are written under the same note
 
-Queue = asyncio.Queue[tuple[Note, Written]]
+Queue = asyncio.Queue[tuple[WriteIntent, WrittenMessages]]
 Push = Callable[[Delivery, datetime, dict[str, int]], Awaitable[None]]
 
 
@@ -45,27 +45,27 @@ class Notes:
     """
 
     def __init__(self) -> None:
-        self.over: list[Note] = []
+        self.over: list[WriteIntent] = []
         self.came = asyncio.Event()
-        self._alive: set[Note] = set()
+        self._alive: set[WriteIntent] = set()
 
     @property
     def busy(self) -> bool:
         return bool(self._alive or self.over)
 
-    def take(self, note: Note | None, uow: UnitOfWork, messages: int) -> Note:
+    def take(self, note: WriteIntent | None, uow: UnitOfWork, messages: int) -> WriteIntent:
         """This one for so many more, or a new one."""
         if note is None or not note.open or len(note.ids) < messages:
-            note = group_commit.note(uow, messages)
+            note = group_commit.new_intent(uow, messages)
             self._alive.add(note)
             asyncio.get_running_loop().call_later(NOTE_SECONDS, self.close, note)
-        note.under_way += 1
+        note.in_flight += 1
         return note
 
-    def close(self, note: Note) -> None:
+    def close(self, note: WriteIntent) -> None:
         """Nothing more is written under it."""
         note.open = False
-        if not note.under_way and note in self._alive:
+        if not note.in_flight and note in self._alive:
             self._alive.remove(note)
             self.over.append(note)
             self.came.set()
@@ -74,12 +74,12 @@ class Notes:
         for note in tuple(self._alive):
             self.close(note)
 
-    def pushed(self, note: Note) -> None:
-        note.under_way -= 1
+    def pushed(self, note: WriteIntent) -> None:
+        note.in_flight -= 1
         if not note.open:
             self.close(note)
 
-    def leave(self, note: Note) -> None:
+    def leave(self, note: WriteIntent) -> None:
         note.open = False
         self._alive.discard(note)
 
@@ -90,9 +90,9 @@ class Writer:
     def __init__(self, store: Store, notes: Notes, written: Queue) -> None:
         self._store = store
         self._notes = notes
-        self._note: Note | None = None
+        self._note: WriteIntent | None = None
         self._written = written
-        self._waiting: deque[Waiting] = deque()
+        self._waiting: deque[PendingMessage] = deque()
         self._came = asyncio.Event()
         self._at_work = False
 
@@ -100,7 +100,7 @@ class Writer:
     def busy(self) -> bool:
         return self._at_work or bool(self._waiting)
 
-    def add(self, waiting: Waiting) -> None:
+    def add(self, waiting: PendingMessage) -> None:
         """Raises Unavailable."""
         if len(self._waiting) >= MOST:
             raise Unavailable
@@ -123,18 +123,18 @@ class Writer:
                     self._at_work = False
                     _refuse(batch, Unavailable())  # nobody is left without an answer
 
-    def _taken(self) -> list[Waiting]:
+    def _taken(self) -> list[PendingMessage]:
         taken = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
         return [each for each in taken if not each.answer.done()] or (
             self._taken() if self._waiting else []
         )
 
-    async def _write(self, batch: list[Waiting]) -> None:
+    async def _write(self, batch: list[PendingMessage]) -> None:
         uow = self._store.single()
         note = self._note = self._notes.take(self._note, uow, len(batch))
         try:
             async with asyncio.timeout(SECONDS):
-                written = await group_commit.write(uow, batch, note)
+                written = await group_commit.write_batch(uow, batch, note)
         except (DatabaseError, TimeoutError):
             log.warning("messages not written", messages=len(batch), exc_info=True)
             _refuse((*batch, *self._waiting), Unavailable())  # they would wait in vain
@@ -189,7 +189,7 @@ class Posts:
     def post(self, draft: Draft) -> Awaitable[Any]:
         if not self._open:
             raise Unavailable
-        waiting = Waiting(draft, asyncio.get_running_loop().create_future())
+        waiting = PendingMessage(draft, asyncio.get_running_loop().create_future())
         self._writers[hash(draft.conversation_id) % WRITERS].add(waiting)
         return waiting.answer
 
@@ -218,13 +218,13 @@ class Posts:
             notes, self._notes.over = self._notes.over, []
             self._concluding = True
             try:
-                await group_commit.conclude(self._store, self._seal, notes)
+                await group_commit.finish_intents(self._store, self._seal, notes)
             except (DatabaseError, Unavailable):
                 log.warning("pushed messages left to others", exc_info=True)
             finally:
                 self._concluding = False
 
 
-def _refuse(batch: Iterable[Waiting], reason: Exception) -> None:
+def _refuse(batch: Iterable[PendingMessage], reason: Exception) -> None:
     for waiting in batch:
         waiting.refuse(reason)

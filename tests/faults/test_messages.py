@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 from domain.chat.conversation import Message
-from domain.chat.group_commit import NOT_ALL
+from domain.chat.group_commit import NOT_ALL_WRITTEN
 from domain.kernel.outbox import OutboxRow
 from tests.domain.chat.test_conversations import Talk, listed, meet
 from tests.faults.outcome import expire_leases, until
@@ -15,8 +15,8 @@ TALKERS = 6  # messages that each side has under way
 
 
 async def test_killed_during_a_chat_no_acknowledged_message_is_lost(processes) -> None:
-    """Guard: messages are acknowledged after their insert, and `Finish.run` completes those of a
-    dead process."""
+    """Guard: messages are acknowledged after their insert, and `FinishMessages.run` completes those
+    of a dead process."""
     first, second = await processes.web(), await processes.web()
     market = processes.market
     talk = await meet(market)
@@ -63,7 +63,7 @@ async def _followed_up(market: Market) -> bool:
     """Only the tasks are left that look for late messages for one minute."""
     rows = await market.rows(OutboxRow, dead=False)
     await expire_leases(market, last_error=None)
-    return all(row.last_error == NOT_ALL for row in rows)
+    return all(row.last_error == NOT_ALL_WRITTEN for row in rows)
 
 
 async def _count(acked: list[Json], enough: int) -> bool:

@@ -107,7 +107,7 @@ async def test_the_end_of_an_offer_is_reported(
     market: Market, command: str, fields: Json, kind: str, text: str
 ) -> None:
     """Guard: the table `OFFER_MESSAGES`; and the marks of one's own messages in
-    `group_commit._moves`."""
+    `group_commit._conversation_updates`."""
     talk = await meet(market)
     offer = await market.offer(talk.customer, talk.contractor, talk.job)
     who = talk.customer if command == "withdraw" else talk.contractor

@@ -146,7 +146,8 @@ async def test_messages_arrive_live_on_both_sides_in_order(market: Market) -> No
 
 
 async def test_unread_counts_what_the_other_said_until_it_is_read(market: Market) -> None:
-    """Fails without the author's mark in _moves(), the mark in read(), or `unread` in seen_by()."""
+    """Fails without the author's mark in _conversation_updates(), the mark in read(), or `unread`
+    in seen_by()."""
     talk = await meet(market)
     for text in ("One", "Two", "Three"):
         await talk.say(talk.customer, text)
@@ -172,8 +173,8 @@ async def test_a_read_receipt_reaches_both_sides_and_their_feeds(market: Market)
 
 
 async def test_an_own_message_publishes_what_its_author_has_read(market: Market) -> None:
-    """Guard: `_publish_readings` in `group_commit.conclude`: an answer marks the conversation read,
-    and the author's other devices and the other member get that as for any reading."""
+    """Guard: `_publish_readings` in `group_commit.finish_intents`: an answer marks the conversation
+    read, and the author's other devices and the other member get that as for any reading."""
     talk = await meet(market)
     phone = await market.sign_in(talk.contractor.user)
     for text in ("One", "Two"):
@@ -188,8 +189,9 @@ async def test_an_own_message_publishes_what_its_author_has_read(market: Market)
 
 
 async def test_an_own_message_with_nothing_unread_publishes_no_receipt(market: Market) -> None:
-    """Guard: `message.seq - 1` in `group_commit._readers`: a mark that passes only own messages is
-    not pushed, so a message in a conversation that was read costs no second delivery."""
+    """Guard: `message.seq - 1` in `group_commit._find_readers`: a mark that passes only own
+    messages is not pushed, so a message in a conversation that was read costs no second
+    delivery."""
     talk = await meet(market)
     for text in ("One", "Two"):
         await talk.say(talk.customer, text)
@@ -227,7 +229,8 @@ async def test_an_empty_or_endless_text_is_refused(market: Market, text: str) ->
 
 
 async def test_forty_at_once_from_each_side_are_numbered_without_gaps(market: Market) -> None:
-    """Fails when _insert() does not look again after a duplicate, or counts on in two batches."""
+    """Fails when _insert_numbered() does not reread after a duplicate, or counts on in two
+    batches."""
     talk = await meet(market)
 
     async def post(party: Party, text: str) -> Json:
@@ -256,7 +259,7 @@ async def test_forty_at_once_from_each_side_are_numbered_without_gaps(market: Ma
 
 
 async def test_sent_again_with_its_client_id_a_message_is_the_first_one(market: Market) -> None:
-    """Fails without the index on (author, client_id), or without _is_there()."""
+    """Fails without the index on (author, client_id), or without _answer_if_sent_before()."""
     talk = await meet(market)
     first = await talk.say(talk.customer, "Once", client_id="c-1")
     before = await market.traces()
@@ -267,7 +270,7 @@ async def test_sent_again_with_its_client_id_a_message_is_the_first_one(market: 
 
 
 async def test_sent_many_times_at_once_it_is_still_one_message(market: Market) -> None:
-    """Fails without _paired(), or without _look_again() when they come in several batches."""
+    """Fails without _split_repeats(), or without _reread_after_conflict() in several batches."""
     talk = await meet(market)
     path, fields = f"/api/chat/{talk.id}/messages", {"text": "Once", "client_id": "c-1"}
     answers = await asyncio.gather(*(talk.customer.http("POST", path, fields) for _ in range(8)))
@@ -377,7 +380,8 @@ async def test_history_is_read_in_both_directions(market: Market) -> None:
 
 
 async def test_the_most_recently_active_conversation_comes_first(market: Market) -> None:
-    """Fails without active_at in _moves(), or when lists are ordered by updated_at."""
+    """Fails without active_at in _conversation_updates(), or when lists are ordered by
+    updated_at."""
     first = await meet(market, name="First")
     second = await meet(market, first.customer, name="Second")
     customer = first.customer

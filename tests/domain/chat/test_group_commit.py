@@ -9,7 +9,7 @@ import pytest
 
 from domain.chat import group_commit
 from domain.chat.conversation import Conversation, Draft, Message, Origin
-from domain.chat.group_commit import STILL_WRITING, Waiting
+from domain.chat.group_commit import LATE_WRITE_WINDOW, PendingMessage
 from domain.kernel.errors import Unavailable
 from domain.kernel.outbox import Delivery, OutboxRow
 from domain.kernel.record import Record
@@ -23,7 +23,7 @@ from tests.support.market import Market
 from tests.support.parties import Json, Party
 from tests.support.relay_cluster import MovableClock
 
-LONG_AGO = STILL_WRITING + timedelta(seconds=30)  # leases have run out since, and patience has
+LONG_AGO = LATE_WRITE_WINDOW + timedelta(seconds=30)  # leases have run out since, and patience has
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ async def said(market: Market, talk: Talk) -> list[Message]:
 async def test_what_is_said_in_one_moment_is_one_insert(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `Writer._taken` takes all that waits, and `group_commit._insert` writes it in one
-    go."""
+    """Guard: `Writer._taken` takes all that waits, and `group_commit._insert_numbered` writes it in
+    one go."""
     first = await meet(market)
     second = await meet(market, first.customer)
     inserted: list[list[Record]] = []
@@ -110,8 +110,8 @@ async def test_who_does_not_wait_for_answers_is_written_in_order(market: Market)
 async def test_two_processes_in_one_conversation_leave_no_gap(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `_look_again`, and the unique index on (conversation, seq). Both have read the same
-    head before the first of them writes."""
+    """Guard: `_reread_after_conflict`, and the unique index on (conversation, seq). Both have read
+    the same head before the first of them writes."""
     talk = await meet(market)
     posts, store, pushed = await other_process(server, market)
     posts.start()
@@ -157,57 +157,60 @@ async def _dies(*_: Any) -> None:
     raise Died
 
 
-@pytest.mark.parametrize("step", ["_insert", "_follow_up", "push", "remove"])
+@pytest.mark.parametrize("step", ["_insert_numbered", "_update_conversations", "push", "remove"])
 async def test_what_a_dead_process_has_left_is_finished_by_another(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """Guard: the note that `group_commit.write` leaves before anything else, and `Finish.run`.
+    """Guard: the intent that `group_commit.write_batch` saves before anything else, and
+    `FinishMessages.run`.
 
     It dies before the insert, between the insert and what follows, before it could push, or
-    between the rows of the audit trail and the removal of the note.
+    between the rows of the audit trail and the removal of the intent.
     """
     talk = await meet(market)
     await talk.say(talk.customer, "Before")
+    await market.settled()  # else the patch below also hits the intent of this message
     clock = MovableClock()
     clock.ahead = -LONG_AGO
     _, dead, _ = await other_process(server, market, clock)
     batch = [
-        Waiting(draft(talk, talk.customer, text), asyncio.get_running_loop().create_future())
+        PendingMessage(draft(talk, talk.customer, text), asyncio.get_running_loop().create_future())
         for text in ("One", "Two")
     ]
     with monkeypatch.context() as patch:
-        if step in ("_insert", "_follow_up"):
+        if step in ("_insert_numbered", "_update_conversations"):
             patch.setattr(group_commit, step, _dies)
         try:
-            await group_commit.write(
-                dead.single(), batch, note := group_commit.note(dead.single(), 2)
+            await group_commit.write_batch(
+                dead.single(), batch, intent := group_commit.new_intent(dead.single(), 2)
             )
             if step == "remove":
                 patch.setattr(UnitOfWork, step, _dies)
-                await group_commit.conclude(dead, server.ports.seal, [note])
+                await group_commit.finish_intents(dead, server.ports.seal, [intent])
         except Died:
             assert step == "remove" or not any(waiting.answer.done() for waiting in batch)
     dead.close()
     await market.settled()
     texts = [message.text for message in await said(market, talk)]
-    assert texts == (["Before"] if step == "_insert" else ["Before", "One", "Two"])
+    assert texts == (["Before"] if step == "_insert_numbered" else ["Before", "One", "Two"])
     assert (await talk.history(talk.contractor))["head"] == len(texts)
     (found,) = await listed(talk.contractor)
     assert (found["unread"], found["last_message"]["text"]) == (len(texts), texts[-1])
     assert (await listed(talk.customer))[0]["unread"] == 0
     assert len(await market.trail(operation="chat.send")) == len(texts)
     await talk.contractor.push("/chat", "message", lambda data: data["text"] == texts[-1])
-    if step != "_insert":
+    if step != "_insert_numbered":
         await talk.customer.push("/chat", "read", lambda data: data["seq"] == len(texts))
     await talk.say(talk.contractor, "After")
     assert len(await said(market, talk)) == len(texts) + 1
 
 
 async def test_a_write_that_comes_late_is_waited_for(market: Market, server: Server) -> None:
-    """Guard: `STILL_WRITING` in `Finish.run`: a note whose messages are not all there is kept."""
+    """Guard: `LATE_WRITE_WINDOW` in `FinishMessages.run`: a note whose messages are not all there
+    is kept."""
     talk = await meet(market)
     uow = server.store.single()
-    note = uow.row(group_commit.Finish(new_id("batch"), uow.now, (new_id(Message.PREFIX),)))
+    note = uow.row(group_commit.FinishMessages(new_id("batch"), uow.now, (new_id(Message.PREFIX),)))
     await uow.add(note)
     await uow.change(OutboxRow, note.id, owner="", lease_until=uow.now)
 
@@ -298,7 +301,8 @@ async def test_more_than_can_wait_is_refused_at_once(
 
 
 async def test_a_request_id_is_answered_with_the_first_message(market: Market) -> None:
-    """Guard: `_replied`, and for those of one moment `_paired`; another text is refused."""
+    """Guard: `_answer_from_reply`, and for those of one moment `_split_repeats`; another text is
+    refused."""
     talk = await meet(market)
     fields: Json = {"conversation_id": talk.id, "text": "Once"}
     call = talk.customer.call
@@ -356,7 +360,7 @@ async def test_request_ids_of_messages_are_forgotten_in_time(
 
 
 async def test_what_is_refused_stops_nobody_else(market: Market, server: Server) -> None:
-    """Guard: `waiting.refuse` in `group_commit.write`: one of the batch, not the batch."""
+    """Guard: `pending.refuse` in `_build_messages`: one of the batch, not the batch."""
     talk, elsewhere = await meet(market), await meet(market)
     good = [draft(talk, talk.customer, f"{n}") for n in range(2)]
     strange = draft(elsewhere, talk.customer, "Let me in")

@@ -265,8 +265,8 @@ async def test_a_search_reads_what_it_finds(server: Server) -> None:
 async def test_what_one_missed_in_a_conversation_is_read_from_an_index(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `documents.any_of` in `history._missed` and `group_commit._there`, and the INDEXES of
-    Message."""
+    """Guard: `documents.any_of` in `history._missed` and `group_commit._find_sent_before`, and the
+    INDEXES of Message."""
     talk, asked, real = await meet(market), [], UnitOfWork.all
 
     async def noting(uow: UnitOfWork, kind: type[Any], where: Any, *args: Any) -> Any:
