@@ -62,7 +62,7 @@ class Core:
             settings.auto_complete_days,
         )
         self.store = Store(settings.mongo_url, clock, rates)
-        self.store.follow = _follow
+        self.store.before_commit = _follow
         # Whoever finds all connections in use waits for one: that Redis is busy must not look as
         # if it were away, because then sessions are believed without being looked up.
         self.redis = Redis.from_pool(

@@ -17,7 +17,7 @@ from domain.kernel.errors import (
     WrongCredentials,
 )
 from domain.kernel.store import UnitOfWork
-from domain.operations.command import Command, Meta, Nothing, Style
+from domain.operations.command import Command, Meta, NoFields, Style
 from domain.operations.limits import PASSWORDS_PER_ACCOUNT, PASSWORDS_PER_ADDRESS
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
@@ -122,7 +122,7 @@ async def refresh(cmd: Refresh, actor: Actor | None, ports: Ports, meta: Meta) -
 
 
 @operation("account.me", roles=EVERYONE, style=Style.READ, audited=False)
-async def me(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> User:
+async def me(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> User:
     user = await uow.find(User, {"_id": actor.id})
     if user is None:
         raise Unauthenticated
@@ -130,14 +130,14 @@ async def me(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> User:
 
 
 @operation("account.logout", roles=EVERYONE, style=Style.DIRECT, audited=True)
-async def logout(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
+async def logout(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
     """End this session; its sockets are closed on all processes."""
     await ports.sessions.end(actor.id, actor.session_id)
     return {"session_id": actor.session_id}
 
 
 @operation("account.sessions", roles=EVERYONE, style=Style.DIRECT, audited=False)
-async def sessions(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> list[SessionView]:
+async def sessions(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> list[SessionView]:
     """The signed-in devices, newest first."""
     found = await ports.sessions.list(actor.id)
     return [

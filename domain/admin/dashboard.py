@@ -14,7 +14,7 @@ from domain.kernel.outbox import OutboxRow
 from domain.kernel.record import Record
 from domain.kernel.rooms import LIVE_MONITOR
 from domain.kernel.store import UnitOfWork
-from domain.operations.command import Meta, Nothing, Style
+from domain.operations.command import Meta, NoFields, Style
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
 
@@ -59,12 +59,12 @@ async def _counts(uow: UnitOfWork, kind: type[Record], field: str) -> dict[str, 
 
 
 @operation("admin.overview", roles=ADMINS, style=Style.DIRECT)
-async def overview(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> Overview:
+async def overview(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> Overview:
     """Count users, jobs, offers and payments by status; sum commission and escrow."""
     return await overview_of(ports.store.single(), await ports.gauges.sockets())
 
 
 @operation("admin.live", roles=ADMINS, style=Style.DIRECT, joins=lambda answer: [LIVE_MONITOR])
-async def live(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> Overview:
+async def live(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> Overview:
     """Subscribe this connection to `stats`, pushed every second, and to `activity`."""
     return await overview_of(ports.store.single(), await ports.gauges.sockets())

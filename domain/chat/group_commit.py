@@ -209,7 +209,7 @@ async def forget_requests(ports: Ports) -> None:
     """Remove request ids from messages older than REPLY_KEPT."""
     uow = ports.store.single()
     old = {"request.id": {"$gt": ""}, "created_at": {"$lt": uow.now - REPLY_KEPT}}
-    await uow.mark(Message, old, request=None)
+    await uow.set_private(Message, old, request=None)
 
 
 # -- reading state and building messages -----------------------------------------------------
@@ -412,7 +412,7 @@ async def _update_conversations(uow: UnitOfWork, messages: Sequence[Message]) ->
     """Update previews, heads and read marks, and store replies. Safe to repeat."""
     if messages:
         await asyncio.gather(
-            uow.raise_each(Conversation, _conversation_updates(messages)),
+            uow.raise_fields(Conversation, _conversation_updates(messages)),
             uow.add_missing([_reply_of(each) for each in messages if each.request]),
         )
 

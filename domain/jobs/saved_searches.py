@@ -24,7 +24,7 @@ from domain.kernel.errors import NotFound, TooMany
 from domain.kernel.outbox import Event, Lane
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.store import UnitOfWork
-from domain.operations.command import Command, Id, Nothing, Style
+from domain.operations.command import Command, Id, NoFields, Style
 from domain.operations.operation import operation
 from domain.operations.task import Task
 from domain.ports.ports import Ports
@@ -120,7 +120,7 @@ async def unsave(cmd: Unsave, actor: Actor, uow: UnitOfWork) -> dict[str, str]:
 
 
 @operation("job.searches", roles=EVERYONE, style=Style.READ)
-async def searches(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> Page:
+async def searches(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> Page:
     """List the actor's own saved searches, newest first."""
     return Page(sorted(await _searches(uow, actor), key=lambda search: search.id, reverse=True))
 

@@ -87,7 +87,7 @@ class Store:
         self.collections: dict[str, Any] = {}  # a cache: motor builds a new object at each access
         self.sessions: set[bytes] = set()  # ids of sessions that were used for transactions
         self.committed: Callable[[list[OutboxRow]], None] = lambda rows: None
-        self.follow: Callable[[UnitOfWork], None] = lambda uow: None
+        self.before_commit: Callable[[UnitOfWork], None] = lambda uow: None
 
     @property
     def name(self) -> str:
@@ -358,7 +358,7 @@ class UnitOfWork(Outgoing):
         )
         return int(done.modified_count)
 
-    async def raise_each(
+    async def raise_fields(
         self, kind: type[Record], changes: Sequence[tuple[Where, Mapping[str, Any]]]
     ) -> None:
         """Raise fields of many records in one request; greater stored values stay."""
@@ -369,7 +369,7 @@ class UnitOfWork(Outgoing):
         ]
         await self._of(kind).bulk_write(updates)
 
-    async def mark(self, kind: type[Record], where: Where, **fields: Any) -> None:
+    async def set_private(self, kind: type[Record], where: Where, **fields: Any) -> None:
         """Set private fields without a new version, as clients see no change."""
         update = {"$set": documents.plain(fields)}
         await self._of(kind).update_many(documents.filtered(where), update)
@@ -397,7 +397,7 @@ class UnitOfWork(Outgoing):
         }
 
     async def flush(self) -> None:
-        self._store.follow(self)
+        self._store.before_commit(self)
         await self.add_all(self.rows)
 
     def _of(self, kind: type[Record]) -> Any:

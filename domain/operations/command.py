@@ -43,7 +43,7 @@ Reason = Annotated[str, Limits(min_length=3, max_length=1000, pattern=r"\S")]
 PageSize = Annotated[int, Limits(ge=1, le=100)]
 
 
-class Nothing(Command, frozen=True):
+class NoFields(Command, frozen=True):
     """An operation without fields."""
 
 

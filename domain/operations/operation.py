@@ -46,7 +46,7 @@ class Operation(msgspec.Struct, frozen=True):
     currencies: tuple[Path, ...] = ()
 
     def admit(self, actor: Actor | None) -> None:
-        """Raises Unauthenticated or Forbidden."""
+        """Check the role of the caller. Raises Unauthenticated or Forbidden."""
         if not self.roles:
             return
         if actor is None:
@@ -55,13 +55,13 @@ class Operation(msgspec.Struct, frozen=True):
             raise Forbidden(allowed=sorted(self.roles))
 
     def normalize(self, fields: Any) -> Any:
-        """The input with its currency codes in upper case: `usd` and `USD` are the same request."""
+        """The input with its currency codes in upper case, so that `usd` equals `USD`."""
         for path in self.currencies:
             fields = in_upper_case(fields, path)
         return fields
 
     def parse(self, fields: Any, text: bool) -> Command:
-        """Raises Invalid, naming the field."""
+        """The checked command. Raises Invalid, which names the field."""
         fields = self.normalize(fields)
         try:
             command = msgspec.convert(fields, self.command, strict=not text)
@@ -142,8 +142,8 @@ async def execute(op: Operation, fields: Any, actor: Actor | None, meta: Meta, p
     command = op.parse(fields, meta.text)
     try:
         return await _run(op, command, fields, actor, meta, ports)
-    except UNREACHABLE as away:
-        raise Unavailable from away
+    except UNREACHABLE as error:
+        raise Unavailable from error
 
 
 async def _run(
@@ -174,8 +174,10 @@ async def record_read(
     subjects: Iterable[str] = (),
 ) -> None:
     """Write an audit row if the operation is `audited`, or an administrator has read something."""
-    by_admin = actor is not None and actor.role is Role.ADMIN
-    if by_admin if op.audited is None else op.audited:
+    audited = op.audited
+    if audited is None:
+        audited = actor is not None and actor.role is Role.ADMIN
+    if audited:
         entry = _audit_entry(op, fields, actor, meta)
         await audit_log.record(ports.store.single(), ports.seal, entry, subjects)
 

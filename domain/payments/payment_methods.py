@@ -9,7 +9,7 @@ from domain.accounts.user import User
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import NotFound, Unavailable
 from domain.kernel.store import UnitOfWork, new_id
-from domain.operations.command import Command, Meta, Nothing, Style
+from domain.operations.command import Command, Meta, NoFields, Style
 from domain.operations.operation import operation
 from domain.operations.post_once import post_once
 from domain.operations.task import Task
@@ -60,7 +60,7 @@ async def setup_reply(user_id: str, actor: Actor, ports: Ports) -> MethodSetup:
 
 
 @operation("payment.setup", roles=CUSTOMERS, reply=setup_reply)
-async def setup(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> User:
+async def setup(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> User:
     """Prepare the saving of a card or another payment method for later offers."""
     user = await uow.get(User, actor.id)
     if user.customer_id is None:
@@ -69,7 +69,7 @@ async def setup(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> User:
 
 
 @operation("payment.methods", roles=CUSTOMERS, style=Style.DIRECT)
-async def methods(cmd: Nothing, actor: Actor, ports: Ports, meta: Meta) -> SavedMethods:
+async def methods(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> SavedMethods:
     """The actor's saved methods. Raises Unavailable when Stripe does not answer."""
     user = await ports.store.single().get(User, actor.id)
     if user.customer_id is None:

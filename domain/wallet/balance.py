@@ -8,7 +8,7 @@ from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
 from domain.ledger.balances import WalletBalances
 from domain.ledger.transaction import Transaction
-from domain.operations.command import Nothing, Style
+from domain.operations.command import NoFields, Style
 from domain.operations.operation import operation
 from domain.wallet.withdrawals import History
 
@@ -27,7 +27,7 @@ class WalletSummary(msgspec.Struct, frozen=True):
 
 
 @operation("wallet.balance", roles=EVERYONE, style=Style.READ)
-async def balance(cmd: Nothing, actor: Actor, uow: UnitOfWork) -> WalletSummary:
+async def balance(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> WalletSummary:
     """The actor's wallet; for an admin the platform's."""
     if actor.role is Role.ADMIN:
         held = await ledger.balance_of(uow, ledger.PLATFORM)

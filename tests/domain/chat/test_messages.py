@@ -135,8 +135,8 @@ async def test_what_is_taken_back_is_nowhere_shown_and_kept(market: Market) -> N
 async def test_a_late_preview_does_not_bring_back_what_was_said(
     market: Market, server: Server
 ) -> None:
-    """Guard: `seq` and `revision` come first in LastMessage, and `raise_each` only raises it: what
-    follows from a message may be done after it was taken back."""
+    """Guard: `seq` and `revision` come first in LastMessage, and `raise_fields` only raises it:
+    what follows from a message may be done after it was taken back."""
     talk = await meet(market)
     said = await talk.say(talk.customer, "Tuesday")
     await change(talk, talk.customer, "delete", said)
@@ -144,7 +144,7 @@ async def test_a_late_preview_does_not_bring_back_what_was_said(
     late = LastMessage(
         seq=1, author_id=talk.customer.id, text="Tuesday", at=uow.now + timedelta(days=1)
     )
-    await uow.raise_each(Conversation, [({"_id": talk.id}, {"last_message": late})])
+    await uow.raise_fields(Conversation, [({"_id": talk.id}, {"last_message": late})])
     assert (await listed(talk.contractor))[0]["last_message"]["text"] == ""
 
 

@@ -14,12 +14,11 @@ from obstore.store import MemoryStore
 from PIL import Image
 
 from domain.files import file as files
-from domain.files.file import File, Received, State, attach, sweep
+from domain.files.file import File, Received, State, Upload, attach, sweep
 from domain.files.gridfs import CHUNK, GridChunk, GridFile, GridFs
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import Conflict, NotFound, Unavailable
 from domain.kernel.rooms import role_room
-from domain.operations.command import Nothing
 from server.adapters.s3 import S3Blobs, bucket
 from server.runtime.spool import PIECE, Spool
 from tests.support.file_samples import download, picture, try_upload, upload
@@ -318,7 +317,7 @@ async def test_bytes_that_are_stored_after_all(market, server, monkeypatch, how)
     with Spool() as spool:
         await spool.write(TEXT)
         await spool.flush()
-        doing = files.upload(Nothing(), as_actor(owner), server.ports, Received("a.txt", spool))
+        doing = files.upload(Upload(), as_actor(owner), server.ports, Received("a.txt", spool))
         uploading = asyncio.create_task(doing)
         await begun.wait()
         if how == "cancelled":
