@@ -1,4 +1,4 @@
-"""The composition root of a process with sockets and HTTP; it alone puts the handlers in."""
+"""The composition root of a web process: handlers, sockets, HTTP routes, pages, health checks."""
 
 import asyncio
 import contextlib
@@ -25,13 +25,13 @@ from domain.operations.operation import Operation
 from handlers import NAMESPACES, files, webhooks
 from handlers.expose import Answer, answer, refusal
 from handlers.statements import DOWNLOADS
-from server.authentication import Gatekeeper
+from server.authentication import Authenticator
 from server.config import Settings
-from server.container import STATS_SECONDS, CannotServe, Core, refuse_demo_accounts
+from server.container import STATS_SECONDS, CannotServe, Container, refuse_demo_accounts
 from server.http.client_address import client_address
-from server.http.routes import MAX_BODY, Wire
-from server.operation_calls import Answering
-from server.rate_limits import Limits
+from server.http.routes import MAX_BODY, HttpApi
+from server.operation_calls import RunOperation
+from server.rate_limits import RateLimits
 from server.realtime.server import Realtime
 from server.runtime.background_tasks import end
 
@@ -48,14 +48,14 @@ PAGE_HEADERS = {
 }
 
 
-class Web(Core):
+class Web(Container):
     """A process with sockets and HTTP."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        gatekeeper = Gatekeeper(self.tokens, self.sessions)
+        authenticator = Authenticator(self.tokens, self.sessions)
         address = partial(client_address, trusted=settings.trusted_proxies)
-        self.limits = Limits(
+        self.limits = RateLimits(
             self.redis, self.store.name, settings.commands_per_second, settings.sign_ins_per_minute
         )
         run = self._limited(answer)
@@ -66,9 +66,9 @@ class Web(Core):
                 for exposed in namespace.exposed
                 if exposed.event
             },
-            answer=run,
+            run=run,
             refuse=refusal,
-            gatekeeper=gatekeeper,
+            authenticator=authenticator,
             address=address,
             origins=list(settings.cors_origins),
             limits=self.limits,
@@ -76,11 +76,11 @@ class Web(Core):
             presence=self.presence,
             fast=settings.realtime == "fast",
         )
-        self.control.receive = self.realtime.follow
-        self.wire = Wire(run, refusal, gatekeeper, address)
+        self.session_events.on_event = self.realtime.on_session_event
+        self.http = HttpApi(run, refusal, authenticator, address)
         self._loops: list[asyncio.Task[None]] = []
 
-    def _limited(self, work: Callable[..., Awaitable[Answer]]) -> Answering:
+    def _limited(self, work: Callable[..., Awaitable[Answer]]) -> RunOperation:
         """`work(op, fields, actor, meta, ports)`, unless the caller exceeds a rate limit."""
 
         async def run(op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> Answer:
@@ -93,20 +93,20 @@ class Web(Core):
         return run
 
     def application(self) -> web.Application:
-        app = web.Application(client_max_size=MAX_BODY, middlewares=[self.wire.problems])
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[self.http.problems])
         self.realtime.attach(app)
         app.add_routes(
-            self.wire.route(exposed.route.method, exposed.route.path, exposed.operation)
+            self.http.route(exposed.route.method, exposed.route.path, exposed.operation)
             for namespace in NAMESPACES
             for exposed in namespace.exposed
             if exposed.route and not exposed.streamed
         )
         app.add_routes(
-            self.wire.download(file.path, file.operation, self._limited(_without_op(file.open)))
+            self.http.download(file.path, file.operation, self._limited(_without_op(file.open)))
             for file in (*DOWNLOADS, files.READING)
         )
         keep = self._limited(_without_op(files.keep))
-        app.add_routes([self.wire.upload("/api/files", files.UPLOAD, keep)])
+        app.add_routes([self.http.upload("/api/files", files.UPLOAD, keep)])
         app.add_routes([web.get("/livez", _alive), web.get("/readyz", self._ready)])
         app.add_routes(webhooks.routes)
         app[webhooks.PORTS] = self.ports
@@ -116,7 +116,7 @@ class Web(Core):
         return app
 
     async def drain(self) -> None:
-        """Be taken out of the traffic, then let the clients go, spread over the time."""
+        """Answer 503 to /readyz, then close the connections, spread over `drain_seconds`."""
         await self.realtime.eio.drain(self.settings.drain_seconds)
 
     async def _release(self, app: web.Application) -> None:
@@ -137,7 +137,7 @@ class Web(Core):
         await self.stop()
 
     async def _push_heads(self) -> None:
-        """So that a client learns of a push it missed although nothing else happens to it."""
+        """Push each user's latest number, so that an idle client notices a missed push."""
         while True:
             await asyncio.sleep(HEAD_SECONDS)
             users = list(self.realtime.users())
@@ -150,13 +150,13 @@ class Web(Core):
             self.realtime.push(user_room(user), "/account", "head", wire(marks))
 
     async def _push_stats(self) -> None:
-        """To the admins who listen on this process; computed only when there are any."""
+        """Push live figures to the admins on this process; computed only when there are any."""
         key = f"{self.store.name}:sockets"
         while True:
             await asyncio.sleep(STATS_SECONDS)
             try:
-                told = f"{self.realtime.connections}@{time.time()}"
-                await self.redis.hset(key, self.store.worker, told)
+                count = f"{self.realtime.connection_count}@{time.time()}"
+                await self.redis.hset(key, self.store.worker, count)
                 if self.realtime.rooms.members(LIVE_MONITOR):
                     stats = await overview_of(self.store.single(), await self.sockets())
                     self.realtime.push(LIVE_MONITOR, "/admin", "stats", wire(stats))
@@ -168,14 +168,14 @@ class Web(Core):
     async def _ready(self, request: web.Request) -> web.Response:
         """200 while a load balancer should send traffic here.
 
-        Not while this process ends, without the database, or when it does not hear what it says
-        to itself: then its clients would miss what others say. Without Redis at all no process is
-        better than another, and money goes on.
+        503 while this process ends, without the database, or when Redis does not deliver the
+        process's own messages: then its clients would miss pushes of other processes. Without
+        Redis all processes are equal, and payments still work, so it is 200.
         """
         ready = not self.realtime.eio.draining
         with contextlib.suppress(Exception):
             redis = await self.sessions.reachable()
-            ready = ready and not (redis and await self.fanout.deaf())
+            ready = ready and not (redis and await self.fanout.misses_own_messages())
             await self.store.ping()
             return web.json_response({"ready": ready, "redis": redis}, status=200 if ready else 503)
         return web.json_response({"ready": False}, status=503)
@@ -227,7 +227,7 @@ def _serve_pages(app: web.Application) -> None:
         return web.get("/" if name == "index.html" else "/admin", show)
 
     async def guard_files(request: web.Request, response: web.StreamResponse) -> None:
-        """Modules of two versions never mix: the browser asks whether each has changed."""
+        """Browsers revalidate each module, so that modules of two versions do not mix."""
         if request.path.startswith("/static/"):
             response.headers.update(PAGE_HEADERS)
 

@@ -9,11 +9,11 @@ from domain.kernel.errors import TokenExpired, Unauthenticated
 from server.adapters.jwt_tokens import AccessTokens
 from server.adapters.redis_sessions import RedisSessions
 
-EXTENDED = timedelta(hours=1)  # what an access token lives longer while Redis is away
+EXTENDED = timedelta(hours=1)  # a longer life of access tokens while Redis is away
 
 
-class Gatekeeper:
-    """From a bearer token to who is calling, for both wires."""
+class Authenticator:
+    """Finds the caller of a token, for HTTP and sockets."""
 
     def __init__(self, tokens: AccessTokens, sessions: RedisSessions) -> None:
         self._tokens = tokens
@@ -22,11 +22,11 @@ class Gatekeeper:
     async def identify(
         self, token: Any, known: Container[str] = frozenset()
     ) -> tuple[Actor, datetime]:
-        """The caller and when the token ends. `known` are sessions that were looked at before and
-        whose end would have been told.
+        """The caller, and when the token expires. Sessions in `known` are not looked up: this
+        process is notified of their end.
 
-        While Redis is away nobody can refresh, so tokens are good for longer. Raises
-        Unauthenticated or TokenExpired.
+        While Redis is away clients cannot refresh, so tokens live longer. Raises Unauthenticated or
+        TokenExpired.
         """
         try:
             actor, until = self._tokens.verify(token)
@@ -39,7 +39,7 @@ class Gatekeeper:
         return actor, until
 
     async def admit(self, ticket: Any, file_id: str) -> Actor:
-        """Who reads a file with a ticket. Raises Unauthenticated or TokenExpired."""
+        """The user of a file ticket. Raises Unauthenticated or TokenExpired."""
         actor = self._tokens.holder(ticket, file_id)
         await self._must_be_alive(actor)
         return actor

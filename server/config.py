@@ -1,4 +1,4 @@
-"""Environment variables -> one frozen Settings struct, with all problems told at once."""
+"""Reads environment variables into one frozen Settings struct; reports all problems at once."""
 
 import base64
 import binascii
@@ -60,7 +60,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     port: int
     data_dir: Path
     mongo_url: str
-    redis_urls: tuple[str, ...]  # the first keeps what lasts, all carry what is said to rooms
+    redis_urls: tuple[str, ...]  # the first stores data, all carry pushes to rooms
     stripe_secret_key: str
     stripe_publishable_key: str
     stripe_webhook_secrets: tuple[str, ...]
@@ -71,20 +71,22 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     cors_origins: tuple[str, ...]
     trusted_proxies: tuple[Network, ...]
     currencies: tuple[str, ...]  # the first is the default
-    special_currencies: tuple[str, ...]  # those of them whose payouts have rules of their own
+    special_currencies: tuple[
+        str, ...
+    ]  # currencies of these whose special payout rules are accepted
     platform_fee_bps: int
     service_fee_bps: int
-    auto_complete_days: int  # after the delivery; 0: never
+    auto_complete_days: int  # from the delivery; 0: never
     drain_seconds: int
-    realtime: str  # "fast", or "stock": every websocket by python-engineio's own transport
+    realtime: str  # "fast", or "stock": aiohttp and python-engineio serve every websocket
     commands_per_second: int  # of one user
     sign_ins_per_minute: int  # of one address
-    smtp_url: str | None  # without one mails are named in the log
+    smtp_url: str | None  # None: mails are only logged
     mail_from: str
-    s3_bucket: str | None  # without one files are kept in the database
+    s3_bucket: str | None  # None: files are stored in the database
     s3_endpoint: str | None
     log_level: str
-    demo: bool = False  # demo accounts may sign in; only `server dev` sets this
+    demo: bool = False  # whether demo accounts may sign in; only `server dev` sets this
 
     @property
     def live(self) -> bool:
@@ -93,11 +95,11 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
 
     @property
     def redis_url(self) -> str:
-        """Where sessions, limits and presence are."""
+        """The Redis server of sessions, rate limits and presence."""
         return self.redis_urls[0]
 
     def __repr__(self) -> str:
-        """Leave out what a log must not show: keys, and addresses that may hold passwords."""
+        """Without secrets: keys, and URLs that may contain passwords."""
         shown = (name for name in self.__struct_fields__ if name not in HIDDEN)
         return f"Settings({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
@@ -164,7 +166,7 @@ class _Reader:
 
 
 def _contradictions(settings: Settings) -> list[str]:
-    """Problems between two variables that are each fine alone."""
+    """Problems of two variables that are valid on their own."""
     problems = []
     if settings.platform_fee_bps + settings.service_fee_bps > BASIS_POINTS:
         problems.append(
@@ -196,8 +198,8 @@ def _contradictions(settings: Settings) -> list[str]:
     return problems
 
 
-# Parsers: text -> value. A refusal continues the sentence that begins with the variable's name, and
-# never repeats the value, which may be a secret.
+# Parsers from text to a value. An error message continues a sentence that begins with the name of
+# the variable, and never repeats the value, which may be a secret.
 
 
 def _optional(parse: Callable[[str], str], absent: T) -> Callable[[str], str | T]:
@@ -221,10 +223,10 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def _one_of(*words: str) -> Callable[[str], str]:
+def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"must be {' or '.join(words)}")
+        if text not in choices:
+            raise ValueError(f"must be {' or '.join(choices)}")
         return text
 
     return parse
@@ -241,7 +243,7 @@ def _url(*schemes: str) -> Callable[[str], str]:
 
 
 def _origin(text: str) -> str:
-    """An address exactly as browsers send it in `Origin`: scheme, lower-case host, port."""
+    """An origin exactly as browsers send it: scheme, lower-case host, port."""
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.hostname == "*":
         raise ValueError("must be an address such as https://jobs.example.com")
@@ -250,7 +252,7 @@ def _origin(text: str) -> str:
             "must be scheme, host and port only, in lower case: remove the path, "
             "the trailing slash or the user"
         )
-    # Browsers leave the scheme's own port out.
+    # Browsers omit the default port of the scheme.
     return text.removesuffix(":80" if parts.scheme == "http" else ":443")
 
 
@@ -271,12 +273,12 @@ def _smtp_url(text: str) -> str:
     try:
         parts = urlsplit(text)
         usable = parts.scheme in ("smtp", "smtps") and parts.hostname and parts.port != 0
-    except ValueError:  # its words would repeat a part of the address
+    except ValueError:  # its message would repeat a part of the URL
         usable = False
     if not usable or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError(
             "must be an address such as smtp://user:password@mail.example.com:587 or smtps://..., "
-            "with special signs in the password percent-encoded"
+            "with special characters in the password percent-encoded"
         )
     if bool(parts.username) != bool(parts.password):
         raise ValueError("must have both a user and a password, or neither")
@@ -336,7 +338,7 @@ def _secret_key(text: str) -> SecretKey:
 
 
 def _guessable(secret: bytes) -> bool:
-    """Few different bytes, or readable text around a word that examples use."""
+    """Whether it has few different bytes, or is readable text with a word that examples use."""
     readable = all(0x20 <= byte < 0x7F for byte in secret)
     return len(set(secret)) < MIN_DISTINCT_BYTES or (
         readable and any(word in secret.lower() for word in KNOWN_WORDS)

@@ -1,5 +1,5 @@
-"""What every process type has: the stores, the ports of the domain and the relay, built from the
-settings, started and stopped in their order. A worker is this alone."""
+"""What every process has: stores, ports of the domain, relay, scheduler and message writer, built
+from the settings, started and stopped in order. A worker process has nothing else."""
 
 import time
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from domain.presence import presence
 from domain.registry import RECORDS, TASKS
 from server.adapters.argon2_passwords import Argon2Passwords
 from server.adapters.blob_storage import blobs
-from server.adapters.file_inspector import Examiner
+from server.adapters.file_inspector import FileInspector
 from server.adapters.hmac_seal import HmacSeal
 from server.adapters.jwt_tokens import AccessTokens
 from server.adapters.redis_presence import Presence
@@ -35,23 +35,23 @@ from server.config import Settings
 from server.demo_accounts import DEMO_EMAILS
 from server.pubsub.fanout import Fanout
 from server.pubsub.redis_connections import redis_pool
-from server.pubsub.session_events import Control
+from server.pubsub.session_events import SessionEvents
 from server.realtime.packets import envelope, event
-from server.workers.message_writer import Posts
+from server.workers.message_writer import MessageWriter
 from server.workers.outbox_relay import Relay
 from server.workers.scheduler import Scheduler
 
 STATS_SECONDS = 1
 REDIS_CONNECTIONS = 50
-REDIS_PATIENCE = 20  # seconds that one waits for a connection
+REDIS_WAIT_SECONDS = 20  # for a free connection
 
 
 class CannotServe(Exception):
     """This process must not or cannot run; the message says what to do."""
 
 
-class Core:
-    """What every process type shares: stores, ports and the relay."""
+class Container:
+    """What every process has: stores, ports and background workers."""
 
     def __init__(self, settings: Settings) -> None:
         clock = SystemClock()
@@ -63,30 +63,32 @@ class Core:
         )
         self.store = Store(settings.mongo_url, clock, rates)
         self.store.before_commit = _follow
-        # Whoever finds all connections in use waits for one: that Redis is busy must not look as
-        # if it were away, because then sessions are believed without being looked up.
+        # A caller waits for a free connection: a busy Redis must not look like an absent one,
+        # because without Redis sessions are accepted without a look-up.
         self.redis = Redis.from_pool(
             redis_pool(
                 BlockingConnectionPool,
                 settings.redis_url,
                 max_connections=REDIS_CONNECTIONS,
-                timeout=REDIS_PATIENCE,
+                timeout=REDIS_WAIT_SECONDS,
                 socket_timeout=5,
             )
         )
         self.fanout = Fanout(settings.redis_urls, self.store.name)
-        self.control = Control(self.fanout)
+        self.session_events = SessionEvents(self.fanout)
         self.tokens = AccessTokens(settings.jwt_keys, clock)
         self.sessions = RedisSessions(
-            self.redis, self.store.name, self.tokens, clock, self.control.announce
+            self.redis, self.store.name, self.tokens, clock, self.session_events.publish
         )
         self.gateway = StripeGateway(
             settings.stripe_secret_key, settings.stripe_api_base, settings.public_url
         )
         self.relay = Relay(TASKS, self._push)
         seal = HmacSeal(settings.audit_keys)
-        self.posts = Posts(self.store, seal, self._push)
-        self.presence = Presence(self.redis, self.store.name, self.store.worker, self._moved)
+        self.message_writer = MessageWriter(self.store, seal, self._push)
+        self.presence = Presence(
+            self.redis, self.store.name, self.store.worker, self._presence_changed
+        )
         self.ports = Ports(
             store=self.store,
             clock=clock,
@@ -99,11 +101,11 @@ class Core:
             live=self,
             presence=self.presence,
             members=Memberships(self.store),
-            messages=self.posts,
+            messages=self.message_writer,
             seal=seal,
             mail=mailer(settings, clock),
             blobs=blobs(settings, self.store),
-            examiner=Examiner(),
+            examiner=FileInspector(),
             tickets=self.tokens,
             public_url=settings.public_url,
         )
@@ -112,56 +114,56 @@ class Core:
     async def start(self, *, listening: bool = False) -> None:
         await self.store.prepare(RECORDS)
         await self.fanout.start(listening=listening)
-        self.posts.start()
+        self.message_writer.start()
         self.relay.start(self.ports)
         self.scheduler.start()
 
     async def stop(self) -> None:
         await self.scheduler.stop()
         await self.relay.stop()
-        await self.posts.stop()
+        await self.message_writer.stop()
         await self.fanout.stop()
         await self.close()
 
     async def close(self) -> None:
-        """Let go of the connections; enough for a core that was never started."""
+        """Close the connections; enough for a container that was never started."""
         await self.gateway.close()
         await self.redis.aclose()
         self.store.close()
 
     async def sockets(self) -> int:
-        """Connected clients of all processes; each tells its own number every second."""
-        told: Any = await self.redis.hgetall(f"{self.store.name}:sockets")
+        """Connected clients of all processes; each process stores its number every second."""
+        stored: Any = await self.redis.hgetall(f"{self.store.name}:sockets")
         fresh = time.time() - 3 * STATS_SECONDS
-        numbers = [raw.decode().split("@") for raw in told.values()]
+        numbers = [raw.decode().split("@") for raw in stored.values()]
         return sum(int(number) for number, at in numbers if float(at) > fresh)
 
-    async def _moved(self, counts: Mapping[str, int]) -> None:
+    async def _presence_changed(self, counts: Mapping[str, int]) -> None:
         await presence.moved(self.ports, counts)
 
     def push(self, event: Event, data: Any, *, room: str) -> None:
         """Push an ephemeral event, which is not stored, to the connections in a room."""
-        self._say(room, event.namespace, event.name, envelope(None, datetime.now(UTC), wire(data)))
+        self._send(room, event.namespace, event.name, envelope(None, datetime.now(UTC), wire(data)))
 
-    def _say(self, room: str, namespace: str, name: str, message: Any) -> None:
+    def _send(self, room: str, namespace: str, name: str, message: Any) -> None:
         self.fanout.send(room, event(namespace, name, message))
 
     async def _push(self, delivery: Delivery, at: datetime, seqs: dict[str, int]) -> None:
-        """To every user the copy with the user's own number, on whatever process they are."""
+        """Push to every user, on all processes, with the user's own number."""
         space, name, data = delivery.namespace, delivery.name, delivery.data
         for user in delivery.to:
             message = envelope(seqs.get(user, delivery.seq), at, data)
-            self._say(user_room(user), space, name, message)
+            self._send(user_room(user), space, name, message)
         if delivery.room:
-            self._say(delivery.room, space, name, envelope(None, at, data))
+            self._send(delivery.room, space, name, envelope(None, at, data))
         # Chat stays private. Rooms of one user or job get copies of events that others also get.
         if delivery.seq is None and not is_of_user_or_job(delivery.room or ""):
             activity = {"namespace": space, "name": name, "data": data}
-            self._say(LIVE_MONITOR, "/admin", "activity", envelope(None, at, activity))
+            self._send(LIVE_MONITOR, "/admin", "activity", envelope(None, at, activity))
 
 
 async def refuse_demo_accounts(store: Store) -> None:
-    """Everybody knows their password. Raises CannotServe."""
+    """Their password is public. Raises CannotServe."""
     if await store.single().find(User, {"email": DEMO_EMAILS}):
         raise CannotServe(
             "This database has demo accounts, whose password is public. Use another database "

@@ -1,4 +1,4 @@
-"""The demo accounts of a development installation; every other start refuses them."""
+"""The demo accounts of a dev server; production processes refuse to run with them."""
 
 from domain.kernel.actor import Role
 

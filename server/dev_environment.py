@@ -1,4 +1,5 @@
-"""The environment of the `server dev` that runs on DATA_DIR, for commands in a second terminal."""
+"""The environment of the running dev server, published in DATA_DIR for commands in a second
+terminal."""
 
 import contextlib
 import fcntl
@@ -14,28 +15,28 @@ STORES = ("MONGO_URL", "REDIS_URL", "STRIPE_API_BASE", "STRIPE_SECRET_KEY")
 LOOPBACK, EVERYWHERE = "127.0.0.1", ("0.0.0.0", "::")
 
 
-class Consulted(dict[str, str]):
-    """Variables that remember which of them were asked for, so that no others are written down."""
+class RecordingEnvironment(dict[str, str]):
+    """Variables that record which of them were read, so that no others are published."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         super().__init__(variables)
-        self.asked: set[str] = set()
+        self.read: set[str] = set()
 
     def get(self, name: str, default: Any = None) -> Any:
-        self.asked.add(name)
+        self.read.add(name)
         return super().get(name, default)
 
     @property
     def used(self) -> dict[str, str]:
-        return {name: self[name] for name in sorted(self.asked & self.keys())}
+        return {name: self[name] for name in sorted(self.read & self.keys())}
 
 
 @contextlib.contextmanager
-def told(data_dir: Path, variables: Mapping[str, str]) -> Iterator[None]:
-    """Keep `variables` in a file, for its owner only, as long as the block runs.
+def published(data_dir: Path, variables: Mapping[str, str]) -> Iterator[None]:
+    """Keep `variables` in a file, readable by its owner only, while the block runs.
 
-    It is locked all the time: one that a killed server left behind is not, and does not count.
-    """
+    The file is locked while the server runs; the file of a killed server is not locked, and is
+    ignored."""
     draft = data_dir / f"{FILE}.new"
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -51,9 +52,9 @@ def told(data_dir: Path, variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def beside_dev(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` on top of what the dev server on its DATA_DIR runs with.
+    """`environ`, completed by the variables of the dev server that runs on its DATA_DIR.
 
-    Unchanged when none runs there, or when `environ` names another store: never half of each.
+    Unchanged when none runs there, or when `environ` names another store: the two never mix.
     """
     given = {name: value for name, value in environ.items() if value.strip()}
     running = _read(Path(given.get("DATA_DIR", ".data")) / FILE)
@@ -63,14 +64,14 @@ def beside_dev(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def url_beside_dev(environ: Mapping[str, str]) -> str:
-    """Where the dev server serves, as seen from this machine."""
+    """The URL of the dev server, as seen from this machine."""
     env = beside_dev(environ)
     host = env.get("HOST", LOOPBACK)
     return f"http://{LOOPBACK if host in EVERYWHERE else host}:{env.get('PORT', '8080')}"
 
 
 def _read(path: Path) -> dict[str, str]:
-    """Empty without a server that holds the lock."""
+    """Empty unless a server holds the lock."""
     try:
         with path.open("rb") as file:
             try:

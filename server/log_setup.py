@@ -1,4 +1,5 @@
-"""Logging: one line of key=value pairs per event on standard error, never with local variables."""
+"""Logging to standard error: one line of key=value pairs for each event, without local
+variables."""
 
 import logging
 import sys

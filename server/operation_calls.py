@@ -1,16 +1,18 @@
-"""What both wires share: who answers, and what a request id may be."""
+"""What HTTP and sockets share: how an operation is called, and the check of a request id."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from domain.kernel.actor import Actor
-from domain.kernel.errors import Invalid
+from domain.kernel.errors import DomainError, Invalid
 from domain.operations.command import Meta
 from domain.operations.operation import Operation
 
-REQUEST_ID = 128
+REQUEST_ID = 128  # characters
 
-Answering = Callable[[Operation, Any, Actor | None, Meta], Awaitable[Any]]
+# Both return an answer; neither raises.
+RunOperation = Callable[[Operation, Any, Actor | None, Meta], Awaitable[Any]]
+Refuse = Callable[[DomainError], Any]
 
 
 def checked_request_id(value: Any) -> str | None:

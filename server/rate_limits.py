@@ -1,8 +1,8 @@
-"""How fast anybody may go, in one place.
+"""All rate limits and concurrency limits.
 
-Commands are counted in the process that carries them out: a look into Redis for each would cost
-more than most commands. What guesses passwords is counted in Redis, for all processes together;
-while Redis is away, here.
+Commands are counted in the process that executes them, because a request to Redis for each would
+cost more than most commands. Password attempts are counted in Redis, for all processes together;
+while Redis is away, in the process.
 Source: GCRA, the leaky bucket as one number per key, from ITU-T I.371.
 """
 
@@ -24,9 +24,9 @@ from domain.operations.operation import Operation
 
 log = structlog.get_logger()
 
-REMEMBERED = 50_000  # keys; those that could go at full speed again are forgotten then
+MAX_KEYS = 50_000  # then the keys with an empty bucket are removed
 
-# Redis' own clock, so that processes whose clocks differ count alike.
+# The clock of Redis, because the clocks of processes differ.
 COUNT = """
 local t = redis.call('TIME')
 local now = t[1] + t[2] / 1000000
@@ -39,7 +39,7 @@ return '0'
 
 
 class Rate:
-    """`burst` at once, and then `per_second`."""
+    """`burst` at once, then `per_second`."""
 
     def __init__(self, burst: int, per_second: float) -> None:
         self.burst = burst
@@ -51,56 +51,56 @@ class Rate:
         return Rate(max(1, round(self.burst * factor)), self.per_second * factor)
 
     def take(self, due: float, now: float) -> tuple[float, float]:
-        """0 or how long to wait, and when the bucket will be empty again."""
+        """Returns 0 or the seconds to wait, and when the bucket will be empty again."""
         after = (due if due > now else now) + self.interval
         wait = after - now - self.slack
         return (wait, due) if wait > 0 else (0.0, after)
 
 
 class Paced(Protocol):
-    """Whoever carries a bucket of its own."""
+    """Has its own bucket: `due` is when it is empty again, on the monotonic clock."""
 
     due: float
 
 
 class Buckets:
-    """Counts in this process."""
+    """Buckets by key, in this process."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._due: dict[str, float] = {}
 
     def take(self, key: str, rate: Rate) -> float:
-        """0, or in how many seconds it may be tried again."""
+        """Returns 0, or the seconds to wait."""
         now = self._clock()
         wait, due = rate.take(self._due.get(key, now), now)
         if wait:
             return wait
-        if len(self._due) >= REMEMBERED and key not in self._due:
+        if len(self._due) >= MAX_KEYS and key not in self._due:
             self._due = {key: due for key, due in self._due.items() if due > now}
         self._due[key] = due
         return 0.0
 
 
-class AtOnce:
-    """How many of something are under way on this process: so many of one user, and of all."""
+class ConcurrencyLimit:
+    """Limits how many of something run at the same time on this process, by user and in total."""
 
-    def __init__(self, of_one: int, of_all: int) -> None:
-        self._of_one, self._of_all = of_one, of_all
-        self.going: Counter[str] = Counter()
+    def __init__(self, per_user: int, total: int) -> None:
+        self._per_user, self._total = per_user, total
+        self.active: Counter[str] = Counter()
 
     @contextmanager
-    def one_more(self, user_id: str) -> Iterator[None]:
+    def acquire(self, user_id: str) -> Iterator[None]:
         """Raises RateLimited."""
-        if self.going[user_id] >= self._of_one or self.going.total() >= self._of_all:
+        if self.active[user_id] >= self._per_user or self.active.total() >= self._total:
             raise RateLimited(retry_after=1.0)
-        self.going[user_id] += 1
+        self.active[user_id] += 1
         try:
             yield
         finally:
-            self.going[user_id] -= 1
-            if not self.going[user_id]:
-                del self.going[user_id]
+            self.active[user_id] -= 1
+            if not self.active[user_id]:
+                del self.active[user_id]
 
 
 # Limits per user are declared for this many commands a second, limits per address for this many
@@ -109,8 +109,8 @@ USUAL_COMMANDS, USUAL_SIGN_INS = 50, 60
 PACKETS = Rate(400, 100)  # of one connection, of any type
 
 
-class Limits:
-    """`per_second` commands of a user, five seconds' worth at once; `sign_ins` a minute of an
+class RateLimits:
+    """`per_second` commands of a user, five times as many at once; `sign_ins` per minute of an
     address."""
 
     def __init__(self, redis: Redis, prefix: str, per_second: int, sign_ins: int) -> None:
@@ -124,26 +124,26 @@ class Limits:
             Per.ACCOUNT: 1,
         }
         self._rates: dict[Limit, Rate] = {}
-        self._here = Buckets()
+        self._local = Buckets()
 
     async def check(self, op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> None:
         """Raises RateLimited."""
         if actor:
-            self._take_here(actor.id, self._user)
+            self._take_local(actor.id, self._user)
         elif not any(limit.per is Per.ADDRESS for limit in op.limits):
-            self._take_here(meta.address, self._user)
+            self._take_local(meta.address, self._user)
         for limit in op.limits:
             await self._check(limit, op.name, fields, actor, meta)
 
     async def _check(
         self, limit: Limit, name: str, fields: Any, actor: Actor | None, meta: Meta
     ) -> None:
-        """Limits per user are counted in this process, the others in Redis."""
+        """RateLimits per user are counted in this process, the others in Redis."""
         rate, bucket = self._rate(limit), limit.bucket or name
         match limit.per:
             case Per.USER:
                 if actor:
-                    self._take_here(f"{actor.id} {bucket}", rate)
+                    self._take_local(f"{actor.id} {bucket}", rate)
             case Per.ADDRESS:
                 await self._take_shared(f"{bucket}:address:{meta.address}", rate)
             case Per.ACCOUNT:
@@ -156,14 +156,14 @@ class Limits:
             self._rates[limit] = declared.times(self._factors[limit.per])
         return self._rates[limit]
 
-    def _take_here(self, key: str, rate: Rate) -> None:
-        if wait := self._here.take(key, rate):
+    def _take_local(self, key: str, rate: Rate) -> None:
+        if wait := self._local.take(key, rate):
             raise RateLimited(retry_after=rounded(wait))
 
-    def packet(self, line: Paced) -> float:
-        """For each packet of a connection: 0, or in how many seconds the next may come."""
+    def packet(self, connection: Paced) -> float:
+        """Count a packet of a connection; returns 0, or the seconds to wait."""
         now = time.monotonic()
-        wait, line.due = self._packets.take(line.due, now)
+        wait, connection.due = self._packets.take(connection.due, now)
         return wait
 
     async def _take_shared(self, key: str, rate: Rate) -> None:
@@ -172,7 +172,7 @@ class Limits:
             name = f"{self._prefix}:limit:{key}"
             wait = float(await self._count(keys=[name], args=[rate.interval, rate.slack]))
         except RedisError:
-            wait = self._here.take(key, rate)
+            wait = self._local.take(key, rate)
         if wait:
             raise RateLimited(retry_after=rounded(wait))
 
@@ -186,5 +186,5 @@ def _account(fields: Any, actor: Actor | None) -> str:
 
 
 def rounded(wait: float) -> float:
-    """Up, so that who waits so long has waited long enough."""
+    """Rounded up to 0.1 s, so that this wait is always long enough."""
     return round(wait + 0.05, 1)

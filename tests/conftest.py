@@ -29,7 +29,7 @@ from domain.ports.ports import Ports
 from domain.reconciliation.books_audit import Report, audit
 from server.app import Web
 from server.config import Settings, load
-from server.container import Core
+from server.container import Container
 from server.dev.stores import ROOT, Addresses, Embedded
 from server.log_setup import configure
 from tests.support import stripe_oracle
@@ -207,7 +207,7 @@ async def installation(
 @pytest.fixture(autouse=True)
 def short_notes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits until all is done waits for the notes of messages, too."""
-    monkeypatch.setattr("server.workers.message_writer.NOTE_SECONDS", 0.02)
+    monkeypatch.setattr("server.workers.message_writer.INTENT_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -266,9 +266,9 @@ async def isolated_processes(
 @pytest.fixture
 async def books(installation: Installation) -> AsyncIterator[Callable[[], Awaitable[Report]]]:
     """The audit, from outside of every server: balances against the journal and the sandbox."""
-    core = Core(installation.settings)
-    yield lambda: audit(core.ports)
-    await core.close()
+    container = Container(installation.settings)
+    yield lambda: audit(container.ports)
+    await container.close()
 
 
 @pytest.fixture

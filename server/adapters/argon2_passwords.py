@@ -9,7 +9,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 
 class Argon2Passwords:
-    """At most one hash per core at a time, so that a burst of logins cannot take all memory."""
+    """At most one hash per core at a time, which bounds the memory that a burst of logins takes."""
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher()

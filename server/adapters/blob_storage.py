@@ -1,4 +1,4 @@
-"""Where this deployment keeps the bytes of its files."""
+"""Chooses the blob storage of this deployment."""
 
 from domain.files.gridfs import GridFs
 from domain.kernel.store import Store
@@ -7,9 +7,9 @@ from server.config import Settings
 
 
 def blobs(settings: Settings, store: Store) -> BlobStorage:
-    """In its database, or in a bucket, which several deployments may share."""
+    """GridFS in the database, or a bucket of S3, which several deployments may share."""
     if settings.s3_bucket is None:
         return GridFs(store)
-    from server.adapters import s3  # 15 MB of memory that only this needs
+    from server.adapters import s3  # loaded on demand: it takes 15 MB of memory
 
     return s3.S3Blobs(s3.bucket(settings.s3_bucket, settings.s3_endpoint, store.name))

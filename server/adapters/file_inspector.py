@@ -1,8 +1,8 @@
-"""Has each file looked at by a process of its own, which may be killed without harm.
+"""Inspects each uploaded file in a process of its own, which can be killed without harm.
 
-What decodes a hostile file may crash, hang or take all memory. A process made for one file costs a
-tenth of a second; it has its limits from the kernel and no way to anything but that file. A pool of
-lasting processes was rejected: it cannot end one call, and what one file breaks stays broken.
+Decision: a decoder of a hostile file may crash, hang or exhaust the memory. A process for each file
+costs 0.1 s; the kernel limits it, and it has access to nothing but the file. A pool of long-lived
+processes was rejected: it cannot end a single call, and damage by one file would persist.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ from server.runtime.spool import Spool
 log = structlog.get_logger()
 
 SCRIPT = Path(__file__).with_name("file_inspector_process.py")
-MOST_SECONDS = 60.0  # by the clock; the process ends itself after less time of a CPU
-WAIT_SECONDS = 60.0  # for others to be done
-MOST_SAID = 4096  # bytes of its answer that are read
+MAX_SECONDS = 60.0  # of real time; the process limits its own CPU time to less
+WAIT_SECONDS = 60.0  # for a free slot
+MAX_ANSWER = 4096  # bytes
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What the process says: the type, or why it is refused."""
+    """The answer of the process: the type, or the reason of a refusal."""
 
     type: str = ""
     refused: str = ""
@@ -43,19 +43,19 @@ class Finding(msgspec.Struct, frozen=True):
     limit_pixels: int | None = None
 
 
-class Examiner:
-    """At most one process per core at a time, and one of each user."""
+class FileInspector:
+    """At most one process per core (two on one core) and one per user at a time."""
 
     def __init__(self) -> None:
         self._slots = asyncio.Semaphore(max(2, os.cpu_count() or 1))
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @contextlib.asynccontextmanager
-    async def examine(self, spool: Any, whose: str) -> AsyncIterator[InspectedFile]:
+    async def examine(self, spool: Any, user_id: str) -> AsyncIterator[InspectedFile]:
         """Raises UnsupportedType, TooLarge, RateLimited."""
         with Spool() as drawn, Spool() as small:
-            async with self._place(whose):
-                finding = await self._ask(spool, drawn, small)
+            async with self._slot(user_id):
+                finding = await self._inspect(spool, drawn, small)
             if finding.refused:
                 raise _refusal(finding)
             picture = finding.type.startswith("image/")
@@ -71,8 +71,8 @@ class Examiner:
             )
 
     @contextlib.asynccontextmanager
-    async def _place(self, whose: str) -> AsyncIterator[None]:
-        turn = self._turns.setdefault(whose, asyncio.Lock())
+    async def _slot(self, user_id: str) -> AsyncIterator[None]:
+        turn = self._turns.setdefault(user_id, asyncio.Lock())
         async with contextlib.AsyncExitStack() as held:
             try:
                 async with asyncio.timeout(WAIT_SECONDS):
@@ -82,17 +82,17 @@ class Examiner:
                 raise RateLimited(retry_after=WAIT_SECONDS / 4) from late
             yield
 
-    async def _ask(self, spool: Spool, drawn: Spool, small: Spool) -> Finding:
-        """It answers into a file too: a pipe would be read as long as there is something in it."""
+    async def _inspect(self, spool: Spool, drawn: Spool, small: Spool) -> Finding:
+        """The process answers into a file: a hostile one could fill a pipe without end."""
         outputs = (drawn.fileno(), small.fileno())
         with Spool() as answer:
             exit_code = await self._run(spool, answer, outputs)
-            said = os.pread(answer.fileno(), MOST_SAID, 0)
+            answered = os.pread(answer.fileno(), MAX_ANSWER, 0)
         with contextlib.suppress(msgspec.DecodeError):
-            finding = msgspec.json.decode(said, type=Finding)
+            finding = msgspec.json.decode(answered, type=Finding)
             if finding.type in ENDINGS or finding.refused:
                 return finding
-        log.warning("a file was too much", exit=exit_code, said=said[:500])
+        log.warning("file inspection failed", exit=exit_code, answer=answered[:500])
         return Finding(refused="effort")
 
     async def _run(self, spool: Spool, answer: Spool, outputs: tuple[int, ...]) -> int | None:
@@ -108,7 +108,7 @@ class Examiner:
             env={},
         )
         try:
-            async with asyncio.timeout(MOST_SECONDS):
+            async with asyncio.timeout(MAX_SECONDS):
                 await process.wait()
         except TimeoutError:
             pass

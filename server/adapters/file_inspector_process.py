@@ -1,8 +1,8 @@
-"""One file in a process of its own: what it is, and for a picture a new one drawn after it.
+"""Inspects one file: finds its type, and draws a picture again together with a thumbnail.
 
-Run as `file_inspector_process.py PICTURE THUMBNAIL` with the file as standard input and the
-descriptors of two empty files; says what it found as JSON. It imports nothing of ours, and is never
-imported."""
+Run as `file_inspector_process.py PICTURE THUMBNAIL`, with the file as standard input and the
+descriptors of two empty files. It prints its finding as JSON, imports no other module of this
+project, and is never imported."""
 
 import codecs
 import json
@@ -35,7 +35,7 @@ PROGRAMS = ("META-INF/MANIFEST.MF", "AndroidManifest.xml")
 
 
 class Refused(Exception):
-    """`why` is unsupported, damaged (or more than what it says it is) or pixels."""
+    """`why` is "unsupported", "damaged" (also: with foreign content) or "pixels"."""
 
     def __init__(self, why: str, found: str) -> None:
         super().__init__(why)
@@ -72,7 +72,7 @@ def examine(source: BinaryIO, drawn: BinaryIO, small: BinaryIO) -> dict[str, Any
 
 
 def guess(head: bytes) -> str:
-    """What it looks like, which is still to be proven."""
+    """The type by the first bytes, to be verified."""
     try:
         best = puremagic.magic_string(head)[0]
     except (puremagic.PureError, ValueError):
@@ -84,7 +84,7 @@ def guess(head: bytes) -> str:
 
 
 def is_text(source: BinaryIO) -> bool:
-    """UTF-8 without control characters, and nothing that a program would run or draw."""
+    """UTF-8 without control characters, and neither a script nor markup."""
     source.seek(0)
     try:
         text = source.read().decode("utf-8-sig")
@@ -96,7 +96,7 @@ def is_text(source: BinaryIO) -> bool:
 
 
 def pdf(source: BinaryIO) -> str:
-    """It ends where it says, and is no archive besides."""
+    """A PDF that ends with its end marker, and is not an archive too."""
     source.seek(max(0, source.seek(0, os.SEEK_END) - 1024))
     tail = source.read().rstrip(b"\0\t\n\f\r ")
     if not tail.endswith(b"%%EOF") or zipfile.is_zipfile(source):
@@ -105,18 +105,18 @@ def pdf(source: BinaryIO) -> str:
 
 
 def archive(source: BinaryIO) -> str:
-    """Nothing before and nothing after it; no program, and no document that runs one."""
+    """An archive without data before or after it, without programs and macros."""
     try:
         with zipfile.ZipFile(source) as opened:
             entries = opened.infolist()
             names = {entry.filename for entry in entries}
-            whole = not opened.comment and min(e.header_offset for e in entries) == 0
+            complete = not opened.comment and min(e.header_offset for e in entries) == 0
     except (zipfile.BadZipFile, ValueError, OSError, RuntimeError) as broken:
         raise Refused("damaged", ARCHIVE) from broken
     source.seek(-22, os.SEEK_END)
-    if not whole or len(entries) > MAX_ENTRIES or not source.read().startswith(b"PK\x05\x06"):
+    if not complete or len(entries) > MAX_ENTRIES or not source.read().startswith(b"PK\x05\x06"):
         raise Refused("damaged", ARCHIVE)
-    if any(leads_elsewhere(name) for name in names):
+    if any(leaves_the_folder(name) for name in names):
         raise Refused("damaged", ARCHIVE)
     if any(name in PROGRAMS or name.endswith("vbaProject.bin") for name in names):
         raise Refused("unsupported", "application/java-archive")
@@ -124,8 +124,8 @@ def archive(source: BinaryIO) -> str:
     return document if "[Content_Types].xml" in names else ARCHIVE
 
 
-def leads_elsewhere(name: str) -> bool:
-    """Some programs that unpack it would write outside of where they were told to."""
+def leaves_the_folder(name: str) -> bool:
+    """Whether some programs would unpack this entry outside of the target folder."""
     parts = name.replace("\\", "/").split("/")
     return ".." in parts or parts[0] == "" or parts[0][1:2] == ":"
 
@@ -134,13 +134,13 @@ def leads_elsewhere(name: str) -> bool:
 
 
 def draw(source: BinaryIO, kind: str, drawn: BinaryIO, small: BinaryIO) -> tuple[int, int]:
-    """A new picture of the same pixels: what else was in the file, or behind it, stays behind."""
+    """Draw a new picture of the same pixels, without metadata and appended data."""
     source.seek(0)
     try:
         with Image.open(source, formats=[PICTURES[kind]]) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise Refused("pixels", kind)
-            frames = moving(picture, kind)
+            frames = frames_of(picture, kind)
             first = frames[0]
             save(frames, kind, drawn)
             first.thumbnail(THUMBNAIL)
@@ -153,12 +153,12 @@ def draw(source: BinaryIO, kind: str, drawn: BinaryIO, small: BinaryIO) -> tuple
         raise Refused("pixels", kind) from bomb
     except MemoryError:
         raise
-    except Exception as broken:  # decoders raise whatever they like
+    except Exception as broken:  # decoders raise exceptions of any type
         raise Refused("damaged", kind) from broken
 
 
-def moving(picture: Any, kind: str) -> list[Any]:
-    """The frames, upright; more than one of what moves."""
+def frames_of(picture: Any, kind: str) -> list[Any]:
+    """The frames, rotated upright; more than one of an animation."""
     count = getattr(picture, "n_frames", 1) if kind in ("image/gif", "image/webp") else 1
     if count * picture.width * picture.height > MAX_PIXELS:
         raise Refused("pixels", kind)
@@ -168,7 +168,7 @@ def moving(picture: Any, kind: str) -> list[Any]:
 
 
 def plain(picture: Any, kind: str) -> Any:
-    """Of what goes with the pixels only which of them is transparent."""
+    """A picture without metadata except its transparency."""
     if kind == "image/jpeg" and picture.mode not in ("L", "RGB"):
         picture = picture.convert("RGB")
     elif picture.mode == "P":
@@ -180,7 +180,7 @@ def plain(picture: Any, kind: str) -> Any:
 
 def timed(frame: Any) -> Any:
     copy = frame.convert("RGBA")
-    copy.info = {"duration": frame.info.get("duration", 100)}  # known once it is drawn
+    copy.info = {"duration": frame.info.get("duration", 100)}  # loaded by convert()
     return copy
 
 
@@ -200,10 +200,10 @@ def main() -> None:
     picture, thumbnail = (open(int(number), "w+b") for number in sys.argv[1:])  # noqa: SIM115
     with picture, thumbnail, open(0, "rb") as source:
         try:
-            said = examine(source, picture, thumbnail)
+            finding = examine(source, picture, thumbnail)
         except Refused as refused:
-            said = {"refused": refused.why, "found": refused.found, "limit_pixels": MAX_PIXELS}
-    print(json.dumps(said))
+            finding = {"refused": refused.why, "found": refused.found, "limit_pixels": MAX_PIXELS}
+    print(json.dumps(finding))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from server.config import SecretKey
 
 
 class HmacSeal:
-    """The first key signs, all verify; a signature says which key made it: `kid:hex`."""
+    """The first key signs, all verify; a signature names its key: `kid:hex`."""
 
     def __init__(self, keys: Sequence[SecretKey]) -> None:
         self._first = keys[0]

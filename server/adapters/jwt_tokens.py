@@ -13,7 +13,7 @@ from server.config import SecretKey
 
 ALGORITHM = "HS256"
 ISSUER, AUDIENCE = "jobsphere", "jobsphere-clients"
-ACCESS, FILE = "access", "file"  # types of tokens, of which none passes for the other
+ACCESS, FILE = "access", "file"  # types of tokens
 ACCESS_LIFE = timedelta(minutes=15)
 
 
@@ -29,12 +29,15 @@ class AccessTokens:
         return self._sign(ACCESS, ACCESS_LIFE, sub=user_id, role=role, sid=session_id)
 
     def verify(self, token: Any, leeway: timedelta = timedelta()) -> tuple[Actor, datetime]:
-        """Raises Unauthenticated or TokenExpired, after `leeway` beyond the token's own end."""
+        """The caller, and when the token expires. `leeway` extends its life.
+
+        Raises Unauthenticated or TokenExpired.
+        """
         actor, claims = self._verify(ACCESS, token, leeway)
         return actor, datetime.fromtimestamp(claims["exp"], UTC)
 
     def ticket(self, actor: Actor, file_id: str, life: timedelta) -> tuple[str, datetime]:
-        """For one file, and as whom to read it."""
+        """A ticket with which its bearer reads one file as `actor`."""
         return self._sign(
             FILE, life, sub=actor.id, role=actor.role, sid=actor.session_id, file=file_id
         )

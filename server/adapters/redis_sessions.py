@@ -1,4 +1,4 @@
-"""Access tokens (JWT) and signed-in sessions with rotating refresh tokens (Redis)."""
+"""Sessions with rotating refresh tokens, in Redis."""
 
 import hashlib
 import secrets
@@ -16,7 +16,7 @@ from server.adapters.jwt_tokens import AccessTokens
 
 SESSION_LIFE = timedelta(days=30)
 
-# One step, so that of two simultaneous uses of a refresh token one is always the second.
+# Atomic: of two simultaneous uses of a refresh token, one is the second and ends the session.
 ROTATE = """
 local s = redis.call('HMGET', KEYS[1], 'current', 'user', 'role')
 if not s[1] then return {'gone'} end
@@ -43,8 +43,8 @@ return redis.call('DEL', KEYS[1])
 class RedisSessions:
     """A session is a hash with the digest of its one valid refresh token.
 
-    `announce(kind, session_id, until)` tells every process that a session was `extended` or
-    `revoked`, so that its sockets follow.
+    `announce(kind, session_id, until)` notifies every process that a session was `extended` or
+    `revoked`, so that it updates its sockets.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class RedisSessions:
                 await pipe.execute()
         except RedisError as away:
             raise Unavailable from away
-        return self._pair(user_id, role, session_id, secret)
+        return self._tokens_for(user_id, role, session_id, secret)
 
     async def rotate(self, refresh_token: str) -> Tokens:
         session_id, _, old = refresh_token.partition(".")
@@ -108,7 +108,7 @@ class RedisSessions:
             await self._announce("revoked", session_id, None)
         if verdict != "ok":
             raise Unauthenticated("The refresh token is not valid any more: sign in again.")
-        pair = self._pair(owner[0], owner[1], session_id, secret)
+        pair = self._tokens_for(owner[0], owner[1], session_id, secret)
         await self._announce("extended", session_id, pair.expires_at)
         return pair
 
@@ -135,7 +135,7 @@ class RedisSessions:
         return bool(ended)
 
     async def alive(self, session_id: str) -> bool:
-        """True also while Redis is away: a valid token then has to be enough."""
+        """True also while Redis is away: then a valid token suffices."""
         try:
             return bool(await self._redis.exists(self._key(session_id)))
         except RedisError:
@@ -147,7 +147,7 @@ class RedisSessions:
         except RedisError:
             return False
 
-    def _pair(self, user_id: str, role: str, session_id: str, secret: str) -> Tokens:
+    def _tokens_for(self, user_id: str, role: str, session_id: str, secret: str) -> Tokens:
         token, expires_at = self._tokens.sign(user_id, role, session_id)
         return Tokens(token, f"{session_id}.{secret}", expires_at)
 

@@ -1,7 +1,7 @@
-"""Mails by SMTP, one connection each; without an address they are named in the log instead.
+"""Sends mails by SMTP, one connection each; without SMTP_URL it only logs them.
 
-Only what the recipient's server says of this recipient or this text is final. A wrong password, a
-refused sender or a missing STARTTLS is ours to correct: the mails wait meanwhile.
+Only a permanent refusal of the recipient or the text is final. A wrong password, a refused sender
+or a missing STARTTLS is a fault of the configuration: the mails wait until it is corrected.
 Source: RFC 5321, section 4.2.1 (4yz: try again, 5yz: do not).
 """
 
@@ -24,7 +24,7 @@ from server.config import Settings
 log = structlog.get_logger()
 
 STEP_SECONDS = 10.0
-WHOLE_SECONDS = 40.0
+SEND_SECONDS = 40.0
 LOCAL = ("localhost", "127.0.0.1", "::1")
 PLAIN = re.compile(r'[^\s@<>()\[\],;:"\\]+')  # a part of an address that needs no quotes
 PORTS = {"smtps": 465, "smtp": 587}
@@ -37,7 +37,7 @@ def mailer(settings: Settings, clock: Clock) -> Mailer:
 
 
 class LoggedMail:
-    """Stands in for a mail server: says who would have got what, without the address."""
+    """Replaces a mail server: logs the recipient and the subject, without the address."""
 
     async def send(self, mail: Mail) -> None:
         log.info("mail not sent, SMTP_URL is not set", user=mail.user_id, subject=mail.subject)
@@ -59,7 +59,7 @@ class SmtpMail:
             log.warning("mail dropped, not an address", mail=mail.id, user=mail.user_id)
             return
         try:
-            async with asyncio.timeout(WHOLE_SECONDS):
+            async with asyncio.timeout(SEND_SECONDS):
                 await aiosmtplib.send(
                     message, sender=self._address, recipients=[mail.address], **self._route
                 )
@@ -67,13 +67,13 @@ class SmtpMail:
             if not final(failed):
                 raise MailUnsent(_reason(failed)) from failed
             log.warning(
-                "mail refused for good", mail=mail.id, user=mail.user_id, code=_code(failed)
+                "mail refused permanently", mail=mail.id, user=mail.user_id, code=_code(failed)
             )
         else:
             log.info("mail sent", mail=mail.id, user=mail.user_id, subject=mail.subject)
 
     def compose(self, mail: Mail) -> EmailMessage:
-        """Raises ValueError for what cannot stand in a header."""
+        """Raises ValueError for an invalid address."""
         name, _, host = mail.address.partition("@")
         if not (PLAIN.fullmatch(name) and PLAIN.fullmatch(host)):
             raise ValueError("not the address of one person")
@@ -89,7 +89,7 @@ class SmtpMail:
 
 
 def route(url: str) -> dict[str, Any]:
-    """What `aiosmtplib.send` has to know of an smtp:// or smtps:// address."""
+    """The options of `aiosmtplib.send` for an smtp:// or smtps:// URL."""
     parts = urlsplit(url)
     secure, local = parts.scheme == "smtps", parts.hostname in LOCAL
     return {
@@ -104,7 +104,7 @@ def route(url: str) -> dict[str, Any]:
 
 
 def final(failed: Exception) -> bool:
-    """Whether sending it once more would end the same way."""
+    """Whether another attempt would fail the same way."""
     if isinstance(failed, aiosmtplib.SMTPRecipientsRefused):
         return all(refused.code >= 500 for refused in failed.recipients)
     if isinstance(failed, aiosmtplib.SMTPNotSupported):
@@ -119,6 +119,6 @@ def _code(failed: Exception) -> int | None:
 
 
 def _reason(failed: Exception) -> str:
-    """Without the server's words, which may repeat the address."""
+    """Without the server's reply, which may repeat the address."""
     code = _code(failed)
     return f"{type(failed).__name__} {code}" if code else type(failed).__name__

@@ -1,4 +1,4 @@
-"""Stripe, the one file that talks to it: the real SDK behind the domain's PaymentGateway.
+"""The domain's PaymentGateway on the Stripe SDK; no other file calls Stripe.
 
 Sources: Stripe, "Idempotent requests" (a key replays its first result, a 500 too), "Place a hold on
 a payment method", "Separate charges and transfers", "Error handling".
@@ -56,7 +56,7 @@ def connect(secret_key: str, api_base: str | None) -> tuple[StripeClient, AIOHTT
 
 
 class StripeGateway:
-    """Amounts cross this border unchanged: minor units on both sides, currencies in lower case."""
+    """Amounts pass unchanged, in minor units; currencies are in lower case at Stripe."""
 
     def __init__(self, secret_key: str, api_base: str | None, public_url: str) -> None:
         self._client, self._http = connect(secret_key, api_base)
@@ -64,7 +64,7 @@ class StripeGateway:
         self._public_url = public_url
 
     async def close(self) -> None:
-        # The SDK would open connections, and read all authorities, to close them.
+        # Otherwise the SDK would open a session, and load all certificates, only to close it.
         if self._http._cached_session is not None:
             await self._http.close_async()
 
@@ -81,7 +81,7 @@ class StripeGateway:
         customer_id: str | None,
         metadata: dict[str, str],
     ) -> Intent:
-        """What can be held is held; what cannot, such as stablecoins, is captured at once."""
+        """Hold where the method allows it; others, such as stablecoins, are captured at once."""
         params: Any = {
             "amount": amount,
             "currency": currency.lower(),
@@ -144,7 +144,7 @@ class StripeGateway:
 
     async def find_refund(self, intent_id: str, fact: str) -> StripeMovement | None:
         found = self._stripe.refunds.list_async({"payment_intent": intent_id, "limit": WINDOW})
-        match = await _first(found, "fact", fact, besides=("failed", "canceled"))
+        match = await _first(found, "fact", fact, excluded=("failed", "canceled"))
         return shapes.settled(match) if match else None
 
     async def intent_of_refund(self, id: str) -> str | None:
@@ -290,7 +290,7 @@ class StripeGateway:
         return shapes.account(match) if match else None
 
     async def account(self, id: str) -> ConnectAccount:
-        """An account that Stripe or its owner has closed is known no more to us."""
+        """Stripe refuses to show a closed account to its platform; it is returned as closed."""
         try:
             return shapes.account(await _ask(self._stripe.accounts.retrieve_async(id)))
         except GatewayRefused as refused:
@@ -361,7 +361,7 @@ class StripeWebhooks:
             verify(payload.decode(), signature, secret, tolerance=TOLERANCE_SECONDS)
         except (stripe.SignatureVerificationError, UnicodeError, TypeError):  # not ASCII: TypeError
             return False
-        # The SDK lets the future in. Of several stamps it has checked the first.
+        # The SDK accepts timestamps in the future. Of several it checks the first.
         stamp = next(part for part in signature.split(",") if part.startswith("t="))
         return int(stamp.split("=")[1]) <= self._clock.now().timestamp() + TOLERANCE_SECONDS
 
@@ -372,7 +372,7 @@ def _options(key: str | None, account_id: str | None = None) -> Any:
 
 
 async def _ask(call: Awaitable[T]) -> Any:
-    """The answer as plain data. Raises what `_problem` makes of an error."""
+    """The answer as plain data. Raises the error that `_problem` maps."""
     try:
         return (await call).to_dict()  # type: ignore[attr-defined]
     except stripe.StripeError as failed:
@@ -384,7 +384,7 @@ def _problem(failed: stripe.StripeError) -> GatewayUnknown | GatewayRefused:
     status = failed.http_status or 0
     if isinstance(failed, stripe.APIConnectionError):
         return GatewayUnknown("Stripe did not answer")
-    # With other parameters the key answers nothing any more; 409: its first request is under way.
+    # An IdempotencyError means other parameters under a used key; with 409 the first request runs.
     spent = isinstance(failed, stripe.IdempotencyError) and status != 409
     if spent or status in (0, 401, 409, 429) or status >= 500:
         replayed = (failed.headers or {}).get("Idempotent-Replayed") == "true"
@@ -401,19 +401,19 @@ def _problem(failed: stripe.StripeError) -> GatewayUnknown | GatewayRefused:
 
 
 async def _first(
-    call: Awaitable[Any], field: str, value: str, besides: tuple[str, ...] = ()
+    call: Awaitable[Any], field: str, value: str, excluded: tuple[str, ...] = ()
 ) -> dict[str, Any] | None:
-    """The newest object of a list, over all pages, whose metadata has this value; `besides` are
-    statuses that do not count."""
+    """The newest object of a list, over all pages, whose metadata has this value. Objects with a
+    status in `excluded` are skipped."""
     async for body in _each(call):
         fits = (body.get("metadata") or {}).get(field) == value
-        if fits and body.get("status") not in besides:
+        if fits and body.get("status") not in excluded:
             return body
     return None
 
 
 async def _each(call: Awaitable[Any]) -> AsyncIterator[dict[str, Any]]:
-    """A list over all its pages. Raises what `_problem` makes of an error."""
+    """A list over all its pages. Raises the error that `_problem` maps."""
     try:
         async for item in (await call).auto_paging_iter():
             yield item.to_dict()
@@ -422,5 +422,5 @@ async def _each(call: Awaitable[Any]) -> AsyncIterator[dict[str, Any]]:
 
 
 def _since(moment: datetime) -> Any:
-    """A minute earlier, since two clocks are compared."""
+    """One minute earlier, because the clocks differ."""
     return {"created": {"gte": int(moment.timestamp()) - 60}, "limit": WINDOW}

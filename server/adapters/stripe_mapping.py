@@ -1,4 +1,4 @@
-"""Stripe's objects as the domain knows them: minor units, currencies in capitals."""
+"""Maps Stripe's objects to the gateway port's: minor units, currencies in upper case."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -43,11 +43,11 @@ def intent(body: Mapping[str, Any]) -> Intent:
 
 
 def _refunded(charge: Mapping[str, Any]) -> int:
-    """Stripe counts what a capture let go of the hold as refunded, too."""
+    """Without the part of a hold that was released at the capture: Stripe counts it as refunded."""
     if not charge.get("captured"):
         return 0
-    let_go = charge["amount"] - charge["amount_captured"]
-    return int((charge.get("amount_refunded") or 0) - let_go)
+    released = charge["amount"] - charge["amount_captured"]
+    return int((charge.get("amount_refunded") or 0) - released)
 
 
 def settled(body: Mapping[str, Any]) -> StripeMovement:

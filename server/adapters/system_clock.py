@@ -1,10 +1,10 @@
-"""The one clock."""
+"""The system clock."""
 
 from datetime import UTC, datetime
 
 
 class SystemClock:
-    """UTC, cut to milliseconds: what MongoDB stores compares equal to what was written."""
+    """UTC in whole milliseconds, the precision of MongoDB."""
 
     def now(self) -> datetime:
         now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""`server audit`: the proof of the books as tables."""
+"""`server audit`: checks the books and the audit trail, and prints the result as tables."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,9 +14,9 @@ from domain.reconciliation.difference import Difference
 from domain.reconciliation.runs import compare_stripe
 from domain.reconciliation.stripe_lines import Comparison
 from server.config import Settings
-from server.container import Core
+from server.container import Container
 
-CLOCKS = timedelta(minutes=1)  # Stripe's may be behind, and tells no more than the second
+CLOCK_TOLERANCE = timedelta(minutes=1)  # Stripe's clock may be behind; it counts whole seconds
 COMPARED = (
     "transactions",
     "balances",
@@ -29,18 +29,18 @@ COMPARED = (
 
 
 async def run(settings: Settings, head: str | None = None) -> int:
-    """Print the report; the number of differences. Starts neither relay nor scheduler.
+    """Print the report; returns the number of differences. Starts neither relay nor scheduler.
 
-    `head` is the head of the audit trail as it was noted before, `seq:mac`.
+    `head` is the head of the audit trail, `seq:mac`, as an earlier run printed it.
     """
-    core = Core(settings)
+    container = Container(settings)
     try:
-        await core.store.ping()
-        report = await audit(core.ports)
-        lines = await all_lines(core)
-        proof = await verification.prove(core.ports, head)
+        await container.store.ping()
+        report = await audit(container.ports)
+        lines = await all_lines(container)
+        proof = await verification.prove(container.ports, head)
     finally:
-        await core.close()
+        await container.close()
     console = Console(highlight=False)
     show(report, console)
     show_lines(lines, console)
@@ -48,16 +48,16 @@ async def run(settings: Settings, head: str | None = None) -> int:
     return len(report.differences) + lines.count + len(proof.findings)
 
 
-async def all_lines(core: Core) -> Comparison:
-    """Every line of Stripe's books since the first payment; an audit writes nothing."""
-    first = await core.store.single().find(Payment, {}, (("_id", 1),))
-    now = core.ports.clock.now()
-    start = first.created_at - CLOCKS if first else now
-    return await compare_stripe(core.ports, start, now, repairs=False)
+async def all_lines(container: Container) -> Comparison:
+    """Compare every balance transaction of Stripe since the first payment; writes nothing."""
+    first = await container.store.single().find(Payment, {}, (("_id", 1),))
+    now = container.ports.clock.now()
+    start = first.created_at - CLOCK_TOLERANCE if first else now
+    return await compare_stripe(container.ports, start, now, repairs=False)
 
 
 def show_lines(found: Comparison, console: Console) -> None:
-    """Stripe's balance transactions by their type."""
+    """The comparison of Stripe's balance transactions, by type."""
     compared = Table("line", "compared", title="Lines of Stripe's books")
     compared.columns[1].justify = "right"
     for kind, count in sorted(found.compared.items()):
@@ -73,10 +73,10 @@ def show_lines(found: Comparison, console: Console) -> None:
 
 
 def show_trail(proof: verification.Proof, console: Console) -> None:
-    """The head is to be noted where nobody who can write to the database can change it."""
+    """The head must be kept where those who can write to the database cannot change it."""
     console.print(f"Audit trail: {proof.rows} rows, head {proof.head}", soft_wrap=True)
     if not proof.findings:
-        return console.print("[bold green]The trail is whole.[/bold green]")
+        return console.print("[bold green]The trail is intact.[/bold green]")
     wrong = Table("what", "where", title="The trail was tampered with")
     for found in proof.findings:
         wrong.add_row(found.what, found.subject)
@@ -84,7 +84,7 @@ def show_trail(proof: verification.Proof, console: Console) -> None:
 
 
 def show(report: Report, console: Console) -> None:
-    """Balances by account group, what was compared, and what did not agree."""
+    """Balances by account group, the compared numbers, and the differences."""
     totals = Table("account", "currency", "minor units", "", title="Balances by the journal")
     for column in totals.columns[2:]:
         column.justify = "right"

@@ -1,4 +1,4 @@
-"""Opens administrators' accounts: nobody can register as one."""
+"""`server admin create`: opens an administrator's account, which cannot be registered."""
 
 import msgspec
 
@@ -11,12 +11,12 @@ from domain.operations.audit_log import AuditEntry, record
 from domain.operations.operation import invalid
 from domain.registry import RECORDS
 from server.config import Settings
-from server.container import CannotServe, Core
+from server.container import CannotServe, Container
 from server.demo_accounts import DEMO_PASSWORD
 
 
 async def create_admin(settings: Settings, email: str, name: str, password: str) -> None:
-    """The same rules as for registering. Raises Invalid, EmailTaken or CannotServe."""
+    """The rules are those of registering. Raises Invalid, EmailTaken or CannotServe."""
     fields = {"email": email, "name": name, "password": password, "role": "admin"}
     try:
         given = msgspec.convert(fields, Register)
@@ -24,11 +24,11 @@ async def create_admin(settings: Settings, email: str, name: str, password: str)
         raise invalid(refused) from refused
     if password == DEMO_PASSWORD:
         raise CannotServe("This password is the public one of the demo accounts: choose another.")
-    core = Core(settings)
+    container = Container(settings)
     try:
-        await core.store.prepare(RECORDS)
+        await container.store.prepare(RECORDS)
         user = await new_user(
-            core.ports,
+            container.ports,
             email=given.email,
             password=given.password,
             name=given.name,
@@ -37,10 +37,12 @@ async def create_admin(settings: Settings, email: str, name: str, password: str)
 
         async def work(uow: UnitOfWork) -> None:
             await uow.add(user)
-            await record(uow, core.ports.seal, AuditEntry(operation="cli.create_admin", fields={}))
+            await record(
+                uow, container.ports.seal, AuditEntry(operation="cli.create_admin", fields={})
+            )
 
-        await core.store.transact(work)
+        await container.store.transact(work)
     except Duplicate as taken:
         raise EmailTaken from taken
     finally:
-        await core.close()
+        await container.close()

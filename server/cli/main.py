@@ -1,5 +1,5 @@
-"""The command line: `jobsphere` or `python -m server`. What a command needs is imported by it, so
-that `--help` answers at once."""
+"""The command line: `jobsphere` or `python -m server`. Each command imports what it needs, so that
+`--help` is fast."""
 
 import asyncio
 import os
@@ -38,28 +38,28 @@ def web() -> None:
     from server.cli import serve
 
     settings = configured()
-    _finish(lambda: serve.run(serve.web(settings)))
+    _run(lambda: serve.run(serve.web(settings)))
 
 
 @app.command()
 def worker() -> None:
-    """Deliver events and carry out tasks, without serving clients."""
+    """Deliver events and run tasks, without serving clients."""
     from server.cli import serve
 
     settings = configured()
-    _finish(lambda: serve.run(serve.worker(settings)))
+    _run(lambda: serve.run(serve.worker(settings)))
 
 
 @app.command()
 def dev() -> None:
-    """Run everything here, with stores and demo accounts of its own under DATA_DIR."""
+    """Run everything on this machine, with embedded stores and demo accounts under DATA_DIR."""
     from server.cli import serve
     from server.config import ConfigError
     from server.dev import run as development
     from server.dev.stores import EmbeddedError
 
     try:
-        _finish(lambda: serve.run(development.run(os.environ)))
+        _run(lambda: serve.run(development.run(os.environ)))
     except ConfigError as wrong:
         _fail(str(wrong), WRONG_USE)
     except EmbeddedError as failed:
@@ -68,13 +68,15 @@ def dev() -> None:
 
 @app.command()
 def demo(
-    url: Annotated[str, typer.Option(help="Where it serves; by default, as DATA_DIR says.")] = "",
+    url: Annotated[
+        str, typer.Option(help="The server; by default, the one that runs on DATA_DIR.")
+    ] = "",
     amount: Annotated[int, typer.Option(min=1, help="The offer, in minor units.")] = 100_000,
     withdraw: Annotated[
-        bool, typer.Option("--withdraw", help="Let the contractor take the money out at the end.")
+        bool, typer.Option("--withdraw", help="Let the contractor withdraw the money at the end.")
     ] = False,
 ) -> None:
-    """Play one job from posting to payout against the running dev server, and check its books."""
+    """Play one job from posting to payout on the running dev server, and check its books."""
     from server.dev import demo as story
     from server.dev_environment import url_beside_dev
 
@@ -87,20 +89,20 @@ def demo(
 @app.command()
 def audit(
     head: Annotated[
-        str, typer.Option(help="The head of the audit trail as printed before: SEQ:MAC.")
+        str, typer.Option(help="The head of the audit trail from an earlier run: SEQ:MAC.")
     ] = "",
 ) -> None:
-    """Prove the books (the journal, balances, offers, and Stripe, line by line) and the trail.
+    """Check the books (journal, balances, offers, and Stripe line by line) and the audit trail.
 
-    Configured like `web`; without variables it looks at the dev server that runs on DATA_DIR.
+    Configured like `web`; without variables it uses the dev server that runs on DATA_DIR.
     """
     from domain.audit_trail.verification import HEAD
     from server.cli import audit as auditing
 
     if head and not HEAD.fullmatch(head):
-        _fail("--head: give it as it was printed, SEQ:MAC.", WRONG_USE)
+        _fail("--head: give it as an earlier run printed it, SEQ:MAC.", WRONG_USE)
     settings = configured(beside_dev=True)
-    differences = _finish(lambda: asyncio.run(auditing.run(settings, head or None)))
+    differences = _run(lambda: asyncio.run(auditing.run(settings, head or None)))
     if differences:
         _fail(f"The books do not agree: {differences} differences.", FAILED)
 
@@ -108,19 +110,20 @@ def audit(
 @app.command()
 def replay(
     event_ids: Annotated[
-        list[str] | None, typer.Argument(help="Events of Stripe's, as evt_...")
+        list[str] | None, typer.Argument(help="Ids of Stripe's events, evt_...")
     ] = None,
-    dead: Annotated[bool, typer.Option("--dead", help="All that were given up.")] = False,
+    dead: Annotated[bool, typer.Option("--dead", help="All dead events.")] = False,
     quarantined: Annotated[
-        bool, typer.Option("--quarantined", help="All that are in quarantine.")
+        bool, typer.Option("--quarantined", help="All quarantined events.")
     ] = False,
     since: Annotated[
-        datetime | None, typer.Option(help="Received since then (UTC), with --dead or so.")
+        datetime | None,
+        typer.Option(help="Only those received since then (UTC), with --dead or --quarantined."),
     ] = None,
 ) -> None:
-    """Work on events of Stripe's again: their objects are read anew, nothing is booked twice.
+    """Process Stripe's events again. Their objects are read again; nothing is booked twice.
 
-    Configured like `web`; without variables it looks at the dev server that runs on DATA_DIR.
+    Configured like `web`; without variables it uses the dev server that runs on DATA_DIR.
     """
     from domain.stripe_events.inbox import EventStatus
     from server.cli import replay as replay_command
@@ -132,7 +135,7 @@ def replay(
     settings = configured(beside_dev=True)
     moment = since.replace(tzinfo=UTC) if since else None
     work = replay_command.run(settings, event_ids or [], statuses, moment)
-    found = _finish(lambda: asyncio.run(work))
+    found = _run(lambda: asyncio.run(work))
     typer.echo(f"{found} events are queued again.")
 
 
@@ -144,7 +147,7 @@ def create(
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
 ) -> None:
-    """Open an administrator's account. The password is asked for, twice."""
+    """Open an administrator's account. Asks for the password, twice."""
     from server.cli import serve
     from server.cli.create_admin import create_admin
 
@@ -153,14 +156,14 @@ def create(
         password = sys.stdin.readline().rstrip("\r\n")
     else:
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
-    _finish(lambda: serve.run(create_admin(settings, email, name, password)))
+    _run(lambda: serve.run(create_admin(settings, email, name, password)))
     typer.echo(f"{email.lower()} is an administrator now.")
 
 
 def configured(*, beside_dev: bool = False) -> "Settings":
-    """The settings from the environment, with logging set up; ends with all problems if wrong.
+    """Set up logging and return the settings; exits with all problems of the environment.
 
-    `beside_dev` takes what is not set from the dev server that runs on DATA_DIR.
+    `beside_dev` takes unset variables from the dev server that runs on DATA_DIR.
     """
     from server import dev_environment, log_setup
     from server.config import ConfigError, load
@@ -173,8 +176,8 @@ def configured(*, beside_dev: bool = False) -> "Settings":
     return settings
 
 
-def _finish(work: Callable[[], T]) -> T:
-    """Run `work`; what is foreseen to go wrong is said in a line instead of a traceback."""
+def _run(work: Callable[[], T]) -> T:
+    """Run `work`; an expected error is printed as one line instead of a traceback."""
     from redis.exceptions import RedisError
 
     from domain.kernel.errors import DomainError

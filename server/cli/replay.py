@@ -1,4 +1,4 @@
-"""`server replay`: Stripe's events are worked on again, by id or all of a kind."""
+"""`server replay`: queues Stripe's events for processing again, by id or by status."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from domain.ports.ports import Ports
 from domain.stripe_events.inbox import EventStatus, WebhookEvent
 from domain.stripe_events.replay import requeue
 from server.config import Settings
-from server.container import Core
+from server.container import Container
 
 CHUNK = 500
 
@@ -22,22 +22,22 @@ CHUNK = 500
 async def run(
     settings: Settings, ids: Sequence[str], statuses: Sequence[EventStatus], since: datetime | None
 ) -> int:
-    """Queue them for the running workers and print them; returns how many were queued.
+    """Queue events for the running workers and print them; returns how many were queued.
 
-    Raises NotFound, after the others, for ids that were never received.
+    Raises NotFound, after queueing the others, for ids that were never received.
     """
-    core, queued = Core(settings), 0
+    container, queued = Container(settings), 0
     shown = Table("event", "type", "object", "was", "now")
     try:
-        await core.store.ping()
-        events = await _chosen(core.store.single(), ids, statuses, since)
+        await container.store.ping()
+        events = await _chosen(container.store.single(), ids, statuses, since)
         for event in events:
-            fresh = await _queue(core.ports, event)
+            fresh = await _queue(container.ports, event)
             queued += fresh
-            now = "queued" if fresh else "waits already"
+            now = "queued" if fresh else "already queued"
             shown.add_row(event.id, event.type, event.object_id, event.status, now)
     finally:
-        await core.close()
+        await container.close()
     Console(highlight=False).print(shown)
     if unknown := sorted(set(ids) - {event.id for event in events}):
         raise NotFound(f"Never received: {', '.join(unknown)}. {queued} events are queued again.")
@@ -62,13 +62,13 @@ async def _chosen(
 
 
 async def _queue(ports: Ports, event: WebhookEvent) -> bool:
-    """False if it waits already. In the trail it is the machine's own doing; whoever may run this
-    has the keys anyway."""
+    """Queue one event; False if it is already queued. The audit trail records no user, because the
+    command line has none."""
 
     async def work(uow: UnitOfWork) -> None:
-        await requeue(uow, event, at=uow.now)  # this process will not be there
-        deed = AuditEntry(operation="cli.replay", fields={"event_id": event.id})
-        await record(uow, ports.seal, deed)
+        await requeue(uow, event, at=uow.now)  # a worker takes it, not this process
+        entry = AuditEntry(operation="cli.replay", fields={"event_id": event.id})
+        await record(uow, ports.seal, entry)
 
     try:
         await ports.store.transact(work)

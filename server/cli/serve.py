@@ -1,4 +1,4 @@
-"""Runs a process until it is asked to end: signals, the port, and what may not be served."""
+"""Runs a web or worker process until a signal ends it."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ import structlog
 import uvloop
 
 from server.config import Settings
-from server.container import Core, refuse_demo_accounts
+from server.container import Container, refuse_demo_accounts
 
 log = structlog.get_logger()
 
@@ -19,7 +19,7 @@ log = structlog.get_logger()
 def run(work: Coroutine[Any, Any, None]) -> None:
     """Run `work` to its end, or cancel it at SIGTERM or Ctrl-C and let it clean up.
 
-    A second signal finds the usual handlers again, so that it ends a clean-up that hangs.
+    The first signal restores the default handlers, so that a second one ends a clean-up that hangs.
     """
     uvloop.run(_until_signalled(work))
 
@@ -44,25 +44,25 @@ async def web(settings: Settings) -> None:
     from server.app import listening  # not loaded by a worker
 
     async with listening(settings):
-        _set_aside()
+        _freeze_loaded_objects()
         log.info("web ready", host=settings.host, port=settings.port)
         await asyncio.Event().wait()
 
 
 async def worker(settings: Settings) -> None:
     """Work on the outbox without sockets. Raises CannotServe."""
-    core = Core(settings)
+    container = Container(settings)
     try:
-        await refuse_demo_accounts(core.store)
-        await core.start()
-        _set_aside()
+        await refuse_demo_accounts(container.store)
+        await container.start()
+        _freeze_loaded_objects()
         log.info("worker ready")
         await asyncio.Event().wait()
     finally:
-        await core.stop()
+        await container.stop()
 
 
-def _set_aside() -> None:
-    """What is loaded by now stays: no garbage collection need look at it again."""
+def _freeze_loaded_objects() -> None:
+    """Exclude the objects loaded so far from garbage collection; they live until the end."""
     gc.collect()
     gc.freeze()

@@ -20,11 +20,11 @@ from server.demo_accounts import DEMO_PASSWORD
 Json = dict[str, Any]
 
 NAMESPACES = ["/account", "/bidding", "/chat", "/job", "/job-request", "/payment", "/wallet"]
-PATIENCE = 20.0  # seconds, for an answer and for a push
+WAIT_SECONDS = 20.0  # for an answer and for a push
 STEPS = 11  # plus one with a withdrawal
 BASIS_POINTS = 10_000
 COLOURS = {"customer": "cyan", "contractor": "green", "contractor2": "magenta", "admin": "yellow"}
-TOLD = (
+SHOWN = (
     "id",
     "status",
     "title",
@@ -61,7 +61,7 @@ class Push(NamedTuple):
 
 
 class Stage:
-    """Everything that is shown: numbered steps, commands, acks, pushes and the books."""
+    """The output: numbered steps, commands, acks, pushes and the books."""
 
     def __init__(self, steps: int) -> None:
         self.console = Console(highlight=False)
@@ -83,7 +83,7 @@ class Stage:
         yield
         self.progress.advance(self.task)
 
-    def say(self, who: str, arrow: str, what: str, data: Any) -> None:
+    def show(self, who: str, arrow: str, what: str, data: Any) -> None:
         line = Text(f"  {who:<12}", COLOURS[who])
         line.append(f"{arrow} {what:<36} ", "default")
         line.append(data if isinstance(data, str) else json.dumps(data), "default dim")
@@ -94,11 +94,11 @@ class Stage:
 
     def books(self, books: Books, currency: str) -> None:
         parts = (f"{name} {amount}" for name, amount in books._asdict().items())
-        self.say("admin", "$", f"books in {currency}", "   ".join(parts))
+        self.show("admin", "$", f"books in {currency}", "   ".join(parts))
 
 
-class Web:
-    """The HTTP side of the server."""
+class HttpClient:
+    """Calls the server by HTTP."""
 
     def __init__(self, session: ClientSession, url: str) -> None:
         self.session = session
@@ -117,7 +117,7 @@ class Web:
         except (ClientError, OSError, ValueError, TimeoutError) as away:
             raise StoryFailed(
                 f"No JobSphere server answers at {self.url} ({away}): start one with `make run`, "
-                "or say where it is with --url."
+                "or name its address with --url."
             ) from away
         raise StoryFailed(f"{method} {path} was refused: {answer.get('title', answer)}")
 
@@ -127,7 +127,7 @@ class Web:
         return await self.json("POST", "/api/account/login", body=login)
 
     async def submit(self, url: str, form: Mapping[str, str]) -> None:
-        """Fill in a page outside of the server, as a browser would. Raises StoryFailed."""
+        """Submit a form of the Stripe sandbox, as a browser would. Raises StoryFailed."""
         try:
             async with self.session.post(url, data=form, allow_redirects=False) as response:
                 if response.status == 303:
@@ -138,7 +138,7 @@ class Web:
 
 
 class Client:
-    """One person's Socket.IO connection. It keeps and shows everything that is pushed."""
+    """One person's Socket.IO connection. It records and shows every push."""
 
     def __init__(self, name: str, signed_in: Json, stage: Stage) -> None:
         self.name = name
@@ -159,7 +159,7 @@ class Client:
                 auth={"token": self.token},
                 transports=["websocket"],
                 namespaces=NAMESPACES,
-                wait_timeout=PATIENCE,
+                wait_timeout=WAIT_SECONDS,
             )
         except SocketIOError as refused:
             raise StoryFailed(f"{self.name} cannot connect: {refused}") from refused
@@ -171,7 +171,7 @@ class Client:
     def _listener(self, namespace: str) -> Any:
         async def pushed(name: str, envelope: Json, *_: Any) -> None:
             number = f"#{envelope['seq']}" if envelope["seq"] else ""
-            self.stage.say(self.name, "⇐", f"{namespace} {name} {number}", brief(envelope["data"]))
+            self.stage.show(self.name, "⇐", f"{namespace} {name} {number}", brief(envelope["data"]))
             self.pushes.append(Push(namespace, name, envelope["data"]))
             self._changed.set()
 
@@ -179,9 +179,9 @@ class Client:
 
     async def call(self, namespace: str, event: str, **fields: Any) -> Any:
         """The data of the acknowledgement. Raises StoryFailed."""
-        self.stage.say(self.name, "→", f"{namespace} {event}", fields)
+        self.stage.show(self.name, "→", f"{namespace} {event}", fields)
         try:
-            ack = await self.socket.call(event, fields, namespace=namespace, timeout=PATIENCE)
+            ack = await self.socket.call(event, fields, namespace=namespace, timeout=WAIT_SECONDS)
         except SocketIOError as lost:
             raise StoryFailed(f"{self.name}: {namespace} {event} was not answered.") from lost
         if not ack["ok"]:
@@ -189,13 +189,13 @@ class Client:
             raise StoryFailed(
                 f"{self.name}: {namespace} {event} was refused: {error['code']}: {error['message']}"
             )
-        self.stage.say(self.name, "←", f"{namespace} {event}: ok", brief(ack["data"]))
+        self.stage.show(self.name, "←", f"{namespace} {event}: ok", brief(ack["data"]))
         return ack["data"]
 
     async def sees(self, namespace: str, name: str, **fields: Any) -> Any:
         """Wait for a push with these fields. Raises StoryFailed."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(WAIT_SECONDS):
                 while True:
                     self._changed.clear()
                     for push in self.pushes:
@@ -204,25 +204,25 @@ class Client:
                     await self._changed.wait()
         except TimeoutError:
             raise StoryFailed(
-                f"{self.name} did not get {namespace} {name} with {fields} within {PATIENCE:.0f} s."
+                f"{self.name} got no {namespace} {name} with {fields} in {WAIT_SECONDS:.0f} s."
             ) from None
 
 
 def brief(data: Any) -> Any:
-    """The telling fields of an object, one level into what an answer is made of."""
+    """The fields of an object to show, and those of its job, offer and split."""
     if not isinstance(data, dict):
         return data
-    told = {name: data[name] for name in TOLD if name in data}
+    shown = {name: data[name] for name in SHOWN if name in data}
     parts = {name: brief(part) for name, part in data.items() if name in ("job", "offer", "split")}
-    return told | parts
+    return shown | parts
 
 
 async def play(url: str, amount: int, withdraw: bool) -> None:
     """The story; `amount` is minor units of the server's main currency. Raises StoryFailed."""
     stage = Stage(STEPS + withdraw)
     async with AsyncExitStack() as stack:
-        session = ClientSession(timeout=ClientTimeout(total=PATIENCE))
-        web = Web(await stack.enter_async_context(session), url)
+        session = ClientSession(timeout=ClientTimeout(total=WAIT_SECONDS))
+        web = HttpClient(await stack.enter_async_context(session), url)
         stack.enter_context(stage.progress)
         with stage.step(f"Everybody signs in at {url}"):
             admin = (await web.sign_in("admin"))["access_token"]
@@ -236,10 +236,10 @@ async def play(url: str, amount: int, withdraw: bool) -> None:
 
 
 class Story:
-    """The steps, each checked by what its people see."""
+    """The steps, each checked by the pushes that its people receive."""
 
     def __init__(
-        self, stage: Stage, web: Web, admin: str, clients: list[Client], amount: int
+        self, stage: Stage, web: HttpClient, admin: str, clients: list[Client], amount: int
     ) -> None:
         self.stage = stage
         self.web = web
@@ -285,7 +285,7 @@ class Story:
         return self.amount - sum(self.amount * points // BASIS_POINTS for points in fees)
 
     async def post(self) -> Json:
-        with self.stage.step("The customer posts a job, both contractors see it at once"):
+        with self.stage.step("The customer posts a job, both contractors receive it at once"):
             job: Json = await self.customer.call(
                 "/job",
                 "create",
@@ -309,7 +309,7 @@ class Story:
             link = await self.contractor.call("/account", "onboard")
             if link["url"] is None:
                 raise StoryFailed("The contractor got no onboarding link: Stripe is slow.")
-            self.stage.say("contractor", "→", "fills in the page", link["url"])
+            self.stage.show("contractor", "→", "fills in the page", link["url"])
             form = {
                 "name": me["name"],
                 "bank_account": "000123456789",
@@ -410,7 +410,7 @@ class Story:
             )
 
     def check(self, before: Books, after: Books, expected: Books) -> None:
-        """Show what this run has changed. Raises StoryFailed unless it is what it should be."""
+        """Show the changes of this run. Raises StoryFailed for an unexpected amount."""
         table = Table("", "before", "this run", "now", "", title=f"{self.currency}, minor units")
         for column in table.columns[1:]:
             column.justify = "right"
@@ -422,5 +422,5 @@ class Story:
                 wrong.append(f"{title} has changed by {now - was} instead of {wanted}")
         self.stage.console.print(table)
         if wrong:
-            raise StoryFailed("The books are not as they should be: " + "; ".join(wrong) + ".")
-        self.stage.console.print("[bold green]Everything is as it should be.[/bold green]")
+            raise StoryFailed("The books differ from what is expected: " + "; ".join(wrong) + ".")
+        self.stage.console.print("[bold green]All amounts are as expected.[/bold green]")

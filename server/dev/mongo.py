@@ -1,11 +1,10 @@
-"""SecantusDB as a program that spends its time on what it is asked.
+"""Runs SecantusDB with patches of private parts that took more than half of its time.
 
-It looks through all transactions that any session has ever had at each statement of another (and
-at no other time: one that was left open locks its rows for ever), asks its store after each command
-whether that is to be profiled, reads what a collection is and its indexes half a dozen times for
-each command, and spells the keys of its store letter by letter: together more than half of its
-time. Now and then it keeps everybody waiting while it splits a large page. The rest is its own
-`secantusd-py`. None of these parts is public; pyproject.toml names the one version that has them.
+Unpatched, each statement in a transaction searches all transactions of all sessions (and nothing
+else ends an abandoned one, which locks its rows for ever), each command reads the profiling level,
+the collection and its indexes about six times, storage keys are packed character by character, and
+splits of large pages block all clients. The patched parts are private, so pyproject.toml pins the
+version. The rest is SecantusDB's own `secantusd-py`.
 """
 
 import gc
@@ -23,10 +22,10 @@ from secantus.transactions import TransactionRegistry, TxnState
 from wiredtiger.intpacking import pack_int, unpack_int
 
 LOOK_SECONDS = 1.0
-IDLE_SECONDS = 20.0  # longer than `domain.store` tries; mongod gives a transaction 60 in all
+IDLE_SECONDS = 20.0  # longer than `kernel.store` retries; mongod allows 60 s for a transaction
 PAGE = "1MB"
-# After these a thread sees what others have written, or may come to see it.
-NEWS = (
+# After these methods a thread may see writes of other threads.
+REFRESHING = (
     "release_thread_snapshot",
     "_refresh_read_snapshot",
     "_reset_thread_session",
@@ -36,20 +35,20 @@ NEWS = (
 
 
 def main() -> None:
-    # A full garbage collection stops its every client for up to 0.2 s, and finds next to nothing.
+    # A full garbage collection blocks all clients for up to 0.2 s, and frees almost nothing.
     gc.set_threshold(10_000, 10, 100)
-    look_after_transactions()
-    read_catalogue_once()
-    pack_at_once()
+    abort_idle_transactions()
+    cache_catalogue()
+    pack_whole_keys()
     keep_pages_small()
     keep_no_oplog()
     commands._maybe_record_profile = lambda *_: None
     sys.exit(cli.main())
 
 
-def look_after_transactions() -> None:
-    """A thread of its own gives up what was left open, as mongod's does. SecantusDB looks only when
-    another statement of a transaction comes: until then whoever wants the same row waits."""
+def abort_idle_transactions() -> None:
+    """Start a thread that aborts idle transactions, as mongod does. SecantusDB itself checks only
+    at the next statement in a transaction; until then writers of the same rows wait."""
     prepare = TransactionRegistry.__init__
 
     def prepared(registry: Any, **given: Any) -> None:
@@ -59,47 +58,47 @@ def look_after_transactions() -> None:
     def watch(registry: Any) -> None:
         while True:
             time.sleep(LOOK_SECONDS)
-            give_up_transactions(registry)
+            prune_transactions(registry)
 
     TransactionRegistry.__init__ = prepared
     TransactionRegistry._prune_locked = lambda _: 0
 
 
-def give_up_transactions(registry: Any) -> None:
-    """End what has been open without a statement for IDLE_SECONDS, and forget what has long ended:
-    the client may still ask again whether its commit was done."""
+def prune_transactions(registry: Any) -> None:
+    """Abort transactions without a statement for IDLE_SECONDS, and remove those that ended long
+    ago; until then a client may repeat its commit."""
     with registry._lock:
         now = registry._time()
         for session, last in list(registry._txns.items()):
             idle = now - last.last_use
             if last.state is TxnState.IN_PROGRESS and idle > IDLE_SECONDS:
                 if not last.mutex.acquire(blocking=False):
-                    continue  # a statement is just running
+                    continue  # a statement is running
                 try:
                     registry._abort_locked(last)
                 finally:
                     last.mutex.release()
-                logging.warning("A transaction was idle for %.0f s and is given up.", idle)
+                logging.warning("A transaction was idle for %.0f s and is aborted.", idle)
             elif last.state is not TxnState.IN_PROGRESS and idle > registry._lifetime:
                 del registry._txns[session]
 
 
 class Catalogue(threading.local):
-    """What the thread has read, by database and collection: (name, keys, options) of its indexes,
-    and its own options."""
+    """A thread's cache by database and collection: (name, keys, options) of the indexes, and the
+    options of the collection."""
 
     def __init__(self) -> None:
         self.indexes: dict[tuple[str, str], list[tuple[str, Any, Any]]] = {}
         self.options: dict[tuple[str, str], dict[str, Any]] = {}
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         self.indexes.clear()
         self.options.clear()
 
 
-def read_catalogue_once() -> None:
-    """What was read is good for one request, and no longer than the snapshot or the lock under
-    which it was; who finds the first array in an index, or writes options, changes it."""
+def cache_catalogue() -> None:
+    """Cache the catalogue within a request, at most for the life of its snapshot or lock. Marking
+    an index as multikey, or writing options, clears the cache."""
     known = Catalogue()
     read, mark = Storage._iter_indexes, Storage._maybe_mark_multikey
     read_options = Storage._coll_options
@@ -114,7 +113,7 @@ def read_catalogue_once() -> None:
         found: dict[str, Any] | None = known.options.get((db, coll))
         if found is None:
             found = read_options(store, db, coll)
-            if not found or "uuid" not in found:  # it does not exist, or is just being created
+            if not found or "uuid" not in found:  # it does not exist, or is being created
                 return found
             known.options[db, coll] = found
         return dict(found)
@@ -125,27 +124,27 @@ def read_catalogue_once() -> None:
         before = len(marked)
         now: set[str] = mark(store, db, coll, doc, all, marked)
         if len(now) > before:
-            known.forget()
+            known.clear()
         return now
 
-    def forgetting(method: Callable[..., Any]) -> Callable[..., Any]:
-        def forgetful(*given: Any) -> Any:
-            known.forget()
+    def clearing(method: Callable[..., Any]) -> Callable[..., Any]:
+        def cleared(*given: Any) -> Any:
+            known.clear()
             return method(*given)
 
-        return forgetful
+        return cleared
 
     Storage._iter_indexes, Storage._maybe_mark_multikey = indexes, mark_multikey
     Storage._coll_options = options
-    for name in NEWS:
-        setattr(Storage, name, forgetting(getattr(Storage, name)))
+    for name in REFRESHING:
+        setattr(Storage, name, clearing(getattr(Storage, name)))
 
 
-def pack_at_once() -> None:
-    """Keys and values of strings (S), numbers (q) and, at the end, bytes (u), as WiredTiger's own
-    `packing` has them, which looks at each letter of a format anew."""
+def pack_whole_keys() -> None:
+    """Pack keys and values of strings (S), numbers (q) and final bytes (u) in the format of
+    WiredTiger's `packing`, which parses each format character by character at every call."""
     plain = {"q", "u", "S", "SS", "SSS", "SSq", "SSu", "SSSu"}
-    packing = sys.modules[wiredtiger.Cursor.__module__]  # the package only repeats its names
+    packing = sys.modules[wiredtiger.Cursor.__module__]  # the package re-exports its names
     slow_pack, slow_unpack = packing.pack, packing.unpack
 
     def pack(fmt: str, *values: Any) -> Any:
@@ -179,11 +178,11 @@ def pack_at_once() -> None:
 
 
 def keep_pages_small() -> None:
-    """A page grows to PAGE in memory, then it is split, while everybody waits: 40 ms for the 5 MB
-    of WiredTiger's default. One that cannot be split yet, because somebody reads an older state,
-    delays each who touches it by 6 ms until it can: of 256 KB there were many, for minutes.
+    """Limit pages in memory to PAGE. The split of a larger page blocks all clients: 40 ms at
+    WiredTiger's default of 5 MB. A page that cannot be split yet, because of a reader of an older
+    state, delays each access by 6 ms; at 256 KB this happened to many pages for minutes.
 
-    Tables that are there already stay as they are.
+    Existing tables keep their limit.
     """
     create = wiredtiger.Session.create
 
@@ -196,8 +195,7 @@ def keep_pages_small() -> None:
 
 
 def keep_no_oplog() -> None:
-    """A single server has nobody to copy from it, and nobody watches changes here: each write
-    would be written twice."""
+    """Write no oplog: without replicas and change streams it only doubles each write."""
     prepare = Storage.__init__
 
     def prepared(store: Any, *given: Any, **options: Any) -> None:

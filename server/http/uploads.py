@@ -1,4 +1,4 @@
-"""Reads one file out of a multipart request, piece by piece, and not a byte beyond the limits."""
+"""Reads one file from a multipart request, in pieces, with limits on size and time."""
 
 import asyncio
 import contextlib
@@ -11,48 +11,48 @@ from aiohttp.http import HttpProcessingError
 
 from domain.files.file import MAX_FILE, Received
 from domain.kernel.errors import Invalid, TooLarge
-from server.rate_limits import AtOnce
+from server.rate_limits import ConcurrencyLimit
 from server.runtime.spool import Spool
 
 log = structlog.get_logger()
 
 FORM = "multipart/form-data"
-AROUND = 16 * 1024  # bytes for boundaries and headers, which are read line by line
+AROUND = 16 * 1024  # bytes of boundaries and headers
 PIECE = 64 * 1024
-PATIENCE_SECONDS = 30.0  # for the next piece
-MOST_SECONDS = 600.0  # for all of them
-AT_ONCE = 4  # of one user
-ALL_AT_ONCE = 50  # of all of them, which is what may be on the disk
-AS_IT_IS = ("", "binary", "8bit", "7bit")
-# aiohttp's reader asserts what a body must be that ends where it should.
+PIECE_SECONDS = 30.0  # for one piece
+FILE_SECONDS = 600.0  # for the whole file
+UPLOADS_OF_USER = 4  # at the same time
+ALL_UPLOADS = 50  # on this process, which bounds the space on the disk
+UNENCODED = ("", "binary", "8bit", "7bit")
+# What aiohttp's multipart reader raises for a malformed or incomplete body.
 BROKEN = (ValueError, AssertionError, EOFError, HttpProcessingError, ClientError, ConnectionError)
 
 
 class Uploads:
-    """Those that are under way on this process."""
+    """The uploads of this process."""
 
     def __init__(self) -> None:
-        self._going = AtOnce(AT_ONCE, ALL_AT_ONCE)
+        self._limit = ConcurrencyLimit(UPLOADS_OF_USER, ALL_UPLOADS)
 
     @contextlib.asynccontextmanager
     async def receive(self, request: web.Request, user_id: str) -> AsyncIterator[Received]:
-        """The whole file. Raises RateLimited, TooLarge, Invalid."""
-        with self._going.one_more(user_id), Spool() as spool:
-            yield await _received(request, spool)
+        """Receive a file completely. Raises RateLimited, TooLarge, Invalid."""
+        with self._limit.acquire(user_id), Spool() as spool:
+            yield await _receive(request, spool)
 
 
-async def _received(request: web.Request, spool: Spool) -> Received:
+async def _receive(request: web.Request, spool: Spool) -> Received:
     if (request.content_length or 0) > MAX_FILE + AROUND:
         raise TooLarge("The file is too large.", limit_bytes=MAX_FILE)
     if request.content_type != FORM or hdrs.CONTENT_ENCODING in request.headers:
         raise Invalid(f"The body is {FORM} with one file in it, not packed.", field="file")
     try:
-        async with asyncio.timeout(MOST_SECONDS):
+        async with asyncio.timeout(FILE_SECONDS):
             return await _read(request, spool)
     except TimeoutError as late:
         raise Invalid("The file did not come in time.", field="file") from late
     except BROKEN as broken:
-        raise Invalid(f"The body is not whole, or no {FORM}.", field="file") from broken
+        raise Invalid(f"The body is incomplete, or no {FORM}.", field="file") from broken
 
 
 async def _read(request: web.Request, spool: Spool) -> Received:
@@ -62,7 +62,7 @@ async def _read(request: web.Request, spool: Spool) -> Received:
     content.left = MAX_FILE + AROUND
     if not isinstance(part, BodyPartReader) or part.filename is None:
         raise Invalid("The first part of the body is to be the file, with its name.", field="file")
-    if part.headers.get("Content-Transfer-Encoding", "").lower() not in AS_IT_IS:
+    if part.headers.get("Content-Transfer-Encoding", "").lower() not in UNENCODED:
         raise Invalid("The file is to be sent as it is, not encoded.", field="file")
     while piece := await part.read_chunk(PIECE):
         if spool.size + len(piece) > MAX_FILE:
@@ -111,7 +111,7 @@ class MeteredBody:
         return not self._given_back and self._content.at_eof()
 
     async def _counted(self, reading: Awaitable[bytes]) -> bytes:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(PIECE_SECONDS):
             read = await reading
         self.left -= len(read)
         if self.left < 0:

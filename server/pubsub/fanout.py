@@ -1,11 +1,11 @@
-"""What is said to rooms, carried between processes over Redis.
+"""Fan-out: carries the packets for rooms between processes over Redis.
 
-Decision: each room has a channel of its own, on one of the addresses in REDIS_URL, and a process
-listens only to the channels of rooms that somebody on it is in. So a process receives what its own
-clients need, however many others there are, and more addresses carry more traffic. The usual way,
-one channel that everybody listens to, makes each process read everything.
+Decision: each room has its own channel, on one of the Redis servers in REDIS_URL, and a process
+subscribes only to the channels of rooms that its own clients are in. So a process receives what its
+clients need, however many processes there are, and more servers carry more traffic. The usual
+design, one channel for all processes, makes each process read everything.
 
-Whatever is lost while Redis is away is told afterwards (`missed`): clients then ask for it.
+Messages that are lost while Redis is away are reported afterwards (`on_missed`): clients then sync.
 """
 
 import asyncio
@@ -15,104 +15,116 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from server.pubsub.redis_channels import EVERYONE, MISSED, SENDER, Missed, Shard
+from server.pubsub.redis_channels import (
+    ALL_PROCESSES,
+    MISSED,
+    SENDER_BYTES,
+    OnMissed,
+    RedisChannels,
+)
 
 log = structlog.get_logger()
 
 
 class Fanout:
-    """Rooms over all shards. Who listens sets `deliver`, `control` and `missed`."""
+    """Rooms over all Redis servers. The user sets `deliver`, `on_broadcast` and `on_missed`."""
 
     def __init__(self, urls: Sequence[str], prefix: str) -> None:
-        self._sender = secrets.token_bytes(SENDER)
-        self._own = f"process:{self._sender.hex()}"
-        self._shards = [Shard(url, prefix, self._heard, self._lost) for url in urls]
+        self._sender = secrets.token_bytes(SENDER_BYTES)
+        self._own_channel = f"process:{self._sender.hex()}"
+        self._servers = [
+            RedisChannels(url, prefix, self._on_message, self._on_missed) for url in urls
+        ]
         self._echoes: dict[bytes, asyncio.Future[None]] = {}
         self.received = 0  # messages from other processes
         self.deliver: Callable[[str, bytes], None] = lambda room, packet: None
-        self.control: Callable[[bytes], None] = lambda message: None
-        self.missed: Missed = lambda room: None
+        self.on_broadcast: Callable[[bytes], None] = lambda message: None
+        self.on_missed: OnMissed = lambda room: None
 
     async def start(self, *, listening: bool) -> None:
-        for shard in self._shards:
-            shard.start()
+        for server in self._servers:
+            server.start()
         if listening:
             await asyncio.gather(
-                *(shard.heard(name) for shard in self._shards for name in (EVERYONE, self._own))
+                *(
+                    server.wait_subscribed(name)
+                    for server in self._servers
+                    for name in (ALL_PROCESSES, self._own_channel)
+                )
             )
 
     async def stop(self) -> None:
-        await asyncio.gather(*(shard.stop() for shard in self._shards))
+        await asyncio.gather(*(server.stop() for server in self._servers))
 
     def send(self, room: str, packet: bytes) -> None:
-        """To the sockets in `room` on every process: here at once, also without Redis."""
+        """Send to the sockets in `room` on every process; on this one at once, without Redis."""
         self.deliver(room, packet)
-        self._shard(room).say(f"room:{room}", self._sender + packet)
+        self._server_of(room).publish(f"room:{room}", self._sender + packet)
 
-    def announce(self, message: bytes) -> None:
-        """To every process but this one."""
-        self._shards[0].say(EVERYONE, self._sender + message)
+    def broadcast(self, message: bytes) -> None:
+        """Send to every other process."""
+        self._servers[0].publish(ALL_PROCESSES, self._sender + message)
 
-    def enter(self, room: str) -> None:
-        """Hear what other processes say to `room`, soon."""
-        self._shard(room).want(f"room:{room}")
+    def subscribe(self, room: str) -> None:
+        """Receive the packets of other processes for `room`, soon."""
+        self._server_of(room).subscribe(f"room:{room}")
 
-    async def join(self, room: str) -> None:
-        """The same, and wait for it."""
-        await self._shard(room).heard(f"room:{room}")
+    async def wait_subscribed(self, room: str) -> None:
+        """The same, and wait until it is so."""
+        await self._server_of(room).wait_subscribed(f"room:{room}")
 
-    def leave(self, room: str) -> None:
-        self._shard(room).unwant(f"room:{room}")
+    def unsubscribe(self, room: str) -> None:
+        self._server_of(room).unsubscribe(f"room:{room}")
 
-    async def deaf(self, seconds: float = 2.0) -> bool:
-        """Whether some Redis takes what we say and does not let us hear it."""
-        word = secrets.token_bytes(SENDER)
-        heard = []
-        for number, shard in enumerate(self._shards):
-            echo = word + bytes((number,))
+    async def misses_own_messages(self, seconds: float = 2.0) -> bool:
+        """Whether a Redis server takes messages of this process but does not deliver them back."""
+        probe = secrets.token_bytes(SENDER_BYTES)
+        echoes = []
+        for number, server in enumerate(self._servers):
+            echo = probe + bytes((number,))
             self._echoes[echo] = asyncio.get_running_loop().create_future()
-            heard.append(self._echoes[echo])
-            shard.say(self._own, self._sender + echo, back=True)
+            echoes.append(self._echoes[echo])
+            server.publish(self._own_channel, self._sender + echo, back=True)
         try:
-            _, unheard = await asyncio.wait(heard, timeout=seconds)
-            return bool(unheard)
+            _, missing = await asyncio.wait(echoes, timeout=seconds)
+            return bool(missing)
         finally:
-            for number in range(len(self._shards)):
-                self._echoes.pop(word + bytes((number,)), None)
+            for number in range(len(self._servers)):
+                self._echoes.pop(probe + bytes((number,)), None)
 
-    def _shard(self, room: str) -> Shard:
-        """Always the same for a room, and few of them move when an address is added.
+    def _server_of(self, room: str) -> RedisChannels:
+        """The server of a room: always the same, and few rooms move when a server is added.
 
         Source: rendezvous hashing, Thaler and Ravishankar 1996.
         """
-        if len(self._shards) == 1:
-            return self._shards[0]
+        if len(self._servers) == 1:
+            return self._servers[0]
         weights = [
             hashlib.blake2b(f"{number}:{room}".encode(), digest_size=8).digest()
-            for number in range(len(self._shards))
+            for number in range(len(self._servers))
         ]
-        return self._shards[weights.index(max(weights))]
+        return self._servers[weights.index(max(weights))]
 
-    def _heard(self, channel: str, message: bytes) -> None:
-        sender, content = message[:SENDER], message[SENDER:]
+    def _on_message(self, channel: str, message: bytes) -> None:
+        sender, content = message[:SENDER_BYTES], message[SENDER_BYTES:]
         try:
-            if channel == self._own:
+            if channel == self._own_channel:
                 echo = self._echoes.get(content)
                 if echo and not echo.done():
                     echo.set_result(None)
             elif sender == self._sender:
                 return
             elif content == MISSED:
-                self.missed(None)
-            elif channel == EVERYONE:
-                self.control(content)
+                self.on_missed(None)
+            elif channel == ALL_PROCESSES:
+                self.on_broadcast(content)
             else:
                 self.received += 1
                 self.deliver(channel.removeprefix("room:"), content)
         except Exception:
-            log.exception("message of another process not understood")
+            log.exception("message of another process not handled")
 
-    def _lost(self, channel: str | None) -> None:
+    def _on_missed(self, channel: str | None) -> None:
         if channel is None:
-            log.warning("other processes are heard again")
-        self.missed(channel and channel.removeprefix("room:"))
+            log.warning("subscriptions are restored")
+        self.on_missed(channel and channel.removeprefix("room:"))

@@ -1,9 +1,10 @@
-"""One Redis of the fan-out: what this process says there, and the channels that it listens to.
+"""One Redis server of the fan-out: publishes messages and subscribes to channels.
 
-Decision: a process speaks over the connection on which it listens (RESP3 lets it). Redis does what
-a connection asks in order, so when it speaks, it is certain which channels it hears itself; where
-nobody else does, Redis sends nothing. To read its own words again cost it as much as ten
-deliveries. With two connections, one of them could be lost without the other's knowing.
+Decision: a process publishes over the connection on which it subscribes (RESP3 allows this). Redis
+executes the commands of a connection in order, so the process knows to which channels it is
+subscribed when it publishes, and Redis publishes nothing where no other process is subscribed. To
+receive its own messages cost a process as much as ten deliveries. With two connections, one could
+be lost without the other noticing.
 """
 
 import asyncio
@@ -25,15 +26,15 @@ log = structlog.get_logger()
 
 RETRY_SECONDS = 0.5
 ANSWER_SECONDS = 2.0
-PATIENCE = 1.0  # seconds that a connecting client waits for its channel
-AT_ONCE = 500  # channels or messages in one request
-MOST_UNSENT = 20_000  # messages that wait for Redis
-SENDER = 8  # bytes in front of each message
-EVERYONE = "everyone"  # the channel of all processes
-MISSED = b"missed"
+SUBSCRIBE_SECONDS = 1.0  # that a connecting client waits for the subscription
+BATCH = 500  # channels or messages in one command
+MAX_UNSENT_MESSAGES = 20_000  # then they are replaced by one MISSED
+SENDER_BYTES = 8  # the length of the sender's id in front of each message
+ALL_PROCESSES = "everyone"  # the channel of all processes
+MISSED = b"missed"  # the message that others were lost
 
-# Many messages in one argument: a command for each costs us more than everything else about it.
-# `own`: 1 if the sender listens, too; then it is of use only if it is not the only one.
+# Many messages in one argument: a command for each costs this process more than all other work.
+# `own`: 1 if the sender is subscribed; then only a second subscriber makes it worth publishing.
 PUBLISH = """
 local all, at = ARGV[1], 1
 while at <= #all do
@@ -45,24 +46,24 @@ while at <= #all do
 end
 """
 
-Said = tuple[str, bytes, bool]  # a channel, a message, and whether its own process wants to hear it
-Heard = Callable[[str, bytes], None]
-Missed = Callable[[str | None], None]  # on one channel, or on any
+Outgoing = tuple[str, bytes, bool]  # channel, message, whether the sender wants it back
+OnMessage = Callable[[str, bytes], None]
+OnMissed = Callable[[str | None], None]  # with the channel; None: any channel
 
 
 class _Parser(DefaultParser):  # type: ignore[misc, valid-type]
-    """The client's own would make a text of each message for its debug log."""
+    """Skips the text of each message that the client library makes for its debug log."""
 
     async def handle_pubsub_push_response(self, response: Any) -> Any:
         return response
 
 
-class Shard:
-    """The connection to one Redis. `heard` is told what comes on a channel, `missed` that something
-    may not have come."""
+class RedisChannels:
+    """The connection to one Redis server. `on_message` is called for each message of a channel,
+    `on_missed` when messages may have been lost."""
 
-    def __init__(self, url: str, prefix: str, heard: Heard, missed: Missed) -> None:
-        # Nothing here may make the client wait or ask by itself before it writes: see `_ask`.
+    def __init__(self, url: str, prefix: str, on_message: OnMessage, on_missed: OnMissed) -> None:
+        # No option may make the client wait or send a command before it writes: `_send_command`.
         pool: Any = redis_pool(
             ConnectionPool,
             url,
@@ -74,223 +75,228 @@ class Shard:
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
         self._connection = pool.make_connection()
-        self._prefix = f"{prefix}:say:"
-        self._heard = heard
-        self._missed = missed
+        self._prefix = f"{prefix}:pubsub:"
+        self._on_message = on_message
+        self._on_missed = on_missed
         self._wanted: set[str] = set()
-        self._turned: set[str] = set()  # channels that are wanted now, or not any longer
-        self._asked: set[str] = set()  # that Redis sends us, if it does what was asked so far
-        self._there: set[str] = set()  # and has said so
+        self._to_update: set[str] = set()  # added to or removed from `_wanted`
+        self._requested: set[str] = set()  # subscriptions sent to Redis
+        self._confirmed: set[str] = set()  # answered by Redis
         self._waiting: dict[str, asyncio.Future[None]] = {}
-        self._late: set[str] = set()  # nobody waits for them any longer
-        self._changed = asyncio.Event()
-        self._unsent: list[Said] = []
-        self._said = asyncio.Event()
-        self._all_said = asyncio.Event()
-        self._all_said.set()
-        self._answered = asyncio.Event()  # what was said last
-        self._answered.set()
+        self._overdue: set[str] = set()  # channels whose waiters have given up
+        self._subscriptions_changed = asyncio.Event()
+        self._unsent: list[Outgoing] = []
+        self._has_unsent = asyncio.Event()
+        self._all_sent = asyncio.Event()
+        self._all_sent.set()
+        self._publish_answered = asyncio.Event()  # the last batch
+        self._publish_answered.set()
         self._reads = 0
-        self._cut = False  # from Redis; nothing could be said since
-        self._lost = False  # something that was said, and the others do not know it yet
-        self._owed: set[str] | None = None  # after a break: channels to hear before telling of it
+        self._disconnected = False  # since the last answer of Redis
+        self._lost_messages = False  # and MISSED is not published yet
+        # After a lost connection: the channels to confirm before `on_missed` is called.
+        self._restoring: set[str] | None = None
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         self._loops = [asyncio.create_task(self._run())]
 
     async def stop(self) -> None:
-        """What was said leaves first, if Redis is there."""
+        """Publish the unsent messages first, if Redis answers."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                await self._all_said.wait()
+                await self._all_sent.wait()
         except TimeoutError:
-            log.warning("the last words were not told to other processes")
+            log.warning("the last messages were not published")
         await end(self._loops)
 
     async def _run(self) -> None:
-        """Be connected, again and again, until the process ends."""
+        """Connect, and again after each loss, until the process ends."""
         again = False
         while True:
             try:
                 async with asyncio.timeout(CONNECT_SECONDS + ANSWER_SECONDS):
                     await self._connection.connect()
-                self._asked, self._there, self._turned = set(), set(), set(self._wanted)
-                self._changed.set()
+                self._requested, self._confirmed, self._to_update = set(), set(), set(self._wanted)
+                self._subscriptions_changed.set()
                 if again:
-                    self._owed = set(self._wanted) or None
-                    # Some of it may have been said; the rest would come after newer things.
+                    self._restoring = set(self._wanted) or None
+                    # A part may have been published; the rest would arrive after newer messages.
                     if any(not back for _, _, back in self._unsent):
-                        self._lose()
-                self._said.set()
+                        self._drop_unsent()
+                self._has_unsent.set()
                 async with asyncio.TaskGroup() as group:
-                    for work in (self._read, self._follow, self._speak, self._watch):
+                    for work in (
+                        self._read_loop,
+                        self._subscription_loop,
+                        self._publish_loop,
+                        self._watch_answers,
+                    ):
                         group.create_task(work())
             except* (RedisError, OSError) as away:
-                if not self._cut:
+                if not self._disconnected:
                     reason = away.exceptions[0]
-                    log.warning("cut off from other processes", reason=str(reason) or repr(reason))
-            except* Exception:  # the other processes are still there
-                log.exception("cut off from other processes")
+                    log.warning("pub/sub connection lost", reason=str(reason) or repr(reason))
+            except* Exception:
+                log.exception("pub/sub connection failed")
             finally:
                 await self._connection.disconnect(nowait=True)
-            self._cut = again = True
+            self._disconnected = again = True
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _ask(self, *command: str | bytes | int) -> None:
-        """What is asked is on its way before anything else runs: the client writes at once, since
-        it has no time limit and no health check. Raises RedisError, OSError."""
-        if not self._connection.is_connected:  # it would connect again by itself
+    async def _send_command(self, *command: str | bytes | int) -> None:
+        """Send a command before any other task runs: without a time limit and a health check the
+        client writes at once. Raises RedisError, OSError."""
+        if not self._connection.is_connected:  # the client would reconnect on its own
             raise ConnectionResetError("the connection to Redis was lost")
         await self._connection.send_command(*command)
 
-    async def _read(self) -> None:
-        """Answers come in between the messages. Raises RedisError, OSError."""
+    async def _read_loop(self) -> None:
+        """Read messages, with answers in between. Raises RedisError, OSError."""
         while True:
-            said = await self._connection.read_response(
+            response = await self._connection.read_response(
                 disconnect_on_error=False, push_request=True
             )
             self._reads += 1
-            if said is None:
-                self._cut = False
-                self._answered.set()
+            if response is None:
+                self._disconnected = False
+                self._publish_answered.set()
                 continue
-            kind, name, content = said
+            kind, name, content = response
             channel = name.decode().removeprefix(self._prefix)
             if kind == b"message":
-                self._heard(channel, content)
-            elif kind == b"subscribe" and channel in self._asked:
-                self._is_there(channel)
+                self._on_message(channel, content)
+            elif kind == b"subscribe" and channel in self._requested:
+                self._confirm(channel)
 
-    async def _watch(self) -> None:
-        """Raises TimeoutError when Redis owes an answer and nothing at all comes from it."""
+    async def _watch_answers(self) -> None:
+        """Raises TimeoutError when an answer is due and nothing at all arrives."""
         while True:
-            reads, waits = self._reads, self._waits()
+            reads, waits = self._reads, self._awaits_answer()
             await asyncio.sleep(ANSWER_SECONDS)
-            if waits and self._waits() and reads == self._reads:
+            if waits and self._awaits_answer() and reads == self._reads:
                 raise TimeoutError("Redis does not answer")
 
-    def _waits(self) -> bool:
-        return not self._answered.is_set() or self._asked != self._there
+    def _awaits_answer(self) -> bool:
+        return not self._publish_answered.is_set() or self._requested != self._confirmed
 
-    # -- speaking ----------------------------------------------------------------------------
+    # -- publishing --------------------------------------------------------------------------
 
-    def say(self, channel: str, message: bytes, *, back: bool = False) -> None:
+    def publish(self, channel: str, message: bytes, *, back: bool = False) -> None:
         self._unsent.append((channel, message, back))
-        if len(self._unsent) > MOST_UNSENT:
-            self._lose()
-        self._all_said.clear()
-        self._said.set()
+        if len(self._unsent) > MAX_UNSENT_MESSAGES:
+            self._drop_unsent()
+        self._all_sent.clear()
+        self._has_unsent.set()
 
-    def _lose(self) -> None:
-        """Instead of what could not be said the others are told that they have missed something."""
-        self._lost = True
-        self._unsent = [(EVERYONE, b"\0" * SENDER + MISSED, False)]
+    def _drop_unsent(self) -> None:
+        """Replace all unsent messages by one that reports the loss to the other processes."""
+        self._lost_messages = True
+        self._unsent = [(ALL_PROCESSES, b"\0" * SENDER_BYTES + MISSED, False)]
 
-    async def _speak(self) -> None:
-        """What was said in one turn of the loop leaves in one command."""
+    async def _publish_loop(self) -> None:
+        """Publish the messages of one turn of the event loop in one command."""
         while True:
-            await self._said.wait()
-            self._said.clear()
+            await self._has_unsent.wait()
+            self._has_unsent.clear()
             while self._unsent:
-                await self._publish()
-                if self._lost:
-                    self._lost = False
-                    self._settle()
-            self._all_said.set()
+                await self._publish_batch()
+                if self._lost_messages:
+                    self._lost_messages = False
+                    self._report_missed()
+            self._all_sent.set()
 
-    async def _publish(self) -> None:
-        """Raises RedisError, OSError: then nobody knows whether it was said."""
-        batch, self._unsent = self._unsent[:AT_ONCE], self._unsent[AT_ONCE:]
-        self._answered.clear()
+    async def _publish_batch(self) -> None:
+        """Raises RedisError, OSError: then it is unknown whether the batch was published."""
+        batch, self._unsent = self._unsent[:BATCH], self._unsent[BATCH:]
+        self._publish_answered.clear()
         try:
-            await self._ask("EVAL", PUBLISH, 0, b"".join(map(self._packed, batch)))
-            await self._answered.wait()
+            await self._send_command("EVAL", PUBLISH, 0, b"".join(map(self._pack, batch)))
+            await self._publish_answered.wait()
         except BaseException:
-            self._answered.set()
+            self._publish_answered.set()
             self._unsent = batch + self._unsent
             raise
 
-    def _packed(self, said: Said) -> bytes:
-        """As PUBLISH unpacks it."""
-        channel, message, back = said
-        own = channel in self._asked and not back
-        name = self._name(channel).encode()
+    def _pack(self, outgoing: Outgoing) -> bytes:
+        """In the format that PUBLISH unpacks."""
+        channel, message, back = outgoing
+        own = channel in self._requested and not back
+        name = self._redis_name(channel).encode()
         return b"%c%b%b%b%b" % (own, len(name).to_bytes(4), name, len(message).to_bytes(4), message)
 
-    # -- listening ---------------------------------------------------------------------------
+    # -- subscribing -------------------------------------------------------------------------
 
-    def want(self, channel: str) -> None:
-        """Listen from now on, as soon as Redis is asked."""
+    def subscribe(self, channel: str) -> None:
+        """Subscribe soon, without waiting for it."""
         if channel not in self._wanted:
             self._wanted.add(channel)
-            self._turn(channel)
+            self._mark_changed(channel)
 
-    async def heard(self, channel: str) -> None:
-        """Returns when Redis has said that we listen, or does not answer; when it does later on,
-        something may have been missed."""
-        self.want(channel)
-        if channel in self._there:
+    async def wait_subscribed(self, channel: str) -> None:
+        """Subscribe and wait for the confirmation of Redis, at most SUBSCRIBE_SECONDS. A later one
+        calls `on_missed`."""
+        self.subscribe(channel)
+        if channel in self._confirmed:
             return
         waiting = self._waiting.setdefault(channel, asyncio.get_running_loop().create_future())
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(SUBSCRIBE_SECONDS):
                 await asyncio.shield(waiting)
         except TimeoutError:
-            if channel not in self._there:
-                self._late.add(channel)
+            if channel not in self._confirmed:
+                self._overdue.add(channel)
 
-    def unwant(self, channel: str) -> None:
+    def unsubscribe(self, channel: str) -> None:
         if channel in self._wanted:
             self._wanted.discard(channel)
-            self._late.discard(channel)
+            self._overdue.discard(channel)
             self._waiting.pop(channel, None)
-            self._turn(channel)
-            self._heals(channel)
+            self._mark_changed(channel)
+            self._restored(channel)
 
-    def _turn(self, channel: str) -> None:
-        self._turned.add(channel)
-        self._changed.set()
+    def _mark_changed(self, channel: str) -> None:
+        self._to_update.add(channel)
+        self._subscriptions_changed.set()
 
-    async def _follow(self) -> None:
-        """Ask for the channels that are wanted; after a new connection, all of them."""
+    async def _subscription_loop(self) -> None:
+        """Send changed subscriptions to Redis; after a new connection, all of them."""
         while True:
-            await self._changed.wait()
-            self._changed.clear()
-            while self._turned:
-                some = {self._turned.pop() for _ in range(min(AT_ONCE, len(self._turned)))}
-                # `_asked` changes in the very moment of asking: `_packed` goes by it, and so does
-                # who wants one of the old again meanwhile.
-                if new := (some & self._wanted) - self._asked:
-                    self._asked |= new
-                    await self._ask("SUBSCRIBE", *map(self._name, new))
-                if old := (some & self._asked) - self._wanted:
-                    self._asked -= old
-                    self._there -= old
-                    await self._ask("UNSUBSCRIBE", *map(self._name, old))
+            await self._subscriptions_changed.wait()
+            self._subscriptions_changed.clear()
+            while self._to_update:
+                some = {self._to_update.pop() for _ in range(min(BATCH, len(self._to_update)))}
+                # `_requested` changes together with the command, because `_pack` and the next
+                # round, which may subscribe a channel again, depend on it.
+                if new := (some & self._wanted) - self._requested:
+                    self._requested |= new
+                    await self._send_command("SUBSCRIBE", *map(self._redis_name, new))
+                if old := (some & self._requested) - self._wanted:
+                    self._requested -= old
+                    self._confirmed -= old
+                    await self._send_command("UNSUBSCRIBE", *map(self._redis_name, old))
 
-    def _is_there(self, channel: str) -> None:
-        self._there.add(channel)
+    def _confirm(self, channel: str) -> None:
+        self._confirmed.add(channel)
         if waiting := self._waiting.pop(channel, None):
             waiting.set_result(None)
-        if channel in self._late:
-            self._late.discard(channel)
-            self._missed(channel)
-        self._heals(channel)
+        if channel in self._overdue:
+            self._overdue.discard(channel)
+            self._on_missed(channel)
+        self._restored(channel)
 
-    def _heals(self, channel: str) -> None:
-        """It is heard again after a break, or need not be."""
-        if self._owed is not None:
-            self._owed.discard(channel)
-            self._settle()
+    def _restored(self, channel: str) -> None:
+        """A channel is subscribed again after a break, or is no longer wanted."""
+        if self._restoring is not None:
+            self._restoring.discard(channel)
+            self._report_missed()
 
-    def _settle(self) -> None:
-        """What was missed is told of when all that was wanted at the break is heard again, and the
-        others know of what they missed. Clients keep coming, and what they want is not waited
-        for."""
-        if self._owed is not None and not self._owed and not self._lost:
-            self._owed = None
-            self._missed(None)
+    def _report_missed(self) -> None:
+        """Call `on_missed` once all channels that were wanted at the break are subscribed again and
+        the other processes know what they missed. Channels of new clients are not waited for."""
+        if self._restoring is not None and not self._restoring and not self._lost_messages:
+            self._restoring = None
+            self._on_missed(None)
 
-    def _name(self, channel: str) -> str:
+    def _redis_name(self, channel: str) -> str:
         return self._prefix + channel

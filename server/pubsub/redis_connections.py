@@ -1,7 +1,7 @@
-"""Pools of connections to Redis whose loss is always one of the client's own errors.
+"""Pools of Redis connections; a lost connection always raises a RedisError.
 
-Under uvloop, a write to a connection that was just reset raises RuntimeError, and the client hands
-it on. Whoever is ready for a Redis that goes away expects RedisError.
+Under uvloop, a write to a connection that was just reset raises RuntimeError, which the client
+library passes on. Callers expect RedisError when Redis goes away.
 Source: github.com/MagicStack/uvloop/issues/506 and 685.
 """
 
@@ -17,8 +17,8 @@ CONNECT_SECONDS = 2
 Pool = TypeVar("Pool", bound=ConnectionPool)
 
 
-class Losable:
-    """Mixed into the client's connections: what was lost raises its ConnectionError."""
+class LossAsRedisError:
+    """A mixin for the client library's connections: a lost one raises its ConnectionError."""
 
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True
@@ -31,10 +31,10 @@ class Losable:
 
 
 def redis_pool(kind: type[Pool], url: str, **options: Any) -> Pool:
-    """A pool of that kind, for `redis://`, `rediss://` or `unix://`. `options` win over those in
-    the address."""
-    # `driver_info`: the client would read its own version from disk for each connection and tell
-    # it to Redis in two commands.
+    """A pool of that kind, for `redis://`, `rediss://` or `unix://`. `options` override those of
+    the URL."""
+    # `driver_info`: the client library would read its version from disk for each connection and
+    # send it to Redis in two commands.
     pool = kind(
         **{
             "socket_connect_timeout": CONNECT_SECONDS,
@@ -43,5 +43,5 @@ def redis_pool(kind: type[Pool], url: str, **options: Any) -> Pool:
             **options,
         }
     )
-    pool.connection_class = type("Connection", (Losable, pool.connection_class), {})
+    pool.connection_class = type("Connection", (LossAsRedisError, pool.connection_class), {})
     return pool

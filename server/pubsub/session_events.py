@@ -1,4 +1,4 @@
-"""Short messages between processes over Redis: sessions extended and revoked."""
+"""Session events between processes over Redis: a session was extended or revoked."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,7 +8,7 @@ import msgspec
 from server.pubsub.fanout import Fanout
 
 
-class Notice(msgspec.Struct, frozen=True):
+class SessionEvent(msgspec.Struct, frozen=True):
     """`kind` is `extended` (with `until`) or `revoked`."""
 
     kind: str
@@ -16,18 +16,18 @@ class Notice(msgspec.Struct, frozen=True):
     until: datetime | None
 
 
-class Control:
-    """Tells all processes, this one first, so that it works here without Redis too."""
+class SessionEvents:
+    """Sends events to all processes; to this one first, so that it needs no Redis."""
 
     def __init__(self, fanout: Fanout) -> None:
         self._fanout = fanout
-        self.receive: Callable[[Notice], None] = lambda notice: None
-        fanout.control = self._heard
+        self.on_event: Callable[[SessionEvent], None] = lambda event: None
+        fanout.on_broadcast = self._on_broadcast
 
-    async def announce(self, kind: str, session_id: str, until: datetime | None = None) -> None:
-        notice = Notice(kind, session_id, until)
-        self.receive(notice)
-        self._fanout.announce(msgspec.json.encode(notice))
+    async def publish(self, kind: str, session_id: str, until: datetime | None = None) -> None:
+        event = SessionEvent(kind, session_id, until)
+        self.on_event(event)
+        self._fanout.broadcast(msgspec.json.encode(event))
 
-    def _heard(self, message: bytes) -> None:
-        self.receive(msgspec.json.decode(message, type=Notice))
+    def _on_broadcast(self, message: bytes) -> None:
+        self.on_event(msgspec.json.decode(message, type=SessionEvent))

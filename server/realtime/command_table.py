@@ -1,4 +1,4 @@
-"""What a client may ask for: our commands by namespace and name, and nothing else."""
+"""The closed table of commands, by namespace and name, and the parsing of a command."""
 
 from typing import Any
 
@@ -9,7 +9,9 @@ from server.operation_calls import checked_request_id
 Commands = dict[tuple[str, str], Operation]
 
 
-def understood(commands: Commands, namespace: str, data: Any) -> tuple[Operation, Any, str | None]:
+def parse_command(
+    commands: Commands, namespace: str, data: Any
+) -> tuple[Operation, Any, str | None]:
     """The operation, its fields and the request id. Raises UnknownCommand or Invalid."""
     if not isinstance(data, list) or not data or not isinstance(data[0], str):
         raise Invalid("A command is a JSON list, its name first, without attachments.")

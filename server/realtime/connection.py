@@ -1,4 +1,4 @@
-"""One connection of a client: what it is sent, what waits for its turn, and how it ends."""
+"""One Engine.IO connection of a client: sending, the packets that wait, upgrade, and closing."""
 
 import asyncio
 from collections import deque
@@ -12,57 +12,57 @@ from engineio.exceptions import EngineIOError, SocketIsClosedError
 from engineio.packet import Packet
 
 from domain.kernel.actor import Actor
-from server.realtime.fast_transport import MOST_UNSENT, Lane, Takeover
+from server.realtime.fast_transport import MAX_UNSENT_BYTES, FastTransport, Takeover
 from server.realtime.packets import MESSAGE, frame
 
-PROBE = "2probe"  # the first frame of a websocket that is to take over from polling
-UPGRADE_SECONDS = 10.0  # that it has for that
+PROBE = "2probe"  # the first frame of a websocket that replaces polling
+UPGRADE_SECONDS = 10.0  # until a websocket that has not replaced polling is closed
 
 
 class Owner(Protocol):
-    """The server of a line."""
+    """The Engine.IO server of a connection."""
 
-    fast: bool
+    use_fast_transport: bool
     takeover: Takeover
-    message: Callable[["Line", str, int], None]
+    receive_packet: Callable[["Connection", str, int], None]
 
-    def forget(self, line: "Line") -> None: ...
+    def discard(self, connection: "Connection") -> None: ...
 
-    def later(self, work: Any) -> Any: ...
+    def spawn(self, work: Any) -> Any: ...
 
     def _bad_request(self) -> Any: ...
 
 
 class Client(msgspec.Struct, eq=False):
-    """One connection in one namespace; `rooms` are those that its commands have joined."""
+    """A connection in one namespace; `rooms` are the rooms that its commands have joined."""
 
     sid: str
     namespace: str
     actor: Actor
-    line: "Line"
+    connection: "Connection"
     rooms: set[str] | None = None
     busy: int = 0
     ending: bool = False
 
 
-class Line(AsyncSocket):  # type: ignore[misc]
-    """One connection: a websocket on a lane, or whatever python-engineio itself serves."""
+class Connection(AsyncSocket):  # type: ignore[misc]
+    """A websocket on a fast transport, or a connection that python-engineio itself serves."""
 
     server: Owner
 
     def __init__(self, server: Owner, sid: str, address: str) -> None:
         super().__init__(server, sid)
         self.address = address
-        self.lane: Lane | None = None
-        self.transport: Any = None  # of a websocket without a lane
+        self.fast_transport: FastTransport | None = None
+        self.stock_transport: Any = None  # of a websocket that aiohttp serves
         self.ponged = True
         self.actor: Actor | None = None
         self.clients: dict[str, Client] = {}
         self.rooms: set[str] = set()
-        self.inbox: deque[str] = deque()  # packets that wait for those before them
-        self.working = self.paused = False
-        self.freed = asyncio.Event()
-        self.open = 0  # commands that are committed and not answered yet
+        self.waiting_packets: deque[str] = deque()  # for the packets before them
+        self.handling = self.paused = False
+        self.capacity_freed = asyncio.Event()
+        self.unanswered = 0  # commands that are committed, or under way, and not yet answered
         self.due = 0.0  # when its bucket of packets is empty again
         self.abuses = 0
         self._unsent = 0
@@ -70,25 +70,25 @@ class Line(AsyncSocket):  # type: ignore[misc]
 
     # -- to the client -----------------------------------------------------------------------
 
-    def post(self, packet: bytes) -> None:
+    def send_packet(self, packet: bytes) -> None:
         """Send a Socket.IO packet."""
-        if self.lane:
-            self.lane.write(frame(MESSAGE + packet))
+        if self.fast_transport:
+            self.fast_transport.write(frame(MESSAGE + packet))
         elif not self.closed:
             self._unsent += len(packet)
-            if self._unsent > MOST_UNSENT:
-                self.cut()
+            if self._unsent > MAX_UNSENT_BYTES:
+                self.abort()
             else:
                 self.queue.put_nowait(Packet(engine_packet.MESSAGE, data=packet.decode()))
 
     async def send(self, pkt: Packet) -> None:
-        if self.lane:
-            self.lane.write(_framed(pkt))
+        if self.fast_transport:
+            self.fast_transport.write(_framed(pkt))
         else:
             await super().send(pkt)
 
     async def poll(self) -> list[Packet]:
-        """Raises EngineIOError, which ends the connection, when somebody polls already."""
+        """Raises EngineIOError, which ends the connection, while another poll is open."""
         if self._polling:
             raise EngineIOError
         self._polling = True
@@ -99,12 +99,12 @@ class Line(AsyncSocket):  # type: ignore[misc]
         self._unsent = 0
         return packets
 
-    # -- its life ----------------------------------------------------------------------------
+    # -- heartbeat, backpressure, closing ------------------------------------------------------
 
     def ping(self) -> None:
         self.ponged = False
-        if self.lane:
-            self.lane.write(PING_FRAME)
+        if self.fast_transport:
+            self.fast_transport.write(PING_FRAME)
         elif not self.closed:
             self.queue.put_nowait(Packet(engine_packet.PING))
 
@@ -118,91 +118,93 @@ class Line(AsyncSocket):  # type: ignore[misc]
         return True
 
     def pause(self) -> None:
-        """Read no more until there is room in `inbox`."""
+        """Stop reading until there is room in `waiting_packets`."""
         self.paused = True
-        self.freed.clear()
-        if self.lane:
-            self.lane.pause()
+        self.capacity_freed.clear()
+        if self.fast_transport:
+            self.fast_transport.pause()
 
     def resume(self) -> None:
         self.paused = False
-        self.freed.set()
-        if self.lane:
-            self.lane.resume()
+        self.capacity_freed.set()
+        if self.fast_transport:
+            self.fast_transport.resume()
 
-    def release(self) -> None:
-        """End the transport in good order, so that the client connects again."""
-        if self.lane:
-            self.lane.close()
+    def close_transport(self) -> None:
+        """Close the transport normally: the client then reconnects."""
+        if self.fast_transport:
+            self.fast_transport.close()
         elif self.upgraded:
             self.queue.put_nowait(None)
         else:
-            self.server.later(self.close(wait=False))
+            self.server.spawn(self.close(wait=False))
 
-    def cut(self) -> None:
-        """End it at once, whatever is unsent."""
-        if self.lane:
-            self.lane.cut()
-        elif self.upgraded and self.transport:
-            self.transport.abort()
+    def abort(self) -> None:
+        """Close at once and discard unsent data."""
+        if self.fast_transport:
+            self.fast_transport.abort()
+        elif self.upgraded and self.stock_transport:
+            self.stock_transport.abort()
         else:
-            self.server.later(self.close(wait=False, abort=True))
+            self.server.spawn(self.close(wait=False, abort=True))
 
     async def close(self, wait: bool = True, abort: bool = False, reason: Any = None) -> None:
-        if self.lane:
-            self.lane.write(CLOSE_FRAME)
-            self.lane.close()
+        if self.fast_transport:
+            self.fast_transport.write(CLOSE_FRAME)
+            self.fast_transport.close()
         else:
             await super().close(False, abort, reason)
-            self.queue.put_nowait(None)  # who waits for packets is told, too
+            self.queue.put_nowait(None)  # ends a poll that waits for packets
 
-    # -- on a lane ---------------------------------------------------------------------------
+    # -- on a fast transport -------------------------------------------------------------------
 
-    def start(self, lane: Lane) -> None:
-        """From now on everything goes over `lane`, what is queued first."""
+    def switch_to(self, fast: FastTransport) -> None:
+        """Send everything over `fast` from now on, the queued packets first."""
         while not self.queue.empty():
             if pkt := self.queue.get_nowait():
-                lane.write(_framed(pkt))
-            else:  # it was ended meanwhile
-                lane.close()
-        self.lane = lane
+                fast.write(_framed(pkt))
+            else:  # None: the connection was closed
+                fast.close()
+        self.fast_transport = fast
         self.connected = self.upgraded = True
         self.upgrading = False
 
-    def heard(self, text: str) -> None:
+    def on_text(self, text: str) -> None:
         kind = text[:1]
         if kind == "4":
-            self.server.message(self, text, 1)
+            self.server.receive_packet(self, text, 1)
         elif kind == "3":
             self.ponged = True
         elif kind == "1" or not "0" <= kind <= "6":
-            assert self.lane
-            self.lane.close()
+            assert self.fast_transport
+            self.fast_transport.close()
 
-    def lost(self) -> None:
+    def on_closed(self) -> None:
         self.closed = True
-        self.server.forget(self)
+        self.server.discard(self)
 
     async def _upgrade_websocket(self, environ: dict[str, Any]) -> Any:
         if self.upgraded or self.upgrading:
             return self.server._bad_request()
         request = environ["aiohttp.request"]
-        if self.server.fast:
+        if self.server.use_fast_transport:
             probe = _Probe(self)
-            return await self.server.takeover(request, probe, probe.start)
-        late = asyncio.get_running_loop().call_later(UPGRADE_SECONDS, self._late, request.transport)
+            return await self.server.takeover(request, probe, probe.on_started)
+        timer = asyncio.get_running_loop().call_later(
+            UPGRADE_SECONDS, self._time_out_upgrade, request.transport
+        )
         try:
             return await super()._upgrade_websocket(environ)
         finally:
-            late.cancel()
-            self.upgrading = False  # python-engineio leaves it so when the websocket fails
+            timer.cancel()
+            self.upgrading = False  # python-engineio leaves it True when the websocket fails
 
-    def _late(self, transport: asyncio.Transport) -> None:
+    def _time_out_upgrade(self, transport: asyncio.Transport) -> None:
         if not self.upgraded:
             transport.close()
 
     async def handle_post_request(self, environ: dict[str, Any]) -> None:
-        """Raises EngineIOError, which ends the connection, also for what is no packet."""
+        """Raises EngineIOError, which ends the connection, also for a body that is no packet."""
         try:
             await super().handle_post_request(environ)
         except (ValueError, LookupError, RecursionError) as unreadable:
@@ -210,38 +212,43 @@ class Line(AsyncSocket):  # type: ignore[misc]
 
 
 class _Probe:
-    """The first words on a websocket that is to take over from polling.
+    """Handles the first frames of a websocket that replaces polling.
 
     Source: Engine.IO protocol 4, "Upgrade".
     """
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self._lane: Lane | None = None
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._fast: FastTransport | None = None
 
-    def start(self, lane: Lane) -> None:
-        self._lane = lane
-        asyncio.get_running_loop().call_later(UPGRADE_SECONDS, self._late)
+    def on_started(self, fast: FastTransport) -> None:
+        self._fast = fast
+        asyncio.get_running_loop().call_later(UPGRADE_SECONDS, self._time_out_upgrade)
 
-    def _late(self) -> None:
-        if self._lane and self._line.lane is not self._lane:
-            self._lane.close()
+    def _time_out_upgrade(self) -> None:
+        if self._fast and self._connection.fast_transport is not self._fast:
+            self._fast.close()
 
-    def heard(self, text: str) -> None:
-        line, lane = self._line, self._lane
-        assert lane
-        if text == PROBE and not line.upgrading and not line.upgraded and not line.closed:
-            line.upgrading = True
-            lane.write(frame(b"3probe"))
-            line.queue.put_nowait(Packet(engine_packet.NOOP))  # ends the poll that waits
-        elif text == "5" and line.upgrading and not line.closed:
-            lane.reader = line
-            line.start(lane)
+    def on_text(self, text: str) -> None:
+        connection, fast = self._connection, self._fast
+        assert fast
+        if (
+            text == PROBE
+            and not connection.upgrading
+            and not connection.upgraded
+            and not connection.closed
+        ):
+            connection.upgrading = True
+            fast.write(frame(b"3probe"))
+            connection.queue.put_nowait(Packet(engine_packet.NOOP))  # ends the waiting poll
+        elif text == "5" and connection.upgrading and not connection.closed:
+            fast.handler = connection
+            connection.switch_to(fast)
         else:
-            lane.close()
+            fast.close()
 
-    def lost(self) -> None:
-        self._line.upgrading = False
+    def on_closed(self) -> None:
+        self._connection.upgrading = False
 
 
 def _framed(pkt: Packet) -> bytes:

@@ -1,7 +1,7 @@
-"""Coroutines that take their first step where they are made, and become a task only if they wait.
+"""Eager coroutines: the first step runs at the call, and a task is needed only if it waits.
 
-A task costs more than most of what an instant command does. Python 3.12 can do the same by itself
-(`asyncio.eager_task_factory`); with 3.11 the first step has no task around it.
+A task costs more than most of the work of an instant command. Python 3.12 has the same as
+`asyncio.eager_task_factory`; here, for 3.11, the first step runs outside of any task.
 """
 
 import types
@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Coroutine, Generator
 from typing import Any
 
 
-def begun(work: Coroutine[Any, Any, None]) -> Awaitable[None] | None:
-    """None when `work` is done already, or else the rest of it, to be awaited."""
+def start_eagerly(work: Coroutine[Any, Any, None]) -> Awaitable[None] | None:
+    """Run `work` up to its first wait; returns the rest, to be awaited, or None if it is done."""
     try:
         waits_for = work.send(None)
     except StopIteration:
@@ -20,7 +20,7 @@ def begun(work: Coroutine[Any, Any, None]) -> Awaitable[None] | None:
 
 @types.coroutine
 def _rest(work: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
-    """As `yield from` would go on, with what it waits for already."""
+    """What `yield from` does, starting with the future that `work` already waits for."""
     while True:
         try:
             try:

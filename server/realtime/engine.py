@@ -1,4 +1,4 @@
-"""The Engine.IO server: connections by polling and websocket, their heartbeat, what is unsent."""
+"""The Engine.IO server: connections by polling and websocket, heartbeat, and draining."""
 
 import asyncio
 import contextlib
@@ -13,26 +13,28 @@ from engineio.async_drivers.aiohttp import WebSocket
 from engineio.packet import Packet
 from engineio.payload import Payload
 
-from server.realtime.connection import Line
+from server.realtime.connection import Connection
 from server.realtime.fast_transport import Takeover
 from server.runtime.background_tasks import end
 
 log = structlog.get_logger()
 
 PING_INTERVAL, PING_TIMEOUT = 25, 20  # seconds
-SPREAD = 0.8  # of the draining time, in which connections are ended; the rest is for the last
-MAX_MESSAGE = 4 * 1024 * 1024  # what the transport reads, so that a refusal can be answered
+DRAIN_SPREAD = 0.8  # the part of the draining time over which connections are closed
+MAX_MESSAGE = 4 * 1024 * 1024  # bytes; above the limit of commands, to answer with a refusal
 
-# A polling client sends in one body whatever it has queued; the body's size is limited.
+# A polling client sends all its queued packets in one body; the size of the body is limited.
 Payload.max_decode_packets = 1000
 
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]
-    """`fast` puts websockets on lanes. Who owns it sets `message` and `gone`."""
+    """The owner sets `receive_packet` and `on_closed`."""
 
     _async: dict[str, Any]
 
-    def __init__(self, *, fast: bool, address: Callable[[web.Request], str], **options: Any):
+    def __init__(
+        self, *, use_fast_transport: bool, address: Callable[[web.Request], str], **options: Any
+    ):
         super().__init__(
             ping_interval=PING_INTERVAL,
             ping_timeout=PING_TIMEOUT,
@@ -42,60 +44,60 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             cookie=None,
             **options,
         )
-        self._async = {**self._async, "websocket": _Frames}
-        self.fast = fast
+        self._async = {**self._async, "websocket": _StockWebSocket}
+        self.use_fast_transport = use_fast_transport
         self.takeover = Takeover(MAX_MESSAGE)
         self.draining = False
-        self.message: Callable[[Line, str, int], None]
-        self.gone: Callable[[Line], None]
+        self.receive_packet: Callable[[Connection, str, int], None]
+        self.on_closed: Callable[[Connection], None]
         self._address = address
-        self._wheel: list[set[Line]] = [set() for _ in range(PING_INTERVAL)]
+        self._ping_slots: list[set[Connection]] = [set() for _ in range(PING_INTERVAL)]
         self._ticks = 0
         self._running: set[asyncio.Task[Any]] = set()
 
     def start(self) -> None:
-        self.later(self._beat())
+        self.spawn(self._heartbeat())
 
     async def stop(self) -> None:
         await end(self._running)
 
-    def later(self, work: Any) -> asyncio.Task[Any]:
+    def spawn(self, work: Any) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
 
     @property
-    def lines(self) -> list[Line]:
+    def connections(self) -> list[Connection]:
         return list(self.sockets.values())
 
-    def forget(self, line: Line) -> None:
-        if self.sockets.pop(line.sid, None):
-            for slot in self._wheel:
-                slot.discard(line)
-            self.gone(line)
+    def discard(self, connection: Connection) -> None:
+        if self.sockets.pop(connection.sid, None):
+            for slot in self._ping_slots:
+                slot.discard(connection)
+            self.on_closed(connection)
 
     async def drain(self, seconds: float) -> None:
-        """End every transport, spread over the time, so that the clients connect again elsewhere
-        and not all at once. A Socket.IO disconnect would tell them to stay away."""
+        """Close every transport, spread over `seconds`, so that the clients do not all reconnect at
+        once. Clients do not reconnect after a Socket.IO disconnect, so none is sent."""
         self.draining = True
-        loop, lines = asyncio.get_running_loop(), self.lines
-        began = loop.time()
-        for number, line in enumerate(lines):
-            due = began + seconds * SPREAD * number / len(lines)
+        loop, connections = asyncio.get_running_loop(), self.connections
+        started = loop.time()
+        for number, connection in enumerate(connections):
+            due = started + seconds * DRAIN_SPREAD * number / len(connections)
             if due > loop.time():
                 await asyncio.sleep(due - loop.time())
-            self.later(self._let_go(line, max(1.0, began + seconds - loop.time())))
-        while self.sockets and loop.time() < began + max(1.0, seconds):  # noqa: ASYNC110
+            self.spawn(self._close_when_idle(connection, max(1.0, started + seconds - loop.time())))
+        while self.sockets and loop.time() < started + max(1.0, seconds):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
-    async def _let_go(self, line: Line, seconds: float) -> None:
-        """After the commands that it has sent are answered."""
+    async def _close_when_idle(self, connection: Connection, seconds: float) -> None:
+        """Close after the commands that it has sent are answered, at the latest after `seconds`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while line.working or line.open:  # noqa: ASYNC110 - no moment to be told of
+                while connection.handling or connection.unanswered:  # noqa: ASYNC110 - no event
                     await asyncio.sleep(0.01)
-        line.release()
+        connection.close_transport()
 
     async def _handle_connect(
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None
@@ -103,57 +105,59 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         if self.draining:
             return web.Response(status=503, text="This process is ending: try again.")
         request = environ["aiohttp.request"]
-        line = Line(self, self.generate_id(), self._address(request))
-        self.sockets[line.sid] = line
-        self._wheel[self._ticks % PING_INTERVAL].add(line)
-        line.queue.put_nowait(Packet(engine_packet.OPEN, self._opening(line, transport)))
+        connection = Connection(self, self.generate_id(), self._address(request))
+        self.sockets[connection.sid] = connection
+        self._ping_slots[self._ticks % PING_INTERVAL].add(connection)
+        connection.queue.put_nowait(
+            Packet(engine_packet.OPEN, self._open_data(connection, transport))
+        )
         if transport == "polling":
-            line.connected = True
-            return self._ok(await line.poll(), jsonp_index=jsonp_index)
-        if not self.fast:
+            connection.connected = True
+            return self._ok(await connection.poll(), jsonp_index=jsonp_index)
+        if not self.use_fast_transport:
             try:
-                return await line.handle_get_request(environ)
+                return await connection.handle_get_request(environ)
             finally:
-                self.forget(line)
+                self.discard(connection)
         try:
-            return await self.takeover(request, line, line.start)
+            return await self.takeover(request, connection, connection.switch_to)
         except BaseException:
-            self.forget(line)
+            self.discard(connection)
             raise
 
-    def _opening(self, line: Line, transport: str) -> dict[str, Any]:
+    def _open_data(self, connection: Connection, transport: str) -> dict[str, Any]:
         return {
-            "sid": line.sid,
-            "upgrades": self._upgrades(line.sid, transport),
+            "sid": connection.sid,
+            "upgrades": self._upgrades(connection.sid, transport),
             "pingTimeout": PING_TIMEOUT * 1000,
             "pingInterval": PING_INTERVAL * 1000,
             "maxPayload": MAX_MESSAGE,
         }
 
-    async def _beat(self) -> None:
-        """One timer for all: each line is pinged in its own second, and must have answered."""
+    async def _heartbeat(self) -> None:
+        """One timer for all connections; in its own slot each is pinged, or aborted if silent."""
         while True:
             await asyncio.sleep(1)
             self._ticks += 1
-            for line in list(self._wheel[(self._ticks - PING_TIMEOUT) % PING_INTERVAL]):
-                if not line.ponged:
-                    line.cut()
-            for line in list(self._wheel[self._ticks % PING_INTERVAL]):
-                line.ping()
+            for connection in list(self._ping_slots[(self._ticks - PING_TIMEOUT) % PING_INTERVAL]):
+                if not connection.ponged:
+                    connection.abort()
+            for connection in list(self._ping_slots[self._ticks % PING_INTERVAL]):
+                connection.ping()
 
 
-class _Frames(WebSocket):  # type: ignore[misc]
-    """A websocket of the stock path, without deflate: that costs 100 KiB a connection.
+class _StockWebSocket(WebSocket):  # type: ignore[misc]
+    """A websocket of the stock path, without deflate, which costs 100 KiB for each connection.
 
-    What is no Engine.IO packet ends it in good order, like a lost connection. A message that is
-    no Socket.IO packet is passed over: python-engineio would read it as JSON, however deep.
+    Data that is no Engine.IO packet ends the connection normally, as if it was lost. A message that
+    is no Socket.IO packet is ignored: python-engineio would parse it as JSON of any depth.
     """
 
     async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
         request = environ["aiohttp.request"]
         self._sock = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, compress=False)
         await self._sock.prepare(request)
-        self.handler.__self__.transport = request.transport
+        self.handler.__self__.stock_transport = request.transport
         await self.handler(self)
         return self._sock
 

@@ -1,12 +1,12 @@
-"""The fast lane: websocket frames straight from and to the transport.
+"""The fast transport: websocket frames directly from and to the asyncio transport.
 
-Decision: after its handshake a connection is taken out of aiohttp's hands. Its request, tasks and
-queues end, and what stays is one small protocol object, which hands each frame on as it arrives
-and writes without a task, queue or wake-up. aiohttp's own way costs three tasks and 20 KiB a
-connection, and as many wake-ups a frame. Frames are still read by aiohttp's parser.
+Decision: after its handshake a connection is detached from aiohttp. Its request, tasks and queues
+end. One small protocol object remains, which passes each frame on as it arrives and writes without
+a task, queue or wake-up. aiohttp itself uses three tasks and 20 KiB for each connection and three
+wake-ups for each frame. aiohttp's parser still reads the frames.
 
-This uses parts of aiohttp and python-engineio that are not public, so it serves only the versions
-that it was tested with; with others the stock path does (`usable`).
+This uses private parts of aiohttp and python-engineio, so it serves only the versions that it was
+tested with (`usable`). With other versions the stock path (aiohttp, python-engineio) serves them.
 """
 
 import asyncio
@@ -22,71 +22,70 @@ from server.realtime.packets import frame
 
 try:
     from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
-except ImportError:  # the stock path serves, as with any other version
+except ImportError:  # another version: the stock path serves
     WebSocketDataQueue = WebSocketReader = object  # type: ignore[assignment]
 
 log = structlog.get_logger()
 
 TESTED = {"aiohttp": "3.14", "python-engineio": "4.15", "python-socketio": "5.18"}
-LINGER_SECONDS = 5.0  # that a closed connection has for what is still unsent
-MOST_UNSENT = 1024 * 1024  # bytes that a client may leave unread, until it is cut off
+LINGER_SECONDS = 5.0  # for sending the rest after a close
+MAX_UNSENT_BYTES = 1024 * 1024  # beyond it a client that does not read is disconnected
 
 
 @cache
 def usable(found: Callable[[str], str] = version) -> bool:
-    """Whether the installed versions are those that this was tested with; the log says once if
-    not."""
+    """Whether the installed versions are the tested ones; logs one warning if not."""
     others = {
-        name: there
+        name: installed
         for name in TESTED
-        if ".".join((there := found(name)).split(".")[:2]) != TESTED[name]
+        if ".".join((installed := found(name)).split(".")[:2]) != TESTED[name]
     }
     if others:
         log.warning("fast transport is off: made for other versions", made_for=TESTED, found=others)
     return not others
 
 
-class Reader(Protocol):
-    """Who is told what arrives on a lane. Nothing of it may raise."""
+class FrameHandler(Protocol):
+    """Receives the text messages and the end of a connection. Its methods must not raise."""
 
-    def heard(self, text: str) -> None: ...
+    def on_text(self, text: str) -> None: ...
 
-    def lost(self) -> None: ...
+    def on_closed(self) -> None: ...
 
 
 class _Inbox(WebSocketDataQueue):
-    """Where the parser puts messages: it hands each to the lane being read right now.
+    """The queue of the parser: it passes each message to the transport that is being read.
 
-    One for all lanes: parsing is synchronous.
+    One serves all transports, because parsing is synchronous.
     """
 
-    lane: "Lane"
+    transport: "FastTransport"
 
     def feed_data(self, message: Any, size: int) -> None:
-        self.lane.received(message)
+        self.transport.received(message)
 
     def set_exception(self, exc: BaseException, exc_cause: Any = None) -> None:
-        self.lane.fail(exc)
+        self.transport.fail(exc)
 
 
-class Lane(asyncio.Protocol):
+class FastTransport(asyncio.Protocol):
     """One websocket connection."""
 
-    __slots__ = ("_inbox", "_parser", "_transport", "reader")
+    __slots__ = ("_inbox", "_parser", "_transport", "handler")
 
     def __init__(
-        self, inbox: _Inbox, transport: asyncio.Transport, reader: Reader, max_size: int
+        self, inbox: _Inbox, transport: asyncio.Transport, handler: FrameHandler, max_size: int
     ) -> None:
         self._inbox = inbox
         self._parser = WebSocketReader(inbox, max_size, compress=False, decode_text=True)
         self._transport = transport
-        transport.set_write_buffer_limits(high=MOST_UNSENT)
-        self.reader = reader
+        transport.set_write_buffer_limits(high=MAX_UNSENT_BYTES)
+        self.handler = handler
 
     # -- from the client ---------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        self._inbox.lane = self
+        self._inbox.transport = self
         self._parser.feed_data(data)
 
     def received(self, message: Any) -> None:
@@ -94,24 +93,24 @@ class Lane(asyncio.Protocol):
             return
         try:
             if message.type is WSMsgType.TEXT:
-                self.reader.heard(message.data)
+                self.handler.on_text(message.data)
             elif message.type is WSMsgType.PING:
                 self._transport.write(frame(message.data, WSMsgType.PONG))
             elif message.type is WSMsgType.CLOSE:
                 self.close()
         except Exception:
             log.exception("frame not handled")
-            self.cut()
+            self.abort()
 
     def fail(self, exc: BaseException) -> None:
-        """What is no websocket frame, or too large, ends the connection with its reason."""
+        """Close the connection with the reason: no websocket frame, or too large a message."""
         self.close(getattr(exc, "code", 1002))
 
     def eof_received(self) -> bool:
-        return False  # the transport closes itself
+        return False  # asyncio then closes the transport
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self.reader.lost()
+        self.handler.on_closed()
 
     # -- to the client -----------------------------------------------------------------------
 
@@ -120,19 +119,19 @@ class Lane(asyncio.Protocol):
             self._transport.write(framed)
 
     def pause_writing(self) -> None:
-        """Called by the transport: the client has left more than MOST_UNSENT unread."""
-        self.cut()
+        """Called by the transport: the client has left more than MAX_UNSENT_BYTES unread."""
+        self.abort()
 
     def close(self, code: int = 1000) -> None:
-        """In good order, after all that was written before."""
+        """Send a close frame after the data written before, then close."""
         if not self._transport.is_closing():
             self._transport.write(frame(int(code).to_bytes(2), WSMsgType.CLOSE))
             self._transport.close()
             if self._transport.get_write_buffer_size():
                 asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.abort)
 
-    def cut(self) -> None:
-        """At once: what is still unsent is thrown away."""
+    def abort(self) -> None:
+        """Close at once and discard unsent data."""
         self._transport.abort()
 
     def pause(self) -> None:
@@ -145,18 +144,18 @@ class Lane(asyncio.Protocol):
 
 
 class Takeover:
-    """Does the handshake with aiohttp, then makes the connection a Lane."""
+    """Lets aiohttp do the handshake, then puts a FastTransport in its place."""
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._inbox: _Inbox | None = None
 
     async def __call__(
-        self, request: web.Request, reader: Reader, started: Callable[[Lane], None]
+        self, request: web.Request, handler: FrameHandler, started: Callable[[FastTransport], None]
     ) -> web.StreamResponse:
-        """`started` is called before any message that the client sent already is handed on.
+        """`started` is called before any message that has already arrived is passed on.
 
-        Raises what aiohttp raises for a bad handshake, and ConnectionError.
+        Raises what aiohttp raises for a bad handshake, or ConnectionError.
         """
         if self._inbox is None:
             loop = asyncio.get_running_loop()
@@ -167,22 +166,22 @@ class Takeover:
         protocol, transport = request.protocol, request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("gone during the handshake")
-        lane = Lane(self._inbox, transport, reader, self._max_size)
+        fast = FastTransport(self._inbox, transport, handler, self._max_size)
         early, protocol._message_tail = protocol._message_tail, b""
-        transport.set_protocol(lane)
-        protocol.transport = None  # so that it does not close what is ours now
+        transport.set_protocol(fast)
+        protocol.transport = None  # it must not close the transport
         protocol.connection_lost(None)
-        started(lane)
+        started(fast)
         if early:
-            lane.data_received(early)
+            fast.data_received(early)
         return handshake
 
 
 class _Handshake(web.WebSocketResponse):
-    """Only the answer to the upgrade: nothing is read or written through it."""
+    """Only answers the upgrade request; nothing is read or written through it."""
 
     def _post_start(self, request: Any, protocol: Any, writer: Any) -> None:
-        """Data that comes already now is kept by aiohttp's protocol until it is taken over."""
+        """Start no reader: aiohttp's protocol keeps early data until the takeover."""
         self._writer = writer
 
     async def write_eof(self, data: bytes = b"") -> None:

@@ -15,13 +15,13 @@ EVENTS = (EVENT, BINARY_EVENT)
 # A packet without its data: type, number of attachments, namespace, id.
 HEADER = re.compile(r"([0-6])(?:[0-9]{1,10}-)?(?:(/[^,]*)(?:,|\Z))?([0-9]{1,15}(?![0-9]))?")
 
-MESSAGE = b"4"  # what Engine.IO puts in front of a packet
+MESSAGE = b"4"  # Engine.IO's prefix of a packet
 
 encode = msgspec.json.encode
 
 
 def decode(text: str | bytes) -> Any:
-    """None for what is no JSON, or nested too deeply."""
+    """None for invalid or too deeply nested JSON."""
     try:
         return msgspec.json.decode(text)
     except (ValueError, RecursionError):
@@ -29,7 +29,7 @@ def decode(text: str | bytes) -> Any:
 
 
 def envelope(seq: int | None, at: datetime, data: Any) -> dict[str, Any]:
-    """What every push looks like."""
+    """The content of every push."""
     return {"seq": seq, "at": at, "data": data}
 
 
@@ -46,7 +46,7 @@ def connected(namespace: str, sid: str) -> bytes:
 
 
 def refused(namespace: str, problem: dict[str, Any]) -> bytes:
-    """Why a namespace was not connected, as the clients' `connect_error` expects it."""
+    """The refusal of a namespace, in the form that the clients' `connect_error` expects."""
     reason = {"message": problem["message"], "data": problem}
     return b"4%b,%b" % (namespace.encode(), encode(reason))
 

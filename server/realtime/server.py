@@ -1,19 +1,19 @@
-"""The Socket.IO server: authenticated sockets, a closed command table, an ack for everything.
+"""The Socket.IO server: authenticated sockets, a closed command table, an ack for every command.
 
-python-socketio hands a client's own `connect` or `disconnect` events to the very handlers of the
-real ones, sends no ack when a handler fails or a packet cannot be read, collects attachments
-without limit, and acks unknown events like successes. So packets never reach its dispatcher here:
-`message` reads them, and `_command` is the one door, which knows only our commands.
+Decision: python-socketio passes a client's own `connect` and `disconnect` events to the handlers of
+the real ones, sends no ack when a handler fails or a packet is unreadable, collects attachments
+without limit, and acks unknown events like successes. So packets do not reach its dispatcher:
+`receive_packet` reads them, and `_start_command` runs commands of the table and nothing else.
 
-Commands of one connection run in the order they were sent. Its reading stops while too many wait
-for their turn, or are committed and wait for the rest of their answers.
+Commands of one connection run in the order in which they were sent. Reading from a connection stops
+while too many of its packets wait, or too many of its commands are committed but not yet answered.
 """
 
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import socketio
 import structlog
@@ -33,34 +33,31 @@ from domain.kernel.rooms import is_counted, role_room, user_room
 from domain.operations.command import Meta
 from domain.operations.operation import Operation
 from server.adapters.redis_presence import Presence
-from server.authentication import Gatekeeper
-from server.operation_calls import Answering
+from server.authentication import Authenticator
+from server.operation_calls import Refuse, RunOperation
 from server.pubsub.fanout import Fanout
-from server.pubsub.session_events import Notice
-from server.rate_limits import Limits, rounded
+from server.pubsub.session_events import SessionEvent
+from server.rate_limits import RateLimits, rounded
 from server.realtime import packets
-from server.realtime.command_table import Commands, understood
-from server.realtime.connection import Client, Line
-from server.realtime.eager import begun
+from server.realtime.command_table import Commands, parse_command
+from server.realtime.connection import Client, Connection
+from server.realtime.eager import start_eagerly
 from server.realtime.engine import Engine
 from server.realtime.fast_transport import usable
 from server.realtime.packets import CONNECT, DISCONNECT, EVENT, HEADER, envelope
 from server.realtime.rooms import Rooms
-from server.realtime.session_registry import SignedIn
+from server.realtime.session_registry import SessionRegistry
 
 log = structlog.get_logger()
 
-MAX_COMMAND = 64 * 1024  # characters that a command may have, with its header
-MOST_WAITING = 32  # packets of one connection, until its reading stops
-AT_ONCE = 8  # its commands that are committed and wait for Stripe's part of the answer
-PIPELINED = 64  # its commands whose place is fixed and whose commit is under way
-ABUSES = 200  # refusals of a connection for its speed, until it is closed
-GATHER_SECONDS = 0.5  # in which other processes may tell, too, that something was missed
+# Limits of one connection.
+MAX_COMMAND = 64 * 1024  # characters of a command, with its header
+MAX_WAITING_PACKETS = 32  # then reading stops
+MAX_UNANSWERED = 8  # commands that are committed and wait for Stripe's part of the answer
+MAX_PIPELINED = 64  # commands whose order is fixed and whose commit is under way
+MAX_ABUSES = 200  # refusals by the rate limits, then the connection is closed
+RESYNC_DELAY_SECONDS = 0.5  # gathers the reports of several processes into one resync
 ADMIN = "/admin"
-
-
-class Refused(Protocol):
-    def __call__(self, refused: DomainError) -> Any: ...
 
 
 class Realtime(socketio.AsyncServer):  # type: ignore[misc]
@@ -70,19 +67,19 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         self,
         *,
         commands: Commands,
-        answer: Answering,
-        refuse: Refused,
-        gatekeeper: Gatekeeper,
+        run: RunOperation,
+        refuse: Refuse,
+        authenticator: Authenticator,
         address: Callable[[Any], str],
         origins: list[str],
-        limits: Limits,
+        limits: RateLimits,
         fanout: Fanout,
         presence: Presence,
         fast: bool,
     ) -> None:
         self.names = {namespace for namespace, _ in commands}
         self.rooms = Rooms()
-        self._engine: dict[str, Any] = {"fast": fast and usable(), "address": address}
+        self._engine: dict[str, Any] = {"use_fast_transport": fast and usable(), "address": address}
         super().__init__(
             client_manager=self.rooms,
             async_mode="aiohttp",
@@ -90,20 +87,20 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             namespaces=sorted(self.names),
             cors_allowed_origins=origins,
         )
-        self.eio.message = self.message
-        self.eio.gone = self._gone
+        self.eio.receive_packet = self.receive_packet
+        self.eio.on_closed = self._on_connection_closed
         self._commands = commands
-        self._answer = answer
+        self._run = run
         self._refuse = refuse
-        self._gatekeeper = gatekeeper
+        self._authenticator = authenticator
         self._limits = limits
         self._fanout = fanout
         self._presence = presence
         self._resyncing = False
-        self._signed_in = SignedIn(gatekeeper, self._end, self.eio.later)
-        self.rooms.on_first, self.rooms.on_last = fanout.enter, fanout.leave
+        self._sessions = SessionRegistry(authenticator, self._disconnect, self.eio.spawn)
+        self.rooms.on_occupied, self.rooms.on_emptied = fanout.subscribe, fanout.unsubscribe
         fanout.deliver = self.rooms.deliver
-        fanout.missed = self._missed
+        fanout.on_missed = self._on_missed
 
     def _engineio_server_class(self) -> Callable[..., Engine]:
         def engine(**options: Any) -> Engine:
@@ -119,60 +116,64 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
 
     # -- packets -----------------------------------------------------------------------------
 
-    def message(self, line: Line, text: str, start: int = 0) -> None:
-        """A packet, which begins at `start`. Attachments and acks are passed over."""
-        wait = self._limits.packet(line)
+    def receive_packet(self, connection: Connection, text: str, start: int = 0) -> None:
+        """Handle the packet that begins at `start`. Attachments and acks are ignored."""
+        wait = self._limits.packet(connection)
         if wait or len(text) - start > MAX_COMMAND:
             large = TooLarge(limit_bytes=MAX_COMMAND)
             refused = RateLimited(retry_after=rounded(wait)) if wait else large
-            self._turn_away(line, text, start, refused)
-        elif line.working:
-            line.inbox.append(text[start:])
-            if len(line.inbox) >= MOST_WAITING:
-                line.pause()
-        elif rest := self._begin(line, text, start):
-            line.working = True
-            self.eio.later(self._work(line, rest))
+            self._refuse_unread(connection, text, start, refused)
+        elif connection.handling:
+            connection.waiting_packets.append(text[start:])
+            if len(connection.waiting_packets) >= MAX_WAITING_PACKETS:
+                connection.pause()
+        elif rest := self._start_packet(connection, text, start):
+            connection.handling = True
+            self.eio.spawn(self._handle_waiting(connection, rest))
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
-        """The same for connections that are not on a lane."""
-        line = self.eio.sockets.get(eio_sid)
-        if line and isinstance(data, str):
-            self.message(line, data)
-            while line.paused and not line.closed:
-                await line.freed.wait()
+        """The same for connections of the stock path."""
+        connection = self.eio.sockets.get(eio_sid)
+        if connection and isinstance(data, str):
+            self.receive_packet(connection, data)
+            while connection.paused and not connection.closed:
+                await connection.capacity_freed.wait()
 
     async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
-        line = self.eio.sockets.get(eio_sid)
-        if line:
-            self.eio.forget(line)
+        connection = self.eio.sockets.get(eio_sid)
+        if connection:
+            self.eio.discard(connection)
 
-    async def _work(self, line: Line, rest: Awaitable[None] | None) -> None:
-        """The rest of one packet, and then those that wait, one after the other."""
+    async def _handle_waiting(self, connection: Connection, rest: Awaitable[None] | None) -> None:
+        """Finish one packet, then handle the waiting ones, one after the other."""
         while True:
             if rest:
                 try:
                     await rest
                 except Exception:
                     log.exception("packet not handled")
-            if not line.inbox:
+            if not connection.waiting_packets:
                 break
-            rest = self._begin(line, line.inbox.popleft(), 0)
-            if line.paused and len(line.inbox) < MOST_WAITING // 2:
-                line.resume()
-        line.working = False
-        if line.paused:
-            line.resume()
+            rest = self._start_packet(connection, connection.waiting_packets.popleft(), 0)
+            if connection.paused and len(connection.waiting_packets) < MAX_WAITING_PACKETS // 2:
+                connection.resume()
+        connection.handling = False
+        if connection.paused:
+            connection.resume()
 
-    def _begin(self, line: Line, text: str, start: int) -> Awaitable[None] | None:
-        """What is left to wait for, until the next packet has its turn."""
+    def _start_packet(
+        self, connection: Connection, text: str, start: int
+    ) -> Awaitable[None] | None:
+        """Returns what must be awaited before the next packet, or None."""
         try:
-            return self._packet(line, text, start)
+            return self._handle_packet(connection, text, start)
         except Exception:
             log.exception("packet not handled")
             return None
 
-    def _packet(self, line: Line, text: str, start: int) -> Awaitable[None] | None:
+    def _handle_packet(
+        self, connection: Connection, text: str, start: int
+    ) -> Awaitable[None] | None:
         header = HEADER.match(text, start)
         if header is None:
             return None
@@ -181,60 +182,66 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         readable = kind in (EVENT, CONNECT)
         content = packets.decode(text[header.end() :]) if readable else None
         if kind == CONNECT:
-            return self._connect(line, namespace, content)
+            return self._connect(connection, namespace, content)
         if kind == DISCONNECT:
-            self._leave(line, namespace)
-        elif kind in packets.EVENTS and (client := line.clients.get(namespace)):
-            return self._command(client, int(id) if id else None, content)
+            self._leave_namespace(connection, namespace)
+        elif kind in packets.EVENTS and (client := connection.clients.get(namespace)):
+            return self._start_command(client, int(id) if id else None, content)
         return None
 
-    def _turn_away(self, line: Line, text: str, start: int, refused: DomainError) -> None:
-        """Refuse what has not been read, beyond its header; who goes on so is cut off."""
+    def _refuse_unread(
+        self, connection: Connection, text: str, start: int, refused: DomainError
+    ) -> None:
+        """Refuse a packet of which only the header is read."""
         header = HEADER.match(text, start)
-        if header and header[1] in packets.EVENTS and header[2] in line.clients:
-            self._ack(line, header[2], int(header[3]) if header[3] else None, self._refuse(refused))
+        if header and header[1] in packets.EVENTS and header[2] in connection.clients:
+            self._ack(
+                connection, header[2], int(header[3]) if header[3] else None, self._refuse(refused)
+            )
         if refused.code == RateLimited.code:
-            self._abused(line)
+            self._count_abuse(connection)
 
-    def _abused(self, line: Line) -> None:
-        line.abuses += 1
-        if line.abuses > ABUSES:
-            line.cut()
+    def _count_abuse(self, connection: Connection) -> None:
+        connection.abuses += 1
+        if connection.abuses > MAX_ABUSES:
+            connection.abort()
 
     # -- connecting --------------------------------------------------------------------------
 
-    async def _connect(self, line: Line, namespace: str, auth: Any) -> None:
+    async def _connect(self, connection: Connection, namespace: str, auth: Any) -> None:
         try:
-            actor, until = await self._admit(line, namespace, auth)
+            actor, until = await self._admit(connection, namespace, auth)
         except DomainError as refused:
             problem = self._refuse(refused).ack()["error"]
-            return line.post(packets.refused(namespace, problem))
-        client = Client(secrets.token_urlsafe(12), namespace, actor, line)
+            return connection.send_packet(packets.refused(namespace, problem))
+        client = Client(secrets.token_urlsafe(12), namespace, actor, connection)
         rooms = [user_room(actor.id), role_room(actor.role)]
-        await self._fanout_joined(rooms)
-        if line.sid not in self.eio.sockets:  # it went away meanwhile
-            return self._fanout_left(rooms)
-        if not line.clients:
-            line.actor = actor
+        await self._subscribe(rooms)
+        if connection.sid not in self.eio.sockets:  # closed during the check
+            return self._unsubscribe_empty(rooms)
+        if not connection.clients:
+            connection.actor = actor
             for room in rooms:
-                self.enter(line, room)
-        line.clients[namespace] = client
-        self.rooms.changed(line)
-        known = actor.session_id in self._signed_in
-        self._signed_in.add(client, until)
-        line.post(packets.connected(namespace, client.sid))
-        if not known:  # its end may have been told before anybody here listened to that
-            await self._signed_in.check([actor.session_id])
+                self.enter(connection, room)
+        connection.clients[namespace] = client
+        self.rooms.invalidate(connection)
+        known = actor.session_id in self._sessions
+        self._sessions.add(client, until)
+        connection.send_packet(packets.connected(namespace, client.sid))
+        if not known:  # the session may have ended before this process listened
+            await self._sessions.disconnect_ended([actor.session_id])
 
-    async def _admit(self, line: Line, namespace: str, auth: Any) -> tuple[Actor, datetime]:
+    async def _admit(
+        self, connection: Connection, namespace: str, auth: Any
+    ) -> tuple[Actor, datetime]:
         """Raises DomainError."""
         if namespace not in self.names:
             raise NotFound("There is no such namespace.")
-        if namespace in line.clients:
+        if namespace in connection.clients:
             raise Conflict("This namespace is connected already.")
         token = auth.get("token") if isinstance(auth, dict) else None
         try:
-            actor, until = await self._gatekeeper.identify(token, known=self._signed_in)
+            actor, until = await self._authenticator.identify(token, known=self._sessions)
         except DomainError:
             raise
         except Exception as failed:
@@ -242,171 +249,177 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             raise InternalError from failed
         if namespace == ADMIN and actor.role is not Role.ADMIN:
             raise Forbidden
-        if line.clients and line.actor and line.actor.id != actor.id:
+        if connection.clients and connection.actor and connection.actor.id != actor.id:
             raise Conflict("This connection is another user's: open one for each user.")
         return actor, until
 
-    async def _fanout_joined(self, rooms: Iterable[str]) -> None:
-        """What other processes say there is heard from now on."""
-        new = (self._fanout.join(room) for room in rooms if not self.rooms.members(room))
+    async def _subscribe(self, rooms: Iterable[str]) -> None:
+        """Wait until pushes of other processes to these rooms arrive here."""
+        new = (self._fanout.wait_subscribed(room) for room in rooms if not self.rooms.members(room))
         await asyncio.gather(*new)
 
-    def _fanout_left(self, rooms: Iterable[str]) -> None:
-        """Nobody has entered, after all."""
+    def _unsubscribe_empty(self, rooms: Iterable[str]) -> None:
+        """Undo `_subscribe` for rooms without a connection."""
         for room in rooms:
             if not self.rooms.members(room):
-                self._fanout.leave(room)
+                self._fanout.unsubscribe(room)
 
-    def enter(self, line: Line, room: str) -> None:
-        if room not in line.rooms and line.actor:
-            self.rooms.enter(line, room)
+    def enter(self, connection: Connection, room: str) -> None:
+        if room not in connection.rooms and connection.actor:
+            self.rooms.enter(connection, room)
             if is_counted(room):
-                self._presence.entered(room, line.actor.id)
+                self._presence.entered(room, connection.actor.id)
 
-    def leave(self, line: Line, room: str) -> None:
-        if room in line.rooms and line.actor:
-            self.rooms.leave(line, room)
+    def leave(self, connection: Connection, room: str) -> None:
+        if room in connection.rooms and connection.actor:
+            self.rooms.leave(connection, room)
             if is_counted(room):
-                self._presence.left(room, line.actor.id)
+                self._presence.left(room, connection.actor.id)
 
-    def _leave(self, line: Line, namespace: str) -> None:
-        """The end of one namespace of a connection."""
-        client = line.clients.pop(namespace, None)
-        self.rooms.changed(line)
+    def _leave_namespace(self, connection: Connection, namespace: str) -> None:
+        """Disconnect one namespace of a connection."""
+        client = connection.clients.pop(namespace, None)
+        self.rooms.invalidate(connection)
         if client is None:
             return
         client.ending = True
         for room in client.rooms or ():
-            self.leave(line, room)
-        if not line.clients:
-            for room in list(line.rooms):
-                self.leave(line, room)
-        self._signed_in.remove(client)
+            self.leave(connection, room)
+        if not connection.clients:
+            for room in list(connection.rooms):
+                self.leave(connection, room)
+        self._sessions.remove(client)
 
-    def _gone(self, line: Line) -> None:
-        line.inbox.clear()
-        line.freed.set()
-        for namespace in list(line.clients):
-            self._leave(line, namespace)
+    def _on_connection_closed(self, connection: Connection) -> None:
+        connection.waiting_packets.clear()
+        connection.capacity_freed.set()
+        for namespace in list(connection.clients):
+            self._leave_namespace(connection, namespace)
 
     # -- commands ----------------------------------------------------------------------------
 
-    def _command(self, client: Client, id: int | None, content: Any) -> Awaitable[None] | None:
-        """What is left to wait for, until it is answered or its place is fixed."""
+    def _start_command(
+        self, client: Client, id: int | None, content: Any
+    ) -> Awaitable[None] | None:
+        """Returns what must be awaited until the command is answered or its order is fixed."""
         try:
             if client.ending:
                 raise Unauthenticated
-            op, fields, request_id = understood(self._commands, client.namespace, content)
+            op, fields, request_id = parse_command(self._commands, client.namespace, content)
         except DomainError as refused:
-            self._ack(client.line, client.namespace, id, self._refuse(refused))
+            self._ack(client.connection, client.namespace, id, self._refuse(refused))
             return None
         if op.reply or op.pipelined:
-            return self._run_on(client, op, fields, request_id, id)
-        meta = Meta(request_id, client.line.address)
-        running = self._run(client, op, fields, meta, id)
-        return begun(running) if op.instant else running
+            return self._run_pipelined(client, op, fields, request_id, id)
+        meta = Meta(request_id, client.connection.address)
+        running = self._run_command(client, op, fields, meta, id)
+        return start_eagerly(running) if op.instant else running
 
-    async def _run_on(
+    async def _run_pipelined(
         self, client: Client, op: Operation, fields: Any, request_id: str | None, id: int | None
     ) -> None:
-        """Return when the command is committed; the answer, which takes longer, comes by itself."""
-        line, most = client.line, AT_ONCE if op.reply else PIPELINED
-        while line.open >= most and not line.closed:
-            line.freed.clear()
-            await line.freed.wait()
+        """Return when the command is committed; a background task sends the later answer."""
+        connection, most = client.connection, MAX_UNANSWERED if op.reply else MAX_PIPELINED
+        while connection.unanswered >= most and not connection.closed:
+            connection.capacity_freed.clear()
+            await connection.capacity_freed.wait()
         committed = asyncio.Event()
-        meta = Meta(request_id, line.address, committed=committed.set)
-        line.open += 1
-        running = self.eio.later(self._run(client, op, fields, meta, id))
-        running.add_done_callback(lambda _: self._answered(line, committed))
+        meta = Meta(request_id, connection.address, committed=committed.set)
+        connection.unanswered += 1
+        running = self.eio.spawn(self._run_command(client, op, fields, meta, id))
+        running.add_done_callback(lambda _: self._on_answered(connection, committed))
         await committed.wait()
 
-    def _answered(self, line: Line, committed: asyncio.Event) -> None:
-        line.open -= 1
+    def _on_answered(self, connection: Connection, committed: asyncio.Event) -> None:
+        connection.unanswered -= 1
         committed.set()
-        line.freed.set()
+        connection.capacity_freed.set()
 
-    async def _run(
+    async def _run_command(
         self, client: Client, op: Operation, fields: Any, meta: Meta, id: int | None
     ) -> None:
         client.busy += 1
         try:
-            answer = await self._answer(op, fields, client.actor, meta)
+            answer = await self._run(op, fields, client.actor, meta)
             if answer.ok and (op.joins or op.leaves):
-                await self._move(client, op, answer.data)
-            self._ack(client.line, client.namespace, id, answer)
+                await self._update_rooms(client, op, answer.data)
+            self._ack(client.connection, client.namespace, id, answer)
         finally:
             client.busy -= 1
         if answer.error and answer.error.code == RateLimited.code:
-            self._abused(client.line)
+            self._count_abuse(client.connection)
         if client.ending and not client.busy:
-            self._end(client, None)
+            self._disconnect(client, None)
 
-    async def _move(self, client: Client, op: Operation, data: Any) -> None:
-        """Into the rooms that the answer lets it listen to, or out of them."""
+    async def _update_rooms(self, client: Client, op: Operation, data: Any) -> None:
+        """Enter the rooms that the answer opens, and leave those that it closes."""
         joins = list(op.joins(data)) if op.joins else []
-        await self._fanout_joined(joins)
-        if client.line.clients.get(client.namespace) is not client:
-            return self._fanout_left(joins)
+        await self._subscribe(joins)
+        if client.connection.clients.get(client.namespace) is not client:
+            return self._unsubscribe_empty(joins)
         mine = client.rooms = client.rooms or set()
         for room in joins:
             mine.add(room)
-            self.enter(client.line, room)
+            self.enter(client.connection, room)
         for room in op.leaves(data) if op.leaves else ():
             mine.discard(room)
-            self.leave(client.line, room)
+            self.leave(client.connection, room)
 
-    def _ack(self, line: Line, namespace: str, id: int | None, answer: Any) -> None:
+    def _ack(self, connection: Connection, namespace: str, id: int | None, answer: Any) -> None:
         if id is not None:
-            line.post(packets.ack(namespace, id, answer.ack()))
+            connection.send_packet(packets.ack(namespace, id, answer.ack()))
 
     # -- pushing -----------------------------------------------------------------------------
 
     def push(self, room: str, namespace: str, name: str, data: Any) -> None:
-        """Something ephemeral, to who is in `room` on this process."""
+        """Push without a number, and not stored, to the connections in `room` on this process."""
         message = envelope(None, datetime.now(UTC), data)
         self.rooms.deliver(room, packets.event(namespace, name, message))
 
-    def _missed(self, room: str | None) -> None:
-        """Other processes may have said something, to one room or to any, that did not get here."""
+    def _on_missed(self, room: str | None) -> None:
+        """Pushes of other processes, to one room or to all, may not have arrived here."""
         if room:
             return self.push(room, "/account", "resync", {})
         if not self._resyncing:
             self._resyncing = True
-            self.eio.later(self._resync())
+            self.eio.spawn(self._resync())
 
     async def _resync(self) -> None:
-        """Tell all clients to ask, some at a time; once for processes that come back together."""
-        await asyncio.sleep(GATHER_SECONDS)
+        """Tell all clients to sync, 100 every 0.1 s; once for processes that return together."""
+        await asyncio.sleep(RESYNC_DELAY_SECONDS)
         self._resyncing = False
-        await self._signed_in.check()
+        await self._sessions.disconnect_ended()
         packet = packets.event("/account", "resync", envelope(None, datetime.now(UTC), {}))
-        for number, line in enumerate(self.eio.lines, 1):
-            if "/account" in line.clients:
-                line.post(packet)
+        for number, connection in enumerate(self.eio.connections, 1):
+            if "/account" in connection.clients:
+                connection.send_packet(packet)
             if number % 100 == 0:
                 await asyncio.sleep(0.1)
 
-    def follow(self, notice: Notice) -> None:
+    def on_session_event(self, event: SessionEvent) -> None:
         """A session was extended or revoked, here or on another process."""
-        self._signed_in.follow(notice)
+        self._sessions.on_event(event)
 
-    def _end(self, client: Client, reason: str | None) -> None:
-        """Disconnect it for good; one that waits for an answer gets it first."""
+    def _disconnect(self, client: Client, reason: str | None) -> None:
+        """Disconnect a client without return; one that waits for an answer gets it first."""
         if reason and client.namespace == "/account":
             message = envelope(None, datetime.now(UTC), {"reason": reason})
-            client.line.post(packets.event("/account", "session.revoked", message))
+            client.connection.send_packet(packets.event("/account", "session.revoked", message))
         client.ending = True
-        if not client.busy and client.line.clients.get(client.namespace) is client:
-            client.line.post(packets.disconnected(client.namespace))
-            self._leave(client.line, client.namespace)
+        if not client.busy and client.connection.clients.get(client.namespace) is client:
+            client.connection.send_packet(packets.disconnected(client.namespace))
+            self._leave_namespace(client.connection, client.namespace)
 
     # -- figures -----------------------------------------------------------------------------
 
     @property
-    def connections(self) -> int:
-        """Engine.IO connections of this process; one client uses one for all namespaces."""
+    def connection_count(self) -> int:
+        """Engine.IO connections of this process; a client has one for all its namespaces."""
         return len(self.eio.sockets)
 
     def users(self) -> set[str]:
-        return {line.actor.id for line in self.eio.lines if line.clients and line.actor}
+        return {
+            connection.actor.id
+            for connection in self.eio.connections
+            if connection.clients and connection.actor
+        }

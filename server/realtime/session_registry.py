@@ -1,29 +1,29 @@
-"""The clients of this process by their sessions, and how long those last."""
+"""The clients of this process by session; disconnects them when their session ends."""
 
 import asyncio
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from server.authentication import Gatekeeper
-from server.pubsub.session_events import Notice
+from server.authentication import Authenticator
+from server.pubsub.session_events import SessionEvent
 from server.realtime.connection import Client
 
-GRACE = timedelta(seconds=30)  # what a session goes on, each time that Redis cannot extend it
+GRACE = timedelta(seconds=30)  # a session without Redis is extended by this much at a time
 
 
-class SignedIn:
-    """`end(client, reason)` disconnects one; `later` runs something in the background."""
+class SessionRegistry:
+    """`disconnect(client, reason)` ends a client; `spawn` starts a background task."""
 
     def __init__(
         self,
-        gatekeeper: Gatekeeper,
-        end: Callable[[Client, str], None],
-        later: Callable[[Any], Any],
+        authenticator: Authenticator,
+        disconnect: Callable[[Client, str], None],
+        spawn: Callable[[Any], Any],
     ) -> None:
-        self._gatekeeper = gatekeeper
-        self._end = end
-        self._later = later
+        self._authenticator = authenticator
+        self._disconnect = disconnect
+        self._spawn = spawn
         self._sessions: dict[str, set[Client]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
@@ -31,9 +31,9 @@ class SignedIn:
         return session_id in self._sessions
 
     def add(self, client: Client, until: datetime) -> None:
-        """`until` is when its token ends."""
+        """`until` is when the client's token expires."""
         self._sessions.setdefault(client.actor.session_id, set()).add(client)
-        self._lasts(client.actor.session_id, until)
+        self._set_expiry(client.actor.session_id, until)
 
     def remove(self, client: Client) -> None:
         clients = self._sessions.get(client.actor.session_id, set())
@@ -43,22 +43,22 @@ class SignedIn:
             if timer := self._timers.pop(client.actor.session_id, None):
                 timer.cancel()
 
-    def follow(self, notice: Notice) -> None:
+    def on_event(self, event: SessionEvent) -> None:
         """A session was extended or revoked, here or on another process."""
-        if notice.session_id not in self._sessions:
+        if event.session_id not in self._sessions:
             return
-        if notice.kind == "extended" and notice.until:
-            self._lasts(notice.session_id, notice.until)
-        elif notice.kind == "revoked":
-            self._close(notice.session_id, "revoked")
+        if event.kind == "extended" and event.until:
+            self._set_expiry(event.session_id, event.until)
+        elif event.kind == "revoked":
+            self._disconnect_session(event.session_id, "revoked")
 
-    async def check(self, session_ids: Iterable[str] | None = None) -> None:
-        """Close those of them (all, unless named) that were ended while we could not be told."""
+    async def disconnect_ended(self, session_ids: Iterable[str] | None = None) -> None:
+        """Disconnect the clients of sessions (all by default) that ended without an event."""
         for session_id in list(self._sessions if session_ids is None else session_ids):
-            if not await self._gatekeeper.alive(session_id):
-                self._close(session_id, "revoked")
+            if not await self._authenticator.alive(session_id):
+                self._disconnect_session(session_id, "revoked")
 
-    def _lasts(self, session_id: str, until: datetime) -> None:
+    def _set_expiry(self, session_id: str, until: datetime) -> None:
         loop = asyncio.get_running_loop()
         delay = (until - datetime.now(until.tzinfo)).total_seconds()
         pending = self._timers.get(session_id)
@@ -66,19 +66,19 @@ class SignedIn:
             return
         if pending:
             pending.cancel()
-        self._timers[session_id] = loop.call_later(max(0, delay), self._ran_out, session_id)
+        self._timers[session_id] = loop.call_later(max(0, delay), self._timer_fired, session_id)
 
-    def _ran_out(self, session_id: str) -> None:
+    def _timer_fired(self, session_id: str) -> None:
         self._timers.pop(session_id, None)
-        self._later(self._expire(session_id))
+        self._spawn(self._expire(session_id))
 
     async def _expire(self, session_id: str) -> None:
-        """While Redis is away nobody can refresh: then the session goes on."""
-        if await self._gatekeeper.can_refresh():
-            self._close(session_id, "expired")
+        """Extend the session instead while Redis is away, because no client can refresh then."""
+        if await self._authenticator.can_refresh():
+            self._disconnect_session(session_id, "expired")
         elif session_id in self._sessions:
-            self._lasts(session_id, datetime.now(UTC) + GRACE)
+            self._set_expiry(session_id, datetime.now(UTC) + GRACE)
 
-    def _close(self, session_id: str, reason: str) -> None:
+    def _disconnect_session(self, session_id: str, reason: str) -> None:
         for client in list(self._sessions.get(session_id, ())):
-            self._end(client, reason)
+            self._disconnect(client, reason)

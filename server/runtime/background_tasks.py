@@ -1,4 +1,4 @@
-"""The end of background work."""
+"""Ends background tasks."""
 
 import asyncio
 from collections.abc import Iterable
@@ -8,11 +8,11 @@ import structlog
 
 log = structlog.get_logger()
 
-TRIES = 15  # seconds
+TRIES = 15  # one per second
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel tasks until they have ended: a cancellation can get lost in a library."""
+    """Cancel tasks, again every second, until they end: a library may swallow a cancellation."""
     running = {task for task in tasks if not task.done()}
     for _ in range(TRIES):
         if not running:
@@ -21,4 +21,4 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
             task.cancel()
         _, running = await asyncio.wait(running, timeout=1)
     for task in running:
-        log.error("background work does not end", work=repr(task.get_coro()))
+        log.error("background task does not end", task=repr(task.get_coro()))

@@ -1,4 +1,4 @@
-"""Files on their way through this process: on disk, without a name, gone with the process."""
+"""Spools: temporary files on disk, without a name, that vanish with the process."""
 
 import asyncio
 import os
@@ -7,19 +7,19 @@ from collections.abc import AsyncIterator
 
 from domain.kernel.shield import run_to_completion
 
-PIECE = 256 * 1024  # bytes that are in memory at once
+PIECE = 256 * 1024  # bytes in memory
 
 
 class Spool:
-    """Written once from its beginning to its end, then read as often as needed.
+    """Written once from beginning to end, then read any number of times.
 
-    What a thread does with it is waited for, whatever happens: the number of a file that is closed
-    meanwhile may be another's, which that thread would write to or read.
+    A thread that uses the file descriptor is always awaited, also when cancelled: after a close the
+    descriptor may belong to another file, which the thread would then read or write.
     """
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
-        self._gathered = bytearray()
+        self._buffer = bytearray()
 
     def __enter__(self) -> "Spool":
         return self
@@ -32,17 +32,17 @@ class Spool:
 
     @property
     def size(self) -> int:
-        return os.fstat(self.fileno()).st_size + len(self._gathered)
+        return os.fstat(self.fileno()).st_size + len(self._buffer)
 
     async def write(self, piece: bytes) -> None:
-        self._gathered += piece
-        if len(self._gathered) >= PIECE:
+        self._buffer += piece
+        if len(self._buffer) >= PIECE:
             await self.flush()
 
     async def flush(self) -> None:
-        """All that was written is there for other processes."""
-        await run_to_completion(asyncio.to_thread(_write_all, self.fileno(), bytes(self._gathered)))
-        self._gathered.clear()
+        """Make everything written so far visible to other processes."""
+        await run_to_completion(asyncio.to_thread(_write_all, self.fileno(), bytes(self._buffer)))
+        self._buffer.clear()
 
     async def pieces(self) -> AsyncIterator[bytes]:
         place = 0

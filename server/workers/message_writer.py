@@ -1,8 +1,9 @@
-"""The queues of messages: each has a writer, which writes together whatever waits; one loop pushes
-what is written, another one concludes it when a note's time is over.
+"""Group commit of chat messages: queues that are written in batches, pushed, and concluded.
 
-All that is said in one conversation goes through the same queue, so it is written and pushed in the
-order in which it came. Whoever waits gets an answer, at the latest when a write has taken too long.
+All messages of a conversation pass through the same queue, so they are written and pushed in the
+order in which they arrive. Every waiting sender gets an answer, at the latest when a write times
+out. An intent (`group_commit.WriteIntent`) is an outbox row with which another process finishes the
+messages of a process that dies; it is concluded, that is removed, after its messages are pushed.
 """
 
 import asyncio
@@ -26,143 +27,143 @@ from server.runtime.background_tasks import end
 
 log = structlog.get_logger()
 
-WRITERS = 2  # a message waits for fewer others, and many are still written together
-BATCH = 250  # messages that are written together
-MOST = 1250  # that may wait for one writer
-UNPUSHED = 8  # batches that may wait to be pushed, until writing waits for them
-SECONDS = 12.0  # for writing a batch
-NOTE_SECONDS = 0.25  # for which messages are written under the same note
+WRITERS = 2  # so that a message waits for fewer others; batches stay large
+BATCH = 250  # messages of one write
+MAX_WAITING = 1250  # messages for one writer
+MAX_UNPUSHED = 8  # batches; then writing pauses
+WRITE_SECONDS = 12.0  # for a batch
+INTENT_SECONDS = 0.25  # during which messages share an intent
 
 Queue = asyncio.Queue[tuple[WriteIntent, WrittenMessages]]
 Push = Callable[[Delivery, datetime, dict[str, int]], Awaitable[None]]
 
 
-class Notes:
-    """The notes under which this process writes.
+class PendingIntents:
+    """The intents of this process whose messages are not concluded yet.
 
-    One is over some time after its first message, when all of it is pushed. One with a write or a
-    push that failed is left to whoever claims it when its lease runs out.
-    """
+    An intent is complete INTENT_SECONDS after its first message, once all its messages are pushed.
+    An intent with a failed write or push is abandoned: the process that claims it after its lease
+    finishes it."""
 
     def __init__(self) -> None:
-        self.over: list[WriteIntent] = []
-        self.came = asyncio.Event()
-        self._alive: set[WriteIntent] = set()
+        self.complete: list[WriteIntent] = []
+        self.completed = asyncio.Event()
+        self._open: set[WriteIntent] = set()
 
     @property
     def busy(self) -> bool:
-        return bool(self._alive or self.over)
+        return bool(self._open or self.complete)
 
-    def take(self, note: WriteIntent | None, uow: UnitOfWork, messages: int) -> WriteIntent:
-        """This one for so many more, or a new one."""
-        if note is None or not note.open or len(note.ids) < messages:
-            note = group_commit.new_intent(uow, messages)
-            self._alive.add(note)
-            asyncio.get_running_loop().call_later(NOTE_SECONDS, self.close, note)
-        note.in_flight += 1
-        return note
+    def take(self, intent: WriteIntent | None, uow: UnitOfWork, messages: int) -> WriteIntent:
+        """Returns `intent` if it has room for so many more messages, or a new one."""
+        if intent is None or not intent.open or len(intent.ids) < messages:
+            intent = group_commit.new_intent(uow, messages)
+            self._open.add(intent)
+            asyncio.get_running_loop().call_later(INTENT_SECONDS, self.close, intent)
+        intent.in_flight += 1
+        return intent
 
-    def close(self, note: WriteIntent) -> None:
-        """Nothing more is written under it."""
-        note.open = False
-        if not note.in_flight and note in self._alive:
-            self._alive.remove(note)
-            self.over.append(note)
-            self.came.set()
+    def close(self, intent: WriteIntent) -> None:
+        """Add no more messages to an intent; it is complete once all are pushed."""
+        intent.open = False
+        if not intent.in_flight and intent in self._open:
+            self._open.remove(intent)
+            self.complete.append(intent)
+            self.completed.set()
 
     def close_all(self) -> None:
-        for note in tuple(self._alive):
-            self.close(note)
+        for intent in tuple(self._open):
+            self.close(intent)
 
-    def pushed(self, note: WriteIntent) -> None:
-        note.in_flight -= 1
-        if not note.open:
-            self.close(note)
+    def pushed(self, intent: WriteIntent) -> None:
+        intent.in_flight -= 1
+        if not intent.open:
+            self.close(intent)
 
-    def leave(self, note: WriteIntent) -> None:
-        note.open = False
-        self._alive.discard(note)
+    def abandon(self, intent: WriteIntent) -> None:
+        intent.open = False
+        self._open.discard(intent)
 
 
 class Writer:
-    """Writes the messages of some conversations."""
+    """Writes the messages of a part of the conversations."""
 
-    def __init__(self, store: Store, notes: Notes, written: Queue) -> None:
+    def __init__(self, store: Store, intents: PendingIntents, written: Queue) -> None:
         self._store = store
-        self._notes = notes
-        self._note: WriteIntent | None = None
+        self._intents = intents
+        self._intent: WriteIntent | None = None
         self._written = written
         self._waiting: deque[PendingMessage] = deque()
-        self._came = asyncio.Event()
-        self._at_work = False
+        self._arrived = asyncio.Event()
+        self._writing = False
 
     @property
     def busy(self) -> bool:
-        return self._at_work or bool(self._waiting)
+        return self._writing or bool(self._waiting)
 
     def add(self, waiting: PendingMessage) -> None:
-        """Raises Unavailable."""
-        if len(self._waiting) >= MOST:
+        """Raises Unavailable when too many messages wait."""
+        if len(self._waiting) >= MAX_WAITING:
             raise Unavailable
         self._waiting.append(waiting)
-        self._came.set()
+        self._arrived.set()
 
     def refuse(self) -> None:
-        """Nothing that waits will be written."""
+        """Refuse all waiting messages."""
         _refuse(self._waiting, Unavailable())
 
     async def run(self) -> None:
         while True:
-            await self._came.wait()
-            self._came.clear()
-            while batch := self._taken():
-                self._at_work = True
+            await self._arrived.wait()
+            self._arrived.clear()
+            while batch := self._take_batch():
+                self._writing = True
                 try:
                     await self._write(batch)
                 finally:
-                    self._at_work = False
-                    _refuse(batch, Unavailable())  # nobody is left without an answer
+                    self._writing = False
+                    _refuse(batch, Unavailable())  # those without an answer
 
-    def _taken(self) -> list[PendingMessage]:
+    def _take_batch(self) -> list[PendingMessage]:
         taken = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
         return [each for each in taken if not each.answer.done()] or (
-            self._taken() if self._waiting else []
+            self._take_batch() if self._waiting else []
         )
 
     async def _write(self, batch: list[PendingMessage]) -> None:
         uow = self._store.single()
-        note = self._note = self._notes.take(self._note, uow, len(batch))
+        intent = self._intent = self._intents.take(self._intent, uow, len(batch))
         try:
-            async with asyncio.timeout(SECONDS):
-                written = await group_commit.write_batch(uow, batch, note)
+            async with asyncio.timeout(WRITE_SECONDS):
+                written = await group_commit.write_batch(uow, batch, intent)
         except (DatabaseError, TimeoutError):
             log.warning("messages not written", messages=len(batch), exc_info=True)
-            _refuse((*batch, *self._waiting), Unavailable())  # they would wait in vain
-            self._notes.leave(note)
+            _refuse((*batch, *self._waiting), Unavailable())  # the next write would fail too
+            self._intents.abandon(intent)
         except Exception:
             log.exception("messages not written", messages=len(batch))
             _refuse(batch, InternalError())
-            self._notes.leave(note)
+            self._intents.abandon(intent)
         else:
-            await self._written.put((note, written))
+            await self._written.put((intent, written))
 
 
-class Posts:
-    """The messages of this process."""
+class MessageWriter:
+    """The message queue of this process."""
 
     def __init__(self, store: Store, seal: Seal, push: Push) -> None:
         self._store = store
         self._seal = seal
         self._push = push
-        self._notes = Notes()
-        self._written: Queue = asyncio.Queue(UNPUSHED)
-        self._writers = [Writer(store, self._notes, self._written) for _ in range(WRITERS)]
+        self._intents = PendingIntents()
+        self._written: Queue = asyncio.Queue(MAX_UNPUSHED)
+        self._writers = [Writer(store, self._intents, self._written) for _ in range(WRITERS)]
         self._loops: list[asyncio.Task[None]] = []
-        self._open = False
+        self._accepting = False
         self._concluding = False
 
     def start(self) -> None:
-        self._open = True
+        self._accepting = True
         self._loops = [
             asyncio.create_task(loop())
             for loop in (
@@ -173,21 +174,21 @@ class Posts:
         ]
 
     async def stop(self, seconds: float = 10) -> None:
-        """Take no more, finish what waits; what is not pushed by then somebody else will."""
-        self._open = False
+        """Accept no more and finish the waiting messages; other processes push what is left."""
+        self._accepting = False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while any(writer.busy for writer in self._writers):  # noqa: ASYNC110 - nobody tells
+                while any(writer.busy for writer in self._writers):  # noqa: ASYNC110 - no event
                     await asyncio.sleep(0.02)
-                self._notes.close_all()
-                while self._notes.busy or self._concluding:  # noqa: ASYNC110
+                self._intents.close_all()
+                while self._intents.busy or self._concluding:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
         await end(self._loops)
         for writer in self._writers:
             writer.refuse()
 
     def post(self, draft: Draft) -> Awaitable[Any]:
-        if not self._open:
+        if not self._accepting:
             raise Unavailable
         waiting = PendingMessage(draft, asyncio.get_running_loop().create_future())
         self._writers[hash(draft.conversation_id) % WRITERS].add(waiting)
@@ -201,26 +202,26 @@ class Posts:
 
     async def _push_loop(self) -> None:
         while True:
-            note, written = await self._written.get()
+            intent, written = await self._written.get()
             try:
                 for message in written.messages:
                     await self.push(message, written.members[message.conversation_id])
             except Exception:
-                log.warning("messages left to others to be pushed", exc_info=True)
-                self._notes.leave(note)
+                log.warning("messages not pushed: another process will", exc_info=True)
+                self._intents.abandon(intent)
             else:
-                self._notes.pushed(note)
+                self._intents.pushed(intent)
 
     async def _conclude_loop(self) -> None:
         while True:
-            await self._notes.came.wait()
-            self._notes.came.clear()
-            notes, self._notes.over = self._notes.over, []
+            await self._intents.completed.wait()
+            self._intents.completed.clear()
+            intents, self._intents.complete = self._intents.complete, []
             self._concluding = True
             try:
-                await group_commit.finish_intents(self._store, self._seal, notes)
+                await group_commit.finish_intents(self._store, self._seal, intents)
             except (DatabaseError, Unavailable):
-                log.warning("pushed messages left to others", exc_info=True)
+                log.warning("pushed messages not concluded: another process will", exc_info=True)
             finally:
                 self._concluding = False
 

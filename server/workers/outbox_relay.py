@@ -1,9 +1,9 @@
-"""The outbox relay: delivers what transactions left, at once here, or after a crash anywhere.
+"""The outbox relay: delivers the pushes and runs the tasks that transactions leave in the outbox.
 
-A transaction writes its rows already leased to its own process, so the usual way needs no claim.
-A row whose lease has run out belongs to whoever claims it first; each claim counts as an attempt,
-so that a row which kills its worker ends as a dead letter too. A finished row is deleted by a
-guarded write: a worker that lost its lease changes nothing.
+A transaction writes its rows with a lease of its own process, which takes them at once, without a
+claim. After an expired lease the first process that claims the row gets it. Each claim counts as an
+attempt, so a row that kills its process becomes a dead letter too. A finished row is deleted by a
+guarded write: a process that has lost the lease changes nothing.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ log = structlog.get_logger()
 
 POLL_SECONDS = 1.0
 RENEW_SECONDS = 4.0
-CALLS = {Lane.STRIPE: 8, Lane.NOTICE: 2, Lane.MAIL: 4, Lane.SEARCH: 2}  # at the same time
+MAX_RUNNING = {Lane.STRIPE: 8, Lane.NOTICE: 2, Lane.MAIL: 4, Lane.SEARCH: 2}  # tasks
 BATCH = 100
-HEADS_CACHED = 50_000
-PATIENCE = timedelta(days=7)  # then an unanswered task counts its attempts
+MAX_HEADS = 50_000  # feed heads in memory
+UNCOUNTED = timedelta(days=7)  # the age from which waiting for Stripe counts as an attempt
 
 Push = Callable[[Delivery, datetime, dict[str, int]], Awaitable[None]]
 
@@ -45,14 +45,15 @@ def backoff(attempts: int) -> timedelta:
     return timedelta(seconds=0.5 + random.random() * min(600.0, 2.0**attempts))
 
 
-def patience(age: timedelta) -> timedelta:
-    """For what Stripe has not answered: the longer it takes, the rarer; at most ten minutes."""
+def unanswered_backoff(age: timedelta) -> timedelta:
+    """The delay of a task that waits for Stripe: up to a quarter of its age, at most 600
+    seconds."""
     longest = min(600.0, max(1.0, age.total_seconds() / 4))
     return timedelta(seconds=0.5 + random.random() * longest)
 
 
 class Relay:
-    """Works on the rows in hand: those this process wrote or has claimed."""
+    """Works on the rows in hand: those that this process wrote or has claimed."""
 
     def __init__(self, tasks: Any, push: Push) -> None:
         self._tasks = tasks
@@ -60,14 +61,14 @@ class Relay:
         self._ports: Ports | None = None
         self._in_hand: dict[str, OutboxRow] = {}
         self._pushes: asyncio.Queue[OutboxRow] = asyncio.Queue()
-        self._slots = {lane: asyncio.Semaphore(calls) for lane, calls in CALLS.items()}
+        self._slots = {lane: asyncio.Semaphore(most) for lane, most in MAX_RUNNING.items()}
         self._subjects: dict[str, int] = defaultdict(int)
         self._turns: dict[str, asyncio.Lock] = {}
         self._changed = asyncio.Condition()
         self._loops: list[asyncio.Task[None]] = []
         self._working: set[asyncio.Task[None]] = set()
         self._heads: dict[str, int] = {}
-        self._unkept: set[str] = set()
+        self._unsaved: set[str] = set()
 
     def start(self, ports: Ports) -> None:
         self._ports = ports
@@ -79,15 +80,15 @@ class Relay:
         ]
 
     async def stop(self, seconds: float = 10) -> None:
-        """Finish what is in hand; what takes too long stays in the outbox for the next worker."""
+        """Finish the rows in hand; what takes longer than `seconds` is left to another process."""
         for polling in self._loops[:1]:
             polling.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._in_hand:  # noqa: ASYNC110 - the push loop tells nobody when it is done
+                while self._in_hand:  # noqa: ASYNC110 - no event
                     await asyncio.sleep(0.02)
         with contextlib.suppress(Exception):
-            await self._keep_heads()
+            await self._save_heads()
         self._store.committed = lambda rows: None
         await end((*self._loops, *self._working))
         with contextlib.suppress(Exception):
@@ -104,7 +105,7 @@ class Relay:
     # -- taking ------------------------------------------------------------------------------
 
     def take(self, rows: Sequence[OutboxRow]) -> None:
-        """Rows that this process holds the lease of."""
+        """Start work on rows that are leased to this process."""
         for row in rows:
             if row.owner != self._store.worker or row.id in self._in_hand:
                 continue
@@ -112,25 +113,25 @@ class Relay:
             if row.lane is Lane.PUSH:
                 self._pushes.put_nowait(row)
             else:
-                self._begin(row)
+                self._start_task(row)
 
-    def _begin(self, row: OutboxRow) -> None:
+    def _start_task(self, row: OutboxRow) -> None:
         try:
             task = msgspec.convert(row.body, self._tasks)
         except msgspec.ValidationError:
-            log.warning("a task of another version is left to others", row=row.id)
-            self._start(self._leave(row))
+            log.warning("task of another version left to other processes", row=row.id)
+            self._spawn(self._return_unknown(row))
             return
         self._subjects[task.subject] += 1
-        self._start(self._work(row, task))
+        self._spawn(self._run_task(row, task))
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         working = asyncio.create_task(work)
         self._working.add(working)
         working.add_done_callback(self._working.discard)
 
-    async def _leave(self, row: OutboxRow) -> None:
-        await self._put_back(row, "not known here", at=row.lease_until + LEASE, waiting=True)
+    async def _return_unknown(self, row: OutboxRow) -> None:
+        await self._retry_later(row, "unknown task", at=row.lease_until + LEASE, waiting=True)
         self._in_hand.pop(row.id, None)
 
     async def _poll_loop(self) -> None:
@@ -148,10 +149,10 @@ class Relay:
         due = [row for row in due if row.id not in self._in_hand]
         if not due:
             return []
-        tired = [row for row in due if row.attempts >= MAX_ATTEMPTS]
-        if tired:
-            log.error("work is given up", rows=[row.id for row in tired])
-            await self._bury(tired)
+        exhausted = [row for row in due if row.attempts >= MAX_ATTEMPTS]
+        if exhausted:
+            log.error("tasks become dead letters", rows=[row.id for row in exhausted])
+            await self._move_to_dead_letters(exhausted)
         mine = {"_id": tuple(row.id for row in due if row.attempts < MAX_ATTEMPTS)}
         stamp = uow.now + LEASE
         await uow.change_all(
@@ -165,18 +166,18 @@ class Relay:
             OutboxRow, {**mine, "owner": self._store.worker, "lease_until": stamp}, (("_id", 1),)
         )
 
-    async def _bury(self, tired: Sequence[OutboxRow]) -> None:
-        """One by one, so that one that cannot be given up does not hold up the others."""
-        for row in tired:
+    async def _move_to_dead_letters(self, exhausted: Sequence[OutboxRow]) -> None:
+        """One by one, so that a failure does not stop the others."""
+        for row in exhausted:
             try:
                 await self._store.transact(partial(dead_letters.move_to_dead_letters, rows=[row]))
             except Exception:
-                log.exception("not given up", row=row.id)
+                log.exception("not moved to dead letters", row=row.id)
 
-    async def _keep_heads(self) -> None:
-        heads = {user: self._heads[user] for user in self._unkept if user in self._heads}
+    async def _save_heads(self) -> None:
+        heads = {user: self._heads[user] for user in self._unsaved if user in self._heads}
         await feed.keep_heads(self._store.single(), heads)
-        self._unkept -= {user for user, head in heads.items() if self._heads.get(user) == head}
+        self._unsaved -= {user for user, head in heads.items() if self._heads.get(user) == head}
 
     async def _renew_loop(self) -> None:
         while True:
@@ -184,7 +185,7 @@ class Relay:
                 await process_registry.send_heartbeat(self._store)
             await asyncio.sleep(RENEW_SECONDS)
             with contextlib.suppress(Exception):
-                await self._keep_heads()
+                await self._save_heads()
             if self._in_hand:
                 uow = self._store.single()
                 with contextlib.suppress(Exception):
@@ -196,21 +197,21 @@ class Relay:
 
     # -- tasks -------------------------------------------------------------------------------
 
-    async def _work(self, row: OutboxRow, task: Task) -> None:
+    async def _run_task(self, row: OutboxRow, task: Task) -> None:
         assert self._ports is not None
         try:
-            # One after the other for each subject, so that no one takes all the slots.
+            # One at a time for each subject, so that none takes all the slots.
             async with self._turns.setdefault(task.subject, asyncio.Lock()), self._slots[row.lane]:
                 await task.run(self._ports)
         except TryAgain as later:
-            await self._put_back(row, str(later), body=later.task, at=later.at, waiting=True)
+            await self._retry_later(row, str(later), body=later.task, at=later.at, waiting=True)
         except GatewayUnknown as unknown:
-            await self._put_back(row, str(unknown) or type(unknown).__name__, waiting=True)
+            await self._retry_later(row, str(unknown) or type(unknown).__name__, waiting=True)
         except Exception as failed:
             log.exception("task failed", task=task.tag(), subject=task.subject)
-            await self._put_back(row, f"{type(failed).__name__}: {failed}"[:500])
+            await self._retry_later(row, f"{type(failed).__name__}: {failed}"[:500])
         else:
-            await self._done([row])
+            await self._delete([row])
         finally:
             self._in_hand.pop(row.id, None)
             self._subjects[task.subject] -= 1
@@ -220,7 +221,7 @@ class Relay:
             async with self._changed:
                 self._changed.notify_all()
 
-    async def _put_back(
+    async def _retry_later(
         self,
         row: OutboxRow,
         reason: str,
@@ -229,19 +230,19 @@ class Relay:
         at: datetime | None = None,
         waiting: bool = False,
     ) -> None:
-        """Try again later. `waiting` for Stripe is no failure: it may take days, not attempts."""
+        """Return a row for a later attempt. Waiting for Stripe counts as none for up to 7 days."""
         uow = self._store.single()
         age = uow.now - row.created_at
-        patient = waiting and age < PATIENCE
-        delay = patience(age) if patient else backoff(row.attempts)
+        uncounted = waiting and age < UNCOUNTED
+        delay = unanswered_backoff(age) if uncounted else backoff(row.attempts)
         fields = {"body": msgspec.to_builtins(body, builtin_types=(datetime,))} if body else {}
-        with contextlib.suppress(Exception):  # then the lease runs out by itself
+        with contextlib.suppress(Exception):  # then the row is retried after its lease
             await uow.change(
                 OutboxRow,
                 row.id,
                 only_if={"owner": self._store.worker},
                 owner="",
-                inc={"attempts": -1} if patient and row.attempts else None,
+                inc={"attempts": -1} if uncounted and row.attempts else None,
                 lease_until=at or uow.now + delay,
                 last_error=reason,
                 **fields,
@@ -250,7 +251,7 @@ class Relay:
     # -- pushes ------------------------------------------------------------------------------
 
     async def _push_loop(self) -> None:
-        """One consumer, so that pushes leave in the order of their commits."""
+        """A single consumer, so that pushes keep the order of their commits."""
         while True:
             rows = [await self._pushes.get()]
             while len(rows) < BATCH and not self._pushes.empty():
@@ -258,13 +259,13 @@ class Relay:
             try:
                 await self._deliver_all(rows)
             except Exception:
-                log.warning("pushes not delivered together", rows=len(rows), exc_info=True)
+                log.warning("batch of pushes not delivered", rows=len(rows), exc_info=True)
                 await self._deliver_singly(rows)
             for row in rows:
                 self._in_hand.pop(row.id, None)
 
     async def _deliver_all(self, rows: Sequence[OutboxRow]) -> None:
-        """As long as the database is away nothing can be delivered, and nothing is wrong."""
+        """Deliver a batch; waits while the database is away."""
         while True:
             try:
                 return await self._deliver(rows)
@@ -272,12 +273,12 @@ class Relay:
                 await asyncio.sleep(1)
 
     async def _deliver_singly(self, rows: Sequence[OutboxRow]) -> None:
-        """So that one that can never be delivered does not hold up the others."""
+        """Deliver one by one, so that an undeliverable push does not stop the others."""
         for row in rows:
             try:
                 await self._deliver([row])
             except Exception as failed:
-                await self._put_back(row, f"{type(failed).__name__}: {failed}"[:500])
+                await self._retry_later(row, f"{type(failed).__name__}: {failed}"[:500])
 
     async def _deliver(self, rows: Sequence[OutboxRow]) -> None:
         batch = [(row, msgspec.convert(row.body, Delivery)) for row in rows]
@@ -286,17 +287,17 @@ class Relay:
             if delivery.seq is None:
                 for user in delivery.to:
                     for_feeds[user].append(feed.Entry(row.id, row.created_at, delivery))
-        if len(self._heads) > HEADS_CACHED:
-            await self._keep_heads()
+        if len(self._heads) > MAX_HEADS:
+            await self._save_heads()
             self._heads.clear()
         numbers = await feed.append_all(self._store.single(), for_feeds, self._heads)
-        self._unkept.update(for_feeds)
+        self._unsaved.update(for_feeds)
         for row, delivery in batch:
             seqs = {user: numbers[user][row.id] for user in delivery.to if delivery.seq is None}
             await self._push(delivery, row.created_at, seqs)
-        await self._done(rows)
+        await self._delete(rows)
 
-    async def _done(self, rows: Sequence[OutboxRow]) -> None:
+    async def _delete(self, rows: Sequence[OutboxRow]) -> None:
         await self._store.single().remove(
             OutboxRow, {"_id": tuple(row.id for row in rows), "owner": self._store.worker}
         )

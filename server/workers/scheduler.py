@@ -1,8 +1,8 @@
-"""Work that comes due by time, each piece of it in one process at a time.
+"""The scheduler: periodic jobs, each in one process at a time.
 
-Whether it is due is kept with its lease, so that neither a restart nor a dead process puts it off;
-a process by itself measures intervals on a clock that never jumps. Every step is guarded, so that
-work which happens to run twice has one effect.
+The time of the last run is stored with the job's lease, so that neither a restart nor a dead
+process delays it. Within a process intervals are measured on the monotonic clock. Every step is
+guarded, so that a job that runs twice has one effect.
 """
 
 import asyncio
@@ -34,12 +34,12 @@ from server.runtime.background_tasks import end
 log = structlog.get_logger()
 
 RENEW_SECONDS = 5.0
-LOOK_SECONDS = 5.0  # at most, to see whether work is due that another process left undone
-FAILED_SECONDS = 60.0  # at most, until work that failed is tried again
+LOOK_SECONDS = 5.0  # at most, between looks at whether a job is due
+FAILED_SECONDS = 60.0  # at most, until a failed job is tried again
 
 
 class Job(msgspec.Struct, frozen=True):
-    """`run` about every `seconds`."""
+    """`run` is called about every `seconds`; `name` is the name of the lease."""
 
     name: str
     seconds: float
@@ -62,29 +62,29 @@ async def keep_heads(ports: Ports) -> None:
     await feed.keep_heads_of_expiring(ports.store.single())
 
 
-async def note_head(ports: Ports) -> None:
-    """In the log, where an older state of the database that is put back does not reach."""
-    log.info("end of the audit trail", head=await hash_chain.head(ports))
+async def log_audit_head(ports: Ports) -> None:
+    """Log the head of the audit trail: a restored older database does not change the log."""
+    log.info("head of the audit trail", head=await hash_chain.head(ports))
 
 
 JOBS = (
-    Job("end what the dead left", 3, end_dead),
-    Job("expire offers", 2, offers.expire_due),
-    Job("chain the trail", 2, hash_chain.extend),
-    Job("forget request ids of messages", 3600, group_commit.forget_requests),
-    Job("complete delivered work", 30, auto_completion.complete_due),
-    Job("announce completions", 300, auto_completion.announce_due),
-    Job("escalate disputes", 60, disputes.escalate_due),
-    Job("snapshot accounts", 60, snapshot),
-    Job("ask Stripe again", 30, follow_up.follow_up_recent),
-    Job("ask Stripe about what is old", 3600, follow_up.follow_up_old),
-    Job("warn of ends", 600, offer_reminders.remind_of_expiry),
-    Job("warn of deadlines", 600, dispute_reminders.remind_of_deadlines),
-    Job("sweep files", 600, file.sweep),
+    Job("end_dead_processes", 3, end_dead),
+    Job("expire_offers", 2, offers.expire_due),
+    Job("chain_audit_trail", 2, hash_chain.extend),
+    Job("forget_message_request_ids", 3600, group_commit.forget_requests),
+    Job("complete_delivered_work", 30, auto_completion.complete_due),
+    Job("announce_completions", 300, auto_completion.announce_due),
+    Job("escalate_disputes", 60, disputes.escalate_due),
+    Job("snapshot_accounts", 60, snapshot),
+    Job("follow_up_recent", 30, follow_up.follow_up_recent),
+    Job("follow_up_old", 3600, follow_up.follow_up_old),
+    Job("remind_of_offer_expiry", 600, offer_reminders.remind_of_expiry),
+    Job("remind_of_dispute_deadlines", 600, dispute_reminders.remind_of_deadlines),
+    Job("sweep_files", 600, file.sweep),
     Job("reconcile", 3600, runs.reconcile_daily),
-    Job("note the head of the trail", 3600, note_head),
-    Job("prove the trail", 86_400, verification.prove_daily),
-    Job("keep feed heads", 3600, keep_heads),
+    Job("log_audit_head", 3600, log_audit_head),
+    Job("verify_audit_trail", 86_400, verification.prove_daily),
+    Job("save_feed_heads", 3600, keep_heads),
 )
 
 
@@ -103,8 +103,8 @@ class Scheduler:
     async def stop(self) -> None:
         await end(self._loops)
         held, self._held = self._held, set()
-        gone = (leases.release(self._ports.store, name) for name in held)
-        await asyncio.gather(*gone, return_exceptions=True)
+        releases = (leases.release(self._ports.store, name) for name in held)
+        await asyncio.gather(*releases, return_exceptions=True)
 
     async def _repeat(self, job: Job) -> None:
         pause, ran = min(job.seconds, LOOK_SECONDS), -math.inf
@@ -113,20 +113,20 @@ class Scheduler:
             if time.monotonic() - ran < job.seconds - pause:
                 continue
             try:
-                if await self._is_ours(job):
+                if await self._acquire(job):
                     await self._run(job)
                     ran = time.monotonic()
                     await leases.mark_finished(self._ports.store, job.name)
             except Exception:
-                log.warning("scheduled work failed", work=job.name, exc_info=True)
+                log.warning("job failed", job=job.name, exc_info=True)
                 await asyncio.sleep(min(job.seconds, FAILED_SECONDS))
 
-    async def _is_ours(self, job: Job) -> bool:
-        """It is due, and no one else is at it."""
+    async def _acquire(self, job: Job) -> bool:
+        """Whether the job is due, and its lease is taken."""
         store, now = self._ports.store, self._ports.clock.now
         recently = timedelta(seconds=job.seconds - min(job.seconds, LOOK_SECONDS) / 2)
-        known = await leases.find(store, job.name)
-        if known and known.ran_within(recently, now()):
+        lease = await leases.find(store, job.name)
+        if lease and lease.ran_within(recently, now()):
             return False
         lease = await leases.hold(store, job.name)
         if lease is None:
@@ -135,7 +135,7 @@ class Scheduler:
         return not lease.ran_within(recently, now())
 
     async def _run(self, job: Job) -> None:
-        """Hold the lease for as long as it takes."""
+        """Run a job; renews its lease while it runs."""
         renewing = asyncio.create_task(self._renew(job.name))
         try:
             await job.run(self._ports)
@@ -149,4 +149,4 @@ class Scheduler:
             try:
                 await leases.hold(self._ports.store, name)
             except Exception:
-                log.warning("lease not renewed", work=name, exc_info=True)
+                log.warning("lease not renewed", lease=name, exc_info=True)

@@ -5,7 +5,7 @@ from tests.faults.outcome import PATIENCE, requests_to, until
 
 async def test_redis_down_during_the_whole_story(isolated_processes, books):
     """Guard: nothing about money waits for Redis: sockets stay open and accept commands, every
-    event is in its feed; `Fanout.missed`, after which clients request what they missed.
+    event is in its feed; `Fanout.on_missed`, after which clients request what they missed.
 
     The two clients are on different processes, which cannot reach each other while Redis is down.
     """

@@ -58,7 +58,7 @@ async def test_two_workers_and_one_row(processes, books):
 
 
 async def test_stale_worker_writes_are_refused(processes, books):
-    """Guard: `owner` in the guards of the relay's `_done` and `_put_back`, and the states in
+    """Guard: `owner` in the guards of the relay's `_delete` and `_retry_later`, and the states in
     `transfer_tasks.settle_transfer`: a worker that paused beyond its lease neither finishes nor
     puts back rows that another one has claimed, and a result that both receive is booked once.
 

@@ -98,7 +98,7 @@ def test_dev_ends_with_an_error_that_names_the_store_that_died(
     valkey = next(pid for pid in children if "valkey" in _arguments(pid))
     os.kill(valkey, signal.SIGKILL)
     assert dev.process.wait(timeout=30) == 1
-    assert "Redis (Valkey) ended by itself (signal 9)" in dev.output
+    assert "Redis (Valkey) ended unexpectedly (signal 9)" in dev.output
     assert "Traceback" not in dev.output
     assert gone(children)
 

@@ -9,7 +9,7 @@ from typing import Any
 from domain import ledger
 from domain.reconciliation.books_audit import audit
 from server.config import load
-from server.container import Core
+from server.container import Container
 from server.dev.stores import ROOT
 from tests.support.processes import Processes
 
@@ -61,17 +61,17 @@ async def check(processes: Processes, customer: Any, contractor: Any) -> None:
     assert contractor["earned"] == 70000
     assert [contractor[name] for name in ("available", "pending", "in_transit")] == [0, 0, 0]
     await processes.market.settled()
-    core = Core(load(processes.env))
+    container = Container(load(processes.env))
     try:
-        assert await ledger.balance_of(core.store.single(), ledger.PLATFORM) == {"USD": 30000}
-        assert (await audit(core.ports)).differences == []
+        assert await ledger.balance_of(container.store.single(), ledger.PLATFORM) == {"USD": 30000}
+        assert (await audit(container.ports)).differences == []
     finally:
-        await core.close()
+        await container.close()
 
 
 async def test_the_whole_story_on_one_process(client: None, processes: Processes) -> None:
-    """Fails when `Core._push` leaves out `seqs` or a recipient (a jump, closed by sync), or when
-    `feed.append` keeps other data than what is pushed."""
+    """Fails when `Container._push` leaves out `seqs` or a recipient (a jump, closed by sync), or
+    when `feed.append` keeps other data than what is pushed."""
     server = await processes.web()
     customer, contractor = await both(server.url, server.url)
     await check(processes, customer, contractor)

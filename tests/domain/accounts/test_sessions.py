@@ -104,7 +104,7 @@ def forged(market: Market, party: Party, changed: dict[str, Any]) -> str:
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 async def test_a_forged_token_opens_no_door(market: Market) -> None:
     """Fails without `algorithms=[ALGORITHM]`, the issuer, the audience, the `typ` check, the
-    required claims, the lookup by `kid`, or `Gatekeeper.alive`."""
+    required claims, the lookup by `kid`, or `Authenticator.alive`."""
     party = await market.customer(connect=False)
     own = {"Authorization": f"Bearer {forged(market, party, {})}"}
     assert (await party.http("GET", "/api/account/me", headers=own))[0] == 200
@@ -148,7 +148,7 @@ async def test_admin_namespace_is_for_admins(market: Market) -> None:
 
 @both_paths
 async def test_sockets_close_when_the_token_expires(market: Market) -> None:
-    """Fails without `session_registry._ran_out`."""
+    """Fails without `session_registry._timer_fired`."""
     party = await market.customer(connect=False)
     await party.connect(token=soon_expired(market, party))
     assert party.connected()
@@ -212,8 +212,8 @@ async def test_a_wrong_secret_ends_only_a_known_session(market: Market) -> None:
 async def test_refresh_extends_the_sockets_in_place_on_all_processes(
     processes: Processes,
 ) -> None:
-    """Fails without `announce("extended", ...)` in rotate, the publishing in Control.announce, or
-    the `extended` branch of Realtime.follow."""
+    """Fails without `announce("extended", ...)` in rotate, the publishing in SessionEvents.publish,
+    or the `extended` branch of Realtime.on_session_event."""
     one, two = await processes.web(), await processes.web(REALTIME="stock")
     market = processes.market
     party = await market.customer(url=one.url, connect=False)
@@ -294,8 +294,8 @@ async def test_nobody_revokes_the_session_of_another(market: Market) -> None:
 async def test_a_busy_redis_is_not_taken_for_one_that_is_away(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: BlockingConnectionPool in `Core`; without it whoever finds no free connection takes
-    an ended session for one that goes on."""
+    """Guard: BlockingConnectionPool in `Container`; without it whoever finds no free connection
+    takes an ended session for one that goes on."""
     monkeypatch.setattr(server.web.redis.connection_pool, "max_connections", 2)
     sessions = server.web.sessions
     found = await asyncio.gather(*(sessions.alive("ses_ended") for _ in range(300)))

@@ -174,7 +174,7 @@ async def test_messages_are_retried_while_the_writer_is_full(
     attempt."""
     talk = await meet(market)
     with monkeypatch.context() as patch:
-        patch.setattr("server.workers.message_writer.MOST", 0)
+        patch.setattr("server.workers.message_writer.MAX_WAITING", 0)
         offer = await market.offer(talk.customer, talk.contractor, talk.job)
 
         async def tried() -> Any:

@@ -131,7 +131,7 @@ async def test_who_did_not_apply_cannot_be_opened_with(market: Market) -> None:
 
 
 async def test_messages_arrive_live_on_both_sides_in_order(market: Market) -> None:
-    """Fails without the members or `seq=message.seq` of the delivery in Posts.push()."""
+    """Fails without the members or `seq=message.seq` of the delivery in MessageWriter.push()."""
     talk = await meet(market)
     hello = await talk.say(talk.customer, "Hello!")
     answer = await talk.say(talk.contractor, "Hi. When may I look at it? 🙂")

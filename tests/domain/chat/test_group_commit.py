@@ -15,7 +15,7 @@ from domain.kernel.outbox import Delivery, OutboxRow
 from domain.kernel.record import Record
 from domain.kernel.store import Store, UnitOfWork, new_id
 from domain.operations.idempotency import Reply
-from server.workers.message_writer import Posts
+from server.workers.message_writer import MessageWriter
 from tests.conftest import Server
 from tests.domain.chat.test_conversations import Talk, listed, meet, refused, seqs
 from tests.domain.kernel.test_store import Failing
@@ -45,7 +45,7 @@ def draft(talk: Talk, party: Party, text: str) -> Draft:
 
 async def other_process(
     server: Server, market: Market, clock: Any = None
-) -> tuple[Posts, Store, list[Delivery]]:
+) -> tuple[MessageWriter, Store, list[Delivery]]:
     """The messages of a process that has nothing else."""
     store = Store(
         market.settings.mongo_url, clock or server.store.clock, server.store.rates, new_id("other")
@@ -55,7 +55,7 @@ async def other_process(
     async def push(delivery: Delivery, at: datetime, seqs: dict[str, int]) -> None:
         pushed.append(delivery)
 
-    return Posts(store, server.ports.seal, push), store, pushed
+    return MessageWriter(store, server.ports.seal, push), store, pushed
 
 
 async def said(market: Market, talk: Talk) -> list[Message]:
@@ -72,8 +72,8 @@ async def said(market: Market, talk: Talk) -> list[Message]:
 async def test_what_is_said_in_one_moment_is_one_insert(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `Writer._taken` takes all that waits, and `group_commit._insert_numbered` writes it in
-    one go."""
+    """Guard: `Writer._take_batch` takes all that waits, and `group_commit._insert_numbered` writes
+    it in one go."""
     first = await meet(market)
     second = await meet(market, first.customer)
     inserted: list[list[Record]] = []
@@ -260,7 +260,7 @@ async def test_a_write_that_takes_too_long_is_given_up(
     fields = {"conversation_id": talk.id, "text": "Once", "client_id": "c-1"}
     with monkeypatch.context() as patch:
         patch.setattr(UnitOfWork, "add_all", slow)
-        patch.setattr("server.workers.message_writer.SECONDS", 0.5)
+        patch.setattr("server.workers.message_writer.WRITE_SECONDS", 0.5)
         assert await refused(talk.customer, "send", fields) == "unavailable"
     again = await talk.say(talk.customer, "Once", client_id="c-1")
     (found,) = await said(market, talk)
@@ -269,7 +269,7 @@ async def test_a_write_that_takes_too_long_is_given_up(
 
 
 async def test_a_process_that_ends_writes_what_it_has_taken(market: Market, server: Server) -> None:
-    """Guard: `Posts.stop` waits for what it has, and `_open` lets nothing more in."""
+    """Guard: `MessageWriter.stop` waits for what it has, and `_accepting` lets nothing more in."""
     talk = await meet(market)
     posts, store, pushed = await other_process(server, market)
     posts.start()
@@ -287,9 +287,9 @@ async def test_a_process_that_ends_writes_what_it_has_taken(market: Market, serv
 async def test_more_than_can_wait_is_refused_at_once(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `MOST` in `Posts.post`."""
+    """Guard: `MAX_WAITING` in `Writer.add`."""
     talk = await meet(market)
-    monkeypatch.setattr("server.workers.message_writer.MOST", 3)
+    monkeypatch.setattr("server.workers.message_writer.MAX_WAITING", 3)
     taken = [server.ports.messages.post(draft(talk, talk.customer, f"{n}")) for n in range(3)]
     with pytest.raises(Unavailable):
         server.ports.messages.post(draft(talk, talk.customer, "One too many"))

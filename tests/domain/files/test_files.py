@@ -148,7 +148,7 @@ async def test_files_of_a_conversation(market):
 
 
 async def test_ranges_and_tags(market):
-    """Guard: `_chosen` in server/downloads.py."""
+    """Guard: `downloads._select_range`."""
     owner = await market.customer()
     id = (await upload(owner, TEXT, "a.txt"))["id"]
     status, headers, _ = await download(owner, id)
@@ -188,7 +188,7 @@ async def test_ranges_across_chunks(market):
 
 
 async def test_nothing_in_a_file_runs(market):
-    """Guard: `_headers` in server/downloads.py; a page shows a picture all the same."""
+    """Guard: `downloads._headers`; a page shows a picture all the same."""
     owner = await market.customer()
     for file in (await upload(owner, TEXT, "a.txt"), await upload(owner, picture())):
         _, headers, _ = await download(owner, file["id"])

@@ -109,7 +109,7 @@ async def test_the_seen_mark_is_pushed_to_other_devices(market, server):
     await market.settled()
     assert len(phone.received("/account", "head")) == 1
     phone.clear_pushes()
-    await server.web.relay._keep_heads()
+    await server.web.relay._save_heads()
     await server.web._push_heads_to([customer.id])
     assert await phone.push("/account", "head") == {"head": 1, "seen": 1}
     assert {p.data["name"] for p in admin.received("/admin", "activity")} == {"job.updated"}

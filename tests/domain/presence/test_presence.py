@@ -15,7 +15,7 @@ from domain.accounts.user import User
 from domain.chat.conversation import Conversation
 from domain.kernel.rooms import job_room, user_room
 from domain.presence.presence import LastSeen
-from server.adapters.redis_presence import ALIVE_SECONDS, BEAT_SECONDS, Presence
+from server.adapters.redis_presence import ALIVE_SECONDS, HEARTBEAT_SECONDS, Presence
 from server.dev.stores import Addresses
 from tests.conftest import Server, both_paths
 from tests.support.market import Market
@@ -199,7 +199,7 @@ async def test_a_message_publishes_no_hidden_receipt(market: Market) -> None:
 
 
 async def test_a_killed_process_leaves_no_ghosts(processes: Processes) -> None:
-    """Guard: `_bury` and the names of the living in the script that counts."""
+    """Guard: `_remove_process`, and `alive` in the script COUNT."""
     first, second = await processes.web(), await processes.web(REALTIME="stock")
     market = processes.market
     customer = await market.customer(url=first.url)
@@ -215,7 +215,7 @@ async def test_a_killed_process_leaves_no_ghosts(processes: Processes) -> None:
         await customer.push("/job", "job.viewers", lambda p, n=number: p["viewers"] == n)
     customer.clear_pushes()
     await second.kill()
-    within = ALIVE_SECONDS + 2 * BEAT_SECONDS + 5
+    within = ALIVE_SECONDS + 2 * HEARTBEAT_SECONDS + 5
     await told(customer, lambda pushed: pushed["online"] is False, within)
     await customer.push("/job", "job.viewers", lambda pushed: pushed["viewers"] == 1)
     assert (await look(customer, id))[0]["last_seen_at"]
@@ -313,7 +313,7 @@ async def offices(stores: Addresses) -> AsyncIterator[tuple[Office, Office, Cabl
 async def test_without_redis_a_process_tells_what_it_knows_and_is_corrected(
     offices: tuple[Office, Office, Cable],
 ) -> None:
-    """Guard: `_tell_alone`, and `_doubtful` in `_count`."""
+    """Guard: `_report_local`, and `_unconfirmed` in `_count`."""
     here, far, cable = offices
     here.presence.entered(job_room("1"), "usr_1")
     await here.heard(job_room("1"), 1)
@@ -340,7 +340,7 @@ async def test_without_redis_a_process_tells_what_it_knows_and_is_corrected(
 async def test_what_redis_forgets_is_written_again(
     offices: tuple[Office, Office, Cable],
 ) -> None:
-    """Guard: the new life in `_beat`."""
+    """Guard: the new name in `_heartbeat`."""
     here, far, _ = offices
     far.presence.entered(job_room("1"), "usr_2")
     far.presence.entered(job_room("1"), "usr_3")
@@ -352,13 +352,13 @@ async def test_what_redis_forgets_is_written_again(
     async def back() -> bool:
         return await here.presence.viewers("1") == {"usr_2", "usr_3"}
 
-    await until(back, 3 * BEAT_SECONDS + 5)
+    await until(back, 3 * HEARTBEAT_SECONDS + 5)
 
 
 async def test_a_process_that_has_slept_has_no_part_in_what_was_swept(
     offices: tuple[Office, Office, Cable],
 ) -> None:
-    """Guard: `ends <= now` in the script that beats, and `_bury`."""
+    """Guard: `ends <= now` in the script BEAT, and `_remove_process`."""
     here, far, _ = offices
     far.presence.entered(job_room("1"), "usr_2")
     await far.heard(job_room("1"), 1)
@@ -367,7 +367,7 @@ async def test_a_process_that_has_slept_has_no_part_in_what_was_swept(
     far.told.clear()
     await far.heard(job_room("1"), 1)
     assert far.presence._name != old
-    fields = await here.redis.hkeys(here.presence._key("at", job_room("1")))
+    fields = await here.redis.hkeys(here.presence._key("room", job_room("1")))
     await until(lambda: gone(here, old))
     assert f"{far.presence._name} usr_2".encode() in fields
     assert await here.presence.viewers("1") == {"usr_2"}
@@ -376,6 +376,6 @@ async def test_a_process_that_has_slept_has_no_part_in_what_was_swept(
 async def gone(office: Office, name: str) -> bool:
     """Nothing is left of a process."""
     lives = await office.redis.zrange(office.presence._processes, 0, -1)
-    fields = await office.redis.hkeys(office.presence._key("at", job_room("1")))
+    fields = await office.redis.hkeys(office.presence._key("room", job_room("1")))
     kept = [each for each in (*lives, *fields) if each.split(b" ")[0] == name.encode()]
-    return not kept and not await office.redis.exists(office.presence._key("of", name))
+    return not kept and not await office.redis.exists(office.presence._key("places", name))

@@ -43,7 +43,7 @@ async def test_who_watches_sees_changes_and_how_many_watch(market: Market) -> No
 
 @both_paths
 async def test_people_are_counted_not_their_devices(market: Market) -> None:
-    """Guard: `seen[user]` in the script that counts, and `room not in line.rooms` in
+    """Guard: `seen[user]` in the script that counts, and `room not in connection.rooms` in
     `Realtime.enter`."""
     owner, customer = await market.customer("Olga"), await market.customer("Ciro")
     phone = await market.sign_in(customer.user)

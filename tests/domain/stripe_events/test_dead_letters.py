@@ -104,8 +104,8 @@ async def test_a_live_row_cannot_be_retried_or_discarded(market, server):
 
 
 async def test_a_row_that_cannot_be_given_up_holds_up_no_other(market, server, monkeypatch):
-    """Guard: `except Exception` for each row in `Relay._bury`; raised further it would end every
-    round of the poll, and nothing that a crash has left would ever be found."""
+    """Guard: `except Exception` for each row in `Relay._move_to_dead_letters`; raised further it
+    would end every round of the poll, and nothing that a crash has left would ever be found."""
     bury, broken = dead_letters.move_to_dead_letters, []
 
     async def raising(uow, rows):

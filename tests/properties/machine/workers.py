@@ -11,7 +11,7 @@ import msgspec
 
 from domain.kernel.outbox import LEASE, OutboxRow
 from domain.kernel.store import new_id
-from server.container import Core
+from server.container import Container
 from server.workers.scheduler import JOBS
 from tests.support.relay_cluster import MovableClock
 
@@ -25,16 +25,16 @@ class Workers:
 
     def __init__(self, market, server):
         self.server, self.sandbox = server, server.sandbox
-        self.other = Core(market.settings)
-        self.cores = (server.web, self.other)
+        self.other = Container(market.settings)
+        self.containers = (server.web, self.other)
         self.clock, self.behind = MovableClock(), timedelta()
         self.read, self.dropped, self.died = 0, [], False
 
     async def start(self):
         await self.server.web.scheduler.stop()  # runs only when the machine calls it
-        for core in self.cores:
-            core.store.clock = self.clock
-            msgspec.structs.force_setattr(core.ports, "clock", self.clock)
+        for container in self.containers:
+            container.store.clock = self.clock
+            msgspec.structs.force_setattr(container.ports, "clock", self.clock)
         self.other.relay.start(self.other.ports)
 
     async def close(self):
@@ -49,8 +49,8 @@ class Workers:
 
     async def crash(self, which):
         """A process dies at a random point, and another one takes its place."""
-        core, self.died = self.cores[which], True
-        relay, changed = core.relay, core.relay._changed
+        container, self.died = self.containers[which], True
+        relay, changed = container.relay, container.relay._changed
         doomed = [*relay._loops, *relay._working]
         for task in doomed:
             task.cancel()
@@ -58,9 +58,9 @@ class Workers:
         relay._subjects.clear()
         async with changed:
             changed.notify_all()  # its clients are disconnected too
-        core.store.worker = new_id("worker")
+        container.store.worker = new_id("worker")
         relay.__init__(relay._tasks, relay._push)
-        relay.start(core.ports)
+        relay.start(container.ports)
 
     def deafen(self):
         """The server's process dies with its next commits, before the relay sees their rows."""
@@ -105,7 +105,7 @@ class Workers:
             await asyncio.sleep(0.02)
 
     def _at_work(self):
-        return any(core.relay._in_hand for core in self.cores)
+        return any(container.relay._in_hand for container in self.containers)
 
     async def _due(self):
         soon = {"$lte": self.clock.now() + SOON}

@@ -87,9 +87,9 @@ async def test_what_moves_still_moves(market, kind):
 
 
 async def test_a_file_that_takes_too_long(market, monkeypatch):
-    """Guard: `process.kill` and MOST_SECONDS in server/examiner.py; others are served meanwhile."""
+    """Guard: `process.kill` and MOST_SECONDS in `file_inspector`; others are served meanwhile."""
     owner = await market.customer()
-    monkeypatch.setattr("server.adapters.file_inspector.MOST_SECONDS", 0.01)
+    monkeypatch.setattr("server.adapters.file_inspector.MAX_SECONDS", 0.01)
     status, problem = await try_upload(owner, picture(), "a.png")
     assert (status, problem["code"]) == (415, "unsupported_type")
     assert not await stored_file_rows(market)
@@ -151,7 +151,8 @@ async def test_slow_pictures_of_one_hold_up_nobody_else(market, inspected, tmp_p
     while b"slow" in head and not os.path.exists({str(go_on)!r}):
         __import__("time").sleep(0.02)""")
     slow = [
-        asyncio.create_task(try_upload(owner, b"slow", "a.txt")) for _ in range(uploads.AT_ONCE)
+        asyncio.create_task(try_upload(owner, b"slow", "a.txt"))
+        for _ in range(uploads.UPLOADS_OF_USER)
     ]
     await asyncio.wait(slow, timeout=0.5)  # so that they come first
     await upload(other, b"quick", "b.txt")

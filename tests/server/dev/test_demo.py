@@ -18,7 +18,7 @@ from domain.ledger.transaction import Posting, Transaction
 from server.adapters.system_clock import SystemClock
 from server.dev import demo
 from server.dev.run import create_demo_accounts
-from server.dev_environment import FILE, beside_dev, told
+from server.dev_environment import FILE, beside_dev, published
 from tests.conftest import Server
 from tests.support.dev_process import DevServer, run_command
 from tests.support.processes import free_port
@@ -42,9 +42,9 @@ async def test_demo_and_audit_beside_a_running_dev_server(
     tmp_path: Path,
     started: list[DevServer],
 ) -> None:
-    """Fails without `dev_environment.told` in `run.run` (nothing is found), without `inc` of the
-    balance in `booking._move` or the fee in `processing.accept_offer` (the figures), without the
-    `unlink` in `told` (the file stays), and, for the audits of spoilt books, without
+    """Fails without `dev_environment.published` in `run.run` (nothing is found), without `inc` of
+    the balance in `booking._move` or the fee in `processing.accept_offer` (the figures), without
+    the `unlink` in `published` (the file stays), and, for the audits of spoilt books, without
     `books_audit._check_balances`."""
     data = tmp_path / "data"
     dev = DevServer(data, free_port(), tmp_path / "dev.log")
@@ -131,7 +131,7 @@ async def test_the_demo_fails_when_a_push_is_missing(
             await push(delivery, *rest)
 
     monkeypatch.setattr(server.web.relay, "_push", lossy)
-    monkeypatch.setattr(demo, "PATIENCE", 3.0)
+    monkeypatch.setattr(demo, "WAIT_SECONDS", 3.0)
     with pytest.raises(demo.StoryFailed, match=r"contractor did not get /job job\.updated"):
         await demo.play(server.url, AMOUNT, withdraw=False)
 
@@ -154,7 +154,7 @@ async def test_the_demo_fails_when_the_books_are_wrong(
 
 
 async def test_the_demo_says_where_nothing_answers_and_who_is_unknown(server: Server) -> None:
-    """Fails without the two StoryFailed of `Web.json`."""
+    """Fails without the two StoryFailed of `HttpClient.json`."""
     with pytest.raises(demo.StoryFailed, match="make run"):
         await demo.play(f"http://127.0.0.1:{free_port()}", AMOUNT, withdraw=False)
     with pytest.raises(demo.StoryFailed, match="login was refused"):
@@ -164,7 +164,7 @@ async def test_the_demo_says_where_nothing_answers_and_who_is_unknown(server: Se
 def test_what_a_killed_dev_server_left_behind_does_not_count(tmp_path: Path) -> None:
     """Fails without the lock that `dev_environment._read` looks for."""
     env = {"DATA_DIR": str(tmp_path)}
-    with told(tmp_path, {"MONGO_URL": "mongodb://here"}):
+    with published(tmp_path, {"MONGO_URL": "mongodb://here"}):
         assert beside_dev(env) == {**env, "MONGO_URL": "mongodb://here"}
         left = (tmp_path / FILE).read_bytes()
     (tmp_path / FILE).write_bytes(left)
@@ -174,7 +174,7 @@ def test_what_a_killed_dev_server_left_behind_does_not_count(tmp_path: Path) -> 
 def test_another_store_in_the_environment_keeps_the_dev_servers_out(tmp_path: Path) -> None:
     """Fails without the comparison of STORES: one's own database with the sandbox's payments."""
     env = {"DATA_DIR": str(tmp_path), "LOG_LEVEL": "DEBUG"}
-    with told(tmp_path, {"MONGO_URL": "mongodb://here", "STRIPE_SECRET_KEY": "sk_test_here"}):
+    with published(tmp_path, {"MONGO_URL": "mongodb://here", "STRIPE_SECRET_KEY": "sk_test_here"}):
         assert beside_dev(env)["STRIPE_SECRET_KEY"] == "sk_test_here"
         same = {**env, "MONGO_URL": "mongodb://here"}
         assert beside_dev(same)["STRIPE_SECRET_KEY"] == "sk_test_here"

@@ -106,7 +106,8 @@ def test_children_have_their_own_session_and_end_at_stop(tmp_path: Path) -> None
 
 
 def test_children_end_when_their_parent_is_killed_and_the_next_start_waits(tmp_path: Path) -> None:
-    """Fails without the watcher in watchdog.py, or without the wait for stores.lock in _claim()."""
+    """Fails without the watcher in watchdog.py, or without the wait for stores.lock in
+    _lock_folder()."""
     process, pids = parent(tmp_path, ALL)
     assert len(pids) == len(ALL)
     end(process)
@@ -124,7 +125,7 @@ def test_a_frozen_child_of_a_killed_parent_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_second_server_on_the_same_folder_is_refused_at_once(tmp_path: Path) -> None:
-    """Fails without the lock on DATA_DIR/lock in _claim()."""
+    """Fails without the lock on DATA_DIR/lock in _lock_folder()."""
     process, pids = parent(tmp_path, {"redis"})
     try:
         began = time.monotonic()
@@ -214,7 +215,7 @@ def test_secrets_are_made_once_for_the_owner_only_and_satisfy_the_configuration(
 
 
 def test_transactions_are_given_up_and_forgotten() -> None:
-    """Guard: each branch of `mongo.give_up_transactions`."""
+    """Guard: each branch of `mongo.prune_transactions`."""
     now, undone = 1000.0, []
     registry = TransactionRegistry(
         lifetime_seconds=60, time_func=lambda: now, rollback_func=lambda each: undone.append(each)
@@ -224,26 +225,26 @@ def test_transactions_are_given_up_and_forgotten() -> None:
     registry.commit(b"ended", 1)
     now += mongo.IDLE_SECONDS + 1
     registry.for_statement(b"going on", None, 1, start=True)
-    mongo.give_up_transactions(registry)
+    mongo.prune_transactions(registry)
     assert [each.lsid_bytes for each in undone] == [b"left open"]
     assert registry.for_statement(b"left open", None, 1, start=False)[1]["code"] == 251
     assert registry.commit(b"ended", 1) is None
     now += 61 - mongo.IDLE_SECONDS
     registry.for_statement(b"going on", None, 1, start=False)
-    mongo.give_up_transactions(registry)
+    mongo.prune_transactions(registry)
     assert list(registry._txns) == [b"going on"]
     registry.for_statement(b"ended", None, 2, start=True)
     assert registry.commit(b"ended", 2) is None
 
 
 def test_nobody_else_is_needed_to_give_up_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guard: the thread of `mongo.look_after_transactions`; without it a row that a killed process
+    """Guard: the thread of `mongo.abort_idle_transactions`; without it a row that a killed process
     had changed was locked until another transaction came, and who waits for it may send none."""
     for name in ("__init__", "_prune_locked"):
         monkeypatch.setattr(TransactionRegistry, name, getattr(TransactionRegistry, name))
     monkeypatch.setattr(mongo, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(mongo, "IDLE_SECONDS", 0.02)
-    mongo.look_after_transactions()
+    mongo.abort_idle_transactions()
     given_up = threading.Event()
     registry = TransactionRegistry(rollback_func=lambda _: given_up.set())
     registry.for_statement(b"left open", None, 1, start=True)
@@ -251,7 +252,7 @@ def test_nobody_else_is_needed_to_give_up_a_transaction(monkeypatch: pytest.Monk
 
 
 def test_indexes_made_amid_writes_find_everything(stores: Addresses) -> None:
-    """Guard: what `mongo.read_catalogue_once` forgets with each request: who writes by a list that
+    """Guard: what `mongo.cache_catalogue` forgets with each request: who writes by a list that
     was read before leaves documents out of an index."""
     name = f"indexed_{os.getpid()}"
     with MongoClient[Any](stores.mongo_url) as client:
@@ -289,7 +290,7 @@ def test_indexes_made_amid_writes_find_everything(stores: Addresses) -> None:
 
 
 def test_what_another_client_has_dropped_is_gone(stores: Addresses) -> None:
-    """Guard: `known.forget()` in `mongo.read_catalogue_once`."""
+    """Guard: `known.clear()` in `mongo.cache_catalogue`."""
     name = f"dropped_{os.getpid()}"
     with MongoClient[Any](stores.mongo_url) as client, MongoClient[Any](stores.mongo_url) as other:
         rows, same = client.get_default_database()[name], other.get_default_database()[name]
@@ -306,7 +307,7 @@ def test_what_another_client_has_dropped_is_gone(stores: Addresses) -> None:
 @examples(50, deep=500)
 @given(data=st.data())
 def test_keys_are_packed_as_wiredtiger_does(data: st.DataObject) -> None:
-    """Guard: each branch of `pack` and `unpack` in `mongo.pack_at_once`; what it leaves to the
+    """Guard: each branch of `pack` and `unpack` in `mongo.pack_whole_keys`; what it leaves to the
     slow ones, too."""
     fmt = data.draw(st.sampled_from(("q", "u", "S", "SS", "SSS", "SSq", "SSu", "SSSu", "qS")))
     each = {"q": st.integers(-(2**63), 2**63 - 1), "u": st.binary(), "S": st.text("a0\0é€😀")}
@@ -317,7 +318,7 @@ def test_keys_are_packed_as_wiredtiger_does(data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patched:
         for name in ("pack", "unpack"):
             patched.setattr(packing, name, getattr(packing, name))
-        mongo.pack_at_once()
+        mongo.pack_whole_keys()
         assert wiredtiger.Cursor.set_key.__globals__["pack"](fmt, *values) == packed
         assert wiredtiger.Cursor.get_keys.__globals__["unpack"](fmt, packed) == unpacked
 

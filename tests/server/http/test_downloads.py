@@ -106,8 +106,8 @@ async def test_files_are_refused_like_commands(market):
 
 
 async def test_a_file_that_breaks_off_does_not_look_whole(market, server, monkeypatch):
-    """Guard: `_cut` in `downloads.send`; an end in good order would say that this is all. And what
-    fails before the first piece is a problem: `anext` in `Download.open`."""
+    """Guard: `_abort` in `downloads.send`; an end in good order would say that this is all. And
+    what fails before the first piece is a problem: `anext` in `Download.open`."""
     party = await market.contractor()
     await insert_transactions(server.store, 1_000, user=party.id)
     real, broken_at = OwnedAccounts.effect, 700
@@ -128,7 +128,7 @@ async def test_a_file_that_breaks_off_does_not_look_whole(market, server, monkey
 async def test_who_does_not_read_is_cut_off(market, server, monkeypatch):
     """Guard: `asyncio.timeout` in `downloads._write`; without it a stalled client holds a cursor of
     the database for as long as it likes."""
-    monkeypatch.setattr(downloads, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(downloads, "WRITE_SECONDS", 0.5)
     # More than the buffers of the system take.
     monkeypatch.setattr("handlers.statements.encode", lambda rows: bytes(2_000_000))
     party = await market.contractor()
@@ -142,8 +142,8 @@ async def test_who_does_not_read_is_cut_off(market, server, monkeypatch):
     )
     assert b"200 OK" in await reader.readline()
     cut = asyncio.Event()
-    real = downloads._cut
-    monkeypatch.setattr(downloads, "_cut", lambda request: (real(request), cut.set()))
+    real = downloads._abort
+    monkeypatch.setattr(downloads, "_abort", lambda request: (real(request), cut.set()))
     async with asyncio.timeout(20):
         await cut.wait()
         read = b""

@@ -12,7 +12,7 @@ from PIL import Image
 
 from domain.files.file import MAX_FILE, File
 from server.http import uploads
-from server.rate_limits import AtOnce
+from server.rate_limits import ConcurrencyLimit
 from tests.support.file_samples import (
     BOUNDARY,
     FORM,
@@ -194,7 +194,7 @@ async def test_a_pixel_bomb(market):
     ],
 )
 async def test_a_body_that_is_none(market, type, body, code):
-    """Guard: `_received` and `_read` in server/uploads.py."""
+    """Guard: `uploads._receive` and `uploads._read`."""
     owner = await market.customer()
     async with RawRequest(owner) as raw:
         raw.send_head(len(body), *([type] if type else []))
@@ -256,17 +256,17 @@ async def test_a_body_without_an_end(market, within):
 
 
 async def test_a_length_beyond_the_limit_is_not_read(market):
-    """Guard: `content_length` in `_received`."""
+    """Guard: `content_length` in `_receive`."""
     async with RawRequest(await market.customer()) as raw:
         raw.send_head(10**12)
         assert '"limit_bytes":20971520' in await raw.read_response()
 
 
 async def test_a_connection_that_is_cut(market, server):
-    """Guard: nothing is stored before all of it is here; and `_going` forgets who is gone."""
+    """Guard: nothing is stored before all of it is here; and `_limit` forgets who is gone."""
     owner = await market.customer()
     before = await market.traces()
-    going = server.web.wire._uploads._going.going
+    going = server.web.http._uploads._limit.active
     for _ in range(3):
         async with RawRequest(owner) as raw:
             raw.send_head(5 * MEGABYTE)
@@ -278,11 +278,11 @@ async def test_a_connection_that_is_cut(market, server):
 
 
 async def test_too_many_at_once(market, server):
-    """Guard: AT_ONCE in server/uploads.py; others are not concerned."""
+    """Guard: `uploads.UPLOADS_OF_USER`; others are not concerned."""
     owner, other = await market.customer(), await market.customer("Olga")
-    going = server.web.wire._uploads._going.going
+    going = server.web.http._uploads._limit.active
     async with contextlib.AsyncExitStack() as stack:
-        for number in range(uploads.AT_ONCE):
+        for number in range(uploads.UPLOADS_OF_USER):
             raw = await stack.enter_async_context(RawRequest(owner))
             raw.send_head(MEGABYTE)
             await until(lambda most=number: going[owner.id] > most)
@@ -294,8 +294,8 @@ async def test_too_many_at_once(market, server):
 
 
 async def test_readers_that_do_not_read(market, server, monkeypatch):
-    """Guard: `one_more` in `Wire.download`; others are not concerned."""
-    monkeypatch.setattr(server.web.wire, "_downloads", AtOnce(2, 10))
+    """Guard: `acquire` in `HttpApi.download`; others are not concerned."""
+    monkeypatch.setattr(server.web.http, "_downloads", ConcurrencyLimit(2, 10))
     owner, other = await market.customer(), await market.customer("Olga")
     large = (await upload(owner, b"line\n" * (MAX_FILE // 5), "a.txt"))["id"]
     small = (await upload(other, b"Hello", "a.txt"))["id"]
@@ -307,13 +307,13 @@ async def test_readers_that_do_not_read(market, server, monkeypatch):
         status, _, body = await download(owner, large)
         assert (status, b'"rate_limited"' in body) == (429, True)
         assert (await download(other, small))[0] == 200
-    going = server.web.wire._downloads.going
+    going = server.web.http._downloads.active
     await until(lambda: not going)
 
 
 async def test_one_that_stalls(market, monkeypatch):
-    """Guard: PATIENCE_SECONDS in `MeteredBody`."""
-    monkeypatch.setattr(uploads, "PATIENCE_SECONDS", 0.2)
+    """Guard: PIECE_SECONDS in `MeteredBody`."""
+    monkeypatch.setattr(uploads, "PIECE_SECONDS", 0.2)
     async with RawRequest(await market.customer()) as raw:
         raw.send_head(MEGABYTE)
         raw.writer.write(multipart_part())

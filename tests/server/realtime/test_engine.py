@@ -47,8 +47,8 @@ async def ended(socket: aiohttp.ClientWebSocketResponse) -> None:
         assert (await socket.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
 
 
-def only_line(server: Server) -> connection.Line:
-    (found,) = server.web.realtime.eio.lines
+def only_connection(server: Server) -> connection.Connection:
+    (found,) = server.web.realtime.eio.connections
     return found
 
 
@@ -58,7 +58,7 @@ def only_line(server: Server) -> connection.Line:
 async def test_the_first_packet_says_what_the_server_agrees_to(
     market: Market, party: Party
 ) -> None:
-    """Guard: `Engine._opening`."""
+    """Guard: `Engine._open_data`."""
     socket = await market.web.ws_connect(market.url + PATH)
     by_websocket = json.loads((await socket.receive_str())[1:])
     by_polling = (await open_polling_client(market, party)).opening
@@ -89,7 +89,7 @@ async def test_what_is_not_the_protocol_is_refused(market: Market, server: Serve
     for query in REFUSED:
         async with market.web.get(f"{market.url}/socket.io/?{query}") as response:
             assert response.status == 400, query
-    assert server.web.realtime.connections == 0
+    assert server.web.realtime.connection_count == 0
 
 
 # -- long-polling only -----------------------------------------------------------------------
@@ -98,7 +98,7 @@ async def test_what_is_not_the_protocol_is_refused(market: Market, server: Serve
 async def test_long_polling_carries_commands_and_pushes(
     polled: PollingClient, party: Party
 ) -> None:
-    """Guard: `Line.post` without a lane, and `Realtime._handle_eio_message`."""
+    """Guard: `Connection.send_packet` without a lane, and `Realtime._handle_eio_message`."""
     assert (await polled.emit("/account", '["me"]'))["data"]["id"] == party.id
     commands = (f'42/account,{id}["update",{{"headline":"{id}"}}]' for id in (101, 102, 103))
     assert await polled.post(BETWEEN.join(commands)) == 200
@@ -108,39 +108,40 @@ async def test_long_polling_carries_commands_and_pushes(
 
 
 async def test_two_polls_at_once_end_the_connection(polled: PollingClient, server: Server) -> None:
-    """Guard: `self._polling` in `Line.poll`: one of the two would get what the other waits for.
+    """Guard: `self._polling` in `Connection.poll`: one of the two would get what the other waits
+    for.
 
     Source: Engine.IO protocol 4, "HTTP long-polling"."""
     answers = await asyncio.gather(polled.get(), polled.get())
     assert sorted(answers)[0] == (200, "1") and sorted(answers)[1][0] == 400
-    await wait_until(lambda: server.web.realtime.connections == 0)
+    await wait_until(lambda: server.web.realtime.connection_count == 0)
 
 
 async def test_a_body_that_is_no_payload_ends_the_connection(
     market: Market, server: Server, party: Party
 ) -> None:
-    """Guard: `Line.handle_post_request`; nothing stays behind, and no request hangs."""
+    """Guard: `Connection.handle_post_request`; nothing stays behind, and no request hangs."""
     for body in ("abc", "7", "4" + "[" * 5000, BETWEEN.join(["3"] * 1001)):
         client = await open_polling_client(market, party)
         assert await client.post(body) == 400, body[:10]
-        await wait_until(lambda: server.web.realtime.connections == 0)
+        await wait_until(lambda: server.web.realtime.connection_count == 0)
 
 
 async def test_too_large_a_body_is_refused(polled: PollingClient, server: Server) -> None:
     """Guard: `max_http_buffer_size`; the connection ends, as it does on a websocket."""
     assert await polled.post("4" * (MAX_MESSAGE + 1)) == 400
-    await wait_until(lambda: server.web.realtime.connections == 0)
+    await wait_until(lambda: server.web.realtime.connection_count == 0)
 
 
 async def test_what_a_poller_does_not_fetch_is_bounded(
     polled: PollingClient, server: Server
 ) -> None:
-    """Guard: `self._unsent` in `Line.post`."""
-    line = only_line(server)
+    """Guard: `self._unsent` in `Connection.send_packet`."""
+    connection = only_connection(server)
     for _ in range(2000):
-        line.post(b'2/account,["x","%b"]' % (b"x" * 1000))
-    assert line.queue.qsize() <= 1100
-    await wait_until(lambda: server.web.realtime.connections == 0)
+        connection.send_packet(b'2/account,["x","%b"]' % (b"x" * 1000))
+    assert connection.queue.qsize() <= 1100
+    await wait_until(lambda: server.web.realtime.connection_count == 0)
 
 
 # -- going over to a websocket ---------------------------------------------------------------
@@ -149,25 +150,25 @@ async def test_what_a_poller_does_not_fetch_is_bounded(
 async def test_a_connection_goes_over_to_a_websocket(
     polled: PollingClient, server: Server, party: Party
 ) -> None:
-    """Guard: `_Probe` and `Line.start`; the namespaces and what is unsent go along."""
-    line = only_line(server)
+    """Guard: `_Probe` and `Connection.switch_to`; the namespaces and what is unsent go along."""
+    connection = only_connection(server)
     raw = await polled.upgrade()
-    await wait_until(lambda: line.upgraded)
-    assert (line.lane is not None) == server.web.realtime.eio.fast
+    await wait_until(lambda: connection.upgraded)
+    assert (connection.fast_transport is not None) == server.web.realtime.eio.use_fast_transport
     assert (await raw.emit("/account", '["me"]'))["data"]["id"] == party.id
     server.web.realtime.push(user_room(party.id), "/account", "head", {})
     await raw.wait_for(lambda packet: '"head"' in packet)
     assert (await polled.get())[0] == 400, "polling has ended"
     assert await polled.post("3") == 400
-    assert server.web.realtime.connections == 1
+    assert server.web.realtime.connection_count == 1
     await raw.socket.close()
-    await wait_until(lambda: server.web.realtime.connections == 0)
+    await wait_until(lambda: server.web.realtime.connection_count == 0)
 
 
 async def test_what_is_said_while_it_goes_over_arrives_once(
     polled: PollingClient, server: Server, party: Party
 ) -> None:
-    """Guard: the queue in `Line.start`: it is sent before anything else."""
+    """Guard: the queue in `Connection.switch_to`: it is sent before anything else."""
     waiting = asyncio.create_task(polled.receive())
     socket = await polled.probe()
     await waiting
@@ -185,7 +186,7 @@ async def test_what_is_said_while_it_goes_over_arrives_once(
 async def test_a_second_websocket_is_refused(
     polled: PollingClient, server: Server, party: Party
 ) -> None:
-    """Guard: `upgraded or upgrading` in `Line._upgrade_websocket`."""
+    """Guard: `upgraded or upgrading` in `Connection._upgrade_websocket`."""
     raw = await polled.upgrade()
     assert await raw.responds()
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
@@ -196,7 +197,7 @@ async def test_a_second_websocket_is_refused(
 
 
 async def test_a_probe_that_is_none_changes_nothing(polled: PollingClient) -> None:
-    """Guard: the last branch of `_Probe.heard`, and `upgrading = False` after a websocket."""
+    """Guard: the last branch of `_Probe.on_text`, and `upgrading = False` after a websocket."""
     for first in ("5", "2", "4", "x", ""):
         socket = await polled.web.ws_connect(polled.url.replace("=polling", "=websocket"))
         await socket.send_str(first)
@@ -225,7 +226,8 @@ async def test_a_probe_that_goes_no_further_is_ended(
 async def test_who_does_not_answer_a_ping_is_let_go(
     market: Market, server: Server, party: Party
 ) -> None:
-    """Guard: `line.cut()` in `Engine._beat`; who answers stays, on either transport."""
+    """Guard: `connection.abort()` in `Engine._heartbeat`; who answers stays, on either
+    transport."""
     silent, dead = await open_raw_socket(market, party), await open_polling_client(market, party)
     assert (await silent.connect("/account")).startswith("0")
     assert (await dead.connect("/account")).startswith("0")
@@ -234,13 +236,13 @@ async def test_who_does_not_answer_a_ping_is_let_go(
         asyncio.create_task(lively.wait_until_closed()),
         asyncio.create_task(polled.wait_until_closed()),
     ]
-    await wait_until(lambda: server.web.realtime.connections == 2)
+    await wait_until(lambda: server.web.realtime.connection_count == 2)
     with contextlib.suppress(ConnectionError, aiohttp.ClientError):
         while (message := await silent.socket.receive()).type is aiohttp.WSMsgType.TEXT:
             assert message.data[0] in "024"
     assert (await dead.get())[0] == 400
     await asyncio.sleep(2.5)  # another round of pings
-    assert server.web.realtime.connections == 2
+    assert server.web.realtime.connection_count == 2
     assert not any(task.done() for task in staying)
     await lively.socket.close()
     await polled.close()
@@ -250,22 +252,23 @@ async def test_who_does_not_answer_a_ping_is_let_go(
 async def test_a_close_packet_ends_the_connection(
     market: Market, server: Server, party: Party, polled: PollingClient
 ) -> None:
-    """Guard: `kind == "1"` in `Line.heard`; the same by polling."""
+    """Guard: `kind == "1"` in `Connection.on_text`; the same by polling."""
     raw = await open_raw_socket(market, party)
     assert (await raw.connect("/account")).startswith("0")
     await raw.send("1")
     assert await raw.wait_until_closed()
-    await wait_until(lambda: server.web.realtime.connections == 1)
+    await wait_until(lambda: server.web.realtime.connection_count == 1)
     waiting = asyncio.create_task(polled.get())
     await asyncio.sleep(0.05)
     await polled.send("1")
-    await wait_until(lambda: server.web.realtime.connections == 0)
+    await wait_until(lambda: server.web.realtime.connection_count == 0)
     async with asyncio.timeout(SECONDS):
         await waiting
 
 
 async def test_a_poller_is_told_when_the_server_ends(server: Server, polled: PollingClient) -> None:
-    """Guard: `Line.release` without a websocket; the process would wait for it to the last."""
+    """Guard: `Connection.close_transport` without a websocket; the process would wait for it to the
+    last."""
     waiting = asyncio.create_task(polled.get())
     await asyncio.sleep(0.05)
     async with asyncio.timeout(5):
@@ -279,7 +282,7 @@ async def test_a_poller_is_told_when_the_server_ends(server: Server, polled: Pol
 async def test_attachments_are_refused_by_polling_too(
     polled: PollingClient, server: Server, market: Market
 ) -> None:
-    """Guard: `packets.EVENTS` in `Realtime._packet`; an attachment itself is passed over."""
+    """Guard: `packets.EVENTS` in `Realtime._handle_packet`; an attachment itself is passed over."""
     before = await market.traces()
     data = '["update",{"headline":{"_placeholder":true,"num":0}}]'
     answer = await polled.emit("/account", data, b"x" * 100, kind="51-")
@@ -292,7 +295,7 @@ async def test_attachments_are_refused_by_polling_too(
 async def test_a_room_of_pollers_and_websockets_hears_the_same(
     market: Market, polled: PollingClient, party: Party
 ) -> None:
-    """Guard: `Rooms.deliver` posts to every line, whatever carries it."""
+    """Guard: `Rooms.deliver` sends to every connection, on every transport."""
     owner = await market.customer("Olga")
     job = await market.job(owner)
     over, direct = (

@@ -105,7 +105,7 @@ BAD_COMMANDS = {
 
 
 async def test_every_bad_command_is_acknowledged(raw: RawSocket, market: Market) -> None:
-    """Fails when `understood` lets python-socketio dispatch (reserved names), when `_packet`
+    """Fails when `understood` lets python-socketio dispatch (reserved names), when `_handle_packet`
     raises for unreadable JSON, or without MAX_COMMAND."""
     before = await market.traces()
     wrong = []
@@ -144,7 +144,7 @@ BINARY: list[tuple[str, list[bytes]]] = [
 async def test_attachments_are_refused_and_not_kept(
     raw: RawSocket, server: Server, market: Market
 ) -> None:
-    """Fails when `_packet` hands a binary event to python-socketio, which would keep
+    """Fails when `_handle_packet` hands a binary event to python-socketio, which would keep
     up to ten digits of attachments, and take everything after a wrong one for another."""
     before = await market.traces()
     data = '["create",{"title":{"_placeholder":true,"num":7}}]'
@@ -195,7 +195,7 @@ BAD_PACKETS = [
 
 
 async def test_malformed_packets_are_passed_over(raw: RawSocket, market: Market) -> None:
-    """Fails when a packet that cannot be read raises in `_packet` or `packets.decode`."""
+    """Fails when a packet that cannot be read raises in `_handle_packet` or `packets.decode`."""
     before = await market.traces()
     for packet in BAD_PACKETS:
         await raw.send(f"4{packet}")
@@ -207,8 +207,8 @@ async def test_malformed_packets_are_passed_over(raw: RawSocket, market: Market)
 async def test_what_is_no_frame_ends_the_connection_at_once(
     server: Server, market: Market, victim: Party, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Fails without the look at `kind` in `Line.heard`: a dead client is kept until its ping times
-    out."""
+    """Fails without the look at `kind` in `Connection.on_text`: a dead client is kept until its
+    ping times out."""
     party = await market.join(Role.CUSTOMER, "Fay Frame", connect=False)
     for frame in ("", "x", "7", "9", "b!!!", "bAAAA", "\u0665", "\u20ac"):
         client = await open_raw_socket(market, party)
@@ -216,7 +216,7 @@ async def test_what_is_no_frame_ends_the_connection_at_once(
         await client.send(frame)
         assert await client.wait_until_closed()
         await left_with(server, {victim.id})
-    assert server.web.realtime.connections == 1
+    assert server.web.realtime.connection_count == 1
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
@@ -276,12 +276,15 @@ async def test_a_namespace_opens_once_and_only_if_it_exists(raw: RawSocket, mark
 
 
 async def test_a_closed_namespace_answers_nothing_more(raw: RawSocket, server: Server) -> None:
-    """Fails without the look at `line.clients` in `_packet`, or without `_leave`."""
+    """Fails without the look at `connection.clients` in `_handle_packet`, or without
+    `_leave_namespace`."""
     await raw.send("41/job,")
     await raw.send("42/job,77" + create())
     assert await raw.responds()
     assert raw.packets == []
-    assert {name for line in server.web.realtime.eio.lines for name in line.clients} >= {"/chat"}
+    assert {
+        name for connection in server.web.realtime.eio.connections for name in connection.clients
+    } >= {"/chat"}
     assert (await raw.connect("/job")).startswith("0")
 
 

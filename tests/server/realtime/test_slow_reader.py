@@ -56,8 +56,8 @@ class Watch:
 
 
 async def test_a_client_that_stops_reading_hurts_nobody(processes: Processes) -> None:
-    """Guard: `Lane.pause_writing`: beyond MOST_UNSENT the connection is cut, and what it did not
-    take is thrown away; `sync` has all of it."""
+    """Guard: `FastTransport.pause_writing`: beyond MAX_UNSENT_BYTES the connection is cut, and what
+    it did not take is thrown away; `sync` has all of it."""
     web = await processes.web(COMMANDS_PER_SECOND="2000")
     talk, bystander = await meet(processes.market), await processes.market.customer()
     before, during = Watch(web.pid, bystander), Watch(web.pid, bystander)

@@ -17,7 +17,7 @@ from domain.kernel.rooms import user_room
 from server.config import load
 from server.dev.stores import ROOT, Addresses
 from server.realtime import rooms
-from server.realtime.fast_transport import MOST_UNSENT
+from server.realtime.fast_transport import MAX_UNSENT_BYTES
 from tests.conftest import Installation, Server, both_paths
 from tests.support.market import Market
 from tests.support.parties import Party
@@ -53,13 +53,15 @@ async def raw(market: Market, party: Party) -> AsyncIterator[RawSocket]:
 async def test_an_emitted_connect_or_disconnect_is_no_connection(
     raw: RawSocket, server: Server
 ) -> None:
-    """Guard: `understood` knows only our commands; python-socketio would call its handlers of
+    """Guard: `parse_command` knows only our commands; python-socketio would call its handlers of
     the real thing, so that a client could sign in and out of rooms as it likes."""
-    rooms_before = {room: set(lines) for room, lines in server.web.realtime.rooms._lines.items()}
+    rooms_before = {
+        room: set(members) for room, members in server.web.realtime.rooms._connections.items()
+    }
     for name in ("connect", "disconnect", "connect_error"):
         answer = await raw.emit("/account", json.dumps([name, {"token": "another"}]))
         assert answer["error"]["code"] == "unknown_command", name
-    assert server.web.realtime.rooms._lines == rooms_before
+    assert server.web.realtime.rooms._connections == rooms_before
     assert await raw.responds()
 
 
@@ -137,8 +139,8 @@ async def test_a_push_is_framed_once_for_all_who_get_it(
 async def test_who_stops_reading_is_cut_off_and_costs_no_memory(
     market: Market, server: Server, party: Party, raw: RawSocket
 ) -> None:
-    """Guard: `Lane.pause_writing`, and MOST_UNSENT in `Line.post`; python-engineio's queue has no
-    end. Who reads gets everything meanwhile."""
+    """Guard: `FastTransport.pause_writing`, and MAX_UNSENT_BYTES in `Connection.send_packet`;
+    python-engineio's queue has no end. Who reads gets everything meanwhile."""
     realtime = server.web.realtime
     stalled = StalledReader(server.url, party.token)
     await stalled.connect("/account")
@@ -151,7 +153,7 @@ async def test_who_stops_reading_is_cut_off_and_costs_no_memory(
             pushed += 1
         assert pushed < 60_000
         await asyncio.sleep(0.001)
-    assert private_bytes() - before < 5 * MOST_UNSENT
+    assert private_bytes() - before < 5 * MAX_UNSENT_BYTES
     realtime.push(room, "/account", "head", {"head": None})
     assert await reading == pushed
     stalled.socket.close()
@@ -170,11 +172,11 @@ async def _count(raw: RawSocket) -> int:
 async def test_after_a_redis_reconnect_clients_are_told_and_no_subscription_leaks(
     market: Market, server: Server, stores: Addresses, party: Party
 ) -> None:
-    """Guard: `Realtime._missed`; python-socketio's manager loses what is said meanwhile, tells
+    """Guard: `Realtime._on_missed`; python-socketio's manager loses what is said meanwhile, tells
     nobody, and subscribes once more each time."""
     await party.connect()
     fanout = server.web.fanout
-    channel = fanout._shards[0]._name(f"room:user:{party.id}")
+    channel = fanout._servers[0]._redis_name(f"room:user:{party.id}")
     async with Redis.from_url(str(stores.redis_url)) as redis:
         for round in range(1, 3):
             for client in await redis.client_list(_type="pubsub"):
@@ -191,17 +193,19 @@ async def test_after_a_redis_reconnect_clients_are_told_and_no_subscription_leak
 async def test_clients_ask_once_for_what_several_processes_missed(
     market: Market, server: Server, party: Party
 ) -> None:
-    """Guard: GATHER_SECONDS; when Redis comes back each process tells each other, and every client
-    asked as often as there are processes."""
+    """Guard: RESYNC_DELAY_SECONDS; when Redis comes back each process tells each other, and every
+    client asked as often as there are processes."""
     await party.connect()
     for _ in range(5):
-        server.web.fanout.missed(None)
+        server.web.fanout.on_missed(None)
     await wait_until(lambda: not server.web.realtime._resyncing)
     await party.push("/account", "resync")
-    server.web.fanout.missed(user_room(party.id))  # this one is told at once, so after the others
+    server.web.fanout.on_missed(
+        user_room(party.id)
+    )  # this one is told at once, so after the others
     await wait_until(lambda: len(party.received("/account", "resync")) > 1)
     assert len(party.received("/account", "resync")) == 2
-    server.web.fanout.missed(None)
+    server.web.fanout.on_missed(None)
     await wait_until(lambda: len(party.received("/account", "resync")) == 3)
 
 
@@ -219,7 +223,7 @@ async def test_a_page_of_another_origin_is_refused(market: Market, server: Serve
         async with market.web.get(polling, headers={"Origin": origin}) as response:
             assert response.status == 400
             assert "Access-Control-Allow-Origin" not in response.headers
-    assert server.web.realtime.connections == 0
+    assert server.web.realtime.connection_count == 0
     for headers in ({}, {"Origin": server.web.settings.cors_origins[0]}):
         client = await open_raw_socket(market, party, **headers)
         assert (await client.connect("/account")).startswith("0")
@@ -262,8 +266,8 @@ async def test_the_real_address_is_known_behind_a_trusted_proxy(
 async def test_javascript_clients_survive_the_end_of_their_process(
     client: None, processes: Processes
 ) -> None:
-    """Guard: `Line.release` in `Engine.drain` ends transports; a Socket.IO disconnect makes
-    JavaScript clients stay away. What happened meanwhile is there after a `sync`."""
+    """Guard: `Connection.close_transport` in `Engine.drain` ends transports; a Socket.IO disconnect
+    makes JavaScript clients stay away. What happened meanwhile is there after a `sync`."""
     first, second, market = await processes.web(), await processes.web(), processes.market
     customer = await market.customer(connect=False)
     staying = await asyncio.create_subprocess_exec(

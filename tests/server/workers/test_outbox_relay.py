@@ -74,7 +74,7 @@ async def test_of_two_relays_one_does_a_left_row(cluster: RelayCluster, monkeypa
 
 @pytest.mark.parametrize("end", ["done", "failed", "again"])
 async def test_a_late_worker_changes_nothing(cluster: RelayCluster, end: str) -> None:
-    """Fails without `owner` in the guards of `_done` and `_put_back`."""
+    """Fails without `owner` in the guards of `_delete` and `_retry_later`."""
     gate = asyncio.Event()
 
     async def slow() -> None:
@@ -137,7 +137,7 @@ async def test_a_row_that_kills_its_worker_ends_as_a_dead_letter(cluster: RelayC
 
 
 async def test_a_task_that_always_fails_ends_as_a_dead_letter(cluster: RelayCluster) -> None:
-    """Fails without the limit in `_claim`, or when `_put_back` does not keep the reason."""
+    """Fails without the limit in `_claim`, or when `_retry_later` does not keep the reason."""
 
     async def fail() -> None:
         raise RuntimeError("broken")
@@ -160,7 +160,7 @@ async def test_a_task_that_always_fails_ends_as_a_dead_letter(cluster: RelayClus
 
 
 async def test_waiting_for_stripe_takes_days_and_not_attempts(cluster: RelayCluster) -> None:
-    """Fails when `_put_back` does not give the attempt back: half an hour's outage of Stripe
+    """Fails when `_retry_later` does not give the attempt back: half an hour's outage of Stripe
     would bury refunds and transfers."""
 
     async def fail() -> None:
@@ -196,7 +196,7 @@ def test_the_wait_grows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_failed_row_waits_longer_each_time(cluster: RelayCluster, monkeypatch: Any) -> None:
-    """Fails when `_put_back` does not use the row's own attempts."""
+    """Fails when `_retry_later` does not use the row's own attempts."""
     monkeypatch.setattr(random, "random", lambda: 1.0)
     waits = []
 
@@ -218,7 +218,7 @@ async def test_a_failed_row_waits_longer_each_time(cluster: RelayCluster, monkey
 
 
 async def test_try_again_can_change_the_task(cluster: RelayCluster) -> None:
-    """Fails when `_put_back` drops the new body, or its tag that says which kind it is."""
+    """Fails when `_retry_later` drops the new body, or its tag that says which kind it is."""
 
     async def again() -> None:
         raise TryAgain("another way", OtherTask("x"))
@@ -233,7 +233,7 @@ async def test_try_again_can_change_the_task(cluster: RelayCluster) -> None:
 
 
 async def test_waiting_for_a_time_is_not_failing(cluster: RelayCluster) -> None:
-    """Fails when `_put_back` counts a wait as an attempt, or does not wait until `at`."""
+    """Fails when `_retry_later` counts a wait as an attempt, or does not wait until `at`."""
 
     async def wait() -> None:
         raise TryAgain("not yet", at=cluster.clock.now() + timedelta(hours=1))

@@ -4,17 +4,17 @@ import asyncio
 
 import pytest
 
-from server.realtime.eager import begun
+from server.realtime.eager import start_eagerly
 
 
 async def test_what_waits_for_nothing_is_done_at_once():
-    """Guard: `work.send(None)` in `begun`; no task, no turn of the loop."""
+    """Guard: `work.send(None)` in `start_eagerly`; no task, no turn of the loop."""
     done = []
 
     async def work():
         done.append(1)
 
-    assert begun(work()) is None
+    assert start_eagerly(work()) is None
     assert done == [1]
 
 
@@ -30,7 +30,7 @@ async def test_what_waits_goes_on_in_order():
             await asyncio.sleep(0.001)
         steps.append("done")
 
-    rest = begun(work())
+    rest = start_eagerly(work())
     assert rest is not None and steps == ["begun"]
     task = asyncio.ensure_future(rest)
     await asyncio.sleep(0)
@@ -53,11 +53,11 @@ async def test_failures_and_cancellation_reach_it():
 
     loop = asyncio.get_running_loop()
     failing = loop.create_future()
-    rest = begun(work(failing))
+    rest = start_eagerly(work(failing))
     failing.set_exception(ValueError())
     with pytest.raises(ValueError):
         await rest
-    task = asyncio.ensure_future(begun(work(loop.create_future())))
+    task = asyncio.ensure_future(start_eagerly(work(loop.create_future())))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -66,10 +66,10 @@ async def test_failures_and_cancellation_reach_it():
 
 
 async def test_what_fails_at_once_fails_where_it_was_made():
-    """Guard: nothing but StopIteration is caught in `begun`."""
+    """Guard: nothing but StopIteration is caught in `start_eagerly`."""
 
     async def work():
         raise ValueError
 
     with pytest.raises(ValueError):
-        begun(work())
+        start_eagerly(work())

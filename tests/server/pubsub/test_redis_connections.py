@@ -13,7 +13,7 @@ from server.pubsub.redis_connections import redis_pool
 
 
 def test_a_connection_that_was_reset_is_lost_as_any_other() -> None:
-    """Guard: `Losable`; without it nobody who expects a RedisError hears of the end."""
+    """Guard: `LossAsRedisError`; without it code that expects RedisError fails."""
     uvloop.run(_write_after_a_reset())
 
 

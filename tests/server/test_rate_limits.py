@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from handlers import NAMESPACES
-from server.rate_limits import Buckets, Limits, Rate
-from server.realtime.server import ABUSES
+from server.rate_limits import Buckets, Rate, RateLimits
+from server.realtime.server import MAX_ABUSES
 from tests.conftest import both_paths
 from tests.support.parties import PASSWORD, Refused
 
@@ -33,8 +33,8 @@ def test_a_bucket_gives_its_burst_and_then_its_rate():
 
 
 def test_buckets_are_forgotten(monkeypatch):
-    """Guard: REMEMBERED; one key for each address that ever came would fill the memory."""
-    monkeypatch.setattr("server.rate_limits.REMEMBERED", 10)
+    """Guard: MAX_KEYS; one key for each address that ever came would fill the memory."""
+    monkeypatch.setattr("server.rate_limits.MAX_KEYS", 10)
     clock = Hand()
     buckets = Buckets(clock)
     for number in range(100):
@@ -63,7 +63,7 @@ async def test_a_user_who_is_too_fast_is_told_when_to_go_on(market, server):
 
 
 async def test_declared_limits_are_enforced_and_scaled(market, server):
-    """Guard: `op.limits` in `Limits.check`, and `_factors`."""
+    """Guard: `op.limits` in `RateLimits.check`, and `_factors`."""
     declared = {
         each.operation.name: each.operation.limits for n in NAMESPACES for each in n.exposed
     }
@@ -78,7 +78,7 @@ async def test_declared_limits_are_enforced_and_scaled(market, server):
         "job-request.apply",
         "job.create",
     }
-    limits = Limits(server.web.redis, "scaled", per_second=100, sign_ins=30)
+    limits = RateLimits(server.web.redis, "scaled", per_second=100, sign_ins=30)
     rates = [limits._rate(limit) for limit in (*limited["job.create"], *limited["account.login"])]
     assert [(rate.burst, rate.interval) for rate in rates] == [(120, 1 / 2), (30, 2), (10, 30)]
     (limit,) = limited["job.create"]
@@ -105,10 +105,10 @@ async def test_passwords_are_not_guessed(market, server):
 
 @both_paths
 async def test_who_goes_on_although_refused_loses_the_connection(market, server):
-    """Guard: `_abused` in `Realtime`, for packets of any kind, before they are read."""
+    """Guard: `_count_abuse` in `Realtime`, for packets of any kind, before they are read."""
     server.web.limits._packets = Rate(20, 1)
     party = await market.customer()
-    for _ in range(ABUSES + 100):
+    for _ in range(MAX_ABUSES + 100):
         await party.socket.emit("me", {}, namespace="/account")
     async with asyncio.timeout(10):
         while party.socket.connected:  # noqa: ASYNC110 - nobody tells

@@ -1,5 +1,5 @@
-"""A lane on the event loop that servers run with: the transport itself tells who does not read.
-And no lanes, where they were not tested."""
+"""A transport on the event loop that servers run with: the transport itself tells who does not
+read. And no lanes, where they were not tested."""
 
 import asyncio
 import socket
@@ -10,7 +10,7 @@ import uvloop
 from structlog.testing import capture_logs
 
 from server.realtime import fast_transport
-from server.realtime.fast_transport import MOST_UNSENT, Lane, _Inbox, usable
+from server.realtime.fast_transport import MAX_UNSENT_BYTES, FastTransport, _Inbox, usable
 from tests.conftest import Server
 from tests.support.market import Market
 
@@ -18,20 +18,20 @@ from tests.support.market import Market
 class Reader:
     gone = False
 
-    def heard(self, text: str) -> None:
+    def on_text(self, text: str) -> None:
         raise AssertionError("nothing was said")
 
-    def lost(self) -> None:
+    def on_closed(self) -> None:
         self.gone = True
 
 
 @pytest.mark.parametrize("at_once", [1, 100, 50_000])
 def test_who_does_not_read_is_cut_off_on_uvloop(at_once: int) -> None:
-    """Guard: `pause_writing` and `set_write_buffer_limits` in `Lane`, also for what is all written
-    in one turn of the loop."""
+    """Guard: `pause_writing` and `set_write_buffer_limits` in `FastTransport`, also for what is all
+    written in one turn of the loop."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         written = runner.run(write_until_cut(at_once))
-    assert MOST_UNSENT / 1000 < written < 20 * MOST_UNSENT / 1000 + at_once
+    assert MAX_UNSENT_BYTES / 1000 < written < 20 * MAX_UNSENT_BYTES / 1000 + at_once
 
 
 async def write_until_cut(at_once: int) -> int:
@@ -49,12 +49,12 @@ async def write_until_cut(at_once: int) -> int:
     client.setblocking(False)
     await loop.sock_connect(client, server.sockets[0].getsockname())
     transport = await made
-    lane = Lane(_Inbox(None, 2**16, loop=loop), transport, reader, 1000)  # type: ignore[arg-type]
-    transport.set_protocol(lane)
+    fast = FastTransport(_Inbox(None, 2**16, loop=loop), transport, reader, 1000)  # type: ignore[arg-type]
+    transport.set_protocol(fast)
     written = 0
     while not reader.gone and written < 1_000_000:
         for _ in range(at_once):
-            lane.write(b"x" * 1000)
+            fast.write(b"x" * 1000)
             written += 1
         await asyncio.sleep(0)
     client.close()
@@ -77,8 +77,8 @@ async def test_with_another_version_the_stock_path_serves(
     customer = await market.customer()
     job = await market.job(customer)
     assert (await customer.call("/job", "get", {"job_id": job["id"]}))["id"] == job["id"]
-    lines = server.web.realtime.eio.lines
-    assert lines and not any(line.lane for line in lines)
+    connections = server.web.realtime.eio.connections
+    assert connections and not any(each.fast_transport for each in connections)
 
 
 def test_another_version_is_told_of() -> None:
