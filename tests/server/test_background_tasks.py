@@ -1,4 +1,4 @@
-"""Background work ends, also when a library has swallowed that it was to."""
+"""Background tasks end, also when a library swallows a cancellation."""
 
 import asyncio
 

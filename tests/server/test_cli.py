@@ -1,4 +1,4 @@
-"""The command line as it is used: real processes, their output, exit codes and what they leave."""
+"""The command line: real processes, their output, exit codes and files."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ def test_dev_starts_from_nothing_and_finds_its_data_again(
     tmp_path: Path, started: list[DevServer]
 ) -> None:
     """Fails without `embedded(...)`, `create_demo_accounts`, `_welcome` or the signal handlers;
-    the second half without `secrets.load` (the old token) or with an endpoint made anew
+    the second half without `secrets.load` (the old token) or with a new endpoint
     (`_register_webhooks`)."""
     data = tmp_path / "data"
     first = DevServer(data, free_port(), tmp_path / "first.log")

@@ -1,4 +1,4 @@
-"""Nobody goes faster than agreed, and who tries hurts nobody else."""
+"""Rate limits hold, and a client that exceeds them affects no other."""
 
 import asyncio
 
@@ -111,5 +111,5 @@ async def test_who_goes_on_although_refused_loses_the_connection(market, server)
     for _ in range(MAX_ABUSES + 100):
         await party.socket.emit("me", {}, namespace="/account")
     async with asyncio.timeout(10):
-        while party.socket.connected:  # noqa: ASYNC110 - nobody tells
+        while party.socket.connected:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""The demo and the audit, as used beside a running dev server and when something is off."""
+"""The demo and the audit on a running dev server, and with wrong books."""
 
 import json
 import re
@@ -153,7 +153,7 @@ async def test_the_demo_fails_when_the_books_are_wrong(
         await demo.play(server.url, AMOUNT, withdraw=False)
 
 
-async def test_the_demo_says_where_nothing_answers_and_who_is_unknown(server: Server) -> None:
+async def test_the_demo_names_an_absent_server_and_an_unknown_account(server: Server) -> None:
     """Fails without the two StoryFailed of `HttpClient.json`."""
     with pytest.raises(demo.StoryFailed, match="make run"):
         await demo.play(f"http://127.0.0.1:{free_port()}", AMOUNT, withdraw=False)
@@ -161,7 +161,7 @@ async def test_the_demo_says_where_nothing_answers_and_who_is_unknown(server: Se
         await demo.play(server.url, AMOUNT, withdraw=False)
 
 
-def test_what_a_killed_dev_server_left_behind_does_not_count(tmp_path: Path) -> None:
+def test_the_environment_of_a_killed_dev_server_is_ignored(tmp_path: Path) -> None:
     """Fails without the lock that `dev_environment._read` looks for."""
     env = {"DATA_DIR": str(tmp_path)}
     with published(tmp_path, {"MONGO_URL": "mongodb://here"}):
@@ -172,7 +172,8 @@ def test_what_a_killed_dev_server_left_behind_does_not_count(tmp_path: Path) -> 
 
 
 def test_another_store_in_the_environment_keeps_the_dev_servers_out(tmp_path: Path) -> None:
-    """Fails without the comparison of STORES: one's own database with the sandbox's payments."""
+    """Fails without the comparison of STORES: otherwise an own database is used with the sandbox's
+    payments."""
     env = {"DATA_DIR": str(tmp_path), "LOG_LEVEL": "DEBUG"}
     with published(tmp_path, {"MONGO_URL": "mongodb://here", "STRIPE_SECRET_KEY": "sk_test_here"}):
         assert beside_dev(env)["STRIPE_SECRET_KEY"] == "sk_test_here"

@@ -44,7 +44,7 @@ threading.Event().wait()
 
 
 def running(pid: int) -> bool:
-    """Whether the process does anything still; a zombie that nobody collects does not."""
+    """Whether the process still runs; a zombie does not."""
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
     return bool(state.stdout.strip()) and not state.stdout.startswith("Z")
 
@@ -96,7 +96,7 @@ def test_stores_answer_and_keep_their_data_across_a_restart(tmp_path: Path) -> N
 
 
 def test_children_have_their_own_session_and_end_at_stop(tmp_path: Path) -> None:
-    """Fails without start_new_session in _spawn(), or without terminate() in _end()."""
+    """Fails without start_new_session in _spawn(), or without terminate() in _stop_children()."""
     with Embedded(tmp_path, ALL) as addresses:
         pids = list(addresses.pids.values())
         assert set(addresses.pids) == ALL
@@ -117,7 +117,7 @@ def test_children_end_when_their_parent_is_killed_and_the_next_start_waits(tmp_p
 
 
 def test_a_frozen_child_of_a_killed_parent_is_killed(tmp_path: Path) -> None:
-    """Fails without SIGKILL in watchdog.PATIENCE: a stopped process does not act on SIGTERM."""
+    """Fails without SIGKILL in watchdog.SIGNALS: a stopped process does not act on SIGTERM."""
     process, pids = parent(tmp_path, {"redis"})
     os.kill(pids[0], signal.SIGSTOP)
     end(process)
@@ -147,7 +147,7 @@ def test_a_child_that_dies_at_start_is_reported_with_its_log(tmp_path: Path) -> 
 
 
 async def test_a_child_that_dies_later_is_reported_by_name(tmp_path: Path) -> None:
-    """Fails without set_exception in _follow()."""
+    """Fails without set_exception in _watch_end()."""
     async with embedded(tmp_path, {"redis"}) as addresses:
         impatient = asyncio.create_task(addresses.first_death())
         await asyncio.sleep(0)
@@ -157,8 +157,8 @@ async def test_a_child_that_dies_later_is_reported_by_name(tmp_path: Path) -> No
             await asyncio.wait_for(addresses.first_death(), timeout=5)
 
 
-async def test_an_asked_for_end_is_no_death(tmp_path: Path) -> None:
-    """Fails without the check of `_stopping` in _follow()."""
+async def test_a_requested_stop_is_no_failure(tmp_path: Path) -> None:
+    """Fails without the check of `_stopping` in _watch_end()."""
     async with embedded(tmp_path, {"redis"}) as addresses:
         pass
     await asyncio.sleep(0.1)
@@ -166,7 +166,7 @@ async def test_an_asked_for_end_is_no_death(tmp_path: Path) -> None:
 
 
 async def test_cancelling_a_start_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Fails without the `finally` of embedded(), or without _end() in start()."""
+    """Fails without the `finally` of embedded(), or without _stop_children() in start()."""
 
     async def run() -> None:
         async with embedded(tmp_path, {"redis"}):
@@ -214,7 +214,7 @@ def test_secrets_are_made_once_for_the_owner_only_and_satisfy_the_configuration(
     assert settings.stripe_webhook_secrets == ("whsec_a",)
 
 
-def test_transactions_are_given_up_and_forgotten() -> None:
+def test_idle_transactions_are_aborted_and_removed() -> None:
     """Guard: each branch of `mongo.prune_transactions`."""
     now, undone = 1000.0, []
     registry = TransactionRegistry(
@@ -237,9 +237,11 @@ def test_transactions_are_given_up_and_forgotten() -> None:
     assert registry.commit(b"ended", 2) is None
 
 
-def test_nobody_else_is_needed_to_give_up_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_transactions_are_aborted_without_other_statements(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Guard: the thread of `mongo.abort_idle_transactions`; without it a row that a killed process
-    had changed was locked until another transaction came, and who waits for it may send none."""
+    had changed stays locked until another transaction runs a statement."""
     for name in ("__init__", "_prune_locked"):
         monkeypatch.setattr(TransactionRegistry, name, getattr(TransactionRegistry, name))
     monkeypatch.setattr(mongo, "LOOK_SECONDS", 0.01)
@@ -252,8 +254,8 @@ def test_nobody_else_is_needed_to_give_up_a_transaction(monkeypatch: pytest.Monk
 
 
 def test_indexes_made_amid_writes_find_everything(stores: Addresses) -> None:
-    """Guard: what `mongo.cache_catalogue` forgets with each request: who writes by a list that
-    was read before leaves documents out of an index."""
+    """Guard: `mongo.cache_catalogue` clears its cache with each request; a write by an older list
+    of indexes leaves documents out of an index."""
     name = f"indexed_{os.getpid()}"
     with MongoClient[Any](stores.mongo_url) as client:
         rows = client.get_default_database()[name]
@@ -276,7 +278,7 @@ def test_indexes_made_amid_writes_find_everything(stores: Addresses) -> None:
             done.set()
             last = [each.result() for each in written]
         rows.update_many({"_id": {"$lt": 3}}, {"$set": {"tags": ["t0", "other"]}})
-    with MongoClient[Any](stores.mongo_url) as another:  # whoever wrote may know of no index
+    with MongoClient[Any](stores.mongo_url) as another:  # a writer may not know the index
         rows = another.get_default_database()[name]
         every = list(rows.find())
         assert len(every) == sum(number // 4 + 1 for number in last)
@@ -307,8 +309,8 @@ def test_what_another_client_has_dropped_is_gone(stores: Addresses) -> None:
 @examples(50, deep=500)
 @given(data=st.data())
 def test_keys_are_packed_as_wiredtiger_does(data: st.DataObject) -> None:
-    """Guard: each branch of `pack` and `unpack` in `mongo.pack_whole_keys`; what it leaves to the
-    slow ones, too."""
+    """Guard: each branch of `pack` and `unpack` in `mongo.pack_whole_keys`; also other
+    formats, which it passes on."""
     fmt = data.draw(st.sampled_from(("q", "u", "S", "SS", "SSS", "SSq", "SSu", "SSSu", "qS")))
     each = {"q": st.integers(-(2**63), 2**63 - 1), "u": st.binary(), "S": st.text("a0\0é€😀")}
     values = [data.draw(each[kind]) for kind in fmt]
@@ -324,7 +326,7 @@ def test_keys_are_packed_as_wiredtiger_does(data: st.DataObject) -> None:
 
 
 def test_pages_are_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guard: `mongo.keep_pages_small`; what was there before stays as it is."""
+    """Guard: `mongo.keep_pages_small`; existing tables stay as they are."""
     create = wiredtiger.Session.create
     monkeypatch.setattr(wiredtiger.Session, "create", lambda *given: create(*given))
     store = wiredtiger.wiredtiger_open(str(tmp_path), "create")

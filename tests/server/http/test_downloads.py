@@ -49,7 +49,7 @@ async def test_a_statement_as_a_file(work):
     )
 
 
-async def test_what_people_wrote_is_no_formula(market, server):
+async def test_user_text_is_no_formula(market, server):
     """Guard: FORMULA in `cell`, and the csv module's quoting."""
     customer, contractor = await market.customer(), await market.contractor()
     deal = JobInProgress(market, server)
@@ -105,9 +105,9 @@ async def test_files_are_refused_like_commands(market):
         assert headers["Content-Type"].startswith("application/problem+json")
 
 
-async def test_a_file_that_breaks_off_does_not_look_whole(market, server, monkeypatch):
-    """Guard: `_abort` in `downloads.send`; an end in good order would say that this is all. And
-    what fails before the first piece is a problem: `anext` in `Download.open`."""
+async def test_an_incomplete_file_does_not_look_complete(market, server, monkeypatch):
+    """Guard: `_abort` in `downloads.send`; a normal end would mean a complete file. A
+    failure before the first piece is a problem+json: `anext` in `Download.open`."""
     party = await market.contractor()
     await insert_transactions(server.store, 1_000, user=party.id)
     real, broken_at = OwnedAccounts.effect, 700
@@ -125,7 +125,7 @@ async def test_a_file_that_breaks_off_does_not_look_whole(market, server, monkey
     assert (status, problem["code"]) == (500, "internal")
 
 
-async def test_who_does_not_read_is_cut_off(market, server, monkeypatch):
+async def test_a_client_that_does_not_read_is_disconnected(market, server, monkeypatch):
     """Guard: `asyncio.timeout` in `downloads._write`; without it a stalled client holds a cursor of
     the database for as long as it likes."""
     monkeypatch.setattr(downloads, "WRITE_SECONDS", 0.5)

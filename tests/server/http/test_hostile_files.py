@@ -92,9 +92,9 @@ REFUSED = {
 }
 
 
-async def test_what_is_not_taken(market):
-    """Guard: server/examine.py finds the type in the bytes; name and declared type count for
-    nothing, and every type has its proof."""
+async def test_refused_files(market):
+    """Guard: `file_inspector_process.guess` finds the type in the bytes; name and declared type
+    count for nothing, and every type has its proof."""
     owner = await market.customer()
     before = await market.traces()
     for what, data in REFUSED.items():
@@ -106,7 +106,7 @@ async def test_what_is_not_taken(market):
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
 async def test_a_picture_leaves_behind_what_else_it_was(market, kind):
-    """Guard: `draw` in server/examine.py: what is kept is drawn anew (GIFAR, HTML, EXIF)."""
+    """Guard: `draw` in `file_inspector_process`: pictures are drawn again (GIFAR, HTML, EXIF)."""
     owner = await market.customer()
     exif = Image.Exif()
     exif[0x010E], exif[0x0112] = "taken at home <script>alert(1)</script>", 6
@@ -262,8 +262,8 @@ async def test_a_length_beyond_the_limit_is_not_read(market):
         assert '"limit_bytes":20971520' in await raw.read_response()
 
 
-async def test_a_connection_that_is_cut(market, server):
-    """Guard: nothing is stored before all of it is here; and `_limit` forgets who is gone."""
+async def test_an_aborted_connection(market, server):
+    """Guard: nothing is stored before the upload is complete, and `_limit` counts it no more."""
     owner = await market.customer()
     before = await market.traces()
     going = server.web.http._uploads._limit.active
@@ -331,7 +331,7 @@ async def until(true) -> None:
 
 @pytest.mark.timeout(300)
 async def test_memory_stays_flat(processes):
-    """Guard: Spool, and `blocks` in domain/blobs.py; a file in memory is 20 MB, a bomb 1.6 GB."""
+    """Guard: Spool, and `blocks` in `gridfs`; a file in memory is 20 MB, a bomb 1.6 GB."""
     web = await processes.web()
     market = processes.market
     owner = await market.customer(connect=False)

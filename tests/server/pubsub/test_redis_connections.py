@@ -1,4 +1,4 @@
-"""What a connection to Redis does when it ends."""
+"""Redis connections: loss, and options."""
 
 import asyncio
 import socket
@@ -12,14 +12,14 @@ from redis.exceptions import ConnectionError as ConnectionLost
 from server.pubsub.redis_connections import redis_pool
 
 
-def test_a_connection_that_was_reset_is_lost_as_any_other() -> None:
+def test_a_reset_connection_raises_a_redis_error() -> None:
     """Guard: `LossAsRedisError`; without it code that expects RedisError fails."""
     uvloop.run(_write_after_a_reset())
 
 
-def test_what_we_need_wins_over_the_address() -> None:
-    """Guard: `parse_url` before `options`. The client lets the address win: with a time limit of
-    its own, the fan-out would break off whenever nothing is said."""
+def test_options_override_the_url() -> None:
+    """Guard: `parse_url` before `options`. The client library lets the URL win: with a
+    time limit the fan-out would disconnect whenever it is idle."""
     pool = redis_pool(
         ConnectionPool, "redis://h/3?socket_timeout=1&protocol=2", socket_timeout=None
     )
@@ -35,7 +35,7 @@ async def _write_after_a_reset() -> None:
             ConnectionPool, f"redis://127.0.0.1:{port}", protocol=2
         ).make_connection()
         await connection.connect()
-        while not connection._writer.transport.is_closing():  # noqa: ASYNC110 - nobody tells
+        while not connection._writer.transport.is_closing():  # noqa: ASYNC110 - no event
             await asyncio.sleep(0)
         with pytest.raises(ConnectionLost, match="closed"):
             await connection.send_command("PING")
@@ -43,7 +43,7 @@ async def _write_after_a_reset() -> None:
 
 
 async def _reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """End a connection as a system does whose process is gone."""
+    """Reset a connection, as the system does after the end of a process."""
     peer = writer.get_extra_info("socket")
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

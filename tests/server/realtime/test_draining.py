@@ -1,4 +1,4 @@
-"""A process that ends lets its clients go to another one, and nothing is lost on the way."""
+"""An ending process hands its clients to another one, and no message is lost."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ PATIENCE = 60.0
 
 
 async def pairs(market: Market, count: int) -> list[Json]:
-    """People who have a conversation, two by two, signed in and not connected any more."""
+    """Pairs of users with a conversation, signed in and not connected."""
 
     async def pair() -> list[Json]:
         talk = await meet(market)
@@ -38,11 +38,11 @@ async def pairs(market: Market, count: int) -> list[Json]:
     return [person for two in made for person in two]
 
 
-async def test_javascript_clients_go_elsewhere_and_lose_nothing(
+async def test_javascript_clients_reconnect_elsewhere_and_lose_nothing(
     client: None, processes: Processes
 ) -> None:
-    """Guard: `Engine.drain` ends transports, where a Socket.IO disconnect would make the clients
-    stay away; `_ready` and `_handle_connect` look at `draining`, so that they go elsewhere."""
+    """Guard: `Engine.drain` ends transports, because clients do not reconnect after a Socket.IO
+    disconnect; `_ready` and `_handle_connect` check `draining`."""
     first = await processes.web(DRAIN_SECONDS=str(DRAIN_SECONDS))
     second = await processes.web(DRAIN_SECONDS=str(DRAIN_SECONDS))
     people = await pairs(processes.market, PAIRS)
@@ -96,12 +96,12 @@ def check_moves(found: list[Json], moving: int, asked: float, unready: float, en
         f"{ended - asked:.2f} s; sent again: {sum(person['again'] for person in found)}"
     )
     assert back[-1] < DRAIN_SECONDS + 5
-    assert len(lost) == len(moved)  # nobody was sent to the ending process again
+    assert len(lost) == len(moved)  # no client was sent to the ending process again
     assert unready - asked < lost[len(lost) // 2]
 
 
 def check_talk(found: list[Json]) -> None:
-    """Both heard the same, everything acknowledged is there once."""
+    """Both received the same; every acknowledged message arrived once."""
     heard = {tuple(person["heard"]) for person in found}
     assert [person["problems"] for person in found if person["problems"]] == []
     assert len(heard) == PAIRS

@@ -1,4 +1,4 @@
-"""A coroutine that begins where it is made: done at once, or its rest goes on like any other."""
+"""Eager coroutines: done at the call, or continued when awaited."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ import pytest
 from server.realtime.eager import start_eagerly
 
 
-async def test_what_waits_for_nothing_is_done_at_once():
+async def test_a_coroutine_that_does_not_wait_is_done_at_the_call():
     """Guard: `work.send(None)` in `start_eagerly`; no task, no turn of the loop."""
     done = []
 
@@ -18,12 +18,12 @@ async def test_what_waits_for_nothing_is_done_at_once():
     assert done == [1]
 
 
-async def test_what_waits_goes_on_in_order():
-    """Guard: `_rest` yields what is waited for already, and then whatever comes next."""
+async def test_a_coroutine_that_waits_continues_in_order():
+    """Guard: `_rest` yields the future that is already awaited, then the next ones."""
     steps, gate = [], asyncio.get_running_loop().create_future()
 
     async def work():
-        steps.append("begun")
+        steps.append("started")
         steps.append(await gate)
         await asyncio.sleep(0)
         async with asyncio.timeout(10):
@@ -31,23 +31,23 @@ async def test_what_waits_goes_on_in_order():
         steps.append("done")
 
     rest = start_eagerly(work())
-    assert rest is not None and steps == ["begun"]
+    assert rest is not None and steps == ["started"]
     task = asyncio.ensure_future(rest)
     await asyncio.sleep(0)
     gate.set_result("given")
     await task
-    assert steps == ["begun", "given", "done"]
+    assert steps == ["started", "given", "done"]
 
 
-async def test_failures_and_cancellation_reach_it():
-    """Guard: `throw` in `_rest`; what it holds would never be let go."""
-    told = []
+async def test_failures_and_cancellation_reach_the_coroutine():
+    """Guard: `throw` in `_rest`; without it the coroutine never releases its resources."""
+    raised = []
 
     async def work(future):
         try:
             await future
         except BaseException as failed:
-            told.append(type(failed))
+            raised.append(type(failed))
             await asyncio.sleep(0)
             raise
 
@@ -62,10 +62,10 @@ async def test_failures_and_cancellation_reach_it():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert told == [ValueError, asyncio.CancelledError]
+    assert raised == [ValueError, asyncio.CancelledError]
 
 
-async def test_what_fails_at_once_fails_where_it_was_made():
+async def test_an_immediate_failure_is_raised_at_the_call():
     """Guard: nothing but StopIteration is caught in `start_eagerly`."""
 
     async def work():

@@ -1,4 +1,4 @@
-"""Engine.IO 4 and Socket.IO 5 as their protocols have it, whatever serves the websockets."""
+"""Engine.IO 4 and Socket.IO 5 by their protocols, on the fast transport and the stock path."""
 
 import asyncio
 import contextlib
@@ -55,7 +55,7 @@ def only_connection(server: Server) -> connection.Connection:
 # -- opening ---------------------------------------------------------------------------------
 
 
-async def test_the_first_packet_says_what_the_server_agrees_to(
+async def test_the_first_packet_has_the_parameters_of_the_connection(
     market: Market, party: Party
 ) -> None:
     """Guard: `Engine._open_data`."""
@@ -84,7 +84,7 @@ REFUSED = (
 )
 
 
-async def test_what_is_not_the_protocol_is_refused(market: Market, server: Server) -> None:
+async def test_other_protocols_are_refused(market: Market, server: Server) -> None:
     """Guard: the checks of engineio's handle_request come before `Engine._handle_connect`."""
     for query in REFUSED:
         async with market.web.get(f"{market.url}/socket.io/?{query}") as response:
@@ -98,7 +98,7 @@ async def test_what_is_not_the_protocol_is_refused(market: Market, server: Serve
 async def test_long_polling_carries_commands_and_pushes(
     polled: PollingClient, party: Party
 ) -> None:
-    """Guard: `Connection.send_packet` without a lane, and `Realtime._handle_eio_message`."""
+    """Guard: `Connection.send_packet` on the stock path, and `Realtime._handle_eio_message`."""
     assert (await polled.emit("/account", '["me"]'))["data"]["id"] == party.id
     commands = (f'42/account,{id}["update",{{"headline":"{id}"}}]' for id in (101, 102, 103))
     assert await polled.post(BETWEEN.join(commands)) == 200
@@ -120,7 +120,7 @@ async def test_two_polls_at_once_end_the_connection(polled: PollingClient, serve
 async def test_a_body_that_is_no_payload_ends_the_connection(
     market: Market, server: Server, party: Party
 ) -> None:
-    """Guard: `Connection.handle_post_request`; nothing stays behind, and no request hangs."""
+    """Guard: `Connection.handle_post_request`; no connection remains, and no request hangs."""
     for body in ("abc", "7", "4" + "[" * 5000, BETWEEN.join(["3"] * 1001)):
         client = await open_polling_client(market, party)
         assert await client.post(body) == 400, body[:10]
@@ -133,7 +133,7 @@ async def test_too_large_a_body_is_refused(polled: PollingClient, server: Server
     await wait_until(lambda: server.web.realtime.connection_count == 0)
 
 
-async def test_what_a_poller_does_not_fetch_is_bounded(
+async def test_unfetched_packets_of_a_poller_are_bounded(
     polled: PollingClient, server: Server
 ) -> None:
     """Guard: `self._unsent` in `Connection.send_packet`."""
@@ -144,13 +144,13 @@ async def test_what_a_poller_does_not_fetch_is_bounded(
     await wait_until(lambda: server.web.realtime.connection_count == 0)
 
 
-# -- going over to a websocket ---------------------------------------------------------------
+# -- upgrade to a websocket ------------------------------------------------------------------
 
 
-async def test_a_connection_goes_over_to_a_websocket(
+async def test_a_connection_is_upgraded_to_a_websocket(
     polled: PollingClient, server: Server, party: Party
 ) -> None:
-    """Guard: `_Probe` and `Connection.switch_to`; the namespaces and what is unsent go along."""
+    """Guard: `_Probe` and `Connection.switch_to`; namespaces and unsent packets are kept."""
     connection = only_connection(server)
     raw = await polled.upgrade()
     await wait_until(lambda: connection.upgraded)
@@ -165,10 +165,10 @@ async def test_a_connection_goes_over_to_a_websocket(
     await wait_until(lambda: server.web.realtime.connection_count == 0)
 
 
-async def test_what_is_said_while_it_goes_over_arrives_once(
+async def test_pushes_during_an_upgrade_arrive_once(
     polled: PollingClient, server: Server, party: Party
 ) -> None:
-    """Guard: the queue in `Connection.switch_to`: it is sent before anything else."""
+    """Guard: the queue in `Connection.switch_to`: it is sent first."""
     waiting = asyncio.create_task(polled.receive())
     socket = await polled.probe()
     await waiting
@@ -196,7 +196,7 @@ async def test_a_second_websocket_is_refused(
     await raw.socket.close()
 
 
-async def test_a_probe_that_is_none_changes_nothing(polled: PollingClient) -> None:
+async def test_an_invalid_probe_changes_nothing(polled: PollingClient) -> None:
     """Guard: the last branch of `_Probe.on_text`, and `upgrading = False` after a websocket."""
     for first in ("5", "2", "4", "x", ""):
         socket = await polled.web.ws_connect(polled.url.replace("=polling", "=websocket"))
@@ -208,10 +208,10 @@ async def test_a_probe_that_is_none_changes_nothing(polled: PollingClient) -> No
     await raw.socket.close()
 
 
-async def test_a_probe_that_goes_no_further_is_ended(
+async def test_an_unfinished_upgrade_times_out(
     monkeypatch: pytest.MonkeyPatch, polled: PollingClient
 ) -> None:
-    """Guard: UPGRADE_SECONDS; nobody pings such a websocket, so it would stay for ever."""
+    """Guard: UPGRADE_SECONDS; such a websocket gets no ping, so it would stay for ever."""
     monkeypatch.setattr(connection, "UPGRADE_SECONDS", 0.3)
     silent = await polled.web.ws_connect(polled.url.replace("=polling", "=websocket"))
     await ended(silent)
@@ -223,11 +223,11 @@ async def test_a_probe_that_goes_no_further_is_ended(
 
 
 @pytest.mark.usefixtures("hasty")
-async def test_who_does_not_answer_a_ping_is_let_go(
+async def test_a_client_that_answers_no_ping_is_disconnected(
     market: Market, server: Server, party: Party
 ) -> None:
-    """Guard: `connection.abort()` in `Engine._heartbeat`; who answers stays, on either
-    transport."""
+    """Guard: `connection.abort()` in `Engine._heartbeat`; a client that answers stays, on
+    either transport."""
     silent, dead = await open_raw_socket(market, party), await open_polling_client(market, party)
     assert (await silent.connect("/account")).startswith("0")
     assert (await dead.connect("/account")).startswith("0")
@@ -266,9 +266,9 @@ async def test_a_close_packet_ends_the_connection(
         await waiting
 
 
-async def test_a_poller_is_told_when_the_server_ends(server: Server, polled: PollingClient) -> None:
-    """Guard: `Connection.close_transport` without a websocket; the process would wait for it to the
-    last."""
+async def test_a_waiting_poll_ends_with_the_server(server: Server, polled: PollingClient) -> None:
+    """Guard: `Connection.close_transport` without a websocket; otherwise the process waits for its
+    time limit."""
     waiting = asyncio.create_task(polled.get())
     await asyncio.sleep(0.05)
     async with asyncio.timeout(5):
@@ -282,7 +282,7 @@ async def test_a_poller_is_told_when_the_server_ends(server: Server, polled: Pol
 async def test_attachments_are_refused_by_polling_too(
     polled: PollingClient, server: Server, market: Market
 ) -> None:
-    """Guard: `packets.EVENTS` in `Realtime._handle_packet`; an attachment itself is passed over."""
+    """Guard: `packets.EVENTS` in `Realtime._handle_packet`; the attachment itself is ignored."""
     before = await market.traces()
     data = '["update",{"headline":{"_placeholder":true,"num":0}}]'
     answer = await polled.emit("/account", data, b"x" * 100, kind="51-")
@@ -292,7 +292,7 @@ async def test_attachments_are_refused_by_polling_too(
     assert await market.traces() == before
 
 
-async def test_a_room_of_pollers_and_websockets_hears_the_same(
+async def test_pollers_and_websockets_in_a_room_receive_the_same(
     market: Market, polled: PollingClient, party: Party
 ) -> None:
     """Guard: `Rooms.deliver` sends to every connection, on every transport."""
@@ -310,13 +310,13 @@ async def test_a_room_of_pollers_and_websockets_hears_the_same(
     titles = [f"Fence {number}" for number in range(5)]
     for title in titles:
         await owner.call("/job", "update", {"job_id": job["id"], "title": title})
-    heard = []
+    received = []
     for client in everybody:
         found = [
             await client.wait_for(lambda packet, title=title: f'"title":"{title}"' in packet)
             for title in titles
         ]
-        heard.append(found)
-    assert heard[0] == heard[1] == heard[2]
+        received.append(found)
+    assert received[0] == received[1] == received[2]
     await over.socket.close()
     await direct.socket.close()

@@ -1,5 +1,4 @@
-"""A transport on the event loop that servers run with: the transport itself tells who does not
-read. And no lanes, where they were not tested."""
+"""The fast transport: it disconnects clients that do not read, and is off for other versions."""
 
 import asyncio
 import socket
@@ -26,16 +25,16 @@ class Reader:
 
 
 @pytest.mark.parametrize("at_once", [1, 100, 50_000])
-def test_who_does_not_read_is_cut_off_on_uvloop(at_once: int) -> None:
-    """Guard: `pause_writing` and `set_write_buffer_limits` in `FastTransport`, also for what is all
-    written in one turn of the loop."""
+def test_a_client_that_does_not_read_is_disconnected_on_uvloop(at_once: int) -> None:
+    """Guard: `pause_writing` and `set_write_buffer_limits` in `FastTransport`, also for data
+    that is written in one turn of the event loop."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        written = runner.run(write_until_cut(at_once))
+        written = runner.run(write_until_disconnected(at_once))
     assert MAX_UNSENT_BYTES / 1000 < written < 20 * MAX_UNSENT_BYTES / 1000 + at_once
 
 
-async def write_until_cut(at_once: int) -> int:
-    """How many messages of 1,000 bytes were written to somebody who reads none."""
+async def write_until_disconnected(at_once: int) -> int:
+    """Returns how many messages of 1,000 bytes were written to a client that reads none."""
     loop, reader = asyncio.get_running_loop(), Reader()
     made: asyncio.Future[asyncio.BaseTransport] = loop.create_future()
 
@@ -73,7 +72,7 @@ def other_aiohttp(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 async def test_with_another_version_the_stock_path_serves(
     other_aiohttp: None, server: Server, market: Market
 ) -> None:
-    """Guard: `usable`, asked by `Realtime`."""
+    """Guard: `usable` in `Realtime`."""
     customer = await market.customer()
     job = await market.job(customer)
     assert (await customer.call("/job", "get", {"job_id": job["id"]}))["id"] == job["id"]
@@ -81,7 +80,7 @@ async def test_with_another_version_the_stock_path_serves(
     assert connections and not any(each.fast_transport for each in connections)
 
 
-def test_another_version_is_told_of() -> None:
+def test_another_version_is_recognized() -> None:
     """Guard: each part of the comparison in `usable`; a later patch release is no other version."""
     patched = {name: f"{tested}.99" for name, tested in fast_transport.TESTED.items()}
     assert usable(patched.__getitem__)

@@ -1,4 +1,4 @@
-"""Clients that do not keep to the protocol, or to good manners: a raw websocket, spoken by hand."""
+"""Clients that break the protocol, on a raw websocket."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ pytestmark = both_paths
 
 @pytest.fixture
 async def victim(market: Market) -> AsyncIterator[Party]:
-    """Somebody else, who must not notice anything."""
+    """Another user, who must not be affected."""
     party = await market.contractor("Vic Victim")
     yield party
     assert (await party.call("/account", "me"))["id"] == party.id
@@ -105,8 +105,8 @@ BAD_COMMANDS = {
 
 
 async def test_every_bad_command_is_acknowledged(raw: RawSocket, market: Market) -> None:
-    """Fails when `understood` lets python-socketio dispatch (reserved names), when `_handle_packet`
-    raises for unreadable JSON, or without MAX_COMMAND."""
+    """Fails when `parse_command` lets python-socketio dispatch (reserved names), when
+    `_handle_packet` raises for unreadable JSON, or without MAX_COMMAND."""
     before = await market.traces()
     wrong = []
     for name, (data, code) in BAD_COMMANDS.items():
@@ -194,7 +194,7 @@ BAD_PACKETS = [
 ]
 
 
-async def test_malformed_packets_are_passed_over(raw: RawSocket, market: Market) -> None:
+async def test_malformed_packets_are_ignored(raw: RawSocket, market: Market) -> None:
     """Fails when a packet that cannot be read raises in `_handle_packet` or `packets.decode`."""
     before = await market.traces()
     for packet in BAD_PACKETS:
@@ -204,7 +204,7 @@ async def test_malformed_packets_are_passed_over(raw: RawSocket, market: Market)
     assert await market.traces() == before
 
 
-async def test_what_is_no_frame_ends_the_connection_at_once(
+async def test_an_invalid_frame_ends_the_connection_at_once(
     server: Server, market: Market, victim: Party, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Fails without the look at `kind` in `Connection.on_text`: a dead client is kept until its
@@ -238,7 +238,7 @@ async def test_odd_frames_change_nothing(raw: RawSocket) -> None:
 async def test_too_large_a_frame_ends_only_its_own_connection(
     raw: RawSocket, server: Server, victim: Party
 ) -> None:
-    """Fails without `max_http_buffer_size`, which bounds what one client can make us keep."""
+    """Fails without `max_http_buffer_size`, which bounds the memory for one client."""
     with contextlib.suppress(ConnectionError):  # it may end while this is being sent
         await raw.send("42/job,1" + create(description="x" * 5_000_000))
     await left_with(server, {victim.id})
@@ -291,8 +291,8 @@ async def test_a_closed_namespace_answers_nothing_more(raw: RawSocket, server: S
 # -- failing and slow operations -------------------------------------------------------------
 
 
-async def test_a_slow_stripe_does_not_hold_up_the_same_client(market: Market) -> None:
-    """Fails when `_run` awaits the whole answer of an operation with a `reply`."""
+async def test_a_slow_stripe_does_not_delay_other_commands_of_the_client(market: Market) -> None:
+    """Fails when `_run_pipelined` awaits the whole answer of an operation with a `reply`."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     await market.application(contractor, job)
@@ -344,7 +344,7 @@ async def test_polling_works_for_all_namespaces(market: Market) -> None:
 async def test_an_expired_token_ends_the_connection(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fails without `_expire` in Realtime._admit."""
+    """Fails without `SessionRegistry._expire`."""
     monkeypatch.setattr("server.adapters.jwt_tokens.ACCESS_LIFE", timedelta(seconds=2))
     party = await market.join(Role.CUSTOMER, "Tim", connect=False)
     client = await open_raw_socket(market, party)

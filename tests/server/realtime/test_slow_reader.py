@@ -1,4 +1,4 @@
-"""A client that stops reading: it is cut off, nobody else notices, and it misses nothing."""
+"""A client that stops reading is disconnected, delays no other client, and misses nothing."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ WARM = 300  # messages that a reading client gets first
 MOST = 3000
 AT_ONCE = 10
 GROWTH = 5 * 1024 * 1024
-NOISE_MS = 250  # of a machine with much else to do; who waits for the stalled client waits longer
+NOISE_MS = 250  # on a busy machine; waiting for the stalled client takes longer
 
 
 class Watch:
@@ -55,9 +55,9 @@ class Watch:
         return f"p50 {middle:.1f} ms, p99 {self.p99:.1f} ms of {len(self.waits)}"
 
 
-async def test_a_client_that_stops_reading_hurts_nobody(processes: Processes) -> None:
-    """Guard: `FastTransport.pause_writing`: beyond MAX_UNSENT_BYTES the connection is cut, and what
-    it did not take is thrown away; `sync` has all of it."""
+async def test_a_client_that_stops_reading_affects_no_other(processes: Processes) -> None:
+    """Guard: `FastTransport.pause_writing`: beyond MAX_UNSENT_BYTES the connection is aborted and
+    its unsent data discarded; `sync` returns all of it."""
     web = await processes.web(COMMANDS_PER_SECOND="2000")
     talk, bystander = await meet(processes.market), await processes.market.customer()
     before, during = Watch(web.pid, bystander), Watch(web.pid, bystander)
@@ -102,13 +102,13 @@ async def chatter(talk: Talk, most: int, enough: asyncio.Event) -> int:
 
 
 async def until_cut(stalled: StalledReader, cut: asyncio.Event) -> None:
-    while not stalled.closed_by_server:  # noqa: ASYNC110 - the kernel tells nobody
+    while not stalled.closed_by_server:  # noqa: ASYNC110 - no event
         await asyncio.sleep(0.02)
     cut.set()
 
 
 async def caught_up(talk: Talk) -> list[int]:
-    """The numbers of all messages, as `sync` hands them out to who was away."""
+    """The numbers of all messages that `sync` returns."""
     numbers: list[int] = []
     while True:
         stretch = await talk.sync(talk.contractor, numbers[-1] if numbers else 0)

@@ -1,4 +1,4 @@
-"""What python-socketio on aiohttp does by itself, and must not do here: each fact has its test."""
+"""Defaults of python-socketio on aiohttp that must not apply here, each with its test."""
 
 import asyncio
 import contextlib
@@ -53,8 +53,8 @@ async def raw(market: Market, party: Party) -> AsyncIterator[RawSocket]:
 async def test_an_emitted_connect_or_disconnect_is_no_connection(
     raw: RawSocket, server: Server
 ) -> None:
-    """Guard: `parse_command` knows only our commands; python-socketio would call its handlers of
-    the real thing, so that a client could sign in and out of rooms as it likes."""
+    """Guard: `parse_command` knows only our commands; python-socketio would call the handlers of
+    the real events."""
     rooms_before = {
         room: set(members) for room, members in server.web.realtime.rooms._connections.items()
     }
@@ -92,7 +92,7 @@ async def test_a_crash_is_acknowledged_without_details(
 
 
 async def test_commands_of_one_client_run_in_order(raw: RawSocket) -> None:
-    """Fails when `_run` does not wait for a command: the next ones overtake it."""
+    """Fails when `_handle_waiting` does not wait for a command: the next ones overtake it."""
     for number in range(40):
         await raw.send(f'42/account,{1000 + number}["update",{{"headline":"{number}"}}]')
     users = [(await raw.ack("/account", 1000 + number))["data"] for number in range(40)]
@@ -111,7 +111,7 @@ async def test_deflate_is_not_negotiated(market: Market) -> None:
     await socket.close()
 
 
-async def test_a_push_is_framed_once_for_all_who_get_it(
+async def test_a_push_is_framed_once_for_all_recipients(
     market: Market, server: Server, party: Party, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guard: `framed` in `Rooms.deliver`; python-socketio makes a packet, a task and a wake-up for
@@ -130,17 +130,17 @@ async def test_a_push_is_framed_once_for_all_who_get_it(
     tasks = asyncio.all_tasks()
     server.web.realtime.push(user_room(party.id), "/account", "head", {"head": 1})
     assert len(framed) == 1 and asyncio.all_tasks() == tasks
-    told = {await client.wait_for(lambda packet: '"head"' in packet) for client in clients}
-    assert len(told) == 1
+    packets = {await client.wait_for(lambda packet: '"head"' in packet) for client in clients}
+    assert len(packets) == 1
     for client in clients:
         await client.socket.close()
 
 
-async def test_who_stops_reading_is_cut_off_and_costs_no_memory(
+async def test_a_client_that_stops_reading_is_disconnected_and_costs_no_memory(
     market: Market, server: Server, party: Party, raw: RawSocket
 ) -> None:
     """Guard: `FastTransport.pause_writing`, and MAX_UNSENT_BYTES in `Connection.send_packet`;
-    python-engineio's queue has no end. Who reads gets everything meanwhile."""
+    python-engineio's queue is unbounded. Other clients still receive everything."""
     realtime = server.web.realtime
     stalled = StalledReader(server.url, party.token)
     await stalled.connect("/account")
@@ -169,11 +169,11 @@ async def _count(raw: RawSocket) -> int:
     raise AssertionError("the last does not come")
 
 
-async def test_after_a_redis_reconnect_clients_are_told_and_no_subscription_leaks(
+async def test_after_a_redis_reconnect_clients_sync_and_no_subscription_leaks(
     market: Market, server: Server, stores: Addresses, party: Party
 ) -> None:
-    """Guard: `Realtime._on_missed`; python-socketio's manager loses what is said meanwhile, tells
-    nobody, and subscribes once more each time."""
+    """Guard: `Realtime._on_missed`; python-socketio's manager loses messages of the break without
+    notice, and leaks a subscription each time."""
     await party.connect()
     fanout = server.web.fanout
     channel = fanout._servers[0]._redis_name(f"room:user:{party.id}")
@@ -190,19 +190,17 @@ async def test_after_a_redis_reconnect_clients_are_told_and_no_subscription_leak
             party.clear_pushes()
 
 
-async def test_clients_ask_once_for_what_several_processes_missed(
+async def test_clients_sync_once_after_losses_of_several_processes(
     market: Market, server: Server, party: Party
 ) -> None:
-    """Guard: RESYNC_DELAY_SECONDS; when Redis comes back each process tells each other, and every
-    client asked as often as there are processes."""
+    """Guard: RESYNC_DELAY_SECONDS; when Redis returns each process reports a loss, and every
+    client would sync once for each process."""
     await party.connect()
     for _ in range(5):
         server.web.fanout.on_missed(None)
     await wait_until(lambda: not server.web.realtime._resyncing)
     await party.push("/account", "resync")
-    server.web.fanout.on_missed(
-        user_room(party.id)
-    )  # this one is told at once, so after the others
+    server.web.fanout.on_missed(user_room(party.id))  # sent at once, so after the others
     await wait_until(lambda: len(party.received("/account", "resync")) > 1)
     assert len(party.received("/account", "resync")) == 2
     server.web.fanout.on_missed(None)
@@ -247,8 +245,8 @@ async def address_of(market: Market, party: Party) -> str:
     return str(row.address)
 
 
-async def test_nobody_chooses_their_own_address(market: Market, party: Party) -> None:
-    """Guard: `trusted` in `client_address`: without a proxy its header is the client's word."""
+async def test_clients_cannot_choose_their_address(market: Market, party: Party) -> None:
+    """Guard: `trusted` in `client_address`: without a proxy the client writes the header."""
     assert await address_of(market, party) == "127.0.0.1"
 
 
@@ -256,7 +254,7 @@ async def test_nobody_chooses_their_own_address(market: Market, party: Party) ->
 async def test_the_real_address_is_known_behind_a_trusted_proxy(
     market: Market, party: Party
 ) -> None:
-    """Guard: `self._address(request)` in the engine; python-engineio says 127.0.0.1 of all."""
+    """Guard: `self._address(request)` in the engine; python-engineio sees 127.0.0.1 for all."""
     assert await address_of(market, party) == "198.51.100.7"
 
 
@@ -267,7 +265,7 @@ async def test_javascript_clients_survive_the_end_of_their_process(
     client: None, processes: Processes
 ) -> None:
     """Guard: `Connection.close_transport` in `Engine.drain` ends transports; a Socket.IO disconnect
-    makes JavaScript clients stay away. What happened meanwhile is there after a `sync`."""
+    keeps JavaScript clients from reconnecting. `sync` returns what they missed."""
     first, second, market = await processes.web(), await processes.web(), processes.market
     customer = await market.customer(connect=False)
     staying = await asyncio.create_subprocess_exec(

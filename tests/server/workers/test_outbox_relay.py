@@ -1,4 +1,5 @@
-"""The outbox relay: each row done once, by whoever holds its lease, in order, through crashes."""
+"""The outbox relay: each row is done once, by the holder of its lease, in order, also with
+crashes."""
 
 import asyncio
 import random
@@ -100,7 +101,7 @@ async def test_a_late_worker_changes_nothing(cluster: RelayCluster, end: str) ->
 
 
 async def test_a_long_task_keeps_its_lease(cluster: RelayCluster, monkeypatch: Any) -> None:
-    """Fails without `_renew_loop`: whoever polls next would do the same work a second time."""
+    """Fails without `_renew_loop`: the next process that polls would do the same work again."""
     monkeypatch.setattr(relays, "RENEW_SECONDS", 0.02)
     gate = asyncio.Event()
     RecordedTask.behaviors["x"] = gate.wait
@@ -286,7 +287,7 @@ async def test_a_failed_push_comes_later_under_its_own_number(cluster: RelayClus
 
     async def trouble(delivery: Delivery) -> None:
         number = delivery.data["number"]
-        if number % 7 == 0 and failed.count(number) < 2:  # in its batch, and then by itself
+        if number % 7 == 0 and failed.count(number) < 2:  # in its batch, and then alone
             failed.append(number)
             raise ConnectionError("the connection was lost")
 

@@ -12,7 +12,7 @@ from tests.support.sandbox_client import Sandbox
 
 @pytest.fixture
 async def sandbox(stores):
-    """A tenant of its own; all that was asked, answered and told is judged by the oracle."""
+    """A tenant of its own; the oracle checks all requests, answers and webhooks."""
     sandbox = Sandbox(stores.stripe_api_base, f"sk_test_{secrets.token_hex(16)}")
     yield sandbox
     stripe_oracle.check_log(await sandbox.requests())

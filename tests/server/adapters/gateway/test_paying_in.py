@@ -44,7 +44,7 @@ async def test_what_cannot_be_held_is_captured_at_once(stripe, method):
         ("link", "succeeded"),
     ],
 )
-async def test_a_browser_confirms_with_whatever_it_has(stripe, sandbox, method, status):
+async def test_a_browser_confirms_with_any_method(stripe, sandbox, method, status):
     """Guard: `hold` without a method leaves it open, with all types that are switched on."""
     made = await hold(stripe, None)
     assert made.status == "requires_payment_method"
@@ -82,13 +82,13 @@ async def test_a_decline_is_an_intent(stripe):
 
 
 async def test_stablecoins_pay_dollars_only(stripe):
-    """What cannot be paid so is refused before anything happens."""
+    """Another currency is refused before anything happens."""
     code = await refusal(hold(stripe, "pm_crypto_usdc", currency="JPY"))
     assert code == "payment_intent_incompatible_payment_method"
 
 
 async def test_a_part_is_captured_in_the_dashboard(stripe, sandbox):
-    """Guard: `_refunded` in the shapes; Stripe counts what it let go of as refunded."""
+    """Guard: `stripe_mapping._refunded`; Stripe counts the released part of a hold as refunded."""
     held = await hold(stripe)
     await sandbox.capture_partly(held.id, 6000)
     found = await stripe.intent(held.id)
@@ -138,7 +138,7 @@ async def test_a_method_is_set_up_used_and_detached(stripe, sandbox):
 
 
 async def test_a_set_up_asks_the_bank(stripe, sandbox):
-    """Guard: the customer in `setup`; saved is what the bank has let pass."""
+    """Guard: the customer in `setup`; only a method that the bank has approved is saved."""
     owner = await stripe.create_customer(key=key(), email="a@x.test", user_id="usr_a")
     for passed, count in ((False, 0), (True, 1)):
         setup = await stripe.setup(owner, key=key())
@@ -154,7 +154,7 @@ async def test_a_set_up_asks_the_bank(stripe, sandbox):
 
 
 async def test_refunds_are_found_by_their_fact(stripe, sandbox):
-    """Guard: `besides` in `find_refund`; `refunds` leaves none out."""
+    """Guard: `excluded` in `find_refund`; `refunds` leaves none out."""
     paid = await pay(stripe)
     await sandbox.fault(refund="usd", failure_code="declined")
     failing = await stripe.refund(paid.id, 1000, key=key(), metadata={"fact": "rf_1"})

@@ -87,7 +87,7 @@ async def test_an_account_loses_what_it_may_do(stripe, sandbox, account):
 
 
 async def test_a_closed_account(stripe, sandbox, account):
-    """Guard: `account_invalid` in `account`; lists tell a refusal as what it is."""
+    """Guard: `account_invalid` in `account`; lists raise the refusal."""
     await sandbox.close_account(account)
     found = await stripe.account(account)
     assert (found.closed, found.transfers_active, found.payouts_enabled) == (True, False, False)
@@ -188,7 +188,7 @@ async def test_a_lost_answer_and_its_repetition(stripe, sandbox):
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_a_stored_failure_is_told_apart(stripe, sandbox, when):
+async def test_a_stored_failure_is_recognized(stripe, sandbox, when):
     """Guard: `Idempotent-Replayed` in `_problem`."""
     paid, again = await pay(stripe), key()
     await sandbox.fault(path="/v1/refunds", status=500, when=when)
@@ -201,8 +201,8 @@ async def test_a_stored_failure_is_told_apart(stripe, sandbox, when):
 
 
 async def test_a_key_with_other_parameters(stripe, sandbox):
-    """Guard: `spent` in `_problem`: the first call had an outcome of its own, which the key does
-    not tell any more; one that is still under way has none yet."""
+    """Guard: `spent` in `_problem`: the first call had an outcome, which the key no longer shows;
+    one that is still under way has none yet."""
     paid, again = await pay(stripe), key()
     await stripe.refund(paid.id, 1000, key=again, metadata={})
     with pytest.raises(StaleFailure):

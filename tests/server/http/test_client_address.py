@@ -1,4 +1,4 @@
-"""Whose address a session and a limit are about."""
+"""The client's address behind proxies."""
 
 from ipaddress import ip_network
 
@@ -20,7 +20,7 @@ TRUSTED = (ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"))
         ("127.0.0.1", "", "127.0.0.1"),
     ],
 )
-def test_only_trusted_proxies_are_believed(remote, forwarded, expected):
+def test_only_trusted_proxies_name_the_client(remote, forwarded, expected):
     """Guard: `_is_trusted` in the loop; without it any client chooses its own address."""
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
     request = make_mocked_request("GET", "/", headers=headers).clone(remote=remote)

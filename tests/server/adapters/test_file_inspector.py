@@ -1,4 +1,4 @@
-"""The process that looks at files: what it takes, and that it may fail, lie or hang."""
+"""The process that inspects files: what it accepts, and that it may fail, lie or hang."""
 
 import asyncio
 import io
@@ -39,7 +39,7 @@ MEGABYTE = 2**20
     ids=["zip", "docx", "xlsx", "pdf", "text"],
 )
 async def test_documents_stay_as_they_are(market, data, type, name):
-    """Guard: `archive`, `pdf` and `is_text` in server/examine.py."""
+    """Guard: `archive`, `pdf` and `is_text` in `file_inspector_process`."""
     owner = await market.customer()
     file = await upload(owner, data, name)
     assert type in file["type"]
@@ -63,7 +63,7 @@ async def test_documents_stay_as_they_are(market, data, type, name):
     ],
 )
 async def test_pictures_of_every_kind_of_pixel(market, mode, kind):
-    """Guard: `plain` and `draw` in server/examine.py."""
+    """Guard: `plain` and `draw` in `file_inspector_process`."""
     owner, made = await market.customer(), io.BytesIO()
     Image.new(mode, (60, 40)).save(made, kind)
     file = await upload(owner, made.getvalue(), "picture")
@@ -72,7 +72,7 @@ async def test_pictures_of_every_kind_of_pixel(market, mode, kind):
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP"])
 async def test_what_moves_still_moves(market, kind):
-    """Guard: `timed` and `save_all` in server/examine.py."""
+    """Guard: `timed` and `save_all` in `file_inspector_process`."""
     owner, made = await market.customer(), io.BytesIO()
     frames = [Image.new("RGB", (60, 40), colour) for colour in ("red", "blue", "green")]
     frames[0].save(made, kind, save_all=True, append_images=frames[1:], duration=50)
@@ -87,7 +87,8 @@ async def test_what_moves_still_moves(market, kind):
 
 
 async def test_a_file_that_takes_too_long(market, monkeypatch):
-    """Guard: `process.kill` and MOST_SECONDS in `file_inspector`; others are served meanwhile."""
+    """Guard: `process.kill` and MAX_SECONDS in `file_inspector`; other users are served at the same
+    time."""
     owner = await market.customer()
     monkeypatch.setattr("server.adapters.file_inspector.MAX_SECONDS", 0.01)
     status, problem = await try_upload(owner, picture(), "a.png")
@@ -97,7 +98,7 @@ async def test_a_file_that_takes_too_long(market, monkeypatch):
 
 @pytest.fixture
 def inspected(monkeypatch, tmp_path):
-    """Puts something into the process that looks at files, before it guesses."""
+    """Injects code into the inspecting process."""
 
     def put(code: str) -> None:
         script = file_inspector.SCRIPT.read_text()
@@ -122,8 +123,8 @@ def inspected(monkeypatch, tmp_path):
     ids=["memory", "crash", "silence", "lies"],
 )
 async def test_a_decoder_that_fails(market, inspected, code):
-    """Guard: RLIMIT_AS in server/examine.py; a process which dies, or says what is no type, is only
-    a refusal."""
+    """Guard: RLIMIT_AS in `file_inspector_process`; a process that dies, or prints no type, is a
+    refusal."""
     owner = await market.customer()
     inspected(code)
     status, problem = await try_upload(owner, picture(), "a.png")
@@ -131,9 +132,9 @@ async def test_a_decoder_that_fails(market, inspected, code):
     assert not await stored_file_rows(market)
 
 
-async def test_a_decoder_that_says_too_much(market, inspected):
-    """Guard: MOST_SAID in server/examiner.py, RLIMIT_FSIZE in server/examine.py: a process that was
-    taken over fills no memory, and not much of the disk."""
+async def test_a_decoder_that_prints_too_much(market, inspected):
+    """Guard: MAX_ANSWER in `file_inspector`, RLIMIT_FSIZE in `file_inspector_process`: a hijacked
+    process cannot fill the memory or the disk."""
     owner = await market.customer()
     await upload(owner, picture())
     inspected("[os.write(1, bytes(2**20)) for _ in range(200)]")
@@ -143,8 +144,8 @@ async def test_a_decoder_that_says_too_much(market, inspected):
     assert peak_memory(os.getpid()) - before < 50 * MEGABYTE
 
 
-async def test_slow_pictures_of_one_hold_up_nobody_else(market, inspected, tmp_path):
-    """Guard: `_turns` in server/examiner.py: of each user one file is looked at at a time."""
+async def test_slow_pictures_of_one_user_delay_no_other(market, inspected, tmp_path):
+    """Guard: `_turns` in `file_inspector`: one file of each user is inspected at a time."""
     owner, other = await market.customer(), await market.customer("Olga")
     go_on = tmp_path / "go on"
     inspected(f"""
@@ -161,8 +162,8 @@ async def test_slow_pictures_of_one_hold_up_nobody_else(market, inspected, tmp_p
     assert {status for status, _ in await asyncio.gather(*slow)} == {200}
 
 
-async def test_who_waits_too_long_is_told(market, inspected, monkeypatch, tmp_path):
-    """Guard: WAIT_SECONDS in server/examiner.py."""
+async def test_a_long_wait_ends_with_rate_limited(market, inspected, monkeypatch, tmp_path):
+    """Guard: WAIT_SECONDS in `file_inspector`."""
     owner = await market.customer()
     go_on = tmp_path / "go on"
     inspected(f"""
