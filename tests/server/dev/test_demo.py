@@ -132,7 +132,7 @@ async def test_the_demo_fails_when_a_push_is_missing(
 
     monkeypatch.setattr(server.web.relay, "_push", lossy)
     monkeypatch.setattr(demo, "WAIT_SECONDS", 3.0)
-    with pytest.raises(demo.StoryFailed, match=r"contractor did not get /job job\.updated"):
+    with pytest.raises(demo.StoryFailed, match=r"contractor got no /job job\.updated"):
         await demo.play(server.url, AMOUNT, withdraw=False)
 
 

@@ -35,8 +35,8 @@ async def cluster(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RelayCluster]:
     monkeypatch.setattr(relays, "POLL_SECONDS", 0.03)
-    monkeypatch.setattr(RecordedTask, "done", [])
-    monkeypatch.setattr(RecordedTask, "behave", {})
+    monkeypatch.setattr(RecordedTask, "runs", [])
+    monkeypatch.setattr(RecordedTask, "behaviors", {})
     cluster = RelayCluster(installation.settings.mongo_url)
     await cluster.store("desk").prepare([OutboxRow, FeedRow])
     yield cluster
