@@ -151,7 +151,7 @@ class Relay:
             return []
         exhausted = [row for row in due if row.attempts >= MAX_ATTEMPTS]
         if exhausted:
-            log.error("tasks become dead letters", rows=[row.id for row in exhausted])
+            log.error("rows become dead letters", rows=[row.id for row in exhausted])
             await self._move_to_dead_letters(exhausted)
         mine = {"_id": tuple(row.id for row in due if row.attempts < MAX_ATTEMPTS)}
         stamp = uow.now + LEASE

@@ -153,7 +153,7 @@ async def test_a_task_that_always_fails_ends_as_a_dead_letter(cluster: RelayClus
 
     with capture_logs() as logs:
         await cluster.wait_until(dead, 30)
-    assert logs[-1]["event"] == "work is given up"
+    assert logs[-1]["event"] == "rows become dead letters"
     (row,) = await cluster.rows()
     assert "broken" in (row.last_error or "")
     assert RecordedTask.runs.count(("x", 0)) == 1 + MAX_ATTEMPTS  # at once, and after each claim
