@@ -60,7 +60,7 @@ async def test_a_permanent_refusal_is_logged_and_dropped(
     getattr(smtp, place).append(f"{code} No such user as carla@people.test")
     with capture_logs() as logs:
         await smtp_mail(smtp.url).send(MAIL)
-    assert [(each["event"], each["code"]) for each in logs] == [("mail refused for good", code)]
+    assert [(each["event"], each["code"]) for each in logs] == [("mail refused permanently", code)]
     assert smtp.mails == [] and "carla" not in str(logs)
 
 
