@@ -392,6 +392,19 @@ async def test_a_broken_cursor_is_invalid(store: Store, cursor: str) -> None:
     assert refused.value.details == {"field": "cursor"}
 
 
+async def test_a_new_record_gets_an_id_and_both_times(store: Store) -> None:
+    """Guard: `Outgoing.new`; a given id or time is kept."""
+    uow = store.single()
+    thing = uow.new(Thing, name="a")
+    assert thing.id.startswith(f"{Thing.PREFIX}_")
+    assert (thing.created_at, thing.updated_at, thing.version) == (uow.now, uow.now, 1)
+    earlier = uow.now - timedelta(hours=1)
+    given = uow.new(Thing, id="thing_1", name="b", created_at=earlier)
+    assert (given.id, given.created_at, given.updated_at) == ("thing_1", earlier, uow.now)
+    await uow.add_all([thing, given])
+    assert await uow.get(Thing, "thing_1") == given
+
+
 async def test_ids_sort_by_their_time_and_never_repeat(store: Store) -> None:
     """Fails when `new_id` becomes random: lists by `_id` are lists by age."""
     ids = [new_id("job") for _ in range(1000)]
