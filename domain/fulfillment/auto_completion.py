@@ -33,7 +33,7 @@ async def _announce_due(uow: UnitOfWork, found: Offer) -> None:
 
 
 async def _announce_milestones(uow: UnitOfWork, offer: Offer, numbers: Sequence[int]) -> None:
-    """Notify the customer once about all of them, and complete them together.
+    """Notify the customer once, and set one time at which all of these milestones complete.
 
     The customer has at least ANSWER_TIME to object.
     """

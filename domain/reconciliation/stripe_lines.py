@@ -86,17 +86,17 @@ async def _load_records(uow: UnitOfWork, lines: Sequence[BalanceTransaction]) ->
         ]
         facts.append(f"platform:{line.id}")
 
-    async def by(kind: type[R], field: str, check: object) -> dict[Any, R]:
-        ids = tuple(sources[check])
+    async def load(kind: type[R], field: str, comparison: object) -> dict[Any, R]:
+        ids = tuple(sources[comparison])
         rows = await uow.all(kind, {field: ids}, limit=len(ids)) if ids else []
         return {getattr(row, field): row for row in rows}
 
     booked = await uow.all(Transaction, {"fact": tuple(facts)}, limit=len(facts)) if facts else []
     return OurRecords(
-        await by(Payment, "charge_id", _compare_charge),
-        await by(Transfer, "stripe_id", _compare_transfer),
-        await by(Reversal, "stripe_id", _compare_reversal),
-        await by(Chargeback, "stripe_id", _compare_adjustment),
+        await load(Payment, "charge_id", _compare_charge),
+        await load(Transfer, "stripe_id", _compare_transfer),
+        await load(Reversal, "stripe_id", _compare_reversal),
+        await load(Chargeback, "stripe_id", _compare_adjustment),
         {row.fact: row for row in booked},
     )
 

@@ -210,7 +210,8 @@ async def _alert_quarantined(uow: UnitOfWork, event_id: str, reason: str | None)
     """Alert administrators before an event is quarantined.
 
     One alert is sent for each reason and ALERT_INTERVAL: a wrong endpoint sends thousands of
-    events."""
+    events.
+    """
     same_reason = {"status": EventStatus.QUARANTINED.value, "reason": reason}
     last = await uow.find(WebhookEvent, same_reason, (("updated_at", -1),))
     if last and uow.now - last.updated_at < ALERT_INTERVAL:
@@ -242,8 +243,8 @@ class ProcessEvent(Task, frozen=True, tag="process_stripe_event"):
         try:
             if not await self._is_ours(ports, event):
                 return
-            if work := HANDLERS.get(event.object_type):
-                await work(ports, event)
+            if handler := HANDLERS.get(event.object_type):
+                await handler(ports, event)
         except Exception as failed:
             problem = f"{type(failed).__name__}: {failed}"[:500]
             with contextlib.suppress(Exception):  # the first exception is the one to raise
