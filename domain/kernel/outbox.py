@@ -9,14 +9,12 @@ on one counter.
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import msgspec
 
 from domain.kernel.documents import plain
 from domain.kernel.record import Index, Record, wire
-
-R = TypeVar("R", bound=Record)
 
 MAX_ATTEMPTS = 12
 LEASE = timedelta(seconds=15)  # renewed while a worker holds the row
@@ -108,11 +106,6 @@ class Outgoing:
         self._owns = owns
         self._new_id = new_id
 
-    def new(self, kind: type[R], /, *, id: str | None = None, **fields: Any) -> R:
-        """Build a record to be added: created now, with a fresh id unless one is given."""
-        now = {"created_at": self.now, "updated_at": self.now}
-        return kind(id=id or self._new_id(kind.PREFIX), **(now | fields))
-
     def publish(
         self,
         event: Event,
@@ -139,8 +132,10 @@ class Outgoing:
 
     def row(self, body: Delivery | Work, at: datetime | None = None) -> OutboxRow:
         """Build an outbox row. For callers that write and remove it without a transaction."""
-        return self.new(
-            OutboxRow,
+        return OutboxRow(
+            id=self._new_id(OutboxRow.PREFIX),
+            created_at=self.now,
+            updated_at=self.now,
             lane=body.lane if isinstance(body, Work) else Lane.PUSH,
             body=plain(body),
             owner="" if at else self._worker,

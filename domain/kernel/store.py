@@ -280,6 +280,11 @@ class UnitOfWork(Outgoing):
 
     # -- writing -----------------------------------------------------------------------------
 
+    def new(self, kind: type[R], /, *, id: str | None = None, **fields: Any) -> R:
+        """Build a record to be added: created now, with a fresh id unless one is given."""
+        now = {"created_at": self.now, "updated_at": self.now}
+        return kind(id=id or new_id(kind.PREFIX), **(now | fields))
+
     async def add(self, record: Record) -> None:
         """Insert a record. Raises Duplicate."""
         await self.add_all([record])

@@ -18,7 +18,7 @@ from domain.kernel.outbox import Delivery, Event, Lane
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications.templates.catalog import TEMPLATES
-from domain.notifications.text import Notice, job_path, one_line, side_of
+from domain.notifications.text import Data, Notice, Side, job_path, one_line
 from domain.operations.task import Task, TryAgain
 from domain.ports.mail import Mail, MailUnsent
 from domain.ports.ports import Ports
@@ -236,3 +236,9 @@ class SendMail(Task, frozen=True, tag="send_mail"):
             "JobSphere" if self.always else f"JobSphere. {UNSUBSCRIBE}",
         ]
         return Mail(self.id, user.id, user.email, self.subject_line, "\n\n".join(parts) + "\n")
+
+
+def side_of(data: Data, user_id: str) -> Side:
+    if data.get("customer_id") == user_id:
+        return Side.CUSTOMER
+    return Side.CONTRACTOR if data.get("contractor_id") == user_id else Side.SELF

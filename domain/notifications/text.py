@@ -45,12 +45,6 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 Template = Callable[[Data, Side], Notice | Sequence[Notice] | None]
 
 
-def side_of(data: Data, user_id: str) -> Side:
-    if data.get("customer_id") == user_id:
-        return Side.CUSTOMER
-    return Side.CONTRACTOR if data.get("contractor_id") == user_id else Side.SELF
-
-
 def one_line(text: str, length: int) -> str:
     """`text` without line breaks and control characters, cut to `length` characters."""
     plain = "".join(char if char.isprintable() else " " for char in text)
@@ -81,7 +75,6 @@ def amount_of(data: Data, field: str = "amount") -> str:
 
 
 def with_deadline(data: Data, field: str, words: str) -> str:
-    """A sentence, with the time in `field` as its deadline if that is set."""
     """A sentence, with the time in `field` as its deadline if that is set."""
     return f"{words} until {date_text(data[field])}." if data.get(field) else f"{words}."
 

@@ -11,14 +11,7 @@ from domain.kernel.errors import Conflict, Forbidden, Invalid, Unauthenticated, 
 from domain.kernel.record import wire
 from domain.kernel.store import UNREACHABLE, Duplicate, UnitOfWork
 from domain.operations import audit_log
-from domain.operations.command import (
-    Command,
-    Meta,
-    Path,
-    Style,
-    currency_paths,
-    in_upper_case,
-)
+from domain.operations.command import Command, Meta, Path, Style, currency_paths, in_upper_case
 from domain.operations.idempotency import Reply, claim_request
 from domain.operations.limits import Limit
 from domain.ports.ports import Ports
