@@ -393,7 +393,7 @@ async def test_a_broken_cursor_is_invalid(store: Store, cursor: str) -> None:
 
 
 async def test_a_new_record_gets_an_id_and_both_times(store: Store) -> None:
-    """Guard: `Outgoing.new`; a given id or time is kept."""
+    """Guard: `UnitOfWork.new`; a given id or time is kept."""
     uow = store.single()
     thing = uow.new(Thing, name="a")
     assert thing.id.startswith(f"{Thing.PREFIX}_")
