@@ -36,7 +36,7 @@ class Download(msgspec.Struct, frozen=True):
     path: str
     operation: Operation
     title: str
-    head: tuple[str, ...]
+    header: tuple[str, ...]
     rows: Rows
 
     async def open(self, fields: Any, actor: Actor, meta: Meta, ports: Ports) -> Answer:
@@ -49,7 +49,7 @@ class Download(msgspec.Struct, frozen=True):
         op.admit(actor)
         fields = op.normalize(fields)
         command: Any = op.parse(fields, meta.text)
-        pieces = self._pieces(command, actor, ports.store.single())
+        pieces = self._encoded_pieces(command, actor, ports.store.single())
         first = await anext(pieces)
         await record_read(op, fields, actor, meta, ports)
         days = (f"{day:%Y-%m-%d}" for day in (command.start, command.end))
@@ -58,17 +58,17 @@ class Download(msgspec.Struct, frozen=True):
             f"{name}.csv", "text/csv; charset=utf-8", lambda *_: chain_pieces(first, pieces)
         )
 
-    async def _pieces(
+    async def _encoded_pieces(
         self, command: Any, actor: Actor, uow: UnitOfWork
     ) -> AsyncGenerator[bytes, None]:
-        rows = [self.head]
+        rows = [self.header]
         async for row in self.rows(command, actor, uow):
-            rows.append(tuple(cell(value) for value in row))
+            rows.append(tuple(format_cell(value) for value in row))
             if len(rows) == ROWS_AT_ONCE:
-                yield encode(rows)
+                yield encode_rows(rows)
                 rows = []
         if rows:
-            yield encode(rows)
+            yield encode_rows(rows)
 
 
 async def chain_pieces(
@@ -80,20 +80,20 @@ async def chain_pieces(
             yield piece
 
 
-def encode(rows: list[tuple[str, ...]]) -> bytes:
+def encode_rows(rows: list[tuple[str, ...]]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
     return text.getvalue().encode()
 
 
-def cell(value: Cell) -> str:
+def format_cell(value: Cell) -> str:
     """Quote text that a spreadsheet would run as a formula. Numbers and times are never text."""
     if isinstance(value, str):
         return f"'{value}" if value.lstrip(" ").startswith(FORMULA) else value
     return f"{value:%Y-%m-%dT%H:%M:%S.%fZ}" if isinstance(value, datetime) else f"{value}"
 
 
-def decimal(amount: int, currency: str) -> Decimal:
+def to_decimal(amount: int, currency: str) -> Decimal:
     """Minor units as a decimal number of the currency: 70000 in USD is 700.00."""
     exponent = CURRENCIES[currency].exponent if currency in CURRENCIES else 2
     return Decimal(amount).scaleb(-exponent)
@@ -140,7 +140,7 @@ async def statement_rows(
             entry.offer_id,
             entry.withdrawal_id,
             entry.currency,
-            *(decimal(amount, entry.currency) for amount in amounts),
+            *(to_decimal(amount, entry.currency) for amount in amounts),
             *amounts,
         )
 
@@ -150,7 +150,7 @@ async def commission_rows(
 ) -> AsyncIterator[tuple[Cell, ...]]:
     for line in (await commissions.commissions(command, actor, uow)).lines:
         period, currency, *amounts = msgspec.structs.astuple(line)
-        yield (period, currency, *(decimal(amount, currency) for amount in amounts), *amounts)
+        yield (period, currency, *(to_decimal(amount, currency) for amount in amounts), *amounts)
 
 
 def operation_of(function: Any) -> Operation:

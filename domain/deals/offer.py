@@ -251,7 +251,7 @@ class Offer(Record, frozen=True):
 
     @property
     def auto_completions(self) -> dict[int, datetime]:
-        """The milestones (from 1) that are completed automatically, and when."""
+        """When each milestone (from 1) is completed automatically; empty in a chargeback."""
         return {
             number: milestone.due_at
             for number, milestone in enumerate(self.milestones, 1)

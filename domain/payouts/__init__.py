@@ -1,2 +1,2 @@
-"""Money to contractors: transfers, reversals, allocation of what they hold, and their Stripe
+"""Payouts to contractors: allocation of an offer's money, transfers, reversals and their Stripe
 accounts."""

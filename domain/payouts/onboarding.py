@@ -68,7 +68,7 @@ class Onboard(Command, frozen=True):
 
 @operation("account.onboard", roles={Role.CONTRACTOR}, reply=onboarding_link)
 async def onboard(cmd: Onboard, actor: Actor, uow: UnitOfWork) -> User:
-    """A link to Stripe's onboarding page, good once; `url` is null if Stripe is slow: ask again."""
+    """A single-use link to Stripe's onboarding; `url` is null if Stripe does not answer in time."""
     user = await uow.get(User, actor.id)
     if user.connect_id is None:
         uow.later(CreateConnectAccount(user.id, cmd.country, uow.now))

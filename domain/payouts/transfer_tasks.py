@@ -121,7 +121,7 @@ async def _active_account(ports: Ports, user_id: str) -> str | None:
 
 
 async def start_sending(uow: UnitOfWork, transfer_id: str) -> Transfer | None:
-    """Mark the transfer as sending; None while it is frozen or its payment is in a chargeback."""
+    """Mark the transfer as sending; None if the wallet is frozen or the payment contested."""
     transfer = await uow.get(Transfer, transfer_id)
     if transfer.status is TransferStatus.SENDING:
         return transfer

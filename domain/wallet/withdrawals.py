@@ -148,9 +148,12 @@ class SendPayout(Task, frozen=True, tag="send_payout"):
         await ports.store.transact(lambda uow: settle_withdrawal(uow, withdrawal.id, payout))
 
     async def _find(self, ports: Ports, withdrawal: Withdrawal) -> StripeMovement | None:
-        """The payout of an earlier request. Stripe refuses to list those of an account that was
-        closed since: without an answer to the earlier request the outcome stays open; the refusal
-        of the first request means that no payout was created."""
+        """The payout of an earlier request.
+
+        Stripe refuses to list the payouts of a closed account. After a stale failure the outcome
+        is then unknown, so the withdrawal stays open; under the first key a closed account means
+        that no payout was created.
+        """
         try:
             return await ports.gateway.find_payout(
                 withdrawal.account_id, withdrawal.id, withdrawal.created_at

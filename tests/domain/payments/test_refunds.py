@@ -109,7 +109,7 @@ async def without_balance(work):
 
 async def test_a_refund_without_balance_is_booked_when_its_money_moves(work):
     """Guard: `state.moved` in `refunds.settle_refund`. Guard: `refund.stripe_id` in
-    `SendRefund`; without it the key replays its first response, and after KEY_LIFE a second
+    `SendRefund`; without it the key replays its first response, and after KEY_LIFETIME a second
     refund is requested."""
     waiting = await without_balance(work)
     await work.sandbox.fault(webhook="*", drop=True, times=100)

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from domain.ledger.owner_view import OwnedAccounts
-from handlers.statements import cell, decimal
+from handlers.statements import format_cell, to_decimal
 from server.http import downloads
 from tests.support.job_in_progress import JobInProgress
 from tests.support.journal_samples import download, insert_transactions, recent_period
@@ -25,7 +25,7 @@ def work(market, server):
 
 
 async def test_a_statement_as_a_file(work):
-    """Guard: the headers in `downloads.send`, `decimal`, and the running balance."""
+    """Guard: the headers in `downloads.send`, `to_decimal`, and the running balance."""
     await work.start_and_complete()
     await work.withdraw(20_000)
     status, headers, rows = await download(
@@ -50,7 +50,7 @@ async def test_a_statement_as_a_file(work):
 
 
 async def test_user_text_is_no_formula(market, server):
-    """Guard: FORMULA in `cell`, and the csv module's quoting."""
+    """Guard: FORMULA in `format_cell`, and the csv module's quoting."""
     customer, contractor = await market.customer(), await market.contractor()
     deal = JobInProgress(market, server)
     deal.job = await market.job(customer, title=EVIL)
@@ -64,10 +64,10 @@ async def test_user_text_is_no_formula(market, server):
 def test_cells() -> None:
     """Guard: FORMULA; and numbers, which begin with a minus, stay numbers."""
     for text in ("=1+1", "+1", "-1", "@A1", "\t=1", "\r=1", "\n=1", "  =1", "＝1"):  # noqa: RUF001
-        assert cell(text) == f"'{text}"
+        assert format_cell(text) == f"'{text}"
     for text in ("Fence", "a=1", "1-1", "'=1", ""):
-        assert cell(text) == text
-    assert (cell(-5), cell(decimal(-5, "USD"))) == ("-5", "-0.05")
+        assert format_cell(text) == text
+    assert (format_cell(-5), format_cell(to_decimal(-5, "USD"))) == ("-5", "-0.05")
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def test_cells() -> None:
     ],
 )
 def test_decimals(amount, currency, text):
-    """Guard: the exponent in `decimal`; floats would lose cents of large sums."""
-    assert cell(decimal(amount, currency)) == text
+    """Guard: the exponent in `to_decimal`; floats would lose cents of large sums."""
+    assert format_cell(to_decimal(amount, currency)) == text
 
 
 async def test_files_are_refused_like_commands(market):
@@ -130,7 +130,7 @@ async def test_a_client_that_does_not_read_is_disconnected(market, server, monke
     the database for as long as it likes."""
     monkeypatch.setattr(downloads, "WRITE_SECONDS", 0.5)
     # More than the buffers of the system take.
-    monkeypatch.setattr("handlers.statements.encode", lambda rows: bytes(2_000_000))
+    monkeypatch.setattr("handlers.statements.encode_rows", lambda rows: bytes(2_000_000))
     party = await market.contractor()
     await insert_transactions(server.store, 2_000, user=party.id)
     host, port = party.url.removeprefix("http://").split(":")
