@@ -53,7 +53,7 @@ async def test_a_lost_chargeback_is_divided_like_a_refund(work):
 
 async def test_a_chargeback_lost_after_the_payout_becomes_debt(work):
     """Guard: `min(wallet.available, ...)` in `chargebacks._amount_to_hold` and the debt in
-    `take`."""
+    `allocation.claw_back`."""
     await work.complete()
     await work.market.settled(TIMEOUT)
     await work.withdraw(50_000)
