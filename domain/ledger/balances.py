@@ -71,7 +71,7 @@ async def snapshots_of(uow: UnitOfWork, account: str) -> list["Snapshot"]:
 
 async def wallet_of(uow: UnitOfWork, user_id: str, currency: str) -> WalletBalances:
     """A user's money in one currency."""
-    found = [w for w in await wallets_of(uow, user_id) if w.currency == currency]
+    found = [wallet for wallet in await wallets_of(uow, user_id) if wallet.currency == currency]
     return found[0] if found else WalletBalances(user_id, currency)
 
 

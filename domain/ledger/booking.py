@@ -23,16 +23,16 @@ def postings_for(deltas: Mapping[str, int]) -> list[Posting]:
     """Postings that change each account by its delta. Raises ValueError if the sum is not zero."""
     if sum(deltas.values()):
         raise ValueError("a transaction must balance")
-    givers = [(account, -delta) for account, delta in deltas.items() if delta < 0]
+    sources = [(account, -delta) for account, delta in deltas.items() if delta < 0]
     postings = []
     for account, wanted in deltas.items():
         while wanted > 0:
-            giver, left = givers.pop(0)
+            source, left = sources.pop(0)
             part = min(wanted, left)
-            postings.append(Posting(giver, account, part))
+            postings.append(Posting(source, account, part))
             wanted -= part
             if left > part:
-                givers.insert(0, (giver, left - part))
+                sources.insert(0, (source, left - part))
     return postings
 
 
@@ -60,7 +60,7 @@ async def book(
         deltas[posting.source] -= posting.amount
         deltas[posting.destination] += posting.amount
     for account in sorted(deltas):  # the same order everywhere prevents deadlocks
-        await _move(uow, account, currency, deltas[account])
+        await _change_balance(uow, account, currency, deltas[account])
     at = await _booking_time(uow, deltas)
     await uow.add(
         uow.new(
@@ -88,13 +88,13 @@ async def _booking_time(uow: UnitOfWork, accounts: Iterable[str]) -> datetime:
     A balance is its snapshot plus the transactions after it, so a transaction dated before the
     snapshot would be missed.
     """
-    summed_up = [
+    snapshots = [
         snapshot
         for each in SNAPSHOT_ACCOUNTS
         if each in accounts
         for snapshot in await snapshots_of(uow, each)
     ]
-    return max([uow.now, *(snapshot.upto + SETTLED_AFTER for snapshot in summed_up)])
+    return max([uow.now, *(snapshot.upto + SETTLED_AFTER for snapshot in snapshots)])
 
 
 async def is_booked(uow: UnitOfWork, fact: str) -> bool:
@@ -102,7 +102,8 @@ async def is_booked(uow: UnitOfWork, fact: str) -> bool:
     return await uow.find(Transaction, {"fact": fact}) is not None
 
 
-async def _move(uow: UnitOfWork, account: str, currency: str, delta: int) -> None:
+async def _change_balance(uow: UnitOfWork, account: str, currency: str, delta: int) -> None:
+    """Change the balance row of a bounded account. Raises InsufficientFunds."""
     kind = kind_of(account)
     if not delta or not is_bounded(account):
         return
@@ -110,10 +111,8 @@ async def _move(uow: UnitOfWork, account: str, currency: str, delta: int) -> Non
     bound = {"$gte": -delta} if kind != "debt" else {"$lte": -delta}
     leaves_bound = delta < 0 if kind != "debt" else delta > 0
     if leaves_bound:
-        if (
-            await uow.change(Balance, id, only_if={"balance": bound}, inc={"balance": delta})
-            is None
-        ):
+        changed = await uow.change(Balance, id, only_if={"balance": bound}, inc={"balance": delta})
+        if changed is None:
             raise InsufficientFunds(account=kind)
         return
     fresh = uow.new(

@@ -158,7 +158,7 @@ async def test_accept_against_withdraw(processes, books):
 
 
 async def test_withdrawal_race(processes, books):
-    """Guard: the `$gte` in `booking._move`."""
+    """Guard: the `$gte` in `booking._change_balance`."""
     first, second = await processes.web(), await processes.web()
     market = processes.market
     deal = await market.accepted_job()

@@ -64,7 +64,7 @@ def test_the_parts_sum_to_the_kept_money(captured, sent_back, done, fees):
 @examples(800, deep=4000)
 @given(amounts, st.lists(st.integers(-1000, 1000), max_size=5), schedules)
 def test_every_fact_books_the_difference(captured, cuts, fees):
-    """Guard: `givers.insert(0, (giver, left - part))` in `booking.postings_for`; without it the
+    """Guard: `sources.insert(0, (source, left - part))` in `booking.postings_for`; without it the
     remainder of a source is lost, and the next destination finds no source."""
     books = Counter()
     before, refunded_before = NOTHING, captured  # so that the first fact is the capture
@@ -106,7 +106,7 @@ def test_more_money_and_more_work_never_lower_the_fee(one, other, fees):
 @examples(400, deep=2000)
 @given(st.dictionaries(st.integers(0, 9), st.integers(-MAX_AMOUNT, MAX_AMOUNT), max_size=9))
 def test_postings_make_any_change_that_balances(deltas):
-    """Guard: `raise ValueError("a transaction must balance")`; without it `givers.pop(0)` fails on
+    """Guard: `raise ValueError("a transaction must balance")`; without it `sources.pop(0)` fails on
     an empty list, or money is lost without a word."""
     changes = {f"account {name}": delta for name, delta in deltas.items()}
     if sum(deltas.values()):

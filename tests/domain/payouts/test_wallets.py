@@ -134,8 +134,9 @@ async def test_transfers_are_multiples_of_the_step(market, server):
 
 
 async def test_withdrawals_that_are_refused(market, server):
-    """Guard: `only_if={"balance": bound}` in `booking._move`; without it a wallet goes below zero.
-    Guard: `if not (user.connect_id and user.payouts_enabled)` in `withdrawals.withdraw`."""
+    """Guard: `only_if={"balance": bound}` in `booking._change_balance`; without it a wallet goes
+    below zero. Guard: `if not (user.connect_id and user.payouts_enabled)` in
+    `withdrawals.withdraw`."""
     customer, stranger = await market.customer(), await market.contractor("Nina New")
     contractor = await market.contractor(onboarded=True)
     await done(market, customer, contractor)

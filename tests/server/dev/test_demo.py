@@ -43,9 +43,9 @@ async def test_demo_and_audit_beside_a_running_dev_server(
     started: list[DevServer],
 ) -> None:
     """Fails without `dev_environment.published` in `run.run` (nothing is found), without `inc` of
-    the balance in `booking._move` or the fee in `processing.accept_offer` (the figures), without
-    the `unlink` in `published` (the file stays), and, for the audits of spoilt books, without
-    `books_audit._check_balances`."""
+    the balance in `booking._change_balance` or the fee in `processing.accept_offer` (the figures),
+    without the `unlink` in `published` (the file stays), and, for the audits of spoilt books,
+    without `books_audit._check_balances`."""
     data = tmp_path / "data"
     dev = DevServer(data, free_port(), tmp_path / "dev.log")
     started.append(dev)
