@@ -1,6 +1,7 @@
-"""Every operation against everybody who may not call it, every field against what it may not be.
+"""The access and validation matrix: each operation as each user who may not call it, each field
+with each kind of invalid value.
 
-Made from the handlers' lists: an operation without a row in CASES makes it fail.
+The matrix is built from the handlers' lists. An operation without a row in CASES fails the test.
 """
 
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ from tests.support.parties import AnonymousClient, Json, Party, Refused
 
 
 class World(NamedTuple):
-    """Two deals between the same two people, and one of each role who has no part in them."""
+    """Two deals of one customer and one contractor, and an unrelated user of each role."""
 
     customer: Party
     contractor: Party
@@ -66,7 +67,7 @@ def operations() -> Iterator[tuple[str, str | None, Route | None, Operation]]:
 
 @pytest.fixture
 async def world(market: Market) -> World:
-    """A deal in progress, one that was paid out, and all that belongs to them."""
+    """A deal in progress, a paid-out deal, and an object of each kind that belongs to them."""
     customer = await market.customer()
     first = await market.accepted_job(customer)
     contractor = first.contractor
@@ -132,8 +133,8 @@ async def charged_back(market: Market, customer: Party, payment_id: str) -> Json
     return await customer.push("/payment", "chargeback.updated", lambda pushed: True, 10)
 
 
-def built(op: Operation, world: World, *, whole: bool = False) -> Json:
-    """Valid fields for `op`: those it needs and the status; `whole` adds all but the cursor."""
+def valid_fields(op: Operation, world: World, *, whole: bool = False) -> Json:
+    """Valid fields for `op`: the required ones and the status; `whole` adds all but the cursor."""
     known = msgspec.structs.fields(op.command)
     needed = {field.name for field in known if field.required} | {
         "status",
@@ -145,7 +146,7 @@ def built(op: Operation, world: World, *, whole: bool = False) -> Json:
 
 
 async def by_http(who: AnonymousClient, route: Route, fields: Json) -> tuple[int, Any]:
-    """Fields of the address go into it, the rest into the query or the body."""
+    """Send `fields` in the path's placeholders, and the rest in the query or body."""
     rest, path = dict(fields), route.path
     for name in fields:
         if f"{{{name}}}" in path and isinstance(fields[name], str) and fields[name]:
@@ -179,14 +180,14 @@ def test_every_operation_has_a_case() -> None:
     assert {name: set(case.fields.split()) for name, case in CASES.items()} == fields
 
 
-async def test_nobody_calls_what_is_not_for_them(market: Market, world: World) -> None:
+async def test_users_without_the_role_are_refused(market: Market, world: World) -> None:
     """Fails without `Forbidden` or `Unauthenticated` in Operation.admit, without `_caller` in
     server/http.py, or without the check for ADMIN in Realtime._admit."""
     before = await market.traces()
     wrong: list[Any] = []
     for namespace, event, route, op in operations():
-        fields = built(op, world)
-        op.parse(fields, text=False)  # so that nothing else can be the reason
+        fields = valid_fields(op, world)
+        op.parse(fields, text=False)  # valid fields: the role is the only reason for a refusal
         for who in world.people:
             if not op.roles or who.role in op.roles:
                 continue
@@ -199,7 +200,7 @@ async def test_nobody_calls_what_is_not_for_them(market: Market, world: World) -
         if route and op.roles:
             code = await code_by_http(market.anonymous_client(), route, fields)
             if code != "unauthenticated":
-                wrong.append(("http", op.name, "nobody", code))
+                wrong.append(("http", op.name, "anonymous", code))
     assert wrong == []
     assert await market.traces() == before
 
@@ -207,11 +208,11 @@ async def test_nobody_calls_what_is_not_for_them(market: Market, world: World) -
 async def test_no_namespace_opens_without_a_token(market: Market) -> None:
     """Fails when Realtime._admit lets a connection pass without `identify`, or /admin without its
     role check."""
-    visitor = await market.join(Role.CUSTOMER, "Vera", connect=False)
+    anonymous = await market.join(Role.CUSTOMER, "Vera", connect=False)
     before = await market.traces()
     for namespace in {namespace for namespace, event, *_ in operations() if event}:
         with pytest.raises(Refused) as refused:
-            await visitor.connect(namespaces=[namespace], token="no token")
+            await anonymous.connect(namespaces=[namespace], token="no token")
         assert refused.value.code == "unauthenticated", namespace
     for role in (Role.CUSTOMER, Role.CONTRACTOR):
         party = await market.join(role, "Vera", connect=False)
@@ -219,13 +220,13 @@ async def test_no_namespace_opens_without_a_token(market: Market) -> None:
             await party.connect(namespaces=["/admin"])
         assert refused.value.code == "forbidden"
     after = await market.traces()
-    before["users"] = after["users"]  # those who joined meanwhile
+    before["users"] = after["users"]  # users of this test
     assert after == before
 
 
-async def test_nobody_reaches_what_belongs_to_others(market: Market, world: World) -> None:
-    """Fails when an operation reads or changes by id alone: every `uow.get(Kind, id, owner=...)`
-    and every filter of a list by its owner is needed."""
+async def test_outsiders_reach_no_object_of_others(market: Market, world: World) -> None:
+    """Fails when an operation reads or changes by id alone: `uow.get(Kind, id, owner=...)` and
+    filters of lists by owner are all needed."""
     before = await market.traces()
     wrong: list[Any] = []
     for namespace, event, route, op in operations():
@@ -235,7 +236,7 @@ async def test_nobody_reaches_what_belongs_to_others(market: Market, world: Worl
         for who in world.outsiders:
             if who.role not in op.roles:
                 continue
-            fields = built(op, world)
+            fields = valid_fields(op, world)
             if op.name == "chat.open" and who.role is Role.CUSTOMER:
                 fields["user_id"] = world.contractor.id
             answers = []
@@ -245,23 +246,23 @@ async def test_nobody_reaches_what_belongs_to_others(market: Market, world: Worl
                 status, body = await by_http(who, route, fields)
                 data = {"data": body} if status < 400 else {"error": body}
                 answers.append({"ok": status < 400, **data})
-            seen = [told(answer) for answer in answers]
+            seen = [outcome(answer) for answer in answers]
             if set(seen) != {case.stranger}:
                 wrong.append((op.name, who.role, seen))
     assert wrong == []
     assert await market.traces() == before
 
 
-def told(answer: Any) -> str:
+def outcome(answer: Any) -> str:
     if not answer["ok"]:
         return str(answer["error"]["code"])
     data = answer["data"]
     return NOTHING if not data.get("items", data.get("lines", [data])) else "something"
 
 
-async def test_the_parties_do_see_it(world: World) -> None:
-    """The other half: with the same fields the people of the deal get answers, so the refusals
-    above are for no other reason. Fails when a list hides what is the caller's own."""
+async def test_the_parties_of_a_deal_get_answers(world: World) -> None:
+    """With the same fields the parties get data, so the refusals above have no other reason.
+    Fails when a list hides the caller's own objects."""
     wrong: list[Any] = []
     for namespace, event, _, op in operations():
         if CASES[op.name].stranger not in (NOT_FOUND, NOTHING) or op.style != "read" or not event:
@@ -269,7 +270,7 @@ async def test_the_parties_do_see_it(world: World) -> None:
         for who in world.insiders:
             if (
                 who.role in op.roles
-                and (answer := told(await who.ack(namespace, event, built(op, world))))
+                and (answer := outcome(await who.ack(namespace, event, valid_fields(op, world))))
                 != "something"
             ):
                 wrong.append((op.name, who.role, answer))
@@ -279,20 +280,20 @@ async def test_the_parties_do_see_it(world: World) -> None:
 # -- fields ----------------------------------------------------------------------------------
 
 
-def spoiled(op: Operation, valid: Json, *, text: bool) -> Iterator[tuple[str, str, Json]]:
-    """(what was done, the field to be named, the fields)."""
+def invalid_variants(op: Operation, valid: Json, *, text: bool) -> Iterator[tuple[str, str, Json]]:
+    """Invalid variants of `valid`: (kind of error, the field to be reported, the fields)."""
     yield "unknown", "surprise", {**valid, "surprise": 1}
     for field in msgspec.structs.fields(op.command):
         name, value = field.name, valid.get(field.name, VALUES.get(field.name, "text"))
         if field.required:
             yield "missing", name, {key: item for key, item in valid.items() if key != name}
-        worded = isinstance(value, str)
+        is_text = isinstance(value, str)
         if not text:
             yield "wrong type", name, {**valid, name: "x" if isinstance(value, bool) else True}
             yield "null in a list", name, {**valid, name: [None]}
-        elif not worded and not isinstance(value, list):
+        elif not is_text and not isinstance(value, list):
             yield "wrong type", name, {**valid, name: "x"}
-        if worded:
+        if is_text:
             yield "operator", name, {**valid, name: {"$ne": None}}
             yield "null byte", name, {**valid, name: f"{value}\0"}
             if name in PATTERNED and op.name != "account.login":
@@ -317,33 +318,33 @@ async def test_every_field_is_checked(market: Market, world: World, server: Any)
     wrong: list[Any] = []
     for namespace, event, route, op in operations():
         who = next((callers[role] for role in callers if role in op.roles), world.admin)
-        valid = built(op, world, whole=True)
+        valid = valid_fields(op, world, whole=True)
         op.parse(valid, text=False)
-        for done, name, fields in spoiled(op, valid, text=False) if event else ():
+        for done, name, fields in invalid_variants(op, valid, text=False) if event else ():
             answer = await who.ack(namespace, event or "", fields)
-            if (found := complaint(answer.get("error"))) != name:
+            if (found := reported_field(answer.get("error"))) != name:
                 wrong.append(("socket", op.name, done, name, found))
         if op.name == "files.upload":
-            continue  # its body has a file and no fields
+            continue  # its body is a file
         text = bool(route and route.method == "GET")
-        for done, name, fields in spoiled(op, valid, text=text) if route else ():
+        for done, name, fields in invalid_variants(op, valid, text=text) if route else ():
             assert route
             if f"{{{name}}}" in route.path and not isinstance(fields.get(name), str):
-                continue  # an address is always text
+                continue  # a path is always text
             status, body = await by_http(who, route, fields)
-            if (found := complaint(body if status >= 400 else None)) != name:
+            if (found := reported_field(body if status >= 400 else None)) != name:
                 wrong.append(("http", op.name, done, name, found))
     assert wrong == []
     assert await market.traces() == before
 
 
-def complaint(error: Any) -> str:
-    """The field that an `invalid` error is about, without the place inside of it."""
+def reported_field(error: Any) -> str:
+    """The field that an `invalid` error reports, without the path inside it."""
     if not error or error["code"] != "invalid":
         return f"({error and error['code']})"
     return str(error["details"]["field"]).partition(".")[0].partition("[")[0]
 
 
 def test_the_page_is_what_lists_answer() -> None:
-    """`told` reads lists by these names; fails when Page is renamed under it."""
+    """`outcome` reads lists by these names. Fails when a field of Page is renamed."""
     assert Page.__struct_fields__ == ("items", "next_cursor")

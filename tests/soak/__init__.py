@@ -1,1 +1,1 @@
-"""A soak: many clients go on while processes are killed and Redis goes away; nothing is lost."""
+"""The soak test: many clients while processes are killed and Redis stops; nothing is lost."""

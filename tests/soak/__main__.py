@@ -1,4 +1,4 @@
-"""`python -m tests.soak --seconds 300 --clients 200`: the long soak, and its counts."""
+"""`python -m tests.soak --seconds 300 --clients 200`: the long soak test with its counts."""
 
 import argparse
 import os

@@ -1,7 +1,7 @@
-"""One client that keeps the rules of the wire, over as many connections as it takes.
+"""A client that implements the resync rules of the wire contract over many connections.
 
-It sends again what was not acknowledged, applies its feed and its conversations by number, drops
-what it has already, and asks for what is missing.
+It resends unacknowledged commands, applies its feed and conversations in order of their numbers,
+drops duplicates, and fills gaps with `sync`.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from domain.kernel.actor import Role
 Json = dict[str, Any]
 PATH = "/socket.io/?EIO=4&transport=websocket"
 NAMESPACES = ("/account", "/chat", "/job", "/job-request")
-LATER = {"unavailable", "conflict", "request_in_progress", "rate_limited", "internal"}
-SILENCE = 60.0  # seconds; the server pings oftener
+RETRYABLE = {"unavailable", "conflict", "request_in_progress", "rate_limited", "internal"}
+RECEIVE_TIMEOUT = 60.0  # seconds; the server pings more often
 PAGE = 100
-KEY = ("id", "version", "conversation_id", "user_id", "seq")
+KEY_FIELDS = ("id", "version", "conversation_id", "user_id", "seq")
 
 
-class Said(NamedTuple):
-    """A message as a member of its conversation knows it."""
+class KnownMessage(NamedTuple):
+    """A message as its readers see it."""
 
     seq: int
     author: str
@@ -34,8 +34,8 @@ class Said(NamedTuple):
     text: str
 
 
-class Happened(NamedTuple):
-    """An event of the feed; `key` tells it from all others of its name."""
+class FeedEvent(NamedTuple):
+    """An event of the feed. `key` identifies it among the events of its name."""
 
     namespace: str
     name: str
@@ -52,36 +52,36 @@ class Command(NamedTuple):
 Answered = Callable[[Json], None]
 
 
-def said(message: Json) -> Said:
-    return Said(*(message[name] for name in ("seq", "author_id", "client_id", "text")))
+def known_message(message: Json) -> KnownMessage:
+    return KnownMessage(*(message[name] for name in ("seq", "author_id", "client_id", "text")))
 
 
-def happened(namespace: str, name: str, data: Any) -> Happened:
-    return Happened(namespace, name, tuple(data.get(field) for field in KEY))
+def feed_event(namespace: str, name: str, data: Any) -> FeedEvent:
+    return FeedEvent(namespace, name, tuple(data.get(field) for field in KEY_FIELDS))
 
 
 class Client:
-    """`counts` are shared by all; `on_event` is told of each new event."""
+    """`counts` is shared by all clients; `on_event` is called for each new event."""
 
     def __init__(self, web: ClientSession, url: str, person: Any, counts: Counter[str]) -> None:
         self.id, self.role, self.token = person.id, Role(person.role), person.token
-        self.feed: list[Happened] = []
-        self.talks: dict[str, list[Said]] = {}
-        self.pending: dict[str, Command] = {}  # not acknowledged, in the order they were made
+        self.feed: list[FeedEvent] = []
+        self.talks: dict[str, list[KnownMessage]] = {}
+        self.pending: dict[str, Command] = {}  # unacknowledged commands in order
         self.acked: list[tuple[Command, Any]] = []
         self.cuts = 0
         self.problems: list[str] = []
         self.idle = asyncio.Event()
         self.running: asyncio.Task[None] | None = None
-        self.on_event: Callable[[Happened, Json], None] = lambda event, data: None
+        self.on_event: Callable[[FeedEvent, Json], None] = lambda event, data: None
         self._web, self._url, self._counts = web, url, counts
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._asked: dict[int, Answered] = {}
         self._ids = 0
         self._waiting: set[str] = set(NAMESPACES)
-        self._early: dict[int, tuple[Happened, Json]] = {}
+        self._early: dict[int, tuple[FeedEvent, Json]] = {}
         self._syncing = False
-        self._filling: dict[str, int] = {}  # conversations that are read, how far they must reach
+        self._filling: dict[str, int] = {}  # conversation being synced -> seq to reach
         self._sending: set[asyncio.Future[None]] = set()
 
     # -- the connection ----------------------------------------------------------------------
@@ -92,7 +92,7 @@ class Client:
 
     @property
     def seen(self) -> int:
-        """How many events and messages."""
+        """The number of applied events and messages."""
         return len(self.feed) + sum(map(len, self.talks.values()))
 
     def start(self) -> None:
@@ -108,7 +108,7 @@ class Client:
             await asyncio.sleep(random.uniform(0.05, 0.4))
 
     async def _connection(self) -> None:
-        timeout = ClientWSTimeout(ws_receive=SILENCE)
+        timeout = ClientWSTimeout(ws_receive=RECEIVE_TIMEOUT)
         async with self._web.ws_connect(self._url + PATH, timeout=timeout) as socket:
             self._socket, self._waiting = socket, set(NAMESPACES)
             self._asked, self._syncing, self._filling = {}, False, {}
@@ -116,11 +116,11 @@ class Client:
             async for message in socket:
                 if message.type is not aiohttp.WSMsgType.TEXT:
                     break
-                self._heard(message.data)
+                self._received(message.data)
         self._counts["connections ended"] += 1
 
     def cut(self) -> None:
-        """As a dead network does."""
+        """Abort the TCP connection, as a network failure does."""
         if self._socket is not None:
             response: Any = self._socket._response
             if response.connection and response.connection.transport:
@@ -129,9 +129,9 @@ class Client:
                 self.cuts += 1
 
     def _send(self, text: str) -> None:
-        """Small, so nobody waits; what does not leave any more is sent again when connected."""
+        """Send without waiting: frames are small. Lost commands are resent after a reconnect."""
         if self._socket is not None:
-            sending = asyncio.ensure_future(_quietly(self._socket.send_str(text)))
+            sending = asyncio.ensure_future(_ignore_closed(self._socket.send_str(text)))
             self._sending.add(sending)
             sending.add_done_callback(self._sending.discard)
 
@@ -142,7 +142,7 @@ class Client:
         self._send(f"42{command.namespace},{self._ids}{content}")
 
     def _read(self, namespace: str, name: str, fields: Json, found: Callable[[Any], None]) -> None:
-        """Ask for something; again a little later when it cannot be answered now."""
+        """Send a read command; repeat it 0.5 s later if it is refused."""
 
         def answered(answer: Json) -> None:
             if answer["ok"]:
@@ -163,7 +163,7 @@ class Client:
     # -- commands ----------------------------------------------------------------------------
 
     def do(self, key: str, namespace: str, name: str, **fields: Any) -> None:
-        """Send a command, and again until it is acknowledged."""
+        """Send a command until it is acknowledged or refused for good reason."""
         options = {} if "client_id" in fields else {"request_id": key}
         self.pending[key] = Command(namespace, name, fields, options)
         self._counts["commands asked"] += 1
@@ -182,7 +182,7 @@ class Client:
             if answer["ok"]:
                 self.acked.append((command, answer["data"]))
                 self._counts["commands acknowledged"] += 1
-            elif answer["error"]["code"] in LATER:
+            elif answer["error"]["code"] in RETRYABLE:
                 self._counts[f"commands put off: {answer['error']['code']}"] += 1
                 wait = answer["error"]["details"].get("retry_after", 0.3)
                 asyncio.get_running_loop().call_later(wait, self._submit, key)
@@ -195,9 +195,9 @@ class Client:
 
         self._ask(command, answered)
 
-    # -- what arrives ------------------------------------------------------------------------
+    # -- received packets ------------------------------------------------------------------------
 
-    def _heard(self, text: str) -> None:
+    def _received(self, text: str) -> None:
         if text == "2":
             self._send("3")
         elif text.startswith("0"):
@@ -219,8 +219,8 @@ class Client:
             self.problems.append(f"refused: {text[:200]}")
 
     def _begin(self) -> None:
-        """Connected: ask for what was missed, send again what was not acknowledged. The questions
-        come first: commands of a connection run in their order."""
+        """After connecting: sync, then resend unacknowledged commands. A connection's commands run
+        in order, so the sync comes first."""
         self.catch_up()
         for key in list(self.pending):
             self._counts["commands sent again"] += 1
@@ -231,16 +231,16 @@ class Client:
         self._read("/chat", "list", {"limit": PAGE}, self._listed)
 
     async def ask_all(self) -> None:
-        """Catch up, and return when nothing is missing or asked for any more."""
+        """Catch up, and wait until nothing is missing and nothing is unanswered."""
         self.catch_up()
         while self._asked or self._syncing or self._filling or not self.ready:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
     def _pushed(self, namespace: str, name: str, seq: int | None, data: Any) -> None:
         if name == "message":
-            self._told(data)
+            self._message_pushed(data)
         elif seq is not None:
-            self._numbered(seq, happened(namespace, name, data), data)
+            self._event_pushed(seq, feed_event(namespace, name, data), data)
         elif name == "resync":
             self._counts["resyncs"] += 1
             self.catch_up()
@@ -251,7 +251,7 @@ class Client:
 
     # -- the feed ----------------------------------------------------------------------------
 
-    def _numbered(self, seq: int, event: Happened, data: Any) -> None:
+    def _event_pushed(self, seq: int, event: FeedEvent, data: Any) -> None:
         if seq <= len(self.feed):
             self._counts["duplicates dropped"] += 1
             if self.feed[seq - 1] != event:
@@ -265,7 +265,7 @@ class Client:
             self._counts["jumps in a feed"] += not self._syncing
             self._sync()
 
-    def _apply(self, event: Happened, data: Any, way: str) -> None:
+    def _apply(self, event: FeedEvent, data: Any, way: str) -> None:
         self.feed.append(event)
         self._counts[f"events by {way}"] += 1
         self.on_event(event, data)
@@ -279,7 +279,7 @@ class Client:
     def _synced(self, page: Json) -> None:
         for item in page["items"]:
             if item["seq"] == len(self.feed) + 1:
-                event = happened(item["namespace"], item["name"], item["data"])
+                event = feed_event(item["namespace"], item["name"], item["data"])
                 self._apply(event, item["data"], "sync")
             elif item["seq"] > len(self.feed):
                 self.problems.append(f"sync has a gap: {item['seq']} after {len(self.feed)}")
@@ -298,14 +298,14 @@ class Client:
             if conversation["head"] > len(talk):
                 self._fill(conversation["id"], conversation["head"])
 
-    def _told(self, message: Json) -> None:
+    def _message_pushed(self, message: Json) -> None:
         talk = self.talks.setdefault(message["conversation_id"], [])
         if message["seq"] == len(talk) + 1:
-            talk.append(said(message))
+            talk.append(known_message(message))
             self._counts["messages by push"] += 1
         elif message["seq"] <= len(talk):
             self._counts["duplicates dropped"] += 1
-            if talk[message["seq"] - 1] != said(message):
+            if talk[message["seq"] - 1] != known_message(message):
                 self.problems.append(f"message {message['seq']} differs: {message}")
         else:
             self._counts["jumps in a conversation"] += message["conversation_id"] not in (
@@ -314,7 +314,8 @@ class Client:
             self._fill(message["conversation_id"], message["seq"])
 
     def _fill(self, id: str, reach: int) -> None:
-        """What was read before a message was there may be answered after it was pushed."""
+        """Sync a conversation up to `reach`. An answer may be older than a push that came
+        before."""
         if id in self._filling:
             self._filling[id] = max(self._filling[id], reach)
             return
@@ -325,7 +326,7 @@ class Client:
             stretch, talk = answer["conversations"][id], self.talks[id]
             for message in stretch["items"]:
                 if message["seq"] == len(talk) + 1:
-                    talk.append(said(message))
+                    talk.append(known_message(message))
                     self._counts["messages by sync"] += 1
                 elif message["seq"] > len(talk):
                     self.problems.append(f"sync of {id} has a gap at {message['seq']}")
@@ -336,8 +337,8 @@ class Client:
         self._read("/chat", "sync", {"conversations": known}, filled)
 
 
-async def _quietly(sending: Any) -> None:
+async def _ignore_closed(sending: Any) -> None:
     try:
         await sending
     except (OSError, aiohttp.ClientError):
-        return  # the reading side learns of it
+        return  # the reading side sees the closed connection

@@ -1,4 +1,4 @@
-"""One soak from beginning to proof."""
+"""One run of the soak test: start, failures, settling, verification."""
 
 import asyncio
 import time
@@ -10,20 +10,20 @@ from aiohttp import ClientSession, TCPConnector
 
 from domain.kernel.actor import Role
 from server.runtime.background_tasks import end
-from tests.soak.chaos import Plan, kill_in_turn, stop_twice
 from tests.soak.client import Client
-from tests.soak.people import Person, begin
-from tests.soak.proof import prove
+from tests.soak.failures import Plan, kill_in_turn, stop_redis_twice
+from tests.soak.users import User, begin
+from tests.soak.verification import verify
 from tests.support.load_balancer import LoadBalancer
 from tests.support.market import Market
 from tests.support.processes import Processes
 
-PATIENCE = 180.0
+TIMEOUT = 180.0
 AT_ONCE = 20
 
 
 async def soak(plan: Plan, processes: Processes) -> tuple[list[str], Counter[str]]:
-    """What went wrong, and the counts. The processes have a Redis of their own."""
+    """Run the soak test. Returns the problems and the counts. The processes own their Redis."""
     market, counts = processes.market, Counter[str]()
     redis = await processes.redis()
     webs = [await processes.web(), await processes.web()]
@@ -35,20 +35,20 @@ async def soak(plan: Plan, processes: Processes) -> tuple[list[str], Counter[str
         clients = await join(market, plan.clients, web, balancer.url, counts)
         chaos = [
             kill_in_turn(processes, webs, plan, counts),
-            stop_twice(processes, redis, plan, counts),
+            stop_redis_twice(processes, redis, plan, counts),
         ]
         try:
             await live(plan, clients, chaos, counts)
             problems = await settle(market, clients, counts)
         finally:
             await end(client.running for client in clients if client.running)
-    return problems + await prove(market, clients, counts), counts
+    return problems + await verify(market, clients, counts), counts
 
 
 async def join(
     market: Market, count: int, web: ClientSession, url: str, counts: Counter[str]
 ) -> list[Client]:
-    """As many customers as contractors, in turn."""
+    """Create clients, in turn a customer and a contractor."""
     turn = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int) -> Client:
@@ -63,16 +63,16 @@ async def join(
 async def live(
     plan: Plan, clients: Sequence[Client], chaos: Sequence[Any], counts: Counter[str]
 ) -> None:
-    """The clients stay connected afterwards. Raises what one of the tasks raised."""
+    """Act and break for `plan.seconds`. Clients stay connected. Raises a task's exception."""
     board: list[str] = []
-    people = [Person(client, board, plan) for client in clients]
+    users = [User(client, board, plan) for client in clients]
     for client in clients:
         client.start()
     started = time.monotonic()
-    await begin(people, PATIENCE)
-    print(f"begun after {time.monotonic() - started:.1f} s", flush=True)
+    await begin(users, TIMEOUT)
+    print(f"started after {time.monotonic() - started:.1f} s", flush=True)
     counts.clear()
-    acting = [asyncio.create_task(person.live()) for person in people]
+    acting = [asyncio.create_task(person.live()) for person in users]
     breaking = [asyncio.create_task(each) for each in chaos]
     began = time.monotonic()
     while (left := began + plan.seconds - time.monotonic()) > 0:
@@ -83,36 +83,38 @@ async def live(
                 task.result()
         print(f"{time.monotonic() - began:4.0f} s: {dict(sorted(counts.items()))}", flush=True)
     await end(acting)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         await asyncio.gather(*breaking)
 
 
 async def settle(market: Market, clients: Sequence[Client], counts: Counter[str]) -> list[str]:
-    """Quiet: everything is acknowledged and delivered, then every client asks once more, and must
-    not learn anything by that."""
+    """Wait until all is acknowledged and delivered, then sync every client.
+
+    Returns the clients to which the sync brought something new.
+    """
     began = time.monotonic()
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await asyncio.gather(*(c.idle.wait() for c in clients if c.pending))
             print(f"answered after {time.monotonic() - began:.1f} s", flush=True)
-            await market.settled(PATIENCE)
+            await market.settled(TIMEOUT)
             while not all(client.ready for client in clients):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
     except TimeoutError:
         late = [(c.id, len(c.pending), c.ready) for c in clients if c.pending or not c.ready]
-        return [f"not answered and quiet in {PATIENCE:.0f} s: {late}"]
-    async with asyncio.timeout(PATIENCE):
+        return [f"not answered and settled within {TIMEOUT:.0f} s: {late}"]
+    async with asyncio.timeout(TIMEOUT):
         seen: list[int] = []
         while seen != (seen := [client.seen for client in clients]):  # noqa: ASYNC110
-            await asyncio.sleep(1)  # for what was pushed last
-        print(f"quiet after {time.monotonic() - began:.1f} s", flush=True)
+            await asyncio.sleep(1)  # for the last pushes
+        print(f"settled after {time.monotonic() - began:.1f} s", flush=True)
         await asyncio.gather(*(client.ask_all() for client in clients))
     for client in clients:
         counts["events seen"] += len(client.feed)
         counts["messages seen"] += client.seen - len(client.feed)
         counts["clients whose socket was cut"] += client.cuts > 0
     return [
-        f"{client.id} was not told of {client.seen - told} things, and had to ask for them"
-        for client, told in zip(clients, seen, strict=True)
-        if client.seen != told
+        f"{client.id} got {client.seen - pushed} items only by sync"
+        for client, pushed in zip(clients, seen, strict=True)
+        if client.seen != pushed
     ]

@@ -1,8 +1,8 @@
-"""Many clients, killed processes, a Redis that goes away: everything acknowledged is seen once."""
+"""The soak test: clients see everything acknowledged exactly once, despite failures."""
 
 import os
 
-from tests.soak.chaos import Plan
+from tests.soak.failures import Plan
 from tests.soak.run import soak
 from tests.support.processes import Processes
 
@@ -10,7 +10,7 @@ SHORT = Plan(seconds=8, clients=30, pause=1, cut_every=4, kill_every=4, redis_af
 
 
 def plan() -> Plan:
-    """The short one, or what `python -m tests.soak` asks for."""
+    """The short plan, or the one of `python -m tests.soak`."""
     seconds, clients = (int(os.environ.get(f"SOAK_{n}", 0)) for n in ("SECONDS", "CLIENTS"))
     if not seconds:
         return SHORT

@@ -1,4 +1,4 @@
-"""The official JavaScript client: two Node processes play both sides of a job from outside."""
+"""A whole job with the official JavaScript client: two Node processes are the two sides."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ SECONDS = 90.0
 
 
 async def play(role: str, url: str, word: str, *options: str) -> Any:
-    """One side of the story; its summary."""
+    """Run one side of the story. Returns its summary."""
     process = await asyncio.create_subprocess_exec(
         "node", str(STORY), role, url, word, *options, cwd=ROOT, stdout=PIPE, stderr=PIPE
     )
@@ -35,7 +35,7 @@ async def play(role: str, url: str, word: str, *options: str) -> Any:
 
 
 async def both(customer_url: str, contractor_url: str, *options: str) -> tuple[Any, Any]:
-    """Customer and contractor side by side."""
+    """Run customer and contractor concurrently."""
     word = "zebrafish"
     async with asyncio.TaskGroup() as group:
         customer = group.create_task(play("customer", customer_url, word))
@@ -44,7 +44,7 @@ async def both(customer_url: str, contractor_url: str, *options: str) -> tuple[A
 
 
 async def check(processes: Processes, customer: Any, contractor: Any) -> None:
-    """Each got its whole feed in order, and both saw the same job and the right money."""
+    """Both sides got their whole feed in order, the same job, and the right money."""
     for side in (customer, contractor):
         assert side["problems"] == []
         applied = len(side["seqs"])
@@ -69,7 +69,7 @@ async def check(processes: Processes, customer: Any, contractor: Any) -> None:
         await container.close()
 
 
-async def test_the_whole_story_on_one_process(client: None, processes: Processes) -> None:
+async def test_a_whole_job_on_one_process(client: None, processes: Processes) -> None:
     """Fails when `Container._push` leaves out `seqs` or a recipient (a jump, closed by sync), or
     when `feed.append` keeps other data than what is pushed."""
     server = await processes.web()
@@ -79,7 +79,7 @@ async def test_the_whole_story_on_one_process(client: None, processes: Processes
         assert (side["by_sync"], side["jumps"], side["duplicates"]) == (0, 0, 0)
 
 
-async def test_the_whole_story_on_two_processes(client: None, processes: Processes) -> None:
+async def test_a_whole_job_on_two_processes(client: None, processes: Processes) -> None:
     """Fails with a manager in `Web` that does not listen to Redis (pushes of the other process),
     and without `seq > since` in `feed.sync` (what came while the contractor was away)."""
     first, second = await processes.web(), await processes.web()

@@ -1,10 +1,10 @@
-"""The main job from posting to payout, told from all sides."""
+"""A whole job from posting to payout, as all parties see it."""
 
 from domain import ledger
 from domain.reconciliation.books_audit import audit
 
 
-async def test_the_whole_story(market, server):
+async def test_a_whole_job_from_posting_to_payout(market, server):
     """Guard: `processing.accept_offer` books the fee; without it the platform ends at 20000."""
     customer = await market.customer()
     contractor = await market.contractor(onboarded=True)

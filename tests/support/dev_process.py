@@ -1,4 +1,4 @@
-"""`python -m server` as a user runs it: one command, or `server dev` on a data folder."""
+"""`python -m server` as a child process: one command, or `server dev` on a data folder."""
 
 import json
 import os
@@ -18,7 +18,7 @@ START_SECONDS = 40.0
 
 
 def clean_environment(env: Mapping[str, str]) -> dict[str, str]:
-    """Only what a command needs from this process, so that nothing set here counts."""
+    """The environment of a command: `env`, and nothing of this process but PATH and HOME."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return {**kept, "PYTHONUNBUFFERED": "1", "COLUMNS": "120", **env}
 
@@ -38,7 +38,7 @@ def run_command(
 
 
 class DevServer:
-    """`server dev` on a data folder."""
+    """A `server dev` process on a data folder."""
 
     def __init__(self, folder: Path, port: int, log: Path, **env: str) -> None:
         self.url = f"http://127.0.0.1:{port}"

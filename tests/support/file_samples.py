@@ -1,4 +1,4 @@
-"""Files for tests: made, sent and read as clients do, also by those who mean harm."""
+"""Files for tests: samples, uploads and downloads, well-formed and hostile."""
 
 import asyncio
 import io
@@ -55,7 +55,7 @@ async def download(
     size: str | None = None,
     **headers: str,
 ) -> tuple[int, Any, bytes]:
-    """The status, the headers and the body; `If_Range` is the header `If-Range`."""
+    """The status, headers and body. `If_Range` becomes the header `If-Range`."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     if party.token:
         sent["Authorization"] = f"Bearer {party.token}"
@@ -66,7 +66,7 @@ async def download(
 
 
 class RawRequest:
-    """A request written by hand, byte by byte if need be."""
+    """A raw HTTP request whose bytes a test sends one by one."""
 
     def __init__(self, party: AnonymousClient) -> None:
         self.party = party
@@ -93,11 +93,11 @@ class RawRequest:
         )
 
     def send_chunk(self, data: bytes) -> None:
-        if data:  # an empty one is the end
+        if data:  # an empty chunk ends the body
             self.writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
     async def read_response(self) -> str:
-        """Everything up to the end of the answer's body."""
+        """The response up to the end of its body."""
         async with asyncio.timeout(30):
             head = await self.reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
@@ -113,17 +113,17 @@ MULTIPART_END = f"--{BOUNDARY}--\r\n".encode()
 
 
 def peak_memory(pid: int) -> int:
-    """Bytes, the most since `reset_peak_memory`."""
+    """The peak resident memory of a process since `reset_peak_memory`, in bytes."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def reset_peak_memory(pid: int) -> int:
-    """Begin to count the peak anew; what is resident now. Source: proc(5), clear_refs."""
+    """Reset the peak. Returns the resident bytes. Source: proc(5), clear_refs."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
     return peak_memory(pid)
 
 
 async def stored_file_rows(market: Market) -> list[Any]:
-    """Rows and bytes of files."""
+    """All stored rows and chunks of files."""
     return [row for kind in (File, GridFile, GridChunk) for row in await market.rows(kind)]

@@ -1,4 +1,4 @@
-"""Work in progress: a job whose money is captured, and what may happen to it."""
+"""A job in progress with captured money, and the steps that tests take with it."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ TIMEOUT = 30
 
 
 class JobInProgress:
-    """An accepted and started job with its people. Amounts are minor units of USD."""
+    """An accepted and started job with its customer and contractor. Amounts in minor units."""
 
     def __init__(self, market, server):
         self.market, self.server, self.sandbox = market, server, server.sandbox
@@ -40,13 +40,13 @@ class JobInProgress:
         return self
 
     async def start_and_complete(self, amount=100_000, **options):
-        """Completed and paid to the wallet."""
+        """Start the job, complete it, and wait until its share is in the contractor's wallet."""
         await self.start(amount, **options)
         await self.complete()
         await self.market.settled(TIMEOUT)
         return self
 
-    # -- doing ---------------------------------------------------------------------------------
+    # -- steps ---------------------------------------------------------------------------------
 
     async def deliver(self, **fields):
         return await self.contractor.call("/job", "deliver", {"job_id": self.job["id"], **fields})
@@ -68,7 +68,7 @@ class JobInProgress:
         )
 
     async def as_admin(self, event, **fields):
-        """By an administrator, with a reason where one is needed."""
+        """Send an admin command."""
         if not hasattr(self, "_admin"):
             self._admin = await self.market.admin()
         return await self._admin.call("/admin", event, fields)
@@ -81,7 +81,7 @@ class JobInProgress:
         )
 
     async def open_chargeback(self, **fields):
-        """The bank takes the payment back; the chargeback as the customer is told of it."""
+        """The bank withdraws the payment. Returns the chargeback as pushed to the customer."""
         payment = await self.stored_payment()
         await self.sandbox.control("POST", "disputes", {"charge": payment.charge_id, **fields})
         return await self.customer.push(
@@ -99,7 +99,7 @@ class JobInProgress:
         )
 
     async def withdraw(self, amount):
-        """To the bank, as far as the bank is concerned."""
+        """Withdraw to the bank, and wait until the payout is paid."""
         await self.market.withdraw(self.contractor, amount)
         await self.contractor.push(
             "/wallet", "withdrawal.updated", lambda w: w["status"] == "paid", TIMEOUT
@@ -107,7 +107,7 @@ class JobInProgress:
         await self.market.settled(TIMEOUT)
 
     async def pass_time(self, span):
-        """As if so much time had passed for what completes by itself."""
+        """Move the dates of the automatic completion back by `span`."""
         offer = await self.stored_offer()
         milestones = tuple(_move_back(each, span) for each in offer.milestones)
         fields = {
@@ -116,7 +116,7 @@ class JobInProgress:
         uow = self.server.store.single()
         await uow.change(Offer, offer.id, milestones=milestones, **fields)
 
-    # -- looking -------------------------------------------------------------------------------
+    # -- state -------------------------------------------------------------------------------
 
     async def wallet(self, *parts, contractor=None):
         wallet = await (contractor or self.contractor).call("/wallet", "balance")
@@ -132,7 +132,7 @@ class JobInProgress:
         return await self.customer.call("/job", "get", {"job_id": self.job["id"]})
 
     async def platform_and_escrow(self):
-        """(platform, escrow) once everything has settled and the audit agrees."""
+        """(platform, escrow) balances in USD, once all is settled. Fails if the audit differs."""
         await self.market.settled(TIMEOUT)
         report = await audit(self.server.ports)
         assert report.differences == []
@@ -141,11 +141,11 @@ class JobInProgress:
         return platform, (await ledger.total_escrow(uow)).get("USD", 0)
 
     async def stripe_list(self, what, **params):
-        """Objects at Stripe, oldest first."""
+        """Objects of a type at Stripe, oldest first."""
         return (await self.sandbox.api("GET", what, **params))["data"][::-1]
 
     async def assert_refused(self, party, namespace, event, fields: dict[str, Any], code):
-        """The command is refused, and leaves no trace."""
+        """Assert that a command is refused with `code` and leaves no trace."""
         before = await self.market.traces()
         try:
             await party.call(namespace, event, fields)

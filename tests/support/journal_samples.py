@@ -1,4 +1,4 @@
-"""Statements as tests ask for them, and a journal of as many rows as one likes."""
+"""Wallet statements, and generated journals of any length."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def recent_period(**fields):
-    """The last day and the next, as fields of a statement."""
+    """The fields of a statement from yesterday to tomorrow."""
     now = datetime.now(UTC)
     span = {"start": now - timedelta(days=1), "end": now + timedelta(days=1)}
     return {name: at.isoformat() for name, at in span.items()} | fields
@@ -23,7 +23,7 @@ async def get_statement(party, **fields):
 
 
 def totals_by_kind(statement):
-    """kind -> (count, in, out, moved)"""
+    """{kind: (count, in, out, moved)} of a statement."""
     return {
         line["kind"]: (line["count"], line["in_amount"], line["out_amount"], line["moved_amount"])
         for line in statement["lines"]
@@ -31,7 +31,7 @@ def totals_by_kind(statement):
 
 
 async def download(party, path, **params):
-    """Status, headers and the rows of a CSV file as dicts."""
+    """The status, headers and rows of a CSV file."""
     headers = {"Authorization": f"Bearer {party.token}"} if party.token else {}
     url = f"{party.url}/api/{path}"
     async with party.web.get(url, params=params, headers=headers) as response:
@@ -42,7 +42,7 @@ async def download(party, path, **params):
 
 
 def transaction(number, user="usr_1", **fields):
-    """A row of the journal, one a minute: earned, settled, withdrawn, paid out, and so on."""
+    """Journal row `number`, one a minute, in turn: earned, settled, withdrawn, paid out."""
     kinds = ("completed", "transfer_settled", "withdrawn", "paid_out")
     way = (
         "escrow:ofr_1",

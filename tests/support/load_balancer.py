@@ -1,4 +1,4 @@
-"""A load balancer for tests: new connections go in turn to the web processes that are ready."""
+"""A load balancer for tests: round robin over the web processes that are ready."""
 
 import asyncio
 import contextlib
@@ -13,13 +13,13 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 from server.runtime.background_tasks import end
 from tests.support.processes import free_port
 
-LOOK_SECONDS = 0.1
-ANSWER_SECONDS = 4.0  # a process that asks itself whether it is deaf takes up to two
+PROBE_SECONDS = 0.1
+ANSWER_SECONDS = 4.0  # a readiness check of a process takes up to 2 s
 CHUNK = 64 * 1024
 
 
 class ReadinessChange(NamedTuple):
-    """From `at` on (seconds since the epoch) `/readyz` of `url` said `ready`."""
+    """At `at` (seconds since the epoch) `/readyz` of `url` changed to `ready`."""
 
     at: float
     url: str
@@ -27,7 +27,7 @@ class ReadinessChange(NamedTuple):
 
 
 class LoadBalancer:
-    """`open` counts connections by process, `looks` has every change of what is ready."""
+    """`open_connections` counts by process; `readiness_changes` has every change, in order."""
 
     def __init__(self, *targets: str) -> None:
         self.url = ""
@@ -36,31 +36,31 @@ class LoadBalancer:
         self._targets = list(targets)
         self._ready: dict[str, bool] = dict.fromkeys(targets, False)
         self._turn = 0
-        self._loops: list[asyncio.Task[None]] = []
-        self._carried: set[asyncio.Task[None]] = set()
+        self._probes: list[asyncio.Task[None]] = []
+        self._forwarding: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server
 
     async def __aenter__(self) -> "LoadBalancer":
         port = free_port()
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", port)
         self._web = ClientSession(timeout=ClientTimeout(total=ANSWER_SECONDS))
-        self._loops = [asyncio.create_task(self._look(target)) for target in self._targets]
+        self._probes = [asyncio.create_task(self._probe(target)) for target in self._targets]
         self.url = f"http://127.0.0.1:{port}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        await end((*self._loops, *self._carried))
+        await end((*self._probes, *self._forwarding))
         await self._web.close()
 
     def candidates(self) -> Sequence[str]:
-        """Those to try, the next one first; all of them while none is ready."""
+        """The processes to try, in order; all of them while none is ready."""
         ready = [url for url in self._targets if self._ready[url]] or self._targets
         self._turn += 1
         start = self._turn % len(ready)
         return ready[start:] + ready[:start]
 
-    async def _look(self, url: str) -> None:
+    async def _probe(self, url: str) -> None:
         while True:
             ready = False
             with contextlib.suppress(ClientError, OSError, TimeoutError):
@@ -69,32 +69,32 @@ class LoadBalancer:
             if ready is not self._ready[url]:
                 self._ready[url] = ready
                 self.readiness_changes.append(ReadinessChange(time.time(), url, ready))
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(PROBE_SECONDS)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._carry(reader, writer))
-        self._carried.add(task)
-        task.add_done_callback(self._carried.discard)
+        task = asyncio.create_task(self._forward(reader, writer))
+        self._forwarding.add(task)
+        task.add_done_callback(self._forwarding.discard)
         task.add_done_callback(lambda _: writer.transport.abort())
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for url in self.candidates():
             with contextlib.suppress(OSError):
-                there = urlsplit(url)
-                back, on = await asyncio.open_connection(there.hostname, there.port)
+                address = urlsplit(url)
+                upstream = await asyncio.open_connection(address.hostname, address.port)
                 break
         else:
             return
         self.open_connections[url] += 1
         try:
-            await _first(_pump(reader, on), _pump(back, writer))
+            await _until_first(_pump(reader, upstream[1]), _pump(upstream[0], writer))
         finally:
             self.open_connections[url] -= 1
-            on.transport.abort()
+            upstream[1].transport.abort()
 
 
-async def _first(*works: Coroutine[Any, Any, None]) -> None:
-    """Until one of them ends."""
+async def _until_first(*works: Coroutine[Any, Any, None]) -> None:
+    """Run until one of them ends."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

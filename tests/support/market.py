@@ -1,4 +1,4 @@
-"""The market of a test: makes people and lets them do what most tests begin with."""
+"""The market of a test: creates users and performs the first steps of most tests."""
 
 import asyncio
 import hashlib
@@ -45,10 +45,10 @@ class AcceptedJob(NamedTuple):
 
 
 class Market:
-    """Makes people and lets them do what most tests begin with.
+    """Creates users and performs the first steps of most tests.
 
     Users are written straight into the database and signed in through the real sessions. Every
-    step answers with the object that the server answered with.
+    step returns the server's answer.
     """
 
     def __init__(self, settings: Settings, url: str, sandbox: Sandbox) -> None:
@@ -65,7 +65,7 @@ class Market:
         self.parties: list[Party] = []
         self._redis: Redis[Any] = Redis.from_url(settings.redis_url)
         self.sessions = RedisSessions(
-            self._redis, self.store.name, self.tokens, clock, _tell_nobody
+            self._redis, self.store.name, self.tokens, clock, _publish_nothing
         )
 
     async def close(self) -> None:
@@ -87,8 +87,8 @@ class Market:
         currencies: str = "",
         **options: Any,
     ) -> Party:
-        """`onboarded` walks through Stripe's onboarding, so that transfers and payouts work, with
-        bank accounts in `currencies` ("usd,jpy"; all of the installation's by default)."""
+        """A new contractor. `onboarded` completes Stripe's onboarding, which enables transfers and
+        payouts, with bank accounts in `currencies` ("usd,jpy"; default: all configured)."""
         party = await self.join(Role.CONTRACTOR, name, **options)
         if onboarded:
             await self.onboard(party, currencies)
@@ -134,7 +134,7 @@ class Market:
         connect: bool = True,
         reconnection: bool = False,
     ) -> Party:
-        """One more session (device) of a user."""
+        """Another session (device) of a user."""
         tokens = await self.sessions.start(user.id, user.role, "127.0.0.1")
         party = Party(self.web, url or self.url, user, tokens)
         self.parties.append(party)
@@ -143,7 +143,7 @@ class Market:
         return party
 
     async def onboard(self, contractor: Party, currencies: str = "") -> None:
-        """Open the account, fill in Stripe's page, and wait until Stripe's news has arrived."""
+        """Create the account, submit Stripe's page, and wait for Stripe's webhooks."""
         link = await contractor.call("/account", "onboard")
         currencies = currencies or ",".join(self.settings.currencies).lower()
         await self.sandbox.fill_in_onboarding(link["url"], contractor.name, currencies)
@@ -193,7 +193,7 @@ class Market:
         payment_method: str | None = "pm_card_visa",
         **fields: Any,
     ) -> Json:
-        """The offer; with a payment method as the contractor sees it, its money held."""
+        """Create an offer. With a payment method, wait until its money is held."""
         answer = await customer.call(
             "/bidding",
             "create",
@@ -229,7 +229,7 @@ class Market:
         return await contractor.call("/job", "deliver", {"job_id": job["id"], "note": note})
 
     async def complete(self, customer: Party, job: Json) -> Json:
-        """The job and its split."""
+        """Complete the job. Returns the job and its split."""
         return await customer.call("/job", "complete", {"job_id": job["id"]})
 
     async def withdraw(
@@ -260,13 +260,13 @@ class Market:
     # -- what has happened -------------------------------------------------------------------
 
     async def settled(self, seconds: float = SETTLE_SECONDS) -> None:
-        """Wait until no event or task is under way and Stripe has no more news to tell.
+        """Wait until the outbox is empty and all of Stripe's webhooks are delivered.
 
-        What is scheduled for later does not count.
+        Rows scheduled for later than 60 s do not count.
         """
         deadline = asyncio.get_running_loop().time() + seconds
         quiet = 0
-        while quiet < 2:  # the end of one may be the beginning of the other
+        while quiet < 2:  # a finished task may cause a webhook, and a webhook a task
             uow = self.store.single()
             soon = {"$lte": datetime.fromtimestamp(uow.now.timestamp() + 60, uow.now.tzinfo)}
             rows = await uow.all(OutboxRow, {"dead": False, "lease_until": soon})
@@ -277,17 +277,17 @@ class Market:
             await asyncio.sleep(0.02)
 
     async def traces(self) -> dict[str, Any]:
-        """Everything stored, as {collection: {id: digest}}, and what was asked of Stripe.
+        """Everything stored, as {collection: {id: digest}}, and the writing requests to Stripe.
 
         Equal before and after a command exactly if the command left no trace: no row changed,
-        no event in a feed, no task, no reply kept, nothing posted to Stripe. Waits until all that
-        was begun before is done. Leases and lives of processes are not traces, nor is what is kept
+        no event in a feed, no task, no stored reply, nothing posted to Stripe. Waits first until
+        earlier work is settled. Leases and lives of processes are not traces, nor is what is kept
         late: feed heads, and when somebody was last seen.
         """
         await self.settled()
         database = self.store.database
         found: dict[str, Any] = {}
-        # Backwards: rows of the trail move from `audit_waiting` to `audit`, and none may be missed.
+        # In reverse order: rows move from `audit_waiting` to `audit`, and none may be missed.
         for name in sorted(await database.list_collection_names(), reverse=True):
             if name in NO_TRACES:
                 continue
@@ -319,5 +319,5 @@ def _digest(row: Json) -> str:
     return hashlib.sha256(bson.encode(row)).hexdigest()[:16]
 
 
-async def _tell_nobody(kind: str, session_id: str, until: datetime | None) -> None:
-    """Sessions made by the tests are new: no process has sockets of them."""
+async def _publish_nothing(kind: str, session_id: str, until: datetime | None) -> None:
+    """New sessions have no sockets on any process."""

@@ -1,4 +1,4 @@
-"""A scene: a customer, an applicant and a job, and what may become of an offer between them."""
+"""A negotiation: a customer, an applicant and an open job, with the steps of an offer."""
 
 import pytest
 
@@ -11,7 +11,7 @@ TIMEOUT = 30
 
 
 class Negotiation:
-    """A customer, an applicant and a job, ready for an offer."""
+    """A customer, an applicant and an open job, ready for an offer."""
 
     def __init__(self, market, server):
         self.market, self.server, self.sandbox = market, server, server.sandbox
@@ -24,7 +24,7 @@ class Negotiation:
         return self
 
     async def create_offer(self, payment_method="pm_card_visa", **fields):
-        """The answer to `bidding.create`, whatever becomes of the payment."""
+        """The answer to `bidding.create`; its payment may be pending or failed."""
         return await self.customer.call(
             "/bidding",
             "create",
@@ -54,7 +54,10 @@ class Negotiation:
         return await self.sandbox.api("GET", f"payment_intents/{payment.intent_id}")
 
     async def assert_ended_unbooked(self, offer, status, payment_status):
-        """Both records are at their end, Stripe holds nothing, and nothing was ever booked."""
+        """Assert the final states of offer and payment, no hold at Stripe, and an empty journal.
+
+        Returns the payment.
+        """
         await self.market.settled(TIMEOUT)
         shown = await self.customer.call("/bidding", "get", {"offer_id": offer["id"]})
         assert shown["status"] == status
@@ -66,7 +69,7 @@ class Negotiation:
         return payment
 
     async def assert_hidden_from_contractor(self, offer):
-        """The contractor knows nothing of the offer."""
+        """Assert that the contractor can neither read nor answer the offer, and got no push."""
         contractor = self.contractor
         assert (await contractor.call("/bidding", "list"))["items"] == []
         assert (await contractor.call("/payment", "list"))["items"] == []

@@ -1,4 +1,4 @@
-"""Valid fields of every operation, and what a stranger of an allowed role gets to see."""
+"""Valid fields of every operation, and what an unrelated user of an allowed role gets."""
 
 from typing import NamedTuple
 
@@ -8,14 +8,14 @@ NOT_FOUND, NOTHING, OWN, ALL = "not_found", "nothing", "own", "all"
 
 
 class Case(NamedTuple):
-    """Valid fields, and what a stranger of an allowed role gets to see: an error code, NOTHING (an
-    empty list), OWN (only what is the caller's own, whoever calls) or ALL (it is public)."""
+    """Valid fields, and what an unrelated user of an allowed role gets: an error code, NOTHING (an
+    empty list), OWN (only the caller's own data) or ALL (public data)."""
 
     fields: str
     stranger: str
 
 
-# The names of the fields; their values are in `built`.
+# The names of the fields; `test_matrix.valid_fields` adds the values.
 CASES = {
     "account.register": Case("email password name role", OWN),
     "account.login": Case("email password", OWN),

@@ -1,4 +1,4 @@
-"""The people of a test: parties that call, watch and are refused."""
+"""Test clients: signed-in parties and anonymous clients."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ ANSWER_SECONDS = 20.0
 
 
 class Refused(Exception):
-    """The server said no."""
+    """The server answered with an error."""
 
     def __init__(self, code: str, message: str, details: Json) -> None:
         super().__init__(f"{code}: {message} {details or ''}")
@@ -36,11 +36,11 @@ class Refused(Exception):
 
 
 class ConnectionLost(Exception):
-    """The connection ended before the answer came."""
+    """The connection ended before the acknowledgement."""
 
 
 class Push(NamedTuple):
-    """One push as it arrived."""
+    """One received push."""
 
     namespace: str
     name: str
@@ -50,7 +50,7 @@ class Push(NamedTuple):
 
 
 class AnonymousClient:
-    """Somebody without a token."""
+    """An HTTP client without a token."""
 
     token: str | None = None
 
@@ -85,7 +85,7 @@ class AnonymousClient:
 
 
 class Party(AnonymousClient):
-    """A signed-in user. `pushes` has everything that was pushed, in order of arrival.
+    """A signed-in user. `pushes` has all received pushes in order of arrival.
 
     `url` is the server of this party; with several processes each party may have its own.
     """
@@ -122,7 +122,7 @@ class Party(AnonymousClient):
         reconnection: bool = False,
         namespaces: list[str] | None = None,
     ) -> "Party":
-        """Connect (again). Raises Refused with what the server's connect_error said."""
+        """Connect, or reconnect. Raises Refused with the server's connect_error."""
         await self.disconnect()
         self.url = url or self.url
         self.refusals.clear()
@@ -157,7 +157,7 @@ class Party(AnonymousClient):
             self.socket = None
 
     def cut_connection(self) -> None:
-        """Cut the TCP connection without a goodbye, as a dead network does."""
+        """Abort the TCP connection, as a network failure does."""
         self.socket.eio.ws._response.connection.transport.abort()
 
     def connected(self, namespace: str = "/account") -> bool:
@@ -166,7 +166,7 @@ class Party(AnonymousClient):
     async def wait_until_disconnected(
         self, namespace: str = "/account", seconds: float = PUSH_SECONDS
     ) -> None:
-        """Wait until the server has ended this namespace."""
+        """Wait until the server has disconnected this namespace."""
         await self.wait_until(
             lambda: not self.connected(namespace) or None, seconds, "still connected"
         )
@@ -185,9 +185,9 @@ class Party(AnonymousClient):
             self._changed.set()
 
         async def refused(data: Any = None) -> None:
-            told = data.get("data", data) if isinstance(data, dict) else data
-            if isinstance(told, dict) and "code" in told:
-                self.refusals[namespace] = told
+            refusal = data.get("data", data) if isinstance(data, dict) else data
+            if isinstance(refusal, dict) and "code" in refusal:
+                self.refusals[namespace] = refusal
 
         async def disconnected(*_: Any) -> None:
             for answer, where in list(self._unanswered.items()):
@@ -205,7 +205,7 @@ class Party(AnonymousClient):
     async def call(
         self, namespace: str, event: str, fields: Any = None, *, request_id: str | None = None
     ) -> Any:
-        """The data of a success. Raises Refused, Lost or TimeoutError."""
+        """The data of a success. Raises Refused, ConnectionLost or TimeoutError."""
         answer = await self.ack(namespace, event, fields, request_id=request_id)
         if answer["ok"]:
             return answer["data"]
@@ -215,14 +215,17 @@ class Party(AnonymousClient):
     async def ack(
         self, namespace: str, event: str, fields: Any = None, *, request_id: str | None = None
     ) -> Any:
-        """The raw acknowledgement. Raises Lost or TimeoutError."""
+        """The raw acknowledgement. Raises ConnectionLost or TimeoutError."""
         arguments = [{} if fields is None else fields]
         if request_id is not None:
             arguments.append({"request_id": request_id})
         return await self.emit(namespace, event, *arguments)
 
     async def emit(self, namespace: str, event: str, *arguments: Any) -> Any:
-        """Send anything at all and wait for its acknowledgement. Raises Lost or TimeoutError."""
+        """Send any arguments and wait for the acknowledgement.
+
+        Raises ConnectionLost or TimeoutError.
+        """
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def answered(*data: Any) -> None:
@@ -248,9 +251,9 @@ class Party(AnonymousClient):
         fits: Callable[[Any], Any] = lambda data: True,
         seconds: float = PUSH_SECONDS,
     ) -> Any:
-        """The `data` of the first recorded push that fits, waiting for it if need be.
+        """The `data` of the first push that fits; waits for it.
 
-        What came before counts too: `forget()` first when only a new one will do.
+        Earlier pushes count: call `clear_pushes()` first to get a new one.
         """
         return (await self.pushed(namespace, name, fits, seconds)).data
 
@@ -269,7 +272,7 @@ class Party(AnonymousClient):
         )
 
     def received(self, namespace: str, name: str) -> list[Push]:
-        """What has been pushed by now, without waiting."""
+        """The pushes received so far, without waiting."""
         return [push for push in self.pushes if (push.namespace, push.name) == (namespace, name)]
 
     def clear_pushes(self) -> None:
@@ -283,7 +286,7 @@ class Party(AnonymousClient):
             if left <= 0:
                 names = [f"{push.namespace} {push.name}" for push in self.pushes]
                 raise AssertionError(f"{self.name}: {problem} after {seconds} s; pushed: {names}")
-            # A namespace that ends is told before the client has forgotten it: look again soon.
+            # The client removes a namespace after the disconnect event: poll every 0.1 s.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), min(left, 0.1))
         return result

@@ -1,4 +1,4 @@
-"""A Socket.IO client spoken by hand over HTTP long-polling, which may go over to a websocket."""
+"""A hand-written Socket.IO client over HTTP long-polling, with upgrade to a websocket."""
 
 import asyncio
 import base64
@@ -12,11 +12,11 @@ from tests.support.market import Market
 from tests.support.parties import Party
 from tests.support.raw_socket import PATH, SECONDS, RawSocket
 
-BETWEEN = "\x1e"  # two packets in one body. Source: Engine.IO protocol 4, "Payload"
+SEPARATOR = "\x1e"  # between packets of one body. Source: Engine.IO protocol 4, "Payload"
 
 
 class PollingClient(RawSocket):
-    """Packets leave in one POST each, and arrive in whatever `receive` polls."""
+    """Sends each packet in one POST; `receive` polls for packets."""
 
     def __init__(self, market: Market, token: str | None) -> None:
         super().__init__(None, token)  # type: ignore[arg-type]
@@ -49,7 +49,7 @@ class PollingClient(RawSocket):
         status, body = await self.get()
         if status != 200:
             raise ConnectionError("closed")
-        for packet in body.split(BETWEEN):
+        for packet in body.split(SEPARATOR):
             if packet == "1":
                 raise ConnectionError("closed")
             if packet == "2":
@@ -58,7 +58,7 @@ class PollingClient(RawSocket):
                 self.packets.append(packet[1:])
 
     async def probe(self) -> aiohttp.ClientWebSocketResponse:
-        """A websocket that has asked and been told that it may take over."""
+        """A websocket whose upgrade probe the server has answered."""
         socket = await self.web.ws_connect(self.url.replace("=polling", "=websocket"))
         await socket.send_str("2probe")
         async with asyncio.timeout(SECONDS):
@@ -66,7 +66,7 @@ class PollingClient(RawSocket):
         return socket
 
     async def upgrade(self) -> RawSocket:
-        """The same connection on a websocket from now on."""
+        """Move the connection to a websocket."""
         waiting = asyncio.create_task(self.receive())
         socket = await self.probe()
         async with asyncio.timeout(SECONDS):

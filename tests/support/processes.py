@@ -1,4 +1,4 @@
-"""Real web and worker processes, for tests in which they race, crash and come back."""
+"""Real web and worker processes, for tests of races, crashes and restarts."""
 
 import asyncio
 import itertools
@@ -25,7 +25,7 @@ PORTS = itertools.cycle([11_000 + (os.getpid() * 499 + n) % 20_000 for n in rang
 
 
 class RunningProcess:
-    """One started process; `url` is None for a worker."""
+    """A started process. A worker has no `url`."""
 
     def __init__(self, name: str, process: Process, log: Path, url: str | None) -> None:
         self.name = name
@@ -47,15 +47,15 @@ class RunningProcess:
         return self.process.returncode is None
 
     async def kill(self) -> None:
-        """SIGKILL: no goodbye to anybody."""
+        """Send SIGKILL and wait for the end."""
         await self.end(signal.SIGKILL)
 
     async def stop(self) -> int:
-        """SIGTERM, and wait for the graceful end; the exit code."""
+        """Send SIGTERM and wait for the end. Returns the exit code."""
         return await self.end(signal.SIGTERM)
 
     def pause(self) -> None:
-        """It stands still, as on a machine that is suspended, until `resume`."""
+        """Suspend the process until `resume`."""
         self.process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -73,7 +73,7 @@ class RunningProcess:
 
 
 class Processes:
-    """Starts them on one installation and ends them all. `market.join(..., url=second.url)`
+    """Starts processes on one installation and ends them all. `market.join(..., url=second.url)`
     connects a party to one of them; without `url` it is the first web process."""
 
     def __init__(self, env: Mapping[str, str], market: Market, folder: Path) -> None:
@@ -84,13 +84,13 @@ class Processes:
         self._numbers = itertools.count(1)
 
     async def web(self, **env: str) -> RunningProcess:
-        """A web process that is ready. The first takes the installation's own port, to which
-        Stripe sends its webhooks; so does one that is started after the first has ended."""
+        """Start a web process and wait until it is ready. The first takes the installation's port,
+        which gets Stripe's webhooks; so does one started after the first has ended."""
         taken = [each for each in self.started if each.address == self.market.url and each.alive]
         return await self._web(free_port() if taken else int(self.env["PORT"]), env)
 
     async def restart(self, ended: RunningProcess) -> RunningProcess:
-        """A new web process at the address of one that has ended."""
+        """Start a new web process at the address of an ended one."""
         return await self._web(int(ended.url.rpartition(":")[2]), {})
 
     async def _web(self, port: int, env: Mapping[str, str]) -> RunningProcess:
@@ -101,18 +101,18 @@ class Processes:
         return running
 
     async def worker(self, **env: str) -> RunningProcess:
-        """A relay without sockets that is ready."""
+        """Start a worker process and wait until it is ready."""
         running = await self._start("worker", server_command("worker"), env, None)
 
-        async def said() -> bool:
+        async def has_logged_ready() -> bool:
             return "worker ready" in running.log.read_text(errors="replace")
 
-        await self._wait(running, said)
+        await self._wait(running, has_logged_ready)
         return running
 
     async def redis(self) -> RunningProcess:
-        """The Redis at REDIS_URL, for processes that have one of their own. It may go away, and
-        come back as another process at the same address."""
+        """Start the Redis at REDIS_URL, for processes with their own Redis. It can be stopped and
+        started again at the same address."""
         port = int(urlsplit(self.env["REDIS_URL"]).port or 0)
         kind = KINDS["redis"]
         running = await self._start("redis", kind.command(self.folder, port, False), {}, None)
@@ -126,7 +126,7 @@ class Processes:
         return running
 
     async def close(self) -> None:
-        """End all; what they wrote is shown with a failing test."""
+        """End all processes. Their logs are printed, and shown if the test fails."""
         for running in self.started:
             if running.alive:
                 await running.kill()
@@ -139,7 +139,7 @@ class Processes:
         log = self.folder / f"{name}.log"
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         with log.open("wb") as output:
-            # Under the watchdog, so that nothing stays behind when the tests themselves are killed.
+            # Under the watchdog, which ends the process when the tests themselves are killed.
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-I",
@@ -177,9 +177,9 @@ def server_command(kind: str) -> list[str]:
 
 
 def free_port() -> int:
-    """Below those that the system gives to whoever asks for any, and of this test process alone."""
+    """A port below the system's ephemeral range, from this test process's own series."""
     for port in PORTS:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise AssertionError("never: there is always a next one")
+    raise AssertionError("unreachable: PORTS is infinite")

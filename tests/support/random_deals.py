@@ -1,4 +1,4 @@
-"""Deals played over the wire, and the proof afterwards that our books and Stripe's agree."""
+"""Random deals played over the wire, and the check that our books and Stripe's agree."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ ROUTES = {
 
 
 class DealSimulation:
-    """One server and the same people for many examples; each begins with empty books."""
+    """One server and the same users for many examples. Each example begins with empty books."""
 
     def __init__(self, market, server):
         self.market, self.server, self.sandbox = market, server, server.sandbox
@@ -55,7 +55,7 @@ class DealSimulation:
         return self
 
     async def play(self, deals):
-        """Play the deals at the same time, then prove the books."""
+        """Play the deals concurrently, then check the books."""
         await self.begin()
         played = [RandomDeal(self, place, *deal) for place, deal in enumerate(deals)]
         async with asyncio.timeout(60):
@@ -67,7 +67,7 @@ class DealSimulation:
         return played
 
     async def begin(self):
-        """Forget the last example here; at Stripe, remember where it ended."""
+        """Delete the last example's records. Stripe's objects stay: note where they end."""
         if not self.proved:
             await self.sandbox.clear_faults()
             await self.settled()
@@ -94,13 +94,13 @@ class DealSimulation:
         return found
 
     async def settled(self):
-        """No news undelivered, no work under way, no payout on its way, and still no news."""
+        """Wait until no webhook, task or payout is pending."""
         uow = self.server.store.single()
         while True:
             if not (await self._news() or await self._busy(uow) or await self._news()):
                 break
             await asyncio.sleep(0.01)
-        assert not await uow.count(OutboxRow, {"dead": True}), "a task has been given up"
+        assert not await uow.count(OutboxRow, {"dead": True}), "a task is a dead letter"
 
     async def _busy(self, uow):
         soon = {"$lte": self.server.ports.clock.now() + timedelta(seconds=60)}
@@ -110,7 +110,7 @@ class DealSimulation:
         )
 
     async def _news(self):
-        """Reads on where the last look ended, as the whole list grows with the examples."""
+        """Whether a webhook is pending. Reads on from the last delivered one."""
         rows = (await self.sandbox.control("GET", f"deliveries?after={self.delivered}"))["data"]
         for row in rows:
             if row["status"] == "pending":
@@ -120,7 +120,7 @@ class DealSimulation:
 
 
 class RecentGateway:
-    """Stripe as of now, without what earlier examples have left there; lists are newest first."""
+    """The Stripe gateway without the objects of earlier examples. Lists are newest first."""
 
     def __init__(self, gateway):
         self.gateway, self.earlier, self.seen = gateway, set(), set()
@@ -150,7 +150,7 @@ class RecentGateway:
 
 
 class RandomDeal:
-    """One job with an applicant and a rival, and what they all do, step by step."""
+    """One job with two applicants, played by a script of moves."""
 
     def __init__(self, world, place, currency, units, script):
         self.world, self.script, self.currency = world, script, currency
@@ -166,7 +166,7 @@ class RandomDeal:
         await self._post()
         for move, part in self.script:
             await getattr(self, move)(part)
-            await self.calm()
+            await self.wait_for_results()
 
     async def _post(self):
         """The job with its applications, straight into the database: no money moves by them."""
@@ -227,16 +227,16 @@ class RandomDeal:
         self.codes[code] += 1
         return None
 
-    async def calm(self):
-        """Wait until the customer has been told what became of what was asked of Stripe."""
+    async def wait_for_results(self):
+        """Wait until the results of all requests to Stripe are pushed to the customer."""
 
-        def told():
+        def all_answered():
             for push in self.customer.pushes:
                 if push.name in ANSWERS:
                     self.open.discard((push.data["id"], push.data["status"] != "pending"))
             return not self.open or None
 
-        await self.customer.wait_until(told, 30, "no answer from Stripe")
+        await self.customer.wait_until(all_answered, 30, "no answer from Stripe")
 
     # -- the moves ---------------------------------------------------------------------------
 
@@ -309,7 +309,7 @@ class RandomDeal:
         await self._job(self.customer, "cancel", part)
 
     async def payout(self, part):
-        """A part, in thousandths, of what each side has available by now."""
+        """Withdraw `part` thousandths of each side's available balance."""
         for side in self.sides:
             await self._withdraw(side, part)
 
@@ -334,12 +334,12 @@ class RandomDeal:
 
 
 class BooksCheck:
-    """What everybody must hold by the state of the deals alone, against three kinds of books."""
+    """Compares the money expected from the deals' states with journal, wallets and Stripe."""
 
     def __init__(self, world):
         self.world = world
         self.platform, self.escrow, self.earned = Counter(), Counter(), Counter()
-        self.standing = set()
+        self.open_offers = set()
 
     async def check(self, deals):
         for deal in deals:
@@ -348,17 +348,17 @@ class BooksCheck:
         await self._our_wallets(deals)
         await self._stripe()
         held = await self.world.server.store.single().all(Payment, {"status": "authorized"})
-        assert {payment.offer_id for payment in held} == self.standing
+        assert {payment.offer_id for payment in held} == self.open_offers
         assert (await audit(self.world.ports)).differences == []
 
     async def _expect(self, deal):
-        """By the job's state, as its customer sees it."""
+        """Add the money that a deal's state implies, as its customer sees the job."""
         fees = Schedule(1000, 2000)
         job = await deal.customer.call("/job", "get", {"job_id": deal.job})
         listed = await deal.customer.call("/bidding", "list", {"job_id": deal.job})
         taken = [offer for offer in listed["items"] if offer["status"] == "accepted"]
         assert [offer["id"] for offer in taken] == ([job["offer_id"]] if job["offer_id"] else [])
-        self.standing |= {o["id"] for o in listed["items"] if o["status"] == "pending"}
+        self.open_offers |= {o["id"] for o in listed["items"] if o["status"] == "pending"}
         for offer in taken:
             amount, currency = offer["amount"], offer["currency"]
             done = amount if job["status"] == "completed" else 0
@@ -372,7 +372,7 @@ class BooksCheck:
                 assert job["contractor_id"] == offer["contractor_id"]
 
     async def _our_journal(self):
-        """Postings only: what was taken from one account was given to another."""
+        """Check the journal's postings against the expected money and the balance rows."""
         uow = self.world.server.store.single()
         self.booked, bank = Counter(), Counter()
         for row in await uow.all(Transaction, {}):
@@ -405,7 +405,7 @@ class BooksCheck:
         }
 
     async def _our_wallets(self, deals):
-        """What the contractors are shown."""
+        """Check the wallets that contractors see."""
         for party in {side.id: side for deal in deals for side in deal.sides}.values():
             wallet = await party.call("/wallet", "balance")
             for balances in (wallet, *wallet["others"]):
@@ -416,7 +416,7 @@ class BooksCheck:
                 assert balances["pending"] < CURRENCIES[balances["currency"]].step
 
     async def _stripe(self):
-        """The money on Stripe's accounts, the platform's and each contractor's."""
+        """Check the balances of the platform and each contractor at Stripe."""
         self.now = await self.world.at_stripe()
         expected = Counter()
         for (account, currency), amount in self.booked.items():

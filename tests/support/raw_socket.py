@@ -1,4 +1,4 @@
-"""A Socket.IO client spoken by hand over a websocket, for what no official client would send."""
+"""Hand-written Socket.IO clients over a websocket, for input that no official client sends."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ PATH = "/socket.io/?EIO=4&transport=websocket"
 
 
 class RawSocket:
-    """One websocket that sends any text; pings are answered, packets kept in order of arrival."""
+    """One websocket that sends any text. It answers pings and keeps packets in order of arrival."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, token: str | None) -> None:
         self.socket = socket
@@ -31,7 +31,7 @@ class RawSocket:
         self._ids = 0
 
     async def connect(self, namespace: str, auth: Any = ...) -> str:
-        """What the server answers: `0/chat,{...}` or `44/...`."""
+        """Connect a namespace. Returns the answer: `0/chat,{...}` or `44/...`."""
         auth = {"token": self.token} if auth is ... else auth
         await self.send(f"40{namespace},{json.dumps(auth)}")
         return await self.wait_for(lambda packet: packet[:1] in "04" and f"{namespace}," in packet)
@@ -57,7 +57,7 @@ class RawSocket:
         return answer  # type: ignore[no-any-return]
 
     async def wait_for(self, fits: Any) -> str:
-        """The first packet that fits, of those that came and those that come."""
+        """Remove and return the first packet that fits; waits for it."""
         async with asyncio.timeout(SECONDS):
             while (found := next(filter(fits, self.packets), None)) is None:
                 await self.receive()
@@ -77,7 +77,7 @@ class RawSocket:
         return bool((await self.emit("/account", '["me"]'))["ok"])
 
     async def wait_until_closed(self) -> bool:
-        """Wait for the end of the connection."""
+        """Wait until the connection has ended."""
         async with asyncio.timeout(SECONDS):
             try:
                 while True:
@@ -87,7 +87,7 @@ class RawSocket:
 
 
 class StalledReader:
-    """A connected client on a bare socket, which reads nothing any more."""
+    """A connected client on a bare socket that stops reading."""
 
     def __init__(self, url: str, token: str | None) -> None:
         there = urlsplit(url)
@@ -111,8 +111,8 @@ class StalledReader:
 
     @property
     def closed_by_server(self) -> bool:
-        """Whether the server has given it up; seen from outside, as it would have to read on to
-        learn that itself. Source: proc_pid_net(5)."""
+        """Whether the server has closed the connection, read from the kernel's table of
+        connections, because this client does not read. Source: proc_pid_net(5)."""
         ours, theirs = self.socket.getsockname()[1], self.address[1]
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
             local, remote, state = line.split()[1:4]
@@ -122,7 +122,7 @@ class StalledReader:
 
 
 def private_bytes(pid: int | str = "self") -> int:
-    """Bytes of a process that are its own. Source: proc(5), statm."""
+    """The private memory of a process in bytes. Source: proc(5), statm."""
     resident, shared = Path(f"/proc/{pid}/statm").read_text().split()[1:3]
     return (int(resident) - int(shared)) * 4096
 
@@ -133,7 +133,7 @@ async def open_raw_socket(market: Market, party: Party, **headers: str) -> RawSo
 
 
 async def wait_until(reached: Callable[[], Any], seconds: float = SECONDS) -> None:
-    """Wait for what nobody tells."""
+    """Poll until a condition is true."""
     async with asyncio.timeout(seconds):
         while not reached():  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Relays without a server around them: on one database, each with a name, under a movable clock."""
+"""Outbox relays without servers: on one database, each with a name, on a movable clock."""
 
 import asyncio
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class MovableClock:
 
 
 class RecordedTask(Task, frozen=True, tag="work"):
-    """Says that it ran; `behaviors` decides what happens then."""
+    """Records its run in `runs`, then runs its entry in `behaviors`."""
 
     runs: ClassVar[list[tuple[str, int]]] = []
     behaviors: ClassVar[dict[str, Callable[[], Any]]] = {}
@@ -45,7 +45,7 @@ class RecordedTask(Task, frozen=True, tag="work"):
 
 
 class OtherTask(Task, frozen=True, tag="other"):
-    """A second kind, so that rows carry which one they are."""
+    """A second type of task, to test that rows carry the type."""
 
     about: str
 
@@ -54,7 +54,7 @@ class OtherTask(Task, frozen=True, tag="other"):
 
 
 class RelayCluster:
-    """Relays that work on one database, each with a connection and a name of its own."""
+    """Relays on one database, each with its own name and connection."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -65,7 +65,7 @@ class RelayCluster:
         self.relays: list[Relay] = []
 
     def store(self, worker: str) -> Store:
-        """A process that writes, but does nothing afterwards: as if it died with its commit."""
+        """A process that writes but runs no relay, like one that dies after its commit."""
         self.stores.append(store := Store(self.url, self.clock, RATES, worker))
         return store
 

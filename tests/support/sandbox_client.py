@@ -1,4 +1,4 @@
-"""One test's own corner of the Stripe sandbox: faults, clock, settings, log, pages."""
+"""The client of a test's tenant in the Stripe sandbox: API, faults, clock, settings, log."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ EVENTS = ("enabled_events[]", "*")
 
 
 class Sandbox:
-    """Everything belongs to the secret key, so tests do not see each other."""
+    """One tenant of the sandbox. Tenants are separated by their secret keys."""
 
     def __init__(self, base: str, key: str) -> None:
         self.base = base
@@ -31,7 +31,7 @@ class Sandbox:
     async def attempt(
         self, method: str, path: str, account: str | None = None, **params: Any
     ) -> tuple[int, Json]:
-        """As `api`, for calls that may be refused: the status and the body, or its `error`."""
+        """Like `api`, for calls that may be refused: the status and the body, or its `error`."""
         status, body = await self._call(method, path, account, self.key, params)
         return status, body.get("error", body)
 
@@ -63,7 +63,7 @@ class Sandbox:
             for connect in ("false", "true")
         ]
 
-    # -- the pages a person sees ---------------------------------------------------------------
+    # -- hosted pages ---------------------------------------------------------------
 
     async def fill_in_onboarding(self, url: str, name: str, currencies: str = "") -> None:
         """Submit the onboarding form; `currencies` ("usd,jpy") are those of the bank accounts."""
@@ -71,7 +71,7 @@ class Sandbox:
         await self._submit(url, form)
 
     async def answer_challenge(self, redirect_url: str, *, passed: bool = True) -> None:
-        """Answer the bank's 3-D Secure question."""
+        """Complete or fail the bank's 3-D Secure challenge."""
         await self._submit(f"{redirect_url}/{'complete' if passed else 'fail'}", {})
 
     async def _call(
@@ -92,7 +92,7 @@ class Sandbox:
     # -- faults, time, settings ----------------------------------------------------------------
 
     async def fault(self, **rule: Any) -> Json:
-        """Order a fault, for example `path="/v1/payment_intents/*/capture", status=500, times=2`.
+        """Add a fault, for example `path="/v1/payment_intents/*/capture", status=500, times=2`.
 
         One target, each with `times` and `delay`:
         `path` (a pattern): `method`, `when` (before, after the effect), `status`, `error`, `drop`;
@@ -104,7 +104,7 @@ class Sandbox:
         return await self.control("POST", "faults", rule)
 
     async def faults(self) -> list[Json]:
-        """Those that have not happened yet."""
+        """The faults that are not used up yet."""
         ordered: list[Json] = (await self.control("GET", "faults"))["data"]
         return ordered
 
@@ -112,7 +112,7 @@ class Sandbox:
         await self.control("DELETE", "faults")
 
     async def advance(self, seconds: float) -> None:
-        """Move this key's clock forward; what falls due happens."""
+        """Move the tenant's clock forward and run the due timers."""
         await self.control("POST", "clock", {"advance": seconds})
 
     async def settings(self, **changed: float) -> Json:
@@ -120,30 +120,30 @@ class Sandbox:
         payout_delay_seconds."""
         return await self.control("POST", "settings", changed)
 
-    # -- what others do ------------------------------------------------------------------------
+    # -- external actions ------------------------------------------------------------------------
 
     async def capture_partly(self, intent: str, amount: int) -> Json:
-        """Someone captures a part of a hold in the dashboard; the rest is let go."""
+        """Capture a part of a hold in the dashboard; the rest is released."""
         path = f"payment_intents/{intent}/capture"
         return await self.api("POST", path, amount_to_capture=amount)
 
     async def refund_in_dashboard(self, intent: str, amount: int | None = None) -> Json:
-        """Someone refunds a payment in the dashboard, in full without an amount."""
+        """Refund a payment in the dashboard, in full without an amount."""
         some = {"amount": amount} if amount else {}
         return await self.api("POST", "refunds", payment_intent=intent, **some)
 
     async def reverse_transfer(self, transfer: str, amount: int | None = None) -> Json:
-        """Someone reverses a transfer in the dashboard, in full without an amount."""
+        """Reverse a transfer in the dashboard, in full without an amount."""
         some = {"amount": amount} if amount else {}
         return await self.api("POST", f"transfers/{transfer}/reversals", **some)
 
     async def fail_refund(self, refund: str, reason: str = "lost_or_stolen_card") -> Json:
-        """The bank sends a refund back, pending or succeeded; the money returns."""
+        """The bank returns a pending or succeeded refund; the money returns."""
         body = {"refund": refund, "status": "failed", "reason": reason}
         return await self.control("POST", "refunds", body)
 
     async def settle_refund(self, refund: str) -> Json:
-        """A pending refund gets through."""
+        """The bank settles a pending refund."""
         return await self.control("POST", "refunds", {"refund": refund, "status": "succeeded"})
 
     async def dispute(
@@ -154,39 +154,39 @@ class Sandbox:
         reason: str = "fraudulent",
         inquiry: bool = False,
     ) -> Json:
-        """A cardholder disputes a charge, all that is left of it without an amount. The bank takes
-        the money at once, unless it is only an inquiry."""
+        """A cardholder disputes a charge, by default its whole rest. The bank withdraws the money
+        at once, except for an inquiry."""
         body: Json = {"charge": charge, "amount": amount, "reason": reason, "inquiry": inquiry}
         made: Json = (await self.control("POST", "disputes", body))["dispute"]
         return made
 
     async def escalate(self, dispute: str) -> Json:
-        """An inquiry becomes a dispute: now the money is taken."""
+        """Turn an inquiry into a dispute, which withdraws the money."""
         return await self.move_dispute(dispute, "needs_response")
 
     async def close_dispute(self, dispute: str, *, won: bool, fee_back: bool = False) -> Json:
-        """The bank decides; it may decide again, otherwise. `fee_back`: Stripe's fee as well."""
+        """The bank decides, possibly again. `fee_back` returns Stripe's fee as well."""
         return await self.move_dispute(dispute, "won" if won else "lost", fee_back=fee_back)
 
     async def move_dispute(self, dispute: str, status: str, *, fee_back: bool = False) -> Json:
-        """To any of Stripe's states, in any order, such as `warning_closed` or `under_review`."""
+        """Set any of Stripe's statuses in any order, such as `warning_closed`."""
         body = {"dispute": dispute, "status": status, "fee_back": fee_back}
         return await self.control("POST", "verdicts", body)
 
     async def fail_payout(self, payout: str, failure_code: str = "account_closed") -> Json:
-        """The bank sends a payout back, also one that was paid."""
+        """The bank returns a payout, even a paid one."""
         body = {"payout": payout, "failure_code": failure_code}
         return await self.control("POST", "payouts", body)
 
     async def deactivate(
         self, account: str, *due: str, reason: str = "requirements.past_due"
     ) -> Json:
-        """Stripe switches off an account's transfers and payouts, until what is `due` is given."""
+        """Stripe disables an account's transfers and payouts until the `due` fields are given."""
         body = {"account": account, "state": "inactive", "due": list(due), "reason": reason}
         return await self.control("POST", "accounts", body)
 
     async def activate(self, account: str) -> Json:
-        """Stripe switches an account on again."""
+        """Stripe enables an account again."""
         return await self.control("POST", "accounts", {"account": account, "state": "active"})
 
     async def reject(self, account: str, reason: str = "fraud") -> Json:
@@ -194,13 +194,13 @@ class Sandbox:
         return await self.api("POST", f"accounts/{account}/reject", reason=reason)
 
     async def close_account(self, account: str) -> Json:
-        """An account ends, whatever is left in it; nobody has access to it any more."""
+        """Close an account regardless of its balance; the platform loses access."""
         return await self.control("POST", "accounts", {"account": account, "state": "closed"})
 
     async def add_balance_entry(
         self, type: str, amount: int, currency: str, description: str = ""
     ) -> Json:
-        """A line in the platform's balance that has no object of ours: `stripe_fee`, `topup`,
+        """Book an entry without an object in the platform's balance: `stripe_fee`, `topup`,
         `adjustment`. The amount is signed."""
         body = {
             "type": type,
@@ -213,24 +213,24 @@ class Sandbox:
     # -- events --------------------------------------------------------------------------------
 
     async def hold_events(self, type: str = "*", times: int = 1000) -> None:
-        """Keep the next events of a type or pattern back, until `release_events`."""
+        """Hold the next events of a type or pattern until `release_events`."""
         await self.fault(webhook=type, hold=True, times=times)
 
     async def release_events(
         self, type: str = "*", *, newest_first: bool = False, gap: float = 0
     ) -> int:
-        """Send what was kept back, `gap` seconds apart (four may be under way at once without), and
-        keep no more back. Returns how many."""
+        """Send the held events, `gap` seconds apart (without a gap up to four at once), and end the
+        hold. Returns their number."""
         body = {"type": type, "order": "newest" if newest_first else "oldest", "gap": gap}
         return int((await self.control("POST", "releases", body))["released"])
 
     async def replay(self, event: str, times: int = 1, age: float | None = None) -> None:
-        """Deliver an event again, several times at once; signed now, or with `age` as of so many
-        seconds ago, and then tried only once."""
+        """Deliver an event again, `times` times at once. With `age` in seconds the signature is
+        that old, and the delivery is tried only once."""
         body = {"event": event, "times": times, "age": age}
         await self.control("POST", "replays", body)
 
-    # -- what happened -------------------------------------------------------------------------
+    # -- logs -------------------------------------------------------------------------
 
     async def requests(self) -> list[Json]:
         """The whole request log, oldest first."""
@@ -250,7 +250,7 @@ class Sandbox:
         return [row["type"] for row in await self._all("deliveries", "&status=pending")]
 
     async def calls(self) -> list[str]:
-        """The log as `POST /v1/refunds`."""
+        """The request log as `POST /v1/refunds`, oldest first."""
         return [f"{entry['method']} {entry['path']}" for entry in await self.requests()]
 
     async def _all(self, name: str, some: str = "") -> list[Json]:

@@ -1,4 +1,4 @@
-"""A mail server of a test: real SMTP on this host that keeps what it gets, or answers as told."""
+"""An SMTP server for tests that keeps received mails and gives the answers a test sets."""
 
 import asyncio
 from email import message_from_bytes
@@ -10,7 +10,7 @@ from aiosmtpd.smtp import SMTP, AuthResult
 
 
 class ReceivedMail(NamedTuple):
-    """One mail as it arrived: the envelope's recipient and the message."""
+    """One received mail: the envelope's recipient and the message."""
 
     to: str
     message: EmailMessage
@@ -29,12 +29,14 @@ class ReceivedMail(NamedTuple):
 
 
 class SmtpServer:
-    """Every answer of `at_rcpt` and `at_data` is given once, then all is well; without `open` it
-    keeps everybody waiting."""
+    """Gives each of `recipient_answers` and `data_answers` once, then accepts everything.
+
+    While `accepting` is clear, senders wait.
+    """
 
     def __init__(self) -> None:
         self.mails: list[ReceivedMail] = []
-        self.attempts: list[ReceivedMail] = []  # also what was refused
+        self.attempts: list[ReceivedMail] = []  # also refused ones
         self.recipient_answers: list[str] = []
         self.data_answers: list[str] = []
         self.accepting = asyncio.Event()

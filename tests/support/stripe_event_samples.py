@@ -1,4 +1,4 @@
-"""Stripe's events by hand: made, signed, posted, and kept from being worked on."""
+"""Stripe events for tests: created, signed, posted, and queued without being processed."""
 
 import json
 import time
@@ -26,8 +26,8 @@ def sign(payload, secret, at):
 
 
 async def post_event(market, body, *, secret=None, at=None, signature=None):
-    """The answer's status to an event that was signed as Stripe does. `signature` is a header, in
-    which {at} and {made} stand for the real ones."""
+    """Post an event, signed as Stripe does. Returns the status. `signature` is a header template
+    with {at} and {made}."""
     payload = json.dumps(body) if not isinstance(body, bytes) else body.decode()
     secret, at = secret or market.settings.stripe_webhook_secrets[0], at or int(time.time())
     header = "t={at},v1={made}" if signature is None else signature
@@ -42,13 +42,13 @@ async def stored_events(market):
 
 
 async def stop_relay(server):
-    """What is posted from now on is only kept."""
+    """Stop the relay: events are stored and not processed."""
     await server.web.relay.stop(0)
     server.store.committed = lambda rows: None
 
 
 async def exhaust_attempts(store, row_id, error="ValueError: no"):
-    """All attempts of a piece of work have failed."""
+    """Set an outbox row to have failed all its attempts."""
     uow = store.single()
     await uow.change(
         OutboxRow,
@@ -61,7 +61,7 @@ async def exhaust_attempts(store, row_id, error="ValueError: no"):
 
 
 async def make_dead_letters(market, server, *ids):
-    """Events whose work has failed too often; the ids of their rows."""
+    """Create events whose tasks are out of attempts. Returns the ids of the outbox rows."""
     await stop_relay(server)
     for id in ids:
         assert (

@@ -1,4 +1,4 @@
-"""Stripe's own OpenAPI description as a judge of requests, responses and webhook events."""
+"""Validation of requests, responses and webhook events against Stripe's OpenAPI description."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from referencing.jsonschema import DRAFT202012
 
 Json = dict[str, Any]
 PREFIX = "#/components/schemas/"
-# Tells refusals of ill-formed requests, which of course do not match the description.
+# Statuses of refused invalid requests, which do not match the description.
 ILL_FORMED = (400, 401, 404)
 _PARTS: dict[int, Draft202012Validator] = {}
-# Ids, times and codes differ between answers that are alike for Stripe's description, whose own
-# words are short or in small letters.
+# Ids, times and codes, which do not matter for validation: equal answers except for these are
+# validated once. The description's own words are short or in lower case.
 _CHANCE = re.compile(r"(?<![A-Za-z0-9])(?=[a-z]*[A-Z0-9])[A-Za-z0-9]{6,64}(?![A-Za-z0-9])")
 _GOOD: set[tuple[int, int]] = set()
 
@@ -63,7 +63,7 @@ def _closed(schema: Any) -> Any:
 
 @cache
 def _registry() -> Registry[Any]:
-    """All at once: one that has to retrieve something looks through all that it has before."""
+    """All schemas in one registry: one that retrieves schemas later searches all it has."""
     return Registry().with_resources(
         (f"stripe:{name}", DRAFT202012.create_resource(_closed(schema)))
         for name, schema in spec()["components"]["schemas"].items()
@@ -72,7 +72,7 @@ def _registry() -> Registry[Any]:
 
 @cache
 def _any_validator() -> Draft202012Validator:
-    """Others evolve from it: each one that is made with a registry copies the whole of it."""
+    """The validator that others evolve from: creating one with a registry copies the registry."""
     return Draft202012Validator({}, registry=_registry())
 
 
@@ -81,7 +81,7 @@ def _validator(schema: Json) -> Draft202012Validator:
 
 
 def _part_fits(value: Any, schema: Json) -> bool:
-    """`schema` is a part of `spec`, which stays where it is."""
+    """Validators are cached by the id of `schema`, which is a part of the cached `spec`."""
     if id(schema) not in _PARTS:
         _PARTS[id(schema)] = _validator(schema)
     return _PARTS[id(schema)].is_valid(value)
@@ -154,7 +154,7 @@ def _decode(raw: str) -> Json:
 
 
 def _coerce(value: Any, schema: Json) -> Any:
-    """Strings from the form as the types that the schema wants; misfits stay as they are."""
+    """Convert a form's strings to the schema's types; values that do not fit stay strings."""
     if "$ref" in schema:
         schema = spec()["components"]["schemas"][schema["$ref"].removeprefix(PREFIX)]
     if "anyOf" in schema:
@@ -187,7 +187,7 @@ def _scalar(value: Any, kind: str | None) -> Any:
     return value
 
 
-def _judge(validator: Draft202012Validator, value: Any, what: str) -> None:
+def _validate(validator: Draft202012Validator, value: Any, what: str) -> None:
     """Raises AssertionError with the deepest failing paths."""
     like = id(validator), hash(_CHANCE.sub("0", json.dumps(value)))
     if like in _GOOD:
@@ -210,32 +210,32 @@ def _judge(validator: Draft202012Validator, value: Any, what: str) -> None:
 
 
 def check_request(method: str, path: str, raw_body: str, query: str) -> None:
-    """Judge a request as it left the SDK."""
+    """Check a request as sent by the SDK."""
     verb, template = _operation(method, path)
     for part, raw, schema in (
         ("body", raw_body, _body_schema(verb, template)),
         ("query", query, _query_schema(verb, template)),
     ):
         value = _coerce(_decode(raw or ""), schema)
-        _judge(_part_validator(verb, template, part), value, f"{part} of {method} {path}")
+        _validate(_part_validator(verb, template, part), value, f"{part} of {method} {path}")
 
 
 def check_response(method: str, path: str, status: int, body: Any) -> None:
-    """Judge an answer, good or bad."""
+    """Check a response, success or error."""
     verb, template = _operation(method, path)
     ok = 200 <= status < 300
-    _judge(_response_validator(verb, template, ok), body, f"{status} to {method} {path}")
+    _validate(_response_validator(verb, template, ok), body, f"{status} to {method} {path}")
 
 
 def check_event(event: Json) -> None:
-    """Judge an event and the object that it carries."""
-    _judge(_object_validator("event"), event, f"event {event.get('type')}")
+    """Check an event and its object."""
+    _validate(_object_validator("event"), event, f"event {event.get('type')}")
     carried = event["data"]["object"]
-    _judge(_object_validator(carried["object"]), carried, f"object of {event['type']}")
+    _validate(_object_validator(carried["object"]), carried, f"object of {event['type']}")
 
 
 def check_log(entries: list[Json]) -> None:
-    """Judge a whole request log of the sandbox."""
+    """Check a whole request log of the sandbox."""
     for entry in entries:
         method, path, status = entry["method"], entry["path"], entry["status"]
         if status in ILL_FORMED and _template(path) is None:

@@ -1,4 +1,4 @@
-"""What clients have been told: commands with their routes and roles, and pushes."""
+"""The published wire contract: commands with routes and roles, pushes, collections."""
 
 SIDES, USER = "customer contractor", "customer contractor admin"
 

@@ -23,9 +23,9 @@ from server.adapters.system_clock import SystemClock
 from server.config import Settings
 
 PAIRS = 100
-MESSAGES = 50  # that each conversation begins with
+MESSAGES = 50  # in each new conversation
 CHUNK = 1000
-AT_ONCE = 50  # sessions that are started together: each takes a connection to Redis
+AT_ONCE = 50  # sessions started at once: each takes a Redis connection
 
 
 class Person(NamedTuple):
@@ -43,7 +43,7 @@ class Pair(NamedTuple):
 
 
 class World(msgspec.Struct):
-    """Everybody of the bench. Tokens live 15 minutes, so each is made when it is needed."""
+    """All users of the benchmark. Tokens live 15 minutes and are signed when needed."""
 
     tokens: AccessTokens
     pairs: Sequence[Pair]
@@ -62,7 +62,7 @@ async def seed(settings: Settings, crowd: int) -> World:
     store = Store(settings.mongo_url, clock, Rates(Schedule(1000, 2000), ("USD",)))
     redis: Redis[Any] = Redis.from_url(settings.redis_url)
     tokens = AccessTokens(settings.jwt_keys, clock)
-    sessions = RedisSessions(redis, store.name, tokens, clock, _tell_nobody)
+    sessions = RedisSessions(redis, store.name, tokens, clock, _publish_nothing)
     await store.prepare(RECORDS)
     seeder = _Seeder(store, sessions)
     try:
@@ -177,5 +177,5 @@ class _Seeder:
         return [job.id for job in jobs]
 
 
-async def _tell_nobody(kind: str, session_id: str, until: datetime | None) -> None:
-    """The sessions are new: no process has sockets of them."""
+async def _publish_nothing(kind: str, session_id: str, until: datetime | None) -> None:
+    """New sessions have no sockets on any process."""

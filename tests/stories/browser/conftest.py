@@ -1,4 +1,4 @@
-"""A real browser on the server inside the test."""
+"""Fixtures: a real browser on the server inside the test."""
 
 import shutil
 from collections.abc import AsyncIterator

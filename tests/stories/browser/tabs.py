@@ -1,4 +1,4 @@
-"""Browser tabs of a test: people who sign in by hand, and everything the browser complains of."""
+"""Browser tabs for tests: signing in, filling forms, reading, and the errors browsers report."""
 
 import asyncio
 import os
@@ -13,12 +13,12 @@ from tests.support.parties import PASSWORD
 
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 375, "height": 800}
-PATIENCE = 10_000
-PICTURES = os.environ.get("PICTURES")  # a folder for what the pages looked like on the way
+TIMEOUT_MS = 10_000
+PICTURES = os.environ.get("PICTURES")  # a folder for screenshots
 
 
 class Held:
-    """What the server sends a page, where some of it waits until it is let go."""
+    """Frames from the server to a page; chosen ones are held until `release`."""
 
     def __init__(self, waits: Callable[[str], bool]) -> None:
         self.waits = waits
@@ -35,36 +35,36 @@ class Held:
 
         page.connect_to_server().on_message(take)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         self.waits = lambda frame: False
         for page, frame in self.kept:
             page.send(frame)
 
 
 class Tab:
-    """One person's own tab: nothing is shared with the others, as on another computer."""
+    """One user's tab with its own browser context: tabs share no cookies and no storage."""
 
     def __init__(self, page: Page, origin: str) -> None:
         self.page = page
         self.origin = origin
-        self.complaints: list[str] = []
+        self.errors: list[str] = []
         page.on("console", self._console)
-        page.on("pageerror", lambda error: self.complaints.append(f"crash: {error}"))
+        page.on("pageerror", lambda error: self.errors.append(f"crash: {error}"))
         page.on("requestfailed", self._failed)
         page.on("response", self._response)
 
     def _console(self, message: Any) -> None:
         if message.type in ("error", "warning") and self.page.url.startswith(self.origin):
-            self.complaints.append(f"{message.type}: {message.text}")
+            self.errors.append(f"{message.type}: {message.text}")
 
     def _failed(self, request: Any) -> None:
-        left = request.failure == "net::ERR_ABORTED"  # the page was reloaded meanwhile
+        left = request.failure == "net::ERR_ABORTED"  # aborted by a reload
         if request.url.startswith(self.origin) and not left:
-            self.complaints.append(f"failed: {request.url} {request.failure}")
+            self.errors.append(f"failed: {request.url} {request.failure}")
 
     def _response(self, response: Any) -> None:
         if response.url.startswith(self.origin) and response.status >= 400:
-            self.complaints.append(f"{response.status}: {response.url}")
+            self.errors.append(f"{response.status}: {response.url}")
 
     async def sign_in(self, party: Any, path: str = "/") -> None:
         await self.page.goto(self.origin + path)
@@ -73,19 +73,19 @@ class Tab:
         await expect(self.page.get_by_text("Live", exact=True)).to_be_visible()
 
     async def hold(self, waits: Callable[[str], bool]) -> Held:
-        """To be asked before signing in: frames of which `waits` is true are late."""
+        """Hold the frames for which `waits` is true. Call it before `sign_in`."""
         held = Held(waits)
         await self.page.route_web_socket("**/socket.io/**", held.follow)
         return held
 
     async def fill(self, within: Locator | None = None, **fields: str) -> None:
-        """By label; `_` stands for a space or a hyphen."""
+        """Fill inputs by label; `_` stands for a space or a hyphen."""
         for label, value in fields.items():
             found = re.compile(label.replace("_", "[ -]"))
             await (within or self.page).get_by_label(found).first.fill(value)
 
     async def choose(self, label: str, name: str, data: bytes) -> None:
-        """A file, as if from the person's own computer."""
+        """Choose a file for upload."""
         file: Any = {"name": name, "mimeType": "application/octet-stream", "buffer": data}
         await self.page.get_by_label(label).set_input_files(file)
 
@@ -93,7 +93,7 @@ class Tab:
         await self.page.get_by_role("button", name=name, exact=True).click()
 
     async def go(self, name: str) -> None:
-        """By the tabs in the bar."""
+        """Follow a link of the navigation bar."""
         bar = self.page.get_by_role("navigation")
         await bar.get_by_role("link", name=name).click()
 
@@ -105,24 +105,24 @@ class Tab:
     async def sees(self, text: str, role: str = "") -> None:
         main = self.page.locator("main")
         found = main.get_by_role(role, name=text) if role else main.get_by_text(text)  # type: ignore[arg-type]
-        await expect(found.first).to_be_visible(timeout=PATIENCE)
+        await expect(found.first).to_be_visible(timeout=TIMEOUT_MS)
 
     async def sees_picture(self, name: str) -> None:
-        """The small one of a file, whole, and the file itself is saved under its name."""
+        """Assert that a file's thumbnail is drawn, and that the file downloads under its name."""
         shown = self.page.get_by_role("button", name=name)
         image = await shown.locator("img").element_handle()
         drawn = "image => image.complete && image.naturalWidth > 0"
-        await self.page.wait_for_function(drawn, arg=image, timeout=PATIENCE)
+        await self.page.wait_for_function(drawn, arg=image, timeout=TIMEOUT_MS)
         async with self.page.expect_download() as saving:
             await shown.click()
         assert (await saving.value).suggested_filename == name
 
-    async def is_told(self, text: str) -> None:
+    async def sees_notice(self, text: str) -> None:
         notice = self.page.locator(".notice").filter(has_text=text)
-        await expect(notice.first).to_be_visible(timeout=PATIENCE)
+        await expect(notice.first).to_be_visible(timeout=TIMEOUT_MS)
 
-    async def picture(self, name: str) -> None:
-        """Only when someone wants to look: PICTURES=folder."""
+    async def screenshot(self, name: str) -> None:
+        """Save screenshots for phone and desktop if PICTURES names a folder."""
         if PICTURES:
             for size in (PHONE, DESKTOP):
                 await self.page.set_viewport_size(size)  # type: ignore[arg-type]
@@ -131,7 +131,7 @@ class Tab:
 
 
 class Tabs:
-    """Opens tabs, and says at the end what any of them complained of."""
+    """Opens tabs and collects the errors of all of them."""
 
     def __init__(self, browser: Browser, origin: str) -> None:
         self.browser = browser
@@ -140,11 +140,11 @@ class Tabs:
 
     async def open(self, **options: Any) -> Tab:
         context = await self.browser.new_context(**{"viewport": DESKTOP, **options})
-        context.set_default_timeout(PATIENCE)
+        context.set_default_timeout(TIMEOUT_MS)
         tab = Tab(await context.new_page(), self.origin)
         self.opened.append(tab)
         return tab
 
     @property
-    def complaints(self) -> list[str]:
-        return [complaint for tab in self.opened for complaint in tab.complaints]
+    def errors(self) -> list[str]:
+        return [error for tab in self.opened for error in tab.errors]

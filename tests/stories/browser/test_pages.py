@@ -1,4 +1,4 @@
-"""The pages in a real browser: live across tabs, the whole story by hand, 3-D Secure."""
+"""The web client in a real browser: live updates, a whole job, 3-D Secure, amounts."""
 
 from playwright.async_api import expect
 
@@ -59,7 +59,7 @@ async def talk(customer: Tab, contractor: Tab) -> None:
     await customer.page.get_by_role("link", name="Chat").click()
     await customer.fill(Message="White or green?")
     await customer.press("Send")
-    await contractor.is_told("Carla Customer: White or green?")
+    await contractor.sees_notice("Carla Customer: White or green?")
     await contractor.go("Messages")
     await contractor.page.locator("a.talk").click()
     await contractor.sees("White or green?")
@@ -74,10 +74,10 @@ async def talk(customer: Tab, contractor: Tab) -> None:
     await customer.sees("Green, please.")
 
 
-async def test_a_job_appears_elsewhere_at_once_and_nothing_complains(tabs, market):
+async def test_a_new_job_appears_in_other_tabs_without_errors(tabs, market):
     """Guard: `publish_job(uow, job, market=True)` in `posting.create`; without it the second
     tab would need a reload. Without `connect-src` in PAGE_HEADERS, or the favicon, the browser
-    complains."""
+    reports errors."""
     customer, contractor, admin = await tabs.open(), await tabs.open(), await tabs.open()
     await contractor.sign_in(await market.contractor(connect=False))
     await contractor.sees("No open jobs right now.")
@@ -90,53 +90,53 @@ async def test_a_job_appears_elsewhere_at_once_and_nothing_complains(tabs, marke
     await expect(contractor.page.locator("a.job")).to_contain_text("2,000.00 USD")
     await expect(opened).to_have_text("1")
     await expect(admin.page.locator(".activity li").first).to_contain_text(TITLE)
-    await contractor.picture("find")
-    await admin.picture("admin")
-    assert tabs.complaints == []
+    await contractor.screenshot("find")
+    await admin.screenshot("admin")
+    assert tabs.errors == []
 
 
-async def test_the_whole_story_by_hand(tabs, market, server):
+async def test_a_whole_job_by_hand(tabs, market, server):
     """Guard: `make_available` books pending -> available; without it the wallet stays at 0.00.
-    Without `follow(made.payment)` and the event table of the page, nobody would see a step."""
+    Without `follow(made.payment)` and the event table of the page, the pages would show no step."""
     customer, contractor = await tabs.open(), await tabs.open()
     await customer.sign_in(await market.customer(connect=False))
     await contractor.sign_in(await market.contractor(connect=False))
     await post(customer)
     await customer.open_job(TITLE)
     await apply(contractor)
-    await customer.is_told(f"Colin Contractor applied to “{TITLE}”")
+    await customer.sees_notice(f"Colin Contractor applied to “{TITLE}”")
     await customer.sees("I have painted a hundred fences.")
 
     await customer.press("Shortlist")
-    await contractor.is_told("You are on the shortlist")
+    await contractor.sees_notice("You are on the shortlist")
     await talk(customer, contractor)
-    await customer.picture("chat")
+    await customer.screenshot("chat")
 
     await customer.go("Jobs")
     await customer.open_job(TITLE)
     await offer(customer, "pm_card_visa")
-    await customer.is_told("The money is held and the offer is out.")
-    await customer.picture("offered")
-    await contractor.is_told("an offer of 1,000.00 USD")
+    await customer.sees_notice("The money is held and the offer is out.")
+    await customer.screenshot("offered")
+    await contractor.sees_notice("an offer of 1,000.00 USD")
     await contractor.go("My work")
     await contractor.press("Accept")
-    await customer.is_told("was accepted")
-    await contractor.picture("work")
+    await customer.sees_notice("was accepted")
+    await contractor.screenshot("work")
     await contractor.open_job(TITLE)
     await contractor.press("Start work")
-    await customer.is_told("has started")
+    await customer.sees_notice("has started")
     await contractor.fill(Note="Both coats are dry.")
     await contractor.choose("Files", "fence.png", picture())
     await contractor.press("Deliver")
-    await customer.is_told("was delivered")
+    await customer.sees_notice("was delivered")
     await customer.sees("Both coats are dry.")
     await customer.sees_picture("fence.png")
-    await customer.picture("delivered")
+    await customer.screenshot("delivered")
     await customer.press("Approve and pay out")
-    await customer.is_told("700.00 USD go to the contractor, 300.00 USD are fees")
+    await customer.sees_notice("700.00 USD go to the contractor, 300.00 USD are fees")
     await customer.go("Payments")
     await customer.sees("captured 1,000.00 USD")
-    await customer.picture("payments")
+    await customer.screenshot("payments")
 
     await contractor.go("Wallet")
     pending = contractor.page.locator(".tile[data-part=pending] dd")
@@ -146,39 +146,39 @@ async def test_the_whole_story_by_hand(tabs, market, server):
     await contractor.page.get_by_role("button", name="Submit").click()
     await expect(available).to_have_text("700.00 USD", timeout=10_000)
     await expect(pending).to_have_text("0.00 USD")
-    await contractor.picture("wallet")
+    await contractor.screenshot("wallet")
     await contractor.fill(Amount="700.00")
     await contractor.press("Withdraw to the bank")
-    await contractor.is_told("700.00 USD arrived at your bank.")
+    await contractor.sees_notice("700.00 USD arrived at your bank.")
     await expect(available).to_have_text("0.00 USD")
     await market.settled()
     assert await ledger.balance_of(server.store.single(), ledger.PLATFORM) == {"USD": 30000}
-    assert tabs.complaints == []
+    assert tabs.errors == []
 
 
-async def test_what_happened_during_a_broken_connection_is_told_afterwards(tabs, market, server):
+async def test_events_during_a_lost_connection_show_notices_afterwards(tabs, market, server):
     """Guard: `feed.catchUp()` in `recover()`; without it the lists are read again, but the customer
-    is never told of the application."""
+    gets no notice of the application."""
     tab = await tabs.open()
     customer, contractor = await market.customer(connect=False), await market.contractor()
     await tab.sign_in(customer)
     await post(tab)
     [job] = (await contractor.call("/job", "list"))["items"]
     for line in list(server.web.realtime.rooms.members(user_room(customer.id))):
-        line.release()  # as when a server goes away
+        line.release()  # as when a server ends
     await tab.page.context.set_offline(True)
     await expect(tab.page.get_by_text("Connecting…")).to_be_visible()
     await market.application(contractor, job)
     await market.settled()
     await tab.page.context.set_offline(False)
-    await tab.is_told(f"Colin Contractor applied to “{TITLE}”")
+    await tab.sees_notice(f"Colin Contractor applied to “{TITLE}”")
     await tab.sees("1 application to answer")
 
 
-async def test_an_offer_is_out_once_3d_secure_is_passed(tabs, market):
+async def test_an_offer_is_visible_only_after_3d_secure(tabs, market):
     """Guard: `visible: bool = False` in Offer until `settle_hold`; were it visible when created,
-    the contractor would read it. Without `returned()` in the page the customer would not be
-    told."""
+    the contractor would read it. Without `returned()` in the page the customer would get
+    no notice."""
     customer, contractor = await tabs.open(), await tabs.open()
     worker = await market.contractor(connect=False)
     await customer.sign_in(await market.customer(connect=False))
@@ -190,21 +190,21 @@ async def test_an_offer_is_out_once_3d_secure_is_passed(tabs, market):
     bank = customer.page.get_by_role("heading", name="3-D Secure test challenge")
     await expect(bank).to_be_visible()
     await market.settled()
-    await contractor.page.reload()  # not even what is read afresh has it
+    await contractor.page.reload()  # lists do not have the offer either
     await contractor.sees("Your application", role="heading")
     await expect(contractor.page.get_by_text("Offers to you")).to_have_count(0)
     assert (await worker.http("GET", "/api/bidding"))[1]["items"] == []
     await customer.page.get_by_role("button", name="Complete").click()
-    await customer.is_told("The money is held and the offer is out.")
+    await customer.sees_notice("The money is held and the offer is out.")
     await customer.sees("Pending")
-    await contractor.is_told("an offer of 1,000.00 USD")
+    await contractor.sees_notice("an offer of 1,000.00 USD")
     await contractor.sees("Offers to you", role="heading")
-    assert tabs.complaints == []
+    assert tabs.errors == []
 
 
 async def test_a_declined_card_is_explained_and_can_be_replaced(tabs, market):
     """Guard: `settle_payment` ends a declined offer (`settle_decline`), so that another one may be
-    made; and `follow` tells why."""
+    made; and `follow` shows the reason."""
     customer, contractor = await tabs.open(), await tabs.open(viewport=PHONE)
     await customer.sign_in(await market.customer(connect=False))
     await contractor.sign_in(await market.contractor(connect=False))
@@ -212,13 +212,13 @@ async def test_a_declined_card_is_explained_and_can_be_replaced(tabs, market):
     await customer.open_job(TITLE)
     await apply(contractor)
     await offer(customer, "pm_card_chargeDeclined")
-    await customer.is_told("The payment did not go through (generic decline)")
+    await customer.sees_notice("The payment did not go through (generic decline)")
     await customer.sees("Failed")
     await offer(customer, "pm_card_visa")
-    await customer.is_told("The money is held and the offer is out.")
+    await customer.sees_notice("The money is held and the offer is out.")
     wide = await contractor.page.evaluate("document.documentElement.scrollWidth")
     assert wide <= 375
-    assert tabs.complaints == []
+    assert tabs.errors == []
 
 
 async def test_a_new_account_stays_signed_in_over_a_reload_until_it_signs_out(tabs):
@@ -227,7 +227,7 @@ async def test_a_new_account_stays_signed_in_over_a_reload_until_it_signs_out(ta
     tab = await tabs.open()
     await tab.page.goto(tab.origin)
     await tab.page.get_by_role("link", name="Create an account").click()
-    await tab.picture("register")
+    await tab.screenshot("register")
     await tab.fill(Name="Nora New", E_mail="nora@people.test", Password=PASSWORD)
     await tab.press("Create account")
     await tab.sees("Post a job", role="heading")
@@ -243,10 +243,10 @@ async def test_a_new_account_stays_signed_in_over_a_reload_until_it_signs_out(ta
     assert await tab.page.evaluate("sessionStorage.length") == 0
     await tab.page.reload()
     await tab.sees("Sign in", role="heading")
-    assert tabs.complaints == []
+    assert tabs.errors == []
 
 
-async def test_amounts_are_read_and_written_by_digits(tabs):
+async def test_amounts_are_parsed_and_formatted_exactly(tabs):
     """Guard: the check of `kept.length > places` in `minor` (1.005 USD), and `EXPONENTS`."""
     tab = await tabs.open()
     await tab.page.goto(tab.origin)

@@ -1,4 +1,4 @@
-"""The administrator's sections and the files, in a real browser."""
+"""The admin pages and CSV downloads in a real browser."""
 
 import csv
 
@@ -8,7 +8,7 @@ from tests.stories.browser.tabs import PHONE
 
 
 async def saved(tab, press):
-    """The rows of the file that the button saves."""
+    """The name and rows of the CSV file that a button downloads."""
     async with tab.page.expect_download() as download:
         await tab.press(press)
     found = await download.value
@@ -17,12 +17,12 @@ async def saved(tab, press):
 
 
 async def fits(tab):
-    """The page is no wider than a phone."""
+    """Whether the page fits the width of a phone."""
     await tab.page.set_viewport_size(PHONE)
     return await tab.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-async def test_an_administrator_looks_users_up_and_keeps_one_out(tabs, market, completed_work):
+async def test_an_admin_finds_and_bans_a_user(tabs, market, completed_work):
     """Guard: `ban` and `put` in office/users.js, and its entry in office/sections.js."""
     tab, theirs = await tabs.open(), await tabs.open()
     customer = await market.customer("Frida Fraud", connect=False)
@@ -36,53 +36,53 @@ async def test_an_administrator_looks_users_up_and_keeps_one_out(tabs, market, c
     await tab.page.get_by_text("Ban…").click()
     await tab.fill(Reason="Stolen cards")
     await tab.press("Ban this user")
-    await tab.is_told("The user is out, everywhere.")
+    await tab.sees_notice("The user is out, everywhere.")
     await tab.sees("Banned: Stolen cards")
     await theirs.sees("Sign in", role="heading")
-    await tab.picture("users")
+    await tab.screenshot("users")
     assert await fits(tab)
     await tab.press("Let in again")
     await expect(tab.page.get_by_text("Stolen cards")).to_have_count(0)
-    assert [c for c in tabs.complaints if not c.startswith("401")] == []
+    assert [error for error in tabs.errors if not error.startswith("401")] == []
 
 
-async def test_an_administrator_reads_the_books(tabs, market, completed_work):
+async def test_an_admin_reads_payments_transactions_and_commissions(tabs, market, completed_work):
     """Guard: `row` of office/payments.js and transactions.js, and the columns of commissions.js;
-    `filters()`, made anew for each drawing: fields that are moved lose the focus each second."""
+    `filters()`, created again for each drawing: moved inputs lose the focus each second."""
     tab = await tabs.open()
     await tab.sign_in(await market.admin(connect=False), "/admin")
     await tab.go("Payments")
     await tab.sees((await completed_work.stored_payment()).charge_id)
-    await tab.picture("payments")
+    await tab.screenshot("payments")
     assert await fits(tab)
     await tab.go("Transactions")
     kind = tab.page.get_by_label("Kind")
-    await kind.press_sequentially("captured", delay=200)  # figures are pushed meanwhile
+    await kind.press_sequentially("captured", delay=200)  # stats are pushed every second
     await expect(kind).to_have_value("captured")
     await tab.press("Find")
     record = tab.page.locator("li.record")
     await expect(record).to_have_count(1)
     await expect(record).to_contain_text("world:stripe")
-    await tab.picture("transactions")
+    await tab.screenshot("transactions")
     assert await fits(tab)
     await tab.go("Commissions")
     await expect(tab.page.locator("tbody tr")).to_contain_text("300.00 USD")
-    await tab.picture("commissions")
+    await tab.screenshot("commissions")
     assert await fits(tab)
     name, rows = await saved(tab, "Download as CSV")
     assert name.startswith("commissions-") and name.endswith(".csv")
     assert [(row["platform_fees"], row["net"]) for row in rows] == [("100.00", "300.00")]
-    assert tabs.complaints == []
+    assert tabs.errors == []
 
 
-async def test_a_contractor_saves_a_statement(tabs, market, completed_work):
-    """Guard: `Authorization` in download.js; an address alone would be refused."""
+async def test_a_contractor_downloads_a_statement(tabs, market, completed_work):
+    """Guard: `Authorization` in download.js; a URL without it would be refused."""
     tab = await tabs.open()
     await tab.sign_in(completed_work.contractor)
     await tab.go("Wallet")
     name, rows = await saved(tab, "Download as CSV")
     assert name.startswith("statement-USD-")
     assert [row["balance"] for row in rows] == ["700.00", "700.00"]
-    await tab.picture("statement")
+    await tab.screenshot("statement")
     assert await fits(tab)
-    assert tabs.complaints == []
+    assert tabs.errors == []

@@ -1,4 +1,4 @@
-"""What happens to the servers during a soak: web processes are killed, Redis goes away."""
+"""Failures during a soak test: web processes are killed, Redis stops."""
 
 import asyncio
 from collections import Counter
@@ -9,12 +9,12 @@ from tests.support.processes import Processes, RunningProcess
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """All in seconds, but the clients. Redis is stopped twice, each time after `redis_after`."""
+    """Times in seconds. Redis is stopped twice, each time `redis_after` after it started."""
 
     seconds: float
     clients: int
-    pause: float  # of a client between two things that it does, on average
-    cut_every: float  # of each client's socket, on average
+    pause: float  # mean time between two actions of a client
+    cut_every: float  # mean time between two cuts of a client's socket
     kill_every: float
     redis_after: float
     redis_away: float
@@ -23,7 +23,7 @@ class Plan(msgspec.Struct, frozen=True):
 async def kill_in_turn(
     processes: Processes, webs: list[RunningProcess], plan: Plan, counts: Counter[str]
 ) -> None:
-    """SIGKILL one after the other and start it again; `webs` has those that run."""
+    """Kill one web process after the other and restart it. `webs` has the running ones."""
     loop = asyncio.get_running_loop()
     due = began = loop.time()
     while (due := due + plan.kill_every) < began + plan.seconds:
@@ -33,7 +33,7 @@ async def kill_in_turn(
         webs.append(await processes.restart(webs.pop(0)))
 
 
-async def stop_twice(
+async def stop_redis_twice(
     processes: Processes, redis: RunningProcess, plan: Plan, counts: Counter[str]
 ) -> None:
     for _ in range(2):

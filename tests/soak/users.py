@@ -1,4 +1,4 @@
-"""What the clients of a soak do: talk, read, post and change jobs, apply, shortlist."""
+"""The users of a soak test: they chat, read, post and change jobs, apply, shortlist."""
 
 import asyncio
 import random
@@ -7,11 +7,11 @@ from typing import Any
 from uuid import uuid4
 
 from domain.kernel.actor import Role
-from tests.soak.chaos import Plan
-from tests.soak.client import Client, Happened
+from tests.soak.client import Client, FeedEvent
+from tests.soak.failures import Plan
 
-MOST_PENDING = 6
-ANSWER = 0.04  # seconds, about, until one comes
+MAX_PENDING = 6
+ANSWER_SECONDS = 0.04  # typical time until an acknowledgement
 JOB = {
     "title": "Paint the fence",
     "description": "Twelve metres of wooden fence, two coats.",
@@ -22,8 +22,8 @@ JOB = {
 }
 
 
-class Person:
-    """Somebody behind a client; `board` has the jobs that everybody has heard of."""
+class User:
+    """The user of a client. `board` is the shared list of known jobs."""
 
     def __init__(self, client: Client, board: list[str], plan: Plan) -> None:
         self.client = client
@@ -34,8 +34,8 @@ class Person:
         self.applied: set[str] = set()
         client.on_event = self.learn
 
-    def learn(self, event: Happened, data: Any) -> None:
-        """A customer shortlists some of who applies, so that new conversations begin."""
+    def learn(self, event: FeedEvent, data: Any) -> None:
+        """Shortlist 30 % of the applicants, which opens conversations; note new jobs."""
         if event.name == "application.created" and random.random() < 0.3:
             self._do("/job-request", "accept", application_id=data["id"])
         elif event.name == "job.updated" and data["id"] not in self.jobs:
@@ -45,10 +45,12 @@ class Person:
     async def live(self) -> None:
         while True:
             await asyncio.sleep(random.expovariate(1 / self.plan.pause))
-            if len(self.client.pending) < MOST_PENDING:
+            if len(self.client.pending) < MAX_PENDING:
                 self.act()
             if random.random() < self.plan.pause / self.plan.cut_every:
-                await asyncio.sleep(random.uniform(0, ANSWER))  # so that some answers are lost
+                await asyncio.sleep(
+                    random.uniform(0, ANSWER_SECONDS)
+                )  # some acknowledgements are lost
                 self.client.cut()
 
     def act(self) -> None:
@@ -101,13 +103,13 @@ class Person:
         self.client.do(str(uuid4()), namespace, name, **fields)
 
 
-async def begin(people: Sequence[Person], patience: float) -> None:
-    """Each customer posts a job, for which the contractor beside them is shortlisted."""
-    pairs = list(zip(people[::2], people[1::2], strict=True))
-    async with asyncio.timeout(patience):
+async def begin(users: Sequence[User], timeout: float) -> None:
+    """Each customer posts a job and shortlists the contractor of the same pair."""
+    pairs = list(zip(users[::2], users[1::2], strict=True))
+    async with asyncio.timeout(timeout):
         for customer, _ in pairs:
             customer._do("/job", "create", **JOB)
-        await _idle(people)
+        await _idle(users)
         for customer, contractor in pairs:
             [(_, job)] = customer.client.acked
             contractor.applied.add(job["id"])
@@ -119,17 +121,17 @@ async def begin(people: Sequence[Person], patience: float) -> None:
                 proposed_amount=1500,
                 timeline_days=3,
             )
-        await _idle(people)
+        await _idle(users)
         for customer, contractor in pairs:
             [(_, application)] = contractor.client.acked
             if not customer.client.pending:
                 customer._do("/job-request", "accept", application_id=application["id"])
-        await _idle(people)
-        for person in people:
+        await _idle(users)
+        for person in users:
             person.client.catch_up()
-        while not all(person.client.talks for person in people):  # noqa: ASYNC110
+        while not all(person.client.talks for person in users):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
-async def _idle(people: Sequence[Person]) -> None:
-    await asyncio.gather(*(each.client.idle.wait() for each in people if each.client.pending))
+async def _idle(users: Sequence[User]) -> None:
+    await asyncio.gather(*(each.client.idle.wait() for each in users if each.client.pending))

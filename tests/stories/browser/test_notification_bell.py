@@ -1,4 +1,4 @@
-"""The bell in a real browser: what is new is counted, listed, seen, and stays after a reload."""
+"""The notification bell in a real browser: counting, listing, marking as seen, reloading."""
 
 from playwright.async_api import expect
 
@@ -8,10 +8,10 @@ from tests.stories.browser.tabs import PHONE
 FENCE = "“Paint the fence”"
 
 
-async def test_the_bell_counts_what_is_new_and_lists_it(tabs, market):
+async def test_the_bell_counts_and_lists_new_notices(tabs, market):
     """Guard: `state.seen` from `account.seen` in bell.js; without it all is new again after a
     reload. Guard: `loadTold` in `reload()`; without it the list would be empty. Guard: `own` in
-    `told`; without it people are told what they did themselves."""
+    `told`; without it users get notices of their own actions."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     await market.application(contractor, job)
@@ -19,12 +19,12 @@ async def test_the_bell_counts_what_is_new_and_lists_it(tabs, market):
     await tab.sign_in(contractor)
     await other.sign_in(customer)
     offer = await market.offer(customer, contractor, job)
-    await tab.is_told(f"You have an offer of 1,000.00 USD for {FENCE}.")
+    await tab.sees_notice(f"You have an offer of 1,000.00 USD for {FENCE}.")
     await tab.press("Notices, 1 new")
     line = tab.page.locator(".told li")
     await expect(line).to_have_count(1)
     await expect(line).to_contain_text("The money is set aside already")
-    await tab.picture("bell")
+    await tab.screenshot("bell")
     await tab.page.set_viewport_size(PHONE)
     assert await tab.page.evaluate("document.documentElement.scrollWidth") <= 375
     await expect(tab.page.get_by_role("button", name="Notices", exact=True)).to_be_visible()
@@ -33,7 +33,7 @@ async def test_the_bell_counts_what_is_new_and_lists_it(tabs, market):
     await expect(line).to_have_count(0)
 
     await market.accept(contractor, offer)
-    await tab.is_told(f"{FENCE} is yours: you can start.")
+    await tab.sees_notice(f"{FENCE} is yours: you can start.")
     await tab.page.get_by_role("button", name="Notices, 1 new").wait_for()
     await tab.page.reload()
     await tab.press("Notices, 1 new")
@@ -46,11 +46,11 @@ async def test_the_bell_counts_what_is_new_and_lists_it(tabs, market):
     me = await contractor.call("/account", "me")
     assert me["mail_notices"] is False
 
-    await other.is_told("was accepted")
+    await other.sees_notice("was accepted")
     await other.press("Notices, 1 new")  # the offer that went out is listed, and no news
     await expect(other.page.locator(".told li")).to_have_count(2)
-    await other.picture("bell-customer")
-    assert tabs.complaints == []
+    await other.screenshot("bell-customer")
+    assert tabs.errors == []
 
 
 async def test_an_alert_reaches_the_monitor(tabs, market, server):
@@ -58,8 +58,8 @@ async def test_an_alert_reaches_the_monitor(tabs, market, server):
     tab = await tabs.open()
     await tab.sign_in(await market.admin(connect=False), "/admin")
     await server.store.transact(lambda uow: alert(uow, "refund_failed", "pay_1", "Look at it."))
-    await tab.is_told("Alert: A refund failed.")
+    await tab.sees_notice("Alert: A refund failed.")
     await tab.press("Notices, 1 new")
     await expect(tab.page.locator(".told li")).to_contain_text("Look at it.")
-    await tab.picture("bell-admin")
-    assert tabs.complaints == []
+    await tab.screenshot("bell-admin")
+    assert tabs.errors == []

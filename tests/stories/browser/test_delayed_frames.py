@@ -1,4 +1,4 @@
-"""Pages in a real browser whose answers and pushes come late, or in another order."""
+"""Pages in a real browser whose answers and pushes are delayed or reordered."""
 
 import asyncio
 
@@ -8,8 +8,8 @@ PENDING = """import("/static/js/api.js").then(({ api }) =>
     api.command("/job", "list").then(() => "answered", (problem) => problem.code))"""
 
 
-async def test_news_that_comes_after_a_list_which_has_it_already_is_told(tabs, market):
-    """Guard: `applied` in events.js, which looks at the event and not at what is known."""
+async def test_a_push_after_a_list_that_has_the_object_shows_a_notice(tabs, market):
+    """Guard: `applied` in events.js, which compares events, not the known objects."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     tab = await tabs.open()
@@ -19,12 +19,12 @@ async def test_news_that_comes_after_a_list_which_has_it_already_is_told(tabs, m
     await held.caught.wait()
     await tab.open_job(job["title"])
     await tab.sees("I have painted a hundred fences.")
-    held.let_go()
-    await tab.is_told(f"Colin Contractor applied to “{job['title']}”")
+    held.release()
+    await tab.sees_notice(f"Colin Contractor applied to “{job['title']}”")
 
 
-async def test_a_step_that_comes_after_a_list_which_has_it_already_is_told(tabs, market):
-    """Guard: `heard` in state.js; measured against what was read last, it would be no news."""
+async def test_a_push_after_a_list_that_has_the_new_status_shows_a_notice(tabs, market):
+    """Guard: `heard` in state.js; compared with the last list, the push would be no news."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     application = await market.application(contractor, job)
@@ -37,11 +37,11 @@ async def test_a_step_that_comes_after_a_list_which_has_it_already_is_told(tabs,
     await tab.go("Find work")
     await tab.go("My work")
     await tab.sees("Shortlisted")
-    held.let_go()
-    await tab.is_told("You are on the shortlist")
+    held.release()
+    await tab.sees_notice("You are on the shortlist")
 
 
-async def test_an_answer_that_comes_after_a_newer_push_changes_nothing(tabs, market):
+async def test_an_answer_older_than_a_push_changes_nothing(tabs, market):
     """Guard: the comparison in `putUser`."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
@@ -53,13 +53,14 @@ async def test_an_answer_that_comes_after_a_newer_push_changes_nothing(tabs, mar
     await customer.call("/account", "update", {"name": "Carla Renamed"})
     name = tab.page.locator(".person .name")
     await expect(name).to_have_text("Carla Renamed")
-    held.let_go()
-    await tab.sees("I have painted a hundred fences.")  # read after all the late answers
+    held.release()
+    await tab.sees("I have painted a hundred fences.")  # read after all delayed answers
     await expect(name).to_have_text("Carla Renamed")
 
 
-async def test_signing_out_while_lists_are_read_is_no_error(tabs, market):
-    """Guard: `me` within `Promise.all` in `reload`; beside it nobody would look at its refusal."""
+async def test_signing_out_during_requests_causes_no_errors(tabs, market):
+    """Guard: `me` within `Promise.all` in `reload`; outside of it its rejection would be
+    unhandled."""
     customer = await market.customer(connect=False)
     tab = await tabs.open()
     held = await tab.hold(lambda frame: frame.startswith("43/job,") or customer.email in frame)
@@ -70,4 +71,4 @@ async def test_signing_out_while_lists_are_read_is_no_error(tabs, market):
         await tab.press("Sign out")
     assert await asked == "unauthenticated"
     await tab.sees("Sign in", role="heading")
-    assert tabs.complaints == []
+    assert tabs.errors == []
