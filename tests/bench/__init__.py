@@ -1,1 +1,1 @@
-"""Load on real processes, always measured against a peer in the same run."""
+"""Benchmarks on real processes, each compared with a peer in the same run."""

@@ -1,6 +1,6 @@
-"""`python -m server audit` on 1,000, 3,000 and 10,000 offers of all kinds, and no difference.
+"""The audit command on 1,000, 3,000 and 10,000 offers of all kinds, without differences.
 
-Time grows with the offers, memory hardly: an audit keeps what is open, not what is done.
+Time grows linearly with the offers, memory hardly: an audit keeps only open objects.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ from tests.bench.seeded import Figures, Seeder
 from tests.support.sandbox_client import Sandbox
 
 SIZES = tuple(int(n) for n in os.environ.get("AUDIT_SIZES", "1000,3000,10000").split(","))
-MOST_RATIO = 1.5
+MAX_RATIO = 1.5
 
 
 async def audited(env: dict[str, str], offers: int) -> Figures:
-    """Run it as its user does; the kernel says how much memory it had at most."""
-    begun = time.monotonic()
+    """Run the audit command. The kernel reports its peak memory."""
+    began = time.monotonic()
     command = (
         "import resource, server.cli as cli\ntry: cli.main()\nfinally: print('MAXRSS', "
         "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
@@ -44,7 +44,7 @@ async def audited(env: dict[str, str], offers: int) -> Figures:
         stderr=asyncio.subprocess.STDOUT,
     )
     output = (await process.communicate())[0].decode()
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - began
     memory = re.search(r"MAXRSS (\d+)", output)
     assert memory, output
     assert process.returncode == 0, output
@@ -88,4 +88,4 @@ async def test_audit_grows_with_the_offers(stores, capsys):
     ratio = found[-1].per_offer / found[0].per_offer
     with capsys.disabled():
         print(f"\n{table(found)}\ntime per offer, most against fewest: {ratio:.2f}")
-    assert ratio <= MOST_RATIO
+    assert ratio <= MAX_RATIO

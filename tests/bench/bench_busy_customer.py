@@ -1,4 +1,4 @@
-"""Runs the busy customer on a real web process; `make bench` prints the table."""
+"""The benchmark of one busy customer on a real web process; `make bench` prints its table."""
 
 from tests.bench.busy_customer import compare, table
 

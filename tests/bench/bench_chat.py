@@ -1,4 +1,4 @@
-"""Runs the busy chats; `make bench` prints the table."""
+"""The benchmark of group commit in chat; `make bench` prints its table."""
 
 from tests.bench.busy_chats import compare, ratio, table
 

@@ -1,8 +1,7 @@
-"""Messages a second: written together, against an update and an insert for each message.
+"""Messages per second: group commit against an update and an insert for each message.
 
-Both sides write to the same store and push in the same way; the plain one keeps no audit row, no
-words to search by and no mark, so the comparison favours it. Senders have several messages under
-way at once, as clients that do not wait for each answer.
+Both sides write to the same store and push in the same way. The plain side writes no audit row, no
+search terms and no read mark, so the comparison favors it. Senders have several messages in flight.
 """
 
 import asyncio
@@ -25,8 +24,8 @@ from domain.operations.operation import execute
 from server.app import Web
 
 CONVERSATIONS = 50
-AT_ONCE = 8  # messages of one sender
-EACH = 3  # messages of one of these
+AT_ONCE = 8  # messages in flight of one sender
+EACH = 3  # messages sent one after the other
 ROUNDS = 3
 TEXT = "The second coat goes on Thursday if the weather holds, shall I bring brushes?"
 
@@ -34,7 +33,7 @@ Send = Callable[[Web, Conversation, Actor], Awaitable[object]]
 
 
 class Round(NamedTuple):
-    """Messages per second, and the time of half and of 99 % of them in seconds."""
+    """Messages per second, and the median and 99th percentile latency in seconds."""
 
     rate: float
     median: float
@@ -47,7 +46,7 @@ async def together(served: Web, place: Conversation, actor: Actor) -> object:
 
 
 async def plain(served: Web, place: Conversation, actor: Actor) -> object:
-    """A number from the conversation, then the message, then the push."""
+    """Increment the conversation's head, insert the message, push it."""
     database, now = served.store.database, served.store.clock.now()
     last = {"author_id": actor.id, "text": TEXT, "at": now}
     found = await database.conversations.find_one_and_update(
@@ -112,12 +111,12 @@ def _place(served: Web, number: int) -> Conversation:
 
 
 async def compare(served: Web) -> dict[str, list[Round]]:
-    """The two in turn, so that a change of the machine's speed meets both."""
+    """Measure both in turn, so that changes of the machine's speed affect both."""
     ways: dict[str, Send] = {"one by one": plain, "together": together}
     rounds: dict[str, list[Round]] = {name: [] for name in ways}
     for name in [*ways, *list(ways) * ROUNDS]:
         rounds[name].append(await measure(served, ways[name]))
-    return {name: found[1:] for name, found in rounds.items()}  # the first was to warm up
+    return {name: found[1:] for name, found in rounds.items()}  # the first is the warm-up
 
 
 def ratio(rounds: dict[str, list[Round]]) -> float:

@@ -1,6 +1,6 @@
-"""One busy customer against many: contractors act on one customer's jobs, or each on another's.
+"""One busy customer against many: contractors act on one customer's jobs, or on different ones'.
 
-Nothing that a command writes may be shared by all who deal with one customer, so both runs should
+No record that a command writes is shared by all contractors of one customer, so both runs should
 take about as long. Prints commands per second, the ratio, and the slowest command.
 """
 
@@ -26,7 +26,7 @@ class Round(NamedTuple):
 
 
 class Contractor:
-    """One contractor with an own job to act on; keeps the time of every command."""
+    """One contractor with a job to act on. `times` has the seconds of every command."""
 
     def __init__(self, party: Party, market: Market, job_id: str, customer_id: str) -> None:
         self.party = party
@@ -42,7 +42,7 @@ class Contractor:
         return answer
 
     async def act(self) -> None:
-        """Apply, talk, and step back; every command writes and tells the customer."""
+        """Apply, chat and withdraw. Every command writes and pushes to the customer."""
         for number in range(ROUNDS):
             application = await self.call(
                 "/job-request",
@@ -62,7 +62,7 @@ class Contractor:
 
 
 async def measure(market: Market, customers: int) -> Round:
-    """All contractors at once, on the jobs of so many customers."""
+    """All contractors at once, on the jobs of `customers` customers."""
     owners = [await market.customer(f"Owner {i}") for i in range(customers)]
     workers = []
     for i in range(CONTRACTORS):
@@ -83,7 +83,7 @@ async def measure(market: Market, customers: int) -> Round:
 
 
 async def compare(market: Market) -> tuple[list[Round], list[Round]]:
-    """The two in turn, so that a change of the machine's speed meets both."""
+    """Measure both in turn, so that changes of the machine's speed affect both."""
     await measure(market, 1)  # warm up
     one, many = [], []
     for _ in range(PAIRS):

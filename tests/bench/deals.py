@@ -1,4 +1,4 @@
-"""One deal of the past each: what it left at Stripe, in the journal and in the audit trail."""
+"""Past deals: their objects at Stripe, journal rows and audit rows."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ PARTS = 2
 
 
 class Deal:
-    """Between two parties, on a card that is paid out at once. `rows` are its records."""
+    """A deal of two parties on a card whose money is available at once. `rows` are its records."""
 
     def __init__(self, sandbox, seal: Seal, now, number: int, contractor: User) -> None:
         self.sandbox, self.seal, self.contractor = sandbox, seal, contractor
@@ -92,7 +92,7 @@ class Deal:
             currency=CURRENCY,
             **self.stamps,
         )
-        self._did("bidding.create", self.offer.id, self.payment.id)
+        self._add_audit_row("bidding.create", self.offer.id, self.payment.id)
         paid = Posting(ledger.STRIPE, ledger.escrow(self.offer.id), self.amount)
         self._book(f"capture:{self.payment.id}", "captured", [paid])
         cost = {
@@ -100,13 +100,13 @@ class Deal:
             ledger.STRIPE_FEES: charge["balance_transaction"]["fee"],
         }
         self._book(f"fee:{charge['id']}", "stripe_fee", ledger.postings_for(cost))
-        self._did("bidding.accept", self.offer.id)
+        self._add_audit_row("bidding.accept", self.offer.id)
         self._rebook(f"accept:{self.offer.id}", "accepted", accepted_at=self.now)
 
     async def complete(self, *numbers: int) -> None:
-        """Parts of the work, each with its transfer."""
+        """Complete parts of the work, each with its transfer."""
         for number in numbers:
-            self._did("job.complete", self.offer.id)
+            self._add_audit_row("job.complete", self.offer.id)
             parts, done = list(self.offer.milestones), self.offer.milestones[number - 1]
             parts[number - 1] = msgspec.structs.replace(
                 done, status=MilestoneStatus.COMPLETED, completed_at=self.now
@@ -145,8 +145,8 @@ class Deal:
         self._book(f"transfer:{id}", "transfer_settled", [arrived])
 
     async def refund(self, amount: int) -> None:
-        """A part goes back to the card: what was not earned yet first."""
-        self._did("admin.refund", self.offer.id, self.payment.id)
+        """Refund a part to the card, the uncompleted work first."""
+        self._add_audit_row("admin.refund", self.offer.id, self.payment.id)
         id = new_id("rfd")
         made = await self.sandbox.api(
             "POST",
@@ -196,8 +196,8 @@ class Deal:
             )
         )
 
-    async def charge_back(self, amount: int, *, won: bool) -> None:
-        """The card's bank takes a part back, and decides who keeps it."""
+    async def apply_chargeback(self, amount: int, *, won: bool) -> None:
+        """Open a chargeback of a part, and decide it."""
         opened = await self.sandbox.dispute(self.payment.charge_id, amount)
         await self.sandbox.close_dispute(opened["id"], won=won)
         id, fee = new_id(Chargeback.PREFIX), sum(e["fee"] for e in opened["balance_transactions"])
@@ -209,7 +209,7 @@ class Deal:
         )
         taken = Posting(out, ledger.STRIPE, amount)
         self._book(f"chargeback:{id}#1", "chargeback_opened", [taken])
-        self._did("admin.evidence", id)
+        self._add_audit_row("admin.evidence", id)
         if won:
             back = Posting(ledger.STRIPE, out, amount)
             self._book(f"chargeback_won:{id}#2", "chargeback_won", [back])
@@ -242,8 +242,8 @@ class Deal:
             )
         )
 
-    async def take_out(self) -> None:
-        """All of it goes to the contractor's bank."""
+    async def pay_out(self) -> None:
+        """Pay out the contractor's whole balance."""
         id, user = new_id(Withdrawal.PREFIX), self.contractor.id
         amount, account = self.balances()[ledger.available(user)], self.contractor.connect_id
         paid = await self.sandbox.api(
@@ -266,12 +266,12 @@ class Deal:
                 **self.stamps,
             )
         )
-        self._did("wallet.withdraw", id)
+        self._add_audit_row("wallet.withdraw", id)
         way = (ledger.available(user), ledger.in_transit(user), ledger.BANK)
         for kind, source, destination in zip(("withdrawn", "paid_out"), way, way[1:], strict=False):
             self._book(f"{kind}:{id}", kind, [Posting(source, destination, amount)])
 
-    # -- how it is written -----------------------------------------------------------------------
+    # -- records -----------------------------------------------------------------------
 
     def _offer(self) -> Offer:
         id, part = new_id(Offer.PREFIX), self.amount // PARTS
@@ -300,7 +300,7 @@ class Deal:
     def _rebook(
         self, fact: str, kind: str, outside: Mapping[str, int] | None = None, **fields: Any
     ) -> int:
-        """Change the offer and book the difference; returns the contractor's."""
+        """Change the offer and book the difference. Returns the contractor's share of it."""
         before, self.offer = self.offer, msgspec.structs.replace(self.offer, **fields)
         old, new = before.holdings, self.offer.holdings
         share, user = new.contractor - old.contractor, self.contractor.id
@@ -336,7 +336,7 @@ class Deal:
             )
         )
 
-    def _did(self, operation: str, *subjects: str) -> None:
+    def _add_audit_row(self, operation: str, *subjects: str) -> None:
         row = WaitingRow(
             id=new_id(WaitingRow.PREFIX),
             actor_id=self.contractor.id,

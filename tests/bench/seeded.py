@@ -1,4 +1,4 @@
-"""A market of the past, written straight into the database and the Stripe sandbox."""
+"""Generated past deals, written directly into the database and the Stripe sandbox."""
 
 import asyncio
 import itertools
@@ -29,63 +29,63 @@ async def finished(deal: Deal) -> None:
     await deal.complete(*WHOLE)
 
 
-async def begun(deal: Deal) -> None:
+async def partly_completed(deal: Deal) -> None:
     await deal.complete(1)
 
 
 async def refunded_in_part(deal: Deal) -> None:
-    """What was not done is paid back."""
+    """Complete a part, and refund the rest."""
     await deal.complete(1)
     await deal.refund(deal.offer.earnable)
 
 
 async def refunded_later(deal: Deal) -> None:
-    """Done, and paid for; then the first transfer is taken back in part."""
+    """Complete all, then refund a fifth, which reverses a part of the first transfer."""
     await deal.complete(*WHOLE)
     await deal.refund(deal.amount // 5)
 
 
 async def charged_back(deal: Deal) -> None:
     await deal.complete(*WHOLE)
-    await deal.charge_back(deal.amount // 4, won=False)
+    await deal.apply_chargeback(deal.amount // 4, won=False)
 
 
-async def charged_back_in_vain(deal: Deal) -> None:
+async def charged_back_and_won(deal: Deal) -> None:
     await deal.complete(*WHOLE)
-    await deal.charge_back(deal.amount // 4, won=True)
+    await deal.apply_chargeback(deal.amount // 4, won=True)
 
 
-async def taken_out(deal: Deal) -> None:
+async def paid_out(deal: Deal) -> None:
     await deal.complete(*WHOLE)
-    await deal.take_out()
+    await deal.pay_out()
 
 
 STORIES = (
     finished,
-    begun,
-    taken_out,
+    partly_completed,
+    paid_out,
     refunded_in_part,
     finished,
     refunded_later,
-    taken_out,
+    paid_out,
     finished,
     charged_back,
-    taken_out,
+    paid_out,
     finished,
-    begun,
-    taken_out,
+    partly_completed,
+    paid_out,
     refunded_in_part,
     finished,
     refunded_later,
-    taken_out,
+    paid_out,
     finished,
-    charged_back_in_vain,
-    taken_out,
+    charged_back_and_won,
+    paid_out,
 )
 
 
 class Seeder:
-    """Writes deals of all kinds in turn, with the trail of who did what."""
+    """Writes deals of all kinds in turn, with their audit rows."""
 
     def __init__(self, store: Store, sandbox, seal: Seal) -> None:
         self.store, self.sandbox, self.seal = store, sandbox, seal
@@ -121,11 +121,11 @@ class Seeder:
         await self.store.single().add_all(self.people)
 
     async def grow(self, offers: int) -> None:
-        """Until there are so many offers."""
+        """Add deals until there are `offers` offers."""
         numbers = iter(range(self.made, offers))
         await asyncio.gather(*(self._work(numbers) for _ in range(AT_ONCE)))
         self.made = offers
-        await self.sandbox.advance(0)  # what was to be paid out has arrived
+        await self.sandbox.advance(0)  # completes the payouts
         now, uow = self.store.clock.now(), self.store.single()
         await uow.remove(Balance, {"kind": "wallet"})
         await uow.add_all([balance(now, *each) for each in sorted(self.wallets.items())])
@@ -152,7 +152,7 @@ class Seeder:
         return deal.rows
 
     async def _other_fee(self, now) -> Transaction:
-        """What Stripe takes for itself, by the month."""
+        """One of Stripe's monthly fees."""
         line = await self.sandbox.add_balance_entry("stripe_fee", -1000, CURRENCY)
         postings = tuple(ledger.postings_for({ledger.PLATFORM: -1000, ledger.STRIPE_FEES: 1000}))
         return Transaction(
@@ -168,7 +168,7 @@ class Seeder:
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """One audit: seconds, and the most memory in MiB."""
+    """The figures of one audit: seconds, and peak memory in MiB."""
 
     offers: int
     seconds: float
@@ -176,5 +176,5 @@ class Figures(msgspec.Struct, frozen=True):
 
     @property
     def per_offer(self) -> float:
-        """Milliseconds."""
+        """Milliseconds per offer."""
         return self.seconds / self.offers * 1000

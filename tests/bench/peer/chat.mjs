@@ -1,4 +1,4 @@
-// Chat: numbered messages without gaps, history, and who is typing.
+// Chat: messages numbered without gaps, history, typing.
 import { createHmac } from "node:crypto";
 
 import { ObjectId } from "mongodb";
@@ -7,7 +7,7 @@ import { envelope, notFound, shown } from "./wire.mjs";
 
 const PREVIEW = 200;
 const DUPLICATE = 11000;
-const turns = new Map(); // conversation -> the last send, so that sends of one do not collide
+const turns = new Map(); // conversation -> its last send: sends to one conversation run in turn
 
 const userRooms = (members) => members.map((id) => `user:${id}`);
 
@@ -25,7 +25,7 @@ export function send(fields, context) {
   return mine;
 }
 
-// The message first: a crash between the two writes leaves a late preview, never a gap.
+// The message is written first: a crash between the writes leaves an old preview, never a gap.
 async function write({ conversation_id, text, client_id = null }, context) {
   const { db, namespace, user } = context;
   const conversation = await conversationOf(db, conversation_id, user);
@@ -47,7 +47,7 @@ async function write({ conversation_id, text, client_id = null }, context) {
   return sent;
 }
 
-// Every write leaves a sealed row of who did what from where; nobody has to wait for its chaining.
+// Every write adds a sealed audit row: actor, operation, address. Chaining happens later.
 function record(message, { db, socket, user, auditKey }) {
   const { _id: id, conversation_id, seq, client_id, created_at } = message;
   const row = {
@@ -94,7 +94,7 @@ export async function history({ conversation_id, before_seq, after_seq, limit = 
   return { items: items.map(shown), head: Math.max(conversation.head, items.at(-1)?.seq ?? 0) };
 }
 
-// No write: membership is read once and kept with the socket.
+// No write. Membership is read once and cached with the socket.
 export async function typing({ conversation_id, typing: on }, { db, namespace, socket, user }) {
   socket.data.others ??= new Map();
   let others = socket.data.others.get(conversation_id);
@@ -103,7 +103,7 @@ export async function typing({ conversation_id, typing: on }, { db, namespace, s
     others = userRooms(members.filter((id) => id !== user.id));
     socket.data.others.set(conversation_id, others);
   }
-  const told = { conversation_id, user_id: user.id, typing: on };
-  namespace.to(others).emit("typing", envelope(told));
-  return told;
+  const event = { conversation_id, user_id: user.id, typing: on };
+  namespace.to(others).emit("typing", envelope(event));
+  return event;
 }

@@ -1,4 +1,4 @@
-// Jobs: watching one, and changing it.
+// Jobs: watching and changing one.
 import { envelope, notFound, shown } from "./wire.mjs";
 
 const PRIVATE = { accepting_offer_id: 0, category_key: 0, skill_keys: 0, terms: 0, point: 0 };
@@ -28,7 +28,7 @@ export async function update({ job_id, ...fields }, { db, namespace, user }) {
     { returnDocument: "after", projection: PRIVATE },
   );
   if (!changed) throw notFound();
-  // One broadcast: Socket.IO encodes it once and leaves out who is in both rooms.
+  // One broadcast: Socket.IO encodes it once and sends it once to members of both rooms.
   namespace.to([room(job_id), `user:${user.id}`]).emit("job.updated", envelope(shown(changed)));
   return shown(changed);
 }

@@ -1,4 +1,4 @@
-// The peer of the bench: the commands that are measured, as a good Node engineer would write them.
+// The benchmark's peer: the measured commands in Node with Socket.IO, written with care.
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 
@@ -50,7 +50,7 @@ function admit(socket, next) {
   }
 }
 
-// One wrapper answers every command, so that none stays without an ack.
+// One wrapper acknowledges every command, also after an exception.
 function answering(command, context) {
   return async (fields, ack) => {
     try {
@@ -64,7 +64,7 @@ function answering(command, context) {
 }
 
 const mongo = new MongoClient(MONGO_URL, {
-  maxPoolSize: 50, // as many as our own server has
+  maxPoolSize: 50, // the same as our server
   writeConcern: { w: "majority", journal: true },
 });
 await mongo.connect();
@@ -76,10 +76,10 @@ const http = createServer((request, response) => response.end("ready"));
 const io = new Server(http, {
   adapter: createAdapter(publishing, subscribed), // fan-out to other processes, as in production
   transports: ["websocket"],
-  perMessageDeflate: false, // costs far more memory and time than it saves
+  perMessageDeflate: false, // costs more memory and CPU than it saves
   serveClient: false,
 });
-// The documents advise it: the request of the handshake would be kept with each connection.
+// As Socket.IO's documentation advises: free the handshake request of each connection.
 io.engine.on("connection", (socket) => {
   socket.request = null;
 });
@@ -93,6 +93,6 @@ for (const [name, commands] of Object.entries(COMMANDS)) {
     }
   });
 }
-// For a fair reading of memory: what the collector has not come to yet is not in use.
+// For a fair memory reading: collect garbage first.
 process.on("SIGUSR2", () => globalThis.gc?.());
 http.listen(Number(PORT), "127.0.0.1");

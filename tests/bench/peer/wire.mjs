@@ -1,4 +1,4 @@
-// What every push and every refusal looks like.
+// The shapes of pushes, errors and records.
 export const envelope = (data, seq = null) => ({ seq, at: new Date(), data });
 
 export const notFound = () => Object.assign(new Error("not found"), { code: "not_found" });

@@ -1,1 +1,1 @@
-"""Our server and a peer in Node under the same load, in turn on the same stores."""
+"""The realtime benchmark: our server and a Node peer under the same load on the same stores."""

@@ -1,4 +1,4 @@
-"""Starts the stores once, then one server after the other, and prints the tables.
+"""The command of the realtime benchmark: starts stores and servers, prints the tables.
 
 `python -m tests.bench.realtime --rows ack,delivery --rounds 3 --quick`
 """
@@ -30,7 +30,7 @@ Figures = dict[str, dict[str, list[float]]]
 
 
 class Run:
-    """Servers in turn over some rounds; what each said, and what it refused."""
+    """Measures servers in turn over some rounds. `figures` has results, `notes` failures."""
 
     def __init__(self, world: World, options: argparse.Namespace) -> None:
         self.world = world
@@ -43,7 +43,7 @@ class Run:
         for number in range(rounds):
             for target in targets:
                 for row in self.options.rows:
-                    if row == "memory" and number:  # once is enough, it hardly varies
+                    if row == "memory" and number:  # once: it hardly varies
                         continue
                     began = time.monotonic()
                     await self._measure(target, row)
@@ -51,17 +51,17 @@ class Run:
                     print(f"round {number + 1} {target.name:6} {row:9} {took:5.1f} s", flush=True)
 
     async def _measure(self, target: Target, row: str) -> None:
-        """In a new process, so that no row meets what another left behind."""
+        """Measure one row in a new process, so that rows do not affect each other."""
         quick = self.options.quick
         idle = [n for n in IDLE[: 2 if quick else 3] if n <= _most_connections()]
         async with target:
-            work = Load(target, self.world, 1.0 if quick else 3.0, idle, self.rate)
+            server_load = Load(target, self.world, 1.0 if quick else 3.0, idle, self.rate)
             try:
-                found = await ROWS[row](work)
+                found = await ROWS[row](server_load)
             except (Refused, TimeoutError, ConnectionError) as failed:
                 self.notes.append(f"{target.name}, {row}: {failed or type(failed).__name__}")
                 return
-        self.rate = work.rate
+        self.rate = server_load.rate
         for name, number in found.items():
             self.figures[name][target.name].append(number)
 
@@ -118,7 +118,9 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.rows) - ROWS.keys():
         parser.error(f"no such rows: {', '.join(sorted(unknown))}")
-    os.sched_setaffinity(0, OTHER_CORES)  # the stores inherit it: the server has its core alone
+    os.sched_setaffinity(
+        0, OTHER_CORES
+    )  # inherited by the stores: the server has a core for itself
     with tempfile.TemporaryDirectory(prefix="jobsphere-bench-") as folder:
         with Embedded(Path(folder), {"mongo", "redis", "stripe"}) as stores:
             uvloop.run(bench(stores, Path(folder), options))

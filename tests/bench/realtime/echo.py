@@ -1,4 +1,4 @@
-"""The least that a server can be: it acknowledges at once. Shows how fast the generator is.
+"""A minimal server that acknowledges at once. It measures the speed of the load generator.
 
 Run as `python -m tests.bench.realtime.echo`, with PORT in the environment.
 """
@@ -32,7 +32,7 @@ FLOODING = frame(PUSH) * FLOOD
 
 
 class Echo(asyncio.Protocol):
-    """Knows the generator's mask, and that it sends no long frames."""
+    """Uses the generator's fixed mask and relies on its frames being short."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.write = transport.write  # type: ignore[attr-defined]
@@ -69,7 +69,7 @@ class Echo(asyncio.Protocol):
 
 
 async def ceiling(target: Target) -> dict[str, float]:
-    """Acks a second of one core, and the generator's microseconds for an ack and for a push."""
+    """Acks per second of one core, and the generator's CPU microseconds per ack and per push."""
     async with target:
         (socket,) = await connect(target.port, ["none"], "/chat")
         frames = [command("/chat", "typing", {"conversation_id": "cnv_" + "0" * 24}, 1)]

@@ -1,9 +1,9 @@
-"""Websocket frames by hand: text frames of a client, masked, and what a server sends, unmasked."""
+"""Websocket frames without a library: masked client frames, unmasked server frames."""
 
 from collections.abc import Iterator
 
 TEXT, CLOSE, PING = 0x81, 0x88, 0x89
-KEY = bytes.fromhex("37fa213d")  # not zero: some servers skip the work of unmasking for that one
+KEY = bytes.fromhex("37fa213d")  # not zero: some servers skip unmasking for a zero key
 UPGRADE = (
     b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -23,7 +23,7 @@ def masked(text: str, opcode: int = TEXT) -> bytes:
 
 
 def split(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """(opcode, begin, end) of each whole frame, and at last (0, where the rest begins, 0)."""
+    """(opcode, begin, end) of each whole frame, and at last (0, start of the rest, 0)."""
     at, length = 0, len(data)
     while length - at >= 2:
         size, begin = data[at + 1], at + 2

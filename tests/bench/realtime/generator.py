@@ -1,6 +1,6 @@
-"""The load: Engine.IO 4 and Socket.IO 5 spoken straight over asyncio, with frames made beforehand.
+"""The load generator: Engine.IO 4 and Socket.IO 5 directly on asyncio, with prepared frames.
 
-A client costs far less than a server does, so that one core of it loads one core of any server;
+A client costs far less CPU than a server, so one core of clients saturates one core of any server.
 `echo.py` measures how much less.
 """
 
@@ -15,13 +15,13 @@ from tests.bench.realtime.frames import CLOSE, PING, UPGRADE, masked, split
 
 CONNECT_SECONDS = 60.0
 ANSWER_SECONDS = 30.0
-AT_ONCE = 50  # connections that are opened together
+AT_ONCE = 50  # connections opened at once
 PONG = masked("3")
-SEE_OK = 60  # an answer says within so many bytes whether it is a success
+SEE_OK = 60  # an answer has `"ok"` within this many bytes
 
 
 class Refused(Exception):
-    """The server said no, or ended the connection."""
+    """The server refused a command or ended the connection."""
 
 
 class Socket(asyncio.Protocol):
@@ -31,9 +31,9 @@ class Socket(asyncio.Protocol):
         self.token = token
         self.waits_for = set(namespaces)
         self.ready: asyncio.Future[Socket] = asyncio.get_running_loop().create_future()
-        self.acked: Callable[[], None] = _nothing
-        self.pushed: Callable[[bytes, int, int], None] = _nothing
-        self.pushes = b"42"  # how a packet begins that `pushed` wants
+        self.acked: Callable[[], None] = _ignore
+        self.pushed: Callable[[bytes, int, int], None] = _ignore
+        self.pushes = b"42"  # the prefix of packets passed to `pushed`
         self.refusal = ""
         self.transport: asyncio.Transport
         self._rest = b""
@@ -89,12 +89,12 @@ class Socket(asyncio.Protocol):
             self.ready.set_exception(Refused(reason))
 
     def check(self) -> None:
-        """Raises Refused for anything that was refused."""
+        """Raises Refused if any command was refused."""
         if self.refusal:
             raise Refused(self.refusal)
 
     async def ask(self, frame: bytes) -> None:
-        """One command, until its answer. Raises Refused, TimeoutError."""
+        """Send one command and wait for its answer. Raises Refused, TimeoutError."""
         answered = asyncio.Event()
         self.acked = answered.set
         self.transport.write(frame)
@@ -127,7 +127,7 @@ async def close(sockets: Iterable[Socket]) -> None:
 
 
 class Counter:
-    """Counts calls; `reached(n)` waits until there were n."""
+    """Counts calls; `reached(n)` waits for the n-th."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -140,7 +140,7 @@ class Counter:
             self._done.set()
 
     async def reached(self, goal: int) -> None:
-        """Raises Refused when nothing more comes for a long time."""
+        """Raises Refused if the count does not change for ANSWER_SECONDS."""
         self._goal = goal
         self._done.clear()
         while self.count < goal:
@@ -162,7 +162,7 @@ class Done(NamedTuple):
 async def closed_loop(
     work: Sequence[tuple[Socket, Sequence[bytes]]], window: int, seconds: float
 ) -> Done:
-    """Each socket sends its frames in turn, so that `window` are unanswered. Raises Refused."""
+    """Each socket repeats its frames with `window` unanswered ones. Raises Refused."""
     until, answered, sent = time.perf_counter() + seconds, Counter(), 0
 
     def keep_going(socket: Socket, frames: Sequence[bytes]) -> Callable[[], None]:
@@ -194,7 +194,7 @@ async def closed_loop(
 async def open_loop(
     rate: float, seconds: float, send: Callable[[int], None]
 ) -> tuple[int, Callable[[int], float]]:
-    """`send(n)` at a steady rate, whatever the answers do; how many, and when each was due."""
+    """Call `send(n)` at a steady rate, independent of answers. Returns (count, due time of n)."""
     total, began = int(rate * seconds), time.perf_counter() + 0.01
     number = 0
     while number < total:
@@ -206,5 +206,5 @@ async def open_loop(
     return total, lambda number: began + number / rate
 
 
-def _nothing(*_: object) -> None:
-    """What arrives is not of interest."""
+def _ignore(*_: object) -> None:
+    """Ignore an arrival."""

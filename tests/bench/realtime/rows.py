@@ -1,4 +1,4 @@
-"""What is measured: each function loads one running server and returns its figures by name."""
+"""The measured rows: each function loads one running server and returns figures by name."""
 
 import asyncio
 import statistics
@@ -21,21 +21,21 @@ from tests.bench.realtime.seeding import Pair, World
 from tests.bench.realtime.targets import Target, cpu_of_all
 
 CHATS = 50
-WINDOW = 4  # messages of one sender that are under way
-DELIVERIES, MOST_TIMES = 80_000, 2000  # for one number of receivers
+WINDOW = 4  # messages in flight of one sender
+DELIVERIES, MAX_TIMES = 80_000, 2000  # for each number of receivers
 DEVICES = (1, 10, 100, 200, 1000)
-# A change costs some milliseconds, so that what ten watchers add to it is lost in its noise.
+# A change costs some milliseconds: the cost of ten deliveries is within its noise.
 WATCHERS = (100, 200, 1000)
 WARM_UP = 0.5  # seconds
-QUIET = 0.25  # of a core: server and stores that use less have done what was put off before
-CALM = 5  # seconds; what is put off may begin a moment later
-REST = 60.0  # seconds that it has for that
+IDLE_CPU = 0.25  # cores; server and stores below this have finished deferred work
+IDLE_SECONDS = 5  # deferred work may start later than this
+MAX_IDLE_WAIT = 60.0  # seconds
 TEXT = "x" * 80
 Figures = dict[str, float]
 
 
 class Load(msgspec.Struct):
-    """One running server and how long to load it; `rate` (messages a second) is set once."""
+    """One running server and the seconds to load it. `rate` (messages/s) is set by `chat`."""
 
     target: Target
     world: World
@@ -45,7 +45,7 @@ class Load(msgspec.Struct):
 
 
 class Effort(msgspec.Struct):
-    """CPU seconds of the server and what they were spent on."""
+    """CPU seconds of the server for `count` operations."""
 
     cpu: float = 0
     count: int = 0
@@ -56,7 +56,7 @@ class Effort(msgspec.Struct):
 
 
 async def ack(load: Load) -> Figures:
-    """Commands without a write: `typing` to a member who is absent, and to one who is there."""
+    """Commands without a write: `typing` to an absent member, and to a connected one."""
     pairs = load.world.pairs
     found = {
         "ack, 1 connection": await _acks(load, pairs[:1], 16, _typing),
@@ -102,7 +102,7 @@ def _typing(pair: Pair) -> list[bytes]:
 
 
 async def delivery(load: Load) -> Figures:
-    """`job.update` with so many watchers, less the same with none, for each delivery."""
+    """CPU per delivery: `job.update` with watchers, less the same without watchers."""
     world, found = load.world, {}
     (owner,) = await connect(load.target.port, world.sign(world.owner), "/job")
     owner.pushes = b'42/job,["job.updated"'
@@ -129,7 +129,7 @@ async def delivery(load: Load) -> Figures:
 
 
 async def devices(load: Load) -> Figures:
-    """The same without a write, so more exactly: `typing` to one user with so many connections."""
+    """CPU per delivery without a write, which is more exact: `typing` to a user's connections."""
     world, found = load.world, {}
     crowded, absent = world.pairs[:2]
     tokens = world.sign(crowded.customer, absent.customer)
@@ -147,13 +147,13 @@ async def devices(load: Load) -> Figures:
     return found
 
 
-Sending = tuple[Socket, list[bytes], Sequence[Socket]]  # who, what, and who gets it
+Sending = tuple[Socket, list[bytes], Sequence[Socket]]  # sender, frames, receivers
 
 
 async def _compared(load: Load, size: int, often: int, ways: list[Sending]) -> float:
-    """Microseconds for a delivery: what the first way costs more than the second, in turn; `often`
-    times as many turns as usual."""
-    times = int(min(MOST_TIMES, DELIVERIES / size) * often * load.seconds / 3)
+    """CPU microseconds per delivery: the cost of the first way above the second, measured in turn.
+    `often` multiplies the number of turns."""
+    times = int(min(MAX_TIMES, DELIVERIES / size) * often * load.seconds / 3)
     efforts = [Effort(), Effort()]
     block = 10
     for part in range(times // block + 1):
@@ -165,7 +165,7 @@ async def _compared(load: Load, size: int, often: int, ways: list[Sending]) -> f
             for number in range(block):
                 await sender.ask(frames[number % len(frames)])
                 await arrived.reached((number + 1) * len(receivers))
-            await asyncio.sleep(0.01)  # what is left to do afterwards counts too
+            await asyncio.sleep(0.01)  # deferred work counts too
             if part:  # the first warms up
                 effort.cpu += load.target.cpu() - before
                 effort.count += block
@@ -174,8 +174,8 @@ async def _compared(load: Load, size: int, often: int, ways: list[Sending]) -> f
 
 
 async def chat(load: Load) -> Figures:
-    """As many durable messages as it can, then half as many as the peer can, and how long each
-    takes from when it was due until the other member has it."""
+    """The maximal rate of durable messages; then, at half the peer's rate, the latency from the
+    due time of a message to its delivery."""
     pairs = load.world.pairs[:CHATS]
     port, sign = load.target.port, load.world.sign
     senders = await connect(port, sign(*(pair.customer for pair in pairs)), "/chat")
@@ -183,25 +183,25 @@ async def chat(load: Load) -> Figures:
     for socket in (*senders, *others):
         socket.pushes = b'42/chat,["message"'
     try:
-        found = await _most(load, senders, others, pairs)
+        found = await _maximal_rate(load, senders, others, pairs)
         load.rate = load.rate or found["messages"] / 2
-        await _quiet()
-        return found | await _steady(load, senders, others, pairs)
+        await _wait_until_idle()
+        return found | await _steady_rate(load, senders, others, pairs)
     finally:
         await close([*senders, *others])
 
 
-async def _quiet() -> None:
-    """Returns when the server and the stores have been idle for CALM, or have had their time."""
-    deadline = time.monotonic() + REST
-    calm = 0
-    while calm < CALM and time.monotonic() < deadline:
+async def _wait_until_idle() -> None:
+    """Wait until server and stores are idle for IDLE_SECONDS, at most MAX_IDLE_WAIT."""
+    deadline = time.monotonic() + MAX_IDLE_WAIT
+    idle = 0
+    while idle < IDLE_SECONDS and time.monotonic() < deadline:
         before = cpu_of_all()
         await asyncio.sleep(1)
-        calm = calm + 1 if cpu_of_all() - before < QUIET else 0
+        idle = idle + 1 if cpu_of_all() - before < IDLE_CPU else 0
 
 
-async def _most(
+async def _maximal_rate(
     load: Load, senders: list[Socket], others: list[Socket], pairs: Sequence[Pair]
 ) -> Figures:
     numbers: list[list[int]] = [[] for _ in pairs]
@@ -237,7 +237,7 @@ def _numbered(seqs: list[int], arrived: Counter) -> Callable[[bytes, int, int], 
     return pushed
 
 
-async def _steady(
+async def _steady_rate(
     load: Load, senders: list[Socket], others: list[Socket], pairs: Sequence[Pair]
 ) -> Figures:
     times: dict[int, float] = {}
@@ -273,7 +273,7 @@ def _message(pair: Pair, text: str) -> dict[str, str]:
 
 
 async def memory(load: Load) -> Figures:
-    """KiB for each idle connection, with the two namespaces that every client uses."""
+    """KiB per idle connection with the two namespaces that every client uses."""
     world, found = load.world, {}
     names = ("/account", "/chat")
     await close(await connect(load.target.port, world.sign(*world.crowd[:200]), *names))

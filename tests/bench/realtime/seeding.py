@@ -1,4 +1,4 @@
-"""The people, conversations and jobs of a bench, which both servers understand."""
+"""The users, conversations and jobs of the benchmark, in records that both servers read."""
 
 import asyncio
 from collections.abc import Sequence

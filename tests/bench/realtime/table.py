@@ -1,4 +1,4 @@
-"""The figures of all rounds as tables: medians, their spread, and ratios."""
+"""Tables of the figures of all rounds: medians, ranges, ratios."""
 
 import itertools
 import re
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-# Name of the figure: its unit, whether more is better, and the ratio to the peer that is the goal.
+# Figure -> its unit, whether more is better, and the goal for the ratio to the peer.
 KINDS: dict[str, tuple[str, bool, str]] = {
     "ack": ("us CPU", False, "<= 1.0"),
     "ack and one push": ("us CPU", False, ""),
@@ -30,7 +30,8 @@ def kind_of(figure: str) -> tuple[str, bool, str]:
 
 
 def show(title: str, rounds: Rounds, ours: str, other: str, notes: Sequence[str]) -> None:
-    """Ratios are of medians; rounds are interleaved, so a slow minute meets both."""
+    """Print a table. Ratios are of medians; rounds are interleaved, so a slow minute affects
+    both."""
     table = Table(
         "",
         "unit",
@@ -47,7 +48,9 @@ def show(title: str, rounds: Rounds, ours: str, other: str, notes: Sequence[str]
         unit, _, goal = kind_of(figure)
         one, two = servers.get(ours, ()), servers.get(other, ())
         ratio = f"{statistics.median(one) / statistics.median(two):.2f}" if one and two else "-"
-        table.add_row(figure, unit, _told(one), _told(two), ratio, goal if other == "peer" else "")
+        table.add_row(
+            figure, unit, _format(one), _format(two), ratio, goal if other == "peer" else ""
+        )
     console = Console(width=110)
     console.print(table)
     for note in notes:
@@ -55,7 +58,7 @@ def show(title: str, rounds: Rounds, ours: str, other: str, notes: Sequence[str]
 
 
 def growth(rounds: Rounds, server: str) -> list[str]:
-    """What one costs among few, many and very many: a line for each kind of figure."""
+    """The cost per item at each size: a line for each kind of figure."""
     kinds: dict[str, dict[int, float]] = {}
     for figure, servers in rounds.items():
         kind, _, size = figure.partition(", ")
@@ -72,7 +75,7 @@ def growth(rounds: Rounds, server: str) -> list[str]:
 
 
 def _further(found: Mapping[int, float]) -> dict[int, float]:
-    """Without what is the same however many they are: the slope up to each size."""
+    """The marginal cost without the fixed part: the slope up to each size."""
     sizes = sorted(found)
     return {
         more: (found[more] * more - found[few] * few) / (more - few)
@@ -88,7 +91,7 @@ def _spread(found: Mapping[int, float]) -> str:
     return f"{max(found.values()) / min(found.values()):.2f}"
 
 
-def _told(numbers: Sequence[float]) -> str:
+def _format(numbers: Sequence[float]) -> str:
     if not numbers:
         return "-"
     middle, low, high = statistics.median(numbers), min(numbers), max(numbers)

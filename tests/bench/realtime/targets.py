@@ -1,4 +1,4 @@
-"""The servers under load: real processes on a core of their own, as the kernel sees them."""
+"""The measured servers: real processes on their own core, with CPU and memory from /proc."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ OTHER_CORES = set(CORES[1:] or CORES)
 
 
 class Target:
-    """A server that can be started again and again, each time as a new process."""
+    """A server that is started as a new process for each row."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Target:
         tidy_up: signal.Signals | None = None,
     ) -> None:
         self.name = name
-        self.tidy_up = tidy_up  # makes it collect its garbage
+        self.tidy_up = tidy_up  # the signal that makes it collect garbage
         self.port = 0
         self._command = command
         self._env = env
@@ -93,11 +93,11 @@ class Target:
         return self._process.pid
 
     def cpu(self) -> float:
-        """Seconds of CPU that all its threads have used. Source: proc(5), schedstat."""
+        """CPU seconds of all its threads. Source: proc(5), schedstat."""
         return cpu_of(self.pid)
 
     async def memory(self) -> float:
-        """KiB that are its own, after what it does when idle. Source: proc(5), smaps_rollup."""
+        """Proportional memory in KiB after 2 s of idling. Source: proc(5), smaps_rollup."""
         if self.tidy_up:
             os.kill(self.pid, self.tidy_up)
         await asyncio.sleep(2)
@@ -105,7 +105,7 @@ class Target:
 
 
 class CannotStart(Exception):
-    """A server did not start; the message has the end of its log."""
+    """A server did not start. The message has the end of its log."""
 
 
 def cpu_of(pid: int) -> float:
@@ -117,7 +117,7 @@ def cpu_of(pid: int) -> float:
 
 
 def cpu_of_all() -> float:
-    """Of the server and the stores: all that was started from here."""
+    """CPU seconds of all descendants: the server and the stores."""
     return sum(cpu_of(pid) for pid in _started_by(os.getpid()))
 
 
@@ -136,7 +136,7 @@ def pss_of(pid: int) -> float:
 
 
 def ours(env: Mapping[str, str], folder: Path, name: str = "ours", **more: str) -> Target:
-    # As fast as it can: the limits of users are set beyond what one core can do.
+    # The limits of users are above what one core can do.
     env = {**env, "COMMANDS_PER_SECOND": "1000000", "LOG_LEVEL": "WARNING", **more}
     return Target(name, [sys.executable, "-m", "server", "web"], env, folder)
 

@@ -1,8 +1,8 @@
-// Pairs of people who go on talking while a server process ends.
+// Pairs of users that keep chatting while a server process drains.
 //
 //   node drain.mjs URL    stdin: a JSON line of [{user, access_token, conversation_id}], later "end"
 //
-// Writes "talking" when everybody is connected; the last line is a JSON summary of each person.
+// Writes "talking" when all are connected. The last line is a JSON summary of each user.
 import { randomUUID } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,9 +17,9 @@ class Talker {
     this.me = new Party(url, signedIn);
     this.conversation = conversation_id;
     this.acked = [];
-    this.lost = []; // when the connection ended, in ms since the epoch
-    this.back = []; // when all namespaces were connected again
-    this.again = 0; // messages that were sent again
+    this.lost = []; // times of disconnects, in ms since the epoch
+    this.back = []; // times at which all namespaces were connected again
+    this.resent = 0;
   }
 
   async connect() {
@@ -43,7 +43,7 @@ class Talker {
     }
   }
 
-  // Until it is acknowledged, over as many connections as it takes.
+  // Send a message until it is acknowledged, over any number of connections.
   async say(client_id) {
     const fields = { conversation_id: this.conversation, client_id, text: client_id };
     for (;;) {
@@ -53,7 +53,7 @@ class Talker {
         return;
       } catch (error) {
         if (error instanceof Refused) throw error;
-        this.again += 1;
+        this.resent += 1;
         await sleep(20);
       }
     }
@@ -79,7 +79,7 @@ class Talker {
     await this.me.catchUp();
     return {
       id: this.me.id, acked: this.acked, heard: this.heard.map(({ client_id }) => client_id),
-      lost: this.lost, back: this.back, again: this.again, problems: this.me.problems,
+      lost: this.lost, back: this.back, again: this.resent, problems: this.me.problems,
     };
   }
 }

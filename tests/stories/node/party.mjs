@@ -1,4 +1,4 @@
-// One person with the official client: registers, connects, and keeps the rule of the feed.
+// One user with the official client: registers, connects, and applies the feed in order.
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { Manager } from 'socket.io-client';
@@ -28,8 +28,8 @@ export async function http(url, method, path, body, token) {
   return answer;
 }
 
-// The feed rule: what has the next number is applied; a jump is closed by `sync`; what is old is
-// dropped. Chat messages have the numbers of their conversation and the same rule.
+// The feed rule: the event with the next seq is applied, a gap is filled by `sync`, an old event is
+// dropped. Chat messages follow the same rule with the seq of their conversation.
 export class Party {
   constructor(url, signedIn) {
     this.url = url;
@@ -47,11 +47,11 @@ export class Party {
   }
 
   get last() {
-    return this.applied.length; // numbers begin at 1 and have no gaps
+    return this.applied.length; // seqs begin at 1 and have no gaps
   }
 
   async connect() {
-    // One Manager, so that all namespaces share one connection; it reconnects by itself.
+    // One Manager: all namespaces share one connection, which reconnects automatically.
     const manager = new Manager(this.url, {
       transports: ['websocket'],
       reconnectionDelay: 50,
@@ -72,8 +72,7 @@ export class Party {
     for (const socket of Object.values(this.sockets)) socket.disconnect();
   }
 
-  // Away, without a server that knows why: the transport is closed, `whileAway` runs, and the
-  // client comes back by itself.
+  // Close the transport without a disconnect packet, run `whileAway`, then reconnect.
   async away(whileAway) {
     const { io: manager } = this.sockets['/account'];
     manager.reconnection(false);
@@ -96,7 +95,7 @@ export class Party {
     return http(this.url, method, path, body, this.token);
   }
 
-  // The first event, applied by now or later, whose data `fits`.
+  // The data of the first event that `fits`; waits for it.
   sees(namespace, name, fits = () => true) {
     const find = () =>
       this.applied.find((e) => e.namespace === namespace && e.name === name && fits(e.data));
@@ -107,7 +106,7 @@ export class Party {
     return this.#until(() => this.messages.get(conversation)?.find(fits), 'no fitting message');
   }
 
-  // -- the rule ----------------------------------------------------------------------------
+  // -- the feed rule ----------------------------------------------------------------------------
 
   #pushed(namespace, name, envelope) {
     const { seq, data } = envelope;
@@ -147,7 +146,7 @@ export class Party {
     this.catchUp().catch((error) => this.problem(error));
   }
 
-  // Ask for everything after the last number; one at a time.
+  // Sync everything after the last seq; one sync at a time.
   catchUp() {
     this.syncing ??= this.#sync().finally(() => {
       this.syncing = null;
@@ -177,7 +176,7 @@ export class Party {
     this.#look();
   }
 
-  // A conversation that began before its first push came here.
+  // Apply messages from a sync, also of a conversation that began before this client joined.
   hasMissed(messages) {
     for (const message of messages) this.#heard(message);
   }
@@ -188,7 +187,7 @@ export class Party {
     this.hasMissed(conversations[id].items);
   }
 
-  // Who loses the connection while asking for what was missed asks again when it is back.
+  // A sync that fails because the connection ended is repeated after the reconnect.
   problem(error) {
     if (error.message !== 'socket has been disconnected') this.problems.push(String(error));
     this.#look();
@@ -217,9 +216,9 @@ export class Party {
     this.waiting = this.waiting.filter((look) => !look());
   }
 
-  // -- the proof ---------------------------------------------------------------------------
+  // -- the comparison ---------------------------------------------------------------------------
 
-  // What was applied, one by one, against what the server keeps of the feed.
+  // Compare the applied events one by one with the server's feed.
   async compare() {
     const kept = [];
     let head;

@@ -1,8 +1,8 @@
-// Clients that stay, whatever happens to their server: some by websocket, some by polling.
+// Clients that reconnect when their server restarts: some by websocket, some by polling.
 //
 //   node stay.mjs URL TOKEN
 //
-// Says `ready`, and, when all have lost their connection and have it again, what each saw, in JSON.
+// Prints `ready`; after all have reconnected, prints what each saw as JSON.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { io } from 'socket.io-client';
 
@@ -27,9 +27,9 @@ const all = async (is) => {
 await all(({ socket }) => socket.connected);
 console.log('ready');
 await all(({ socket, lost }) => lost() && socket.connected);
-const told = clients.map(async ({ socket, reasons }) => {
+const summaries = clients.map(async ({ socket, reasons }) => {
   const { data } = await socket.timeout(10_000).emitWithAck('sync', { since: 0 });
   return { reasons, seqs: data.items.map(({ seq }) => seq) };
 });
-console.log(JSON.stringify(await Promise.all(told)));
+console.log(JSON.stringify(await Promise.all(summaries)));
 process.exit(0);

@@ -1,9 +1,9 @@
-// One side of a job, from registration to the money: two of these, side by side, play all of it.
+// One side of a job from registration to payout. Two of these processes play a whole job.
 //
 //   node story.mjs customer|contractor URL WORD [--away]
 //
-// They know nothing of each other: the contractor finds the job by its unusual WORD. `--away` lets
-// the contractor lose the connection while it is shortlisted. The last line is a JSON summary.
+// The contractor finds the job by its unusual WORD. With `--away` the contractor is disconnected
+// while it is shortlisted. The last line is a JSON summary.
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Party, http } from './party.mjs';
@@ -13,13 +13,13 @@ const email = process.env.EMAIL ?? `${role}-${randomUUID()}@node.test`;
 const password = process.env.PASSWORD ?? 'a long enough password';
 const AMOUNT = 100_000;
 
-const tell = (...words) => console.log(`${role}:`, ...words);
+const print = (...words) => console.log(`${role}:`, ...words);
 
 function expect(what, found, wanted) {
   if (found !== wanted) throw new Error(`${role}: ${what} is ${found} instead of ${wanted}`);
 }
 
-/** How much the two have said to each other; the platform's own messages come between. */
+/** The number of text messages of a conversation, without the platform's system messages. */
 function spoken(me, conversation) {
   return me.messages.get(conversation).filter(({ kind }) => kind === 'text').length;
 }
@@ -133,8 +133,8 @@ await me.connect();
 const outcome = await { customer, contractor }[role](me);
 const compared = await me.compare();
 const { push, sync, ...rest } = me.counts;
-tell(`${push} events came by push, ${sync} by sync; ${compared} compared with the server's feed`);
-for (const { seq, namespace, name, way } of me.applied) tell(seq, namespace, name, `(${way})`);
+print(`${push} events came by push, ${sync} by sync; ${compared} compared with the server's feed`);
+for (const { seq, namespace, name, way } of me.applied) print(seq, namespace, name, `(${way})`);
 me.close();
 console.log(JSON.stringify({
   role, ...outcome, compared, by_push: push, by_sync: sync, ...rest,
