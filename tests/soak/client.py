@@ -163,7 +163,7 @@ class Client:
     # -- commands ----------------------------------------------------------------------------
 
     def do(self, key: str, namespace: str, name: str, **fields: Any) -> None:
-        """Send a command until it is acknowledged or refused for good reason."""
+        """Send a command until it is acknowledged or finally refused."""
         options = {} if "client_id" in fields else {"request_id": key}
         self.pending[key] = Command(namespace, name, fields, options)
         self._counts["commands asked"] += 1

@@ -282,7 +282,7 @@ class Market:
         Equal before and after a command exactly if the command left no trace: no row changed,
         no event in a feed, no task, no stored reply, nothing posted to Stripe. Waits first until
         earlier work is settled. Leases and lives of processes are not traces, nor is what is kept
-        late: feed heads, and when somebody was last seen.
+        late: feed heads and last-seen times.
         """
         await self.settled()
         database = self.store.database

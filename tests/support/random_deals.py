@@ -262,9 +262,9 @@ class RandomDeal:
     async def _answer(self, side, event, part, party=None):
         if self.offers[side]:
             party = party or self.sides[side]
-            told = await self.say(party, "/bidding", event, part % 2, offer_id=self.offers[side])
-            if told and told["status"] == "accepting":
-                self.open.add((told["id"], True))
+            answer = await self.say(party, "/bidding", event, part % 2, offer_id=self.offers[side])
+            if answer and answer["status"] == "accepting":
+                self.open.add((answer["id"], True))
 
     async def _job(self, party, event, part):
         await self.say(party, "/job", event, part % 2, job_id=self.job)

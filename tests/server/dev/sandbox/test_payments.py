@@ -89,11 +89,11 @@ async def test_a_declined_card_leaves_a_failed_charge(
     """Fails without `StripeError.keeps_effect`: the failed charge would be rolled back."""
     error = await refusal(sandbox_shop.hold(card))
     assert isinstance(error, stripe.CardError)
-    told = error.json_body["error"]
-    assert (error.code, told["decline_code"]) == (code, decline)
-    assert told["payment_intent"]["status"] == "requires_payment_method"
+    error_body = error.json_body["error"]
+    assert (error.code, error_body["decline_code"]) == (code, decline)
+    assert error_body["payment_intent"]["status"] == "requires_payment_method"
     intent = await sandbox_shop.v1.payment_intents.retrieve_async(
-        told["payment_intent"]["id"], {"expand": ["latest_charge"]}
+        error_body["payment_intent"]["id"], {"expand": ["latest_charge"]}
     )
     assert intent.last_payment_error.decline_code == decline
     assert intent.latest_charge.status == "failed"

@@ -23,10 +23,10 @@ async def test_events_arrive_signed(sandbox_shop: Shop, sandbox_inbox: Inbox) ->
         "payment_intent.amount_capturable_updated",
         "payment_intent.created",
     ]
-    told = next(event for event in sandbox_inbox.received if "capturable" in event.type)
-    assert (told.data.object.id, told.data.object.status) == (held.id, "requires_capture")
-    assert told["request"]["id"].startswith("req_")
-    kept = await sandbox_shop.v1.events.retrieve_async(told.id)
+    received = next(event for event in sandbox_inbox.received if "capturable" in event.type)
+    assert (received.data.object.id, received.data.object.status) == (held.id, "requires_capture")
+    assert received["request"]["id"].startswith("req_")
+    kept = await sandbox_shop.v1.events.retrieve_async(received.id)
     assert kept.data.object.id == held.id
     page = await sandbox_shop.v1.events.list_async({"type": "payment_intent.*"})
     assert len(page.data) == 2
@@ -110,7 +110,7 @@ async def test_events_of_connected_accounts_go_to_connect_endpoints(
 async def test_endpoints_filter_events_and_can_be_deleted(
     sandbox_shop: Shop, sandbox_inbox: Inbox
 ) -> None:
-    """Fails without `webhook_deliveries.is_subscribed`, or when the secret is told twice."""
+    """Fails without `webhook_deliveries.is_subscribed`, or when an answer repeats the secret."""
     endpoints = sandbox_shop.v1.webhook_endpoints
     found = (await endpoints.list_async()).data[0]
     assert "secret" not in found
