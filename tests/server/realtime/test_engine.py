@@ -15,7 +15,7 @@ from server.realtime.engine import MAX_MESSAGE, PING_INTERVAL, PING_TIMEOUT
 from tests.conftest import Server, both_paths
 from tests.support.market import Market
 from tests.support.parties import Party
-from tests.support.polling_client import BETWEEN, PollingClient, open_polling_client
+from tests.support.polling_client import SEPARATOR, PollingClient, open_polling_client
 from tests.support.raw_socket import PATH, SECONDS, RawSocket, open_raw_socket, wait_until
 
 pytestmark = both_paths
@@ -101,7 +101,7 @@ async def test_long_polling_carries_commands_and_pushes(
     """Guard: `Connection.send_packet` on the stock path, and `Realtime._handle_eio_message`."""
     assert (await polled.emit("/account", '["me"]'))["data"]["id"] == party.id
     commands = (f'42/account,{id}["update",{{"headline":"{id}"}}]' for id in (101, 102, 103))
-    assert await polled.post(BETWEEN.join(commands)) == 200
+    assert await polled.post(SEPARATOR.join(commands)) == 200
     answers = [await polled.ack("/account", id) for id in (101, 102, 103)]
     assert [answer["data"]["headline"] for answer in answers] == ["101", "102", "103"]
     await polled.wait_for(lambda packet: packet.startswith('2/account,["account.updated"'))
@@ -121,7 +121,7 @@ async def test_a_body_that_is_no_payload_ends_the_connection(
     market: Market, server: Server, party: Party
 ) -> None:
     """Guard: `Connection.handle_post_request`; no connection remains, and no request hangs."""
-    for body in ("abc", "7", "4" + "[" * 5000, BETWEEN.join(["3"] * 1001)):
+    for body in ("abc", "7", "4" + "[" * 5000, SEPARATOR.join(["3"] * 1001)):
         client = await open_polling_client(market, party)
         assert await client.post(body) == 400, body[:10]
         await wait_until(lambda: server.web.realtime.connection_count == 0)
