@@ -88,5 +88,5 @@ def test_another_version_is_recognized() -> None:
         other = {**patched, name: "9.9.9"}
         with capture_logs() as said:
             assert not usable(other.__getitem__)
-        [told] = said
-        assert told["log_level"] == "warning" and told["found"] == {name: "9.9.9"}
+        [warning] = said
+        assert warning["log_level"] == "warning" and warning["found"] == {name: "9.9.9"}

@@ -285,12 +285,12 @@ async def test_javascript_clients_survive_the_end_of_their_process(
         again = await processes.web()
         assert again.url == first.url
         async with asyncio.timeout(30):
-            told = json.loads(await staying.stdout.readline())
+            found = json.loads(await staying.stdout.readline())
     finally:
         if staying.returncode is None:
             staying.kill()
         await staying.wait()
-    assert len(told) == 6
-    for each in told:
+    assert len(found) == 6
+    for each in found:
         assert each["reasons"] and set(each["reasons"]) <= {"transport close", "transport error"}
         assert each["seqs"] == [1]

@@ -312,8 +312,8 @@ async def check_feeds(cluster: RelayCluster, events: int) -> None:
         assert [row.seq for row in rows] == list(range(1, events + 1))
         assert len({row.event for row in rows}) == events
         assert await read_head(cluster.stores[0].single(), user) == events
-        told = [seqs[user] for delivery, seqs in cluster.pushed if user in delivery.to]
-        assert set(told) == set(range(1, events + 1))
+        numbers = [seqs[user] for delivery, seqs in cluster.pushed if user in delivery.to]
+        assert set(numbers) == set(range(1, events + 1))
         numbers = {delivery.data["number"]: seqs[user] for delivery, seqs in cluster.pushed}
         stored = {row.data["number"]: row.seq for row in rows}
         assert numbers == stored
