@@ -1,7 +1,6 @@
-"""Closing an account: banned by an administrator, or deleted by its owner when nothing is owed.
+"""Deletion of an account by its owner, possible when no money or work is outstanding.
 
-A banned user's money and work go on as agreed: only the person cannot come in. A deleted user's row
-stays for the books, without anything that says who it was.
+The user's row stays, because the books refer to it, without personal data.
 """
 
 import contextlib
@@ -38,9 +37,9 @@ from domain.operations.task import Task
 from domain.ports.ports import Ports
 from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
 
-GONE = "Deleted user"
-NO_PASSWORD = "!"  # is the hash of none
-ONCE_MORE = timedelta(minutes=2)  # longer than any transaction can still be open
+DELETED_NAME = "Deleted user"
+NO_PASSWORD = "!"  # no password has this hash
+REPEAT_AFTER = timedelta(minutes=2)  # longer than a transaction can stay open
 
 
 # -- deleted ---------------------------------------------------------------------------------
@@ -64,74 +63,78 @@ class Deleted(msgspec.Struct, frozen=True):
     limits=(PASSWORDS_PER_ADDRESS, PASSWORDS_PER_ACCOUNT),
 )
 async def delete(cmd: Delete, actor: Actor, ports: Ports, meta: Meta) -> Deleted:
-    """Delete one's account, for good; one's sessions end and the e-mail address is free again.
+    """Delete the caller's account permanently, end its sessions and release its e-mail address.
 
-    Raises WrongCredentials, and MoneyOutstanding as long as there is something to settle.
+    Raises WrongCredentials, and MoneyOutstanding while something is left to settle.
     """
     user = await ports.store.single().find(User, {"_id": actor.id})
     if user is None:
         raise Unauthenticated
     if not await ports.passwords.verify(cmd.password, user.password_hash):
         raise WrongCredentials("The password is wrong.")
-    await ports.store.transact(lambda uow: bury(uow, user))
+    await ports.store.transact(lambda uow: anonymize(uow, user))
     return Deleted(user.id)
 
 
-async def bury(uow: UnitOfWork, user: User) -> None:
-    """Check that nothing is outstanding, and take away all that says who it was.
+async def anonymize(uow: UnitOfWork, user: User) -> None:
+    """Check that nothing is outstanding, and remove the personal data.
 
-    One transaction, of which the check alone would not conflict with an offer that is made at the
-    same instant: neither writes what the other has read. So an offer writes the rows of both its
-    users (`user.engage`), as this does: of the two, the one that commits second runs again and
-    finds the first. An acceptance needs an offer that was made before, and so is found here;
-    everything else that moves a user's money follows from an offer or from a balance.
+    The check alone would not conflict with an offer made at the same time, because neither writes
+    what the other reads. So an offer also writes the rows of both users (`user.engage`): the
+    transaction that commits second is retried and sees the first. An acceptance needs an earlier
+    offer, which this check finds. All other movements of a user's money follow from an offer or a
+    balance.
+
+    Raises MoneyOutstanding, NotFound.
     """
     outstanding = [
-        name for name, (kind, where) in _hindrances(user).items() if await uow.find(kind, where)
+        name
+        for name, (kind, where) in deletion_blockers(user).items()
+        if await uow.find(kind, where)
     ]
     if outstanding:
         raise MoneyOutstanding(outstanding=outstanding)
-    buried = await uow.change(
+    changed = await uow.change(
         User,
         user.id,
         only_if={"deleted_at": None},
         deleted_at=uow.now,
-        name=GONE,
+        name=DELETED_NAME,
         email=f"{user.id}@deleted.invalid",
         password_hash=NO_PASSWORD,
         headline="",
         bio="",
         skills=(),
     )
-    if buried is None:
+    if changed is None:
         raise NotFound
     uow.later(EndSessions(user.id))
-    uow.later(TakeLeave(user.id))
-    uow.later(TakeLeave(user.id), at=uow.now + ONCE_MORE)
+    uow.later(CloseAccount(user.id))
+    uow.later(CloseAccount(user.id), at=uow.now + REPEAT_AFTER)
 
 
-def _hindrances(user: User) -> dict[str, tuple[type[Any], dict[str, Any]]]:
-    """What keeps an account open, by the word that the refusal names it with."""
+def deletion_blockers(user: User) -> dict[str, tuple[type[Any], dict[str, Any]]]:
+    """Queries for what prevents deletion, by the name that the refusal reports."""
     own = {"customer_id" if user.role is Role.CUSTOMER else "contractor_id": user.id}
-    going = (*OPEN_OFFERS, OfferStatus.ACCEPTING)
-    work = (JobStatus.ASSIGNED, JobStatus.IN_PROGRESS)
+    open_offers = (*OPEN_OFFERS, OfferStatus.ACCEPTING)
+    active_jobs = (JobStatus.ASSIGNED, JobStatus.IN_PROGRESS)
     running = (WithdrawalStatus.REQUESTED, WithdrawalStatus.IN_TRANSIT)
     return {
         "wallet": (Balance, {"owner": user.id, "kind": "wallet", "balance": {"$ne": 0}}),
         "debt": (Balance, {"owner": user.id, "kind": "debt", "balance": {"$ne": 0}}),
         "withdrawals": (Withdrawal, {"user_id": user.id, "status": running}),
-        "offers": (Offer, {**own, "status": going}),
-        "jobs": (Job, {**own, "status": work}),
+        "offers": (Offer, {**own, "status": open_offers}),
+        "jobs": (Job, {**own, "status": active_jobs}),
         "disputes": (Dispute, {**own, "status": {"$ne": DisputeStatus.RESOLVED}}),
         "chargebacks": (Offer, {**own, "contested_amount": {"$gt": 0}}),
         "refunds": (Offer, {**own, "refunds.status": RefundStatus.REQUESTED}),
     }
 
 
-class TakeLeave(Task, frozen=True, tag="close_account"):
-    """After a deletion: end what is open without money, and forget the copies of the name.
+class CloseAccount(Task, frozen=True, tag="close_account"):
+    """After a deletion: close jobs and applications without money, and remove copies of the name.
 
-    It runs once more minutes later, for what began in the very instant of the deletion.
+    It runs again after REPEAT_AFTER, for records that were created during the deletion.
     """
 
     user_id: str
@@ -143,21 +146,21 @@ class TakeLeave(Task, frozen=True, tag="close_account"):
             await _cancel_jobs(ports, user)
         else:
             await _withdraw_applications(ports, user)
-        await uow.change_all(Job, {"customer_id": user.id}, customer_name=GONE)
-        await uow.change_all(Application, {"contractor_id": user.id}, contractor_name=GONE)
-        names: dict[str, Any] = {f"names.{user.id}": GONE}
+        await uow.change_all(Job, {"customer_id": user.id}, customer_name=DELETED_NAME)
+        await uow.change_all(Application, {"contractor_id": user.id}, contractor_name=DELETED_NAME)
+        names: dict[str, Any] = {f"names.{user.id}": DELETED_NAME}
         await uow.change_all(Conversation, {"members": user.id}, **names)
         await uow.remove(SavedSearch, {"user_id": user.id, "slot": {"$gte": 0}})
 
 
 async def _cancel_jobs(ports: Ports, user: User) -> None:
-    """As the customer would; an offer that stands on one of them is closed by that as well."""
+    """Cancel open jobs as the customer would. That also closes offers on them."""
     actor = Actor(user.id, user.role, "")
     for job in await ports.store.single().all(
         Job, {"customer_id": user.id, "status": JobStatus.OPEN}
     ):
         command = ById(job_id=job.id)
-        with contextlib.suppress(DomainError):  # it has ended by itself
+        with contextlib.suppress(DomainError):  # it ended in the meantime
             await ports.store.transact(partial(cancel, command, actor))
 
 

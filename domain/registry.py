@@ -1,6 +1,6 @@
 """The lists of all records and tasks, read by the composition root."""
 
-from domain.account_deletion import TakeLeave
+from domain.account_deletion import CloseAccount
 from domain.accounts.sessions import EndSessions
 from domain.accounts.user import User
 from domain.audit_trail.hash_chain import Anchor
@@ -39,7 +39,7 @@ from domain.payouts.onboarding import CreateConnectAccount
 from domain.payouts.reversals import ReverseTransfer
 from domain.payouts.transfer import Reversal, Transfer
 from domain.payouts.transfer_tasks import MakeAvailable, ReadConnectAccount, SendTransfer
-from domain.presence.presence import LastSeen, ShowPresence
+from domain.presence.presence import LastSeen, PushPresence
 from domain.reconciliation.follow_up import FollowUp
 from domain.reconciliation.runs import Reconciliation, RunReconciliation
 from domain.reconciliation.stripe_lines import ReadRefunds
@@ -105,9 +105,9 @@ TASKS = (
     | Notify
     | SendMail
     | EndSessions
-    | TakeLeave
+    | CloseAccount
     | MatchSavedSearches
-    | ShowPresence
+    | PushPresence
     | FinishMessages
     | PostSystemMessages
 )

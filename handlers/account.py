@@ -1,4 +1,4 @@
-"""/account: who one is, one's sessions and one's feed."""
+"""/account: the user's profile, sessions, feed and payout onboarding."""
 
 from domain import account_deletion
 from domain.accounts import profile, sign_in

@@ -1,4 +1,4 @@
-"""/chat: conversations of customers and contractors, and their messages."""
+"""/chat: conversations, messages, read receipts, typing and presence."""
 
 from domain.chat import blocks, history, messages, reports, typing_indicator
 from domain.jobs import conversations

@@ -1,4 +1,4 @@
-"""Files: HTTP only, since their bytes are streamed in both directions."""
+"""Files: HTTP only, because their bytes are streamed in both directions."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -27,7 +27,7 @@ Receive = Callable[[], AbstractAsyncContextManager[Received]]
 
 
 async def keep(receive: Receive, actor: Actor, meta: Meta, ports: Ports) -> Answer:
-    """Read a file that is about to be sent, and keep it; or a refusal like a command's."""
+    """Receive and store an upload; refusals are answered as for a command."""
     return await answer(UPLOAD, receive, actor, meta, ports, run=_keep)
 
 
@@ -41,7 +41,7 @@ async def _keep(op: Operation, receive: Receive, actor: Actor, meta: Meta, ports
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """The GET route, in the form that statements have too."""
+    """The GET route, in the form that `wallet.statement` has too."""
 
     path: str
     operation: Operation

@@ -10,7 +10,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 
 from domain.accounts.user import User
 from domain.bidding import system_messages
-from domain.chat.members import Memberships
+from domain.chat.members import ConversationMembers
 from domain.kernel.money import Schedule
 from domain.kernel.outbox import Delivery, Event
 from domain.kernel.record import wire
@@ -100,7 +100,7 @@ class Container:
             gauges=self,
             live=self,
             presence=self.presence,
-            members=Memberships(self.store),
+            members=ConversationMembers(self.store),
             messages=self.message_writer,
             seal=seal,
             mail=mailer(settings, clock),
@@ -139,7 +139,7 @@ class Container:
         return sum(int(number) for number, at in numbers if float(at) > fresh)
 
     async def _presence_changed(self, counts: Mapping[str, int]) -> None:
-        await presence.moved(self.ports, counts)
+        await presence.push_counts(self.ports, counts)
 
     def push(self, event: Event, data: Any, *, room: str) -> None:
         """Push an ephemeral event, which is not stored, to the connections in a room."""
@@ -174,4 +174,4 @@ async def refuse_demo_accounts(store: Store) -> None:
 def _follow(uow: UnitOfWork) -> None:
     notices.queue_notifications(uow)
     system_messages.queue_system_messages(uow)
-    presence.follow(uow)
+    presence.queue_presence(uow)

@@ -1,1 +1,1 @@
-"""People: registration, sign-in, profiles and sessions. Nothing here knows what a user trades."""
+"""People: registration, sign-in, profiles and sessions. Knows nothing of jobs or money."""

@@ -1,4 +1,4 @@
-"""One's profile, and what of oneself is shown and mailed."""
+"""The user's own profile, and the settings for mail, presence and read receipts."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from domain.operations.operation import operation
 
 
 class Update(Command, frozen=True):
-    """Who does not show their presence or how far they have read sees neither of others."""
+    """A user who hides presence or read receipts does not see those of others."""
 
     PERSONAL = frozenset({"name", "headline", "bio"})
 
@@ -29,10 +29,10 @@ class Update(Command, frozen=True):
 
 @operation("account.update", roles=EVERYONE)
 async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> User:
-    """Change the fields that are given. Other devices of the user are told.
+    """Change the fields that are given, and push the profile to the user's devices.
 
-    Presence that is hidden is hidden at once; whoever hides theirs sees others' until they ask for
-    it again.
+    Hidden presence is hidden at once. Devices that subscribed to others' presence before keep
+    getting it until they subscribe again.
     """
     fields = {
         name: value for name, value in msgspec.structs.asdict(cmd).items() if value is not None

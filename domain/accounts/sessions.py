@@ -6,7 +6,7 @@ from domain.ports.ports import Ports
 
 
 class EndSessions(Task, frozen=True, tag="end_sessions"):
-    """End every session of a user who may not come in any more; for certain, if not at once."""
+    """End all sessions of a banned or deleted user. As a task it is retried until it succeeds."""
 
     user_id: str
 

@@ -74,7 +74,7 @@ def _signed_in_user(answer: dict[str, Any]) -> list[str]:
 async def register(cmd: Register, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
     """Open a customer's or contractor's account and sign it in. Raises EmailTaken.
 
-    The session comes first: without one there must be no account that only half exists.
+    The session starts first, so that a failure leaves no account that its owner did not get into.
     """
     if cmd.role is Role.ADMIN:
         raise Invalid("role: choose customer or contractor.", field="role")
@@ -101,7 +101,7 @@ async def register(cmd: Register, actor: Actor | None, ports: Ports, meta: Meta)
 async def login(cmd: Login, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
     """Raises WrongCredentials, after the same time whether or not the account exists, and Banned.
 
-    The user is read again behind the new session: whoever bans them ends those that are there.
+    The user is read again after the session starts: a ban ends only sessions that exist by then.
     """
     user = await ports.store.single().find(User, {"email": cmd.email.lower()})
     fits = await ports.passwords.verify(cmd.password, user.password_hash if user else None)

@@ -1,4 +1,4 @@
-"""People: registration, sign-in, profiles, and a contractor's account for payouts."""
+"""The user record, creating it, and marking users as bound to money."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from domain.ports.ports import Ports
 
 UPDATED = Event("/account", "account.updated")
 
-# `$` alone would let a line end pass.
+# `$` alone also matches before a final line break.
 ADDRESS = r"^[^@\s]+@[^@\s]+\.[^@\s]+(?!\n)$"
 Email = Annotated[str, Limits(min_length=3, max_length=254, pattern=ADDRESS)]
 Password = Annotated[str, Limits(min_length=10, max_length=200)]
@@ -23,9 +23,9 @@ Skill = Annotated[str, Limits(min_length=1, max_length=40)]
 
 
 class User(Record, frozen=True):
-    """A person in one role. The address is kept in lower case and is unique.
+    """A person in one role. The e-mail address is unique and stored in lower case.
 
-    `engagements` counts the offers they made and got: see `engage`.
+    `engagements` counts the offers that they made and received; see `engage`.
     """
 
     COLLECTION = "users"
@@ -107,10 +107,10 @@ async def create_user(ports: Ports, **fields: Any) -> User:
 
 
 async def engage(uow: UnitOfWork, user_id: str) -> User:
-    """Part of every transaction that begins to bind somebody to money: it writes their row.
+    """Write the user's row in a transaction that binds them to money.
 
-    So it conflicts with closing the account, and one of the two sees the other. Raises NotFound
-    for an account that is closed or banned.
+    The write conflicts with deleting the account, so one of the two sees the other. Raises
+    NotFound for a deleted or banned account.
     """
     free = {"deleted_at": None, "banned_at": None}
     user = await uow.change(User, user_id, only_if=free, inc={"engagements": 1})

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from domain.admin.lists import view_of
-from domain.chat.conversation import Conversation, Said, Seq
-from domain.chat.history import around
+from domain.chat.conversation import Conversation, EarlierContent, Seq
+from domain.chat.history import messages_around
 from domain.chat.reports import Report
 from domain.disputes.dispute import Dispute
 from domain.kernel.actor import ADMINS, Actor
@@ -46,7 +46,7 @@ class ArchivedMessage(msgspec.Struct, frozen=True):
     created_at: datetime
     edited_at: datetime | None
     deleted_at: datetime | None
-    history: tuple[Said, ...]
+    history: tuple[EarlierContent, ...]
 
 
 class ArchivedMessages(msgspec.Struct, frozen=True):
@@ -81,6 +81,6 @@ async def read_conversation(
     )
     if place is None:
         raise NotFound("The two sides have no conversation about this job.")
-    stretch = await around(uow, place, cmd.before_seq, cmd.after_seq, cmd.limit)
+    stretch = await messages_around(uow, place, cmd.before_seq, cmd.after_seq, cmd.limit)
     items = [view_of(ArchivedMessage, message) for message in stretch.items]
     return ArchivedMessages(place.id, place.job_id, place.names, items, stretch.head)

@@ -1,10 +1,10 @@
-"""The chain over the audit trail: what was written can be neither edited, moved nor taken away.
+"""The hash chain of the audit trail, which makes edits, moves and removals of rows detectable.
 
-Each row is numbered and sealed together with the seal of the row before it. The last one is also
-kept outside of the trail as the anchor, and the chain goes on from there: what has been cut off
-its end leaves a gap for good. Whoever can write to the database but has not the key can do none of
-it unseen; whoever keeps the heads that the log tells is safe from those who put an older state of
-the whole database back, too.
+Each row has a number and a MAC over that number, its own seal and the MAC of the row before. The
+last number and MAC are also stored outside the trail, in the anchor. The chain continues from the
+anchor, so rows that were cut off the end leave a permanent gap. An attacker who can write to the
+database but lacks the key cannot hide a change. A restored older state of the whole database is
+detected by comparing the chain with a head that the log recorded.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from domain.operations.audit_log import AuditRow, WaitingRow
 from domain.ports.ports import Ports, Seal
 
 READ, BATCH = 1000, 10
-REST = 10  # times what a batch took
+REST = 10  # pause after a batch, as a multiple of its duration
 SHOWN = 200
 ANCHOR = "anchor"
 BEGINNING = ""
@@ -35,7 +35,7 @@ R = TypeVar("R", bound=WaitingRow)
 
 
 class Anchor(Record, frozen=True):
-    """The end of the chain, kept apart from it; `seal` is over both."""
+    """The end of the chain, stored apart from it; `seal` covers `seq` and `mac`."""
 
     COLLECTION = "anchors"
     PREFIX = ANCHOR
@@ -57,7 +57,7 @@ def link(previous: str, seq: int, seal: str) -> bytes:
 
 
 class End(msgspec.Struct, frozen=True):
-    """Where the chain goes on: behind this number and seal, and from this anchor."""
+    """The number, MAC and anchor that the next row of the chain follows."""
 
     seq: int
     mac: str
@@ -65,9 +65,11 @@ class End(msgspec.Struct, frozen=True):
 
 
 async def extend(ports: Ports, rest: float = REST) -> int:
-    """Number and seal the rows that have come; returns how many were taken. It is meant for one
-    process at a time, and makes way for the commands that write meanwhile: after each batch it
-    rests for `rest` times as long as that took, or once if many wait."""
+    """Chain the waiting rows; returns their number.
+
+    One process runs it at a time. After each batch it pauses for `rest` times the batch's duration,
+    so that commands are not slowed down; for one duration if READ or more rows wait.
+    """
     done, end = 0, None
     while True:
         waiting = ports.store.single().documents(WaitingRow, {}, OLDEST, READ)
@@ -77,9 +79,9 @@ async def extend(ports: Ports, rest: float = REST) -> int:
             part = rows[start : start + BATCH]
             try:
                 if end is None:
-                    end = await ports.store.transact(partial(_end, seal=ports.seal))
-                end = await _bind(ports, part, end)
-            except Conflict:  # another one is at it
+                    end = await ports.store.transact(partial(_read_end, seal=ports.seal))
+                end = await _chain_rows(ports, part, end)
+            except Conflict:  # another process is extending the chain
                 return done
             done += len(part)
             took = time.monotonic() - began
@@ -88,12 +90,12 @@ async def extend(ports: Ports, rest: float = REST) -> int:
             return done
 
 
-async def _bind(ports: Ports, rows: Sequence[dict[str, Any]], end: End) -> End:
-    """Take these rows into the chain. Raises Conflict if somebody else took some of them."""
-    bind = partial(_move, seal=ports.seal, end=end, rows=rows)
+async def _chain_rows(ports: Ports, rows: Sequence[dict[str, Any]], end: End) -> End:
+    """Add these rows to the chain. Raises Conflict if another process added some of them."""
+    bind = partial(_write_links, seal=ports.seal, end=end, rows=rows)
     with contextlib.suppress(Duplicate):
         return await ports.store.transact(partial(bind, new=rows))
-    # Some were written once more after a crash, or another one is at it.
+    # A crash left rows in both collections, or another process is extending the chain.
     there = ports.store.single().documents(AuditRow, {"_id": _ids(rows)}, OLDEST)
     known = {row["_id"] async for row in there}
     new = [row for row in rows if row["_id"] not in known]
@@ -103,14 +105,14 @@ async def _bind(ports: Ports, rows: Sequence[dict[str, Any]], end: End) -> End:
         raise Conflict from there_first
 
 
-async def _move(
+async def _write_links(
     uow: UnitOfWork,
     seal: Seal,
     end: End,
     rows: Sequence[dict[str, Any]],
     new: Sequence[dict[str, Any]],
 ) -> End:
-    """Chain those that are new. Raises Conflict, Duplicate."""
+    """Move the waiting rows, and chain the new ones. Raises Conflict, Duplicate."""
     seq, mac = end.seq, end.mac
     chained: list[dict[str, Any]] = []
     for row in new:
@@ -120,17 +122,17 @@ async def _move(
     if await uow.remove(WaitingRow, {"_id": _ids(rows)}) < len(rows):
         raise Conflict
     await uow.put(AuditRow, chained)
-    return End(seq, mac, await _anchored(uow, seal, end.anchor, seq, mac))
+    return End(seq, mac, await _move_anchor(uow, seal, end.anchor, seq, mac))
 
 
 def _ids(rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     return tuple(row["_id"] for row in rows)
 
 
-async def _anchored(
+async def _move_anchor(
     uow: UnitOfWork, seal: Seal, before: Anchor | None, seq: int, mac: str
 ) -> Anchor:
-    """Raises Conflict if somebody else has moved it, Duplicate."""
+    """Move the anchor to the new end. Raises Conflict if another process moved it, Duplicate."""
     signed = seal.sign(f"{seq}:{mac}".encode())
     if before is None:
         first = uow.new(Anchor, id=ANCHOR, seq=seq, mac=mac, seal=signed)
@@ -143,9 +145,9 @@ async def _anchored(
     return moved
 
 
-async def _end(uow: UnitOfWork, seal: Seal) -> End:
-    """The number and the seal to go on from are the anchor's: whatever the rows say, they
-    may have been cut or added to, and then the next link shows it."""
+async def _read_end(uow: UnitOfWork, seal: Seal) -> End:
+    """The end to continue from: the anchor's. Rows may have been cut off or added, and then the
+    next link shows it. Alerts the administrators if rows and anchor differ."""
     anchor = await uow.find(Anchor, {"_id": ANCHOR})
     genuine = anchor is not None and seal.fits(anchor.head.encode(), anchor.seal)
     kept = (anchor.seq, anchor.mac) if anchor and genuine else (0, BEGINNING)
@@ -160,8 +162,8 @@ async def _end(uow: UnitOfWork, seal: Seal) -> End:
             uow,
             "trail_broken",
             f"{kept[0]}",
-            f"The audit trail ends at row {there[0]}, and its anchor says {kept[0]}: somebody has "
-            "changed the database. `server audit` tells more.",
+            f"The audit trail ends at row {there[0]}, and its anchor says {kept[0]}: the database "
+            "was changed. `server audit` reports the details.",
         )
     return End(max(kept[0], there[0]), kept[1], anchor)
 

@@ -13,8 +13,6 @@ from domain.operations.audit_log import AuditRow, WaitingRow
 from domain.operations.command import Command, Cursor, Id, Moment, PageSize, Style
 from domain.operations.operation import operation
 
-# -- reading ---------------------------------------------------------------------------------
-
 
 class List(Command, frozen=True):
     """`operation` such as `admin.refund`; `subject` is the id of what was changed; `since` a time
@@ -28,8 +26,8 @@ class List(Command, frozen=True):
     limit: PageSize = 20
 
 
-class Deed(msgspec.Struct, frozen=True):
-    """A row as administrators read it."""
+class ListedRow(msgspec.Struct, frozen=True):
+    """An audit row as administrators see it."""
 
     id: str
     at: datetime
@@ -45,13 +43,13 @@ class Deed(msgspec.Struct, frozen=True):
 
 @operation("admin.audit", roles={Role.ADMIN}, style=Style.READ)
 async def audit_rows(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
-    """The trail, newest first."""
+    """The audit trail, newest first."""
     given = {"actor_id": cmd.actor_id, "operation": cmd.operation, "subjects": cmd.subject}
     where: dict[str, Any] = {name: value for name, value in given.items() if value}
     if cmd.since:
         earliest = documents.lowest_id(AuditRow.PREFIX, cmd.since)
         where |= {"created_at": {"$gte": cmd.since}, "_id": {"$gte": earliest}}
-    # What is chained between these two is seen twice, never missed. There are few that wait.
+    # A row that is chained between the two queries is read twice, never missed.
     pages = [
         await uow.page(kind, where, cursor=cmd.cursor, limit=cmd.limit)
         for kind in (WaitingRow, AuditRow)
@@ -60,12 +58,12 @@ async def audit_rows(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     shown = [rows[id] for id in sorted(rows, reverse=True)[: cmd.limit]]
     more = len(rows) > cmd.limit or any(page.next_cursor for page in pages)
     next_cursor = documents.cursor({"id": shown[-1].id}, NEWEST) if more else None
-    return Page([_deed(row) for row in shown], next_cursor)
+    return Page([_listed(row) for row in shown], next_cursor)
 
 
-def _deed(row: WaitingRow) -> Deed:
+def _listed(row: WaitingRow) -> ListedRow:
     seq = row.seq if isinstance(row, AuditRow) else None
-    return Deed(
+    return ListedRow(
         row.id,
         row.created_at,
         seq,

@@ -19,14 +19,15 @@ HEAD = re.compile(r"(\d{1,18}):(\S*)")
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What is wrong with the trail, and at which number or row."""
+    """A problem in the trail, and the number or row where it is."""
 
     what: str
     subject: str
 
 
-class Proof(msgspec.Struct):
-    """How many rows were read, the head `seq:mac`, what was found, and the first of it."""
+class Verification(msgspec.Struct):
+    """The number of rows read, the head `seq:mac`, the number of findings, and the first of
+    them."""
 
     rows: int = 0
     head: str = ""
@@ -39,21 +40,18 @@ class Proof(msgspec.Struct):
             self.findings.append(Finding(what, str(subject)))
 
 
-# -- proving ---------------------------------------------------------------------------------
+async def verify(ports: Ports, noted: str | None = None) -> Verification:
+    """Read and check the whole trail. `noted` is a head that was recorded elsewhere before.
 
-
-async def prove(ports: Ports, noted: str | None = None) -> Proof:
-    """Read the whole trail again. `noted` is a head that was written down elsewhere, before.
-
-    Raises Invalid if it is no head.
+    Raises Invalid if `noted` is no head.
     """
-    noted_seq, noted_mac = _noted(noted) if noted else (0, "")
-    proof, uow, seal = Proof(findings=[]), ports.store.single(), ports.seal
+    noted_seq, noted_mac = _parse_head(noted) if noted else (0, "")
+    proof, uow, seal = Verification(findings=[]), ports.store.single(), ports.seal
     anchor = await uow.find(Anchor, {"_id": ANCHOR})
     seq, mac = 0, BEGINNING
     async for document in uow.documents(AuditRow, CHAINED, (("seq", 1),)):
         proof.rows += 1
-        row = _checked(AuditRow, document, seal, proof)
+        row = _read_row(AuditRow, document, seal, proof)
         number, own = document["seq"], str(document.get("mac"))
         if not isinstance(number, int) or number <= seq:
             proof.add("its number is none, or another row's", document["_id"])
@@ -75,15 +73,15 @@ async def prove(ports: Ports, noted: str | None = None) -> Proof:
     return proof
 
 
-def _noted(head: str) -> tuple[int, str]:
+def _parse_head(head: str) -> tuple[int, str]:
     match = HEAD.fullmatch(head)
     if match is None:
         raise Invalid("head: give it as it was printed, SEQ:MAC.", field="head")
     return int(match[1]), match[2]
 
 
-def _checked(kind: type[R], document: dict[str, Any], seal: Seal, proof: Proof) -> R | None:
-    """The row, if it is what was written."""
+def _read_row(kind: type[R], document: dict[str, Any], seal: Seal, proof: Verification) -> R | None:
+    """The row, or None with a finding if it cannot be read or was edited."""
     try:
         row = documents.record(kind, dict(document))
     except (msgspec.ValidationError, KeyError):
@@ -96,9 +94,9 @@ def _checked(kind: type[R], document: dict[str, Any], seal: Seal, proof: Proof) 
 
 
 async def _check_end(
-    uow: UnitOfWork, seal: Seal, proof: Proof, anchor: Anchor | None, seq: int
+    uow: UnitOfWork, seal: Seal, proof: Verification, anchor: Anchor | None, seq: int
 ) -> None:
-    """The chain may have grown since the anchor was read, and then goes on behind it."""
+    """Compare the last row with the anchor; the chain may have grown since that was read."""
     if anchor is None:
         if seq and await uow.find(Anchor, {"_id": ANCHOR}) is None:
             proof.add("the anchor is missing", ANCHOR)
@@ -112,19 +110,19 @@ async def _check_end(
             proof.add("the trail does not end at its anchor", anchor.seq)
 
 
-async def _check_waiting(uow: UnitOfWork, seal: Seal, proof: Proof) -> None:
-    """What is to be chained next, and what never would be."""
+async def _check_waiting(uow: UnitOfWork, seal: Seal, proof: Verification) -> None:
+    """Check the rows that are not chained yet, and rows with an invalid number."""
     async for document in uow.documents(WaitingRow, {}, OLDEST):
-        row = _checked(WaitingRow, document, seal, proof)
+        row = _read_row(WaitingRow, document, seal, proof)
         if row and row.created_at < uow.now - UNCHAINED_AFTER:
             proof.add("is not chained after minutes", row.id)
     async for document in uow.documents(AuditRow, {"$nor": [CHAINED]}, OLDEST, SHOWN):
         proof.add("its number is none, or another row's", document["_id"])
 
 
-async def prove_daily(ports: Ports) -> None:
-    """Administrators learn of it although nobody has asked."""
-    proof = await prove(ports)
+async def verify_daily(ports: Ports) -> None:
+    """Verify the trail, and alert the administrators if it was changed."""
+    proof = await verify(ports)
     if not proof.count:
         return
     first = proof.findings[0]
@@ -134,6 +132,6 @@ async def prove_daily(ports: Ports) -> None:
             "trail_broken",
             first.subject,
             f"The audit trail is not what was written, in {proof.count} places; the first: "
-            f"{first.subject}, {first.what}. `server audit` tells more.",
+            f"{first.subject}, {first.what}. `server audit` reports the details.",
         )
     )

@@ -9,28 +9,27 @@ from domain.operations.operation import operation
 
 
 class Block(Command, frozen=True):
-    """`on` false takes one's own block back."""
+    """`on` false removes the caller's own block."""
 
     conversation_id: Id
     on: bool = True
 
 
-# -- the two sides ---------------------------------------------------------------------------
-
-
 @operation("chat.block", roles=PARTIES)
 async def block(cmd: Block, actor: Actor, uow: UnitOfWork) -> SeenConversation:
-    """Neither can write to the other any more, in no conversation, until whoever did it ends it.
+    """Stop both members from writing to each other, in all their conversations.
+
+    Only the member who blocked can end it.
 
     Raises NotFound.
     """
-    place = await uow.get(Conversation, cmd.conversation_id, members=actor.id)
-    others = tuple(user for user in place.blocked_by if user != actor.id)
+    conversation = await uow.get(Conversation, cmd.conversation_id, members=actor.id)
+    others = tuple(user for user in conversation.blocked_by if user != actor.id)
     blocked_by = (*others, actor.id) if cmd.on else others
-    if set(blocked_by) != set(place.blocked_by):
-        theirs = {"members": {"$all": list(place.members)}}
-        for each in await uow.all(Conversation, theirs):
+    if set(blocked_by) != set(conversation.blocked_by):
+        shared = {"members": {"$all": list(conversation.members)}}
+        for each in await uow.all(Conversation, shared):
             changed = await uow.change(Conversation, each.id, blocked_by=blocked_by)
-            place = changed if changed and changed.id == place.id else place
-    (seen,) = await hide_receipts(uow, actor.id, [place.seen_by(actor.id)])
+            conversation = changed if changed and changed.id == conversation.id else conversation
+    (seen,) = await hide_receipts(uow, actor.id, [conversation.seen_by(actor.id)])
     return seen

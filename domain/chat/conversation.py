@@ -1,9 +1,9 @@
 """Chat: the numbered messages of a customer and a contractor about one job.
 
-A conversation's messages have its own numbers, without gaps: a client that sees a jump asks `sync`.
-`writing.py` gives them. What is changed later keeps its number and takes the conversation's next
-`revision`, so that `sync` also finds what was edited while a client was away. Who may start a
-conversation is `introductions.py`'s rule, so that this file knows nothing of applications.
+Messages are numbered in each conversation without gaps; a client that sees a gap calls `sync`.
+`group_commit.py` assigns the numbers. A changed message keeps its number and takes the
+conversation's next `revision`, so `sync` also finds edits that a client missed. The rule who may
+start a conversation is in `jobs/conversations.py`, so this package does not depend on jobs.
 """
 
 from datetime import datetime
@@ -20,7 +20,7 @@ from domain.kernel.store import NEWEST, UnitOfWork
 
 MESSAGE = Event("/chat", "message")
 
-SYSTEM = "system"  # the author of what the platform says
+SYSTEM = "system"  # the author of the platform's messages
 PREVIEW = 200  # characters of the last message that lists show
 
 RECENT = (("active_at", -1), *NEWEST)
@@ -31,8 +31,8 @@ Seq = Annotated[int, Limits(ge=0, le=2**53)]
 class LastMessage(msgspec.Struct, frozen=True, kw_only=True):
     """What a list shows of the newest message; `text` is cut after PREVIEW characters.
 
-    `seq` and `revision` come first: MongoDB compares documents field by field, so that the later
-    one is the greater.
+    `seq` and `revision` come first: MongoDB compares documents field by field, and `$max` keeps the
+    later message.
     """
 
     seq: int
@@ -47,8 +47,8 @@ class Conversation(Record, frozen=True):
 
     `head` is the number of the newest message (it may lag behind the messages, but is never ahead
     of them), `read` how far each member has read, `revision` the number of the last change of a
-    message. `blocked_by` has refused the other. `active_at` orders lists: unlike `updated_at` it
-    does not move when somebody reads.
+    message, `blocked_by` the members who block the other. `active_at` orders lists: unlike
+    `updated_at` it does not change when a member reads.
     """
 
     COLLECTION = "conversations"
@@ -78,13 +78,13 @@ class Conversation(Record, frozen=True):
 
 
 class SeenConversation(Conversation, frozen=True, kw_only=True):
-    """A conversation in the eyes of one member."""
+    """A conversation as one member sees it."""
 
     unread: int
 
 
-class Answered(msgspec.Struct, frozen=True):
-    """Which message another one answers: not its text, which may be changed or taken back."""
+class ReplyTarget(msgspec.Struct, frozen=True):
+    """The message that a reply answers, without its text, which may be edited or deleted."""
 
     id: str
     seq: int
@@ -96,8 +96,8 @@ class Reaction(msgspec.Struct, frozen=True):
     user_ids: tuple[str, ...]
 
 
-class Said(msgspec.Struct, frozen=True):
-    """What a message said until it was changed."""
+class EarlierContent(msgspec.Struct, frozen=True):
+    """The content of a message before a change."""
 
     text: str
     until: datetime
@@ -105,7 +105,7 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """As whom and from where a message was sent."""
+    """The role, session and address that a message was sent from, for the audit trail."""
 
     role: str
     session_id: str
@@ -113,7 +113,7 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """The request id a message was sent with; `fingerprint` is of the fields."""
+    """The request id of a message; `fingerprint` is the hash of the command's fields."""
 
     id: str
     fingerprint: str
@@ -122,11 +122,10 @@ class Request(msgspec.Struct, frozen=True):
 class Message(Record, frozen=True):
     """Number `seq` of a conversation. An author's `client_id` is used once.
 
-    `kind` is `text`, or in the platform's own messages what has happened to `subject_id`, such as
-    `offer.created`, as the deed of the user `by`. `revision` is the conversation's number of its
-    last change, 0 before any. A deleted one stays, without its content. `history` keeps what was
-    said before changes, for disputes; `terms` are the words it is found by. `request` stays for as
-    long as a request id does; `origin` is for the audit trail.
+    `kind` is `text`, or in system messages the event of `subject_id`, such as `offer.created`,
+    caused by the user `by`. `revision` is the conversation's revision of its last change, 0 before
+    any. A deleted message keeps its row without content. `history` keeps earlier content for
+    disputes, `terms` the words that search finds it by. `request` is removed after REPLY_KEPT.
     """
 
     COLLECTION = "messages"
@@ -155,30 +154,30 @@ class Message(Record, frozen=True):
     kind: str = "text"
     subject_id: str | None = None
     by: str | None = None
-    reply_to: Answered | None = None
+    reply_to: ReplyTarget | None = None
     reactions: tuple[Reaction, ...] = ()
     edited_at: datetime | None = None
     deleted_at: datetime | None = None
     revision: int = 0
-    history: tuple[Said, ...] = ()
+    history: tuple[EarlierContent, ...] = ()
     terms: tuple[str, ...] = ()
     request: Request | None = None
     origin: Origin | None = None
 
     @property
     def preview(self) -> LastMessage:
-        said = self.text or ", ".join(file.name for file in self.files)
+        text = self.text or ", ".join(file.name for file in self.files)
         return LastMessage(
             seq=self.seq,
             revision=self.revision,
             author_id=self.author_id,
-            text=said[:PREVIEW],
+            text=text[:PREVIEW],
             at=self.created_at,
         )
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """A message before it has a number; `reply_to` is the id of the one it answers."""
+    """A message before it has a number; `reply_to` is the id of the message it answers."""
 
     conversation_id: str
     author_id: str
@@ -193,7 +192,7 @@ class Draft(msgspec.Struct, frozen=True):
     request: Request | None = None
 
     def is_of(self, message: Message) -> bool:
-        """Whether the message, as it was first, says the same in the same place."""
+        """Whether the message had this conversation and content when it was sent."""
         first = message.history[0] if message.history else message
         answered = message.reply_to.id if message.reply_to else None
         return (self.conversation_id, self.text, self.files, self.reply_to) == (
@@ -207,13 +206,13 @@ class Draft(msgspec.Struct, frozen=True):
 async def open_between(
     uow: UnitOfWork, *, job_id: str, job_title: str, customer_id: str, contractor_id: str
 ) -> Conversation:
-    """The conversation of both about this job, created if it is not there yet."""
-    there = await uow.find(Conversation, {"job_id": job_id, "contractor_id": contractor_id})
-    if there:
-        return there
+    """The conversation of both about this job, created if it does not exist."""
+    existing = await uow.find(Conversation, {"job_id": job_id, "contractor_id": contractor_id})
+    if existing:
+        return existing
     members = (customer_id, contractor_id)
     before = await uow.find(Conversation, {"members": {"$all": list(members)}}, RECENT)
-    if before:  # written, so that of this and a block in the same moment one sees the other
+    if before:  # this write conflicts with a concurrent block, so one of the two sees the other
         await uow.change(Conversation, before.id)
     conversation = uow.new(
         Conversation,

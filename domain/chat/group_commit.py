@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from domain.chat.audit_rows import audit_rows
-from domain.chat.conversation import SYSTEM, Answered, Conversation, Draft, Message
+from domain.chat.conversation import SYSTEM, Conversation, Draft, Message, ReplyTarget
 from domain.chat.read_receipts import publish_receipts
 from domain.kernel import documents, text_search
 from domain.kernel.errors import Blocked, DomainError, NotFound, RequestIdReused, RequestInProgress
@@ -305,7 +305,7 @@ def _build_message(uow: UnitOfWork, id: str, draft: Draft, state: State) -> Mess
         kind=draft.kind,
         subject_id=draft.subject_id,
         by=draft.by,
-        reply_to=Answered(answered.id, answered.seq, answered.author_id) if answered else None,
+        reply_to=ReplyTarget(answered.id, answered.seq, answered.author_id) if answered else None,
         terms=terms_of(draft.text) if draft.author_id != SYSTEM else (),
         request=draft.request,
         origin=draft.origin,

@@ -22,15 +22,14 @@ SYNC_ITEMS = 200  # messages in one answer of `sync`, over all its conversations
 
 
 class Stretch(msgspec.Struct, frozen=True):
-    """Consecutive messages, ascending; there are more while the last is below `head`."""
+    """Consecutive messages, ascending. More exist while the last is below `head`."""
 
     items: list[Message]
     head: int
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """Messages changed since, ascending by revision; there are more while the last's is below
-    `revision`."""
+    """Changed messages, ascending by revision. More exist while the last is below `revision`."""
 
     items: list[Message]
     revision: int
@@ -71,7 +70,7 @@ class Read(Command, frozen=True):
 
 @operation("chat.list", roles=PARTIES, style=Style.READ)
 async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
-    """Own conversations with what is unread, the most recently active first."""
+    """Own conversations with their unread counts, the most recently active first."""
     page = await uow.page(
         Conversation,
         {"members": actor.id},
@@ -87,10 +86,10 @@ async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
 async def history(cmd: History, actor: Actor, uow: UnitOfWork) -> Stretch:
     """Raises NotFound."""
     conversation = await uow.get(Conversation, cmd.conversation_id, members=actor.id)
-    return await around(uow, conversation, cmd.before_seq, cmd.after_seq, cmd.limit)
+    return await messages_around(uow, conversation, cmd.before_seq, cmd.after_seq, cmd.limit)
 
 
-async def around(
+async def messages_around(
     uow: UnitOfWork, conversation: Conversation, before: int | None, after: int | None, limit: int
 ) -> Stretch:
     """The newest messages, those before a number, or those from one on."""
@@ -109,8 +108,9 @@ async def around(
 
 @operation("chat.sync", roles=PARTIES, style=Style.READ)
 async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Synced:
-    """What was missed in each conversation, without gaps; ask again while an end is below `head`
-    or `revision`.
+    """Messages that the client missed in each conversation, without gaps.
+
+    The client calls again while its last number is below `head` or `revision`.
 
     Raises NotFound, naming the conversations that are not the caller's.
     """
@@ -125,7 +125,7 @@ async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Synced:
     behind = {id: seq for id, seq in known.items() if own[id].head > seq}
     before = {id: number for id, number in revised.items() if own[id].revision > number}
     missed, changed = await asyncio.gather(
-        _missed(uow, "seq", behind), _missed(uow, "revision", before)
+        _messages_after(uow, "seq", behind), _messages_after(uow, "revision", before)
     )
     return Synced(
         {id: _stretch(own[id], missed[id]) for id in known},
@@ -135,7 +135,7 @@ async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Synced:
 
 @operation("chat.read", roles=PARTIES)
 async def read(cmd: Read, actor: Actor, uow: UnitOfWork) -> Receipt:
-    """Move one's own mark forward; a lower number changes nothing.
+    """Move the caller's read mark forward; a lower number changes nothing.
 
     Raises NotFound, Invalid beyond the newest message.
     """
@@ -145,18 +145,18 @@ async def read(cmd: Read, actor: Actor, uow: UnitOfWork) -> Receipt:
     moved = await uow.change(
         Conversation,
         conversation.id,
-        only_if=mark(actor.id, {"$lt": cmd.seq}),
-        **mark(actor.id, cmd.seq),
+        only_if=_mark_filter(actor.id, {"$lt": cmd.seq}),
+        **_mark_filter(actor.id, cmd.seq),
     )
     if moved:
         await publish_receipts(uow, [(moved, actor.id)])
     return receipt_of(moved or conversation, actor.id)
 
 
-async def _missed(
+async def _messages_after(
     uow: UnitOfWork, number: str, after: Mapping[str, int]
 ) -> Mapping[str, list[Message]]:
-    """In one query, ordered so that a cut at the limit leaves every list without gaps."""
+    """One query, ordered so that the limit cuts lists only at their ends."""
     missed: dict[str, list[Message]] = defaultdict(list)
     if after:
         branches: list[dict[str, Any]] = [
@@ -169,9 +169,9 @@ async def _missed(
 
 
 def _stretch(conversation: Conversation, items: list[Message]) -> Stretch:
-    """A message may have come between reading the head and reading the items."""
+    """`head` is at least the last item: a message may be written between the two reads."""
     return Stretch(items, max(conversation.head, items[-1].seq if items else 0))
 
 
-def mark(user_id: str, seq: Any) -> dict[str, Any]:
+def _mark_filter(user_id: str, seq: Any) -> dict[str, Any]:
     return {f"read.{user_id}": seq}

@@ -1,4 +1,4 @@
-"""Talking: what members of a conversation say, change, take back and look for."""
+"""Sending, editing, deleting, reacting to and searching messages."""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -12,11 +12,11 @@ from domain.chat.conversation import (
     SYSTEM,
     Conversation,
     Draft,
+    EarlierContent,
     Message,
     Origin,
     Reaction,
     Request,
-    Said,
 )
 from domain.chat.group_commit import terms_of
 from domain.files.file import Attachment, FileIds, attach
@@ -32,7 +32,7 @@ from domain.operations.limits import Limit
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
 
-EDITABLE = timedelta(hours=24)  # after that others rely on what was said
+EDITABLE = timedelta(hours=24)  # then the other member may rely on the text
 MAX_CHANGES = 50  # of one message
 MAX_EMOJIS = 20  # of one message
 SEARCHED = 200  # conversations, the most recently active ones; MongoDB merges no more by an index
@@ -41,8 +41,8 @@ Text = Annotated[str, Limits(min_length=1, max_length=4000, pattern=r"\S")]
 
 
 class Send(Command, frozen=True):
-    """Words, or files, or both. `client_id` is the client's own name for the message, so that
-    sending it again is safe; `reply_to` is the id of a message of the same conversation."""
+    """Text, files or both. `client_id` makes a resend safe: the client's own id of the message.
+    `reply_to` is the id of a message of the same conversation."""
 
     UNLOGGED = frozenset({"text"})
 
@@ -65,7 +65,7 @@ class Edit(ById, frozen=True):
 
 
 class React(ById, frozen=True):
-    """`on` false takes one's own reaction back."""
+    """`on` false removes the caller's own reaction."""
 
     UNLOGGED = frozenset({"emoji"})
 
@@ -84,18 +84,18 @@ class Search(Command, frozen=True):
 
 @operation("chat.send", roles=PARTIES, style=Style.DIRECT, pipelined=True, limits=(Limit(120, 6),))
 async def send(cmd: Send, actor: Actor, ports: Ports, meta: Meta) -> Message:
-    """Say something to the other member; own words count as read.
+    """Send a message to the other member. It marks the conversation read up to it.
 
-    Raises Invalid for nothing at all, NotFound, Conflict for files of something else, Blocked,
+    Raises Invalid without text and files, NotFound, Conflict for files of something else, Blocked,
     RequestIdReused when `client_id` names another message, RequestInProgress, Unavailable.
     """
     if cmd.text is None and not cmd.file_ids:
-        raise Invalid("text: say something, or attach files.", field="text")
-    files = await _hand_over(cmd, actor, ports)
+        raise Invalid("text: give a text, or attach files.", field="text")
+    files = await _attach_files(cmd, actor, ports)
     request = None
     if meta.request_id:
-        told = fingerprint("chat.send", msgspec.to_builtins(cmd))
-        request = Request(meta.request_id, told)
+        hash_of_fields = fingerprint("chat.send", msgspec.to_builtins(cmd))
+        request = Request(meta.request_id, hash_of_fields)
     draft = Draft(
         conversation_id=cmd.conversation_id,
         author_id=actor.id,
@@ -112,51 +112,51 @@ async def send(cmd: Send, actor: Actor, ports: Ports, meta: Meta) -> Message:
     return message
 
 
-async def _hand_over(cmd: Send, actor: Actor, ports: Ports) -> tuple[Attachment, ...]:
-    """To the conversation, before it is said: whoever hears of a file can read it."""
+async def _attach_files(cmd: Send, actor: Actor, ports: Ports) -> tuple[Attachment, ...]:
+    """Attach the files before the message is pushed, so its recipients can read them."""
 
     async def work(uow: UnitOfWork) -> tuple[Attachment, ...]:
-        conversation = await _open(uow, cmd.conversation_id, actor.id)
+        conversation = await _get_writable(uow, cmd.conversation_id, actor.id)
         return await attach(uow, cmd.file_ids, actor.id, conversation.id, conversation.members)
 
     return await ports.store.transact(work) if cmd.file_ids else ()
 
 
-async def _open(uow: UnitOfWork, conversation_id: str, member: str) -> Conversation:
-    """A conversation in which the member may speak. Raises NotFound, Blocked."""
+async def _get_writable(uow: UnitOfWork, conversation_id: str, member: str) -> Conversation:
+    """A conversation that the member may write to. Raises NotFound, Blocked."""
     conversation = await uow.get(Conversation, conversation_id, members=member)
     if conversation.blocked_by:
         raise Blocked(by=list(conversation.blocked_by))
     return conversation
 
 
-# -- changing what was said ------------------------------------------------------------------
+# -- changing messages -----------------------------------------------------------------------
 
 
 @operation("chat.edit", roles=PARTIES)
 async def edit(cmd: Edit, actor: Actor, uow: UnitOfWork) -> Message:
-    """Say it otherwise. Raises NotFound, Blocked, Conflict too late or after too many changes."""
-    await _open(uow, cmd.conversation_id, actor.id)
-    message = await _standing(uow, cmd, actor.id)
+    """Change the text. Raises NotFound, Blocked, Conflict too late or after too many changes."""
+    await _get_writable(uow, cmd.conversation_id, actor.id)
+    message = await _get_undeleted(uow, cmd, actor.id)
     if message.text == cmd.text:
         return message
     if uow.now - message.created_at > EDITABLE:
         raise Conflict("A message can be changed for a day: write a new one.")
-    return await _change(
+    return await _change_message(
         uow,
         message,
         text=cmd.text,
         terms=terms_of(cmd.text),
         edited_at=uow.now,
-        history=_kept(uow, message),
+        history=_append_history(uow, message),
     )
 
 
 @operation("chat.delete", roles=PARTIES)
 async def delete(cmd: ById, actor: Actor, uow: UnitOfWork) -> Message:
-    """Take it back; its place stays, and what it said is kept for disputes. Raises NotFound."""
+    """Delete the content; the number stays, and disputes keep the content. Raises NotFound."""
     await uow.get(Conversation, cmd.conversation_id, members=actor.id)
-    message = await _standing(uow, cmd, actor.id)
+    message = await _get_undeleted(uow, cmd, actor.id)
     await attach(
         uow,
         [file.id for file in message.files],
@@ -164,7 +164,7 @@ async def delete(cmd: ById, actor: Actor, uow: UnitOfWork) -> Message:
         cmd.conversation_id,
         [role_room(Role.ADMIN)],
     )
-    return await _change(
+    return await _change_message(
         uow,
         message,
         text="",
@@ -172,15 +172,15 @@ async def delete(cmd: ById, actor: Actor, uow: UnitOfWork) -> Message:
         terms=(),
         reactions=(),
         deleted_at=uow.now,
-        history=(*message.history, _said(uow, message)),
+        history=(*message.history, _current_content(uow, message)),
     )
 
 
 @operation("chat.react", roles=PARTIES)
 async def react(cmd: React, actor: Actor, uow: UnitOfWork) -> Message:
-    """Put an emoji to a message, or take it back. Raises NotFound, Blocked, Conflict."""
-    await _open(uow, cmd.conversation_id, actor.id)
-    message = await _standing(uow, cmd, {"$ne": SYSTEM})
+    """Add an emoji to a message, or remove it. Raises NotFound, Blocked, Conflict."""
+    await _get_writable(uow, cmd.conversation_id, actor.id)
+    message = await _get_undeleted(uow, cmd, {"$ne": SYSTEM})
     people = {reaction.emoji: reaction.user_ids for reaction in message.reactions}
     others = tuple(user for user in people.get(cmd.emoji, ()) if user != actor.id)
     people[cmd.emoji] = (*others, actor.id) if cmd.on else others
@@ -189,11 +189,11 @@ async def react(cmd: React, actor: Actor, uow: UnitOfWork) -> Message:
         raise Conflict("This message has enough reactions.")
     if reactions == message.reactions:
         return message
-    return await _change(uow, message, reactions=reactions)
+    return await _change_message(uow, message, reactions=reactions)
 
 
-async def _standing(uow: UnitOfWork, cmd: ById, author: Any) -> Message:
-    """One that was not deleted. Raises NotFound."""
+async def _get_undeleted(uow: UnitOfWork, cmd: ById, author: Any) -> Message:
+    """A message that is not deleted. Raises NotFound."""
     return await uow.get(
         Message,
         cmd.message_id,
@@ -203,19 +203,19 @@ async def _standing(uow: UnitOfWork, cmd: ById, author: Any) -> Message:
     )
 
 
-def _said(uow: UnitOfWork, message: Message) -> Said:
-    return Said(message.text, uow.now, message.files)
+def _current_content(uow: UnitOfWork, message: Message) -> EarlierContent:
+    return EarlierContent(message.text, uow.now, message.files)
 
 
-def _kept(uow: UnitOfWork, message: Message) -> tuple[Said, ...]:
-    """What it has said until now. Raises Conflict."""
+def _append_history(uow: UnitOfWork, message: Message) -> tuple[EarlierContent, ...]:
+    """The history with the current content added. Raises Conflict."""
     if len(message.history) >= MAX_CHANGES:
         raise Conflict("This message was changed too often: write a new one.")
-    return (*message.history, _said(uow, message))
+    return (*message.history, _current_content(uow, message))
 
 
-async def _change(uow: UnitOfWork, message: Message, **fields: Any) -> Message:
-    """Under the conversation's next revision, which is how `sync` finds it; both are told.
+async def _change_message(uow: UnitOfWork, message: Message, **fields: Any) -> Message:
+    """Change a message under the conversation's next revision, and push it to both members.
 
     Raises Conflict.
     """
@@ -237,7 +237,7 @@ async def _change(uow: UnitOfWork, message: Message, **fields: Any) -> Message:
     return changed
 
 
-# -- looking for it --------------------------------------------------------------------------
+# -- search ----------------------------------------------------------------------------------
 
 
 @operation("chat.search", roles=PARTIES, style=Style.READ)

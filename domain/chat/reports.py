@@ -1,7 +1,7 @@
-"""Moderation: who does not want to hear from whom, what is reported, what an admin may read of it.
+"""Reports of messages and conversations to the administrators.
 
-A block stands between two people, in all their conversations. Administrators read what was said
-only where its two sides are in dispute about that job; what they see besides is in a report.
+Administrators read a conversation only if its members are in dispute about the job. Otherwise they
+see what a report quotes.
 """
 
 from enum import StrEnum
@@ -26,9 +26,9 @@ class Reason(StrEnum):
 
 
 class Report(Record, frozen=True):
-    """What `by` has reported of `about_id`: a message, as it was then, or the whole conversation.
+    """`by` reports `about_id` for a message, quoted in `said`, or for the whole conversation.
 
-    It is told once; `message_id` is empty for a conversation.
+    Each is reported once; `message_id` is empty for a conversation.
     """
 
     COLLECTION = "reports"
@@ -50,7 +50,7 @@ class Report(Record, frozen=True):
 
 
 class MakeReport(Command, frozen=True):
-    """A message of the other member, or without one all of them."""
+    """Report a message of the other member, or the conversation without `message_id`."""
 
     UNLOGGED = frozenset({"text"})
 
@@ -62,20 +62,20 @@ class MakeReport(Command, frozen=True):
 
 @operation("chat.report", roles=PARTIES)
 async def report(cmd: MakeReport, actor: Actor, uow: UnitOfWork) -> Report:
-    """Tell the administrators; once told, the first report is the answer. Raises NotFound."""
+    """Alert the administrators. A repeat returns the first report. Raises NotFound."""
     place = await uow.get(Conversation, cmd.conversation_id, members=actor.id)
     (other,) = (user for user in place.members if user != actor.id)
-    told = await uow.find(
+    existing = await uow.find(
         Report,
         {"by": actor.id, "conversation_id": place.id, "message_id": cmd.message_id or ""},
     )
-    if told:
-        return told
-    said = ""
+    if existing:
+        return existing
+    quoted = ""
     if cmd.message_id:
         message = await uow.get(Message, cmd.message_id, conversation_id=place.id, author_id=other)
-        said = message.text or message.history[-1].text
-    made = uow.new(
+        quoted = message.text or message.history[-1].text
+    new = uow.new(
         Report,
         by=actor.id,
         about_id=other,
@@ -84,8 +84,8 @@ async def report(cmd: MakeReport, actor: Actor, uow: UnitOfWork) -> Report:
         message_id=cmd.message_id or "",
         reason=cmd.reason,
         text=cmd.text,
-        said=said,
+        said=quoted,
     )
-    await uow.add(made)
-    await alert(uow, "chat_reported", made.id, f"A chat was reported: {cmd.reason}.")
-    return made
+    await uow.add(new)
+    await alert(uow, "chat_reported", new.id, f"A chat was reported: {cmd.reason}.")
+    return new

@@ -25,7 +25,7 @@ class Types(msgspec.Struct, frozen=True):
 
 @operation("chat.typing", roles=PARTIES, style=Style.DIRECT, instant=True)
 async def typing(cmd: Typing, actor: Actor, ports: Ports, meta: Meta) -> None:
-    """Let the other member know, if they look. Raises NotFound."""
+    """Push the typing state to the other member's connections. Raises NotFound."""
     for other in await ports.members.others(cmd.conversation_id, actor.id):
         types = Types(cmd.conversation_id, actor.id, cmd.typing)
         ports.live.push(TYPING, types, room=user_room(other))

@@ -1,7 +1,7 @@
-"""Files: who keeps them, what they are attached to, who may read them, and when they go.
+"""Files: upload, quotas, attachment, who may read them, and removal.
 
-A row stands before its bytes and is `kept` once they are all there, so that whatever is left behind
-by a dead process has a row that `sweep` finds.
+The row is written before the bytes and is `kept` when all bytes are stored, so an upload that a
+crash interrupts leaves a row that `sweep` finds.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.files.file_names import fitting
+from domain.files.file_names import safe_name
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import Conflict, NotFound, QuotaExceeded, Unavailable
 from domain.kernel.record import Index, Record
@@ -31,7 +31,7 @@ THUMBNAIL = "image/webp"
 TICKET_LIFE = timedelta(seconds=60)
 STORING_SECONDS = 300.0
 STORED_WITHIN, ATTACHED_WITHIN = timedelta(minutes=15), timedelta(hours=24)
-CHUNK = 100  # files that are swept together
+CHUNK = 100  # files removed in one batch
 
 FileIds = Annotated[tuple[Id, ...], Limits(max_length=10)]
 
@@ -43,7 +43,8 @@ class State(StrEnum):
 
 
 class Attachment(msgspec.Struct, frozen=True):
-    """A file as others see it; `size` in bytes, `width` and `height` in pixels of a picture."""
+    """The public view of a file. `size` is in bytes, `width` and `height` of a picture in
+    pixels."""
 
     id: str
     name: str
@@ -55,8 +56,8 @@ class Attachment(msgspec.Struct, frozen=True):
 
 
 class File(Record, frozen=True):
-    """`attached_to` is the object that it was handed to, `readers` the users and rooms of roles
-    (`role:admin`) who may read it besides its owner."""
+    """`attached_to` is the id of the object it belongs to. `readers` are the users and role rooms
+    (`role:admin`) that may read it besides its owner."""
 
     COLLECTION = "files"
     PREFIX = "file"
@@ -79,7 +80,7 @@ class File(Record, frozen=True):
 
     @property
     def keys(self) -> list[str]:
-        """The blobs that belong to it."""
+        """The keys of its blobs."""
         return [self.id, *([thumbnail_of(self.id)] if self.thumbnail_size else [])]
 
     def seen(self) -> Attachment:
@@ -98,11 +99,11 @@ def thumbnail_of(file_id: str) -> str:
     return f"{file_id}.thumb"
 
 
-# -- coming ----------------------------------------------------------------------------------
+# -- upload ----------------------------------------------------------------------------------
 
 
 class Received(msgspec.Struct, frozen=True):
-    """What somebody sent, whole but not looked at yet."""
+    """A completely received upload that is not inspected yet."""
 
     name: str
     spool: Spool
@@ -118,17 +119,17 @@ class Upload(Command, frozen=True):
     "files.upload", roles=EVERYONE, style=Style.DIRECT, audited=True, limits=(Limit(30, 60),)
 )
 async def upload(cmd: Upload, actor: Actor, ports: Ports, received: Received) -> Attachment:
-    """Keep a file, which belongs to nobody else until it is attached to something.
+    """Store a file, which only its owner can read until it is attached.
 
-    Raises TooLarge, UnsupportedType, QuotaExceeded, RateLimited, Unavailable. What is refused
-    leaves nothing behind. What breaks off while it is stored is left to `sweep`: the store may
-    still be at it, and would write behind whoever tidies up at once.
+    Raises TooLarge, UnsupportedType, QuotaExceeded, RateLimited, Unavailable. A refused
+    upload leaves no data. An upload that fails while it is stored is left to `sweep`: the store may
+    still be writing, so bytes could arrive after an immediate removal.
     """
     async with ports.examiner.examine(received.spool, actor.id) as found:
         file = ports.store.single().new(
             File,
             owner_id=actor.id,
-            name=fitting(received.name, found.type),
+            name=safe_name(received.name, found.type),
             type=found.type,
             size=found.content.size,
             width=found.width,
@@ -150,8 +151,11 @@ async def upload(cmd: Upload, actor: Actor, ports: Ports, received: Received) ->
 
 
 async def check_room(uow: UnitOfWork, owner_id: str, more: int = 0) -> None:
-    """Raises QuotaExceeded. Asked after the row is there, so that of several uploads at once none
-    slips through; and before (`more`), so that nothing is read in vain."""
+    """Raises QuotaExceeded.
+
+    Checked after the row is written, so that parallel uploads all count, and before the upload is
+    received (`more` files), so that no bytes are read in vain.
+    """
     used = await uow.aggregate(
         File,
         [
@@ -171,16 +175,16 @@ async def _store(ports: Ports, file: File, found: InspectedFile) -> None:
         File, file.id, only_if={"state": State.STORING}, state=State.KEPT
     )
     if kept is None:
-        raise Unavailable  # it took so long that it was swept
+        raise Unavailable  # `sweep` removed it because storing took too long
 
 
 async def attach(
     uow: UnitOfWork, file_ids: Sequence[str], owner_id: str, to: str, readers: Sequence[str]
 ) -> tuple[Attachment, ...]:
-    """Hand files of `owner_id` to the object `to`; `readers` may read them from then on.
+    """Attach files of `owner_id` to the object `to`, and let `readers` read them.
 
     Raises NotFound for a file that is not the owner's, Conflict for one that is attached to
-    something else. Once more with the same `to` changes nothing but the readers.
+    something else. A repeat with the same `to` changes only the readers.
     """
     ids = tuple(dict.fromkeys(file_ids))
     if not ids:
@@ -196,7 +200,7 @@ async def attach(
     return tuple(files[id].seen() for id in ids)
 
 
-# -- going out -------------------------------------------------------------------------------
+# -- download --------------------------------------------------------------------------------
 
 
 class Size(StrEnum):
@@ -213,7 +217,7 @@ class ById(Command, frozen=True):
 
 
 class Ticket(msgspec.Struct, frozen=True):
-    """Reads one file until `expires_at`; for addresses, which cannot carry a token."""
+    """Permits reading one file until `expires_at`, for URLs that cannot carry a token."""
 
     ticket: str
     expires_at: datetime
@@ -221,7 +225,7 @@ class Ticket(msgspec.Struct, frozen=True):
 
 @operation("files.get", roles=EVERYONE, style=Style.READ)
 async def get(cmd: Get, actor: Actor, uow: UnitOfWork) -> File:
-    """Raises NotFound also for a thumbnail of what has none."""
+    """Raises NotFound, also for a missing thumbnail."""
     file = await uow.get(File, cmd.file_id, **readable(actor))
     if cmd.size and not file.thumbnail_size:
         raise NotFound
@@ -230,22 +234,22 @@ async def get(cmd: Get, actor: Actor, uow: UnitOfWork) -> File:
 
 @operation("files.ticket", roles=EVERYONE, style=Style.DIRECT)
 async def ticket(cmd: ById, actor: Actor, ports: Ports, meta: Meta) -> Ticket:
-    """A way for `<img>` to one file, for a minute. Raises NotFound."""
+    """A ticket for one file and 60 seconds, for `<img>`. Raises NotFound."""
     await ports.store.single().get(File, cmd.file_id, **readable(actor))
     return Ticket(*ports.tickets.ticket(actor, cmd.file_id, TICKET_LIFE))
 
 
 def readable(actor: Actor) -> dict[str, Any]:
-    """The filter for what somebody may read."""
+    """The filter for files that this user may read."""
     named = {"readers": {"$in": [actor.id, role_room(actor.role)]}}
     return {"state": State.KEPT, "$or": [{"owner_id": actor.id}, named]}
 
 
-# -- going away ------------------------------------------------------------------------------
+# -- removal ---------------------------------------------------------------------------------
 
 
 async def sweep(ports: Ports) -> int:
-    """Remove what was never attached, and uploads that died half-way; returns how many."""
+    """Remove files that were never attached and interrupted uploads; returns the number."""
     swept, some = 0, CHUNK
     while some == CHUNK:
         some = await _sweep_some(ports)
@@ -262,7 +266,7 @@ async def _sweep_some(ports: Ports) -> int:
         ]
     }
     found = await uow.all(File, old, limit=CHUNK)
-    # First of all nobody can attach or read them any more.
+    # This state comes first: a dropped file can be neither attached nor read.
     ids = tuple(file.id for file in found)
     await uow.change_all(File, {**old, "_id": ids}, state=State.DROPPED)
     dropped = await uow.all(File, {"state": State.DROPPED}, limit=CHUNK)
@@ -271,7 +275,7 @@ async def _sweep_some(ports: Ports) -> int:
 
 
 async def _remove(ports: Ports, files: Sequence[File]) -> None:
-    """The rows last, so that it can be repeated."""
+    """Remove blobs, then rows, so that an interrupted removal is repeated."""
     if files:
         await ports.blobs.remove([key for file in files for key in file.keys])
         await ports.store.single().remove(File, {"_id": tuple(file.id for file in files)})

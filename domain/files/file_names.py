@@ -1,12 +1,12 @@
-"""Names of files as they may be kept and shown: no path, no trick, an ending that fits the type."""
+"""Safe file names: no path, no invisible characters, an extension that fits the type."""
 
 import re
 import unicodedata
 
-MAX_BYTES = 180  # file systems take 255, and people add to names
+MAX_BYTES = 180  # file systems allow 255, and downloads add suffixes
 FORBIDDEN = re.compile(r'[<>:"/\\|?*%]')
 
-# The first ending of a type is added to a name that has none of them.
+# A name without any of these extensions gets the first.
 ENDINGS = {
     "image/jpeg": (".jpg", ".jpeg"),
     "image/png": (".png",),
@@ -21,9 +21,9 @@ ENDINGS = {
 }
 
 
-def fitting(name: str, type: str) -> str:
-    """The name that a file of this type gets, whatever it was called by its sender."""
-    name, endings = cleaned(name), ENDINGS[type]
+def safe_name(name: str, type: str) -> str:
+    """The stored name of an upload of this type."""
+    name, endings = _clean(name), ENDINGS[type]
     ending = next((each for each in endings if name.lower().endswith(each)), "")
     stem = name[: len(name) - len(ending)].strip(". ") or "file"
     ending = ending or endings[0]
@@ -31,13 +31,13 @@ def fitting(name: str, type: str) -> str:
     return stem.encode()[:room].decode(errors="ignore").strip(". ") + ending
 
 
-def cleaned(name: str) -> str:
-    """The last part of a path, without what is invisible, turns text around or means something."""
+def _clean(name: str) -> str:
+    """The last part of a path, without invisible, bidirectional and reserved characters."""
     name = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
     # C: control, format (such as right-to-left override), surrogates, unassigned; Zl, Zp: lines.
     visible = (
-        sign
-        for sign in name
-        if not (kind := unicodedata.category(sign)).startswith("C") and kind not in ("Zl", "Zp")
+        char
+        for char in name
+        if not (kind := unicodedata.category(char)).startswith("C") and kind not in ("Zl", "Zp")
     )
     return FORBIDDEN.sub("_", " ".join("".join(visible).split()))

@@ -1,7 +1,7 @@
-"""Where the bytes of files are kept and who looks at them: two ports, and GridFS.
+"""GridFS: the bytes of files in two collections of MongoDB.
 
-GridFS is two collections of MongoDB, written here by its specification. The driver's own writer
-would gather up to 48 MB of a file in memory before it sends the first of them.
+Written by its specification, because the driver's writer buffers up to 48 MB of a file in memory
+before it sends the first chunk.
 Source: MongoDB, "GridFS Spec".
 """
 
@@ -13,8 +13,8 @@ from domain.kernel.errors import Unavailable
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UNREACHABLE, Store
 
-CHUNK = 255 * 1024  # bytes; what other tools use too
-AT_ONCE = 2  # chunks in one request: what is in memory of one file, several times over
+CHUNK = 255 * 1024  # bytes; the default of GridFS
+CHUNKS_PER_REQUEST = 2  # of one file; bounds the memory of an upload or download
 
 
 class GridChunk(Record, frozen=True):
@@ -28,7 +28,7 @@ class GridChunk(Record, frozen=True):
 
 
 class GridFile(Record, frozen=True, rename={"chunk_size": "chunkSize", "uploaded": "uploadDate"}):
-    """Written last: a file without it is not whole."""
+    """Written last: without this row a file is incomplete."""
 
     COLLECTION = "fs.files"
     PREFIX = "file"
@@ -46,11 +46,11 @@ class GridFs:
 
     async def write(self, key: str, pieces: AsyncIterator[bytes]) -> None:
         length = 0
-        async for block in blocks(pieces, AT_ONCE * CHUNK):
+        async for block in blocks(pieces, CHUNKS_PER_REQUEST * CHUNK):
             await self._add(key, length // CHUNK, block)
             length += len(block)
         uow = self._store.single()
-        with _answering():
+        with _raise_unavailable():
             await uow.add(uow.new(GridFile, id=key, uploaded=uow.now, length=length))
 
     async def _add(self, key: str, first: int, block: bytes) -> None:
@@ -64,16 +64,18 @@ class GridFs:
             )
             for place, start in enumerate(range(0, len(block), CHUNK))
         ]
-        with _answering():
+        with _raise_unavailable():
             await uow.add_all(rows)
 
     async def read(self, key: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
-        """A few chunks at a time, so that nothing is kept open for a client that reads slowly."""
+        """Read a few chunks at a time, so that a slow client holds no cursor open."""
         while start < end:
             number = start // CHUNK
-            few = {"files_id": key, "n": {"$gte": number, "$lt": number + AT_ONCE}}
-            with _answering():
-                rows = await self._store.single().all(GridChunk, few, (("n", 1),), AT_ONCE)
+            few = {"files_id": key, "n": {"$gte": number, "$lt": number + CHUNKS_PER_REQUEST}}
+            with _raise_unavailable():
+                rows = await self._store.single().all(
+                    GridChunk, few, (("n", 1),), CHUNKS_PER_REQUEST
+                )
             if not rows or rows[0].n != number:
                 raise LookupError(f"chunk {number} of {key} is missing")
             for row in rows:
@@ -83,13 +85,13 @@ class GridFs:
 
     async def remove(self, keys: Sequence[str]) -> None:
         uow = self._store.single()
-        with _answering():
+        with _raise_unavailable():
             await uow.remove(GridFile, {"_id": tuple(keys)})
             await uow.remove(GridChunk, {"files_id": tuple(keys)})
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
+def _raise_unavailable() -> Iterator[None]:
     try:
         yield
     except UNREACHABLE as away:

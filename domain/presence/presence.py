@@ -1,7 +1,7 @@
-"""Presence: who is there, who types, and when somebody was last seen.
+"""Presence: who is online, who was last seen when, and how many users view a job.
 
-Who does not show their own presence sees nobody else's. What was seen of a person is a record of
-its own: it changes whenever they go, and the person does not.
+A user who hides their presence does not see that of others. `LastSeen` is a record of its own,
+because it changes with every disconnect and the user's record does not.
 """
 
 from collections.abc import Collection, Mapping
@@ -26,7 +26,7 @@ PRESENCE = Event("/chat", "presence")
 
 
 class LastSeen(Record, frozen=True):
-    """When the last socket of a user went; its id is the user's."""
+    """When the last connection of a user closed. Its id is the user's id."""
 
     COLLECTION = "lastseen"
     PREFIX = "usr"
@@ -35,7 +35,7 @@ class LastSeen(Record, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What somebody else sees of a user: nothing (both null) if one of the two does not show it.
+    """What another user sees: both fields are null if one of the two hides presence.
 
     `last_seen_at` is null while they are online.
     """
@@ -59,40 +59,41 @@ def _rooms(answer: Any) -> list[str]:
 
 @operation("chat.presence", roles=PARTIES, style=Style.DIRECT, joins=_rooms)
 async def presence(cmd: Conversations, actor: Actor, ports: Ports, meta: Meta) -> SeenPeople:
-    """The other members of these conversations; `presence` comes to this socket from now on.
+    """The presence of the other members; subscribes this connection to their `presence`.
 
-    Raises NotFound. Who does not show their own presence gets an empty list, and no pushes.
+    Raises NotFound. A caller who hides presence gets an empty list and no pushes.
     """
     people = await ports.members.others_in_all(cmd.conversation_ids, actor.id)
-    if not people or await _hidden(ports.store.single(), [actor.id]):
+    if not people or await _users_hiding_presence(ports.store.single(), [actor.id]):
         return SeenPeople([])
-    return SeenPeople(await _seen(ports, people))
+    return SeenPeople(await _read_presence(ports, people))
 
 
-class ShowPresence(Task, frozen=True, tag="push_presence"):
-    """Tell those who look that somebody shows their presence now, or does not any more."""
+class PushPresence(Task, frozen=True, tag="push_presence"):
+    """Push a user's presence after they changed whether they show it."""
 
     lane = Lane.NOTICE
 
     user_id: str
 
     async def run(self, ports: Ports) -> None:
-        _tell(ports, await _seen(ports, [self.user_id]))
+        _push(ports, await _read_presence(ports, [self.user_id]))
 
 
-def follow(uow: UnitOfWork) -> None:
-    """Leave a task for each user who changed what they show; called before each commit."""
+def queue_presence(uow: UnitOfWork) -> None:
+    """Queue a `PushPresence` for each user who changed `show_presence`. Called before each
+    commit."""
     for change in uow.changes:
         if change.kind is User and change.before and _shows(change.before) != _shows(change.after):
-            uow.later(ShowPresence(change.after["_id"]))
+            uow.later(PushPresence(change.after["_id"]))
 
 
 def _shows(user: Mapping[str, Any]) -> bool:
     return bool(user.get("show_presence", True))
 
 
-async def moved(ports: Ports, counts: Mapping[str, int]) -> None:
-    """How many are in a room has changed: of sockets of a user, of users who watch a job."""
+async def push_counts(ports: Ports, counts: Mapping[str, int]) -> None:
+    """Push changed counts: connections of users, and viewers of jobs. Saves who went offline."""
     for room, count in counts.items():
         if job_id := job_in(room):
             ports.live.push(VIEWERS, Viewers(job_id, count), room=room)
@@ -100,9 +101,9 @@ async def moved(ports: Ports, counts: Mapping[str, int]) -> None:
     if not users:
         return
     uow = ports.store.single()
-    await _note(uow, [user for user, online in users.items() if not online])
-    hidden = await _hidden(uow, users)
-    _tell(
+    await _save_last_seen(uow, [user for user, online in users.items() if not online])
+    hidden = await _users_hiding_presence(uow, users)
+    _push(
         ports,
         [
             Seen(user, online, None if online else uow.now)
@@ -112,44 +113,46 @@ async def moved(ports: Ports, counts: Mapping[str, int]) -> None:
     )
 
 
-def _tell(ports: Ports, people: Collection[Seen]) -> None:
+def _push(ports: Ports, people: Collection[Seen]) -> None:
     for seen in people:
         ports.live.push(PRESENCE, seen, room=presence_room(seen.user_id))
 
 
-async def _seen(ports: Ports, people: Collection[str]) -> list[Seen]:
+async def _read_presence(ports: Ports, people: Collection[str]) -> list[Seen]:
     uow, ids = ports.store.single(), tuple(people)
-    hidden = await _hidden(uow, ids)
+    hidden = await _users_hiding_presence(uow, ids)
     online = await ports.presence.online([id for id in ids if id not in hidden])
     rows = await uow.all(LastSeen, {"_id": ids}, limit=len(ids))
     last = {row.id: row.at for row in rows if row.id not in hidden | online}
     return [Seen(id, None if id in hidden else id in online, last.get(id)) for id in ids]
 
 
-async def _hidden(uow: UnitOfWork, people: Collection[str]) -> set[str]:
+async def _users_hiding_presence(uow: UnitOfWork, people: Collection[str]) -> set[str]:
     where = {"_id": tuple(people), "show_presence": False}
     return {user.id for user in await uow.all(User, where, limit=len(people))}
 
 
-async def _note(uow: UnitOfWork, gone: Collection[str]) -> None:
-    """All in three requests: change those that are there, add the others."""
-    if not gone:
+async def _save_last_seen(uow: UnitOfWork, users: Collection[str]) -> None:
+    """Save the time for users who went offline: three requests, however many users."""
+    if not users:
         return
-    ids = tuple(gone)
-    there = {row.id for row in await uow.all(LastSeen, {"_id": ids}, limit=len(ids))}
-    if there:
-        await uow.change_all(LastSeen, {"_id": tuple(there)}, at=uow.now)
+    ids = tuple(users)
+    existing = {row.id for row in await uow.all(LastSeen, {"_id": ids}, limit=len(ids))}
+    if existing:
+        await uow.change_all(LastSeen, {"_id": tuple(existing)}, at=uow.now)
     try:
-        await uow.add_all([uow.new(LastSeen, id=id, at=uow.now) for id in ids if id not in there])
-    except Duplicate:  # one of them went on another process at the same moment
-        await _note(uow, gone)
+        await uow.add_all(
+            [uow.new(LastSeen, id=id, at=uow.now) for id in ids if id not in existing]
+        )
+    except Duplicate:  # another process added one of them at the same time
+        await _save_last_seen(uow, users)
 
 
 VIEWERS = Event("/job", "job.viewers")
 
 
 class Viewers(msgspec.Struct, frozen=True):
-    """How many people watch: each once, with however many devices."""
+    """The number of users who watch a job; several devices of one user count once."""
 
     job_id: str
     viewers: int

@@ -38,7 +38,7 @@ async def run(settings: Settings, head: str | None = None) -> int:
         await container.store.ping()
         report = await audit(container.ports)
         lines = await all_lines(container)
-        proof = await verification.prove(container.ports, head)
+        proof = await verification.verify(container.ports, head)
     finally:
         await container.close()
     console = Console(highlight=False)
@@ -72,7 +72,7 @@ def show_lines(found: Comparison, console: Console) -> None:
         console.print(f"... {found.count - len(found.differences)} more.")
 
 
-def show_trail(proof: verification.Proof, console: Console) -> None:
+def show_trail(proof: verification.Verification, console: Console) -> None:
     """The head must be kept where those who can write to the database cannot change it."""
     console.print(f"Audit trail: {proof.rows} rows, head {proof.head}", soft_wrap=True)
     if not proof.findings:

@@ -83,7 +83,7 @@ JOBS = (
     Job("sweep_files", 600, file.sweep),
     Job("reconcile", 3600, runs.reconcile_daily),
     Job("log_audit_head", 3600, log_audit_head),
-    Job("verify_audit_trail", 86_400, verification.prove_daily),
+    Job("verify_audit_trail", 86_400, verification.verify_daily),
     Job("save_feed_heads", 3600, keep_heads),
 )
 

@@ -22,17 +22,17 @@ async def trail(market, server):
     for number in range(6):
         await market.job(customer, title=f"Fence {number}")
     assert await hash_chain.extend(server.ports) == 6
-    assert (await verification.prove(server.ports)).findings == []
+    assert (await verification.verify(server.ports)).findings == []
     return customer
 
 
 async def findings(server, noted=None):
-    proof = await verification.prove(server.ports, noted)
+    proof = await verification.verify(server.ports, noted)
     return [(finding.what, finding.subject) for finding in proof.findings]
 
 
 async def test_audit_row_edited(trail, market, server):
-    """Guard: `WaitingRow.content` in `verification._checked`: the seal covers every field."""
+    """Guard: `WaitingRow.content` in `verification._read_row`: the seal covers every field."""
     row = (await rows(market))[2]
     collection = server.store.database["audit"]
     for field, value in (("detail", "{}"), ("actor_id", "usr_x"), ("address", "10.0.0.1")):
@@ -44,7 +44,7 @@ async def test_audit_row_edited(trail, market, server):
 
 
 async def test_audit_row_deleted(trail, market, server):
-    """Guard: `number > seq + 1` in `verification.prove`."""
+    """Guard: `number > seq + 1` in `verification.verify`."""
     third, fourth = (await rows(market))[2:4]
     await server.store.database["audit"].delete_one({"_id": third.id})
     assert ("rows are missing", "3 to 3") in await findings(server)
@@ -64,7 +64,7 @@ async def test_audit_row_moved(trail, market, server):
 
 async def test_audit_tail_cut(trail, market, server):
     """Guard: `anchor.seq > seq` in `verification._check_end`, and the seal over the anchor."""
-    proof = await verification.prove(server.ports)
+    proof = await verification.verify(server.ports)
     last = (await rows(market))[-1]
     await server.store.database["audit"].delete_one({"_id": last.id})
     assert await findings(server) == [("the end of the trail is missing", "6 to 6")]
@@ -78,8 +78,8 @@ async def test_audit_tail_cut(trail, market, server):
 
 
 async def test_audit_tail_cut_is_not_covered_by_what_comes_later(trail, market, server):
-    """Guard: `hash_chain._end`, which continues from the anchor and alerts the admins; continuing
-    from the last row it would reuse the missing numbers."""
+    """Guard: `hash_chain._read_end`, which continues from the anchor and alerts the admins;
+    continuing from the last row it would reuse the missing numbers."""
     admin = await market.admin()
     last = (await rows(market))[-1]
     await server.store.database["audit"].delete_one({"_id": last.id})
@@ -95,7 +95,7 @@ async def test_audit_tail_cut_is_not_covered_by_what_comes_later(trail, market, 
 
 
 async def test_audit_row_edited_or_forged_before_it_is_chained(trail, market, server):
-    """Guard: the seal that `audit_log.record` writes, and `_checked` for unchained rows."""
+    """Guard: the seal that `audit_log.record` writes, and `_read_row` for unchained rows."""
     collection = server.store.database["audit_waiting"]
     await market.job(trail, title="A seventh")
     row = (await rows(market))[-1]
@@ -111,14 +111,14 @@ async def test_audit_row_edited_or_forged_before_it_is_chained(trail, market, se
 @pytest.mark.parametrize("number", [-1, 0, "none", 2.5, [7]])
 async def test_audit_row_hidden_by_a_number_that_is_not_an_integer(trail, market, server, number):
     """Guard: `hidden` in `verification._check_waiting`, and `isinstance` in
-    `verification.prove`."""
+    `verification.verify`."""
     row = (await rows(market))[2]
     await server.store.database["audit"].update_one({"_id": row.id}, {"$set": {"seq": number}})
     assert (NO_NUMBER, row.id) in await findings(server)
 
 
 async def test_audit_row_under_the_number_of_another(trail, market, server):
-    """Guard: `number <= seq` in `verification.prove`."""
+    """Guard: `number <= seq` in `verification.verify`."""
     collection = server.store.database["audit"]
     for name, index in (await collection.index_information()).items():
         if index.get("unique"):
@@ -130,7 +130,7 @@ async def test_audit_row_under_the_number_of_another(trail, market, server):
 
 
 async def test_audit_row_that_cannot_be_read(trail, market, server):
-    """Guard: `documents.record` within `try` in `verification._checked`; neither verification nor
+    """Guard: `documents.record` within `try` in `verification._read_row`; neither verification nor
     chaining stops at such a row."""
     collection = server.store.database["audit"]
     row = (await rows(market))[2]
@@ -155,15 +155,15 @@ async def test_audit_trail_restored_to_an_older_state(trail, market, server):
     assert await findings(server) == []
     assert await findings(server, noted) == [("the noted end is missing", "7")]
     with pytest.raises(Invalid):
-        await verification.prove(server.ports, "seven")
+        await verification.verify(server.ports, "seven")
 
 
 async def test_a_broken_trail_alerts_the_administrators(trail, market, server):
-    """Guard: `verification.prove_daily`, which alerts only when the trail is broken."""
+    """Guard: `verification.verify_daily`, which alerts only when the trail is broken."""
     admin = await market.admin()
-    await verification.prove_daily(server.ports)
+    await verification.verify_daily(server.ports)
     row = (await rows(market))[2]
     await server.store.database["audit"].update_one({"_id": row.id}, {"$set": {"address": "::1"}})
-    await verification.prove_daily(server.ports)
+    await verification.verify_daily(server.ports)
     alert = await admin.push("/admin", "alert")
     assert (alert["kind"], alert["subject"]) == ("trail_broken", row.id)

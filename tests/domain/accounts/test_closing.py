@@ -41,7 +41,7 @@ async def refused(market, party, *outstanding):
 
 
 async def test_nobody_goes_while_an_offer_stands_or_work_is_under_way(market, server):
-    """Guard: `offers` and `jobs` of `account_deletion._hindrances`."""
+    """Guard: `offers` and `jobs` of `account_deletion.deletion_blockers`."""
     work = JobInProgress(market, server)
     work.customer, work.contractor = await market.customer(), await market.contractor()
     work.job = await market.job(work.customer)
@@ -66,7 +66,7 @@ async def test_nobody_goes_while_an_offer_stands_or_work_is_under_way(market, se
 
 
 async def test_nobody_goes_with_money_in_the_wallet_or_on_its_way(market, server):
-    """Guard: `wallet`, `withdrawals` and `debt` of `account_deletion._hindrances`."""
+    """Guard: `wallet`, `withdrawals` and `debt` of `account_deletion.deletion_blockers`."""
     work = await JobInProgress(market, server).start_and_complete()
     await refused(market, work.contractor, "wallet")
     await work.sandbox.settings(payout_delay_seconds=2)
@@ -85,7 +85,7 @@ async def test_nobody_goes_with_money_in_the_wallet_or_on_its_way(market, server
 
 
 async def test_nobody_goes_during_a_chargeback(market, server):
-    """Guard: `chargebacks` of `account_deletion._hindrances`."""
+    """Guard: `chargebacks` of `account_deletion.deletion_blockers`."""
     work = await JobInProgress(market, server).start_and_complete()
     await work.withdraw(70_000)
     chargeback = await work.open_chargeback()
@@ -110,7 +110,8 @@ async def test_only_with_the_password(market):
 
 
 async def test_nothing_says_who_a_deleted_user_was(market, server):
-    """Guard: the fields in `bury` and the copies in `TakeLeave`; the journal stays as it is."""
+    """Guard: the fields in `anonymize` and the copies in `CloseAccount`; the journal stays as it
+    is."""
     work = await JobInProgress(market, server).start_and_complete()
     await work.withdraw(70_000)
     chat = await work.customer.call(
@@ -128,7 +129,10 @@ async def test_nothing_says_who_a_deleted_user_was(market, server):
     await market.settled()
     for party in (work.customer, work.contractor):
         [user] = await market.rows(User, _id=party.id)
-        assert (user.name, user.email) == (account_deletion.GONE, f"{party.id}@deleted.invalid")
+        assert (user.name, user.email) == (
+            account_deletion.DELETED_NAME,
+            f"{party.id}@deleted.invalid",
+        )
         assert user.deleted_at and user.password_hash == account_deletion.NO_PASSWORD
         assert (await party.http("GET", "/api/account/me"))[0] == 401
         for email in (party.email, user.email):
@@ -138,12 +142,12 @@ async def test_nothing_says_who_a_deleted_user_was(market, server):
                     "POST", "/api/account/login", body
                 )
                 assert (status, problem["code"]) == (401, "wrong_credentials")
-    assert {job.customer_name for job in await market.rows(Job)} == {account_deletion.GONE}
+    assert {job.customer_name for job in await market.rows(Job)} == {account_deletion.DELETED_NAME}
     assert {each.contractor_name for each in await market.rows(Application)} == {
-        account_deletion.GONE
+        account_deletion.DELETED_NAME
     }
     [conversation] = await market.rows(Conversation, _id=chat["id"])
-    assert set(conversation.names.values()) == {account_deletion.GONE}
+    assert set(conversation.names.values()) == {account_deletion.DELETED_NAME}
     assert len(await market.rows(Transaction)) == rows
     assert (await audit(server.ports)).differences == []
     new = {"email": work.customer.email, "password": PASSWORD, "name": "Nia", "role": "customer"}
@@ -151,7 +155,7 @@ async def test_nothing_says_who_a_deleted_user_was(market, server):
 
 
 async def test_what_is_open_without_money_ends(market):
-    """Guard: `_cancel_jobs` and `_withdraw_applications` of `TakeLeave`."""
+    """Guard: `_cancel_jobs` and `_withdraw_applications` of `CloseAccount`."""
     customer, contractor = await market.customer(), await market.contractor()
     other = await market.contractor("Olga Other")
     job = await market.job(customer)
@@ -177,13 +181,13 @@ async def test_deleting_against_an_offer_has_one_winner(market, monkeypatch, sid
     """Guard: `engage` in `offers.create`; without it neither transaction writes what the other has
     read, and the offer stands with somebody who is gone."""
     checked = asyncio.Event()
-    real = account_deletion._hindrances
+    real = account_deletion.deletion_blockers
 
     def hindrances(user):
         checked.set()
         return real(user)
 
-    monkeypatch.setattr(account_deletion, "_hindrances", hindrances)
+    monkeypatch.setattr(account_deletion, "deletion_blockers", hindrances)
     won = set()
     for number in range(ROUNDS):
         people = {
@@ -227,7 +231,7 @@ async def test_deleting_against_an_offer_has_one_winner(market, monkeypatch, sid
 
 
 async def test_nobody_slips_away_during_an_acceptance(processes):
-    """Guard: `ACCEPTING` among what is going in `account_deletion._hindrances`."""
+    """Guard: `ACCEPTING` among what is going in `account_deletion.deletion_blockers`."""
     first, second = await processes.web(), await processes.web()
     market = processes.market
     for number in range(ROUNDS):

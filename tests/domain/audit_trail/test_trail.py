@@ -21,7 +21,7 @@ async def rows(market, **where):
 
 
 async def findings(server):
-    return [(f.what, f.subject) for f in (await verification.prove(server.ports)).findings]
+    return [(f.what, f.subject) for f in (await verification.verify(server.ports)).findings]
 
 
 async def test_a_command_says_who_did_what_to_what(market, server):
@@ -152,7 +152,7 @@ async def test_what_comes_while_it_is_chained_is_chained_next(market, server):
 
 
 async def test_a_row_that_is_written_again_stays_as_it_was(market, server):
-    """Guard: `known` in `hash_chain._bind`; without it the chain ends there for ever."""
+    """Guard: `known` in `hash_chain._chain_rows`; without it the chain ends there for ever."""
     await server.web.scheduler.stop()
     customer = await market.customer()
     await market.job(customer)

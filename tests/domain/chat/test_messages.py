@@ -45,7 +45,8 @@ async def changes(talk: Talk, party: Party, revision: int) -> Json:
 
 
 async def test_an_edited_message_keeps_its_place_and_both_are_told(market: Market) -> None:
-    """Guard: `publish` with `seq=changed.seq` in `_change`, and `history` among the PRIVATE."""
+    """Guard: `publish` with `seq=changed.seq` in `_change_message`, and `history` among the
+    PRIVATE."""
     talk = await meet(market)
     said = await talk.say(talk.customer, "Tuesday")
     await talk.say(talk.contractor, "Fine")
@@ -62,7 +63,7 @@ async def test_an_edited_message_keeps_its_place_and_both_are_told(market: Marke
 
 
 async def test_only_its_author_changes_a_message_and_not_for_ever(market: Market) -> None:
-    """Guard: `author_id` in `_standing`, EDITABLE and MAX_CHANGES in `edit`."""
+    """Guard: `author_id` in `_get_undeleted`, EDITABLE and MAX_CHANGES in `edit`."""
     talk = await meet(market)
     said = await talk.say(talk.customer, "Tuesday")
     other = await meet(market, talk.customer)
@@ -98,7 +99,8 @@ async def test_changes_missed_while_away_are_synced(market: Market) -> None:
 
 
 async def test_what_is_taken_back_is_nowhere_shown_and_kept(market: Market) -> None:
-    """Guard: `text=""` and `terms=()` in `delete`, and the preview that `_change` renews."""
+    """Guard: `text=""` and `terms=()` in `delete`, and the preview that `_change_message`
+    renews."""
     talk = await meet(market)
     said = await talk.say(talk.customer, "My password is hunter2")
     answer = await talk.say(talk.contractor, "Take that back!", reply_to=said["id"])
@@ -265,8 +267,8 @@ async def test_a_search_reads_what_it_finds(server: Server) -> None:
 async def test_what_one_missed_in_a_conversation_is_read_from_an_index(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `documents.any_of` in `history._missed` and `group_commit._find_sent_before`, and the
-    INDEXES of Message."""
+    """Guard: `documents.any_of` in `history._messages_after` and `group_commit._find_sent_before`,
+    and the INDEXES of Message."""
     talk, asked, real = await meet(market), [], UnitOfWork.all
 
     async def noting(uow: UnitOfWork, kind: type[Any], where: Any, *args: Any) -> Any:

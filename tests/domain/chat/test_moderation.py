@@ -19,7 +19,7 @@ async def says(talk: Talk, party: Party) -> str:
 
 
 async def test_a_block_silences_both_until_it_is_taken_back(market: Market) -> None:
-    """Guard: `blocked_by` in `group_commit._build_message` and `chat.messages._open`."""
+    """Guard: `blocked_by` in `group_commit._build_message` and `chat.messages._get_writable`."""
     talk = await meet(market)
     said = await talk.say(talk.customer, "Tuesday")
     assert (await block(talk, talk.contractor))["blocked_by"] == [talk.contractor.id]

@@ -14,7 +14,7 @@ async def readers(file: str, *parties: Party) -> list[int]:
 
 
 async def test_files_are_said_with_or_without_words(market: Market) -> None:
-    """Guard: `attach` with the conversation's members in `_hand_over`, before the message is
+    """Guard: `attach` with the conversation's members in `_attach_files`, before the message is
     posted, so that whoever hears of a file can read it; its names in `Message.preview`."""
     talk = await meet(market)
     other, admin = await market.customer("Olga"), await market.admin()

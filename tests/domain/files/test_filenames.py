@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.files.file_names import MAX_BYTES, fitting
+from domain.files.file_names import MAX_BYTES, safe_name
 from tests.support.file_samples import download, upload
 
 
@@ -25,14 +25,14 @@ from tests.support.file_samples import download, upload
     ],
 )
 def test_names(name, kept):
-    """Guard: `cleaned` and the ending in `fitting`."""
-    assert fitting(name, "image/png") == kept
+    """Guard: `_clean` and the ending in `safe_name`."""
+    assert safe_name(name, "image/png") == kept
 
 
 def test_long_names_end_at_a_letter():
     """Guard: MAX_BYTES, counted in bytes, and the ending that stays."""
     for sign in "x完":
-        kept = fitting(sign * 1000 + ".jpeg", "image/jpeg")
+        kept = safe_name(sign * 1000 + ".jpeg", "image/jpeg")
         assert MAX_BYTES - 3 <= len(kept.encode()) <= MAX_BYTES and kept.endswith(f"{sign}.jpeg")
 
 

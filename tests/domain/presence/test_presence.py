@@ -50,7 +50,7 @@ async def until(reached: Callable[[], Any], seconds: float = 10) -> None:
 
 @both_paths
 async def test_who_comes_and_goes_is_told_to_whoever_looks(market: Market) -> None:
-    """Guard: `joins` of `chat.presence`, `_note` and `_tell` in `presence.moved`."""
+    """Guard: `joins` of `chat.presence`, `_note` and `_push` in `presence.push_counts`."""
     customer, contractor = await market.customer(), await market.contractor()
     id = await talk(market, customer, contractor)
     before = (await market.rows(User, _id=contractor.id))[0]
@@ -88,7 +88,8 @@ async def test_nobody_goes_as_long_as_a_device_stays(market: Market) -> None:
 
 
 async def test_who_hides_sees_nobody(market: Market) -> None:
-    """Guard: `_hidden` in `presence`, `_seen` and `moved`, and `ShowPresence` of `update`."""
+    """Guard: `_users_hiding_presence` in `presence`, `_read_presence` and `moved`, and
+    `PushPresence` of `update`."""
     customer, contractor = await market.customer(), await market.contractor()
     id = await talk(market, customer, contractor)
     assert (await look(customer, id))[0]["online"]
@@ -112,7 +113,7 @@ async def test_who_hides_sees_nobody(market: Market) -> None:
 async def test_typing_reaches_the_other_and_asks_the_database_once(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `Memberships._members`, and the room of the other alone in `typing`."""
+    """Guard: `ConversationMembers._members`, and the room of the other alone in `typing`."""
     customer, contractor = await market.customer(), await market.contractor()
     stranger = await market.contractor("Otto")
     id = await talk(market, customer, contractor)
@@ -135,8 +136,8 @@ async def test_typing_reaches_the_other_and_asks_the_database_once(
 async def test_what_is_remembered_of_conversations_is_bounded(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `while ... > REMEMBERED` in `Memberships._read`."""
-    monkeypatch.setattr("domain.chat.members.REMEMBERED", 2)
+    """Guard: `while ... > REMEMBERED` in `ConversationMembers._read`."""
+    monkeypatch.setattr("domain.chat.members.CACHE_SIZE", 2)
     customer = await market.customer()
     ids = [await talk(market, customer, await market.contractor()) for _ in range(3)]
     for id in ids:

@@ -182,7 +182,7 @@ class Proof:
         """Every audit row is chained, and the chain continues from its last verified row."""
         ports = self.workers.server.ports
         await hash_chain.extend(ports, rest=0)
-        proof = await verification.prove(ports, self.head)
+        proof = await verification.verify(ports, self.head)
         assert proof.findings == [] and proof.rows, proof
         self.head = proof.head
 

@@ -214,7 +214,7 @@ async def test_a_body_that_is_none(market, type, body, code):
     ],
 )
 async def test_names_that_lead_elsewhere(market, name):
-    """Guard: `fitting` at the upload, `_headers` at the download."""
+    """Guard: `safe_name` at the upload, `_headers` at the download."""
     owner = await market.customer()
     async with RawRequest(owner) as raw:
         body = multipart_part(name) + MULTIPART_END
