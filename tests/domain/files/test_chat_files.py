@@ -66,7 +66,7 @@ async def test_nobody_says_what_is_not_theirs(market: Market) -> None:
 
 
 async def test_what_is_taken_back_is_read_by_administrators_alone(market: Market) -> None:
-    """Guard: the second `attach`, in `chat.messages.delete`; `files` of `Said`."""
+    """Guard: the second `attach`, in `chat.messages.delete`; `files` of `EarlierContent`."""
     talk, admin = await meet(market), await market.admin()
     photo = await upload(talk.contractor, picture())
     said = await talk.say(talk.contractor, "Look", file_ids=[photo["id"]])

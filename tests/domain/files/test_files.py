@@ -375,8 +375,8 @@ async def test_the_same_story_in_a_bucket(market, server):
 
 
 async def test_a_bucket_that_is_away(market, server, monkeypatch):
-    """Guard: `_answering` and PATIENCE in server/s3.py; `try_upload` begins with the first piece,
-    so that a reader gets an answer."""
+    """Guard: `_raise_unavailable` and PATIENCE in server/s3.py; `try_upload` begins with the first
+    piece, so that a reader gets an answer."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "none")
     owner = await market.customer()

@@ -50,7 +50,8 @@ async def until(reached: Callable[[], Any], seconds: float = 10) -> None:
 
 @both_paths
 async def test_who_comes_and_goes_is_told_to_whoever_looks(market: Market) -> None:
-    """Guard: `joins` of `chat.presence`, `_note` and `_push` in `presence.push_counts`."""
+    """Guard: `joins` of `chat.presence`, `_save_last_seen` and `_push` in
+    `presence.push_counts`."""
     customer, contractor = await market.customer(), await market.contractor()
     id = await talk(market, customer, contractor)
     before = (await market.rows(User, _id=contractor.id))[0]
@@ -136,7 +137,7 @@ async def test_typing_reaches_the_other_and_asks_the_database_once(
 async def test_what_is_remembered_of_conversations_is_bounded(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `while ... > REMEMBERED` in `ConversationMembers._read`."""
+    """Guard: `while ... > CACHE_SIZE` in `ConversationMembers._read`."""
     monkeypatch.setattr("domain.chat.members.CACHE_SIZE", 2)
     customer = await market.customer()
     ids = [await talk(market, customer, await market.contractor()) for _ in range(3)]
