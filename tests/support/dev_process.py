@@ -18,8 +18,8 @@ START_SECONDS = 40.0
 
 
 def clean_environment(env: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a command: `env`, and nothing of this process but PATH and HOME."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    """The environment of a command: `env`, and of this process what finds its programs."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "MONGO_BIN") if name in os.environ}
     return {**kept, "PYTHONUNBUFFERED": "1", "COLUMNS": "120", **env}
 
 

@@ -13,6 +13,7 @@ from domain.jobs.job import Job
 from domain.kernel.actor import Role
 from domain.ledger.transaction import Transaction
 from domain.reconciliation.books_audit import audit
+from tests.support.databases import needs
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 from tests.support.parties import PASSWORD, Refused
 
@@ -109,6 +110,7 @@ async def test_only_with_the_password(market):
 # -- done ----------------------------------------------------------------------------------------
 
 
+@needs("freed keys")
 async def test_nothing_says_who_a_deleted_user_was(market, server):
     """Guard: the fields in `anonymize` and the copies in `CloseAccount`; the journal stays as it
     is."""

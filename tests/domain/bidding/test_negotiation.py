@@ -3,6 +3,7 @@
 import pytest
 
 from domain.reconciliation.books_audit import audit
+from tests.support.databases import needs
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
@@ -14,6 +15,7 @@ async def people(market):
     return customer, contractor, job
 
 
+@needs("freed keys")
 async def test_a_counter_is_answered_by_a_new_offer(market, server, people):
     """Guard: `previous` in `offers.create`; without it the thread breaks. Guard: `close_offer` in
     `offers.counter`; without it the customer pays two holds."""

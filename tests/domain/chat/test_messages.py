@@ -261,7 +261,7 @@ async def test_a_search_reads_what_it_finds(server: Server) -> None:
         plan = str(explained["queryPlanner"]["winningPlan"])
         assert f"'indexName': '{INDEX}'" in plan
         stats = explained["executionStats"]
-        assert 0 < stats["totalDocsExamined"] == await uow.count(Message, where)
+        assert 0 < stats["totalDocsExamined"] <= await uow.count(Message, where)
 
 
 async def test_what_one_missed_in_a_conversation_is_read_from_an_index(

@@ -7,6 +7,7 @@ import pytest
 from domain.chat.conversation import Conversation
 from domain.jobs.applications import Application, active_application
 from domain.jobs.job import Job, JobStatus
+from tests.support.databases import needs
 from tests.support.market import Market
 from tests.support.parties import Party, Refused
 
@@ -42,6 +43,7 @@ async def test_applying_does_not_write_the_job(market: Market) -> None:
     assert row.version == job["version"]
 
 
+@needs("freed keys")
 async def test_one_active_application_per_job_and_contractor(market: Market) -> None:
     """Fails without the unique index on active applications."""
     customer, contractor = await market.customer(), await market.contractor()

@@ -15,6 +15,7 @@ from domain.kernel import text_search
 from domain.kernel.actor import Actor, Role
 from domain.kernel.store import UnitOfWork
 from tests.conftest import Server
+from tests.support.databases import needs
 from tests.support.market import Market
 from tests.support.parties import Json, Party, Refused
 
@@ -269,6 +270,7 @@ SEVERAL_FILTERS: list[Json] = [
 ]
 
 
+@needs("planned indexes")
 async def test_searches_fetch_few_more_documents_than_they_return(server: Server) -> None:
     """Fails when an index of `Job` is dropped or its fields are put in another order, or when
     several words are not narrowed by an index."""

@@ -7,6 +7,7 @@ from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.ledger.transaction import Transaction
 from domain.reconciliation.books_audit import audit
+from tests.support.databases import needs
 from tests.support.negotiation import TIMEOUT
 from tests.support.parties import Refused
 
@@ -17,6 +18,7 @@ ALL_NEWS_LOST = {"webhook": "*", "drop": True, "times": 100}
 # -- before the contractor sees anything ---------------------------------------------------------
 
 
+@needs("freed keys")
 @pytest.mark.parametrize(
     ("card", "reason"),
     [

@@ -25,6 +25,7 @@ from secantus.transactions import TransactionRegistry
 from server.config import load
 from server.dev import mongo, secrets, stores
 from server.dev.stores import Addresses, Embedded, EmbeddedError, embedded
+from tests.support.databases import needs
 from tests.support.property_sizes import examples
 
 pytestmark = pytest.mark.slow
@@ -341,6 +342,7 @@ def test_pages_are_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     store.close()
 
 
+@needs("our launcher")
 def test_writes_are_written_once(stores: Addresses) -> None:
     """Guard: `mongo.keep_no_oplog`."""
     with MongoClient[dict[str, Any]](stores.mongo_url) as client:
@@ -349,3 +351,18 @@ def test_writes_are_written_once(stores: Addresses) -> None:
         assert database.rows.count_documents({}) == 1
         assert client.local["oplog.rs"].count_documents({}) == 0
         client.drop_database(database.name)
+
+
+@pytest.mark.parametrize(("exists", "reason"), [(False, "is not a program"), (True, "exit code 3")])
+def test_mongo_bin_names_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool, reason: str
+) -> None:
+    """Guard: `stores.rust_mongo` and its use in `stores._kind`."""
+    program = tmp_path / "secantusd-rs"
+    if exists:
+        program.write_text("#!/bin/sh\nexit 3\n")
+        program.chmod(0o700)
+    monkeypatch.setenv("MONGO_BIN", str(program))
+    with pytest.raises(EmbeddedError, match=reason):
+        Embedded(tmp_path / "data", {"mongo"}).start()
+    assert (tmp_path / "data" / "mongo-rs").exists() is exists
