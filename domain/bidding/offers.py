@@ -30,7 +30,7 @@ from domain.kernel.errors import (
 from domain.kernel.money import MAX_AMOUNT, check_chargeable
 from domain.kernel.record import Page
 from domain.kernel.store import NEWEST, Duplicate, UnitOfWork, new_id
-from domain.kernel.visibility import visible_to
+from domain.kernel.visibility import owned_by, visible_to
 from domain.operations.command import Command, CurrencyCode, Cursor, Id, PageSize, Style
 from domain.operations.limits import Limit
 from domain.operations.operation import operation
@@ -188,7 +188,7 @@ async def withdraw(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
 @operation("bidding.reject", roles={Role.CONTRACTOR})
 async def reject(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     """Reject the offer and release its hold. Raises NotFound, OfferNotPending."""
-    offer = await uow.get(Offer, cmd.offer_id, **visible_to(actor, Offer))
+    offer = await uow.get(Offer, cmd.offer_id, **owned_by(actor, Offer))
     closed = await close_offer(uow, offer, OfferStatus.REJECTED, by=actor.id)
     if closed is None:
         raise OfferNotPending(status=offer.status)
@@ -201,7 +201,7 @@ async def counter(cmd: CounterTerms, actor: Actor, uow: UnitOfWork) -> Offer:
 
     Raises NotFound, OfferNotPending, AmountNotPayable.
     """
-    offer = await uow.get(Offer, cmd.offer_id, **visible_to(actor, Offer))
+    offer = await uow.get(Offer, cmd.offer_id, **owned_by(actor, Offer))
     check_chargeable(cmd.amount, offer.currency, uow.rates.currencies)
     terms = Counter(cmd.amount, cmd.note, uow.now)
     countered = await close_offer(uow, offer, OfferStatus.COUNTERED, by=actor.id, counter=terms)
@@ -217,7 +217,7 @@ async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     Raises NotFound, OfferNotPending, OfferHasExpired, JobTaken, JobNotOpen, CurrencyNotSupported,
     PaymentDisputed.
     """
-    offer = await uow.get(Offer, cmd.offer_id, **visible_to(actor, Offer))
+    offer = await uow.get(Offer, cmd.offer_id, **owned_by(actor, Offer))
     if offer.status is not OfferStatus.PENDING:
         raise OfferNotPending(status=offer.status)
     await _require_accepted_currency(uow, actor.id, offer.currency)

@@ -27,7 +27,7 @@ from domain.kernel.money import CURRENCIES, MAX_AMOUNT, display
 from domain.kernel.record import Page
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
-from domain.kernel.visibility import visible_to
+from domain.kernel.visibility import owned_by, visible_to
 from domain.notifications import notices
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
@@ -100,7 +100,7 @@ async def dispute_open(cmd: Open, actor: Actor, uow: UnitOfWork) -> Dispute:
 
     Raises NotFound, JobNotInProgress, DisputeOpen, MilestoneNotStanding, PaymentDisputed.
     """
-    job = await uow.get(Job, cmd.job_id, **visible_to(actor, Job))
+    job = await uow.get(Job, cmd.job_id, **owned_by(actor, Job))
     if job.status is not JobStatus.IN_PROGRESS or job.offer_id is None:
         raise JobNotInProgress(status=job.status)
     if job.dispute_id:
@@ -230,7 +230,7 @@ async def list_all_disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
 
 
 async def _get_dispute(dispute_id: str, actor: Actor, uow: UnitOfWork) -> Dispute:
-    return await uow.get(Dispute, dispute_id, **visible_to(actor, Dispute))
+    return await uow.get(Dispute, dispute_id, **owned_by(actor, Dispute))
 
 
 def _check_split(dispute: Dispute, refund_amount: int) -> None:

@@ -235,7 +235,7 @@ async def reject(cmd: ApplicationById, actor: Actor, uow: UnitOfWork) -> Applica
 @operation("job-request.get", roles=PARTIES, style=Style.READ)
 async def get(cmd: ApplicationById, actor: Actor, uow: UnitOfWork) -> Application:
     """The applicant and the owner of the job may read it. Raises NotFound."""
-    return await uow.get(Application, cmd.application_id, **owned_by(actor))
+    return await uow.get(Application, cmd.application_id, **owned_by(actor, Application))
 
 
 def _require_moved(changed: Application | None) -> Application:

@@ -149,7 +149,7 @@ class Mine(Command, frozen=True):
 @operation("job.mine", roles=EVERYONE, style=Style.READ)
 async def mine(cmd: Mine, actor: Actor, uow: UnitOfWork) -> Page:
     """List a customer's own jobs, or the jobs assigned to a contractor; newest first."""
-    where: dict[str, Any] = owned_by(actor)
+    where: dict[str, Any] = owned_by(actor, Job)
     if cmd.status:
         where["status"] = cmd.status
     return await uow.page(Job, where, cursor=cmd.cursor, limit=cmd.limit)

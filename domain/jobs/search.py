@@ -150,7 +150,7 @@ def list_query(cmd: List, actor: Actor) -> dict[str, Any]:
     """The MongoDB filter of a list, limited to what the actor may see."""
     where: dict[str, Any] = {"status": cmd.status}
     if cmd.status is not JobStatus.OPEN and actor.role is not Role.ADMIN:
-        where |= owned_by(actor)
+        where |= owned_by(actor, Job)
     return where | SearchCriteria.of(cmd).query()
 
 

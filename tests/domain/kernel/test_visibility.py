@@ -1,4 +1,4 @@
-"""Which records an actor may read, by role and kind of record."""
+"""Which records an actor may act on or read, by role and kind of record."""
 
 from typing import Any
 
@@ -38,5 +38,6 @@ def test_each_role_sees_its_own_records(
 
 
 def test_an_administrator_owns_nothing() -> None:
-    """Guard: `visibility.owned_by`; it has no exception for administrators."""
-    assert owned_by(Actor("usr_1", Role.ADMIN, "ses_1")) == OWN
+    """Guard: `visibility.owned_by`, which commands that write use: it has no exception for
+    administrators."""
+    assert owned_by(Actor("usr_1", Role.ADMIN, "ses_1"), Offer) == OWN
