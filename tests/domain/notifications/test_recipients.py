@@ -1,6 +1,7 @@
 """Each booking in the journal notifies the users it concerns."""
 
 import ast
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -50,18 +51,18 @@ BY_EVENT = {
 }
 # No event carries these: their owner is notified directly, see below.
 DIRECTLY = {"adjusted", "debt_repaid", "transfer_returned", "transfer_settled"}
-OF_THE_PLATFORM = {"stripe_fee", "chargeback_fee"}
+OF_THE_PLATFORM = {"stripe_fee", "stripe_other_fee", "chargeback_fee", "platform_withdrew"}
 
 
 def test_every_booking_has_a_recipient():
     """Guard: these tables; a kind of booking that notifies no user is in none of them."""
-    booked = {"book", "rebook", "_book", "_release_hold"}
+    booking = re.compile(r"_?(re)?book(_\w+)?|_release_hold")
     calls = [
         node
         for path in Path(domain.__file__).parent.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call)
-        and getattr(node.func, "attr", getattr(node.func, "id", "")) in booked
+        and booking.fullmatch(getattr(node.func, "attr", getattr(node.func, "id", "")))
     ]
     kinds = {
         argument.value

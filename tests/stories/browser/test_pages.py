@@ -164,8 +164,8 @@ async def test_events_during_a_lost_connection_show_notices_afterwards(tabs, mar
     await tab.sign_in(customer)
     await post(tab)
     [job] = (await contractor.call("/job", "list"))["items"]
-    for line in list(server.web.realtime.rooms.members(user_room(customer.id))):
-        line.release()  # as when a server ends
+    for connection in list(server.web.realtime.rooms.members(user_room(customer.id))):
+        connection.close_transport()  # as when a server ends
     await tab.page.context.set_offline(True)
     await expect(tab.page.get_by_text("Connecting…")).to_be_visible()
     await market.application(contractor, job)
