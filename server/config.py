@@ -71,9 +71,8 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     cors_origins: tuple[str, ...]
     trusted_proxies: tuple[Network, ...]
     currencies: tuple[str, ...]  # the first is the default
-    special_currencies: tuple[
-        str, ...
-    ]  # currencies of these whose special payout rules are accepted
+    # Currencies of these whose special payout rules are accepted.
+    special_currencies: tuple[str, ...]
     platform_fee_bps: int
     service_fee_bps: int
     auto_complete_days: int  # from the delivery; 0: never

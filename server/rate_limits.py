@@ -1,4 +1,4 @@
-"""All rate limits and concurrency limits.
+"""Checks the rate limits that operations declare, and limits of concurrency.
 
 Commands are counted in the process that executes them, because a request to Redis for each would
 cost more than most commands. Password attempts are counted in Redis, for all processes together;
@@ -138,7 +138,7 @@ class RateLimits:
     async def _check(
         self, limit: Limit, name: str, fields: Any, actor: Actor | None, meta: Meta
     ) -> None:
-        """RateLimits per user are counted in this process, the others in Redis."""
+        """Limits per user are counted in this process, the others in Redis."""
         rate, bucket = self._rate(limit), limit.bucket or name
         match limit.per:
             case Per.USER:

@@ -136,9 +136,8 @@ async def discard(cmd: Discard, actor: Actor, uow: UnitOfWork) -> DeadLetter:
 def _dead_letter(row: OutboxRow) -> DeadLetter:
     body = dict(row.body)
     kind = str(body.pop("type", ""))
-    parts = list(body.values())[
-        : 2 if row.lane is Lane.PUSH else 1
-    ]  # namespace and name of a push, or the id
+    # Of a push its namespace and name, of a task the id that it is about.
+    parts = list(body.values())[: 2 if row.lane is Lane.PUSH else 1]
     return DeadLetter(
         id=row.id,
         lane=row.lane,

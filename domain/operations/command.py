@@ -65,6 +65,8 @@ def currency_paths(kind: type[msgspec.Struct]) -> tuple[Path, ...]:
 
 def in_upper_case(fields: Any, path: Path) -> Any:
     """A copy of the input with the text at `path` in upper case, if there is one."""
+    if isinstance(fields, list):
+        return [in_upper_case(each, path) for each in fields]
     name, *rest = path
     if not isinstance(fields, dict) or name not in fields:
         return fields

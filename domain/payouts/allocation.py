@@ -41,9 +41,8 @@ async def rebook(
         move = allocate if share > 0 else claw_back
         for account, delta in (await move(uow, user, after.currency, abs(share), after.id)).items():
             deltas[account] += delta
-    deltas[ledger.LOSSES] -= sum(
-        deltas.values()
-    )  # non-zero after refund and chargeback of one payment
+    # Not zero after a refund and a chargeback of the same payment.
+    deltas[ledger.LOSSES] -= sum(deltas.values())
     await ledger.book(
         uow,
         fact,

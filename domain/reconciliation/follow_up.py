@@ -226,7 +226,8 @@ def _is_due(rule: Rule, record: Record, known: FollowUp | None, now: datetime) -
 
 def _state_key(rule: Rule, record: Record) -> str:
     """What a record waits for. If that changes, its attempts start again from one."""
-    return f"{getattr(record, 'status', '')} {rule.tasks(record)}"
+    tasks = [(task.tag(), msgspec.structs.astuple(task)) for task in rule.tasks(record)]
+    return f"{getattr(record, 'status', '')} {tasks}"
 
 
 async def _follow_up(uow: UnitOfWork, rule: Rule, record: Record, known: FollowUp | None) -> None:

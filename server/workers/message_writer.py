@@ -222,6 +222,8 @@ class MessageWriter:
                 await group_commit.finish_intents(self._store, self._seal, intents)
             except (DatabaseError, Unavailable):
                 log.warning("pushed messages not concluded: another process will", exc_info=True)
+            except Exception:
+                log.exception("pushed messages not concluded: another process will")
             finally:
                 self._concluding = False
 

@@ -115,9 +115,8 @@ async def test_hold_expired_at_accept(negotiation):
     """Guard: `fail_offer` in `processing.settle_cancellation`: the offer fails and the job is open
     again."""
     offer = await negotiation.pending_offer()
-    await (
-        negotiation.market.settled()
-    )  # an event of the hold that is still processed would read its end
+    # An event of the hold that is still processed would read its end.
+    await negotiation.market.settled()
     await negotiation.sandbox.fault(**NEWS_LOST)
     await negotiation.sandbox.advance(7 * 86_400 + 1)
     await negotiation.accept(offer)

@@ -49,9 +49,8 @@ async def test_any_sequence_leaves_books_that_agree(monkeypatch, market, server)
 
     Hypothesis runs in a thread and passes each example to the event loop of the server.
     """
-    monkeypatch.setattr(
-        "server.adapters.stripe_gateway.WINDOW", 10
-    )  # each example appends to the same books
+    # Each example appends to the same books.
+    monkeypatch.setattr("server.adapters.stripe_gateway.WINDOW", 10)
     world = await DealSimulation(market, server).prepare()
     loop = asyncio.get_running_loop()
     seen = Counter()

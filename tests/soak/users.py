@@ -48,9 +48,8 @@ class User:
             if len(self.client.pending) < MAX_PENDING:
                 self.act()
             if random.random() < self.plan.pause / self.plan.cut_every:
-                await asyncio.sleep(
-                    random.uniform(0, ANSWER_SECONDS)
-                )  # some acknowledgements are lost
+                # Some acknowledgements are lost.
+                await asyncio.sleep(random.uniform(0, ANSWER_SECONDS))
                 self.client.cut()
 
     def act(self) -> None:

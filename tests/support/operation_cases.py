@@ -224,10 +224,11 @@ STATUS = {
     "admin.transfers": "available",
     "admin.payments": "captured",
 }
+# Other values of the same names.
 SPECIAL = {
     "admin.payments": {"since": "2026-01-31T00:00:00Z"},
     "admin.audit": {"since": "2026-01-31T00:00:00Z"},
     "chat.search": {"q": "hello"},
     "chat.report": {"reason": "abuse"},
     "chat.send": {"text": "Hello?"},
-}  # other values of the same names
+}

@@ -118,9 +118,8 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.rows) - ROWS.keys():
         parser.error(f"no such rows: {', '.join(sorted(unknown))}")
-    os.sched_setaffinity(
-        0, OTHER_CORES
-    )  # inherited by the stores: the server has a core for itself
+    # Inherited by the stores: the server has a core for itself.
+    os.sched_setaffinity(0, OTHER_CORES)
     with tempfile.TemporaryDirectory(prefix="jobsphere-bench-") as folder:
         with Embedded(Path(folder), {"mongo", "redis", "stripe"}) as stores:
             uvloop.run(bench(stores, Path(folder), options))

@@ -226,9 +226,8 @@ async def test_refresh_extends_the_sockets_in_place_on_all_processes(
 
     pair = await party.call("/account", "refresh", {"refresh_token": party.refresh_token})
     assert pair["expires_at"] > datetime.fromtimestamp(expires, UTC).isoformat()
-    await unextended.wait_until_disconnected(
-        seconds=10
-    )  # the moment at which the others would have gone as well
+    # The moment at which the others would have gone as well.
+    await unextended.wait_until_disconnected(seconds=10)
     await asyncio.sleep(max(0.0, expires - time.time()) + 0.5)
     for extended in (party, elsewhere):
         assert await extended.call("/account", "me")

@@ -116,9 +116,10 @@ async def test_a_rare_job_is_not_delayed_by_restarts_or_a_dead_holder(cluster, h
     (one, two), ran, _ = hourly
     now = cluster.clock.now()
     await leases.hold(cluster.stores[0], "hourly")
+    # It had begun, and was killed.
     await lease(
         cluster, holder="dead", until=now - timedelta(seconds=1), ran_at=now - timedelta(hours=1)
-    )  # it had begun, and was killed
+    )
     one.start()
     two.start()
     await cluster.wait_until(lambda: ran)

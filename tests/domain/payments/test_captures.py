@@ -40,9 +40,8 @@ async def test_a_hold_that_ends_during_the_capture(negotiation):
     for a capture that can never happen. Guard: `_alert_capture_failed` in it."""
     admin = await negotiation.market.admin()
     offer = await negotiation.pending_offer()
-    await (
-        negotiation.market.settled()
-    )  # an event of the hold that is still processed would read its end
+    # An event of the hold that is still processed would read its end.
+    await negotiation.market.settled()
     await negotiation.sandbox.fault(**ALL_NEWS_LOST)
     await negotiation.sandbox.advance(7 * 86_400 + 1)
     await negotiation.accept(offer)

@@ -240,9 +240,8 @@ async def test_both_sides_are_reminded_of_an_expiring_offer(market, server):
     other = await market.contractor("Otto")
     await market.application(other, job)
     await market.offer(customer, other, job, expires_in_hours=2)
-    assert (
-        await offer_reminders.remind_of_expiry(server.ports) == 1
-    )  # no reminder for the short offer
+    # No reminder for the short offer.
+    assert await offer_reminders.remind_of_expiry(server.ports) == 1
     now = server.ports.clock.now()
     soon, long_ago = now + timedelta(hours=23), now - timedelta(days=2)
     await server.store.single().change(Offer, offer["id"], expires_at=soon, created_at=long_ago)

@@ -257,9 +257,8 @@ async def test_the_command_line_replays(market, server):
     assert await replay_command.run(market.settings, [], quarantined, None) == 2
     assert await replay_command.run(market.settings, [], quarantined, None) == 0
     assert [row.status for row in await stored_events(market)] == ["received", "received"]
-    assert (
-        await replay_command.run(market.settings, ["evt_1"], [], None) == 0
-    )  # it is queued already
+    # It is queued already.
+    assert await replay_command.run(market.settings, ["evt_1"], [], None) == 0
     with pytest.raises(NotFound, match="evt_none"):
         await replay_command.run(market.settings, ["evt_none", "evt_1"], [], None)
     rows = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})

@@ -86,9 +86,8 @@ async def test_a_malformed_event_is_quarantined(market, server, body):
     assert (row.status, row.attempts, row.account) == ("quarantined", 0, None)
     assert "not the shape of an event" in row.reason
     await admin.push("/admin", "alert", lambda a: a["subject"] == row.id, TIMEOUT)
-    await admin.call(
-        "/admin", "replay", {"event_id": row.id}
-    )  # an administrator replays it, so it is done
+    # An administrator replays it, so it is done.
+    await admin.call("/admin", "replay", {"event_id": row.id})
     await market.settled()
     assert [row.status for row in await stored_events(market)] == ["done"]
 

@@ -355,7 +355,7 @@ async def test_a_repeated_delivery_keeps_its_numbers(cluster: RelayCluster) -> N
 
 
 async def test_the_head_outlives_the_rows(cluster: RelayCluster) -> None:
-    """Fails when `read_head` looks at the rows only, or `stop` does not `_keep_heads`: numbers
+    """Fails when `read_head` looks at the rows only, or `stop` does not `_save_heads`: numbers
     would begin again, and `sync` would not say that it has nothing to give."""
     relay, desk = cluster.relay("a"), cluster.stores[0]
     await publish(relay._store, 1)
