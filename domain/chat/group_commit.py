@@ -1,7 +1,7 @@
 """Group commit of chat messages: all messages that wait are written together.
 
 Decision: one transaction for each message, with its counter, outbox row and audit row, makes eight
-database requests. A batch makes about four, whatever its size. It needs no transaction, because
+database requests. A batch of any size makes about four. It needs no transaction, because
 each step can be repeated: (1) read the conversations of the batch; (2) one ordered insert at the
 numbers after their heads; the unique index on (conversation, seq) stops a writer that read an old
 head, which then reads again, so there are no gaps; (3) update previews, read marks and stored

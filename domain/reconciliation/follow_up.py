@@ -263,7 +263,7 @@ def _interval(attempts: int) -> timedelta:
 async def _count_attempt(
     uow: UnitOfWork, record_id: str, known: FollowUp | None, **fields: Any
 ) -> bool:
-    """Store the attempt; False if another process has counted it meanwhile."""
+    """Store the attempt; False if another process has counted it first."""
     if known is None:
         await uow.add(uow.new(FollowUp, id=record_id, **fields))
         return True

@@ -385,7 +385,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             self.eio.spawn(self._resync())
 
     async def _resync(self) -> None:
-        """Tell all clients to sync, 100 every 0.1 s; once for processes that return together."""
+        """Push `resync` to all clients, 100 every 0.1 s; once when several processes return
+        together."""
         await asyncio.sleep(RESYNC_DELAY_SECONDS)
         self._resyncing = False
         await self._sessions.disconnect_ended()
