@@ -1,4 +1,4 @@
-"""Registering, signing in, the profile, and a contractor's account for payouts."""
+"""Registration, login, the profile, and a contractor's Stripe account."""
 
 import asyncio
 import time
@@ -16,18 +16,18 @@ NEW = {"email": "New@Example.com", "password": PASSWORD, "name": "Nia New", "rol
 # -- registration and login --------------------------------------------------------------------
 
 
-async def test_registering_signs_in_and_keeps_secrets(market: Market) -> None:
+async def test_registration_signs_in_and_returns_no_secrets(market: Market) -> None:
     """Fails without `email.lower()` in create_user or login, or without User.PRIVATE."""
     stranger = market.anonymous_client()
-    status, made = await stranger.http("POST", "/api/account/register", NEW)
+    status, registered = await stranger.http("POST", "/api/account/register", NEW)
     assert status == 200
-    assert made["user"]["email"] == "new@example.com"
-    assert not {"password_hash", "connect_id", "password"} & made["user"].keys()
+    assert registered["user"]["email"] == "new@example.com"
+    assert not {"password_hash", "connect_id", "password"} & registered["user"].keys()
 
     login = {"email": "NEW@example.com", "password": PASSWORD}
     status, signed_in = await stranger.http("POST", "/api/account/login", login)
-    assert (status, signed_in["user"]["id"]) == (200, made["user"]["id"])
-    assert signed_in["refresh_token"] != made["refresh_token"]
+    assert (status, signed_in["user"]["id"]) == (200, registered["user"]["id"])
+    assert signed_in["refresh_token"] != registered["refresh_token"]
     bearer = {"Authorization": f"Bearer {signed_in['access_token']}"}
     status, me = await stranger.http("GET", "/api/account/me", headers=bearer)
     assert (status, me) == (200, signed_in["user"])
@@ -59,7 +59,7 @@ async def test_a_refused_registration_leaves_no_trace(
     assert await market.traces() == before
 
 
-async def test_of_two_simultaneous_registrations_one_gets_the_address(market: Market) -> None:
+async def test_one_of_simultaneous_registrations_gets_the_address(market: Market) -> None:
     """Fails without `unique=True` on the index over `email`."""
     stranger = market.anonymous_client()
     answers = await asyncio.gather(
@@ -69,17 +69,17 @@ async def test_of_two_simultaneous_registrations_one_gets_the_address(market: Ma
     assert len(await market.rows(User)) == 1
 
 
-async def test_login_does_not_tell_whether_an_account_exists(market: Market) -> None:
-    """Fails without `hash or self._decoy` in Argon2Passwords.verify (the time), or with an answer
-    of its own for an unknown account (the text)."""
+async def test_login_does_not_reveal_whether_an_account_exists(market: Market) -> None:
+    """Fails without `hash or self._decoy` in Argon2Passwords.verify (response time), or when an
+    unknown account gets an error of its own (response text)."""
     stranger = market.anonymous_client()
     await stranger.http("POST", "/api/account/register", NEW)
 
     async def attempt(email: str) -> tuple[float, int, Any]:
-        began = time.perf_counter()
+        started = time.perf_counter()
         login = {"email": email, "password": "not the password"}
         status, problem = await stranger.http("POST", "/api/account/login", login)
-        return time.perf_counter() - began, status, problem
+        return time.perf_counter() - started, status, problem
 
     known = [await attempt("new@example.com") for _ in range(5)]
     unknown = [await attempt("nobody@example.com") for _ in range(5)]
@@ -92,14 +92,14 @@ async def test_login_does_not_tell_whether_an_account_exists(market: Market) -> 
 
 
 async def test_a_changed_profile_reaches_the_other_devices(market: Market) -> None:
-    """Fails without `uow.publish` in accounts.update, or when it sets fields not given."""
+    """Fails without `uow.publish` in profile.update, or when it sets fields that are not given."""
     laptop = await market.contractor()
     phone = await market.sign_in(laptop.user)
     changed = await laptop.call("/account", "update", {"headline": "Fences", "skills": ["wood"]})
     assert (changed["headline"], changed["name"], changed["version"]) == ("Fences", laptop.name, 2)
     for device in (laptop, phone):
-        told = await device.pushed("/account", "account.updated")
-        assert (told.data, told.seq) == (changed, 1)
+        push = await device.pushed("/account", "account.updated")
+        assert (push.data, push.seq) == (changed, 1)
     assert "password_hash" not in str(phone.pushes)
 
 
@@ -127,25 +127,25 @@ async def test_a_refused_change_leaves_no_trace(market: Market, fields: dict[str
     assert await market.traces() == before
 
 
-async def test_onboarding_opens_one_stripe_account_and_the_news_arrive(market: Market) -> None:
+async def test_onboarding_creates_one_stripe_account_whose_state_is_pushed(market: Market) -> None:
     """Fails without the `connect_id is None` guards, the task's idempotency key, or
-    settle_account."""
+    transfer_tasks.apply_account."""
     contractor = await market.contractor()
     links = await asyncio.gather(*(contractor.call("/account", "onboard") for _ in range(3)))
     assert all(link["url"] for link in links)
     again = await contractor.call("/account", "onboard")
     await market.sandbox.fill_in_onboarding(again["url"], contractor.name, "usd")
-    told = await contractor.push(
+    updated = await contractor.push(
         "/account", "account.updated", lambda user: user["payouts_enabled"]
     )
-    assert told["transfers_active"]
+    assert updated["transfers_active"]
     assert (await contractor.call("/account", "me"))["transfers_active"]
     accounts = await market.sandbox.api("GET", "accounts")
     assert len(accounts["data"]) == 1
 
 
-async def test_only_contractors_are_onboarded(market: Market) -> None:
-    """Fails with other roles on accounts.onboard."""
+async def test_onboarding_is_refused_for_customers_and_administrators(market: Market) -> None:
+    """Fails when `account.onboard` allows other roles than contractors."""
     for party in (await market.customer(), await market.admin()):
         before = await market.traces()
         with pytest.raises(Refused) as refused:

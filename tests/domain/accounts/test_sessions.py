@@ -1,4 +1,4 @@
-"""Staying signed in and being thrown out: tokens, refreshing, expiry, logout, devices."""
+"""Sessions: access tokens, refresh tokens, expiry, logout, and the list of devices."""
 
 import asyncio
 import time
@@ -16,8 +16,8 @@ from tests.support.parties import Party, Refused
 from tests.support.processes import Processes
 
 
-class Earlier:
-    """A clock that is behind, so that tokens which it dates run out soon."""
+class SlowClock:
+    """A clock that is behind by a fixed time: tokens issued with it expire earlier."""
 
     def __init__(self, by: timedelta) -> None:
         self.by = by
@@ -26,9 +26,9 @@ class Earlier:
         return datetime.now(UTC) - self.by
 
 
-def soon_expired(market: Market, party: Party, seconds: float = 2) -> str:
-    """A genuine token of the party's session for about `seconds` more."""
-    clock = Earlier(ACCESS_LIFE - timedelta(seconds=seconds))
+def token_that_expires_soon(market: Market, party: Party, seconds: float = 2) -> str:
+    """A valid token of the party's session that expires in about `seconds`."""
+    clock = SlowClock(ACCESS_LIFE - timedelta(seconds=seconds))
     tokens = AccessTokens(market.settings.jwt_keys, clock)
     return tokens.sign(party.id, party.role, session_of(party))[0]
 
@@ -60,7 +60,7 @@ FORGERIES = {
     "another algorithm": {"algorithm": "HS384"},
     "an unknown kid": {"kid": "unknown"},
     "no kid": {"kid": None},
-    "another issuer": {"iss": "somebody"},
+    "another issuer": {"iss": "another"},
     "another audience": {"aud": "somewhere"},
     "another type": {"typ": "refresh"},
     "no type": {"typ": None},
@@ -74,8 +74,8 @@ FORGERIES = {
 }
 
 
-def forged(market: Market, party: Party, changed: dict[str, Any]) -> str:
-    """The party's own claims, except for what is changed (None leaves it out)."""
+def forge_token(market: Market, party: Party, changed: dict[str, Any]) -> str:
+    """A token with the party's claims and some changed; None leaves a claim out."""
     key = market.settings.jwt_keys[0]
     now = datetime.now(UTC)
     claims = {
@@ -102,14 +102,14 @@ def forged(market: Market, party: Party, changed: dict[str, Any]) -> str:
 
 
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
-async def test_a_forged_token_opens_no_door(market: Market) -> None:
+async def test_a_forged_token_is_refused(market: Market) -> None:
     """Fails without `algorithms=[ALGORITHM]`, the issuer, the audience, the `typ` check, the
     required claims, the lookup by `kid`, or `Authenticator.alive`."""
     party = await market.customer(connect=False)
-    own = {"Authorization": f"Bearer {forged(market, party, {})}"}
+    own = {"Authorization": f"Bearer {forge_token(market, party, {})}"}
     assert (await party.http("GET", "/api/account/me", headers=own))[0] == 200
     for name, changed in FORGERIES.items():
-        token = forged(market, party, changed)
+        token = forge_token(market, party, changed)
         headers = {"Authorization": f"Bearer {token}"}
         status, problem = await party.http("GET", "/api/account/me", headers=headers)
         assert (status, problem["code"]) == (401, "unauthenticated"), name
@@ -118,8 +118,8 @@ async def test_a_forged_token_opens_no_door(market: Market) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", "a.b.c", "x" * 5000])
-async def test_a_broken_token_is_refused_and_not_a_crash(market: Market, token: str) -> None:
-    """Fails without the `except` branches of AccessTokens.verify (an answer `internal`)."""
+async def test_a_malformed_token_is_refused(market: Market, token: str) -> None:
+    """Fails without the `except` branches of AccessTokens.verify (the answer is `internal`)."""
     party = await market.customer(connect=False)
     headers = {"Authorization": f"Bearer {token}"}
     status, problem = await party.http("GET", "/api/account/me", headers=headers)
@@ -128,10 +128,10 @@ async def test_a_broken_token_is_refused_and_not_a_crash(market: Market, token: 
     assert await refused_code(party) == "unauthenticated"
 
 
-async def test_an_expired_token_says_so(market: Market) -> None:
+async def test_an_expired_token_is_reported_as_expired(market: Market) -> None:
     """Fails without the ExpiredSignatureError branch of AccessTokens.verify."""
     party = await market.customer(connect=False)
-    token = soon_expired(market, party, seconds=-60)
+    token = token_that_expires_soon(market, party, seconds=-60)
     headers = {"Authorization": f"Bearer {token}"}
     status, problem = await party.http("GET", "/api/account/me", headers=headers)
     assert (status, problem["code"]) == (401, "token_expired")
@@ -139,7 +139,7 @@ async def test_an_expired_token_says_so(market: Market) -> None:
 
 
 @both_paths
-async def test_admin_namespace_is_for_admins(market: Market) -> None:
+async def test_the_admin_namespace_is_refused_to_others(market: Market) -> None:
     """Fails without the `namespace == ADMIN` guard in Realtime._admit."""
     assert (await market.admin()).connected("/admin")
     customer = await market.customer(connect=False)
@@ -150,12 +150,12 @@ async def test_admin_namespace_is_for_admins(market: Market) -> None:
 async def test_sockets_close_when_the_token_expires(market: Market) -> None:
     """Fails without `session_registry._timer_fired`."""
     party = await market.customer(connect=False)
-    await party.connect(token=soon_expired(market, party))
+    await party.connect(token=token_that_expires_soon(market, party))
     assert party.connected()
     for namespace in party.namespaces:
         await party.wait_until_disconnected(namespace)
-    told = await party.pushed("/account", "session.revoked")
-    assert (told.data["reason"], told.seq) == ("expired", None)
+    push = await party.pushed("/account", "session.revoked")
+    assert (push.data["reason"], push.seq) == ("expired", None)
 
 
 # -- refreshing --------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ async def refresh(party: Party, token: str) -> tuple[int, Any]:
 
 @both_paths
 async def test_a_refresh_token_works_once_and_its_reuse_ends_the_family(market: Market) -> None:
-    """Fails without the `reused` branch of ROTATE, or without its announcement."""
+    """Fails without the `reused` branch of ROTATE, or without the announcement that follows it."""
     party = await market.customer()
     other = await market.sign_in(party.user)
     status, pair = await refresh(party, party.refresh_token)
@@ -187,14 +187,14 @@ async def test_a_refresh_token_works_once_and_its_reuse_ends_the_family(market: 
 
 
 async def test_of_simultaneous_refreshes_at_most_one_succeeds(market: Market) -> None:
-    """Fails when ROTATE is not one step in Redis."""
+    """Fails when ROTATE is not atomic in Redis."""
     party = await market.customer(connect=False)
     answers = await asyncio.gather(*(refresh(party, party.refresh_token) for _ in range(5)))
     assert sorted(status for status, _ in answers) == [200, 401, 401, 401, 401]
 
 
 @pytest.mark.parametrize("token", ["", "ses_x", "ses_x.y", ".", "a.b.c"])
-async def test_a_made_up_refresh_token_is_refused(market: Market, token: str) -> None:
+async def test_an_unknown_refresh_token_is_refused(market: Market, token: str) -> None:
     """Fails without the `gone` branch of ROTATE."""
     status, problem = await market.anonymous_client().http(
         "POST", "/api/account/refresh", {"refresh_token": token}
@@ -212,21 +212,23 @@ async def test_a_wrong_secret_ends_only_a_known_session(market: Market) -> None:
 async def test_refresh_extends_the_sockets_in_place_on_all_processes(
     processes: Processes,
 ) -> None:
-    """Fails without `announce("extended", ...)` in rotate, the publishing in SessionEvents.publish,
+    """Fails without the `extended` announcement in RedisSessions, SessionEvents.publish,
     or the `extended` branch of Realtime.on_session_event."""
     one, two = await processes.web(), await processes.web(REALTIME="stock")
     market = processes.market
     party = await market.customer(url=one.url, connect=False)
-    token = soon_expired(market, party, seconds=4)
+    token = token_that_expires_soon(market, party, seconds=4)
     expires = jwt.decode(token, options={"verify_signature": False})["exp"]
     await party.connect(token=token)
     elsewhere = await same_session(market, party, two.url, token)
     unextended = await market.customer(url=two.url, connect=False)
-    await unextended.connect(token=soon_expired(market, unextended, seconds=expires - time.time()))
+    await unextended.connect(
+        token=token_that_expires_soon(market, unextended, seconds=expires - time.time())
+    )
 
     pair = await party.call("/account", "refresh", {"refresh_token": party.refresh_token})
     assert pair["expires_at"] > datetime.fromtimestamp(expires, UTC).isoformat()
-    # The moment at which the others would have gone as well.
+    # The others would be disconnected at the same moment.
     await unextended.wait_until_disconnected(seconds=10)
     await asyncio.sleep(max(0.0, expires - time.time()) + 0.5)
     for extended in (party, elsewhere):
@@ -234,13 +236,13 @@ async def test_refresh_extends_the_sockets_in_place_on_all_processes(
         assert all(extended.connected(namespace) for namespace in extended.namespaces)
 
 
-# -- leaving -----------------------------------------------------------------------------------
+# -- logout ------------------------------------------------------------------------------------
 
 
 async def test_logout_is_acknowledged_and_closes_the_session_everywhere(
     processes: Processes,
 ) -> None:
-    """Fails without `client.ending`/`busy` in Realtime (the ack would be lost), or without the
+    """Fails without `client.ending` and `busy` in Realtime (the ack is lost), or without the
     `revoked` announcement in RedisSessions.end."""
     one, two = await processes.web(), await processes.web(REALTIME="stock")
     market = processes.market
@@ -261,7 +263,7 @@ async def test_logout_is_acknowledged_and_closes_the_session_everywhere(
 
 @both_paths
 async def test_sessions_are_listed_and_one_is_revoked(market: Market) -> None:
-    """Fails without the sort or `current` in accounts.sessions, or without `end` in revoke."""
+    """Fails without the order or `current` in `account.sessions`, or without `end` in revoke."""
     laptop = await market.customer()
     phone = await market.sign_in(laptop.user)
     listed = await laptop.call("/account", "sessions")
@@ -276,8 +278,8 @@ async def test_sessions_are_listed_and_one_is_revoked(market: Market) -> None:
     assert [entry["id"] for entry in left] == [session_of(laptop)]
 
 
-async def test_nobody_revokes_the_session_of_another(market: Market) -> None:
-    """Fails when RedisSessions.end deletes without asking whose session it is (`owned`)."""
+async def test_revoking_the_session_of_another_user_is_refused(market: Market) -> None:
+    """Fails when RedisSessions.end deletes a session without a check of its owner."""
     victim, attacker = await market.customer(), await market.contractor()
     before = await market.traces()
     with pytest.raises(Refused) as refused:
@@ -290,11 +292,11 @@ async def test_nobody_revokes_the_session_of_another(market: Market) -> None:
     assert await market.traces() == before
 
 
-async def test_a_busy_redis_is_not_taken_for_one_that_is_away(
+async def test_a_busy_redis_does_not_count_as_unreachable(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: BlockingConnectionPool in `Container`; without it whoever finds no free connection
-    takes an ended session for one that goes on."""
+    """Guard: BlockingConnectionPool in `Container`; without it a call that finds no free
+    connection treats an ended session as alive."""
     monkeypatch.setattr(server.web.redis.connection_pool, "max_connections", 2)
     sessions = server.web.sessions
     found = await asyncio.gather(*(sessions.alive("ses_ended") for _ in range(300)))

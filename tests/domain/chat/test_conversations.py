@@ -1,4 +1,4 @@
-"""Chat: two people about one job, live, numbered without gaps, and nobody else."""
+"""Chat between the two parties of a job: live, numbered without gaps, closed to others."""
 
 import asyncio
 from functools import partial
@@ -75,8 +75,8 @@ async def refused(party: Party, command: str, fields: Json) -> str:
 
 
 async def test_both_sides_open_the_same_conversation(market: Market) -> None:
-    """Fails without the look for an existing row in open_between(), or without swapping the two
-    sides for a contractor in open_()."""
+    """Fails when open_between() does not look for an existing row, or when open_() does not swap
+    the two sides for a contractor."""
     talk = await meet(market)
     again = await open_chat(talk.contractor, talk.job, talk.customer)
     assert again == talk.conversation
@@ -88,11 +88,11 @@ async def test_both_sides_open_the_same_conversation(market: Market) -> None:
     assert (again["job_title"], again["head"], again["unread"]) == (talk.job["title"], 0, 0)
 
 
-async def test_opened_many_times_at_once_there_is_one_conversation(market: Market) -> None:
-    """Fails without the unique index on job and contractor: each would insert its own."""
+async def test_simultaneous_opens_create_one_conversation(market: Market) -> None:
+    """Fails without the unique index on job and contractor: each would insert a row."""
     customer, contractor = await market.customer(), await market.contractor()
 
-    async def enter(uow: UnitOfWork, job_id: str) -> Conversation:
+    async def open_in(uow: UnitOfWork, job_id: str) -> Conversation:
         return await open_between(
             uow,
             job_id=job_id,
@@ -101,14 +101,14 @@ async def test_opened_many_times_at_once_there_is_one_conversation(market: Marke
             contractor_id=contractor.id,
         )
 
-    for job_id in ("job_1", "job_2", "job_3"):  # the first ones wait for their connections
-        work = partial(enter, job_id=job_id)
+    for job_id in ("job_1", "job_2", "job_3"):  # the first transactions wait for connections
+        work = partial(open_in, job_id=job_id)
         opened = await asyncio.gather(*(market.store.transact(work) for _ in range(8)))
         assert len({found.id for found in opened}) == 1
         assert len(await market.rows(Conversation, job_id=job_id)) == 1
 
 
-async def test_who_did_not_apply_cannot_be_opened_with(market: Market) -> None:
+async def test_a_chat_requires_an_application_to_the_job(market: Market) -> None:
     """Fails when the filter of open_() drops the customer, the contractor or the status."""
     talk = await meet(market)
     rival, neighbour = await market.contractor(), await market.customer()
@@ -127,7 +127,7 @@ async def test_who_did_not_apply_cannot_be_opened_with(market: Market) -> None:
     assert await market.traces() == before
 
 
-# -- talking -----------------------------------------------------------------------------------
+# -- messages ----------------------------------------------------------------------------------
 
 
 async def test_messages_arrive_live_on_both_sides_in_order(market: Market) -> None:
@@ -145,7 +145,7 @@ async def test_messages_arrive_live_on_both_sides_in_order(market: Market) -> No
         assert [item for item in kept if item["namespace"] == "/chat"] == []
 
 
-async def test_unread_counts_what_the_other_said_until_it_is_read(market: Market) -> None:
+async def test_unread_counts_the_messages_of_the_other_until_they_are_read(market: Market) -> None:
     """Fails without the author's mark in _conversation_updates(), the mark in read(), or `unread`
     in seen_by()."""
     talk = await meet(market)
@@ -172,9 +172,9 @@ async def test_a_read_receipt_reaches_both_sides_and_their_feeds(market: Market)
         assert [item["seq"] for item in kept if item["name"] == "read"] == [push.seq]
 
 
-async def test_an_own_message_publishes_what_its_author_has_read(market: Market) -> None:
-    """Guard: `_publish_readings` in `group_commit.finish_intents`: an answer marks the conversation
-    read, and the author's other devices and the other member get that as for any reading."""
+async def test_an_own_message_publishes_a_read_receipt(market: Market) -> None:
+    """Guard: `_publish_readings` in `group_commit.finish_intents`: a message marks the conversation
+    read, and the author's other devices and the other member get the receipt."""
     talk = await meet(market)
     phone = await market.sign_in(talk.contractor.user)
     for text in ("One", "Two"):
@@ -190,8 +190,7 @@ async def test_an_own_message_publishes_what_its_author_has_read(market: Market)
 
 async def test_an_own_message_with_nothing_unread_publishes_no_receipt(market: Market) -> None:
     """Guard: `message.seq - 1` in `group_commit._find_readers`: a mark that passes only own
-    messages is not pushed, so a message in a conversation that was read costs no second
-    delivery."""
+    messages is not pushed, which saves a second delivery for each message."""
     talk = await meet(market)
     for text in ("One", "Two"):
         await talk.say(talk.customer, text)
@@ -203,7 +202,7 @@ async def test_an_own_message_with_nothing_unread_publishes_no_receipt(market: M
         assert [item["data"]["seq"] for item in kept if item["name"] == "read"] == [2]
 
 
-async def test_the_read_mark_never_moves_back_nor_ahead(market: Market) -> None:
+async def test_the_read_mark_moves_neither_back_nor_beyond_the_head(market: Market) -> None:
     """Fails without `$lt` or the comparison with the head in read()."""
     talk = await meet(market)
     for text in ("One", "Two"):
@@ -219,7 +218,7 @@ async def test_the_read_mark_never_moves_back_nor_ahead(market: Market) -> None:
 
 
 @pytest.mark.parametrize("text", ["", " \n\t", "x" * 4001])
-async def test_an_empty_or_endless_text_is_refused(market: Market, text: str) -> None:
+async def test_an_empty_or_too_long_text_is_refused(market: Market, text: str) -> None:
     """Fails without a limit on Send.text."""
     talk = await meet(market)
     before = await market.traces()
@@ -228,9 +227,9 @@ async def test_an_empty_or_endless_text_is_refused(market: Market, text: str) ->
     assert await market.traces() == before
 
 
-async def test_forty_at_once_from_each_side_are_numbered_without_gaps(market: Market) -> None:
-    """Fails when _insert_numbered() does not reread after a duplicate, or counts on in two
-    batches."""
+async def test_simultaneous_messages_are_numbered_without_gaps(market: Market) -> None:
+    """Fails when _insert_numbered() does not read again after a duplicate, or when two batches use
+    the same numbers."""
     talk = await meet(market)
 
     async def post(party: Party, text: str) -> Json:
@@ -255,10 +254,10 @@ async def test_forty_at_once_from_each_side_are_numbered_without_gaps(market: Ma
         assert len(party.received("/chat", "message")) == 80
 
 
-# -- sending again -----------------------------------------------------------------------------
+# -- repeated sends ----------------------------------------------------------------------------
 
 
-async def test_sent_again_with_its_client_id_a_message_is_the_first_one(market: Market) -> None:
+async def test_a_repeated_client_id_is_answered_with_the_first_message(market: Market) -> None:
     """Fails without the index on (author, client_id), or without _answer_if_sent_before()."""
     talk = await meet(market)
     first = await talk.say(talk.customer, "Once", client_id="c-1")
@@ -269,8 +268,8 @@ async def test_sent_again_with_its_client_id_a_message_is_the_first_one(market: 
     assert other["seq"] == 2
 
 
-async def test_sent_many_times_at_once_it_is_still_one_message(market: Market) -> None:
-    """Fails without _split_repeats(), or without _reread_after_conflict() in several batches."""
+async def test_simultaneous_repeats_are_one_message(market: Market) -> None:
+    """Fails without _split_repeats(), or across batches without _reread_after_conflict()."""
     talk = await meet(market)
     path, fields = f"/api/chat/{talk.id}/messages", {"text": "Once", "client_id": "c-1"}
     answers = await asyncio.gather(*(talk.customer.http("POST", path, fields) for _ in range(8)))
@@ -281,7 +280,7 @@ async def test_sent_many_times_at_once_it_is_still_one_message(market: Market) -
     assert [push.seq for push in talk.contractor.received("/chat", "message")] == [1, 2]
 
 
-async def test_a_client_id_names_one_message_in_all_conversations(market: Market) -> None:
+async def test_a_client_id_is_refused_in_another_conversation(market: Market) -> None:
     """Fails without the conversation in Draft.is_of()."""
     talk = await meet(market)
     other = await meet(market, talk.customer)
@@ -292,11 +291,11 @@ async def test_a_client_id_names_one_message_in_all_conversations(market: Market
     assert await market.traces() == before
 
 
-# -- catching up -------------------------------------------------------------------------------
+# -- sync and history --------------------------------------------------------------------------
 
 
-async def test_what_a_dead_connection_missed_is_synced_without_gaps(market: Market) -> None:
-    """Fails without `$gt` or the order in _missed()."""
+async def test_messages_missed_while_disconnected_are_synced_without_gaps(market: Market) -> None:
+    """Fails without `$gt` or the order in _messages_after()."""
     talk = await meet(market)
     await talk.say(talk.customer, "Are you there?")
     await talk.contractor.push("/chat", "message")
@@ -311,7 +310,7 @@ async def test_what_a_dead_connection_missed_is_synced_without_gaps(market: Mark
 
 
 async def test_several_conversations_are_synced_at_once(market: Market) -> None:
-    """Fails when _missed() mixes conversations or counts from one number for all."""
+    """Fails when _messages_after() mixes conversations or starts all at one number."""
     first = await meet(market)
     second = await meet(market, first.customer)
     for n in range(3):
@@ -326,8 +325,8 @@ async def test_several_conversations_are_synced_at_once(market: Market) -> None:
     assert await first.customer.call("/chat", "sync", nothing) == {**nothing, "changes": {}}
 
 
-async def test_a_long_absence_is_synced_in_several_steps(market: Market) -> None:
-    """Fails without SYNC_ITEMS as the limit, or when a cut leaves a gap."""
+async def test_many_missed_messages_are_synced_in_several_steps(market: Market) -> None:
+    """Fails without SYNC_ITEMS as the limit, or when the limit leaves a gap."""
     talk = await meet(market)
     other = await meet(market, talk.customer)
     for each in (talk, other):
@@ -345,7 +344,7 @@ async def test_a_long_absence_is_synced_in_several_steps(market: Market) -> None
 
 
 async def write_many(market: Market, talk: Talk, count: int) -> None:
-    """Messages straight into the database."""
+    """Insert messages directly into the database."""
     uow = market.store.single()
     await uow.add_all(
         [
@@ -365,7 +364,7 @@ async def write_many(market: Market, talk: Talk, count: int) -> None:
 
 
 async def test_history_is_read_in_both_directions(market: Market) -> None:
-    """Fails without a bound or the reversal in history()."""
+    """Fails without one of the bounds or the reversal in history()."""
     talk = await meet(market)
     await write_many(market, talk, 9)
     assert seqs(await talk.history(talk.customer, limit=3)) == [7, 8, 9]
@@ -402,25 +401,25 @@ async def test_the_most_recently_active_conversation_comes_first(market: Market)
     assert [found["id"] for found in await listed(customer)] == [second.id, first.id]
 
 
-async def test_lists_are_walked_by_cursor(market: Market) -> None:
+async def test_lists_are_paged_by_cursor(market: Market) -> None:
     """Fails when a cursor loses the type of active_at, or without _id in the order."""
     talks = [await meet(market)]
     for _ in range(4):
         talks.append(await meet(market, talks[0].customer))
     expected = [talk.id for talk in reversed(talks)]
-    walked: list[list[str]] = []
+    pages: list[list[str]] = []
     query: Json = {"limit": "2"}
     while query.get("cursor", "") is not None:
         _, page = await talks[0].customer.http("GET", "/api/chat", params=query)
-        walked.append([found["id"] for found in page["items"]])
+        pages.append([found["id"] for found in page["items"]])
         query["cursor"] = page["next_cursor"]
-    assert walked == [expected[:2], expected[2:4], expected[4:]]
+    assert pages == [expected[:2], expected[2:4], expected[4:]]
     broken = {"cursor": "WzEsMl0"}
     assert await refused(talks[0].customer, "list", broken) == "invalid"
 
 
-async def test_a_stranger_finds_nothing_and_leaves_no_trace(market: Market) -> None:
-    """Fails when `members=actor.id` is missing in any query of chat.py."""
+async def test_users_outside_a_conversation_are_refused_without_effect(market: Market) -> None:
+    """Fails when `members=actor.id` is missing in any query of domain/chat."""
     talk = await meet(market)
     await talk.say(talk.customer, "Between us")
     rival, admin = await market.contractor(), await market.admin()
@@ -439,7 +438,7 @@ async def test_a_stranger_finds_nothing_and_leaves_no_trace(market: Market) -> N
     assert rival.received("/chat", "message") == []
 
 
-async def test_the_same_commands_over_http(market: Market) -> None:
+async def test_chat_commands_work_over_http(market: Market) -> None:
     """Fails when a route of handlers/chat.py is missing or named differently."""
     talk = await meet(market)
     path = f"/api/chat/{talk.id}"

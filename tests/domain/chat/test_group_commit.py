@@ -1,4 +1,4 @@
-"""Group commit: messages of one moment are written together, in order, without gaps, once."""
+"""Group commit: waiting messages are written together, in order, without gaps, once."""
 
 import asyncio
 from collections.abc import Callable
@@ -23,7 +23,8 @@ from tests.support.market import Market
 from tests.support.parties import Json, Party
 from tests.support.relay_cluster import MovableClock
 
-LONG_AGO = LATE_WRITE_WINDOW + timedelta(seconds=30)  # leases have run out since, and patience has
+# All leases and waiting times have expired since.
+LONG_AGO = LATE_WRITE_WINDOW + timedelta(seconds=30)
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def draft(talk: Talk, party: Party, text: str) -> Draft:
 async def other_process(
     server: Server, market: Market, clock: Any = None
 ) -> tuple[MessageWriter, Store, list[Delivery]]:
-    """The messages of a process that has nothing else."""
+    """Another process that only writes messages: its writer, store and pushed deliveries."""
     store = Store(
         market.settings.mongo_url, clock or server.store.clock, server.store.rates, new_id("other")
     )
@@ -58,33 +59,33 @@ async def other_process(
     return MessageWriter(store, server.ports.seal, push), store, pushed
 
 
-async def said(market: Market, talk: Talk) -> list[Message]:
-    """All messages, by their numbers, which have no gaps."""
+async def stored_messages(market: Market, talk: Talk) -> list[Message]:
+    """All messages in order of their numbers; asserts that these have no gaps."""
     order = (("seq", 1),)
     found = await market.store.single().all(Message, {"conversation_id": talk.id}, order)
     assert [message.seq for message in found] == list(range(1, len(found) + 1))
     return found
 
 
-# -- together ----------------------------------------------------------------------------------
+# -- one batch ---------------------------------------------------------------------------------
 
 
-async def test_what_is_said_in_one_moment_is_one_insert(
+async def test_waiting_messages_are_one_insert(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `Writer._take_batch` takes all that waits, and `group_commit._insert_numbered` writes
-    it in one go."""
+    """Guard: `Writer._take_batch` takes all waiting messages, and `group_commit._insert_numbered`
+    inserts them at once."""
     first = await meet(market)
     second = await meet(market, first.customer)
     inserted: list[list[Record]] = []
     add_all = UnitOfWork.add_all
 
-    async def noted(uow: UnitOfWork, records: Any) -> None:
+    async def record_insert(uow: UnitOfWork, records: Any) -> None:
         if records and isinstance(records[0], Message):
             inserted.append(list(records))
         await add_all(uow, records)
 
-    monkeypatch.setattr(UnitOfWork, "add_all", noted)
+    monkeypatch.setattr(UnitOfWork, "add_all", record_insert)
     monkeypatch.setattr("server.workers.message_writer.WRITERS", 1)
     posted = [
         server.ports.messages.post(draft(talk, who, f"{n} {who.role}"))
@@ -96,12 +97,13 @@ async def test_what_is_said_in_one_moment_is_one_insert(
     assert [len(records) for records in inserted] == [40]
     assert inserted[0] == answers
     for talk in (first, second):
-        texts = [message.text for message in await said(market, talk)]
+        texts = [message.text for message in await stored_messages(market, talk)]
         assert texts == [f"{n} {role}" for n in range(10) for role in ("customer", "contractor")]
 
 
-async def test_who_does_not_wait_for_answers_is_written_in_order(market: Market) -> None:
-    """Guard: `meta.committed()` behind `posts.post` in `chat.messages.send`, and one queue."""
+async def test_pipelined_messages_are_written_in_order(market: Market) -> None:
+    """Guard: `meta.committed()` after `messages.post` in `chat.messages.send`, and one queue for
+    each conversation."""
     talk = await meet(market)
     sent = await asyncio.gather(*(talk.say(talk.customer, f"{n}") for n in range(40)))
     assert [message["seq"] for message in sent] == list(range(1, 41))
@@ -115,18 +117,18 @@ async def test_two_processes_in_one_conversation_leave_no_gap(
     talk = await meet(market)
     posts, store, pushed = await other_process(server, market)
     posts.start()
-    both, inserts = asyncio.Barrier(2), 0
+    barrier, inserts = asyncio.Barrier(2), 0
     add_all = UnitOfWork.add_all
 
-    async def together(uow: UnitOfWork, records: Any) -> None:
+    async def insert_at_once(uow: UnitOfWork, records: Any) -> None:
         nonlocal inserts
         if records and isinstance(records[0], Message):
             inserts += 1
             if inserts <= 2:
-                await both.wait()
+                await barrier.wait()
         await add_all(uow, records)
 
-    monkeypatch.setattr(UnitOfWork, "add_all", together)
+    monkeypatch.setattr(UnitOfWork, "add_all", insert_at_once)
     answers = await asyncio.gather(
         *(
             where.post(draft(talk, who, f"{n}"))
@@ -135,36 +137,44 @@ async def test_two_processes_in_one_conversation_leave_no_gap(
         )
     )
     assert inserts > 2
-    assert {message.id for message in await said(market, talk)} == {each.id for each in answers}
+    assert {message.id for message in await stored_messages(market, talk)} == {
+        each.id for each in answers
+    }
     for who in (talk.customer, talk.contractor):
-        own = [message.text for message in await said(market, talk) if message.author_id == who.id]
+        own = [
+            message.text
+            for message in await stored_messages(market, talk)
+            if message.author_id == who.id
+        ]
         assert own == [f"{n}" for n in range(20)]
     await posts.stop()
     assert [delivery.seq for delivery in pushed] == [
-        message.seq for message in await said(market, talk) if message.author_id == talk.customer.id
+        message.seq
+        for message in await stored_messages(market, talk)
+        if message.author_id == talk.customer.id
     ]
     store.close()
 
 
-# -- a process that dies on the way --------------------------------------------------------------
+# -- a process that dies while it writes ---------------------------------------------------------
 
 
 class Died(Exception):
-    """What stands for the end of a process."""
+    """Simulates the death of a process."""
 
 
-async def _dies(*_: Any) -> None:
+async def _die(*_: Any) -> None:
     raise Died
 
 
 @pytest.mark.parametrize("step", ["_insert_numbered", "_update_conversations", "push", "remove"])
-async def test_what_a_dead_process_has_left_is_finished_by_another(
+async def test_the_batch_of_a_dead_process_is_finished_by_another(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """Guard: the intent that `group_commit.write_batch` saves before anything else, and
     `FinishMessages.run`.
 
-    It dies before the insert, between the insert and what follows, before it could push, or
+    It dies before the insert, between the insert and the updates, before it pushes, or
     between the rows of the audit trail and the removal of the intent.
     """
     talk = await meet(market)
@@ -179,19 +189,19 @@ async def test_what_a_dead_process_has_left_is_finished_by_another(
     ]
     with monkeypatch.context() as patch:
         if step in ("_insert_numbered", "_update_conversations"):
-            patch.setattr(group_commit, step, _dies)
+            patch.setattr(group_commit, step, _die)
         try:
             await group_commit.write_batch(
                 dead.single(), batch, intent := group_commit.new_intent(dead.single(), 2)
             )
             if step == "remove":
-                patch.setattr(UnitOfWork, step, _dies)
+                patch.setattr(UnitOfWork, step, _die)
                 await group_commit.finish_intents(dead, server.ports.seal, [intent])
         except Died:
             assert step == "remove" or not any(waiting.answer.done() for waiting in batch)
     dead.close()
     await market.settled()
-    texts = [message.text for message in await said(market, talk)]
+    texts = [message.text for message in await stored_messages(market, talk)]
     assert texts == (["Before"] if step == "_insert_numbered" else ["Before", "One", "Two"])
     assert (await talk.history(talk.contractor))["head"] == len(texts)
     (found,) = await listed(talk.contractor)
@@ -202,53 +212,61 @@ async def test_what_a_dead_process_has_left_is_finished_by_another(
     if step != "_insert_numbered":
         await talk.customer.push("/chat", "read", lambda data: data["seq"] == len(texts))
     await talk.say(talk.contractor, "After")
-    assert len(await said(market, talk)) == len(texts) + 1
+    assert len(await stored_messages(market, talk)) == len(texts) + 1
 
 
-async def test_a_write_that_comes_late_is_waited_for(market: Market, server: Server) -> None:
-    """Guard: `LATE_WRITE_WINDOW` in `FinishMessages.run`: a note whose messages are not all there
-    is kept."""
+async def test_an_intent_is_kept_until_late_writes_have_arrived(
+    market: Market, server: Server
+) -> None:
+    """Guard: `LATE_WRITE_WINDOW` in `FinishMessages.run`: an intent is kept while some of its
+    messages are missing."""
     talk = await meet(market)
     uow = server.store.single()
-    note = uow.row(group_commit.FinishMessages(new_id("batch"), uow.now, (new_id(Message.PREFIX),)))
-    await uow.add(note)
-    await uow.change(OutboxRow, note.id, owner="", lease_until=uow.now)
+    intent = uow.row(
+        group_commit.FinishMessages(new_id("batch"), uow.now, (new_id(Message.PREFIX),))
+    )
+    await uow.add(intent)
+    await uow.change(OutboxRow, intent.id, owner="", lease_until=uow.now)
 
-    async def looked() -> OutboxRow | None:
-        return await uow.find(OutboxRow, {"_id": note.id, "lease_until": {"$gt": uow.now}})
+    async def claimed_intent() -> OutboxRow | None:
+        return await uow.find(OutboxRow, {"_id": intent.id, "lease_until": {"$gt": uow.now}})
 
-    await until(looked, lambda row: row is not None and row.owner == "")
-    assert await said(market, talk) == []
+    await until(claimed_intent, lambda row: row is not None and row.owner == "")
+    assert await stored_messages(market, talk) == []
 
 
-async def until(look: Callable[[], Any], fits: Callable[[Any], bool], seconds: float = 10) -> Any:
+async def until(read: Callable[[], Any], fits: Callable[[Any], bool], seconds: float = 10) -> Any:
     deadline = asyncio.get_running_loop().time() + seconds
-    while not fits(found := await look()):
+    while not fits(found := await read()):
         assert asyncio.get_running_loop().time() < deadline, found
         await asyncio.sleep(0.02)
     return found
 
 
-# -- trouble -------------------------------------------------------------------------------------
+# -- failures ------------------------------------------------------------------------------------
 
 
-async def test_without_the_database_nothing_is_said(market: Market, failing: Failing) -> None:
-    """Guard: `DatabaseError` in `Writer._write`; the next one is written as if nothing had been."""
+async def test_messages_are_refused_while_the_database_fails(
+    market: Market, failing: Failing
+) -> None:
+    """Guard: `DatabaseError` in `Writer._write`; the next message is written
+    normally."""
     talk = await meet(market)
     await market.settled()
     failing.order("insert", times=4, errorCode=91)
     fields = {"conversation_id": talk.id, "text": "Lost?", "client_id": "c-1"}
     assert await refused(talk.customer, "send", fields) == "unavailable"
     failing.left()
-    assert await said(market, talk) == []
+    assert await stored_messages(market, talk) == []
     assert await talk.say(talk.customer, "Lost?", client_id="c-1")
-    assert [message.text for message in await said(market, talk)] == ["Lost?"]
+    assert [message.text for message in await stored_messages(market, talk)] == ["Lost?"]
 
 
-async def test_a_write_that_takes_too_long_is_given_up(
+async def test_a_slow_write_times_out_and_its_repeat_gets_the_stored_message(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: the timeout in `Writer._write`; sent again, the answer is what was written then."""
+    """Guard: the timeout in `Writer._write`; a repeat is answered with the message that was
+    written."""
     talk = await meet(market)
     add_all = UnitOfWork.add_all
 
@@ -263,13 +281,16 @@ async def test_a_write_that_takes_too_long_is_given_up(
         patch.setattr("server.workers.message_writer.WRITE_SECONDS", 0.5)
         assert await refused(talk.customer, "send", fields) == "unavailable"
     again = await talk.say(talk.customer, "Once", client_id="c-1")
-    (found,) = await said(market, talk)
+    (found,) = await stored_messages(market, talk)
     assert (found.id, found.seq) == (again["id"], 1)
     assert (await listed(talk.contractor))[0]["unread"] == 1
 
 
-async def test_a_process_that_ends_writes_what_it_has_taken(market: Market, server: Server) -> None:
-    """Guard: `MessageWriter.stop` waits for what it has, and `_accepting` lets nothing more in."""
+async def test_a_stopping_process_writes_its_waiting_messages(
+    market: Market, server: Server
+) -> None:
+    """Guard: `MessageWriter.stop` writes the waiting messages, and `_accepting` refuses new
+    ones."""
     talk = await meet(market)
     posts, store, pushed = await other_process(server, market)
     posts.start()
@@ -278,13 +299,13 @@ async def test_a_process_that_ends_writes_what_it_has_taken(market: Market, serv
     with pytest.raises(Unavailable):
         posts.post(draft(talk, talk.customer, "Too late"))
     sent = [await answer for answer in answers]
-    assert await said(market, talk) == sent
+    assert await stored_messages(market, talk) == sent
     assert [delivery.seq for delivery in pushed] == [message.seq for message in sent]
     assert await market.rows(OutboxRow, owner=store.worker) == []
     store.close()
 
 
-async def test_more_than_can_wait_is_refused_at_once(
+async def test_messages_beyond_the_queue_limit_are_refused(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guard: `MAX_WAITING` in `Writer.add`."""
@@ -294,24 +315,24 @@ async def test_more_than_can_wait_is_refused_at_once(
     with pytest.raises(Unavailable):
         server.ports.messages.post(draft(talk, talk.customer, "One too many"))
     await asyncio.gather(*taken)
-    assert len(await said(market, talk)) == 3
+    assert len(await stored_messages(market, talk)) == 3
 
 
-# -- once ----------------------------------------------------------------------------------------
+# -- idempotency and isolation -------------------------------------------------------------------
 
 
 async def test_a_request_id_is_answered_with_the_first_message(market: Market) -> None:
-    """Guard: `_answer_from_reply`, and for those of one moment `_split_repeats`; another text is
+    """Guard: `_answer_from_reply`, and within one batch `_split_repeats`; another text is
     refused."""
     talk = await meet(market)
     fields: Json = {"conversation_id": talk.id, "text": "Once"}
     call = talk.customer.call
-    together = await asyncio.gather(
+    repeats = await asyncio.gather(
         *(call("/chat", "send", fields, request_id="r-1") for _ in range(5))
     )
     before = await market.traces()
-    assert await call("/chat", "send", fields, request_id="r-1") == together[0]
-    assert together == together[:1] * 5
+    assert await call("/chat", "send", fields, request_id="r-1") == repeats[0]
+    assert repeats == repeats[:1] * 5
     other = await talk.customer.ack("/chat", "send", {**fields, "text": "2"}, request_id="r-1")
     assert other["error"]["code"] == "request_id_reused"
     elsewhere = await talk.customer.ack(
@@ -325,10 +346,10 @@ async def test_a_request_id_is_answered_with_the_first_message(market: Market) -
     )
     assert elsewhere["error"]["code"] == "request_id_reused"
     assert await market.traces() == before
-    assert len(await said(market, talk)) == 1
+    assert len(await stored_messages(market, talk)) == 1
 
 
-async def test_a_request_id_holds_before_its_reply_is_kept(market: Market) -> None:
+async def test_a_request_id_is_unique_before_its_reply_is_stored(market: Market) -> None:
     """Guard: the unique index on (author, request id) of messages: a process may die before the
     reply to the request is written."""
     talk = await meet(market)
@@ -340,49 +361,50 @@ async def test_a_request_id_holds_before_its_reply_is_kept(market: Market) -> No
     await market.store.single().remove(Reply, {})
     other = await talk.customer.ack("/chat", "send", {**fields, "text": "2"}, request_id="r-1")
     assert other["error"]["code"] == "request_id_reused"
-    assert len(await said(market, talk)) == 1
+    assert len(await stored_messages(market, talk)) == 1
 
 
-async def test_request_ids_of_messages_are_forgotten_in_time(
-    market: Market, server: Server
-) -> None:
-    """Guard: `forget_requests`, which leaves the younger ones."""
+async def test_old_request_ids_of_messages_are_removed(market: Market, server: Server) -> None:
+    """Guard: `forget_requests`, which keeps those of the last day."""
     talk = await meet(market)
     for n in range(2):
         fields = {"conversation_id": talk.id, "text": f"{n}"}
         await talk.customer.call("/chat", "send", fields, request_id=f"r-{n}")
-    old = (await said(market, talk))[0]
+    old = (await stored_messages(market, talk))[0]
     uow = market.store.single()
     await uow.change(Message, old.id, created_at=uow.now - timedelta(hours=25))
     await group_commit.forget_requests(server.ports)
-    kept = [message.request.id if message.request else None for message in await said(market, talk)]
+    kept = [
+        message.request.id if message.request else None
+        for message in await stored_messages(market, talk)
+    ]
     assert kept == [None, "r-1"]
 
 
-async def test_what_is_refused_stops_nobody_else(market: Market, server: Server) -> None:
-    """Guard: `pending.refuse` in `_build_messages`: one of the batch, not the batch."""
+async def test_a_refused_message_does_not_affect_its_batch(market: Market, server: Server) -> None:
+    """Guard: `pending.refuse` in `_build_messages`: one message is refused, not the batch."""
     talk, elsewhere = await meet(market), await meet(market)
     good = [draft(talk, talk.customer, f"{n}") for n in range(2)]
-    strange = draft(elsewhere, talk.customer, "Let me in")
+    foreign = draft(elsewhere, talk.customer, "Let me in")
     answers = await asyncio.gather(
-        *(server.ports.messages.post(each) for each in (good[0], strange, good[1])),
+        *(server.ports.messages.post(each) for each in (good[0], foreign, good[1])),
         return_exceptions=True,
     )
     assert [getattr(answer, "seq", None) for answer in answers] == [1, None, 2]
-    assert await said(market, elsewhere) == []
+    assert await stored_messages(market, elsewhere) == []
     found = await market.store.single().get(Conversation, elsewhere.id)
     assert (found.head, found.version) == (0, 1)
     assert seqs(await talk.history(talk.customer)) == [1, 2]
 
 
 async def test_rows_of_earlier_versions_are_read(market: Market) -> None:
-    """Guard: the defaults of what conversations and messages have got since."""
+    """Guard: the defaults of the fields that later versions added to conversations and messages."""
     talk = await meet(market)
     await talk.say(talk.customer, "Long ago")
     database = market.store.database
-    since = ("revision", "blocked_by", "last_message.revision")
-    await database.conversations.update_one({}, {"$unset": dict.fromkeys(since, "")})
-    since = (
+    added = ("revision", "blocked_by", "last_message.revision")
+    await database.conversations.update_one({}, {"$unset": dict.fromkeys(added, "")})
+    added = (
         "kind",
         "by",
         "reply_to",
@@ -393,7 +415,7 @@ async def test_rows_of_earlier_versions_are_read(market: Market) -> None:
         "request",
         "origin",
     )
-    await database.messages.update_one({}, {"$unset": dict.fromkeys(since, "")})
+    await database.messages.update_one({}, {"$unset": dict.fromkeys(added, "")})
     await talk.say(talk.contractor, "Now")
     assert seqs(await talk.history(talk.customer)) == [1, 2]
     assert (await listed(talk.customer))[0]["last_message"]["text"] == "Now"

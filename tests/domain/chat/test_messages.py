@@ -1,4 +1,4 @@
-"""What is done with messages once they are said: changed, taken back, answered, found."""
+"""Sent messages: editing, deletion, replies, reactions and search."""
 
 import random
 from datetime import timedelta
@@ -25,97 +25,103 @@ async def change(talk: Talk, party: Party, command: str, message: Json, **fields
     return changed
 
 
-async def no(talk: Talk, party: Party, command: str, message: Json, **fields: object) -> str:
+async def refused_change(
+    talk: Talk, party: Party, command: str, message: Json, **fields: object
+) -> str:
     fields = {"conversation_id": talk.id, "message_id": message["id"], **fields}
     return await refused(party, command, fields)
 
 
-async def found(party: Party, q: str, **fields: object) -> list[str]:
+async def search(party: Party, q: str, **fields: object) -> list[str]:
     page = await party.call("/chat", "search", {"q": q, **fields})
     return [message["text"] for message in page["items"]]
 
 
 async def changes(talk: Talk, party: Party, revision: int) -> Json:
     asked = {"conversations": {}, "revisions": {talk.id: revision}}
-    told: Json = (await party.call("/chat", "sync", asked))["changes"][talk.id]
-    return told
+    changed: Json = (await party.call("/chat", "sync", asked))["changes"][talk.id]
+    return changed
 
 
-# -- changing ----------------------------------------------------------------------------------
+# -- edit and delete ---------------------------------------------------------------------------
 
 
-async def test_an_edited_message_keeps_its_place_and_both_are_told(market: Market) -> None:
-    """Guard: `publish` with `seq=changed.seq` in `_change_message`, and `history` among the
-    PRIVATE."""
+async def test_an_edited_message_keeps_its_number_and_is_pushed_to_both(market: Market) -> None:
+    """Guard: `publish` with `seq=changed.seq` in `_change_message`, and `history` in
+    `Message.PRIVATE`."""
     talk = await meet(market)
-    said = await talk.say(talk.customer, "Tuesday")
+    sent = await talk.say(talk.customer, "Tuesday")
     await talk.say(talk.contractor, "Fine")
-    edited = await change(talk, talk.customer, "edit", said, text="Wednesday")
-    assert (edited["seq"], edited["version"], edited["revision"]) == (1, said["version"] + 1, 1)
+    edited = await change(talk, talk.customer, "edit", sent, text="Wednesday")
+    assert (edited["seq"], edited["version"], edited["revision"]) == (1, sent["version"] + 1, 1)
     assert edited["edited_at"] and "history" not in edited
     for party in (talk.customer, talk.contractor):
         push = await party.pushed("/chat", "message", lambda data: data["text"] == "Wednesday")
         assert (push.seq, push.data) == (1, edited)
     assert (await talk.history(talk.contractor))["items"][0] == edited
-    (row,) = await market.rows(Message, _id=said["id"])
+    (row,) = await market.rows(Message, _id=sent["id"])
     assert [each.text for each in row.history] == ["Tuesday"]
     assert (await listed(talk.contractor))[0]["last_message"]["text"] == "Fine"
 
 
-async def test_only_its_author_changes_a_message_and_not_for_ever(market: Market) -> None:
+async def test_only_the_author_edits_a_message_within_limits(market: Market) -> None:
     """Guard: `author_id` in `_get_undeleted`, EDITABLE and MAX_CHANGES in `edit`."""
     talk = await meet(market)
-    said = await talk.say(talk.customer, "Tuesday")
+    sent = await talk.say(talk.customer, "Tuesday")
     other = await meet(market, talk.customer)
     before = await market.traces()
-    assert await no(talk, talk.contractor, "edit", said, text="Never") == "not_found"
-    assert await no(talk, talk.contractor, "delete", said) == "not_found"
-    assert await no(other, talk.customer, "edit", said, text="Elsewhere") == "not_found"
-    same = await change(talk, talk.customer, "edit", said, text="Tuesday")
-    assert same == said
+    assert await refused_change(talk, talk.contractor, "edit", sent, text="Never") == "not_found"
+    assert await refused_change(talk, talk.contractor, "delete", sent) == "not_found"
+    assert await refused_change(other, talk.customer, "edit", sent, text="Elsewhere") == "not_found"
+    same = await change(talk, talk.customer, "edit", sent, text="Tuesday")
+    assert same == sent
     assert await market.traces() == before
     uow = market.store.single()
-    await uow.change(Message, said["id"], created_at=uow.now - EDITABLE - timedelta(minutes=1))
-    assert await no(talk, talk.customer, "edit", said, text="Late") == "conflict"
+    await uow.change(Message, sent["id"], created_at=uow.now - EDITABLE - timedelta(minutes=1))
+    assert await refused_change(talk, talk.customer, "edit", sent, text="Late") == "conflict"
     fresh = await talk.say(talk.customer, "0")
     for n in range(MAX_CHANGES):
         await change(talk, talk.customer, "edit", fresh, text=f"{n + 1}")
-    assert await no(talk, talk.customer, "edit", fresh, text="Once more") == "conflict"
+    assert await refused_change(talk, talk.customer, "edit", fresh, text="One more") == "conflict"
 
 
-async def test_changes_missed_while_away_are_synced(market: Market) -> None:
-    """Guard: the conversation's `revision`, given in the transaction of each change."""
+async def test_changes_missed_while_disconnected_are_synced(market: Market) -> None:
+    """Guard: the conversation's `revision`, which each change increments in its transaction."""
     talk = await meet(market)
     first, second = [await talk.say(talk.customer, text) for text in ("One", "Two")]
     edited = await change(talk, talk.customer, "edit", first, text="1")
     assert await changes(talk, talk.contractor, 0) == {"items": [edited], "revision": 1}
-    gone = await change(talk, talk.customer, "delete", second)
+    deleted = await change(talk, talk.customer, "delete", second)
     again = await change(talk, talk.customer, "edit", first, text="One!")
-    assert await changes(talk, talk.contractor, 1) == {"items": [gone, again], "revision": 3}
+    assert await changes(talk, talk.contractor, 1) == {"items": [deleted, again], "revision": 3}
     assert await changes(talk, talk.contractor, 3) == {"items": [], "revision": 3}
     stranger = await market.contractor()
     asked = {"conversations": {}, "revisions": {talk.id: 0}}
     assert await refused(stranger, "sync", asked) == "not_found"
 
 
-async def test_what_is_taken_back_is_nowhere_shown_and_kept(market: Market) -> None:
+async def test_a_deleted_message_is_hidden_everywhere_and_kept(market: Market) -> None:
     """Guard: `text=""` and `terms=()` in `delete`, and the preview that `_change_message`
-    renews."""
+    updates."""
     talk = await meet(market)
-    said = await talk.say(talk.customer, "My password is hunter2")
-    answer = await talk.say(talk.contractor, "Take that back!", reply_to=said["id"])
-    assert answer["reply_to"] == {"id": said["id"], "seq": 1, "author_id": talk.customer.id}
+    sent = await talk.say(talk.customer, "My password is hunter2")
+    answer = await talk.say(talk.contractor, "Take that back!", reply_to=sent["id"])
+    assert answer["reply_to"] == {"id": sent["id"], "seq": 1, "author_id": talk.customer.id}
     last = await talk.say(talk.customer, "hunter2, you mean?", client_id="c-1")
-    for message in (said, last):
-        gone = await change(talk, talk.customer, "delete", message)
-        assert (gone["text"], gone["deleted_at"] is None, gone["seq"]) == (
+    for message in (sent, last):
+        deleted = await change(talk, talk.customer, "delete", message)
+        assert (deleted["text"], deleted["deleted_at"] is None, deleted["seq"]) == (
             "",
             False,
             message["seq"],
         )
-        await talk.contractor.push("/chat", "message", lambda data, gone=gone: data == gone)
-        assert await no(talk, talk.customer, "delete", message) == "not_found"
-        assert await no(talk, talk.customer, "edit", message, text="Again") == "not_found"
+        await talk.contractor.push(
+            "/chat", "message", lambda data, deleted=deleted: data == deleted
+        )
+        assert await refused_change(talk, talk.customer, "delete", message) == "not_found"
+        assert (
+            await refused_change(talk, talk.customer, "edit", message, text="Again") == "not_found"
+        )
         reply = {"conversation_id": talk.id, "text": "?", "reply_to": message["id"]}
         assert await refused(talk.contractor, "send", reply) == "not_found"
     for party in (talk.customer, talk.contractor):
@@ -124,7 +130,7 @@ async def test_what_is_taken_back_is_nowhere_shown_and_kept(market: Market) -> N
             await listed(party),
             await talk.sync(party, 0),
             await changes(talk, party, 0),
-            await found(party, "hunter2"),
+            await search(party, "hunter2"),
         ]
         assert "hunter2" not in str(seen)
         assert (await listed(party))[0]["last_message"]["text"] == ""
@@ -134,14 +140,12 @@ async def test_what_is_taken_back_is_nowhere_shown_and_kept(market: Market) -> N
     assert (repeated["id"], repeated["text"]) == (last["id"], "")
 
 
-async def test_a_late_preview_does_not_bring_back_what_was_said(
-    market: Market, server: Server
-) -> None:
+async def test_a_late_preview_does_not_restore_deleted_text(market: Market, server: Server) -> None:
     """Guard: `seq` and `revision` come first in LastMessage, and `raise_fields` only raises it:
-    what follows from a message may be done after it was taken back."""
+    the preview of a message may be written after its deletion."""
     talk = await meet(market)
-    said = await talk.say(talk.customer, "Tuesday")
-    await change(talk, talk.customer, "delete", said)
+    sent = await talk.say(talk.customer, "Tuesday")
+    await change(talk, talk.customer, "delete", sent)
     uow = server.store.single()
     late = LastMessage(
         seq=1, author_id=talk.customer.id, text="Tuesday", at=uow.now + timedelta(days=1)
@@ -150,45 +154,46 @@ async def test_a_late_preview_does_not_bring_back_what_was_said(
     assert (await listed(talk.contractor))[0]["last_message"]["text"] == ""
 
 
-# -- answering and reacting ----------------------------------------------------------------------
+# -- replies and reactions -----------------------------------------------------------------------
 
 
-async def test_an_answer_names_a_message_of_its_own_conversation(market: Market) -> None:
-    """Guard: `_can_be_answered` in writing.py."""
+async def test_a_reply_names_a_message_of_its_own_conversation(market: Market) -> None:
+    """Guard: `_can_be_answered` in group_commit.py."""
     talk = await meet(market)
     other = await meet(market, talk.customer)
-    there = await other.say(talk.customer, "Elsewhere")
+    elsewhere = await other.say(talk.customer, "Elsewhere")
     before = await market.traces()
-    for id in (there["id"], "msg_none"):
+    for id in (elsewhere["id"], "msg_none"):
         fields = {"conversation_id": talk.id, "text": "Yes", "reply_to": id}
         assert await refused(talk.customer, "send", fields) == "not_found"
     assert await market.traces() == before
 
 
-async def test_reactions_come_and_go(market: Market) -> None:
-    """Guard: `others` in `react`: each once for each emoji, and only their own taken back."""
+async def test_reactions_are_added_and_removed(market: Market) -> None:
+    """Guard: `others` in `react`: a user is listed once for each emoji and removes only an own
+    reaction."""
     talk = await meet(market)
-    said = await talk.say(talk.customer, "Done!")
+    sent = await talk.say(talk.customer, "Done!")
     for party in (talk.customer, talk.contractor, talk.contractor):
-        reacted = await change(talk, party, "react", said, emoji="👍")
+        reacted = await change(talk, party, "react", sent, emoji="👍")
     both = [talk.customer.id, talk.contractor.id]
     assert reacted["reactions"] == [{"emoji": "👍", "user_ids": both}]
-    assert reacted["revision"] == 2  # the third one changed nothing
+    assert reacted["revision"] == 2  # the repeat changed nothing
     await talk.customer.push("/chat", "message", lambda data: data == reacted)
-    reacted = await change(talk, talk.contractor, "react", said, emoji="👍", on=False)
+    reacted = await change(talk, talk.contractor, "react", sent, emoji="👍", on=False)
     assert reacted["reactions"] == [{"emoji": "👍", "user_ids": both[:1]}]
-    assert await no(talk, talk.customer, "react", said, emoji="two words") == "invalid"
+    assert await refused_change(talk, talk.customer, "react", sent, emoji="two words") == "invalid"
     for n in range(MAX_EMOJIS - 1):
-        await change(talk, talk.contractor, "react", said, emoji=f"e{n}")
-    assert await no(talk, talk.contractor, "react", said, emoji="one more") == "invalid"
-    assert await no(talk, talk.contractor, "react", said, emoji="more") == "conflict"
+        await change(talk, talk.contractor, "react", sent, emoji=f"e{n}")
+    assert await refused_change(talk, talk.contractor, "react", sent, emoji="one more") == "invalid"
+    assert await refused_change(talk, talk.contractor, "react", sent, emoji="more") == "conflict"
 
 
-# -- finding -------------------------------------------------------------------------------------
+# -- search --------------------------------------------------------------------------------------
 
 
-async def test_messages_are_found_in_ones_own_conversations(market: Market) -> None:
-    """Guard: `conversation_id` of the filter in `find`, and the newest first."""
+async def test_search_covers_only_the_users_own_conversations(market: Market) -> None:
+    """Guard: `conversation_id` in the filter of `messages.find`, and its order, newest first."""
     talk = await meet(market)
     other = await meet(market, talk.customer)
     for each, text in (
@@ -197,36 +202,38 @@ async def test_messages_are_found_in_ones_own_conversations(market: Market) -> N
         (talk, "Blue paint"),
     ):
         await each.say(each.contractor, text)
-    assert await found(talk.customer, "red PAINTING") == [
+    assert await search(talk.customer, "red PAINTING") == [
         "Paint it red, please",
         "The red paint is ready",
     ]
-    assert await found(talk.customer, "paint", conversation_id=other.id) == ["Paint it red, please"]
-    assert await found(talk.contractor, "paint") == ["Blue paint", "The red paint is ready"]
-    assert await found(talk.customer, "the") == []
+    assert await search(talk.customer, "paint", conversation_id=other.id) == [
+        "Paint it red, please"
+    ]
+    assert await search(talk.contractor, "paint") == ["Blue paint", "The red paint is ready"]
+    assert await search(talk.customer, "the") == []
     first = await talk.customer.call("/chat", "search", {"q": "paint", "limit": 2})
     rest = {"q": "paint", "limit": 2, "cursor": first["next_cursor"]}
-    assert await found(talk.customer, **rest) == ["The red paint is ready"]
+    assert await search(talk.customer, **rest) == ["The red paint is ready"]
     fields = {"q": "paint", "conversation_id": talk.id}
     assert await refused(other.contractor, "search", fields) == "not_found"
-    assert await found(await market.contractor(), "paint") == []
+    assert await search(await market.contractor(), "paint") == []
 
 
-async def test_an_edited_message_is_found_by_its_new_words(market: Market) -> None:
+async def test_an_edited_message_is_found_by_its_new_text(market: Market) -> None:
     """Guard: `terms` in `edit`."""
     talk = await meet(market)
-    said = await talk.say(talk.customer, "Primer on Tuesday")
-    await change(talk, talk.customer, "edit", said, text="Varnish on Tuesday")
-    assert await found(talk.contractor, "primer") == []
-    assert await found(talk.contractor, "varnish tuesday") == ["Varnish on Tuesday"]
+    sent = await talk.say(talk.customer, "Primer on Tuesday")
+    await change(talk, talk.customer, "edit", sent, text="Varnish on Tuesday")
+    assert await search(talk.contractor, "primer") == []
+    assert await search(talk.contractor, "varnish tuesday") == ["Varnish on Tuesday"]
 
 
-async def test_a_search_reads_what_it_finds(server: Server) -> None:
-    """Guard: the index of `Message` that begins with the conversation and its words.
+async def test_a_search_examines_only_matching_messages(server: Server) -> None:
+    """Guard: the index of `Message` that begins with the conversation and its terms.
 
-    Of several conversations the embedded server uses it only when it is told to.
+    For several conversations the embedded server uses this index only with a hint.
     """
-    uow, dice = server.store.single(), random.Random(7)
+    uow, random_source = server.store.single(), random.Random(7)
     words = [f"word{n}" for n in range(50)]
     await uow.add_all(
         [
@@ -238,16 +245,16 @@ async def test_a_search_reads_what_it_finds(server: Server) -> None:
                 conversation_id=f"cnv_{n % 40}",
                 seq=n,
                 text="",
-                terms=terms_of(" ".join(said)),
+                terms=terms_of(" ".join(chosen)),
             )
             for n in range(800)
-            if (said := dice.choices(words, k=8))
+            if (chosen := random_source.choices(words, k=8))
         ]
     )
     (word,) = text_search.query_terms("word42")
     twenty = [f"cnv_{n}" for n in range(20)]
-    for places, hint in (("cnv_0", {}), ({"$in": twenty}, {"hint": INDEX})):
-        where = {"conversation_id": places, "terms": word}
+    for conversations, hint in (("cnv_0", {}), ({"$in": twenty}, {"hint": INDEX})):
+        where = {"conversation_id": conversations, "terms": word}
         command = {
             "find": Message.COLLECTION,
             "filter": where,
@@ -264,26 +271,26 @@ async def test_a_search_reads_what_it_finds(server: Server) -> None:
         assert 0 < stats["totalDocsExamined"] <= await uow.count(Message, where)
 
 
-async def test_what_one_missed_in_a_conversation_is_read_from_an_index(
+async def test_missed_messages_are_read_with_an_index(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guard: `documents.any_of` in `history._messages_after` and `group_commit._find_sent_before`,
     and the INDEXES of Message."""
-    talk, asked, real = await meet(market), [], UnitOfWork.all
+    talk, queries, real = await meet(market), [], UnitOfWork.all
 
-    async def noting(uow: UnitOfWork, kind: type[Any], where: Any, *args: Any) -> Any:
+    async def record_query(uow: UnitOfWork, kind: type[Any], where: Any, *args: Any) -> Any:
         if kind is Message and "_id" not in where:
-            asked.append(where)
+            queries.append(where)
         return await real(uow, kind, where, *args)
 
-    monkeypatch.setattr(UnitOfWork, "all", noting)
-    said = await talk.say(talk.customer, "Tuesday", client_id="one")
-    assert await talk.say(talk.customer, "Tuesday", client_id="one") == said
-    assert (await talk.sync(talk.contractor, 0))["items"] == [said]
-    await change(talk, talk.customer, "edit", said, text="Wednesday")
+    monkeypatch.setattr(UnitOfWork, "all", record_query)
+    sent = await talk.say(talk.customer, "Tuesday", client_id="one")
+    assert await talk.say(talk.customer, "Tuesday", client_id="one") == sent
+    assert (await talk.sync(talk.contractor, 0))["items"] == [sent]
+    await change(talk, talk.customer, "edit", sent, text="Wednesday")
     assert len((await changes(talk, talk.contractor, 0))["items"]) == 1
-    assert len(asked) == 3
-    for where in asked:
+    assert len(queries) == 3
+    for where in queries:
         explained = await server.store.database.command(
             {"explain": {"find": Message.COLLECTION, "filter": where}, "verbosity": "queryPlanner"}
         )

@@ -1,4 +1,4 @@
-"""Files that are said: read by both members, taken back with their message."""
+"""Files in chat messages: both members read them, and they are deleted with the message."""
 
 import asyncio
 
@@ -13,16 +13,17 @@ async def readers(file: str, *parties: Party) -> list[int]:
     return [(await download(party, file))[0] for party in parties]
 
 
-async def test_files_are_said_with_or_without_words(market: Market) -> None:
+async def test_files_are_sent_with_or_without_text(market: Market) -> None:
     """Guard: `attach` with the conversation's members in `_attach_files`, before the message is
-    posted, so that whoever hears of a file can read it; its names in `Message.preview`."""
+    posted: a member who receives it can read its files. Also the file names in `Message.preview`.
+    """
     talk = await meet(market)
     other, admin = await market.customer("Olga"), await market.admin()
     photo = await upload(talk.contractor, picture(), "before.png")
-    said = await talk.say(talk.contractor, "Look", file_ids=[photo["id"]])
-    assert said["files"] == [photo]
+    sent = await talk.say(talk.contractor, "Look", file_ids=[photo["id"]])
+    assert sent["files"] == [photo]
     push = await talk.customer.pushed("/chat", "message", lambda data: data["files"] != [])
-    assert push.data == said
+    assert push.data == sent
     assert await readers(photo["id"], talk.customer, talk.contractor, other, admin) == [
         200,
         200,
@@ -37,8 +38,8 @@ async def test_files_are_said_with_or_without_words(market: Market) -> None:
     assert await refused(talk.customer, "send", {"conversation_id": talk.id}) == "invalid"
 
 
-async def test_files_said_again_are_the_same_message(market: Market) -> None:
-    """Guard: attaching to the conversation, not to the message; `files` in `Draft.is_of`."""
+async def test_a_repeated_message_with_files_is_stored_once(market: Market) -> None:
+    """Guard: `attach` names the conversation, not the message; `files` in `Draft.is_of`."""
     talk = await meet(market)
     photo = await upload(talk.contractor, picture())
     again = {"client_id": "c1", "file_ids": [photo["id"]]}
@@ -50,9 +51,9 @@ async def test_files_said_again_are_the_same_message(market: Market) -> None:
     assert len(await market.rows(Message, conversation_id=talk.id)) == 1
 
 
-async def test_nobody_says_what_is_not_theirs(market: Market) -> None:
-    """Guard: `owner_id` and `attached_to` in `file.attach`, and the look at the conversation in
-    the same transaction: what is refused is said to nobody and attached to nothing."""
+async def test_files_of_others_and_foreign_conversations_are_refused(market: Market) -> None:
+    """Guard: `owner_id` and `attached_to` in `file.attach`, and `_get_writable` in the same
+    transaction: a refused message is not sent, and its files are not attached."""
     talk, elsewhere = await meet(market), await meet(market, name="Carl")
     theirs = await upload(talk.customer, picture())
     fields = {"conversation_id": talk.id, "file_ids": [theirs["id"]]}
@@ -65,14 +66,16 @@ async def test_nobody_says_what_is_not_theirs(market: Market) -> None:
     assert await market.rows(Message, conversation_id=talk.id) == []
 
 
-async def test_what_is_taken_back_is_read_by_administrators_alone(market: Market) -> None:
+async def test_files_of_a_deleted_message_are_readable_by_administrators_only(
+    market: Market,
+) -> None:
     """Guard: the second `attach`, in `chat.messages.delete`; `files` of `EarlierContent`."""
     talk, admin = await meet(market), await market.admin()
     photo = await upload(talk.contractor, picture())
-    said = await talk.say(talk.contractor, "Look", file_ids=[photo["id"]])
-    fields = {"conversation_id": talk.id, "message_id": said["id"]}
-    gone = await talk.contractor.call("/chat", "delete", fields)
-    assert (gone["text"], gone["files"]) == ("", [])
+    sent = await talk.say(talk.contractor, "Look", file_ids=[photo["id"]])
+    fields = {"conversation_id": talk.id, "message_id": sent["id"]}
+    deleted = await talk.contractor.call("/chat", "delete", fields)
+    assert (deleted["text"], deleted["files"]) == ("", [])
     assert await readers(photo["id"], talk.customer, admin) == [404, 200]
-    (row,) = await market.rows(Message, _id=said["id"])
+    (row,) = await market.rows(Message, _id=sent["id"])
     assert [file.id for file in row.history[0].files] == [photo["id"]]

@@ -1,4 +1,4 @@
-"""Files: sent, handed over, read by those who may, and swept when nobody needs them."""
+"""Files: upload, attachment, access, download, quotas, and the removal of unattached files."""
 
 import asyncio
 import io
@@ -27,23 +27,23 @@ from tests.support.processes import free_port
 TEXT = b"0123456789" * 100
 
 
-async def nothing_left(market) -> bool:
-    """No row, no byte."""
+async def nothing_is_stored(market) -> bool:
+    """Neither rows nor bytes are left."""
     return [await market.rows(kind) for kind in (File, GridFile, GridChunk)] == [[], [], []]
 
 
-async def shifted(market, by: timedelta) -> None:
-    """As if all files had come that much earlier."""
+async def shift_age(market, by: timedelta) -> None:
+    """Make all files older by `by`."""
     for file in await market.rows(File):
         await market.store.single().change(File, file.id, created_at=file.created_at - by)
 
 
-# -- the story -------------------------------------------------------------------------------
+# -- attachment ------------------------------------------------------------------------------
 
 
-async def test_delivered_work_with_its_files(market):
-    """Guard: `attach` in `deliver`, and `readable` in `file.get`: the customer reads what the
-    contractor delivered, nobody reads it before, and a stranger never does."""
+async def test_the_customer_reads_the_files_of_a_delivery(market):
+    """Guard: `attach` in `deliver`, and `readable` in `file.get`: the customer reads the
+    files after the delivery and not before; other users never do."""
     deal = await market.accepted_job()
     await market.start(deal.contractor, deal.job)
     photo = await upload(deal.contractor, picture("JPEG"), "Fence.JPG")
@@ -69,7 +69,7 @@ async def test_delivered_work_with_its_files(market):
     assert (await download(market.anonymous_client(), plan["id"]))[0] == 401
 
 
-async def test_evidence_is_read_by_administrators_too(market):
+async def test_administrators_read_evidence(market):
     """Guard: `role:admin` among the readers that `dispute_evidence` names."""
     deal = await market.accepted_job()
     await market.start(deal.contractor, deal.job)
@@ -98,8 +98,9 @@ async def test_evidence_is_read_by_administrators_too(market):
     assert (await download(await market.customer("Olga"), photo["id"]))[0] == 404
 
 
-async def test_a_file_belongs_to_one_thing(market):
-    """Guard: the filter for the owner and `free` in `attach`; the same thing may ask again."""
+async def test_a_file_is_attached_to_one_object(market):
+    """Guard: the filter for the owner and `free` in `attach`; a repeat for the same object
+    succeeds."""
     owner, other = await market.customer(), await market.customer("Olga")
     file = await upload(owner, TEXT, "a.txt")
     first, second = [await upload(owner, TEXT, f"{n}.txt") for n in (1, 2)]
@@ -122,9 +123,9 @@ async def test_a_file_belongs_to_one_thing(market):
     assert await attach(uow, [], owner.id, "msg_3", []) == ()
 
 
-async def test_files_of_a_conversation(market):
-    """Guard: `attach` to what may be said again: the same place may ask once more, and each time
-    says anew who reads them, so that what was taken back is for nobody else."""
+async def test_a_repeated_attach_replaces_the_readers(market):
+    """Guard: `readers=readers` in `file.attach`: a repeat for the same object replaces the readers,
+    so the files of a deleted message are left to their owner and the administrators."""
     author, member = await market.contractor(), await market.customer()
     other, admin = await market.customer("Olga"), await market.admin()
     id = (await upload(author, picture()))["id"]
@@ -144,17 +145,17 @@ async def test_files_of_a_conversation(market):
         await attach(uow, [id], author.id, "cnv_2", [other.id])
 
 
-# -- reading ---------------------------------------------------------------------------------
+# -- download --------------------------------------------------------------------------------
 
 
-async def test_ranges_and_tags(market):
+async def test_ranges_and_etags(market):
     """Guard: `downloads._select_range`."""
     owner = await market.customer()
     id = (await upload(owner, TEXT, "a.txt"))["id"]
     status, headers, _ = await download(owner, id)
     tag = headers["ETag"]
     assert (status, headers["Content-Length"], headers["Accept-Ranges"]) == (200, "1000", "bytes")
-    for asked, expected, told in (
+    for asked, expected, span in (
         ("bytes=0-3", TEXT[:4], "0-3"),
         ("bytes=995-", TEXT[995:], "995-999"),
         ("bytes=-5", TEXT[-5:], "995-999"),
@@ -162,7 +163,7 @@ async def test_ranges_and_tags(market):
         ("bytes=-2000", TEXT, "0-999"),
     ):
         status, headers, body = await download(owner, id, Range=asked)
-        assert (status, body, headers["Content-Range"]) == (206, expected, f"bytes {told}/1000")
+        assert (status, body, headers["Content-Range"]) == (206, expected, f"bytes {span}/1000")
     for asked in ("bytes=1000-", "bytes=-0"):
         status, headers, body = await download(owner, id, Range=asked)
         assert (status, body, headers["Content-Range"]) == (416, b"", "bytes */1000")
@@ -176,7 +177,8 @@ async def test_ranges_and_tags(market):
 
 
 async def test_ranges_across_chunks(market):
-    """Guard: where `GridFs.read` begins and ends; a chunk is 255 KiB, and two come at once."""
+    """Guard: the first and last chunk in `GridFs.read`; a chunk is 255 KiB, and two are read at
+    once."""
     owner = await market.customer()
     data = b"".join(b"line %d\n" % n for n in range(160_000))
     assert len(data) > 5 * CHUNK
@@ -187,8 +189,8 @@ async def test_ranges_across_chunks(market):
     assert [row.length for row in await market.rows(GridFile)] == [len(data)]
 
 
-async def test_nothing_in_a_file_runs(market):
-    """Guard: `downloads._headers`; a page shows a picture all the same."""
+async def test_downloads_are_never_executed_by_a_browser(market):
+    """Guard: `downloads._headers`; a page can still show a picture."""
     owner = await market.customer()
     for file in (await upload(owner, TEXT, "a.txt"), await upload(owner, picture())):
         _, headers, _ = await download(owner, file["id"])
@@ -198,51 +200,53 @@ async def test_nothing_in_a_file_runs(market):
         assert headers["Cache-Control"] == "private, no-cache"
 
 
-async def test_thumbnails(market):
-    """Guard: `draw` in server/examine.py; what has no thumbnail is not found in that size."""
+async def test_pictures_have_thumbnails(market):
+    """Guard: `draw` in file_inspector_process.py; a file without a thumbnail is not found in that
+    size."""
     owner = await market.customer()
     photo = await upload(owner, picture("JPEG", (3000, 2000)), "photo.jpg")
     status, headers, body = await download(owner, photo["id"], size="thumb")
     assert (status, headers["Content-Type"]) == (200, "image/webp")
     assert Image.open(io.BytesIO(body)).size == (320, 213)
-    whole = await download(owner, photo["id"])
-    assert Image.open(io.BytesIO(whole[2])).size == (3000, 2000)
-    assert whole[1]["ETag"] != headers["ETag"]
+    full = await download(owner, photo["id"])
+    assert Image.open(io.BytesIO(full[2])).size == (3000, 2000)
+    assert full[1]["ETag"] != headers["ETag"]
     text = await upload(owner, TEXT, "a.txt")
     assert (await download(owner, text["id"], size="thumb"))[0] == 404
     assert (await download(owner, text["id"], size="huge"))[0] == 422
 
 
-async def test_a_ticket_for_one_file_and_a_minute(market, server):
+async def test_a_ticket_is_valid_for_one_file_one_minute_and_one_session(market, server):
     """Guard: the type and the `file` of a ticket in `AccessTokens.holder`, `exp`, `_must_be_alive`,
     and `readable` in both `file.ticket` and `file.get`."""
-    owner, anybody = await market.customer(), market.anonymous_client()
+    owner, anonymous = await market.customer(), market.anonymous_client()
     first, second = await upload(owner, picture()), await upload(owner, picture())
-    status, told = await owner.http("POST", f"/api/files/{first['id']}/ticket", {})
+    status, answer = await owner.http("POST", f"/api/files/{first['id']}/ticket", {})
     assert status == 200
-    assert (await download(anybody, first["id"], told["ticket"]))[0] == 200
-    assert (await download(anybody, first["id"], told["ticket"], size="thumb"))[0] == 200
-    assert (await download(anybody, second["id"], told["ticket"]))[0] == 401
-    assert (await download(anybody, first["id"], owner.token))[0] == 401  # no token passes for one
-    bearer = {"Authorization": f"Bearer {told['ticket']}"}
-    assert (await anybody.http("GET", "/api/account/me", headers=bearer))[0] == 401
+    assert (await download(anonymous, first["id"], answer["ticket"]))[0] == 200
+    assert (await download(anonymous, first["id"], answer["ticket"], size="thumb"))[0] == 200
+    assert (await download(anonymous, second["id"], answer["ticket"]))[0] == 401
+    # An access token is not a ticket.
+    assert (await download(anonymous, first["id"], owner.token))[0] == 401
+    bearer = {"Authorization": f"Bearer {answer['ticket']}"}
+    assert (await anonymous.http("GET", "/api/account/me", headers=bearer))[0] == 401
     tokens = server.web.tokens
     late, _ = tokens.ticket(as_actor(owner), first["id"], -timedelta(seconds=1))
-    assert (await download(anybody, first["id"], late))[0] == 401
+    assert (await download(anonymous, first["id"], late))[0] == 401
     other = await market.customer("Olga")
     assert (await other.http("POST", f"/api/files/{first['id']}/ticket", {}))[0] == 404
     forced, _ = tokens.ticket(as_actor(other), first["id"], timedelta(minutes=1))
-    assert (await download(anybody, first["id"], forced))[0] == 404
+    assert (await download(anonymous, first["id"], forced))[0] == 404
     await owner.http("POST", "/api/account/logout", {})
-    assert (await download(anybody, first["id"], told["ticket"]))[0] == 401
+    assert (await download(anonymous, first["id"], answer["ticket"]))[0] == 401
 
 
-async def test_a_ticket_opens_nothing_else(market):
-    """Guard: `admit` is asked about the file in the address, never about one in the query."""
+async def test_a_ticket_is_refused_by_other_routes(market):
+    """Guard: `admit` receives the file id of the path, never one of the query."""
     owner = await market.customer()
     id = (await upload(owner, TEXT, "a.txt"))["id"]
-    _, told = await owner.http("POST", f"/api/files/{id}/ticket", {})
-    query = f"ticket={told['ticket']}&file_id={id}"
+    _, answer = await owner.http("POST", f"/api/files/{id}/ticket", {})
+    query = f"ticket={answer['ticket']}&file_id={id}"
     status, _ = await market.anonymous_client().http("GET", f"/api/wallet/statement.csv?{query}")
     assert status == 401
 
@@ -251,11 +255,11 @@ def as_actor(party) -> Actor:
     return Actor(party.id, party.role, party.refresh_token.partition(".")[0])
 
 
-# -- room, and what is swept -----------------------------------------------------------------
+# -- quotas and removal ----------------------------------------------------------------------
 
 
-async def test_quotas(market, monkeypatch):
-    """Guard: both calls of `check_room`: before anything is read, and with the row in place."""
+async def test_uploads_beyond_the_quota_are_refused(market, monkeypatch):
+    """Guard: both calls of `check_room`: before the body is read, and after the row is written."""
     owner = await market.customer()
     await upload(owner, TEXT, "a.txt")
     before = await market.traces()
@@ -274,52 +278,54 @@ async def test_quotas(market, monkeypatch):
     assert {file.state for file in kept} == {State.KEPT}
 
 
-async def test_orphans_are_swept(market, server):
-    """Guard: the two ages in `sweep`; what is attached stays."""
+async def test_old_unattached_files_are_removed(market, server):
+    """Guard: the two ages in `sweep`; attached files stay."""
     owner = await market.customer()
-    lost, used = await upload(owner, picture()), await upload(owner, TEXT, "a.txt")
-    await attach(market.store.single(), [used["id"]], owner.id, "msg_1", [])
+    unattached, attached = await upload(owner, picture()), await upload(owner, TEXT, "a.txt")
+    await attach(market.store.single(), [attached["id"]], owner.id, "msg_1", [])
     assert await sweep(server.ports) == 0
-    await shifted(market, files.ATTACHED_WITHIN)
+    await shift_age(market, files.ATTACHED_WITHIN)
     assert await sweep(server.ports) == 1
-    assert (await download(owner, lost["id"]))[0] == 404
-    assert [file.id for file in await market.rows(File)] == [used["id"]]
-    assert {chunk.files_id for chunk in await market.rows(GridChunk)} == {used["id"]}
-    assert (await download(owner, used["id"]))[2] == TEXT
+    assert (await download(owner, unattached["id"]))[0] == 404
+    assert [file.id for file in await market.rows(File)] == [attached["id"]]
+    assert {chunk.files_id for chunk in await market.rows(GridChunk)} == {attached["id"]}
+    assert (await download(owner, attached["id"]))[2] == TEXT
 
 
-async def test_more_orphans_than_fit_into_one_round(market, server, monkeypatch):
-    """Guard: CHUNK in `sweep`, and that it goes on until few are left."""
+async def test_more_unattached_files_than_one_chunk_are_removed(market, server, monkeypatch):
+    """Guard: the loop in `file.sweep`, which runs until a round finds fewer than CHUNK files."""
     monkeypatch.setattr(files, "CHUNK", 2)
     owner = await market.customer()
     for number in range(5):
         await upload(owner, TEXT, f"{number}.txt")
-    await shifted(market, files.ATTACHED_WITHIN)
+    await shift_age(market, files.ATTACHED_WITHIN)
     assert await sweep(server.ports) == 5
-    assert await nothing_left(market)
+    assert await nothing_is_stored(market)
 
 
-@pytest.mark.parametrize("how", ["away", "cancelled", "slow"])
-async def test_bytes_that_are_stored_after_all(market, server, monkeypatch, how):
-    """Guard: `upload` removes nothing whose fate it does not know: the database may still be at it,
-    so the row stays until `sweep`; STORING_SECONDS."""
-    owner, late, begun = await market.customer(), [], asyncio.Event()
+@pytest.mark.parametrize("how", ["unreachable", "cancelled", "slow"])
+async def test_bytes_that_arrive_after_a_failed_upload_are_removed(
+    market, server, monkeypatch, how
+):
+    """Guard: `upload` keeps the row of an upload that failed while it was stored: the store may
+    still be writing, so only `sweep` removes it; STORING_SECONDS."""
+    owner, late, started = await market.customer(), [], asyncio.Event()
 
-    async def unsure(ports, file, found) -> None:
+    async def fail_to_store(ports, file, found) -> None:
         late.append(file.id)
-        begun.set()
-        if how == "away":
+        started.set()
+        if how == "unreachable":
             raise Unavailable
         await asyncio.sleep(3600)
 
-    monkeypatch.setattr(files, "_store", unsure)
+    monkeypatch.setattr(files, "_store", fail_to_store)
     monkeypatch.setattr(files, "STORING_SECONDS", 0.1 if how == "slow" else 600.0)
     with Spool() as spool:
         await spool.write(TEXT)
         await spool.flush()
-        doing = files.upload(Upload(), as_actor(owner), server.ports, Received("a.txt", spool))
-        uploading = asyncio.create_task(doing)
-        await begun.wait()
+        work = files.upload(Upload(), as_actor(owner), server.ports, Received("a.txt", spool))
+        uploading = asyncio.create_task(work)
+        await started.wait()
         if how == "cancelled":
             uploading.cancel()
         with pytest.raises((Unavailable, asyncio.CancelledError)):
@@ -327,21 +333,21 @@ async def test_bytes_that_are_stored_after_all(market, server, monkeypatch, how)
     await GridFs(market.store)._add(late[0], 0, TEXT)
     assert (await download(owner, late[0]))[0] == 404
     assert await sweep(server.ports) == 0
-    await shifted(market, files.STORED_WITHIN)
+    await shift_age(market, files.STORED_WITHIN)
     assert await sweep(server.ports) == 1
-    assert await nothing_left(market)
+    assert await nothing_is_stored(market)
 
 
-async def test_a_thread_has_done_with_a_file_before_it_is_closed(monkeypatch):
-    """Guard: `whole` in server/spool.py: the number of a closed file is soon another one's."""
+async def test_a_file_is_closed_only_after_its_writing_thread_has_finished(monkeypatch):
+    """Guard: `run_to_completion` in `Spool`: the descriptor of a closed file is soon reused."""
     inside, go_on = threading.Event(), threading.Event()
 
-    def slowly(file: int, piece: bytes) -> None:
+    def write_slowly(file: int, piece: bytes) -> None:
         inside.set()
         go_on.wait(30)
         assert os.fstat(file)
 
-    monkeypatch.setattr("server.runtime.spool._write_all", slowly)
+    monkeypatch.setattr("server.runtime.spool._write_all", write_slowly)
     with Spool() as spool:
         writing = asyncio.create_task(spool.write(bytes(PIECE)))
         await asyncio.to_thread(inside.wait, 30)
@@ -355,8 +361,8 @@ async def test_a_thread_has_done_with_a_file_before_it_is_closed(monkeypatch):
 # -- a bucket --------------------------------------------------------------------------------
 
 
-async def test_the_same_story_in_a_bucket(market, server):
-    """Guard: S3Blobs; the bytes are in the bucket, and there are none in the database."""
+async def test_files_are_stored_in_a_bucket(market, server):
+    """Guard: S3Blobs; the bytes are in the bucket and not in the database."""
     kept = MemoryStore()
     server.web.ports = msgspec.structs.replace(server.web.ports, blobs=S3Blobs(kept))
     owner = await market.customer()
@@ -369,22 +375,22 @@ async def test_the_same_story_in_a_bucket(market, server):
     assert (await download(owner, text["id"]))[2] == data
     assert (await download(owner, text["id"], Range="bytes=10-19"))[2] == b"x" * 10
     assert (await download(owner, photo["id"], size="thumb"))[0] == 200
-    await shifted(market, files.ATTACHED_WITHIN)
+    await shift_age(market, files.ATTACHED_WITHIN)
     assert await sweep(server.ports) == 2
     assert [row for rows in obstore.list(kept) for row in rows] == []
 
 
-async def test_a_bucket_that_is_away(market, server, monkeypatch):
-    """Guard: `_raise_unavailable` and PATIENCE in server/s3.py; `try_upload` begins with the first
-    piece, so that a reader gets an answer."""
+async def test_an_unreachable_bucket_is_reported_as_unavailable(market, server, monkeypatch):
+    """Guard: `_as_unavailable` and RETRIES in s3.py; `downloads.send` reads the first piece before
+    it sends headers, so the reader gets an error response."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "none")
     owner = await market.customer()
     file = await upload(owner, TEXT, "a.txt")
-    away = S3Blobs(bucket("none", f"http://127.0.0.1:{free_port()}", "none"))
-    server.web.ports = msgspec.structs.replace(server.web.ports, blobs=away)
+    unreachable = S3Blobs(bucket("none", f"http://127.0.0.1:{free_port()}", "none"))
+    server.web.ports = msgspec.structs.replace(server.web.ports, blobs=unreachable)
     async with asyncio.timeout(30):
         answers = [await try_upload(owner, TEXT, "b.txt")]
         status, _, body = await download(owner, file["id"])
     answers.append((status, json.loads(body)))
-    assert [(status, told["code"]) for status, told in answers] == [(503, "unavailable")] * 2
+    assert [(status, error["code"]) for status, error in answers] == [(503, "unavailable")] * 2

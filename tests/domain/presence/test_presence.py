@@ -1,4 +1,4 @@
-"""Presence: who is there, who types, and when somebody was last seen."""
+"""Presence: who is online, who is typing, and when a user was last seen."""
 
 import asyncio
 import contextlib
@@ -24,20 +24,20 @@ from tests.support.processes import Processes, free_port
 
 
 async def talk(market: Market, customer: Party, contractor: Party) -> str:
-    """A conversation of both; its id."""
+    """The id of a new conversation of both."""
     job = await market.job(customer)
     await market.application(contractor, job)
     fields = {"job_id": job["id"], "user_id": contractor.id}
     return str((await customer.call("/chat", "open", fields))["id"])
 
 
-async def look(party: Party, *conversations: str) -> list[Json]:
+async def seen_by(party: Party, *conversations: str) -> list[Json]:
     fields = {"conversation_ids": conversations}
     found: list[Json] = (await party.call("/chat", "presence", fields))["items"]
     return found
 
 
-async def told(party: Party, fits: Callable[[Any], Any], seconds: float = 5) -> Json:
+async def presence_push(party: Party, fits: Callable[[Any], Any], seconds: float = 5) -> Json:
     return await party.push("/chat", "presence", fits, seconds)
 
 
@@ -49,72 +49,73 @@ async def until(reached: Callable[[], Any], seconds: float = 10) -> None:
 
 
 @both_paths
-async def test_who_comes_and_goes_is_told_to_whoever_looks(market: Market) -> None:
+async def test_presence_changes_are_pushed_to_subscribers(market: Market) -> None:
     """Guard: `joins` of `chat.presence`, `_save_last_seen` and `_push` in
     `presence.push_counts`."""
     customer, contractor = await market.customer(), await market.contractor()
     id = await talk(market, customer, contractor)
     before = (await market.rows(User, _id=contractor.id))[0]
     seen = {"user_id": contractor.id, "online": True, "last_seen_at": None}
-    assert await look(customer, id) == [seen]
+    assert await seen_by(customer, id) == [seen]
     await contractor.disconnect()
-    gone = await told(customer, lambda pushed: not pushed["online"])
-    assert gone["user_id"] == contractor.id
+    offline = await presence_push(customer, lambda pushed: not pushed["online"])
+    assert offline["user_id"] == contractor.id
     assert customer.received("/chat", "presence")[-1].seq is None
-    assert await look(customer, id) == [gone]
+    assert await seen_by(customer, id) == [offline]
     customer.clear_pushes()
     await contractor.connect()
-    assert await told(customer, lambda pushed: True) == seen
+    assert await presence_push(customer, lambda pushed: True) == seen
     assert (await market.rows(User, _id=contractor.id)) == [before]
     assert len(await market.rows(LastSeen, _id=contractor.id)) == 1
     await contractor.disconnect()
-    again = await told(customer, lambda pushed: not pushed["online"])
-    assert again["last_seen_at"] > gone["last_seen_at"]
+    again = await presence_push(customer, lambda pushed: not pushed["online"])
+    assert again["last_seen_at"] > offline["last_seen_at"]
 
 
 @both_paths
-async def test_nobody_goes_as_long_as_a_device_stays(market: Market) -> None:
+async def test_a_user_is_online_while_one_device_is_connected(market: Market) -> None:
     """Guard: `users[user_id] -= 1` in `Presence.left`."""
     customer, contractor = await market.customer(), await market.contractor()
     phone = await market.sign_in(contractor.user)
     id = await talk(market, customer, contractor)
-    await look(customer, id)
+    await seen_by(customer, id)
     await contractor.disconnect()
     await market.settled()
-    assert (await look(customer, id))[0]["online"]
+    assert (await seen_by(customer, id))[0]["online"]
     await phone.disconnect()
-    await told(customer, lambda pushed: not pushed["online"])
+    await presence_push(customer, lambda pushed: not pushed["online"])
     states = [push.data["online"] for push in customer.received("/chat", "presence")]
     assert states.count(False) == 1
 
 
-async def test_who_hides_sees_nobody(market: Market) -> None:
-    """Guard: `_users_hiding_presence` in `presence`, `_read_presence` and `moved`, and
-    `PushPresence` of `update`."""
+async def test_a_user_who_hides_presence_sees_none(market: Market) -> None:
+    """Guard: `_users_hiding_presence` in `presence.presence`, `_read_presence` and `push_counts`,
+    and `PushPresence` in `profile.update`."""
     customer, contractor = await market.customer(), await market.contractor()
     id = await talk(market, customer, contractor)
-    assert (await look(customer, id))[0]["online"]
+    assert (await seen_by(customer, id))[0]["online"]
     await contractor.call("/account", "update", {"show_presence": False})
     hidden = {"user_id": contractor.id, "online": None, "last_seen_at": None}
-    # The news that they came may still be on its way when they hide.
-    assert await told(customer, lambda pushed: pushed["online"] is None) == hidden
-    assert await look(customer, id) == [hidden]
-    assert await look(contractor, id) == []
+    # The push that they are online may arrive after they hide.
+    assert await presence_push(customer, lambda pushed: pushed["online"] is None) == hidden
+    assert await seen_by(customer, id) == [hidden]
+    assert await seen_by(contractor, id) == []
     customer.clear_pushes()
     await contractor.disconnect()
     await until(lambda: market.rows(LastSeen, _id=contractor.id))
     await contractor.connect()
     await contractor.call("/account", "update", {"show_presence": True})
-    assert (await told(customer, lambda pushed: True))["online"]
+    assert (await presence_push(customer, lambda pushed: True))["online"]
     assert all(push.data["online"] for push in customer.received("/chat", "presence"))
-    assert (await look(contractor, id))[0]["online"]
+    assert (await seen_by(contractor, id))[0]["online"]
 
 
 @both_paths
-async def test_typing_reaches_the_other_and_asks_the_database_once(
+async def test_typing_reaches_the_other_member_with_one_query(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `ConversationMembers._members`, and the room of the other alone in `typing`."""
+    """Guard: `ConversationMembers._members`, and `typing` pushes only to the other member's
+    room."""
     customer, contractor = await market.customer(), await market.contractor()
     stranger = await market.contractor("Otto")
     id = await talk(market, customer, contractor)
@@ -122,19 +123,19 @@ async def test_typing_reaches_the_other_and_asks_the_database_once(
     assert await customer.call("/chat", "typing", types) is None
     push = await contractor.pushed("/chat", "typing")
     assert (push.seq, push.data) == (None, {**types, "user_id": customer.id})
-    for _ in range(2):  # known by now or not
+    for _ in range(2):  # the members are cached or not
         with pytest.raises(Refused, match="not_found"):
             await stranger.call("/chat", "typing", types)
-    asked: list[list[str]] = []
-    monkeypatch.setattr(server.ports.members, "_read", asked.append)
+    queries: list[list[str]] = []
+    monkeypatch.setattr(server.ports.members, "_read", queries.append)
     await contractor.call("/chat", "typing", {**types, "typing": False})
-    assert asked == []
+    assert queries == []
     await customer.push("/chat", "typing", lambda pushed: not pushed["typing"])
     assert customer.received("/chat", "typing")[0].data["user_id"] == contractor.id
     assert len(contractor.received("/chat", "typing")) == 1
 
 
-async def test_what_is_remembered_of_conversations_is_bounded(
+async def test_the_cache_of_conversation_members_is_bounded(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guard: `while ... > CACHE_SIZE` in `ConversationMembers._read`."""
@@ -144,11 +145,11 @@ async def test_what_is_remembered_of_conversations_is_bounded(
     for id in ids:
         await customer.call("/chat", "typing", {"conversation_id": id, "typing": True})
     assert list(server.ports.members._members) == ids[1:]
-    assert len(await look(customer, *ids)) == 3
+    assert len(await seen_by(customer, *ids)) == 3
     assert await market.store.single().count(Conversation, {"members": customer.id}) == 3
 
 
-async def test_receipts_are_seen_by_who_shows_them(market: Market) -> None:
+async def test_read_receipts_are_hidden_in_both_directions(market: Market) -> None:
     """Guard: `publish_receipts` in `history.read`; `hide_receipts` in `chat.list` and `open`."""
     customer, contractor = await market.customer(), await market.contractor()
     id = await talk(market, customer, contractor)
@@ -161,7 +162,7 @@ async def test_receipts_are_seen_by_who_shows_them(market: Market) -> None:
         await market.settled()
 
     async def marks() -> list[int]:
-        """How far the contractor has read, as the customer and as they themselves see it."""
+        """How far the contractor has read, as the customer and as the contractor sees it."""
         pages = [await who.call("/chat", "list") for who in (customer, contractor)]
         return [page["items"][0]["read"][contractor.id] for page in pages]
 
@@ -177,7 +178,7 @@ async def test_receipts_are_seen_by_who_shows_them(market: Market) -> None:
 
 
 async def test_a_message_publishes_no_hidden_receipt(market: Market) -> None:
-    """Guard: `shared` in `publish_receipts`, for a mark that one's own message moves."""
+    """Guard: `shared` in `publish_receipts`, for a read mark that the user's own message moves."""
     customer, contractor = await market.customer(), await market.contractor()
     id = await talk(market, customer, contractor)
     other_device = await market.sign_in(contractor.user)
@@ -200,7 +201,7 @@ async def test_a_message_publishes_no_hidden_receipt(market: Market) -> None:
 # -- several processes -----------------------------------------------------------------------
 
 
-async def test_a_killed_process_leaves_no_ghosts(processes: Processes) -> None:
+async def test_users_of_a_killed_process_become_offline(processes: Processes) -> None:
     """Guard: `_remove_process`, and `alive` in the script COUNT."""
     first, second = await processes.web(), await processes.web(REALTIME="stock")
     market = processes.market
@@ -209,7 +210,7 @@ async def test_a_killed_process_leaves_no_ghosts(processes: Processes) -> None:
     id = await talk(market, customer, contractor)
     job = await market.job(customer)
     async with asyncio.timeout(10):
-        while not (await look(customer, id))[0]["online"]:  # noqa: ASYNC110
+        while not (await seen_by(customer, id))[0]["online"]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     for party, number in ((customer, 1), (contractor, 2)):
         found = await party.call("/job", "watch", {"job_id": job["id"]})
@@ -218,29 +219,29 @@ async def test_a_killed_process_leaves_no_ghosts(processes: Processes) -> None:
     customer.clear_pushes()
     await second.kill()
     within = ALIVE_SECONDS + 2 * HEARTBEAT_SECONDS + 5
-    await told(customer, lambda pushed: pushed["online"] is False, within)
+    await presence_push(customer, lambda pushed: pushed["online"] is False, within)
     await customer.push("/job", "job.viewers", lambda pushed: pushed["viewers"] == 1)
-    assert (await look(customer, id))[0]["last_seen_at"]
+    assert (await seen_by(customer, id))[0]["last_seen_at"]
     again = await contractor.connect(url=first.url)
     assert (await again.call("/job", "watch", {"job_id": job["id"]}))["viewers"] == 2
 
 
-async def test_a_process_that_stops_says_goodbye(processes: Processes) -> None:
-    """Guard: `Presence.stop`; without it the others wait until its time is over."""
+async def test_users_of_a_stopped_process_become_offline_at_once(processes: Processes) -> None:
+    """Guard: `Presence.stop`; without it its users stay online until its last heartbeat expires."""
     first, second = await processes.web(), await processes.web(REALTIME="stock")
     customer = await processes.market.customer(url=first.url)
     contractor = await processes.market.contractor(url=second.url)
     id = await talk(processes.market, customer, contractor)
-    await look(customer, id)
+    await seen_by(customer, id)
     await second.stop()
-    await told(customer, lambda pushed: pushed["online"] is False, ALIVE_SECONDS / 2)
+    await presence_push(customer, lambda pushed: pushed["online"] is False, ALIVE_SECONDS / 2)
 
 
 # -- without Redis ---------------------------------------------------------------------------
 
 
-class Cable:
-    """A connection to Redis that can be pulled out."""
+class Proxy:
+    """A TCP proxy in front of Redis that can be interrupted."""
 
     def __init__(self, url: str) -> None:
         self.address = urlsplit(url)
@@ -252,46 +253,46 @@ class Cable:
     def url(self) -> str:
         return self.address._replace(netloc=f"127.0.0.1:{self.port}").geturl()
 
-    async def plug_in(self) -> None:
-        self.server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
+    async def connect(self) -> None:
+        self.server = await asyncio.start_server(self._forward, "127.0.0.1", self.port)
 
-    async def pull_out(self) -> None:
+    async def interrupt(self) -> None:
         if self.server:
             self.server.close()
         for end in self.ends:
             end.transport.abort()
         self.ends.clear()
 
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host, port = self.address.hostname, self.address.port
         theirs, ours = await asyncio.open_connection(host, port)
         self.ends += [writer, ours]
-        await asyncio.gather(self._pump(reader, ours), self._pump(theirs, writer))
+        await asyncio.gather(self._copy(reader, ours), self._copy(theirs, writer))
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 writer.write(data)
         writer.close()
 
 
-class Office:
-    """The presence of one process by itself, and what it has told."""
+class PresenceProcess:
+    """The presence of one process, and the counts that it reported."""
 
     def __init__(self, url: str, prefix: str, name: str) -> None:
         self.redis: Redis[Any] = Redis.from_url(url, socket_connect_timeout=2)
-        self.told: list[tuple[str, int]] = []
-        self.presence = Presence(self.redis, prefix, name, self._tell)
+        self.reports: list[tuple[str, int]] = []
+        self.presence = Presence(self.redis, prefix, name, self._report)
         self.presence.start()
 
-    async def _tell(self, counts: Mapping[str, int]) -> None:
-        self.told += counts.items()
+    async def _report(self, counts: Mapping[str, int]) -> None:
+        self.reports += counts.items()
 
-    async def heard(self, room: str, count: int, seconds: float = 10) -> None:
-        """Wait until that is what was told last of the room."""
+    async def wait_for_report(self, room: str, count: int, seconds: float = 10) -> None:
+        """Wait until the last reported count of the room is `count`."""
 
         async def reached() -> bool:
-            return [n for where, n in self.told if where == room][-1:] == [count]
+            return [n for where, n in self.reports if where == room][-1:] == [count]
 
         await until(reached, seconds)
 
@@ -301,83 +302,85 @@ class Office:
 
 
 @pytest.fixture
-async def offices(stores: Addresses) -> AsyncIterator[tuple[Office, Office, Cable]]:
-    """Two processes; the second reaches Redis through the cable."""
+async def presence_processes(
+    stores: Addresses,
+) -> AsyncIterator[tuple[PresenceProcess, PresenceProcess, Proxy]]:
+    """Two processes; the second reaches Redis through the proxy."""
     assert stores.redis_url
-    prefix, cable = f"test_{secrets.token_hex(6)}", Cable(stores.redis_url)
-    await cable.plug_in()
-    both = Office(stores.redis_url, prefix, "a"), Office(cable.url, prefix, "b")
-    yield *both, cable
-    await asyncio.gather(*(office.close() for office in both))
-    await cable.pull_out()
+    prefix, proxy = f"test_{secrets.token_hex(6)}", Proxy(stores.redis_url)
+    await proxy.connect()
+    both = PresenceProcess(stores.redis_url, prefix, "a"), PresenceProcess(proxy.url, prefix, "b")
+    yield *both, proxy
+    await asyncio.gather(*(process.close() for process in both))
+    await proxy.interrupt()
 
 
-async def test_without_redis_a_process_tells_what_it_knows_and_is_corrected(
-    offices: tuple[Office, Office, Cable],
+async def test_without_redis_a_process_reports_its_own_counts_until_redis_returns(
+    presence_processes: tuple[PresenceProcess, PresenceProcess, Proxy],
 ) -> None:
     """Guard: `_report_local`, and `_unconfirmed` in `_count`."""
-    here, far, cable = offices
-    here.presence.entered(job_room("1"), "usr_1")
-    await here.heard(job_room("1"), 1)
-    far.presence.entered(job_room("1"), "usr_2")
-    await far.heard(job_room("1"), 2)
-    await cable.pull_out()
-    far.presence.entered(job_room("1"), "usr_3")
-    far.presence.entered(user_room("usr_3"), "usr_3")
-    await far.heard(job_room("1"), 2)
-    assert await far.presence.viewers("1") == {"usr_2", "usr_3"}
-    assert await far.presence.online(["usr_1", "usr_3"]) == {"usr_3"}
-    far.presence.left(job_room("1"), "usr_2")
-    far.presence.left(job_room("1"), "usr_3")
-    await far.heard(job_room("1"), 0)
-    far.presence.entered(job_room("1"), "usr_2")
-    await far.heard(job_room("1"), 1)
-    far.told.clear()
-    await cable.plug_in()
-    await far.heard(job_room("1"), 2)
-    assert await here.presence.viewers("1") == {"usr_1", "usr_2"}
-    assert await here.presence.online(["usr_3"]) == {"usr_3"}
+    local, remote, proxy = presence_processes
+    local.presence.entered(job_room("1"), "usr_1")
+    await local.wait_for_report(job_room("1"), 1)
+    remote.presence.entered(job_room("1"), "usr_2")
+    await remote.wait_for_report(job_room("1"), 2)
+    await proxy.interrupt()
+    remote.presence.entered(job_room("1"), "usr_3")
+    remote.presence.entered(user_room("usr_3"), "usr_3")
+    await remote.wait_for_report(job_room("1"), 2)
+    assert await remote.presence.viewers("1") == {"usr_2", "usr_3"}
+    assert await remote.presence.online(["usr_1", "usr_3"]) == {"usr_3"}
+    remote.presence.left(job_room("1"), "usr_2")
+    remote.presence.left(job_room("1"), "usr_3")
+    await remote.wait_for_report(job_room("1"), 0)
+    remote.presence.entered(job_room("1"), "usr_2")
+    await remote.wait_for_report(job_room("1"), 1)
+    remote.reports.clear()
+    await proxy.connect()
+    await remote.wait_for_report(job_room("1"), 2)
+    assert await local.presence.viewers("1") == {"usr_1", "usr_2"}
+    assert await local.presence.online(["usr_3"]) == {"usr_3"}
 
 
-async def test_what_redis_forgets_is_written_again(
-    offices: tuple[Office, Office, Cable],
+async def test_presence_that_redis_lost_is_written_again(
+    presence_processes: tuple[PresenceProcess, PresenceProcess, Proxy],
 ) -> None:
-    """Guard: the new name in `_heartbeat`."""
-    here, far, _ = offices
-    far.presence.entered(job_room("1"), "usr_2")
-    far.presence.entered(job_room("1"), "usr_3")
-    await far.heard(job_room("1"), 2)
-    keys = [key async for key in here.redis.scan_iter(f"{here.presence._prefix}:*")]
-    await here.redis.delete(*keys)
-    assert await here.presence.viewers("1") == set()
+    """Guard: the new process name in `Presence._heartbeat`."""
+    local, remote, _ = presence_processes
+    remote.presence.entered(job_room("1"), "usr_2")
+    remote.presence.entered(job_room("1"), "usr_3")
+    await remote.wait_for_report(job_room("1"), 2)
+    keys = [key async for key in local.redis.scan_iter(f"{local.presence._prefix}:*")]
+    await local.redis.delete(*keys)
+    assert await local.presence.viewers("1") == set()
 
-    async def back() -> bool:
-        return await here.presence.viewers("1") == {"usr_2", "usr_3"}
+    async def restored() -> bool:
+        return await local.presence.viewers("1") == {"usr_2", "usr_3"}
 
-    await until(back, 3 * HEARTBEAT_SECONDS + 5)
+    await until(restored, 3 * HEARTBEAT_SECONDS + 5)
 
 
-async def test_a_process_that_has_slept_has_no_part_in_what_was_swept(
-    offices: tuple[Office, Office, Cable],
+async def test_a_process_that_paused_beyond_its_heartbeat_takes_a_new_name(
+    presence_processes: tuple[PresenceProcess, PresenceProcess, Proxy],
 ) -> None:
     """Guard: `ends <= now` in the script BEAT, and `_remove_process`."""
-    here, far, _ = offices
-    far.presence.entered(job_room("1"), "usr_2")
-    await far.heard(job_room("1"), 1)
-    old = far.presence._name
-    await here.redis.zadd(here.presence._processes, {old: 1})  # as if its time had run out
-    far.told.clear()
-    await far.heard(job_room("1"), 1)
-    assert far.presence._name != old
-    fields = await here.redis.hkeys(here.presence._key("room", job_room("1")))
-    await until(lambda: gone(here, old))
-    assert f"{far.presence._name} usr_2".encode() in fields
-    assert await here.presence.viewers("1") == {"usr_2"}
+    local, remote, _ = presence_processes
+    remote.presence.entered(job_room("1"), "usr_2")
+    await remote.wait_for_report(job_room("1"), 1)
+    old = remote.presence._name
+    await local.redis.zadd(local.presence._processes, {old: 1})  # its heartbeat has expired
+    remote.reports.clear()
+    await remote.wait_for_report(job_room("1"), 1)
+    assert remote.presence._name != old
+    fields = await local.redis.hkeys(local.presence._key("room", job_room("1")))
+    await until(lambda: is_removed(local, old))
+    assert f"{remote.presence._name} usr_2".encode() in fields
+    assert await local.presence.viewers("1") == {"usr_2"}
 
 
-async def gone(office: Office, name: str) -> bool:
-    """Nothing is left of a process."""
-    lives = await office.redis.zrange(office.presence._processes, 0, -1)
-    fields = await office.redis.hkeys(office.presence._key("room", job_room("1")))
+async def is_removed(process: PresenceProcess, name: str) -> bool:
+    """Redis holds nothing of a process."""
+    lives = await process.redis.zrange(process.presence._processes, 0, -1)
+    fields = await process.redis.hkeys(process.presence._key("room", job_room("1")))
     kept = [each for each in (*lives, *fields) if each.split(b" ")[0] == name.encode()]
-    return not kept and not await office.redis.exists(office.presence._key("places", name))
+    return not kept and not await process.redis.exists(process.presence._key("places", name))

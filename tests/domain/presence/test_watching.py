@@ -1,4 +1,4 @@
-"""Watching a job: its changes as far as one may see them, and how many look."""
+"""Watching a job: the changes that a user may see, and the number of viewers."""
 
 import pytest
 
@@ -13,13 +13,13 @@ async def watch(party: Party, job: Json) -> Json:
 
 
 async def viewers(party: Party, job: Json, number: int) -> Json:
-    """Wait until that many are told."""
-    told = {"job_id": job["id"], "viewers": number}
-    return await party.push("/job", "job.viewers", lambda pushed: pushed == told)
+    """Wait for a push with this number of viewers."""
+    expected = {"job_id": job["id"], "viewers": number}
+    return await party.push("/job", "job.viewers", lambda pushed: pushed == expected)
 
 
 @both_paths
-async def test_who_watches_sees_changes_and_how_many_watch(market: Market) -> None:
+async def test_viewers_get_changes_and_the_number_of_viewers(market: Market) -> None:
     """Guard: `joins` of `job.watch`, and the push to `job_room` in `publish_job`."""
     owner, customer, other = [await market.customer(name) for name in ("Olga", "Ciro", "Cleo")]
     job = await market.job(owner)
@@ -42,8 +42,8 @@ async def test_who_watches_sees_changes_and_how_many_watch(market: Market) -> No
 
 
 @both_paths
-async def test_people_are_counted_not_their_devices(market: Market) -> None:
-    """Guard: `seen[user]` in the script that counts, and `room not in connection.rooms` in
+async def test_viewers_are_counted_once_for_all_their_devices(market: Market) -> None:
+    """Guard: `seen[user]` in the script COUNT, and `room not in connection.rooms` in
     `Realtime.enter`."""
     owner, customer = await market.customer("Olga"), await market.customer("Ciro")
     phone = await market.sign_in(customer.user)
@@ -59,19 +59,19 @@ async def test_people_are_counted_not_their_devices(market: Market) -> None:
     assert (await watch(await market.customer("Cleo"), job))["viewers"] == 1
 
 
-async def test_numbers_that_change_quickly_are_told_once_a_second(market: Market) -> None:
-    """Guard: the silence after a number in the script that counts."""
+async def test_the_number_of_viewers_is_pushed_at_most_once_a_second(market: Market) -> None:
+    """Guard: the quiet marker in the script COUNT, for QUIET_MS after a report."""
     job = await market.job(await market.customer("Olga"))
     crowd = [await market.customer(f"Ciro {number}") for number in range(8)]
     for party in crowd:
         await watch(party, job)
     await viewers(crowd[0], job, 8)
-    told = crowd[0].received("/job", "job.viewers")
-    assert len(told) < len(crowd)
-    assert {push.seq for push in told} == {None}
+    pushes = crowd[0].received("/job", "job.viewers")
+    assert len(pushes) < len(crowd)
+    assert {push.seq for push in pushes} == {None}
 
 
-async def test_a_stranger_learns_only_that_the_job_is_gone(market: Market) -> None:
+async def test_other_users_are_only_notified_that_the_job_is_closed(market: Market) -> None:
     """Guard: `CLOSED` instead of the job in `publish_job`, and `private_job_room` in
     `_rooms_to_join`."""
     owner, stranger, admin = (

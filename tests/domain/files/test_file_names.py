@@ -1,4 +1,4 @@
-"""Names of files: whatever they were called, nothing of it leads elsewhere."""
+"""File names: no uploaded name can point to another path or inject a header."""
 
 import pytest
 
@@ -24,20 +24,20 @@ from tests.support.file_samples import download, upload
         ('"; x="y.png', "_; x=_y.png"),
     ],
 )
-def test_names(name, kept):
-    """Guard: `_clean` and the ending in `safe_name`."""
+def test_unsafe_names_are_cleaned(name, kept):
+    """Guard: `_clean` and the extension in `safe_name`."""
     assert safe_name(name, "image/png") == kept
 
 
-def test_long_names_end_at_a_letter():
-    """Guard: MAX_BYTES, counted in bytes, and the ending that stays."""
+def test_long_names_are_cut_between_characters():
+    """Guard: MAX_BYTES counts bytes, and the extension stays."""
     for sign in "x完":
         kept = safe_name(sign * 1000 + ".jpeg", "image/jpeg")
         assert MAX_BYTES - 3 <= len(kept.encode()) <= MAX_BYTES and kept.endswith(f"{sign}.jpeg")
 
 
-async def test_a_name_in_every_language_comes_back(market):
-    """Guard: `filename*` in `_headers`, and UNSAFE for those who do not know it."""
+async def test_a_download_has_the_name_in_unicode_and_ascii(market):
+    """Guard: `filename*` in `downloads._headers`, and UNSAFE for clients that do not support it."""
     owner = await market.customer()
     file = await upload(owner, b"Hello", "Zaun; 完.txt")
     _, headers, _ = await download(owner, file["id"])

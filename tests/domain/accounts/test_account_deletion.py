@@ -1,4 +1,4 @@
-"""Deleting one's account: only with nothing outstanding, and so that nobody is left of it."""
+"""Account deletion: refused while something is outstanding; it removes all personal data."""
 
 import asyncio
 
@@ -24,8 +24,8 @@ async def delete(party, password=PASSWORD):
     return await party.http("POST", "/api/account/delete", {"password": password})
 
 
-async def refused(market, party, *outstanding):
-    """The deletion is refused for these reasons, on both wires, and leaves no trace."""
+async def assert_refused(market, party, *outstanding):
+    """The deletion is refused for these reasons over HTTP and socket, and changes nothing."""
     before = await market.traces()
     status, problem = await delete(party)
     assert (status, problem["code"]) == (409, "money_outstanding")
@@ -34,14 +34,14 @@ async def refused(market, party, *outstanding):
         await party.call("/account", "delete", {"password": PASSWORD})
     assert again.value.code == "money_outstanding"
     after = await market.traces()
-    before.pop("trail"), after.pop("trail")  # that somebody tried is kept
+    before.pop("trail"), after.pop("trail")  # failed attempts are audited
     assert after == before
 
 
 # -- refused -------------------------------------------------------------------------------------
 
 
-async def test_nobody_goes_while_an_offer_stands_or_work_is_under_way(market, server):
+async def test_deletion_is_refused_during_an_offer_a_job_or_a_dispute(market, server):
     """Guard: `offers` and `jobs` of `account_deletion.deletion_blockers`."""
     work = JobInProgress(market, server)
     work.customer, work.contractor = await market.customer(), await market.contractor()
@@ -49,14 +49,14 @@ async def test_nobody_goes_while_an_offer_stands_or_work_is_under_way(market, se
     await market.application(work.contractor, work.job)
     work.offer = await market.offer(work.customer, work.contractor, work.job)
     for party in (work.customer, work.contractor):
-        await refused(market, party, "offers")
+        await assert_refused(market, party, "offers")
     await market.accept(work.contractor, work.offer)
     for party in (work.customer, work.contractor):
-        await refused(market, party, "jobs")
+        await assert_refused(market, party, "jobs")
     await market.start(work.contractor, work.job)
     dispute = await work.open_dispute()
     for party in (work.customer, work.contractor):
-        await refused(market, party, "jobs", "disputes")
+        await assert_refused(market, party, "jobs", "disputes")
     await work.as_admin(
         "resolve", dispute_id=dispute["id"], refund_amount=100_000, reason="Not done."
     )
@@ -66,10 +66,10 @@ async def test_nobody_goes_while_an_offer_stands_or_work_is_under_way(market, se
     assert await work.platform_and_escrow() == (0, 0)
 
 
-async def test_nobody_goes_with_money_in_the_wallet_or_on_its_way(market, server):
+async def test_deletion_is_refused_with_money_in_the_wallet_in_transit_or_owed(market, server):
     """Guard: `wallet`, `withdrawals` and `debt` of `account_deletion.deletion_blockers`."""
     work = await JobInProgress(market, server).start_and_complete()
-    await refused(market, work.contractor, "wallet")
+    await assert_refused(market, work.contractor, "wallet")
     await work.sandbox.settings(payout_delay_seconds=2)
     await market.withdraw(work.contractor, 70_000)
     await work.contractor.push(
@@ -82,38 +82,38 @@ async def test_nobody_goes_with_money_in_the_wallet_or_on_its_way(market, server
     )
     await work.refund(10_000)
     await market.settled(TIMEOUT)
-    await refused(market, work.contractor, "debt")
+    await assert_refused(market, work.contractor, "debt")
 
 
-async def test_nobody_goes_during_a_chargeback(market, server):
+async def test_deletion_is_refused_during_a_chargeback(market, server):
     """Guard: `chargebacks` of `account_deletion.deletion_blockers`."""
     work = await JobInProgress(market, server).start_and_complete()
     await work.withdraw(70_000)
     chargeback = await work.open_chargeback()
     await market.settled(TIMEOUT)
     for party in (work.customer, work.contractor):
-        await refused(market, party, "chargebacks")
+        await assert_refused(market, party, "chargebacks")
     await work.decide_chargeback(chargeback, won=True)
     await market.settled(TIMEOUT)
     for party in (work.customer, work.contractor):
         assert (await delete(party))[0] == 200
 
 
-async def test_only_with_the_password(market):
-    """Guard: `passwords.verify` in `account_deletion.delete`: an open session is not enough."""
+async def test_deletion_requires_the_password(market):
+    """Guard: `passwords.verify` in `account_deletion.delete`: a session alone is not enough."""
     party = await market.customer()
     status, problem = await delete(party, "not the password")
     assert (status, problem["code"]) == (401, "wrong_credentials")
     assert await party.call("/account", "me")
 
 
-# -- done ----------------------------------------------------------------------------------------
+# -- completed -----------------------------------------------------------------------------------
 
 
 @needs("freed keys")
-async def test_nothing_says_who_a_deleted_user_was(market, server):
-    """Guard: the fields in `anonymize` and the copies in `CloseAccount`; the journal stays as it
-    is."""
+async def test_deletion_removes_all_personal_data(market, server):
+    """Guard: the fields in `anonymize` and the copies in `CloseAccount`; the journal is not
+    changed."""
     work = await JobInProgress(market, server).start_and_complete()
     await work.withdraw(70_000)
     chat = await work.customer.call(
@@ -156,7 +156,7 @@ async def test_nothing_says_who_a_deleted_user_was(market, server):
     assert (await market.anonymous_client().http("POST", "/api/account/register", new))[0] == 200
 
 
-async def test_what_is_open_without_money_ends(market):
+async def test_deletion_ends_open_jobs_and_applications(market):
     """Guard: `_cancel_jobs` and `_withdraw_applications` of `CloseAccount`."""
     customer, contractor = await market.customer(), await market.contractor()
     other = await market.contractor("Olga Other")
@@ -165,31 +165,31 @@ async def test_what_is_open_without_money_ends(market):
         await market.application(party, job)
     assert (await delete(contractor))[0] == 200
     withdrawn = await customer.push(
-        "/job-request", "application.updated", lambda told: told["status"] == "withdrawn"
+        "/job-request", "application.updated", lambda pushed: pushed["status"] == "withdrawn"
     )
     assert withdrawn["contractor_id"] == contractor.id
     assert (await delete(customer))[0] == 200
     await other.push(
-        "/job-request", "application.updated", lambda told: told["status"] == "rejected"
+        "/job-request", "application.updated", lambda pushed: pushed["status"] == "rejected"
     )
     assert [row.status for row in await market.rows(Job)] == ["cancelled"]
 
 
-# -- at the same instant -------------------------------------------------------------------------
+# -- concurrency ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("side", ["customer", "contractor"])
-async def test_deleting_against_an_offer_has_one_winner(market, monkeypatch, side):
+async def test_concurrent_deletion_and_offer_have_one_winner(market, monkeypatch, side):
     """Guard: `engage` in `offers.create`; without it neither transaction writes what the other has
-    read, and the offer stands with somebody who is gone."""
+    read, and an offer to a deleted user stays open."""
     checked = asyncio.Event()
     real = account_deletion.deletion_blockers
 
-    def hindrances(user):
+    def signal_and_query(user):
         checked.set()
         return real(user)
 
-    monkeypatch.setattr(account_deletion, "deletion_blockers", hindrances)
+    monkeypatch.setattr(account_deletion, "deletion_blockers", signal_and_query)
     won = set()
     for number in range(ROUNDS):
         people = {
@@ -232,8 +232,8 @@ async def test_deleting_against_an_offer_has_one_winner(market, monkeypatch, sid
     assert won
 
 
-async def test_nobody_slips_away_during_an_acceptance(processes):
-    """Guard: `ACCEPTING` among what is going in `account_deletion.deletion_blockers`."""
+async def test_deletion_is_refused_during_an_acceptance(processes):
+    """Guard: `OfferStatus.ACCEPTING` in `account_deletion.deletion_blockers`."""
     first, second = await processes.web(), await processes.web()
     market = processes.market
     for number in range(ROUNDS):

@@ -1,8 +1,8 @@
-"""Blocks between two people, reports to administrators, and what those may read."""
+"""Blocks between two users, reports to administrators, and what administrators may read."""
 
 from domain.chat.reports import Report
 from tests.domain.chat.test_conversations import Talk, listed, meet, open_chat, refused
-from tests.domain.chat.test_messages import change, no
+from tests.domain.chat.test_messages import change, refused_change
 from tests.support.market import Market
 from tests.support.parties import Json, Party
 
@@ -13,15 +13,15 @@ async def block(talk: Talk, party: Party, on: bool = True) -> Json:
     return seen
 
 
-async def says(talk: Talk, party: Party) -> str:
+async def try_to_send(talk: Talk, party: Party) -> str:
     answer = await party.ack("/chat", "send", {"conversation_id": talk.id, "text": "Hello?"})
     return "ok" if answer["ok"] else str(answer["error"]["code"])
 
 
-async def test_a_block_silences_both_until_it_is_taken_back(market: Market) -> None:
+async def test_a_block_stops_both_until_it_is_removed(market: Market) -> None:
     """Guard: `blocked_by` in `group_commit._build_message` and `chat.messages._get_writable`."""
     talk = await meet(market)
-    said = await talk.say(talk.customer, "Tuesday")
+    sent = await talk.say(talk.customer, "Tuesday")
     assert (await block(talk, talk.contractor))["blocked_by"] == [talk.contractor.id]
     await market.settled()
     before = await market.traces()
@@ -30,20 +30,20 @@ async def test_a_block_silences_both_until_it_is_taken_back(market: Market) -> N
         assert answer["error"]["code"] == "blocked"
         assert answer["error"]["details"] == {"by": [talk.contractor.id]}
         assert (await listed(party))[0]["blocked_by"] == [talk.contractor.id]
-        assert await no(talk, party, "react", said, emoji="👍") == "blocked"
-    assert await no(talk, talk.customer, "edit", said, text="Now!") == "blocked"
+        assert await refused_change(talk, party, "react", sent, emoji="👍") == "blocked"
+    assert await refused_change(talk, talk.customer, "edit", sent, text="Now!") == "blocked"
     assert await market.traces() == before
-    await block(talk, talk.customer, False)  # it is not theirs to take back
-    assert await says(talk, talk.customer) == "blocked"
+    await block(talk, talk.customer, False)  # only the user who blocked can remove the block
+    assert await try_to_send(talk, talk.customer) == "blocked"
     await block(talk, talk.customer)
     await block(talk, talk.contractor, False)
-    assert await says(talk, talk.contractor) == "blocked"
+    assert await try_to_send(talk, talk.contractor) == "blocked"
     await block(talk, talk.customer, False)
-    assert await says(talk, talk.contractor) == "ok"
-    assert (await change(talk, talk.customer, "delete", said))["deleted_at"]
+    assert await try_to_send(talk, talk.contractor) == "ok"
+    assert (await change(talk, talk.customer, "delete", sent))["deleted_at"]
 
 
-async def test_a_block_holds_in_all_conversations_of_the_two(market: Market) -> None:
+async def test_a_block_applies_to_all_conversations_of_the_two(market: Market) -> None:
     """Guard: `$all` in `blocks.block`, and `blocked_by` in `open_between`."""
     talk, elsewhere = await meet(market), await meet(market)
     customer, contractor = talk.customer, talk.contractor
@@ -55,31 +55,33 @@ async def test_a_block_holds_in_all_conversations_of_the_two(market: Market) -> 
     second = Talk(customer, contractor, others[0], await open_chat(customer, others[0], contractor))
     await block(talk, customer)
     third = Talk(customer, contractor, others[1], await open_chat(contractor, others[1], customer))
-    assert [await says(each, contractor) for each in (talk, second, third)] == ["blocked"] * 3
+    assert [await try_to_send(each, contractor) for each in (talk, second, third)] == [
+        "blocked"
+    ] * 3
     await block(third, customer, False)
-    assert [await says(each, contractor) for each in (talk, second, third)] == ["ok"] * 3
-    assert await says(elsewhere, elsewhere.contractor) == "ok"
+    assert [await try_to_send(each, contractor) for each in (talk, second, third)] == ["ok"] * 3
+    assert await try_to_send(elsewhere, elsewhere.contractor) == "ok"
 
 
-async def test_a_report_reaches_the_administrators_once(market: Market) -> None:
-    """Guard: the look for an earlier one in `reports.report`, and `said`: what was reported is
-    kept as it was, also when it was taken back before."""
+async def test_a_repeated_report_alerts_the_administrators_once(market: Market) -> None:
+    """Guard: `existing` in `reports.report`, and `Report.said`: the reported text is copied, also
+    that of a deleted message."""
     admin = await market.admin()
     talk = await meet(market)
-    said = await talk.say(talk.contractor, "Pay me outside of the platform")
-    await change(talk, talk.contractor, "delete", said)
+    sent = await talk.say(talk.contractor, "Pay me outside of the platform")
+    await change(talk, talk.contractor, "delete", sent)
     fields = {
         "conversation_id": talk.id,
-        "message_id": said["id"],
+        "message_id": sent["id"],
         "reason": "fraud",
         "text": "See.",
     }
     made = await talk.customer.call("/chat", "report", fields)
-    told = await admin.push("/admin", "alert")
-    assert (told["kind"], told["subject"]) == ("chat_reported", made["id"])
+    pushed = await admin.push("/admin", "alert")
+    assert (pushed["kind"], pushed["subject"]) == ("chat_reported", made["id"])
     again = await talk.customer.call("/chat", "report", {**fields, "reason": "spam"})
     assert again == made
-    whole = await talk.customer.call(
+    of_conversation = await talk.customer.call(
         "/chat",
         "report",
         {
@@ -90,7 +92,7 @@ async def test_a_report_reaches_the_administrators_once(market: Market) -> None:
     await market.settled()
     assert len(admin.received("/admin", "alert")) == 2
     page = await admin.call("/admin", "reports")
-    assert page["items"] == [whole, made]
+    assert page["items"] == [of_conversation, made]
     assert (made["by"], made["about_id"]) == (talk.customer.id, talk.contractor.id)
     assert (made["said"], made["text"]) == ("Pay me outside of the platform", "See.")
     about = {"user_id": talk.customer.id}
@@ -98,29 +100,33 @@ async def test_a_report_reaches_the_administrators_once(market: Market) -> None:
     assert [p for p in talk.contractor.pushes if "rep_" in str(p.data)] == []
 
 
-async def test_only_what_the_other_has_said_is_reported(market: Market) -> None:
+async def test_only_messages_of_the_other_member_are_reported(market: Market) -> None:
     """Guard: `author_id=other` and the conversation in `reports.report`."""
     talk, elsewhere = await meet(market), await meet(market)
     own = await talk.say(talk.customer, "Mine")
     theirs = await elsewhere.say(elsewhere.contractor, "Elsewhere")
     before = await market.traces()
     for message in (own, theirs):
-        assert await no(talk, talk.customer, "report", message, reason="spam") == "not_found"
+        assert (
+            await refused_change(talk, talk.customer, "report", message, reason="spam")
+            == "not_found"
+        )
     fields = {"conversation_id": talk.id, "reason": "spam"}
     assert await refused(elsewhere.customer, "report", fields) == "not_found"
     assert await market.traces() == before
     assert await market.rows(Report) == []
 
 
-async def test_an_administrator_reads_the_talk_of_a_dispute_and_no_other(market: Market) -> None:
-    """Guard: the dispute that `moderation.read_conversation` begins with, and the audit's row."""
+async def test_administrators_read_only_the_conversation_of_a_dispute(market: Market) -> None:
+    """Guard: `moderation.read_conversation` starts from a dispute, and each read has an audit
+    row."""
     deal = await market.accepted_job()
     await market.start(deal.contractor, deal.job)
     place = await open_chat(deal.customer, deal.job, deal.contractor)
     talk = Talk(deal.customer, deal.contractor, deal.job, place)
     await market.settled()
-    said = await talk.say(talk.contractor, "I will never finish this")
-    await change(talk, talk.contractor, "edit", said, text="Tomorrow")
+    sent = await talk.say(talk.contractor, "I will never finish this")
+    await change(talk, talk.contractor, "edit", sent, text="Tomorrow")
     last = await talk.say(talk.customer, "Please do")
     await change(talk, talk.customer, "delete", last)
     admin = await market.admin()
