@@ -1,6 +1,6 @@
-"""The harness: real embedded stores once per session, a fresh installation for every test.
+"""Fixtures: real embedded stores once per session, a fresh installation for every test.
 
-An installation is what one deployment has for itself: a database, a Stripe key with webhook
+An installation is everything that one deployment owns: a database, a Stripe key with webhook
 endpoints, signing keys. `server` runs it inside the test, `processes` as real processes.
 """
 
@@ -78,15 +78,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """What is loaded by now stays, so the garbage collector need not look through it."""
+    """Freeze the objects loaded by now: they stay, so the garbage collector skips them."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown() -> Iterator[None]:
-    """What ends after a test has a time of its own: nothing else watches one that has failed."""
-    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("what the test has used does not end"))
+    """Limit the time of teardown: the test's own timeout does not cover it after a failure."""
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("teardown does not end"))
     signal.setitimer(signal.ITIMER_REAL, MOST_TO_TEAR_DOWN, MOST_TO_TEAR_DOWN)
     try:
         yield
@@ -99,8 +99,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if SEED:
         terminalreporter.write_line(f"property tests: TEST_SEED={SEED}")
     for report in terminalreporter.getreports("passed"):
-        for name, said in report.user_properties:
-            terminalreporter.write_line(f"{name}: {said}")
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")
 
 
 class Installation(msgspec.Struct):
@@ -139,7 +139,7 @@ def stores() -> Iterator[Addresses]:
 
 
 def _memory() -> Path | None:
-    """The folder in memory, if there is one: the stores sync every commit to their disk."""
+    """A folder in memory, if possible: the stores sync every commit to their disk."""
     if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
         return None
     return MEMORY if shutil.disk_usage(MEMORY).free > MEMORY_BYTES else None
@@ -147,21 +147,21 @@ def _memory() -> Path | None:
 
 @pytest.fixture(scope="session")
 def mongo(stores: Addresses) -> Iterator[MongoClient[Any]]:
-    """Of the tests themselves, for what lies outside of any installation."""
+    """A client of the tests, for operations outside of any installation."""
     with MongoClient(stores.mongo_url) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def client() -> None:
-    """The official JavaScript client, as package-lock.json has it."""
+    """Install the official JavaScript client, in the version of package-lock.json."""
     if not (ROOT / "node_modules" / "socket.io-client").is_dir():
         subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=ROOT, check=True, timeout=100)
 
 
 @pytest.fixture
 def realtime() -> str:
-    """What serves websockets; `both_paths` runs a test with either."""
+    """The implementation that serves websockets; `both_paths` runs a test with each."""
     return "fast"
 
 
@@ -169,7 +169,8 @@ def realtime() -> str:
 async def installation(
     stores: Addresses, mongo: MongoClient[Any], realtime: str
 ) -> AsyncIterator[Installation]:
-    """Everything that left for Stripe or came from it is checked against Stripe's description."""
+    """A new installation; at the end, all requests to Stripe and all events are checked against
+    Stripe's API description."""
     suffix, port = secrets.token_hex(16), free_port()
     assert stores.mongo_url and stores.redis_url and stores.stripe_api_base
     sandbox = Sandbox(stores.stripe_api_base, f"sk_test_{suffix}")
@@ -189,7 +190,7 @@ async def installation(
         "SPECIAL_CURRENCIES": "ISK",
         "DRAIN_SECONDS": "1",
         "REALTIME": realtime,
-        # Tests are faster than people.
+        # Tests send more commands than people.
         "COMMANDS_PER_SECOND": "1000",
         "SIGN_INS_PER_MINUTE": "10000",
     }
@@ -201,12 +202,12 @@ async def installation(
     finally:
         await sandbox.close()
         mongo.admin.command("killAllSessions", [])  # a killed process may have left rows locked
-        mongo.drop_database(database)  # MongoDB looks through all there are for what expires
+        mongo.drop_database(database)  # MongoDB scans all databases for expired rows
 
 
 @pytest.fixture(autouse=True)
-def short_notes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever waits until all is done waits for the notes of messages, too."""
+def short_intents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Close write intents of messages early: `market.settled` waits for them, too."""
     monkeypatch.setattr("server.workers.message_writer.INTENT_SECONDS", 0.02)
 
 
@@ -219,11 +220,11 @@ async def server(installation: Installation) -> AsyncIterator[Server]:
         await web.TCPSite(runner, "127.0.0.1", installation.settings.port).start()
         yield Server(installation.url, served, installation.sandbox)
     finally:
-        await _ended(runner)
+        await _stop(runner)
 
 
-async def _ended(runner: web.AppRunner) -> None:
-    """A server that does not end says what it waits for."""
+async def _stop(runner: web.AppRunner) -> None:
+    """Stop the server; if it does not end, print what its tasks wait for."""
     ending = asyncio.create_task(runner.cleanup())
     if not (await asyncio.wait({ending}, timeout=MOST_TO_END))[0]:
         for task in asyncio.all_tasks():
@@ -234,7 +235,7 @@ async def _ended(runner: web.AppRunner) -> None:
 
 @pytest.fixture
 async def market(server: Server, installation: Installation) -> AsyncIterator[Market]:
-    """People on the server inside the test."""
+    """Users of the server inside the test."""
     market = Market(installation.settings, server.url, installation.sandbox)
     yield market
     await market.close()
@@ -242,7 +243,7 @@ async def market(server: Server, installation: Installation) -> AsyncIterator[Ma
 
 @pytest.fixture
 async def processes(installation: Installation, tmp_path: Path) -> AsyncIterator[Processes]:
-    """Real processes on one database; `processes.market` has the people."""
+    """Real processes on one database; `processes.market` has the users."""
     market = Market(installation.settings, installation.url, installation.sandbox)
     started = Processes(installation.env, market, tmp_path)
     yield started
@@ -254,7 +255,7 @@ async def processes(installation: Installation, tmp_path: Path) -> AsyncIterator
 async def isolated_processes(
     installation: Installation, tmp_path: Path
 ) -> AsyncIterator[Processes]:
-    """The same, and their Redis is theirs alone: `processes.redis` starts it."""
+    """Real processes with a Redis of their own, which `processes.redis` starts."""
     env = {**installation.env, "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
     market = Market(load(env), installation.url, installation.sandbox)
     started = Processes(env, market, tmp_path)
@@ -265,7 +266,7 @@ async def isolated_processes(
 
 @pytest.fixture
 async def books(installation: Installation) -> AsyncIterator[Callable[[], Awaitable[Report]]]:
-    """The audit, from outside of every server: balances against the journal and the sandbox."""
+    """The audit of the books, outside of every server: balances, journal and sandbox agree."""
     container = Container(installation.settings)
     yield lambda: audit(container.ports)
     await container.close()

@@ -1,8 +1,8 @@
 """A test's docstring names the production code whose removal makes it fail; that code exists.
 
 `Guard: module.name` and `Fails without module.name` are resolved: a module by the end of its path,
-a class with its members, an operation or event by its name, anything else by its words in the
-sources.
+a class with its members, an operation or event by its name, anything else by its words, each of
+which occurs in the sources.
 """
 
 import ast
@@ -19,15 +19,15 @@ WORD = re.compile(r"[A-Za-z_]\w{2,}")
 
 
 def guards() -> Iterator[tuple[str, str]]:
-    """(test, what stands in backticks) of every docstring that names a guard."""
+    """(test, reference in backticks) of every docstring that names a guard."""
     for path, tree in trees().items():
         if not path.startswith("tests/"):
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                says = ast.get_docstring(node) or ""
-                start = re.search(r"Guard:|Fails without", says)
-                for quoted in re.findall(r"`([^`]+)`", says[start.start() :] if start else ""):
+                docstring = ast.get_docstring(node) or ""
+                start = re.search(r"Guard:|Fails without", docstring)
+                for quoted in re.findall(r"`([^`]+)`", docstring[start.start() :] if start else ""):
                     yield f"{path}:{node.name}", " ".join(quoted.split())
 
 

@@ -1,4 +1,4 @@
-"""Who may import whom: folders, packages of the domain, and the single users of a driver.
+"""Which code may import which: folders, packages, and the single user of each driver.
 
 Imports inside functions and for type checking count like any other.
 """
@@ -9,8 +9,8 @@ from tests.architecture.source_tree import graph, imported, production, trees
 
 DATABASE = {"motor", "pymongo", "bson", "gridfs"}
 
-# The packages of domain/ from the ground up, each with all that it imports. Found must equal
-# allowed: a permission that nothing uses goes, too.
+# The packages of domain/ from the ground up, each with all that it imports. The imports found must
+# equal the allowed ones: an unused permission fails the test.
 ALLOWED = {
     "kernel": "",
     "ledger": "kernel",

@@ -133,14 +133,14 @@ async def charged_back(market: Market, customer: Party, payment_id: str) -> Json
     return await customer.push("/payment", "chargeback.updated", lambda pushed: True, 10)
 
 
-def valid_fields(op: Operation, world: World, *, whole: bool = False) -> Json:
-    """Valid fields for `op`: the required ones and the status; `whole` adds all but the cursor."""
+def valid_fields(op: Operation, world: World, *, all_fields: bool = False) -> Json:
+    """Valid fields for `op`: the required ones and the status; `all_fields` adds all but the cursor."""
     known = msgspec.structs.fields(op.command)
     needed = {field.name for field in known if field.required} | {
         "status",
         *SPECIAL.get(op.name, ()),
     }
-    names = [name for name in CASES[op.name].fields.split() if whole or name in needed]
+    names = [name for name in CASES[op.name].fields.split() if all_fields or name in needed]
     values = VALUES | world.ids | {"status": STATUS.get(op.name)} | SPECIAL.get(op.name, {})
     return {name: values[name] for name in names if name != "cursor"}
 
@@ -318,7 +318,7 @@ async def test_every_field_is_checked(market: Market, world: World, server: Any)
     wrong: list[Any] = []
     for namespace, event, route, op in operations():
         who = next((callers[role] for role in callers if role in op.roles), world.admin)
-        valid = valid_fields(op, world, whole=True)
+        valid = valid_fields(op, world, all_fields=True)
         op.parse(valid, text=False)
         for done, name, fields in invalid_variants(op, valid, text=False) if event else ():
             answer = await who.ack(namespace, event or "", fields)
@@ -345,6 +345,6 @@ def reported_field(error: Any) -> str:
     return str(error["details"]["field"]).partition(".")[0].partition("[")[0]
 
 
-def test_the_page_is_what_lists_answer() -> None:
+def test_a_page_has_the_fields_that_outcome_reads() -> None:
     """`outcome` reads lists by these names. Fails when a field of Page is renamed."""
     assert Page.__struct_fields__ == ("items", "next_cursor")

@@ -1,4 +1,4 @@
-"""The form of the code: sizes, docstrings, no loose ends, and the top level of the project."""
+"""The form of the code: sizes, docstrings, open notes, and the top level of the project."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ from tests.architecture.source_tree import (
 )
 
 
-def test_functions_fit_a_screen() -> None:
+def test_functions_are_short() -> None:
     """Fails for a function of more than 70 lines, or when fewer than 85 % are under 25."""
     lengths = {
         f"{name}:{function.name}": (function.end_lineno or 0) - function.lineno + 1
@@ -36,26 +36,30 @@ def test_files_are_short() -> None:
     assert {name: length for name, length in lengths.items() if length > 500} == {}
 
 
-def test_every_file_says_what_it_is_for() -> None:
+def test_every_file_has_a_docstring() -> None:
     """Fails for a file that does not begin with a docstring (in a script: a comment)."""
-    silent = [name for name, tree in trees().items() if tree.body and not ast.get_docstring(tree)]
+    undocumented = [
+        name for name, tree in trees().items() if tree.body and not ast.get_docstring(tree)
+    ]
     scripts = sources("static", "tests", kinds=(".js", ".mjs"))
-    silent += [relative(path) for path in scripts if not path.read_text().startswith(("//", "/*"))]
-    assert silent == []
+    undocumented += [
+        relative(path) for path in scripts if not path.read_text().startswith(("//", "/*"))
+    ]
+    assert undocumented == []
 
 
-def test_nothing_is_left_open() -> None:
-    """Fails for a note that something is still to be done."""
+def test_no_note_of_unfinished_work_is_left() -> None:
+    """Fails for a note that something is unfinished."""
     note = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|Not" r"ImplementedError)\b|(?:#|//) *X" r"XX")
     files = sources(*FOLDERS, kinds=(".py", ".js", ".mjs", ".html", ".css"))
     assert [relative(path) for path in files if note.search(path.read_text())] == []
 
 
-def test_no_body_is_empty() -> None:
-    """Fails for a function that does nothing, unless it is a promise (Protocol, abstract)."""
+def test_no_function_is_empty() -> None:
+    """Fails for a function that does nothing, unless it is abstract or part of a Protocol."""
     empty = []
     for name in production():
-        promised = {
+        in_protocols = {
             function
             for node in ast.walk(trees()[name])
             if isinstance(node, ast.ClassDef) and "Protocol" in {ast.unparse(b) for b in node.bases}
@@ -65,7 +69,7 @@ def test_no_body_is_empty() -> None:
             body = [line for line in function.body if not _is_text(line)]
             abstract = any("abstractmethod" in ast.unparse(d) for d in function.decorator_list)
             nothing = all(isinstance(line, ast.Pass) or _is_dots(line) for line in body)
-            if nothing and not abstract and function not in promised:
+            if nothing and not abstract and function not in in_protocols:
                 empty.append(f"{name}:{function.name}")
     assert empty == []
 

@@ -1,4 +1,4 @@
-"""What is exposed, pushed and stored is what the contract says."""
+"""Operations, events, collections, tasks and errors are those of the contract."""
 
 import ast
 import importlib
@@ -24,8 +24,8 @@ from tests.support.wire_contract import COLLECTIONS, CONTRACT, PUSHES
 
 
 @pytest.mark.parametrize("namespace", NAMESPACES, ids=lambda namespace: namespace.name)
-def test_what_is_exposed_is_the_contract(namespace: Namespace) -> None:
-    """Fails for an operation that is exposed on more, less or other wires than agreed."""
+def test_operations_are_exposed_as_in_the_contract(namespace: Namespace) -> None:
+    """Fails for an operation whose events or routes differ from the contract."""
     found = {
         (
             exposed.event,
@@ -40,7 +40,7 @@ def test_what_is_exposed_is_the_contract(namespace: Namespace) -> None:
 
 
 def test_every_operation_of_the_domain_is_exposed_once() -> None:
-    """Fails for an operation that nobody can call, or that has two names."""
+    """Fails for an operation that is exposed nowhere or twice."""
     exposed = [each.operation.name for namespace in NAMESPACES for each in namespace.exposed]
     tagged = {
         function.operation.name
@@ -59,8 +59,8 @@ def domain_modules() -> list[ModuleType]:
     ]
 
 
-def test_every_event_is_one_of_the_contract() -> None:
-    """Fails for a push under a name that no client has been told."""
+def test_every_event_is_in_the_contract() -> None:
+    """Fails for a push whose name is not in the contract."""
     agreed = {(space, name) for space, names in PUSHES.items() for name in names.split()}
     events = {
         (value.namespace, value.name)
@@ -69,21 +69,21 @@ def test_every_event_is_one_of_the_contract() -> None:
         if isinstance(value, Event)
     }
     assert events - agreed == set()
-    words = {name for _, name in agreed}
+    names = {name for _, name in agreed}
     for name in production():
         for node in ast.walk(trees()[name]):
             if not isinstance(node, ast.Call) or not node.args:
                 continue
             called, first = ast.unparse(node.func), node.args[0]
             if called.endswith("manager.emit") and isinstance(first, ast.Constant):
-                assert first.value in words, (name, first.value)
-            if called == "Event":  # a constant of its module, so that it was found above
-                space, word = (ast.literal_eval(argument) for argument in node.args)
-                assert (space, word) in events, (name, word)
+                assert first.value in names, (name, first.value)
+            if called == "Event":  # must be a constant of its module, found above
+                space, event = (ast.literal_eval(argument) for argument in node.args)
+                assert (space, event) in events, (name, event)
 
 
 def test_every_record_is_listed_and_stored_where_agreed() -> None:
-    """Fails for a record that `prepare` would not see, or in a collection of another name."""
+    """Fails for a record that `prepare` does not know, or in a collection of another name."""
     domain_modules()
     concrete = {kind for kind in below(Record) if kind.__module__.startswith("domain.")}
     listed = set(RECORDS)
@@ -109,7 +109,7 @@ def below(kind: type) -> Iterator[type]:
 
 
 def test_every_error_has_one_code_and_every_code_an_error() -> None:
-    """Fails for a Code without its class, two classes of one code, or a status that is no error."""
+    """Fails for a Code without a class, two classes of one code, or a status below 400."""
     classes = list(below(DomainError))
     assert sorted(each.code for each in classes) == sorted(Code)
     assert all(400 <= each.status < 600 and each.message for each in classes)

@@ -26,21 +26,21 @@ async def test_killed_during_a_chat_no_acknowledged_message_is_lost(processes) -
     async def chatter(party: Party, number: int) -> None:
         with contextlib.suppress(ConnectionLost):
             for n in range(1000):
-                said = {"text": f"{number} {n}", "client_id": f"{number}:{n}"}
-                acked.append(await talk.say(party, said["text"], client_id=said["client_id"]))
+                fields = {"text": f"{number} {n}", "client_id": f"{number}:{n}"}
+                acked.append(await talk.say(party, fields["text"], client_id=fields["client_id"]))
 
-    going = [
+    tasks = [
         asyncio.create_task(chatter(party, number))
         for party in (talk.customer, talk.contractor)
         for number in range(TALKERS)
     ]
     await until(lambda: _count(acked, 60))
     await first.kill()
-    heard = len(acked)
-    await until(lambda: _count(acked, heard + 20))  # the other process goes on
-    for each in going:
+    before = len(acked)
+    await until(lambda: _count(acked, before + 20))  # the other process goes on
+    for each in tasks:
         each.cancel()
-    await asyncio.gather(*going, return_exceptions=True)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
     await talk.customer.connect(url=second.url)
     await until(lambda: _followed_up(market))
@@ -48,14 +48,14 @@ async def test_killed_during_a_chat_no_acknowledged_message_is_lost(processes) -
         Message, {"conversation_id": talk.id}, (("seq", 1),), 10_000
     )
     assert [message.seq for message in found] == list(range(1, len(found) + 1))
-    there = {(message.id, message.seq, message.text) for message in found}
-    assert {(each["id"], each["seq"], each["text"]) for each in acked} <= there
+    stored = {(message.id, message.seq, message.text) for message in found}
+    assert {(each["id"], each["seq"], each["text"]) for each in acked} <= stored
     for party in (talk.customer, talk.contractor):
         for number in range(TALKERS):
             own = [m.client_id for m in found if m.author_id == party.id]
             own = [id for id in own if id and id.startswith(f"{number}:")]
             assert own == [f"{number}:{n}" for n in range(len(own))]
-    await _told(talk, found)
+    await _assert_both_received(talk, found)
     assert len(await market.trail(operation="chat.send")) == len(found)
 
 
@@ -70,7 +70,7 @@ async def _count(acked: list[Json], enough: int) -> bool:
     return len(acked) >= enough
 
 
-async def _told(talk: Talk, found: list[Message]) -> None:
+async def _assert_both_received(talk: Talk, found: list[Message]) -> None:
     """Both parties read the same history, and a client that stayed connected got every push."""
     for party in (talk.customer, talk.contractor):
         (seen,) = await listed(party)

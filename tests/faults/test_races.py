@@ -97,9 +97,9 @@ async def test_double_accept(processes, books):
         await contractor.push("/bidding", end[0], seconds=PATIENCE)
         pushed = [(push.name, push.data["id"]) for push in contractor.pushes if push.name in CLOSED]
         assert pushed == [end]
-    heard = await asyncio.gather(*(closing_events(party) for party in (*contractors, customer)))
-    assert heard[:-1] == [[end] for end in ends]
-    assert sorted(heard[-1]) == sorted(ends)
+    received = await asyncio.gather(*(closing_events(party) for party in (*contractors, customer)))
+    assert received[:-1] == [[end] for end in ends]
+    assert sorted(received[-1]) == sorted(ends)
 
 
 async def applies(contractor, job):

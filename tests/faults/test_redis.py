@@ -37,12 +37,12 @@ async def test_redis_down_during_the_whole_story(isolated_processes, books):
         assert {push[:2] for push in live} < {(item["seq"], item["name"]) for item in away[party]}
     assert [party.socket.eio.sid for party in people] == connections
 
-    async def heard():
+    async def reported():
         """Until the process reports its missed messages, a `resync` replaces its pushes."""
         asked = [await market.web.get(f"{each.url}/readyz") for each in (first, second)]
         return all(response.status == 200 for response in asked)
 
-    await until(heard)
+    await until(reported)
     job = await market.job(customer)  # from now on events reach both at once
     await market.application(contractor, job)
     await customer.push(

@@ -42,7 +42,7 @@ class Wire(monitoring.CommandListener):
 
     def of(self, statements):
         """The transactions that contain all of these statements."""
-        return [key for key, said in self.transactions.items() if statements <= {*said}]
+        return [key for key, found in self.transactions.items() if statements <= {*found}]
 
 
 WIRE = Wire()

@@ -105,9 +105,9 @@ class Proof:
         for refund in offer.refunds:
             self._follows(refund.id, refund.status, REFUND_STEPS)
         parts = offer.holdings
-        whole = parts.platform + parts.contractor + parts.escrow
+        total = parts.platform + parts.contractor + parts.escrow
         assert min(parts.platform, parts.contractor, parts.escrow) >= 0, offer
-        assert whole == offer.net_amount, offer
+        assert total == offer.net_amount, offer
 
     async def _balances(self, uow):
         booked = Counter()
@@ -136,7 +136,7 @@ class Proof:
         assert found.differences == [], found.differences
         await self._same_money()
         await self._gapless()
-        await self._whole_trail()
+        await self._trail_is_complete()
 
     async def _at_stripe(self):
         """(owner, currency) -> money on the Stripe account, available or not."""
@@ -149,14 +149,14 @@ class Proof:
 
     async def _same_money(self):
         """Everything that moved at Stripe since the run began, on every account, is booked here."""
-        ours, whole = Counter(), Counter()
+        ours, booked = Counter(), Counter()
         for (account, currency), amount in self.booked.items():
             kind, _, rest = account.partition(":")
             user, _, part = rest.partition(":")
             if part in ("available", "held", "in_transit") and kind == "wallet":
                 ours[user, currency] += amount
             if account not in (ledger.STRIPE, ledger.BANK, ledger.STRIPE_FEES):
-                whole[currency] += amount
+                booked[currency] += amount
         for made in await self.world.found(Transfer, status=TransferStatus.MADE):
             ours[made.user_id, made.currency] += made.net
         for refill in await self.world.found(Transfer, refill=True, stripe_id=None):
@@ -167,9 +167,9 @@ class Proof:
         for key in {*now, *self.before}:
             there[key] = now[key] - self.before[key]
             total[key[1]] += there[key]
-        assert nonzero(total) == nonzero(whole), (total, whole)
+        assert nonzero(total) == nonzero(booked), (total, booked)
         for user in self.world.accounts:
-            for currency in whole:
+            for currency in booked:
                 key = user, currency
                 assert ours[key] == there[key], (key, ours[key], there[key])
 
@@ -178,7 +178,7 @@ class Proof:
         last = (await self.world.found(Reconciliation))[-1]
         assert last.status == ReconciliationStatus.CLEAN, last
 
-    async def _whole_trail(self):
+    async def _trail_is_complete(self):
         """Every audit row is chained, and the chain continues from its last verified row."""
         ports = self.workers.server.ports
         await hash_chain.extend(ports, rest=0)

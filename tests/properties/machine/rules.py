@@ -92,7 +92,7 @@ async def play(world, script):
 
 
 async def fails(world, script):
-    """Run a whole script; returns its failure, if any."""
+    """Run all steps of a script; returns its failure, if any."""
     try:
         for end in range(1, len(script) + 1):
             await play(world, script[:end])
