@@ -134,7 +134,7 @@ async def charged_back(market: Market, customer: Party, payment_id: str) -> Json
 
 
 def valid_fields(op: Operation, world: World, *, all_fields: bool = False) -> Json:
-    """Valid fields for `op`: the required ones and the status; `all_fields` adds all but the cursor."""
+    """Valid fields for `op`: the required ones and the status; or all except the cursor."""
     known = msgspec.structs.fields(op.command)
     needed = {field.name for field in known if field.required} | {
         "status",

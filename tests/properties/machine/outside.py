@@ -21,8 +21,8 @@ PATHS = (
     "/v1/payouts",
     "/v1/disputes/*",
 )
-NO = {"type": "invalid_request_error", "code": "refused_by_order", "message": "No."}
-TROUBLES = (
+REFUSAL = {"type": "invalid_request_error", "code": "refused_by_order", "message": "No."}
+API_FAULTS = (
     {"status": 500},
     {"status": 500, "when": "after"},
     {"status": 409},
@@ -30,10 +30,10 @@ TROUBLES = (
     {"drop": True, "when": "after"},
     {"delay": 0.3},
     {"status": 429},
-    {"status": 400, "error": NO},
+    {"status": 400, "error": REFUSAL},
     {"status": 402},
 )
-COURIER = ({"drop": True}, {"duplicate": 3}, {"hold": True}, {"delay": 0.3})
+WEBHOOK_FAULTS = ({"drop": True}, {"duplicate": 3}, {"hold": True}, {"delay": 0.3})
 BANK = ("dispute", "decide", "decide", "fail_refund", "settle_refund", "return", "short")
 VERDICTS = ("won", "lost", "under_review", "needs_response")
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -138,23 +138,23 @@ class Outside(People):
     async def _intents(self):
         return {payment.intent_id for payment in await self.found(Payment)}
 
-    # -- trouble ---------------------------------------------------------------------------------
+    # -- faults ----------------------------------------------------------------------------------
 
-    async def trouble(self, n, pick, share):
+    async def api_fault(self, n, pick, share):
         """The next calls of one kind fail, before or after their effect."""
-        path, how = PATHS[n % len(PATHS)], TROUBLES[pick % len(TROUBLES)]
+        path, how = PATHS[n % len(PATHS)], API_FAULTS[pick % len(API_FAULTS)]
         if how.get("status") == 402 and not path.startswith("/v1/payment_intents"):
-            how = TROUBLES[0]
+            how = API_FAULTS[0]
         method = "GET" if share % 5 == 0 and how.get("status", 500) not in (400, 402) else "POST"
         await self.sandbox.fault(
             path=path if method == "POST" else "/v1/*", method=method, times=1 + share % 2, **how
         )
 
-    async def courier(self, n, pick, share):
-        how = COURIER[pick % len(COURIER)]
+    async def webhook_fault(self, n, pick, share):
+        how = WEBHOOK_FAULTS[pick % len(WEBHOOK_FAULTS)]
         await self.sandbox.fault(webhook="*", times=1 + share % 8, **how)
 
-    async def late_news(self, n, pick, share):
+    async def late_webhooks(self, n, pick, share):
         """Deliver the webhook events that were held back, in random order, some of them twice."""
         await self.sandbox.release_events(newest_first=pick % 2 == 1)
         for event in await self._list("events", limit=1 + n % 3):
@@ -183,6 +183,6 @@ class Outside(People):
     async def scheduled(self, n, pick, share):
         await self.workers.scheduled()
 
-    async def calm(self, n, pick, share):
+    async def wait_until_idle(self, n, pick, share):
         """Wait until nothing is in progress, as far as possible."""
         await self.workers.idle()

@@ -64,7 +64,7 @@ class People:
         self.accounts = {user.id: user.connect_id for user in users}
 
     async def _onboard(self, contractor):
-        link = await self.say(contractor, "/account", "onboard")
+        link = await self.try_command(contractor, "/account", "onboard")
         await self.sandbox.fill_in_onboarding(link["url"], contractor.name, "usd,jpy,kwd")
         async with asyncio.timeout(20):
             while not await self.found(User, _id=contractor.id, payouts_enabled=True):  # noqa: ASYNC110
@@ -112,9 +112,9 @@ class People:
         )
         self.jobs[place : place + 1] = [(job.id, customer, currency)]
 
-    # -- how they speak --------------------------------------------------------------------------
+    # -- commands and helpers --------------------------------------------------------------------
 
-    async def say(self, party, namespace, event, **fields):
+    async def try_command(self, party, namespace, event, **fields):
         """Run a command; None if it is refused."""
         self.seen[f"{namespace} {event}"] += 1
         route = ROUTES[namespace, event]
@@ -155,7 +155,7 @@ class People:
             case JobStatus.ASSIGNED:
                 await self.work(n, 0, 0)
             case JobStatus.IN_PROGRESS if job.dispute_id:
-                await self.argue(n, pick, share)
+                await self.advance_dispute(n, pick, share)
             case JobStatus.IN_PROGRESS:
                 await self.work(n, 1 + pick % 3, pick)
             case _:
@@ -165,15 +165,13 @@ class People:
         """The customer pays if that is still open, otherwise the contractor accepts."""
         if offer.status is not OfferStatus.AWAITING_PAYMENT:
             contractor = self.contractor(offer.contractor_id)
-            await self.say(contractor, "/bidding", "accept", offer_id=offer.id)
+            await self.try_command(contractor, "/bidding", "accept", offer_id=offer.id)
             return
         payment = (await self.found(Payment, _id=offer.payment_id))[0]
         if payment.redirect_url:
-            with contextlib.suppress(
-                ClientError, AssertionError
-            ):  # a second one would change nothing
+            with contextlib.suppress(ClientError, AssertionError):  # a repeat would change nothing
                 await self.sandbox.answer_challenge(payment.redirect_url, passed=pick % 4 > 0)
-            await self.say(customer, "/payment", "confirm", payment_id=payment.id)
+            await self.try_command(customer, "/payment", "confirm", payment_id=payment.id)
         elif payment.client_secret and payment.payment_method is None:
             with contextlib.suppress(ClientError):
                 path = f"payment_intents/{payment.intent_id}/confirm"
@@ -185,7 +183,7 @@ class People:
         part = known.minimum + share * known.step * 7
         split = [{"title": f"Part {k}", "amount": part} for k in range(parts)]
         card = CARDS[pick % len(CARDS)]
-        await self.say(
+        await self.try_command(
             customer,
             "/bidding",
             "create",
@@ -200,7 +198,7 @@ class People:
         )
 
     async def answer(self, n, pick, share):
-        """Answer an open offer, as one of those who may."""
+        """Answer an open offer, as a user who may."""
         job_id, customer, _ = self.pick(n)
         event = ("accept", "accept", "reject", "withdraw", "counter")[pick % 5]
         extra = {"amount": share * 1000} if event == "counter" else {}
@@ -209,7 +207,7 @@ class People:
         )
         await asyncio.gather(
             *(
-                self.say(
+                self.try_command(
                     customer if event == "withdraw" else self.contractor(offer.contractor_id),
                     "/bidding",
                     event,
@@ -229,10 +227,10 @@ class People:
         one = share % 3 and event in ("deliver", "complete")
         number = {"milestone": 1 + share % 4} if one else {}
         await asyncio.gather(
-            *(self.say(party, "/job", event, job_id=job_id, **number) for party in parties)
+            *(self.try_command(party, "/job", event, job_id=job_id, **number) for party in parties)
         )
 
-    async def argue(self, n, pick, share):
+    async def advance_dispute(self, n, pick, share):
         """Open a dispute, or take its next step."""
         job_id, customer, _ = self.pick(n)
         open_disputes = [
@@ -240,7 +238,7 @@ class People:
         ]
         if not open_disputes:
             number = {"milestone": 1 + pick % 3} if pick % 2 else {}
-            await self.say(
+            await self.try_command(
                 customer,
                 "/payment",
                 "dispute_open",
@@ -256,24 +254,30 @@ class People:
         amount = {"refund_amount": last.amount * (share % 101) // 100 // step * step}
         match pick % 5:
             case 0:
-                await self.say(sides[share % 2], "/payment", "dispute_say", **id, text="And yet.")
+                await self.try_command(
+                    sides[share % 2], "/payment", "dispute_say", **id, text="And yet."
+                )
             case 1 if last.status != "escalated":
-                await self.say(sides[share % 2], "/payment", "dispute_escalate", **id)
+                await self.try_command(sides[share % 2], "/payment", "dispute_escalate", **id)
             case 2 if last.proposal:
                 other = sides[last.proposal.by == customer.id]
                 amount = {"refund_amount": last.proposal.refund_amount}
-                await self.say(other, "/payment", "dispute_agree", **id, **amount)
+                await self.try_command(other, "/payment", "dispute_agree", **id, **amount)
             case 3:
-                await self.say(self.admin, "/admin", "resolve", **id, **amount, reason="So it is")
+                await self.try_command(
+                    self.admin, "/admin", "resolve", **id, **amount, reason="So it is"
+                )
             case _:
-                await self.say(sides[share % 2], "/payment", "dispute_propose", **id, **amount)
+                await self.try_command(
+                    sides[share % 2], "/payment", "dispute_propose", **id, **amount
+                )
 
     # -- the treasury ----------------------------------------------------------------------------
 
-    async def give_back(self, n, pick, share):
+    async def refund(self, n, pick, share):
         for offer in await self.found(Offer, job_id=self.pick(n)[0]):
             amount = {"amount": self.rounded(offer.captured_amount, share, offer.currency)}
-            await self.say(
+            await self.try_command(
                 self.admin,
                 "/admin",
                 "refund",
@@ -288,27 +292,27 @@ class People:
             case 0 | 1:
                 amount = share * 10 * (1 if pick % 3 else -1)
                 fields = {"amount": amount, "currency": ("USD", "JPY", "KWD")[n % 3]}
-                await self.say(self.admin, "/admin", "adjust", **user, **fields)
+                await self.try_command(self.admin, "/admin", "adjust", **user, **fields)
             case 2:
-                await self.say(self.admin, "/admin", "freeze", **user)
+                await self.try_command(self.admin, "/admin", "freeze", **user)
             case 3:
-                await self.say(self.admin, "/admin", "unfreeze", **user)
+                await self.try_command(self.admin, "/admin", "unfreeze", **user)
             case 4:
                 for transfer in await self.found(Transfer, status=("parked", "waiting")):
-                    await self.say(
+                    await self.try_command(
                         self.admin, "/admin", "release", transfer_id=transfer.id, reason="It is due"
                     )
 
-    async def take_out(self, n, pick, share):
+    async def withdraw(self, n, pick, share):
         contractor = self.contractors[n % 2]
-        wallet = await self.say(contractor, "/wallet", "balance")
+        wallet = await self.try_command(contractor, "/wallet", "balance")
         for balances in (wallet, *wallet["others"]):
             if balances["available"] >= CURRENCIES[balances["currency"]].step:
                 amount = self.rounded(balances["available"], share, balances["currency"])
                 fields = {"amount": amount, "currency": balances["currency"]}
                 await asyncio.gather(
                     *(
-                        self.say(contractor, "/wallet", "withdraw", **fields)
+                        self.try_command(contractor, "/wallet", "withdraw", **fields)
                         for _ in range(1 + pick % 2)
                     )
                 )
@@ -316,7 +320,7 @@ class People:
     async def evidence(self, n, pick, share):
         text = {"uncategorized_text": ("winning_evidence", "losing_evidence", "See.")[pick % 3]}
         for chargeback in (await self.found(Chargeback))[-1:]:
-            await self.say(
+            await self.try_command(
                 self.admin,
                 "/admin",
                 "evidence",

@@ -82,28 +82,28 @@ class Proof:
 
     # -- at any time -----------------------------------------------------------------------------
 
-    async def holds(self):
+    async def check_invariants(self):
         """In one snapshot: states follow their tables, versions rise, balances are within their
         bounds and equal the journal."""
         for kind, steps in TABLES:
             for record in await self.world.found(kind):
                 assert record.version >= self.versions.get(record.id, 0), record
                 self.versions[record.id] = record.version
-                self._follows(record.id, record.status, steps)
+                self._check_transition(record.id, record.status, steps)
                 if kind is Offer:
-                    self._makes_sense(record)
+                    self._check_holdings(record)
         await self.workers.store.transact(self._balances)
 
-    def _follows(self, id, status, steps):
+    def _check_transition(self, id, status, steps):
         before = self.states.get(id, status)
         assert status in reachable(before, steps), (id, before, status)
         self.states[id] = status
 
-    def _makes_sense(self, offer):
+    def _check_holdings(self, offer):
         for number, part in enumerate(offer.milestones):
-            self._follows(f"{offer.id}#{number}", part.status, MILESTONE_STEPS)
+            self._check_transition(f"{offer.id}#{number}", part.status, MILESTONE_STEPS)
         for refund in offer.refunds:
-            self._follows(refund.id, refund.status, REFUND_STEPS)
+            self._check_transition(refund.id, refund.status, REFUND_STEPS)
         parts = offer.holdings
         total = parts.platform + parts.contractor + parts.escrow
         assert min(parts.platform, parts.contractor, parts.escrow) >= 0, offer
@@ -123,11 +123,11 @@ class Proof:
         assert nonzero(kept) == nonzero(bounded)
         self.booked = booked
 
-    # -- in the end ------------------------------------------------------------------------------
+    # -- at the end of a run ---------------------------------------------------------------------
 
-    async def agrees(self):
+    async def check_books(self):
         """All work has finished, and all books agree."""
-        await self.holds()
+        await self.check_invariants()
         dead = await self.world.found(OutboxRow, dead=True)
         assert not dead, dead
         report = await audit(self.workers.server.ports)
@@ -135,7 +135,7 @@ class Proof:
         found = await compare_books(self.workers.server.ports, self.since, self.workers.clock.now())
         assert found.differences == [], found.differences
         await self._same_money()
-        await self._gapless()
+        await self._feeds_have_no_gaps()
         await self._trail_is_complete()
 
     async def _at_stripe(self):
@@ -173,7 +173,7 @@ class Proof:
                 key = user, currency
                 assert ours[key] == there[key], (key, ours[key], there[key])
 
-    async def reconciled(self):
+    async def check_reconciliation(self):
         """The daily reconciliation reports exactly the expected differences."""
         last = (await self.world.found(Reconciliation))[-1]
         assert last.status == ReconciliationStatus.CLEAN, last
@@ -186,7 +186,7 @@ class Proof:
         assert proof.findings == [] and proof.rows, proof
         self.head = proof.head
 
-    async def _gapless(self):
+    async def _feeds_have_no_gaps(self):
         for party in (*self.world.customers, *self.world.contractors, self.world.admin):
             rows = (
                 await self.workers.store.database[FeedRow.COLLECTION]

@@ -19,20 +19,20 @@ FREQUENCIES = {
     "offer": 3,
     "answer": 4,
     "work": 6,
-    "argue": 6,
-    "give_back": 4,
+    "advance_dispute": 6,
+    "refund": 4,
     "treasury": 4,
-    "take_out": 5,
+    "withdraw": 5,
     "evidence": 3,
     "dashboard": 6,
     "bank": 10,
-    "trouble": 8,
-    "courier": 5,
-    "late_news": 3,
+    "api_fault": 8,
+    "webhook_fault": 5,
+    "late_webhooks": 3,
     "crash": 4,
     "time": 6,
     "scheduled": 3,
-    "calm": 5,
+    "wait_until_idle": 5,
 }
 
 
@@ -88,7 +88,7 @@ async def play(world, script):
     name, numbers = script[-1]
     await getattr(world, name)(**numbers)
     if name not in ("begin", "converge") and len(script) % CHECK_EVERY == 0:
-        await world.proof.holds()
+        await world.proof.check_invariants()
 
 
 async def fails(world, script):

@@ -88,13 +88,15 @@ class World(Outside):
         """Stop all faults: all work finishes, all books agree, and still agree later."""
         await self.workers.bring_back()
         for side in self.contractors:
-            await self.say(self.admin, "/admin", "unfreeze", user_id=side.id, reason="The end")
+            await self.try_command(
+                self.admin, "/admin", "unfreeze", user_id=side.id, reason="The end"
+            )
         await self._settle()
-        await self.proof.agrees()
+        await self.proof.check_books()
         await self.workers.pass_time(AFTERWARDS)
         await self._settle()
-        await self.proof.agrees()
-        await self.proof.reconciled()
+        await self.proof.check_books()
+        await self.proof.check_reconciliation()
         self.proved = True
 
     async def _settle(self):
