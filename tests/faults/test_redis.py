@@ -3,7 +3,7 @@
 from tests.faults.outcome import PATIENCE, requests_to, until
 
 
-async def test_redis_down_during_the_whole_story(isolated_processes, books):
+async def test_redis_down_during_a_complete_deal(isolated_processes, books):
     """Guard: nothing about money waits for Redis: sockets stay open and accept commands, every
     event is in its feed; `Fanout.on_missed`, after which clients request what they missed.
 
@@ -21,28 +21,28 @@ async def test_redis_down_during_the_whole_story(isolated_processes, books):
         party.clear_pushes()
 
     await redis.kill()
-    await story(market, customer, contractor)
+    await run_deal(market, customer, contractor)
     assert (await books()).differences == []
-    away = {party: await synced(party, since[party]) for party in people}
-    notified_once(away[customer], away[contractor])
+    missed = {party: await synced(party, since[party]) for party in people}
+    assert_notified_once(missed[customer], missed[contractor])
     assert not any(party.received("/account", "resync") for party in people)
 
     await isolated_processes.redis()
     for party in people:
         await party.push("/account", "resync", seconds=PATIENCE)
-        assert await synced(party, since[party]) == away[party]
+        assert await synced(party, since[party]) == missed[party]
         fed = [push for push in party.pushes if push.seq and push.namespace != "/chat"]
         live = [(push.seq, push.name, push.data) for push in fed]
         assert live == sorted(live, key=lambda push: push[0])
-        assert {push[:2] for push in live} < {(item["seq"], item["name"]) for item in away[party]}
+        assert {push[:2] for push in live} < {(item["seq"], item["name"]) for item in missed[party]}
     assert [party.socket.eio.sid for party in people] == connections
 
-    async def reported():
+    async def ready():
         """Until the process reports its missed messages, a `resync` replaces its pushes."""
         asked = [await market.web.get(f"{each.url}/readyz") for each in (first, second)]
         return all(response.status == 200 for response in asked)
 
-    await until(reported)
+    await until(ready)
     job = await market.job(customer)  # from now on events reach both at once
     await market.application(contractor, job)
     await customer.push(
@@ -56,8 +56,8 @@ async def test_redis_down_during_the_whole_story(isolated_processes, books):
         assert await requests_to(market, path) == 1
 
 
-def notified_once(customer, contractor):
-    """The events of the story in the feeds."""
+def assert_notified_once(customer, contractor):
+    """The feeds contain each event of the deal once."""
     for items in (customer, contractor):
         names = [item["name"] for item in items]
         assert (names.count("offer.created"), names.count("offer.accepted")) == (1, 1)
@@ -79,7 +79,7 @@ async def synced(party, since):
     return answer["items"]
 
 
-async def story(market, customer, contractor):
+async def run_deal(market, customer, contractor):
     """From the job to the payout, over the sockets; events that are normally pushed are read."""
 
     async def seen(party, namespace, event, fields, **wanted):

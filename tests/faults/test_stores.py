@@ -15,7 +15,7 @@ from tests.support.negotiation import TIMEOUT
 COMPLETING = {("update", "offers"), ("update", "jobs"), ("insert", "transactions")}
 
 
-class Wire(monitoring.CommandListener):
+class StatementLog(monitoring.CommandListener):
     """The statements of each transaction as (name, collection), and those that fail."""
 
     def __init__(self):
@@ -40,21 +40,21 @@ class Wire(monitoring.CommandListener):
         if key := self._asked.get(event.request_id):
             self.failures.append((event.command_name, key))
 
-    def of(self, statements):
+    def containing(self, statements):
         """The transactions that contain all of these statements."""
         return [key for key, found in self.transactions.items() if statements <= {*found}]
 
 
-WIRE = Wire()
-monitoring.register(WIRE)  # for all MongoDB clients that are created from now on
+STATEMENTS = StatementLog()
+monitoring.register(STATEMENTS)  # for all MongoDB clients that are created from now on
 
 
 @pytest.fixture
-async def still(work):
+async def idle_work(work):
     """A job that can be completed, while only the test's own command writes."""
     await work.server.web.scheduler.stop()
     await work.market.settled(TIMEOUT)
-    WIRE.forget()
+    STATEMENTS.forget()
     return work
 
 
@@ -66,16 +66,16 @@ def failing(market, installation):
     failing.client.close()
 
 
-async def test_primary_step_down_inside_a_transaction(still, failing):
+async def test_primary_step_down_inside_a_transaction(idle_work, failing):
     """Guard: `_transient` in `Store.transact`: the body runs again, twice, and its earlier writes
     are rolled back."""
     label = {"errorCode": 189, "errorLabels": ["TransientTransactionError"]}
     failing.order("insert", times=2, **label)
-    await still.complete()
-    first, second, third, *_ = WIRE.of({("update", "offers")})
-    assert WIRE.failures == [("insert", first), ("insert", second)]
-    assert WIRE.of(COMPLETING) == [third]
-    await completed_once(still)
+    await idle_work.complete()
+    first, second, third, *_ = STATEMENTS.containing({("update", "offers")})
+    assert STATEMENTS.failures == [("insert", first), ("insert", second)]
+    assert STATEMENTS.containing(COMPLETING) == [third]
+    await completed_once(idle_work)
 
 
 UNKNOWN = {
@@ -85,16 +85,16 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("answer", UNKNOWN.values(), ids=UNKNOWN.keys())
-async def test_unknown_commit_result(still, failing, answer):
+async def test_unknown_commit_result(idle_work, failing, answer):
     """Guard: `Store._commit` repeats only the commit; the body does not run again."""
     failing.order("commitTransaction", times=2, **answer)
-    await still.complete()
-    [run] = WIRE.of(COMPLETING)
-    assert WIRE.failures == [("commitTransaction", run)] * 2
-    names = [name for name, _ in WIRE.transactions[run]]
+    await idle_work.complete()
+    [run] = STATEMENTS.containing(COMPLETING)
+    assert STATEMENTS.failures == [("commitTransaction", run)] * 2
+    names = [name for name, _ in STATEMENTS.transactions[run]]
     assert names[-3:] == ["commitTransaction"] * 3
     assert names.count("commitTransaction") == 3
-    await completed_once(still)
+    await completed_once(idle_work)
 
 
 async def completed_once(work):
