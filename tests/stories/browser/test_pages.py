@@ -5,6 +5,7 @@ from playwright.async_api import expect
 from domain import ledger
 from domain.kernel.rooms import user_room
 from tests.stories.browser.tabs import PHONE, Tab
+from tests.support.databases import needs
 from tests.support.file_samples import picture
 from tests.support.parties import PASSWORD
 
@@ -202,6 +203,7 @@ async def test_an_offer_is_visible_only_after_3d_secure(tabs, market):
     assert tabs.errors == []
 
 
+@needs("freed keys")
 async def test_a_declined_card_is_explained_and_can_be_replaced(tabs, market):
     """Guard: `settle_payment` ends a declined offer (`settle_decline`), so that another one may be
     made; and `follow` shows the reason."""
