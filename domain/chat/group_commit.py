@@ -464,12 +464,12 @@ def _find_readers(
 
 
 async def _publish_readings(uow: UnitOfWork, readers: Collection[Reader]) -> None:
-    """Publish the stored read marks, never lower than those of earlier receipts.
+    """Publish the stored read marks.
 
-    Each conversation is written, so that of this and a reading at the same moment one runs again.
+    A reading at the same moment may be published before this one with a higher mark: clients keep
+    the highest. Writing the conversations would order them, and make the next messages wait.
     """
     ids = tuple({conversation_id for conversation_id, _ in readers})
-    await uow.change_all(Conversation, {"_id": ids})
     found = await uow.all(Conversation, {"_id": ids}, limit=len(ids))
     conversations = {conversation.id: conversation for conversation in found}
     await publish_receipts(uow, [(conversations[id], user_id) for id, user_id in sorted(readers)])
