@@ -1,1 +1,1 @@
-
+"""The test suite: a tree that mirrors the code, on real parts."""

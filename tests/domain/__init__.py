@@ -1,0 +1,1 @@
+"""Tests of the domain, a folder for each of its packages."""

@@ -1,0 +1,1 @@
+"""Property tests: random deals, and a machine of random commands and faults."""

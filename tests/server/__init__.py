@@ -1,0 +1,1 @@
+"""Tests of the server, a folder for each of its packages."""

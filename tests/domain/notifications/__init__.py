@@ -1,1 +1,1 @@
-
+"""Tests of `domain/notifications`."""

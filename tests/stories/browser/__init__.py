@@ -1,1 +1,1 @@
-
+"""Stories in Chromium, on the pages that users see."""
