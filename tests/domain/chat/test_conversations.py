@@ -142,7 +142,7 @@ async def test_messages_arrive_live_on_both_sides_in_order(market: Market) -> No
         assert [push.data for push in pushes] == [hello, answer]
         assert [push.seq for push in pushes] == [1, 2]
         kept = (await party.call("/account", "sync", {"since": 0}))["items"]
-        assert [item for item in kept if item["namespace"] == "/chat"] == []
+        assert [item for item in kept if item["name"] == "message"] == []
 
 
 async def test_unread_counts_the_messages_of_the_other_until_they_are_read(market: Market) -> None:
