@@ -262,7 +262,7 @@ async def _escalate(uow: UnitOfWork, found: Dispute) -> None:
         dispute.status in (DisputeStatus.OPEN, DisputeStatus.PROPOSED)
         and dispute.answer_by <= uow.now
     ):
-        text = "Nobody answered in time."
+        text = "There was no answer in time."
         await add_entry(
             uow, dispute, None, "escalate", text, status=DisputeStatus.ESCALATED, called_at=uow.now
         )
@@ -273,6 +273,6 @@ async def _escalate(uow: UnitOfWork, found: Dispute) -> None:
             list(dispute.parties),
             "dispute_escalated",
             f"{dispute.job_title}: escalated",
-            f"Nobody answered in time: an administrator decides about {amount}.",
+            f"There was no answer in time: an administrator decides about {amount}.",
             dispute.id,
         )
