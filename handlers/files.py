@@ -53,7 +53,7 @@ class Reading(msgspec.Struct, frozen=True):
         self, op: Operation, fields: Any, actor: Actor, meta: Meta, ports: Ports
     ) -> Stream:
         op.admit(actor)
-        command = op.parse(fields, meta.text)
+        fields, command = op.parse(fields, meta.text)
         assert isinstance(command, Get)
         found = await files.get(command, actor, ports.store.single())
         await record_read(op, fields, actor, meta, ports, [found.id])

@@ -47,8 +47,8 @@ class Download(msgspec.Struct, frozen=True):
         self, op: Operation, fields: Any, actor: Actor, meta: Meta, ports: Ports
     ) -> Stream:
         op.admit(actor)
-        fields = op.normalize(fields)
-        command: Any = op.parse(fields, meta.text)
+        command: Any
+        fields, command = op.parse(fields, meta.text)
         pieces = self._encoded_pieces(command, actor, ports.store.single())
         first = await anext(pieces)
         await record_read(op, fields, actor, meta, ports)

@@ -47,15 +47,13 @@ class Operation(msgspec.Struct, frozen=True):
         if actor.role not in self.roles:
             raise Forbidden(allowed=sorted(self.roles))
 
-    def normalize(self, fields: Any) -> Any:
-        """The input with its currency codes in upper case, so that `usd` equals `USD`."""
+    def parse(self, fields: Any, text: bool) -> tuple[Any, Command]:
+        """The input with its currency codes in upper case, and the command made of it.
+
+        Raises Invalid, which names the field.
+        """
         for path in self.currencies:
             fields = in_upper_case(fields, path)
-        return fields
-
-    def parse(self, fields: Any, text: bool) -> Command:
-        """The checked command. Raises Invalid, which names the field."""
-        fields = self.normalize(fields)
         try:
             command = msgspec.convert(fields, self.command, strict=not text)
         except msgspec.ValidationError as refused:
@@ -63,7 +61,7 @@ class Operation(msgspec.Struct, frozen=True):
         for name, value in fields.items():
             if _has_null(value):
                 raise Invalid(f"{name}: null characters are not text.", field=name)
-        return command
+        return fields, command
 
 
 def operation(
@@ -131,8 +129,7 @@ def operation(
 async def execute(op: Operation, fields: Any, actor: Actor | None, meta: Meta, ports: Ports) -> Any:
     """Run one operation and return its wire value. Raises DomainError."""
     op.admit(actor)
-    fields = op.normalize(fields)
-    command = op.parse(fields, meta.text)
+    fields, command = op.parse(fields, meta.text)
     try:
         return await _run(op, command, fields, actor, meta, ports)
     except UNREACHABLE as error:
