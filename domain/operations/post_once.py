@@ -31,7 +31,8 @@ async def post_once(
     """Return what `find` finds of an earlier request, or what `post` creates.
 
     `key` is the number in the idempotency key that `post` sends; number 0 was first used at `since`
-    or later. The rest is described at `post_repeatable`.
+    or later. `find_first` looks in any case, where the caller knows of an earlier request. The rest
+    is described at `post_repeatable`.
     """
     if find_first or key or ports.clock.now() - since > KEY_LIFETIME:
         found = await find()
