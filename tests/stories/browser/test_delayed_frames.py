@@ -15,6 +15,7 @@ async def test_a_push_after_a_list_that_has_the_object_shows_a_notice(tabs, mark
     tab = await tabs.open()
     held = await tab.hold(lambda frame: "application.created" in frame)
     await tab.sign_in(customer)
+    await tab.sees(job["title"])  # the page has caught up with the feed: what comes now is news
     await market.application(contractor, job)
     await held.caught.wait()
     await tab.open_job(job["title"])
