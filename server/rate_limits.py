@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from domain.kernel.actor import Actor
+from domain.kernel.email_address import MAX_EMAIL, email_to_find
 from domain.kernel.errors import RateLimited
 from domain.operations.command import Meta
 from domain.operations.limits import Limit, Per
@@ -182,7 +183,7 @@ def _account(fields: Any, actor: Actor | None) -> str:
     if actor:
         return actor.id
     email = fields.get("email") if isinstance(fields, dict) else None
-    return email.lower()[:254] if isinstance(email, str) else ""
+    return email_to_find(email)[:MAX_EMAIL] if isinstance(email, str) else ""
 
 
 def rounded(wait: float) -> float:

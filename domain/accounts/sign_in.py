@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.accounts.user import Email, Name, Password, User, add_user, new_user
+from domain.accounts.user import Name, Password, User, add_user, new_user
 from domain.kernel.actor import ANYONE, EVERYONE, Actor, Role
+from domain.kernel.email_address import MAX_EMAIL, email_to_find
 from domain.kernel.errors import (
     Banned,
     EmailTaken,
@@ -17,7 +18,7 @@ from domain.kernel.errors import (
     WrongCredentials,
 )
 from domain.kernel.store import UnitOfWork
-from domain.operations.command import Command, Meta, NoFields, Style
+from domain.operations.command import Command, Email, Meta, NoFields, Style
 from domain.operations.limits import PASSWORDS_PER_ACCOUNT, PASSWORDS_PER_ADDRESS
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
@@ -45,7 +46,7 @@ class Login(Command, frozen=True):
     UNLOGGED = frozenset({"password"})
     PERSONAL = frozenset({"email"})
 
-    email: Annotated[str, Limits(max_length=254)]
+    email: Annotated[str, Limits(max_length=MAX_EMAIL)]
     password: Annotated[str, Limits(max_length=200)]
 
 
@@ -103,7 +104,7 @@ async def login(cmd: Login, actor: Actor | None, ports: Ports, meta: Meta) -> Si
 
     The user is read again after the session starts: a ban ends only sessions that exist by then.
     """
-    user = await ports.store.single().find(User, {"email": cmd.email.lower()})
+    user = await ports.store.single().find(User, {"email": email_to_find(cmd.email)})
     fits = await ports.passwords.verify(cmd.password, user.password_hash if user else None)
     if user is None or not fits:
         raise WrongCredentials

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from msgspec import Meta as Limits
 
 from domain.kernel.actor import Role
+from domain.kernel.email_address import normalized_email
 from domain.kernel.errors import EmailTaken, NotFound
 from domain.kernel.outbox import Event
 from domain.kernel.record import ANY_TIME, Index, Record
@@ -14,16 +15,13 @@ from domain.ports.ports import Ports
 
 UPDATED = Event("/account", "account.updated")
 
-# `$` alone also matches before a final line break.
-ADDRESS = r"^[^@\s]+@[^@\s]+\.[^@\s]+(?!\n)$"
-Email = Annotated[str, Limits(min_length=3, max_length=254, pattern=ADDRESS)]
 Password = Annotated[str, Limits(min_length=10, max_length=200)]
 Name = Annotated[str, Limits(min_length=1, max_length=80)]
 Skill = Annotated[str, Limits(min_length=1, max_length=40)]
 
 
 class User(Record, frozen=True):
-    """A person in one role. The e-mail address is unique and stored in lower case.
+    """A person in one role. The e-mail address is unique and stored in its normalized form.
 
     `engagements` counts the offers that they made and received; see `engage`.
     """
@@ -82,9 +80,10 @@ class User(Record, frozen=True):
 
 
 async def new_user(ports: Ports, *, email: str, password: str, name: str, role: Role) -> User:
+    """Raises ValueError if `email` is not an address."""
     return ports.store.single().new(
         User,
-        email=email.lower(),
+        email=normalized_email(email),
         name=name,
         role=role,
         password_hash=await ports.passwords.hash(password),

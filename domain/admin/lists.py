@@ -15,6 +15,7 @@ from domain.accounts.user import User
 from domain.deals.payment import Payment, PaymentStatus
 from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.documents import lowest_id
+from domain.kernel.email_address import email_to_find
 from domain.kernel.record import ANY_TIME, Page, Record
 from domain.kernel.store import UnitOfWork
 from domain.ledger.balances import Balance
@@ -89,7 +90,7 @@ async def users(cmd: Users, actor: Actor, uow: UnitOfWork) -> Page:
     """List users, newest first."""
     where: dict[str, Any] = {}
     if cmd.q:
-        where |= {"email": cmd.q.lower()} if "@" in cmd.q else {"_id": cmd.q}
+        where |= {"email": email_to_find(cmd.q)} if "@" in cmd.q else {"_id": cmd.q}
     if cmd.role:
         where["role"] = cmd.role
     if cmd.state:

@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta as Limits
+
+from domain.kernel.email_address import MAX_EMAIL, normalized_email
+from domain.kernel.moments import in_utc
+from domain.operations.normalization import Normalized
 
 
 class Style(StrEnum):
@@ -36,8 +40,32 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     PERSONAL: ClassVar[frozenset[str]] = frozenset()
 
 
+def _currency_code(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) and value.isascii() else value
+
+
+def _email(value: Any) -> Any:
+    return normalized_email(value) if isinstance(value, str) and value else value
+
+
+def _moment(value: Any) -> Any:
+    try:
+        moment = msgspec.convert(value, datetime)
+    except msgspec.ValidationError:
+        return value
+    return in_utc(moment).isoformat() if moment.tzinfo else value
+
+
 Id = Annotated[str, Limits(min_length=1, max_length=64)]
-CurrencyCode = Annotated[str, Limits(pattern="^[A-Za-z]{3}$", max_length=3)]
+CurrencyCode = Annotated[
+    str, Limits(pattern="^[A-Za-z]{3}$", max_length=3), Normalized(_currency_code)
+]
+Email = Annotated[
+    str,
+    Limits(min_length=3, max_length=MAX_EMAIL, extra_json_schema={"format": "email"}),
+    Normalized(_email),
+]
+Moment = Annotated[datetime, Limits(tz=True), Normalized(_moment)]
 Cursor = Annotated[str, Limits(max_length=500)]
 Reason = Annotated[str, Limits(min_length=3, max_length=1000, pattern=r"\S")]
 PageSize = Annotated[int, Limits(ge=1, le=100)]
@@ -45,34 +73,3 @@ PageSize = Annotated[int, Limits(ge=1, le=100)]
 
 class NoFields(Command, frozen=True):
     """An operation without fields."""
-
-
-Moment = Annotated[datetime, Limits(tz=True)]
-Path = tuple[str, ...]
-
-
-def currency_paths(kind: type[msgspec.Struct]) -> tuple[Path, ...]:
-    """Where the fields of a struct, and of the structs in it, are a CurrencyCode."""
-    found: list[Path] = []
-    for name, hint in get_type_hints(kind, include_extras=True).items():
-        for each in (hint, *get_args(hint)):
-            if each == CurrencyCode:
-                found.append((name,))
-            elif isinstance(each, type) and issubclass(each, msgspec.Struct):
-                found += [(name, *path) for path in currency_paths(each)]
-    return tuple(found)
-
-
-def in_upper_case(fields: Any, path: Path) -> Any:
-    """A copy of the input with the text at `path` in upper case, if there is one."""
-    if isinstance(fields, list):
-        return [in_upper_case(each, path) for each in fields]
-    name, *rest = path
-    if not isinstance(fields, dict) or name not in fields:
-        return fields
-    value = fields[name]
-    if rest:
-        value = in_upper_case(value, tuple(rest))
-    elif isinstance(value, str) and value.isascii():
-        value = value.upper()
-    return {**fields, name: value}

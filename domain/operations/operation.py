@@ -11,9 +11,10 @@ from domain.kernel.errors import Conflict, Forbidden, Invalid, Unauthenticated, 
 from domain.kernel.record import wire
 from domain.kernel.store import UNREACHABLE, Duplicate, UnitOfWork
 from domain.operations import audit_log
-from domain.operations.command import Command, Meta, Path, Style, currency_paths, in_upper_case
+from domain.operations.command import Command, Meta, Style
 from domain.operations.idempotency import Reply, claim_request
 from domain.operations.limits import Limit
+from domain.operations.normalization import NormalizedField, normalize, normalized_fields
 from domain.ports.ports import Ports
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
@@ -36,7 +37,7 @@ class Operation(msgspec.Struct, frozen=True):
     pipelined: bool = False
     instant: bool = False
     limits: tuple[Limit, ...] = ()
-    currencies: tuple[Path, ...] = ()
+    normalized: tuple[NormalizedField, ...] = ()
 
     def admit(self, actor: Actor | None) -> None:
         """Check the role of the caller. Raises Unauthenticated or Forbidden."""
@@ -48,16 +49,18 @@ class Operation(msgspec.Struct, frozen=True):
             raise Forbidden(allowed=sorted(self.roles))
 
     def parse(self, fields: Any, text: bool) -> tuple[Any, Command]:
-        """The input with its currency codes in upper case, and the command made of it.
+        """The input with normalized values, and the command made of it.
 
         Raises Invalid, which names the field.
         """
-        for path in self.currencies:
-            fields = in_upper_case(fields, path)
+        for field in self.normalized:
+            fields = normalize(fields, field)
         try:
             command = msgspec.convert(fields, self.command, strict=not text)
         except msgspec.ValidationError as refused:
             raise invalid(refused) from refused
+        except ValueError as refused:  # msgspec's own, for the number of a time after the year 9999
+            raise Invalid(f"{refused}.") from refused
         for name, value in fields.items():
             if _has_null(value):
                 raise Invalid(f"{name}: null characters are not text.", field=name)
@@ -118,7 +121,7 @@ def operation(
             pipelined,
             instant,
             limits,
-            currency_paths(command),
+            normalized_fields(command),
         )
         function.operation = tagged  # type: ignore[attr-defined]
         return function

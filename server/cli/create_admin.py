@@ -1,27 +1,25 @@
 """`server admin create`: opens an administrator's account, which cannot be registered."""
 
-import msgspec
-
-from domain.accounts.sign_in import Register
+from domain.accounts.sign_in import Register, register
 from domain.accounts.user import new_user
 from domain.kernel.actor import Role
 from domain.kernel.errors import EmailTaken
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.operations.audit_log import AuditEntry, record
-from domain.operations.operation import invalid
+from domain.operations.operation import Operation
 from domain.registry import RECORDS
 from server.config import Settings
 from server.container import CannotServe, Container
 from server.demo_accounts import DEMO_PASSWORD
 
+REGISTER: Operation = register.operation  # type: ignore[attr-defined]
+
 
 async def create_admin(settings: Settings, email: str, name: str, password: str) -> None:
     """The rules are those of registering. Raises Invalid, EmailTaken or CannotServe."""
     fields = {"email": email, "name": name, "password": password, "role": "admin"}
-    try:
-        given = msgspec.convert(fields, Register)
-    except msgspec.ValidationError as refused:
-        raise invalid(refused) from refused
+    _, given = REGISTER.parse(fields, text=False)
+    assert isinstance(given, Register)
     if password == DEMO_PASSWORD:
         raise CannotServe("This password is the public one of the demo accounts: choose another.")
     container = Container(settings)

@@ -203,7 +203,7 @@ async def test_an_administrator_is_created_and_signs_in(
 async def test_a_weak_administrator_is_refused(
     email: str, password: str, said: str, installation: Installation, processes: Processes
 ) -> None:
-    """Fails without the conversion to `Register`, or the check for the demo password."""
+    """Fails without `REGISTER.parse` in create_admin, or the check for the demo password."""
     words = ("admin", "create", email, "Root", "--password-stdin")
     refused = await asyncio.to_thread(
         run_command, *words, env=installation.env, stdin=password + "\n"

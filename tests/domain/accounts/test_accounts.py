@@ -17,7 +17,7 @@ NEW = {"email": "New@Example.com", "password": PASSWORD, "name": "Nia New", "rol
 
 
 async def test_registration_signs_in_and_returns_no_secrets(market: Market) -> None:
-    """Fails without `email.lower()` in create_user or login, or without User.PRIVATE."""
+    """Guard: `command.Email`, `email_address.email_to_find`, `User.PRIVATE`."""
     stranger = market.anonymous_client()
     status, registered = await stranger.http("POST", "/api/account/register", NEW)
     assert status == 200

@@ -55,7 +55,7 @@ def valid(op: Operation, path: tuple[str, ...], code: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("op", "path", "hint"), TABLE)
 def test_a_currency_may_be_in_any_case(op: Operation, path: tuple[str, ...], hint: Any) -> None:
-    """Guard: `currency_paths` in `operation.operation`, and `CurrencyCode` as the field's type."""
+    """Guard: `normalization.normalized_fields`, and `CurrencyCode` as the field's type."""
     assert CurrencyCode in (hint, *get_args(hint))
     upper = op.parse(valid(op, path, "USD"), text=False)
     for code in ("usd", "Usd"):

@@ -1,0 +1,11 @@
+"""Points in time: one conversion for all that comes from outside."""
+
+from datetime import UTC, datetime
+
+
+def in_utc(moment: datetime) -> datetime:
+    """The same moment in UTC. Raises ValueError where UTC is outside of the years 1 to 9999."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as beyond:
+        raise ValueError("must be in the years 1 to 9999, in UTC") from beyond
