@@ -1,10 +1,7 @@
 """Statements and commissions as CSV files, streamed row by row."""
 
 import contextlib
-import csv
-import io
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -19,13 +16,10 @@ from domain.operations.operation import Operation, record_read
 from domain.ports.ports import Ports
 from domain.wallet import statements
 from domain.wallet.statements import GetStatement
+from handlers.csv_cells import Cell, encode_rows, format_cell
 from handlers.expose import Answer, Stream, answer
 
-Cell = str | int | Decimal | datetime
 ROWS_AT_ONCE = 200
-# A spreadsheet runs a text that starts with one of these as a formula.
-# Source: OWASP, "CSV Injection".
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 Rows = Callable[[Any, Actor, UnitOfWork], AsyncIterator[tuple[Cell, ...]]]
 
@@ -78,19 +72,6 @@ async def chain_pieces(
         yield first
         async for piece in rest:
             yield piece
-
-
-def encode_rows(rows: list[tuple[str, ...]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
-
-
-def format_cell(value: Cell) -> str:
-    """Quote text that a spreadsheet would run as a formula. Numbers and times are never text."""
-    if isinstance(value, str):
-        return f"'{value}" if value.lstrip(" ").startswith(FORMULA) else value
-    return f"{value:%Y-%m-%dT%H:%M:%S.%fZ}" if isinstance(value, datetime) else f"{value}"
 
 
 def to_decimal(amount: int, currency: str) -> Decimal:

@@ -15,7 +15,7 @@ from domain.kernel.actor import PARTIES, Actor
 from domain.kernel.errors import Invalid, NotFound
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
-from domain.operations.command import Command, Id, PageSize, Style
+from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.operation import operation
 
 SYNC_ITEMS = 200  # messages in one answer of `sync`, over all its conversations
@@ -43,7 +43,7 @@ class Synced(msgspec.Struct, frozen=True):
 
 
 class List(Command, frozen=True):
-    cursor: Annotated[str, Limits(max_length=300)] | None = None
+    cursor: Cursor | None = None
     limit: PageSize = 20
 
 

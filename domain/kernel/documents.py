@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from domain.kernel.errors import Invalid
+from domain.kernel.moments import in_utc
 from domain.kernel.record import Record
 
 R = TypeVar("R", bound=Record)
@@ -56,9 +57,7 @@ def after_cursor(cursor: str, sort: Sort, kind: type[Record]) -> dict[str, Any]:
     shape: Any = tuple[tuple(types["id" if field == "_id" else field] for field, _ in sort)]  # type: ignore[misc]
     try:
         packed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        values = plain(msgspec.json.decode(packed, type=shape))
-        if any(isinstance(value, int) and abs(value) >= 2**63 for value in values):
-            raise ValueError("the database stores 64-bit integers")
+        values = [_stored(value) for value in msgspec.json.decode(packed, type=shape)]
     except (ValueError, TypeError, msgspec.DecodeError) as broken:
         raise Invalid("cursor: take it from `next_cursor`, unchanged.", field="cursor") from broken
     branches = []
@@ -66,6 +65,15 @@ def after_cursor(cursor: str, sort: Sort, kind: type[Record]) -> dict[str, Any]:
         branch = {earlier: values[i] for i, (earlier, _) in enumerate(sort[:place])}
         branches.append({**branch, field: {"$gt" if direction > 0 else "$lt": values[place]}})
     return any_of(branches)
+
+
+def _stored(value: Any) -> Any:
+    """A value of a cursor as it is stored. Raises ValueError if the database cannot store it."""
+    if isinstance(value, datetime):
+        return in_utc(value)
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError("the database stores 64-bit integers")
+    return plain(value)
 
 
 def any_of(branches: Sequence[dict[str, Any]]) -> dict[str, Any]:

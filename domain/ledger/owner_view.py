@@ -23,11 +23,16 @@ MAX_SPAN = timedelta(days=366)
 YEARS = range(2000, 2200)  # dates that clients, MongoDB and Python all represent
 
 
+def check_year(field: str, moment: datetime) -> None:
+    """Raises Invalid for a time outside of YEARS."""
+    if moment.year not in YEARS:
+        raise Invalid(f"{field}: a year from {YEARS[0]} to {YEARS[-1]}.", field=field)
+
+
 def check_span(start: datetime, end: datetime) -> None:
     """Raises Invalid for a span that is empty, too long or out of range."""
-    for name, at in (("start", start), ("end", end)):
-        if at.year not in YEARS:
-            raise Invalid(f"{name}: a year from {YEARS[0]} to {YEARS[-1]}.", field=name)
+    check_year("start", start)
+    check_year("end", end)
     if not timedelta(0) < end - start <= MAX_SPAN:
         raise Invalid(f"end: after start, and at most {MAX_SPAN.days} days later.", field="end")
 

@@ -9,13 +9,13 @@ from enum import StrEnum
 
 from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.batches import batches
-from domain.kernel.errors import Invalid
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
+from domain.ledger.owner_view import check_span, check_year
 from domain.notifications.alerts import alert
-from domain.operations.command import Command, Cursor, PageSize, Style
+from domain.operations.command import Command, Cursor, Moment, PageSize, Style
 from domain.operations.operation import operation
 from domain.operations.task import Task
 from domain.ports.payment_gateway import GatewayRefused
@@ -65,8 +65,8 @@ class Reconciliation(Record, frozen=True):
 class Reconcile(Command, frozen=True):
     """A time span, by default the last two days; `end` is exclusive."""
 
-    start: datetime | None = None
-    end: datetime | None = None
+    start: Moment | None = None
+    end: Moment | None = None
 
 
 class List(Command, frozen=True):
@@ -78,11 +78,9 @@ class List(Command, frozen=True):
 async def reconcile(cmd: Reconcile, actor: Actor, uow: UnitOfWork) -> Reconciliation:
     """Start a run; `reconciliation.updated` is pushed when it ends. Raises Invalid."""
     end = cmd.end or uow.now
+    check_year("end", end)
     start = cmd.start or end - DAILY_SPAN
-    if start.tzinfo is None or end.tzinfo is None:
-        raise Invalid("start, end: give the time zone, as in 2026-01-31T00:00:00Z.", field="start")
-    if not start < end <= start + MAX_SPAN:
-        raise Invalid("end: after start, and at most 366 days later.", field="end")
+    check_span(start, end)
     return await _start_run(uow, start, end, actor.id)
 
 

@@ -9,7 +9,8 @@ import aiohttp
 import pytest
 
 from domain.ledger.owner_view import OwnedAccounts
-from handlers.statements import format_cell, to_decimal
+from handlers.csv_cells import format_cell
+from handlers.statements import to_decimal
 from server.http import downloads
 from tests.support.job_in_progress import JobInProgress
 from tests.support.journal_samples import download, insert_transactions, recent_period
@@ -50,7 +51,7 @@ async def test_a_statement_as_a_file(work):
 
 
 async def test_user_text_is_no_formula(market, server):
-    """Guard: FORMULA in `format_cell`, and the csv module's quoting."""
+    """Guard: `csv_cells.defused` in `format_cell`, and the csv module's quoting."""
     customer, contractor = await market.customer(), await market.contractor()
     deal = JobInProgress(market, server)
     deal.job = await market.job(customer, title=EVIL)
@@ -61,11 +62,48 @@ async def test_user_text_is_no_formula(market, server):
     assert rows[0]["amount"] == "-1000.00"
 
 
-def test_cells() -> None:
-    """Guard: FORMULA; and numbers, which begin with a minus, stay numbers."""
-    for text in ("=1+1", "+1", "-1", "@A1", "\t=1", "\r=1", "\n=1", "  =1", "＝1"):  # noqa: RUF001
-        assert format_cell(text) == f"'{text}"
-    for text in ("Fence", "a=1", "1-1", "'=1", ""):
+INVISIBLE = (
+    "",
+    " ",
+    "\ufeff",
+    "\u200b",
+    "\u00a0",
+    "\u200f",
+    "\u202e",
+    "\u2060\u3000",
+    "\u3164",
+    "\ufe0f",
+)
+SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u207a\u208b\u2212"
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_no_cell_is_a_formula(sign):
+    """Guard: `csv_cells.defused`, for separators of every locale and after what is invisible."""
+    for hidden in INVISIBLE:
+        formula = f"{hidden}{sign}1"
+        assert format_cell(formula) == f"'{formula}"
+        for separator in ",;|\t\r\n\u2028\uff1b\u061b\u060c":
+            text = f"Fence{separator}{formula}"
+            assert format_cell(text) == f"Fence{separator}'{formula}"
+            assert f"{separator}'{formula}" in format_cell(f"{separator}{formula}")
+        for blank in "\t\r\n":
+            assert format_cell(f"{blank}{formula}") == f"'{blank}'{formula}"
+
+
+def test_other_cells_stay() -> None:
+    """Guard: `csv_cells.format_cell`; numbers, which begin with a minus, stay numbers."""
+    for text in (
+        "Fence",
+        "a=1",
+        "1-1",
+        "'=1",
+        "",
+        " ",
+        "a, b; c",
+        "Jos\u00e9 \u2013 roof",
+        "\u0661",
+    ):
         assert format_cell(text) == text
     assert (format_cell(-5), format_cell(to_decimal(-5, "USD"))) == ("-5", "-0.05")
 
