@@ -56,7 +56,11 @@ class Web(Container):
         authenticator = Authenticator(self.tokens, self.sessions)
         address = partial(client_address, trusted=settings.trusted_proxies)
         self.limits = RateLimits(
-            self.redis, self.store.name, settings.commands_per_second, settings.sign_ins_per_minute
+            self.redis,
+            self.store.name,
+            settings.commands_per_second,
+            settings.sign_ins_per_minute,
+            self.ports.seal.sign,
         )
         run = self._limited(answer)
         self.realtime = Realtime(
@@ -76,6 +80,7 @@ class Web(Container):
             presence=self.presence,
             fast=settings.realtime == "fast",
         )
+        self.limits.audience = lambda room: len(self.realtime.rooms.members(room))
         self.session_events.on_event = self.realtime.on_session_event
         self.http = HttpApi(run, refusal, authenticator, address)
         self._loops: list[asyncio.Task[None]] = []
@@ -134,6 +139,7 @@ class Web(Container):
         await end(self._loops)
         await self.realtime.stop()
         await self.presence.stop()
+        await self.limits.stop()
         await self.stop()
 
     async def _push_heads(self) -> None:

@@ -1,9 +1,6 @@
 """Checks the rate limits that operations declare, and limits of concurrency.
 
-Commands are counted in the process that executes them, because a request to Redis for each would
-cost more than most commands. Password attempts are counted in Redis, for all processes together;
-while Redis is away, in the process.
-Source: GCRA, the leaky bucket as one number per key, from ITU-T I.371.
+They are counted for all processes together; see `token_buckets`.
 """
 
 import time
@@ -12,75 +9,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from domain.kernel.actor import Actor
 from domain.kernel.email_address import MAX_EMAIL, email_to_find
-from domain.kernel.errors import RateLimited
+from domain.kernel.errors import Invalid, RateLimited
 from domain.operations.command import Meta
-from domain.operations.limits import Limit, Per
+from domain.operations.limits import Limit, Per, Usage
 from domain.operations.operation import Operation
-
-log = structlog.get_logger()
-
-MAX_KEYS = 50_000  # then the keys with an empty bucket are removed
-
-# The clock of Redis, because the clocks of processes differ.
-COUNT = """
-local t = redis.call('TIME')
-local now = t[1] + t[2] / 1000000
-local due = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now) + tonumber(ARGV[1])
-local wait = due - now - tonumber(ARGV[2])
-if wait > 0 then return string.format('%.3f', wait) end
-redis.call('SET', KEYS[1], string.format('%.6f', due), 'PX', math.ceil((due - now) * 1000))
-return '0'
-"""
-
-
-class Rate:
-    """`burst` at once, then `per_second`."""
-
-    def __init__(self, burst: int, per_second: float) -> None:
-        self.burst = burst
-        self.per_second = per_second
-        self.interval = 1 / per_second
-        self.slack = burst / per_second
-
-    def times(self, factor: float) -> "Rate":
-        return Rate(max(1, round(self.burst * factor)), self.per_second * factor)
-
-    def take(self, due: float, now: float) -> tuple[float, float]:
-        """Returns 0 or the seconds to wait, and when the bucket will be empty again."""
-        after = (due if due > now else now) + self.interval
-        wait = after - now - self.slack
-        return (wait, due) if wait > 0 else (0.0, after)
+from server.networks import network_of
+from server.token_buckets import Rate, SharedBuckets, rounded
 
 
 class Paced(Protocol):
-    """Has its own bucket: `due` is when it is empty again, on the monotonic clock."""
+    """Has its own bucket: `due` is when it is full again, on the monotonic clock."""
 
     due: float
-
-
-class Buckets:
-    """Buckets by key, in this process."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._due: dict[str, float] = {}
-
-    def take(self, key: str, rate: Rate) -> float:
-        """Returns 0, or the seconds to wait."""
-        now = self._clock()
-        wait, due = rate.take(self._due.get(key, now), now)
-        if wait:
-            return wait
-        if len(self._due) >= MAX_KEYS and key not in self._due:
-            self._due = {key: due for key, due in self._due.items() if due > now}
-        self._due[key] = due
-        return 0.0
 
 
 class ConcurrencyLimit:
@@ -107,16 +51,22 @@ class ConcurrencyLimit:
 # Limits per user are declared for this many commands a second, limits per address for this many
 # sign-ins a minute; they scale with the configured numbers.
 USUAL_COMMANDS, USUAL_SIGN_INS = 50, 60
+BYTES = 4096  # of a command for one token of its user; each command takes one at least
 PACKETS = Rate(400, 100)  # of one connection, of any type
 
 
 class RateLimits:
     """`per_second` commands of a user, five times as many at once; `sign_ins` per minute of an
-    address."""
+    address. `seal` makes the names of buckets that come from personal data."""
 
-    def __init__(self, redis: Redis, prefix: str, per_second: int, sign_ins: int) -> None:
-        self._count = redis.register_script(COUNT)
-        self._prefix = prefix
+    def __init__(
+        self,
+        redis: Redis,
+        prefix: str,
+        per_second: int,
+        sign_ins: int,
+        seal: Callable[[bytes], str],
+    ) -> None:
         self._user = Rate(5 * per_second, per_second)
         self._packets = PACKETS.times(per_second / USUAL_COMMANDS)
         self._factors = {
@@ -125,31 +75,51 @@ class RateLimits:
             Per.ACCOUNT: 1,
         }
         self._rates: dict[Limit, Rate] = {}
-        self._local = Buckets()
+        self._buckets = SharedBuckets(redis, prefix)
+        self._seal = seal
+        self.audience: Callable[[str], int] = lambda room: 0
+
+    async def stop(self) -> None:
+        await self._buckets.stop()
 
     async def check(self, op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> None:
         """Raises RateLimited."""
-        if actor:
-            self._take_local(actor.id, self._user)
-        elif not any(limit.per is Per.ADDRESS for limit in op.limits):
-            self._take_local(meta.address, self._user)
+        key = actor.id if actor else self._address(meta)
+        cost = 1 + meta.size // BYTES
+        wait = self._buckets.take_at_once(key, self._user, cost)
+        if wait is None:
+            wait = await self._buckets.take(key, self._user, cost)
+        if wait:
+            raise RateLimited(retry_after=rounded(wait))
         for limit in op.limits:
-            await self._check(limit, op.name, fields, actor, meta)
+            await self._check(limit, op, fields, actor, meta)
 
     async def _check(
-        self, limit: Limit, name: str, fields: Any, actor: Actor | None, meta: Meta
+        self, limit: Limit, op: Operation, fields: Any, actor: Actor | None, meta: Meta
     ) -> None:
-        """Limits per user are counted in this process, the others in Redis."""
-        rate, bucket = self._rate(limit), limit.bucket or name
+        key, bucket = "", limit.bucket or op.name
         match limit.per:
             case Per.USER:
-                if actor:
-                    self._take_local(f"{actor.id} {bucket}", rate)
+                key = f"{bucket} {actor.id}" if actor else ""
             case Per.ADDRESS:
-                await self._take_shared(f"{bucket}:address:{meta.address}", rate)
+                key = f"{bucket} {self._address(meta)}"
             case Per.ACCOUNT:
-                if account := _account(fields, actor):
-                    await self._take_shared(f"{bucket}:account:{account}", rate)
+                account = _account(fields, actor)
+                key = f"{bucket} {self._sealed(account)}" if account else ""
+        if not key:
+            return
+        cost = self._cost(limit, op, fields, meta)
+        if wait := await self._buckets.take(key, self._rate(limit), cost):
+            raise RateLimited(retry_after=rounded(wait))
+
+    def _cost(self, limit: Limit, op: Operation, fields: Any, meta: Meta) -> float:
+        if not callable(limit.cost):
+            return limit.cost
+        try:
+            _, command = op.parse(fields, meta.text)
+        except Invalid:
+            return 1
+        return max(1, limit.cost(command, Usage(meta.size, self.audience)))
 
     def _rate(self, limit: Limit) -> Rate:
         if limit not in self._rates:
@@ -157,25 +127,17 @@ class RateLimits:
             self._rates[limit] = declared.times(self._factors[limit.per])
         return self._rates[limit]
 
-    def _take_local(self, key: str, rate: Rate) -> None:
-        if wait := self._local.take(key, rate):
-            raise RateLimited(retry_after=rounded(wait))
+    def _address(self, meta: Meta) -> str:
+        return self._sealed(network_of(meta.address))
+
+    def _sealed(self, personal: str) -> str:
+        return self._seal(f"limit {personal}".encode())
 
     def packet(self, connection: Paced) -> float:
         """Count a packet of a connection; returns 0, or the seconds to wait."""
         now = time.monotonic()
         wait, connection.due = self._packets.take(connection.due, now)
         return wait
-
-    async def _take_shared(self, key: str, rate: Rate) -> None:
-        """Raises RateLimited. Counts in this process while Redis is away."""
-        try:
-            name = f"{self._prefix}:limit:{key}"
-            wait = float(await self._count(keys=[name], args=[rate.interval, rate.slack]))
-        except RedisError:
-            wait = self._local.take(key, rate)
-        if wait:
-            raise RateLimited(retry_after=rounded(wait))
 
 
 def _account(fields: Any, actor: Actor | None) -> str:
@@ -184,8 +146,3 @@ def _account(fields: Any, actor: Actor | None) -> str:
         return actor.id
     email = fields.get("email") if isinstance(fields, dict) else None
     return email_to_find(email)[:MAX_EMAIL] if isinstance(email, str) else ""
-
-
-def rounded(wait: float) -> float:
-    """Rounded up to 0.1 s, so that this wait is always long enough."""
-    return round(wait + 0.05, 1)

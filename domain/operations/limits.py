@@ -1,6 +1,8 @@
 """Rate limits that operations declare. The server counts the requests and refuses them."""
 
+from collections.abc import Callable
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -8,8 +10,9 @@ import msgspec
 class Per(StrEnum):
     """Whose requests are counted together.
 
-    USER is the signed-in user. ACCOUNT is for operations that check a password: the account of the
-    signed-in user, or the one that the input names as `email`.
+    USER is the signed-in user. ADDRESS is the client's address, or its /64 of IPv6. ACCOUNT is for
+    operations that check a password: the account of the signed-in user, or the one that the input
+    names as `email`.
     """
 
     USER = "user"
@@ -17,17 +20,34 @@ class Per(StrEnum):
     ACCOUNT = "account"
 
 
-class Limit(msgspec.Struct, frozen=True):
-    """`requests` at once, and from then on `requests` in `seconds`.
+class Usage(msgspec.Struct, frozen=True):
+    """What the cost of a request may depend on, besides its command.
 
-    Operations whose limits have the same `bucket` are counted together. Without one, each operation
-    is counted alone. A deployment may scale the limits per user and per address.
+    `size` is the length of its input in bytes. `audience` counts the connections that a push to a
+    room reaches on this process; see `kernel/rooms.py`.
+    """
+
+    size: int
+    audience: Callable[[str], int]
+
+
+# From the parsed command; input that is refused anyway costs 1.
+CostOfCommand = Callable[[Any, Usage], float]
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """Tokens for `requests` at once, and from then on for `requests` in `seconds`.
+
+    A request takes `cost` tokens, which may be computed; at most all of `requests`. Operations
+    whose limits have the same `bucket` are counted together. Without one, each operation is counted
+    alone. A deployment may scale the limits per user and per address.
     """
 
     requests: int
     seconds: float
     per: Per = Per.USER
     bucket: str = ""
+    cost: float | CostOfCommand = 1
 
 
 PASSWORDS_PER_ADDRESS = Limit(60, 60, Per.ADDRESS, "password")

@@ -61,14 +61,17 @@ class HttpApi:
         async def handle(request: web.Request) -> web.Response:
             try:
                 actor = await self._caller(request, op)
-                fields = _query(request, lists) if takes_query else await _body(request)
+                if takes_query:
+                    fields, size = _query(request, lists), len(request.query_string)
+                else:
+                    fields, size = await _body(request)
                 for name, value in request.match_info.items():
                     if fields.setdefault(name, value) != value:
                         raise Invalid(f"{name}: the body and the address differ.", field=name)
                 request_id = checked_request_id(request.headers.get("Idempotency-Key"))
             except DomainError as refused:
                 return self.respond(self._refuse(refused))
-            meta = Meta(request_id, self._address(request), text=takes_query)
+            meta = Meta(request_id, self._address(request), text=takes_query, size=size)
             return self.respond(await self._run(op, fields, actor, meta))
 
         return web.route(method, path, handle)
@@ -162,7 +165,8 @@ def _json(
     return web.Response(body=body, status=status, content_type=content_type, headers=headers)
 
 
-async def _body(request: web.Request) -> dict[str, Any]:
+async def _body(request: web.Request) -> tuple[dict[str, Any], int]:
+    """The fields, and their length in bytes."""
     raw = await request.read()
     if len(raw) > MAX_BODY:
         raise TooLarge(limit_bytes=MAX_BODY)
@@ -172,7 +176,7 @@ async def _body(request: web.Request) -> dict[str, Any]:
         raise Invalid("The body is not valid JSON.") from broken
     if not isinstance(fields, dict):
         raise Invalid("The body is one JSON object.")
-    return fields
+    return fields, len(raw)
 
 
 def _query(request: web.Request, lists: frozenset[str]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from server.authentication import Authenticator
 from server.operation_calls import Refuse, RunOperation
 from server.pubsub.fanout import Fanout
 from server.pubsub.session_events import SessionEvent
-from server.rate_limits import RateLimits, rounded
+from server.rate_limits import RateLimits
 from server.realtime import packets
 from server.realtime.command_table import Commands, parse_command
 from server.realtime.connection import Client, Connection
@@ -47,6 +47,7 @@ from server.realtime.fast_transport import usable
 from server.realtime.packets import CONNECT, DISCONNECT, EVENT, HEADER, envelope
 from server.realtime.rooms import Rooms
 from server.realtime.session_registry import SessionRegistry
+from server.token_buckets import rounded
 
 log = structlog.get_logger()
 
@@ -186,7 +187,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         if kind == DISCONNECT:
             self._leave_namespace(connection, namespace)
         elif kind in packets.EVENTS and (client := connection.clients.get(namespace)):
-            return self._start_command(client, int(id) if id else None, content)
+            size = len(text) - header.end()
+            return self._start_command(client, int(id) if id else None, content, size)
         return None
 
     def _refuse_unread(
@@ -299,7 +301,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
     # -- commands ----------------------------------------------------------------------------
 
     def _start_command(
-        self, client: Client, id: int | None, content: Any
+        self, client: Client, id: int | None, content: Any, size: int
     ) -> Awaitable[None] | None:
         """Returns what must be awaited until the command is answered or its order is fixed."""
         try:
@@ -310,13 +312,19 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             self._ack(client.connection, client.namespace, id, self._refuse(refused))
             return None
         if op.reply or op.pipelined:
-            return self._run_pipelined(client, op, fields, request_id, id)
-        meta = Meta(request_id, client.connection.address)
+            return self._run_pipelined(client, op, fields, request_id, id, size)
+        meta = Meta(request_id, client.connection.address, size=size)
         running = self._run_command(client, op, fields, meta, id)
         return start_eagerly(running) if op.instant else running
 
     async def _run_pipelined(
-        self, client: Client, op: Operation, fields: Any, request_id: str | None, id: int | None
+        self,
+        client: Client,
+        op: Operation,
+        fields: Any,
+        request_id: str | None,
+        id: int | None,
+        size: int,
     ) -> None:
         """Return when the command is committed; a background task sends the later answer."""
         connection, most = client.connection, MAX_UNANSWERED if op.reply else MAX_PIPELINED
@@ -324,7 +332,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             connection.capacity_freed.clear()
             await connection.capacity_freed.wait()
         committed = asyncio.Event()
-        meta = Meta(request_id, connection.address, committed=committed.set)
+        meta = Meta(request_id, connection.address, size=size, committed=committed.set)
         connection.unanswered += 1
         running = self.eio.spawn(self._run_command(client, op, fields, meta, id))
         running.add_done_callback(lambda _: self._on_answered(connection, committed))

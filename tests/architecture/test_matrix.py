@@ -19,7 +19,7 @@ from domain.operations.limits import PASSWORDS_PER_ACCOUNT
 from domain.operations.operation import Operation
 from handlers import NAMESPACES
 from handlers.expose import Route
-from server.rate_limits import Rate
+from server.token_buckets import Rate
 from tests.support.file_samples import upload
 from tests.support.market import Market
 from tests.support.operation_cases import (

@@ -5,42 +5,11 @@ import asyncio
 import pytest
 
 from handlers import NAMESPACES
-from server.rate_limits import Buckets, Rate, RateLimits
+from server.rate_limits import RateLimits
 from server.realtime.server import MAX_ABUSES
+from server.token_buckets import Rate
 from tests.conftest import both_paths
 from tests.support.parties import PASSWORD, Refused
-
-
-class Hand:
-    """A clock that is moved by hand."""
-
-    now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
-def test_a_bucket_gives_its_burst_and_then_its_rate():
-    """Guard: `wait` in `Buckets.take`."""
-    clock = Hand()
-    buckets, rate = Buckets(clock), Rate(3, 2)
-    assert [buckets.take("a", rate) for _ in range(3)] == [0, 0, 0]
-    assert buckets.take("a", rate) == pytest.approx(0.5)
-    assert buckets.take("b", rate) == 0
-    clock.now += 0.5
-    assert buckets.take("a", rate) == 0
-    assert buckets.take("a", rate) > 0
-
-
-def test_buckets_are_forgotten(monkeypatch):
-    """Guard: MAX_KEYS; one key for each address that ever came would fill the memory."""
-    monkeypatch.setattr("server.rate_limits.MAX_KEYS", 10)
-    clock = Hand()
-    buckets = Buckets(clock)
-    for number in range(100):
-        clock.now += 1
-        buckets.take(f"address {number}", Rate(1, 1))
-    assert len(buckets._due) <= 11
 
 
 async def test_a_user_who_is_too_fast_is_told_when_to_go_on(market, server):
@@ -78,7 +47,7 @@ async def test_declared_limits_are_enforced_and_scaled(market, server):
         "job-request.apply",
         "job.create",
     }
-    limits = RateLimits(server.web.redis, "scaled", per_second=100, sign_ins=30)
+    limits = RateLimits(server.web.redis, "scaled", per_second=100, sign_ins=30, seal=str)
     rates = [limits._rate(limit) for limit in (*limited["job.create"], *limited["account.login"])]
     assert [(rate.burst, rate.interval) for rate in rates] == [(120, 1 / 2), (30, 2), (10, 30)]
     (limit,) = limited["job.create"]
