@@ -12,6 +12,7 @@ from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.disputes.chargebacks import Chargeback, ReadDispute, SubmitEvidence
 from domain.disputes.dispute import Dispute
+from domain.disputes.timeline import DisputeEntry
 from domain.files.file import File
 from domain.files.gridfs import GridChunk, GridFile
 from domain.jobs.applications import Application
@@ -60,6 +61,7 @@ RECORDS = (
     Transfer,
     Reversal,
     Dispute,
+    DisputeEntry,
     Chargeback,
     FeedRow,
     OutboxRow,

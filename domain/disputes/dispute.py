@@ -1,4 +1,4 @@
-"""The dispute record, its states, and the timeline that both sides see."""
+"""The dispute record, its states, and adding to its timeline."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from domain.disputes.timeline import SYSTEM, DisputeEntry, Entry, Written, latest
 from domain.files.file import Attachment
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import DisputeNotOpen
@@ -16,8 +17,6 @@ from domain.kernel.state_machine import Steps, states_before
 from domain.kernel.store import UnitOfWork
 
 UPDATED = Event("/payment", "dispute.updated")
-MAX_ENTRIES = 200
-SYSTEM = "system"
 
 
 class DisputeStatus(StrEnum):
@@ -51,23 +50,13 @@ class Proposal(msgspec.Struct, frozen=True):
     at: datetime
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """A timeline entry. `kind` is the name of its command; `by` is a user id or `system`."""
-
-    at: datetime
-    by: str
-    kind: str
-    text: str = ""
-    refund_amount: int | None = None
-    attachments: tuple[Attachment, ...] = ()
-
-
 class Dispute(Record, frozen=True):
     """A dispute about milestones of one offer; `amount` is their total in minor units.
 
     At `answer_by` it is escalated to an administrator, unless the awaited side answers before.
     `warned_at` is when both sides were reminded of that, `called_at` when administrators were last
-    alerted.
+    alerted. `timeline` has the latest of `entry_count` entries; `payment.dispute_entries` reads all
+    of them.
     """
 
     COLLECTION = "disputes"
@@ -80,7 +69,7 @@ class Dispute(Record, frozen=True):
         Index((("status", 1), ("answer_by", 1), ("warned_at", 1))),
         Index((("status", 1), ("called_at", 1))),
     )
-    PRIVATE = frozenset({"warned_at", "called_at"})
+    PRIVATE = frozenset({"warned_at", "called_at", "customer_written", "contractor_written"})
 
     job_id: str
     job_title: str
@@ -99,6 +88,9 @@ class Dispute(Record, frozen=True):
     status: DisputeStatus = DisputeStatus.OPEN
     proposal: Proposal | None = None
     timeline: tuple[Entry, ...] = ()
+    entry_count: int = 0
+    customer_written: Written = Written()
+    contractor_written: Written = Written()
     refund_amount: int | None = None
     resolved_at: datetime | None = None
 
@@ -125,24 +117,49 @@ async def add_entry(
     status: DisputeStatus | None = None,
     **fields: Any,
 ) -> Dispute:
-    """Add an entry to the timeline and set other fields. Raises DisputeNotOpen."""
-    if len(dispute.timeline) >= MAX_ENTRIES and kind in ("say", "evidence", "propose"):
-        raise DisputeNotOpen("The timeline is full: agree or escalate.")
+    """Add an entry to the timeline, set other fields and push. Raises DisputeNotOpen, TooMany."""
     to = status or dispute.status
     by = actor.id if actor else SYSTEM
-    entry = Entry(uow.now, by, kind, text, refund_amount, attachments)
+    entry = Entry(uow.now, by, kind, text, refund_amount, attachments, seq=dispute.entry_count + 1)
     changed = await uow.change(
         Dispute,
         dispute.id,
         only_if={"status": states_before(STEPS, to)},
         status=to,
-        timeline=(*dispute.timeline, entry),
+        **entry_fields(dispute, entry),
         **fields,
     )
     if changed is None:
         raise DisputeNotOpen(status=dispute.status)
+    await store_entry(uow, changed, entry)
     publish_dispute(uow, changed)
     return changed
+
+
+def entry_fields(dispute: Dispute, entry: Entry) -> dict[str, Any]:
+    """The fields of a dispute that change with a new entry. Raises TooMany."""
+    fields: dict[str, Any] = {
+        "timeline": latest((*dispute.timeline, entry)),
+        "entry_count": entry.seq,
+    }
+    if entry.by == dispute.customer_id:
+        fields["customer_written"] = dispute.customer_written.plus(entry)
+    if entry.by == dispute.contractor_id:
+        fields["contractor_written"] = dispute.contractor_written.plus(entry)
+    return fields
+
+
+async def store_entry(uow: UnitOfWork, dispute: Dispute, entry: Entry) -> None:
+    """Store an entry that the dispute counts already."""
+    await uow.add(
+        uow.new(
+            DisputeEntry,
+            id=f"{dispute.id}:{entry.seq}",
+            dispute_id=dispute.id,
+            seq=entry.seq,
+            entry=entry,
+        )
+    )
 
 
 def publish_dispute(uow: UnitOfWork, dispute: Dispute) -> None:

@@ -11,6 +11,7 @@ from domain.deals.offer import Offer
 from domain.disputes import resolution
 from domain.disputes.dispute import Dispute, DisputeStatus, Proposal, add_entry
 from domain.disputes.resolution import ANSWER_WITHIN, Reason, alert_admins
+from domain.disputes.timeline import DisputeEntry
 from domain.files.file import FileIds, attach
 from domain.fulfillment import work
 from domain.fulfillment.work import MilestoneNumber, require_not_frozen
@@ -30,10 +31,12 @@ from domain.kernel.store import UnitOfWork
 from domain.kernel.visibility import owned_by, visible_to
 from domain.notifications import notices
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.limits import Limit
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
 
 CHUNK = 100
+WRITING = Limit(20, 60, bucket="dispute_writing")
 
 
 Text = Annotated[str, Limits(min_length=1, max_length=8000, pattern=r"\S")]
@@ -78,6 +81,15 @@ class ById(Command, frozen=True):
     dispute_id: Id
 
 
+class Entries(Command, frozen=True):
+    """`before_seq` selects older entries; `cursor` continues a page."""
+
+    dispute_id: Id
+    before_seq: Annotated[int, Limits(ge=1, le=2**53)] | None = None
+    cursor: Cursor | None = None
+    limit: PageSize = 20
+
+
 class Resolve(Command, frozen=True):
     dispute_id: Id
     refund_amount: RefundAmount
@@ -113,19 +125,19 @@ async def dispute_open(cmd: Open, actor: Actor, uow: UnitOfWork) -> Dispute:
     return dispute
 
 
-@operation("payment.dispute_say", roles=PARTIES)
+@operation("payment.dispute_say", roles=PARTIES, limits=(WRITING,))
 async def dispute_say(cmd: Say, actor: Actor, uow: UnitOfWork) -> Dispute:
-    """Add a message to the timeline. Raises NotFound, DisputeNotOpen."""
+    """Add a message to the timeline. Raises NotFound, DisputeNotOpen, TooMany."""
     return await add_entry(
         uow, await _get_dispute(cmd.dispute_id, actor, uow), actor, "say", cmd.text
     )
 
 
-@operation("payment.dispute_evidence", roles=PARTIES)
+@operation("payment.dispute_evidence", roles=PARTIES, limits=(WRITING,))
 async def dispute_evidence(cmd: Evidence, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Add evidence with files to the timeline, where administrators see it too.
 
-    Raises NotFound, DisputeNotOpen, Conflict for files used elsewhere.
+    Raises NotFound, DisputeNotOpen, TooMany, Conflict for files used elsewhere.
     """
     dispute = await _get_dispute(cmd.dispute_id, actor, uow)
     readers = [*dispute.parties, role_room(Role.ADMIN)]
@@ -133,13 +145,13 @@ async def dispute_evidence(cmd: Evidence, actor: Actor, uow: UnitOfWork) -> Disp
     return await add_entry(uow, dispute, actor, "evidence", cmd.text, attachments=files)
 
 
-@operation("payment.dispute_propose", roles=PARTIES)
+@operation("payment.dispute_propose", roles=PARTIES, limits=(WRITING,))
 async def dispute_propose(cmd: Propose, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Propose a split; it replaces the current proposal.
 
     A proposal by the side that has to answer starts a new deadline for the other side. A further
     proposal by the side that waits for an answer moves no deadline, so that one side alone cannot
-    postpone it. Raises NotFound, DisputeNotOpen, AmountNotPayable.
+    postpone it. Raises NotFound, DisputeNotOpen, AmountNotPayable, TooMany.
     """
     dispute = await _get_dispute(cmd.dispute_id, actor, uow)
     _check_split(dispute, cmd.refund_amount)
@@ -201,8 +213,21 @@ async def list_disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
 
 @operation("payment.dispute", roles=EVERYONE, style=Style.READ)
 async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Dispute:
-    """Read one dispute with its timeline. Raises NotFound."""
+    """Read one dispute with its latest entries. Raises NotFound."""
     return await uow.get(Dispute, cmd.dispute_id, **visible_to(actor, Dispute))
+
+
+@operation("payment.dispute_entries", roles=EVERYONE, style=Style.READ)
+async def entries(cmd: Entries, actor: Actor, uow: UnitOfWork) -> Page:
+    """Read the timeline of a dispute, newest first. Raises NotFound."""
+    await uow.get(Dispute, cmd.dispute_id, **visible_to(actor, Dispute))
+    where: dict[str, Any] = {"dispute_id": cmd.dispute_id}
+    if cmd.before_seq:
+        where["seq"] = {"$lt": cmd.before_seq}
+    page = await uow.page(
+        DisputeEntry, where, sort=(("seq", -1),), cursor=cmd.cursor, limit=cmd.limit
+    )
+    return Page([found.entry for found in page.items], page.next_cursor)
 
 
 # -- the admin -------------------------------------------------------------------------------
@@ -222,7 +247,7 @@ async def resolve(cmd: Resolve, actor: Actor, uow: UnitOfWork) -> Dispute:
 
 @operation("admin.disputes", roles={Role.ADMIN}, style=Style.READ)
 async def list_all_disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
-    """List all disputes with their timelines, newest first."""
+    """List all disputes with their latest entries, newest first."""
     return await list_disputes(cmd, actor, uow)
 
 

@@ -13,13 +13,14 @@ import msgspec
 from domain.deals.offer import Milestone, MilestoneStatus, Offer, change_offer, with_milestones
 from domain.disputes.dispute import (
     STEPS,
-    SYSTEM,
     Dispute,
     DisputeStatus,
-    Entry,
     add_entry,
+    entry_fields,
     publish_dispute,
+    store_entry,
 )
+from domain.disputes.timeline import SYSTEM, Entry
 from domain.fulfillment import work
 from domain.jobs.job import Job
 from domain.kernel.errors import DisputeNotOpen, PaymentDisputed
@@ -46,7 +47,7 @@ def new_dispute(
     offer: Offer, numbers: tuple[int, ...], by: str, reason: Reason, text: str, uow: UnitOfWork
 ) -> Dispute:
     """Build a dispute about the milestones with these numbers, from 1; it is not stored."""
-    return uow.new(
+    dispute = uow.new(
         Dispute,
         job_id=offer.job_id,
         job_title=offer.job_title,
@@ -60,13 +61,15 @@ def new_dispute(
         opened_by=by,
         reason=reason,
         answer_by=uow.now + ANSWER_WITHIN,
-        timeline=(Entry(uow.now, by, "open", text),),
     )
+    entry = Entry(uow.now, by, "open", text, seq=1)
+    return msgspec.structs.replace(dispute, **entry_fields(dispute, entry))
 
 
 async def open_dispute(uow: UnitOfWork, offer: Offer, dispute: Dispute) -> None:
     """Store a dispute, freeze the money of its milestones, and push it to both sides."""
     await uow.add(dispute)
+    await store_entry(uow, dispute, dispute.timeline[0])
     milestones = with_milestones(offer, dispute.milestones, dispute_id=dispute.id)
     await change_offer(uow, offer, milestones=milestones)
     await work.set_dispute(uow, await uow.get(Job, offer.job_id), dispute.id)

@@ -93,6 +93,7 @@ CASES = {
     "payment.chargebacks": Case("status cursor limit", NOTHING),
     "payment.disputes": Case("job_id status cursor limit", NOTHING),
     "payment.dispute": Case("dispute_id", NOT_FOUND),
+    "payment.dispute_entries": Case("dispute_id before_seq cursor limit", NOT_FOUND),
     "payment.dispute_open": Case("job_id reason text milestone", NOT_FOUND),
     "payment.dispute_say": Case("dispute_id text", NOT_FOUND),
     "payment.dispute_evidence": Case("dispute_id text file_ids", NOT_FOUND),

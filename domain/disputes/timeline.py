@@ -1,0 +1,80 @@
+"""The timeline of a dispute: one record for each entry, limited for each side.
+
+Decision: entries are not an array of the dispute. Every entry would write and push all entries
+before it, so 200 of 32 KB would become 3.2 MB for each change. The dispute carries the latest
+entries only, within SHOWN_ENTRIES and SHOWN_BYTES, and `payment.dispute_entries` reads the others.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+
+from domain.files.file import Attachment
+from domain.kernel.errors import TooMany
+from domain.kernel.record import Index, Record
+
+SHOWN_ENTRIES, SHOWN_BYTES = 20, 16 * 1024  # in the dispute itself; the latest is always shown
+MAX_ENTRIES, MAX_BYTES = 100, 512 * 1024  # of one side in one dispute
+LIMITED = frozenset({"say", "evidence", "propose"})  # the others end or escalate the dispute
+SYSTEM = "system"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A timeline entry. `kind` is the name of its command; `by` is a user id or `system`."""
+
+    at: datetime
+    by: str
+    kind: str
+    text: str = ""
+    refund_amount: int | None = None
+    attachments: tuple[Attachment, ...] = ()
+    seq: int = 0
+
+    @property
+    def size(self) -> int:
+        """Its size as JSON, in bytes."""
+        return len(msgspec.json.encode(self))
+
+
+class DisputeEntry(Record, frozen=True):
+    """Entry number `seq` of a dispute, from 1; it never changes. Its id has both."""
+
+    COLLECTION = "dispute_entries"
+    PREFIX = "dse"
+    INDEXES = (Index((("dispute_id", 1), ("seq", -1)), unique=True),)
+
+    dispute_id: str
+    seq: int
+    entry: Entry
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What one side has written: the number of its entries, and their size in bytes."""
+
+    entries: int = 0
+    size: int = 0
+
+    def plus(self, entry: Entry) -> "Written":
+        """Raises TooMany, except for entries that end or escalate the dispute."""
+        total = Written(self.entries + 1, self.size + entry.size)
+        if entry.kind in LIMITED and (total.entries > MAX_ENTRIES or total.size > MAX_BYTES):
+            raise TooMany(
+                f"One side writes up to {MAX_ENTRIES} entries of {MAX_BYTES} bytes in total: "
+                "agree to a proposal, or escalate the dispute to an administrator.",
+                limit=MAX_ENTRIES,
+                limit_bytes=MAX_BYTES,
+            )
+        return total
+
+
+def latest(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """The latest entries, oldest first, as many as a dispute carries."""
+    newest, *older = reversed(tuple(entries))
+    shown, size = [newest], newest.size
+    for entry in older[: SHOWN_ENTRIES - 1]:
+        size += entry.size
+        if size > SHOWN_BYTES:
+            break
+        shown.append(entry)
+    return tuple(reversed(shown))
