@@ -6,11 +6,11 @@ The user's row stays, because the books refer to it, without personal data.
 import contextlib
 from datetime import timedelta
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta as Limits
 
+from domain.accounts.password_policy import Password
 from domain.accounts.sessions import EndSessions
 from domain.accounts.user import User
 from domain.chat.conversation import Conversation
@@ -48,7 +48,7 @@ REPEAT_AFTER = timedelta(minutes=2)  # longer than a transaction can stay open
 class Delete(Command, frozen=True):
     UNLOGGED = frozenset({"password"})
 
-    password: Annotated[str, Limits(max_length=200)]
+    password: Password
 
 
 class Deleted(msgspec.Struct, frozen=True):

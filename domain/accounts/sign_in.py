@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.accounts.user import Name, Password, User, add_user, new_user
+from domain.accounts.password_policy import NewPassword, Password, check_password
+from domain.accounts.user import Name, User, add_user, new_user
 from domain.kernel.actor import ANYONE, EVERYONE, Actor, Role
 from domain.kernel.email_address import MAX_EMAIL, email_to_find
 from domain.kernel.errors import (
@@ -37,7 +38,7 @@ class Register(Command, frozen=True):
     PERSONAL = frozenset({"email", "name"})
 
     email: Email
-    password: Password
+    password: NewPassword
     name: Name
     role: Role
 
@@ -47,7 +48,7 @@ class Login(Command, frozen=True):
     PERSONAL = frozenset({"email"})
 
     email: Annotated[str, Limits(max_length=MAX_EMAIL)]
-    password: Annotated[str, Limits(max_length=200)]
+    password: Password
 
 
 class Refresh(Command, frozen=True):
@@ -73,12 +74,13 @@ def _signed_in_user(answer: dict[str, Any]) -> list[str]:
     limits=(PASSWORDS_PER_ADDRESS,),
 )
 async def register(cmd: Register, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
-    """Open a customer's or contractor's account and sign it in. Raises EmailTaken.
+    """Open a customer's or contractor's account and sign it in. Raises EmailTaken, Invalid.
 
     The session starts first, so that a failure leaves no account that its owner did not get into.
     """
     if cmd.role is Role.ADMIN:
         raise Invalid("role: choose customer or contractor.", field="role")
+    check_password(cmd.password, email=cmd.email, name=cmd.name)
     user = await new_user(
         ports, email=cmd.email, password=cmd.password, name=cmd.name, role=cmd.role
     )

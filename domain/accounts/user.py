@@ -15,7 +15,6 @@ from domain.ports.ports import Ports
 
 UPDATED = Event("/account", "account.updated")
 
-Password = Annotated[str, Limits(min_length=10, max_length=200)]
 Name = Annotated[str, Limits(min_length=1, max_length=80)]
 Skill = Annotated[str, Limits(min_length=1, max_length=40)]
 

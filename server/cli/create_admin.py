@@ -1,5 +1,6 @@
 """`server admin create`: opens an administrator's account, which cannot be registered."""
 
+from domain.accounts.password_policy import check_password
 from domain.accounts.sign_in import Register, register
 from domain.accounts.user import new_user
 from domain.kernel.actor import Role
@@ -22,6 +23,7 @@ async def create_admin(settings: Settings, email: str, name: str, password: str)
     assert isinstance(given, Register)
     if password == DEMO_PASSWORD:
         raise CannotServe("This password is the public one of the demo accounts: choose another.")
+    check_password(given.password, email=given.email, name=given.name)
     container = Container(settings)
     try:
         await container.store.prepare(RECORDS)

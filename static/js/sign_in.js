@@ -8,10 +8,10 @@ const ROLES = [["customer", "I have work to be done"], ["contractor", "I do work
 
 function credentials(isNew) {
   const complete = isNew ? "new-password" : "current-password";
-  const rules = isNew ? { minlength: 10, hint: "At least 10 characters." } : {};
+  const rules = isNew ? { minlength: 12, hint: "At least 12 characters; a few uncommon words are best." } : {};
   return [
     field("E-mail", "email", { type: "email", autocomplete: "username", maxlength: 254 }),
-    field("Password", "password", { type: "password", autocomplete: complete, maxlength: 200, ...rules }),
+    field("Password", "password", { type: "password", autocomplete: complete, maxlength: 256, ...rules }),
   ];
 }
 

@@ -1,0 +1,82 @@
+"""Passwords: which ones are accepted, and their one form."""
+
+import pytest
+
+from domain.accounts.password_policy import MAX_CHARACTERS, MIN_CHARACTERS, check_password
+from domain.kernel.errors import Invalid
+from tests.support.market import Market
+from tests.support.parties import PASSWORD, Json
+
+NEW = {"email": "nia.new@example.com", "name": "Nia Newhouse", "role": "customer"}
+
+
+REFUSED = [
+    "1234567890",
+    "elevenchars",
+    "123456789012",
+    "password1234",
+    "qwertyuiop12",
+    "aaaaaaaaaaaa",
+    "1qaz2wsx3edc",
+    "jobsphere1234",
+    "NIA.NEW@example.com",
+    "nia.new@example.com1",
+    "Nia Newhouse",
+    "nianewhouse!",
+    "x" * (MAX_CHARACTERS + 1),
+    "e\u0301" * (MIN_CHARACTERS - 1),  # 11 characters in two code points each
+]
+
+
+async def test_a_guessable_password_is_refused_with_a_reason(market: Market) -> None:
+    """Guard: `password_policy.check_password`, and the limits of `NewPassword`."""
+    before = await market.traces()
+    wrong = []
+    for password in REFUSED:
+        status, problem = await market.anonymous_client().http(
+            "POST", "/api/account/register", NEW | {"password": password}
+        )
+        found = status, problem.get("code"), problem.get("details")
+        if found != (422, "invalid", {"field": "password"}) or password in problem["title"]:
+            wrong.append((password, problem))
+    assert wrong == []
+    assert await market.traces() == before
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        PASSWORD,
+        "demo-jobsphere",
+        "password-1234",
+        "correct horse",
+        "a long enough password",
+        "zwölf Zeichen",
+        "漆塗りの木の柵を二度塗る人",
+        "nia.new@example.com and eight more",
+        "4@8({[<369&#!1|7 0$5+%2" * 11,
+    ],
+)
+def test_no_mix_of_characters_is_demanded(password: str) -> None:
+    """Guard: `password_policy.MIN_GUESSES`, and no rules of composition."""
+    check_password(password, email=NEW["email"], name=NEW["name"])
+
+
+def test_the_message_says_what_to_change() -> None:
+    """Guard: the reasons in `password_policy.check_password`."""
+    for password, words in (
+        (NEW["email"], "e-mail"),
+        (NEW["name"], "name"),
+        ("password1234", "easy to guess"),
+    ):
+        with pytest.raises(Invalid, match=words):
+            check_password(password, email=NEW["email"], name=NEW["name"])
+
+
+async def test_both_ways_to_write_a_character_are_one_password(market: Market) -> None:
+    """Guard: `Normalized` of `password_policy.NewPassword` and `Password`."""
+    stranger = market.anonymous_client()
+    fields: Json = NEW | {"password": "une clé de fenêtre"}
+    assert (await stranger.http("POST", "/api/account/register", fields))[0] == 200
+    login = {"email": NEW["email"], "password": "une cle\u0301 de fene\u0302tre"}
+    assert (await stranger.http("POST", "/api/account/login", login))[0] == 200
