@@ -18,6 +18,7 @@ from domain.files.gridfs import GridChunk, GridFile
 from domain.jobs.applications import Application
 from domain.jobs.job import Job
 from domain.jobs.saved_searches import MatchSavedSearches, SavedSearch, SearchHit
+from domain.kernel.key_rotation import RotationPosition
 from domain.kernel.leases import Lease
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.process_registry import ProcessHeartbeat
@@ -69,6 +70,7 @@ RECORDS = (
     Reply,
     Lease,
     ProcessHeartbeat,
+    RotationPosition,
     WaitingRow,
     AuditRow,
     Anchor,

@@ -30,6 +30,7 @@ HIDDEN = frozenset(
         "stripe_webhook_secrets",
         "jwt_keys",
         "audit_keys",
+        "field_keys",
         "smtp_url",
     }
 )
@@ -67,6 +68,8 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     stripe_api_base: str | None
     jwt_keys: tuple[SecretKey, ...]  # the first signs, all verify
     audit_keys: tuple[SecretKey, ...]  # of the audit trail; the first signs, all verify
+    field_keys: tuple[SecretKey, ...]  # of stored fields; the first encrypts, all decrypt
+    encrypt_messages: bool  # whether chat texts are encrypted as well
     public_url: str
     cors_origins: tuple[str, ...]
     trusted_proxies: tuple[Network, ...]
@@ -120,6 +123,8 @@ def load(env: Mapping[str, str]) -> Settings:
         stripe_api_base=read("STRIPE_API_BASE", "", _optional(_api_base, None), None),
         jwt_keys=read("JWT_KEYS", None, _keys, ()),
         audit_keys=read("AUDIT_KEY", None, _keys, ()),
+        field_keys=read("FIELD_KEYS", None, _keys, ()),
+        encrypt_messages=read("ENCRYPT_MESSAGES", "off", _one_of("on", "off"), "off") == "on",
         public_url=public_url,
         cors_origins=read("CORS_ORIGINS", public_url, _each(_origin), ()),
         trusted_proxies=read("TRUSTED_PROXIES", "", _each(_network), ()),
@@ -320,7 +325,7 @@ def _keys(text: str) -> tuple[SecretKey, ...]:
 
 def _secret_key(text: str) -> SecretKey:
     kid, separator, encoded = text.partition(":")
-    if not separator or not re.fullmatch(r"[A-Za-z0-9._-]+", kid):
+    if not separator or not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", kid):
         raise ValueError("must be keys written kid:base64, separated by commas")
     try:
         secret = base64.b64decode(encoded, validate=True)

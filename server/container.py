@@ -23,6 +23,7 @@ from domain.presence import presence
 from domain.registry import RECORDS, TASKS
 from server.adapters.argon2_passwords import Argon2Passwords
 from server.adapters.blob_storage import blobs
+from server.adapters.field_cipher import field_codec
 from server.adapters.file_inspector import FileInspector
 from server.adapters.hmac_seal import HmacSeal
 from server.adapters.jwt_tokens import AccessTokens
@@ -61,7 +62,7 @@ class Container:
             settings.currencies,
             settings.auto_complete_days,
         )
-        self.store = Store(settings.mongo_url, clock, rates)
+        self.store = Store(settings.mongo_url, clock, rates, field_codec(settings))
         self.store.before_commit = _follow
         # A caller waits for a free connection: a busy Redis must not look like an absent one,
         # because without Redis sessions are accepted without a look-up.

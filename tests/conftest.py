@@ -186,6 +186,7 @@ async def installation(
         "STRIPE_WEBHOOK_SECRETS": ",".join(hooks),
         "JWT_KEYS": f"test:{base64.b64encode(os.urandom(32)).decode()}",
         "AUDIT_KEY": f"test:{base64.b64encode(os.urandom(32)).decode()}",
+        "FIELD_KEYS": f"test:{base64.b64encode(os.urandom(32)).decode()}",
         "CURRENCY": "USD,JPY,KWD,EUR,ISK",
         "SPECIAL_CURRENCIES": "ISK",
         "DRAIN_SECONDS": "1",

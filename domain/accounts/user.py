@@ -28,7 +28,7 @@ class User(Record, frozen=True):
     COLLECTION = "users"
     PREFIX = "usr"
     INDEXES = (
-        Index((("email", 1),), unique=True),
+        Index((("email_digest", 1),), unique=True),
         Index((("connect_id", 1),), unique=True, where={"connect_id": {"$gt": ""}}),
         Index((("payouts_enabled", 1), ("updated_at", 1)), where={"connect_id": {"$gt": ""}}),
         Index((("closed_accounts", 1),), where={"closed_accounts": {"$gt": ""}}),
@@ -51,6 +51,8 @@ class User(Record, frozen=True):
         }
     )
     UNLOGGED = frozenset({"password_hash"})
+    ENCRYPTED = frozenset({"email"})
+    LOOKUP = frozenset({"email"})
     PERSONAL = frozenset({"email", "name", "headline", "bio"})
 
     email: str

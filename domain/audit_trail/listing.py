@@ -57,7 +57,7 @@ async def audit_rows(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     rows = {row.id: row for page in pages for row in page.items}
     shown = [rows[id] for id in sorted(rows, reverse=True)[: cmd.limit]]
     more = len(rows) > cmd.limit or any(page.next_cursor for page in pages)
-    next_cursor = documents.cursor({"id": shown[-1].id}, NEWEST) if more else None
+    next_cursor = documents.cursor({"_id": shown[-1].id}, NEWEST) if more else None
     return Page([_listed(row) for row in shown], next_cursor)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from domain.audit_trail.hash_chain import ANCHOR, BEGINNING, CHAINED, OLDEST, SHOWN, Anchor, R, link
-from domain.kernel import documents
 from domain.kernel.errors import Invalid
+from domain.kernel.field_codec import UndecipherableField
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.operations.audit_log import AuditRow, WaitingRow
@@ -51,7 +51,7 @@ async def verify(ports: Ports, noted: str | None = None) -> Verification:
     seq, mac = 0, BEGINNING
     async for document in uow.documents(AuditRow, CHAINED, (("seq", 1),)):
         proof.rows += 1
-        row = _read_row(AuditRow, document, seal, proof)
+        row = _read_row(uow, AuditRow, document, seal, proof)
         number, own = document["seq"], str(document.get("mac"))
         if not isinstance(number, int) or number <= seq:
             proof.add("its number is none, or another row's", document["_id"])
@@ -80,17 +80,21 @@ def _parse_head(head: str) -> tuple[int, str]:
     return int(match[1]), match[2]
 
 
-def _read_row(kind: type[R], document: dict[str, Any], seal: Seal, proof: Verification) -> R | None:
+def _read_row(
+    uow: UnitOfWork, kind: type[R], document: dict[str, Any], seal: Seal, proof: Verification
+) -> R | None:
     """The row, or None with a finding if it cannot be read or was edited."""
     try:
-        row = documents.record(kind, dict(document))
+        row = uow.record(kind, dict(document))
     except (msgspec.ValidationError, KeyError):
         proof.add("cannot be read", document["_id"])
         return None
-    if not seal.fits(row.content, row.seal):
-        proof.add("edited, or not written by us", row.id)
-        return None
-    return row
+    except UndecipherableField:
+        row = None
+    if row and seal.fits(row.content, row.seal):
+        return row
+    proof.add("edited, or not written by us", document["_id"])
+    return None
 
 
 async def _check_end(
@@ -113,7 +117,7 @@ async def _check_end(
 async def _check_waiting(uow: UnitOfWork, seal: Seal, proof: Verification) -> None:
     """Check the rows that are not chained yet, and rows with an invalid number."""
     async for document in uow.documents(WaitingRow, {}, OLDEST):
-        row = _read_row(WaitingRow, document, seal, proof)
+        row = _read_row(uow, WaitingRow, document, seal, proof)
         if row and row.created_at < uow.now - UNCHAINED_AFTER:
             proof.add("is not chained after minutes", row.id)
     async for document in uow.documents(AuditRow, {"$nor": [CHAINED]}, OLDEST, SHOWN):

@@ -58,6 +58,7 @@ class Conversation(Record, frozen=True):
         Index((("members", 1), ("active_at", -1), ("_id", -1))),
     )
     UNLOGGED = frozenset({"last_message"})
+    ENCRYPTED_MESSAGES = frozenset({"last_message.text"})
 
     job_id: str
     job_title: str
@@ -139,11 +140,18 @@ class Message(Record, frozen=True):
         Index((("request.id", 1), ("created_at", 1)), where={"request.id": {"$gt": ""}}),
         Index((("conversation_id", 1), ("revision", 1)), where={"revision": {"$gt": 0}}),
         Index((("conversation_id", 1), ("terms", 1), ("_id", -1))),
+        Index(
+            (("conversation_id", 1), ("terms_digest", 1), ("_id", -1)),
+            where={"terms_digest": {"$gt": ""}},
+        ),
     )
     PRIVATE = frozenset({"history", "terms", "request", "origin"})
     UNLOGGED = frozenset(
         {"text", "history", "terms", "files", "reply_to", "reactions", "request", "origin"}
     )
+    ENCRYPTED = frozenset({"origin"})
+    ENCRYPTED_MESSAGES = frozenset({"text", "history", "terms"})
+    LOOKUP = frozenset({"terms"})
 
     conversation_id: str
     author_id: str

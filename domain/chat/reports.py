@@ -38,6 +38,7 @@ class Report(Record, frozen=True):
         Index((("about_id", 1), ("_id", -1))),
     )
     UNLOGGED = frozenset({"text", "said"})
+    ENCRYPTED_MESSAGES = frozenset({"text", "said"})
 
     by: str
     about_id: str

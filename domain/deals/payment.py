@@ -70,6 +70,7 @@ class Payment(Record, frozen=True):
         {"visible", "intent_id", "charge_id", "client_secret", "redirect_url", "payment_method"}
     )
     UNLOGGED = frozenset({"client_secret", "redirect_url"})
+    ENCRYPTED = frozenset({"client_secret", "redirect_url"})
     CONTRACTOR_SEES = {"visible": True}
 
     offer_id: str

@@ -79,10 +79,10 @@ class OutboxRow(Record, frozen=True):
         Index((("lease_until", 1),), where={"dead": False}),
         Index((("dead", 1), ("_id", 1))),
         Index((("lane", 1), ("_id", -1)), where={"dead": True}),
-        Index((("body.event_id", 1),), where={"dead": True}),
         Index((("subject", 1), ("dead", 1)), where={"lane": Lane.STRIPE.value}),
     )
     LOGGED = False
+    ENCRYPTED = frozenset({"body"})
 
     lane: Lane
     body: dict[str, Any]

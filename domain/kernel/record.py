@@ -44,6 +44,10 @@ class Record(msgspec.Struct, kw_only=True, frozen=True):
     in UNLOGGED the fields that are left out, and in PERSONAL those of which only a keyed digest
     is kept. With LOGGED false its changes are not in the audit log at all. CONTRACTOR_SEES is the
     condition under which a contractor sees a record of theirs; see `visibility.py`.
+
+    Fields in ENCRYPTED are stored encrypted, those in ENCRYPTED_MESSAGES only where the deployment
+    asks for it. One in LOOKUP can be found by equality, over the index of its `<field>_digest`. See
+    `field_codec.py`.
     """
 
     COLLECTION: ClassVar[str]
@@ -53,6 +57,9 @@ class Record(msgspec.Struct, kw_only=True, frozen=True):
     UNLOGGED: ClassVar[frozenset[str]] = frozenset()
     PERSONAL: ClassVar[frozenset[str]] = frozenset()
     LOGGED: ClassVar[bool] = True
+    ENCRYPTED: ClassVar[frozenset[str]] = frozenset()
+    ENCRYPTED_MESSAGES: ClassVar[frozenset[str]] = frozenset()
+    LOOKUP: ClassVar[frozenset[str]] = frozenset()
     CONTRACTOR_SEES: ClassVar[dict[str, Any]] = {}
 
     id: str

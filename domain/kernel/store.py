@@ -30,6 +30,7 @@ from pymongo.write_concern import WriteConcern
 from domain.kernel import documents
 from domain.kernel.documents import Sort, Where
 from domain.kernel.errors import NotFound, Unavailable
+from domain.kernel.field_codec import FieldCodec
 from domain.kernel.outbox import OutboxRow, Outgoing
 from domain.kernel.record import Change, Page, Record
 from domain.kernel.settings import Clock, Rates
@@ -68,7 +69,9 @@ def new_id(prefix: str) -> str:
 class Store:
     """A connection pool to one database. `worker` owns the outbox rows that it writes."""
 
-    def __init__(self, url: str, clock: Clock, rates: Rates, worker: str = "") -> None:
+    def __init__(
+        self, url: str, clock: Clock, rates: Rates, codec: FieldCodec, worker: str = ""
+    ) -> None:
         # After "no primary" the driver waits for the next heartbeat, so it comes before the time
         # for finding a server is over.
         self.client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
@@ -83,6 +86,7 @@ class Store:
         )
         self.clock = clock
         self.rates = rates
+        self.codec = codec
         self.worker = worker or new_id("worker")
         self.collections: dict[str, Any] = {}  # a cache: motor builds a new object at each access
         self.sessions: set[bytes] = set()  # ids of sessions that were used for transactions
@@ -180,6 +184,32 @@ class Store:
             self.committed(uow.rows)
         return result
 
+    async def encrypt_again(self, kind: type[R], after: str, limit: int) -> tuple[str | None, int]:
+        """Store declared fields of `limit` records as they would be written now, in order of ids.
+
+        Returns the last id of these, or None at the end, and how many records were changed. A
+        record that is changed at the same moment keeps that change.
+        """
+        rows = self.database[kind.COLLECTION]
+        found = await rows.find({"_id": {"$gt": after}}).sort("_id", 1).limit(limit).to_list(limit)
+        updates = []
+        for row in found:
+            if not self.codec.is_current(kind, row):
+                updates.append(UpdateOne(*self._encrypted_again(kind, row)))
+        done = await rows.bulk_write(updates, ordered=False) if updates else None
+        last = str(found[-1]["_id"]) if len(found) == limit else None
+        return last, done.modified_count if done else 0
+
+    def _encrypted_again(
+        self, kind: type[R], row: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The filter and the update for one stored document."""
+        names = {path.partition(".")[0] for path in kind.ENCRYPTED | kind.ENCRYPTED_MESSAGES}
+        before = {name: row[name] for name in names & row.keys()}
+        clear = self.codec.open(kind, row)
+        sealed = self.codec.seal(kind, row["_id"], {name: clear[name] for name in before})
+        return {"_id": row["_id"], **before}, {"$set": sealed}
+
     async def end_sessions(self, ids: Iterable[bytes]) -> None:
         """Abort the open transactions of these sessions. Raises DatabaseError."""
         sessions = [{"id": binary.Binary(id, binary.UUID_SUBTYPE)} for id in ids]
@@ -203,6 +233,7 @@ class UnitOfWork(Outgoing):
         super().__init__(store.clock.now(), store.worker, new_id, owns=session is not None)
         self._store = store
         self._session = session
+        self._codec = store.codec
         self.rates = store.rates
         self.changes: list[Change] = []
 
@@ -210,9 +241,9 @@ class UnitOfWork(Outgoing):
 
     async def find(self, kind: type[R], where: Where, sort: Sort | None = None) -> R | None:
         document = await self._of(kind).find_one(
-            documents.filtered(where), sort=list(sort) if sort else None, session=self._session
+            self._query(kind, where), sort=list(sort) if sort else None, session=self._session
         )
-        return documents.record(kind, document) if document else None
+        return self.record(kind, document) if document else None
 
     async def get(self, kind: type[R], id: str, **where: Any) -> R:
         """Read one record. Raises NotFound, also if `where` (such as its owner) does not match."""
@@ -224,21 +255,21 @@ class UnitOfWork(Outgoing):
     async def all(
         self, kind: type[R], where: Where, sort: Sort | None = None, limit: int = 1000
     ) -> list[R]:
-        cursor = self._of(kind).find(documents.filtered(where), session=self._session).limit(limit)
+        cursor = self._of(kind).find(self._query(kind, where), session=self._session).limit(limit)
         if sort:
             cursor = cursor.sort(list(sort))
-        return [documents.record(kind, document) for document in await cursor.to_list(limit)]
+        return [self.record(kind, document) for document in await cursor.to_list(limit)]
 
     async def each(self, kind: type[R], where: Where, sort: Sort) -> AsyncIterator[R]:
         """All matching records, read in batches."""
         async for document in self.documents(kind, where, sort):
-            yield documents.record(kind, document)
+            yield self.record(kind, document)
 
     async def documents(
         self, kind: type[Record], where: Where, sort: Sort, limit: int = 0
     ) -> AsyncIterator[dict[str, Any]]:
-        """All matching documents, including those that do not convert to `kind`."""
-        query = documents.filtered(where)
+        """All matching documents as they are stored, also those that do not convert to `kind`."""
+        query = self._query(kind, where)
         found = self._of(kind).find(query, session=self._session, batch_size=BATCH, limit=limit)
         async for document in found.sort(list(sort)):
             yield document
@@ -254,7 +285,7 @@ class UnitOfWork(Outgoing):
     ) -> Page:
         """Read the page after `cursor`, which is a key and not an offset. Raises Invalid."""
         limit = max(1, min(limit, MAX_PAGE))
-        query = documents.filtered(where)
+        query = self._query(kind, where)
         if cursor:
             after = documents.after_cursor(cursor, sort, kind)
             query = {"$and": [query, after]} if after.keys() & query.keys() else query | after
@@ -262,14 +293,12 @@ class UnitOfWork(Outgoing):
         rows = await found.to_list(limit + 1)
         more = len(rows) > limit
         rows = rows[:limit]
-        return Page(
-            items=[documents.record(kind, row) for row in rows],
-            next_cursor=documents.cursor(rows[-1], sort) if more else None,
-        )
+        next_cursor = documents.cursor(rows[-1], sort) if more else None
+        return Page([self.record(kind, row) for row in rows], next_cursor)
 
     async def count(self, kind: type[Record], where: Where, limit: int = 0) -> int:
         extra = {"limit": limit} if limit else {}
-        query = documents.filtered(where)
+        query = self._query(kind, where)
         return int(await self._of(kind).count_documents(query, session=self._session, **extra))
 
     async def aggregate(
@@ -293,7 +322,7 @@ class UnitOfWork(Outgoing):
         """Insert in order, stopping at the first duplicate. Raises Duplicate."""
         if records:
             kind, rows = type(records[0]), [documents.document(record) for record in records]
-            await self.put(kind, rows)
+            await self.put(kind, [self._codec.seal(kind, row["_id"], row) for row in rows])
             self.changes += (Change(kind, None, row) for row in rows)
 
     async def put(self, kind: type[Record], rows: Sequence[dict[str, Any]]) -> None:
@@ -312,10 +341,12 @@ class UnitOfWork(Outgoing):
 
     async def add_missing(self, records: Sequence[Record]) -> None:
         """Insert the records whose ids do not exist yet."""
-        rows = [documents.document(record) for record in records]
+        if not records:
+            return
+        kind = type(records[0])
+        rows = [self._codec.seal(kind, record.id, documents.document(record)) for record in records]
         try:
-            if rows:
-                await self._of(type(records[0])).insert_many(rows, ordered=False)
+            await self._of(kind).insert_many(rows, ordered=False)
         except BulkWriteError as refused:
             errors = (refused.details or {}).get("writeErrors", [])
             if any(error.get("code") != DUPLICATE for error in errors):
@@ -332,19 +363,20 @@ class UnitOfWork(Outgoing):
         **fields: Any,
     ) -> R | None:
         """Update one record if `only_if` holds. Returns None, without effect, if it does not."""
-        update = self._update(inc, fields)
-        if push:
-            update["$push"] = {field: documents.plain(value) for field, value in push.items()}
-        where = documents.filtered({"_id": id, **(only_if or {})})
+        update = self._update(kind, inc, fields, push)
+        self._codec.require_clear(kind, [path for path in fields if "." in path] + [*(push or ())])
+        stored = {**update, "$set": self._codec.seal(kind, id, update["$set"])}
+        where = self._query(kind, {"_id": id, **(only_if or {})})
         # Two statements instead of findAndModify, which is slow on some servers.
         if self._session is None:
-            done = await self._of(kind).update_one(where, update)
+            done = await self._of(kind).update_one(where, stored)
             return await self.find(kind, {"_id": id}) if done.matched_count else None
         before = await self._of(kind).find_one(where, session=self._session)
         if before is None:
             return None
+        before = self._codec.open(kind, before)
         # The transaction reads a snapshot, and a concurrent change of the record aborts it.
-        await self._of(kind).update_one({"_id": id}, update, session=self._session)
+        await self._of(kind).update_one({"_id": id}, stored, session=self._session)
         after = documents.apply_update(before, update)
         self.changes.append(Change(kind, before, after))
         return documents.record(kind, dict(after))
@@ -357,49 +389,78 @@ class UnitOfWork(Outgoing):
         inc: Mapping[str, int] | None = None,
         **fields: Any,
     ) -> int:
-        """Update all matching records. Returns their number."""
+        """Update all matching records in fields that are stored in clear. Returns their number."""
+        self._codec.require_clear(kind, fields)
         done = await self._of(kind).update_many(
-            documents.filtered(where), self._update(inc, fields), session=self._session
+            self._query(kind, where), self._update(kind, inc, fields), session=self._session
         )
         return int(done.modified_count)
 
     async def raise_fields(
         self, kind: type[Record], changes: Sequence[tuple[Where, Mapping[str, Any]]]
     ) -> None:
-        """Raise fields of many records in one request; greater stored values stay."""
-        version = self._update(None, {})
+        """Raise fields of many records in one request; greater stored values stay.
+
+        Each filter names the id of its record.
+        """
+        version = self._update(kind, None, {})
         updates = [
-            UpdateOne(documents.filtered(where), {**version, "$max": documents.plain(highest)})
+            UpdateOne(
+                self._query(kind, where),
+                {**version, "$max": self._codec.seal(kind, where["_id"], documents.plain(highest))},
+            )
             for where, highest in changes
         ]
         await self._of(kind).bulk_write(updates)
 
     async def set_private(self, kind: type[Record], where: Where, **fields: Any) -> None:
         """Set private fields without a new version, as clients see no change."""
+        self._codec.require_clear(kind, fields)
         update = {"$set": documents.plain(fields)}
-        await self._of(kind).update_many(documents.filtered(where), update)
+        await self._of(kind).update_many(self._query(kind, where), update)
 
     async def upsert(self, record: Record, inc: Mapping[str, int]) -> None:
         """Add to counters of a record, which is created from `record` if it does not exist."""
-        fresh = documents.document(record)
+        kind = type(record)
+        fresh = self._codec.seal(kind, record.id, documents.document(record))
         for field in ("_id", "version", "updated_at", *inc):
             fresh.pop(field)
-        await self._of(type(record)).update_one(
+        await self._of(kind).update_one(
             {"_id": record.id},
-            {**self._update(inc, {}), "$setOnInsert": fresh},
+            {**self._update(kind, inc, {}), "$setOnInsert": fresh},
             upsert=True,
             session=self._session,
         )
 
     async def remove(self, kind: type[Record], where: Where) -> int:
-        done = await self._of(kind).delete_many(documents.filtered(where), session=self._session)
+        done = await self._of(kind).delete_many(self._query(kind, where), session=self._session)
         return int(done.deleted_count)
 
-    def _update(self, inc: Mapping[str, int] | None, fields: Mapping[str, Any]) -> dict[str, Any]:
-        return {
+    def _update(
+        self,
+        kind: type[Record],
+        inc: Mapping[str, int] | None,
+        fields: Mapping[str, Any],
+        push: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """The update in clear; the caller seals its `$set`."""
+        update: dict[str, Any] = {
             "$set": {**{k: documents.plain(v) for k, v in fields.items()}, "updated_at": self.now},
             "$inc": {"version": 1, **(inc or {})},
         }
+        if push:
+            update["$push"] = {field: documents.plain(value) for field, value in push.items()}
+        return update
+
+    def _query(self, kind: type[Record], where: Where) -> dict[str, Any]:
+        return self._codec.where(kind, documents.filtered(where))
+
+    def record(self, kind: type[R], document: dict[str, Any]) -> R:
+        """The record of a stored document.
+
+        Raises msgspec.ValidationError, KeyError and UndecipherableField for a damaged one.
+        """
+        return documents.record(kind, self._codec.open(kind, document))
 
     async def flush(self) -> None:
         self._store.before_commit(self)

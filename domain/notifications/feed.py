@@ -36,10 +36,11 @@ class FeedRow(Record, frozen=True):
     INDEXES = (
         Index((("user_id", 1), ("seq", 1)), unique=True, where={"seq": {"$gt": 0}}),
         Index((("user_id", 1), ("event", 1)), unique=True, where={"event": {"$gt": ""}}),
-        Index((("user_id", 1), ("name", 1), ("data.own", 1), ("seq", 1)), where={"name": NOTICE}),
+        Index((("user_id", 1), ("name", 1), ("own", 1), ("seq", 1)), where={"name": NOTICE}),
         Index((("expires_at", 1),), ttl_seconds=0),
     )
     LOGGED = False
+    ENCRYPTED = frozenset({"data"})
 
     user_id: str
     seq: int
@@ -48,6 +49,7 @@ class FeedRow(Record, frozen=True):
     name: str
     data: Any
     expires_at: datetime
+    own: bool = False  # a notice of what the user did
 
 
 class FeedHead(Record, frozen=True):
@@ -117,7 +119,7 @@ async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Feed:
 
 
 async def _unread(uow: UnitOfWork, user: str, seen: int) -> int:
-    unread = {"user_id": user, "name": NOTICE, "seq": {"$gt": seen}, "data.own": False}
+    unread = {"user_id": user, "name": NOTICE, "seq": {"$gt": seen}, "own": False}
     return await uow.count(FeedRow, unread, limit=MAX_UNREAD)
 
 
@@ -262,6 +264,7 @@ def _row(uow: UnitOfWork, user: str, seq: int, entry: Entry) -> FeedRow:
         name=delivery.name,
         data=delivery.data,
         expires_at=uow.now + KEPT,
+        own=delivery.name == NOTICE and delivery.data["own"],
     )
 
 

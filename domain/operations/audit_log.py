@@ -34,6 +34,7 @@ class WaitingRow(Record, frozen=True):
 
     COLLECTION = "audit_waiting"
     PREFIX = "aud"
+    ENCRYPTED = frozenset({"address"})
 
     actor_id: str | None
     role: str | None

@@ -23,6 +23,7 @@ class Reply(Record, frozen=True):
     PREFIX = "req"
     INDEXES = (Index((("expires_at", 1),), ttl_seconds=0),)
     LOGGED = False
+    ENCRYPTED = frozenset({"answer"})
 
     fingerprint: str
     expires_at: datetime

@@ -7,7 +7,7 @@ from msgspec import Meta as Limits
 
 from domain.kernel.actor import ADMINS, Actor
 from domain.kernel.errors import Conflict
-from domain.kernel.outbox import OutboxRow
+from domain.kernel.outbox import Lane, OutboxRow
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Cursor, PageSize, Style
@@ -55,6 +55,6 @@ async def requeue(uow: UnitOfWork, event: WebhookEvent, at: datetime | None = No
     )
     if requeued is None:
         raise Conflict("The event is already being processed.")
-    await uow.remove(OutboxRow, {"dead": True, "body.event_id": event.id})
+    await uow.remove(OutboxRow, {"lane": Lane.STRIPE, "subject": event.id, "dead": True})
     uow.later(ProcessEvent(event.id), at)
     return requeued

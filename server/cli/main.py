@@ -139,6 +139,20 @@ def replay(
     typer.echo(f"{found} events are queued again.")
 
 
+@app.command("rotate-keys")
+def rotate_keys() -> None:
+    """Encrypt stored fields again under the first key of FIELD_KEYS, while the servers run.
+
+    First give every process the new key as the first, before the old ones. When this command is
+    done, the old keys can be removed. It continues where an interrupted run ended.
+    """
+    from server.cli import rotate_keys as rotation
+
+    settings = configured(beside_dev=True)
+    changed = _run(lambda: asyncio.run(rotation.run(settings)))
+    typer.echo(f"{changed} records are encrypted again.")
+
+
 @admin.command()
 def create(
     email: str,
@@ -181,12 +195,13 @@ def _run(work: Callable[[], T]) -> T:
     from redis.exceptions import RedisError
 
     from domain.kernel.errors import DomainError
+    from domain.kernel.field_codec import UndecipherableField
     from domain.kernel.store import DatabaseError
     from server.container import CannotServe
 
     try:
         return work()
-    except (CannotServe, DomainError) as refused:
+    except (CannotServe, DomainError, UndecipherableField) as refused:
         _fail(str(refused), FAILED)
     except DatabaseError as away:
         _fail(f"MongoDB cannot be used: {away}", FAILED)

@@ -30,6 +30,7 @@ PLACEHOLDERS = {
     "STRIPE_WEBHOOK_SECRETS": "whsec_none",
     "JWT_KEYS": "none:" + base64.b64encode(hashlib.sha256(b"placeholder").digest()).decode(),
     "AUDIT_KEY": "none:" + base64.b64encode(hashlib.sha256(b"placeholder").digest()).decode(),
+    "FIELD_KEYS": "none:" + base64.b64encode(hashlib.sha256(b"placeholder").digest()).decode(),
 }
 LOOPBACK = "127.0.0.1"
 

@@ -16,6 +16,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     jwt_key: str  # base64 of 32 bytes
     stripe_suffix: str  # 32 hexadecimal digits
     audit_key: str = ""  # base64 of 32 bytes
+    field_key: str = ""  # base64 of 32 bytes
     webhook_secrets: tuple[str, ...] = ()  # whsec_..., known once the sandbox has endpoints
 
     def environment(self) -> dict[str, str]:
@@ -23,6 +24,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
         variables = {
             "JWT_KEYS": f"local:{self.jwt_key}",
             "AUDIT_KEY": f"local:{self.audit_key}",
+            "FIELD_KEYS": f"local:{self.field_key}",
             "STRIPE_SECRET_KEY": f"sk_test_{self.stripe_suffix}",
             "STRIPE_PUBLISHABLE_KEY": f"pk_test_{self.stripe_suffix}",
         }
@@ -37,8 +39,9 @@ def load(data_dir: Path) -> Secrets:
         found = msgspec.json.decode((data_dir / FILE).read_bytes(), type=Secrets)
     except FileNotFoundError:
         found = Secrets(jwt_key=_key(), stripe_suffix=secrets.token_hex(16))
-    if not found.audit_key:
-        found = msgspec.structs.replace(found, audit_key=_key())
+    missing = {name: _key() for name in ("audit_key", "field_key") if not getattr(found, name)}
+    if missing:
+        found = msgspec.structs.replace(found, **missing)
         save(data_dir, found)
     return found
 

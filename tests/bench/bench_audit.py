@@ -15,6 +15,7 @@ import pytest
 from domain.kernel.money import Schedule
 from domain.kernel.settings import Rates
 from domain.kernel.store import Store
+from server.adapters.field_cipher import field_codec
 from server.adapters.hmac_seal import HmacSeal
 from server.adapters.system_clock import SystemClock
 from server.config import load
@@ -75,9 +76,12 @@ async def test_audit_grows_with_the_offers(stores, capsys):
         "STRIPE_WEBHOOK_SECRETS": "whsec_none",
         "JWT_KEYS": f"bench:{key}",
         "AUDIT_KEY": f"bench:{key}",
+        "FIELD_KEYS": f"bench:{key}",
     }
-    store = Store(mongo_url, SystemClock(), Rates(Schedule(1000, 2000), ("USD",)))
-    seeder = Seeder(store, sandbox, HmacSeal(load(env).audit_keys))
+    settings = load(env)
+    rates = Rates(Schedule(1000, 2000), ("USD",))
+    store = Store(mongo_url, SystemClock(), rates, field_codec(settings))
+    seeder = Seeder(store, sandbox, HmacSeal(settings.audit_keys))
     await seeder.prepare()
     found = []
     for size in SIZES:

@@ -122,7 +122,7 @@ async def has_all(market, status):
 
 async def tasks(market):
     """The outbox rows that request the transfers."""
-    return await market.rows(OutboxRow, **{"body.type": "send_transfer"})
+    return await market.tasks("send_transfer")
 
 
 async def paid_once(market, contractor, books, parts):

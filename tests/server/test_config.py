@@ -17,6 +17,7 @@ GOOD = {
     "STRIPE_WEBHOOK_SECRETS": "whsec_one, whsec_two",
     "JWT_KEYS": f"new:{ENCODED}",
     "AUDIT_KEY": f"new:{ENCODED}",
+    "FIELD_KEYS": f"new:{ENCODED}",
 }
 REQUIRED = sorted(GOOD)
 

@@ -22,6 +22,7 @@ from domain.kernel.store import Store, new_id
 from domain.notifications.feed import FeedHead
 from domain.operations.audit_log import AuditRow, WaitingRow
 from domain.presence.presence import LastSeen
+from server.adapters.field_cipher import field_codec
 from server.adapters.jwt_tokens import AccessTokens
 from server.adapters.redis_sessions import RedisSessions
 from server.adapters.system_clock import SystemClock
@@ -59,7 +60,7 @@ class Market:
         rates = Rates(
             Schedule(settings.platform_fee_bps, settings.service_fee_bps), settings.currencies
         )
-        self.store = Store(settings.mongo_url, clock, rates)
+        self.store = Store(settings.mongo_url, clock, rates, field_codec(settings))
         self.tokens = AccessTokens(settings.jwt_keys, clock)
         self.web = ClientSession(timeout=ClientTimeout(total=30))
         self.parties: list[Party] = []
@@ -303,6 +304,10 @@ class Market:
             found.setdefault(name, {}).update((str(row["_id"]), _digest(row)) for row in rows)
         found["stripe"] = [call for call in await self.sandbox.calls() if call[:4] != "GET "]
         return found
+
+    async def tasks(self, tag: str) -> list[OutboxRow]:
+        """The outbox rows of one kind of task."""
+        return [row for row in await self.rows(OutboxRow) if row.body["type"] == tag]
 
     async def rows(self, kind: type[Record], **where: Any) -> list[Any]:
         """Stored records, oldest first."""

@@ -13,6 +13,7 @@ from domain.operations.task import Task
 from domain.ports.ports import Ports
 from server.adapters.system_clock import SystemClock
 from server.workers.outbox_relay import Relay
+from tests.support.field_codecs import CODEC
 
 HAPPENED = Event("/job", "job.updated")
 USERS = ("usr_a", "usr_b", "usr_c")
@@ -66,7 +67,7 @@ class RelayCluster:
 
     def store(self, worker: str) -> Store:
         """A process that writes but runs no relay, like one that dies after its commit."""
-        self.stores.append(store := Store(self.url, self.clock, RATES, worker))
+        self.stores.append(store := Store(self.url, self.clock, RATES, CODEC, worker))
         return store
 
     def relay(self, worker: str, *, start: bool = True) -> Relay:

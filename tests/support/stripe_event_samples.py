@@ -68,7 +68,7 @@ async def make_dead_letters(market, server, *ids):
             await post_event(market, make_event(id, data={"object": {"id": id, "object": "other"}}))
             == 200
         )
-    rows = await market.rows(OutboxRow, **{"body.type": "process_stripe_event"})
+    rows = await market.tasks("process_stripe_event")
     for row in rows:
         await exhaust_attempts(server.store, row.id)
     server.web.relay.start(server.ports)

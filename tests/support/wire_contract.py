@@ -166,6 +166,7 @@ COLLECTIONS = {
     "webhook_events",
     "leases",
     "processes",
+    "key_rotations",
     "requests",
     "audit",
     "audit_waiting",

@@ -81,6 +81,7 @@ def environment(stores: Addresses) -> dict[str, str]:
         "STRIPE_WEBHOOK_SECRETS": "whsec_none",
         "JWT_KEYS": f"bench:{key}",
         "AUDIT_KEY": f"bench:{key}",
+        "FIELD_KEYS": f"bench:{key}",
         "DRAIN_SECONDS": "1",
     }
 

@@ -17,6 +17,7 @@ from domain.kernel.record import Record
 from domain.kernel.settings import Rates
 from domain.kernel.store import Store, new_id
 from domain.registry import RECORDS
+from server.adapters.field_cipher import field_codec
 from server.adapters.jwt_tokens import AccessTokens
 from server.adapters.redis_sessions import RedisSessions
 from server.adapters.system_clock import SystemClock
@@ -59,7 +60,8 @@ class World(msgspec.Struct):
 async def seed(settings: Settings, crowd: int) -> World:
     """A fresh database: PAIRS conversations, two jobs of one owner, and a crowd of customers."""
     clock = SystemClock()
-    store = Store(settings.mongo_url, clock, Rates(Schedule(1000, 2000), ("USD",)))
+    rates = Rates(Schedule(1000, 2000), ("USD",))
+    store = Store(settings.mongo_url, clock, rates, field_codec(settings))
     redis: Redis[Any] = Redis.from_url(settings.redis_url)
     tokens = AccessTokens(settings.jwt_keys, clock)
     sessions = RedisSessions(redis, store.name, tokens, clock, _publish_nothing)

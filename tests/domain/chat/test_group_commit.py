@@ -49,7 +49,11 @@ async def other_process(
 ) -> tuple[MessageWriter, Store, list[Delivery]]:
     """Another process that only writes messages: its writer, store and pushed deliveries."""
     store = Store(
-        market.settings.mongo_url, clock or server.store.clock, server.store.rates, new_id("other")
+        market.settings.mongo_url,
+        clock or server.store.clock,
+        server.store.rates,
+        server.store.codec,
+        new_id("other"),
     )
     pushed: list[Delivery] = []
 

@@ -20,6 +20,7 @@ from domain.kernel.settings import Rates
 from domain.kernel.store import Duplicate, Store, UnitOfWork, new_id
 from server.adapters.system_clock import SystemClock
 from tests.conftest import Installation
+from tests.support.field_codecs import CODEC
 
 HAPPENED = Event("/job", "job.updated")
 RATES = Rates(Schedule(1000, 2000), ("USD",))
@@ -45,7 +46,7 @@ def thing(uow: UnitOfWork, name: str, **fields: Any) -> Thing:
 
 @pytest.fixture
 async def store(installation: Installation) -> AsyncIterator[Store]:
-    store = Store(installation.settings.mongo_url, SystemClock(), RATES)
+    store = Store(installation.settings.mongo_url, SystemClock(), RATES, CODEC)
     await store.prepare([Thing, OutboxRow])
     yield store
     store.close()
@@ -440,7 +441,7 @@ async def test_a_cancelled_transaction_does_not_stay_open(
         with pytest.raises(asyncio.CancelledError):
             await doing
         await asyncio.sleep(0.05)
-    other = Store(installation.settings.mongo_url, SystemClock(), RATES)
+    other = Store(installation.settings.mongo_url, SystemClock(), RATES, CODEC)
     async with asyncio.timeout(5):
         await other.transact(lambda uow: uow.change_all(Thing, {"_id": kept.id}, number=7))
     other.close()

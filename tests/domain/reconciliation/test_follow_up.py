@@ -151,7 +151,7 @@ async def test_queued_tasks_are_not_repeated_and_waiting_for_people_is_no_alert(
     alert."""
     admin = await unpaid.market.admin()
     await attempt_in_turn(unpaid, follow_up.ALERT_AT + 1)
-    rows = await unpaid.market.rows(OutboxRow, **{"body.type": "send_transfer"})
+    rows = await unpaid.market.tasks("send_transfer")
     assert len(rows) == 1
     await unpaid.market.settled(TIMEOUT)
     assert alerts(admin) == []

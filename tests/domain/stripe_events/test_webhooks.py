@@ -167,7 +167,8 @@ async def test_a_reversal_of_a_transfer_with_a_lost_response(market, server):
     with pytest.raises(GatewayUnknown):
         await SendTransfer(transfer.id).run(server.ports)
     server.store.committed = committed
-    await server.store.single().remove(OutboxRow, {"body.type": "send_transfer"})
+    transfers = tuple(row.id for row in await market.tasks("send_transfer"))
+    await server.store.single().remove(OutboxRow, {"_id": transfers})
     (there,) = await work.stripe_list("transfers")
     await server.sandbox.reverse_transfer(there["id"], 30_000)
     await market.settled(TIMEOUT)

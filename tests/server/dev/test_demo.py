@@ -21,6 +21,7 @@ from server.dev.run import create_demo_accounts
 from server.dev_environment import FILE, beside_dev, published
 from tests.conftest import Server
 from tests.support.dev_process import DevServer, run_command
+from tests.support.field_codecs import CODEC
 from tests.support.processes import free_port
 
 AMOUNT = 100_000
@@ -94,7 +95,7 @@ async def test_demo_and_audit_beside_a_running_dev_server(
 async def _spoil_and_audit(data: Path, env: dict[str, str]) -> None:
     """A balance that moved alone, then a journal row that was rewritten."""
     url = json.loads((data / FILE).read_text())["MONGO_URL"]
-    store = Store(url, SystemClock(), Rates(Schedule(1000, 2000), ("USD",)))
+    store = Store(url, SystemClock(), Rates(Schedule(1000, 2000), ("USD",)), CODEC)
     try:
         uow = store.single()
         wallet = await uow.find(Balance, {"kind": "wallet", "balance": 70000})

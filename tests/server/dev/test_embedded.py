@@ -204,6 +204,7 @@ def test_secrets_are_made_once_for_the_owner_only_and_satisfy_the_configuration(
         jwt_key=first.jwt_key,
         stripe_suffix=first.stripe_suffix,
         audit_key=first.audit_key,
+        field_key=first.field_key,
         webhook_secrets=("whsec_a",),
     )
     secrets.save(tmp_path / "data", known)
