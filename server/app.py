@@ -93,7 +93,10 @@ class Web(Container):
                 await self.limits.check(op, fields, actor, meta)
             except RateLimited as refused:
                 return refusal(refused)
-            return await work(op, fields, actor, meta, self.ports)
+            answered = await work(op, fields, actor, meta, self.ports)
+            if op.limits and answered.ok:
+                self.limits.charge(op, fields, actor, meta, answered.data)
+            return answered
 
         return run
 

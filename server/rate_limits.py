@@ -52,6 +52,7 @@ class ConcurrencyLimit:
 # sign-ins a minute; they scale with the configured numbers.
 USUAL_COMMANDS, USUAL_SIGN_INS = 50, 60
 BYTES = 4096  # of a command for one token of its user; each command takes one at least
+MOST_OWED = 4  # bursts, after requests that turned out to cost much
 PACKETS = Rate(400, 100)  # of one connection, of any type
 
 
@@ -97,20 +98,34 @@ class RateLimits:
     async def _check(
         self, limit: Limit, op: Operation, fields: Any, actor: Actor | None, meta: Meta
     ) -> None:
-        key, bucket = "", limit.bucket or op.name
+        if key := self._key(limit, op, fields, actor, meta):
+            cost = self._cost(limit, op, fields, meta)
+            if wait := await self._buckets.take(key, self._rate(limit), cost):
+                raise RateLimited(retry_after=rounded(wait))
+
+    def charge(
+        self, op: Operation, fields: Any, actor: Actor | None, meta: Meta, answer: Any
+    ) -> None:
+        """Take what a request that was answered turned out to cost."""
+        for limit in op.limits:
+            if limit.later_cost and (key := self._key(limit, op, fields, actor, meta)):
+                rate = self._rate(limit)
+                cost = limit.later_cost(answer, Usage(meta.size, self.audience))
+                self._buckets.charge(key, rate, min(cost, MOST_OWED * rate.burst))
+
+    def _key(
+        self, limit: Limit, op: Operation, fields: Any, actor: Actor | None, meta: Meta
+    ) -> str:
+        """The bucket of a request, or an empty text if the limit does not concern it."""
+        bucket = limit.bucket or op.name
         match limit.per:
             case Per.USER:
-                key = f"{bucket} {actor.id}" if actor else ""
+                return f"{bucket} {actor.id}" if actor else ""
             case Per.ADDRESS:
-                key = f"{bucket} {self._address(meta)}"
+                return f"{bucket} {self._address(meta)}"
             case Per.ACCOUNT:
                 account = _account(fields, actor)
-                key = f"{bucket} {self._sealed(account)}" if account else ""
-        if not key:
-            return
-        cost = self._cost(limit, op, fields, meta)
-        if wait := await self._buckets.take(key, self._rate(limit), cost):
-            raise RateLimited(retry_after=rounded(wait))
+                return f"{bucket} {self._sealed(account)}" if account else ""
 
     def _cost(self, limit: Limit, op: Operation, fields: Any, meta: Meta) -> float:
         if not callable(limit.cost):

@@ -124,12 +124,16 @@ class Allowance:
             self.available, self.known_at = self.rate.burst, now
             self.expires = now + ALLOWANCE_SECONDS
         if self.left >= cost:
-            self.left -= cost
-            self.used += cost
-            self.available -= cost
+            self.charge(cost)
             return 0.0
         lacking = cost - self.available - (now - self.known_at) * self.rate.per_second
         return lacking * self.rate.interval if lacking > 1e-6 else None
+
+    def charge(self, cost: float) -> None:
+        """Count what was used without asking."""
+        self.left -= cost
+        self.used += cost
+        self.available -= cost
 
     def renew(self, now: float, until_full: float, wanted: float) -> None:
         """After an answer of Redis; `used` is what the answer does not know of."""
@@ -143,7 +147,7 @@ class Allowance:
 
 class Question:
     """A charge of a bucket without an allowance. `answer` is None for one that Redis must not
-    refuse, such as giving back."""
+    refuse, such as giving back or a later cost."""
 
     __slots__ = ("answer", "cost", "key", "rate")
 
@@ -215,6 +219,16 @@ class SharedBuckets:
         """Undo a `take` of a bucket without an allowance."""
         self._local.give_back(key, rate, cost)
         self._questions.append(Question(key, rate, -cost, None))
+        self._report_soon()
+
+    def charge(self, key: str, rate: Rate, cost: float) -> None:
+        """Take tokens that were used already. The bucket may come to owe some."""
+        self._local.give_back(key, rate, -cost)
+        if allowance := self._allowances.get(key):
+            allowance.charge(cost)
+            self._used[key] = allowance
+        else:
+            self._questions.append(Question(key, rate, cost, None))
         self._report_soon()
 
     async def _renewed(self, key: str, cost: float) -> None:

@@ -9,7 +9,7 @@ from msgspec import Meta as Limits
 
 from domain.deals.offer import MilestoneStatus, Offer, change_offer, with_milestones
 from domain.files.file import FileIds, attach
-from domain.jobs.job import JOB_STEPS, Job, JobStatus, publish_job
+from domain.jobs.job import JOB_STEPS, MARKET_PUSHES, Job, JobStatus, publish_job
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import (
     DisputeOpen,
@@ -214,7 +214,7 @@ async def set_dispute(uow: UnitOfWork, job: Job, dispute_id: str | None) -> Job:
     return changed
 
 
-@operation("job.cancel", roles={Role.CUSTOMER})
+@operation("job.cancel", roles={Role.CUSTOMER}, limits=(MARKET_PUSHES,))
 async def cancel(cmd: ById, actor: Actor, uow: UnitOfWork) -> Job:
     """Cancel before work begins; the payment is refunded in full, with the platform fee.
 

@@ -22,6 +22,7 @@ from domain.kernel.state_machine import Steps
 from domain.kernel.store import UnitOfWork
 from domain.kernel.visibility import owned_by
 from domain.operations.command import Command, Cursor, PageSize, Style
+from domain.operations.limits import Limit, Usage, cost_of_push
 from domain.operations.operation import operation
 
 UPDATED = Event("/job", "job.updated")
@@ -118,6 +119,15 @@ class Closed(msgspec.Struct, frozen=True):
     """The job is no longer open. Those who may still read it can fetch it."""
 
     job_id: str
+
+
+def _market_cost(job: dict[str, Any], usage: Usage) -> float:
+    """An open job is pushed to all contractors and to everybody who watches it."""
+    return cost_of_push(job, (role_room(Role.CONTRACTOR), job_room(job["id"])), usage)
+
+
+# What one user pushes to the market: 8 MiB at once, then 1 MiB a second.
+MARKET_PUSHES = Limit(32, 8, bucket="market_pushes", later_cost=_market_cost)
 
 
 def publish_job(uow: UnitOfWork, job: Job, *, market: bool = False) -> None:

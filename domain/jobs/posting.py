@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from domain.accounts.user import User
 from domain.jobs.job import (
+    MARKET_PUSHES,
     Amount,
     Category,
     Description,
@@ -53,7 +54,7 @@ class Update(Command, frozen=True):
     location: Location | UnsetType | None = UNSET
 
 
-@operation("job.create", roles={Role.CUSTOMER}, limits=(Limit(60, 60),))
+@operation("job.create", roles={Role.CUSTOMER}, limits=(Limit(60, 60), MARKET_PUSHES))
 async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Job:
     """Post a job. Raises CurrencyNotSupported, Invalid for a minimum above the maximum."""
     customer = await uow.get(User, actor.id)
@@ -70,7 +71,7 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Job:
     return job
 
 
-@operation("job.update", roles={Role.CUSTOMER})
+@operation("job.update", roles={Role.CUSTOMER}, limits=(MARKET_PUSHES,))
 async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> Job:
     """Change an open job. Raises NotFound, JobNotOpen, JobTaken, CurrencyNotSupported, Invalid."""
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)

@@ -1,6 +1,6 @@
 """Rate limits that operations declare. The server counts the requests and refuses them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -33,6 +33,8 @@ class Usage(msgspec.Struct, frozen=True):
 
 # From the parsed command; input that is refused anyway costs 1.
 CostOfCommand = Callable[[Any, Usage], float]
+# From the answer of a success.
+CostOfAnswer = Callable[[Any, Usage], float]
 
 
 class Limit(msgspec.Struct, frozen=True):
@@ -41,6 +43,10 @@ class Limit(msgspec.Struct, frozen=True):
     A request takes `cost` tokens, which may be computed; at most all of `requests`. Operations
     whose limits have the same `bucket` are counted together. Without one, each operation is counted
     alone. A deployment may scale the limits per user and per address.
+
+    `later_cost` is what a request costs besides, when that is known only from its answer. It is
+    taken after the request, up to four times `requests`, and later requests wait until it is made
+    good.
     """
 
     requests: int
@@ -48,6 +54,16 @@ class Limit(msgspec.Struct, frozen=True):
     per: Per = Per.USER
     bucket: str = ""
     cost: float | CostOfCommand = 1
+    later_cost: CostOfAnswer | None = None
+
+
+PUSHED_BYTES = 256 * 1024  # for one token
+
+
+def cost_of_push(answer: Any, rooms: Iterable[str], usage: Usage) -> float:
+    """The tokens for pushing the answer to everybody in the rooms."""
+    audience = sum(map(usage.audience, rooms))
+    return len(msgspec.json.encode(answer)) * audience / PUSHED_BYTES
 
 
 PASSWORDS_PER_ADDRESS = Limit(60, 60, Per.ADDRESS, "password")

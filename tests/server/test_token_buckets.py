@@ -179,3 +179,16 @@ def test_neighbours_of_an_address():
     """Guard: `ipv4_bits` in `networks.network_of`."""
     assert network_of("203.0.113.7", 24) == network_of("::ffff:203.0.113.200", 24)
     assert network_of("203.0.113.7", 24) == "203.0.113.0/24"
+
+
+@pytest.mark.parametrize("burst", [10, 100])
+async def test_what_was_used_already_is_owed(server, burst):
+    """Guard: `SharedBuckets.charge`, with and without an allowance, for every process."""
+    here, there = (SharedBuckets(server.web.redis, f"owed {burst}") for _ in range(2))
+    rate = Rate(burst, SLOW)
+    assert await here.take("user", rate) == 0
+    here.charge("user", rate, 2 * burst)
+    await reported(here)
+    for buckets in (here, there):
+        wait = await buckets.take("user", rate, burst)
+        assert wait * rate.per_second == pytest.approx(2 * burst + 1, rel=0.01)
