@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from domain.accounts.password_policy import Password
+from domain.accounts.second_factor import remove_second_factors
 from domain.accounts.sessions import EndSessions
 from domain.accounts.user import User
 from domain.chat.conversation import Conversation
@@ -108,6 +109,7 @@ async def anonymize(uow: UnitOfWork, user: User) -> None:
     )
     if changed is None:
         raise NotFound
+    await remove_second_factors(uow, user.id)
     uow.later(EndSessions(user.id))
     uow.later(CloseAccount(user.id))
     uow.later(CloseAccount(user.id), at=uow.now + REPEAT_AFTER)

@@ -1,6 +1,9 @@
 """The lists of all records and tasks, read by the composition root."""
 
 from domain.account_deletion import CloseAccount
+from domain.accounts.challenges import UsedChallenge
+from domain.accounts.passkey import Passkey
+from domain.accounts.second_factor import SecondFactor
 from domain.accounts.sessions import EndSessions
 from domain.accounts.user import User
 from domain.audit_trail.hash_chain import Anchor
@@ -50,6 +53,9 @@ from domain.wallet.withdrawals import ReadPayout, SendPayout, Withdrawal
 
 RECORDS = (
     User,
+    SecondFactor,
+    Passkey,
+    UsedChallenge,
     Job,
     Application,
     Conversation,

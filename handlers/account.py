@@ -1,7 +1,7 @@
 """/account: the user's profile, sessions, feed and payout onboarding."""
 
 from domain import account_deletion
-from domain.accounts import profile, sign_in
+from domain.accounts import passkeys, profile, second_step, sign_in, step_up, totp
 from domain.notifications import feed
 from domain.payouts import onboarding
 from handlers.expose import Namespace
@@ -10,12 +10,24 @@ account = Namespace("/account")
 
 account.expose(sign_in.register, http="POST /api/account/register", socket=False)
 account.expose(sign_in.login, http="POST /api/account/login", socket=False)
+account.expose(second_step.login_code, http="POST /api/account/login/code", socket=False)
+account.expose(second_step.passkey_options, http="POST /api/account/passkey_options", socket=False)
+account.expose(second_step.passkey_login, http="POST /api/account/passkey_login", socket=False)
 account.expose(sign_in.refresh, http="POST /api/account/refresh")
 account.expose(sign_in.me, http="GET /api/account/me")
 account.expose(profile.update, http="PATCH /api/account/me")
 account.expose(sign_in.logout, http="POST /api/account/logout")
 account.expose(sign_in.sessions, http="GET /api/account/sessions")
 account.expose(sign_in.revoke, http="DELETE /api/account/sessions")
+account.expose(totp.totp_begin, http="POST /api/account/totp_begin")
+account.expose(totp.totp_confirm, http="POST /api/account/totp_confirm")
+account.expose(totp.totp_disable, http="POST /api/account/totp_disable")
+account.expose(totp.recovery_codes, http="POST /api/account/recovery_codes")
+account.expose(passkeys.passkey_begin, http="POST /api/account/passkey_begin")
+account.expose(passkeys.passkey_add, http="POST /api/account/passkey_add")
+account.expose(passkeys.passkeys, http="GET /api/account/passkeys")
+account.expose(passkeys.passkey_remove, http="DELETE /api/account/passkeys/{passkey_id}")
+account.expose(step_up.step_up, http="POST /api/account/step_up")
 account.expose(onboarding.onboard, http="POST /api/account/onboard")
 account.expose(account_deletion.delete, http="POST /api/account/delete")
 account.expose(feed.sync, http="GET /api/account/feed")

@@ -61,6 +61,7 @@ class Web(Container):
             settings.commands_per_second,
             settings.sign_ins_per_minute,
             self.ports.seal.sign,
+            self.tokens.challenged,
         )
         run = self._limited(answer)
         self.realtime = Realtime(

@@ -83,6 +83,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     realtime: str  # "fast", or "stock": aiohttp and python-engineio serve every websocket
     commands_per_second: int  # of one user
     sign_ins_per_minute: int  # of one address
+    require_second_factor: bool  # of administrators; `server dev` does not
     smtp_url: str | None  # None: mails are only logged
     mail_from: str
     s3_bucket: str | None  # None: files are stored in the database
@@ -137,6 +138,7 @@ def load(env: Mapping[str, str]) -> Settings:
         realtime=read("REALTIME", "fast", _one_of("fast", "stock"), "fast"),
         commands_per_second=read("COMMANDS_PER_SECOND", "50", _integer(1, 1_000_000), 1),
         sign_ins_per_minute=read("SIGN_INS_PER_MINUTE", "60", _integer(1, 100_000), 1),
+        require_second_factor=read("REQUIRE_SECOND_FACTOR", "on", _switch, True),
         smtp_url=read("SMTP_URL", "", _optional(_smtp_url, None), None),
         mail_from=read("MAIL_FROM", f"no-reply@{urlsplit(public_url).hostname}", _sender, ""),
         s3_bucket=read("S3_BUCKET", "", _optional(_bucket, None), None),
@@ -234,6 +236,10 @@ def _one_of(*choices: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def _switch(text: str) -> bool:
+    return _one_of("on", "off")(text) == "on"
 
 
 def _url(*schemes: str) -> Callable[[str], str]:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
 
+from domain.accounts.step_up import StepUpCheck
 from domain.accounts.user import User
 from domain.bidding import system_messages
 from domain.chat.members import ConversationMembers
@@ -15,7 +17,7 @@ from domain.kernel.money import Schedule
 from domain.kernel.outbox import Delivery, Event
 from domain.kernel.record import wire
 from domain.kernel.rooms import LIVE_MONITOR, is_of_user_or_job, user_room
-from domain.kernel.settings import Rates
+from domain.kernel.settings import Demands, Rates
 from domain.kernel.store import Store, UnitOfWork
 from domain.notifications import notices
 from domain.ports.ports import Ports
@@ -32,6 +34,8 @@ from server.adapters.redis_sessions import RedisSessions
 from server.adapters.smtp import mailer
 from server.adapters.stripe_gateway import StripeGateway, StripeWebhooks
 from server.adapters.system_clock import SystemClock
+from server.adapters.totp import TotpCodes
+from server.adapters.webauthn import PyWebAuthn
 from server.config import Settings
 from server.demo_accounts import DEMO_EMAILS
 from server.pubsub.fanout import Fanout
@@ -42,9 +46,13 @@ from server.workers.message_writer import MessageWriter
 from server.workers.outbox_relay import Relay
 from server.workers.scheduler import Scheduler
 
+PLATFORM = "JobSphere"  # as authenticator apps and passkeys show it
 STATS_SECONDS = 1
 REDIS_CONNECTIONS = 50
 REDIS_WAIT_SECONDS = 20  # for a free connection
+
+
+log = structlog.get_logger()
 
 
 class CannotServe(Exception):
@@ -86,6 +94,7 @@ class Container:
         )
         self.relay = Relay(TASKS, self._push)
         seal = HmacSeal(settings.audit_keys)
+        demands = Demands(second_factor=settings.require_second_factor)
         self.message_writer = MessageWriter(self.store, seal, self._push)
         self.presence = Presence(
             self.redis, self.store.name, self.store.worker, self._presence_changed
@@ -108,11 +117,18 @@ class Container:
             blobs=blobs(settings, self.store),
             examiner=FileInspector(),
             tickets=self.tokens,
+            challenges=self.tokens,
+            totp=TotpCodes(PLATFORM),
+            webauthn=PyWebAuthn(PLATFORM, settings.public_url, settings.cors_origins),
+            step_up=StepUpCheck(self.store, self.sessions, clock, demands),
+            demands=demands,
             public_url=settings.public_url,
         )
         self.scheduler = Scheduler(self.ports)
 
     async def start(self, *, listening: bool = False) -> None:
+        if not (self.settings.require_second_factor or self.settings.demo):
+            log.warning("REQUIRE_SECOND_FACTOR is off: a password alone signs administrators in")
         await self.store.prepare(RECORDS)
         await self.fanout.start(listening=listening)
         self.message_writer.start()

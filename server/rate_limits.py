@@ -58,7 +58,8 @@ PACKETS = Rate(400, 100)  # of one connection, of any type
 
 class RateLimits:
     """`per_second` commands of a user, five times as many at once; `sign_ins` per minute of an
-    address. `seal` makes the names of buckets that come from personal data."""
+    address. `seal` makes the names of buckets that come from personal data. `challenged` tells the
+    user to whom a challenge of a sign-in was issued; empty for an invalid one."""
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class RateLimits:
         per_second: int,
         sign_ins: int,
         seal: Callable[[bytes], str],
+        challenged: Callable[[str], str],
     ) -> None:
         self._user = Rate(5 * per_second, per_second)
         self._packets = PACKETS.times(per_second / USUAL_COMMANDS)
@@ -78,6 +80,7 @@ class RateLimits:
         self._rates: dict[Limit, Rate] = {}
         self._buckets = SharedBuckets(redis, prefix)
         self._seal = seal
+        self._challenged = challenged
         self.audience: Callable[[str], int] = lambda room: 0
 
     async def stop(self) -> None:
@@ -124,7 +127,7 @@ class RateLimits:
             case Per.ADDRESS:
                 return f"{bucket} {self._address(meta)}"
             case Per.ACCOUNT:
-                account = _account(fields, actor)
+                account = self._account(fields, actor)
                 return f"{bucket} {self._sealed(account)}" if account else ""
 
     def _cost(self, limit: Limit, op: Operation, fields: Any, meta: Meta) -> float:
@@ -145,6 +148,16 @@ class RateLimits:
     def _address(self, meta: Meta) -> str:
         return self._sealed(network_of(meta.address))
 
+    def _account(self, fields: Any, actor: Actor | None) -> str:
+        """The account whose password or code is checked; empty if the input names none."""
+        if actor:
+            return actor.id
+        given = fields if isinstance(fields, dict) else {}
+        email, challenge = given.get("email"), given.get("challenge")
+        if isinstance(challenge, str):
+            return self._challenged(challenge)
+        return email_to_find(email)[:MAX_EMAIL] if isinstance(email, str) else ""
+
     def _sealed(self, personal: str) -> str:
         return self._seal(f"limit {personal}".encode())
 
@@ -153,11 +166,3 @@ class RateLimits:
         now = time.monotonic()
         wait, connection.due = self._packets.take(connection.due, now)
         return wait
-
-
-def _account(fields: Any, actor: Actor | None) -> str:
-    """The account whose password is checked; empty if the input names none."""
-    if actor:
-        return actor.id
-    email = fields.get("email") if isinstance(fields, dict) else None
-    return email_to_find(email)[:MAX_EMAIL] if isinstance(email, str) else ""

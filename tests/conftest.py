@@ -194,6 +194,7 @@ async def installation(
         # Tests send more commands than people.
         "COMMANDS_PER_SECOND": "1000",
         "SIGN_INS_PER_MINUTE": "10000",
+        "REQUIRE_SECOND_FACTOR": "off",
     }
     yield Installation(env, load(env), sandbox)
     try:

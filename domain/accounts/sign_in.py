@@ -6,7 +6,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
+from domain.accounts.challenges import LIFE
 from domain.accounts.password_policy import NewPassword, Password, check_password
+from domain.accounts.second_factor import methods_of
 from domain.accounts.user import Name, User, add_user, new_user
 from domain.kernel.actor import ANYONE, EVERYONE, Actor, Role
 from domain.kernel.email_address import MAX_EMAIL, email_to_find
@@ -15,6 +17,7 @@ from domain.kernel.errors import (
     EmailTaken,
     Invalid,
     NotFound,
+    SecondFactorRequired,
     Unauthenticated,
     WrongCredentials,
 )
@@ -23,14 +26,18 @@ from domain.operations.command import Command, Email, Meta, NoFields, Style
 from domain.operations.limits import PASSWORDS_PER_ACCOUNT, PASSWORDS_PER_ADDRESS
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
+from domain.ports.second_factors import Purpose
 from domain.ports.sessions import SessionView, Tokens
 
 
 class SignedIn(msgspec.Struct, frozen=True):
+    """With `second_factor_setup_required` the session may only set one up, see `Actor.limited`."""
+
     user: User
     access_token: str
     refresh_token: str
     expires_at: datetime
+    second_factor_setup_required: bool = False
 
 
 class Register(Command, frozen=True):
@@ -61,7 +68,7 @@ class Revoke(Command, frozen=True):
     session_id: Annotated[str, Limits(max_length=64)]
 
 
-def _signed_in_user(answer: dict[str, Any]) -> list[str]:
+def signed_in_user(answer: dict[str, Any]) -> list[str]:
     return [answer["user"]["id"]]
 
 
@@ -70,7 +77,7 @@ def _signed_in_user(answer: dict[str, Any]) -> list[str]:
     roles=ANYONE,
     style=Style.DIRECT,
     audited=True,
-    subjects=_signed_in_user,
+    subjects=signed_in_user,
     limits=(PASSWORDS_PER_ADDRESS,),
 )
 async def register(cmd: Register, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
@@ -98,24 +105,37 @@ async def register(cmd: Register, actor: Actor | None, ports: Ports, meta: Meta)
     roles=ANYONE,
     style=Style.DIRECT,
     audited=True,
-    subjects=_signed_in_user,
+    subjects=signed_in_user,
     limits=(PASSWORDS_PER_ADDRESS, PASSWORDS_PER_ACCOUNT),
 )
 async def login(cmd: Login, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
-    """Raises WrongCredentials, after the same time whether or not the account exists, and Banned.
-
-    The user is read again after the session starts: a ban ends only sessions that exist by then.
+    """Raises WrongCredentials, after the same time whether or not the account exists, Banned, and
+    SecondFactorRequired, which `account.login_code` and `account.passkey_login` continue.
     """
     user = await ports.store.single().find(User, {"email": email_to_find(cmd.email)})
     fits = await ports.passwords.verify(cmd.password, user.password_hash if user else None)
     if user is None or not fits:
         raise WrongCredentials
-    tokens = await ports.sessions.start(user.id, user.role, meta.address)
+    if user.has_second_factor:
+        challenge, expires_at = ports.challenges.issue(Purpose.SIGN_IN, user.id, LIFE)
+        methods = methods_of(user)
+        raise SecondFactorRequired(challenge=challenge, expires_at=expires_at, methods=methods)
+    return await start_session(ports, user, meta)
+
+
+async def start_session(ports: Ports, user: User, meta: Meta) -> SignedIn:
+    """Sign in a user who has proved who they are. Raises Banned, WrongCredentials.
+
+    The user is read again after the session starts: a ban ends only sessions that exist by then.
+    """
+    demanded = ports.demands.second_factor and user.role is Role.ADMIN
+    limited = demanded and not user.has_second_factor
+    tokens = await ports.sessions.start(user.id, user.role, meta.address, limited=limited)
     user = await ports.store.single().get(User, user.id)
     if user.banned_at or user.deleted_at:
         await ports.sessions.end(user.id, tokens.refresh_token.partition(".")[0])
         raise Banned if user.banned_at else WrongCredentials
-    return _signed_in(user, tokens)
+    return _signed_in(user, tokens, limited)
 
 
 @operation("account.refresh", roles=ANYONE, style=Style.DIRECT, audited=False)
@@ -124,7 +144,7 @@ async def refresh(cmd: Refresh, actor: Actor | None, ports: Ports, meta: Meta) -
     return await ports.sessions.rotate(cmd.refresh_token)
 
 
-@operation("account.me", roles=EVERYONE, style=Style.READ, audited=False)
+@operation("account.me", roles=EVERYONE, style=Style.READ, audited=False, during_setup=True)
 async def me(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> User:
     user = await uow.find(User, {"_id": actor.id})
     if user is None:
@@ -132,7 +152,7 @@ async def me(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> User:
     return user
 
 
-@operation("account.logout", roles=EVERYONE, style=Style.DIRECT, audited=True)
+@operation("account.logout", roles=EVERYONE, style=Style.DIRECT, audited=True, during_setup=True)
 async def logout(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
     """End this session; its sockets are closed on all processes."""
     await ports.sessions.end(actor.id, actor.session_id)
@@ -157,5 +177,5 @@ async def revoke(cmd: Revoke, actor: Actor, ports: Ports, meta: Meta) -> dict[st
     return {"session_id": cmd.session_id}
 
 
-def _signed_in(user: User, tokens: Tokens) -> SignedIn:
-    return SignedIn(user, tokens.access_token, tokens.refresh_token, tokens.expires_at)
+def _signed_in(user: User, tokens: Tokens, limited: bool = False) -> SignedIn:
+    return SignedIn(user, tokens.access_token, tokens.refresh_token, tokens.expires_at, limited)

@@ -22,7 +22,9 @@ Skill = Annotated[str, Limits(min_length=1, max_length=40)]
 class User(Record, frozen=True):
     """A person in one role. The e-mail address is unique and stored in its normalized form.
 
-    `engagements` counts the offers that they made and received; see `engage`.
+    `engagements` counts the offers that they made and received; see `engage`. `totp_enabled` and
+    `passkey_count` say which second factors they have. `bank` is a digest of their bank accounts at
+    Stripe, `bank_changed_at` when it changed since the last withdrawal.
     """
 
     COLLECTION = "users"
@@ -48,6 +50,8 @@ class User(Record, frozen=True):
             "ban_reason",
             "deleted_at",
             "engagements",
+            "bank",
+            "bank_changed_at",
         }
     )
     UNLOGGED = frozenset({"password_hash"})
@@ -78,6 +82,14 @@ class User(Record, frozen=True):
     ban_reason: str = ""
     deleted_at: datetime | None = None
     engagements: int = 0
+    totp_enabled: bool = False
+    passkey_count: int = 0
+    bank: str = ""
+    bank_changed_at: datetime | None = None
+
+    @property
+    def has_second_factor(self) -> bool:
+        return self.totp_enabled or self.passkey_count > 0
 
 
 async def new_user(ports: Ports, *, email: str, password: str, name: str, role: Role) -> User:

@@ -25,6 +25,7 @@ from domain.payments.refunds import request_refund
 from domain.payouts.allocation import allocate, claw_back
 from domain.payouts.transfer import STEPS, Transfer, TransferStatus
 from domain.payouts.transfer_tasks import send_transfers
+from domain.ports.step_up import StepUpFor
 
 
 class Refund(Command, frozen=True):
@@ -69,7 +70,7 @@ class List(Command, frozen=True):
     limit: PageSize = 20
 
 
-@operation("admin.refund", roles=ADMINS)
+@operation("admin.refund", roles=ADMINS, step_up=StepUpFor.MONEY)
 async def refund(cmd: Refund, actor: Actor, uow: UnitOfWork) -> Payment:
     """Refund the customer, before or after the work was completed.
 
@@ -97,7 +98,7 @@ async def refund(cmd: Refund, actor: Actor, uow: UnitOfWork) -> Payment:
     return payment
 
 
-@operation("admin.release", roles=ADMINS)
+@operation("admin.release", roles=ADMINS, step_up=StepUpFor.MONEY)
 async def release(cmd: Release, actor: Actor, uow: UnitOfWork) -> Transfer:
     """Send a parked transfer, or retry a waiting one at once. Raises NotFound, Conflict."""
     found = await uow.get(Transfer, cmd.transfer_id)
@@ -152,7 +153,7 @@ async def freeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
     return await _publish_frozen(uow, cmd.user_id, frozen)
 
 
-@operation("admin.unfreeze", roles=ADMINS)
+@operation("admin.unfreeze", roles=ADMINS, step_up=StepUpFor.MONEY)
 async def unfreeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
     """Allow transfers and withdrawals again, and send waiting transfers.
 
@@ -187,7 +188,7 @@ async def _publish_frozen(uow: UnitOfWork, user_id: str, changed: User | None) -
     return changed
 
 
-@operation("admin.adjust", roles=ADMINS)
+@operation("admin.adjust", roles=ADMINS, step_up=StepUpFor.MONEY)
 async def adjust(cmd: Adjust, actor: Actor, uow: UnitOfWork) -> ledger.WalletBalances:
     """Correct a contractor's wallet; a credit pays their debt first, the rest is transferred.
 

@@ -34,6 +34,7 @@ from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.limits import Limit
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
+from domain.ports.step_up import StepUpFor
 
 CHUNK = 100
 WRITING = Limit(20, 60, bucket="dispute_writing")
@@ -233,7 +234,7 @@ async def entries(cmd: Entries, actor: Actor, uow: UnitOfWork) -> Page:
 # -- the admin -------------------------------------------------------------------------------
 
 
-@operation("admin.resolve", roles={Role.ADMIN})
+@operation("admin.resolve", roles={Role.ADMIN}, step_up=StepUpFor.MONEY)
 async def resolve(cmd: Resolve, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Decide with any split.
 

@@ -18,8 +18,12 @@ ANYONE: frozenset[Role] = frozenset()  # no sign-in required
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """The caller, read from a verified access token."""
+    """The caller, read from a verified access token.
+
+    A `limited` session may only set up a second factor.
+    """
 
     id: str
     role: Role
     session_id: str
+    limited: bool = False

@@ -15,6 +15,9 @@ class Code(StrEnum):
     UNAUTHENTICATED = "unauthenticated"
     TOKEN_EXPIRED = "token_expired"
     WRONG_CREDENTIALS = "wrong_credentials"
+    SECOND_FACTOR_REQUIRED = "second_factor_required"
+    SECOND_FACTOR_SETUP_REQUIRED = "second_factor_setup_required"
+    STEP_UP_REQUIRED = "step_up_required"
     BANNED = "banned"
     BLOCKED = "blocked"
     FORBIDDEN = "forbidden"
@@ -100,6 +103,26 @@ class TokenExpired(DomainError):
 
 class WrongCredentials(DomainError):
     code, status, message = Code.WRONG_CREDENTIALS, 401, "E-mail or password is wrong."
+
+
+class SecondFactorRequired(DomainError):
+    """The password was right. `details` has the `challenge` for the second step, when it
+    `expires_at`, and the `methods` that can answer it: totp, passkey, recovery_code."""
+
+    code, status = Code.SECOND_FACTOR_REQUIRED, 401
+    message = "Confirm the sign-in with your second factor."
+
+
+class SecondFactorSetupRequired(DomainError):
+    code, status = Code.SECOND_FACTOR_SETUP_REQUIRED, 403
+    message = "Administrators need a second factor: set up a passkey or codes first, then refresh."
+
+
+class StepUpRequired(DomainError):
+    """`details.methods` are those that `account.step_up` needs: password, totp, passkey."""
+
+    code, status = Code.STEP_UP_REQUIRED, 403
+    message = "Confirm that it is you (account.step_up), then try again."
 
 
 class Banned(DomainError):

@@ -1,4 +1,4 @@
-"""The clock and the business settings of a deployment."""
+"""The clock, and the settings of a deployment for its business and its security."""
 
 from datetime import datetime
 from typing import Protocol
@@ -21,3 +21,10 @@ class Rates(msgspec.Struct, frozen=True):
     schedule: Schedule
     currencies: tuple[str, ...]
     auto_complete_days: int = 7
+
+
+class Demands(msgspec.Struct, frozen=True):
+    """What a deployment demands of its users. With `second_factor` administrators need one to sign
+    in, and sensitive commands need a recent confirmation."""
+
+    second_factor: bool

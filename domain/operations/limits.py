@@ -11,8 +11,8 @@ class Per(StrEnum):
     """Whose requests are counted together.
 
     USER is the signed-in user. ADDRESS is the client's address, or its /64 of IPv6. ACCOUNT is for
-    operations that check a password: the account of the signed-in user, or the one that the input
-    names as `email`.
+    operations that check a password or a code: the account of the signed-in user, or the one that
+    the input names as `email` or by the `challenge` of a sign-in.
     """
 
     USER = "user"

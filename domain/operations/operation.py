@@ -7,7 +7,14 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 
 from domain.kernel.actor import Actor, Role
-from domain.kernel.errors import Conflict, Forbidden, Invalid, Unauthenticated, Unavailable
+from domain.kernel.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    SecondFactorSetupRequired,
+    Unauthenticated,
+    Unavailable,
+)
 from domain.kernel.record import wire
 from domain.kernel.store import UNREACHABLE, Duplicate, UnitOfWork
 from domain.operations import audit_log
@@ -16,6 +23,7 @@ from domain.operations.idempotency import Reply, claim_request
 from domain.operations.limits import Limit
 from domain.operations.normalization import NormalizedField, normalize, normalized_fields
 from domain.ports.ports import Ports
+from domain.ports.step_up import StepUpFor
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 FromAnswer = Callable[[Any], Iterable[str]]
@@ -37,16 +45,21 @@ class Operation(msgspec.Struct, frozen=True):
     pipelined: bool = False
     instant: bool = False
     limits: tuple[Limit, ...] = ()
+    step_up: StepUpFor | None = None
+    during_setup: bool = False
     normalized: tuple[NormalizedField, ...] = ()
 
     def admit(self, actor: Actor | None) -> None:
-        """Check the role of the caller. Raises Unauthenticated or Forbidden."""
+        """Check the role of the caller. Raises Unauthenticated, Forbidden, or
+        SecondFactorSetupRequired in a limited session."""
         if not self.roles:
             return
         if actor is None:
             raise Unauthenticated
         if actor.role not in self.roles:
             raise Forbidden(allowed=sorted(self.roles))
+        if actor.limited and not self.during_setup:
+            raise SecondFactorSetupRequired
 
     def parse(self, fields: Any, text: bool) -> tuple[Any, Command]:
         """The input with normalized values, and the command made of it.
@@ -80,6 +93,8 @@ def operation(
     pipelined: bool = False,
     instant: bool = False,
     limits: tuple[Limit, ...] = (),
+    step_up: StepUpFor | None = None,
+    during_setup: bool = False,
 ) -> Callable[[F], F]:
     """Declare a function as an operation. An explicit list in handlers/ registers it.
 
@@ -102,6 +117,10 @@ def operation(
     suspension.
 
     `limits` are its own rate limits, besides the one on all commands of a user.
+
+    `step_up` asks for a recent confirmation of the caller's identity, for this reason; it is on
+    all operations of administrators that move money. With `during_setup` the operation is allowed
+    in a limited session, which has still to set up a second factor.
     """
 
     def tag(function: F) -> F:
@@ -121,6 +140,8 @@ def operation(
             pipelined,
             instant,
             limits,
+            step_up,
+            during_setup,
             normalized_fields(command),
         )
         function.operation = tagged  # type: ignore[attr-defined]
@@ -134,6 +155,8 @@ async def execute(op: Operation, fields: Any, actor: Actor | None, meta: Meta, p
     op.admit(actor)
     fields, command = op.parse(fields, meta.text)
     try:
+        if op.step_up and actor:
+            await ports.step_up.check(actor, op.step_up)
         return await _run(op, command, fields, actor, meta, ports)
     except UNREACHABLE as error:
         raise Unavailable from error

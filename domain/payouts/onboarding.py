@@ -85,6 +85,10 @@ async def store_account_state(uow: UnitOfWork, account: ConnectAccount) -> User 
         "payouts_enabled": account.payouts_enabled,
         "payout_currencies": account.currencies,
     }
+    if account.bank and account.bank != user.bank:
+        capabilities["bank"] = account.bank
+        if user.bank:
+            capabilities["bank_changed_at"] = uow.now
     if all(getattr(user, field) == value for field, value in capabilities.items()):
         return None
     if user.payouts_enabled is not account.payouts_enabled:

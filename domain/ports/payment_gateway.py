@@ -51,6 +51,7 @@ class ConnectAccount(msgspec.Struct, frozen=True):
     """A contractor's account at Stripe: its capabilities, and the `currencies` of its banks.
 
     `requirements` lists the data that Stripe still asks for. A `closed` account is never reopened.
+    `bank` is a digest of the bank accounts: it changes when one of them does; empty without any.
     """
 
     id: str
@@ -60,6 +61,7 @@ class ConnectAccount(msgspec.Struct, frozen=True):
     closed: bool = False
     requirements: tuple[str, ...] = ()
     disabled_reason: str | None = None
+    bank: str = ""
 
 
 class CardDispute(msgspec.Struct, frozen=True):

@@ -5,14 +5,16 @@ from typing import Any, Protocol
 import msgspec
 
 from domain.kernel.outbox import Event
-from domain.kernel.settings import Clock
+from domain.kernel.settings import Clock, Demands
 from domain.kernel.store import Store
 from domain.ports.blob_storage import BlobStorage, FileInspector
 from domain.ports.mail import Mailer
 from domain.ports.messaging import Members, MessageQueue
 from domain.ports.payment_gateway import PaymentGateway, WebhookVerifier
 from domain.ports.presence import Presence
+from domain.ports.second_factors import Challenges, Totp, WebAuthn
 from domain.ports.sessions import Passwords, Sessions, Tickets
+from domain.ports.step_up import StepUp
 
 
 class Seal(Protocol):
@@ -63,4 +65,9 @@ class Ports(msgspec.Struct, frozen=True):
     blobs: BlobStorage
     examiner: FileInspector
     tickets: Tickets
+    challenges: Challenges
+    totp: Totp
+    webauthn: WebAuthn
+    step_up: StepUp
+    demands: Demands
     public_url: str

@@ -28,10 +28,29 @@ class SessionView(msgspec.Struct, frozen=True):
     current: bool = False
 
 
+class Confirmation(msgspec.Struct, frozen=True):
+    """When a session was signed in, and until when its user counts as present after a step-up."""
+
+    signed_in_at: datetime
+    stepped_up_until: datetime | None
+
+
 class Sessions(Protocol):
     """The sessions of users. All methods raise Unavailable while their store is unreachable."""
 
-    async def start(self, user_id: str, role: str, address: str) -> Tokens: ...
+    async def start(
+        self, user_id: str, role: str, address: str, *, limited: bool = False
+    ) -> Tokens:
+        """A `limited` session may only set up a second factor, until `lift_limit` and a refresh."""
+        ...
+
+    async def lift_limit(self, session_id: str) -> None: ...
+
+    async def confirmation(self, session_id: str) -> Confirmation | None: ...
+
+    async def step_up(self, session_id: str, until: datetime) -> None:
+        """Note that the user has confirmed their identity. Without effect on an ended session."""
+        ...
 
     async def rotate(self, refresh_token: str) -> Tokens:
         """Exchange a refresh token. Raises Unauthenticated.

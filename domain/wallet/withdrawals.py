@@ -24,6 +24,7 @@ from domain.payouts.reversals import collect_debt
 from domain.payouts.transfer import RECHECK_AFTER
 from domain.ports.payment_gateway import GatewayRefused, StripeMovement
 from domain.ports.ports import Ports
+from domain.ports.step_up import StepUpFor
 
 WITHDRAWAL_UPDATED = Event("/wallet", "withdrawal.updated")
 
@@ -84,7 +85,7 @@ class Withdraw(Command, frozen=True):
     currency: CurrencyCode | None = None
 
 
-@operation("wallet.withdraw", roles={Role.CONTRACTOR})
+@operation("wallet.withdraw", roles={Role.CONTRACTOR}, step_up=StepUpFor.CHANGED_BANK)
 async def withdraw(cmd: Withdraw, actor: Actor, uow: UnitOfWork) -> Withdrawal:
     """Pay available money out to the bank account.
 
@@ -111,6 +112,8 @@ async def withdraw(cmd: Withdraw, actor: Actor, uow: UnitOfWork) -> Withdrawal:
     await _book_withdrawal(
         uow, withdrawal, "withdrawn", ledger.available(user.id), ledger.in_transit(user.id)
     )
+    if user.bank_changed_at:
+        await uow.change(User, user.id, bank_changed_at=None)
     await uow.add(withdrawal)
     uow.later(SendPayout(withdrawal.id))
     uow.publish(WITHDRAWAL_UPDATED, withdrawal, to=[user.id])

@@ -1,5 +1,6 @@
-"""Access tokens and file tickets as signed JWTs."""
+"""Access tokens, file tickets and challenges as signed JWTs."""
 
+import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,11 +10,12 @@ import jwt
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import TokenExpired, Unauthenticated
 from domain.kernel.settings import Clock
+from domain.ports.second_factors import Challenge, Purpose
 from server.config import SecretKey
 
 ALGORITHM = "HS256"
 ISSUER, AUDIENCE = "jobsphere", "jobsphere-clients"
-ACCESS, FILE = "access", "file"  # types of tokens
+ACCESS, FILE, CHALLENGE = "access", "file", "challenge"  # types of tokens
 ACCESS_LIFE = timedelta(minutes=15)
 
 
@@ -25,16 +27,19 @@ class AccessTokens:
         self._keys = {key.kid: key.secret for key in keys}
         self._clock = clock
 
-    def sign(self, user_id: str, role: str, session_id: str) -> tuple[str, datetime]:
-        return self._sign(ACCESS, ACCESS_LIFE, sub=user_id, role=role, sid=session_id)
+    def sign(
+        self, user_id: str, role: str, session_id: str, limited: bool = False
+    ) -> tuple[str, datetime]:
+        more = {"lim": True} if limited else {}
+        return self._sign(ACCESS, ACCESS_LIFE, sub=user_id, role=role, sid=session_id, **more)
 
     def verify(self, token: Any, leeway: timedelta = timedelta()) -> tuple[Actor, datetime]:
         """The caller, and when the token expires. `leeway` extends its life.
 
         Raises Unauthenticated or TokenExpired.
         """
-        actor, claims = self._verify(ACCESS, token, leeway)
-        return actor, datetime.fromtimestamp(claims["exp"], UTC)
+        claims = self._verify(ACCESS, token, leeway)
+        return _actor(claims), datetime.fromtimestamp(claims["exp"], UTC)
 
     def ticket(self, actor: Actor, file_id: str, life: timedelta) -> tuple[str, datetime]:
         """A ticket with which its bearer reads one file as `actor`."""
@@ -44,12 +49,32 @@ class AccessTokens:
 
     def holder(self, ticket: Any, file_id: str) -> Actor:
         """Raises Unauthenticated or TokenExpired."""
-        actor, claims = self._verify(FILE, ticket)
+        claims = self._verify(FILE, ticket)
         if claims.get("file") != file_id:
             raise Unauthenticated
-        return actor
+        return _actor(claims)
 
-    def _sign(self, type: str, life: timedelta, **claims: str) -> tuple[str, datetime]:
+    def issue(self, purpose: Purpose, subject: str, life: timedelta) -> tuple[str, datetime]:
+        id = secrets.token_hex(16)
+        return self._sign(CHALLENGE, life, sub=subject, purpose=purpose.value, jti=id)
+
+    def read(self, purpose: Purpose, text: str) -> Challenge:
+        try:
+            claims = self._verify(CHALLENGE, text)
+        except TokenExpired as expired:
+            raise Unauthenticated("This took too long: start again.") from expired
+        if claims.get("purpose") != purpose.value:
+            raise Unauthenticated
+        return Challenge(claims["jti"], claims["sub"], datetime.fromtimestamp(claims["exp"], UTC))
+
+    def challenged(self, text: str) -> str:
+        """The user to whom a challenge of a sign-in was issued; empty for an invalid one."""
+        try:
+            return self.read(Purpose.SIGN_IN, text).subject
+        except Unauthenticated:
+            return ""
+
+    def _sign(self, type: str, life: timedelta, **claims: Any) -> tuple[str, datetime]:
         now = self._clock.now()
         expires_at = (now + life).replace(microsecond=0)
         common = {"iss": ISSUER, "aud": AUDIENCE, "typ": type, "iat": now, "exp": expires_at}
@@ -57,14 +82,12 @@ class AccessTokens:
         token = jwt.encode({**common, **claims}, self._signing.secret, ALGORITHM, headers=header)
         return token, expires_at
 
-    def _verify(
-        self, type: str, token: Any, leeway: timedelta = timedelta()
-    ) -> tuple[Actor, dict[str, Any]]:
+    def _verify(self, type: str, token: Any, leeway: timedelta = timedelta()) -> dict[str, Any]:
         if not isinstance(token, str) or len(token) > 2000:
             raise Unauthenticated
         try:
             secret = self._keys[jwt.get_unverified_header(token)["kid"]]
-            claims = jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 secret,
                 algorithms=[ALGORITHM],
@@ -75,8 +98,19 @@ class AccessTokens:
             )
             if claims["typ"] != type:
                 raise Unauthenticated
-            return Actor(claims["sub"], Role(claims["role"]), claims["sid"]), claims
+            return claims
         except jwt.ExpiredSignatureError as expired:
             raise TokenExpired from expired
         except (jwt.InvalidTokenError, KeyError, ValueError, TypeError) as refused:
             raise Unauthenticated from refused
+
+
+def _actor(claims: dict[str, Any]) -> Actor:
+    """Raises Unauthenticated."""
+    try:
+        role, session_id, limited = Role(claims["role"]), claims["sid"], claims.get("lim", False)
+    except (KeyError, ValueError) as missing:
+        raise Unauthenticated from missing
+    if not isinstance(session_id, str) or not isinstance(limited, bool):
+        raise Unauthenticated
+    return Actor(claims["sub"], role, session_id, limited)

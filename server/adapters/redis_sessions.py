@@ -11,14 +11,14 @@ from redis.exceptions import RedisError
 
 from domain.kernel.errors import Unauthenticated, Unavailable
 from domain.kernel.settings import Clock
-from domain.ports.sessions import SessionView, Tokens
+from domain.ports.sessions import Confirmation, SessionView, Tokens
 from server.adapters.jwt_tokens import AccessTokens
 
 SESSION_LIFE = timedelta(days=30)
 
 # Atomic: of two simultaneous uses of a refresh token, one is the second and ends the session.
 ROTATE = """
-local s = redis.call('HMGET', KEYS[1], 'current', 'user', 'role')
+local s = redis.call('HMGET', KEYS[1], 'current', 'user', 'role', 'limited')
 if not s[1] then return {'gone'} end
 if s[1] ~= ARGV[1] then
   redis.call('DEL', KEYS[1])
@@ -29,7 +29,11 @@ redis.call('HSET', KEYS[1], 'current', ARGV[2], 'used', ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('SADD', ARGV[5] .. s[2], ARGV[6])
 redis.call('PEXPIRE', ARGV[5] .. s[2], ARGV[4])
-return {'ok', s[2], s[3]}
+return {'ok', s[2], s[3], s[4] or ''}
+"""
+
+STEP_UP = """
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], 'stepped_up', ARGV[1]) end
 """
 
 END = """
@@ -62,8 +66,11 @@ class RedisSessions:
         self._announce = announce
         self._rotate = redis.register_script(ROTATE)
         self._end = redis.register_script(END)
+        self._step_up = redis.register_script(STEP_UP)
 
-    async def start(self, user_id: str, role: str, address: str) -> Tokens:
+    async def start(
+        self, user_id: str, role: str, address: str, *, limited: bool = False
+    ) -> Tokens:
         session_id, secret = f"ses_{secrets.token_hex(12)}", secrets.token_urlsafe(32)
         now = self._clock.now().isoformat()
         fields: dict[Any, Any] = {
@@ -73,6 +80,7 @@ class RedisSessions:
             "created": now,
             "used": now,
             "current": _digest(secret),
+            **({"limited": "1"} if limited else {}),
         }
         try:
             async with self._redis.pipeline(transaction=True) as pipe:
@@ -83,7 +91,27 @@ class RedisSessions:
                 await pipe.execute()
         except RedisError as away:
             raise Unavailable from away
-        return self._tokens_for(user_id, role, session_id, secret)
+        return self._tokens_for(user_id, role, session_id, secret, limited)
+
+    async def lift_limit(self, session_id: str) -> None:
+        try:
+            await self._redis.hdel(self._key(session_id), "limited")
+        except RedisError as away:
+            raise Unavailable from away
+
+    async def confirmation(self, session_id: str) -> Confirmation | None:
+        try:
+            found = await self._redis.hmget(self._key(session_id), ["created", "stepped_up"])
+        except RedisError as away:
+            raise Unavailable from away
+        created, stepped_up = (datetime.fromisoformat(_text(raw)) if raw else None for raw in found)
+        return Confirmation(created, stepped_up) if created else None
+
+    async def step_up(self, session_id: str, until: datetime) -> None:
+        try:
+            await self._step_up(keys=[self._key(session_id)], args=[until.isoformat()])
+        except RedisError as away:
+            raise Unavailable from away
 
     async def rotate(self, refresh_token: str) -> Tokens:
         session_id, _, old = refresh_token.partition(".")
@@ -108,7 +136,8 @@ class RedisSessions:
             await self._announce("revoked", session_id, None)
         if verdict != "ok":
             raise Unauthenticated("The refresh token is not valid any more: sign in again.")
-        pair = self._tokens_for(owner[0], owner[1], session_id, secret)
+        user_id, role, limited = owner
+        pair = self._tokens_for(user_id, role, session_id, secret, bool(limited))
         await self._announce("extended", session_id, pair.expires_at)
         return pair
 
@@ -147,8 +176,10 @@ class RedisSessions:
         except RedisError:
             return False
 
-    def _tokens_for(self, user_id: str, role: str, session_id: str, secret: str) -> Tokens:
-        token, expires_at = self._tokens.sign(user_id, role, session_id)
+    def _tokens_for(
+        self, user_id: str, role: str, session_id: str, secret: str, limited: bool
+    ) -> Tokens:
+        token, expires_at = self._tokens.sign(user_id, role, session_id, limited)
         return Tokens(token, f"{session_id}.{secret}", expires_at)
 
     def _key(self, session_id: str) -> str:

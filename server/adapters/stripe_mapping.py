@@ -1,6 +1,7 @@
 """Maps Stripe's objects to the gateway port's: minor units, currencies in upper case."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,7 +76,14 @@ def account(body: Mapping[str, Any]) -> ConnectAccount:
         closed=bool(body.get("deleted")),
         requirements=tuple(wanted.get("currently_due") or ()),
         disabled_reason=wanted.get("disabled_reason"),
+        bank=_bank_digest(banks),
     )
+
+
+def _bank_digest(banks: Sequence[Mapping[str, Any]]) -> str:
+    """Of Stripe's fingerprints, which are the same for the same account at the same bank."""
+    known = sorted(f"{bank.get('fingerprint') or bank['id']} {bank['currency']}" for bank in banks)
+    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:32] if known else ""
 
 
 def dispute(body: Mapping[str, Any]) -> CardDispute:

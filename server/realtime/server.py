@@ -26,6 +26,7 @@ from domain.kernel.errors import (
     InternalError,
     NotFound,
     RateLimited,
+    SecondFactorSetupRequired,
     TooLarge,
     Unauthenticated,
 )
@@ -249,6 +250,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         except Exception as failed:
             log.exception("connection failed", namespace=namespace)
             raise InternalError from failed
+        if actor.limited:
+            raise SecondFactorSetupRequired
         if namespace == ADMIN and actor.role is not Role.ADMIN:
             raise Forbidden
         if connection.clients and connection.actor and connection.actor.id != actor.id:

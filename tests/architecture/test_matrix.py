@@ -12,6 +12,9 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
+from domain.accounts.passkey import Passkey
+from domain.accounts.passkeys import PASSKEYS
+from domain.accounts.second_factor import CODES_PER_ACCOUNT
 from domain.deals.payment import Payment
 from domain.kernel.actor import Role
 from domain.kernel.record import Page
@@ -96,6 +99,7 @@ async def world(market: Market) -> World:
     saved = [
         await who.call("/job", "search_save", {"name": "All"}) for who in (customer, contractor)
     ]
+    passkeys = [await with_passkey(market, who) for who in (customer, contractor)]
     file = await upload(customer, b"What I see.")
     now = market.store.clock.now()
     ids = {
@@ -117,6 +121,7 @@ async def world(market: Market) -> World:
         "thread_id": first.offer["thread_id"],
         "dispute_id": dispute["id"],
         "file_id": file["id"],
+        "passkey_id": passkeys[0].id,
         "chargeback_id": chargeback["id"],
         "transfer_id": "trf_none",
         "refresh_token": "ses_none.none",
@@ -131,6 +136,20 @@ async def charged_back(market: Market, customer: Party, payment_id: str) -> Json
     payment = await market.store.single().get(Payment, payment_id)
     await market.sandbox.control("POST", "disputes", {"charge": payment.charge_id})
     return await customer.push("/payment", "chargeback.updated", lambda pushed: True, 10)
+
+
+async def with_passkey(market: Market, who: Party) -> Passkey:
+    uow = market.store.single()
+    passkey = uow.new(
+        Passkey,
+        user_id=who.id,
+        credential_id=who.id,
+        public_key="",
+        sign_count=0,
+        name="Key",
+    )
+    await uow.add(passkey)
+    return passkey
 
 
 def valid_fields(op: Operation, world: World, *, all_fields: bool = False) -> Json:
@@ -312,7 +331,8 @@ def invalid_variants(op: Operation, valid: Json, *, text: bool) -> Iterator[tupl
 async def test_every_field_is_checked(market: Market, world: World, server: Any) -> None:
     """Fails for a field without limits, without `forbid_unknown_fields` of Command, without
     `_has_null` in Operation.parse, or when `invalid` does not name the field."""
-    server.web.limits._rates[PASSWORDS_PER_ACCOUNT] = Rate(10_000, 1)
+    for limit in (PASSWORDS_PER_ACCOUNT, CODES_PER_ACCOUNT, PASSKEYS):
+        server.web.limits._rates[limit] = Rate(10_000, 1)
     callers = {Role.CUSTOMER: world.customer, Role.CONTRACTOR: world.contractor}
     before = await market.traces()
     wrong: list[Any] = []

@@ -42,6 +42,9 @@ async def test_declared_limits_are_enforced_and_scaled(market, server):
     assert limited.keys() >= {
         "account.register",
         "account.login",
+        "account.login_code",
+        "account.passkey_login",
+        "account.step_up",
         "account.delete",
         "bidding.create",
         "chat.send",
@@ -51,7 +54,9 @@ async def test_declared_limits_are_enforced_and_scaled(market, server):
         "job.update",
         "payment.dispute_say",
     }
-    limits = RateLimits(server.web.redis, "scaled", per_second=100, sign_ins=30, seal=str)
+    limits = RateLimits(
+        server.web.redis, "scaled", per_second=100, sign_ins=30, seal=str, challenged=str
+    )
     chosen = (limited["job.create"][0], *limited["account.login"])
     rates = [limits._rate(limit) for limit in chosen]
     assert [(rate.burst, rate.interval) for rate in rates] == [(120, 1 / 2), (30, 2), (10, 30)]

@@ -7,12 +7,24 @@ CONTRACT = {
     "/account": [
         (None, "POST /api/account/register", ""),
         (None, "POST /api/account/login", ""),
+        (None, "POST /api/account/login/code", ""),
+        (None, "POST /api/account/passkey_options", ""),
+        (None, "POST /api/account/passkey_login", ""),
         ("refresh", "POST /api/account/refresh", ""),
         ("me", "GET /api/account/me", USER),
         ("update", "PATCH /api/account/me", USER),
         ("logout", "POST /api/account/logout", USER),
         ("sessions", "GET /api/account/sessions", USER),
         ("revoke", "DELETE /api/account/sessions", USER),
+        ("totp_begin", "POST /api/account/totp_begin", USER),
+        ("totp_confirm", "POST /api/account/totp_confirm", USER),
+        ("totp_disable", "POST /api/account/totp_disable", USER),
+        ("recovery_codes", "POST /api/account/recovery_codes", USER),
+        ("passkey_begin", "POST /api/account/passkey_begin", USER),
+        ("passkey_add", "POST /api/account/passkey_add", USER),
+        ("passkeys", "GET /api/account/passkeys", USER),
+        ("passkey_remove", "DELETE /api/account/passkeys/{passkey_id}", USER),
+        ("step_up", "POST /api/account/step_up", USER),
         ("onboard", "POST /api/account/onboard", "contractor"),
         ("delete", "POST /api/account/delete", SIDES),
         ("sync", "GET /api/account/feed", USER),
@@ -131,7 +143,7 @@ CONTRACT = {
 }
 
 PUSHES = {
-    "/account": "notification head session.revoked resync account.updated",
+    "/account": "notification head session.revoked resync account.updated security.changed",
     "/job": "job.updated job.closed job.viewers job.matched",
     "/job-request": "application.created application.updated",
     "/chat": "message read typing presence",
@@ -143,6 +155,9 @@ PUSHES = {
 }
 COLLECTIONS = {
     "users",
+    "second_factors",
+    "passkeys",
+    "challenges",
     "jobs",
     "jobapplicationrequests",
     "conversations",

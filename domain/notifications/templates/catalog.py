@@ -13,6 +13,7 @@ from domain.notifications.templates import offers, work
 from domain.notifications.templates.alerts import alert
 from domain.notifications.templates.disputes import dispute_updated
 from domain.notifications.templates.payments import chargeback_updated, payment_updated
+from domain.notifications.templates.security import security_changed
 from domain.notifications.templates.wallet import account_updated, withdrawal_updated
 from domain.notifications.text import Template
 
@@ -32,5 +33,6 @@ TEMPLATES: Mapping[str, Template] = {
     "/payment chargeback.updated": chargeback_updated,
     "/wallet withdrawal.updated": withdrawal_updated,
     "/account account.updated": account_updated,
+    "/account security.changed": security_changed,
     "/admin alert": alert,
 }

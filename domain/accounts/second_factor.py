@@ -1,0 +1,165 @@
+"""The second factor of a user: the secret of their authenticator app, and recovery codes."""
+
+import hashlib
+import re
+import secrets
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta as Limits
+
+from domain.accounts.passkey import Passkey
+from domain.accounts.security_changes import SecurityFact, announce
+from domain.accounts.sessions import end_sessions
+from domain.accounts.user import User
+from domain.kernel.actor import Actor, Role
+from domain.kernel.errors import Conflict, NotFound, Unauthenticated, WrongCredentials
+from domain.kernel.record import Record
+from domain.kernel.store import UnitOfWork
+from domain.operations import audit_log
+from domain.operations.audit_log import AuditEntry
+from domain.operations.limits import Limit, Per
+from domain.ports.ports import Ports
+
+RECOVERY_CODES = 10
+ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without what looks alike
+GROUPS, GROUP = 4, 4  # 79 bits, so that a digest needs no salt and no slow hash
+
+Code = Annotated[str, Limits(min_length=6, max_length=40)]  # of the app, or a recovery code
+
+# A guess is right with a probability of 3 in a million.
+CODES_PER_ACCOUNT = Limit(10, 600, Per.ACCOUNT, "code")
+
+
+class SecondFactor(Record, frozen=True):
+    """What a user can answer the second step of a sign-in with, besides passkeys.
+
+    The id is the user's. `last_step` is the time step of the last code that was accepted: each code
+    is accepted once. Until `enabled_at` the secret waits for its first code.
+    """
+
+    COLLECTION = "second_factors"
+    PREFIX = "sfa"
+    PRIVATE = frozenset({"secret", "last_step", "recovery_codes"})
+    UNLOGGED = PRIVATE
+    ENCRYPTED = frozenset({"secret"})
+
+    secret: str = ""
+    enabled_at: datetime | None = None
+    last_step: int = 0
+    recovery_codes: tuple[str, ...] = ()  # digests of those that are unused
+
+
+async def accept_code(ports: Ports, uow: UnitOfWork, user_id: str, code: str) -> None:
+    """Use up a code of the authenticator app, or a recovery code, in a transaction.
+
+    Raises WrongCredentials.
+    """
+    factor = await uow.find(SecondFactor, {"_id": user_id})
+    if factor is None:
+        raise WrongCredentials("The code is wrong.")
+    if re.fullmatch(r"[0-9]{6}", plain := _plain(code)):
+        await _accept_totp(ports, uow, factor, plain)
+    else:
+        await _accept_recovery_code(uow, factor, plain)
+
+
+async def _accept_totp(ports: Ports, uow: UnitOfWork, factor: SecondFactor, code: str) -> None:
+    step = ports.totp.step(factor.secret, code, uow.now) if factor.enabled_at else None
+    if step is None:
+        raise WrongCredentials("The code is wrong.")
+    unused = {"last_step": {"$lt": step}}
+    if await uow.change(SecondFactor, factor.id, only_if=unused, last_step=step) is None:
+        raise WrongCredentials("This code was used already: wait for the next one.")
+
+
+async def _accept_recovery_code(uow: UnitOfWork, factor: SecondFactor, code: str) -> None:
+    used = _digest(code)
+    left = tuple(digest for digest in factor.recovery_codes if digest != used)
+    changed = await uow.change(
+        SecondFactor, factor.id, only_if={"recovery_codes": used}, recovery_codes=left
+    )
+    if changed is None:
+        raise WrongCredentials("The code is wrong.")
+    announce(uow, factor.id, SecurityFact.RECOVERY_CODE_USED, str(len(left)))
+
+
+def new_recovery_codes() -> list[str]:
+    return [
+        "-".join("".join(secrets.choice(ALPHABET) for _ in range(GROUP)) for _ in range(GROUPS))
+        for _ in range(RECOVERY_CODES)
+    ]
+
+
+async def keep_recovery_codes(uow: UnitOfWork, user_id: str, codes: list[str]) -> None:
+    """Replace the recovery codes. Only digests are stored."""
+    digests = tuple(_digest(_plain(code)) for code in codes)
+    if await uow.change(SecondFactor, user_id, recovery_codes=digests) is None:
+        await uow.add(uow.new(SecondFactor, id=user_id, recovery_codes=digests))
+
+
+def methods_of(user: User) -> list[str]:
+    """What can answer the second step of this user's sign-in; empty without a second factor."""
+    methods = ["totp"] if user.totp_enabled else []
+    methods += ["passkey"] if user.passkey_count else []
+    return [*methods, "recovery_code"] if methods else []
+
+
+def may_set_up(actor: Actor, user: User) -> None:
+    """A limited session knows the password only, so it sets up the first factor and no other.
+
+    Raises Unauthenticated.
+    """
+    if actor.limited and user.has_second_factor:
+        raise Unauthenticated("A second factor is set up: refresh, or sign in with it.")
+
+
+def must_keep_one(ports: Ports, user: User) -> None:
+    """Refuse to remove the last factor of a user who needs one. Raises Conflict."""
+    more = user.passkey_count + user.totp_enabled > 1
+    if user.role is Role.ADMIN and ports.demands.second_factor and not more:
+        raise Conflict("Administrators need a second factor: add another one first.")
+
+
+async def forget_without_factor(uow: UnitOfWork, user: User) -> None:
+    """Remove the rest when a user has lost the last factor: recovery codes alone are none."""
+    if not user.has_second_factor:
+        await uow.remove(SecondFactor, {"_id": user.id})
+
+
+async def remove_second_factors(uow: UnitOfWork, user_id: str) -> User:
+    """Remove all passkeys, the app's secret and the recovery codes. Raises NotFound.
+
+    For the erasure of an account, and for `reset_second_factors`.
+    """
+    user = await uow.change(User, user_id, totp_enabled=False, passkey_count=0)
+    if user is None:
+        raise NotFound
+    await uow.remove(SecondFactor, {"_id": user_id})
+    await uow.remove(Passkey, {"user_id": user_id})
+    return user
+
+
+async def reset_second_factors(ports: Ports, user_id: str, entry: AuditEntry) -> User:
+    """The same for a person who lost them all: audited as `entry`, mailed, and their sessions end.
+
+    Raises NotFound, and Unavailable when sessions cannot be ended; repeat it then.
+    """
+
+    async def work(uow: UnitOfWork) -> User:
+        user = await remove_second_factors(uow, user_id)
+        announce(uow, user_id, SecurityFact.SECOND_FACTORS_RESET)
+        await audit_log.record(uow, ports.seal, entry)
+        return user
+
+    user = await ports.store.transact(work)
+    await end_sessions(ports, user_id)
+    return user
+
+
+def _plain(code: str) -> str:
+    return re.sub(r"[\s-]", "", code).lower()
+
+
+def _digest(code: str) -> str:
+    return hashlib.sha256(code.encode()).hexdigest()

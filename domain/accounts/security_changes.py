@@ -1,0 +1,38 @@
+"""Changes to how a user signs in. Each is pushed and mailed to them, whoever made it."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from domain.kernel.outbox import Event
+from domain.kernel.store import UnitOfWork
+
+SECURITY_CHANGED = Event("/account", "security.changed")
+
+
+class SecurityFact(StrEnum):
+    """`notifications/templates/security.py` has the text of each."""
+
+    TOTP_ENABLED = "totp_enabled"
+    TOTP_DISABLED = "totp_disabled"
+    PASSKEY_ADDED = "passkey_added"
+    PASSKEY_REMOVED = "passkey_removed"
+    PASSKEY_SUSPECT = "passkey_suspect"
+    RECOVERY_CODE_USED = "recovery_code_used"
+    RECOVERY_CODES_RENEWED = "recovery_codes_renewed"
+    SECOND_FACTORS_RESET = "second_factors_reset"
+
+
+class SecurityChange(msgspec.Struct, frozen=True):
+    """`detail` is the name of a passkey, or a number."""
+
+    id: str
+    kind: SecurityFact
+    detail: str
+    at: datetime
+
+
+def announce(uow: UnitOfWork, user_id: str, kind: SecurityFact, detail: str = "") -> None:
+    """Tell the user. Needs a transaction."""
+    uow.publish(SECURITY_CHANGED, SecurityChange(user_id, kind, detail, uow.now), to=[user_id])

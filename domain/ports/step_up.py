@@ -1,0 +1,24 @@
+"""Protocol: a command asks for a recent confirmation of its caller's identity."""
+
+from enum import StrEnum
+from typing import Protocol
+
+from domain.kernel.actor import Actor
+
+
+class StepUpFor(StrEnum):
+    """Why a command asks; `accounts/step_up.py` knows when.
+
+    MONEY is for administrators' commands that move money, CREDENTIALS for changes to how one signs
+    in, CHANGED_BANK for payments to a bank account that was changed since the last one.
+    """
+
+    MONEY = "money"
+    CREDENTIALS = "credentials"
+    CHANGED_BANK = "changed_bank"
+
+
+class StepUp(Protocol):
+    async def check(self, actor: Actor, reason: StepUpFor) -> None:
+        """Raises StepUpRequired, or Unavailable while sessions cannot be read."""
+        ...

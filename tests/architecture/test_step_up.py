@@ -1,0 +1,34 @@
+"""Every administrators' operation either asks for a step-up or is known to move no money."""
+
+from domain.kernel.actor import ADMINS
+from domain.operations.command import Style
+from domain.ports.step_up import StepUpFor
+from handlers import NAMESPACES
+
+# They move no money themselves, or stop it, which must be quick.
+WITHOUT_STEP_UP = {
+    "admin.live",
+    "admin.overview",
+    "admin.freeze",
+    "admin.ban",
+    "admin.unban",
+    "admin.evidence",  # what the bank reads; the bank decides
+    "admin.reconcile",  # books what has happened at Stripe
+    # Tasks and events that were decided before are run again.
+    "admin.retry",
+    "admin.discard",
+    "admin.replay",
+}
+
+
+def test_administrators_commands_that_move_money_ask_for_a_step_up() -> None:
+    """Guard: `step_up` on the operations; a new one must have it or be named above."""
+    without = {
+        exposed.operation.name
+        for namespace in NAMESPACES
+        for exposed in namespace.exposed
+        if exposed.operation.roles == ADMINS
+        and exposed.operation.style is not Style.READ
+        and exposed.operation.step_up is not StepUpFor.MONEY
+    }
+    assert without == WITHOUT_STEP_UP
