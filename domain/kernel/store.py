@@ -1,4 +1,4 @@
-"""The only file that talks to MongoDB: records, transactions, guarded updates, outbox rows.
+"""Talks to MongoDB: records, transactions, guarded updates, outbox rows.
 
 The function given to `transact` may run several times, so it uses only its unit of work. The retry
 loop is our own, as motor's has no backoff: TransientTransactionError reruns the function,
@@ -13,14 +13,16 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import pymongo
 from bson import ObjectId, binary
 from bson.codec_options import CodecOptions
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
+from motor.motor_asyncio import AsyncIOMotorClientSession
 from pymongo import UpdateOne
 from pymongo.errors import (
     BulkWriteError,
     ConnectionFailure,
     DuplicateKeyError,
+    NetworkTimeout,
     OperationFailure,
     PyMongoError,
 )
@@ -31,6 +33,7 @@ from domain.kernel import documents
 from domain.kernel.documents import Sort, Where
 from domain.kernel.errors import NotFound, Unavailable
 from domain.kernel.field_codec import FieldCodec
+from domain.kernel.mongo_client import STATEMENT_SECONDS, EngineFailure, connect
 from domain.kernel.outbox import OutboxRow, Outgoing
 from domain.kernel.record import Change, Page, Record
 from domain.kernel.settings import Clock, Rates
@@ -45,6 +48,8 @@ MAX_PAGE, BATCH = 100, 200
 DUPLICATE = 11000  # MongoDB's error code
 TRANSACTION_SECONDS = 15.0
 MAX_BACKOFF = 1.0  # seconds between two attempts
+ABORT_SECONDS = 2.0
+INDEX_SECONDS = 3600.0  # for building one index
 DURABLE = WriteConcern(w="majority", j=True)
 UNREACHABLE = (ConnectionFailure,)  # errors of a database that does not answer
 DatabaseError = PyMongoError  # for callers, which do not import the driver
@@ -70,17 +75,15 @@ class Store:
     """A connection pool to one database. `worker` owns the outbox rows that it writes."""
 
     def __init__(
-        self, url: str, clock: Clock, rates: Rates, codec: FieldCodec, worker: str = ""
+        self,
+        url: str,
+        clock: Clock,
+        rates: Rates,
+        codec: FieldCodec,
+        worker: str = "",
+        statement_seconds: float = STATEMENT_SECONDS,
     ) -> None:
-        # After "no primary" the driver waits for the next heartbeat, so it comes before the time
-        # for finding a server is over.
-        self.client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
-            url,
-            tz_aware=True,
-            serverSelectionTimeoutMS=5000,
-            heartbeatFrequencyMS=1500,
-            maxPoolSize=50,
-        )
+        self.client = connect(url, statement_seconds)
         self.database = self.client.get_default_database(
             "jobsphere", codec_options=CodecOptions(tz_aware=True), write_concern=DURABLE
         )
@@ -104,7 +107,8 @@ class Store:
         for kind in kinds:
             if kind.INDEXES:  # also creates the collection
                 indexes = [index.definition for index in kind.INDEXES]
-                await self.database.command("createIndexes", kind.COLLECTION, indexes=indexes)
+                with pymongo.timeout(INDEX_SECONDS):
+                    await self.database.command("createIndexes", kind.COLLECTION, indexes=indexes)
             elif kind.COLLECTION not in existing:
                 try:
                     # The driver's own check beforehand raises a different error.
@@ -114,9 +118,12 @@ class Store:
                         raise
 
     async def ping(self) -> None:
-        """Raises Unavailable."""
+        """Read something: a server whose engine has stopped still answers a `ping`.
+
+        Raises Unavailable.
+        """
         try:
-            await self.database.command("ping")
+            await self.database["processes"].find_one({"_id": self.worker}, {"_id": 1})
         except PyMongoError as away:
             raise Unavailable from away
 
@@ -474,11 +481,16 @@ class UnitOfWork(Outgoing):
 
 
 def _transient(failed: PyMongoError) -> bool:
+    """Whether another attempt may succeed soon. A statement that got no answer in its time would
+    get none again."""
+    if isinstance(failed, (EngineFailure, NetworkTimeout)):
+        return False
     return failed.has_error_label("TransientTransactionError") or isinstance(
         failed, ConnectionFailure
     )
 
 
 async def _abort(session: AsyncIOMotorClientSession) -> None:
-    with contextlib.suppress(PyMongoError):  # the server rolls back when the session ends
+    # Without an answer the server rolls back later.
+    with contextlib.suppress(PyMongoError), pymongo.timeout(ABORT_SECONDS):
         await session.abort_transaction()

@@ -1,5 +1,7 @@
 """Stored replies: a repeated request id returns the first success instead of running again."""
 
+import asyncio
+import contextlib
 import hashlib
 import secrets
 from datetime import datetime, timedelta
@@ -10,10 +12,11 @@ import msgspec
 from domain.kernel.actor import Actor
 from domain.kernel.errors import RequestIdReused, RequestInProgress
 from domain.kernel.record import Index, Record
-from domain.kernel.store import TRANSACTION_SECONDS, Duplicate, Store, UnitOfWork
+from domain.kernel.store import TRANSACTION_SECONDS, UNREACHABLE, Duplicate, Store, UnitOfWork
 
 REPLY_KEPT = timedelta(hours=24)
 CLAIM_HELD = timedelta(seconds=TRANSACTION_SECONDS + 5)  # no command runs for longer
+DROP_SECONDS = 2.0
 
 
 class Reply(Record, frozen=True):
@@ -53,8 +56,13 @@ class Claim(msgspec.Struct, frozen=True):
             raise RequestInProgress
 
     async def drop(self, store: Store) -> None:
-        """Release a claim after a failure. Failures are not stored, so the caller may try again."""
-        await store.single().remove(Reply, {"_id": self.id, "claimed_by": self.token})
+        """Release a claim after a failure. Failures are not stored, so the caller may try again.
+
+        When the database fails or does not answer in time, the claim ends by itself.
+        """
+        with contextlib.suppress(TimeoutError, *UNREACHABLE):
+            async with asyncio.timeout(DROP_SECONDS):
+                await store.single().remove(Reply, {"_id": self.id, "claimed_by": self.token})
 
 
 async def claim_request(

@@ -1,14 +1,20 @@
 """Redis connections: loss, and options."""
 
 import asyncio
+import os
+import signal
 import socket
 import struct
+from pathlib import Path
 
 import pytest
 import uvloop
-from redis.asyncio import ConnectionPool
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import TimeoutError as NoAnswer
 
+from server.dev.stores import Embedded
+from server.pubsub import redis_connections
 from server.pubsub.redis_connections import redis_pool
 
 
@@ -47,3 +53,35 @@ async def _reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     peer = writer.get_extra_info("socket")
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
+
+
+async def test_a_redis_that_hangs_is_asked_by_one_caller_in_each_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `Breaker` and its use in `FailFast`; without it each caller waits for the time
+    limit. As soon as Redis answers again, all are served."""
+    monkeypatch.setattr(redis_connections, "TRY_SECONDS", 0.2)
+    with Embedded(tmp_path, {"redis"}) as addresses:
+        pool = redis_pool(
+            BlockingConnectionPool, str(addresses.redis_url), socket_timeout=0.5, max_connections=9
+        )
+        async with Redis.from_pool(pool) as redis:
+            await redis.ping()
+            os.kill(addresses.pids["redis"], signal.SIGSTOP)
+            with pytest.raises(NoAnswer):
+                await redis.ping()
+            asked = [redis.ping() for _ in range(8)]
+            refused = await asyncio.gather(*asked, return_exceptions=True)
+            assert {type(each) for each in refused} == {ConnectionLost}
+            await asyncio.sleep(0.2)
+            attempts = await asyncio.gather(
+                *(redis.ping() for _ in range(8)), return_exceptions=True
+            )
+            assert sorted(type(each).__name__ for each in attempts) == [
+                *["ConnectionError"] * 7,
+                "TimeoutError",
+            ]
+            os.kill(addresses.pids["redis"], signal.SIGCONT)
+            await asyncio.sleep(0.2)
+            assert await redis.ping()
+            assert all(await asyncio.gather(*(redis.ping() for _ in range(8))))
