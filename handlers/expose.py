@@ -1,5 +1,6 @@
 """Exposes operations on Socket.IO and HTTP, and runs them: every command goes through `answer`."""
 
+import errno
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from domain.operations.operation import Operation, execute
 from domain.ports.ports import Ports
 
 log = structlog.get_logger()
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -63,7 +66,10 @@ async def answer(
         return refusal(refused)
     except UNREACHABLE:
         return refusal(Unavailable())
-    except Exception:
+    except Exception as failed:
+        if isinstance(failed, OSError) and failed.errno in DISK_FULL:
+            log.error("the disk is full", operation=op.name)
+            return refusal(Unavailable())
         log.exception("operation failed", operation=op.name)
         return refusal(InternalError())
 

@@ -15,12 +15,12 @@ from redis.exceptions import RedisError
 
 from domain.admin.dashboard import overview_of
 from domain.kernel.actor import Actor
-from domain.kernel.errors import RateLimited
+from domain.kernel.errors import RateLimited, Unavailable
 from domain.kernel.record import wire
 from domain.kernel.rooms import LIVE_MONITOR, user_room
 from domain.kernel.store import UNREACHABLE
 from domain.notifications import feed
-from domain.operations.command import Meta
+from domain.operations.command import Meta, Style
 from domain.operations.operation import Operation
 from handlers import NAMESPACES, files, webhooks
 from handlers.expose import Answer, answer, refusal
@@ -28,10 +28,12 @@ from handlers.statements import DOWNLOADS
 from server.authentication import Authenticator
 from server.config import Settings
 from server.container import STATS_SECONDS, CannotServe, Container, refuse_demo_accounts
+from server.disk_space import DiskSpace
 from server.http.client_address import client_address
 from server.http.routes import MAX_BODY, HttpApi
 from server.operation_calls import RunOperation
 from server.rate_limits import RateLimits
+from server.readiness import Readiness, Trouble
 from server.realtime.server import Realtime
 from server.runtime.background_tasks import end
 
@@ -39,6 +41,9 @@ log = structlog.get_logger()
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
 HEAD_SECONDS = 30
+HTTP_SECONDS = 0.5  # at least, that requests over HTTP get to end after the draining
+SILENT_SECONDS = 15.0  # without a heartbeat in the database, which is due every 4 s
+REDIS_SECONDS = 0.7  # until it counts as away; asked twice within a probe
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; connect-src 'self' ws: wss:; "
     "style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
@@ -83,6 +88,16 @@ class Web(Container):
         )
         self.limits.audience = lambda room: len(self.realtime.rooms.members(room))
         self.session_events.on_event = self.realtime.on_session_event
+        # Only embedded stores write to the disk of this process.
+        self.disk = DiskSpace(settings.data_dir) if settings.demo else None
+        self.readiness = Readiness(
+            {
+                "process": self._check_process,
+                "database": self._check_database,
+                "redis": self._check_redis,
+                "disk": self._check_disk,
+            }
+        )
         self.http = HttpApi(run, refusal, authenticator, address)
         self._loops: list[asyncio.Task[None]] = []
 
@@ -94,6 +109,8 @@ class Web(Container):
                 await self.limits.check(op, fields, actor, meta)
             except RateLimited as refused:
                 return refusal(refused)
+            if self.disk and op.style is not Style.READ and self.disk.low:
+                return refusal(Unavailable())
             answered = await work(op, fields, actor, meta, self.ports)
             if op.limits and answered.ok:
                 self.limits.charge(op, fields, actor, meta, answered.data)
@@ -140,6 +157,7 @@ class Web(Container):
             asyncio.create_task(self._push_stats()),
         ]
         yield
+        self.readiness.stop()
         await end(self._loops)
         await self.realtime.stop()
         await self.presence.stop()
@@ -176,19 +194,47 @@ class Web(Container):
                 log.exception("stats not pushed")
 
     async def _ready(self, request: web.Request) -> web.Response:
-        """200 while a load balancer should send traffic here.
+        """200 while a load balancer should send traffic here, otherwise 503, within two seconds.
 
-        503 while this process ends, without the database, or when Redis does not deliver the
-        process's own messages: then its clients would miss pushes of other processes. Without
-        Redis all processes are equal, and payments still work, so it is 200.
+        Without Redis all processes are equal, and payments still work, so it is 200.
         """
-        ready = not self.realtime.eio.draining
-        with contextlib.suppress(Exception):
-            redis = await self.sessions.reachable()
-            ready = ready and not (redis and await self.fanout.misses_own_messages())
+        report = await self.readiness.report()
+        state = {
+            "ready": report.ready,
+            "redis": "redis" not in report.found,
+            "reasons": report.reasons,
+        }
+        return web.json_response(state, status=200 if report.ready else 503)
+
+    async def _check_process(self) -> Trouble | None:
+        return Trouble("ends") if self.realtime.eio.draining else None
+
+    async def _check_database(self) -> Trouble | None:
+        try:
             await self.store.ping()
-            return web.json_response({"ready": ready, "redis": redis}, status=200 if ready else 503)
-        return web.json_response({"ready": False}, status=503)
+        except Unavailable as away:
+            return Trouble(f"cannot be read: {type(away.__cause__).__name__}")
+        silent = self.relay.seconds_since_heartbeat
+        return Trouble(f"no write for {silent:.0f} s") if silent > SILENT_SECONDS else None
+
+    async def _check_redis(self) -> Trouble | None:
+        """When it does not deliver the process's own messages, its clients would miss pushes of
+        other processes."""
+        try:
+            async with asyncio.timeout(REDIS_SECONDS):
+                reachable = await self.sessions.reachable()
+        except TimeoutError:
+            return Trouble("no answer", fatal=False)
+        if not reachable:
+            return Trouble("cannot be reached, or refuses commands", fatal=False)
+        if await self.fanout.misses_own_messages(REDIS_SECONDS):
+            return Trouble("does not deliver the messages of this process")
+        return None
+
+    async def _check_disk(self) -> Trouble | None:
+        if self.disk is None or not await asyncio.to_thread(lambda: self.disk and self.disk.low):
+            return None
+        return Trouble(f"{self.disk.free() // 1024**2} MiB are free for the embedded stores")
 
 
 @contextlib.asynccontextmanager
@@ -197,9 +243,7 @@ async def listening(settings: Settings) -> AsyncIterator[Web]:
     served = Web(settings)
     if not settings.demo:
         await refuse_demo_accounts(served.store)
-    runner = web.AppRunner(
-        served.application(), access_log=None, shutdown_timeout=settings.drain_seconds
-    )
+    runner = web.AppRunner(served.application(), access_log=None, shutdown_timeout=HTTP_SECONDS)
     try:
         await runner.setup()
         try:
@@ -209,7 +253,10 @@ async def listening(settings: Settings) -> AsyncIterator[Web]:
         try:
             yield served
         finally:
+            ends = time.monotonic() + settings.drain_seconds
             await served.drain()
+            # Requests over HTTP get what is left of the time; the library has no setter for it.
+            runner._shutdown_timeout = max(HTTP_SECONDS, ends - time.monotonic())
     finally:
         await runner.cleanup()
 

@@ -48,6 +48,7 @@ from server.workers.scheduler import Scheduler
 
 PLATFORM = "JobSphere"  # as authenticator apps and passkeys show it
 STATS_SECONDS = 1
+STOP_SECONDS = 3.0  # for work in hand; other processes finish what is left
 REDIS_CONNECTIONS = 50
 REDIS_WAIT_SECONDS = 20  # for a free connection
 
@@ -137,8 +138,8 @@ class Container:
 
     async def stop(self) -> None:
         await self.scheduler.stop()
-        await self.relay.stop()
-        await self.message_writer.stop()
+        await self.relay.stop(STOP_SECONDS)
+        await self.message_writer.stop(STOP_SECONDS)
         await self.fanout.stop()
         await self.close()
 

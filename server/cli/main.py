@@ -38,7 +38,7 @@ def web() -> None:
     from server.cli import serve
 
     settings = configured()
-    _run(lambda: serve.run(serve.web(settings)))
+    _run(lambda: serve.run(serve.web(settings), settings.drain_seconds))
 
 
 @app.command()
@@ -47,7 +47,7 @@ def worker() -> None:
     from server.cli import serve
 
     settings = configured()
-    _run(lambda: serve.run(serve.worker(settings)))
+    _run(lambda: serve.run(serve.worker(settings), settings.drain_seconds))
 
 
 @app.command()
@@ -59,7 +59,7 @@ def dev() -> None:
     from server.dev.stores import EmbeddedError
 
     try:
-        _run(lambda: serve.run(development.run(os.environ)))
+        _run(lambda: serve.run(development.run(os.environ), development.drain_seconds(os.environ)))
     except ConfigError as wrong:
         _fail(str(wrong), WRONG_USE)
     except EmbeddedError as failed:

@@ -12,30 +12,36 @@ import uvloop
 
 from server.config import Settings
 from server.container import Container, refuse_demo_accounts
+from server.runtime.exit_limit import exit_within
+from server.runtime.loop_monitor import LoopMonitor
 
 log = structlog.get_logger()
 
+END_SECONDS = 5.0
 
-def run(work: Coroutine[Any, Any, None]) -> None:
+
+def run(work: Coroutine[Any, Any, None], drain_seconds: float = 0) -> None:
     """Run `work` to its end, or cancel it at SIGTERM or Ctrl-C and let it clean up.
 
     The first signal restores the default handlers, so that a second one ends a clean-up that hangs.
+    After `drain_seconds` and END_SECONDS more the process is ended.
     """
-    uvloop.run(_until_signalled(work))
+    uvloop.run(_until_signalled(work, drain_seconds + END_SECONDS))
 
 
-async def _until_signalled(work: Coroutine[Any, Any, None]) -> None:
+async def _until_signalled(work: Coroutine[Any, Any, None], seconds: float) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
     signals = (signal.SIGTERM, signal.SIGINT)
 
     def end() -> None:
+        exit_within(seconds, loop)
         for sign in signals:
             loop.remove_signal_handler(sign)
         task.cancel()
 
     for sign in signals:
         loop.add_signal_handler(sign, end)
-    with contextlib.suppress(asyncio.CancelledError):
+    with contextlib.suppress(asyncio.CancelledError), LoopMonitor():
         await task
 
 

@@ -66,6 +66,12 @@ async def _serve(settings: Settings, addresses: Addresses) -> None:
         await addresses.first_death()
 
 
+def drain_seconds(environ: Mapping[str, str]) -> int:
+    """Raises ConfigError."""
+    given = {name: value for name, value in environ.items() if value.strip()}
+    return load(PLACEHOLDERS | _defaults(given) | given).drain_seconds
+
+
 def _defaults(given: Mapping[str, str]) -> dict[str, str]:
     """Defaults for development: several currencies, both names of this machine, a short drain, and
     no demands that a program which plays a story would have to meet."""

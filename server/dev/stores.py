@@ -12,6 +12,7 @@ import http.client
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -30,7 +31,7 @@ MONGO = Path(__file__).with_name("mongo.py")
 LOOPBACK = "127.0.0.1"
 
 START_SECONDS = 60.0  # until a child must answer
-STOP_SECONDS = 10.0  # from the request to end until the kill
+STOP_SECONDS = 3.0  # from the request to end until the kill
 RELEASE_SECONDS = 20.0  # for the children of a killed predecessor to let go of their data
 POLL_SECONDS = 0.03
 TAIL_LINES = 15
@@ -212,6 +213,7 @@ class Embedded:
         self._stopping.set()
         for child in self._children:
             child.process.terminate()
+            child.process.send_signal(signal.SIGCONT)  # a suspended one could not end
         deadline = time.monotonic() + STOP_SECONDS
         for child in self._children:
             try:

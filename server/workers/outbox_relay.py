@@ -9,6 +9,7 @@ guarded write: a process that has lost the lease changes nothing.
 import asyncio
 import contextlib
 import random
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
@@ -69,9 +70,16 @@ class Relay:
         self._working: set[asyncio.Task[None]] = set()
         self._heads: dict[str, int] = {}
         self._unsaved: set[str] = set()
+        self._heartbeat_at = time.monotonic()
+
+    @property
+    def seconds_since_heartbeat(self) -> float:
+        """Since a write of this process last succeeded for certain."""
+        return time.monotonic() - self._heartbeat_at
 
     def start(self, ports: Ports) -> None:
         self._ports = ports
+        self._heartbeat_at = time.monotonic()
         ports.store.committed = self.take
         self._loops = [
             asyncio.create_task(self._poll_loop()),
@@ -183,6 +191,7 @@ class Relay:
         while True:
             with contextlib.suppress(Exception):
                 await process_registry.send_heartbeat(self._store)
+                self._heartbeat_at = time.monotonic()
             await asyncio.sleep(RENEW_SECONDS)
             with contextlib.suppress(Exception):
                 await self._save_heads()
