@@ -56,7 +56,7 @@ def dev() -> None:
     from server.cli import serve
     from server.config import ConfigError
     from server.dev import run as development
-    from server.dev.stores import EmbeddedError
+    from server.dev.store_kinds import EmbeddedError
 
     try:
         _run(lambda: serve.run(development.run(os.environ), development.drain_seconds(os.environ)))

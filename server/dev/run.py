@@ -45,7 +45,7 @@ async def run(environ: Mapping[str, str]) -> None:
     placeholders = PLACEHOLDERS if own_stripe else _without_stripe(PLACEHOLDERS)
     checked = load(_defaults(given) | placeholders | given)
     log_setup.configure(checked.log_level)
-    async with embedded(checked.data_dir, stores) as addresses:
+    async with embedded(checked.data_dir, stores, supervised=True) as addresses:
         made = secrets.load(checked.data_dir)
         if own_stripe:
             assert addresses.stripe_api_base

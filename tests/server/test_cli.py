@@ -87,20 +87,35 @@ def _endpoints(data: Path) -> list[str]:
     return [json.loads(body)["url"] for (body,) in rows]
 
 
-def test_dev_ends_with_an_error_that_names_the_store_that_died(
+def test_dev_starts_a_dead_store_again_and_ends_when_that_does_not_help(
     tmp_path: Path, started: list[DevServer]
 ) -> None:
-    """Fails without `addresses.first_death()` in `_serve`."""
+    """Guard: `Supervisor` in `Embedded._supervise`, and `first_death` in `_serve`."""
     dev = DevServer(tmp_path / "data", free_port(), tmp_path / "dev.log")
     started.append(dev)
     dev.wait_until_it_serves()
+    login = {"email": "customer@demo.test", "password": "demo-jobsphere"}
+    tokens = dev.http("POST", "/api/account/login", login)[1]
     children = dev.children()
-    valkey = next(pid for pid in children if "valkey" in _arguments(pid))
-    os.kill(valkey, signal.SIGKILL)
-    assert dev.process.wait(timeout=30) == 1
-    assert "Redis (Valkey) ended unexpectedly (signal 9)" in dev.output
+    os.kill(_valkey(dev), signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while not dev.output.count("embedded store answers again"):
+        assert time.monotonic() < deadline, dev.output
+        time.sleep(0.1)
+    refresh = {"refresh_token": tokens["refresh_token"]}
+    assert dev.http("POST", "/api/account/refresh", refresh)[0] == 200
+
+    (manifest,) = (tmp_path / "data" / "redis").rglob("*.manifest")
+    manifest.write_text("this is no manifest\n")
+    os.kill(_valkey(dev), signal.SIGKILL)
+    assert dev.process.wait(timeout=60) == 1
+    assert "Redis (Valkey) ended unexpectedly (exit code 1)" in dev.output
     assert "Traceback" not in dev.output
     assert gone(children)
+
+
+def _valkey(dev: DevServer) -> int:
+    return next(pid for pid in dev.children() if "valkey" in _arguments(pid))
 
 
 def _arguments(pid: int) -> str:

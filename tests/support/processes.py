@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from server.dev.stores import KINDS, ROOT, WATCHDOG
+from server.dev.store_kinds import KINDS, Start
+from server.dev.stores import ROOT, WATCHDOG
 from tests.support.market import Market
 
 START_SECONDS = 30.0
@@ -115,11 +116,13 @@ class Processes:
         started again at the same address."""
         port = int(urlsplit(self.env["REDIS_URL"]).port or 0)
         kind = KINDS["redis"]
-        running = await self._start("redis", kind.command(self.folder, port, False), {}, None)
+        start = Start(data=self.folder, port=port)
+        running = await self._start("redis", kind.command(start), {}, None)
 
         async def answers() -> bool:
             with suppress(OSError):
-                return kind.answers(port)
+                kind.ask(start)
+                return True
             return False
 
         await self._wait(running, answers)

@@ -251,7 +251,8 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        return self.address._replace(netloc=f"127.0.0.1:{self.port}").geturl()
+        netloc = f":{self.address.password}@127.0.0.1:{self.port}"
+        return self.address._replace(netloc=netloc).geturl()
 
     async def connect(self) -> None:
         self.server = await asyncio.start_server(self._forward, "127.0.0.1", self.port)

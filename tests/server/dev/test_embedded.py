@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import wiredtiger
@@ -23,8 +24,9 @@ from pymongo import MongoClient
 from secantus.transactions import TransactionRegistry
 
 from server.config import load
-from server.dev import mongo, secrets, stores
-from server.dev.stores import Addresses, Embedded, EmbeddedError, embedded
+from server.dev import mongo, secrets, stores, supervision
+from server.dev.store_kinds import EmbeddedError
+from server.dev.stores import Addresses, Embedded, embedded
 from tests.support.databases import needs
 from tests.support.property_sizes import examples
 
@@ -59,8 +61,10 @@ def eventually(condition: Callable[[], bool], seconds: float) -> bool:
 
 def redis(addresses: Addresses, command: str) -> bytes:
     assert addresses.redis_url
-    port = int(addresses.redis_url.split(":")[2].split("/")[0])
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+    url = urlsplit(addresses.redis_url)
+    with socket.create_connection(("127.0.0.1", url.port or 0), timeout=5) as connection:
+        connection.sendall(f"AUTH {url.password}\r\n".encode())
+        assert connection.recv(64) == b"+OK\r\n"
         connection.sendall(command.encode() + b"\r\n")
         return connection.recv(1024)
 
@@ -158,6 +162,33 @@ async def test_a_child_that_dies_later_is_reported_by_name(tmp_path: Path) -> No
             await asyncio.wait_for(addresses.first_death(), timeout=5)
 
 
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_a_suspended_store_is_started_again_with_its_data(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `HANG_SECONDS` in `Supervisor._ailment`; a suspended process lives, and its system
+    still accepts connections for it."""
+    hurry(monkeypatch)
+    with Embedded(tmp_path, BOTH | {name}, supervised=True) as addresses:
+        redis(addresses, "SET greeting hello")
+        with MongoClient[dict[str, str]](addresses.mongo_url) as client:
+            notes = client.get_default_database()["notes"]
+            notes.insert_one({"_id": "one", "text": "kept"})
+            suspended = addresses.pids[name]
+            os.kill(suspended, signal.SIGSTOP)
+            assert eventually(lambda: addresses.pids[name] != suspended, seconds=20)
+            assert not running(suspended)
+            assert notes.find_one({}) == {"_id": "one", "text": "kept"}
+        assert eventually(
+            lambda: redis(addresses, "GET greeting").endswith(b"hello\r\n"), seconds=10
+        )
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervision, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(supervision, "HANG_SECONDS", 0.5)
+
+
 async def test_a_requested_stop_is_no_failure(tmp_path: Path) -> None:
     """Fails without the check of `_stopping` in _watch_end()."""
     async with embedded(tmp_path, {"redis"}) as addresses:
@@ -183,7 +214,7 @@ async def test_cancelling_a_start_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_failpoints_need_the_option(tmp_path: Path) -> None:
-    """Fails when `--enable-test-commands` is always or never passed by _mongo_command()."""
+    """Fails when `--enable-test-commands` is always or never passed by _secantus()."""
     arm = {"configureFailPoint": "failCommand", "mode": "off"}
     for allowed in (False, True):
         with Embedded(tmp_path, {"mongo"}, test_commands=allowed) as addresses:
@@ -358,7 +389,7 @@ def test_writes_are_written_once(stores: Addresses) -> None:
 def test_mongo_bin_names_the_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool, reason: str
 ) -> None:
-    """Guard: `stores.rust_mongo` and its use in `stores._kind`."""
+    """Guard: `store_kinds.rust_mongo` and its use in `store_kinds.kind_of`."""
     program = tmp_path / "secantusd-rs"
     if exists:
         program.write_text("#!/bin/sh\nexit 3\n")
