@@ -34,6 +34,7 @@ from server.http.routes import MAX_BODY, HttpApi
 from server.operation_calls import RunOperation
 from server.rate_limits import RateLimits
 from server.readiness import Readiness, Trouble
+from server.realtime.frame_budget import FrameBudget
 from server.realtime.server import Realtime
 from server.runtime.background_tasks import end
 
@@ -81,7 +82,7 @@ class Web(Container):
             authenticator=authenticator,
             address=address,
             origins=list(settings.cors_origins),
-            limits=self.limits,
+            budget=FrameBudget(settings.commands_per_second),
             fanout=self.fanout,
             presence=self.presence,
             fast=settings.realtime == "fast",

@@ -3,11 +3,10 @@
 They are counted for all processes together; see `token_buckets`.
 """
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -19,12 +18,6 @@ from domain.operations.limits import Limit, Per, Usage
 from domain.operations.operation import Operation
 from server.networks import network_of
 from server.token_buckets import Rate, SharedBuckets, rounded
-
-
-class Paced(Protocol):
-    """Has its own bucket: `due` is when it is full again, on the monotonic clock."""
-
-    due: float
 
 
 class ConcurrencyLimit:
@@ -53,7 +46,6 @@ class ConcurrencyLimit:
 USUAL_COMMANDS, USUAL_SIGN_INS = 50, 60
 BYTES = 4096  # of a command for one token of its user; each command takes one at least
 MOST_OWED = 4  # bursts, after requests that turned out to cost much
-PACKETS = Rate(400, 100)  # of one connection, of any type
 
 
 class RateLimits:
@@ -71,7 +63,6 @@ class RateLimits:
         challenged: Callable[[str], str],
     ) -> None:
         self._user = Rate(5 * per_second, per_second)
-        self._packets = PACKETS.times(per_second / USUAL_COMMANDS)
         self._factors = {
             Per.USER: per_second / USUAL_COMMANDS,
             Per.ADDRESS: sign_ins / USUAL_SIGN_INS,
@@ -160,9 +151,3 @@ class RateLimits:
 
     def _sealed(self, personal: str) -> str:
         return self._seal(f"limit {personal}".encode())
-
-    def packet(self, connection: Paced) -> float:
-        """Count a packet of a connection; returns 0, or the seconds to wait."""
-        now = time.monotonic()
-        wait, connection.due = self._packets.take(connection.due, now)
-        return wait

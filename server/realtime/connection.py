@@ -10,13 +10,18 @@ from engineio import packet as engine_packet
 from engineio.async_socket import AsyncSocket
 from engineio.exceptions import EngineIOError, SocketIsClosedError
 from engineio.packet import Packet
+from engineio.payload import Payload
 
 from domain.kernel.actor import Actor
-from server.realtime.fast_transport import MAX_UNSENT_BYTES, FastTransport, Takeover
+from server.realtime.fast_transport import CUT, MAX_UNSENT_BYTES, FastTransport, Payer, Takeover
+from server.realtime.frame_budget import FrameBudget
 from server.realtime.packets import MESSAGE, frame
 
 PROBE = "2probe"  # the first frame of a websocket that replaces polling
 UPGRADE_SECONDS = 10.0  # until a websocket that has not replaced polling is closed
+POST_SECONDS = 20.0  # for the body of a request
+MAX_MESSAGE = 4 * 1024 * 1024  # bytes; above the limit of commands, to answer with a refusal
+JSONP = b"d="  # begins a body of a client without CORS, which is not served
 
 
 class Owner(Protocol):
@@ -24,6 +29,7 @@ class Owner(Protocol):
 
     use_fast_transport: bool
     takeover: Takeover
+    budget: FrameBudget
     receive_packet: Callable[["Connection", str, int], None]
 
     def discard(self, connection: "Connection") -> None: ...
@@ -63,10 +69,36 @@ class Connection(AsyncSocket):  # type: ignore[misc]
         self.handling = self.paused = False
         self.capacity_freed = asyncio.Event()
         self.unanswered = 0  # commands that are committed, or under way, and not yet answered
-        self.due = 0.0  # when its bucket of packets is empty again
-        self.abuses = 0
+        self.due = 0.0  # when its bucket of frames is empty again
+        self.unpaid = 0  # bytes that arrived since the last charge
+        self.refusals = 0.0  # by rate limits
         self._unsent = 0
-        self._polling = False
+        self._polling = self._posting = False
+
+    # -- what its client may send --------------------------------------------------------------
+
+    @property
+    def payer(self) -> Payer:
+        return self
+
+    def charge(self, frames: float = 1) -> float:
+        """Charge frames that are no packet of a command. Returns 0 or the seconds to wait."""
+        wait = self.server.budget.charge(self, frames)
+        if wait:
+            self.cut_if_exhausted()
+        return wait
+
+    def cut_if_exhausted(self) -> None:
+        """Close a connection whose client goes on although it is refused."""
+        if not self.server.budget.exhausted(self) or self.closed:
+            return
+        if self.fast_transport:
+            self.fast_transport.cut()
+        elif self.upgraded and self.stock_transport:
+            self.stock_transport.write(CUT)
+            self.stock_transport.close()
+        else:
+            self.abort()
 
     # -- to the client -----------------------------------------------------------------------
 
@@ -172,15 +204,15 @@ class Connection(AsyncSocket):  # type: ignore[misc]
     def on_text(self, text: str) -> None:
         kind = text[:1]
         if kind == "4":
-            self.server.receive_packet(self, text, 1)
-        elif kind == "3":
+            return self.server.receive_packet(self, text, 1)
+        self.charge()
+        if kind == "3":
             self.ponged = True
-        elif kind == "1" or not "0" <= kind <= "6":
-            assert self.fast_transport
+        elif (kind == "1" or not "0" <= kind <= "6") and self.fast_transport:
             self.fast_transport.close()
 
     def on_closed(self) -> None:
-        self.closed = True
+        self.closed, self.fast_transport = True, None
         self.server.discard(self)
 
     async def _upgrade_websocket(self, environ: dict[str, Any]) -> Any:
@@ -203,12 +235,34 @@ class Connection(AsyncSocket):  # type: ignore[misc]
         if not self.upgraded:
             transport.close()
 
+    async def receive(self, pkt: Packet) -> None:
+        """A packet of the stock path or of a poller."""
+        if pkt.packet_type != engine_packet.MESSAGE:
+            self.charge()
+        if not self.closed:
+            await super().receive(pkt)
+
     async def handle_post_request(self, environ: dict[str, Any]) -> None:
-        """Raises EngineIOError, which ends the connection, also for a body that is no packet."""
+        """Raises EngineIOError, which ends the connection, also for a body that is no packet.
+
+        A client waits for the answer to a body before it sends the next.
+        """
+        size = int(environ.get("CONTENT_LENGTH", "0"))
+        self.unpaid += size
+        if size > MAX_MESSAGE or self._posting or self.charge():
+            raise EngineIOError
+        self._posting = True
         try:
-            await super().handle_post_request(environ)
-        except (ValueError, LookupError, RecursionError) as unreadable:
+            async with asyncio.timeout(POST_SECONDS):
+                body = await environ["wsgi.input"].readexactly(size)
+            if body.startswith(JSONP):
+                raise EngineIOError
+            for pkt in Payload(encoded_payload=body.decode()).packets:
+                await self.receive(pkt)
+        except (ValueError, LookupError, RecursionError, EOFError, TimeoutError) as unreadable:
             raise EngineIOError from unreadable
+        finally:
+            self._posting = False
 
 
 class _Probe:
@@ -221,6 +275,10 @@ class _Probe:
         self._connection = connection
         self._fast: FastTransport | None = None
 
+    @property
+    def payer(self) -> Payer:
+        return self._connection
+
     def on_started(self, fast: FastTransport) -> None:
         self._fast = fast
         asyncio.get_running_loop().call_later(UPGRADE_SECONDS, self._time_out_upgrade)
@@ -232,6 +290,7 @@ class _Probe:
     def on_text(self, text: str) -> None:
         connection, fast = self._connection, self._fast
         assert fast
+        connection.charge()
         if (
             text == PROBE
             and not connection.upgrading

@@ -13,15 +13,15 @@ from engineio.async_drivers.aiohttp import WebSocket
 from engineio.packet import Packet
 from engineio.payload import Payload
 
-from server.realtime.connection import Connection
+from server.realtime.connection import MAX_MESSAGE, Connection
 from server.realtime.fast_transport import Takeover
+from server.realtime.frame_budget import FrameBudget
 from server.runtime.background_tasks import end
 
 log = structlog.get_logger()
 
 PING_INTERVAL, PING_TIMEOUT = 25, 20  # seconds
 DRAIN_SPREAD = 0.8  # the part of the draining time over which connections are closed
-MAX_MESSAGE = 4 * 1024 * 1024  # bytes; above the limit of commands, to answer with a refusal
 
 # A polling client sends all its queued packets in one body; the size of the body is limited.
 Payload.max_decode_packets = 1000
@@ -33,7 +33,12 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
     _async: dict[str, Any]
 
     def __init__(
-        self, *, use_fast_transport: bool, address: Callable[[web.Request], str], **options: Any
+        self,
+        *,
+        use_fast_transport: bool,
+        address: Callable[[web.Request], str],
+        budget: FrameBudget,
+        **options: Any,
     ):
         super().__init__(
             ping_interval=PING_INTERVAL,
@@ -47,6 +52,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         self._async = {**self._async, "websocket": _StockWebSocket}
         self.use_fast_transport = use_fast_transport
         self.takeover = Takeover(MAX_MESSAGE)
+        self.budget = budget
         self.draining = False
         self.receive_packet: Callable[[Connection, str, int], None]
         self.on_closed: Callable[[Connection], None]
@@ -98,6 +104,12 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
                 while connection.handling or connection.unanswered:  # noqa: ASYNC110 - no event
                     await asyncio.sleep(0.01)
         connection.close_transport()
+
+    async def handle_request(self, request: web.Request) -> Any:
+        """Not for JSONP: it is polling for browsers without CORS, and answers with a script."""
+        if "j" in request.query:
+            return web.Response(status=400, text="JSONP is not served.")
+        return await super().handle_request(request)
 
     async def _handle_connect(
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None

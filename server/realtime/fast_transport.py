@@ -5,6 +5,10 @@ end. One small protocol object remains, which passes each frame on as it arrives
 a task, queue or wake-up. aiohttp itself uses three tasks and 20 KiB for each connection and three
 wake-ups for each frame. aiohttp's parser still reads the frames.
 
+One read holds up to 256 KiB, which is 40,000 empty frames. So a read is parsed in slices, one in
+a turn of the event loop, and reading stops until the last. The frames and bytes of a slice are
+charged to the connection; `walk` counts those frames of which the parser says nothing.
+
 This uses private parts of aiohttp and python-engineio, so it serves only the versions that it was
 tested with (`usable`). With other versions the stock path (aiohttp, python-engineio) serves them.
 """
@@ -13,10 +17,10 @@ import asyncio
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from server.realtime.packets import frame
 
@@ -30,6 +34,10 @@ log = structlog.get_logger()
 TESTED = {"aiohttp": "3.14", "python-engineio": "4.15", "python-socketio": "5.18"}
 LINGER_SECONDS = 5.0  # for sending the rest after a close
 MAX_UNSENT_BYTES = 1024 * 1024  # beyond it a client that does not read is disconnected
+FRAMES_AT_ONCE, BYTES_AT_ONCE = 64, 64 * 1024  # parsed in one turn of the event loop
+PART_OF_FRAME = 1 / 8  # charged as frames for a read that completes none
+CUT_SECONDS = 1.0  # for the client to read why it was cut
+CUT = frame(int(WSCloseCode.POLICY_VIOLATION).to_bytes(2), WSMsgType.CLOSE)
 
 
 @cache
@@ -45,12 +53,62 @@ def usable(found: Callable[[str], str] = version) -> bool:
     return not others
 
 
+class Payer(Protocol):
+    """The connection that frames are charged to. `unpaid` bytes are charged with the next frame."""
+
+    unpaid: int
+
+    def charge(self, frames: float) -> float:
+        """Returns 0 or the seconds to wait; cuts a connection that has gone on for too long."""
+        ...
+
+
 class FrameHandler(Protocol):
-    """Receives the text messages and the end of a connection. Its methods must not raise."""
+    """Receives the text messages and the end of a connection. Its methods must not raise.
+
+    It charges a frame for each text; the transport charges all others.
+    """
+
+    @property
+    def payer(self) -> Payer: ...
 
     def on_text(self, text: str) -> None: ...
 
     def on_closed(self) -> None: ...
+
+
+class Slice(NamedTuple):
+    """The frames of a slice: where it ends, the bytes of its last frame that have yet to arrive,
+    how many of its frames complete no text, and whether a header is incomplete."""
+
+    end: int
+    missing: int
+    others: int
+    incomplete: bool
+
+
+def walk(data: bytes, missing: int) -> Slice:
+    """Follow the headers of at most FRAMES_AT_ONCE frames. `missing` bytes belong to the frame
+    before. Raises ValueError for a frame without a mask. Source: RFC 6455, 5.2."""
+    size, at, frames, others = len(data), missing, 0, 0
+    most = min(size, BYTES_AT_ONCE)
+    while at < most and frames < FRAMES_AT_ONCE:
+        if size - at < 2:
+            return Slice(at, 0, others, True)
+        first, second = data[at], data[at + 1]
+        if second < 0x80:
+            raise ValueError("a client's frame has no mask")
+        length, header = second & 0x7F, 6
+        if length > 125:
+            wide = 2 if length == 126 else 8
+            if size - at < 2 + wide:
+                return Slice(at, 0, others, True)
+            length, header = int.from_bytes(data[at + 2 : at + 2 + wide]), 6 + wide
+        frames += 1
+        others += first & 0xFE != 0x80  # not a text, and not the end of a fragmented one
+        at += header + length
+    end = min(at, most)
+    return Slice(end, at - end, others, False)
 
 
 class _Inbox(WebSocketDataQueue):
@@ -71,7 +129,18 @@ class _Inbox(WebSocketDataQueue):
 class FastTransport(asyncio.Protocol):
     """One websocket connection."""
 
-    __slots__ = ("_inbox", "_parser", "_transport", "handler")
+    __slots__ = (
+        "_cut",
+        "_goes_on",
+        "_held",
+        "_inbox",
+        "_missing",
+        "_parser",
+        "_payer",
+        "_rest",
+        "_transport",
+        "handler",
+    )
 
     def __init__(
         self, inbox: _Inbox, transport: asyncio.Transport, handler: FrameHandler, max_size: int
@@ -81,15 +150,61 @@ class FastTransport(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=MAX_UNSENT_BYTES)
         self.handler = handler
+        self._payer = handler.payer
+        self._rest = b""  # not yet parsed
+        self._missing = 0  # bytes of the current frame that have yet to arrive
+        self._goes_on = self._held = False  # the next slice is due; the handler has paused
+        self._cut = False
 
     # -- from the client ---------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        self._inbox.transport = self
-        self._parser.feed_data(data)
+        size = len(data)
+        self._payer.unpaid += size
+        # The usual case: one whole short text. `_missing` and `_rest` belong to an earlier frame.
+        if (
+            6 <= size < 132
+            and data[0] == 0x81
+            and data[1] == size + 122
+            and not self._missing
+            and not self._rest
+        ):
+            self._inbox.transport = self
+            self._parser.feed_data(data)
+        else:
+            self._parse(self._rest + data)
+
+    def _parse(self, data: bytes) -> None:
+        """Parse a slice; the event loop's next turn goes on with the rest."""
+        try:
+            end, self._missing, others, incomplete = walk(data, self._missing)
+        except ValueError:
+            return self.close(WSCloseCode.PROTOCOL_ERROR)
+        self._rest = data[end:]
+        if end:
+            self._inbox.transport = self
+            self._parser.feed_data(data[:end] if self._rest else data)
+        if others or self._payer.unpaid:
+            self._payer.charge(others or PART_OF_FRAME)
+        if self._rest and not incomplete and not self._transport.is_closing():
+            self._transport.pause_reading()
+            self._go_on_later()
+
+    def _go_on_later(self) -> None:
+        if not self._goes_on:
+            self._goes_on = True
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._goes_on = False
+        if self._held or self._transport.is_closing():
+            return
+        self._parse(self._rest)
+        if not self._goes_on and not self._held and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def received(self, message: Any) -> None:
-        if self._transport.is_closing():
+        if self._cut or self._transport.is_closing():
             return
         try:
             if message.type is WSMsgType.TEXT:
@@ -104,7 +219,7 @@ class FastTransport(asyncio.Protocol):
 
     def fail(self, exc: BaseException) -> None:
         """Close the connection with the reason: no websocket frame, or too large a message."""
-        self.close(getattr(exc, "code", 1002))
+        self.close(getattr(exc, "code", WSCloseCode.PROTOCOL_ERROR))
 
     def eof_received(self) -> bool:
         return False  # asyncio then closes the transport
@@ -122,6 +237,17 @@ class FastTransport(asyncio.Protocol):
         """Called by the transport: the client has left more than MAX_UNSENT_BYTES unread."""
         self.abort()
 
+    def cut(self) -> None:
+        """Close a client that sends too much. Nothing of it is read any more: a close with unread
+        data is a reset, so it waits until the client has read the reason."""
+        if not self._cut and not self._transport.is_closing():
+            self._cut = self._held = True
+            self._rest = b""
+            self._transport.pause_reading()
+            self._transport.write(CUT)
+            asyncio.get_running_loop().call_later(CUT_SECONDS, self._transport.abort)
+            self.handler.on_closed()
+
     def close(self, code: int = 1000) -> None:
         """Send a close frame after the data written before, then close."""
         if not self._transport.is_closing():
@@ -135,11 +261,17 @@ class FastTransport(asyncio.Protocol):
         self._transport.abort()
 
     def pause(self) -> None:
+        self._held = True
         if not self._transport.is_closing():
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        if not self._transport.is_closing():
+        self._held = False
+        if self._transport.is_closing():
+            return
+        if self._rest:
+            self._go_on_later()
+        else:
             self._transport.resume_reading()
 
 

@@ -38,13 +38,13 @@ from server.authentication import Authenticator
 from server.operation_calls import Refuse, RunOperation
 from server.pubsub.fanout import Fanout
 from server.pubsub.session_events import SessionEvent
-from server.rate_limits import RateLimits
 from server.realtime import packets
 from server.realtime.command_table import Commands, parse_command
 from server.realtime.connection import Client, Connection
 from server.realtime.eager import start_eagerly
 from server.realtime.engine import Engine
 from server.realtime.fast_transport import usable
+from server.realtime.frame_budget import FrameBudget
 from server.realtime.packets import CONNECT, DISCONNECT, EVENT, HEADER, envelope
 from server.realtime.rooms import Rooms
 from server.realtime.session_registry import SessionRegistry
@@ -57,7 +57,6 @@ MAX_COMMAND = 64 * 1024  # characters of a command, with its header
 MAX_WAITING_PACKETS = 32  # then reading stops
 MAX_UNANSWERED = 8  # commands that are committed and wait for Stripe's part of the answer
 MAX_PIPELINED = 64  # commands whose order is fixed and whose commit is under way
-MAX_ABUSES = 200  # refusals by the rate limits, then the connection is closed
 RESYNC_DELAY_SECONDS = 0.5  # gathers the reports of several processes into one resync
 ADMIN = "/admin"
 
@@ -74,14 +73,18 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         authenticator: Authenticator,
         address: Callable[[Any], str],
         origins: list[str],
-        limits: RateLimits,
+        budget: FrameBudget,
         fanout: Fanout,
         presence: Presence,
         fast: bool,
     ) -> None:
         self.names = {namespace for namespace, _ in commands}
         self.rooms = Rooms()
-        self._engine: dict[str, Any] = {"use_fast_transport": fast and usable(), "address": address}
+        self._engine: dict[str, Any] = {
+            "use_fast_transport": fast and usable(),
+            "address": address,
+            "budget": budget,
+        }
         super().__init__(
             client_manager=self.rooms,
             async_mode="aiohttp",
@@ -95,7 +98,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         self._run = run
         self._refuse = refuse
         self._authenticator = authenticator
-        self._limits = limits
+        self._charge = budget.charge
         self._fanout = fanout
         self._presence = presence
         self._resyncing = False
@@ -120,7 +123,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
 
     def receive_packet(self, connection: Connection, text: str, start: int = 0) -> None:
         """Handle the packet that begins at `start`. Attachments and acks are ignored."""
-        wait = self._limits.packet(connection)
+        wait = self._charge(connection)
         if wait or len(text) - start > MAX_COMMAND:
             large = TooLarge(limit_bytes=MAX_COMMAND)
             refused = RateLimited(retry_after=rounded(wait)) if wait else large
@@ -202,12 +205,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
                 connection, header[2], int(header[3]) if header[3] else None, self._refuse(refused)
             )
         if refused.code == RateLimited.code:
-            self._count_abuse(connection)
-
-    def _count_abuse(self, connection: Connection) -> None:
-        connection.abuses += 1
-        if connection.abuses > MAX_ABUSES:
-            connection.abort()
+            connection.cut_if_exhausted()
 
     # -- connecting --------------------------------------------------------------------------
 
@@ -358,7 +356,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         finally:
             client.busy -= 1
         if answer.error and answer.error.code == RateLimited.code:
-            self._count_abuse(client.connection)
+            client.connection.refusals += 1
+            client.connection.cut_if_exhausted()
         if client.ending and not client.busy:
             self._disconnect(client, None)
 

@@ -50,7 +50,7 @@ ALLOWED_SERVER = {
     "authentication": "adapters",
     "rate_limits": "networks token_buckets",
     "http": "runtime rate_limits operation_calls authentication",
-    "realtime": "runtime token_buckets rate_limits operation_calls pubsub adapters authentication",
+    "realtime": "runtime token_buckets operation_calls pubsub adapters authentication",
     "container": "config demo_accounts pubsub adapters workers realtime",
     "app": "runtime config disk_space readiness rate_limits operation_calls authentication http"
     " realtime container",

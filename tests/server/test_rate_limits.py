@@ -8,9 +8,7 @@ from domain.jobs.job import MARKET_PUSHES
 from domain.operations.limits import PUSHED_BYTES
 from handlers import NAMESPACES
 from server.rate_limits import MOST_OWED, RateLimits
-from server.realtime.server import MAX_ABUSES
 from server.token_buckets import Rate
-from tests.conftest import both_paths
 from tests.support.parties import PASSWORD, Refused
 
 
@@ -101,15 +99,3 @@ async def test_passwords_are_not_guessed(market, server):
     assert codes == ["wrong_credentials"] * 10 + ["rate_limited"]
     right = {"email": customer.email, "password": PASSWORD}
     assert (await market.anonymous_client().http("POST", "/api/account/login", right))[0] == 429
-
-
-@both_paths
-async def test_who_goes_on_although_refused_loses_the_connection(market, server):
-    """Guard: `_count_abuse` in `Realtime`, for packets of any kind, before they are read."""
-    server.web.limits._packets = Rate(20, 1)
-    party = await market.customer()
-    for _ in range(MAX_ABUSES + 100):
-        await party.socket.emit("me", {}, namespace="/account")
-    async with asyncio.timeout(10):
-        while party.socket.connected:  # noqa: ASYNC110 - no event
-            await asyncio.sleep(0.02)

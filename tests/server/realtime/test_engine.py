@@ -11,7 +11,8 @@ import pytest
 from domain.kernel.actor import Role
 from domain.kernel.rooms import user_room
 from server.realtime import connection, engine
-from server.realtime.engine import MAX_MESSAGE, PING_INTERVAL, PING_TIMEOUT
+from server.realtime.connection import MAX_MESSAGE
+from server.realtime.engine import PING_INTERVAL, PING_TIMEOUT
 from tests.conftest import Server, both_paths
 from tests.support.market import Market
 from tests.support.parties import Party

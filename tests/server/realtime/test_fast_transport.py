@@ -16,6 +16,14 @@ from tests.support.market import Market
 
 class Reader:
     gone = False
+    unpaid = 0
+
+    @property
+    def payer(self) -> "Reader":
+        return self
+
+    def charge(self, frames: float) -> float:
+        raise AssertionError("nothing was said")
 
     def on_text(self, text: str) -> None:
         raise AssertionError("nothing was said")

@@ -1,0 +1,75 @@
+"""What a connection may send: each frame and each byte is charged to its bucket.
+
+Decision: the bucket is one number, `due`, when it is empty again. A frame and a byte both cost
+time, so that one comparison limits both. A refused charge changes nothing, so the wait that a
+client is told is long enough. Refusals are counted instead: a client that goes on is cut.
+Source: GCRA, the leaky bucket as one number per key, from ITU-T I.371.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+FRAMES_PER_COMMAND = 2  # a signed-in user's commands a second allow twice as many frames
+BYTES_PER_COMMAND, BYTES_PER_SECOND = 25 * 1024, 1280 * 1024  # the larger of the two
+ABUSE_BYTES = 8192  # of refused data weigh as much as one refused frame
+
+
+class Allowance(NamedTuple):
+    """Seconds that a frame and a byte cost, and how many seconds a connection may be ahead."""
+
+    frame: float
+    byte: float
+    ahead: float
+    refusals: float  # then the connection is cut
+
+
+# For a socket without a namespace: a token for each namespace, heartbeats and an upgrade.
+ANONYMOUS = Allowance(frame=1 / 8, byte=1 / 8192, ahead=8.0, refusals=32)
+
+
+def signed_in(commands_per_second: int) -> Allowance:
+    """The bytes are enough for a message of MAX_MESSAGE at once, which is read to be refused."""
+    frame = 1 / (FRAMES_PER_COMMAND * commands_per_second)
+    byte = 1 / max(BYTES_PER_SECOND, BYTES_PER_COMMAND * commands_per_second)
+    return Allowance(frame, byte, ahead=4.0, refusals=200)
+
+
+class Charged(Protocol):
+    """A connection: `unpaid` are the bytes that have arrived since its last charge."""
+
+    due: float
+    unpaid: int
+    refusals: float
+
+    @property
+    def clients(self) -> dict[str, Any]: ...
+
+
+class FrameBudget:
+    """The allowances of a process's connections, with and without a namespace."""
+
+    def __init__(
+        self, commands_per_second: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.signed_in = signed_in(commands_per_second)
+        self.anonymous = ANONYMOUS
+        self._clock = clock
+
+    def charge(self, connection: Charged, frames: float = 1) -> float:
+        """Charge frames and the unpaid bytes; returns 0, or the seconds to wait."""
+        allowed = self.signed_in if connection.clients else self.anonymous
+        size, connection.unpaid = connection.unpaid, 0
+        now, due = self._clock(), connection.due
+        due = (due if due > now else now) + frames * allowed.frame + size * allowed.byte
+        wait = due - now - allowed.ahead
+        if wait > 0:
+            connection.refusals += max(1, frames) + size / ABUSE_BYTES
+            return wait
+        connection.due = due
+        return 0.0
+
+    def exhausted(self, connection: Charged) -> bool:
+        """Whether a connection has gone on after enough refusals."""
+        allowed = self.signed_in if connection.clients else self.anonymous
+        return connection.refusals > allowed.refusals
