@@ -68,7 +68,7 @@ class Job(Record, frozen=True):
 
     `accepting_offer_id` is set while the payment of an accepted offer is being captured.
     `category_key` and `skill_keys` are folded for comparison, `terms` are the searchable words,
-    `point` is the location as GeoJSON.
+    `point` is the location as GeoJSON. `search_revision` counts the changes of what is searched.
     """
 
     COLLECTION = "jobs"
@@ -86,7 +86,9 @@ class Job(Record, frozen=True):
         Index((("contractor_id", 1), ("_id", -1))),
         Index((("contractor_id", 1), ("status", 1), ("_id", -1))),
     )
-    PRIVATE = frozenset({"accepting_offer_id", "category_key", "skill_keys", "terms", "point"})
+    PRIVATE = frozenset(
+        {"accepting_offer_id", "category_key", "skill_keys", "terms", "point", "search_revision"}
+    )
     PERSONAL = frozenset({"customer_name"})
 
     customer_id: str
@@ -113,6 +115,7 @@ class Job(Record, frozen=True):
     skill_keys: tuple[str, ...] = ()
     terms: tuple[str, ...] = ()
     point: dict[str, Any] | None = None
+    search_revision: int = 0
 
 
 class Closed(msgspec.Struct, frozen=True):

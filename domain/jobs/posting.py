@@ -82,13 +82,14 @@ async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> Job:
         Job,
         job.id,
         only_if={"status": JobStatus.OPEN, "accepting_offer_id": None},
+        inc={"search_revision": 1},
         **fields,
         **derived,
     )
     if changed is None:
         raise JobNotOpen if job.status is not JobStatus.OPEN else JobTaken
     publish_job(uow, changed, market=True)
-    uow.later(MatchSavedSearches(job.id))
+    uow.later(MatchSavedSearches(job.id, changed.search_revision))
     return changed
 
 

@@ -4,12 +4,16 @@ Decision: saved searches do not run periodically. Each search is indexed by the 
 its conditions, its `anchor`: the word, skills, place, category or currency that the fewest open
 jobs have. A job that matches a search also has its anchor, so one query with all anchors of the
 job finds every candidate, and `SearchCriteria.fits` checks the other conditions. A search without
-conditions has the anchor `*`.
+selective conditions, such as a budget alone, has the anchor `*`; one without any condition is not
+saved.
+
+A task reads a limited number of searches and continues by a task of its own, so that a job with
+many matches delays neither other jobs nor other work. A user gets one push for each job, however
+many of their searches match.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -19,12 +23,12 @@ from domain.jobs.geo import cells_of_circle, cells_of_point
 from domain.jobs.job import Job, JobStatus
 from domain.jobs.search import Filters, SearchCriteria
 from domain.kernel.actor import EVERYONE, Actor
-from domain.kernel.batches import batches
-from domain.kernel.errors import NotFound, TooMany
+from domain.kernel.errors import Invalid, NotFound, TooMany
 from domain.kernel.outbox import Event, Lane
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id, NoFields, Style
+from domain.operations.limits import Limit
 from domain.operations.operation import operation
 from domain.operations.task import Task
 from domain.ports.ports import Ports
@@ -33,7 +37,8 @@ MATCHED = Event("/job", "job.matched")
 
 MAX_SEARCHES = 20  # for each user
 COUNT_LIMIT = 200  # jobs counted for one anchor; above that it is common
-CHUNK = 100  # matches published in one transaction
+SCANNED = 500  # searches read by one task
+CHUNK = 50  # users to whom one task pushes a job
 HITS_KEPT = timedelta(days=90)
 ANYTHING = "*"
 
@@ -58,7 +63,7 @@ class SavedSearch(Record, frozen=True):
 
 
 class SearchHit(Record, frozen=True):
-    """Records that a job was pushed for a search, so it is pushed once.
+    """Records that a job was pushed to a user, so it is pushed once.
 
     Its id consists of both ids.
     """
@@ -86,19 +91,23 @@ class Unsave(Command, frozen=True):
     search_id: Id
 
 
-@operation("job.search_save", roles=EVERYONE)
+@operation("job.search_save", roles=EVERYONE, limits=(Limit(30, 60),))
 async def save(cmd: Save, actor: Actor, uow: UnitOfWork) -> SavedSearch:
     """Save a search: new jobs that `job.list` would find with the same fields are pushed.
 
-    Raises Invalid, TooMany.
+    A search with the conditions of an earlier one is that one, with the new name. Raises Invalid
+    without conditions, TooMany.
     """
-    cmd.check()
-    taken = {search.slot for search in await _searches(uow, actor)}
+    filters = Filters(**{name: getattr(cmd, name) for name in Filters.__struct_fields__})
+    criteria = _checked_criteria(filters)
+    existing = await _searches(uow, actor)
+    for saved in existing:
+        if SearchCriteria.of(saved.filters).identity == criteria.identity:
+            return await _renamed(uow, saved, cmd.name)
+    taken = {search.slot for search in existing}
     free = next((slot for slot in range(MAX_SEARCHES) if slot not in taken), None)
     if free is None:
         raise TooMany(limit=MAX_SEARCHES)
-    fields = {name: getattr(cmd, name) for name in Filters.__struct_fields__}
-    filters = Filters(**fields)
     saved = uow.new(
         SavedSearch,
         user_id=actor.id,
@@ -109,6 +118,23 @@ async def save(cmd: Save, actor: Actor, uow: UnitOfWork) -> SavedSearch:
     )
     await uow.add(saved)
     return saved
+
+
+def _checked_criteria(filters: Filters) -> SearchCriteria:
+    """Raises Invalid."""
+    filters.check()
+    criteria = SearchCriteria.of(filters)
+    if criteria.is_empty:
+        raise Invalid("q: give words, a category, skills, a place or a budget.", field="q")
+    return criteria
+
+
+async def _renamed(uow: UnitOfWork, saved: SavedSearch, name: str) -> SavedSearch:
+    if saved.name == name:
+        return saved
+    renamed = await uow.change(SavedSearch, saved.id, name=name)
+    assert renamed is not None, "the search was just read in this transaction"
+    return renamed
 
 
 @operation("job.search_unsave", roles=EVERYONE)
@@ -183,34 +209,58 @@ def anchors_of(job: Job) -> tuple[str, ...]:
 
 
 class MatchSavedSearches(Task, frozen=True, tag="match_saved_searches"):
-    """Push a job to the owners of the searches that it matches.
+    """Push a job to the users with searches that it matches, from the search `after` on.
 
-    Each push leaves a SearchHit, so another run pushes nothing twice.
+    Each push leaves a SearchHit, so another run pushes nothing twice. A run for an older revision
+    of the job does nothing, because the change of the job has queued a run of its own.
     """
 
     lane = Lane.SEARCH
 
     job_id: str
+    revision: int = 0
+    after: str = ""
 
     async def run(self, ports: Ports) -> None:
         uow = ports.store.single()
         job = await uow.find(Job, {"_id": self.job_id})
         if job is None or job.status is not JobStatus.OPEN:
             return
-        async for matching in batches(_matching(uow, job), CHUNK):
-            await ports.store.transact(partial(_publish_new_hits, job=job, matching=matching))
+        if self.revision < job.search_revision:
+            return
+        matching, last = await _next_matches(uow, job, self.after)
+
+        async def work(uow: UnitOfWork) -> None:
+            await _publish_new_hits(uow, job=job, matching=matching)
+            if last:
+                uow.later(MatchSavedSearches(job.id, self.revision, last))
+
+        if matching or last:
+            await ports.store.transact(work)
 
 
-async def _matching(uow: UnitOfWork, job: Job) -> AsyncIterator[SavedSearch]:
-    """The saved searches of other users that match the job."""
-    async for saved in uow.each(SavedSearch, {"anchors": anchors_of(job)}, (("_id", 1),)):
-        if saved.user_id != job.customer_id and SearchCriteria.of(saved.filters).fits(job):
-            yield saved
+async def _next_matches(uow: UnitOfWork, job: Job, after: str) -> tuple[list[SavedSearch], str]:
+    """Matching searches of other users, one of each, and the id of the last search that was read.
+
+    The id is empty when there are no more searches.
+    """
+    where = {"anchors": anchors_of(job), "_id": {"$gt": after}}
+    found = await uow.all(SavedSearch, where, (("_id", 1),), SCANNED)
+    matching: dict[str, SavedSearch] = {}
+    for saved in found:
+        if saved.user_id == job.customer_id or saved.user_id in matching:
+            continue
+        if SearchCriteria.of(saved.filters).fits(job):
+            matching[saved.user_id] = saved
+        if len(matching) == CHUNK:
+            return list(matching.values()), saved.id
+    return list(matching.values()), found[-1].id if len(found) == SCANNED else ""
 
 
 async def _publish_new_hits(uow: UnitOfWork, job: Job, matching: Sequence[SavedSearch]) -> None:
-    matches = {f"{saved.id}:{job.id}": saved for saved in matching}
-    hits = await uow.all(SearchHit, {"_id": tuple(matches)}, limit=len(matches))
+    """Push the job to the owners of these searches who did not get it before."""
+    matches = {f"{saved.user_id}:{job.id}": saved for saved in matching}
+    hits = await uow.all(SearchHit, {"_id": tuple(matches)}, limit=len(matches) or 1)
     known = {hit.id for hit in hits}
     new = {id: saved for id, saved in matches.items() if id not in known}
     expires_at = uow.now + HITS_KEPT

@@ -112,6 +112,21 @@ class SearchCriteria(msgspec.Struct, frozen=True):
             budget=filters.budget or Budget(),
         )
 
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """Equal for criteria that match the same jobs, in whatever order they were given."""
+        near = (self.near, self.radius_km) if self.near else None
+        return frozenset(self.words), self.category, frozenset(self.skills), near, self.budget
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it matches every job."""
+        budget = self.budget
+        amounts = budget.min_amount or budget.max_amount is not None
+        return not (
+            self.words or self.category or self.skills or self.near or amounts or budget.currency
+        )
+
     def query(self) -> dict[str, Any]:
         """The MongoDB filter; the most selective field comes first."""
         where: dict[str, Any] = {}

@@ -97,7 +97,8 @@ async def world(market: Market) -> World:
     chat = await customer.call("/chat", "open", members)
     hello = await customer.call("/chat", "send", {"conversation_id": chat["id"], "text": "Hello"})
     saved = [
-        await who.call("/job", "search_save", {"name": "All"}) for who in (customer, contractor)
+        await who.call("/job", "search_save", {"name": "All", "q": "fence"})
+        for who in (customer, contractor)
     ]
     passkeys = [await with_passkey(market, who) for who in (customer, contractor)]
     file = await upload(customer, b"What I see.")

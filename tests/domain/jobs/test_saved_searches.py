@@ -30,7 +30,8 @@ BERLIN = {"lon": 13.405, "lat": 52.52}
 
 
 async def save(party: Party, name: str = "Mine", **filters: Any) -> Json:
-    saved: Json = await party.call("/job", "search_save", {"name": name, **filters})
+    conditions = filters or {"budget": {"min_amount": 1}}
+    saved: Json = await party.call("/job", "search_save", {"name": name, **conditions})
     return saved
 
 
@@ -40,7 +41,7 @@ def matches(party: Party) -> list[str]:
 
 async def test_a_new_job_is_pushed_to_matching_searches(market: Market) -> None:
     """Guard: `uow.later(MatchSavedSearches(...))` in `posting.create`, and `fits` in
-    `saved_searches._matching`."""
+    `saved_searches._next_matches`."""
     customer, contractor = await market.customer(), await market.contractor()
     fences = await save(contractor, "Fences", q="fences", budget={"min_amount": 100_000})
     await save(contractor, "Gardens", category="garden")
@@ -88,8 +89,8 @@ async def test_a_match_that_is_published_twice_is_pushed_once(
 
 
 async def test_no_push_of_own_jobs_or_for_deleted_searches(market: Market) -> None:
-    """Guard: the comparison with `customer_id` in `saved_searches._matching`, and `remove` in
-    `unsave`."""
+    """Guard: the comparison with `customer_id` in `saved_searches._next_matches`, and `remove`
+    in `unsave`."""
     customer, contractor = await market.customer(), await market.contractor()
     await save(customer)
     saved = await save(contractor)
@@ -106,7 +107,10 @@ async def test_no_push_of_own_jobs_or_for_deleted_searches(market: Market) -> No
 async def test_the_number_of_searches_is_limited(market: Market) -> None:
     """Guard: `TooMany` in `save`; a freed slot is used again."""
     contractor = await market.contractor()
-    saved = [await save(contractor, f"Search {number}") for number in range(MAX_SEARCHES)]
+    saved = [
+        await save(contractor, f"Search {number}", q=f"word{number}")
+        for number in range(MAX_SEARCHES)
+    ]
     before = await market.traces()
     with pytest.raises(Refused) as refused:
         await save(contractor)
@@ -118,6 +122,71 @@ async def test_the_number_of_searches_is_limited(market: Market) -> None:
     assert items[0] == again and len(items) == MAX_SEARCHES
     with pytest.raises(Refused, match="near"):
         await save(contractor, radius_km=3)
+
+
+@pytest.mark.parametrize(
+    "filters", [{}, {"q": "the of"}, {"q": ""}, {"skills": []}, {"budget": {"min_amount": 0}}]
+)
+async def test_a_search_without_conditions_is_refused(market: Market, filters: Json) -> None:
+    """Guard: `SearchCriteria.is_empty`: it would match every job of the market."""
+    contractor = await market.contractor()
+    before = await market.traces()
+    with pytest.raises(Refused) as refused:
+        await contractor.call("/job", "search_save", {"name": "All", **filters})
+    assert (refused.value.code, refused.value.details["field"]) == ("invalid", "q")
+    assert await market.traces() == before
+
+
+async def test_equal_searches_of_a_user_are_one(market: Market) -> None:
+    """Guard: `SearchCriteria.identity` in `saved_searches.save`."""
+    contractor, other = await market.contractor(), await market.contractor()
+    first = await save(contractor, "One", q="oak fence", skills=["Rust", "Qt"])
+    again = await save(contractor, "Two", q="Fences, OAK", skills=["qt", "rust", "QT"])
+    assert (again["id"], again["name"]) == (first["id"], "Two")
+    assert (await contractor.call("/job", "searches"))["items"] == [again]
+    assert (await save(other, "One", q="oak fence", skills=["Rust", "Qt"]))["id"] != first["id"]
+    assert (await save(contractor, "Three", q="oak"))["id"] != first["id"]
+
+
+async def test_many_matches_are_pushed_in_bounded_steps(
+    market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `after` in `MatchSavedSearches`, and `matching` of `_next_matches`: one push for each
+    user, in steps that read SCANNED searches and write CHUNK pushes at most."""
+    monkeypatch.setattr("domain.jobs.saved_searches.SCANNED", 4)
+    monkeypatch.setattr("domain.jobs.saved_searches.CHUNK", 2)
+    runs: list[str] = []
+    step = MatchSavedSearches.run
+
+    async def run(self: MatchSavedSearches, ports: Any) -> None:
+        runs.append(self.after)
+        await step(self, ports)
+
+    monkeypatch.setattr(MatchSavedSearches, "run", run)
+    people = [await market.contractor() for _ in range(5)]
+    for low in (1, 2, 3):
+        for person in people:
+            await save(person, str(low), budget={"min_amount": low})
+    await market.job(await market.customer())
+    await market.settled()
+    assert [len(matches(person)) for person in people] == [1] * 5
+    assert len(runs) > 3 and runs == sorted(set(runs))
+
+
+async def test_an_older_revision_of_a_job_is_not_matched(market: Market, server: Server) -> None:
+    """Guard: `search_revision` in `posting.update`: one that is changed again and again is matched
+    with its last content."""
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer)
+    await customer.call("/job", "update", {"job_id": job["id"], "title": "Paint the roof"})
+    await market.settled()
+    await save(contractor)
+    await MatchSavedSearches(job["id"]).run(server.ports)
+    await market.settled()
+    assert matches(contractor) == []
+    await MatchSavedSearches(job["id"], 1).run(server.ports)
+    await market.settled()
+    assert matches(contractor) == ["Mine"]
 
 
 # -- the same as a list ----------------------------------------------------------------------
