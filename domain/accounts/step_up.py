@@ -5,11 +5,10 @@ that has lost it makes the user confirm again.
 """
 
 from datetime import datetime, timedelta
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta as Limits
 
+from domain.accounts.password_policy import Password
 from domain.accounts.second_factor import CODES_PER_ACCOUNT, Code, accept_code
 from domain.accounts.second_step import use_passkey
 from domain.accounts.totp import verify_password
@@ -39,7 +38,7 @@ class Confirm(Command, frozen=True):
 
     UNLOGGED = frozenset({"password", "code", "passkey"})
 
-    password: Annotated[str, Limits(max_length=200)] | None = None
+    password: Password | None = None
     code: Code | None = None
     passkey: PasskeyAnswer | None = None
 

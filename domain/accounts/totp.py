@@ -1,10 +1,8 @@
 """Codes of an authenticator app: setting them up, switching them off, and new recovery codes."""
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta as Limits
 
+from domain.accounts.password_policy import Password
 from domain.accounts.second_factor import (
     CODES_PER_ACCOUNT,
     Code,
@@ -43,7 +41,7 @@ class PasswordAndCode(Command, frozen=True):
 
     UNLOGGED = frozenset({"password", "code"})
 
-    password: Annotated[str, Limits(max_length=200)]
+    password: Password
     code: Code
 
 

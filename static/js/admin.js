@@ -1,12 +1,13 @@
 // The live monitor, with figures every second and activity as it happens, and the other sections.
 
+import { accountActions, accountView, forgetAccount, hasFactor, loadAccount } from "./account.js";
 import { bell, bellActions, loadTold, told as tell } from "./bell.js";
 import { adminDoor, doorActions } from "./sign_in.js";
 import { brand, frameActions, mount, person, refuse } from "./frame.js";
 import { changed, clear, notify, state } from "./state.js";
 import { SECTIONS } from "./office/sections.js";
 import { api } from "./api.js";
-import { badge, empty, words } from "./parts.js";
+import { badge, button, empty, words } from "./parts.js";
 import { display } from "./money.js";
 import { el } from "./dom.js";
 
@@ -15,6 +16,7 @@ const KEPT = 60;
 let stats = null;
 let activity = []; // {key, at, namespace, name, data}, newest first
 let told = 0;
+let settingUp = false; // a second factor, as long as its recovery codes are shown
 
 // -- figures ---------------------------------------------------------------------------------
 
@@ -75,10 +77,25 @@ function page() {
   if (!state.user) {
     return [el("header.bar", {}, brand("/admin")), el("main", { id: "main" }, adminDoor())];
   }
+  if (api.session.second_factor_setup_required || settingUp) return setUp();
   const chosen = section();
   return [
     el("header.bar", {}, brand("/admin"), tabs(chosen), person(bell())),
     chosen ? el("main", { id: "main", tabindex: "-1", "data-key": chosen.name }, chosen.view()) : monitor(),
+  ];
+}
+
+/** What an administrator without a second factor can do. */
+function setUp() {
+  return [
+    el("header.bar", {}, brand("/admin"), person()),
+    el(
+      "main", { id: "main", "data-key": "set-up" }, el("h1", {}, "Set up a second factor"),
+      el("p", {}, "Administrators sign in with a passkey or with a code beside the password."),
+      accountView(),
+      !api.session.second_factor_setup_required && hasFactor() &&
+        button("Continue", "set_up_done", "", "primary"),
+    ),
   ];
 }
 
@@ -102,9 +119,11 @@ function monitor() {
 
 // -- sections --------------------------------------------------------------------------------
 
+const account = { name: "account", load: loadAccount, view: accountView };
+
 function section() {
   const name = location.hash.replace(/^#\//, "");
-  return SECTIONS.find((each) => each.name === name) ?? null;
+  return [...SECTIONS, account].find((each) => each.name === name) ?? null;
 }
 
 async function loadSection() {
@@ -131,7 +150,9 @@ async function enter() {
     return;
   }
   state.user = api.session.user;
-  api.connect(["/account", "/admin"]);
+  settingUp = Boolean(api.session.second_factor_setup_required);
+  if (settingUp) await loadAccount();
+  else api.connect(["/account", "/admin"]);
   changed();
 }
 
@@ -162,16 +183,26 @@ api.onPush = (namespace, name, { seq, at, data }) => {
 api.onEnd = (reason) => {
   stats = null;
   activity = [];
+  settingUp = false;
+  forgetAccount();
   SECTIONS.forEach((each) => each.forget());
   clear();
   if (reason) notify(reason, { kind: "refusal" });
 };
 
+/** A step of signing in; the last one leads in. */
+const entering = (step) => async (event) => {
+  await step(event);
+  if (api.session && !state.user) await enter();
+};
+
 const actions = {
   ...Object.assign({}, ...SECTIONS.map((each) => each.actions)),
+  ...accountActions,
   ...bellActions,
   ...frameActions,
-  sign_in: (event) => doorActions.sign_in(event).then(enter),
+  ...Object.fromEntries(Object.entries(doorActions).map(([name, step]) => [name, entering(step)])),
+  set_up_done: () => enter(),
 };
 
 mount(page, (name) => actions[name]);

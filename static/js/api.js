@@ -18,16 +18,20 @@ export function unique() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** JSON, or a form with a file in it. */
 async function post(path, body, token) {
+  return request("POST", path, token, body);
+}
+
+/** The body is JSON, or a form with a file in it. */
+async function request(method, path, token, body) {
   const file = body instanceof FormData;
-  const headers = file ? {} : { "Content-Type": "application/json" };
+  const headers = file || !body ? {} : { "Content-Type": "application/json" };
   if (token) headers.Authorization = `Bearer ${token}`;
   let response;
   try {
-    const request = file ? { body } : { body: JSON.stringify(body), keepalive: true };
+    const content = file ? { body } : { body: body && JSON.stringify(body), keepalive: true };
     // kept alive: it arrives although the page is left
-    response = await fetch(path, { method: "POST", headers, ...request });
+    response = await fetch(path, { method, headers, ...content });
   } catch {
     throw new Problem({ code: "unavailable", message: "The server cannot be reached." });
   }
@@ -48,6 +52,23 @@ class Api {
 
   async login(email, password) {
     this.#keep(await post("/api/account/login", { email, password }));
+  }
+
+  /** The second step of a sign-in whose `challenge` came with `second_factor_required`. */
+  async loginCode(challenge, code) {
+    this.#keep(await post("/api/account/login/code", { challenge, code }));
+  }
+
+  /** `passkey` is what a passkey has signed; `challenge` is of the sign-in that it completes. */
+  async loginPasskey(passkey, challenge) {
+    const completes = challenge ? { challenge } : {};
+    this.#keep(await post("/api/account/passkey_login", { passkey, ...completes }));
+  }
+
+  /** Make a session that could only set up a second factor a full one. */
+  async lift() {
+    await this.#renew();
+    this.#keep({ ...this.session, second_factor_setup_required: false });
   }
 
   async register(fields) {
@@ -107,9 +128,22 @@ class Api {
     }
   }
 
+  /** What is asked without being signed in. */
+  ask(path, body) {
+    return post(path, body);
+  }
+
   /** What is reached over HTTP alone. */
   async post(path, body) {
     return post(path, body, await this.token());
+  }
+
+  async get(path) {
+    return request("GET", path, await this.token());
+  }
+
+  async delete(path) {
+    return request("DELETE", path, await this.token(), {});
   }
 
   /** A token that is good for a request over HTTP. */

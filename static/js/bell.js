@@ -68,6 +68,7 @@ function panel() {
   return el(
     "section.told", { id: "told", "aria-label": "Notices" },
     shown.length > 0 ? el("ol", {}, shown.map(line)) : el("p.empty", {}, "Nothing yet."),
+    el("p", {}, el("a", { href: "#/account" }, "Signing in and security")),
     state.user.role !== "admin" &&
       button(off ? "Send me mails about this again" : "No mails about this, please", "mails", "", "quiet"),
   );

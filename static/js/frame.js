@@ -4,6 +4,7 @@ import { changed, dismiss, notify, onChange, state } from "./state.js";
 import { delegate, el, morph } from "./dom.js";
 import { Problem } from "./problem.js";
 import { api } from "./api.js";
+import { askStepUp, stepUpActions, stepUpCard } from "./step_up.js";
 
 export function brand(href) {
   return el("a.brand", { href }, el("img", { src: "/static/favicon.svg", alt: "", width: 28, height: 28 }),
@@ -17,7 +18,7 @@ export function liveMark() {
 
 export function person(...more) {
   return el(
-    "div.person", {}, liveMark(), el("span.name", {}, state.user.name), more,
+    "div.person", {}, liveMark(), el("a.name", { href: "#/account" }, state.user.name), more,
     el("button.quiet", { type: "button", "data-action": "sign_out" }, "Sign out"),
   );
 }
@@ -36,7 +37,7 @@ export function mount(view, find) {
   const [refusals, news] = ["refusals", "news"].map((id) => document.getElementById(id));
   onChange(() => {
     const lists = [...page.querySelectorAll(".messages")].map(followed);
-    morph(page, el("div.page", { id: "page" }, ...[view()].flat()));
+    morph(page, el("div.page", { id: "page" }, ...[view()].flat(), state.user && stepUpCard()));
     lists.forEach((follow) => follow());
     page.querySelectorAll(".messages").forEach(toEndOnce);
     const shown = (kind) => state.notices.filter((each) => each.kind === kind).map(notice);
@@ -72,7 +73,8 @@ async function run(action, name, event) {
   try {
     await action(event);
   } catch (problem) {
-    refuse(problem);
+    if (problem.code === "step_up_required") askStepUp(problem.details, () => action(event));
+    else refuse(problem);
   } finally {
     state.busy.delete(busy);
     changed();
@@ -88,4 +90,5 @@ export function refuse(problem) {
 export const frameActions = {
   dismiss: ({ id }) => dismiss(id),
   sign_out: () => api.signOut(),
+  ...stepUpActions,
 };

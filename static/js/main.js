@@ -1,5 +1,6 @@
 // The web client: routes, signing in and out, and keeping everything live.
 
+import { accountActions, accountView, forgetAccount, loadAccount } from "./account.js";
 import { bell, bellActions, closeBell, loadTold } from "./bell.js";
 import { chatActions, chatView, catchUp } from "./chat.js";
 import { changed, clear, notify, putUser, state, unread } from "./state.js";
@@ -17,6 +18,8 @@ import { fileActions } from "./files.js";
 const NAMESPACES = ["/account", "/job", "/job-request", "/chat", "/bidding", "/payment", "/wallet"];
 const SIDES = { customer, contractor };
 
+const common = { views: { chat: chatView, account: { load: loadAccount, view: accountView } } };
+
 let feed = null;
 
 const side = () => SIDES[state.user.role];
@@ -31,7 +34,7 @@ function readRoute() {
 
 function currentView() {
   const { name } = state.route;
-  return name === "chat" ? chatView : side().views[name];
+  return common.views[name] ?? side().views[name];
 }
 
 async function loadRoute() {
@@ -137,6 +140,7 @@ api.onLive = onLive;
 api.onPush = onPush;
 api.onEnd = (reason) => {
   clear();
+  forgetAccount();
   location.hash = "#/sign-in";
   if (reason) notify(reason, { kind: "refusal" });
 };
@@ -150,16 +154,22 @@ addEventListener("hashchange", () => {
   if (state.live) loadRoute();
 });
 
-const common = {
+/** A step of signing in; the last one leads in. */
+const entering = (step) => async (event) => {
+  await step(event);
+  if (api.session && !state.user) enter();
+};
+
+common.actions = {
+  ...accountActions,
   ...bellActions,
   ...chatActions,
   ...fileActions,
   ...frameActions,
-  sign_in: (event) => doorActions.sign_in(event).then(enter),
-  register: (event) => doorActions.register(event).then(enter),
+  ...Object.fromEntries(Object.entries(doorActions).map(([name, step]) => [name, entering(step)])),
   more: ({ id }) => load(...JSON.parse(id), true),
 };
 
 readRoute();
-mount(page, (name) => common[name] ?? side().actions[name]);
+mount(page, (name) => common.actions[name] ?? side().actions[name]);
 if (api.session) enter();

@@ -1,7 +1,9 @@
 // Signing in and opening an account; also the first step of the live monitor.
 
-import { choice, field, form } from "./parts.js";
+import { button, choice, field, form } from "./parts.js";
+import { sign, supported } from "./passkeys.js";
 import { api } from "./api.js";
+import { codeField } from "./account.js";
 import { el } from "./dom.js";
 
 const ROLES = [["customer", "I have work to be done"], ["contractor", "I do work"]];
@@ -15,9 +17,25 @@ function credentials(isNew) {
   ];
 }
 
+let second = null; // {challenge, methods} of a sign-in that needs a second factor
+
 function signIn() {
+  if (second) return secondStep();
   return el("div.card", { "data-key": "sign-in" }, el("h1", {}, "Sign in"),
-    form("sign_in", "", "Sign in", ...credentials(false)));
+    form("sign_in", "", "Sign in", ...credentials(false)),
+    supported && el("div.actions", {}, button("Sign in with a passkey", "sign_in_passkey")));
+}
+
+function secondStep() {
+  const { methods } = second;
+  return el(
+    "div.card", { "data-key": "second-step" }, el("h1", {}, "Confirm that it is you"),
+    methods.includes("passkey") && supported && el("div.actions", {},
+      button("Use a passkey", "sign_in_passkey", "", "primary")),
+    form("sign_in_code", "", "Confirm",
+      codeField(methods.includes("totp") ? "Code of your app, or a recovery code" : "Recovery code")),
+    button("Start again", "sign_in_again", "", "quiet"),
+  );
 }
 
 export function adminDoor() {
@@ -44,7 +62,38 @@ export function door(isNew) {
   );
 }
 
+/** A challenge that is too old or was answered leads back to the password. */
+async function startOver(step) {
+  try {
+    return await step();
+  } catch (problem) {
+    if (problem.code === "unauthenticated") second = null;
+    throw problem;
+  }
+}
+
 export const doorActions = {
-  sign_in: ({ fields }) => api.login(fields.email, fields.password),
+  async sign_in({ fields }) {
+    try {
+      await api.login(fields.email, fields.password);
+    } catch (problem) {
+      if (problem.code !== "second_factor_required") throw problem;
+      second = problem.details;
+    }
+  },
+  async sign_in_code({ fields }) {
+    await startOver(() => api.loginCode(second.challenge, fields.code));
+    second = null;
+  },
+  async sign_in_passkey() {
+    const challenge = second?.challenge;
+    const options = await startOver(() =>
+      api.ask("/api/account/passkey_options", challenge ? { challenge } : {}));
+    await api.loginPasskey(await sign(options), challenge);
+    second = null;
+  },
+  sign_in_again() {
+    second = null;
+  },
   register: ({ fields }) => api.register(fields),
 };
