@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 from redis.exceptions import RedisError
 
+from domain.accounts.devices import account_of
 from domain.admin.dashboard import overview_of
 from domain.kernel.actor import Actor
 from domain.kernel.errors import RateLimited, Unavailable
@@ -67,7 +68,8 @@ class Web(Container):
             settings.commands_per_second,
             settings.sign_ins_per_minute,
             self.ports.seal.sign,
-            self.tokens.challenged,
+            partial(account_of, self.ports),
+            self.tokens,
         )
         run = self._limited(answer)
         self.realtime = Realtime(
@@ -107,14 +109,19 @@ class Web(Container):
 
         async def run(op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> Answer:
             try:
-                await self.limits.check(op, fields, actor, meta)
+                attempts = await self.limits.check(op, fields, actor, meta)
             except RateLimited as refused:
                 return refusal(refused)
-            if self.disk and op.style is not Style.READ and self.disk.low:
+            except UNREACHABLE:
                 return refusal(Unavailable())
-            answered = await work(op, fields, actor, meta, self.ports)
+            if self.disk and op.style is not Style.READ and self.disk.low:
+                answered = refusal(Unavailable())
+            else:
+                answered = await work(op, fields, actor, meta, self.ports)
             if op.limits and answered.ok:
-                self.limits.charge(op, fields, actor, meta, answered.data)
+                self.limits.charge(op, actor, meta, answered.data)
+            for attempt in attempts:
+                await attempt.settle(answered.error.code if answered.error else None)
             return answered
 
         return run

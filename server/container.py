@@ -123,6 +123,7 @@ class Container:
             webauthn=PyWebAuthn(PLATFORM, settings.public_url, settings.cors_origins),
             step_up=StepUpCheck(self.store, self.sessions, clock, demands),
             demands=demands,
+            devices=self.tokens,
             public_url=settings.public_url,
         )
         self.scheduler = Scheduler(self.ports)

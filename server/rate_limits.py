@@ -4,19 +4,20 @@ They are counted for all processes together; see `token_buckets`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from redis.asyncio import Redis
 
 from domain.kernel.actor import Actor
-from domain.kernel.email_address import MAX_EMAIL, email_to_find
-from domain.kernel.errors import Invalid, RateLimited
+from domain.kernel.errors import DomainError, Invalid, RateLimited
 from domain.operations.command import Meta
 from domain.operations.limits import Limit, Per, Usage
 from domain.operations.operation import Operation
+from domain.ports.sessions import Devices
 from server.networks import network_of
+from server.password_attempts import AccountOf, Attempt, PasswordAttempts
 from server.token_buckets import Rate, SharedBuckets, rounded
 
 
@@ -50,8 +51,10 @@ MOST_OWED = 4  # bursts, after requests that turned out to cost much
 
 class RateLimits:
     """`per_second` commands of a user, five times as many at once; `sign_ins` per minute of an
-    address. `seal` makes the names of buckets that come from personal data. `challenged` tells the
-    user to whom a challenge of a sign-in was issued; empty for an invalid one."""
+    address. `seal` makes the names of buckets that come from personal data.
+
+    `account_of` and `devices` are for limits per account.
+    """
 
     def __init__(
         self,
@@ -60,7 +63,8 @@ class RateLimits:
         per_second: int,
         sign_ins: int,
         seal: Callable[[bytes], str],
-        challenged: Callable[[str], str],
+        account_of: AccountOf,
+        devices: Devices,
     ) -> None:
         self._user = Rate(5 * per_second, per_second)
         self._factors = {
@@ -71,14 +75,18 @@ class RateLimits:
         self._rates: dict[Limit, Rate] = {}
         self._buckets = SharedBuckets(redis, prefix)
         self._seal = seal
-        self._challenged = challenged
+        self._attempts = PasswordAttempts(
+            redis, prefix, self._buckets, self._sealed, account_of, devices
+        )
         self.audience: Callable[[str], int] = lambda room: 0
 
     async def stop(self) -> None:
         await self._buckets.stop()
 
-    async def check(self, op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> None:
-        """Raises RateLimited."""
+    async def check(
+        self, op: Operation, fields: Any, actor: Actor | None, meta: Meta
+    ) -> Sequence[Attempt]:
+        """Count a request. Attempts at a password are to be settled. Raises RateLimited."""
         key = actor.id if actor else self._address(meta)
         cost = 1 + meta.size // BYTES
         wait = self._buckets.take_at_once(key, self._user, cost)
@@ -86,40 +94,48 @@ class RateLimits:
             wait = await self._buckets.take(key, self._user, cost)
         if wait:
             raise RateLimited(retry_after=rounded(wait))
-        for limit in op.limits:
-            await self._check(limit, op, fields, actor, meta)
+        return await self._check_own(op, fields, actor, meta) if op.limits else ()
+
+    async def _check_own(
+        self, op: Operation, fields: Any, actor: Actor | None, meta: Meta
+    ) -> Sequence[Attempt]:
+        attempts: list[Attempt] = []
+        try:
+            for limit in op.limits:
+                if attempt := await self._check(limit, op, fields, actor, meta):
+                    attempts.append(attempt)
+        except DomainError:
+            for attempt in attempts:
+                attempt.give_back()
+            raise
+        return attempts
 
     async def _check(
         self, limit: Limit, op: Operation, fields: Any, actor: Actor | None, meta: Meta
-    ) -> None:
-        if key := self._key(limit, op, fields, actor, meta):
+    ) -> Attempt | None:
+        if limit.per is Per.ACCOUNT:
+            bucket = limit.bucket or op.name
+            return await self._attempts.begin(bucket, self._rate(limit), fields, actor, meta)
+        if key := self._key(limit, op, actor, meta):
             cost = self._cost(limit, op, fields, meta)
             if wait := await self._buckets.take(key, self._rate(limit), cost):
                 raise RateLimited(retry_after=rounded(wait))
+        return None
 
-    def charge(
-        self, op: Operation, fields: Any, actor: Actor | None, meta: Meta, answer: Any
-    ) -> None:
+    def charge(self, op: Operation, actor: Actor | None, meta: Meta, answer: Any) -> None:
         """Take what a request that was answered turned out to cost."""
         for limit in op.limits:
-            if limit.later_cost and (key := self._key(limit, op, fields, actor, meta)):
+            if limit.later_cost and (key := self._key(limit, op, actor, meta)):
                 rate = self._rate(limit)
                 cost = limit.later_cost(answer, Usage(meta.size, self.audience))
                 self._buckets.charge(key, rate, min(cost, MOST_OWED * rate.burst))
 
-    def _key(
-        self, limit: Limit, op: Operation, fields: Any, actor: Actor | None, meta: Meta
-    ) -> str:
+    def _key(self, limit: Limit, op: Operation, actor: Actor | None, meta: Meta) -> str:
         """The bucket of a request, or an empty text if the limit does not concern it."""
         bucket = limit.bucket or op.name
-        match limit.per:
-            case Per.USER:
-                return f"{bucket} {actor.id}" if actor else ""
-            case Per.ADDRESS:
-                return f"{bucket} {self._address(meta)}"
-            case Per.ACCOUNT:
-                account = self._account(fields, actor)
-                return f"{bucket} {self._sealed(account)}" if account else ""
+        if limit.per is Per.ADDRESS:
+            return f"{bucket} {self._address(meta)}"
+        return f"{bucket} {actor.id}" if actor else ""
 
     def _cost(self, limit: Limit, op: Operation, fields: Any, meta: Meta) -> float:
         if not callable(limit.cost):
@@ -138,16 +154,6 @@ class RateLimits:
 
     def _address(self, meta: Meta) -> str:
         return self._sealed(network_of(meta.address))
-
-    def _account(self, fields: Any, actor: Actor | None) -> str:
-        """The account whose password or code is checked; empty if the input names none."""
-        if actor:
-            return actor.id
-        given = fields if isinstance(fields, dict) else {}
-        email, challenge = given.get("email"), given.get("challenge")
-        if isinstance(challenge, str):
-            return self._challenged(challenge)
-        return email_to_find(email)[:MAX_EMAIL] if isinstance(email, str) else ""
 
     def _sealed(self, personal: str) -> str:
         return self._seal(f"limit {personal}".encode())

@@ -58,14 +58,17 @@ return answers
 
 
 class Rate:
-    """`burst` tokens at once, then `per_second`. Fields in seconds: `interval`, `slack`."""
+    """`burst` tokens at once, then `per_second`. Fields in seconds: `interval`, `slack`.
 
-    def __init__(self, burst: float, per_second: float) -> None:
+    Without an `allowance` its buckets are exact, as those of less than SMALL tokens.
+    """
+
+    def __init__(self, burst: float, per_second: float, exact: bool = False) -> None:
         self.burst = burst
         self.per_second = per_second
         self.interval = 1 / per_second
         self.slack = burst / per_second
-        self.allowance = burst / 20 if burst >= SMALL else 0.0
+        self.allowance = 0.0 if exact or burst < SMALL else burst / 20
         self.credit = burst / 50  # before the first answer of Redis
 
     def times(self, factor: float) -> "Rate":

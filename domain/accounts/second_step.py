@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from msgspec import Meta as Limits
 
 from domain.accounts.challenges import LIFE, use_up
+from domain.accounts.devices import DeviceToken
 from domain.accounts.passkey import REFUSED, Passkey, find_signed, record_use
 from domain.accounts.passkeys import MOST_PASSKEYS
 from domain.accounts.second_factor import CODES_PER_ACCOUNT, Code, accept_code
@@ -25,10 +26,11 @@ ChallengeText = Annotated[str, Limits(min_length=1, max_length=1000)]
 class LoginCode(Command, frozen=True):
     """`challenge` is of the refused sign-in, `code` of the app or a recovery code."""
 
-    UNLOGGED = frozenset({"challenge", "code"})
+    UNLOGGED = frozenset({"challenge", "code", "device_token"})
 
     challenge: ChallengeText
     code: Code
+    device_token: DeviceToken | None = None
 
 
 class PasskeyOptions(Command, frozen=True):
@@ -40,10 +42,11 @@ class PasskeyOptions(Command, frozen=True):
 class PasskeyLogin(Command, frozen=True):
     """`challenge` is of the sign-in that the passkey completes; without one it signs in alone."""
 
-    UNLOGGED = frozenset({"passkey", "challenge"})
+    UNLOGGED = frozenset({"passkey", "challenge", "device_token"})
 
     passkey: PasskeyAnswer
     challenge: ChallengeText | None = None
+    device_token: DeviceToken | None = None
 
 
 @operation(
@@ -67,7 +70,7 @@ async def login_code(cmd: LoginCode, actor: Actor | None, ports: Ports, meta: Me
 
     await ports.store.transact(work)
     user = await ports.store.single().get(User, challenge.subject)
-    return await start_session(ports, user, meta)
+    return await start_session(ports, user, meta, cmd.device_token)
 
 
 @operation(
@@ -120,7 +123,7 @@ async def passkey_login(
         completes=first,
     )
     user = await ports.store.single().get(User, user_id)
-    return await start_session(ports, user, meta)
+    return await start_session(ports, user, meta, cmd.device_token)
 
 
 async def use_passkey(

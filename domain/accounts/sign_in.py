@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.accounts.challenges import LIFE
+from domain.accounts.devices import DeviceToken, known_device, remember_device
 from domain.accounts.password_policy import NewPassword, Password, check_password
 from domain.accounts.second_factor import methods_of
 from domain.accounts.user import Name, User, add_user, new_user
@@ -27,16 +28,18 @@ from domain.operations.limits import PASSWORDS_PER_ACCOUNT, PASSWORDS_PER_ADDRES
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
 from domain.ports.second_factors import Purpose
-from domain.ports.sessions import SessionView, Tokens
+from domain.ports.sessions import Device, SessionView, Tokens
 
 
 class SignedIn(msgspec.Struct, frozen=True):
-    """With `second_factor_setup_required` the session may only set one up, see `Actor.limited`."""
+    """The client keeps `device_token` beyond the session, and shows it at its next sign-in. With
+    `second_factor_setup_required` the session may only set one up, see `Actor.limited`."""
 
     user: User
     access_token: str
     refresh_token: str
     expires_at: datetime
+    device_token: str
     second_factor_setup_required: bool = False
 
 
@@ -51,11 +54,14 @@ class Register(Command, frozen=True):
 
 
 class Login(Command, frozen=True):
-    UNLOGGED = frozenset({"password"})
+    """`device_token` is that of an earlier sign-in of the same user on the same device."""
+
+    UNLOGGED = frozenset({"password", "device_token"})
     PERSONAL = frozenset({"email"})
 
     email: Annotated[str, Limits(max_length=MAX_EMAIL)]
     password: Password
+    device_token: DeviceToken | None = None
 
 
 class Refresh(Command, frozen=True):
@@ -97,7 +103,7 @@ async def register(cmd: Register, actor: Actor | None, ports: Ports, meta: Meta)
     except EmailTaken:
         await ports.sessions.end(user.id, tokens.refresh_token.partition(".")[0])
         raise
-    return _signed_in(user, tokens)
+    return _signed_in(ports, user, tokens, None)
 
 
 @operation(
@@ -120,10 +126,10 @@ async def login(cmd: Login, actor: Actor | None, ports: Ports, meta: Meta) -> Si
         challenge, expires_at = ports.challenges.issue(Purpose.SIGN_IN, user.id, LIFE)
         methods = methods_of(user)
         raise SecondFactorRequired(challenge=challenge, expires_at=expires_at, methods=methods)
-    return await start_session(ports, user, meta)
+    return await start_session(ports, user, meta, cmd.device_token)
 
 
-async def start_session(ports: Ports, user: User, meta: Meta) -> SignedIn:
+async def start_session(ports: Ports, user: User, meta: Meta, device_token: str | None) -> SignedIn:
     """Sign in a user who has proved who they are. Raises Banned, WrongCredentials.
 
     The user is read again after the session starts: a ban ends only sessions that exist by then.
@@ -135,7 +141,8 @@ async def start_session(ports: Ports, user: User, meta: Meta) -> SignedIn:
     if user.banned_at or user.deleted_at:
         await ports.sessions.end(user.id, tokens.refresh_token.partition(".")[0])
         raise Banned if user.banned_at else WrongCredentials
-    return _signed_in(user, tokens, limited)
+    known = known_device(ports, device_token, user.id)
+    return _signed_in(ports, user, tokens, known, limited)
 
 
 @operation("account.refresh", roles=ANYONE, style=Style.DIRECT, audited=False)
@@ -177,5 +184,14 @@ async def revoke(cmd: Revoke, actor: Actor, ports: Ports, meta: Meta) -> dict[st
     return {"session_id": cmd.session_id}
 
 
-def _signed_in(user: User, tokens: Tokens, limited: bool = False) -> SignedIn:
-    return SignedIn(user, tokens.access_token, tokens.refresh_token, tokens.expires_at, limited)
+def _signed_in(
+    ports: Ports, user: User, tokens: Tokens, known: Device | None, limited: bool = False
+) -> SignedIn:
+    return SignedIn(
+        user,
+        tokens.access_token,
+        tokens.refresh_token,
+        tokens.expires_at,
+        remember_device(ports, user.id, known),
+        limited,
+    )

@@ -10,9 +10,14 @@ import msgspec
 class Per(StrEnum):
     """Whose requests are counted together.
 
-    USER is the signed-in user. ADDRESS is the client's address, or its /64 of IPv6. ACCOUNT is for
-    operations that check a password or a code: the account of the signed-in user, or the one that
-    the input names as `email` or by the `challenge` of a sign-in.
+    USER is the signed-in user. ADDRESS is the client's address, or its /64 of IPv6.
+
+    ACCOUNT is for operations that check a password or a code: the account of the signed-in user, or
+    the one that the input names as `email` or by the `challenge` of a sign-in. Each attempt is
+    counted before it is made; only wrong ones stay counted. They are counted for each session, each
+    known device and each network by itself, and those of unknown devices and networks also
+    together, at ELSEWHERE times the requests. So nobody locks the owner of an account out by
+    guessing elsewhere.
     """
 
     USER = "user"
@@ -65,6 +70,8 @@ def cost_of_push(answer: Any, rooms: Iterable[str], usage: Usage) -> float:
     audience = sum(map(usage.audience, rooms))
     return len(msgspec.json.encode(answer)) * audience / PUSHED_BYTES
 
+
+ELSEWHERE = 10
 
 PASSWORDS_PER_ADDRESS = Limit(60, 60, Per.ADDRESS, "password")
 PASSWORDS_PER_ACCOUNT = Limit(10, 300, Per.ACCOUNT, "password")

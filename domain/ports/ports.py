@@ -13,7 +13,7 @@ from domain.ports.messaging import Members, MessageQueue
 from domain.ports.payment_gateway import PaymentGateway, WebhookVerifier
 from domain.ports.presence import Presence
 from domain.ports.second_factors import Challenges, Totp, WebAuthn
-from domain.ports.sessions import Passwords, Sessions, Tickets
+from domain.ports.sessions import Devices, Passwords, Sessions, Tickets
 from domain.ports.step_up import StepUp
 
 
@@ -70,4 +70,5 @@ class Ports(msgspec.Struct, frozen=True):
     webauthn: WebAuthn
     step_up: StepUp
     demands: Demands
+    devices: Devices
     public_url: str

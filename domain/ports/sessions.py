@@ -1,8 +1,8 @@
-"""Protocols: sessions and their tokens, password hashing, and tickets for files."""
+"""Protocols: sessions and their tokens, devices, password hashing, and tickets for files."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -81,4 +81,21 @@ class Passwords(Protocol):
 class Tickets(Protocol):
     def ticket(self, actor: Actor, file_id: str, life: timedelta) -> tuple[str, datetime]:
         """A token that lets `actor` read one file, and the time when it expires."""
+        ...
+
+
+class Device(msgspec.Struct, frozen=True):
+    """A device with which a user has signed in."""
+
+    id: str
+    user_id: str
+
+
+class Devices(Protocol):
+    def remember(self, device: Device) -> str:
+        """A signed token, valid for a year, which the device shows at its next sign-in."""
+        ...
+
+    def recall(self, token: Any) -> Device | None:
+        """The device of a valid token; None for any other value."""
         ...

@@ -1,4 +1,4 @@
-"""Access tokens, file tickets and challenges as signed JWTs."""
+"""Access tokens, file tickets, device tokens and challenges as signed JWTs."""
 
 import secrets
 from collections.abc import Sequence
@@ -11,12 +11,13 @@ from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import TokenExpired, Unauthenticated
 from domain.kernel.settings import Clock
 from domain.ports.second_factors import Challenge, Purpose
+from domain.ports.sessions import Device
 from server.config import SecretKey
 
 ALGORITHM = "HS256"
 ISSUER, AUDIENCE = "jobsphere", "jobsphere-clients"
-ACCESS, FILE, CHALLENGE = "access", "file", "challenge"  # types of tokens
-ACCESS_LIFE = timedelta(minutes=15)
+ACCESS, FILE, DEVICE, CHALLENGE = "access", "file", "device", "challenge"  # types of tokens
+ACCESS_LIFE, DEVICE_LIFE = timedelta(minutes=15), timedelta(days=365)
 
 
 class AccessTokens:
@@ -54,6 +55,17 @@ class AccessTokens:
             raise Unauthenticated
         return _actor(claims)
 
+    def remember(self, device: Device) -> str:
+        return self._sign(DEVICE, DEVICE_LIFE, sub=device.user_id, device=device.id)[0]
+
+    def recall(self, token: Any) -> Device | None:
+        try:
+            claims = self._verify(DEVICE, token)
+        except (Unauthenticated, TokenExpired):
+            return None
+        id = claims.get("device")
+        return Device(id, claims["sub"]) if isinstance(id, str) else None
+
     def issue(self, purpose: Purpose, subject: str, life: timedelta) -> tuple[str, datetime]:
         id = secrets.token_hex(16)
         return self._sign(CHALLENGE, life, sub=subject, purpose=purpose.value, jti=id)
@@ -66,13 +78,6 @@ class AccessTokens:
         if claims.get("purpose") != purpose.value:
             raise Unauthenticated
         return Challenge(claims["jti"], claims["sub"], datetime.fromtimestamp(claims["exp"], UTC))
-
-    def challenged(self, text: str) -> str:
-        """The user to whom a challenge of a sign-in was issued; empty for an invalid one."""
-        try:
-            return self.read(Purpose.SIGN_IN, text).subject
-        except Unauthenticated:
-            return ""
 
     def _sign(self, type: str, life: timedelta, **claims: Any) -> tuple[str, datetime]:
         now = self._clock.now()

@@ -4,6 +4,7 @@ import { Manager } from "/static/vendor/socket.io.esm.min.js";
 import { Problem } from "./problem.js";
 
 const KEY = "jobsphere.session";
+const DEVICE = "jobsphere.device"; // proves at the next sign-in that this browser is known
 const ANSWER_MS = 15_000;
 const ATTEMPTS = 4;
 const EARLY_MS = 60_000; // how long before its end an access token is renewed
@@ -51,7 +52,8 @@ class Api {
   #timer = 0;
 
   async login(email, password) {
-    this.#keep(await post("/api/account/login", { email, password }));
+    const device_token = localStorage.getItem(DEVICE) ?? undefined;
+    this.#signedIn(await post("/api/account/login", { email, password, device_token }));
   }
 
   /** The second step of a sign-in whose `challenge` came with `second_factor_required`. */
@@ -72,7 +74,7 @@ class Api {
   }
 
   async register(fields) {
-    this.#keep(await post("/api/account/register", fields));
+    this.#signedIn(await post("/api/account/register", fields));
   }
 
   async signOut() {
@@ -211,6 +213,11 @@ class Api {
     clearTimeout(this.#timer);
     if (!this.session) return;
     this.#timer = setTimeout(() => this.#renew().catch(() => {}), Math.max(wait, LEAST_MS));
+  }
+
+  #signedIn({ device_token, ...session }) {
+    localStorage.setItem(DEVICE, device_token);
+    this.#keep(session);
   }
 
   #keep(session) {

@@ -2,14 +2,28 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from domain.jobs.job import MARKET_PUSHES
-from domain.operations.limits import PUSHED_BYTES
+from domain.kernel.actor import Actor, Role
+from domain.kernel.errors import RateLimited
+from domain.operations.command import Meta
+from domain.operations.limits import PUSHED_BYTES, Limit, Per
 from handlers import NAMESPACES
-from server.rate_limits import MOST_OWED, RateLimits
+from server.rate_limits import BYTES, MOST_OWED, RateLimits
 from server.token_buckets import Rate
-from tests.support.parties import PASSWORD, Refused
+from tests.support.parties import Refused
+
+OPERATIONS = {each.operation.name: each.operation for n in NAMESPACES for each in n.exposed}
+VALID = {
+    "title": "",
+    "description": "Two coats.",
+    "category": "painting",
+    "budget_min_amount": 1,
+    "budget_max_amount": 2,
+    "currency": "USD",
+}
 
 
 async def test_a_user_who_is_too_fast_is_told_when_to_go_on(market, server):
@@ -33,32 +47,12 @@ async def test_a_user_who_is_too_fast_is_told_when_to_go_on(market, server):
 
 async def test_declared_limits_are_enforced_and_scaled(market, server):
     """Guard: `op.limits` in `RateLimits.check`, and `_factors`."""
-    declared = {
-        each.operation.name: each.operation.limits for n in NAMESPACES for each in n.exposed
-    }
-    limited = {name: limits for name, limits in declared.items() if limits}
-    assert limited.keys() >= {
-        "account.register",
-        "account.login",
-        "account.login_code",
-        "account.passkey_login",
-        "account.step_up",
-        "account.delete",
-        "bidding.create",
-        "chat.send",
-        "files.upload",
-        "job-request.apply",
-        "job.create",
-        "job.update",
-        "payment.dispute_say",
-    }
-    limits = RateLimits(
-        server.web.redis, "scaled", per_second=100, sign_ins=30, seal=str, challenged=str
-    )
-    chosen = (limited["job.create"][0], *limited["account.login"])
+    declared = {name: op.limits for name, op in OPERATIONS.items()}
+    limits = RateLimits(server.web.redis, "scaled", 100, 30, str, str, server.web.tokens)
+    chosen = (declared["job.create"][0], *declared["account.login"])
     rates = [limits._rate(limit) for limit in chosen]
     assert [(rate.burst, rate.interval) for rate in rates] == [(120, 1 / 2), (30, 2), (10, 30)]
-    limit = limited["job.create"][0]
+    limit = declared["job.create"][0]
     server.web.limits._rates[limit] = Rate(1, 1 / 100)
     customer = await market.customer()
     await market.job(customer)
@@ -88,14 +82,34 @@ async def test_a_push_to_the_market_is_paid_by_its_audience(market, server):
     await customer.call("/account", "me")
 
 
-async def test_passwords_are_not_guessed(market, server):
-    """Guard: `PASSWORDS_PER_ACCOUNT`; Redis counts it for all processes together."""
-    customer = await market.customer()
-    wrong = {"email": customer.email.upper(), "password": "not this one"}
-    codes = []
-    for _ in range(11):
-        _, problem = await market.anonymous_client().http("POST", "/api/account/login", wrong)
-        codes.append(problem["code"])
-    assert codes == ["wrong_credentials"] * 10 + ["rate_limited"]
-    right = {"email": customer.email, "password": PASSWORD}
-    assert (await market.anonymous_client().http("POST", "/api/account/login", right))[0] == 429
+async def test_costs_of_a_command(server):
+    """Guard: `Limit.cost`, computed from the command, its size and its audience; `BYTES`."""
+    limits = server.web.limits
+    limits.audience = {"watchers": 7}.__getitem__
+    actor, seen = Actor("usr_x", Role.CUSTOMER, "ses_x"), []
+
+    def cost(command, usage):
+        seen.append((command.title, usage.size, usage.audience("watchers")))
+        return 4 if command.title == "Dear" else 0.5
+
+    op = msgspec.structs.replace(OPERATIONS["job.create"], limits=(Limit(10, 1e7, cost=cost),))
+    limits._factors[Per.USER] = 1
+
+    async def create(title, **more):
+        await limits.check(op, VALID | {"title": title} | more, actor, Meta(size=300))
+
+    await create("Dear")
+    await create("Cheap")
+    await create("Cheap", currency="not one")
+    await create("Dear")
+    with pytest.raises(RateLimited):
+        await create("Cheap")
+    assert seen == [(title, 300, 7) for title in ("Dear", "Cheap", "Dear", "Cheap")]
+    limits._user = Rate(16, 1e-6)
+    await limits.check(
+        OPERATIONS["account.me"], {}, Actor("usr_y", Role.CUSTOMER, "ses_y"), Meta(size=15 * BYTES)
+    )
+    with pytest.raises(RateLimited):
+        await limits.check(
+            OPERATIONS["account.me"], {}, Actor("usr_y", Role.CUSTOMER, "ses_y"), Meta()
+        )

@@ -18,10 +18,10 @@ class Case(NamedTuple):
 # The names of the fields; `test_matrix.valid_fields` adds the values.
 CASES = {
     "account.register": Case("email password name role", OWN),
-    "account.login": Case("email password", OWN),
-    "account.login_code": Case("challenge code", OWN),
+    "account.login_code": Case("challenge code device_token", OWN),
     "account.passkey_options": Case("challenge", OWN),
-    "account.passkey_login": Case("passkey challenge", OWN),
+    "account.passkey_login": Case("passkey challenge device_token", OWN),
+    "account.login": Case("email password device_token", OWN),
     "account.refresh": Case("refresh_token", OWN),
     "account.me": Case("", OWN),
     "account.update": Case(
@@ -157,6 +157,7 @@ CASES = {
 VALUES: Json = {
     "email": "nobody@people.test",
     "password": "correct horse battery",
+    "device_token": "none",
     "name": "Nobody",
     "code": "000000",
     "challenge": "none",

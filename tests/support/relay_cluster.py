@@ -90,6 +90,7 @@ class RelayCluster:
             blobs=none,
             examiner=none,
             tickets=none,
+            devices=none,
             public_url="",  # type: ignore[arg-type]
         )
         relay = Relay(RecordedTask | OtherTask, self._push)

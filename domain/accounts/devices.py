@@ -1,0 +1,52 @@
+"""Known devices: what distinguishes the owner of an account from somebody who guesses.
+
+A sign-in answers a `device_token`, which the client keeps and shows at the next one. Wrong guesses
+from a known device are counted by themselves, so that nobody else can lock it out.
+"""
+
+import contextlib
+from typing import Annotated, Any
+
+from msgspec import Meta as Limits
+
+from domain.accounts.user import User
+from domain.kernel.actor import Actor
+from domain.kernel.email_address import MAX_EMAIL, email_to_find
+from domain.kernel.errors import Unauthenticated
+from domain.kernel.store import new_id
+from domain.ports.ports import Ports
+from domain.ports.second_factors import Purpose
+from domain.ports.sessions import Device
+
+DeviceToken = Annotated[str, Limits(max_length=1000)]
+
+
+def known_device(ports: Ports, token: str | None, user_id: str) -> Device | None:
+    """The device of `token`, if that user has signed in with it before."""
+    device = ports.devices.recall(token) if token else None
+    return device if device and device.user_id == user_id else None
+
+
+def remember_device(ports: Ports, user_id: str, known: Device | None) -> str:
+    """A new token for a known device, or the first one of a new device."""
+    return ports.devices.remember(known or Device(new_id("dev"), user_id))
+
+
+async def account_of(ports: Ports, fields: Any, actor: Actor | None) -> str:
+    """The account whose password a request is about; empty if it names none.
+
+    That is the caller's own, that of the `challenge` of a sign-in, or that of the `email`: the id
+    of its user, or else the address itself.
+    """
+    if actor:
+        return actor.id
+    given = fields if isinstance(fields, dict) else {}
+    challenge, text = given.get("challenge"), given.get("email")
+    if isinstance(challenge, str):
+        with contextlib.suppress(Unauthenticated):
+            return ports.challenges.read(Purpose.SIGN_IN, challenge).subject
+    if not isinstance(text, str):
+        return ""
+    email = email_to_find(text[:MAX_EMAIL])
+    user = await ports.store.single().find(User, {"email": email})
+    return user.id if user else email
