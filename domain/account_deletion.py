@@ -12,7 +12,7 @@ import msgspec
 
 from domain.accounts.password_policy import Password
 from domain.accounts.second_factor import remove_second_factors
-from domain.accounts.sessions import EndSessions
+from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.user import User
 from domain.chat.conversation import Conversation
 from domain.deals.offer import OPEN_OFFERS, Offer, OfferStatus, RefundStatus
@@ -74,6 +74,7 @@ async def delete(cmd: Delete, actor: Actor, ports: Ports, meta: Meta) -> Deleted
     if not await ports.passwords.verify(cmd.password, user.password_hash):
         raise WrongCredentials("The password is wrong.")
     await ports.store.transact(lambda uow: anonymize(uow, user))
+    await end_revoked_sessions(ports, user.id)
     return Deleted(user.id)
 
 
@@ -110,7 +111,7 @@ async def anonymize(uow: UnitOfWork, user: User) -> None:
     if changed is None:
         raise NotFound
     await remove_second_factors(uow, user.id)
-    uow.later(EndSessions(user.id))
+    await end_all_sessions(uow, user.id)
     uow.later(CloseAccount(user.id))
     uow.later(CloseAccount(user.id), at=uow.now + REPEAT_AFTER)
 

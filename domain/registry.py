@@ -4,7 +4,7 @@ from domain.account_deletion import CloseAccount
 from domain.accounts.challenges import UsedChallenge
 from domain.accounts.passkey import Passkey
 from domain.accounts.second_factor import SecondFactor
-from domain.accounts.sessions import EndSessions
+from domain.accounts.sessions import EndSession, EndSessions, Revocation
 from domain.accounts.user import User
 from domain.audit_trail.hash_chain import Anchor
 from domain.bidding.system_messages import PostSystemMessages
@@ -90,6 +90,7 @@ RECORDS = (
     GridFile,
     GridChunk,
     Report,
+    Revocation,
 )
 
 TASKS = (
@@ -115,6 +116,7 @@ TASKS = (
     | Notify
     | SendMail
     | EndSessions
+    | EndSession
     | CloseAccount
     | MatchSavedSearches
     | PushPresence

@@ -16,17 +16,18 @@ from redis.exceptions import RedisError
 from domain.accounts.devices import account_of
 from domain.admin.dashboard import overview_of
 from domain.kernel.actor import Actor
-from domain.kernel.errors import RateLimited, Unavailable
+from domain.kernel.errors import RateLimited, Unauthenticated, Unavailable
 from domain.kernel.record import wire
 from domain.kernel.rooms import LIVE_MONITOR, user_room
 from domain.kernel.store import UNREACHABLE
 from domain.notifications import feed
 from domain.operations.command import Meta, Style
 from domain.operations.operation import Operation
+from domain.ports.sessions import SessionEvent
 from handlers import NAMESPACES, files, webhooks
 from handlers.expose import Answer, answer, refusal
 from handlers.statements import DOWNLOADS
-from server.authentication import Authenticator
+from server.authentication import ENDED, Authenticator
 from server.config import Settings
 from server.container import STATS_SECONDS, CannotServe, Container, refuse_demo_accounts
 from server.disk_space import DiskSpace
@@ -37,6 +38,7 @@ from server.rate_limits import RateLimits
 from server.readiness import Readiness, Trouble
 from server.realtime.frame_budget import FrameBudget
 from server.realtime.server import Realtime
+from server.revocations import Revocations
 from server.runtime.background_tasks import end
 
 log = structlog.get_logger()
@@ -46,6 +48,7 @@ HEAD_SECONDS = 30
 HTTP_SECONDS = 0.5  # at least, that requests over HTTP get to end after the draining
 SILENT_SECONDS = 15.0  # without a heartbeat in the database, which is due every 4 s
 REDIS_SECONDS = 0.7  # until it counts as away; asked twice within a probe
+REVOCATION_SECONDS = 1
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; connect-src 'self' ws: wss:; "
     "style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
@@ -60,7 +63,8 @@ class Web(Container):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        authenticator = Authenticator(self.tokens, self.sessions)
+        self.revocations = Revocations(self.store)
+        authenticator = Authenticator(self.tokens, self.sessions, self.revocations)
         address = partial(client_address, trusted=settings.trusted_proxies)
         self.limits = RateLimits(
             self.redis,
@@ -90,7 +94,7 @@ class Web(Container):
             fast=settings.realtime == "fast",
         )
         self.limits.audience = lambda room: len(self.realtime.rooms.members(room))
-        self.session_events.on_event = self.realtime.on_session_event
+        self.session_events.on_event = self._on_session_event
         # Only embedded stores write to the disk of this process.
         self.disk = DiskSpace(settings.data_dir) if settings.demo else None
         self.readiness = Readiness(
@@ -105,7 +109,8 @@ class Web(Container):
         self._loops: list[asyncio.Task[None]] = []
 
     def _limited(self, work: Callable[..., Awaitable[Answer]]) -> RunOperation:
-        """`work(op, fields, actor, meta, ports)`, unless the caller exceeds a rate limit."""
+        """`work(op, fields, actor, meta, ports)`, unless the caller exceeds a rate limit, or their
+        session ended while the command waited."""
 
         async def run(op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> Answer:
             try:
@@ -114,7 +119,9 @@ class Web(Container):
                 return refusal(refused)
             except UNREACHABLE:
                 return refusal(Unavailable())
-            if self.disk and op.style is not Style.READ and self.disk.low:
+            if actor and self.revocations.covers(actor):
+                answered = refusal(Unauthenticated(ENDED))
+            elif self.disk and op.style is not Style.READ and self.disk.low:
                 answered = refusal(Unavailable())
             else:
                 answered = await work(op, fields, actor, meta, self.ports)
@@ -163,6 +170,7 @@ class Web(Container):
         self._loops = [
             asyncio.create_task(self._push_heads()),
             asyncio.create_task(self._push_stats()),
+            asyncio.create_task(self._read_revocations()),
         ]
         yield
         self.readiness.stop()
@@ -171,6 +179,23 @@ class Web(Container):
         await self.presence.stop()
         await self.limits.stop()
         await self.stop()
+
+    def _on_session_event(self, event: SessionEvent) -> None:
+        self.revocations.remember(event)
+        self.realtime.on_session_event(event)
+
+    async def _read_revocations(self) -> None:
+        """Learn from MongoDB what other processes revoked, also while Redis is away."""
+        while True:
+            await asyncio.sleep(REVOCATION_SECONDS)
+            try:
+                async for event in self.revocations.read_recent():
+                    if self.revocations.remember(event):
+                        self.realtime.on_session_event(event)
+            except UNREACHABLE as away:
+                log.warning("revocations not read", reason=str(away))
+            except Exception:
+                log.exception("revocations not read")
 
     async def _push_heads(self) -> None:
         """Push each user's latest number, so that an idle client notices a missed push."""

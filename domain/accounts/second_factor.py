@@ -10,7 +10,7 @@ from msgspec import Meta as Limits
 
 from domain.accounts.passkey import Passkey
 from domain.accounts.security_changes import SecurityFact, announce
-from domain.accounts.sessions import end_sessions
+from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.user import User
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import Conflict, NotFound, Unauthenticated, WrongCredentials
@@ -143,17 +143,18 @@ async def remove_second_factors(uow: UnitOfWork, user_id: str) -> User:
 async def reset_second_factors(ports: Ports, user_id: str, entry: AuditEntry) -> User:
     """The same for a person who lost them all: audited as `entry`, mailed, and their sessions end.
 
-    Raises NotFound, and Unavailable when sessions cannot be ended; repeat it then.
+    Raises NotFound.
     """
 
     async def work(uow: UnitOfWork) -> User:
         user = await remove_second_factors(uow, user_id)
         announce(uow, user_id, SecurityFact.SECOND_FACTORS_RESET)
+        await end_all_sessions(uow, user_id)
         await audit_log.record(uow, ports.seal, entry)
         return user
 
     user = await ports.store.transact(work)
-    await end_sessions(ports, user_id)
+    await end_revoked_sessions(ports, user_id)
     return user
 
 

@@ -1,5 +1,6 @@
 """Registration, sign-in, token refresh and the list of open sessions."""
 
+import contextlib
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -10,25 +11,28 @@ from domain.accounts.challenges import LIFE
 from domain.accounts.devices import DeviceToken, known_device, remember_device
 from domain.accounts.password_policy import NewPassword, Password, check_password
 from domain.accounts.second_factor import methods_of
+from domain.accounts.sessions import end_session, is_revoked, start_valid_session
 from domain.accounts.user import Name, User, add_user, new_user
 from domain.kernel.actor import ANYONE, EVERYONE, Actor, Role
 from domain.kernel.email_address import MAX_EMAIL, email_to_find
 from domain.kernel.errors import (
-    Banned,
     EmailTaken,
     Invalid,
     NotFound,
     SecondFactorRequired,
     Unauthenticated,
+    Unavailable,
     WrongCredentials,
 )
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Email, Meta, NoFields, Style
-from domain.operations.limits import PASSWORDS_PER_ACCOUNT, PASSWORDS_PER_ADDRESS
+from domain.operations.limits import PASSWORDS_PER_ACCOUNT, PASSWORDS_PER_ADDRESS, Limit
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
 from domain.ports.second_factors import Purpose
-from domain.ports.sessions import Device, SessionView, Tokens
+from domain.ports.sessions import Device, SessionView, TokenReused, Tokens
+
+SIGN_IN_AGAIN = "The refresh token is not valid any more: sign in again."
 
 
 class SignedIn(msgspec.Struct, frozen=True):
@@ -130,25 +134,30 @@ async def login(cmd: Login, actor: Actor | None, ports: Ports, meta: Meta) -> Si
 
 
 async def start_session(ports: Ports, user: User, meta: Meta, device_token: str | None) -> SignedIn:
-    """Sign in a user who has proved who they are. Raises Banned, WrongCredentials.
-
-    The user is read again after the session starts: a ban ends only sessions that exist by then.
-    """
+    """Sign in a user who has proved who they are. Raises Banned, WrongCredentials."""
     demanded = ports.demands.second_factor and user.role is Role.ADMIN
     limited = demanded and not user.has_second_factor
-    tokens = await ports.sessions.start(user.id, user.role, meta.address, limited=limited)
-    user = await ports.store.single().get(User, user.id)
-    if user.banned_at or user.deleted_at:
-        await ports.sessions.end(user.id, tokens.refresh_token.partition(".")[0])
-        raise Banned if user.banned_at else WrongCredentials
+    user, tokens = await start_valid_session(ports, user, meta.address, limited)
     known = known_device(ports, device_token, user.id)
     return _signed_in(ports, user, tokens, known, limited)
 
 
 @operation("account.refresh", roles=ANYONE, style=Style.DIRECT, audited=False)
 async def refresh(cmd: Refresh, actor: Actor | None, ports: Ports, meta: Meta) -> Tokens:
-    """Exchange a refresh token for a new pair. A reused one ends the session everywhere."""
-    return await ports.sessions.rotate(cmd.refresh_token)
+    """Exchange a refresh token for a new pair. A reused one ends the session everywhere.
+
+    A repetition within 30 seconds gets the same pair: tabs refresh together, answers get lost.
+    """
+    try:
+        rotated = await ports.sessions.rotate(cmd.refresh_token)
+    except TokenReused as reused:
+        await end_session(ports, reused.user_id, reused.session_id)
+        raise Unauthenticated(SIGN_IN_AGAIN) from reused
+    user_id, session_id = rotated.user_id, rotated.session_id
+    if await is_revoked(ports.store.single(), user_id, session_id, rotated.generation):
+        await ports.sessions.end(user_id, session_id)
+        raise Unauthenticated(SIGN_IN_AGAIN)
+    return rotated.tokens
 
 
 @operation("account.me", roles=EVERYONE, style=Style.READ, audited=False, during_setup=True)
@@ -162,7 +171,7 @@ async def me(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> User:
 @operation("account.logout", roles=EVERYONE, style=Style.DIRECT, audited=True, during_setup=True)
 async def logout(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
     """End this session; its sockets are closed on all processes."""
-    await ports.sessions.end(actor.id, actor.session_id)
+    await end_session(ports, actor.id, actor.session_id)
     return {"session_id": actor.session_id}
 
 
@@ -176,11 +185,24 @@ async def sessions(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> lis
     ]
 
 
-@operation("account.revoke", roles=EVERYONE, style=Style.DIRECT, audited=True)
+@operation(
+    "account.revoke",
+    roles=EVERYONE,
+    style=Style.DIRECT,
+    audited=True,
+    limits=(Limit(60, 60),),
+)
 async def revoke(cmd: Revoke, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
-    """End one of one's own sessions. Raises NotFound."""
-    if not await ports.sessions.end(actor.id, cmd.session_id):
-        raise NotFound
+    """End one of one's own sessions. Raises NotFound.
+
+    While Redis is away nobody knows whose session it is; then the end is recorded for the caller's
+    own user only, so that a foreign id has no effect.
+    """
+    with contextlib.suppress(Unavailable):
+        own = await ports.sessions.list(actor.id)
+        if cmd.session_id not in {session.id for session in own}:
+            raise NotFound
+    await end_session(ports, actor.id, cmd.session_id)
     return {"session_id": cmd.session_id}
 
 

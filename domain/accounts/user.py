@@ -24,7 +24,8 @@ class User(Record, frozen=True):
 
     `engagements` counts the offers that they made and received; see `engage`. `totp_enabled` and
     `passkey_count` say which second factors they have. `bank` is a digest of their bank accounts at
-    Stripe, `bank_changed_at` when it changed since the last withdrawal.
+    Stripe, `bank_changed_at` when it changed since the last withdrawal. Sessions of a generation
+    before `sessions_valid_from` ended, except `kept_session`; see `sessions.py`.
     """
 
     COLLECTION = "users"
@@ -52,6 +53,8 @@ class User(Record, frozen=True):
             "engagements",
             "bank",
             "bank_changed_at",
+            "sessions_valid_from",
+            "kept_session",
         }
     )
     UNLOGGED = frozenset({"password_hash"})
@@ -86,6 +89,8 @@ class User(Record, frozen=True):
     passkey_count: int = 0
     bank: str = ""
     bank_changed_at: datetime | None = None
+    sessions_valid_from: int = 0
+    kept_session: str = ""
 
     @property
     def has_second_factor(self) -> bool:

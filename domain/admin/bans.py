@@ -1,12 +1,10 @@
 """Bans and unbans users."""
 
-import contextlib
-
-from domain.accounts.sessions import EndSessions, end_sessions
+from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.user import User
 from domain.admin.lists import SeenUser, seen_user
 from domain.kernel.actor import ADMINS, Actor, Role
-from domain.kernel.errors import Conflict, Forbidden, Unavailable
+from domain.kernel.errors import Conflict, Forbidden
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id, Reason
 from domain.operations.operation import operation
@@ -23,12 +21,8 @@ class Unban(Command, frozen=True):
 
 
 async def ended_sessions_reply(user_id: str, actor: Actor, ports: Ports) -> SeenUser:
-    """The reply to `ban`, after all sessions have ended.
-
-    If Redis is unavailable, the task `EndSessions` ends them later.
-    """
-    with contextlib.suppress(Unavailable):
-        await end_sessions(ports, user_id)
+    """The reply to `ban`, after all sessions have ended."""
+    await end_revoked_sessions(ports, user_id)
     return await user_reply(user_id, actor, ports)
 
 
@@ -50,7 +44,7 @@ async def ban(cmd: Ban, actor: Actor, uow: UnitOfWork) -> User:
     )
     if banned is None:
         raise Conflict("This user is already banned.")
-    uow.later(EndSessions(user.id))
+    await end_all_sessions(uow, user.id)
     return banned
 
 

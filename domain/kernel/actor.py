@@ -20,10 +20,12 @@ ANYONE: frozenset[Role] = frozenset()  # no sign-in required
 class Actor(msgspec.Struct, frozen=True):
     """The caller, read from a verified access token.
 
-    A `limited` session may only set up a second factor.
+    A `limited` session may only set up a second factor. `generation` is the generation of sessions
+    that theirs belongs to; see `accounts/sessions.py`.
     """
 
     id: str
     role: Role
     session_id: str
     limited: bool = False
+    generation: int = 0

@@ -8,6 +8,11 @@ import msgspec
 
 from domain.kernel.actor import Actor
 
+SESSION_LIFE = timedelta(days=30)
+ACCESS_LIFE = timedelta(minutes=15)
+EXTENDED = timedelta(hours=1)  # a longer life of access tokens while Redis is away
+REFRESH_REPEATED = timedelta(seconds=30)  # a refresh token may be repeated for this long
+
 
 class Tokens(msgspec.Struct, frozen=True):
     """An access token, valid until `expires_at`, and a refresh token, which can be exchanged for a
@@ -35,11 +40,52 @@ class Confirmation(msgspec.Struct, frozen=True):
     stepped_up_until: datetime | None
 
 
+class Rotated(msgspec.Struct, frozen=True):
+    """The new tokens of a session, and whose session it is."""
+
+    tokens: Tokens
+    user_id: str
+    session_id: str
+    generation: int
+
+
+class TokenReused(Exception):
+    """A refresh token was used again after REFRESH_REPEATED: somebody else may have it."""
+
+    def __init__(self, user_id: str, session_id: str) -> None:
+        super().__init__()
+        self.user_id = user_id
+        self.session_id = session_id
+
+
+class SessionEvent(msgspec.Struct, frozen=True):
+    """What every process is told, as it has sockets of the session.
+
+    `extended`: it lives until `until`. `revoked`: it ended. `all_revoked`: all sessions of the user
+    ended that are of an earlier generation than `generation`, except `session_id`.
+    """
+
+    kind: str
+    user_id: str
+    session_id: str = ""
+    until: datetime | None = None
+    generation: int = 0
+
+
 class Sessions(Protocol):
-    """The sessions of users. All methods raise Unavailable while their store is unreachable."""
+    """The sessions of users. All methods raise Unavailable while their store is unreachable.
+
+    Those that end sessions close their connections on this process even then.
+    """
 
     async def start(
-        self, user_id: str, role: str, address: str, *, limited: bool = False
+        self,
+        user_id: str,
+        role: str,
+        address: str,
+        *,
+        limited: bool = False,
+        generation: int = 0,
     ) -> Tokens:
         """A `limited` session may only set up a second factor, until `lift_limit` and a refresh."""
         ...
@@ -52,10 +98,11 @@ class Sessions(Protocol):
         """Note that the user has confirmed their identity. Without effect on an ended session."""
         ...
 
-    async def rotate(self, refresh_token: str) -> Tokens:
-        """Exchange a refresh token. Raises Unauthenticated.
+    async def rotate(self, refresh_token: str) -> Rotated:
+        """Exchange a refresh token. Raises Unauthenticated, TokenReused.
 
-        A token that is used twice ends its session on all processes.
+        The same token again within REFRESH_REPEATED gets the same new pair: two tabs refresh at the
+        same time, and answers get lost. Later it ends the session in the store of sessions.
         """
         ...
 
@@ -63,6 +110,10 @@ class Sessions(Protocol):
 
     async def end(self, user_id: str, session_id: str) -> bool:
         """End a session and close its connections on all processes; False if there is none."""
+        ...
+
+    async def end_all(self, user_id: str, before: int, kept: str) -> None:
+        """The same for all sessions of generations before `before`, except the session `kept`."""
         ...
 
 

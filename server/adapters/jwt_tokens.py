@@ -11,13 +11,13 @@ from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import TokenExpired, Unauthenticated
 from domain.kernel.settings import Clock
 from domain.ports.second_factors import Challenge, Purpose
-from domain.ports.sessions import Device
+from domain.ports.sessions import ACCESS_LIFE, Device
 from server.config import SecretKey
 
 ALGORITHM = "HS256"
 ISSUER, AUDIENCE = "jobsphere", "jobsphere-clients"
 ACCESS, FILE, DEVICE, CHALLENGE = "access", "file", "device", "challenge"  # types of tokens
-ACCESS_LIFE, DEVICE_LIFE = timedelta(minutes=15), timedelta(days=365)
+DEVICE_LIFE = timedelta(days=365)
 
 
 class AccessTokens:
@@ -29,10 +29,17 @@ class AccessTokens:
         self._clock = clock
 
     def sign(
-        self, user_id: str, role: str, session_id: str, limited: bool = False
+        self,
+        user_id: str,
+        role: str,
+        session_id: str,
+        limited: bool = False,
+        generation: int = 0,
+        at: datetime | None = None,
     ) -> tuple[str, datetime]:
-        more = {"lim": True} if limited else {}
-        return self._sign(ACCESS, ACCESS_LIFE, sub=user_id, role=role, sid=session_id, **more)
+        """A token issued `at` a time, now by default. The same input gives the same token."""
+        actor = Actor(user_id, Role(role), session_id, limited, generation)
+        return self._sign(ACCESS, ACCESS_LIFE, at, **_claims(actor))
 
     def verify(self, token: Any, leeway: timedelta = timedelta()) -> tuple[Actor, datetime]:
         """The caller, and when the token expires. `leeway` extends its life.
@@ -44,9 +51,7 @@ class AccessTokens:
 
     def ticket(self, actor: Actor, file_id: str, life: timedelta) -> tuple[str, datetime]:
         """A ticket with which its bearer reads one file as `actor`."""
-        return self._sign(
-            FILE, life, sub=actor.id, role=actor.role, sid=actor.session_id, file=file_id
-        )
+        return self._sign(FILE, life, **_claims(actor), file=file_id)
 
     def holder(self, ticket: Any, file_id: str) -> Actor:
         """Raises Unauthenticated or TokenExpired."""
@@ -79,8 +84,10 @@ class AccessTokens:
             raise Unauthenticated
         return Challenge(claims["jti"], claims["sub"], datetime.fromtimestamp(claims["exp"], UTC))
 
-    def _sign(self, type: str, life: timedelta, **claims: Any) -> tuple[str, datetime]:
-        now = self._clock.now()
+    def _sign(
+        self, type: str, life: timedelta, at: datetime | None = None, **claims: Any
+    ) -> tuple[str, datetime]:
+        now = at or self._clock.now()
         expires_at = (now + life).replace(microsecond=0)
         common = {"iss": ISSUER, "aud": AUDIENCE, "typ": type, "iat": now, "exp": expires_at}
         header = {"kid": self._signing.kid}
@@ -110,12 +117,25 @@ class AccessTokens:
             raise Unauthenticated from refused
 
 
+def _claims(actor: Actor) -> dict[str, Any]:
+    named = {
+        "sub": actor.id,
+        "role": actor.role,
+        "sid": actor.session_id,
+        "gen": actor.generation,
+    }
+    return {**named, "lim": True} if actor.limited else named
+
+
 def _actor(claims: dict[str, Any]) -> Actor:
     """Raises Unauthenticated."""
     try:
         role, session_id, limited = Role(claims["role"]), claims["sid"], claims.get("lim", False)
     except (KeyError, ValueError) as missing:
         raise Unauthenticated from missing
+    generation = claims.get("gen", 0)
     if not isinstance(session_id, str) or not isinstance(limited, bool):
         raise Unauthenticated
-    return Actor(claims["sub"], role, session_id, limited)
+    if type(generation) is not int:
+        raise Unauthenticated
+    return Actor(claims["sub"], role, session_id, limited, generation)

@@ -1,9 +1,17 @@
-"""Sessions with rotating refresh tokens, in Redis."""
+"""Sessions with rotating refresh tokens, in Redis.
 
+Decision: the successor of a refresh token is stored encrypted under that token, so that whoever
+repeats the token within REFRESH_REPEATED gets the same new pair, and Redis holds no usable token.
+Deriving it with a key of the server was rejected: two processes may have different first keys
+while a key is rotated.
+"""
+
+import base64
 import hashlib
+import hmac
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from redis.asyncio import Redis
@@ -11,25 +19,45 @@ from redis.exceptions import RedisError
 
 from domain.kernel.errors import Unauthenticated, Unavailable
 from domain.kernel.settings import Clock
-from domain.ports.sessions import Confirmation, SessionView, Tokens
+from domain.ports.sessions import (
+    REFRESH_REPEATED,
+    SESSION_LIFE,
+    Confirmation,
+    Rotated,
+    SessionEvent,
+    SessionView,
+    TokenReused,
+    Tokens,
+)
 from server.adapters.jwt_tokens import AccessTokens
 
-SESSION_LIFE = timedelta(days=30)
+SECRET_BYTES = 32
+LIFE_MILLISECONDS = int(SESSION_LIFE.total_seconds() * 1000)
+CHUNK = 500  # sessions looked up in one request
 
-# Atomic: of two simultaneous uses of a refresh token, one is the second and ends the session.
+# Atomic: of simultaneous uses of a refresh token, the first decides the successor that all get.
+# ARGV: digest of the token, digest of the successor, the successor encrypted, now in milliseconds,
+# now as text, how long a repetition is allowed, the life of a session, prefix of the users' keys,
+# the session's id.
 ROTATE = """
-local s = redis.call('HMGET', KEYS[1], 'current', 'user', 'role', 'limited')
+local s = redis.call('HMGET', KEYS[1], 'current', 'user', 'role', 'limited', 'generation',
+                     'previous', 'successor', 'rotated')
 if not s[1] then return {'gone'} end
-if s[1] ~= ARGV[1] then
-  redis.call('DEL', KEYS[1])
-  redis.call('SREM', ARGV[5] .. s[2], ARGV[6])
-  return {'reused'}
+local owner = ARGV[8] .. s[2]
+if s[1] == ARGV[1] then
+  redis.call('HSET', KEYS[1], 'current', ARGV[2], 'previous', ARGV[1], 'successor', ARGV[3],
+             'rotated', ARGV[4], 'used', ARGV[5])
+  redis.call('PEXPIRE', KEYS[1], ARGV[7])
+  redis.call('SADD', owner, ARGV[9])
+  redis.call('PEXPIRE', owner, ARGV[7])
+  return {'ok', s[2], s[3], s[4] or '', s[5] or '0', ARGV[3], ARGV[4]}
 end
-redis.call('HSET', KEYS[1], 'current', ARGV[2], 'used', ARGV[3])
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-redis.call('SADD', ARGV[5] .. s[2], ARGV[6])
-redis.call('PEXPIRE', ARGV[5] .. s[2], ARGV[4])
-return {'ok', s[2], s[3], s[4] or ''}
+if s[6] == ARGV[1] and tonumber(ARGV[4]) - tonumber(s[8]) <= tonumber(ARGV[6]) then
+  return {'ok', s[2], s[3], s[4] or '', s[5] or '0', s[7], s[8]}
+end
+redis.call('DEL', KEYS[1])
+redis.call('SREM', owner, ARGV[9])
+return {'reused', s[2]}
 """
 
 STEP_UP = """
@@ -43,21 +71,18 @@ if owner ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 """
 
+Announce = Callable[[SessionEvent], Awaitable[None]]
+
 
 class RedisSessions:
     """A session is a hash with the digest of its one valid refresh token.
 
-    `announce(kind, session_id, until)` notifies every process that a session was `extended` or
-    `revoked`, so that it updates its sockets.
+    `announce` notifies every process that sessions were extended or revoked, so that it updates its
+    sockets.
     """
 
     def __init__(
-        self,
-        redis: Redis,
-        prefix: str,
-        tokens: AccessTokens,
-        clock: Clock,
-        announce: Callable[[str, str, datetime | None], Awaitable[None]],
+        self, redis: Redis, prefix: str, tokens: AccessTokens, clock: Clock, announce: Announce
     ) -> None:
         self._redis = redis
         self._prefix = prefix
@@ -69,14 +94,21 @@ class RedisSessions:
         self._step_up = redis.register_script(STEP_UP)
 
     async def start(
-        self, user_id: str, role: str, address: str, *, limited: bool = False
+        self,
+        user_id: str,
+        role: str,
+        address: str,
+        *,
+        limited: bool = False,
+        generation: int = 0,
     ) -> Tokens:
-        session_id, secret = f"ses_{secrets.token_hex(12)}", secrets.token_urlsafe(32)
+        session_id, secret = f"ses_{secrets.token_hex(12)}", _new_secret()
         now = self._clock.now().isoformat()
         fields: dict[Any, Any] = {
             "user": user_id,
             "role": role,
             "address": address,
+            "generation": generation,
             "created": now,
             "used": now,
             "current": _digest(secret),
@@ -91,7 +123,8 @@ class RedisSessions:
                 await pipe.execute()
         except RedisError as away:
             raise Unavailable from away
-        return self._tokens_for(user_id, role, session_id, secret, limited)
+        token, expires_at = self._tokens.sign(user_id, role, session_id, limited, generation)
+        return Tokens(token, f"{session_id}.{secret}", expires_at)
 
     async def lift_limit(self, session_id: str) -> None:
         try:
@@ -113,33 +146,40 @@ class RedisSessions:
         except RedisError as away:
             raise Unavailable from away
 
-    async def rotate(self, refresh_token: str) -> Tokens:
+    async def rotate(self, refresh_token: str) -> Rotated:
         session_id, _, old = refresh_token.partition(".")
-        secret = secrets.token_urlsafe(32)
-        life = int(SESSION_LIFE.total_seconds() * 1000)
+        secret, now = _new_secret(), self._clock.now()
         try:
             outcome = await self._rotate(
                 keys=[self._key(session_id)],
                 args=[
                     _digest(old),
                     _digest(secret),
-                    self._clock.now().isoformat(),
-                    life,
+                    _encrypt(old, session_id, secret),
+                    int(now.timestamp() * 1000),
+                    now.isoformat(),
+                    int(REFRESH_REPEATED.total_seconds() * 1000),
+                    LIFE_MILLISECONDS,
                     self._user_key(""),
                     session_id,
                 ],
             )
         except RedisError as away:
             raise Unavailable from away
-        verdict, *owner = [_text(part) for part in outcome]
+        verdict, *rest = [_text(part) for part in outcome]
         if verdict == "reused":
-            await self._announce("revoked", session_id, None)
+            await self._announce(SessionEvent("revoked", rest[0], session_id))
+            raise TokenReused(rest[0], session_id)
         if verdict != "ok":
             raise Unauthenticated("The refresh token is not valid any more: sign in again.")
-        user_id, role, limited = owner
-        pair = self._tokens_for(user_id, role, session_id, secret, bool(limited))
-        await self._announce("extended", session_id, pair.expires_at)
-        return pair
+        user_id, role, limited, generation, successor, rotated = rest
+        issued = datetime.fromtimestamp(int(rotated) / 1000, UTC)
+        token, expires_at = self._tokens.sign(
+            user_id, role, session_id, bool(limited), int(generation), issued
+        )
+        pair = Tokens(token, f"{session_id}.{_decrypt(old, session_id, successor)}", expires_at)
+        await self._announce(SessionEvent("extended", user_id, session_id, expires_at))
+        return Rotated(pair, user_id, session_id, int(generation))
 
     async def list(self, user_id: str) -> Sequence[SessionView]:
         try:
@@ -153,34 +193,57 @@ class RedisSessions:
         return [_view(id, row) for id, row in zip(ids, found, strict=True) if row]
 
     async def end(self, user_id: str, session_id: str) -> bool:
+        await self._announce(SessionEvent("revoked", user_id, session_id))
         try:
             ended = await self._end(
                 keys=[self._key(session_id), self._user_key(user_id)], args=[user_id, session_id]
             )
         except RedisError as away:
             raise Unavailable from away
-        if ended:
-            await self._announce("revoked", session_id, None)
         return bool(ended)
 
-    async def alive(self, session_id: str) -> bool:
-        """True also while Redis is away: then a valid token suffices."""
+    async def end_all(self, user_id: str, before: int, kept: str) -> None:
+        await self._announce(SessionEvent("all_revoked", user_id, kept, generation=before))
+        owner = self._user_key(user_id)
         try:
-            return bool(await self._redis.exists(self._key(session_id)))
+            ids = [_text(raw) for raw in await self._redis.smembers(owner)]
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for id in ids:
+                    pipe.hget(self._key(id), "generation")
+                generations = await pipe.execute()
+            ended = [
+                id
+                for id, generation in zip(ids, generations, strict=True)
+                if int(generation or 0) < before and id != kept
+            ]
+            if ended:
+                async with self._redis.pipeline(transaction=True) as pipe:
+                    pipe.delete(*(self._key(id) for id in ended))
+                    pipe.srem(owner, *ended)
+                    await pipe.execute()
+        except RedisError as away:
+            raise Unavailable from away
+
+    async def alive(self, session_ids: Iterable[str]) -> set[str] | None:
+        """Those of the sessions that have not ended; None while Redis is away."""
+        ids, found = list(session_ids), set[str]()
+        try:
+            for start in range(0, len(ids), CHUNK):
+                chunk = ids[start : start + CHUNK]
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for id in chunk:
+                        pipe.exists(self._key(id))
+                    exist = await pipe.execute()
+                found.update(id for id, exists in zip(chunk, exist, strict=True) if exists)
         except RedisError:
-            return True
+            return None
+        return found
 
     async def reachable(self) -> bool:
         try:
             return bool(await self._redis.ping())
         except RedisError:
             return False
-
-    def _tokens_for(
-        self, user_id: str, role: str, session_id: str, secret: str, limited: bool
-    ) -> Tokens:
-        token, expires_at = self._tokens.sign(user_id, role, session_id, limited)
-        return Tokens(token, f"{session_id}.{secret}", expires_at)
 
     def _key(self, session_id: str) -> str:
         return f"{self._prefix}:session:{session_id}"
@@ -193,6 +256,29 @@ def _view(id: str, row: dict[bytes, bytes]) -> SessionView:
     fields = {_text(name): _text(value) for name, value in row.items()}
     created, used = (datetime.fromisoformat(fields[name]) for name in ("created", "used"))
     return SessionView(id, created, used, fields["address"])
+
+
+def _new_secret() -> str:
+    return _as_text(secrets.token_bytes(SECRET_BYTES))
+
+
+def _as_text(secret: bytes) -> str:
+    return base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
+
+
+def _encrypt(old: str, session_id: str, secret: str) -> str:
+    """The successor `secret` under the old one: exclusive or with a keystream that only the old
+    secret yields. Each old secret encrypts one stored successor."""
+    return _xor(base64.urlsafe_b64decode(f"{secret}="), old, session_id).hex()
+
+
+def _decrypt(old: str, session_id: str, encrypted: str) -> str:
+    return _as_text(_xor(bytes.fromhex(encrypted), old, session_id))
+
+
+def _xor(data: bytes, old: str, session_id: str) -> bytes:
+    stream = hmac.digest(old.encode(), f"successor of {session_id}".encode(), hashlib.sha256)
+    return bytes(a ^ b for a, b in zip(data, stream, strict=True))
 
 
 def _digest(secret: str) -> str:

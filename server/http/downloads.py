@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 import structlog
 from aiohttp import hdrs, web
+
+from domain.kernel.errors import Unauthenticated
 
 log = structlog.get_logger()
 
@@ -17,9 +20,10 @@ INERT = "default-src 'none'; sandbox"
 UNSAFE = re.compile(r'[^\x20-\x7e]|["\\%;]')
 
 
-async def send(request: web.Request, file: Any) -> web.StreamResponse:
+async def send(request: web.Request, file: Any, check: Callable[[], None]) -> web.StreamResponse:
     """Send the file, or the requested range, piece by piece. Raises Unavailable, or another
-    DomainError, before the first byte; a later failure aborts the connection."""
+    DomainError, before the first byte; a later failure aborts the connection, as does `check`,
+    which raises when the caller may not read any more."""
     response = web.StreamResponse(headers=_headers(file))
     start, end = 0, 0
     if file.size is not None:
@@ -34,10 +38,11 @@ async def send(request: web.Request, file: Any) -> web.StreamResponse:
         try:
             await response.prepare(request)
             while piece:
+                check()
                 await _write(response, piece)
                 piece = await anext(pieces, b"")
             await response.write_eof()
-        except (ConnectionError, TimeoutError):
+        except (ConnectionError, TimeoutError, Unauthenticated):
             _abort(request)
         except Exception:
             log.exception("download failed", path=request.path)

@@ -1,7 +1,8 @@
 """HTTP: one route for each exposed operation, bearer tokens, errors as problem+json."""
 
+import contextlib
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import cache, partial
 from typing import Any, get_type_hints
 
@@ -9,6 +10,7 @@ import msgspec
 import structlog
 from aiohttp import hdrs, web
 
+from domain.files.file import Received
 from domain.kernel.actor import Actor
 from domain.kernel.errors import (
     DomainError,
@@ -94,7 +96,7 @@ class HttpApi:
                     answer = await run(op, fields, actor, meta)
                     if answer.error:
                         return self.respond(answer)
-                    return await downloads.send(request, answer.data)
+                    return await downloads.send(request, answer.data, self._still_valid(actor))
             except DomainError as refused:
                 return self.respond(self._refuse(refused))
 
@@ -109,11 +111,22 @@ class HttpApi:
             except DomainError as refused:
                 return self.respond(self._refuse(refused))
             assert actor, "an upload belongs to a user"
-            receive = partial(self._uploads.receive, request, actor.id)
+            receive = partial(self._receive, request, actor)
             meta = Meta(address=self._address(request))
             return self.respond(await run(op, receive, actor, meta))
 
         return web.route(hdrs.METH_POST, path, handle)
+
+    @contextlib.asynccontextmanager
+    async def _receive(self, request: web.Request, actor: Actor) -> AsyncIterator[Received]:
+        """Receive a file completely. Raises Unauthenticated if the session ended meanwhile."""
+        async with self._uploads.receive(request, actor.id) as received:
+            self._authenticator.check(actor)
+            yield received
+
+    def _still_valid(self, actor: Actor | None) -> Callable[[], None]:
+        """Raises Unauthenticated when called after the end of the caller's session."""
+        return partial(self._authenticator.check, actor) if actor else lambda: None
 
     async def _caller(self, request: web.Request, op: Operation) -> Actor | None:
         scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")

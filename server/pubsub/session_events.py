@@ -1,19 +1,11 @@
-"""Session events between processes over Redis: a session was extended or revoked."""
+"""Session events between processes over Redis: sessions were extended or revoked."""
 
 from collections.abc import Callable
-from datetime import datetime
 
 import msgspec
 
+from domain.ports.sessions import SessionEvent
 from server.pubsub.fanout import Fanout
-
-
-class SessionEvent(msgspec.Struct, frozen=True):
-    """`kind` is `extended` (with `until`) or `revoked`."""
-
-    kind: str
-    session_id: str
-    until: datetime | None
 
 
 class SessionEvents:
@@ -24,8 +16,7 @@ class SessionEvents:
         self.on_event: Callable[[SessionEvent], None] = lambda event: None
         fanout.on_broadcast = self._on_broadcast
 
-    async def publish(self, kind: str, session_id: str, until: datetime | None = None) -> None:
-        event = SessionEvent(kind, session_id, until)
+    async def publish(self, event: SessionEvent) -> None:
         self.on_event(event)
         self._fanout.broadcast(msgspec.json.encode(event))
 

@@ -33,11 +33,11 @@ from domain.kernel.errors import (
 from domain.kernel.rooms import is_counted, role_room, user_room
 from domain.operations.command import Meta
 from domain.operations.operation import Operation
+from domain.ports.sessions import SessionEvent
 from server.adapters.redis_presence import Presence
 from server.authentication import Authenticator
 from server.operation_calls import Refuse, RunOperation
 from server.pubsub.fanout import Fanout
-from server.pubsub.session_events import SessionEvent
 from server.realtime import packets
 from server.realtime.command_table import Commands, parse_command
 from server.realtime.connection import Client, Connection
@@ -213,12 +213,16 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         try:
             actor, until = await self._admit(connection, namespace, auth)
         except DomainError as refused:
-            problem = self._refuse(refused).ack()["error"]
-            return connection.send_packet(packets.refused(namespace, problem))
+            return self._refuse_connect(connection, namespace, refused)
         client = Client(secrets.token_urlsafe(12), namespace, actor, connection)
         rooms = [user_room(actor.id), role_room(actor.role)]
         await self._subscribe(rooms)
         if connection.sid not in self.eio.sockets:  # closed during the check
+            return self._unsubscribe_empty(rooms)
+        try:  # it may have ended since; from now on this process tells the client
+            self._authenticator.check(actor)
+        except DomainError as refused:
+            self._refuse_connect(connection, namespace, refused)
             return self._unsubscribe_empty(rooms)
         if not connection.clients:
             connection.actor = actor
@@ -231,6 +235,10 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         connection.send_packet(packets.connected(namespace, client.sid))
         if not known:  # the session may have ended before this process listened
             await self._sessions.disconnect_ended([actor.session_id])
+
+    def _refuse_connect(self, connection: Connection, namespace: str, refused: DomainError) -> None:
+        problem = self._refuse(refused).ack()["error"]
+        connection.send_packet(packets.refused(namespace, problem))
 
     async def _admit(
         self, connection: Connection, namespace: str, auth: Any
@@ -408,7 +416,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
                 await asyncio.sleep(0.1)
 
     def on_session_event(self, event: SessionEvent) -> None:
-        """A session was extended or revoked, here or on another process."""
+        """Sessions were extended or revoked, here or on another process."""
         self._sessions.on_event(event)
 
     def _disconnect(self, client: Client, reason: str | None) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from domain.ports.sessions import SessionEvent
 from server.authentication import Authenticator
-from server.pubsub.session_events import SessionEvent
 from server.realtime.connection import Client
 
 GRACE = timedelta(seconds=30)  # a session without Redis is extended by this much at a time
@@ -28,7 +28,8 @@ class SessionRegistry:
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def __contains__(self, session_id: object) -> bool:
-        return session_id in self._sessions
+        """Whether the session has a client here that is not being disconnected."""
+        return any(not client.ending for client in self._sessions.get(str(session_id), ()))
 
     def add(self, client: Client, until: datetime) -> None:
         """`until` is when the client's token expires."""
@@ -44,19 +45,24 @@ class SessionRegistry:
                 timer.cancel()
 
     def on_event(self, event: SessionEvent) -> None:
-        """A session was extended or revoked, here or on another process."""
-        if event.session_id not in self._sessions:
-            return
-        if event.kind == "extended" and event.until:
+        """Sessions were extended or revoked, here or on another process."""
+        if event.kind == "extended" and event.until and event.session_id in self._sessions:
             self._set_expiry(event.session_id, event.until)
         elif event.kind == "revoked":
-            self._disconnect_session(event.session_id, "revoked")
+            self._disconnect_session(event.session_id, "revoked", event.user_id)
+        elif event.kind == "all_revoked":
+            for session_id, clients in list(self._sessions.items()):
+                actor = next(iter(clients)).actor
+                earlier = actor.id == event.user_id and actor.generation < event.generation
+                if earlier and session_id != event.session_id:
+                    self._disconnect_session(session_id, "revoked")
 
     async def disconnect_ended(self, session_ids: Iterable[str] | None = None) -> None:
         """Disconnect the clients of sessions (all by default) that ended without an event."""
-        for session_id in list(self._sessions if session_ids is None else session_ids):
-            if not await self._authenticator.alive(session_id):
-                self._disconnect_session(session_id, "revoked")
+        asked = set(self._sessions if session_ids is None else session_ids)
+        alive = await self._authenticator.alive(asked)
+        for session_id in asked - (asked if alive is None else alive):
+            self._disconnect_session(session_id, "revoked")
 
     def _set_expiry(self, session_id: str, until: datetime) -> None:
         loop = asyncio.get_running_loop()
@@ -79,6 +85,8 @@ class SessionRegistry:
         elif session_id in self._sessions:
             self._set_expiry(session_id, datetime.now(UTC) + GRACE)
 
-    def _disconnect_session(self, session_id: str, reason: str) -> None:
+    def _disconnect_session(self, session_id: str, reason: str, user_id: str = "") -> None:
+        """The clients of the session, provided that it is the user's if one is given."""
         for client in list(self._sessions.get(session_id, ())):
-            self._disconnect(client, reason)
+            if not user_id or client.actor.id == user_id:
+                self._disconnect(client, reason)

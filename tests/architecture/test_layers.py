@@ -47,14 +47,14 @@ ALLOWED_SERVER = {
     "pubsub": "runtime",
     "workers": "runtime",
     "adapters": "runtime config",
-    "authentication": "adapters",
+    "authentication": "adapters revocations",
     "password_attempts": "networks token_buckets",
     "rate_limits": "networks token_buckets password_attempts",
     "http": "runtime rate_limits operation_calls authentication",
     "realtime": "runtime token_buckets operation_calls pubsub adapters authentication",
     "container": "config demo_accounts pubsub adapters workers realtime",
-    "app": "runtime config disk_space readiness rate_limits operation_calls authentication http"
-    " realtime container",
+    "app": "runtime config disk_space readiness rate_limits operation_calls revocations"
+    " authentication http realtime container",
     "dev": "disk_space config log_setup demo_accounts dev_environment adapters app",
     "cli": "runtime config log_setup demo_accounts dev_environment container app dev",
     "__main__": "cli",

@@ -21,6 +21,7 @@ from domain.kernel.settings import Rates
 from domain.kernel.store import Store, new_id
 from domain.notifications.feed import FeedHead
 from domain.operations.audit_log import AuditRow, WaitingRow
+from domain.ports.sessions import SessionEvent
 from domain.presence.presence import LastSeen
 from server.adapters.field_cipher import field_codec
 from server.adapters.jwt_tokens import AccessTokens
@@ -136,7 +137,10 @@ class Market:
         reconnection: bool = False,
     ) -> Party:
         """Another session (device) of a user."""
-        tokens = await self.sessions.start(user.id, user.role, "127.0.0.1")
+        now = await self.store.single().get(User, user.id)
+        tokens = await self.sessions.start(
+            user.id, user.role, "127.0.0.1", generation=now.sessions_valid_from
+        )
         party = Party(self.web, url or self.url, user, tokens)
         self.parties.append(party)
         if connect:
@@ -324,5 +328,5 @@ def _digest(row: Json) -> str:
     return hashlib.sha256(bson.encode(row)).hexdigest()[:16]
 
 
-async def _publish_nothing(kind: str, session_id: str, until: datetime | None) -> None:
+async def _publish_nothing(event: SessionEvent) -> None:
     """New sessions have no sockets on any process."""

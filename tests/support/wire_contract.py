@@ -191,4 +191,5 @@ COLLECTIONS = {
     "searches",
     "lastseen",
     "reports",
+    "revocations",
 }

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +15,7 @@ from domain.kernel.money import Schedule
 from domain.kernel.record import Record
 from domain.kernel.settings import Rates
 from domain.kernel.store import Store, new_id
+from domain.ports.sessions import SessionEvent
 from domain.registry import RECORDS
 from server.adapters.field_cipher import field_codec
 from server.adapters.jwt_tokens import AccessTokens
@@ -179,5 +179,5 @@ class _Seeder:
         return [job.id for job in jobs]
 
 
-async def _publish_nothing(kind: str, session_id: str, until: datetime | None) -> None:
+async def _publish_nothing(event: SessionEvent) -> None:
     """New sessions have no sockets on any process."""

@@ -263,16 +263,16 @@ async def test_a_banned_user_is_out_everywhere_within_a_second(processes):
 
 
 async def test_a_login_concurrent_with_a_ban_is_refused(market, server, monkeypatch):
-    """Guard: the second read of the user in `sign_in.login`; without it a session that starts after
-    the others have ended stays open."""
+    """Guard: the second read of the user in `start_valid_session`; without it a session that starts
+    after the others have ended stays open."""
     admin, user = await market.admin(), await market.customer(connect=False)
     real = server.web.sessions.start
 
-    async def start(*args):
+    async def start(*args, **options):
         monkeypatch.undo()
         await admin.call("/admin", "ban", {"user_id": user.id, "reason": "Fraud"})
         await market.settled()
-        return await real(*args)
+        return await real(*args, **options)
 
     monkeypatch.setattr(server.web.sessions, "start", start)
     assert await login(market, user) == (403, "banned")
