@@ -32,6 +32,8 @@ from server.config import Settings
 from server.container import STATS_SECONDS, CannotServe, Container, refuse_demo_accounts
 from server.disk_space import DiskSpace
 from server.http.client_address import client_address
+from server.http.headers import security_headers, security_txt
+from server.http.protocol import HttpRunner
 from server.http.routes import MAX_BODY, HttpApi
 from server.operation_calls import RunOperation
 from server.rate_limits import RateLimits
@@ -49,13 +51,6 @@ HTTP_SECONDS = 0.5  # at least, that requests over HTTP get to end after the dra
 SILENT_SECONDS = 15.0  # without a heartbeat in the database, which is due every 4 s
 REDIS_SECONDS = 0.7  # until it counts as away; asked twice within a probe
 REVOCATION_SECONDS = 1
-PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; connect-src 'self' ws: wss:; "
-    "style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
 
 
 class Web(Container):
@@ -151,7 +146,12 @@ class Web(Container):
         app.add_routes([web.get("/livez", _alive), web.get("/readyz", self._ready)])
         app.add_routes(webhooks.routes)
         app[webhooks.PORTS] = self.ports
+        settings = self.settings
+        app.add_routes(
+            [security_txt(settings.public_url, settings.security_contact, self.store.clock.now)]
+        )
         _serve_pages(app)
+        app.on_response_prepare.append(security_headers(settings.public_url))
         app.cleanup_ctx.append(self._running)
         app.on_shutdown.append(self._release)
         return app
@@ -276,7 +276,7 @@ async def listening(settings: Settings) -> AsyncIterator[Web]:
     served = Web(settings)
     if not settings.demo:
         await refuse_demo_accounts(served.store)
-    runner = web.AppRunner(served.application(), access_log=None, shutdown_timeout=HTTP_SECONDS)
+    runner = HttpRunner(served.application(), HTTP_SECONDS)
     try:
         await runner.setup()
         try:
@@ -312,18 +312,12 @@ def _serve_pages(app: web.Application) -> None:
 
     def page(name: str) -> web.RouteDef:
         async def show(request: web.Request) -> web.FileResponse:
-            return web.FileResponse(STATIC / name, headers=PAGE_HEADERS)
+            return web.FileResponse(STATIC / name)
 
         return web.get("/" if name == "index.html" else "/admin", show)
 
-    async def guard_files(request: web.Request, response: web.StreamResponse) -> None:
-        """Browsers revalidate each module, so that modules of two versions do not mix."""
-        if request.path.startswith("/static/"):
-            response.headers.update(PAGE_HEADERS)
-
     if STATIC.is_dir():
         app.add_routes([page("index.html"), page("admin.html"), web.static("/static", STATIC)])
-        app.on_response_prepare.append(guard_files)
 
 
 async def _alive(request: web.Request) -> web.Response:

@@ -71,6 +71,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     field_keys: tuple[SecretKey, ...]  # of stored fields; the first encrypts, all decrypt
     encrypt_messages: bool  # whether chat texts are encrypted as well
     public_url: str
+    security_contact: str  # for reports of vulnerabilities, in security.txt
     cors_origins: tuple[str, ...]
     trusted_proxies: tuple[Network, ...]
     currencies: tuple[str, ...]  # the first is the default
@@ -127,6 +128,9 @@ def load(env: Mapping[str, str]) -> Settings:
         field_keys=read("FIELD_KEYS", None, _keys, ()),
         encrypt_messages=read("ENCRYPT_MESSAGES", "off", _one_of("on", "off"), "off") == "on",
         public_url=public_url,
+        security_contact=read(
+            "SECURITY_CONTACT", f"mailto:security@{urlsplit(public_url).hostname}", _contact, ""
+        ),
         cors_origins=read("CORS_ORIGINS", public_url, _each(_origin), ()),
         trusted_proxies=read("TRUSTED_PROXIES", "", _each(_network), ()),
         currencies=read("CURRENCY", "USD", _currencies, ()),
@@ -299,6 +303,12 @@ def _sender(text: str) -> str:
     address = parseaddr(text)[1]
     if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", address) or not text.isprintable():
         raise ValueError("must be a mail address such as JobSphere <no-reply@example.com>")
+    return text
+
+
+def _contact(text: str) -> str:
+    if not re.fullmatch(r"mailto:[^@\s]+@[^@\s]+|https://\S+", text) or not text.isascii():
+        raise ValueError("must be mailto:security@example.com or an https:// address")
     return text
 
 

@@ -31,6 +31,7 @@ from server.app import Web
 from server.config import Settings, load
 from server.container import Container
 from server.dev.stores import ROOT, Addresses, Embedded
+from server.http.protocol import HttpRunner
 from server.log_setup import configure
 from tests.support import stripe_oracle
 from tests.support.job_in_progress import JobInProgress
@@ -216,7 +217,7 @@ def short_intents(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def server(installation: Installation) -> AsyncIterator[Server]:
     served = Web(installation.settings)
-    runner = web.AppRunner(served.application(), access_log=None, shutdown_timeout=1)
+    runner = HttpRunner(served.application(), shutdown_timeout=1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", installation.settings.port).start()

@@ -3,9 +3,11 @@
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import jwt
+import msgspec
+from msgspec import Meta as Limits
 
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import TokenExpired, Unauthenticated
@@ -18,6 +20,32 @@ ALGORITHM = "HS256"
 ISSUER, AUDIENCE = "jobsphere", "jobsphere-clients"
 ACCESS, FILE, DEVICE, CHALLENGE = "access", "file", "device", "challenge"  # types of tokens
 DEVICE_LIFE = timedelta(days=365)
+MAX_SECONDS = 250_000_000_000  # in the year 9892
+# What a token that is no token raises in PyJWT and msgspec.
+UNREADABLE = (
+    jwt.InvalidTokenError,
+    LookupError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    RecursionError,
+)
+
+
+class Claims(msgspec.Struct, frozen=True):
+    """The claims that are read. `exp` is in seconds since 1970, and a year that a date can have."""
+
+    typ: str
+    sub: str
+    exp: Annotated[int, Limits(ge=0, le=MAX_SECONDS)]
+    role: Role | None = None
+    sid: str | None = None
+    lim: bool = False
+    gen: Annotated[int, Limits(ge=0, le=2**53)] = 0
+    file: str | None = None
+    device: str | None = None
+    purpose: str | None = None
+    jti: str | None = None
 
 
 class AccessTokens:
@@ -47,7 +75,7 @@ class AccessTokens:
         Raises Unauthenticated or TokenExpired.
         """
         claims = self._verify(ACCESS, token, leeway)
-        return _actor(claims), datetime.fromtimestamp(claims["exp"], UTC)
+        return _actor(claims), datetime.fromtimestamp(claims.exp, UTC)
 
     def ticket(self, actor: Actor, file_id: str, life: timedelta) -> tuple[str, datetime]:
         """A ticket with which its bearer reads one file as `actor`."""
@@ -56,7 +84,7 @@ class AccessTokens:
     def holder(self, ticket: Any, file_id: str) -> Actor:
         """Raises Unauthenticated or TokenExpired."""
         claims = self._verify(FILE, ticket)
-        if claims.get("file") != file_id:
+        if claims.file != file_id:
             raise Unauthenticated
         return _actor(claims)
 
@@ -68,8 +96,7 @@ class AccessTokens:
             claims = self._verify(DEVICE, token)
         except (Unauthenticated, TokenExpired):
             return None
-        id = claims.get("device")
-        return Device(id, claims["sub"]) if isinstance(id, str) else None
+        return Device(claims.device, claims.sub) if claims.device else None
 
     def issue(self, purpose: Purpose, subject: str, life: timedelta) -> tuple[str, datetime]:
         id = secrets.token_hex(16)
@@ -80,9 +107,9 @@ class AccessTokens:
             claims = self._verify(CHALLENGE, text)
         except TokenExpired as expired:
             raise Unauthenticated("This took too long: start again.") from expired
-        if claims.get("purpose") != purpose.value:
+        if claims.purpose != purpose.value or claims.jti is None:
             raise Unauthenticated
-        return Challenge(claims["jti"], claims["sub"], datetime.fromtimestamp(claims["exp"], UTC))
+        return Challenge(claims.jti, claims.sub, datetime.fromtimestamp(claims.exp, UTC))
 
     def _sign(
         self, type: str, life: timedelta, at: datetime | None = None, **claims: Any
@@ -94,12 +121,12 @@ class AccessTokens:
         token = jwt.encode({**common, **claims}, self._signing.secret, ALGORITHM, headers=header)
         return token, expires_at
 
-    def _verify(self, type: str, token: Any, leeway: timedelta = timedelta()) -> dict[str, Any]:
+    def _verify(self, type: str, token: Any, leeway: timedelta = timedelta()) -> Claims:
         if not isinstance(token, str) or len(token) > 2000:
             raise Unauthenticated
         try:
             secret = self._keys[jwt.get_unverified_header(token)["kid"]]
-            claims: dict[str, Any] = jwt.decode(
+            decoded = jwt.decode(
                 token,
                 secret,
                 algorithms=[ALGORITHM],
@@ -108,12 +135,13 @@ class AccessTokens:
                 leeway=leeway,
                 options={"require": ["exp", "iat", "iss", "aud", "sub"]},
             )
-            if claims["typ"] != type:
+            claims = msgspec.convert(decoded, Claims)
+            if claims.typ != type:
                 raise Unauthenticated
             return claims
         except jwt.ExpiredSignatureError as expired:
             raise TokenExpired from expired
-        except (jwt.InvalidTokenError, KeyError, ValueError, TypeError) as refused:
+        except UNREADABLE as refused:
             raise Unauthenticated from refused
 
 
@@ -127,15 +155,8 @@ def _claims(actor: Actor) -> dict[str, Any]:
     return {**named, "lim": True} if actor.limited else named
 
 
-def _actor(claims: dict[str, Any]) -> Actor:
+def _actor(claims: Claims) -> Actor:
     """Raises Unauthenticated."""
-    try:
-        role, session_id, limited = Role(claims["role"]), claims["sid"], claims.get("lim", False)
-    except (KeyError, ValueError) as missing:
-        raise Unauthenticated from missing
-    generation = claims.get("gen", 0)
-    if not isinstance(session_id, str) or not isinstance(limited, bool):
+    if claims.role is None or claims.sid is None:
         raise Unauthenticated
-    if type(generation) is not int:
-        raise Unauthenticated
-    return Actor(claims["sub"], role, session_id, limited, generation)
+    return Actor(claims.sub, claims.role, claims.sid, claims.lim, claims.gen)

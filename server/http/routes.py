@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 import msgspec
 import structlog
 from aiohttp import hdrs, web
+from aiohttp.http import HttpProcessingError
 
 from domain.files.file import Received
 from domain.kernel.actor import Actor
@@ -19,6 +20,7 @@ from domain.kernel.errors import (
     TooLarge,
     Unauthenticated,
     UnknownCommand,
+    UnsupportedType,
 )
 from domain.operations.command import Command, Meta
 from domain.operations.operation import Operation
@@ -27,13 +29,21 @@ from server.http import downloads
 from server.http.uploads import Uploads
 from server.operation_calls import Refuse, RunOperation, checked_request_id
 from server.rate_limits import ConcurrencyLimit
+from server.runtime import json_input
 
 log = structlog.get_logger()
 
 MAX_BODY = 64 * 1024
 DOWNLOADS_OF_USER, ALL_DOWNLOADS = 16, 400  # at the same time, on this process
-PROBLEM = "application/problem+json"
-UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
+JSON, PROBLEM = "application/json", "application/problem+json"
+MAX_FILE_PATH = 255  # characters; file systems refuse longer names
+MAX_PARAMETERS = 300  # in a query; its length is limited by the request line
+METHODS = {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"}
+# Some frameworks take the method from these. A client that sends one expects that.
+OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
+UNREADABLE = (ValueError, RecursionError)
+# What reading a request's body raises when it is malformed, or when its client has gone.
+BROKEN_BODY = (web.RequestPayloadError, HttpProcessingError, ConnectionError)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -154,24 +164,49 @@ class HttpApi:
 
     @web.middleware
     async def problems(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Give aiohttp's own errors below /api the form of every other error."""
+        """Refuse what no route takes. Give aiohttp's own errors below /api the form of every
+        other error."""
         try:
+            _check_head(request)
             return await handler(request)
+        except DomainError as refused:
+            return self.respond(self._refuse(refused))
         except web.HTTPException as refused:
             if refused.status < 400 or not request.path.startswith("/api/"):
                 raise
             known = TooLarge() if refused.status == 413 else UnknownCommand(refused.reason)
-            answer = self._refuse(known)
-            return self.respond(msgspec.structs.replace(answer, status=refused.status))
+            answer = msgspec.structs.replace(self._refuse(known), status=refused.status)
+            response = self.respond(answer)
+            if hdrs.ALLOW in refused.headers:
+                response.headers[hdrs.ALLOW] = refused.headers[hdrs.ALLOW]
+            return response
+        except BROKEN_BODY as broken:
+            log.warning("malformed body", path=request.path, reason=type(broken).__name__)
+            return self.respond(self._refuse(Invalid("The body is malformed or incomplete.")))
         except Exception:
             log.exception("request failed", path=request.path)
             return self.respond(self._refuse(InternalError()))
 
 
+def _check_head(request: web.Request) -> None:
+    """Raises UnsupportedType, Invalid, HTTPMethodNotAllowed, HTTPNotFound."""
+    headers = request.headers
+    if len(path := request.rel_url.raw_path) > MAX_FILE_PATH and path.startswith("/static/"):
+        raise web.HTTPNotFound
+    if hdrs.CONTENT_ENCODING in headers:
+        raise UnsupportedType("Bodies are sent as they are, without a Content-Encoding.")
+    if headers.get(hdrs.TRANSFER_ENCODING, "chunked").lower() != "chunked":
+        raise UnsupportedType("The only Transfer-Encoding is chunked.")
+    if request.method not in METHODS:
+        raise web.HTTPMethodNotAllowed(request.method, METHODS)
+    if any(name in headers for name in OVERRIDES):
+        raise Invalid("The method of a request cannot be overridden.")
+
+
 def _json(
     value: Any,
     status: int = 200,
-    content_type: str = "application/json",
+    content_type: str = JSON,
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     body = msgspec.json.encode(value)
@@ -179,12 +214,19 @@ def _json(
 
 
 async def _body(request: web.Request) -> tuple[dict[str, Any], int]:
-    """The fields, and their length in bytes."""
-    raw = await request.read()
-    if len(raw) > MAX_BODY:
+    """The fields, and their length in bytes. Raises UnsupportedType, TooLarge, Invalid.
+
+    A form of another site can send text/plain, but no JSON, without asking this server.
+    """
+    if not request.can_read_body:
+        return {}, 0
+    if request.content_type != JSON:
+        raise UnsupportedType(f"The body is {JSON}.", found=request.content_type, allowed=[JSON])
+    if (request.content_length or 0) > MAX_BODY:
         raise TooLarge(limit_bytes=MAX_BODY)
+    raw = await request.read()  # up to `client_max_size`
     try:
-        fields = msgspec.json.decode(raw) if raw else {}
+        fields = json_input.decode(raw.decode()) if raw else {}
     except UNREADABLE as broken:
         raise Invalid("The body is not valid JSON.") from broken
     if not isinstance(fields, dict):
@@ -194,6 +236,8 @@ async def _body(request: web.Request) -> tuple[dict[str, Any], int]:
 
 def _query(request: web.Request, lists: frozenset[str]) -> dict[str, Any]:
     """Fields from the query: a list repeats its key, an object is JSON."""
+    if request.rel_url.raw_query_string.count("&") >= MAX_PARAMETERS:
+        raise Invalid(f"The query has more than {MAX_PARAMETERS} parameters.")
     fields: dict[str, Any] = {}
     for name in request.query:
         values = request.query.getall(name)
@@ -203,7 +247,7 @@ def _query(request: web.Request, lists: frozenset[str]) -> dict[str, Any]:
             raise Invalid(f"{name}: give it once.", field=name)
         elif values[0].startswith("{"):
             try:
-                fields[name] = msgspec.json.decode(values[0])
+                fields[name] = json_input.decode(values[0])
             except UNREADABLE as broken:
                 raise Invalid(f"{name}: not valid JSON.", field=name) from broken
         else:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import Any, cast
 
 import structlog
-from aiohttp import BodyPartReader, ClientError, MultipartReader, StreamReader, hdrs, web
+from aiohttp import BodyPartReader, ClientError, MultipartReader, StreamReader, web
 from aiohttp.http import HttpProcessingError
 
 from domain.files.file import MAX_FILE, Received
@@ -44,8 +44,8 @@ class Uploads:
 async def _receive(request: web.Request, spool: Spool) -> Received:
     if (request.content_length or 0) > MAX_FILE + AROUND:
         raise TooLarge("The file is too large.", limit_bytes=MAX_FILE)
-    if request.content_type != FORM or hdrs.CONTENT_ENCODING in request.headers:
-        raise Invalid(f"The body is {FORM} with one file in it, not packed.", field="file")
+    if request.content_type != FORM:
+        raise Invalid(f"The body is {FORM} with one file in it.", field="file")
     try:
         async with asyncio.timeout(FILE_SECONDS):
             return await _read(request, spool)

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from server.runtime import json_input
+
 CONNECT, DISCONNECT, EVENT, BINARY_EVENT = "0", "1", "2", "5"
 EVENTS = (EVENT, BINARY_EVENT)
 # A packet without its data: type, number of attachments, namespace, id.
@@ -20,10 +22,10 @@ MESSAGE = b"4"  # Engine.IO's prefix of a packet
 encode = msgspec.json.encode
 
 
-def decode(text: str | bytes) -> Any:
-    """None for invalid or too deeply nested JSON."""
+def decode(text: str) -> Any:
+    """None for invalid JSON, and for JSON beyond the bounds of `json_input`."""
     try:
-        return msgspec.json.decode(text)
+        return json_input.decode(text)
     except (ValueError, RecursionError):
         return None
 

@@ -17,6 +17,7 @@ from server.dev.stripe_sandbox.control_api import ControlApi
 from server.dev.stripe_sandbox.hosted_pages import HostedPages
 from server.dev.stripe_sandbox.store import Store
 from server.dev.stripe_sandbox.webhook_sender import WebhookSender
+from server.http.protocol import HttpRunner
 
 TIMER_SECONDS = 0.5
 log = logging.getLogger("sandbox")
@@ -48,9 +49,7 @@ async def serve(host: str, port: int, data: Path, log_limit: int) -> None:
     store, wake, stop = Store(data), asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = web.AppRunner(
-        build_application(store, log_limit, wake), access_log=None, shutdown_timeout=1
-    )
+    runner = HttpRunner(build_application(store, log_limit, wake), shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()
     print(f"Stripe sandbox on http://{host}:{port}", flush=True)

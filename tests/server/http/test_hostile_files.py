@@ -171,7 +171,7 @@ async def test_a_pixel_bomb(market):
         (
             FORM + "\r\nContent-Encoding: gzip",
             gzip.compress(multipart_part() + MULTIPART_END),
-            "invalid",
+            "unsupported_type",
         ),
     ],
     ids=[
@@ -348,7 +348,7 @@ async def test_memory_stays_flat(processes):
     async with RawRequest(owner) as raw:
         raw.send_head(len(packed), FORM + "\r\nContent-Encoding: gzip")
         raw.writer.write(packed)
-        assert '"code":"invalid"' in await raw.read_response()
+        assert '"code":"unsupported_type"' in await raw.read_response()
     async with RawRequest(owner) as raw:
         raw.send_head()
         raw.send_chunk(multipart_part()[:-2])

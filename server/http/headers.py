@@ -1,0 +1,111 @@
+"""Security headers of every response, and security.txt.
+
+Source: OWASP Secure Headers Project; CSP 3; RFC 6797 (HSTS); RFC 9116 (security.txt).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+
+from aiohttp import hdrs, web
+
+from server.http.protocol import SERVER
+
+HSTS = "Strict-Transport-Security"
+CSP = "Content-Security-Policy"
+HSTS_LIFE = timedelta(days=365)
+SECURITY_TXT = "/.well-known/security.txt"
+SECURITY_TXT_LIFE = timedelta(days=180)  # RFC 9116 recommends less than a year
+PAGES = ("/", "/admin", "/static/")
+# What a page may ask the browser for. Passkeys are the only feature that ours use.
+FEATURES = {
+    **dict.fromkeys(
+        (
+            "accelerometer",
+            "autoplay",
+            "camera",
+            "display-capture",
+            "geolocation",
+            "gyroscope",
+            "magnetometer",
+            "microphone",
+            "midi",
+            "payment",
+            "screen-wake-lock",
+            "usb",
+            "xr-spatial-tracking",
+        ),
+        "()",
+    ),
+    "publickey-credentials-create": "(self)",
+    "publickey-credentials-get": "(self)",
+}
+
+Hook = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
+
+
+def security_headers(public_url: str) -> Hook:
+    """A hook that completes the headers of a response. A handler's own values stay."""
+    everywhere = {
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+    if public_url.startswith("https://"):
+        seconds = round(HSTS_LIFE.total_seconds())
+        everywhere[HSTS] = f"max-age={seconds}; includeSubDomains"
+    of_pages = everywhere | _page_headers(public_url)
+    of_answers = everywhere | {
+        CSP: "default-src 'none'; frame-ancestors 'none'",
+        hdrs.CACHE_CONTROL: "no-store",
+    }
+
+    async def complete(request: web.Request, response: web.StreamResponse) -> None:
+        page = request.path in PAGES or request.path.startswith(PAGES[-1])
+        _complete(response, of_pages if page else of_answers)
+        response.headers[hdrs.SERVER] = SERVER
+
+    return complete
+
+
+def _complete(response: web.StreamResponse, headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        if name not in response.headers:
+            response.headers[name] = value
+
+
+def _page_headers(public_url: str) -> dict[str, str]:
+    """Browsers revalidate each module, so that modules of two versions do not mix."""
+    policy = {
+        "default-src": "'self'",
+        # Not every browser counts the page's own websockets to 'self'.
+        "connect-src": f"'self' {public_url.replace('http', 'ws', 1)}",
+        "style-src": "'self'",
+        "img-src": "'self' data:",
+        "object-src": "'none'",
+        "base-uri": "'none'",
+        "form-action": "'self'",
+        "frame-ancestors": "'none'",
+    }
+    return {
+        CSP: "; ".join(f"{name} {value}" for name, value in policy.items()),
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Permissions-Policy": ", ".join(f"{name}={value}" for name, value in FEATURES.items()),
+        hdrs.CACHE_CONTROL: "no-cache",
+    }
+
+
+def security_txt(public_url: str, contact: str, now: Callable[[], datetime]) -> web.RouteDef:
+    """Where to report a vulnerability. The date until which this is valid moves with the time."""
+
+    async def show(request: web.Request) -> web.Response:
+        expires = (now() + SECURITY_TXT_LIFE).replace(hour=0, minute=0, second=0, microsecond=0)
+        lines = (
+            f"Contact: {contact}",
+            f"Expires: {expires:%Y-%m-%dT%H:%M:%SZ}",
+            "Preferred-Languages: en",
+            f"Canonical: {public_url}{SECURITY_TXT}",
+            "",
+        )
+        return web.Response(text="\n".join(lines))
+
+    return web.get(SECURITY_TXT, show)

@@ -1,0 +1,111 @@
+"""Security headers on every kind of response."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from aiohttp import ClientSession, web
+
+from server.config import ConfigError, load
+from server.http.headers import SECURITY_TXT, security_headers
+from server.http.protocol import HttpRunner
+from tests.support.processes import free_port
+
+ANSWERS = {
+    "/api/account/me": 401,
+    "/api/nowhere": 404,
+    "/api/meta": 404,
+    "/nowhere": 404,
+    "/livez": 200,
+    "/readyz": 200,
+    "/webhooks/stripe": 405,
+    "/socket.io/?EIO=4&transport=polling": 200,
+    "/socket.io/": 400,
+    SECURITY_TXT: 200,
+}
+PAGES = ("/", "/admin", "/static/style.css", "/static/js/main.js", "/static/nowhere")
+
+
+async def test_answers_are_not_stored_and_run_nothing(market):
+    """Guard: `security_headers`: a hook of the application, so that a new route has them."""
+    customer = await market.customer(connect=False)
+    for path, expected in ANSWERS.items():
+        async with market.web.get(market.url + path) as response:
+            assert response.status == expected, path
+            check_answer(response)
+    status = await market.web.get(
+        market.url + "/api/account/me", headers={"Authorization": f"Bearer {customer.token}"}
+    )
+    assert status.status == 200
+    check_answer(status)
+
+
+def check_answer(response):
+    headers = response.headers
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert headers["Server"] == "JobSphere"
+    assert "Strict-Transport-Security" not in headers
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_pages(market, path):
+    """Guard: `_page_headers`."""
+    async with market.web.get(market.url + path) as response:
+        headers = response.headers
+    policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+    public = market.settings.public_url.removeprefix("http://")
+    assert policy == {
+        "default-src": "'self'",
+        "connect-src": f"'self' ws://{public}",
+        "style-src": "'self'",
+        "img-src": "'self' data:",
+        "object-src": "'none'",
+        "base-uri": "'none'",
+        "form-action": "'self'",
+        "frame-ancestors": "'none'",
+    }
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert "camera=()" in headers["Permissions-Policy"]
+    assert "publickey-credentials-get=(self)" in headers["Permissions-Policy"]
+    assert headers["Cache-Control"] == "no-cache"
+    assert (headers["X-Content-Type-Options"], headers["Server"]) == ("nosniff", "JobSphere")
+
+
+async def test_behind_tls():
+    """Guard: HSTS in `security_headers`, and the websocket address in `_page_headers`."""
+    app, port = web.Application(), free_port()
+    app.on_response_prepare.append(security_headers("https://jobs.test"))
+    runner = HttpRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        async with ClientSession() as client, client.get(f"http://127.0.0.1:{port}/") as response:
+            headers = response.headers
+    finally:
+        await runner.cleanup()
+    assert headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
+    assert "connect-src 'self' wss://jobs.test;" in headers["Content-Security-Policy"]
+
+
+async def test_security_txt(market):
+    """Guard: `security_txt`; its date is computed, because a written one passes."""
+    async with market.web.get(market.url + SECURITY_TXT) as response:
+        assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+        lines = dict(line.split(": ", 1) for line in (await response.text()).splitlines())
+    assert lines["Contact"] == "mailto:security@localhost"
+    assert lines["Canonical"] == market.settings.public_url + SECURITY_TXT
+    left = datetime.fromisoformat(lines["Expires"]) - datetime.now(UTC)
+    assert timedelta(days=30) < left < timedelta(days=365)
+
+
+def test_its_contact_is_a_setting(installation):
+    """Guard: `config._contact`."""
+    env = installation.env
+    for good in ("mailto:hole@jobs.test", "https://jobs.test/report"):
+        assert load(env | {"SECURITY_CONTACT": good}).security_contact == good
+    for bad in ("hole@jobs.test", "http://jobs.test", "mailto:a b@c", "https://x\nExpires: never"):
+        with pytest.raises(ConfigError, match="SECURITY_CONTACT"):
+            load(env | {"SECURITY_CONTACT": bad})
