@@ -8,6 +8,7 @@ from msgspec import Meta as Limits
 from domain.accounts.challenges import LIFE, use_up
 from domain.accounts.passkey import Passkey
 from domain.accounts.second_factor import (
+    SETTING_UP,
     forget_without_factor,
     keep_recovery_codes,
     may_set_up,
@@ -21,14 +22,12 @@ from domain.kernel.errors import Conflict, Invalid, TooMany, Unauthenticated
 from domain.kernel.record import Page
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.operations.command import Command, Id, Meta, NoFields, Style
-from domain.operations.limits import Limit
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
 from domain.ports.second_factors import PasskeyAnswer, PasskeyRefused, Purpose
 from domain.ports.step_up import StepUpFor
 
 MOST_PASSKEYS = 20
-PASSKEYS = Limit(30, 300, bucket="passkeys")
 
 
 class Add(Command, frozen=True):
@@ -58,7 +57,7 @@ class Added(msgspec.Struct, frozen=True):
     audited=False,
     step_up=StepUpFor.CREDENTIALS,
     during_setup=True,
-    limits=(PASSKEYS,),
+    limits=(SETTING_UP,),
 )
 async def passkey_begin(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
     """Options for `navigator.credentials.create()`. Raises TooMany."""
@@ -83,7 +82,7 @@ async def passkey_begin(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -
     style=Style.DIRECT,
     audited=True,
     during_setup=True,
-    limits=(PASSKEYS,),
+    limits=(SETTING_UP,),
 )
 async def passkey_add(cmd: Add, actor: Actor, ports: Ports, meta: Meta) -> Added:
     """Keep a new passkey. Raises Invalid, Unauthenticated, TooMany, Conflict.

@@ -27,8 +27,13 @@ GROUPS, GROUP = 4, 4  # 79 bits, so that a digest needs no salt and no slow hash
 
 Code = Annotated[str, Limits(min_length=6, max_length=40)]  # of the app, or a recovery code
 
-# A guess is right with a probability of 3 in a million.
+# A guess is right with a probability of 3 in a million. Who guesses at a sign-in knows the
+# password, so its owner is told. After many guesses in a row, from however many addresses, a
+# sign-in takes no codes of the app until its owner has signed in otherwise: recovery codes and
+# passkeys cannot be guessed, and stay.
 CODES_PER_ACCOUNT = Limit(10, 600, Per.ACCOUNT, "code")
+SETTING_UP = Limit(30, 300, bucket="second factor")
+FAILURES_TO_TELL, MOST_FAILURES = 5, 100
 
 
 class SecondFactor(Record, frozen=True):
@@ -40,25 +45,31 @@ class SecondFactor(Record, frozen=True):
 
     COLLECTION = "second_factors"
     PREFIX = "sfa"
-    PRIVATE = frozenset({"secret", "last_step", "recovery_codes"})
+    PRIVATE = frozenset({"secret", "last_step", "failures", "recovery_codes"})
     UNLOGGED = PRIVATE
     ENCRYPTED = frozenset({"secret"})
 
     secret: str = ""
     enabled_at: datetime | None = None
     last_step: int = 0
+    failures: int = 0  # wrong codes at sign-ins since the last right one
     recovery_codes: tuple[str, ...] = ()  # digests of those that are unused
 
 
-async def accept_code(ports: Ports, uow: UnitOfWork, user_id: str, code: str) -> None:
+async def accept_code(
+    ports: Ports, uow: UnitOfWork, user_id: str, code: str, *, most_failures: int | None = None
+) -> None:
     """Use up a code of the authenticator app, or a recovery code, in a transaction.
 
-    Raises WrongCredentials.
+    With `most_failures` codes of the app are refused after that many wrong ones. Raises
+    WrongCredentials.
     """
     factor = await uow.find(SecondFactor, {"_id": user_id})
     if factor is None:
         raise WrongCredentials("The code is wrong.")
     if re.fullmatch(r"[0-9]{6}", plain := _plain(code)):
+        if most_failures is not None and factor.failures >= most_failures:
+            raise WrongCredentials("Too many wrong codes: use a recovery code or a passkey.")
         await _accept_totp(ports, uow, factor, plain)
     else:
         await _accept_recovery_code(uow, factor, plain)
@@ -69,7 +80,10 @@ async def _accept_totp(ports: Ports, uow: UnitOfWork, factor: SecondFactor, code
     if step is None:
         raise WrongCredentials("The code is wrong.")
     unused = {"last_step": {"$lt": step}}
-    if await uow.change(SecondFactor, factor.id, only_if=unused, last_step=step) is None:
+    if (
+        await uow.change(SecondFactor, factor.id, only_if=unused, last_step=step, failures=0)
+        is None
+    ):
         raise WrongCredentials("This code was used already: wait for the next one.")
 
 
@@ -77,11 +91,18 @@ async def _accept_recovery_code(uow: UnitOfWork, factor: SecondFactor, code: str
     used = _digest(code)
     left = tuple(digest for digest in factor.recovery_codes if digest != used)
     changed = await uow.change(
-        SecondFactor, factor.id, only_if={"recovery_codes": used}, recovery_codes=left
+        SecondFactor, factor.id, only_if={"recovery_codes": used}, recovery_codes=left, failures=0
     )
     if changed is None:
         raise WrongCredentials("The code is wrong.")
     announce(uow, factor.id, SecurityFact.RECOVERY_CODE_USED, str(len(left)))
+
+
+async def count_failure(uow: UnitOfWork, user_id: str) -> None:
+    """Count a wrong code at a sign-in, and tell the owner at the fifth in a row."""
+    factor = await uow.change(SecondFactor, user_id, inc={"failures": 1})
+    if factor and factor.failures == FAILURES_TO_TELL:
+        announce(uow, user_id, SecurityFact.CODES_GUESSED, str(factor.failures))
 
 
 def new_recovery_codes() -> list[str]:

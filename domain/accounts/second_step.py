@@ -8,7 +8,13 @@ from domain.accounts.challenges import LIFE, use_up
 from domain.accounts.devices import DeviceToken
 from domain.accounts.passkey import REFUSED, Passkey, find_signed, record_use
 from domain.accounts.passkeys import MOST_PASSKEYS
-from domain.accounts.second_factor import CODES_PER_ACCOUNT, Code, accept_code
+from domain.accounts.second_factor import (
+    CODES_PER_ACCOUNT,
+    MOST_FAILURES,
+    Code,
+    accept_code,
+    count_failure,
+)
 from domain.accounts.sign_in import SignedIn, signed_in_user, start_session
 from domain.accounts.user import User
 from domain.kernel.actor import ANYONE, Actor
@@ -66,9 +72,13 @@ async def login_code(cmd: LoginCode, actor: Actor | None, ports: Ports, meta: Me
 
     async def work(uow: UnitOfWork) -> None:
         await use_up(uow, challenge)
-        await accept_code(ports, uow, challenge.subject, cmd.code)
+        await accept_code(ports, uow, challenge.subject, cmd.code, most_failures=MOST_FAILURES)
 
-    await ports.store.transact(work)
+    try:
+        await ports.store.transact(work)
+    except WrongCredentials:
+        await ports.store.transact(lambda uow: count_failure(uow, challenge.subject))
+        raise
     user = await ports.store.single().get(User, challenge.subject)
     return await start_session(ports, user, meta, cmd.device_token)
 

@@ -19,6 +19,7 @@ class SecurityFact(StrEnum):
     PASSKEY_ADDED = "passkey_added"
     PASSKEY_REMOVED = "passkey_removed"
     PASSKEY_SUSPECT = "passkey_suspect"
+    CODES_GUESSED = "codes_guessed"
     RECOVERY_CODE_USED = "recovery_code_used"
     RECOVERY_CODES_RENEWED = "recovery_codes_renewed"
     SECOND_FACTORS_RESET = "second_factors_reset"

@@ -5,6 +5,7 @@ import msgspec
 from domain.accounts.password_policy import Password
 from domain.accounts.second_factor import (
     CODES_PER_ACCOUNT,
+    SETTING_UP,
     Code,
     SecondFactor,
     accept_code,
@@ -70,7 +71,7 @@ class RecoveryCodes(msgspec.Struct, frozen=True):
     audited=True,
     step_up=StepUpFor.CREDENTIALS,
     during_setup=True,
-    limits=(CODES_PER_ACCOUNT,),
+    limits=(SETTING_UP,),
 )
 async def totp_begin(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> NewSecret:
     """A new secret for an authenticator app. `totp_confirm` puts it in force. Raises Conflict."""
@@ -95,7 +96,7 @@ async def totp_begin(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> N
     style=Style.DIRECT,
     audited=True,
     during_setup=True,
-    limits=(CODES_PER_ACCOUNT,),
+    limits=(SETTING_UP,),
 )
 async def totp_confirm(cmd: Confirm, actor: Actor, ports: Ports, meta: Meta) -> Enabled:
     """Put the secret of `totp_begin` in force. Raises Conflict, WrongCredentials.

@@ -15,6 +15,7 @@ from domain.operations.post_once import post_once
 from domain.operations.task import Task
 from domain.ports.payment_gateway import ConnectAccount, GatewayRefused, GatewayUnknown
 from domain.ports.ports import Ports
+from domain.ports.step_up import StepUpFor
 
 
 class CreateConnectAccount(Task, frozen=True, tag="create_connect_account"):
@@ -66,7 +67,12 @@ class Onboard(Command, frozen=True):
     country: Annotated[str, Limits(pattern=r"^[A-Z]{2}$", max_length=2)] | None = None
 
 
-@operation("account.onboard", roles={Role.CONTRACTOR}, reply=onboarding_link)
+@operation(
+    "account.onboard",
+    roles={Role.CONTRACTOR},
+    reply=onboarding_link,
+    step_up=StepUpFor.CREDENTIALS,
+)
 async def onboard(cmd: Onboard, actor: Actor, uow: UnitOfWork) -> User:
     """A single-use link to Stripe's onboarding; `url` is null if Stripe does not answer in time."""
     user = await uow.get(User, actor.id)

@@ -10,7 +10,8 @@ class StepUpFor(StrEnum):
     """Why a command asks; `accounts/step_up.py` knows when.
 
     MONEY is for administrators' commands that move money, CREDENTIALS for changes to how one signs
-    in, CHANGED_BANK for payments to a bank account that was changed since the last one.
+    in and where one is paid, CHANGED_BANK for payments to a bank account that was changed since the
+    last one.
     """
 
     MONEY = "money"

@@ -13,8 +13,7 @@ import msgspec
 import pytest
 
 from domain.accounts.passkey import Passkey
-from domain.accounts.passkeys import PASSKEYS
-from domain.accounts.second_factor import CODES_PER_ACCOUNT
+from domain.accounts.second_factor import CODES_PER_ACCOUNT, SETTING_UP
 from domain.deals.payment import Payment
 from domain.kernel.actor import Role
 from domain.kernel.record import Page
@@ -332,7 +331,7 @@ def invalid_variants(op: Operation, valid: Json, *, text: bool) -> Iterator[tupl
 async def test_every_field_is_checked(market: Market, world: World, server: Any) -> None:
     """Fails for a field without limits, without `forbid_unknown_fields` of Command, without
     `_has_null` in Operation.parse, or when `invalid` does not name the field."""
-    for limit in (PASSWORDS_PER_ACCOUNT, CODES_PER_ACCOUNT, PASSKEYS):
+    for limit in (PASSWORDS_PER_ACCOUNT, CODES_PER_ACCOUNT, SETTING_UP):
         server.web.limits._rates[limit] = Rate(10_000, 1)
     callers = {Role.CUSTOMER: world.customer, Role.CONTRACTOR: world.contractor}
     before = await market.traces()

@@ -45,6 +45,7 @@ def test_only_the_required_variables_give_the_documented_defaults() -> None:
     assert (settings.drain_seconds, settings.log_level, settings.demo) == (20, "INFO", False)
     assert settings.stripe_api_base is None
     assert settings.stripe_publishable_key == ""
+    assert settings.require_second_factor is True
 
 
 def test_lists_keep_their_order_because_the_first_entry_leads() -> None:
@@ -182,3 +183,9 @@ def test_a_bucket_is_named_and_its_address_is_not_alone() -> None:
     assert [line.split()[0] for line in problems(S3_ENDPOINT="https://s3.example")] == [
         "S3_ENDPOINT"
     ]
+
+
+def test_demands_are_switched_on_and_off() -> None:
+    """Guard: `_switch` in `config`."""
+    assert load(GOOD | {"REQUIRE_SECOND_FACTOR": "off"}).require_second_factor is False
+    assert problems(REQUIRE_SECOND_FACTOR="no") == ("REQUIRE_SECOND_FACTOR must be on or off",)

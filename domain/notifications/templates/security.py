@@ -16,6 +16,10 @@ TEXTS = {
         "A passkey may have been copied: {detail}",
         "It was used out of order, so we have locked it. Remove it and add it again.",
     ),
+    "codes_guessed": (
+        "Somebody fails to sign in as you",
+        "They know your password and have sent {detail} wrong codes.",
+    ),
     "recovery_code_used": ("A recovery code was used", "You have {detail} left."),
     "recovery_codes_renewed": ("You have new recovery codes", "The old ones are void."),
     "second_factors_reset": (

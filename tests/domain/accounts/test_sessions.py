@@ -73,6 +73,7 @@ FORGERIES = {
     "an unknown role": {"role": "owner"},
     "no text as session": {"sid": 7},
     "no number as generation": {"gen": "1"},
+    "a limit that is no truth": {"lim": "no"},
     "an ended session": {"sid": "ses_000000000000000000000000"},
 }
 

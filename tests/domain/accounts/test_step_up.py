@@ -1,5 +1,6 @@
 """Step-up before commands that matter, and the second factor that administrators need."""
 
+import re
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -10,13 +11,16 @@ from domain.accounts.second_factor import SecondFactor, reset_second_factors
 from domain.accounts.user import User
 from domain.kernel.actor import Role
 from domain.operations.audit_log import AuditEntry
+from handlers import NAMESPACES
 from server.config import load
+from server.dev.run import _defaults
 from tests.conftest import Installation, Server
 from tests.domain.accounts.test_passkeys import add_passkey, authenticator, request_options
 from tests.domain.accounts.test_totp import answer, challenge_for, code_now, log_in, set_up
 from tests.support.job_in_progress import JobInProgress
 from tests.support.market import Market
 from tests.support.parties import PASSWORD, Json, Party, Refused
+from tests.support.processes import Processes
 
 NOBODY = {"user_id": "usr_none", "amount": 1000, "currency": "USD", "reason": "A correction"}
 
@@ -94,6 +98,33 @@ async def test_an_administrator_without_one_can_only_set_it_up(
     await refreshed(admin)
     assert (await admin.http("GET", "/api/admin/users"))[0] == 200
     assert await (await admin.connect()).call("/admin", "users")
+
+
+async def test_a_limited_session_reaches_no_other_operation(market: Market, admin: Party) -> None:
+    """Guard: `during_setup`; a new operation is refused unless it is named here."""
+    await signed_in(market, admin)
+    allowed, wrong = set(), []
+    for namespace in NAMESPACES:
+        for exposed in namespace.exposed:
+            op, route = exposed.operation, exposed.route
+            if op.during_setup:
+                allowed.add(op.name)
+            elif route and Role.ADMIN in op.roles:
+                path = re.sub(r"{\w+}", "x", route.path)
+                status, problem = await admin.http(route.method, path)
+                if (status, problem["code"]) != (403, "second_factor_setup_required"):
+                    wrong.append((op.name, status, problem))
+    assert wrong == []
+    assert allowed == {
+        "account.me",
+        "account.logout",
+        "account.totp_begin",
+        "account.totp_confirm",
+        "account.passkey_begin",
+        "account.passkey_add",
+        "account.passkeys",
+        "account.step_up",
+    }
 
 
 async def test_a_passkey_fulfils_it_too(market: Market, admin: Party) -> None:
@@ -289,3 +320,41 @@ async def test_under_dev_only_those_with_a_factor_are_asked(market: Market, serv
     assert await code_of(admin, "adjust", NOBODY) == "not_found"
     await set_up(admin)
     assert await code_of(admin, "adjust", NOBODY) == "step_up_required"
+
+
+# -- several processes -----------------------------------------------------------------------------
+
+
+async def test_second_factors_work_across_processes_and_without_redis(
+    isolated_processes: Processes,
+) -> None:
+    """Guard: `UsedChallenge` and `last_step` in MongoDB, and step-ups beside the session in Redis;
+    while Redis is away the answer is `unavailable`. Guard: the warning in `Container.start`."""
+    redis = await isolated_processes.redis()
+    one = await isolated_processes.web()
+    two = await isolated_processes.web(REQUIRE_SECOND_FACTOR="off")  # the admin has one anyway
+    warning = "REQUIRE_SECOND_FACTOR is off"
+    assert [warning in each.log.read_text() for each in (one, two)] == [False, True]
+    assert _defaults({})["REQUIRE_SECOND_FACTOR"] == "off", "under `server dev`"
+    market = isolated_processes.market
+    admin = await market.admin(url=one.url)
+    secret, codes = await set_up(admin)
+    stranger, other = market.anonymous_client(one.url), market.anonymous_client(two.url)
+    _, problem = await log_in(stranger, admin)
+    challenge = problem["details"]["challenge"]
+    fields = {"challenge": challenge, "code": code_now(secret)}
+    assert (await other.http("POST", "/api/account/login/code", fields))[0] == 200
+    assert (await stranger.http("POST", "/api/account/login/code", fields))[0] == 401
+    _, problem = await log_in(stranger, admin)
+    fields = {"challenge": problem["details"]["challenge"], "code": fields["code"]}
+    assert (await stranger.http("POST", "/api/account/login/code", fields))[0] == 401
+
+    assert await code_of(admin, "adjust", NOBODY) == "step_up_required"
+    await admin.call("/account", "step_up", {"password": PASSWORD, "code": codes[0]})
+    path = "/api/admin/users/usr_none/adjust"
+    assert (await admin.http("POST", path, NOBODY, url=two.url))[1]["code"] == "not_found"
+
+    await redis.kill()
+    status, problem = await admin.http("POST", path, NOBODY, url=two.url)
+    assert (status, problem["code"]) == (503, "unavailable")
+    assert (await other.http("POST", "/api/account/passkey_options", {}))[0] == 200

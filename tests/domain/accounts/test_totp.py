@@ -7,8 +7,16 @@ from typing import Any
 import pyotp
 import pytest
 
-from domain.accounts.second_factor import RECOVERY_CODES, SecondFactor
+from domain.accounts.second_factor import (
+    CODES_PER_ACCOUNT,
+    MOST_FAILURES,
+    RECOVERY_CODES,
+    SecondFactor,
+)
 from domain.accounts.user import User
+from domain.operations.limits import PASSWORDS_PER_ACCOUNT
+from server.token_buckets import Rate
+from tests.conftest import Server
 from tests.support.market import Market
 from tests.support.parties import PASSWORD, AnonymousClient, Party, Refused
 
@@ -177,6 +185,32 @@ async def test_a_wrong_first_code_changes_nothing(market: Market) -> None:
     assert refused.value.code == "wrong_credentials"
     [user] = await market.rows(User)
     assert not user.totp_enabled
+
+
+async def test_guesses_are_limited_and_told_and_do_not_lock_the_owner_out(
+    market: Market, server: Server
+) -> None:
+    """Guard: `CODES_PER_ACCOUNT`, counted by the challenge's account; `count_failure`; and
+    `most_failures` of `second_factor.accept_code`, which leaves recovery codes."""
+    party = await market.customer()
+    secret, codes = await set_up(party)
+    guesses = [
+        (await answer(market, await challenge_for(market, party), f"{guess:06}"))[1]["code"]
+        for guess in range(10)
+    ]
+    assert guesses == ["wrong_credentials"] * 10
+    notice = await party.push("/account", "notification", lambda n: "guessed" in n["kind"])
+    assert "5 wrong codes" in notice["text"]
+    server.web.limits._rates[PASSWORDS_PER_ACCOUNT] = Rate(10_000, 1)
+    status, problem = await answer(market, await challenge_for(market, party), "000000")
+    assert (status, problem["code"]) == (429, "rate_limited")
+
+    server.web.limits._rates[CODES_PER_ACCOUNT] = Rate(10_000, 1)
+    await market.store.single().change(SecondFactor, party.id, failures=MOST_FAILURES)
+    locked = await answer(market, await challenge_for(market, party), code_now(secret))
+    assert (locked[0], "recovery code" in locked[1]["title"]) == (401, True)
+    assert (await answer(market, await challenge_for(market, party), codes[0]))[0] == 200
+    assert (await answer(market, await challenge_for(market, party), code_now(secret)))[0] == 200
 
 
 # -- challenges ----------------------------------------------------------------------------------
