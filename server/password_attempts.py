@@ -82,12 +82,18 @@ class Attempt:
     """What one attempt took, until it is known whether it was wrong."""
 
     def __init__(
-        self, buckets: SharedBuckets, usual: UsualNetworks, network: str, taken: dict[str, Rate]
+        self,
+        buckets: SharedBuckets,
+        usual: UsualNetworks,
+        account: str,
+        network: str,
     ) -> None:
+        self.account = account
+        self.known = False
         self._buckets = buckets
         self._usual = usual
         self._network = network
-        self._taken = taken
+        self._taken: dict[str, Rate] = {}
 
     async def settle(self, error: str | None) -> None:
         """Give back what was taken, unless the error says that the guess was wrong."""
@@ -95,6 +101,13 @@ class Attempt:
             await self._usual.add(self._network)
         if error is None or error in NOT_WRONG:
             self.give_back()
+
+    async def take(self, key: str, rate: Rate) -> None:
+        """Raises RateLimited, and then gives back what was taken."""
+        if wait := await self._buckets.take(key, rate):
+            self.give_back()
+            raise RateLimited(retry_after=rounded(wait))
+        self._taken[key] = rate
 
     def give_back(self) -> None:
         for key, rate in self._taken.items():
@@ -130,13 +143,10 @@ class PasswordAttempts:
         takes = await self._takes(
             f"{bucket} {self._seal(account)}", account, fields, actor, network
         )
-        attempt = Attempt(self._buckets, self._usual, network, {})
+        attempt = Attempt(self._buckets, self._usual, account, network)
+        attempt.known = len(takes) == 1
         for key, factor in takes.items():
-            each = Rate(rate.burst * factor, rate.per_second, exact=True)
-            if wait := await self._buckets.take(key, each):
-                attempt.give_back()
-                raise RateLimited(retry_after=rounded(wait))
-            attempt._taken[key] = each
+            await attempt.take(key, Rate(rate.burst * factor, rate.per_second, exact=True))
         return attempt
 
     async def _takes(

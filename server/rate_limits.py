@@ -16,6 +16,7 @@ from domain.operations.command import Meta
 from domain.operations.limits import Limit, Per, Usage
 from domain.operations.operation import Operation
 from domain.ports.sessions import Devices
+from server.caller import CALLER, Caller
 from server.networks import network_of
 from server.password_attempts import AccountOf, Attempt, PasswordAttempts
 from server.token_buckets import Rate, SharedBuckets, rounded
@@ -108,6 +109,9 @@ class RateLimits:
             for attempt in attempts:
                 attempt.give_back()
             raise
+        network = self._address(meta)
+        callers = [Caller(network, attempt.account, attempt.known) for attempt in attempts]
+        CALLER.set(callers[0] if callers else Caller(network, ""))
         return attempts
 
     async def _check(

@@ -1,28 +1,55 @@
-"""Password hashing with argon2id, off the event loop."""
+"""Password hashing with argon2id, off the event loop, in a fair queue."""
 
 import asyncio
 import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from typing import ParamSpec, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from server.caller import CALLER
+from server.runtime.fair_queue import FairQueue
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WAITING_PER_SLOT = 16  # about two seconds on a busy machine
+PRIORITY = 5  # nice value of the threads: the event loop comes first
+
 
 class Argon2Passwords:
-    """At most one hash per core at a time, which bounds the memory that a burst of logins takes."""
+    """At most one hash per core at a time, which bounds the memory that a burst of sign-ins takes.
+
+    Networks take turns, and accounts within one. What would wait for long is refused. One who is
+    known to the account is a group of their own, so that a flood from many networks, or from within
+    their own, delays them little.
+    """
 
     def __init__(self) -> None:
+        slots = os.cpu_count() or 1
         self._hasher = PasswordHasher()
-        self._slots = asyncio.Semaphore(os.cpu_count() or 1)
+        self._threads = ThreadPoolExecutor(slots, "argon2", initializer=_yield_to_others)
+        most = WAITING_PER_SLOT * slots
+        self._queue = FairQueue(slots, most_waiting=most, most_of_group=most // 2)
 
     async def hash(self, password: str) -> str:
-        async with self._slots:
-            return await asyncio.to_thread(self._hasher.hash, password)
+        return await self._run(self._hasher.hash, password)
 
     async def verify(self, password: str, hash: str | None) -> bool:
-        async with self._slots:
-            fits = await asyncio.to_thread(self._fits, hash, password)
+        fits = await self._run(self._fits, hash, password)
         return fits and hash is not None
+
+    async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        caller = CALLER.get()
+        group = f"{caller.network} {caller.account}" if caller.known else caller.network
+        async with self._queue.turn(group, caller.account, caller.known):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
 
     @cached_property
     def _decoy(self) -> str:
@@ -33,3 +60,9 @@ class Argon2Passwords:
             return self._hasher.verify(hash or self._decoy, password)
         except (VerificationError, InvalidHashError):
             return False
+
+
+def _yield_to_others() -> None:
+    """Lower the priority of this thread; on Linux each has its own."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PRIORITY)

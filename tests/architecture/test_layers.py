@@ -46,10 +46,10 @@ MAY_IMPORT_ALL = {"registry"}
 ALLOWED_SERVER = {
     "pubsub": "runtime",
     "workers": "runtime",
-    "adapters": "runtime config",
+    "adapters": "runtime caller config",
     "authentication": "adapters revocations",
     "password_attempts": "networks token_buckets",
-    "rate_limits": "networks token_buckets password_attempts",
+    "rate_limits": "caller networks token_buckets password_attempts",
     "http": "runtime rate_limits operation_calls authentication",
     "realtime": "runtime token_buckets operation_calls pubsub adapters authentication",
     "container": "config demo_accounts pubsub adapters workers realtime",
