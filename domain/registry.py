@@ -1,6 +1,5 @@
 """The lists of all records and tasks, read by the composition root."""
 
-from domain.account_deletion import CloseAccount
 from domain.accounts.challenges import UsedChallenge
 from domain.accounts.passkey import Passkey
 from domain.accounts.second_factor import SecondFactor
@@ -45,6 +44,7 @@ from domain.payouts.reversals import ReverseTransfer
 from domain.payouts.transfer import Reversal, Transfer
 from domain.payouts.transfer_tasks import MakeAvailable, ReadConnectAccount, SendTransfer
 from domain.presence.presence import LastSeen, PushPresence
+from domain.privacy.erasure import DeleteStripeCustomer, EraseCopies
 from domain.reconciliation.follow_up import FollowUp
 from domain.reconciliation.runs import Reconciliation, RunReconciliation
 from domain.reconciliation.stripe_lines import ReadRefunds
@@ -117,7 +117,8 @@ TASKS = (
     | SendMail
     | EndSessions
     | EndSession
-    | CloseAccount
+    | DeleteStripeCustomer
+    | EraseCopies
     | MatchSavedSearches
     | PushPresence
     | FinishMessages

@@ -133,10 +133,15 @@ class Server(msgspec.Struct):
 
 
 @pytest.fixture(scope="session")
-def stores() -> Iterator[Addresses]:
+def stores_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="jobsphere-", dir=_memory()) as folder:
-        with Embedded(Path(folder), {"mongo", "redis", "stripe"}, test_commands=True) as addresses:
-            yield addresses
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def stores(stores_folder: Path) -> Iterator[Addresses]:
+    with Embedded(stores_folder, {"mongo", "redis", "stripe"}, test_commands=True) as addresses:
+        yield addresses
 
 
 def _memory() -> Path | None:

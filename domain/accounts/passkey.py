@@ -27,6 +27,7 @@ class Passkey(Record, frozen=True):
     )
     PRIVATE = frozenset({"user_id", "credential_id", "public_key", "sign_count"})
     UNLOGGED = frozenset({"public_key"})
+    PERSONAL = frozenset({"name"})
 
     user_id: str
     credential_id: str

@@ -34,6 +34,7 @@ class Add(Command, frozen=True):
     """What the authenticator answered to the options of `passkey_begin`."""
 
     UNLOGGED = frozenset({"passkey"})
+    PERSONAL = frozenset({"name"})
 
     passkey: PasskeyAnswer
     name: Annotated[str, Limits(min_length=1, max_length=80)] = "Passkey"

@@ -89,7 +89,8 @@ class Job(Record, frozen=True):
     PRIVATE = frozenset(
         {"accepting_offer_id", "category_key", "skill_keys", "terms", "point", "search_revision"}
     )
-    PERSONAL = frozenset({"customer_name"})
+    PERSONAL = frozenset({"customer_name", "location", "point"})
+    ENCRYPTED = frozenset({"location"})
 
     customer_id: str
     customer_name: str

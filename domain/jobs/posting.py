@@ -30,6 +30,8 @@ from domain.operations.operation import operation
 
 
 class Create(Command, frozen=True):
+    PERSONAL = frozenset({"location"})
+
     title: Title
     description: Description
     category: Category
@@ -42,6 +44,8 @@ class Create(Command, frozen=True):
 
 class Update(Command, frozen=True):
     """The fields to change; `location: null` removes the location."""
+
+    PERSONAL = frozenset({"location"})
 
     job_id: Id
     title: Title | UnsetType = UNSET

@@ -23,6 +23,7 @@ from domain.jobs.geo import cells_of_circle, cells_of_point
 from domain.jobs.job import Job, JobStatus
 from domain.jobs.search import Filters, SearchCriteria
 from domain.kernel.actor import EVERYONE, Actor
+from domain.kernel.documents import any_of
 from domain.kernel.errors import Invalid, NotFound, TooMany
 from domain.kernel.outbox import Event, Lane
 from domain.kernel.record import Index, Page, Record
@@ -65,7 +66,7 @@ class SavedSearch(Record, frozen=True):
 class SearchHit(Record, frozen=True):
     """Records that a job was pushed to a user, so it is pushed once.
 
-    Its id consists of both ids.
+    Its id is the job's and the user's: `job_...:usr_...`.
     """
 
     COLLECTION = "searches"
@@ -259,7 +260,7 @@ async def _next_matches(uow: UnitOfWork, job: Job, after: str) -> tuple[list[Sav
 
 async def _publish_new_hits(uow: UnitOfWork, job: Job, matching: Sequence[SavedSearch]) -> None:
     """Push the job to the owners of these searches who did not get it before."""
-    matches = {f"{saved.user_id}:{job.id}": saved for saved in matching}
+    matches = {f"{job.id}:{saved.user_id}": saved for saved in matching}
     hits = await uow.all(SearchHit, {"_id": tuple(matches)}, limit=len(matches) or 1)
     known = {hit.id for hit in hits}
     new = {id: saved for id, saved in matches.items() if id not in known}
@@ -267,3 +268,15 @@ async def _publish_new_hits(uow: UnitOfWork, job: Job, matching: Sequence[SavedS
     await uow.add_all([uow.new(SearchHit, id=id, expires_at=expires_at) for id in new])
     for saved in new.values():
         uow.publish(MATCHED, Matched(saved.id, saved.name, job), to=[saved.user_id])
+
+
+async def users_notified(uow: UnitOfWork, job_ids: Sequence[str]) -> set[str]:
+    """The users to whom one of these jobs was pushed for a saved search."""
+    found: set[str] = set()
+    for start in range(0, len(job_ids), CHUNK):
+        ranges = [
+            {"_id": {"$gte": f"{id}:", "$lt": f"{id};"}} for id in job_ids[start : start + CHUNK]
+        ]
+        hits = await uow.distinct(SearchHit, "_id", any_of(ranges))
+        found |= {str(id).partition(":")[2] for id in hits}
+    return found

@@ -10,7 +10,7 @@ A ciphertext is bound to its record and field, so it cannot be moved to another.
 stored before their field was declared are read as they are, until `rotate-keys` encrypts them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -89,8 +89,12 @@ class FieldCodec:
             clear.pop(name + DIGEST, None)
         return clear
 
-    def require_clear(self, kind: type[Record], paths: Iterable[str]) -> None:
-        """Raises AssertionError if a path leads to an encrypted field, or to a part of one."""
+    def require_clear(self, kind: type[Record], changes: Mapping[str, Any]) -> None:
+        """Raises AssertionError if a path leads to an encrypted field, or to a part of one.
+
+        None is stored in clear anyway.
+        """
+        paths = [path for path, value in changes.items() if value is not None]
         for name in kind.ENCRYPTED | kind.ENCRYPTED_MESSAGES:
             for path in paths:
                 if f"{path}.".startswith(f"{name}.") or f"{name}.".startswith(f"{path}."):

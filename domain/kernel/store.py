@@ -308,6 +308,11 @@ class UnitOfWork(Outgoing):
         query = self._query(kind, where)
         return int(await self._of(kind).count_documents(query, session=self._session, **extra))
 
+    async def distinct(self, kind: type[Record], field: str, where: Where) -> list[Any]:
+        """The distinct values of a field that is stored in clear; up to 16 MB of them."""
+        query = self._query(kind, where)
+        return list(await self._of(kind).distinct(field, query, session=self._session))
+
     async def aggregate(
         self, kind: type[Record], pipeline: Sequence[Mapping[str, Any]]
     ) -> list[dict[str, Any]]:
@@ -371,7 +376,8 @@ class UnitOfWork(Outgoing):
     ) -> R | None:
         """Update one record if `only_if` holds. Returns None, without effect, if it does not."""
         update = self._update(kind, inc, fields, push)
-        self._codec.require_clear(kind, [path for path in fields if "." in path] + [*(push or ())])
+        parts = {path: value for path, value in fields.items() if "." in path}
+        self._codec.require_clear(kind, {**parts, **(push or {})})
         stored = {**update, "$set": self._codec.seal(kind, id, update["$set"])}
         where = self._query(kind, {"_id": id, **(only_if or {})})
         # Two statements instead of findAndModify, which is slow on some servers.

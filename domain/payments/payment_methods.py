@@ -110,7 +110,7 @@ class CreateCustomer(Task, frozen=True, tag="create_customer"):
 
     async def run(self, ports: Ports) -> None:
         user = await ports.store.single().get(User, self.user_id)
-        if user.customer_id:
+        if user.customer_id or user.deleted_at:
             return
         id = await post_once(
             ports,

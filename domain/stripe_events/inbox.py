@@ -167,7 +167,8 @@ def _record_of(uow: UnitOfWork, event: object, *, live: bool) -> WebhookEvent:
         type=body.type,
         account=body.account,
         object_type=subject.object,
-        object_id=subject.id or "",
+        # A customer is a person: the id is not kept, since nothing is done with these events.
+        object_id=subject.id or "" if subject.object != "customer" else "",
         # With the account, because events of different accounts share the object `application`.
         digest=_digest([body.type, body.account, body.data.object]),
         status=status,

@@ -174,6 +174,9 @@ class StripeGateway:
         made = await _ask(self._stripe.customers.create_async(params, _options(key)))
         return str(made["id"])
 
+    async def delete_customer(self, id: str) -> None:
+        await _ask(self._stripe.customers.delete_async(id))
+
     async def find_customer(self, user_id: str, since: datetime) -> str | None:
         found = self._stripe.customers.list_async(_since(since))
         match = await _first(found, "user_id", user_id)

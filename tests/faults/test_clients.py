@@ -104,7 +104,7 @@ async def test_stripe_ids_fees_and_amounts_sent_by_a_client(market):
 
 
 async def test_user_deleted_with_money_outstanding(market, server):
-    """Guard: `MoneyOutstanding` in `account_deletion.delete`; without it a wallet has no owner."""
+    """Guard: `MoneyOutstanding` in `deletion.delete`; without it a wallet has no owner."""
     work = await JobInProgress(market, server).start()
     await set_password(market, work.contractor, work.customer)
     for party in (work.customer, work.contractor):

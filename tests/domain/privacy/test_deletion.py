@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from domain import account_deletion
 from domain.accounts.user import User
 from domain.chat.conversation import Conversation
 from domain.deals.offer import OPEN_OFFERS, Offer
@@ -12,6 +11,7 @@ from domain.jobs.applications import Application
 from domain.jobs.job import Job
 from domain.kernel.actor import Role
 from domain.ledger.transaction import Transaction
+from domain.privacy import deletion
 from domain.reconciliation.books_audit import audit
 from tests.support.databases import needs
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
@@ -42,7 +42,7 @@ async def assert_refused(market, party, *outstanding):
 
 
 async def test_deletion_is_refused_during_an_offer_a_job_or_a_dispute(market, server):
-    """Guard: `offers` and `jobs` of `account_deletion.deletion_blockers`."""
+    """Guard: `offers` and `jobs` of `deletion.deletion_blockers`."""
     work = JobInProgress(market, server)
     work.customer, work.contractor = await market.customer(), await market.contractor()
     work.job = await market.job(work.customer)
@@ -67,7 +67,7 @@ async def test_deletion_is_refused_during_an_offer_a_job_or_a_dispute(market, se
 
 
 async def test_deletion_is_refused_with_money_in_the_wallet_in_transit_or_owed(market, server):
-    """Guard: `wallet`, `withdrawals` and `debt` of `account_deletion.deletion_blockers`."""
+    """Guard: `wallet`, `withdrawals` and `debt` of `deletion.deletion_blockers`."""
     work = await JobInProgress(market, server).start_and_complete()
     await assert_refused(market, work.contractor, "wallet")
     await work.sandbox.settings(payout_delay_seconds=2)
@@ -86,7 +86,7 @@ async def test_deletion_is_refused_with_money_in_the_wallet_in_transit_or_owed(m
 
 
 async def test_deletion_is_refused_during_a_chargeback(market, server):
-    """Guard: `chargebacks` of `account_deletion.deletion_blockers`."""
+    """Guard: `chargebacks` of `deletion.deletion_blockers`."""
     work = await JobInProgress(market, server).start_and_complete()
     await work.withdraw(70_000)
     chargeback = await work.open_chargeback()
@@ -100,7 +100,7 @@ async def test_deletion_is_refused_during_a_chargeback(market, server):
 
 
 async def test_deletion_requires_the_password(market):
-    """Guard: `passwords.verify` in `account_deletion.delete`: a session alone is not enough."""
+    """Guard: `passwords.verify` in `deletion.delete`: a session alone is not enough."""
     party = await market.customer()
     status, problem = await delete(party, "not the password")
     assert (status, problem["code"]) == (401, "wrong_credentials")
@@ -132,24 +132,24 @@ async def test_deletion_removes_all_personal_data(market, server):
     for party in (work.customer, work.contractor):
         [user] = await market.rows(User, _id=party.id)
         assert (user.name, user.email) == (
-            account_deletion.DELETED_NAME,
+            deletion.DELETED_NAME,
             f"{party.id}@deleted.invalid",
         )
-        assert user.deleted_at and user.password_hash == account_deletion.NO_PASSWORD
+        assert user.deleted_at and user.password_hash == deletion.NO_PASSWORD
         assert (await party.http("GET", "/api/account/me"))[0] == 401
         for email in (party.email, user.email):
-            for password in (PASSWORD, account_deletion.NO_PASSWORD):
+            for password in (PASSWORD, deletion.NO_PASSWORD):
                 body = {"email": email, "password": password}
                 status, problem = await market.anonymous_client().http(
                     "POST", "/api/account/login", body
                 )
                 assert (status, problem["code"]) == (401, "wrong_credentials")
-    assert {job.customer_name for job in await market.rows(Job)} == {account_deletion.DELETED_NAME}
+    assert {job.customer_name for job in await market.rows(Job)} == {deletion.DELETED_NAME}
     assert {each.contractor_name for each in await market.rows(Application)} == {
-        account_deletion.DELETED_NAME
+        deletion.DELETED_NAME
     }
     [conversation] = await market.rows(Conversation, _id=chat["id"])
-    assert set(conversation.names.values()) == {account_deletion.DELETED_NAME}
+    assert set(conversation.names.values()) == {deletion.DELETED_NAME}
     assert len(await market.rows(Transaction)) == rows
     assert (await audit(server.ports)).differences == []
     new = {"email": work.customer.email, "password": PASSWORD, "name": "Nia", "role": "customer"}
@@ -183,13 +183,13 @@ async def test_concurrent_deletion_and_offer_have_one_winner(market, monkeypatch
     """Guard: `engage` in `offers.create`; without it neither transaction writes what the other has
     read, and an offer to a deleted user stays open."""
     checked = asyncio.Event()
-    real = account_deletion.deletion_blockers
+    real = deletion.deletion_blockers
 
     def signal_and_query(user):
         checked.set()
         return real(user)
 
-    monkeypatch.setattr(account_deletion, "deletion_blockers", signal_and_query)
+    monkeypatch.setattr(deletion, "deletion_blockers", signal_and_query)
     won = set()
     for number in range(ROUNDS):
         people = {
@@ -233,7 +233,7 @@ async def test_concurrent_deletion_and_offer_have_one_winner(market, monkeypatch
 
 
 async def test_deletion_is_refused_during_an_acceptance(processes):
-    """Guard: `OfferStatus.ACCEPTING` in `account_deletion.deletion_blockers`."""
+    """Guard: `OfferStatus.ACCEPTING` in `deletion.deletion_blockers`."""
     first, second = await processes.web(), await processes.web()
     market = processes.market
     for number in range(ROUNDS):

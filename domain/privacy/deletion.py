@@ -1,11 +1,10 @@
 """Deletion of an account by its owner, possible when no money or work is outstanding.
 
-The user's row stays, because the books refer to it, without personal data.
+The user's row stays, because the books refer to it, without personal data. Copies in other records
+are erased afterwards, see `erasure.py`.
 """
 
-import contextlib
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,16 +13,11 @@ from domain.accounts.password_policy import Password
 from domain.accounts.second_factor import remove_second_factors
 from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.user import User
-from domain.chat.conversation import Conversation
 from domain.deals.offer import OPEN_OFFERS, Offer, OfferStatus, RefundStatus
 from domain.disputes.dispute import Dispute, DisputeStatus
-from domain.fulfillment.work import ById, cancel
-from domain.jobs.applications import ACTIVE, Application, ApplicationStatus, move_application
 from domain.jobs.job import Job, JobStatus
-from domain.jobs.saved_searches import SavedSearch
 from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.errors import (
-    DomainError,
     MoneyOutstanding,
     NotFound,
     Unauthenticated,
@@ -34,11 +28,10 @@ from domain.ledger.balances import Balance
 from domain.operations.command import Command, Meta, Style
 from domain.operations.limits import PASSWORDS_PER_ACCOUNT, PASSWORDS_PER_ADDRESS
 from domain.operations.operation import operation
-from domain.operations.task import Task
 from domain.ports.ports import Ports
+from domain.privacy.erasure import DELETED_NAME, DeleteStripeCustomer, EraseCopies
 from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
 
-DELETED_NAME = "Deleted user"
 NO_PASSWORD = "!"  # no password has this hash
 REPEAT_AFTER = timedelta(minutes=2)  # longer than a transaction can stay open
 
@@ -112,8 +105,11 @@ async def anonymize(uow: UnitOfWork, user: User) -> None:
         raise NotFound
     await remove_second_factors(uow, user.id)
     await end_all_sessions(uow, user.id)
-    uow.later(CloseAccount(user.id))
-    uow.later(CloseAccount(user.id), at=uow.now + REPEAT_AFTER)
+    erase = EraseCopies(user.id, user.name, user.email)
+    uow.later(erase)
+    uow.later(erase, at=uow.now + REPEAT_AFTER)
+    if user.customer_id:
+        uow.later(DeleteStripeCustomer(user.id, user.customer_id))
 
 
 def deletion_blockers(user: User) -> dict[str, tuple[type[Any], dict[str, Any]]]:
@@ -132,46 +128,3 @@ def deletion_blockers(user: User) -> dict[str, tuple[type[Any], dict[str, Any]]]
         "chargebacks": (Offer, {**own, "contested_amount": {"$gt": 0}}),
         "refunds": (Offer, {**own, "refunds.status": RefundStatus.REQUESTED}),
     }
-
-
-class CloseAccount(Task, frozen=True, tag="close_account"):
-    """After a deletion: close jobs and applications without money, and remove copies of the name.
-
-    It runs again after REPEAT_AFTER, for records that were created during the deletion.
-    """
-
-    user_id: str
-
-    async def run(self, ports: Ports) -> None:
-        uow = ports.store.single()
-        user = await uow.get(User, self.user_id)
-        if user.role is Role.CUSTOMER:
-            await _cancel_jobs(ports, user)
-        else:
-            await _withdraw_applications(ports, user)
-        await uow.change_all(Job, {"customer_id": user.id}, customer_name=DELETED_NAME)
-        await uow.change_all(Application, {"contractor_id": user.id}, contractor_name=DELETED_NAME)
-        names: dict[str, Any] = {f"names.{user.id}": DELETED_NAME}
-        await uow.change_all(Conversation, {"members": user.id}, **names)
-        await uow.remove(SavedSearch, {"user_id": user.id, "slot": {"$gte": 0}})
-
-
-async def _cancel_jobs(ports: Ports, user: User) -> None:
-    """Cancel open jobs as the customer would. That also closes offers on them."""
-    actor = Actor(user.id, user.role, "")
-    for job in await ports.store.single().all(
-        Job, {"customer_id": user.id, "status": JobStatus.OPEN}
-    ):
-        command = ById(job_id=job.id)
-        with contextlib.suppress(DomainError):  # it ended in the meantime
-            await ports.store.transact(partial(cancel, command, actor))
-
-
-async def _withdraw_applications(ports: Ports, user: User) -> None:
-    live = {"contractor_id": user.id, "status": tuple(ACTIVE)}
-    applications = await ports.store.single().all(Application, live)
-    await ports.store.transact_each(applications, _withdraw)
-
-
-async def _withdraw(uow: UnitOfWork, application: Application) -> None:
-    await move_application(uow, application.id, ApplicationStatus.WITHDRAWN)

@@ -1,0 +1,175 @@
+"""After the deletion of an account: ends its open business, and erases what other records copied.
+
+Names and addresses are copied into jobs, applications and conversations, and from there into the
+feeds, stored replies and dead letters of the people whom the user dealt with. Messages stay, as
+they are part of the other side's conversation, and so do the books. The audit log has digests of
+personal fields only, so its chain needs no change.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from domain.accounts.user import User
+from domain.chat.conversation import Conversation
+from domain.fulfillment.work import ById, cancel
+from domain.jobs.applications import ACTIVE, Application, ApplicationStatus, move_application
+from domain.jobs.job import Job, JobStatus
+from domain.jobs.saved_searches import SavedSearch, users_notified
+from domain.kernel.actor import Actor, Role
+from domain.kernel.errors import DomainError
+from domain.kernel.outbox import OutboxRow
+from domain.kernel.store import UnitOfWork
+from domain.notifications.feed import FeedRow
+from domain.operations.idempotency import Reply
+from domain.operations.task import Task
+from domain.ports.payment_gateway import GatewayRefused
+from domain.ports.ports import Ports
+from domain.presence.presence import LastSeen
+
+DELETED_NAME = "Deleted user"
+DELETED_ADDRESS = "deleted@deleted.invalid"
+SHORTEST_NAME = 4  # characters of a name that is looked for inside of longer texts
+OLDEST = (("_id", 1),)
+CHUNK = 500  # jobs in one query
+MISSING = "resource_missing"  # Stripe's error code
+
+Scrub = Callable[[Any], Any]
+
+
+class EraseCopies(Task, frozen=True, tag="close_account"):
+    """Runs twice: the second time for records that were created during the deletion.
+
+    `name` and `email` are those that the account had.
+    """
+
+    user_id: str
+    name: str = ""
+    email: str = ""
+
+    async def run(self, ports: Ports) -> None:
+        uow = ports.store.single()
+        user = await uow.get(User, self.user_id)
+        if user.role is Role.CUSTOMER:
+            await _cancel_jobs(ports, user)
+        else:
+            await _withdraw_applications(ports, user)
+        await _erase_names(uow, user)
+        await _remove_own(uow, user.id)
+        scrub = partial(scrubbed, user_id=user.id, name=self.name, email=self.email)
+        for other in sorted(await _acquaintances(uow, user)):
+            await _scrub_feed_and_replies(uow, other, scrub)
+        await _scrub_dead_letters(uow, scrub)
+
+
+class DeleteStripeCustomer(Task, frozen=True, tag="delete_stripe_customer"):
+    """Delete the Stripe customer with the saved payment methods. A repeat is harmless."""
+
+    user_id: str
+    customer_id: str
+
+    async def run(self, ports: Ports) -> None:
+        try:
+            await ports.gateway.delete_customer(self.customer_id)
+        except GatewayRefused as refused:
+            if refused.code != MISSING:  # deleted already
+                raise
+        only_if = {"customer_id": self.customer_id}
+        await ports.store.single().change(User, self.user_id, only_if=only_if, customer_id=None)
+
+
+async def _cancel_jobs(ports: Ports, user: User) -> None:
+    """Cancel open jobs as the customer would. That also closes offers on them."""
+    actor = Actor(user.id, user.role, "")
+    for job in await ports.store.single().all(
+        Job, {"customer_id": user.id, "status": JobStatus.OPEN}
+    ):
+        command = ById(job_id=job.id)
+        with contextlib.suppress(DomainError):  # it ended in the meantime
+            await ports.store.transact(partial(cancel, command, actor))
+
+
+async def _withdraw_applications(ports: Ports, user: User) -> None:
+    live = {"contractor_id": user.id, "status": tuple(ACTIVE)}
+    applications = await ports.store.single().all(Application, live)
+    await ports.store.transact_each(applications, _withdraw)
+
+
+async def _withdraw(uow: UnitOfWork, application: Application) -> None:
+    await move_application(uow, application.id, ApplicationStatus.WITHDRAWN)
+
+
+async def _erase_names(uow: UnitOfWork, user: User) -> None:
+    await uow.change_all(
+        Job, {"customer_id": user.id}, customer_name=DELETED_NAME, location=None, point=None
+    )
+    await uow.change_all(Application, {"contractor_id": user.id}, contractor_name=DELETED_NAME)
+    names: dict[str, Any] = {f"names.{user.id}": DELETED_NAME}
+    await uow.change_all(Conversation, {"members": user.id}, **names)
+
+
+async def _remove_own(uow: UnitOfWork, user_id: str) -> None:
+    """Remove what only the user could read."""
+    await uow.remove(SavedSearch, {"user_id": user_id, "slot": {"$gte": 0}})
+    await uow.remove(FeedRow, {"user_id": user_id, "seq": {"$gt": 0}})
+    await uow.remove(Reply, _replies_of(user_id))
+    await uow.remove(LastSeen, {"_id": user_id})
+
+
+async def _acquaintances(uow: UnitOfWork, user: User) -> set[str]:
+    """Those whose feeds may have copies: the other sides of jobs, and the administrators."""
+    found = await uow.distinct(User, "_id", {"role": Role.ADMIN})
+    if user.role is Role.CONTRACTOR:
+        found += await uow.distinct(Application, "customer_id", {"contractor_id": user.id})
+    jobs = await uow.distinct(Job, "_id", {"customer_id": user.id})
+    for start in range(0, len(jobs), CHUNK):
+        some = {"job_id": {"$in": jobs[start : start + CHUNK]}}
+        found += await uow.distinct(Application, "contractor_id", some)
+    return {*map(str, found), *await users_notified(uow, jobs)} - {user.id}
+
+
+async def _scrub_feed_and_replies(uow: UnitOfWork, user_id: str, scrub: Scrub) -> None:
+    own = {"user_id": user_id, "seq": {"$gt": 0}}
+    async for row in uow.each(FeedRow, own, (("seq", 1),)):
+        if (data := scrub(row.data)) != row.data:
+            await uow.change(FeedRow, row.id, data=data)
+    async for reply in uow.each(Reply, _replies_of(user_id), OLDEST):
+        if (answer := scrub(reply.answer)) != reply.answer:
+            await uow.change(Reply, reply.id, answer=answer)
+
+
+async def _scrub_dead_letters(uow: UnitOfWork, scrub: Scrub) -> None:
+    async for row in uow.each(OutboxRow, {"dead": True}, OLDEST):
+        if (body := scrub(row.body)) != row.body:
+            await uow.change(OutboxRow, row.id, body=body)
+
+
+def _replies_of(user_id: str) -> dict[str, Any]:
+    """Ids of replies begin with their user's."""
+    return {"_id": {"$gte": f"{user_id}:", "$lt": f"{user_id};"}}
+
+
+def scrubbed(value: Any, user_id: str, name: str, email: str) -> Any:
+    """`value` without the places of the user's jobs, and without their name and e-mail address.
+
+    They are replaced within texts, too. A name of fewer than SHORTEST_NAME characters is replaced
+    only where it is the whole text, since it may be a part of anything.
+    """
+    if isinstance(value, dict):
+        cleaned = {key: scrubbed(item, user_id, name, email) for key, item in value.items()}
+        if value.get("customer_id") == user_id and "location" in value:
+            cleaned["location"] = None
+        return cleaned
+    if isinstance(value, list | tuple):
+        return [scrubbed(item, user_id, name, email) for item in value]
+    if not isinstance(value, str):
+        return value
+    if email:
+        value = value.replace(email, DELETED_ADDRESS)
+    if value == name:
+        return DELETED_NAME
+    if len(name) >= SHORTEST_NAME and name in value:
+        return re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", DELETED_NAME, value)
+    return value
