@@ -88,7 +88,12 @@ class Container:
         self.session_events = SessionEvents(self.fanout)
         self.tokens = AccessTokens(settings.jwt_keys, clock)
         self.sessions = RedisSessions(
-            self.redis, self.store.name, self.tokens, clock, self.session_events.publish
+            self.redis,
+            self.store.name,
+            self.tokens,
+            clock,
+            self.store.codec.cipher,
+            self.session_events.publish,
         )
         self.gateway = StripeGateway(
             settings.stripe_secret_key, settings.stripe_api_base, settings.public_url

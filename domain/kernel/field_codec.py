@@ -50,7 +50,7 @@ class FieldCodec:
     """
 
     def __init__(self, cipher: FieldCipher, *, messages: bool) -> None:
-        self._cipher = cipher
+        self.cipher = cipher
         self._messages = messages
 
     def encrypted(self, kind: type[Record]) -> frozenset[str]:
@@ -71,7 +71,7 @@ class FieldCodec:
             if name in kind.LOOKUP:
                 sealed[name + DIGEST] = self._digest(kind, name, value)
             if value is not None:
-                place[key] = self._cipher.encrypt(_packed(value), _context(id, name))
+                place[key] = self.cipher.encrypt(_packed(value), _context(id, name))
         return sealed
 
     def open(self, kind: type[Record], document: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class FieldCodec:
         for name in declared:
             place, key = _place(clear, name)
             if place is not None and isinstance(place[key], bytes):
-                packed = self._cipher.decrypt(place[key], _context(document["_id"], name))
+                packed = self.cipher.decrypt(place[key], _context(document["_id"], name))
                 place[key] = msgspec.msgpack.decode(packed)
         for name in kind.LOOKUP:
             clear.pop(name + DIGEST, None)
@@ -110,7 +110,7 @@ class FieldCodec:
             is_sealed = isinstance(place[key], bytes)
             if is_sealed is not (name in encrypted):
                 return False
-            if is_sealed and not self._cipher.is_current(place[key]):
+            if is_sealed and not self.cipher.is_current(place[key]):
                 return False
         return True
 
@@ -142,13 +142,13 @@ class FieldCodec:
             raise AssertionError(f"{kind.__name__}.{name} is encrypted: list it in LOOKUP")
         context = _lookup_context(kind, name)
         if not isinstance(wanted, dict):
-            return {"$in": self._cipher.digests(_packed(wanted), context)}
+            return {"$in": self.cipher.digests(_packed(wanted), context)}
         if "$in" in wanted and len(wanted) == 1:
-            values = [self._cipher.digests(_packed(value), context) for value in wanted["$in"]]
+            values = [self.cipher.digests(_packed(value), context) for value in wanted["$in"]]
             return {"$in": [digest for digests in values for digest in digests]}
         if "$all" in wanted and len(wanted) == 1:
             # Under several keys a word has several digests; the stored one is of the current key.
-            return {"$all": [self._cipher.digests(_packed(v), context)[0] for v in wanted["$all"]]}
+            return {"$all": [self.cipher.digests(_packed(v), context)[0] for v in wanted["$all"]]}
         raise AssertionError(f"{kind.__name__}.{name} is encrypted: it is found by equality only")
 
     def _digest(self, kind: type[Record], name: str, value: Any) -> Any:
@@ -156,8 +156,8 @@ class FieldCodec:
             return None
         context = _lookup_context(kind, name)
         if isinstance(value, list | tuple):
-            return [self._cipher.digests(_packed(item), context)[0] for item in value]
-        return self._cipher.digests(_packed(value), context)[0]
+            return [self.cipher.digests(_packed(item), context)[0] for item in value]
+        return self.cipher.digests(_packed(value), context)[0]
 
 
 def _place(document: dict[str, Any], name: str) -> tuple[dict[str, Any] | None, str]:

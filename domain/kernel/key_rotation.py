@@ -5,7 +5,9 @@ end: the next run reads everything, with what processes wrote under the old key 
 """
 
 from collections.abc import AsyncIterator
+from typing import Any
 
+from domain.kernel.field_codec import FieldCodec
 from domain.kernel.record import Record
 from domain.kernel.store import Store
 
@@ -36,11 +38,27 @@ async def rotate(store: Store, kind: type[Record], kid: str) -> AsyncIterator[in
     uow, id = store.single(), _id(kind, kid)
     after: str | None = await _position(store, kind, kid)
     while after is not None:
-        after, changed = await store.encrypt_again(kind, after, BATCH)
+        query = {"_id": {"$gt": after}}
+        rows = [row async for row in uow.documents(kind, query, (("_id", 1),), BATCH)]
+        stale = [row for row in rows if not store.codec.is_current(kind, row)]
+        changed = await uow.set_stored(kind, [_again(store.codec, kind, row) for row in stale])
+        after = str(rows[-1]["_id"]) if len(rows) == BATCH else None
         if after is not None and await uow.change(RotationPosition, id, after=after) is None:
             await uow.add(uow.new(RotationPosition, id=id, after=after))
         yield changed
     await uow.remove(RotationPosition, {"_id": id})
+
+
+def _again(
+    codec: FieldCodec, kind: type[Record], row: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The filter and the new values of one document. It must still be as it was read, so that a
+    change at the same moment is kept."""
+    names = {path.partition(".")[0] for path in kind.ENCRYPTED | kind.ENCRYPTED_MESSAGES}
+    before = {name: row[name] for name in names & row.keys()}
+    clear = codec.open(kind, row)
+    sealed = codec.seal(kind, row["_id"], {name: clear[name] for name in before})
+    return {"_id": row["_id"], **before}, sealed
 
 
 async def _position(store: Store, kind: type[Record], kid: str) -> str:

@@ -191,32 +191,6 @@ class Store:
             self.committed(uow.rows)
         return result
 
-    async def encrypt_again(self, kind: type[R], after: str, limit: int) -> tuple[str | None, int]:
-        """Store declared fields of `limit` records as they would be written now, in order of ids.
-
-        Returns the last id of these, or None at the end, and how many records were changed. A
-        record that is changed at the same moment keeps that change.
-        """
-        rows = self.database[kind.COLLECTION]
-        found = await rows.find({"_id": {"$gt": after}}).sort("_id", 1).limit(limit).to_list(limit)
-        updates = []
-        for row in found:
-            if not self.codec.is_current(kind, row):
-                updates.append(UpdateOne(*self._encrypted_again(kind, row)))
-        done = await rows.bulk_write(updates, ordered=False) if updates else None
-        last = str(found[-1]["_id"]) if len(found) == limit else None
-        return last, done.modified_count if done else 0
-
-    def _encrypted_again(
-        self, kind: type[R], row: dict[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The filter and the update for one stored document."""
-        names = {path.partition(".")[0] for path in kind.ENCRYPTED | kind.ENCRYPTED_MESSAGES}
-        before = {name: row[name] for name in names & row.keys()}
-        clear = self.codec.open(kind, row)
-        sealed = self.codec.seal(kind, row["_id"], {name: clear[name] for name in before})
-        return {"_id": row["_id"], **before}, {"$set": sealed}
-
     async def end_sessions(self, ids: Iterable[bytes]) -> None:
         """Abort the open transactions of these sessions. Raises DatabaseError."""
         sessions = [{"id": binary.Binary(id, binary.UUID_SUBTYPE)} for id in ids]
@@ -431,6 +405,14 @@ class UnitOfWork(Outgoing):
         self._codec.require_clear(kind, fields)
         update = {"$set": documents.plain(fields)}
         await self._of(kind).update_many(self._query(kind, where), update)
+
+    async def set_stored(
+        self, kind: type[Record], changes: Sequence[tuple[Where, Mapping[str, Any]]]
+    ) -> int:
+        """Set stored values, without conversion or a new version. Returns how many were set."""
+        updates = [UpdateOne(dict(where), {"$set": dict(fields)}) for where, fields in changes]
+        done = await self._of(kind).bulk_write(updates, ordered=False) if updates else None
+        return int(done.modified_count) if done else 0
 
     async def upsert(self, record: Record, inc: Mapping[str, int]) -> None:
         """Add to counters of a record, which is created from `record` if it does not exist."""

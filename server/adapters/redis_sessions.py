@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from domain.kernel.errors import Unauthenticated, Unavailable
+from domain.kernel.field_codec import FieldCipher
 from domain.kernel.settings import Clock
 from domain.ports.sessions import (
     REFRESH_REPEATED,
@@ -82,12 +83,19 @@ class RedisSessions:
     """
 
     def __init__(
-        self, redis: Redis, prefix: str, tokens: AccessTokens, clock: Clock, announce: Announce
+        self,
+        redis: Redis,
+        prefix: str,
+        tokens: AccessTokens,
+        clock: Clock,
+        cipher: FieldCipher,
+        announce: Announce,
     ) -> None:
         self._redis = redis
         self._prefix = prefix
         self._tokens = tokens
         self._clock = clock
+        self._cipher = cipher
         self._announce = announce
         self._rotate = redis.register_script(ROTATE)
         self._end = redis.register_script(END)
@@ -107,7 +115,7 @@ class RedisSessions:
         fields: dict[Any, Any] = {
             "user": user_id,
             "role": role,
-            "address": address,
+            "address": self._cipher.encrypt(address.encode(), _context(session_id)),
             "generation": generation,
             "created": now,
             "used": now,
@@ -190,7 +198,7 @@ class RedisSessions:
                 found = await pipe.execute()
         except RedisError as away:
             raise Unavailable from away
-        return [_view(id, row) for id, row in zip(ids, found, strict=True) if row]
+        return [self._view(id, row) for id, row in zip(ids, found, strict=True) if row]
 
     async def end(self, user_id: str, session_id: str) -> bool:
         await self._announce(SessionEvent("revoked", user_id, session_id))
@@ -245,17 +253,17 @@ class RedisSessions:
         except RedisError:
             return False
 
+    def _view(self, id: str, row: dict[bytes, bytes]) -> SessionView:
+        address = self._cipher.decrypt(row.pop(b"address"), _context(id)).decode()
+        fields = {_text(name): _text(value) for name, value in row.items()}
+        created, used = (datetime.fromisoformat(fields[name]) for name in ("created", "used"))
+        return SessionView(id, created, used, address)
+
     def _key(self, session_id: str) -> str:
         return f"{self._prefix}:session:{session_id}"
 
     def _user_key(self, user_id: str) -> str:
         return f"{self._prefix}:sessions:{user_id}"
-
-
-def _view(id: str, row: dict[bytes, bytes]) -> SessionView:
-    fields = {_text(name): _text(value) for name, value in row.items()}
-    created, used = (datetime.fromisoformat(fields[name]) for name in ("created", "used"))
-    return SessionView(id, created, used, fields["address"])
 
 
 def _new_secret() -> str:
@@ -287,3 +295,7 @@ def _digest(secret: str) -> str:
 
 def _text(raw: bytes | str) -> str:
     return raw.decode() if isinstance(raw, bytes) else raw
+
+
+def _context(session_id: str) -> bytes:
+    return f"{session_id}\0address".encode()

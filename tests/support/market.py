@@ -67,7 +67,12 @@ class Market:
         self.parties: list[Party] = []
         self._redis: Redis[Any] = Redis.from_url(settings.redis_url)
         self.sessions = RedisSessions(
-            self._redis, self.store.name, self.tokens, clock, _publish_nothing
+            self._redis,
+            self.store.name,
+            self.tokens,
+            clock,
+            self.store.codec.cipher,
+            _publish_nothing,
         )
 
     async def close(self) -> None:

@@ -64,7 +64,7 @@ async def seed(settings: Settings, crowd: int) -> World:
     store = Store(settings.mongo_url, clock, rates, field_codec(settings))
     redis: Redis[Any] = Redis.from_url(settings.redis_url)
     tokens = AccessTokens(settings.jwt_keys, clock)
-    sessions = RedisSessions(redis, store.name, tokens, clock, _publish_nothing)
+    sessions = RedisSessions(redis, store.name, tokens, clock, store.codec.cipher, _publish_nothing)
     await store.prepare(RECORDS)
     seeder = _Seeder(store, sessions)
     try:

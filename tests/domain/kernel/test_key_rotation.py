@@ -5,7 +5,7 @@ from domain.kernel.key_rotation import RotationPosition
 from tests.domain.kernel.test_field_codec import NEW, OLD, Secretive, added, codec, raw
 from tests.domain.kernel.test_field_codec import store as store
 
-TEXTS = ("text", "terms", "last")
+FIELDS = ("email", "note", "text", "terms", "last")
 
 
 async def rotated(store) -> list[int]:
@@ -13,7 +13,7 @@ async def rotated(store) -> list[int]:
 
 
 async def test_every_record_is_encrypted_under_the_new_key(store, monkeypatch):
-    """Guard: `Store.encrypt_again`."""
+    """Guard: `key_rotation.rotate`."""
     monkeypatch.setattr(key_rotation, "BATCH", 2)
     ones = [await added(store, email=f"{n}@example.com", terms=("a",)) for n in range(5)]
     store.codec = codec(NEW, OLD)
@@ -41,18 +41,20 @@ async def test_an_interrupted_rotation_continues_where_it_ended(store, monkeypat
 
 
 async def test_a_change_at_the_same_moment_is_kept(store, monkeypatch):
-    """Guard: the stored values in the filter of `Store._encrypted_again`."""
+    """Guard: the stored values in the filter of `key_rotation._again`."""
     one = await added(store)
     store.codec = codec(NEW, OLD)
-    real = store._encrypted_again
+    real = key_rotation._again
 
-    def build(kind, row):
-        where, update = real(kind, row)
-        return where | {"email": b"as another process wrote it"}, update
+    def as_if_changed(*arguments):
+        where, fields = real(*arguments)
+        assert where == {"_id": one.id, **{name: stored[name] for name in FIELDS}}
+        return where | {"email": b"what another process wrote"}, fields
 
-    monkeypatch.setattr(store, "_encrypted_again", build)
+    stored = await raw(store, one.id)
+    monkeypatch.setattr(key_rotation, "_again", as_if_changed)
     assert await rotated(store) == [0]
-    assert set(real(Secretive, await raw(store, one.id))[0]) == {"_id", "email", "note", *TEXTS}
+    assert await raw(store, one.id) == stored
 
 
 async def test_clear_rows_are_encrypted_and_messages_opened_again(store):

@@ -112,7 +112,7 @@ async def test_deletion_requires_the_password(market):
 
 @needs("freed keys")
 async def test_deletion_removes_all_personal_data(market, server):
-    """Guard: the fields in `anonymize` and the copies in `CloseAccount`; the journal is not
+    """Guard: the fields in `anonymize` and the copies in `EraseCopies`; the journal is not
     changed."""
     work = await JobInProgress(market, server).start_and_complete()
     await work.withdraw(70_000)
@@ -157,7 +157,7 @@ async def test_deletion_removes_all_personal_data(market, server):
 
 
 async def test_deletion_ends_open_jobs_and_applications(market):
-    """Guard: `_cancel_jobs` and `_withdraw_applications` of `CloseAccount`."""
+    """Guard: `_cancel_jobs` and `_withdraw_applications` of `EraseCopies`."""
     customer, contractor = await market.customer(), await market.contractor()
     other = await market.contractor("Olga Other")
     job = await market.job(customer)
