@@ -18,7 +18,7 @@ from domain.accounts.second_factor import (
 from domain.accounts.sign_in import SignedIn, signed_in_user, start_session
 from domain.accounts.user import User
 from domain.kernel.actor import ANYONE, Actor
-from domain.kernel.errors import Invalid, WrongCredentials
+from domain.kernel.errors import Banned, Invalid, Unauthenticated, WrongCredentials
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Meta, Style
 from domain.operations.limits import PASSWORDS_PER_ADDRESS
@@ -69,6 +69,7 @@ async def login_code(cmd: LoginCode, actor: Actor | None, ports: Ports, meta: Me
     A wrong code leaves the challenge valid, so that a slip does not cost the password again.
     """
     challenge = ports.challenges.read(Purpose.SIGN_IN, cmd.challenge)
+    user = await _signing_in(ports, challenge)
 
     async def work(uow: UnitOfWork) -> None:
         await use_up(uow, challenge)
@@ -79,7 +80,6 @@ async def login_code(cmd: LoginCode, actor: Actor | None, ports: Ports, meta: Me
     except WrongCredentials:
         await ports.store.transact(lambda uow: count_failure(uow, challenge.subject))
         raise
-    user = await ports.store.single().get(User, challenge.subject)
     return await start_session(ports, user, meta, cmd.device_token)
 
 
@@ -125,6 +125,8 @@ async def passkey_login(
     Raises Invalid, Unauthenticated, WrongCredentials, Banned.
     """
     first = ports.challenges.read(Purpose.SIGN_IN, cmd.challenge) if cmd.challenge else None
+    if first:
+        await _signing_in(ports, first)
     user_id = await use_passkey(
         ports,
         cmd.passkey,
@@ -134,6 +136,18 @@ async def passkey_login(
     )
     user = await ports.store.single().get(User, user_id)
     return await start_session(ports, user, meta, cmd.device_token)
+
+
+async def _signing_in(ports: Ports, challenge: Challenge) -> User:
+    """The user whose password was right when the challenge was issued, unless their sessions have
+    been ended since, as by a new password. Raises Unauthenticated, Banned.
+    """
+    user = await ports.store.single().find(User, {"_id": challenge.subject})
+    if user and user.banned_at:
+        raise Banned
+    if user is None or user.sessions_valid_from != challenge.generation:
+        raise Unauthenticated("This sign-in is not valid any more: start again.")
+    return user
 
 
 async def use_passkey(

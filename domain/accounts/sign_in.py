@@ -127,7 +127,9 @@ async def login(cmd: Login, actor: Actor | None, ports: Ports, meta: Meta) -> Si
     if user is None or not fits:
         raise WrongCredentials
     if user.has_second_factor:
-        challenge, expires_at = ports.challenges.issue(Purpose.SIGN_IN, user.id, LIFE)
+        challenge, expires_at = ports.challenges.issue(
+            Purpose.SIGN_IN, user.id, LIFE, user.sessions_valid_from
+        )
         methods = methods_of(user)
         raise SecondFactorRequired(challenge=challenge, expires_at=expires_at, methods=methods)
     return await start_session(ports, user, meta, cmd.device_token)

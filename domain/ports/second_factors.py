@@ -32,17 +32,21 @@ class Purpose(StrEnum):
 
 
 class Challenge(msgspec.Struct, frozen=True):
-    """A challenge that was issued to `subject`, the id of a user or empty."""
+    """A challenge that was issued to `subject`, the id of a user or empty, while their sessions had
+    this `generation`."""
 
     id: str
     subject: str
+    generation: int
     expires_at: datetime
 
 
 class Challenges(Protocol):
     """Signed challenges. They are stored only when they are used, see `accounts/challenges.py`."""
 
-    def issue(self, purpose: Purpose, subject: str, life: timedelta) -> tuple[str, datetime]:
+    def issue(
+        self, purpose: Purpose, subject: str, life: timedelta, generation: int = 0
+    ) -> tuple[str, datetime]:
         """A challenge as text, and when it expires."""
         ...
 

@@ -98,9 +98,13 @@ class AccessTokens:
             return None
         return Device(claims.device, claims.sub) if claims.device else None
 
-    def issue(self, purpose: Purpose, subject: str, life: timedelta) -> tuple[str, datetime]:
+    def issue(
+        self, purpose: Purpose, subject: str, life: timedelta, generation: int = 0
+    ) -> tuple[str, datetime]:
         id = secrets.token_hex(16)
-        return self._sign(CHALLENGE, life, sub=subject, purpose=purpose.value, jti=id)
+        return self._sign(
+            CHALLENGE, life, sub=subject, purpose=purpose.value, jti=id, gen=generation
+        )
 
     def read(self, purpose: Purpose, text: str) -> Challenge:
         try:
@@ -109,7 +113,8 @@ class AccessTokens:
             raise Unauthenticated("This took too long: start again.") from expired
         if claims.purpose != purpose.value or claims.jti is None:
             raise Unauthenticated
-        return Challenge(claims.jti, claims.sub, datetime.fromtimestamp(claims.exp, UTC))
+        expires_at = datetime.fromtimestamp(claims.exp, UTC)
+        return Challenge(claims.jti, claims.sub, claims.gen, expires_at)
 
     def _sign(
         self, type: str, life: timedelta, at: datetime | None = None, **claims: Any

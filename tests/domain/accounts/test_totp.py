@@ -13,11 +13,13 @@ from domain.accounts.second_factor import (
     RECOVERY_CODES,
     SecondFactor,
 )
+from domain.accounts.sessions import end_all_sessions
 from domain.accounts.user import User
 from domain.operations.limits import PASSWORDS_PER_ACCOUNT
 from server.token_buckets import Rate
 from tests.conftest import Server
 from tests.support.market import Market
+from tests.support.operation_cases import VALUES
 from tests.support.parties import PASSWORD, AnonymousClient, Party, Refused
 
 CODE = "/api/account/login/code"
@@ -247,10 +249,26 @@ async def test_a_challenge_is_used_once_and_by_its_own_account(market: Market) -
 
 
 async def test_a_banned_user_is_refused_at_the_second_step(market: Market) -> None:
-    """Guard: `start_session` reads the user again."""
+    """Guard: `banned_at` in `second_step._signing_in`."""
     party, admin = await market.customer(), await market.admin()
     _, codes = await set_up(party)
     challenge = await challenge_for(market, party)
     await admin.call("/admin", "ban", {"user_id": party.id, "reason": "Stolen cards"})
     status, problem = await answer(market, challenge, codes[0])
     assert (status, problem["code"]) == (403, "banned")
+
+
+async def test_a_challenge_ends_with_the_sessions(market: Market) -> None:
+    """Guard: `generation` of challenges; without it an old password outlives a new one."""
+    party = await market.customer()
+    _, codes = await set_up(party)
+    challenge = await challenge_for(market, party)
+    await market.store.transact(lambda uow: end_all_sessions(uow, party.id))
+    for path, fields in (
+        (CODE, {"challenge": challenge, "code": codes[0]}),
+        ("/api/account/passkey_login", {"challenge": challenge, "passkey": VALUES["passkey"]}),
+    ):
+        status, problem = await market.anonymous_client().http("POST", path, fields)
+        assert (status, problem["code"]) == (401, "unauthenticated")
+    fresh = await challenge_for(market, party)
+    assert (await answer(market, fresh, codes[0]))[0] == 200
