@@ -13,6 +13,7 @@ from domain.accounts.security_changes import SecurityFact, announce
 from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.user import User
 from domain.kernel.actor import Actor, Role
+from domain.kernel.bounds import Bounded
 from domain.kernel.errors import Conflict, NotFound, Unauthenticated, WrongCredentials
 from domain.kernel.record import Record
 from domain.kernel.store import UnitOfWork
@@ -53,7 +54,7 @@ class SecondFactor(Record, frozen=True):
     enabled_at: datetime | None = None
     last_step: int = 0
     failures: int = 0  # wrong codes at sign-ins since the last right one
-    recovery_codes: tuple[str, ...] = ()  # digests of those that are unused
+    recovery_codes: Annotated[tuple[str, ...], Bounded(RECOVERY_CODES)] = ()  # digests, unused
 
 
 async def accept_code(

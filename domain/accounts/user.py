@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from msgspec import Meta as Limits
 
 from domain.kernel.actor import Role
+from domain.kernel.bounds import Bounded
 from domain.kernel.email_address import normalized_email
 from domain.kernel.errors import EmailTaken, NotFound
 from domain.kernel.outbox import Event
@@ -17,6 +18,9 @@ UPDATED = Event("/account", "account.updated")
 
 Name = Annotated[str, Limits(min_length=1, max_length=80)]
 Skill = Annotated[str, Limits(min_length=1, max_length=40)]
+
+
+MAX_CLOSED_ACCOUNTS = 50  # at Stripe, of one user
 
 
 class User(Record, frozen=True):
@@ -68,11 +72,11 @@ class User(Record, frozen=True):
     password_hash: str
     headline: str = ""
     bio: str = ""
-    skills: tuple[str, ...] = ()
+    skills: Annotated[tuple[str, ...], Bounded(30)] = ()
     connect_id: str | None = None
     transfers_active: bool = False
     payouts_enabled: bool = False
-    payout_currencies: tuple[str, ...] = ()
+    payout_currencies: Annotated[tuple[str, ...], Bounded(200)] = ()
     payouts_changed_at: datetime | None = None
     mail_notices: bool = True
     show_presence: bool = True
@@ -80,7 +84,7 @@ class User(Record, frozen=True):
     frozen_at: datetime | None = None
     frozen_reason: str = ""
     customer_id: str | None = None
-    closed_accounts: tuple[str, ...] = ()
+    closed_accounts: Annotated[tuple[str, ...], Bounded(MAX_CLOSED_ACCOUNTS)] = ()
     banned_at: datetime | None = None
     ban_reason: str = ""
     deleted_at: datetime | None = None

@@ -11,7 +11,16 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.accounts.user import User, engage
-from domain.deals.offer import OPEN_OFFERS, Counter, Milestone, Offer, OfferStatus, Step, move_offer
+from domain.deals.offer import (
+    MAX_MILESTONES,
+    OPEN_OFFERS,
+    Counter,
+    Milestone,
+    Offer,
+    OfferStatus,
+    Step,
+    move_offer,
+)
 from domain.deals.payment import Payment, PaymentStatus, move_payment
 from domain.jobs.applications import active_application
 from domain.jobs.job import Job, JobStatus
@@ -60,7 +69,7 @@ class Create(Command, frozen=True):
     currency: CurrencyCode
     description: Annotated[str, Limits(min_length=1, max_length=4000)]
     timeline_days: Annotated[int, Limits(ge=1, le=730)]
-    milestones: Annotated[tuple[MilestoneTerms, ...], Limits(max_length=20)] = ()
+    milestones: Annotated[tuple[MilestoneTerms, ...], Limits(max_length=MAX_MILESTONES)] = ()
     payment_method: Annotated[str, Limits(pattern=r"^pm_[A-Za-z0-9_]{1,80}(?!\n)$")] | None = None
     expires_in_hours: Annotated[int, Limits(ge=1, le=144)] = DEFAULT_EXPIRY_HOURS
 

@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.accounts.user import User
-from domain.files.file import Attachment
+from domain.files.file import MAX_ATTACHED, Attachment
+from domain.kernel.bounds import Bounded
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Record
 from domain.kernel.store import NEWEST, UnitOfWork
@@ -22,6 +23,9 @@ MESSAGE = Event("/chat", "message")
 
 SYSTEM = "system"  # the author of the platform's messages
 PREVIEW = 200  # characters of the last message that lists show
+MAX_CHANGES, MAX_CHANGED_BYTES = 50, 64 * 1024  # of one message
+MAX_EMOJIS = 20  # of one message
+MAX_TERMS = 60  # distinct words of one message that search finds
 
 RECENT = (("active_at", -1), *NEWEST)
 
@@ -64,14 +68,14 @@ class Conversation(Record, frozen=True):
     job_title: str
     customer_id: str
     contractor_id: str
-    members: tuple[str, ...]
-    names: dict[str, str]
+    members: Annotated[tuple[str, ...], Bounded(2)]
+    names: Annotated[dict[str, str], Bounded(2)]
     active_at: datetime
     head: int = 0
     last_message: LastMessage | None = None
-    read: dict[str, int] = {}
+    read: Annotated[dict[str, int], Bounded(2)] = {}
     revision: int = 0
-    blocked_by: tuple[str, ...] = ()
+    blocked_by: Annotated[tuple[str, ...], Bounded(2)] = ()
 
     def seen_by(self, user_id: str) -> "SeenConversation":
         unread = self.head - self.read.get(user_id, 0)
@@ -94,7 +98,7 @@ class ReplyTarget(msgspec.Struct, frozen=True):
 
 class Reaction(msgspec.Struct, frozen=True):
     emoji: str
-    user_ids: tuple[str, ...]
+    user_ids: Annotated[tuple[str, ...], Bounded(2)]
 
 
 class EarlierContent(msgspec.Struct, frozen=True):
@@ -102,7 +106,7 @@ class EarlierContent(msgspec.Struct, frozen=True):
 
     text: str
     until: datetime
-    files: tuple[Attachment, ...] = ()
+    files: Annotated[tuple[Attachment, ...], Bounded(MAX_ATTACHED)] = ()
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -157,18 +161,18 @@ class Message(Record, frozen=True):
     author_id: str
     seq: int
     text: str
-    files: tuple[Attachment, ...] = ()
+    files: Annotated[tuple[Attachment, ...], Bounded(MAX_ATTACHED)] = ()
     client_id: str | None = None
     kind: str = "text"
     subject_id: str | None = None
     by: str | None = None
     reply_to: ReplyTarget | None = None
-    reactions: tuple[Reaction, ...] = ()
+    reactions: Annotated[tuple[Reaction, ...], Bounded(MAX_EMOJIS)] = ()
     edited_at: datetime | None = None
     deleted_at: datetime | None = None
     revision: int = 0
-    history: tuple[EarlierContent, ...] = ()
-    terms: tuple[str, ...] = ()
+    history: Annotated[tuple[EarlierContent, ...], Bounded(MAX_CHANGES + 1)] = ()
+    terms: Annotated[tuple[str, ...], Bounded(MAX_TERMS)] = ()
     request: Request | None = None
     origin: Origin | None = None
 

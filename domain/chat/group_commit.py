@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from domain.chat.audit_rows import audit_rows
-from domain.chat.conversation import SYSTEM, Conversation, Draft, Message, ReplyTarget
+from domain.chat.conversation import MAX_TERMS, SYSTEM, Conversation, Draft, Message, ReplyTarget
 from domain.chat.read_receipts import publish_receipts
 from domain.kernel import documents, text_search
 from domain.kernel.errors import Blocked, DomainError, NotFound, RequestIdReused, RequestInProgress
@@ -38,7 +38,6 @@ from domain.ports.ports import Ports, Seal
 LATE_WRITE_WINDOW = timedelta(seconds=60)
 NOT_ALL_WRITTEN = "not all of its messages are written"
 RESERVED_IDS = 100  # message ids in one intent, unless a batch is larger
-MAX_TERMS = 60  # distinct words of one message that search finds
 
 Key = tuple[str, str, str]
 Reader = tuple[str, str]  # the ids of a conversation and of the member who has read it

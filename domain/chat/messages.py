@@ -7,6 +7,9 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.chat.conversation import (
+    MAX_CHANGED_BYTES,
+    MAX_CHANGES,
+    MAX_EMOJIS,
     MESSAGE,
     RECENT,
     SYSTEM,
@@ -33,8 +36,6 @@ from domain.operations.operation import operation
 from domain.ports.ports import Ports
 
 EDITABLE = timedelta(hours=24)  # then the other member may rely on the text
-MAX_CHANGES = 50  # of one message
-MAX_EMOJIS = 20  # of one message
 SEARCHED = 200  # conversations, the most recently active ones; MongoDB merges no more by an index
 
 Text = Annotated[str, Limits(min_length=1, max_length=4000, pattern=r"\S")]
@@ -209,7 +210,8 @@ def _current_content(uow: UnitOfWork, message: Message) -> EarlierContent:
 
 def _append_history(uow: UnitOfWork, message: Message) -> tuple[EarlierContent, ...]:
     """The history with the current content added. Raises Conflict."""
-    if len(message.history) >= MAX_CHANGES:
+    size = sum(len(earlier.text.encode()) for earlier in message.history)
+    if len(message.history) >= MAX_CHANGES or size > MAX_CHANGED_BYTES:
         raise Conflict("This message was changed too often: write a new one.")
     return (*message.history, _current_content(uow, message))
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from domain.files.file import Attachment
+from domain.files.file import MAX_ATTACHED, Attachment
+from domain.kernel.bounds import Bounded
 from domain.kernel.errors import Conflict
 from domain.kernel.money import Holdings, Schedule, holdings
 from domain.kernel.outbox import Event
@@ -24,6 +25,9 @@ WITHDRAWN = Event("/bidding", "offer.withdrawn")
 EXPIRED = Event("/bidding", "offer.expired")
 BLOCKED = Event("/bidding", "offer.blocked")
 FAILED = Event("/bidding", "offer.failed")
+
+
+MAX_MILESTONES, MAX_MILESTONES_BYTES = 20, 256 * 1024  # of one offer, as JSON
 
 
 class OfferStatus(StrEnum):
@@ -105,7 +109,7 @@ class Milestone(msgspec.Struct, frozen=True):
     amount: int
     status: MilestoneStatus = MilestoneStatus.PENDING
     note: str = ""
-    files: tuple[Attachment, ...] = ()
+    files: Annotated[tuple[Attachment, ...], Bounded(MAX_ATTACHED)] = ()
     delivered_at: datetime | None = None
     due_at: datetime | None = None
     announced_at: datetime | None = None
@@ -192,15 +196,15 @@ class Offer(Record, frozen=True):
     completed_amount: int = 0
     charged_back_amount: int = 0
     contested_amount: int = 0
-    milestones: tuple[Milestone, ...] = ()
-    refunds: tuple[Refund, ...] = ()
+    milestones: Annotated[tuple[Milestone, ...], Bounded(MAX_MILESTONES)] = ()
+    refunds: Annotated[tuple[Refund, ...], Bounded(1000)] = ()  # most in Stripe's dashboard
     due_at: datetime | None = None
     announce_at: datetime | None = None
     thread_id: str = ""
     previous_id: str | None = None
     counter: Counter | None = None
     accepted_at: datetime | None = None
-    history: tuple[Step, ...] = ()
+    history: Annotated[tuple[Step, ...], Bounded(len(OfferStatus))] = ()
     visible: bool = False
     live: bool = True
     reminded_at: datetime | None = None

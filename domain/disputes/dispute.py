@@ -2,13 +2,15 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from domain.disputes.timeline import SYSTEM, DisputeEntry, Entry, Written, latest
+from domain.deals.offer import MAX_MILESTONES
+from domain.disputes.timeline import SHOWN_ENTRIES, SYSTEM, DisputeEntry, Entry, Written, latest
 from domain.files.file import Attachment
 from domain.kernel.actor import Actor, Role
+from domain.kernel.bounds import Bounded
 from domain.kernel.errors import DisputeNotOpen
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Record
@@ -77,7 +79,7 @@ class Dispute(Record, frozen=True):
     payment_id: str
     customer_id: str
     contractor_id: str
-    milestones: tuple[int, ...]
+    milestones: Annotated[tuple[int, ...], Bounded(MAX_MILESTONES)]
     amount: int
     currency: str
     opened_by: str
@@ -87,7 +89,7 @@ class Dispute(Record, frozen=True):
     called_at: datetime | None = None
     status: DisputeStatus = DisputeStatus.OPEN
     proposal: Proposal | None = None
-    timeline: tuple[Entry, ...] = ()
+    timeline: Annotated[tuple[Entry, ...], Bounded(SHOWN_ENTRIES)] = ()
     entry_count: int = 0
     customer_written: Written = Written()
     contractor_written: Written = Written()

@@ -7,10 +7,12 @@ entries only, within SHOWN_ENTRIES and SHOWN_BYTES, and `payment.dispute_entries
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
-from domain.files.file import Attachment
+from domain.files.file import MAX_ATTACHED, Attachment
+from domain.kernel.bounds import Bounded
 from domain.kernel.errors import TooMany
 from domain.kernel.record import Index, Record
 
@@ -28,7 +30,7 @@ class Entry(msgspec.Struct, frozen=True):
     kind: str
     text: str = ""
     refund_amount: int | None = None
-    attachments: tuple[Attachment, ...] = ()
+    attachments: Annotated[tuple[Attachment, ...], Bounded(MAX_ATTACHED)] = ()
     seq: int = 0
 
     @property

@@ -15,6 +15,7 @@ from msgspec import Meta as Limits
 
 from domain.files.file_names import safe_name
 from domain.kernel.actor import EVERYONE, Actor
+from domain.kernel.bounds import Bounded
 from domain.kernel.errors import Conflict, NotFound, QuotaExceeded, Unavailable
 from domain.kernel.record import Index, Record
 from domain.kernel.rooms import role_room
@@ -33,7 +34,8 @@ STORING_SECONDS = 300.0
 STORED_WITHIN, ATTACHED_WITHIN = timedelta(minutes=15), timedelta(hours=24)
 CHUNK = 100  # files removed in one batch
 
-FileIds = Annotated[tuple[Id, ...], Limits(max_length=10)]
+MAX_ATTACHED = 10  # files of one message, delivery or entry
+FileIds = Annotated[tuple[Id, ...], Limits(max_length=MAX_ATTACHED)]
 
 
 class State(StrEnum):
@@ -76,7 +78,7 @@ class File(Record, frozen=True):
     thumbnail_size: int = 0
     state: State = State.STORING
     attached_to: str | None = None
-    readers: tuple[str, ...] = ()
+    readers: Annotated[tuple[str, ...], Bounded(10)] = ()
 
     @property
     def keys(self) -> list[str]:

@@ -7,13 +7,20 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.deals.offer import MilestoneStatus, Offer, change_offer, with_milestones
+from domain.deals.offer import (
+    MAX_MILESTONES_BYTES,
+    MilestoneStatus,
+    Offer,
+    change_offer,
+    with_milestones,
+)
 from domain.files.file import FileIds, attach
 from domain.jobs.job import JOB_STEPS, MARKET_PUSHES, Job, JobStatus, publish_job
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import (
     DisputeOpen,
     DisputeRequired,
+    Invalid,
     JobNotAssigned,
     JobNotInProgress,
     JobNotOpen,
@@ -25,6 +32,7 @@ from domain.kernel.errors import (
 from domain.kernel.state_machine import move
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id
+from domain.operations.limits import Limit
 from domain.operations.operation import operation
 from domain.payments.processing import BlockRivalOffers
 from domain.payments.refunds import request_refund
@@ -82,11 +90,12 @@ async def start(cmd: ById, actor: Actor, uow: UnitOfWork) -> Job:
     return started
 
 
-@operation("job.deliver", roles={Role.CONTRACTOR})
+@operation("job.deliver", roles={Role.CONTRACTOR}, limits=(Limit(30, 60),))
 async def deliver(cmd: Deliver, actor: Actor, uow: UnitOfWork) -> Job:
     """Deliver work, also repeatedly; it completes automatically after `auto_complete_days`.
 
-    Raises NotFound, JobNotInProgress, MilestoneNotStanding, Conflict for files used elsewhere.
+    Raises NotFound, JobNotInProgress, MilestoneNotStanding, Conflict for files used elsewhere,
+    Invalid when the notes and files of all milestones are too much.
     """
     job = await uow.get(Job, cmd.job_id, contractor_id=actor.id)
     offer = await _offer_in_progress(uow, job)
@@ -103,6 +112,8 @@ async def deliver(cmd: Deliver, actor: Actor, uow: UnitOfWork) -> Job:
         due_at=uow.now + timedelta(days=days) if days else None,
         announced_at=None,
     )
+    if len(msgspec.json.encode(milestones)) > MAX_MILESTONES_BYTES:
+        raise Invalid("note: all milestones together are too long: shorten it.", field="note")
     await change_offer(uow, offer, milestones=milestones)
     delivered = await uow.change(
         Job, job.id, delivered_at=uow.now, delivery_note=cmd.note, delivery_files=files

@@ -12,14 +12,16 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.accounts.user import Skill
-from domain.files.file import Attachment
+from domain.files.file import MAX_ATTACHED, Attachment
 from domain.kernel.actor import EVERYONE, Actor, Role
+from domain.kernel.bounds import Bounded
 from domain.kernel.money import MAX_AMOUNT
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.rooms import job_room, private_job_room, role_room
 from domain.kernel.state_machine import Steps
 from domain.kernel.store import UnitOfWork
+from domain.kernel.text_search import MAX_TERMS
 from domain.kernel.visibility import owned_by
 from domain.operations.command import Command, Cursor, PageSize, Style
 from domain.operations.limits import Limit, Usage, cost_of_push
@@ -97,7 +99,7 @@ class Job(Record, frozen=True):
     title: str
     description: str
     category: str
-    skills: tuple[str, ...]
+    skills: Annotated[tuple[str, ...], Bounded(20)]
     budget_min_amount: int
     budget_max_amount: int
     currency: str
@@ -107,15 +109,15 @@ class Job(Record, frozen=True):
     offer_id: str | None = None
     delivered_at: datetime | None = None
     delivery_note: str = ""
-    delivery_files: tuple[Attachment, ...] = ()
+    delivery_files: Annotated[tuple[Attachment, ...], Bounded(MAX_ATTACHED)] = ()
     completed_at: datetime | None = None
     cancelled_at: datetime | None = None
     dispute_id: str | None = None
     accepting_offer_id: str | None = None
     category_key: str = ""
-    skill_keys: tuple[str, ...] = ()
-    terms: tuple[str, ...] = ()
-    point: dict[str, Any] | None = None
+    skill_keys: Annotated[tuple[str, ...], Bounded(20)] = ()
+    terms: Annotated[tuple[str, ...], Bounded(MAX_TERMS)] = ()
+    point: Annotated[dict[str, Any], Bounded(2)] | None = None
     search_revision: int = 0
 
 

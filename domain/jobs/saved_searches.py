@@ -23,6 +23,7 @@ from domain.jobs.geo import cells_of_circle, cells_of_point
 from domain.jobs.job import Job, JobStatus
 from domain.jobs.search import Filters, SearchCriteria
 from domain.kernel.actor import EVERYONE, Actor
+from domain.kernel.bounds import Bounded
 from domain.kernel.documents import any_of
 from domain.kernel.errors import Invalid, NotFound, TooMany
 from domain.kernel.outbox import Event, Lane
@@ -38,7 +39,7 @@ MATCHED = Event("/job", "job.matched")
 
 MAX_SEARCHES = 20  # for each user
 COUNT_LIMIT = 200  # jobs counted for one anchor; above that it is common
-SCANNED = 500  # searches read by one task
+SCANNED = 200  # searches read by one task
 CHUNK = 50  # users to whom one task pushes a job
 HITS_KEPT = timedelta(days=90)
 ANYTHING = "*"
@@ -60,7 +61,7 @@ class SavedSearch(Record, frozen=True):
     name: str
     filters: Filters
     slot: int
-    anchors: tuple[str, ...]
+    anchors: Annotated[tuple[str, ...], Bounded(20)]
 
 
 class SearchHit(Record, frozen=True):

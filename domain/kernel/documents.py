@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from domain.kernel.bounds import check_bounds
 from domain.kernel.errors import Invalid
 from domain.kernel.moments import in_utc
 from domain.kernel.record import Record
@@ -25,10 +26,17 @@ def plain(value: Any) -> Any:
 
 
 def document(record: Record) -> dict[str, Any]:
-    """The stored form of a record."""
+    """The stored form of a record. Raises TooMany."""
     document: dict[str, Any] = plain(record)
+    check_bounds(type(record), document)
     document["_id"] = document.pop("id")
     return document
+
+
+def plain_fields(kind: type[Record], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The stored form of fields to be set. Raises TooMany."""
+    check_bounds(kind, fields)
+    return {name: plain(value) for name, value in fields.items()}
 
 
 def record(kind: type[R], document: dict[str, Any]) -> R:

@@ -9,10 +9,11 @@ on one counter.
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
+from domain.kernel.bounds import Bounded
 from domain.kernel.documents import plain
 from domain.kernel.record import Index, Record, wire
 
@@ -85,7 +86,7 @@ class OutboxRow(Record, frozen=True):
     ENCRYPTED = frozenset({"body"})
 
     lane: Lane
-    body: dict[str, Any]
+    body: Annotated[dict[str, Any], Bounded(50)]
     owner: str
     lease_until: datetime
     subject: str = ""

@@ -8,11 +8,14 @@ Source: MongoDB manual, `killSessions`.
 """
 
 from datetime import datetime, timedelta
+from typing import Annotated
 
+from domain.kernel.bounds import Bounded
 from domain.kernel.record import Index, Record
 from domain.kernel.store import Store
 
 HEARTBEAT_TTL = timedelta(seconds=15)  # after that a process counts as dead
+MAX_SESSIONS = 500  # of one process, the last ones; the pool has fewer connections
 MAX_PROCESSES = 100  # ended in one run
 
 
@@ -24,12 +27,14 @@ class ProcessHeartbeat(Record, frozen=True):
     INDEXES = (Index((("alive_until", 1),)),)
 
     alive_until: datetime
-    sessions: tuple[str, ...]  # hexadecimal
+    sessions: Annotated[tuple[str, ...], Bounded(MAX_SESSIONS)]  # hexadecimal
 
 
 async def send_heartbeat(store: Store) -> None:
     """Store that this process is alive, and the sessions that it uses."""
     uow = store.single()
+    for unused in [*store.sessions][:-MAX_SESSIONS]:
+        del store.sessions[unused]
     until, sessions = uow.now + HEARTBEAT_TTL, tuple(id.hex() for id in store.sessions)
     known = await uow.change(ProcessHeartbeat, store.worker, alive_until=until, sessions=sessions)
     if known is None:

@@ -92,7 +92,7 @@ class Store:
         self.codec = codec
         self.worker = worker or new_id("worker")
         self.collections: dict[str, Any] = {}  # a cache: motor builds a new object at each access
-        self.sessions: set[bytes] = set()  # ids of sessions that were used for transactions
+        self.sessions: dict[bytes, None] = {}  # used for transactions, the last one at the end
         self.committed: Callable[[list[OutboxRow]], None] = lambda rows: None
         self.before_commit: Callable[[UnitOfWork], None] = lambda uow: None
 
@@ -164,7 +164,8 @@ class Store:
     async def _transact(self, work: Callable[["UnitOfWork"], Awaitable[T]]) -> T:
         deadline = time.monotonic() + TRANSACTION_SECONDS
         async with await self.client.start_session() as session:
-            self.sessions.add(bytes(session.session_id["id"]))  # type: ignore[index]  # its stub is wrong
+            used = bytes(session.session_id["id"])  # type: ignore[index]  # its stub is wrong
+            self.sessions[used] = self.sessions.pop(used, None)
             attempt = 0
             while True:
                 session.start_transaction(
@@ -440,7 +441,7 @@ class UnitOfWork(Outgoing):
     ) -> dict[str, Any]:
         """The update in clear; the caller seals its `$set`."""
         update: dict[str, Any] = {
-            "$set": {**{k: documents.plain(v) for k, v in fields.items()}, "updated_at": self.now},
+            "$set": {**documents.plain_fields(kind, fields), "updated_at": self.now},
             "$inc": {"version": 1, **(inc or {})},
         }
         if push:

@@ -1,7 +1,10 @@
 """Journal records: postings and the transactions that they form."""
 
+from typing import Annotated
+
 import msgspec
 
+from domain.kernel.bounds import Bounded
 from domain.kernel.record import Index, Record
 
 
@@ -31,8 +34,8 @@ class Transaction(Record, frozen=True):
     fact: str
     kind: str
     currency: str
-    postings: tuple[Posting, ...]
-    accounts: tuple[str, ...]
-    users: tuple[str, ...] = ()
+    postings: Annotated[tuple[Posting, ...], Bounded(200)]
+    accounts: Annotated[tuple[str, ...], Bounded(200)]
+    users: Annotated[tuple[str, ...], Bounded(200)] = ()
     offer_id: str | None = None
     withdrawal_id: str | None = None

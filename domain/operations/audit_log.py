@@ -12,10 +12,11 @@ changed, so the log keeps only keyed digests of it. A digest shows whether it wa
 import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from domain.kernel.bounds import Bounded
 from domain.kernel.record import Change, Index, Record
 from domain.kernel.store import UnitOfWork, new_id
 from domain.operations.command import Command
@@ -42,7 +43,7 @@ class WaitingRow(Record, frozen=True):
     operation: str
     request_id: str | None
     address: str
-    subjects: tuple[str, ...]
+    subjects: Annotated[tuple[str, ...], Bounded(5000)]
     detail: str
     seal: str = ""
 

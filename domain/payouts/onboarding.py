@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.accounts.user import UPDATED, User
+from domain.accounts.user import MAX_CLOSED_ACCOUNTS, UPDATED, User
 from domain.kernel.actor import Actor, Role
+from domain.kernel.errors import TooMany
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command
 from domain.operations.operation import operation
@@ -74,9 +75,14 @@ class Onboard(Command, frozen=True):
     step_up=StepUpFor.CREDENTIALS,
 )
 async def onboard(cmd: Onboard, actor: Actor, uow: UnitOfWork) -> User:
-    """A single-use link to Stripe's onboarding; `url` is null if Stripe does not answer in time."""
+    """A single-use link to Stripe's onboarding; `url` is null if Stripe does not answer in time.
+
+    Raises TooMany for a user who closed many accounts at Stripe.
+    """
     user = await uow.get(User, actor.id)
     if user.connect_id is None:
+        if len(user.closed_accounts) >= MAX_CLOSED_ACCOUNTS:
+            raise TooMany(limit=MAX_CLOSED_ACCOUNTS)
         uow.later(CreateConnectAccount(user.id, cmd.country, uow.now))
     return user
 

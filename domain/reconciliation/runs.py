@@ -6,9 +6,11 @@ what Stripe lacks. A run starts daily and when an administrator requests it.
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Annotated
 
 from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.batches import batches
+from domain.kernel.bounds import Bounded
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.rooms import role_room
@@ -22,7 +24,7 @@ from domain.ports.payment_gateway import GatewayRefused
 from domain.ports.ports import Ports
 from domain.reconciliation.difference import Difference
 from domain.reconciliation.journal_lines import CHUNK, MAX_DELAY, compare_journal, compare_payouts
-from domain.reconciliation.stripe_lines import Comparison, compare_stripe_lines
+from domain.reconciliation.stripe_lines import MAX_DIFFERENCES, Comparison, compare_stripe_lines
 
 UPDATED = Event("/admin", "reconciliation.updated")
 
@@ -54,8 +56,8 @@ class Reconciliation(Record, frozen=True):
     end: datetime
     by: str
     status: ReconciliationStatus = ReconciliationStatus.RUNNING
-    compared: dict[str, int] = {}
-    differences: tuple[Difference, ...] = ()
+    compared: Annotated[dict[str, int], Bounded(200)] = {}
+    differences: Annotated[tuple[Difference, ...], Bounded(MAX_DIFFERENCES)] = ()
     difference_count: int = 0
     booked_count: int = 0
     failure: str | None = None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domain.accounts.user import User
+from domain.accounts.user import MAX_CLOSED_ACCOUNTS, User
 from tests.support.market import Market
 from tests.support.parties import PASSWORD, Refused
 
@@ -142,6 +142,18 @@ async def test_onboarding_creates_one_stripe_account_whose_state_is_pushed(marke
     assert (await contractor.call("/account", "me"))["transfers_active"]
     accounts = await market.sandbox.api("GET", "accounts")
     assert len(accounts["data"]) == 1
+
+
+async def test_accounts_that_were_closed_at_stripe_are_limited(market: Market) -> None:
+    """Guard: MAX_CLOSED_ACCOUNTS in `onboarding.onboard`."""
+    contractor = await market.contractor()
+    closed = tuple(f"acct_{number}" for number in range(MAX_CLOSED_ACCOUNTS))
+    await market.store.single().change(User, contractor.id, closed_accounts=closed)
+    before = await market.traces()
+    with pytest.raises(Refused) as refused:
+        await contractor.call("/account", "onboard")
+    assert refused.value.code == "too_many"
+    assert await market.traces() == before
 
 
 async def test_onboarding_is_refused_for_customers_and_administrators(market: Market) -> None:

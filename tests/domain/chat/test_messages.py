@@ -6,9 +6,15 @@ from typing import Any
 
 import pytest
 
-from domain.chat.conversation import Conversation, LastMessage, Message
+from domain.chat.conversation import (
+    MAX_CHANGES,
+    MAX_EMOJIS,
+    Conversation,
+    LastMessage,
+    Message,
+)
 from domain.chat.group_commit import terms_of
-from domain.chat.messages import EDITABLE, MAX_CHANGES, MAX_EMOJIS
+from domain.chat.messages import EDITABLE
 from domain.kernel import text_search
 from domain.kernel.store import UnitOfWork, new_id
 from tests.conftest import Server
@@ -83,6 +89,16 @@ async def test_only_the_author_edits_a_message_within_limits(market: Market) -> 
     for n in range(MAX_CHANGES):
         await change(talk, talk.customer, "edit", fresh, text=f"{n + 1}")
     assert await refused_change(talk, talk.customer, "edit", fresh, text="One more") == "conflict"
+
+
+async def test_earlier_contents_of_a_message_are_limited_in_bytes(market: Market) -> None:
+    """Guard: MAX_CHANGED_BYTES in `messages._append_history`: each change writes all of them."""
+    talk = await meet(market)
+    sent = await talk.say(talk.customer, "0")
+    for n in range(6):
+        await change(talk, talk.customer, "edit", sent, text="\U0001f600" * 3999 + str(n))
+    assert await refused_change(talk, talk.customer, "edit", sent, text="Short") == "conflict"
+    await change(talk, talk.customer, "delete", sent)
 
 
 async def test_changes_missed_while_disconnected_are_synced(market: Market) -> None:

@@ -41,6 +41,16 @@ async def test_each_milestone_is_paid_by_itself(work):
     assert states == ["completed"] * 3
 
 
+async def test_long_notes_do_not_fill_the_offer(market, server):
+    """Guard: MAX_MILESTONES_BYTES in `fulfillment.work.deliver`: one note is written to every
+    milestone, and each change of the offer pushes all of them."""
+    parts = [{"title": str(n), "amount": 5000} for n in range(20)]
+    work = await JobInProgress(market, server).start(milestones=parts)
+    fields = {"job_id": work.job["id"], "note": "\U0001f600" * 4000}
+    await work.assert_refused(work.contractor, "/job", "deliver", fields, "invalid")
+    await work.deliver(milestone=1, note=fields["note"])
+
+
 async def test_milestones_completed_concurrently_are_paid_once(work):
     """Guard: `only_if={"version": ...}` and the snapshot of `offer.change_offer`; without them two
     completions read the same remaining money and book it twice."""
