@@ -71,28 +71,9 @@ class RelayCluster:
         return store
 
     def relay(self, worker: str, *, start: bool = True) -> Relay:
-        store, none = self.store(worker), None
-        ports = Ports(
-            store=store,
-            clock=self.clock,
-            sessions=none,
-            passwords=none,
-            gateway=none,  # type: ignore[arg-type]
-            webhooks=none,
-            waiter=none,
-            gauges=none,
-            mail=none,
-            seal=none,
-            live=none,
-            messages=none,  # type: ignore[arg-type]
-            presence=none,
-            members=none,
-            blobs=none,
-            examiner=none,
-            tickets=none,
-            devices=none,
-            public_url="",  # type: ignore[arg-type]
-        )
+        store = self.store(worker)
+        unused: dict[str, Any] = dict.fromkeys(Ports.__struct_fields__)
+        ports = Ports(**unused | {"store": store, "clock": self.clock, "public_url": ""})
         relay = Relay(RecordedTask | OtherTask, self._push)
         relay._ports = ports
         if start:
