@@ -2,7 +2,6 @@
 
 from domain.fulfillment import work
 from domain.jobs import access, posting, saved_searches, search, watch
-from domain.jobs import job as jobs
 from handlers.expose import Namespace
 
 job = Namespace("/job")
@@ -10,7 +9,7 @@ job = Namespace("/job")
 # Fixed paths come before `{job_id}`, which would match them as well.
 job.expose(posting.create, http="POST /api/job")
 job.expose(search.list_, http="GET /api/job")
-job.expose(jobs.mine, http="GET /api/job/mine")
+job.expose(search.mine, http="GET /api/job/mine")
 job.expose(saved_searches.save, http="POST /api/job/searches")
 job.expose(saved_searches.searches, http="GET /api/job/searches")
 job.expose(saved_searches.unsave, http="DELETE /api/job/searches/{search_id}")

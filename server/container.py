@@ -16,7 +16,7 @@ from domain.chat.members import ConversationMembers
 from domain.kernel.money import Schedule
 from domain.kernel.outbox import Delivery, Event
 from domain.kernel.record import wire
-from domain.kernel.rooms import LIVE_MONITOR, is_of_user_or_job, user_room
+from domain.kernel.rooms import LIVE_MONITOR, gets_copies, user_room
 from domain.kernel.settings import Demands, Rates
 from domain.kernel.store import Store, UnitOfWork
 from domain.notifications import notices
@@ -180,8 +180,8 @@ class Container:
             self._send(user_room(user), space, name, message)
         if delivery.room:
             self._send(delivery.room, space, name, envelope(None, at, data))
-        # Chat stays private. Rooms of one user or job get copies of events that others also get.
-        if delivery.seq is None and not is_of_user_or_job(delivery.room or ""):
+        # Chat stays private, and an event is shown once.
+        if delivery.seq is None and not gets_copies(delivery.room or ""):
             activity = {"namespace": space, "name": name, "data": data}
             self._send(LIVE_MONITOR, "/admin", "activity", envelope(None, at, activity))
 

@@ -64,7 +64,9 @@ async def overview(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> Ove
     return await overview_of(ports.store.single(), await ports.gauges.sockets())
 
 
-@operation("admin.live", roles=ADMINS, style=Style.DIRECT, joins=lambda answer: [LIVE_MONITOR])
+@operation(
+    "admin.live", roles=ADMINS, style=Style.DIRECT, joins=lambda answer, actor: [LIVE_MONITOR]
+)
 async def live(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> Overview:
     """Subscribe this connection to `stats`, pushed every second, and to `activity`."""
     return await overview_of(ports.store.single(), await ports.gauges.sockets())

@@ -15,7 +15,8 @@ from domain.deals.offer import (
     with_milestones,
 )
 from domain.files.file import FileIds, attach
-from domain.jobs.job import JOB_STEPS, MARKET_PUSHES, Job, JobStatus, publish_job
+from domain.jobs.job import JOB_STEPS, Job, JobStatus
+from domain.jobs.views import MARKET_PUSHES, publish_job
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import (
     DisputeOpen,

@@ -2,7 +2,8 @@
 
 from domain.jobs.applications import Application
 from domain.jobs.job import Job, JobStatus
-from domain.kernel.actor import EVERYONE, Actor, Role
+from domain.jobs.views import seen_by
+from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import NotFound
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id, Style
@@ -17,12 +18,12 @@ class ReadJob(Command, frozen=True):
 async def read_job(cmd: ReadJob, actor: Actor, uow: UnitOfWork) -> Job:
     """Everyone reads an open job; later only its two sides, its applicants and administrators.
 
-    Raises NotFound.
+    Applicants who did not get it read its public part. Raises NotFound.
     """
     job = await uow.get(Job, cmd.job_id)
-    public = job.status is JobStatus.OPEN or actor.role is Role.ADMIN
-    if public or actor.id in (job.customer_id, job.contractor_id):
-        return job
+    seen = seen_by(actor, job)
+    if seen is job or job.status is JobStatus.OPEN:
+        return seen
     if await uow.find(Application, {"contractor_id": actor.id, "job_id": job.id}) is None:
         raise NotFound
-    return job
+    return seen

@@ -1,6 +1,7 @@
-"""The job record, its states, and who receives its changes.
+"""The job record and its states.
 
-`posting` creates and updates jobs, `search` finds them, and `access` decides who may read one.
+`posting` creates and updates jobs, `search` finds them, `access` decides who may read one, and
+`views` what of it each reader sees.
 Starting, delivering, completing and cancelling are in `fulfillment.work`, because they move money.
 """
 
@@ -13,19 +14,12 @@ from msgspec import Meta as Limits
 
 from domain.accounts.user import Skill
 from domain.files.file import MAX_ATTACHED, Attachment
-from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.bounds import Bounded
 from domain.kernel.money import MAX_AMOUNT
 from domain.kernel.outbox import Event
-from domain.kernel.record import Index, Page, Record
-from domain.kernel.rooms import job_room, private_job_room, role_room
+from domain.kernel.record import Index, Record
 from domain.kernel.state_machine import Steps
-from domain.kernel.store import UnitOfWork
 from domain.kernel.text_search import MAX_TERMS
-from domain.kernel.visibility import owned_by
-from domain.operations.command import Command, Cursor, PageSize, Style
-from domain.operations.limits import Limit, Usage, cost_of_push
-from domain.operations.operation import operation
 
 UPDATED = Event("/job", "job.updated")
 CLOSED = Event("/job", "job.closed")
@@ -37,6 +31,9 @@ Skills = Annotated[tuple[Skill, ...], Limits(max_length=20)]
 Amount = Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
 Longitude = Annotated[float, Limits(ge=-180, le=180)]
 Latitude = Annotated[float, Limits(ge=-90, le=90)]
+
+
+PUBLIC_DECIMALS = 2  # of degrees
 
 
 class JobStatus(StrEnum):
@@ -59,6 +56,11 @@ class Location(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lat: Latitude
     label: Annotated[str, Limits(max_length=120)] = ""
 
+    @property
+    def rounded(self) -> tuple[float, float]:
+        """The place to about 1 km, as others than the parties see it and searches find it."""
+        return round(self.lon, PUBLIC_DECIMALS), round(self.lat, PUBLIC_DECIMALS)
+
 
 # Last in the indexes of lists: filters on these fields are checked in the index, and only
 # documents that match are fetched.
@@ -70,7 +72,8 @@ class Job(Record, frozen=True):
 
     `accepting_offer_id` is set while the payment of an accepted offer is being captured.
     `category_key` and `skill_keys` are folded for comparison, `terms` are the searchable words,
-    `point` is the location as GeoJSON. `search_revision` counts the changes of what is searched.
+    `point` is the rounded location as GeoJSON, so that nobody finds the exact one by searching.
+    `search_revision` counts the changes of what is searched.
     """
 
     COLLECTION = "jobs"
@@ -125,47 +128,3 @@ class Closed(msgspec.Struct, frozen=True):
     """The job is no longer open. Those who may still read it can fetch it."""
 
     job_id: str
-
-
-def _market_cost(job: dict[str, Any], usage: Usage) -> float:
-    """An open job is pushed to all contractors and to everybody who watches it."""
-    return cost_of_push(job, (role_room(Role.CONTRACTOR), job_room(job["id"])), usage)
-
-
-# What one user pushes to the market: 8 MiB at once, then 1 MiB a second.
-MARKET_PUSHES = Limit(32, 8, bucket="market_pushes", later_cost=_market_cost)
-
-
-def publish_job(uow: UnitOfWork, job: Job, *, market: bool = False) -> None:
-    """Push a job to its two sides and its viewers.
-
-    With `market` every contractor receives it too: the job is open, or was until this change.
-    Viewers of a job that is no longer open receive `job.closed`, unless they may still read it.
-    """
-    parties = [job.customer_id, *([job.contractor_id] if job.contractor_id else [])]
-    room = role_room(Role.CONTRACTOR) if market else None
-    uow.publish(UPDATED, job, to=parties, room=room)
-    if job.status is JobStatus.OPEN:
-        uow.publish(UPDATED, job, room=job_room(job.id))
-    elif market:
-        uow.publish(CLOSED, Closed(job.id), room=job_room(job.id))
-    else:
-        uow.publish(UPDATED, job, room=private_job_room(job.id))
-
-
-# -- own jobs ------------------------------------------------------------------------------
-
-
-class Mine(Command, frozen=True):
-    status: JobStatus | None = None
-    cursor: Cursor | None = None
-    limit: PageSize = 20
-
-
-@operation("job.mine", roles=EVERYONE, style=Style.READ)
-async def mine(cmd: Mine, actor: Actor, uow: UnitOfWork) -> Page:
-    """List a customer's own jobs, or the jobs assigned to a contractor; newest first."""
-    where: dict[str, Any] = owned_by(actor, Job)
-    if cmd.status:
-        where["status"] = cmd.status
-    return await uow.page(Job, where, cursor=cmd.cursor, limit=cmd.limit)

@@ -7,7 +7,6 @@ from msgspec import UNSET, UnsetType
 
 from domain.accounts.user import User
 from domain.jobs.job import (
-    MARKET_PUSHES,
     Amount,
     Category,
     Description,
@@ -16,9 +15,9 @@ from domain.jobs.job import (
     Location,
     Skills,
     Title,
-    publish_job,
 )
 from domain.jobs.saved_searches import MatchSavedSearches
+from domain.jobs.views import MARKET_PUSHES, publish_job
 from domain.kernel import text_search
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import CurrencyNotSupported, Invalid, JobNotOpen, JobTaken
@@ -110,5 +109,5 @@ def _check_and_derive(job: Job) -> dict[str, Any]:
         "category_key": text_search.fold(job.category),
         "skill_keys": tuple(dict.fromkeys(text_search.fold(skill) for skill in job.skills)),
         "terms": text_search.terms((job.title, job.category, *job.skills, job.description)),
-        "point": {"type": "Point", "coordinates": [place.lon, place.lat]} if place else None,
+        "point": {"type": "Point", "coordinates": list(place.rounded)} if place else None,
     }

@@ -22,6 +22,7 @@ from msgspec import Meta as Limits
 from domain.jobs.geo import cells_of_circle, cells_of_point
 from domain.jobs.job import Job, JobStatus
 from domain.jobs.search import Filters, SearchCriteria
+from domain.jobs.views import public_part
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.bounds import Bounded
 from domain.kernel.documents import any_of
@@ -267,8 +268,9 @@ async def _publish_new_hits(uow: UnitOfWork, job: Job, matching: Sequence[SavedS
     new = {id: saved for id, saved in matches.items() if id not in known}
     expires_at = uow.now + HITS_KEPT
     await uow.add_all([uow.new(SearchHit, id=id, expires_at=expires_at) for id in new])
+    public = public_part(job)
     for saved in new.values():
-        uow.publish(MATCHED, Matched(saved.id, saved.name, job), to=[saved.user_id])
+        uow.publish(MATCHED, Matched(saved.id, saved.name, public), to=[saved.user_id])
 
 
 async def users_notified(uow: UnitOfWork, job_ids: Sequence[str]) -> set[str]:

@@ -12,6 +12,7 @@ from msgspec import Meta as Limits
 
 from domain.jobs.geo import EARTH_RADIUS_KM, distance_km
 from domain.jobs.job import Category, Job, JobStatus, Latitude, Longitude, Skills
+from domain.jobs.views import page_seen_by
 from domain.kernel import text_search
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.documents import Sort
@@ -79,16 +80,32 @@ class List(Filters, frozen=True):
 
 @operation("job.list", roles=EVERYONE, style=Style.READ)
 async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
-    """Search open jobs, or the actor's own jobs in another state.
+    """Search open jobs, or the actor's own jobs in another state. Places are rounded to about 1 km.
 
     Cost: a single filter (a word, a category, skills, a place, a budget) is answered from its
     index, and category, currency and budget may be added to any of them at no cost. Several words,
     or words together with skills or a place, read every job that matches the rarer one of them.
     """
     cmd.check()
-    return await uow.page(
+    page = await uow.page(
         Job, list_query(cmd, actor), sort=SORTS[cmd.sort], cursor=cmd.cursor, limit=cmd.limit
     )
+    return page_seen_by(actor, page)
+
+
+class Mine(Command, frozen=True):
+    status: JobStatus | None = None
+    cursor: Cursor | None = None
+    limit: PageSize = 20
+
+
+@operation("job.mine", roles=EVERYONE, style=Style.READ)
+async def mine(cmd: Mine, actor: Actor, uow: UnitOfWork) -> Page:
+    """List a customer's own jobs, or the jobs assigned to a contractor; newest first."""
+    where: dict[str, Any] = owned_by(actor, Job)
+    if cmd.status:
+        where["status"] = cmd.status
+    return page_seen_by(actor, await uow.page(Job, where, cursor=cmd.cursor, limit=cmd.limit))
 
 
 class SearchCriteria(msgspec.Struct, frozen=True):

@@ -1,9 +1,10 @@
 """Live subscriptions to one job: its changes and its number of viewers.
 
-The room `job:{id}` holds all subscribers and receives only public data: the job while it is open,
-then `job.closed`. Those who may still read the job subscribe again and then also join its private
-room, which receives every later change. So a former viewer learns nothing about a job that was
-assigned to another contractor.
+The room `job:{id}` holds all subscribers; it receives `job.closed` and the number of viewers. The
+job itself goes to another room, by the subscriber's view of it: parties and administrators get the
+whole job, others its public part. They get it while the job is open. Those who may still read it
+afterwards subscribe again, and join the room for later changes. So a former viewer learns nothing
+about a job that was assigned to another contractor.
 """
 
 from typing import Any
@@ -12,8 +13,9 @@ import msgspec
 
 from domain.jobs.access import ReadJob, read_job
 from domain.jobs.job import Job, JobStatus
+from domain.jobs.views import JobView, view_for
 from domain.kernel.actor import EVERYONE, Actor
-from domain.kernel.rooms import job_room, private_job_room
+from domain.kernel.rooms import job_room, open_job_room, party_job_room, private_job_room
 from domain.operations.command import Command, Id, Meta, Style
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
@@ -28,14 +30,19 @@ class Unwatch(Command, frozen=True):
     job_id: Id
 
 
-def _rooms_to_join(answer: Any) -> list[str]:
+def _rooms_to_join(answer: Any, actor: Actor) -> list[str]:
+    """The public part of a job names no contractor; then the actor is not the contractor."""
     job = answer["job"]
-    inner = [] if job["status"] == JobStatus.OPEN else [private_job_room(job["id"])]
-    return [job_room(job["id"]), *inner]
+    if view_for(actor, job["customer_id"], job["contractor_id"]) is not JobView.PUBLIC:
+        changes = party_job_room
+    else:
+        changes = open_job_room if job["status"] == JobStatus.OPEN else private_job_room
+    return [job_room(job["id"]), changes(job["id"])]
 
 
 def _rooms_to_leave(answer: Any) -> list[str]:
-    return [job_room(answer["job_id"]), private_job_room(answer["job_id"])]
+    rooms = job_room, open_job_room, private_job_room, party_job_room
+    return [room(answer["job_id"]) for room in rooms]
 
 
 @operation("job.watch", roles=EVERYONE, style=Style.DIRECT, joins=_rooms_to_join)

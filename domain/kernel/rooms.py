@@ -28,9 +28,19 @@ def job_room(job_id: str) -> str:
     return _JOB + job_id
 
 
+def open_job_room(job_id: str) -> str:
+    """Watchers of the public part of a job while it is open; see `jobs/watch.py`."""
+    return f"{_JOB}{job_id}:open"
+
+
 def private_job_room(job_id: str) -> str:
-    """Watchers who may read a job that is not open; see `jobs/watch.py`."""
+    """Watchers of the public part of a job that is not open, who may still read it."""
     return f"{_JOB}{job_id}:inside"
+
+
+def party_job_room(job_id: str) -> str:
+    """Watchers who see the whole job: its parties, and administrators."""
+    return f"{_JOB}{job_id}:party"
 
 
 def is_counted(room: str) -> bool:
@@ -38,8 +48,9 @@ def is_counted(room: str) -> bool:
     return _COUNTED.fullmatch(room) is not None
 
 
-def is_of_user_or_job(room: str) -> bool:
-    return room.startswith((_USER, _JOB))
+def gets_copies(room: str) -> bool:
+    """Whether others get the events of this room as well: rooms of a user, a job, the market."""
+    return room.startswith((_USER, _JOB)) or room == role_room("contractor")
 
 
 def user_in(room: str) -> str | None:

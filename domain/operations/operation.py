@@ -40,7 +40,7 @@ class Operation(msgspec.Struct, frozen=True):
     reply: Callable[[str, Actor, Ports], Awaitable[Any]] | None = None
     audited: bool | None = None
     subjects: FromAnswer | None = None
-    joins: FromAnswer | None = None
+    joins: Callable[[Any, Actor], Iterable[str]] | None = None
     leaves: FromAnswer | None = None
     pipelined: bool = False
     instant: bool = False
@@ -88,7 +88,7 @@ def operation(
     reply: Callable[[str, Actor, Ports], Awaitable[Any]] | None = None,
     audited: bool | None = None,
     subjects: FromAnswer | None = None,
-    joins: FromAnswer | None = None,
+    joins: Callable[[Any, Actor], Iterable[str]] | None = None,
     leaves: FromAnswer | None = None,
     pipelined: bool = False,
     instant: bool = False,
@@ -107,7 +107,8 @@ def operation(
     of the caller's own account. `subjects` takes from the answer the ids of what the row is about,
     besides the records that changed.
 
-    `joins` and `leaves` take from the answer the rooms that the calling connection joins or leaves.
+    `joins` and `leaves` take from the answer the rooms that the calling connection joins or leaves;
+    `joins` gets the caller, too.
 
     A `pipelined` operation calls `meta.committed()` when its order among the caller's commands is
     fixed. The next command starts then, and the answer follows later.

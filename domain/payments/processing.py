@@ -16,7 +16,8 @@ from domain.deals.offer import CREATED, OPEN_OFFERS, Offer, OfferStatus, move_of
 from domain.deals.payment import PAYMENT_UPDATED, Payment, PaymentStatus, move_payment
 from domain.jobs.applications import UPDATED as APPLICATION_UPDATED
 from domain.jobs.applications import Application, ApplicationStatus, active_application
-from domain.jobs.job import Job, JobStatus, publish_job
+from domain.jobs.job import Job, JobStatus
+from domain.jobs.views import publish_job
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.notifications.templates.alerts import capture_failure, payment_failure

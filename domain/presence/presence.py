@@ -53,7 +53,7 @@ class Conversations(Command, frozen=True):
     conversation_ids: Annotated[tuple[Id, ...], Limits(max_length=100)]
 
 
-def _rooms(answer: Any) -> list[str]:
+def _rooms(answer: Any, actor: Actor) -> list[str]:
     return [presence_room(item["user_id"]) for item in answer["items"]]
 
 

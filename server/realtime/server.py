@@ -371,7 +371,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
 
     async def _update_rooms(self, client: Client, op: Operation, data: Any) -> None:
         """Enter the rooms that the answer opens, and leave those that it closes."""
-        joins = list(op.joins(data)) if op.joins else []
+        joins = list(op.joins(data, client.actor)) if op.joins else []
         await self._subscribe(joins)
         if client.connection.clients.get(client.namespace) is not client:
             return self._unsubscribe_empty(joins)

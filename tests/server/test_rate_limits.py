@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from domain.jobs.job import MARKET_PUSHES
+from domain.jobs.views import MARKET_PUSHES
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import RateLimited
 from domain.operations.command import Meta
@@ -62,7 +62,7 @@ async def test_declared_limits_are_enforced_and_scaled(market, server):
 
 
 async def test_a_push_to_the_market_is_paid_by_its_audience(market, server):
-    """Guard: `RateLimits.charge` with `job._market_cost`: the size of the answer counts and not
+    """Guard: `RateLimits.charge` with `views._market_cost`: the size of the answer counts and not
     the size of the command. Other customers go on."""
     customer, other = await market.customer(), await market.customer()
     job = await market.job(customer, description="\U0001f600" * 4000)
