@@ -34,6 +34,7 @@ from server.dev.stores import ROOT, Addresses, Embedded
 from server.http.protocol import HttpRunner
 from server.log_setup import configure
 from tests.support import stripe_oracle
+from tests.support.dev_process import DevServer
 from tests.support.job_in_progress import JobInProgress
 from tests.support.market import Market
 from tests.support.negotiation import Negotiation
@@ -296,6 +297,16 @@ async def work(market: Market, server: Server) -> JobInProgress:
 async def completed_work(market: Market, server: Server) -> JobInProgress:
     """A completed job whose share is paid to the contractor's wallet."""
     return await JobInProgress(market, server).start_and_complete()
+
+
+@pytest.fixture
+def started() -> Iterator[list[DevServer]]:
+    """Add the servers that a test starts; they are ended, and their output is shown if it fails."""
+    servers: list[DevServer] = []
+    yield servers
+    for dev in servers:
+        dev.stop(signal.SIGKILL)
+        print(dev.output)
 
 
 @pytest.fixture

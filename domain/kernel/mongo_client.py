@@ -6,11 +6,15 @@ and then interrupts all statements at once. Calls wait for a free thread for at 
 so that those that come while all threads wait for a hanging store are refused and do not pile up.
 """
 
+import contextlib
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
+import pymongo
 from motor.frameworks import asyncio as framework
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure
@@ -26,6 +30,9 @@ ENGINE_FAILURES = frozenset({1, 8, 24, 50, 262, 14031})
 RETRIED = ("TransientTransactionError", "UnknownTransactionCommitResult")
 
 
+CLEANING_UP: ContextVar[bool] = ContextVar("CLEANING_UP", default=False)
+
+
 class EngineFailure(ConnectionFailure):
     """The database answers that its engine cannot do its work; to a caller it is away."""
 
@@ -38,11 +45,24 @@ class LimitedExecutor(ThreadPoolExecutor):
     """The threads in which all calls of the driver run."""
 
     def submit(self, call: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        return super().submit(_run, time.monotonic(), call, args, kwargs)
+        latest = math.inf if CLEANING_UP.get() else time.monotonic() + QUEUE_SECONDS
+        return super().submit(_run, latest, call, args, kwargs)
 
 
-def _run(queued: float, call: Callable[..., T], args: Any, kwargs: Any) -> T:
-    if time.monotonic() - queued > QUEUE_SECONDS:
+@contextlib.contextmanager
+def cleaning_up(seconds: float) -> Iterator[None]:
+    """Calls within it always reach the driver, so that its state is right afterwards. The database
+    gets `seconds` for them."""
+    token = CLEANING_UP.set(True)
+    try:
+        with pymongo.timeout(seconds):
+            yield
+    finally:
+        CLEANING_UP.reset(token)
+
+
+def _run(latest: float, call: Callable[..., T], args: Any, kwargs: Any) -> T:
+    if time.monotonic() > latest:
         raise Overloaded("the database does not keep up: the call was not sent")
     try:
         return call(*args, **kwargs)

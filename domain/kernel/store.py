@@ -33,7 +33,7 @@ from domain.kernel import documents
 from domain.kernel.documents import Sort, Where
 from domain.kernel.errors import NotFound, Unavailable
 from domain.kernel.field_codec import FieldCodec
-from domain.kernel.mongo_client import STATEMENT_SECONDS, EngineFailure, connect
+from domain.kernel.mongo_client import STATEMENT_SECONDS, EngineFailure, cleaning_up, connect
 from domain.kernel.outbox import OutboxRow, Outgoing
 from domain.kernel.record import Change, Page, Record
 from domain.kernel.settings import Clock, Rates
@@ -480,6 +480,7 @@ def _transient(failed: PyMongoError) -> bool:
 
 
 async def _abort(session: AsyncIOMotorClientSession) -> None:
-    # Without an answer the server rolls back later.
-    with contextlib.suppress(PyMongoError), pymongo.timeout(ABORT_SECONDS):
+    # Without an answer the server rolls back later. The end of the session would abort again, in
+    # the thread of the event loop.
+    with contextlib.suppress(PyMongoError), cleaning_up(ABORT_SECONDS):
         await session.abort_transaction()

@@ -56,7 +56,7 @@ class LoopMonitor:
                 blocked_since = None
             elif blocked_since is None and now - beat_at > STALL_SECONDS and not suspended:
                 blocked_since = beat_at
-                log.warning("event loop blocked", stack=_stack(self._loop_thread))
+                log.warning("event loop blocked", blocked_at=_stack(self._loop_thread))
 
     def _count(self, seconds: float) -> None:
         self.stalls += 1

@@ -97,7 +97,7 @@ def test_dev_starts_a_dead_store_again_and_ends_when_that_does_not_help(
     login = {"email": "customer@demo.test", "password": "demo-jobsphere"}
     tokens = dev.http("POST", "/api/account/login", login)[1]
     children = dev.children()
-    os.kill(_valkey(dev), signal.SIGKILL)
+    os.kill(dev.child("valkey"), signal.SIGKILL)
     deadline = time.monotonic() + 20
     while not dev.output.count("embedded store answers again"):
         assert time.monotonic() < deadline, dev.output
@@ -107,19 +107,11 @@ def test_dev_starts_a_dead_store_again_and_ends_when_that_does_not_help(
 
     (manifest,) = (tmp_path / "data" / "redis").rglob("*.manifest")
     manifest.write_text("this is no manifest\n")
-    os.kill(_valkey(dev), signal.SIGKILL)
+    os.kill(dev.child("valkey"), signal.SIGKILL)
     assert dev.process.wait(timeout=60) == 1
     assert "Redis (Valkey) ended unexpectedly (exit code 1)" in dev.output
     assert "Traceback" not in dev.output
     assert gone(children)
-
-
-def _valkey(dev: DevServer) -> int:
-    return next(pid for pid in dev.children() if "valkey" in _arguments(pid))
-
-
-def _arguments(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
 
 
 def test_dev_leaves_no_children_when_it_is_killed(tmp_path: Path, started: list[DevServer]) -> None:

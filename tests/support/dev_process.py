@@ -86,6 +86,12 @@ class DevServer:
         )
         return [int(pid) for pid in listed.stdout.split()]
 
+    def child(self, word: str) -> int:
+        """The process id of the store whose command contains `word`."""
+        return next(
+            pid for pid in self.children() if word in Path(f"/proc/{pid}/cmdline").read_text()
+        )
+
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(sign)
