@@ -10,7 +10,7 @@ from tests.faults.outcome import until
 
 
 async def test_a_stall_is_counted_and_its_place_is_logged(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Guard: `LoopMonitor._watch` and `_stack`."""
     monkeypatch.setattr(loop_monitor, "INTERVAL_SECONDS", 0.02)
@@ -23,7 +23,7 @@ async def test_a_stall_is_counted_and_its_place_is_logged(
         _block()
         await until(has_counted)
         assert monitor.stalled_seconds > 0.2
-    logged = capsys.readouterr().err
+    logged = capfd.readouterr().err
     assert "event loop blocked" in logged
     assert "_block" in logged
 
