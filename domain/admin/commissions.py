@@ -11,6 +11,7 @@ from domain.kernel.store import UnitOfWork
 from domain.ledger.owner_view import PLATFORM_ACCOUNTS, check_span, platform_before, totals, within
 from domain.ledger.transaction import Transaction
 from domain.operations.command import Command, CurrencyCode, Moment, Style
+from domain.operations.limits import STATEMENTS
 from domain.operations.operation import operation
 
 
@@ -78,7 +79,7 @@ FIELD_OF_KIND = {
 }
 
 
-@operation("admin.commissions", roles={Role.ADMIN}, style=Style.READ)
+@operation("admin.commissions", roles={Role.ADMIN}, style=Style.READ, limits=(STATEMENTS,))
 async def commissions(cmd: Commissions, actor: Actor, uow: UnitOfWork) -> Report:
     """List the platform's fees, refunds and costs by period and currency. Raises Invalid."""
     check_span(cmd.start, cmd.end)

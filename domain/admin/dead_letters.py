@@ -15,6 +15,7 @@ from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import ALERT, alert
 from domain.operations.command import Command, Cursor, Id, PageSize, Reason, Style
+from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
 from domain.stripe_events.inbox import EventStatus, ProcessEvent, WebhookEvent
 
@@ -100,7 +101,7 @@ async def list_dead_letters(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     return Page([_dead_letter(row) for row in page.items], page.next_cursor)
 
 
-@operation("admin.retry", roles=ADMINS)
+@operation("admin.retry", roles=ADMINS, limits=(MONEY_STEPS,))
 async def retry(cmd: Retry, actor: Actor, uow: UnitOfWork) -> DeadLetter:
     """Queue a dead letter again, with all its attempts. Raises NotFound."""
     row = await uow.get(OutboxRow, cmd.row_id, dead=True)

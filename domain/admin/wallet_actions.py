@@ -20,6 +20,7 @@ from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications import notices
 from domain.notifications.text import WALLET
 from domain.operations.command import Command, CurrencyCode, Cursor, Id, PageSize, Reason, Style
+from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
 from domain.payments.refunds import request_refund
 from domain.payouts.allocation import allocate, claw_back
@@ -70,7 +71,7 @@ class List(Command, frozen=True):
     limit: PageSize = 20
 
 
-@operation("admin.refund", roles=ADMINS, step_up=StepUpFor.MONEY)
+@operation("admin.refund", roles=ADMINS, step_up=StepUpFor.MONEY, limits=(MONEY_STEPS,))
 async def refund(cmd: Refund, actor: Actor, uow: UnitOfWork) -> Payment:
     """Refund the customer, before or after the work was completed.
 
@@ -98,7 +99,7 @@ async def refund(cmd: Refund, actor: Actor, uow: UnitOfWork) -> Payment:
     return payment
 
 
-@operation("admin.release", roles=ADMINS, step_up=StepUpFor.MONEY)
+@operation("admin.release", roles=ADMINS, step_up=StepUpFor.MONEY, limits=(MONEY_STEPS,))
 async def release(cmd: Release, actor: Actor, uow: UnitOfWork) -> Transfer:
     """Send a parked transfer, or retry a waiting one at once. Raises NotFound, Conflict."""
     found = await uow.get(Transfer, cmd.transfer_id)
@@ -153,7 +154,7 @@ async def freeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
     return await _publish_frozen(uow, cmd.user_id, frozen)
 
 
-@operation("admin.unfreeze", roles=ADMINS, step_up=StepUpFor.MONEY)
+@operation("admin.unfreeze", roles=ADMINS, step_up=StepUpFor.MONEY, limits=(MONEY_STEPS,))
 async def unfreeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
     """Allow transfers and withdrawals again, and send waiting transfers.
 
@@ -188,7 +189,7 @@ async def _publish_frozen(uow: UnitOfWork, user_id: str, changed: User | None) -
     return changed
 
 
-@operation("admin.adjust", roles=ADMINS, step_up=StepUpFor.MONEY)
+@operation("admin.adjust", roles=ADMINS, step_up=StepUpFor.MONEY, limits=(MONEY_STEPS,))
 async def adjust(cmd: Adjust, actor: Actor, uow: UnitOfWork) -> ledger.WalletBalances:
     """Correct a contractor's wallet; a credit pays their debt first, the rest is transferred.
 

@@ -41,7 +41,7 @@ from domain.kernel.record import Page
 from domain.kernel.store import NEWEST, Duplicate, UnitOfWork, new_id
 from domain.kernel.visibility import owned_by, visible_to
 from domain.operations.command import Command, CurrencyCode, Cursor, Id, PageSize, Style
-from domain.operations.limits import Limit
+from domain.operations.limits import MONEY_STEPS, Limit
 from domain.operations.operation import operation
 from domain.payments.operations import PaymentSheet, payment_sheet
 from domain.payments.processing import CHUNK, CapturePayment, HoldPayment, close_offer
@@ -184,7 +184,7 @@ def _new_offer(
     return offer, payment
 
 
-@operation("bidding.withdraw", roles={Role.CUSTOMER})
+@operation("bidding.withdraw", roles={Role.CUSTOMER}, limits=(MONEY_STEPS,))
 async def withdraw(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     """Withdraw the offer and release its hold. Raises NotFound, OfferNotPending."""
     offer = await uow.get(Offer, cmd.offer_id, customer_id=actor.id)
@@ -194,7 +194,7 @@ async def withdraw(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     return closed
 
 
-@operation("bidding.reject", roles={Role.CONTRACTOR})
+@operation("bidding.reject", roles={Role.CONTRACTOR}, limits=(MONEY_STEPS,))
 async def reject(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     """Reject the offer and release its hold. Raises NotFound, OfferNotPending."""
     offer = await uow.get(Offer, cmd.offer_id, **owned_by(actor, Offer))
@@ -204,7 +204,7 @@ async def reject(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     return closed
 
 
-@operation("bidding.counter", roles={Role.CONTRACTOR})
+@operation("bidding.counter", roles={Role.CONTRACTOR}, limits=(MONEY_STEPS,))
 async def counter(cmd: CounterTerms, actor: Actor, uow: UnitOfWork) -> Offer:
     """Reject the offer with other terms; the customer may create a new offer from them.
 
@@ -219,7 +219,7 @@ async def counter(cmd: CounterTerms, actor: Actor, uow: UnitOfWork) -> Offer:
     return countered
 
 
-@operation("bidding.accept", roles={Role.CONTRACTOR})
+@operation("bidding.accept", roles={Role.CONTRACTOR}, limits=(MONEY_STEPS,))
 async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     """Reserve the job and start the capture; `offer.accepted` is pushed when it succeeds.
 

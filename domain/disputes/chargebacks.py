@@ -35,6 +35,7 @@ from domain.kernel.store import UnitOfWork, new_id
 from domain.kernel.visibility import visible_to
 from domain.notifications.alerts import alert
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
 from domain.operations.post_once import post_repeatable
 from domain.operations.task import Task, TryAgain
@@ -144,7 +145,7 @@ async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     return await uow.page(Chargeback, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
-@operation("admin.evidence", roles={Role.ADMIN})
+@operation("admin.evidence", roles={Role.ADMIN}, limits=(MONEY_STEPS,))
 async def evidence(cmd: Evidence, actor: Actor, uow: UnitOfWork) -> Chargeback:
     """Send evidence to the bank. Raises NotFound, DisputeNotOpen."""
     chargeback = await uow.get(Chargeback, cmd.chargeback_id)

@@ -31,7 +31,7 @@ from domain.kernel.store import UnitOfWork
 from domain.kernel.visibility import owned_by, visible_to
 from domain.notifications import notices
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
-from domain.operations.limits import Limit
+from domain.operations.limits import MONEY_STEPS, Limit
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
 from domain.ports.step_up import StepUpFor
@@ -177,7 +177,7 @@ async def dispute_propose(cmd: Propose, actor: Actor, uow: UnitOfWork) -> Disput
     )
 
 
-@operation("payment.dispute_agree", roles=PARTIES)
+@operation("payment.dispute_agree", roles=PARTIES, limits=(MONEY_STEPS,))
 async def dispute_agree(cmd: Agree, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Accept the other side's proposal and resolve the dispute with it.
 
@@ -234,7 +234,7 @@ async def entries(cmd: Entries, actor: Actor, uow: UnitOfWork) -> Page:
 # -- the admin -------------------------------------------------------------------------------
 
 
-@operation("admin.resolve", roles={Role.ADMIN}, step_up=StepUpFor.MONEY)
+@operation("admin.resolve", roles={Role.ADMIN}, step_up=StepUpFor.MONEY, limits=(MONEY_STEPS,))
 async def resolve(cmd: Resolve, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Decide with any split.
 

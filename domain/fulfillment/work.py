@@ -33,7 +33,7 @@ from domain.kernel.errors import (
 from domain.kernel.state_machine import move
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id
-from domain.operations.limits import Limit
+from domain.operations.limits import MONEY_STEPS, Limit
 from domain.operations.operation import operation
 from domain.payments.processing import BlockRivalOffers
 from domain.payments.refunds import request_refund
@@ -124,7 +124,7 @@ async def deliver(cmd: Deliver, actor: Actor, uow: UnitOfWork) -> Job:
     return delivered
 
 
-@operation("job.complete", roles={Role.CUSTOMER})
+@operation("job.complete", roles={Role.CUSTOMER}, limits=(MONEY_STEPS,))
 async def complete(cmd: Complete, actor: Actor, uow: UnitOfWork) -> Completed:
     """Approve work: book the service fee and the contractor's part, and transfer that part.
 
@@ -226,7 +226,14 @@ async def set_dispute(uow: UnitOfWork, job: Job, dispute_id: str | None) -> Job:
     return changed
 
 
-@operation("job.cancel", roles={Role.CUSTOMER}, limits=(MARKET_PUSHES,))
+@operation(
+    "job.cancel",
+    roles={Role.CUSTOMER},
+    limits=(
+        MONEY_STEPS,
+        MARKET_PUSHES,
+    ),
+)
 async def cancel(cmd: ById, actor: Actor, uow: UnitOfWork) -> Job:
     """Cancel before work begins; the payment is refunded in full, with the platform fee.
 

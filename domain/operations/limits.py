@@ -75,3 +75,13 @@ ELSEWHERE = 10
 
 PASSWORDS_PER_ADDRESS = Limit(60, 60, Per.ADDRESS, "password")
 PASSWORDS_PER_ACCOUNT = Limit(10, 300, Per.ACCOUNT, "password")
+
+# What the tasks of a command ask of Stripe after its commit; the state of a deal limits it further.
+MONEY_STEPS = Limit(120, 60, bucket="money")
+# Ledgers of up to a year, also as files.
+STATEMENTS = Limit(60, 60, bucket="statements")
+
+
+def stripe_calls(most: int) -> Limit:
+    """For a command that waits for Stripe, and makes so many calls at most."""
+    return Limit(60, 120, bucket="stripe", cost=most)

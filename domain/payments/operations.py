@@ -8,6 +8,7 @@ from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
 from domain.kernel.visibility import visible_to
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.limits import stripe_calls
 from domain.operations.operation import operation
 from domain.payments.processing import ReadPayment
 from domain.ports.ports import Ports
@@ -63,7 +64,7 @@ async def payment_reply(payment_id: str, actor: Actor, ports: Ports) -> PaymentS
     return payment_sheet(await ports.store.single().get(Payment, payment_id), actor)
 
 
-@operation("payment.confirm", roles=EVERYONE, reply=payment_reply)
+@operation("payment.confirm", roles=EVERYONE, reply=payment_reply, limits=(stripe_calls(1),))
 async def confirm(cmd: ById, actor: Actor, uow: UnitOfWork) -> Payment:
     """Read the payment from Stripe after the client has confirmed it, such as by 3-D Secure."""
     payment = await uow.get(Payment, cmd.payment_id, **visible_to(actor, Payment))

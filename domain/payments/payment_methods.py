@@ -10,6 +10,7 @@ from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import NotFound, Unavailable
 from domain.kernel.store import UnitOfWork, new_id
 from domain.operations.command import Command, Meta, NoFields, Style
+from domain.operations.limits import stripe_calls
 from domain.operations.operation import operation
 from domain.operations.post_once import post_once
 from domain.operations.task import Task
@@ -59,7 +60,7 @@ async def setup_reply(user_id: str, actor: Actor, ports: Ports) -> MethodSetup:
     return MethodSetup(intent.client_secret)
 
 
-@operation("payment.setup", roles=CUSTOMERS, reply=setup_reply)
+@operation("payment.setup", roles=CUSTOMERS, reply=setup_reply, limits=(stripe_calls(2),))
 async def setup(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> User:
     """Prepare the saving of a card or another payment method for later offers."""
     user = await uow.get(User, actor.id)
@@ -68,7 +69,7 @@ async def setup(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> User:
     return user
 
 
-@operation("payment.methods", roles=CUSTOMERS, style=Style.DIRECT)
+@operation("payment.methods", roles=CUSTOMERS, style=Style.DIRECT, limits=(stripe_calls(1),))
 async def methods(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> SavedMethods:
     """The actor's saved methods. Raises Unavailable when Stripe does not answer."""
     user = await ports.store.single().get(User, actor.id)
@@ -81,7 +82,9 @@ async def methods(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> Save
     return SavedMethods([_saved_method(method) for method in found])
 
 
-@operation("payment.detach", roles=CUSTOMERS, style=Style.DIRECT, audited=True)
+@operation(
+    "payment.detach", roles=CUSTOMERS, style=Style.DIRECT, audited=True, limits=(stripe_calls(2),)
+)
 async def detach(cmd: Detach, actor: Actor, ports: Ports, meta: Meta) -> SavedMethod:
     """Delete a saved method; holds made with it remain. Raises NotFound, Unavailable."""
     user = await ports.store.single().get(User, actor.id)

@@ -11,6 +11,7 @@ from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import TooMany
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command
+from domain.operations.limits import stripe_calls
 from domain.operations.operation import operation
 from domain.operations.post_once import post_once
 from domain.operations.task import Task
@@ -73,6 +74,7 @@ class Onboard(Command, frozen=True):
     roles={Role.CONTRACTOR},
     reply=onboarding_link,
     step_up=StepUpFor.CREDENTIALS,
+    limits=(stripe_calls(3),),
 )
 async def onboard(cmd: Onboard, actor: Actor, uow: UnitOfWork) -> User:
     """A single-use link to Stripe's onboarding; `url` is null if Stripe does not answer in time.

@@ -18,6 +18,7 @@ from domain.kernel.store import UnitOfWork
 from domain.ledger.owner_view import check_span, check_year
 from domain.notifications.alerts import alert
 from domain.operations.command import Command, Cursor, Moment, PageSize, Style
+from domain.operations.limits import Limit
 from domain.operations.operation import operation
 from domain.operations.task import Task
 from domain.ports.payment_gateway import GatewayRefused
@@ -76,7 +77,7 @@ class List(Command, frozen=True):
     limit: PageSize = 20
 
 
-@operation("admin.reconcile", roles=ADMINS)
+@operation("admin.reconcile", roles=ADMINS, limits=(Limit(10, 60),))
 async def reconcile(cmd: Reconcile, actor: Actor, uow: UnitOfWork) -> Reconciliation:
     """Start a run; `reconciliation.updated` is pushed when it ends. Raises Invalid."""
     end = cmd.end or uow.now

@@ -11,6 +11,7 @@ from domain.kernel.outbox import Lane, OutboxRow
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Cursor, PageSize, Style
+from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
 from domain.stripe_events.inbox import EventStatus, ProcessEvent, WebhookEvent
 
@@ -34,7 +35,7 @@ async def list_events(cmd: ListEvents, actor: Actor, uow: UnitOfWork) -> Page:
     return await uow.page(WebhookEvent, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
-@operation("admin.replay", roles=ADMINS)
+@operation("admin.replay", roles=ADMINS, limits=(MONEY_STEPS,))
 async def replay_event(cmd: ReplayEvent, actor: Actor, uow: UnitOfWork) -> WebhookEvent:
     """Process an event again. Raises NotFound, and Conflict while it is being processed."""
     return await requeue(uow, await uow.get(WebhookEvent, cmd.event_id))

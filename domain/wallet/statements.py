@@ -12,6 +12,7 @@ from domain.kernel.store import UnitOfWork
 from domain.ledger.owner_view import OwnedAccounts, check_span, totals, within
 from domain.ledger.transaction import Transaction
 from domain.operations.command import Command, CurrencyCode, Moment, Style
+from domain.operations.limits import STATEMENTS
 from domain.operations.operation import operation
 
 BATCH = 200
@@ -69,7 +70,7 @@ class StatementEntry(msgspec.Struct, frozen=True):
     balance_amount: int
 
 
-@operation("wallet.statement", roles=EVERYONE, style=Style.READ)
+@operation("wallet.statement", roles=EVERYONE, style=Style.READ, limits=(STATEMENTS,))
 async def statement(cmd: GetStatement, actor: Actor, uow: UnitOfWork) -> AccountStatement:
     """The totals of a period for the actor's money; for an admin the platform's.
 

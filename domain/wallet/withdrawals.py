@@ -17,6 +17,7 @@ from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
 from domain.notifications.templates.alerts import payout_failure
 from domain.operations.command import Command, CurrencyCode, Cursor, PageSize, Style
+from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
 from domain.operations.post_once import post_once
 from domain.operations.task import Task, TryAgain
@@ -85,7 +86,12 @@ class Withdraw(Command, frozen=True):
     currency: CurrencyCode | None = None
 
 
-@operation("wallet.withdraw", roles={Role.CONTRACTOR}, step_up=StepUpFor.CHANGED_BANK)
+@operation(
+    "wallet.withdraw",
+    roles={Role.CONTRACTOR},
+    step_up=StepUpFor.CHANGED_BANK,
+    limits=(MONEY_STEPS,),
+)
 async def withdraw(cmd: Withdraw, actor: Actor, uow: UnitOfWork) -> Withdrawal:
     """Pay available money out to the bank account.
 

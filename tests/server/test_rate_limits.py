@@ -9,7 +9,7 @@ from domain.jobs.views import MARKET_PUSHES
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import RateLimited
 from domain.operations.command import Meta
-from domain.operations.limits import PUSHED_BYTES, Limit, Per
+from domain.operations.limits import PUSHED_BYTES, Limit, Per, stripe_calls
 from handlers import NAMESPACES
 from server.rate_limits import BYTES, MOST_OWED, RateLimits
 from server.token_buckets import Rate
@@ -113,3 +113,25 @@ async def test_costs_of_a_command(server):
         await limits.check(
             OPERATIONS["account.me"], {}, Actor("usr_y", Role.CUSTOMER, "ses_y"), Meta()
         )
+
+
+async def test_calls_of_stripe_are_limited_together(market, server):
+    """Guard: `limits.stripe_calls` in its bucket; a refused command asks nothing of Stripe."""
+    customer = await market.customer()
+    await customer.call("/payment", "setup")
+    for calls in (1, 2):
+        server.web.limits._rates[stripe_calls(calls)] = Rate(3, 1e-6)
+    await server.web.limits._buckets.stop()
+    server.web.limits._buckets._allowances.clear()
+    for key in await server.web.redis.keys(f"{server.store.name}:limit:stripe*"):
+        await server.web.redis.delete(key)
+    for _ in range(2):
+        await customer.call("/payment", "methods")
+    before = len(await server.sandbox.requests())
+    for command in ("setup", "detach"):
+        fields = {"method_id": "pm_1"} if command == "detach" else {}
+        with pytest.raises(Refused) as refused:
+            await customer.call("/payment", command, fields)
+        assert refused.value.code == "rate_limited"
+    assert len(await server.sandbox.requests()) == before
+    await customer.call("/payment", "methods")
