@@ -23,18 +23,17 @@ class Bounded(msgspec.Struct, frozen=True):
 
 def check_bounds(kind: type[msgspec.Struct], fields: Mapping[str, Any]) -> None:
     """Raises TooMany if an array among the fields of a record has too many items."""
-    for name, most in field_bounds(kind).items():
-        value = fields.get(name)
-        if value is not None and len(value) > most:
+    for name, most in field_bounds(kind):
+        if name in fields and (value := fields[name]) and len(value) > most:
             raise TooMany(f"{name}: at most {most}.", limit=most)
 
 
 @cache
-def field_bounds(kind: type[msgspec.Struct]) -> dict[str, int]:
+def field_bounds(kind: type[msgspec.Struct]) -> tuple[tuple[str, int], ...]:
     """The bounds of the arrays that are fields of the record itself."""
     hints = get_type_hints(kind, include_extras=True)
     bounds = ((name, bound_of(hints[name])) for name in kind.__struct_fields__)
-    return {name: bound for name, bound in bounds if bound is not None}
+    return tuple((name, bound) for name, bound in bounds if bound is not None)
 
 
 def bound_of(hint: Any) -> int | None:

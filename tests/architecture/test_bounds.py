@@ -65,7 +65,7 @@ def test_an_array_without_a_bound_is_found() -> None:
 
 def test_no_bound_is_exceeded() -> None:
     """Guard: `bounds.check_bounds`; options, and fields that are not changed, are fine."""
-    assert field_bounds(User)["closed_accounts"] == MAX_CLOSED_ACCOUNTS
+    assert dict(field_bounds(User))["closed_accounts"] == MAX_CLOSED_ACCOUNTS
     check_bounds(User, {"skills": (), "closed_accounts": None, "name": "x" * 1000})
     with pytest.raises(TooMany) as refused:
         check_bounds(User, {"closed_accounts": ("acct_1",) * (MAX_CLOSED_ACCOUNTS + 1)})
