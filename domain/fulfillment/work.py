@@ -91,7 +91,7 @@ async def start(cmd: ById, actor: Actor, uow: UnitOfWork) -> Job:
     return started
 
 
-@operation("job.deliver", roles={Role.CONTRACTOR}, limits=(Limit(30, 60),))
+@operation("job.deliver", roles={Role.CONTRACTOR}, limits=(Limit(30, 1800),))
 async def deliver(cmd: Deliver, actor: Actor, uow: UnitOfWork) -> Job:
     """Deliver work, also repeatedly; it completes automatically after `auto_complete_days`.
 

@@ -74,7 +74,7 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Job:
     return job
 
 
-@operation("job.update", roles={Role.CUSTOMER}, limits=(MARKET_PUSHES,))
+@operation("job.update", roles={Role.CUSTOMER}, limits=(Limit(60, 300), MARKET_PUSHES))
 async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> Job:
     """Change an open job. Raises NotFound, JobNotOpen, JobTaken, CurrencyNotSupported, Invalid."""
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)

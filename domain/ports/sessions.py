@@ -9,6 +9,7 @@ import msgspec
 from domain.kernel.actor import Actor
 
 SESSION_LIFE = timedelta(days=30)
+MAX_SESSIONS = 100  # of one user; a further sign-in ends the one that was unused for longest
 ACCESS_LIFE = timedelta(minutes=15)
 EXTENDED = timedelta(hours=1)  # a longer life of access tokens while Redis is away
 REFRESH_REPEATED = timedelta(seconds=30)  # a refresh token may be repeated for this long

@@ -21,6 +21,7 @@ from domain.kernel.errors import Unauthenticated, Unavailable
 from domain.kernel.field_codec import FieldCipher
 from domain.kernel.settings import Clock
 from domain.ports.sessions import (
+    MAX_SESSIONS,
     REFRESH_REPEATED,
     SESSION_LIFE,
     Confirmation,
@@ -128,11 +129,26 @@ class RedisSessions:
                 pipe.pexpire(self._key(session_id), SESSION_LIFE)
                 pipe.sadd(self._user_key(user_id), session_id)
                 pipe.pexpire(self._user_key(user_id), SESSION_LIFE)
-                await pipe.execute()
+                pipe.scard(self._user_key(user_id))
+                *_, count = await pipe.execute()
         except RedisError as away:
             raise Unavailable from away
+        if count > MAX_SESSIONS:
+            await self._end_unused(user_id)
         token, expires_at = self._tokens.sign(user_id, role, session_id, limited, generation)
         return Tokens(token, f"{session_id}.{secret}", expires_at)
+
+    async def _end_unused(self, user_id: str) -> None:
+        """End the sessions beyond MAX_SESSIONS, and forget those that have expired."""
+        found, expired = await self._sessions(user_id)
+        by_use = sorted(found, key=lambda session: session.last_used_at, reverse=True)
+        for session in by_use[MAX_SESSIONS:]:
+            await self.end(user_id, session.id)
+        if expired:
+            try:
+                await self._redis.srem(self._user_key(user_id), *expired)
+            except RedisError as away:
+                raise Unavailable from away
 
     async def lift_limit(self, session_id: str) -> None:
         try:
@@ -190,15 +206,20 @@ class RedisSessions:
         return Rotated(pair, user_id, session_id, int(generation))
 
     async def list(self, user_id: str) -> Sequence[SessionView]:
+        return (await self._sessions(user_id))[0]
+
+    async def _sessions(self, user_id: str) -> tuple[Sequence[SessionView], Sequence[str]]:
+        """The sessions of a user, and the ids of those that have expired."""
         try:
             ids = [_text(raw) for raw in await self._redis.smembers(self._user_key(user_id))]
             async with self._redis.pipeline(transaction=False) as pipe:
                 for id in ids:
                     pipe.hgetall(self._key(id))
-                found = await pipe.execute()
+                rows = dict(zip(ids, await pipe.execute(), strict=True))
         except RedisError as away:
             raise Unavailable from away
-        return [self._view(id, row) for id, row in zip(ids, found, strict=True) if row]
+        found = [self._view(id, row) for id, row in rows.items() if row]
+        return found, [id for id, row in rows.items() if not row]
 
     async def end(self, user_id: str, session_id: str) -> bool:
         await self._announce(SessionEvent("revoked", user_id, session_id))

@@ -364,3 +364,22 @@ async def test_a_busy_redis_does_not_count_as_unreachable(
     found = await asyncio.gather(*(sessions.alive(["ses_ended"]) for _ in range(300)))
     assert all(alive == set() for alive in found)
     assert await sessions.reachable()
+
+
+async def test_the_sessions_of_a_user_are_limited(
+    market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `_end_unused` in `RedisSessions.start`: the session that was unused for longest ends,
+    on open connections too, and what has expired is forgotten."""
+    monkeypatch.setattr("server.adapters.redis_sessions.MAX_SESSIONS", 3)
+    sessions, party = server.web.sessions, await market.customer()
+    await server.web.redis.sadd(sessions._user_key(party.id), "ses_expired")
+    started = [await sessions.start(party.id, party.role, "") for _ in range(2)]
+    await party.call("/account", "me")
+    rotated = await sessions.rotate(party.refresh_token)
+    started += [await sessions.start(party.id, party.role, "")]
+    ids = {tokens.refresh_token.partition(".")[0] for tokens in (rotated.tokens, *started[1:])}
+    assert {session.id for session in await sessions.list(party.id)} == ids
+    assert await server.web.redis.scard(sessions._user_key(party.id)) == 3
+    started += [await sessions.start(party.id, party.role, "") for _ in range(3)]
+    await party.wait_until_disconnected()
