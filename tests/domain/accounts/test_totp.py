@@ -143,6 +143,8 @@ async def test_no_secret_and_no_code_is_stored_in_clear_or_logged(
     trail = str(await market.trail())
     for hidden in (secret, challenge, *codes):
         assert hidden not in trail and hidden not in caplog.text
+    raw = await market.store.database[SecondFactor.COLLECTION].find_one()
+    assert secret not in str(raw), "encrypted at rest"
     [stored] = await market.rows(SecondFactor)
     assert not any(code.replace("-", "") in str(stored) for code in codes)
 
