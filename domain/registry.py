@@ -45,6 +45,7 @@ from domain.payouts.transfer import Reversal, Transfer
 from domain.payouts.transfer_tasks import MakeAvailable, ReadConnectAccount, SendTransfer
 from domain.presence.presence import LastSeen, PushPresence
 from domain.privacy.erasure import DeleteStripeCustomer, EraseCopies
+from domain.privacy.export import MakeExport
 from domain.reconciliation.follow_up import FollowUp
 from domain.reconciliation.runs import Reconciliation, RunReconciliation
 from domain.reconciliation.stripe_lines import ReadRefunds
@@ -119,6 +120,7 @@ TASKS = (
     | EndSession
     | DeleteStripeCustomer
     | EraseCopies
+    | MakeExport
     | MatchSavedSearches
     | PushPresence
     | FinishMessages

@@ -3,7 +3,7 @@
 from domain.accounts import passkeys, profile, second_step, sign_in, step_up, totp
 from domain.notifications import feed
 from domain.payouts import onboarding
-from domain.privacy import deletion
+from domain.privacy import deletion, export
 from handlers.expose import Namespace
 
 account = Namespace("/account")
@@ -29,6 +29,7 @@ account.expose(passkeys.passkeys, http="GET /api/account/passkeys")
 account.expose(passkeys.passkey_remove, http="DELETE /api/account/passkeys/{passkey_id}")
 account.expose(step_up.step_up, http="POST /api/account/step_up")
 account.expose(onboarding.onboard, http="POST /api/account/onboard")
+account.expose(export.export, http="POST /api/account/export")
 account.expose(deletion.delete, http="POST /api/account/delete")
 account.expose(feed.sync, http="GET /api/account/feed")
 account.expose(feed.seen, http="POST /api/account/feed/seen")

@@ -5,7 +5,7 @@ crash interrupts leaves a row that `sweep` finds.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ from domain.files.file_names import safe_name
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.bounds import Bounded
 from domain.kernel.errors import Conflict, NotFound, QuotaExceeded, Unavailable
-from domain.kernel.record import Index, Record
+from domain.kernel.record import ANY_TIME, Index, Record
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id, Meta, Style
@@ -66,6 +66,7 @@ class File(Record, frozen=True):
     INDEXES = (
         Index((("owner_id", 1), ("size", 1))),
         Index((("state", 1), ("attached_to", 1), ("created_at", 1))),
+        Index((("expires_at", 1),), where={"expires_at": ANY_TIME}),
     )
     PERSONAL = frozenset({"name"})
 
@@ -79,6 +80,7 @@ class File(Record, frozen=True):
     state: State = State.STORING
     attached_to: str | None = None
     readers: Annotated[tuple[str, ...], Bounded(10)] = ()
+    expires_at: datetime | None = None
 
     @property
     def keys(self) -> list[str]:
@@ -202,6 +204,29 @@ async def attach(
     return tuple(files[id].seen() for id in ids)
 
 
+async def store_generated(ports: Ports, file: File, content: AsyncIterator[bytes]) -> bool:
+    """Store a file that the server makes; an earlier attempt with the same id is replaced.
+
+    False if `sweep` removed it, because storing took too long.
+    """
+    await _remove(ports, [file])
+    await ports.store.single().add(file)
+    size = 0
+
+    async def counted() -> AsyncIterator[bytes]:
+        nonlocal size
+        async for piece in content:
+            size += len(piece)
+            yield piece
+
+    await ports.blobs.write(file.id, counted())
+    only_if = {"state": State.STORING}
+    kept = await ports.store.single().change(
+        File, file.id, only_if=only_if, state=State.KEPT, size=size
+    )
+    return kept is not None
+
+
 # -- download --------------------------------------------------------------------------------
 
 
@@ -251,7 +276,10 @@ def readable(actor: Actor) -> dict[str, Any]:
 
 
 async def sweep(ports: Ports) -> int:
-    """Remove files that were never attached and interrupted uploads; returns the number."""
+    """Remove expired files, files that were never attached, and interrupted uploads.
+
+    Returns their number.
+    """
     swept, some = 0, CHUNK
     while some == CHUNK:
         some = await _sweep_some(ports)
@@ -267,10 +295,12 @@ async def _sweep_some(ports: Ports) -> int:
             for state, age in ((State.STORING, STORED_WITHIN), (State.KEPT, ATTACHED_WITHIN))
         ]
     }
-    found = await uow.all(File, old, limit=CHUNK)
-    # This state comes first: a dropped file can be neither attached nor read.
-    ids = tuple(file.id for file in found)
-    await uow.change_all(File, {**old, "_id": ids}, state=State.DROPPED)
+    expired = {"expires_at": {"$lt": uow.now, **ANY_TIME}}
+    for unwanted in (old, expired):
+        found = await uow.all(File, unwanted, limit=CHUNK)
+        # This state comes first: a dropped file can be neither attached nor read.
+        ids = tuple(file.id for file in found)
+        await uow.change_all(File, {**unwanted, "_id": ids}, state=State.DROPPED)
     dropped = await uow.all(File, {"state": State.DROPPED}, limit=CHUNK)
     await _remove(ports, dropped)
     return len(dropped)

@@ -21,6 +21,7 @@ class GridChunk(Record, frozen=True):
     COLLECTION = "fs.chunks"
     PREFIX = "chunk"
     INDEXES = (Index((("files_id", 1), ("n", 1)), unique=True),)
+    ENCRYPTED = frozenset({"data"})
 
     files_id: str
     n: int

@@ -29,6 +29,7 @@ class Lane(StrEnum):
     NOTICE = "notice"
     MAIL = "mail"
     SEARCH = "search"
+    EXPORT = "export"
 
 
 class Event(msgspec.Struct, frozen=True):

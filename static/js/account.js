@@ -38,7 +38,16 @@ export function accountView() {
       : empty("This browser knows no passkeys.")),
     section("Codes of an authenticator app", state.user.totp_enabled ? codesOn() : codesOff()),
     hasFactor() && section("Recovery codes", renewal()),
+    section("Your data", folded("Export my data…", "export", form(
+      "export", "", "Export my data", passwordField()))),
   );
+}
+
+/** The page that the mail about a finished export leads to. */
+export function exportView([id]) {
+  return section("Your data export",
+    el("p", {}, "Everything that we store about you, as one ZIP file. It is kept for seven days."),
+    el("div.actions", {}, button("Download", "save_file", id, "primary")));
 }
 
 export const hasFactor = () => state.user.totp_enabled || state.user.passkey_count > 0;
@@ -114,6 +123,10 @@ export const accountActions = {
   async passkey_remove({ id }) {
     await api.delete(`/api/account/passkeys/${id}`);
     await loadAccount();
+  },
+  async export({ fields }) {
+    await ask("export", fields);
+    notify("The export has begun. We will mail you when it can be downloaded.");
   },
   async totp_begin() {
     secret = await ask("totp_begin");

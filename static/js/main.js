@@ -1,6 +1,6 @@
 // The web client: routes, signing in and out, and keeping everything live.
 
-import { accountActions, accountView, forgetAccount, loadAccount } from "./account.js";
+import { accountActions, accountView, exportView, forgetAccount, loadAccount } from "./account.js";
 import { bell, bellActions, closeBell, loadTold } from "./bell.js";
 import { chatActions, chatView, catchUp } from "./chat.js";
 import { changed, clear, notify, putUser, state, unread } from "./state.js";
@@ -18,7 +18,13 @@ import { fileActions } from "./files.js";
 const NAMESPACES = ["/account", "/job", "/job-request", "/chat", "/bidding", "/payment", "/wallet"];
 const SIDES = { customer, contractor };
 
-const common = { views: { chat: chatView, account: { load: loadAccount, view: accountView } } };
+const common = {
+  views: {
+    chat: chatView,
+    account: { load: loadAccount, view: accountView },
+    export: { load: async () => {}, view: exportView },
+  },
+};
 
 let feed = null;
 

@@ -31,8 +31,8 @@ ALLOWED = {
     "fulfillment": "kernel ports operations files deals notifications payouts jobs payments",
     "disputes": "kernel ledger ports operations files deals notifications payouts jobs payments"
     " fulfillment",
-    "privacy": "kernel ledger ports operations accounts presence deals notifications chat jobs"
-    " wallet fulfillment disputes",
+    "privacy": "kernel ledger ports operations accounts presence files deals notifications chat"
+    " jobs wallet fulfillment disputes",
     "reconciliation": "kernel ledger ports operations accounts deals notifications payouts wallet"
     " payments disputes",
     "stripe_events": "kernel ports operations accounts deals notifications payouts wallet payments"

@@ -40,6 +40,7 @@ CASES = {
     "account.passkey_remove": Case("passkey_id", NOT_FOUND),
     "account.step_up": Case("password code passkey", OWN),
     "account.onboard": Case("country", OWN),
+    "account.export": Case("password", OWN),
     "account.delete": Case("password", OWN),
     "account.sync": Case("since limit", OWN),
     "account.seen": Case("seq", OWN),

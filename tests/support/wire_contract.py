@@ -26,6 +26,7 @@ CONTRACT = {
         ("passkey_remove", "DELETE /api/account/passkeys/{passkey_id}", USER),
         ("step_up", "POST /api/account/step_up", USER),
         ("onboard", "POST /api/account/onboard", "contractor"),
+        ("export", "POST /api/account/export", USER),
         ("delete", "POST /api/account/delete", SIDES),
         ("sync", "GET /api/account/feed", USER),
         ("seen", "POST /api/account/feed/seen", USER),
