@@ -153,25 +153,62 @@ def rotate_keys() -> None:
     typer.echo(f"{changed} records are encrypted again.")
 
 
+PasswordFromStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+]
+
+
 @admin.command()
-def create(
-    email: str,
-    name: str,
-    password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
-    ] = False,
-) -> None:
+def create(email: str, name: str, password_stdin: PasswordFromStdin = False) -> None:
     """Open an administrator's account. Asks for the password, twice."""
     from server.cli import serve
     from server.cli.create_admin import create_admin
 
     settings = configured(beside_dev=True)
-    if password_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
-    else:
-        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    password = _read_password(password_stdin)
     _run(lambda: serve.run(create_admin(settings, email, name, password)))
     typer.echo(f"{email.lower()} is an administrator now.")
+
+
+@admin.command()
+def disable(
+    email: str, reason: Annotated[str, typer.Option(help="Why, for the audit trail.")]
+) -> None:
+    """Ban an administrator and end their sessions. Another one may lift the ban."""
+    from server.cli import manage_admin, serve
+
+    settings = configured(beside_dev=True)
+    _run(lambda: serve.run(manage_admin.disable(settings, email, reason)))
+    typer.echo(f"{email.lower()} is disabled, and all sessions have ended.")
+
+
+@admin.command("reset-password")
+def reset_password(email: str, password_stdin: PasswordFromStdin = False) -> None:
+    """Set an administrator's password and end their sessions. Asks for it, twice."""
+    from server.cli import manage_admin, serve
+
+    settings = configured(beside_dev=True)
+    password = _read_password(password_stdin)
+    _run(lambda: serve.run(manage_admin.reset_password(settings, email, password)))
+    typer.echo(f"{email.lower()} has a new password, and all sessions have ended.")
+
+
+@admin.command("reset-2fa")
+def reset_2fa(email: str) -> None:
+    """Remove an administrator's second factors and end their sessions."""
+    from server.cli import manage_admin, serve
+
+    settings = configured(beside_dev=True)
+    _run(lambda: serve.run(manage_admin.reset_2fa(settings, email)))
+    typer.echo(f"{email.lower()} has no second factor any more, and all sessions have ended.")
+
+
+def _read_password(from_stdin: bool) -> str:
+    """From standard input or a prompt: a command line is visible to others on this machine."""
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password
 
 
 def configured(*, beside_dev: bool = False) -> "Settings":

@@ -1,5 +1,6 @@
 """Lists and bans of the back office: filters, pages, hidden fields and the cost of queries."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -280,13 +281,12 @@ async def test_a_login_concurrent_with_a_ban_is_refused(market, server, monkeypa
 
 
 async def test_who_cannot_be_banned(market):
-    """Guard: `user.role is Role.ADMIN` in `bans.ban`, and its guards."""
+    """Guard: `user.id == actor.id` in `bans.ban`, and its guards."""
     admin, other, user = await market.admin(), await market.admin("Bob"), await market.customer()
     await admin.call("/admin", "ban", {"user_id": user.id, "reason": "Fraud"})
     before = await market.traces()
     for event, who, code in (
         ("ban", admin.id, "forbidden"),
-        ("ban", other.id, "forbidden"),
         ("ban", user.id, "conflict"),
         ("ban", "usr_none", "not_found"),
         ("unban", admin.id, "conflict"),
@@ -299,6 +299,36 @@ async def test_who_cannot_be_banned(market):
     after = await market.traces()
     assert after == before
     assert admin.connected("/admin") and other.connected("/admin")
+
+
+async def test_an_administrator_is_ended_by_another_one(market):
+    """Guard: `_keep_administrator` instead of a refusal in `bans.ban`."""
+    admin, other = await market.admin(), await market.admin("Bob")
+    banned = await admin.call("/admin", "ban", {"user_id": other.id, "reason": "Has left"})
+    assert banned["banned_at"] and banned["role"] == "admin"
+    await other.wait_until_disconnected("/admin")
+    assert (await other.http("GET", "/api/admin/overview"))[1]["code"] == "unauthenticated"
+    assert await login(market, other) == (403, "banned")
+    await admin.call("/admin", "unban", {"user_id": other.id})
+    assert await login(market, other) == (200, None)
+
+
+async def test_of_two_administrators_who_ban_each_other_one_is_left(market, server):
+    """Guard: the write in `_keep_administrator`; without it both transactions commit."""
+    one, two = await market.admin(connect=False), await market.admin("Bob", connect=False)
+    for _ in range(5):
+        tries = [
+            who.http("POST", f"/api/admin/users/{whom.id}/ban", {"reason": "Has left"})
+            for who, whom in ((one, two), (two, one))
+        ]
+        assert 200 in [status for status, _ in await asyncio.gather(*tries)]
+        left = await market.rows(User, role=Role.ADMIN, banned_at=None)
+        assert len(left) == 1
+        await server.store.single().change_all(User, {"role": Role.ADMIN}, banned_at=None)
+        one, two = [
+            await market.sign_in(await market.store.single().get(User, each.id), connect=False)
+            for each in (one, two)
+        ]
 
 
 async def test_a_banned_contractor_is_paid_for_approved_work(market, server):
