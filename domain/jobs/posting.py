@@ -24,8 +24,16 @@ from domain.kernel.errors import CurrencyNotSupported, Invalid, JobNotOpen, JobT
 from domain.kernel.money import CURRENCIES
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, CurrencyCode, Id
-from domain.operations.limits import Limit
+from domain.operations.limits import Limit, Usage
 from domain.operations.operation import operation
+
+
+def _posting_cost(cmd: "Create", usage: Usage) -> float:
+    """The feed of every user with a matching search stores the job."""
+    return 1 + usage.size // 4096
+
+
+POSTING = Limit(60, 60, cost=_posting_cost)
 
 
 class Create(Command, frozen=True):
@@ -57,7 +65,7 @@ class Update(Command, frozen=True):
     location: Location | UnsetType | None = UNSET
 
 
-@operation("job.create", roles={Role.CUSTOMER}, limits=(Limit(60, 60), MARKET_PUSHES))
+@operation("job.create", roles={Role.CUSTOMER}, limits=(POSTING, MARKET_PUSHES))
 async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Job:
     """Post a job. Raises CurrencyNotSupported, Invalid for a minimum above the maximum."""
     customer = await uow.get(User, actor.id)

@@ -28,7 +28,7 @@ from domain.kernel.bounds import Bounded
 from domain.kernel.documents import any_of
 from domain.kernel.errors import Invalid, NotFound, TooMany
 from domain.kernel.outbox import Event, Lane
-from domain.kernel.record import Index, Page, Record
+from domain.kernel.record import Index, Page, Record, wire
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id, NoFields, Style
 from domain.operations.limits import Limit
@@ -42,6 +42,7 @@ MAX_SEARCHES = 20  # for each user
 COUNT_LIMIT = 200  # jobs counted for one anchor; above that it is common
 SCANNED = 200  # searches read by one task
 CHUNK = 50  # users to whom one task pushes a job
+MAX_PUSHED_BYTES = 16 * 2**20  # of one revision of a job to all users; their feeds store each push
 HITS_KEPT = timedelta(days=90)
 ANYTHING = "*"
 
@@ -223,6 +224,7 @@ class MatchSavedSearches(Task, frozen=True, tag="match_saved_searches"):
     job_id: str
     revision: int = 0
     after: str = ""
+    pushed: int = 0  # bytes
 
     async def run(self, ports: Ports) -> None:
         uow = ports.store.single()
@@ -234,9 +236,10 @@ class MatchSavedSearches(Task, frozen=True, tag="match_saved_searches"):
         matching, last = await _next_matches(uow, job, self.after)
 
         async def work(uow: UnitOfWork) -> None:
-            await _publish_new_hits(uow, job=job, matching=matching)
-            if last:
-                uow.later(MatchSavedSearches(job.id, self.revision, last))
+            new = await _publish_new_hits(uow, job=job, matching=matching)
+            pushed = self.pushed + new * len(msgspec.json.encode(wire(job)))
+            if last and pushed < MAX_PUSHED_BYTES:
+                uow.later(MatchSavedSearches(job.id, self.revision, last, pushed))
 
         if matching or last:
             await ports.store.transact(work)
@@ -260,8 +263,8 @@ async def _next_matches(uow: UnitOfWork, job: Job, after: str) -> tuple[list[Sav
     return list(matching.values()), found[-1].id if len(found) == SCANNED else ""
 
 
-async def _publish_new_hits(uow: UnitOfWork, job: Job, matching: Sequence[SavedSearch]) -> None:
-    """Push the job to the owners of these searches who did not get it before."""
+async def _publish_new_hits(uow: UnitOfWork, job: Job, matching: Sequence[SavedSearch]) -> int:
+    """Push the job to the owners of these searches who did not get it before: their number."""
     matches = {f"{job.id}:{saved.user_id}": saved for saved in matching}
     hits = await uow.all(SearchHit, {"_id": tuple(matches)}, limit=len(matches) or 1)
     known = {hit.id for hit in hits}
@@ -271,6 +274,7 @@ async def _publish_new_hits(uow: UnitOfWork, job: Job, matching: Sequence[SavedS
     public = public_part(job)
     for saved in new.values():
         uow.publish(MATCHED, Matched(saved.id, saved.name, public), to=[saved.user_id])
+    return len(new)
 
 
 async def users_notified(uow: UnitOfWork, job_ids: Sequence[str]) -> set[str]:

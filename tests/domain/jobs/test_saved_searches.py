@@ -173,6 +173,20 @@ async def test_many_matches_are_pushed_in_bounded_steps(
     assert len(runs) > 3 and runs == sorted(set(runs))
 
 
+async def test_a_long_job_is_pushed_to_fewer_users(
+    market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: MAX_PUSHED_BYTES in `MatchSavedSearches.run`: every push is stored in a feed."""
+    monkeypatch.setattr("domain.jobs.saved_searches.CHUNK", 1)
+    monkeypatch.setattr("domain.jobs.saved_searches.MAX_PUSHED_BYTES", 10_000)
+    people = [await market.contractor() for _ in range(5)]
+    for person in people:
+        await save(person)
+    await market.job(await market.customer(), description="x" * 4000)
+    await market.settled()
+    assert [len(matches(person)) for person in people] == [1, 1, 1, 0, 0]
+
+
 async def test_an_older_revision_of_a_job_is_not_matched(market: Market, server: Server) -> None:
     """Guard: `search_revision` in `posting.update`: one that is changed again and again is matched
     with its last content."""
