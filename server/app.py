@@ -27,6 +27,7 @@ from domain.ports.sessions import SessionEvent
 from handlers import NAMESPACES, files, webhooks
 from handlers.expose import Answer, answer, refusal
 from handlers.statements import DOWNLOADS
+from server.admission import Admission, Capacity, follow_requests
 from server.authentication import ENDED, Authenticator
 from server.config import Settings
 from server.container import STATS_SECONDS, CannotServe, Container, refuse_demo_accounts
@@ -42,6 +43,7 @@ from server.realtime.frame_budget import FrameBudget
 from server.realtime.server import Realtime
 from server.revocations import Revocations
 from server.runtime.background_tasks import end
+from server.runtime.descriptors import for_connections, raise_limit
 
 log = structlog.get_logger()
 
@@ -70,6 +72,13 @@ class Web(Container):
             partial(account_of, self.ports),
             self.tokens,
         )
+        self.admission = Admission(
+            Capacity(
+                min(settings.max_connections, for_connections(raise_limit())),
+                settings.connections_per_address,
+                settings.trusted_proxies,
+            )
+        )
         run = self._limited(answer)
         self.realtime = Realtime(
             commands={
@@ -84,6 +93,8 @@ class Web(Container):
             address=address,
             origins=list(settings.cors_origins),
             budget=FrameBudget(settings.commands_per_second),
+            admission=self.admission,
+            sockets_per_user=settings.sockets_per_user,
             fanout=self.fanout,
             presence=self.presence,
             fast=settings.realtime == "fast",
@@ -129,7 +140,9 @@ class Web(Container):
         return run
 
     def application(self) -> web.Application:
-        app = web.Application(client_max_size=MAX_BODY, middlewares=[self.http.problems])
+        app = web.Application(
+            client_max_size=MAX_BODY, middlewares=[follow_requests, self.http.problems]
+        )
         self.realtime.attach(app)
         app.add_routes(
             self.http.route(exposed.route.method, exposed.route.path, exposed.operation)
@@ -160,7 +173,13 @@ class Web(Container):
         """Answer 503 to /readyz, then close the connections, spread over `drain_seconds`."""
         await self.realtime.eio.drain(self.settings.drain_seconds)
 
+    async def listen(self, runner: web.AppRunner) -> None:
+        """Accept connections. Raises OSError."""
+        assert runner.server
+        await self.admission.listen(runner.server, self.settings.host, self.settings.port)
+
     async def _release(self, app: web.Application) -> None:
+        await self.admission.stop()
         await self.realtime.eio.drain(0)
 
     async def _running(self, app: web.Application) -> AsyncIterator[None]:
@@ -280,7 +299,7 @@ async def listening(settings: Settings) -> AsyncIterator[Web]:
     try:
         await runner.setup()
         try:
-            await web.TCPSite(runner, settings.host, settings.port).start()
+            await served.listen(runner)
         except OSError as refused:
             raise CannotServe(_why(refused, settings)) from refused
         try:

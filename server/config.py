@@ -85,6 +85,9 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     commands_per_second: int  # of one user
     sign_ins_per_minute: int  # of one address
     require_second_factor: bool  # of administrators; `server dev` does not
+    max_connections: int  # of one process
+    connections_per_address: int
+    sockets_per_user: int
     smtp_url: str | None  # None: mails are only logged
     mail_from: str
     s3_bucket: str | None  # None: files are stored in the database
@@ -143,6 +146,9 @@ def load(env: Mapping[str, str]) -> Settings:
         commands_per_second=read("COMMANDS_PER_SECOND", "50", _integer(1, 1_000_000), 1),
         sign_ins_per_minute=read("SIGN_INS_PER_MINUTE", "60", _integer(1, 100_000), 1),
         require_second_factor=read("REQUIRE_SECOND_FACTOR", "on", _switch, True),
+        max_connections=read("MAX_CONNECTIONS", "20000", _integer(16, 1_000_000), 16),
+        connections_per_address=read("CONNECTIONS_PER_ADDRESS", "500", _integer(1, 1_000_000), 1),
+        sockets_per_user=read("SOCKETS_PER_USER", "50", _integer(1, 1_000_000), 1),
         smtp_url=read("SMTP_URL", "", _optional(_smtp_url, None), None),
         mail_from=read("MAIL_FROM", f"no-reply@{urlsplit(public_url).hostname}", _sender, ""),
         s3_bucket=read("S3_BUCKET", "", _optional(_bucket, None), None),

@@ -226,7 +226,7 @@ async def server(installation: Installation) -> AsyncIterator[Server]:
     runner = HttpRunner(served.application(), shutdown_timeout=1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", installation.settings.port).start()
+        await served.listen(runner)
         yield Server(installation.url, served, installation.sandbox)
     finally:
         await _stop(runner)

@@ -13,6 +13,7 @@ from engineio.packet import Packet
 from engineio.payload import Payload
 
 from domain.kernel.actor import Actor
+from server.admission import accepted_of
 from server.realtime.fast_transport import CUT, MAX_UNSENT_BYTES, FastTransport, Payer, Takeover
 from server.realtime.frame_budget import FrameBudget
 from server.realtime.packets import MESSAGE, frame
@@ -30,6 +31,7 @@ class Owner(Protocol):
     use_fast_transport: bool
     takeover: Takeover
     budget: FrameBudget
+    unsent: int
     receive_packet: Callable[["Connection", str, int], None]
 
     def discard(self, connection: "Connection") -> None: ...
@@ -61,6 +63,7 @@ class Connection(AsyncSocket):  # type: ignore[misc]
         self.address = address
         self.fast_transport: FastTransport | None = None
         self.stock_transport: Any = None  # of a websocket that aiohttp serves
+        self.network: str | None = None  # whose connections are counted
         self.ponged = True
         self.actor: Actor | None = None
         self.clients: dict[str, Client] = {}
@@ -72,8 +75,8 @@ class Connection(AsyncSocket):  # type: ignore[misc]
         self.due = 0.0  # when its bucket of frames is empty again
         self.unpaid = 0  # bytes that arrived since the last charge
         self.refusals = 0.0  # by rate limits
-        self._unsent = 0
-        self._polling = self._posting = False
+        self.unsent = 0  # bytes of packets in `queue`
+        self._polling = self._posting = self._cut = False
 
     # -- what its client may send --------------------------------------------------------------
 
@@ -90,8 +93,14 @@ class Connection(AsyncSocket):  # type: ignore[misc]
 
     def cut_if_exhausted(self) -> None:
         """Close a connection whose client goes on although it is refused."""
-        if not self.server.budget.exhausted(self) or self.closed:
+        if self.server.budget.exhausted(self):
+            self.cut()
+
+    def cut(self) -> None:
+        """Close a connection that has violated the policy."""
+        if self.closed or self._cut:
             return
+        self._cut = True
         if self.fast_transport:
             self.fast_transport.cut()
         elif self.upgraded and self.stock_transport:
@@ -100,6 +109,13 @@ class Connection(AsyncSocket):  # type: ignore[misc]
         else:
             self.abort()
 
+    def prove(self) -> None:
+        """Its client has connected a namespace."""
+        if self.fast_transport:
+            self.fast_transport.prove()
+        elif accepted := accepted_of(self.stock_transport):
+            accepted.prove()
+
     # -- to the client -----------------------------------------------------------------------
 
     def send_packet(self, packet: bytes) -> None:
@@ -107,8 +123,9 @@ class Connection(AsyncSocket):  # type: ignore[misc]
         if self.fast_transport:
             self.fast_transport.write(frame(MESSAGE + packet))
         elif not self.closed:
-            self._unsent += len(packet)
-            if self._unsent > MAX_UNSENT_BYTES:
+            self.unsent += len(packet)
+            self.server.unsent += len(packet)
+            if self.unsent > MAX_UNSENT_BYTES:
                 self.abort()
             else:
                 self.queue.put_nowait(Packet(engine_packet.MESSAGE, data=packet.decode()))
@@ -128,8 +145,12 @@ class Connection(AsyncSocket):  # type: ignore[misc]
             packets: list[Packet] = await super().poll()
         finally:
             self._polling = False
-        self._unsent = 0
+        self.forget_unsent()
         return packets
+
+    def forget_unsent(self) -> None:
+        self.server.unsent -= self.unsent
+        self.unsent = 0
 
     # -- heartbeat, backpressure, closing ------------------------------------------------------
 
@@ -237,7 +258,7 @@ class Connection(AsyncSocket):  # type: ignore[misc]
 
     async def receive(self, pkt: Packet) -> None:
         """A packet of the stock path or of a poller."""
-        if pkt.packet_type != engine_packet.MESSAGE:
+        if pkt.packet_type != engine_packet.MESSAGE or pkt.binary:
             self.charge()
         if not self.closed:
             await super().receive(pkt)
@@ -258,6 +279,8 @@ class Connection(AsyncSocket):  # type: ignore[misc]
             if body.startswith(JSONP):
                 raise EngineIOError
             for pkt in Payload(encoded_payload=body.decode()).packets:
+                if self._cut:
+                    raise EngineIOError
                 await self.receive(pkt)
         except (ValueError, LookupError, RecursionError, EOFError, TimeoutError) as unreadable:
             raise EngineIOError from unreadable

@@ -2,25 +2,33 @@
 
 import asyncio
 import contextlib
+import itertools
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import engineio
 import structlog
-from aiohttp import web
+from aiohttp import WSMsgType, web
 from engineio import packet as engine_packet
 from engineio.async_drivers.aiohttp import WebSocket
 from engineio.packet import Packet
 from engineio.payload import Payload
 
+from server.admission import RETRY_SECONDS, Admission, accepted_of
 from server.realtime.connection import MAX_MESSAGE, Connection
-from server.realtime.fast_transport import Takeover
+from server.realtime.fast_transport import FRAMES_AT_ONCE, Takeover
 from server.realtime.frame_budget import FrameBudget
+from server.realtime.stock_meter import StockMeter
 from server.runtime.background_tasks import end
 
 log = structlog.get_logger()
 
 PING_INTERVAL, PING_TIMEOUT = 25, 20  # seconds
+JOIN_SECONDS = 15.0  # for the first namespace, and after the last
+POLLERS_SHARE = 4  # the part of all connections that may poll is 1/4
+MAX_POLLED_BYTES = 128 * 1024 * 1024  # unsent bytes of all pollers
+TOO_MANY = "Too many connections: try again later."
 DRAIN_SPREAD = 0.8  # the part of the draining time over which connections are closed
 
 # A polling client sends all its queued packets in one body; the size of the body is limited.
@@ -38,6 +46,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         use_fast_transport: bool,
         address: Callable[[web.Request], str],
         budget: FrameBudget,
+        admission: Admission,
         **options: Any,
     ):
         super().__init__(
@@ -53,6 +62,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         self.use_fast_transport = use_fast_transport
         self.takeover = Takeover(MAX_MESSAGE)
         self.budget = budget
+        self.unsent = 0  # bytes that wait for polls
+        self.joining: dict[Connection, float] = {}  # without a namespace, and until when
+        self._admission = admission
+        self._pollers: dict[Connection, None] = {}  # some may have been upgraded since
+        self._of_network: Counter[str] = Counter()
         self.draining = False
         self.receive_packet: Callable[[Connection, str, int], None]
         self.on_closed: Callable[[Connection], None]
@@ -81,6 +95,13 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         if self.sockets.pop(connection.sid, None):
             for slot in self._ping_slots:
                 slot.discard(connection)
+            connection.forget_unsent()
+            self.joining.pop(connection, None)
+            self._pollers.pop(connection, None)
+            if connection.network:
+                self._of_network[connection.network] -= 1
+                if not self._of_network[connection.network]:
+                    del self._of_network[connection.network]
             self.on_closed(connection)
 
     async def drain(self, seconds: float) -> None:
@@ -117,13 +138,24 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         if self.draining:
             return web.Response(status=503, text="This process is ending: try again.")
         request = environ["aiohttp.request"]
-        connection = Connection(self, self.generate_id(), self._address(request))
+        address = self._address(request)
+        network = self._admission.limited(address)
+        if refused := self._refusal(network, transport):
+            return web.Response(
+                status=refused, headers={"Retry-After": str(RETRY_SECONDS)}, text=TOO_MANY
+            )
+        connection = Connection(self, self.generate_id(), address)
         self.sockets[connection.sid] = connection
+        self.await_namespace(connection)
+        if network:
+            connection.network = network
+            self._of_network[network] += 1
         self._ping_slots[self._ticks % PING_INTERVAL].add(connection)
         connection.queue.put_nowait(
             Packet(engine_packet.OPEN, self._open_data(connection, transport))
         )
         if transport == "polling":
+            self._pollers[connection] = None
             connection.connected = True
             return self._ok(await connection.poll(), jsonp_index=jsonp_index)
         if not self.use_fast_transport:
@@ -136,6 +168,47 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         except BaseException:
             self.discard(connection)
             raise
+
+    def _refusal(self, network: str | None, transport: str) -> int:
+        """The status of a refused connection, or 0. Pollers hold memory without a descriptor."""
+        capacity = self._admission.capacity
+        if network and self._of_network[network] >= capacity.per_address:
+            return 429
+        most = max(1, capacity.total // POLLERS_SHARE)
+        if transport == "polling" and len(self._pollers) >= most:
+            self._pollers = {each: None for each in self._pollers if not each.upgraded}
+            if len(self._pollers) >= most and not self._end_oldest_joining_poller():
+                return 503
+        return 0
+
+    def _end_oldest_joining_poller(self) -> bool:
+        oldest = next((each for each in self._pollers if not each.clients), None)
+        if oldest:
+            self._pollers.pop(oldest)
+            oldest.abort()
+        return oldest is not None
+
+    def await_namespace(self, connection: Connection) -> None:
+        """Close a connection that has no namespace for JOIN_SECONDS, even if it answers pings."""
+        self.joining.pop(connection, None)
+        self.joining[connection] = asyncio.get_running_loop().time() + JOIN_SECONDS
+
+    def _end_late(self, now: float) -> None:
+        for connection, until in list(self.joining.items()):
+            if until > now:
+                break
+            self.joining.pop(connection)
+            if not connection.clients:
+                connection.cut()
+
+    def _limit_unsent(self) -> None:
+        """End the pollers with the most unsent bytes, while all together have too many."""
+        while self.unsent > MAX_POLLED_BYTES:
+            largest = max(self._pollers, key=lambda each: each.unsent, default=None)
+            if largest is None:
+                break
+            self.discard(largest)
+            largest.abort()
 
     def _open_data(self, connection: Connection, transport: str) -> dict[str, Any]:
         return {
@@ -151,6 +224,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         while True:
             await asyncio.sleep(1)
             self._ticks += 1
+            self._end_late(asyncio.get_running_loop().time())
+            self._limit_unsent()
             for connection in list(self._ping_slots[(self._ticks - PING_TIMEOUT) % PING_INTERVAL]):
                 if not connection.ponged:
                     connection.abort()
@@ -162,21 +237,40 @@ class _StockWebSocket(WebSocket):  # type: ignore[misc]
     """A websocket of the stock path, without deflate, which costs 100 KiB for each connection.
 
     Data that is no Engine.IO packet ends the connection normally, as if it was lost. A message that
-    is no Socket.IO packet is ignored: python-engineio would parse it as JSON of any depth.
+    is no Socket.IO packet is ignored: python-engineio would parse it as JSON of any depth. Pings
+    are answered here, because aiohttp answers all that have arrived in one turn of the event loop.
     """
 
     async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
         request = environ["aiohttp.request"]
-        self._sock = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, compress=False)
+        self._sock = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, compress=False, autoping=False)
         await self._sock.prepare(request)
-        self.handler.__self__.stock_transport = request.transport
+        connection = self.handler.__self__
+        connection.stock_transport = request.transport
+        if accepted := accepted_of(request.transport):
+            accepted.accepts = StockMeter(connection)
         await self.handler(self)
         return self._sock
 
     async def wait(self) -> Any:
-        while True:
-            data = await super().wait()
-            if isinstance(data, str) and not "0" <= data[:1] <= "6":
-                raise OSError("not a packet")
-            if data[:1] != "4" or not data[1:] or "0" <= data[1] <= "6":
-                return data
+        """The next packet. What else arrives is charged here."""
+        connection = self.handler.__self__
+        for number in itertools.count(1):
+            message = await self._sock.receive()
+            if connection.stock_transport.is_closing():
+                raise OSError("closed")
+            if message.type not in (WSMsgType.PING, WSMsgType.PONG):
+                data: Any = message.data
+                if not isinstance(data, bytes | str):
+                    raise OSError("closed")
+                if isinstance(data, bytes):
+                    return data
+                if not "0" <= data[:1] <= "6":
+                    raise OSError("not a packet")
+                if data[0] != "4" or not data[1:] or "0" <= data[1] <= "6":
+                    return data
+            elif message.type is WSMsgType.PING:
+                await self._sock.pong(message.data)
+            connection.charge()
+            if number % FRAMES_AT_ONCE == 0:
+                await asyncio.sleep(0)

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from server.admission import accepted_of
 from server.realtime.packets import frame
 
 try:
@@ -130,6 +131,7 @@ class FastTransport(asyncio.Protocol):
     """One websocket connection."""
 
     __slots__ = (
+        "_accepted",
         "_cut",
         "_goes_on",
         "_held",
@@ -145,6 +147,7 @@ class FastTransport(asyncio.Protocol):
     def __init__(
         self, inbox: _Inbox, transport: asyncio.Transport, handler: FrameHandler, max_size: int
     ) -> None:
+        self._accepted = accepted_of(transport)
         self._inbox = inbox
         self._parser = WebSocketReader(inbox, max_size, compress=False, decode_text=True)
         self._transport = transport
@@ -225,7 +228,19 @@ class FastTransport(asyncio.Protocol):
         return False  # asyncio then closes the transport
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        if self._accepted:
+            self._accepted.release()
         self.handler.on_closed()
+
+    def took_over(self) -> None:
+        """From now on the transport calls this protocol."""
+        if self._accepted:
+            self._accepted.hand_over()
+
+    def prove(self) -> None:
+        """Its client has connected a namespace."""
+        if self._accepted:
+            self._accepted.prove()
 
     # -- to the client -----------------------------------------------------------------------
 
@@ -301,6 +316,7 @@ class Takeover:
         fast = FastTransport(self._inbox, transport, handler, self._max_size)
         early, protocol._message_tail = protocol._message_tail, b""
         transport.set_protocol(fast)
+        fast.took_over()
         protocol.transport = None  # it must not close the transport
         protocol.connection_lost(None)
         started(fast)

@@ -28,6 +28,7 @@ from domain.kernel.errors import (
     RateLimited,
     SecondFactorSetupRequired,
     TooLarge,
+    TooMany,
     Unauthenticated,
 )
 from domain.kernel.rooms import is_counted, role_room, user_room
@@ -35,6 +36,7 @@ from domain.operations.command import Meta
 from domain.operations.operation import Operation
 from domain.ports.sessions import SessionEvent
 from server.adapters.redis_presence import Presence
+from server.admission import Admission
 from server.authentication import Authenticator
 from server.operation_calls import Refuse, RunOperation
 from server.pubsub.fanout import Fanout
@@ -57,6 +59,8 @@ MAX_COMMAND = 64 * 1024  # characters of a command, with its header
 MAX_WAITING_PACKETS = 32  # then reading stops
 MAX_UNANSWERED = 8  # commands that are committed and wait for Stripe's part of the answer
 MAX_PIPELINED = 64  # commands whose order is fixed and whose commit is under way
+ROOMS_PER_CONNECTION, ROOMS_PER_USER = 500, 2000  # watched jobs and people, on this process
+TOO_MANY_SOCKETS = RateLimited("You have too many open connections.", retry_after=10.0)
 RESYNC_DELAY_SECONDS = 0.5  # gathers the reports of several processes into one resync
 ADMIN = "/admin"
 
@@ -74,6 +78,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         address: Callable[[Any], str],
         origins: list[str],
         budget: FrameBudget,
+        admission: Admission,
+        sockets_per_user: int,
         fanout: Fanout,
         presence: Presence,
         fast: bool,
@@ -84,6 +90,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             "use_fast_transport": fast and usable(),
             "address": address,
             "budget": budget,
+            "admission": admission,
         }
         super().__init__(
             client_manager=self.rooms,
@@ -99,6 +106,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         self._refuse = refuse
         self._authenticator = authenticator
         self._charge = budget.charge
+        self._sockets_per_user = sockets_per_user
         self._fanout = fanout
         self._presence = presence
         self._resyncing = False
@@ -225,10 +233,14 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             self._refuse_connect(connection, namespace, refused)
             return self._unsubscribe_empty(rooms)
         if not connection.clients:
+            if len(self.rooms.members(rooms[0])) >= self._sockets_per_user:
+                self._refuse_connect(connection, namespace, TOO_MANY_SOCKETS)
+                return self._unsubscribe_empty(rooms)
             connection.actor = actor
             for room in rooms:
                 self.enter(connection, room)
         connection.clients[namespace] = client
+        connection.prove()
         self.rooms.invalidate(connection)
         known = actor.session_id in self._sessions
         self._sessions.add(client, until)
@@ -299,6 +311,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         if not connection.clients:
             for room in list(connection.rooms):
                 self.leave(connection, room)
+            if not connection.closed:
+                self.eio.await_namespace(connection)
         self._sessions.remove(client)
 
     def _on_connection_closed(self, connection: Connection) -> None:
@@ -359,7 +373,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         try:
             answer = await self._run(op, fields, client.actor, meta)
             if answer.ok and (op.joins or op.leaves):
-                await self._update_rooms(client, op, answer.data)
+                answer = await self._update_rooms(client, op, answer)
             self._ack(client.connection, client.namespace, id, answer)
         finally:
             client.busy -= 1
@@ -369,19 +383,35 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         if client.ending and not client.busy:
             self._disconnect(client, None)
 
-    async def _update_rooms(self, client: Client, op: Operation, data: Any) -> None:
-        """Enter the rooms that the answer opens, and leave those that it closes."""
+    async def _update_rooms(self, client: Client, op: Operation, answer: Any) -> Any:
+        """Enter the rooms that the answer opens, and leave those that it closes. Returns the
+        answer, or the refusal of too many rooms."""
+        data, connection = answer.data, client.connection
         joins = list(op.joins(data, client.actor)) if op.joins else []
+        if joins and (most := self._exceeded(connection, set(joins))):
+            return self._refuse(TooMany(limit=most))
         await self._subscribe(joins)
-        if client.connection.clients.get(client.namespace) is not client:
-            return self._unsubscribe_empty(joins)
+        if connection.clients.get(client.namespace) is not client:
+            self._unsubscribe_empty(joins)
+            return answer
         mine = client.rooms = client.rooms or set()
         for room in joins:
             mine.add(room)
-            self.enter(client.connection, room)
+            self.enter(connection, room)
         for room in op.leaves(data) if op.leaves else ():
             mine.discard(room)
-            self.leave(client.connection, room)
+            self.leave(connection, room)
+        return answer
+
+    def _exceeded(self, connection: Connection, joins: set[str]) -> int:
+        """The number of rooms that a connection or its user would exceed, or 0."""
+        if not (new := len(joins - connection.rooms)) or not connection.actor:
+            return 0
+        if len(connection.rooms) + new > ROOMS_PER_CONNECTION:
+            return ROOMS_PER_CONNECTION
+        others = self.rooms.members(user_room(connection.actor.id))
+        held = sum(len(each.rooms) for each in others)
+        return ROOMS_PER_USER if held + new > ROOMS_PER_USER else 0
 
     def _ack(self, connection: Connection, namespace: str, id: int | None, answer: Any) -> None:
         if id is not None:

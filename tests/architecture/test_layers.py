@@ -50,10 +50,11 @@ ALLOWED_SERVER = {
     "authentication": "adapters revocations",
     "password_attempts": "networks token_buckets",
     "rate_limits": "caller networks token_buckets password_attempts",
+    "admission": "runtime config networks token_buckets",
     "http": "runtime rate_limits operation_calls authentication",
-    "realtime": "runtime token_buckets operation_calls pubsub adapters authentication",
+    "realtime": "runtime admission token_buckets operation_calls pubsub adapters authentication",
     "container": "config demo_accounts pubsub adapters workers realtime",
-    "app": "runtime config disk_space readiness rate_limits operation_calls revocations"
+    "app": "runtime config admission disk_space readiness rate_limits operation_calls revocations"
     " authentication http realtime container",
     "dev": "disk_space config log_setup demo_accounts dev_environment adapters http app",
     "cli": "runtime config log_setup demo_accounts dev_environment container app dev",
