@@ -20,7 +20,7 @@ from tests.bench.realtime.frames import UPGRADE
 from tests.conftest import Server, both_paths
 from tests.support.market import Market
 from tests.support.polling_client import PollingClient, open_polling_client
-from tests.support.raw_socket import PATH, SECONDS, open_raw_socket, wait_until
+from tests.support.raw_socket import PATH, SECONDS, RawSocket, open_raw_socket, wait_until
 
 ALIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -202,8 +202,8 @@ async def test_a_user_has_a_limit_of_sockets(market: Market, server: Server) -> 
 
 async def test_watched_jobs_are_bounded(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guard: `server.Realtime._exceeded`, for a connection and for its user."""
-    party = await market.customer()
-    jobs = [(await market.job(party))["id"] for _ in range(4)]
+    owner, party = await market.customer(), await market.contractor()
+    jobs = [(await market.job(owner))["id"] for _ in range(4)]
     monkeypatch.setattr(realtime_server, "ROOMS_PER_CONNECTION", 2 + 2)  # two are the user's own
     monkeypatch.setattr(realtime_server, "ROOMS_PER_USER", 4 + 2 + 1)
     first, second = [await open_raw_socket(market, party) for _ in range(2)]
@@ -211,9 +211,9 @@ async def test_watched_jobs_are_bounded(market: Market, monkeypatch: pytest.Monk
     for client in (first, second):
         assert (await client.connect("/job")).startswith("0")
 
-    async def watch(client: object, job: str) -> str:
-        answer = await client.emit("/job", json.dumps(["watch", {"job_id": job}]))  # type: ignore[attr-defined]
-        return "ok" if answer["ok"] else f"{answer['error']['code']}"
+    async def watch(client: RawSocket, job: str) -> str:
+        answer = await client.emit("/job", json.dumps(["watch", {"job_id": job}]))
+        return "ok" if answer["ok"] else str(answer["error"]["code"])
 
     assert [await watch(first, job) for job in jobs] == ["ok", "ok", "too_many", "too_many"]
     assert await watch(first, jobs[0]) == "ok", "watched already"
