@@ -1,7 +1,12 @@
 """The lists of all records and tasks, read by the composition root."""
 
 from domain.accounts.challenges import UsedChallenge
+from domain.accounts.email_change import SendEmailChange, SendEmailUndo
+from domain.accounts.email_verification import SendVerification
+from domain.accounts.mailed_tokens import MailedToken
 from domain.accounts.passkey import Passkey
+from domain.accounts.password_reset import SendReset
+from domain.accounts.registration import Registration, SendRegistration
 from domain.accounts.second_factor import SecondFactor
 from domain.accounts.sessions import EndSession, EndSessions, Revocation
 from domain.accounts.user import User
@@ -57,6 +62,8 @@ RECORDS = (
     SecondFactor,
     Passkey,
     UsedChallenge,
+    MailedToken,
+    Registration,
     Job,
     Application,
     Conversation,
@@ -121,6 +128,11 @@ TASKS = (
     | DeleteStripeCustomer
     | EraseCopies
     | MakeExport
+    | SendReset
+    | SendVerification
+    | SendRegistration
+    | SendEmailChange
+    | SendEmailUndo
     | MatchSavedSearches
     | PushPresence
     | FinishMessages

@@ -1,6 +1,17 @@
 """/account: the user's profile, sessions, feed and payout onboarding."""
 
-from domain.accounts import passkeys, profile, second_step, sign_in, step_up, totp
+from domain.accounts import (
+    email_change,
+    email_verification,
+    passkeys,
+    password_change,
+    password_reset,
+    profile,
+    second_step,
+    sign_in,
+    step_up,
+    totp,
+)
 from domain.notifications import feed
 from domain.payouts import onboarding
 from domain.privacy import deletion, export
@@ -28,6 +39,14 @@ account.expose(passkeys.passkey_add, http="POST /api/account/passkey_add")
 account.expose(passkeys.passkeys, http="GET /api/account/passkeys")
 account.expose(passkeys.passkey_remove, http="DELETE /api/account/passkeys/{passkey_id}")
 account.expose(step_up.step_up, http="POST /api/account/step_up")
+account.expose(password_change.sessions_end_others, http="POST /api/account/sessions_end_others")
+account.expose(password_change.password, http="POST /api/account/password")
+account.expose(password_reset.reset_request, http="POST /api/account/reset_request", socket=False)
+account.expose(password_reset.reset, http="POST /api/account/reset", socket=False)
+account.expose(email_verification.verify_send, http="POST /api/account/verify_send")
+account.expose(email_verification.verify, http="POST /api/account/verify")
+account.expose(email_change.email_change, http="POST /api/account/email_change")
+account.expose(email_change.email_confirm, http="POST /api/account/email_confirm")
 account.expose(onboarding.onboard, http="POST /api/account/onboard")
 account.expose(export.export, http="POST /api/account/export")
 account.expose(deletion.delete, http="POST /api/account/delete")

@@ -27,12 +27,14 @@ from domain.ports.sessions import SessionEvent
 from handlers import NAMESPACES, files, webhooks
 from handlers.expose import Answer, answer, refusal
 from handlers.statements import DOWNLOADS
+from server.adapters.dev_mailbox import DevMailbox
 from server.admission import Admission, Capacity, follow_requests
 from server.authentication import ENDED, Authenticator
 from server.config import Settings
 from server.container import STATS_SECONDS, CannotServe, Container, refuse_demo_accounts
 from server.disk_space import DiskSpace
 from server.http.client_address import client_address
+from server.http.dev_mails import mails_route
 from server.http.headers import security_headers, security_txt
 from server.http.protocol import HttpRunner
 from server.http.routes import MAX_BODY, HttpApi
@@ -163,6 +165,8 @@ class Web(Container):
         app.add_routes(
             [security_txt(settings.public_url, settings.security_contact, self.store.clock.now)]
         )
+        if isinstance(self.ports.mail, DevMailbox):
+            app.add_routes([mails_route(self.ports.mail.mails)])
         _serve_pages(app)
         app.on_response_prepare.append(security_headers(settings.public_url))
         app.cleanup_ctx.append(self._running)

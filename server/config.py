@@ -88,6 +88,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     max_connections: int  # of one process
     connections_per_address: int
     sockets_per_user: int
+    require_verification: bool  # of e-mail addresses; `server dev` does not
     smtp_url: str | None  # None: mails are only logged
     mail_from: str
     s3_bucket: str | None  # None: files are stored in the database
@@ -149,6 +150,7 @@ def load(env: Mapping[str, str]) -> Settings:
         max_connections=read("MAX_CONNECTIONS", "20000", _integer(16, 1_000_000), 16),
         connections_per_address=read("CONNECTIONS_PER_ADDRESS", "500", _integer(1, 1_000_000), 1),
         sockets_per_user=read("SOCKETS_PER_USER", "50", _integer(1, 1_000_000), 1),
+        require_verification=read("REQUIRE_VERIFICATION", "on", _switch, True),
         smtp_url=read("SMTP_URL", "", _optional(_smtp_url, None), None),
         mail_from=read("MAIL_FROM", f"no-reply@{urlsplit(public_url).hostname}", _sender, ""),
         s3_bucket=read("S3_BUCKET", "", _optional(_bucket, None), None),

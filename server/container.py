@@ -29,6 +29,7 @@ from server.adapters.field_cipher import field_codec
 from server.adapters.file_inspector import FileInspector
 from server.adapters.hmac_seal import HmacSeal
 from server.adapters.jwt_tokens import AccessTokens
+from server.adapters.mailed_secrets import HmacMailedSecrets
 from server.adapters.redis_presence import Presence
 from server.adapters.redis_sessions import RedisSessions
 from server.adapters.smtp import mailer
@@ -66,12 +67,7 @@ class Container:
     def __init__(self, settings: Settings) -> None:
         clock = SystemClock()
         self.settings = settings
-        rates = Rates(
-            Schedule(settings.platform_fee_bps, settings.service_fee_bps),
-            settings.currencies,
-            settings.auto_complete_days,
-        )
-        self.store = Store(settings.mongo_url, clock, rates, field_codec(settings))
+        self.store = Store(settings.mongo_url, clock, _rates(settings), field_codec(settings))
         self.store.before_commit = _follow
         # A caller waits for a free connection: a busy Redis must not look like an absent one,
         # because without Redis sessions are accepted without a look-up.
@@ -120,6 +116,7 @@ class Container:
             messages=self.message_writer,
             seal=seal,
             mail=mailer(settings, clock),
+            mailed_secrets=HmacMailedSecrets(settings.jwt_keys),
             blobs=blobs(settings, self.store),
             examiner=FileInspector(),
             tickets=self.tokens,
@@ -136,6 +133,8 @@ class Container:
     async def start(self, *, listening: bool = False) -> None:
         if not (self.settings.require_second_factor or self.settings.demo):
             log.warning("REQUIRE_SECOND_FACTOR is off: a password alone signs administrators in")
+        if not (self.settings.require_verification or self.settings.demo):
+            log.warning("REQUIRE_VERIFICATION is off: anybody can use a foreign e-mail address")
         await self.store.prepare(RECORDS)
         await self.fanout.start(listening=listening)
         self.message_writer.start()
@@ -193,6 +192,15 @@ async def refuse_demo_accounts(store: Store) -> None:
             "This database has demo accounts, whose password is public. Use another database "
             "(MONGO_URL), or delete the users whose e-mail ends with @demo.test."
         )
+
+
+def _rates(settings: Settings) -> Rates:
+    return Rates(
+        Schedule(settings.platform_fee_bps, settings.service_fee_bps),
+        settings.currencies,
+        settings.auto_complete_days,
+        settings.require_verification,
+    )
 
 
 def _follow(uow: UnitOfWork) -> None:

@@ -41,6 +41,7 @@ from tests.support.negotiation import Negotiation
 from tests.support.processes import Processes, free_port
 from tests.support.property_sizes import SEED
 from tests.support.sandbox_client import Sandbox
+from tests.support.smtp_server import SmtpServer
 
 # As a server does: structlog's default renders all local variables of a traceback, for seconds.
 configure("INFO")
@@ -197,6 +198,7 @@ async def installation(
         "CURRENCY": "USD,JPY,KWD,EUR,ISK",
         "SPECIAL_CURRENCIES": "ISK",
         "DRAIN_SECONDS": "1",
+        "REQUIRE_VERIFICATION": "off",
         "REALTIME": realtime,
         # Tests send more commands than people.
         "COMMANDS_PER_SECOND": "1000",
@@ -279,6 +281,26 @@ async def books(installation: Installation) -> AsyncIterator[Callable[[], Awaita
     container = Container(installation.settings)
     yield lambda: audit(container.ports)
     await container.close()
+
+
+@pytest.fixture
+async def smtp(installation: Installation) -> AsyncIterator[SmtpServer]:
+    """A mail server for the mails of the installation. Request it before `market` or `server`."""
+    smtp = await SmtpServer().start()
+    _configure(installation, SMTP_URL=smtp.url)
+    yield smtp
+    await smtp.stop()
+
+
+@pytest.fixture
+def verification_required(installation: Installation) -> None:
+    """New accounts must verify their address. Request it before `market` or `server`."""
+    _configure(installation, REQUIRE_VERIFICATION="on")
+
+
+def _configure(installation: Installation, **variables: str) -> None:
+    installation.env |= variables
+    installation.settings = load(installation.env)
 
 
 @pytest.fixture

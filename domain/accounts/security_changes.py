@@ -14,6 +14,8 @@ SECURITY_CHANGED = Event("/account", "security.changed")
 class SecurityFact(StrEnum):
     """`notifications/templates/security.py` has the text of each."""
 
+    PASSWORD_CHANGED = "password_changed"
+    EMAIL_CHANGED = "email_changed"
     TOTP_ENABLED = "totp_enabled"
     TOTP_DISABLED = "totp_disabled"
     PASSKEY_ADDED = "passkey_added"

@@ -9,12 +9,19 @@ from msgspec import Meta as Limits
 
 from domain.accounts.challenges import LIFE
 from domain.accounts.devices import DeviceToken, known_device, remember_device
+from domain.accounts.mailed_tokens import Token
 from domain.accounts.password_policy import NewPassword, Password, check_password
+from domain.accounts.registration import (
+    VerificationRequired,
+    keep_registration,
+    open_account,
+    user_with_password,
+)
 from domain.accounts.second_factor import methods_of
 from domain.accounts.sessions import end_session, is_revoked, start_valid_session
-from domain.accounts.user import Name, User, add_user, new_user
+from domain.accounts.user import Name, User, new_user
 from domain.kernel.actor import ANYONE, EVERYONE, Actor, Role
-from domain.kernel.email_address import MAX_EMAIL, email_to_find
+from domain.kernel.email_address import MAX_EMAIL
 from domain.kernel.errors import (
     EmailTaken,
     Invalid,
@@ -22,7 +29,6 @@ from domain.kernel.errors import (
     SecondFactorRequired,
     Unauthenticated,
     Unavailable,
-    WrongCredentials,
 )
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Email, Meta, NoFields, Style
@@ -58,14 +64,16 @@ class Register(Command, frozen=True):
 
 
 class Login(Command, frozen=True):
-    """`device_token` is that of an earlier sign-in of the same user on the same device."""
+    """`device_token` is that of an earlier sign-in of the same user on the same device,
+    `verification` the code or the token of the mail that asks to confirm the address."""
 
-    UNLOGGED = frozenset({"password", "device_token"})
+    UNLOGGED = frozenset({"password", "device_token", "verification"})
     PERSONAL = frozenset({"email"})
 
     email: Annotated[str, Limits(max_length=MAX_EMAIL)]
     password: Password
     device_token: DeviceToken | None = None
+    verification: Token | None = None
 
 
 class Refresh(Command, frozen=True):
@@ -79,7 +87,7 @@ class Revoke(Command, frozen=True):
 
 
 def signed_in_user(answer: dict[str, Any]) -> list[str]:
-    return [answer["user"]["id"]]
+    return [answer["user"]["id"]] if "user" in answer else []
 
 
 @operation(
@@ -90,10 +98,13 @@ def signed_in_user(answer: dict[str, Any]) -> list[str]:
     subjects=signed_in_user,
     limits=(PASSWORDS_PER_ADDRESS,),
 )
-async def register(cmd: Register, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
+async def register(
+    cmd: Register, actor: Actor | None, ports: Ports, meta: Meta
+) -> SignedIn | VerificationRequired:
     """Open a customer's or contractor's account and sign it in. Raises EmailTaken, Invalid.
 
     The session starts first, so that a failure leaves no account that its owner did not get into.
+    Where addresses must be verified, the answer is the same for each address, see `registration`.
     """
     if cmd.role is Role.ADMIN:
         raise Invalid("role: choose customer or contractor.", field="role")
@@ -101,9 +112,12 @@ async def register(cmd: Register, actor: Actor | None, ports: Ports, meta: Meta)
     user = await new_user(
         ports, email=cmd.email, password=cmd.password, name=cmd.name, role=cmd.role
     )
+    if ports.store.rates.require_verification:
+        await keep_registration(ports, user)
+        return VerificationRequired()
     tokens = await ports.sessions.start(user.id, user.role, meta.address)
     try:
-        await add_user(ports, user)
+        await open_account(ports, user)
     except EmailTaken:
         await ports.sessions.end(user.id, tokens.refresh_token.partition(".")[0])
         raise
@@ -122,10 +136,7 @@ async def login(cmd: Login, actor: Actor | None, ports: Ports, meta: Meta) -> Si
     """Raises WrongCredentials, after the same time whether or not the account exists, Banned, and
     SecondFactorRequired, which `account.login_code` and `account.passkey_login` continue.
     """
-    user = await ports.store.single().find(User, {"email": email_to_find(cmd.email)})
-    fits = await ports.passwords.verify(cmd.password, user.password_hash if user else None)
-    if user is None or not fits:
-        raise WrongCredentials
+    user = await user_with_password(ports, cmd.email, cmd.password, cmd.verification)
     if user.has_second_factor:
         challenge, expires_at = ports.challenges.issue(
             Purpose.SIGN_IN, user.id, LIFE, user.sessions_valid_from

@@ -11,8 +11,7 @@ import msgspec
 from domain.accounts.password_policy import Password
 from domain.accounts.second_factor import CODES_PER_ACCOUNT, Code, accept_code
 from domain.accounts.second_step import use_passkey
-from domain.accounts.totp import verify_password
-from domain.accounts.user import User
+from domain.accounts.user import User, verify_password
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.errors import (
     Invalid,

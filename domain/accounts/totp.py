@@ -16,9 +16,9 @@ from domain.accounts.second_factor import (
     new_recovery_codes,
 )
 from domain.accounts.security_changes import SecurityFact, announce
-from domain.accounts.user import UPDATED, User
+from domain.accounts.user import UPDATED, User, verify_password
 from domain.kernel.actor import EVERYONE, Actor
-from domain.kernel.errors import Conflict, NotFound, WrongCredentials
+from domain.kernel.errors import Conflict, WrongCredentials
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Meta, NoFields, Style
 from domain.operations.limits import PASSWORDS_PER_ACCOUNT, PASSWORDS_PER_ADDRESS
@@ -170,13 +170,3 @@ async def recovery_codes(
 
     await ports.store.transact(work)
     return RecoveryCodes(codes)
-
-
-async def verify_password(ports: Ports, user_id: str, password: str) -> User:
-    """Raises WrongCredentials, NotFound."""
-    user = await ports.store.single().find(User, {"_id": user_id})
-    if user is None:
-        raise NotFound
-    if not await ports.passwords.verify(password, user.password_hash):
-        raise WrongCredentials("The password is wrong.")
-    return user

@@ -8,7 +8,7 @@ from msgspec import Meta as Limits
 from domain.kernel.actor import Role
 from domain.kernel.bounds import Bounded
 from domain.kernel.email_address import normalized_email
-from domain.kernel.errors import EmailTaken, NotFound
+from domain.kernel.errors import EmailTaken, NotFound, WrongCredentials
 from domain.kernel.outbox import Event
 from domain.kernel.record import ANY_TIME, Index, Record
 from domain.kernel.store import Duplicate, UnitOfWork
@@ -16,6 +16,7 @@ from domain.ports.ports import Ports
 
 UPDATED = Event("/account", "account.updated")
 
+NO_PASSWORD = "!"  # no password has this hash
 Name = Annotated[str, Limits(min_length=1, max_length=80)]
 Skill = Annotated[str, Limits(min_length=1, max_length=40)]
 
@@ -26,10 +27,11 @@ MAX_CLOSED_ACCOUNTS = 50  # at Stripe, of one user
 class User(Record, frozen=True):
     """A person in one role. The e-mail address is unique and stored in its normalized form.
 
-    `engagements` counts the offers that they made and received; see `engage`. `totp_enabled` and
-    `passkey_count` say which second factors they have. `bank` is a digest of their bank accounts at
-    Stripe, `bank_changed_at` when it changed since the last withdrawal. Sessions of a generation
-    before `sessions_valid_from` ended, except `kept_session`; see `sessions.py`.
+    `verified_at` is when they proved their address. `engagements` counts the offers that they made
+    and received; see `engage`. `totp_enabled` and `passkey_count` say which second factors they
+    have. `bank` is a digest of their bank accounts at Stripe, `bank_changed_at` when it changed
+    since the last withdrawal. Sessions of a generation before `sessions_valid_from` ended, except
+    `kept_session`; see `sessions.py`.
     """
 
     COLLECTION = "users"
@@ -88,6 +90,7 @@ class User(Record, frozen=True):
     banned_at: datetime | None = None
     ban_reason: str = ""
     deleted_at: datetime | None = None
+    verified_at: datetime | None = None
     engagements: int = 0
     totp_enabled: bool = False
     passkey_count: int = 0
@@ -101,29 +104,38 @@ class User(Record, frozen=True):
         return self.totp_enabled or self.passkey_count > 0
 
 
-async def new_user(ports: Ports, *, email: str, password: str, name: str, role: Role) -> User:
+async def new_user(
+    ports: Ports, *, email: str, password: str, name: str, role: Role, verified: bool = False
+) -> User:
     """Raises ValueError if `email` is not an address."""
-    return ports.store.single().new(
+    uow = ports.store.single()
+    return uow.new(
         User,
         email=normalized_email(email),
         name=name,
         role=role,
         password_hash=await ports.passwords.hash(password),
+        verified_at=uow.now if verified else None,
     )
-
-
-async def add_user(ports: Ports, user: User) -> None:
-    """Raises EmailTaken."""
-    try:
-        await ports.store.single().add(user)
-    except Duplicate as taken:
-        raise EmailTaken from taken
 
 
 async def create_user(ports: Ports, **fields: Any) -> User:
     """The fields of `new_user`. Raises EmailTaken."""
     user = await new_user(ports, **fields)
-    await add_user(ports, user)
+    try:
+        await ports.store.single().add(user)
+    except Duplicate as taken:
+        raise EmailTaken from taken
+    return user
+
+
+async def verify_password(ports: Ports, user_id: str, password: str) -> User:
+    """Raises WrongCredentials, NotFound."""
+    user = await ports.store.single().find(User, {"_id": user_id})
+    if user is None:
+        raise NotFound
+    if not await ports.passwords.verify(password, user.password_hash):
+        raise WrongCredentials("The password is wrong.")
     return user
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta as Limits
 
-from domain.accounts.user import User
+from domain.accounts.email_verification import verified_user
 from domain.chat import conversation
 from domain.jobs.job import Amount, Job, JobStatus
 from domain.kernel.actor import PARTIES, Actor, Role
@@ -148,7 +148,7 @@ async def apply(cmd: Apply, actor: Actor, uow: UnitOfWork) -> Application:
     job = await uow.get(Job, cmd.job_id)
     if job.status is not JobStatus.OPEN:
         raise JobNotOpen
-    contractor = await uow.get(User, actor.id)
+    contractor = await verified_user(uow, actor.id)
     application = uow.new(
         Application,
         job_id=job.id,

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from domain.accounts.user import User
+from domain.accounts.email_verification import verified_user
 from domain.jobs.job import (
     Amount,
     Category,
@@ -67,8 +67,9 @@ class Update(Command, frozen=True):
 
 @operation("job.create", roles={Role.CUSTOMER}, limits=(POSTING, MARKET_PUSHES))
 async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Job:
-    """Post a job. Raises CurrencyNotSupported, Invalid for a minimum above the maximum."""
-    customer = await uow.get(User, actor.id)
+    """Post a job. Raises CurrencyNotSupported, EmailUnverified, and Invalid for a minimum above
+    the maximum."""
+    customer = await verified_user(uow, actor.id)
     job = uow.new(
         Job,
         customer_id=customer.id,

@@ -18,6 +18,7 @@ class Code(StrEnum):
     SECOND_FACTOR_REQUIRED = "second_factor_required"
     SECOND_FACTOR_SETUP_REQUIRED = "second_factor_setup_required"
     STEP_UP_REQUIRED = "step_up_required"
+    EMAIL_UNVERIFIED = "email_unverified"
     BANNED = "banned"
     BLOCKED = "blocked"
     FORBIDDEN = "forbidden"
@@ -123,6 +124,11 @@ class StepUpRequired(DomainError):
 
     code, status = Code.STEP_UP_REQUIRED, 403
     message = "Confirm that it is you (account.step_up), then try again."
+
+
+class EmailUnverified(DomainError):
+    code, status = Code.EMAIL_UNVERIFIED, 403
+    message = "Confirm your e-mail address first: `account.verify_send` mails you a code."
 
 
 class Banned(DomainError):

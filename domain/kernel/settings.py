@@ -15,12 +15,14 @@ class Clock(Protocol):
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """Fees in basis points, the currencies that the platform settles, and the days after which
-    delivered work completes automatically (0: never)."""
+    """Fees in basis points, the currencies that the platform settles, the days after which
+    delivered work completes automatically (0: never), and whether users must verify their e-mail
+    addresses."""
 
     schedule: Schedule
     currencies: tuple[str, ...]
     auto_complete_days: int = 7
+    require_verification: bool = False
 
 
 class Demands(msgspec.Struct, frozen=True):

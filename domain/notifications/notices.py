@@ -222,6 +222,8 @@ class SendMail(Task, frozen=True, tag="send_mail"):
         user = await ports.store.single().find(User, {"_id": self.user_id})
         if user is None or user.deleted_at or not (user.mail_notices or self.always):
             return
+        if ports.store.rates.require_verification and user.verified_at is None:
+            return  # others wrote parts of the text, and the address may be a stranger's
         try:
             await ports.mail.send(self._mail(user, ports.public_url))
         except MailUnsent as unsent:

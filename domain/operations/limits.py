@@ -75,6 +75,8 @@ ELSEWHERE = 10
 
 PASSWORDS_PER_ADDRESS = Limit(60, 60, Per.ADDRESS, "password")
 PASSWORDS_PER_ACCOUNT = Limit(10, 300, Per.ACCOUNT, "password")
+MAILS_PER_ADDRESS = Limit(10, 600, Per.ADDRESS, "account_mail")  # asked for without a session
+LINKS_PER_ADDRESS = Limit(30, 60, Per.ADDRESS, "mailed_link")
 
 # What the tasks of a command ask of Stripe after its commit; the state of a deal limits it further.
 MONEY_STEPS = Limit(120, 60, bucket="money")

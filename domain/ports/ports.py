@@ -9,6 +9,7 @@ from domain.kernel.settings import Clock, Demands
 from domain.kernel.store import Store
 from domain.ports.blob_storage import BlobStorage, FileInspector
 from domain.ports.mail import Mailer
+from domain.ports.mailed_secrets import MailedSecrets
 from domain.ports.messaging import Members, MessageQueue
 from domain.ports.payment_gateway import PaymentGateway, WebhookVerifier
 from domain.ports.presence import Presence
@@ -62,6 +63,7 @@ class Ports(msgspec.Struct, frozen=True):
     messages: MessageQueue
     seal: Seal
     mail: Mailer
+    mailed_secrets: MailedSecrets
     blobs: BlobStorage
     examiner: FileInspector
     tickets: Tickets

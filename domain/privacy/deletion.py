@@ -12,7 +12,7 @@ import msgspec
 from domain.accounts.password_policy import Password
 from domain.accounts.second_factor import remove_second_factors
 from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
-from domain.accounts.user import User
+from domain.accounts.user import NO_PASSWORD, User
 from domain.deals.offer import OPEN_OFFERS, Offer, OfferStatus, RefundStatus
 from domain.disputes.dispute import Dispute, DisputeStatus
 from domain.jobs.job import Job, JobStatus
@@ -32,7 +32,6 @@ from domain.ports.ports import Ports
 from domain.privacy.erasure import DELETED_NAME, DeleteStripeCustomer, EraseCopies
 from domain.wallet.withdrawals import Withdrawal, WithdrawalStatus
 
-NO_PASSWORD = "!"  # no password has this hash
 REPEAT_AFTER = timedelta(minutes=2)  # longer than a transaction can stay open
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from domain.accounts.mailed_tokens import MailedToken
 from domain.accounts.user import User
 from domain.chat.conversation import Conversation
 from domain.fulfillment.work import ById, cancel
@@ -116,6 +117,7 @@ async def _remove_own(uow: UnitOfWork, user_id: str) -> None:
     await uow.remove(FeedRow, {"user_id": user_id, "seq": {"$gt": 0}})
     await uow.remove(Reply, _replies_of(user_id))
     await uow.remove(LastSeen, {"_id": user_id})
+    await uow.remove(MailedToken, {"account": user_id})
 
 
 async def _acquaintances(uow: UnitOfWork, user: User) -> set[str]:

@@ -19,6 +19,7 @@ import structlog
 
 from domain.kernel.settings import Clock
 from domain.ports.mail import Mail, Mailer, MailUnsent
+from server.adapters.dev_mailbox import DevMailbox
 from server.config import Settings
 
 log = structlog.get_logger()
@@ -32,7 +33,7 @@ PORTS = {"smtps": 465, "smtp": 587}
 
 def mailer(settings: Settings, clock: Clock) -> Mailer:
     if settings.smtp_url is None:
-        return LoggedMail()
+        return DevMailbox(clock) if settings.demo else LoggedMail()
     return SmtpMail(settings.smtp_url, settings.mail_from, clock)
 
 

@@ -80,6 +80,7 @@ def _defaults(given: Mapping[str, str]) -> dict[str, str]:
         "CURRENCY": "USD,EUR,JPY,KWD",
         "DRAIN_SECONDS": "1",
         "REQUIRE_SECOND_FACTOR": "off",
+        "REQUIRE_VERIFICATION": "off",
         "CORS_ORIGINS": ",".join(
             filter(
                 None,
@@ -149,12 +150,16 @@ async def create_demo_accounts(ports: Ports) -> None:
     existing = {user.email for user in found}
     for email, (name, role) in DEMO_ACCOUNTS.items():
         if email not in existing:
-            await create_user(ports, email=email, password=DEMO_PASSWORD, name=name, role=role)
+            await create_user(
+                ports, email=email, password=DEMO_PASSWORD, name=name, role=role, verified=True
+            )
 
 
 def _welcome(settings: Settings, addresses: Addresses) -> None:
     rows = Table.grid(padding=(0, 2))
     rows.add_row("Open", f"[bold]{settings.public_url}[/bold]")
+    if not settings.smtp_url:
+        rows.add_row("Mails", f"{settings.public_url}/dev/mails")
     rows.add_row("Data", str(settings.data_dir.resolve()))
     if addresses.pids:
         rows.add_row("Started", ", ".join(addresses.pids))

@@ -51,9 +51,11 @@ class Api {
   #renewing = null;
   #timer = 0;
 
-  async login(email, password) {
+  /** `verification` is the code or the token of a mail. */
+  async login(email, password, verification) {
     const device_token = localStorage.getItem(DEVICE) ?? undefined;
-    this.#signedIn(await post("/api/account/login", { email, password, device_token }));
+    const fields = { email, password, device_token, verification };
+    this.#signedIn(await post("/api/account/login", fields));
   }
 
   /** The second step of a sign-in whose `challenge` came with `second_factor_required`. */
@@ -73,8 +75,12 @@ class Api {
     this.#keep({ ...this.session, second_factor_setup_required: false });
   }
 
+  /** False when the address must be confirmed before the first sign-in. */
   async register(fields) {
-    this.#signedIn(await post("/api/account/register", fields));
+    const answer = await post("/api/account/register", fields);
+    if (answer.verification_required) return false;
+    this.#signedIn(answer);
+    return true;
   }
 
   async signOut() {

@@ -6,6 +6,7 @@ import { chatActions, chatView, catchUp } from "./chat.js";
 import { changed, clear, notify, putUser, state, unread } from "./state.js";
 import { customer, paymentReturned } from "./customer.js";
 import { door, doorActions } from "./sign_in.js";
+import { mailedActions, mailedPage } from "./mailed_links.js";
 import { brand, frameActions, mount, person, refuse } from "./frame.js";
 import { load, loadConversations, loadWallet } from "./lists.js";
 import { Feed } from "./feed.js";
@@ -35,7 +36,7 @@ const side = () => SIDES[state.user.role];
 function readRoute() {
   const [name, ...params] = location.hash.replace(/^#\//, "").split("/").filter(Boolean);
   state.route = { name: name ?? "", params: params.map(decodeURIComponent) };
-  if (state.user && !currentView()) state.route = { name: side().home, params: [] };
+  if (state.user && !currentView() && !mailedPage(state.route)) state.route = { name: side().home, params: [] };
 }
 
 function currentView() {
@@ -44,7 +45,7 @@ function currentView() {
 }
 
 async function loadRoute() {
-  if (!state.user) return;
+  if (!state.user || !currentView()) return;
   const route = state.route;
   try {
     await currentView().load(route.params);
@@ -54,9 +55,10 @@ async function loadRoute() {
 }
 
 function page() {
-  if (!state.user) {
+  const open = mailedPage(state.route);
+  if (open || !state.user) {
     return [el("header.bar", {}, brand("#/")),
-      el("main", { id: "main" }, door(state.route.name === "register"))];
+      el("main", { id: "main", tabindex: "-1" }, open ?? door(state.route.name === "register"))];
   }
   const { params } = state.route;
   return [
@@ -84,7 +86,7 @@ function enter() {
     location.replace("/admin");
     return;
   }
-  if (["sign-in", "register"].includes(state.route.name)) history.replaceState(null, "", "#/");
+  if (["sign-in", "register", "code", "verify"].includes(state.route.name)) history.replaceState(null, "", "#/");
   readRoute();
   feed = new Feed(api.command.bind(api), apply, reload);
   api.connect(NAMESPACES);
@@ -173,6 +175,7 @@ common.actions = {
   ...fileActions,
   ...frameActions,
   ...Object.fromEntries(Object.entries(doorActions).map(([name, step]) => [name, entering(step)])),
+  ...mailedActions,
   more: ({ id }) => load(...JSON.parse(id), true),
 };
 

@@ -5,6 +5,7 @@ import { sign, supported } from "./passkeys.js";
 import { api } from "./api.js";
 import { codeField } from "./account.js";
 import { el } from "./dom.js";
+import { state } from "./state.js";
 
 const ROLES = [["customer", "I have work to be done"], ["contractor", "I do work"]];
 
@@ -23,7 +24,8 @@ function signIn() {
   if (second) return secondStep();
   return el("div.card", { "data-key": "sign-in" }, el("h1", {}, "Sign in"),
     form("sign_in", "", "Sign in", ...credentials(false)),
-    supported && el("div.actions", {}, button("Sign in with a passkey", "sign_in_passkey")));
+    supported && el("div.actions", {}, button("Sign in with a passkey", "sign_in_passkey")),
+    el("p.switch", {}, el("a", { href: "/#/forgot" }, "Forgot your password?")));
 }
 
 function secondStep() {
@@ -75,7 +77,7 @@ async function startOver(step) {
 export const doorActions = {
   async sign_in({ fields }) {
     try {
-      await api.login(fields.email, fields.password);
+      await api.login(fields.email, fields.password, fields.verification);
     } catch (problem) {
       if (problem.code !== "second_factor_required") throw problem;
       second = problem.details;
@@ -95,5 +97,18 @@ export const doorActions = {
   sign_in_again() {
     second = null;
   },
-  register: ({ fields }) => api.register(fields),
+  async sign_in_verified({ id, fields }) {
+    await doorActions.sign_in({ fields: { ...fields, verification: id } });
+    if (second) location.hash = "#/sign-in";
+  },
+  async register({ fields }) {
+    if (await api.register(fields)) return;
+    state.registered = fields;
+    location.hash = "#/code";
+  },
+  async enter_code({ fields }) {
+    const { email, password } = state.registered;
+    await api.login(email, password, fields.code);
+    state.registered = null;
+  },
 };

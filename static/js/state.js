@@ -5,6 +5,7 @@ const kinds = ["jobs", "applications", "offers", "payments", "withdrawals", "tra
 function nothing() {
   return {
     user: null,
+    registered: null, // {email, password} of an account whose mail has not been answered yet
     live: false,
     route: { name: "", params: [] },
     currency: "USD", // the wallet's main one

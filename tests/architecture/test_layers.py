@@ -55,7 +55,7 @@ ALLOWED_SERVER = {
     "realtime": "runtime admission token_buckets operation_calls pubsub adapters authentication",
     "container": "config demo_accounts pubsub adapters workers realtime",
     "app": "runtime config admission disk_space readiness rate_limits operation_calls revocations"
-    " authentication http realtime container",
+    " adapters authentication http realtime container",
     "dev": "disk_space config log_setup demo_accounts dev_environment adapters http app",
     "cli": "runtime config log_setup demo_accounts dev_environment container app dev",
     "__main__": "cli",

@@ -46,6 +46,7 @@ def test_only_the_required_variables_give_the_documented_defaults() -> None:
     assert settings.stripe_api_base is None
     assert settings.stripe_publishable_key == ""
     assert settings.require_second_factor is True
+    assert settings.require_verification
 
 
 def test_lists_keep_their_order_because_the_first_entry_leads() -> None:

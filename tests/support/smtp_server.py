@@ -1,12 +1,15 @@
 """An SMTP server for tests that keeps received mails and gives the answers a test sets."""
 
 import asyncio
+import re
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from typing import Any, NamedTuple
 
 from aiosmtpd.smtp import SMTP, AuthResult
+
+MAIL_SECONDS = 10.0
 
 
 class ReceivedMail(NamedTuple):
@@ -26,6 +29,16 @@ class ReceivedMail(NamedTuple):
     @property
     def text(self) -> str:
         return str(self.message.get_content())
+
+    @property
+    def token(self) -> str:
+        """The token of its link."""
+        return re.findall(r"/#/[a-z-]+/(\S+)", self.text)[-1]
+
+    @property
+    def code(self) -> str:
+        [code] = re.findall(r"code: ([0-9]{6})\b", self.text)
+        return str(code)
 
 
 class SmtpServer:
@@ -63,6 +76,15 @@ class SmtpServer:
 
     def mails_to(self, person: Any) -> list[ReceivedMail]:
         return [letter for letter in self.mails if letter.to == person.email]
+
+    async def mail(self, address: str, subject: str) -> ReceivedMail:
+        """The newest mail with this subject, as soon as there is one."""
+        async with asyncio.timeout(MAIL_SECONDS):
+            while True:
+                for each in reversed(self.mails):
+                    if (each.to, each.subject) == (address, subject):
+                        return each
+                await asyncio.sleep(0.02)
 
     def subjects(self, person: Any) -> list[str]:
         return [letter.subject for letter in self.mails_to(person)]

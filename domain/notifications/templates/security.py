@@ -5,6 +5,8 @@ from domain.notifications.text import TITLE_LENGTH, Data, Notice, Side, join_lin
 ACCOUNT = "/#/account"
 NOT_YOU = "If this was not you, change your password and end your other sessions at once."
 TEXTS = {
+    "password_changed": ("Your password was changed", "All other devices were signed out."),
+    "email_changed": ("Your e-mail address was changed", "Sign in with the new one from now on."),
     "totp_enabled": ("Codes for signing in are set up", "Signing in needs a code from now on."),
     "totp_disabled": (
         "Codes for signing in are switched off",

@@ -1,0 +1,197 @@
+"""Mailed tokens and codes: what was asked for, for how long it is valid, and that it works once.
+
+Decision: neither tokens nor codes are stored, not even their digests. Both are derived from the id
+of a row under a key of the server (`ports/mailed_secrets.py`). The task that sends the mail derives
+them, so they are in no outbox row, log or audit row, and a mail that is sent twice has the same
+link. A digest of six digits would be as good as the digits.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta as Limits
+
+from domain.kernel.errors import Invalid
+from domain.kernel.record import Index, Record
+from domain.kernel.store import UnitOfWork, new_id
+from domain.operations.task import TryAgain
+from domain.ports.mail import Mail, MailUnsent
+from domain.ports.ports import Ports
+
+Token = Annotated[str, Limits(min_length=1, max_length=200)]
+Code = Annotated[str, Limits(pattern=r"^[0-9]{6}$", max_length=6)]
+
+# Three mails in the time that a link is valid at least: whoever is refused a fourth has a link.
+MAILS, MAILS_IN = 3, timedelta(minutes=30)
+CODES, CODES_IN = 10, timedelta(days=1)  # later mails have a link only
+ATTEMPTS = 5  # of a code
+SENT_WITHIN = timedelta(hours=1)  # a mail that could not be sent for so long is dropped
+ROW_KEPT = timedelta(days=1)  # after its end, so that a repeated task does not revive it
+
+
+class Purpose(StrEnum):
+    """What a token is good for."""
+
+    RESET = "reset"
+    VERIFY = "verify"
+    REGISTER = "register"
+    EMAIL_CHANGE = "email_change"
+    EMAIL_UNDO = "email_undo"
+
+
+LIFE = {
+    Purpose.RESET: timedelta(minutes=30),
+    Purpose.VERIFY: timedelta(hours=24),
+    Purpose.REGISTER: timedelta(hours=24),
+    Purpose.EMAIL_CHANGE: timedelta(hours=24),
+    Purpose.EMAIL_UNDO: timedelta(days=7),
+}
+
+
+class MailedToken(Record, frozen=True):
+    """A token for one `purpose`, mailed to `email`.
+
+    `account` is the id of its user, or a digest of the address of somebody who has no account yet.
+    `attempts` counts how often its code was tried; with ATTEMPTS the code is void.
+    """
+
+    COLLECTION = "mailed_tokens"
+    PREFIX = "mtk"
+    INDEXES = (
+        Index((("account", 1), ("purpose", 1), ("_id", -1))),
+        Index((("removed_at", 1),), ttl_seconds=0),
+    )
+    ENCRYPTED = frozenset({"email"})
+    LOGGED = False
+
+    account: str
+    purpose: Purpose
+    email: str
+    expires_at: datetime
+    removed_at: datetime
+    used_at: datetime | None = None
+    attempts: int = 0
+
+
+def new_token(uow: UnitOfWork, id: str, account: str, purpose: Purpose, email: str) -> MailedToken:
+    expires_at = uow.now + LIFE[purpose]
+    return uow.new(
+        MailedToken,
+        id=id,
+        account=account,
+        purpose=purpose,
+        email=email,
+        expires_at=expires_at,
+        removed_at=expires_at + ROW_KEPT,
+    )
+
+
+async def issue(
+    ports: Ports, id: str, account: str, purpose: Purpose, email: str
+) -> MailedToken | None:
+    """The row of a token that is about to be mailed; None if it must not be.
+
+    It begins to be valid now. A task that runs again finds its row, and does not send a token that
+    was used meanwhile.
+    """
+
+    async def work(uow: UnitOfWork) -> MailedToken | None:
+        if await uow.find(MailedToken, {"_id": id}):
+            until = uow.now + LIFE[purpose]
+            return await uow.change(
+                MailedToken,
+                id,
+                only_if={"used_at": None},
+                expires_at=until,
+                removed_at=until + ROW_KEPT,
+            )
+        if await _count(uow, account, purpose, uow.now - MAILS_IN) >= MAILS:
+            return None
+        token = new_token(uow, id, account, purpose, email)
+        await uow.add(token)
+        return token
+
+    return await ports.store.transact(work)
+
+
+async def may_have_code(ports: Ports, token: MailedToken) -> bool:
+    """Whether a mail may show a code, too. Many codes in a day would add up to many guesses."""
+    uow = ports.store.single()
+    return await _count(uow, token.account, token.purpose, uow.now - CODES_IN) <= CODES
+
+
+async def _count(uow: UnitOfWork, account: str, purpose: Purpose, since: datetime) -> int:
+    recent = {"account": account, "purpose": purpose, "created_at": {"$gt": since}}
+    return await uow.count(MailedToken, recent, limit=CODES + 1)
+
+
+async def find_token(ports: Ports, text: str, *purposes: Purpose) -> MailedToken | None:
+    """The row of a token that is valid for one of the purposes."""
+    id = ports.mailed_secrets.read(text)
+    return await _find_valid(ports, id, purposes) if id else None
+
+
+async def get_token(ports: Ports, text: str, *purposes: Purpose) -> MailedToken:
+    """Raises Invalid."""
+    token = await find_token(ports, text, *purposes)
+    if token is None:
+        raise invalid_link()
+    return token
+
+
+async def _find_valid(ports: Ports, id: str, purposes: tuple[Purpose, ...]) -> MailedToken | None:
+    uow = ports.store.single()
+    valid = {"_id": id, "used_at": None, "expires_at": {"$gt": uow.now}}
+    token = await uow.find(MailedToken, valid)
+    return token if token and token.purpose in purposes else None
+
+
+async def find_token_by_code(
+    ports: Ports, account: str, purpose: Purpose, code: str
+) -> MailedToken | None:
+    """The row of the account's token with this code. Counts the attempt before it compares."""
+    uow = ports.store.single()
+    valid = {"account": account, "purpose": purpose, "used_at": None}
+    found = None
+    for token in await uow.all(MailedToken, valid, (("_id", -1),), MAILS):
+        if token.expires_at <= uow.now:
+            continue
+        only_if = {"attempts": {"$lt": ATTEMPTS}}
+        counted = await uow.change(MailedToken, token.id, only_if=only_if, inc={"attempts": 1})
+        if counted and ports.mailed_secrets.code_fits(token.id, code):
+            found = token
+    return found
+
+
+async def use_up(uow: UnitOfWork, token: MailedToken) -> None:
+    """Within the transaction of what the token allows. Raises Invalid at its second use."""
+    if not await uow.change(MailedToken, token.id, only_if={"used_at": None}, used_at=uow.now):
+        raise invalid_link()
+
+
+async def void(uow: UnitOfWork, account: str, *purposes: Purpose) -> None:
+    """End the account's tokens for these purposes."""
+    where = {"account": account, "purpose": purposes, "used_at": None}
+    await uow.change_all(MailedToken, where, used_at=uow.now)
+
+
+def invalid_link() -> Invalid:
+    return Invalid("token: this link is not valid any more: ask for a new one.", field="token")
+
+
+def invalid_code() -> Invalid:
+    return Invalid("code: this code is wrong or not valid any more.", field="code")
+
+
+async def send(ports: Ports, mail: Mail, requested_at: datetime) -> None:
+    """Send a mail with a token, or try again for an hour. Raises TryAgain."""
+    try:
+        await ports.mail.send(mail)
+    except MailUnsent as unsent:
+        if ports.clock.now() - requested_at < SENT_WITHIN:
+            raise TryAgain(str(unsent)) from unsent
+
+
+def new_token_id() -> str:
+    return new_id(MailedToken.PREFIX)

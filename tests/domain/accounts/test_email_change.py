@@ -1,0 +1,117 @@
+"""Changing the e-mail address: the new one proves itself, the old one is told and can undo it."""
+
+from typing import Any
+
+import pytest
+
+from domain.accounts.mailed_tokens import MailedToken
+from domain.accounts.user import User
+from tests.support.market import Market
+from tests.support.parties import PASSWORD, AnonymousClient, Party, Refused
+from tests.support.smtp_server import SmtpServer
+
+ASKED = "The e-mail address of your account is about to change"
+DONE = "The e-mail address of your account was changed"
+CONFIRM = "Confirm your new e-mail address"
+NEW = "new.address@people.test"
+
+
+async def change(party: Party, email: str = NEW) -> None:
+    fields = {"password": PASSWORD, "email": email}
+    assert await party.call("/account", "email_change", fields) == {}
+
+
+async def confirm(who: AnonymousClient, token: str) -> tuple[int, Any]:
+    status, answer = await who.http("POST", "/api/account/email_confirm", {"token": token})
+    return status, answer.get("details", answer)
+
+
+async def login(who: AnonymousClient, email: str) -> int:
+    body = {"email": email, "password": PASSWORD}
+    return (await who.http("POST", "/api/account/login", body))[0]
+
+
+async def email_of(market: Market, party: Party) -> str:
+    return (await market.store.single().get(User, party.id)).email
+
+
+async def test_the_new_address_counts_once_it_has_proved_itself(
+    smtp: SmtpServer, market: Market
+) -> None:
+    """Guard: `email_change._take_effect`; the old address is told at the request and the change."""
+    party = await market.customer()
+    stranger = market.anonymous_client()
+    await change(party)
+    mail = await smtp.mail(NEW, CONFIRM)
+    assert party.name not in mail.text
+    assert (await smtp.mail(party.email, ASKED)).token
+    assert await email_of(market, party) == party.email
+    assert await confirm(stranger, mail.token) == (200, {})
+    user = await party.push("/account", "account.updated", lambda user: user["email"] == NEW)
+    assert user["verified_at"]
+    assert (await smtp.mail(party.email, DONE)).token
+    assert await confirm(stranger, mail.token) == (422, {"field": "token"})
+    assert (await login(stranger, NEW), await login(stranger, party.email)) == (200, 401)
+    assert party.connected()
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+async def test_the_old_address_undoes_it_and_shuts_out_who_did_it(
+    smtp: SmtpServer, market: Market, confirmed: bool
+) -> None:
+    """Guard: `email_change._undo`: sessions, password and open links end, a reset is mailed."""
+    party = await market.customer()
+    stranger = market.anonymous_client()
+    await change(party)
+    mail = await smtp.mail(NEW, CONFIRM)
+    undo = await smtp.mail(party.email, ASKED)
+    if confirmed:
+        assert await confirm(stranger, mail.token) == (200, {})
+    assert await confirm(stranger, undo.token) == (200, {})
+    await party.wait_until_disconnected()
+    assert await email_of(market, party) == party.email
+    assert (await login(stranger, NEW), await login(stranger, party.email)) == (401, 401)
+    assert await confirm(stranger, mail.token) == (422, {"field": "token"})
+    link = await smtp.mail(party.email, "Set a new password")
+    body = {"token": link.token, "password": PASSWORD}
+    assert (await stranger.http("POST", "/api/account/reset", body))[0] == 200
+    assert await login(stranger, party.email) == 200
+
+
+async def test_a_known_address_is_not_revealed_and_its_owner_is_told(
+    smtp: SmtpServer, market: Market
+) -> None:
+    """Guard: `SendEmailChange.run`, and the unique index at the confirmation."""
+    party, owner = await market.customer(), await market.contractor()
+    await change(party, owner.email)
+    told = await smtp.mail(owner.email, "Your address was entered for another account")
+    assert "/#/" not in told.text
+    await market.settled()
+    assert all(row.used_at or row.email == party.email for row in await market.rows(MailedToken))
+
+    await change(party)
+    mail = await smtp.mail(NEW, CONFIRM)
+    await market.store.single().change(User, owner.id, email=NEW)
+    assert await confirm(market.anonymous_client(), mail.token) == (422, {"field": "token"})
+    assert await email_of(market, party) == party.email
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"password": "not the password", "email": NEW}, "wrong_credentials"),
+        ({"password": PASSWORD, "email": "no address"}, "invalid"),
+        ({"email": NEW}, "invalid"),
+    ],
+)
+async def test_a_refused_change_leaves_no_trace(
+    smtp: SmtpServer, market: Market, fields: dict[str, str], code: str
+) -> None:
+    """Guard: `verify_password` in `email_change.email_change`."""
+    party = await market.customer()
+    before = await market.traces()
+    with pytest.raises(Refused) as refused:
+        await party.call("/account", "email_change", fields)
+    assert refused.value.code == code
+    assert await market.traces() == before
+    assert smtp.mails == []

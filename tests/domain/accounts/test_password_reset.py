@@ -1,0 +1,234 @@
+"""Resetting a lost password by a mailed link, and changing a known one."""
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from domain.accounts.mailed_tokens import MailedToken, Purpose
+from domain.accounts.user import User
+from domain.kernel.outbox import OutboxRow
+from tests.conftest import Server
+from tests.support.market import Market
+from tests.support.parties import PASSWORD, AnonymousClient, Party, Refused
+from tests.support.smtp_server import ReceivedMail, SmtpServer
+
+NEW = "a fence of larch wood"
+SUBJECT = "Set a new password"
+INVALID_LINK = (422, "invalid", {"field": "token"})
+
+
+async def request(who: AnonymousClient, email: str) -> tuple[int, Any]:
+    return await who.http("POST", "/api/account/reset_request", {"email": email})
+
+
+async def reset(who: AnonymousClient, token: str, password: str = NEW) -> tuple[int, Any, Any]:
+    body = {"token": token, "password": password}
+    status, answer = await who.http("POST", "/api/account/reset", body)
+    return status, answer.get("code"), answer.get("details")
+
+
+async def login(who: AnonymousClient, email: str, password: str) -> int:
+    body = {"email": email, "password": password}
+    return (await who.http("POST", "/api/account/login", body))[0]
+
+
+async def mailed(smtp: SmtpServer, market: Market, party: Party) -> ReceivedMail:
+    stranger = market.anonymous_client()
+    assert await request(stranger, party.email) == (200, {})
+    return await smtp.mail(party.email, SUBJECT)
+
+
+async def test_a_mailed_link_sets_a_new_password_once(smtp: SmtpServer, market: Market) -> None:
+    """Guard: `password_reset.reset`, `end_all_sessions` in `_set_password`, and `use_up`."""
+    party = await market.customer()
+    stranger = market.anonymous_client()
+    mail = await mailed(smtp, market, party)
+    weak = await reset(stranger, mail.token, "1234567890")
+    assert weak == (422, "invalid", {"field": "password"})
+    assert await reset(stranger, mail.token) == (200, None, None)
+
+    await party.wait_until_disconnected()
+    assert (await party.http("GET", "/api/account/me"))[0] == 401
+    assert await login(stranger, party.email, PASSWORD) == 401
+    assert await login(stranger, party.email, NEW) == 200
+    assert await reset(stranger, mail.token) == INVALID_LINK
+    assert (await smtp.mail(party.email, "Your password was changed")).text
+    [user] = await market.rows(User)
+    assert user.verified_at is not None
+
+
+async def test_another_link_is_void_after_a_reset(smtp: SmtpServer, market: Market) -> None:
+    """Guard: `void` in `password_reset._set_password` and in `password_change.password`."""
+    party = await market.customer(connect=False)
+    stranger = market.anonymous_client()
+    first = await mailed(smtp, market, party)
+    smtp.mails.clear()
+    second = await mailed(smtp, market, party)
+    assert await reset(stranger, second.token) == (200, None, None)
+    assert await reset(stranger, first.token) == INVALID_LINK
+
+
+@pytest.mark.parametrize("case", ["expired", "forged", "other purpose", "other id", "text"])
+async def test_a_token_that_is_not_valid_changes_nothing(
+    smtp: SmtpServer, market: Market, case: str
+) -> None:
+    """Guard: `mailed_tokens.get_token` and `MailedSecrets.read`."""
+    party = await market.customer()
+    mail = await mailed(smtp, market, party)
+    uow, [row] = market.store.single(), await market.rows(MailedToken)
+    id, _, signature = mail.token.partition(".")
+    assert row.expires_at - row.created_at == timedelta(minutes=30)
+    token = mail.token
+    if case == "expired":
+        await uow.change(MailedToken, row.id, expires_at=uow.now)
+    elif case == "forged":
+        token = f"{id}.{signature[:-2]}AA"
+    elif case == "other purpose":
+        await uow.change(MailedToken, row.id, purpose=Purpose.VERIFY)
+    elif case == "other id":
+        await uow.add(uow.new(MailedToken, **_others(row)))
+        token = f"mtk_other.{signature}"
+    else:
+        token = "no token"
+    before = await market.traces()
+    assert await reset(market.anonymous_client(), token) == INVALID_LINK
+    assert await market.traces() == before
+    assert party.connected()
+
+
+def _others(row: MailedToken) -> dict[str, Any]:
+    return {
+        name: getattr(row, name)
+        for name in row.__struct_fields__
+        if name not in ("id", "version", "created_at", "updated_at")
+    } | {"id": "mtk_other"}
+
+
+async def test_a_request_does_not_reveal_whether_an_account_exists(
+    smtp: SmtpServer, market: Market
+) -> None:
+    """Guard: `password_reset.reset_request` writes the same for everybody; `SendReset` finds out.
+
+    Same answer, same rows, and the same class of time.
+    """
+    party = await market.customer(connect=False)
+    stranger = market.anonymous_client()
+    times: dict[str, list[float]] = {party.email: [], "nobody@people.test": []}
+    for _ in range(4):
+        for email in times:
+            rows = len(await market.trail())
+            started = time.perf_counter()
+            assert await request(stranger, email) == (200, {})
+            times[email].append(time.perf_counter() - started)
+            assert len(await market.trail()) == rows + 1
+    await market.settled()
+    known, unknown = map(min, times.values())
+    assert known / 3 < unknown < known * 3
+    assert {mail.to for mail in smtp.mails} == {party.email}
+
+
+async def test_an_account_gets_three_mails_in_half_an_hour(
+    smtp: SmtpServer, market: Market
+) -> None:
+    """Guard: `MAILS` in `mailed_tokens.issue`, and MAILS_PER_ADDRESS."""
+    party = await market.customer(connect=False)
+    stranger = market.anonymous_client()
+    for _ in range(5):
+        assert await request(stranger, party.email) == (200, {})
+    await market.settled()
+    assert smtp.subjects(party) == [SUBJECT] * 3
+    assert await reset(stranger, smtp.mails[0].token) == (200, None, None), "one of them is enough"
+
+
+async def test_tokens_are_stored_and_logged_nowhere(
+    smtp: SmtpServer, market: Market, server: Server
+) -> None:
+    """Guard: `MailedSecrets` derives them; the mail server is down first, so the task waits."""
+    party = await market.customer(connect=False)
+    smtp.recipient_answers.append("451 Later")
+    with capture_logs() as logs:
+        mail = await mailed(smtp, market, party)
+        assert [row for row in await market.rows(OutboxRow) if mail.token in str(row)] == []
+        stored = [
+            [row async for row in server.store.database[name].find()]
+            for name in await server.store.database.list_collection_names()
+        ]
+        assert await reset(market.anonymous_client(), mail.token) == (200, None, None)
+    signature = mail.token.partition(".")[2]
+    assert signature not in str(stored) and signature not in str(logs)
+    assert NEW not in str(await market.trail()) and signature not in str(await market.trail())
+
+
+async def test_banned_and_deleted_accounts_get_no_link(smtp: SmtpServer, market: Market) -> None:
+    """Guard: `banned_at` and `deleted_at` in `SendReset.run` and `password_reset.reset`."""
+    now = market.store.clock.now()
+    banned = await market.customer(connect=False, banned_at=now)
+    deleted = await market.customer(connect=False, deleted_at=now)
+    for party in (banned, deleted):
+        assert await request(market.anonymous_client(), party.email) == (200, {})
+    await market.settled()
+    assert smtp.mails == []
+    party = await market.customer(connect=False)
+    mail = await mailed(smtp, market, party)
+    await market.store.single().change(User, party.id, banned_at=now)
+    assert await reset(market.anonymous_client(), mail.token) == INVALID_LINK
+
+
+# -- changing it -----------------------------------------------------------------------------------
+
+
+async def test_a_changed_password_ends_the_other_sessions(smtp: SmtpServer, market: Market) -> None:
+    """Guard: `keep` of `end_all_sessions` in `password_change.password`; the owner gets a mail."""
+    laptop = await market.customer()
+    phone = await market.sign_in(laptop.user)
+    link = await mailed(smtp, market, laptop)
+    fields = {"current_password": PASSWORD, "password": NEW}
+    assert await laptop.call("/account", "password", fields) == {"count": 1}
+    await phone.wait_until_disconnected()
+    assert laptop.connected()
+    assert (await phone.http("GET", "/api/account/me"))[0] == 401
+    assert (await laptop.http("GET", "/api/account/me"))[0] == 200
+    assert (await smtp.mail(laptop.email, "Your password was changed")).text
+    assert (await laptop.pushed("/account", "security.changed")).data["kind"] == "password_changed"
+    stranger = market.anonymous_client()
+    assert await login(stranger, laptop.email, PASSWORD) == 401
+    assert await login(stranger, laptop.email, NEW) == 200
+    assert await reset(stranger, link.token) == INVALID_LINK
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"current_password": "not the password", "password": NEW}, "wrong_credentials"),
+        ({"current_password": PASSWORD, "password": "1234567890"}, "invalid"),
+        ({"current_password": PASSWORD, "password": "123456789012"}, "invalid"),
+        ({"password": NEW}, "invalid"),
+    ],
+)
+async def test_a_refused_change_leaves_no_trace(
+    market: Market, fields: dict[str, str], code: str
+) -> None:
+    """Guard: `verify_password` and `check_password` in `password_change.password`."""
+    laptop = await market.customer()
+    phone = await market.sign_in(laptop.user)
+    before = await market.traces()
+    with pytest.raises(Refused) as refused:
+        await laptop.call("/account", "password", fields)
+    assert refused.value.code == code
+    assert await market.traces() == before
+    assert phone.connected()
+
+
+async def test_all_other_sessions_end_at_once(market: Market) -> None:
+    """Guard: `password_change.sessions_end_others`."""
+    laptop = await market.customer()
+    phone, tablet = [await market.sign_in(laptop.user) for _ in range(2)]
+    stranger = await market.customer("Otto Other")
+    assert await laptop.call("/account", "sessions_end_others") == {"count": 2}
+    for device in (phone, tablet):
+        await device.wait_until_disconnected()
+    assert laptop.connected() and stranger.connected()
+    assert len(await laptop.call("/account", "sessions")) == 1

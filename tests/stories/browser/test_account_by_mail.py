@@ -1,0 +1,55 @@
+"""Accounts and mails in the browser: a lost password, and an address that is confirmed first."""
+
+from tests.support.parties import PASSWORD
+
+NEW = "a fence of larch wood"
+
+
+async def test_a_lost_password_is_reset_by_mail(smtp, tabs, market):
+    """Guard: `mailedPage` of the pages, and `password_reset.reset`; other tabs are signed out."""
+    party = await market.customer(connect=False)
+    laptop, phone = await tabs.open(), await tabs.open()
+    await laptop.sign_in(party)
+
+    await phone.page.goto(phone.origin)
+    await phone.page.get_by_role("link", name="Forgot your password?").click()
+    await phone.fill(E_mail=party.email)
+    await phone.screenshot("forgot")
+    await phone.press("Mail me a link")
+    await phone.sees_notice("a mail is on its way")
+    mail = await smtp.mail(party.email, "Set a new password")
+    await phone.page.goto(f"{phone.origin}/#/reset/{mail.token}")
+    await phone.fill(New_password=NEW)
+    await phone.screenshot("reset")
+    await phone.press("Set password")
+    await phone.sees_notice("Your new password is set")
+    assert mail.token not in phone.page.url
+    await laptop.sees("Sign in", role="heading")
+
+    await phone.fill(E_mail=party.email, Password=NEW)
+    await phone.press("Sign in")
+    await phone.sees("Post a job", role="heading")
+    assert phone.errors == []
+
+
+async def test_an_account_begins_with_its_mail(smtp, verification_required, tabs, market):
+    """Guard: the pages `code` and `verify`; the first by the code, the second by the link."""
+    first, second = await tabs.open(), await tabs.open()
+    for tab, email in ((first, "nora@example.com"), (second, "nils@example.com")):
+        await tab.page.goto(f"{tab.origin}/#/register")
+        await tab.fill(Name="Nora New", E_mail=email, Password=PASSWORD)
+        await tab.press("Create account")
+        await tab.sees("Check your mail", role="heading")
+    subject = "Confirm your e-mail address"
+    await first.fill(Code=(await smtp.mail("nora@example.com", subject)).code)
+    await first.press("Confirm")
+    await first.sees("Post a job", role="heading")
+
+    token = (await smtp.mail("nils@example.com", subject)).token
+    await second.page.goto(f"{second.origin}/#/verify/{token}")
+    await second.fill(E_mail="nils@example.com", Password=PASSWORD)
+    await second.screenshot("verify")
+    await second.press("Sign in")
+    await second.sees("Post a job", role="heading")
+    assert token not in second.page.url
+    assert tabs.errors == []
