@@ -204,8 +204,8 @@ async def test_watched_jobs_are_bounded(market: Market, monkeypatch: pytest.Monk
     """Guard: `server.Realtime._exceeded`, for a connection and for its user."""
     owner, party = await market.customer(), await market.contractor()
     jobs = [(await market.job(owner))["id"] for _ in range(4)]
-    monkeypatch.setattr(realtime_server, "ROOMS_PER_CONNECTION", 2 + 2)  # two are the user's own
-    monkeypatch.setattr(realtime_server, "ROOMS_PER_USER", 4 + 2 + 1)
+    monkeypatch.setattr(realtime_server, "ROOMS_PER_CONNECTION", 2 + 2 * 2)  # two of its own
+    monkeypatch.setattr(realtime_server, "ROOMS_PER_USER", 6 + 2 + 2)
     first, second = [await open_raw_socket(market, party) for _ in range(2)]
     await party.disconnect()
     for client in (first, second):
