@@ -39,6 +39,7 @@ from domain.ports.second_factors import Purpose
 from domain.ports.sessions import Device, SessionView, TokenReused, Tokens
 
 SIGN_IN_AGAIN = "The refresh token is not valid any more: sign in again."
+SESSIONS_SHOWN = 200
 
 
 class SignedIn(msgspec.Struct, frozen=True):
@@ -190,11 +191,12 @@ async def logout(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> dict[
 
 @operation("account.sessions", roles=EVERYONE, style=Style.DIRECT, audited=False)
 async def sessions(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> list[SessionView]:
-    """The signed-in devices, newest first."""
+    """The signed-in devices, newest first, up to SESSIONS_SHOWN."""
     found = await ports.sessions.list(actor.id)
+    newest = sorted(found, key=lambda s: s.created_at, reverse=True)[:SESSIONS_SHOWN]
     return [
         msgspec.structs.replace(session, current=session.id == actor.session_id)
-        for session in sorted(found, key=lambda s: s.created_at, reverse=True)
+        for session in newest
     ]
 
 

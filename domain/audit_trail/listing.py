@@ -7,6 +7,7 @@ import msgspec
 
 from domain.kernel import documents
 from domain.kernel.actor import Actor, Role
+from domain.kernel.paging import lowest_complete
 from domain.kernel.record import Page
 from domain.kernel.store import NEWEST, UnitOfWork
 from domain.operations.audit_log import AuditRow, WaitingRow
@@ -51,13 +52,16 @@ async def audit_rows(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
         where |= {"created_at": {"$gte": cmd.since}, "_id": {"$gte": earliest}}
     # A row that is chained between the two queries is read twice, never missed.
     pages = [
-        await uow.page(kind, where, cursor=cmd.cursor, limit=cmd.limit)
+        await uow.page(kind, where, cursor=cmd.cursor, limit=cmd.limit, share=2)
         for kind in (WaitingRow, AuditRow)
     ]
-    rows = {row.id: row for page in pages for row in page.items}
+    floor = lowest_complete(
+        [([row.id for row in page.items], page.next_cursor is not None) for page in pages]
+    )
+    rows = {row.id: row for page in pages for row in page.items if row.id >= floor}
     shown = [rows[id] for id in sorted(rows, reverse=True)[: cmd.limit]]
-    more = len(rows) > cmd.limit or any(page.next_cursor for page in pages)
-    next_cursor = documents.cursor({"_id": shown[-1].id}, NEWEST) if more else None
+    more = len(rows) > len(shown) or any(page.next_cursor for page in pages)
+    next_cursor = documents.cursor(shown[-1], NEWEST) if more else None
     return Page([_listed(row) for row in shown], next_cursor)
 
 

@@ -97,7 +97,7 @@ async def messages_around(
     if before is not None:
         bounds["$lt"] = before
     forward = after is not None
-    items = await uow.all(
+    items = await uow.first(
         Message,
         {"conversation_id": conversation.id, "seq": bounds},
         (("seq", 1 if forward else -1),),
@@ -163,7 +163,8 @@ async def _messages_after(
             {"conversation_id": id, number: {"$gt": last}} for id, last in after.items()
         ]
         order = (("conversation_id", 1), (number, 1))
-        for message in await uow.all(Message, documents.any_of(branches), order, SYNC_ITEMS):
+        found = await uow.first(Message, documents.any_of(branches), order, SYNC_ITEMS, share=2)
+        for message in found:
             missed[message.conversation_id].append(message)
     return missed
 

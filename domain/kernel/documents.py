@@ -53,9 +53,9 @@ def filtered(where: Where) -> dict[str, Any]:
     }
 
 
-def cursor(document: Mapping[str, Any], sort: Sort) -> str:
-    """The position of a document in a list with this order, as an opaque string."""
-    values = [document.get(field) for field, _ in sort]
+def cursor(record: Record, sort: Sort) -> str:
+    """The position of a record in a list with this order, as an opaque string."""
+    values = [getattr(record, "id" if field == "_id" else field) for field, _ in sort]
     return base64.urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
 
 

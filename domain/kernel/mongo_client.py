@@ -16,14 +16,21 @@ from typing import Any, TypeVar
 
 import pymongo
 from motor.frameworks import asyncio as framework
-from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    NetworkTimeout,
+    OperationFailure,
+    PyMongoError,
+)
 
 T = TypeVar("T")
 
 STATEMENT_SECONDS = 10.0
 CONNECT_SECONDS = 3.0
 QUEUE_SECONDS = 5.0
+ABORT_SECONDS = 2.0
 # The server answers, but its engine cannot: InternalError (such as an engine that has stopped),
 # UnknownError, LockTimeout, MaxTimeMSExpired, ExceededTimeLimit, OutOfDiskSpace.
 ENGINE_FAILURES = frozenset({1, 8, 24, 50, 262, 14031})
@@ -99,3 +106,20 @@ def connect(url: str, statement_seconds: float) -> AsyncIOMotorClient[dict[str, 
         heartbeatFrequencyMS=1500,
         maxPoolSize=50,
     )
+
+
+def is_transient(failed: PyMongoError) -> bool:
+    """Whether another attempt may succeed soon. A statement that got no answer in its time would
+    get none again."""
+    if isinstance(failed, (EngineFailure, NetworkTimeout)):
+        return False
+    return failed.has_error_label("TransientTransactionError") or isinstance(
+        failed, ConnectionFailure
+    )
+
+
+async def abort(session: AsyncIOMotorClientSession) -> None:
+    # Without an answer the server rolls back later. The end of the session would abort again, in
+    # the thread of the event loop.
+    with contextlib.suppress(PyMongoError), cleaning_up(ABORT_SECONDS):
+        await session.abort_transaction()

@@ -7,10 +7,10 @@ Source: MongoDB manual, "Drivers API", transaction error labels.
 """
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import pymongo
@@ -22,7 +22,6 @@ from pymongo.errors import (
     BulkWriteError,
     ConnectionFailure,
     DuplicateKeyError,
-    NetworkTimeout,
     OperationFailure,
     PyMongoError,
 )
@@ -33,8 +32,9 @@ from domain.kernel import documents
 from domain.kernel.documents import Sort, Where
 from domain.kernel.errors import NotFound, Unavailable
 from domain.kernel.field_codec import FieldCodec
-from domain.kernel.mongo_client import STATEMENT_SECONDS, EngineFailure, cleaning_up, connect
+from domain.kernel.mongo_client import STATEMENT_SECONDS, abort, connect, is_transient
 from domain.kernel.outbox import OutboxRow, Outgoing
+from domain.kernel.paging import read_within
 from domain.kernel.record import Change, Page, Record
 from domain.kernel.settings import Clock, Rates
 from domain.kernel.shield import run_to_completion
@@ -48,7 +48,6 @@ MAX_PAGE, BATCH = 100, 200
 DUPLICATE = 11000  # MongoDB's error code
 TRANSACTION_SECONDS = 15.0
 MAX_BACKOFF = 1.0  # seconds between two attempts
-ABORT_SECONDS = 2.0
 INDEX_SECONDS = 3600.0  # for building one index
 DURABLE = WriteConcern(w="majority", j=True)
 UNREACHABLE = (ConnectionFailure,)  # errors of a database that does not answer
@@ -178,13 +177,13 @@ class Store:
                     await self._commit(session, deadline)
                     break
                 except PyMongoError as failed:
-                    await _abort(session)
+                    await abort(session)
                     if isinstance(failed, DuplicateKeyError):
                         raise Duplicate(str(failed)) from failed
-                    if not _transient(failed) or time.monotonic() > deadline:
+                    if not is_transient(failed) or time.monotonic() > deadline:
                         raise Unavailable from failed
                 except BaseException:
-                    await _abort(session)
+                    await abort(session)
                     raise
                 attempt += 1
                 await asyncio.sleep(random.random() * min(MAX_BACKOFF, 0.004 * 2**attempt))
@@ -242,6 +241,17 @@ class UnitOfWork(Outgoing):
             cursor = cursor.sort(list(sort))
         return [self.record(kind, document) for document in await cursor.to_list(limit)]
 
+    async def first(
+        self, kind: type[R], where: Where, sort: Sort, limit: int, share: int = 1
+    ) -> list[R]:
+        """The first matching records for an answer that has `share` such lists. They end before
+        `limit` at their share of PAGE_BYTES."""
+        query = self._query(kind, where)
+        found = self._of(kind).find(query, session=self._session, batch_size=BATCH, limit=limit)
+        found = found.sort(list(sort))
+        items, _ = await read_within(found, partial(self.record, kind), limit, share)
+        return items
+
     async def each(self, kind: type[R], where: Where, sort: Sort) -> AsyncIterator[R]:
         """All matching records, read in batches."""
         async for document in self.documents(kind, where, sort):
@@ -264,19 +274,18 @@ class UnitOfWork(Outgoing):
         sort: Sort = NEWEST,
         cursor: str | None = None,
         limit: int = 20,
+        share: int = 1,
     ) -> Page:
-        """Read the page after `cursor`, which is a key and not an offset. Raises Invalid."""
+        """Read the page after `cursor`, which is a key and not an offset. It ends before `limit` at
+        its share of PAGE_BYTES. Raises Invalid."""
         limit = max(1, min(limit, MAX_PAGE))
         query = self._query(kind, where)
         if cursor:
             after = documents.after_cursor(cursor, sort, kind)
             query = {"$and": [query, after]} if after.keys() & query.keys() else query | after
         found = self._of(kind).find(query, session=self._session).sort(list(sort)).limit(limit + 1)
-        rows = await found.to_list(limit + 1)
-        more = len(rows) > limit
-        rows = rows[:limit]
-        next_cursor = documents.cursor(rows[-1], sort) if more else None
-        return Page([self.record(kind, row) for row in rows], next_cursor)
+        items, more = await read_within(found, partial(self.record, kind), limit, share)
+        return Page(items, documents.cursor(items[-1], sort) if more else None)
 
     async def count(self, kind: type[Record], where: Where, limit: int = 0) -> int:
         extra = {"limit": limit} if limit else {}
@@ -467,20 +476,3 @@ class UnitOfWork(Outgoing):
         if name not in known:
             known[name] = self._store.database[name]
         return known[name]
-
-
-def _transient(failed: PyMongoError) -> bool:
-    """Whether another attempt may succeed soon. A statement that got no answer in its time would
-    get none again."""
-    if isinstance(failed, (EngineFailure, NetworkTimeout)):
-        return False
-    return failed.has_error_label("TransientTransactionError") or isinstance(
-        failed, ConnectionFailure
-    )
-
-
-async def _abort(session: AsyncIOMotorClientSession) -> None:
-    # Without an answer the server rolls back later. The end of the session would abort again, in
-    # the thread of the event loop.
-    with contextlib.suppress(PyMongoError), cleaning_up(ABORT_SECONDS):
-        await session.abort_transaction()

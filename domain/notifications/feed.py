@@ -90,7 +90,7 @@ class Marks(msgspec.Struct, frozen=True):
 
 
 class Sync(Command, frozen=True):
-    """Events after number `since`, oldest first."""
+    """Events after number `since`, oldest first. More exist while the last is below `head`."""
 
     since: Seq
     limit: Annotated[int, Limits(ge=1, le=500)] = 100
@@ -106,7 +106,7 @@ async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Feed:
     head, state = await asyncio.gather(  # read before the rows, which may only be newer
         read_head(uow, actor.id), uow.find(FeedHead, {"_id": _head_id(actor.id)})
     )
-    rows = await uow.all(
+    rows = await uow.first(
         FeedRow, {"user_id": actor.id, "seq": {"$gt": cmd.since}}, (("seq", 1),), cmd.limit
     )
     head = max(head, rows[-1].seq if rows else 0)

@@ -37,12 +37,23 @@ function sync(number) {
   return api.command("/account", "sync", { since: number, limit: LOOK_BACK });
 }
 
+/** All events after a number; an answer may end before the last of them. */
 async function since(number) {
+  const found = [];
+  for (;;) {
+    const { items, head } = await kept(number);
+    found.push(...items);
+    number = items.at(-1)?.seq ?? head;
+    if (number >= head) return found;
+  }
+}
+
+async function kept(number) {
   try {
-    return (await sync(number)).items;
+    return await sync(number);
   } catch (problem) {
     if (problem.code !== "too_old") throw problem;
-    return (await sync(problem.details.first - 1)).items; // what is still kept
+    return sync(problem.details.first - 1);
   }
 }
 

@@ -90,15 +90,17 @@ export async function catchUp(ids = [...state.messages.keys()]) {
       revisions: Object.fromEntries(asked.map((id) => [id, state.revisions.get(id) ?? 0])),
     });
     const behind = new Set();
+    const lists = [...Object.values(conversations), ...Object.values(changes)];
+    const more = lists.some(({ items }) => items.length); // one answer may not have all
     for (const [id, { items, head }] of Object.entries(conversations)) {
       add(id, items);
-      if (items.length && items.at(-1).seq < head) behind.add(id);
+      if (more && (state.messages.get(id)?.at(-1)?.seq ?? 0) < head) behind.add(id);
     }
     for (const [id, { items, revision }] of Object.entries(changes)) {
       change(id, items);
-      const reached = items.at(-1)?.revision ?? revision;
-      state.revisions.set(id, Math.max(state.revisions.get(id) ?? 0, reached));
-      if (reached < revision) behind.add(id);
+      const reached = Math.max(state.revisions.get(id) ?? 0, items.at(-1)?.revision ?? 0);
+      state.revisions.set(id, more ? reached : Math.max(reached, revision));
+      if (more && reached < revision) behind.add(id);
     }
     ids = [...behind, ...ids.slice(100)];
   }

@@ -67,7 +67,7 @@ def failing(market, installation):
 
 
 async def test_primary_step_down_inside_a_transaction(idle_work, failing):
-    """Guard: `_transient` in `Store.transact`: the body runs again, twice, and its earlier writes
+    """Guard: `is_transient` in `Store.transact`: the body runs again, twice, and its earlier writes
     are rolled back."""
     label = {"errorCode": 189, "errorLabels": ["TransientTransactionError"]}
     failing.order("insert", times=2, **label)
