@@ -72,6 +72,8 @@ class DevServer:
     def http(self, method: str, path: str, body: Any = None, token: str = "") -> tuple[int, Any]:
         data = None if body is None else json.dumps(body).encode()
         request = Request(self.url + path, data, method=method)
+        if data:
+            request.add_header("Content-Type", "application/json")
         if token:
             request.add_header("Authorization", f"Bearer {token}")
         try:
