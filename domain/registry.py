@@ -10,6 +10,7 @@ from domain.accounts.registration import Registration, SendRegistration
 from domain.accounts.second_factor import SecondFactor
 from domain.accounts.sessions import EndSession, EndSessions, Revocation
 from domain.accounts.user import User
+from domain.admin.approval import Approval, UnapprovedTotal
 from domain.audit_trail.hash_chain import Anchor
 from domain.bidding.system_messages import PostSystemMessages
 from domain.chat.conversation import Conversation, Message
@@ -99,6 +100,8 @@ RECORDS = (
     GridChunk,
     Report,
     Revocation,
+    Approval,
+    UnapprovedTotal,
 )
 
 TASKS = (

@@ -1,6 +1,7 @@
 """/admin: dashboard, disputes, money, users, dead letters, Stripe events and reconciliation."""
 
 from domain.admin import (
+    approvals,
     bans,
     commissions,
     dashboard,
@@ -32,6 +33,9 @@ admin.expose(wallet_actions.refund, http="POST /api/admin/payments/{payment_id}/
 admin.expose(wallet_actions.freeze, http="POST /api/admin/users/{user_id}/freeze")
 admin.expose(wallet_actions.unfreeze, http="POST /api/admin/users/{user_id}/unfreeze")
 admin.expose(wallet_actions.adjust, http="POST /api/admin/users/{user_id}/adjust")
+admin.expose(approvals.list_, http="GET /api/admin/approvals")
+admin.expose(approvals.approve, http="POST /api/admin/approvals/{approval_id}/approve")
+admin.expose(approvals.decline, http="POST /api/admin/approvals/{approval_id}/decline")
 admin.expose(lists.users, http="GET /api/admin/users")
 admin.expose(lists.payments, http="GET /api/admin/payments")
 admin.expose(lists.wallets, http="GET /api/admin/wallets")

@@ -200,6 +200,7 @@ def _rates(settings: Settings) -> Rates:
         settings.currencies,
         settings.auto_complete_days,
         settings.require_verification,
+        settings.admin_approval_amount,
     )
 
 

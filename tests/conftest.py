@@ -204,6 +204,7 @@ async def installation(
         "COMMANDS_PER_SECOND": "1000",
         "SIGN_INS_PER_MINUTE": "10000",
         "REQUIRE_SECOND_FACTOR": "off",
+        "ADMIN_APPROVAL_AMOUNT": "0",
     }
     yield Installation(env, load(env), sandbox)
     try:

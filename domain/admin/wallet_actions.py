@@ -7,6 +7,7 @@ from msgspec import Meta as Limits
 
 from domain import ledger
 from domain.accounts.user import UPDATED, User
+from domain.admin.approval import Action, Done
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.fulfillment import work
@@ -76,8 +77,13 @@ async def refund(cmd: Refund, actor: Actor, uow: UnitOfWork) -> Payment:
     """Refund the customer, before or after the work was completed.
 
     A job without remaining money ends. Raises NotFound, NotRefundable, AmountNotPayable,
-    DisputeOpen, Conflict for an offer that was not accepted yet.
+    DisputeOpen, ApprovalRequired, Conflict for an offer that was not accepted yet.
     """
+    payment: Payment = await REFUND.perform_or_ask(cmd, actor, uow)
+    return payment
+
+
+async def _refund(cmd: Refund, admin_id: str, uow: UnitOfWork) -> Done:
     payment = await uow.get(Payment, cmd.payment_id)
     offer = await uow.get(Offer, payment.offer_id)
     if offer.refundable <= 0:
@@ -93,15 +99,27 @@ async def refund(cmd: Refund, actor: Actor, uow: UnitOfWork) -> Payment:
     job = await uow.get(Job, offer.job_id)
     if job.dispute_id and job.offer_id == offer.id:
         raise DisputeOpen(dispute_id=job.dispute_id)
-    after = await request_refund(uow, offer, cmd.amount or offer.refundable, cmd.reason, actor.id)
+    amount = cmd.amount or offer.refundable
+    after = await request_refund(uow, offer, amount, cmd.reason, admin_id)
     if after.earnable == 0 and job.status in (JobStatus.ASSIGNED, JobStatus.IN_PROGRESS):
         await work.end_if_finished(uow, job, await work.cancel_open_milestones(uow, after))
-    return payment
+    return Done(payment, amount, offer.currency, payment.id)
+
+
+REFUND = Action("admin.refund", Refund, _refund)
 
 
 @operation("admin.release", roles=ADMINS, step_up=StepUpFor.MONEY, limits=(MONEY_STEPS,))
 async def release(cmd: Release, actor: Actor, uow: UnitOfWork) -> Transfer:
-    """Send a parked transfer, or retry a waiting one at once. Raises NotFound, Conflict."""
+    """Send a parked transfer, or retry a waiting one at once.
+
+    Raises NotFound, Conflict, ApprovalRequired.
+    """
+    transfer: Transfer = await RELEASE.perform_or_ask(cmd, actor, uow)
+    return transfer
+
+
+async def _release(cmd: Release, admin_id: str, uow: UnitOfWork) -> Done:
     found = await uow.get(Transfer, cmd.transfer_id)
     if found.status is TransferStatus.PARKED:
         found = (
@@ -127,7 +145,10 @@ async def release(cmd: Release, actor: Actor, uow: UnitOfWork) -> Transfer:
             f"The transfer is {found.status}: only parked and waiting transfers can be released."
         )
     send_transfers(uow, [found])
-    return found
+    return Done(found, found.amount, found.currency, found.id, adds_up=False)
+
+
+RELEASE = Action("admin.release", Release, _release)
 
 
 @operation("admin.transfers", roles=ADMINS, style=Style.READ)
@@ -194,8 +215,13 @@ async def adjust(cmd: Adjust, actor: Actor, uow: UnitOfWork) -> ledger.WalletBal
     """Correct a contractor's wallet; a credit pays their debt first, the rest is transferred.
 
     It writes the user's row, so that it conflicts with a concurrent deletion of the account.
-    Raises NotFound, Invalid.
+    Raises NotFound, Invalid, ApprovalRequired.
     """
+    balances: ledger.WalletBalances = await ADJUST.perform_or_ask(cmd, actor, uow)
+    return balances
+
+
+async def _adjust(cmd: Adjust, admin_id: str, uow: UnitOfWork) -> Done:
     step = CURRENCIES[cmd.currency].step if cmd.currency in CURRENCIES else 0
     if not step or cmd.currency not in uow.rates.currencies:
         raise Invalid(f"currency: one of {', '.join(uow.rates.currencies)}.", field="currency")
@@ -219,4 +245,8 @@ async def adjust(cmd: Adjust, actor: Actor, uow: UnitOfWork) -> ledger.WalletBal
     done = f"{amount} was {'added to' if cmd.amount > 0 else 'taken from'} your wallet"
     text = "An administrator has corrected it. If you do not know why, please get in touch with us."
     await notices.notify(uow, [user.id], "wallet_adjusted", done, text, user.id, path=WALLET)
-    return await ledger.wallet_of(uow, user.id, cmd.currency)
+    balances = await ledger.wallet_of(uow, user.id, cmd.currency)
+    return Done(balances, abs(cmd.amount), cmd.currency, user.id)
+
+
+ADJUST = Action("admin.adjust", Adjust, _adjust)

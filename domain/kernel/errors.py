@@ -22,6 +22,7 @@ class Code(StrEnum):
     BANNED = "banned"
     BLOCKED = "blocked"
     FORBIDDEN = "forbidden"
+    APPROVAL_REQUIRED = "approval_required"
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
     EMAIL_TAKEN = "email_taken"
@@ -144,6 +145,13 @@ class Blocked(DomainError):
 
 class Forbidden(DomainError):
     code, status, message = Code.FORBIDDEN, 403, "Your role does not allow this."
+
+
+class ApprovalRequired(DomainError):
+    """`details`: approval_id, amount, currency, expires_at. It waits for `admin.approve`."""
+
+    code, status = Code.APPROVAL_REQUIRED, 409
+    message = "Another administrator has to approve this."
 
 
 class NotFound(DomainError):

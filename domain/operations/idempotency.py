@@ -65,6 +65,23 @@ class Claim(msgspec.Struct, frozen=True):
                 await store.single().remove(Reply, {"_id": self.id, "claimed_by": self.token})
 
 
+async def store_reply(
+    uow: UnitOfWork, user_id: str, request_id: str, fingerprint: str, answer: Any
+) -> None:
+    """Store the reply of a request that was refused before and is carried out now.
+
+    Raises Duplicate while the request runs again.
+    """
+    row = uow.new(
+        Reply,
+        id=f"{user_id}:{request_id}",
+        fingerprint=fingerprint,
+        expires_at=uow.now + REPLY_KEPT,
+        answer=answer,
+    )
+    await uow.add(row)
+
+
 async def claim_request(
     name: str, fields: Any, actor: Actor, request_id: str, store: Store
 ) -> Claim | Reply:

@@ -9,6 +9,7 @@ import msgspec
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import (
     Conflict,
+    DomainError,
     Forbidden,
     Invalid,
     SecondFactorSetupRequired,
@@ -19,9 +20,10 @@ from domain.kernel.record import wire
 from domain.kernel.store import UNREACHABLE, Duplicate, UnitOfWork
 from domain.operations import audit_log
 from domain.operations.command import Command, Meta, Style
-from domain.operations.idempotency import Reply, claim_request
+from domain.operations.idempotency import Reply, claim_request, fingerprint
 from domain.operations.limits import Limit
 from domain.operations.normalization import NormalizedField, normalize, normalized_fields
+from domain.operations.postponed import Postponed
 from domain.ports.ports import Ports
 from domain.ports.step_up import StepUpFor
 
@@ -225,7 +227,23 @@ async def _write(
             await claim.drop(ports.store)
         if isinstance(failed, Duplicate):
             raise Conflict from failed
+        if isinstance(failed, Postponed):
+            raise await _postpone(failed, op, fields, actor, meta, ports) from failed
         raise
+
+
+async def _postpone(
+    postponed: Postponed, op: Operation, fields: Any, actor: Actor, meta: Meta, ports: Ports
+) -> DomainError:
+    """Record what waits, with its audit row. Returns the error for the caller."""
+
+    async def work(uow: UnitOfWork) -> DomainError:
+        refused = await postponed.record(uow, meta.request_id, fingerprint(op.name, fields))
+        if uow.changes:
+            await audit_log.record(uow, ports.seal, _audit_entry(op, fields, actor, meta))
+        return refused
+
+    return await ports.store.transact(work)
 
 
 def _audit_entry(

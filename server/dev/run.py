@@ -81,6 +81,7 @@ def _defaults(given: Mapping[str, str]) -> dict[str, str]:
         "DRAIN_SECONDS": "1",
         "REQUIRE_SECOND_FACTOR": "off",
         "REQUIRE_VERIFICATION": "off",
+        "ADMIN_APPROVAL_AMOUNT": "0",
         "CORS_ORIGINS": ",".join(
             filter(
                 None,

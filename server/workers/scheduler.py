@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from domain import ledger
+from domain.admin import approvals
 from domain.audit_trail import hash_chain, verification
 from domain.bidding import offers
 from domain.bidding import reminders as offer_reminders
@@ -75,6 +76,7 @@ JOBS = (
     Job("complete_delivered_work", 30, auto_completion.complete_due),
     Job("announce_completions", 300, auto_completion.announce_due),
     Job("escalate_disputes", 60, disputes.escalate_due),
+    Job("expire_approvals", 60, approvals.expire_due),
     Job("snapshot_accounts", 60, snapshot),
     Job("follow_up_recent", 30, follow_up.follow_up_recent),
     Job("follow_up_old", 3600, follow_up.follow_up_old),

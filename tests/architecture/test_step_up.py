@@ -16,6 +16,7 @@ WITHOUT_STEP_UP = {
     "admin.reconcile",  # books what has happened at Stripe
     # Tasks and events that were decided before are run again.
     "admin.retry",
+    "admin.decline",
     "admin.discard",
     "admin.replay",
 }

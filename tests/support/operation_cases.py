@@ -154,6 +154,9 @@ CASES = {
     "admin.freeze": Case("user_id reason", ALL),
     "admin.unfreeze": Case("user_id reason", ALL),
     "admin.adjust": Case("user_id amount currency reason account", ALL),
+    "admin.approvals": Case("status cursor limit", ALL),
+    "admin.approve": Case("approval_id", ALL),
+    "admin.decline": Case("approval_id reason", ALL),
     "admin.ban": Case("user_id reason", ALL),
     "admin.unban": Case("user_id", ALL),
     "admin.users": Case("q role state cursor limit", ALL),
@@ -214,6 +217,7 @@ VALUES: Json = {
     "operation": "job.create",
     "subject": "job_1",
     "row_id": "out_1",
+    "approval_id": "apr_1",
     "event_id": "evt_1",
     "type": "charge.refunded",
     "lane": "stripe",
@@ -257,6 +261,7 @@ STATUS = {
     "admin.webhook_events": "done",
     "admin.transfers": "available",
     "admin.payments": "captured",
+    "admin.approvals": "pending",
 }
 # Other values of the same names.
 SPECIAL = {

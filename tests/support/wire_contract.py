@@ -141,6 +141,9 @@ CONTRACT = {
         ("freeze", "POST /api/admin/users/{user_id}/freeze", "admin"),
         ("unfreeze", "POST /api/admin/users/{user_id}/unfreeze", "admin"),
         ("adjust", "POST /api/admin/users/{user_id}/adjust", "admin"),
+        ("approvals", "GET /api/admin/approvals", "admin"),
+        ("approve", "POST /api/admin/approvals/{approval_id}/approve", "admin"),
+        ("decline", "POST /api/admin/approvals/{approval_id}/decline", "admin"),
         ("ban", "POST /api/admin/users/{user_id}/ban", "admin"),
         ("unban", "POST /api/admin/users/{user_id}/unban", "admin"),
         ("users", "GET /api/admin/users", "admin"),
@@ -160,7 +163,7 @@ PUSHES = {
     "offer.withdrawn offer.expired offer.blocked offer.failed",
     "/payment": "payment.updated dispute.updated chargeback.updated",
     "/wallet": "wallet.updated withdrawal.updated",
-    "/admin": "stats activity alert reconciliation.updated",
+    "/admin": "stats activity alert approval.updated reconciliation.updated",
 }
 COLLECTIONS = {
     "users",
@@ -203,4 +206,6 @@ COLLECTIONS = {
     "lastseen",
     "reports",
     "revocations",
+    "approvals",
+    "unapproved_totals",
 }

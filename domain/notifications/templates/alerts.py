@@ -17,6 +17,7 @@ ALERTS = {
     "dead_letter": "A task was moved to the dead letters",
     "payment_failed": "A payment failed",
     "payout_failed": "A withdrawal came back",
+    "approval_required": "A command of an administrator waits for another one",
 }
 
 
