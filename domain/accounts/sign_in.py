@@ -168,10 +168,20 @@ async def refresh(cmd: Refresh, actor: Actor | None, ports: Ports, meta: Meta) -
         await end_session(ports, reused.user_id, reused.session_id)
         raise Unauthenticated(SIGN_IN_AGAIN) from reused
     user_id, session_id = rotated.user_id, rotated.session_id
-    if await is_revoked(ports.store.single(), user_id, session_id, rotated.generation):
+    uow = ports.store.single()
+    revoked = await is_revoked(uow, user_id, session_id, rotated.generation)
+    if revoked or (not rotated.limited and await _lacks_second_factor(ports, user_id)):
         await ports.sessions.end(user_id, session_id)
         raise Unauthenticated(SIGN_IN_AGAIN)
     return rotated.tokens
+
+
+async def _lacks_second_factor(ports: Ports, user_id: str) -> bool:
+    """Whether a session was started before the deployment demanded a second factor of its user."""
+    if not ports.demands.second_factor:
+        return False
+    user = await ports.store.single().get(User, user_id)
+    return user.role is Role.ADMIN and not user.has_second_factor
 
 
 @operation("account.me", roles=EVERYONE, style=Style.READ, audited=False, during_setup=True)

@@ -48,6 +48,7 @@ class Rotated(msgspec.Struct, frozen=True):
     user_id: str
     session_id: str
     generation: int
+    limited: bool
 
 
 class TokenReused(Exception):

@@ -203,7 +203,7 @@ class RedisSessions:
         )
         pair = Tokens(token, f"{session_id}.{_decrypt(old, session_id, successor)}", expires_at)
         await self._announce(SessionEvent("extended", user_id, session_id, expires_at))
-        return Rotated(pair, user_id, session_id, int(generation))
+        return Rotated(pair, user_id, session_id, int(generation), bool(limited))
 
     async def list(self, user_id: str) -> Sequence[SessionView]:
         return (await self._sessions(user_id))[0]

@@ -171,6 +171,16 @@ async def test_an_administrator_keeps_the_last_factor(market: Market, admin: Par
     assert refused.value.code == "conflict"
 
 
+async def test_an_older_session_of_an_administrator_ends_at_its_refresh(
+    market: Market, admin: Party
+) -> None:
+    """Guard: `_lacks_second_factor` in `sign_in.refresh`, when the demand is switched on later."""
+    fields = {"refresh_token": admin.refresh_token}
+    status, problem = await admin.http("POST", "/api/account/refresh", fields)
+    assert (status, problem["code"]) == (401, "unauthenticated")
+    assert (await admin.http("GET", "/api/admin/users"))[0] == 401
+
+
 async def test_customers_and_contractors_sign_in_without_one(market: Market) -> None:
     """Guard: the role in `start_session`."""
     for party in (await market.customer(), await market.contractor()):
