@@ -13,8 +13,15 @@ from engineio.packet import Packet
 from engineio.payload import Payload
 
 from domain.kernel.actor import Actor
+from domain.kernel.errors import RateLimited
 from server.admission import accepted_of
-from server.realtime.fast_transport import CUT, MAX_UNSENT_BYTES, FastTransport, Payer, Takeover
+from server.realtime.fast_transport import (
+    MAX_UNSENT_BYTES,
+    FastTransport,
+    Payer,
+    Takeover,
+    policy_violation,
+)
 from server.realtime.frame_budget import FrameBudget
 from server.realtime.packets import MESSAGE, frame
 
@@ -22,6 +29,7 @@ PROBE = "2probe"  # the first frame of a websocket that replaces polling
 UPGRADE_SECONDS = 10.0  # until a websocket that has not replaced polling is closed
 POST_SECONDS = 20.0  # for the body of a request
 MAX_MESSAGE = 4 * 1024 * 1024  # bytes; above the limit of commands, to answer with a refusal
+CUT_RETRY_SECONDS = 4.0  # after which a new connection has a full bucket
 JSONP = b"d="  # begins a body of a client without CORS, which is not served
 
 
@@ -75,6 +83,7 @@ class Connection(AsyncSocket):  # type: ignore[misc]
         self.due = 0.0  # when its bucket of frames is empty again
         self.unpaid = 0  # bytes that arrived since the last charge
         self.refusals = 0.0  # by rate limits
+        self.retry_after = 0.0  # for a body that was refused by them
         self.unsent = 0  # bytes of packets in `queue`
         self._polling = self._posting = self._cut = False
 
@@ -94,17 +103,17 @@ class Connection(AsyncSocket):  # type: ignore[misc]
     def cut_if_exhausted(self) -> None:
         """Close a connection whose client goes on although it is refused."""
         if self.server.budget.exhausted(self):
-            self.cut()
+            self.cut(RateLimited.code)
 
-    def cut(self) -> None:
+    def cut(self, reason: str) -> None:
         """Close a connection that has violated the policy."""
         if self.closed or self._cut:
             return
         self._cut = True
         if self.fast_transport:
-            self.fast_transport.cut()
+            self.fast_transport.cut(reason)
         elif self.upgraded and self.stock_transport:
-            self.stock_transport.write(CUT)
+            self.stock_transport.write(policy_violation(reason))
             self.stock_transport.close()
         else:
             self.abort()
@@ -270,7 +279,8 @@ class Connection(AsyncSocket):  # type: ignore[misc]
         """
         size = int(environ.get("CONTENT_LENGTH", "0"))
         self.unpaid += size
-        if size > MAX_MESSAGE or self._posting or self.charge():
+        self.retry_after = self.charge()
+        if size > MAX_MESSAGE or self._posting or self.retry_after:
             raise EngineIOError
         self._posting = True
         try:
@@ -280,6 +290,7 @@ class Connection(AsyncSocket):  # type: ignore[misc]
                 raise EngineIOError
             for pkt in Payload(encoded_payload=body.decode()).packets:
                 if self._cut:
+                    self.retry_after = CUT_RETRY_SECONDS
                     raise EngineIOError
                 await self.receive(pkt)
         except (ValueError, LookupError, RecursionError, EOFError, TimeoutError) as unreadable:

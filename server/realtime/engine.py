@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -130,7 +131,12 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         """Not for JSONP: it is polling for browsers without CORS, and answers with a script."""
         if "j" in request.query:
             return web.Response(status=400, text="JSONP is not served.")
-        return await super().handle_request(request)
+        connection = self.sockets.get(request.query.get("sid"))
+        response = await super().handle_request(request)
+        if connection and connection.retry_after:
+            headers = {"Retry-After": str(math.ceil(connection.retry_after))}
+            return web.Response(status=429, headers=headers, text="rate_limited")
+        return response
 
     async def _handle_connect(
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None
@@ -199,7 +205,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
                 break
             self.joining.pop(connection)
             if not connection.clients:
-                connection.cut()
+                connection.cut("no namespace")
 
     def _limit_unsent(self) -> None:
         """End the pollers with the most unsent bytes, while all together have too many."""

@@ -38,7 +38,6 @@ MAX_UNSENT_BYTES = 1024 * 1024  # beyond it a client that does not read is disco
 FRAMES_AT_ONCE, BYTES_AT_ONCE = 64, 64 * 1024  # parsed in one turn of the event loop
 PART_OF_FRAME = 1 / 8  # charged as frames for a read that completes none
 CUT_SECONDS = 1.0  # for the client to read why it was cut
-CUT = frame(int(WSCloseCode.POLICY_VIOLATION).to_bytes(2), WSMsgType.CLOSE)
 
 
 @cache
@@ -52,6 +51,12 @@ def usable(found: Callable[[str], str] = version) -> bool:
     if others:
         log.warning("fast transport is off: made for other versions", made_for=TESTED, found=others)
     return not others
+
+
+def policy_violation(reason: str) -> bytes:
+    """A close frame with the code 1008."""
+    code = int(WSCloseCode.POLICY_VIOLATION).to_bytes(2)
+    return frame(code + reason.encode(), WSMsgType.CLOSE)
 
 
 class Payer(Protocol):
@@ -252,14 +257,14 @@ class FastTransport(asyncio.Protocol):
         """Called by the transport: the client has left more than MAX_UNSENT_BYTES unread."""
         self.abort()
 
-    def cut(self) -> None:
-        """Close a client that sends too much. Nothing of it is read any more: a close with unread
-        data is a reset, so it waits until the client has read the reason."""
+    def cut(self, reason: str) -> None:
+        """Close a client that violates the policy. Nothing of it is read any more: a close with
+        unread data is a reset, so it waits until the client has read the reason."""
         if not self._cut and not self._transport.is_closing():
             self._cut = self._held = True
             self._rest = b""
             self._transport.pause_reading()
-            self._transport.write(CUT)
+            self._transport.write(policy_violation(reason))
             asyncio.get_running_loop().call_later(CUT_SECONDS, self._transport.abort)
             self.handler.on_closed()
 

@@ -59,6 +59,7 @@ MAX_COMMAND = 64 * 1024  # characters of a command, with its header
 MAX_WAITING_PACKETS = 32  # then reading stops
 MAX_UNANSWERED = 8  # commands that are committed and wait for Stripe's part of the answer
 MAX_PIPELINED = 64  # commands whose order is fixed and whose commit is under way
+FRAMES_OF_CONNECT = 4  # charged for a namespace besides its own: a look-up and two subscriptions
 ROOMS_PER_CONNECTION, ROOMS_PER_USER = 500, 2000  # watched jobs and people, on this process
 TOO_MANY_SOCKETS = RateLimited("You have too many open connections.", retry_after=10.0)
 RESYNC_DELAY_SECONDS = 0.5  # gathers the reports of several processes into one resync
@@ -219,6 +220,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
 
     async def _connect(self, connection: Connection, namespace: str, auth: Any) -> None:
         try:
+            if wait := connection.charge(FRAMES_OF_CONNECT):
+                raise RateLimited(retry_after=rounded(wait))
             actor, until = await self._admit(connection, namespace, auth)
         except DomainError as refused:
             return self._refuse_connect(connection, namespace, refused)

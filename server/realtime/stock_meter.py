@@ -1,5 +1,6 @@
 """Charges what arrives on a websocket of the stock path, before aiohttp parses it."""
 
+from domain.kernel.errors import RateLimited
 from server.realtime.connection import Connection
 from server.realtime.fast_transport import walk
 
@@ -25,13 +26,13 @@ class StockMeter:
             try:
                 end, self._missing, more, incomplete = walk(rest, self._missing)
             except ValueError:
-                connection.cut()
+                connection.cut("not masked")
                 return False
             others, rest = others + more, rest[end:]
             if incomplete or not rest:
                 break
         else:
-            connection.cut()
+            connection.cut(RateLimited.code)
         self._head = rest
         if others or connection.unpaid > MOST_UNPAID:
             connection.charge(others)
