@@ -181,7 +181,8 @@ async def installation(
     Stripe's API description."""
     suffix, port = secrets.token_hex(16), free_port()
     assert stores.mongo_url and stores.redis_url and stores.stripe_api_base
-    sandbox = Sandbox(stores.stripe_api_base, f"sk_test_{suffix}")
+    sandbox = Sandbox(stores.stripe_api_base, f"sk_test_{suffix}", stores.control_key)
+    await sandbox.register()
     hooks = await sandbox.register_webhooks(f"http://127.0.0.1:{port}/webhooks/stripe")
     database = f"test_{suffix[:12]}"
     env = {
@@ -189,7 +190,7 @@ async def installation(
         "MONGO_URL": stores.database(database),
         "REDIS_URL": stores.redis_url,
         "STRIPE_SECRET_KEY": sandbox.key,
-        "STRIPE_PUBLISHABLE_KEY": f"pk_test_{suffix}",
+        "STRIPE_PUBLISHABLE_KEY": sandbox.publishable_key,
         "STRIPE_API_BASE": stores.stripe_api_base,
         "STRIPE_WEBHOOK_SECRETS": ",".join(hooks),
         "JWT_KEYS": f"test:{base64.b64encode(os.urandom(32)).decode()}",

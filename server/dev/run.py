@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from aiohttp import ClientSession
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -18,6 +19,8 @@ from server.app import listening
 from server.config import Settings, load
 from server.demo_accounts import DEMO_ACCOUNTS, DEMO_EMAILS, DEMO_PASSWORD
 from server.dev import secrets
+from server.dev.private_folder import keep_private
+from server.dev.store_kinds import CONTROL_KEY
 from server.dev.stores import Addresses, embedded
 
 VARIABLES = {"mongo": "MONGO_URL", "redis": "REDIS_URL", "stripe": "STRIPE_API_BASE"}
@@ -45,17 +48,20 @@ async def run(environ: Mapping[str, str]) -> None:
     placeholders = PLACEHOLDERS if own_stripe else _without_stripe(PLACEHOLDERS)
     checked = load(_defaults(given) | placeholders | given)
     log_setup.configure(checked.log_level)
+    keep_private(checked.data_dir)
     async with embedded(checked.data_dir, stores, supervised=True) as addresses:
         made = secrets.load(checked.data_dir)
         if own_stripe:
             assert addresses.stripe_api_base
+            await _grant_access(checked, made, addresses)
             made = await _register_webhooks(checked, made, addresses.stripe_api_base)
         found = made.environment() if own_stripe else _without_stripe(made.environment())
         env = dev_environment.RecordingEnvironment(
             _defaults(given) | found | _variables(addresses) | given
         )
         settings = msgspec.structs.replace(load(env), demo=True)
-        with dev_environment.published(settings.data_dir, env.used):
+        control = {CONTROL_KEY: addresses.control_key} if own_stripe else {}
+        with dev_environment.published(settings.data_dir, env.used | control):
             await _serve(settings, addresses)
 
 
@@ -104,7 +110,28 @@ def _variables(addresses: Addresses) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-# -- the sandbox's webhooks ------------------------------------------------------------------
+# -- the sandbox -----------------------------------------------------------------------------
+
+
+async def _grant_access(settings: Settings, made: secrets.Secrets, addresses: Addresses) -> None:
+    """Register our publishable key, our pages and our host with the sandbox."""
+    grants = {
+        "publishable_keys": [made.publishable_key],
+        "origins": settings.cors_origins,
+        "webhook_hosts": [_webhook_host(settings)],
+    }
+    headers = {
+        "Authorization": f"Bearer {made.stripe_key}",
+        "Sandbox-Control-Key": addresses.control_key,
+    }
+    url = f"{addresses.stripe_api_base}/_sandbox/grants"
+    async with ClientSession(raise_for_status=True) as http:
+        await http.post(url, json=grants, headers=headers)
+
+
+def _webhook_host(settings: Settings) -> str:
+    """Where the sandbox reaches this server."""
+    return LOOPBACK if settings.host in ("0.0.0.0", "::", "localhost") else settings.host
 
 
 async def _register_webhooks(
@@ -115,8 +142,7 @@ async def _register_webhooks(
     They are created once and then only get a new URL: deleting one would drop its pending events.
     Stripe shows a secret only once, so endpoints whose secrets are lost are disabled.
     """
-    host = LOOPBACK if settings.host in ("0.0.0.0", "::", "localhost") else settings.host
-    url = f"http://{host}:{settings.port}/webhooks/stripe"
+    url = f"http://{_webhook_host(settings)}:{settings.port}/webhooks/stripe"
     http: Any
     client, http = stripe_gateway.connect(made.environment()["STRIPE_SECRET_KEY"], api_base)
     endpoints = client.v1.webhook_endpoints

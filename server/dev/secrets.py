@@ -14,7 +14,9 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     """Random at the first start and then kept, so that tokens survive a restart."""
 
     jwt_key: str  # base64 of 32 bytes
-    stripe_suffix: str  # 32 hexadecimal digits
+    stripe_suffix: str = ""  # only in files of earlier versions: that of the secret key
+    stripe_key: str = ""  # sk_test_...
+    publishable_key: str = ""  # pk_test_..., which says nothing about the secret one
     audit_key: str = ""  # base64 of 32 bytes
     field_key: str = ""  # base64 of 32 bytes
     webhook_secrets: tuple[str, ...] = ()  # whsec_..., known once the sandbox has endpoints
@@ -25,8 +27,8 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
             "JWT_KEYS": f"local:{self.jwt_key}",
             "AUDIT_KEY": f"local:{self.audit_key}",
             "FIELD_KEYS": f"local:{self.field_key}",
-            "STRIPE_SECRET_KEY": f"sk_test_{self.stripe_suffix}",
-            "STRIPE_PUBLISHABLE_KEY": f"pk_test_{self.stripe_suffix}",
+            "STRIPE_SECRET_KEY": self.stripe_key,
+            "STRIPE_PUBLISHABLE_KEY": self.publishable_key,
         }
         if self.webhook_secrets:
             variables["STRIPE_WEBHOOK_SECRETS"] = ",".join(self.webhook_secrets)
@@ -38,8 +40,16 @@ def load(data_dir: Path) -> Secrets:
     try:
         found = msgspec.json.decode((data_dir / FILE).read_bytes(), type=Secrets)
     except FileNotFoundError:
-        found = Secrets(jwt_key=_key(), stripe_suffix=secrets.token_hex(16))
-    missing = {name: _key() for name in ("audit_key", "field_key") if not getattr(found, name)}
+        found = Secrets(jwt_key=_key())
+    # The sandbox knows what it keeps by the secret key.
+    stripe_key = f"sk_test_{found.stripe_suffix or secrets.token_hex(16)}"
+    made = {
+        "audit_key": _key(),
+        "field_key": _key(),
+        "stripe_key": stripe_key,
+        "publishable_key": f"pk_test_{secrets.token_hex(16)}",
+    }
+    missing = {name: value for name, value in made.items() if not getattr(found, name)}
     if missing:
         found = msgspec.structs.replace(found, **missing)
         save(data_dir, found)

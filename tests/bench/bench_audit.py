@@ -64,7 +64,7 @@ def table(found: list[Figures]) -> str:
 @pytest.mark.timeout(1800)
 async def test_audit_grows_with_the_offers(stores, capsys):
     suffix = os.urandom(12).hex()
-    sandbox = Sandbox(str(stores.stripe_api_base), f"sk_test_{suffix}")
+    sandbox = Sandbox(str(stores.stripe_api_base), f"sk_test_{suffix}", stores.control_key)
     mongo_url = stores.database(f"bench_{suffix[:12]}")
     key = base64.b64encode(os.urandom(32)).decode()
     env = {

@@ -50,7 +50,7 @@ def test_dev_starts_from_nothing_and_finds_its_data_again(
 ) -> None:
     """Fails without `embedded(...)`, `create_demo_accounts`, `_welcome` or the signal handlers;
     the second half without `secrets.load` (the old token) or with a new endpoint
-    (`_register_webhooks`)."""
+    (`_register_webhooks`); and without `keep_private`."""
     data = tmp_path / "data"
     first = DevServer(data, free_port(), tmp_path / "first.log")
     started.append(first)
@@ -65,10 +65,13 @@ def test_dev_starts_from_nothing_and_finds_its_data_again(
     assert len(children) == 3
     hooks = json.loads((data / "secrets.json").read_text())["webhook_secrets"]
     assert len(hooks) == 2
+    assert _open_to_others(data) == []
 
     assert first.stop(signal.SIGTERM) == 0
     assert gone(children)
 
+    (data / "redis").chmod(0o755)
+    (data / "secrets.json").chmod(0o644)
     second = DevServer(data, free_port(), tmp_path / "second.log")
     started.append(second)
     second.wait_until_it_serves()
@@ -76,8 +79,14 @@ def test_dev_starts_from_nothing_and_finds_its_data_again(
     assert (status, me["id"]) == (200, signed_in["user"]["id"])
     assert json.loads((data / "secrets.json").read_text())["webhook_secrets"] == hooks
     assert _endpoints(data) == [f"{second.url}/webhooks/stripe"] * 2
+    assert _open_to_others(data) == []
 
     assert second.stop(signal.SIGINT) == 0
+
+
+def _open_to_others(data: Path) -> list[Path]:
+    """What others than the owner may read or write."""
+    return [path for path in (data, *data.rglob("*")) if path.stat().st_mode & 0o077]
 
 
 def _endpoints(data: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """The client of a test's tenant in the Stripe sandbox: API, faults, clock, settings, log."""
 
+import secrets
 from typing import Any
 
 from aiohttp import ClientSession
@@ -12,9 +13,11 @@ EVENTS = ("enabled_events[]", "*")
 class Sandbox:
     """One tenant of the sandbox. Tenants are separated by their secret keys."""
 
-    def __init__(self, base: str, key: str) -> None:
+    def __init__(self, base: str, key: str, control_key: str) -> None:
         self.base = base
         self.key = key
+        self.publishable_key = f"pk_test_{secrets.token_hex(16)}"
+        self.control_headers = {"Sandbox-Control-Key": control_key}
         self._web = ClientSession(headers={"Authorization": f"Bearer {key}"})
 
     async def close(self) -> None:
@@ -47,10 +50,14 @@ class Sandbox:
             "return_url": "http://127.0.0.1/done",
             **params,
         }
-        key = self.key.replace("sk_", "pk_", 1)
-        status, body = await self._call("POST", f"{kind}/{id}/confirm", None, key, given)
+        path = f"{kind}/{id}/confirm"
+        status, body = await self._call("POST", path, None, self.publishable_key, given)
         assert status == 200, body
         return body
+
+    async def register(self) -> None:
+        """Make the publishable key known."""
+        await self.control("POST", "grants", {"publishable_keys": [self.publishable_key]})
 
     async def register_webhooks(self, url: str) -> list[str]:
         """One endpoint for the platform's events, one for connected accounts'; their secrets."""
@@ -263,7 +270,10 @@ class Sandbox:
             rows += more
 
     async def control(self, method: str, name: str, json: Any = None) -> Json:
-        async with self._web.request(method, f"{self.base}/_sandbox/{name}", json=json) as response:
+        url = f"{self.base}/_sandbox/{name}"
+        async with self._web.request(
+            method, url, json=json, headers=self.control_headers
+        ) as response:
             body: Json = await response.json()
             assert response.status == 200, body
             return body

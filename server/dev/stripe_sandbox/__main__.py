@@ -6,12 +6,13 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from pathlib import Path
 
 from aiohttp import web
 
-from server.dev.stripe_sandbox import timers
+from server.dev.stripe_sandbox import access, timers
 from server.dev.stripe_sandbox.api_server import ApiServer
 from server.dev.stripe_sandbox.control_api import ControlApi
 from server.dev.stripe_sandbox.hosted_pages import HostedPages
@@ -20,6 +21,7 @@ from server.dev.stripe_sandbox.webhook_sender import WebhookSender
 from server.http.protocol import HttpRunner
 
 TIMER_SECONDS = 0.5
+CONTROL_KEY = "SANDBOX_CONTROL_KEY"  # the environment variable
 log = logging.getLogger("sandbox")
 
 
@@ -34,9 +36,11 @@ async def _run_timers(store: Store, wake: asyncio.Event) -> None:
             log.exception("timers failed")
 
 
-def build_application(store: Store, log_limit: int, wake: asyncio.Event) -> web.Application:
+def build_application(
+    store: Store, log_limit: int, wake: asyncio.Event, control_key: str
+) -> web.Application:
     """The web application with the control API, the hosted pages and Stripe's API."""
-    app = web.Application(client_max_size=1024**2)
+    app = web.Application(client_max_size=1024**2, middlewares=[access.guard(control_key)])
     control = ControlApi(store, log_limit, wake)
     app.router.add_route("*", "/_sandbox/{name}", control.handle)
     app.router.add_routes(HostedPages(store, wake).routes())
@@ -44,12 +48,12 @@ def build_application(store: Store, log_limit: int, wake: asyncio.Event) -> web.
     return app
 
 
-async def serve(host: str, port: int, data: Path, log_limit: int) -> None:
+async def serve(host: str, port: int, data: Path, log_limit: int, control_key: str) -> None:
     """Serve until SIGTERM or SIGINT."""
     store, wake, stop = Store(data), asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = HttpRunner(build_application(store, log_limit, wake), shutdown_timeout=1)
+    runner = HttpRunner(build_application(store, log_limit, wake, control_key), shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()
     print(f"Stripe sandbox on http://{host}:{port}", flush=True)
@@ -76,7 +80,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--log-limit", type=int, default=1000)
     args = parser.parse_args()
-    asyncio.run(serve(args.host, args.port, args.data, args.log_limit))
+    if not access.is_loopback(args.host):
+        parser.error("--host must be a loopback address: everybody who reaches it may use it")
+    control_key = os.environ.get(CONTROL_KEY, "")
+    if not control_key:
+        parser.error(f"{CONTROL_KEY} is required: set it to a random text")
+    asyncio.run(serve(args.host, args.port, args.data, args.log_limit, control_key))
 
 
 if __name__ == "__main__":

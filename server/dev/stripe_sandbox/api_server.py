@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from server.dev.stripe_sandbox import (
+    access,
     account_objects,
     connect,
     fault_injection,
@@ -27,12 +28,6 @@ from server.dev.stripe_sandbox.request_context import VERSION, RequestContext
 from server.dev.stripe_sandbox.store import Store, Tenant, new_id
 
 log = logging.getLogger("sandbox")
-CORS_HEADERS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "GET, POST, DELETE, OPTIONS",
-    "Access-Control-Allow-Headers": "authorization, content-type, stripe-version, idempotency-key",
-    "Access-Control-Expose-Headers": "Request-Id, Idempotent-Replayed",
-}
 
 
 @dataclass
@@ -61,7 +56,7 @@ class ApiResponse:
     replayed: bool = False
 
 
-def read_api_key(header: str) -> tuple[str, bool]:
+def read_api_key(store: Store, header: str) -> tuple[str, bool]:
     """(secret key, whether the request used the publishable key). Raises 401."""
     scheme, _, token = header.partition(" ")
     if scheme.lower() == "basic":
@@ -69,8 +64,8 @@ def read_api_key(header: str) -> tuple[str, bool]:
     token = token.strip()
     if token.startswith("sk_test_") and len(token) > 8:
         return token, False
-    if token.startswith("pk_test_") and len(token) > 8:
-        return "sk" + token[2:], True
+    if token.startswith("pk_test_") and (secret := access.secret_key_of(store, token)):
+        return secret, True
     if not token:
         raise unauthorized(
             "You did not provide an API key. You need to provide your API key in the Authorization"
@@ -102,8 +97,14 @@ class ApiServer:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one HTTP request."""
+        cors = access.cors_headers(self.store, request)
         if request.method == "OPTIONS":
-            return web.Response(status=204, headers=CORS_HEADERS)
+            return web.Response(status=204, headers=cors)
+        response = await self._handle(request)
+        response.headers.update(cors)
+        return response
+
+    async def _handle(self, request: web.Request) -> web.Response:
         try:
             api_request = await self._read_request(request)
         except StripeError as error:
@@ -127,7 +128,7 @@ class ApiServer:
         return _web_response(reply, api_request.request_id)
 
     async def _read_request(self, request: web.Request) -> ApiRequest:
-        key, public = read_api_key(request.headers.get("Authorization", ""))
+        key, public = read_api_key(self.store, request.headers.get("Authorization", ""))
         tenant = find_or_create_tenant(self.store, key)
         account = request.headers.get("Stripe-Account") or tenant.account
         if account != tenant.account:
@@ -313,7 +314,7 @@ def _check_publishable_key(route: routes.Route, names: list[str], params: Json) 
 
 
 def _web_response(reply: ApiResponse, request_id: str) -> web.Response:
-    headers = {**CORS_HEADERS, "Request-Id": request_id, "Stripe-Version": VERSION}
+    headers = {"Request-Id": request_id, "Stripe-Version": VERSION}
     if reply.replayed:
         headers["Idempotent-Replayed"] = "true"
     return web.Response(

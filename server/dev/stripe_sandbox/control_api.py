@@ -1,4 +1,4 @@
-"""The control API under /_sandbox: faults, clock, settings, external actions, logs."""
+"""The control API under /_sandbox: grants, faults, clock, settings, external actions, logs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from server.dev.stripe_sandbox import (
+    access,
     external_actions,
     fault_injection,
     idempotency_keys,
@@ -36,6 +37,7 @@ class ControlApi:
             ("POST", "faults"): self.add_fault,
             ("GET", "faults"): self.list_faults,
             ("DELETE", "faults"): self.clear_faults,
+            ("POST", "grants"): self.grant,
             ("POST", "clock"): self.advance_clock,
             ("GET", "clock"): self.read_clock,
             ("POST", "settings"): self.change_settings,
@@ -58,7 +60,7 @@ class ControlApi:
             return web.json_response({"error": {"message": "No such control."}}, status=404)
         raw = await request.text()
         try:
-            key, public = read_api_key(request.headers.get("Authorization", ""))
+            key, public = read_api_key(self.store, request.headers.get("Authorization", ""))
             if public:
                 raise malformed("The control API takes the secret key.")
             tenant = find_or_create_tenant(self.store, key)
@@ -81,6 +83,10 @@ class ControlApi:
         """Delete all faults."""
         fault_injection.delete_all(self.store, tenant.key)
         return {"data": []}
+
+    def grant(self, tenant: Tenant, body: Any, query: dict[str, str]) -> Json:
+        """Register publishable keys, origins of pages and hosts of webhooks."""
+        return access.grant(self.store, tenant, body)
 
     def advance_clock(self, tenant: Tenant, body: Any, query: dict[str, str]) -> Json:
         """Move this tenant's clock forward and run the timers that are due."""

@@ -46,6 +46,8 @@ CREATE INDEX IF NOT EXISTS deliveries_by_due ON deliveries (endpoint, next_at)
   WHERE status = 'pending';
 CREATE INDEX IF NOT EXISTS deliveries_by_event ON deliveries (event);
 CREATE INDEX IF NOT EXISTS deliveries_by_tenant ON deliveries (tenant, id);
+CREATE TABLE IF NOT EXISTS grants (kind TEXT, value TEXT, tenant TEXT NOT NULL,
+  PRIMARY KEY (kind, value)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS faults (id INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL,
   rule TEXT NOT NULL);
 """

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from server.dev.stripe_sandbox import access
 from server.dev.stripe_sandbox.errors import Json
 from server.dev.stripe_sandbox.store import Store
 
@@ -47,7 +48,8 @@ class WebhookSender:
 
     async def run(self) -> None:
         """Send due deliveries until cancelled."""
-        async with aiohttp.ClientSession(timeout=REQUEST_TIMEOUT) as session:
+        connector = aiohttp.TCPConnector(resolver=access.LoopbackResolver(self.store))
+        async with aiohttp.ClientSession(timeout=REQUEST_TIMEOUT, connector=connector) as session:
             try:
                 while True:
                     self._start_due(session)
@@ -105,6 +107,8 @@ class WebhookSender:
         }
         code = 0
         try:
+            if not access.may_send_to(self.store, endpoint["url"]):
+                raise OSError("the endpoint is not on this machine")
             async with session.post(
                 endpoint["url"], data=delivery.body.encode(), headers=headers, allow_redirects=False
             ) as response:

@@ -132,7 +132,8 @@ class Outside(People):
 
     async def _may(self, name, body):
         url = f"{self.sandbox.base}/_sandbox/{name}"
-        async with self.sandbox._web.post(url, json=body) as response:
+        headers = self.sandbox.control_headers
+        async with self.sandbox._web.post(url, json=body, headers=headers) as response:
             assert response.status < 500, await response.text()
 
     async def _intents(self):

@@ -233,7 +233,8 @@ def test_secrets_are_made_once_for_the_owner_only_and_satisfy_the_configuration(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     known = secrets.Secrets(
         jwt_key=first.jwt_key,
-        stripe_suffix=first.stripe_suffix,
+        stripe_key=first.stripe_key,
+        publishable_key=first.publishable_key,
         audit_key=first.audit_key,
         field_key=first.field_key,
         webhook_secrets=("whsec_a",),
@@ -242,8 +243,9 @@ def test_secrets_are_made_once_for_the_owner_only_and_satisfy_the_configuration(
     assert secrets.load(tmp_path / "data") == known
     addresses = {"MONGO_URL": "mongodb://localhost", "REDIS_URL": "redis://localhost"}
     settings = load(addresses | known.environment())
-    assert settings.stripe_secret_key == f"sk_test_{first.stripe_suffix}"
-    assert settings.stripe_publishable_key == f"pk_test_{first.stripe_suffix}"
+    assert settings.stripe_secret_key == first.stripe_key
+    assert settings.stripe_publishable_key == first.publishable_key
+    assert first.stripe_key[8:] != first.publishable_key[8:]
     assert settings.stripe_webhook_secrets == ("whsec_a",)
 
 

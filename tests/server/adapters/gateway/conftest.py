@@ -13,7 +13,10 @@ from tests.support.sandbox_client import Sandbox
 @pytest.fixture
 async def sandbox(stores):
     """A tenant of its own; the oracle checks all requests, answers and webhooks."""
-    sandbox = Sandbox(stores.stripe_api_base, f"sk_test_{secrets.token_hex(16)}")
+    sandbox = Sandbox(
+        stores.stripe_api_base, f"sk_test_{secrets.token_hex(16)}", stores.control_key
+    )
+    await sandbox.register()
     yield sandbox
     stripe_oracle.check_log(await sandbox.requests())
     for event in await sandbox.events():

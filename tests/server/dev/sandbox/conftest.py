@@ -25,6 +25,7 @@ from stripe import AIOHTTPClient, StripeClient
 from tests.support import stripe_oracle
 
 ROOT = Path(__file__).parents[4]
+CONTROL_KEY = uuid.uuid4().hex
 NO_REDIRECT = {"enabled": True, "allow_redirects": "never"}
 
 
@@ -48,7 +49,9 @@ class Sandbox:
         """Start the process and wait until it answers."""
         arguments = ["--port", str(self.port), "--data", str(self.data)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "server.dev.stripe_sandbox", *arguments], cwd=ROOT
+            [sys.executable, "-m", "server.dev.stripe_sandbox", *arguments],
+            cwd=ROOT,
+            env=os.environ | {"SANDBOX_CONTROL_KEY": CONTROL_KEY},
         )
         for _ in range(200):
             try:
@@ -87,7 +90,7 @@ class Shop:
 
     async def control(self, method: str, name: str, body: Any = None) -> Any:
         """Call the control API."""
-        headers = {"Authorization": f"Bearer {self.key}"}
+        headers = {"Authorization": f"Bearer {self.key}", "Sandbox-Control-Key": CONTROL_KEY}
         url = f"{self.url}/_sandbox/{name}"
         async with self.http.request(method, url, json=body, headers=headers) as response:
             answer = await response.json()
