@@ -40,7 +40,7 @@ MATCHED = Event("/job", "job.matched")
 
 MAX_SEARCHES = 20  # for each user
 COUNT_LIMIT = 200  # jobs counted for one anchor; above that it is common
-SCANNED = 200  # searches read by one task
+SCANNED = 500  # searches read by one task
 CHUNK = 50  # users to whom one task pushes a job
 MAX_PUSHED_BYTES = 16 * 2**20  # of one revision of a job to all users; their feeds store each push
 HITS_KEPT = timedelta(days=90)

@@ -34,7 +34,7 @@ log = structlog.get_logger()
 POLL_SECONDS = 1.0
 RENEW_SECONDS = 4.0
 # Tasks at the same time.
-MAX_RUNNING = {Lane.STRIPE: 8, Lane.NOTICE: 2, Lane.MAIL: 4, Lane.SEARCH: 2, Lane.EXPORT: 1}
+MAX_RUNNING = {Lane.STRIPE: 8, Lane.NOTICE: 2, Lane.MAIL: 4, Lane.SEARCH: 1, Lane.EXPORT: 1}
 BATCH = 100
 MAX_HEADS = 50_000  # feed heads in memory
 UNCOUNTED = timedelta(days=7)  # the age from which waiting for Stripe counts as an attempt
