@@ -3,8 +3,10 @@ in, or must not get in any more. Each is audited and ends their sessions."""
 
 from collections.abc import Awaitable, Callable
 
+from domain.accounts.mailed_tokens import Purpose, void
 from domain.accounts.password_policy import check_password
 from domain.accounts.second_factor import reset_second_factors
+from domain.accounts.security_changes import SecurityFact, announce
 from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.sign_in import Register, register
 from domain.accounts.user import User
@@ -51,7 +53,9 @@ async def reset_password(settings: Settings, email: str, password: str) -> None:
 
         async def work(uow: UnitOfWork) -> None:
             await uow.change(User, admin.id, password_hash=hashed)
+            await void(uow, admin.id, Purpose.RESET)
             await end_all_sessions(uow, admin.id)
+            announce(uow, admin.id, SecurityFact.PASSWORD_CHANGED)
             entry = AuditEntry("cli.reset_admin_password", {"user_id": admin.id})
             await record(uow, ports.seal, entry)
 
