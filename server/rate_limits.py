@@ -1,11 +1,9 @@
-"""Checks the rate limits that operations declare, and limits of concurrency.
+"""Checks the rate limits that operations declare.
 
 They are counted for all processes together; see `token_buckets`.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -20,28 +18,6 @@ from server.caller import CALLER, Caller
 from server.networks import network_of
 from server.password_attempts import AccountOf, Attempt, PasswordAttempts
 from server.token_buckets import Rate, SharedBuckets, rounded
-
-
-class ConcurrencyLimit:
-    """Limits how many of something run at the same time on this process, by user and in total."""
-
-    def __init__(self, per_user: int, total: int) -> None:
-        self._per_user, self._total = per_user, total
-        self.active: Counter[str] = Counter()
-
-    @contextmanager
-    def acquire(self, user_id: str) -> Iterator[None]:
-        """Raises RateLimited."""
-        if self.active[user_id] >= self._per_user or self.active.total() >= self._total:
-            raise RateLimited(retry_after=1.0)
-        self.active[user_id] += 1
-        try:
-            yield
-        finally:
-            self.active[user_id] -= 1
-            if not self.active[user_id]:
-                del self.active[user_id]
-
 
 # Limits per user are declared for this many commands a second, limits per address for this many
 # sign-ins a minute; they scale with the configured numbers.

@@ -11,6 +11,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from domain.kernel.errors import Unauthenticated
+from server.http.transfer_slots import Transfer
 
 log = structlog.get_logger()
 
@@ -20,7 +21,9 @@ INERT = "default-src 'none'; sandbox"
 UNSAFE = re.compile(r'[^\x20-\x7e]|["\\%;]')
 
 
-async def send(request: web.Request, file: Any, check: Callable[[], None]) -> web.StreamResponse:
+async def send(
+    request: web.Request, file: Any, check: Callable[[], None], transfer: Transfer
+) -> web.StreamResponse:
     """Send the file, or the requested range, piece by piece. Raises Unavailable, or another
     DomainError, before the first byte; a later failure aborts the connection, as does `check`,
     which raises when the caller may not read any more."""
@@ -40,10 +43,14 @@ async def send(request: web.Request, file: Any, check: Callable[[], None]) -> we
             while piece:
                 check()
                 await _write(response, piece)
+                transfer.moved(len(piece))
                 piece = await anext(pieces, b"")
             await response.write_eof()
         except (ConnectionError, TimeoutError, Unauthenticated):
             _abort(request)
+        except asyncio.CancelledError:  # such as for being too slow
+            _abort(request)
+            raise
         except Exception:
             log.exception("download failed", path=request.path)
             _abort(request)

@@ -26,15 +26,17 @@ from domain.operations.command import Command, Meta
 from domain.operations.operation import Operation
 from server.authentication import Authenticator
 from server.http import downloads
+from server.http.transfer_slots import TransferSlots
 from server.http.uploads import Uploads
+from server.networks import network_of
 from server.operation_calls import Refuse, RunOperation, checked_request_id
-from server.rate_limits import ConcurrencyLimit
 from server.runtime import json_input
 
 log = structlog.get_logger()
 
 MAX_BODY = 64 * 1024
-DOWNLOADS_OF_USER, ALL_DOWNLOADS = 16, 400  # at the same time, on this process
+# At the same time, on this process.
+DOWNLOADS_OF_USER, DOWNLOADS_OF_NETWORK, ALL_DOWNLOADS = 16, 200, 400
 JSON, PROBLEM = "application/json", "application/problem+json"
 MAX_FILE_PATH = 255  # characters; file systems refuse longer names
 MAX_PARAMETERS = 300  # in a query; its length is limited by the request line
@@ -63,7 +65,7 @@ class HttpApi:
         self._authenticator = authenticator
         self._address = address
         self._uploads = Uploads()
-        self._downloads = ConcurrencyLimit(DOWNLOADS_OF_USER, ALL_DOWNLOADS)
+        self._downloads = TransferSlots(DOWNLOADS_OF_USER, DOWNLOADS_OF_NETWORK, ALL_DOWNLOADS)
 
     def route(self, method: str, path: str, op: Operation) -> web.RouteDef:
         """GET takes its fields from the query, other methods from a JSON body."""
@@ -101,12 +103,15 @@ class HttpApi:
                     actor = await self._authenticator.admit(ticket, file_id)
                 else:
                     actor = await self._caller(request, op)
-                with self._downloads.acquire(actor.id if actor else ""):
-                    meta = Meta(address=self._address(request), text=True)
+                address = self._address(request)
+                user_id, network = actor.id if actor else "", network_of(address)
+                async with self._downloads.transfer(user_id, network) as transfer:
+                    meta = Meta(address=address, text=True)
                     answer = await run(op, fields, actor, meta)
                     if answer.error:
                         return self.respond(answer)
-                    return await downloads.send(request, answer.data, self._still_valid(actor))
+                    check = self._still_valid(actor)
+                    return await downloads.send(request, answer.data, check, transfer)
             except DomainError as refused:
                 return self.respond(self._refuse(refused))
 
@@ -130,7 +135,8 @@ class HttpApi:
     @contextlib.asynccontextmanager
     async def _receive(self, request: web.Request, actor: Actor) -> AsyncIterator[Received]:
         """Receive a file completely. Raises Unauthenticated if the session ended meanwhile."""
-        async with self._uploads.receive(request, actor.id) as received:
+        network = network_of(self._address(request))
+        async with self._uploads.receive(request, actor.id, network) as received:
             self._authenticator.check(actor)
             yield received
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, cast
 
 import structlog
@@ -11,7 +11,7 @@ from aiohttp.http import HttpProcessingError
 
 from domain.files.file import MAX_FILE, Received
 from domain.kernel.errors import Invalid, TooLarge
-from server.rate_limits import ConcurrencyLimit
+from server.http.transfer_slots import Transfer, TransferSlots
 from server.runtime.spool import Spool
 
 log = structlog.get_logger()
@@ -21,7 +21,7 @@ AROUND = 16 * 1024  # bytes of boundaries and headers
 PIECE = 64 * 1024
 PIECE_SECONDS = 30.0  # for one piece
 FILE_SECONDS = 600.0  # for the whole file
-UPLOADS_OF_USER = 4  # at the same time
+UPLOADS_OF_USER, UPLOADS_OF_NETWORK = 4, 40  # at the same time
 ALL_UPLOADS = 50  # on this process, which bounds the space on the disk
 UNENCODED = ("", "binary", "8bit", "7bit")
 # What aiohttp's multipart reader raises for a malformed or incomplete body.
@@ -32,31 +32,46 @@ class Uploads:
     """The uploads of this process."""
 
     def __init__(self) -> None:
-        self._limit = ConcurrencyLimit(UPLOADS_OF_USER, ALL_UPLOADS)
+        self.slots = TransferSlots(UPLOADS_OF_USER, UPLOADS_OF_NETWORK, ALL_UPLOADS, FILE_SECONDS)
 
     @contextlib.asynccontextmanager
-    async def receive(self, request: web.Request, user_id: str) -> AsyncIterator[Received]:
+    async def receive(
+        self, request: web.Request, user_id: str, network: str
+    ) -> AsyncIterator[Received]:
         """Receive a file completely. Raises RateLimited, TooLarge, Invalid."""
-        with self._limit.acquire(user_id), Spool() as spool:
-            yield await _receive(request, spool)
+        with Spool() as spool:
+            async with self._transfer(user_id, network) as transfer:
+                received = await _receive(request, spool, transfer)
+                transfer.complete()
+                yield received
+
+    @contextlib.asynccontextmanager
+    async def _transfer(self, user_id: str, network: str) -> AsyncIterator[Transfer]:
+        """Raises RateLimited, and Invalid if the file comes too slowly."""
+        try:
+            async with self.slots.transfer(user_id, network) as transfer:
+                yield transfer
+        except TimeoutError as late:
+            if not transfer.late:
+                raise
+            raise Invalid("The file did not come in time.", field="file") from late
 
 
-async def _receive(request: web.Request, spool: Spool) -> Received:
+async def _receive(request: web.Request, spool: Spool, transfer: Transfer) -> Received:
     if (request.content_length or 0) > MAX_FILE + AROUND:
         raise TooLarge("The file is too large.", limit_bytes=MAX_FILE)
     if request.content_type != FORM:
         raise Invalid(f"The body is {FORM} with one file in it.", field="file")
     try:
-        async with asyncio.timeout(FILE_SECONDS):
-            return await _read(request, spool)
+        return await _read(request, spool, transfer)
     except TimeoutError as late:
         raise Invalid("The file did not come in time.", field="file") from late
     except BROKEN as broken:
         raise Invalid(f"The body is incomplete, or no {FORM}.", field="file") from broken
 
 
-async def _read(request: web.Request, spool: Spool) -> Received:
-    content = MeteredBody(request.content, AROUND)
+async def _read(request: web.Request, spool: Spool, transfer: Transfer) -> Received:
+    content = MeteredBody(request.content, AROUND, transfer.moved)
     reader = MultipartReader(request.headers, cast(StreamReader, content))
     part = await reader.next()
     content.left = MAX_FILE + AROUND
@@ -79,14 +94,17 @@ async def _read(request: web.Request, spool: Spool) -> Received:
 class MeteredBody:
     """A request body of which `left` bytes may still be read, each piece within a time limit.
 
+    `moved` is called with the length of each piece.
+
     It has the methods of aiohttp's StreamReader that its multipart reader calls. That reader limits
     neither the bytes before the first boundary nor the number of parts, and lines of a few bytes
     cost so much time that megabytes of them would block the event loop. It also gives back what it
     read beyond a boundary; aiohttp's stream deprecates that, so the bytes are kept here.
     """
 
-    def __init__(self, content: StreamReader, left: int) -> None:
+    def __init__(self, content: StreamReader, left: int, moved: Callable[[int], None]) -> None:
         self._content = content
+        self._moved = moved
         self._given_back = b""
         self.left = left
 
@@ -113,6 +131,7 @@ class MeteredBody:
     async def _counted(self, reading: Awaitable[bytes]) -> bytes:
         async with asyncio.timeout(PIECE_SECONDS):
             read = await reading
+        self._moved(len(read))
         self.left -= len(read)
         if self.left < 0:
             raise TooLarge("The file is too large.", limit_bytes=MAX_FILE)

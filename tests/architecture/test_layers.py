@@ -51,7 +51,7 @@ ALLOWED_SERVER = {
     "password_attempts": "networks token_buckets",
     "rate_limits": "caller networks token_buckets password_attempts",
     "admission": "runtime config networks token_buckets",
-    "http": "runtime rate_limits operation_calls authentication",
+    "http": "runtime networks operation_calls authentication",
     "realtime": "runtime admission token_buckets operation_calls pubsub adapters authentication",
     "container": "config demo_accounts pubsub adapters workers realtime",
     "app": "runtime config admission disk_space readiness rate_limits operation_calls revocations"

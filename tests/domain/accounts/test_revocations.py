@@ -121,7 +121,7 @@ async def test_an_upload_that_is_under_way_is_refused_after_the_revocation(
     async with RawRequest(phone) as request:
         request.send_head()
         request.send_chunk(multipart_part(data=b"Half of")[:-2])
-        await wait_until(lambda: server.web.http._uploads._limit.active)
+        await wait_until(lambda: server.web.http._uploads.slots.active)
         await laptop.call("/account", "revoke", {"session_id": session_of(phone)})
         request.send_chunk(b" it\r\n" + MULTIPART_END)
         request.writer.write(b"0\r\n\r\n")

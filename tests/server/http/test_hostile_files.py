@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from domain.files.file import MAX_FILE, File
-from server.http import uploads
-from server.rate_limits import ConcurrencyLimit
+from server.http import transfer_slots, uploads
+from server.http.transfer_slots import TransferSlots
+from server.runtime.background_tasks import end
 from tests.support.file_samples import (
     BOUNDARY,
     FORM,
@@ -263,10 +264,10 @@ async def test_a_length_beyond_the_limit_is_not_read(market):
 
 
 async def test_an_aborted_connection(market, server):
-    """Guard: nothing is stored before the upload is complete, and `_limit` counts it no more."""
+    """Guard: nothing is stored before the upload is complete, and it holds no slot any more."""
     owner = await market.customer()
     before = await market.traces()
-    going = server.web.http._uploads._limit.active
+    going = server.web.http._uploads.slots.active
     for _ in range(3):
         async with RawRequest(owner) as raw:
             raw.send_head(5 * MEGABYTE)
@@ -280,7 +281,7 @@ async def test_an_aborted_connection(market, server):
 async def test_too_many_at_once(market, server):
     """Guard: `uploads.UPLOADS_OF_USER`; others are not concerned."""
     owner, other = await market.customer(), await market.customer("Olga")
-    going = server.web.http._uploads._limit.active
+    going = server.web.http._uploads.slots.active
     async with contextlib.AsyncExitStack() as stack:
         for number in range(uploads.UPLOADS_OF_USER):
             raw = await stack.enter_async_context(RawRequest(owner))
@@ -294,8 +295,8 @@ async def test_too_many_at_once(market, server):
 
 
 async def test_readers_that_do_not_read(market, server, monkeypatch):
-    """Guard: `acquire` in `HttpApi.download`; others are not concerned."""
-    monkeypatch.setattr(server.web.http, "_downloads", ConcurrencyLimit(2, 10))
+    """Guard: `transfer` in `HttpApi.download`; others are not concerned."""
+    monkeypatch.setattr(server.web.http, "_downloads", TransferSlots(2, 10, 10))
     owner, other = await market.customer(), await market.customer("Olga")
     large = (await upload(owner, b"line\n" * (MAX_FILE // 5), "a.txt"))["id"]
     small = (await upload(other, b"Hello", "a.txt"))["id"]
@@ -318,6 +319,70 @@ async def test_one_that_stalls(market, monkeypatch):
         raw.send_head(MEGABYTE)
         raw.writer.write(multipart_part())
         assert '"code":"invalid"' in await raw.read_response()
+
+
+@pytest.mark.parametrize("full", ["process", "network"])
+async def test_who_sends_slowly_makes_room_for_others(market, server, full):
+    """Guard: `TransferSlots._evict_one`: one without a slot takes one of the user with the most,
+    from the slowest; users with as many slots are refused at once."""
+    slots = server.web.http._uploads.slots
+    slots._total, slots._of_network = (4, 10) if full == "process" else (10, 4)
+    drippers = [await market.customer(connect=False) for _ in range(2)]
+    other = await market.customer("Olga", connect=False)
+    async with contextlib.AsyncExitStack() as stack:
+        answers = []
+        for number, dripper in enumerate(drippers * 2):
+            raw = await stack.enter_async_context(RawRequest(dripper))
+            raw.send_head(MEGABYTE)
+            await until(lambda n=number: slots.active.total() > n)
+            answers.append(asyncio.create_task(raw.read_response()))
+        status, problem = await try_upload(drippers[0], b"Hello", "a.txt")
+        assert (status, problem["code"]) == (429, "rate_limited")
+        await upload(other, b"Hello", "a.txt")
+        [evicted], rest = await asyncio.wait(answers, return_when="FIRST_COMPLETED")
+        assert '"code":"rate_limited"' in await evicted
+        assert (len(rest), slots.active.total()) == (3, 3)
+        await end(rest)
+    await until(lambda: not slots.active)
+
+
+async def test_slow_ones_make_room_even_with_one_slot_each(market, server, monkeypatch):
+    """Guard: SLOW: many accounts with one slow upload each do not keep others out."""
+    monkeypatch.setattr(transfer_slots, "YOUNG_SECONDS", 0.0)
+    server.web.http._uploads.slots._total = 2
+    async with contextlib.AsyncExitStack() as stack:
+        for number in range(2):
+            raw = await stack.enter_async_context(RawRequest(await market.customer(connect=False)))
+            raw.send_head(MEGABYTE)
+            await until(lambda n=number: server.web.http._uploads.slots.active.total() > n)
+        await upload(await market.customer("Olga", connect=False), b"Hello", "a.txt")
+
+
+async def test_one_that_drips(market, monkeypatch):
+    """Guard: LEAST_SPEED, after GRACE_SECONDS, however regularly a byte comes."""
+    monkeypatch.setattr(transfer_slots, "GRACE_SECONDS", 0.3)
+    async with RawRequest(await market.customer(connect=False)) as raw:
+        raw.send_head(MEGABYTE)
+        raw.writer.write(multipart_part()[:-2])
+        answer = asyncio.create_task(raw.read_response())
+        while not answer.done():
+            raw.writer.write(b"x")
+            await asyncio.wait({answer}, timeout=0.02)
+        assert '"code":"invalid"' in await answer
+
+
+async def test_a_reader_that_drips(market, server, monkeypatch):
+    """Guard: `transfer.moved` in `downloads.send`: its connection is cut."""
+    owner = await market.customer(connect=False)
+    large = (await upload(owner, b"line\n" * (MAX_FILE // 5), "a.txt"))["id"]
+    monkeypatch.setattr(transfer_slots, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(transfer_slots, "LEAST_SPEED", 10**9)
+    async with RawRequest(owner) as raw:
+        raw.send_get(f"/api/files/{large}")
+        await raw.reader.readuntil(b"\r\n\r\n")
+        await until(lambda: not server.web.http._downloads.active)
+        with contextlib.suppress(ConnectionError):
+            assert len(await raw.reader.read()) < MAX_FILE
 
 
 async def until(true) -> None:
