@@ -5,19 +5,22 @@ from a known device are counted by themselves, so that nobody else can lock it o
 """
 
 import contextlib
+from datetime import timedelta
 from typing import Annotated, Any
 
 from msgspec import Meta as Limits
 
+from domain.accounts.security_changes import SecurityFact, announce
 from domain.accounts.user import User
 from domain.kernel.actor import Actor
 from domain.kernel.email_address import MAX_EMAIL, email_to_find
 from domain.kernel.errors import Unauthenticated
-from domain.kernel.store import new_id
+from domain.kernel.store import UnitOfWork, new_id
 from domain.ports.ports import Ports
 from domain.ports.second_factors import Purpose
 from domain.ports.sessions import Device
 
+OPENING = timedelta(minutes=1)  # from the opening of an account to its first sign-in
 DeviceToken = Annotated[str, Limits(max_length=1000)]
 
 
@@ -30,6 +33,29 @@ def known_device(ports: Ports, token: str | None, user_id: str) -> Device | None
 def remember_device(ports: Ports, user_id: str, known: Device | None) -> str:
     """A new token for a known device, or the first one of a new device."""
     return ports.devices.remember(known or Device(new_id("dev"), user_id))
+
+
+async def note_device(ports: Ports, user: User, known: Device | None, session_id: str) -> None:
+    """Tell the user of a sign-in from a device that is new.
+
+    Not of the first sign-in, which opens the account. Programs keep no device tokens, so where
+    addresses are not verified either (`server dev`), only those users are told who have shown one.
+    """
+    if known:
+        if not user.keeps_devices:
+            uow = ports.store.single()
+            await uow.set_private(User, {"_id": user.id}, keeps_devices=True)
+        return
+    opened = user.verified_at is not None and ports.clock.now() - user.created_at < OPENING
+    if opened or not (user.keeps_devices or ports.store.rates.require_verification):
+        return
+    [session] = [each for each in await ports.sessions.list(user.id) if each.id == session_id]
+    detail = f"{session.device}, {session.address}"
+    await ports.store.transact(lambda uow: _announce(uow, user.id, detail))
+
+
+async def _announce(uow: UnitOfWork, user_id: str, detail: str) -> None:
+    announce(uow, user_id, SecurityFact.NEW_DEVICE, detail)
 
 
 async def account_of(ports: Ports, fields: Any, actor: Actor | None) -> str:

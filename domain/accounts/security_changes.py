@@ -16,6 +16,7 @@ class SecurityFact(StrEnum):
 
     PASSWORD_CHANGED = "password_changed"
     EMAIL_CHANGED = "email_changed"
+    NEW_DEVICE = "new_device"
     TOTP_ENABLED = "totp_enabled"
     TOTP_DISABLED = "totp_disabled"
     PASSKEY_ADDED = "passkey_added"
@@ -28,7 +29,7 @@ class SecurityFact(StrEnum):
 
 
 class SecurityChange(msgspec.Struct, frozen=True):
-    """`detail` is the name of a passkey, or a number."""
+    """`detail` is the name of a passkey or device, or a number."""
 
     id: str
     kind: SecurityFact

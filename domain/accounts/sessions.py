@@ -135,7 +135,7 @@ async def is_revoked(uow: UnitOfWork, user_id: str, session_id: str, generation:
 
 
 async def start_valid_session(
-    ports: Ports, user: User, address: str, limited: bool = False
+    ports: Ports, user: User, address: str, device: str, limited: bool = False
 ) -> tuple[User, Tokens]:
     """Sign in a user whose credentials were checked against this record of them.
 
@@ -144,7 +144,7 @@ async def start_valid_session(
     """
     generation = user.sessions_valid_from
     tokens = await ports.sessions.start(
-        user.id, user.role, address, limited=limited, generation=generation
+        user.id, user.role, address, device=device, limited=limited, generation=generation
     )
     now = await ports.store.single().get(User, user.id)
     if now.banned_at or now.deleted_at or now.sessions_valid_from != generation:

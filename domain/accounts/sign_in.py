@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.accounts.challenges import LIFE
-from domain.accounts.devices import DeviceToken, known_device, remember_device
+from domain.accounts.device_names import MAX_NAME, device_name
+from domain.accounts.devices import DeviceToken, known_device, note_device, remember_device
 from domain.accounts.mailed_tokens import Token
 from domain.accounts.password_policy import NewPassword, Password, check_password
 from domain.accounts.registration import (
@@ -42,6 +43,10 @@ SIGN_IN_AGAIN = "The refresh token is not valid any more: sign in again."
 SESSIONS_SHOWN = 200
 
 
+# What the user calls the device; the default is made of the `User-Agent`.
+DeviceName = Annotated[str, Limits(max_length=MAX_NAME)]
+
+
 class SignedIn(msgspec.Struct, frozen=True):
     """The client keeps `device_token` beyond the session, and shows it at its next sign-in. With
     `second_factor_setup_required` the session may only set one up, see `Actor.limited`."""
@@ -62,6 +67,7 @@ class Register(Command, frozen=True):
     password: NewPassword
     name: Name
     role: Role
+    device: DeviceName | None = None
 
 
 class Login(Command, frozen=True):
@@ -75,6 +81,7 @@ class Login(Command, frozen=True):
     password: Password
     device_token: DeviceToken | None = None
     verification: Token | None = None
+    device: DeviceName | None = None
 
 
 class Refresh(Command, frozen=True):
@@ -116,7 +123,8 @@ async def register(
     if ports.store.rates.require_verification:
         await keep_registration(ports, user)
         return VerificationRequired()
-    tokens = await ports.sessions.start(user.id, user.role, meta.address)
+    name = device_name(cmd.device, meta.agent)
+    tokens = await ports.sessions.start(user.id, user.role, meta.address, device=name)
     try:
         await open_account(ports, user)
     except EmailTaken:
@@ -144,15 +152,19 @@ async def login(cmd: Login, actor: Actor | None, ports: Ports, meta: Meta) -> Si
         )
         methods = methods_of(user)
         raise SecondFactorRequired(challenge=challenge, expires_at=expires_at, methods=methods)
-    return await start_session(ports, user, meta, cmd.device_token)
+    return await start_session(ports, user, meta, cmd.device_token, cmd.device)
 
 
-async def start_session(ports: Ports, user: User, meta: Meta, device_token: str | None) -> SignedIn:
+async def start_session(
+    ports: Ports, user: User, meta: Meta, device_token: str | None, device: str | None = None
+) -> SignedIn:
     """Sign in a user who has proved who they are. Raises Banned, WrongCredentials."""
     demanded = ports.demands.second_factor and user.role is Role.ADMIN
     limited = demanded and not user.has_second_factor
-    user, tokens = await start_valid_session(ports, user, meta.address, limited)
+    name = device_name(device, meta.agent)
+    user, tokens = await start_valid_session(ports, user, meta.address, name, limited)
     known = known_device(ports, device_token, user.id)
+    await note_device(ports, user, known, tokens.refresh_token.partition(".")[0])
     return _signed_in(ports, user, tokens, known, limited)
 
 

@@ -57,6 +57,7 @@ class User(Record, frozen=True):
             "ban_reason",
             "deleted_at",
             "engagements",
+            "keeps_devices",
             "bank",
             "bank_changed_at",
             "sessions_valid_from",
@@ -92,6 +93,7 @@ class User(Record, frozen=True):
     deleted_at: datetime | None = None
     verified_at: datetime | None = None
     engagements: int = 0
+    keeps_devices: bool = False
     totp_enabled: bool = False
     passkey_count: int = 0
     bank: str = ""

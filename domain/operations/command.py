@@ -22,11 +22,13 @@ class Style(StrEnum):
 
 
 class Meta(msgspec.Struct, frozen=True):
-    """The context of a call. With `text`, as in a query string, numbers are still strings. `size`
-    is the length of the input in bytes or characters."""
+    """The context of a call. `agent` is the `User-Agent` of an HTTP request. With `text`, as in a
+    query string, numbers are still strings. `size` is the length of the input in bytes or
+    characters."""
 
     request_id: str | None = None
     address: str = ""
+    agent: str = ""
     text: bool = False
     size: int = 0
     committed: Callable[[], None] = lambda: None

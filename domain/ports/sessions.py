@@ -25,12 +25,14 @@ class Tokens(msgspec.Struct, frozen=True):
 
 
 class SessionView(msgspec.Struct, frozen=True):
-    """One session, as its user sees it."""
+    """One session, as its user sees it: the name of its device, and the network of the address
+    that it was started from."""
 
     id: str
     created_at: datetime
     last_used_at: datetime
     address: str
+    device: str = ""
     current: bool = False
 
 
@@ -86,6 +88,7 @@ class Sessions(Protocol):
         role: str,
         address: str,
         *,
+        device: str = "",
         limited: bool = False,
         generation: int = 0,
     ) -> Tokens:

@@ -32,6 +32,7 @@ from domain.ports.sessions import (
     Tokens,
 )
 from server.adapters.jwt_tokens import AccessTokens
+from server.networks import NEIGHBOURS, network_of
 
 SECRET_BYTES = 32
 LIFE_MILLISECONDS = int(SESSION_LIFE.total_seconds() * 1000)
@@ -108,6 +109,7 @@ class RedisSessions:
         role: str,
         address: str,
         *,
+        device: str = "",
         limited: bool = False,
         generation: int = 0,
     ) -> Tokens:
@@ -116,7 +118,8 @@ class RedisSessions:
         fields: dict[Any, Any] = {
             "user": user_id,
             "role": role,
-            "address": self._cipher.encrypt(address.encode(), _context(session_id)),
+            "address": self._encrypted(session_id, "address", network_of(address, NEIGHBOURS)),
+            "device": self._encrypted(session_id, "device", device),
             "generation": generation,
             "created": now,
             "used": now,
@@ -275,10 +278,20 @@ class RedisSessions:
             return False
 
     def _view(self, id: str, row: dict[bytes, bytes]) -> SessionView:
-        address = self._cipher.decrypt(row.pop(b"address"), _context(id)).decode()
+        address, device = (
+            self._decrypted(id, name, row.pop(name.encode(), None))
+            for name in ("address", "device")
+        )
         fields = {_text(name): _text(value) for name, value in row.items()}
         created, used = (datetime.fromisoformat(fields[name]) for name in ("created", "used"))
-        return SessionView(id, created, used, address)
+        return SessionView(id, created, used, address, device)
+
+    def _decrypted(self, session_id: str, field: str, stored: bytes | None) -> str:
+        """Empty for a session that was started by an earlier version."""
+        return self._cipher.decrypt(stored, _context(session_id, field)).decode() if stored else ""
+
+    def _encrypted(self, session_id: str, field: str, text: str) -> bytes:
+        return self._cipher.encrypt(text.encode(), _context(session_id, field))
 
     def _key(self, session_id: str) -> str:
         return f"{self._prefix}:session:{session_id}"
@@ -318,5 +331,5 @@ def _text(raw: bytes | str) -> str:
     return raw.decode() if isinstance(raw, bytes) else raw
 
 
-def _context(session_id: str) -> bytes:
-    return f"{session_id}\0address".encode()
+def _context(session_id: str, field: str) -> bytes:
+    return f"{session_id}\0{field}".encode()

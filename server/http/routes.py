@@ -34,6 +34,7 @@ from server.runtime import json_input
 
 log = structlog.get_logger()
 
+MAX_AGENT = 500  # characters
 MAX_BODY = 64 * 1024
 # At the same time, on this process.
 DOWNLOADS_OF_USER, DOWNLOADS_OF_NETWORK, ALL_DOWNLOADS = 16, 200, 400
@@ -85,7 +86,9 @@ class HttpApi:
                 request_id = checked_request_id(request.headers.get("Idempotency-Key"))
             except DomainError as refused:
                 return self.respond(self._refuse(refused))
-            meta = Meta(request_id, self._address(request), text=takes_query, size=size)
+            agent = request.headers.get(hdrs.USER_AGENT, "")[:MAX_AGENT]
+            address = self._address(request)
+            meta = Meta(request_id, address, agent, text=takes_query, size=size)
             return self.respond(await self._run(op, fields, actor, meta))
 
         return web.route(method, path, handle)

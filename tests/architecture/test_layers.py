@@ -46,7 +46,7 @@ MAY_IMPORT_ALL = {"registry"}
 ALLOWED_SERVER = {
     "pubsub": "runtime",
     "workers": "runtime",
-    "adapters": "runtime caller config",
+    "adapters": "runtime caller config networks",
     "authentication": "adapters revocations",
     "password_attempts": "networks token_buckets",
     "rate_limits": "caller networks token_buckets password_attempts",

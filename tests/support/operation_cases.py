@@ -17,11 +17,11 @@ class Case(NamedTuple):
 
 # The names of the fields; `test_matrix.valid_fields` adds the values.
 CASES = {
-    "account.register": Case("email password name role", OWN),
+    "account.register": Case("email password name role device", OWN),
     "account.login_code": Case("challenge code device_token", OWN),
     "account.passkey_options": Case("challenge", OWN),
     "account.passkey_login": Case("passkey challenge device_token", OWN),
-    "account.login": Case("email password device_token verification", OWN),
+    "account.login": Case("email password device_token verification device", OWN),
     "account.refresh": Case("refresh_token", OWN),
     "account.me": Case("", OWN),
     "account.update": Case(
@@ -170,6 +170,7 @@ VALUES: Json = {
     "email": "nobody@people.test",
     "password": "correct horse battery",
     "device_token": "none",
+    "device": "My laptop",
     "current_password": "correct horse battery",
     "verification": "123456",
     "code": "123456",

@@ -7,6 +7,7 @@ NOT_YOU = "If this was not you, change your password and end your other sessions
 TEXTS = {
     "password_changed": ("Your password was changed", "All other devices were signed out."),
     "email_changed": ("Your e-mail address was changed", "Sign in with the new one from now on."),
+    "new_device": ("A new device signed in: {detail}", "Your account was not used on it before."),
     "totp_enabled": ("Codes for signing in are set up", "Signing in needs a code from now on."),
     "totp_disabled": (
         "Codes for signing in are switched off",
