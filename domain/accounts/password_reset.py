@@ -25,7 +25,11 @@ from domain.kernel.outbox import Lane
 from domain.kernel.store import UnitOfWork
 from domain.operations.audit_log import AuditEntry, record
 from domain.operations.command import Command, Email, Meta, Style
-from domain.operations.limits import LINKS_PER_ADDRESS, MAILS_PER_ADDRESS
+from domain.operations.limits import (
+    LINKS_PER_ADDRESS,
+    MAILS_PER_ADDRESS,
+    PASSWORDS_PER_ADDRESS,
+)
 from domain.operations.operation import operation
 from domain.operations.task import Task
 from domain.ports.ports import Ports
@@ -101,7 +105,7 @@ class SendReset(Task, frozen=True, tag="send_reset"):
     roles=ANYONE,
     style=Style.DIRECT,
     audited=False,
-    limits=(LINKS_PER_ADDRESS,),
+    limits=(PASSWORDS_PER_ADDRESS, LINKS_PER_ADDRESS),
 )
 async def reset(cmd: Reset, actor: Actor | None, ports: Ports, meta: Meta) -> dict[str, Any]:
     """Set a new password with a mailed token, and end all sessions. Raises Invalid.
