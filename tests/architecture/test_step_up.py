@@ -1,9 +1,12 @@
-"""Every administrators' operation either asks for a step-up or is known to move no money."""
+"""Every administrators' operation either asks for a step-up or is known to move no money; and
+every operation that takes a code counts the wrong ones."""
 
+from domain.accounts.second_factor import CODES_PER_ACCOUNT
 from domain.kernel.actor import ADMINS
 from domain.operations.command import Style
 from domain.ports.step_up import StepUpFor
 from handlers import NAMESPACES
+from tests.architecture.test_limits import OPERATIONS, names_that_reach
 
 # They move no money themselves, or stop it, which must be quick.
 WITHOUT_STEP_UP = {
@@ -33,3 +36,10 @@ def test_administrators_commands_that_move_money_ask_for_a_step_up() -> None:
         and exposed.operation.step_up is not StepUpFor.MONEY
     }
     assert without == WITHOUT_STEP_UP
+
+
+def test_operations_that_take_a_code_count_wrong_ones() -> None:
+    """Guard: `CODES_PER_ACCOUNT`. Setting up knows the secret, so there is nothing to guess."""
+    taking = set(names_that_reach("totp")) - {"account.totp_begin", "account.totp_confirm"}
+    assert {"account.login_code", "account.step_up", "account.totp_disable"} <= taking
+    assert [name for name in taking if CODES_PER_ACCOUNT not in OPERATIONS[name].limits] == []
