@@ -14,10 +14,9 @@ from aiohttp import WSMsgType, web
 from engineio import packet as engine_packet
 from engineio.async_drivers.aiohttp import WebSocket
 from engineio.packet import Packet
-from engineio.payload import Payload
 
 from server.admission import RETRY_SECONDS, Admission, accepted_of
-from server.realtime.connection import MAX_MESSAGE, Connection
+from server.realtime.connection import MAX_MESSAGE, PROBE, Connection
 from server.realtime.fast_transport import FRAMES_AT_ONCE, Takeover
 from server.realtime.frame_budget import FrameBudget
 from server.realtime.stock_meter import StockMeter
@@ -31,9 +30,6 @@ POLLERS_SHARE = 4  # the part of all connections that may poll is 1/4
 MAX_POLLED_BYTES = 128 * 1024 * 1024  # unsent bytes of all pollers
 TOO_MANY = "Too many connections: try again later."
 DRAIN_SPREAD = 0.8  # the part of the draining time over which connections are closed
-
-# A polling client sends all its queued packets in one body; the size of the body is limited.
-Payload.max_decode_packets = 1000
 
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]
@@ -243,7 +239,8 @@ class _StockWebSocket(WebSocket):  # type: ignore[misc]
     """A websocket of the stock path, without deflate, which costs 100 KiB for each connection.
 
     Data that is no Engine.IO packet ends the connection normally, as if it was lost. A message that
-    is no Socket.IO packet is ignored: python-engineio would parse it as JSON of any depth. Pings
+    is no Socket.IO packet is ignored, and of other packets only the beginning is passed on:
+    python-engineio would parse them as JSON of any depth. Pings
     are answered here, because aiohttp answers all that have arrived in one turn of the event loop.
     """
 
@@ -273,7 +270,9 @@ class _StockWebSocket(WebSocket):  # type: ignore[misc]
                     return data
                 if not "0" <= data[:1] <= "6":
                     raise OSError("not a packet")
-                if data[0] != "4" or not data[1:] or "0" <= data[1] <= "6":
+                if data[0] != "4":
+                    return data[: len(PROBE)]
+                if not data[1:] or "0" <= data[1] <= "6":
                     return data
             elif message.type is WSMsgType.PING:
                 await self._sock.pong(message.data)

@@ -11,7 +11,9 @@ from structlog.testing import capture_logs
 from handlers import NAMESPACES
 from server.http.protocol import DISCARDED_BYTES
 from server.http.routes import MAX_BODY
+from tests.support.polling_client import open_polling_client
 from tests.support.raw_http import Reply, ask, bomb, parse, request, send
+from tests.support.raw_socket import wait_until
 
 LOGIN = "/api/account/login"
 LAST = "Connection: close"
@@ -95,6 +97,20 @@ async def test_a_body_that_breaks_off(server, library_log):
     assert reply.status in (400, 422)
     assert 1 <= len(logs) <= 2 and all("malformed" in line["event"] for line in logs)
     assert library_log == []
+
+
+async def test_a_poll_that_breaks_off(server, market, library_log):
+    """Guard: UNREADABLE in `connection.handle_post_request`; python-engineio logs a traceback."""
+    client = await open_polling_client(market, await market.customer(connect=False))
+    path = client.url.removeprefix(market.url)
+    there = urlsplit(server.url)
+    _, writer = await asyncio.open_connection(there.hostname, there.port)
+    with capture_logs() as logs:
+        writer.write(request("POST", path, b"40", "Content-Length: 100", length=False))
+        await writer.drain()
+        writer.close()
+        await wait_until(lambda: not server.web.realtime.connection_count)
+    assert logs == library_log == []
 
 
 async def test_odd_requests_are_answered(server, library_log):

@@ -11,7 +11,7 @@ import pytest
 from domain.kernel.actor import Role
 from domain.kernel.rooms import user_room
 from server.realtime import connection, engine
-from server.realtime.connection import MAX_MESSAGE
+from server.realtime.connection import MAX_MESSAGE, unparsed_packets
 from server.realtime.engine import PING_INTERVAL, PING_TIMEOUT
 from tests.conftest import Server, both_paths
 from tests.support.market import Market
@@ -122,10 +122,22 @@ async def test_a_body_that_is_no_payload_ends_the_connection(
     market: Market, server: Server, party: Party
 ) -> None:
     """Guard: `Connection.handle_post_request`; no connection remains, and no request hangs."""
-    for body in ("abc", "7", "4" + "[" * 5000, SEPARATOR.join(["3"] * 1001)):
+    for body in ("abc", "7", "", "3" + SEPARATOR, SEPARATOR.join(["3"] * 1001)):
         client = await open_polling_client(market, party)
         assert await client.post(body) == 400, body[:10]
         await wait_until(lambda: server.web.realtime.connection_count == 0)
+
+
+async def test_data_of_packets_stays_text(polled: PollingClient, server: Server) -> None:
+    """Guard: `unparsed_packets`; python-engineio parses as JSON what is no Socket.IO packet: 4 MB
+    of lists hold the event loop for 100 ms."""
+    for body in ("4" + "[" * 5000, "3[1e308]", "4{}", "bAAA=", "b!"):
+        assert await polled.post(body) == 200, body[:10]
+    assert [packet.data for packet in unparsed_packets("4[1]" + SEPARATOR + '3{"a":1}')] == [
+        "[1]",
+        '{"a":1}',
+    ]
+    await polled.responds()
 
 
 async def test_too_large_a_body_is_refused(polled: PollingClient, server: Server) -> None:
