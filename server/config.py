@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from domain.kernel.money import CURRENCIES
+from server.redaction import secrets_of_url
 
 T = TypeVar("T")
 Network = IPv4Network | IPv6Network
@@ -106,6 +107,19 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     def redis_url(self) -> str:
         """The Redis server of sessions, rate limits and presence."""
         return self.redis_urls[0]
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The texts that must not be shown."""
+        found: list[str] = []
+        for name in HIDDEN:
+            value = getattr(self, name)
+            for each in value if isinstance(value, tuple) else (value,):
+                if isinstance(each, SecretKey):
+                    found.append(base64.b64encode(each.secret).decode())
+                elif each:
+                    found += secrets_of_url(each) if "://" in each else [each]
+        return tuple(found)
 
     def __repr__(self) -> str:
         """Without secrets: keys, and URLs that may contain passwords."""
@@ -261,6 +275,8 @@ def _url(*schemes: str) -> Callable[[str], str]:
         scheme, separator, rest = text.partition("://")
         if scheme not in schemes or not separator or not rest:
             raise ValueError(f"must start with {' or '.join(f'{s}://' for s in schemes)}")
+        if rest.partition("/")[0].count("@") > 1:  # else a part of the password becomes a host
+            raise ValueError("has an @ in its user or password: percent-encode it, as %40")
         return text
 
     return parse

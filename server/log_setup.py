@@ -1,14 +1,20 @@
-"""Logging to standard error: one line of key=value pairs for each event, without local
-variables."""
+"""Logging to standard error: one line of key=value pairs for each event, without local variables
+and without secrets."""
 
 import logging
 import sys
+from collections.abc import Iterable
 
 import structlog
 
+from server.redaction import redacted
 
-def configure(level: str) -> None:
-    """`level` is one of Python's level names."""
+
+def configure(level: str, secrets: Iterable[str] = ()) -> None:
+    """`level` is one of Python's level names. `secrets` are hidden in all that is written to
+    standard error from now on, errors and tracebacks included."""
+    if hidden := list(secrets):
+        sys.stderr = redacted(sys.stderr, hidden)
     threshold = logging.getLevelNamesMapping()[level]
     structlog.configure(
         processors=[
@@ -23,4 +29,5 @@ def configure(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    logging.basicConfig(level=max(threshold, logging.WARNING), stream=sys.stderr)
+    level_of_libraries = max(threshold, logging.WARNING)
+    logging.basicConfig(level=level_of_libraries, stream=sys.stderr, force=bool(hidden))

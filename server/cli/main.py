@@ -204,9 +204,12 @@ def reset_2fa(email: str) -> None:
 
 
 def _read_password(from_stdin: bool) -> str:
-    """From standard input or a prompt: a command line is visible to others on this machine."""
+    """From standard input, ADMIN_PASSWORD or a prompt: a command line is visible to others on this
+    machine."""
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
+    if given := os.environ.get("ADMIN_PASSWORD"):
+        return given
     password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     return password
 
@@ -223,8 +226,14 @@ def configured(*, beside_dev: bool = False) -> "Settings":
         settings = load(dev_environment.beside_dev(os.environ) if beside_dev else os.environ)
     except ConfigError as wrong:
         _fail(str(wrong), WRONG_USE)
-    log_setup.configure(settings.log_level)
+    log_setup.configure(settings.log_level, (*settings.secrets, *_cloud_secrets()))
     return settings
+
+
+def _cloud_secrets() -> list[str]:
+    """Secrets of the object storage, which its client reads from the environment by itself."""
+    names = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    return [os.environ[name] for name in names if os.environ.get(name)]
 
 
 def _run(work: Callable[[], T]) -> T:

@@ -60,6 +60,8 @@ async def run(environ: Mapping[str, str]) -> None:
             _defaults(given) | found | _variables(addresses) | given
         )
         settings = msgspec.structs.replace(load(env), demo=True)
+        hidden = (*settings.secrets, addresses.control_key)
+        log_setup.configure(settings.log_level, filter(None, hidden))
         control = {CONTROL_KEY: addresses.control_key} if own_stripe else {}
         with dev_environment.published(settings.data_dir, env.used | control):
             await _serve(settings, addresses)

@@ -44,6 +44,8 @@ MAY_IMPORT_ALL = {"registry"}
 
 # The same for server/. Only cli/main.py imports dev/, in the commands `dev` and `demo`.
 ALLOWED_SERVER = {
+    "config": "redaction",
+    "log_setup": "redaction",
     "pubsub": "runtime",
     "workers": "runtime",
     "adapters": "runtime caller config networks",

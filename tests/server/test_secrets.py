@@ -1,0 +1,134 @@
+"""No secret reaches a log, an error or a command line."""
+
+import asyncio
+import base64
+import io
+import json
+import os
+import secrets
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.config import ConfigError, load
+from server.redaction import redacted, secrets_of_url
+from tests.conftest import Installation
+from tests.support.dev_process import DevServer, run_command
+from tests.support.processes import free_port
+
+NOWHERE = "127.0.0.1:1"
+
+
+@pytest.mark.slow
+def test_a_story_shows_no_secret(tmp_path: Path, started: list[DevServer]) -> None:
+    """Guard: `Settings.secrets` and `redacted` in `log_setup.configure`; `redis.conf` in
+    `store_kinds._redis_command`; `Kind.environment`. Mails and files fail, with credentials that
+    libraries put into their errors."""
+    marks = {name: f"Mark{secrets.token_hex(8)}" for name in ("smtp", "aws", "admin")}
+    data = tmp_path / "data"
+    env = {
+        "LOG_LEVEL": "DEBUG",
+        "SMTP_URL": f"smtp://user:{marks['smtp']}@{NOWHERE}",
+        "S3_BUCKET": "bucket",
+        "S3_ENDPOINT": f"http://{NOWHERE}",
+        "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": marks["aws"],
+    }
+    dev = DevServer(data, free_port(), tmp_path / "dev.log", **env)
+    started.append(dev)
+    dev.wait_until_it_serves()
+    shown = _command_lines(dev.process.pid)
+    words = ("admin", "create", "root@example.com", "Root")
+    beside = {"DATA_DIR": str(data), "ADMIN_PASSWORD": f"{marks['admin']} and more words"}
+    for command, extra in ((("demo",), {}), (words, beside), (("audit",), {})):
+        ran = run_command(*command, env={**env, "DATA_DIR": str(data), **extra})
+        assert ran.returncode == 0, ran.stderr
+        shown += ran.stdout + ran.stderr
+    hidden = [*marks.values(), *_secrets(data)]
+    assert len(hidden) >= 10
+    dev.stop()
+    shown += dev.output
+    for log in (data / "logs").iterdir():
+        shown += log.read_text(errors="replace")
+    assert [secret for secret in hidden if secret in shown] == []
+
+
+def _secrets(data: Path) -> list[str]:
+    """What the dev server has generated, and what it publishes for a second terminal."""
+    made: dict[str, Any] = json.loads((data / "secrets.json").read_text())
+    found = [made.pop("webhook_secrets"), [value for value in made.values() if value]]
+    running = json.loads((data / "running.json").read_text())
+    found += [[running["SANDBOX_CONTROL_KEY"]], secrets_of_url(running["REDIS_URL"])]
+    return [secret for part in found for secret in part if not secret.startswith("pk_")]
+
+
+def _command_lines(pid: int) -> str:
+    """Of a process and all its descendants."""
+    found = Path(f"/proc/{pid}/cmdline").read_text()
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True
+    )
+    return found + "".join(_command_lines(int(child)) for child in listed.stdout.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["MONGO_URL", "REDIS_URL", "STRIPE_API_BASE"])
+async def test_errors_of_a_store_show_no_secret(name: str, installation: Installation) -> None:
+    """Guard: `redacted` around the errors of the command line."""
+    mark = f"Mark{secrets.token_hex(8)}"
+    urls = {
+        "MONGO_URL": f"mongodb://user:{mark}@{NOWHERE}/test",
+        "REDIS_URL": f"redis://user:{mark}@{NOWHERE}:99999/0",
+        "STRIPE_API_BASE": f"http://user:{mark}@{NOWHERE}",
+    }
+    env = {**installation.env, name: urls[name]}
+    ran = await asyncio.to_thread(run_command, "audit", env=env)
+    assert ran.returncode
+    assert mark not in ran.stdout + ran.stderr
+
+
+def test_a_stream_hides_secrets() -> None:
+    """Guard: `Redacted.write`: known texts, the longest first, and credentials of any URL."""
+    stream = io.StringIO()
+    hiding = redacted(redacted(stream, ["secret-1", "short"]), ["secret-1-longer"])
+    print("secret-1-longer secret-1 short redis://a:b@host/0", file=hiding)
+    assert stream.getvalue() == "*** *** short redis://***@host/0\n"
+    assert hiding.writable()
+
+
+def test_all_secret_settings_are_hidden(installation_env: dict[str, str]) -> None:
+    """Guard: `Settings.secrets`: passwords as they are written and as they are meant."""
+    key = base64.b64encode(os.urandom(32)).decode()
+    settings = load(
+        installation_env
+        | {
+            "REDIS_URL": "redis://:p%40ss-word@h/0, redis://h/1?password=second-word",
+            "MONGO_URL": "mongodb://u:mongo-word@a,b/db",
+            "JWT_KEYS": f"k:{key}",
+        }
+    )
+    expected = {"p%40ss-word", "p@ss-word", "second-word", "mongo-word", key}
+    assert expected <= {*settings.secrets}
+    assert installation_env["STRIPE_SECRET_KEY"] in settings.secrets
+
+
+def test_a_password_that_would_become_a_host_is_refused(installation_env: dict[str, str]) -> None:
+    """Guard: the count of `@` in `config._url`."""
+    with pytest.raises(ConfigError, match="percent-encode") as refused:
+        load(installation_env | {"MONGO_URL": "mongodb://user:pa@ss@host/db"})
+    assert "pa@ss" not in str(refused.value)
+
+
+@pytest.fixture
+def installation_env() -> dict[str, str]:
+    """Settings that can be loaded."""
+    key = base64.b64encode(os.urandom(32)).decode()
+    return {
+        "MONGO_URL": "mongodb://h",
+        "REDIS_URL": "redis://h",
+        "STRIPE_SECRET_KEY": f"sk_test_{secrets.token_hex(16)}",
+        "STRIPE_WEBHOOK_SECRETS": "whsec_marked-secret",
+        **{name: f"k:{key}" for name in ("JWT_KEYS", "AUDIT_KEY", "FIELD_KEYS")},
+    }
