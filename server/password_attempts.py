@@ -38,8 +38,9 @@ NOT_WRONG = frozenset(
     {
         Code.BANNED,
         Code.MONEY_OUTSTANDING,
-        "second_factor_required",
-        Code.INVALID,
+        Code.SECOND_FACTOR_REQUIRED,
+        Code.SECOND_FACTOR_SETUP_REQUIRED,
+        Code.STEP_UP_REQUIRED,
         Code.CONFLICT,
         Code.FORBIDDEN,
         Code.RATE_LIMITED,

@@ -1,6 +1,7 @@
 """Rate limits hold, and a client that exceeds them affects no other."""
 
 import asyncio
+import time
 
 import msgspec
 import pytest
@@ -135,3 +136,23 @@ async def test_calls_of_stripe_are_limited_together(market, server):
         assert refused.value.code == "rate_limited"
     assert len(await server.sandbox.requests()) == before
     await customer.call("/payment", "methods")
+
+
+async def test_processes_count_together(processes):
+    """Guard: `SharedBuckets` in real processes: a user of two of them has one rate, and wrong
+    passwords are counted for both."""
+    webs = [await processes.web(COMMANDS_PER_SECOND="40") for _ in range(2)]
+    market = processes.market
+    user, guessed = [await market.customer(connect=False) for _ in range(2)]
+    paths = [(web.url, "/api/account/me") for _ in range(200) for web in webs]
+    started = time.monotonic()
+    answers = await asyncio.gather(*(user.http("GET", path, url=url) for url, path in paths))
+    most = 200 + 40 * (time.monotonic() - started)
+    given = [status for status, _ in answers].count(200)
+    assert 200 <= given <= most + 2 * 10
+    wrong = {"email": guessed.email, "password": "not this one"}
+    codes = []
+    for number in range(14):
+        url = webs[number % 2].url
+        codes.append((await user.http("POST", "/api/account/login", wrong, url=url))[1]["code"])
+    assert codes == ["wrong_credentials"] * 10 + ["rate_limited"] * 4
