@@ -11,6 +11,7 @@ its user's password changes would be later than the change and survive it.
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,7 +19,7 @@ from domain.accounts.user import User
 from domain.kernel.errors import Banned, NotFound, Unavailable, WrongCredentials
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork
-from domain.operations.task import Task
+from domain.operations.task import Task, TryAgain
 from domain.ports.ports import Ports
 from domain.ports.sessions import ACCESS_LIFE, EXTENDED, SESSION_LIFE, Tokens
 
@@ -59,6 +60,10 @@ class EndSessions(Task, frozen=True, tag="end_sessions"):
     user_id: str
 
     async def run(self, ports: Ports) -> None:
+        await _carry_out(self.end(ports))
+
+    async def end(self, ports: Ports) -> None:
+        """Raises Unavailable while Redis is away."""
         uow = ports.store.single()
         found = await uow.find(Revocation, {"_id": self.user_id})
         if found is None:
@@ -76,10 +81,22 @@ class EndSession(Task, frozen=True, tag="end_session"):
     session_id: str
 
     async def run(self, ports: Ports) -> None:
+        await _carry_out(self.end(ports))
+
+    async def end(self, ports: Ports) -> None:
+        """Raises Unavailable while Redis is away."""
         uow = ports.store.single()
         await ports.sessions.end(self.user_id, self.session_id)
         id, expires_at = revocation_id(self.user_id, self.session_id), uow.now + REVOCATION_KEPT
         await uow.change(Revocation, id, expires_at=expires_at)
+
+
+async def _carry_out(ending: Awaitable[None]) -> None:
+    """Redis may be away for hours: that is no failure of the task. Raises TryAgain."""
+    try:
+        await ending
+    except Unavailable as away:
+        raise TryAgain("The store of sessions is away.") from away
 
 
 async def end_all_sessions(uow: UnitOfWork, user_id: str, keep: str = "") -> None:
@@ -99,7 +116,7 @@ async def end_all_sessions(uow: UnitOfWork, user_id: str, keep: str = "") -> Non
 async def end_revoked_sessions(ports: Ports, user_id: str) -> None:
     """Close the sessions that `end_all_sessions` revoked. While Redis is away the task does."""
     with contextlib.suppress(Unavailable):
-        await EndSessions(user_id).run(ports)
+        await EndSessions(user_id).end(ports)
 
 
 async def end_session(ports: Ports, user_id: str, session_id: str) -> None:
@@ -113,7 +130,7 @@ async def end_session(ports: Ports, user_id: str, session_id: str) -> None:
 
     await ports.store.transact(revoke)
     with contextlib.suppress(Unavailable):
-        await ending.run(ports)
+        await ending.end(ports)
 
 
 async def _record(uow: UnitOfWork, id: str, user_id: str, **fields: Any) -> None:

@@ -25,7 +25,7 @@ async def login(market: Market, party: Party, password: str = PASSWORD) -> int:
 
 async def test_an_administrator_is_disabled_but_not_the_last(market: Market) -> None:
     """Guard: `disable_administrator`, `end_all_sessions` in `bans.end_access`, and the audit row.
-    The process of the sessions learns of it from MongoDB."""
+    The process of the sessions learns of it from MongoDB, by `Web._read_revocations`."""
     admin, other = await market.admin(), await market.admin("Bob")
     await manage_admin.disable(market.settings, other.email, "Has left")
     await other.wait_until_disconnected("/admin")

@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
-from domain.accounts.sessions import REVOCATION_KEPT, Revocation, end_all_sessions
+from domain.accounts.sessions import (
+    REVOCATION_KEPT,
+    EndSession,
+    EndSessions,
+    Revocation,
+    end_all_sessions,
+)
 from domain.accounts.user import User
 from domain.jobs.job import Job
+from domain.operations.task import TryAgain
 from tests.conftest import Server, both_paths
 from tests.support.file_samples import (
     MULTIPART_END,
@@ -58,8 +65,8 @@ async def me(party: Party) -> tuple[int, str | None]:
 
 @both_paths
 async def test_a_revoked_session_cannot_join_again_while_its_command_waits(market: Market) -> None:
-    """Guard: `session_registry.__contains__`, which knows no client that is ending, and
-    `Revocations.covers`."""
+    """Guard: `session_registry.__contains__`, which knows no client that is ending, or
+    `Revocations.covers`: each suffices."""
     customer, contractor = await market.customer(), await market.contractor()
     job = await market.job(customer)
     await market.application(contractor, job)
@@ -235,13 +242,17 @@ async def test_revoking_a_foreign_session_without_redis_has_no_effect(
 async def test_a_revocation_expires_only_after_it_was_carried_out(
     market: Market, server: Server
 ) -> None:
-    """Guard: `expires_at` in `EndSession.run`: a session that Redis still has can be refreshed for
-    30 days."""
+    """Guard: `expires_at` in `EndSession.end`: a session that Redis still has can be refreshed for
+    30 days; and `_carry_out`, so that no task becomes a dead letter because Redis is away long."""
     party = await market.customer(connect=False)
     await take_redis_away(server)
     await logout(server, market, party)
     (row,) = await market.rows(Revocation)
     assert row.expires_at - row.created_at > 20 * REVOCATION_KEPT
+    for task in (EndSession(party.id, session_of(party)), EndSessions(party.id)):
+        await server.store.transact(lambda uow: end_all_sessions(uow, party.id))
+        with pytest.raises(TryAgain):
+            await task.run(server.ports)
 
 
 # -- over processes -----------------------------------------------------------------------------
@@ -250,8 +261,8 @@ async def test_a_revocation_expires_only_after_it_was_carried_out(
 async def test_a_banned_user_is_out_on_every_process_without_redis(
     isolated_processes: Processes,
 ) -> None:
-    """Guard: `Web._read_revocations`: without Redis no event reaches the second process. Today a
-    banned user posts a job there."""
+    """Guard: `stored` in `Authenticator._must_be_alive`, and `Web._read_revocations`: without Redis
+    no event reaches the second process, where a banned user could post a job."""
     redis, market = await isolated_processes.redis(), isolated_processes.market
     first, second = await isolated_processes.web(), await isolated_processes.web()
     admin = await market.admin(url=first.url)
