@@ -17,8 +17,9 @@ from engineio.packet import Packet
 
 from server.admission import RETRY_SECONDS, Admission, accepted_of
 from server.realtime.connection import MAX_MESSAGE, PROBE, Connection
-from server.realtime.fast_transport import FRAMES_AT_ONCE, Takeover
+from server.realtime.fast_transport import Takeover
 from server.realtime.frame_budget import FrameBudget
+from server.realtime.frame_walk import FRAMES_AT_ONCE
 from server.realtime.stock_meter import StockMeter
 from server.runtime.background_tasks import end
 

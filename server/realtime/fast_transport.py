@@ -7,7 +7,7 @@ wake-ups for each frame. aiohttp's parser still reads the frames.
 
 One read holds up to 256 KiB, which is 40,000 empty frames. So a read is parsed in slices, one in
 a turn of the event loop, and reading stops until the last. The frames and bytes of a slice are
-charged to the connection; `walk` counts those frames of which the parser says nothing.
+charged to the connection; `FrameWalk` counts those of which the parser says nothing.
 
 This uses private parts of aiohttp and python-engineio, so it serves only the versions that it was
 tested with (`usable`). With other versions the stock path (aiohttp, python-engineio) serves them.
@@ -17,12 +17,13 @@ import asyncio
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from server.admission import accepted_of
+from server.realtime.frame_walk import FrameWalk
 from server.realtime.packets import frame
 
 try:
@@ -35,7 +36,7 @@ log = structlog.get_logger()
 TESTED = {"aiohttp": "3.14", "python-engineio": "4.15", "python-socketio": "5.18"}
 LINGER_SECONDS = 5.0  # for sending the rest after a close
 MAX_UNSENT_BYTES = 1024 * 1024  # beyond it a client that does not read is disconnected
-FRAMES_AT_ONCE, BYTES_AT_ONCE = 64, 64 * 1024  # parsed in one turn of the event loop
+SMALL_READ = 4096  # bytes that are parsed at once: at most 680 frames
 PART_OF_FRAME = 1 / 8  # charged as frames for a read that completes none
 CUT_SECONDS = 1.0  # for the client to read why it was cut
 
@@ -83,40 +84,6 @@ class FrameHandler(Protocol):
     def on_closed(self) -> None: ...
 
 
-class Slice(NamedTuple):
-    """The frames of a slice: where it ends, the bytes of its last frame that have yet to arrive,
-    how many of its frames complete no text, and whether a header is incomplete."""
-
-    end: int
-    missing: int
-    others: int
-    incomplete: bool
-
-
-def walk(data: bytes, missing: int) -> Slice:
-    """Follow the headers of at most FRAMES_AT_ONCE frames. `missing` bytes belong to the frame
-    before. Raises ValueError for a frame without a mask. Source: RFC 6455, 5.2."""
-    size, at, frames, others = len(data), missing, 0, 0
-    most = min(size, BYTES_AT_ONCE)
-    while at < most and frames < FRAMES_AT_ONCE:
-        if size - at < 2:
-            return Slice(at, 0, others, True)
-        first, second = data[at], data[at + 1]
-        if second < 0x80:
-            raise ValueError("a client's frame has no mask")
-        length, header = second & 0x7F, 6
-        if length > 125:
-            wide = 2 if length == 126 else 8
-            if size - at < 2 + wide:
-                return Slice(at, 0, others, True)
-            length, header = int.from_bytes(data[at + 2 : at + 2 + wide]), 6 + wide
-        frames += 1
-        others += first & 0xFE != 0x80  # not a text, and not the end of a fragmented one
-        at += header + length
-    end = min(at, most)
-    return Slice(end, at - end, others, False)
-
-
 class _Inbox(WebSocketDataQueue):
     """The queue of the parser: it passes each message to the transport that is being read.
 
@@ -126,7 +93,9 @@ class _Inbox(WebSocketDataQueue):
     transport: "FastTransport"
 
     def feed_data(self, message: Any, size: int) -> None:
-        self.transport.received(message)
+        transport = self.transport
+        transport.parsed += size + (6 if size < 126 else 8 if size < 65_536 else 14)
+        transport.received(message)
 
     def set_exception(self, exc: BaseException, exc_cause: Any = None) -> None:
         self.transport.fail(exc)
@@ -141,12 +110,14 @@ class FastTransport(asyncio.Protocol):
         "_goes_on",
         "_held",
         "_inbox",
-        "_missing",
         "_parser",
         "_payer",
         "_rest",
         "_transport",
+        "_walk",
+        "_whole",
         "handler",
+        "parsed",
     )
 
     def __init__(
@@ -160,7 +131,9 @@ class FastTransport(asyncio.Protocol):
         self.handler = handler
         self._payer = handler.payer
         self._rest = b""  # not yet parsed
-        self._missing = 0  # bytes of the current frame that have yet to arrive
+        self._walk = FrameWalk()
+        self._whole = True  # nothing is left of earlier reads
+        self.parsed = 0  # bytes of the messages of this read, if they came in one frame each
         self._goes_on = self._held = False  # the next slice is due; the handler has paused
         self._cut = False
 
@@ -169,34 +142,43 @@ class FastTransport(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         size = len(data)
         self._payer.unpaid += size
-        # The usual case: one whole short text. `_missing` and `_rest` belong to an earlier frame.
-        if (
-            6 <= size < 132
-            and data[0] == 0x81
-            and data[1] == size + 122
-            and not self._missing
-            and not self._rest
-        ):
-            self._inbox.transport = self
-            self._parser.feed_data(data)
-        else:
-            self._parse(self._rest + data)
+        if size > SMALL_READ or not self._whole:
+            return self._parse(self._rest + data)
+        self._inbox.transport, self.parsed = self, 0
+        self._parser.feed_data(data)
+        if self.parsed != size:  # not only whole messages
+            self._follow(data)
+
+    def _follow(self, data: bytes) -> None:
+        """Charge the frames of a small read that has been parsed."""
+        fragments = 0
+        try:
+            while data:
+                end, more = self._walk.follow(data)
+                data, fragments = data[end:], fragments + more
+        except ValueError:
+            return self.close(WSCloseCode.PROTOCOL_ERROR)
+        self._settle(fragments)
 
     def _parse(self, data: bytes) -> None:
         """Parse a slice; the event loop's next turn goes on with the rest."""
         try:
-            end, self._missing, others, incomplete = walk(data, self._missing)
+            end, fragments = self._walk.follow(data)
         except ValueError:
             return self.close(WSCloseCode.PROTOCOL_ERROR)
         self._rest = data[end:]
-        if end:
-            self._inbox.transport = self
-            self._parser.feed_data(data[:end] if self._rest else data)
-        if others or self._payer.unpaid:
-            self._payer.charge(others or PART_OF_FRAME)
-        if self._rest and not incomplete and not self._transport.is_closing():
+        self._inbox.transport = self
+        self._parser.feed_data(data[:end])
+        self._settle(fragments)
+        if self._rest and not self._transport.is_closing():
             self._transport.pause_reading()
             self._go_on_later()
+
+    def _settle(self, fragments: int) -> None:
+        """Charge what no message has paid for."""
+        self._whole = not self._rest and self._walk.at_start_of_frame
+        if fragments or self._payer.unpaid:
+            self._payer.charge(fragments or PART_OF_FRAME)
 
     def _go_on_later(self) -> None:
         if not self._goes_on:
@@ -217,10 +199,10 @@ class FastTransport(asyncio.Protocol):
         try:
             if message.type is WSMsgType.TEXT:
                 self.handler.on_text(message.data)
-            elif message.type is WSMsgType.PING:
-                self._transport.write(frame(message.data, WSMsgType.PONG))
             elif message.type is WSMsgType.CLOSE:
                 self.close()
+            elif not self._payer.charge(1) and message.type is WSMsgType.PING:
+                self._transport.write(frame(message.data, WSMsgType.PONG))
         except Exception:
             log.exception("frame not handled")
             self.abort()

@@ -11,8 +11,8 @@ import pytest
 
 from domain.kernel.actor import Role
 from server.realtime import connection, fast_transport
-from server.realtime.fast_transport import BYTES_AT_ONCE, FRAMES_AT_ONCE, walk
 from server.realtime.frame_budget import ANONYMOUS, Allowance, FrameBudget, signed_in
+from server.realtime.frame_walk import BYTES_AT_ONCE, FRAMES_AT_ONCE, FrameWalk
 from tests.bench.realtime.frames import KEY, UPGRADE, masked
 from tests.conftest import Server, both_paths
 from tests.support.market import Market
@@ -119,29 +119,25 @@ SORTS = [
 ]
 
 
-def test_each_frame_is_counted_once_however_its_bytes_arrive() -> None:
-    """Guard: `fast_transport.walk`, its `missing` bytes and an incomplete header."""
+def test_each_fragment_is_counted_once_however_its_bytes_arrive() -> None:
+    """Guard: `frame_walk.FrameWalk.follow`, its missing bytes and an incomplete header."""
     chance = random.Random(5)
     for _ in range(50):
         frames = []
         for _ in range(200):
-            sort = chance.choice(SORTS)
-            size = 5 if sort[0] > 8 else chance.choice((0, 0, 1, 100, 126, 3000, 70_000))
-            frames.append((sort, client_frame(sort[0], bytes(size), sort[1])))
-        stream = b"".join(data for _, data in frames)
-        others = sum(not final or opcode > 1 for (opcode, final), _ in frames)
-        counted, missing, rest = 0, 0, b""
-        at = 0
+            opcode, final = chance.choice(SORTS)
+            size = 5 if opcode > 8 else chance.choice((0, 0, 1, 100, 126, 3000, 70_000))
+            frames.append((final, client_frame(opcode, bytes(size), final)))
+        stream, walk, counted, at = b"".join(data for _, data in frames), FrameWalk(), 0, 0
         while at < len(stream):
             size = chance.choice((1, 2, 7, 1000, 300_000))
-            rest, at = rest + stream[at : at + size], at + size
-            incomplete = False
-            while rest and not incomplete:
-                end, missing, more, incomplete = walk(rest, missing)
-                assert end <= BYTES_AT_ONCE and more <= FRAMES_AT_ONCE
-                assert end or incomplete, "no progress"
+            rest, at = stream[at : at + size], at + size
+            while rest:
+                end, more = walk.follow(rest)
+                assert 0 < end <= BYTES_AT_ONCE and more <= FRAMES_AT_ONCE
                 counted, rest = counted + more, rest[end:]
-        assert (counted, missing, rest) == (others, 0, b"")
+        assert counted == sum(not final for final, _ in frames)
+        assert walk.at_start_of_frame
 
 
 # -- floods ----------------------------------------------------------------------------------
@@ -254,7 +250,7 @@ async def test_a_command_that_is_refused_passes_after_its_wait(
 
 
 async def test_a_frame_without_a_mask_ends_the_connection(raw: RawSocket) -> None:
-    """Guard: ValueError in `fast_transport.walk`. Source: RFC 6455, 5.1."""
+    """Guard: ValueError in `frame_walk.FrameWalk.follow`. Source: RFC 6455, 5.1."""
     transport = raw.socket._response.connection.transport  # type: ignore[union-attr]
     transport.write(b"\x81\x012")
     message = await raw.socket.receive()
