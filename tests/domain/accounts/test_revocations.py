@@ -1,6 +1,7 @@
 """The end of sessions: it is final, on open connections, without Redis, and on every process."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -134,6 +135,22 @@ async def test_an_upload_that_is_under_way_is_refused_after_the_revocation(
         request.writer.write(b"0\r\n\r\n")
         assert "401 Unauthorized" in await request.read_response()
     assert await stored_file_rows(market) == []
+
+
+async def test_a_download_that_is_under_way_is_cut_off(market: Market) -> None:
+    """Guard: `check` in `downloads.send`."""
+    laptop = await market.customer()
+    phone = await market.sign_in(laptop.user, connect=False)
+    file = await upload(phone, b"line\n" * 3_600_000, "long.txt")
+    async with RawRequest(phone) as request:
+        request.send_get(f"/api/files/{file['id']}")
+        assert b"200 OK" in await request.reader.readuntil(b"\r\n\r\n")
+        await laptop.call("/account", "revoke", {"session_id": session_of(phone)})
+        received = 0
+        with contextlib.suppress(ConnectionError):
+            while piece := await request.reader.read(65_536):
+                received += len(piece)
+    assert received < file["size"]
 
 
 # -- without Redis ------------------------------------------------------------------------------

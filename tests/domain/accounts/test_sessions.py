@@ -202,11 +202,15 @@ async def test_simultaneous_refreshes_get_the_same_pair(market: Market) -> None:
     assert (await refresh(party, pair["refresh_token"]))[0] == 200
 
 
+@both_paths
 async def test_a_refresh_is_repeated_after_a_lost_answer(market: Market, server: Server) -> None:
     """Guard: REFRESH_REPEATED in ROTATE. The last repetition is a moment before it is over."""
     party = await market.customer(connect=False)
     first = await refresh(party, party.refresh_token)
     assert first[0] == 200
+    tab = await same_session(market, party, party.url, first[1]["access_token"])
+    body = {"refresh_token": party.refresh_token}
+    assert await tab.call("/account", "refresh", body) == first[1]
     server.web.sessions._clock = SlowClock(-REFRESH_REPEATED + timedelta(seconds=10))
     assert await refresh(party, party.refresh_token) == first
     party.token = first[1]["access_token"]
