@@ -4,7 +4,8 @@ Decision: the new address proves itself by a link, and then the change takes eff
 told at the request and at the change, with a link that undoes both for seven days. The link is not
 asked for beforehand, because who has lost the old mailbox could never change it. Whoever asks has
 the password, so the undo takes this for a theft: it ends all sessions, voids the password, and
-mails a link for a new one.
+mails a link for a new one. An old address that was never verified gets no link, because it may be
+a stranger's by a mistake in typing.
 """
 
 from datetime import datetime
@@ -83,10 +84,12 @@ async def email_change(cmd: ChangeEmail, actor: Actor, ports: Ports, meta: Meta)
     async def work(uow: UnitOfWork) -> None:
         await void(uow, user.id, Purpose.EMAIL_CHANGE)
         change = new_token(uow, new_token_id(), user.id, Purpose.EMAIL_CHANGE, cmd.email)
-        undo = new_token(uow, new_token_id(), user.id, Purpose.EMAIL_UNDO, user.email)
-        await uow.add_all([change, undo])
+        await uow.add(change)
         uow.later(SendEmailChange(change.id, uow.now))
-        uow.later(SendEmailUndo(undo.id, uow.now))
+        if user.verified_at:
+            undo = new_token(uow, new_token_id(), user.id, Purpose.EMAIL_UNDO, user.email)
+            await uow.add(undo)
+            uow.later(SendEmailUndo(undo.id, uow.now))
         fields = {"email": cmd.email}
         await record(
             uow, ports.seal, entry("account.email_change", actor, meta, fields, ChangeEmail)

@@ -1,8 +1,9 @@
-// One's own account: codes of an authenticator app, passkeys and recovery codes.
+// One's own account: address, password and devices, codes of an authenticator app, passkeys and recovery codes.
 
 import { button, empty, field, folded, form, meta, section, when } from "./parts.js";
 import { changed, notify, state } from "./state.js";
 import { create, supported } from "./passkeys.js";
+import { credentialActions, credentialSections, forgetSessions, loadSessions } from "./credentials.js";
 import { api } from "./api.js";
 import { el } from "./dom.js";
 
@@ -16,6 +17,7 @@ const ask = (name, fields = {}) => api.post(`/api/account/${name}`, fields);
 export async function loadAccount() {
   const [user, found] = await Promise.all([
     api.get("/api/account/me"), api.get("/api/account/passkeys"),
+    api.session.second_factor_setup_required ? null : loadSessions(),
   ]);
   state.user = user;
   passkeys = found.items;
@@ -23,6 +25,7 @@ export async function loadAccount() {
 }
 
 export function forgetAccount() {
+  forgetSessions();
   passkeys = null;
   secret = null;
   shown = null;
@@ -32,6 +35,7 @@ export function accountView() {
   return el(
     "div", { "data-key": "account" },
     shown && recoveryCodes(),
+    !api.session.second_factor_setup_required && credentialSections(),
     section("Passkeys", passkeyList(), supported
       ? form("passkey_add", "", "Add a passkey",
         field("Name of the passkey", "name", { value: "This device", maxlength: 80 }))
@@ -115,6 +119,7 @@ async function added({ recovery_codes }) {
 }
 
 export const accountActions = {
+  ...credentialActions,
   async passkey_add({ fields }) {
     const passkey = await create(await ask("passkey_begin"));
     await added(await ask("passkey_add", { passkey, name: fields.name }));

@@ -39,7 +39,7 @@ async def test_the_new_address_counts_once_it_has_proved_itself(
     smtp: SmtpServer, market: Market
 ) -> None:
     """Guard: `email_change._take_effect`; the old address is told at the request and the change."""
-    party = await market.customer()
+    party = await market.customer(verified_at=market.store.clock.now())
     stranger = market.anonymous_client()
     await change(party)
     mail = await smtp.mail(NEW, CONFIRM)
@@ -60,7 +60,7 @@ async def test_the_old_address_undoes_it_and_shuts_out_who_did_it(
     smtp: SmtpServer, market: Market, confirmed: bool
 ) -> None:
     """Guard: `email_change._undo`: sessions, password and open links end, a reset is mailed."""
-    party = await market.customer()
+    party = await market.customer(verified_at=market.store.clock.now())
     stranger = market.anonymous_client()
     await change(party)
     mail = await smtp.mail(NEW, CONFIRM)
@@ -76,6 +76,18 @@ async def test_the_old_address_undoes_it_and_shuts_out_who_did_it(
     body = {"token": link.token, "password": PASSWORD}
     assert (await stranger.http("POST", "/api/account/reset", body))[0] == 200
     assert await login(stranger, party.email) == 200
+
+
+async def test_an_old_address_that_was_never_verified_gets_no_link(
+    smtp: SmtpServer, market: Market
+) -> None:
+    """Guard: `verified_at` in `email_change.email_change`: it may be a stranger's."""
+    party = await market.customer()
+    await change(party)
+    mail = await smtp.mail(NEW, CONFIRM)
+    assert await confirm(market.anonymous_client(), mail.token) == (200, {})
+    await market.settled()
+    assert smtp.mails_to(party) == []
 
 
 async def test_a_known_address_is_not_revealed_and_its_owner_is_told(

@@ -1,5 +1,6 @@
 """Accounts and mails in the browser: a lost password, and an address that is confirmed first."""
 
+from domain.accounts.user import User
 from tests.support.parties import PASSWORD
 
 NEW = "a fence of larch wood"
@@ -53,3 +54,36 @@ async def test_an_account_begins_with_its_mail(smtp, verification_required, tabs
     await second.sees("Post a job", role="heading")
     assert token not in second.page.url
     assert tabs.errors == []
+
+
+async def test_the_account_page_changes_password_and_address(smtp, tabs, market):
+    """Guard: `credentialActions` of the pages: another device, the mailed link and the code."""
+    party = await market.customer(connect=False)
+    tab, phone = await tabs.open(), await tabs.open()
+    for each in (tab, phone):
+        await each.sign_in(party)
+    await tab.page.goto(f"{tab.origin}/#/account")
+    await tab.press("Mail me a code")
+    await tab.fill(Code=(await smtp.mail(party.email, "Confirm your e-mail address")).code)
+    await tab.press("Confirm")
+    await tab.sees_notice("Your e-mail address is confirmed")
+
+    await tab.page.get_by_text("Change your password…").click()
+    section = tab.page.locator("section").filter(has_text="Change your password")
+    await tab.fill(section, Current_password=PASSWORD, New_password=NEW)
+    await tab.screenshot("account")
+    await tab.press("Change password")
+    await tab.sees_notice("Your password was changed")
+    await phone.sees("Sign in", role="heading")
+
+    await tab.page.get_by_text("Change your e-mail address…").click()
+    section = tab.page.locator("section").filter(has_text="Change your e-mail address")
+    await tab.fill(section, New_e_mail="new@example.com", Current_password=NEW)
+    await tab.press("Change e-mail")
+    await tab.sees_notice("We have sent a link to new@example.com")
+    token = (await smtp.mail("new@example.com", "Confirm your new e-mail address")).token
+    await phone.page.goto(f"{phone.origin}/#/confirm-email/{token}")
+    await phone.press("Confirm")
+    await phone.sees_notice("Your new e-mail address is confirmed")
+    assert (await market.rows(User))[0].email == "new@example.com"
+    assert tab.errors == []
