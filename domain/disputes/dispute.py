@@ -72,6 +72,7 @@ class Dispute(Record, frozen=True):
         Index((("status", 1), ("called_at", 1))),
     )
     PRIVATE = frozenset({"warned_at", "called_at", "customer_written", "contractor_written"})
+    ENCRYPTED_MESSAGES = frozenset({"timeline"})
 
     job_id: str
     job_title: str

@@ -45,6 +45,7 @@ class DisputeEntry(Record, frozen=True):
     COLLECTION = "dispute_entries"
     PREFIX = "dse"
     INDEXES = (Index((("dispute_id", 1), ("seq", -1)), unique=True),)
+    ENCRYPTED_MESSAGES = frozenset({"entry"})
 
     dispute_id: str
     seq: int

@@ -35,7 +35,7 @@ class WaitingRow(Record, frozen=True):
 
     COLLECTION = "audit_waiting"
     PREFIX = "aud"
-    ENCRYPTED = frozenset({"address"})
+    ENCRYPTED = frozenset({"address", "detail"})
 
     actor_id: str | None
     role: str | None

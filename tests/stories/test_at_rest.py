@@ -57,7 +57,12 @@ async def story(market) -> set[str]:
     await market.accept(contractor, offer)
     payment = await market.store.single().get(Payment, offer["payment_id"])
     await market.start(contractor, job)
-    await market.complete(customer, job)
+    about = {"job_id": job["id"], "reason": "quality", "text": TEXT}
+    dispute = await customer.call("/payment", "dispute_open", about)
+    answer = {"dispute_id": dispute["id"], "refund_amount": 10_000, "text": TEXT}
+    await contractor.call("/payment", "dispute_propose", answer)
+    agreed = {"dispute_id": dispute["id"], "refund_amount": 10_000}
+    await customer.call("/payment", "dispute_agree", agreed)
     await customer.call("/account", "update", {"headline": "Quinces"}, request_id="update-1")
     await market.settled(30)
     return {setup["client_secret"], payment.client_secret} - {None}
