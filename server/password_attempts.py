@@ -22,6 +22,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from domain.accounts.devices import Account
 from domain.kernel.actor import Actor
 from domain.kernel.errors import Code, RateLimited
 from domain.operations.command import Meta
@@ -49,7 +50,7 @@ NOT_WRONG = frozenset(
     }
 )
 
-AccountOf = Callable[[Any, Actor | None], Awaitable[str]]
+AccountOf = Callable[[Any, Actor | None], Awaitable[Account | None]]
 
 
 class UsualNetworks:
@@ -138,27 +139,27 @@ class PasswordAttempts:
     ) -> Attempt | None:
         """Count an attempt; None if the input names no account. Raises RateLimited."""
         account = await self._account_of(fields, actor)
-        if not account:
+        if account is None:
             return None
-        network = self._seal(f"{account} {network_of(meta.address, NEIGHBOURS)}")
+        network = self._seal(f"{account.id} {network_of(meta.address, NEIGHBOURS)}")
         takes = await self._takes(
-            f"{bucket} {self._seal(account)}", account, fields, actor, network
+            f"{bucket} {self._seal(account.id)}", account, fields, actor, network
         )
-        attempt = Attempt(self._buckets, self._usual, account, network)
+        attempt = Attempt(self._buckets, self._usual, account.id, network)
         attempt.known = len(takes) == 1
         for key, factor in takes.items():
             await attempt.take(key, Rate(rate.burst * factor, rate.per_second, exact=True))
         return attempt
 
     async def _takes(
-        self, name: str, account: str, fields: Any, actor: Actor | None, network: str
+        self, name: str, account: Account, fields: Any, actor: Actor | None, network: str
     ) -> dict[str, int]:
         """The buckets that an attempt takes from, and their sizes as factors."""
         if actor:
             return {f"{name} {actor.session_id}": 1}
         token = fields.get("device_token") if isinstance(fields, dict) else None
         device = self._devices.recall(token) if token else None
-        if device and device.user_id == account:
+        if device and (device.user_id, device.generation) == account:
             return {f"{name} {device.id}": 1}
         if await self._usual.has(network):
             return {f"{name} {network}": 1}

@@ -65,22 +65,33 @@ class RateLimits:
     ) -> Sequence[Attempt]:
         """Count a request. Attempts at a password are to be settled. Raises RateLimited."""
         key = actor.id if actor else self._address(meta)
-        cost = 1 + meta.size // BYTES
-        wait = self._buckets.take_at_once(key, self._user, cost)
+        await self._take(key, self._user, 1 + meta.size // BYTES)
+        personal = False
+        for limit in op.limits:
+            personal = personal or limit.per is not Per.USER
+            if limit.per is not Per.ACCOUNT and (key := self._key(limit, op, actor, meta)):
+                await self._take(key, self._rate(limit), self._cost(limit, op, fields, meta))
+        return await self._begin_attempts(op, fields, actor, meta) if personal else ()
+
+    async def _take(self, key: str, rate: Rate, cost: float) -> None:
+        """Raises RateLimited."""
+        wait = self._buckets.take_at_once(key, rate, cost)
         if wait is None:
-            wait = await self._buckets.take(key, self._user, cost)
+            wait = await self._buckets.take(key, rate, cost)
         if wait:
             raise RateLimited(retry_after=rounded(wait))
-        return await self._check_own(op, fields, actor, meta) if op.limits else ()
 
-    async def _check_own(
+    async def _begin_attempts(
         self, op: Operation, fields: Any, actor: Actor | None, meta: Meta
     ) -> Sequence[Attempt]:
+        """Count attempts at a password or code, and note the caller. Raises RateLimited."""
         attempts: list[Attempt] = []
         try:
             for limit in op.limits:
-                if attempt := await self._check(limit, op, fields, actor, meta):
-                    attempts.append(attempt)
+                if limit.per is Per.ACCOUNT:
+                    bucket, rate = limit.bucket or op.name, self._rate(limit)
+                    if attempt := await self._attempts.begin(bucket, rate, fields, actor, meta):
+                        attempts.append(attempt)
         except DomainError:
             for attempt in attempts:
                 attempt.give_back()
@@ -89,18 +100,6 @@ class RateLimits:
         callers = [Caller(network, attempt.account, attempt.known) for attempt in attempts]
         CALLER.set(callers[0] if callers else Caller(network, ""))
         return attempts
-
-    async def _check(
-        self, limit: Limit, op: Operation, fields: Any, actor: Actor | None, meta: Meta
-    ) -> Attempt | None:
-        if limit.per is Per.ACCOUNT:
-            bucket = limit.bucket or op.name
-            return await self._attempts.begin(bucket, self._rate(limit), fields, actor, meta)
-        if key := self._key(limit, op, actor, meta):
-            cost = self._cost(limit, op, fields, meta)
-            if wait := await self._buckets.take(key, self._rate(limit), cost):
-                raise RateLimited(retry_after=rounded(wait))
-        return None
 
     def charge(self, op: Operation, actor: Actor | None, meta: Meta, answer: Any) -> None:
         """Take what a request that was answered turned out to cost."""

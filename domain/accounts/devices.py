@@ -1,12 +1,14 @@
 """Known devices: what distinguishes the owner of an account from somebody who guesses.
 
 A sign-in answers a `device_token`, which the client keeps and shows at the next one. Wrong guesses
-from a known device are counted by themselves, so that nobody else can lock it out.
+from a known device are counted by themselves, so that nobody else can lock it out. When all
+sessions end, as after a new password, devices count as known again from their next sign-in: whoever
+collected tokens with the old password has no use for them.
 """
 
 import contextlib
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from msgspec import Meta as Limits
 
@@ -30,9 +32,10 @@ def known_device(ports: Ports, token: str | None, user_id: str) -> Device | None
     return device if device and device.user_id == user_id else None
 
 
-def remember_device(ports: Ports, user_id: str, known: Device | None) -> str:
+def remember_device(ports: Ports, user: User, known: Device | None) -> str:
     """A new token for a known device, or the first one of a new device."""
-    return ports.devices.remember(known or Device(new_id("dev"), user_id))
+    id = known.id if known else new_id("dev")
+    return ports.devices.remember(Device(id, user.id, user.sessions_valid_from))
 
 
 async def note_device(ports: Ports, user: User, known: Device | None, session_id: str) -> None:
@@ -58,21 +61,27 @@ async def _announce(uow: UnitOfWork, user_id: str, detail: str) -> None:
     announce(uow, user_id, SecurityFact.NEW_DEVICE, detail)
 
 
-async def account_of(ports: Ports, fields: Any, actor: Actor | None) -> str:
-    """The account whose password a request is about; empty if it names none.
+class Account(NamedTuple):
+    """An account that a request names: the id of its user, or else the address itself, and the
+    generation of its device tokens."""
 
-    That is the caller's own, that of the `challenge` of a sign-in, or that of the `email`: the id
-    of its user, or else the address itself.
-    """
+    id: str
+    generation: int
+
+
+async def account_of(ports: Ports, fields: Any, actor: Actor | None) -> Account | None:
+    """The account whose password a request is about: the caller's own, that of the `challenge` of a
+    sign-in, or that of the `email`."""
     if actor:
-        return actor.id
+        return Account(actor.id, actor.generation)
     given = fields if isinstance(fields, dict) else {}
     challenge, text = given.get("challenge"), given.get("email")
     if isinstance(challenge, str):
         with contextlib.suppress(Unauthenticated):
-            return ports.challenges.read(Purpose.SIGN_IN, challenge).subject
+            read = ports.challenges.read(Purpose.SIGN_IN, challenge)
+            return Account(read.subject, read.generation)
     if not isinstance(text, str):
-        return ""
+        return None
     email = email_to_find(text[:MAX_EMAIL])
     user = await ports.store.single().find(User, {"email": email})
-    return user.id if user else email
+    return Account(user.id, user.sessions_valid_from) if user else Account(email, 0)

@@ -251,6 +251,6 @@ def _signed_in(
         tokens.access_token,
         tokens.refresh_token,
         tokens.expires_at,
-        remember_device(ports, user.id, known),
+        remember_device(ports, user, known),
         limited,
     )

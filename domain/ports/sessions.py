@@ -141,10 +141,11 @@ class Tickets(Protocol):
 
 
 class Device(msgspec.Struct, frozen=True):
-    """A device with which a user has signed in."""
+    """A device with which a user has signed in, in a generation of their sessions."""
 
     id: str
     user_id: str
+    generation: int
 
 
 class Devices(Protocol):

@@ -89,14 +89,15 @@ class AccessTokens:
         return _actor(claims)
 
     def remember(self, device: Device) -> str:
-        return self._sign(DEVICE, DEVICE_LIFE, sub=device.user_id, device=device.id)[0]
+        named: dict[str, Any] = {"sub": device.user_id, "gen": device.generation}
+        return self._sign(DEVICE, DEVICE_LIFE, device=device.id, **named)[0]
 
     def recall(self, token: Any) -> Device | None:
         try:
             claims = self._verify(DEVICE, token)
         except (Unauthenticated, TokenExpired):
             return None
-        return Device(claims.device, claims.sub) if claims.device else None
+        return Device(claims.device, claims.sub, claims.gen) if claims.device else None
 
     def issue(
         self, purpose: Purpose, subject: str, life: timedelta, generation: int = 0

@@ -126,7 +126,7 @@ async def test_passwords_are_checked_in_the_turns_of_networks():
 
 
 async def test_a_limited_operation_knows_its_caller(market, server):
-    """Guard: CALLER in `RateLimits._check_own`."""
+    """Guard: CALLER in `RateLimits._begin_attempts`."""
     seen, customer = [], await market.customer(connect=False)
     verify = server.ports.passwords.verify
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from domain.accounts.sessions import end_all_sessions
 from tests.support.parties import PASSWORD
 
 HOME, ELSEWHERE, CAFE = "203.0.113.9", "198.51.100.7", "192.0.2.1"
@@ -110,17 +111,23 @@ async def test_a_device_counts_by_itself(owner):
     assert await owner.outcome(HOME, other["device_token"]) == "in"
 
 
-@pytest.mark.parametrize("kind", ["of another account", "an access token", "no token", "changed"])
-async def test_tokens_that_do_not_count(owner, market, kind):
+@pytest.mark.parametrize(
+    "kind",
+    ["of another account", "an access token", "no token", "changed", "from before a new password"],
+)
+async def test_tokens_that_do_not_count(owner, market, server, kind):
     """Guard: `AccessTokens.recall`, and `device.user_id` in `PasswordAttempts._takes`."""
     stranger = Owner(market, await market.customer("Olga", connect=False))
     _, theirs = await stranger.sign_in(ELSEWHERE)
     _, mine = await owner.sign_in(HOME)
+    if kind == "from before a new password":
+        await server.store.transact(lambda uow: end_all_sessions(uow, mine["user"]["id"]))
     token = {
         "of another account": theirs["device_token"],
         "an access token": mine["access_token"],
         "no token": "nonsense",
         "changed": mine["device_token"][:-4] + "AAAA",
+        "from before a new password": mine["device_token"],
     }[kind]
     for _ in range(10):
         await owner.guess(ELSEWHERE)
