@@ -101,4 +101,7 @@ def test_the_top_level_is_as_agreed() -> None:
         "Makefile",
         "package.json",
         "package-lock.json",
+        "requirements.lock",
+        "requirements-dev.lock",
+        "requirements-spec.lock",
     }
