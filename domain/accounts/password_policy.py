@@ -32,13 +32,18 @@ def _nfc(value: Any) -> Any:
 
 
 Password = Annotated[str, Limits(max_length=MAX_CHARACTERS), Normalized(_nfc)]
+# `check_password` refuses short ones, in words for the person who has typed it.
 NewPassword = Annotated[
-    str, Limits(min_length=MIN_CHARACTERS, max_length=MAX_CHARACTERS), Normalized(_nfc)
+    str,
+    Limits(max_length=MAX_CHARACTERS, extra_json_schema={"minLength": MIN_CHARACTERS}),
+    Normalized(_nfc),
 ]
 
 
 def check_password(password: str, *, email: str, name: str) -> None:
     """Raises Invalid, with a message that says what to change."""
+    if len(password) < MIN_CHARACTERS:
+        raise _weak(f"use {MIN_CHARACTERS} characters or more")
     folded = _letters(password)
     for own, words in ((_letters(email), "your e-mail address"), (_letters(name), "your name")):
         used = len(own) >= MIN_PART and own in folded

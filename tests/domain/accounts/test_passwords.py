@@ -68,6 +68,7 @@ def test_the_message_says_what_to_change() -> None:
         (NEW["email"], "e-mail"),
         (NEW["name"], "name"),
         ("password1234", "easy to guess"),
+        ("1234567890", "12 characters or more"),
     ):
         with pytest.raises(Invalid, match=words):
             check_password(password, email=NEW["email"], name=NEW["name"])
