@@ -45,6 +45,7 @@ T = TypeVar("T")
 
 NEWEST: Sort = (("_id", -1),)
 MAX_PAGE, BATCH = 100, 200
+SMALL_BATCH = 26  # records, of a list for an answer
 DUPLICATE = 11000  # MongoDB's error code
 TRANSACTION_SECONDS = 15.0
 MAX_BACKOFF = 1.0  # seconds between two attempts
@@ -247,10 +248,7 @@ class UnitOfWork(Outgoing):
         """The first matching records for an answer that has `share` such lists. They end before
         `limit` at their share of PAGE_BYTES."""
         query = self._query(kind, where)
-        found = self._of(kind).find(query, session=self._session, batch_size=BATCH, limit=limit)
-        found = found.sort(list(sort))
-        items, _ = await read_within(found, partial(self.record, kind), limit, share)
-        return items
+        return (await self._read(kind, query, sort, limit, share))[0]
 
     async def each(self, kind: type[R], where: Where, sort: Sort) -> AsyncIterator[R]:
         """All matching records, read in batches."""
@@ -283,9 +281,23 @@ class UnitOfWork(Outgoing):
         if cursor:
             after = documents.after_cursor(cursor, sort, kind)
             query = {"$and": [query, after]} if after.keys() & query.keys() else query | after
-        found = self._of(kind).find(query, session=self._session).sort(list(sort)).limit(limit + 1)
-        items, more = await read_within(found, partial(self.record, kind), limit, share)
+        items, more = await self._read(kind, query, sort, limit, share)
         return Page(items, documents.cursor(items[-1], sort) if more else None)
+
+    async def _read(
+        self, kind: type[R], query: Where, sort: Sort, limit: int, share: int
+    ) -> tuple[list[R], bool]:
+        """Read from the start of `sort`; see `read_within`. The batches are small, because a list
+        of large records uses only its first ones."""
+        found = self._of(kind).find(
+            query, session=self._session, batch_size=SMALL_BATCH, limit=limit + 1
+        )
+        found = found.sort(list(sort))
+        try:
+            return await read_within(found, partial(self.record, kind), limit, share)
+        finally:
+            if found.alive:  # there is more
+                await found.close()
 
     async def count(self, kind: type[Record], where: Where, limit: int = 0) -> int:
         extra = {"limit": limit} if limit else {}
