@@ -32,7 +32,13 @@ from domain.kernel import documents
 from domain.kernel.documents import Sort, Where
 from domain.kernel.errors import NotFound, Unavailable
 from domain.kernel.field_codec import FieldCodec
-from domain.kernel.mongo_client import STATEMENT_SECONDS, abort, connect, is_transient
+from domain.kernel.mongo_client import (
+    SELECTION_SECONDS,
+    STATEMENT_SECONDS,
+    abort,
+    connect,
+    is_transient,
+)
 from domain.kernel.outbox import OutboxRow, Outgoing
 from domain.kernel.paging import read_within
 from domain.kernel.record import Change, Page, Record
@@ -181,7 +187,9 @@ class Store:
                     await abort(session)
                     if isinstance(failed, DuplicateKeyError):
                         raise Duplicate(str(failed)) from failed
-                    if not is_transient(failed) or time.monotonic() > deadline:
+                    # Without a server the next attempt takes this long again.
+                    wait = SELECTION_SECONDS if isinstance(failed, ConnectionFailure) else 0
+                    if not is_transient(failed) or time.monotonic() + wait > deadline:
                         raise Unavailable from failed
                 except BaseException:
                     await abort(session)
