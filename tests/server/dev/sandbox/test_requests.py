@@ -9,6 +9,8 @@ import aiohttp
 import pytest
 import stripe
 
+from server.http.protocol import SERVER
+
 from .conftest import NO_REDIRECT, Sandbox, Shop
 from .test_payments import refusal
 
@@ -16,12 +18,12 @@ DAY = 86_400
 
 
 async def test_an_invalid_api_key_is_refused(sandbox_shop: Shop) -> None:
-    """Fails without `api_server.read_api_key`."""
+    """Fails without `api_server.read_api_key`, or without HttpRunner, which names no version."""
     stranger = sandbox_shop.connect(key="rk_live_1")
     assert isinstance(await refusal(stranger.v1.customers.list_async()), stripe.AuthenticationError)
     url = f"{sandbox_shop.url}/v1/balance"
     async with sandbox_shop.http.get(url) as response:
-        assert response.status == 401
+        assert (response.status, response.headers["Server"]) == (401, SERVER)
     basic = {"Authorization": aiohttp.encode_basic_auth(sandbox_shop.key, "")}
     async with sandbox_shop.http.get(url, headers=basic) as response:
         assert response.status == 200
