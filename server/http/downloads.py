@@ -11,13 +11,14 @@ import structlog
 from aiohttp import hdrs, web
 
 from domain.kernel.errors import Unauthenticated
+from server.http.headers import NOTHING
 from server.http.transfer_slots import Transfer
 
 log = structlog.get_logger()
 
 WRITE_SECONDS = 30.0  # for a client to read one piece
 # Users made the content: nothing in it runs, even if a browser shows it.
-INERT = "default-src 'none'; sandbox"
+INERT = f"{NOTHING}; sandbox"
 UNSAFE = re.compile(r'[^\x20-\x7e]|["\\%;]')
 
 

@@ -3,6 +3,7 @@
 Source: OWASP Secure Headers Project; CSP 3; RFC 6797 (HSTS); RFC 9116 (security.txt).
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
@@ -16,6 +17,12 @@ HSTS_LIFE = timedelta(days=365)
 SECURITY_TXT = "/.well-known/security.txt"
 SECURITY_TXT_LIFE = timedelta(days=180)  # RFC 9116 recommends less than a year
 PAGES = ("/", "/admin", "/static/")
+TEXT = re.compile(r"text/.*|.*\+xml")  # all our texts, and all that users upload, are UTF-8
+# Of what is no page. `default-src` covers neither the base, nor forms, nor frames around it.
+NOTHING = (
+    "default-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
 # What a page may ask the browser for. Passkeys are the only feature that ours use.
 FEATURES = {
     **dict.fromkeys(
@@ -55,13 +62,15 @@ def security_headers(public_url: str) -> Hook:
         everywhere[HSTS] = f"max-age={seconds}; includeSubDomains"
     of_pages = everywhere | _page_headers(public_url)
     of_answers = everywhere | {
-        CSP: "default-src 'none'; frame-ancestors 'none'",
+        CSP: NOTHING,
         hdrs.CACHE_CONTROL: "no-store",
     }
 
     async def complete(request: web.Request, response: web.StreamResponse) -> None:
         page = request.path in PAGES or request.path.startswith(PAGES[-1])
         _complete(response, of_pages if page else of_answers)
+        if response.charset is None and TEXT.fullmatch(response.content_type):
+            response.charset = "utf-8"
         response.headers[hdrs.SERVER] = SERVER
 
     return complete

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp import ClientSession, web
+from yarl import URL
 
 from server.config import ConfigError, load
 from server.http.headers import SECURITY_TXT, security_headers
@@ -45,7 +46,9 @@ def check_answer(response):
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "no-referrer"
     assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
-    assert headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+    policy = dict(part.split() for part in headers["Content-Security-Policy"].split("; "))
+    denied = ("default-src", "object-src", "base-uri", "form-action", "frame-ancestors")
+    assert policy == dict.fromkeys(denied, "'none'")
     assert headers["Server"] == "JobSphere"
     assert "Strict-Transport-Security" not in headers
 
@@ -72,6 +75,45 @@ async def test_pages(market, path):
     assert "publickey-credentials-get=(self)" in headers["Permissions-Policy"]
     assert headers["Cache-Control"] == "no-cache"
     assert (headers["X-Content-Type-Options"], headers["Server"]) == ("nosniff", "JobSphere")
+
+
+@pytest.mark.parametrize(
+    ("path", "type"),
+    [
+        ("/", "text/html"),
+        ("/static/style.css", "text/css"),
+        ("/static/favicon.svg", "image/svg+xml"),
+        ("/nowhere", "text/plain"),
+    ],
+)
+async def test_texts_say_their_encoding(market, path, type):
+    """Guard: `TEXT` in `headers`."""
+    async with market.web.get(market.url + path) as response:
+        assert response.headers["Content-Type"] == f"{type}; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    "path",
+    (
+        "/.git/config",
+        "/.git/",
+        "/pyproject.toml",
+        "/server/config.py",
+        "/.data/secrets.json",
+        "/static",
+        "/static/",
+        "/static/js/",
+        "/static/js",
+        "/static/../pyproject.toml",
+        "/static/%2e%2e/pyproject.toml",
+        "/static/.git/config",
+    ),
+)
+async def test_nothing_is_served_beside_the_pages(market, path):
+    """Guard: `_serve_pages`: one folder, without listings."""
+    url = URL(market.url + path, encoded=True)
+    async with market.web.get(url, allow_redirects=False) as response:
+        assert response.status in (403, 404)
 
 
 async def test_behind_tls():
