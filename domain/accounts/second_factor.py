@@ -24,7 +24,7 @@ from domain.ports.ports import Ports
 
 RECOVERY_CODES = 10
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without what looks alike
-GROUPS, GROUP = 4, 4  # 79 bits, so that a digest needs no salt and no slow hash
+GROUPS, GROUP = 6, 4  # 118 bits, so that a digest needs no salt and no slow hash
 
 Code = Annotated[str, Limits(min_length=6, max_length=40)]  # of the app, or a recovery code
 

@@ -8,10 +8,14 @@ import pyotp
 import pytest
 
 from domain.accounts.second_factor import (
+    ALPHABET,
     CODES_PER_ACCOUNT,
+    GROUP,
+    GROUPS,
     MOST_FAILURES,
     RECOVERY_CODES,
     SecondFactor,
+    new_recovery_codes,
 )
 from domain.accounts.sessions import end_all_sessions
 from domain.accounts.user import User
@@ -130,6 +134,14 @@ async def test_recovery_codes_work_once_each_and_are_renewed(market: Market) -> 
     assert void[1]["code"] == "wrong_credentials"
     new = fresh["recovery_codes"][0]
     assert (await answer(market, await challenge_for(market, party), new))[0] == 200
+
+
+def test_recovery_codes_cannot_be_guessed_from_their_digests() -> None:
+    """Guard: `new_recovery_codes`: 112 bits or more, as the digests have no salt."""
+    assert len(set(ALPHABET)) ** (GROUPS * GROUP) > 2**112
+    codes = [code for _ in range(20) for code in new_recovery_codes()]
+    assert len(set(codes)) == len(codes)
+    assert all(len(code.replace("-", "")) == GROUPS * GROUP for code in codes)
 
 
 async def test_no_secret_and_no_code_is_stored_in_clear_or_logged(
