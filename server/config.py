@@ -8,7 +8,7 @@ from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -23,6 +23,7 @@ MIN_DISTINCT_BYTES = 8  # 32 random bytes have about 30; a typed or repeated pat
 KNOWN_WORDS = (b"demo", b"dev", b"secret", b"change", b"example", b"password")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 BASIS_POINTS = 10_000
+LOCAL = ("localhost", "::1")
 HIDDEN = frozenset(
     {
         "mongo_url",
@@ -107,6 +108,17 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     def redis_url(self) -> str:
         """The Redis server of sessions, rate limits and presence."""
         return self.redis_urls[0]
+
+    @property
+    def unencrypted(self) -> tuple[str, ...]:
+        """The variables that name another machine and no encryption on the way to it."""
+        addresses = {
+            "PUBLIC_URL": [self.public_url],
+            "MONGO_URL": [self.mongo_url],
+            "REDIS_URL": self.redis_urls,
+            "S3_ENDPOINT": [self.s3_endpoint or ""],
+        }
+        return tuple(name for name, urls in addresses.items() if any(map(_is_open, urls)))
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -294,6 +306,19 @@ def _origin(text: str) -> str:
         )
     # Browsers omit the default port of the scheme.
     return text.removesuffix(":80" if parts.scheme == "http" else ":443")
+
+
+def _is_open(url: str) -> bool:
+    """Whether a connection to this address leaves the machine without TLS."""
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query.lower()))
+    tls = "true" in (options.get("tls"), options.get("ssl"))
+    hosts = (urlsplit(f"//{host}").hostname for host in parts.netloc.rpartition("@")[2].split(","))
+    return (
+        parts.scheme in ("http", "redis", "mongodb")
+        and not tls
+        and not all(host in LOCAL or host.startswith("127.") for host in hosts if host)
+    )
 
 
 def _api_base(text: str) -> str:

@@ -135,6 +135,8 @@ class Container:
             log.warning("REQUIRE_SECOND_FACTOR is off: a password alone signs administrators in")
         if not (self.settings.require_verification or self.settings.demo):
             log.warning("REQUIRE_VERIFICATION is off: anybody can use a foreign e-mail address")
+        if open_ways := self.settings.unencrypted:
+            log.warning("not encrypted on the way to another machine", variables=open_ways)
         await self.store.prepare(RECORDS)
         await self.fanout.start(listening=listening)
         self.message_writer.start()

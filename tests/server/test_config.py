@@ -190,3 +190,25 @@ def test_demands_are_switched_on_and_off() -> None:
     """Guard: `_switch` in `config`."""
     assert load(GOOD | {"REQUIRE_SECOND_FACTOR": "off"}).require_second_factor is False
     assert problems(REQUIRE_SECOND_FACTOR="no") == ("REQUIRE_SECOND_FACTOR must be on or off",)
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "open_way"),
+    [
+        ("PUBLIC_URL", "http://jobs.example.com", True),
+        ("PUBLIC_URL", "https://jobs.example.com", False),
+        ("PUBLIC_URL", "http://127.0.0.1:8080", False),
+        ("MONGO_URL", "mongodb://u:p@127.0.0.1,10.0.0.7/jobs?replicaSet=a", True),
+        ("MONGO_URL", "mongodb://u:p@10.0.0.7,10.0.0.8:27018/jobs?replicaSet=a&tls=true", False),
+        ("MONGO_URL", "mongodb+srv://u:p@cluster.example.com/jobs", False),
+        ("MONGO_URL", "mongodb://localhost:27017/jobs", False),
+        ("REDIS_URL", "rediss://10.0.0.7,redis://10.0.0.8", True),
+        ("REDIS_URL", "rediss://10.0.0.7", False),
+        ("REDIS_URL", "unix:///run/redis.sock", False),
+    ],
+)
+def test_ways_without_encryption_are_named(name: str, address: str, open_way: bool) -> None:
+    """Guard: `_is_open` and `Settings.unencrypted`, which `Container.start` warns of."""
+    local = {"PUBLIC_URL": "http://localhost", "MONGO_URL": "mongodb://localhost/jobs"}
+    settings = load(GOOD | local | {"REDIS_URL": "redis://localhost", name: address})
+    assert settings.unencrypted == ((name,) if open_way else ())
