@@ -4,6 +4,7 @@ and without secrets."""
 import logging
 import sys
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import structlog
 
@@ -30,4 +31,26 @@ def configure(level: str, secrets: Iterable[str] = ()) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     level_of_libraries = max(threshold, logging.WARNING)
-    logging.basicConfig(level=level_of_libraries, stream=sys.stderr, force=bool(hidden))
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine())
+    logging.basicConfig(level=level_of_libraries, handlers=[handler], force=bool(hidden))
+
+
+class _OneLine(logging.Formatter):
+    """Lines of libraries begin with the time too, and their message, which may repeat what a client
+    has sent, stays in one line. Only a traceback has more."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s [%(levelname)s] %(message)s logger=%(name)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        at = datetime.fromtimestamp(record.created, UTC)
+        return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = "".join(map(_visible, record.message))
+        return super().formatMessage(record)
+
+
+def _visible(char: str) -> str:
+    return char if char.isprintable() else char.encode("unicode_escape").decode()
