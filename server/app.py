@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from domain.accounts.devices import account_of
 from domain.admin.dashboard import overview_of
 from domain.kernel.actor import Actor
-from domain.kernel.errors import RateLimited, Unauthenticated, Unavailable
+from domain.kernel.errors import Code, RateLimited, Unauthenticated, Unavailable
 from domain.kernel.record import wire
 from domain.kernel.rooms import LIVE_MONITOR, user_room
 from domain.kernel.store import UNREACHABLE
@@ -43,6 +43,7 @@ from server.rate_limits import RateLimits
 from server.readiness import Readiness, Trouble
 from server.realtime.frame_budget import FrameBudget
 from server.realtime.server import Realtime
+from server.refusal_log import RefusalLog
 from server.revocations import Revocations
 from server.runtime.background_tasks import end
 from server.runtime.descriptors import for_connections, raise_limit
@@ -81,6 +82,7 @@ class Web(Container):
                 settings.trusted_proxies,
             )
         )
+        self.refusals = RefusalLog()
         run = self._limited(answer)
         self.realtime = Realtime(
             commands={
@@ -91,6 +93,7 @@ class Web(Container):
             },
             run=run,
             refuse=refusal,
+            note=self.refusals.note,
             authenticator=authenticator,
             address=address,
             origins=list(settings.cors_origins),
@@ -113,7 +116,7 @@ class Web(Container):
                 "disk": self._check_disk,
             }
         )
-        self.http = HttpApi(run, refusal, authenticator, address)
+        self.http = HttpApi(run, refusal, self.refusals.note, authenticator, address)
         self._loops: list[asyncio.Task[None]] = []
 
     def _limited(self, work: Callable[..., Awaitable[Answer]]) -> RunOperation:
@@ -124,6 +127,7 @@ class Web(Container):
             try:
                 attempts = await self.limits.check(op, fields, actor, meta)
             except RateLimited as refused:
+                self._note(refused.code, op, actor, meta)
                 return refusal(refused)
             except UNREACHABLE:
                 return refusal(Unavailable())
@@ -135,11 +139,16 @@ class Web(Container):
                 answered = await work(op, fields, actor, meta, self.ports)
             if op.limits and answered.ok:
                 self.limits.charge(op, actor, meta, answered.data)
+            if answered.error:
+                self._note(Code(answered.error.code), op, actor, meta)
             for attempt in attempts:
                 await attempt.settle(answered.error.code if answered.error else None)
             return answered
 
         return run
+
+    def _note(self, code: Code, op: Operation, actor: Actor | None, meta: Meta) -> None:
+        self.refusals.note(code, op.name, actor.id if actor else "", meta.address)
 
     def application(self) -> web.Application:
         app = web.Application(

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from domain.kernel.actor import Actor
-from domain.kernel.errors import DomainError, Invalid
+from domain.kernel.errors import Code, DomainError, Invalid
 from domain.operations.command import Meta
 from domain.operations.operation import Operation
 
@@ -13,6 +13,8 @@ REQUEST_ID = 128  # characters
 # Both return an answer; neither raises.
 RunOperation = Callable[[Operation, Any, Actor | None, Meta], Awaitable[Any]]
 Refuse = Callable[[DomainError], Any]
+# Logs a refusal: its code, the operation, the user's id and the address.
+Note = Callable[[Code, str, str, str], None]
 
 
 def checked_request_id(value: Any) -> str | None:

@@ -29,7 +29,7 @@ from server.http import downloads
 from server.http.transfer_slots import TransferSlots
 from server.http.uploads import Uploads
 from server.networks import network_of
-from server.operation_calls import Refuse, RunOperation, checked_request_id
+from server.operation_calls import Note, Refuse, RunOperation, checked_request_id
 from server.runtime import json_input
 
 log = structlog.get_logger()
@@ -58,11 +58,13 @@ class HttpApi:
         self,
         run: RunOperation,
         refuse: Refuse,
+        note: Note,
         authenticator: Authenticator,
         address: Callable[[web.BaseRequest], str],
     ) -> None:
         self._run = run
         self._refuse = refuse
+        self._note = note
         self._authenticator = authenticator
         self._address = address
         self._uploads = Uploads()
@@ -85,7 +87,7 @@ class HttpApi:
                         raise Invalid(f"{name}: the body and the address differ.", field=name)
                 request_id = checked_request_id(request.headers.get("Idempotency-Key"))
             except DomainError as refused:
-                return self.respond(self._refuse(refused))
+                return self._turn_away(request, op, refused)
             agent = request.headers.get(hdrs.USER_AGENT, "")[:MAX_AGENT]
             address = self._address(request)
             meta = Meta(request_id, address, agent, text=takes_query, size=size)
@@ -116,7 +118,7 @@ class HttpApi:
                     check = self._still_valid(actor)
                     return await downloads.send(request, answer.data, check, transfer)
             except DomainError as refused:
-                return self.respond(self._refuse(refused))
+                return self._turn_away(request, op, refused)
 
         return web.route(hdrs.METH_GET, path, handle)
 
@@ -127,7 +129,7 @@ class HttpApi:
             try:
                 actor = await self._caller(request, op)
             except DomainError as refused:
-                return self.respond(self._refuse(refused))
+                return self._turn_away(request, op, refused)
             assert actor, "an upload belongs to a user"
             receive = partial(self._receive, request, actor)
             meta = Meta(address=self._address(request))
@@ -155,6 +157,11 @@ class HttpApi:
             raise Unauthenticated
         actor, _ = await self._authenticator.identify(token)
         return actor
+
+    def _turn_away(self, request: web.Request, op: Operation, refused: DomainError) -> web.Response:
+        """Refuse a request before its operation runs."""
+        self._note(refused.code, op.name, "", self._address(request))
+        return self.respond(self._refuse(refused))
 
     def respond(self, answer: Any) -> web.Response:
         if answer.error is None:

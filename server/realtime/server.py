@@ -38,7 +38,7 @@ from domain.ports.sessions import SessionEvent
 from server.adapters.redis_presence import Presence
 from server.admission import Admission
 from server.authentication import Authenticator
-from server.operation_calls import Refuse, RunOperation
+from server.operation_calls import Note, Refuse, RunOperation
 from server.pubsub.fanout import Fanout
 from server.realtime import packets
 from server.realtime.command_table import Commands, parse_command
@@ -75,6 +75,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         commands: Commands,
         run: RunOperation,
         refuse: Refuse,
+        note: Note,
         authenticator: Authenticator,
         address: Callable[[Any], str],
         origins: list[str],
@@ -105,6 +106,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         self._commands = commands
         self._run = run
         self._refuse = refuse
+        self._note = note
         self._authenticator = authenticator
         self._charge = budget.charge
         self._sockets_per_user = sockets_per_user
@@ -252,6 +254,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             await self._sessions.disconnect_ended([actor.session_id])
 
     def _refuse_connect(self, connection: Connection, namespace: str, refused: DomainError) -> None:
+        known = namespace if namespace in self.names else ""
+        self._note(refused.code, f"connect {known}".strip(), "", connection.address)
         problem = self._refuse(refused).ack()["error"]
         connection.send_packet(packets.refused(namespace, problem))
 

@@ -53,11 +53,12 @@ ALLOWED_SERVER = {
     "password_attempts": "networks token_buckets",
     "rate_limits": "caller networks token_buckets password_attempts",
     "admission": "runtime config networks token_buckets",
+    "refusal_log": "networks",
     "http": "runtime networks operation_calls authentication",
     "realtime": "runtime admission token_buckets operation_calls pubsub adapters authentication",
     "container": "config demo_accounts pubsub adapters workers realtime",
-    "app": "runtime config admission disk_space readiness rate_limits operation_calls revocations"
-    " adapters authentication http realtime container",
+    "app": "runtime config admission disk_space readiness rate_limits refusal_log operation_calls"
+    " revocations adapters authentication http realtime container",
     "dev": "disk_space config log_setup demo_accounts dev_environment adapters http app",
     "cli": "runtime config log_setup demo_accounts dev_environment container app dev",
     "__main__": "cli",
