@@ -41,9 +41,17 @@ WINDOW = 100
 HOLDABLE = ("card",)
 
 
+class _Connections(AIOHTTPClient):
+    """Follows no redirects: Stripe sends none, and another address must not get our requests."""
+
+    def _get_request_args_kwargs(self, *args: Any) -> Any:
+        positional, named = super()._get_request_args_kwargs(*args)
+        return positional, {**named, "allow_redirects": False}
+
+
 def connect(secret_key: str, api_base: str | None) -> tuple[StripeClient, AIOHTTPClient]:
     """The SDK's client, and the connections behind it, which the caller closes."""
-    http = AIOHTTPClient(timeout=TIMEOUT_SECONDS)
+    http = _Connections(timeout=TIMEOUT_SECONDS)
     addresses: Any = {"api": api_base} if api_base else {}
     client = StripeClient(
         secret_key,
