@@ -8,7 +8,8 @@ import msgspec
 
 from domain.kernel.actor import Actor
 
-SESSION_LIFE = timedelta(days=30)
+SESSION_LIFE = timedelta(days=30)  # without use
+LONGEST_SESSION = timedelta(days=90)  # however often it is used; then one signs in again
 MAX_SESSIONS = 100  # of one user; a further sign-in ends the one that was unused for longest
 ACCESS_LIFE = timedelta(minutes=15)
 EXTENDED = timedelta(hours=1)  # a longer life of access tokens while Redis is away

@@ -21,6 +21,7 @@ from domain.kernel.errors import Unauthenticated, Unavailable
 from domain.kernel.field_codec import FieldCipher
 from domain.kernel.settings import Clock
 from domain.ports.sessions import (
+    LONGEST_SESSION,
     MAX_SESSIONS,
     REFRESH_REPEATED,
     SESSION_LIFE,
@@ -44,13 +45,20 @@ CHUNK = 500  # sessions looked up in one request
 # the session's id.
 ROTATE = """
 local s = redis.call('HMGET', KEYS[1], 'current', 'user', 'role', 'limited', 'generation',
-                     'previous', 'successor', 'rotated')
+                     'previous', 'successor', 'rotated', 'ends')
 if not s[1] then return {'gone'} end
 local owner = ARGV[8] .. s[2]
+local left = tonumber(ARGV[7])
+if s[9] then left = math.min(left, tonumber(s[9]) - tonumber(ARGV[4])) end
+if left <= 0 then
+  redis.call('DEL', KEYS[1])
+  redis.call('SREM', owner, ARGV[9])
+  return {'gone'}
+end
 if s[1] == ARGV[1] then
   redis.call('HSET', KEYS[1], 'current', ARGV[2], 'previous', ARGV[1], 'successor', ARGV[3],
              'rotated', ARGV[4], 'used', ARGV[5])
-  redis.call('PEXPIRE', KEYS[1], ARGV[7])
+  redis.call('PEXPIRE', KEYS[1], left)
   redis.call('SADD', owner, ARGV[9])
   redis.call('PEXPIRE', owner, ARGV[7])
   return {'ok', s[2], s[3], s[4] or '', s[5] or '0', ARGV[3], ARGV[4]}
@@ -114,7 +122,8 @@ class RedisSessions:
         generation: int = 0,
     ) -> Tokens:
         session_id, secret = f"ses_{secrets.token_hex(12)}", _new_secret()
-        now = self._clock.now().isoformat()
+        at = self._clock.now()
+        now, ends = at.isoformat(), int((at + LONGEST_SESSION).timestamp() * 1000)
         fields: dict[Any, Any] = {
             "user": user_id,
             "role": role,
@@ -123,6 +132,7 @@ class RedisSessions:
             "generation": generation,
             "created": now,
             "used": now,
+            "ends": ends,
             "current": _digest(secret),
             **({"limited": "1"} if limited else {}),
         }

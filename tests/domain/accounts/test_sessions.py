@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 import pytest
 
-from domain.ports.sessions import ACCESS_LIFE, REFRESH_REPEATED, Tokens
+from domain.ports.sessions import ACCESS_LIFE, LONGEST_SESSION, REFRESH_REPEATED, Tokens
 from server.adapters.jwt_tokens import ACCESS, AUDIENCE, ISSUER, AccessTokens
 from tests.conftest import Server, both_paths
 from tests.support.market import Market
@@ -189,6 +189,23 @@ async def test_a_reused_refresh_token_ends_the_family(market: Market, server: Se
     assert (await party.http("GET", "/api/account/me"))[0] == 401
     assert (await refresh(party, pair["refresh_token"]))[0] == 401
     assert other.connected(), "another device of the same user is another family"
+
+
+async def test_a_session_has_a_longest_life(market: Market, server: Server) -> None:
+    """Guard: `left` in ROTATE: refreshing again and again does not extend it for ever."""
+    user = await market.customer(connect=False)
+    sessions = server.web.sessions
+    sessions._clock = SlowClock(timedelta(hours=1) - LONGEST_SESSION)
+    status, pair = await refresh(user, user.refresh_token)
+    assert status == 200
+    key = sessions._key(session_of(user))
+    assert (
+        timedelta() < timedelta(milliseconds=await sessions._redis.pttl(key)) <= timedelta(hours=1)
+    )
+    sessions._clock = SlowClock(timedelta(hours=-1) - LONGEST_SESSION)
+    status, problem = await refresh(user, pair["refresh_token"])
+    assert (status, problem["code"]) == (401, "unauthenticated")
+    assert await sessions._redis.exists(key) == 0
 
 
 async def test_simultaneous_refreshes_get_the_same_pair(market: Market) -> None:
