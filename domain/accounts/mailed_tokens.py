@@ -176,6 +176,15 @@ async def void(uow: UnitOfWork, account: str, *purposes: Purpose) -> None:
     await uow.change_all(MailedToken, where, used_at=uow.now)
 
 
+async def void_with_password(uow: UnitOfWork, account: str) -> None:
+    """End the links that somebody who knew the old password may have asked for.
+
+    A link to confirm another address would give them the account back. The link that undoes a
+    change of the address stays, because it is the owner's.
+    """
+    await void(uow, account, Purpose.RESET, Purpose.EMAIL_CHANGE)
+
+
 def invalid_link() -> Invalid:
     return Invalid("token: this link is not valid any more: ask for a new one.", field="token")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from domain.accounts.mailed_tokens import Purpose, void
+from domain.accounts.mailed_tokens import void_with_password
 from domain.accounts.password_policy import NewPassword, Password, check_password
 from domain.accounts.security_changes import SecurityFact, announce
 from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
@@ -56,7 +56,7 @@ async def password(cmd: ChangePassword, actor: Actor, ports: Ports, meta: Meta) 
         same = {"password_hash": user.password_hash, "deleted_at": None}
         if not await uow.change(User, user.id, only_if=same, password_hash=password_hash):
             raise WrongCredentials("The password was changed by another request.")
-        await void(uow, user.id, Purpose.RESET)
+        await void_with_password(uow, user.id)
         await end_all_sessions(uow, user.id, keep=actor.session_id)
         announce(uow, user.id, SecurityFact.PASSWORD_CHANGED)
         await record(uow, ports.seal, entry("account.password", actor, meta))

@@ -14,7 +14,7 @@ from domain.accounts.mailed_tokens import (
     new_token_id,
     send,
     use_up,
-    void,
+    void_with_password,
 )
 from domain.accounts.password_policy import NewPassword, check_password
 from domain.accounts.security_changes import SecurityFact, announce
@@ -137,6 +137,6 @@ async def _set_password(uow: UnitOfWork, token: MailedToken, password_hash: str)
         raise invalid_link()
     if user.verified_at is None:
         await uow.change(User, id, verified_at=uow.now)
-    await void(uow, id, Purpose.RESET)
+    await void_with_password(uow, id)
     await end_all_sessions(uow, id)
     announce(uow, id, SecurityFact.PASSWORD_CHANGED)

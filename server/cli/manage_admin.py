@@ -3,7 +3,7 @@ in, or must not get in any more. Each is audited and ends their sessions."""
 
 from collections.abc import Awaitable, Callable
 
-from domain.accounts.mailed_tokens import Purpose, void
+from domain.accounts.mailed_tokens import void_with_password
 from domain.accounts.password_policy import check_password
 from domain.accounts.second_factor import reset_second_factors
 from domain.accounts.security_changes import SecurityFact, announce
@@ -53,7 +53,7 @@ async def reset_password(settings: Settings, email: str, password: str) -> None:
 
         async def work(uow: UnitOfWork) -> None:
             await uow.change(User, admin.id, password_hash=hashed)
-            await void(uow, admin.id, Purpose.RESET)
+            await void_with_password(uow, admin.id)
             await end_all_sessions(uow, admin.id)
             announce(uow, admin.id, SecurityFact.PASSWORD_CHANGED)
             entry = AuditEntry("cli.reset_admin_password", {"user_id": admin.id})

@@ -127,3 +127,26 @@ async def test_a_refused_change_leaves_no_trace(
     assert refused.value.code == code
     assert await market.traces() == before
     assert smtp.mails == []
+
+
+@pytest.mark.parametrize("way", ["password", "reset"])
+async def test_a_new_password_ends_the_link_of_a_thief(
+    smtp: SmtpServer, market: Market, way: str
+) -> None:
+    """Guard: `mailed_tokens.void_with_password`. A thief with the old password has asked for
+    another address: its link would give them the account back."""
+    party = await market.customer(verified_at=market.store.clock.now())
+    stranger, better = market.anonymous_client(), "a fence of larch wood"
+    await change(party)
+    mail, undo = await smtp.mail(NEW, CONFIRM), await smtp.mail(party.email, ASKED)
+    if way == "password":
+        fields = {"current_password": PASSWORD, "password": better}
+        await party.call("/account", "password", fields)
+    else:
+        await stranger.http("POST", "/api/account/reset_request", {"email": party.email})
+        link = await smtp.mail(party.email, "Set a new password")
+        body = {"token": link.token, "password": better}
+        assert (await stranger.http("POST", "/api/account/reset", body))[0] == 200
+    assert await confirm(stranger, mail.token) == (422, {"field": "token"})
+    assert await email_of(market, party) == party.email
+    assert await confirm(stranger, undo.token) == (200, {}), "the owner's link stays"
