@@ -26,8 +26,13 @@ class UsedChallenge(Record, frozen=True):
     expires_at: datetime
 
 
-async def use_up(uow: UnitOfWork, challenge: Challenge) -> None:
-    """Within the transaction of what the challenge allows. Raises Unauthenticated at its reuse."""
+async def refuse_used(uow: UnitOfWork, challenge: Challenge) -> None:
+    """Raises Unauthenticated."""
     if await uow.find(UsedChallenge, {"_id": challenge.id}):
         raise Unauthenticated("This was answered before: start again.")
+
+
+async def use_up(uow: UnitOfWork, challenge: Challenge) -> None:
+    """Within the transaction of what the challenge allows. Raises Unauthenticated at its reuse."""
+    await refuse_used(uow, challenge)
     await uow.add(uow.new(UsedChallenge, id=challenge.id, expires_at=challenge.expires_at))

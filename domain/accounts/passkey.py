@@ -2,12 +2,13 @@
 
 from datetime import datetime
 
+from domain.accounts.challenges import refuse_used
 from domain.accounts.security_changes import SecurityFact, announce
 from domain.kernel.errors import WrongCredentials
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork
 from domain.ports.ports import Ports
-from domain.ports.second_factors import PasskeyAnswer, PasskeyRefused, PasskeyUse
+from domain.ports.second_factors import Challenge, PasskeyAnswer, PasskeyRefused, PasskeyUse
 
 REFUSED = "The passkey is not known here, or its answer is not valid."
 
@@ -40,22 +41,24 @@ class Passkey(Record, frozen=True):
 
 
 async def find_signed(
-    ports: Ports, answer: PasskeyAnswer, challenge: str, *, verified: bool
+    ports: Ports, answer: PasskeyAnswer, text: str, challenge: Challenge, *, verified: bool
 ) -> tuple[Passkey, PasskeyUse]:
-    """The passkey that signed `challenge`. With `verified` its authenticator checked its user.
+    """The passkey that signed `text`, the challenge. With `verified` its authenticator checked its
+    user.
 
-    Raises WrongCredentials, the same for an unknown passkey as for a wrong signature.
+    Raises WrongCredentials, the same for an unknown passkey as for a wrong signature, and
+    Unauthenticated for an answer that comes again.
     """
     passkey = await ports.store.single().find(Passkey, {"credential_id": answer.id})
     if passkey is None or passkey.suspect_at:
         raise WrongCredentials(REFUSED)
     try:
-        use = ports.webauthn.signed(answer, challenge, passkey.public_key, verified=verified)
+        use = ports.webauthn.signed(answer, text, passkey.public_key, verified=verified)
     except PasskeyRefused as refused:
         raise WrongCredentials(REFUSED) from refused
     counts = use.sign_count > 0 or passkey.sign_count > 0
     if counts and use.sign_count <= passkey.sign_count:
-        await ports.store.transact(lambda uow: _lock(uow, passkey))
+        await ports.store.transact(lambda uow: _lock(uow, passkey, challenge))
         raise WrongCredentials(REFUSED)
     return passkey, use
 
@@ -74,7 +77,12 @@ async def record_use(uow: UnitOfWork, passkey: Passkey, use: PasskeyUse) -> None
         raise WrongCredentials(REFUSED)
 
 
-async def _lock(uow: UnitOfWork, passkey: Passkey) -> None:
+async def _lock(uow: UnitOfWork, passkey: Passkey, challenge: Challenge) -> None:
+    """Not for an answer that is repeated, as after a lost response: its count did not rise, either.
+
+    Raises Unauthenticated.
+    """
+    await refuse_used(uow, challenge)
     locked = await uow.change(Passkey, passkey.id, only_if={"suspect_at": None}, suspect_at=uow.now)
     if locked:
         announce(uow, passkey.user_id, SecurityFact.PASSKEY_SUSPECT, passkey.name)

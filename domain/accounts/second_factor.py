@@ -3,7 +3,10 @@
 import hashlib
 import re
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta as Limits
@@ -28,10 +31,20 @@ GROUPS, GROUP = 6, 4  # 118 bits, so that a digest needs no salt and no slow has
 
 Code = Annotated[str, Limits(min_length=6, max_length=40)]  # of the app, or a recovery code
 
-# A guess is right with a probability of 3 in a million. Who guesses at a sign-in knows the
-# password, so its owner is told. After many guesses in a row, from however many addresses, a
-# sign-in takes no codes of the app until its owner has signed in otherwise: recovery codes and
-# passkeys cannot be guessed, and stay.
+
+# A guess is right with a probability of 3 in a million. Who guesses knows the password, so its
+# owner is told. After many guesses in a row, from however many addresses, no codes of the app are
+# taken until its owner has signed in otherwise: recovery codes and passkeys cannot be guessed, and
+# stay. Sign-ins and signed-in sessions are counted apart, so that guesses at sign-ins do not lock
+# the owner's sessions, and a sign-in unlocks these.
+class Asked(StrEnum):
+    """Where a code is asked for: the field of SecondFactor that counts the wrong ones."""
+
+    SIGN_IN = "failures"
+    SIGNED_IN = "session_failures"
+
+
+NO_FAILURES: dict[str, int] = dict.fromkeys(map(str, Asked), 0)
 CODES_PER_ACCOUNT = Limit(10, 600, Per.ACCOUNT, "code")
 SETTING_UP = Limit(30, 300, bucket="second factor")
 FAILURES_TO_TELL, MOST_FAILURES = 5, 100
@@ -46,7 +59,7 @@ class SecondFactor(Record, frozen=True):
 
     COLLECTION = "second_factors"
     PREFIX = "sfa"
-    PRIVATE = frozenset({"secret", "last_step", "failures", "recovery_codes"})
+    PRIVATE = frozenset({"secret", "last_step", "failures", "session_failures", "recovery_codes"})
     UNLOGGED = PRIVATE
     ENCRYPTED = frozenset({"secret"})
 
@@ -54,22 +67,20 @@ class SecondFactor(Record, frozen=True):
     enabled_at: datetime | None = None
     last_step: int = 0
     failures: int = 0  # wrong codes at sign-ins since the last right one
+    session_failures: int = 0  # the same in signed-in sessions
     recovery_codes: Annotated[tuple[str, ...], Bounded(RECOVERY_CODES)] = ()  # digests, unused
 
 
-async def accept_code(
-    ports: Ports, uow: UnitOfWork, user_id: str, code: str, *, most_failures: int | None = None
-) -> None:
+async def accept_code(ports: Ports, uow: UnitOfWork, user_id: str, code: str, asked: Asked) -> None:
     """Use up a code of the authenticator app, or a recovery code, in a transaction.
 
-    With `most_failures` codes of the app are refused after that many wrong ones. Raises
-    WrongCredentials.
+    Run the transaction within `count_wrong_codes`. Raises WrongCredentials.
     """
     factor = await uow.find(SecondFactor, {"_id": user_id})
     if factor is None:
         raise WrongCredentials("The code is wrong.")
     if re.fullmatch(r"[0-9]{6}", plain := _plain(code)):
-        if most_failures is not None and factor.failures >= most_failures:
+        if getattr(factor, asked) >= MOST_FAILURES:
             raise WrongCredentials("Too many wrong codes: use a recovery code or a passkey.")
         await _accept_totp(ports, uow, factor, plain)
     else:
@@ -81,10 +92,7 @@ async def _accept_totp(ports: Ports, uow: UnitOfWork, factor: SecondFactor, code
     if step is None:
         raise WrongCredentials("The code is wrong.")
     unused = {"last_step": {"$lt": step}}
-    if (
-        await uow.change(SecondFactor, factor.id, only_if=unused, last_step=step, failures=0)
-        is None
-    ):
+    if not await uow.change(SecondFactor, factor.id, only_if=unused, last_step=step, **NO_FAILURES):
         raise WrongCredentials("This code was used already: wait for the next one.")
 
 
@@ -92,18 +100,32 @@ async def _accept_recovery_code(uow: UnitOfWork, factor: SecondFactor, code: str
     used = _digest(code)
     left = tuple(digest for digest in factor.recovery_codes if digest != used)
     changed = await uow.change(
-        SecondFactor, factor.id, only_if={"recovery_codes": used}, recovery_codes=left, failures=0
+        SecondFactor,
+        factor.id,
+        only_if={"recovery_codes": used},
+        recovery_codes=left,
+        **NO_FAILURES,
     )
     if changed is None:
         raise WrongCredentials("The code is wrong.")
     announce(uow, factor.id, SecurityFact.RECOVERY_CODE_USED, str(len(left)))
 
 
-async def count_failure(uow: UnitOfWork, user_id: str) -> None:
-    """Count a wrong code at a sign-in, and tell the owner at the fifth in a row."""
-    factor = await uow.change(SecondFactor, user_id, inc={"failures": 1})
-    if factor and factor.failures == FAILURES_TO_TELL:
-        announce(uow, user_id, SecurityFact.CODES_GUESSED, str(factor.failures))
+@asynccontextmanager
+async def count_wrong_codes(ports: Ports, user_id: str, asked: Asked) -> AsyncIterator[None]:
+    """Count a code that is refused within, after its transaction."""
+    try:
+        yield
+    except WrongCredentials:
+        await ports.store.transact(lambda uow: _count_failure(uow, user_id, asked))
+        raise
+
+
+async def _count_failure(uow: UnitOfWork, user_id: str, asked: Asked) -> None:
+    """Tell the owner at the fifth wrong code in a row."""
+    factor = await uow.change(SecondFactor, user_id, inc={asked.value: 1})
+    if factor and getattr(factor, asked) == FAILURES_TO_TELL:
+        announce(uow, user_id, SecurityFact.CODES_GUESSED, str(FAILURES_TO_TELL))
 
 
 def new_recovery_codes() -> list[str]:

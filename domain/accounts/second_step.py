@@ -10,10 +10,10 @@ from domain.accounts.passkey import REFUSED, Passkey, find_signed, record_use
 from domain.accounts.passkeys import MOST_PASSKEYS
 from domain.accounts.second_factor import (
     CODES_PER_ACCOUNT,
-    MOST_FAILURES,
+    Asked,
     Code,
     accept_code,
-    count_failure,
+    count_wrong_codes,
 )
 from domain.accounts.sign_in import SignedIn, signed_in_user, start_session
 from domain.accounts.user import User
@@ -73,13 +73,10 @@ async def login_code(cmd: LoginCode, actor: Actor | None, ports: Ports, meta: Me
 
     async def work(uow: UnitOfWork) -> None:
         await use_up(uow, challenge)
-        await accept_code(ports, uow, challenge.subject, cmd.code, most_failures=MOST_FAILURES)
+        await accept_code(ports, uow, challenge.subject, cmd.code, Asked.SIGN_IN)
 
-    try:
+    async with count_wrong_codes(ports, challenge.subject, Asked.SIGN_IN):
         await ports.store.transact(work)
-    except WrongCredentials:
-        await ports.store.transact(lambda uow: count_failure(uow, challenge.subject))
-        raise
     return await start_session(ports, user, meta, cmd.device_token)
 
 
@@ -168,7 +165,7 @@ async def use_passkey(
     except PasskeyRefused as refused:
         raise Invalid("passkey: not a valid answer.", field="passkey") from refused
     challenge = ports.challenges.read(Purpose.PASSKEY_USE, text)
-    passkey, use = await find_signed(ports, answer, text, verified=verified)
+    passkey, use = await find_signed(ports, answer, text, challenge, verified=verified)
     wanted = {passkey.user_id, user_id or passkey.user_id, challenge.subject or passkey.user_id}
     if len(wanted) > 1:
         raise WrongCredentials(REFUSED)

@@ -9,7 +9,13 @@ from datetime import datetime, timedelta
 import msgspec
 
 from domain.accounts.password_policy import Password
-from domain.accounts.second_factor import CODES_PER_ACCOUNT, Code, accept_code
+from domain.accounts.second_factor import (
+    CODES_PER_ACCOUNT,
+    Asked,
+    Code,
+    accept_code,
+    count_wrong_codes,
+)
 from domain.accounts.second_step import use_passkey
 from domain.accounts.user import User, verify_password
 from domain.kernel.actor import EVERYONE, Actor, Role
@@ -80,7 +86,10 @@ async def _verify_password_and_code(
         return
     if code is None:
         raise Invalid("code: give one of your authenticator app.", field="code")
-    await ports.store.transact(lambda uow: accept_code(ports, uow, actor.id, code))
+    async with count_wrong_codes(ports, actor.id, Asked.SIGNED_IN):
+        await ports.store.transact(
+            lambda uow: accept_code(ports, uow, actor.id, code, Asked.SIGNED_IN)
+        )
 
 
 class StepUpCheck:

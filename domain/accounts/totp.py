@@ -6,9 +6,11 @@ from domain.accounts.password_policy import Password
 from domain.accounts.second_factor import (
     CODES_PER_ACCOUNT,
     SETTING_UP,
+    Asked,
     Code,
     SecondFactor,
     accept_code,
+    count_wrong_codes,
     forget_without_factor,
     keep_recovery_codes,
     may_set_up,
@@ -138,7 +140,7 @@ async def totp_disable(cmd: PasswordAndCode, actor: Actor, ports: Ports, meta: M
 
     async def work(uow: UnitOfWork) -> User:
         before = await uow.get(User, actor.id)
-        await accept_code(ports, uow, actor.id, cmd.code)
+        await accept_code(ports, uow, actor.id, cmd.code, Asked.SIGNED_IN)
         if not before.totp_enabled:
             raise Conflict("Codes are not set up.")
         must_keep_one(ports, before)
@@ -150,7 +152,8 @@ async def totp_disable(cmd: PasswordAndCode, actor: Actor, ports: Ports, meta: M
         uow.publish(UPDATED, user, to=[user.id])
         return user
 
-    return await ports.store.transact(work)
+    async with count_wrong_codes(ports, actor.id, Asked.SIGNED_IN):
+        return await ports.store.transact(work)
 
 
 @operation(
@@ -164,9 +167,10 @@ async def recovery_codes(
     codes = new_recovery_codes()
 
     async def work(uow: UnitOfWork) -> None:
-        await accept_code(ports, uow, actor.id, cmd.code)
+        await accept_code(ports, uow, actor.id, cmd.code, Asked.SIGNED_IN)
         await keep_recovery_codes(uow, actor.id, codes)
         announce(uow, actor.id, SecurityFact.RECOVERY_CODES_RENEWED)
 
-    await ports.store.transact(work)
+    async with count_wrong_codes(ports, actor.id, Asked.SIGNED_IN):
+        await ports.store.transact(work)
     return RecoveryCodes(codes)

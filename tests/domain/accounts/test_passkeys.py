@@ -168,6 +168,21 @@ async def test_a_copied_passkey_is_locked_and_its_owner_told(market: Market) -> 
     assert stored.suspect_at
 
 
+async def test_a_repeated_answer_does_not_lock_the_passkey(market: Market) -> None:
+    """Guard: `challenges.refuse_used` in `passkey._lock`: a response was lost, or a button was
+    pressed twice."""
+    party, key = await market.customer(), authenticator(market)
+    await add_passkey(party, key)
+    signed = key.sign(await request_options(market))
+    assert [(await sign_in(market, signed))[0] for _ in range(2)] == [200, 401]
+    signed = key.sign(await request_options(market))
+    answers = await asyncio.gather(*(sign_in(market, signed) for _ in range(3)))
+    assert sorted(status for status, _ in answers) == [200, 401, 401]
+    [stored] = await market.rows(Passkey)
+    assert stored.suspect_at is None
+    assert (await sign_in(market, key.sign(await request_options(market))))[0] == 200
+
+
 async def test_a_passkey_is_added_only_by_whom_it_was_begun(market: Market) -> None:
     """Guard: `challenge.subject` in `passkeys.passkey_add`, and the purpose of challenges."""
     party, other = await market.customer(), await market.contractor()

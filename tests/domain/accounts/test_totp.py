@@ -206,8 +206,8 @@ async def test_a_wrong_first_code_changes_nothing(market: Market) -> None:
 async def test_guesses_are_limited_and_told_and_do_not_lock_the_owner_out(
     market: Market, server: Server
 ) -> None:
-    """Guard: `CODES_PER_ACCOUNT`, counted by the challenge's account; `count_failure`; and
-    `most_failures` of `second_factor.accept_code`, which leaves recovery codes."""
+    """Guard: `CODES_PER_ACCOUNT`, counted by the challenge's account; `count_wrong_codes`; and
+    MOST_FAILURES in `second_factor.accept_code`, which leaves recovery codes."""
     party = await market.customer()
     secret, codes = await set_up(party)
     guesses = [
@@ -227,6 +227,32 @@ async def test_guesses_are_limited_and_told_and_do_not_lock_the_owner_out(
     assert (locked[0], "recovery code" in locked[1]["title"]) == (401, True)
     assert (await answer(market, await challenge_for(market, party), codes[0]))[0] == 200
     assert (await answer(market, await challenge_for(market, party), code_now(secret)))[0] == 200
+
+
+async def test_guesses_in_a_signed_in_session_are_told_and_limited(
+    market: Market, server: Server
+) -> None:
+    """Guard: `count_wrong_codes` in `step_up.step_up`, `totp.totp_disable` and
+    `totp.recovery_codes`; a sign-in unlocks the session, whose owner may be the victim."""
+    party = await market.customer()
+    secret, _ = await set_up(party)
+    wrong = {"password": PASSWORD, "code": "000000"}
+    for name in ("step_up", "totp_disable", "recovery_codes", "step_up", "step_up"):
+        with pytest.raises(Refused) as refused:
+            await party.call("/account", name, wrong)
+        assert refused.value.code == "wrong_credentials"
+    notice = await party.push("/account", "notification", lambda n: "guessed" in n["kind"])
+    assert "5 wrong codes" in notice["text"]
+
+    server.web.limits._rates[CODES_PER_ACCOUNT] = Rate(10_000, 1)
+    await market.store.single().change(SecondFactor, party.id, session_failures=MOST_FAILURES)
+    right = {"password": PASSWORD, "code": code_now(secret)}
+    with pytest.raises(Refused) as refused:
+        await party.call("/account", "step_up", right)
+    assert "recovery code" in str(refused.value)
+    assert (await answer(market, await challenge_for(market, party), code_now(secret)))[0] == 200
+    right["code"] = code_now(secret, 1)
+    assert (await party.call("/account", "step_up", right))["step_up_until"]
 
 
 # -- challenges ----------------------------------------------------------------------------------
