@@ -15,6 +15,7 @@ from typing import Any
 from domain.accounts.mailed_tokens import MailedToken
 from domain.accounts.user import User
 from domain.chat.conversation import Conversation
+from domain.files.file import File
 from domain.fulfillment.work import ById, cancel
 from domain.jobs.applications import ACTIVE, Application, ApplicationStatus, move_application
 from domain.jobs.job import Job, JobStatus
@@ -118,6 +119,8 @@ async def _remove_own(uow: UnitOfWork, user_id: str) -> None:
     await uow.remove(Reply, _replies_of(user_id))
     await uow.remove(LastSeen, {"_id": user_id})
     await uow.remove(MailedToken, {"account": user_id})
+    exports = {"owner_id": user_id, "expires_at": {"$gt": uow.now}}
+    await uow.change_all(File, exports, expires_at=uow.now)
 
 
 async def _acquaintances(uow: UnitOfWork, user: User) -> set[str]:

@@ -106,10 +106,15 @@ class MakeExport(Task, frozen=True, tag="make_export"):
             expires_at=ports.clock.now() + EXPORT_LIFE,
         )
         if await store_generated(ports, file, archive(ports, user)):
-            await ports.store.transact(lambda uow: _announce(uow, file))
+            await ports.store.transact(lambda uow: _keep(uow, file))
 
 
-async def _announce(uow: UnitOfWork, file: File) -> None:
+async def _keep(uow: UnitOfWork, file: File) -> None:
+    """Tell the owner, unless their account was deleted while the archive was made."""
+    owner = await uow.get(User, file.owner_id)
+    if owner.deleted_at:
+        await uow.change(File, file.id, expires_at=uow.now)
+        return
     until = date_text(uow.now + EXPORT_LIFE)
     await notify(
         uow,

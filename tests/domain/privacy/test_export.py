@@ -5,9 +5,10 @@ import json
 import zipfile
 from datetime import timedelta
 
+from domain.accounts.user import User
 from domain.files import file as files
 from domain.files.file import File
-from domain.privacy.export import EXPORT_LIFE, MakeExport
+from domain.privacy.export import EXPORT_LIFE, MakeExport, _keep
 from tests.support.file_samples import picture, upload
 from tests.support.job_in_progress import JobInProgress
 from tests.support.parties import PASSWORD
@@ -94,3 +95,28 @@ async def test_an_export_requires_the_password(market):
     )
     assert (status, problem["code"]) == (401, "wrong_credentials")
     assert await market.tasks("make_export") == []
+
+
+async def test_an_export_ends_with_its_account(market, server):
+    """Guard: `erasure._remove_own`; `deleted_at` in `MakeExport.run`, also for one under way."""
+    owner = await market.customer()
+    await exported(market, owner)
+    task = MakeExport("file_export", owner.id, market.store.clock.now())
+    assert (await owner.http("POST", "/api/account/delete", {"password": PASSWORD}))[0] == 200
+    await market.settled()
+    assert await files.sweep(server.ports) == 1
+    assert await market.rows(File) == []
+    await task.run(server.ports)
+    assert await market.rows(File) == []
+
+
+async def test_an_export_of_an_account_that_is_deleted_meanwhile_is_not_kept(market, server):
+    """Guard: `export._keep`."""
+    owner = await market.customer()
+    now = market.store.clock.now()
+    task = MakeExport("file_export", owner.id, now)
+    await task.run(server.ports)
+    [file] = await market.rows(File)
+    await market.store.single().change(User, owner.id, deleted_at=now)
+    await market.store.transact(lambda uow: _keep(uow, file))
+    assert await files.sweep(server.ports) == 1
