@@ -116,8 +116,8 @@ class SendRegistration(Task, frozen=True, tag="send_registration"):
         if token is None:
             return
         if user:
-            await uow.remove(Registration, {"_id": self.id})
             if user.banned_at:
+                await uow.remove(Registration, {"_id": self.id})
                 return
             paragraphs = (
                 "Somebody, probably you, wanted to open an account with this address. You have one "
@@ -137,6 +137,8 @@ class SendRegistration(Task, frozen=True, tag="send_registration"):
             subject = "Confirm your e-mail address"
         mail = account_mail(ports, token, subject, *paragraphs, user_id=user.id if user else "")
         await send(ports, mail, self.requested_at)
+        if user:  # not before: the task runs again if the mail could not be sent
+            await uow.remove(Registration, {"_id": self.id})
 
 
 async def find_registration(

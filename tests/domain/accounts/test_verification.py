@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from domain.accounts.mailed_tokens import ATTEMPTS, MailedToken
-from domain.accounts.registration import Registration
+from domain.accounts.registration import Registration, SendRegistration
 from domain.accounts.user import User
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.store import UnitOfWork
 from domain.notifications.notices import notify
+from domain.operations.task import TryAgain
 from tests.conftest import Server
 from tests.support.market import Market
 from tests.support.parties import PASSWORD, AnonymousClient, Json, Party, Refused
@@ -87,6 +88,23 @@ async def test_registration_answers_the_same_for_a_known_address(
     known, unknown = (await market.rows(Registration))[-2:]
     assert (known.email, unknown.email) == (owner.email, "unknown@example.com")
     assert [row.body["type"] for row in await market.rows(OutboxRow)] == ["send_registration"] * 2
+
+
+async def test_the_owner_is_told_of_a_registration_when_mails_go_out_again(
+    smtp: SmtpServer, verification_required: None, market: Market, server: Server
+) -> None:
+    """Guard: `SendRegistration` needs its registration until the mail is sent."""
+    owner = await market.contractor(connect=False, verified_at=market.store.clock.now())
+    await server.web.relay.stop()
+    assert await register(market.anonymous_client(), email=owner.email) == REQUIRED
+    [registration] = await market.rows(Registration)
+    task = SendRegistration(registration.id, market.store.clock.now())
+    smtp.data_answers.append("451 Try again later")
+    with pytest.raises(TryAgain):
+        await task.run(server.ports)
+    await task.run(server.ports)
+    assert smtp.subjects(owner) == ["You have an account already"]
+    assert await market.rows(Registration) == []
 
 
 async def test_nobody_occupies_an_address_or_chooses_its_password(
