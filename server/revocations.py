@@ -30,7 +30,8 @@ class Revocations:
         self._store = store
         self._sessions: dict[tuple[str, str], float] = {}  # (user, session) -> when to forget it
         self._users: dict[str, tuple[int, str, float]] = {}  # generation, kept, when to forget it
-        self._read_until: datetime = store.clock.now()
+        # At first all that concern a token which is valid still: Redis may not know of them yet.
+        self._read_until: datetime = store.clock.now() - REVOCATION_KEPT
 
     def covers(self, actor: Actor) -> bool:
         """Whether this process knows that the session of `actor` ended."""

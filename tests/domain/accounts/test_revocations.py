@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from domain.accounts.sessions import (
 from domain.accounts.user import User
 from domain.jobs.job import Job
 from domain.operations.task import TryAgain
+from server.revocations import Revocations
 from tests.conftest import Server, both_paths
 from tests.support.file_samples import (
     MULTIPART_END,
@@ -270,6 +272,20 @@ async def test_a_revocation_expires_only_after_it_was_carried_out(
         await server.store.transact(lambda uow: end_all_sessions(uow, party.id))
         with pytest.raises(TryAgain):
             await task.run(server.ports)
+
+
+async def test_a_process_that_starts_knows_earlier_revocations(
+    market: Market, server: Server
+) -> None:
+    """Guard: `_read_until` in `Revocations`: Redis may still have a session that ended while it was
+    away, until the task that ends it there has its next turn."""
+    party = await market.customer(connect=False)
+    await take_redis_away(server)
+    await logout(server, market, party)
+    earlier = {"$set": {"updated_at": market.store.clock.now() - timedelta(minutes=10)}}
+    await market.store.database[Revocation.COLLECTION].update_many({}, earlier)
+    read = [event async for event in Revocations(server.store).read_recent()]
+    assert [event.session_id for event in read] == [session_of(party)]
 
 
 # -- over processes -----------------------------------------------------------------------------
