@@ -41,8 +41,9 @@ class Argon2Passwords:
         return await self._run(self._hasher.hash, password)
 
     async def verify(self, password: str, hash: str | None) -> bool:
-        fits = await self._run(self._fits, hash, password)
-        return fits and hash is not None
+        usable = hash if hash and hash.startswith("$argon2") else None  # not that of NO_PASSWORD
+        fits = await self._run(self._fits, usable, password)
+        return fits and usable is not None
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         caller = CALLER.get()

@@ -3,7 +3,9 @@
 import pytest
 
 from domain.accounts.password_policy import MAX_CHARACTERS, MIN_CHARACTERS, check_password
+from domain.accounts.user import NO_PASSWORD
 from domain.kernel.errors import Invalid
+from server.adapters.argon2_passwords import Argon2Passwords
 from tests.support.market import Market
 from tests.support.parties import PASSWORD, Json
 
@@ -81,3 +83,10 @@ async def test_both_ways_to_write_a_character_are_one_password(market: Market) -
     assert (await stranger.http("POST", "/api/account/register", fields))[0] == 200
     login = {"email": NEW["email"], "password": "une cle\u0301 de fene\u0302tre"}
     assert (await stranger.http("POST", "/api/account/login", login))[0] == 200
+
+
+async def test_an_account_without_a_password_takes_as_long() -> None:
+    """Guard: `usable` in `Argon2Passwords.verify`: else a fast answer tells that there is one."""
+    passwords = Argon2Passwords()
+    assert not await passwords.verify(PASSWORD, NO_PASSWORD)
+    assert "_decoy" in vars(passwords), "it was compared with this"
