@@ -52,7 +52,10 @@ async def note_device(ports: Ports, user: User, known: Device | None, session_id
     opened = user.verified_at is not None and ports.clock.now() - user.created_at < OPENING
     if opened or not (user.keeps_devices or ports.store.rates.require_verification):
         return
-    [session] = [each for each in await ports.sessions.list(user.id) if each.id == session_id]
+    found = [each for each in await ports.sessions.list(user.id) if each.id == session_id]
+    if not found:  # it was ended at once, as by the user on another device
+        return
+    [session] = found
     detail = f"{session.device}, {session.address}"
     await ports.store.transact(lambda uow: _announce(uow, user.id, detail))
 
