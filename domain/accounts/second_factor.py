@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta as Limits
 
@@ -44,7 +44,7 @@ class Asked(StrEnum):
     SIGNED_IN = "session_failures"
 
 
-NO_FAILURES: dict[str, int] = dict.fromkeys(map(str, Asked), 0)
+NO_FAILURES: dict[str, Any] = dict.fromkeys(map(str, Asked), 0)
 CODES_PER_ACCOUNT = Limit(10, 600, Per.ACCOUNT, "code")
 SETTING_UP = Limit(30, 300, bucket="second factor")
 FAILURES_TO_TELL, MOST_FAILURES = 5, 100
