@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -36,6 +37,7 @@ from server.adapters.jwt_tokens import AccessTokens
 from server.networks import NEIGHBOURS, network_of
 
 SECRET_BYTES = 32
+NONCE_BYTES = 12  # of AES-GCM
 LIFE_MILLISECONDS = int(SESSION_LIFE.total_seconds() * 1000)
 CHUNK = 500  # sessions looked up in one request
 
@@ -319,18 +321,20 @@ def _as_text(secret: bytes) -> str:
 
 
 def _encrypt(old: str, session_id: str, secret: str) -> str:
-    """The successor `secret` under the old one: exclusive or with a keystream that only the old
-    secret yields. Each old secret encrypts one stored successor."""
-    return _xor(base64.urlsafe_b64decode(f"{secret}="), old, session_id).hex()
+    """The successor `secret` under a key that only the old one yields."""
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return (nonce + _cipher(old, session_id).encrypt(nonce, secret.encode(), None)).hex()
 
 
 def _decrypt(old: str, session_id: str, encrypted: str) -> str:
-    return _as_text(_xor(bytes.fromhex(encrypted), old, session_id))
+    raw = bytes.fromhex(encrypted)
+    cipher = _cipher(old, session_id)
+    return cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], None).decode()
 
 
-def _xor(data: bytes, old: str, session_id: str) -> bytes:
-    stream = hmac.digest(old.encode(), f"successor of {session_id}".encode(), hashlib.sha256)
-    return bytes(a ^ b for a, b in zip(data, stream, strict=True))
+def _cipher(old: str, session_id: str) -> AESGCM:
+    purpose = f"successor of {session_id}".encode()
+    return AESGCM(hmac.digest(old.encode(), purpose, hashlib.sha256))
 
 
 def _digest(secret: str) -> str:
