@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import pyotp
 import pytest
 from structlog.testing import capture_logs
 
@@ -60,6 +61,23 @@ async def test_a_mailed_link_sets_a_new_password_once(smtp: SmtpServer, market: 
     assert (await smtp.mail(party.email, "Your password was changed")).text
     [user] = await market.rows(User)
     assert user.verified_at is not None
+
+
+async def test_a_reset_does_not_replace_the_second_factor(smtp: SmtpServer, market: Market) -> None:
+    """Guard: `sign_in.login` asks for it after a reset too; `password_reset.reset` signs nobody
+    in."""
+    party = await market.customer()
+    secret = (await party.call("/account", "totp_begin"))["secret"]
+    await party.call("/account", "totp_confirm", {"code": pyotp.TOTP(secret).now()})
+    stranger = market.anonymous_client()
+    mail = await mailed(smtp, market, party)
+    status, answer = await stranger.http(
+        "POST", "/api/account/reset", {"token": mail.token, "password": NEW}
+    )
+    assert status == 200 and "access_token" not in answer
+    proof = {"email": party.email, "password": NEW}
+    status, problem = await stranger.http("POST", "/api/account/login", proof)
+    assert (status, problem["code"]) == (401, "second_factor_required")
 
 
 async def test_a_reset_ends_the_sessions_on_all_processes(

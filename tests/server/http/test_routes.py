@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from domain.operations.command import Style
 from handlers import NAMESPACES
 from handlers.expose import Exposed
 from server.http.routes import MAX_PARAMETERS
@@ -13,6 +14,7 @@ WITH_BODY = [e for e in ROUTES if e.route and e.route.method != "GET" and not e.
 WITH_QUERY = [e for e in ROUTES if e.route and e.route.method == "GET"]
 # What a form of another site can send without asking this server. Source: Fetch, "CORS-safelisted".
 FORMS = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x")
+READ_ELSEWHERE = {"account.sessions", "admin.overview", "payment.methods"}  # not only in MongoDB
 OTHERS = (*FORMS, "text/json", "application/json-patch+json", "application/jsonp", "; =", "")
 
 
@@ -66,3 +68,20 @@ async def test_queries_are_bounded_before_they_are_read(market, query):
             status, problem = await admin.http("GET", f"{path}?{query}")
             assert (status, problem["code"]) == (422, "invalid"), path
             assert "query" in problem["title"] or "JSON" in problem["title"], path
+
+
+def test_no_get_changes_anything():
+    """Fails when an operation that writes gets a route that a link or an image can call."""
+    others = {e.operation.name for e in WITH_QUERY if e.operation.style is not Style.READ}
+    assert others == READ_ELSEWHERE
+
+
+async def test_nothing_is_said_twice(market):
+    """Guard: `routes._query`, and the comparison of body and address in `HttpApi.route`."""
+    customer = await market.customer()
+    status, problem = await customer.http("GET", "/api/job/mine?limit=1&limit=2")
+    assert (status, problem["details"]) == (422, {"field": "limit"})
+    job = await market.job(customer)
+    path = f"/api/job/{job['id']}/cancel"
+    status, problem = await customer.http("POST", path, {"job_id": "job_other"})
+    assert (status, problem["details"]) == (422, {"field": "job_id"})
