@@ -34,6 +34,9 @@ from domain.presence.presence import LastSeen
 DELETED_NAME = "Deleted user"
 DELETED_ADDRESS = "deleted@deleted.invalid"
 SHORTEST_NAME = 4  # characters of a name that is looked for inside of longer texts
+NAMES = "names"  # names by the ids of users
+TEXT_FIELDS = frozenset({NAMES, "title", "text", "subject_line", "detail"})
+ROUTE = ("namespace", "name")  # of a push, beside its data
 OLDEST = (("_id", 1),)
 CHUNK = 500  # jobs in one query
 MISSING = "resource_missing"  # Stripe's error code
@@ -147,7 +150,8 @@ async def _scrub_feed_and_replies(uow: UnitOfWork, user_id: str, scrub: Scrub) -
 
 async def _scrub_dead_letters(uow: UnitOfWork, scrub: Scrub) -> None:
     async for row in uow.each(OutboxRow, {"dead": True}, OLDEST):
-        if (body := scrub(row.body)) != row.body:
+        kept = {key: row.body[key] for key in ROUTE if key in row.body and "data" in row.body}
+        if (body := scrub(row.body) | kept) != row.body:
             await uow.change(OutboxRow, row.id, body=body)
 
 
@@ -156,23 +160,30 @@ def _replies_of(user_id: str) -> dict[str, Any]:
     return {"_id": {"$gte": f"{user_id}:", "$lt": f"{user_id};"}}
 
 
-def scrubbed(value: Any, user_id: str, name: str, email: str) -> Any:
+def scrubbed(value: Any, user_id: str, name: str, email: str, field: str = "") -> Any:
     """`value` without the places of the user's jobs, and without their name and e-mail address.
 
     They are replaced within texts, too. A name of fewer than SHORTEST_NAME characters is replaced
-    only where it is the whole text, since it may be a part of anything.
+    only where it is the whole text, since it may be a part of anything. A user may be called
+    "pending" or "push", so a single word is looked for only in texts of several words, and as the
+    whole of a `field` that has a name or a text.
     """
     if isinstance(value, dict):
-        cleaned = {key: scrubbed(item, user_id, name, email) for key, item in value.items()}
+        cleaned = {
+            key: scrubbed(item, user_id, name, email, field if field == NAMES else key)
+            for key, item in value.items()
+        }
         if value.get("customer_id") == user_id and "location" in value:
             cleaned["location"] = None
         return cleaned
     if isinstance(value, list | tuple):
-        return [scrubbed(item, user_id, name, email) for item in value]
+        return [scrubbed(item, user_id, name, email, field) for item in value]
     if not isinstance(value, str):
         return value
     if email:
         value = value.replace(email, DELETED_ADDRESS)
+    if len(value.split()) <= 1 and not (field.endswith("name") or field in TEXT_FIELDS):
+        return value
     if value == name:
         return DELETED_NAME
     if len(name) >= SHORTEST_NAME and name in value:

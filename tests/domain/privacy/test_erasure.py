@@ -4,8 +4,16 @@ import msgspec
 import pytest
 
 from domain.accounts.user import User
+from domain.kernel.outbox import Delivery, OutboxRow, Outgoing
 from domain.kernel.record import Record
-from domain.privacy.erasure import DELETED_ADDRESS, DELETED_NAME, DeleteStripeCustomer, scrubbed
+from domain.kernel.store import new_id
+from domain.privacy.erasure import (
+    DELETED_ADDRESS,
+    DELETED_NAME,
+    DeleteStripeCustomer,
+    EraseCopies,
+    scrubbed,
+)
 from domain.registry import RECORDS
 from tests.support.databases import needs
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
@@ -101,9 +109,29 @@ async def test_deleting_a_stripe_customer_again_is_harmless(market, server):
 def test_names_and_addresses_are_replaced_in_texts(name, text, result):
     """Guard: `scrubbed`."""
     place = {"customer_id": "usr_1", "location": {"label": "here"}}
-    row = {"a": [{"b": text, "n": 1}], "c": None, "own": place, "other": place | {"customer_id": 2}}
+    row = {
+        "names": {"usr_1": text, "usr_2": "Bo"},
+        "a": [{"title": text, "n": 1}],
+        "c": None,
+        "own": place,
+        "other": place | {"customer_id": 2},
+    }
     assert scrubbed(row, "usr_1", name, "q@x.example") == {
         **row,
-        "a": [{"b": result, "n": 1}],
+        "names": {"usr_1": result, "usr_2": "Bo"},
+        "a": [{"title": result, "n": 1}],
         "own": {"customer_id": "usr_1", "location": None},
     }
+
+
+@pytest.mark.parametrize("name", ["pending", "push", "USD", "offer.created", "payment", "/bidding"])
+async def test_a_name_that_is_a_code_changes_no_code(market, server, name):
+    """Guard: `field` in `scrubbed`, and ROUTE: else a dead letter could not be sent again."""
+    data = {"status": "pending", "currency": "USD", "path": "/#/payment/1", "customer_name": name}
+    body = {"type": "push", "namespace": "/bidding", "name": "offer.created", "data": data}
+    row = Outgoing(market.store.clock.now(), "w", new_id, owns=True).row(Delivery("", "", {}))
+    await market.store.single().add(msgspec.structs.replace(row, body=body, dead=True))
+    customer = await market.customer(name, connect=False)
+    await EraseCopies(customer.id, name, customer.email).run(server.ports)
+    [kept] = await market.rows(OutboxRow, dead=True)
+    assert kept.body == body | {"data": data | {"customer_name": DELETED_NAME}}
