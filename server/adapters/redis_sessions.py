@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from domain.kernel.errors import Unauthenticated, Unavailable
-from domain.kernel.field_codec import FieldCipher
+from domain.kernel.field_codec import FieldCipher, UndecipherableField
 from domain.kernel.settings import Clock
 from domain.ports.sessions import (
     LONGEST_SESSION,
@@ -299,8 +299,12 @@ class RedisSessions:
         return SessionView(id, created, used, address, device)
 
     def _decrypted(self, session_id: str, field: str, stored: bytes | None) -> str:
-        """Empty for a session that was started by an earlier version."""
-        return self._cipher.decrypt(stored, _context(session_id, field)).decode() if stored else ""
+        """Empty for a session of an earlier version, or from before a key that was removed:
+        `rotate-keys` encrypts MongoDB only."""
+        try:
+            return self._cipher.decrypt(stored or b"", _context(session_id, field)).decode()
+        except UndecipherableField:
+            return ""
 
     def _encrypted(self, session_id: str, field: str, text: str) -> bytes:
         return self._cipher.encrypt(text.encode(), _context(session_id, field))

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import os
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,10 +11,12 @@ import jwt
 import pytest
 
 from domain.ports.sessions import ACCESS_LIFE, LONGEST_SESSION, REFRESH_REPEATED, Tokens
+from server.adapters.field_cipher import AesGcmFieldCipher
 from server.adapters.jwt_tokens import ACCESS, AUDIENCE, ISSUER, AccessTokens
+from server.config import SecretKey
 from tests.conftest import Server, both_paths
 from tests.support.market import Market
-from tests.support.parties import Party, Refused
+from tests.support.parties import PASSWORD, AnonymousClient, Party, Refused
 from tests.support.processes import Processes
 
 
@@ -385,6 +388,18 @@ async def test_a_busy_redis_does_not_count_as_unreachable(
     found = await asyncio.gather(*(sessions.alive(["ses_ended"]) for _ in range(300)))
     assert all(alive == set() for alive in found)
     assert await sessions.reachable()
+
+
+async def test_sessions_outlive_the_key_of_their_address(market: Market, server: Server) -> None:
+    """Guard: `except UndecipherableField` in `RedisSessions._decrypted`: after the old key was
+    removed, its users sign in, and see their sessions."""
+    party = await market.customer()
+    server.web.sessions._cipher = AesGcmFieldCipher([SecretKey("new", os.urandom(32))])
+    [session] = await party.call("/account", "sessions")
+    assert session["address"] == ""
+    stranger = AnonymousClient(market.web, server.url)
+    fields = {"email": party.email, "password": PASSWORD}
+    assert (await stranger.http("POST", "/api/account/login", fields))[0] == 200
 
 
 async def test_the_sessions_of_a_user_are_limited(
