@@ -82,6 +82,7 @@ class Connection(AsyncSocket):  # type: ignore[misc]
         self.address = address
         self.fast_transport: FastTransport | None = None
         self.stock_transport: Any = None  # of a websocket that aiohttp serves
+        self.probes: set[FastTransport] = set()  # websockets that are to replace polling
         self.network: str | None = None  # whose connections are counted
         self.ponged = True
         self.actor: Actor | None = None
@@ -121,6 +122,8 @@ class Connection(AsyncSocket):  # type: ignore[misc]
         if self.closed or self._cut:
             return
         self._cut = True
+        for probe in list(self.probes):
+            probe.cut(reason)
         if self.fast_transport:
             self.fast_transport.cut(reason)
         elif self.upgraded and self.stock_transport:
@@ -326,6 +329,7 @@ class _Probe:
 
     def on_started(self, fast: FastTransport) -> None:
         self._fast = fast
+        self._connection.probes.add(fast)
         asyncio.get_running_loop().call_later(UPGRADE_SECONDS, self._time_out_upgrade)
 
     def _time_out_upgrade(self) -> None:
@@ -347,12 +351,15 @@ class _Probe:
             connection.queue.put_nowait(Packet(engine_packet.NOOP))  # ends the waiting poll
         elif text == "5" and connection.upgrading and not connection.closed:
             fast.handler = connection
+            connection.probes.discard(fast)
             connection.switch_to(fast)
         else:
             fast.close()
 
     def on_closed(self) -> None:
         self._connection.upgrading = False
+        if self._fast:
+            self._connection.probes.discard(self._fast)
 
 
 def unparsed_packets(body: str) -> list[Packet]:

@@ -94,6 +94,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             for slot in self._ping_slots:
                 slot.discard(connection)
             connection.forget_unsent()
+            for probe in list(connection.probes):
+                probe.close()
             self.joining.pop(connection, None)
             self._pollers.pop(connection, None)
             if connection.network:

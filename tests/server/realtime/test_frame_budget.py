@@ -219,6 +219,25 @@ async def read_to_end(reader: asyncio.StreamReader) -> bytes:
     return received
 
 
+async def test_a_flood_over_an_upgrade_is_cut(
+    polled: PollingClient, market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `probes` in `Connection.cut`; the websocket is not yet the connection's transport."""
+    monkeypatch.setattr(fast_transport, "CUT_SECONDS", 0.1)
+    server.web.realtime.eio.budget.signed_in = SMALL
+    sid = polled.opening["sid"].encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", market.settings.port)
+    writer.write(UPGRADE.replace(b"=websocket", b"=websocket&sid=" + sid))
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(masked("2probe"))
+    for frame in FLOODS["ping"]():
+        writer.write(frame)
+    async with asyncio.timeout(SECONDS):
+        assert (await read_to_end(reader)).endswith(TOO_MUCH)
+    writer.close()
+    await wait_until(lambda: server.web.realtime.connection_count == 0)
+
+
 # -- one read with many frames ---------------------------------------------------------------
 
 
