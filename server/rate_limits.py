@@ -126,10 +126,11 @@ class RateLimits:
         return max(1, limit.cost(command, Usage(meta.size, self.audience)))
 
     def _rate(self, limit: Limit) -> Rate:
-        if limit not in self._rates:
+        rate = self._rates.get(limit)
+        if rate is None:
             declared = Rate(limit.requests, limit.requests / limit.seconds)
-            self._rates[limit] = declared.times(self._factors[limit.per])
-        return self._rates[limit]
+            rate = self._rates[limit] = declared.times(self._factors[limit.per])
+        return rate
 
     def _address(self, meta: Meta) -> str:
         return self._sealed(network_of(meta.address))

@@ -23,8 +23,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+log = structlog.get_logger()
 
 MAX_KEYS = 50_000  # then buckets that are full again are removed
 SMALL = 50
@@ -286,9 +289,11 @@ class SharedBuckets:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 answers: Any = [float(text) for text in await self._script(keys=keys, args=args)]
-        except (RedisError, TimeoutError):
+        except Exception as failed:  # whatever it is, commands wait for this report
             answers = None
             self._away_until = self._clock() + AWAY_SECONDS
+            if not isinstance(failed, (RedisError, TimeoutError)):
+                log.exception("limits not reported")
         now = self._clock()
         if answers:
             for each, until_full, tokens in zip(allowances, answers, wanted, strict=False):

@@ -147,6 +147,21 @@ async def test_without_redis_each_process_counts(monkeypatch):
     await away.aclose()
 
 
+async def test_nobody_waits_for_a_report_that_failed_unexpectedly():
+    """Guard: `except Exception` in `SharedBuckets._report`; its callers would wait forever."""
+    buckets = SharedBuckets(Redis.from_url("redis://127.0.0.1:1"), "broken")
+
+    async def broken(**_):
+        raise RuntimeError("not an error of Redis")
+
+    buckets._script = broken
+    async with asyncio.timeout(10):
+        assert await buckets.take("exact", Rate(10, SLOW)) == 0
+        buckets._away_until = 0.0
+        assert await taken(buckets, Rate(200, SLOW), 20) == 20
+    await reported(buckets)
+
+
 async def test_a_redis_that_hangs_is_away(monkeypatch):
     """Guard: ANSWER_SECONDS."""
     monkeypatch.setattr(token_buckets, "ANSWER_SECONDS", 0.05)
