@@ -238,7 +238,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             self._refuse_connect(connection, namespace, refused)
             return self._unsubscribe_empty(rooms)
         if not connection.clients:
-            if len(self.rooms.members(rooms[0])) >= self._sockets_per_user:
+            others = self.rooms.members(rooms[0])
+            if len(others) >= self._sockets_per_user and not _end_silent(others):
                 self._refuse_connect(connection, namespace, TOO_MANY_SOCKETS)
                 return self._unsubscribe_empty(rooms)
             connection.actor = actor
@@ -479,3 +480,12 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             for connection in self.eio.connections
             if connection.clients and connection.actor
         }
+
+
+def _end_silent(connections: Iterable[Connection]) -> bool:
+    """End one that has not answered its ping, if there is one: after a change of its network a
+    client comes back before its lost connections time out."""
+    silent = next((each for each in connections if not each.ponged), None)
+    if silent:
+        silent.abort()
+    return silent is not None

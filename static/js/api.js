@@ -171,7 +171,10 @@ class Api {
     socket.on("connect_error", (error) => {
       const code = error.data?.code;
       if (ENDED.has(code)) this.#forget("Your session has ended. Please sign in again.");
-      else if (code) this.#reconnect(namespace, code === "token_expired");
+      else if (code) {
+        const wait = error.data.details?.retry_after ?? 0;
+        this.#reconnect(namespace, code === "token_expired", wait);
+      }
     });
     socket.onAny((name, envelope) => {
       if (name === "session.revoked" && envelope.data.reason === "revoked") {
@@ -182,9 +185,9 @@ class Api {
     });
   }
 
-  async #reconnect(namespace, renew = false) {
+  async #reconnect(namespace, renew = false, seconds = 0) {
     const socket = this.#sockets.get(namespace);
-    await pause(500 + Math.random() * 1000);
+    await pause(1000 * seconds + 500 + Math.random() * 1000);
     if (renew) await this.#renew().catch(() => {});
     if (this.#sockets.get(namespace) === socket && !socket.connected) socket.connect();
   }

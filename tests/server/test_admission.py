@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from domain.kernel.actor import Role
+from domain.kernel.rooms import user_room
 from server import admission
 from server.admission import Accepted, Capacity
 from server.realtime import engine
@@ -198,6 +199,21 @@ async def test_a_user_has_a_limit_of_sockets(market: Market, server: Server) -> 
     assert (await sockets[2].connect("/account")).startswith("0")
     for socket in sockets[1:]:
         await socket.socket.close()
+
+
+@both_paths
+async def test_a_lost_socket_makes_room_for_its_user(market: Market, server: Server) -> None:
+    """Guard: `server._end_silent`; a client that changes its network comes back at once."""
+    realtime = server.web.realtime
+    realtime._sockets_per_user = 1
+    party = await market.join(Role.CUSTOMER, "Nora Network", connect=False)
+    lost, new = [await open_raw_socket(market, party) for _ in range(2)]
+    assert (await lost.connect("/account")).startswith("0")
+    [connection] = realtime.rooms.members(user_room(party.id))
+    connection.ponged = False  # of a ping that nobody answers
+    assert (await new.connect("/account")).startswith("0")
+    await wait_until(lambda: connection.closed and realtime.connection_count == 1)
+    await new.socket.close()
 
 
 async def test_watched_jobs_are_bounded(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
