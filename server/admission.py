@@ -92,7 +92,11 @@ class Admission:
             if self._of_network[network] > most or self._opened.take(
                 network, Rate(most, most / REFILL_SECONDS)
             ):
-                self._warn("too many connections of an address", address=address)
+                self._warn(
+                    "too many connections of an address; list it in TRUSTED_PROXIES if it is a "
+                    "load balancer",
+                    address=address,
+                )
                 return 429
         if len(self.connections) > self.capacity.total and not self._make_room(new):
             self._warn("too many connections", most=self.capacity.total)
