@@ -11,6 +11,7 @@ stored before their field was declared are read as they are, until `rotate-keys`
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Protocol
 
 import msgspec
@@ -55,7 +56,7 @@ class FieldCodec:
 
     def encrypted(self, kind: type[Record]) -> frozenset[str]:
         """The fields that are stored as ciphertext."""
-        return kind.ENCRYPTED | kind.ENCRYPTED_MESSAGES if self._messages else kind.ENCRYPTED
+        return _declared(kind) if self._messages else kind.ENCRYPTED
 
     def seal(self, kind: type[Record], id: str, fields: dict[str, Any]) -> dict[str, Any]:
         """The stored form of some fields of a record, with their digests. None stays None."""
@@ -76,7 +77,7 @@ class FieldCodec:
 
     def open(self, kind: type[Record], document: dict[str, Any]) -> dict[str, Any]:
         """The document in clear. Raises UndecipherableField."""
-        declared = kind.ENCRYPTED | kind.ENCRYPTED_MESSAGES
+        declared = _declared(kind)
         if not declared:
             return document
         clear = dict(document)
@@ -95,7 +96,7 @@ class FieldCodec:
         None is stored in clear anyway.
         """
         paths = [path for path, value in changes.items() if value is not None]
-        for name in kind.ENCRYPTED | kind.ENCRYPTED_MESSAGES:
+        for name in _declared(kind):
             for path in paths:
                 if f"{path}.".startswith(f"{name}.") or f"{name}.".startswith(f"{path}."):
                     raise AssertionError(f"{kind.__name__}.{path} is encrypted: set it as a whole")
@@ -103,7 +104,7 @@ class FieldCodec:
     def is_current(self, kind: type[Record], document: Mapping[str, Any]) -> bool:
         """Whether each declared field is stored as it would be written now."""
         encrypted = self.encrypted(kind)
-        for name in kind.ENCRYPTED | kind.ENCRYPTED_MESSAGES:
+        for name in _declared(kind):
             place, key = _place(dict(document), name)
             if place is None or place[key] is None:
                 continue
@@ -158,6 +159,12 @@ class FieldCodec:
         if isinstance(value, list | tuple):
             return [self.cipher.digests(_packed(item), context)[0] for item in value]
         return self.cipher.digests(_packed(value), context)[0]
+
+
+@cache
+def _declared(kind: type[Record]) -> frozenset[str]:
+    """The fields that are encrypted under any configuration."""
+    return kind.ENCRYPTED | kind.ENCRYPTED_MESSAGES
 
 
 def _place(document: dict[str, Any], name: str) -> tuple[dict[str, Any] | None, str]:
