@@ -11,6 +11,7 @@ from domain.accounts.second_factor import (
     SETTING_UP,
     forget_without_factor,
     keep_recovery_codes,
+    lift_limit,
     may_set_up,
     must_keep_one,
     new_recovery_codes,
@@ -127,7 +128,7 @@ async def passkey_add(cmd: Add, actor: Actor, ports: Ports, meta: Meta) -> Added
         added = await ports.store.transact(work)
     except Duplicate as known:
         raise Conflict("This passkey is in use already.") from known
-    await ports.sessions.lift_limit(actor.session_id)
+    await lift_limit(ports, actor)
     return added
 
 

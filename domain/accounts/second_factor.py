@@ -4,7 +4,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -17,7 +17,13 @@ from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.user import User
 from domain.kernel.actor import Actor, Role
 from domain.kernel.bounds import Bounded
-from domain.kernel.errors import Conflict, NotFound, Unauthenticated, WrongCredentials
+from domain.kernel.errors import (
+    Conflict,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+    WrongCredentials,
+)
 from domain.kernel.record import Record
 from domain.kernel.store import UnitOfWork
 from domain.operations import audit_log
@@ -156,6 +162,17 @@ def may_set_up(actor: Actor, user: User) -> None:
     """
     if actor.limited and user.has_second_factor:
         raise Unauthenticated("A second factor is set up: refresh, or sign in with it.")
+
+
+async def lift_limit(ports: Ports, actor: Actor) -> None:
+    """Let a limited session become a full one, after the first factor was stored.
+
+    While Redis is away it stays limited until the next sign-in: the recovery codes, which are shown
+    once, must reach the user all the same.
+    """
+    if actor.limited:
+        with suppress(Unavailable):
+            await ports.sessions.lift_limit(actor.session_id)
 
 
 def must_keep_one(ports: Ports, user: User) -> None:

@@ -13,6 +13,7 @@ from domain.accounts.second_factor import (
     count_wrong_codes,
     forget_without_factor,
     keep_recovery_codes,
+    lift_limit,
     may_set_up,
     must_keep_one,
     new_recovery_codes,
@@ -127,7 +128,7 @@ async def totp_confirm(cmd: Confirm, actor: Actor, ports: Ports, meta: Meta) -> 
         return Enabled(user, codes if first else None)
 
     enabled = await ports.store.transact(work)
-    await ports.sessions.lift_limit(actor.session_id)
+    await lift_limit(ports, actor)
     return enabled
 
 

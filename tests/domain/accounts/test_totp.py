@@ -22,6 +22,7 @@ from domain.accounts.user import User
 from domain.operations.limits import PASSWORDS_PER_ACCOUNT
 from server.token_buckets import Rate
 from tests.conftest import Server
+from tests.domain.accounts.test_revocations import take_redis_away
 from tests.support.market import Market
 from tests.support.operation_cases import VALUES
 from tests.support.parties import PASSWORD, AnonymousClient, Party, Refused
@@ -227,6 +228,18 @@ async def test_guesses_are_limited_and_told_and_do_not_lock_the_owner_out(
     assert (locked[0], "recovery code" in locked[1]["title"]) == (401, True)
     assert (await answer(market, await challenge_for(market, party), codes[0]))[0] == 200
     assert (await answer(market, await challenge_for(market, party), code_now(secret)))[0] == 200
+
+
+async def test_recovery_codes_are_shown_although_redis_is_away(
+    market: Market, server: Server
+) -> None:
+    """Guard: `second_factor.lift_limit`, after the commit: they are shown once."""
+    party = await market.customer()
+    begun = await party.call("/account", "totp_begin")
+    await take_redis_away(server)
+    confirm = {"code": code_now(begun["secret"])}
+    enabled = await party.call("/account", "totp_confirm", confirm)
+    assert len(enabled["recovery_codes"]) == RECOVERY_CODES
 
 
 async def test_guesses_in_a_signed_in_session_are_told_and_limited(
