@@ -289,6 +289,11 @@ def _url(*schemes: str) -> Callable[[str], str]:
             raise ValueError(f"must start with {' or '.join(f'{s}://' for s in schemes)}")
         if rest.partition("/")[0].count("@") > 1:  # else a part of the password becomes a host
             raise ValueError("has an @ in its user or password: percent-encode it, as %40")
+        if _accepts_any_certificate(text):
+            raise ValueError(
+                "has an option that accepts any certificate: remove it, and name your CA instead "
+                "(tlsCAFile of MongoDB, ssl_ca_certs of Redis)"
+            )
         return text
 
     return parse
@@ -306,6 +311,16 @@ def _origin(text: str) -> str:
         )
     # Browsers omit the default port of the scheme.
     return text.removesuffix(":80" if parts.scheme == "http" else ":443")
+
+
+def _accepts_any_certificate(url: str) -> bool:
+    options = {name.lower(): value.lower() for name, value in parse_qsl(url.partition("?")[2])}
+    unchecked = ("tlsinsecure", "tlsallowinvalidcertificates", "tlsallowinvalidhostnames")
+    return (
+        any(options.get(name) == "true" for name in unchecked)
+        or options.get("ssl_cert_reqs", "required") != "required"
+        or options.get("ssl_check_hostname", "true") != "true"
+    )
 
 
 def _is_open(url: str) -> bool:

@@ -212,3 +212,20 @@ def test_ways_without_encryption_are_named(name: str, address: str, open_way: bo
     local = {"PUBLIC_URL": "http://localhost", "MONGO_URL": "mongodb://localhost/jobs"}
     settings = load(GOOD | local | {"REDIS_URL": "redis://localhost", name: address})
     assert settings.unencrypted == ((name,) if open_way else ())
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("MONGO_URL", "mongodb://10.0.0.7/jobs?tls=true&tlsAllowInvalidCertificates=true"),
+        ("MONGO_URL", "mongodb+srv://cluster.example.com/jobs?tlsInsecure=true"),
+        ("MONGO_URL", "mongodb://10.0.0.7/jobs?tls=true&tlsAllowInvalidHostnames=true"),
+        ("REDIS_URL", "rediss://10.0.0.7?ssl_cert_reqs=none"),
+        ("REDIS_URL", "rediss://10.0.0.7?ssl_check_hostname=False"),
+    ],
+)
+def test_certificates_are_always_checked(name: str, address: str) -> None:
+    """Guard: `_accepts_any_certificate`."""
+    [problem] = problems(**{name: address})
+    assert problem.startswith(f"{name} has an option that accepts any certificate")
+    assert load(GOOD | {name: address.partition("?")[0]})
