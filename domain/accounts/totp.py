@@ -99,7 +99,7 @@ async def totp_begin(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> N
     style=Style.DIRECT,
     audited=True,
     during_setup=True,
-    limits=(SETTING_UP,),
+    limits=(SETTING_UP, CODES_PER_ACCOUNT),
 )
 async def totp_confirm(cmd: Confirm, actor: Actor, ports: Ports, meta: Meta) -> Enabled:
     """Put the secret of `totp_begin` in force. Raises Conflict, WrongCredentials.

@@ -230,6 +230,19 @@ async def test_guesses_are_limited_and_told_and_do_not_lock_the_owner_out(
     assert (await answer(market, await challenge_for(market, party), code_now(secret)))[0] == 200
 
 
+async def test_the_first_code_is_not_guessed(market: Market) -> None:
+    """Guard: `CODES_PER_ACCOUNT` of `totp.totp_confirm`: the owner may have begun and left it at
+    that, and whoever has the session would get the recovery codes."""
+    party = await market.customer()
+    await party.call("/account", "totp_begin")
+    codes = []
+    for guess in range(11):
+        with pytest.raises(Refused) as refused:
+            await party.call("/account", "totp_confirm", {"code": f"{guess:06}"})
+        codes.append(refused.value.code)
+    assert codes == ["wrong_credentials"] * 10 + ["rate_limited"]
+
+
 async def test_recovery_codes_are_shown_although_redis_is_away(
     market: Market, server: Server
 ) -> None:
