@@ -38,14 +38,16 @@ async def send(
             await response.prepare(request)
             return response
     async with contextlib.aclosing(file.pieces(start, end)) as pieces:
-        piece = await anext(pieces, b"")
+        with transfer.server_works():
+            piece = await anext(pieces, b"")
         try:
             await response.prepare(request)
             while piece:
                 check()
                 await _write(response, piece)
                 transfer.moved(len(piece))
-                piece = await anext(pieces, b"")
+                with transfer.server_works():
+                    piece = await anext(pieces, b"")
             await response.write_eof()
         except (ConnectionError, TimeoutError, Unauthenticated):
             _abort(request)

@@ -112,7 +112,8 @@ class HttpApi:
                 user_id, network = actor.id if actor else "", network_of(address)
                 async with self._downloads.transfer(user_id, network) as transfer:
                     meta = Meta(address=address, text=True)
-                    answer = await run(op, fields, actor, meta)
+                    with transfer.server_works():
+                        answer = await run(op, fields, actor, meta)
                     if answer.error:
                         return self.respond(answer)
                     check = self._still_valid(actor)

@@ -7,8 +7,8 @@ accounts, do not keep others out; and one who is refused is told at once.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from domain.kernel.errors import RateLimited
 
@@ -50,14 +50,27 @@ class Transfer:
     def moved(self, count: int) -> None:
         """Count bytes; more of them may take more time."""
         self.bytes += count
-        if not self.late and not self.evicted:
-            self._timeout.reschedule(self._deadline())
+        self._reschedule(self._deadline())
+
+    @contextmanager
+    def server_works(self) -> Iterator[None]:
+        """The client does not pay for the time that the server takes, such as for a query."""
+        began = asyncio.get_running_loop().time()
+        self._reschedule(self._until)
+        try:
+            yield
+        finally:
+            self._started += asyncio.get_running_loop().time() - began
+            self._reschedule(self._deadline())
 
     def complete(self) -> None:
         """No more bytes: what follows has no time limit, and keeps the slot."""
         self.running = False
+        self._reschedule(float("inf"))
+
+    def _reschedule(self, until: float) -> None:
         if not self.late and not self.evicted:
-            self._timeout.reschedule(None)
+            self._timeout.reschedule(until if until < float("inf") else None)
 
     def evict(self) -> None:
         self.evicted = True

@@ -10,6 +10,7 @@ import zlib
 import pytest
 from PIL import Image
 
+from domain.files import gridfs
 from domain.files.file import MAX_FILE, File
 from server.http import transfer_slots, uploads
 from server.http.transfer_slots import TransferSlots
@@ -383,6 +384,29 @@ async def test_a_reader_that_drips(market, server, monkeypatch):
         await until(lambda: not server.web.http._downloads.active)
         with contextlib.suppress(ConnectionError):
             assert len(await raw.reader.read()) < MAX_FILE
+
+
+async def test_a_slow_server_is_not_the_readers_fault(market, server, monkeypatch):
+    """Guard: `server_works` in `downloads.send`, and that the time limit goes on after it."""
+    owner = await market.customer(connect=False)
+    file_id = (await upload(owner, b"Hello", "a.txt"))["id"]
+    read = gridfs.GridFs.read
+
+    async def read_slowly(*arguments):
+        await asyncio.sleep(0.5)
+        async for piece in read(*arguments):
+            yield piece
+
+    monkeypatch.setattr(gridfs.GridFs, "read", read_slowly)
+    monkeypatch.setattr(transfer_slots, "GRACE_SECONDS", 0.3)
+    async with RawRequest(owner) as raw:
+        raw.send_get(f"/api/files/{file_id}")
+        assert "Hello" in await raw.read_response()
+    with pytest.raises(TimeoutError):
+        async with transfer_slots.TransferSlots(1, 1, 1).transfer("usr_1", "net") as transfer:
+            with transfer.server_works():
+                await asyncio.sleep(0.5)
+            await asyncio.sleep(20)
 
 
 async def until(true) -> None:
