@@ -21,8 +21,10 @@ import structlog
 
 from domain.admin import dead_letters
 from domain.kernel import process_registry
+from domain.kernel.documents import Where
+from domain.kernel.field_codec import UndecipherableField
 from domain.kernel.outbox import LEASE, MAX_ATTEMPTS, Delivery, Lane, OutboxRow
-from domain.kernel.store import UNREACHABLE, Store
+from domain.kernel.store import UNREACHABLE, Store, UnitOfWork
 from domain.notifications import feed
 from domain.operations.task import Task, TryAgain
 from domain.ports.payment_gateway import GatewayUnknown
@@ -37,6 +39,7 @@ RENEW_SECONDS = 4.0
 MAX_RUNNING = {Lane.STRIPE: 8, Lane.NOTICE: 2, Lane.MAIL: 4, Lane.SEARCH: 1, Lane.EXPORT: 1}
 BATCH = 100
 MAX_HEADS = 50_000  # feed heads in memory
+UNREADABLE_WAIT = timedelta(minutes=5)
 UNCOUNTED = timedelta(days=7)  # the age from which waiting for Stripe counts as an attempt
 
 Push = Callable[[Delivery, datetime, dict[str, int]], Awaitable[None]]
@@ -154,7 +157,7 @@ class Relay:
     async def _claim(self) -> list[OutboxRow]:
         uow = self._store.single()
         over = {"dead": False, "lease_until": {"$lte": uow.now}}
-        due = await uow.all(OutboxRow, over, (("lease_until", 1),), BATCH)
+        due = await self._readable(uow, over)
         due = [row for row in due if row.id not in self._in_hand]
         if not due:
             return []
@@ -174,6 +177,22 @@ class Relay:
         return await uow.all(
             OutboxRow, {**mine, "owner": self._store.worker, "lease_until": stamp}, (("_id", 1),)
         )
+
+    async def _readable(self, uow: UnitOfWork, over: Where) -> list[OutboxRow]:
+        """The rows that are due. One that cannot be read, such as under a missing key, waits for
+        another time, so that it does not stop the others."""
+        rows, unreadable = [], []
+        async for document in uow.documents(OutboxRow, over, (("lease_until", 1),), BATCH):
+            id = document["_id"]
+            try:
+                rows.append(uow.record(OutboxRow, document))
+            except (UndecipherableField, msgspec.ValidationError) as failed:
+                log.error("outbox row not readable", row=id, reason=str(failed))
+                unreadable.append(id)
+        if unreadable:
+            until = uow.now + UNREADABLE_WAIT
+            await uow.change_all(OutboxRow, {**over, "_id": tuple(unreadable)}, lease_until=until)
+        return rows
 
     async def _move_to_dead_letters(self, exhausted: Sequence[OutboxRow]) -> None:
         """One by one, so that a failure does not stop the others."""

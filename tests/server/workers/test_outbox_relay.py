@@ -56,6 +56,26 @@ async def test_a_committed_task_runs_at_once_here(cluster: RelayCluster, monkeyp
     await cluster.wait_until_empty()
 
 
+async def test_a_row_that_cannot_be_read_stops_no_others(
+    cluster: RelayCluster, monkeypatch: Any
+) -> None:
+    """Guard: `Relay._readable`; rows under a key that was removed would end every poll."""
+    monkeypatch.setattr(relays, "BATCH", 1)
+    desk = cluster.stores[0]
+    await enqueue(desk, RecordedTask("unreadable"))
+    await desk.database["outbox"].update_many({}, {"$set": {"body": b"another key's"}})
+    cluster.relay("a")
+    await enqueue(desk, RecordedTask("x"))
+    cluster.expire_leases()
+    async with asyncio.timeout(20):
+        while RecordedTask.runs != [("x", 0)]:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        while await desk.database["outbox"].count_documents({}) != 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    [left] = await desk.database["outbox"].find({}).to_list(None)
+    assert left["body"] == b"another key's"
+
+
 async def test_of_two_relays_one_does_a_left_row(cluster: RelayCluster, monkeypatch: Any) -> None:
     """Fails when `_claim` reads due rows without taking them by a guarded update."""
     monkeypatch.setattr(relays, "POLL_SECONDS", 60)  # a relay itself never claims twice at once
