@@ -11,7 +11,7 @@ from domain.kernel.field_codec import FieldCodec
 from domain.kernel.record import Record
 from domain.kernel.store import Store
 
-BATCH = 500  # records
+BATCH = 50  # records: of chunks of files, 13 MB, which are read and sent with their old values
 
 
 class RotationPosition(Record, frozen=True):
