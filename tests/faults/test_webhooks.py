@@ -215,7 +215,7 @@ async def test_poison_event_does_not_stop_the_others(processes, books):
     assert [(await post.send(event))[0] for event in (poison, held)] == [200, 200]
     await contractor.push("/bidding", "offer.created", seconds=TIMEOUT)
 
-    mine = {"body.event_id": "evt_poison"}
+    mine = {"subject": "evt_poison"}
     [row] = await until(lambda: market.rows(OutboxRow, **mine, owner="", last_error={"$ne": None}))
     await market.store.single().change(OutboxRow, row.id, attempts=MAX_ATTEMPTS - 2)
 

@@ -292,14 +292,18 @@ async def test_missed_messages_are_read_with_an_index(
 ) -> None:
     """Guard: `documents.any_of` in `history._messages_after` and `group_commit._find_sent_before`,
     and the INDEXES of Message."""
-    talk, queries, real = await meet(market), [], UnitOfWork.all
+    talk, queries = await meet(market), []
 
-    async def record_query(uow: UnitOfWork, kind: type[Any], where: Any, *args: Any) -> Any:
-        if kind is Message and "_id" not in where:
-            queries.append(where)
-        return await real(uow, kind, where, *args)
+    def recorded(real: Any) -> Any:
+        async def read(uow: UnitOfWork, kind: type[Any], where: Any, *args: Any, **how: Any) -> Any:
+            if kind is Message and "_id" not in where:
+                queries.append(where)
+            return await real(uow, kind, where, *args, **how)
 
-    monkeypatch.setattr(UnitOfWork, "all", record_query)
+        return read
+
+    for name in ("all", "first"):
+        monkeypatch.setattr(UnitOfWork, name, recorded(getattr(UnitOfWork, name)))
     sent = await talk.say(talk.customer, "Tuesday", client_id="one")
     assert await talk.say(talk.customer, "Tuesday", client_id="one") == sent
     assert (await talk.sync(talk.contractor, 0))["items"] == [sent]

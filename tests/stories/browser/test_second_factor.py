@@ -117,7 +117,7 @@ async def test_the_page_asks_who_one_is_and_goes_on(tabs, market, server):
     await expect(asking).to_be_visible()
     await tab.screenshot("step-up")
     await tab.fill(asking, Password=PASSWORD)
-    await tab.press("Confirm")
+    await asking.get_by_role("button", name="Confirm", exact=True).click()
     await expect(tab.page.locator("code[data-secret]")).to_be_visible()
     await expect(asking).to_have_count(0)
     assert unexpected(tabs) == []
