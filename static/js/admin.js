@@ -4,7 +4,7 @@ import { accountActions, accountView, forgetAccount, hasFactor, loadAccount } fr
 import { bell, bellActions, loadTold, told as tell } from "./bell.js";
 import { adminDoor, doorActions } from "./sign_in.js";
 import { brand, frameActions, mount, person, refuse } from "./frame.js";
-import { changed, clear, notify, state } from "./state.js";
+import { changed, clear, notify, putUser, state } from "./state.js";
 import { SECTIONS } from "./office/sections.js";
 import { api } from "./api.js";
 import { badge, button, empty, words } from "./parts.js";
@@ -162,7 +162,8 @@ api.onLive = async (live) => {
   changed();
   if (!back) return;
   try {
-    [stats] = await Promise.all([api.command("/admin", "live"), loadTold(), loadSection()]);
+    const me = api.command("/account", "me").then(putUser);
+    [stats] = await Promise.all([api.command("/admin", "live"), me, loadTold(), loadSection()]);
   } catch (problem) {
     refuse(problem);
   }

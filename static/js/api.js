@@ -229,9 +229,11 @@ class Api {
     this.#keep(session);
   }
 
+  /** The browser's storage has what a reload needs, and nothing personal: `me` tells the rest. */
   #keep(session) {
     this.session = session;
-    sessionStorage.setItem(KEY, JSON.stringify(session));
+    const { email, name, headline, bio, ...user } = session.user;
+    sessionStorage.setItem(KEY, JSON.stringify({ ...session, user }));
   }
 
   #forget(reason) {

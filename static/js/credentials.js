@@ -40,7 +40,7 @@ function current(name) {
 function unverified() {
   return el(
     "div.card", { "data-key": "unverified" },
-    el("p", {}, `${state.user.email} is not confirmed yet.`),
+    el("p", {}, `${state.user.email ?? "Your address"} is not confirmed yet.`),
     form("verify", "", "Confirm", field("Code of the mail", "code", {
       inputmode: "numeric", autocomplete: "one-time-code", pattern: "[0-9]{6}", maxlength: 6,
     })),

@@ -225,7 +225,7 @@ async def test_a_declined_card_is_explained_and_can_be_replaced(tabs, market):
 
 async def test_a_new_account_stays_signed_in_over_a_reload_until_it_signs_out(tabs):
     """Guard: `sessionStorage.setItem` in `#keep` (reload) and `removeItem` in `#forget`; without
-    `#renew()` in `#fresh` the old refresh token would still be there."""
+    `#renew()` in `#fresh` the old refresh token would still be there. Nothing personal is kept."""
     tab = await tabs.open()
     await tab.page.goto(tab.origin)
     await tab.page.get_by_role("link", name="Create an account").click()
@@ -239,6 +239,9 @@ async def test_a_new_account_stays_signed_in_over_a_reload_until_it_signs_out(ta
     await expect(tab.page.get_by_text("Live", exact=True)).to_be_visible()
     await tab.sees("Post a job", role="heading")
     assert await tab.page.evaluate(REFRESH_TOKEN) != before
+    await expect(tab.page.get_by_role("link", name="Nora New")).to_be_visible()
+    kept = await tab.page.evaluate("JSON.stringify([{...sessionStorage}, {...localStorage}])")
+    assert "Nora" not in kept and "nora@" not in kept
     async with tab.page.expect_response("**/api/account/logout"):
         await tab.press("Sign out")
         await tab.sees("Sign in", role="heading")
