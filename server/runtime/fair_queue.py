@@ -62,10 +62,11 @@ class FairQueue:
         try:
             await future
         except asyncio.CancelledError:
-            if not future.cancelled():  # it had got the slot already
+            if future.cancelled():
+                if future in self._groups.get(group, {}).get(member, ()):
+                    self._remove(group, member, future)
+            elif not future.exception():  # it had got the slot already, and was not evicted
                 self._pass_on()
-            elif future in self._groups.get(group, {}).get(member, ()):
-                self._remove(group, member, future)
             raise
 
     def _make_room(self, group: str, member: str, known: bool) -> None:

@@ -108,6 +108,16 @@ async def test_one_who_leaves_holds_no_slot():
     assert await work.finish() == ["cancelled"] * 3 + ["done"]
 
 
+async def test_one_who_leaves_while_it_is_evicted_frees_no_slot():
+    """Guard: `future.exception` in `FairQueue._wait`; the queue would get a slot more each time."""
+    work = Work(most_waiting=2, most_of_group=2)
+    _, evicted, _ = [await work.add("a", member) for member in ("works", "evicted", "waits")]
+    work.tasks.append(asyncio.create_task(work._do("b", "", False)))
+    asyncio.get_running_loop().call_soon(evicted.cancel)
+    await asyncio.sleep(0)
+    assert await work.finish() == ["done", "cancelled", "done", "done"]
+
+
 async def test_passwords_are_checked_in_the_turns_of_networks():
     """Guard: CALLER in `Argon2Passwords._run`: one who signs in does not wait for a flood."""
     passwords, order = Argon2Passwords(), []
