@@ -14,6 +14,8 @@ from typing import Any
 import structlog
 from aiohttp import StreamReader, hdrs, web
 
+from server.networks import NEIGHBOURS, network_of
+
 log = structlog.get_logger()
 
 SERVER = "JobSphere"
@@ -64,7 +66,8 @@ class Protocol(web.RequestHandler):
         aiohttp's `message` repeats the request.
         """
         if status < 500:
-            log.warning("malformed request", address=request.remote, reason=type(exc).__name__)
+            network = network_of(request.remote or "", NEIGHBOURS)
+            log.warning("malformed request", network=network, reason=type(exc).__name__)
         else:
             log.error("request failed", path=request.path, exc_info=exc)
         if request.writer.output_size:
