@@ -259,7 +259,7 @@ class Client:
         elif seq == len(self.feed) + 1:
             self._apply(event, data, "push")
             if early := self._early.pop(seq + 1, None):
-                self._numbered(seq + 1, *early)
+                self._event_pushed(seq + 1, *early)
         else:
             self._early[seq] = event, data
             self._counts["jumps in a feed"] += not self._syncing
@@ -286,7 +286,7 @@ class Client:
         self._syncing = False
         self._early = {seq: e for seq, e in self._early.items() if seq > len(self.feed)}
         if early := self._early.pop(len(self.feed) + 1, None):
-            self._numbered(len(self.feed) + 1, *early)
+            self._event_pushed(len(self.feed) + 1, *early)
         if self._early or page["head"] > len(self.feed):
             self._sync()
 
