@@ -1,6 +1,6 @@
 """Cells of CSV files, defused: no spreadsheet runs a text of a user as a formula.
 
-A spreadsheet separates cells by the list separator of its locale, whatever the file says. So a
+A spreadsheet separates cells by the list separator of its locale, regardless of the file. So a
 formula is looked for at the start of the text and after everything that some locale takes for a
 separator. What is invisible or blank may stand before it.
 Source: OWASP, "CSV Injection".

@@ -16,5 +16,5 @@ class Caller(NamedTuple):
     known: bool = False
 
 
-NOBODY = Caller("", "")
-CALLER: ContextVar[Caller] = ContextVar("caller", default=NOBODY)
+NO_CALLER = Caller("", "")
+CALLER: ContextVar[Caller] = ContextVar("caller", default=NO_CALLER)

@@ -1,4 +1,4 @@
-"""Counts attempts at the password or code of an account, so that nobody locks its owner out.
+"""Counts attempts at the password or code of an account, so that others cannot lock its owner out.
 
 An attempt takes its tokens before it is made, so that parallel guesses cannot exceed a limit. It
 gets them back unless it was wrong. What it takes from depends on who makes it:

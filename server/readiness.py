@@ -1,4 +1,4 @@
-"""Whether this process should get traffic, and if not, why: answered in time, whatever hangs.
+"""Whether this process should get traffic, and why not; answers in time when a store hangs.
 
 Each check runs at most once at a time, however many probes ask; a check that hangs is reported
 after ANSWER_SECONDS, and is not started again before it ends.

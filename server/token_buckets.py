@@ -289,7 +289,7 @@ class SharedBuckets:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 answers: Any = [float(text) for text in await self._script(keys=keys, args=args)]
-        except Exception as failed:  # whatever it is, commands wait for this report
+        except Exception as failed:  # of any kind, because commands wait for this report
             answers = None
             self._away_until = self._clock() + AWAY_SECONDS
             if not isinstance(failed, (RedisError, TimeoutError)):

@@ -1,7 +1,7 @@
 """Known devices: what distinguishes the owner of an account from somebody who guesses.
 
 A sign-in answers a `device_token`, which the client keeps and shows at the next one. Wrong guesses
-from a known device are counted by themselves, so that nobody else can lock it out. When all
+from a known device are counted by themselves, so that others cannot lock it out. When all
 sessions end, as after a new password, devices count as known again from their next sign-in: whoever
 collected tokens with the old password has no use for them.
 """

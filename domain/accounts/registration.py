@@ -2,7 +2,7 @@
 
 Decision: where addresses must be verified, an account begins with its verification. `register` only
 stores what was asked for, and a task mails the address: a code and a link, or that there is an
-account already. So answer, writes and time are the same for a known address, and nobody occupies
+account already. So answer, writes and time are the same for a known address, and no one occupies
 the address of somebody else. The account is created by the first `login` that has the password
 of the registration and the code or the token of the mail: who registers a foreign address does not
 get the mail, and its owner, who may follow the link, does not have the password. Creating the user

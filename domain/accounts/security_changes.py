@@ -1,4 +1,4 @@
-"""Changes to how a user signs in. Each is pushed and mailed to them, whoever made it."""
+"""Changes to how a user signs in. Each is pushed and mailed to them."""
 
 from datetime import datetime
 from enum import StrEnum

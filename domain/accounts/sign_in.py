@@ -232,7 +232,7 @@ async def sessions(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> lis
 async def revoke(cmd: Revoke, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
     """End one of one's own sessions. Raises NotFound.
 
-    While Redis is away nobody knows whose session it is; then the end is recorded for the caller's
+    Without Redis the owner of the session is unknown; then the end is recorded for the caller's
     own user only, so that a foreign id has no effect.
     """
     with contextlib.suppress(Unavailable):

@@ -109,7 +109,7 @@ def _not_pending(approval: Approval) -> Conflict:
 
 
 async def expire_due(ports: Ports) -> int:
-    """End the requests that nobody decided in time; returns their number."""
+    """End the requests that were not decided in time; returns their number."""
     uow = ports.store.single()
     due = {"status": ApprovalStatus.PENDING, "expires_at": {"$lte": uow.now}}
     found = await uow.all(Approval, due, (("expires_at", 1),), CHUNK)

@@ -72,7 +72,7 @@ class Job(Record, frozen=True):
 
     `accepting_offer_id` is set while the payment of an accepted offer is being captured.
     `category_key` and `skill_keys` are folded for comparison, `terms` are the searchable words,
-    `point` is the rounded location as GeoJSON, so that nobody finds the exact one by searching.
+    `point` is the rounded location as GeoJSON, so that searching does not reveal the exact one.
     `search_revision` counts the changes of what is searched.
     """
 

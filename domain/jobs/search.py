@@ -131,7 +131,7 @@ class SearchCriteria(msgspec.Struct, frozen=True):
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """Equal for criteria that match the same jobs, in whatever order they were given."""
+        """Equal for criteria that match the same jobs, in any order."""
         near = (self.near, self.radius_km) if self.near else None
         return frozenset(self.words), self.category, frozenset(self.skills), near, self.budget
 

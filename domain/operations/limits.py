@@ -16,7 +16,7 @@ class Per(StrEnum):
     the one that the input names as `email` or by the `challenge` of a sign-in. Each attempt is
     counted before it is made; only wrong ones stay counted. They are counted for each session, each
     known device and each network by itself, and those of unknown devices and networks also
-    together, at ELSEWHERE times the requests. So nobody locks the owner of an account out by
+    together, at ELSEWHERE times the requests. So others cannot lock the owner of an account out by
     guessing elsewhere.
     """
 

@@ -4,7 +4,7 @@ from typing import Protocol
 
 
 class MailedSecrets(Protocol):
-    """A secret is a keyed digest of the id that it was issued under. Whoever reads the database
+    """A secret is a keyed digest of the id that it was issued under. A reader of the database
     cannot make one, and a mail that is sent again contains the same one."""
 
     def token(self, id: str) -> str:

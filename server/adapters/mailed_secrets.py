@@ -1,6 +1,6 @@
 """Tokens and codes for mails: HMAC-SHA256 of an id, under a key that is derived from JWT_KEYS.
 
-Whoever has a key of JWT_KEYS can sign in as anybody already, so a key of its own would protect
+A holder of a key of JWT_KEYS can sign in as anybody already, so a key of its own would protect
 nothing more.
 """
 

@@ -1,6 +1,6 @@
 """Sessions with rotating refresh tokens, in Redis.
 
-Decision: the successor of a refresh token is stored encrypted under that token, so that whoever
+Decision: the successor of a refresh token is stored encrypted under that token. So a client that
 repeats the token within REFRESH_REPEATED gets the same new pair, and Redis holds no usable token.
 Deriving it with a key of the server was rejected: two processes may have different first keys
 while a key is rotated.

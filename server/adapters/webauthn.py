@@ -82,7 +82,7 @@ class PyWebAuthn:
         except Exception as refused:
             raise PasskeyRefused from refused
 
-    # The library parses bytes of strangers: whatever it raises means that they are refused.
+    # The library parses bytes of strangers: any exception means that they are refused.
 
     def registered(self, answer: PasskeyAnswer, challenge: str) -> NewPasskey:
         try:

@@ -1,6 +1,6 @@
 """`/dev/mails` of a dev server: the mails that it would have sent, with their links and codes.
 
-Whoever reads them can sign in as their recipients. So the page answers only a client on this
+A reader of them can sign in as their recipients. So the page answers only a client on this
 machine that asks for it by a name of this machine: a proxy's visitors and a foreign page whose name
 leads here (DNS rebinding) get 404.
 """

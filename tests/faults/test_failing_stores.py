@@ -1,5 +1,5 @@
 """The stores are killed, suspended and full under steady load: what was acknowledged is kept, the
-answers are clear, and nobody is needed to go on."""
+answers are clear, and recovery needs no operator."""
 
 import asyncio
 import os

@@ -210,7 +210,7 @@ async def test_a_lost_socket_makes_room_for_its_user(market: Market, server: Ser
     lost, new = [await open_raw_socket(market, party) for _ in range(2)]
     assert (await lost.connect("/account")).startswith("0")
     [connection] = realtime.rooms.members(user_room(party.id))
-    connection.ponged = False  # of a ping that nobody answers
+    connection.ponged = False  # of a ping without an answer
     assert (await new.connect("/account")).startswith("0")
     await wait_until(lambda: connection.closed and realtime.connection_count == 1)
     await new.socket.close()

@@ -1,4 +1,4 @@
-"""A server whose certificate nobody vouches for is not taken for one of ours."""
+"""Connections to a server with an untrusted certificate are refused."""
 
 import asyncio
 import ssl

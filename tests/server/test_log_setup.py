@@ -1,4 +1,4 @@
-"""One line for one event, whatever a client has sent."""
+"""One log line for one event, for any input of a client."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Wrong passwords are limited, and nobody locks the owner of an account out by guessing."""
+"""Wrong passwords are limited, and guessing does not lock the owner out."""
 
 import asyncio
 from ipaddress import ip_network

@@ -1,4 +1,4 @@
-"""Readiness answers in time, whatever its checks do."""
+"""Readiness answers in time, even when its checks hang."""
 
 import asyncio
 

@@ -133,7 +133,7 @@ async def test_a_refusal_says_when_to_come_back(server):
 
 
 async def test_without_redis_each_process_counts(monkeypatch):
-    """Guard: `_away_until` in `SharedBuckets`; nobody waits for Redis again and again."""
+    """Guard: `_away_until` in `SharedBuckets`; no caller waits for Redis repeatedly."""
     monkeypatch.setattr(token_buckets, "AWAY_SECONDS", 60)
     away = Redis.from_url("redis://127.0.0.1:1")
     buckets = SharedBuckets(away, "away")

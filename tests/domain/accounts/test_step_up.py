@@ -22,7 +22,7 @@ from tests.support.market import Market
 from tests.support.parties import PASSWORD, Json, Party, Refused
 from tests.support.processes import Processes
 
-NOBODY = {"user_id": "usr_none", "amount": 1000, "currency": "USD", "reason": "A correction"}
+ADJUSTMENT = {"user_id": "usr_none", "amount": 1000, "currency": "USD", "reason": "A correction"}
 
 
 @pytest.fixture
@@ -198,8 +198,8 @@ async def test_money_commands_of_administrators_ask_for_a_step_up(
     await signed_in(market, admin)
     secret, codes = await set_up_by_http(admin)
     await (await refreshed(admin)).connect()
-    assert await code_of(admin, "adjust", NOBODY) == "step_up_required"
-    status, problem = await admin.http("POST", "/api/admin/users/usr_none/adjust", NOBODY)
+    assert await code_of(admin, "adjust", ADJUSTMENT) == "step_up_required"
+    status, problem = await admin.http("POST", "/api/admin/users/usr_none/adjust", ADJUSTMENT)
     assert (status, problem["code"]) == (403, "step_up_required")
     assert problem["details"]["methods"] == ["password", "code"]
     for wrong, code in (
@@ -212,13 +212,13 @@ async def test_money_commands_of_administrators_ask_for_a_step_up(
         with pytest.raises(Refused) as refused:
             await admin.call("/account", "step_up", wrong)
         assert refused.value.code == code, wrong
-    assert await code_of(admin, "adjust", NOBODY) == "step_up_required"
+    assert await code_of(admin, "adjust", ADJUSTMENT) == "step_up_required"
 
     right = {"password": PASSWORD, "code": code_now(secret)}
     assert (await admin.call("/account", "step_up", right))["step_up_until"]
-    assert await code_of(admin, "adjust", NOBODY) == "not_found"
+    assert await code_of(admin, "adjust", ADJUSTMENT) == "not_found"
     other = await market.sign_in(admin.user)
-    assert await code_of(other, "adjust", NOBODY) == "step_up_required"
+    assert await code_of(other, "adjust", ADJUSTMENT) == "step_up_required"
 
 
 async def test_a_passkey_steps_up_alone(market: Market, admin: Party) -> None:
@@ -236,10 +236,10 @@ async def test_a_passkey_steps_up_alone(market: Market, admin: Party) -> None:
         with pytest.raises(Refused) as refused:
             await admin.call("/account", "step_up", {"passkey": signed})
         assert refused.value.code == "wrong_credentials"
-    assert await code_of(admin, "adjust", NOBODY) == "step_up_required"
+    assert await code_of(admin, "adjust", ADJUSTMENT) == "step_up_required"
     signed = key.sign(await request_options(market))
     await admin.call("/account", "step_up", {"passkey": signed})
-    assert await code_of(admin, "adjust", NOBODY) == "not_found"
+    assert await code_of(admin, "adjust", ADJUSTMENT) == "not_found"
 
 
 async def test_a_step_up_ends_and_is_asked_again_when_it_is_lost(
@@ -252,9 +252,9 @@ async def test_a_step_up_ends_and_is_asked_again_when_it_is_lost(
     session = admin.refresh_token.partition(".")[0]
     sessions, now = server.web.sessions, market.store.clock.now()
     await sessions.step_up(session, now.replace(year=now.year + 1))
-    assert await code_of(admin, "adjust", NOBODY) == "not_found"
+    assert await code_of(admin, "adjust", ADJUSTMENT) == "not_found"
     await sessions.step_up(session, now)
-    assert await code_of(admin, "adjust", NOBODY) == "step_up_required"
+    assert await code_of(admin, "adjust", ADJUSTMENT) == "step_up_required"
     await sessions.step_up("ses_ended", now)
     assert not await sessions.alive("ses_ended")
 
@@ -327,9 +327,9 @@ async def test_under_dev_only_those_with_a_factor_are_asked(market: Market, serv
         server.web.ports.demands, second_factor=False
     )
     admin = await market.admin()
-    assert await code_of(admin, "adjust", NOBODY) == "not_found"
+    assert await code_of(admin, "adjust", ADJUSTMENT) == "not_found"
     await set_up(admin)
-    assert await code_of(admin, "adjust", NOBODY) == "step_up_required"
+    assert await code_of(admin, "adjust", ADJUSTMENT) == "step_up_required"
 
 
 # -- several processes -----------------------------------------------------------------------------
@@ -359,12 +359,12 @@ async def test_second_factors_work_across_processes_and_without_redis(
     fields = {"challenge": problem["details"]["challenge"], "code": fields["code"]}
     assert (await stranger.http("POST", "/api/account/login/code", fields))[0] == 401
 
-    assert await code_of(admin, "adjust", NOBODY) == "step_up_required"
+    assert await code_of(admin, "adjust", ADJUSTMENT) == "step_up_required"
     await admin.call("/account", "step_up", {"password": PASSWORD, "code": codes[0]})
     path = "/api/admin/users/usr_none/adjust"
-    assert (await admin.http("POST", path, NOBODY, url=two.url))[1]["code"] == "not_found"
+    assert (await admin.http("POST", path, ADJUSTMENT, url=two.url))[1]["code"] == "not_found"
 
     await redis.kill()
-    status, problem = await admin.http("POST", path, NOBODY, url=two.url)
+    status, problem = await admin.http("POST", path, ADJUSTMENT, url=two.url)
     assert (status, problem["code"]) == (503, "unavailable")
     assert (await other.http("POST", "/api/account/passkey_options", {}))[0] == 200

@@ -1,4 +1,4 @@
-"""The mails of a dev server: shown to its own machine, and to nobody else."""
+"""The mails of a dev server: shown to clients on its own machine only."""
 
 from pathlib import Path
 from typing import Any
