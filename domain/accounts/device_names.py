@@ -48,6 +48,6 @@ def _first(table: tuple[tuple[str, str], ...], agent: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Words only: the name is mailed, and whoever has the password could put a link into it."""
+    """Words only: the name is mailed, and a thief of the password could put a link into it."""
     words = "".join(char if char.isalnum() or char in MARKS else " " for char in text)
     return " ".join(words.split())[:MAX_NAME]

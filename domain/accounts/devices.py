@@ -2,8 +2,8 @@
 
 A sign-in answers a `device_token`, which the client keeps and shows at the next one. Wrong guesses
 from a known device are counted by themselves, so that others cannot lock it out. When all
-sessions end, as after a new password, devices count as known again from their next sign-in: whoever
-collected tokens with the old password has no use for them.
+sessions end, as after a new password, devices count as known again from their next sign-in, so that
+tokens collected with the old password are of no use.
 """
 
 import contextlib

@@ -1,11 +1,11 @@
 """Changing the e-mail address.
 
-Decision: the new address proves itself by a link, and then the change takes effect. The old one is
-told at the request and at the change, with a link that undoes both for seven days. The link is not
-asked for beforehand, because who has lost the old mailbox could never change it. Whoever asks has
-the password, so the undo takes this for a theft: it ends all sessions, voids the password, and
-mails a link for a new one. An old address that was never verified gets no link, because it may be
-a stranger's by a mistake in typing.
+Decision: the new address proves itself by a link, and then the change takes effect. The old address
+is notified of the request and of the change, with a link that undoes both for seven days. Its
+consent is not needed, because a user who has lost the old mailbox could then never change it. The
+caller has the password, so the undo treats the change as a theft: it ends all sessions, voids the
+password, and mails a link for a new one. An old address that was never verified gets no link,
+because it may be a stranger's by a mistake in typing.
 """
 
 from datetime import datetime

@@ -22,7 +22,7 @@ from domain.ports.ports import Ports
 Token = Annotated[str, Limits(min_length=1, max_length=200)]
 Code = Annotated[str, Limits(pattern=r"^[0-9]{6}$", max_length=6)]
 
-# Three mails in the time that a link is valid at least: whoever is refused a fourth has a link.
+# Three mails in the shortest life of a link: an account that gets no fourth has a valid one.
 MAILS, MAILS_IN = 3, timedelta(minutes=30)
 CODES, CODES_IN = 10, timedelta(days=1)  # later mails have a link only
 ATTEMPTS = 5  # of a code

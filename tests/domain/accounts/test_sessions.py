@@ -238,7 +238,7 @@ async def test_a_refresh_is_repeated_after_a_lost_answer(market: Market, server:
 
 
 async def test_a_token_before_the_last_one_is_reused_even_at_once(market: Market) -> None:
-    """Guard: `previous` in ROTATE: whoever has the successor has shown that it arrived."""
+    """Guard: `previous` in ROTATE: a client that has the successor has shown that it arrived."""
     party = await market.customer(connect=False)
     _, second = await refresh(party, party.refresh_token)
     _, third = await refresh(party, second["refresh_token"])

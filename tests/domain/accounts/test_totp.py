@@ -232,7 +232,7 @@ async def test_guesses_are_limited_and_told_and_do_not_lock_the_owner_out(
 
 async def test_the_first_code_is_not_guessed(market: Market) -> None:
     """Guard: `CODES_PER_ACCOUNT` of `totp.totp_confirm`: the owner may have begun and left it at
-    that, and whoever has the session would get the recovery codes."""
+    that, and a thief of the session would get the recovery codes."""
     party = await market.customer()
     await party.call("/account", "totp_begin")
     codes = []
