@@ -12,7 +12,7 @@ import msgspec
 from domain.accounts.password_policy import Password
 from domain.accounts.second_factor import remove_second_factors
 from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
-from domain.accounts.user import NO_PASSWORD, User
+from domain.accounts.user import NO_PASSWORD, User, verify_password
 from domain.deals.offer import OPEN_OFFERS, Offer, OfferStatus, RefundStatus
 from domain.disputes.dispute import Dispute, DisputeStatus
 from domain.jobs.job import Job, JobStatus
@@ -20,8 +20,6 @@ from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.errors import (
     MoneyOutstanding,
     NotFound,
-    Unauthenticated,
-    WrongCredentials,
 )
 from domain.kernel.store import UnitOfWork
 from domain.ledger.balances import Balance
@@ -60,11 +58,7 @@ async def delete(cmd: Delete, actor: Actor, ports: Ports, meta: Meta) -> Deleted
 
     Raises WrongCredentials, and MoneyOutstanding while something is left to settle.
     """
-    user = await ports.store.single().find(User, {"_id": actor.id})
-    if user is None:
-        raise Unauthenticated
-    if not await ports.passwords.verify(cmd.password, user.password_hash):
-        raise WrongCredentials("The password is wrong.")
+    user = await verify_password(ports, actor.id, cmd.password)
     await ports.store.transact(lambda uow: anonymize(uow, user))
     await end_revoked_sessions(ports, user.id)
     return Deleted(user.id)

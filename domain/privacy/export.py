@@ -16,7 +16,7 @@ import msgspec
 
 from domain.accounts.passkey import Passkey
 from domain.accounts.password_policy import Password
-from domain.accounts.user import User
+from domain.accounts.user import User, verify_password
 from domain.chat.conversation import Conversation, Message
 from domain.chat.reports import Report
 from domain.deals.offer import Offer
@@ -29,7 +29,6 @@ from domain.jobs.job import Job
 from domain.jobs.saved_searches import SavedSearch
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.batches import batches
-from domain.kernel.errors import Unauthenticated, WrongCredentials
 from domain.kernel.outbox import Lane
 from domain.kernel.record import Record, wire
 from domain.kernel.store import UnitOfWork, new_id
@@ -69,11 +68,7 @@ async def export(cmd: Export, actor: Actor, ports: Ports, meta: Meta) -> dict[st
 
     Raises WrongCredentials.
     """
-    user = await ports.store.single().find(User, {"_id": actor.id})
-    if user is None:
-        raise Unauthenticated
-    if not await ports.passwords.verify(cmd.password, user.password_hash):
-        raise WrongCredentials("The password is wrong.")
+    user = await verify_password(ports, actor.id, cmd.password)
 
     async def queue(uow: UnitOfWork) -> None:
         uow.later(MakeExport(new_id(File.PREFIX), user.id, uow.now))

@@ -100,7 +100,7 @@ async def test_deletion_is_refused_during_a_chargeback(market, server):
 
 
 async def test_deletion_requires_the_password(market):
-    """Guard: `passwords.verify` in `deletion.delete`: a session alone is not enough."""
+    """Guard: `verify_password` in `deletion.delete`: a session alone is not enough."""
     party = await market.customer()
     status, problem = await delete(party, "not the password")
     assert (status, problem["code"]) == (401, "wrong_credentials")

@@ -88,7 +88,7 @@ async def test_an_export_that_is_repeated_replaces_its_file(market, server):
 
 
 async def test_an_export_requires_the_password(market):
-    """Guard: `passwords.verify` in `export.export`."""
+    """Guard: `verify_password` in `export.export`."""
     party = await market.customer()
     status, problem = await party.http(
         "POST", "/api/account/export", {"password": "wrong password"}
