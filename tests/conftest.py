@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 import pytest
 import uvloop
-from aiohttp import web
+from aiohttp import web, web_app
 from pymongo import MongoClient
 
 from domain.kernel.store import Store
@@ -234,6 +234,7 @@ async def server(installation: Installation) -> AsyncIterator[Server]:
         yield Server(installation.url, served, installation.sandbox)
     finally:
         await _stop(runner)
+        web_app._cached_build_middleware.cache_clear()  # it keeps 1,024 servers in memory
 
 
 async def _stop(runner: web.AppRunner) -> None:

@@ -90,7 +90,7 @@ class _Inbox(WebSocketDataQueue):
     One serves all transports, because parsing is synchronous.
     """
 
-    transport: "FastTransport"
+    transport: Any = None  # a FastTransport
 
     def feed_data(self, message: Any, size: int) -> None:
         transport = self.transport
@@ -215,6 +215,8 @@ class FastTransport(asyncio.Protocol):
         return False  # asyncio then closes the transport
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        if self._inbox.transport is self:
+            self._inbox.transport = None  # else the last one to be read stays in memory
         if self._accepted:
             self._accepted.release()
         self.handler.on_closed()

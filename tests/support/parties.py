@@ -130,6 +130,7 @@ class Party(AnonymousClient):
             reconnection=reconnection,
             reconnection_delay=0.1,
             reconnection_delay_max=0.5,
+            handle_sigint=False,
         )
         wanted = namespaces or self.namespaces
         for namespace in wanted:
