@@ -48,7 +48,17 @@ configure("INFO")
 MOST_TO_END = 30  # seconds
 MOST_TO_TEAR_DOWN = 90  # seconds
 both_paths = pytest.mark.parametrize("realtime", ["fast", "stock"])
-LONGEST = {"test_machine.py", "test_soak.py", "test_cli.py", "test_wallets.py", "test_demo.py"}
+LONGEST = {
+    "test_machine.py",
+    "test_pages.py",
+    "test_failing_stores.py",
+    "test_cli.py",
+    "test_wallets.py",
+    "test_embedded.py",
+    "test_demo.py",
+    "test_account_by_mail.py",
+    "test_soak.py",
+}
 SLOW_FIXTURES = {"processes", "isolated_processes", "started", "client", "tabs"}
 QUICK_SERVERS = 1  # tests of a file that use `server` and belong to `quick`
 MEMORY = Path("/dev/shm")
