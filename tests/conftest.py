@@ -35,6 +35,7 @@ from server.http.protocol import HttpRunner
 from server.log_setup import configure
 from tests.support import stripe_oracle
 from tests.support.dev_process import DevServer
+from tests.support.fork_server import ForkServer
 from tests.support.job_in_progress import JobInProgress
 from tests.support.market import Market
 from tests.support.negotiation import Negotiation
@@ -265,11 +266,20 @@ async def market(server: Server, installation: Installation) -> AsyncIterator[Ma
     await market.close()
 
 
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    forks = ForkServer()
+    yield forks
+    forks.close()
+
+
 @pytest.fixture
-async def processes(installation: Installation, tmp_path: Path) -> AsyncIterator[Processes]:
+async def processes(
+    installation: Installation, tmp_path: Path, fork_server: ForkServer
+) -> AsyncIterator[Processes]:
     """Real processes on one database; `processes.market` has the users."""
     market = Market(installation.settings, installation.url, installation.sandbox)
-    started = Processes(installation.env, market, tmp_path)
+    started = Processes(installation.env, market, tmp_path, fork_server)
     yield started
     await market.close()
     await started.close()
@@ -277,12 +287,12 @@ async def processes(installation: Installation, tmp_path: Path) -> AsyncIterator
 
 @pytest.fixture
 async def isolated_processes(
-    installation: Installation, tmp_path: Path
+    installation: Installation, tmp_path: Path, fork_server: ForkServer
 ) -> AsyncIterator[Processes]:
     """Real processes with a Redis of their own, which `processes.redis` starts."""
     env = {**installation.env, "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
     market = Market(load(env), installation.url, installation.sandbox)
-    started = Processes(env, market, tmp_path)
+    started = Processes(env, market, tmp_path, fork_server)
     yield started
     await market.close()
     await started.close()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
+from server.runtime.loading import loading
+
 if TYPE_CHECKING:
     from server.config import Settings
 
@@ -35,7 +37,8 @@ def main() -> None:
 @app.command()
 def web() -> None:
     """Serve clients: sockets and HTTP. Configured by environment variables."""
-    from server.cli import serve
+    with loading():
+        from server.cli import serve
 
     settings = configured()
     _run(lambda: serve.run(serve.web(settings), settings.drain_seconds))
@@ -44,7 +47,8 @@ def web() -> None:
 @app.command()
 def worker() -> None:
     """Deliver events and run tasks, without serving clients."""
-    from server.cli import serve
+    with loading():
+        from server.cli import serve
 
     settings = configured()
     _run(lambda: serve.run(serve.worker(settings), settings.drain_seconds))
@@ -53,10 +57,11 @@ def worker() -> None:
 @app.command()
 def dev() -> None:
     """Run everything on this machine, with embedded stores and demo accounts under DATA_DIR."""
-    from server.cli import serve
-    from server.config import ConfigError
-    from server.dev import run as development
-    from server.dev.store_kinds import EmbeddedError
+    with loading():
+        from server.cli import serve
+        from server.config import ConfigError
+        from server.dev import run as development
+        from server.dev.store_kinds import EmbeddedError
 
     try:
         _run(lambda: serve.run(development.run(os.environ), development.drain_seconds(os.environ)))
@@ -77,8 +82,9 @@ def demo(
     ] = False,
 ) -> None:
     """Play one job from posting to payout on the running dev server, and check its books."""
-    from server.dev import demo as story
-    from server.dev_environment import url_beside_dev
+    with loading():
+        from server.dev import demo as story
+        from server.dev_environment import url_beside_dev
 
     try:
         asyncio.run(story.play(url.rstrip("/") or url_beside_dev(os.environ), amount, withdraw))
@@ -96,8 +102,9 @@ def audit(
 
     Configured like `web`; without variables it uses the dev server that runs on DATA_DIR.
     """
-    from domain.audit_trail.verification import HEAD
-    from server.cli import audit as auditing
+    with loading():
+        from domain.audit_trail.verification import HEAD
+        from server.cli import audit as auditing
 
     if head and not HEAD.fullmatch(head):
         _fail("--head: give it as an earlier run printed it, SEQ:MAC.", WRONG_USE)
@@ -125,8 +132,9 @@ def replay(
 
     Configured like `web`; without variables it uses the dev server that runs on DATA_DIR.
     """
-    from domain.stripe_events.inbox import EventStatus
-    from server.cli import replay as replay_command
+    with loading():
+        from domain.stripe_events.inbox import EventStatus
+        from server.cli import replay as replay_command
 
     chosen = {EventStatus.DEAD: dead, EventStatus.QUARANTINED: quarantined}
     statuses = [status for status, wanted in chosen.items() if wanted]
@@ -146,7 +154,8 @@ def rotate_keys() -> None:
     First give every process the new key as the first, before the old ones. When this command is
     done, the old keys can be removed. It continues where an interrupted run ended.
     """
-    from server.cli import rotate_keys as rotation
+    with loading():
+        from server.cli import rotate_keys as rotation
 
     settings = configured(beside_dev=True)
     changed = _run(lambda: asyncio.run(rotation.run(settings)))
@@ -161,8 +170,9 @@ PasswordFromStdin = Annotated[
 @admin.command()
 def create(email: str, name: str, password_stdin: PasswordFromStdin = False) -> None:
     """Open an administrator's account. Asks for the password, twice."""
-    from server.cli import serve
-    from server.cli.create_admin import create_admin
+    with loading():
+        from server.cli import serve
+        from server.cli.create_admin import create_admin
 
     settings = configured(beside_dev=True)
     password = _read_password(password_stdin)
@@ -175,7 +185,8 @@ def disable(
     email: str, reason: Annotated[str, typer.Option(help="Why, for the audit trail.")]
 ) -> None:
     """Ban an administrator and end their sessions. Another one may lift the ban."""
-    from server.cli import manage_admin, serve
+    with loading():
+        from server.cli import manage_admin, serve
 
     settings = configured(beside_dev=True)
     _run(lambda: serve.run(manage_admin.disable(settings, email, reason)))
@@ -185,7 +196,8 @@ def disable(
 @admin.command("reset-password")
 def reset_password(email: str, password_stdin: PasswordFromStdin = False) -> None:
     """Set an administrator's password and end their sessions. Asks for it, twice."""
-    from server.cli import manage_admin, serve
+    with loading():
+        from server.cli import manage_admin, serve
 
     settings = configured(beside_dev=True)
     password = _read_password(password_stdin)
@@ -196,7 +208,8 @@ def reset_password(email: str, password_stdin: PasswordFromStdin = False) -> Non
 @admin.command("reset-2fa")
 def reset_2fa(email: str) -> None:
     """Remove an administrator's second factors and end their sessions."""
-    from server.cli import manage_admin, serve
+    with loading():
+        from server.cli import manage_admin, serve
 
     settings = configured(beside_dev=True)
     _run(lambda: serve.run(manage_admin.reset_2fa(settings, email)))

@@ -13,6 +13,7 @@ import uvloop
 from server.config import Settings
 from server.container import Container, refuse_demo_accounts
 from server.runtime.exit_limit import exit_within
+from server.runtime.loading import loading
 from server.runtime.loop_monitor import LoopMonitor
 
 log = structlog.get_logger()
@@ -47,7 +48,8 @@ async def _until_signalled(work: Coroutine[Any, Any, None], seconds: float) -> N
 
 async def web(settings: Settings) -> None:
     """Serve clients. Raises CannotServe."""
-    from server.app import listening  # not loaded by a worker
+    with loading():
+        from server.app import listening  # not loaded by a worker
 
     async with listening(settings):
         _freeze_loaded_objects()

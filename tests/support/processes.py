@@ -17,6 +17,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from server.dev.store_kinds import KINDS, Start
 from server.dev.stores import ROOT, WATCHDOG
+from tests.support.fork_server import ForkedProcess, ForkServer
 from tests.support.market import Market
 
 START_SECONDS = 30.0
@@ -28,7 +29,9 @@ PORTS = itertools.cycle([11_000 + (os.getpid() * 499 + n) % 20_000 for n in rang
 class RunningProcess:
     """A started process. A worker has no `url`."""
 
-    def __init__(self, name: str, process: Process, log: Path, url: str | None) -> None:
+    def __init__(
+        self, name: str, process: Process | ForkedProcess, log: Path, url: str | None
+    ) -> None:
         self.name = name
         self.process = process
         self.log = log
@@ -75,12 +78,18 @@ class RunningProcess:
 
 class Processes:
     """Starts processes on one installation and ends them all. `market.join(..., url=second.url)`
-    connects a party to one of them; without `url` it is the first web process."""
+    connects a party to one of them; without `url` it is the first web process.
 
-    def __init__(self, env: Mapping[str, str], market: Market, folder: Path) -> None:
+    Servers are forks of `fork_server`. A test that measures memory sets it to None: a fork shares
+    pages until it writes to them."""
+
+    def __init__(
+        self, env: Mapping[str, str], market: Market, folder: Path, fork_server: ForkServer
+    ) -> None:
         self.env = dict(env)
         self.market = market
         self.folder = folder
+        self.fork_server: ForkServer | None = fork_server
         self.started: list[RunningProcess] = []
         self._numbers = itertools.count(1)
 
@@ -96,14 +105,14 @@ class Processes:
 
     async def _web(self, port: int, env: Mapping[str, str]) -> RunningProcess:
         url = f"http://127.0.0.1:{port}"
-        running = await self._start("web", server_command("web"), {**env, "PORT": str(port)}, url)
+        running = await self._serve("web", {**env, "PORT": str(port)}, url)
         async with ClientSession(timeout=ClientTimeout(total=5)) as session:
             await self._wait(running, lambda: _answers(session, f"{running.url}/readyz"))
         return running
 
     async def worker(self, **env: str) -> RunningProcess:
         """Start a worker process and wait until it is ready."""
-        running = await self._start("worker", server_command("worker"), env, None)
+        running = await self._serve("worker", env, None)
 
         async def has_logged_ready() -> bool:
             return "worker ready" in running.log.read_text(errors="replace")
@@ -135,12 +144,17 @@ class Processes:
                 await running.kill()
             print(f"--- {running.name} (exit {running.process.returncode}) ---\n{running.tail()}")
 
+    async def _serve(self, kind: str, env: Mapping[str, str], url: str | None) -> RunningProcess:
+        if not self.fork_server:
+            return await self._start(kind, [sys.executable, "-m", "server", kind], env, url)
+        name, log = self._next(kind)
+        process = await self.fork_server.fork([kind], self._environment(env), log)
+        return self._add(RunningProcess(name, process, log, url))
+
     async def _start(
         self, kind: str, command: Sequence[str], env: Mapping[str, str], url: str | None
     ) -> RunningProcess:
-        name = f"{kind}-{next(self._numbers)}"
-        log = self.folder / f"{name}.log"
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        name, log = self._next(kind)
         with log.open("wb") as output:
             # Under the watchdog, which ends the process when the tests themselves are killed.
             process = await asyncio.create_subprocess_exec(
@@ -154,9 +168,19 @@ class Processes:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                env={**kept, "PYTHONUNBUFFERED": "1", **self.env, **env},
+                env=self._environment(env),
             )
-        running = RunningProcess(name, process, log, url)
+        return self._add(RunningProcess(name, process, log, url))
+
+    def _next(self, kind: str) -> tuple[str, Path]:
+        name = f"{kind}-{next(self._numbers)}"
+        return name, self.folder / f"{name}.log"
+
+    def _environment(self, env: Mapping[str, str]) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        return {**kept, "PYTHONUNBUFFERED": "1", **self.env, **env}
+
+    def _add(self, running: RunningProcess) -> RunningProcess:
         self.started.append(running)
         return running
 
@@ -173,10 +197,6 @@ async def _answers(session: ClientSession, url: str) -> bool:
         async with session.get(url) as response:
             return response.status == 200
     return False
-
-
-def server_command(kind: str) -> list[str]:
-    return [sys.executable, "-m", "server", kind]
 
 
 def free_port() -> int:

@@ -421,6 +421,7 @@ async def until(true) -> None:
 @pytest.mark.timeout(300)
 async def test_memory_stays_flat(processes):
     """Guard: Spool, and `blocks` in `gridfs`; a file in memory is 20 MB, a bomb 1.6 GB."""
+    processes.fork_server = None
     web = await processes.web()
     market = processes.market
     owner = await market.customer(connect=False)

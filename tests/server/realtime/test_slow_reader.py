@@ -58,6 +58,7 @@ class Watch:
 async def test_a_client_that_stops_reading_affects_no_other(processes: Processes) -> None:
     """Guard: `FastTransport.pause_writing`: beyond MAX_UNSENT_BYTES the connection is aborted and
     its unsent data discarded; `sync` returns all of it."""
+    processes.fork_server = None
     web = await processes.web(COMMANDS_PER_SECOND="2000")
     talk, bystander = await meet(processes.market), await processes.market.customer()
     before, during = Watch(web.pid, bystander), Watch(web.pid, bystander)
