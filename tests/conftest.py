@@ -5,10 +5,8 @@ endpoints, signing keys. `server` runs it inside the test, `processes` as real p
 """
 
 import asyncio
-import base64
 import gc
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -18,35 +16,34 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import uvloop
-from aiohttp import web, web_app
 from pymongo import MongoClient
 
-from domain.kernel.store import Store
-from domain.ports.ports import Ports
 from domain.reconciliation.books_audit import Report, audit
-from server.app import Web
-from server.config import Settings, load
+from server.config import load
 from server.container import Container
 from server.dev.stores import ROOT, Addresses, Embedded
-from server.http.protocol import HttpRunner
 from server.log_setup import configure
-from tests.support import stripe_oracle
 from tests.support.dev_process import DevServer
 from tests.support.fork_server import ForkServer
+from tests.support.installations import (
+    Installation,
+    Server,
+    new_installation,
+    new_mail_server,
+    new_market,
+    running_server,
+)
 from tests.support.job_in_progress import JobInProgress
 from tests.support.market import Market
 from tests.support.negotiation import Negotiation
 from tests.support.processes import Processes, free_port
 from tests.support.property_sizes import SEED
-from tests.support.sandbox_client import Sandbox
 from tests.support.smtp_server import SmtpServer
 
 # As a server does: structlog's default renders all local variables of a traceback, for seconds.
 configure("INFO")
-MOST_TO_END = 30  # seconds
 MOST_TO_TEAR_DOWN = 90  # seconds
 both_paths = pytest.mark.parametrize("realtime", ["fast", "stock"])
 LONGEST = {
@@ -117,34 +114,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"{name}: {value}")
 
 
-class Installation(msgspec.Struct):
-    """The environment of one deployment, and its corner of the Stripe sandbox."""
-
-    env: dict[str, str]
-    settings: Settings
-    sandbox: Sandbox
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.settings.port}"
-
-
-class Server(msgspec.Struct):
-    """A web server inside the test's own event loop."""
-
-    url: str
-    web: Web
-    sandbox: Sandbox
-
-    @property
-    def store(self) -> Store:
-        return self.web.store
-
-    @property
-    def ports(self) -> Ports:
-        return self.web.ports
-
-
 @pytest.fixture(scope="session")
 def stores_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="jobsphere-", dir=_memory()) as folder:
@@ -190,43 +159,8 @@ async def installation(
 ) -> AsyncIterator[Installation]:
     """A new installation; at the end, all requests to Stripe and all events are checked against
     Stripe's API description."""
-    suffix, port = secrets.token_hex(16), free_port()
-    assert stores.mongo_url and stores.redis_url and stores.stripe_api_base
-    sandbox = Sandbox(stores.stripe_api_base, f"sk_test_{suffix}", stores.control_key)
-    await sandbox.register()
-    hooks = await sandbox.register_webhooks(f"http://127.0.0.1:{port}/webhooks/stripe")
-    database = f"test_{suffix[:12]}"
-    env = {
-        "PORT": str(port),
-        "MONGO_URL": stores.database(database),
-        "REDIS_URL": stores.redis_url,
-        "STRIPE_SECRET_KEY": sandbox.key,
-        "STRIPE_PUBLISHABLE_KEY": sandbox.publishable_key,
-        "STRIPE_API_BASE": stores.stripe_api_base,
-        "STRIPE_WEBHOOK_SECRETS": ",".join(hooks),
-        "JWT_KEYS": f"test:{base64.b64encode(os.urandom(32)).decode()}",
-        "AUDIT_KEY": f"test:{base64.b64encode(os.urandom(32)).decode()}",
-        "FIELD_KEYS": f"test:{base64.b64encode(os.urandom(32)).decode()}",
-        "CURRENCY": "USD,JPY,KWD,EUR,ISK",
-        "SPECIAL_CURRENCIES": "ISK",
-        "DRAIN_SECONDS": "1",
-        "REQUIRE_VERIFICATION": "off",
-        "REALTIME": realtime,
-        # Tests send more commands than people.
-        "COMMANDS_PER_SECOND": "1000",
-        "SIGN_INS_PER_MINUTE": "10000",
-        "REQUIRE_SECOND_FACTOR": "off",
-        "ADMIN_APPROVAL_AMOUNT": "0",
-    }
-    yield Installation(env, load(env), sandbox)
-    try:
-        stripe_oracle.check_log(await sandbox.requests())
-        for delivery in await sandbox.deliveries():
-            stripe_oracle.check_event(delivery["body"])
-    finally:
-        await sandbox.close()
-        mongo.admin.command("killAllSessions", [])  # a killed process may have left rows locked
-        mongo.drop_database(database)  # MongoDB scans all databases for expired rows
+    async with new_installation(stores, mongo, realtime) as installation:
+        yield installation
 
 
 @pytest.fixture(autouse=True)
@@ -237,33 +171,15 @@ def short_intents(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def server(installation: Installation) -> AsyncIterator[Server]:
-    served = Web(installation.settings)
-    runner = HttpRunner(served.application(), shutdown_timeout=1)
-    await runner.setup()
-    try:
-        await served.listen(runner)
-        yield Server(installation.url, served, installation.sandbox)
-    finally:
-        await _stop(runner)
-        web_app._cached_build_middleware.cache_clear()  # it keeps 1,024 servers in memory
-
-
-async def _stop(runner: web.AppRunner) -> None:
-    """Stop the server; if it does not end, print what its tasks wait for."""
-    ending = asyncio.create_task(runner.cleanup())
-    if not (await asyncio.wait({ending}, timeout=MOST_TO_END))[0]:
-        for task in asyncio.all_tasks():
-            task.print_stack()
-        pytest.fail("the server does not end")
-    await ending
+    async with running_server(installation) as server:
+        yield server
 
 
 @pytest.fixture
 async def market(server: Server, installation: Installation) -> AsyncIterator[Market]:
     """Users of the server inside the test."""
-    market = Market(installation.settings, server.url, installation.sandbox)
-    yield market
-    await market.close()
+    async with new_market(server, installation) as market:
+        yield market
 
 
 @pytest.fixture(scope="session")
@@ -309,21 +225,14 @@ async def books(installation: Installation) -> AsyncIterator[Callable[[], Awaita
 @pytest.fixture
 async def smtp(installation: Installation) -> AsyncIterator[SmtpServer]:
     """A mail server for the mails of the installation. Request it before `market` or `server`."""
-    smtp = await SmtpServer().start()
-    _configure(installation, SMTP_URL=smtp.url)
-    yield smtp
-    await smtp.stop()
+    async with new_mail_server(installation) as smtp:
+        yield smtp
 
 
 @pytest.fixture
 def verification_required(installation: Installation) -> None:
     """New accounts must verify their address. Request it before `market` or `server`."""
-    _configure(installation, REQUIRE_VERIFICATION="on")
-
-
-def _configure(installation: Installation, **variables: str) -> None:
-    installation.env |= variables
-    installation.settings = load(installation.env)
+    installation.configure(REQUIRE_VERIFICATION="on")
 
 
 @pytest.fixture

@@ -1,13 +1,31 @@
-"""Fixtures: a real browser on the server inside the test."""
+"""Fixtures: one real browser for all tests of this folder, on servers inside the tests.
+
+The browser belongs to one event loop. These tests and what they use run on it: each has its own
+server all the same, and each tab its own cookies and storage.
+"""
 
 import shutil
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
-from playwright.async_api import async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
+from pymongo import MongoClient
 
-from tests.conftest import Server
+from server.dev.stores import Addresses
 from tests.stories.browser.tabs import Tabs
+from tests.support.installations import (
+    Installation,
+    Server,
+    new_installation,
+    new_mail_server,
+    new_market,
+    running_server,
+)
+from tests.support.job_in_progress import JobInProgress
+from tests.support.market import Market
+from tests.support.smtp_server import SmtpServer
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -17,11 +35,14 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
     "--disable-quic",
+    # No spare processes: the pages of one tab share one.
+    "--renderer-process-limit=1",
+    "--disable-site-isolation-trials",
 ]
 
 
-@pytest.fixture
-async def tabs(server: Server) -> AsyncIterator[Tabs]:
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         pytest.fail("install Chromium: the pages are tested in a real browser")
@@ -29,5 +50,43 @@ async def tabs(server: Server) -> AsyncIterator[Tabs]:
         browser = await playwright.chromium.launch(
             executable_path=path, args=ARGUMENTS, headless=True
         )
-        yield Tabs(browser, server.web.settings.public_url)
+        yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def tabs(browser: Browser, server: Server) -> AsyncIterator[Tabs]:
+    tabs = Tabs(browser, server.web.settings.public_url)
+    yield tabs
+    await tabs.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def installation(
+    stores: Addresses, mongo: MongoClient[Any], realtime: str
+) -> AsyncIterator[Installation]:
+    async with new_installation(stores, mongo, realtime) as installation:
+        yield installation
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def smtp(installation: Installation) -> AsyncIterator[SmtpServer]:
+    async with new_mail_server(installation) as smtp:
+        yield smtp
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def server(installation: Installation) -> AsyncIterator[Server]:
+    async with running_server(installation) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def market(server: Server, installation: Installation) -> AsyncIterator[Market]:
+    async with new_market(server, installation) as market:
+        yield market
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def completed_work(market: Market, server: Server) -> JobInProgress:
+    return await JobInProgress(market, server).start_and_complete()

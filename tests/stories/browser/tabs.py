@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.async_api import Browser, Locator, Page, WebSocketRoute, expect
 
 from tests.support.parties import PASSWORD
@@ -14,6 +15,8 @@ from tests.support.parties import PASSWORD
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 375, "height": 800}
 TIMEOUT_MS = 10_000
+# The event loop of the browser, which the tests share.
+in_the_browser = pytest.mark.asyncio(loop_scope="session")
 PICTURES = os.environ.get("PICTURES")  # a folder for screenshots
 
 
@@ -144,6 +147,9 @@ class Tabs:
         tab = Tab(await context.new_page(), self.origin)
         self.opened.append(tab)
         return tab
+
+    async def close(self) -> None:
+        await asyncio.gather(*(tab.page.context.close() for tab in self.opened))
 
     @property
     def errors(self) -> list[str]:

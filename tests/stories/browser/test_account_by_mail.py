@@ -1,7 +1,10 @@
 """Accounts and mails in the browser: a lost password, and an address that is confirmed first."""
 
 from domain.accounts.user import User
+from tests.stories.browser.tabs import in_the_browser
 from tests.support.parties import PASSWORD
+
+pytestmark = in_the_browser
 
 NEW = "a fence of larch wood"
 

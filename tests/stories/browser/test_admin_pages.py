@@ -4,7 +4,9 @@ import csv
 
 from playwright.async_api import expect
 
-from tests.stories.browser.tabs import PHONE
+from tests.stories.browser.tabs import PHONE, in_the_browser
+
+pytestmark = in_the_browser
 
 
 async def saved(tab, press):

@@ -4,6 +4,10 @@ import asyncio
 
 from playwright.async_api import expect
 
+from tests.stories.browser.tabs import in_the_browser
+
+pytestmark = in_the_browser
+
 PENDING = """import("/static/js/api.js").then(({ api }) =>
     api.command("/job", "list").then(() => "answered", (problem) => problem.code))"""
 

@@ -3,7 +3,9 @@
 from playwright.async_api import expect
 
 from domain.notifications.alerts import alert
-from tests.stories.browser.tabs import PHONE
+from tests.stories.browser.tabs import PHONE, in_the_browser
+
+pytestmark = in_the_browser
 
 FENCE = "“Paint the fence”"
 

@@ -4,10 +4,12 @@ from playwright.async_api import expect
 
 from domain import ledger
 from domain.kernel.rooms import user_room
-from tests.stories.browser.tabs import PHONE, Tab
+from tests.stories.browser.tabs import PHONE, Tab, in_the_browser
 from tests.support.databases import needs
 from tests.support.file_samples import picture
 from tests.support.parties import PASSWORD
+
+pytestmark = in_the_browser
 
 TITLE = "Paint the fence"
 KEY = "jobsphere.session"

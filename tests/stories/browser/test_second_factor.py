@@ -8,8 +8,10 @@ import pytest
 from playwright.async_api import expect
 
 from server.config import load
-from tests.stories.browser.tabs import Tab
+from tests.stories.browser.tabs import Tab, in_the_browser
 from tests.support.parties import PASSWORD
+
+pytestmark = in_the_browser
 
 PLATFORM_AUTHENTICATOR = {
     "protocol": "ctap2",

@@ -1,0 +1,147 @@
+"""One deployment of a test: its environment, its corner of the Stripe sandbox, its server."""
+
+import asyncio
+import base64
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import web, web_app
+from pymongo import MongoClient
+
+from domain.kernel.store import Store
+from domain.ports.ports import Ports
+from server.app import Web
+from server.config import Settings, load
+from server.dev.stores import Addresses
+from server.http.protocol import HttpRunner
+from tests.support import stripe_oracle
+from tests.support.market import Market
+from tests.support.processes import free_port
+from tests.support.sandbox_client import Sandbox
+from tests.support.smtp_server import SmtpServer
+
+MOST_TO_END = 30  # seconds
+
+
+class Installation(msgspec.Struct):
+    """The environment of one deployment, and its corner of the Stripe sandbox."""
+
+    env: dict[str, str]
+    settings: Settings
+    sandbox: Sandbox
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.settings.port}"
+
+    def configure(self, **variables: str) -> None:
+        """Change settings, before a server reads them."""
+        self.env |= variables
+        self.settings = load(self.env)
+
+
+class Server(msgspec.Struct):
+    """A web server inside the test's own event loop."""
+
+    url: str
+    web: Web
+    sandbox: Sandbox
+
+    @property
+    def store(self) -> Store:
+        return self.web.store
+
+    @property
+    def ports(self) -> Ports:
+        return self.web.ports
+
+
+@asynccontextmanager
+async def new_installation(
+    stores: Addresses, mongo: MongoClient[Any], realtime: str
+) -> AsyncIterator[Installation]:
+    """A new installation; at the end, all requests to Stripe and all events are checked against
+    Stripe's API description."""
+    suffix, port = secrets.token_hex(16), free_port()
+    assert stores.mongo_url and stores.redis_url and stores.stripe_api_base
+    sandbox = Sandbox(stores.stripe_api_base, f"sk_test_{suffix}", stores.control_key)
+    await sandbox.register()
+    hooks = await sandbox.register_webhooks(f"http://127.0.0.1:{port}/webhooks/stripe")
+    database = f"test_{suffix[:12]}"
+    env = {
+        "PORT": str(port),
+        "MONGO_URL": stores.database(database),
+        "REDIS_URL": stores.redis_url,
+        "STRIPE_SECRET_KEY": sandbox.key,
+        "STRIPE_PUBLISHABLE_KEY": sandbox.publishable_key,
+        "STRIPE_API_BASE": stores.stripe_api_base,
+        "STRIPE_WEBHOOK_SECRETS": ",".join(hooks),
+        "JWT_KEYS": f"test:{base64.b64encode(os.urandom(32)).decode()}",
+        "AUDIT_KEY": f"test:{base64.b64encode(os.urandom(32)).decode()}",
+        "FIELD_KEYS": f"test:{base64.b64encode(os.urandom(32)).decode()}",
+        "CURRENCY": "USD,JPY,KWD,EUR,ISK",
+        "SPECIAL_CURRENCIES": "ISK",
+        "DRAIN_SECONDS": "1",
+        "REQUIRE_VERIFICATION": "off",
+        "REALTIME": realtime,
+        # Tests send more commands than people.
+        "COMMANDS_PER_SECOND": "1000",
+        "SIGN_INS_PER_MINUTE": "10000",
+        "REQUIRE_SECOND_FACTOR": "off",
+        "ADMIN_APPROVAL_AMOUNT": "0",
+    }
+    yield Installation(env, load(env), sandbox)
+    try:
+        stripe_oracle.check_log(await sandbox.requests())
+        for delivery in await sandbox.deliveries():
+            stripe_oracle.check_event(delivery["body"])
+    finally:
+        await sandbox.close()
+        mongo.admin.command("killAllSessions", [])  # a killed process may have left rows locked
+        mongo.drop_database(database)  # MongoDB scans all databases for expired rows
+
+
+@asynccontextmanager
+async def running_server(installation: Installation) -> AsyncIterator[Server]:
+    """A server in this event loop."""
+    served = Web(installation.settings)
+    runner = HttpRunner(served.application(), shutdown_timeout=1)
+    await runner.setup()
+    try:
+        await served.listen(runner)
+        yield Server(installation.url, served, installation.sandbox)
+    finally:
+        await _stop(runner)
+        web_app._cached_build_middleware.cache_clear()  # it keeps 1,024 servers in memory
+
+
+async def _stop(runner: web.AppRunner) -> None:
+    """Stop the server; if it does not end, print what its tasks wait for."""
+    ending = asyncio.create_task(runner.cleanup())
+    if not (await asyncio.wait({ending}, timeout=MOST_TO_END))[0]:
+        for task in asyncio.all_tasks():
+            task.print_stack()
+        pytest.fail("the server does not end")
+    await ending
+
+
+@asynccontextmanager
+async def new_market(server: Server, installation: Installation) -> AsyncIterator[Market]:
+    """Users of a server, who disconnect at the end."""
+    market = Market(installation.settings, server.url, installation.sandbox)
+    yield market
+    await market.close()
+
+
+@asynccontextmanager
+async def new_mail_server(installation: Installation) -> AsyncIterator[SmtpServer]:
+    """A mail server for the mails of the installation."""
+    smtp = await SmtpServer().start()
+    installation.configure(SMTP_URL=smtp.url)
+    yield smtp
+    await smtp.stop()
