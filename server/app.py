@@ -137,7 +137,9 @@ class Web(Container):
                 answered = refusal(Unavailable())
             else:
                 answered = await work(op, fields, actor, meta, self.ports)
-            if op.limits and answered.ok:
+            if answered.ok:
+                if not op.limits:
+                    return answered
                 self.limits.charge(op, actor, meta, answered.data)
             if answered.error:
                 self._note(Code(answered.error.code), op, actor, meta)

@@ -64,8 +64,11 @@ class RateLimits:
         self, op: Operation, fields: Any, actor: Actor | None, meta: Meta
     ) -> Sequence[Attempt]:
         """Count a request. Attempts at a password are to be settled. Raises RateLimited."""
-        key = actor.id if actor else self._address(meta)
-        await self._take(key, self._user, 1 + meta.size // BYTES)
+        key, cost = actor.id if actor else self._address(meta), 1 + meta.size // BYTES
+        if self._buckets.take_at_once(key, self._user, cost) != 0:
+            await self._take(key, self._user, cost)
+        if not op.limits:
+            return ()
         personal = False
         for limit in op.limits:
             personal = personal or limit.per is not Per.USER
@@ -75,10 +78,7 @@ class RateLimits:
 
     async def _take(self, key: str, rate: Rate, cost: float) -> None:
         """Raises RateLimited."""
-        wait = self._buckets.take_at_once(key, rate, cost)
-        if wait is None:
-            wait = await self._buckets.take(key, rate, cost)
-        if wait:
+        if wait := await self._buckets.take(key, rate, cost):
             raise RateLimited(retry_after=rounded(wait))
 
     async def _begin_attempts(

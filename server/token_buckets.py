@@ -32,7 +32,7 @@ log = structlog.get_logger()
 MAX_KEYS = 50_000  # then buckets that are full again are removed
 SMALL = 50
 ALLOWANCE_SECONDS = 1.0
-REPORT_SECONDS = 0.1
+REPORT_SECONDS = 0.25
 AWAY_SECONDS = 1.0  # between two attempts to reach Redis
 ANSWER_SECONDS = 1.0  # then Redis is away
 BATCH = 500  # buckets in one call
@@ -72,6 +72,7 @@ class Rate:
         self.interval = 1 / per_second
         self.slack = burst / per_second
         self.allowance = 0.0 if exact or burst < SMALL else burst / 20
+        self.low = self.allowance / 4  # then the next is asked for
         self.credit = burst / 50  # before the first answer of Redis
 
     def times(self, factor: float) -> "Rate":
@@ -170,7 +171,7 @@ class SharedBuckets:
         self, redis: Redis, prefix: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._script = redis.register_script(SCRIPT)
-        self._prefix = prefix
+        self._prefix = f"{prefix}:limit:"
         self._clock = clock
         self._local = Buckets(clock)
         self._away_until = 0.0
@@ -194,9 +195,16 @@ class SharedBuckets:
         now = self._clock()
         if now < self._away_until:
             return self._local.take(key, rate, min(cost, rate.burst))
+        allowance = self._allowances.get(key)
+        if allowance and allowance.used and now <= allowance.expires:  # to be reported already
+            left = allowance.left - cost
+            if left >= rate.low:  # enough are left after it that no more are asked for yet
+                allowance.left = left
+                allowance.used += cost
+                allowance.available -= cost
+                return 0.0
         if not rate.allowance:
             return None
-        allowance = self._allowances.get(key)
         if allowance is None:
             allowance = self._allowances[key] = Allowance(key, rate, now)
             if len(self._allowances) > self._sweep_at:
@@ -206,7 +214,7 @@ class SharedBuckets:
             if key not in self._used:
                 self._used[key] = allowance
                 self._report_soon()
-            if allowance.left < rate.allowance / 4:
+            if allowance.left < rate.low:
                 self._urgent.set()
         return wait
 
@@ -278,11 +286,11 @@ class SharedBuckets:
         keys: list[str] = []
         args: list[float] = []
         for each in allowances:
-            keys.append(f"{self._prefix}:limit:{each.key}")
+            keys.append(self._prefix + each.key)
             args += (each.used * each.rate.interval, 0, each.rate.slack)
             each.used, each.renewed = 0.0, None
         for question in questions:
-            keys.append(f"{self._prefix}:limit:{question.key}")
+            keys.append(self._prefix + question.key)
             seconds = question.cost * question.rate.interval
             given = question.answer is None
             args += (seconds if given else 0, 0 if given else seconds, question.rate.slack)

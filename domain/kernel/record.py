@@ -83,17 +83,17 @@ class Page(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
-JSON_SCALARS = frozenset({str, int, bool, float})
+JSON_SCALARS = frozenset({str, int, bool, float, type(None)})
 
 
 def wire(value: Any) -> Any:
     """Convert a result into builtins for JSON, without private fields."""
-    if value is None or type(value) in JSON_SCALARS:
+    if type(value) in JSON_SCALARS:
         return value
     if isinstance(value, msgspec.Struct):
         private = getattr(value, "PRIVATE", ())
         return {
-            name: wire(getattr(value, name))
+            name: field if type(field := getattr(value, name)) in JSON_SCALARS else wire(field)
             for name in value.__struct_fields__
             if name not in private
         }

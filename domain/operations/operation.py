@@ -77,7 +77,7 @@ class Operation(msgspec.Struct, frozen=True):
         except ValueError as refused:  # msgspec's own, for the number of a time after the year 9999
             raise Invalid(f"{refused}.") from refused
         for name, value in fields.items():
-            if _has_null(value):
+            if type(value) not in WITHOUT_TEXT and _has_null(value):
                 raise Invalid(f"{name}: null characters are not text.", field=name)
         return fields, command
 
@@ -173,8 +173,9 @@ async def _run(
             answer = wire(await op.run(command, actor, ports, meta))
         else:
             answer = wire(await op.run(command, actor, ports.store.single()))
-        subjects = op.subjects(answer) if op.subjects else ()
-        await record_read(op, fields, actor, meta, ports, subjects)
+        if audits_reads(op, actor):
+            subjects = op.subjects(answer) if op.subjects else ()
+            await record_read(op, fields, actor, meta, ports, subjects)
         return answer
     assert actor is not None, "an operation that writes has roles"
     answer = await _write(op, command, fields, actor, meta, ports)
@@ -182,6 +183,12 @@ async def _run(
     if op.reply is None:
         return answer
     return wire(await op.reply(answer["id"], actor, ports))
+
+
+def audits_reads(op: Operation, actor: Actor | None) -> bool:
+    if op.audited is None:
+        return actor is not None and actor.role is Role.ADMIN
+    return op.audited
 
 
 async def record_read(
@@ -193,10 +200,7 @@ async def record_read(
     subjects: Iterable[str] = (),
 ) -> None:
     """Write an audit row if the operation is `audited`, or an administrator has read something."""
-    audited = op.audited
-    if audited is None:
-        audited = actor is not None and actor.role is Role.ADMIN
-    if audited:
+    if audits_reads(op, actor):
         entry = _audit_entry(op, fields, actor, meta)
         await audit_log.record(ports.store.single(), ports.seal, entry, subjects)
 
@@ -259,6 +263,9 @@ def _audit_entry(
         role=actor.role if actor else None,
         session_id=actor.session_id if actor else None,
     )
+
+
+WITHOUT_TEXT = frozenset({bool, int, float, type(None)})
 
 
 def _has_null(value: Any) -> bool:

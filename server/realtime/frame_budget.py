@@ -62,10 +62,9 @@ class FrameBudget:
         size, connection.unpaid = connection.unpaid, 0
         now, due = self._clock(), connection.due
         due = (due if due > now else now) + frames * allowed.frame + size * allowed.byte
-        wait = due - now - allowed.ahead
-        if wait > 0:
+        if due - now > allowed.ahead:
             connection.refusals += max(1, frames) + size / ABUSE_BYTES
-            return wait
+            return due - now - allowed.ahead
         connection.due = due
         return 0.0
 

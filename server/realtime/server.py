@@ -195,15 +195,15 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             return None
         kind, namespace, id = header.groups()
         namespace = namespace.partition("?")[0] if namespace else "/"
-        readable = kind in (EVENT, CONNECT)
-        content = packets.decode(text[header.end() :]) if readable else None
-        if kind == CONNECT:
-            return self._connect(connection, namespace, content)
-        if kind == DISCONNECT:
+        content = text[header.end() :]
+        if kind in packets.EVENTS:
+            if client := connection.clients.get(namespace):
+                data = packets.decode(content) if kind == EVENT else None
+                return self._start_command(client, int(id) if id else None, data, len(content))
+        elif kind == CONNECT:
+            return self._connect(connection, namespace, packets.decode(content))
+        elif kind == DISCONNECT:
             self._leave_namespace(connection, namespace)
-        elif kind in packets.EVENTS and (client := connection.clients.get(namespace)):
-            size = len(text) - header.end()
-            return self._start_command(client, int(id) if id else None, content, size)
         return None
 
     def _refuse_unread(
