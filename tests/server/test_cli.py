@@ -17,6 +17,7 @@ from domain.accounts.user import User
 from server.dev.stores import ROOT
 from tests.conftest import Installation
 from tests.support.dev_process import DevServer, run_command
+from tests.support.fork_server import ForkServer
 from tests.support.market import Market
 from tests.support.parties import PASSWORD
 from tests.support.processes import Processes, free_port
@@ -48,9 +49,11 @@ def running(pid: int) -> bool:
 def test_dev_starts_from_nothing_and_finds_its_data_again(
     tmp_path: Path, started: list[DevServer]
 ) -> None:
-    """Fails without `embedded(...)`, `create_demo_accounts`, `_welcome` or the signal handlers;
-    the second half without `secrets.load` (the old token) or with a new endpoint
-    (`_register_webhooks`); and without `keep_private`."""
+    """Guard: `embedded(...)`, `create_demo_accounts` and `_welcome`; the lock that `embedded` takes
+    on DATA_DIR; the watchdog around the stores. After the kill: `secrets.load` (else the old token
+    is refused), no new endpoint in `_register_webhooks`, and `keep_private`; `Supervisor` in
+    `Embedded._supervise` for a store that dies, and `first_death` in `_serve` when a new start does
+    not help."""
     data = tmp_path / "data"
     first = DevServer(data, free_port(), tmp_path / "first.log")
     started.append(first)
@@ -67,7 +70,12 @@ def test_dev_starts_from_nothing_and_finds_its_data_again(
     assert len(hooks) == 2
     assert _open_to_others(data) == []
 
-    assert first.stop(signal.SIGTERM) == 0
+    refused = run_command("dev", env={"DATA_DIR": str(data), "PORT": str(free_port())})
+    assert refused.returncode == 1
+    said = f"in use by another JobSphere server (process {first.process.pid})"
+    assert said in refused.stderr
+
+    first.stop(signal.SIGKILL)
     assert gone(children)
 
     (data / "redis").chmod(0o755)
@@ -81,7 +89,25 @@ def test_dev_starts_from_nothing_and_finds_its_data_again(
     assert _endpoints(data) == [f"{second.url}/webhooks/stripe"] * 2
     assert _open_to_others(data) == []
 
-    assert second.stop(signal.SIGINT) == 0
+    _kill_redis_until_dev_ends(second, data, signed_in["refresh_token"])
+
+
+def _kill_redis_until_dev_ends(dev: DevServer, data: Path, refresh_token: str) -> None:
+    children = dev.children()
+    os.kill(dev.child("valkey"), signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while not dev.output.count("embedded store answers again"):
+        assert time.monotonic() < deadline, dev.output
+        time.sleep(0.1)
+    assert dev.http("POST", "/api/account/refresh", {"refresh_token": refresh_token})[0] == 200
+
+    (manifest,) = (data / "redis").rglob("*.manifest")
+    manifest.write_text("this is no manifest\n")
+    os.kill(dev.child("valkey"), signal.SIGKILL)
+    assert dev.process.wait(timeout=60) == 1
+    assert "Redis (Valkey) ended unexpectedly (exit code 1)" in dev.output
+    assert "Traceback" not in dev.output
+    assert gone(children)
 
 
 def _open_to_others(data: Path) -> list[Path]:
@@ -96,70 +122,27 @@ def _endpoints(data: Path) -> list[str]:
     return [json.loads(body)["url"] for (body,) in rows]
 
 
-def test_dev_starts_a_dead_store_again_and_ends_when_that_does_not_help(
-    tmp_path: Path, started: list[DevServer]
+def test_a_taken_port_is_said_in_a_sentence(
+    installation: Installation, fork_server: ForkServer
 ) -> None:
-    """Guard: `Supervisor` in `Embedded._supervise`, and `first_death` in `_serve`."""
-    dev = DevServer(tmp_path / "data", free_port(), tmp_path / "dev.log")
-    started.append(dev)
-    dev.wait_until_it_serves()
-    login = {"email": "customer@demo.test", "password": "demo-jobsphere"}
-    tokens = dev.http("POST", "/api/account/login", login)[1]
-    children = dev.children()
-    os.kill(dev.child("valkey"), signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while not dev.output.count("embedded store answers again"):
-        assert time.monotonic() < deadline, dev.output
-        time.sleep(0.1)
-    refresh = {"refresh_token": tokens["refresh_token"]}
-    assert dev.http("POST", "/api/account/refresh", refresh)[0] == 200
-
-    (manifest,) = (tmp_path / "data" / "redis").rglob("*.manifest")
-    manifest.write_text("this is no manifest\n")
-    os.kill(dev.child("valkey"), signal.SIGKILL)
-    assert dev.process.wait(timeout=60) == 1
-    assert "Redis (Valkey) ended unexpectedly (exit code 1)" in dev.output
-    assert "Traceback" not in dev.output
-    assert gone(children)
-
-
-def test_dev_leaves_no_children_when_it_is_killed(tmp_path: Path, started: list[DevServer]) -> None:
-    """Fails without the watchdog around the stores."""
-    dev = DevServer(tmp_path / "data", free_port(), tmp_path / "dev.log")
-    started.append(dev)
-    dev.wait_until_it_serves()
-    children = dev.children()
-    dev.stop(signal.SIGKILL)
-    assert gone(children)
-
-
-def test_two_dev_servers_cannot_share_a_folder(tmp_path: Path, started: list[DevServer]) -> None:
-    """Fails without the lock that `embedded` takes on DATA_DIR."""
-    dev = DevServer(tmp_path / "data", free_port(), tmp_path / "dev.log")
-    started.append(dev)
-    dev.wait_until_it_serves()
-    refused = run_command("dev", env={"DATA_DIR": str(tmp_path / "data"), "PORT": str(free_port())})
-    assert refused.returncode == 1
-    assert f"in use by another JobSphere server (process {dev.process.pid})" in refused.stderr
-
-
-def test_a_taken_port_is_said_in_a_sentence(tmp_path: Path, installation: Installation) -> None:
     """Fails without the OSError mapping in `app.listening`."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", installation.settings.port))
         taken.listen()
-        refused = run_command("web", env=installation.env)
+        refused = fork_server.run("web", env=installation.env)
     assert refused.returncode == 1
     assert f"Port {installation.settings.port} is in use" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
 @pytest.mark.parametrize("word", ["web", "worker", "dev"])
-def test_all_problems_of_the_configuration_are_told_at_once(word: str, tmp_path: Path) -> None:
+def test_all_problems_of_the_configuration_are_told_at_once(
+    word: str, tmp_path: Path, fork_server: ForkServer
+) -> None:
     """Fails without the ConfigError branches of the commands; `dev` also when the stores are
     started before the check."""
     env = {"PORT": "none", "LOG_LEVEL": "LOUD", "DATA_DIR": str(tmp_path / "data")}
-    refused = run_command(word, env=env)
+    refused = fork_server.run(word, env=env)
     assert refused.returncode == 2
     assert "PORT must be a whole number" in refused.stderr
     assert "LOG_LEVEL must be one of" in refused.stderr
@@ -170,11 +153,11 @@ def test_all_problems_of_the_configuration_are_told_at_once(word: str, tmp_path:
 
 @pytest.mark.parametrize("word", ["web", "worker"])
 async def test_a_database_with_demo_accounts_is_refused(
-    word: str, installation: Installation, processes: Processes
+    word: str, installation: Installation, processes: Processes, fork_server: ForkServer
 ) -> None:
     """Fails without `container.refuse_demo_accounts` in `app.listening` and `serve.worker`."""
     await _add_user(processes.market, "contractor2@demo.test")
-    refused = await asyncio.to_thread(run_command, word, env=installation.env)
+    refused = await asyncio.to_thread(fork_server.run, word, env=installation.env)
     assert refused.returncode == 1
     assert "This database has demo accounts" in refused.stderr
 
@@ -185,7 +168,7 @@ async def _add_user(market: Market, email: str) -> None:
 
 
 async def test_an_administrator_is_created_and_signs_in(
-    installation: Installation, processes: Processes
+    installation: Installation, processes: Processes, fork_server: ForkServer
 ) -> None:
     """Fails without `role=Role.ADMIN` in `create_admin`, its `.lower()` of the address, or its
     row in the audit trail."""
@@ -193,7 +176,7 @@ async def test_an_administrator_is_created_and_signs_in(
     made = await asyncio.to_thread(run_command, *words, env=installation.env, stdin=PASSWORD + "\n")
     assert made.returncode == 0, made.stderr
     again = await asyncio.to_thread(
-        run_command, *words, env=installation.env, stdin=PASSWORD + "\n"
+        fork_server.run, *words, env=installation.env, stdin=PASSWORD + "\n"
     )
     assert again.returncode == 1
     assert "already has an account" in again.stderr
@@ -217,12 +200,17 @@ async def test_an_administrator_is_created_and_signs_in(
     ],
 )
 async def test_a_weak_administrator_is_refused(
-    email: str, password: str, said: str, installation: Installation, processes: Processes
+    email: str,
+    password: str,
+    said: str,
+    installation: Installation,
+    processes: Processes,
+    fork_server: ForkServer,
 ) -> None:
     """Fails without `REGISTER.parse` in create_admin, or the check for the demo password."""
     words = ("admin", "create", email, "Root", "--password-stdin")
     refused = await asyncio.to_thread(
-        run_command, *words, env=installation.env, stdin=password + "\n"
+        fork_server.run, *words, env=installation.env, stdin=password + "\n"
     )
     assert refused.returncode == 1
     assert said in refused.stderr
@@ -231,7 +219,9 @@ async def test_a_weak_administrator_is_refused(
 
 
 async def test_web_and_worker_end_gracefully(processes: Processes) -> None:
-    """Fails without the SIGTERM handler of `serve.run`: the exit code would be -15."""
+    """Fails without the SIGTERM handler of `serve.run`: the exit code would be -15. Others fork
+    these processes; here they start with an interpreter."""
+    processes.fork_server = None
     web, worker = await processes.web(), await processes.worker()
     assert (await web.stop(), await worker.stop()) == (0, 0)
 

@@ -10,7 +10,7 @@ from domain.kernel.errors import Conflict, Invalid
 from server.cli import manage_admin
 from server.container import CannotServe
 from tests.conftest import Installation
-from tests.support.dev_process import run_command
+from tests.support.fork_server import ForkServer
 from tests.support.market import Market
 from tests.support.parties import PASSWORD, Party
 from tests.support.processes import Processes
@@ -80,16 +80,16 @@ async def test_only_administrators_are_managed(market: Market) -> None:
 
 
 async def test_the_command_line_takes_the_password_from_its_input(
-    installation: Installation, processes: Processes
+    installation: Installation, processes: Processes, fork_server: ForkServer
 ) -> None:
     """Guard: `_read_password`; there is no option for a password, which others would see."""
     admin = await processes.market.admin(connect=False)
     words = ("admin", "reset-password", admin.email, "--password-stdin")
     done = await asyncio.to_thread(
-        run_command, *words, env=installation.env, stdin=NEW_PASSWORD + "\n"
+        fork_server.run, *words, env=installation.env, stdin=NEW_PASSWORD + "\n"
     )
     assert done.returncode == 0, done.stderr
     words = ("admin", "disable", admin.email, "--reason", "Has left")
-    refused = await asyncio.to_thread(run_command, *words, env=installation.env)
+    refused = await asyncio.to_thread(fork_server.run, *words, env=installation.env)
     assert (refused.returncode, "last administrator" in refused.stderr) == (1, True)
     assert "Traceback" not in refused.stderr

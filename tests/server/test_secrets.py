@@ -6,6 +6,7 @@ import io
 import json
 import os
 import secrets
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,17 @@ import pytest
 from server.config import ConfigError, load
 from server.redaction import redacted, secrets_of_url
 from tests.conftest import Installation
-from tests.support.dev_process import DevServer, run_command
+from tests.support.dev_process import DevServer
+from tests.support.fork_server import ForkServer
 from tests.support.processes import free_port
 
 NOWHERE = "127.0.0.1:1"
 
 
 @pytest.mark.slow
-def test_a_story_shows_no_secret(tmp_path: Path, started: list[DevServer]) -> None:
+def test_a_story_shows_no_secret(
+    tmp_path: Path, started: list[DevServer], fork_server: ForkServer
+) -> None:
     """Guard: `Settings.secrets` and `redacted` in `log_setup.configure`; `redis.conf` in
     `store_kinds._redis_command`; `Kind.environment`. Mails and files fail, with credentials that
     libraries put into their errors."""
@@ -43,12 +47,12 @@ def test_a_story_shows_no_secret(tmp_path: Path, started: list[DevServer]) -> No
     words = ("admin", "create", "root@example.com", "Root")
     beside = {"DATA_DIR": str(data), "ADMIN_PASSWORD": f"{marks['admin']} and more words"}
     for command, extra in ((("demo",), {}), (words, beside), (("audit",), {})):
-        ran = run_command(*command, env={**env, "DATA_DIR": str(data), **extra})
+        ran = fork_server.run(*command, env={**env, "DATA_DIR": str(data), **extra})
         assert ran.returncode == 0, ran.stderr
         shown += ran.stdout + ran.stderr
     hidden = [*marks.values(), *_secrets(data)]
     assert len(hidden) >= 10
-    dev.stop()
+    assert dev.stop(signal.SIGINT) == 0
     shown += dev.output
     for log in (data / "logs").iterdir():
         shown += log.read_text(errors="replace")
@@ -75,7 +79,9 @@ def _command_lines(pid: int) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["MONGO_URL", "REDIS_URL", "STRIPE_API_BASE"])
-async def test_errors_of_a_store_show_no_secret(name: str, installation: Installation) -> None:
+async def test_errors_of_a_store_show_no_secret(
+    name: str, installation: Installation, fork_server: ForkServer
+) -> None:
     """Guard: `redacted` around the errors of the command line."""
     mark = f"Mark{secrets.token_hex(8)}"
     urls = {
@@ -84,7 +90,7 @@ async def test_errors_of_a_store_show_no_secret(name: str, installation: Install
         "STRIPE_API_BASE": f"http://user:{mark}@{NOWHERE}",
     }
     env = {**installation.env, name: urls[name]}
-    ran = await asyncio.to_thread(run_command, "audit", env=env)
+    ran = await asyncio.to_thread(fork_server.run, "audit", env=env)
     assert ran.returncode
     assert mark not in ran.stdout + ran.stderr
 

@@ -1,15 +1,16 @@
 """Starts `python -m server` as a fork of a process that has loaded the server already.
 
 Loading takes most of the CPU time of a start. A fork is a process of its own, with its own
-environment, output, session and exit code, and it runs the same `server/__main__.py` to the end.
-Tests of the command line and of memory start an interpreter instead.
+environment, input, output, session and exit code, and it runs the same `server/__main__.py` to the
+end. Tests of the command line itself and of memory start an interpreter instead.
 
 The fork server is single-threaded and runs no code of ours before a fork. It gets each request
-with two descriptors: a channel, on which it answers with the process id and later the exit code,
-and the log. Its end, even by SIGKILL, ends all forks.
+with four descriptors: a channel, on which it answers with the process id and later the exit code,
+then input, output and errors. Its end, even by SIGKILL, ends all forks.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -21,16 +22,18 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from server.dev.stores import ROOT, WATCHDOG
 from server.runtime.loading import loading
+from tests.support.dev_process import clean_environment
 
-LOADED = ("server.cli.main", "server.cli.serve", "server.app")
-REQUEST_BYTES = 65_536
+LOADED = ("server.cli.main", "server.app", "server.dev.run", "server.dev.demo", "server.cli.audit")
+MOST_BYTES = 65_536
+COMMAND_SECONDS = 60
 PR_SET_PDEATHSIG = 1
 
 
@@ -55,7 +58,7 @@ class ForkedProcess:
 
     async def _end(self) -> int:
         with self._channel:
-            answer = await asyncio.get_running_loop().sock_recv(self._channel, 16)
+            answer = await asyncio.get_running_loop().sock_recv(self._channel, MOST_BYTES)
         return int(answer or -signal.SIGKILL)  # no answer: the fork server has ended
 
 
@@ -67,15 +70,45 @@ class ForkServer:
         self._control: socket.socket | None = None
 
     async def fork(self, words: Sequence[str], env: Mapping[str, str], log: Path) -> ForkedProcess:
-        """Run `python -m server WORDS` with this environment and no other variables."""
-        control = self._control or self._start()
-        channel, its_end = socket.socketpair()
-        channel.setblocking(False)
-        request = json.dumps({"words": list(words), "env": dict(env)}).encode()
-        with its_end, log.open("wb") as output:
-            socket.send_fds(control, [request], [its_end.fileno(), output.fileno()])
-        pid = int(await asyncio.get_running_loop().sock_recv(channel, 16))
+        """Start `python -m server WORDS` with this environment and no other variables."""
+        channel = self._log_to(log, words, env)
+        pid = int(await asyncio.get_running_loop().sock_recv(channel, MOST_BYTES))
         return ForkedProcess(pid, channel)
+
+    def _log_to(self, log: Path, words: Sequence[str], env: Mapping[str, str]) -> socket.socket:
+        with Path(os.devnull).open("rb") as nothing, log.open("wb") as output:
+            channel = self._request(words, env, [nothing, output, output])
+        channel.setblocking(False)
+        return channel
+
+    def run(
+        self, *words: str, env: Mapping[str, str], stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Like `run_command`."""
+        with contextlib.ExitStack() as stack:
+            given, output, errors = (
+                stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(3)
+            )
+            given.write(stdin)
+            given.seek(0)
+            channel = self._request(words, clean_environment(env), [given, output, errors])
+            with channel:
+                channel.settimeout(COMMAND_SECONDS)
+                channel.recv(MOST_BYTES)
+                code = int(channel.recv(MOST_BYTES))
+            for written in (output, errors):
+                written.seek(0)
+            return subprocess.CompletedProcess(words, code, output.read(), errors.read())
+
+    def _request(
+        self, words: Sequence[str], env: Mapping[str, str], files: Sequence[IO[Any]]
+    ) -> socket.socket:
+        control = self._control or self._start()
+        channel, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        request = json.dumps({"words": list(words), "env": dict(env)}).encode()
+        with its_end:
+            socket.send_fds(control, [request], [each.fileno() for each in (its_end, *files)])
+        return channel
 
     def _start(self) -> socket.socket:
         self._control, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -114,10 +147,10 @@ def serve(control: socket.socket) -> list[str] | None:
                     selector.unregister(key.fileobj)
                     _report_end(key.fd, *key.data)
                     continue
-                request, descriptors, _, _ = socket.recv_fds(control, REQUEST_BYTES, 2)
+                request, descriptors, _, _ = socket.recv_fds(control, MOST_BYTES, 4)
                 if not request:
                     return None
-                channel, log = socket.socket(fileno=descriptors[0]), descriptors[1]
+                channel, streams = socket.socket(fileno=descriptors[0]), descriptors[1:]
                 parent, pid = os.getpid(), os.fork()
                 if pid == 0:
                     channel.close()
@@ -125,8 +158,9 @@ def serve(control: socket.socket) -> list[str] | None:
                         os.close(inherited.fd)
                         if inherited.data:
                             inherited.data[1].close()
-                    return _become(json.loads(request), log, parent)
-                os.close(log)
+                    return _become(json.loads(request), streams, parent)
+                for stream in streams:
+                    os.close(stream)
                 channel.send(str(pid).encode())
                 selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, channel))
 
@@ -134,18 +168,18 @@ def serve(control: socket.socket) -> list[str] | None:
 def _report_end(pidfd: int, pid: int, channel: socket.socket) -> None:
     os.close(pidfd)
     _, status = os.waitpid(pid, 0)
-    with channel, suppress(BrokenPipeError):
+    with channel, contextlib.suppress(BrokenPipeError):
         channel.send(str(os.waitstatus_to_exitcode(status)).encode())
 
 
-def _become(request: dict[str, Any], log: int, parent: int) -> list[str]:
+def _become(request: dict[str, Any], streams: list[int], parent: int) -> list[str]:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
     os.setsid()
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
     os.environ.clear()
     os.environ.update(request["env"])
     return list(request["words"])

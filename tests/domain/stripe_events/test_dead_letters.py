@@ -16,7 +16,6 @@ from domain.notifications.notices import Notify, SendMail
 from domain.stripe_events import replay
 from domain.stripe_events.inbox import EventStatus, ProcessEvent, WebhookEvent
 from server.cli import replay as replay_command
-from tests.support.dev_process import run_command
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 from tests.support.stripe_event_samples import (
     exhaust_attempts,
@@ -269,7 +268,7 @@ async def test_the_command_line_replays(market, server):
     assert {row["detail"]["fields"]["event_id"] for row in trail} == {"evt_1", "evt_2"}
 
 
-async def test_the_command_line_as_it_is_typed(market, server, installation):
+async def test_the_command_line_as_it_is_typed(market, server, installation, fork_server):
     """Guard: `since`, `--dead` and the wrong uses of `replay` in server/cli.py; `NotFound` in
     `replay.run`, for scripts. It works beside servers that run."""
     admin = await market.admin()
@@ -277,7 +276,7 @@ async def test_the_command_line_as_it_is_typed(market, server, installation):
     await alert_of(admin, *ids)
 
     async def typed(*words):
-        done = await asyncio.to_thread(run_command, "replay", *words, env=installation.env)
+        done = await asyncio.to_thread(fork_server.run, "replay", *words, env=installation.env)
         assert "Traceback" not in done.stderr
         return done.returncode, done.stdout + done.stderr
 

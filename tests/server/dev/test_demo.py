@@ -20,8 +20,9 @@ from server.dev import demo
 from server.dev.run import create_demo_accounts
 from server.dev_environment import FILE, beside_dev, published
 from tests.conftest import Server
-from tests.support.dev_process import DevServer, run_command
+from tests.support.dev_process import DevServer
 from tests.support.field_codecs import CODEC
+from tests.support.fork_server import ForkServer
 from tests.support.processes import free_port
 
 AMOUNT = 100_000
@@ -40,13 +41,12 @@ def balances(output: str) -> dict[str, int]:
 
 @pytest.mark.timeout(300)
 async def test_demo_and_audit_beside_a_running_dev_server(
-    tmp_path: Path,
-    started: list[DevServer],
+    tmp_path: Path, started: list[DevServer], fork_server: ForkServer
 ) -> None:
     """Fails without `dev_environment.published` in `run.run` (nothing is found), without `inc` of
     the balance in `booking._change_balance` or the fee in `processing.accept_offer` (the figures),
-    without the `unlink` in `published` (the file stays), and, for the audits of spoilt books,
-    without `books_audit._check_balances`."""
+    without the `unlink` in `published` (the file stays), without the handler of SIGTERM (the exit
+    code), and, for the audits of spoilt books, without `books_audit._check_balances`."""
     data = tmp_path / "data"
     dev = DevServer(data, free_port(), tmp_path / "dev.log")
     started.append(dev)
@@ -54,7 +54,7 @@ async def test_demo_and_audit_beside_a_running_dev_server(
     assert stat.S_IMODE((data / FILE).stat().st_mode) == 0o600
     env = {"DATA_DIR": str(data)}
 
-    first = run_command("demo", env=env)
+    first = fork_server.run("demo", env=env)
     assert (first.returncode, first.stderr) == (0, "")
     assert figures(first.stdout) == {
         "contractor wallet": (0, 70000, 70000),
@@ -65,12 +65,12 @@ async def test_demo_and_audit_beside_a_running_dev_server(
     for seen in ("customer    ⇐ /bidding offer.accepted", "contractor2 ⇐ /bidding offer.blocked"):
         assert seen in first.stdout
 
-    second = run_command("demo", "--withdraw", "--amount", "20001", env=env)
+    second = fork_server.run("demo", "--withdraw", "--amount", "20001", env=env)
     assert (second.returncode, second.stderr) == (0, "")
     assert figures(second.stdout)["contractor wallet"] == (70000, 0, 70000)
     assert figures(second.stdout)["platform"] == (30000, 6000, 36000)
 
-    proof = run_command("audit", env=env)
+    proof = fork_server.run("audit", env=env)
     assert (proof.returncode, proof.stderr) == (0, "")
     assert "No differences" in proof.stdout
     assert balances(proof.stdout) == {
@@ -83,16 +83,16 @@ async def test_demo_and_audit_beside_a_running_dev_server(
         "world:stripe": -120001,
     }
 
-    await _spoil_and_audit(data, env)
+    await _spoil_and_audit(data, env, fork_server)
 
     assert dev.stop() == 0
     assert not (data / FILE).exists()
-    alone = run_command("audit", env=env)
+    alone = fork_server.run("audit", env=env)
     assert alone.returncode == 2
     assert "MONGO_URL is required" in alone.stderr
 
 
-async def _spoil_and_audit(data: Path, env: dict[str, str]) -> None:
+async def _spoil_and_audit(data: Path, env: dict[str, str], fork_server: ForkServer) -> None:
     """A balance that moved alone, then a journal row that was rewritten."""
     url = json.loads((data / FILE).read_text())["MONGO_URL"]
     store = Store(url, SystemClock(), Rates(Schedule(1000, 2000), ("USD",)), CODEC)
@@ -101,7 +101,7 @@ async def _spoil_and_audit(data: Path, env: dict[str, str]) -> None:
         wallet = await uow.find(Balance, {"kind": "wallet", "balance": 70000})
         assert wallet
         await uow.change(Balance, wallet.id, inc={"balance": 1})
-        spoilt = run_command("audit", env=env)
+        spoilt = fork_server.run("audit", env=env)
         assert spoilt.returncode == 1
         assert re.search(r"│ balance +│ wallet:usr_.* │ 70000 +│ 70001 +│", spoilt.stdout)
         assert "The books do not agree: 1 differences." in spoilt.stderr
@@ -111,11 +111,11 @@ async def _spoil_and_audit(data: Path, env: dict[str, str]) -> None:
         assert fact
         less = [Posting(p.source, p.destination, p.amount - 1) for p in fact.postings]
         await uow.change(Transaction, fact.id, postings=less)
-        spoilt = run_command("audit", env=env)
+        spoilt = fork_server.run("audit", env=env)
         assert spoilt.returncode == 1
         assert "platform by the holdings" in spoilt.stdout
         await uow.change(Transaction, fact.id, postings=fact.postings)
-        assert run_command("audit", env=env).returncode == 0
+        assert fork_server.run("audit", env=env).returncode == 0
     finally:
         store.close()
 
