@@ -6,6 +6,7 @@ from domain.admin import (
     commissions,
     dashboard,
     dead_letters,
+    dispute_decisions,
     lists,
     moderation,
     wallet_actions,
@@ -25,7 +26,7 @@ admin.expose(listing.audit_rows, http="GET /api/admin/audit")
 admin.expose(disputes.list_all_disputes, http="GET /api/admin/disputes")
 admin.expose(moderation.read_conversation, http="GET /api/admin/disputes/{dispute_id}/conversation")
 admin.expose(moderation.list_reports, http="GET /api/admin/reports")
-admin.expose(disputes.resolve, http="POST /api/admin/disputes/{dispute_id}/resolve")
+admin.expose(dispute_decisions.resolve, http="POST /api/admin/disputes/{dispute_id}/resolve")
 admin.expose(chargebacks.evidence, http="POST /api/admin/chargebacks/{chargeback_id}/evidence")
 admin.expose(wallet_actions.transfers, http="GET /api/admin/transfers")
 admin.expose(wallet_actions.release, http="POST /api/admin/transfers/{transfer_id}/release")

@@ -6,6 +6,7 @@ import msgspec
 
 from domain.accounts.user import User
 from domain.admin.approval import Action, Approval, ApprovalStatus, move_approval
+from domain.admin.dispute_decisions import RESOLVE
 from domain.admin.wallet_actions import ADJUST, REFUND, RELEASE
 from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.errors import Conflict, Forbidden
@@ -18,7 +19,9 @@ from domain.operations.operation import operation
 from domain.ports.ports import Ports
 from domain.ports.step_up import StepUpFor
 
-ACTIONS: dict[str, Action[Any]] = {action.operation: action for action in (REFUND, RELEASE, ADJUST)}
+ACTIONS: dict[str, Action[Any]] = {
+    action.operation: action for action in (REFUND, RELEASE, RESOLVE, ADJUST)
+}
 CHUNK = 100
 
 

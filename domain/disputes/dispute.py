@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import msgspec
 
 from domain.deals.offer import MAX_MILESTONES
-from domain.disputes.timeline import SHOWN_ENTRIES, SYSTEM, DisputeEntry, Entry, Written, latest
+from domain.disputes.timeline import SHOWN_ENTRIES, DisputeEntry, Entry, Written, latest
 from domain.files.file import Attachment
-from domain.kernel.actor import Actor, Role
+from domain.kernel.actor import Role
 from domain.kernel.bounds import Bounded
 from domain.kernel.errors import DisputeNotOpen
 from domain.kernel.outbox import Event
@@ -111,7 +111,7 @@ class Dispute(Record, frozen=True):
 async def add_entry(
     uow: UnitOfWork,
     dispute: Dispute,
-    actor: Actor | None,
+    by: str,
     kind: str,
     text: str = "",
     refund_amount: int | None = None,
@@ -120,9 +120,11 @@ async def add_entry(
     status: DisputeStatus | None = None,
     **fields: Any,
 ) -> Dispute:
-    """Add an entry to the timeline, set other fields and push. Raises DisputeNotOpen, TooMany."""
+    """Add an entry to the timeline, set other fields and push. `by` is a user's id, or SYSTEM.
+
+    Raises DisputeNotOpen, TooMany.
+    """
     to = status or dispute.status
-    by = actor.id if actor else SYSTEM
     entry = Entry(uow.now, by, kind, text, refund_amount, attachments, seq=dispute.entry_count + 1)
     changed = await uow.change(
         Dispute,

@@ -1,4 +1,4 @@
-"""Operations on disputes: open, add to the timeline, propose, agree, escalate, resolve.
+"""Operations on disputes: open, add to the timeline, propose, agree, escalate.
 
 While a dispute is open its part of the money is frozen: it can be neither completed nor refunded.
 """
@@ -11,20 +11,19 @@ from domain.deals.offer import Offer
 from domain.disputes import resolution
 from domain.disputes.dispute import Dispute, DisputeStatus, Proposal, add_entry
 from domain.disputes.resolution import ANSWER_WITHIN, Reason, alert_admins
-from domain.disputes.timeline import DisputeEntry
+from domain.disputes.timeline import SYSTEM, DisputeEntry
 from domain.files.file import FileIds, attach
 from domain.fulfillment import work
 from domain.fulfillment.work import MilestoneNumber, require_not_frozen
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import EVERYONE, PARTIES, Actor, Role
 from domain.kernel.errors import (
-    AmountNotPayable,
     Conflict,
     DisputeNotOpen,
     DisputeOpen,
     JobNotInProgress,
 )
-from domain.kernel.money import CURRENCIES, MAX_AMOUNT, display
+from domain.kernel.money import MAX_AMOUNT, display
 from domain.kernel.record import Page
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
@@ -34,7 +33,6 @@ from domain.operations.command import Command, Cursor, Id, PageSize, Style
 from domain.operations.limits import MONEY_STEPS, Limit
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
-from domain.ports.step_up import StepUpFor
 
 CHUNK = 100
 WRITING = Limit(20, 60, bucket="dispute_writing")
@@ -91,12 +89,6 @@ class Entries(Command, frozen=True):
     limit: PageSize = 20
 
 
-class Resolve(Command, frozen=True):
-    dispute_id: Id
-    refund_amount: RefundAmount
-    reason: Text
-
-
 class List(Command, frozen=True):
     job_id: Id | None = None
     status: DisputeStatus | None = None
@@ -130,7 +122,7 @@ async def dispute_open(cmd: Open, actor: Actor, uow: UnitOfWork) -> Dispute:
 async def dispute_say(cmd: Say, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Add a message to the timeline. Raises NotFound, DisputeNotOpen, TooMany."""
     return await add_entry(
-        uow, await _get_dispute(cmd.dispute_id, actor, uow), actor, "say", cmd.text
+        uow, await _get_dispute(cmd.dispute_id, actor, uow), actor.id, "say", cmd.text
     )
 
 
@@ -143,7 +135,7 @@ async def dispute_evidence(cmd: Evidence, actor: Actor, uow: UnitOfWork) -> Disp
     dispute = await _get_dispute(cmd.dispute_id, actor, uow)
     readers = [*dispute.parties, role_room(Role.ADMIN)]
     files = await attach(uow, cmd.file_ids, actor.id, dispute.id, readers)
-    return await add_entry(uow, dispute, actor, "evidence", cmd.text, attachments=files)
+    return await add_entry(uow, dispute, actor.id, "evidence", cmd.text, attachments=files)
 
 
 @operation("payment.dispute_propose", roles=PARTIES, limits=(WRITING,))
@@ -155,7 +147,7 @@ async def dispute_propose(cmd: Propose, actor: Actor, uow: UnitOfWork) -> Disput
     postpone it. Raises NotFound, DisputeNotOpen, AmountNotPayable, TooMany.
     """
     dispute = await _get_dispute(cmd.dispute_id, actor, uow)
-    _check_split(dispute, cmd.refund_amount)
+    resolution.check_split(dispute, cmd.refund_amount)
     status = (
         DisputeStatus.ESCALATED
         if dispute.status is DisputeStatus.ESCALATED
@@ -167,7 +159,7 @@ async def dispute_propose(cmd: Propose, actor: Actor, uow: UnitOfWork) -> Disput
     return await add_entry(
         uow,
         dispute,
-        actor,
+        actor.id,
         "propose",
         cmd.text,
         cmd.refund_amount,
@@ -187,7 +179,7 @@ async def dispute_agree(cmd: Agree, actor: Actor, uow: UnitOfWork) -> Dispute:
     proposal = dispute.proposal
     if proposal is None or proposal.by == actor.id or proposal.refund_amount != cmd.refund_amount:
         raise Conflict("There is no such proposal by the other side: read the dispute again.")
-    dispute = await add_entry(uow, dispute, actor, "agree", refund_amount=cmd.refund_amount)
+    dispute = await add_entry(uow, dispute, actor.id, "agree", refund_amount=cmd.refund_amount)
     return await resolution.resolve(uow, dispute, cmd.refund_amount, actor.id)
 
 
@@ -198,7 +190,7 @@ async def dispute_escalate(cmd: ById, actor: Actor, uow: UnitOfWork) -> Dispute:
     if dispute.status is DisputeStatus.ESCALATED:
         raise DisputeNotOpen(status=dispute.status)
     escalated = await add_entry(
-        uow, dispute, actor, "escalate", status=DisputeStatus.ESCALATED, called_at=uow.now
+        uow, dispute, actor.id, "escalate", status=DisputeStatus.ESCALATED, called_at=uow.now
     )
     await alert_admins(uow, escalated)
     return escalated
@@ -234,18 +226,6 @@ async def entries(cmd: Entries, actor: Actor, uow: UnitOfWork) -> Page:
 # -- the admin -------------------------------------------------------------------------------
 
 
-@operation("admin.resolve", roles={Role.ADMIN}, step_up=StepUpFor.MONEY, limits=(MONEY_STEPS,))
-async def resolve(cmd: Resolve, actor: Actor, uow: UnitOfWork) -> Dispute:
-    """Decide with any split.
-
-    Raises NotFound, DisputeNotOpen, AmountNotPayable, PaymentDisputed.
-    """
-    dispute = await uow.get(Dispute, cmd.dispute_id)
-    _check_split(dispute, cmd.refund_amount)
-    dispute = await add_entry(uow, dispute, actor, "resolve", cmd.reason, cmd.refund_amount)
-    return await resolution.resolve(uow, dispute, cmd.refund_amount, actor.id)
-
-
 @operation("admin.disputes", roles={Role.ADMIN}, style=Style.READ)
 async def list_all_disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     """List all disputes with their latest entries, newest first."""
@@ -257,18 +237,6 @@ async def list_all_disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
 
 async def _get_dispute(dispute_id: str, actor: Actor, uow: UnitOfWork) -> Dispute:
     return await uow.get(Dispute, dispute_id, **owned_by(actor, Dispute))
-
-
-def _check_split(dispute: Dispute, refund_amount: int) -> None:
-    step = CURRENCIES[dispute.currency].step
-    if refund_amount > dispute.amount or refund_amount % step:
-        raise AmountNotPayable(
-            f"refund_amount: from 0 to {dispute.amount} minor units of {dispute.currency}"
-            + (f", in steps of {step}." if step > 1 else "."),
-            field="refund_amount",
-            maximum=dispute.amount,
-            step=step,
-        )
 
 
 # -- deadlines -------------------------------------------------------------------------------
@@ -290,7 +258,13 @@ async def _escalate(uow: UnitOfWork, found: Dispute) -> None:
     ):
         text = "There was no answer in time."
         await add_entry(
-            uow, dispute, None, "escalate", text, status=DisputeStatus.ESCALATED, called_at=uow.now
+            uow,
+            dispute,
+            SYSTEM,
+            "escalate",
+            text,
+            status=DisputeStatus.ESCALATED,
+            called_at=uow.now,
         )
         await alert_admins(uow, dispute)
         amount = display(dispute.amount, dispute.currency)

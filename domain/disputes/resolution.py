@@ -23,8 +23,8 @@ from domain.disputes.dispute import (
 from domain.disputes.timeline import SYSTEM, Entry
 from domain.fulfillment import work
 from domain.jobs.job import Job
-from domain.kernel.errors import DisputeNotOpen, PaymentDisputed
-from domain.kernel.money import display
+from domain.kernel.errors import AmountNotPayable, DisputeNotOpen, PaymentDisputed
+from domain.kernel.money import CURRENCIES, display
 from domain.kernel.state_machine import states_before
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
@@ -85,6 +85,19 @@ async def alert_admins(uow: UnitOfWork, dispute: Dispute) -> None:
         dispute.id,
         f"Decide about {amount} for {dispute.job_title}: the two sides do not agree.",
     )
+
+
+def check_split(dispute: Dispute, refund_amount: int) -> None:
+    """Raises AmountNotPayable if the money in dispute cannot be divided so."""
+    step = CURRENCIES[dispute.currency].step
+    if refund_amount > dispute.amount or refund_amount % step:
+        raise AmountNotPayable(
+            f"refund_amount: from 0 to {dispute.amount} minor units of {dispute.currency}"
+            + (f", in steps of {step}." if step > 1 else "."),
+            field="refund_amount",
+            maximum=dispute.amount,
+            step=step,
+        )
 
 
 async def resolve(uow: UnitOfWork, dispute: Dispute, refund_amount: int, by: str) -> Dispute:
@@ -158,7 +171,7 @@ async def end_after_full_loss(uow: UnitOfWork, offer: Offer) -> None:
     if job.dispute_id:
         dispute = await uow.get(Dispute, job.dispute_id)
         text = "The customer's bank took all of the money back."
-        dispute = await add_entry(uow, dispute, None, "resolve", text, dispute.amount)
+        dispute = await add_entry(uow, dispute, SYSTEM, "resolve", text, dispute.amount)
         await _close_dispute(uow, dispute, dispute.amount)
     job = await uow.get(Job, offer.job_id)
     await work.end_if_finished(uow, job, await work.cancel_open_milestones(uow, offer))

@@ -2,6 +2,7 @@
 every operation that takes a code counts the wrong ones."""
 
 from domain.accounts.second_factor import CODES_PER_ACCOUNT
+from domain.admin.approvals import ACTIONS
 from domain.kernel.actor import ADMINS
 from domain.operations.command import Style
 from domain.ports.step_up import StepUpFor
@@ -36,6 +37,13 @@ def test_administrators_commands_that_move_money_ask_for_a_step_up() -> None:
         and exposed.operation.step_up is not StepUpFor.MONEY
     }
     assert without == WITHOUT_STEP_UP
+
+
+def test_each_of_them_is_under_the_two_person_rule() -> None:
+    """Guard: `approvals.ACTIONS`; a new one must be there or be named here."""
+    with_step_up = {name for name, op in OPERATIONS.items() if op.step_up is StepUpFor.MONEY}
+    # The first carries such a command out. The second moves only what is the contractor's already.
+    assert with_step_up - set(ACTIONS) == {"admin.approve", "admin.unfreeze"}
 
 
 def test_operations_that_take_a_code_count_wrong_ones() -> None:

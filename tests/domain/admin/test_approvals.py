@@ -1,4 +1,4 @@
-"""The two-person rule: large refunds, releases and adjustments wait for a second administrator."""
+"""The two-person rule: large commands about money wait for a second administrator."""
 
 import asyncio
 from datetime import timedelta
@@ -151,6 +151,25 @@ async def test_a_large_release_waits(market: Market, server: Server, limited: No
 
 
 # -- repetitions ------------------------------------------------------------------------------
+
+
+async def test_a_large_decision_on_a_dispute_waits(
+    market: Market, work: JobInProgress, limited: None
+) -> None:
+    """Guard: `RESOLVE` in `dispute_decisions.resolve`: the whole amount in dispute counts, as it
+    goes to one side or the other. The decision is that of the first administrator."""
+    one, two = await market.admin(), await market.admin("Bob")
+    dispute = {"dispute_id": (await work.open_dispute())["id"]}
+    fields = {**dispute, "refund_amount": 10_000, "reason": "Most of it is done"}
+    details = await asked(one, "resolve", fields)
+    assert (details["amount"], details["currency"]) == (100_000, "USD")
+    assert (await work.customer.call("/payment", "dispute", dispute))["status"] == "open"
+    await two.call("/admin", "approve", {"approval_id": details["approval_id"]})
+    assert (await work.customer.call("/payment", "dispute", dispute))["status"] == "resolved"
+    (latest, *_) = (await work.customer.call("/payment", "dispute_entries", dispute))["items"]
+    assert (latest["kind"], latest["by"]) == ("resolve", one.id)
+    await market.settled()
+    assert (await work.stored_payment()).refunded_amount == 10_000
 
 
 async def test_a_repeated_request_finds_its_approval_and_then_its_result(
