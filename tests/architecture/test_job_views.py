@@ -16,7 +16,6 @@ from domain.kernel.record import wire
 from domain.operations.command import Style
 from domain.operations.operation import Operation
 from tests.architecture.test_matrix import World, by_http, operations, valid_fields
-from tests.conftest import both_paths
 from tests.support.file_samples import upload
 from tests.support.market import Market
 from tests.support.operation_cases import CASES, NOT_FOUND, OWN
@@ -134,8 +133,8 @@ class Story:
     async def seen_by(self, reader: Party) -> dict[str, str]:
         """All that a reader is answered and pushed, as JSON by its source."""
         seen = {f"push {push.name} {n}": text(push.data) for n, push in enumerate(reader.pushes)}
-        for ids in ({}, self.own.get(reader.id, {})):
-            values = {**MISSING, **self.deal, **ids, "job_id": self.job["id"]}
+        for ids in filter(None, ({"job_id": self.job["id"]}, self.own.get(reader.id))):
+            values = {**MISSING, **self.deal, "job_id": self.job["id"], **ids}
             world = World(*self.readers[:2], *self.readers[3:5], self.readers.admin, values)
             for namespace, event, route, op in reading():
                 if op.roles and reader.role not in op.roles:
@@ -185,10 +184,10 @@ async def story(market: Market) -> Story:
     return Story(market, readers)
 
 
-@both_paths
 async def test_each_reader_sees_their_view_of_a_job_and_no_more(story: Story) -> None:
     """Guard: `seen_by`, `public_part` and `publish_job` in `jobs/views.py`, `_rooms_to_join`, and
-    `public_part` in `saved_searches._publish_new_hits`."""
+    `public_part` in `saved_searches._publish_new_hits`; the application in `access.read_job`, which
+    hides a job that is not open from others."""
     readers = story.readers
     await story.post()
     for reader in (*readers.outsiders, readers.contractor):  # who is not a party yet
@@ -208,6 +207,10 @@ async def test_each_reader_sees_their_view_of_a_job_and_no_more(story: Story) ->
     for reader in readers.insiders:
         found = found_in(await story.seen_by(reader), secrets)
         assert {secret for _, secret in found} == set(secrets), reader.name
+    for reader in (readers.stranger, readers.other_customer):
+        for event in ("get", "watch"):
+            with pytest.raises(Refused, match="not_found"):
+                await reader.call("/job", event, {"job_id": story.job["id"]})
 
 
 async def test_the_place_of_a_job_cannot_be_found_by_searching(market: Market) -> None:
@@ -225,16 +228,6 @@ async def test_the_place_of_a_job_cannot_be_found_by_searching(market: Market) -
         assert [item["id"] for item in page["items"]] == found
     matched = await contractor.push("/job", "job.matched")
     assert matched["name"] == "rounded" and matched["job"]["location"] == {**rounded, "label": ""}
-
-
-async def test_a_job_that_is_not_open_is_not_found_by_others(story: Story) -> None:
-    """Guard: the application in `access.read_job`."""
-    await story.post()
-    await story.go_on()
-    for reader in (story.readers.stranger, story.readers.other_customer):
-        for event in ("get", "watch"):
-            with pytest.raises(Refused, match="not_found"):
-                await reader.call("/job", event, {"job_id": story.job["id"]})
 
 
 def test_every_operation_that_yields_a_job_is_tried() -> None:
