@@ -11,6 +11,7 @@ from typing import ParamSpec, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.profiles import RFC_9106_LOW_MEMORY
 
 from server.caller import CALLER
 from server.runtime.fair_queue import FairQueue
@@ -18,6 +19,7 @@ from server.runtime.fair_queue import FairQueue
 P = ParamSpec("P")
 T = TypeVar("T")
 
+COST = RFC_9106_LOW_MEMORY
 WAITING_PER_SLOT = 16  # about two seconds on a busy machine
 PRIORITY = 5  # nice value of the threads: the event loop comes first
 
@@ -32,7 +34,7 @@ class Argon2Passwords:
 
     def __init__(self) -> None:
         slots = os.cpu_count() or 1
-        self._hasher = PasswordHasher()
+        self._hasher = PasswordHasher.from_parameters(COST)
         self._threads = ThreadPoolExecutor(slots, "argon2", initializer=_yield_to_others)
         most = WAITING_PER_SLOT * slots
         self._queue = FairQueue(slots, most_waiting=most, most_of_group=most // 2)

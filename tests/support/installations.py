@@ -21,6 +21,7 @@ from server.dev.stores import Addresses
 from server.http.protocol import HttpRunner
 from tests.support import stripe_oracle
 from tests.support.market import Market
+from tests.support.parties import LEAST_COST
 from tests.support.processes import free_port
 from tests.support.sandbox_client import Sandbox
 from tests.support.smtp_server import SmtpServer
@@ -109,7 +110,10 @@ async def new_installation(
 @asynccontextmanager
 async def running_server(installation: Installation) -> AsyncIterator[Server]:
     """A server in this event loop."""
-    served = Web(installation.settings)
+    with pytest.MonkeyPatch.context() as patched:
+        # A hash of a password takes 0.1 s of CPU time otherwise.
+        patched.setattr("server.adapters.argon2_passwords.COST", LEAST_COST)
+        served = Web(installation.settings)
     runner = HttpRunner(served.application(), shutdown_timeout=1)
     await runner.setup()
     try:

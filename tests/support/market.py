@@ -23,13 +23,14 @@ from domain.notifications.feed import FeedHead
 from domain.operations.audit_log import AuditRow, WaitingRow
 from domain.ports.sessions import SessionEvent
 from domain.presence.presence import LastSeen
+from server.adapters import stripe_mapping
 from server.adapters.field_cipher import field_codec
 from server.adapters.jwt_tokens import AccessTokens
 from server.adapters.redis_sessions import RedisSessions
 from server.adapters.system_clock import SystemClock
 from server.config import Settings
 from tests.support.parties import PASSWORD_HASH, AnonymousClient, Json, Party
-from tests.support.sandbox_client import Sandbox
+from tests.support.sandbox_client import BANK_ACCOUNT, Sandbox
 
 SETTLE_SECONDS = 15.0
 
@@ -94,12 +95,40 @@ class Market:
         currencies: str = "",
         **options: Any,
     ) -> Party:
-        """A new contractor. `onboarded` completes Stripe's onboarding, which enables transfers and
-        payouts, with bank accounts in `currencies` ("usd,jpy"; default: all configured)."""
-        party = await self.join(Role.CONTRACTOR, name, **options)
+        """A new contractor. An `onboarded` one has a Stripe account that is ready for transfers and
+        payouts, with bank accounts in `currencies` ("usd,jpy"; default: all configured). The server
+        saw neither a command nor an event about it: `onboard` tells that story."""
         if onboarded:
-            await self.onboard(party, currencies)
-        return party
+            options |= await self._stripe_account(name, currencies)
+        return await self.join(Role.CONTRACTOR, name, **options)
+
+    async def _stripe_account(self, name: str, currencies: str) -> Json:
+        """The fields of a user who has an account at Stripe."""
+        id = new_id(User.PREFIX)
+        created = await self.sandbox.onboarded_account(
+            {
+                "type": "express",
+                "email": _email(id),
+                "metadata": {"user_id": id},
+                "capabilities": {
+                    "card_payments": {"requested": True},
+                    "transfers": {"requested": True},
+                },
+                "settings": {"payouts": {"schedule": {"interval": "manual"}}},
+            },
+            {"name": name, "bank_account": BANK_ACCOUNT},
+            (currencies or ",".join(self.settings.currencies)).lower().split(","),
+        )
+        account = stripe_mapping.account(created)
+        return {
+            "id": id,
+            "connect_id": account.id,
+            "transfers_active": account.transfers_active,
+            "payouts_enabled": account.payouts_enabled,
+            "payout_currencies": account.currencies,
+            "payouts_changed_at": self.store.single().now,
+            "bank": account.bank,
+        }
 
     async def admin(self, name: str = "Ada Admin", **options: Any) -> Party:
         return await self.join(Role.ADMIN, name, **options)
@@ -115,16 +144,17 @@ class Market:
         url: str | None = None,
         connect: bool = True,
         reconnection: bool = False,
+        id: str | None = None,
         **fields: Any,
     ) -> Party:
         """A new user, signed in and (unless `connect=False`) connected."""
         uow = self.store.single()
-        id = new_id(User.PREFIX)
+        id = id or new_id(User.PREFIX)
         user = User(
             id=id,
             created_at=uow.now,
             updated_at=uow.now,
-            email=f"{id}@people.test",
+            email=_email(id),
             name=name,
             role=role,
             password_hash=PASSWORD_HASH,
@@ -295,13 +325,8 @@ class Market:
         late: feed heads and last-seen times.
         """
         await self.settled()
-        database = self.store.database
         found: dict[str, Any] = {}
-        # In reverse order: rows move from `audit_waiting` to `audit`, and none may be missed.
-        for name in sorted(await database.list_collection_names(), reverse=True):
-            if name in NO_TRACES:
-                continue
-            rows = await database[name].find().to_list(None)
+        for name, rows in (await self._everything_stored()).items():
             if name == OutboxRow.COLLECTION:
                 rows = [{"_id": row["_id"], "body": row["body"]} for row in rows]
             if name in (AuditRow.COLLECTION, WaitingRow.COLLECTION):  # they are chained later
@@ -312,6 +337,21 @@ class Market:
                 rows = [row for row in rows if row not in heads] + seen
             found.setdefault(name, {}).update((str(row["_id"]), _digest(row)) for row in rows)
         found["stripe"] = [call for call in await self.sandbox.calls() if call[:4] != "GET "]
+        return found
+
+    async def _everything_stored(self) -> dict[str, list[Json]]:
+        """The documents of all collections but NO_TRACES, read by one statement."""
+        database = self.store.database
+        names = set(await database.list_collection_names()) - NO_TRACES
+        found: dict[str, list[Json]] = {name: [] for name in names}
+        # In reverse order: rows move from `audit_waiting` to `audit`, and none may be missed.
+        first, *others = sorted(names, reverse=True)
+        stages = [
+            *_labelled(first),
+            *({"$unionWith": {"coll": name, "pipeline": _labelled(name)}} for name in others),
+        ]
+        async for document in database[first].aggregate(stages):
+            found[document["of"]].append(document["row"])
         return found
 
     async def tasks(self, tag: str) -> list[OutboxRow]:
@@ -327,6 +367,14 @@ class Market:
         waiting = await self.rows(WaitingRow, **where)
         rows = {row.id: row for row in [*waiting, *await self.rows(AuditRow, **where)]}
         return [rows[id] for id in sorted(rows)]
+
+
+def _labelled(collection: str) -> list[Json]:
+    return [{"$project": {"_id": 0, "of": {"$literal": collection}, "row": "$$ROOT"}}]
+
+
+def _email(id: str) -> str:
+    return f"{id}@people.test"
 
 
 def _digest(row: Json) -> str:

@@ -19,9 +19,13 @@ class Negotiation:
     async def prepare(self, **job):
         self.customer = await self.market.customer()
         self.contractor = await self.market.contractor()
+        await self.add_job(**job)
+        return self
+
+    async def add_job(self, **job):
+        """Another job with an application; from now on it is the one that is negotiated."""
         self.job = await self.market.job(self.customer, **job)
         await self.market.application(self.contractor, self.job)
-        return self
 
     async def create_offer(self, payment_method="pm_card_visa", **fields):
         """The answer to `bidding.create`; its payment may be pending or failed."""

@@ -7,6 +7,7 @@ from aiohttp import ClientSession
 
 Json = dict[str, Any]
 
+BANK_ACCOUNT = "000123456789"
 EVENTS = ("enabled_events[]", "*")
 
 
@@ -74,7 +75,7 @@ class Sandbox:
 
     async def fill_in_onboarding(self, url: str, name: str, currencies: str = "") -> None:
         """Submit the onboarding form; `currencies` ("usd,jpy") are those of the bank accounts."""
-        form = {"name": name, "bank_account": "000123456789", "currencies": currencies}
+        form = {"name": name, "bank_account": BANK_ACCOUNT, "currencies": currencies}
         await self._submit(url, form)
 
     async def answer_challenge(self, redirect_url: str, *, passed: bool = True) -> None:
@@ -195,6 +196,11 @@ class Sandbox:
     async def activate(self, account: str) -> Json:
         """Stripe enables an account again."""
         return await self.control("POST", "accounts", {"account": account, "state": "active"})
+
+    async def onboarded_account(self, params: Json, person: Json, currencies: list[str]) -> Json:
+        """A new account that is onboarded and emits no event; `params` as of POST /v1/accounts."""
+        body = {"params": params, "person": person, "currencies": currencies}
+        return await self.control("POST", "onboardings", body)
 
     async def reject(self, account: str, reason: str = "fraud") -> Json:
         """The platform rejects an account in the dashboard, as `fraud` or `terms_of_service`."""

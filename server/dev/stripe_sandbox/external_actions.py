@@ -95,6 +95,13 @@ def change_account_state(context: RequestContext, body: Json) -> Json:
     return connect.deactivate(context, account, due, reason)
 
 
+def add_onboarded_account(context: RequestContext, body: Json) -> Json:
+    """An account that is onboarded and emits no event: `params` as of POST /v1/accounts, decoded;
+    `person` (`name`, `bank_account`), `currencies`."""
+    context.params = body.get("params") or {}
+    return connect.create_onboarded(context, body["currencies"], body["person"])
+
+
 def add_balance_entry(context: RequestContext, body: Json) -> Json:
     """Stripe books an entry without an object: `type`, signed `amount`, `currency`;
     optional `description`."""
@@ -149,6 +156,7 @@ ACTIONS: dict[str, ExternalAction] = {
     "accounts": change_account_state,
     "disputes": open_dispute,
     "entries": add_balance_entry,
+    "onboardings": add_onboarded_account,
     "payouts": return_payout,
     "refunds": change_refund_status,
     "releases": release_events,

@@ -108,23 +108,21 @@ async def test_a_known_address_is_not_revealed_and_its_owner_is_told(
     assert await email_of(market, party) == party.email
 
 
-@pytest.mark.parametrize(
-    ("fields", "code"),
-    [
-        ({"password": "not the password", "email": NEW}, "wrong_credentials"),
-        ({"password": PASSWORD, "email": "no address"}, "invalid"),
-        ({"email": NEW}, "invalid"),
-    ],
-)
-async def test_a_refused_change_leaves_no_trace(
-    smtp: SmtpServer, market: Market, fields: dict[str, str], code: str
-) -> None:
+REFUSED = [
+    ({"password": "not the password", "email": NEW}, "wrong_credentials"),
+    ({"password": PASSWORD, "email": "no address"}, "invalid"),
+    ({"email": NEW}, "invalid"),
+]
+
+
+async def test_a_refused_change_leaves_no_trace(smtp: SmtpServer, market: Market) -> None:
     """Guard: `verify_password` in `email_change.email_change`."""
     party = await market.customer()
     before = await market.traces()
-    with pytest.raises(Refused) as refused:
-        await party.call("/account", "email_change", fields)
-    assert refused.value.code == code
+    for fields, code in REFUSED:
+        with pytest.raises(Refused) as refused:
+            await party.call("/account", "email_change", fields)
+        assert refused.value.code == code, fields
     assert await market.traces() == before
     assert smtp.mails == []
 

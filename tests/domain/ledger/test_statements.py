@@ -192,25 +192,26 @@ async def test_commissions_are_grouped_by_day_month_and_currency(market, server)
     assert '"JPY"' in last.detail
 
 
-@pytest.mark.parametrize(
-    ("wrong", "field"),
-    [
-        ({"start": "2026-01-01T00:00:00"}, "start"),
-        ({"end": "2020-01-01T00:00:00Z"}, "end"),
-        ({"start": "2020-01-01T00:00:00Z"}, "end"),
-        ({"start": "1999-12-31T00:00:00Z"}, "start"),
-        ({"start": "0001-01-01T00:00:00+14:00"}, "start"),
-        ({"end": "9999-12-31T23:59:59-12:00"}, "end"),
-        ({"currency": "dollars"}, "currency"),
-    ],
-)
-async def test_invalid_spans_are_refused(market, wrong, field):
+INVALID_SPANS = [
+    ({"start": "2026-01-01T00:00:00"}, "start"),
+    ({"end": "2020-01-01T00:00:00Z"}, "end"),
+    ({"start": "2020-01-01T00:00:00Z"}, "end"),
+    ({"start": "1999-12-31T00:00:00Z"}, "start"),
+    ({"start": "0001-01-01T00:00:00+14:00"}, "start"),
+    ({"end": "9999-12-31T23:59:59-12:00"}, "end"),
+    ({"currency": "dollars"}, "currency"),
+]
+
+
+async def test_invalid_spans_are_refused(market):
     """Guard: `check_span`, and `tz=True` of Moment; years that the database cannot store would be
     crashes."""
     party = await market.contractor()
-    with pytest.raises(Refused) as refused:
-        await get_statement(party, **wrong)
-    assert (refused.value.code, refused.value.details["field"]) == ("invalid", field)
+    for wrong, field in INVALID_SPANS:
+        with pytest.raises(Refused) as refused:
+            await get_statement(party, **wrong)
+        found = (refused.value.code, refused.value.details["field"])
+        assert found == ("invalid", field), wrong
 
 
 # -- what it costs -------------------------------------------------------------------------------
@@ -245,9 +246,9 @@ async def test_statements_read_only_their_part_of_the_journal(server, monkeypatc
     """Guard: the index of Transaction on (users, created_at) and the one on (accounts,
     created_at); fails when one is dropped or its fields are put in another order."""
     for user in ("usr_1", "usr_2", "usr_3"):
-        await insert_transactions(server.store, 400, user=user)
+        await insert_transactions(server.store, 150, user=user)
     platform = {"users": (), "accounts": ("escrow:ofr_1", "platform")}
-    rows = [transaction(number, fact=f"fee:{number}", **platform) for number in range(400)]
+    rows = [transaction(number, fact=f"fee:{number}", **platform) for number in range(150)]
     await server.store.single().add_all(rows)
     hour = {"start": NEW_YEAR + timedelta(hours=1), "end": NEW_YEAR + timedelta(hours=2)}
     of_users, of_platform = "users_1_created_at_1__id_1", "accounts_1_created_at_1"

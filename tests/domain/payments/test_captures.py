@@ -1,5 +1,7 @@
 """Captures and refunds: one capture in the end, for every response of Stripe."""
 
+import asyncio
+
 import pytest
 
 from domain import ledger
@@ -53,54 +55,62 @@ async def test_a_hold_that_ends_during_the_capture(negotiation):
     assert (alert.data["kind"], alert.data["subject"]) == ("capture_failed", offer["id"])
 
 
-@pytest.mark.parametrize(
-    ("fault", "keys"),
-    [
-        ({"status": 500}, {"0", "1"}),
-        ({"status": 500, "when": "after"}, {"0"}),
-        ({"drop": True}, {"0"}),
-        ({"drop": True, "when": "after"}, {"0"}),
-        ({"delay": 2}, {"0"}),
-        ({"delay": 2, "when": "after"}, {"0"}),
-        ({"status": 409, "times": 2}, {"0"}),
-        ({"status": 429}, {"0"}),
-    ],
-    ids=["500", "500-done", "lost", "lost-done", "slow", "slow-done", "409", "429"],
-)
-async def test_an_unknown_outcome_is_one_capture_in_the_end(
-    impatient_gateway, negotiation, fault, keys
-):
+UNKNOWN_OUTCOMES = {
+    # name: (fault, idempotency keys)
+    "500": ({"status": 500}, {"0", "1"}),
+    "500-done": ({"status": 500, "when": "after"}, {"0"}),
+    "lost": ({"drop": True}, {"0"}),
+    "lost-done": ({"drop": True, "when": "after"}, {"0"}),
+    "slow": ({"delay": 2}, {"0"}),
+    "slow-done": ({"delay": 2, "when": "after"}, {"0"}),
+    "409": ({"status": 409, "times": 2}, {"0"}),
+    "429": ({"status": 429}, {"0"}),
+}
+
+
+async def test_an_unknown_outcome_is_one_capture_in_the_end(impatient_gateway, negotiation):
     """Guard: in `CapturePayment.run` the key rises only after `gateway.intent` says
     `requires_capture`; with a new key after every failure, the offer fails at Stripe's refusal to
     capture again. Guard: `GatewayUnknown` for no answer, 409, 429 and 5xx in the gateway; a refusal
     fails it."""
-    await negotiation.sandbox.fault(**ALL_NEWS_LOST)
-    offer = await negotiation.pending_offer()
-    await negotiation.sandbox.fault(path=CAPTURES, **fault)
-    await negotiation.accept(offer)
-    for party in (negotiation.customer, negotiation.contractor):
-        await negotiation.wait_for_push(party, "offer.accepted", offer)
+    await negotiation.sandbox.fault(**ALL_NEWS_LOST | {"times": 1000})
+    offers = {}
+    for name, (fault, _) in UNKNOWN_OUTCOMES.items():
+        if offers:
+            await negotiation.add_job()
+        offers[name] = await negotiation.pending_offer()
+        intent = await negotiation.stripe_intent(offers[name])
+        await negotiation.sandbox.fault(path=f"/v1/payment_intents/{intent['id']}/capture", **fault)
+    await asyncio.gather(*(negotiation.accept(offer) for offer in offers.values()))
+    for offer in offers.values():
+        for party in (negotiation.customer, negotiation.contractor):
+            await negotiation.wait_for_push(party, "offer.accepted", offer)
     await negotiation.market.settled(TIMEOUT)
+    requests = await negotiation.sandbox.requests()
+    for name, (_, keys) in UNKNOWN_OUTCOMES.items():
+        intent = await negotiation.stripe_intent(offers[name])
+        assert intent["amount_received"] == 100_000, name
+        path = f"/v1/payment_intents/{intent['id']}"
+        calls = [
+            call
+            for call in requests
+            if call["path"] == f"{path}/capture" or (call["method"], call["path"]) == ("GET", path)
+        ]
+        captures = [call for call in calls if is_capture(call)]
+        assert {c["idempotency_key"].rpartition(":")[2] for c in captures} == keys, name
+        for place, call in enumerate(calls):
+            if is_capture(call) and call["idempotency_key"].endswith(":1"):
+                assert not is_capture(calls[place - 1]), f"{name}: read again before the next key"
     charges = (await negotiation.sandbox.api("GET", "charges"))["data"]
-    assert [charge["amount_captured"] for charge in charges] == [100_000]
-    calls = [c for c in await negotiation.sandbox.requests() if offer_intent(c) or is_capture(c)]
-    captures = [c for c in calls if is_capture(c)]
-    assert {c["idempotency_key"].rpartition(":")[2] for c in captures} == keys
-    for place, call in enumerate(calls):
-        if is_capture(call) and call["idempotency_key"].endswith(":1"):
-            assert not is_capture(calls[place - 1]), "read again before the next key"
+    assert [charge["amount_captured"] for charge in charges] == [100_000] * len(offers)
     uow = negotiation.server.store.single()
-    assert await ledger.balance_of(uow, ledger.STRIPE) == {"USD": -100_000}
-    assert await ledger.balance_of(uow, ledger.PLATFORM) == {"USD": 10_000}
+    assert await ledger.balance_of(uow, ledger.STRIPE) == {"USD": -100_000 * len(offers)}
+    assert await ledger.balance_of(uow, ledger.PLATFORM) == {"USD": 10_000 * len(offers)}
     assert (await audit(negotiation.server.ports)).differences == []
 
 
 def is_capture(call):
     return call["path"].endswith("/capture")
-
-
-def offer_intent(call):
-    return call["method"] == "GET" and call["path"].startswith("/v1/payment_intents/pi_")
 
 
 async def test_stripes_fee_is_a_cost_of_the_platform(negotiation):
@@ -147,17 +157,21 @@ async def test_cancelling_an_assigned_job_refunds_everything(negotiation):
     assert refused.value.code == "job_not_open"
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-async def test_a_refund_whose_answer_is_lost_is_sent_once(negotiation, when):
+async def test_a_refund_whose_answer_is_lost_is_sent_once(negotiation):
     """Guard: `find_refund` in `SendRefund.run`; a new key alone refunds twice."""
-    await negotiation.market.accept(negotiation.contractor, await negotiation.pending_offer())
-    await negotiation.sandbox.fault(path="/v1/refunds", method="POST", status=500, when=when)
-    await negotiation.customer.call("/job", "cancel", {"job_id": negotiation.job["id"]})
-    await negotiation.customer.push(
-        "/payment", "payment.updated", lambda p: p["status"] == "refunded", TIMEOUT
-    )
-    await negotiation.market.settled(TIMEOUT)
-    assert len((await negotiation.sandbox.api("GET", "refunds"))["data"]) == 1
+    for count, when in enumerate(("before", "after"), 1):
+        if count > 1:
+            await negotiation.add_job()
+        await negotiation.market.accept(negotiation.contractor, await negotiation.pending_offer())
+        await negotiation.sandbox.fault(path="/v1/refunds", method="POST", status=500, when=when)
+        await negotiation.customer.call("/job", "cancel", {"job_id": negotiation.job["id"]})
+        await negotiation.customer.push(
+            "/payment", "payment.updated", lambda p: p["status"] == "refunded", TIMEOUT
+        )
+        await negotiation.market.settled(TIMEOUT)
+        assert len((await negotiation.sandbox.api("GET", "refunds"))["data"]) == count, when
+        negotiation.customer.clear_pushes()
+    assert await negotiation.sandbox.faults() == []
     assert (await audit(negotiation.server.ports)).differences == []
 
 

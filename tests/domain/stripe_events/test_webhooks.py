@@ -120,21 +120,19 @@ async def test_an_event_about_an_unknown_object_is_done(negotiation):
     assert await negotiation.market.rows(Transaction) == []
 
 
-@pytest.mark.parametrize(
-    "forgery",
-    [
-        {"signature": "none"},
-        {"signature": "t=1,v1="},
-        {"signature": "v1=00"},
-        {"signature": "nonsense"},
-        {"secret": "whsec_somebody_else"},
-        {"at": -301},
-        {"at": 310},
-        {"tampered": True},
-    ],
-    ids=["missing", "empty", "no-time", "nonsense", "wrong-secret", "old", "future", "tampered"],
-)
-async def test_an_unsigned_event_is_refused(negotiation, forgery):
+FORGERIES = [
+    {"signature": "none"},
+    {"signature": "t=1,v1="},
+    {"signature": "v1=00"},
+    {"signature": "nonsense"},
+    {"secret": "whsec_somebody_else"},
+    {"at": -301},
+    {"at": 310},
+    {"tampered": True},
+]
+
+
+async def test_an_unsigned_event_is_refused(negotiation):
     """Guard: `ports.webhooks.verify(...)` in the endpoint; without it anyone can post events.
     Guard: `tolerance=` and the comparison of `stamp` in `StripeWebhooks._fits`; without them a
     recorded event can be replayed later."""
@@ -143,8 +141,9 @@ async def test_an_unsigned_event_is_refused(negotiation, forgery):
     await negotiation.pending_offer()
     (event, *_) = await post.lost("payment_intent.amount_capturable_updated")
     before = await negotiation.market.traces()
-    status, answer = await post.send(event, **forgery)
-    assert (status, answer["code"]) == (400, "invalid_signature")
+    for forgery in FORGERIES:
+        status, answer = await post.send(event, **forgery)
+        assert (status, answer.get("code")) == (400, "invalid_signature"), forgery
     assert await negotiation.market.traces() == before
     assert await negotiation.market.rows(WebhookEvent) == []
     assert await post.send(event, at=-290) == (200, {"received": True, "fresh": True})
@@ -169,6 +168,7 @@ async def test_a_reversal_of_a_transfer_with_a_lost_response(market, server):
     server.store.committed = committed
     transfers = tuple(row.id for row in await market.tasks("send_transfer"))
     await server.store.single().remove(OutboxRow, {"_id": transfers})
+    committed(await market.rows(OutboxRow))  # what else was left: otherwise its lease has to end
     (there,) = await work.stripe_list("transfers")
     await server.sandbox.reverse_transfer(there["id"], 30_000)
     await market.settled(TIMEOUT)
