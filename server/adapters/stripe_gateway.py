@@ -55,7 +55,8 @@ class _Connections(AIOHTTPClient):
     def _session(self) -> ClientSession:
         if self._cached_session is None:
             self._user_connector = TCPConnector(ssl=_trust())
-        return super()._session
+        session: ClientSession = super()._session
+        return session
 
 
 @cache

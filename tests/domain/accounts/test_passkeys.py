@@ -129,29 +129,27 @@ def unverified(key: Authenticator, options: Json) -> Json:
     return key.sign(options)
 
 
-@pytest.mark.parametrize(
-    "forge",
-    [
-        elsewhere,
-        other_host,
-        made_up_challenge,
-        other_type,
-        wrong_signature,
-        unknown_passkey,
-        unverified,
-    ],
-)
-async def test_a_forged_answer_is_refused(
-    market: Market, forge: Callable[[Authenticator, Json], Json]
-) -> None:
+FORGERIES: list[Callable[[Authenticator, Json], Json]] = [
+    elsewhere,
+    other_host,
+    made_up_challenge,
+    other_type,
+    wrong_signature,
+    unknown_passkey,
+    unverified,
+]
+
+
+async def test_a_forged_answer_is_refused(market: Market) -> None:
     """Guard: `PyWebAuthn.signed` is given the challenge, the origins, the host and the key."""
-    party, key = await market.customer(), authenticator(market)
-    await add_passkey(party, key)
-    status, problem = await sign_in(market, forge(key, await request_options(market)))
-    assert status == 401
-    expected = "unauthenticated" if forge is made_up_challenge else "wrong_credentials"
-    assert problem["code"] == expected
-    assert not {"access_token", "user"} & problem.keys()
+    party = await market.customer()
+    for forge in FORGERIES:
+        key = authenticator(market)
+        await add_passkey(party, key)
+        status, problem = await sign_in(market, forge(key, await request_options(market)))
+        expected = "unauthenticated" if forge is made_up_challenge else "wrong_credentials"
+        assert (status, problem["code"]) == (401, expected), forge.__name__
+        assert not {"access_token", "user"} & problem.keys(), forge.__name__
 
 
 async def test_a_copied_passkey_is_locked_and_its_owner_told(market: Market) -> None:

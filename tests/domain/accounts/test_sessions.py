@@ -124,15 +124,15 @@ async def test_a_forged_token_is_refused(market: Market) -> None:
         assert code == "unauthenticated", name
 
 
-@pytest.mark.parametrize("token", ["", "nonsense", "a.b.c", "x" * 5000])
-async def test_a_malformed_token_is_refused(market: Market, token: str) -> None:
+async def test_a_malformed_token_is_refused(market: Market) -> None:
     """Fails without the `except` branches of AccessTokens.verify (the answer is `internal`)."""
     party = await market.customer(connect=False)
-    headers = {"Authorization": f"Bearer {token}"}
-    status, problem = await party.http("GET", "/api/account/me", headers=headers)
-    assert (status, problem["code"]) == (401, "unauthenticated")
-    party.token = token
-    assert await refused_code(party) == "unauthenticated"
+    for token in ("", "nonsense", "a.b.c", "x" * 5000):
+        headers = {"Authorization": f"Bearer {token}"}
+        status, problem = await party.http("GET", "/api/account/me", headers=headers)
+        assert (status, problem["code"]) == (401, "unauthenticated"), token
+        party.token = token
+        assert await refused_code(party) == "unauthenticated", token
 
 
 async def test_an_expired_token_is_reported_as_expired(market: Market) -> None:
@@ -279,13 +279,13 @@ async def test_two_processes_give_the_same_pair(processes: Processes) -> None:
     assert (await party.http("POST", "/api/account/refresh", body, url=one.url))[0] == 401
 
 
-@pytest.mark.parametrize("token", ["", "ses_x", "ses_x.y", ".", "a.b.c"])
-async def test_an_unknown_refresh_token_is_refused(market: Market, token: str) -> None:
+async def test_an_unknown_refresh_token_is_refused(market: Market) -> None:
     """Fails without the `gone` branch of ROTATE."""
-    status, problem = await market.anonymous_client().http(
-        "POST", "/api/account/refresh", {"refresh_token": token}
-    )
-    assert (status, problem["code"]) == (401, "unauthenticated")
+    for token in ("", "ses_x", "ses_x.y", ".", "a.b.c"):
+        status, problem = await market.anonymous_client().http(
+            "POST", "/api/account/refresh", {"refresh_token": token}
+        )
+        assert (status, problem["code"]) == (401, "unauthenticated"), token
 
 
 async def test_a_wrong_secret_ends_only_a_known_session(market: Market) -> None:

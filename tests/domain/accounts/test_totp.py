@@ -102,16 +102,16 @@ async def test_a_code_is_accepted_once(market: Market) -> None:
     assert (again[0], again[1]["code"]) == (401, "wrong_credentials")
 
 
-@pytest.mark.parametrize(("steps", "status"), [(-2, 401), (-1, 200), (1, 200), (2, 401)])
-async def test_one_step_of_skew_is_accepted(market: Market, steps: int, status: int) -> None:
+async def test_one_step_of_skew_is_accepted(market: Market) -> None:
     """Guard: `SKEW` in `adapters.totp`."""
     party = await market.customer()
     secret, _ = await set_up(party, 1)  # the latest step that is accepted
-    await market.store.single().change(SecondFactor, party.id, last_step=0)
-    challenge = await challenge_for(market, party)
-    if time.time() % 30 > 25:  # the step must not end during the request
-        await asyncio.sleep(30 - time.time() % 30)
-    assert (await answer(market, challenge, code_now(secret, steps)))[0] == status
+    for steps, status in ((-2, 401), (-1, 200), (1, 200), (2, 401)):
+        await market.store.single().change(SecondFactor, party.id, last_step=0)
+        challenge = await challenge_for(market, party)
+        if time.time() % 30 > 25:  # the step must not end during the request
+            await asyncio.sleep(30 - time.time() % 30)
+        assert (await answer(market, challenge, code_now(secret, steps)))[0] == status, steps
 
 
 async def test_recovery_codes_work_once_each_and_are_renewed(market: Market) -> None:

@@ -89,38 +89,40 @@ async def test_each_milestone_has_its_own_messages(market: Market) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("command", "fields", "kind", "text"),
-    [
-        ("withdraw", {}, "offer.withdrawn", "The offer of 1,000.00 USD was withdrawn."),
-        ("reject", {}, "offer.rejected", "The offer of 1,000.00 USD was turned down."),
-        (
-            "counter",
-            {"amount": 120_000, "note": "It is longer."},
-            "offer.countered",
-            "The offer of 1,000.00 USD was answered with 1,200.00 USD.",
-        ),
-    ],
-    ids=["withdrawn", "rejected", "countered"],
-)
-async def test_the_end_of_an_offer_is_reported(
-    market: Market, command: str, fields: Json, kind: str, text: str
-) -> None:
+ENDS: list[tuple[str, Json, str, str]] = [
+    ("withdraw", {}, "offer.withdrawn", "The offer of 1,000.00 USD was withdrawn."),
+    ("reject", {}, "offer.rejected", "The offer of 1,000.00 USD was turned down."),
+    (
+        "counter",
+        {"amount": 120_000, "note": "It is longer."},
+        "offer.countered",
+        "The offer of 1,000.00 USD was answered with 1,200.00 USD.",
+    ),
+]
+
+
+async def test_the_end_of_an_offer_is_reported(market: Market) -> None:
     """Guard: the table `OFFER_MESSAGES`; and the marks of one's own messages in
     `group_commit._conversation_updates`."""
     talk = await meet(market)
-    offer = await market.offer(talk.customer, talk.contractor, talk.job)
-    who = talk.customer if command == "withdraw" else talk.contractor
-    await market.settled()
-    (place,) = await listed(talk.contractor)
-    assert place["unread"] == 1
-    await talk.contractor.call("/chat", "read", {"conversation_id": talk.id, "seq": 1})
-    await who.call("/bidding", command, {"offer_id": offer["id"], **fields})
-    await market.settled()
-    last = (await timeline(talk.customer))[-1]
-    assert (last["kind"], last["text"], last["by"]) == (kind, text, who.id)
-    for party in (talk.customer, talk.contractor):
-        assert (await listed(party))[0]["unread"] == (0 if party is who else 1)
+    for command, fields, kind, text in ENDS:
+        offer = await market.offer(talk.customer, talk.contractor, talk.job)
+        who = talk.customer if command == "withdraw" else talk.contractor
+        await market.settled()
+        (place,) = await listed(talk.contractor)
+        assert place["unread"] == 1
+        for party in (talk.customer, talk.contractor):
+            seq = {"seq": (await timeline(talk.customer))[-1]["seq"]}
+            await party.call("/chat", "read", {"conversation_id": talk.id, **seq})
+        await who.call("/bidding", command, {"offer_id": offer["id"], **fields})
+        await market.settled()
+        last = (await timeline(talk.customer))[-1]
+        assert (last["kind"], last["text"], last["by"]) == (kind, text, who.id)
+        for party in (talk.customer, talk.contractor):
+            unread = (await listed(party))[0]["unread"]
+            assert unread == (0 if party is who else 1), command
+            seq = {"seq": last["seq"]}
+            await party.call("/chat", "read", {"conversation_id": talk.id, **seq})
 
 
 async def test_an_unpaid_offer_is_not_reported(market: Market) -> None:

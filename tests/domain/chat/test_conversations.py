@@ -217,13 +217,13 @@ async def test_the_read_mark_moves_neither_back_nor_beyond_the_head(market: Mark
     assert await market.traces() == before
 
 
-@pytest.mark.parametrize("text", ["", " \n\t", "x" * 4001])
-async def test_an_empty_or_too_long_text_is_refused(market: Market, text: str) -> None:
+async def test_an_empty_or_too_long_text_is_refused(market: Market) -> None:
     """Fails without a limit on Send.text."""
     talk = await meet(market)
     before = await market.traces()
-    fields = {"conversation_id": talk.id, "text": text}
-    assert await refused(talk.customer, "send", fields) == "invalid"
+    for text in ("", " \n\t", "x" * 4001):
+        fields = {"conversation_id": talk.id, "text": text}
+        assert await refused(talk.customer, "send", fields) == "invalid", text
     assert await market.traces() == before
 
 

@@ -3,8 +3,6 @@
 import re
 from datetime import timedelta
 
-import pytest
-
 from domain.accounts.user import User
 from domain.fulfillment import auto_completion
 from domain.payouts import onboarding
@@ -25,7 +23,9 @@ async def test_a_deal_notifies_both_sides(market, smtp):
     """Guard: `notices.queue_notifications` before each commit; without it no notice is sent.
 
     Guard: `own` in the templates; without it users get mails about their own actions."""
-    deal = await market.accepted_job()
+    contractor = await market.contractor()
+    await market.onboard(contractor)
+    deal = await market.accepted_job(contractor=contractor)
     await market.start(deal.contractor, deal.job)
     await market.deliver(deal.contractor, deal.job)
     await market.complete(deal.customer, deal.job)
@@ -108,45 +108,44 @@ async def test_a_rival_gets_no_notice_of_the_deal(market, smtp):
     assert not [each for each in smtp.mails_to(winner) if "900.00" in each.text + each.subject]
 
 
-@pytest.mark.parametrize(
-    ("who", "event", "fields", "mailed", "listed_only"),
-    [
-        (
-            "contractor",
-            "reject",
-            {},
-            f"Your offer for {FENCE} was declined",
-            f"You declined the offer for {FENCE}",
-        ),
-        (
-            "customer",
-            "withdraw",
-            {},
-            f"The offer for {FENCE} was withdrawn",
-            f"You withdrew the offer for {FENCE}",
-        ),
-        (
-            "contractor",
-            "counter",
-            {"amount": 120_000},
-            f"A counter-offer of 1,200.00 USD for {FENCE}",
-            f"Your counter-offer of 1,200.00 USD for {FENCE} was sent",
-        ),
-    ],
-)
-async def test_the_other_side_gets_the_mail(
-    negotiation, smtp, who, event, fields, mailed, listed_only
-):
+ANSWERS = [
+    # (who, event, fields, mailed, listed_only)
+    (
+        "contractor",
+        "reject",
+        {},
+        f"Your offer for {FENCE} was declined",
+        f"You declined the offer for {FENCE}",
+    ),
+    (
+        "customer",
+        "withdraw",
+        {},
+        f"The offer for {FENCE} was withdrawn",
+        f"You withdrew the offer for {FENCE}",
+    ),
+    (
+        "contractor",
+        "counter",
+        {"amount": 120_000},
+        f"A counter-offer of 1,200.00 USD for {FENCE}",
+        f"Your counter-offer of 1,200.00 USD for {FENCE} was sent",
+    ),
+]
+
+
+async def test_the_other_side_gets_the_mail(negotiation, smtp):
     """Guard: `side_of` and `own`; mixed up, the wrong one gets the mail."""
-    offer = await negotiation.pending_offer()
-    people = {"customer": negotiation.customer, "contractor": negotiation.contractor}
-    actor = people.pop(who)
-    [other] = people.values()
-    await actor.call("/bidding", event, {"offer_id": offer["id"], **fields})
-    assert (await titles(negotiation.market, actor))[-1] == listed_only
-    assert (await titles(negotiation.market, other))[-1] == mailed
-    assert smtp.subjects(other)[-1] == mailed
-    assert listed_only not in smtp.subjects(actor)
+    for who, event, fields, mailed, listed_only in ANSWERS:
+        offer = await negotiation.pending_offer()
+        people = {"customer": negotiation.customer, "contractor": negotiation.contractor}
+        actor = people.pop(who)
+        [other] = people.values()
+        await actor.call("/bidding", event, {"offer_id": offer["id"], **fields})
+        assert (await titles(negotiation.market, actor))[-1] == listed_only
+        assert (await titles(negotiation.market, other))[-1] == mailed
+        assert smtp.subjects(other)[-1] == mailed
+        assert listed_only not in smtp.subjects(actor)
 
 
 # -- payments that fail ------------------------------------------------------------------------
@@ -294,7 +293,8 @@ async def test_a_chargeback_notifies_the_users_it_concerns(work, smtp):
 async def test_payouts_that_are_lost_and_come_back(market, server, smtp):
     """Guard: `payouts_changed_at` in `store_account_state`; without it another change of the
     profile would notify again, and the second loss would not."""
-    contractor = await market.contractor(onboarded=True)
+    contractor = await market.contractor()
+    await market.onboard(contractor)
     user = await server.store.single().get(User, contractor.id)
     account = ConnectAccount(user.connect_id, True, True, user.payout_currencies)
     for enabled in (False, True, False):

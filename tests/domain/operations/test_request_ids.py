@@ -85,11 +85,15 @@ async def test_failures_are_not_stored_under_a_request_id(market: Market) -> Non
     assert await stranger.call("/account", "update", {"name": "Next"}, request_id="r1")
 
 
-@pytest.mark.parametrize("request_id", ["", "x" * 129, "line\nbreak", 5, {}, ["r1"]])
-async def test_a_request_id_is_a_short_printable_text(market: Market, request_id: Any) -> None:
+NO_IDS: list[Any] = ["", "x" * 129, "line\nbreak", 5, {}, ["r1"]]
+
+
+async def test_a_request_id_is_a_short_printable_text(market: Market) -> None:
     """Fails without checked_request_id."""
     party = await market.customer()
     before = await market.traces()
-    answer = await party.emit("/account", "update", {"name": "X"}, {"request_id": request_id})
-    assert (answer["ok"], answer["error"]["code"]) == (False, "invalid")
+    for request_id in NO_IDS:
+        answer = await party.emit("/account", "update", {"name": "X"}, {"request_id": request_id})
+        found = answer["ok"] or answer["error"]["code"]
+        assert found == "invalid", request_id
     assert await market.traces() == before

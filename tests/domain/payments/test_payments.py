@@ -18,25 +18,25 @@ ALL_NEWS_LOST = {"webhook": "*", "drop": True, "times": 100}
 # -- before the contractor sees anything ---------------------------------------------------------
 
 
+DECLINES = {
+    "pm_card_chargeDeclined": "generic_decline",
+    "pm_card_chargeDeclinedInsufficientFunds": "insufficient_funds",
+    "pm_card_chargeDeclinedExpiredCard": "expired_card",
+}
+
+
 @needs("freed keys")
-@pytest.mark.parametrize(
-    ("card", "reason"),
-    [
-        ("pm_card_chargeDeclined", "generic_decline"),
-        ("pm_card_chargeDeclinedInsufficientFunds", "insufficient_funds"),
-        ("pm_card_chargeDeclinedExpiredCard", "expired_card"),
-    ],
-)
-async def test_a_declined_card_fails_the_offer(negotiation, card, reason):
+async def test_a_declined_card_fails_the_offer(negotiation):
     """Guard: `await declined(...)` in `processing.settle_payment`; without it the offer waits for
     ever. Guard: `uow.later(Release(payment.id))` in `settle_decline`; without it the client secret
     can still pay for an offer that has failed."""
-    answer = await negotiation.create_offer(card)
-    assert answer["offer"]["status"] == "failed"
-    assert answer["payment"]["status"] == "failed"
-    assert answer["payment"]["failure"] == reason
-    await negotiation.assert_ended_unbooked(answer["offer"], "failed", "failed")
-    await negotiation.assert_hidden_from_contractor(answer["offer"])
+    for card, reason in DECLINES.items():
+        answer = await negotiation.create_offer(card)
+        assert answer["offer"]["status"] == "failed", card
+        assert answer["payment"]["status"] == "failed", card
+        assert answer["payment"]["failure"] == reason, card
+        await negotiation.assert_ended_unbooked(answer["offer"], "failed", "failed")
+        await negotiation.assert_hidden_from_contractor(answer["offer"])
     assert (await negotiation.create_offer())["offer"]["status"] in ("awaiting_payment", "pending")
 
 
