@@ -32,6 +32,7 @@ BODY_RATE = 1024  # bytes a second
 STALLED_SECONDS = 30.0  # for a client that reads nothing of its answer
 SWEEP_SECONDS = 1.0
 REFILL_SECONDS = 10.0  # after which an address may again open as many as it may have
+REQUESTS_PER_SECOND, REQUESTS_AT_ONCE = 0.5, 2  # for each connection that an address may have
 REFUSALS, REFUSAL_SECONDS = 64, 1.0  # which wait for a request, to answer it
 RETRY_SECONDS = 10
 WARN_SECONDS = 60.0
@@ -59,6 +60,7 @@ class Admission:
         self.refusing = 0
         self._of_network: Counter[str] = Counter()
         self._opened = Buckets()
+        self._requests = Buckets()
         self._warned: dict[str, float] = {}
         self._sweeper: asyncio.Task[None] | None = None
         self._server: asyncio.Server | None = None
@@ -102,6 +104,15 @@ class Admission:
             self._warn("too many connections", most=self.capacity.total)
             return 503
         return 0
+
+    def charge_request(self, address: str) -> float:
+        """Count a request over HTTP of a client. Returns 0, or the seconds to wait."""
+        network = self.limited(address)
+        if network is None:
+            return 0.0
+        most = self.capacity.per_address
+        rate = Rate(REQUESTS_AT_ONCE * most, REQUESTS_PER_SECOND * most)
+        return self._requests.take(network, rate)
 
     def limited(self, address: str) -> str | None:
         """The network whose connections are counted for this address; None: it has no limit.

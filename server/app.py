@@ -116,7 +116,14 @@ class Web(Container):
                 "disk": self._check_disk,
             }
         )
-        self.http = HttpApi(run, refusal, self.refusals.note, authenticator, address)
+        self.http = HttpApi(
+            run,
+            refusal,
+            self.refusals.note,
+            authenticator,
+            address,
+            self.admission.charge_request,
+        )
         self._loops: list[asyncio.Task[None]] = []
 
     def _limited(self, work: Callable[..., Awaitable[Answer]]) -> RunOperation:

@@ -17,6 +17,7 @@ from domain.kernel.errors import (
     DomainError,
     InternalError,
     Invalid,
+    RateLimited,
     TooLarge,
     Unauthenticated,
     UnknownCommand,
@@ -31,6 +32,7 @@ from server.http.uploads import Uploads
 from server.networks import network_of
 from server.operation_calls import Note, Refuse, RunOperation, checked_request_id
 from server.runtime import json_input
+from server.token_buckets import rounded
 
 log = structlog.get_logger()
 
@@ -61,12 +63,14 @@ class HttpApi:
         note: Note,
         authenticator: Authenticator,
         address: Callable[[web.BaseRequest], str],
+        charge: Callable[[str], float],
     ) -> None:
         self._run = run
         self._refuse = refuse
         self._note = note
         self._authenticator = authenticator
         self._address = address
+        self._charge = charge
         self._uploads = Uploads()
         self._downloads = TransferSlots(DOWNLOADS_OF_USER, DOWNLOADS_OF_NETWORK, ALL_DOWNLOADS)
 
@@ -184,6 +188,11 @@ class HttpApi:
         """Refuse what no route takes. Give aiohttp's own errors below /api the form of every
         other error."""
         try:
+            if wait := self._charge(self._address(request)):
+                # New connections of an address are limited, too, so that refusing stays cheap.
+                response = self.respond(self._refuse(RateLimited(retry_after=rounded(wait))))
+                response.force_close()
+                return response
             _check_head(request)
             return await handler(request)
         except DomainError as refused:

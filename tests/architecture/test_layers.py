@@ -54,7 +54,7 @@ ALLOWED_SERVER = {
     "rate_limits": "caller networks token_buckets password_attempts",
     "admission": "runtime config networks token_buckets",
     "refusal_log": "networks",
-    "http": "runtime networks operation_calls authentication",
+    "http": "runtime networks operation_calls authentication token_buckets",
     "realtime": "runtime admission token_buckets operation_calls pubsub adapters authentication",
     "container": "config demo_accounts pubsub adapters workers realtime",
     "app": "runtime config admission disk_space readiness rate_limits refusal_log operation_calls"

@@ -147,6 +147,27 @@ async def test_clients_behind_a_proxy_have_a_limit_each(market: Market, server: 
         await socket.close()
 
 
+async def test_requests_of_an_address_have_a_limit(market: Market, server: Server) -> None:
+    """Guard: `charge_request` in `HttpApi.problems`: on any path, by the client's own address; the
+    connection is closed, so that the client pays with a new one."""
+    server.web.http._address = lambda request: request.headers["X-Forwarded-For"]
+    limit(server, per_address=4)
+
+    async def ask(path: str, address: str) -> aiohttp.ClientResponse:
+        headers = {"X-Forwarded-For": address}
+        async with market.web.get(market.url + path, headers=headers) as response:
+            await response.read()
+        return response
+
+    paths = ["/livez", "/none", "/api/job", "/socket.io/?EIO=4&transport=polling"] * 3
+    answers = [await ask(path, "192.0.2.1") for path in paths]
+    refused = [answer for answer in answers if answer.status == 429]
+    assert [answer.status != 429 for answer in answers[:8]] == [True] * 8
+    assert refused[-1].headers["Retry-After"] and refused[-1].headers["Connection"] == "close"
+    assert (await ask("/livez", "192.0.2.2")).status == 200
+    assert (await ask("/livez", "127.0.0.1")).status == 200
+
+
 async def test_pollers_have_a_limit(market: Market, server: Server) -> None:
     """Guard: POLLERS_SHARE in `engine.Engine._refusal`: the oldest without a namespace goes."""
     party = await market.join(Role.CUSTOMER, "Polly", connect=False)
