@@ -30,7 +30,8 @@ async def test_stores_suspended_and_killed_under_load(
     tmp_path: Path, started: list[DevServer]
 ) -> None:
     """Guard: the time limits of `mongo_client.connect` and `LimitedExecutor`, `Breaker`,
-    `Readiness`, and the supervision of `Embedded`."""
+    `Readiness`, and the supervision of `Embedded`. Guard: `exit_within`: a process that waits for
+    its stores ends `END_SECONDS` after the time for draining, and logs what it leaves."""
     dev = await _dev(tmp_path / "data", tmp_path, started)
     async with steady_load(dev.url, *LOGIN) as load:
         await load.until_served()
@@ -51,7 +52,12 @@ async def test_stores_suspended_and_killed_under_load(
             await load.until_served(PATIENCE)
             await load.until_ready_is(True, PATIENCE)
         await _assert_clear_and_kept(load)
-    assert dev.stop() == 0
+        for word in (MONGO, REDIS):
+            os.kill(dev.child(word), signal.SIGSTOP)
+        await load.until_ready_is(False)
+    assert await asyncio.to_thread(dev.stop) == UNFINISHED
+    assert "the process did not end in time and is ended" in dev.output
+    assert "Relay._renew_loop" in dev.output
 
 
 async def _started_again(dev: DevServer, word: str, killed: int) -> bool:
@@ -103,23 +109,6 @@ def _fill(file: int) -> None:
                 os.write(file, b"x" * size)
         except OSError:
             continue
-
-
-@needs("our launcher")
-async def test_sigterm_ends_a_process_whose_stores_hang(
-    tmp_path: Path, started: list[DevServer]
-) -> None:
-    """Guard: `exit_within`: a process that waits for its stores ends `END_SECONDS` after the time
-    for draining, and logs what it leaves."""
-    dev = await _dev(tmp_path / "data", tmp_path, started)
-    async with steady_load(dev.url, *LOGIN) as load:
-        await load.until_served()
-        for word in (MONGO, REDIS):
-            os.kill(dev.child(word), signal.SIGSTOP)
-        await load.until_ready_is(False)
-    assert await asyncio.to_thread(dev.stop) == UNFINISHED
-    assert "the process did not end in time and is ended" in dev.output
-    assert "Relay._renew_loop" in dev.output
 
 
 async def _dev(data: Path, tmp_path: Path, started: list[DevServer]) -> DevServer:

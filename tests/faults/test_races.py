@@ -1,4 +1,4 @@
-"""Concurrent commands of two or fifty clients on two web processes: one effect, books agree."""
+"""Concurrent commands of two or many clients on two web processes: one effect, books agree."""
 
 import asyncio
 from typing import Any
@@ -9,8 +9,8 @@ from domain.deals.payment import Payment, PaymentStatus
 from tests.faults.outcome import PATIENCE, feed_of, feed_values
 from tests.support.market import Market
 
-CONTRACTORS = 50
-PAIRS = 8
+CONTRACTORS = 14
+PAIRS = 4
 CLOSED = ("offer.accepted", "offer.blocked", "offer.withdrawn")
 
 

@@ -6,7 +6,7 @@ from tests.soak.failures import Plan
 from tests.soak.run import soak
 from tests.support.processes import Processes
 
-SHORT = Plan(seconds=8, clients=30, pause=1, cut_every=4, kill_every=4, redis_after=1, redis_away=2)
+SHORT = Plan(seconds=7, clients=16, pause=1, cut_every=4, kill_every=4, redis_after=1, redis_away=2)
 
 
 def plan() -> Plan:

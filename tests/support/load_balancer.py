@@ -104,7 +104,7 @@ async def _until_first(*works: Coroutine[Any, Any, None]) -> None:
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
-        while data := await reader.read(CHUNK):
+        while (data := await reader.read(CHUNK)) and not writer.is_closing():
             writer.write(data)
             await writer.drain()
         writer.close()

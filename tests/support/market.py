@@ -299,10 +299,11 @@ class Market:
 
     # -- what has happened -------------------------------------------------------------------
 
-    async def settled(self, seconds: float = SETTLE_SECONDS) -> None:
+    async def settled(self, seconds: float = SETTLE_SECONDS, *, ignoring: str = "") -> None:
         """Wait until the outbox is empty and all of Stripe's webhooks are delivered.
 
-        Rows scheduled for later than 60 s do not count.
+        Rows scheduled for later than 60 s do not count, nor do rows put back with the error
+        `ignoring`.
         """
         deadline = asyncio.get_running_loop().time() + seconds
         quiet = 0
@@ -310,6 +311,7 @@ class Market:
             uow = self.store.single()
             soon = {"$lte": datetime.fromtimestamp(uow.now.timestamp() + 60, uow.now.tzinfo)}
             rows = await uow.all(OutboxRow, {"dead": False, "lease_until": soon})
+            rows = [row for row in rows if not ignoring or row.last_error != ignoring]
             news = [] if rows else await self.sandbox.pending()
             quiet = 0 if rows or news else quiet + 1
             if asyncio.get_running_loop().time() > deadline:
