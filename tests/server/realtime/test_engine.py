@@ -19,8 +19,6 @@ from tests.support.parties import Party
 from tests.support.polling_client import SEPARATOR, PollingClient, open_polling_client
 from tests.support.raw_socket import PATH, SECONDS, RawSocket, open_raw_socket, wait_until
 
-pytestmark = both_paths
-
 
 @pytest.fixture
 async def party(market: Market) -> Party:
@@ -160,6 +158,7 @@ async def test_unfetched_packets_of_a_poller_are_bounded(
 # -- upgrade to a websocket ------------------------------------------------------------------
 
 
+@both_paths
 async def test_a_connection_is_upgraded_to_a_websocket(
     polled: PollingClient, server: Server, party: Party
 ) -> None:
@@ -178,6 +177,7 @@ async def test_a_connection_is_upgraded_to_a_websocket(
     await wait_until(lambda: server.web.realtime.connection_count == 0)
 
 
+@both_paths
 async def test_pushes_during_an_upgrade_arrive_once(
     polled: PollingClient, server: Server, party: Party
 ) -> None:
@@ -196,6 +196,7 @@ async def test_pushes_during_an_upgrade_arrive_once(
     await socket.close()
 
 
+@both_paths
 async def test_a_second_websocket_is_refused(
     polled: PollingClient, server: Server, party: Party
 ) -> None:
@@ -209,6 +210,7 @@ async def test_a_second_websocket_is_refused(
     await raw.socket.close()
 
 
+@both_paths
 async def test_an_invalid_probe_changes_nothing(polled: PollingClient) -> None:
     """Guard: the last branch of `_Probe.on_text`, and `upgrading = False` after a websocket."""
     for first in ("5", "2", "4", "x", ""):
@@ -221,6 +223,7 @@ async def test_an_invalid_probe_changes_nothing(polled: PollingClient) -> None:
     await raw.socket.close()
 
 
+@both_paths
 async def test_an_unfinished_upgrade_times_out(
     monkeypatch: pytest.MonkeyPatch, polled: PollingClient
 ) -> None:
@@ -235,6 +238,7 @@ async def test_an_unfinished_upgrade_times_out(
 # -- the end ---------------------------------------------------------------------------------
 
 
+@both_paths
 @pytest.mark.usefixtures("hasty")
 async def test_a_client_that_answers_no_ping_is_disconnected(
     market: Market, server: Server, party: Party
@@ -262,6 +266,7 @@ async def test_a_client_that_answers_no_ping_is_disconnected(
     await asyncio.gather(*staying, return_exceptions=True)
 
 
+@both_paths
 async def test_a_close_packet_ends_the_connection(
     market: Market, server: Server, party: Party, polled: PollingClient
 ) -> None:
@@ -305,6 +310,7 @@ async def test_attachments_are_refused_by_polling_too(
     assert await market.traces() == before
 
 
+@both_paths
 async def test_pollers_and_websockets_in_a_room_receive_the_same(
     market: Market, polled: PollingClient, party: Party
 ) -> None:

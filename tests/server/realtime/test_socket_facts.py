@@ -31,8 +31,6 @@ from tests.support.raw_socket import (
     wait_until,
 )
 
-pytestmark = both_paths
-
 
 @pytest.fixture
 async def party(market: Market) -> Party:
@@ -91,6 +89,7 @@ async def test_a_crash_is_acknowledged_without_details(
     assert await market.traces() == before
 
 
+@both_paths
 async def test_commands_of_one_client_run_in_order(raw: RawSocket) -> None:
     """Fails when `_handle_waiting` does not wait for a command: the next ones overtake it."""
     for number in range(40):
@@ -104,6 +103,7 @@ async def test_commands_of_one_client_run_in_order(raw: RawSocket) -> None:
 # -- the transport ---------------------------------------------------------------------------
 
 
+@both_paths
 async def test_deflate_is_not_negotiated(market: Market) -> None:
     """Fails without `compress=False` in `Takeover`: it costs 100 KiB a connection."""
     socket = await market.web.ws_connect(market.url + PATH, compress=15)
@@ -111,6 +111,7 @@ async def test_deflate_is_not_negotiated(market: Market) -> None:
     await socket.close()
 
 
+@both_paths
 async def test_a_push_is_framed_once_for_all_recipients(
     market: Market, server: Server, party: Party, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +137,7 @@ async def test_a_push_is_framed_once_for_all_recipients(
         await client.socket.close()
 
 
+@both_paths
 async def test_a_client_that_stops_reading_is_disconnected_and_costs_no_memory(
     market: Market, server: Server, party: Party, raw: RawSocket
 ) -> None:
@@ -261,6 +263,7 @@ async def test_the_real_address_is_known_behind_a_trusted_proxy(
 # -- the end of a process --------------------------------------------------------------------
 
 
+@both_paths
 async def test_javascript_clients_survive_the_end_of_their_process(
     client: None, processes: Processes
 ) -> None:
