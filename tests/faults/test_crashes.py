@@ -40,7 +40,7 @@ async def test_crash_between_capture_and_commit(processes, books):
     await market.settled()
     await market.sandbox.fault(webhook="*", drop=True, times=100)
     await market.sandbox.fault(
-        method="POST", path="/v1/payment_intents/*/capture", when="after", delay=6
+        method="POST", path="/v1/payment_intents/*/capture", when="after", delay=60
     )
     assert (await contractor.call("/bidding", "accept", {"offer_id": offer["id"]}))["status"] == (
         "accepting"
@@ -153,7 +153,7 @@ async def test_crash_between_refund_transfer_payout_and_commit(processes, books)
     await market.sandbox.settings(payout_delay_seconds=WEEK)
     await market.sandbox.fault(webhook="*", drop=True, times=1000)
     for path in ("transfers", "refunds", "payouts"):
-        await market.sandbox.fault(method="POST", path=f"/v1/{path}", when="after", delay=10)
+        await market.sandbox.fault(method="POST", path=f"/v1/{path}", when="after", delay=60)
     await market.complete(customer, job)
     await market.withdraw(earner, 50_000)
     await dropped.customer.call("/job", "cancel", {"job_id": dropped.job["id"]})

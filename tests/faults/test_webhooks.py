@@ -120,7 +120,7 @@ async def test_handler_crashed_after_storing(processes, books):
     await market.sandbox.refund_in_dashboard(charge["payment_intent"], 30_000)
     post = Post(processes)
     (back,) = await post.lost("charge.refunded")
-    await market.sandbox.fault(method="GET", path="/v1/*", delay=20, times=1000)
+    await market.sandbox.fault(method="GET", path="/v1/*", delay=60, times=1000)
     assert await post.send(back) == (200, {"received": True, "fresh": True})
     await until(lambda: market.rows(WebhookEvent, status="working"))
     await until(lambda: waits_only_for(market, "process_stripe_event"))

@@ -67,13 +67,15 @@ async def test_stale_worker_writes_are_refused(processes, books):
     late, market = await processes.web(), processes.market
     customer, contractor, job = await milestones(market, 2)
     await market.sandbox.fault(**NEWS_LOST)
-    await market.sandbox.fault(**SENT, when="after", delay=2)
-    await market.sandbox.fault(**SENT, when="after", delay=2, status=429)
+    await market.sandbox.fault(**SENT, when="after", delay=60)
+    await market.sandbox.fault(**SENT, when="after", delay=60, status=429)
     await market.complete(customer, job)
     await until(lambda: transfers(market, 2))
     late.pause()
     stale = {row.owner for row in await tasks(market)}
-    await market.sandbox.fault(**SENT, when="after", delay=5, times=2)
+    await market.sandbox.clear_faults()  # answers both requests
+    await market.sandbox.fault(**NEWS_LOST)
+    await market.sandbox.fault(**SENT, when="after", delay=60, times=2)
     worker = await processes.worker()
     await expire_leases(market)
 
@@ -88,6 +90,8 @@ async def test_stale_worker_writes_are_refused(processes, books):
     assert await tasks(market) == rows
     states = sorted(transfer.status for transfer in await market.rows(Transfer))
     assert states == [TransferStatus.AVAILABLE, TransferStatus.SENDING]
+    await market.sandbox.clear_faults()
+    await market.sandbox.fault(**NEWS_LOST)
     worker.resume()
     await until(lambda: has_all(market, TransferStatus.AVAILABLE))
     await market.settled(PATIENCE)

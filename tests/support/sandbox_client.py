@@ -117,6 +117,7 @@ class Sandbox:
         return ordered
 
     async def clear_faults(self) -> None:
+        """Delete all faults. Delayed requests are answered at once."""
         await self.control("DELETE", "faults")
 
     async def advance(self, seconds: float) -> None:

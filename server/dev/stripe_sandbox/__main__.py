@@ -15,6 +15,7 @@ from aiohttp import web
 from server.dev.stripe_sandbox import access, timers
 from server.dev.stripe_sandbox.api_server import ApiServer
 from server.dev.stripe_sandbox.control_api import ControlApi
+from server.dev.stripe_sandbox.fault_injection import Delays
 from server.dev.stripe_sandbox.hosted_pages import HostedPages
 from server.dev.stripe_sandbox.store import Store
 from server.dev.stripe_sandbox.webhook_sender import WebhookSender
@@ -41,10 +42,12 @@ def build_application(
 ) -> web.Application:
     """The web application with the control API, the hosted pages and Stripe's API."""
     app = web.Application(client_max_size=1024**2, middlewares=[access.guard(control_key)])
-    control = ControlApi(store, log_limit, wake)
+    delays = Delays()
+    control = ControlApi(store, log_limit, wake, delays)
     app.router.add_route("*", "/_sandbox/{name}", control.handle)
     app.router.add_routes(HostedPages(store, wake).routes())
-    app.router.add_route("*", "/v1/{tail:.*}", ApiServer(store, log_limit, wake).handle)
+    api = ApiServer(store, log_limit, wake, delays)
+    app.router.add_route("*", "/v1/{tail:.*}", api.handle)
     return app
 
 

@@ -89,8 +89,11 @@ def find_or_create_tenant(store: Store, key: str) -> Tenant:
 class ApiServer:
     """Answers /v1 requests. Each request runs in one transaction without an await inside."""
 
-    def __init__(self, store: Store, log_limit: int, wake: asyncio.Event) -> None:
+    def __init__(
+        self, store: Store, log_limit: int, wake: asyncio.Event, delays: fault_injection.Delays
+    ) -> None:
         self.store = store
+        self.delays = delays
         self.log_limit = log_limit
         self.wake = wake
         self._running_keys: set[tuple[str, str, str]] = set()
@@ -153,11 +156,11 @@ class ApiServer:
     async def _answer_with_fault(self, request: ApiRequest) -> tuple[ApiResponse, Json]:
         fault = self._take_fault(request)
         if fault.get("delay") and fault["when"] == "before":
-            await asyncio.sleep(fault["delay"])
+            await self.delays.wait(request.tenant.key, fault["delay"])
         reply = self.answer(request, fault)
         self.wake.set()
         if fault.get("delay") and fault["when"] == "after":
-            await asyncio.sleep(fault["delay"])
+            await self.delays.wait(request.tenant.key, fault["delay"])
         return reply, fault
 
     def _take_fault(self, request: ApiRequest) -> Json:

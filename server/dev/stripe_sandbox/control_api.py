@@ -29,8 +29,11 @@ Action = Callable[[Tenant, Any, dict[str, str]], Json]
 class ControlApi:
     """Requests with which tests and tools control their own tenant."""
 
-    def __init__(self, store: Store, log_limit: int, wake: asyncio.Event) -> None:
+    def __init__(
+        self, store: Store, log_limit: int, wake: asyncio.Event, delays: fault_injection.Delays
+    ) -> None:
         self.store = store
+        self.delays = delays
         self.log_limit = log_limit
         self.wake = wake
         self.actions: dict[tuple[str, str], Action] = {
@@ -80,8 +83,9 @@ class ControlApi:
         return {"data": fault_injection.list_pending(self.store, tenant.key)}
 
     def clear_faults(self, tenant: Tenant, body: Any, query: dict[str, str]) -> Json:
-        """Delete all faults."""
+        """Delete all faults. Delayed requests go on."""
         fault_injection.delete_all(self.store, tenant.key)
+        self.delays.release(tenant.key)
         return {"data": []}
 
     def grant(self, tenant: Tenant, body: Any, query: dict[str, str]) -> Json:

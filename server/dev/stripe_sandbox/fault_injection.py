@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -29,6 +31,22 @@ FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "pending_reason": (str,),
 }
 TARGETS = ("path", "webhook", "payout", "refund")
+
+
+class Delays:
+    """Delayed requests. They go on after their time, or when the tenant's faults are deleted."""
+
+    def __init__(self) -> None:
+        self._released: dict[str, asyncio.Event] = {}
+
+    async def wait(self, tenant: str, seconds: float) -> None:
+        released = self._released.setdefault(tenant, asyncio.Event())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(released.wait(), seconds)
+
+    def release(self, tenant: str) -> None:
+        if released := self._released.pop(tenant, None):
+            released.set()
 
 
 def add(store: Store, tenant: str, rule: Any) -> Json:

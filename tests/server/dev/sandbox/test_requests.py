@@ -177,14 +177,17 @@ async def test_a_decline_is_replayed_under_its_key(sandbox_shop: Shop) -> None:
 
 
 async def test_a_concurrent_request_with_the_same_key_is_refused(sandbox_shop: Shop) -> None:
-    """Fails without `ApiServer._running_keys`."""
-    await sandbox_shop.fault(method="POST", path="/v1/customers", when="after", delay=0.5)
+    """Fails without `ApiServer._running_keys`; and without `Delays.release` it waits a minute."""
+    await sandbox_shop.fault(method="POST", path="/v1/customers", when="after", delay=60)
     key: Any = {"idempotency_key": "k"}
     slow = asyncio.create_task(sandbox_shop.v1.customers.create_async({"name": "A"}, key))
-    await asyncio.sleep(0.2)
+    while not (await sandbox_shop.v1.customers.list_async()).data:  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
     error = await refusal(sandbox_shop.v1.customers.create_async({"name": "A"}, key))
     assert error.http_status == 409
     assert error.json_body["error"]["code"] == "idempotency_key_in_use"
+    assert not slow.done()
+    await sandbox_shop.control("DELETE", "faults")
     made = await slow
     again = await sandbox_shop.v1.customers.create_async({"name": "A"}, key)
     assert again.id == made.id
