@@ -8,6 +8,7 @@ from domain.kernel.errors import RateLimited
 from server.adapters.argon2_passwords import Argon2Passwords
 from server.caller import CALLER, Caller
 from server.runtime.fair_queue import FairQueue
+from tests.support.parties import PASSWORD_HASH
 
 
 class Work:
@@ -121,6 +122,7 @@ async def test_one_who_leaves_while_it_is_evicted_frees_no_slot():
 async def test_passwords_are_checked_in_the_turns_of_networks():
     """Guard: CALLER in `Argon2Passwords._run`: one who signs in does not wait for a flood."""
     passwords, order = Argon2Passwords(), []
+    passwords._decoy = PASSWORD_HASH  # of the least cost
 
     async def check(network: str, number: int) -> None:
         CALLER.set(Caller(network, f"account {number}"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 
 from domain import ledger
 from domain.kernel.money import Schedule
@@ -23,6 +24,7 @@ from tests.conftest import Server
 from tests.support.dev_process import DevServer
 from tests.support.field_codecs import CODEC
 from tests.support.fork_server import ForkServer
+from tests.support.parties import LEAST_COST
 from tests.support.processes import free_port
 
 AMOUNT = 100_000
@@ -120,11 +122,19 @@ async def _spoil_and_audit(data: Path, env: dict[str, str], fork_server: ForkSer
         store.close()
 
 
+@pytest.fixture
+async def accounts(server: Server) -> None:
+    """The demo accounts, with hashes of the least cost."""
+    passwords: Any = server.ports.passwords
+    passwords._hasher = PasswordHasher.from_parameters(LEAST_COST)
+    await create_demo_accounts(server.ports)
+
+
+@pytest.mark.usefixtures("accounts")
 async def test_the_demo_fails_when_a_push_is_missing(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fails without the time-out in `Client.sees`, or its comparison of the fields."""
-    await create_demo_accounts(server.ports)
     push = server.web.relay._push
 
     async def lossy(delivery: Delivery, *rest: Any) -> None:
@@ -137,11 +147,11 @@ async def test_the_demo_fails_when_a_push_is_missing(
         await demo.play(server.url, AMOUNT, withdraw=False)
 
 
+@pytest.mark.usefixtures("accounts")
 async def test_the_demo_fails_when_the_books_are_wrong(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fails without the comparison with `expected` in `Story.check`."""
-    await create_demo_accounts(server.ports)
     book = ledger.book
 
     async def careless(uow: Any, fact: str, kind: str, *rest: Any, **more: Any) -> None:

@@ -80,7 +80,7 @@ async def test_of_two_relays_one_does_a_left_row(cluster: RelayCluster, monkeypa
     """Fails when `_claim` reads due rows without taking them by a guarded update."""
     monkeypatch.setattr(relays, "POLL_SECONDS", 60)  # a relay itself never claims twice at once
     desk = cluster.stores[0]
-    for number in range(60):
+    for number in range(24):
         await enqueue(desk, RecordedTask("x", number))
     one, two = cluster.relay("a"), cluster.relay("b")
     await asyncio.sleep(0.1)
@@ -90,7 +90,7 @@ async def test_of_two_relays_one_does_a_left_row(cluster: RelayCluster, monkeypa
     for relay, rows in zip((one, two, one, two), claimed, strict=True):
         relay.take(rows)
     await cluster.wait_until_empty()
-    assert sorted(RecordedTask.runs) == [("x", number) for number in range(60)]
+    assert sorted(RecordedTask.runs) == [("x", number) for number in range(24)]
 
 
 @pytest.mark.parametrize("end", ["done", "failed", "again"])
@@ -295,10 +295,10 @@ async def test_pushes_leave_in_the_order_of_their_commits(cluster: RelayCluster)
 
     cluster.before_push = slow
     relay = cluster.relay("a")
-    for number in range(60):
+    for number in range(24):
         await publish(relay._store, number)
     await cluster.wait_until_empty()
-    assert [delivery.data["number"] for delivery, _ in cluster.pushed] == list(range(60))
+    assert [delivery.data["number"] for delivery, _ in cluster.pushed] == list(range(24))
 
 
 async def test_a_failed_push_comes_later_under_its_own_number(cluster: RelayCluster) -> None:
