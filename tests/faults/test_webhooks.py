@@ -46,7 +46,7 @@ async def test_webhook_before_our_record(negotiation):
         assert await feed_values(party, "offer.created") == [offer["id"]]
 
 
-async def test_duplicate_event_50_times_at_once(negotiation):
+async def test_duplicate_event_many_times_at_once(negotiation):
     """Guard: `await uow.add(WebhookEvent(id=event["id"], ...))` in `inbox.receive_event`, whose id
     is unique; with an id of our own every delivery is worked on. Guard: `move_payment` is guarded
     in `processing.settle_hold`; without it the contractor is notified once for each event."""
@@ -55,8 +55,8 @@ async def test_duplicate_event_50_times_at_once(negotiation):
     answer = await negotiation.create_offer(SECURE)
     await negotiation.sandbox.answer_challenge(answer["payment"]["redirect_url"])
     (held,) = await post.lost("payment_intent.amount_capturable_updated")
-    answers = await asyncio.gather(*(post.send(held) for _ in range(50)))
-    assert [status for status, _ in answers] == [200] * 50
+    answers = await asyncio.gather(*(post.send(held) for _ in range(15)))
+    assert [status for status, _ in answers] == [200] * 15
     assert sum(body["fresh"] for _, body in answers) == 1
     await negotiation.wait_for_push(negotiation.contractor, "offer.created", answer["offer"])
     await negotiation.market.settled(TIMEOUT)
@@ -144,24 +144,17 @@ async def test_handler_crashed_after_storing(processes, books):
         assert [amount for amount in back if amount] == [30_000]
 
 
-async def test_webhook_from_the_past(negotiation):
-    """Guard: the tolerance in `StripeWebhooks.verify`."""
-    await _stamped(negotiation, -301)
-
-
-async def test_webhook_from_the_future(negotiation):
-    """Guard: the comparison of `stamp` in `StripeWebhooks._fits`, which the SDK does not check."""
-    await _stamped(negotiation, 310)
-
-
-async def _stamped(negotiation, seconds):
+async def test_webhook_from_the_past_or_the_future(negotiation):
+    """Guard: the tolerance in `StripeWebhooks.verify`; and the comparison of `stamp` in
+    `StripeWebhooks._fits`, which the SDK does not check."""
     post = Post(negotiation)
     await negotiation.sandbox.fault(**LOST)
     await negotiation.pending_offer()
     event = (await post.lost("payment_intent.amount_capturable_updated"))[0]
     before = await negotiation.market.traces()
-    status, answer = await post.send(event, at=seconds)
-    assert (status, answer["code"]) == (400, "invalid_signature")
+    for seconds in (-301, 310):
+        status, answer = await post.send(event, at=seconds)
+        assert (status, answer.get("code")) == (400, "invalid_signature"), seconds
     assert await negotiation.market.traces() == before
 
 
