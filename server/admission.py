@@ -33,7 +33,7 @@ STALLED_SECONDS = 30.0  # for a client that reads nothing of its answer
 SWEEP_SECONDS = 1.0
 REFILL_SECONDS = 10.0  # after which an address may again open as many as it may have
 REQUESTS_PER_SECOND, REQUESTS_AT_ONCE = 0.5, 2  # for each connection that an address may have
-REFUSALS, REFUSAL_SECONDS = 64, 1.0  # which wait for a request, to answer it
+REFUSALS, REFUSAL_SECONDS = 64, 1.0  # which wait for a request, to answer it; others are reset
 RETRY_SECONDS = 10
 WARN_SECONDS = 60.0
 SEARCHED = 64  # idle connections that are looked at to make room
@@ -70,7 +70,7 @@ class Admission:
     ) -> None:
         """Accept connections; `new_protocol` serves one over HTTP. Raises OSError."""
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Accepted(self, new_protocol()), host, port, backlog=BACKLOG
+            lambda: Accepted(self, new_protocol), host, port, backlog=BACKLOG
         )
         self._sweeper = asyncio.create_task(self._sweep_regularly())
 
@@ -190,6 +190,7 @@ class Accepted(asyncio.Protocol):
     __slots__ = (
         "_admission",
         "_http",
+        "_new_http",
         "_progress",
         "_received",
         "_refusal",
@@ -202,9 +203,10 @@ class Accepted(asyncio.Protocol):
         "since",
     )
 
-    def __init__(self, admission: Admission, http: asyncio.Protocol) -> None:
+    def __init__(self, admission: Admission, new_http: Callable[[], asyncio.Protocol]) -> None:
         self._admission = admission
-        self._http = http
+        self._new_http = new_http
+        self._http: asyncio.Protocol  # of one that is not refused
         self._transport: asyncio.Transport
         self._refusal = 0
         self._request: web.Request | None = None
@@ -222,12 +224,13 @@ class Accepted(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._refusal = self._admission.admit(self, peer[0] if isinstance(peer, tuple) else "")
         if not self._refusal:
+            self._http = self._new_http()
             self._http.connection_made(transport)
         elif self._admission.refusing < REFUSALS:
             self._admission.refusing += 1
             asyncio.get_running_loop().call_later(REFUSAL_SECONDS, self._end_refusal)
         else:
-            self._answer_refusal()
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._refusal:
