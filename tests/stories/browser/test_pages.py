@@ -81,14 +81,13 @@ async def test_a_new_job_appears_in_other_tabs_without_errors(tabs, market):
     """Guard: `publish_job(uow, job, market=True)` in `posting.create`; without it the second
     tab would need a reload. Without `connect-src` in PAGE_HEADERS, or the favicon, the browser
     reports errors."""
-    customer, contractor, admin = await tabs.open(), await tabs.open(), await tabs.open()
+    contractor, admin = await tabs.open(), await tabs.open()
     await contractor.sign_in(await market.contractor(connect=False))
     await contractor.sees("No open jobs right now.")
     await admin.sign_in(await market.admin(connect=False), "/admin")
     opened = admin.page.locator("[data-tile=Open] dd")
     await expect(opened).to_have_text("0")
-    await customer.sign_in(await market.customer(connect=False))
-    await post(customer)
+    await market.job(await market.customer(), title=TITLE)
     await contractor.sees(TITLE, role="heading")
     await expect(contractor.page.locator("a.job")).to_contain_text("2,000.00 USD")
     await expect(opened).to_have_text("1")
@@ -163,10 +162,11 @@ async def test_events_during_a_lost_connection_show_notices_afterwards(tabs, mar
     """Guard: `feed.catchUp()` in `recover()`; without it the lists are read again, but the customer
     gets no notice of the application."""
     tab = await tabs.open()
-    customer, contractor = await market.customer(connect=False), await market.contractor()
+    customer, contractor = await market.customer(), await market.contractor()
+    job = await market.job(customer, title=TITLE)
+    await customer.disconnect()
     await tab.sign_in(customer)
-    await post(tab)
-    [job] = (await contractor.call("/job", "list"))["items"]
+    await tab.sees(TITLE, role="heading")
     for connection in list(server.web.realtime.rooms.members(user_room(customer.id))):
         connection.close_transport()  # as when a server ends
     await tab.page.context.set_offline(True)
@@ -182,13 +182,13 @@ async def test_an_offer_is_visible_only_after_3d_secure(tabs, market):
     """Guard: `visible: bool = False` in Offer until `settle_hold`; were it visible when created,
     the contractor would read it. Without `returned()` in the page the customer would get
     no notice."""
-    customer, contractor = await tabs.open(), await tabs.open()
-    worker = await market.contractor(connect=False)
-    await customer.sign_in(await market.customer(connect=False))
+    employer, worker = await market.customer(), await market.contractor()
+    await market.application(worker, await market.job(employer, title=TITLE))
+    customer, contractor = await tabs.open(), await tabs.open(viewport=PHONE)
+    await customer.sign_in(employer)
     await contractor.sign_in(worker)
-    await post(customer)
     await customer.open_job(TITLE)
-    await apply(contractor)
+    await contractor.open_job(TITLE)
     await offer(customer, "pm_card_authenticationRequired")
     bank = customer.page.get_by_role("heading", name="3-D Secure test challenge")
     await expect(bank).to_be_visible()
@@ -202,6 +202,8 @@ async def test_an_offer_is_visible_only_after_3d_secure(tabs, market):
     await customer.sees("Pending")
     await contractor.sees_notice("an offer of 1,000.00 USD")
     await contractor.sees("Offers to you", role="heading")
+    wide = await contractor.page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= PHONE["width"]
     assert tabs.errors == []
 
 
@@ -209,19 +211,17 @@ async def test_an_offer_is_visible_only_after_3d_secure(tabs, market):
 async def test_a_declined_card_is_explained_and_can_be_replaced(tabs, market):
     """Guard: `settle_payment` ends a declined offer (`settle_decline`), so that another one may be
     made; and `follow` shows the reason."""
-    customer, contractor = await tabs.open(), await tabs.open(viewport=PHONE)
-    await customer.sign_in(await market.customer(connect=False))
-    await contractor.sign_in(await market.contractor(connect=False))
-    await post(customer)
+    employer = await market.customer()
+    job = await market.job(employer, title=TITLE)
+    await market.application(await market.contractor(), job)
+    customer = await tabs.open()
+    await customer.sign_in(employer)
     await customer.open_job(TITLE)
-    await apply(contractor)
     await offer(customer, "pm_card_chargeDeclined")
     await customer.sees_notice("The payment did not go through (generic decline)")
     await customer.sees("Failed")
     await offer(customer, "pm_card_visa")
     await customer.sees_notice("The money is held and the offer is out.")
-    wide = await contractor.page.evaluate("document.documentElement.scrollWidth")
-    assert wide <= 375
     assert tabs.errors == []
 
 
