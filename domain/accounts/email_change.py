@@ -4,11 +4,12 @@ Decision: the new address proves itself by a link, and then the change takes eff
 is notified of the request and of the change, with a link that undoes both for seven days. Its
 consent is not needed, because a user who has lost the old mailbox could then never change it. The
 caller has the password, so the undo treats the change as a theft: it ends all sessions, voids the
-password, and mails a link for a new one. An old address that was never verified gets no link,
+password, removes the second factors that were added in the week before or since, and mails a link
+for a new password. An old address that was never verified gets no link,
 because it may be a stranger's by a mistake in typing.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from domain.accounts.account_mail import IGNORE, account_mail, link
@@ -27,6 +28,7 @@ from domain.accounts.mailed_tokens import (
 from domain.accounts.password_change import entry
 from domain.accounts.password_policy import Password
 from domain.accounts.password_reset import request_reset
+from domain.accounts.second_factor import remove_factors_since
 from domain.accounts.security_changes import SecurityFact, announce
 from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.user import NO_PASSWORD, UPDATED, User, verify_password
@@ -46,6 +48,8 @@ from domain.operations.operation import operation
 from domain.operations.task import Task
 from domain.ports.ports import Ports
 from domain.ports.step_up import StepUpFor
+
+SUSPECT = timedelta(days=7)  # before the change: who asked for it may have added a factor first
 
 
 class ChangeEmail(Command, frozen=True):
@@ -156,7 +160,8 @@ class SendEmailUndo(Task, frozen=True, tag="send_email_undo"):
             f"The e-mail address of your account {news}",
             f"The e-mail address of your account {news}. If it was you, do nothing.",
             "If it was not you, open this link within seven days. It keeps this address, signs out "
-            f"all devices, and you get a mail to set a new password:\n{link(ports, token)}",
+            "all devices, removes second factors that were added of late, and you get a mail to "
+            f"set a new password:\n{link(ports, token)}",
             user_id=token.account,
             id=f"{token.id}.done" if self.done else "",
         )
@@ -220,6 +225,7 @@ async def _undo(uow: UnitOfWork, token: MailedToken) -> None:
     if user is None:
         raise invalid_link()
     await void(uow, user.id, Purpose.RESET, Purpose.EMAIL_CHANGE, Purpose.EMAIL_UNDO)
+    await remove_factors_since(uow, user.id, token.created_at - SUSPECT)
     await end_all_sessions(uow, user.id)
     await request_reset(uow, user.id)
     uow.publish(UPDATED, user, to=[user.id])

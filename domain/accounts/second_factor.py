@@ -188,6 +188,26 @@ async def forget_without_factor(uow: UnitOfWork, user: User) -> None:
         await uow.remove(SecondFactor, {"_id": user.id})
 
 
+async def remove_factors_since(uow: UnitOfWork, user_id: str, since: datetime) -> None:
+    """Remove the passkeys and the app that were added since then, and all recovery codes: a thief
+    may have read them."""
+    await uow.remove(Passkey, {"user_id": user_id, "created_at": {"$gte": since}})
+    await uow.change(SecondFactor, user_id, recovery_codes=())
+    app = await uow.change(
+        SecondFactor,
+        user_id,
+        only_if={"enabled_at": {"$gte": since}},
+        secret="",
+        enabled_at=None,
+    )
+    left: dict[str, Any] = {"passkey_count": await uow.count(Passkey, {"user_id": user_id})}
+    if app:
+        left["totp_enabled"] = False
+    user = await uow.change(User, user_id, **left)
+    if user:
+        await forget_without_factor(uow, user)
+
+
 async def remove_second_factors(uow: UnitOfWork, user_id: str) -> User:
     """Remove all passkeys, the app's secret and the recovery codes. Raises NotFound.
 

@@ -1,10 +1,14 @@
 """Changing the e-mail address: the new one proves itself, the old one is told and can undo it."""
 
+from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from domain.accounts.mailed_tokens import MailedToken
+from domain.accounts.passkey import Passkey
+from domain.accounts.second_factor import SecondFactor
 from domain.accounts.user import User
 from tests.support.market import Market
 from tests.support.parties import PASSWORD, AnonymousClient, Party, Refused
@@ -76,6 +80,32 @@ async def test_the_old_address_undoes_it_and_shuts_out_who_did_it(
     body = {"token": link.token, "password": PASSWORD}
     assert (await stranger.http("POST", "/api/account/reset", body))[0] == 200
     assert await login(stranger, party.email) == 200
+
+
+async def test_the_undo_removes_factors_that_a_thief_may_have_added(
+    smtp: SmtpServer, market: Market
+) -> None:
+    """Guard: `second_factor.remove_factors_since`: those of the last week, and all recovery codes;
+    an older passkey stays."""
+    party = await market.customer(verified_at=market.store.clock.now())
+    await change(party)
+    uow = market.store.single()
+    fields = {"user_id": party.id, "public_key": "x", "sign_count": 0}
+    old = uow.new(Passkey, **fields, credential_id="old", name="Mine")
+    old = msgspec.structs.replace(old, created_at=uow.now - timedelta(days=30))
+    await uow.add(old)
+    await uow.add(uow.new(Passkey, **fields, credential_id="new", name="The thief's"))
+    app = {"secret": "S", "enabled_at": uow.now, "recovery_codes": ("digest",)}
+    await uow.add(uow.new(SecondFactor, id=party.id, **app))
+    await uow.change(User, party.id, passkey_count=2, totp_enabled=True)
+
+    undo = await smtp.mail(party.email, ASKED)
+    assert await confirm(market.anonymous_client(), undo.token) == (200, {})
+    assert [passkey.id for passkey in await market.rows(Passkey)] == [old.id]
+    (left,) = await market.rows(SecondFactor)
+    assert (left.secret, left.enabled_at, left.recovery_codes) == ("", None, ())
+    user = await uow.get(User, party.id)
+    assert (user.passkey_count, user.totp_enabled) == (1, False)
 
 
 async def test_an_old_address_that_was_never_verified_gets_no_link(
