@@ -63,6 +63,10 @@ MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 2 * 1024**3  # that must be free for the stores of all workers
 
 
+def pytest_configure() -> None:
+    gc.disable()  # until all tests are collected
+
+
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Tests run on the loop that servers run on."""
     return {"uvloop": uvloop.new_event_loop}
@@ -89,9 +93,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Freeze the objects loaded by now: they stay, so the garbage collector skips them."""
+    """Freeze the objects loaded by now: they stay, so the garbage collector skips them. It does
+    not run before."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
