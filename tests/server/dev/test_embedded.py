@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import os
 import signal
@@ -88,27 +89,23 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 def test_stores_answer_and_keep_their_data_across_a_restart(tmp_path: Path) -> None:
-    """Fails without `--storage-path` or `--dir` under data_dir, or without `--appendonly yes`."""
-    with Embedded(tmp_path, BOTH) as addresses:
-        assert addresses.stripe_api_base is None
-        assert redis(addresses, "SET greeting hello") == b"+OK\r\n"
-        with MongoClient[dict[str, str]](addresses.mongo_url) as client:
-            client.get_default_database()["notes"].insert_one({"_id": "one", "text": "kept"})
-    with Embedded(tmp_path, BOTH) as addresses:
-        assert redis(addresses, "GET greeting") == b"$5\r\nhello\r\n"
-        with MongoClient[dict[str, str]](addresses.mongo_url) as client:
-            note = client.get_default_database()["notes"].find_one({"_id": "one"})
-            assert note == {"_id": "one", "text": "kept"}
-
-
-def test_children_have_their_own_session_and_end_at_stop(tmp_path: Path) -> None:
-    """Fails without start_new_session in _spawn(), or without terminate() in _stop_children()."""
+    """Fails without `--storage-path` or `--dir` under data_dir, or without `--appendonly yes`; and
+    without start_new_session in _spawn(), or terminate() in _stop_children()."""
     with Embedded(tmp_path, ALL) as addresses:
         pids = list(addresses.pids.values())
         assert set(addresses.pids) == ALL
         assert all(os.getsid(pid) == pid for pid in pids)
+        assert redis(addresses, "SET greeting hello") == b"+OK\r\n"
+        with MongoClient[dict[str, str]](addresses.mongo_url) as client:
+            client.get_default_database()["notes"].insert_one({"_id": "one", "text": "kept"})
     assert not any(running(pid) for pid in pids)
     assert "ready to exit" in (tmp_path / "logs" / "redis.log").read_text()
+    with Embedded(tmp_path, BOTH) as addresses:
+        assert addresses.stripe_api_base is None
+        assert redis(addresses, "GET greeting") == b"$5\r\nhello\r\n"
+        with MongoClient[dict[str, str]](addresses.mongo_url) as client:
+            note = client.get_default_database()["notes"].find_one({"_id": "one"})
+            assert note == {"_id": "one", "text": "kept"}
 
 
 def test_children_end_when_their_parent_is_killed_and_the_next_start_waits(tmp_path: Path) -> None:
@@ -130,14 +127,12 @@ def test_a_frozen_child_of_a_killed_parent_is_killed(tmp_path: Path) -> None:
     assert eventually(lambda: not running(pids[0]), seconds=15)
 
 
-def test_a_second_server_on_the_same_folder_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_second_server_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     """Fails without the lock on DATA_DIR/lock in _lock_folder()."""
     process, pids = parent(tmp_path, {"redis"})
     try:
-        began = time.monotonic()
         with pytest.raises(EmbeddedError, match=rf"in use by .*process {process.pid}\)"):
             Embedded(tmp_path, {"redis"}).start()
-        assert time.monotonic() - began < 2
         assert running(pids[0])
     finally:
         end(process)
@@ -163,24 +158,29 @@ async def test_a_child_that_dies_later_is_reported_by_name(tmp_path: Path) -> No
             await asyncio.wait_for(addresses.first_death(), timeout=5)
 
 
-@pytest.mark.parametrize("name", sorted(ALL))
 def test_a_suspended_store_is_started_again_with_its_data(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guard: `HANG_SECONDS` in `Supervisor._ailment`; a suspended process lives, and its system
     still accepts connections for it."""
     hurry(monkeypatch)
-    with Embedded(tmp_path, BOTH | {name}, supervised=True) as addresses:
+    with Embedded(tmp_path, ALL, supervised=True) as addresses:
         redis(addresses, "SET greeting hello")
         with MongoClient[dict[str, str]](addresses.mongo_url) as client:
             notes = client.get_default_database()["notes"]
             notes.insert_one({"_id": "one", "text": "kept"})
-            suspended = addresses.pids[name]
-            os.kill(suspended, signal.SIGSTOP)
-            assert eventually(lambda: addresses.pids[name] != suspended, seconds=20)
-            assert not running(suspended)
-            assert notes.find_one({}) == {"_id": "one", "text": "kept"}
+            for name in sorted(ALL):
+                suspended = addresses.pids[name]
+                os.kill(suspended, signal.SIGSTOP)
+                started = functools.partial(restarted, addresses, name, suspended)
+                assert eventually(started, seconds=20), name
+                assert not running(suspended)
+                assert notes.find_one({}) == {"_id": "one", "text": "kept"}
         assert eventually(lambda: greets(addresses), seconds=10)
+
+
+def restarted(addresses: Addresses, name: str, pid: int) -> bool:
+    return addresses.pids[name] != pid
 
 
 def greets(addresses: Addresses) -> bool:
