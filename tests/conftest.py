@@ -270,6 +270,14 @@ def started() -> Iterator[list[DevServer]]:
 
 
 @pytest.fixture
+def prompt_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks are tried again within 0.3 s. Request this fixture before `market`."""
+    monkeypatch.setattr("server.workers.outbox_relay.POLL_SECONDS", 0.1)
+    monkeypatch.setattr("server.workers.outbox_relay.LEAST_DELAY", 0.05)
+    monkeypatch.setattr("server.workers.outbox_relay.FIRST_DELAY", 0.1)
+
+
+@pytest.fixture
 def impatient_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gateway waits one second for Stripe. Request this fixture before `market`."""
     monkeypatch.setattr("server.adapters.stripe_gateway.TIMEOUT_SECONDS", 1)

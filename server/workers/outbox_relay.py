@@ -35,6 +35,8 @@ log = structlog.get_logger()
 
 POLL_SECONDS = 1.0
 RENEW_SECONDS = 4.0
+LEAST_DELAY = 0.5  # seconds before another attempt
+FIRST_DELAY = 1.0  # seconds: the span of the jitter on top of it, at first
 # Tasks at the same time.
 MAX_RUNNING = {Lane.STRIPE: 8, Lane.NOTICE: 2, Lane.MAIL: 4, Lane.SEARCH: 1, Lane.EXPORT: 1}
 BATCH = 100
@@ -47,14 +49,16 @@ Push = Callable[[Delivery, datetime, dict[str, int]], Awaitable[None]]
 
 def backoff(attempts: int) -> timedelta:
     """Exponential with full jitter: up to 1, 2, 4 ... 600 seconds, at least half a second."""
-    return timedelta(seconds=0.5 + random.random() * min(600.0, 2.0**attempts))
+    return timedelta(
+        seconds=LEAST_DELAY + random.random() * min(600.0, FIRST_DELAY * 2.0**attempts)
+    )
 
 
 def unanswered_backoff(age: timedelta) -> timedelta:
     """The delay of a task that waits for Stripe: up to a quarter of its age, at most 600
     seconds."""
-    longest = min(600.0, max(1.0, age.total_seconds() / 4))
-    return timedelta(seconds=0.5 + random.random() * longest)
+    longest = min(600.0, max(FIRST_DELAY, age.total_seconds() / 4))
+    return timedelta(seconds=LEAST_DELAY + random.random() * longest)
 
 
 class Relay:

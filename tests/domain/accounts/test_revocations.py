@@ -196,54 +196,61 @@ ENDINGS = [logout, revoke, delete, ban, reuse, end_others]
 WITHOUT_REDIS = [logout, revoke, delete, end_others]
 
 
-@pytest.mark.parametrize("end", ENDINGS, ids=lambda end: end.__name__)
 async def test_an_ended_session_does_not_come_back_when_redis_is_killed(
-    market: Market, server: Server, end: End
+    market: Market, server: Server
 ) -> None:
     """Guard: `_record` in `accounts/sessions.py`, `is_revoked`, and `stored` in
     `Authenticator._must_be_alive`. The process has forgotten it: MongoDB alone knows."""
-    party, other = await market.customer(connect=False), await market.customer(connect=False)
-    file = await upload(party, b"Mine")
-    _, ticket = await party.http("POST", f"/api/files/{file['id']}/ticket")
-    await end(server, market, party)
-    await market.settled()
-    await take_redis_away(server)
-    server.web.revocations._sessions.clear()
-    server.web.revocations._users.clear()
-    assert await me(party) == (401, "unauthenticated")
-    with pytest.raises(Refused) as refused:
-        await party.connect()
-    assert refused.value.code == "unauthenticated"
-    party.token = None
-    assert (await download(party, file["id"], ticket=ticket["ticket"]))[0] == 401
-    assert await me(other) == (200, None), "others go on"
+    port = server.web.redis.connection_pool.connection_kwargs["port"]
+    other = await market.customer(connect=False)
+    for end in ENDINGS:
+        name = end.__name__
+        party = await market.customer(connect=False)
+        file = await upload(party, b"Mine")
+        _, ticket = await party.http("POST", f"/api/files/{file['id']}/ticket")
+        await end(server, market, party)
+        await market.settled()
+        await take_redis_away(server)
+        server.web.revocations._sessions.clear()
+        server.web.revocations._users.clear()
+        assert await me(party) == (401, "unauthenticated"), name
+        with pytest.raises(Refused) as refused:
+            await party.connect()
+        assert refused.value.code == "unauthenticated", name
+        party.token = None
+        assert (await download(party, file["id"], ticket=ticket["ticket"]))[0] == 401, name
+        assert await me(other) == (200, None), "others go on"
+        await move_redis(server, port)
+        assert await server.web.sessions.reachable()
 
 
-@pytest.mark.parametrize("end", WITHOUT_REDIS, ids=lambda end: end.__name__)
 async def test_a_session_that_ends_while_redis_is_away_stays_ended(
-    market: Market, server: Server, end: End
+    market: Market, server: Server
 ) -> None:
     """Guard: the tasks `EndSession` and `EndSessions`, which are repeated until Redis is back, and
     `is_revoked` in `sign_in.refresh` until then."""
     port = server.web.redis.connection_pool.connection_kwargs["port"]
-    party = await market.customer()
-    if end is revoke:
-        other = await market.sign_in(party.user, connect=False)
-    await take_redis_away(server)
-    if end is revoke:
-        body = {"session_id": session_of(party)}
-        assert (await other.http("DELETE", "/api/account/sessions", body))[0] == 200
-    else:
-        await end(server, market, party)
-    await party.wait_until_disconnected()
-    assert await me(party) == (401, "unauthenticated")
+    for end in WITHOUT_REDIS:
+        name = end.__name__
+        party = await market.customer()
+        if end is revoke:
+            other = await market.sign_in(party.user, connect=False)
+        await take_redis_away(server)
+        if end is revoke:
+            body = {"session_id": session_of(party)}
+            assert (await other.http("DELETE", "/api/account/sessions", body))[0] == 200
+        else:
+            await end(server, market, party)
+        await party.wait_until_disconnected()
+        assert await me(party) == (401, "unauthenticated"), name
 
-    await move_redis(server, port)
-    assert await server.web.sessions.reachable()
-    assert await me(party) == (401, "unauthenticated")
-    body = {"refresh_token": party.refresh_token}
-    assert (await party.http("POST", "/api/account/refresh", body))[0] == 401
-    assert not any(session_of(party) == each.id for each in await market.sessions.list(party.id))
+        await move_redis(server, port)
+        assert await server.web.sessions.reachable()
+        assert await me(party) == (401, "unauthenticated"), name
+        body = {"refresh_token": party.refresh_token}
+        assert (await party.http("POST", "/api/account/refresh", body))[0] == 401, name
+        left = await market.sessions.list(party.id)
+        assert not any(session_of(party) == each.id for each in left), name
 
 
 async def test_revoking_a_foreign_session_without_redis_has_no_effect(

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from domain.jobs import saved_searches
 from domain.jobs.geo import cells_of_circle, cells_of_point, distance_km
 from domain.jobs.job import Job
 from domain.jobs.posting import Create, create
 from domain.jobs.saved_searches import (
-    MAX_SEARCHES,
     MatchSavedSearches,
     SavedSearch,
     _choose_anchors,
@@ -25,6 +25,7 @@ from domain.kernel.actor import Actor, Role
 from tests.conftest import Server
 from tests.support.market import Market
 from tests.support.parties import Json, Party, Refused
+from tests.support.property_sizes import size
 
 BERLIN = {"lon": 13.405, "lat": 52.52}
 
@@ -104,22 +105,25 @@ async def test_no_push_of_own_jobs_or_for_deleted_searches(market: Market) -> No
     assert matches(customer) == matches(contractor) == []
 
 
-async def test_the_number_of_searches_is_limited(market: Market) -> None:
+async def test_the_number_of_searches_is_limited(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Guard: `TooMany` in `save`; a freed slot is used again."""
+    limit = 5
+    monkeypatch.setattr(saved_searches, "MAX_SEARCHES", limit)
     contractor = await market.contractor()
     saved = [
-        await save(contractor, f"Search {number}", q=f"word{number}")
-        for number in range(MAX_SEARCHES)
+        await save(contractor, f"Search {number}", q=f"word{number}") for number in range(limit)
     ]
     before = await market.traces()
     with pytest.raises(Refused) as refused:
         await save(contractor)
-    assert (refused.value.code, refused.value.details) == ("too_many", {"limit": MAX_SEARCHES})
+    assert (refused.value.code, refused.value.details) == ("too_many", {"limit": limit})
     assert await market.traces() == before
     await contractor.call("/job", "search_unsave", {"search_id": saved[3]["id"]})
     again = await save(contractor, "Again")
     items = (await contractor.call("/job", "searches"))["items"]
-    assert items[0] == again and len(items) == MAX_SEARCHES
+    assert items[0] == again and len(items) == limit
     with pytest.raises(Refused, match="near"):
         await save(contractor, radius_km=3)
 
@@ -261,16 +265,17 @@ async def test_a_search_matches_exactly_what_a_list_finds(market: Market, server
     in `anchors_of`."""
     customer, dice = await market.customer(connect=False), random.Random(11)
     actor, uow = Actor(customer.id, Role.CUSTOMER, "ses_1"), server.store.single()
+    jobs_posted, rounds = size(50, deep=80), size(70, deep=150)
 
     async def post(uow: Any) -> None:
-        for _ in range(80):
+        for _ in range(jobs_posted):
             await create(some_job(dice), actor, uow)
         uow.rows.clear()
 
     await server.store.transact(post)
     jobs = await uow.all(Job, {"customer_id": customer.id})
     found_any = 0
-    for _ in range(150):
+    for _ in range(rounds):
         filters = some_filters(dice)
         fields = {name: getattr(filters, name) for name in Filters.__struct_fields__}
         listed = {job.id for job in await uow.all(Job, list_query(List(**fields), actor))}
@@ -279,7 +284,7 @@ async def test_a_search_matches_exactly_what_a_list_finds(market: Market, server
         anchors = set(await _choose_anchors(uow, filters))
         assert all(anchors & set(anchors_of(job)) for job in jobs if job.id in listed), filters
         found_any += bool(listed)
-    assert len(jobs) == 80 and 50 < found_any < 150
+    assert len(jobs) == jobs_posted and rounds / 3 < found_any < rounds
 
 
 longitudes, latitudes = st.floats(-180, 180), st.floats(-90, 90)

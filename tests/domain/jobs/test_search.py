@@ -195,7 +195,7 @@ async def test_an_invalid_cursor_is_refused(market: Market) -> None:
 # -- the cost of finding ---------------------------------------------------------------------
 
 WORDS = [f"word{number}" for number in range(400)]
-JOBS = 800
+JOBS = 400
 
 
 async def fill(uow: UnitOfWork) -> None:

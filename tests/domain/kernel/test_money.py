@@ -50,7 +50,7 @@ def splits(captured, cuts):
 # -- who holds what ------------------------------------------------------------------------------
 
 
-@examples(2000, deep=10_000)
+@examples(600, deep=10_000)
 @given(amounts, st.integers(0, 1000), st.integers(0, 1000), schedules)
 def test_the_parts_sum_to_the_kept_money(captured, sent_back, done, fees):
     """Guard: `- (fees.fee(kept) - fees.fee(completed))` in `holdings`; with the fee of the rest,
@@ -61,7 +61,7 @@ def test_the_parts_sum_to_the_kept_money(captured, sent_back, done, fees):
     assert min(parts.platform, parts.contractor, parts.escrow) >= 0
 
 
-@examples(800, deep=4000)
+@examples(300, deep=4000)
 @given(amounts, st.lists(st.integers(-1000, 1000), max_size=5), schedules)
 def test_every_fact_books_the_difference(captured, cuts, fees):
     """Guard: `sources.insert(0, (source, left - part))` in `booking.postings_for`; without it the
@@ -86,7 +86,7 @@ def test_every_fact_books_the_difference(captured, cuts, fees):
         before, refunded_before = after, refunded
 
 
-@examples(800, deep=4000)
+@examples(300, deep=4000)
 @given(amounts, amounts, schedules)
 def test_more_money_and_more_work_never_lower_the_fee(one, other, fees):
     """Guard: `platform=fees.fee(kept) + fees.service(completed)`; with the fee on `completed` only
@@ -103,7 +103,7 @@ def test_more_money_and_more_work_never_lower_the_fee(one, other, fees):
     assert holdings(less, 0, 0, fees).platform <= stages[0].platform
 
 
-@examples(400, deep=2000)
+@examples(200, deep=2000)
 @given(st.dictionaries(st.integers(0, 9), st.integers(-MAX_AMOUNT, MAX_AMOUNT), max_size=9))
 def test_postings_make_any_change_that_balances(deltas):
     """Guard: `raise ValueError("a transaction must balance")`; without it `sources.pop(0)` fails on

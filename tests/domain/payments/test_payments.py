@@ -146,7 +146,7 @@ async def test_a_webhook_before_the_response_finds_the_payment(negotiation):
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_a_hold_that_is_answered_with_500(negotiation, when):
+async def test_a_hold_that_is_answered_with_500(prompt_retries, negotiation, when):
     """Guard: `next_key` in `HoldPayment._hold`; without a new key Stripe replays its 500 for a day.
     Guard: `find` there looks for the payment before the new key is used; without it the card is
     held twice."""

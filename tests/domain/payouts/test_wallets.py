@@ -101,7 +101,7 @@ async def test_the_share_is_pending_until_the_charge_is_available(market, server
     assert (await audit(server.ports)).differences == []
 
 
-async def test_a_transfer_whose_answer_is_lost_is_made_once(market, server):
+async def test_a_transfer_whose_answer_is_lost_is_made_once(prompt_retries, market, server):
     """Guard: `find_transfer` in `SendTransfer.run`; a new key alone sends the money twice."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     for count, fault in enumerate(LOST_ANSWERS, 1):
@@ -239,7 +239,7 @@ async def test_an_offer_in_a_currency_that_no_bank_of_the_contractor_takes(marke
     assert await market.traces() == before
 
 
-async def test_a_payout_whose_answer_is_lost_is_made_once(market, server):
+async def test_a_payout_whose_answer_is_lost_is_made_once(prompt_retries, market, server):
     """Guard: `find` in `SendPayout.run`; a new key alone pays twice."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     await done(market, customer, contractor)
@@ -247,13 +247,16 @@ async def test_a_payout_whose_answer_is_lost_is_made_once(market, server):
     left = 70_000
     for fault in LOST_ANSWERS:
         await server.sandbox.fault(path="/v1/payouts", method="POST", **fault)
+        await server.sandbox.hold_events()  # an event would tell what became of the payout
         asked = await market.withdraw(contractor, 10_000)
-        await contractor.push(
-            "/wallet",
-            "withdrawal.updated",
-            lambda w, id=asked["id"]: (w["id"], w["status"]) == (id, "paid"),
-            PATIENCE,
-        )
+        for status in ("in_transit", "paid"):
+            await contractor.push(
+                "/wallet",
+                "withdrawal.updated",
+                lambda w, new=(asked["id"], status): (w["id"], w["status"]) == new,
+                PATIENCE,
+            )
+            await server.sandbox.release_events()
         await market.settled(PATIENCE)
         left -= 10_000
         assert await amounts(contractor) == (left, 0, 0), fault

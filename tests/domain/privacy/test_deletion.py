@@ -9,7 +9,6 @@ from domain.chat.conversation import Conversation
 from domain.deals.offer import OPEN_OFFERS, Offer
 from domain.jobs.applications import Application
 from domain.jobs.job import Job
-from domain.kernel.actor import Role
 from domain.ledger.transaction import Transaction
 from domain.privacy import deletion
 from domain.reconciliation.books_audit import audit
@@ -232,21 +231,18 @@ async def test_concurrent_deletion_and_offer_have_one_winner(market, monkeypatch
     assert won
 
 
-async def test_deletion_is_refused_during_an_acceptance(market):
-    """Guard: `OfferStatus.ACCEPTING` in `deletion.deletion_blockers`."""
-    for number in range(ROUNDS):
-        customer = await market.customer(f"Customer {number}")
-        contractor = await market.contractor(f"Contractor {number}")
-        job = await market.job(customer)
-        await market.application(contractor, job)
-        offer = await market.offer(customer, contractor, job)
-        leaving = customer if number % 2 else contractor
-        (status, problem), accepted = await asyncio.gather(
-            delete(leaving), contractor.call("/bidding", "accept", {"offer_id": offer["id"]})
-        )
-        assert (status, problem["code"]) == (409, "money_outstanding")
-        assert accepted["status"] == "accepting"
+async def test_deletion_is_refused_during_an_acceptance(negotiation):
+    """Guard: `OfferStatus.ACCEPTING` in `deletion.deletion_blockers`. Stripe captures late."""
+    market, sides = negotiation.market, (negotiation.customer, negotiation.contractor)
+    offer = await negotiation.pending_offer()
     await market.settled(TIMEOUT)
-    assert all(row.status == "accepted" for row in await market.rows(Offer))
-    roles = [user.role for user in await market.rows(User) if not user.deleted_at]
-    assert roles.count(Role.CUSTOMER) == roles.count(Role.CONTRACTOR) == ROUNDS
+    await negotiation.sandbox.fault(path="/v1/payment_intents/*/capture", status=429, times=1000)
+    assert (await negotiation.accept(offer))["status"] == "accepting"
+    for leaving in sides:
+        status, problem = await delete(leaving)
+        assert (status, problem["code"]) == (409, "money_outstanding")
+        assert problem["details"]["outstanding"] == ["offers"]
+    await negotiation.sandbox.clear_faults()
+    await market.settled(TIMEOUT)
+    assert [row.status for row in await market.rows(Offer)] == ["accepted"]
+    assert [row.deleted_at for row in await market.rows(User)] == [None, None]
