@@ -192,8 +192,8 @@ async def test_withdrawal_race(processes, books):
 
 
 async def test_milestones_completed_in_parallel(processes, books):
-    """Guard: the version in `offer.change_offer`; without it two completions read the same rest and
-    both pay it."""
+    """Guard: version and snapshot of `offer.change_offer`; without them two completions read the
+    same rest and both pay it."""
     first, second = await processes.web(), await processes.web()
     market = processes.market
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)

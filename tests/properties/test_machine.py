@@ -33,7 +33,7 @@ async def world(monkeypatch, market, server):
 @pytest.mark.slow
 @pytest.mark.timeout(max(900, STEPS))
 async def test_random_steps_keep_the_books_balanced(world, record_property):
-    """Guards: the version in `change_offer`, the known state in `settle_refund` and
+    """Guards: version and snapshot of `change_offer`, the known state in `settle_refund` and
     `settle_dispute`, the idempotency keys, `start_sending` before a transfer, `uow.flush`. Without
     any of them some order of steps books money twice or loses it."""
     if script := os.environ.get("MACHINE_SCRIPT"):

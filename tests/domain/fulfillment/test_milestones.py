@@ -5,7 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from domain.deals.offer import Offer, change_offer
 from domain.fulfillment import auto_completion
+from domain.kernel.errors import Conflict
 from domain.notifications.text import date_text
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
@@ -61,6 +63,16 @@ async def test_milestones_completed_concurrently_are_paid_once(work):
     assert await work.platform_and_escrow() == (30_000, 0)
     assert await work.wallet("available", "pending") == (70_000, 0)
     assert (await work.current_job())["status"] == "completed"
+
+
+async def test_an_offer_that_has_changed_since_it_was_read_is_not_changed(work):
+    """Guard: `only_if={"version": ...}` in `offer.change_offer`."""
+    read = await work.stored_offer()
+    uow = work.server.store.single()
+    changed = await uow.change(Offer, read.id, due_at=None)
+    with pytest.raises(Conflict):
+        await change_offer(uow, read, completed_amount=1)
+    assert await work.stored_offer() == changed
 
 
 INVALID_MILESTONES = {
