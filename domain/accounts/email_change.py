@@ -17,9 +17,9 @@ from domain.accounts.mailed_tokens import (
     MailedToken,
     Purpose,
     Token,
+    add_token,
     get_token,
     invalid_link,
-    new_token,
     new_token_id,
     send,
     use_up,
@@ -87,12 +87,10 @@ async def email_change(cmd: ChangeEmail, actor: Actor, ports: Ports, meta: Meta)
 
     async def work(uow: UnitOfWork) -> None:
         await void(uow, user.id, Purpose.EMAIL_CHANGE)
-        change = new_token(uow, new_token_id(), user.id, Purpose.EMAIL_CHANGE, cmd.email)
-        await uow.add(change)
+        change = await add_token(uow, new_token_id(), user.id, Purpose.EMAIL_CHANGE, cmd.email)
         uow.later(SendEmailChange(change.id, uow.now))
         if user.verified_at:
-            undo = new_token(uow, new_token_id(), user.id, Purpose.EMAIL_UNDO, user.email)
-            await uow.add(undo)
+            undo = await add_token(uow, new_token_id(), user.id, Purpose.EMAIL_UNDO, user.email)
             uow.later(SendEmailUndo(undo.id, uow.now))
         fields = {"email": cmd.email}
         await record(

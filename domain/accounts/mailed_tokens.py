@@ -60,6 +60,7 @@ class MailedToken(Record, frozen=True):
     PREFIX = "mtk"
     INDEXES = (
         Index((("account", 1), ("purpose", 1), ("_id", -1))),
+        Index((("account", 1), ("purpose", 1), ("number", -1)), unique=True),
         Index((("removed_at", 1),), ttl_seconds=0),
     )
     ENCRYPTED = frozenset({"email"})
@@ -70,13 +71,20 @@ class MailedToken(Record, frozen=True):
     email: str
     expires_at: datetime
     removed_at: datetime
+    number: int
     used_at: datetime | None = None
     attempts: int = 0
 
 
-def new_token(uow: UnitOfWork, id: str, account: str, purpose: Purpose, email: str) -> MailedToken:
+async def add_token(
+    uow: UnitOfWork, id: str, account: str, purpose: Purpose, email: str
+) -> MailedToken:
+    """Store a new token. Its number is unique, so that of two transactions at the same time one is
+    run again, and counts the token of the other."""
+    alike = {"account": account, "purpose": purpose}
+    last = await uow.find(MailedToken, alike, (("number", -1),))
     expires_at = uow.now + LIFE[purpose]
-    return uow.new(
+    token = uow.new(
         MailedToken,
         id=id,
         account=account,
@@ -84,7 +92,10 @@ def new_token(uow: UnitOfWork, id: str, account: str, purpose: Purpose, email: s
         email=email,
         expires_at=expires_at,
         removed_at=expires_at + ROW_KEPT,
+        number=last.number + 1 if last else 1,
     )
+    await uow.add(token)
+    return token
 
 
 async def issue(
@@ -108,9 +119,7 @@ async def issue(
             )
         if await _count(uow, account, purpose, uow.now - MAILS_IN) >= MAILS:
             return None
-        token = new_token(uow, id, account, purpose, email)
-        await uow.add(token)
-        return token
+        return await add_token(uow, id, account, purpose, email)
 
     return await ports.store.transact(work)
 
