@@ -106,6 +106,8 @@ async def claim_request(
         first = await uow.find(Reply, {"_id": claim.id})
     if first is None:
         raise RequestInProgress
+    if first.claimed_by == claim.token:  # the driver inserted it twice, after a lost answer
+        return claim
     if first.fingerprint != row.fingerprint:
         raise RequestIdReused
     if first.claimed_by is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from domain.kernel.store import UnitOfWork
 from domain.operations.idempotency import Reply
 from tests.support.market import Market
 from tests.support.parties import Refused
@@ -52,6 +53,24 @@ async def test_simultaneous_requests_with_one_id_have_one_effect(market: Market)
     assert done and all(body == done[0] for body in done)
     assert (await party.call("/account", "me"))["version"] == 2
     assert await party.call("/account", "update", {"name": "Once"}, request_id="r1") == done[0]
+
+
+async def test_a_claim_that_the_driver_inserts_twice_is_still_its_own(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `claim.token` in `claim_request`: the connection broke after the insert, which the
+    driver repeats; the row is known by its token."""
+    party = await market.customer()
+    claimed = UnitOfWork.add
+
+    async def repeated(uow: UnitOfWork, record: Any) -> None:
+        await claimed(uow, record)
+        if isinstance(record, Reply):
+            await claimed(uow, record)
+
+    monkeypatch.setattr(UnitOfWork, "add", repeated)
+    changed = await party.call("/account", "update", {"name": "Once"}, request_id="r1")
+    assert (changed["name"], changed["version"]) == ("Once", 2)
 
 
 async def test_a_running_request_is_awaited_and_taken_over_after_a_crash(market: Market) -> None:
