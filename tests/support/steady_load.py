@@ -89,9 +89,6 @@ class SteadyLoad:
             each for each in self.outcomes if each.what in kinds and each.at + each.seconds > at
         ]
 
-    def codes(self, at: float) -> Counter[str]:
-        return Counter(each.code for each in self.since(at, "create", "me", "sessions"))
-
     def slowest(self, at: float, *kinds: str) -> float:
         return max((each.seconds for each in self.since(at, *kinds)), default=0.0)
 

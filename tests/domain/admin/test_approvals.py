@@ -12,6 +12,7 @@ from domain.admin.approval import APPROVAL_STEPS, Approval, ApprovalStatus
 from domain.deals.offer import Offer
 from domain.payouts.transfer import Transfer, TransferStatus
 from tests.conftest import Server, both_paths
+from tests.support.databases import needs
 from tests.support.job_in_progress import JobInProgress
 from tests.support.market import Market
 from tests.support.parties import Json, Party, Refused
@@ -249,6 +250,7 @@ async def test_a_declined_command_is_not_carried_out(
     assert await balance(contractor) == 0
 
 
+@needs("freed keys")
 async def test_an_approval_expires_after_a_day(
     market: Market, server: Server, limited: None
 ) -> None:

@@ -14,6 +14,7 @@ from domain.kernel.store import UnitOfWork
 from tests.conftest import Server
 from tests.domain.chat.test_conversations import listed, meet, seqs
 from tests.domain.chat.test_group_commit import until
+from tests.support.databases import needs
 from tests.support.market import Market
 from tests.support.parties import Json, Party
 
@@ -101,6 +102,7 @@ ENDS: list[tuple[str, Json, str, str]] = [
 ]
 
 
+@needs("freed keys")
 async def test_the_end_of_an_offer_is_reported(market: Market) -> None:
     """Guard: the table `OFFER_MESSAGES`; and the marks of one's own messages in
     `group_commit._conversation_updates`."""

@@ -8,6 +8,7 @@ from domain.fulfillment import auto_completion
 from domain.payouts import onboarding
 from domain.ports.payment_gateway import ConnectAccount
 from tests.domain.notifications.reading import FENCE, listed, titles
+from tests.support.databases import needs
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 THREE = [
@@ -134,6 +135,7 @@ ANSWERS = [
 ]
 
 
+@needs("freed keys")
 async def test_the_other_side_gets_the_mail(negotiation, smtp):
     """Guard: `side_of` and `own`; mixed up, the wrong one gets the mail."""
     for who, event, fields, mailed, listed_only in ANSWERS:
