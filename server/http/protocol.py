@@ -23,7 +23,7 @@ MAX_LINE = 8190  # bytes of the request line, and of one header
 MAX_HEADERS = 100
 # Of a refused body this much is still read: closing with unread data resets the connection, and the
 # client might lose the answer.
-DISCARDED_BYTES = 1024 * 1024
+DISCARDED_BYTES = 256 * 1024
 DISCARD_SECONDS = 2.0
 
 

@@ -115,6 +115,8 @@ class Connection(AsyncSocket):  # type: ignore[misc]
     def cut_if_exhausted(self) -> None:
         """Close a connection whose client goes on although it is refused."""
         if self.server.budget.exhausted(self):
+            if self.actor:
+                self.server.budget.note_cut(self.actor.id)
             self.cut(RateLimited.code)
 
     def cut(self, reason: str) -> None:

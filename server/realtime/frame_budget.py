@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 FRAMES_PER_COMMAND = 2  # a signed-in user's commands a second allow twice as many frames
 BYTES_PER_COMMAND, BYTES_PER_SECOND = 25 * 1024, 1280 * 1024  # the larger of the two
+MAX_CUT = 10_000  # then users who may connect again are removed
 ABUSE_BYTES = 8192  # of refused data weigh as much as one refused frame
 
 
@@ -55,6 +56,7 @@ class FrameBudget:
         self.signed_in = signed_in(commands_per_second)
         self.anonymous = ANONYMOUS
         self._clock = clock
+        self._cut_until: dict[str, float] = {}  # by user
 
     def charge(self, connection: Charged, frames: float = 1) -> float:
         """Charge frames and the unpaid bytes; returns 0, or the seconds to wait."""
@@ -67,6 +69,17 @@ class FrameBudget:
             return due - now - allowed.ahead
         connection.due = due
         return 0.0
+
+    def note_cut(self, user_id: str) -> None:
+        """A connection of this user was cut. A new one would have a full bucket."""
+        now = self._clock()
+        if len(self._cut_until) >= MAX_CUT:
+            self._cut_until = {user: at for user, at in self._cut_until.items() if at > now}
+        self._cut_until[user_id] = now + self.signed_in.ahead
+
+    def cooling(self, user_id: str) -> float:
+        """The seconds until a user who was cut may connect again, or 0."""
+        return max(0.0, self._cut_until.get(user_id, 0.0) - self._clock())
 
     def exhausted(self, connection: Charged) -> bool:
         """Whether a connection has gone on after enough refusals."""

@@ -108,7 +108,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         self._refuse = refuse
         self._note = note
         self._authenticator = authenticator
-        self._charge = budget.charge
+        self._charge, self._cooling = budget.charge, budget.cooling
         self._sockets_per_user = sockets_per_user
         self._fanout = fanout
         self._presence = presence
@@ -276,6 +276,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         except Exception as failed:
             log.exception("connection failed", namespace=namespace)
             raise InternalError from failed
+        if wait := self._cooling(actor.id):
+            raise RateLimited(retry_after=rounded(wait))
         if actor.limited:
             raise SecondFactorSetupRequired
         if namespace == ADMIN and actor.role is not Role.ADMIN:

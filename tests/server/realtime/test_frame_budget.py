@@ -4,19 +4,21 @@ import asyncio
 import itertools
 import json
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 
 import aiohttp
 import pytest
 
 from domain.kernel.actor import Role
+from domain.kernel.rooms import user_room
 from server.realtime import connection, fast_transport
 from server.realtime.frame_budget import ANONYMOUS, Allowance, FrameBudget, signed_in
 from server.realtime.frame_walk import BYTES_AT_ONCE, FRAMES_AT_ONCE, FrameWalk
 from tests.bench.realtime.frames import KEY, UPGRADE, masked
 from tests.conftest import Server, both_paths
 from tests.support.market import Market
-from tests.support.parties import Party
+from tests.support.parties import Party, Refused
 from tests.support.polling_client import SEPARATOR, PollingClient, open_polling_client
 from tests.support.raw_socket import SECONDS, RawSocket, open_raw_socket, wait_until
 
@@ -190,8 +192,8 @@ async def test_a_flood_is_cut(
     is told 1008 after a bounded number of frames, and leaves nothing behind."""
     monkeypatch.setattr(fast_transport, "CUT_SECONDS", 0.1)
     server.web.realtime.eio.budget.signed_in = SMALL
-    party = await market.join(Role.CUSTOMER, "Flo Flood", connect=False)
     for name, flood in FLOODS.items():
+        party = await market.join(Role.CUSTOMER, "Flo Flood", connect=False)
         reader, writer = await asyncio.open_connection("127.0.0.1", market.settings.port)
         writer.write(UPGRADE)
         if joined:
@@ -207,6 +209,29 @@ async def test_a_flood_is_cut(
         await wait_until(lambda: server.web.realtime.connection_count == 1)
         assert b'"rate_limited"' in received or not joined or name != "events"
         writer.close()
+
+
+@both_paths
+async def test_who_was_cut_does_not_get_a_full_bucket_at_once(
+    market: Market, server: Server, bystander: Party
+) -> None:
+    """Guard: `note_cut` and `cooling` of `FrameBudget`: a flood goes on over new connections."""
+    budget = server.web.realtime.eio.budget
+    party = await market.customer()
+    (connection,) = server.web.realtime.rooms.members(user_room(party.id))
+    connection.refusals = budget.signed_in.refusals + 1
+    connection.cut_if_exhausted()
+    await party.wait_until_disconnected()
+    with pytest.raises(Refused) as refused:
+        await party.connect()
+    assert refused.value.code == "rate_limited"
+    assert 0 < refused.value.details["retry_after"] <= budget.signed_in.ahead + 0.1
+    assert (await bystander.call("/account", "me"))["id"] == bystander.id
+    later = time.monotonic() + budget.signed_in.ahead
+    budget._clock = lambda: later
+    await party.connect()
+    await party.disconnect()
+    await wait_until(lambda: server.web.realtime.connection_count == 1)
 
 
 async def read_to_end(reader: asyncio.StreamReader) -> bytes:
@@ -291,8 +316,8 @@ async def test_a_flood_by_polling_is_cut(
 ) -> None:
     """Guard: `connection.Connection.receive` and `handle_post_request`."""
     server.web.realtime.eio.budget.signed_in = SMALL
-    party = await market.join(Role.CUSTOMER, "Pola Poller", connect=False)
     for name, body in BODIES.items():
+        party = await market.join(Role.CUSTOMER, "Pola Poller", connect=False)
         client = await open_polling_client(market, party)
         if joined:
             assert (await client.connect("/account")).startswith("0")
