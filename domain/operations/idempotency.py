@@ -17,6 +17,7 @@ from domain.kernel.store import TRANSACTION_SECONDS, UNREACHABLE, Duplicate, Sto
 REPLY_KEPT = timedelta(hours=24)
 CLAIM_HELD = timedelta(seconds=TRANSACTION_SECONDS + 5)  # no command runs for longer
 DROP_SECONDS = 2.0
+LOOKS, LOOK_SECONDS = 10, 0.1  # for the row that another insert has begun
 
 
 class Reply(Record, frozen=True):
@@ -99,14 +100,9 @@ async def claim_request(
         claimed_by=claim.token,
         claimed_until=uow.now + CLAIM_HELD,
     )
-    try:
-        await uow.add(row)
-        return claim
-    except Duplicate:
-        first = await uow.find(Reply, {"_id": claim.id})
-    if first is None:
-        raise RequestInProgress
-    if first.claimed_by == claim.token:  # the driver inserted it twice, after a lost answer
+    first = await _insert_or_find(uow, row)
+    # The driver inserts it twice after a lost answer.
+    if first is None or first.claimed_by == claim.token:
         return claim
     if first.fingerprint != row.fingerprint:
         raise RequestIdReused
@@ -123,6 +119,23 @@ async def claim_request(
     if taken is None:
         raise RequestInProgress
     return claim
+
+
+async def _insert_or_find(uow: UnitOfWork, row: Reply) -> Reply | None:
+    """Insert the row, or return the one that has its id. Raises RequestInProgress.
+
+    It may not be visible yet, such as the driver's own first attempt after a lost connection, or
+    may have been dropped since.
+    """
+    for _ in range(LOOKS):
+        try:
+            await uow.add(row)
+            return None
+        except Duplicate:
+            if first := await uow.find(Reply, {"_id": row.id}):
+                return first
+        await asyncio.sleep(LOOK_SECONDS)
+    raise RequestInProgress
 
 
 def fingerprint(name: str, fields: Any) -> str:

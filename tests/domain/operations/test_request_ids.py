@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domain.kernel.store import UnitOfWork
+from domain.kernel.store import Duplicate, UnitOfWork
 from domain.operations.idempotency import Reply
 from tests.support.market import Market
 from tests.support.parties import Refused
@@ -71,6 +71,26 @@ async def test_a_claim_that_the_driver_inserts_twice_is_still_its_own(
     monkeypatch.setattr(UnitOfWork, "add", repeated)
     changed = await party.call("/account", "update", {"name": "Once"}, request_id="r1")
     assert (changed["name"], changed["version"]) == ("Once", 2)
+
+
+async def test_a_claim_that_is_not_visible_yet_is_looked_for_again(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `_insert_or_find`: the insert of the driver's first attempt is still under way."""
+    party = await market.customer()
+    insert, tries = UnitOfWork.add, 0
+
+    async def conflict(uow: UnitOfWork, record: Any) -> None:
+        nonlocal tries
+        if isinstance(record, Reply):
+            tries += 1
+            if tries == 1:
+                raise Duplicate("another insert is under way")
+        await insert(uow, record)
+
+    monkeypatch.setattr(UnitOfWork, "add", conflict)
+    changed = await party.call("/account", "update", {"name": "Once"}, request_id="r1")
+    assert (changed["name"], changed["version"], tries) == ("Once", 2, 2)
 
 
 async def test_a_running_request_is_awaited_and_taken_over_after_a_crash(market: Market) -> None:
