@@ -5,8 +5,8 @@ is notified of the request and of the change, with a link that undoes both for s
 consent is not needed, because a user who has lost the old mailbox could then never change it. The
 caller has the password, so the undo treats the change as a theft: it ends all sessions, voids the
 password, removes the second factors that were added in the week before or since, and mails a link
-for a new password. An old address that was never verified gets no link,
-because it may be a stranger's by a mistake in typing.
+for a new password. An old address that was never verified gets no link, because it may be a
+stranger's by a mistake in typing.
 """
 
 from datetime import datetime, timedelta
@@ -49,7 +49,8 @@ from domain.operations.task import Task
 from domain.ports.ports import Ports
 from domain.ports.step_up import StepUpFor
 
-SUSPECT = timedelta(days=7)  # before the change: who asked for it may have added a factor first
+# Before the change. A thief may have added a second factor first.
+SUSPECT = timedelta(days=7)
 
 
 class ChangeEmail(Command, frozen=True):
@@ -158,7 +159,7 @@ class SendEmailUndo(Task, frozen=True, tag="send_email_undo"):
             f"The e-mail address of your account {news}",
             f"The e-mail address of your account {news}. If it was you, do nothing.",
             "If it was not you, open this link within seven days. It keeps this address, signs out "
-            "all devices, removes second factors that were added of late, and you get a mail to "
+            "all devices, removes second factors that were added recently, and you get a mail to "
             f"set a new password:\n{link(ports, token)}",
             user_id=token.account,
             id=f"{token.id}.done" if self.done else "",

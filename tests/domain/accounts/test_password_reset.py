@@ -65,8 +65,8 @@ async def test_a_mailed_link_sets_a_new_password_once(smtp: SmtpServer, market: 
 
 
 async def test_a_reset_does_not_replace_the_second_factor(smtp: SmtpServer, market: Market) -> None:
-    """Guard: `sign_in.login` asks for it after a reset too; `password_reset.reset` signs nobody
-    in."""
+    """Guard: `sign_in.login` asks for it after a reset too; `password_reset.reset` opens no
+    session."""
     party = await market.customer()
     secret = (await party.call("/account", "totp_begin"))["secret"]
     await party.call("/account", "totp_confirm", {"code": pyotp.TOTP(secret).now()})
