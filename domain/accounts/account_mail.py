@@ -11,6 +11,7 @@ PAGES = {
     Purpose.VERIFY: "verify",
     Purpose.REGISTER: "verify",
     Purpose.EMAIL_CHANGE: "confirm-email",
+    Purpose.EMAIL_AGREE: "agree-email",
     Purpose.EMAIL_UNDO: "undo-email",
 }
 

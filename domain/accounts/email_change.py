@@ -1,12 +1,19 @@
 """Changing the e-mail address.
 
-Decision: the new address proves itself by a link, and then the change takes effect. The old address
-is notified of the request and of the change, with a link that undoes both for seven days. Its
-consent is not needed, because a user who has lost the old mailbox could then never change it. The
-caller has the password, so the undo treats the change as a theft: it ends all sessions, voids the
-password, removes the second factors that were added in the week before or since, and mails a link
-for a new password. An old address that was never verified gets no link, because it may be a
-stranger's by a mistake in typing.
+Decision: both sides confirm. The new address gets a link, and so does the old one, and the change
+takes effect when both were opened, in either order. The old address also gets a link that refuses
+the change, or undoes it, for seven days. Its agreement is not needed
+- if it was never verified: it may be a stranger's by a mistake in typing, so it gets no mail;
+- if the user has a second factor, added none within SUSPECT, and has confirmed their identity:
+  otherwise a user who has lost the old mailbox could never change it.
+
+A thief who has the password gains nothing by adding a second factor, not even beside one of the
+owner's: as long as one is younger than SUSPECT, the old address must agree, and its owner is mailed
+about the factor at once.
+
+The caller has the password, so the undo treats the change as a theft: it ends all sessions, voids
+the password, removes the second factors that were added in the week before or since, and mails a
+link for a new password.
 """
 
 from datetime import datetime, timedelta
@@ -28,12 +35,12 @@ from domain.accounts.mailed_tokens import (
 from domain.accounts.password_change import entry
 from domain.accounts.password_policy import Password
 from domain.accounts.password_reset import request_reset
-from domain.accounts.second_factor import remove_factors_since
+from domain.accounts.second_factor import has_old_factors_only, remove_factors_since
 from domain.accounts.security_changes import SecurityFact, announce
 from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.user import NO_PASSWORD, UPDATED, User, verify_password
 from domain.kernel.actor import ANYONE, EVERYONE, Actor
-from domain.kernel.errors import Invalid
+from domain.kernel.errors import Invalid, WrongCredentials
 from domain.kernel.outbox import Lane
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.operations.audit_log import AuditEntry, record
@@ -51,6 +58,8 @@ from domain.ports.step_up import StepUpFor
 
 # Before the change. A thief may have added a second factor first.
 SUSPECT = timedelta(days=7)
+BOTH = (Purpose.EMAIL_CHANGE, Purpose.EMAIL_AGREE)
+OPEN_ACCOUNT = {"deleted_at": None, "banned_at": None}
 
 
 class ChangeEmail(Command, frozen=True):
@@ -77,29 +86,52 @@ class ConfirmEmail(Command, frozen=True):
 async def email_change(cmd: ChangeEmail, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
     """Ask for another address; it counts when it is confirmed.
 
-    The answer does not say whether the address has an account. Its owner is told by mail.
+    With `agreement_required` the old address must confirm, too. The answer does not say whether the
+    new address has an account. Its owner is told by mail.
     Raises WrongCredentials, StepUpRequired, Invalid.
     """
-    user = await verify_password(ports, actor.id, cmd.password)
-    if user.has_second_factor:
-        await ports.step_up.check(actor, StepUpFor.CREDENTIALS)
-    if cmd.email == user.email:
+    known = await verify_password(ports, actor.id, cmd.password)
+    if known.has_second_factor:
+        await ports.step_up.check(actor, StepUpFor.ADDRESS)
+    if cmd.email == known.email:
         raise Invalid("email: this is your address already.", field="email")
 
-    async def work(uow: UnitOfWork) -> None:
-        await void(uow, user.id, Purpose.EMAIL_CHANGE)
-        change = await add_token(uow, new_token_id(), user.id, Purpose.EMAIL_CHANGE, cmd.email)
-        uow.later(SendEmailChange(change.id, uow.now))
-        if user.verified_at:
-            undo = await add_token(uow, new_token_id(), user.id, Purpose.EMAIL_UNDO, user.email)
-            uow.later(SendEmailUndo(undo.id, uow.now))
+    async def work(uow: UnitOfWork) -> bool:
+        # The write conflicts with a reset of the password, which voids the links.
+        same = {"password_hash": known.password_hash, "email": known.email, "deleted_at": None}
+        user = await uow.change(User, known.id, only_if=same)
+        if user is None:
+            raise WrongCredentials("Password or address were changed by another request.")
+        must_agree = await _add_links(uow, user, cmd.email)
         fields = {"email": cmd.email}
         await record(
             uow, ports.seal, entry("account.email_change", actor, meta, fields, ChangeEmail)
         )
+        return must_agree
 
-    await ports.store.transact(work)
-    return {}
+    return {"agreement_required": True} if await ports.store.transact(work) else {}
+
+
+async def _add_links(uow: UnitOfWork, user: User, email: str) -> bool:
+    """Returns whether the old address must agree."""
+    trusted = await has_old_factors_only(uow, user, uow.now - SUSPECT)
+    must_agree = user.verified_at is not None and not trusted
+    await void(uow, user.id, *BOTH)
+    awaits = BOTH if must_agree else ()
+    change = await add_token(
+        uow, new_token_id(), user.id, Purpose.EMAIL_CHANGE, email, awaits=awaits
+    )
+    uow.later(SendEmailChange(change.id, uow.now))
+    if user.verified_at is None:
+        return False
+    agree_id = new_token_id() if must_agree else ""
+    if must_agree:
+        await add_token(
+            uow, agree_id, user.id, Purpose.EMAIL_AGREE, user.email, change_id=change.id
+        )
+    undo = await add_token(uow, new_token_id(), user.id, Purpose.EMAIL_UNDO, user.email)
+    uow.later(SendEmailUndo(undo.id, uow.now, agree_id=agree_id))
+    return must_agree
 
 
 class SendEmailChange(Task, frozen=True, tag="send_email_change"):
@@ -115,8 +147,8 @@ class SendEmailChange(Task, frozen=True, tag="send_email_change"):
         token = await uow.find(MailedToken, {"_id": self.token_id, "used_at": None})
         if token is None:
             return
+        # The token stays as it is, so that the old address cannot find out by agreeing.
         if owner := await uow.find(User, {"email": token.email}):
-            await uow.change(MailedToken, token.id, used_at=uow.now)
             mail = account_mail(
                 ports,
                 token,
@@ -132,6 +164,10 @@ class SendEmailChange(Task, frozen=True, tag="send_email_change"):
                 "Confirm your new e-mail address",
                 "Please confirm that this is the new address of your account.",
                 f"Open this link within 24 hours:\n{link(ports, token)}",
+                "The old address has been mailed a link, too. The change takes effect when both "
+                "have been opened."
+                if token.awaits
+                else "",
                 IGNORE,
                 user_id=token.account,
             )
@@ -139,25 +175,37 @@ class SendEmailChange(Task, frozen=True, tag="send_email_change"):
 
 
 class SendEmailUndo(Task, frozen=True, tag="send_email_undo"):
-    """Tell the old address that a change was asked for, or has been made (`done`)."""
+    """Tell the old address that a change was asked for, or has been made (`done`). With `agree_id`
+    it is asked to agree."""
 
     lane = Lane.MAIL
 
     token_id: str
     requested_at: datetime
     done: bool = False
+    agree_id: str = ""
 
     async def run(self, ports: Ports) -> None:
         uow = ports.store.single()
         token = await uow.find(MailedToken, {"_id": self.token_id, "used_at": None})
         if token is None:
             return
+        agree = await uow.find(MailedToken, {"_id": self.agree_id, "used_at": None})
         news = "was changed" if self.done else "is about to change"
+        if agree:
+            if_you = (
+                "If it was you, open this link within 24 hours, and also the one that we have "
+                "mailed to the new address. The change takes effect when both have been opened:"
+                f"\n{link(ports, agree)}"
+            )
+        else:
+            if_you = "If it was you, do nothing."
         mail = account_mail(
             ports,
             token,
             f"The e-mail address of your account {news}",
-            f"The e-mail address of your account {news}. If it was you, do nothing.",
+            f"The e-mail address of your account {news}.",
+            if_you,
             "If it was not you, open this link within seven days. It keeps this address, signs out "
             "all devices, removes second factors that were added recently, and you get a mail to "
             f"set a new password:\n{link(ports, token)}",
@@ -177,34 +225,60 @@ class SendEmailUndo(Task, frozen=True, tag="send_email_undo"):
 async def email_confirm(
     cmd: ConfirmEmail, actor: Actor | None, ports: Ports, meta: Meta
 ) -> dict[str, Any]:
-    """Confirm the new address, or undo the change, with the token of the mail. Raises Invalid."""
-    token = await get_token(ports, cmd.token, Purpose.EMAIL_CHANGE, Purpose.EMAIL_UNDO)
+    """Confirm a change of address for the new or the old one, or undo it, with a mailed token.
+
+    With `pending` the address of the other side must still confirm. Raises Invalid.
+    """
+    token = await get_token(ports, cmd.token, *BOTH, Purpose.EMAIL_UNDO)
     undone = token.purpose is Purpose.EMAIL_UNDO
 
-    async def work(uow: UnitOfWork) -> None:
-        await use_up(uow, token)
-        await (_undo if undone else _take_effect)(uow, token)
+    async def work(uow: UnitOfWork) -> bool:
+        complete = await (_undo if undone else _confirm)(uow, token)
         fields = {"purpose": token.purpose}
         done = AuditEntry("account.email_confirm", fields, ConfirmEmail, address=meta.address)
         await record(uow, ports.seal, done, [token.account])
+        return complete
 
     try:
-        await ports.store.transact(work)
+        complete = await ports.store.transact(work)
     except Duplicate as taken:  # somebody else opened an account with it
         raise invalid_link() from taken
     if undone:
         await end_revoked_sessions(ports, token.account)
-    return {}
+    side = "new" if token.purpose is Purpose.EMAIL_CHANGE else "old"
+    return {} if complete else {"pending": True, "confirmed": side}
 
 
-async def _take_effect(uow: UnitOfWork, token: MailedToken) -> None:
-    open_account = {"deleted_at": None, "banned_at": None}
+async def _confirm(uow: UnitOfWork, token: MailedToken) -> bool:
+    """Confirm for one side. Returns whether the change has taken effect: the last one makes it.
+
+    Both sides write the row of the change. Of two at the same time one is run again, and sees the
+    other. A link that is opened again while the other is awaited answers the same.
+    """
+    open_change = {
+        "_id": token.change_id or token.id,
+        "used_at": None,
+        "expires_at": {"$gt": uow.now},
+    }
+    change = await uow.find(MailedToken, open_change)
+    if change is None or not await uow.find(User, {"_id": token.account, **OPEN_ACCOUNT}):
+        raise invalid_link()
+    awaits = tuple(side for side in change.awaits if side is not token.purpose)
+    if awaits:
+        await uow.change(MailedToken, change.id, awaits=awaits)
+        return False
+    await use_up(uow, change)
+    await _take_effect(uow, change)
+    return True
+
+
+async def _take_effect(uow: UnitOfWork, change: MailedToken) -> None:
     user = await uow.change(
-        User, token.account, only_if=open_account, email=token.email, verified_at=uow.now
+        User, change.account, only_if=OPEN_ACCOUNT, email=change.email, verified_at=uow.now
     )
     if user is None:
         raise invalid_link()
-    await void(uow, user.id, Purpose.RESET, Purpose.VERIFY, Purpose.EMAIL_CHANGE)
+    await void(uow, user.id, Purpose.RESET, Purpose.VERIFY, *BOTH)
     undo = {"account": user.id, "purpose": Purpose.EMAIL_UNDO, "used_at": None}
     for each in await uow.all(MailedToken, undo, (("_id", -1),), 1):
         uow.later(SendEmailUndo(each.id, uow.now, done=True))
@@ -212,7 +286,8 @@ async def _take_effect(uow: UnitOfWork, token: MailedToken) -> None:
     uow.publish(UPDATED, user, to=[user.id])
 
 
-async def _undo(uow: UnitOfWork, token: MailedToken) -> None:
+async def _undo(uow: UnitOfWork, token: MailedToken) -> bool:
+    await use_up(uow, token)
     user = await uow.change(
         User,
         token.account,
@@ -223,8 +298,9 @@ async def _undo(uow: UnitOfWork, token: MailedToken) -> None:
     )
     if user is None:
         raise invalid_link()
-    await void(uow, user.id, Purpose.RESET, Purpose.EMAIL_CHANGE, Purpose.EMAIL_UNDO)
+    await void(uow, user.id, Purpose.RESET, Purpose.EMAIL_UNDO, *BOTH)
     await remove_factors_since(uow, user.id, token.created_at - SUSPECT)
     await end_all_sessions(uow, user.id)
     await request_reset(uow, user.id)
     uow.publish(UPDATED, user, to=[user.id])
+    return True

@@ -140,6 +140,7 @@ async def _confirm_address(uow: UnitOfWork, token: MailedToken) -> User:
     user = await uow.change(User, token.account, only_if=same, verified_at=uow.now)
     if user is None:
         raise invalid_link()
-    await void(uow, user.id, Purpose.VERIFY)
+    # A change that was asked for before did not need the agreement of this address.
+    await void(uow, user.id, Purpose.VERIFY, Purpose.EMAIL_CHANGE)
     uow.publish(UPDATED, user, to=[user.id])
     return user

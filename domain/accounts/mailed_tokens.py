@@ -8,10 +8,11 @@ link. A digest of six digits would be as good as the digits.
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta as Limits
 
+from domain.kernel.bounds import Bounded
 from domain.kernel.errors import Invalid
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork, new_id
@@ -37,6 +38,7 @@ class Purpose(StrEnum):
     VERIFY = "verify"
     REGISTER = "register"
     EMAIL_CHANGE = "email_change"
+    EMAIL_AGREE = "email_agree"
     EMAIL_UNDO = "email_undo"
 
 
@@ -45,6 +47,7 @@ LIFE = {
     Purpose.VERIFY: timedelta(hours=24),
     Purpose.REGISTER: timedelta(hours=24),
     Purpose.EMAIL_CHANGE: timedelta(hours=24),
+    Purpose.EMAIL_AGREE: timedelta(hours=24),
     Purpose.EMAIL_UNDO: timedelta(days=7),
 }
 
@@ -54,6 +57,9 @@ class MailedToken(Record, frozen=True):
 
     `account` is the id of its user, or a digest of the address of somebody who has no account yet.
     `attempts` counts how often its code was tried; with ATTEMPTS the code is void.
+
+    Two tokens confirm a change of address: `awaits` of the one for the new address says which of
+    them were not opened yet, and `change_id` of the one for the old address is the id of the other.
     """
 
     COLLECTION = "mailed_tokens"
@@ -74,10 +80,12 @@ class MailedToken(Record, frozen=True):
     number: int
     used_at: datetime | None = None
     attempts: int = 0
+    awaits: Annotated[tuple[Purpose, ...], Bounded(2)] = ()
+    change_id: str = ""
 
 
 async def add_token(
-    uow: UnitOfWork, id: str, account: str, purpose: Purpose, email: str
+    uow: UnitOfWork, id: str, account: str, purpose: Purpose, email: str, **fields: Any
 ) -> MailedToken:
     """Store a new token. Its number is unique, so that of two transactions at the same time one is
     run again, and counts the token of the other."""
@@ -93,6 +101,7 @@ async def add_token(
         expires_at=expires_at,
         removed_at=expires_at + ROW_KEPT,
         number=last.number + 1 if last else 1,
+        **fields,
     )
     await uow.add(token)
     return token
@@ -191,7 +200,7 @@ async def void_with_password(uow: UnitOfWork, account: str) -> None:
     A link to confirm another address would give them the account back. The link that undoes a
     change of the address stays, because it is the owner's.
     """
-    await void(uow, account, Purpose.RESET, Purpose.EMAIL_CHANGE)
+    await void(uow, account, Purpose.RESET, Purpose.EMAIL_CHANGE, Purpose.EMAIL_AGREE)
 
 
 def invalid_link() -> Invalid:

@@ -188,6 +188,15 @@ async def forget_without_factor(uow: UnitOfWork, user: User) -> None:
         await uow.remove(SecondFactor, {"_id": user.id})
 
 
+async def has_old_factors_only(uow: UnitOfWork, user: User, since: datetime) -> bool:
+    """Whether the user has a second factor and added none since then: a thief with the password
+    may have added it, even beside one of the owner's."""
+    recent = {"$gte": since}
+    app = await uow.find(SecondFactor, {"_id": user.id, "enabled_at": recent})
+    passkeys = await uow.count(Passkey, {"user_id": user.id, "created_at": recent}, limit=1)
+    return user.has_second_factor and app is None and not passkeys
+
+
 async def remove_factors_since(uow: UnitOfWork, user_id: str, since: datetime) -> None:
     """Remove the passkeys and the app that were added since then, and all recovery codes: a thief
     may have read them."""

@@ -108,16 +108,17 @@ class StepUpCheck:
             return
         now, found = self._clock.now(), await self._sessions.confirmation(actor.session_id)
         recent = found is not None and found.stepped_up_until and found.stepped_up_until > now
-        if reason is StepUpFor.CREDENTIALS and found is not None:
+        if reason in (StepUpFor.CREDENTIALS, StepUpFor.ADDRESS) and found is not None:
             recent = recent or found.signed_in_at + LIFE > now
         if not recent:
             raise StepUpRequired(methods=_methods(user))
 
     def _asks(self, user: User, reason: StepUpFor) -> bool:
-        """Where no second factor is demanded, only those who have one are asked about money."""
+        """Where no second factor is demanded, only those who have one are asked about money and a
+        change of their address."""
         demanded = self._demands.second_factor
         match reason:
-            case StepUpFor.MONEY:
+            case StepUpFor.MONEY | StepUpFor.ADDRESS:
                 return demanded or user.has_second_factor
             case StepUpFor.CHANGED_BANK:
                 return user.bank_changed_at is not None and (demanded or user.has_second_factor)

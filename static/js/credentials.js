@@ -62,9 +62,11 @@ function deviceList() {
 
 export const credentialActions = {
   async email_change({ fields, element }) {
-    await ask("email_change", fields);
+    const { agreement_required: both } = await ask("email_change", fields);
     element.reset();
-    notify(`We have sent a link to ${fields.email}. The address counts when you open it.`);
+    notify(both
+      ? `We have sent links to ${fields.email} and to your old address. The new one counts when you open both.`
+      : `We have sent a link to ${fields.email}. The address counts when you open it.`);
   },
   async password({ fields, element }) {
     await ask("password", fields);

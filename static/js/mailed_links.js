@@ -9,6 +9,7 @@ const PASSWORD = {
   type: "password", autocomplete: "new-password", minlength: 12, maxlength: 256,
   hint: "At least 12 characters; a few uncommon words are best.",
 };
+const CHANGED = "Your new e-mail address is confirmed. Sign in with it from now on.";
 const EMAIL = { type: "email", autocomplete: "username", maxlength: 254 };
 
 function card(key, title, ...children) {
@@ -49,6 +50,12 @@ function confirmEmail([token]) {
     form("confirm_email", token, "Confirm"));
 }
 
+function agreeEmail([token]) {
+  return card("agree-email", "The new e-mail address of your account",
+    el("p", {}, "Agree only if you have asked for it yourself: your account moves to another address."),
+    form("agree_email", token, "Agree"));
+}
+
 function undoEmail([token]) {
   return card("undo-email", "Keep your old e-mail address",
     el("p", {}, "Your account keeps its old address, all devices are signed out, and we mail you a link "
@@ -57,7 +64,7 @@ function undoEmail([token]) {
 }
 
 const PAGES = {
-  forgot, reset, verify, code, "confirm-email": confirmEmail, "undo-email": undoEmail,
+  forgot, reset, verify, code, "confirm-email": confirmEmail, "agree-email": agreeEmail, "undo-email": undoEmail,
 };
 
 /** The page of a route that needs no session, or null. */
@@ -84,8 +91,16 @@ export const mailedActions = {
     signInNext("Your new password is set. Sign in with it.");
   },
   async confirm_email({ id }) {
-    await api.ask("/api/account/email_confirm", { token: id });
-    signInNext("Your new e-mail address is confirmed.");
+    const { pending } = await api.ask("/api/account/email_confirm", { token: id });
+    signInNext(pending
+      ? "This address is confirmed. It counts when the link that we mailed to your old address was opened, too."
+      : CHANGED);
+  },
+  async agree_email({ id }) {
+    const { pending } = await api.ask("/api/account/email_confirm", { token: id });
+    signInNext(pending
+      ? "You have agreed. The new address counts when the link that we mailed to it was opened, too."
+      : CHANGED);
   },
   async undo_email({ id }) {
     await api.ask("/api/account/email_confirm", { token: id });

@@ -35,6 +35,11 @@ class ReceivedMail(NamedTuple):
         """The token of its link."""
         return re.findall(r"/#/[a-z-]+/(\S+)", self.text)[-1]
 
+    def token_for(self, page: str) -> str:
+        """The token of the link to this page."""
+        [token] = re.findall(rf"/#/{page}/(\S+)", self.text)
+        return str(token)
+
     @property
     def code(self) -> str:
         [code] = re.findall(r"code: ([0-9]{6})\b", self.text)

@@ -83,10 +83,15 @@ async def test_the_account_page_changes_password_and_address(smtp, tabs, market)
     section = tab.page.locator("section").filter(has_text="Change your e-mail address")
     await tab.fill(section, New_e_mail="new@example.com", Current_password=NEW)
     await tab.press("Change e-mail")
-    await tab.sees_notice("We have sent a link to new@example.com")
-    token = (await smtp.mail("new@example.com", "Confirm your new e-mail address")).token
-    await phone.page.goto(f"{phone.origin}/#/confirm-email/{token}")
+    await tab.sees_notice("We have sent links to new@example.com and to your old address")
+    new = await smtp.mail("new@example.com", "Confirm your new e-mail address")
+    await phone.page.goto(f"{phone.origin}/#/confirm-email/{new.token_for('confirm-email')}")
     await phone.press("Confirm")
+    await phone.sees_notice("that we mailed to your old address was opened, too")
+    old = await smtp.mail(party.email, "The e-mail address of your account is about to change")
+    await phone.page.goto(f"{phone.origin}/#/agree-email/{old.token_for('agree-email')}")
+    await phone.screenshot("agree")
+    await phone.press("Agree")
     await phone.sees_notice("Your new e-mail address is confirmed")
     assert (await market.rows(User))[0].email == "new@example.com"
     assert tab.errors == []
