@@ -7,8 +7,10 @@ splits of large pages block all clients. The patched parts are private, so pypro
 version. The rest is SecantusDB's own `secantusd-py`.
 """
 
+import contextlib
 import gc
 import logging
+import socket
 import sys
 import threading
 import time
@@ -17,6 +19,7 @@ from typing import Any
 
 import wiredtiger
 from secantus import cli, commands
+from secantus.server import SecantusDBServer
 from secantus.storage import Storage
 from secantus.transactions import TransactionRegistry, TxnState
 from wiredtiger.intpacking import pack_int, unpack_int
@@ -43,6 +46,7 @@ def main() -> None:
     keep_pages_small()
     keep_no_oplog()
     release_after_expiry()
+    stop_at_once()
     commands._maybe_record_profile = lambda *_: None
     sys.exit(cli.main())
 
@@ -219,6 +223,21 @@ def release_after_expiry() -> None:
         return deleted
 
     Storage.prune_ttl_all_collections = expired
+
+
+def stop_at_once() -> None:
+    """Wake the thread that accepts connections before a stop waits for it. A closed socket does not
+    wake it, so each stop takes two seconds."""
+    stop = SecantusDBServer.stop
+
+    def stopped(server: Any) -> None:
+        server._stop_event.set()
+        if server._socket is not None:
+            with contextlib.suppress(OSError):
+                server._socket.shutdown(socket.SHUT_RDWR)
+        stop(server)
+
+    SecantusDBServer.stop = stopped
 
 
 if __name__ == "__main__":
