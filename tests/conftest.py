@@ -278,6 +278,14 @@ def prompt_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def prompt_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database's driver looks for a server again at once: it does that with its next heartbeat.
+    Request this fixture before `installation`, `market` or `server`."""
+    monkeypatch.setattr("pymongo.common.MIN_HEARTBEAT_INTERVAL", 0.05)
+    monkeypatch.setattr("domain.kernel.mongo_client.HEARTBEAT_SECONDS", 0.05)
+
+
+@pytest.fixture
 def impatient_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gateway waits one second for Stripe. Request this fixture before `market`."""
     monkeypatch.setattr("server.adapters.stripe_gateway.TIMEOUT_SECONDS", 1)

@@ -30,6 +30,7 @@ T = TypeVar("T")
 STATEMENT_SECONDS = 10.0
 CONNECT_SECONDS = 3.0
 SELECTION_SECONDS = 5.0  # for finding a server that answers
+HEARTBEAT_SECONDS = 1.5  # between two looks at the server
 QUEUE_SECONDS = 5.0
 ABORT_SECONDS = 2.0
 # The server answers, but its engine cannot: InternalError (such as an engine that has stopped),
@@ -104,7 +105,7 @@ def connect(url: str, statement_seconds: float) -> AsyncIOMotorClient[dict[str, 
         connectTimeoutMS=int(CONNECT_SECONDS * 1000),
         socketTimeoutMS=int(statement_seconds * 1000),
         serverSelectionTimeoutMS=int(SELECTION_SECONDS * 1000),
-        heartbeatFrequencyMS=1500,
+        heartbeatFrequencyMS=int(HEARTBEAT_SECONDS * 1000),
         maxPoolSize=50,
     )
 

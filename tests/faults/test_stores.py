@@ -50,7 +50,7 @@ monitoring.register(STATEMENTS)  # for all MongoDB clients that are created from
 
 
 @pytest.fixture
-async def idle_work(work):
+async def idle_work(prompt_reconnects, work):
     """A job that can be completed, while only the test's own command writes."""
     await work.server.web.scheduler.stop()
     await work.market.settled(TIMEOUT)

@@ -45,7 +45,7 @@ def thing(uow: UnitOfWork, name: str, **fields: Any) -> Thing:
 
 
 @pytest.fixture
-async def store(installation: Installation) -> AsyncIterator[Store]:
+async def store(prompt_reconnects: None, installation: Installation) -> AsyncIterator[Store]:
     store = Store(installation.settings.mongo_url, SystemClock(), RATES, CODEC)
     await store.prepare([Thing, OutboxRow])
     yield store
