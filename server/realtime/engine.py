@@ -26,6 +26,7 @@ from server.runtime.background_tasks import end
 log = structlog.get_logger()
 
 PING_INTERVAL, PING_TIMEOUT = 25, 20  # seconds
+TICK_SECONDS = 1.0  # of the timer that pings, which counts these seconds in ticks
 JOIN_SECONDS = 15.0  # for the first namespace, and after the last
 POLLERS_SHARE = 4  # the part of all connections that may poll is 1/4
 MAX_POLLED_BYTES = 128 * 1024 * 1024  # unsent bytes of all pollers
@@ -227,7 +228,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
     async def _heartbeat(self) -> None:
         """One timer for all connections; in its own slot each is pinged, or aborted if silent."""
         while True:
-            await asyncio.sleep(1)
+            await asyncio.sleep(TICK_SECONDS)
             self._ticks += 1
             self._end_late(asyncio.get_running_loop().time())
             self._limit_unsent()

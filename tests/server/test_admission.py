@@ -28,8 +28,10 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @pytest.fixture
-async def opened(market: Market) -> AsyncIterator[list[Streams]]:
-    """The connections of a test, which are closed at its end."""
+async def opened(market: Market, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[Streams]]:
+    """The connections of a test, which are closed at its end. The server does not wait long for the
+    rest of what they send."""
+    monkeypatch.setattr("server.http.protocol.DISCARD_SECONDS", 0.1)
     streams: list[Streams] = []
     yield streams
     for _, writer in streams:
@@ -51,6 +53,12 @@ async def ends(streams: Streams) -> bytes:
             while data := await streams[0].read(65536):
                 received += data
     return received
+
+
+@pytest.fixture
+def quick_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before `market`: the server's timer looks at its connections every 0.05 s."""
+    monkeypatch.setattr(engine, "TICK_SECONDS", 0.05)
 
 
 def limit(server: Server, **capacity: object) -> None:
@@ -183,6 +191,7 @@ async def test_pollers_have_a_limit(market: Market, server: Server) -> None:
     assert all([await client.responds() for client in joined])
 
 
+@pytest.mark.usefixtures("quick_ticks")
 async def test_unsent_bytes_of_all_pollers_are_bounded(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,18 +329,23 @@ async def test_a_client_that_does_not_read_its_answer_is_closed(
 
 
 @both_paths
+@pytest.mark.usefixtures("quick_ticks")
 @pytest.mark.parametrize("left", [False, True], ids=["never joined", "left"])
 async def test_a_connection_without_a_namespace_is_closed(
     left: bool, market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guard: JOIN_SECONDS in `engine.Engine.await_namespace`, by websocket and by polling, although
     the client answers pings; one with a namespace stays."""
-    monkeypatch.setattr(engine, "JOIN_SECONDS", 1.0)
     party = await market.customer()
+    server.web.realtime.eio.joining.clear()  # of the party, which would end later
+    if not left:
+        monkeypatch.setattr(engine, "JOIN_SECONDS", 0.2)
     socket, polled = await open_raw_socket(market, party), await open_polling_client(market, party)
     if left:
         for client in (socket, polled):
             assert (await client.connect("/account")).startswith("0")
+        monkeypatch.setattr(engine, "JOIN_SECONDS", 0.2)
+        for client in (socket, polled):
             await client.send("41/account,")
     assert await socket.wait_until_closed() and await polled.wait_until_closed()
     assert socket.socket.close_code == aiohttp.WSCloseCode.POLICY_VIOLATION

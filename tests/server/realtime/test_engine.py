@@ -36,9 +36,10 @@ async def polled(market: Market, party: Party) -> AsyncIterator[PollingClient]:
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before `market`: a client is pinged every two seconds, and has one to answer."""
-    monkeypatch.setattr(engine, "PING_INTERVAL", 2)
-    monkeypatch.setattr(engine, "PING_TIMEOUT", 1)
+    """Before `market`: a client is pinged at each fifth tick, and has four to answer."""
+    monkeypatch.setattr(engine, "TICK_SECONDS", 0.1)
+    monkeypatch.setattr(engine, "PING_INTERVAL", 5)
+    monkeypatch.setattr(engine, "PING_TIMEOUT", 4)
 
 
 async def ended(socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -258,7 +259,9 @@ async def test_a_client_that_answers_no_ping_is_disconnected(
         while (message := await silent.socket.receive()).type is aiohttp.WSMsgType.TEXT:
             assert message.data[0] in "024"
     assert (await dead.get())[0] == 400
-    await asyncio.sleep(2.5)  # another round of pings
+    eio = server.web.realtime.eio
+    later = eio._ticks + engine.PING_INTERVAL + engine.PING_TIMEOUT  # another round of pings
+    await wait_until(lambda: eio._ticks > later)
     assert server.web.realtime.connection_count == 2
     assert not any(task.done() for task in staying)
     await lively.socket.close()

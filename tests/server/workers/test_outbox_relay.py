@@ -34,7 +34,7 @@ from tests.support.relay_cluster import (
 async def cluster(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RelayCluster]:
-    monkeypatch.setattr(relays, "POLL_SECONDS", 0.03)
+    monkeypatch.setattr(relays, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(RecordedTask, "runs", [])
     monkeypatch.setattr(RecordedTask, "behaviors", {})
     cluster = RelayCluster(installation.settings.mongo_url)
@@ -301,8 +301,12 @@ async def test_pushes_leave_in_the_order_of_their_commits(cluster: RelayCluster)
     assert [delivery.data["number"] for delivery, _ in cluster.pushed] == list(range(24))
 
 
-async def test_a_failed_push_comes_later_under_its_own_number(cluster: RelayCluster) -> None:
+async def test_a_failed_push_comes_later_under_its_own_number(
+    cluster: RelayCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Fails without `_deliver_singly` (a bad row holds up all), or when a row gets a new number."""
+    monkeypatch.setattr(relays, "LEAST_DELAY", 0.02)
+    monkeypatch.setattr(relays, "FIRST_DELAY", 0.02)
     failed: list[int] = []
 
     async def trouble(delivery: Delivery) -> None:
