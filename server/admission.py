@@ -8,6 +8,7 @@ clients that are silent never shut out one that speaks. Only then is the new one
 """
 
 import asyncio
+import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -38,6 +39,9 @@ RETRY_SECONDS = 10
 WARN_SECONDS = 60.0
 SEARCHED = 64  # idle connections that are looked at to make room
 BACKLOG = 512
+# Bytes that the kernel keeps of what a client sends and the process has not read yet. By default it
+# keeps up to 32 MiB of each connection, and one read takes 256 KiB of it.
+UNREAD, UNREAD_WEBSOCKET = 256 * 1024, 32 * 1024
 
 
 class Capacity(NamedTuple):
@@ -72,6 +76,8 @@ class Admission:
         self._server = await asyncio.get_running_loop().create_server(
             lambda: Accepted(self, new_protocol), host, port, backlog=BACKLOG
         )
+        for listening in self._server.sockets:  # accepted ones inherit it
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD)
         self._sweeper = asyncio.create_task(self._sweep_regularly())
 
     async def stop(self) -> None:
@@ -283,8 +289,14 @@ class Accepted(asyncio.Protocol):
 
     def hand_over(self) -> None:
         """Another protocol has taken the transport: a websocket."""
+        self.become_websocket()
         self._request = None
         self._admission.active.pop(self, None)
+
+    def become_websocket(self) -> None:
+        """From now on many small messages arrive, which the process reads as it can."""
+        connection = self._transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD_WEBSOCKET)
 
     def prove(self) -> None:
         """It has completed a request or connected a namespace."""

@@ -6,6 +6,7 @@ import resource
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from ipaddress import ip_network
+from socket import SO_RCVBUF, SOL_SOCKET
 
 import aiohttp
 import pytest
@@ -326,6 +327,25 @@ async def test_a_client_that_does_not_read_its_answer_is_closed(
         writer.write(b"GET /static/app.js HTTP/1.1\r\nHost: x\r\n\r\n")
     await wait_until(lambda: server.web.admission.connections)
     await wait_until(lambda: not server.web.admission.connections)
+
+
+@both_paths
+async def test_what_is_not_read_is_bounded(
+    market: Market, server: Server, opened: list[Streams]
+) -> None:
+    """Guard: UNREAD in `admission.Admission.listen` and `admission.Accepted.become_websocket`. The
+    kernel counts twice what is asked for, since it includes its own overhead."""
+
+    def kept() -> list[int]:
+        return sorted(
+            each._transport.get_extra_info("socket").getsockopt(SOL_SOCKET, SO_RCVBUF) // 2
+            for each in server.web.admission.connections
+        )
+
+    await open_silent(market, opened)
+    await wait_until(lambda: kept() == [admission.UNREAD])
+    await open_raw_socket(market, await market.customer())
+    await wait_until(lambda: admission.UNREAD_WEBSOCKET in kept())
 
 
 @both_paths

@@ -207,7 +207,9 @@ async def test_a_flood_is_cut(
             received = await read_to_end(reader)
         assert received.endswith(TOO_MUCH), (name, received[-100:])
         await wait_until(lambda: server.web.realtime.connection_count == 1)
-        assert b'"rate_limited"' in received or not joined or name != "events"
+        # The stock path charges the bytes of a read before it handles the events in it.
+        answered = joined and name == "events" and realtime == "fast"
+        assert b'"rate_limited"' in received or not answered
         writer.close()
 
 
