@@ -11,6 +11,7 @@ at once was rejected: a `login` right after it would show whether the address wa
 Where verification is not demanded (`server dev`), the user is created and signed in at once.
 """
 
+import contextlib
 from datetime import datetime, timedelta
 
 import msgspec
@@ -31,7 +32,7 @@ from domain.accounts.mailed_tokens import (
 from domain.accounts.user import User
 from domain.kernel.actor import Role
 from domain.kernel.email_address import email_to_find
-from domain.kernel.errors import EmailTaken, Invalid, WrongCredentials
+from domain.kernel.errors import EmailTaken, Invalid, RateLimited, WrongCredentials
 from domain.kernel.outbox import Lane
 from domain.kernel.record import Index, Record
 from domain.kernel.store import Duplicate, UnitOfWork
@@ -198,6 +199,15 @@ async def user_with_password(ports: Ports, email: str, password: str, proof: str
         except (EmailTaken, Invalid) as late:
             raise WrongCredentials from late
     assert user is not None
+    with contextlib.suppress(RateLimited):
+        await _renew_hash(ports, user, password)
     if proof and user.verified_at is None:
         return await prove_address(ports, user, proof)
     return user
+
+
+async def _renew_hash(ports: Ports, user: User, password: str) -> None:
+    """Store a hash of the cost in force. The sign-in is the only time at which it can be made."""
+    if renewed := await ports.passwords.renewed(password, user.password_hash):
+        same = {"password_hash": user.password_hash, "deleted_at": None}
+        await ports.store.single().change(User, user.id, only_if=same, password_hash=renewed)

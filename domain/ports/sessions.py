@@ -124,14 +124,18 @@ class Sessions(Protocol):
 
 
 class Passwords(Protocol):
-    """Password hashing. Both methods take tens of milliseconds of CPU, outside of the event
-    loop."""
+    """Password hashing. A hash and a check take tens of milliseconds of CPU, outside of the event
+    loop. All raise RateLimited when too many wait."""
 
     async def hash(self, password: str) -> str: ...
 
     async def verify(self, password: str, hash: str | None) -> bool:
         """Check a password; takes as long for an unknown account (`hash` None) as for a known
         one."""
+        ...
+
+    async def renewed(self, password: str, hash: str) -> str | None:
+        """A new hash of the right password if `hash` was made at another cost than is in force."""
         ...
 
 

@@ -47,6 +47,9 @@ class Argon2Passwords:
         fits = await self._run(self._fits, usable, password)
         return fits and usable is not None
 
+    async def renewed(self, password: str, hash: str) -> str | None:
+        return await self.hash(password) if self._hasher.check_needs_rehash(hash) else None
+
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         caller = CALLER.get()
         group = f"{caller.network} {caller.account}" if caller.known else caller.network

@@ -1,13 +1,14 @@
 """Passwords: which ones are accepted, and their one form."""
 
 import pytest
+from argon2 import PasswordHasher, extract_parameters
 
 from domain.accounts.password_policy import MAX_CHARACTERS, MIN_CHARACTERS, check_password
 from domain.accounts.user import NO_PASSWORD
 from domain.kernel.errors import Invalid
 from server.adapters.argon2_passwords import Argon2Passwords
 from tests.support.market import Market
-from tests.support.parties import PASSWORD, Json
+from tests.support.parties import LEAST_COST, PASSWORD, Json
 
 NEW = {"email": "nia.new@example.com", "name": "Nia Newhouse", "role": "customer"}
 
@@ -90,3 +91,21 @@ async def test_an_account_without_a_password_takes_as_long() -> None:
     passwords = Argon2Passwords()
     assert not await passwords.verify(PASSWORD, NO_PASSWORD)
     assert "_decoy" in vars(passwords), "it was compared with this"
+
+
+async def test_a_sign_in_renews_a_hash_of_an_older_cost(market: Market) -> None:
+    """Guard: `registration._renew_hash`, after the right password only."""
+    party = await market.customer()
+    users = market.store.database["users"]
+    older = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash(PASSWORD)
+    await users.update_one({"_id": party.id}, {"$set": {"password_hash": older}})
+
+    async def sign_in(password: str) -> tuple[int, str]:
+        login = {"email": party.email, "password": password}
+        status, _ = await market.anonymous_client().http("POST", "/api/account/login", login)
+        return status, (await users.find_one({"_id": party.id}))["password_hash"]
+
+    assert await sign_in("not the password") == (401, older)
+    status, renewed = await sign_in(PASSWORD)
+    assert status == 200 and extract_parameters(renewed) == LEAST_COST
+    assert await sign_in(PASSWORD) == (200, renewed)
