@@ -35,6 +35,7 @@ LOADED = ("server.cli.main", "server.app", "server.dev.run", "server.dev.demo", 
 MOST_BYTES = 65_536
 COMMAND_SECONDS = 60
 PR_SET_PDEATHSIG = 1
+NONE: Mapping[str, Any] = {}
 
 
 class ForkedProcess:
@@ -69,15 +70,24 @@ class ForkServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
-    async def fork(self, words: Sequence[str], env: Mapping[str, str], log: Path) -> ForkedProcess:
-        """Start `python -m server WORDS` with this environment and no other variables."""
-        channel = self._log_to(log, words, env)
+    async def fork(
+        self,
+        words: Sequence[str],
+        env: Mapping[str, str],
+        log: Path,
+        constants: Mapping[str, Any] = NONE,
+    ) -> ForkedProcess:
+        """Start `python -m server WORDS` with this environment and no other variables. `constants`
+        are given new values there, as `monkeypatch.setattr` does it here."""
+        channel = self._log_to(log, words, env, constants)
         pid = int(await asyncio.get_running_loop().sock_recv(channel, MOST_BYTES))
         return ForkedProcess(pid, channel)
 
-    def _log_to(self, log: Path, words: Sequence[str], env: Mapping[str, str]) -> socket.socket:
+    def _log_to(
+        self, log: Path, words: Sequence[str], env: Mapping[str, str], constants: Mapping[str, Any]
+    ) -> socket.socket:
         with Path(os.devnull).open("rb") as nothing, log.open("wb") as output:
-            channel = self._request(words, env, [nothing, output, output])
+            channel = self._request(words, env, [nothing, output, output], constants)
         channel.setblocking(False)
         return channel
 
@@ -101,11 +111,16 @@ class ForkServer:
             return subprocess.CompletedProcess(words, code, output.read(), errors.read())
 
     def _request(
-        self, words: Sequence[str], env: Mapping[str, str], files: Sequence[IO[Any]]
+        self,
+        words: Sequence[str],
+        env: Mapping[str, str],
+        files: Sequence[IO[Any]],
+        constants: Mapping[str, Any] = NONE,
     ) -> socket.socket:
         control = self._control or self._start()
         channel, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        request = json.dumps({"words": list(words), "env": dict(env)}).encode()
+        wanted = {"words": list(words), "env": dict(env), "constants": dict(constants)}
+        request = json.dumps(wanted).encode()
         with its_end:
             socket.send_fds(control, [request], [each.fileno() for each in (its_end, *files)])
         return channel
@@ -182,6 +197,11 @@ def _become(request: dict[str, Any], streams: list[int], parent: int) -> list[st
         os.close(stream)
     os.environ.clear()
     os.environ.update(request["env"])
+    for name, value in request["constants"].items():
+        module, _, constant = name.rpartition(".")
+        found = importlib.import_module(module)
+        assert hasattr(found, constant), name
+        setattr(found, constant, value)
     return list(request["words"])
 
 

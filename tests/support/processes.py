@@ -11,6 +11,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
@@ -81,7 +82,8 @@ class Processes:
     connects a party to one of them; without `url` it is the first web process.
 
     Servers are forks of `fork_server`. A test that measures memory sets it to None: a fork shares
-    pages until it writes to them."""
+    pages until it writes to them. `constants` are module constants with other values in the servers
+    that are started from then on, such as {"server.workers.scheduler.TICK_SECONDS": 0.1}."""
 
     def __init__(
         self, env: Mapping[str, str], market: Market, folder: Path, fork_server: ForkServer
@@ -90,6 +92,7 @@ class Processes:
         self.market = market
         self.folder = folder
         self.fork_server: ForkServer | None = fork_server
+        self.constants: dict[str, Any] = {}
         self.started: list[RunningProcess] = []
         self._numbers = itertools.count(1)
 
@@ -146,9 +149,10 @@ class Processes:
 
     async def _serve(self, kind: str, env: Mapping[str, str], url: str | None) -> RunningProcess:
         if not self.fork_server:
+            assert not self.constants
             return await self._start(kind, [sys.executable, "-m", "server", kind], env, url)
         name, log = self._next(kind)
-        process = await self.fork_server.fork([kind], self._environment(env), log)
+        process = await self.fork_server.fork([kind], self._environment(env), log, self.constants)
         return self._add(RunningProcess(name, process, log, url))
 
     async def _start(

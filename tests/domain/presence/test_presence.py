@@ -15,12 +15,28 @@ from domain.accounts.user import User
 from domain.chat.conversation import Conversation
 from domain.kernel.rooms import job_room, user_room
 from domain.presence.presence import LastSeen
-from server.adapters.redis_presence import ALIVE_SECONDS, HEARTBEAT_SECONDS, Presence
+from server.adapters import redis_presence
+from server.adapters.redis_presence import Presence
 from server.dev.stores import Addresses
 from tests.conftest import Server, both_paths
 from tests.support.market import Market
 from tests.support.parties import Json, Party, Refused
 from tests.support.processes import Processes, free_port
+
+HASTE = {
+    "ALIVE_SECONDS": 2.0,
+    "HEARTBEAT_SECONDS": 0.5,
+    "GATHER_SECONDS": 0.02,
+    "RETRY_SECONDS": 0.1,
+    "QUIET_MS": 100,
+}
+
+
+@pytest.fixture(autouse=True)
+def haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Presence is shared and expires sooner, in this process."""
+    for name, value in HASTE.items():
+        monkeypatch.setattr(redis_presence, name, value)
 
 
 async def talk(market: Market, customer: Party, contractor: Party) -> str:
@@ -203,6 +219,7 @@ async def test_a_message_publishes_no_hidden_receipt(market: Market) -> None:
 
 async def test_users_of_a_killed_process_become_offline(processes: Processes) -> None:
     """Guard: `_remove_process`, and `alive` in the script COUNT."""
+    processes.constants = {f"{redis_presence.__name__}.{name}": HASTE[name] for name in HASTE}
     first, second = await processes.web(), await processes.web(REALTIME="stock")
     market = processes.market
     customer = await market.customer(url=first.url)
@@ -218,8 +235,7 @@ async def test_users_of_a_killed_process_become_offline(processes: Processes) ->
         await customer.push("/job", "job.viewers", lambda p, n=number: p["viewers"] == n)
     customer.clear_pushes()
     await second.kill()
-    within = ALIVE_SECONDS + 2 * HEARTBEAT_SECONDS + 5
-    await presence_push(customer, lambda pushed: pushed["online"] is False, within)
+    await presence_push(customer, lambda pushed: pushed["online"] is False, 20)
     await customer.push("/job", "job.viewers", lambda pushed: pushed["viewers"] == 1)
     assert (await seen_by(customer, id))[0]["last_seen_at"]
     again = await contractor.connect(url=first.url)
@@ -234,7 +250,7 @@ async def test_users_of_a_stopped_process_become_offline_at_once(processes: Proc
     id = await talk(processes.market, customer, contractor)
     await seen_by(customer, id)
     await second.stop()
-    await presence_push(customer, lambda pushed: pushed["online"] is False, ALIVE_SECONDS / 2)
+    await presence_push(customer, lambda pushed: pushed["online"] is False, 20)
 
 
 # -- without Redis ---------------------------------------------------------------------------
@@ -358,7 +374,7 @@ async def test_presence_that_redis_lost_is_written_again(
     async def restored() -> bool:
         return await local.presence.viewers("1") == {"usr_2", "usr_3"}
 
-    await until(restored, 3 * HEARTBEAT_SECONDS + 5)
+    await until(restored)
 
 
 async def test_a_process_that_paused_beyond_its_heartbeat_takes_a_new_name(

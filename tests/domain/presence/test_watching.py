@@ -18,7 +18,14 @@ async def viewers(party: Party, job: Json, number: int) -> Json:
     return await party.push("/job", "job.viewers", lambda pushed: pushed == expected)
 
 
+@pytest.fixture
+def haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changed numbers are pushed after 0.1 s."""
+    monkeypatch.setattr("server.adapters.redis_presence.QUIET_MS", 100)
+
+
 @both_paths
+@pytest.mark.usefixtures("haste")
 async def test_viewers_get_changes_and_the_number_of_viewers(market: Market) -> None:
     """Guard: `joins` of `job.watch`, and the push to `job_room` in `publish_job`."""
     owner, customer, other = [await market.customer(name) for name in ("Olga", "Ciro", "Cleo")]
@@ -42,6 +49,7 @@ async def test_viewers_get_changes_and_the_number_of_viewers(market: Market) -> 
 
 
 @both_paths
+@pytest.mark.usefixtures("haste")
 async def test_viewers_are_counted_once_for_all_their_devices(market: Market) -> None:
     """Guard: `seen[user]` in the script COUNT, and `room not in connection.rooms` in
     `Realtime.enter`."""
