@@ -7,6 +7,7 @@ endpoints, signing keys. `server` runs it inside the test, `processes` as real p
 import asyncio
 import gc
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -57,6 +58,8 @@ LONGEST = {
     "test_account_by_mail.py",
     "test_soak.py",
 }
+# These look at all source files, which one process parses once for all of them.
+OF_SOURCES = re.compile(r"tests/architecture/test_(asvs|dangerous_calls|guards|layers|sizes)\.py")
 SLOW_FIXTURES = {"processes", "isolated_processes", "started", "client", "tabs"}
 QUICK_SERVERS = 1  # tests of a file that use `server` and belong to `quick`
 MEMORY = Path("/dev/shm")
@@ -90,6 +93,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("quick")
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One worker gets all tests of a file, and the files of OF_SOURCES."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return OF_SOURCES.pattern if OF_SOURCES.fullmatch(file) else file
+
+    return Scheduling(config, log)
 
 
 def pytest_collection_finish() -> None:

@@ -50,17 +50,20 @@ def modules() -> dict[str, str]:
     return {module_name(path): path for path in production()}
 
 
-def imported(path: str) -> Iterator[str]:
+@cache
+def imported(path: str) -> list[str]:
     """Every module that a file imports: inside functions and for type checking as well."""
-    for node in ast.walk(trees()[path]):
+    found = []
+    for node in statements(trees()[path]):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             above = path.split("/")[: -node.level] if node.level else []
             module = ".".join([*above, *([node.module] if node.module else [])])
             for alias in node.names:
                 submodule = f"{module}.{alias.name}"
-                yield submodule if submodule in modules() else module
+                found.append(submodule if submodule in modules() else module)
+    return found
 
 
 @cache
@@ -72,7 +75,16 @@ def graph() -> dict[str, set[str]]:
     }
 
 
+def statements(scope: ast.AST) -> Iterator[ast.AST]:
+    """Every statement in a scope, at any depth. Most nodes of a tree are expressions, which this
+    does not visit."""
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for node in getattr(scope, field, ()):
+            yield node
+            yield from statements(node)
+
+
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(tree):
+    for node in statements(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node

@@ -1,9 +1,8 @@
 """The table of OWASP ASVS in server/README.md names tests and headings that exist."""
 
-import ast
 import re
 
-from tests.architecture.source_tree import ROOT, trees
+from tests.architecture.source_tree import ROOT, functions, trees
 
 HEADING = "## OWASP ASVS 5, level 2"
 TEST = re.compile(r"`([\w/]+\.py)(?:::(\w+))?`")
@@ -40,11 +39,7 @@ def rows() -> list[tuple[str, str, str]]:
 
 
 def functions_of(path: str) -> set[str]:
-    return {
-        node.name
-        for node in ast.walk(trees()[path])
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
+    return {function.name for function in functions(trees()[path])}
 
 
 def test_each_test_that_the_table_names_exists() -> None:

@@ -12,7 +12,7 @@ from functools import cache
 
 import pytest
 
-from tests.architecture.source_tree import PRODUCTION, sources, trees
+from tests.architecture.source_tree import PRODUCTION, functions, sources, statements, trees
 
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 WORD = re.compile(r"[A-Za-z_]\w{2,}")
@@ -23,12 +23,11 @@ def guards() -> Iterator[tuple[str, str]]:
     for path, tree in trees().items():
         if not path.startswith("tests/"):
             continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                docstring = ast.get_docstring(node) or ""
-                start = re.search(r"Guard:|Fails without", docstring)
-                for quoted in re.findall(r"`([^`]+)`", docstring[start.start() :] if start else ""):
-                    yield f"{path}:{node.name}", " ".join(quoted.split())
+        for function in functions(tree):
+            docstring = ast.get_docstring(function) or ""
+            start = re.search(r"Guard:|Fails without", docstring)
+            for quoted in re.findall(r"`([^`]+)`", docstring[start.start() :] if start else ""):
+                yield f"{path}:{function.name}", " ".join(quoted.split())
 
 
 @cache
@@ -40,7 +39,7 @@ def defined() -> dict[str, set[str]]:
         if path.startswith((*PRODUCTION, "tests/support")):
             module = path.removesuffix(".py").removesuffix("/__init__").rpartition("/")[2]
             found.setdefault(module, set()).update(members(tree))
-            for node in ast.walk(tree):
+            for node in statements(tree):
                 if isinstance(node, ast.ClassDef):
                     found.setdefault(node.name, set()).update(members(node))
                     bases.setdefault(node.name, set()).update(map(ast.unparse, node.bases))

@@ -11,6 +11,7 @@ from tests.architecture.source_tree import (
     production,
     relative,
     sources,
+    statements,
     trees,
 )
 
@@ -61,7 +62,7 @@ def test_no_function_is_empty() -> None:
     for name in production():
         in_protocols = {
             function
-            for node in ast.walk(trees()[name])
+            for node in statements(trees()[name])
             if isinstance(node, ast.ClassDef) and "Protocol" in {ast.unparse(b) for b in node.bases}
             for function in functions(node)
         }
