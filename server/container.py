@@ -1,5 +1,5 @@
 """What every process has: stores, ports of the domain, relay, scheduler and message writer, built
-from the settings, started and stopped in order. A worker process has nothing else."""
+from the settings, started and stopped in order. A worker process has only this."""
 
 import time
 from collections.abc import Mapping

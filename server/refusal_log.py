@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 WINDOW_SECONDS = 10.0
 LINES = 20  # of one code in a window
-# A wrong or second factor, a session or role that does not suffice, somebody else's record, input
+# A wrong or second factor, a session or role that does not suffice, another user's record, input
 # that no client of ours sends, and too much of anything.
 LOGGED = frozenset(
     {

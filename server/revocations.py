@@ -68,7 +68,8 @@ class Revocations:
             raise Unavailable from away
 
     async def read_recent(self) -> AsyncIterator[SessionEvent]:
-        """What was revoked since the last complete reading, on any process, once more or again."""
+        """What was revoked since the last complete reading, on any process. A revocation may be
+        returned several times."""
         begun = self._store.clock.now()
         where = {"updated_at": {"$gte": self._read_until - OVERLAP}}
         async for row in self._store.single().each(Revocation, where, (("updated_at", 1),)):

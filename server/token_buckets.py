@@ -277,7 +277,7 @@ class SharedBuckets:
             await self._report()
 
     async def _report(self) -> None:
-        """Report one batch. What comes meanwhile is in the next one."""
+        """Report one batch. What is added during it is in the next one."""
         allowances = [self._used.pop(key) for key in list(self._used)[:BATCH]]
         questions = self._questions[:BATCH]
         del self._questions[:BATCH]

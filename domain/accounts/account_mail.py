@@ -1,5 +1,5 @@
 """Texts of mails about the account itself. They contain nothing that a user wrote, because the
-address may belong to somebody else."""
+address may belong to another person."""
 
 from domain.accounts.mailed_tokens import MailedToken, Purpose
 from domain.ports.mail import Mail

@@ -1,4 +1,4 @@
-"""Known devices: what distinguishes the owner of an account from somebody who guesses.
+"""Known devices: what distinguishes the owner of an account from a person who guesses.
 
 A sign-in answers a `device_token`, which the client keeps and shows at the next one. Wrong guesses
 from a known device are counted by themselves, so that others cannot lock it out. When all
@@ -39,10 +39,10 @@ def remember_device(ports: Ports, user: User, known: Device | None) -> str:
 
 
 async def note_device(ports: Ports, user: User, known: Device | None, session_id: str) -> None:
-    """Tell the user of a sign-in from a device that is new.
+    """Notify the user of a sign-in from a device that is new.
 
     Not of the first sign-in, which opens the account. Programs keep no device tokens, so where
-    addresses are not verified either (`server dev`), only those users are told who have shown one.
+    addresses are not verified either (`server dev`), only users who have shown one are notified.
     """
     if known:
         if not user.keeps_devices:

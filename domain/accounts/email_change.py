@@ -87,7 +87,7 @@ async def email_change(cmd: ChangeEmail, actor: Actor, ports: Ports, meta: Meta)
     """Ask for another address; it counts when it is confirmed.
 
     With `agreement_required` the old address must confirm, too. The answer does not say whether the
-    new address has an account. Its owner is told by mail.
+    new address has an account. Its owner is notified by mail.
     Raises WrongCredentials, StepUpRequired, Invalid.
     """
     known = await verify_password(ports, actor.id, cmd.password)
@@ -135,7 +135,7 @@ async def _add_links(uow: UnitOfWork, user: User, email: str) -> bool:
 
 
 class SendEmailChange(Task, frozen=True, tag="send_email_change"):
-    """Mail the link to the new address, or tell the owner of the account that has it."""
+    """Mail the link to the new address, or notify the owner of the account that has it."""
 
     lane = Lane.MAIL
 
@@ -175,8 +175,8 @@ class SendEmailChange(Task, frozen=True, tag="send_email_change"):
 
 
 class SendEmailUndo(Task, frozen=True, tag="send_email_undo"):
-    """Tell the old address that a change was asked for, or has been made (`done`). With `agree_id`
-    it is asked to agree."""
+    """Notify the old address that a change was asked for, or has been made (`done`). With
+    `agree_id` it is asked to agree."""
 
     lane = Lane.MAIL
 
@@ -241,7 +241,7 @@ async def email_confirm(
 
     try:
         complete = await ports.store.transact(work)
-    except Duplicate as taken:  # somebody else opened an account with it
+    except Duplicate as taken:  # another person opened an account with it
         raise invalid_link() from taken
     if undone:
         await end_revoked_sessions(ports, token.account)

@@ -66,7 +66,7 @@ def request_verification(uow: UnitOfWork, user: User) -> None:
 
 
 class SendVerification(Task, frozen=True, tag="send_verification"):
-    """Mail the code and the link, unless the address was verified meanwhile."""
+    """Mail the code and the link, unless the address has been verified since."""
 
     lane = Lane.MAIL
 

@@ -55,7 +55,7 @@ LIFE = {
 class MailedToken(Record, frozen=True):
     """A token for one `purpose`, mailed to `email`.
 
-    `account` is the id of its user, or a digest of the address of somebody who has no account yet.
+    `account` is the id of its user, or a digest of the address of a person who has no account yet.
     `attempts` counts how often its code was tried; with ATTEMPTS the code is void.
 
     Two tokens confirm a change of address: `awaits` of the one for the new address says which of
@@ -113,7 +113,7 @@ async def issue(
     """The row of a token that is about to be mailed; None if it must not be.
 
     It begins to be valid now. A task that runs again finds its row, and does not send a token that
-    was used meanwhile.
+    has been used since.
     """
 
     async def work(uow: UnitOfWork) -> MailedToken | None:
@@ -195,7 +195,7 @@ async def void(uow: UnitOfWork, account: str, *purposes: Purpose) -> None:
 
 
 async def void_with_password(uow: UnitOfWork, account: str) -> None:
-    """End the links that somebody who knew the old password may have asked for.
+    """End the links that a person who knew the old password may have asked for.
 
     A link to confirm another address would give them the account back. The link that undoes a
     change of the address stays, because it is the owner's.

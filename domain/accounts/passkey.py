@@ -17,7 +17,7 @@ class Passkey(Record, frozen=True):
     """A WebAuthn credential of a user. `public_key` is COSE, as base64url.
 
     `sign_count` is the authenticator's own count of its signatures; 0 for those that do not count.
-    A passkey whose count did not rise may have been copied: `suspect_at` locks it for good.
+    A passkey whose count did not rise may have been copied: `suspect_at` locks it permanently.
     """
 
     COLLECTION = "passkeys"

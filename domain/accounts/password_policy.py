@@ -4,7 +4,7 @@ Strength is estimated, and no mix of character classes is demanded (NIST SP 800-
 estimator has lists of the 30,000 commonest passwords, of words, names and keyboard patterns; any
 hit on the list of passwords alone needs fewer guesses than are required. Own data counts as known.
 
-Its time grows fast with the number of characters, and it holds the interpreter meanwhile, so it
+Its time grows fast with the number of characters, and it holds the interpreter for that time, so it
 gets at most ESTIMATED_CHARACTERS, about 10 ms: both ends of a longer password, one of which must be
 strong enough.
 """

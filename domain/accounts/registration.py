@@ -3,10 +3,11 @@
 Decision: where addresses must be verified, an account begins with its verification. `register` only
 stores what was asked for, and a task mails the address: a code and a link, or that there is an
 account already. So answer, writes and time are the same for a known address, and no one occupies
-the address of somebody else. The account is created by the first `login` that has the password
-of the registration and the code or the token of the mail: who registers a foreign address does not
-get the mail, and its owner, who may follow the link, does not have the password. Creating the user
-at once was rejected: a `login` right after it would show whether the address was known.
+the address of another person. The account is created by the first `login` that has the password
+of the registration and the code or the token of the mail: a person who registers a foreign
+address does not get the mail, and its owner, who may follow the link, does not have the password.
+Creating the user at once was rejected: a `login` right after it would show whether the address was
+known.
 
 Where verification is not demanded (`server dev`), the user is created and signed in at once.
 """
@@ -98,7 +99,7 @@ async def keep_registration(ports: Ports, user: User) -> None:
 
 
 class SendRegistration(Task, frozen=True, tag="send_registration"):
-    """Mail the code and the link of a registration, or tell the owner of the account."""
+    """Mail the code and the link of a registration, or notify the owner of the account."""
 
     lane = Lane.MAIL
 

@@ -38,11 +38,11 @@ GROUPS, GROUP = 6, 4  # 118 bits, so that a digest needs no salt and no slow has
 Code = Annotated[str, Limits(min_length=6, max_length=40)]  # of the app, or a recovery code
 
 
-# A guess is right with a probability of 3 in a million. Who guesses knows the password, so its
-# owner is told. After many guesses in a row, from however many addresses, no codes of the app are
-# taken until its owner has signed in otherwise: recovery codes and passkeys cannot be guessed, and
-# stay. Sign-ins and signed-in sessions are counted apart, so that guesses at sign-ins do not lock
-# the owner's sessions, and a sign-in unlocks these.
+# A guess is right with a probability of 3 in a million. A person who guesses codes knows the
+# password, so its owner is notified. After many guesses in a row, from however many addresses, no
+# codes of the app are accepted until its owner has signed in otherwise: recovery codes and passkeys
+# cannot be guessed, and stay. Sign-ins and signed-in sessions are counted apart, so that guesses at
+# sign-ins do not lock the owner's sessions, and a sign-in unlocks these.
 class Asked(StrEnum):
     """Where a code is asked for: the field of SecondFactor that counts the wrong ones."""
 
@@ -128,7 +128,7 @@ async def count_wrong_codes(ports: Ports, user_id: str, asked: Asked) -> AsyncIt
 
 
 async def _count_failure(uow: UnitOfWork, user_id: str, asked: Asked) -> None:
-    """Tell the owner at the fifth wrong code in a row."""
+    """Notify the owner at the fifth wrong code in a row."""
     factor = await uow.change(SecondFactor, user_id, inc={asked.value: 1})
     if factor and getattr(factor, asked) == FAILURES_TO_TELL:
         announce(uow, user_id, SecurityFact.CODES_GUESSED, str(FAILURES_TO_TELL))

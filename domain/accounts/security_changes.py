@@ -38,5 +38,5 @@ class SecurityChange(msgspec.Struct, frozen=True):
 
 
 def announce(uow: UnitOfWork, user_id: str, kind: SecurityFact, detail: str = "") -> None:
-    """Tell the user. Needs a transaction."""
+    """Notify the user. Needs a transaction."""
     uow.publish(SECURITY_CHANGED, SecurityChange(user_id, kind, detail, uow.now), to=[user_id])

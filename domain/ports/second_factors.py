@@ -24,7 +24,7 @@ class Totp(Protocol):
 
 
 class Purpose(StrEnum):
-    """What a challenge was issued for. It is valid for nothing else."""
+    """What a challenge was issued for. It is valid for that purpose only."""
 
     SIGN_IN = "sign_in"  # the second step of a sign-in
     PASSKEY_ADD = "passkey_add"

@@ -55,7 +55,7 @@ class Rotated(msgspec.Struct, frozen=True):
 
 
 class TokenReused(Exception):
-    """A refresh token was used again after REFRESH_REPEATED: somebody else may have it."""
+    """A refresh token was used again after REFRESH_REPEATED: another person may have it."""
 
     def __init__(self, user_id: str, session_id: str) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class TokenReused(Exception):
 
 
 class SessionEvent(msgspec.Struct, frozen=True):
-    """What every process is told, as it has sockets of the session.
+    """What every process is notified of, as it has sockets of the session.
 
     `extended`: it lives until `until`. `revoked`: it ended. `all_revoked`: all sessions of the user
     ended that are of an earlier generation than `generation`, except `session_id`.

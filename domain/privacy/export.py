@@ -105,7 +105,7 @@ class MakeExport(Task, frozen=True, tag="make_export"):
 
 
 async def _keep(uow: UnitOfWork, file: File) -> None:
-    """Tell the owner, unless their account was deleted while the archive was made."""
+    """Notify the owner, unless their account was deleted while the archive was made."""
     owner = await uow.get(User, file.owner_id)
     if owner.deleted_at:
         await uow.change(File, file.id, expires_at=uow.now)

@@ -17,7 +17,7 @@ LABEL = b"jobsphere mailed secrets"
 
 class HmacMailedSecrets:
     """The first key makes secrets, all accept them. `digest` uses the first key only, so after a
-    rotation addresses are counted anew."""
+    rotation addresses are counted from zero."""
 
     def __init__(self, keys: Sequence[SecretKey]) -> None:
         self._keys = [hmac.digest(key.secret, LABEL, hashlib.sha256) for key in keys]

@@ -144,7 +144,7 @@ class HttpApi:
 
     @contextlib.asynccontextmanager
     async def _receive(self, request: web.Request, actor: Actor) -> AsyncIterator[Received]:
-        """Receive a file completely. Raises Unauthenticated if the session ended meanwhile."""
+        """Receive a file completely. Raises Unauthenticated if the session ended before that."""
         network = network_of(self._address(request))
         async with self._uploads.receive(request, actor.id, network) as received:
             self._authenticator.check(actor)

@@ -2,7 +2,7 @@
 
 When all slots are taken, one who has fewer takes a slot from the user with the most, and otherwise
 from the slowest of those that are slow. So clients that send a byte now and then, from however many
-accounts, do not keep others out; and one who is refused is told at once.
+accounts, do not keep others out; and a refusal is answered at once.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from domain.kernel.errors import RateLimited
 GRACE_SECONDS = 10.0  # at any speed
 LEAST_SPEED = 8 * 1024  # bytes per second on average, after that
 SLOW = 64 * 1024  # bytes per second; faster ones keep their slot while all slots are taken
-YOUNG_SECONDS = 2.0  # too early to tell a speed
+YOUNG_SECONDS = 2.0  # too early to measure a speed
 RETRY_SECONDS = 2.0
 
 

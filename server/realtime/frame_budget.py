@@ -2,7 +2,7 @@
 
 Decision: the bucket is one number, `due`, when it is empty again. A frame and a byte both cost
 time, so that one comparison limits both. A refused charge changes nothing, so the wait that a
-client is told is long enough. Refusals are counted instead: a client that goes on is cut.
+client is given is long enough. Refusals are counted instead: a client that goes on is cut.
 Source: GCRA, the leaky bucket as one number per key, from ITU-T I.371.
 """
 

@@ -3,7 +3,7 @@
 Decision: python-socketio passes a client's own `connect` and `disconnect` events to the handlers of
 the real ones, sends no ack when a handler fails or a packet is unreadable, collects attachments
 without limit, and acks unknown events like successes. So packets do not reach its dispatcher:
-`receive_packet` reads them, and `_start_command` runs commands of the table and nothing else.
+`receive_packet` reads them, and `_start_command` runs only commands of the table.
 
 Commands of one connection run in the order in which they were sent. Reading from a connection stops
 while too many of its packets wait, or too many of its commands are committed but not yet answered.
@@ -67,7 +67,7 @@ ADMIN = "/admin"
 
 
 class Realtime(socketio.AsyncServer):  # type: ignore[misc]
-    """`commands` maps (namespace, event) to the operation; nothing else can be called."""
+    """`commands` maps (namespace, event) to the operation; only these can be called."""
 
     def __init__(
         self,
@@ -232,7 +232,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         await self._subscribe(rooms)
         if connection.sid not in self.eio.sockets:  # closed during the check
             return self._unsubscribe_empty(rooms)
-        try:  # it may have ended since; from now on this process tells the client
+        try:  # it may have ended since; from now on this process notifies the client
             self._authenticator.check(actor)
         except DomainError as refused:
             self._refuse_connect(connection, namespace, refused)

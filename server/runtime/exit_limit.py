@@ -1,4 +1,4 @@
-"""Ends a process that does not end by itself in time after it was told to.
+"""Ends a process that does not end by itself in time after SIGTERM.
 
 A store that hangs, a client that does not read or a task that swallows its cancellation must not
 keep a process. What it leaves is safe: rows of the outbox stay under a lease, and other processes

@@ -1,4 +1,4 @@
-"""The lock files agree with pyproject.toml, and `make` installs nothing else."""
+"""The lock files agree with pyproject.toml, and `make` installs only what they list."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""Connections are limited in number and in time; who is silent never shuts out who speaks."""
+"""Connections are limited in number and in time; silent clients never shut out active ones."""
 
 import asyncio
 import json

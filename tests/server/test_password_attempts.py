@@ -50,7 +50,7 @@ async def owner(proxy, market):
 
 
 LOCK_OUT = {
-    # name: (where somebody guesses 12 times, where the owner signs in, with a known device, result)
+    # name: (where 12 guesses come from, where the owner signs in, with a known device, result)
     "a known device": (ELSEWHERE, CAFE, True, "in"),
     "a known device in the network of the guesses": (ELSEWHERE, NEIGHBOUR, True, "in"),
     "a known device at the very address": (ELSEWHERE, ELSEWHERE, True, "in"),
@@ -148,7 +148,7 @@ async def test_guesses_at_the_same_time_are_counted(owner):
 
 
 async def test_unknown_accounts_are_limited_alike(owner, server):
-    """Guard: `account_of`: a refusal does not tell whether an account exists."""
+    """Guard: `account_of`: a refusal does not show whether an account exists."""
     server.ports.passwords._decoy = PASSWORD_HASH  # of the least cost
     owner.email = "nobody@example.com"
     codes = [await owner.guess(ELSEWHERE) for _ in range(11)]

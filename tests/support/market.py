@@ -97,7 +97,7 @@ class Market:
     ) -> Party:
         """A new contractor. An `onboarded` one has a Stripe account that is ready for transfers and
         payouts, with bank accounts in `currencies` ("usd,jpy"; default: all configured). The server
-        saw neither a command nor an event about it: `onboard` tells that story."""
+        saw neither a command nor an event about it: `onboard` plays that part."""
         if onboarded:
             options |= await self._stripe_account(name, currencies)
         return await self.join(Role.CONTRACTOR, name, **options)

@@ -1,4 +1,4 @@
-"""Texts about changes to how a user signs in. They are mailed always, and also to who made them."""
+"""Texts about changes to how a user signs in. They are always mailed, also to that user."""
 
 from domain.notifications.text import TITLE_LENGTH, Data, Notice, Side, join_lines, one_line
 

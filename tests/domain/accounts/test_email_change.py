@@ -159,7 +159,7 @@ TRUSTED: list[tuple[list[timedelta], timedelta | None]] = [([OLD], None), ([], O
 async def test_an_old_second_factor_stands_in_for_the_old_address(
     smtp: SmtpServer, market: Market, passkeys: list[timedelta], app: timedelta | None
 ) -> None:
-    """Guard: `second_factor.has_old_factors_only`; the old address is told, and can undo it."""
+    """Guard: `second_factor.has_old_factors_only`; the old address is notified, and can undo it."""
     party, stranger = await verified(market), market.anonymous_client()
     await add_factors(market, party, passkeys, app)
     assert await change(party) == {}

@@ -87,7 +87,7 @@ async def test_both_ways_to_write_a_character_are_one_password(market: Market) -
 
 
 async def test_an_account_without_a_password_takes_as_long() -> None:
-    """Guard: `usable` in `Argon2Passwords.verify`: else a fast answer tells that there is one."""
+    """Guard: `usable` in `Argon2Passwords.verify`: a fast answer would show that there is one."""
     passwords = Argon2Passwords()
     assert not await passwords.verify(PASSWORD, NO_PASSWORD)
     assert "_decoy" in vars(passwords), "it was compared with this"

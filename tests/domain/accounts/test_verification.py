@@ -69,7 +69,7 @@ async def test_registration_answers_the_same_for_a_known_address(
     smtp: SmtpServer, verification_required: None, market: Market, server: Server
 ) -> None:
     """Guard: `registration.keep_registration` does not look, so that it takes the same time;
-    `SendRegistration` tells the owner."""
+    `SendRegistration` notifies the owner."""
     owner = await market.contractor(connect=False, verified_at=market.store.clock.now())
     stranger = market.anonymous_client()
     for email in (owner.email, "unknown@example.com"):

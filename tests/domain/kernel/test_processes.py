@@ -36,7 +36,7 @@ async def hang(store, row, end):
 
 async def test_another_process_ends_the_transactions_of_a_killed_one(cluster):
     """Guard: `end_sessions` in `process_registry.end_dead_sessions`, and `sessions` in
-    `Store._transact`. Who is alive keeps what it has open: `over` in `end_dead_sessions`."""
+    `Store._transact`. A live process keeps what it has open: `over` in `end_dead_sessions`."""
     dead, ports = cluster.store("dead"), cluster.relay("other", start=False)._ports
     other = ports.store
     now = other.clock.now()

@@ -194,7 +194,7 @@ async def test_a_failed_payout_alerts_administrators(completed_work, smtp):
 
 async def test_a_declined_card_is_listed_for_administrators_and_not_mailed(negotiation, smtp):
     """Guard: `urgent=False` in `processing.settle_decline`; banks decline cards every day, and
-    mails about them would hide those about what somebody has to do."""
+    mails about them would hide those about what a user has to do."""
     admin = await negotiation.market.admin()
     answer = await negotiation.create_offer("pm_card_chargeDeclinedInsufficientFunds")
     alert = await admin.push("/admin", "alert", lambda a: True, TIMEOUT)

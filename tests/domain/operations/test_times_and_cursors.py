@@ -93,7 +93,7 @@ CURSORS = [
 
 
 async def test_no_time_and_no_cursor_is_an_error_of_the_server(market):
-    """Guard: `documents.after_cursor`, `owner_view.check_span` in `runs.reconcile`, and whatever
+    """Guard: `documents.after_cursor`, `owner_view.check_span` in `runs.reconcile`, and all that
     calculates with a time. Valid extremes are refused or answered."""
     people = [await market.customer(), await market.contractor(), await market.admin()]
     wrong: list[Any] = []

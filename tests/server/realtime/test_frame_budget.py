@@ -1,4 +1,4 @@
-"""Every frame and byte is charged to its connection; who floods is cut and slows no other."""
+"""Every frame and byte is charged to its connection; floods are cut and slow no other client."""
 
 import asyncio
 import itertools
@@ -189,7 +189,7 @@ async def test_a_flood_is_cut(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Guard: `fast_transport.FastTransport.cut` and the charge for each kind of frame: the client
-    is told 1008 after a bounded number of frames, and leaves nothing behind."""
+    gets 1008 after a bounded number of frames, and leaves nothing behind."""
     monkeypatch.setattr(fast_transport, "CUT_SECONDS", 0.1)
     server.web.realtime.eio.budget.signed_in = SMALL
     for name, flood in FLOODS.items():

@@ -327,7 +327,7 @@ async def test_a_slow_stripe_does_not_delay_other_commands_of_the_client(market:
 
 
 async def test_polling_works_for_all_namespaces(market: Market) -> None:
-    """Fails when the transport is restricted to websockets; some networks let nothing else pass."""
+    """Fails when the transport is restricted to websockets; some networks let only HTTP pass."""
     party = await market.join(Role.CUSTOMER, "Polly", connect=False)
     client = socketio.AsyncClient(reconnection=False)
     names = party.namespaces
