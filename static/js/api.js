@@ -11,6 +11,8 @@ const EARLY_MS = 60_000; // how long before its end an access token is renewed
 const LEAST_MS = 10_000;
 const ENDED = new Set(["unauthenticated", "forbidden", "invalid"]);
 
+const tabs = new BroadcastChannel(KEY); // a duplicated tab has the same session
+
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 /** A name that nobody else uses. */
@@ -42,6 +44,8 @@ async function request(method, path, token, body) {
   throw new Problem({ code: data.code ?? "unavailable", message, details: data.details });
 }
 
+const idOf = (session) => session?.refresh_token.split(".", 1)[0];
+
 class Api {
   session = JSON.parse(sessionStorage.getItem(KEY) ?? "null");
   onPush = () => {}; // (namespace, name, envelope)
@@ -50,6 +54,15 @@ class Api {
   #sockets = new Map();
   #renewing = null;
   #timer = 0;
+
+  constructor() {
+    // Two tabs that renew at the same time get the same pair; the others get it here.
+    tabs.onmessage = ({ data: pair }) => {
+      if (idOf(pair) !== idOf(this.session)) return;
+      this.#keep({ ...this.session, ...pair });
+      this.#schedule();
+    };
+  }
 
   /** `verification` is the code or the token of a mail. */
   async login(email, password, verification) {
@@ -206,6 +219,7 @@ class Api {
     const { refresh_token } = this.session;
     try {
       const pair = await post("/api/account/refresh", { refresh_token });
+      tabs.postMessage(pair);
       if (this.session) this.#keep({ ...this.session, ...pair });
     } catch (problem) {
       if (ENDED.has(problem.code)) {

@@ -75,6 +75,16 @@ class Tab:
         await self.press("Sign in")
         await expect(self.page.get_by_text("Live", exact=True)).to_be_visible()
 
+    async def duplicate(self) -> "Tab":
+        """A second tab at the same page, with a copy of the session storage. It closes with this
+        one, and its errors are among those of this one."""
+        async with self.page.expect_popup() as opening:
+            await self.page.evaluate("window.open(location.href) && null")
+        twin = Tab(await opening.value, self.origin)
+        twin.errors = self.errors
+        await expect(twin.page.get_by_text("Live", exact=True)).to_be_visible()
+        return twin
+
     async def hold(self, waits: Callable[[str], bool]) -> Held:
         """Hold the frames for which `waits` is true. Call it before `sign_in`."""
         held = Held(waits)

@@ -1,5 +1,7 @@
 """The web client in a real browser: live updates, a whole job, 3-D Secure, amounts."""
 
+import asyncio
+
 from playwright.async_api import expect
 
 from domain import ledger
@@ -250,6 +252,29 @@ async def test_a_new_account_stays_signed_in_over_a_reload_until_it_signs_out(ta
     assert await tab.page.evaluate("sessionStorage.length") == 0
     await tab.page.reload()
     await tab.sees("Sign in", role="heading")
+    assert tabs.errors == []
+
+
+async def test_two_tabs_of_one_session_stay_signed_in_over_an_expiry(tabs, market):
+    """Guard: `tabs.onmessage` in api.js. A tab that kept the refresh token that another
+    one has exchanged would end the session of both."""
+    party = await market.customer(connect=False)
+    tab = await tabs.open()
+    await tab.sign_in(party)
+    twin = await tab.duplicate()
+    tokens = {await each.page.evaluate(REFRESH_TOKEN) for each in (tab, twin)}
+    for renewing in ([tab, twin], [tab], [twin]):
+        for each in renewing:
+            await each.page.evaluate(AGED)
+        await asyncio.gather(*(each.page.reload() for each in renewing))
+        for each in renewing:
+            await expect(each.page.get_by_text("Live", exact=True)).to_be_visible()
+        token = await renewing[0].page.evaluate(REFRESH_TOKEN)
+        assert token not in tokens
+        tokens.add(token)
+        for each in (tab, twin):
+            await each.page.wait_for_function(f"{REFRESH_TOKEN} === '{token}'")
+            await each.sees("Post a job", role="heading")
     assert tabs.errors == []
 
 
