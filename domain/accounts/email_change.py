@@ -25,6 +25,7 @@ from domain.accounts.mailed_tokens import (
     Purpose,
     Token,
     add_token,
+    count_recent,
     get_token,
     invalid_link,
     new_token_id,
@@ -58,6 +59,8 @@ from domain.ports.step_up import StepUpFor
 
 # Before the change. A thief may have added a second factor first.
 SUSPECT = timedelta(days=7)
+MAILS_A_DAY = 20  # to one new address, from all accounts
+NOTICES_A_DAY = 3  # to the owner of an account, when others enter its address
 BOTH = (Purpose.EMAIL_CHANGE, Purpose.EMAIL_AGREE)
 OPEN_ACCOUNT = {"deleted_at": None, "banned_at": None}
 
@@ -81,7 +84,12 @@ class ConfirmEmail(Command, frozen=True):
     roles=EVERYONE,
     style=Style.DIRECT,
     audited=False,
-    limits=(PASSWORDS_PER_ADDRESS, PASSWORDS_PER_ACCOUNT, Limit(3, 1800)),
+    limits=(
+        PASSWORDS_PER_ADDRESS,
+        PASSWORDS_PER_ACCOUNT,
+        Limit(3, 1800),
+        Limit(6, 86400, bucket="changes of address"),
+    ),
 )
 async def email_change(cmd: ChangeEmail, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
     """Ask for another address; it counts when it is confirmed.
@@ -113,9 +121,14 @@ async def email_change(cmd: ChangeEmail, actor: Actor, ports: Ports, meta: Meta)
 
 
 async def _add_links(uow: UnitOfWork, user: User, email: str) -> bool:
-    """Returns whether the old address must agree."""
+    """Returns whether the old address must agree.
+
+    A new address that has had its mails for today gets no further link, and no earlier one ends.
+    """
     trusted = await has_old_factors_only(uow, user, uow.now - SUSPECT)
     must_agree = user.verified_at is not None and not trusted
+    if await count_recent(uow, email, Purpose.EMAIL_CHANGE) >= MAILS_A_DAY:
+        return must_agree
     await void(uow, user.id, *BOTH)
     awaits = BOTH if must_agree else ()
     change = await add_token(
@@ -149,6 +162,8 @@ class SendEmailChange(Task, frozen=True, tag="send_email_change"):
             return
         # The token stays as it is, so that the old address cannot find out by agreeing.
         if owner := await uow.find(User, {"email": token.email}):
+            if await count_recent(uow, token.email, token.purpose, before=token) >= NOTICES_A_DAY:
+                return
             mail = account_mail(
                 ports,
                 token,

@@ -53,7 +53,7 @@ async def verified_user(uow: UnitOfWork, id: str) -> User:
 async def verify_send(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> dict[str, Any]:
     """Mail a code and a link to the caller's address, unless it is verified already.
 
-    An account gets three such mails in half an hour, and later requests none.
+    An address gets three such mails in half an hour and ten in a day; see `mailed_tokens.py`.
     """
     user = await uow.get(User, actor.id)
     if user.verified_at is None:

@@ -4,6 +4,12 @@ Decision: neither tokens nor codes are stored, not even their digests. Both are 
 of a row under a key of the server (`ports/mailed_secrets.py`). The task that sends the mail derives
 them, so they are in no outbox row, log or audit row, and a mail that is sent twice has the same
 link. A digest of six digits would be as good as the digits.
+
+Decision: an address has an allowance of mails for each purpose, so what a stranger may ask for with
+a foreign address (registrations, changes of address) takes nothing from what its owner asks for.
+A stranger may ask for a reset, too, and use the allowance up. So a mail is withheld only if the
+address has a link that does the same and has more than half of its life left, and a request voids
+no link. A hard limit for each day was rejected, because anybody could use it up every day.
 """
 
 from datetime import datetime, timedelta
@@ -23,9 +29,12 @@ from domain.ports.ports import Ports
 Token = Annotated[str, Limits(min_length=1, max_length=200)]
 Code = Annotated[str, Limits(pattern=r"^[0-9]{6}$", max_length=6)]
 
-# Three mails in the shortest life of a link: an account that gets no fourth has a valid one.
-MAILS, MAILS_IN = 3, timedelta(minutes=30)
-CODES, CODES_IN = 10, timedelta(days=1)  # later mails have a link only
+DAY = timedelta(days=1)
+# How many mails an address gets for one purpose, and in which time. Beyond that it gets one in half
+# of a link's life: 12 a day with links that are valid for a day, and 106 with one for a password.
+MAILS = 3
+ALLOWANCES = ((MAILS, timedelta(minutes=30)), (10, DAY))
+CODES = 10  # in a day; later mails have a link only
 ATTEMPTS = 5  # of a code
 SENT_WITHIN = timedelta(hours=1)  # a mail that could not be sent for so long is dropped
 ROW_KEPT = timedelta(days=1)  # after its end, so that a repeated task does not revive it
@@ -67,9 +76,11 @@ class MailedToken(Record, frozen=True):
     INDEXES = (
         Index((("account", 1), ("purpose", 1), ("_id", -1))),
         Index((("account", 1), ("purpose", 1), ("number", -1)), unique=True),
+        Index((("email_digest", 1), ("purpose", 1), ("_id", -1))),
         Index((("removed_at", 1),), ttl_seconds=0),
     )
     ENCRYPTED = frozenset({"email"})
+    LOOKUP = frozenset({"email"})
     LOGGED = False
 
     account: str
@@ -110,7 +121,7 @@ async def add_token(
 async def issue(
     ports: Ports, id: str, account: str, purpose: Purpose, email: str
 ) -> MailedToken | None:
-    """The row of a token that is about to be mailed; None if it must not be.
+    """The row of a token that is about to be mailed; None if it must not be, see ALLOWANCES.
 
     It begins to be valid now. A task that runs again finds its row, and does not send a token that
     has been used since.
@@ -126,7 +137,7 @@ async def issue(
                 expires_at=until,
                 removed_at=until + ROW_KEPT,
             )
-        if await _count(uow, account, purpose, uow.now - MAILS_IN) >= MAILS:
+        if await _is_used_up(uow, account, purpose, email):
             return None
         return await add_token(uow, id, account, purpose, email)
 
@@ -135,13 +146,36 @@ async def issue(
 
 async def may_have_code(ports: Ports, token: MailedToken) -> bool:
     """Whether a mail may show a code, too. Many codes in a day would add up to many guesses."""
-    uow = ports.store.single()
-    return await _count(uow, token.account, token.purpose, uow.now - CODES_IN) <= CODES
+    return await count_recent(ports.store.single(), token.email, token.purpose) <= CODES
 
 
-async def _count(uow: UnitOfWork, account: str, purpose: Purpose, since: datetime) -> int:
-    recent = {"account": account, "purpose": purpose, "created_at": {"$gt": since}}
-    return await uow.count(MailedToken, recent, limit=CODES + 1)
+async def _is_used_up(uow: UnitOfWork, account: str, purpose: Purpose, email: str) -> bool:
+    """Whether the address has had its mails, and the account a link with enough life left."""
+    fresh = {
+        "account": account,
+        "purpose": purpose,
+        "email": email,
+        "used_at": None,
+        "expires_at": {"$gt": uow.now + LIFE[purpose] / 2},
+    }
+    if await uow.find(MailedToken, fresh) is None:
+        return False
+    counts = [(await count_recent(uow, email, purpose, time), most) for most, time in ALLOWANCES]
+    return any(count >= most for count, most in counts)
+
+
+async def count_recent(
+    uow: UnitOfWork,
+    email: str,
+    purpose: Purpose,
+    time: timedelta = DAY,
+    before: MailedToken | None = None,
+) -> int:
+    """How many tokens the address got for this purpose lately (`before` another); up to 100."""
+    recent = {"email": email, "purpose": purpose, "created_at": {"$gt": uow.now - time}}
+    if before:
+        recent["_id"] = {"$lt": before.id}
+    return await uow.count(MailedToken, recent, limit=100)
 
 
 async def find_token(ports: Ports, text: str, *purposes: Purpose) -> MailedToken | None:

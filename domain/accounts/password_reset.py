@@ -60,8 +60,9 @@ async def reset_request(
 ) -> dict[str, Any]:
     """Mail a link for a new password, if there is such an account.
 
-    The answer, the writes and the time are the same if there is none: a task finds out. An account
-    gets three mails in half an hour, and later requests none, without a word.
+    The answer, the writes and the time are the same if there is none: a task finds out. A request
+    sends no mail, without a word, while the address has had its mails and a link that is valid for
+    another 15 minutes; see `mailed_tokens.py`. It voids no earlier link.
     """
     user = await ports.store.single().find(User, {"email": cmd.email})
     await ports.store.transact(lambda uow: request_reset(uow, user.id if user else ""))

@@ -9,6 +9,11 @@ address does not get the mail, and its owner, who may follow the link, does not 
 Creating the user at once was rejected: a `login` right after it would show whether the address was
 known.
 
+The code and the token prove the address for every registration of it, and the password chooses one.
+So strangers who register the address and use up its mails do not keep its owner out: each of these
+mails is good for the owner's registration. Of many, those that the same client asked for are tried
+first.
+
 Where verification is not demanded (`server dev`), the user is created and signed in at once.
 """
 
@@ -36,11 +41,12 @@ from domain.kernel.email_address import email_to_find
 from domain.kernel.errors import EmailTaken, Invalid, RateLimited, WrongCredentials
 from domain.kernel.outbox import Lane
 from domain.kernel.record import Index, Record
-from domain.kernel.store import Duplicate, UnitOfWork
+from domain.kernel.store import NEWEST, Duplicate, UnitOfWork
 from domain.operations.task import Task
 from domain.ports.ports import Ports
 
 KEPT = timedelta(hours=25)  # a little longer than its token
+TRIED = 3  # of one client, and of all: each costs the check of a password
 
 
 class VerificationRequired(msgspec.Struct, frozen=True):
@@ -50,12 +56,20 @@ class VerificationRequired(msgspec.Struct, frozen=True):
 
 
 class Registration(Record, frozen=True):
-    """An account that was asked for, until its address is verified. Its id is that of its token."""
+    """An account that was asked for, until its address is verified. Its id is that of its token.
+
+    `client` is a keyed digest of the network address that asked.
+    """
 
     COLLECTION = "registrations"
     PREFIX = "mtk"
-    INDEXES = (Index((("expires_at", 1),), ttl_seconds=0),)
+    INDEXES = (
+        Index((("expires_at", 1),), ttl_seconds=0),
+        Index((("email_digest", 1), ("client", 1), ("_id", -1))),
+        Index((("email_digest", 1), ("_id", -1))),
+    )
     ENCRYPTED = frozenset({"email", "name"})
+    LOOKUP = frozenset({"email"})
     LOGGED = False
 
     email: str
@@ -63,6 +77,7 @@ class Registration(Record, frozen=True):
     role: Role
     password_hash: str
     expires_at: datetime
+    client: str = ""
 
 
 async def open_account(ports: Ports, user: User) -> None:
@@ -78,8 +93,9 @@ async def open_account(ports: Ports, user: User) -> None:
         raise EmailTaken from taken
 
 
-async def keep_registration(ports: Ports, user: User) -> None:
-    """Store a registration whose address must be verified first."""
+async def keep_registration(ports: Ports, user: User, address: str) -> None:
+    """Store a registration whose e-mail address must be verified first. `address` is that of the
+    client."""
 
     async def work(uow: UnitOfWork) -> None:
         id = new_token_id()
@@ -91,6 +107,7 @@ async def keep_registration(ports: Ports, user: User) -> None:
             role=user.role,
             password_hash=user.password_hash,
             expires_at=uow.now + KEPT,
+            client=ports.mailed_secrets.digest(address),
         )
         await uow.add(registration)
         uow.later(SendRegistration(id, uow.now))
@@ -132,7 +149,8 @@ class SendRegistration(Task, frozen=True, tag="send_registration"):
         else:
             paragraphs = (
                 "Somebody, probably you, has opened an account with this address.",
-                f"Open this link within 24 hours and sign in:\n{link(ports, token)}",
+                "Open this link within 24 hours and sign in with the password that you have "
+                f"chosen:\n{link(ports, token)}",
                 await code_text(ports, token),
                 IGNORE,
             )
@@ -143,19 +161,23 @@ class SendRegistration(Task, frozen=True, tag="send_registration"):
             await uow.remove(Registration, {"_id": self.id})
 
 
-async def find_registration(
-    ports: Ports, email: str, proof: str
-) -> tuple[MailedToken, Registration] | None:
-    """The registration of this address with this code or token."""
+async def _find_proof(ports: Ports, email: str, proof: str) -> MailedToken | None:
+    """The token of a mail to this address."""
     if proof.isdigit():
         account = ports.mailed_secrets.digest(email)
-        token = await find_token_by_code(ports, account, Purpose.REGISTER, proof)
-    else:
-        token = await find_token(ports, proof, Purpose.REGISTER)
-    if token is None or token.email != email:
-        return None
-    registration = await ports.store.single().find(Registration, {"_id": token.id})
-    return (token, registration) if registration else None
+        return await find_token_by_code(ports, account, Purpose.REGISTER, proof)
+    token = await find_token(ports, proof, Purpose.REGISTER)
+    return token if token and token.email == email else None
+
+
+async def _find_registrations(ports: Ports, token: MailedToken, address: str) -> list[Registration]:
+    """Those of the token's address that may be its owner's, the likeliest first."""
+    uow, same = ports.store.single(), {"email": token.email}
+    own = {**same, "client": ports.mailed_secrets.digest(address)}
+    found = await uow.all(Registration, own, NEWEST, TRIED)
+    found += await uow.all(Registration, {**same, "_id": token.id}, limit=1)
+    found += await uow.all(Registration, same, NEWEST, TRIED)
+    return list({registration.id: registration for registration in found}.values())
 
 
 async def complete_registration(
@@ -184,22 +206,20 @@ async def complete_registration(
         raise EmailTaken from taken
 
 
-async def user_with_password(ports: Ports, email: str, password: str, proof: str | None) -> User:
+async def user_with_password(
+    ports: Ports, email: str, password: str, proof: str | None, address: str
+) -> User:
     """The user with this address and password. `proof`, a mailed code or token, confirms the
-    address. Raises WrongCredentials, after the same time whether or not the account exists."""
+    address; `address` is that of the client. Raises WrongCredentials, after the same time whether
+    or not the account exists."""
     email = email_to_find(email)
     user = await ports.store.single().find(User, {"email": email})
-    pending = await find_registration(ports, email, proof) if proof else None
-    known = user or (pending and pending[1])
-    fits = await ports.passwords.verify(password, known.password_hash if known else None)
-    if known is None or not fits:
+    token = await _find_proof(ports, email, proof) if proof else None
+    if user is None and token:
+        return await _registered_user(ports, token, password, address)
+    fits = await ports.passwords.verify(password, user.password_hash if user else None)
+    if user is None or not fits:
         raise WrongCredentials
-    if user is None and pending:
-        try:
-            return await complete_registration(ports, *pending)
-        except (EmailTaken, Invalid) as late:
-            raise WrongCredentials from late
-    assert user is not None
     with contextlib.suppress(RateLimited):
         await _renew_hash(ports, user, password)
     if proof and user.verified_at is None:
@@ -212,3 +232,14 @@ async def _renew_hash(ports: Ports, user: User, password: str) -> None:
     if renewed := await ports.passwords.renewed(password, user.password_hash):
         same = {"password_hash": user.password_hash, "deleted_at": None}
         await ports.store.single().change(User, user.id, only_if=same, password_hash=renewed)
+
+
+async def _registered_user(ports: Ports, token: MailedToken, password: str, address: str) -> User:
+    """Open the account of the registration that has this password. Raises WrongCredentials."""
+    for registration in await _find_registrations(ports, token, address):
+        if await ports.passwords.verify(password, registration.password_hash):
+            try:
+                return await complete_registration(ports, token, registration)
+            except (EmailTaken, Invalid) as late:
+                raise WrongCredentials from late
+    raise WrongCredentials

@@ -121,7 +121,7 @@ async def register(
         ports, email=cmd.email, password=cmd.password, name=cmd.name, role=cmd.role
     )
     if ports.store.rates.require_verification:
-        await keep_registration(ports, user)
+        await keep_registration(ports, user, meta.address)
         return VerificationRequired()
     name = device_name(cmd.device, meta.agent)
     tokens = await ports.sessions.start(user.id, user.role, meta.address, device=name)
@@ -145,7 +145,7 @@ async def login(cmd: Login, actor: Actor | None, ports: Ports, meta: Meta) -> Si
     """Raises WrongCredentials, after the same time whether or not the account exists, Banned, and
     SecondFactorRequired, which `account.login_code` and `account.passkey_login` continue.
     """
-    user = await user_with_password(ports, cmd.email, cmd.password, cmd.verification)
+    user = await user_with_password(ports, cmd.email, cmd.password, cmd.verification, meta.address)
     if user.has_second_factor:
         challenge, expires_at = ports.challenges.issue(
             Purpose.SIGN_IN, user.id, LIFE, user.sessions_valid_from

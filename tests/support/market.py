@@ -2,13 +2,14 @@
 
 import asyncio
 import hashlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import bson
 from aiohttp import ClientSession, ClientTimeout
 from redis.asyncio import Redis
 
+from domain.accounts.mailed_tokens import MailedToken
 from domain.accounts.user import User
 from domain.audit_trail.hash_chain import Anchor
 from domain.kernel.actor import Role
@@ -363,6 +364,13 @@ class Market:
     async def rows(self, kind: type[Record], **where: Any) -> list[Any]:
         """Stored records, oldest first."""
         return await self.store.single().all(kind, where, (("_id", 1),))
+
+    async def age_mails(self, time: timedelta) -> None:
+        """Make the tokens of all mails older."""
+        uow = self.store.single()
+        for row in await self.rows(MailedToken):
+            created_at, expires_at = row.created_at - time, row.expires_at - time
+            await uow.change(MailedToken, row.id, created_at=created_at, expires_at=expires_at)
 
     async def trail(self, **where: Any) -> list[Any]:
         """The rows of the audit trail, oldest first, chained or not."""

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from domain.accounts.email_change import SUSPECT, SendEmailChange
-from domain.accounts.mailed_tokens import MailedToken, Purpose
+from domain.accounts.email_change import MAILS_A_DAY, NOTICES_A_DAY, SUSPECT, SendEmailChange
+from domain.accounts.mailed_tokens import MailedToken, Purpose, add_token, new_token_id
 from domain.accounts.passkey import Passkey
 from domain.accounts.second_factor import SecondFactor
 from domain.accounts.user import User
@@ -297,6 +297,39 @@ async def test_a_refused_change_leaves_no_trace(smtp: SmtpServer, market: Market
         assert refused.value.code == code, fields
     assert await market.traces() == before
     assert smtp.mails == []
+
+
+async def test_an_address_gets_a_bounded_number_of_mails_about_changes(
+    smtp: SmtpServer, market: Market
+) -> None:
+    """Guard: MAILS_A_DAY, counted over all accounts. A request that sends no mail leaves the links
+    of the one before valid, and answers the same."""
+    party, stranger = await verified(market), market.anonymous_client()
+    links = await asked(smtp, party)
+    await changes_by_others(market, NEW, MAILS_A_DAY - 1)
+    assert await change(party) == {"agreement_required": True}
+    await market.settled()
+    assert len(smtp.mails) == 2
+    assert await confirm(stranger, links.new) == waits("new")
+    assert await confirm(stranger, links.old) == (200, {})
+
+
+async def test_an_owner_gets_few_notices_about_changes(
+    smtp: SmtpServer, market: Market, server: Server
+) -> None:
+    """Guard: NOTICES_A_DAY in `SendEmailChange.run`, counted over all accounts."""
+    owner = await market.contractor()
+    for token in await changes_by_others(market, owner.email, NOTICES_A_DAY + 2):
+        await SendEmailChange(token.id, token.created_at).run(server.ports)
+    assert len(smtp.subjects(owner)) == NOTICES_A_DAY
+
+
+async def changes_by_others(market: Market, email: str, count: int) -> list[MailedToken]:
+    uow, purpose = market.store.single(), Purpose.EMAIL_CHANGE
+    return [
+        await add_token(uow, new_token_id(), f"usr_{number}", purpose, email)
+        for number in range(count)
+    ]
 
 
 # -- links that end --------------------------------------------------------------------------------

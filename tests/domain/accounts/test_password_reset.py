@@ -8,7 +8,8 @@ import pyotp
 import pytest
 from structlog.testing import capture_logs
 
-from domain.accounts.mailed_tokens import MailedToken, Purpose
+from domain.accounts.mailed_tokens import MAILS, MailedToken, Purpose
+from domain.accounts.password_reset import request_reset
 from domain.accounts.user import User
 from domain.kernel.outbox import OutboxRow
 from tests.conftest import Server
@@ -173,9 +174,50 @@ async def test_a_request_does_not_reveal_whether_an_account_exists(
     assert [len(each) for each in written[0]] == [1, 1]
 
 
-async def test_an_account_gets_three_mails_in_half_an_hour(
-    smtp: SmtpServer, market: Market
+async def test_who_gets_no_further_mail_has_a_link_that_is_valid(
+    smtp: SmtpServer, market: Market, server: Server
 ) -> None:
+    """Guard: `mailed_tokens._is_used_up`. A stranger asks all day long: there is always a link that
+    is valid for 15 minutes, no request voids one, and the number of mails is bounded."""
+    party = await market.customer(connect=False)
+    counts = []
+    for _ in range(8):
+        for _ in range(MAILS + 1):
+            await server.store.transact(lambda uow: request_reset(uow, party.id))
+        await market.settled()
+        counts.append(len(smtp.mails))
+        now = market.store.clock.now()
+        rows = await market.rows(MailedToken)
+        assert rows[-1].expires_at > now + timedelta(minutes=14)
+        assert all(row.used_at is None for row in rows)
+        await market.age_mails(timedelta(minutes=15, seconds=1))
+    assert counts == [3, 4, 6, 7, 9, 10, 11, 12], "after ten, one in a quarter of an hour"
+    stranger = market.anonymous_client()
+    *_, earlier, last = smtp.mails
+    assert await reset(stranger, earlier.token) == INVALID_LINK, "it has expired"
+    assert await reset(stranger, last.token) == (200, None, None)
+
+
+async def test_a_link_is_mailed_after_those_before_were_voided(
+    smtp: SmtpServer, market: Market, server: Server
+) -> None:
+    """Guard: `used_at` in `mailed_tokens._is_used_up`: the undo of a change of address voids the
+    links that a stranger asked for, so its own is not withheld."""
+    party = await market.customer(verified_at=market.store.clock.now())
+    fields = {"password": PASSWORD, "email": "new@people.test"}
+    await party.call("/account", "email_change", fields)
+    for _ in range(MAILS):
+        await server.store.transact(lambda uow: request_reset(uow, party.id))
+    await market.settled()
+    undo = next(mail for mail in smtp.mails if "undo-email" in mail.text)
+    smtp.mails.clear()
+    stranger, body = market.anonymous_client(), {"token": undo.token_for("undo-email")}
+    assert (await stranger.http("POST", "/api/account/email_confirm", body))[0] == 200
+    mail = await smtp.mail(party.email, SUBJECT)
+    assert await reset(stranger, mail.token) == (200, None, None)
+
+
+async def test_an_account_gets_three_mails_at_once(smtp: SmtpServer, market: Market) -> None:
     """Guard: `MAILS` in `mailed_tokens.issue`, and MAILS_PER_ADDRESS."""
     party = await market.customer(connect=False)
     stranger = market.anonymous_client()

@@ -1,13 +1,15 @@
 """Verified addresses: registering, the code and the link, and what an unverified account may do."""
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
-from domain.accounts.mailed_tokens import ATTEMPTS, MailedToken
-from domain.accounts.registration import Registration, SendRegistration
+from domain.accounts.mailed_tokens import ATTEMPTS, MAILS
+from domain.accounts.registration import TRIED, Registration, SendRegistration
 from domain.accounts.user import User
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.store import UnitOfWork
@@ -20,6 +22,7 @@ from tests.support.smtp_server import SmtpServer
 
 NEW = {"email": "nia@example.com", "password": PASSWORD, "name": "Nia New", "role": "customer"}
 CONFIRM = "Confirm your e-mail address"
+THEIRS = "the attacker's own choice"
 REQUIRED = (200, {"verification_required": True})
 
 
@@ -45,7 +48,7 @@ async def code_of(refused: Any) -> str:
 async def test_the_mailed_proof_opens_the_account(
     smtp: SmtpServer, verification_required: None, market: Market, way: str
 ) -> None:
-    """Guard: `registration.complete_registration`, and `find_registration` for both proofs."""
+    """Guard: `registration.complete_registration`, and `_find_proof` for both proofs."""
     stranger = market.anonymous_client()
     assert await register(stranger) == REQUIRED
     mail = await smtp.mail("nia@example.com", CONFIRM)
@@ -110,23 +113,72 @@ async def test_the_owner_is_told_of_a_registration_when_mails_go_out_again(
 async def test_nobody_occupies_an_address_or_chooses_its_password(
     smtp: SmtpServer, verification_required: None, market: Market
 ) -> None:
-    """Guard: a `Registration` occupies nothing, and `user_with_password` needs its own password.
+    """Guard: a `Registration` occupies nothing, and `_registered_user` needs its own password.
 
     An attacker registers first. The owner of the address opens the account all the same, and the
     attacker's password opens nothing, not even with the link that the owner may have followed.
     """
     attacker = market.anonymous_client()
-    assert await register(attacker, password="the attacker's own choice") == REQUIRED
+    assert await register(attacker, password=THEIRS) == REQUIRED
     foreign = await smtp.mail("nia@example.com", CONFIRM)
-    smtp.mails.clear()
     owner = market.anonymous_client()
+    assert (await login(owner, verification=foreign.token))[0] == 401, "not registered yet"
     assert await register(owner, role="contractor") == REQUIRED
-    mail = await smtp.mail("nia@example.com", CONFIRM)
-    assert (await login(owner, verification=foreign.token))[0] == 401
+    await market.settled()
+    mail = smtp.mails[-1]
     status, signed_in = await login(owner, verification=mail.token)
     assert (status, signed_in["user"]["role"]) == (200, "contractor")
-    late = {"password": "the attacker's own choice", "verification": foreign.token}
-    assert (await login(attacker, **late))[0] == 401
+    assert (await login(attacker, password=THEIRS, verification=foreign.token))[0] == 401
+
+
+@pytest.mark.parametrize("way", ["code", "token"])
+async def test_strangers_who_use_up_the_mails_do_not_keep_the_owner_out(
+    smtp: SmtpServer, verification_required: None, market: Market, way: str
+) -> None:
+    """Guard: `_find_registrations`: each mail to the address proves it for the owner's
+    registration, which is found among many by the client that asked."""
+    stranger, owner = market.anonymous_client(), market.anonymous_client()
+    for _ in range(MAILS):
+        await register(stranger, password=THEIRS)
+    await market.settled()
+    assert len(smtp.mails) == MAILS
+    assert await register(owner, role="contractor") == REQUIRED
+    await market.settled()
+    assert len(smtp.mails) == MAILS, "withheld"
+    [own] = await market.rows(Registration, role="contractor")
+    [*_, other] = await market.rows(Registration, role="customer")
+    flood = [
+        {"id": f"mtk_z{number}", "client": "elsewhere", "updated_at": own.updated_at}
+        for number in range(TRIED + 1)
+    ]
+    uow = market.store.single()
+    await uow.add_all([msgspec.structs.replace(other, **fields) for fields in flood])
+
+    proof = getattr(smtp.mails[-1], way)
+    assert (await login(owner, password="not the password", verification=proof))[0] == 401
+    status, signed_in = await login(owner, verification=proof)
+    assert (status, signed_in["user"]["role"]) == (200, "contractor")
+    assert (await login(stranger, password=THEIRS, verification=proof))[0] == 401
+
+
+async def test_registrations_take_nothing_from_what_the_owner_asks_for(
+    smtp: SmtpServer, verification_required: None, market: Market
+) -> None:
+    """Guard: ALLOWANCES are for each purpose: a reset and a verification are mailed all the same,
+    and after those the next notice."""
+    owner, stranger = await market.customer(), market.anonymous_client()
+    known = "You have an account already"
+    for _ in range(2 * MAILS):
+        await register(stranger, email=owner.email, password=THEIRS)
+    await market.settled()
+    assert smtp.subjects(owner) == [known] * MAILS
+    for _ in range(2 * MAILS):
+        await stranger.http("POST", "/api/account/reset_request", {"email": owner.email})
+    await owner.call("/account", "verify_send")
+    await market.settled()
+    wanted = {known: MAILS, "Set a new password": MAILS, CONFIRM: 1}
+    assert Counter(smtp.subjects(owner)) == wanted
+    assert await owner.call("/account", "verify", {"token": smtp.mails[-1].token}) == {}
 
 
 async def test_a_code_is_void_after_five_attempts(
@@ -143,18 +195,22 @@ async def test_a_code_is_void_after_five_attempts(
     assert (await login(stranger, verification=mail.token))[0] == 200
 
 
-async def test_an_address_gets_three_mails_and_ten_codes(
+async def test_an_address_gets_ten_mails_a_day_and_then_a_link_that_is_valid(
     smtp: SmtpServer, verification_required: None, market: Market
 ) -> None:
-    """Guard: `MAILS` in `issue`, its `number`, and `CODES` in `may_have_code`."""
+    """Guard: `ALLOWANCES` in `issue`, its `number`, `_is_used_up`, and `CODES`: beyond the
+    allowance an address gets a mail only if its links are about to end, and without a code."""
     stranger = market.anonymous_client()
-    uow = market.store.single()
-    for number in range(5):
+
+    async def mails_after(pause: timedelta) -> int:
+        await market.age_mails(pause)
         await asyncio.gather(*(register(stranger) for _ in range(5)))
         await market.settled()
-        assert len(smtp.mails) == 3 * (number + 1)
-        for row in await market.rows(MailedToken):
-            await uow.change(MailedToken, row.id, created_at=row.created_at - timedelta(minutes=31))
+        return len(smtp.mails)
+
+    half_hour, half_day = timedelta(minutes=31), timedelta(hours=12)
+    counts = [await mails_after(pause) for pause in [half_hour] * 5 + [half_day]]
+    assert counts == [3, 6, 9, 10, 10, 11]
     assert sum("code:" in mail.text for mail in smtp.mails) == 10
     assert all("/#/verify/" in mail.text for mail in smtp.mails)
 
