@@ -79,6 +79,7 @@ async def world(market: Market) -> World:
     await market.start(contractor, paid.job)
     await market.complete(customer, paid.job)
     await contractor.push("/wallet", "wallet.updated", lambda wallet: wallet["available"] >= 70_000)
+    await market.sandbox.settings(payout_delay_seconds=0.1)
     withdrawal = await market.withdraw(contractor, 1000)
     await contractor.push(
         "/wallet", "withdrawal.updated", lambda pushed: pushed["status"] == "paid", 10

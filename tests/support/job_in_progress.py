@@ -100,6 +100,7 @@ class JobInProgress:
 
     async def withdraw(self, amount):
         """Withdraw to the bank, and wait until the payout is paid."""
+        await self.sandbox.settings(payout_delay_seconds=0.1)
         await self.market.withdraw(self.contractor, amount)
         await self.contractor.push(
             "/wallet", "withdrawal.updated", lambda w: w["status"] == "paid", TIMEOUT

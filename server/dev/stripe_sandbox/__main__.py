@@ -21,7 +21,7 @@ from server.dev.stripe_sandbox.store import Store
 from server.dev.stripe_sandbox.webhook_sender import WebhookSender
 from server.http.protocol import HttpRunner
 
-TIMER_SECONDS = 0.5
+TIMER_SECONDS = 0.1
 CONTROL_KEY = "SANDBOX_CONTROL_KEY"  # the environment variable
 log = logging.getLogger("sandbox")
 

@@ -139,10 +139,6 @@ class Store:
         ).fetchone()
         return Tenant(key, row[0], row[1], json.loads(row[2])) if row else None
 
-    def tenant_keys(self) -> list[str]:
-        """The secret keys of all tenants."""
-        return [row[0] for row in self.db.execute("SELECT key FROM tenants")]
-
     def save_tenant(self, tenant: Tenant) -> None:
         """Insert or update a tenant."""
         self.db.execute(
