@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import uvloop
 from pymongo import MongoClient
@@ -26,6 +27,7 @@ from server.config import load
 from server.container import Container
 from server.dev.stores import ROOT, Addresses, Embedded
 from server.log_setup import configure
+from server.workers import scheduler
 from tests.support.dev_process import DevServer
 from tests.support.fork_server import ForkServer
 from tests.support.installations import (
@@ -293,6 +295,17 @@ def prompt_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.workers.outbox_relay.POLL_SECONDS", 0.1)
     monkeypatch.setattr("server.workers.outbox_relay.LEAST_DELAY", 0.05)
     monkeypatch.setattr("server.workers.outbox_relay.FIRST_DELAY", 0.1)
+
+
+@pytest.fixture
+def prompt_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The jobs that run every few seconds run five times a second. Request this fixture before
+    `market` or `server`."""
+    jobs = [
+        msgspec.structs.replace(job, seconds=0.2) if job.seconds <= 3 else job
+        for job in scheduler.JOBS
+    ]
+    monkeypatch.setattr(scheduler, "JOBS", jobs)
 
 
 @pytest.fixture

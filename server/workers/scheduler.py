@@ -93,9 +93,9 @@ JOBS = (
 class Scheduler:
     """One loop for each job; a failure is logged and the next round tries again."""
 
-    def __init__(self, ports: Ports, jobs: Sequence[Job] = JOBS) -> None:
+    def __init__(self, ports: Ports, jobs: Sequence[Job] | None = None) -> None:
         self._ports = ports
-        self._jobs = jobs
+        self._jobs = JOBS if jobs is None else jobs
         self._loops: list[asyncio.Task[None]] = []
         self._held: set[str] = set()
 

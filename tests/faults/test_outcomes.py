@@ -29,6 +29,7 @@ async def captured_once(negotiation, offer, amount=100_000):
     assert (await audit(negotiation.server.ports)).differences == []
 
 
+@pytest.mark.usefixtures("prompt_retries")
 async def test_time_out_with_the_effect_done(impatient_gateway, negotiation):
     """Guard: `CapturePayment.run` repeats the request under the same key; Stripe replays its
     result."""
@@ -39,6 +40,7 @@ async def test_time_out_with_the_effect_done(impatient_gateway, negotiation):
     await captured_once(negotiation, offer)
 
 
+@pytest.mark.usefixtures("prompt_retries")
 async def test_time_out_without_the_effect(impatient_gateway, negotiation):
     """Guard: the relay repeats a task after `GatewayUnknown`, and no failure is booked."""
     offer = await negotiation.pending_offer()
@@ -51,6 +53,7 @@ async def test_time_out_without_the_effect(impatient_gateway, negotiation):
 ANSWERS_LOST = {"path": "/v1/payment_intents", "method": "POST", "when": "after", "drop": True}
 
 
+@pytest.mark.usefixtures("prompt_retries")
 async def test_same_key_with_another_amount_after_the_effect(negotiation):
     """Guard: `find` in `HoldPayment._hold` before it uses the next key, and `captured_amount` in
     `processing.settle_capture`: what Stripe holds for a used key is not held twice, and is refunded
@@ -74,6 +77,7 @@ async def test_same_key_with_another_amount_after_the_effect(negotiation):
     assert (await audit(negotiation.server.ports)).differences == []
 
 
+@pytest.mark.usefixtures("prompt_retries")
 async def test_same_key_with_another_amount_without_the_effect(negotiation):
     """Guard: `spent` in the gateway's `_problem`; as an unknown outcome it would be repeated under
     a key that Stripe always refuses, and the offer would wait for a day."""
@@ -150,6 +154,7 @@ async def test_captured_by_hand_before_the_answer(negotiation):
     await captured_once(negotiation, offer)
 
 
+@pytest.mark.usefixtures("prompt_jobs")
 async def test_3d_secure_abandoned(negotiation):
     """Guard: `expire_due` also closes offers that wait for their payment, and cancels it at Stripe;
     without it the payment can be confirmed a week later."""

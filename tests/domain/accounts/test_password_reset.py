@@ -228,6 +228,7 @@ async def test_an_account_gets_three_mails_at_once(smtp: SmtpServer, market: Mar
     assert await reset(stranger, smtp.mails[0].token) == (200, None, None), "one of them is enough"
 
 
+@pytest.mark.usefixtures("prompt_retries")
 async def test_tokens_are_stored_and_logged_nowhere(
     smtp: SmtpServer, market: Market, server: Server
 ) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from domain.audit_trail import hash_chain, verification
 from domain.operations import audit_log
 from domain.operations.audit_log import AuditRow, WaitingRow
@@ -26,6 +28,7 @@ async def test_concurrent_extensions_make_one_chain(market, server):
     assert [row.seq for row in await market.trail()] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.usefixtures("prompt_jobs")
 async def test_the_scheduler_extends_the_chain(market, server):
     """Guard: `Job("chain_audit_trail", ...)` in `scheduler.JOBS`."""
     await market.job(await market.customer())

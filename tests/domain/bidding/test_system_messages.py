@@ -1,6 +1,7 @@
 """System messages about offers and work in the conversation of the two sides."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -171,11 +172,13 @@ async def test_a_rolled_back_change_is_not_reported(market: Market, server: Serv
     assert await timeline(talk.customer) == before
 
 
+@pytest.mark.usefixtures("prompt_retries")
 async def test_messages_are_retried_while_the_writer_is_full(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guard: TryAgain in `PostSystemMessages.run`: a full queue does not count as a failed
     attempt."""
+    monkeypatch.setattr("domain.bidding.system_messages.RETRY_AFTER", timedelta(seconds=0.2))
     talk = await meet(market)
     with monkeypatch.context() as patch:
         patch.setattr("server.workers.message_writer.MAX_WAITING", 0)

@@ -171,6 +171,7 @@ async def _die(*_: Any) -> None:
     raise Died
 
 
+@pytest.mark.usefixtures("prompt_retries")
 @pytest.mark.parametrize("step", ["_insert_numbered", "_update_conversations", "push", "remove"])
 async def test_the_batch_of_a_dead_process_is_finished_by_another(
     market: Market, server: Server, monkeypatch: pytest.MonkeyPatch, step: str
@@ -219,6 +220,7 @@ async def test_the_batch_of_a_dead_process_is_finished_by_another(
     assert len(await stored_messages(market, talk)) == len(texts) + 1
 
 
+@pytest.mark.usefixtures("prompt_retries")
 async def test_an_intent_is_kept_until_late_writes_have_arrived(
     market: Market, server: Server
 ) -> None:
@@ -250,6 +252,7 @@ async def until(read: Callable[[], Any], fits: Callable[[Any], bool], seconds: f
 # -- failures ------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("prompt_reconnects")
 async def test_messages_are_refused_while_the_database_fails(
     market: Market, failing: Failing
 ) -> None:

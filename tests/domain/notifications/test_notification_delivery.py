@@ -105,6 +105,7 @@ async def test_no_mail_goes_to_a_deleted_account(market, server, smtp):
 # -- mail servers that refuse, fail or hang ----------------------------------------------
 
 
+@pytest.mark.usefixtures("prompt_retries")
 async def test_a_mail_is_tried_again_until_it_is_taken(negotiation, smtp):
     """Guard: `raise TryAgain` in `SendMail.run`; without it the mail is lost with the first 451.
     Guard: `id` is part of the task; made for each attempt, the Message-IDs would differ."""
@@ -174,6 +175,7 @@ async def _whole_deal(market, customer, contractor):
 # -- bugs in templates ----------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("prompt_retries")
 async def test_a_failing_template_rolls_nothing_back(server, market, monkeypatch):
     """Guard: `except Exception` in `_has_notice`; without it a bug in a template would roll
     back the money that the notice is about."""

@@ -120,6 +120,7 @@ async def _stripe_js(negotiation, sheet, card):
         return response.status
 
 
+@pytest.mark.usefixtures("prompt_retries")
 async def test_a_late_hold_is_released_unseen(negotiation):
     """Guard: `visible=offer.status is OfferStatus.AWAITING_PAYMENT` in `processing.settle_hold`;
     with True, the contractor is pushed the payment of an offer that was withdrawn before they could
@@ -132,6 +133,7 @@ async def test_a_late_hold_is_released_unseen(negotiation):
     await negotiation.assert_hidden_from_contractor(answer["offer"])
 
 
+@pytest.mark.usefixtures("prompt_retries")
 async def test_a_webhook_before_the_response_finds_the_payment(negotiation):
     """Guard: `if payment is None and event.payment_id` in `inbox.ProcessEvent`; without it the
     event is ignored, and a hold whose response was lost is never found."""
@@ -213,6 +215,7 @@ async def test_an_expired_offer_cannot_be_accepted_and_ends(negotiation):
     await negotiation.assert_ended_unbooked(offer, "expired", "canceled")
 
 
+@pytest.mark.usefixtures("prompt_jobs")
 async def test_the_scheduler_expires_offers(negotiation):
     """Guard: `Job("expire offers", ...)` in the scheduler's list."""
     offer = await negotiation.pending_offer()

@@ -1,6 +1,6 @@
 """Earned money: pending, available, in transit, paid out, or returned."""
 
-from datetime import UTC, datetime
+from datetime import timedelta
 
 import pytest
 
@@ -17,6 +17,13 @@ LOST_ANSWERS = [
     for when in ("before", "after")
     for fault in ({"status": 500}, {"drop": True})
 ]
+
+
+@pytest.fixture
+async def market(market, server):
+    """Payouts arrive after 0.2 s."""
+    await server.sandbox.settings(payout_delay_seconds=0.2)
+    return market
 
 
 async def done(market, customer, contractor, amount=100_000, currency="USD"):
@@ -78,23 +85,28 @@ async def test_the_share_waits_until_transfers_are_active(market, server):
     assert (await audit(server.ports)).differences == []
 
 
-async def test_the_share_is_pending_until_the_charge_is_available(market, server):
+async def test_the_share_is_pending_until_the_charge_is_available(
+    prompt_retries, market, server, monkeypatch
+):
     """Guard: `uow.later(MakeAvailable(transfer.id), at=due)` in
     `transfer_tasks.settle_transfer`; without the delay the wallet offers money that Stripe does
     not have yet, and the payout fails."""
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
-    await server.sandbox.settings(available_delay_seconds=4)
+    await server.sandbox.settings(available_delay_seconds=8)
     await done(market, customer, contractor)
     payment = (await market.rows(Payment))[0]
     unsent = {TransferStatus.WAITING, TransferStatus.SENDING}
     while (await market.rows(Transfer))[0].status in unsent:
-        assert datetime.now(UTC) < payment.available_on, "the transfer takes too long"
+        assert server.ports.clock.now() < payment.available_on, "the transfer takes too long"
     assert await amounts(contractor) == (0, 70_000, 0)
     with pytest.raises(Refused) as answer:
         await market.withdraw(contractor, 1)
     assert answer.value.code == "insufficient_funds"
+    clock, now = type(server.ports.clock), server.ports.clock.now
+    monkeypatch.setattr(clock, "now", lambda _: now() + timedelta(seconds=9))
+    await server.sandbox.advance(9)
     await has(contractor, 70_000)
-    assert datetime.now(UTC) >= payment.available_on
+    assert server.ports.clock.now() >= payment.available_on
     await market.withdraw(contractor, 70_000)
     await contractor.push("/wallet", "withdrawal.updated", lambda w: w["status"] == "paid")
     await market.settled()
@@ -241,6 +253,7 @@ async def test_an_offer_in_a_currency_that_no_bank_of_the_contractor_takes(marke
 
 async def test_a_payout_whose_answer_is_lost_is_made_once(prompt_retries, market, server):
     """Guard: `find` in `SendPayout.run`; a new key alone pays twice."""
+    await server.sandbox.settings(payout_delay_seconds=1)  # longer than until the next attempt
     customer, contractor = await market.customer(), await market.contractor(onboarded=True)
     await done(market, customer, contractor)
     await has(contractor, 70_000)
