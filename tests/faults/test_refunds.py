@@ -1,10 +1,13 @@
 """Refunds that are concurrent, late, too large, or returned."""
 
+import pytest
+
 from domain.ledger.transaction import Transaction
 from tests.faults.outcome import feed_values
 from tests.support.job_in_progress import TIMEOUT, JobInProgress
 
 
+@pytest.mark.usefixtures("prompt_retries")
 async def test_refund_webhook_before_the_api_reply(impatient_gateway, work):
     """Guard: `metadata["fact"]` in `refunds._matches`: the event arrives before the response with
     the refund's id; without it the refund is booked twice."""
@@ -82,6 +85,7 @@ async def test_refund_during_dispute(work):
     assert await work.stripe_list("refunds") == []
 
 
+@pytest.mark.usefixtures("prompt_retries")
 async def test_refund_requested_when_the_card_is_disputed(work):
     """Guard: `_settle_refused` in `refunds.settle_refund`: Stripe refuses to refund a disputed
     charge."""

@@ -3,6 +3,8 @@
 import asyncio
 import random
 
+import pytest
+
 from domain.kernel.outbox import MAX_ATTEMPTS, OutboxRow
 from domain.ledger.transaction import Transaction
 from domain.reconciliation.books_audit import audit
@@ -20,6 +22,7 @@ from tests.faults.outcome import (
 from tests.support.negotiation import TIMEOUT
 
 
+@pytest.mark.usefixtures("prompt_retries")
 async def test_webhook_before_our_record(negotiation):
     """Guard: `payment_id` of the metadata in `inbox._process_payment`: while the response with the
     payment's id has not arrived, the metadata is the only link between event and record."""

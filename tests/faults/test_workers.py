@@ -5,7 +5,6 @@ import asyncio
 from domain.kernel.outbox import OutboxRow
 from domain.kernel.store import UnitOfWork
 from domain.payouts.transfer import Transfer, TransferStatus
-from server.workers.outbox_relay import POLL_SECONDS
 from tests.faults.outcome import (
     PATIENCE,
     expire_leases,
@@ -16,6 +15,7 @@ from tests.faults.outcome import (
 )
 
 PARTS = 6
+POLL_SECONDS = "server.workers.outbox_relay.POLL_SECONDS"
 SENT = {"path": "/v1/transfers", "method": "POST"}
 NEWS_LOST = {"webhook": "*", "drop": True, "times": 1000}
 
@@ -47,7 +47,7 @@ async def test_two_workers_and_one_row(processes, books):
         await UnitOfWork(market.store, session).change_all(OutboxRow, {}, last_error="locked")
         for worker in workers:
             worker.resume()
-        await asyncio.sleep(1.5 * POLL_SECONDS)
+        await asyncio.sleep(3 * processes.constants[POLL_SECONDS])
         await session.abort_transaction()
     await until(lambda: has_all(market, TransferStatus.AVAILABLE))
     await market.settled(PATIENCE)

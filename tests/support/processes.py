@@ -24,6 +24,12 @@ from tests.support.market import Market
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 TAIL = 60
+PROMPT = {  # constants of the relay: tasks are tried again within a second
+    "server.workers.outbox_relay.POLL_SECONDS": 0.3,
+    "server.workers.outbox_relay.LEAST_DELAY": 0.1,
+    "server.workers.outbox_relay.FIRST_DELAY": 0.2,
+    "server.workers.message_writer.INTENT_SECONDS": 0.02,
+}
 PORTS = itertools.cycle([11_000 + (os.getpid() * 499 + n) % 20_000 for n in range(20_000)])
 
 
@@ -82,8 +88,8 @@ class Processes:
     connects a party to one of them; without `url` it is the first web process.
 
     Servers are forks of `fork_server`. A test that measures memory sets it to None: a fork shares
-    pages until it writes to them. `constants` are module constants with other values in the servers
-    that are started from then on, such as {"server.workers.scheduler.TICK_SECONDS": 0.1}."""
+    pages until it writes to them. `constants` are module constants with other values in the forks
+    that are started from then on."""
 
     def __init__(
         self, env: Mapping[str, str], market: Market, folder: Path, fork_server: ForkServer
@@ -92,7 +98,7 @@ class Processes:
         self.market = market
         self.folder = folder
         self.fork_server: ForkServer | None = fork_server
-        self.constants: dict[str, Any] = {}
+        self.constants: dict[str, Any] = dict(PROMPT)
         self.started: list[RunningProcess] = []
         self._numbers = itertools.count(1)
 
@@ -149,7 +155,6 @@ class Processes:
 
     async def _serve(self, kind: str, env: Mapping[str, str], url: str | None) -> RunningProcess:
         if not self.fork_server:
-            assert not self.constants
             return await self._start(kind, [sys.executable, "-m", "server", kind], env, url)
         name, log = self._next(kind)
         process = await self.fork_server.fork([kind], self._environment(env), log, self.constants)

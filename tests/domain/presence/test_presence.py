@@ -219,7 +219,7 @@ async def test_a_message_publishes_no_hidden_receipt(market: Market) -> None:
 
 async def test_users_of_a_killed_process_become_offline(processes: Processes) -> None:
     """Guard: `_remove_process`, and `alive` in the script COUNT."""
-    processes.constants = {f"{redis_presence.__name__}.{name}": HASTE[name] for name in HASTE}
+    processes.constants |= {f"{redis_presence.__name__}.{name}": HASTE[name] for name in HASTE}
     first, second = await processes.web(), await processes.web(REALTIME="stock")
     market = processes.market
     customer = await market.customer(url=first.url)
