@@ -30,7 +30,13 @@ DISCARD_SECONDS = 2.0
 class Protocol(web.RequestHandler):
     """One connection of a client."""
 
-    __slots__ = ()
+    __slots__ = ("_discarding",)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Also end the wait for the rest of a body: aiohttp ends that of a handler only."""
+        super().connection_lost(exc)
+        if body := getattr(self, "_discarding", None):
+            body.set_exception(ConnectionResetError())
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -48,7 +54,7 @@ class Protocol(web.RequestHandler):
         return sent
 
     async def _discard(self, body: StreamReader) -> None:
-        left = DISCARDED_BYTES
+        left, self._discarding = DISCARDED_BYTES, body
         with contextlib.suppress(Exception):  # the connection may end in any way
             async with asyncio.timeout(DISCARD_SECONDS):
                 while left > 0 and not body.at_eof() and self.transport:

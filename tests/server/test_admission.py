@@ -29,10 +29,8 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @pytest.fixture
-async def opened(market: Market, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[Streams]]:
-    """The connections of a test, which are closed at its end. The server does not wait long for the
-    rest of what they send."""
-    monkeypatch.setattr("server.http.protocol.DISCARD_SECONDS", 0.1)
+async def opened(market: Market) -> AsyncIterator[list[Streams]]:
+    """The connections of a test, which are closed at its end."""
     streams: list[Streams] = []
     yield streams
     for _, writer in streams:

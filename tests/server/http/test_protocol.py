@@ -214,6 +214,23 @@ async def test_a_refusal_reaches_a_client_that_sends_on(market):
         assert (response.status, response.headers["Connection"]) == (401, "close")
 
 
+async def test_the_rest_of_a_body_is_not_awaited_from_a_closed_connection(server, monkeypatch):
+    """Guard: `Protocol.connection_lost`."""
+    monkeypatch.setattr("server.http.protocol.DISCARD_SECONDS", 60)
+    there = urlsplit(server.url)
+    reader, writer = await asyncio.open_connection(there.hostname, there.port)
+    writer.write(request("POST", "/api/job", b"", JSON, "Content-Length: 9"))
+    assert parse(await reader.readuntil(b"\r\n\r\n")).status == 401
+
+    def handled() -> list[str]:
+        coroutines = [task.get_coro() for task in asyncio.all_tasks()]
+        return [each.__qualname__ for each in coroutines if "_handle_request" in each.__qualname__]
+
+    assert len(handled()) == 1
+    writer.transport.abort()
+    await wait_until(lambda: not handled())
+
+
 async def test_a_complete_body_keeps_the_connection(server):
     """Guard: `unread` in `Protocol.finish_response`; a refused sign-in costs no new connection."""
     first = request("POST", LOGIN, b"{}", JSON)
