@@ -17,6 +17,7 @@ from domain.accounts.devices import account_of
 from domain.admin.dashboard import overview_of
 from domain.kernel.actor import Actor
 from domain.kernel.errors import Code, RateLimited, Unauthenticated, Unavailable
+from domain.kernel.mongo_client import command_limit
 from domain.kernel.record import wire
 from domain.kernel.rooms import LIVE_MONITOR, user_room
 from domain.kernel.store import UNREACHABLE
@@ -128,31 +129,37 @@ class Web(Container):
 
     def _limited(self, work: Callable[..., Awaitable[Answer]]) -> RunOperation:
         """`work(op, fields, actor, meta, ports)`, unless the caller exceeds a rate limit, or their
-        session ended while the command waited."""
+        session ended while the command waited. Its waiting for the database is limited."""
 
         async def run(op: Operation, fields: Any, actor: Actor | None, meta: Meta) -> Answer:
+            # Instant operations limit it only when they wait: it costs 1 % of their time.
+            limit = None if op.instant else command_limit().begin()
             try:
-                attempts = await self.limits.check(op, fields, actor, meta)
-            except RateLimited as refused:
-                self._note(refused.code, op, actor, meta)
-                return refusal(refused)
-            except UNREACHABLE:
-                return refusal(Unavailable())
-            if actor and self.revocations.covers(actor):
-                answered = refusal(Unauthenticated(ENDED))
-            elif self.disk and op.style is not Style.READ and self.disk.low:
-                answered = refusal(Unavailable())
-            else:
-                answered = await work(op, fields, actor, meta, self.ports)
-            if answered.ok:
-                if not op.limits:
-                    return answered
-                self.limits.charge(op, actor, meta, answered.data)
-            if answered.error:
-                self._note(Code(answered.error.code), op, actor, meta)
-            for attempt in attempts:
-                await attempt.settle(answered.error.code if answered.error else None)
-            return answered
+                try:
+                    attempts = await self.limits.check(op, fields, actor, meta)
+                except RateLimited as refused:
+                    self._note(refused.code, op, actor, meta)
+                    return refusal(refused)
+                except UNREACHABLE:
+                    return refusal(Unavailable())
+                if actor and self.revocations.covers(actor):
+                    answered = refusal(Unauthenticated(ENDED))
+                elif self.disk and op.style is not Style.READ and self.disk.low:
+                    answered = refusal(Unavailable())
+                else:
+                    answered = await work(op, fields, actor, meta, self.ports)
+                if answered.ok:
+                    if not op.limits:
+                        return answered
+                    self.limits.charge(op, actor, meta, answered.data)
+                if answered.error:
+                    self._note(Code(answered.error.code), op, actor, meta)
+                for attempt in attempts:
+                    await attempt.settle(answered.error.code if answered.error else None)
+                return answered
+            finally:
+                if limit:
+                    limit.end()
 
         return run
 

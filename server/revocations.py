@@ -13,6 +13,7 @@ from typing import TypeVar
 from domain.accounts.sessions import REVOCATION_KEPT, Revocation, is_revoked
 from domain.kernel.actor import Actor
 from domain.kernel.errors import Unavailable
+from domain.kernel.mongo_client import command_limit
 from domain.kernel.store import UNREACHABLE, Store
 from domain.ports.sessions import SessionEvent
 
@@ -61,9 +62,10 @@ class Revocations:
     async def stored(self, actor: Actor) -> bool:
         """Whether MongoDB knows that the session ended. Raises Unavailable."""
         try:
-            return await is_revoked(
-                self._store.single(), actor.id, actor.session_id, actor.generation
-            )
+            with command_limit():
+                return await is_revoked(
+                    self._store.single(), actor.id, actor.session_id, actor.generation
+                )
         except UNREACHABLE as away:
             raise Unavailable from away
 

@@ -14,6 +14,7 @@ was chosen over a flag on each message: clearing the flags would cost more than 
 """
 
 import asyncio
+import math
 import random
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -44,10 +45,12 @@ Reader = tuple[str, str]  # the ids of a conversation and of the member who has 
 
 
 class PendingMessage(msgspec.Struct, eq=False):
-    """A draft that waits to be written; `answer` is the acknowledgement to its sender."""
+    """A draft that waits to be written; `answer` is the acknowledgement to its sender, which is due
+    at `answer_by` in the time of the event loop."""
 
     draft: Draft
     answer: asyncio.Future[Any]
+    answer_by: float = math.inf
     message: Message | None = None
     new: bool = True  # False for a message that was written and followed up before
 

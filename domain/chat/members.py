@@ -2,6 +2,7 @@
 
 from domain.chat.conversation import Conversation
 from domain.kernel.errors import NotFound
+from domain.kernel.mongo_client import command_limit
 from domain.kernel.store import Store
 
 CACHE_SIZE = 50_000
@@ -39,7 +40,9 @@ class ConversationMembers:
         return [member for member in people if member != user_id]
 
     async def _read(self, ids: list[str]) -> dict[str, tuple[str, ...]]:
-        rows = await self._store.single().all(Conversation, {"_id": tuple(ids)}, limit=len(ids))
+        with command_limit():  # an instant operation has none
+            uow = self._store.single()
+            rows = await uow.all(Conversation, {"_id": tuple(ids)}, limit=len(ids))
         found = {row.id: row.members for row in rows}
         while len(self._members) + len(found) > CACHE_SIZE:
             del self._members[next(iter(self._members))]

@@ -17,6 +17,7 @@ from domain.files.file_names import safe_name
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.bounds import Bounded
 from domain.kernel.errors import Conflict, NotFound, QuotaExceeded, Unavailable
+from domain.kernel.mongo_client import WaitLimit
 from domain.kernel.record import ANY_TIME, Index, Record
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
@@ -148,7 +149,8 @@ async def upload(cmd: Upload, actor: Actor, ports: Ports, received: Received) ->
             raise
         try:
             async with asyncio.timeout(STORING_SECONDS):
-                await _store(ports, file, found)
+                with WaitLimit(STORING_SECONDS):
+                    await _store(ports, file, found)
         except TimeoutError as late:
             raise Unavailable from late
     return file.seen()

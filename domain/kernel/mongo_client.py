@@ -4,14 +4,25 @@ A store that hangs must not hang its callers. The driver ends a statement withou
 STATEMENT_SECONDS. Its monitor notices after CONNECT_SECONDS that the server itself does not answer,
 and then interrupts all statements at once. Calls wait for a free thread for at most QUEUE_SECONDS,
 so that those that come while all threads wait for a hanging store are refused and do not pile up.
+
+Decision: a command makes many calls, and their limits add up. So its calls together get
+COMMAND_SECONDS, which a `WaitLimit` in its context counts down. Each call passes what is left to
+the driver (`pymongo.timeout`), which also limits its retries. Only the time in calls counts: Stripe
+may be slow while the database is not. While no call is answered, a command gets PROBE_SECONDS, so
+that the commands of one connection, which follow each other, do not add up either. A limit on the
+answer alone, with the work going on behind it, was rejected: callers who come back would meet their
+own first attempt.
 """
 
+import asyncio
 import contextlib
+import functools
 import math
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any, TypeVar
 
 import pymongo
@@ -23,7 +34,10 @@ from pymongo.errors import (
     NetworkTimeout,
     OperationFailure,
     PyMongoError,
+    ServerSelectionTimeoutError,
 )
+
+from domain.kernel.record import Record
 
 T = TypeVar("T")
 
@@ -32,53 +46,160 @@ CONNECT_SECONDS = 3.0
 SELECTION_SECONDS = 5.0  # for finding a server that answers
 HEARTBEAT_SECONDS = 1.5  # between two looks at the server
 QUEUE_SECONDS = 5.0
+COMMAND_SECONDS = 8.0  # the clean-up after a failure may take 2 s more
+PROBE_SECONDS = 1.0  # for a command while no call is answered
 ABORT_SECONDS = 2.0
+INDEX_SECONDS = 3600.0  # for building one index
+LEAST_SECONDS = 0.01  # for a call that only has to set the state of the driver
+CLEANERS = 4  # threads
 # The server answers, but its engine cannot: InternalError (such as an engine that has stopped),
 # UnknownError, LockTimeout, MaxTimeMSExpired, ExceededTimeLimit, OutOfDiskSpace.
 ENGINE_FAILURES = frozenset({1, 8, 24, 50, 262, 14031})
+EXISTS = 48  # of a collection: NamespaceExists
 RETRIED = ("TransientTransactionError", "UnknownTransactionCommitResult")
-
-
-CLEANING_UP: ContextVar[bool] = ContextVar("CLEANING_UP", default=False)
 
 
 class EngineFailure(ConnectionFailure):
     """The database answers that its engine cannot do its work; to a caller it is away."""
 
 
-class Overloaded(ConnectionFailure):
-    """A call has waited too long for a thread; it was not sent to the database."""
+class NotSent(ConnectionFailure):
+    """A call was not sent to the database."""
 
 
-class LimitedExecutor(ThreadPoolExecutor):
-    """The threads in which all calls of the driver run."""
-
-    def submit(self, call: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        latest = math.inf if CLEANING_UP.get() else time.monotonic() + QUEUE_SECONDS
-        return super().submit(_run, latest, call, args, kwargs)
+class Overloaded(NotSent):
+    """It has waited too long for a thread."""
 
 
-@contextlib.contextmanager
-def cleaning_up(seconds: float) -> Iterator[None]:
-    """Calls within it always reach the driver, so that its state is right afterwards. The database
-    gets `seconds` for them."""
-    token = CLEANING_UP.set(True)
-    try:
-        with pymongo.timeout(seconds):
-            yield
-    finally:
-        CLEANING_UP.reset(token)
+class OutOfTime(NotSent):
+    """The calls before it have used up the time of their command."""
 
 
-def _run(latest: float, call: Callable[..., T], args: Any, kwargs: Any) -> T:
-    if time.monotonic() > latest:
-        raise Overloaded("the database does not keep up: the call was not sent")
-    try:
-        return call(*args, **kwargs)
-    except OperationFailure as failed:
-        if _is_engine_failure(failed):
-            raise EngineFailure(f"the database's engine fails: {failed.code}") from failed
-        raise
+class WaitLimit:
+    """Limits the time that all calls within it take together; `left` is in seconds.
+
+    Its end is not a reset of the context: a coroutine may end in another context than it began in,
+    and tasks that outlive it have a copy. For both the limit is over. Calls with `cleanup` always
+    reach the driver, so that its state is right afterwards.
+    """
+
+    __slots__ = ("_before", "cleanup", "left")
+
+    def __init__(self, seconds: float, cleanup: bool = False) -> None:
+        self.left = seconds
+        self.cleanup = cleanup
+
+    def begin(self) -> "WaitLimit":
+        self._before = WAIT_LIMIT.get()
+        WAIT_LIMIT.set(self)
+        return self
+
+    def end(self) -> None:
+        self.left = math.inf
+        WAIT_LIMIT.set(self._before)
+
+    __enter__ = begin
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+
+UNLIMITED = WaitLimit(math.inf)
+WAIT_LIMIT: ContextVar[WaitLimit] = ContextVar("WAIT_LIMIT", default=UNLIMITED)
+
+
+def seconds_left() -> float:
+    """The time that the present command may still wait for the database."""
+    return WAIT_LIMIT.get().left
+
+
+def command_limit() -> WaitLimit:
+    """The limit for a command, or a part of one."""
+    return WaitLimit(min(PROBE_SECONDS if THREADS.silent else COMMAND_SECONDS, seconds_left()))
+
+
+class Threads:
+    """The threads in which all calls of the driver run. `silent` after a call without an answer,
+    until another one is answered."""
+
+    def __init__(self) -> None:
+        self.silent = False
+        self._size = framework.max_workers
+        self._start()
+        os.register_at_fork(after_in_child=self._start)
+
+    def _start(self) -> None:
+        self._pool = ThreadPoolExecutor(self._size, "mongo")
+        self._cleaners = ThreadPoolExecutor(CLEANERS, "mongo-cleanup")
+        self._busy: list[None] = []  # one item for each call that runs; its methods are atomic
+
+    def run(
+        self, loop: asyncio.AbstractEventLoop, call: Callable[..., T], *args: Any, **kwargs: Any
+    ) -> asyncio.Future[T]:
+        """Call in a thread, in a copy of the context. Raises what it raises, or NotSent."""
+        limit = WAIT_LIMIT.get()
+        work = functools.partial(
+            copy_context().run, self._call, limit, time.monotonic(), call, args, kwargs
+        )
+        if limit.cleanup:
+            return loop.run_in_executor(self._cleaners, work)
+        if len(self._busy) + self._pool._work_queue.qsize() < self._size:
+            return loop.run_in_executor(self._pool, work)
+        return asyncio.wrap_future(self._queue(loop, work, min(QUEUE_SECONDS, limit.left)))
+
+    def _queue(
+        self, loop: asyncio.AbstractEventLoop, work: Callable[[], T], seconds: float
+    ) -> Future[T]:
+        """Refuse the call when no thread is free in time."""
+        queued, answer = self._pool.submit(work), Future[T]()
+
+        def refuse() -> None:
+            if queued.cancel():
+                answer.set_exception(Overloaded("the database does not keep up"))
+
+        def pass_on(queued: Future[T]) -> None:
+            if not queued.cancelled() and answer.set_running_or_notify_cancel():
+                if failed := queued.exception():
+                    answer.set_exception(failed)
+                else:
+                    answer.set_result(queued.result())
+
+        def forget(answer: Future[T]) -> None:
+            queued.cancel()  # if its caller was cancelled
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(timer.cancel)
+
+        timer = loop.call_later(seconds, refuse)
+        answer.add_done_callback(forget)
+        queued.add_done_callback(pass_on)
+        return answer
+
+    def _call(
+        self, limit: WaitLimit, asked: float, call: Callable[..., T], args: Any, kwargs: Any
+    ) -> T:
+        self._busy.append(None)
+        try:
+            left = limit.left - (time.monotonic() - asked)
+            if left == math.inf:
+                value = call(*args, **kwargs)
+            elif left > 0 or limit.cleanup:
+                with pymongo.timeout(max(left, LEAST_SECONDS)):
+                    value = call(*args, **kwargs)
+            else:
+                raise OutOfTime("the calls of this command have taken too long")
+            if self.silent and not limit.cleanup:
+                self.silent = False
+            return value
+        except (NetworkTimeout, ServerSelectionTimeoutError):
+            self.silent = self.silent or not limit.cleanup
+            raise
+        except OperationFailure as failed:
+            if _is_engine_failure(failed):
+                raise EngineFailure(f"the database's engine fails: {failed.code}") from failed
+            raise
+        finally:
+            self._busy.pop()
+            limit.left -= time.monotonic() - asked
 
 
 def _is_engine_failure(failed: OperationFailure) -> bool:
@@ -91,8 +212,9 @@ def _is_engine_failure(failed: OperationFailure) -> bool:
     return bool(codes & ENGINE_FAILURES)
 
 
+THREADS = Threads()
 # The library has no option for it.
-framework._EXECUTOR = LimitedExecutor(framework.max_workers, "mongo")
+framework.run_on_executor = THREADS.run  # type: ignore[assignment]  # it is untyped
 
 
 def connect(url: str, statement_seconds: float) -> AsyncIOMotorClient[dict[str, Any]]:
@@ -113,7 +235,7 @@ def connect(url: str, statement_seconds: float) -> AsyncIOMotorClient[dict[str, 
 def is_transient(failed: PyMongoError) -> bool:
     """Whether another attempt may succeed soon. A statement that got no answer in its time would
     get none again."""
-    if isinstance(failed, (EngineFailure, NetworkTimeout)):
+    if isinstance(failed, (EngineFailure, NetworkTimeout, OutOfTime)):
         return False
     return failed.has_error_label("TransientTransactionError") or isinstance(
         failed, ConnectionFailure
@@ -123,5 +245,25 @@ def is_transient(failed: PyMongoError) -> bool:
 async def abort(session: AsyncIOMotorClientSession) -> None:
     # Without an answer the server rolls back later. The end of the session would abort again, in
     # the thread of the event loop.
-    with contextlib.suppress(PyMongoError), cleaning_up(ABORT_SECONDS):
-        await session.abort_transaction()
+    topology: Any = session.client.topology_description
+    reachable = topology.has_writable_server()
+    with contextlib.suppress(PyMongoError):
+        with WaitLimit(ABORT_SECONDS if reachable else LEAST_SECONDS, cleanup=True):
+            await session.abort_transaction()
+
+
+async def create_collections(database: Any, kinds: Iterable[type[Record]]) -> None:
+    """Create collections and indexes. Idempotent, also for several processes at once."""
+    existing = set(await database.list_collection_names())
+    for kind in kinds:
+        if kind.INDEXES:  # also creates the collection
+            indexes = [index.definition for index in kind.INDEXES]
+            with pymongo.timeout(INDEX_SECONDS):
+                await database.command("createIndexes", kind.COLLECTION, indexes=indexes)
+        elif kind.COLLECTION not in existing:
+            try:
+                # The driver's own check beforehand raises a different error.
+                await database.create_collection(kind.COLLECTION, check_exists=False)
+            except OperationFailure as refused:
+                if refused.code != EXISTS:  # another process created it
+                    raise

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from functools import partial
 from typing import Any, TypeVar
 
-import pymongo
 from bson import ObjectId, binary
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClientSession
@@ -22,7 +21,6 @@ from pymongo.errors import (
     BulkWriteError,
     ConnectionFailure,
     DuplicateKeyError,
-    OperationFailure,
     PyMongoError,
 )
 from pymongo.read_concern import ReadConcern
@@ -35,9 +33,12 @@ from domain.kernel.field_codec import FieldCodec
 from domain.kernel.mongo_client import (
     SELECTION_SECONDS,
     STATEMENT_SECONDS,
+    NotSent,
     abort,
     connect,
+    create_collections,
     is_transient,
+    seconds_left,
 )
 from domain.kernel.outbox import OutboxRow, Outgoing
 from domain.kernel.paging import read_within
@@ -55,7 +56,6 @@ SMALL_BATCH = 26  # records, of a list for an answer
 DUPLICATE = 11000  # MongoDB's error code
 TRANSACTION_SECONDS = 15.0
 MAX_BACKOFF = 1.0  # seconds between two attempts
-INDEX_SECONDS = 3600.0  # for building one index
 DURABLE = WriteConcern(w="majority", j=True)
 UNREACHABLE = (ConnectionFailure,)  # errors of a database that does not answer
 DatabaseError = PyMongoError  # for callers, which do not import the driver
@@ -109,19 +109,7 @@ class Store:
 
     async def prepare(self, kinds: Iterable[type[Record]]) -> None:
         """Create collections and indexes. Idempotent, also for several processes at once."""
-        existing = set(await self.database.list_collection_names())
-        for kind in kinds:
-            if kind.INDEXES:  # also creates the collection
-                indexes = [index.definition for index in kind.INDEXES]
-                with pymongo.timeout(INDEX_SECONDS):
-                    await self.database.command("createIndexes", kind.COLLECTION, indexes=indexes)
-            elif kind.COLLECTION not in existing:
-                try:
-                    # The driver's own check beforehand raises a different error.
-                    await self.database.create_collection(kind.COLLECTION, check_exists=False)
-                except OperationFailure as refused:
-                    if refused.code != 48:  # NamespaceExists: another process created it
-                        raise
+        await create_collections(self.database, kinds)
 
     async def ping(self) -> None:
         """Read something: a server whose engine has stopped still answers a `ping`.
@@ -141,7 +129,8 @@ class Store:
         return UnitOfWork(self, None)
 
     async def transact(self, work: Callable[["UnitOfWork"], Awaitable[T]]) -> T:
-        """Run `work` in one transaction. Raises what it raises, or Unavailable after 15 seconds.
+        """Run `work` in one transaction. Raises what it raises, or Unavailable after 15 seconds, or
+        when the time of its command is over.
 
         A row that another transaction inserts between a read and an insert is a write conflict, not
         a Duplicate: the rerun reads it. A cancelled caller gets its CancelledError after the end of
@@ -168,8 +157,11 @@ class Store:
         return count
 
     async def _transact(self, work: Callable[["UnitOfWork"], Awaitable[T]]) -> T:
-        deadline = time.monotonic() + TRANSACTION_SECONDS
-        async with await self.client.start_session() as session:
+        deadline = time.monotonic() + min(TRANSACTION_SECONDS, seconds_left())
+        # Both ends of a session are local, so they need no thread: it begins without a statement,
+        # and its transaction is over when it ends.
+        session = AsyncIOMotorClientSession(self.client.delegate.start_session(), self.client)
+        try:
             used = bytes(session.session_id["id"])  # type: ignore[index]  # its stub is wrong
             self.sessions[used] = self.sessions.pop(used, None)
             attempt = 0
@@ -196,6 +188,8 @@ class Store:
                     raise
                 attempt += 1
                 await asyncio.sleep(random.random() * min(MAX_BACKOFF, 0.004 * 2**attempt))
+        finally:
+            session.delegate.end_session()
         if uow.rows:
             self.committed(uow.rows)
         return result
@@ -206,10 +200,13 @@ class Store:
         await self.client.admin.command("killSessions", sessions)
 
     async def _commit(self, session: AsyncIOMotorClientSession, deadline: float) -> None:
+        unknown = False
         while True:
             try:
                 return await session.commit_transaction()
             except PyMongoError as failed:
+                if unknown and isinstance(failed, NotSent):
+                    raise Unavailable from failed  # an attempt before it may have succeeded
                 unknown = failed.has_error_label("UnknownTransactionCommitResult")
                 if not unknown or time.monotonic() > deadline:
                     raise

@@ -11,6 +11,7 @@ import msgspec
 
 from domain.kernel.actor import Actor
 from domain.kernel.errors import RequestIdReused, RequestInProgress
+from domain.kernel.mongo_client import WaitLimit
 from domain.kernel.record import Index, Record
 from domain.kernel.store import TRANSACTION_SECONDS, UNREACHABLE, Duplicate, Store, UnitOfWork
 
@@ -61,8 +62,8 @@ class Claim(msgspec.Struct, frozen=True):
 
         When the database fails or does not answer in time, the claim ends by itself.
         """
-        with contextlib.suppress(TimeoutError, *UNREACHABLE):
-            async with asyncio.timeout(DROP_SECONDS):
+        with contextlib.suppress(*UNREACHABLE):
+            with WaitLimit(DROP_SECONDS):
                 await store.single().remove(Reply, {"_id": self.id, "claimed_by": self.token})
 
 

@@ -19,6 +19,7 @@ from domain.chat import group_commit
 from domain.chat.conversation import MESSAGE, Draft, Message
 from domain.chat.group_commit import PendingMessage, WriteIntent, WrittenMessages
 from domain.kernel.errors import InternalError, Unavailable
+from domain.kernel.mongo_client import command_limit
 from domain.kernel.outbox import Delivery
 from domain.kernel.record import wire
 from domain.kernel.store import DatabaseError, Store, UnitOfWork
@@ -94,6 +95,8 @@ class Writer:
         self._intent: WriteIntent | None = None
         self._written = written
         self._waiting: deque[PendingMessage] = deque()
+        self._batch: list[PendingMessage] = []
+        self._timer: asyncio.TimerHandle | None = None
         self._arrived = asyncio.Event()
         self._writing = False
 
@@ -107,6 +110,18 @@ class Writer:
             raise Unavailable
         self._waiting.append(waiting)
         self._arrived.set()
+        if self._timer is None:
+            self._timer = waiting.answer.get_loop().call_at(waiting.answer_by, self._refuse_late)
+
+    def _refuse_late(self) -> None:
+        """Refuse the messages that have waited too long. The write of a batch goes on, and its
+        messages are found when they are sent again."""
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        open_ = [each for each in (*self._batch, *self._waiting) if not each.answer.done()]
+        _refuse((each for each in open_ if each.answer_by <= now), Unavailable())
+        if left := [each.answer_by for each in open_ if each.answer_by > now]:
+            self._timer = asyncio.get_running_loop().call_at(min(left), self._refuse_late)
 
     def refuse(self) -> None:
         """Refuse all waiting messages."""
@@ -117,11 +132,13 @@ class Writer:
             await self._arrived.wait()
             self._arrived.clear()
             while batch := self._take_batch():
+                self._batch = batch
                 self._writing = True
                 try:
                     await self._write(batch)
                 finally:
                     self._writing = False
+                    self._batch = []
                     _refuse(batch, Unavailable())  # those without an answer
 
     def _take_batch(self) -> list[PendingMessage]:
@@ -190,7 +207,8 @@ class MessageWriter:
     def post(self, draft: Draft) -> Awaitable[Any]:
         if not self._accepting:
             raise Unavailable
-        waiting = PendingMessage(draft, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiting = PendingMessage(draft, loop.create_future(), loop.time() + command_limit().left)
         self._writers[hash(draft.conversation_id) % WRITERS].add(waiting)
         return waiting.answer
 

@@ -21,7 +21,7 @@ from tests.support.steady_load import SteadyLoad, steady_load
 
 LOGIN = ("customer@demo.test", "demo-jobsphere")
 PATIENCE = 90
-LONGEST = 30  # seconds, of a command that gets no answer from a store; a probe is much faster
+LONGEST = 15  # seconds, of a command that gets no answer from a store; a probe is much faster
 MONGO, REDIS = "mongo.py", "valkey"
 
 
@@ -29,7 +29,7 @@ MONGO, REDIS = "mongo.py", "valkey"
 async def test_stores_suspended_and_killed_under_load(
     tmp_path: Path, started: list[DevServer]
 ) -> None:
-    """Guard: the time limits of `mongo_client.connect` and `LimitedExecutor`, `Breaker`,
+    """Guard: the time limits of `mongo_client.connect` and `Threads`, `Breaker`,
     `Readiness`, and the supervision of `Embedded`. Guard: `exit_within`: a process that waits for
     its stores ends `END_SECONDS` after the time for draining, and logs what it leaves."""
     dev = await _dev(tmp_path / "data", tmp_path, started)
@@ -122,6 +122,6 @@ async def _assert_clear_and_kept(load: SteadyLoad) -> None:
     commands = load.since(0, "create", "me", "sessions")
     assert [each for each in commands if each.code not in ("", "unavailable")] == []
     assert load.slowest(0, "create", "me", "sessions") < LONGEST
-    assert load.slowest(0, "readyz") < LONGEST / 3
+    assert load.slowest(0, "readyz") < LONGEST / 2
     assert load.kept
     assert await load.lost() == []
