@@ -93,6 +93,7 @@ class Web(Container):
                 if exposed.event
             },
             run=run,
+            charge_answer=self.limits.charge_answer,
             refuse=refusal,
             note=self.refusals.note,
             authenticator=authenticator,
@@ -124,6 +125,7 @@ class Web(Container):
             authenticator,
             address,
             self.admission.charge_request,
+            self.limits.charge_answer,
         )
         self._loops: list[asyncio.Task[None]] = []
 

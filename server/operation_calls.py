@@ -13,6 +13,8 @@ REQUEST_ID = 128  # characters
 # Both return an answer; neither raises.
 RunOperation = Callable[[Operation, Any, Actor | None, Meta], Awaitable[Any]]
 Refuse = Callable[[DomainError], Any]
+# Charges an answer's size in bytes to the caller.
+ChargeAnswer = Callable[[Actor | None, int], None]
 # Logs a refusal: its code, the operation, the user's id and the address.
 Note = Callable[[Code, str, str, str], None]
 

@@ -23,6 +23,7 @@ from server.token_buckets import Rate, SharedBuckets, rounded
 # sign-ins a minute; they scale with the configured numbers.
 USUAL_COMMANDS, USUAL_SIGN_INS = 50, 60
 BYTES = 4096  # of a command for one token of its user; each command takes one at least
+ANSWER_BYTES = 16 * 1024  # of an answer that is larger, for one more
 MOST_OWED = 4  # bursts, after requests that turned out to cost much
 
 
@@ -108,6 +109,11 @@ class RateLimits:
                 rate = self._rate(limit)
                 cost = limit.later_cost(answer, Usage(meta.size, self.audience))
                 self._buckets.charge(key, rate, min(cost, MOST_OWED * rate.burst))
+
+    def charge_answer(self, actor: Actor | None, size: int) -> None:
+        """Take what a large answer costs: it was read, decrypted and encoded."""
+        if actor and size > ANSWER_BYTES:
+            self._buckets.charge(actor.id, self._user, size / ANSWER_BYTES)
 
     def _key(self, limit: Limit, op: Operation, actor: Actor | None, meta: Meta) -> str:
         """The bucket of a request, or an empty text if the limit does not concern it."""

@@ -5,10 +5,11 @@ A page of a hundred records of 64 KiB would be an answer of 6 MiB. It ends earli
 """
 
 from collections.abc import AsyncIterable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 # Below the 1 MiB that a connection may leave unread, so that one answer never closes it.
@@ -17,22 +18,22 @@ ENCODER = msgspec.json.Encoder()
 
 
 async def read_within(
-    found: AsyncIterable[dict[str, Any]],
-    read: Callable[[dict[str, Any]], T],
+    found: AsyncIterable[S],
+    read: Callable[[S], T],
     limit: int,
     share: int = 1,
 ) -> tuple[list[T], bool]:
-    """The first documents as `read` returns them, and whether more follow. They end at `limit`, or
-    when they fill their share of PAGE_BYTES as JSON.
+    """The first of what is found, as `read` returns it, and whether more follow. They end at
+    `limit`, or when they fill their share of PAGE_BYTES as JSON.
 
     Reading stops there: what follows stays in the database.
     """
     items: list[T] = []
     left, buffer = PAGE_BYTES // share, bytearray()
-    async for document in found:
+    async for each in found:
         if len(items) == limit:
             return items, True
-        item = read(document)
+        item = read(each)
         ENCODER.encode_into(item, buffer)
         left -= len(buffer)
         if items and left < 0:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -12,6 +12,7 @@ from msgspec import Meta as Limits
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import TooOld
 from domain.kernel.outbox import Delivery, Event
+from domain.kernel.paging import read_within
 from domain.kernel.record import Index, Record
 from domain.kernel.rooms import user_room
 from domain.kernel.store import Duplicate, UnitOfWork
@@ -21,6 +22,7 @@ from domain.operations.operation import operation
 KEPT = timedelta(days=30)
 ATTEMPTS = 50
 NOTICE = "notification"
+WINDOW = 25  # rows of one query of `sync`
 MAX_UNREAD = 100  # unread notices are counted up to this number
 
 HEAD = Event("/account", "head")
@@ -106,16 +108,36 @@ async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Feed:
     head, state = await asyncio.gather(  # read before the rows, which may only be newer
         read_head(uow, actor.id), uow.find(FeedHead, {"_id": _head_id(actor.id)})
     )
-    rows = await uow.first(
-        FeedRow, {"user_id": actor.id, "seq": {"$gt": cmd.since}}, (("seq", 1),), cmd.limit
-    )
+    async with contextlib.aclosing(_windows(uow, actor.id, cmd.since, cmd.limit)) as windows:
+        rows, _ = await read_within(windows, lambda row: row, cmd.limit)
     head = max(head, rows[-1].seq if rows else 0)
+    if not rows and head > cmd.since:  # those of the first window are no longer kept
+        rows = await uow.all(FeedRow, _after(actor.id, cmd.since), (("seq", 1),), 1)
     first = rows[0].seq if rows else head + 1
     if first > cmd.since + 1:
         raise TooOld(head=head, first=first)
     items = [Item(r.seq, r.created_at, r.namespace, r.name, r.data) for r in rows]
     seen = state.seen if state else 0
     return Feed(items, head, seen, await _unread(uow, actor.id, seen))
+
+
+def _after(user: str, since: int) -> dict[str, Any]:
+    return {"user_id": user, "seq": {"$gt": since}}
+
+
+async def _windows(
+    uow: UnitOfWork, user: str, since: int, limit: int
+) -> AsyncGenerator[FeedRow, None]:
+    """The rows after `since`, some numbers at a time. An answer of large rows ends after a few, and
+    numbers have no gaps, so each query says how many rows it is about."""
+    for start in range(since, since + limit, WINDOW):
+        found = 0
+        numbers = {"$gt": start, "$lte": min(start + WINDOW, since + limit)}
+        async for row in uow.each(FeedRow, {"user_id": user, "seq": numbers}, (("seq", 1),)):
+            found += 1
+            yield row
+        if found < WINDOW:
+            return
 
 
 async def _unread(uow: UnitOfWork, user: str, seen: int) -> int:

@@ -30,7 +30,7 @@ from server.http import downloads
 from server.http.transfer_slots import TransferSlots
 from server.http.uploads import Uploads
 from server.networks import network_of
-from server.operation_calls import Note, Refuse, RunOperation, checked_request_id
+from server.operation_calls import ChargeAnswer, Note, Refuse, RunOperation, checked_request_id
 from server.runtime import json_input
 from server.token_buckets import rounded
 
@@ -64,6 +64,7 @@ class HttpApi:
         authenticator: Authenticator,
         address: Callable[[web.BaseRequest], str],
         charge: Callable[[str], float],
+        charge_answer: ChargeAnswer,
     ) -> None:
         self._run = run
         self._refuse = refuse
@@ -71,6 +72,7 @@ class HttpApi:
         self._authenticator = authenticator
         self._address = address
         self._charge = charge
+        self._charge_answer = charge_answer
         self._uploads = Uploads()
         self._downloads = TransferSlots(DOWNLOADS_OF_USER, DOWNLOADS_OF_NETWORK, ALL_DOWNLOADS)
 
@@ -95,7 +97,9 @@ class HttpApi:
             agent = request.headers.get(hdrs.USER_AGENT, "")[:MAX_AGENT]
             address = self._address(request)
             meta = Meta(request_id, address, agent, text=takes_query, size=size)
-            return self.respond(await self._run(op, fields, actor, meta))
+            response = self.respond(await self._run(op, fields, actor, meta))
+            self._charge_answer(actor, len(response.body))  # type: ignore[arg-type]
+            return response
 
         return web.route(method, path, handle)
 

@@ -38,7 +38,7 @@ from domain.ports.sessions import SessionEvent
 from server.adapters.redis_presence import Presence
 from server.admission import Admission
 from server.authentication import Authenticator
-from server.operation_calls import Note, Refuse, RunOperation
+from server.operation_calls import ChargeAnswer, Note, Refuse, RunOperation
 from server.pubsub.fanout import Fanout
 from server.realtime import packets
 from server.realtime.command_table import Commands, parse_command
@@ -74,6 +74,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         *,
         commands: Commands,
         run: RunOperation,
+        charge_answer: ChargeAnswer,
         refuse: Refuse,
         note: Note,
         authenticator: Authenticator,
@@ -105,6 +106,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         self.eio.on_closed = self._on_connection_closed
         self._commands = commands
         self._run = run
+        self._charge_answer = charge_answer
         self._refuse = refuse
         self._note = note
         self._authenticator = authenticator
@@ -384,7 +386,10 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             answer = await self._run(op, fields, client.actor, meta)
             if answer.ok and (op.joins or op.leaves):
                 answer = await self._update_rooms(client, op, answer)
-            self._ack(client.connection, client.namespace, id, answer)
+            packet = packets.ack(client.namespace, id or 0, answer.ack())
+            self._charge_answer(client.actor, len(packet))
+            if id is not None:
+                client.connection.send_packet(packet)
         finally:
             client.busy -= 1
         if answer.error and answer.error.code == RateLimited.code:

@@ -12,9 +12,11 @@ from domain.kernel.errors import RateLimited
 from domain.operations.command import Meta
 from domain.operations.limits import PUSHED_BYTES, Limit, Per, stripe_calls
 from handlers import NAMESPACES
-from server.rate_limits import BYTES, MOST_OWED, RateLimits
+from server.rate_limits import ANSWER_BYTES, BYTES, MOST_OWED, RateLimits
 from server.token_buckets import Rate
+from tests.support.feed_rows import store_events
 from tests.support.parties import Refused
+from tests.support.raw_socket import open_raw_socket
 
 OPERATIONS = {each.operation.name: each.operation for n in NAMESPACES for each in n.exposed}
 VALID = {
@@ -44,6 +46,28 @@ async def test_a_user_who_is_too_fast_is_told_when_to_go_on(market, server):
     await other.call("/account", "me")
     await asyncio.sleep(wait)
     await fast.call("/account", "me")
+
+
+@pytest.mark.parametrize("wire", ["http", "socket", "without an acknowledgement"])
+async def test_a_large_answer_is_paid_by_its_bytes(wire, market, server):
+    """Guard: `RateLimits.charge_answer`, on both wires, also when no answer is sent."""
+    reader = await market.customer()
+    await store_events(market.store, reader, 5, 2 * ANSWER_BYTES)
+    server.web.limits._user = Rate(8, 1 / 100)
+    if wire == "http":
+        assert (await reader.http("GET", "/api/account/feed?since=0"))[0] == 200
+    elif wire == "socket":
+        await reader.call("/account", "sync", {"since": 0})
+    else:
+        socket = await open_raw_socket(market, reader)
+        await socket.connect("/account")
+        await socket.send('42/account,["sync",{"since":0}]')
+        assert (await socket.emit("/account", '["me"]'))["error"]["code"] == "rate_limited"
+    with pytest.raises(Refused) as refused:
+        await reader.call("/account", "me")
+    # One token for the command and 10 for its five rows; the bucket had 8, and one is asked for.
+    wait = refused.value.details["retry_after"]
+    assert refused.value.code == "rate_limited" and 380 < wait < 420
 
 
 async def test_declared_limits_are_enforced_and_scaled(market, server):

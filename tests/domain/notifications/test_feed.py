@@ -8,6 +8,7 @@ from domain.kernel.outbox import OutboxRow
 from domain.notifications import feed
 from domain.notifications.notices import NOTIFICATION
 from tests.conftest import both_paths
+from tests.support.feed_rows import store_events
 from tests.support.parties import Refused
 
 
@@ -49,6 +50,39 @@ async def test_a_client_that_was_away_too_long_gets_too_old(market, server):
     with pytest.raises(Refused) as refused:
         await customer.call("/account", "sync", {"since": 0})
     assert (refused.value.code, refused.value.details) == ("too_old", {"head": 2, "first": 2})
+
+
+async def test_a_long_feed_is_read_in_windows(market):
+    """Guard: `feed._windows`: neither a number twice nor a gap between two windows; an answer ends
+    at `limit`, at its share of bytes and at the last number."""
+    customer = await market.customer()
+    count = 3 * feed.WINDOW + 1
+    await store_events(market.store, customer, count)
+    for since, limit in (
+        (0, 500),
+        (0, feed.WINDOW),
+        (3, feed.WINDOW + 1),
+        (count - 1, 9),
+        (count, 9),
+    ):
+        items = (await customer.call("/account", "sync", {"since": since, "limit": limit}))["items"]
+        expected = list(range(since + 1, min(since + limit, count) + 1))
+        assert [item["seq"] for item in items] == expected, (since, limit)
+    large = await market.customer("Lara Large")
+    await store_events(market.store, large, 40, 60_000)
+    items = (await large.call("/account", "sync", {"since": 0, "limit": 500}))["items"]
+    assert [item["seq"] for item in items] == list(range(1, 9))
+
+
+async def test_too_old_names_the_first_number_that_is_kept(market):
+    """Guard: the query without a window in `feed.sync`, when all rows of the first have expired."""
+    customer = await market.customer()
+    await store_events(market.store, customer, 2 * feed.WINDOW + 5)
+    rows, first = market.store.database[feed.FeedRow.COLLECTION], feed.WINDOW + 10
+    await rows.delete_many({"user_id": customer.id, "seq": {"$gt": 0, "$lt": first}})
+    with pytest.raises(Refused) as refused:
+        await customer.call("/account", "sync", {"since": 2})
+    assert refused.value.code == "too_old" and refused.value.details["first"] == first
 
 
 async def test_the_seen_mark_moves_forward_only(market, server):
