@@ -2,7 +2,7 @@
 from the settings, started and stopped in order. A worker process has only this."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -69,6 +69,7 @@ class Container:
         self.settings = settings
         self.store = Store(settings.mongo_url, clock, _rates(settings), field_codec(settings))
         self.store.before_commit = _follow
+        self.store.on_damaged = _log_damaged
         # A caller waits for a free connection: a busy Redis must not look like an absent one,
         # because without Redis sessions are accepted without a look-up.
         self.redis = Redis.from_pool(
@@ -210,3 +211,7 @@ def _follow(uow: UnitOfWork) -> None:
     notices.queue_notifications(uow)
     system_messages.queue_system_messages(uow)
     presence.queue_presence(uow)
+
+
+def _log_damaged(collection: str, ids: Sequence[str]) -> None:
+    log.error("damaged records are left out of a list", collection=collection, ids=list(ids))

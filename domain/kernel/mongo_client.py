@@ -37,6 +37,7 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
 )
 
+from domain.kernel.errors import Unavailable
 from domain.kernel.record import Record
 
 T = TypeVar("T")
@@ -240,6 +241,21 @@ def is_transient(failed: PyMongoError) -> bool:
     return failed.has_error_label("TransientTransactionError") or isinstance(
         failed, ConnectionFailure
     )
+
+
+async def commit(session: AsyncIOMotorClientSession, deadline: float) -> None:
+    """Repeats a commit of which the outcome is unknown. Raises Unavailable, PyMongoError."""
+    unknown = False
+    while True:
+        try:
+            return await session.commit_transaction()
+        except PyMongoError as failed:
+            if unknown and isinstance(failed, NotSent):
+                raise Unavailable from failed  # an attempt before it may have succeeded
+            unknown = failed.has_error_label("UnknownTransactionCommitResult")
+            if not unknown or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.05)
 
 
 async def abort(session: AsyncIOMotorClientSession) -> None:

@@ -2,12 +2,18 @@
 
 A page of a hundred records of 64 KiB would be an answer of 6 MiB. It ends earlier instead, and
 `next_cursor`, or the `head` of a numbered list, says that there is more. One record always fits.
+
+A damaged record, which cannot be converted or decrypted, is left out of a list and reported. So it
+does not take all others with it. Alone it is an error, as are more than MAX_DAMAGED in a list: then
+a key is missing, and a list without them would look complete.
 """
 
-from collections.abc import AsyncIterable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
+
+from domain.kernel.field_codec import UndecipherableField
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -15,6 +21,8 @@ T = TypeVar("T")
 # Below the 1 MiB that a connection may leave unread, so that one answer never closes it.
 PAGE_BYTES = 512 * 1024
 ENCODER = msgspec.json.Encoder()
+MAX_DAMAGED = 10
+DAMAGED = (UndecipherableField, msgspec.ValidationError, KeyError)
 
 
 async def read_within(
@@ -40,6 +48,29 @@ async def read_within(
             return items, True
         items.append(item)
     return items, False
+
+
+async def without_damaged(
+    found: AsyncIterable[dict[str, Any]],
+    read: Callable[[dict[str, Any]], T],
+    report: Callable[[Sequence[str]], None],
+) -> AsyncGenerator[T, None]:
+    """The documents as `read` returns them. At the end `report` gets the ids of damaged ones."""
+    damaged: list[str] = []
+    try:
+        async for document in found:
+            id = document["_id"]  # `read` may change the document
+            try:
+                record = read(document)
+            except DAMAGED:
+                damaged.append(id)
+                if len(damaged) > MAX_DAMAGED:
+                    raise
+            else:
+                yield record
+    finally:
+        if damaged:
+            report(damaged)
 
 
 def lowest_complete(pages: Sequence[tuple[Sequence[str], bool]]) -> str:

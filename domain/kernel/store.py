@@ -7,9 +7,19 @@ Source: MongoDB manual, "Drivers API", transaction error labels.
 """
 
 import asyncio
+import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from functools import partial
 from typing import Any, TypeVar
 
@@ -17,12 +27,7 @@ from bson import ObjectId, binary
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClientSession
 from pymongo import UpdateOne
-from pymongo.errors import (
-    BulkWriteError,
-    ConnectionFailure,
-    DuplicateKeyError,
-    PyMongoError,
-)
+from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -33,15 +38,15 @@ from domain.kernel.field_codec import FieldCodec
 from domain.kernel.mongo_client import (
     SELECTION_SECONDS,
     STATEMENT_SECONDS,
-    NotSent,
     abort,
+    commit,
     connect,
     create_collections,
     is_transient,
     seconds_left,
 )
 from domain.kernel.outbox import OutboxRow, Outgoing
-from domain.kernel.paging import read_within
+from domain.kernel.paging import read_within, without_damaged
 from domain.kernel.record import Change, Page, Record
 from domain.kernel.settings import Clock, Rates
 from domain.kernel.shield import run_to_completion
@@ -100,6 +105,7 @@ class Store:
         self.collections: dict[str, Any] = {}  # a cache: motor builds a new object at each access
         self.sessions: dict[bytes, None] = {}  # used for transactions, the last one at the end
         self.committed: Callable[[list[OutboxRow]], None] = lambda rows: None
+        self.on_damaged: Callable[[str, Sequence[str]], None] = lambda collection, ids: None
         self.before_commit: Callable[[UnitOfWork], None] = lambda uow: None
 
     @property
@@ -173,7 +179,7 @@ class Store:
                 try:
                     result = await work(uow)
                     await uow.flush()
-                    await self._commit(session, deadline)
+                    await commit(session, deadline)
                     break
                 except PyMongoError as failed:
                     await abort(session)
@@ -198,19 +204,6 @@ class Store:
         """Abort the open transactions of these sessions. Raises DatabaseError."""
         sessions = [{"id": binary.Binary(id, binary.UUID_SUBTYPE)} for id in ids]
         await self.client.admin.command("killSessions", sessions)
-
-    async def _commit(self, session: AsyncIOMotorClientSession, deadline: float) -> None:
-        unknown = False
-        while True:
-            try:
-                return await session.commit_transaction()
-            except PyMongoError as failed:
-                if unknown and isinstance(failed, NotSent):
-                    raise Unavailable from failed  # an attempt before it may have succeeded
-                unknown = failed.has_error_label("UnknownTransactionCommitResult")
-                if not unknown or time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(0.05)
 
 
 class UnitOfWork(Outgoing):
@@ -260,6 +253,13 @@ class UnitOfWork(Outgoing):
         async for document in self.documents(kind, where, sort):
             yield self.record(kind, document)
 
+    def readable(
+        self, kind: type[R], found: AsyncIterable[dict[str, Any]]
+    ) -> AsyncGenerator[R, None]:
+        """The records of documents, for a list that users read: damaged ones are left out."""
+        report = partial(self._store.on_damaged, kind.COLLECTION)
+        return without_damaged(found, partial(self.record, kind), report)
+
     async def documents(
         self, kind: type[Record], where: Where, sort: Sort, limit: int = 0
     ) -> AsyncIterator[dict[str, Any]]:
@@ -299,7 +299,8 @@ class UnitOfWork(Outgoing):
         )
         found = found.sort(list(sort))
         try:
-            return await read_within(found, partial(self.record, kind), limit, share)
+            async with contextlib.aclosing(self.readable(kind, found)) as records:
+                return await read_within(records, lambda record: record, limit, share)
         finally:
             if found.alive:  # there is more
                 await found.close()

@@ -112,7 +112,7 @@ async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Feed:
         rows, _ = await read_within(windows, lambda row: row, cmd.limit)
     head = max(head, rows[-1].seq if rows else 0)
     if not rows and head > cmd.since:  # those of the first window are no longer kept
-        rows = await uow.all(FeedRow, _after(actor.id, cmd.since), (("seq", 1),), 1)
+        rows = await uow.first(FeedRow, _after(actor.id, cmd.since), (("seq", 1),), 1)
     first = rows[0].seq if rows else head + 1
     if first > cmd.since + 1:
         raise TooOld(head=head, first=first)
@@ -133,7 +133,8 @@ async def _windows(
     for start in range(since, since + limit, WINDOW):
         found = 0
         numbers = {"$gt": start, "$lte": min(start + WINDOW, since + limit)}
-        async for row in uow.each(FeedRow, {"user_id": user, "seq": numbers}, (("seq", 1),)):
+        where = {"user_id": user, "seq": numbers}
+        async for row in uow.readable(FeedRow, uow.documents(FeedRow, where, (("seq", 1),))):
             found += 1
             yield row
         if found < WINDOW:
@@ -241,9 +242,11 @@ async def append(
 
 async def read_head(uow: UnitOfWork, user: str) -> int:
     """The highest number in use: of the last row, or the kept head once all rows have expired."""
-    last = await uow.find(FeedRow, {"user_id": user, "seq": {"$gt": 0}}, (("seq", -1),))
+    where = {"user_id": user, "seq": {"$gt": 0}}
+    # Not as records: a damaged row must not stop the events after it.
+    last = [row["seq"] async for row in uow.documents(FeedRow, where, (("seq", -1),), 1)]
     if last:
-        return last.seq
+        return int(last[0])
     state = await uow.find(FeedHead, {"_id": _head_id(user)})
     return state.head if state else 0
 

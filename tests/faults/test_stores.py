@@ -86,7 +86,7 @@ UNKNOWN = {
 
 @pytest.mark.parametrize("answer", UNKNOWN.values(), ids=UNKNOWN.keys())
 async def test_unknown_commit_result(idle_work, failing, answer):
-    """Guard: `Store._commit` repeats only the commit; the body does not run again."""
+    """Guard: `mongo_client.commit` repeats only the commit; the body does not run again."""
     failing.order("commitTransaction", times=2, **answer)
     await idle_work.complete()
     [run] = STATEMENTS.containing(COMPLETING)

@@ -117,7 +117,7 @@ monitoring.register(AT_COMMIT)  # for all MongoDB clients that are created from 
 
 
 async def test_a_commit_without_an_answer(market: Market, stores: Addresses) -> None:
-    """Guard: `Store._commit`: the outcome is unknown, so the body does not run again, and a
+    """Guard: `mongo_client.commit`: the outcome is unknown, so the body does not run again, and a
     repeated request finds what took effect."""
     customer = await market.customer()
     AT_COMMIT.pid = stores.pids["mongo"]

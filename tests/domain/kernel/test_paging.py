@@ -4,9 +4,18 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
+from domain.jobs.job import Job
 from domain.kernel import paging
-from domain.kernel.paging import PAGE_BYTES, lowest_complete, read_within
+from domain.kernel.field_codec import UndecipherableField
+from domain.kernel.paging import (
+    MAX_DAMAGED,
+    PAGE_BYTES,
+    lowest_complete,
+    read_within,
+    without_damaged,
+)
 from domain.notifications import feed
 from tests.domain.chat.test_conversations import meet
 from tests.support.parties import Json, Party
@@ -130,3 +139,61 @@ async def test_the_audit_log_in_small_pages(market, monkeypatch):
                 break
             cursor = {"cursor": page["next_cursor"]}
         assert [row["id"] for row in found] == [row["id"] for row in whole], bound
+
+
+async def test_a_damaged_record_is_left_out_of_lists(server, market):
+    """Guard: `without_damaged` in `UnitOfWork.readable`: one record that cannot be converted, or
+    whose key is gone, does not take the others of its list with it. It is reported without its
+    contents."""
+    talk = await meet(market)
+    jobs = [talk.job, await market.job(talk.customer), await market.job(talk.customer)]
+    sent = [await talk.say(talk.customer, text) for text in ("first", "second", "third")]
+    database = server.store.database
+    await database["jobs"].update_one({"_id": jobs[1]["id"]}, {"$unset": {"title": 1}})
+    broken = {"text": b"\x01\x04gone" + b"x" * 80}
+    await database["messages"].update_one({"_id": sent[1]["id"]}, {"$set": broken})
+
+    with capture_logs() as logged:
+        mine = await talk.customer.call("/job", "mine")
+        history = await talk.history(talk.customer)
+    assert [job["id"] for job in mine["items"]] == [jobs[2]["id"], jobs[0]["id"]]
+    assert [message["id"] for message in history["items"]] == [sent[0]["id"], sent[2]["id"]]
+    assert [(each["collection"], each["ids"]) for each in logged if "ids" in each] == [
+        ("jobs", [jobs[1]["id"]]),
+        ("messages", [sent[1]["id"]]),
+    ]
+    alone = await talk.customer.ack("/job", "get", {"job_id": jobs[1]["id"]})
+    assert alone["error"]["code"] == "internal"
+    uow = server.store.single()
+    with pytest.raises(msgspec.ValidationError):
+        [job async for job in uow.each(Job, {}, (("_id", 1),))]
+    with pytest.raises(msgspec.ValidationError):
+        await uow.all(Job, {})
+
+
+async def test_a_list_of_damaged_records_is_an_error():
+    """Guard: `MAX_DAMAGED`: without the key of a whole collection its lists are not empty."""
+
+    def read(row: Json) -> Json:
+        raise UndecipherableField("no key")
+
+    reported: list[Any] = []
+    rows = [{"_id": str(n)} for n in range(MAX_DAMAGED + 5)]
+    with pytest.raises(UndecipherableField):
+        [row async for row in without_damaged(each(rows), read, reported.append)]
+    assert reported == [[str(n) for n in range(MAX_DAMAGED + 1)]]
+
+
+async def test_a_feed_with_a_damaged_row(server, market):
+    """Guard: `uow.readable` in `feed._windows` and `uow.first` in `feed.sync`: the rest is read,
+    and a client that lacks an event reloads its lists."""
+    customer = await market.customer()
+    head = await fill_feed(market, customer, 5)
+    rows = server.store.database["feed"]
+    await rows.update_one({"user_id": customer.id, "seq": head - 2}, {"$unset": {"name": 1}})
+    synced = await customer.call("/account", "sync", {"since": head - 4})
+    assert [item["seq"] for item in synced["items"]] == [head - 3, head - 1, head]
+    for since in (head - 3, head - 1):
+        await rows.update_one({"user_id": customer.id, "seq": since + 1}, {"$unset": {"name": 1}})
+        answer = await customer.ack("/account", "sync", {"since": since})
+        assert answer["error"]["code"] == "too_old"

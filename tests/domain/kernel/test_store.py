@@ -143,7 +143,7 @@ async def test_two_conflicting_writers_both_succeed(store: Store) -> None:
 async def test_a_transaction_takes_effect_once_despite_database_errors(
     store: Store, failing: Failing, command: str, times: int, failure: Any, runs: int
 ) -> None:
-    """Fails without `is_transient` (the body is not rerun), or without the loop in `_commit` (the
+    """Fails without `is_transient` (the body is not rerun), or without the loop in `commit` (the
     body would run again although it may have been committed)."""
     ran, committed = 0, []
     store.committed = committed.append

@@ -1,5 +1,6 @@
 """The audit finds wrong amounts, missing records, and objects that only Stripe has."""
 
+import msgspec
 import pytest
 
 from domain.accounts.user import User
@@ -139,3 +140,11 @@ async def test_the_stream_join_keeps_only_unmatched_items():
     assert all(a == b for a, b in whole[:-2])
     assert len(whole) == count + 1
     assert read.index("theirs") == stream_join.CHUNK
+
+
+async def test_a_damaged_booking_is_not_left_out(work, books):
+    """Guard: `uow.each` in `books_audit.audit`: the audit fails, as its sums would be wrong."""
+    journal = work.server.store.database[Transaction.COLLECTION]
+    await journal.update_one({"kind": "completed"}, {"$unset": {"fact": 1}})
+    with pytest.raises(msgspec.ValidationError, match="fact"):
+        await books()
