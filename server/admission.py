@@ -40,8 +40,9 @@ WARN_SECONDS = 60.0
 SEARCHED = 64  # idle connections that are looked at to make room
 BACKLOG = 512
 # Bytes that the kernel keeps of what a client sends and the process has not read yet. By default it
-# keeps up to 32 MiB of each connection, and one read takes 256 KiB of it.
-UNREAD, UNREAD_WEBSOCKET = 256 * 1024, 32 * 1024
+# keeps up to 32 MiB of each connection, and one read takes 256 KiB of it. A proxy on this machine
+# sends packets of 64 KiB: where these do not fit, each waits 40 ms for an acknowledgement.
+UNREAD, UNREAD_WEBSOCKET = 256 * 1024, 64 * 1024
 
 
 class Capacity(NamedTuple):
