@@ -2,8 +2,15 @@
 
 import asyncio
 
+import pytest
+
 from server.runtime import background_tasks
 from server.runtime.background_tasks import end
+
+
+@pytest.fixture(autouse=True)
+def prompt(monkeypatch):
+    monkeypatch.setattr(background_tasks, "TRY_SECONDS", 0.05)
 
 
 async def test_a_lost_cancellation_is_repeated():

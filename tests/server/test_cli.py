@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,13 +33,17 @@ DEMO_LOGINS = (
 )
 
 
-def gone(pids: list[int], seconds: float = 20) -> bool:
+def reached(condition: Callable[[], bool], seconds: float = 20) -> bool:
     deadline = time.monotonic() + seconds
-    while any(running(pid) for pid in pids):
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)
     return True
+
+
+def gone(pids: list[int]) -> bool:
+    return reached(lambda: not any(running(pid) for pid in pids))
 
 
 def running(pid: int) -> bool:
@@ -80,7 +85,8 @@ def test_dev_starts_from_nothing_and_finds_its_data_again(
 
     (data / "redis").chmod(0o755)
     (data / "secrets.json").chmod(0o644)
-    second = DevServer(data, free_port(), tmp_path / "second.log")
+    prompt = {"server.dev.supervision.LOOK_SECONDS": 0.1}
+    second = DevServer(data, free_port(), tmp_path / "second.log", prompt)
     started.append(second)
     second.wait_until_it_serves()
     status, me = second.http("GET", "/api/account/me", token=token)
@@ -95,13 +101,11 @@ def test_dev_starts_from_nothing_and_finds_its_data_again(
 def _kill_redis_until_dev_ends(dev: DevServer, data: Path, refresh_token: str) -> None:
     children = dev.children()
     os.kill(dev.child("valkey"), signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while not dev.output.count("embedded store answers again"):
-        assert time.monotonic() < deadline, dev.output
-        time.sleep(0.1)
-    assert dev.http("POST", "/api/account/refresh", {"refresh_token": refresh_token})[0] == 200
+    assert reached(lambda: "embedded store answers again" in dev.output), dev.output
+    refresh = ("POST", "/api/account/refresh", {"refresh_token": refresh_token})
+    assert reached(lambda: dev.http(*refresh)[0] == 200)  # Redis is not asked for a second
 
-    (manifest,) = (data / "redis").rglob("*.manifest")
+    (manifest,) = (data / "redis").rglob("appendonly.aof.manifest")
     manifest.write_text("this is no manifest\n")
     os.kill(dev.child("valkey"), signal.SIGKILL)
     assert dev.process.wait(timeout=60) == 1
@@ -222,8 +226,8 @@ async def test_web_and_worker_end_gracefully(processes: Processes) -> None:
     """Fails without the SIGTERM handler of `serve.run`: the exit code would be -15. Others fork
     these processes; here they start with an interpreter."""
     processes.fork_server = None
-    web, worker = await processes.web(), await processes.worker()
-    assert (await web.stop(), await worker.stop()) == (0, 0)
+    started = await asyncio.gather(processes.web(), processes.worker())
+    assert await asyncio.gather(*(each.stop() for each in started)) == [0, 0]
 
 
 def test_help_does_not_load_the_server() -> None:

@@ -90,7 +90,8 @@ async def test_errors_of_a_store_show_no_secret(
         "STRIPE_API_BASE": f"http://user:{mark}@{NOWHERE}",
     }
     env = {**installation.env, name: urls[name]}
-    ran = await asyncio.to_thread(fork_server.run, "audit", env=env)
+    prompt = {"domain.kernel.mongo_client.SELECTION_SECONDS": 0.5}
+    ran = await asyncio.to_thread(fork_server.run, "audit", env=env, constants=prompt)
     assert ran.returncode
     assert mark not in ran.stdout + ran.stderr
 

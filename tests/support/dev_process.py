@@ -15,6 +15,14 @@ from urllib.request import Request, urlopen
 from server.dev.stores import ROOT
 
 START_SECONDS = 40.0
+# Runs the server with other values of module constants, as `monkeypatch.setattr` does it here.
+WITH_CONSTANTS = """
+import importlib, json, runpy, sys
+for name, value in json.loads(sys.argv.pop(1)).items():
+    module, _, constant = name.rpartition(".")
+    setattr(importlib.import_module(module), constant, value)
+runpy.run_module("server", run_name="__main__", alter_sys=True)
+"""
 
 
 def clean_environment(env: Mapping[str, str]) -> dict[str, str]:
@@ -38,14 +46,24 @@ def run_command(
 
 
 class DevServer:
-    """A `server dev` process on a data folder."""
+    """A `server dev` process on a data folder, if need be with other module constants."""
 
-    def __init__(self, folder: Path, port: int, log: Path, **env: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        log: Path,
+        constants: Mapping[str, Any] | None = None,
+        **env: str,
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
+        program = ["-m", "server"]
+        if constants:
+            program = ["-c", WITH_CONSTANTS, json.dumps(constants)]
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "server", "dev"],
+                [sys.executable, *program, "dev"],
                 cwd=ROOT,
                 stdout=output,
                 stderr=output,

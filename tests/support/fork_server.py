@@ -92,16 +92,21 @@ class ForkServer:
         return channel
 
     def run(
-        self, *words: str, env: Mapping[str, str], stdin: str = ""
+        self,
+        *words: str,
+        env: Mapping[str, str],
+        stdin: str = "",
+        constants: Mapping[str, Any] = NONE,
     ) -> subprocess.CompletedProcess[str]:
-        """Like `run_command`."""
+        """Like `run_command`; `constants` as for `fork`."""
         with contextlib.ExitStack() as stack:
             given, output, errors = (
                 stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(3)
             )
             given.write(stdin)
             given.seek(0)
-            channel = self._request(words, clean_environment(env), [given, output, errors])
+            files = [given, output, errors]
+            channel = self._request(words, clean_environment(env), files, constants)
             with channel:
                 channel.settimeout(COMMAND_SECONDS)
                 channel.recv(MOST_BYTES)

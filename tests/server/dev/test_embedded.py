@@ -26,7 +26,7 @@ from pymongo import MongoClient
 from secantus.transactions import TransactionRegistry
 
 from server.config import load
-from server.dev import mongo, secrets, stores, supervision
+from server.dev import mongo, secrets, store_kinds, stores, supervision
 from server.dev.store_kinds import EmbeddedError
 from server.dev.stores import Addresses, Embedded, embedded
 from tests.support.databases import needs
@@ -42,6 +42,8 @@ PARENT = """
 import sys, threading
 from pathlib import Path
 from server.dev.stores import Embedded
+from server.dev import stores
+stores.WATCHDOG = Path(sys.argv[3])
 addresses = Embedded(Path(sys.argv[1]), sys.argv[2].split(",")).start()
 print(*addresses.pids.values(), flush=True)
 threading.Event().wait()
@@ -71,10 +73,12 @@ def redis(addresses: Addresses, command: str) -> bytes:
         return connection.recv(1024)
 
 
-def parent(data_dir: Path, names: set[str]) -> tuple[subprocess.Popen[str], list[int]]:
+def parent(
+    data_dir: Path, names: set[str], watchdog: Path = stores.WATCHDOG
+) -> tuple[subprocess.Popen[str], list[int]]:
     """Another process that holds the stores; answers with their process ids."""
     process = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(data_dir), ",".join(names)],
+        [sys.executable, "-c", PARENT, str(data_dir), ",".join(names), str(watchdog)],
         cwd=stores.ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -121,7 +125,11 @@ def test_children_end_when_their_parent_is_killed_and_the_next_start_waits(tmp_p
 
 def test_a_frozen_child_of_a_killed_parent_is_killed(tmp_path: Path) -> None:
     """Fails without SIGKILL in watchdog.SIGNALS: a stopped process does not act on SIGTERM."""
-    process, pids = parent(tmp_path, {"redis"})
+    watchdog = tmp_path / "watchdog.py"
+    slow = stores.WATCHDOG.read_text()
+    watchdog.write_text(slow.replace("(signal.SIGTERM, 6.0)", "(signal.SIGTERM, 0.3)"))
+    assert watchdog.read_text() != slow
+    process, pids = parent(tmp_path / "data", {"redis"}, watchdog)
     os.kill(pids[0], signal.SIGSTOP)
     end(process)
     assert eventually(lambda: not running(pids[0]), seconds=15)
@@ -164,6 +172,7 @@ def test_a_suspended_store_is_started_again_with_its_data(
     """Guard: `HANG_SECONDS` in `Supervisor._ailment`; a suspended process lives, and its system
     still accepts connections for it."""
     hurry(monkeypatch)
+    monkeypatch.setattr(store_kinds, "ANSWER_SECONDS", 1.0)
     with Embedded(tmp_path, ALL, supervised=True) as addresses:
         redis(addresses, "SET greeting hello")
         with MongoClient[dict[str, str]](addresses.mongo_url) as client:
