@@ -68,6 +68,7 @@ class Container:
         clock = SystemClock()
         self.settings = settings
         self.store = Store(settings.mongo_url, clock, _rates(settings), field_codec(settings))
+        self.store.delivers = False  # while its relay does not run
         self.store.before_commit = _follow
         self.store.on_damaged = _log_damaged
         # A caller waits for a free connection: a busy Redis must not look like an absent one,

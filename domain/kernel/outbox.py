@@ -97,7 +97,8 @@ class OutboxRow(Record, frozen=True):
 
 
 class Outgoing:
-    """Collects the outbox rows of a transaction, leased to the process that commits them."""
+    """Collects the outbox rows of a transaction, leased to the process that commits them. Without a
+    `worker`, which would deliver them, they are due at once for other processes."""
 
     def __init__(
         self, now: datetime, worker: str, new_id: Callable[[str], str], *, owns: bool
@@ -141,6 +142,6 @@ class Outgoing:
             lane=body.lane if isinstance(body, Work) else Lane.PUSH,
             body=plain(body),
             owner="" if at else self._worker,
-            lease_until=at or self.now + LEASE,
+            lease_until=at or (self.now + LEASE if self._worker else self.now),
             subject=body.subject if isinstance(body, Work) else "",
         )

@@ -83,7 +83,8 @@ def new_id(prefix: str) -> str:
 
 
 class Store:
-    """A connection pool to one database. `worker` owns the outbox rows that it writes."""
+    """A connection pool to one database. `worker` owns the outbox rows that it writes, unless the
+    process does not deliver any (`delivers`), such as a command that ends at once."""
 
     def __init__(
         self,
@@ -102,6 +103,7 @@ class Store:
         self.rates = rates
         self.codec = codec
         self.worker = worker or new_id("worker")
+        self.delivers = True
         self.collections: dict[str, Any] = {}  # a cache: motor builds a new object at each access
         self.sessions: dict[bytes, None] = {}  # used for transactions, the last one at the end
         self.committed: Callable[[list[OutboxRow]], None] = lambda rows: None
@@ -210,7 +212,8 @@ class UnitOfWork(Outgoing):
     """Typed access to records. Within `transact`, all calls are part of one transaction."""
 
     def __init__(self, store: Store, session: AsyncIOMotorClientSession | None) -> None:
-        super().__init__(store.clock.now(), store.worker, new_id, owns=session is not None)
+        worker = store.worker if store.delivers else ""
+        super().__init__(store.clock.now(), worker, new_id, owns=session is not None)
         self._store = store
         self._session = session
         self._codec = store.codec

@@ -1,6 +1,5 @@
 """Lists stored Stripe events and processes them again on demand."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from msgspec import Meta as Limits
@@ -41,11 +40,10 @@ async def replay_event(cmd: ReplayEvent, actor: Actor, uow: UnitOfWork) -> Webho
     return await requeue(uow, await uow.get(WebhookEvent, cmd.event_id))
 
 
-async def requeue(uow: UnitOfWork, event: WebhookEvent, at: datetime | None = None) -> WebhookEvent:
+async def requeue(uow: UnitOfWork, event: WebhookEvent) -> WebhookEvent:
     """Queue the processing of an event again, in place of its dead letter.
 
-    With `at` (the current time) another process takes it at once. Raises Conflict while it is
-    queued or being processed.
+    Raises Conflict while it is queued or being processed.
     """
     requeued = await uow.change(
         WebhookEvent,
@@ -57,5 +55,5 @@ async def requeue(uow: UnitOfWork, event: WebhookEvent, at: datetime | None = No
     if requeued is None:
         raise Conflict("The event is already being processed.")
     await uow.remove(OutboxRow, {"lane": Lane.STRIPE, "subject": event.id, "dead": True})
-    uow.later(ProcessEvent(event.id), at)
+    uow.later(ProcessEvent(event.id))
     return requeued

@@ -66,7 +66,7 @@ async def _queue(ports: Ports, event: WebhookEvent) -> bool:
     command line has none."""
 
     async def work(uow: UnitOfWork) -> None:
-        await requeue(uow, event, at=uow.now)  # a worker takes it, not this process
+        await requeue(uow, event)
         entry = AuditEntry(operation="cli.replay", fields={"event_id": event.id})
         await record(uow, ports.seal, entry)
 

@@ -89,6 +89,7 @@ class Relay:
         self._ports = ports
         self._heartbeat_at = time.monotonic()
         ports.store.committed = self.take
+        ports.store.delivers = True
         self._loops = [
             asyncio.create_task(self._poll_loop()),
             asyncio.create_task(self._push_loop()),
@@ -106,6 +107,7 @@ class Relay:
         with contextlib.suppress(Exception):
             await self._save_heads()
         self._store.committed = lambda rows: None
+        self._store.delivers = False
         await end((*self._loops, *self._working))
         with contextlib.suppress(Exception):
             await process_registry.remove_heartbeat(self._store)
