@@ -3,7 +3,8 @@
 Decision: the command is carried out and rolled back before it is put to another administrator, so
 that only what would succeed waits. When it is approved it runs again, in the transaction that
 records the approval. Small commands about the same payment or wallet are added up over a day, so
-that a large one in pieces needs approval as well.
+that a large one in pieces needs approval as well. So are all commands of one administrator, who
+could spread the pieces over several of these.
 """
 
 from collections.abc import Awaitable, Callable
@@ -30,6 +31,7 @@ C = TypeVar("C", bound=Command)
 
 UPDATED = Event("/admin", "approval.updated")
 LIFE = timedelta(hours=24)
+PARTS = 26  # hours that may count at the same time
 
 
 class ApprovalStatus(StrEnum):
@@ -80,8 +82,16 @@ class Approval(Record, frozen=True):
     reason: str = ""
 
 
+class Part(msgspec.Struct, frozen=True):
+    """What moved within one hour. It counts until a time that is 24 to 25 hours later."""
+
+    until: datetime
+    amount: int
+
+
 class UnapprovedTotal(Record, frozen=True):
-    """What moved without approval for one subject within a day; the id is `subject:currency`."""
+    """What moved without approval within 24 hours, for one subject or by one administrator; the id
+    is `subject:currency` or `by:administrator:currency`. `amount` is the sum of the parts."""
 
     COLLECTION = "unapproved_totals"
     PREFIX = "una"
@@ -90,12 +100,14 @@ class UnapprovedTotal(Record, frozen=True):
 
     amount: int
     expires_at: datetime
+    parts: Annotated[tuple[Part, ...], Bounded(PARTS)] = ()
 
 
 class Done(msgspec.Struct, frozen=True):
     """What a command did: its answer, and how much it moved for which subject.
 
-    With `adds_up`, several commands about the subject count together.
+    With `adds_up`, several commands about the subject count together; those of an administrator
+    always do.
     """
 
     value: Any
@@ -122,26 +134,34 @@ class Action(Generic[C]):
         """Carry the command out if one administrator suffices. Raises ApprovalRequired."""
         done = await self.perform(command, actor.id, uow)
         limit = uow.rates.approval_amount
-        if limit and await _total(uow, done) > limit:
+        if limit and await _total(uow, done, actor.id) > limit:
             raise NeedsApproval(self.operation, command, actor.id, done)
         return done.value
 
 
-async def _total(uow: UnitOfWork, done: Done) -> int:
-    """The amount with those of a day before it, which it is added to."""
-    if not done.adds_up:
-        return done.amount
-    id = f"{done.subject}:{done.currency}"
+async def _total(uow: UnitOfWork, done: Done, admin_id: str) -> int:
+    """The highest sum that the amount belongs to, which it is added to."""
+    sums = [await _add(uow, f"by:{admin_id}:{done.currency}", done.amount)]
+    if done.adds_up:
+        sums.append(await _add(uow, f"{done.subject}:{done.currency}", done.amount))
+    return max(sums)
+
+
+async def _add(uow: UnitOfWork, id: str, amount: int) -> int:
+    """Returns the sum."""
+    hour = uow.now.replace(minute=0, second=0, microsecond=0)
+    until = hour + timedelta(hours=1) + LIFE
     found = await uow.find(UnapprovedTotal, {"_id": id})
+    known = found.parts or (Part(found.expires_at, found.amount),) if found else ()
+    sums = {part.until: part.amount for part in known if part.until > uow.now}
+    sums[until] = sums.get(until, 0) + amount
+    parts = tuple(Part(*each) for each in sums.items())
+    total = sum(sums.values())
     if found is None:
-        expires_at = uow.now + LIFE
-        row = uow.new(UnapprovedTotal, id=id, amount=done.amount, expires_at=expires_at)
+        row = uow.new(UnapprovedTotal, id=id, amount=total, expires_at=until, parts=parts)
         await uow.add(row)
-        return done.amount
-    recent = found.expires_at > uow.now
-    total = done.amount + (found.amount if recent else 0)
-    expires_at = found.expires_at if recent else uow.now + LIFE
-    await uow.change(UnapprovedTotal, id, amount=total, expires_at=expires_at)
+    else:
+        await uow.change(UnapprovedTotal, id, amount=total, expires_at=until, parts=parts)
     return total
 
 

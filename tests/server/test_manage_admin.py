@@ -30,7 +30,7 @@ async def test_an_administrator_is_disabled_but_not_the_last(
     """Guard: `disable_administrator`, `end_all_sessions` in `bans.end_access`, and the audit row.
     The process of the sessions learns of it from MongoDB, by `Web._read_revocations`. Guard:
     `Store.delivers`: what the command leaves to do is due at once, not after a lease."""
-    monkeypatch.setattr("domain.kernel.outbox.LEASE", timedelta(hours=1))
+    monkeypatch.setattr("domain.kernel.outbox.LEASE", timedelta(seconds=50))
     admin, other = await market.admin(), await market.admin("Bob")
     await manage_admin.disable(market.settings, other.email, "Has left")
     await other.wait_until_disconnected("/admin")

@@ -95,13 +95,39 @@ async def test_what_does_not_exceed_the_amount_needs_nobody(market: Market, limi
 
 async def test_a_large_amount_in_pieces_needs_approval(market: Market, limited: None) -> None:
     """Guard: `UnapprovedTotal`: pieces for one wallet within a day count together."""
-    admin, contractor = await market.admin(), await market.contractor(onboarded=True)
-    other = await market.contractor(onboarded=True)
-    await admin.call("/admin", "adjust", adjustment(contractor, LIMIT - 10))
-    await asked(admin, "adjust", adjustment(contractor, -11))
-    await admin.call("/admin", "adjust", adjustment(contractor, 10))
-    await admin.call("/admin", "adjust", adjustment(other, LIMIT))
+    one, two = await market.admin(), await market.admin("Bob")
+    contractor = await market.contractor(onboarded=True)
+    await one.call("/admin", "adjust", adjustment(contractor, LIMIT - 10))
+    for admin in (one, two):
+        await asked(admin, "adjust", adjustment(contractor, -11))
+    await two.call("/admin", "adjust", adjustment(contractor, 10))
     assert await balance(contractor) == LIMIT
+
+
+async def test_the_pieces_of_one_administrator_count_together(
+    market: Market, server: Server, limited: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `admin_id` in `_total`: adjustments of several wallets and a release, which are below
+    the amount each, within any 24 hours. What was approved does not count."""
+    one, two = await market.admin(), await market.admin("Bob")
+    people = [await market.contractor(onboarded=True) for _ in range(3)]
+    await one.call("/admin", "adjust", adjustment(people[0], LIMIT // 2))
+    await one.call("/admin", "adjust", adjustment(people[1], -(LIMIT // 2) + 10))
+    await market.settled()
+    (transfer,) = await market.rows(Transfer)
+    await server.store.single().change(Transfer, transfer.id, status=TransferStatus.PARKED)
+    release = {"transfer_id": transfer.id, "reason": "Looked at"}
+    details = await asked(one, "release", release)
+    await two.call("/admin", "approve", {"approval_id": details["approval_id"]})
+    await asked(one, "adjust", adjustment(people[2], 11))
+    await two.call("/admin", "adjust", adjustment(people[2], 11))
+
+    clock = type(server.ports.clock)
+    now = clock.now
+    for hours, allowed in ((23, 10), (25, LIMIT - 10)):
+        monkeypatch.setattr(clock, "now", lambda self, by=hours: now(self) + timedelta(hours=by))
+        await asked(one, "adjust", adjustment(people[2], allowed + 1))
+        await one.call("/admin", "adjust", adjustment(people[2], allowed))
 
 
 async def test_a_large_refund_waits_and_is_checked_first(
