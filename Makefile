@@ -28,7 +28,7 @@ test: .venv/.test-ready $(VENDOR)
 
 # The inner loop: no processes, no browser.
 test-quick: .venv/.test-ready
-	$(PYTEST) -n 3 -m quick $(ARGS)
+	$(PYTEST) -n 4 -m quick $(ARGS)
 
 test-deep: .venv/.test-ready $(VENDOR)
 	TEST_SEED=$(TEST_SEED) $(PYTEST) -n 4 $(ARGS)

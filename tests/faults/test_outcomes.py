@@ -35,7 +35,7 @@ async def test_time_out_with_the_effect_done(impatient_gateway, negotiation):
     result."""
     offer = await negotiation.pending_offer()
     await negotiation.sandbox.fault(**NEWS_LOST)
-    await negotiation.sandbox.fault(path=CAPTURES, method="POST", when="after", delay=3)
+    await negotiation.sandbox.fault(path=CAPTURES, method="POST", when="after", delay=1.5)
     await negotiation.accept(offer)
     await captured_once(negotiation, offer)
 
