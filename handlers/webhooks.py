@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from domain.kernel.errors import DomainError, TooLarge
+from domain.kernel.errors import TooLarge
 from domain.ports.ports import Ports
 from domain.stripe_events.inbox import receive_event
 
@@ -11,15 +11,11 @@ PORTS = web.AppKey("ports", Ports)
 
 
 async def stripe(request: web.Request) -> web.Response:
-    """Answer 200 when the event is stored, now or by an earlier delivery."""
+    """Answer 200 when the event is stored, now or by an earlier delivery. Raises DomainError."""
     ports = request.app[PORTS]
-    try:
-        payload = await _payload(request)
-        event = ports.webhooks.verify(payload, request.headers.get("Stripe-Signature", ""))
-        fresh = await receive_event(ports, event)
-    except DomainError as refused:
-        problem = {"code": refused.code, "message": str(refused)}
-        return web.json_response(problem, status=refused.status)
+    payload = await _payload(request)
+    event = ports.webhooks.verify(payload, request.headers.get("Stripe-Signature", ""))
+    fresh = await receive_event(ports, event)
     return web.json_response({"received": True, "fresh": fresh})
 
 

@@ -15,12 +15,13 @@ from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from typing import NamedTuple
 
-import msgspec
 import structlog
 from aiohttp import web
 
 from server.config import Network
+from server.cross_origin import CrossOrigin
 from server.networks import network_of
+from server.problems import PROBLEM, problem
 from server.runtime.background_tasks import end
 from server.token_buckets import Buckets, Rate
 
@@ -56,8 +57,9 @@ class Capacity(NamedTuple):
 class Admission:
     """Registers the connections of a process."""
 
-    def __init__(self, capacity: Capacity) -> None:
+    def __init__(self, capacity: Capacity, cross_origin: CrossOrigin) -> None:
         self.capacity = capacity
+        self.cross_origin = cross_origin
         self.connections: set[Accepted] = set()
         self.unproven: dict[Accepted, None] = {}  # the oldest first
         self.active: dict[Accepted, None] = {}  # with a request
@@ -241,7 +243,7 @@ class Accepted(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._refusal:
-            self._answer_refusal()
+            self._answer_refusal(data)
         elif self.accepts is None or self.accepts(data):
             self._received += len(data)
             self._http.data_received(data)
@@ -262,9 +264,12 @@ class Accepted(asyncio.Protocol):
         if not self._refusal:
             self._http.connection_lost(exc)  # type: ignore[arg-type]
 
-    def _answer_refusal(self) -> None:
+    def _answer_refusal(self, data: bytes = b"") -> None:
         if not self._transport.is_closing():
-            self._transport.write(REFUSED[self._refusal])
+            head, body = REFUSED[self._refusal]
+            for name, value in self._admission.cross_origin.headers_for_bytes(data).items():
+                head += f"{name}: {value}\r\n".encode("latin-1")
+            self._transport.write(head + b"\r\n" + body)
             self._transport.close()
 
     def _end_refusal(self) -> None:
@@ -352,19 +357,14 @@ async def follow_requests(
         accepted.finish()
 
 
-def _refusal(status: int, reason: str, code: str, title: str) -> bytes:
-    problem = {
-        "type": "about:blank",
-        "title": title,
-        "status": status,
-        "code": code,
-        "details": {"retry_after": RETRY_SECONDS},
-    }
-    body = msgspec.json.encode(problem)
-    return (
-        f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/problem+json\r\n"
-        f"Retry-After: {RETRY_SECONDS}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    ).encode() + body
+def _refusal(status: int, reason: str, code: str, title: str) -> tuple[bytes, bytes]:
+    """Its headers, without the empty line after them, and its body."""
+    body = problem(status, code, title, {"retry_after": RETRY_SECONDS})
+    head = (
+        f"HTTP/1.1 {status} {reason}\r\nContent-Type: {PROBLEM}\r\n"
+        f"Retry-After: {RETRY_SECONDS}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
+    )
+    return head.encode(), body
 
 
 REFUSED = {

@@ -33,10 +33,12 @@ from server.admission import Admission, Capacity, follow_requests
 from server.authentication import ENDED, Authenticator
 from server.config import Settings
 from server.container import STATS_SECONDS, CannotServe, Container, refuse_demo_accounts
+from server.cross_origin import CrossOrigin
 from server.disk_space import DiskSpace
 from server.http.client_address import client_address
 from server.http.dev_mails import mails_route
 from server.http.headers import security_headers, security_txt
+from server.http.pages import page_routes
 from server.http.protocol import HttpRunner
 from server.http.routes import MAX_BODY, HttpApi
 from server.operation_calls import RunOperation
@@ -76,12 +78,14 @@ class Web(Container):
             partial(account_of, self.ports),
             self.tokens,
         )
+        self.cross_origin = CrossOrigin(settings.cors_origins)
         self.admission = Admission(
             Capacity(
                 min(settings.max_connections, for_connections(raise_limit())),
                 settings.connections_per_address,
                 settings.trusted_proxies,
-            )
+            ),
+            self.cross_origin,
         )
         self.refusals = RefusalLog()
         run = self._limited(answer)
@@ -170,7 +174,8 @@ class Web(Container):
 
     def application(self) -> web.Application:
         app = web.Application(
-            client_max_size=MAX_BODY, middlewares=[follow_requests, self.http.problems]
+            client_max_size=MAX_BODY,
+            middlewares=[follow_requests, self.http.problems, self.cross_origin.preflight],
         )
         self.realtime.attach(app)
         app.add_routes(
@@ -194,8 +199,9 @@ class Web(Container):
         )
         if isinstance(self.ports.mail, DevMailbox):
             app.add_routes([mails_route(self.ports.mail.mails)])
-        _serve_pages(app)
+        app.add_routes(page_routes(STATIC))
         app.on_response_prepare.append(security_headers(settings.public_url))
+        app.on_response_prepare.append(self.cross_origin.complete)
         app.cleanup_ctx.append(self._running)
         app.on_shutdown.append(self._release)
         return app
@@ -355,19 +361,6 @@ def _why(refused: OSError, settings: Settings) -> str:
 def _without_op(work: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:
     """Adapt work that serves a single operation, and so does not take it as an argument."""
     return lambda op, *arguments: work(*arguments)
-
-
-def _serve_pages(app: web.Application) -> None:
-    """The web client at `/`, the live monitor at `/admin`; modules, without a build step."""
-
-    def page(name: str) -> web.RouteDef:
-        async def show(request: web.Request) -> web.FileResponse:
-            return web.FileResponse(STATIC / name)
-
-        return web.get("/" if name == "index.html" else "/admin", show)
-
-    if STATIC.is_dir():
-        app.add_routes([page("index.html"), page("admin.html"), web.static("/static", STATIC)])
 
 
 async def _alive(request: web.Request) -> web.Response:

@@ -10,9 +10,11 @@ from urllib.parse import quote
 import structlog
 from aiohttp import hdrs, web
 
-from domain.kernel.errors import Unauthenticated
+from domain.kernel.errors import Code, Unauthenticated
+from server.http.conditional import is_known
 from server.http.headers import NOTHING
 from server.http.transfer_slots import Transfer
+from server.problems import PROBLEM, problem
 
 log = structlog.get_logger()
 
@@ -33,10 +35,12 @@ async def send(
     if file.size is not None:
         start, end = _select_range(request, file, response)
         response.content_length = end - start
-        if response.status in (304, 416):
-            response.content_length = None if response.status == 304 else 0
+        if response.status == 304:
+            response.content_length = None
             await response.prepare(request)
             return response
+        if response.status == 416:
+            return _out_of_range(response)
     async with contextlib.aclosing(file.pieces(start, end)) as pieces:
         with transfer.server_works():
             piece = await anext(pieces, b"")
@@ -85,11 +89,7 @@ def _select_range(request: web.Request, file: Any, response: web.StreamResponse)
     Several ranges, or an invalid one, select the whole file.
     Source: RFC 9110, 13.2.2 and 14.2.
     """
-    known = [
-        tag.strip().removeprefix("W/")
-        for tag in request.headers.get(hdrs.IF_NONE_MATCH, "").split(",")
-    ]
-    if file.etag in known or "*" in known:
+    if is_known(request, file.etag):
         response.set_status(304)
         return 0, 0
     asked = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", request.headers.get(hdrs.RANGE, ""))
@@ -111,6 +111,12 @@ def _select_range(request: web.Request, file: Any, response: web.StreamResponse)
     response.set_status(206)
     response.headers[hdrs.CONTENT_RANGE] = f"bytes {start}-{end - 1}/{file.size}"
     return start, end
+
+
+def _out_of_range(response: web.StreamResponse) -> web.Response:
+    headers = {hdrs.CONTENT_RANGE: response.headers[hdrs.CONTENT_RANGE]}
+    body = problem(416, Code.INVALID, "The file has no bytes in this range.")
+    return web.Response(status=416, body=body, content_type=PROBLEM, headers=headers)
 
 
 async def _write(response: web.StreamResponse, piece: bytes) -> None:

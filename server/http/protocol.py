@@ -14,7 +14,9 @@ from typing import Any
 import structlog
 from aiohttp import StreamReader, hdrs, web
 
+from domain.kernel.errors import Code
 from server.networks import NEIGHBOURS, network_of
+from server.problems import PROBLEM, problem
 
 log = structlog.get_logger()
 
@@ -78,7 +80,9 @@ class Protocol(web.RequestHandler):
             log.error("request failed", path=request.path, exc_info=exc)
         if request.writer.output_size:
             raise ConnectionError("a response has begun")
-        response = web.Response(status=status, text=HTTPStatus(status).phrase)
+        code = Code.INVALID if status < 500 else Code.INTERNAL
+        body = problem(status, code, HTTPStatus(status).phrase)
+        response = web.Response(status=status, body=body, content_type=PROBLEM)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers[hdrs.CACHE_CONTROL] = "no-store"
         response.force_close()

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cache, partial
 from typing import Any, get_type_hints
 
@@ -17,20 +17,25 @@ from domain.kernel.errors import (
     DomainError,
     InternalError,
     Invalid,
+    NotFound,
     RateLimited,
     TooLarge,
     Unauthenticated,
+    Unavailable,
     UnknownCommand,
     UnsupportedType,
 )
+from domain.kernel.store import UNREACHABLE
 from domain.operations.command import Command, Meta
 from domain.operations.operation import Operation
 from server.authentication import Authenticator
 from server.http import downloads
+from server.http.conditional import is_known, tag_of
 from server.http.transfer_slots import TransferSlots
 from server.http.uploads import Uploads
 from server.networks import network_of
 from server.operation_calls import ChargeAnswer, Note, Refuse, RunOperation, checked_request_id
+from server.problems import PROBLEM, problem
 from server.runtime import json_input
 from server.token_buckets import rounded
 
@@ -40,7 +45,7 @@ MAX_AGENT = 500  # characters
 MAX_BODY = 64 * 1024
 # At the same time, on this process.
 DOWNLOADS_OF_USER, DOWNLOADS_OF_NETWORK, ALL_DOWNLOADS = 16, 200, 400
-JSON, PROBLEM = "application/json", "application/problem+json"
+JSON = "application/json"
 MAX_FILE_PATH = 255  # characters; file systems refuse longer names
 MAX_PARAMETERS = 300  # in a query; its length is limited by the request line
 METHODS = {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"}
@@ -97,8 +102,11 @@ class HttpApi:
             agent = request.headers.get(hdrs.USER_AGENT, "")[:MAX_AGENT]
             address = self._address(request)
             meta = Meta(request_id, address, agent, text=takes_query, size=size)
-            response = self.respond(await self._run(op, fields, actor, meta))
-            self._charge_answer(actor, len(response.body))  # type: ignore[arg-type]
+            answer = await self._run(op, fields, actor, meta)
+            response = self.respond(answer)
+            if takes_query and not answer.error:
+                response = _conditional(request, op, answer.data, response)
+            self._charge_answer(actor, len(response.body or b""))  # type: ignore[arg-type]
             return response
 
         return web.route(method, path, handle)
@@ -174,23 +182,19 @@ class HttpApi:
 
     def respond(self, answer: Any) -> web.Response:
         if answer.error is None:
-            return _json(answer.data)
+            return web.Response(body=msgspec.json.encode(answer.data), content_type=JSON)
         error = answer.error
-        problem = {
-            "type": "about:blank",
-            "title": error.message,
-            "status": answer.status,
-            "code": error.code,
-            "details": error.details,
-        }
+        body = problem(answer.status, error.code, error.message, error.details)
         later = error.details.get("retry_after")
         headers = {"Retry-After": str(math.ceil(later))} if later else None
-        return _json(problem, status=answer.status, content_type=PROBLEM, headers=headers)
+        return web.Response(body=body, status=answer.status, content_type=PROBLEM, headers=headers)
 
     @web.middleware
     async def problems(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse what no route takes. Give aiohttp's own errors below /api the form of every
-        other error."""
+        """Refuse what no route takes. Give aiohttp's own errors the form of every other error.
+
+        python-engineio answers its refusals itself, in the form of its protocol.
+        """
         try:
             if wait := self._charge(self._address(request)):
                 # New connections of an address are limited, too, so that refusing stays cheap.
@@ -202,20 +206,31 @@ class HttpApi:
         except DomainError as refused:
             return self.respond(self._refuse(refused))
         except web.HTTPException as refused:
-            if refused.status < 400 or not request.path.startswith("/api/"):
+            if refused.status < 400:
                 raise
-            known = TooLarge() if refused.status == 413 else UnknownCommand(refused.reason)
-            answer = msgspec.structs.replace(self._refuse(known), status=refused.status)
-            response = self.respond(answer)
+            response = self.respond(self._in_our_terms(request, refused))
             if hdrs.ALLOW in refused.headers:
                 response.headers[hdrs.ALLOW] = refused.headers[hdrs.ALLOW]
             return response
+        except UNREACHABLE:
+            return self.respond(self._refuse(Unavailable()))
         except BROKEN_BODY as broken:
             log.warning("malformed body", path=request.path, reason=type(broken).__name__)
             return self.respond(self._refuse(Invalid("The body is malformed or incomplete.")))
         except Exception:
             log.exception("request failed", path=request.path)
             return self.respond(self._refuse(InternalError()))
+
+    def _in_our_terms(self, request: web.Request, refused: web.HTTPException) -> Any:
+        """The answer for an error of aiohttp, with its status."""
+        known: DomainError
+        if refused.status == 413:
+            known = TooLarge()
+        elif request.path.startswith("/api/") or refused.status not in (403, 404):
+            known = UnknownCommand(refused.reason)
+        else:
+            known = NotFound("There is nothing at this address.")
+        return msgspec.structs.replace(self._refuse(known), status=refused.status)
 
 
 def _check_head(request: web.Request) -> None:
@@ -228,19 +243,23 @@ def _check_head(request: web.Request) -> None:
     if headers.get(hdrs.TRANSFER_ENCODING, "chunked").lower() != "chunked":
         raise UnsupportedType("The only Transfer-Encoding is chunked.")
     if request.method not in METHODS:
-        raise web.HTTPMethodNotAllowed(request.method, METHODS)
+        unsupported = request.match_info.http_exception
+        allowed = getattr(unsupported, "allowed_methods", None) or METHODS
+        raise web.HTTPMethodNotAllowed(request.method, allowed)
     if any(name in headers for name in OVERRIDES):
         raise Invalid("The method of a request cannot be overridden.")
 
 
-def _json(
-    value: Any,
-    status: int = 200,
-    content_type: str = JSON,
-    headers: Mapping[str, str] | None = None,
+def _conditional(
+    request: web.Request, op: Operation, data: Any, response: web.Response
 ) -> web.Response:
-    body = msgspec.json.encode(value)
-    return web.Response(body=body, status=status, content_type=content_type, headers=headers)
+    """The response with its tag, or 304 without a body."""
+    tag = tag_of(op.name, data, response.body)  # type: ignore[arg-type]
+    if is_known(request, tag):
+        response = web.Response(status=304)
+    if tag:
+        response.headers[hdrs.ETAG] = tag
+    return response
 
 
 async def _body(request: web.Request) -> tuple[dict[str, Any], int]:

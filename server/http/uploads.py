@@ -10,7 +10,7 @@ from aiohttp import BodyPartReader, ClientError, MultipartReader, StreamReader, 
 from aiohttp.http import HttpProcessingError
 
 from domain.files.file import MAX_FILE, Received
-from domain.kernel.errors import Invalid, TooLarge
+from domain.kernel.errors import Invalid, TooLarge, UnsupportedType
 from server.http.transfer_slots import Transfer, TransferSlots
 from server.runtime.spool import Spool
 
@@ -38,7 +38,8 @@ class Uploads:
     async def receive(
         self, request: web.Request, user_id: str, network: str
     ) -> AsyncIterator[Received]:
-        """Receive a file completely. Raises RateLimited, TooLarge, Invalid."""
+        """Receive a file completely. Raises RateLimited, TooLarge, UnsupportedType,
+        Invalid."""
         with Spool() as spool:
             async with self._transfer(user_id, network) as transfer:
                 received = await _receive(request, spool, transfer)
@@ -61,7 +62,9 @@ async def _receive(request: web.Request, spool: Spool, transfer: Transfer) -> Re
     if (request.content_length or 0) > MAX_FILE + AROUND:
         raise TooLarge("The file is too large.", limit_bytes=MAX_FILE)
     if request.content_type != FORM:
-        raise Invalid(f"The body is {FORM} with one file in it.", field="file")
+        raise UnsupportedType(
+            f"The body is {FORM} with one file in it.", found=request.content_type, allowed=[FORM]
+        )
     try:
         return await _read(request, spool, transfer)
     except TimeoutError as late:

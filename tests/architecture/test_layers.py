@@ -52,13 +52,13 @@ ALLOWED_SERVER = {
     "authentication": "adapters revocations",
     "password_attempts": "networks token_buckets",
     "rate_limits": "caller networks token_buckets password_attempts",
-    "admission": "runtime config networks token_buckets",
+    "admission": "runtime config cross_origin networks problems token_buckets",
     "refusal_log": "networks",
-    "http": "runtime networks operation_calls authentication token_buckets",
+    "http": "runtime networks operation_calls authentication problems token_buckets",
     "realtime": "runtime admission token_buckets operation_calls pubsub adapters authentication",
     "container": "config demo_accounts pubsub adapters workers realtime",
-    "app": "runtime config admission disk_space readiness rate_limits refusal_log operation_calls"
-    " revocations adapters authentication http realtime container",
+    "app": "runtime config admission cross_origin disk_space readiness rate_limits refusal_log"
+    " operation_calls revocations adapters authentication http realtime container",
     "dev": "disk_space config log_setup demo_accounts dev_environment adapters http app",
     "cli": "runtime config log_setup demo_accounts dev_environment container app dev",
     "__main__": "cli",

@@ -15,6 +15,7 @@ from domain.kernel.actor import Role
 from domain.kernel.rooms import user_room
 from server import admission
 from server.admission import Accepted, Capacity
+from server.cross_origin import CrossOrigin
 from server.realtime import engine
 from server.realtime import server as realtime_server
 from server.runtime.descriptors import for_connections, raise_limit
@@ -123,7 +124,9 @@ async def test_an_address_has_a_limit(
 
 def test_loopback_and_proxies_have_no_limit() -> None:
     """Guard: `admission.Admission.limited`."""
-    found = admission.Admission(Capacity(9, 9, (ip_network("10.0.0.0/8"),))).limited
+    found = admission.Admission(
+        Capacity(9, 9, (ip_network("10.0.0.0/8"),)), CrossOrigin(())
+    ).limited
     assert [found(each) for each in ("127.0.0.1", "::1", "10.1.2.3", "", "unix")] == [None] * 5
     assert found("192.0.2.7") == found("::ffff:192.0.2.7") == "192.0.2.7"
     assert found("2001:db8::1") == found("2001:db8::f:2") == "2001:db8::/64"

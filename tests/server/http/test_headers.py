@@ -83,7 +83,7 @@ async def test_pages(market, path):
         ("/", "text/html"),
         ("/static/style.css", "text/css"),
         ("/static/favicon.svg", "image/svg+xml"),
-        ("/nowhere", "text/plain"),
+        (SECURITY_TXT, "text/plain"),
     ],
 )
 async def test_texts_say_their_encoding(market, path, type):
@@ -110,7 +110,7 @@ async def test_texts_say_their_encoding(market, path, type):
     ),
 )
 async def test_nothing_is_served_beside_the_pages(market, path):
-    """Guard: `_serve_pages`: one folder, without listings."""
+    """Guard: `pages.page_routes`: one folder, without listings."""
     url = URL(market.url + path, encoded=True)
     async with market.web.get(url, allow_redirects=False) as response:
         assert response.status in (403, 404)

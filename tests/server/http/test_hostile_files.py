@@ -179,9 +179,9 @@ BODIES = {
     "other form": (
         "multipart/mixed; boundary=" + BOUNDARY,
         multipart_part() + MULTIPART_END,
-        "invalid",
+        "unsupported_type",
     ),
-    "json": ("application/json", b"{}", "invalid"),
+    "json": ("application/json", b"{}", "unsupported_type"),
     "packed": (
         FORM + "\r\nContent-Encoding: gzip",
         gzip.compress(multipart_part() + MULTIPART_END),

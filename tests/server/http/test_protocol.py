@@ -84,7 +84,8 @@ async def test_a_malformed_request_costs_one_line(server, library_log):
     for what, data in MALFORMED.items():
         with capture_logs() as logs:
             reply = check_tells_nothing(await send(server.url, data))
-        assert (reply.status, reply.body) == (400, b"Bad Request"), what
+        assert reply.headers["Content-Type"] == "application/problem+json"
+        assert (reply.status, reply.code) == (400, "invalid"), what
         [line] = logs
         assert line["event"] == "malformed request" and "exc_info" not in line, what
     assert library_log == []
