@@ -26,6 +26,7 @@ from contextvars import ContextVar, copy_context
 from typing import Any, TypeVar
 
 import pymongo
+from bson import binary
 from motor.frameworks import asyncio as framework
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
 from pymongo.errors import (
@@ -266,6 +267,18 @@ async def abort(session: AsyncIOMotorClientSession) -> None:
     with contextlib.suppress(PyMongoError):
         with WaitLimit(ABORT_SECONDS if reachable else LEAST_SECONDS, cleanup=True):
             await session.abort_transaction()
+
+
+def lost_answer(session: AsyncIOMotorClientSession) -> bool:
+    """Whether a statement of this session got no answer. Then the driver does not use it again, and
+    the database may keep its transaction open."""
+    return bool(session.delegate._server_session.dirty)
+
+
+async def end_sessions(client: AsyncIOMotorClient[dict[str, Any]], ids: Iterable[bytes]) -> None:
+    """Abort the open transactions of these sessions. Raises PyMongoError."""
+    sessions = [{"id": binary.Binary(id, binary.UUID_SUBTYPE)} for id in ids]
+    await client.admin.command("killSessions", sessions)
 
 
 async def create_collections(database: Any, kinds: Iterable[type[Record]]) -> None:

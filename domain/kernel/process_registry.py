@@ -3,7 +3,8 @@
 Open transactions of a killed process keep their rows locked until the database aborts them, by
 default after 60 seconds (`transactionLifetimeLimitSeconds`). So each process stores the sessions
 that it uses, and another process ends them when the heartbeat expires. A process that was only
-suspended loses nothing: its transactions are retried.
+suspended loses nothing: its transactions are retried. A process ends by itself the sessions of its
+transactions that got no answer.
 Source: MongoDB manual, `killSessions`.
 """
 
@@ -11,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from domain.kernel.bounds import Bounded
+from domain.kernel.mongo_client import end_sessions
 from domain.kernel.record import Index, Record
 from domain.kernel.store import Store
 
@@ -48,6 +50,14 @@ async def send_heartbeat(store: Store) -> None:
         )
 
 
+async def end_abandoned_sessions(store: Store) -> None:
+    """Abort the transactions of this process that got no answer. Raises DatabaseError."""
+    if abandoned := list(store.abandoned):
+        await end_sessions(store.client, abandoned)
+        for _ in abandoned:
+            store.abandoned.popleft()
+
+
 async def remove_heartbeat(store: Store) -> None:
     """Remove this process, which has no open sessions any more."""
     await store.single().remove(ProcessHeartbeat, {"_id": store.worker})
@@ -60,6 +70,6 @@ async def end_dead_sessions(store: Store) -> None:
     dead = await uow.all(ProcessHeartbeat, over, (("alive_until", 1),), MAX_PROCESSES)
     sessions = [bytes.fromhex(id) for process in dead for id in process.sessions]
     if sessions:
-        await store.end_sessions(sessions)
+        await end_sessions(store.client, sessions)
     if dead:
         await uow.remove(ProcessHeartbeat, {"_id": tuple(process.id for process in dead), **over})

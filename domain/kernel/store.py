@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections import deque
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -23,7 +24,7 @@ from collections.abc import (
 from functools import partial
 from typing import Any, TypeVar
 
-from bson import ObjectId, binary
+from bson import ObjectId
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClientSession
 from pymongo import UpdateOne
@@ -43,6 +44,7 @@ from domain.kernel.mongo_client import (
     connect,
     create_collections,
     is_transient,
+    lost_answer,
     seconds_left,
 )
 from domain.kernel.outbox import OutboxRow, Outgoing
@@ -57,6 +59,7 @@ T = TypeVar("T")
 
 NEWEST: Sort = (("_id", -1),)
 MAX_PAGE, BATCH = 100, 200
+MAX_ABANDONED = 500
 SMALL_BATCH = 26  # records, of a list for an answer
 DUPLICATE = 11000  # MongoDB's error code
 TRANSACTION_SECONDS = 15.0
@@ -106,6 +109,7 @@ class Store:
         self.delivers = True
         self.collections: dict[str, Any] = {}  # a cache: motor builds a new object at each access
         self.sessions: dict[bytes, None] = {}  # used for transactions, the last one at the end
+        self.abandoned: deque[bytes] = deque(maxlen=MAX_ABANDONED)  # sessions, see `lost_answer`
         self.committed: Callable[[list[OutboxRow]], None] = lambda rows: None
         self.on_damaged: Callable[[str, Sequence[str]], None] = lambda collection, ids: None
         self.before_commit: Callable[[UnitOfWork], None] = lambda uow: None
@@ -197,15 +201,12 @@ class Store:
                 attempt += 1
                 await asyncio.sleep(random.random() * min(MAX_BACKOFF, 0.004 * 2**attempt))
         finally:
+            if lost_answer(session):
+                self.abandoned.append(used)
             session.delegate.end_session()
         if uow.rows:
             self.committed(uow.rows)
         return result
-
-    async def end_sessions(self, ids: Iterable[bytes]) -> None:
-        """Abort the open transactions of these sessions. Raises DatabaseError."""
-        sessions = [{"id": binary.Binary(id, binary.UUID_SUBTYPE)} for id in ids]
-        await self.client.admin.command("killSessions", sessions)
 
 
 class UnitOfWork(Outgoing):

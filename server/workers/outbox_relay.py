@@ -218,6 +218,7 @@ class Relay:
             with contextlib.suppress(Exception):
                 await process_registry.send_heartbeat(self._store)
                 self._heartbeat_at = time.monotonic()
+                await process_registry.end_abandoned_sessions(self._store)
             await asyncio.sleep(RENEW_SECONDS)
             with contextlib.suppress(Exception):
                 await self._save_heads()

@@ -17,6 +17,7 @@ from domain.kernel import mongo_client
 from domain.operations import idempotency
 from domain.operations.idempotency import Reply
 from server.dev.stores import Addresses
+from server.workers import outbox_relay
 from tests.domain.chat.test_conversations import meet
 from tests.faults.outcome import until
 from tests.support.market import Market
@@ -32,6 +33,7 @@ MOST_SECONDS = 4.0
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mongo_client, "COMMAND_SECONDS", SECONDS)
     monkeypatch.setattr(mongo_client, "PROBE_SECONDS", SECONDS)
+    monkeypatch.setattr(outbox_relay, "RENEW_SECONDS", 0.2)
     monkeypatch.setattr(idempotency, "DROP_SECONDS", SECONDS)
     monkeypatch.setattr(idempotency, "CLAIM_HELD", timedelta(seconds=1))
 
@@ -91,48 +93,77 @@ async def until_sent(party: Party, fields: Json) -> Json:
     return sent[0]
 
 
-class SuspendedAtCommit(monitoring.CommandListener):
-    """Suspends the database before the first commit of a new job is sent."""
+class SuspendedInTransaction(monitoring.CommandListener):
+    """Suspends the database once, before a statement of a transaction that has written a job."""
 
     def __init__(self) -> None:
+        self.before = ""
         self.pid = 0
         self.sessions: set[bytes] = set()
 
+    def order(self, stores: Addresses, before: str) -> None:
+        self.pid, self.before = stores.pids["mongo"], before
+
     def started(self, event: Any) -> None:
-        if not self.pid:
+        if not self.before or event.command.get("autocommit") is not False:
             return
-        session = bytes(event.command.get("lsid", {}).get("id", b""))
-        if event.command.get("insert") == Job.COLLECTION:
-            self.sessions.add(session)
-        elif event.command_name == "commitTransaction" and session in self.sessions:
+        session = bytes(event.command["lsid"]["id"])
+        if event.command_name == self.before and session in self.sessions:
+            self.before = ""
             os.kill(self.pid, signal.SIGSTOP)
+        elif event.command.get(event.command_name) == Job.COLLECTION:
+            self.sessions.add(session)
 
     def succeeded(self, event: Any) -> None: ...
 
     def failed(self, event: Any) -> None: ...
 
 
-AT_COMMIT = SuspendedAtCommit()
-monitoring.register(AT_COMMIT)  # for all MongoDB clients that are created from now on
+IN_TRANSACTION = SuspendedInTransaction()
+monitoring.register(IN_TRANSACTION)  # for all MongoDB clients that are created from now on
 
 
 async def test_a_commit_without_an_answer(market: Market, stores: Addresses) -> None:
     """Guard: `mongo_client.commit`: the outcome is unknown, so the body does not run again, and a
     repeated request finds what took effect."""
     customer = await market.customer()
-    AT_COMMIT.pid = stores.pids["mongo"]
-    try:
-        async with asyncio.timeout(MOST_SECONDS):
-            answer = await customer.ack("/job", "create", JOB, request_id="s-1")
-    finally:
-        AT_COMMIT.pid = 0
-        os.kill(stores.pids["mongo"], signal.SIGCONT)
+    IN_TRANSACTION.order(stores, "commitTransaction")
+    answer = await _unanswered(customer, stores, "create", JOB, "s-1")
     assert answer["error"]["code"] == "unavailable"
     done = await until_done(customer, "s-1")
     assert [job.id for job in await market.rows(Job)] == [done["id"]]
     assert len(await market.trail(operation="job.create")) == 1
     (reply,) = await market.rows(Reply)
     assert reply.answer["id"] == done["id"]
+
+
+async def _unanswered(
+    party: Party, stores: Addresses, event: str, fields: Json, request_id: str
+) -> Json:
+    """The answer to a command that suspends the database."""
+    try:
+        async with asyncio.timeout(MOST_SECONDS):
+            answer: Json = await party.ack("/job", event, fields, request_id=request_id)
+            return answer
+    finally:
+        os.kill(stores.pids["mongo"], signal.SIGCONT)
+
+
+async def test_a_transaction_without_an_answer(market: Market, stores: Addresses) -> None:
+    """Guard: `process_registry.end_abandoned_sessions`: the rows of the transaction are free soon,
+    and not when the database gives it up, after 20 to 60 seconds."""
+    customer = await market.customer()
+    job = await market.job(customer)
+    await market.settled()
+    IN_TRANSACTION.order(stores, "insert")
+    title = {"job_id": job["id"], "title": "Another title"}
+    answer = await _unanswered(customer, stores, "update", title, "s-1")
+    assert answer["error"]["code"] == "unavailable"
+
+    async def updated() -> bool:
+        return bool((await customer.ack("/job", "update", title))["ok"])
+
+    await until(updated, 12)
 
 
 async def until_done(party: Party, request_id: str) -> Json:
