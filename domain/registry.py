@@ -56,6 +56,7 @@ from domain.reconciliation.follow_up import FollowUp
 from domain.reconciliation.runs import Reconciliation, RunReconciliation
 from domain.reconciliation.stripe_lines import ReadRefunds
 from domain.stripe_events.inbox import ProcessEvent, WebhookEvent
+from domain.stripe_events.payloads import WebhookPayload
 from domain.wallet.withdrawals import ReadPayout, SendPayout, Withdrawal
 
 RECORDS = (
@@ -82,6 +83,7 @@ RECORDS = (
     FeedRow,
     OutboxRow,
     WebhookEvent,
+    WebhookPayload,
     Reply,
     Lease,
     ProcessHeartbeat,

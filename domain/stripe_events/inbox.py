@@ -29,9 +29,12 @@ from domain.payouts import external_reversals
 from domain.payouts.transfer_tasks import refresh_account
 from domain.ports.payment_gateway import Intent
 from domain.ports.ports import Ports
+from domain.stripe_events.payloads import WebhookPayload, packed
 from domain.wallet.withdrawals import Withdrawal, settle_withdrawal
 
 KEPT = timedelta(days=90)
+# Ids are Stripe's, and do not grow.
+RECEIVED_LAST = (("created_at", -1), ("_id", -1))
 OWN_TASK_WAIT_SECONDS = 2
 UNKNOWN_ACCOUNT_GRACE = timedelta(minutes=10)  # our own request may still be creating the account
 RETRY_AFTER = timedelta(seconds=20)
@@ -100,9 +103,10 @@ class WebhookEvent(Record, frozen=True):
     INDEXES = (
         Index((("created_at", 1),), ttl_seconds=int(KEPT.total_seconds())),
         Index((("digest", 1), ("status", 1))),
-        Index((("status", 1), ("_id", -1))),
-        Index((("type", 1), ("_id", -1))),
-        Index((("status", 1), ("type", 1), ("_id", -1))),
+        Index(RECEIVED_LAST),
+        Index((("status", 1), *RECEIVED_LAST)),
+        Index((("type", 1), *RECEIVED_LAST)),
+        Index((("status", 1), ("type", 1), *RECEIVED_LAST)),
         Index((("reason", 1), ("updated_at", -1)), where={"status": EventStatus.QUARANTINED.value}),
     )
     PRIVATE = frozenset({"digest"})
@@ -123,7 +127,11 @@ class WebhookEvent(Record, frozen=True):
 
 async def receive_event(ports: Ports, event: object) -> bool:
     """Store a verified event and queue its processing; False if it was received before."""
-    row = _record_of(ports.store.single(), event, live=ports.webhooks.live)
+    single = ports.store.single()
+    row = _record_of(single, event, live=ports.webhooks.live)
+    payload = None
+    if row.object_type in WITH_PAYLOAD:
+        payload = single.new(WebhookPayload, id=row.id, body=packed(event))
 
     async def store(uow: UnitOfWork) -> None:
         stored = row
@@ -135,6 +143,8 @@ async def receive_event(ports: Ports, event: object) -> bool:
         if stored.status is EventStatus.QUARANTINED:
             await _alert_quarantined(uow, stored.id, stored.reason)
         await uow.add(stored)
+        if payload:
+            await uow.add(payload)
         if stored.status is EventStatus.RECEIVED:
             uow.later(ProcessEvent(stored.id))
 
@@ -357,3 +367,6 @@ HANDLERS: Mapping[str, Callable[[Ports, WebhookEvent], Awaitable[None]]] = {
     "capability": _process_account,
     "application": _process_account,
 }
+# Of those that are processed, and of malformed events. Others are about things and persons that
+# nothing is done with.
+WITH_PAYLOAD = frozenset({"", *HANDLERS})

@@ -1,7 +1,9 @@
 """Lists stored Stripe events and processes them again on demand."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta as Limits
 
 from domain.kernel.actor import ADMINS, Actor
@@ -12,7 +14,8 @@ from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Cursor, PageSize, Style
 from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
-from domain.stripe_events.inbox import EventStatus, ProcessEvent, WebhookEvent
+from domain.stripe_events.inbox import RECEIVED_LAST, EventStatus, ProcessEvent, WebhookEvent
+from domain.stripe_events.payloads import WebhookPayload
 
 
 class ListEvents(Command, frozen=True):
@@ -22,20 +25,53 @@ class ListEvents(Command, frozen=True):
     limit: PageSize = 20
 
 
-class ReplayEvent(Command, frozen=True):
+class EventById(Command, frozen=True):
     event_id: Annotated[str, Limits(min_length=1, max_length=255)]
+
+
+class EventWithPayload(msgspec.Struct, frozen=True):
+    """`payload` is what Stripe sent, without personal fields; null after 30 days, and for objects
+    that are not processed. It is the last field."""
+
+    id: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    type: str
+    account: str | None
+    object_type: str
+    object_id: str
+    status: EventStatus
+    intent_id: str | None
+    payment_id: str | None
+    attempts: int
+    reason: str | None
+    last_error: str | None
+    processed_at: datetime | None
+    payload: Any
 
 
 @operation("admin.webhook_events", roles=ADMINS, style=Style.READ)
 async def list_events(cmd: ListEvents, actor: Actor, uow: UnitOfWork) -> Page:
-    """List Stripe's events, newest first."""
+    """List Stripe's events, the one that was received last first."""
     filters = {"status": cmd.status, "type": cmd.type}
     where: dict[str, Any] = {name: value for name, value in filters.items() if value}
-    return await uow.page(WebhookEvent, where, cursor=cmd.cursor, limit=cmd.limit)
+    return await uow.page(
+        WebhookEvent, where, sort=RECEIVED_LAST, cursor=cmd.cursor, limit=cmd.limit
+    )
+
+
+@operation("admin.webhook_event", roles=ADMINS, style=Style.READ)
+async def get_event(cmd: EventById, actor: Actor, uow: UnitOfWork) -> EventWithPayload:
+    """One of Stripe's events with its payload. Raises NotFound."""
+    event = await uow.get(WebhookEvent, cmd.event_id)
+    payload = await uow.find(WebhookPayload, {"_id": event.id})
+    known = {name: getattr(event, name) for name in EventWithPayload.__struct_fields__[:-1]}
+    return EventWithPayload(**known, payload=payload.value if payload else None)
 
 
 @operation("admin.replay", roles=ADMINS, limits=(MONEY_STEPS,))
-async def replay_event(cmd: ReplayEvent, actor: Actor, uow: UnitOfWork) -> WebhookEvent:
+async def replay_event(cmd: EventById, actor: Actor, uow: UnitOfWork) -> WebhookEvent:
     """Process an event again. Raises NotFound, and Conflict while it is being processed."""
     return await requeue(uow, await uow.get(WebhookEvent, cmd.event_id))
 

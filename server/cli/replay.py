@@ -11,12 +11,12 @@ from domain.kernel.errors import Conflict, NotFound
 from domain.kernel.store import UnitOfWork
 from domain.operations.audit_log import AuditEntry, record
 from domain.ports.ports import Ports
-from domain.stripe_events.inbox import EventStatus, WebhookEvent
+from domain.stripe_events.inbox import RECEIVED_LAST, EventStatus, WebhookEvent
 from domain.stripe_events.replay import requeue
 from server.config import Settings
 from server.container import Container
 
-CHUNK = 500
+CHUNK = 100
 
 
 async def run(
@@ -53,12 +53,12 @@ async def _chosen(
     if since:
         where["created_at"] = {"$gte": since}
     found: list[WebhookEvent] = []
+    cursor = None
     while True:
-        after = {"_id": {"$gt": found[-1].id}} if found else {}
-        chunk = await uow.all(WebhookEvent, {**where, **after}, (("_id", 1),), CHUNK)
-        found += chunk
-        if len(chunk) < CHUNK:
-            return found
+        page = await uow.page(WebhookEvent, where, sort=RECEIVED_LAST, cursor=cursor, limit=CHUNK)
+        found += page.items
+        if (cursor := page.next_cursor) is None:
+            return found[::-1]  # in the order of receipt
 
 
 async def _queue(ports: Ports, event: WebhookEvent) -> bool:

@@ -138,6 +138,7 @@ CASES = {
     "admin.retry": Case("row_id", ALL),
     "admin.discard": Case("row_id reason", ALL),
     "admin.webhook_events": Case("status type cursor limit", ALL),
+    "admin.webhook_event": Case("event_id", ALL),
     "admin.replay": Case("event_id", ALL),
     "admin.disputes": Case("job_id status cursor limit", ALL),
     "admin.conversation": Case("dispute_id before_seq after_seq limit", ALL),

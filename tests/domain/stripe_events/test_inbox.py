@@ -10,6 +10,7 @@ import pytest
 from domain.kernel.outbox import LEASE
 from domain.stripe_events import inbox, replay
 from domain.stripe_events.inbox import ALERT_INTERVAL, EventStatus, ProcessEvent, WebhookEvent
+from domain.stripe_events.payloads import WebhookPayload
 from tests.support.job_in_progress import TIMEOUT
 from tests.support.stripe_event_samples import make_event, post_event, stop_relay, stored_events
 
@@ -96,7 +97,8 @@ async def test_a_malformed_event_is_quarantined(market, server, monkeypatch):
         await market.settled()
         assert [row.status for row in await stored_events(market)] == ["done"], name
         # All bodies that are not JSON have the same record.
-        await server.store.single().remove(WebhookEvent, {"_id": row.id})
+        for kind in (WebhookEvent, WebhookPayload):
+            await server.store.single().remove(kind, {"_id": row.id})
         admin.clear_pushes()
 
 
