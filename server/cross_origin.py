@@ -48,7 +48,8 @@ class CrossOrigin:
 
     async def complete(self, request: web.Request, response: web.StreamResponse) -> None:
         """A hook of the application: refusals, uploads and downloads have the headers, too."""
-        response.headers.update(self.headers(request.path, request.headers.get(hdrs.ORIGIN)))
+        headers = self.headers(request.path, request.headers.get(hdrs.ORIGIN))
+        response.headers.extend(headers)  # an answer may also vary by something else
 
     @web.middleware
     async def preflight(

@@ -46,7 +46,6 @@ MAX_BODY = 64 * 1024
 # At the same time, on this process.
 DOWNLOADS_OF_USER, DOWNLOADS_OF_NETWORK, ALL_DOWNLOADS = 16, 200, 400
 JSON = "application/json"
-MAX_FILE_PATH = 255  # characters; file systems refuse longer names
 MAX_PARAMETERS = 300  # in a query; its length is limited by the request line
 METHODS = {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"}
 # Some frameworks take the method from these. A client that sends one expects that.
@@ -234,10 +233,8 @@ class HttpApi:
 
 
 def _check_head(request: web.Request) -> None:
-    """Raises UnsupportedType, Invalid, HTTPMethodNotAllowed, HTTPNotFound."""
+    """Raises UnsupportedType, Invalid, HTTPMethodNotAllowed."""
     headers = request.headers
-    if len(path := request.rel_url.raw_path) > MAX_FILE_PATH and path.startswith("/static/"):
-        raise web.HTTPNotFound
     if hdrs.CONTENT_ENCODING in headers:
         raise UnsupportedType("Bodies are sent as they are, without a Content-Encoding.")
     if headers.get(hdrs.TRANSFER_ENCODING, "chunked").lower() != "chunked":

@@ -15,6 +15,7 @@ from domain.payouts.transfer import Reversal, Transfer
 from domain.reconciliation.follow_up import FollowUp
 from domain.reconciliation.runs import Reconciliation
 from domain.stripe_events.inbox import WebhookEvent
+from domain.stripe_events.payloads import WebhookPayload
 from domain.wallet.withdrawals import Withdrawal
 from tests.properties.machine.outside import DAY, MINUTE, Outside
 from tests.properties.machine.proof import Proof
@@ -34,6 +35,7 @@ OF_ONE_RUN = (
     "wallets",
     Withdrawal.COLLECTION,
     WebhookEvent.COLLECTION,
+    WebhookPayload.COLLECTION,
     "feed",
     Application.COLLECTION,
     AuditRow.COLLECTION,
