@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from domain.kernel.actor import Actor
-from domain.kernel.errors import Code, DomainError, Invalid
+from domain.kernel.errors import Code, DomainError, Invalid, Rule
 from domain.operations.command import Meta
 from domain.operations.operation import Operation
 
@@ -24,5 +24,7 @@ def checked_request_id(value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not 1 <= len(value) <= REQUEST_ID or not value.isprintable():
-        raise Invalid(f"request_id: 1 to {REQUEST_ID} printable characters.", field="request_id")
+        raise Invalid(
+            f"use 1 to {REQUEST_ID} printable characters.", field="request_id", rule=Rule.FORMAT
+        )
     return value

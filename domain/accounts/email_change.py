@@ -41,7 +41,7 @@ from domain.accounts.security_changes import SecurityFact, announce
 from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.user import NO_PASSWORD, UPDATED, User, verify_password
 from domain.kernel.actor import ANYONE, EVERYONE, Actor
-from domain.kernel.errors import Invalid, WrongCredentials
+from domain.kernel.errors import Invalid, Rule, WrongCredentials
 from domain.kernel.outbox import Lane
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.operations.audit_log import AuditEntry, record
@@ -102,7 +102,7 @@ async def email_change(cmd: ChangeEmail, actor: Actor, ports: Ports, meta: Meta)
     if known.has_second_factor:
         await ports.step_up.check(actor, StepUpFor.ADDRESS)
     if cmd.email == known.email:
-        raise Invalid("email: this is your address already.", field="email")
+        raise Invalid("this is your address already.", field="email", rule=Rule.VALUE)
 
     async def work(uow: UnitOfWork) -> bool:
         # The write conflicts with a reset of the password, which voids the links.

@@ -22,7 +22,7 @@ from domain.accounts.mailed_tokens import (
 )
 from domain.accounts.user import UPDATED, User
 from domain.kernel.actor import EVERYONE, Actor
-from domain.kernel.errors import EmailUnverified, Invalid
+from domain.kernel.errors import EmailUnverified, Invalid, Rule
 from domain.kernel.outbox import Lane
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Meta, NoFields, Style
@@ -113,7 +113,7 @@ async def verify(cmd: Verify, actor: Actor, ports: Ports, meta: Meta) -> dict[st
     A code is void after five attempts.
     """
     if (cmd.code is None) == (cmd.token is None):
-        raise Invalid("code: give the code or the token.", field="code")
+        raise Invalid("give either the code or the token.", field="code", rule=Rule.REQUIRED)
     user = await ports.store.single().get(User, actor.id)
     await prove_address(ports, user, cmd.code or cmd.token or "")
     return {}

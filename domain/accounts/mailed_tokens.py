@@ -19,7 +19,7 @@ from typing import Annotated, Any
 from msgspec import Meta as Limits
 
 from domain.kernel.bounds import Bounded
-from domain.kernel.errors import Invalid
+from domain.kernel.errors import Invalid, Rule
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork, new_id
 from domain.operations.task import TryAgain
@@ -27,7 +27,9 @@ from domain.ports.mail import Mail, MailUnsent
 from domain.ports.ports import Ports
 
 Token = Annotated[str, Limits(min_length=1, max_length=200)]
-Code = Annotated[str, Limits(pattern=r"^[0-9]{6}$", max_length=6)]
+Code = Annotated[
+    str, Limits(pattern=r"^[0-9]{6}$", max_length=6, description="A code of six digits.")
+]
 
 DAY = timedelta(days=1)
 # How many mails an address gets for one purpose, and in which time. Beyond that it gets one in half
@@ -238,11 +240,13 @@ async def void_with_password(uow: UnitOfWork, account: str) -> None:
 
 
 def invalid_link() -> Invalid:
-    return Invalid("token: this link is not valid any more: ask for a new one.", field="token")
+    return Invalid(
+        "this link is not valid any more: ask for a new one.", field="token", rule=Rule.VALUE
+    )
 
 
 def invalid_code() -> Invalid:
-    return Invalid("code: this code is wrong or not valid any more.", field="code")
+    return Invalid("this code is wrong or not valid any more.", field="code", rule=Rule.VALUE)
 
 
 async def send(ports: Ports, mail: Mail, requested_at: datetime) -> None:

@@ -19,7 +19,7 @@ from domain.accounts.second_factor import (
 from domain.accounts.security_changes import SecurityFact, announce
 from domain.accounts.user import UPDATED, User
 from domain.kernel.actor import EVERYONE, Actor
-from domain.kernel.errors import Conflict, Invalid, TooMany, Unauthenticated
+from domain.kernel.errors import Conflict, Invalid, Rule, TooMany, Unauthenticated
 from domain.kernel.record import Page
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.operations.command import Command, Id, Meta, NoFields, Style
@@ -96,7 +96,9 @@ async def passkey_add(cmd: Add, actor: Actor, ports: Ports, meta: Meta) -> Added
         challenge = ports.challenges.read(Purpose.PASSKEY_ADD, text)
         made = ports.webauthn.registered(cmd.passkey, text)
     except PasskeyRefused as refused:
-        raise Invalid("passkey: not a valid answer.", field="passkey") from refused
+        raise Invalid(
+            "this is not a valid answer of a passkey.", field="passkey", rule=Rule.FORMAT
+        ) from refused
     if challenge.subject != actor.id:
         raise Unauthenticated
     codes = new_recovery_codes()

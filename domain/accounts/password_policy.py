@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from msgspec import Meta as Limits
 from zxcvbn_rs_py import zxcvbn
 
-from domain.kernel.errors import Invalid
+from domain.kernel.errors import Invalid, Rule
 from domain.operations.normalization import Normalized
 
 MIN_CHARACTERS, MAX_CHARACTERS = 12, 256
@@ -35,7 +35,12 @@ Password = Annotated[str, Limits(max_length=MAX_CHARACTERS), Normalized(_nfc)]
 # `check_password` refuses short ones, in words for the person who has typed it.
 NewPassword = Annotated[
     str,
-    Limits(max_length=MAX_CHARACTERS, extra_json_schema={"minLength": MIN_CHARACTERS}),
+    Limits(
+        max_length=MAX_CHARACTERS,
+        extra_json_schema={"minLength": MIN_CHARACTERS},
+        description=f"A password of {MIN_CHARACTERS} to {MAX_CHARACTERS} characters that is hard to"
+        " guess, without your name or e-mail address.",
+    ),
     Normalized(_nfc),
 ]
 
@@ -43,7 +48,12 @@ NewPassword = Annotated[
 def check_password(password: str, *, email: str, name: str) -> None:
     """Raises Invalid, with a message that says what to change."""
     if len(password) < MIN_CHARACTERS:
-        raise _weak(f"use {MIN_CHARACTERS} characters or more")
+        raise Invalid(
+            f"use at least {MIN_CHARACTERS} characters.",
+            field="password",
+            rule=Rule.MIN_LENGTH,
+            limit=MIN_CHARACTERS,
+        )
     folded = _letters(password)
     for own, words in ((_letters(email), "your e-mail address"), (_letters(name), "your name")):
         used = len(own) >= MIN_PART and own in folded
@@ -67,4 +77,4 @@ def _own_words(email: str, name: str) -> list[str]:
 
 
 def _weak(reason: str) -> Invalid:
-    return Invalid(f"password: {reason}.", field="password")
+    return Invalid(f"{reason}.", field="password", rule=Rule.VALUE)

@@ -18,7 +18,7 @@ from domain.accounts.second_factor import (
 from domain.accounts.sign_in import SignedIn, signed_in_user, start_session
 from domain.accounts.user import User
 from domain.kernel.actor import ANYONE, Actor
-from domain.kernel.errors import Banned, Invalid, Unauthenticated, WrongCredentials
+from domain.kernel.errors import Banned, Invalid, Rule, Unauthenticated, WrongCredentials
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Meta, Style
 from domain.operations.limits import PASSWORDS_PER_ADDRESS
@@ -163,7 +163,9 @@ async def use_passkey(
     try:
         text = ports.webauthn.challenge_of(answer)
     except PasskeyRefused as refused:
-        raise Invalid("passkey: not a valid answer.", field="passkey") from refused
+        raise Invalid(
+            "this is not a valid answer of a passkey.", field="passkey", rule=Rule.FORMAT
+        ) from refused
     challenge = ports.challenges.read(Purpose.PASSKEY_USE, text)
     passkey, use = await find_signed(ports, answer, text, challenge, verified=verified)
     wanted = {passkey.user_id, user_id or passkey.user_id, challenge.subject or passkey.user_id}

@@ -21,11 +21,10 @@ from domain.accounts.registration import (
 from domain.accounts.second_factor import methods_of
 from domain.accounts.sessions import end_session, is_revoked, start_valid_session
 from domain.accounts.user import Name, User, new_user
-from domain.kernel.actor import ANYONE, EVERYONE, Actor, Role
+from domain.kernel.actor import ANYONE, EVERYONE, Actor, PartyRole, Role
 from domain.kernel.email_address import MAX_EMAIL
 from domain.kernel.errors import (
     EmailTaken,
-    Invalid,
     NotFound,
     SecondFactorRequired,
     Unauthenticated,
@@ -66,7 +65,7 @@ class Register(Command, frozen=True):
     email: Email
     password: NewPassword
     name: Name
-    role: Role
+    role: PartyRole
     device: DeviceName | None = None
 
 
@@ -114,11 +113,9 @@ async def register(
     The session starts first, so that a failure leaves no account that its owner did not get into.
     Where addresses must be verified, the answer is the same for each address, see `registration`.
     """
-    if cmd.role is Role.ADMIN:
-        raise Invalid("role: choose customer or contractor.", field="role")
     check_password(cmd.password, email=cmd.email, name=cmd.name)
     user = await new_user(
-        ports, email=cmd.email, password=cmd.password, name=cmd.name, role=cmd.role
+        ports, email=cmd.email, password=cmd.password, name=cmd.name, role=Role(cmd.role)
     )
     if ports.store.rates.require_verification:
         await keep_registration(ports, user, meta.address)

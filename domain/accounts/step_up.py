@@ -21,6 +21,7 @@ from domain.accounts.user import User, verify_password
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.errors import (
     Invalid,
+    Rule,
     SecondFactorSetupRequired,
     StepUpRequired,
 )
@@ -68,7 +69,7 @@ async def step_up(cmd: Confirm, actor: Actor, ports: Ports, meta: Meta) -> Stepp
     if cmd.passkey:
         await use_passkey(ports, cmd.passkey, verified=True, user_id=actor.id)
     elif cmd.password is None:
-        raise Invalid("password: give it, or a passkey.", field="password")
+        raise Invalid("give your password, or a passkey.", field="password", rule=Rule.REQUIRED)
     else:
         await _verify_password_and_code(ports, actor, cmd.password, cmd.code)
     until = ports.clock.now() + LIFE
@@ -85,7 +86,7 @@ async def _verify_password_and_code(
             raise SecondFactorSetupRequired
         return
     if code is None:
-        raise Invalid("code: give one of your authenticator app.", field="code")
+        raise Invalid("give a code of your authenticator app.", field="code", rule=Rule.REQUIRED)
     async with count_wrong_codes(ports, actor.id, Asked.SIGNED_IN):
         await ports.store.transact(
             lambda uow: accept_code(ports, uow, actor.id, code, Asked.SIGNED_IN)

@@ -13,14 +13,15 @@ from domain.deals.payment import Payment
 from domain.fulfillment import work
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import ADMINS, Actor, Role
-from domain.kernel.errors import Conflict, DisputeOpen, Invalid, NotFound, NotRefundable
-from domain.kernel.money import CURRENCIES, MAX_AMOUNT, display
+from domain.kernel.errors import Conflict, DisputeOpen, Invalid, NotFound, NotRefundable, Rule
+from domain.kernel.money import CURRENCIES, MAX_AMOUNT, check_step, display
 from domain.kernel.record import Page
 from domain.kernel.state_machine import states_before
 from domain.kernel.store import UnitOfWork, new_id
 from domain.notifications import notices
 from domain.notifications.text import WALLET
 from domain.operations.command import Command, CurrencyCode, Cursor, Id, PageSize, Reason, Style
+from domain.operations.input_errors import choose
 from domain.operations.limits import MONEY_STEPS
 from domain.operations.operation import operation
 from domain.payments.refunds import request_refund
@@ -222,11 +223,16 @@ async def adjust(cmd: Adjust, actor: Actor, uow: UnitOfWork) -> ledger.WalletBal
 
 
 async def _adjust(cmd: Adjust, admin_id: str, uow: UnitOfWork) -> Done:
-    step = CURRENCIES[cmd.currency].step if cmd.currency in CURRENCIES else 0
-    if not step or cmd.currency not in uow.rates.currencies:
-        raise Invalid(f"currency: one of {', '.join(uow.rates.currencies)}.", field="currency")
-    if cmd.amount == 0 or cmd.amount % step:
-        raise Invalid(f"amount: not zero, and a multiple of {step}.", field="amount")
+    if cmd.currency not in CURRENCIES or cmd.currency not in uow.rates.currencies:
+        raise Invalid(
+            choose(uow.rates.currencies),
+            field="currency",
+            rule=Rule.CHOICE,
+            limit=uow.rates.currencies,
+        )
+    if cmd.amount == 0:
+        raise Invalid("this must not be zero.", field="amount", rule=Rule.VALUE)
+    check_step(cmd.amount, cmd.currency)
     active = {"role": Role.CONTRACTOR, "deleted_at": None}
     user = await uow.change(User, cmd.user_id, only_if=active, inc={"engagements": 1})
     if user is None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from domain.audit_trail.hash_chain import ANCHOR, BEGINNING, CHAINED, OLDEST, SHOWN, Anchor, R, link
-from domain.kernel.errors import Invalid
+from domain.kernel.errors import Invalid, Rule
 from domain.kernel.field_codec import UndecipherableField
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
@@ -76,7 +76,7 @@ async def verify(ports: Ports, noted: str | None = None) -> Verification:
 def _parse_head(head: str) -> tuple[int, str]:
     match = HEAD.fullmatch(head)
     if match is None:
-        raise Invalid("head: give it as it was printed, SEQ:MAC.", field="head")
+        raise Invalid("give this as it was printed, SEQ:MAC.", field="head", rule=Rule.FORMAT)
     return int(match[1]), match[2]
 
 

@@ -35,12 +35,22 @@ from domain.kernel.errors import (
     OfferHasExpired,
     OfferNotPending,
     PaymentDisputed,
+    Rule,
 )
 from domain.kernel.money import MAX_AMOUNT, check_chargeable
 from domain.kernel.record import Page
 from domain.kernel.store import NEWEST, Duplicate, UnitOfWork, new_id
 from domain.kernel.visibility import owned_by, visible_to
-from domain.operations.command import Command, CurrencyCode, Cursor, Id, PageSize, Style
+from domain.operations.command import (
+    Command,
+    CurrencyCode,
+    Cursor,
+    Id,
+    PageSize,
+    PaymentMethodId,
+    Style,
+    not_blank,
+)
 from domain.operations.limits import MONEY_STEPS, Limit
 from domain.operations.operation import operation
 from domain.payments.operations import PaymentSheet, payment_sheet
@@ -53,7 +63,7 @@ DEFAULT_EXPIRY_HOURS = 72
 class MilestoneTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One milestone; `amount` is its part of the offer's amount, in minor units."""
 
-    title: Annotated[str, Limits(min_length=1, max_length=120, pattern=r"\S")]
+    title: Annotated[str, not_blank(120)]
     amount: Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
 
 
@@ -70,7 +80,7 @@ class Create(Command, frozen=True):
     description: Annotated[str, Limits(min_length=1, max_length=4000)]
     timeline_days: Annotated[int, Limits(ge=1, le=730)]
     milestones: Annotated[tuple[MilestoneTerms, ...], Limits(max_length=MAX_MILESTONES)] = ()
-    payment_method: Annotated[str, Limits(pattern=r"^pm_[A-Za-z0-9_]{1,80}(?!\n)$")] | None = None
+    payment_method: PaymentMethodId | None = None
     expires_in_hours: Annotated[int, Limits(ge=1, le=144)] = DEFAULT_EXPIRY_HOURS
 
 
@@ -148,7 +158,7 @@ def _check_milestones(cmd: Create, currencies: tuple[str, ...]) -> None:
     for part in cmd.milestones:
         check_chargeable(part.amount, cmd.currency, currencies)
     if cmd.milestones and sum(part.amount for part in cmd.milestones) != cmd.amount:
-        raise Invalid("milestones: their amounts must add up to `amount`.", field="milestones")
+        raise Invalid("their amounts must add up to `amount`.", field="milestones", rule=Rule.VALUE)
 
 
 def _new_offer(

@@ -12,7 +12,7 @@ from domain.chat.conversation import RECENT, Conversation, Message, Seq
 from domain.chat.read_receipts import Receipt, hide_receipts, publish_receipts, receipt_of
 from domain.kernel import documents
 from domain.kernel.actor import PARTIES, Actor
-from domain.kernel.errors import Invalid, NotFound
+from domain.kernel.errors import Invalid, NotFound, Rule
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
@@ -141,7 +141,9 @@ async def read(cmd: Read, actor: Actor, uow: UnitOfWork) -> Receipt:
     """
     conversation = await uow.get(Conversation, cmd.conversation_id, members=actor.id)
     if cmd.seq > conversation.head:
-        raise Invalid("seq: there is no such message yet.", field="seq", head=conversation.head)
+        raise Invalid(
+            "there is no such message yet.", field="seq", rule=Rule.MAX, limit=conversation.head
+        )
     moved = await uow.change(
         Conversation,
         conversation.id,

@@ -25,11 +25,11 @@ from domain.chat.group_commit import terms_of
 from domain.files.file import Attachment, FileIds, attach
 from domain.kernel import text_search
 from domain.kernel.actor import PARTIES, Actor, Role
-from domain.kernel.errors import Blocked, Conflict, Invalid, NotFound
+from domain.kernel.errors import Blocked, Conflict, Invalid, NotFound, Rule
 from domain.kernel.record import Page
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
-from domain.operations.command import Command, Cursor, Id, Meta, PageSize, Style
+from domain.operations.command import Command, Cursor, Id, Meta, PageSize, Style, not_blank
 from domain.operations.idempotency import fingerprint
 from domain.operations.limits import Limit
 from domain.operations.operation import operation
@@ -38,7 +38,7 @@ from domain.ports.ports import Ports
 EDITABLE = timedelta(hours=24)  # then the other member may rely on the text
 SEARCHED = 200  # conversations, the most recently active ones; MongoDB merges no more by an index
 
-Text = Annotated[str, Limits(min_length=1, max_length=4000, pattern=r"\S")]
+Text = Annotated[str, not_blank(4000)]
 
 
 class Send(Command, frozen=True):
@@ -52,6 +52,17 @@ class Send(Command, frozen=True):
     file_ids: FileIds = ()
     reply_to: Id | None = None
     client_id: Id | None = None
+
+
+Emoji = Annotated[
+    str,
+    Limits(
+        min_length=1,
+        max_length=16,
+        pattern=r"^\S+(?!\n)$",
+        description="An emoji, or a short text without spaces.",
+    ),
+]
 
 
 class ById(Command, frozen=True):
@@ -70,7 +81,7 @@ class React(ById, frozen=True):
 
     UNLOGGED = frozenset({"emoji"})
 
-    emoji: Annotated[str, Limits(min_length=1, max_length=16, pattern=r"^\S+\Z")]
+    emoji: Emoji
     on: bool = True
 
 
@@ -91,7 +102,7 @@ async def send(cmd: Send, actor: Actor, ports: Ports, meta: Meta) -> Message:
     RequestIdReused when `client_id` names another message, RequestInProgress, Unavailable.
     """
     if cmd.text is None and not cmd.file_ids:
-        raise Invalid("text: give a text, or attach files.", field="text")
+        raise Invalid("write a text, or attach files.", field="text", rule=Rule.REQUIRED)
     files = await _attach_files(cmd, actor, ports)
     request = None
     if meta.request_id:

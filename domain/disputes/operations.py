@@ -29,7 +29,7 @@ from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
 from domain.kernel.visibility import owned_by, visible_to
 from domain.notifications import notices
-from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.command import Command, Cursor, Id, PageSize, Style, not_blank
 from domain.operations.limits import MONEY_STEPS, Limit
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
@@ -38,7 +38,7 @@ CHUNK = 100
 WRITING = Limit(20, 60, bucket="dispute_writing")
 
 
-Text = Annotated[str, Limits(min_length=1, max_length=8000, pattern=r"\S")]
+Text = Annotated[str, not_blank(8000)]
 RefundAmount = Annotated[int, Limits(ge=0, le=MAX_AMOUNT)]
 
 

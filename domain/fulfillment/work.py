@@ -29,6 +29,7 @@ from domain.kernel.errors import (
     MilestoneNotStanding,
     NotFound,
     PaymentDisputed,
+    Rule,
 )
 from domain.kernel.state_machine import move
 from domain.kernel.store import UnitOfWork
@@ -114,7 +115,11 @@ async def deliver(cmd: Deliver, actor: Actor, uow: UnitOfWork) -> Job:
         announced_at=None,
     )
     if len(msgspec.json.encode(milestones)) > MAX_MILESTONES_BYTES:
-        raise Invalid("note: all milestones together are too long: shorten it.", field="note")
+        raise Invalid(
+            "the notes of all milestones together are too long: shorten this one.",
+            field="note",
+            rule=Rule.VALUE,
+        )
     await change_offer(uow, offer, milestones=milestones)
     delivered = await uow.change(
         Job, job.id, delivered_at=uow.now, delivery_note=cmd.note, delivery_files=files

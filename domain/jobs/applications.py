@@ -20,7 +20,7 @@ from domain.kernel.record import Index, Page, Record
 from domain.kernel.state_machine import Steps, move
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.kernel.visibility import owned_by
-from domain.operations.command import Command, Cursor, Id, PageSize, Style
+from domain.operations.command import Command, Cursor, Id, PageSize, Style, not_blank
 from domain.operations.limits import Limit
 from domain.operations.operation import operation
 
@@ -86,7 +86,7 @@ class Application(Record, frozen=True):
 
 class Apply(Command, frozen=True):
     job_id: Id
-    cover_letter: Annotated[str, Limits(min_length=1, max_length=4000, pattern=r"\S")]
+    cover_letter: Annotated[str, not_blank(4000)]
     proposed_amount: Amount
     timeline_days: Days
 

@@ -20,13 +20,14 @@ from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Record
 from domain.kernel.state_machine import Steps
 from domain.kernel.text_search import MAX_TERMS
+from domain.operations.command import not_blank
 
 UPDATED = Event("/job", "job.updated")
 CLOSED = Event("/job", "job.closed")
 
-Title = Annotated[str, Limits(min_length=1, max_length=120, pattern=r"\S")]
-Description = Annotated[str, Limits(min_length=1, max_length=8000, pattern=r"\S")]
-Category = Annotated[str, Limits(min_length=1, max_length=60, pattern=r"\S")]
+Title = Annotated[str, not_blank(120)]
+Description = Annotated[str, not_blank(8000)]
+Category = Annotated[str, not_blank(60)]
 Skills = Annotated[tuple[Skill, ...], Limits(max_length=20)]
 Amount = Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
 Longitude = Annotated[float, Limits(ge=-180, le=180)]

@@ -20,7 +20,7 @@ from domain.jobs.saved_searches import MatchSavedSearches
 from domain.jobs.views import MARKET_PUSHES, publish_job
 from domain.kernel import text_search
 from domain.kernel.actor import Actor, Role
-from domain.kernel.errors import CurrencyNotSupported, Invalid, JobNotOpen, JobTaken
+from domain.kernel.errors import CurrencyNotSupported, Invalid, JobNotOpen, JobTaken, Rule
 from domain.kernel.money import CURRENCIES
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, CurrencyCode, Id
@@ -111,7 +111,10 @@ def _check_and_derive(job: Job) -> dict[str, Any]:
         raise CurrencyNotSupported(f"currency: {job.currency} is not supported.", field="currency")
     if job.budget_min_amount > job.budget_max_amount:
         raise Invalid(
-            "budget_max_amount: must not be below budget_min_amount.", field="budget_max_amount"
+            "this must not be below `budget_min_amount`.",
+            field="budget_max_amount",
+            rule=Rule.MIN,
+            limit=job.budget_min_amount,
         )
     place = job.location
     return {

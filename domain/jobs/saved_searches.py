@@ -17,7 +17,6 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta as Limits
 
 from domain.jobs.geo import cells_of_circle, cells_of_point
 from domain.jobs.job import Job, JobStatus
@@ -26,11 +25,11 @@ from domain.jobs.views import public_part
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.bounds import Bounded
 from domain.kernel.documents import any_of
-from domain.kernel.errors import Invalid, NotFound, TooMany
+from domain.kernel.errors import Invalid, NotFound, Rule, TooMany
 from domain.kernel.outbox import Event, Lane
 from domain.kernel.record import Index, Page, Record, wire
 from domain.kernel.store import UnitOfWork
-from domain.operations.command import Command, Id, NoFields, Style
+from domain.operations.command import Command, Id, NoFields, Style, not_blank
 from domain.operations.limits import Limit
 from domain.operations.operation import operation
 from domain.operations.task import Task
@@ -88,7 +87,7 @@ class Matched(msgspec.Struct, frozen=True):
 class Save(Filters, frozen=True, kw_only=True):
     PERSONAL = frozenset({"q", "name"})
 
-    name: Annotated[str, Limits(min_length=1, max_length=80, pattern=r"\S")]
+    name: Annotated[str, not_blank(80)]
 
 
 class Unsave(Command, frozen=True):
@@ -129,7 +128,9 @@ def _checked_criteria(filters: Filters) -> SearchCriteria:
     filters.check()
     criteria = SearchCriteria.of(filters)
     if criteria.is_empty:
-        raise Invalid("q: give words, a category, skills, a place or a budget.", field="q")
+        raise Invalid(
+            "give words, a category, skills, a place or a budget.", field="q", rule=Rule.REQUIRED
+        )
     return criteria
 
 

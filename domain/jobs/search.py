@@ -16,7 +16,7 @@ from domain.jobs.views import page_seen_by
 from domain.kernel import text_search
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.documents import Sort
-from domain.kernel.errors import Invalid
+from domain.kernel.errors import Invalid, Rule
 from domain.kernel.money import MAX_AMOUNT
 from domain.kernel.record import Page
 from domain.kernel.store import NEWEST, UnitOfWork
@@ -66,7 +66,7 @@ class Filters(Command, frozen=True):
     def check(self) -> None:
         """Raises Invalid."""
         if self.near is None and self.radius_km is not None:
-            raise Invalid("near: required with `radius_km`.", field="near")
+            raise Invalid("this is required with `radius_km`.", field="near", rule=Rule.REQUIRED)
 
 
 class List(Filters, frozen=True):

@@ -11,6 +11,13 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+class PartyRole(StrEnum):
+    """The roles that people choose when they register."""
+
+    CUSTOMER = Role.CUSTOMER.value
+    CONTRACTOR = Role.CONTRACTOR.value
+
+
 EVERYONE = frozenset(Role)
 PARTIES = frozenset({Role.CUSTOMER, Role.CONTRACTOR})
 ADMINS = frozenset({Role.ADMIN})

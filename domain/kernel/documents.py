@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from domain.kernel.bounds import check_bounds
-from domain.kernel.errors import Invalid
+from domain.kernel.errors import Invalid, Rule
 from domain.kernel.moments import in_utc
 from domain.kernel.record import Record
 
@@ -67,7 +67,9 @@ def after_cursor(cursor: str, sort: Sort, kind: type[Record]) -> dict[str, Any]:
         packed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         values = [_stored(value) for value in msgspec.json.decode(packed, type=shape)]
     except (ValueError, TypeError, msgspec.DecodeError) as broken:
-        raise Invalid("cursor: take it from `next_cursor`, unchanged.", field="cursor") from broken
+        raise Invalid(
+            "take this from `next_cursor`, unchanged.", field="cursor", rule=Rule.FORMAT
+        ) from broken
     branches = []
     for place, (field, direction) in enumerate(sort):
         branch = {earlier: values[i] for i, (earlier, _) in enumerate(sort[:place])}

@@ -58,6 +58,27 @@ class Code(StrEnum):
     INTERNAL = "internal"
 
 
+class Rule(StrEnum):
+    """What a refused field breaks. `details.rule` is one of these, so values never change.
+
+    `value` is for input of the right form that is refused for what it says, such as a wrong code.
+    """
+
+    REQUIRED = "required"
+    UNKNOWN = "unknown"
+    TYPE = "type"
+    MIN = "min"
+    ABOVE = "above"
+    MAX = "max"
+    MULTIPLE_OF = "multiple_of"
+    MIN_LENGTH = "min_length"
+    MAX_LENGTH = "max_length"
+    PATTERN = "pattern"
+    CHOICE = "choice"
+    FORMAT = "format"
+    VALUE = "value"
+
+
 class DomainError(Exception):
     """An error of the contract. `details` may name the field or value that is wrong."""
 
@@ -71,7 +92,20 @@ class DomainError(Exception):
 
 
 class Invalid(DomainError):
-    code, status, message = Code.INVALID, 422, "The input is not valid."
+    """`details`: the `rule` that is broken, the `field` by its path (`milestones[1].amount`) if it
+    is one, and the `limit` of the rule if it has one: a number, or the list of choices.
+
+    `sentence` is for a person, without the field's name: "this is your address already."
+    """
+
+    code, status = Code.INVALID, 422
+
+    def __init__(
+        self, sentence: str, *, rule: Rule, field: str | None = None, limit: Any = None
+    ) -> None:
+        known = {"field": field, "rule": rule, "limit": limit}
+        details = {name: value for name, value in known.items() if value is not None}
+        super().__init__(f"{field}: {sentence}" if field else sentence, **details)
 
 
 class UnknownCommand(DomainError):

@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime
 
+OUT_OF_RANGE = "give a date in the years 1 to 9999, in UTC."
+
 
 def in_utc(moment: datetime) -> datetime:
     """The same moment in UTC. Raises ValueError where UTC is outside of the years 1 to 9999."""
     try:
         return moment.astimezone(UTC)
     except OverflowError as beyond:
-        raise ValueError("must be in the years 1 to 9999, in UTC") from beyond
+        raise ValueError(OUT_OF_RANGE) from beyond

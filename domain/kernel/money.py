@@ -6,7 +6,7 @@ the payer's favour.
 
 import msgspec
 
-from domain.kernel.errors import AmountNotPayable, CurrencyNotSupported
+from domain.kernel.errors import AmountNotPayable, CurrencyNotSupported, Invalid, Rule
 
 MAX_AMOUNT = 99_999_999  # Stripe: at most eight digits per charge
 
@@ -79,6 +79,17 @@ def check_chargeable(amount: int, code: str, settled: tuple[str, ...]) -> None:
             minimum=currency.minimum,
             maximum=MAX_AMOUNT,
             step=currency.step,
+        )
+
+
+def check_step(amount: int, code: str) -> None:
+    """Raises Invalid for an amount that Stripe does not pay out in this currency."""
+    if amount % (step := CURRENCIES[code].step):
+        raise Invalid(
+            f"take a multiple of {step} (minor units).",
+            field="amount",
+            rule=Rule.MULTIPLE_OF,
+            limit=step,
         )
 
 

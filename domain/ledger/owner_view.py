@@ -14,7 +14,7 @@ import msgspec
 
 from domain import ledger
 from domain.kernel.actor import Actor, Role
-from domain.kernel.errors import Invalid
+from domain.kernel.errors import Invalid, Rule
 from domain.kernel.store import UnitOfWork
 from domain.ledger.balances import Snapshot
 from domain.ledger.transaction import Transaction
@@ -26,7 +26,7 @@ YEARS = range(2000, 2200)  # dates that clients, MongoDB and Python all represen
 def check_year(field: str, moment: datetime) -> None:
     """Raises Invalid for a time outside of YEARS."""
     if moment.year not in YEARS:
-        raise Invalid(f"{field}: a year from {YEARS[0]} to {YEARS[-1]}.", field=field)
+        raise Invalid(f"give a year from {YEARS[0]} to {YEARS[-1]}.", field=field, rule=Rule.FORMAT)
 
 
 def check_span(start: datetime, end: datetime) -> None:
@@ -34,7 +34,11 @@ def check_span(start: datetime, end: datetime) -> None:
     check_year("start", start)
     check_year("end", end)
     if not timedelta(0) < end - start <= MAX_SPAN:
-        raise Invalid(f"end: after start, and at most {MAX_SPAN.days} days later.", field="end")
+        raise Invalid(
+            f"this must be after `start`, and at most {MAX_SPAN.days} days later.",
+            field="end",
+            rule=Rule.VALUE,
+        )
 
 
 def within(start: datetime, end: datetime) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.kernel.email_address import MAX_EMAIL, normalized_email
-from domain.kernel.moments import in_utc
+from domain.kernel.moments import OUT_OF_RANGE, in_utc
 from domain.operations.normalization import Normalized
 
 
@@ -49,29 +49,71 @@ def _currency_code(value: Any) -> Any:
 
 
 def _email(value: Any) -> Any:
-    return normalized_email(value) if isinstance(value, str) and value else value
+    if not isinstance(value, str) or len(value) > MAX_EMAIL:
+        return value
+    try:
+        return normalized_email(value)
+    except ValueError as refused:
+        raise ValueError("this is not an e-mail address.") from refused
 
 
 def _moment(value: Any) -> Any:
     try:
         moment = msgspec.convert(value, datetime)
     except msgspec.ValidationError:
+        _check_number(value)
         return value
     return in_utc(moment).isoformat() if moment.tzinfo else value
 
 
+def _check_number(value: Any) -> None:
+    """In a query a time may be a number of seconds. Raises ValueError after the year 9999."""
+    try:
+        msgspec.convert(value, datetime, strict=False)
+    except msgspec.ValidationError:
+        return
+    except ValueError as beyond:
+        raise ValueError(OUT_OF_RANGE) from beyond
+
+
+def not_blank(most: int, *, least: int = 1) -> Limits:
+    """The limits of text that a person writes."""
+    return Limits(
+        min_length=least, max_length=most, pattern=r"\S", description="Text, not only spaces."
+    )
+
+
+# A pattern has a `description`: refusals say it instead, and the documents show it.
 Id = Annotated[str, Limits(min_length=1, max_length=64)]
 CurrencyCode = Annotated[
-    str, Limits(pattern="^[A-Za-z]{3}$", max_length=3), Normalized(_currency_code)
+    str,
+    Limits(
+        pattern="^[A-Za-z]{3}$",
+        max_length=3,
+        description="A currency code of three letters, such as USD.",
+    ),
+    Normalized(_currency_code),
 ]
 Email = Annotated[
     str,
-    Limits(min_length=3, max_length=MAX_EMAIL, extra_json_schema={"format": "email"}),
+    Limits(
+        min_length=3,
+        max_length=MAX_EMAIL,
+        extra_json_schema={"format": "email"},
+        description="An e-mail address.",
+    ),
     Normalized(_email),
 ]
 Moment = Annotated[datetime, Limits(tz=True), Normalized(_moment)]
 Cursor = Annotated[str, Limits(max_length=500)]
-Reason = Annotated[str, Limits(min_length=3, max_length=1000, pattern=r"\S")]
+Reason = Annotated[str, not_blank(1000, least=3)]
+PaymentMethodId = Annotated[
+    str,
+    Limits(
+        pattern=r"^pm_[A-Za-z0-9_]{1,80}(?!\n)$",
+        description="The id of a payment method, which begins with pm_.",
+    ),
+]
 PageSize = Annotated[int, Limits(ge=1, le=100)]
 
 

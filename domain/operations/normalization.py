@@ -10,13 +10,14 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from domain.kernel.errors import Invalid
+from domain.kernel.errors import Invalid, Rule
 
 Path = tuple[str, ...]
 
 
 class Normalized(msgspec.Struct, frozen=True):
-    """`apply` returns the value in its one form. It raises ValueError for a value without one.
+    """`apply` returns the value in its one form. It raises ValueError for a value without
+    one, with a sentence for a person.
 
     Values of a wrong type come back unchanged: the check of the command's types refuses them.
     """
@@ -53,19 +54,19 @@ def _in_type(hint: Any) -> list[NormalizedField]:
 
 def normalize(fields: Any, field: NormalizedField) -> Any:
     """A copy of the input with the value at the field's path in its one form. Raises Invalid."""
-    try:
-        return _replaced(fields, field.path, field.apply)
-    except ValueError as refused:
-        name = ".".join(field.path)
-        raise Invalid(f"{name}: {refused}", field=name) from refused
+    return _replaced(fields, field.path, field.apply, "")
 
 
-def _replaced(value: Any, path: Path, apply: Callable[[Any], Any]) -> Any:
+def _replaced(value: Any, path: Path, apply: Callable[[Any], Any], at: str) -> Any:
     if isinstance(value, list):
-        return [_replaced(each, path, apply) for each in value]
+        return [_replaced(each, path, apply, f"{at}[{i}]") for i, each in enumerate(value)]
     if not path:
-        return apply(value)
+        try:
+            return apply(value)
+        except ValueError as refused:
+            raise Invalid(str(refused), field=at, rule=Rule.FORMAT) from refused
     name, *rest = path
     if not isinstance(value, dict) or name not in value:
         return value
-    return {**value, name: _replaced(value[name], tuple(rest), apply)}
+    below = f"{at}.{name}" if at else name
+    return {**value, name: _replaced(value[name], tuple(rest), apply, below)}

@@ -11,7 +11,6 @@ from domain.kernel.errors import (
     Conflict,
     DomainError,
     Forbidden,
-    Invalid,
     SecondFactorSetupRequired,
     Unauthenticated,
     Unavailable,
@@ -21,6 +20,7 @@ from domain.kernel.store import UNREACHABLE, Duplicate, UnitOfWork
 from domain.operations import audit_log
 from domain.operations.command import Command, Meta, Style
 from domain.operations.idempotency import Reply, claim_request, fingerprint
+from domain.operations.input_errors import null_character, refused_input
 from domain.operations.limits import Limit
 from domain.operations.normalization import NormalizedField, normalize, normalized_fields
 from domain.operations.postponed import Postponed
@@ -73,12 +73,10 @@ class Operation(msgspec.Struct, frozen=True):
         try:
             command = msgspec.convert(fields, self.command, strict=not text)
         except msgspec.ValidationError as refused:
-            raise invalid(refused) from refused
-        except ValueError as refused:  # msgspec's own, for the number of a time after the year 9999
-            raise Invalid(f"{refused}.") from refused
+            raise refused_input(refused, self.command) from refused
         for name, value in fields.items():
             if type(value) not in WITHOUT_TEXT and _has_null(value):
-                raise Invalid(f"{name}: null characters are not text.", field=name)
+                raise null_character(name, value)
         return fields, command
 
 
@@ -275,15 +273,3 @@ def _has_null(value: Any) -> bool:
     if isinstance(value, dict):
         return any(_has_null(item) for pair in value.items() for item in pair)
     return isinstance(value, list) and any(map(_has_null, value))
-
-
-def invalid(refused: msgspec.ValidationError) -> Invalid:
-    """The error for refused input: msgspec's message with the path of the field in front."""
-    text = str(refused)
-    reason, _, path = text.partition(" - at `$")
-    field = path.rstrip("`").lstrip(".")
-    for opening in ("Object missing required field `", "Object contains unknown field `"):
-        if reason.startswith(opening):
-            name = reason.removeprefix(opening).rstrip("`")
-            field = f"{field}.{name}" if field else name
-    return Invalid(f"{field}: {reason}." if field else f"{reason}.", field=field or None)

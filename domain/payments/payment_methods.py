@@ -1,15 +1,12 @@
 """Saved payment methods. They are stored only at Stripe, under the user's Stripe customer."""
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta as Limits
 
 from domain.accounts.user import User
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import NotFound, Unavailable
 from domain.kernel.store import UnitOfWork, new_id
-from domain.operations.command import Command, Meta, NoFields, Style
+from domain.operations.command import Command, Meta, NoFields, PaymentMethodId, Style
 from domain.operations.limits import stripe_calls
 from domain.operations.operation import operation
 from domain.operations.post_once import post_once
@@ -36,7 +33,7 @@ class SavedMethods(msgspec.Struct, frozen=True):
 
 
 class Detach(Command, frozen=True):
-    method_id: Annotated[str, Limits(pattern=r"^pm_[A-Za-z0-9_]{1,80}(?!\n)$")]
+    method_id: PaymentMethodId
 
 
 class MethodSetup(msgspec.Struct, frozen=True):

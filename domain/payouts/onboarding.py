@@ -1,10 +1,9 @@
 """Creates a contractor's Stripe account and keeps its capabilities up to date."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta as Limits
 
 from domain.accounts.user import MAX_CLOSED_ACCOUNTS, UPDATED, User
 from domain.kernel.actor import Actor, Role
@@ -15,6 +14,7 @@ from domain.operations.limits import stripe_calls
 from domain.operations.operation import operation
 from domain.operations.post_once import post_once
 from domain.operations.task import Task
+from domain.payouts.countries import Country
 from domain.ports.payment_gateway import ConnectAccount, GatewayRefused, GatewayUnknown
 from domain.ports.ports import Ports
 from domain.ports.step_up import StepUpFor
@@ -66,7 +66,7 @@ async def onboarding_link(user_id: str, actor: Actor, ports: Ports) -> dict[str,
 class Onboard(Command, frozen=True):
     """`country` (two letters, ISO 3166) of the bank account; the platform's own if not given."""
 
-    country: Annotated[str, Limits(pattern=r"^[A-Z]{2}$", max_length=2)] | None = None
+    country: Country | None = None
 
 
 @operation(

@@ -8,8 +8,8 @@ from msgspec import Meta as Limits
 from domain import ledger
 from domain.accounts.user import User
 from domain.kernel.actor import Actor, Role
-from domain.kernel.errors import CurrencyNotSupported, Invalid, NotOnboarded, WalletFrozen
-from domain.kernel.money import CURRENCIES, MAX_AMOUNT
+from domain.kernel.errors import CurrencyNotSupported, NotOnboarded, WalletFrozen
+from domain.kernel.money import CURRENCIES, MAX_AMOUNT, check_step
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.state_machine import Steps, states_before
@@ -105,9 +105,7 @@ async def withdraw(cmd: Withdraw, actor: Actor, uow: UnitOfWork) -> Withdrawal:
     currency = cmd.currency or uow.rates.currencies[0]
     if currency not in CURRENCIES:
         raise CurrencyNotSupported(field="currency")
-    if cmd.amount % CURRENCIES[currency].step:
-        step = CURRENCIES[currency].step
-        raise Invalid(f"amount: take a multiple of {step} (minor units).", field="amount")
+    check_step(cmd.amount, currency)
     withdrawal = uow.new(
         Withdrawal,
         user_id=user.id,

@@ -3,7 +3,7 @@
 from domain.accounts.password_policy import check_password
 from domain.accounts.sign_in import Register, register
 from domain.accounts.user import new_user
-from domain.kernel.actor import Role
+from domain.kernel.actor import PartyRole, Role
 from domain.kernel.errors import EmailTaken
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.operations.audit_log import AuditEntry, record
@@ -18,7 +18,7 @@ REGISTER: Operation = register.operation  # type: ignore[attr-defined]
 
 async def create_admin(settings: Settings, email: str, name: str, password: str) -> None:
     """The rules are those of registering. Raises Invalid, EmailTaken or CannotServe."""
-    fields = {"email": email, "name": name, "password": password, "role": "admin"}
+    fields = {"email": email, "name": name, "password": password, "role": PartyRole.CUSTOMER}
     _, given = REGISTER.parse(fields, text=False)
     assert isinstance(given, Register)
     if password == DEMO_PASSWORD:

@@ -11,7 +11,7 @@ from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.sign_in import Register, register
 from domain.accounts.user import User
 from domain.admin.bans import disable_administrator
-from domain.kernel.actor import Role
+from domain.kernel.actor import PartyRole, Role
 from domain.kernel.email_address import email_to_find
 from domain.kernel.store import UnitOfWork
 from domain.operations.audit_log import AuditEntry, record
@@ -41,7 +41,7 @@ async def disable(settings: Settings, email: str, reason: str) -> None:
 
 async def reset_password(settings: Settings, email: str, password: str) -> None:
     """Set a password, by the rules of registering. Raises CannotServe, Invalid."""
-    fields = {"email": email, "name": "-", "password": password, "role": "admin"}
+    fields = {"email": email, "name": "-", "password": password, "role": PartyRole.CUSTOMER}
     _, given = REGISTER.parse(fields, text=False)
     assert isinstance(given, Register)
     if password == DEMO_PASSWORD:

@@ -19,6 +19,7 @@ from domain.kernel.errors import (
     Invalid,
     NotFound,
     RateLimited,
+    Rule,
     TooLarge,
     Unauthenticated,
     Unavailable,
@@ -94,7 +95,9 @@ class HttpApi:
                     fields, size = await _body(request)
                 for name, value in request.match_info.items():
                     if fields.setdefault(name, value) != value:
-                        raise Invalid(f"{name}: the body and the address differ.", field=name)
+                        raise Invalid(
+                            "the body and the address differ.", field=name, rule=Rule.VALUE
+                        )
                 request_id = checked_request_id(request.headers.get("Idempotency-Key"))
             except DomainError as refused:
                 return self._turn_away(request, op, refused)
@@ -215,7 +218,9 @@ class HttpApi:
             return self.respond(self._refuse(Unavailable()))
         except BROKEN_BODY as broken:
             log.warning("malformed body", path=request.path, reason=type(broken).__name__)
-            return self.respond(self._refuse(Invalid("The body is malformed or incomplete.")))
+            return self.respond(
+                self._refuse(Invalid("The body is malformed or incomplete.", rule=Rule.FORMAT))
+            )
         except Exception:
             log.exception("request failed", path=request.path)
             return self.respond(self._refuse(InternalError()))
@@ -244,7 +249,7 @@ def _check_head(request: web.Request) -> None:
         allowed = getattr(unsupported, "allowed_methods", None) or METHODS
         raise web.HTTPMethodNotAllowed(request.method, allowed)
     if any(name in headers for name in OVERRIDES):
-        raise Invalid("The method of a request cannot be overridden.")
+        raise Invalid("The method of a request cannot be overridden.", rule=Rule.UNKNOWN)
 
 
 def _conditional(
@@ -274,28 +279,32 @@ async def _body(request: web.Request) -> tuple[dict[str, Any], int]:
     try:
         fields = json_input.decode(raw.decode()) if raw else {}
     except UNREADABLE as broken:
-        raise Invalid("The body is not valid JSON.") from broken
+        raise Invalid("The body is not valid JSON.", rule=Rule.FORMAT) from broken
     if not isinstance(fields, dict):
-        raise Invalid("The body is one JSON object.")
+        raise Invalid("The body must be one JSON object.", rule=Rule.TYPE)
     return fields, len(raw)
 
 
 def _query(request: web.Request, lists: frozenset[str]) -> dict[str, Any]:
     """Fields from the query: a list repeats its key, an object is JSON."""
     if request.rel_url.raw_query_string.count("&") >= MAX_PARAMETERS:
-        raise Invalid(f"The query has more than {MAX_PARAMETERS} parameters.")
+        raise Invalid(
+            f"The query has more than {MAX_PARAMETERS} parameters.",
+            rule=Rule.MAX_LENGTH,
+            limit=MAX_PARAMETERS,
+        )
     fields: dict[str, Any] = {}
     for name in request.query:
         values = request.query.getall(name)
         if name in lists:
             fields[name] = values
         elif len(values) > 1:
-            raise Invalid(f"{name}: give it once.", field=name)
+            raise Invalid("give this once.", field=name, rule=Rule.TYPE)
         elif values[0].startswith("{"):
             try:
                 fields[name] = json_input.decode(values[0])
             except UNREADABLE as broken:
-                raise Invalid(f"{name}: not valid JSON.", field=name) from broken
+                raise Invalid("this is not valid JSON.", field=name, rule=Rule.FORMAT) from broken
         else:
             fields[name] = values[0]
     return fields

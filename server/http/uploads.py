@@ -10,7 +10,7 @@ from aiohttp import BodyPartReader, ClientError, MultipartReader, StreamReader, 
 from aiohttp.http import HttpProcessingError
 
 from domain.files.file import MAX_FILE, Received
-from domain.kernel.errors import Invalid, TooLarge, UnsupportedType
+from domain.kernel.errors import Invalid, Rule, TooLarge, UnsupportedType
 from server.http.transfer_slots import Transfer, TransferSlots
 from server.runtime.spool import Spool
 
@@ -55,7 +55,11 @@ class Uploads:
         except TimeoutError as late:
             if not transfer.late:
                 raise
-            raise Invalid("The file did not come in time.", field="file") from late
+            raise _too_slow() from late
+
+
+def _too_slow() -> Invalid:
+    return Invalid("the file did not arrive in time.", field="file", rule=Rule.VALUE)
 
 
 async def _receive(request: web.Request, spool: Spool, transfer: Transfer) -> Received:
@@ -68,9 +72,11 @@ async def _receive(request: web.Request, spool: Spool, transfer: Transfer) -> Re
     try:
         return await _read(request, spool, transfer)
     except TimeoutError as late:
-        raise Invalid("The file did not come in time.", field="file") from late
+        raise _too_slow() from late
     except BROKEN as broken:
-        raise Invalid(f"The body is incomplete, or no {FORM}.", field="file") from broken
+        raise Invalid(
+            f"the body is incomplete, or not {FORM}.", field="file", rule=Rule.FORMAT
+        ) from broken
 
 
 async def _read(request: web.Request, spool: Spool, transfer: Transfer) -> Received:
@@ -79,17 +85,26 @@ async def _read(request: web.Request, spool: Spool, transfer: Transfer) -> Recei
     part = await reader.next()
     content.left = MAX_FILE + AROUND
     if not isinstance(part, BodyPartReader) or part.filename is None:
-        raise Invalid("The first part of the body is to be the file, with its name.", field="file")
+        raise Invalid(
+            "the first part of the body must be the file, with its name.",
+            field="file",
+            rule=Rule.REQUIRED,
+        )
     if part.headers.get("Content-Transfer-Encoding", "").lower() not in UNENCODED:
-        raise Invalid("The file is to be sent as it is, not encoded.", field="file")
+        raise Invalid("send the file as it is, not encoded.", field="file", rule=Rule.FORMAT)
     while piece := await part.read_chunk(PIECE):
         if spool.size + len(piece) > MAX_FILE:
             raise TooLarge("The file is too large.", limit_bytes=MAX_FILE)
         await spool.write(piece)
     if await reader.next() is not None:
-        raise Invalid("One file is sent in a request, and nothing else.", field="file")
+        raise Invalid(
+            "send one file in a request, and nothing else.",
+            field="file",
+            rule=Rule.MAX_LENGTH,
+            limit=1,
+        )
     if not spool.size:
-        raise Invalid("The file is empty.", field="file")
+        raise Invalid("the file is empty.", field="file", rule=Rule.MIN_LENGTH, limit=1)
     await spool.flush()
     return Received(part.filename, spool)
 

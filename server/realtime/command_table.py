@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from domain.kernel.errors import Invalid, UnknownCommand
+from domain.kernel.errors import Invalid, Rule, UnknownCommand
 from domain.operations.operation import Operation
 from server.operation_calls import checked_request_id
 
@@ -14,16 +14,18 @@ def parse_command(
 ) -> tuple[Operation, Any, str | None]:
     """The operation, its fields and the request id. Raises UnknownCommand or Invalid."""
     if not isinstance(data, list) or not data or not isinstance(data[0], str):
-        raise Invalid("A command is a JSON list, its name first, without attachments.")
+        raise Invalid(
+            "A command is a JSON list, its name first, without attachments.", rule=Rule.FORMAT
+        )
     op = commands.get((namespace, data[0]))
     if op is None:
         raise UnknownCommand(command=data[0][:80])
     fields = data[1] if len(data) > 1 else {}
     options = data[2] if len(data) > 2 else None
     if not isinstance(fields, dict):
-        raise Invalid("The fields of a command are one object.")
+        raise Invalid("The fields of a command are one object.", rule=Rule.TYPE)
     if options is None and len(data) < 3:
         return op, fields, None
     if len(data) > 3 or not isinstance(options, dict) or options.keys() - {"request_id"}:
-        raise Invalid("After the fields there may be one object: {request_id}.")
+        raise Invalid("After the fields there may be one object: {request_id}.", rule=Rule.FORMAT)
     return op, fields, checked_request_id(options.get("request_id"))

@@ -4,6 +4,7 @@ with each kind of invalid value.
 The matrix is built from the handlers' lists. An operation without a row in CASES fails the test.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from domain.accounts.passkey import Passkey
 from domain.accounts.second_factor import CODES_PER_ACCOUNT, SETTING_UP
 from domain.deals.payment import Payment
 from domain.kernel.actor import Role
-from domain.kernel.errors import Invalid
+from domain.kernel.errors import Invalid, Rule
 from domain.kernel.record import Page
 from domain.operations.limits import PASSWORDS_PER_ACCOUNT
 from domain.operations.operation import Operation
@@ -309,6 +310,27 @@ async def the_parties_of_a_deal_get_answers(world: World) -> None:
 
 
 SENT = "unknown"  # the kind of error that is sent over both transports for each operation
+# The rules that may be reported for each kind of error.
+RULES = {
+    SENT: {Rule.UNKNOWN},
+    "missing": {Rule.REQUIRED},
+    "wrong type": {Rule.TYPE, Rule.CHOICE, Rule.FORMAT},
+    "null in a list": {Rule.TYPE, Rule.CHOICE},
+    "operator": {Rule.TYPE, Rule.CHOICE, Rule.REQUIRED, Rule.UNKNOWN},
+    "null byte": {Rule.TYPE, Rule.FORMAT, Rule.PATTERN, Rule.CHOICE, Rule.MAX_LENGTH, Rule.VALUE},
+    "line end": {Rule.FORMAT, Rule.PATTERN, Rule.CHOICE, Rule.MAX_LENGTH},
+    "very long": {Rule.MAX_LENGTH, Rule.PATTERN, Rule.CHOICE, Rule.FORMAT},
+    "too low": {Rule.MIN, Rule.ABOVE, Rule.TYPE, Rule.FORMAT},
+    "too high": {Rule.MAX, Rule.TYPE, Rule.FORMAT},
+    "very many": {Rule.MAX_LENGTH},
+    "item": {Rule.REQUIRED},
+}
+WITH_LIMIT = {Rule.MIN, Rule.ABOVE, Rule.MAX, Rule.MIN_LENGTH, Rule.MAX_LENGTH, Rule.CHOICE}
+# Parts of regular expressions, names of types, and the words of the library that converts input.
+NOT_PLAIN = re.compile(
+    r"[\\^$\[]|\(\?|\.\.\.|[Ee]xpected|[Ii]nvalid|regex|RFC|matching|of length|out of range"
+    r"|\b(str|int|float|bool|dict|tuple|array|datetime|NoneType|Object|timezone)\b"
+)
 
 
 def invalid_variants(op: Operation, valid: Json, *, text: bool) -> Iterator[tuple[str, str, Json]]:
@@ -335,6 +357,8 @@ def invalid_variants(op: Operation, valid: Json, *, text: bool) -> Iterator[tupl
             yield "too high", name, {**valid, name: 10**30}
         elif isinstance(value, list):
             yield "very many", name, {**valid, name: (value or ["text"]) * 200}
+            if value and isinstance(value[0], dict):
+                yield "item", f"{name}[1].{min(value[0])}", {**valid, name: with_bad_item(value)}
             yield "null byte", name, {**valid, name: ["\0"]}
         elif isinstance(value, dict):
             yield "operator", name, {**valid, name: {"$ne": None}}
@@ -342,7 +366,8 @@ def invalid_variants(op: Operation, valid: Json, *, text: bool) -> Iterator[tupl
 
 async def test_every_field_is_checked(market: Market, world: World, server: Any) -> None:
     """Fails for a field without limits, without `forbid_unknown_fields` of Command, without
-    `_has_null` in Operation.parse, or when `invalid` does not name the field. One kind of error is
+    `_has_null` in Operation.parse, or when `input_errors.refused_input` does not name the field and
+    the rule in a plain sentence. One kind of error is
     sent over each transport; the others are, too, where parsing accepts them."""
     for limit in (PASSWORDS_PER_ACCOUNT, CODES_PER_ACCOUNT, SETTING_UP):
         server.web.limits._rates[limit] = Rate(10_000, 1)
@@ -354,10 +379,10 @@ async def test_every_field_is_checked(market: Market, world: World, server: Any)
         valid = valid_fields(op, world, all_fields=True)
         op.parse(valid, text=False)
         for done, name, fields in invalid_variants(op, valid, text=False) if event else ():
-            if done != SENT and refused_by_parse(op, fields) == name:
+            if done != SENT and refused_by_parse(op, fields, done) == name:
                 continue
             answer = await who.ack(namespace, event or "", fields)
-            if (found := reported_field(answer.get("error"))) != name:
+            if (found := reported_field(answer.get("error"), done)) != name:
                 wrong.append(("socket", op.name, done, name, found))
         if op.name == "files.upload":
             continue  # its body is a file
@@ -366,29 +391,56 @@ async def test_every_field_is_checked(market: Market, world: World, server: Any)
             assert route
             if f"{{{name}}}" in route.path and not isinstance(fields.get(name), str):
                 continue  # a path is always text
-            if done != SENT and not text and refused_by_parse(op, fields) == name:
+            if done != SENT and not text and refused_by_parse(op, fields, done) == name:
                 continue
             status, body = await by_http(who, route, fields)
-            if (found := reported_field(body if status >= 400 else None)) != name:
+            if (found := reported_field(body if status >= 400 else None, done)) != name:
                 wrong.append(("http", op.name, done, name, found))
     assert wrong == []
     assert await market.traces() == before
 
 
-def refused_by_parse(op: Operation, fields: Json) -> str | None:
+def with_bad_item(items: list[Json]) -> list[Json]:
+    """A second item that lacks its first field."""
+    return [items[0], {name: items[0][name] for name in items[0] if name != min(items[0])}]
+
+
+def refused_by_parse(op: Operation, fields: Json, done: str) -> str | None:
     """The field that the operation's own parsing reports; both transports parse JSON with it."""
     try:
         op.parse(fields, text=False)
     except Invalid as refused:
-        return reported_field({"code": refused.code, "details": refused.details})
+        error = {"code": refused.code, "message": str(refused), "details": refused.details}
+        return reported_field(error, done)
     return None
 
 
-def reported_field(error: Any) -> str:
-    """The field that an `invalid` error reports, without the path inside it."""
+def reported_field(error: Any, done: str) -> str:
+    """The field that an `invalid` error reports, without the path inside it, or what is wrong with
+    the error. `done` is the kind of error."""
     if not error or error["code"] != "invalid":
         return f"({error and error['code']})"
-    return str(error["details"]["field"]).partition(".")[0].partition("[")[0]
+    details = error["details"]
+    if flaw := flaw_of(error.get("message") or error["title"], details, done):
+        return f"({flaw})"
+    field = str(details["field"])
+    return field if done == "item" else field.partition(".")[0].partition("[")[0]
+
+
+def flaw_of(message: str, details: Json, done: str) -> str | None:
+    name, separator, sentence = message.partition(": ")
+    rule = details.get("rule")
+    if name != details["field"] or not separator or NOT_PLAIN.search(sentence):
+        return f"no plain sentence about the field: {message}"
+    if not sentence.endswith(".") or not sentence[0].islower():
+        return f"no sentence: {message}"
+    if rule not in RULES[done]:
+        return f"rule {rule}: {message}"
+    if details.keys() - {"field", "rule", "limit"}:
+        return f"details {sorted(details)}"
+    if ("limit" in details) != (rule in WITH_LIMIT):
+        return f"limit of {rule}: {message}"
+    return None
 
 
 def test_a_page_has_the_fields_that_outcome_reads() -> None:

@@ -23,7 +23,7 @@ DONE = "The e-mail address of your account was changed"
 CONFIRM = "Confirm your new e-mail address"
 NEW = "new.address@people.test"
 BETTER = "a fence of larch wood"
-INVALID_LINK = (422, {"field": "token"})
+INVALID_LINK = (422, {"field": "token", "rule": "value"})
 
 
 class Links(NamedTuple):

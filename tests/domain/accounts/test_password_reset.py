@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.accounts.mailed_tokens import MAILS, MailedToken, Purpose
+from domain.accounts.password_policy import MIN_CHARACTERS
 from domain.accounts.password_reset import request_reset
 from domain.accounts.user import User
 from domain.kernel.outbox import OutboxRow
@@ -20,7 +21,7 @@ from tests.support.smtp_server import ReceivedMail, SmtpServer
 
 NEW = "a fence of larch wood"
 SUBJECT = "Set a new password"
-INVALID_LINK = (422, "invalid", {"field": "token"})
+INVALID_LINK = (422, "invalid", {"field": "token", "rule": "value"})
 
 
 async def request(who: AnonymousClient, email: str) -> tuple[int, Any]:
@@ -52,7 +53,8 @@ async def test_a_mailed_link_sets_a_new_password_once(smtp: SmtpServer, market: 
     stranger = market.anonymous_client()
     mail = await mailed(smtp, market, party)
     weak = await reset(stranger, mail.token, "1234567890")
-    assert weak == (422, "invalid", {"field": "password"})
+    told = {"field": "password", "rule": "min_length", "limit": MIN_CHARACTERS}
+    assert weak == (422, "invalid", told)
     assert await reset(stranger, mail.token) == (200, None, None)
 
     await party.wait_until_disconnected()

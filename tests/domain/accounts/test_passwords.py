@@ -39,8 +39,8 @@ async def test_a_guessable_password_is_refused_with_a_reason(market: Market) -> 
         status, problem = await market.anonymous_client().http(
             "POST", "/api/account/register", NEW | {"password": password}
         )
-        found = status, problem.get("code"), problem.get("details")
-        if found != (422, "invalid", {"field": "password"}) or password in problem["title"]:
+        found = status, problem.get("code"), problem.get("details", {}).get("field")
+        if found != (422, "invalid", "password") or password in problem["title"]:
             wrong.append((password, problem))
     assert wrong == []
     assert await market.traces() == before
@@ -71,7 +71,7 @@ def test_the_message_says_what_to_change() -> None:
         (NEW["email"], "e-mail"),
         (NEW["name"], "name"),
         ("password1234", "easy to guess"),
-        ("1234567890", "12 characters or more"),
+        ("1234567890", "at least 12 characters"),
     ):
         with pytest.raises(Invalid, match=words):
             check_password(password, email=NEW["email"], name=NEW["name"])

@@ -390,7 +390,7 @@ async def test_a_broken_cursor_is_invalid(store: Store, cursor: str) -> None:
     uow = store.single()
     with pytest.raises(Invalid) as refused:
         await uow.page(Thing, {}, cursor=cursor)
-    assert refused.value.details == {"field": "cursor"}
+    assert refused.value.details == {"field": "cursor", "rule": "format"}
 
 
 async def test_a_new_record_gets_an_id_and_both_times(store: Store) -> None:

@@ -80,8 +80,8 @@ async def test_nothing_is_said_twice(market):
     """Guard: `routes._query`, and the comparison of body and address in `HttpApi.route`."""
     customer = await market.customer()
     status, problem = await customer.http("GET", "/api/job/mine?limit=1&limit=2")
-    assert (status, problem["details"]) == (422, {"field": "limit"})
+    assert (status, problem["details"]) == (422, {"field": "limit", "rule": "type"})
     job = await market.job(customer)
     path = f"/api/job/{job['id']}/cancel"
     status, problem = await customer.http("POST", path, {"job_id": "job_other"})
-    assert (status, problem["details"]) == (422, {"field": "job_id"})
+    assert (status, problem["details"]) == (422, {"field": "job_id", "rule": "value"})

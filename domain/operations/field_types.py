@@ -1,0 +1,103 @@
+"""The types of a command's fields, and the limits that they set.
+
+Refusals, documents and `GET /api/meta` read them here, so they tell what is enforced.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from domain.kernel.errors import Rule
+
+# The attributes of an inspected type that hold the limits of these rules.
+LIMITS = {
+    Rule.MIN: "ge",
+    Rule.ABOVE: "gt",
+    Rule.MAX: "le",
+    Rule.MIN_LENGTH: "min_length",
+    Rule.MAX_LENGTH: "max_length",
+}
+ANY = inspect.AnyType()
+STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+
+
+class FieldType:
+    """A type without null. `limits` are by the rule that demands them, `description` says what is
+    expected, for people."""
+
+    def __init__(self, kind: inspect.Type) -> None:
+        schema: dict[str, Any] = {}
+        while isinstance(kind, inspect.Metadata | inspect.UnionType):
+            if isinstance(kind, inspect.Metadata):
+                schema |= kind.extra_json_schema or {}
+                kind = kind.type
+            else:
+                kind = next(each for each in kind.types if not isinstance(each, inspect.NoneType))
+        self.type = kind
+        self.description: str | None = schema.get("description")
+        self.limits = {
+            rule: limit
+            for rule, name in LIMITS.items()
+            if (limit := getattr(kind, name, None)) is not None
+        }
+        # Of passwords: their own check says more than a number.
+        if "minLength" in schema:
+            self.limits[Rule.MIN_LENGTH] = schema["minLength"]
+        if isinstance(kind, inspect.EnumType):
+            self.limits[Rule.CHOICE] = [each.value for each in kind.cls]
+        elif isinstance(kind, inspect.LiteralType):
+            self.limits[Rule.CHOICE] = list(kind.values)
+
+    @property
+    def fields(self) -> Mapping[str, inspect.Type]:
+        """The fields of a struct."""
+        if not isinstance(self.type, inspect.StructType):
+            return {}
+        return {field.encode_name: field.type for field in self.type.fields}
+
+    @property
+    def item(self) -> inspect.Type | None:
+        """The type of a list's items, or of a mapping's values."""
+        if isinstance(self.type, inspect.DictType):
+            return self.type.value_type
+        listed = isinstance(self.type, inspect.ListType | inspect.VarTupleType)
+        return self.type.item_type if listed else None  # type: ignore[attr-defined]
+
+    @property
+    def key(self) -> "FieldType":
+        return FieldType(self.type.key_type) if isinstance(self.type, inspect.DictType) else self
+
+
+@cache
+def field_types(command: type[msgspec.Struct]) -> FieldType:
+    return FieldType(inspect.type_info(command))
+
+
+def type_at(command: type[msgspec.Struct], path: str) -> FieldType:
+    """The type at a path such as `milestones[1].amount`, which may name an unknown field."""
+    kind = field_types(command)
+    for name, _ in STEP.findall(path):
+        below = kind.fields.get(name) if name else kind.item
+        kind = FieldType(below or ANY)
+    return kind
+
+
+def fields_of(command: type[msgspec.Struct]) -> Iterator[tuple[str, FieldType]]:
+    """All fields by their path, with `[]` for the items of a list: `milestones[].amount`."""
+    return _below("", field_types(command))
+
+
+def _below(path: str, kind: FieldType) -> Iterator[tuple[str, FieldType]]:
+    for name, type in kind.fields.items():
+        field = FieldType(type)
+        at = f"{path}.{name}" if path else name
+        yield at, field
+        yield from _below(at, field)
+        if field.item and not isinstance(field.type, inspect.DictType):
+            item = FieldType(field.item)
+            yield f"{at}[]", item
+            yield from _below(f"{at}[]", item)
