@@ -10,4 +10,5 @@ from handlers.job_request import job_request
 from handlers.payment import payment
 from handlers.wallet import wallet
 
+CONTRACT_VERSION = "1.1.0"  # of commands, pushes and paths; a new major one breaks clients
 NAMESPACES = (account, job, job_request, chat, bidding, payment, wallet, admin, file)

@@ -27,6 +27,7 @@ from domain.operations.operation import Operation
 from domain.ports.sessions import SessionEvent
 from handlers import NAMESPACES, files, webhooks
 from handlers.expose import Answer, answer, refusal
+from handlers.meta import meta, operations
 from handlers.statements import DOWNLOADS
 from server.adapters.dev_mailbox import DevMailbox
 from server.admission import Admission, Capacity, follow_requests
@@ -35,12 +36,14 @@ from server.config import Settings
 from server.container import STATS_SECONDS, CannotServe, Container, refuse_demo_accounts
 from server.cross_origin import CrossOrigin
 from server.disk_space import DiskSpace
+from server.http.cached_read import cached_read
 from server.http.client_address import client_address
 from server.http.dev_mails import mails_route
 from server.http.headers import security_headers, security_txt
 from server.http.pages import page_routes
 from server.http.protocol import HttpRunner
 from server.http.routes import MAX_BODY, HttpApi
+from server.meta import server_meta
 from server.operation_calls import RunOperation
 from server.rate_limits import RateLimits
 from server.readiness import Readiness, Trouble
@@ -190,6 +193,7 @@ class Web(Container):
         )
         keep = self._limited(_without_op(files.keep))
         app.add_routes([self.http.upload("/api/files", files.UPLOAD, keep)])
+        app.add_routes([cached_read("/api/meta", self._meta())])
         app.add_routes([web.get("/livez", _alive), web.get("/readyz", self._ready)])
         app.add_routes(webhooks.routes)
         app[webhooks.PORTS] = self.ports
@@ -205,6 +209,11 @@ class Web(Container):
         app.cleanup_ctx.append(self._running)
         app.on_shutdown.append(self._release)
         return app
+
+    def _meta(self) -> dict[str, Any]:
+        known = operations().values()
+        own = server_meta(self.settings, self.limits, known, HEAD_SECONDS)
+        return meta(self.store.rates) | own
 
     async def drain(self) -> None:
         """Answer 503 to /readyz, then close the connections, spread over `drain_seconds`."""

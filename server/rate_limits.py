@@ -3,7 +3,7 @@
 They are counted for all processes together; see `token_buckets`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -114,6 +114,29 @@ class RateLimits:
         """Take what a large answer costs: it was read, decrypted and encoded."""
         if actor and size > ANSWER_BYTES:
             self._buckets.charge(actor.id, self._user, size / ANSWER_BYTES)
+
+    def told(self, operations: Iterable[Operation]) -> dict[str, Any]:
+        """The limits in force, for clients: so many `requests` at once, and then in `seconds`.
+        Operations with the same `bucket` are counted together."""
+        return {
+            "all": {"requests": self._user.burst, "seconds": self._user.slack},
+            "command_bytes": BYTES,
+            "answer_bytes": ANSWER_BYTES,
+            "operations": {
+                op.name: [self._told(op, limit) for limit in op.limits]
+                for op in operations
+                if op.limits
+            },
+        }
+
+    def _told(self, op: Operation, limit: Limit) -> dict[str, Any]:
+        rate = self._rate(limit)
+        return {
+            "per": limit.per,
+            "bucket": limit.bucket or op.name,
+            "requests": rate.burst,
+            "seconds": rate.slack,
+        }
 
     def _key(self, limit: Limit, op: Operation, actor: Actor | None, meta: Meta) -> str:
         """The bucket of a request, or an empty text if the limit does not concern it."""

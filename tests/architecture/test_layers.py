@@ -55,10 +55,11 @@ ALLOWED_SERVER = {
     "admission": "runtime config cross_origin networks problems token_buckets",
     "refusal_log": "networks",
     "http": "runtime networks operation_calls authentication problems token_buckets",
+    "meta": "config operation_calls rate_limits http realtime",
     "realtime": "runtime admission token_buckets operation_calls pubsub adapters authentication",
     "container": "config demo_accounts pubsub adapters workers realtime",
     "app": "runtime config admission cross_origin disk_space readiness rate_limits refusal_log"
-    " operation_calls revocations adapters authentication http realtime container",
+    " operation_calls revocations adapters authentication http meta realtime container",
     "dev": "disk_space config log_setup demo_accounts dev_environment adapters http app",
     "cli": "runtime config log_setup demo_accounts dev_environment container app dev",
     "__main__": "cli",

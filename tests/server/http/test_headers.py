@@ -14,7 +14,6 @@ from tests.support.processes import free_port
 ANSWERS = {
     "/api/account/me": 401,
     "/api/nowhere": 404,
-    "/api/meta": 404,
     "/nowhere": 404,
     "/livez": 200,
     "/readyz": 200,

@@ -1,0 +1,38 @@
+"""What `GET /api/meta` tells of the server itself: sockets, requests and rate limits."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from domain.operations.operation import Operation
+from server.config import Settings
+from server.http.routes import DOWNLOADS_OF_USER, MAX_BODY, MAX_PARAMETERS
+from server.http.uploads import UPLOADS_OF_USER
+from server.operation_calls import REQUEST_ID
+from server.rate_limits import RateLimits
+from server.realtime.engine import JOIN_SECONDS, PING_INTERVAL, PING_TIMEOUT
+from server.realtime.server import MAX_COMMAND, ROOMS_PER_CONNECTION
+
+
+def server_meta(
+    settings: Settings, limits: RateLimits, operations: Iterable[Operation], head_seconds: float
+) -> dict[str, Any]:
+    """Sizes are in bytes, those of commands in characters."""
+    return {
+        "realtime": {
+            "ping_interval_seconds": PING_INTERVAL,
+            "ping_timeout_seconds": PING_TIMEOUT,
+            "head_seconds": head_seconds,
+            "first_namespace_seconds": JOIN_SECONDS,
+            "max_command_characters": MAX_COMMAND,
+            "max_connections_per_user": settings.sockets_per_user,
+            "max_rooms_per_connection": ROOMS_PER_CONNECTION,
+        },
+        "requests": {
+            "max_body_bytes": MAX_BODY,
+            "max_query_parameters": MAX_PARAMETERS,
+            "max_request_id_characters": REQUEST_ID,
+            "max_uploads_at_once": UPLOADS_OF_USER,
+            "max_downloads_at_once": DOWNLOADS_OF_USER,
+        },
+        "rates": limits.told(operations),
+    }
