@@ -4,8 +4,9 @@ from typing import Annotated, Literal, get_args
 
 from msgspec import Meta as Limits
 
-# Where Stripe opens accounts that take `card_payments` and `transfers`. Source: Stripe, "Global
-# availability", and "Connect: supported countries" of Express accounts.
+# Where Stripe serves businesses, so that an account there can have `card_payments` as well as
+# `transfers`. Stripe may refuse one for the platform's own country. Source: Stripe, "Global
+# availability" and "Using Connect with Express connected accounts".
 CountryCode = Literal[
     "AE",
     "AT",
@@ -29,6 +30,7 @@ CountryCode = Literal[
     "HK",
     "HR",
     "HU",
+    "ID",
     "IE",
     "IN",
     "IT",
