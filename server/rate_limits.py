@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from domain.kernel.actor import Actor
 from domain.kernel.errors import DomainError, Invalid, RateLimited
 from domain.operations.command import Meta
-from domain.operations.limits import Limit, Per, Usage
+from domain.operations.limits import ANSWER_BYTES, Limit, Per, Usage
 from domain.operations.operation import Operation
 from domain.ports.sessions import Devices
 from server.caller import CALLER, Caller
@@ -23,7 +23,6 @@ from server.token_buckets import Rate, SharedBuckets, rounded
 # sign-ins a minute; they scale with the configured numbers.
 USUAL_COMMANDS, USUAL_SIGN_INS = 50, 60
 BYTES = 4096  # of a command for one token of its user; each command takes one at least
-ANSWER_BYTES = 16 * 1024  # of an answer that is larger, for one more
 MOST_OWED = 4  # bursts, after requests that turned out to cost much
 
 

@@ -63,6 +63,7 @@ class Limit(msgspec.Struct, frozen=True):
 
 
 PUSHED_BYTES = 256 * 1024  # for one token
+ANSWER_BYTES = 16 * 1024  # of an answer that is larger, for one token of its user
 
 
 def cost_of_push(answer: Any, rooms: Iterable[str], usage: Usage) -> float:

@@ -33,6 +33,7 @@ from domain.kernel.errors import (
 )
 from domain.kernel.rooms import is_counted, role_room, user_room
 from domain.operations.command import Meta
+from domain.operations.limits import ANSWER_BYTES
 from domain.operations.operation import Operation
 from domain.ports.sessions import SessionEvent
 from server.adapters.redis_presence import Presence
@@ -387,7 +388,8 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
             if answer.ok and (op.joins or op.leaves):
                 answer = await self._update_rooms(client, op, answer)
             packet = packets.ack(client.namespace, id or 0, answer.ack())
-            self._charge_answer(client.actor, len(packet))
+            if len(packet) > ANSWER_BYTES:
+                self._charge_answer(client.actor, len(packet))
             if id is not None:
                 client.connection.send_packet(packet)
         finally:

@@ -10,9 +10,9 @@ from domain.jobs.views import MARKET_PUSHES
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import RateLimited
 from domain.operations.command import Meta
-from domain.operations.limits import PUSHED_BYTES, Limit, Per, stripe_calls
+from domain.operations.limits import ANSWER_BYTES, PUSHED_BYTES, Limit, Per, stripe_calls
 from handlers import NAMESPACES
-from server.rate_limits import ANSWER_BYTES, BYTES, MOST_OWED, RateLimits
+from server.rate_limits import BYTES, MOST_OWED, RateLimits
 from server.token_buckets import Rate
 from tests.support.feed_rows import store_events
 from tests.support.parties import Refused
