@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, ClassVar
 
 import msgspec
@@ -86,16 +87,20 @@ class Page(msgspec.Struct, frozen=True):
 JSON_SCALARS = frozenset({str, int, bool, float, type(None)})
 
 
+@cache
+def public_fields(kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    private = getattr(kind, "PRIVATE", ())
+    return tuple(name for name in kind.__struct_fields__ if name not in private)
+
+
 def wire(value: Any) -> Any:
     """Convert a result into builtins for JSON, without private fields."""
     if type(value) in JSON_SCALARS:
         return value
     if isinstance(value, msgspec.Struct):
-        private = getattr(value, "PRIVATE", ())
         return {
             name: field if type(field := getattr(value, name)) in JSON_SCALARS else wire(field)
-            for name in value.__struct_fields__
-            if name not in private
+            for name in public_fields(type(value))
         }
     if isinstance(value, Mapping):
         return {key: wire(item) for key, item in value.items()}

@@ -75,7 +75,11 @@ class Operation(msgspec.Struct, frozen=True):
         except msgspec.ValidationError as refused:
             raise refused_input(refused, self.command) from refused
         for name, value in fields.items():
-            if type(value) not in WITHOUT_TEXT and _has_null(value):
+            if type(value) is str:
+                null = "\0" in value
+            else:
+                null = type(value) in NESTED and _has_null(value)
+            if null:
                 raise null_character(name, value)
         return fields, command
 
@@ -263,7 +267,7 @@ def _audit_entry(
     )
 
 
-WITHOUT_TEXT = frozenset({bool, int, float, type(None)})
+NESTED = frozenset({dict, list})
 
 
 def _has_null(value: Any) -> bool:

@@ -20,12 +20,14 @@ def parse_command(
     op = commands.get((namespace, data[0]))
     if op is None:
         raise UnknownCommand(command=data[0][:80])
-    fields = data[1] if len(data) > 1 else {}
-    options = data[2] if len(data) > 2 else None
+    if len(data) == 1:
+        return op, {}, None
+    fields = data[1]
     if not isinstance(fields, dict):
         raise Invalid("The fields of a command are one object.", rule=Rule.TYPE)
-    if options is None and len(data) < 3:
+    if len(data) == 2:
         return op, fields, None
+    options = data[2]
     if len(data) > 3 or not isinstance(options, dict) or options.keys() - {"request_id"}:
         raise Invalid("After the fields there may be one object: {request_id}.", rule=Rule.FORMAT)
     return op, fields, checked_request_id(options.get("request_id"))

@@ -385,7 +385,7 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
         client.busy += 1
         try:
             answer = await self._run(op, fields, client.actor, meta)
-            if answer.ok and (op.joins or op.leaves):
+            if (op.joins or op.leaves) and answer.ok:
                 answer = await self._update_rooms(client, op, answer)
             packet = packets.ack(client.namespace, id or 0, answer.ack())
             if len(packet) > ANSWER_BYTES:
