@@ -43,7 +43,7 @@ BACKLOG = 512
 # Bytes that the kernel keeps of what a client sends and the process has not read yet. By default it
 # keeps up to 32 MiB of each connection, and one read takes 256 KiB of it. A proxy on this machine
 # sends packets of 64 KiB: where these do not fit, each waits 40 ms for an acknowledgement.
-UNREAD, UNREAD_WEBSOCKET = 256 * 1024, 64 * 1024
+UNREAD = 64 * 1024
 
 
 class Capacity(NamedTuple):
@@ -295,14 +295,8 @@ class Accepted(asyncio.Protocol):
 
     def hand_over(self) -> None:
         """Another protocol has taken the transport: a websocket."""
-        self.become_websocket()
         self._request = None
         self._admission.active.pop(self, None)
-
-    def become_websocket(self) -> None:
-        """From now on many small messages arrive, which the process reads as it can."""
-        connection = self._transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD_WEBSOCKET)
 
     def prove(self) -> None:
         """It has completed a request or connected a namespace."""

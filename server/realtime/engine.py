@@ -255,7 +255,6 @@ class _StockWebSocket(WebSocket):  # type: ignore[misc]
         connection = self.handler.__self__
         connection.stock_transport = request.transport
         if accepted := accepted_of(request.transport):
-            accepted.become_websocket()
             accepted.accepts = StockMeter(connection)
         await self.handler(self)
         return self._sock
