@@ -63,6 +63,8 @@ async def answer(
     try:
         return Answer(ok=True, data=await run(op, fields, actor, meta, ports))
     except DomainError as refused:
+        if refused.code not in op.codes:
+            log.error("undeclared error", operation=op.name, code=refused.code)
         return refusal(refused)
     except UNREACHABLE:
         return refusal(Unavailable())

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ LONGEST = {
 OF_SOURCES = re.compile(r"tests/architecture/test_(asvs|dangerous_calls|guards|layers|sizes)\.py")
 SLOW_FIXTURES = {"processes", "isolated_processes", "started", "client", "tabs"}
 QUICK_SERVERS = 1  # tests of a file that use `server` and belong to `quick`
+UNDECLARED = "undeclared error"
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 2 * 1024**3  # that must be free for the stores of all workers
 
@@ -129,6 +130,17 @@ def pytest_runtest_teardown() -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test in which an operation answered with a code that it does not declare."""
+    report = yield
+    if report.passed and UNDECLARED in report.capstderr:
+        report.outcome = "failed"
+        lines = report.capstderr.splitlines()
+        report.longrepr = "\n".join(line for line in lines if UNDECLARED in line)
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -41,7 +41,7 @@ from domain.accounts.security_changes import SecurityFact, announce
 from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.user import NO_PASSWORD, UPDATED, User, verify_password
 from domain.kernel.actor import ANYONE, EVERYONE, Actor
-from domain.kernel.errors import Invalid, Rule, WrongCredentials
+from domain.kernel.errors import Invalid, NotFound, Rule, StepUpRequired, WrongCredentials
 from domain.kernel.outbox import Lane
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.operations.audit_log import AuditEntry, record
@@ -90,6 +90,7 @@ class ConfirmEmail(Command, frozen=True):
         Limit(3, 1800),
         Limit(6, 86400, bucket="changes of address"),
     ),
+    errors=(NotFound, StepUpRequired, WrongCredentials),
 )
 async def email_change(cmd: ChangeEmail, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
     """Ask for another address; it counts when it is confirmed.

@@ -22,7 +22,7 @@ from domain.accounts.mailed_tokens import (
 )
 from domain.accounts.user import UPDATED, User
 from domain.kernel.actor import EVERYONE, Actor
-from domain.kernel.errors import EmailUnverified, Invalid, Rule
+from domain.kernel.errors import EmailUnverified, Invalid, NotFound, Rule
 from domain.kernel.outbox import Lane
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Meta, NoFields, Style
@@ -49,7 +49,7 @@ async def verified_user(uow: UnitOfWork, id: str) -> User:
     return user
 
 
-@operation("account.verify_send", roles=EVERYONE, limits=(Limit(5, 900),))
+@operation("account.verify_send", roles=EVERYONE, limits=(Limit(5, 900),), errors=(NotFound,))
 async def verify_send(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> dict[str, Any]:
     """Mail a code and a link to the caller's address, unless it is verified already.
 

@@ -19,7 +19,7 @@ from domain.accounts.second_factor import (
 from domain.accounts.security_changes import SecurityFact, announce
 from domain.accounts.user import UPDATED, User
 from domain.kernel.actor import EVERYONE, Actor
-from domain.kernel.errors import Conflict, Invalid, Rule, TooMany, Unauthenticated
+from domain.kernel.errors import Conflict, Invalid, NotFound, Rule, TooMany, Unauthenticated
 from domain.kernel.record import Page
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.operations.command import Command, Id, Meta, NoFields, Style
@@ -60,6 +60,7 @@ class Added(msgspec.Struct, frozen=True):
     step_up=StepUpFor.CREDENTIALS,
     during_setup=True,
     limits=(SETTING_UP,),
+    errors=(NotFound, TooMany),
 )
 async def passkey_begin(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
     """Options for `navigator.credentials.create()`. Raises TooMany."""
@@ -85,6 +86,7 @@ async def passkey_begin(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -
     audited=True,
     during_setup=True,
     limits=(SETTING_UP,),
+    errors=(Conflict, NotFound, TooMany),
 )
 async def passkey_add(cmd: Add, actor: Actor, ports: Ports, meta: Meta) -> Added:
     """Keep a new passkey. Raises Invalid, Unauthenticated, TooMany, Conflict.
@@ -147,6 +149,7 @@ async def passkeys(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> Page:
     style=Style.DIRECT,
     audited=True,
     step_up=StepUpFor.CREDENTIALS,
+    errors=(Conflict, NotFound),
 )
 async def passkey_remove(cmd: Remove, actor: Actor, ports: Ports, meta: Meta) -> Passkey:
     """Raises NotFound, and Conflict for an administrator's last factor."""

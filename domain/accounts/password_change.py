@@ -10,7 +10,7 @@ from domain.accounts.security_changes import SecurityFact, announce
 from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.user import User, verify_password
 from domain.kernel.actor import EVERYONE, Actor
-from domain.kernel.errors import WrongCredentials
+from domain.kernel.errors import NotFound, StepUpRequired, WrongCredentials
 from domain.kernel.store import UnitOfWork
 from domain.operations.audit_log import AuditEntry, record
 from domain.operations.command import Command, Meta, NoFields, Style
@@ -39,6 +39,7 @@ class Ended(msgspec.Struct, frozen=True):
     style=Style.DIRECT,
     audited=False,
     limits=(PASSWORDS_PER_ADDRESS, PASSWORDS_PER_ACCOUNT),
+    errors=(NotFound, StepUpRequired, WrongCredentials),
 )
 async def password(cmd: ChangePassword, actor: Actor, ports: Ports, meta: Meta) -> Ended:
     """Set another password and end the other sessions.
@@ -72,6 +73,7 @@ async def password(cmd: ChangePassword, actor: Actor, ports: Ports, meta: Meta) 
     style=Style.DIRECT,
     audited=False,
     limits=(Limit(10, 60),),
+    errors=(NotFound,),
 )
 async def sessions_end_others(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> Ended:
     """Sign out all devices but this one. Raises Unavailable while sessions cannot be counted."""

@@ -21,6 +21,7 @@ from domain.accounts.security_changes import SecurityFact, announce
 from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.user import User
 from domain.kernel.actor import ANYONE, Actor
+from domain.kernel.errors import NotFound
 from domain.kernel.outbox import Lane
 from domain.kernel.store import UnitOfWork
 from domain.operations.audit_log import AuditEntry, record
@@ -107,6 +108,7 @@ class SendReset(Task, frozen=True, tag="send_reset"):
     style=Style.DIRECT,
     audited=False,
     limits=(PASSWORDS_PER_ADDRESS, LINKS_PER_ADDRESS),
+    errors=(NotFound,),
 )
 async def reset(cmd: Reset, actor: Actor | None, ports: Ports, meta: Meta) -> dict[str, Any]:
     """Set a new password with a mailed token, and end all sessions. Raises Invalid.

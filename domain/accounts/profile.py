@@ -27,7 +27,7 @@ class Update(Command, frozen=True):
     show_receipts: bool | None = None
 
 
-@operation("account.update", roles=EVERYONE)
+@operation("account.update", roles=EVERYONE, errors=(NotFound,))
 async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> User:
     """Change the fields that are given, and push the profile to the user's devices.
 

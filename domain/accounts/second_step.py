@@ -62,6 +62,7 @@ class PasskeyLogin(Command, frozen=True):
     audited=True,
     subjects=signed_in_user,
     limits=(PASSWORDS_PER_ADDRESS, CODES_PER_ACCOUNT),
+    errors=(Banned, Unauthenticated, WrongCredentials),
 )
 async def login_code(cmd: LoginCode, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
     """The second step of `login`. Raises Unauthenticated, WrongCredentials, Banned.
@@ -86,6 +87,7 @@ async def login_code(cmd: LoginCode, actor: Actor | None, ports: Ports, meta: Me
     style=Style.DIRECT,
     audited=False,
     limits=(PASSWORDS_PER_ADDRESS,),
+    errors=(Unauthenticated,),
 )
 async def passkey_options(
     cmd: PasskeyOptions, actor: Actor | None, ports: Ports, meta: Meta
@@ -113,6 +115,7 @@ async def passkey_options(
     audited=True,
     subjects=signed_in_user,
     limits=(PASSWORDS_PER_ADDRESS,),
+    errors=(Banned, Unauthenticated, WrongCredentials),
 )
 async def passkey_login(
     cmd: PasskeyLogin, actor: Actor | None, ports: Ports, meta: Meta

@@ -24,11 +24,13 @@ from domain.accounts.user import Name, User, new_user
 from domain.kernel.actor import ANYONE, EVERYONE, Actor, PartyRole, Role
 from domain.kernel.email_address import MAX_EMAIL
 from domain.kernel.errors import (
+    Banned,
     EmailTaken,
     NotFound,
     SecondFactorRequired,
     Unauthenticated,
     Unavailable,
+    WrongCredentials,
 )
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Email, Meta, NoFields, Style
@@ -104,6 +106,7 @@ def signed_in_user(answer: dict[str, Any]) -> list[str]:
     audited=True,
     subjects=signed_in_user,
     limits=(PASSWORDS_PER_ADDRESS,),
+    errors=(EmailTaken,),
 )
 async def register(
     cmd: Register, actor: Actor | None, ports: Ports, meta: Meta
@@ -137,6 +140,7 @@ async def register(
     audited=True,
     subjects=signed_in_user,
     limits=(PASSWORDS_PER_ADDRESS, PASSWORDS_PER_ACCOUNT),
+    errors=(Banned, EmailTaken, SecondFactorRequired, WrongCredentials),
 )
 async def login(cmd: Login, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
     """Raises WrongCredentials, after the same time whether or not the account exists, Banned, and
@@ -165,7 +169,9 @@ async def start_session(
     return _signed_in(ports, user, tokens, known, limited)
 
 
-@operation("account.refresh", roles=ANYONE, style=Style.DIRECT, audited=False)
+@operation(
+    "account.refresh", roles=ANYONE, style=Style.DIRECT, audited=False, errors=(Unauthenticated,)
+)
 async def refresh(cmd: Refresh, actor: Actor | None, ports: Ports, meta: Meta) -> Tokens:
     """Exchange a refresh token for a new pair. A reused one ends the session everywhere.
 
@@ -225,6 +231,7 @@ async def sessions(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> lis
     style=Style.DIRECT,
     audited=True,
     limits=(Limit(60, 60),),
+    errors=(NotFound,),
 )
 async def revoke(cmd: Revoke, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
     """End one of one's own sessions. Raises NotFound.

@@ -21,9 +21,11 @@ from domain.accounts.user import User, verify_password
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.errors import (
     Invalid,
+    NotFound,
     Rule,
     SecondFactorSetupRequired,
     StepUpRequired,
+    WrongCredentials,
 )
 from domain.kernel.settings import Clock, Demands
 from domain.kernel.store import Store
@@ -60,6 +62,7 @@ class SteppedUp(msgspec.Struct, frozen=True):
     audited=True,
     during_setup=True,
     limits=(PASSWORDS_PER_ADDRESS, PASSWORDS_PER_ACCOUNT, CODES_PER_ACCOUNT),
+    errors=(NotFound, WrongCredentials),
 )
 async def step_up(cmd: Confirm, actor: Actor, ports: Ports, meta: Meta) -> SteppedUp:
     """Confirm the caller's identity for five minutes of this session.

@@ -21,7 +21,7 @@ from domain.accounts.second_factor import (
 from domain.accounts.security_changes import SecurityFact, announce
 from domain.accounts.user import UPDATED, User, verify_password
 from domain.kernel.actor import EVERYONE, Actor
-from domain.kernel.errors import Conflict, WrongCredentials
+from domain.kernel.errors import Conflict, NotFound, WrongCredentials
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Meta, NoFields, Style
 from domain.operations.limits import PASSWORDS_PER_ACCOUNT, PASSWORDS_PER_ADDRESS
@@ -75,6 +75,7 @@ class RecoveryCodes(msgspec.Struct, frozen=True):
     step_up=StepUpFor.CREDENTIALS,
     during_setup=True,
     limits=(SETTING_UP,),
+    errors=(Conflict, NotFound),
 )
 async def totp_begin(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> NewSecret:
     """A new secret for an authenticator app. `totp_confirm` puts it in force. Raises Conflict."""
@@ -100,6 +101,7 @@ async def totp_begin(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> N
     audited=True,
     during_setup=True,
     limits=(SETTING_UP, CODES_PER_ACCOUNT),
+    errors=(Conflict, NotFound, WrongCredentials),
 )
 async def totp_confirm(cmd: Confirm, actor: Actor, ports: Ports, meta: Meta) -> Enabled:
     """Put the secret of `totp_begin` in force. Raises Conflict, WrongCredentials.
@@ -133,7 +135,12 @@ async def totp_confirm(cmd: Confirm, actor: Actor, ports: Ports, meta: Meta) -> 
 
 
 @operation(
-    "account.totp_disable", roles=EVERYONE, style=Style.DIRECT, audited=True, limits=CONFIRMED
+    "account.totp_disable",
+    roles=EVERYONE,
+    style=Style.DIRECT,
+    audited=True,
+    limits=CONFIRMED,
+    errors=(Conflict, NotFound, WrongCredentials),
 )
 async def totp_disable(cmd: PasswordAndCode, actor: Actor, ports: Ports, meta: Meta) -> User:
     """Switch codes off. Raises WrongCredentials, Conflict for an administrator's last factor."""
@@ -158,7 +165,12 @@ async def totp_disable(cmd: PasswordAndCode, actor: Actor, ports: Ports, meta: M
 
 
 @operation(
-    "account.recovery_codes", roles=EVERYONE, style=Style.DIRECT, audited=True, limits=CONFIRMED
+    "account.recovery_codes",
+    roles=EVERYONE,
+    style=Style.DIRECT,
+    audited=True,
+    limits=CONFIRMED,
+    errors=(NotFound, WrongCredentials),
 )
 async def recovery_codes(
     cmd: PasswordAndCode, actor: Actor, ports: Ports, meta: Meta

@@ -9,7 +9,7 @@ from domain.admin.approval import Action, Approval, ApprovalStatus, move_approva
 from domain.admin.dispute_decisions import RESOLVE
 from domain.admin.wallet_actions import ADJUST, REFUND, RELEASE
 from domain.kernel.actor import ADMINS, Actor, Role
-from domain.kernel.errors import Conflict, Forbidden
+from domain.kernel.errors import Conflict, Forbidden, NotFound
 from domain.kernel.record import Page, wire
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Cursor, Id, PageSize, Reason, Style
@@ -47,7 +47,13 @@ async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     return await uow.page(Approval, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
-@operation("admin.approve", roles=ADMINS, step_up=StepUpFor.MONEY, limits=(MONEY_STEPS,))
+@operation(
+    "admin.approve",
+    roles=ADMINS,
+    step_up=StepUpFor.MONEY,
+    limits=(MONEY_STEPS,),
+    errors=(Forbidden, NotFound),
+)
 async def approve(cmd: Approve, actor: Actor, uow: UnitOfWork) -> Approval:
     """Carry out the command of another administrator, once.
 
@@ -86,7 +92,7 @@ async def approve(cmd: Approve, actor: Actor, uow: UnitOfWork) -> Approval:
     return executed
 
 
-@operation("admin.decline", roles=ADMINS)
+@operation("admin.decline", roles=ADMINS, errors=(NotFound,))
 async def decline(cmd: Decline, actor: Actor, uow: UnitOfWork) -> Approval:
     """Decline the command of another administrator, or take back one's own.
 

@@ -6,7 +6,7 @@ from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.user import User
 from domain.admin.lists import SeenUser, seen_user
 from domain.kernel.actor import ADMINS, Actor, Role
-from domain.kernel.errors import Conflict, Forbidden
+from domain.kernel.errors import Conflict, Forbidden, NotFound
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id, Reason
 from domain.operations.operation import operation
@@ -32,7 +32,7 @@ async def user_reply(user_id: str, actor: Actor, ports: Ports) -> SeenUser:
     return seen_user(await ports.store.single().get(User, user_id))
 
 
-@operation("admin.ban", roles=ADMINS, reply=ended_sessions_reply)
+@operation("admin.ban", roles=ADMINS, reply=ended_sessions_reply, errors=(Forbidden, NotFound))
 async def ban(cmd: Ban, actor: Actor, uow: UnitOfWork) -> User:
     """Ban a user and end all of their sessions. Raises NotFound, Forbidden, Conflict.
 
@@ -77,7 +77,7 @@ async def end_access(uow: UnitOfWork, user: User, reason: str) -> User:
     return banned
 
 
-@operation("admin.unban", roles=ADMINS, reply=user_reply)
+@operation("admin.unban", roles=ADMINS, reply=user_reply, errors=(NotFound,))
 async def unban(cmd: Unban, actor: Actor, uow: UnitOfWork) -> User:
     """Lift a ban. Raises NotFound, Conflict."""
     user = await uow.get(User, cmd.user_id, deleted_at=None)

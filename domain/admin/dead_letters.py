@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from domain.kernel.actor import ADMINS, Actor
+from domain.kernel.errors import NotFound
 from domain.kernel.outbox import MAX_ATTEMPTS, Lane, OutboxRow
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
@@ -101,7 +102,7 @@ async def list_dead_letters(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     return Page([_dead_letter(row) for row in page.items], page.next_cursor)
 
 
-@operation("admin.retry", roles=ADMINS, limits=(MONEY_STEPS,))
+@operation("admin.retry", roles=ADMINS, limits=(MONEY_STEPS,), errors=(NotFound,))
 async def retry(cmd: Retry, actor: Actor, uow: UnitOfWork) -> DeadLetter:
     """Queue a dead letter again, with all its attempts. Raises NotFound."""
     row = await uow.get(OutboxRow, cmd.row_id, dead=True)
@@ -126,7 +127,7 @@ async def retry(cmd: Retry, actor: Actor, uow: UnitOfWork) -> DeadLetter:
     return dead_letter
 
 
-@operation("admin.discard", roles=ADMINS)
+@operation("admin.discard", roles=ADMINS, errors=(NotFound,))
 async def discard(cmd: Discard, actor: Actor, uow: UnitOfWork) -> DeadLetter:
     """Remove a dead letter; the audit trail keeps the reason. Raises NotFound."""
     row = await uow.get(OutboxRow, cmd.row_id, dead=True)

@@ -5,6 +5,13 @@ from domain.disputes import resolution
 from domain.disputes.dispute import Dispute, add_entry
 from domain.disputes.operations import RefundAmount, Text
 from domain.kernel.actor import ADMINS, Actor
+from domain.kernel.errors import (
+    AmountNotPayable,
+    ApprovalRequired,
+    DisputeNotOpen,
+    NotFound,
+    PaymentDisputed,
+)
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id
 from domain.operations.limits import MONEY_STEPS
@@ -20,7 +27,13 @@ class Resolve(Command, frozen=True):
     reason: Text
 
 
-@operation("admin.resolve", roles=ADMINS, step_up=StepUpFor.MONEY, limits=(MONEY_STEPS,))
+@operation(
+    "admin.resolve",
+    roles=ADMINS,
+    step_up=StepUpFor.MONEY,
+    limits=(MONEY_STEPS,),
+    errors=(AmountNotPayable, ApprovalRequired, DisputeNotOpen, NotFound, PaymentDisputed),
+)
 async def resolve(cmd: Resolve, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Decide with any split.
 

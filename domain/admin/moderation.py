@@ -70,7 +70,9 @@ async def list_reports(cmd: ListReports, actor: Actor, uow: UnitOfWork) -> Page:
     return await uow.page(Report, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
-@operation("admin.conversation", roles=ADMINS, style=Style.READ, subjects=_conversation)
+@operation(
+    "admin.conversation", roles=ADMINS, style=Style.READ, subjects=_conversation, errors=(NotFound,)
+)
 async def read_conversation(
     cmd: ReadConversation, actor: Actor, uow: UnitOfWork
 ) -> ArchivedMessages:

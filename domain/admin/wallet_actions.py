@@ -13,7 +13,16 @@ from domain.deals.payment import Payment
 from domain.fulfillment import work
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import ADMINS, Actor, Role
-from domain.kernel.errors import Conflict, DisputeOpen, Invalid, NotFound, NotRefundable, Rule
+from domain.kernel.errors import (
+    AmountNotPayable,
+    ApprovalRequired,
+    Conflict,
+    DisputeOpen,
+    Invalid,
+    NotFound,
+    NotRefundable,
+    Rule,
+)
 from domain.kernel.money import CURRENCIES, MAX_AMOUNT, check_step, display
 from domain.kernel.record import Page
 from domain.kernel.state_machine import states_before
@@ -73,7 +82,13 @@ class List(Command, frozen=True):
     limit: PageSize = 20
 
 
-@operation("admin.refund", roles=ADMINS, step_up=StepUpFor.MONEY, limits=(MONEY_STEPS,))
+@operation(
+    "admin.refund",
+    roles=ADMINS,
+    step_up=StepUpFor.MONEY,
+    limits=(MONEY_STEPS,),
+    errors=(AmountNotPayable, ApprovalRequired, DisputeOpen, NotFound, NotRefundable),
+)
 async def refund(cmd: Refund, actor: Actor, uow: UnitOfWork) -> Payment:
     """Refund the customer, before or after the work was completed.
 
@@ -110,7 +125,13 @@ async def _refund(cmd: Refund, admin_id: str, uow: UnitOfWork) -> Done:
 REFUND = Action("admin.refund", Refund, _refund)
 
 
-@operation("admin.release", roles=ADMINS, step_up=StepUpFor.MONEY, limits=(MONEY_STEPS,))
+@operation(
+    "admin.release",
+    roles=ADMINS,
+    step_up=StepUpFor.MONEY,
+    limits=(MONEY_STEPS,),
+    errors=(ApprovalRequired, NotFound),
+)
 async def release(cmd: Release, actor: Actor, uow: UnitOfWork) -> Transfer:
     """Send a parked transfer, or retry a waiting one at once.
 
@@ -163,7 +184,7 @@ async def transfers(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     return await uow.page(Transfer, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
-@operation("admin.freeze", roles=ADMINS)
+@operation("admin.freeze", roles=ADMINS, errors=(NotFound,))
 async def freeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
     """Stop a contractor's transfers and withdrawals. Raises NotFound, Conflict."""
     frozen = await uow.change(
@@ -176,7 +197,13 @@ async def freeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
     return await _publish_frozen(uow, cmd.user_id, frozen)
 
 
-@operation("admin.unfreeze", roles=ADMINS, step_up=StepUpFor.MONEY, limits=(MONEY_STEPS,))
+@operation(
+    "admin.unfreeze",
+    roles=ADMINS,
+    step_up=StepUpFor.MONEY,
+    limits=(MONEY_STEPS,),
+    errors=(NotFound,),
+)
 async def unfreeze(cmd: Freeze, actor: Actor, uow: UnitOfWork) -> User:
     """Allow transfers and withdrawals again, and send waiting transfers.
 
@@ -211,7 +238,13 @@ async def _publish_frozen(uow: UnitOfWork, user_id: str, changed: User | None) -
     return changed
 
 
-@operation("admin.adjust", roles=ADMINS, step_up=StepUpFor.MONEY, limits=(MONEY_STEPS,))
+@operation(
+    "admin.adjust",
+    roles=ADMINS,
+    step_up=StepUpFor.MONEY,
+    limits=(MONEY_STEPS,),
+    errors=(ApprovalRequired, NotFound),
+)
 async def adjust(cmd: Adjust, actor: Actor, uow: UnitOfWork) -> ledger.WalletBalances:
     """Correct a contractor's wallet; a credit pays their debt first, the rest is transferred.
 

@@ -26,11 +26,13 @@ from domain.jobs.applications import active_application
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.errors import (
+    AmountNotPayable,
     CurrencyNotSupported,
     Invalid,
     JobNotOpen,
     JobTaken,
     NotAnApplicant,
+    NotFound,
     OfferExists,
     OfferHasExpired,
     OfferNotPending,
@@ -120,7 +122,21 @@ async def with_payment(offer_id: str, actor: Actor, ports: Ports) -> OfferWithPa
     return OfferWithPayment(offer, payment_sheet(await uow.get(Payment, offer.payment_id), actor))
 
 
-@operation("bidding.create", roles={Role.CUSTOMER}, reply=with_payment, limits=(Limit(60, 60),))
+@operation(
+    "bidding.create",
+    roles={Role.CUSTOMER},
+    reply=with_payment,
+    limits=(Limit(60, 60),),
+    errors=(
+        AmountNotPayable,
+        CurrencyNotSupported,
+        JobNotOpen,
+        JobTaken,
+        NotAnApplicant,
+        NotFound,
+        OfferExists,
+    ),
+)
 async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Offer:
     """Offer the job to an applicant and start the hold of the money.
 
@@ -194,7 +210,12 @@ def _new_offer(
     return offer, payment
 
 
-@operation("bidding.withdraw", roles={Role.CUSTOMER}, limits=(MONEY_STEPS,))
+@operation(
+    "bidding.withdraw",
+    roles={Role.CUSTOMER},
+    limits=(MONEY_STEPS,),
+    errors=(NotFound, OfferNotPending),
+)
 async def withdraw(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     """Withdraw the offer and release its hold. Raises NotFound, OfferNotPending."""
     offer = await uow.get(Offer, cmd.offer_id, customer_id=actor.id)
@@ -204,7 +225,12 @@ async def withdraw(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     return closed
 
 
-@operation("bidding.reject", roles={Role.CONTRACTOR}, limits=(MONEY_STEPS,))
+@operation(
+    "bidding.reject",
+    roles={Role.CONTRACTOR},
+    limits=(MONEY_STEPS,),
+    errors=(NotFound, OfferNotPending),
+)
 async def reject(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     """Reject the offer and release its hold. Raises NotFound, OfferNotPending."""
     offer = await uow.get(Offer, cmd.offer_id, **owned_by(actor, Offer))
@@ -214,7 +240,12 @@ async def reject(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     return closed
 
 
-@operation("bidding.counter", roles={Role.CONTRACTOR}, limits=(MONEY_STEPS,))
+@operation(
+    "bidding.counter",
+    roles={Role.CONTRACTOR},
+    limits=(MONEY_STEPS,),
+    errors=(AmountNotPayable, CurrencyNotSupported, NotFound, OfferNotPending),
+)
 async def counter(cmd: CounterTerms, actor: Actor, uow: UnitOfWork) -> Offer:
     """Reject the offer with other terms; the customer may create a new offer from them.
 
@@ -229,7 +260,20 @@ async def counter(cmd: CounterTerms, actor: Actor, uow: UnitOfWork) -> Offer:
     return countered
 
 
-@operation("bidding.accept", roles={Role.CONTRACTOR}, limits=(MONEY_STEPS,))
+@operation(
+    "bidding.accept",
+    roles={Role.CONTRACTOR},
+    limits=(MONEY_STEPS,),
+    errors=(
+        CurrencyNotSupported,
+        JobNotOpen,
+        JobTaken,
+        NotFound,
+        OfferHasExpired,
+        OfferNotPending,
+        PaymentDisputed,
+    ),
+)
 async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     """Reserve the job and start the capture; `offer.accepted` is pushed when it succeeds.
 
@@ -260,7 +304,7 @@ async def accept(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     return accepting
 
 
-@operation("bidding.get", roles=PARTIES, style=Style.READ)
+@operation("bidding.get", roles=PARTIES, style=Style.READ, errors=(NotFound,))
 async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
     """Read one offer with its history. Raises NotFound."""
     return await uow.get(Offer, cmd.offer_id, **visible_to(actor, Offer))

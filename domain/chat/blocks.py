@@ -3,6 +3,7 @@
 from domain.chat.conversation import Conversation, SeenConversation
 from domain.chat.read_receipts import hide_receipts
 from domain.kernel.actor import PARTIES, Actor
+from domain.kernel.errors import NotFound
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id
 from domain.operations.operation import operation
@@ -15,7 +16,7 @@ class Block(Command, frozen=True):
     on: bool = True
 
 
-@operation("chat.block", roles=PARTIES)
+@operation("chat.block", roles=PARTIES, errors=(NotFound,))
 async def block(cmd: Block, actor: Actor, uow: UnitOfWork) -> SeenConversation:
     """Stop both members from writing to each other, in all their conversations.
 

@@ -82,7 +82,7 @@ async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     return Page(await hide_receipts(uow, actor.id, seen), page.next_cursor)
 
 
-@operation("chat.history", roles=PARTIES, style=Style.READ)
+@operation("chat.history", roles=PARTIES, style=Style.READ, errors=(NotFound,))
 async def history(cmd: History, actor: Actor, uow: UnitOfWork) -> Stretch:
     """Raises NotFound."""
     conversation = await uow.get(Conversation, cmd.conversation_id, members=actor.id)
@@ -106,7 +106,7 @@ async def messages_around(
     return _stretch(conversation, items if forward else items[::-1])
 
 
-@operation("chat.sync", roles=PARTIES, style=Style.READ)
+@operation("chat.sync", roles=PARTIES, style=Style.READ, errors=(NotFound,))
 async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Synced:
     """Messages that the client missed in each conversation, without gaps.
 
@@ -133,7 +133,7 @@ async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Synced:
     )
 
 
-@operation("chat.read", roles=PARTIES)
+@operation("chat.read", roles=PARTIES, errors=(NotFound,))
 async def read(cmd: Read, actor: Actor, uow: UnitOfWork) -> Receipt:
     """Move the caller's read mark forward; a lower number changes nothing.
 

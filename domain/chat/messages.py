@@ -25,7 +25,15 @@ from domain.chat.group_commit import terms_of
 from domain.files.file import Attachment, FileIds, attach
 from domain.kernel import text_search
 from domain.kernel.actor import PARTIES, Actor, Role
-from domain.kernel.errors import Blocked, Conflict, Invalid, NotFound, Rule
+from domain.kernel.errors import (
+    Blocked,
+    Conflict,
+    Invalid,
+    NotFound,
+    RequestIdReused,
+    RequestInProgress,
+    Rule,
+)
 from domain.kernel.record import Page
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
@@ -94,7 +102,14 @@ class Search(Command, frozen=True):
     limit: PageSize = 20
 
 
-@operation("chat.send", roles=PARTIES, style=Style.DIRECT, pipelined=True, limits=(Limit(120, 6),))
+@operation(
+    "chat.send",
+    roles=PARTIES,
+    style=Style.DIRECT,
+    pipelined=True,
+    limits=(Limit(120, 6),),
+    errors=(Blocked, Conflict, NotFound, RequestIdReused, RequestInProgress),
+)
 async def send(cmd: Send, actor: Actor, ports: Ports, meta: Meta) -> Message:
     """Send a message to the other member. It marks the conversation read up to it.
 
@@ -145,7 +160,7 @@ async def _get_writable(uow: UnitOfWork, conversation_id: str, member: str) -> C
 # -- changing messages -----------------------------------------------------------------------
 
 
-@operation("chat.edit", roles=PARTIES)
+@operation("chat.edit", roles=PARTIES, errors=(Blocked, NotFound))
 async def edit(cmd: Edit, actor: Actor, uow: UnitOfWork) -> Message:
     """Change the text. Raises NotFound, Blocked, Conflict too late or after too many changes."""
     await _get_writable(uow, cmd.conversation_id, actor.id)
@@ -164,7 +179,7 @@ async def edit(cmd: Edit, actor: Actor, uow: UnitOfWork) -> Message:
     )
 
 
-@operation("chat.delete", roles=PARTIES)
+@operation("chat.delete", roles=PARTIES, errors=(NotFound,))
 async def delete(cmd: ById, actor: Actor, uow: UnitOfWork) -> Message:
     """Delete the content; the number stays, and disputes keep the content. Raises NotFound."""
     await uow.get(Conversation, cmd.conversation_id, members=actor.id)
@@ -188,7 +203,7 @@ async def delete(cmd: ById, actor: Actor, uow: UnitOfWork) -> Message:
     )
 
 
-@operation("chat.react", roles=PARTIES)
+@operation("chat.react", roles=PARTIES, errors=(Blocked, NotFound))
 async def react(cmd: React, actor: Actor, uow: UnitOfWork) -> Message:
     """Add an emoji to a message, or remove it. Raises NotFound, Blocked, Conflict."""
     await _get_writable(uow, cmd.conversation_id, actor.id)
@@ -253,7 +268,7 @@ async def _change_message(uow: UnitOfWork, message: Message, **fields: Any) -> M
 # -- search ----------------------------------------------------------------------------------
 
 
-@operation("chat.search", roles=PARTIES, style=Style.READ)
+@operation("chat.search", roles=PARTIES, style=Style.READ, errors=(NotFound,))
 async def find(cmd: Search, actor: Actor, uow: UnitOfWork) -> Page:
     """Messages with all the words, newest first, in one or all of one's own conversations.
 

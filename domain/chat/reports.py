@@ -11,6 +11,7 @@ from msgspec import Meta as Limits
 
 from domain.chat.conversation import Conversation, Message
 from domain.kernel.actor import PARTIES, Actor
+from domain.kernel.errors import NotFound
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
@@ -61,7 +62,7 @@ class MakeReport(Command, frozen=True):
     text: Annotated[str, Limits(max_length=2000)] = ""
 
 
-@operation("chat.report", roles=PARTIES)
+@operation("chat.report", roles=PARTIES, errors=(NotFound,))
 async def report(cmd: MakeReport, actor: Actor, uow: UnitOfWork) -> Report:
     """Alert the administrators. A repeat returns the first report. Raises NotFound."""
     place = await uow.get(Conversation, cmd.conversation_id, members=actor.id)

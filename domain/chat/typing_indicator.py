@@ -3,6 +3,7 @@
 import msgspec
 
 from domain.kernel.actor import PARTIES, Actor
+from domain.kernel.errors import NotFound
 from domain.kernel.outbox import Event
 from domain.kernel.rooms import user_room
 from domain.operations.command import Command, Id, Meta, Style
@@ -23,7 +24,7 @@ class Types(msgspec.Struct, frozen=True):
     typing: bool
 
 
-@operation("chat.typing", roles=PARTIES, style=Style.DIRECT, instant=True)
+@operation("chat.typing", roles=PARTIES, style=Style.DIRECT, instant=True, errors=(NotFound,))
 async def typing(cmd: Typing, actor: Actor, ports: Ports, meta: Meta) -> None:
     """Push the typing state to the other member's connections. Raises NotFound."""
     for other in await ports.members.others(cmd.conversation_id, actor.id):

@@ -26,7 +26,7 @@ from domain.deals.offer import (
 from domain.deals.payment import PAYMENT_UPDATED, Payment
 from domain.disputes import resolution
 from domain.kernel.actor import EVERYONE, Actor, Role
-from domain.kernel.errors import DisputeNotOpen
+from domain.kernel.errors import DisputeNotOpen, NotFound
 from domain.kernel.money import display
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
@@ -145,7 +145,9 @@ async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     return await uow.page(Chargeback, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
-@operation("admin.evidence", roles={Role.ADMIN}, limits=(MONEY_STEPS,))
+@operation(
+    "admin.evidence", roles={Role.ADMIN}, limits=(MONEY_STEPS,), errors=(DisputeNotOpen, NotFound)
+)
 async def evidence(cmd: Evidence, actor: Actor, uow: UnitOfWork) -> Chargeback:
     """Send evidence to the bank. Raises NotFound, DisputeNotOpen."""
     chargeback = await uow.get(Chargeback, cmd.chargeback_id)

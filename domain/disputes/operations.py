@@ -18,10 +18,16 @@ from domain.fulfillment.work import MilestoneNumber, require_not_frozen
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import EVERYONE, PARTIES, Actor, Role
 from domain.kernel.errors import (
+    AmountNotPayable,
     Conflict,
     DisputeNotOpen,
     DisputeOpen,
+    InsufficientFunds,
     JobNotInProgress,
+    MilestoneNotStanding,
+    NotFound,
+    PaymentDisputed,
+    TooMany,
 )
 from domain.kernel.money import MAX_AMOUNT, display
 from domain.kernel.record import Page
@@ -99,7 +105,18 @@ class List(Command, frozen=True):
 # -- the two sides ---------------------------------------------------------------------------
 
 
-@operation("payment.dispute_open", roles=PARTIES)
+@operation(
+    "payment.dispute_open",
+    roles=PARTIES,
+    errors=(
+        DisputeOpen,
+        JobNotInProgress,
+        MilestoneNotStanding,
+        NotFound,
+        PaymentDisputed,
+        TooMany,
+    ),
+)
 async def dispute_open(cmd: Open, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Freeze the money of a job in progress until both sides agree or an administrator decides.
 
@@ -118,7 +135,12 @@ async def dispute_open(cmd: Open, actor: Actor, uow: UnitOfWork) -> Dispute:
     return dispute
 
 
-@operation("payment.dispute_say", roles=PARTIES, limits=(WRITING,))
+@operation(
+    "payment.dispute_say",
+    roles=PARTIES,
+    limits=(WRITING,),
+    errors=(DisputeNotOpen, NotFound, TooMany),
+)
 async def dispute_say(cmd: Say, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Add a message to the timeline. Raises NotFound, DisputeNotOpen, TooMany."""
     return await add_entry(
@@ -126,7 +148,12 @@ async def dispute_say(cmd: Say, actor: Actor, uow: UnitOfWork) -> Dispute:
     )
 
 
-@operation("payment.dispute_evidence", roles=PARTIES, limits=(WRITING,))
+@operation(
+    "payment.dispute_evidence",
+    roles=PARTIES,
+    limits=(WRITING,),
+    errors=(DisputeNotOpen, NotFound, TooMany),
+)
 async def dispute_evidence(cmd: Evidence, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Add evidence with files to the timeline, where administrators see it too.
 
@@ -138,7 +165,12 @@ async def dispute_evidence(cmd: Evidence, actor: Actor, uow: UnitOfWork) -> Disp
     return await add_entry(uow, dispute, actor.id, "evidence", cmd.text, attachments=files)
 
 
-@operation("payment.dispute_propose", roles=PARTIES, limits=(WRITING,))
+@operation(
+    "payment.dispute_propose",
+    roles=PARTIES,
+    limits=(WRITING,),
+    errors=(AmountNotPayable, DisputeNotOpen, NotFound, TooMany),
+)
 async def dispute_propose(cmd: Propose, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Propose a split; it replaces the current proposal.
 
@@ -169,7 +201,19 @@ async def dispute_propose(cmd: Propose, actor: Actor, uow: UnitOfWork) -> Disput
     )
 
 
-@operation("payment.dispute_agree", roles=PARTIES, limits=(MONEY_STEPS,))
+@operation(
+    "payment.dispute_agree",
+    roles=PARTIES,
+    limits=(MONEY_STEPS,),
+    errors=(
+        AmountNotPayable,
+        DisputeNotOpen,
+        InsufficientFunds,
+        NotFound,
+        PaymentDisputed,
+        TooMany,
+    ),
+)
 async def dispute_agree(cmd: Agree, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Accept the other side's proposal and resolve the dispute with it.
 
@@ -183,7 +227,7 @@ async def dispute_agree(cmd: Agree, actor: Actor, uow: UnitOfWork) -> Dispute:
     return await resolution.resolve(uow, dispute, cmd.refund_amount, actor.id)
 
 
-@operation("payment.dispute_escalate", roles=PARTIES)
+@operation("payment.dispute_escalate", roles=PARTIES, errors=(DisputeNotOpen, NotFound, TooMany))
 async def dispute_escalate(cmd: ById, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Escalate the dispute to an administrator. Raises NotFound, DisputeNotOpen."""
     dispute = await _get_dispute(cmd.dispute_id, actor, uow)
@@ -204,13 +248,13 @@ async def list_disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     return await uow.page(Dispute, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
-@operation("payment.dispute", roles=EVERYONE, style=Style.READ)
+@operation("payment.dispute", roles=EVERYONE, style=Style.READ, errors=(NotFound,))
 async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Read one dispute with its latest entries. Raises NotFound."""
     return await uow.get(Dispute, cmd.dispute_id, **visible_to(actor, Dispute))
 
 
-@operation("payment.dispute_entries", roles=EVERYONE, style=Style.READ)
+@operation("payment.dispute_entries", roles=EVERYONE, style=Style.READ, errors=(NotFound,))
 async def entries(cmd: Entries, actor: Actor, uow: UnitOfWork) -> Page:
     """Read the timeline of a dispute, newest first. Raises NotFound."""
     await uow.get(Dispute, cmd.dispute_id, **visible_to(actor, Dispute))

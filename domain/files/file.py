@@ -16,7 +16,14 @@ from msgspec import Meta as Limits
 from domain.files.file_names import safe_name
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.bounds import Bounded
-from domain.kernel.errors import Conflict, NotFound, QuotaExceeded, Unavailable
+from domain.kernel.errors import (
+    Conflict,
+    NotFound,
+    QuotaExceeded,
+    TooLarge,
+    Unavailable,
+    UnsupportedType,
+)
 from domain.kernel.mongo_client import WaitLimit
 from domain.kernel.record import ANY_TIME, Index, Record
 from domain.kernel.rooms import role_room
@@ -121,7 +128,12 @@ class Upload(Command, frozen=True):
 
 
 @operation(
-    "files.upload", roles=EVERYONE, style=Style.DIRECT, audited=True, limits=(Limit(30, 60),)
+    "files.upload",
+    roles=EVERYONE,
+    style=Style.DIRECT,
+    audited=True,
+    limits=(Limit(30, 60),),
+    errors=(QuotaExceeded, TooLarge, UnsupportedType),
 )
 async def upload(cmd: Upload, actor: Actor, ports: Ports, received: Received) -> Attachment:
     """Store a file, which only its owner can read until it is attached.
@@ -252,7 +264,7 @@ class Ticket(msgspec.Struct, frozen=True):
     expires_at: datetime
 
 
-@operation("files.get", roles=EVERYONE, style=Style.READ)
+@operation("files.get", roles=EVERYONE, style=Style.READ, errors=(NotFound,))
 async def get(cmd: Get, actor: Actor, uow: UnitOfWork) -> File:
     """Raises NotFound, also for a missing thumbnail."""
     file = await uow.get(File, cmd.file_id, **readable(actor))
@@ -261,7 +273,7 @@ async def get(cmd: Get, actor: Actor, uow: UnitOfWork) -> File:
     return file
 
 
-@operation("files.ticket", roles=EVERYONE, style=Style.DIRECT)
+@operation("files.ticket", roles=EVERYONE, style=Style.DIRECT, errors=(NotFound,))
 async def ticket(cmd: ById, actor: Actor, ports: Ports, meta: Meta) -> Ticket:
     """A ticket for one file and 60 seconds, for `<img>`. Raises NotFound."""
     await ports.store.single().get(File, cmd.file_id, **readable(actor))

@@ -19,8 +19,10 @@ from domain.jobs.job import JOB_STEPS, Job, JobStatus
 from domain.jobs.views import MARKET_PUSHES, publish_job
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import (
+    AmountNotPayable,
     DisputeOpen,
     DisputeRequired,
+    InsufficientFunds,
     Invalid,
     JobNotAssigned,
     JobNotInProgress,
@@ -81,7 +83,7 @@ class Completed(msgspec.Struct, frozen=True):
     split: Split
 
 
-@operation("job.start", roles={Role.CONTRACTOR})
+@operation("job.start", roles={Role.CONTRACTOR}, errors=(JobNotAssigned, NotFound))
 async def start(cmd: ById, actor: Actor, uow: UnitOfWork) -> Job:
     """Start the work. Raises NotFound, JobNotAssigned."""
     job = await uow.get(Job, cmd.job_id, contractor_id=actor.id)
@@ -92,7 +94,12 @@ async def start(cmd: ById, actor: Actor, uow: UnitOfWork) -> Job:
     return started
 
 
-@operation("job.deliver", roles={Role.CONTRACTOR}, limits=(Limit(30, 1800),))
+@operation(
+    "job.deliver",
+    roles={Role.CONTRACTOR},
+    limits=(Limit(30, 1800),),
+    errors=(JobNotInProgress, MilestoneNotStanding, NotFound),
+)
 async def deliver(cmd: Deliver, actor: Actor, uow: UnitOfWork) -> Job:
     """Deliver work, also repeatedly; it completes automatically after `auto_complete_days`.
 
@@ -129,7 +136,19 @@ async def deliver(cmd: Deliver, actor: Actor, uow: UnitOfWork) -> Job:
     return delivered
 
 
-@operation("job.complete", roles={Role.CUSTOMER}, limits=(MONEY_STEPS,))
+@operation(
+    "job.complete",
+    roles={Role.CUSTOMER},
+    limits=(MONEY_STEPS,),
+    errors=(
+        DisputeOpen,
+        InsufficientFunds,
+        JobNotInProgress,
+        MilestoneNotStanding,
+        NotFound,
+        PaymentDisputed,
+    ),
+)
 async def complete(cmd: Complete, actor: Actor, uow: UnitOfWork) -> Completed:
     """Approve work: book the service fee and the contractor's part, and transfer that part.
 
@@ -237,6 +256,15 @@ async def set_dispute(uow: UnitOfWork, job: Job, dispute_id: str | None) -> Job:
     limits=(
         MONEY_STEPS,
         MARKET_PUSHES,
+    ),
+    errors=(
+        AmountNotPayable,
+        DisputeRequired,
+        JobNotOpen,
+        JobTaken,
+        MilestoneNotStanding,
+        NotFound,
+        PaymentDisputed,
     ),
 )
 async def cancel(cmd: ById, actor: Actor, uow: UnitOfWork) -> Job:

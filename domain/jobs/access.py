@@ -14,7 +14,7 @@ class ReadJob(Command, frozen=True):
     job_id: Id
 
 
-@operation("job.get", roles=EVERYONE, style=Style.READ)
+@operation("job.get", roles=EVERYONE, style=Style.READ, errors=(NotFound,))
 async def read_job(cmd: ReadJob, actor: Actor, uow: UnitOfWork) -> Job:
     """Everyone reads an open job; later only its two sides, its applicants and administrators.
 

@@ -14,7 +14,13 @@ from domain.accounts.email_verification import verified_user
 from domain.chat import conversation
 from domain.jobs.job import Amount, Job, JobStatus
 from domain.kernel.actor import PARTIES, Actor, Role
-from domain.kernel.errors import AlreadyApplied, ApplicationNotPending, JobNotOpen
+from domain.kernel.errors import (
+    AlreadyApplied,
+    ApplicationNotPending,
+    EmailUnverified,
+    JobNotOpen,
+    NotFound,
+)
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.state_machine import Steps, move
@@ -142,7 +148,12 @@ async def move_application(
 # -- the contractor --------------------------------------------------------------------------
 
 
-@operation("job-request.apply", roles={Role.CONTRACTOR}, limits=(Limit(60, 60),))
+@operation(
+    "job-request.apply",
+    roles={Role.CONTRACTOR},
+    limits=(Limit(60, 60),),
+    errors=(AlreadyApplied, EmailUnverified, JobNotOpen, NotFound),
+)
 async def apply(cmd: Apply, actor: Actor, uow: UnitOfWork) -> Application:
     """Apply for an open job. Raises NotFound, JobNotOpen, AlreadyApplied."""
     job = await uow.get(Job, cmd.job_id)
@@ -169,7 +180,9 @@ async def apply(cmd: Apply, actor: Actor, uow: UnitOfWork) -> Application:
     return application
 
 
-@operation("job-request.withdraw", roles={Role.CONTRACTOR})
+@operation(
+    "job-request.withdraw", roles={Role.CONTRACTOR}, errors=(ApplicationNotPending, NotFound)
+)
 async def withdraw(cmd: ApplicationById, actor: Actor, uow: UnitOfWork) -> Application:
     """Withdraw a pending or accepted application, unless it has won the job.
 
@@ -191,7 +204,7 @@ async def mine(cmd: Mine, actor: Actor, uow: UnitOfWork) -> Page:
 # -- the customer -----------------------------------------------------------------------------
 
 
-@operation("job-request.list", roles={Role.CUSTOMER}, style=Style.READ)
+@operation("job-request.list", roles={Role.CUSTOMER}, style=Style.READ, errors=(NotFound,))
 async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     """List the applications to the customer's own job, newest first. Raises NotFound."""
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
@@ -199,7 +212,11 @@ async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     return await uow.page(Application, where, cursor=cmd.cursor, limit=cmd.limit)
 
 
-@operation("job-request.accept", roles={Role.CUSTOMER})
+@operation(
+    "job-request.accept",
+    roles={Role.CUSTOMER},
+    errors=(ApplicationNotPending, JobNotOpen, NotFound),
+)
 async def accept(cmd: ApplicationById, actor: Actor, uow: UnitOfWork) -> Application:
     """Shortlist the applicant and open their conversation.
 
@@ -222,7 +239,7 @@ async def accept(cmd: ApplicationById, actor: Actor, uow: UnitOfWork) -> Applica
     return accepted
 
 
-@operation("job-request.reject", roles={Role.CUSTOMER})
+@operation("job-request.reject", roles={Role.CUSTOMER}, errors=(ApplicationNotPending, NotFound))
 async def reject(cmd: ApplicationById, actor: Actor, uow: UnitOfWork) -> Application:
     """Reject a pending application. Raises NotFound, ApplicationNotPending."""
     application = await uow.get(Application, cmd.application_id, customer_id=actor.id)
@@ -232,7 +249,7 @@ async def reject(cmd: ApplicationById, actor: Actor, uow: UnitOfWork) -> Applica
 # -- both sides ------------------------------------------------------------------------------
 
 
-@operation("job-request.get", roles=PARTIES, style=Style.READ)
+@operation("job-request.get", roles=PARTIES, style=Style.READ, errors=(NotFound,))
 async def get(cmd: ApplicationById, actor: Actor, uow: UnitOfWork) -> Application:
     """The applicant and the owner of the job may read it. Raises NotFound."""
     return await uow.get(Application, cmd.application_id, **owned_by(actor, Application))

@@ -21,7 +21,7 @@ class Open(Command, frozen=True):
     user_id: Id
 
 
-@operation("chat.open", roles=PARTIES)
+@operation("chat.open", roles=PARTIES, errors=(NotFound,))
 async def open_(cmd: Open, actor: Actor, uow: UnitOfWork) -> SeenConversation:
     """Open or find the conversation of a job's customer and one of its applicants.
 

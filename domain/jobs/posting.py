@@ -20,7 +20,15 @@ from domain.jobs.saved_searches import MatchSavedSearches
 from domain.jobs.views import MARKET_PUSHES, publish_job
 from domain.kernel import text_search
 from domain.kernel.actor import Actor, Role
-from domain.kernel.errors import CurrencyNotSupported, Invalid, JobNotOpen, JobTaken, Rule
+from domain.kernel.errors import (
+    CurrencyNotSupported,
+    EmailUnverified,
+    Invalid,
+    JobNotOpen,
+    JobTaken,
+    NotFound,
+    Rule,
+)
 from domain.kernel.money import CURRENCIES
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, CurrencyCode, Id
@@ -65,7 +73,12 @@ class Update(Command, frozen=True):
     location: Location | UnsetType | None = UNSET
 
 
-@operation("job.create", roles={Role.CUSTOMER}, limits=(POSTING, MARKET_PUSHES))
+@operation(
+    "job.create",
+    roles={Role.CUSTOMER},
+    limits=(POSTING, MARKET_PUSHES),
+    errors=(CurrencyNotSupported, EmailUnverified, NotFound),
+)
 async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Job:
     """Post a job. Raises CurrencyNotSupported, EmailUnverified, and Invalid for a minimum above
     the maximum."""
@@ -83,7 +96,12 @@ async def create(cmd: Create, actor: Actor, uow: UnitOfWork) -> Job:
     return job
 
 
-@operation("job.update", roles={Role.CUSTOMER}, limits=(Limit(60, 300), MARKET_PUSHES))
+@operation(
+    "job.update",
+    roles={Role.CUSTOMER},
+    limits=(Limit(60, 300), MARKET_PUSHES),
+    errors=(CurrencyNotSupported, JobNotOpen, JobTaken, NotFound),
+)
 async def update(cmd: Update, actor: Actor, uow: UnitOfWork) -> Job:
     """Change an open job. Raises NotFound, JobNotOpen, JobTaken, CurrencyNotSupported, Invalid."""
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)

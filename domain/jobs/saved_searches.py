@@ -94,7 +94,7 @@ class Unsave(Command, frozen=True):
     search_id: Id
 
 
-@operation("job.search_save", roles=EVERYONE, limits=(Limit(30, 60),))
+@operation("job.search_save", roles=EVERYONE, limits=(Limit(30, 60),), errors=(TooMany,))
 async def save(cmd: Save, actor: Actor, uow: UnitOfWork) -> SavedSearch:
     """Save a search: new jobs that `job.list` would find with the same fields are pushed.
 
@@ -142,7 +142,7 @@ async def _renamed(uow: UnitOfWork, saved: SavedSearch, name: str) -> SavedSearc
     return renamed
 
 
-@operation("job.search_unsave", roles=EVERYONE)
+@operation("job.search_unsave", roles=EVERYONE, errors=(NotFound,))
 async def unsave(cmd: Unsave, actor: Actor, uow: UnitOfWork) -> dict[str, str]:
     """Delete a saved search. Raises NotFound."""
     if not await uow.remove(SavedSearch, {"_id": cmd.search_id, "user_id": actor.id}):

@@ -15,6 +15,7 @@ from domain.jobs.access import ReadJob, read_job
 from domain.jobs.job import Job, JobStatus
 from domain.jobs.views import JobView, view_for
 from domain.kernel.actor import EVERYONE, Actor
+from domain.kernel.errors import NotFound
 from domain.kernel.rooms import job_room, open_job_room, party_job_room, private_job_room
 from domain.operations.command import Command, Id, Meta, Style
 from domain.operations.operation import operation
@@ -45,7 +46,9 @@ def _rooms_to_leave(answer: Any) -> list[str]:
     return [room(answer["job_id"]) for room in rooms]
 
 
-@operation("job.watch", roles=EVERYONE, style=Style.DIRECT, joins=_rooms_to_join)
+@operation(
+    "job.watch", roles=EVERYONE, style=Style.DIRECT, joins=_rooms_to_join, errors=(NotFound,)
+)
 async def watch(cmd: ReadJob, actor: Actor, ports: Ports, meta: Meta) -> Watched:
     """Subscribe this connection to a job and count its user as a viewer. Raises NotFound."""
     job = await read_job(cmd, actor, ports.store.single())

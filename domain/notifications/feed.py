@@ -102,7 +102,7 @@ class Seen(Command, frozen=True):
     seq: Seq
 
 
-@operation("account.sync", roles=EVERYONE, style=Style.READ, audited=False)
+@operation("account.sync", roles=EVERYONE, style=Style.READ, audited=False, errors=(TooOld,))
 async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Feed:
     """What the user missed. Raises TooOld when rows after `since` are no longer kept."""
     head, state = await asyncio.gather(  # read before the rows, which may only be newer

@@ -2,16 +2,26 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
+from functools import cached_property
 from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import (
+    Code,
     Conflict,
     DomainError,
     Forbidden,
+    InternalError,
+    Invalid,
+    RateLimited,
+    RequestIdReused,
+    RequestInProgress,
     SecondFactorSetupRequired,
+    StepUpRequired,
+    TokenExpired,
+    TooMany,
     Unauthenticated,
     Unavailable,
 )
@@ -29,9 +39,15 @@ from domain.ports.step_up import StepUpFor
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 FromAnswer = Callable[[Any], Iterable[str]]
+Errors = tuple[type[DomainError], ...]
+
+# What callers of any operation, of one for signed-in users, and of one that writes may be answered.
+OF_ALL: Errors = (Invalid, RateLimited, Unavailable, InternalError)
+OF_USERS: Errors = (Unauthenticated, TokenExpired, Forbidden, SecondFactorSetupRequired)
+OF_WRITES: Errors = (Conflict, RequestIdReused, RequestInProgress)
 
 
-class Operation(msgspec.Struct, frozen=True):
+class Operation(msgspec.Struct, frozen=True, dict=True):
     """A function with the declarations that the executor, the server and the docs read."""
 
     name: str
@@ -49,7 +65,18 @@ class Operation(msgspec.Struct, frozen=True):
     limits: tuple[Limit, ...] = ()
     step_up: StepUpFor | None = None
     during_setup: bool = False
+    errors: Errors = ()
     normalized: tuple[NormalizedField, ...] = ()
+
+    @cached_property
+    def codes(self) -> frozenset[Code]:
+        """The codes of all errors that it may answer. Another one is logged as an error."""
+        errors = [*self.errors, *OF_ALL]
+        errors += OF_USERS if self.roles else ()
+        errors += OF_WRITES if self.style is Style.WRITE else ()
+        errors += (StepUpRequired,) if self.step_up else ()
+        errors += (TooMany,) if self.joins else ()
+        return frozenset(error.code for error in errors)
 
     def admit(self, actor: Actor | None) -> None:
         """Check the role of the caller. Raises Unauthenticated, Forbidden, or
@@ -99,6 +126,7 @@ def operation(
     limits: tuple[Limit, ...] = (),
     step_up: StepUpFor | None = None,
     during_setup: bool = False,
+    errors: Errors = (),
 ) -> Callable[[F], F]:
     """Declare a function as an operation. An explicit list in handlers/ registers it.
 
@@ -115,13 +143,12 @@ def operation(
     `joins` gets the caller, too.
 
     A `pipelined` operation calls `meta.committed()` when its order among the caller's commands is
-    fixed. The next command starts then, and the answer follows later.
+    fixed. The next command starts then, and the answer follows later. `instant` is for operations
+    that rarely wait. They start in the reader of the connection, outside of a task, so they must
+    not use `asyncio.timeout` and the like before their first suspension.
 
-    `instant` is for operations that rarely wait. They start in the reader of the connection,
-    outside of a task, so they must not use `asyncio.timeout` and the like before their first
-    suspension.
-
-    `limits` are its own rate limits, besides the one on all commands of a user.
+    `limits` are its own rate limits, besides the one on all commands of a user. `errors` are those
+    that its own code raises; see `Operation.codes`.
 
     `step_up` asks for a recent confirmation of the caller's identity, for this reason; it is on
     all operations of administrators that move money. With `during_setup` the operation is allowed
@@ -147,6 +174,7 @@ def operation(
             limits,
             step_up,
             during_setup,
+            errors,
             normalized_fields(command),
         )
         function.operation = tagged  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ import msgspec
 
 from domain.deals.payment import Payment, PaymentStatus
 from domain.kernel.actor import EVERYONE, Actor
+from domain.kernel.errors import NotFound
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
 from domain.kernel.visibility import visible_to
@@ -34,7 +35,7 @@ class List(Command, frozen=True):
     limit: PageSize = 20
 
 
-@operation("payment.get", roles=EVERYONE, style=Style.READ)
+@operation("payment.get", roles=EVERYONE, style=Style.READ, errors=(NotFound,))
 async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Payment:
     """One payment. Raises NotFound, also when the actor is not a party to it."""
     return await uow.get(Payment, cmd.payment_id, **visible_to(actor, Payment))
@@ -64,7 +65,13 @@ async def payment_reply(payment_id: str, actor: Actor, ports: Ports) -> PaymentS
     return payment_sheet(await ports.store.single().get(Payment, payment_id), actor)
 
 
-@operation("payment.confirm", roles=EVERYONE, reply=payment_reply, limits=(stripe_calls(1),))
+@operation(
+    "payment.confirm",
+    roles=EVERYONE,
+    reply=payment_reply,
+    limits=(stripe_calls(1),),
+    errors=(NotFound,),
+)
 async def confirm(cmd: ById, actor: Actor, uow: UnitOfWork) -> Payment:
     """Read the payment from Stripe after the client has confirmed it, such as by 3-D Secure."""
     payment = await uow.get(Payment, cmd.payment_id, **visible_to(actor, Payment))

@@ -57,7 +57,13 @@ async def setup_reply(user_id: str, actor: Actor, ports: Ports) -> MethodSetup:
     return MethodSetup(intent.client_secret)
 
 
-@operation("payment.setup", roles=CUSTOMERS, reply=setup_reply, limits=(stripe_calls(2),))
+@operation(
+    "payment.setup",
+    roles=CUSTOMERS,
+    reply=setup_reply,
+    limits=(stripe_calls(2),),
+    errors=(NotFound,),
+)
 async def setup(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> User:
     """Prepare the saving of a card or another payment method for later offers."""
     user = await uow.get(User, actor.id)
@@ -80,7 +86,12 @@ async def methods(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> Save
 
 
 @operation(
-    "payment.detach", roles=CUSTOMERS, style=Style.DIRECT, audited=True, limits=(stripe_calls(2),)
+    "payment.detach",
+    roles=CUSTOMERS,
+    style=Style.DIRECT,
+    audited=True,
+    limits=(stripe_calls(2),),
+    errors=(NotFound,),
 )
 async def detach(cmd: Detach, actor: Actor, ports: Ports, meta: Meta) -> SavedMethod:
     """Delete a saved method; holds made with it remain. Raises NotFound, Unavailable."""

@@ -7,7 +7,7 @@ import msgspec
 
 from domain.accounts.user import MAX_CLOSED_ACCOUNTS, UPDATED, User
 from domain.kernel.actor import Actor, Role
-from domain.kernel.errors import TooMany
+from domain.kernel.errors import NotFound, TooMany
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command
 from domain.operations.limits import stripe_calls
@@ -75,6 +75,7 @@ class Onboard(Command, frozen=True):
     reply=onboarding_link,
     step_up=StepUpFor.CREDENTIALS,
     limits=(stripe_calls(3),),
+    errors=(NotFound, TooMany),
 )
 async def onboard(cmd: Onboard, actor: Actor, uow: UnitOfWork) -> User:
     """A single-use link to Stripe's onboarding; `url` is null if Stripe does not answer in time.

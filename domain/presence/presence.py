@@ -13,6 +13,7 @@ from msgspec import Meta as Limits
 
 from domain.accounts.user import User
 from domain.kernel.actor import PARTIES, Actor
+from domain.kernel.errors import NotFound
 from domain.kernel.outbox import Event, Lane
 from domain.kernel.record import Record
 from domain.kernel.rooms import job_in, presence_room, user_in
@@ -57,7 +58,7 @@ def _rooms(answer: Any, actor: Actor) -> list[str]:
     return [presence_room(item["user_id"]) for item in answer["items"]]
 
 
-@operation("chat.presence", roles=PARTIES, style=Style.DIRECT, joins=_rooms)
+@operation("chat.presence", roles=PARTIES, style=Style.DIRECT, joins=_rooms, errors=(NotFound,))
 async def presence(cmd: Conversations, actor: Actor, ports: Ports, meta: Meta) -> SeenPeople:
     """The presence of the other members; subscribes this connection to their `presence`.
 

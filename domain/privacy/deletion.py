@@ -17,10 +17,7 @@ from domain.deals.offer import OPEN_OFFERS, Offer, OfferStatus, RefundStatus
 from domain.disputes.dispute import Dispute, DisputeStatus
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import PARTIES, Actor, Role
-from domain.kernel.errors import (
-    MoneyOutstanding,
-    NotFound,
-)
+from domain.kernel.errors import MoneyOutstanding, NotFound, WrongCredentials
 from domain.kernel.store import UnitOfWork
 from domain.ledger.balances import Balance
 from domain.operations.command import Command, Meta, Style
@@ -52,6 +49,7 @@ class Deleted(msgspec.Struct, frozen=True):
     style=Style.DIRECT,
     audited=True,
     limits=(PASSWORDS_PER_ADDRESS, PASSWORDS_PER_ACCOUNT),
+    errors=(MoneyOutstanding, NotFound, WrongCredentials),
 )
 async def delete(cmd: Delete, actor: Actor, ports: Ports, meta: Meta) -> Deleted:
     """Delete the caller's account permanently, end its sessions and release its e-mail address.

@@ -29,6 +29,7 @@ from domain.jobs.job import Job
 from domain.jobs.saved_searches import SavedSearch
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.batches import batches
+from domain.kernel.errors import NotFound, WrongCredentials
 from domain.kernel.outbox import Lane
 from domain.kernel.record import Record, wire
 from domain.kernel.store import UnitOfWork, new_id
@@ -62,6 +63,7 @@ class Export(Command, frozen=True):
     style=Style.DIRECT,
     audited=True,
     limits=(PASSWORDS_PER_ADDRESS, PASSWORDS_PER_ACCOUNT, Limit(2, 86_400)),
+    errors=(NotFound, WrongCredentials),
 )
 async def export(cmd: Export, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
     """Begin an export of the caller's data; a notice says when it can be downloaded.

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.kernel.actor import ADMINS, Actor
-from domain.kernel.errors import Conflict
+from domain.kernel.errors import Conflict, NotFound
 from domain.kernel.outbox import Lane, OutboxRow
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
@@ -61,7 +61,7 @@ async def list_events(cmd: ListEvents, actor: Actor, uow: UnitOfWork) -> Page:
     )
 
 
-@operation("admin.webhook_event", roles=ADMINS, style=Style.READ)
+@operation("admin.webhook_event", roles=ADMINS, style=Style.READ, errors=(NotFound,))
 async def get_event(cmd: EventById, actor: Actor, uow: UnitOfWork) -> EventWithPayload:
     """One of Stripe's events with its payload. Raises NotFound."""
     event = await uow.get(WebhookEvent, cmd.event_id)
@@ -70,7 +70,7 @@ async def get_event(cmd: EventById, actor: Actor, uow: UnitOfWork) -> EventWithP
     return EventWithPayload(**known, payload=payload.value if payload else None)
 
 
-@operation("admin.replay", roles=ADMINS, limits=(MONEY_STEPS,))
+@operation("admin.replay", roles=ADMINS, limits=(MONEY_STEPS,), errors=(NotFound,))
 async def replay_event(cmd: EventById, actor: Actor, uow: UnitOfWork) -> WebhookEvent:
     """Process an event again. Raises NotFound, and Conflict while it is being processed."""
     return await requeue(uow, await uow.get(WebhookEvent, cmd.event_id))

@@ -8,7 +8,13 @@ from msgspec import Meta as Limits
 from domain import ledger
 from domain.accounts.user import User
 from domain.kernel.actor import Actor, Role
-from domain.kernel.errors import CurrencyNotSupported, NotOnboarded, WalletFrozen
+from domain.kernel.errors import (
+    CurrencyNotSupported,
+    InsufficientFunds,
+    NotFound,
+    NotOnboarded,
+    WalletFrozen,
+)
 from domain.kernel.money import CURRENCIES, MAX_AMOUNT, check_step
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
@@ -91,6 +97,7 @@ class Withdraw(Command, frozen=True):
     roles={Role.CONTRACTOR},
     step_up=StepUpFor.CHANGED_BANK,
     limits=(MONEY_STEPS,),
+    errors=(CurrencyNotSupported, InsufficientFunds, NotFound, NotOnboarded, WalletFrozen),
 )
 async def withdraw(cmd: Withdraw, actor: Actor, uow: UnitOfWork) -> Withdrawal:
     """Pay available money out to the bank account.
