@@ -144,8 +144,10 @@ class Web(Container):
             # Instant operations limit it only when they wait: it costs 1 % of their time.
             limit = None if op.instant else command_limit().begin()
             try:
+                attempts: Sequence[Any] = ()
                 try:
-                    attempts = await self.limits.check(op, fields, actor, meta)
+                    if not self.limits.admit_at_once(op, actor, meta):
+                        attempts = await self.limits.check(op, fields, actor, meta)
                 except RateLimited as refused:
                     self._note(refused.code, op, actor, meta)
                     return refusal(refused)

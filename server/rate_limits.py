@@ -76,6 +76,12 @@ class RateLimits:
                 await self._take(key, self._rate(limit), self._cost(limit, op, fields, meta))
         return await self._begin_attempts(op, fields, actor, meta) if personal else ()
 
+    def admit_at_once(self, op: Operation, actor: Actor | None, meta: Meta) -> bool:
+        """Count a request to which only the limit on all commands applies; False: `check` it."""
+        if op.limits or actor is None:
+            return False
+        return self._buckets.take_at_once(actor.id, self._user, 1 + meta.size // BYTES) == 0
+
     async def _take(self, key: str, rate: Rate, cost: float) -> None:
         """Raises RateLimited."""
         if wait := await self._buckets.take(key, rate, cost):
