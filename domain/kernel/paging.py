@@ -15,7 +15,6 @@ import msgspec
 
 from domain.kernel.field_codec import UndecipherableField
 
-S = TypeVar("S")
 T = TypeVar("T")
 
 # Below the 1 MiB that a connection may leave unread, so that one answer never closes it.
@@ -25,23 +24,17 @@ MAX_DAMAGED = 10
 DAMAGED = (UndecipherableField, msgspec.ValidationError, KeyError)
 
 
-async def read_within(
-    found: AsyncIterable[S],
-    read: Callable[[S], T],
-    limit: int,
-    share: int = 1,
-) -> tuple[list[T], bool]:
-    """The first of what is found, as `read` returns it, and whether more follow. They end at
-    `limit`, or when they fill their share of PAGE_BYTES as JSON.
+async def read_within(found: AsyncIterable[T], limit: int, share: int = 1) -> tuple[list[T], bool]:
+    """The first items of `found`, and whether more follow. They end at `limit`, or when they fill
+    their share of PAGE_BYTES as JSON.
 
     Reading stops there: what follows stays in the database.
     """
     items: list[T] = []
     left, buffer = PAGE_BYTES // share, bytearray()
-    async for each in found:
+    async for item in found:
         if len(items) == limit:
             return items, True
-        item = read(each)
         ENCODER.encode_into(item, buffer)
         left -= len(buffer)
         if items and left < 0:

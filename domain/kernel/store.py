@@ -304,7 +304,7 @@ class UnitOfWork(Outgoing):
         found = found.sort(list(sort))
         try:
             async with contextlib.aclosing(self.readable(kind, found)) as records:
-                return await read_within(records, lambda record: record, limit, share)
+                return await read_within(records, limit, share)
         finally:
             if found.alive:  # there is more
                 await found.close()

@@ -109,7 +109,7 @@ async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Feed:
         read_head(uow, actor.id), uow.find(FeedHead, {"_id": _head_id(actor.id)})
     )
     async with contextlib.aclosing(_windows(uow, actor.id, cmd.since, cmd.limit)) as windows:
-        rows, _ = await read_within(windows, lambda row: row, cmd.limit)
+        rows, _ = await read_within(windows, cmd.limit)
     head = max(head, rows[-1].seq if rows else 0)
     if not rows and head > cmd.since:  # those of the first window are no longer kept
         rows = await uow.first(FeedRow, _after(actor.id, cmd.since), (("seq", 1),), 1)

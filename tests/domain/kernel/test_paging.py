@@ -44,7 +44,7 @@ async def each(rows: list[Json]):
 async def test_one_record_always_fits(sizes, limit, taken, more):
     """Guard: `read_within`."""
     rows = [{"text": "x" * size} for size in sizes]
-    assert await read_within(each(rows), dict, limit) == (rows[:taken], more)
+    assert await read_within(each(rows), limit) == (rows[:taken], more)
 
 
 def test_a_list_of_two_collections_has_no_gap():
