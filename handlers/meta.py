@@ -54,7 +54,7 @@ def meta(rates: Rates) -> dict[str, Any]:
             "max_milestones": MAX_MILESTONES,
             "expires_in_hours": {
                 "default": _default(CreateOffer, "expires_in_hours"),
-                **_told(type_at(CreateOffer, "expires_in_hours")),
+                **_describe(type_at(CreateOffer, "expires_in_hours")),
             },
         },
         "jobs": {
@@ -71,18 +71,18 @@ def meta(rates: Rates) -> dict[str, Any]:
 
 def fields() -> dict[str, dict[str, Any]]:
     """The limits of every command's fields, by the rule that a refusal would name."""
-    told = {
+    described = {
         name: {
-            path: _told(kind)
+            path: _describe(kind)
             for path, kind in fields_of(op.command)
             if kind.limits or kind.description
         }
         for name, op in operations().items()
     }
-    return {name: limits for name, limits in told.items() if limits}
+    return {name: limits for name, limits in described.items() if limits}
 
 
-def _told(kind: FieldType) -> dict[str, Any]:
+def _describe(kind: FieldType) -> dict[str, Any]:
     description = {"description": kind.description} if kind.description else {}
     return {rule.value: limit for rule, limit in kind.limits.items()} | description
 
@@ -121,7 +121,7 @@ def _files() -> dict[str, Any]:
 def _accounts(rates: Rates) -> dict[str, Any]:
     return {
         "verification_required": rates.require_verification,
-        "password": _told(type_at(Register, "password")),
+        "password": _describe(type_at(Register, "password")),
         "max_sessions": MAX_SESSIONS,
         "access_token_seconds": _seconds(ACCESS_LIFE),
         "unused_session_seconds": _seconds(SESSION_LIFE),

@@ -1,4 +1,4 @@
-"""What `GET /api/meta` tells of the server itself: sockets, requests and rate limits."""
+"""What `GET /api/meta` answers about the server itself: sockets, requests and rate limits."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -34,5 +34,5 @@ def server_meta(
             "max_uploads_at_once": UPLOADS_OF_USER,
             "max_downloads_at_once": DOWNLOADS_OF_USER,
         },
-        "rates": limits.told(operations),
+        "rates": limits.described(operations),
     }

@@ -120,7 +120,7 @@ class RateLimits:
         if actor and size > ANSWER_BYTES:
             self._buckets.charge(actor.id, self._user, size / ANSWER_BYTES)
 
-    def told(self, operations: Iterable[Operation]) -> dict[str, Any]:
+    def described(self, operations: Iterable[Operation]) -> dict[str, Any]:
         """The limits in force, for clients: so many `requests` at once, and then in `seconds`.
         Operations with the same `bucket` are counted together."""
         return {
@@ -128,13 +128,13 @@ class RateLimits:
             "command_bytes": BYTES,
             "answer_bytes": ANSWER_BYTES,
             "operations": {
-                op.name: [self._told(op, limit) for limit in op.limits]
+                op.name: [self._describe(op, limit) for limit in op.limits]
                 for op in operations
                 if op.limits
             },
         }
 
-    def _told(self, op: Operation, limit: Limit) -> dict[str, Any]:
+    def _describe(self, op: Operation, limit: Limit) -> dict[str, Any]:
         rate = self._rate(limit)
         return {
             "per": limit.per,

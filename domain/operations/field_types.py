@@ -1,6 +1,6 @@
 """The types of a command's fields, and the limits that they set.
 
-Refusals, documents and `GET /api/meta` read them here, so they tell what is enforced.
+Refusals, documents and `GET /api/meta` read them here, so they agree with what is enforced.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What people and programs are told about refused input: one sentence, the field, and the rule.
+"""The answer to refused input: one sentence, the field, and the rule.
 
 The check of a command reports a kind of error and a path. The numbers, the choices and what a
 field expects come from its type, which the documents are made from as well. A type says in the
@@ -18,7 +18,7 @@ from domain.operations.field_types import FieldType, type_at
 MAX_NAME = 80  # characters of an unknown field's name that are repeated
 MAX_CHOICES = 12  # in a sentence; `details.limit` has all
 
-# The messages of msgspec that tell more than that a value has the wrong type or form.
+# The messages of msgspec that say more than that a value has the wrong type or form.
 KINDS = (
     (Rule.REQUIRED, re.compile(r"Object missing required field `(?P<name>.*)`")),
     (Rule.UNKNOWN, re.compile(r"Object contains unknown field `(?P<name>.*?)`?$", re.DOTALL)),

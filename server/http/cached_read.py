@@ -13,7 +13,7 @@ MAX_AGE = 300  # seconds; a new version of the server may answer something else
 
 
 def cached_read(path: str, value: Any) -> web.RouteDef:
-    """A route that answers `value` to anyone, or 304 to who has it already."""
+    """A route that answers `value` to anyone, or 304 to a client that has it already."""
     body = msgspec.json.encode(value)
     tag = f'"{hashlib.blake2b(body, digest_size=DIGEST).hexdigest()}"'
     headers = {hdrs.CACHE_CONTROL: f"public, max-age={MAX_AGE}", hdrs.ETAG: tag}

@@ -17,18 +17,18 @@ from server.problems import PROBLEM, problem
 class _Refusal(web.StreamResponse):
     """What a FileResponse becomes when it cannot send its file."""
 
-    _told = b""
+    _problem = b""
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         if self.status >= 400:
             code = Code.NOT_FOUND if self.status in (403, 404) else Code.INVALID
-            told = problem(self.status, code, HTTPStatus(self.status).phrase)
-            self.content_type, self.content_length = PROBLEM, len(told)
-            self._told = told if request.method != hdrs.METH_HEAD else b""
+            body = problem(self.status, code, HTTPStatus(self.status).phrase)
+            self.content_type, self.content_length = PROBLEM, len(body)
+            self._problem = body if request.method != hdrs.METH_HEAD else b""
         return await super().prepare(request)
 
     async def write_eof(self, data: bytes = b"") -> None:
-        await super().write_eof(data or self._told)
+        await super().write_eof(data or self._problem)
 
 
 class Page(web.FileResponse, _Refusal):

@@ -1,4 +1,4 @@
-"""Every refusal over HTTP is problem+json with a code of the contract, whoever refuses.
+"""Every refusal over HTTP is problem+json with a code of the contract, in every layer.
 
 /socket.io is not tried: its protocol has a form of its own.
 """

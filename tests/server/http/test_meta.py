@@ -1,4 +1,4 @@
-"""`GET /api/meta`: what a client needs to know, told to anyone and cacheable."""
+"""`GET /api/meta`: what a client needs to know, for anyone and cacheable."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ async def test_anyone_may_read_it_and_keep_it(market: Market) -> None:
     """Guard: `cached_read.cached_read`: public, with a strong tag, and 304 to who has it."""
     stranger = market.anonymous_client()
     async with stranger.web.get(f"{stranger.url}{PATH}") as response:
-        told, headers = await response.json(), response.headers
+        answer, headers = await response.json(), response.headers
     assert response.status == 200
     assert headers["Cache-Control"] == "public, max-age=300"
     tag = headers["ETag"]
@@ -34,21 +34,29 @@ async def test_anyone_may_read_it_and_keep_it(market: Market) -> None:
         ) as response:
             assert (response.status, response.headers["ETag"]) == (status, tag)
             assert (await response.read() == b"") is (status == 304)
-    assert told.keys() >= {"contract", "money", "countries", "files", "fields", "rates", "realtime"}
+    assert answer.keys() >= {
+        "contract",
+        "money",
+        "countries",
+        "files",
+        "fields",
+        "rates",
+        "realtime",
+    }
 
 
 async def test_it_tells_what_this_server_enforces(market: Market, server: Any) -> None:
-    """Guard: `meta.server_meta` and `rate_limits.told` read the settings and limits in force."""
-    _, told = await market.anonymous_client().http("GET", PATH)
+    """Guard: `meta.server_meta` and `rate_limits.described` read what is in force."""
+    _, answer = await market.anonymous_client().http("GET", PATH)
     settings, limits = server.web.settings, server.web.limits
-    assert [each["code"] for each in told["money"]["currencies"]] == list(settings.currencies)
-    assert told["money"]["platform_fee_bps"] == settings.platform_fee_bps
-    assert told["money"]["service_fee_bps"] == settings.service_fee_bps
-    assert told["realtime"]["ping_interval_seconds"] == PING_INTERVAL
-    assert told["files"]["max_bytes"] == MAX_FILE
-    assert told["rates"]["all"]["requests"] == 5 * settings.commands_per_second
+    assert [each["code"] for each in answer["money"]["currencies"]] == list(settings.currencies)
+    assert answer["money"]["platform_fee_bps"] == settings.platform_fee_bps
+    assert answer["money"]["service_fee_bps"] == settings.service_fee_bps
+    assert answer["realtime"]["ping_interval_seconds"] == PING_INTERVAL
+    assert answer["files"]["max_bytes"] == MAX_FILE
+    assert answer["rates"]["all"]["requests"] == 5 * settings.commands_per_second
     rate = limits._rate(PASSWORDS_PER_ADDRESS)
-    assert told["rates"]["operations"]["account.login"][0] == {
+    assert answer["rates"]["operations"]["account.login"][0] == {
         "per": "address",
         "bucket": "password",
         "requests": rate.burst,
@@ -59,16 +67,16 @@ async def test_it_tells_what_this_server_enforces(market: Market, server: Any) -
 def test_a_deployment_tells_its_own_money() -> None:
     """Guard: `meta._money` tells the currencies that are settled, and no others."""
     rates = Rates(Schedule(250, 75), ("JPY", "KWD"), auto_complete_days=3)
-    told = meta(rates)
-    assert told["money"]["default_currency"] == "JPY"
-    assert told["money"]["currencies"][1] == {
+    answer = meta(rates)
+    assert answer["money"]["default_currency"] == "JPY"
+    assert answer["money"]["currencies"][1] == {
         "code": "KWD",
         "exponent": 3,
         "minimum": CURRENCIES["KWD"].minimum,
         "step": 10,
     }
-    assert told["money"]["service_fee_bps"] == 75
-    assert told["jobs"]["auto_complete_days"] == 3
+    assert answer["money"]["service_fee_bps"] == 75
+    assert answer["jobs"]["auto_complete_days"] == 3
 
 
 def beyond(kind: FieldType, rule: Rule, limit: Any) -> Any:
@@ -103,10 +111,10 @@ def placed(path: str, value: Any) -> Any:
 def test_the_limits_told_are_those_that_refuse() -> None:
     """Guard: `meta.fields`: one more, or one less, is refused with the same rule and limit."""
     checked = 0
-    for name, told in fields().items():
+    for name, answer in fields().items():
         op = operations()[name]
         for path, kind in fields_of(op.command):
-            for rule, limit in told.get(path, {}).items():
+            for rule, limit in answer.get(path, {}).items():
                 if rule in ("description", Rule.MIN_LENGTH):
                     continue
                 with pytest.raises(Invalid) as refused:
