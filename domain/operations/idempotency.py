@@ -37,6 +37,10 @@ class Reply(Record, frozen=True):
     answer: Any = None
 
 
+class ClaimLost(RequestInProgress):
+    """The claim is not the caller's any more: it ran out, or its reply is stored."""
+
+
 class Claim(msgspec.Struct, frozen=True):
     """The right to run a request id. Another process takes it over after CLAIM_HELD."""
 
@@ -44,7 +48,7 @@ class Claim(msgspec.Struct, frozen=True):
     token: str
 
     async def settle(self, uow: UnitOfWork, answer: Any) -> None:
-        """Store the reply in the command's transaction. Raises RequestInProgress if taken over."""
+        """Store the reply in the command's transaction. Raises ClaimLost."""
         done = await uow.change(
             Reply,
             self.id,
@@ -55,7 +59,12 @@ class Claim(msgspec.Struct, frozen=True):
             expires_at=uow.now + REPLY_KEPT,
         )
         if done is None:
-            raise RequestInProgress
+            raise ClaimLost
+
+    async def settled(self, store: Store) -> Reply | None:
+        """The reply, if one is stored: of an attempt that the database carried out although it
+        answered that it did not, or of another process."""
+        return await store.single().find(Reply, {"_id": self.id, "claimed_by": None})
 
     async def drop(self, store: Store) -> None:
         """Release a claim after a failure. Failures are not stored, so the caller may try again.

@@ -29,7 +29,7 @@ from domain.kernel.record import wire
 from domain.kernel.store import UNREACHABLE, Duplicate, UnitOfWork
 from domain.operations import audit_log
 from domain.operations.command import Command, Meta, Style
-from domain.operations.idempotency import Reply, claim_request, fingerprint
+from domain.operations.idempotency import ClaimLost, Reply, claim_request, fingerprint
 from domain.operations.input_errors import null_character, refused_input
 from domain.operations.limits import Limit
 from domain.operations.normalization import NormalizedField, normalize, normalized_fields
@@ -257,6 +257,8 @@ async def _write(
     try:
         return await ports.store.transact(work)
     except BaseException as failed:
+        if isinstance(failed, ClaimLost) and claim and (done := await claim.settled(ports.store)):
+            return done.answer
         if claim:
             await claim.drop(ports.store)
         if isinstance(failed, Duplicate):

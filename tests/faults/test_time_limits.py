@@ -22,6 +22,7 @@ from tests.domain.chat.test_conversations import meet
 from tests.faults.outcome import until
 from tests.support.market import Market
 from tests.support.parties import Json, Party
+from tests.support.processes import suspend
 from tests.support.steady_load import JOB
 
 # Without the limit the driver's own limits add up to more: 3 s until it notices, then 5 s.
@@ -40,7 +41,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def suspended(stores: Addresses) -> Iterator[None]:
-    os.kill(stores.pids["mongo"], signal.SIGSTOP)
+    suspend(stores.pids["mongo"])
     try:
         yield
     finally:
@@ -110,7 +111,7 @@ class SuspendedInTransaction(monitoring.CommandListener):
         session = bytes(event.command["lsid"]["id"])
         if event.command_name == self.before and session in self.sessions:
             self.before = ""
-            os.kill(self.pid, signal.SIGSTOP)
+            suspend(self.pid)
         elif event.command.get(event.command_name) == Job.COLLECTION:
             self.sessions.add(session)
 

@@ -208,6 +208,13 @@ async def _answers(session: ClientSession, url: str) -> bool:
     return False
 
 
+def suspend(pid: int) -> None:
+    """Suspend a child process until SIGCONT. Its threads stop one after the other, so some may
+    go on for a while after the signal."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED)
+
+
 def free_port() -> int:
     """A port below the system's ephemeral range, from this test process's own series."""
     for port in PORTS:

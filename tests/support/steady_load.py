@@ -13,6 +13,7 @@ from aiohttp import ClientSession, ClientTimeout
 CLIENTS = 8
 PAUSE_SECONDS = 0.1  # of a client, between two commands
 PROBE_SECONDS = 0.2
+IN_PROGRESS = "request_in_progress"
 JOB = {
     "title": "Paint the fence",
     "description": "Twelve metres of wooden fence, two coats.",
@@ -60,9 +61,13 @@ class SteadyLoad:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def create(self) -> Outcome:
-        """Post a job."""
+        """Post a job. Asks again, as clients do, while the database may still carry it out."""
         headers = self._headers | {"Idempotency-Key": f"load-{next(self._numbers)}"}
-        return await self.ask("create", "POST", "/api/job", json=JOB, headers=headers)
+        while True:
+            outcome = await self.ask("create", "POST", "/api/job", json=JOB, headers=headers)
+            if outcome.code != IN_PROGRESS:
+                return outcome
+            await asyncio.sleep(PAUSE_SECONDS)
 
     async def _probe(self) -> None:
         while True:

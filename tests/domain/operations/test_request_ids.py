@@ -5,7 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pymongo.errors import OperationFailure
 
+from domain.kernel import mongo_client, store
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.operations.idempotency import Reply
 from tests.support.market import Market
@@ -91,6 +93,30 @@ async def test_a_claim_that_is_not_visible_yet_is_looked_for_again(
     monkeypatch.setattr(UnitOfWork, "add", conflict)
     changed = await party.call("/account", "update", {"name": "Once"}, request_id="r1")
     assert (changed["name"], changed["version"], tries) == ("Once", 2, 2)
+
+
+async def test_a_commit_that_is_denied_although_it_took_effect(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `Claim.settled` in `operation._write`: a database that was killed has forgotten the
+    transaction that it committed; the second run of the command leaves no effect, and its caller
+    gets the reply of the first."""
+    party = await market.customer()
+    commit, commits = mongo_client.commit, 0
+
+    async def denied(session: Any, deadline: float) -> None:
+        nonlocal commits
+        commits += 1
+        await commit(session, deadline)
+        if commits == 1:
+            labels = ["TransientTransactionError"]
+            raise OperationFailure("no such transaction", 251, {"errorLabels": labels})
+
+    monkeypatch.setattr(store, "commit", denied)
+    changed = await party.call("/account", "update", {"name": "Once"}, request_id="r1")
+    assert (changed["name"], changed["version"], commits) == ("Once", 2, 1)
+    assert await party.call("/account", "me") == changed
+    assert len(await market.trail(operation="account.update")) == 1
 
 
 async def test_a_running_request_is_awaited_and_taken_over_after_a_crash(market: Market) -> None:

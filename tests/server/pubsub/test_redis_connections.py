@@ -16,6 +16,7 @@ from redis.exceptions import TimeoutError as NoAnswer
 from server.dev.stores import Embedded
 from server.pubsub import redis_connections
 from server.pubsub.redis_connections import redis_pool
+from tests.support.processes import suspend
 
 
 def test_a_reset_connection_raises_a_redis_error() -> None:
@@ -67,7 +68,7 @@ async def test_a_redis_that_hangs_is_asked_by_one_caller_in_each_second(
         )
         async with Redis.from_pool(pool) as redis:
             await redis.ping()
-            os.kill(addresses.pids["redis"], signal.SIGSTOP)
+            suspend(addresses.pids["redis"])
             with pytest.raises(NoAnswer):
                 await redis.ping()
             asked = [redis.ping() for _ in range(8)]
