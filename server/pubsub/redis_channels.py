@@ -184,10 +184,11 @@ class RedisChannels:
 
     def publish(self, channel: str, message: bytes, *, back: bool = False) -> None:
         self._unsent.append((channel, message, back))
-        if len(self._unsent) > MAX_UNSENT_MESSAGES:
+        if len(self._unsent) == 1:
+            self._all_sent.clear()
+            self._has_unsent.set()
+        elif len(self._unsent) > MAX_UNSENT_MESSAGES:
             self._drop_unsent()
-        self._all_sent.clear()
-        self._has_unsent.set()
 
     def _drop_unsent(self) -> None:
         """Replace all unsent messages by one that reports the loss to the other processes."""

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-MAX_DEPTH = 32  # lists and objects within each other
+MAX_DEPTH = 64  # lists and objects within each other
+SHALLOW = 2 * MAX_DEPTH  # characters; in fewer, no list or object is nested more deeply
 MAX_CONTAINERS = 2000  # lists and objects in all
 SHORT = 512  # characters; in fewer, no number is worth a search
 # An exponent of three digits after the start of a value. It may also be within a text.
@@ -25,10 +26,15 @@ NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 def decode(text: str) -> Any:
     """Raises ValueError or RecursionError."""
-    deep = text.count("[") + text.count("{") > MAX_DEPTH
-    if deep or (len(text) > SHORT and MAYBE_EXTREME.search(text)):
+    if len(text) > SHALLOW and _needs_check(text):
         _check(STRING.sub("", text))
     return msgspec.json.decode(text)
+
+
+def _needs_check(text: str) -> bool:
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        return True
+    return len(text) > SHORT and MAYBE_EXTREME.search(text) is not None
 
 
 def _check(values: str) -> None:
