@@ -93,9 +93,7 @@ class _Inbox(WebSocketDataQueue):
     transport: Any = None  # a FastTransport
 
     def feed_data(self, message: Any, size: int) -> None:
-        transport = self.transport
-        transport.parsed += size + (6 if size < 126 else 8 if size < 65_536 else 14)
-        transport.received(message)
+        self.transport.received(message, size)
 
     def set_exception(self, exc: BaseException, exc_cause: Any = None) -> None:
         self.transport.fail(exc)
@@ -193,7 +191,9 @@ class FastTransport(asyncio.Protocol):
         if not self._goes_on and not self._held and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def received(self, message: Any) -> None:
+    def received(self, message: Any, size: int) -> None:
+        """A message with a payload of `size` bytes."""
+        self.parsed += size + (6 if size < 126 else 8 if size < 65_536 else 14)
         if self._cut or self._transport.is_closing():
             return
         try:

@@ -185,28 +185,22 @@ class Realtime(socketio.AsyncServer):  # type: ignore[misc]
     ) -> Awaitable[None] | None:
         """Returns what must be awaited before the next packet, or None."""
         try:
-            return self._handle_packet(connection, text, start)
+            header = HEADER.match(text, start)
+            if header is None:
+                return None
+            kind, namespace, id = header.groups()
+            namespace = namespace.partition("?")[0] if namespace else "/"
+            content = text[header.end() :]
+            if kind in packets.EVENTS:
+                if client := connection.clients.get(namespace):
+                    data = packets.decode(content) if kind == EVENT else None
+                    return self._start_command(client, int(id) if id else None, data, len(content))
+            elif kind == CONNECT:
+                return self._connect(connection, namespace, packets.decode(content))
+            elif kind == DISCONNECT:
+                self._leave_namespace(connection, namespace)
         except Exception:
             log.exception("packet not handled")
-            return None
-
-    def _handle_packet(
-        self, connection: Connection, text: str, start: int
-    ) -> Awaitable[None] | None:
-        header = HEADER.match(text, start)
-        if header is None:
-            return None
-        kind, namespace, id = header.groups()
-        namespace = namespace.partition("?")[0] if namespace else "/"
-        content = text[header.end() :]
-        if kind in packets.EVENTS:
-            if client := connection.clients.get(namespace):
-                data = packets.decode(content) if kind == EVENT else None
-                return self._start_command(client, int(id) if id else None, data, len(content))
-        elif kind == CONNECT:
-            return self._connect(connection, namespace, packets.decode(content))
-        elif kind == DISCONNECT:
-            self._leave_namespace(connection, namespace)
         return None
 
     def _refuse_unread(

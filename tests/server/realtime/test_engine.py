@@ -303,7 +303,7 @@ async def test_a_waiting_poll_ends_with_the_server(server: Server, polled: Polli
 async def test_attachments_are_refused_by_polling_too(
     polled: PollingClient, server: Server, market: Market
 ) -> None:
-    """Guard: `packets.EVENTS` in `Realtime._handle_packet`; the attachment itself is ignored."""
+    """Guard: `packets.EVENTS` in `Realtime._start_packet`; the attachment itself is ignored."""
     before = await market.traces()
     data = '["update",{"headline":{"_placeholder":true,"num":0}}]'
     answer = await polled.emit("/account", data, b"x" * 100, kind="51-")

@@ -103,7 +103,7 @@ BAD_COMMANDS = {
 
 async def test_every_bad_command_is_acknowledged(raw: RawSocket, market: Market) -> None:
     """Fails when `parse_command` lets python-socketio dispatch (reserved names), when
-    `_handle_packet` raises for unreadable JSON, or without MAX_COMMAND."""
+    `_start_packet` raises for unreadable JSON, or without MAX_COMMAND."""
     before = await market.traces()
     wrong = []
     for name, (data, code) in BAD_COMMANDS.items():
@@ -142,7 +142,7 @@ BINARY: list[tuple[str, list[bytes]]] = [
 async def test_attachments_are_refused_and_not_kept(
     raw: RawSocket, server: Server, market: Market
 ) -> None:
-    """Fails when `_handle_packet` hands a binary event to python-socketio, which would keep
+    """Fails when `_start_packet` hands a binary event to python-socketio, which would keep
     up to ten digits of attachments, and take everything after a wrong one for another."""
     before = await market.traces()
     data = '["create",{"title":{"_placeholder":true,"num":7}}]'
@@ -194,7 +194,7 @@ BAD_PACKETS = [
 
 @both_paths
 async def test_malformed_packets_are_ignored(raw: RawSocket, market: Market) -> None:
-    """Fails when a packet that cannot be read raises in `_handle_packet` or `packets.decode`."""
+    """Fails when a packet that cannot be read raises in `_start_packet` or `packets.decode`."""
     before = await market.traces()
     for packet in BAD_PACKETS:
         await raw.send(f"4{packet}")
@@ -278,7 +278,7 @@ async def test_a_namespace_opens_once_and_only_if_it_exists(raw: RawSocket, mark
 
 
 async def test_a_closed_namespace_answers_nothing_more(raw: RawSocket, server: Server) -> None:
-    """Fails without the look at `connection.clients` in `_handle_packet`, or without
+    """Fails without the look at `connection.clients` in `_start_packet`, or without
     `_leave_namespace`."""
     await raw.send("41/job,")
     await raw.send("42/job,77" + create())
