@@ -37,7 +37,7 @@ class Reply(Record, frozen=True):
     answer: Any = None
 
 
-class ClaimLost(RequestInProgress):
+class ClaimLost(Exception):
     """The claim is not the caller's any more: it ran out, or its reply is stored."""
 
 

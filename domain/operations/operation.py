@@ -256,9 +256,11 @@ async def _write(
 
     try:
         return await ports.store.transact(work)
-    except BaseException as failed:
-        if isinstance(failed, ClaimLost) and claim and (done := await claim.settled(ports.store)):
+    except ClaimLost as lost:
+        if claim and (done := await claim.settled(ports.store)):
             return done.answer
+        raise RequestInProgress from lost
+    except BaseException as failed:
         if claim:
             await claim.drop(ports.store)
         if isinstance(failed, Duplicate):

@@ -8,6 +8,7 @@ from domain.operations.command import Style
 from handlers import NAMESPACES
 from handlers.expose import Exposed
 from server.http.routes import MAX_PARAMETERS
+from server.runtime.json_input import MAX_DEPTH
 
 ROUTES = [exposed for each in NAMESPACES for exposed in each.exposed if exposed.route]
 WITH_BODY = [e for e in ROUTES if e.route and e.route.method != "GET" and not e.streamed]
@@ -55,7 +56,7 @@ async def test_a_type_may_have_parameters(market):
     "query",
     [
         "&".join(f"a{n}=1" for n in range(MAX_PARAMETERS + 1)),
-        "q={" + '"a":{' * 40 + "}" * 41,
+        "q={" + '"a":{' * MAX_DEPTH + "}" * (MAX_DEPTH + 1),
         "q={" + ",".join(f'"{n}":1e308' for n in range(200)) + "}",
     ],
 )
