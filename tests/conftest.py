@@ -61,7 +61,9 @@ LONGEST = {
     "test_soak.py",
 }
 # These look at all source files, which one process parses once for all of them.
-OF_SOURCES = re.compile(r"tests/architecture/test_(asvs|dangerous_calls|guards|layers|sizes)\.py")
+OF_SOURCES = re.compile(
+    r"tests/architecture/test_(asvs|dangerous_calls|errors|guards|layers|sizes)\.py"
+)
 SLOW_FIXTURES = {"processes", "isolated_processes", "started", "client", "tabs"}
 QUICK_SERVERS = 1  # tests of a file that use `server` and belong to `quick`
 UNDECLARED = "undeclared error"

@@ -237,6 +237,7 @@ class SendEmailUndo(Task, frozen=True, tag="send_email_undo"):
     style=Style.DIRECT,
     audited=False,
     limits=(LINKS_PER_ADDRESS,),
+    errors=(NotFound,),
 )
 async def email_confirm(
     cmd: ConfirmEmail, actor: Actor | None, ports: Ports, meta: Meta

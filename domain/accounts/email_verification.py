@@ -106,6 +106,7 @@ async def code_text(ports: Ports, token: MailedToken) -> str:
     style=Style.DIRECT,
     audited=True,
     limits=(PASSWORDS_PER_ACCOUNT,),
+    errors=(NotFound,),
 )
 async def verify(cmd: Verify, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
     """Confirm the caller's address with a mailed code or token. Raises Invalid.

@@ -134,7 +134,9 @@ async def passkey_login(
         user_id=first.subject if first else None,
         completes=first,
     )
-    user = await ports.store.single().get(User, user_id)
+    user = await ports.store.single().find(User, {"_id": user_id})
+    if user is None:
+        raise WrongCredentials(REFUSED)
     return await start_session(ports, user, meta, cmd.device_token)
 
 

@@ -163,8 +163,8 @@ async def start_valid_session(
     tokens = await ports.sessions.start(
         user.id, user.role, address, device=device, limited=limited, generation=generation
     )
-    now = await ports.store.single().get(User, user.id)
-    if now.banned_at or now.deleted_at or now.sessions_valid_from != generation:
-        await ports.sessions.end(user.id, tokens.refresh_token.partition(".")[0])
-        raise Banned if now.banned_at else WrongCredentials
-    return now, tokens
+    now = await ports.store.single().find(User, {"_id": user.id})
+    if now and not (now.banned_at or now.deleted_at or now.sessions_valid_from != generation):
+        return now, tokens
+    await ports.sessions.end(user.id, tokens.refresh_token.partition(".")[0])
+    raise Banned if now and now.banned_at else WrongCredentials

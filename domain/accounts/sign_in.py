@@ -140,7 +140,7 @@ async def register(
     audited=True,
     subjects=signed_in_user,
     limits=(PASSWORDS_PER_ADDRESS, PASSWORDS_PER_ACCOUNT),
-    errors=(Banned, EmailTaken, SecondFactorRequired, WrongCredentials),
+    errors=(Banned, SecondFactorRequired, WrongCredentials),
 )
 async def login(cmd: Login, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
     """Raises WrongCredentials, after the same time whether or not the account exists, Banned, and
@@ -195,8 +195,8 @@ async def _lacks_second_factor(ports: Ports, user_id: str) -> bool:
     """Whether a session was started before the deployment demanded a second factor of its user."""
     if not ports.demands.second_factor:
         return False
-    user = await ports.store.single().get(User, user_id)
-    return user.role is Role.ADMIN and not user.has_second_factor
+    user = await ports.store.single().find(User, {"_id": user_id})
+    return user is None or (user.role is Role.ADMIN and not user.has_second_factor)
 
 
 @operation("account.me", roles=EVERYONE, style=Style.READ, audited=False, during_setup=True)

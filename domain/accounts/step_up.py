@@ -62,7 +62,7 @@ class SteppedUp(msgspec.Struct, frozen=True):
     audited=True,
     during_setup=True,
     limits=(PASSWORDS_PER_ADDRESS, PASSWORDS_PER_ACCOUNT, CODES_PER_ACCOUNT),
-    errors=(NotFound, WrongCredentials),
+    errors=(NotFound, SecondFactorSetupRequired, WrongCredentials),
 )
 async def step_up(cmd: Confirm, actor: Actor, ports: Ports, meta: Meta) -> SteppedUp:
     """Confirm the caller's identity for five minutes of this session.

@@ -9,7 +9,17 @@ from domain.admin.approval import Action, Approval, ApprovalStatus, move_approva
 from domain.admin.dispute_decisions import RESOLVE
 from domain.admin.wallet_actions import ADJUST, REFUND, RELEASE
 from domain.kernel.actor import ADMINS, Actor, Role
-from domain.kernel.errors import Conflict, Forbidden, NotFound
+from domain.kernel.errors import (
+    AmountNotPayable,
+    Conflict,
+    DisputeNotOpen,
+    DisputeOpen,
+    Forbidden,
+    InsufficientFunds,
+    NotFound,
+    NotRefundable,
+    PaymentDisputed,
+)
 from domain.kernel.record import Page, wire
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Cursor, Id, PageSize, Reason, Style
@@ -52,7 +62,16 @@ async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     roles=ADMINS,
     step_up=StepUpFor.MONEY,
     limits=(MONEY_STEPS,),
-    errors=(Forbidden, NotFound),
+    errors=(
+        AmountNotPayable,
+        DisputeNotOpen,
+        DisputeOpen,
+        Forbidden,
+        InsufficientFunds,
+        NotFound,
+        NotRefundable,
+        PaymentDisputed,
+    ),
 )
 async def approve(cmd: Approve, actor: Actor, uow: UnitOfWork) -> Approval:
     """Carry out the command of another administrator, once.

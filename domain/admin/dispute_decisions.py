@@ -9,6 +9,7 @@ from domain.kernel.errors import (
     AmountNotPayable,
     ApprovalRequired,
     DisputeNotOpen,
+    InsufficientFunds,
     NotFound,
     PaymentDisputed,
 )
@@ -32,7 +33,14 @@ class Resolve(Command, frozen=True):
     roles=ADMINS,
     step_up=StepUpFor.MONEY,
     limits=(MONEY_STEPS,),
-    errors=(AmountNotPayable, ApprovalRequired, DisputeNotOpen, NotFound, PaymentDisputed),
+    errors=(
+        AmountNotPayable,
+        ApprovalRequired,
+        DisputeNotOpen,
+        InsufficientFunds,
+        NotFound,
+        PaymentDisputed,
+    ),
 )
 async def resolve(cmd: Resolve, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Decide with any split.

@@ -18,6 +18,7 @@ from domain.kernel.errors import (
     ApprovalRequired,
     Conflict,
     DisputeOpen,
+    InsufficientFunds,
     Invalid,
     NotFound,
     NotRefundable,
@@ -243,7 +244,7 @@ async def _publish_frozen(uow: UnitOfWork, user_id: str, changed: User | None) -
     roles=ADMINS,
     step_up=StepUpFor.MONEY,
     limits=(MONEY_STEPS,),
-    errors=(ApprovalRequired, NotFound),
+    errors=(ApprovalRequired, InsufficientFunds, NotFound),
 )
 async def adjust(cmd: Adjust, actor: Actor, uow: UnitOfWork) -> ledger.WalletBalances:
     """Correct a contractor's wallet; a credit pays their debt first, the rest is transferred.

@@ -122,7 +122,8 @@ async def add_entry(
 ) -> Dispute:
     """Add an entry to the timeline, set other fields and push. `by` is a user's id, or SYSTEM.
 
-    Raises DisputeNotOpen, TooMany.
+    Raises DisputeNotOpen. Entries that neither end nor escalate the dispute are added by
+    `add_limited_entry`.
     """
     to = status or dispute.status
     entry = Entry(uow.now, by, kind, text, refund_amount, attachments, seq=dispute.entry_count + 1)
@@ -141,8 +142,18 @@ async def add_entry(
     return changed
 
 
+async def add_limited_entry(
+    uow: UnitOfWork, dispute: Dispute, by: str, kind: str, text: str, **more: Any
+) -> Dispute:
+    """The same, within the limits of what one side writes. Raises DisputeNotOpen, TooMany."""
+    changed = await add_entry(uow, dispute, by, kind, text, **more)
+    customers = by == dispute.customer_id
+    (changed.customer_written if customers else changed.contractor_written).check()
+    return changed
+
+
 def entry_fields(dispute: Dispute, entry: Entry) -> dict[str, Any]:
-    """The fields of a dispute that change with a new entry. Raises TooMany."""
+    """The fields of a dispute that change with a new entry."""
     fields: dict[str, Any] = {
         "timeline": latest((*dispute.timeline, entry)),
         "entry_count": entry.seq,

@@ -9,7 +9,13 @@ from msgspec import Meta as Limits
 
 from domain.deals.offer import Offer
 from domain.disputes import resolution
-from domain.disputes.dispute import Dispute, DisputeStatus, Proposal, add_entry
+from domain.disputes.dispute import (
+    Dispute,
+    DisputeStatus,
+    Proposal,
+    add_entry,
+    add_limited_entry,
+)
 from domain.disputes.resolution import ANSWER_WITHIN, Reason, alert_admins
 from domain.disputes.timeline import SYSTEM, DisputeEntry
 from domain.files.file import FileIds, attach
@@ -114,7 +120,6 @@ class List(Command, frozen=True):
         MilestoneNotStanding,
         NotFound,
         PaymentDisputed,
-        TooMany,
     ),
 )
 async def dispute_open(cmd: Open, actor: Actor, uow: UnitOfWork) -> Dispute:
@@ -128,7 +133,7 @@ async def dispute_open(cmd: Open, actor: Actor, uow: UnitOfWork) -> Dispute:
     if job.dispute_id:
         raise DisputeOpen(dispute_id=job.dispute_id)
     offer = await uow.get(Offer, job.offer_id)
-    numbers = work.open_milestones(offer, cmd.milestone)
+    numbers = work.chosen_milestones(offer, cmd.milestone)
     require_not_frozen(offer, numbers)
     dispute = resolution.new_dispute(offer, tuple(numbers), actor.id, cmd.reason, cmd.text, uow)
     await resolution.open_dispute(uow, offer, dispute)
@@ -143,7 +148,7 @@ async def dispute_open(cmd: Open, actor: Actor, uow: UnitOfWork) -> Dispute:
 )
 async def dispute_say(cmd: Say, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Add a message to the timeline. Raises NotFound, DisputeNotOpen, TooMany."""
-    return await add_entry(
+    return await add_limited_entry(
         uow, await _get_dispute(cmd.dispute_id, actor, uow), actor.id, "say", cmd.text
     )
 
@@ -162,7 +167,7 @@ async def dispute_evidence(cmd: Evidence, actor: Actor, uow: UnitOfWork) -> Disp
     dispute = await _get_dispute(cmd.dispute_id, actor, uow)
     readers = [*dispute.parties, role_room(Role.ADMIN)]
     files = await attach(uow, cmd.file_ids, actor.id, dispute.id, readers)
-    return await add_entry(uow, dispute, actor.id, "evidence", cmd.text, attachments=files)
+    return await add_limited_entry(uow, dispute, actor.id, "evidence", cmd.text, attachments=files)
 
 
 @operation(
@@ -188,13 +193,13 @@ async def dispute_propose(cmd: Propose, actor: Actor, uow: UnitOfWork) -> Disput
     new_deadline: dict[str, Any] = {}
     if dispute.waits_for == actor.id:
         new_deadline = {"answer_by": uow.now + ANSWER_WITHIN, "warned_at": None}
-    return await add_entry(
+    return await add_limited_entry(
         uow,
         dispute,
         actor.id,
         "propose",
         cmd.text,
-        cmd.refund_amount,
+        refund_amount=cmd.refund_amount,
         status=status,
         proposal=Proposal(actor.id, cmd.refund_amount, uow.now),
         **new_deadline,
@@ -211,7 +216,6 @@ async def dispute_propose(cmd: Propose, actor: Actor, uow: UnitOfWork) -> Disput
         InsufficientFunds,
         NotFound,
         PaymentDisputed,
-        TooMany,
     ),
 )
 async def dispute_agree(cmd: Agree, actor: Actor, uow: UnitOfWork) -> Dispute:
@@ -227,7 +231,7 @@ async def dispute_agree(cmd: Agree, actor: Actor, uow: UnitOfWork) -> Dispute:
     return await resolution.resolve(uow, dispute, cmd.refund_amount, actor.id)
 
 
-@operation("payment.dispute_escalate", roles=PARTIES, errors=(DisputeNotOpen, NotFound, TooMany))
+@operation("payment.dispute_escalate", roles=PARTIES, errors=(DisputeNotOpen, NotFound))
 async def dispute_escalate(cmd: ById, actor: Actor, uow: UnitOfWork) -> Dispute:
     """Escalate the dispute to an administrator. Raises NotFound, DisputeNotOpen."""
     dispute = await _get_dispute(cmd.dispute_id, actor, uow)

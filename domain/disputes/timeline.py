@@ -18,7 +18,6 @@ from domain.kernel.record import Index, Record
 
 SHOWN_ENTRIES, SHOWN_BYTES = 20, 16 * 1024  # in the dispute itself; the latest is always shown
 MAX_ENTRIES, MAX_BYTES = 100, 512 * 1024  # of one side in one dispute
-LIMITED = frozenset({"say", "evidence", "propose"})  # the others end or escalate the dispute
 SYSTEM = "system"
 
 
@@ -59,16 +58,17 @@ class Written(msgspec.Struct, frozen=True):
     size: int = 0
 
     def plus(self, entry: Entry) -> "Written":
-        """Raises TooMany, except for entries that end or escalate the dispute."""
-        total = Written(self.entries + 1, self.size + entry.size)
-        if entry.kind in LIMITED and (total.entries > MAX_ENTRIES or total.size > MAX_BYTES):
+        return Written(self.entries + 1, self.size + entry.size)
+
+    def check(self) -> None:
+        """Raises TooMany."""
+        if self.entries > MAX_ENTRIES or self.size > MAX_BYTES:
             raise TooMany(
                 f"One side writes up to {MAX_ENTRIES} entries of {MAX_BYTES} bytes in total: "
                 "agree to a proposal, or escalate the dispute to an administrator.",
                 limit=MAX_ENTRIES,
                 limit_bytes=MAX_BYTES,
             )
-        return total
 
 
 def latest(entries: Iterable[Entry]) -> tuple[Entry, ...]:

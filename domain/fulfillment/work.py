@@ -108,7 +108,7 @@ async def deliver(cmd: Deliver, actor: Actor, uow: UnitOfWork) -> Job:
     """
     job = await uow.get(Job, cmd.job_id, contractor_id=actor.id)
     offer = await _offer_in_progress(uow, job)
-    chosen = open_milestones(offer, cmd.milestone)
+    chosen = chosen_milestones(offer, cmd.milestone)
     files = await attach(uow, cmd.file_ids, actor.id, job.id, [job.customer_id])
     days = uow.rates.auto_complete_days
     milestones = with_milestones(
@@ -156,7 +156,7 @@ async def complete(cmd: Complete, actor: Actor, uow: UnitOfWork) -> Completed:
     """
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
     offer = await _offer_in_progress(uow, job)
-    chosen = open_milestones(offer, cmd.milestone)
+    chosen = chosen_milestones(offer, cmd.milestone)
     require_not_frozen(offer, chosen)
     after = await complete_milestones(uow, offer, chosen)
     amount = after.completed_amount - offer.completed_amount
@@ -173,12 +173,17 @@ async def _offer_in_progress(uow: UnitOfWork, job: Job) -> Offer:
     return await uow.get(Offer, job.offer_id)
 
 
-def open_milestones(offer: Offer, number: int | None) -> list[int]:
-    """The numbers, from 1, of all open milestones, or of the given one.
+def open_milestones(offer: Offer) -> list[int]:
+    """The numbers, from 1, of all open milestones."""
+    return [number for number, milestone in enumerate(offer.milestones, 1) if milestone.is_open]
+
+
+def chosen_milestones(offer: Offer, number: int | None) -> list[int]:
+    """The open milestone with this number, or all open ones.
 
     Raises NotFound, MilestoneNotStanding.
     """
-    numbers = [n for n, milestone in enumerate(offer.milestones, 1) if milestone.is_open]
+    numbers = open_milestones(offer)
     if number is None:
         return numbers
     if number > len(offer.milestones):
@@ -262,7 +267,6 @@ async def set_dispute(uow: UnitOfWork, job: Job, dispute_id: str | None) -> Job:
         DisputeRequired,
         JobNotOpen,
         JobTaken,
-        MilestoneNotStanding,
         NotFound,
         PaymentDisputed,
     ),
@@ -303,7 +307,7 @@ async def cancel_open_milestones(uow: UnitOfWork, offer: Offer) -> Offer:
         offer,
         milestones=with_milestones(
             offer,
-            open_milestones(offer, None),
+            open_milestones(offer),
             status=MilestoneStatus.CANCELLED,
             due_at=None,
             dispute_id=None,

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
-from domain.kernel.actor import Actor, Role
+from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.errors import (
     Code,
     Conflict,
@@ -43,7 +43,7 @@ Errors = tuple[type[DomainError], ...]
 
 # What callers of any operation, of one for signed-in users, and of one that writes may be answered.
 OF_ALL: Errors = (Invalid, RateLimited, Unavailable, InternalError)
-OF_USERS: Errors = (Unauthenticated, TokenExpired, Forbidden, SecondFactorSetupRequired)
+OF_USERS: Errors = (Unauthenticated, TokenExpired)
 OF_WRITES: Errors = (Conflict, RequestIdReused, RequestInProgress)
 
 
@@ -73,6 +73,9 @@ class Operation(msgspec.Struct, frozen=True, dict=True):
         """The codes of all errors that it may answer. Another one is logged as an error."""
         errors = [*self.errors, *OF_ALL]
         errors += OF_USERS if self.roles else ()
+        errors += (Forbidden,) if self.roles and self.roles != EVERYONE else ()
+        if Role.ADMIN in self.roles and not self.during_setup:
+            errors.append(SecondFactorSetupRequired)
         errors += OF_WRITES if self.style is Style.WRITE else ()
         errors += (StepUpRequired,) if self.step_up else ()
         errors += (TooMany,) if self.joins else ()

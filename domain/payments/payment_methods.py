@@ -72,7 +72,13 @@ async def setup(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> User:
     return user
 
 
-@operation("payment.methods", roles=CUSTOMERS, style=Style.DIRECT, limits=(stripe_calls(1),))
+@operation(
+    "payment.methods",
+    roles=CUSTOMERS,
+    style=Style.DIRECT,
+    limits=(stripe_calls(1),),
+    errors=(NotFound,),
+)
 async def methods(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> SavedMethods:
     """The actor's saved methods. Raises Unavailable when Stripe does not answer."""
     user = await ports.store.single().get(User, actor.id)

@@ -14,7 +14,7 @@ class MessageQueue(Protocol):
         """Queue a draft, and return an awaitable of its message.
 
         Raises Unavailable at once if the queue is full or closed. Awaiting it raises the refusal of
-        the message, if it is refused.
+        the message: NotFound, Blocked, RequestIdReused, RequestInProgress.
         """
         ...
 

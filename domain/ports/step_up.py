@@ -22,5 +22,6 @@ class StepUpFor(StrEnum):
 
 class StepUp(Protocol):
     async def check(self, actor: Actor, reason: StepUpFor) -> None:
-        """Raises StepUpRequired, or Unavailable while sessions cannot be read."""
+        """Raises StepUpRequired, NotFound for a user who does not exist any more, or Unavailable
+        while sessions cannot be read."""
         ...

@@ -75,7 +75,8 @@ async def test_all_entries_are_read_in_pages(work):
 
 
 async def test_no_side_fills_the_timeline_alone(work):
-    """Guard: `Written.plus`; the other side can still write, and both can end the dispute."""
+    """Guard: `Written.check` in `dispute.add_limited_entry`; the other side can still write, and
+    both can end the dispute."""
     dispute = await work.open_dispute()
     store = work.market.store.single()
     fields = {"dispute_id": dispute["id"], "text": "Once more"}
