@@ -103,7 +103,6 @@ class FastTransport(asyncio.Protocol):
     """One websocket connection."""
 
     __slots__ = (
-        "_accepted",
         "_cut",
         "_goes_on",
         "_held",
@@ -114,6 +113,7 @@ class FastTransport(asyncio.Protocol):
         "_transport",
         "_walk",
         "_whole",
+        "accepted",
         "handler",
         "parsed",
     )
@@ -121,7 +121,7 @@ class FastTransport(asyncio.Protocol):
     def __init__(
         self, inbox: _Inbox, transport: asyncio.Transport, handler: FrameHandler, max_size: int
     ) -> None:
-        self._accepted = accepted_of(transport)
+        self.accepted = accepted_of(transport)
         self._inbox = inbox
         self._parser = WebSocketReader(inbox, max_size, compress=False, decode_text=True)
         self._transport = transport
@@ -217,19 +217,14 @@ class FastTransport(asyncio.Protocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._inbox.transport is self:
             self._inbox.transport = None  # else the last one to be read stays in memory
-        if self._accepted:
-            self._accepted.release()
+        if self.accepted:
+            self.accepted.release()
         self.handler.on_closed()
 
     def took_over(self) -> None:
         """From now on the transport calls this protocol."""
-        if self._accepted:
-            self._accepted.hand_over()
-
-    def prove(self) -> None:
-        """Its client has connected a namespace."""
-        if self._accepted:
-            self._accepted.prove()
+        if self.accepted:
+            self.accepted.hand_over()
 
     # -- to the client -----------------------------------------------------------------------
 
