@@ -17,6 +17,7 @@ TEST_SEED ?= $(shell date +%Y%m%d)
 # Hundreds of processes start in a run: what one has compiled, the others need not.
 unexport PYTHONDONTWRITEBYTECODE
 VENDOR := static/vendor/socket.io.esm.min.js
+ASYNCAPI := tests/handlers/documents/asyncapi
 
 .PHONY: run test test-quick test-deep check bench soak lock clean
 
@@ -30,7 +31,7 @@ test: .venv/.test-ready $(VENDOR)
 test-quick: .venv/.test-ready
 	$(PYTEST) -n 4 -m quick $(ARGS)
 
-test-deep: .venv/.test-ready $(VENDOR)
+test-deep: .venv/.test-ready $(VENDOR) $(ASYNCAPI)/node_modules/.ready
 	TEST_SEED=$(TEST_SEED) $(PYTEST) -n 4 $(ARGS)
 
 check: .venv/.test-ready $(VENDOR)
@@ -81,6 +82,11 @@ $(BIN)/python:
 
 node_modules/.ready: package.json package-lock.json
 	npm ci --no-audit --no-fund
+	@touch $@
+
+# The parser that the document of the sockets is checked with.
+$(ASYNCAPI)/node_modules/.ready: $(ASYNCAPI)/package.json $(ASYNCAPI)/package-lock.json
+	npm ci --no-audit --no-fund --prefix $(ASYNCAPI)
 	@touch $@
 
 # The server in Node that the realtime side is compared with.

@@ -18,7 +18,8 @@ from domain.chat.group_commit import FinishMessages
 from domain.chat.reports import Report
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
-from domain.disputes.chargebacks import Chargeback, ReadDispute, SubmitEvidence
+from domain.disputes.chargeback import Chargeback
+from domain.disputes.chargebacks import ReadDispute, SubmitEvidence
 from domain.disputes.dispute import Dispute
 from domain.disputes.timeline import DisputeEntry
 from domain.files.file import File

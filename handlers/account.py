@@ -8,12 +8,15 @@ from domain.accounts import (
     password_reset,
     profile,
     second_step,
+    security_changes,
     sign_in,
     step_up,
     totp,
+    user,
 )
-from domain.notifications import feed
+from domain.notifications import feed, notices
 from domain.payouts import onboarding
+from domain.ports import sessions
 from domain.privacy import deletion, export
 from handlers.expose import Namespace
 
@@ -52,3 +55,12 @@ account.expose(export.export, http="POST /api/account/export")
 account.expose(deletion.delete, http="POST /api/account/delete")
 account.expose(feed.sync, http="GET /api/account/feed")
 account.expose(feed.seen, http="POST /api/account/feed/seen")
+
+account.pushes = (
+    user.UPDATED,
+    security_changes.SECURITY_CHANGED,
+    notices.NOTIFICATION,
+    feed.HEAD,
+    feed.RESYNC,
+    sessions.REVOKED,
+)

@@ -1,6 +1,7 @@
 """/admin: dashboard, disputes, money, users, dead letters, Stripe events and reconciliation."""
 
 from domain.admin import (
+    approval,
     approvals,
     bans,
     commissions,
@@ -14,6 +15,7 @@ from domain.admin import (
 from domain.audit_trail import listing
 from domain.disputes import chargebacks
 from domain.disputes import operations as disputes
+from domain.notifications.alerts import ALERT
 from domain.reconciliation import runs
 from domain.stripe_events import replay
 from handlers.expose import Namespace
@@ -52,3 +54,5 @@ admin.expose(replay.get_event, http="GET /api/admin/webhook_events/{event_id}")
 admin.expose(replay.replay_event, http="POST /api/admin/webhook_events/{event_id}/replay")
 admin.expose(runs.reconcile, http="POST /api/admin/reconcile")
 admin.expose(runs.reconciliations, http="GET /api/admin/reconciliations")
+
+admin.pushes = (dashboard.STATS, dashboard.ACTIVITY, ALERT, approval.UPDATED, runs.UPDATED)

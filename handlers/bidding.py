@@ -1,6 +1,7 @@
 """/bidding: offers and the contractor's answers to them."""
 
 from domain.bidding import offers
+from domain.deals import offer
 from handlers.expose import Namespace
 
 bidding = Namespace("/bidding")
@@ -12,3 +13,15 @@ bidding.expose(offers.withdraw, http="POST /api/bidding/{offer_id}/withdraw")
 bidding.expose(offers.accept, http="POST /api/bidding/{offer_id}/accept")
 bidding.expose(offers.reject, http="POST /api/bidding/{offer_id}/reject")
 bidding.expose(offers.counter, http="POST /api/bidding/{offer_id}/counter")
+
+bidding.pushes = (
+    offer.CREATED,
+    offer.UPDATED,
+    offer.COUNTERED,
+    offer.ACCEPTED,
+    offer.REJECTED,
+    offer.WITHDRAWN,
+    offer.EXPIRED,
+    offer.BLOCKED,
+    offer.FAILED,
+)

@@ -1,6 +1,14 @@
 """/chat: conversations, messages, read receipts, typing and presence."""
 
-from domain.chat import blocks, history, messages, reports, typing_indicator
+from domain.chat import (
+    blocks,
+    conversation,
+    history,
+    messages,
+    read_receipts,
+    reports,
+    typing_indicator,
+)
 from domain.jobs import conversations
 from domain.presence import presence
 from handlers.expose import Namespace
@@ -21,3 +29,10 @@ chat.expose(blocks.block, http="POST /api/chat/{conversation_id}/block")
 chat.expose(reports.report, http="POST /api/chat/{conversation_id}/report")
 chat.expose(typing_indicator.typing)
 chat.expose(presence.presence)
+
+chat.pushes = (
+    conversation.MESSAGE,
+    read_receipts.READ,
+    typing_indicator.TYPING,
+    presence.PRESENCE,
+)

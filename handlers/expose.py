@@ -9,6 +9,7 @@ import structlog
 
 from domain.kernel.actor import Actor
 from domain.kernel.errors import DomainError, InternalError, Unavailable
+from domain.kernel.outbox import Event
 from domain.kernel.store import UNREACHABLE
 from domain.operations.command import Meta
 from domain.operations.operation import Operation, execute
@@ -107,11 +108,12 @@ class Exposed(msgspec.Struct, frozen=True):
 
 
 class Namespace:
-    """The operations of one Socket.IO namespace and their HTTP routes."""
+    """The operations of one Socket.IO namespace with their HTTP routes, and its pushes."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.exposed: list[Exposed] = []
+        self.pushes: tuple[Event, ...] = ()
 
     def expose(
         self,

@@ -2,6 +2,8 @@
 
 from domain.fulfillment import work
 from domain.jobs import access, posting, saved_searches, search, watch
+from domain.jobs import job as jobs
+from domain.presence import presence
 from handlers.expose import Namespace
 
 job = Namespace("/job")
@@ -21,3 +23,5 @@ job.expose(work.start, http="POST /api/job/{job_id}/start")
 job.expose(work.deliver, http="POST /api/job/{job_id}/deliver")
 job.expose(work.complete, http="POST /api/job/{job_id}/complete")
 job.expose(work.cancel, http="POST /api/job/{job_id}/cancel")
+
+job.pushes = (jobs.UPDATED, jobs.CLOSED, presence.VIEWERS, saved_searches.MATCHED)

@@ -13,3 +13,5 @@ job_request.expose(applications.get, http="GET /api/job-request/{application_id}
 job_request.expose(applications.withdraw, http="POST /api/job-request/{application_id}/withdraw")
 job_request.expose(applications.accept, http="POST /api/job-request/{application_id}/accept")
 job_request.expose(applications.reject, http="POST /api/job-request/{application_id}/reject")
+
+job_request.pushes = (applications.CREATED, applications.UPDATED)

@@ -75,7 +75,7 @@ def fields() -> dict[str, dict[str, Any]]:
         name: {
             path: _describe(kind)
             for path, kind in fields_of(op.command)
-            if kind.limits or kind.description
+            if kind.limits or kind.expected
         }
         for name, op in operations().items()
     }
@@ -83,7 +83,7 @@ def fields() -> dict[str, dict[str, Any]]:
 
 
 def _describe(kind: FieldType) -> dict[str, Any]:
-    description = {"description": kind.description} if kind.description else {}
+    description = {"description": kind.expected} if kind.expected else {}
     return {rule.value: limit for rule, limit in kind.limits.items()} | description
 
 

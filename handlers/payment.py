@@ -1,6 +1,7 @@
 """/payment: payments, saved payment methods, disputes and chargebacks."""
 
-from domain.disputes import chargebacks
+from domain.deals.payment import PAYMENT_UPDATED
+from domain.disputes import chargeback, chargebacks, dispute
 from domain.disputes import operations as disputes
 from domain.payments import operations as payments
 from domain.payments import payment_methods
@@ -25,3 +26,5 @@ payment.expose(disputes.dispute_agree, http="POST /api/payment/disputes/{dispute
 payment.expose(disputes.dispute_escalate, http="POST /api/payment/disputes/{dispute_id}/escalate")
 payment.expose(payments.get, http="GET /api/payment/{payment_id}")
 payment.expose(payments.confirm, http="POST /api/payment/{payment_id}/confirm")
+
+payment.pushes = (PAYMENT_UPDATED, dispute.UPDATED, chargeback.UPDATED)

@@ -1,5 +1,6 @@
 """/wallet: balances, history and withdrawals."""
 
+from domain.ledger.booking import WALLET_UPDATED
 from domain.wallet import balance, statements, withdrawals
 from handlers.expose import Namespace
 
@@ -10,3 +11,5 @@ wallet.expose(balance.history, http="GET /api/wallet/transactions")
 wallet.expose(statements.statement, http="GET /api/wallet/statement")
 wallet.expose(withdrawals.withdraw, http="POST /api/wallet/withdrawals")
 wallet.expose(withdrawals.withdrawals, http="GET /api/wallet/withdrawals")
+
+wallet.pushes = (WALLET_UPDATED, withdrawals.WITHDRAWAL_UPDATED)

@@ -14,18 +14,20 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from domain.accounts.devices import account_of
-from domain.admin.dashboard import overview_of
+from domain.admin.dashboard import STATS, overview_of
 from domain.kernel.actor import Actor
 from domain.kernel.errors import Code, RateLimited, Unauthenticated, Unavailable
 from domain.kernel.mongo_client import command_limit
 from domain.kernel.record import wire
 from domain.kernel.rooms import LIVE_MONITOR, user_room
 from domain.kernel.store import UNREACHABLE
-from domain.notifications import feed
+from domain.notifications.feed import HEAD, heads
 from domain.operations.command import Meta, Style
 from domain.operations.operation import Operation
 from domain.ports.sessions import SessionEvent
 from handlers import NAMESPACES, files, webhooks
+from handlers.documents.asyncapi import asyncapi
+from handlers.documents.openapi import openapi
 from handlers.expose import Answer, answer, refusal
 from handlers.meta import meta, operations
 from handlers.statements import DOWNLOADS
@@ -45,7 +47,7 @@ from server.http.protocol import HttpRunner
 from server.http.routes import MAX_BODY, HttpApi
 from server.meta import server_meta
 from server.operation_calls import RunOperation
-from server.rate_limits import RateLimits
+from server.rate_limits import RateLimits, RateTable
 from server.readiness import Readiness, Trouble
 from server.realtime.frame_budget import FrameBudget
 from server.realtime.server import Realtime
@@ -72,11 +74,11 @@ class Web(Container):
         self.revocations = Revocations(self.store)
         authenticator = Authenticator(self.tokens, self.sessions, self.revocations)
         address = partial(client_address, trusted=settings.trusted_proxies)
+        self.rates = RateTable(settings.commands_per_second, settings.sign_ins_per_minute)
         self.limits = RateLimits(
             self.redis,
             self.store.name,
-            settings.commands_per_second,
-            settings.sign_ins_per_minute,
+            self.rates,
             self.ports.seal.sign,
             partial(account_of, self.ports),
             self.tokens,
@@ -195,7 +197,10 @@ class Web(Container):
         )
         keep = self._limited(_without_op(files.keep))
         app.add_routes([self.http.upload("/api/files", files.UPLOAD, keep)])
-        app.add_routes([cached_read("/api/meta", self._meta())])
+        app.add_routes([cached_read("/api/meta", self._meta)])
+        app.add_routes(
+            cached_read(f"/api/{name}.json", make) for name, make in self._documents().items()
+        )
         app.add_routes([web.get("/livez", _alive), web.get("/readyz", self._ready)])
         app.add_routes(webhooks.routes)
         app[webhooks.PORTS] = self.ports
@@ -214,8 +219,11 @@ class Web(Container):
 
     def _meta(self) -> dict[str, Any]:
         known = operations().values()
-        own = server_meta(self.settings, self.limits, known, HEAD_SECONDS)
+        own = server_meta(self.settings, self.rates, known, HEAD_SECONDS)
         return meta(self.store.rates) | own
+
+    def _documents(self) -> dict[str, Callable[[], Any]]:
+        return documents(self.rates, self.settings.public_url)
 
     async def drain(self) -> None:
         """Answer 503 to /readyz, then close the connections, spread over `drain_seconds`."""
@@ -274,8 +282,8 @@ class Web(Container):
 
     async def _push_heads_to(self, users: Sequence[str]) -> None:
         uow = self.store.single()
-        for user, marks in (await feed.heads(uow, users)).items():
-            self.realtime.push(user_room(user), "/account", "head", wire(marks))
+        for user, marks in (await heads(uow, users)).items():
+            self.realtime.push(user_room(user), HEAD.namespace, HEAD.name, wire(marks))
 
     async def _push_stats(self) -> None:
         """Push live figures to the admins on this process; computed only when there are any."""
@@ -287,7 +295,7 @@ class Web(Container):
                 await self.redis.hset(key, self.store.worker, count)
                 if self.realtime.rooms.members(LIVE_MONITOR):
                     stats = await overview_of(self.store.single(), await self.sockets())
-                    self.realtime.push(LIVE_MONITOR, "/admin", "stats", wire(stats))
+                    self.realtime.push(LIVE_MONITOR, STATS.namespace, STATS.name, wire(stats))
             except (RedisError, *UNREACHABLE) as away:
                 log.warning("stats not pushed", reason=str(away))
             except Exception:
@@ -335,6 +343,15 @@ class Web(Container):
         if self.disk is None or not await asyncio.to_thread(lambda: self.disk and self.disk.low):
             return None
         return Trouble(f"{self.disk.free() // 1024**2} MiB are free for the embedded stores")
+
+
+def documents(rates: RateTable, public_url: str) -> dict[str, Callable[[], Any]]:
+    """What makes each document of the API, by its name."""
+    in_force = partial(rates.described, operations().values())
+    return {
+        "openapi": lambda: openapi(in_force()["operations"], public_url),
+        "asyncapi": lambda: asyncapi(in_force()["operations"], public_url),
+    }
 
 
 @contextlib.asynccontextmanager

@@ -11,6 +11,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 
 from domain.accounts.step_up import StepUpCheck
 from domain.accounts.user import User
+from domain.admin.dashboard import ACTIVITY
 from domain.bidding import system_messages
 from domain.chat.members import ConversationMembers
 from domain.kernel.money import Schedule
@@ -185,8 +186,8 @@ class Container:
             self._send(delivery.room, space, name, envelope(None, at, data))
         # Chat stays private, and an event is shown once.
         if delivery.seq is None and not gets_copies(delivery.room or ""):
-            activity = {"namespace": space, "name": name, "data": data}
-            self._send(LIVE_MONITOR, "/admin", "activity", envelope(None, at, activity))
+            message = envelope(None, at, {"namespace": space, "name": name, "data": data})
+            self._send(LIVE_MONITOR, ACTIVITY.namespace, ACTIVITY.name, message)
 
 
 async def refuse_demo_accounts(store: Store) -> None:

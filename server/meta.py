@@ -8,13 +8,13 @@ from server.config import Settings
 from server.http.routes import DOWNLOADS_OF_USER, MAX_BODY, MAX_PARAMETERS
 from server.http.uploads import UPLOADS_OF_USER
 from server.operation_calls import REQUEST_ID
-from server.rate_limits import RateLimits
+from server.rate_limits import RateTable
 from server.realtime.engine import JOIN_SECONDS, PING_INTERVAL, PING_TIMEOUT
 from server.realtime.server import MAX_COMMAND, ROOMS_PER_CONNECTION
 
 
 def server_meta(
-    settings: Settings, limits: RateLimits, operations: Iterable[Operation], head_seconds: float
+    settings: Settings, rates: RateTable, operations: Iterable[Operation], head_seconds: float
 ) -> dict[str, Any]:
     """Sizes are in bytes, those of commands in characters."""
     return {
@@ -34,5 +34,5 @@ def server_meta(
             "max_uploads_at_once": UPLOADS_OF_USER,
             "max_downloads_at_once": DOWNLOADS_OF_USER,
         },
-        "rates": limits.described(operations),
+        "rates": rates.described(operations),
     }

@@ -26,9 +26,58 @@ BYTES = 4096  # of a command for one token of its user; each command takes one a
 MOST_OWED = 4  # bursts, after requests that turned out to cost much
 
 
+class RateTable:
+    """The rates of all limits in force: of a user's commands together, and of each declared limit.
+
+    `per_second` commands of a user, five times as many at once; `sign_ins` per minute of an
+    address.
+    """
+
+    def __init__(self, per_second: int = USUAL_COMMANDS, sign_ins: int = USUAL_SIGN_INS) -> None:
+        self.of_user = Rate(5 * per_second, per_second)
+        self._factors = {
+            Per.USER: per_second / USUAL_COMMANDS,
+            Per.ADDRESS: sign_ins / USUAL_SIGN_INS,
+            Per.ACCOUNT: 1,
+        }
+        self._rates: dict[Limit, Rate] = {}
+
+    def of(self, limit: Limit) -> Rate:
+        rate = self._rates.get(limit)
+        if rate is None:
+            declared = Rate(limit.requests, limit.requests / limit.seconds)
+            rate = self._rates[limit] = declared.times(self._factors[limit.per])
+        return rate
+
+    def described(self, operations: Iterable[Operation]) -> dict[str, Any]:
+        """The limits in force, for clients: so many `requests` at once, and then in `seconds`.
+        Operations with the same `bucket` are counted together."""
+        return {
+            "all": {"requests": self.of_user.burst, "seconds": self.of_user.slack},
+            "command_bytes": BYTES,
+            "answer_bytes": ANSWER_BYTES,
+            "operations": {
+                op.name: [self._describe(op, limit) for limit in op.limits]
+                for op in operations
+                if op.limits
+            },
+        }
+
+    def _describe(self, op: Operation, limit: Limit) -> dict[str, Any]:
+        """`cost` is what one request takes; null if it depends on the request or its answer."""
+        rate = self.of(limit)
+        varies = callable(limit.cost) or limit.later_cost
+        return {
+            "per": limit.per,
+            "bucket": limit.bucket or op.name,
+            "requests": rate.burst,
+            "seconds": rate.slack,
+            "cost": None if varies else limit.cost,
+        }
+
+
 class RateLimits:
-    """`per_second` commands of a user, five times as many at once; `sign_ins` per minute of an
-    address. `seal` makes the names of buckets that come from personal data.
+    """`seal` makes the names of buckets that come from personal data.
 
     `account_of` and `devices` are for limits per account.
     """
@@ -37,19 +86,13 @@ class RateLimits:
         self,
         redis: Redis,
         prefix: str,
-        per_second: int,
-        sign_ins: int,
+        table: RateTable,
         seal: Callable[[bytes], str],
         account_of: AccountOf,
         devices: Devices,
     ) -> None:
-        self._user = Rate(5 * per_second, per_second)
-        self._factors = {
-            Per.USER: per_second / USUAL_COMMANDS,
-            Per.ADDRESS: sign_ins / USUAL_SIGN_INS,
-            Per.ACCOUNT: 1,
-        }
-        self._rates: dict[Limit, Rate] = {}
+        self._user = table.of_user
+        self._rate = table.of
         self._buckets = SharedBuckets(redis, prefix)
         self._seal = seal
         self._attempts = PasswordAttempts(
@@ -120,29 +163,6 @@ class RateLimits:
         if actor and size > ANSWER_BYTES:
             self._buckets.charge(actor.id, self._user, size / ANSWER_BYTES)
 
-    def described(self, operations: Iterable[Operation]) -> dict[str, Any]:
-        """The limits in force, for clients: so many `requests` at once, and then in `seconds`.
-        Operations with the same `bucket` are counted together."""
-        return {
-            "all": {"requests": self._user.burst, "seconds": self._user.slack},
-            "command_bytes": BYTES,
-            "answer_bytes": ANSWER_BYTES,
-            "operations": {
-                op.name: [self._describe(op, limit) for limit in op.limits]
-                for op in operations
-                if op.limits
-            },
-        }
-
-    def _describe(self, op: Operation, limit: Limit) -> dict[str, Any]:
-        rate = self._rate(limit)
-        return {
-            "per": limit.per,
-            "bucket": limit.bucket or op.name,
-            "requests": rate.burst,
-            "seconds": rate.slack,
-        }
-
     def _key(self, limit: Limit, op: Operation, actor: Actor | None, meta: Meta) -> str:
         """The bucket of a request, or an empty text if the limit does not concern it."""
         bucket = limit.bucket or op.name
@@ -158,13 +178,6 @@ class RateLimits:
         except Invalid:
             return 1
         return max(1, limit.cost(command, Usage(meta.size, self.audience)))
-
-    def _rate(self, limit: Limit) -> Rate:
-        rate = self._rates.get(limit)
-        if rate is None:
-            declared = Rate(limit.requests, limit.requests / limit.seconds)
-            rate = self._rates[limit] = declared.times(self._factors[limit.per])
-        return rate
 
     def _address(self, meta: Meta) -> str:
         return self._sealed(network_of(meta.address))

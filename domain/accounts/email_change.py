@@ -17,7 +17,9 @@ link for a new password.
 """
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Literal
+
+import msgspec
 
 from domain.accounts.account_mail import IGNORE, account_mail, link
 from domain.accounts.mailed_tokens import (
@@ -42,10 +44,11 @@ from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.user import NO_PASSWORD, UPDATED, User, verify_password
 from domain.kernel.actor import ANYONE, EVERYONE, Actor
 from domain.kernel.errors import Invalid, NotFound, Rule, StepUpRequired, WrongCredentials
+from domain.kernel.fields import about
 from domain.kernel.outbox import Lane
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.operations.audit_log import AuditEntry, record
-from domain.operations.command import Command, Email, Meta, Style
+from domain.operations.command import Command, Done, Email, Meta, Style
 from domain.operations.limits import (
     LINKS_PER_ADDRESS,
     PASSWORDS_PER_ACCOUNT,
@@ -69,14 +72,29 @@ class ChangeEmail(Command, frozen=True):
     UNLOGGED = frozenset({"password"})
     PERSONAL = frozenset({"email"})
 
-    password: Password
-    email: Email
+    password: Annotated[Password, about("The password.")]
+    email: Annotated[Email, about("The new e-mail address.")]
 
 
 class ConfirmEmail(Command, frozen=True):
     UNLOGGED = frozenset({"token"})
 
-    token: Token
+    token: Annotated[Token, about("The token of the mailed link.")]
+
+
+class AgreementRequired(msgspec.Struct, frozen=True):
+    """The old address must confirm the change, too."""
+
+    agreement_required: Annotated[Literal[True], about("Always true.")] = True
+
+
+class HalfConfirmed(msgspec.Struct, frozen=True):
+    """One address has confirmed the change, and the other one must still do so."""
+
+    confirmed: Annotated[
+        Literal["new", "old"], about("Which address has confirmed: the new one or the old one.")
+    ]
+    pending: Annotated[Literal[True], about("Always true.")] = True
 
 
 @operation(
@@ -92,7 +110,9 @@ class ConfirmEmail(Command, frozen=True):
     ),
     errors=(NotFound, StepUpRequired, WrongCredentials),
 )
-async def email_change(cmd: ChangeEmail, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
+async def email_change(
+    cmd: ChangeEmail, actor: Actor, ports: Ports, meta: Meta
+) -> AgreementRequired | Done:
     """Ask for another address; it counts when it is confirmed.
 
     With `agreement_required` the old address must confirm, too. The answer does not say whether the
@@ -118,7 +138,7 @@ async def email_change(cmd: ChangeEmail, actor: Actor, ports: Ports, meta: Meta)
         )
         return must_agree
 
-    return {"agreement_required": True} if await ports.store.transact(work) else {}
+    return AgreementRequired() if await ports.store.transact(work) else Done()
 
 
 async def _add_links(uow: UnitOfWork, user: User, email: str) -> bool:
@@ -241,7 +261,7 @@ class SendEmailUndo(Task, frozen=True, tag="send_email_undo"):
 )
 async def email_confirm(
     cmd: ConfirmEmail, actor: Actor | None, ports: Ports, meta: Meta
-) -> dict[str, Any]:
+) -> HalfConfirmed | Done:
     """Confirm a change of address for the new or the old one, or undo it, with a mailed token.
 
     With `pending` the address of the other side must still confirm. Raises Invalid.
@@ -262,8 +282,9 @@ async def email_confirm(
         raise invalid_link() from taken
     if undone:
         await end_revoked_sessions(ports, token.account)
-    side = "new" if token.purpose is Purpose.EMAIL_CHANGE else "old"
-    return {} if complete else {"pending": True, "confirmed": side}
+    if complete:
+        return Done()
+    return HalfConfirmed("new" if token.purpose is Purpose.EMAIL_CHANGE else "old")
 
 
 async def _confirm(uow: UnitOfWork, token: MailedToken) -> bool:

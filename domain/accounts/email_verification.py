@@ -1,7 +1,7 @@
 """Proof that a user reads the mails to their address: a code of six digits, or a link."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated
 
 from domain.accounts.account_mail import IGNORE, account_mail, link
 from domain.accounts.mailed_tokens import (
@@ -23,9 +23,10 @@ from domain.accounts.mailed_tokens import (
 from domain.accounts.user import UPDATED, User
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import EmailUnverified, Invalid, NotFound, Rule
+from domain.kernel.fields import about
 from domain.kernel.outbox import Lane
 from domain.kernel.store import UnitOfWork
-from domain.operations.command import Command, Meta, NoFields, Style
+from domain.operations.command import Command, Done, Meta, NoFields, Style
 from domain.operations.limits import PASSWORDS_PER_ACCOUNT, Limit
 from domain.operations.operation import operation
 from domain.operations.task import Task
@@ -37,8 +38,8 @@ class Verify(Command, frozen=True):
 
     UNLOGGED = frozenset({"code", "token"})
 
-    code: Code | None = None
-    token: Token | None = None
+    code: Annotated[Code | None, about("The code of the mail; or the token.")] = None
+    token: Annotated[Token | None, about("The token of the mailed link; or the code.")] = None
 
 
 async def verified_user(uow: UnitOfWork, id: str) -> User:
@@ -50,15 +51,15 @@ async def verified_user(uow: UnitOfWork, id: str) -> User:
 
 
 @operation("account.verify_send", roles=EVERYONE, limits=(Limit(5, 900),), errors=(NotFound,))
-async def verify_send(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> dict[str, Any]:
+async def verify_send(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> Done:
     """Mail a code and a link to the caller's address, unless it is verified already.
 
-    An address gets three such mails in half an hour and ten in a day; see `mailed_tokens.py`.
+    An address gets three such mails in half an hour and ten in a day.
     """
     user = await uow.get(User, actor.id)
     if user.verified_at is None:
         request_verification(uow, user)
-    return {}
+    return Done()
 
 
 def request_verification(uow: UnitOfWork, user: User) -> None:
@@ -108,7 +109,7 @@ async def code_text(ports: Ports, token: MailedToken) -> str:
     limits=(PASSWORDS_PER_ACCOUNT,),
     errors=(NotFound,),
 )
-async def verify(cmd: Verify, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
+async def verify(cmd: Verify, actor: Actor, ports: Ports, meta: Meta) -> Done:
     """Confirm the caller's address with a mailed code or token. Raises Invalid.
 
     A code is void after five attempts.
@@ -117,7 +118,7 @@ async def verify(cmd: Verify, actor: Actor, ports: Ports, meta: Meta) -> dict[st
         raise Invalid("give either the code or the token.", field="code", rule=Rule.REQUIRED)
     user = await ports.store.single().get(User, actor.id)
     await prove_address(ports, user, cmd.code or cmd.token or "")
-    return {}
+    return Done()
 
 
 async def prove_address(ports: Ports, user: User, proof: str) -> User:

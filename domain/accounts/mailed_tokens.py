@@ -20,6 +20,7 @@ from msgspec import Meta as Limits
 
 from domain.kernel.bounds import Bounded
 from domain.kernel.errors import Invalid, Rule
+from domain.kernel.fields import expected
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork, new_id
 from domain.operations.task import TryAgain
@@ -27,9 +28,7 @@ from domain.ports.mail import Mail, MailUnsent
 from domain.ports.ports import Ports
 
 Token = Annotated[str, Limits(min_length=1, max_length=200)]
-Code = Annotated[
-    str, Limits(pattern=r"^[0-9]{6}$", max_length=6, description="A code of six digits.")
-]
+Code = Annotated[str, expected("A code of six digits.", pattern=r"^[0-9]{6}$", max_length=6)]
 
 DAY = timedelta(days=1)
 # How many mails an address gets for one purpose, and in which time. Beyond that it gets one in half

@@ -1,10 +1,12 @@
 """The record of a passkey, and the check of what an authenticator signed with it."""
 
 from datetime import datetime
+from typing import Annotated
 
 from domain.accounts.challenges import refuse_used
 from domain.accounts.security_changes import SecurityFact, announce
 from domain.kernel.errors import WrongCredentials
+from domain.kernel.fields import about
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork
 from domain.ports.ports import Ports
@@ -14,10 +16,11 @@ REFUSED = "The passkey is not known here, or its answer is not valid."
 
 
 class Passkey(Record, frozen=True):
-    """A WebAuthn credential of a user. `public_key` is COSE, as base64url.
+    """A WebAuthn credential of a user.
 
-    `sign_count` is the authenticator's own count of its signatures; 0 for those that do not count.
-    A passkey whose count did not rise may have been copied: `suspect_at` locks it permanently.
+    `public_key` is COSE, as base64url. `sign_count` is the authenticator's own count of its
+    signatures; 0 for those that do not count. A passkey whose count did not rise may have been
+    copied: `suspect_at` locks it permanently.
     """
 
     COLLECTION = "passkeys"
@@ -34,10 +37,15 @@ class Passkey(Record, frozen=True):
     credential_id: str
     public_key: str
     sign_count: int
-    name: str
-    backed_up: bool = False
-    last_used_at: datetime | None = None
-    suspect_at: datetime | None = None
+    name: Annotated[str, about("What its user calls it.")]
+    backed_up: Annotated[
+        bool, about("Whether the authenticator keeps copies of it, such as in a cloud.")
+    ] = False
+    last_used_at: Annotated[datetime | None, about("When it was last used; null if never.")] = None
+    suspect_at: Annotated[
+        datetime | None,
+        about("When it was locked, because it may have been copied; null if it was not."),
+    ] = None
 
 
 async def find_signed(

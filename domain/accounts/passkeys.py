@@ -20,6 +20,7 @@ from domain.accounts.security_changes import SecurityFact, announce
 from domain.accounts.user import UPDATED, User
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import Conflict, Invalid, NotFound, Rule, TooMany, Unauthenticated
+from domain.kernel.fields import about
 from domain.kernel.record import Page
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.operations.command import Command, Id, Meta, NoFields, Style
@@ -37,19 +38,23 @@ class Add(Command, frozen=True):
     UNLOGGED = frozenset({"passkey"})
     PERSONAL = frozenset({"name"})
 
-    passkey: PasskeyAnswer
-    name: Annotated[str, Limits(min_length=1, max_length=80)] = "Passkey"
+    passkey: Annotated[PasskeyAnswer, about("What `navigator.credentials.create()` returned.")]
+    name: Annotated[str, Limits(min_length=1, max_length=80), about("What its user calls it.")] = (
+        "Passkey"
+    )
 
 
 class Remove(Command, frozen=True):
-    passkey_id: Id
+    passkey_id: Annotated[Id, about("The id of the passkey.")]
 
 
-class Added(msgspec.Struct, frozen=True):
-    """`recovery_codes` are shown once, with a user's first second factor; otherwise null."""
+class AddedPasskey(msgspec.Struct, frozen=True):
+    """A passkey that was added."""
 
-    passkey: Passkey
-    recovery_codes: list[str] | None
+    passkey: Annotated[Passkey, about("The new passkey.")]
+    recovery_codes: Annotated[
+        list[str] | None, about("Shown once, with a user's first second factor; otherwise null.")
+    ]
 
 
 @operation(
@@ -88,7 +93,7 @@ async def passkey_begin(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -
     limits=(SETTING_UP,),
     errors=(Conflict, NotFound, TooMany),
 )
-async def passkey_add(cmd: Add, actor: Actor, ports: Ports, meta: Meta) -> Added:
+async def passkey_add(cmd: Add, actor: Actor, ports: Ports, meta: Meta) -> AddedPasskey:
     """Keep a new passkey. Raises Invalid, Unauthenticated, TooMany, Conflict.
 
     A limited session is a full one after its next refresh.
@@ -105,7 +110,7 @@ async def passkey_add(cmd: Add, actor: Actor, ports: Ports, meta: Meta) -> Added
         raise Unauthenticated
     codes = new_recovery_codes()
 
-    async def work(uow: UnitOfWork) -> Added:
+    async def work(uow: UnitOfWork) -> AddedPasskey:
         before = await uow.get(User, actor.id)
         may_set_up(actor, before)
         _check_room(before)
@@ -126,7 +131,7 @@ async def passkey_add(cmd: Add, actor: Actor, ports: Ports, meta: Meta) -> Added
             await keep_recovery_codes(uow, actor.id, codes)
         announce(uow, actor.id, SecurityFact.PASSKEY_ADDED, passkey.name)
         uow.publish(UPDATED, user, to=[actor.id])
-        return Added(passkey, codes if first else None)
+        return AddedPasskey(passkey, codes if first else None)
 
     try:
         added = await ports.store.transact(work)
@@ -137,7 +142,7 @@ async def passkey_add(cmd: Add, actor: Actor, ports: Ports, meta: Meta) -> Added
 
 
 @operation("account.passkeys", roles=EVERYONE, style=Style.READ, audited=False, during_setup=True)
-async def passkeys(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> Page:
+async def passkeys(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> Page[Passkey]:
     """The caller's passkeys, oldest first."""
     found = await uow.all(Passkey, {"user_id": actor.id}, (("_id", 1),), MOST_PASSKEYS)
     return Page(items=list(found))
@@ -152,7 +157,7 @@ async def passkeys(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> Page:
     errors=(Conflict, NotFound),
 )
 async def passkey_remove(cmd: Remove, actor: Actor, ports: Ports, meta: Meta) -> Passkey:
-    """Raises NotFound, and Conflict for an administrator's last factor."""
+    """Remove a passkey. Raises NotFound, and Conflict for an administrator's last factor."""
 
     async def work(uow: UnitOfWork) -> Passkey:
         passkey = await uow.get(Passkey, cmd.passkey_id, user_id=actor.id)

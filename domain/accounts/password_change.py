@@ -1,6 +1,6 @@
 """Changing the password, and ending the other sessions."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -11,6 +11,7 @@ from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.user import User, verify_password
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import NotFound, StepUpRequired, WrongCredentials
+from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
 from domain.operations.audit_log import AuditEntry, record
 from domain.operations.command import Command, Meta, NoFields, Style
@@ -23,14 +24,16 @@ from domain.ports.step_up import StepUpFor
 class ChangePassword(Command, frozen=True):
     UNLOGGED = frozenset({"current_password", "password"})
 
-    current_password: Password
-    password: NewPassword
+    current_password: Annotated[Password, about("The password until now.")]
+    password: Annotated[
+        NewPassword, about("The new password: at least 12 characters, hard to guess.")
+    ]
 
 
-class Ended(msgspec.Struct, frozen=True):
+class EndedSessions(msgspec.Struct, frozen=True):
     """The number of sessions that were ended."""
 
-    count: int
+    count: Annotated[int, about("How many sessions were ended.")]
 
 
 @operation(
@@ -41,7 +44,7 @@ class Ended(msgspec.Struct, frozen=True):
     limits=(PASSWORDS_PER_ADDRESS, PASSWORDS_PER_ACCOUNT),
     errors=(NotFound, StepUpRequired, WrongCredentials),
 )
-async def password(cmd: ChangePassword, actor: Actor, ports: Ports, meta: Meta) -> Ended:
+async def password(cmd: ChangePassword, actor: Actor, ports: Ports, meta: Meta) -> EndedSessions:
     """Set another password and end the other sessions.
 
     Raises WrongCredentials, StepUpRequired, Invalid.
@@ -64,7 +67,7 @@ async def password(cmd: ChangePassword, actor: Actor, ports: Ports, meta: Meta) 
 
     await ports.store.transact(work)
     await end_revoked_sessions(ports, user.id)
-    return Ended(others)
+    return EndedSessions(others)
 
 
 @operation(
@@ -75,7 +78,9 @@ async def password(cmd: ChangePassword, actor: Actor, ports: Ports, meta: Meta) 
     limits=(Limit(10, 60),),
     errors=(NotFound,),
 )
-async def sessions_end_others(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> Ended:
+async def sessions_end_others(
+    cmd: NoFields, actor: Actor, ports: Ports, meta: Meta
+) -> EndedSessions:
     """Sign out all devices but this one. Raises Unavailable while sessions cannot be counted."""
     others = await _others(ports, actor)
 
@@ -85,7 +90,7 @@ async def sessions_end_others(cmd: NoFields, actor: Actor, ports: Ports, meta: M
 
     await ports.store.transact(work)
     await end_revoked_sessions(ports, actor.id)
-    return Ended(others)
+    return EndedSessions(others)
 
 
 async def _others(ports: Ports, actor: Actor) -> int:

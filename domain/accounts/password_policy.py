@@ -16,6 +16,7 @@ from msgspec import Meta as Limits
 from zxcvbn_rs_py import zxcvbn
 
 from domain.kernel.errors import Invalid, Rule
+from domain.kernel.fields import expected
 from domain.operations.normalization import Normalized
 
 MIN_CHARACTERS, MAX_CHARACTERS = 12, 256
@@ -35,11 +36,11 @@ Password = Annotated[str, Limits(max_length=MAX_CHARACTERS), Normalized(_nfc)]
 # `check_password` refuses short ones, in words for the person who has typed it.
 NewPassword = Annotated[
     str,
-    Limits(
+    expected(
+        f"A password of {MIN_CHARACTERS} to {MAX_CHARACTERS} characters that is hard to guess,"
+        " without your name or e-mail address.",
         max_length=MAX_CHARACTERS,
         extra_json_schema={"minLength": MIN_CHARACTERS},
-        description=f"A password of {MIN_CHARACTERS} to {MAX_CHARACTERS} characters that is hard to"
-        " guess, without your name or e-mail address.",
     ),
     Normalized(_nfc),
 ]

@@ -1,7 +1,7 @@
 """Resetting a lost password by a mailed link, which is valid for 30 minutes and once."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated
 
 from domain.accounts.account_mail import IGNORE, account_mail, link
 from domain.accounts.mailed_tokens import (
@@ -22,10 +22,11 @@ from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.user import User
 from domain.kernel.actor import ANYONE, Actor
 from domain.kernel.errors import NotFound
+from domain.kernel.fields import about
 from domain.kernel.outbox import Lane
 from domain.kernel.store import UnitOfWork
 from domain.operations.audit_log import AuditEntry, record
-from domain.operations.command import Command, Email, Meta, Style
+from domain.operations.command import Command, Done, Email, Meta, Style
 from domain.operations.limits import (
     LINKS_PER_ADDRESS,
     MAILS_PER_ADDRESS,
@@ -39,14 +40,16 @@ from domain.ports.ports import Ports
 class ResetRequest(Command, frozen=True):
     PERSONAL = frozenset({"email"})
 
-    email: Email
+    email: Annotated[Email, about("The e-mail address of the account.")]
 
 
 class Reset(Command, frozen=True):
     UNLOGGED = frozenset({"token", "password"})
 
-    token: Token
-    password: NewPassword
+    token: Annotated[Token, about("The token of the mailed link.")]
+    password: Annotated[
+        NewPassword, about("The new password: at least 12 characters, hard to guess.")
+    ]
 
 
 @operation(
@@ -56,18 +59,16 @@ class Reset(Command, frozen=True):
     audited=True,
     limits=(MAILS_PER_ADDRESS,),
 )
-async def reset_request(
-    cmd: ResetRequest, actor: Actor | None, ports: Ports, meta: Meta
-) -> dict[str, Any]:
+async def reset_request(cmd: ResetRequest, actor: Actor | None, ports: Ports, meta: Meta) -> Done:
     """Mail a link for a new password, if there is such an account.
 
-    The answer, the writes and the time are the same if there is none: a task finds out. A request
-    sends no mail, without a word, while the address has had its mails and a link that is valid for
-    another 15 minutes; see `mailed_tokens.py`. It voids no earlier link.
+    The answer and its time are the same if there is none. A request sends no mail while the address
+    has had its mails and a link that is valid for another 15 minutes. It voids no earlier link.
     """
+    # The writes are the same, too: a task finds out whether there is an account.
     user = await ports.store.single().find(User, {"email": cmd.email})
     await ports.store.transact(lambda uow: request_reset(uow, user.id if user else ""))
-    return {}
+    return Done()
 
 
 async def request_reset(uow: UnitOfWork, user_id: str) -> None:
@@ -110,7 +111,7 @@ class SendReset(Task, frozen=True, tag="send_reset"):
     limits=(PASSWORDS_PER_ADDRESS, LINKS_PER_ADDRESS),
     errors=(NotFound,),
 )
-async def reset(cmd: Reset, actor: Actor | None, ports: Ports, meta: Meta) -> dict[str, Any]:
+async def reset(cmd: Reset, actor: Actor | None, ports: Ports, meta: Meta) -> Done:
     """Set a new password with a mailed token, and end all sessions. Raises Invalid.
 
     The token proves the address, too. A refused password does not use it up.
@@ -130,7 +131,7 @@ async def reset(cmd: Reset, actor: Actor | None, ports: Ports, meta: Meta) -> di
 
     await ports.store.transact(work)
     await end_revoked_sessions(ports, user.id)
-    return {}
+    return Done()
 
 
 async def _set_password(uow: UnitOfWork, token: MailedToken, password_hash: str) -> None:

@@ -8,6 +8,7 @@ from msgspec import Meta as Limits
 from domain.accounts.user import UPDATED, Name, Skill, User
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import NotFound
+from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command
 from domain.operations.operation import operation
@@ -18,13 +19,26 @@ class Update(Command, frozen=True):
 
     PERSONAL = frozenset({"name", "headline", "bio"})
 
-    name: Name | None = None
-    headline: Annotated[str, Limits(max_length=120)] | None = None
-    bio: Annotated[str, Limits(max_length=4000)] | None = None
-    skills: Annotated[tuple[Skill, ...], Limits(max_length=30)] | None = None
-    mail_notices: bool | None = None
-    show_presence: bool | None = None
-    show_receipts: bool | None = None
+    name: Annotated[Name | None, about("The name that others see.")] = None
+    headline: Annotated[
+        Annotated[str, Limits(max_length=120)] | None, about("One line about the user.")
+    ] = None
+    bio: Annotated[
+        Annotated[str, Limits(max_length=4000)] | None, about("Some sentences about the user.")
+    ] = None
+    skills: Annotated[
+        Annotated[tuple[Skill, ...], Limits(max_length=30)] | None,
+        about("What a contractor is good at."),
+    ] = None
+    mail_notices: Annotated[bool | None, about("Whether to mail the user about their money.")] = (
+        None
+    )
+    show_presence: Annotated[bool | None, about("Whether others see when the user is online.")] = (
+        None
+    )
+    show_receipts: Annotated[
+        bool | None, about("Whether others see how far the user has read.")
+    ] = None
 
 
 @operation("account.update", roles=EVERYONE, errors=(NotFound,))

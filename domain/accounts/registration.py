@@ -19,6 +19,7 @@ Where verification is not demanded (`server dev`), the user is created and signe
 
 import contextlib
 from datetime import datetime, timedelta
+from typing import Annotated
 
 import msgspec
 
@@ -39,6 +40,7 @@ from domain.accounts.user import User
 from domain.kernel.actor import Role
 from domain.kernel.email_address import email_to_find
 from domain.kernel.errors import EmailTaken, Invalid, RateLimited, WrongCredentials
+from domain.kernel.fields import about
 from domain.kernel.outbox import Lane
 from domain.kernel.record import Index, Record
 from domain.kernel.store import NEWEST, Duplicate, UnitOfWork
@@ -52,7 +54,7 @@ TRIED = 3  # of one client, and of all: each costs the check of a password
 class VerificationRequired(msgspec.Struct, frozen=True):
     """The answer of `register` where the address must be verified before the first `login`."""
 
-    verification_required: bool = True
+    verification_required: Annotated[bool, about("Always true.")] = True
 
 
 class Registration(Record, frozen=True):

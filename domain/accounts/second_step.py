@@ -19,6 +19,7 @@ from domain.accounts.sign_in import SignedIn, signed_in_user, start_session
 from domain.accounts.user import User
 from domain.kernel.actor import ANYONE, Actor
 from domain.kernel.errors import Banned, Invalid, Rule, Unauthenticated, WrongCredentials
+from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Meta, Style
 from domain.operations.limits import PASSWORDS_PER_ADDRESS
@@ -34,15 +35,20 @@ class LoginCode(Command, frozen=True):
 
     UNLOGGED = frozenset({"challenge", "code", "device_token"})
 
-    challenge: ChallengeText
-    code: Code
-    device_token: DeviceToken | None = None
+    challenge: Annotated[ChallengeText, about("Of the refused sign-in, in its `details`.")]
+    code: Annotated[Code, about("Of the authenticator app, or a recovery code.")]
+    device_token: Annotated[DeviceToken | None, about("Of an earlier sign-in on this device.")] = (
+        None
+    )
 
 
 class PasskeyOptions(Command, frozen=True):
     UNLOGGED = frozenset({"challenge"})
 
-    challenge: ChallengeText | None = None
+    challenge: Annotated[
+        ChallengeText | None,
+        about("Of the sign-in that the passkey completes; without one it signs in alone."),
+    ] = None
 
 
 class PasskeyLogin(Command, frozen=True):
@@ -50,9 +56,14 @@ class PasskeyLogin(Command, frozen=True):
 
     UNLOGGED = frozenset({"passkey", "challenge", "device_token"})
 
-    passkey: PasskeyAnswer
-    challenge: ChallengeText | None = None
-    device_token: DeviceToken | None = None
+    passkey: Annotated[PasskeyAnswer, about("What `navigator.credentials.get()` returned.")]
+    challenge: Annotated[
+        ChallengeText | None,
+        about("Of the sign-in that the passkey completes; without one it signs in alone."),
+    ] = None
+    device_token: Annotated[DeviceToken | None, about("Of an earlier sign-in on this device.")] = (
+        None
+    )
 
 
 @operation(

@@ -2,13 +2,13 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
+from domain.kernel.fields import UserId, about
 from domain.kernel.outbox import Event
 from domain.kernel.store import UnitOfWork
-
-SECURITY_CHANGED = Event("/account", "security.changed")
 
 
 class SecurityFact(StrEnum):
@@ -29,12 +29,15 @@ class SecurityFact(StrEnum):
 
 
 class SecurityChange(msgspec.Struct, frozen=True):
-    """`detail` is the name of a passkey or device, or a number."""
+    """A change of how a user signs in."""
 
-    id: str
-    kind: SecurityFact
-    detail: str
-    at: datetime
+    id: UserId
+    kind: Annotated[SecurityFact, about("What changed.")]
+    detail: Annotated[str, about("The name of a passkey or device, or a number; may be empty.")]
+    at: Annotated[datetime, about("When it changed.")]
+
+
+SECURITY_CHANGED = Event("/account", "security.changed", SecurityChange)
 
 
 def announce(uow: UnitOfWork, user_id: str, kind: SecurityFact, detail: str = "") -> None:

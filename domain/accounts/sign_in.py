@@ -32,6 +32,7 @@ from domain.kernel.errors import (
     Unavailable,
     WrongCredentials,
 )
+from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Email, Meta, NoFields, Style
 from domain.operations.limits import PASSWORDS_PER_ACCOUNT, PASSWORDS_PER_ADDRESS, Limit
@@ -49,26 +50,34 @@ DeviceName = Annotated[str, Limits(max_length=MAX_NAME)]
 
 
 class SignedIn(msgspec.Struct, frozen=True):
-    """The client keeps `device_token` beyond the session, and shows it at its next sign-in. With
-    `second_factor_setup_required` the session may only set one up, see `Actor.limited`."""
+    """A new session, with its account."""
 
-    user: User
-    access_token: str
-    refresh_token: str
-    expires_at: datetime
-    device_token: str
-    second_factor_setup_required: bool = False
+    user: Annotated[User, about("The account.")]
+    access_token: Annotated[str, about("Authorizes requests and sockets until `expires_at`.")]
+    refresh_token: Annotated[
+        str, about("Can be exchanged once for new tokens, by `account.refresh`.")
+    ]
+    expires_at: Annotated[datetime, about("When the access token expires.")]
+    device_token: Annotated[
+        str, about("Keep it beyond the session, and give it at the next sign-in on this device.")
+    ]
+    second_factor_setup_required: Annotated[
+        bool, about("Whether this session may only set up a second factor.")
+    ] = False
 
 
 class Register(Command, frozen=True):
     UNLOGGED = frozenset({"password"})
     PERSONAL = frozenset({"email", "name"})
 
-    email: Email
-    password: NewPassword
-    name: Name
-    role: PartyRole
-    device: DeviceName | None = None
+    email: Annotated[Email, about("The e-mail address.")]
+    password: Annotated[NewPassword, about("At least 12 characters, hard to guess.")]
+    name: Annotated[Name, about("The name that others see.")]
+    role: Annotated[PartyRole, about("Whether the account is a customer's or a contractor's.")]
+    device: Annotated[
+        DeviceName | None,
+        about("What the user calls the device; by default a name made of the `User-Agent`."),
+    ] = None
 
 
 class Login(Command, frozen=True):
@@ -78,21 +87,36 @@ class Login(Command, frozen=True):
     UNLOGGED = frozenset({"password", "device_token", "verification"})
     PERSONAL = frozenset({"email"})
 
-    email: Annotated[str, Limits(max_length=MAX_EMAIL)]
-    password: Password
-    device_token: DeviceToken | None = None
-    verification: Token | None = None
-    device: DeviceName | None = None
+    email: Annotated[str, Limits(max_length=MAX_EMAIL), about("The e-mail address.")]
+    password: Annotated[Password, about("The password.")]
+    device_token: Annotated[DeviceToken | None, about("Of an earlier sign-in on this device.")] = (
+        None
+    )
+    verification: Annotated[
+        Token | None, about("The code or the token of the mail that asks to confirm the address.")
+    ] = None
+    device: Annotated[
+        DeviceName | None,
+        about("What the user calls the device; by default a name made of the `User-Agent`."),
+    ] = None
 
 
 class Refresh(Command, frozen=True):
     UNLOGGED = frozenset({"refresh_token"})
 
-    refresh_token: Annotated[str, Limits(max_length=200)]
+    refresh_token: Annotated[
+        str, Limits(max_length=200), about("The refresh token of the session.")
+    ]
+
+
+class EndedSession(msgspec.Struct, frozen=True):
+    """The session that has ended."""
+
+    session_id: Annotated[str, about("The id of the session that has ended.")]
 
 
 class Revoke(Command, frozen=True):
-    session_id: Annotated[str, Limits(max_length=64)]
+    session_id: Annotated[str, Limits(max_length=64), about("The id of the session to end.")]
 
 
 def signed_in_user(answer: dict[str, Any]) -> list[str]:
@@ -113,8 +137,8 @@ async def register(
 ) -> SignedIn | VerificationRequired:
     """Open a customer's or contractor's account and sign it in. Raises EmailTaken, Invalid.
 
-    The session starts first, so that a failure leaves no account that its owner did not get into.
-    Where addresses must be verified, the answer is the same for each address, see `registration`.
+    Where addresses must be verified, the answer is the same for each address: the account opens
+    with the first `login`.
     """
     check_password(cmd.password, email=cmd.email, name=cmd.name)
     user = await new_user(
@@ -124,6 +148,7 @@ async def register(
         await keep_registration(ports, user, meta.address)
         return VerificationRequired()
     name = device_name(cmd.device, meta.agent)
+    # The session first: a failure leaves no account that its owner did not get into.
     tokens = await ports.sessions.start(user.id, user.role, meta.address, device=name)
     try:
         await open_account(ports, user)
@@ -143,8 +168,11 @@ async def register(
     errors=(Banned, SecondFactorRequired, WrongCredentials),
 )
 async def login(cmd: Login, actor: Actor | None, ports: Ports, meta: Meta) -> SignedIn:
-    """Raises WrongCredentials, after the same time whether or not the account exists, Banned, and
-    SecondFactorRequired, which `account.login_code` and `account.passkey_login` continue.
+    """Sign in with e-mail and password. `second_factor_required` is continued by
+    `account.login_code` or `account.passkey_login`, with its `challenge`.
+
+    Raises WrongCredentials, after the same time whether or not the account exists, Banned, and
+    SecondFactorRequired.
     """
     user = await user_with_password(ports, cmd.email, cmd.password, cmd.verification, meta.address)
     if user.has_second_factor:
@@ -201,6 +229,7 @@ async def _lacks_second_factor(ports: Ports, user_id: str) -> bool:
 
 @operation("account.me", roles=EVERYONE, style=Style.READ, audited=False, during_setup=True)
 async def me(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> User:
+    """Read one's own account."""
     user = await uow.find(User, {"_id": actor.id})
     if user is None:
         raise Unauthenticated
@@ -208,15 +237,15 @@ async def me(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> User:
 
 
 @operation("account.logout", roles=EVERYONE, style=Style.DIRECT, audited=True, during_setup=True)
-async def logout(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
+async def logout(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> EndedSession:
     """End this session; its sockets are closed on all processes."""
     await end_session(ports, actor.id, actor.session_id)
-    return {"session_id": actor.session_id}
+    return EndedSession(actor.session_id)
 
 
 @operation("account.sessions", roles=EVERYONE, style=Style.DIRECT, audited=False)
 async def sessions(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> list[SessionView]:
-    """The signed-in devices, newest first, up to SESSIONS_SHOWN."""
+    """The signed-in devices, newest first, up to 200."""
     found = await ports.sessions.list(actor.id)
     newest = sorted(found, key=lambda s: s.created_at, reverse=True)[:SESSIONS_SHOWN]
     return [
@@ -233,18 +262,16 @@ async def sessions(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> lis
     limits=(Limit(60, 60),),
     errors=(NotFound,),
 )
-async def revoke(cmd: Revoke, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
-    """End one of one's own sessions. Raises NotFound.
-
-    Without Redis the owner of the session is unknown; then the end is recorded for the caller's
-    own user only, so that a foreign id has no effect.
-    """
+async def revoke(cmd: Revoke, actor: Actor, ports: Ports, meta: Meta) -> EndedSession:
+    """End one of one's own sessions. Raises NotFound."""
+    # Without Redis the owner of the session is unknown. Then the end is recorded for the caller's
+    # own user only, so that a foreign id has no effect.
     with contextlib.suppress(Unavailable):
         own = await ports.sessions.list(actor.id)
         if cmd.session_id not in {session.id for session in own}:
             raise NotFound
     await end_session(ports, actor.id, cmd.session_id)
-    return {"session_id": cmd.session_id}
+    return EndedSession(cmd.session_id)
 
 
 def _signed_in(

@@ -5,6 +5,7 @@ that has lost it makes the user confirm again.
 """
 
 from datetime import datetime, timedelta
+from typing import Annotated
 
 import msgspec
 
@@ -27,6 +28,7 @@ from domain.kernel.errors import (
     StepUpRequired,
     WrongCredentials,
 )
+from domain.kernel.fields import about
 from domain.kernel.settings import Clock, Demands
 from domain.kernel.store import Store
 from domain.operations.command import Command, Meta, Style
@@ -46,13 +48,25 @@ class Confirm(Command, frozen=True):
 
     UNLOGGED = frozenset({"password", "code", "passkey"})
 
-    password: Password | None = None
-    code: Code | None = None
-    passkey: PasskeyAnswer | None = None
+    password: Annotated[Password | None, about("The password; not with a passkey.")] = None
+    code: Annotated[
+        Code | None,
+        about("Of the authenticator app, or a recovery code; for those who have a second factor."),
+    ] = None
+    passkey: Annotated[
+        PasskeyAnswer | None,
+        about(
+            "What `navigator.credentials.get()` returned; its authenticator has checked its user."
+        ),
+    ] = None
 
 
 class SteppedUp(msgspec.Struct, frozen=True):
-    step_up_until: datetime
+    """The caller has confirmed their identity."""
+
+    step_up_until: Annotated[
+        datetime, about("Until when operations that ask for a step-up are allowed in this session.")
+    ]
 
 
 @operation(

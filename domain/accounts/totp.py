@@ -1,5 +1,7 @@
 """Codes of an authenticator app: setting them up, switching them off, and new recovery codes."""
 
+from typing import Annotated
+
 import msgspec
 
 from domain.accounts.password_policy import Password
@@ -22,6 +24,7 @@ from domain.accounts.security_changes import SecurityFact, announce
 from domain.accounts.user import UPDATED, User, verify_password
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import Conflict, NotFound, WrongCredentials
+from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Meta, NoFields, Style
 from domain.operations.limits import PASSWORDS_PER_ACCOUNT, PASSWORDS_PER_ADDRESS
@@ -37,7 +40,7 @@ class Confirm(Command, frozen=True):
 
     UNLOGGED = frozenset({"code"})
 
-    code: Code
+    code: Annotated[Code, about("The first code of the authenticator app.")]
 
 
 class PasswordAndCode(Command, frozen=True):
@@ -45,26 +48,30 @@ class PasswordAndCode(Command, frozen=True):
 
     UNLOGGED = frozenset({"password", "code"})
 
-    password: Password
-    code: Code
+    password: Annotated[Password, about("The password.")]
+    code: Annotated[Code, about("Of the authenticator app, or a recovery code.")]
 
 
-class NewSecret(msgspec.Struct, frozen=True):
+class NewCodesSecret(msgspec.Struct, frozen=True):
     """Shown once: for apps that read a QR code of `otpauth_url`, and for typing `secret`."""
 
-    secret: str
-    otpauth_url: str
+    secret: Annotated[str, about("In base32, for typing it into an authenticator app.")]
+    otpauth_url: Annotated[str, about("The same for a QR code.")]
 
 
-class Enabled(msgspec.Struct, frozen=True):
-    """`recovery_codes` are shown once; null if the user has some already."""
+class EnabledCodes(msgspec.Struct, frozen=True):
+    """The codes of an authenticator app are in force."""
 
-    user: User
-    recovery_codes: list[str] | None
+    user: Annotated[User, about("The account.")]
+    recovery_codes: Annotated[
+        list[str] | None, about("Shown once; null if the user has some already.")
+    ]
 
 
 class RecoveryCodes(msgspec.Struct, frozen=True):
-    recovery_codes: list[str]
+    """New recovery codes, shown once."""
+
+    recovery_codes: Annotated[list[str], about("Each can be used once.")]
 
 
 @operation(
@@ -77,7 +84,7 @@ class RecoveryCodes(msgspec.Struct, frozen=True):
     limits=(SETTING_UP,),
     errors=(Conflict, NotFound),
 )
-async def totp_begin(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> NewSecret:
+async def totp_begin(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> NewCodesSecret:
     """A new secret for an authenticator app. `totp_confirm` puts it in force. Raises Conflict."""
     secret = ports.totp.new_secret()
 
@@ -91,7 +98,7 @@ async def totp_begin(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> N
         return user
 
     user = await ports.store.transact(work)
-    return NewSecret(secret, ports.totp.url(secret, user.email))
+    return NewCodesSecret(secret, ports.totp.url(secret, user.email))
 
 
 @operation(
@@ -103,14 +110,14 @@ async def totp_begin(cmd: NoFields, actor: Actor, ports: Ports, meta: Meta) -> N
     limits=(SETTING_UP, CODES_PER_ACCOUNT),
     errors=(Conflict, NotFound, WrongCredentials),
 )
-async def totp_confirm(cmd: Confirm, actor: Actor, ports: Ports, meta: Meta) -> Enabled:
+async def totp_confirm(cmd: Confirm, actor: Actor, ports: Ports, meta: Meta) -> EnabledCodes:
     """Put the secret of `totp_begin` in force. Raises Conflict, WrongCredentials.
 
     A limited session is a full one after its next refresh.
     """
     codes = new_recovery_codes()
 
-    async def work(uow: UnitOfWork) -> Enabled:
+    async def work(uow: UnitOfWork) -> EnabledCodes:
         before = await uow.get(User, actor.id)
         factor = await uow.find(SecondFactor, {"_id": actor.id})
         if before.totp_enabled or factor is None or not factor.secret:
@@ -127,7 +134,7 @@ async def totp_confirm(cmd: Confirm, actor: Actor, ports: Ports, meta: Meta) -> 
             await keep_recovery_codes(uow, user.id, codes)
         announce(uow, user.id, SecurityFact.TOTP_ENABLED)
         uow.publish(UPDATED, user, to=[user.id])
-        return Enabled(user, codes if first else None)
+        return EnabledCodes(user, codes if first else None)
 
     enabled = await ports.store.transact(work)
     await lift_limit(ports, actor)

@@ -9,12 +9,11 @@ from domain.kernel.actor import Role
 from domain.kernel.bounds import Bounded
 from domain.kernel.email_address import normalized_email
 from domain.kernel.errors import EmailTaken, NotFound, WrongCredentials
+from domain.kernel.fields import about
 from domain.kernel.outbox import Event
 from domain.kernel.record import ANY_TIME, Index, Record
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.ports.ports import Ports
-
-UPDATED = Event("/account", "account.updated")
 
 NO_PASSWORD = "!"  # no password has this hash
 Name = Annotated[str, Limits(min_length=1, max_length=80)]
@@ -69,33 +68,47 @@ class User(Record, frozen=True):
     LOOKUP = frozenset({"email"})
     PERSONAL = frozenset({"email", "name", "headline", "bio"})
 
-    email: str
-    name: str
-    role: Role
+    email: Annotated[str, about("The e-mail address.")]
+    name: Annotated[str, about("The name that others see.")]
+    role: Annotated[Role, about("What the user is: a customer, a contractor or an administrator.")]
     password_hash: str
-    headline: str = ""
-    bio: str = ""
-    skills: Annotated[tuple[str, ...], Bounded(30)] = ()
+    headline: Annotated[str, about("One line about the user.")] = ""
+    bio: Annotated[str, about("Some sentences about the user.")] = ""
+    skills: Annotated[tuple[str, ...], Bounded(30), about("What a contractor is good at.")] = ()
     connect_id: str | None = None
-    transfers_active: bool = False
-    payouts_enabled: bool = False
-    payout_currencies: Annotated[tuple[str, ...], Bounded(200)] = ()
-    payouts_changed_at: datetime | None = None
-    mail_notices: bool = True
-    show_presence: bool = True
-    show_receipts: bool = True
-    frozen_at: datetime | None = None
+    transfers_active: Annotated[bool, about("Whether Stripe takes money for this contractor.")] = (
+        False
+    )
+    payouts_enabled: Annotated[
+        bool, about("Whether Stripe pays out to the contractor's bank account.")
+    ] = False
+    payout_currencies: Annotated[
+        tuple[str, ...],
+        Bounded(200),
+        about("The currencies of the contractor's bank accounts, ISO 4217."),
+    ] = ()
+    payouts_changed_at: Annotated[
+        datetime | None, about("When `payouts_enabled` last changed; null if never.")
+    ] = None
+    mail_notices: Annotated[bool, about("Whether the user gets mails about their money.")] = True
+    show_presence: Annotated[bool, about("Whether others see when the user is online.")] = True
+    show_receipts: Annotated[bool, about("Whether others see how far the user has read.")] = True
+    frozen_at: Annotated[
+        datetime | None, about("When the wallet was frozen; null if it is not.")
+    ] = None
     frozen_reason: str = ""
     customer_id: str | None = None
     closed_accounts: Annotated[tuple[str, ...], Bounded(MAX_CLOSED_ACCOUNTS)] = ()
     banned_at: datetime | None = None
     ban_reason: str = ""
     deleted_at: datetime | None = None
-    verified_at: datetime | None = None
+    verified_at: Annotated[
+        datetime | None, about("When the user proved the address; null if they have not.")
+    ] = None
     engagements: int = 0
     keeps_devices: bool = False
-    totp_enabled: bool = False
-    passkey_count: int = 0
+    totp_enabled: Annotated[bool, about("Whether an authenticator app is set up.")] = False
+    passkey_count: Annotated[int, about("How many passkeys the user has.")] = 0
     bank: str = ""
     bank_changed_at: datetime | None = None
     sessions_valid_from: int = 0
@@ -104,6 +117,9 @@ class User(Record, frozen=True):
     @property
     def has_second_factor(self) -> bool:
         return self.totp_enabled or self.passkey_count > 0
+
+
+UPDATED = Event("/account", "account.updated", User)
 
 
 async def new_user(

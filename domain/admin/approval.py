@@ -17,8 +17,9 @@ import msgspec
 from domain.kernel.actor import Actor, Role
 from domain.kernel.bounds import Bounded
 from domain.kernel.errors import ApprovalRequired, Conflict, DomainError
+from domain.kernel.fields import Currency, MinorUnits, about
 from domain.kernel.money import display
-from domain.kernel.outbox import Event
+from domain.kernel.outbox import Event, Numbering
 from domain.kernel.record import Index, Record
 from domain.kernel.rooms import role_room
 from domain.kernel.state_machine import Steps, move
@@ -29,7 +30,6 @@ from domain.operations.postponed import Postponed
 
 C = TypeVar("C", bound=Command)
 
-UPDATED = Event("/admin", "approval.updated")
 LIFE = timedelta(hours=24)
 PARTS = 26  # hours that may count at the same time
 
@@ -66,20 +66,28 @@ class Approval(Record, frozen=True):
     )
     PRIVATE = frozenset({"attempt", "request_id", "fingerprint"})
 
-    operation: str
-    fields: Annotated[dict[str, Any], Bounded(20)]
-    subject: str
-    amount: int
-    currency: str
-    requested_by: str
-    expires_at: datetime
+    operation: Annotated[str, about("The command that waits, such as admin.refund.")]
+    fields: Annotated[dict[str, Any], Bounded(20), about("The fields of the command.")]
+    subject: Annotated[str, about("The id of what it is about.")]
+    amount: MinorUnits
+    currency: Currency
+    requested_by: Annotated[str, about("The id of the administrator who asked.")]
+    expires_at: Annotated[datetime, about("When it expires if nobody decides.")]
     attempt: str
     fingerprint: str
     request_id: str | None = None
-    status: ApprovalStatus = ApprovalStatus.PENDING
-    decided_by: str | None = None
-    decided_at: datetime | None = None
-    reason: str = ""
+    status: Annotated[ApprovalStatus, about("Its state.")] = ApprovalStatus.PENDING
+    decided_by: Annotated[
+        str | None,
+        about("The id of the administrator who decided; null while it is pending or expired."),
+    ] = None
+    decided_at: Annotated[
+        datetime | None, about("When it was decided; null while it is pending or expired.")
+    ] = None
+    reason: Annotated[str, about("Why it was declined; may be empty.")] = ""
+
+
+UPDATED = Event("/admin", "approval.updated", Approval, Numbering.NEVER)
 
 
 class Part(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """What administrators decide about the commands of others: list, approve, decline."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -20,6 +20,7 @@ from domain.kernel.errors import (
     NotRefundable,
     PaymentDisputed,
 )
+from domain.kernel.fields import about
 from domain.kernel.record import Page, wire
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Cursor, Id, PageSize, Reason, Style
@@ -36,22 +37,22 @@ CHUNK = 100
 
 
 class List(Command, frozen=True):
-    status: ApprovalStatus | None = None
+    status: Annotated[ApprovalStatus | None, about("Only requests in this state.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
 
 class Approve(Command, frozen=True):
-    approval_id: Id
+    approval_id: Annotated[Id, about("The id of the request.")]
 
 
 class Decline(Command, frozen=True):
-    approval_id: Id
+    approval_id: Annotated[Id, about("The id of the request.")]
     reason: Reason
 
 
 @operation("admin.approvals", roles=ADMINS, style=Style.READ)
-async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Approval]:
     """List the commands that wait for a second administrator, or waited; newest first."""
     where = {"status": cmd.status} if cmd.status else {}
     return await uow.page(Approval, where, cursor=cmd.cursor, limit=cmd.limit)

@@ -1,12 +1,13 @@
 """Bans and unbans users, administrators included."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from domain.accounts.sessions import end_all_sessions, end_revoked_sessions
 from domain.accounts.user import User
 from domain.admin.lists import SeenUser, seen_user
 from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.errors import Conflict, Forbidden, NotFound
+from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id, Reason
 from domain.operations.operation import operation
@@ -14,12 +15,12 @@ from domain.ports.ports import Ports
 
 
 class Ban(Command, frozen=True):
-    user_id: Id
+    user_id: Annotated[Id, about("The id of the user.")]
     reason: Reason
 
 
 class Unban(Command, frozen=True):
-    user_id: Id
+    user_id: Annotated[Id, about("The id of the user.")]
 
 
 async def ended_sessions_reply(user_id: str, actor: Actor, ports: Ports) -> SeenUser:

@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
 from domain.kernel.actor import Actor, Role
+from domain.kernel.fields import Currency, about
 from domain.kernel.store import UnitOfWork
 from domain.ledger.owner_view import PLATFORM_ACCOUNTS, check_span, platform_before, totals, within
 from domain.ledger.transaction import Transaction
@@ -27,42 +29,52 @@ PERIODS = {Bucket.DAY: "%Y-%m-%d", Bucket.MONTH: "%Y-%m"}
 class Commissions(Command, frozen=True):
     """A time span of at most 366 days, in days or months of UTC; `currency` defaults to all."""
 
-    start: Moment
-    end: Moment
-    bucket: Bucket = Bucket.DAY
-    currency: CurrencyCode | None = None
+    start: Annotated[Moment, about("From this time on.")]
+    end: Annotated[
+        Moment, about("Up to this time, which is not part of it; at most 366 days later.")
+    ]
+    bucket: Annotated[Bucket, about("The length of a period.")] = Bucket.DAY
+    currency: Annotated[CurrencyCode | None, about("Only this currency.")] = None
 
 
 class Commission(msgspec.Struct, frozen=True):
     """The changes of the platform's balance in one period; negative amounts reduce it."""
 
-    period: str
-    currency: str
-    platform_fee_amount: int = 0
-    service_fee_amount: int = 0
-    refunded_amount: int = 0
-    stripe_fee_amount: int = 0
-    chargeback_amount: int = 0
-    chargeback_fee_amount: int = 0
-    other_amount: int = 0
-    net_amount: int = 0
+    period: Annotated[str, about("A day (2026-01-31) or a month (2026-01) of UTC.")]
+    currency: Currency
+    platform_fee_amount: Annotated[int, about("Fees on accepted offers, in minor units.")] = 0
+    service_fee_amount: Annotated[int, about("Fees on completed work, in minor units.")] = 0
+    refunded_amount: Annotated[int, about("The platform's part of refunds, in minor units.")] = 0
+    stripe_fee_amount: Annotated[int, about("What Stripe took for payments, in minor units.")] = 0
+    chargeback_amount: Annotated[
+        int, about("The platform's part of lost chargebacks, in minor units.")
+    ] = 0
+    chargeback_fee_amount: Annotated[
+        int, about("What Stripe took for chargebacks, in minor units.")
+    ] = 0
+    other_amount: Annotated[int, about("Everything else, in minor units.")] = 0
+    net_amount: Annotated[int, about("The sum, in minor units.")] = 0
 
 
-class Total(msgspec.Struct, frozen=True):
+class CommissionTotal(msgspec.Struct, frozen=True):
     """`closing_amount` is the platform's balance: `opening_amount` plus `net_amount`."""
 
-    currency: str
-    opening_amount: int
-    net_amount: int
-    closing_amount: int
+    currency: Currency
+    opening_amount: Annotated[int, about("The platform's balance at the start, in minor units.")]
+    net_amount: Annotated[int, about("Its change, in minor units.")]
+    closing_amount: Annotated[int, about("The platform's balance at the end, in minor units.")]
 
 
-class Report(msgspec.Struct, frozen=True):
-    start: datetime
-    end: datetime
-    bucket: Bucket
-    lines: list[Commission]
-    totals: list[Total]
+class CommissionReport(msgspec.Struct, frozen=True):
+    """The platform's fees, refunds and costs in a span of time."""
+
+    start: Annotated[datetime, about("From this time on.")]
+    end: Annotated[datetime, about("Up to this time, which is not part of it.")]
+    bucket: Annotated[Bucket, about("The length of a period.")]
+    lines: Annotated[
+        list[Commission], about("The periods and currencies in which something was booked.")
+    ]
+    totals: Annotated[list[CommissionTotal], about("One for each currency.")]
 
 
 # The field of `Commission` for each kind of transaction; other kinds count as `other_amount`.
@@ -80,7 +92,7 @@ FIELD_OF_KIND = {
 
 
 @operation("admin.commissions", roles={Role.ADMIN}, style=Style.READ, limits=(STATEMENTS,))
-async def commissions(cmd: Commissions, actor: Actor, uow: UnitOfWork) -> Report:
+async def commissions(cmd: Commissions, actor: Actor, uow: UnitOfWork) -> CommissionReport:
     """List the platform's fees, refunds and costs by period and currency. Raises Invalid."""
     check_span(cmd.start, cmd.end)
     only = {"currency": cmd.currency} if cmd.currency else {}
@@ -99,7 +111,7 @@ async def commissions(cmd: Commissions, actor: Actor, uow: UnitOfWork) -> Report
     known = {cmd.currency} if cmd.currency else {*uow.rates.currencies}
     known |= {line.currency for line in lines}
     ends = [await _currency_total(uow, currency, cmd.start, lines) for currency in sorted(known)]
-    return Report(cmd.start, cmd.end, cmd.bucket, lines, ends)
+    return CommissionReport(cmd.start, cmd.end, cmd.bucket, lines, ends)
 
 
 def _sum_by_period(grouped: Iterable[tuple[str, str, str, int]]) -> list[Commission]:
@@ -115,7 +127,7 @@ def _sum_by_period(grouped: Iterable[tuple[str, str, str, int]]) -> list[Commiss
 
 async def _currency_total(
     uow: UnitOfWork, currency: str, start: datetime, lines: Iterable[Commission]
-) -> Total:
+) -> CommissionTotal:
     opening = await platform_before(uow, currency, start)
     net = sum(line.net_amount for line in lines if line.currency == currency)
-    return Total(currency, opening, net, opening + net)
+    return CommissionTotal(currency, opening, net, opening + net)

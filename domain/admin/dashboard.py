@@ -1,6 +1,7 @@
 """The administrators' dashboard: counts and totals of the market, once or as a live stream."""
 
 import asyncio
+from typing import Annotated, Any
 
 import msgspec
 
@@ -10,7 +11,8 @@ from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.jobs.job import Job
 from domain.kernel.actor import ADMINS, Actor
-from domain.kernel.outbox import OutboxRow
+from domain.kernel.fields import about
+from domain.kernel.outbox import Event, Numbering, OutboxRow
 from domain.kernel.record import Record
 from domain.kernel.rooms import LIVE_MONITOR
 from domain.kernel.store import UnitOfWork
@@ -22,14 +24,28 @@ from domain.ports.ports import Ports
 class Overview(msgspec.Struct, frozen=True):
     """Counts by status, and money by currency in minor units."""
 
-    users: dict[str, int]
-    jobs: dict[str, int]
-    offers: dict[str, int]
-    payments: dict[str, int]
-    commission: dict[str, int]
-    escrow: dict[str, int]
-    dead_letters: int
-    sockets: int
+    users: Annotated[dict[str, int], about("How many there are, by role.")]
+    jobs: Annotated[dict[str, int], about("How many there are, by status.")]
+    offers: Annotated[dict[str, int], about("How many there are, by status.")]
+    payments: Annotated[dict[str, int], about("How many there are, by status.")]
+    commission: Annotated[
+        dict[str, int], about("The platform's balance by currency, in minor units.")
+    ]
+    escrow: Annotated[dict[str, int], about("The money in escrow by currency, in minor units.")]
+    dead_letters: Annotated[int, about("How many tasks and pushes have failed for good.")]
+    sockets: Annotated[int, about("How many connections all processes have.")]
+
+
+class Activity(msgspec.Struct, frozen=True):
+    """A push that some user gets, as it happens."""
+
+    namespace: Annotated[str, about("The namespace of the push.")]
+    name: Annotated[str, about("The name of the push.")]
+    data: Annotated[Any, about("Its data.")]
+
+
+STATS = Event("/admin", "stats", Overview, Numbering.NEVER)
+ACTIVITY = Event("/admin", "activity", Activity, Numbering.NEVER)
 
 
 async def overview_of(uow: UnitOfWork, sockets: int) -> Overview:

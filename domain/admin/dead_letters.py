@@ -5,12 +5,13 @@ The dead letter of a Stripe event also sets the status of the event.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from domain.kernel.actor import ADMINS, Actor
 from domain.kernel.errors import NotFound
+from domain.kernel.fields import about
 from domain.kernel.outbox import MAX_ATTEMPTS, Lane, OutboxRow
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
@@ -26,27 +27,29 @@ ADMINS_PAGE = "/admin"
 class DeadLetter(msgspec.Struct, frozen=True):
     """A failed outbox row: the `kind` of its work, and the id of the object it is about."""
 
-    id: str
-    lane: str
-    kind: str
-    subject: str
-    attempts: int
-    last_error: str | None
-    created_at: datetime
+    id: Annotated[str, about("Identifies it, for `admin.retry` and `admin.discard`.")]
+    lane: Annotated[str, about("The queue that it was in.")]
+    kind: Annotated[str, about("What kind of work failed.")]
+    subject: Annotated[str, about("The id of what it is about.")]
+    attempts: Annotated[int, about("How often it was tried.")]
+    last_error: Annotated[
+        str | None, about("Why the last attempt failed; null if its process ended.")
+    ]
+    created_at: Annotated[datetime, about("When it was queued.")]
 
 
 class List(Command, frozen=True):
-    lane: Lane | None = None
+    lane: Annotated[Lane | None, about("Only rows of this queue.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
 
 class Retry(Command, frozen=True):
-    row_id: Id
+    row_id: Annotated[Id, about("The id of the dead letter.")]
 
 
 class Discard(Command, frozen=True):
-    row_id: Id
+    row_id: Annotated[Id, about("The id of the dead letter.")]
     reason: Reason
 
 
@@ -95,7 +98,7 @@ def _carries_an_alert(row: OutboxRow) -> bool:
 
 
 @operation("admin.dead_letters", roles=ADMINS, style=Style.READ)
-async def list_dead_letters(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+async def list_dead_letters(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[DeadLetter]:
     """List dead letters, newest first."""
     where: dict[str, Any] = {"dead": True, **({"lane": cmd.lane} if cmd.lane else {})}
     page = await uow.page(OutboxRow, where, cursor=cmd.cursor, limit=cmd.limit)

@@ -1,5 +1,7 @@
 """The decision of an administrator on a dispute, which divides its money."""
 
+from typing import Annotated
+
 from domain.admin.approval import Action, Done
 from domain.disputes import resolution
 from domain.disputes.dispute import Dispute, add_entry
@@ -13,6 +15,7 @@ from domain.kernel.errors import (
     NotFound,
     PaymentDisputed,
 )
+from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id
 from domain.operations.limits import MONEY_STEPS
@@ -23,9 +26,12 @@ from domain.ports.step_up import StepUpFor
 class Resolve(Command, frozen=True):
     """`refund_amount` is in minor units; the rest is for the contractor."""
 
-    dispute_id: Id
-    refund_amount: RefundAmount
-    reason: Text
+    dispute_id: Annotated[Id, about("The id of the dispute.")]
+    refund_amount: Annotated[
+        RefundAmount,
+        about("What goes back to the customer, in minor units; the rest is the contractor's."),
+    ]
+    reason: Annotated[Text, about("Why, for both sides.")]
 
 
 @operation(

@@ -16,6 +16,15 @@ from domain.deals.payment import Payment, PaymentStatus
 from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.documents import lowest_id
 from domain.kernel.email_address import email_to_find
+from domain.kernel.fields import (
+    ContractorId,
+    Currency,
+    CustomerId,
+    JobId,
+    MinorUnits,
+    OfferId,
+    about,
+)
 from domain.kernel.record import ANY_TIME, Page, Record
 from domain.kernel.store import UnitOfWork
 from domain.ledger.balances import Balance
@@ -48,23 +57,33 @@ class UserState(StrEnum):
 class SeenUser(msgspec.Struct, frozen=True):
     """A user with the fields that administrators see."""
 
-    id: str
-    version: int
-    created_at: datetime
-    updated_at: datetime
-    email: str
-    name: str
-    role: Role
-    transfers_active: bool
-    payouts_enabled: bool
-    payout_currencies: tuple[str, ...]
-    stripe_account_id: str | None
-    stripe_customer_id: str | None
-    frozen_at: datetime | None
-    frozen_reason: str
-    banned_at: datetime | None
-    ban_reason: str
-    deleted_at: datetime | None
+    id: Annotated[str, about("The id of the user.")]
+    version: Annotated[int, about("Counts the changes.")]
+    created_at: Annotated[datetime, about("When the account was opened.")]
+    updated_at: Annotated[datetime, about("When it was last changed.")]
+    email: Annotated[str, about("The e-mail address.")]
+    name: Annotated[str, about("The name that others see.")]
+    role: Annotated[Role, about("What the user is.")]
+    transfers_active: Annotated[bool, about("Whether Stripe takes money for this contractor.")]
+    payouts_enabled: Annotated[
+        bool, about("Whether Stripe pays out to the contractor's bank account.")
+    ]
+    payout_currencies: Annotated[
+        tuple[str, ...], about("The currencies of the contractor's bank accounts, ISO 4217.")
+    ]
+    stripe_account_id: Annotated[
+        str | None, about("The contractor's connected account at Stripe; null if there is none.")
+    ]
+    stripe_customer_id: Annotated[
+        str | None, about("The customer at Stripe; null if there is none.")
+    ]
+    frozen_at: Annotated[datetime | None, about("When the wallet was frozen; null if it is not.")]
+    frozen_reason: Annotated[str, about("Why it was frozen.")]
+    banned_at: Annotated[datetime | None, about("When the user was banned; null if they are not.")]
+    ban_reason: Annotated[str, about("Why they were banned.")]
+    deleted_at: Annotated[
+        datetime | None, about("When the account was deleted; null if it was not.")
+    ]
 
 
 class Users(Command, frozen=True):
@@ -72,9 +91,12 @@ class Users(Command, frozen=True):
 
     PERSONAL = frozenset({"q"})
 
-    q: Annotated[str, Limits(min_length=1, max_length=254)] | None = None
-    role: Role | None = None
-    state: UserState | None = None
+    q: Annotated[
+        Annotated[str, Limits(min_length=1, max_length=254)] | None,
+        about("A complete e-mail address, or an id."),
+    ] = None
+    role: Annotated[Role | None, about("Only users with this role.")] = None
+    state: Annotated[UserState | None, about("Only users in this state.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
@@ -86,7 +108,7 @@ def seen_user(user: User) -> SeenUser:
 
 
 @operation("admin.users", roles=ADMINS, style=Style.READ)
-async def users(cmd: Users, actor: Actor, uow: UnitOfWork) -> Page:
+async def users(cmd: Users, actor: Actor, uow: UnitOfWork) -> Page[SeenUser]:
     """List users, newest first."""
     where: dict[str, Any] = {}
     if cmd.q:
@@ -105,40 +127,45 @@ async def users(cmd: Users, actor: Actor, uow: UnitOfWork) -> Page:
 class SeenPayment(msgspec.Struct, frozen=True):
     """A payment with its ids at Stripe, without client secret and payment method."""
 
-    id: str
-    version: int
-    created_at: datetime
-    updated_at: datetime
-    offer_id: str
-    job_id: str
-    customer_id: str
-    contractor_id: str
-    amount: int
-    currency: str
-    status: PaymentStatus
-    captured_amount: int
-    refunded_amount: int
-    disputed_amount: int
-    capture_before: datetime | None
-    available_on: datetime | None
-    failure: str | None
-    intent_id: str | None
-    charge_id: str | None
+    id: Annotated[str, about("The id of the payment.")]
+    version: Annotated[int, about("Counts the changes.")]
+    created_at: Annotated[datetime, about("When the offer was made.")]
+    updated_at: Annotated[datetime, about("When it was last changed.")]
+    offer_id: OfferId
+    job_id: JobId
+    customer_id: CustomerId
+    contractor_id: ContractorId
+    amount: MinorUnits
+    currency: Currency
+    status: Annotated[PaymentStatus, about("Its state.")]
+    captured_amount: Annotated[int, about("What was taken from the customer, in minor units.")]
+    refunded_amount: Annotated[int, about("What went back to the customer, in minor units.")]
+    disputed_amount: Annotated[int, about("What the customer's bank disputes, in minor units.")]
+    capture_before: Annotated[
+        datetime | None, about("When the hold expires; null if nothing is held.")
+    ]
+    available_on: Annotated[
+        datetime | None,
+        about("When Stripe makes the money available; null if it is not known yet."),
+    ]
+    failure: Annotated[str | None, about("Why it failed, for a person; null if it did not.")]
+    intent_id: Annotated[str | None, about("The PaymentIntent at Stripe; null until there is one.")]
+    charge_id: Annotated[str | None, about("The charge at Stripe; null until there is one.")]
 
 
 class Payments(Command, frozen=True):
     """`since` is a time with its time zone."""
 
-    status: PaymentStatus | None = None
-    customer_id: Id | None = None
-    contractor_id: Id | None = None
-    since: Moment | None = None
+    status: Annotated[PaymentStatus | None, about("Only payments in this state.")] = None
+    customer_id: Annotated[Id | None, about("Only payments of this customer.")] = None
+    contractor_id: Annotated[Id | None, about("Only payments to this contractor.")] = None
+    since: Annotated[Moment | None, about("Only offers made from this time on.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
 
 @operation("admin.payments", roles=ADMINS, style=Style.READ)
-async def payments(cmd: Payments, actor: Actor, uow: UnitOfWork) -> Page:
+async def payments(cmd: Payments, actor: Actor, uow: UnitOfWork) -> Page[SeenPayment]:
     """List all payments, newest first."""
     where = _filters(status=cmd.status, customer_id=cmd.customer_id)
     if cmd.contractor_id:  # all values of `visible`, which precedes `_id` in the index
@@ -164,29 +191,29 @@ class AccountKind(StrEnum):
 class SeenBalance(msgspec.Struct, frozen=True):
     """One account in one currency; `owner_id` is a user, or an offer for money in escrow."""
 
-    id: str
-    version: int
-    updated_at: datetime
-    account: str
-    kind: AccountKind
-    owner_id: str
-    currency: str
-    amount: int
+    id: Annotated[str, about("Identifies the balance.")]
+    version: Annotated[int, about("Counts the changes.")]
+    updated_at: Annotated[datetime, about("When it last changed.")]
+    account: Annotated[str, about("The name of the account in the journal.")]
+    kind: Annotated[AccountKind, about("What kind of account it is.")]
+    owner_id: Annotated[str, about("The id of the user, or of the offer for money in escrow.")]
+    currency: Currency
+    amount: MinorUnits
 
 
 class Wallets(Command, frozen=True):
     """With `nonzero`, the default, only accounts whose balance is not zero."""
 
-    user_id: Id | None = None
-    currency: CurrencyCode | None = None
-    kind: AccountKind | None = None
-    nonzero: bool = True
+    user_id: Annotated[Id | None, about("Only accounts of this user.")] = None
+    currency: Annotated[CurrencyCode | None, about("Only accounts in this currency.")] = None
+    kind: Annotated[AccountKind | None, about("Only accounts of this kind.")] = None
+    nonzero: Annotated[bool, about("Whether to leave out balances of zero.")] = True
     cursor: Cursor | None = None
     limit: PageSize = 20
 
 
 @operation("admin.wallets", roles=ADMINS, style=Style.READ)
-async def wallets(cmd: Wallets, actor: Actor, uow: UnitOfWork) -> Page:
+async def wallets(cmd: Wallets, actor: Actor, uow: UnitOfWork) -> Page[SeenBalance]:
     """List wallets, debts and escrow accounts, sorted by account name."""
     where = _filters(owner=cmd.user_id, currency=cmd.currency)
     if cmd.kind or not cmd.user_id:  # accounts with an owner are all of these kinds
@@ -201,30 +228,34 @@ async def wallets(cmd: Wallets, actor: Actor, uow: UnitOfWork) -> Page:
 class SeenTransaction(msgspec.Struct, frozen=True):
     """A transaction with all users who see it."""
 
-    id: str
-    created_at: datetime
-    fact: str
-    kind: str
-    currency: str
-    postings: tuple[Posting, ...]
-    users: tuple[str, ...]
-    offer_id: str | None
-    withdrawal_id: str | None
+    id: Annotated[str, about("The id of the transaction.")]
+    created_at: Annotated[datetime, about("When it was booked.")]
+    fact: Annotated[str, about("Its unique name, such as capture:pay_...")]
+    kind: Annotated[str, about("What kind of movement it is.")]
+    currency: Currency
+    postings: Annotated[tuple[Posting, ...], about("What moved from where to where.")]
+    users: Annotated[tuple[str, ...], about("The ids of all users who see it.")]
+    offer_id: Annotated[str | None, about("The id of the offer; null if it is about none.")]
+    withdrawal_id: Annotated[
+        str | None, about("The id of the withdrawal; null if it is about none.")
+    ]
 
 
 class Transactions(Command, frozen=True):
     """`fact` is the unique name of one transaction, such as `capture:pay_...`."""
 
-    user_id: Id | None = None
-    offer_id: Id | None = None
-    kind: Kind | None = None
-    fact: Fact | None = None
+    user_id: Annotated[Id | None, about("Only transactions that this user sees.")] = None
+    offer_id: Annotated[Id | None, about("Only transactions about this offer.")] = None
+    kind: Annotated[Kind | None, about("Only movements of this kind.")] = None
+    fact: Annotated[
+        Fact | None, about("The transaction with this unique name, such as capture:pay_...")
+    ] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
 
 @operation("admin.transactions", roles=ADMINS, style=Style.READ)
-async def transactions(cmd: Transactions, actor: Actor, uow: UnitOfWork) -> Page:
+async def transactions(cmd: Transactions, actor: Actor, uow: UnitOfWork) -> Page[SeenTransaction]:
     """List the journal's transactions, newest first."""
     where = _filters(users=cmd.user_id, offer_id=cmd.offer_id, kind=cmd.kind, fact=cmd.fact)
     page = await uow.page(Transaction, where, cursor=cmd.cursor, limit=cmd.limit)

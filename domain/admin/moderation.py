@@ -1,7 +1,7 @@
 """Lists reports and reads the conversation of a dispute, for administrators."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -12,6 +12,7 @@ from domain.chat.reports import Report
 from domain.disputes.dispute import Dispute
 from domain.kernel.actor import ADMINS, Actor
 from domain.kernel.errors import NotFound
+from domain.kernel.fields import ConversationId, JobId, about
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
@@ -21,7 +22,7 @@ from domain.operations.operation import operation
 class ListReports(Command, frozen=True):
     """`user_id` is the reported user."""
 
-    user_id: Id | None = None
+    user_id: Annotated[Id | None, about("Only reports about this user.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
@@ -29,34 +30,38 @@ class ListReports(Command, frozen=True):
 class ReadConversation(Command, frozen=True):
     """The newest messages, those before `before_seq`, or those after `after_seq`."""
 
-    dispute_id: Id
-    before_seq: Seq | None = None
-    after_seq: Seq | None = None
+    dispute_id: Annotated[Id, about("The id of the dispute.")]
+    before_seq: Annotated[
+        Seq | None, about("Only messages with lower numbers, the newest of them.")
+    ] = None
+    after_seq: Annotated[
+        Seq | None, about("Only messages with higher numbers, the oldest of them.")
+    ] = None
     limit: PageSize = 50
 
 
 class ArchivedMessage(msgspec.Struct, frozen=True):
     """A message with its earlier texts, from before it was edited or deleted."""
 
-    id: str
-    seq: int
-    author_id: str
-    kind: str
-    text: str
-    created_at: datetime
-    edited_at: datetime | None
-    deleted_at: datetime | None
-    history: tuple[EarlierContent, ...]
+    id: Annotated[str, about("The id of the message.")]
+    seq: Annotated[int, about("Its number in the conversation.")]
+    author_id: Annotated[str, about("The id of its author, or `system`.")]
+    kind: Annotated[str, about("`text`, or the event that the platform reports.")]
+    text: Annotated[str, about("The text as it is now; empty if it was deleted.")]
+    created_at: Annotated[datetime, about("When it was sent.")]
+    edited_at: Annotated[datetime | None, about("When its author last edited it; null if never.")]
+    deleted_at: Annotated[datetime | None, about("When its author deleted it; null if never.")]
+    history: Annotated[tuple[EarlierContent, ...], about("Earlier versions, the first one first.")]
 
 
 class ArchivedMessages(msgspec.Struct, frozen=True):
     """Consecutive messages of one conversation, ascending."""
 
-    conversation_id: str
-    job_id: str
-    names: dict[str, str]
-    items: list[ArchivedMessage]
-    head: int
+    conversation_id: ConversationId
+    job_id: JobId
+    names: Annotated[dict[str, str], about("The names of the members, by user id.")]
+    items: Annotated[list[ArchivedMessage], about("The messages, ascending by number.")]
+    head: Annotated[int, about("The number of the newest message.")]
 
 
 def _conversation(answer: dict[str, Any]) -> list[str]:
@@ -64,7 +69,7 @@ def _conversation(answer: dict[str, Any]) -> list[str]:
 
 
 @operation("admin.reports", roles=ADMINS, style=Style.READ)
-async def list_reports(cmd: ListReports, actor: Actor, uow: UnitOfWork) -> Page:
+async def list_reports(cmd: ListReports, actor: Actor, uow: UnitOfWork) -> Page[Report]:
     """List reports, newest first."""
     where = {"about_id": cmd.user_id} if cmd.user_id else {}
     return await uow.page(Report, where, cursor=cmd.cursor, limit=cmd.limit)

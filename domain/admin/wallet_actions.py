@@ -24,6 +24,7 @@ from domain.kernel.errors import (
     NotRefundable,
     Rule,
 )
+from domain.kernel.fields import about
 from domain.kernel.money import CURRENCIES, MAX_AMOUNT, check_step, display
 from domain.kernel.record import Page
 from domain.kernel.state_machine import states_before
@@ -44,22 +45,25 @@ from domain.ports.step_up import StepUpFor
 class Refund(Command, frozen=True):
     """`amount` is in minor units; it defaults to all that can be refunded."""
 
-    payment_id: Id
+    payment_id: Annotated[Id, about("The id of the payment.")]
     reason: Reason
-    amount: Annotated[int, Limits(ge=1, le=MAX_AMOUNT)] | None = None
+    amount: Annotated[
+        Annotated[int, Limits(ge=1, le=MAX_AMOUNT)] | None,
+        about("In minor units; without it all that is left."),
+    ] = None
 
 
 class Release(Command, frozen=True):
-    transfer_id: Id
+    transfer_id: Annotated[Id, about("The id of the transfer.")]
     reason: Reason
 
 
 class Freeze(Command, frozen=True):
-    user_id: Id
+    user_id: Annotated[Id, about("The id of the contractor.")]
     reason: Reason
 
 
-class Source(StrEnum):
+class AdjustedAccount(StrEnum):
     """The account behind an adjustment: the platform's earnings, or its losses."""
 
     PLATFORM = "platform"
@@ -69,16 +73,22 @@ class Source(StrEnum):
 class Adjust(Command, frozen=True):
     """`amount` is in minor units: positive to the contractor, negative from them."""
 
-    user_id: Id
-    amount: Annotated[int, Limits(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
-    currency: CurrencyCode
+    user_id: Annotated[Id, about("The id of the contractor.")]
+    amount: Annotated[
+        int,
+        Limits(ge=-MAX_AMOUNT, le=MAX_AMOUNT),
+        about("In minor units: positive to the contractor, negative from them."),
+    ]
+    currency: Annotated[CurrencyCode, about("A code of three letters, such as USD.")]
     reason: Reason
-    account: Source = Source.PLATFORM
+    account: Annotated[AdjustedAccount, about("The platform's account behind it.")] = (
+        AdjustedAccount.PLATFORM
+    )
 
 
 class List(Command, frozen=True):
-    user_id: Id | None = None
-    status: TransferStatus | None = None
+    user_id: Annotated[Id | None, about("Only transfers to this user.")] = None
+    status: Annotated[TransferStatus | None, about("Only transfers in this state.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
@@ -175,7 +185,7 @@ RELEASE = Action("admin.release", Release, _release)
 
 
 @operation("admin.transfers", roles=ADMINS, style=Style.READ)
-async def transfers(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+async def transfers(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Transfer]:
     """List transfers to contractors, newest first."""
     where: dict[str, Any] = {}
     if cmd.user_id:
@@ -249,9 +259,9 @@ async def _publish_frozen(uow: UnitOfWork, user_id: str, changed: User | None) -
 async def adjust(cmd: Adjust, actor: Actor, uow: UnitOfWork) -> ledger.WalletBalances:
     """Correct a contractor's wallet; a credit pays their debt first, the rest is transferred.
 
-    It writes the user's row, so that it conflicts with a concurrent deletion of the account.
     Raises NotFound, Invalid, ApprovalRequired.
     """
+    # It writes the user's row, so that it conflicts with a concurrent deletion of the account.
     balances: ledger.WalletBalances = await ADJUST.perform_or_ask(cmd, actor, uow)
     return balances
 

@@ -1,12 +1,13 @@
 """The paginated list of audit rows for administrators."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from domain.kernel import documents
 from domain.kernel.actor import Actor, Role
+from domain.kernel.fields import about
 from domain.kernel.paging import lowest_complete
 from domain.kernel.record import Page
 from domain.kernel.store import NEWEST, UnitOfWork
@@ -19,31 +20,35 @@ class List(Command, frozen=True):
     """`operation` such as `admin.refund`; `subject` is the id of what was changed; `since` a time
     with its zone."""
 
-    actor_id: Id | None = None
-    operation: Id | None = None
-    subject: Id | None = None
-    since: Moment | None = None
+    actor_id: Annotated[Id | None, about("Only rows of this user.")] = None
+    operation: Annotated[Id | None, about("Only rows of this operation, such as admin.refund.")] = (
+        None
+    )
+    subject: Annotated[Id | None, about("Only rows about what has this id.")] = None
+    since: Annotated[Moment | None, about("Only rows from this time on.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
 
-class ListedRow(msgspec.Struct, frozen=True):
+class AuditListing(msgspec.Struct, frozen=True):
     """An audit row as administrators see it."""
 
-    id: str
-    at: datetime
-    seq: int | None
-    actor_id: str | None
-    role: str | None
-    operation: str
-    request_id: str | None
-    address: str
-    subjects: tuple[str, ...]
-    detail: Any
+    id: Annotated[str, about("The id of the row.")]
+    at: Annotated[datetime, about("When it happened.")]
+    seq: Annotated[int | None, about("Its number in the chain; null while it waits to be chained.")]
+    actor_id: Annotated[
+        str | None, about("The id of the user who did it; null if nobody was signed in.")
+    ]
+    role: Annotated[str | None, about("Their role; null if nobody was signed in.")]
+    operation: Annotated[str, about("What they did, such as admin.refund.")]
+    request_id: Annotated[str | None, about("The request id, if the client gave one.")]
+    address: Annotated[str, about("The network address of the client.")]
+    subjects: Annotated[tuple[str, ...], about("The ids of what was changed or read.")]
+    detail: Annotated[Any, about("The fields of the command and the changes, without secrets.")]
 
 
 @operation("admin.audit", roles={Role.ADMIN}, style=Style.READ)
-async def audit_rows(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+async def audit_rows(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[AuditListing]:
     """The audit trail, newest first."""
     given = {"actor_id": cmd.actor_id, "operation": cmd.operation, "subjects": cmd.subject}
     where: dict[str, Any] = {name: value for name, value in given.items() if value}
@@ -65,9 +70,9 @@ async def audit_rows(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
     return Page([_listed(row) for row in shown], next_cursor)
 
 
-def _listed(row: WaitingRow) -> ListedRow:
+def _listed(row: WaitingRow) -> AuditListing:
     seq = row.seq if isinstance(row, AuditRow) else None
-    return ListedRow(
+    return AuditListing(
         row.id,
         row.created_at,
         seq,

@@ -14,11 +14,11 @@ from domain.accounts.user import User, engage
 from domain.deals.offer import (
     MAX_MILESTONES,
     OPEN_OFFERS,
-    Counter,
+    CounterOffer,
     Milestone,
     Offer,
     OfferStatus,
-    Step,
+    OfferStep,
     move_offer,
 )
 from domain.deals.payment import Payment, PaymentStatus, move_payment
@@ -39,6 +39,7 @@ from domain.kernel.errors import (
     PaymentDisputed,
     Rule,
 )
+from domain.kernel.fields import about
 from domain.kernel.money import MAX_AMOUNT, check_chargeable
 from domain.kernel.record import Page
 from domain.kernel.store import NEWEST, Duplicate, UnitOfWork, new_id
@@ -65,8 +66,10 @@ DEFAULT_EXPIRY_HOURS = 72
 class MilestoneTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One milestone; `amount` is its part of the offer's amount, in minor units."""
 
-    title: Annotated[str, not_blank(120)]
-    amount: Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
+    title: Annotated[str, not_blank(120), about("What it is.")]
+    amount: Annotated[
+        int, Limits(ge=1, le=MAX_AMOUNT), about("Its part of the offer, in minor units.")
+    ]
 
 
 class Create(Command, frozen=True):
@@ -75,42 +78,59 @@ class Create(Command, frozen=True):
     Without `payment_method` the client confirms the payment with the client secret.
     """
 
-    job_id: Id
-    contractor_id: Id
-    amount: Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
-    currency: CurrencyCode
-    description: Annotated[str, Limits(min_length=1, max_length=4000)]
-    timeline_days: Annotated[int, Limits(ge=1, le=730)]
-    milestones: Annotated[tuple[MilestoneTerms, ...], Limits(max_length=MAX_MILESTONES)] = ()
-    payment_method: PaymentMethodId | None = None
-    expires_in_hours: Annotated[int, Limits(ge=1, le=144)] = DEFAULT_EXPIRY_HOURS
+    job_id: Annotated[Id, about("The id of the job.")]
+    contractor_id: Annotated[Id, about("The id of the contractor, who has applied.")]
+    amount: Annotated[
+        int, Limits(ge=1, le=MAX_AMOUNT), about("What the customer pays, in minor units.")
+    ]
+    currency: Annotated[CurrencyCode, about("A code of three letters, such as USD.")]
+    description: Annotated[str, Limits(min_length=1, max_length=4000), about("What is agreed.")]
+    timeline_days: Annotated[int, Limits(ge=1, le=730), about("How many days the work takes.")]
+    milestones: Annotated[
+        tuple[MilestoneTerms, ...],
+        Limits(max_length=MAX_MILESTONES),
+        about("Parts of the work, whose amounts add up; without them there is one."),
+    ] = ()
+    payment_method: Annotated[
+        PaymentMethodId | None,
+        about("A saved method; without it the client confirms with the client secret."),
+    ] = None
+    expires_in_hours: Annotated[
+        int, Limits(ge=1, le=144), about("How long the contractor has to answer.")
+    ] = DEFAULT_EXPIRY_HOURS
 
 
 class ById(Command, frozen=True):
-    offer_id: Id
+    offer_id: Annotated[Id, about("The id of the offer.")]
 
 
 class CounterTerms(Command, frozen=True):
     """The contractor's terms; `amount` is in minor units of the offer's currency."""
 
-    offer_id: Id
-    amount: Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
-    note: Annotated[str, Limits(max_length=2000)] = ""
+    offer_id: Annotated[Id, about("The id of the offer.")]
+    amount: Annotated[
+        int,
+        Limits(ge=1, le=MAX_AMOUNT),
+        about("What the contractor asks for, in minor units of the offer's currency."),
+    ]
+    note: Annotated[str, Limits(max_length=2000), about("Why.")] = ""
 
 
 class List(Command, frozen=True):
     """`thread_id` selects a negotiation: all offers of one job to one contractor."""
 
-    job_id: Id | None = None
-    thread_id: Id | None = None
-    status: OfferStatus | None = None
+    job_id: Annotated[Id | None, about("Only offers on this job.")] = None
+    thread_id: Annotated[Id | None, about("Only offers of this negotiation.")] = None
+    status: Annotated[OfferStatus | None, about("Only offers in this state.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
 
 class OfferWithPayment(msgspec.Struct, frozen=True):
-    offer: Offer
-    payment: PaymentSheet
+    """A new offer, and what its customer needs to pay."""
+
+    offer: Annotated[Offer, about("The offer.")]
+    payment: Annotated[PaymentSheet, about("What the customer's client needs to pay.")]
 
 
 async def with_payment(offer_id: str, actor: Actor, ports: Ports) -> OfferWithPayment:
@@ -201,7 +221,7 @@ def _new_offer(
         timeline_days=cmd.timeline_days,
         schedule=uow.rates.schedule,
         expires_at=now + timedelta(hours=cmd.expires_in_hours),
-        history=(Step(now, OfferStatus.AWAITING_PAYMENT, job.customer_id),),
+        history=(OfferStep(now, OfferStatus.AWAITING_PAYMENT, job.customer_id),),
         **shared,
     )
     payment = uow.new(
@@ -253,7 +273,7 @@ async def counter(cmd: CounterTerms, actor: Actor, uow: UnitOfWork) -> Offer:
     """
     offer = await uow.get(Offer, cmd.offer_id, **owned_by(actor, Offer))
     check_chargeable(cmd.amount, offer.currency, uow.rates.currencies)
-    terms = Counter(cmd.amount, cmd.note, uow.now)
+    terms = CounterOffer(cmd.amount, cmd.note, uow.now)
     countered = await close_offer(uow, offer, OfferStatus.COUNTERED, by=actor.id, counter=terms)
     if countered is None:
         raise OfferNotPending(status=offer.status)
@@ -311,7 +331,7 @@ async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Offer:
 
 
 @operation("bidding.list", roles=PARTIES, style=Style.READ)
-async def list_offers(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+async def list_offers(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Offer]:
     """List the offers that the actor has sent or received, newest first."""
     filters = {"job_id": cmd.job_id, "thread_id": cmd.thread_id, "status": cmd.status}
     where = visible_to(actor, Offer) | {name: value for name, value in filters.items() if value}

@@ -1,9 +1,12 @@
 """One member of a conversation blocks the other."""
 
+from typing import Annotated
+
 from domain.chat.conversation import Conversation, SeenConversation
 from domain.chat.read_receipts import hide_receipts
 from domain.kernel.actor import PARTIES, Actor
 from domain.kernel.errors import NotFound
+from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id
 from domain.operations.operation import operation
@@ -12,8 +15,8 @@ from domain.operations.operation import operation
 class Block(Command, frozen=True):
     """`on` false removes the caller's own block."""
 
-    conversation_id: Id
-    on: bool = True
+    conversation_id: Annotated[Id, about("The id of the conversation.")]
+    on: Annotated[bool, about("False removes the caller's own block.")] = True
 
 
 @operation("chat.block", roles=PARTIES, errors=(NotFound,))

@@ -15,11 +15,10 @@ from msgspec import Meta as Limits
 from domain.accounts.user import User
 from domain.files.file import MAX_ATTACHED, Attachment
 from domain.kernel.bounds import Bounded
-from domain.kernel.outbox import Event
+from domain.kernel.fields import ContractorId, ConversationId, CustomerId, JobId, JobTitle, about
+from domain.kernel.outbox import Event, Numbering
 from domain.kernel.record import Index, Record
 from domain.kernel.store import NEWEST, UnitOfWork
-
-MESSAGE = Event("/chat", "message")
 
 SYSTEM = "system"  # the author of the platform's messages
 PREVIEW = 200  # characters of the last message that lists show
@@ -33,17 +32,19 @@ Seq = Annotated[int, Limits(ge=0, le=2**53)]
 
 
 class LastMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """What a list shows of the newest message; `text` is cut after PREVIEW characters.
+    """What a list shows of the newest message.
 
     `seq` and `revision` come first: MongoDB compares documents field by field, and `$max` keeps the
     later message.
     """
 
-    seq: int
-    revision: int = 0  # rows of earlier versions have none
-    author_id: str
-    text: str
-    at: datetime
+    seq: Annotated[int, about("Its number.")]
+    revision: Annotated[int, about("Its revision, 0 if it was never changed.")] = (
+        0  # rows of earlier versions have none
+    )
+    author_id: Annotated[str, about("The id of its author, or `system`.")]
+    text: Annotated[str, about("Its text, cut after 200 characters, or the names of its files.")]
+    at: Annotated[datetime, about("When it was sent.")]
 
 
 class Conversation(Record, frozen=True):
@@ -64,18 +65,26 @@ class Conversation(Record, frozen=True):
     UNLOGGED = frozenset({"last_message"})
     ENCRYPTED_MESSAGES = frozenset({"last_message.text"})
 
-    job_id: str
-    job_title: str
-    customer_id: str
-    contractor_id: str
-    members: Annotated[tuple[str, ...], Bounded(2)]
-    names: Annotated[dict[str, str], Bounded(2)]
-    active_at: datetime
-    head: int = 0
-    last_message: LastMessage | None = None
-    read: Annotated[dict[str, int], Bounded(2)] = {}
-    revision: int = 0
-    blocked_by: Annotated[tuple[str, ...], Bounded(2)] = ()
+    job_id: JobId
+    job_title: JobTitle
+    customer_id: CustomerId
+    contractor_id: ContractorId
+    members: Annotated[tuple[str, ...], Bounded(2), about("The ids of both.")]
+    names: Annotated[dict[str, str], Bounded(2), about("Their names, by user id.")]
+    active_at: Annotated[datetime, about("When something was last written.")]
+    head: Annotated[int, about("The number of the newest message, 0 if there is none.")] = 0
+    last_message: Annotated[
+        LastMessage | None, about("The newest message; null if there is none.")
+    ] = None
+    read: Annotated[
+        dict[str, int],
+        Bounded(2),
+        about("Up to which number each member has read, by user id; 0 for those who hide it."),
+    ] = {}
+    revision: Annotated[int, about("The number of the last change of a message.")] = 0
+    blocked_by: Annotated[
+        tuple[str, ...], Bounded(2), about("The ids of the members who block the other.")
+    ] = ()
 
     def seen_by(self, user_id: str) -> "SeenConversation":
         unread = self.head - self.read.get(user_id, 0)
@@ -85,28 +94,32 @@ class Conversation(Record, frozen=True):
 class SeenConversation(Conversation, frozen=True, kw_only=True):
     """A conversation as one member sees it."""
 
-    unread: int
+    unread: Annotated[int, about("How many messages the caller has not read.")]
 
 
 class ReplyTarget(msgspec.Struct, frozen=True):
     """The message that a reply answers, without its text, which may be edited or deleted."""
 
-    id: str
-    seq: int
-    author_id: str
+    id: Annotated[str, about("The id of the message that is answered.")]
+    seq: Annotated[int, about("Its number.")]
+    author_id: Annotated[str, about("The id of its author, or `system`.")]
 
 
 class Reaction(msgspec.Struct, frozen=True):
-    emoji: str
-    user_ids: Annotated[tuple[str, ...], Bounded(2)]
+    """An emoji, and who reacted with it."""
+
+    emoji: Annotated[str, about("One emoji.")]
+    user_ids: Annotated[
+        tuple[str, ...], Bounded(2), about("The ids of the members who reacted with it.")
+    ]
 
 
 class EarlierContent(msgspec.Struct, frozen=True):
     """The content of a message before a change."""
 
-    text: str
-    until: datetime
-    files: Annotated[tuple[Attachment, ...], Bounded(MAX_ATTACHED)] = ()
+    text: Annotated[str, about("The text of that version.")]
+    until: Annotated[datetime, about("When it was changed.")]
+    files: Annotated[tuple[Attachment, ...], Bounded(MAX_ATTACHED), about("Its files.")] = ()
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -125,12 +138,13 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Message(Record, frozen=True):
-    """Number `seq` of a conversation. An author's `client_id` is used once.
+    """A message of a customer, a contractor or the platform.
 
-    `kind` is `text`, or in system messages the event of `subject_id`, such as `offer.created`,
-    caused by the user `by`. `revision` is the conversation's revision of its last change, 0 before
-    any. A deleted message keeps its row without content. `history` keeps earlier content for
-    disputes, `terms` the words that search finds it by. `request` is removed after REPLY_KEPT.
+    It is number `seq` of its conversation. An author's `client_id` is used once. `kind` is
+    `text`, or in system messages the event of `subject_id`, such as `offer.created`, caused by
+    the user `by`. `revision` is the conversation's revision of its last change, 0 before any. A
+    deleted message keeps its row without content. `history` keeps earlier content for disputes,
+    `terms` the words that search finds it by. `request` is removed after REPLY_KEPT.
     """
 
     COLLECTION = "messages"
@@ -157,20 +171,44 @@ class Message(Record, frozen=True):
     ENCRYPTED_MESSAGES = frozenset({"text", "history", "terms"})
     LOOKUP = frozenset({"terms"})
 
-    conversation_id: str
-    author_id: str
-    seq: int
-    text: str
-    files: Annotated[tuple[Attachment, ...], Bounded(MAX_ATTACHED)] = ()
-    client_id: str | None = None
-    kind: str = "text"
-    subject_id: str | None = None
-    by: str | None = None
-    reply_to: ReplyTarget | None = None
-    reactions: Annotated[tuple[Reaction, ...], Bounded(MAX_EMOJIS)] = ()
-    edited_at: datetime | None = None
-    deleted_at: datetime | None = None
-    revision: int = 0
+    conversation_id: ConversationId
+    author_id: Annotated[str, about("The id of its author, or `system`.")]
+    seq: Annotated[int, about("Its number in the conversation, from 1 and without gaps.")]
+    text: Annotated[str, about("The text; empty if it was deleted, or has only files.")]
+    files: Annotated[
+        tuple[Attachment, ...], Bounded(MAX_ATTACHED), about("The files that it carries.")
+    ] = ()
+    client_id: Annotated[
+        str | None,
+        about(
+            "The id that its author's client gave it, to recognize its own message; may be null."
+        ),
+    ] = None
+    kind: Annotated[
+        str, about("`text`, or the event that the platform reports, such as offer.accepted.")
+    ] = "text"
+    subject_id: Annotated[
+        str | None, about("The id of what a message of the platform is about; otherwise null.")
+    ] = None
+    by: Annotated[
+        str | None,
+        about("The id of the user whose action a message of the platform reports; otherwise null."),
+    ] = None
+    reply_to: Annotated[
+        ReplyTarget | None, about("The message that it answers; null if it answers none.")
+    ] = None
+    reactions: Annotated[
+        tuple[Reaction, ...], Bounded(MAX_EMOJIS), about("One for each emoji.")
+    ] = ()
+    edited_at: Annotated[
+        datetime | None, about("When its author last edited it; null if never.")
+    ] = None
+    deleted_at: Annotated[datetime | None, about("When its author deleted it; null if never.")] = (
+        None
+    )
+    revision: Annotated[
+        int, about("The conversation's revision of its last change, 0 before any.")
+    ] = 0
     history: Annotated[tuple[EarlierContent, ...], Bounded(MAX_CHANGES + 1)] = ()
     terms: Annotated[tuple[str, ...], Bounded(MAX_TERMS)] = ()
     request: Request | None = None
@@ -186,6 +224,9 @@ class Message(Record, frozen=True):
             text=text[:PREVIEW],
             at=self.created_at,
         )
+
+
+MESSAGE = Event("/chat", "message", Message, Numbering.CONVERSATION)
 
 
 class Draft(msgspec.Struct, frozen=True):

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta as Limits
 
-from domain.chat.conversation import RECENT, Conversation, Message, Seq
-from domain.chat.read_receipts import Receipt, hide_receipts, publish_receipts, receipt_of
+from domain.chat.conversation import RECENT, Conversation, Message, SeenConversation, Seq
+from domain.chat.read_receipts import ReadReceipt, hide_receipts, publish_receipts, receipt_of
 from domain.kernel import documents
 from domain.kernel.actor import PARTIES, Actor
 from domain.kernel.errors import Invalid, NotFound, Rule
+from domain.kernel.fields import about
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Cursor, Id, PageSize, Style
@@ -21,25 +22,33 @@ from domain.operations.operation import operation
 SYNC_ITEMS = 200  # messages in one answer of `sync`, over all its conversations
 
 
-class Stretch(msgspec.Struct, frozen=True):
+class MessageRange(msgspec.Struct, frozen=True):
     """Consecutive messages, ascending. More exist while the last is below `head`."""
 
-    items: list[Message]
-    head: int
+    items: Annotated[list[Message], about("The messages, ascending by number.")]
+    head: Annotated[
+        int, about("The number of the newest message; more follow while the last item is below it.")
+    ]
 
 
-class Changes(msgspec.Struct, frozen=True):
+class MessageChanges(msgspec.Struct, frozen=True):
     """Changed messages, ascending by revision. More exist while the last is below `revision`."""
 
-    items: list[Message]
-    revision: int
+    items: Annotated[list[Message], about("Changed messages, ascending by revision.")]
+    revision: Annotated[
+        int, about("The revision of the last change; more follow while the last item is below it.")
+    ]
 
 
-class Synced(msgspec.Struct, frozen=True):
+class SyncedMessages(msgspec.Struct, frozen=True):
     """`changes` of the conversations whose revisions were given."""
 
-    conversations: dict[str, Stretch]
-    changes: dict[str, Changes]
+    conversations: Annotated[
+        dict[str, MessageRange], about("New messages, by the id of the conversation.")
+    ]
+    changes: Annotated[
+        dict[str, MessageChanges], about("Changed messages, by the id of the conversation.")
+    ]
 
 
 class List(Command, frozen=True):
@@ -50,26 +59,38 @@ class List(Command, frozen=True):
 class History(Command, frozen=True):
     """The newest messages, those before `before_seq`, or those from `after_seq` on."""
 
-    conversation_id: Id
-    before_seq: Seq | None = None
-    after_seq: Seq | None = None
+    conversation_id: Annotated[Id, about("The id of the conversation.")]
+    before_seq: Annotated[
+        Seq | None, about("Only messages with lower numbers, the newest of them.")
+    ] = None
+    after_seq: Annotated[
+        Seq | None, about("Only messages with higher numbers, the oldest of them.")
+    ] = None
     limit: PageSize = 50
 
 
 class Sync(Command, frozen=True):
     """The last number that the client has of each conversation, and the last revision."""
 
-    conversations: Annotated[dict[Id, Seq], Limits(max_length=100)]
-    revisions: Annotated[dict[Id, Seq], Limits(max_length=100)] = {}
+    conversations: Annotated[
+        dict[Id, Seq],
+        Limits(max_length=100),
+        about("The highest number that the client has, by the id of the conversation."),
+    ]
+    revisions: Annotated[
+        dict[Id, Seq],
+        Limits(max_length=100),
+        about("The highest revision that the client has, by the id of the conversation."),
+    ] = {}
 
 
 class Read(Command, frozen=True):
-    conversation_id: Id
-    seq: Seq
+    conversation_id: Annotated[Id, about("The id of the conversation.")]
+    seq: Annotated[Seq, about("The number of the last message that was read.")]
 
 
 @operation("chat.list", roles=PARTIES, style=Style.READ)
-async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[SeenConversation]:
     """Own conversations with their unread counts, the most recently active first."""
     page = await uow.page(
         Conversation,
@@ -83,15 +104,15 @@ async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
 
 
 @operation("chat.history", roles=PARTIES, style=Style.READ, errors=(NotFound,))
-async def history(cmd: History, actor: Actor, uow: UnitOfWork) -> Stretch:
-    """Raises NotFound."""
+async def history(cmd: History, actor: Actor, uow: UnitOfWork) -> MessageRange:
+    """Read messages of a conversation, oldest first. Raises NotFound."""
     conversation = await uow.get(Conversation, cmd.conversation_id, members=actor.id)
     return await messages_around(uow, conversation, cmd.before_seq, cmd.after_seq, cmd.limit)
 
 
 async def messages_around(
     uow: UnitOfWork, conversation: Conversation, before: int | None, after: int | None, limit: int
-) -> Stretch:
+) -> MessageRange:
     """The newest messages, those before a number, or those from one on."""
     bounds = {"$gt": after or 0}
     if before is not None:
@@ -107,7 +128,7 @@ async def messages_around(
 
 
 @operation("chat.sync", roles=PARTIES, style=Style.READ, errors=(NotFound,))
-async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Synced:
+async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> SyncedMessages:
     """Messages that the client missed in each conversation, without gaps.
 
     The client calls again while its last number is below `head` or `revision`.
@@ -127,14 +148,14 @@ async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Synced:
     missed, changed = await asyncio.gather(
         _messages_after(uow, "seq", behind), _messages_after(uow, "revision", before)
     )
-    return Synced(
+    return SyncedMessages(
         {id: _stretch(own[id], missed[id]) for id in known},
-        {id: Changes(changed[id], own[id].revision) for id in revised},
+        {id: MessageChanges(changed[id], own[id].revision) for id in revised},
     )
 
 
 @operation("chat.read", roles=PARTIES, errors=(NotFound,))
-async def read(cmd: Read, actor: Actor, uow: UnitOfWork) -> Receipt:
+async def read(cmd: Read, actor: Actor, uow: UnitOfWork) -> ReadReceipt:
     """Move the caller's read mark forward; a lower number changes nothing.
 
     Raises NotFound, Invalid beyond the newest message.
@@ -171,9 +192,9 @@ async def _messages_after(
     return missed
 
 
-def _stretch(conversation: Conversation, items: list[Message]) -> Stretch:
+def _stretch(conversation: Conversation, items: list[Message]) -> MessageRange:
     """`head` is at least the last item: a message may be written between the two reads."""
-    return Stretch(items, max(conversation.head, items[-1].seq if items else 0))
+    return MessageRange(items, max(conversation.head, items[-1].seq if items else 0))
 
 
 def _mark_filter(user_id: str, seq: Any) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from domain.kernel.errors import (
     RequestInProgress,
     Rule,
 )
+from domain.kernel.fields import about, expected
 from domain.kernel.record import Page
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
@@ -55,33 +56,36 @@ class Send(Command, frozen=True):
 
     UNLOGGED = frozenset({"text"})
 
-    conversation_id: Id
-    text: Text | None = None
-    file_ids: FileIds = ()
-    reply_to: Id | None = None
-    client_id: Id | None = None
+    conversation_id: Annotated[Id, about("The id of the conversation.")]
+    text: Annotated[Text | None, about("The text; may be left out if there are files.")] = None
+    file_ids: Annotated[FileIds, about("The ids of uploaded files.")] = ()
+    reply_to: Annotated[Id | None, about("The id of the message that it answers.")] = None
+    client_id: Annotated[
+        Id | None,
+        about("An id that the client chooses, once for each message: with it, repeating is safe."),
+    ] = None
 
 
 Emoji = Annotated[
     str,
-    Limits(
+    expected(
+        "An emoji, or a short text without spaces.",
         min_length=1,
         max_length=16,
         pattern=r"^\S+(?!\n)$",
-        description="An emoji, or a short text without spaces.",
     ),
 ]
 
 
 class ById(Command, frozen=True):
-    conversation_id: Id
-    message_id: Id
+    conversation_id: Annotated[Id, about("The id of the conversation.")]
+    message_id: Annotated[Id, about("The id of the message.")]
 
 
 class Edit(ById, frozen=True):
     UNLOGGED = frozenset({"text"})
 
-    text: Text
+    text: Annotated[Text, about("The new text.")]
 
 
 class React(ById, frozen=True):
@@ -89,15 +93,15 @@ class React(ById, frozen=True):
 
     UNLOGGED = frozenset({"emoji"})
 
-    emoji: Emoji
-    on: bool = True
+    emoji: Annotated[Emoji, about("One emoji.")]
+    on: Annotated[bool, about("Whether to add it or to remove it.")] = True
 
 
 class Search(Command, frozen=True):
     PERSONAL = frozenset({"q"})
 
-    q: Annotated[str, Limits(min_length=1, max_length=200)]
-    conversation_id: Id | None = None
+    q: Annotated[str, Limits(min_length=1, max_length=200), about("Words that all must occur.")]
+    conversation_id: Annotated[Id | None, about("Only this conversation.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
@@ -269,7 +273,7 @@ async def _change_message(uow: UnitOfWork, message: Message, **fields: Any) -> M
 
 
 @operation("chat.search", roles=PARTIES, style=Style.READ, errors=(NotFound,))
-async def find(cmd: Search, actor: Actor, uow: UnitOfWork) -> Page:
+async def find(cmd: Search, actor: Actor, uow: UnitOfWork) -> Page[Message]:
     """Messages with all the words, newest first, in one or all of one's own conversations.
 
     Raises NotFound.

@@ -1,27 +1,30 @@
 """Read receipts: how far a member has read. Users who hide their own do not see those of others."""
 
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
 import msgspec
 
 from domain.accounts.user import User
 from domain.chat.conversation import Conversation, SeenConversation
+from domain.kernel.fields import ConversationId, about
 from domain.kernel.outbox import Event
 from domain.kernel.store import UnitOfWork
 
-READ = Event("/chat", "read")
 
-
-class Receipt(msgspec.Struct, frozen=True):
+class ReadReceipt(msgspec.Struct, frozen=True):
     """A member has read all messages up to number `seq`."""
 
-    conversation_id: str
-    user_id: str
-    seq: int
+    conversation_id: ConversationId
+    user_id: Annotated[str, about("The id of the member who has read.")]
+    seq: Annotated[int, about("The number of the last message that they have read.")]
 
 
-def receipt_of(conversation: Conversation, user_id: str) -> Receipt:
-    return Receipt(conversation.id, user_id, conversation.read[user_id])
+READ = Event("/chat", "read", ReadReceipt)
+
+
+def receipt_of(conversation: Conversation, user_id: str) -> ReadReceipt:
+    return ReadReceipt(conversation.id, user_id, conversation.read[user_id])
 
 
 async def publish_receipts(uow: UnitOfWork, readings: Sequence[tuple[Conversation, str]]) -> None:

@@ -12,6 +12,7 @@ from msgspec import Meta as Limits
 from domain.chat.conversation import Conversation, Message
 from domain.kernel.actor import PARTIES, Actor
 from domain.kernel.errors import NotFound
+from domain.kernel.fields import ConversationId, JobId, about
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork
 from domain.notifications.alerts import alert
@@ -19,7 +20,7 @@ from domain.operations.command import Command, Id
 from domain.operations.operation import operation
 
 
-class Reason(StrEnum):
+class ReportReason(StrEnum):
     SPAM = "spam"
     ABUSE = "abuse"
     FRAUD = "fraud"
@@ -27,9 +28,10 @@ class Reason(StrEnum):
 
 
 class Report(Record, frozen=True):
-    """`by` reports `about_id` for a message, quoted in `said`, or for the whole conversation.
+    """A report of a message or of a whole conversation, to the administrators.
 
-    Each is reported once; `message_id` is empty for a conversation.
+    `by` reports `about_id`; `said` quotes the message. Each is reported once; `message_id` is
+    empty for a conversation.
     """
 
     COLLECTION = "reports"
@@ -41,14 +43,16 @@ class Report(Record, frozen=True):
     UNLOGGED = frozenset({"text", "said"})
     ENCRYPTED_MESSAGES = frozenset({"text", "said"})
 
-    by: str
-    about_id: str
-    conversation_id: str
-    job_id: str
-    message_id: str
-    reason: Reason
-    text: str
-    said: str = ""
+    by: Annotated[str, about("The id of the user who reports.")]
+    about_id: Annotated[str, about("The id of the user who is reported.")]
+    conversation_id: ConversationId
+    job_id: JobId
+    message_id: Annotated[
+        str, about("The id of the message; empty if the whole conversation is reported.")
+    ]
+    reason: Annotated[ReportReason, about("Why it is reported.")]
+    text: Annotated[str, about("What the reporting user wrote.")]
+    said: Annotated[str, about("What the reported message said.")] = ""
 
 
 class MakeReport(Command, frozen=True):
@@ -56,10 +60,14 @@ class MakeReport(Command, frozen=True):
 
     UNLOGGED = frozenset({"text"})
 
-    conversation_id: Id
-    reason: Reason
-    message_id: Id | None = None
-    text: Annotated[str, Limits(max_length=2000)] = ""
+    conversation_id: Annotated[Id, about("The id of the conversation.")]
+    reason: Annotated[ReportReason, about("Why it is reported.")]
+    message_id: Annotated[
+        Id | None, about("The message; without it the whole conversation is reported.")
+    ] = None
+    text: Annotated[str, Limits(max_length=2000), about("What the administrators should know.")] = (
+        ""
+    )
 
 
 @operation("chat.report", roles=PARTIES, errors=(NotFound,))

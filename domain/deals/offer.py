@@ -10,22 +10,20 @@ import msgspec
 from domain.files.file import MAX_ATTACHED, Attachment
 from domain.kernel.bounds import Bounded
 from domain.kernel.errors import Conflict
+from domain.kernel.fields import (
+    ContractorId,
+    Currency,
+    CustomerId,
+    JobId,
+    JobTitle,
+    PaymentId,
+    about,
+)
 from domain.kernel.money import Holdings, Schedule, holdings
 from domain.kernel.outbox import Event
 from domain.kernel.record import ANY_TIME, Index, Record
 from domain.kernel.state_machine import Steps, move
 from domain.kernel.store import UnitOfWork
-
-CREATED = Event("/bidding", "offer.created")
-UPDATED = Event("/bidding", "offer.updated")
-COUNTERED = Event("/bidding", "offer.countered")
-ACCEPTED = Event("/bidding", "offer.accepted")
-REJECTED = Event("/bidding", "offer.rejected")
-WITHDRAWN = Event("/bidding", "offer.withdrawn")
-EXPIRED = Event("/bidding", "offer.expired")
-BLOCKED = Event("/bidding", "offer.blocked")
-FAILED = Event("/bidding", "offer.failed")
-
 
 MAX_MILESTONES, MAX_MILESTONES_BYTES = 20, 256 * 1024  # of one offer, as JSON
 
@@ -77,23 +75,14 @@ OFFER_STEPS: Steps = {
     OfferStatus.ACCEPTING: (OfferStatus.ACCEPTED, OfferStatus.FAILED),
 }
 OPEN_OFFERS = (OfferStatus.AWAITING_PAYMENT, OfferStatus.PENDING)
-CLOSED_EVENTS = {
-    OfferStatus.ACCEPTED: ACCEPTED,
-    OfferStatus.REJECTED: REJECTED,
-    OfferStatus.WITHDRAWN: WITHDRAWN,
-    OfferStatus.EXPIRED: EXPIRED,
-    OfferStatus.BLOCKED: BLOCKED,
-    OfferStatus.FAILED: FAILED,
-    OfferStatus.COUNTERED: COUNTERED,
-}
 
 
-class Step(msgspec.Struct, frozen=True):
+class OfferStep(msgspec.Struct, frozen=True):
     """One entry of an offer's history. `by` is a user, `stripe` or `system`."""
 
-    at: datetime
-    status: OfferStatus
-    by: str
+    at: Annotated[datetime, about("When it happened.")]
+    status: Annotated[OfferStatus, about("The state from then on.")]
+    by: Annotated[str, about("The id of the user who did it, `stripe` or `system`.")]
 
 
 class Milestone(msgspec.Struct, frozen=True):
@@ -105,16 +94,26 @@ class Milestone(msgspec.Struct, frozen=True):
 
     PRIVATE: ClassVar[frozenset[str]] = frozenset({"announced_at"})
 
-    title: str
-    amount: int
-    status: MilestoneStatus = MilestoneStatus.PENDING
-    note: str = ""
-    files: Annotated[tuple[Attachment, ...], Bounded(MAX_ATTACHED)] = ()
-    delivered_at: datetime | None = None
-    due_at: datetime | None = None
+    title: Annotated[str, about("What it is.")]
+    amount: Annotated[int, about("Its part of the offer, in minor units.")]
+    status: Annotated[MilestoneStatus, about("Its state.")] = MilestoneStatus.PENDING
+    note: Annotated[str, about("What the contractor wrote with the delivery.")] = ""
+    files: Annotated[
+        tuple[Attachment, ...], Bounded(MAX_ATTACHED), about("The files of the delivery.")
+    ] = ()
+    delivered_at: Annotated[
+        datetime | None, about("When it was last delivered; null if never.")
+    ] = None
+    due_at: Annotated[
+        datetime | None, about("When delivered work is completed automatically; null if it is not.")
+    ] = None
     announced_at: datetime | None = None
-    completed_at: datetime | None = None
-    dispute_id: str | None = None
+    completed_at: Annotated[datetime | None, about("When it was completed; null if it is not.")] = (
+        None
+    )
+    dispute_id: Annotated[
+        str | None, about("The id of the dispute about it; null if there is none.")
+    ] = None
 
     @property
     def is_open(self) -> bool:
@@ -131,24 +130,28 @@ class Refund(msgspec.Struct, frozen=True):
 
     PRIVATE: ClassVar[frozenset[str]] = frozenset({"stripe_id", "key"})
 
-    id: str
-    amount: int
-    completed_amount: int
-    reason: str
-    by: str
-    asked_at: datetime
-    status: RefundStatus = RefundStatus.REQUESTED
+    id: Annotated[str, about("The id of the refund.")]
+    amount: Annotated[
+        int, about("What goes back to the customer, in minor units of the offer's currency.")
+    ]
+    completed_amount: Annotated[
+        int, about("The part of it that the contractor had earned, in minor units.")
+    ]
+    reason: Annotated[str, about("Why it is refunded.")]
+    by: Annotated[str, about("The id of the user who decided it, `system` or `stripe`.")]
+    asked_at: Annotated[datetime, about("When it was decided.")]
+    status: Annotated[RefundStatus, about("Its state.")] = RefundStatus.REQUESTED
     stripe_id: str | None = None
-    failure: str | None = None
+    failure: Annotated[str | None, about("Why it failed; null if it did not.")] = None
     key: int = 0
 
 
-class Counter(msgspec.Struct, frozen=True):
+class CounterOffer(msgspec.Struct, frozen=True):
     """The contractor's counter-offer; `amount` is minor units of the offer's currency."""
 
-    amount: int
-    note: str
-    at: datetime
+    amount: Annotated[int, about("In minor units of the offer's currency.")]
+    note: Annotated[str, about("What the contractor wrote.")]
+    at: Annotated[datetime, about("When it was made.")]
 
 
 class Offer(Record, frozen=True):
@@ -179,32 +182,49 @@ class Offer(Record, frozen=True):
     PRIVATE = frozenset({"visible", "live", "reminded_at", "announce_at"})
     CONTRACTOR_SEES = {"visible": True}
 
-    job_id: str
-    job_title: str
-    customer_id: str
-    contractor_id: str
-    payment_id: str
-    amount: int
-    currency: str
-    description: str
-    timeline_days: int
-    schedule: Schedule
-    expires_at: datetime
-    status: OfferStatus = OfferStatus.AWAITING_PAYMENT
-    captured_amount: int = 0
-    refunded_amount: int = 0
-    completed_amount: int = 0
-    charged_back_amount: int = 0
-    contested_amount: int = 0
-    milestones: Annotated[tuple[Milestone, ...], Bounded(MAX_MILESTONES)] = ()
-    refunds: Annotated[tuple[Refund, ...], Bounded(1000)] = ()  # most in Stripe's dashboard
-    due_at: datetime | None = None
+    job_id: JobId
+    job_title: JobTitle
+    customer_id: CustomerId
+    contractor_id: ContractorId
+    payment_id: PaymentId
+    amount: Annotated[int, about("What the customer pays, in minor units.")]
+    currency: Currency
+    description: Annotated[str, about("What is agreed.")]
+    timeline_days: Annotated[int, about("How many days the work takes.")]
+    schedule: Annotated[Schedule, about("The fees.")]
+    expires_at: Annotated[datetime, about("When it expires if the contractor does not answer.")]
+    status: Annotated[OfferStatus, about("Its state.")] = OfferStatus.AWAITING_PAYMENT
+    captured_amount: Annotated[int, about("What was taken from the customer, in minor units.")] = 0
+    refunded_amount: Annotated[int, about("What went back to the customer, in minor units.")] = 0
+    completed_amount: Annotated[int, about("What the completed work is worth, in minor units.")] = 0
+    charged_back_amount: Annotated[int, about("What was lost in chargebacks, in minor units.")] = 0
+    contested_amount: Annotated[int, about("What is in open chargebacks, in minor units.")] = 0
+    milestones: Annotated[
+        tuple[Milestone, ...],
+        Bounded(MAX_MILESTONES),
+        about("The parts of the work, at least one."),
+    ] = ()
+    refunds: Annotated[
+        tuple[Refund, ...], Bounded(1000), about("All refunds, oldest first.")
+    ] = ()  # most in Stripe's dashboard
+    due_at: Annotated[
+        datetime | None, about("The next automatic completion; null if none is due.")
+    ] = None
     announce_at: datetime | None = None
-    thread_id: str = ""
-    previous_id: str | None = None
-    counter: Counter | None = None
-    accepted_at: datetime | None = None
-    history: Annotated[tuple[Step, ...], Bounded(len(OfferStatus))] = ()
+    thread_id: Annotated[str, about("The id of the first offer of this negotiation.")] = ""
+    previous_id: Annotated[
+        str | None,
+        about("The id of the offer before it in the negotiation; null if it is the first."),
+    ] = None
+    counter: Annotated[
+        CounterOffer | None, about("The contractor's other terms; null if there are none.")
+    ] = None
+    accepted_at: Annotated[datetime | None, about("When it was accepted; null if it is not.")] = (
+        None
+    )
+    history: Annotated[
+        tuple[OfferStep, ...], Bounded(len(OfferStatus)), about("Its states, oldest first.")
+    ] = ()
     visible: bool = False
     live: bool = True
     reminded_at: datetime | None = None
@@ -278,6 +298,26 @@ class Offer(Record, frozen=True):
             for number, milestone in enumerate(self.milestones, 1)
         )
         return min(agreed, self.earnable) if others_open else self.earnable
+
+
+CREATED = Event("/bidding", "offer.created", Offer)
+UPDATED = Event("/bidding", "offer.updated", Offer)
+COUNTERED = Event("/bidding", "offer.countered", Offer)
+ACCEPTED = Event("/bidding", "offer.accepted", Offer)
+REJECTED = Event("/bidding", "offer.rejected", Offer)
+WITHDRAWN = Event("/bidding", "offer.withdrawn", Offer)
+EXPIRED = Event("/bidding", "offer.expired", Offer)
+BLOCKED = Event("/bidding", "offer.blocked", Offer)
+FAILED = Event("/bidding", "offer.failed", Offer)
+CLOSED_EVENTS = {
+    OfferStatus.ACCEPTED: ACCEPTED,
+    OfferStatus.REJECTED: REJECTED,
+    OfferStatus.WITHDRAWN: WITHDRAWN,
+    OfferStatus.EXPIRED: EXPIRED,
+    OfferStatus.BLOCKED: BLOCKED,
+    OfferStatus.FAILED: FAILED,
+    OfferStatus.COUNTERED: COUNTERED,
+}
 
 
 async def move_offer(

@@ -3,14 +3,22 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
+from domain.kernel.fields import (
+    ContractorId,
+    Currency,
+    CustomerId,
+    JobId,
+    JobTitle,
+    MinorUnits,
+    OfferId,
+    about,
+)
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Record
 from domain.kernel.state_machine import Steps, move
 from domain.kernel.store import UnitOfWork
-
-PAYMENT_UPDATED = Event("/payment", "payment.updated")
 
 
 class PaymentStatus(StrEnum):
@@ -73,20 +81,27 @@ class Payment(Record, frozen=True):
     ENCRYPTED = frozenset({"client_secret", "redirect_url"})
     CONTRACTOR_SEES = {"visible": True}
 
-    offer_id: str
-    job_id: str
-    job_title: str
-    customer_id: str
-    contractor_id: str
-    amount: int
-    currency: str
-    status: PaymentStatus = PaymentStatus.REQUIRES_PAYMENT
-    captured_amount: int = 0
-    refunded_amount: int = 0
-    disputed_amount: int = 0
-    capture_before: datetime | None = None
-    available_on: datetime | None = None
-    failure: str | None = None
+    offer_id: OfferId
+    job_id: JobId
+    job_title: JobTitle
+    customer_id: CustomerId
+    contractor_id: ContractorId
+    amount: MinorUnits
+    currency: Currency
+    status: Annotated[PaymentStatus, about("Its state, as Stripe last reported it.")] = (
+        PaymentStatus.REQUIRES_PAYMENT
+    )
+    captured_amount: Annotated[int, about("What was taken from the customer, in minor units.")] = 0
+    refunded_amount: Annotated[int, about("What went back to the customer, in minor units.")] = 0
+    disputed_amount: Annotated[int, about("What the customer's bank disputes, in minor units.")] = 0
+    capture_before: Annotated[
+        datetime | None, about("When the hold expires; null if nothing is held.")
+    ] = None
+    available_on: Annotated[
+        datetime | None,
+        about("When Stripe makes the money available; null if it is not known yet."),
+    ] = None
+    failure: Annotated[str | None, about("Why it failed, for a person; null if it did not.")] = None
     visible: bool = False
     payment_method: str | None = None
     intent_id: str | None = None
@@ -97,6 +112,9 @@ class Payment(Record, frozen=True):
     @property
     def audience(self) -> Sequence[str]:
         return (self.customer_id, self.contractor_id) if self.visible else (self.customer_id,)
+
+
+PAYMENT_UPDATED = Event("/payment", "payment.updated", Payment)
 
 
 async def move_payment(

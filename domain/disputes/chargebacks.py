@@ -6,8 +6,6 @@ wallet. If the platform wins, the money is released. If it loses, the loss is di
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
-from enum import StrEnum
 from functools import partial
 from typing import Annotated
 
@@ -25,11 +23,17 @@ from domain.deals.offer import (
 )
 from domain.deals.payment import PAYMENT_UPDATED, Payment
 from domain.disputes import resolution
+from domain.disputes.chargeback import (
+    STATUS_OF_STRIPE,
+    UPDATED,
+    Chargeback,
+    ChargebackStatus,
+)
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.errors import DisputeNotOpen, NotFound
+from domain.kernel.fields import about
 from domain.kernel.money import display
-from domain.kernel.outbox import Event
-from domain.kernel.record import Index, Page, Record
+from domain.kernel.record import Page
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork, new_id
 from domain.kernel.visibility import visible_to
@@ -47,76 +51,11 @@ from domain.payouts.transfer_tasks import send_transfers
 from domain.ports.payment_gateway import CardDispute, GatewayRefused
 from domain.ports.ports import Ports
 
-UPDATED = Event("/payment", "chargeback.updated")
-
 TRANSFER_UNDER_WAY = (TransferStatus.WAITING, TransferStatus.PARKED, TransferStatus.MADE)
 
 
-class ChargebackStatus(StrEnum):
-    """An `inquiry` has moved no money; it becomes `closed` if it ends without moving any."""
-
-    INQUIRY = "inquiry"
-    OPEN = "open"
-    WON = "won"
-    LOST = "lost"
-    CLOSED = "closed"
-
-
-STATUS_OF_STRIPE = {
-    "warning_needs_response": ChargebackStatus.INQUIRY,
-    "warning_under_review": ChargebackStatus.INQUIRY,
-    "warning_closed": ChargebackStatus.CLOSED,
-    "prevented": ChargebackStatus.CLOSED,
-    "needs_response": ChargebackStatus.OPEN,
-    "under_review": ChargebackStatus.OPEN,
-    "won": ChargebackStatus.WON,
-    "lost": ChargebackStatus.LOST,
-}
-
-
-class Chargeback(Record, frozen=True):
-    """A card dispute. Amounts are in minor units; `fee_amount` is Stripe's fee for it.
-
-    `steps` numbers the bookings: a bank may reverse its decision, so a step may occur repeatedly.
-    `completed_amount` is the completed work that the loss undid, and `held_amount` the part of the
-    contractor's money that is held. `warned_at` is when administrators were reminded of evidence.
-    """
-
-    COLLECTION = "chargebacks"
-    PREFIX = "cbk"
-    INDEXES = (
-        Index((("stripe_id", 1),), unique=True),
-        Index((("status", 1), ("_id", -1))),
-        Index((("status", 1), ("updated_at", 1))),
-        Index((("status", 1), ("due_by", 1), ("warned_at", 1))),
-        Index((("customer_id", 1), ("_id", -1))),
-        Index((("contractor_id", 1), ("_id", -1))),
-        Index((("offer_id", 1),)),
-    )
-    PRIVATE = frozenset({"steps", "stripe_id", "held_amount", "completed_amount", "warned_at"})
-
-    stripe_id: str
-    payment_id: str
-    offer_id: str
-    job_id: str
-    job_title: str
-    customer_id: str
-    contractor_id: str
-    amount: int
-    currency: str
-    reason: str
-    status: ChargebackStatus
-    due_by: datetime | None = None
-    warned_at: datetime | None = None
-    submissions: int = 0
-    fee_amount: int = 0
-    held_amount: int = 0
-    completed_amount: int = 0
-    steps: int = 0
-
-
 class List(Command, frozen=True):
-    status: ChargebackStatus | None = None
+    status: Annotated[ChargebackStatus | None, about("Only chargebacks in this state.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
@@ -130,16 +69,20 @@ class Evidence(Command, frozen=True):
     With `submit` false Stripe saves it as a draft. Evidence can be submitted only once.
     """
 
-    chargeback_id: Id
-    product_description: Text = ""
-    service_date: Annotated[str, Limits(max_length=40)] = ""
-    refund_refusal_explanation: Text = ""
-    uncategorized_text: Text = ""
-    submit: bool = True
+    chargeback_id: Annotated[Id, about("The id of the chargeback.")]
+    product_description: Annotated[
+        Text, about("What was agreed; by default the offer's description.")
+    ] = ""
+    service_date: Annotated[str, Limits(max_length=40), about("When the work was done.")] = ""
+    refund_refusal_explanation: Annotated[Text, about("Why it is not refunded.")] = ""
+    uncategorized_text: Annotated[Text, about("Anything else.")] = ""
+    submit: Annotated[bool, about("False saves a draft. Evidence can be submitted only once.")] = (
+        True
+    )
 
 
 @operation("payment.chargebacks", roles=EVERYONE, style=Style.READ)
-async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Chargeback]:
     """List the chargebacks of the actor's own payments, or all for an administrator."""
     where = visible_to(actor, Chargeback) | ({"status": cmd.status} if cmd.status else {})
     return await uow.page(Chargeback, where, cursor=cmd.cursor, limit=cmd.limit)

@@ -7,18 +7,26 @@ from typing import Annotated, Any
 import msgspec
 
 from domain.deals.offer import MAX_MILESTONES
-from domain.disputes.timeline import SHOWN_ENTRIES, DisputeEntry, Entry, Written, latest
+from domain.disputes.timeline import SHOWN_ENTRIES, DisputeEntry, TimelineEntry, Written, latest
 from domain.files.file import Attachment
 from domain.kernel.actor import Role
 from domain.kernel.bounds import Bounded
 from domain.kernel.errors import DisputeNotOpen
-from domain.kernel.outbox import Event
+from domain.kernel.fields import (
+    ContractorId,
+    Currency,
+    CustomerId,
+    JobId,
+    JobTitle,
+    OfferId,
+    PaymentId,
+    about,
+)
+from domain.kernel.outbox import Event, Numbering
 from domain.kernel.record import Index, Record
 from domain.kernel.rooms import role_room
 from domain.kernel.state_machine import Steps, states_before
 from domain.kernel.store import UnitOfWork
-
-UPDATED = Event("/payment", "dispute.updated")
 
 
 class DisputeStatus(StrEnum):
@@ -47,9 +55,11 @@ STEPS: Steps = {
 class Proposal(msgspec.Struct, frozen=True):
     """A side's proposal: `refund_amount` goes to the customer, the rest to the contractor."""
 
-    by: str
-    refund_amount: int
-    at: datetime
+    by: Annotated[str, about("The id of the user who proposes.")]
+    refund_amount: Annotated[
+        int, about("What goes back to the customer, in minor units; the rest is the contractor's.")
+    ]
+    at: Annotated[datetime, about("When it was made.")]
 
 
 class Dispute(Record, frozen=True):
@@ -74,28 +84,45 @@ class Dispute(Record, frozen=True):
     PRIVATE = frozenset({"warned_at", "called_at", "customer_written", "contractor_written"})
     ENCRYPTED_MESSAGES = frozenset({"timeline"})
 
-    job_id: str
-    job_title: str
-    offer_id: str
-    payment_id: str
-    customer_id: str
-    contractor_id: str
-    milestones: Annotated[tuple[int, ...], Bounded(MAX_MILESTONES)]
-    amount: int
-    currency: str
-    opened_by: str
-    reason: str
-    answer_by: datetime
+    job_id: JobId
+    job_title: JobTitle
+    offer_id: OfferId
+    payment_id: PaymentId
+    customer_id: CustomerId
+    contractor_id: ContractorId
+    milestones: Annotated[
+        tuple[int, ...],
+        Bounded(MAX_MILESTONES),
+        about("The numbers of the milestones in dispute, from 1."),
+    ]
+    amount: Annotated[int, about("Their total, in minor units.")]
+    currency: Currency
+    opened_by: Annotated[str, about("The id of the user who opened it, or `system`.")]
+    reason: Annotated[str, about("Why it was opened.")]
+    answer_by: Annotated[
+        datetime, about("When it goes to an administrator, unless the awaited side answers before.")
+    ]
     warned_at: datetime | None = None
     called_at: datetime | None = None
-    status: DisputeStatus = DisputeStatus.OPEN
-    proposal: Proposal | None = None
-    timeline: Annotated[tuple[Entry, ...], Bounded(SHOWN_ENTRIES)] = ()
-    entry_count: int = 0
+    status: Annotated[DisputeStatus, about("Its state.")] = DisputeStatus.OPEN
+    proposal: Annotated[Proposal | None, about("The current proposal; null if there is none.")] = (
+        None
+    )
+    timeline: Annotated[
+        tuple[TimelineEntry, ...],
+        Bounded(SHOWN_ENTRIES),
+        about("The latest entries, oldest first; `payment.dispute_entries` reads all."),
+    ] = ()
+    entry_count: Annotated[int, about("How many entries there are.")] = 0
     customer_written: Written = Written()
     contractor_written: Written = Written()
-    refund_amount: int | None = None
-    resolved_at: datetime | None = None
+    refund_amount: Annotated[
+        int | None,
+        about("What went back to the customer, in minor units; null until it is resolved."),
+    ] = None
+    resolved_at: Annotated[datetime | None, about("When it was resolved; null if it is not.")] = (
+        None
+    )
 
     @property
     def parties(self) -> tuple[str, str]:
@@ -106,6 +133,9 @@ class Dispute(Record, frozen=True):
         """The side that has to answer: not the one that opened or that proposed last."""
         last = self.proposal.by if self.proposal else self.opened_by
         return self.contractor_id if last == self.customer_id else self.customer_id
+
+
+UPDATED = Event("/payment", "dispute.updated", Dispute, Numbering.PARTIES)
 
 
 async def add_entry(
@@ -126,7 +156,9 @@ async def add_entry(
     `add_limited_entry`.
     """
     to = status or dispute.status
-    entry = Entry(uow.now, by, kind, text, refund_amount, attachments, seq=dispute.entry_count + 1)
+    entry = TimelineEntry(
+        uow.now, by, kind, text, refund_amount, attachments, seq=dispute.entry_count + 1
+    )
     changed = await uow.change(
         Dispute,
         dispute.id,
@@ -152,7 +184,7 @@ async def add_limited_entry(
     return changed
 
 
-def entry_fields(dispute: Dispute, entry: Entry) -> dict[str, Any]:
+def entry_fields(dispute: Dispute, entry: TimelineEntry) -> dict[str, Any]:
     """The fields of a dispute that change with a new entry."""
     fields: dict[str, Any] = {
         "timeline": latest((*dispute.timeline, entry)),
@@ -165,7 +197,7 @@ def entry_fields(dispute: Dispute, entry: Entry) -> dict[str, Any]:
     return fields
 
 
-async def store_entry(uow: UnitOfWork, dispute: Dispute, entry: Entry) -> None:
+async def store_entry(uow: UnitOfWork, dispute: Dispute, entry: TimelineEntry) -> None:
     """Store an entry that the dispute counts already."""
     await uow.add(
         uow.new(

@@ -16,8 +16,8 @@ from domain.disputes.dispute import (
     add_entry,
     add_limited_entry,
 )
-from domain.disputes.resolution import ANSWER_WITHIN, Reason, alert_admins
-from domain.disputes.timeline import SYSTEM, DisputeEntry
+from domain.disputes.resolution import ANSWER_WITHIN, DisputeReason, alert_admins
+from domain.disputes.timeline import SYSTEM, DisputeEntry, TimelineEntry
 from domain.files.file import FileIds, attach
 from domain.fulfillment import work
 from domain.fulfillment.work import MilestoneNumber, require_not_frozen
@@ -35,6 +35,7 @@ from domain.kernel.errors import (
     PaymentDisputed,
     TooMany,
 )
+from domain.kernel.fields import about
 from domain.kernel.money import MAX_AMOUNT, display
 from domain.kernel.record import Page
 from domain.kernel.rooms import role_room
@@ -57,53 +58,58 @@ RefundAmount = Annotated[int, Limits(ge=0, le=MAX_AMOUNT)]
 class Open(Command, frozen=True):
     """`milestone` is counted from 1; without it the dispute is about all open milestones."""
 
-    job_id: Id
-    reason: Reason
-    text: Text
-    milestone: MilestoneNumber | None = None
+    job_id: Annotated[Id, about("The id of the job.")]
+    reason: Annotated[DisputeReason, about("Why.")]
+    text: Annotated[Text, about("What is wrong.")]
+    milestone: Annotated[
+        MilestoneNumber | None,
+        about("Its number, from 1; without it the dispute is about all open milestones."),
+    ] = None
 
 
 class Say(Command, frozen=True):
-    dispute_id: Id
-    text: Text
+    dispute_id: Annotated[Id, about("The id of the dispute.")]
+    text: Annotated[Text, about("What to say.")]
 
 
 class Evidence(Say, frozen=True):
-    file_ids: FileIds = ()
+    file_ids: Annotated[FileIds, about("The ids of uploaded files.")] = ()
 
 
 class Propose(Command, frozen=True):
     """`refund_amount` goes to the customer, in minor units; the rest is earned."""
 
-    dispute_id: Id
-    refund_amount: RefundAmount
-    text: Annotated[str, Limits(max_length=8000)] = ""
+    dispute_id: Annotated[Id, about("The id of the dispute.")]
+    refund_amount: Annotated[RefundAmount, about("What goes back to the customer, in minor units.")]
+    text: Annotated[str, Limits(max_length=8000), about("Why.")] = ""
 
 
 class Agree(Command, frozen=True):
     """`refund_amount` repeats the proposal's, so that a proposal that has changed is not agreed
     to."""
 
-    dispute_id: Id
-    refund_amount: RefundAmount
+    dispute_id: Annotated[Id, about("The id of the dispute.")]
+    refund_amount: Annotated[RefundAmount, about("That of the proposal, in minor units.")]
 
 
 class ById(Command, frozen=True):
-    dispute_id: Id
+    dispute_id: Annotated[Id, about("The id of the dispute.")]
 
 
 class Entries(Command, frozen=True):
     """`before_seq` selects older entries; `cursor` continues a page."""
 
-    dispute_id: Id
-    before_seq: Annotated[int, Limits(ge=1, le=2**53)] | None = None
+    dispute_id: Annotated[Id, about("The id of the dispute.")]
+    before_seq: Annotated[
+        Annotated[int, Limits(ge=1, le=2**53)] | None, about("Only entries with lower numbers.")
+    ] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
 
 class List(Command, frozen=True):
-    job_id: Id | None = None
-    status: DisputeStatus | None = None
+    job_id: Annotated[Id | None, about("Only disputes about this job.")] = None
+    status: Annotated[DisputeStatus | None, about("Only disputes in this state.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
@@ -245,7 +251,7 @@ async def dispute_escalate(cmd: ById, actor: Actor, uow: UnitOfWork) -> Dispute:
 
 
 @operation("payment.disputes", roles=EVERYONE, style=Style.READ)
-async def list_disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+async def list_disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Dispute]:
     """List the actor's own disputes, or all for an administrator, newest first."""
     filters = {"job_id": cmd.job_id, "status": cmd.status}
     where = visible_to(actor, Dispute) | {name: value for name, value in filters.items() if value}
@@ -259,7 +265,7 @@ async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Dispute:
 
 
 @operation("payment.dispute_entries", roles=EVERYONE, style=Style.READ, errors=(NotFound,))
-async def entries(cmd: Entries, actor: Actor, uow: UnitOfWork) -> Page:
+async def entries(cmd: Entries, actor: Actor, uow: UnitOfWork) -> Page[TimelineEntry]:
     """Read the timeline of a dispute, newest first. Raises NotFound."""
     await uow.get(Dispute, cmd.dispute_id, **visible_to(actor, Dispute))
     where: dict[str, Any] = {"dispute_id": cmd.dispute_id}
@@ -275,7 +281,7 @@ async def entries(cmd: Entries, actor: Actor, uow: UnitOfWork) -> Page:
 
 
 @operation("admin.disputes", roles={Role.ADMIN}, style=Style.READ)
-async def list_all_disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+async def list_all_disputes(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Dispute]:
     """List all disputes with their latest entries, newest first."""
     return await list_disputes(cmd, actor, uow)
 

@@ -20,7 +20,7 @@ from domain.disputes.dispute import (
     publish_dispute,
     store_entry,
 )
-from domain.disputes.timeline import SYSTEM, Entry
+from domain.disputes.timeline import SYSTEM, TimelineEntry
 from domain.fulfillment import work
 from domain.jobs.job import Job
 from domain.kernel.errors import AmountNotPayable, DisputeNotOpen, PaymentDisputed
@@ -34,7 +34,7 @@ from domain.payouts.allocation import rebook
 ANSWER_WITHIN = timedelta(days=7)
 
 
-class Reason(StrEnum):
+class DisputeReason(StrEnum):
     NOT_DELIVERED = "not_delivered"
     NOT_AS_AGREED = "not_as_agreed"
     QUALITY = "quality"
@@ -44,7 +44,12 @@ class Reason(StrEnum):
 
 
 def new_dispute(
-    offer: Offer, numbers: tuple[int, ...], by: str, reason: Reason, text: str, uow: UnitOfWork
+    offer: Offer,
+    numbers: tuple[int, ...],
+    by: str,
+    reason: DisputeReason,
+    text: str,
+    uow: UnitOfWork,
 ) -> Dispute:
     """Build a dispute about the milestones with these numbers, from 1; it is not stored."""
     dispute = uow.new(
@@ -62,7 +67,7 @@ def new_dispute(
         reason=reason,
         answer_by=uow.now + ANSWER_WITHIN,
     )
-    entry = Entry(uow.now, by, "open", text, seq=1)
+    entry = TimelineEntry(uow.now, by, "open", text, seq=1)
     return msgspec.structs.replace(dispute, **entry_fields(dispute, entry))
 
 
@@ -189,7 +194,7 @@ async def dispute_recovered_money(uow: UnitOfWork, offer: Offer) -> None:
     if not (cancelled and ended and offer.earnable > 0) or job.dispute_id:
         return
     text = "The bank gave the money back after the job had ended without it."
-    opened = new_dispute(offer, cancelled, SYSTEM, Reason.OTHER, text, uow)
+    opened = new_dispute(offer, cancelled, SYSTEM, DisputeReason.OTHER, text, uow)
     dispute = msgspec.structs.replace(opened, status=DisputeStatus.ESCALATED, called_at=uow.now)
     await open_dispute(uow, offer, dispute)
     await alert_admins(uow, dispute)

@@ -14,6 +14,7 @@ import msgspec
 from domain.files.file import MAX_ATTACHED, Attachment
 from domain.kernel.bounds import Bounded
 from domain.kernel.errors import TooMany
+from domain.kernel.fields import about
 from domain.kernel.record import Index, Record
 
 SHOWN_ENTRIES, SHOWN_BYTES = 20, 16 * 1024  # in the dispute itself; the latest is always shown
@@ -21,16 +22,22 @@ MAX_ENTRIES, MAX_BYTES = 100, 512 * 1024  # of one side in one dispute
 SYSTEM = "system"
 
 
-class Entry(msgspec.Struct, frozen=True):
+class TimelineEntry(msgspec.Struct, frozen=True):
     """A timeline entry. `kind` is the name of its command; `by` is a user id or `system`."""
 
-    at: datetime
-    by: str
-    kind: str
-    text: str = ""
-    refund_amount: int | None = None
-    attachments: Annotated[tuple[Attachment, ...], Bounded(MAX_ATTACHED)] = ()
-    seq: int = 0
+    at: Annotated[datetime, about("When it was written.")]
+    by: Annotated[str, about("The id of the user who wrote it, or `system`.")]
+    kind: Annotated[
+        str, about("What was done: open, say, evidence, propose, agree, escalate or resolve.")
+    ]
+    text: Annotated[str, about("What was written; may be empty.")] = ""
+    refund_amount: Annotated[
+        int | None, about("The proposed or decided refund, in minor units; otherwise null.")
+    ] = None
+    attachments: Annotated[
+        tuple[Attachment, ...], Bounded(MAX_ATTACHED), about("The files of the entry.")
+    ] = ()
+    seq: Annotated[int, about("Its number in the dispute, from 1.")] = 0
 
     @property
     def size(self) -> int:
@@ -48,7 +55,7 @@ class DisputeEntry(Record, frozen=True):
 
     dispute_id: str
     seq: int
-    entry: Entry
+    entry: TimelineEntry
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -57,7 +64,7 @@ class Written(msgspec.Struct, frozen=True):
     entries: int = 0
     size: int = 0
 
-    def plus(self, entry: Entry) -> "Written":
+    def plus(self, entry: TimelineEntry) -> "Written":
         return Written(self.entries + 1, self.size + entry.size)
 
     def check(self) -> None:
@@ -71,7 +78,7 @@ class Written(msgspec.Struct, frozen=True):
             )
 
 
-def latest(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+def latest(entries: Iterable[TimelineEntry]) -> tuple[TimelineEntry, ...]:
     """The latest entries, oldest first, as many as a dispute carries."""
     newest, *older = reversed(tuple(entries))
     shown, size = [newest], newest.size

@@ -24,6 +24,7 @@ from domain.kernel.errors import (
     Unavailable,
     UnsupportedType,
 )
+from domain.kernel.fields import about
 from domain.kernel.mongo_client import WaitLimit
 from domain.kernel.record import ANY_TIME, Index, Record
 from domain.kernel.rooms import role_room
@@ -56,13 +57,13 @@ class Attachment(msgspec.Struct, frozen=True):
     """The public view of a file. `size` is in bytes, `width` and `height` of a picture in
     pixels."""
 
-    id: str
-    name: str
-    type: str
-    size: int
-    width: int | None = None
-    height: int | None = None
-    thumbnail: bool = False
+    id: Annotated[str, about("The id of the file.")]
+    name: Annotated[str, about("The name of the file.")]
+    type: Annotated[str, about("The media type, found from the bytes.")]
+    size: Annotated[int, about("In bytes.")]
+    width: Annotated[int | None, about("Of a picture, in pixels; otherwise null.")] = None
+    height: Annotated[int | None, about("Of a picture, in pixels; otherwise null.")] = None
+    thumbnail: Annotated[bool, about("Whether `files.get` has a thumbnail of it.")] = False
 
 
 class File(Record, frozen=True):
@@ -138,10 +139,11 @@ class Upload(Command, frozen=True):
 async def upload(cmd: Upload, actor: Actor, ports: Ports, received: Received) -> Attachment:
     """Store a file, which only its owner can read until it is attached.
 
-    Raises TooLarge, UnsupportedType, QuotaExceeded, RateLimited, Unavailable. A refused
-    upload leaves no data. An upload that fails while it is stored is left to `sweep`: the store may
-    still be writing, so bytes could arrive after an immediate removal.
+    A refused upload leaves no data. Raises TooLarge, UnsupportedType, QuotaExceeded, RateLimited,
+    Unavailable.
     """
+    # An upload that fails while it is stored is left to `sweep`: the store may still be writing, so
+    # bytes could arrive after an immediate removal.
     async with ports.examiner.examine(received.spool, actor.id) as found:
         file = ports.store.single().new(
             File,
@@ -244,29 +246,29 @@ async def store_generated(ports: Ports, file: File, content: AsyncIterator[bytes
 # -- download --------------------------------------------------------------------------------
 
 
-class Size(StrEnum):
+class PictureSize(StrEnum):
     THUMBNAIL = "thumb"
 
 
 class Get(Command, frozen=True):
-    file_id: Id
-    size: Size | None = None
+    file_id: Annotated[Id, about("The id of the file.")]
+    size: Annotated[PictureSize | None, about("`thumb` for the thumbnail.")] = None
 
 
 class ById(Command, frozen=True):
-    file_id: Id
+    file_id: Annotated[Id, about("The id of the file.")]
 
 
 class Ticket(msgspec.Struct, frozen=True):
     """Permits reading one file until `expires_at`, for URLs that cannot carry a token."""
 
-    ticket: str
-    expires_at: datetime
+    ticket: Annotated[str, about("Give it as the query `ticket` of `files.get`.")]
+    expires_at: Annotated[datetime, about("When it expires.")]
 
 
 @operation("files.get", roles=EVERYONE, style=Style.READ, errors=(NotFound,))
 async def get(cmd: Get, actor: Actor, uow: UnitOfWork) -> File:
-    """Raises NotFound, also for a missing thumbnail."""
+    """Download a file, or its thumbnail. Raises NotFound, also for a missing thumbnail."""
     file = await uow.get(File, cmd.file_id, **readable(actor))
     if cmd.size and not file.thumbnail_size:
         raise NotFound

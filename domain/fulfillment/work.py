@@ -33,6 +33,7 @@ from domain.kernel.errors import (
     PaymentDisputed,
     Rule,
 )
+from domain.kernel.fields import Currency, about
 from domain.kernel.state_machine import move
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id
@@ -47,40 +48,50 @@ CHUNK = 100
 
 
 class ById(Command, frozen=True):
-    job_id: Id
+    job_id: Annotated[Id, about("The id of the job.")]
 
 
 class Complete(Command, frozen=True):
     """`milestone` is counted from 1; without it all open milestones are completed."""
 
-    job_id: Id
-    milestone: MilestoneNumber | None = None
+    job_id: Annotated[Id, about("The id of the job.")]
+    milestone: Annotated[
+        MilestoneNumber | None,
+        about("Its number, from 1; without it all open milestones are completed."),
+    ] = None
 
 
 class Deliver(Command, frozen=True):
     """`milestone` is counted from 1; without it all open milestones are delivered."""
 
-    job_id: Id
-    note: Annotated[str, Limits(max_length=4000)] = ""
-    file_ids: FileIds = ()
-    milestone: MilestoneNumber | None = None
+    job_id: Annotated[Id, about("The id of the job.")]
+    note: Annotated[str, Limits(max_length=4000), about("What was done.")] = ""
+    file_ids: Annotated[FileIds, about("The ids of uploaded files.")] = ()
+    milestone: Annotated[
+        MilestoneNumber | None,
+        about("Its number, from 1; without it all open milestones are delivered."),
+    ] = None
 
 
-class Split(msgspec.Struct, frozen=True):
+class JobSplit(msgspec.Struct, frozen=True):
     """The division of the completed `amount`, in minor units.
 
     The platform's part includes the platform fee booked when the offer was accepted.
     """
 
-    currency: str
-    amount: int
-    platform_amount: int
-    contractor_amount: int
+    currency: Currency
+    amount: Annotated[int, about("What was completed, in minor units.")]
+    platform_amount: Annotated[
+        int, about("The platform's part, in minor units, with the fee that was booked before.")
+    ]
+    contractor_amount: Annotated[int, about("The contractor's part, in minor units.")]
 
 
-class Completed(msgspec.Struct, frozen=True):
-    job: Job
-    split: Split
+class CompletedJob(msgspec.Struct, frozen=True):
+    """A job whose work was approved, and how the money of that work is divided."""
+
+    job: Annotated[Job, about("The job.")]
+    split: Annotated[JobSplit, about("How the money is divided.")]
 
 
 @operation("job.start", roles={Role.CONTRACTOR}, errors=(JobNotAssigned, NotFound))
@@ -149,7 +160,7 @@ async def deliver(cmd: Deliver, actor: Actor, uow: UnitOfWork) -> Job:
         PaymentDisputed,
     ),
 )
-async def complete(cmd: Complete, actor: Actor, uow: UnitOfWork) -> Completed:
+async def complete(cmd: Complete, actor: Actor, uow: UnitOfWork) -> CompletedJob:
     """Approve work: book the service fee and the contractor's part, and transfer that part.
 
     Raises NotFound, JobNotInProgress, MilestoneNotStanding, DisputeOpen, PaymentDisputed.
@@ -161,8 +172,9 @@ async def complete(cmd: Complete, actor: Actor, uow: UnitOfWork) -> Completed:
     after = await complete_milestones(uow, offer, chosen)
     amount = after.completed_amount - offer.completed_amount
     share = after.holdings.contractor - offer.holdings.contractor
-    return Completed(
-        await end_if_finished(uow, job, after), Split(offer.currency, amount, amount - share, share)
+    return CompletedJob(
+        await end_if_finished(uow, job, after),
+        JobSplit(offer.currency, amount, amount - share, share),
     )
 
 

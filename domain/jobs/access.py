@@ -1,17 +1,20 @@
 """The read permission for one job."""
 
+from typing import Annotated
+
 from domain.jobs.applications import Application
 from domain.jobs.job import Job, JobStatus
 from domain.jobs.views import seen_by
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import NotFound
+from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id, Style
 from domain.operations.operation import operation
 
 
 class ReadJob(Command, frozen=True):
-    job_id: Id
+    job_id: Annotated[Id, about("The id of the job.")]
 
 
 @operation("job.get", roles=EVERYONE, style=Style.READ, errors=(NotFound,))

@@ -21,6 +21,7 @@ from domain.kernel.errors import (
     JobNotOpen,
     NotFound,
 )
+from domain.kernel.fields import ContractorId, Currency, CustomerId, JobId, JobTitle, about
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.state_machine import Steps, move
@@ -29,10 +30,6 @@ from domain.kernel.visibility import owned_by
 from domain.operations.command import Command, Cursor, Id, PageSize, Style, not_blank
 from domain.operations.limits import Limit
 from domain.operations.operation import operation
-
-CREATED = Event("/job-request", "application.created")
-UPDATED = Event("/job-request", "application.updated")
-
 
 Days = Annotated[int, Limits(ge=1, le=365)]
 
@@ -58,7 +55,7 @@ ACTIVE = frozenset({ApplicationStatus.PENDING, ApplicationStatus.ACCEPTED})
 
 
 class Application(Record, frozen=True):
-    """`proposed_amount` is in minor units of `currency`, the job's at the time.
+    """A contractor's application to a job, in the job's currency at the time.
 
     `live` is true while it is pending or accepted. A unique index on it allows a contractor one
     such application for each job.
@@ -77,39 +74,49 @@ class Application(Record, frozen=True):
     PRIVATE = frozenset({"live"})
     PERSONAL = frozenset({"contractor_name"})
 
-    job_id: str
-    customer_id: str
-    contractor_id: str
-    contractor_name: str
-    job_title: str
-    cover_letter: str
-    proposed_amount: int
-    currency: str
-    timeline_days: int
-    status: ApplicationStatus = ApplicationStatus.PENDING
+    job_id: JobId
+    customer_id: CustomerId
+    contractor_id: ContractorId
+    contractor_name: Annotated[str, about("The contractor's name.")]
+    job_title: JobTitle
+    cover_letter: Annotated[str, about("What the contractor wrote.")]
+    proposed_amount: Annotated[int, about("What the contractor asks for, in minor units.")]
+    currency: Currency
+    timeline_days: Annotated[int, about("How many days the work takes.")]
+    status: Annotated[ApplicationStatus, about("Its state; `accepted` means shortlisted.")] = (
+        ApplicationStatus.PENDING
+    )
     live: bool = True
 
 
+CREATED = Event("/job-request", "application.created", Application)
+
+
+UPDATED = Event("/job-request", "application.updated", Application)
+
+
 class Apply(Command, frozen=True):
-    job_id: Id
-    cover_letter: Annotated[str, not_blank(4000)]
-    proposed_amount: Amount
-    timeline_days: Days
+    job_id: Annotated[Id, about("The id of the job.")]
+    cover_letter: Annotated[str, not_blank(4000), about("Why this contractor.")]
+    proposed_amount: Annotated[
+        Amount, about("What the contractor asks for, in minor units of the job's currency.")
+    ]
+    timeline_days: Annotated[Days, about("How many days the work takes.")]
 
 
 class ApplicationById(Command, frozen=True):
-    application_id: Id
+    application_id: Annotated[Id, about("The id of the application.")]
 
 
 class List(Command, frozen=True):
-    job_id: Id
-    status: ApplicationStatus | None = None
+    job_id: Annotated[Id, about("The id of the job.")]
+    status: Annotated[ApplicationStatus | None, about("Only applications in this state.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
 
 class Mine(Command, frozen=True):
-    status: ApplicationStatus | None = None
+    status: Annotated[ApplicationStatus | None, about("Only applications in this state.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
@@ -195,7 +202,7 @@ async def withdraw(cmd: ApplicationById, actor: Actor, uow: UnitOfWork) -> Appli
 
 
 @operation("job-request.mine", roles={Role.CONTRACTOR}, style=Style.READ)
-async def mine(cmd: Mine, actor: Actor, uow: UnitOfWork) -> Page:
+async def mine(cmd: Mine, actor: Actor, uow: UnitOfWork) -> Page[Application]:
     """List the contractor's own applications, newest first."""
     where = {"contractor_id": actor.id, **({"status": cmd.status} if cmd.status else {})}
     return await uow.page(Application, where, cursor=cmd.cursor, limit=cmd.limit)
@@ -205,7 +212,7 @@ async def mine(cmd: Mine, actor: Actor, uow: UnitOfWork) -> Page:
 
 
 @operation("job-request.list", roles={Role.CUSTOMER}, style=Style.READ, errors=(NotFound,))
-async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Application]:
     """List the applications to the customer's own job, newest first. Raises NotFound."""
     job = await uow.get(Job, cmd.job_id, customer_id=actor.id)
     where = {"job_id": job.id, **({"status": cmd.status} if cmd.status else {})}

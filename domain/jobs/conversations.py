@@ -1,10 +1,13 @@
 """Opens the conversation of a customer and an applicant."""
 
+from typing import Annotated
+
 from domain.chat.conversation import SeenConversation, open_between
 from domain.chat.read_receipts import hide_receipts
 from domain.jobs.applications import Application, ApplicationStatus
 from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.errors import NotFound
+from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, Id
 from domain.operations.operation import operation
@@ -17,8 +20,8 @@ NOT_WITHDRAWN = tuple(
 class Open(Command, frozen=True):
     """`user_id` is the other member."""
 
-    job_id: Id
-    user_id: Id
+    job_id: Annotated[Id, about("The id of the job.")]
+    user_id: Annotated[Id, about("The id of the other one.")]
 
 
 @operation("chat.open", roles=PARTIES, errors=(NotFound,))

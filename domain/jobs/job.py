@@ -15,15 +15,13 @@ from msgspec import Meta as Limits
 from domain.accounts.user import Skill
 from domain.files.file import MAX_ATTACHED, Attachment
 from domain.kernel.bounds import Bounded
+from domain.kernel.fields import Currency, CustomerId, JobId, about
 from domain.kernel.money import MAX_AMOUNT
-from domain.kernel.outbox import Event
+from domain.kernel.outbox import Event, Numbering
 from domain.kernel.record import Index, Record
 from domain.kernel.state_machine import Steps
 from domain.kernel.text_search import MAX_TERMS
 from domain.operations.command import not_blank
-
-UPDATED = Event("/job", "job.updated")
-CLOSED = Event("/job", "job.closed")
 
 Title = Annotated[str, not_blank(120)]
 Description = Annotated[str, not_blank(8000)]
@@ -53,9 +51,13 @@ JOB_STEPS: Steps = {
 
 
 class Location(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    lon: Longitude
-    lat: Latitude
-    label: Annotated[str, Limits(max_length=120)] = ""
+    """A place, and what a person calls it."""
+
+    lon: Annotated[Longitude, about("The longitude, in degrees.")]
+    lat: Annotated[Latitude, about("The latitude, in degrees.")]
+    label: Annotated[
+        str, Limits(max_length=120), about("What a person calls the place; may be empty.")
+    ] = ""
 
     @property
     def rounded(self) -> tuple[float, float]:
@@ -69,7 +71,7 @@ _DETAILS = (("currency", 1), ("budget_max_amount", 1), ("budget_min_amount", 1))
 
 
 class Job(Record, frozen=True):
-    """Budgets are minor units of `currency`. Public while open.
+    """What a customer wants to be done. It is public while it is open.
 
     `accepting_offer_id` is set while the payment of an accepted offer is being captured.
     `category_key` and `skill_keys` are folded for comparison, `terms` are the searchable words,
@@ -98,25 +100,56 @@ class Job(Record, frozen=True):
     PERSONAL = frozenset({"customer_name", "location", "point"})
     ENCRYPTED = frozenset({"location"})
 
-    customer_id: str
-    customer_name: str
-    title: str
-    description: str
-    category: str
-    skills: Annotated[tuple[str, ...], Bounded(20)]
-    budget_min_amount: int
-    budget_max_amount: int
-    currency: str
-    location: Location | None
-    status: JobStatus = JobStatus.OPEN
-    contractor_id: str | None = None
-    offer_id: str | None = None
-    delivered_at: datetime | None = None
-    delivery_note: str = ""
-    delivery_files: Annotated[tuple[Attachment, ...], Bounded(MAX_ATTACHED)] = ()
-    completed_at: datetime | None = None
-    cancelled_at: datetime | None = None
-    dispute_id: str | None = None
+    customer_id: CustomerId
+    customer_name: Annotated[str, about("The customer's name.")]
+    title: Annotated[str, about("What is to be done, in one line.")]
+    description: Annotated[str, about("What is to be done.")]
+    category: Annotated[str, about("The kind of work, free text.")]
+    skills: Annotated[tuple[str, ...], Bounded(20), about("What the contractor should be good at.")]
+    budget_min_amount: Annotated[
+        int, about("The least that the customer will pay, in minor units.")
+    ]
+    budget_max_amount: Annotated[int, about("The most that the customer will pay, in minor units.")]
+    currency: Currency
+    location: Annotated[
+        Location | None,
+        about(
+            "Where; rounded to about 1 km for others than the two sides. Null if it is anywhere."
+        ),
+    ]
+    status: Annotated[JobStatus, about("Its state.")] = JobStatus.OPEN
+    contractor_id: Annotated[
+        str | None,
+        about("The id of the assigned contractor; null before, and for others than the sides."),
+    ] = None
+    offer_id: Annotated[
+        str | None,
+        about("The id of the accepted offer; null before, and for others than the sides."),
+    ] = None
+    delivered_at: Annotated[
+        datetime | None,
+        about("When the contractor last delivered; null if never, and for others than the sides."),
+    ] = None
+    delivery_note: Annotated[
+        str, about("What the contractor wrote with the delivery; empty for others than the sides.")
+    ] = ""
+    delivery_files: Annotated[
+        tuple[Attachment, ...],
+        Bounded(MAX_ATTACHED),
+        about("The files of the delivery; none for others than the sides."),
+    ] = ()
+    completed_at: Annotated[
+        datetime | None,
+        about("When it was completed; null if it is not, and for others than the sides."),
+    ] = None
+    cancelled_at: Annotated[
+        datetime | None,
+        about("When it was cancelled; null if it is not, and for others than the sides."),
+    ] = None
+    dispute_id: Annotated[
+        str | None,
+        about("The id of the open dispute; null if there is none, and for others than the sides."),
+    ] = None
     accepting_offer_id: str | None = None
     category_key: str = ""
     skill_keys: Annotated[tuple[str, ...], Bounded(20)] = ()
@@ -125,7 +158,11 @@ class Job(Record, frozen=True):
     search_revision: int = 0
 
 
-class Closed(msgspec.Struct, frozen=True):
+class ClosedJob(msgspec.Struct, frozen=True):
     """The job is no longer open. Those who may still read it can fetch it."""
 
-    job_id: str
+    job_id: JobId
+
+
+UPDATED = Event("/job", "job.updated", Job, Numbering.PARTIES)
+CLOSED = Event("/job", "job.closed", ClosedJob, Numbering.NEVER)

@@ -1,6 +1,6 @@
 """Creates and updates jobs, and matches them with saved searches."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -29,6 +29,7 @@ from domain.kernel.errors import (
     NotFound,
     Rule,
 )
+from domain.kernel.fields import about
 from domain.kernel.money import CURRENCIES
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command, CurrencyCode, Id
@@ -47,14 +48,23 @@ POSTING = Limit(60, 60, cost=_posting_cost)
 class Create(Command, frozen=True):
     PERSONAL = frozenset({"location"})
 
-    title: Title
-    description: Description
-    category: Category
-    budget_min_amount: Amount
-    budget_max_amount: Amount
-    currency: CurrencyCode
-    skills: Skills = ()
-    location: Location | None = None
+    title: Annotated[Title, about("What is to be done, in one line.")]
+    description: Annotated[Description, about("What is to be done.")]
+    category: Annotated[Category, about("The kind of work, free text.")]
+    budget_min_amount: Annotated[
+        Amount, about("The least that the customer will pay, in minor units.")
+    ]
+    budget_max_amount: Annotated[
+        Amount, about("The most that the customer will pay, in minor units.")
+    ]
+    currency: Annotated[
+        CurrencyCode,
+        about("Of the budget, and of all offers; a code of three letters, such as USD."),
+    ]
+    skills: Annotated[Skills, about("What the contractor should be good at.")] = ()
+    location: Annotated[
+        Location | None, about("Where; others than the two sides see it rounded to about 1 km.")
+    ] = None
 
 
 class Update(Command, frozen=True):
@@ -62,15 +72,22 @@ class Update(Command, frozen=True):
 
     PERSONAL = frozenset({"location"})
 
-    job_id: Id
-    title: Title | UnsetType = UNSET
-    description: Description | UnsetType = UNSET
-    category: Category | UnsetType = UNSET
-    budget_min_amount: Amount | UnsetType = UNSET
-    budget_max_amount: Amount | UnsetType = UNSET
-    currency: CurrencyCode | UnsetType = UNSET
-    skills: Skills | UnsetType = UNSET
-    location: Location | UnsetType | None = UNSET
+    job_id: Annotated[Id, about("The id of the job.")]
+    title: Annotated[Title | UnsetType, about("What is to be done, in one line.")] = UNSET
+    description: Annotated[Description | UnsetType, about("What is to be done.")] = UNSET
+    category: Annotated[Category | UnsetType, about("The kind of work, free text.")] = UNSET
+    budget_min_amount: Annotated[
+        Amount | UnsetType, about("The least that the customer will pay, in minor units.")
+    ] = UNSET
+    budget_max_amount: Annotated[
+        Amount | UnsetType, about("The most that the customer will pay, in minor units.")
+    ] = UNSET
+    currency: Annotated[
+        CurrencyCode | UnsetType,
+        about("Of the budget, and of all offers; a code of three letters, such as USD."),
+    ] = UNSET
+    skills: Annotated[Skills | UnsetType, about("What the contractor should be good at.")] = UNSET
+    location: Annotated[Location | UnsetType | None, about("Where; null removes it.")] = UNSET
 
 
 @operation(

@@ -20,12 +20,13 @@ import msgspec
 
 from domain.jobs.geo import cells_of_circle, cells_of_point
 from domain.jobs.job import Job, JobStatus
-from domain.jobs.search import Filters, SearchCriteria
+from domain.jobs.search import SearchCriteria, SearchFilters
 from domain.jobs.views import public_part
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.bounds import Bounded
 from domain.kernel.documents import any_of
 from domain.kernel.errors import Invalid, NotFound, Rule, TooMany
+from domain.kernel.fields import about
 from domain.kernel.outbox import Event, Lane
 from domain.kernel.record import Index, Page, Record, wire
 from domain.kernel.store import UnitOfWork
@@ -34,8 +35,6 @@ from domain.operations.limits import Limit
 from domain.operations.operation import operation
 from domain.operations.task import Task
 from domain.ports.ports import Ports
-
-MATCHED = Event("/job", "job.matched")
 
 MAX_SEARCHES = 20  # for each user
 COUNT_LIMIT = 200  # jobs counted for one anchor; above that it is common
@@ -47,7 +46,10 @@ ANYTHING = "*"
 
 
 class SavedSearch(Record, frozen=True):
-    """`slot` is from 0 to MAX_SEARCHES - 1. A unique index on it limits a user's searches."""
+    """A search whose new jobs are pushed to its user.
+
+    `slot` is from 0 to MAX_SEARCHES - 1. A unique index on it limits a user's searches.
+    """
 
     COLLECTION = "searches"
     PREFIX = "sch"
@@ -58,9 +60,9 @@ class SavedSearch(Record, frozen=True):
     PRIVATE = frozenset({"slot", "anchors"})
     PERSONAL = frozenset({"name"})
 
-    user_id: str
-    name: str
-    filters: Filters
+    user_id: Annotated[str, about("The id of the user who saved it.")]
+    name: Annotated[str, about("What they call it.")]
+    filters: Annotated[SearchFilters, about("What it looks for.")]
     slot: int
     anchors: Annotated[tuple[str, ...], Bounded(20)]
 
@@ -78,20 +80,31 @@ class SearchHit(Record, frozen=True):
     expires_at: datetime
 
 
-class Matched(msgspec.Struct, frozen=True):
-    search_id: str
-    name: str
-    job: Job
+class MatchedJob(msgspec.Struct, frozen=True):
+    """A job that fits a saved search."""
+
+    search_id: Annotated[str, about("The id of the saved search.")]
+    name: Annotated[str, about("The name of the saved search.")]
+    job: Annotated[Job, about("The public part of the job.")]
 
 
-class Save(Filters, frozen=True, kw_only=True):
+MATCHED = Event("/job", "job.matched", MatchedJob)
+
+
+class Save(SearchFilters, frozen=True, kw_only=True):
     PERSONAL = frozenset({"q", "name"})
 
-    name: Annotated[str, not_blank(80)]
+    name: Annotated[str, not_blank(80), about("What the user calls it.")]
 
 
 class Unsave(Command, frozen=True):
-    search_id: Id
+    search_id: Annotated[Id, about("The id of the saved search.")]
+
+
+class UnsavedSearch(msgspec.Struct, frozen=True):
+    """The search that was deleted."""
+
+    id: Annotated[str, about("The id of the deleted search.")]
 
 
 @operation("job.search_save", roles=EVERYONE, limits=(Limit(30, 60),), errors=(TooMany,))
@@ -101,7 +114,9 @@ async def save(cmd: Save, actor: Actor, uow: UnitOfWork) -> SavedSearch:
     A search with the conditions of an earlier one is that one, with the new name. Raises Invalid
     without conditions, TooMany.
     """
-    filters = Filters(**{name: getattr(cmd, name) for name in Filters.__struct_fields__})
+    filters = SearchFilters(
+        **{name: getattr(cmd, name) for name in SearchFilters.__struct_fields__}
+    )
     criteria = _checked_criteria(filters)
     existing = await _searches(uow, actor)
     for saved in existing:
@@ -123,7 +138,7 @@ async def save(cmd: Save, actor: Actor, uow: UnitOfWork) -> SavedSearch:
     return saved
 
 
-def _checked_criteria(filters: Filters) -> SearchCriteria:
+def _checked_criteria(filters: SearchFilters) -> SearchCriteria:
     """Raises Invalid."""
     filters.check()
     criteria = SearchCriteria.of(filters)
@@ -143,15 +158,15 @@ async def _renamed(uow: UnitOfWork, saved: SavedSearch, name: str) -> SavedSearc
 
 
 @operation("job.search_unsave", roles=EVERYONE, errors=(NotFound,))
-async def unsave(cmd: Unsave, actor: Actor, uow: UnitOfWork) -> dict[str, str]:
+async def unsave(cmd: Unsave, actor: Actor, uow: UnitOfWork) -> UnsavedSearch:
     """Delete a saved search. Raises NotFound."""
     if not await uow.remove(SavedSearch, {"_id": cmd.search_id, "user_id": actor.id}):
         raise NotFound
-    return {"id": cmd.search_id}
+    return UnsavedSearch(cmd.search_id)
 
 
 @operation("job.searches", roles=EVERYONE, style=Style.READ)
-async def searches(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> Page:
+async def searches(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> Page[SavedSearch]:
     """List the actor's own saved searches, newest first."""
     return Page(sorted(await _searches(uow, actor), key=lambda search: search.id, reverse=True))
 
@@ -164,7 +179,7 @@ async def _searches(uow: UnitOfWork, actor: Actor) -> list[SavedSearch]:
 # -- anchors ---------------------------------------------------------------------------------
 
 
-async def _choose_anchors(uow: UnitOfWork, filters: Filters) -> tuple[str, ...]:
+async def _choose_anchors(uow: UnitOfWork, filters: SearchFilters) -> tuple[str, ...]:
     """The anchors of the most selective condition: the one that the fewest open jobs have."""
     best: tuple[str, ...] = (ANYTHING,)
     least = COUNT_LIMIT + 1
@@ -274,7 +289,7 @@ async def _publish_new_hits(uow: UnitOfWork, job: Job, matching: Sequence[SavedS
     await uow.add_all([uow.new(SearchHit, id=id, expires_at=expires_at) for id in new])
     public = public_part(job)
     for saved in new.values():
-        uow.publish(MATCHED, Matched(saved.id, saved.name, public), to=[saved.user_id])
+        uow.publish(MATCHED, MatchedJob(saved.id, saved.name, public), to=[saved.user_id])
     return len(new)
 
 

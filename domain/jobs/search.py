@@ -17,6 +17,7 @@ from domain.kernel import text_search
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.documents import Sort
 from domain.kernel.errors import Invalid, Rule
+from domain.kernel.fields import about
 from domain.kernel.money import MAX_AMOUNT
 from domain.kernel.record import Page
 from domain.kernel.store import NEWEST, UnitOfWork
@@ -39,29 +40,42 @@ SORTS: Mapping[JobSort, Sort] = {
 
 
 class Near(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    lon: Longitude
-    lat: Latitude
+    """The place that a search is about."""
+
+    lon: Annotated[Longitude, about("The longitude, in degrees.")]
+    lat: Annotated[Latitude, about("The latitude, in degrees.")]
 
 
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Matches jobs whose budget overlaps this range."""
 
-    min_amount: Annotated[int, Limits(ge=0, le=MAX_AMOUNT)] | None = None
-    max_amount: Annotated[int, Limits(ge=0, le=MAX_AMOUNT)] | None = None
-    currency: CurrencyCode | None = None
+    min_amount: Annotated[
+        Annotated[int, Limits(ge=0, le=MAX_AMOUNT)] | None,
+        about("The budget reaches at least this, in minor units."),
+    ] = None
+    max_amount: Annotated[
+        Annotated[int, Limits(ge=0, le=MAX_AMOUNT)] | None,
+        about("The budget begins at most here, in minor units."),
+    ] = None
+    currency: Annotated[CurrencyCode | None, about("A code of three letters, such as USD.")] = None
 
 
-class Filters(Command, frozen=True):
+class SearchFilters(Command, frozen=True):
     """A job matches if it has all words of `q`, any of the `skills`, and every other value."""
 
     PERSONAL = frozenset({"q"})
 
-    q: Annotated[str, Limits(max_length=200)] | None = None
-    category: Category | None = None
-    skills: Skills | None = None
-    near: Near | None = None
-    radius_km: Annotated[float, Limits(gt=0, le=1000)] | None = None
-    budget: Budget | None = None
+    q: Annotated[
+        Annotated[str, Limits(max_length=200)] | None, about("Words that all must occur.")
+    ] = None
+    category: Annotated[Category | None, about("The kind of work, compared without case.")] = None
+    skills: Annotated[Skills | None, about("Skills, of which one must be asked for.")] = None
+    near: Annotated[Near | None, about("The middle of a circle.")] = None
+    radius_km: Annotated[
+        Annotated[float, Limits(gt=0, le=1000)] | None,
+        about("The radius of the circle, in km; 50 if it is not given."),
+    ] = None
+    budget: Annotated[Budget | None, about("The range of the budget.")] = None
 
     def check(self) -> None:
         """Raises Invalid."""
@@ -69,17 +83,19 @@ class Filters(Command, frozen=True):
             raise Invalid("this is required with `radius_km`.", field="near", rule=Rule.REQUIRED)
 
 
-class List(Filters, frozen=True):
+class List(SearchFilters, frozen=True):
     """The sort `budget` puts the highest budget first."""
 
-    status: JobStatus = JobStatus.OPEN
-    sort: JobSort = JobSort.NEWEST
+    status: Annotated[JobStatus, about("Others than `open` only of one's own jobs.")] = (
+        JobStatus.OPEN
+    )
+    sort: Annotated[JobSort, about("`budget` puts the highest budget first.")] = JobSort.NEWEST
     cursor: Cursor | None = None
     limit: PageSize = 20
 
 
 @operation("job.list", roles=EVERYONE, style=Style.READ)
-async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Job]:
     """Search open jobs, or the actor's own jobs in another state. Places are rounded to about 1 km.
 
     Cost: a single filter (a word, a category, skills, a place, a budget) is answered from its
@@ -94,13 +110,13 @@ async def list_(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
 
 
 class Mine(Command, frozen=True):
-    status: JobStatus | None = None
+    status: Annotated[JobStatus | None, about("Only jobs in this state.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
 
 @operation("job.mine", roles=EVERYONE, style=Style.READ)
-async def mine(cmd: Mine, actor: Actor, uow: UnitOfWork) -> Page:
+async def mine(cmd: Mine, actor: Actor, uow: UnitOfWork) -> Page[Job]:
     """List a customer's own jobs, or the jobs assigned to a contractor; newest first."""
     where: dict[str, Any] = owned_by(actor, Job)
     if cmd.status:
@@ -119,7 +135,7 @@ class SearchCriteria(msgspec.Struct, frozen=True):
     budget: Budget
 
     @classmethod
-    def of(cls, filters: Filters) -> "SearchCriteria":
+    def of(cls, filters: SearchFilters) -> "SearchCriteria":
         return cls(
             words=text_search.query_terms(filters.q or ""),
             category=text_search.fold(filters.category) if filters.category else None,

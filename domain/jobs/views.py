@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from domain.jobs.job import CLOSED, UPDATED, Closed, Job, JobStatus, Location
+from domain.jobs.job import CLOSED, UPDATED, ClosedJob, Job, JobStatus, Location
 from domain.kernel.actor import Actor, Role
 from domain.kernel.record import Page
 from domain.kernel.rooms import (
@@ -64,7 +64,7 @@ def seen_by(actor: Actor, job: Job) -> Job:
     return job
 
 
-def page_seen_by(actor: Actor, page: Page) -> Page:
+def page_seen_by(actor: Actor, page: Page[Job]) -> Page[Job]:
     return Page([seen_by(actor, job) for job in page.items], page.next_cursor)
 
 
@@ -114,6 +114,6 @@ def publish_job(uow: UnitOfWork, job: Job, *, market: bool = False) -> None:
     if job.status is JobStatus.OPEN:
         uow.publish(UPDATED, public, room=open_job_room(job.id))
     elif market:
-        uow.publish(CLOSED, Closed(job.id), room=job_room(job.id))
+        uow.publish(CLOSED, ClosedJob(job.id), room=job_room(job.id))
     else:
         uow.publish(UPDATED, public, room=private_job_room(job.id))

@@ -7,7 +7,7 @@ afterwards subscribe again, and join the room for later changes. So a former vie
 about a job that was assigned to another contractor.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -16,19 +16,28 @@ from domain.jobs.job import Job, JobStatus
 from domain.jobs.views import JobView, view_for
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import NotFound
+from domain.kernel.fields import JobId, about
 from domain.kernel.rooms import job_room, open_job_room, party_job_room, private_job_room
 from domain.operations.command import Command, Id, Meta, Style
 from domain.operations.operation import operation
 from domain.ports.ports import Ports
 
 
-class Watched(msgspec.Struct, frozen=True):
-    job: Job
-    viewers: int
+class WatchedJob(msgspec.Struct, frozen=True):
+    """The job that this connection watches from now on."""
+
+    job: Annotated[Job, about("The job.")]
+    viewers: Annotated[int, about("How many users watch it, with the caller.")]
 
 
 class Unwatch(Command, frozen=True):
-    job_id: Id
+    job_id: Annotated[Id, about("The id of the job.")]
+
+
+class UnwatchedJob(msgspec.Struct, frozen=True):
+    """The job that this connection no longer watches."""
+
+    job_id: JobId
 
 
 def _rooms_to_join(answer: Any, actor: Actor) -> list[str]:
@@ -49,13 +58,13 @@ def _rooms_to_leave(answer: Any) -> list[str]:
 @operation(
     "job.watch", roles=EVERYONE, style=Style.DIRECT, joins=_rooms_to_join, errors=(NotFound,)
 )
-async def watch(cmd: ReadJob, actor: Actor, ports: Ports, meta: Meta) -> Watched:
+async def watch(cmd: ReadJob, actor: Actor, ports: Ports, meta: Meta) -> WatchedJob:
     """Subscribe this connection to a job and count its user as a viewer. Raises NotFound."""
     job = await read_job(cmd, actor, ports.store.single())
-    return Watched(job, len(await ports.presence.viewers(job.id) | {actor.id}))
+    return WatchedJob(job, len(await ports.presence.viewers(job.id) | {actor.id}))
 
 
 @operation("job.unwatch", roles=EVERYONE, style=Style.DIRECT, leaves=_rooms_to_leave)
-async def unwatch(cmd: Unwatch, actor: Actor, ports: Ports, meta: Meta) -> dict[str, str]:
+async def unwatch(cmd: Unwatch, actor: Actor, ports: Ports, meta: Meta) -> UnwatchedJob:
     """End the subscription of this connection to a job."""
-    return {"job_id": cmd.job_id}
+    return UnwatchedJob(cmd.job_id)

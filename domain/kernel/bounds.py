@@ -44,6 +44,6 @@ def bound_of(hint: Any) -> int | None:
                 return mark.items
             if isinstance(mark, msgspec.Meta) and mark.max_length is not None:
                 return mark.max_length
-        return None
+        hint = get_args(hint)[0]
     found = (bound_of(each) for each in get_args(hint) if get_origin(each) is Annotated)
     return next((bound for bound in found if bound is not None), None)

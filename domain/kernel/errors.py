@@ -99,6 +99,7 @@ class Invalid(DomainError):
     """
 
     code, status = Code.INVALID, 422
+    message = "A field, or the whole request, is refused."
 
     def __init__(
         self, sentence: str, *, rule: Rule, field: str | None = None, limit: Any = None

@@ -4,9 +4,12 @@ Amounts are integers in the minor unit of their currency. Only `fee` and `servic
 the payer's favour.
 """
 
+from typing import Annotated
+
 import msgspec
 
 from domain.kernel.errors import AmountNotPayable, CurrencyNotSupported, Invalid, Rule
+from domain.kernel.fields import about
 
 MAX_AMOUNT = 99_999_999  # Stripe: at most eight digits per charge
 
@@ -104,8 +107,12 @@ def display(amount: int, code: str) -> str:
 class Schedule(msgspec.Struct, frozen=True):
     """Fees in basis points (1/10000), fixed when the offer is made."""
 
-    platform_bps: int
-    service_bps: int
+    platform_bps: Annotated[
+        int, about("The platform's fee on the whole amount, in basis points (1/10000).")
+    ]
+    service_bps: Annotated[
+        int, about("The service fee on completed work, in basis points (1/10000).")
+    ]
 
     def fee(self, amount: int) -> int:
         return amount * self.platform_bps // 10_000

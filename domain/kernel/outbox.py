@@ -32,11 +32,26 @@ class Lane(StrEnum):
     EXPORT = "export"
 
 
+class Numbering(StrEnum):
+    """What the `seq` of a push is.
+
+    FEED is the number in the feed of its user, CONVERSATION that of the message. NEVER: it is null,
+    and the push may be missed. PARTIES get the number in their feeds, others null.
+    """
+
+    FEED = "feed"
+    CONVERSATION = "conversation"
+    PARTIES = "parties"
+    NEVER = "never"
+
+
 class Event(msgspec.Struct, frozen=True):
-    """A type of push: clients listen for `name` on `namespace`."""
+    """A type of push: clients listen for `name` on `namespace`. `data` is the type of its data."""
 
     namespace: str
     name: str
+    data: Any
+    numbering: Numbering = Numbering.FEED
 
 
 class Work(msgspec.Struct, frozen=True):

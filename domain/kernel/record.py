@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import msgspec
+
+from domain.kernel.fields import about
+
+T = TypeVar("T")
 
 # Matches every date and no null. A query must repeat it to be served by a partial index with it.
 ANY_TIME = {"$gt": datetime(2000, 1, 1, tzinfo=UTC)}
@@ -63,10 +67,12 @@ class Record(msgspec.Struct, kw_only=True, frozen=True):
     LOOKUP: ClassVar[frozenset[str]] = frozenset()
     CONTRACTOR_SEES: ClassVar[dict[str, Any]] = {}
 
-    id: str
-    version: int = 1
-    created_at: datetime
-    updated_at: datetime
+    id: Annotated[str, about("Identifies it; the letters before the underscore say what it is.")]
+    version: Annotated[
+        int, about("Counts its changes. Of two copies the one with the higher version is newer.")
+    ] = 1
+    created_at: Annotated[datetime, about("When it was created.")]
+    updated_at: Annotated[datetime, about("When it was last changed.")]
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -77,11 +83,13 @@ class Change(msgspec.Struct, frozen=True):
     after: dict[str, Any]
 
 
-class Page(msgspec.Struct, frozen=True):
+class Page(msgspec.Struct, Generic[T], frozen=True):
     """A part of a list; `next_cursor` is null at the end."""
 
-    items: list[Any]
-    next_cursor: str | None = None
+    items: Annotated[list[T], about("This part of the list.")]
+    next_cursor: Annotated[
+        str | None, about("Give it as `cursor` to get the next page; null at the end.")
+    ] = None
 
 
 JSON_SCALARS = frozenset({str, int, bool, float, type(None)})

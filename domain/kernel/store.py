@@ -282,7 +282,7 @@ class UnitOfWork(Outgoing):
         cursor: str | None = None,
         limit: int = 20,
         share: int = 1,
-    ) -> Page:
+    ) -> Page[R]:
         """Read the page after `cursor`, which is a key and not an offset. It ends before `limit` at
         its share of PAGE_BYTES. Raises Invalid."""
         limit = max(1, min(limit, MAX_PAGE))

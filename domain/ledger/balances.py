@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from domain.kernel.fields import Currency, about
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork
 from domain.ledger.transaction import Transaction
@@ -47,14 +48,16 @@ class Snapshot(Record, frozen=True):
 class WalletBalances(msgspec.Struct, frozen=True):
     """A user's money in one currency, in minor units; `debt` is zero or below."""
 
-    user_id: str
-    currency: str
-    available: int = 0
-    pending: int = 0
-    held: int = 0
-    in_transit: int = 0
-    debt: int = 0
-    version: int = 0
+    user_id: Annotated[str, about("The id of the user, or `platform`.")]
+    currency: Currency
+    available: Annotated[int, about("What can be withdrawn, in minor units.")] = 0
+    pending: Annotated[int, about("What is on the way to the wallet, in minor units.")] = 0
+    held: Annotated[int, about("What an undecided chargeback blocks, in minor units.")] = 0
+    in_transit: Annotated[int, about("What is on the way to the bank, in minor units.")] = 0
+    debt: Annotated[
+        int, about("What is owed after refunds and chargebacks, in minor units: zero or below.")
+    ] = 0
+    version: Annotated[int, about("Counts the changes.")] = 0
 
 
 async def snapshots_of(uow: UnitOfWork, account: str) -> list["Snapshot"]:

@@ -12,11 +12,11 @@ from datetime import datetime
 from domain.kernel.errors import InsufficientFunds
 from domain.kernel.outbox import Event
 from domain.kernel.store import UnitOfWork
-from domain.ledger.balances import SETTLED_AFTER, Balance, snapshots_of, wallet_of
+from domain.ledger.balances import SETTLED_AFTER, Balance, WalletBalances, snapshots_of, wallet_of
 from domain.ledger.chart import SNAPSHOT_ACCOUNTS, is_bounded, kind_of, owner_of
 from domain.ledger.transaction import Posting, Transaction
 
-WALLET_UPDATED = Event("/wallet", "wallet.updated")
+WALLET_UPDATED = Event("/wallet", "wallet.updated", WalletBalances)
 
 
 def postings_for(deltas: Mapping[str, int]) -> list[Posting]:

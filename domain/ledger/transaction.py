@@ -5,15 +5,18 @@ from typing import Annotated
 import msgspec
 
 from domain.kernel.bounds import Bounded
+from domain.kernel.fields import Currency, about
 from domain.kernel.record import Index, Record
 
 
 class Posting(msgspec.Struct, frozen=True):
     """`amount` in minor units, above zero, moves from `source` to `destination`."""
 
-    source: str
-    destination: str
-    amount: int
+    source: Annotated[str, about("The account that it leaves, such as escrow:ofr_...")]
+    destination: Annotated[
+        str, about("The account that it reaches, such as wallet:usr_...:pending.")
+    ]
+    amount: Annotated[int, about("Above zero, in minor units of the transaction's currency.")]
 
 
 class Transaction(Record, frozen=True):
@@ -31,11 +34,13 @@ class Transaction(Record, frozen=True):
     )
     PRIVATE = frozenset({"users", "accounts"})
 
-    fact: str
-    kind: str
-    currency: str
-    postings: Annotated[tuple[Posting, ...], Bounded(200)]
+    fact: Annotated[str, about("Its unique name, such as capture:pay_...")]
+    kind: Annotated[str, about("What kind of movement it is.")]
+    currency: Currency
+    postings: Annotated[tuple[Posting, ...], Bounded(200), about("What moved from where to where.")]
     accounts: Annotated[tuple[str, ...], Bounded(200)]
     users: Annotated[tuple[str, ...], Bounded(200)] = ()
-    offer_id: str | None = None
-    withdrawal_id: str | None = None
+    offer_id: Annotated[str | None, about("The id of the offer; null if it is about none.")] = None
+    withdrawal_id: Annotated[
+        str | None, about("The id of the withdrawal; null if it is about none.")
+    ] = None

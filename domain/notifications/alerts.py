@@ -1,26 +1,31 @@
 """Alerts to administrators: problems that need their attention."""
 
+from typing import Annotated
+
 import msgspec
 
 from domain.accounts.user import User
 from domain.kernel.actor import Role
+from domain.kernel.fields import about
 from domain.kernel.outbox import Event
 from domain.kernel.store import UnitOfWork
 
-ALERT = Event("/admin", "alert")
 MAX_ADMINS = 100
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """`kind` is a code such as `refund_failed`, `subject` the id of the object it is about.
+    """A problem that administrators should know of.
 
     An alert that is not `urgent` needs no action: it is listed, and not mailed.
     """
 
-    kind: str
-    subject: str
-    message: str
-    urgent: bool = True
+    kind: Annotated[str, about("What happened, such as refund_failed.")]
+    subject: Annotated[str, about("The id of what it is about.")]
+    message: Annotated[str, about("What happened and what to do, for a person.")]
+    urgent: Annotated[bool, about("Whether somebody has to act.")] = True
+
+
+ALERT = Event("/admin", "alert", Alert)
 
 
 async def alert(

@@ -11,12 +11,13 @@ from msgspec import Meta as Limits
 
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import TooOld
-from domain.kernel.outbox import Delivery, Event
+from domain.kernel.fields import about
+from domain.kernel.outbox import Delivery, Event, Numbering
 from domain.kernel.paging import read_within
 from domain.kernel.record import Index, Record
 from domain.kernel.rooms import user_room
 from domain.kernel.store import Duplicate, UnitOfWork
-from domain.operations.command import Command, Style
+from domain.operations.command import Command, Done, Style
 from domain.operations.operation import operation
 
 KEPT = timedelta(days=30)
@@ -25,7 +26,6 @@ NOTICE = "notification"
 WINDOW = 25  # rows of one query of `sync`
 MAX_UNREAD = 100  # unread notices are counted up to this number
 
-HEAD = Event("/account", "head")
 
 Seq = Annotated[int, Limits(ge=0, le=2**53)]
 
@@ -65,41 +65,49 @@ class FeedHead(Record, frozen=True):
     seen: int = 0
 
 
-class Item(msgspec.Struct, frozen=True):
+class FeedItem(msgspec.Struct, frozen=True):
     """One event as `sync` returns it."""
 
-    seq: int
-    at: datetime
-    namespace: str
-    name: str
-    data: Any
+    seq: Annotated[int, about("Its number in the feed.")]
+    at: Annotated[datetime, about("When it happened.")]
+    namespace: Annotated[str, about("The namespace of the push.")]
+    name: Annotated[str, about("The name of the push.")]
+    data: Annotated[Any, about("The data of the push.")]
 
 
 class Feed(msgspec.Struct, frozen=True):
-    """`unread` counts the notices after `seen` that are not the user's own, up to MAX_UNREAD."""
+    """What a user missed. `unread` counts up to MAX_UNREAD."""
 
-    items: list[Item]
-    head: int
-    seen: int
-    unread: int
+    items: Annotated[list[FeedItem], about("What was pushed, ascending by number.")]
+    head: Annotated[int, about("The highest number; more follow while the last item is below it.")]
+    seen: Annotated[int, about("Up to which number the user has marked events as seen.")]
+    unread: Annotated[
+        int, about("How many notifications after `seen` are not the user's own actions, up to 100.")
+    ]
 
 
-class Marks(msgspec.Struct, frozen=True):
+class FeedMarks(msgspec.Struct, frozen=True):
     """The highest number of a feed, and the highest that its owner has seen on any device."""
 
-    head: int
-    seen: int
+    head: Annotated[int, about("The highest number of the feed.")]
+    seen: Annotated[
+        int, about("Up to which number the user has marked events as seen, on any device.")
+    ]
+
+
+HEAD = Event("/account", "head", FeedMarks, Numbering.NEVER)
+RESYNC = Event("/account", "resync", Done, Numbering.NEVER)
 
 
 class Sync(Command, frozen=True):
     """Events after number `since`, oldest first. More exist while the last is below `head`."""
 
-    since: Seq
-    limit: Annotated[int, Limits(ge=1, le=500)] = 100
+    since: Annotated[Seq, about("The highest number that the client has, 0 if none.")]
+    limit: Annotated[int, Limits(ge=1, le=500), about("At most so many items.")] = 100
 
 
 class Seen(Command, frozen=True):
-    seq: Seq
+    seq: Annotated[Seq, about("Up to this number.")]
 
 
 @operation("account.sync", roles=EVERYONE, style=Style.READ, audited=False, errors=(TooOld,))
@@ -116,7 +124,7 @@ async def sync(cmd: Sync, actor: Actor, uow: UnitOfWork) -> Feed:
     first = rows[0].seq if rows else head + 1
     if first > cmd.since + 1:
         raise TooOld(head=head, first=first)
-    items = [Item(r.seq, r.created_at, r.namespace, r.name, r.data) for r in rows]
+    items = [FeedItem(r.seq, r.created_at, r.namespace, r.name, r.data) for r in rows]
     seen = state.seen if state else 0
     return Feed(items, head, seen, await _unread(uow, actor.id, seen))
 
@@ -147,7 +155,7 @@ async def _unread(uow: UnitOfWork, user: str, seen: int) -> int:
 
 
 @operation("account.seen", roles=EVERYONE)
-async def seen(cmd: Seen, actor: Actor, uow: UnitOfWork) -> Marks:
+async def seen(cmd: Seen, actor: Actor, uow: UnitOfWork) -> FeedMarks:
     """Mark events up to `seq` as seen. The mark never moves back; `head` pushes it to all
     devices."""
     id, head = _head_id(actor.id), await read_head(uow, actor.id)
@@ -157,17 +165,17 @@ async def seen(cmd: Seen, actor: Actor, uow: UnitOfWork) -> Marks:
         await uow.add(uow.new(FeedHead, id=id, head=head, seen=seq))
     elif state.seen < seq:
         await uow.change(FeedHead, id, only_if={"seen": {"$lt": seq}}, seen=seq)
-    marks = Marks(head, max(seq, state.seen if state else 0))
+    marks = FeedMarks(head, max(seq, state.seen if state else 0))
     if state is None or state.seen < seq:
         uow.publish(HEAD, marks, room=user_room(actor.id))
     return marks
 
 
-async def heads(uow: UnitOfWork, users: Sequence[str]) -> dict[str, Marks]:
+async def heads(uow: UnitOfWork, users: Sequence[str]) -> dict[str, FeedMarks]:
     """The kept feed heads of several users, in one query; they lag behind by seconds."""
     ids = tuple(_head_id(user) for user in users)
     found = await uow.all(FeedHead, {"_id": ids}, limit=len(ids))
-    return {state.id.partition(":")[2]: Marks(state.head, state.seen) for state in found}
+    return {state.id.partition(":")[2]: FeedMarks(state.head, state.seen) for state in found}
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -9,11 +9,12 @@ again after a crash, does not notify twice.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from domain.accounts.user import User
+from domain.kernel.fields import about
 from domain.kernel.outbox import Delivery, Event, Lane
 from domain.kernel.record import Index, Record
 from domain.kernel.store import UnitOfWork, new_id
@@ -22,8 +23,6 @@ from domain.notifications.text import Data, Notice, Side, job_path, one_line
 from domain.operations.task import Task, TryAgain
 from domain.ports.mail import Mail, MailUnsent
 from domain.ports.ports import Ports
-
-NOTIFICATION = Event("/account", "notification")
 
 KEPT = timedelta(days=400)
 GIVEN_UP_AFTER = timedelta(days=3)  # a mail older than this is dropped
@@ -46,13 +45,16 @@ class Notification(msgspec.Struct, frozen=True):
     """A notice in the feed. `path` is the page of its subject; `own` marks the user's own action,
     which is listed and not counted as unread."""
 
-    kind: str
-    title: str
-    text: str
-    subject_id: str
-    path: str
-    own: bool
-    at: datetime
+    kind: Annotated[str, about("What happened, such as offer_accepted.")]
+    title: Annotated[str, about("What happened, in one line.")]
+    text: Annotated[str, about("What happened, in some sentences.")]
+    subject_id: Annotated[str, about("The id of what it is about.")]
+    path: Annotated[str, about("The page about it, below the address of the server.")]
+    own: Annotated[bool, about("Whether the user did it themselves.")]
+    at: Annotated[datetime, about("When it happened.")]
+
+
+NOTIFICATION = Event("/account", "notification", Notification)
 
 
 async def notify(

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta as Limits
 
 from domain.kernel.email_address import MAX_EMAIL, normalized_email
+from domain.kernel.fields import about, expected
 from domain.kernel.moments import OUT_OF_RANGE, in_utc
 from domain.operations.normalization import Normalized
 
@@ -78,44 +79,44 @@ def _check_number(value: Any) -> None:
 
 def not_blank(most: int, *, least: int = 1) -> Limits:
     """The limits of text that a person writes."""
-    return Limits(
-        min_length=least, max_length=most, pattern=r"\S", description="Text, not only spaces."
-    )
+    return expected("Text, not only spaces.", min_length=least, max_length=most, pattern=r"\S")
 
 
-# A pattern has a `description`: refusals say it instead, and the documents show it.
+# Of a pattern, refusals and the documents say what is expected instead.
 Id = Annotated[str, Limits(min_length=1, max_length=64)]
 CurrencyCode = Annotated[
     str,
-    Limits(
-        pattern="^[A-Za-z]{3}$",
-        max_length=3,
-        description="A currency code of three letters, such as USD.",
+    expected(
+        "A currency code of three letters, such as USD.", pattern="^[A-Za-z]{3}$", max_length=3
     ),
     Normalized(_currency_code),
 ]
 Email = Annotated[
     str,
-    Limits(
+    expected(
+        "An e-mail address.",
         min_length=3,
         max_length=MAX_EMAIL,
         extra_json_schema={"format": "email"},
-        description="An e-mail address.",
     ),
     Normalized(_email),
 ]
-Moment = Annotated[datetime, Limits(tz=True), Normalized(_moment)]
-Cursor = Annotated[str, Limits(max_length=500)]
-Reason = Annotated[str, not_blank(1000, least=3)]
+Moment = Annotated[datetime, Limits(tz=True), about("A time with its zone."), Normalized(_moment)]
+Cursor = Annotated[str, Limits(max_length=500), about("The `next_cursor` of the page before.")]
+Reason = Annotated[str, not_blank(1000, least=3), about("Why, for the audit trail.")]
 PaymentMethodId = Annotated[
     str,
-    Limits(
+    expected(
+        "The id of a payment method, which begins with pm_.",
         pattern=r"^pm_[A-Za-z0-9_]{1,80}(?!\n)$",
-        description="The id of a payment method, which begins with pm_.",
     ),
 ]
-PageSize = Annotated[int, Limits(ge=1, le=100)]
+PageSize = Annotated[int, Limits(ge=1, le=100), about("At most so many items.")]
 
 
 class NoFields(Command, frozen=True):
     """An operation without fields."""
+
+
+class Done(msgspec.Struct, frozen=True):
+    """An answer without fields: the command was carried out."""

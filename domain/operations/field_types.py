@@ -12,6 +12,7 @@ import msgspec
 from msgspec import inspect
 
 from domain.kernel.errors import Rule
+from domain.kernel.fields import EXPECTED
 
 # The attributes of an inspected type that hold the limits of these rules.
 LIMITS = {
@@ -26,19 +27,21 @@ STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
 class FieldType:
-    """A type without null. `limits` are by the rule that demands them, `description` says what is
-    expected, for people."""
+    """A type without null. `limits` are by the rule that demands them, `expected` says what a
+    refused value should have been, for people."""
 
     def __init__(self, kind: inspect.Type) -> None:
         schema: dict[str, Any] = {}
+        extra: dict[str, Any] = {}
         while isinstance(kind, inspect.Metadata | inspect.UnionType):
             if isinstance(kind, inspect.Metadata):
                 schema |= kind.extra_json_schema or {}
+                extra |= kind.extra or {}
                 kind = kind.type
             else:
                 kind = next(each for each in kind.types if not isinstance(each, inspect.NoneType))
         self.type = kind
-        self.description: str | None = schema.get("description")
+        self.expected: str | None = extra.get(EXPECTED)
         self.limits = {
             rule: limit
             for rule, name in LIMITS.items()

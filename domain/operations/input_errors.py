@@ -114,6 +114,6 @@ def _sentence(rule: Rule, limit: Any, kind: FieldType) -> str:
 
 
 def _expected(kind: FieldType) -> str:
-    if kind.description:
-        return kind.description[0].lower() + kind.description[1:].removesuffix(".")
+    if kind.expected:
+        return kind.expected[0].lower() + kind.expected[1:].removesuffix(".")
     return EXPECTED.get(type(kind.type), "another value")

@@ -48,11 +48,15 @@ OF_WRITES: Errors = (Conflict, RequestIdReused, RequestInProgress)
 
 
 class Operation(msgspec.Struct, frozen=True, dict=True):
-    """A function with the declarations that the executor, the server and the docs read."""
+    """A function with the declarations that the executor, the server and the docs read.
+
+    `answer` is the type of its answer: what it returns, or what its `reply` returns.
+    """
 
     name: str
     run: Callable[..., Awaitable[Any]]
     command: type[Command]
+    answer: Any
     roles: frozenset[Role]
     style: Style
     reply: Callable[[str, Actor, Ports], Awaitable[Any]] | None = None
@@ -159,12 +163,12 @@ def operation(
     """
 
     def tag(function: F) -> F:
-        first = next(iter(inspect.signature(function).parameters))
-        command = get_type_hints(function)[first]
+        command, answer = _types_of(function, reply)
         tagged = Operation(
             name,
             function,
             command,
+            answer,
             frozenset(roles),
             style,
             reply,
@@ -184,6 +188,14 @@ def operation(
         return function
 
     return tag
+
+
+def _types_of(function: Any, reply: Any) -> tuple[Any, Any]:
+    """The command that a function takes, and what it or its reply answers."""
+    first = next(iter(inspect.signature(function).parameters))
+    hints = get_type_hints(function, include_extras=True)
+    answers = get_type_hints(reply, include_extras=True) if reply else hints
+    return hints[first], answers["return"]
 
 
 async def execute(op: Operation, fields: Any, actor: Actor | None, meta: Meta, ports: Ports) -> Any:

@@ -1,10 +1,13 @@
 """The operations on payments: get, list, and confirm after 3-D Secure."""
 
+from typing import Annotated
+
 import msgspec
 
 from domain.deals.payment import Payment, PaymentStatus
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.errors import NotFound
+from domain.kernel.fields import about
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
 from domain.kernel.visibility import visible_to
@@ -18,19 +21,24 @@ from domain.ports.ports import Ports
 class PaymentSheet(msgspec.Struct, frozen=True):
     """What the customer's client needs to pay: the secret for Stripe.js, or a URL to open."""
 
-    id: str
-    status: PaymentStatus
-    client_secret: str | None
-    redirect_url: str | None
-    failure: str | None
+    id: Annotated[str, about("The id of the payment.")]
+    status: Annotated[PaymentStatus, about("Its state.")]
+    client_secret: Annotated[
+        str | None,
+        about("For Stripe.js; null for others than the customer, and while Stripe is slow."),
+    ]
+    redirect_url: Annotated[
+        str | None, about("Open it to pay; null if the method needs no page, and for others.")
+    ]
+    failure: Annotated[str | None, about("Why it failed, for a person; null if it did not.")]
 
 
 class ById(Command, frozen=True):
-    payment_id: Id
+    payment_id: Annotated[Id, about("The id of the payment.")]
 
 
 class List(Command, frozen=True):
-    status: PaymentStatus | None = None
+    status: Annotated[PaymentStatus | None, about("Only payments in this state.")] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
@@ -42,7 +50,7 @@ async def get(cmd: ById, actor: Actor, uow: UnitOfWork) -> Payment:
 
 
 @operation("payment.list", roles=EVERYONE, style=Style.READ)
-async def list_payments(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+async def list_payments(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Payment]:
     """The actor's payments, newest first; all payments for an admin."""
     where = visible_to(actor, Payment) | ({"status": cmd.status} if cmd.status else {})
     return await uow.page(Payment, where, cursor=cmd.cursor, limit=cmd.limit)

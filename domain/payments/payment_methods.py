@@ -1,10 +1,13 @@
 """Saved payment methods. They are stored only at Stripe, under the user's Stripe customer."""
 
+from typing import Annotated
+
 import msgspec
 
 from domain.accounts.user import User
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import NotFound, Unavailable
+from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork, new_id
 from domain.operations.command import Command, Meta, NoFields, PaymentMethodId, Style
 from domain.operations.limits import stripe_calls
@@ -20,26 +23,32 @@ CUSTOMERS = {Role.CUSTOMER}
 class SavedMethod(msgspec.Struct, frozen=True):
     """A payment method as its owner sees it. `bidding.create` accepts its `id`."""
 
-    id: str
-    type: str
-    brand: str | None
-    last4: str | None
-    exp_month: int | None
-    exp_year: int | None
+    id: Annotated[str, about("The id of the method at Stripe, pm_...")]
+    type: Annotated[str, about("The kind of method, such as card.")]
+    brand: Annotated[str | None, about("The brand of a card; otherwise null.")]
+    last4: Annotated[str | None, about("The last four digits of a card; otherwise null.")]
+    exp_month: Annotated[int | None, about("The month when a card expires; otherwise null.")]
+    exp_year: Annotated[int | None, about("The year when a card expires; otherwise null.")]
 
 
 class SavedMethods(msgspec.Struct, frozen=True):
-    items: list[SavedMethod]
+    """The saved payment methods of a customer."""
+
+    items: Annotated[list[SavedMethod], about("All saved methods.")]
 
 
 class Detach(Command, frozen=True):
-    method_id: PaymentMethodId
+    method_id: Annotated[
+        PaymentMethodId, about("The id of the payment method, which begins with pm_.")
+    ]
 
 
 class MethodSetup(msgspec.Struct, frozen=True):
     """The secret with which Stripe.js saves a method; null if Stripe did not answer in time."""
 
-    client_secret: str | None
+    client_secret: Annotated[
+        str | None, about("For Stripe.js, which saves a method with it; null if Stripe is slow.")
+    ]
 
 
 async def setup_reply(user_id: str, actor: Actor, ports: Ports) -> MethodSetup:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, get_args
 
-from msgspec import Meta as Limits
+from domain.kernel.fields import expected
 
 # Where Stripe serves businesses, so that an account there can have `card_payments` as well as
 # `transfers`. Stripe may refuse one for the platform's own country. Source: Stripe, "Global
@@ -58,5 +58,5 @@ CountryCode = Literal[
 COUNTRIES: tuple[str, ...] = get_args(CountryCode)
 Country = Annotated[
     CountryCode,
-    Limits(description="The code of a country where Stripe pays out, such as US."),
+    expected("The code of a country where Stripe pays out, such as US."),
 ]

@@ -1,13 +1,14 @@
 """Creates a contractor's Stripe account and keeps its capabilities up to date."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from domain.accounts.user import MAX_CLOSED_ACCOUNTS, UPDATED, User
 from domain.kernel.actor import Actor, Role
 from domain.kernel.errors import NotFound, TooMany
+from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
 from domain.operations.command import Command
 from domain.operations.limits import stripe_calls
@@ -18,6 +19,14 @@ from domain.payouts.countries import Country
 from domain.ports.payment_gateway import ConnectAccount, GatewayRefused, GatewayUnknown
 from domain.ports.ports import Ports
 from domain.ports.step_up import StepUpFor
+
+
+class OnboardingLink(msgspec.Struct, frozen=True):
+    """Where a contractor gives Stripe their data."""
+
+    url: Annotated[
+        str | None, about("Stripe's page, which can be opened once; null if Stripe is slow.")
+    ]
 
 
 class CreateConnectAccount(Task, frozen=True, tag="create_connect_account"):
@@ -50,23 +59,25 @@ class CreateConnectAccount(Task, frozen=True, tag="create_connect_account"):
         )
 
 
-async def onboarding_link(user_id: str, actor: Actor, ports: Ports) -> dict[str, str | None]:
+async def onboarding_link(user_id: str, actor: Actor, ports: Ports) -> OnboardingLink:
     await ports.waiter.settled(user_id)
     user = await ports.store.single().get(User, user_id)
     if user.connect_id is None:
-        return {"url": None}
+        return OnboardingLink(None)
     try:
         account = await ports.gateway.account(user.connect_id)
         await ports.store.transact(lambda uow: store_account_state(uow, account))
-        return {"url": await ports.gateway.onboarding_url(user.connect_id)}
+        return OnboardingLink(await ports.gateway.onboarding_url(user.connect_id))
     except (GatewayUnknown, GatewayRefused):
-        return {"url": None}
+        return OnboardingLink(None)
 
 
 class Onboard(Command, frozen=True):
     """`country` (two letters, ISO 3166) of the bank account; the platform's own if not given."""
 
-    country: Country | None = None
+    country: Annotated[
+        Country | None, about("Where the bank account is; the platform's own country by default.")
+    ] = None
 
 
 @operation(

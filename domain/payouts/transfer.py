@@ -2,7 +2,9 @@
 
 from datetime import timedelta
 from enum import StrEnum
+from typing import Annotated
 
+from domain.kernel.fields import Currency, MinorUnits, about
 from domain.kernel.record import Index, Record
 from domain.kernel.state_machine import Steps
 
@@ -55,15 +57,22 @@ class Transfer(Record, frozen=True):
         Index((("stripe_id", 1), ("_id", 1))),
     )
 
-    user_id: str
-    amount: int
-    currency: str
-    offer_id: str | None = None
-    status: TransferStatus = TransferStatus.WAITING
-    stripe_id: str | None = None
-    reversed_amount: int = 0
-    refill: bool = False
-    key: int = 0
+    user_id: Annotated[str, about("The id of the contractor.")]
+    amount: MinorUnits
+    currency: Currency
+    offer_id: Annotated[
+        str | None,
+        about("The id of the offer whose payment funds it; null if the platform's balance does."),
+    ] = None
+    status: Annotated[TransferStatus, about("Its state.")] = TransferStatus.WAITING
+    stripe_id: Annotated[
+        str | None, about("The id of the transfer at Stripe; null until it is made.")
+    ] = None
+    reversed_amount: Annotated[int, about("What was taken back, in minor units.")] = 0
+    refill: Annotated[
+        bool, about("Whether it restores a balance at Stripe, which the wallet counts already.")
+    ] = False
+    key: Annotated[int, about("The number of its idempotency key.")] = 0
 
     @property
     def net(self) -> int:

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Protocol
 import msgspec
 from msgspec import Meta as Limits
 
+from domain.kernel.fields import about
+
 
 class Totp(Protocol):
     """One-time codes by time, RFC 6238: six digits, a new one every 30 seconds."""
@@ -71,20 +73,20 @@ class AuthenticatorResponse(
 ):
     """The fields that this server reads; browsers send more. All are base64url."""
 
-    client_data: Part
-    attestation: Part | None = None
-    authenticator_data: Part | None = None
-    signature: Part | None = None
-    user_handle: Part | None = None
+    client_data: Annotated[Part, about("In base64url.")]
+    attestation: Annotated[Part | None, about("In base64url, of a new passkey.")] = None
+    authenticator_data: Annotated[Part | None, about("In base64url, of a signature.")] = None
+    signature: Annotated[Part | None, about("In base64url, of a signature.")] = None
+    user_handle: Annotated[Part | None, about("In base64url; may be left out.")] = None
 
 
 class PasskeyAnswer(msgspec.Struct, frozen=True, rename={"raw_id": "rawId"}):
     """What `navigator.credentials.create()` or `get()` returned, as its `toJSON()` gives it."""
 
-    id: CredentialId
-    raw_id: CredentialId
-    type: Annotated[str, Limits(max_length=32)]
-    response: AuthenticatorResponse
+    id: Annotated[CredentialId, about("The credential id, in base64url.")]
+    raw_id: Annotated[CredentialId, about("The same.")]
+    type: Annotated[str, Limits(max_length=32), about("Always `public-key`.")]
+    response: Annotated[AuthenticatorResponse, about("What the authenticator answered.")]
 
 
 class NewPasskey(msgspec.Struct, frozen=True):

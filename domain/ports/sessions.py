@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 
 from domain.kernel.actor import Actor
+from domain.kernel.fields import about
+from domain.kernel.outbox import Event, Numbering
 
 SESSION_LIFE = timedelta(days=30)  # without use
 LONGEST_SESSION = timedelta(days=90)  # however often it is used; then one signs in again
@@ -20,21 +22,28 @@ class Tokens(msgspec.Struct, frozen=True):
     """An access token, valid until `expires_at`, and a refresh token, which can be exchanged for a
     new pair once."""
 
-    access_token: str
-    refresh_token: str
-    expires_at: datetime
+    access_token: Annotated[str, about("Authorizes requests and sockets until `expires_at`.")]
+    refresh_token: Annotated[
+        str, about("Can be exchanged once for new tokens, by `account.refresh`.")
+    ]
+    expires_at: Annotated[datetime, about("When the access token expires.")]
 
 
 class SessionView(msgspec.Struct, frozen=True):
     """One session, as its user sees it: the name of its device, and the network of the address
     that it was started from."""
 
-    id: str
-    created_at: datetime
-    last_used_at: datetime
-    address: str
-    device: str = ""
-    current: bool = False
+    id: Annotated[str, about("The id of the session.")]
+    created_at: Annotated[datetime, about("When the user signed in.")]
+    last_used_at: Annotated[datetime, about("When its tokens were last refreshed.")]
+    address: Annotated[
+        str,
+        about(
+            "The network of the address that it was started from, a /24 of IPv4 or a /64 of IPv6."
+        ),
+    ]
+    device: Annotated[str, about("The name of the device.")] = ""
+    current: Annotated[bool, about("Whether it is the session of this request.")] = False
 
 
 class Confirmation(msgspec.Struct, frozen=True):
@@ -75,6 +84,18 @@ class SessionEvent(msgspec.Struct, frozen=True):
     session_id: str = ""
     until: datetime | None = None
     generation: int = 0
+
+
+class RevokedSession(msgspec.Struct, frozen=True):
+    """Why this connection ends: its session was ended, or its access token has expired."""
+
+    reason: Annotated[
+        Literal["revoked", "expired"],
+        about("`revoked`: sign in again. `expired`: connect again with a new access token."),
+    ]
+
+
+REVOKED = Event("/account", "session.revoked", RevokedSession, Numbering.NEVER)
 
 
 class Sessions(Protocol):

@@ -14,7 +14,8 @@ from msgspec import Meta as Limits
 from domain.accounts.user import User
 from domain.kernel.actor import PARTIES, Actor
 from domain.kernel.errors import NotFound
-from domain.kernel.outbox import Event, Lane
+from domain.kernel.fields import JobId, UserId, about
+from domain.kernel.outbox import Event, Lane, Numbering
 from domain.kernel.record import Record
 from domain.kernel.rooms import job_in, presence_room, user_in
 from domain.kernel.store import Duplicate, UnitOfWork
@@ -22,8 +23,6 @@ from domain.operations.command import Command, Id, Meta, Style
 from domain.operations.operation import operation
 from domain.operations.task import Task
 from domain.ports.ports import Ports
-
-PRESENCE = Event("/chat", "presence")
 
 
 class LastSeen(Record, frozen=True):
@@ -35,23 +34,37 @@ class LastSeen(Record, frozen=True):
     at: datetime
 
 
-class Seen(msgspec.Struct, frozen=True):
+class UserPresence(msgspec.Struct, frozen=True):
     """What another user sees: both fields are null if one of the two hides presence.
 
     `last_seen_at` is null while they are online.
     """
 
-    user_id: str
-    online: bool | None = None
-    last_seen_at: datetime | None = None
+    user_id: UserId
+    online: Annotated[
+        bool | None, about("Whether they are online; null if one of the two hides it.")
+    ] = None
+    last_seen_at: Annotated[
+        datetime | None,
+        about("When they were last online; null if they are, and if one of the two hides it."),
+    ] = None
 
 
-class SeenPeople(msgspec.Struct, frozen=True):
-    items: list[Seen]
+PRESENCE = Event("/chat", "presence", UserPresence, Numbering.NEVER)
+
+
+class PresenceList(msgspec.Struct, frozen=True):
+    """The presence of several users."""
+
+    items: Annotated[list[UserPresence], about("One for each other member of the conversations.")]
 
 
 class Conversations(Command, frozen=True):
-    conversation_ids: Annotated[tuple[Id, ...], Limits(max_length=100)]
+    conversation_ids: Annotated[
+        tuple[Id, ...],
+        Limits(max_length=100),
+        about("The conversations whose members are asked for."),
+    ]
 
 
 def _rooms(answer: Any, actor: Actor) -> list[str]:
@@ -59,15 +72,15 @@ def _rooms(answer: Any, actor: Actor) -> list[str]:
 
 
 @operation("chat.presence", roles=PARTIES, style=Style.DIRECT, joins=_rooms, errors=(NotFound,))
-async def presence(cmd: Conversations, actor: Actor, ports: Ports, meta: Meta) -> SeenPeople:
+async def presence(cmd: Conversations, actor: Actor, ports: Ports, meta: Meta) -> PresenceList:
     """The presence of the other members; subscribes this connection to their `presence`.
 
     Raises NotFound. A caller who hides presence gets an empty list and no pushes.
     """
     people = await ports.members.others_in_all(cmd.conversation_ids, actor.id)
     if not people or await _users_hiding_presence(ports.store.single(), [actor.id]):
-        return SeenPeople([])
-    return SeenPeople(await _read_presence(ports, people))
+        return PresenceList([])
+    return PresenceList(await _read_presence(ports, people))
 
 
 class PushPresence(Task, frozen=True, tag="push_presence"):
@@ -97,7 +110,7 @@ async def push_counts(ports: Ports, counts: Mapping[str, int]) -> None:
     """Push changed counts: connections of users, and viewers of jobs. Saves who went offline."""
     for room, count in counts.items():
         if job_id := job_in(room):
-            ports.live.push(VIEWERS, Viewers(job_id, count), room=room)
+            ports.live.push(VIEWERS, JobViewers(job_id, count), room=room)
     users = {user: count > 0 for room, count in counts.items() if (user := user_in(room))}
     if not users:
         return
@@ -107,25 +120,25 @@ async def push_counts(ports: Ports, counts: Mapping[str, int]) -> None:
     _push(
         ports,
         [
-            Seen(user, online, None if online else uow.now)
+            UserPresence(user, online, None if online else uow.now)
             for user, online in users.items()
             if user not in hidden
         ],
     )
 
 
-def _push(ports: Ports, people: Collection[Seen]) -> None:
+def _push(ports: Ports, people: Collection[UserPresence]) -> None:
     for seen in people:
         ports.live.push(PRESENCE, seen, room=presence_room(seen.user_id))
 
 
-async def _read_presence(ports: Ports, people: Collection[str]) -> list[Seen]:
+async def _read_presence(ports: Ports, people: Collection[str]) -> list[UserPresence]:
     uow, ids = ports.store.single(), tuple(people)
     hidden = await _users_hiding_presence(uow, ids)
     online = await ports.presence.online([id for id in ids if id not in hidden])
     rows = await uow.all(LastSeen, {"_id": ids}, limit=len(ids))
     last = {row.id: row.at for row in rows if row.id not in hidden | online}
-    return [Seen(id, None if id in hidden else id in online, last.get(id)) for id in ids]
+    return [UserPresence(id, None if id in hidden else id in online, last.get(id)) for id in ids]
 
 
 async def _users_hiding_presence(uow: UnitOfWork, people: Collection[str]) -> set[str]:
@@ -149,11 +162,11 @@ async def _save_last_seen(uow: UnitOfWork, users: Collection[str]) -> None:
         await _save_last_seen(uow, users)
 
 
-VIEWERS = Event("/job", "job.viewers")
-
-
-class Viewers(msgspec.Struct, frozen=True):
+class JobViewers(msgspec.Struct, frozen=True):
     """The number of users who watch a job; several devices of one user count once."""
 
-    job_id: str
-    viewers: int
+    job_id: JobId
+    viewers: Annotated[int, about("How many users watch it.")]
+
+
+VIEWERS = Event("/job", "job.viewers", JobViewers, Numbering.NEVER)

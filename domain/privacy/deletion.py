@@ -5,7 +5,7 @@ are erased afterwards, see `erasure.py`.
 """
 
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -18,6 +18,7 @@ from domain.disputes.dispute import Dispute, DisputeStatus
 from domain.jobs.job import Job, JobStatus
 from domain.kernel.actor import PARTIES, Actor, Role
 from domain.kernel.errors import MoneyOutstanding, NotFound, WrongCredentials
+from domain.kernel.fields import about
 from domain.kernel.store import UnitOfWork
 from domain.ledger.balances import Balance
 from domain.operations.command import Command, Meta, Style
@@ -36,11 +37,13 @@ REPEAT_AFTER = timedelta(minutes=2)  # longer than a transaction can stay open
 class Delete(Command, frozen=True):
     UNLOGGED = frozenset({"password"})
 
-    password: Password
+    password: Annotated[Password, about("The password.")]
 
 
-class Deleted(msgspec.Struct, frozen=True):
-    id: str
+class DeletedAccount(msgspec.Struct, frozen=True):
+    """The account that was deleted."""
+
+    id: Annotated[str, about("The id of the deleted user.")]
 
 
 @operation(
@@ -51,7 +54,7 @@ class Deleted(msgspec.Struct, frozen=True):
     limits=(PASSWORDS_PER_ADDRESS, PASSWORDS_PER_ACCOUNT),
     errors=(MoneyOutstanding, NotFound, WrongCredentials),
 )
-async def delete(cmd: Delete, actor: Actor, ports: Ports, meta: Meta) -> Deleted:
+async def delete(cmd: Delete, actor: Actor, ports: Ports, meta: Meta) -> DeletedAccount:
     """Delete the caller's account permanently, end its sessions and release its e-mail address.
 
     Raises WrongCredentials, and MoneyOutstanding while something is left to settle.
@@ -59,7 +62,7 @@ async def delete(cmd: Delete, actor: Actor, ports: Ports, meta: Meta) -> Deleted
     user = await verify_password(ports, actor.id, cmd.password)
     await ports.store.transact(lambda uow: anonymize(uow, user))
     await end_revoked_sessions(ports, user.id)
-    return Deleted(user.id)
+    return DeletedAccount(user.id)
 
 
 async def anonymize(uow: UnitOfWork, user: User) -> None:

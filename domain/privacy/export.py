@@ -10,7 +10,7 @@ import io
 import zipfile
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -30,6 +30,7 @@ from domain.jobs.saved_searches import SavedSearch
 from domain.kernel.actor import EVERYONE, Actor, Role
 from domain.kernel.batches import batches
 from domain.kernel.errors import NotFound, WrongCredentials
+from domain.kernel.fields import about
 from domain.kernel.outbox import Lane
 from domain.kernel.record import Record, wire
 from domain.kernel.store import UnitOfWork, new_id
@@ -38,7 +39,7 @@ from domain.notifications.feed import FeedRow
 from domain.notifications.notices import notify
 from domain.notifications.text import date_text
 from domain.operations.audit_log import AuditRow
-from domain.operations.command import Command, Meta, Style
+from domain.operations.command import Command, Done, Meta, Style
 from domain.operations.limits import PASSWORDS_PER_ACCOUNT, PASSWORDS_PER_ADDRESS, Limit
 from domain.operations.operation import operation
 from domain.operations.task import Task
@@ -54,7 +55,7 @@ PIECE = 256 * 1024  # bytes of an uploaded file
 class Export(Command, frozen=True):
     UNLOGGED = frozenset({"password"})
 
-    password: Password
+    password: Annotated[Password, about("The password.")]
 
 
 @operation(
@@ -65,7 +66,7 @@ class Export(Command, frozen=True):
     limits=(PASSWORDS_PER_ADDRESS, PASSWORDS_PER_ACCOUNT, Limit(2, 86_400)),
     errors=(NotFound, WrongCredentials),
 )
-async def export(cmd: Export, actor: Actor, ports: Ports, meta: Meta) -> dict[str, Any]:
+async def export(cmd: Export, actor: Actor, ports: Ports, meta: Meta) -> Done:
     """Begin an export of the caller's data; a notice says when it can be downloaded.
 
     Raises WrongCredentials.
@@ -76,7 +77,7 @@ async def export(cmd: Export, actor: Actor, ports: Ports, meta: Meta) -> dict[st
         uow.later(MakeExport(new_id(File.PREFIX), user.id, uow.now))
 
     await ports.store.transact(queue)
-    return {}
+    return Done()
 
 
 class MakeExport(Task, frozen=True, tag="make_export"):

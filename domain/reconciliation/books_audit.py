@@ -15,7 +15,7 @@ from domain import ledger
 from domain.accounts.user import User
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment, PaymentStatus
-from domain.disputes.chargebacks import STATUS_OF_STRIPE, Chargeback, ChargebackStatus
+from domain.disputes.chargeback import STATUS_OF_STRIPE, Chargeback, ChargebackStatus
 from domain.kernel.record import Record
 from domain.kernel.store import NEWEST, UnitOfWork
 from domain.ledger.balances import Balance

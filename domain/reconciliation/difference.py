@@ -1,8 +1,10 @@
 """A disagreement that the audit or a reconciliation reports."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+
+from domain.kernel.fields import about
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -12,7 +14,7 @@ class Difference(msgspec.Struct, frozen=True):
     `found` is what is stored here, and `expected` what the journal, the holdings or Stripe say.
     """
 
-    what: str
-    subject: str
-    expected: Any
-    found: Any
+    what: Annotated[str, about("What was compared.")]
+    subject: Annotated[str, about("The id of what differs.")]
+    expected: Annotated[Any, about("What our journal says.")]
+    found: Annotated[Any, about("What Stripe says.")]

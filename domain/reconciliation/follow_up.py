@@ -15,7 +15,8 @@ import msgspec
 from domain.accounts.user import User
 from domain.deals.offer import Offer, RefundStatus
 from domain.deals.payment import Payment, PaymentStatus
-from domain.disputes.chargebacks import Chargeback, ChargebackStatus, ReadDispute
+from domain.disputes.chargeback import Chargeback, ChargebackStatus
+from domain.disputes.chargebacks import ReadDispute
 from domain.kernel.batches import batches
 from domain.kernel.outbox import Lane, OutboxRow
 from domain.kernel.record import Index, Record

@@ -11,7 +11,8 @@ from typing import Annotated
 from domain.kernel.actor import ADMINS, Actor, Role
 from domain.kernel.batches import batches
 from domain.kernel.bounds import Bounded
-from domain.kernel.outbox import Event
+from domain.kernel.fields import about
+from domain.kernel.outbox import Event, Numbering
 from domain.kernel.record import Index, Page, Record
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
@@ -26,8 +27,6 @@ from domain.ports.ports import Ports
 from domain.reconciliation.difference import Difference
 from domain.reconciliation.journal_lines import CHUNK, MAX_DELAY, compare_journal, compare_payouts
 from domain.reconciliation.stripe_lines import MAX_DIFFERENCES, Comparison, compare_stripe_lines
-
-UPDATED = Event("/admin", "reconciliation.updated")
 
 DAY = timedelta(days=1)
 DAILY_SPAN = timedelta(days=2)  # of a daily run, at least: every line is compared twice
@@ -53,23 +52,34 @@ class Reconciliation(Record, frozen=True):
     PREFIX = "rec"
     INDEXES = (Index((("by", 1), ("_id", -1))),)
 
-    start: datetime
-    end: datetime
-    by: str
-    status: ReconciliationStatus = ReconciliationStatus.RUNNING
-    compared: Annotated[dict[str, int], Bounded(200)] = {}
-    differences: Annotated[tuple[Difference, ...], Bounded(MAX_DIFFERENCES)] = ()
-    difference_count: int = 0
-    booked_count: int = 0
-    failure: str | None = None
-    finished_at: datetime | None = None
+    start: Annotated[datetime, about("From this time on.")]
+    end: Annotated[datetime, about("Up to this time, which is not part of it.")]
+    by: Annotated[str, about("The id of the administrator who started it, or `system`.")]
+    status: Annotated[ReconciliationStatus, about("Its state.")] = ReconciliationStatus.RUNNING
+    compared: Annotated[
+        dict[str, int], Bounded(200), about("How many lines were compared, by type.")
+    ] = {}
+    differences: Annotated[
+        tuple[Difference, ...], Bounded(MAX_DIFFERENCES), about("The first differences.")
+    ] = ()
+    difference_count: Annotated[int, about("How many differences there are.")] = 0
+    booked_count: Annotated[int, about("How many missing lines were booked.")] = 0
+    failure: Annotated[str | None, about("Why it failed; null if it did not.")] = None
+    finished_at: Annotated[datetime | None, about("When it ended; null while it runs.")] = None
+
+
+UPDATED = Event("/admin", "reconciliation.updated", Reconciliation, Numbering.NEVER)
 
 
 class Reconcile(Command, frozen=True):
     """A time span, by default the last two days; `end` is exclusive."""
 
-    start: Moment | None = None
-    end: Moment | None = None
+    start: Annotated[
+        Moment | None, about("From this time on; by default two days before `end`.")
+    ] = None
+    end: Annotated[
+        Moment | None, about("Up to this time, which is not part of it; by default now.")
+    ] = None
 
 
 class List(Command, frozen=True):
@@ -88,7 +98,7 @@ async def reconcile(cmd: Reconcile, actor: Actor, uow: UnitOfWork) -> Reconcilia
 
 
 @operation("admin.reconciliations", roles=ADMINS, style=Style.READ)
-async def reconciliations(cmd: List, actor: Actor, uow: UnitOfWork) -> Page:
+async def reconciliations(cmd: List, actor: Actor, uow: UnitOfWork) -> Page[Reconciliation]:
     """List the reports, newest first."""
     return await uow.page(Reconciliation, {}, cursor=cmd.cursor, limit=cmd.limit)
 

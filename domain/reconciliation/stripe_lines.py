@@ -13,7 +13,8 @@ import msgspec
 
 from domain import ledger
 from domain.deals.payment import Payment
-from domain.disputes.chargebacks import STATUS_OF_STRIPE, Chargeback, ReadDispute
+from domain.disputes.chargeback import STATUS_OF_STRIPE, Chargeback
+from domain.disputes.chargebacks import ReadDispute
 from domain.kernel.record import Record
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.ledger.transaction import Transaction

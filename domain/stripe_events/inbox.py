@@ -19,6 +19,7 @@ from msgspec import Meta as Limits
 from domain.accounts.user import User
 from domain.deals.payment import Payment, PaymentStatus
 from domain.disputes import chargebacks
+from domain.kernel.fields import about
 from domain.kernel.record import Index, Record
 from domain.kernel.store import Duplicate, UnitOfWork
 from domain.notifications.alerts import alert
@@ -111,18 +112,28 @@ class WebhookEvent(Record, frozen=True):
     )
     PRIVATE = frozenset({"digest"})
 
-    type: str
-    account: str | None
-    object_type: str
-    object_id: str
+    type: Annotated[str, about("The type of the event at Stripe, such as charge.refunded.")]
+    account: Annotated[
+        str | None, about("The connected account that it is about; null for the platform's own.")
+    ]
+    object_type: Annotated[str, about("What its object is, such as charge.")]
+    object_id: Annotated[str, about("The id of its object at Stripe.")]
     digest: str
-    status: EventStatus = EventStatus.RECEIVED
-    intent_id: str | None = None
-    payment_id: str | None = None
-    attempts: int = 0
-    reason: str | None = None
-    last_error: str | None = None
-    processed_at: datetime | None = None
+    status: Annotated[EventStatus, about("Its state.")] = EventStatus.RECEIVED
+    intent_id: Annotated[
+        str | None, about("The PaymentIntent that it is about; null if there is none.")
+    ] = None
+    payment_id: Annotated[
+        str | None, about("The id of the payment that it is about; null if there is none.")
+    ] = None
+    attempts: Annotated[int, about("How often it was processed.")] = 0
+    reason: Annotated[str | None, about("Why it is quarantined; otherwise null.")] = None
+    last_error: Annotated[str | None, about("Why the last attempt failed; null if none did.")] = (
+        None
+    )
+    processed_at: Annotated[
+        datetime | None, about("When it was processed; null if it was not.")
+    ] = None
 
 
 async def receive_event(ports: Ports, event: object) -> bool:

@@ -8,6 +8,7 @@ from msgspec import Meta as Limits
 
 from domain.kernel.actor import ADMINS, Actor
 from domain.kernel.errors import Conflict, NotFound
+from domain.kernel.fields import about
 from domain.kernel.outbox import Lane, OutboxRow
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
@@ -19,40 +20,55 @@ from domain.stripe_events.payloads import WebhookPayload
 
 
 class ListEvents(Command, frozen=True):
-    status: EventStatus | None = None
-    type: Annotated[str, Limits(max_length=100)] | None = None
+    status: Annotated[EventStatus | None, about("Only events in this state.")] = None
+    type: Annotated[
+        Annotated[str, Limits(max_length=100)] | None,
+        about("Only events of this type, such as charge.refunded."),
+    ] = None
     cursor: Cursor | None = None
     limit: PageSize = 20
 
 
 class EventById(Command, frozen=True):
-    event_id: Annotated[str, Limits(min_length=1, max_length=255)]
+    event_id: Annotated[
+        str, Limits(min_length=1, max_length=255), about("The id of the event at Stripe, evt_...")
+    ]
 
 
 class EventWithPayload(msgspec.Struct, frozen=True):
-    """`payload` is what Stripe sent, without personal fields; null after 30 days, and for objects
-    that are not processed. It is the last field."""
+    """One of Stripe's events, with what Stripe sent as its last field."""
 
-    id: str
-    version: int
-    created_at: datetime
-    updated_at: datetime
-    type: str
-    account: str | None
-    object_type: str
-    object_id: str
-    status: EventStatus
-    intent_id: str | None
-    payment_id: str | None
-    attempts: int
-    reason: str | None
-    last_error: str | None
-    processed_at: datetime | None
-    payload: Any
+    id: Annotated[str, about("The id of the event at Stripe.")]
+    version: Annotated[int, about("Counts the changes.")]
+    created_at: Annotated[datetime, about("When it was received.")]
+    updated_at: Annotated[datetime, about("When it was last changed.")]
+    type: Annotated[str, about("The type of the event at Stripe, such as charge.refunded.")]
+    account: Annotated[
+        str | None, about("The connected account that it is about; null for the platform's own.")
+    ]
+    object_type: Annotated[str, about("What its object is, such as charge.")]
+    object_id: Annotated[str, about("The id of its object at Stripe.")]
+    status: Annotated[EventStatus, about("Its state.")]
+    intent_id: Annotated[
+        str | None, about("The PaymentIntent that it is about; null if there is none.")
+    ]
+    payment_id: Annotated[
+        str | None, about("The id of the payment that it is about; null if there is none.")
+    ]
+    attempts: Annotated[int, about("How often it was processed.")]
+    reason: Annotated[str | None, about("Why it is quarantined; otherwise null.")]
+    last_error: Annotated[str | None, about("Why the last attempt failed; null if none did.")]
+    processed_at: Annotated[datetime | None, about("When it was processed; null if it was not.")]
+    payload: Annotated[
+        Any,
+        about(
+            "What Stripe sent, without personal fields; null after 30 days, and if it is not kept."
+        ),
+    ]
 
 
 @operation("admin.webhook_events", roles=ADMINS, style=Style.READ)
-async def list_events(cmd: ListEvents, actor: Actor, uow: UnitOfWork) -> Page:
+async def list_events(cmd: ListEvents, actor: Actor, uow: UnitOfWork) -> Page[WebhookEvent]:
     """List Stripe's events, the one that was received last first."""
     filters = {"status": cmd.status, "type": cmd.type}
     where: dict[str, Any] = {name: value for name, value in filters.items() if value}

@@ -1,9 +1,12 @@
 """The operations on a wallet: its balances and its transaction history."""
 
+from typing import Annotated
+
 import msgspec
 
 from domain import ledger
 from domain.kernel.actor import EVERYONE, Actor, Role
+from domain.kernel.fields import Currency, about
 from domain.kernel.record import Page
 from domain.kernel.store import UnitOfWork
 from domain.ledger.balances import WalletBalances
@@ -16,14 +19,16 @@ from domain.wallet.withdrawals import History
 class WalletSummary(msgspec.Struct, frozen=True):
     """The balances in the main currency, and in every other currency that was ever booked."""
 
-    currency: str
-    available: int
-    pending: int
-    held: int
-    in_transit: int
-    debt: int
-    version: int
-    others: list[WalletBalances]
+    currency: Currency
+    available: Annotated[int, about("What can be withdrawn, in minor units.")]
+    pending: Annotated[int, about("What is on the way to the wallet, in minor units.")]
+    held: Annotated[int, about("What an undecided chargeback blocks, in minor units.")]
+    in_transit: Annotated[int, about("What is on the way to the bank, in minor units.")]
+    debt: Annotated[
+        int, about("What is owed after refunds and chargebacks, in minor units: zero or below.")
+    ]
+    version: Annotated[int, about("Counts the changes.")]
+    others: Annotated[list[WalletBalances], about("The same for every other currency.")]
 
 
 @operation("wallet.balance", roles=EVERYONE, style=Style.READ)
@@ -51,7 +56,7 @@ async def balance(cmd: NoFields, actor: Actor, uow: UnitOfWork) -> WalletSummary
 
 
 @operation("wallet.history", roles=EVERYONE, style=Style.READ)
-async def history(cmd: History, actor: Actor, uow: UnitOfWork) -> Page:
+async def history(cmd: History, actor: Actor, uow: UnitOfWork) -> Page[Transaction]:
     """The transactions of the actor's wallet, newest first; for an admin the platform's."""
     where = {"accounts": ledger.PLATFORM} if actor.role is Role.ADMIN else {"users": actor.id}
     return await uow.page(Transaction, where, cursor=cmd.cursor, limit=cmd.limit)

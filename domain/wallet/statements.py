@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
 from domain.deals.offer import Offer
 from domain.kernel.actor import EVERYONE, Actor
 from domain.kernel.documents import Sort
+from domain.kernel.fields import Currency, about
 from domain.kernel.store import UnitOfWork
 from domain.ledger.owner_view import OwnedAccounts, check_span, totals, within
 from domain.ledger.transaction import Transaction
@@ -22,38 +24,40 @@ OLDEST: Sort = (("created_at", 1), ("_id", 1))
 class GetStatement(Command, frozen=True):
     """A period of up to 366 days, without `end`. `currency` defaults to the main currency."""
 
-    start: Moment
-    end: Moment
-    currency: CurrencyCode | None = None
+    start: Annotated[Moment, about("From this time on.")]
+    end: Annotated[Moment, about("Up to this time, which is not part of it.")]
+    currency: Annotated[
+        CurrencyCode | None, about("A code of three letters; by default the main currency.")
+    ] = None
 
 
 class BalanceParts(msgspec.Struct, frozen=True):
     """A balance in minor units, and its parts."""
 
-    amount: int
-    parts: dict[str, int]
+    amount: Annotated[int, about("The sum, in minor units.")]
+    parts: Annotated[dict[str, int], about("Its parts by name, in minor units.")]
 
 
 class KindTotals(msgspec.Struct, frozen=True):
     """The transactions of one kind; `moved_amount` moved between the owner's accounts."""
 
-    kind: str
-    count: int
-    in_amount: int
-    out_amount: int
-    moved_amount: int
+    kind: Annotated[str, about("What kind of movements these are.")]
+    count: Annotated[int, about("How many there were.")]
+    in_amount: Annotated[int, about("What came in, in minor units.")]
+    out_amount: Annotated[int, about("What went out, in minor units.")]
+    moved_amount: Annotated[int, about("What moved between the owner's accounts, in minor units.")]
 
 
 class AccountStatement(msgspec.Struct, frozen=True):
     """`opening` plus `net_amount` is `closing`. Amounts are minor units of `currency`."""
 
-    currency: str
-    start: datetime
-    end: datetime
-    opening: BalanceParts
-    closing: BalanceParts
-    net_amount: int
-    lines: list[KindTotals]
+    currency: Currency
+    start: Annotated[datetime, about("From this time on.")]
+    end: Annotated[datetime, about("Up to this time, which is not part of it.")]
+    opening: Annotated[BalanceParts, about("The balance at the start.")]
+    closing: Annotated[BalanceParts, about("The balance at the end.")]
+    net_amount: Annotated[int, about("The change, in minor units.")]
+    lines: Annotated[list[KindTotals], about("The movements by kind.")]
 
 
 class StatementEntry(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from domain.kernel.errors import (
     NotOnboarded,
     WalletFrozen,
 )
+from domain.kernel.fields import Currency, MinorUnits, about
 from domain.kernel.money import CURRENCIES, MAX_AMOUNT, check_step
 from domain.kernel.outbox import Event
 from domain.kernel.record import Index, Page, Record
@@ -32,8 +33,6 @@ from domain.payouts.transfer import RECHECK_AFTER
 from domain.ports.payment_gateway import GatewayRefused, StripeMovement
 from domain.ports.ports import Ports
 from domain.ports.step_up import StepUpFor
-
-WITHDRAWAL_UPDATED = Event("/wallet", "withdrawal.updated")
 
 
 class WithdrawalStatus(StrEnum):
@@ -73,13 +72,16 @@ class Withdrawal(Record, frozen=True):
     )
     PRIVATE = frozenset({"payout_id", "account_id"})
 
-    user_id: str
+    user_id: Annotated[str, about("The id of the contractor.")]
     account_id: str
-    amount: int
-    currency: str
-    status: WithdrawalStatus = WithdrawalStatus.REQUESTED
-    failure: str | None = None
+    amount: MinorUnits
+    currency: Currency
+    status: Annotated[WithdrawalStatus, about("Its state.")] = WithdrawalStatus.REQUESTED
+    failure: Annotated[str | None, about("Why it failed, for a person; null if it did not.")] = None
     payout_id: str | None = None
+
+
+WITHDRAWAL_UPDATED = Event("/wallet", "withdrawal.updated", Withdrawal)
 
 
 class History(Command, frozen=True):
@@ -88,8 +90,10 @@ class History(Command, frozen=True):
 
 
 class Withdraw(Command, frozen=True):
-    amount: Annotated[int, Limits(ge=1, le=MAX_AMOUNT)]
-    currency: CurrencyCode | None = None
+    amount: Annotated[int, Limits(ge=1, le=MAX_AMOUNT), about("In minor units of the currency.")]
+    currency: Annotated[
+        CurrencyCode | None, about("A code of three letters; by default the main currency.")
+    ] = None
 
 
 @operation(
@@ -132,7 +136,7 @@ async def withdraw(cmd: Withdraw, actor: Actor, uow: UnitOfWork) -> Withdrawal:
 
 
 @operation("wallet.withdrawals", roles={Role.CONTRACTOR}, style=Style.READ)
-async def withdrawals(cmd: History, actor: Actor, uow: UnitOfWork) -> Page:
+async def withdrawals(cmd: History, actor: Actor, uow: UnitOfWork) -> Page[Withdrawal]:
     """The actor's withdrawals, newest first."""
     return await uow.page(Withdrawal, {"user_id": actor.id}, cursor=cmd.cursor, limit=cmd.limit)
 

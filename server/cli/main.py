@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
@@ -160,6 +161,16 @@ def rotate_keys() -> None:
     settings = configured(beside_dev=True)
     changed = _run(lambda: asyncio.run(rotation.run(settings)))
     typer.echo(f"{changed} records are encrypted again.")
+
+
+@app.command()
+def documents(folder: Path) -> None:
+    """Write the documents of the API, openapi.json and asyncapi.json. Needs no configuration."""
+    with loading():
+        from server.cli import documents as writing
+
+    for path in writing.write(folder, os.environ.get("PUBLIC_URL", "")):
+        typer.echo(path)
 
 
 PasswordFromStdin = Annotated[

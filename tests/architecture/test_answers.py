@@ -2,7 +2,7 @@
 
 import inspect
 from itertools import chain
-from typing import Any
+from typing import Any, get_origin
 
 import pytest
 
@@ -19,7 +19,7 @@ COMPLETE = {"account.passkeys", "job.searches"}
 LISTS = [
     (namespace, event, op)
     for namespace, event, _, op in operations()
-    if event and op.run.__annotations__["return"] is Page
+    if event and get_origin(op.answer) is Page
 ]
 
 

@@ -61,7 +61,7 @@ ALLOWED_SERVER = {
     "app": "runtime config admission cross_origin disk_space readiness rate_limits refusal_log"
     " operation_calls revocations adapters authentication http meta realtime container",
     "dev": "disk_space config log_setup demo_accounts dev_environment adapters http app",
-    "cli": "runtime config log_setup demo_accounts dev_environment container app dev",
+    "cli": "runtime config log_setup demo_accounts dev_environment rate_limits container app dev",
     "__main__": "cli",
 }
 

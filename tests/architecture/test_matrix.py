@@ -370,7 +370,7 @@ async def test_every_field_is_checked(market: Market, world: World, server: Any)
     the rule in a plain sentence. One kind of error is
     sent over each transport; the others are, too, where parsing accepts them."""
     for limit in (PASSWORDS_PER_ACCOUNT, CODES_PER_ACCOUNT, SETTING_UP):
-        server.web.limits._rates[limit] = Rate(10_000, 1)
+        server.web.rates._rates[limit] = Rate(10_000, 1)
     callers = {Role.CUSTOMER: world.customer, Role.CONTRACTOR: world.contractor}
     before = await market.traces()
     wrong: list[Any] = []

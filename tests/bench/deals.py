@@ -10,7 +10,7 @@ from domain import ledger
 from domain.accounts.user import User
 from domain.deals.offer import Milestone, MilestoneStatus, Offer, OfferStatus, Refund, RefundStatus
 from domain.deals.payment import Payment, PaymentStatus
-from domain.disputes.chargebacks import Chargeback, ChargebackStatus
+from domain.disputes.chargeback import Chargeback, ChargebackStatus
 from domain.kernel.money import Schedule
 from domain.kernel.record import Record
 from domain.kernel.store import new_id

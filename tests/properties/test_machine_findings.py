@@ -4,7 +4,8 @@ import asyncio
 from datetime import timedelta
 
 from domain.accounts.user import User
-from domain.disputes.chargebacks import Chargeback, ChargebackStatus, refresh_dispute
+from domain.disputes.chargeback import Chargeback, ChargebackStatus
+from domain.disputes.chargebacks import refresh_dispute
 from domain.kernel.outbox import OutboxRow
 from domain.ledger.chart import STRIPE
 from domain.ledger.transaction import Transaction

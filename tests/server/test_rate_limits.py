@@ -12,7 +12,7 @@ from domain.kernel.errors import RateLimited
 from domain.operations.command import Meta
 from domain.operations.limits import ANSWER_BYTES, PUSHED_BYTES, Limit, Per, stripe_calls
 from handlers import NAMESPACES
-from server.rate_limits import BYTES, MOST_OWED, RateLimits
+from server.rate_limits import BYTES, MOST_OWED, RateTable
 from server.token_buckets import Rate
 from tests.support.feed_rows import store_events
 from tests.support.parties import Refused
@@ -71,14 +71,14 @@ async def test_a_large_answer_is_paid_by_its_bytes(wire, market, server):
 
 
 async def test_declared_limits_are_enforced_and_scaled(market, server):
-    """Guard: `op.limits` in `RateLimits.check`, and `_factors`."""
+    """Guard: `op.limits` in `RateLimits.check`, and `RateTable._factors`."""
     declared = {name: op.limits for name, op in OPERATIONS.items()}
-    limits = RateLimits(server.web.redis, "scaled", 100, 30, str, str, server.web.tokens)
+    table = RateTable(100, 30)
     chosen = (declared["job.create"][0], *declared["account.login"])
-    rates = [limits._rate(limit) for limit in chosen]
+    rates = [table.of(limit) for limit in chosen]
     assert [(rate.burst, rate.interval) for rate in rates] == [(120, 1 / 2), (30, 2), (10, 30)]
     limit = declared["job.create"][0]
-    server.web.limits._rates[limit] = Rate(1, 1 / 100)
+    server.web.rates._rates[limit] = Rate(1, 1 / 100)
     customer = await market.customer()
     await market.job(customer)
     with pytest.raises(Refused) as refused:
@@ -94,7 +94,7 @@ async def test_a_push_to_the_market_is_paid_by_its_audience(market, server):
     update = {"job_id": job["id"], "title": "Paint it again"}
     for _ in range(50):
         await customer.call("/job", "update", update)
-    rate = server.web.limits._rate(MARKET_PUSHES)
+    rate = server.web.rates.of(MARKET_PUSHES)
     server.web.limits.audience = lambda room: int(rate.burst) * PUSHED_BYTES // 16_000
     await customer.call("/job", "update", update)
     with pytest.raises(Refused) as refused:
@@ -118,7 +118,7 @@ async def test_costs_of_a_command(server):
         return 4 if command.title == "Dear" else 0.5
 
     op = msgspec.structs.replace(OPERATIONS["job.create"], limits=(Limit(10, 1e7, cost=cost),))
-    limits._factors[Per.USER] = 1
+    server.web.rates._factors[Per.USER] = 1
 
     async def create(title, **more):
         await limits.check(op, VALID | {"title": title} | more, actor, Meta(size=300))
@@ -145,7 +145,7 @@ async def test_calls_of_stripe_are_limited_together(market, server):
     customer = await market.customer()
     await customer.call("/payment", "setup")
     for calls in (1, 2):
-        server.web.limits._rates[stripe_calls(calls)] = Rate(3, 1e-6)
+        server.web.rates._rates[stripe_calls(calls)] = Rate(3, 1e-6)
     await server.web.limits._buckets.stop()
     server.web.limits._buckets._allowances.clear()
     for key in await server.web.redis.keys(f"{server.store.name}:limit:stripe*"):

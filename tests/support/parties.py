@@ -16,6 +16,7 @@ from domain.accounts.user import User
 from domain.kernel.actor import Role
 from domain.ports.sessions import Tokens
 from handlers import NAMESPACES
+from tests.support.documented import check_ack, check_push, check_response
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -82,9 +83,10 @@ class AnonymousClient:
             method, (url or self.url) + path, json=json, params=params, headers=headers, **options
         ) as response:
             is_json = "json" in response.content_type
-            return response.status, await (
-                response.json(content_type=None) if is_json else response.text()
-            )
+            body = await (response.json(content_type=None) if is_json else response.text())
+            if is_json:
+                check_response(method, path, response.status, body)
+            return response.status, body
 
 
 class Party(AnonymousClient):
@@ -180,9 +182,11 @@ class Party(AnonymousClient):
 
         async def pushed(name: str, envelope: Any = None, *_: Any) -> None:
             envelope = envelope if isinstance(envelope, dict) else {"data": envelope}
-            self.pushes.append(
-                Push(namespace, name, envelope.get("seq"), envelope.get("at", ""), envelope["data"])
+            push = Push(
+                namespace, name, envelope.get("seq"), envelope.get("at", ""), envelope["data"]
             )
+            self.pushes.append(push)
+            check_push(namespace, name, push.seq, push.data)
             self._changed.set()
 
         async def connected() -> None:
@@ -240,7 +244,9 @@ class Party(AnonymousClient):
         try:
             await self.socket.emit(event, arguments, namespace=namespace, callback=answered)
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await answer
+                acked = await answer
+            check_ack(namespace, event, acked)
+            return acked
         except SocketIOError as gone:
             raise ConnectionLost(namespace) from gone
         finally:

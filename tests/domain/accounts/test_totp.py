@@ -218,11 +218,11 @@ async def test_guesses_are_limited_and_told_and_do_not_lock_the_owner_out(
     assert guesses == ["wrong_credentials"] * 10
     notice = await party.push("/account", "notification", lambda n: "guessed" in n["kind"])
     assert "5 wrong codes" in notice["text"]
-    server.web.limits._rates[PASSWORDS_PER_ACCOUNT] = Rate(10_000, 1)
+    server.web.rates._rates[PASSWORDS_PER_ACCOUNT] = Rate(10_000, 1)
     status, problem = await answer(market, await challenge_for(market, party), "000000")
     assert (status, problem["code"]) == (429, "rate_limited")
 
-    server.web.limits._rates[CODES_PER_ACCOUNT] = Rate(10_000, 1)
+    server.web.rates._rates[CODES_PER_ACCOUNT] = Rate(10_000, 1)
     await market.store.single().change(SecondFactor, party.id, failures=MOST_FAILURES)
     locked = await answer(market, await challenge_for(market, party), code_now(secret))
     assert (locked[0], "recovery code" in locked[1]["title"]) == (401, True)
@@ -270,7 +270,7 @@ async def test_guesses_in_a_signed_in_session_are_told_and_limited(
     notice = await party.push("/account", "notification", lambda n: "guessed" in n["kind"])
     assert "5 wrong codes" in notice["text"]
 
-    server.web.limits._rates[CODES_PER_ACCOUNT] = Rate(10_000, 1)
+    server.web.rates._rates[CODES_PER_ACCOUNT] = Rate(10_000, 1)
     await market.store.single().change(SecondFactor, party.id, session_failures=MOST_FAILURES)
     right = {"password": PASSWORD, "code": code_now(secret)}
     with pytest.raises(Refused) as refused:

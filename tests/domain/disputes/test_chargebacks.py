@@ -4,7 +4,8 @@ import pytest
 
 from domain import ledger
 from domain.deals.payment import Payment
-from domain.disputes.chargebacks import Chargeback, refresh_dispute
+from domain.disputes.chargeback import Chargeback
+from domain.disputes.chargebacks import refresh_dispute
 from domain.operations.task import TryAgain
 from domain.payouts.transfer import Transfer
 from tests.support.job_in_progress import TIMEOUT, JobInProgress

@@ -20,7 +20,7 @@ from domain.jobs.saved_searches import (
     _publish_new_hits,
     anchors_of,
 )
-from domain.jobs.search import Filters, List, SearchCriteria, list_query
+from domain.jobs.search import List, SearchCriteria, SearchFilters, list_query
 from domain.kernel.actor import Actor, Role
 from tests.conftest import Server
 from tests.support.market import Market
@@ -240,7 +240,7 @@ def some_job(dice: random.Random) -> Create:
     )
 
 
-def some_filters(dice: random.Random) -> Filters:
+def some_filters(dice: random.Random) -> SearchFilters:
     lon, lat = dice.choice(SPOTS)
     low = dice.choice([None, dice.randrange(1000)])
     all_of_them: Json = {
@@ -257,7 +257,7 @@ def some_filters(dice: random.Random) -> Filters:
     some = dict(dice.sample(sorted(all_of_them.items()), dice.randrange(4)))
     if "near" in some and dice.random() < 0.7:
         some["radius_km"] = dice.choice([1, 20, 60, 500, 1000])
-    return msgspec.convert(some, Filters)
+    return msgspec.convert(some, SearchFilters)
 
 
 async def test_a_search_matches_exactly_what_a_list_finds(market: Market, server: Server) -> None:
@@ -277,7 +277,7 @@ async def test_a_search_matches_exactly_what_a_list_finds(market: Market, server
     found_any = 0
     for _ in range(rounds):
         filters = some_filters(dice)
-        fields = {name: getattr(filters, name) for name in Filters.__struct_fields__}
+        fields = {name: getattr(filters, name) for name in SearchFilters.__struct_fields__}
         listed = {job.id for job in await uow.all(Job, list_query(List(**fields), actor))}
         wanted = SearchCriteria.of(filters)
         assert {job.id for job in jobs if wanted.fits(job)} == listed, filters

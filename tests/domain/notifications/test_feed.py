@@ -130,7 +130,7 @@ async def test_unread_counts_notices_that_are_not_own(market):
 
 @both_paths
 async def test_the_seen_mark_is_pushed_to_other_devices(market, server):
-    """Guard: `uow.publish(HEAD, ...)` in `feed.seen`, and `Marks` in the pushes of every 30 s."""
+    """Guard: `uow.publish(HEAD, ...)` in `feed.seen`, and `FeedMarks` of every 30 s."""
     customer, admin = await market.customer(), await market.admin()
     await admin.call("/admin", "live")
     phone = await market.sign_in(customer.user)

@@ -249,7 +249,7 @@ def test_each_rule_has_a_plain_sentence(
     name: str, fields: Any, field: str, sentence: str, rule: str, limit: Any
 ) -> None:
     """Guard: `input_errors.refused_input`, `field_types.type_at`, `input_errors.null_character` and
-    the `description` of patterns."""
+    the `expected` of patterns."""
     error = refused(name, fields)
     assert str(error) == f"{field}: {sentence}"
     told = {"field": field, "rule": rule} | ({} if limit is None else {"limit": limit})
@@ -281,12 +281,12 @@ def test_a_number_after_the_year_9999_names_its_field() -> None:
 
 
 def test_every_pattern_says_what_it_stands_for() -> None:
-    """Fails for a `pattern` in the limits of a field without a `description` beside it."""
+    """Fails for a `pattern` in the limits of a field without words of what is `expected`."""
     wrong = [
         (name, path)
         for name, op in OPERATIONS.items()
         for path, kind in fields_of(op.command)
-        if getattr(kind.type, "pattern", None) and not kind.description
+        if getattr(kind.type, "pattern", None) and not kind.expected
     ]
     assert wrong == []
 
@@ -295,7 +295,7 @@ def test_descriptions_are_phrases_that_follow_give() -> None:
     """Guard: `input_errors._expected`: the sentence is "give ..."."""
     for op in OPERATIONS.values():
         for _, kind in fields_of(op.command):
-            if text := kind.description:
+            if text := kind.expected:
                 assert text[0].isupper() and text.endswith(".") and text.count(".") == 1, text
 
 

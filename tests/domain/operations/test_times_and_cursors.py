@@ -12,6 +12,7 @@ from domain.operations.command import Cursor, Moment
 from domain.operations.operation import Operation
 from handlers import NAMESPACES
 from handlers.expose import Route
+from tests.domain.operations.test_currency_case import is_of_type
 from tests.support.operation_cases import CASES, SPECIAL, STATUS, VALUES
 from tests.support.parties import Json
 
@@ -37,7 +38,7 @@ def exposed() -> Iterator[tuple[str, str | None, Route | None, Operation]]:
 
 def fields_of_type(op: Operation, wanted: Any) -> list[str]:
     hints = get_type_hints(op.command, include_extras=True)
-    return [name for name, hint in hints.items() if wanted in (hint, *get_args(hint))]
+    return [name for name, hint in hints.items() if is_of_type(hint, wanted)]
 
 
 def valid(op: Operation) -> Json:

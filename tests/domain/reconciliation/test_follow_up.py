@@ -9,7 +9,7 @@ from domain.bidding import reminders as offer_reminders
 from domain.deals.offer import Offer
 from domain.deals.payment import Payment
 from domain.disputes import reminders as dispute_reminders
-from domain.disputes.chargebacks import Chargeback
+from domain.disputes.chargeback import Chargeback
 from domain.disputes.dispute import Dispute
 from domain.kernel.outbox import OutboxRow
 from domain.payouts.transfer import Reversal, Transfer

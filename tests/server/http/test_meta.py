@@ -46,21 +46,22 @@ async def test_anyone_may_read_it_and_keep_it(market: Market) -> None:
 
 
 async def test_it_tells_what_this_server_enforces(market: Market, server: Any) -> None:
-    """Guard: `meta.server_meta` and `rate_limits.described` read what is in force."""
+    """Guard: `meta.server_meta` and `RateTable.described` read what is in force."""
     _, answer = await market.anonymous_client().http("GET", PATH)
-    settings, limits = server.web.settings, server.web.limits
+    settings = server.web.settings
     assert [each["code"] for each in answer["money"]["currencies"]] == list(settings.currencies)
     assert answer["money"]["platform_fee_bps"] == settings.platform_fee_bps
     assert answer["money"]["service_fee_bps"] == settings.service_fee_bps
     assert answer["realtime"]["ping_interval_seconds"] == PING_INTERVAL
     assert answer["files"]["max_bytes"] == MAX_FILE
     assert answer["rates"]["all"]["requests"] == 5 * settings.commands_per_second
-    rate = limits._rate(PASSWORDS_PER_ADDRESS)
+    rate = server.web.rates.of(PASSWORDS_PER_ADDRESS)
     assert answer["rates"]["operations"]["account.login"][0] == {
         "per": "address",
         "bucket": "password",
         "requests": rate.burst,
         "seconds": rate.slack,
+        "cost": 1,
     }
 
 

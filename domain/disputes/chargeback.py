@@ -1,0 +1,86 @@
+"""The record of a chargeback, its states at Stripe, and its event."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from domain.kernel.fields import (
+    ContractorId,
+    Currency,
+    CustomerId,
+    JobId,
+    JobTitle,
+    OfferId,
+    PaymentId,
+    about,
+)
+from domain.kernel.outbox import Event, Numbering
+from domain.kernel.record import Index, Record
+
+
+class ChargebackStatus(StrEnum):
+    """An `inquiry` has moved no money; it becomes `closed` if it ends without moving any."""
+
+    INQUIRY = "inquiry"
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
+    CLOSED = "closed"
+
+
+STATUS_OF_STRIPE = {
+    "warning_needs_response": ChargebackStatus.INQUIRY,
+    "warning_under_review": ChargebackStatus.INQUIRY,
+    "warning_closed": ChargebackStatus.CLOSED,
+    "prevented": ChargebackStatus.CLOSED,
+    "needs_response": ChargebackStatus.OPEN,
+    "under_review": ChargebackStatus.OPEN,
+    "won": ChargebackStatus.WON,
+    "lost": ChargebackStatus.LOST,
+}
+
+
+class Chargeback(Record, frozen=True):
+    """A card dispute. Amounts are in minor units; `fee_amount` is Stripe's fee for it.
+
+    `steps` numbers the bookings: a bank may reverse its decision, so a step may occur repeatedly.
+    `completed_amount` is the completed work that the loss undid, and `held_amount` the part of the
+    contractor's money that is held. `warned_at` is when administrators were reminded of evidence.
+    """
+
+    COLLECTION = "chargebacks"
+    PREFIX = "cbk"
+    INDEXES = (
+        Index((("stripe_id", 1),), unique=True),
+        Index((("status", 1), ("_id", -1))),
+        Index((("status", 1), ("updated_at", 1))),
+        Index((("status", 1), ("due_by", 1), ("warned_at", 1))),
+        Index((("customer_id", 1), ("_id", -1))),
+        Index((("contractor_id", 1), ("_id", -1))),
+        Index((("offer_id", 1),)),
+    )
+    PRIVATE = frozenset({"steps", "stripe_id", "held_amount", "completed_amount", "warned_at"})
+
+    stripe_id: str
+    payment_id: PaymentId
+    offer_id: OfferId
+    job_id: JobId
+    job_title: JobTitle
+    customer_id: CustomerId
+    contractor_id: ContractorId
+    amount: Annotated[int, about("What the bank disputes, in minor units.")]
+    currency: Currency
+    reason: Annotated[str, about("The reason that the bank gives.")]
+    status: Annotated[ChargebackStatus, about("Its state.")]
+    due_by: Annotated[
+        datetime | None, about("Until when evidence counts; null if none is awaited.")
+    ] = None
+    warned_at: datetime | None = None
+    submissions: Annotated[int, about("How often evidence was submitted.")] = 0
+    fee_amount: Annotated[int, about("Stripe's fee for it, in minor units.")] = 0
+    held_amount: int = 0
+    completed_amount: int = 0
+    steps: int = 0
+
+
+UPDATED = Event("/payment", "chargeback.updated", Chargeback, Numbering.PARTIES)

@@ -1,0 +1,240 @@
+"""`/api/asyncapi.json`: every command and push of the sockets, in AsyncAPI 3.0.
+
+It describes the server: it receives commands and replies to them, and sends pushes.
+"""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from domain.kernel.errors import Code, TooLarge, Unauthenticated
+from domain.kernel.outbox import Event
+from handlers import CONTRACT_VERSION, NAMESPACES
+from handlers.documents.examples import (
+    answer_example,
+    command_example,
+    error_example,
+    push_example,
+)
+from handlers.documents.facts import Rates, described, facts_of, summary_of, writes
+from handlers.documents.openapi import LICENSE, TITLE
+from handlers.documents.problems import Error
+from handlers.documents.schemas import all_exposed, schemas
+from handlers.documents.wire_types import first_paragraph
+from handlers.expose import Exposed, Namespace
+
+Part = dict[str, Any]
+
+JSON = "application/json"
+ABOUT = """\
+The sockets speak Socket.IO v4. Connect each namespace (a channel here) with `auth: {token}`, the
+`access_token` of a sign-in; a refused one gets `connect_error` with an `Error` as its `data`. All
+namespaces share one connection.
+
+A command is `emit(event, fields, {request_id}?, ack)`: the `name` of the message is the event,
+its payload the fields, and its headers the second argument, which may be left out. Its reply is
+the acknowledgement. Commands of one connection run in the order in which they were sent.
+
+Every push is one object `{seq, at, data}`. `x-numbering` says what `seq` is. `feed` is the number
+in the feed of its user, without gaps; `account.sync` reads what was missed. `conversation` is the
+number of the message in its conversation; `chat.sync` reads what was missed. `parties` get the
+number in their feeds, and others null. `never`: it is null, and the push may be missed. A push
+that is delivered again has the same `seq`.
+
+Amounts are integers in minor units of the `currency` beside them. Times are in UTC, as
+`date-time`. Answers and pushes may get further fields: ignore those that you do not know.
+Commands refuse fields that they do not have. `x-roles`, `x-codes`, `x-rate-limits` and `x-repeat`
+(with `request_id` in place of `Idempotency-Key`) mean the same as in `/api/openapi.json`.
+"""
+AT: Part = {"type": "string", "format": "date-time", "description": "When it happened, in UTC."}
+REQUEST_ID: Part = {
+    "type": "object",
+    "properties": {"request_id": {"type": "string", "minLength": 1, "maxLength": 128}},
+    "additionalProperties": False,
+    "description": "The second argument of the command, which may be left out.",
+}
+# Any command may be too large, or come at the end of its session.
+OF_SOCKETS = {TooLarge.code, Unauthenticated.code}
+ENVELOPE = {
+    "feed": {"type": "integer", "description": "Its number in the feed of the user, from 1."},
+    "conversation": {"type": "integer", "description": "Its number in the conversation, from 1."},
+    "parties": {
+        "type": ["integer", "null"],
+        "description": "Its number in the feed of the user; null for those who are no party.",
+    },
+    "never": {"type": "null", "description": "It is not numbered, and may be missed."},
+}
+
+
+INVALID = error_example(Code.INVALID)
+
+
+def asyncapi(rates: Rates, url: str) -> dict[str, Any]:
+    """The document of the server at `url`, with the rate limits in force there."""
+    address = urlsplit(url)
+    messages, operations = _messages(), _operations(rates)
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": TITLE,
+            "version": CONTRACT_VERSION,
+            "description": ABOUT,
+            "license": {"name": LICENSE["name"]},
+        },
+        "defaultContentType": JSON,
+        "servers": {
+            "jobsphere": {
+                "host": address.netloc,
+                "protocol": "wss" if address.scheme == "https" else "ws",
+                "pathname": "/socket.io/",
+                "description": "Socket.IO v4 (Engine.IO 4) over WebSocket or HTTP long-polling.",
+                "security": [{"$ref": "#/components/securitySchemes/token"}],
+            }
+        },
+        "channels": {
+            _key(namespace): _channel(namespace) for namespace in NAMESPACES if _names(namespace)
+        },
+        "operations": operations,
+        "components": {
+            "messages": messages,
+            "schemas": schemas().used_by(messages),
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "The `access_token`, as `auth: {token}` of each namespace.",
+                }
+            },
+        },
+    }
+
+
+def push_name(event: Event) -> str:
+    """The name of a push in the document. Pushes and commands may be called the same."""
+    return f"push.{event.name}"
+
+
+def _key(namespace: Namespace) -> str:
+    return namespace.name.removeprefix("/")
+
+
+def _names(namespace: Namespace) -> list[str]:
+    """The names of its messages."""
+    commands = [each.operation.name for each in namespace.exposed if each.event]
+    names = [name for command in commands for name in (command, f"{command}.ack")]
+    return names + [push_name(event) for event in namespace.pushes]
+
+
+def _channel(namespace: Namespace) -> Part:
+    return {
+        "address": namespace.name,
+        "title": namespace.name,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _names(namespace)},
+        "servers": [{"$ref": "#/servers/jobsphere"}],
+    }
+
+
+def _in_channel(channel: str, name: str) -> Part:
+    # A name has no characters that a JSON pointer escapes.
+    return {"$ref": f"#/channels/{channel}/messages/{name}"}
+
+
+def _operations(rates: Rates) -> Part:
+    found: Part = {}
+    for namespace, exposed in all_exposed():
+        if exposed.event:
+            channel = namespace.removeprefix("/")
+            found[exposed.operation.name] = _command(channel, exposed, rates)
+    for each in NAMESPACES:
+        for event in each.pushes:
+            channel = _key(each)
+            found[push_name(event)] = {
+                "action": "send",
+                "channel": {"$ref": f"#/channels/{channel}"},
+                "messages": [_in_channel(channel, push_name(event))],
+                "x-numbering": event.numbering,
+            }
+    return found
+
+
+def _command(channel: str, exposed: Exposed, rates: Rates) -> Part:
+    op = exposed.operation
+    place = {"$ref": f"#/channels/{channel}"}
+    command: Part = {
+        "action": "receive",
+        "channel": place,
+        "summary": summary_of(op),
+        "description": described(op),
+        "messages": [_in_channel(channel, op.name)],
+        "reply": {"channel": place, "messages": [_in_channel(channel, f"{op.name}.ack")]},
+        **facts_of(exposed, op.codes | OF_SOCKETS, rates),
+    }
+    if exposed.route:
+        command["x-http"] = f"{exposed.route.method} {exposed.route.path}"
+    if op.joins:
+        command["x-joins"] = True
+    return command
+
+
+def _messages() -> Part:
+    found: Part = {}
+    for _, exposed in all_exposed():
+        op = exposed.operation
+        if exposed.event:
+            found[op.name] = {
+                "name": exposed.event,
+                "title": op.name,
+                "summary": summary_of(op),
+                "payload": schemas().fields(op),
+                "examples": [{"payload": command_example(op)}],
+                **({"headers": REQUEST_ID} if writes(op) else {}),
+            }
+            found[f"{op.name}.ack"] = {
+                "name": "ack",
+                "title": f"{op.name}.ack",
+                "summary": f"The acknowledgement of `{op.name}`",
+                "payload": _ack(schemas().answer(op)),
+                "examples": [
+                    {"name": "ok", "payload": {"ok": True, "data": answer_example(op)}},
+                    {"name": "invalid", "payload": {"ok": False, "error": INVALID}},
+                ],
+            }
+    for namespace in NAMESPACES:
+        for event in namespace.pushes:
+            found[push_name(event)] = {
+                "name": event.name,
+                "title": push_name(event),
+                "summary": first_paragraph(event.data.__doc__),
+                "payload": _push(event),
+                "examples": [{"payload": push_example(event)}],
+            }
+    return found
+
+
+def _ack(answer: Part) -> Part:
+    return {
+        "oneOf": [
+            {
+                "type": "object",
+                "properties": {"ok": {"const": True}, "data": answer},
+                "required": ["ok", "data"],
+            },
+            {
+                "type": "object",
+                "properties": {"ok": {"const": False}, "error": schemas().of(Error)},
+                "required": ["ok", "error"],
+            },
+        ]
+    }
+
+
+def _push(event: Event) -> Part:
+    return {
+        "type": "object",
+        "properties": {
+            "seq": ENVELOPE[event.numbering],
+            "at": AT,
+            "data": schemas().push(event),
+        },
+        "required": ["seq", "at", "data"],
+    }
