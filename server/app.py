@@ -26,6 +26,7 @@ from domain.operations.command import Meta, Style
 from domain.operations.operation import Operation
 from domain.ports.sessions import SessionEvent
 from handlers import NAMESPACES, files, webhooks
+from handlers.clients import made_files
 from handlers.documents.asyncapi import asyncapi
 from handlers.documents.openapi import openapi
 from handlers.expose import Answer, answer, refusal
@@ -352,6 +353,12 @@ def documents(rates: RateTable, public_url: str) -> dict[str, Callable[[], Any]]
         "openapi": lambda: openapi(in_force()["operations"], public_url),
         "asyncapi": lambda: asyncapi(in_force()["operations"], public_url),
     }
+
+
+def client_files() -> dict[str, str]:
+    """What is made of the documents for the clients: paths below `static/client/` and texts."""
+    openapi, asyncapi = (make() for make in documents(RateTable(), "").values())
+    return made_files(openapi, asyncapi)
 
 
 @contextlib.asynccontextmanager

@@ -173,6 +173,16 @@ def documents(folder: Path) -> None:
         typer.echo(path)
 
 
+@app.command()
+def clients() -> None:
+    """Write what the clients in static/client need of the documents. Needs no configuration."""
+    with loading():
+        from server.cli import clients as writing
+
+    for path in writing.write():
+        typer.echo(path)
+
+
 PasswordFromStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")
 ]

@@ -1,0 +1,159 @@
+// The session: kept in a Web Storage, renewed before it expires, shared by the tabs that have it.
+
+import { Refusal } from "./refusal.js";
+import { LONGEST_TIMER_MS } from "./waiting.js";
+
+const KEY = "jobsphere.session";
+const DEVICE = "jobsphere.device"; // proves at the next sign-in that this browser is known
+const EARLY_MS = 60_000; // how long before its end an access token is renewed
+const LEAST_MS = 10_000;
+const AGAIN_MS = 15_000;
+const ENDED = new Set(["unauthenticated", "forbidden", "invalid", "banned"]);
+const OVER = "Your session has ended. Please sign in again.";
+
+const inBrowser = typeof document !== "undefined";
+
+/** Both tokens of a session begin with what stays the same when they are renewed. */
+const idOf = (tokens) => tokens?.refresh_token.split(".", 1)[0];
+
+const left = (tokens) => Date.parse(tokens.expires_at) - Date.now();
+
+export class Session {
+  #kept = null;
+  #renewing = null;
+  #timer = 0;
+  #channel = null;
+
+  /**
+   * `storage` and `devices` are Web Storages, or null to keep nothing beyond this object. `ended`
+   * is called with the reason when the session is over.
+   */
+  constructor(http, { storage, devices, ended }) {
+    this.http = http;
+    this.storage = storage === undefined && inBrowser ? sessionStorage : storage;
+    this.devices = devices === undefined && inBrowser ? localStorage : devices;
+    this.ended = ended;
+    this.#kept = JSON.parse(this.storage?.getItem(KEY) ?? "null");
+    this.open();
+  }
+
+  /** Renew the session in time, if there is one, and share it with the other tabs. */
+  open() {
+    if (!this.#kept) return;
+    this.#share();
+    this.#schedule();
+  }
+
+  /** What the sign-in answered, with the present tokens; null when nobody is signed in. */
+  get current() {
+    return this.#kept;
+  }
+
+  get deviceToken() {
+    return this.devices?.getItem(DEVICE) ?? undefined;
+  }
+
+  /** Take over what a sign-in has answered, or a new pair of tokens. */
+  adopt({ device_token, ...answered }) {
+    if (device_token) this.devices?.setItem(DEVICE, device_token);
+    this.#keep({ ...(answered.user ? {} : this.#kept), ...answered });
+    this.open();
+  }
+
+  /** An access token that is still good for a while. Throws a Refusal. */
+  async token() {
+    if (!this.#kept) throw new Refusal({ code: "unauthenticated", message: "Sign in first." });
+    if (left(this.#kept) < LEAST_MS) await this.renew();
+    return this.#kept.access_token;
+  }
+
+  /** Exchange the tokens for new ones; several calls at a time are one. Throws a Refusal. */
+  renew() {
+    this.#renewing ??= this.#renewOnce().finally(() => (this.#renewing = null));
+    return this.#renewing;
+  }
+
+  /** Forget the session, in all tabs that have it. */
+  end(reason = null) {
+    if (!this.#kept) return;
+    this.#channel?.postMessage({ id: idOf(this.#kept), reason });
+    this.#forget(reason);
+  }
+
+  /** Stop renewing; the session stays where it is kept. */
+  close() {
+    clearTimeout(this.#timer);
+    this.#channel?.close();
+    this.#channel = null;
+  }
+
+  /** One tab at a time asks; those that waited find the tokens renewed. */
+  async #renewOnce() {
+    const before = this.#kept.refresh_token;
+    const ask = () => (this.#latest() === before ? this.#exchange(before) : undefined);
+    const locks = globalThis.navigator?.locks;
+    await (locks ? locks.request(`${KEY}.${idOf(this.#kept)}`, ask) : ask());
+    if (!this.#kept) throw new Refusal({ code: "unauthenticated", message: OVER });
+  }
+
+  /** The present refresh token, which another tab may have renewed in a storage of both. */
+  #latest() {
+    const stored = JSON.parse(this.storage?.getItem(KEY) ?? "null");
+    if (stored && idOf(stored) === idOf(this.#kept) && left(stored) > left(this.#kept)) {
+      this.#kept = stored;
+      this.#schedule();
+    }
+    return this.#kept?.refresh_token;
+  }
+
+  async #exchange(refresh_token) {
+    try {
+      const response = await this.http.send("POST /api/account/refresh", { refresh_token });
+      if (!response) {
+        throw new Refusal({ code: "unavailable", message: "The server cannot be reached." });
+      }
+      const pair = await response.json();
+      if (!this.#kept) return;
+      this.adopt(pair);
+      this.#channel?.postMessage({ id: idOf(pair), pair });
+    } catch (refused) {
+      if (ENDED.has(refused.code)) this.end(OVER);
+      else this.#schedule(AGAIN_MS);
+      throw refused;
+    }
+  }
+
+  /** A duplicated tab has the same session, and so have all tabs with a common storage. */
+  #share() {
+    if (this.#channel) return;
+    this.#channel = new BroadcastChannel(KEY);
+    this.#channel.unref?.();
+    this.#channel.onmessage = ({ data: { id, pair, reason } }) => {
+      if (!this.#kept || id !== idOf(this.#kept)) return;
+      if (pair) this.adopt(pair);
+      else this.#forget(reason);
+    };
+  }
+
+  #schedule(wait = left(this.#kept) - EARLY_MS) {
+    clearTimeout(this.#timer);
+    if (!this.#kept) return;
+    const due = Math.min(Math.max(wait, LEAST_MS), LONGEST_TIMER_MS);
+    this.#timer = setTimeout(() => this.renew().catch(() => {}), due);
+    this.#timer.unref?.(); // a connection keeps a program running, a session does not
+  }
+
+  /** The storage has what a reload needs, and nothing personal: `account.me` tells the rest. */
+  #keep(session) {
+    this.#kept = session;
+    const { email, name, headline, bio, ...user } = session.user ?? {};
+    this.storage?.setItem(KEY, JSON.stringify({ ...session, user }));
+  }
+
+  #forget(reason) {
+    this.#kept = null;
+    this.storage?.removeItem(KEY);
+    this.close();
+    this.ended(reason);
+  }
+}

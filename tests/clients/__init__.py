@@ -1,0 +1,1 @@
+"""The clients of `static/client`, against real servers."""

@@ -1,0 +1,3 @@
+// What the example uses of Node.
+
+declare const process: { argv: string[] };

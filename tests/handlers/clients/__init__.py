@@ -1,0 +1,1 @@
+"""The parts of the clients that are made from the documents."""
