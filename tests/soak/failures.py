@@ -13,6 +13,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     seconds: float
     clients: int
+    javascript: int  # clients beside these that are the JavaScript client
     pause: float  # mean time between two actions of a client
     cut_every: float  # mean time between two cuts of a client's socket
     kill_every: float

@@ -14,10 +14,12 @@ from server.runtime.background_tasks import end
 from tests.faults.outcome import expire_leases
 from tests.soak.client import Client
 from tests.soak.failures import Plan, kill_in_turn, stop_redis_twice
+from tests.soak.javascript import javascript_clients
 from tests.soak.users import User, begin
 from tests.soak.verification import verify
 from tests.support.load_balancer import LoadBalancer
 from tests.support.market import Market
+from tests.support.parties import Party
 from tests.support.processes import Processes
 
 TIMEOUT = 180.0
@@ -35,16 +37,32 @@ async def soak(plan: Plan, processes: Processes) -> tuple[list[str], Counter[str
         ClientSession(connector=TCPConnector(limit=0)) as web,
     ):
         clients = await join(market, plan.clients, web, balancer.url, counts)
+        people = await asyncio.gather(*(join_one(market, n) for n in range(plan.javascript)))
         chaos = [
             kill_in_turn(processes, webs, plan, counts),
             stop_redis_twice(processes, redis, plan, counts),
         ]
-        try:
-            await live(plan, clients, chaos, counts)
-            problems = await settle(market, clients, counts)
-        finally:
-            await end(client.running for client in clients if client.running)
-    return problems + await verify(market, clients, counts), counts
+        async with javascript_clients(plan, people, [web.url for web in webs], counts) as others:
+            try:
+                await live(plan, clients, chaos, counts)
+                async with asyncio.timeout(TIMEOUT):
+                    await others.stop()
+                problems = await settle(market, clients, counts)
+                summaries = await others.summaries()
+            finally:
+                await end(client.running for client in clients if client.running)
+    problems += [f"{each.id} got {each.late} items only by sync" for each in summaries if each.late]
+    for each in summaries:
+        counts["JavaScript commands acknowledged"] += len(each.acked)
+        counts["JavaScript events seen"] += len(each.feed)
+        counts["JavaScript messages seen"] += sum(map(len, each.talks.values()))
+    return problems + await verify(market, [*clients, *summaries], counts), counts
+
+
+async def join_one(market: Market, number: int) -> Party:
+    """In turn a customer and a contractor, not connected."""
+    role = Role.CONTRACTOR if number % 2 else Role.CUSTOMER
+    return await market.join(role, f"Person {number}", connect=False)
 
 
 async def join(
@@ -54,9 +72,8 @@ async def join(
     turn = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int) -> Client:
-        role = Role.CONTRACTOR if number % 2 else Role.CUSTOMER
         async with turn:
-            party = await market.join(role, f"Person {number}", connect=False)
+            party = await join_one(market, number)
         return Client(web, url, party, counts)
 
     return list(await asyncio.gather(*(one(number) for number in range(count))))

@@ -6,7 +6,16 @@ from tests.soak.failures import Plan
 from tests.soak.run import soak
 from tests.support.processes import Processes
 
-SHORT = Plan(seconds=7, clients=16, pause=1, cut_every=4, kill_every=4, redis_after=1, redis_away=2)
+SHORT = Plan(
+    seconds=7,
+    clients=16,
+    javascript=4,
+    pause=1,
+    cut_every=4,
+    kill_every=4,
+    redis_after=1,
+    redis_away=2,
+)
 
 
 def plan() -> Plan:
@@ -17,6 +26,7 @@ def plan() -> Plan:
     return Plan(
         seconds=seconds,
         clients=clients,
+        javascript=clients // 20 * 2,
         pause=clients / 12,
         cut_every=40,
         kill_every=20,
@@ -26,11 +36,13 @@ def plan() -> Plan:
 
 
 async def test_everything_acknowledged_is_seen_exactly_once(
+    client: None,
     isolated_processes: Processes,
 ) -> None:
     """Guard: outbox rows written in the command's own transaction, feed rows at head + 1, the note
     of messages being written, unique (author, client_id), stored replies by request id, and
-    `Fanout.send` to the other processes."""
+    `Fanout.send` to the other processes. The JavaScript client repeats, catches up and drops
+    duplicates by itself; two of them have a second tab."""
     problems, counts = await soak(plan(), isolated_processes)
     for name, count in sorted(counts.items()):
         print(f"{count:8,} {name}")

@@ -10,12 +10,15 @@ from domain.jobs.job import Job
 from domain.kernel.record import Record
 from domain.notifications.feed import FeedRow
 from tests.soak.client import Client, FeedEvent, KnownMessage, feed_event
+from tests.soak.javascript import Summary
 from tests.support.market import Market
 
 MAX_ROWS = 1_000_000
 
+Observer = Client | Summary
 
-async def verify(market: Market, clients: Sequence[Client], counts: Counter[str]) -> list[str]:
+
+async def verify(market: Market, clients: Sequence[Observer], counts: Counter[str]) -> list[str]:
     """The problems found. Adds to `counts`."""
     problems = [f"{client.id}: {problem}" for client in clients for problem in client.problems]
     talks: dict[str, list[KnownMessage]] = defaultdict(list)
@@ -54,7 +57,7 @@ def _numbered(what: str, seqs: Sequence[int]) -> Iterable[str]:
 
 
 def _check_messages(
-    talks: dict[str, list[KnownMessage]], clients: Sequence[Client], counts: Counter[str]
+    talks: dict[str, list[KnownMessage]], clients: Sequence[Observer], counts: Counter[str]
 ) -> Iterable[str]:
     """Conversations have no gaps; each acknowledged message is stored once, at its seq."""
     times = Counter(message.client_id for talk in talks.values() for message in talk)
@@ -78,7 +81,7 @@ def _check_messages(
                     yield f"{client.id}: acknowledged and lost: {command} {data}, stored: {stored}"
 
 
-def _check_conversations(client: Client, own: dict[str, list[KnownMessage]]) -> Iterable[str]:
+def _check_conversations(client: Observer, own: dict[str, list[KnownMessage]]) -> Iterable[str]:
     for id, talk in own.items():
         if client.talks.get(id, []) != talk:
             known = len(client.talks.get(id, []))
@@ -87,13 +90,13 @@ def _check_conversations(client: Client, own: dict[str, list[KnownMessage]]) -> 
         yield f"{client.id} knows conversations of others: {strange}"
 
 
-def _check_feed(client: Client, feed: list[tuple[int, FeedEvent]]) -> Iterable[str]:
+def _check_feed(client: Observer, feed: list[tuple[int, FeedEvent]]) -> Iterable[str]:
     yield from _numbered(f"feed of {client.id}", [seq for seq, _ in feed])
     if client.feed != [event for _, event in feed]:
         yield f"{client.id} applied {len(client.feed)} of {len(feed)} events, or others"
 
 
-def _check_executed_once(jobs: Sequence[Job], clients: Sequence[Client]) -> Iterable[str]:
+def _check_executed_once(jobs: Sequence[Job], clients: Sequence[Observer]) -> Iterable[str]:
     """Commands resent after a lost acknowledgement were executed once."""
     made = Counter(
         data["id"]
@@ -107,7 +110,7 @@ def _check_executed_once(jobs: Sequence[Job], clients: Sequence[Client]) -> Iter
 
 
 def _check_events(
-    clients: Sequence[Client], feeds: dict[str, list[tuple[int, FeedEvent]]], counts: Counter[str]
+    clients: Sequence[Observer], feeds: dict[str, list[tuple[int, FeedEvent]]], counts: Counter[str]
 ) -> Iterable[str]:
     """Each acknowledged command has its event in the right feed once."""
     for client in clients:

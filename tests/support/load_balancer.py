@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import time
 from collections import Counter
 from collections.abc import Coroutine, Sequence
@@ -59,6 +60,13 @@ class LoadBalancer:
         self._turn += 1
         start = self._turn % len(ready)
         return ready[start:] + ready[:start]
+
+    def cut(self) -> bool:
+        """Abort one of the connections, as a network failure does, if there is one."""
+        if not self._forwarding:
+            return False
+        random.choice(list(self._forwarding)).cancel()
+        return True
 
     async def _probe(self, url: str) -> None:
         while True:
