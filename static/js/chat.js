@@ -1,6 +1,6 @@
 // Chat: conversations without gaps, with what was changed later; their views and actions.
 
-import { api, unique } from "./api.js";
+import { api } from "./api.js";
 import { sent } from "./files.js";
 import { line, saying } from "./messages.js";
 import { button, choice, empty, field, folded, form, meta, section } from "./parts.js";
@@ -259,7 +259,7 @@ export const chatActions = {
     const file_ids = await sent(element.elements.files.files);
     if (!fields.text && !file_ids.length) return;
     const said = await api.command("/chat", "send", {
-      conversation_id: id, client_id: unique(), file_ids,
+      conversation_id: id, file_ids,
       ...(fields.text ? { text: fields.text } : {}),
       ...(answering ? { reply_to: answering.id } : {}),
     });

@@ -1,6 +1,6 @@
 // Files of the server, saved under the names that it gives them.
 
-import { Problem } from "./problem.js";
+import { Refusal } from "../client/refusal.js";
 import { api } from "./api.js";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -26,12 +26,12 @@ export async function download(path, fields) {
     });
     if (response.ok) blob = await response.blob();
   } catch {
-    throw new Problem({ code: "unavailable", message: "The file did not arrive as a whole: try again." });
+    throw new Refusal({ code: "unavailable", message: "The file did not arrive as a whole: try again." });
   }
   if (!blob) {
     const data = await response.json().catch(() => ({}));
     const message = data.title ?? `The server answered ${response.status}.`;
-    throw new Problem({ code: data.code ?? "unavailable", message, details: data.details });
+    throw new Refusal({ code: data.code ?? "unavailable", message, details: data.details });
   }
   save(blob, /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition"))?.[1] ?? "file");
 }

@@ -10,11 +10,7 @@ const tickets = new Map(); // the id of a file -> its address, while that is goo
 /** Send what was chosen; returns the ids, for `file_ids`. */
 export async function sent(chosen) {
   const ids = [];
-  for (const file of chosen) {
-    const body = new FormData();
-    body.append("file", file, file.name);
-    ids.push((await api.post("/api/files", body)).id);
-  }
+  for (const file of chosen) ids.push((await api.upload(file)).id);
   return ids;
 }
 

@@ -2,7 +2,7 @@
 
 import { changed, dismiss, notify, onChange, state } from "./state.js";
 import { delegate, el, morph } from "./dom.js";
-import { Problem } from "./problem.js";
+import { Refusal } from "../client/refusal.js";
 import { api } from "./api.js";
 import { askStepUp, stepUpActions, stepUpCard } from "./step_up.js";
 
@@ -82,7 +82,7 @@ async function run(action, name, event) {
 }
 
 export function refuse(problem) {
-  const meant = problem instanceof Problem;
+  const meant = problem instanceof Refusal;
   if (!meant) console.error(problem);
   notify(meant ? problem.message : "Something went wrong on this page.", { kind: "refusal" });
 }

@@ -9,7 +9,6 @@ import { door, doorActions } from "./sign_in.js";
 import { mailedActions, mailedPage } from "./mailed_links.js";
 import { brand, frameActions, mount, person, refuse } from "./frame.js";
 import { load, loadConversations, loadWallet } from "./lists.js";
-import { Feed } from "./feed.js";
 import { api } from "./api.js";
 import { apply } from "./events.js";
 import { contractor } from "./contractor.js";
@@ -26,8 +25,6 @@ const common = {
     export: { load: async () => {}, view: exportView },
   },
 };
-
-let feed = null;
 
 const side = () => SIDES[state.user.role];
 
@@ -88,7 +85,6 @@ function enter() {
   }
   if (["sign-in", "register", "code", "verify"].includes(state.route.name)) history.replaceState(null, "", "#/");
   readRoute();
-  feed = new Feed(api.command.bind(api), apply, reload);
   api.connect(NAMESPACES);
   returned().catch(refuse);
   changed();
@@ -129,23 +125,21 @@ async function onLive(live) {
 /** After a break: first what the feed has, then what was only said aloud meanwhile. */
 async function recover() {
   try {
-    await feed.catchUp();
+    await api.catchUp();
     await reload();
   } catch (problem) {
     if (state.user) refuse(problem);
   }
 }
 
-function onPush(namespace, name, envelope) {
-  if (name === "head") feed.head(envelope.data.head);
-  else if (name === "resync") recover();
-  else if (envelope.seq === null || (namespace === "/chat" && name === "message")) {
-    apply(namespace, name, envelope.data);
-  } else feed.take(namespace, name, envelope);
+function onPush(namespace, name, { data, seq }) {
+  if (name === "resync") recover();
+  else apply(namespace, name, data, seq);
 }
 
 api.onLive = onLive;
 api.onPush = onPush;
+api.onReload = () => reload().catch(refuse);
 api.onEnd = (reason) => {
   clear();
   forgetAccount();

@@ -1,6 +1,6 @@
 // Money between people and the wire: exact, by digits; an amount is an integer in minor units.
 
-import { Problem } from "./problem.js";
+import { Refusal } from "../client/refusal.js";
 
 const EXPONENTS = { JPY: 0, KRW: 0, BHD: 3, JOD: 3, KWD: 3, OMR: 3, TND: 3 };
 const MAX_DIGITS = 8;
@@ -27,7 +27,7 @@ export function display(amount, currency) {
   return `${grouped}${rest ? `.${rest}` : ""} ${currency}`;
 }
 
-/** "1,000.50" in USD is 100050. Throws a Problem that says what would be accepted. */
+/** "1,000.50" in USD is 100050. Throws a Refusal that says what would be accepted. */
 export function minor(text, currency) {
   const places = exponent(currency);
   const plain = text.trim();
@@ -45,5 +45,5 @@ export function minor(text, currency) {
 }
 
 function refused(message) {
-  return new Problem({ code: "invalid", message });
+  return new Refusal({ code: "invalid", message });
 }

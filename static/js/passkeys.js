@@ -1,6 +1,6 @@
 // Passkeys: between the options and answers of the server, which are JSON, and the browser.
 
-import { Problem } from "./problem.js";
+import { Refusal } from "../client/refusal.js";
 
 export const supported = Boolean(globalThis.PublicKeyCredential?.parseRequestOptionsFromJSON);
 
@@ -19,13 +19,13 @@ export function sign(options) {
 }
 
 async function ask(credential) {
-  if (!supported) throw new Problem({ code: "invalid", message: "This browser knows no passkeys." });
+  if (!supported) throw new Refusal({ code: "invalid", message: "This browser knows no passkeys." });
   try {
     return (await credential()).toJSON();
   } catch (refused) {
     if (!(refused instanceof DOMException)) throw refused;
     const known = refused.name === "InvalidStateError";
     const message = known ? "This device has a passkey for you already." : "No passkey was used.";
-    throw new Problem({ code: "invalid", message });
+    throw new Refusal({ code: "invalid", message });
   }
 }
