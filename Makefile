@@ -86,7 +86,7 @@ node_modules/.ready: package.json package-lock.json
 
 # The parser that the document of the sockets is checked with.
 $(ASYNCAPI)/node_modules/.ready: $(ASYNCAPI)/package.json $(ASYNCAPI)/package-lock.json
-	npm ci --no-audit --no-fund --prefix $(ASYNCAPI)
+	npm ci --ignore-scripts --no-audit --no-fund --prefix $(ASYNCAPI)
 	@touch $@
 
 # The server in Node that the realtime side is compared with.

@@ -66,7 +66,7 @@ OF_SOURCES = re.compile(
 )
 SLOW_FIXTURES = {"processes", "isolated_processes", "started", "client", "tabs"}
 QUICK_SERVERS = 1  # tests of a file that use `server` and belong to `quick`
-UNDECLARED = re.compile("undeclared error")  # |{documented.MARK}
+UNDECLARED = re.compile("undeclared error")
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 2 * 1024**3  # that must be free for the stores of all workers
 

@@ -15,7 +15,7 @@ from server.adapters.system_clock import SystemClock
 from server.workers.outbox_relay import Relay
 from tests.support.field_codecs import CODEC
 
-HAPPENED = Event("/job", "job.updated")
+HAPPENED = Event("/job", "job.updated", dict)
 USERS = ("usr_a", "usr_b", "usr_c")
 RATES = Rates(Schedule(1000, 2000), ("USD",))
 

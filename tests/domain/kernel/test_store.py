@@ -22,7 +22,7 @@ from server.adapters.system_clock import SystemClock
 from tests.conftest import Installation
 from tests.support.field_codecs import CODEC
 
-HAPPENED = Event("/job", "job.updated")
+HAPPENED = Event("/job", "job.updated", dict)
 RATES = Rates(Schedule(1000, 2000), ("USD",))
 
 

@@ -57,8 +57,8 @@ async def test_the_same_state_notifies_once(market, server, smtp):
         offer = await uow.get(Offer, work.offer["id"])
         job = await uow.get(Job, work.job["id"])
         for event in ("created", "accepted"):
-            uow.publish(Event("/bidding", f"offer.{event}"), offer, to=offer.audience)
-        uow.publish(Event("/job", "job.updated"), job, to=offer.audience)
+            uow.publish(Event("/bidding", f"offer.{event}", dict), offer, to=offer.audience)
+        uow.publish(Event("/job", "job.updated", dict), job, to=offer.audience)
 
     await server.store.transact(again)
     for person in (work.customer, work.contractor):
