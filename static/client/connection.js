@@ -51,7 +51,9 @@ export class Connection {
       reconnectionDelayMax: 5_000,
     });
     const auth = async (give) => {
+      const { engine } = this.#manager;
       await this.session.token().catch(() => {}); // the old one is then refused, and asked for again
+      if (this.#manager?.engine !== engine) return; // the next connection asks for itself
       this.#given = this.session.current?.access_token;
       give({ token: this.#given });
     };

@@ -120,6 +120,12 @@ class Person {
     }
   }
 
+  // For whoever looks for the reason why a run does not end.
+  tellPending() {
+    const { id, client, pending } = this;
+    if (pending.size) console.error(id, pending.size, 'pending, live:', client.live);
+  }
+
   get seen() {
     return this.feed.length + Object.values(this.talks).reduce((sum, talk) => sum + talk.length, 0);
   }
@@ -152,9 +158,11 @@ console.log('acting');
 await lines.next();
 acting = false;
 await Promise.all(living);
+const late = setInterval(() => all.forEach((each) => each.tellPending()), 30_000);
 while (all.some(({ pending }) => pending.size)) {
   await Promise.all(all.flatMap(({ pending }) => [...pending]));
 }
+clearInterval(late);
 console.log('idle');
 await lines.next();
 console.log(JSON.stringify(await Promise.all([...all, ...tabs].map((each) => each.summary()))));
