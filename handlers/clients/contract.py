@@ -19,7 +19,7 @@ class Command(msgspec.Struct, frozen=True):
 
     `repeat` says what to do when an answer was lost: `request_id` (repeat it with the same one),
     `safe` (repeat it), or `no` (the outcome is unknown). `data` is the schema of its answer; None
-    is a file. Without `roles` it needs no sign-in.
+    is a file. Without `roles` it needs no sign-in. One that `joins` subscribes its connection.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Command(msgspec.Struct, frozen=True):
     codes: tuple[str, ...]
     about: str
     upload: bool
+    joins: bool
 
     @property
     def method(self) -> str:
@@ -126,6 +127,7 @@ def _command(
         codes=tuple(described["x-codes"]),
         about=described.get("description") or described.get("summary", ""),
         upload=FORM in operation.get("requestBody", {}).get("content", {}),
+        joins=described.get("x-joins", False),
     )
 
 

@@ -12,7 +12,14 @@ from functools import cache
 
 import pytest
 
-from tests.architecture.source_tree import PRODUCTION, functions, sources, statements, trees
+from tests.architecture.source_tree import (
+    CLIENT,
+    PRODUCTION,
+    functions,
+    sources,
+    statements,
+    trees,
+)
 
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 WORD = re.compile(r"[A-Za-z_]\w{2,}")
@@ -36,7 +43,7 @@ def defined() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     bases: dict[str, set[str]] = {}
     for path, tree in trees().items():
-        if path.startswith((*PRODUCTION, "tests/support")):
+        if path.startswith((*PRODUCTION, CLIENT, "tests/support")):
             module = path.removesuffix(".py").removesuffix("/__init__").rpartition("/")[2]
             found.setdefault(module, set()).update(members(tree))
             for node in statements(tree):
@@ -63,8 +70,8 @@ def members(scope: ast.Module | ast.ClassDef) -> Iterator[str]:
 
 @cache
 def text() -> str:
-    """The production sources, the browser's included."""
-    browser = sources("static", kinds=(".js", ".mjs", ".html"))
+    """The production sources, those of the browser and the clients included."""
+    browser = sources("static", kinds=(".js", ".mjs", ".html", ".py"))
     files = (*sources(*PRODUCTION, "tests/support"), *browser)
     return "\n".join(path.read_text() for path in files)
 

@@ -3,9 +3,10 @@
 Imports inside functions and for type checking count like any other.
 """
 
+import sys
 from collections.abc import Iterator
 
-from tests.architecture.source_tree import graph, imported, production, trees
+from tests.architecture.source_tree import CLIENT, graph, imported, production, trees
 
 DATABASE = {"motor", "pymongo", "bson", "gridfs"}
 
@@ -82,6 +83,14 @@ def test_imports_go_one_way() -> None:
         }[folder]
         wrong += [(path, package) for package in found & forbidden]
     assert wrong == []
+
+
+def test_the_client_package_stands_alone() -> None:
+    """Fails when the Python client needs more than its pyproject.toml says, or this server."""
+    mine = [path for path in trees() if path.startswith(f"{CLIENT}/")]
+    assert len(mine) > 10
+    others = {package for path in mine for package in packages(path)} - sys.stdlib_module_names
+    assert others == {"jobsphere", "aiohttp", "socketio"}
 
 
 def test_packages_of_the_domain_import_exactly_what_is_allowed() -> None:

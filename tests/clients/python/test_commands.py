@@ -1,0 +1,162 @@
+"""Commands of the Python client: typed refusals, and repetitions that do nothing twice."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from jobsphere import NoAnswer, Refusal
+from jobsphere.refusals import passes, repeat, was_not_answered, was_not_executed
+
+from domain.jobs.job import Job
+from domain.operations.idempotency import Reply
+from tests.faults.outcome import until
+from tests.support.installations import Installation
+from tests.support.python_clients import JOB, PythonClients, eventually
+
+
+async def test_a_refusal_has_code_message_and_details(clients: PythonClients) -> None:
+    """Guard: `Connection.ask` and `http._refusal`: the same refusal over both wires."""
+    carla = await clients.customer()
+    before = await clients.market.traces()
+    with pytest.raises(Refusal) as refused:
+        await carla.job.create(**JOB | {"title": " "})
+    assert (refused.value.code, refused.value.details["field"]) == ("invalid", "title")
+    assert refused.value.message.startswith("title: ")
+    with pytest.raises(Refusal) as refused:
+        await carla.files.ticket(file_id="fil_unknown")
+    assert (refused.value.code, refused.value.retry_after) == ("not_found", 0)
+    with pytest.raises(Refusal) as refused:
+        await clients.new().login(email="nobody@people.test", password="correct horse battery")
+    assert refused.value.code == "wrong_credentials"
+    assert await clients.market.traces() == before
+
+
+async def test_a_command_whose_answer_was_lost_is_executed_once(clients: PythonClients) -> None:
+    """Guard: one request id for all repetitions in `Link.command`, and `request_in_progress` in
+    `PASSING`. An open transaction has changed the job, so the command waits for its end."""
+    carla, store = await clients.customer(), clients.market.store
+    job = await carla.job.create(**JOB)
+    jobs = carla.job.pushes("job.updated")
+    async with await store.client.start_session() as session:
+        session.start_transaction()
+        one = {"_id": job["id"]}
+        held = {"$set": {"description": "Held by another transaction."}}
+        await store.database[Job.COLLECTION].update_one(one, held, session=session)
+        updating = asyncio.create_task(carla.job.update(job_id=job["id"], title="New fence"))
+        await until(lambda: store.single().count(Reply, {"claimed_by": {"$gt": ""}}))
+        carla.cut()
+        await eventually(lambda: carla.counts["repeated: request_in_progress"])
+        await session.abort_transaction()
+    updated = await updating
+    assert (updated["title"], updated["version"]) == ("New fence", job["version"] + 1)
+    push = await jobs.first(lambda found: found["title"] == "New fence")
+    assert push["version"] == updated["version"]
+    assert carla.counts["repeated: unavailable"] >= 1 and carla.counts["connections"] == 2
+
+
+async def test_a_request_id_of_ones_own(clients: PythonClients) -> None:
+    """Guard: `request_id` of the generated methods."""
+    carla = await clients.customer()
+    first = await carla.job.create(request_id="import-17", **JOB)
+    again = await carla.job.create(request_id="import-17", **JOB)
+    assert first == again
+    with pytest.raises(Refusal) as refused:
+        await carla.job.create(request_id="import-17", **JOB | {"title": "Another fence"})
+    assert refused.value.code == "request_id_reused"
+    assert len(await clients.market.rows(Job)) == 1
+
+
+@pytest.fixture
+def few_commands(installation: Installation) -> None:
+    """Ten commands a second. Request it before `clients`."""
+    installation.configure(COMMANDS_PER_SECOND="10")
+
+
+@pytest.mark.usefixtures("few_commands")
+async def test_a_command_waits_while_there_are_too_many(clients: PythonClients) -> None:
+    """Guard: `retry_after` in `refusals.pauses`."""
+    carla = await clients.customer()
+    for _ in range(200):
+        await carla.account.me()
+        if carla.counts["repeated: rate_limited"]:
+            return
+    pytest.fail("nothing was refused")
+
+
+async def test_commands_wait_for_a_connection(clients: PythonClients) -> None:
+    """Guard: `Link._open_connection`, in the order in which they were given."""
+    carla = await clients.customer()
+    carla.cut()
+    await eventually(lambda: not carla.connected)
+    posted = await asyncio.gather(
+        *(carla.job.create(**JOB | {"title": f"Fence {number}"}) for number in range(5))
+    )
+    assert [job["title"] for job in posted] == [f"Fence {number}" for number in range(5)]
+    ids = [job["id"] for job in posted]
+    assert ids == sorted(ids)
+
+
+async def test_commands_end_with_the_client(clients: PythonClients) -> None:
+    """Guard: `Link.close`: nobody waits for a closed client, and no task is left."""
+    before = asyncio.all_tasks()
+    carla = await clients.customer()
+    jobs = carla.pushes()
+    carla.cut()
+    await eventually(lambda: not carla.connected)
+    waiting = asyncio.create_task(carla.account.me())
+    await asyncio.sleep(0)
+    await carla.close()
+    with pytest.raises(NoAnswer, match="closed"):
+        await waiting
+    with pytest.raises(StopAsyncIteration):
+        await anext(jobs)
+    with pytest.raises(Refusal):
+        await carla.account.me()
+    left = {task for task in asyncio.all_tasks() - before if "jobsphere" in repr(task)}
+    assert left == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "again", "attempts"),
+    [
+        ("unavailable", passes, 3),
+        ("request_in_progress", passes, 3),
+        ("rate_limited", passes, 3),
+        ("conflict", passes, 1),
+        ("internal", passes, 1),
+        ("rate_limited", was_not_executed, 3),
+        ("unavailable", was_not_executed, 1),
+        ("unavailable", was_not_answered, 1),
+    ],
+)
+async def test_what_is_repeated(code: str, again: Any, attempts: int) -> None:
+    """Guard: `PASSING` and `again` in `refusals.repeat`."""
+    made = 0
+
+    async def attempt() -> Any:
+        nonlocal made
+        made += 1
+        if made < 3:
+            raise Refusal(code, "Not now.", {"retry_after": 0.01})
+        return "done"
+
+    calling = repeat(attempt, again=again, patience=5, on_repeat=lambda refused: None)
+    if attempts == 3:
+        assert await calling == "done"
+    else:
+        with pytest.raises(Refusal):
+            await calling
+    assert made == attempts
+
+
+async def test_repeating_is_bounded() -> None:
+    """Guard: `patience` in `refusals.repeat`: a longer `retry_after` is not waited for."""
+    made = []
+
+    async def attempt() -> Any:
+        made.append(1)
+        raise Refusal("rate_limited", "Not now.", {"retry_after": 60})
+
+    with pytest.raises(Refusal):
+        await repeat(attempt, again=passes, patience=5, on_repeat=lambda refused: None)
+    assert len(made) == 1

@@ -1,0 +1,140 @@
+"""The Python client's feed: in order, once, without gaps; slow readers; sessions that go on."""
+
+from typing import Any
+
+import pytest
+from jobsphere import Missed
+
+from domain.notifications.feed import FeedRow
+from tests.conftest import Server
+from tests.support.feed_rows import store_events
+from tests.support.python_clients import (
+    JOB,
+    PythonClients,
+    eventually,
+    push_unreliably,
+    session_of,
+    take,
+)
+
+
+async def post(client: Any, *titles: str) -> None:
+    for title in titles:
+        await client.job.create(**JOB | {"title": title})
+
+
+async def test_a_lost_push_comes_by_sync_before_the_next_one(
+    server: Server, clients: PythonClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: the jump in `Feed.take`, and `Feed._sync`."""
+    push_unreliably(server, monkeypatch, {"Lost fence": 0})
+    carla = await clients.customer()
+    jobs = carla.job.pushes("job.updated")
+    await post(carla, "First fence", "Lost fence", "Third fence")
+    pushes = await take(jobs, 3)
+    assert [push.data["title"] for push in pushes] == ["First fence", "Lost fence", "Third fence"]
+    assert [push.seq for push in pushes] == [1, 2, 3]
+    assert [push.way for push in pushes[:2]] == ["push", "sync"]
+    assert carla.counts["jumps"] == 1 and carla.seq == 3
+
+
+async def test_a_push_that_comes_twice_is_delivered_once(
+    server: Server, clients: PythonClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: the numbers up to `seq` in `Feed.take`."""
+    push_unreliably(server, monkeypatch, {"Double fence": 2})
+    carla = await clients.customer()
+    jobs = carla.job.pushes("job.updated")
+    await post(carla, "Double fence", "Other fence")
+    assert [push.data["title"] for push in await take(jobs, 2)] == ["Double fence", "Other fence"]
+    assert carla.counts["duplicates"] == 1
+
+
+async def test_a_head_beyond_the_last_push_is_synced(
+    server: Server, clients: PythonClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `Feed.reached`, which `account.seen` of another device calls as well."""
+    push_unreliably(server, monkeypatch, {"Lost fence": 0})
+    party = await clients.market.customer(connect=False)
+    carla, other = await clients.of(party), await clients.of(party)
+    jobs = carla.job.pushes("job.updated")
+    await post(carla, "Lost fence")
+    await clients.market.settled()
+    await other.account.seen(seq=1)
+    (push,) = await take(jobs, 1)
+    assert (push.seq, push.way) == (1, "sync")
+
+
+async def test_what_came_while_the_client_was_away(clients: PythonClients) -> None:
+    """Guard: `Incoming.catch_up` at each opening, and `since` of a stored session."""
+    party = await clients.market.customer(connect=False)
+    carla = await clients.of(party)
+    await post(carla, "First fence")
+    await carla.close()
+    again = clients.new()
+    jobs = again.job.pushes("job.updated")
+    other = await clients.of(party)
+    await post(other, "Second fence")
+    await again.resume(session_of(party), since=0)
+    pushes = await take(jobs, 2)
+    assert [push.data["title"] for push in pushes] == ["First fence", "Second fence"]
+    again.cut()
+    await post(other, "Third fence")
+    (third,) = await take(jobs, 1)
+    assert (third.seq, third.data["title"]) == (3, "Third fence")
+    await eventually(lambda: again.counts["connections"] == 2)
+
+
+async def test_events_that_are_kept_no_longer(clients: PythonClients) -> None:
+    """Guard: `too_old` in `Feed._catch_up`: the reader is told, and the feed goes on."""
+    party = await clients.market.customer(connect=False)
+    await store_events(clients.market.store, party, 5)
+    rows = clients.market.store.database[FeedRow.COLLECTION]
+    await rows.delete_many({"user_id": party.id, "seq": {"$lt": 4}})
+    carla = clients.new()
+    jobs = carla.job.pushes("job.updated")
+    await carla.resume(session_of(party), since=1)
+    with pytest.raises(Missed, match="too_old"):
+        await anext(jobs)
+    assert carla.seq == 5
+    await post(carla, "Next fence")
+    (push,) = await take(jobs, 1)
+    assert (push.seq, push.data["title"]) == (6, "Next fence")
+
+
+async def test_a_slow_reader_misses_nothing(clients: PythonClients) -> None:
+    """Guard: `Subscriptions.room_for` in `Feed._sync`: what does not fit waits on the server."""
+    party = await clients.market.customer(connect=False)
+    await store_events(clients.market.store, party, 230)
+    carla = clients.new()
+    jobs = carla.pushes(size=3)
+    await carla.resume(session_of(party), since=0)
+    assert [push.seq for push in await take(jobs, 230)] == list(range(1, 231))
+
+
+async def test_a_reader_that_stops_is_told_what_it_misses(
+    clients: PythonClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `READER_SECONDS` and the overflow in `Subscription.offer`: other readers go on."""
+    monkeypatch.setattr("jobsphere.pushes.READER_SECONDS", 0.05)
+    carla = await clients.customer()
+    stopped, reading = carla.pushes(size=2), carla.job.pushes("job.updated")
+    await post(carla, "First fence", "Second fence", "Third fence")
+    assert [push.seq for push in await take(reading, 3)] == [1, 2, 3]
+    with pytest.raises(Missed, match="overflow"):
+        await anext(stopped)
+    assert (await anext(stopped)).seq == 3
+
+
+async def test_a_handler_that_fails_gets_the_next_push(clients: PythonClients) -> None:
+    """Guard: the exceptions in `pushes.handle`."""
+    carla = await clients.customer()
+    seen = []
+
+    async def handler(push: Any) -> None:
+        seen.append(push.seq)
+        raise ValueError("a fault of the bot")
+
+    carla.on(carla.job.pushes("job.updated"), handler)
+    await post(carla, "First fence", "Second fence")
+    await eventually(lambda: seen == [1, 2])
