@@ -66,7 +66,7 @@ def _summary(id: str, feed: Any, talks: Any, acked: Any, problems: list[str], la
         [FeedEvent(namespace, name, tuple(key)) for namespace, name, key in feed],
         {id: [KnownMessage(*message) for message in talk] for id, talk in talks.items()},
         [
-            (Command(NAMESPACES.get(namespace, f"/{namespace}"), name, fields, {}), data)
+            (Command(NAMESPACES.get(namespace, f"/{namespace}"), name, fields), data)
             for namespace, name, fields, data in acked
         ],
         problems,

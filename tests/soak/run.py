@@ -51,6 +51,7 @@ async def soak(plan: Plan, processes: Processes) -> tuple[list[str], Counter[str
                 summaries = await others.summaries()
             finally:
                 await end(client.running for client in clients if client.running)
+                await asyncio.gather(*(client.end() for client in clients))
     problems += [f"{each.id} got {each.late} items only by sync" for each in summaries if each.late]
     for each in summaries:
         counts["JavaScript commands acknowledged"] += len(each.acked)
@@ -85,8 +86,7 @@ async def live(
     """Act and break for `plan.seconds`. Clients stay connected. Raises a task's exception."""
     board: list[str] = []
     users = [User(client, board, plan) for client in clients]
-    for client in clients:
-        client.start()
+    await asyncio.gather(*(client.start() for client in clients))
     started = time.monotonic()
     await begin(users, TIMEOUT)
     print(f"started after {time.monotonic() - started:.1f} s", flush=True)
@@ -119,10 +119,12 @@ async def settle(market: Market, clients: Sequence[Client], counts: Counter[str]
             await expire_leases(market, last_error=None)  # those of killed processes
             # Ignore the second look for messages of a killed process, a minute after the first.
             await market.settled(TIMEOUT, ignoring=NOT_ALL_WRITTEN)
-            while not all(client.ready for client in clients):  # noqa: ASYNC110
+            while not all(client.connected for client in clients):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        late = [(c.id, len(c.pending), c.ready) for c in clients if c.pending or not c.ready]
+        late = [
+            (c.id, len(c.pending), c.connected) for c in clients if c.pending or not c.connected
+        ]
         return [f"not answered and settled within {TIMEOUT:.0f} s: {late}"]
     async with asyncio.timeout(TIMEOUT):
         seen: list[int] = []

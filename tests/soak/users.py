@@ -126,8 +126,7 @@ async def begin(users: Sequence[User], timeout: float) -> None:
             if not customer.client.pending:
                 customer._do("/job-request", "accept", application_id=application["id"])
         await _idle(users)
-        for person in users:
-            person.client.catch_up()
+        await asyncio.gather(*(person.client.list_talks() for person in users))
         while not all(person.client.talks for person in users):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
