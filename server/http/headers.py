@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from aiohttp import hdrs, web
 
+from server.http.pages import PAGES
 from server.http.protocol import SERVER
 
 HSTS = "Strict-Transport-Security"
@@ -16,7 +17,7 @@ CSP = "Content-Security-Policy"
 HSTS_LIFE = timedelta(days=365)
 SECURITY_TXT = "/.well-known/security.txt"
 SECURITY_TXT_LIFE = timedelta(days=180)  # RFC 9116 recommends less than a year
-PAGES = ("/", "/admin", "/static/")
+LOADED = "/static/"
 TEXT = re.compile(r"text/.*|.*\+xml")  # all our texts, and all that users upload, are UTF-8
 # Of what is no page. `default-src` covers neither the base, nor forms, nor frames around it.
 NOTHING = (
@@ -67,7 +68,7 @@ def security_headers(public_url: str) -> Hook:
     }
 
     async def complete(request: web.Request, response: web.StreamResponse) -> None:
-        page = request.path in PAGES or request.path.startswith(PAGES[-1])
+        page = request.path in PAGES or request.path.startswith(LOADED)
         _complete(response, of_pages if page else of_answers)
         if response.charset is None and TEXT.fullmatch(response.content_type):
             response.charset = "utf-8"

@@ -1,4 +1,5 @@
-"""The pages of one folder: the web client at `/`, the live monitor at `/admin`, and what they load.
+"""The pages of one folder: the web client at `/`, the live monitor at `/admin`, the documents for
+programs at `/docs`, and what they load.
 
 aiohttp's static route answers for missing files, wrong ranges and failed preconditions without a
 body; `Page` says what is wrong, as all other refusals do.
@@ -12,6 +13,8 @@ from aiohttp.abc import AbstractStreamWriter
 
 from domain.kernel.errors import Code
 from server.problems import PROBLEM, problem
+
+PAGES = {"/": "index.html", "/admin": "admin.html", "/docs": "docs.html"}
 
 
 class _Refusal(web.StreamResponse):
@@ -40,7 +43,7 @@ def page_routes(folder: Path) -> list[web.RouteDef]:
     folder = folder.resolve()
 
     async def show(request: web.Request) -> web.StreamResponse:
-        return Page(folder / ("index.html" if request.path == "/" else "admin.html"))
+        return Page(folder / PAGES[request.path])
 
     async def load(request: web.Request) -> web.StreamResponse:
         try:
@@ -53,4 +56,4 @@ def page_routes(folder: Path) -> list[web.RouteDef]:
 
     if not folder.is_dir():
         return []
-    return [web.get("/", show), web.get("/admin", show), web.get("/static/{path:.+}", load)]
+    return [*(web.get(path, show) for path in PAGES), web.get("/static/{path:.+}", load)]

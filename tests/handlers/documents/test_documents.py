@@ -33,7 +33,7 @@ URL = "http://localhost:8080"
 PARSER = Path(__file__).parent / "asyncapi" / "node_modules" / "@asyncapi"
 WARNING = 1  # errors are 0
 # Pages and files of the server, the sockets, and what only `server dev` has.
-NOT_OF_THE_API = re.compile(r"/((admin|static|socket\.io|\.well-known|dev)(/.*)?)?")
+NOT_OF_THE_API = re.compile(r"/((admin|docs|static|socket\.io|\.well-known|dev)(/.*)?)?")
 
 
 @cache

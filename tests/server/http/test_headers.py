@@ -22,7 +22,7 @@ ANSWERS = {
     "/socket.io/": 400,
     SECURITY_TXT: 200,
 }
-PAGES = ("/", "/admin", "/static/style.css", "/static/js/main.js", "/static/nowhere")
+PAGES = ("/", "/admin", "/docs", "/static/style.css", "/static/js/main.js", "/static/nowhere")
 
 
 async def test_answers_are_not_stored_and_run_nothing(market):

@@ -160,7 +160,10 @@ async def test_a_packed_body_is_refused_on_every_path(server, encoding):
         ("POST", "/webhooks/stripe"),
         ("POST", "/socket.io/?EIO=4&transport=polling&sid=x"),
         ("GET", "/socket.io/?EIO=4&transport=polling"),
-        *(("GET", path) for path in ("/", "/admin", "/static/style.css", "/livez", "/nowhere")),
+        *(
+            ("GET", path)
+            for path in ("/", "/admin", "/docs", "/static/style.css", "/livez", "/nowhere")
+        ),
     }
     header = f"Content-Encoding: {encoding}"
     answers = [
