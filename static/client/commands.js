@@ -125,8 +125,9 @@ export class Commands {
     const { command, fields, requestId } = call;
     if (!command.http) throw new Refusal({ code: "conflict", message: "Connect first." });
     const token = command.signedIn ? await this.session.token() : undefined;
-    const sent = { token, requestId, slow: command.upload || command.download };
+    const sent = { token, requestId };
     if (command.upload) sent.form = form(fields.file, fields.name);
+    if (command.upload || command.download) sent.within = Infinity;
     call.sent = true;
     try {
       const response = await this.http.send(command.http, fields, sent);

@@ -3,7 +3,7 @@
 import { Refusal } from "./refusal.js";
 
 const PLACE = /\{(\w+)\}/g; // of a field in a path
-const ANSWER_MS = 30_000; // files may take longer
+const ANSWER_MS = 30_000;
 const FILE_NAME = /filename="([^"]+)"/;
 
 /** The path with its fields in place, and the other fields. */
@@ -37,15 +37,17 @@ export class Http {
   /**
    * The response to `route` (such as "GET /api/job/{job_id}"), or null if none came. Throws a
    * Refusal. The `form` is sent as it is; in other requests the fields are JSON or the query.
+   * `within` is how many milliseconds an answer may take.
    */
-  async send(route, fields = {}, { token, requestId, form: body, slow, headers: more } = {}) {
+  async send(route, fields = {}, options = {}) {
+    const { token, requestId, form: body, headers: more, within = ANSWER_MS } = options;
     const [method, pattern] = route.split(" ");
     const [path, rest] = filled(pattern, fields);
     const headers = new Headers(more);
     if (token) headers.set("Authorization", `Bearer ${token}`);
     if (requestId) headers.set("Idempotency-Key", requestId);
     const asked = { method, headers, body };
-    if (!slow) asked.signal = AbortSignal.timeout(ANSWER_MS);
+    if (within < Infinity) asked.signal = AbortSignal.timeout(within);
     if (!body && method !== "GET") {
       headers.set("Content-Type", "application/json");
       asked.body = JSON.stringify(rest);

@@ -173,7 +173,7 @@ export class JobSphere {
     const device_token = this.session.deviceToken;
     const known = account && name === "login" && device_token ? { device_token } : {};
     const data = await this.commands.run(command, { ...known, ...fields }, options);
-    if (account && SIGN_IN.has(name) && data.access_token) this.session.adopt(data);
+    if (account && SIGN_IN.has(name) && data.access_token) this.session.answered(data);
     this.#subscriptions.note(`${namespace.slice(1)}.${name}`, fields);
     return data;
   }

@@ -1,13 +1,17 @@
 // The session: kept in a Web Storage, renewed before it expires, shared by the tabs that have it.
 
-import { Refusal } from "./refusal.js";
-import { LONGEST_TIMER_MS } from "./waiting.js";
+import { Refusal, unanswered } from "./refusal.js";
+import { LONGEST_TIMER_MS, backoff, pause } from "./waiting.js";
 
+const REFRESH = "POST /api/account/refresh";
 const KEY = "jobsphere.session";
 const DEVICE = "jobsphere.device"; // proves at the next sign-in that this browser is known
 const EARLY_MS = 60_000; // how long before its end an access token is renewed
 const LEAST_MS = 10_000;
 const AGAIN_MS = 15_000;
+const REPEATED_MS = 25_000; // the server repeats its answer for 30 s, then it ends the session
+const ANSWER_MS = 5_000;
+const SKEW_MS = 30_000; // less is the way of the answer
 const ENDED = new Set(["unauthenticated", "forbidden", "invalid", "banned"]);
 const OVER = "Your session has ended. Please sign in again.";
 
@@ -16,7 +20,18 @@ const inBrowser = typeof document !== "undefined";
 /** Both tokens of a session begin with what stays the same when they are renewed. */
 const idOf = (tokens) => tokens?.refresh_token.split(".", 1)[0];
 
-const left = (tokens) => Date.parse(tokens.expires_at) - Date.now();
+const left = ({ expires_at, skew = 0 }) => Date.parse(expires_at) - Date.now() - skew;
+
+/** The server's clock minus ours: a token that came just now tells when it was made. */
+function skewOf(token) {
+  try {
+    const facts = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    const skew = 1_000 * JSON.parse(atob(facts)).iat - Date.now();
+    return Math.abs(skew) > SKEW_MS ? skew : 0;
+  } catch {
+    return 0;
+  }
+}
 
 export class Session {
   #kept = null;
@@ -53,18 +68,30 @@ export class Session {
     return this.devices?.getItem(DEVICE) ?? undefined;
   }
 
-  /** Take over what a sign-in has answered, or a new pair of tokens. */
+  /** Take over what a sign-in has answered just now, or a new pair of tokens. */
+  answered(answer) {
+    this.adopt({ ...answer, skew: skewOf(answer.access_token) });
+  }
+
+  /** Take over a session, or a part of it. */
   adopt({ device_token, ...answered }) {
     if (device_token) this.devices?.setItem(DEVICE, device_token);
     this.#keep({ ...(answered.user ? {} : this.#kept), ...answered });
     this.open();
   }
 
-  /** An access token that is still good for a while. Throws a Refusal. */
+  /**
+   * An access token that is still good for a while. While the server cannot renew it, it accepts
+   * an expired one. Throws a Refusal.
+   */
   async token() {
     if (!this.#kept) throw new Refusal({ code: "unauthenticated", message: "Sign in first." });
-    if (left(this.#kept) < LEAST_MS) await this.renew();
-    return this.#kept.access_token;
+    if (left(this.#kept) < LEAST_MS) {
+      await this.renew().catch((refused) => {
+        if (refused.code !== "unavailable") throw refused;
+      });
+    }
+    return this.#kept?.access_token;
   }
 
   /** Exchange the tokens for new ones; several calls at a time are one. Throws a Refusal. */
@@ -108,18 +135,26 @@ export class Session {
 
   async #exchange(refresh_token) {
     try {
-      const response = await this.http.send("POST /api/account/refresh", { refresh_token });
-      if (!response) {
-        throw new Refusal({ code: "unavailable", message: "The server cannot be reached." });
-      }
-      const pair = await response.json();
+      await this.#ask(refresh_token);
       if (!this.#kept) return;
-      this.adopt(pair);
+      const { user, ...pair } = this.#kept;
       this.#channel?.postMessage({ id: idOf(pair), pair });
     } catch (refused) {
       if (ENDED.has(refused.code)) this.end(OVER);
       else this.#schedule(AGAIN_MS);
       throw refused;
+    }
+  }
+
+  async #ask(refresh_token) {
+    const until = Date.now() + REPEATED_MS;
+    for (let attempt = 1; this.#kept?.refresh_token === refresh_token; attempt += 1) {
+      const asked = { within: ANSWER_MS };
+      const response = await this.http.send(REFRESH, { refresh_token }, asked);
+      const pair = await response?.json().catch(() => null);
+      if (pair && idOf(pair) === idOf(this.#kept)) return this.answered(pair);
+      if (Date.now() > until) throw unanswered("The server cannot be reached.", true);
+      await pause(backoff(attempt));
     }
   }
 

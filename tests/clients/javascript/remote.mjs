@@ -6,8 +6,12 @@
 import { createInterface } from 'node:readline';
 import { JobSphere } from '../../../static/client/jobsphere.js';
 
-// What JSON cannot carry.
+// What JSON cannot carry, and a clock that is wrong.
 const MORE = {
+  setClock(client, milliseconds) {
+    const { now } = Date;
+    Date.now = () => now() + milliseconds;
+  },
   sendText: (client, name, text) => client.files.upload({ file: new Blob([text]), name }),
   async readText(client, fields) {
     const { name, blob } = await client.files.get(fields);

@@ -55,6 +55,21 @@ async def test_tokens_are_renewed_before_they_expire(
     assert await one.call("live")
 
 
+@pytest.mark.parametrize("hours", [-5, 5])
+async def test_a_clock_that_is_wrong(node: Node, market: Market, hours: int) -> None:
+    """Guard: `skewOf` in session.js. Otherwise each command renews the tokens, or none does."""
+    party = await market.customer(connect=False)
+    client = await node.client(market.url)
+    await client.call("setClock", hours * 3_600_000)
+    await client.call("account.login", {"email": party.email, "password": PASSWORD})
+    tokens = await client.call("session.current")
+    assert (await client.call("account.me"))["id"] == party.id
+    assert (await client.call("session.current"))["refresh_token"] == tokens["refresh_token"]
+    await client.call("setClock", 895_000)  # the token expires in five seconds
+    assert (await client.call("account.me"))["id"] == party.id
+    assert (await client.call("session.current"))["refresh_token"] != tokens["refresh_token"]
+
+
 async def test_a_session_that_was_ended_elsewhere(
     node: Node, server: Server, market: Market
 ) -> None:
