@@ -28,6 +28,7 @@ from server.container import Container
 from server.dev.stores import ROOT, Addresses, Embedded
 from server.log_setup import configure
 from server.workers import scheduler
+from tests.support import documented
 from tests.support.dev_process import DevServer
 from tests.support.fork_server import ForkServer
 from tests.support.installations import (
@@ -66,7 +67,7 @@ OF_SOURCES = re.compile(
 )
 SLOW_FIXTURES = {"processes", "isolated_processes", "started", "client", "tabs"}
 QUICK_SERVERS = 1  # tests of a file that use `server` and belong to `quick`
-UNDECLARED = re.compile("undeclared error")
+UNDECLARED = re.compile(f"undeclared error|{documented.MARK}")
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 2 * 1024**3  # that must be free for the stores of all workers
 

@@ -45,6 +45,10 @@ class ErrorDetails(msgspec.Struct, frozen=True):
     amount: Annotated[int, about("In minor units of `currency`.")] | UnsetType = UNSET
     currency: Annotated[str, about("ISO 4217.")] | UnsetType = UNSET
     status: Annotated[str, about("The state that does not allow it.")] | UnsetType = UNSET
+    refunded_amount: Annotated[int, about("What was refunded, in minor units.")] | UnsetType = UNSET
+    disputed_amount: (
+        Annotated[int, about("What the bank disputes, in minor units.")] | UnsetType
+    ) = UNSET
     by: Annotated[list[str], about("The users who have blocked the other.")] | UnsetType = UNSET
     outstanding: Annotated[list[str], about("What must be settled first.")] | UnsetType = UNSET
     dispute_id: Annotated[str | None, about("The open dispute.")] | UnsetType = UNSET

@@ -1307,6 +1307,10 @@ export interface ErrorDetails {
   currency?: string;
   /** The state that does not allow it. */
   status?: string;
+  /** What was refunded, in minor units. */
+  refunded_amount?: number;
+  /** What the bank disputes, in minor units. */
+  disputed_amount?: number;
   /** The users who have blocked the other. */
   by?: string[];
   /** What must be settled first. */

@@ -48,6 +48,7 @@ async def test_a_user_who_is_too_fast_is_told_when_to_go_on(market, server):
     await fast.call("/account", "me")
 
 
+@pytest.mark.made_up
 @pytest.mark.parametrize("wire", ["http", "socket", "without an acknowledgement"])
 async def test_a_large_answer_is_paid_by_its_bytes(wire, market, server):
     """Guard: `RateLimits.charge_answer`, on both wires, also when no answer is sent."""

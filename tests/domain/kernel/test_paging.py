@@ -75,6 +75,7 @@ async def fill_feed(market: Any, party: Party, count: int) -> int:
     return start + count
 
 
+@pytest.mark.made_up
 async def test_a_feed_of_large_events(market):
     """Guard: `uow.first` in `feed.sync`, on both wires: 200 such events were one answer of 9 MB."""
     customer = await market.customer()
@@ -184,6 +185,7 @@ async def test_a_list_of_damaged_records_is_an_error():
     assert reported == [[str(n) for n in range(MAX_DAMAGED + 1)]]
 
 
+@pytest.mark.made_up
 async def test_a_feed_with_a_damaged_row(server, market):
     """Guard: `uow.readable` in `feed._windows` and `uow.first` in `feed.sync`: the rest is read,
     and a client that lacks an event reloads its lists."""

@@ -52,6 +52,7 @@ async def test_a_client_that_was_away_too_long_gets_too_old(market, server):
     assert (refused.value.code, refused.value.details) == ("too_old", {"head": 2, "first": 2})
 
 
+@pytest.mark.made_up
 async def test_a_long_feed_is_read_in_windows(market):
     """Guard: `feed._windows`: neither a number twice nor a gap between two windows; an answer ends
     at `limit`, at its share of bytes and at the last number."""
@@ -114,6 +115,7 @@ async def notices(market, party, *own: bool) -> None:
     await market.settled()
 
 
+@pytest.mark.made_up
 async def test_unread_counts_notices_that_are_not_own(market):
     """Guard: `data.own` and `$gt` in `_unread`; other events are not counted either."""
     customer = await market.customer()

@@ -1460,6 +1460,10 @@ class ErrorDetails(TypedDict):
     currency: NotRequired[str]
     # The state that does not allow it.
     status: NotRequired[str]
+    # What was refunded, in minor units.
+    refunded_amount: NotRequired[int]
+    # What the bank disputes, in minor units.
+    disputed_amount: NotRequired[int]
     # The users who have blocked the other.
     by: NotRequired[list[str]]
     # What must be settled first.
