@@ -18,23 +18,24 @@ TEST_SEED ?= $(shell date +%Y%m%d)
 unexport PYTHONDONTWRITEBYTECODE
 VENDOR := static/vendor/socket.io.esm.min.js
 ASYNCAPI := tests/handlers/documents/asyncapi
+TYPES := tests/clients/javascript/types
 
 .PHONY: run test test-quick test-deep check bench soak lock clean
 
 run: .venv/.run-ready $(VENDOR)
 	@exec $(BIN)/python -m server dev
 
-test: .venv/.test-ready $(VENDOR)
+test: .venv/.test-ready $(VENDOR) $(TYPES)/node_modules/.ready
 	$(PYTEST) -n 4 $(ARGS)
 
 # The inner loop: no processes, no browser.
 test-quick: .venv/.test-ready
 	$(PYTEST) -n 4 -m quick $(ARGS)
 
-test-deep: .venv/.test-ready $(VENDOR) $(ASYNCAPI)/node_modules/.ready
+test-deep: .venv/.test-ready $(VENDOR) $(TYPES)/node_modules/.ready $(ASYNCAPI)/node_modules/.ready
 	TEST_SEED=$(TEST_SEED) $(PYTEST) -n 4 $(ARGS)
 
-check: .venv/.test-ready $(VENDOR)
+check: .venv/.test-ready $(VENDOR) $(TYPES)/node_modules/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -44,9 +45,9 @@ bench: .venv/.test-ready $(VENDOR) tests/bench/peer/node_modules/.ready
 	$(BIN)/python -m pytest -q --timeout 900 -o faulthandler_timeout=1800 tests/bench/bench_*.py
 	$(BIN)/python -m tests.bench.realtime
 
-# Five minutes of killed processes and a Redis that goes away, with 200 clients; then the property
-# tests at full size.
-soak: .venv/.test-ready
+# Five minutes of killed processes and a Redis that goes away, with 200 clients and 20 of the
+# JavaScript client; then the property tests at full size.
+soak: .venv/.test-ready node_modules/.ready
 	$(BIN)/python -m tests.soak --seconds 300 --clients 200
 	TEST_SEED=$(TEST_SEED) $(PYTEST) -n 2 -m property $(ARGS)
 
@@ -82,6 +83,11 @@ $(BIN)/python:
 
 node_modules/.ready: package.json package-lock.json
 	npm ci --no-audit --no-fund
+	@touch $@
+
+# The compiler that the types of the JavaScript client are checked with.
+$(TYPES)/node_modules/.ready: $(TYPES)/package.json $(TYPES)/package-lock.json
+	npm ci --ignore-scripts --no-audit --no-fund --prefix $(TYPES)
 	@touch $@
 
 # The parser that the document of the sockets is checked with.

@@ -36,7 +36,7 @@ async def compiler() -> Path:
     """The TypeScript compiler, in the version of the lock file."""
     path = TYPES / "node_modules" / ".bin" / "tsc"
     if not path.exists():
-        await run("npm", "ci", "--no-audit", "--no-fund", cwd=TYPES)
+        await run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=TYPES)
     return path
 
 
