@@ -51,6 +51,7 @@ MAX_PARAMETERS = 300  # in a query; its length is limited by the request line
 METHODS = {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"}
 # Some frameworks take the method from these. A client that sends one expects that.
 OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
+NO_FIELDS = b"null"  # what many generated clients send instead of no body
 UNREADABLE = (ValueError, RecursionError)
 # What reading a request's body raises when it is malformed, or when its client has gone.
 BROKEN_BODY = (web.RequestPayloadError, HttpProcessingError, ConnectionError)
@@ -277,7 +278,7 @@ async def _body(request: web.Request) -> tuple[dict[str, Any], int]:
         raise TooLarge(limit_bytes=MAX_BODY)
     raw = await request.read()  # up to `client_max_size`
     try:
-        fields = json_input.decode(raw.decode()) if raw else {}
+        fields = json_input.decode(raw.decode()) if raw not in (b"", NO_FIELDS) else {}
     except UNREADABLE as broken:
         raise Invalid("The body is not valid JSON.", rule=Rule.FORMAT) from broken
     if not isinstance(fields, dict):

@@ -11,7 +11,7 @@ from domain.jobs.job import Job
 from domain.operations.idempotency import Reply
 from tests.faults.outcome import until
 from tests.support.installations import Installation
-from tests.support.python_clients import JOB, PythonClients, eventually
+from tests.support.python_clients import JOB, PythonClients, eventually, take, talk_of
 
 
 async def test_a_refusal_has_code_message_and_details(clients: PythonClients) -> None:
@@ -94,6 +94,25 @@ async def test_commands_wait_for_a_connection(clients: PythonClients) -> None:
     assert [job["title"] for job in posted] == [f"Fence {number}" for number in range(5)]
     ids = [job["id"] for job in posted]
     assert ids == sorted(ids)
+
+
+async def test_commands_keep_their_order_over_a_lost_connection(clients: PythonClients) -> None:
+    """Guard: `ConnectionLost` in `refusals.repeat`: commands of a lost connection wait for the next
+    one without a pause of their own."""
+    carla, colin = await clients.customer(), await clients.contractor()
+    talk = await talk_of(carla, colin)
+    messages = colin.chat.pushes("message")
+    sending = [
+        asyncio.create_task(carla.chat.send(conversation_id=talk["id"], text=f"{number}"))
+        for number in range(20)
+    ]
+    await messages.first()
+    carla.cut()
+    sent = await asyncio.gather(*sending)
+    assert [message["seq"] for message in sent] == list(range(1, 21))
+    assert [push.data["text"] for push in await take(messages, 19)] == [
+        f"{n}" for n in range(1, 20)
+    ]
 
 
 async def test_commands_end_with_the_client(clients: PythonClients) -> None:

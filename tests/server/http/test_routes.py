@@ -52,6 +52,17 @@ async def test_a_type_may_have_parameters(market):
     assert status == 200
 
 
+async def test_null_is_no_body(market):
+    """Guard: NO_FIELDS in `routes._body`; another value that is no object is refused."""
+    customer = await market.customer()
+    headers = {"Content-Type": "application/json"}
+    for body, code in ((b"[]", "invalid"), (b"null", None)):
+        status, answer = await customer.http(
+            "POST", "/api/account/logout", data=body, headers=headers
+        )
+        assert (status, answer.get("code")) == (422 if code else 200, code)
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -10,7 +10,7 @@ import socketio
 from aiohttp import ClientSession
 from socketio.exceptions import SocketIOError
 
-from jobsphere.refusals import NoAnswer, Refusal
+from jobsphere.refusals import ConnectionLost, NoAnswer, Refusal
 
 log = logging.getLogger("jobsphere.socketio")
 log.setLevel(logging.ERROR)  # it warns of each connection that ends
@@ -90,8 +90,6 @@ class Connection:
         self, namespace: str, name: str, fields: Mapping[str, object], request_id: str | None
     ) -> Any:
         """Send a command. Returns the data of its answer. Raises Refusal, NoAnswer."""
-        if self._leaving:
-            raise NoAnswer("the connection is ending")
         arguments = (fields, {"request_id": request_id}) if request_id else (fields,)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._unanswered[answer] = namespace
@@ -108,6 +106,11 @@ class Connection:
             return ack["data"]
         error = ack["error"]
         raise Refusal(error["code"], error["message"], error["details"])
+
+    @property
+    def usable(self) -> bool:
+        """Whether it takes commands."""
+        return not self._leaving and not self._over
 
     def leave(self) -> None:
         """End when all commands are answered."""
@@ -148,7 +151,7 @@ class Connection:
     def _lose(self, answers: Collection[asyncio.Future[Any]]) -> None:
         for answer in answers:
             if not answer.done():
-                answer.set_exception(NoAnswer("the connection ended before the answer"))
+                answer.set_exception(ConnectionLost("the connection ended before the answer"))
 
     def _ended(self) -> None:
         if self._over:

@@ -146,14 +146,14 @@ class Link:
     async def _open_connection(self, patience: float) -> Connection:
         try:
             async with asyncio.timeout(patience):
-                while not self._refusal and self._connection is None:
+                while self._refusal is None:
+                    if self._connection and self._connection.usable:
+                        return self._connection
                     self._changed.clear()
                     await self._changed.wait()
+                raise self._refusal
         except TimeoutError as late:
             raise NoAnswer(f"not connected in time: {self._problem}") from late
-        if self._refusal or self._connection is None:
-            raise self._refusal or NoAnswer()
-        return self._connection
 
     def _join(self, namespace: str, name: str, fields: Fields) -> None:
         key = _key(namespace, name, fields)

@@ -39,6 +39,11 @@ class NoAnswer(Refusal):
         super().__init__("unavailable", message)
 
 
+class ConnectionLost(NoAnswer):
+    """The connection ended before the answer. The command waits for the next one: commands that
+    were sent one after the other are repeated in that order."""
+
+
 class Missed(Exception):
     """A subscription raises this where pushes are missing: read the lists again, then go on.
 
@@ -86,7 +91,7 @@ async def repeat(
         try:
             return await attempt()
         except Refusal as refused:
-            wait = pause(refused.retry_after)
+            wait = 0 if isinstance(refused, ConnectionLost) else pause(refused.retry_after)
             if not again(refused) or number == ATTEMPTS or loop.time() + wait > end:
                 raise
             on_repeat(refused)
