@@ -230,11 +230,11 @@ def _call(command: Command, fields: str, identified: bool, answer: str) -> Itera
         arguments = [f'"{command.event}"', fields]
         name = "_join"
     elif command.event:
-        arguments = [f'"{command.event}"', fields, f'"{command.repeat}"']
+        route = f'"{command.http}"' if command.http else "None"
+        arguments = [f'"{command.event}"', route, fields, f'"{command.repeat}"']
         name = "_command"
     else:
-        method, _, path = str(command.http).partition(" ")
-        arguments = [f'"{method}"', f'"{path}"', fields, f'"{command.repeat}"']
+        arguments = [f'"{command.http}"', fields, f'"{command.repeat}"']
         arguments += [] if command.roles else ["signed_in=False"]
         name = "_request"
     listed = ", ".join([*arguments, *filter(None, [keeps])])

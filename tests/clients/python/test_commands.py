@@ -11,7 +11,7 @@ from domain.jobs.job import Job
 from domain.operations.idempotency import Reply
 from tests.faults.outcome import until
 from tests.support.installations import Installation
-from tests.support.python_clients import JOB, PythonClients, eventually, take, talk_of
+from tests.support.python_clients import JOB, PythonClients, eventually, session_of, take, talk_of
 
 
 async def test_a_refusal_has_code_message_and_details(clients: PythonClients) -> None:
@@ -64,6 +64,28 @@ async def test_a_request_id_of_ones_own(clients: PythonClients) -> None:
         await carla.job.create(request_id="import-17", **JOB | {"title": "Another fence"})
     assert refused.value.code == "request_id_reused"
     assert len(await clients.market.rows(Job)) == 1
+
+
+async def test_a_client_that_does_not_connect(clients: PythonClients) -> None:
+    """Guard: `http` in `Client.command`, and `http._query`: the same commands over HTTP, with lists
+    and objects in queries, and request ids."""
+    carla = clients.new()
+    party = await clients.market.customer(connect=False)
+    await carla.resume(session_of(party), connect=False)
+    place = {"lon": 24.9, "lat": 60.2, "label": "Helsinki"}
+    fields = JOB | {"skills": ["painting", "fences"], "location": place}
+    job = await carla.job.create(request_id="import-18", **fields)
+    assert await carla.job.create(request_id="import-18", **fields) == job
+    near = {"lon": 24.9, "lat": 60.2}
+    found = await carla.job.list(near=near, radius_km=5, skills=["painting", "fences"], limit=5)
+    assert [each["id"] for each in found["items"]] == [job["id"]]
+    assert (await carla.job.get(job_id=job["id"]))["title"] == job["title"]
+    saved = await carla.job.search_save(name="Near", near=near)
+    await carla.job.search_unsave(search_id=saved["id"])
+    assert (await carla.job.searches())["items"] == []
+    with pytest.raises(Refusal, match="connect"):
+        await carla.job.watch(job_id=job["id"])
+    assert not carla.connected and carla.counts == {}
 
 
 @pytest.fixture

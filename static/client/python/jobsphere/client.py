@@ -75,7 +75,9 @@ class Client(Namespaces):
 
     # -- signing in ----------------------------------------------------------------------------
 
-    async def register(self, **fields: Unpack[AccountRegisterFields]) -> SignedIn:
+    async def register(
+        self, *, connect: bool = True, **fields: Unpack[AccountRegisterFields]
+    ) -> SignedIn:
         """Open an account, sign in and connect.
 
         Raises Refusal. Where addresses are verified first, its code is `email_unverified`: then
@@ -84,12 +86,14 @@ class Client(Namespaces):
         answer = await self.account.register(**fields)
         if "access_token" not in answer:
             raise Refusal("email_unverified", "Sign in with the code of the mail (verification).")
-        return await self.resume(cast(SignedIn, answer))
+        return await self.resume(cast(SignedIn, answer), connect=connect)
 
-    async def login(self, **fields: Unpack[AccountLoginFields]) -> SignedIn:
+    async def login(
+        self, *, connect: bool = True, **fields: Unpack[AccountLoginFields]
+    ) -> SignedIn:
         """Sign in and connect. Raises Refusal; after `second_factor_required` go on with
         `resume(await client.account.login_code(...))`."""
-        return await self.resume(await self.account.login(**fields))
+        return await self.resume(await self.account.login(**fields), connect=connect)
 
     async def resume(
         self, session: SignedIn, *, since: int | None = None, connect: bool = True
@@ -98,7 +102,7 @@ class Client(Namespaces):
 
         `since` is the `seq` of the last event that was handled before: what came after it goes to
         the subscriptions that are open by now. By default the feed begins with the next event.
-        Without `connect` there is only what goes over HTTP.
+        Without `connect` commands go over HTTP, and there are no pushes.
         """
         assert self._session is None, "a client has one session: make another client"
         self._session = Session(self._http, session, self._keep, self._count_repeat)
@@ -210,7 +214,7 @@ class Client(Namespaces):
 
     async def meta(self) -> dict[str, Any]:
         """The limits, currencies, countries and fees of this server. Raises Refusal."""
-        answer: dict[str, Any] = await self.request("GET", "/api/meta", {}, "safe", signed_in=False)
+        answer: dict[str, Any] = await self.request("GET /api/meta", {}, "safe", signed_in=False)
         return answer
 
     # -- what the namespaces call ----------------------------------------------------------------
@@ -222,27 +226,33 @@ class Client(Namespaces):
         fields: Fields,
         repeated: Repeat,
         *,
+        http: str | None = None,
         request_id: str | None = None,
         joins: bool = False,
     ) -> Any:
-        """The data of the acknowledgement. Raises Refusal."""
+        """The data of the acknowledgement; the answer over `http` if the client does not connect.
+
+        Raises Refusal.
+        """
+        if self._link is None and self._session and http:
+            return await self.request(http, fields, repeated, request_id=request_id)
         if self._link is None:
-            raise Refusal("unauthenticated", "Sign in first.")
+            raise Refusal("unauthenticated", "Sign in first, and connect.")
         return await self._link.command(
             namespace, name, fields, repeated, self._patience, request_id, joins
         )
 
     async def request(
         self,
-        method: str,
-        path: str,
+        http: str,
         fields: Fields,
         repeated: Repeat,
         *,
         request_id: str | None = None,
         signed_in: bool = True,
     ) -> Any:
-        """The answer to a command over HTTP. Raises Refusal."""
+        """The answer to a command over HTTP, such as `POST /api/job`. Raises Refusal."""
+        method, _, path = http.partition(" ")
         if repeated == "request_id" and request_id is None:
             request_id = str(uuid4())
 

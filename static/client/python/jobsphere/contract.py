@@ -3525,7 +3525,7 @@ class AccountCommands(Namespace):
         For anyone. Refusals: email_taken.
         """
         answer: AccountRegisterAnswer = await self._request(
-            "POST", "/api/account/register", fields, "no", signed_in=False
+            "POST /api/account/register", fields, "no", signed_in=False
         )
         return answer
 
@@ -3536,7 +3536,7 @@ class AccountCommands(Namespace):
         For anyone. Refusals: banned, second_factor_required, wrong_credentials.
         """
         answer: SignedIn = await self._request(
-            "POST", "/api/account/login", fields, "no", signed_in=False
+            "POST /api/account/login", fields, "no", signed_in=False
         )
         return answer
 
@@ -3547,7 +3547,7 @@ class AccountCommands(Namespace):
         For anyone. Refusals: banned, wrong_credentials.
         """
         answer: SignedIn = await self._request(
-            "POST", "/api/account/login/code", fields, "no", signed_in=False
+            "POST /api/account/login/code", fields, "no", signed_in=False
         )
         return answer
 
@@ -3562,7 +3562,7 @@ class AccountCommands(Namespace):
         For anyone.
         """
         answer: AccountPasskeyOptionsAnswer = await self._request(
-            "POST", "/api/account/passkey_options", fields, "no", signed_in=False
+            "POST /api/account/passkey_options", fields, "no", signed_in=False
         )
         return answer
 
@@ -3572,7 +3572,7 @@ class AccountCommands(Namespace):
         For anyone. Refusals: banned, wrong_credentials.
         """
         answer: SignedIn = await self._request(
-            "POST", "/api/account/passkey_login", fields, "no", signed_in=False
+            "POST /api/account/passkey_login", fields, "no", signed_in=False
         )
         return answer
 
@@ -3583,7 +3583,7 @@ class AccountCommands(Namespace):
 
         For anyone.
         """
-        answer: Tokens = await self._command("refresh", fields, "no")
+        answer: Tokens = await self._command("refresh", "POST /api/account/refresh", fields, "no")
         return answer
 
     async def me(self) -> User:
@@ -3591,7 +3591,7 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer.
         """
-        answer: User = await self._command("me", {}, "safe")
+        answer: User = await self._command("me", "GET /api/account/me", {}, "safe")
         return answer
 
     async def update(
@@ -3604,7 +3604,9 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found.
         """
-        answer: User = await self._command("update", fields, "request_id", request_id=request_id)
+        answer: User = await self._command(
+            "update", "PATCH /api/account/me", fields, "request_id", request_id=request_id
+        )
         return answer
 
     async def logout(self) -> EndedSession:
@@ -3612,7 +3614,7 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer.
         """
-        answer: EndedSession = await self._command("logout", {}, "no")
+        answer: EndedSession = await self._command("logout", "POST /api/account/logout", {}, "no")
         return answer
 
     async def sessions(self) -> AccountSessionsAnswer:
@@ -3620,7 +3622,9 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer.
         """
-        answer: AccountSessionsAnswer = await self._command("sessions", {}, "safe")
+        answer: AccountSessionsAnswer = await self._command(
+            "sessions", "GET /api/account/sessions", {}, "safe"
+        )
         return answer
 
     async def revoke(self, **fields: Unpack[AccountRevokeFields]) -> EndedSession:
@@ -3628,7 +3632,9 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found.
         """
-        answer: EndedSession = await self._command("revoke", fields, "no")
+        answer: EndedSession = await self._command(
+            "revoke", "DELETE /api/account/sessions", fields, "no"
+        )
         return answer
 
     async def totp_begin(self) -> NewCodesSecret:
@@ -3636,7 +3642,9 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found, step_up_required.
         """
-        answer: NewCodesSecret = await self._command("totp_begin", {}, "no")
+        answer: NewCodesSecret = await self._command(
+            "totp_begin", "POST /api/account/totp_begin", {}, "no"
+        )
         return answer
 
     async def totp_confirm(self, **fields: Unpack[AccountTotpConfirmFields]) -> EnabledCodes:
@@ -3645,7 +3653,9 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found, wrong_credentials.
         """
-        answer: EnabledCodes = await self._command("totp_confirm", fields, "no")
+        answer: EnabledCodes = await self._command(
+            "totp_confirm", "POST /api/account/totp_confirm", fields, "no"
+        )
         return answer
 
     async def totp_disable(self, **fields: Unpack[AccountTotpDisableFields]) -> User:
@@ -3653,7 +3663,9 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found, wrong_credentials.
         """
-        answer: User = await self._command("totp_disable", fields, "no")
+        answer: User = await self._command(
+            "totp_disable", "POST /api/account/totp_disable", fields, "no"
+        )
         return answer
 
     async def recovery_codes(self, **fields: Unpack[AccountRecoveryCodesFields]) -> RecoveryCodes:
@@ -3661,7 +3673,9 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found, wrong_credentials.
         """
-        answer: RecoveryCodes = await self._command("recovery_codes", fields, "no")
+        answer: RecoveryCodes = await self._command(
+            "recovery_codes", "POST /api/account/recovery_codes", fields, "no"
+        )
         return answer
 
     async def passkey_begin(self) -> AccountPasskeyBeginAnswer:
@@ -3669,7 +3683,9 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found, step_up_required, too_many.
         """
-        answer: AccountPasskeyBeginAnswer = await self._command("passkey_begin", {}, "no")
+        answer: AccountPasskeyBeginAnswer = await self._command(
+            "passkey_begin", "POST /api/account/passkey_begin", {}, "no"
+        )
         return answer
 
     async def passkey_add(self, **fields: Unpack[AccountPasskeyAddFields]) -> AddedPasskey:
@@ -3677,7 +3693,9 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found, too_many.
         """
-        answer: AddedPasskey = await self._command("passkey_add", fields, "no")
+        answer: AddedPasskey = await self._command(
+            "passkey_add", "POST /api/account/passkey_add", fields, "no"
+        )
         return answer
 
     async def passkeys(self) -> PasskeyPage:
@@ -3685,7 +3703,9 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer.
         """
-        answer: PasskeyPage = await self._command("passkeys", {}, "safe")
+        answer: PasskeyPage = await self._command(
+            "passkeys", "GET /api/account/passkeys", {}, "safe"
+        )
         return answer
 
     async def passkey_remove(self, **fields: Unpack[AccountPasskeyRemoveFields]) -> Passkey:
@@ -3693,7 +3713,9 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found, step_up_required.
         """
-        answer: Passkey = await self._command("passkey_remove", fields, "no")
+        answer: Passkey = await self._command(
+            "passkey_remove", "DELETE /api/account/passkeys/{passkey_id}", fields, "no"
+        )
         return answer
 
     async def step_up(self, **fields: Unpack[AccountStepUpFields]) -> SteppedUp:
@@ -3701,7 +3723,9 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found, wrong_credentials.
         """
-        answer: SteppedUp = await self._command("step_up", fields, "no")
+        answer: SteppedUp = await self._command(
+            "step_up", "POST /api/account/step_up", fields, "no"
+        )
         return answer
 
     async def sessions_end_others(self) -> EndedSessions:
@@ -3709,7 +3733,9 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found.
         """
-        answer: EndedSessions = await self._command("sessions_end_others", {}, "no")
+        answer: EndedSessions = await self._command(
+            "sessions_end_others", "POST /api/account/sessions_end_others", {}, "no"
+        )
         return answer
 
     async def password(self, **fields: Unpack[AccountPasswordFields]) -> EndedSessions:
@@ -3717,7 +3743,9 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found, step_up_required, wrong_credentials.
         """
-        answer: EndedSessions = await self._command("password", fields, "no")
+        answer: EndedSessions = await self._command(
+            "password", "POST /api/account/password", fields, "no"
+        )
         return answer
 
     async def reset_request(self, **fields: Unpack[AccountResetRequestFields]) -> Done:
@@ -3730,7 +3758,7 @@ class AccountCommands(Namespace):
         For anyone.
         """
         answer: Done = await self._request(
-            "POST", "/api/account/reset_request", fields, "no", signed_in=False
+            "POST /api/account/reset_request", fields, "no", signed_in=False
         )
         return answer
 
@@ -3740,9 +3768,7 @@ class AccountCommands(Namespace):
 
         For anyone. Refusals: not_found.
         """
-        answer: Done = await self._request(
-            "POST", "/api/account/reset", fields, "no", signed_in=False
-        )
+        answer: Done = await self._request("POST /api/account/reset", fields, "no", signed_in=False)
         return answer
 
     async def verify_send(self, *, request_id: str | None = None) -> Done:
@@ -3752,7 +3778,9 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found.
         """
-        answer: Done = await self._command("verify_send", {}, "request_id", request_id=request_id)
+        answer: Done = await self._command(
+            "verify_send", "POST /api/account/verify_send", {}, "request_id", request_id=request_id
+        )
         return answer
 
     async def verify(self, **fields: Unpack[AccountVerifyFields]) -> Done:
@@ -3761,7 +3789,7 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found.
         """
-        answer: Done = await self._command("verify", fields, "no")
+        answer: Done = await self._command("verify", "POST /api/account/verify", fields, "no")
         return answer
 
     async def email_change(
@@ -3774,7 +3802,9 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found, step_up_required, wrong_credentials.
         """
-        answer: AccountEmailChangeAnswer = await self._command("email_change", fields, "no")
+        answer: AccountEmailChangeAnswer = await self._command(
+            "email_change", "POST /api/account/email_change", fields, "no"
+        )
         return answer
 
     async def email_confirm(
@@ -3786,7 +3816,9 @@ class AccountCommands(Namespace):
 
         For anyone. Refusals: not_found.
         """
-        answer: AccountEmailConfirmAnswer = await self._command("email_confirm", fields, "no")
+        answer: AccountEmailConfirmAnswer = await self._command(
+            "email_confirm", "POST /api/account/email_confirm", fields, "no"
+        )
         return answer
 
     async def onboard(
@@ -3798,7 +3830,7 @@ class AccountCommands(Namespace):
         For contractor. Refusals: not_found, step_up_required, too_many.
         """
         answer: OnboardingLink = await self._command(
-            "onboard", fields, "request_id", request_id=request_id
+            "onboard", "POST /api/account/onboard", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -3807,7 +3839,7 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found, wrong_credentials.
         """
-        answer: Done = await self._command("export", fields, "no")
+        answer: Done = await self._command("export", "POST /api/account/export", fields, "no")
         return answer
 
     async def delete(self, **fields: Unpack[AccountDeleteFields]) -> DeletedAccount:
@@ -3815,7 +3847,9 @@ class AccountCommands(Namespace):
 
         For contractor, customer. Refusals: money_outstanding, not_found, wrong_credentials.
         """
-        answer: DeletedAccount = await self._command("delete", fields, "no")
+        answer: DeletedAccount = await self._command(
+            "delete", "POST /api/account/delete", fields, "no"
+        )
         return answer
 
     async def sync(self, **fields: Unpack[AccountSyncFields]) -> Feed:
@@ -3823,7 +3857,7 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer. Refusals: too_old.
         """
-        answer: Feed = await self._command("sync", fields, "safe")
+        answer: Feed = await self._command("sync", "GET /api/account/feed", fields, "safe")
         return answer
 
     async def seen(
@@ -3834,7 +3868,9 @@ class AccountCommands(Namespace):
 
         For admin, contractor, customer.
         """
-        answer: FeedMarks = await self._command("seen", fields, "request_id", request_id=request_id)
+        answer: FeedMarks = await self._command(
+            "seen", "POST /api/account/feed/seen", fields, "request_id", request_id=request_id
+        )
         return answer
 
     @overload
@@ -3878,7 +3914,9 @@ class JobCommands(Namespace):
 
         For customer. Refusals: currency_not_supported, email_unverified, not_found.
         """
-        answer: Job = await self._command("create", fields, "request_id", request_id=request_id)
+        answer: Job = await self._command(
+            "create", "POST /api/job", fields, "request_id", request_id=request_id
+        )
         return answer
 
     async def list(self, **fields: Unpack[JobListFields]) -> JobPage:
@@ -3892,7 +3930,7 @@ class JobCommands(Namespace):
 
         For admin, contractor, customer.
         """
-        answer: JobPage = await self._command("list", fields, "safe")
+        answer: JobPage = await self._command("list", "GET /api/job", fields, "safe")
         return answer
 
     async def mine(self, **fields: Unpack[JobMineFields]) -> JobPage:
@@ -3900,7 +3938,7 @@ class JobCommands(Namespace):
 
         For admin, contractor, customer.
         """
-        answer: JobPage = await self._command("mine", fields, "safe")
+        answer: JobPage = await self._command("mine", "GET /api/job/mine", fields, "safe")
         return answer
 
     async def search_save(
@@ -3913,7 +3951,7 @@ class JobCommands(Namespace):
         For admin, contractor, customer. Refusals: too_many.
         """
         answer: SavedSearch = await self._command(
-            "search_save", fields, "request_id", request_id=request_id
+            "search_save", "POST /api/job/searches", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -3922,7 +3960,9 @@ class JobCommands(Namespace):
 
         For admin, contractor, customer.
         """
-        answer: SavedSearchPage = await self._command("searches", {}, "safe")
+        answer: SavedSearchPage = await self._command(
+            "searches", "GET /api/job/searches", {}, "safe"
+        )
         return answer
 
     async def search_unsave(
@@ -3933,7 +3973,7 @@ class JobCommands(Namespace):
         For admin, contractor, customer. Refusals: not_found.
         """
         answer: UnsavedSearch = await self._command(
-            "search_unsave", fields, "request_id", request_id=request_id
+            "search_unsave", "DELETE /api/job/searches/{search_id}", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -3944,7 +3984,7 @@ class JobCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found.
         """
-        answer: Job = await self._command("get", fields, "safe")
+        answer: Job = await self._command("get", "GET /api/job/{job_id}", fields, "safe")
         return answer
 
     async def update(
@@ -3954,7 +3994,9 @@ class JobCommands(Namespace):
 
         For customer. Refusals: currency_not_supported, job_not_open, job_taken, not_found.
         """
-        answer: Job = await self._command("update", fields, "request_id", request_id=request_id)
+        answer: Job = await self._command(
+            "update", "PATCH /api/job/{job_id}", fields, "request_id", request_id=request_id
+        )
         return answer
 
     async def start(
@@ -3964,7 +4006,9 @@ class JobCommands(Namespace):
 
         For contractor. Refusals: job_not_assigned, not_found.
         """
-        answer: Job = await self._command("start", fields, "request_id", request_id=request_id)
+        answer: Job = await self._command(
+            "start", "POST /api/job/{job_id}/start", fields, "request_id", request_id=request_id
+        )
         return answer
 
     async def deliver(
@@ -3974,7 +4018,9 @@ class JobCommands(Namespace):
 
         For contractor. Refusals: job_not_in_progress, milestone_not_standing, not_found.
         """
-        answer: Job = await self._command("deliver", fields, "request_id", request_id=request_id)
+        answer: Job = await self._command(
+            "deliver", "POST /api/job/{job_id}/deliver", fields, "request_id", request_id=request_id
+        )
         return answer
 
     async def complete(
@@ -3986,7 +4032,7 @@ class JobCommands(Namespace):
         milestone_not_standing, not_found, payment_disputed.
         """
         answer: CompletedJob = await self._command(
-            "complete", fields, "request_id", request_id=request_id
+            "complete", "POST /api/job/{job_id}/complete", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -3998,7 +4044,9 @@ class JobCommands(Namespace):
         For customer. Refusals: amount_not_payable, dispute_required, job_not_open, job_taken,
         not_found, payment_disputed.
         """
-        answer: Job = await self._command("cancel", fields, "request_id", request_id=request_id)
+        answer: Job = await self._command(
+            "cancel", "POST /api/job/{job_id}/cancel", fields, "request_id", request_id=request_id
+        )
         return answer
 
     async def watch(self, **fields: Unpack[JobWatchFields]) -> WatchedJob:
@@ -4014,7 +4062,7 @@ class JobCommands(Namespace):
 
         For admin, contractor, customer.
         """
-        answer: UnwatchedJob = await self._command("unwatch", fields, "safe")
+        answer: UnwatchedJob = await self._command("unwatch", None, fields, "safe")
         return answer
 
     @overload
@@ -4057,7 +4105,7 @@ class JobRequestCommands(Namespace):
         For contractor. Refusals: already_applied, email_unverified, job_not_open, not_found.
         """
         answer: Application = await self._command(
-            "apply", fields, "request_id", request_id=request_id
+            "apply", "POST /api/job-request", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4066,7 +4114,9 @@ class JobRequestCommands(Namespace):
 
         For customer. Refusals: not_found.
         """
-        answer: ApplicationPage = await self._command("list", fields, "safe")
+        answer: ApplicationPage = await self._command(
+            "list", "GET /api/job-request", fields, "safe"
+        )
         return answer
 
     async def mine(self, **fields: Unpack[JobRequestMineFields]) -> ApplicationPage:
@@ -4074,7 +4124,9 @@ class JobRequestCommands(Namespace):
 
         For contractor.
         """
-        answer: ApplicationPage = await self._command("mine", fields, "safe")
+        answer: ApplicationPage = await self._command(
+            "mine", "GET /api/job-request/mine", fields, "safe"
+        )
         return answer
 
     async def get(self, **fields: Unpack[JobRequestGetFields]) -> Application:
@@ -4082,7 +4134,9 @@ class JobRequestCommands(Namespace):
 
         For contractor, customer. Refusals: not_found.
         """
-        answer: Application = await self._command("get", fields, "safe")
+        answer: Application = await self._command(
+            "get", "GET /api/job-request/{application_id}", fields, "safe"
+        )
         return answer
 
     async def withdraw(
@@ -4093,7 +4147,7 @@ class JobRequestCommands(Namespace):
         For contractor. Refusals: application_not_pending, not_found.
         """
         answer: Application = await self._command(
-            "withdraw", fields, "request_id", request_id=request_id
+            "withdraw", "POST /api/job-request/{application_id}/withdraw", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4105,7 +4159,7 @@ class JobRequestCommands(Namespace):
         For customer. Refusals: application_not_pending, job_not_open, not_found.
         """
         answer: Application = await self._command(
-            "accept", fields, "request_id", request_id=request_id
+            "accept", "POST /api/job-request/{application_id}/accept", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4117,7 +4171,7 @@ class JobRequestCommands(Namespace):
         For customer. Refusals: application_not_pending, not_found.
         """
         answer: Application = await self._command(
-            "reject", fields, "request_id", request_id=request_id
+            "reject", "POST /api/job-request/{application_id}/reject", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4139,7 +4193,7 @@ class ChatCommands(Namespace):
         For contractor, customer. Refusals: not_found.
         """
         answer: SeenConversation = await self._command(
-            "open", fields, "request_id", request_id=request_id
+            "open", "POST /api/chat", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4148,7 +4202,7 @@ class ChatCommands(Namespace):
 
         For contractor, customer.
         """
-        answer: SeenConversationPage = await self._command("list", fields, "safe")
+        answer: SeenConversationPage = await self._command("list", "GET /api/chat", fields, "safe")
         return answer
 
     async def send(
@@ -4158,7 +4212,9 @@ class ChatCommands(Namespace):
 
         For contractor, customer. Refusals: blocked, not_found.
         """
-        answer: Message = await self._command("send", fields, "request_id", request_id=request_id)
+        answer: Message = await self._command(
+            "send", "POST /api/chat/{conversation_id}/messages", fields, "request_id", request_id=request_id
+        )
         return answer
 
     async def history(self, **fields: Unpack[ChatHistoryFields]) -> MessageRange:
@@ -4166,7 +4222,9 @@ class ChatCommands(Namespace):
 
         For contractor, customer. Refusals: not_found.
         """
-        answer: MessageRange = await self._command("history", fields, "safe")
+        answer: MessageRange = await self._command(
+            "history", "GET /api/chat/{conversation_id}/messages", fields, "safe"
+        )
         return answer
 
     async def read(
@@ -4177,7 +4235,7 @@ class ChatCommands(Namespace):
         For contractor, customer. Refusals: not_found.
         """
         answer: ReadReceipt = await self._command(
-            "read", fields, "request_id", request_id=request_id
+            "read", "POST /api/chat/{conversation_id}/read", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4188,7 +4246,7 @@ class ChatCommands(Namespace):
 
         For contractor, customer. Refusals: not_found.
         """
-        answer: SyncedMessages = await self._command("sync", fields, "safe")
+        answer: SyncedMessages = await self._command("sync", "POST /api/chat/sync", fields, "safe")
         return answer
 
     async def edit(
@@ -4198,7 +4256,9 @@ class ChatCommands(Namespace):
 
         For contractor, customer. Refusals: blocked, not_found.
         """
-        answer: Message = await self._command("edit", fields, "request_id", request_id=request_id)
+        answer: Message = await self._command(
+            "edit", "PATCH /api/chat/{conversation_id}/messages/{message_id}", fields, "request_id", request_id=request_id
+        )
         return answer
 
     async def delete(
@@ -4208,7 +4268,9 @@ class ChatCommands(Namespace):
 
         For contractor, customer. Refusals: not_found.
         """
-        answer: Message = await self._command("delete", fields, "request_id", request_id=request_id)
+        answer: Message = await self._command(
+            "delete", "DELETE /api/chat/{conversation_id}/messages/{message_id}", fields, "request_id", request_id=request_id
+        )
         return answer
 
     async def react(
@@ -4218,7 +4280,9 @@ class ChatCommands(Namespace):
 
         For contractor, customer. Refusals: blocked, not_found.
         """
-        answer: Message = await self._command("react", fields, "request_id", request_id=request_id)
+        answer: Message = await self._command(
+            "react", "POST /api/chat/{conversation_id}/messages/{message_id}/react", fields, "request_id", request_id=request_id
+        )
         return answer
 
     async def search(self, **fields: Unpack[ChatSearchFields]) -> MessagePage:
@@ -4226,7 +4290,7 @@ class ChatCommands(Namespace):
 
         For contractor, customer. Refusals: not_found.
         """
-        answer: MessagePage = await self._command("search", fields, "safe")
+        answer: MessagePage = await self._command("search", "GET /api/chat/search", fields, "safe")
         return answer
 
     async def block(
@@ -4239,7 +4303,7 @@ class ChatCommands(Namespace):
         For contractor, customer. Refusals: not_found.
         """
         answer: SeenConversation = await self._command(
-            "block", fields, "request_id", request_id=request_id
+            "block", "POST /api/chat/{conversation_id}/block", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4250,7 +4314,9 @@ class ChatCommands(Namespace):
 
         For contractor, customer. Refusals: not_found.
         """
-        answer: Report = await self._command("report", fields, "request_id", request_id=request_id)
+        answer: Report = await self._command(
+            "report", "POST /api/chat/{conversation_id}/report", fields, "request_id", request_id=request_id
+        )
         return answer
 
     async def typing(self, **fields: Unpack[ChatTypingFields]) -> ChatTypingAnswer:
@@ -4258,7 +4324,7 @@ class ChatCommands(Namespace):
 
         For contractor, customer. Refusals: not_found.
         """
-        answer: ChatTypingAnswer = await self._command("typing", fields, "safe")
+        answer: ChatTypingAnswer = await self._command("typing", None, fields, "safe")
         return answer
 
     async def presence(self, **fields: Unpack[ChatPresenceFields]) -> PresenceList:
@@ -4317,7 +4383,7 @@ class BiddingCommands(Namespace):
         not_an_applicant, not_found, offer_exists.
         """
         answer: OfferWithPayment = await self._command(
-            "create", fields, "request_id", request_id=request_id
+            "create", "POST /api/bidding", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4326,7 +4392,7 @@ class BiddingCommands(Namespace):
 
         For contractor, customer.
         """
-        answer: OfferPage = await self._command("list", fields, "safe")
+        answer: OfferPage = await self._command("list", "GET /api/bidding", fields, "safe")
         return answer
 
     async def get(self, **fields: Unpack[BiddingGetFields]) -> Offer:
@@ -4334,7 +4400,7 @@ class BiddingCommands(Namespace):
 
         For contractor, customer. Refusals: not_found.
         """
-        answer: Offer = await self._command("get", fields, "safe")
+        answer: Offer = await self._command("get", "GET /api/bidding/{offer_id}", fields, "safe")
         return answer
 
     async def withdraw(
@@ -4344,7 +4410,9 @@ class BiddingCommands(Namespace):
 
         For customer. Refusals: not_found, offer_not_pending.
         """
-        answer: Offer = await self._command("withdraw", fields, "request_id", request_id=request_id)
+        answer: Offer = await self._command(
+            "withdraw", "POST /api/bidding/{offer_id}/withdraw", fields, "request_id", request_id=request_id
+        )
         return answer
 
     async def accept(
@@ -4355,7 +4423,9 @@ class BiddingCommands(Namespace):
         For contractor. Refusals: currency_not_supported, job_not_open, job_taken, not_found,
         offer_expired, offer_not_pending, payment_disputed.
         """
-        answer: Offer = await self._command("accept", fields, "request_id", request_id=request_id)
+        answer: Offer = await self._command(
+            "accept", "POST /api/bidding/{offer_id}/accept", fields, "request_id", request_id=request_id
+        )
         return answer
 
     async def reject(
@@ -4365,7 +4435,9 @@ class BiddingCommands(Namespace):
 
         For contractor. Refusals: not_found, offer_not_pending.
         """
-        answer: Offer = await self._command("reject", fields, "request_id", request_id=request_id)
+        answer: Offer = await self._command(
+            "reject", "POST /api/bidding/{offer_id}/reject", fields, "request_id", request_id=request_id
+        )
         return answer
 
     async def counter(
@@ -4376,7 +4448,9 @@ class BiddingCommands(Namespace):
         For contractor. Refusals: amount_not_payable, currency_not_supported, not_found,
         offer_not_pending.
         """
-        answer: Offer = await self._command("counter", fields, "request_id", request_id=request_id)
+        answer: Offer = await self._command(
+            "counter", "POST /api/bidding/{offer_id}/counter", fields, "request_id", request_id=request_id
+        )
         return answer
 
     def pushes(
@@ -4394,7 +4468,7 @@ class PaymentCommands(Namespace):
 
         For admin, contractor, customer.
         """
-        answer: PaymentPage = await self._command("list", fields, "safe")
+        answer: PaymentPage = await self._command("list", "GET /api/payment", fields, "safe")
         return answer
 
     async def setup(self, *, request_id: str | None = None) -> MethodSetup:
@@ -4402,7 +4476,9 @@ class PaymentCommands(Namespace):
 
         For customer. Refusals: not_found.
         """
-        answer: MethodSetup = await self._command("setup", {}, "request_id", request_id=request_id)
+        answer: MethodSetup = await self._command(
+            "setup", "POST /api/payment/setup", {}, "request_id", request_id=request_id
+        )
         return answer
 
     async def methods(self) -> SavedMethods:
@@ -4410,7 +4486,9 @@ class PaymentCommands(Namespace):
 
         For customer. Refusals: not_found.
         """
-        answer: SavedMethods = await self._command("methods", {}, "safe")
+        answer: SavedMethods = await self._command(
+            "methods", "GET /api/payment/methods", {}, "safe"
+        )
         return answer
 
     async def detach(self, **fields: Unpack[PaymentDetachFields]) -> SavedMethod:
@@ -4418,7 +4496,9 @@ class PaymentCommands(Namespace):
 
         For customer. Refusals: not_found.
         """
-        answer: SavedMethod = await self._command("detach", fields, "no")
+        answer: SavedMethod = await self._command(
+            "detach", "DELETE /api/payment/methods/{method_id}", fields, "no"
+        )
         return answer
 
     async def chargebacks(self, **fields: Unpack[PaymentChargebacksFields]) -> ChargebackPage:
@@ -4426,7 +4506,9 @@ class PaymentCommands(Namespace):
 
         For admin, contractor, customer.
         """
-        answer: ChargebackPage = await self._command("chargebacks", fields, "safe")
+        answer: ChargebackPage = await self._command(
+            "chargebacks", "GET /api/payment/chargebacks", fields, "safe"
+        )
         return answer
 
     async def disputes(self, **fields: Unpack[PaymentDisputesFields]) -> DisputePage:
@@ -4434,7 +4516,9 @@ class PaymentCommands(Namespace):
 
         For admin, contractor, customer.
         """
-        answer: DisputePage = await self._command("disputes", fields, "safe")
+        answer: DisputePage = await self._command(
+            "disputes", "GET /api/payment/disputes", fields, "safe"
+        )
         return answer
 
     async def dispute_open(
@@ -4446,7 +4530,7 @@ class PaymentCommands(Namespace):
         milestone_not_standing, not_found, payment_disputed.
         """
         answer: Dispute = await self._command(
-            "dispute_open", fields, "request_id", request_id=request_id
+            "dispute_open", "POST /api/payment/disputes", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4455,7 +4539,9 @@ class PaymentCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found.
         """
-        answer: Dispute = await self._command("dispute", fields, "safe")
+        answer: Dispute = await self._command(
+            "dispute", "GET /api/payment/disputes/{dispute_id}", fields, "safe"
+        )
         return answer
 
     async def dispute_entries(
@@ -4465,7 +4551,9 @@ class PaymentCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found.
         """
-        answer: TimelineEntryPage = await self._command("dispute_entries", fields, "safe")
+        answer: TimelineEntryPage = await self._command(
+            "dispute_entries", "GET /api/payment/disputes/{dispute_id}/entries", fields, "safe"
+        )
         return answer
 
     async def dispute_say(
@@ -4476,7 +4564,7 @@ class PaymentCommands(Namespace):
         For contractor, customer. Refusals: dispute_not_open, not_found, too_many.
         """
         answer: Dispute = await self._command(
-            "dispute_say", fields, "request_id", request_id=request_id
+            "dispute_say", "POST /api/payment/disputes/{dispute_id}/say", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4488,7 +4576,7 @@ class PaymentCommands(Namespace):
         For contractor, customer. Refusals: dispute_not_open, not_found, too_many.
         """
         answer: Dispute = await self._command(
-            "dispute_evidence", fields, "request_id", request_id=request_id
+            "dispute_evidence", "POST /api/payment/disputes/{dispute_id}/evidence", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4505,7 +4593,7 @@ class PaymentCommands(Namespace):
         too_many.
         """
         answer: Dispute = await self._command(
-            "dispute_propose", fields, "request_id", request_id=request_id
+            "dispute_propose", "POST /api/payment/disputes/{dispute_id}/propose", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4518,7 +4606,7 @@ class PaymentCommands(Namespace):
         insufficient_funds, not_found, payment_disputed.
         """
         answer: Dispute = await self._command(
-            "dispute_agree", fields, "request_id", request_id=request_id
+            "dispute_agree", "POST /api/payment/disputes/{dispute_id}/agree", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4530,7 +4618,7 @@ class PaymentCommands(Namespace):
         For contractor, customer. Refusals: dispute_not_open, not_found.
         """
         answer: Dispute = await self._command(
-            "dispute_escalate", fields, "request_id", request_id=request_id
+            "dispute_escalate", "POST /api/payment/disputes/{dispute_id}/escalate", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4539,7 +4627,9 @@ class PaymentCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found.
         """
-        answer: Payment = await self._command("get", fields, "safe")
+        answer: Payment = await self._command(
+            "get", "GET /api/payment/{payment_id}", fields, "safe"
+        )
         return answer
 
     async def confirm(
@@ -4550,7 +4640,7 @@ class PaymentCommands(Namespace):
         For admin, contractor, customer. Refusals: not_found.
         """
         answer: PaymentSheet = await self._command(
-            "confirm", fields, "request_id", request_id=request_id
+            "confirm", "POST /api/payment/{payment_id}/confirm", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4582,7 +4672,7 @@ class WalletCommands(Namespace):
 
         For admin, contractor, customer.
         """
-        answer: WalletSummary = await self._command("balance", {}, "safe")
+        answer: WalletSummary = await self._command("balance", "GET /api/wallet", {}, "safe")
         return answer
 
     async def history(self, **fields: Unpack[WalletHistoryFields]) -> TransactionPage:
@@ -4590,7 +4680,9 @@ class WalletCommands(Namespace):
 
         For admin, contractor, customer.
         """
-        answer: TransactionPage = await self._command("history", fields, "safe")
+        answer: TransactionPage = await self._command(
+            "history", "GET /api/wallet/transactions", fields, "safe"
+        )
         return answer
 
     async def statement(self, **fields: Unpack[WalletStatementFields]) -> AccountStatement:
@@ -4598,7 +4690,9 @@ class WalletCommands(Namespace):
 
         For admin, contractor, customer.
         """
-        answer: AccountStatement = await self._command("statement", fields, "safe")
+        answer: AccountStatement = await self._command(
+            "statement", "GET /api/wallet/statement", fields, "safe"
+        )
         return answer
 
     async def withdraw(
@@ -4610,7 +4704,7 @@ class WalletCommands(Namespace):
         not_onboarded, step_up_required, wallet_frozen.
         """
         answer: Withdrawal = await self._command(
-            "withdraw", fields, "request_id", request_id=request_id
+            "withdraw", "POST /api/wallet/withdrawals", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4619,7 +4713,9 @@ class WalletCommands(Namespace):
 
         For contractor.
         """
-        answer: WithdrawalPage = await self._command("withdrawals", fields, "safe")
+        answer: WithdrawalPage = await self._command(
+            "withdrawals", "GET /api/wallet/withdrawals", fields, "safe"
+        )
         return answer
 
     @overload
@@ -4645,7 +4741,7 @@ class AdminCommands(Namespace):
 
         For admin.
         """
-        answer: Overview = await self._command("overview", {}, "safe")
+        answer: Overview = await self._command("overview", "GET /api/admin/overview", {}, "safe")
         return answer
 
     async def audit(self, **fields: Unpack[AdminAuditFields]) -> AuditListingPage:
@@ -4653,7 +4749,9 @@ class AdminCommands(Namespace):
 
         For admin.
         """
-        answer: AuditListingPage = await self._command("audit", fields, "safe")
+        answer: AuditListingPage = await self._command(
+            "audit", "GET /api/admin/audit", fields, "safe"
+        )
         return answer
 
     async def disputes(self, **fields: Unpack[AdminDisputesFields]) -> DisputePage:
@@ -4661,7 +4759,9 @@ class AdminCommands(Namespace):
 
         For admin.
         """
-        answer: DisputePage = await self._command("disputes", fields, "safe")
+        answer: DisputePage = await self._command(
+            "disputes", "GET /api/admin/disputes", fields, "safe"
+        )
         return answer
 
     async def conversation(self, **fields: Unpack[AdminConversationFields]) -> ArchivedMessages:
@@ -4669,7 +4769,9 @@ class AdminCommands(Namespace):
 
         For admin. Refusals: not_found.
         """
-        answer: ArchivedMessages = await self._command("conversation", fields, "safe")
+        answer: ArchivedMessages = await self._command(
+            "conversation", "GET /api/admin/disputes/{dispute_id}/conversation", fields, "safe"
+        )
         return answer
 
     async def reports(self, **fields: Unpack[AdminReportsFields]) -> ReportPage:
@@ -4677,7 +4779,9 @@ class AdminCommands(Namespace):
 
         For admin.
         """
-        answer: ReportPage = await self._command("reports", fields, "safe")
+        answer: ReportPage = await self._command(
+            "reports", "GET /api/admin/reports", fields, "safe"
+        )
         return answer
 
     async def resolve(
@@ -4689,7 +4793,7 @@ class AdminCommands(Namespace):
         insufficient_funds, not_found, payment_disputed, step_up_required.
         """
         answer: Dispute = await self._command(
-            "resolve", fields, "request_id", request_id=request_id
+            "resolve", "POST /api/admin/disputes/{dispute_id}/resolve", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4701,7 +4805,7 @@ class AdminCommands(Namespace):
         For admin. Refusals: dispute_not_open, not_found.
         """
         answer: Chargeback = await self._command(
-            "evidence", fields, "request_id", request_id=request_id
+            "evidence", "POST /api/admin/chargebacks/{chargeback_id}/evidence", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4710,7 +4814,9 @@ class AdminCommands(Namespace):
 
         For admin.
         """
-        answer: TransferPage = await self._command("transfers", fields, "safe")
+        answer: TransferPage = await self._command(
+            "transfers", "GET /api/admin/transfers", fields, "safe"
+        )
         return answer
 
     async def release(
@@ -4721,7 +4827,7 @@ class AdminCommands(Namespace):
         For admin. Refusals: approval_required, not_found, step_up_required.
         """
         answer: Transfer = await self._command(
-            "release", fields, "request_id", request_id=request_id
+            "release", "POST /api/admin/transfers/{transfer_id}/release", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4735,7 +4841,9 @@ class AdminCommands(Namespace):
         For admin. Refusals: amount_not_payable, approval_required, dispute_open, not_found,
         not_refundable, step_up_required.
         """
-        answer: Payment = await self._command("refund", fields, "request_id", request_id=request_id)
+        answer: Payment = await self._command(
+            "refund", "POST /api/admin/payments/{payment_id}/refund", fields, "request_id", request_id=request_id
+        )
         return answer
 
     async def freeze(
@@ -4745,7 +4853,9 @@ class AdminCommands(Namespace):
 
         For admin. Refusals: not_found.
         """
-        answer: User = await self._command("freeze", fields, "request_id", request_id=request_id)
+        answer: User = await self._command(
+            "freeze", "POST /api/admin/users/{user_id}/freeze", fields, "request_id", request_id=request_id
+        )
         return answer
 
     async def unfreeze(
@@ -4755,7 +4865,9 @@ class AdminCommands(Namespace):
 
         For admin. Refusals: not_found, step_up_required.
         """
-        answer: User = await self._command("unfreeze", fields, "request_id", request_id=request_id)
+        answer: User = await self._command(
+            "unfreeze", "POST /api/admin/users/{user_id}/unfreeze", fields, "request_id", request_id=request_id
+        )
         return answer
 
     async def adjust(
@@ -4766,7 +4878,7 @@ class AdminCommands(Namespace):
         For admin. Refusals: approval_required, insufficient_funds, not_found, step_up_required.
         """
         answer: WalletBalances = await self._command(
-            "adjust", fields, "request_id", request_id=request_id
+            "adjust", "POST /api/admin/users/{user_id}/adjust", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4775,7 +4887,9 @@ class AdminCommands(Namespace):
 
         For admin.
         """
-        answer: ApprovalPage = await self._command("approvals", fields, "safe")
+        answer: ApprovalPage = await self._command(
+            "approvals", "GET /api/admin/approvals", fields, "safe"
+        )
         return answer
 
     async def approve(
@@ -4789,7 +4903,7 @@ class AdminCommands(Namespace):
         not_found, not_refundable, payment_disputed, step_up_required.
         """
         answer: Approval = await self._command(
-            "approve", fields, "request_id", request_id=request_id
+            "approve", "POST /api/admin/approvals/{approval_id}/approve", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4801,7 +4915,7 @@ class AdminCommands(Namespace):
         For admin. Refusals: not_found.
         """
         answer: Approval = await self._command(
-            "decline", fields, "request_id", request_id=request_id
+            "decline", "POST /api/admin/approvals/{approval_id}/decline", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4810,7 +4924,7 @@ class AdminCommands(Namespace):
 
         For admin.
         """
-        answer: SeenUserPage = await self._command("users", fields, "safe")
+        answer: SeenUserPage = await self._command("users", "GET /api/admin/users", fields, "safe")
         return answer
 
     async def payments(self, **fields: Unpack[AdminPaymentsFields]) -> SeenPaymentPage:
@@ -4818,7 +4932,9 @@ class AdminCommands(Namespace):
 
         For admin.
         """
-        answer: SeenPaymentPage = await self._command("payments", fields, "safe")
+        answer: SeenPaymentPage = await self._command(
+            "payments", "GET /api/admin/payments", fields, "safe"
+        )
         return answer
 
     async def wallets(self, **fields: Unpack[AdminWalletsFields]) -> SeenBalancePage:
@@ -4826,7 +4942,9 @@ class AdminCommands(Namespace):
 
         For admin.
         """
-        answer: SeenBalancePage = await self._command("wallets", fields, "safe")
+        answer: SeenBalancePage = await self._command(
+            "wallets", "GET /api/admin/wallets", fields, "safe"
+        )
         return answer
 
     async def transactions(self, **fields: Unpack[AdminTransactionsFields]) -> SeenTransactionPage:
@@ -4834,7 +4952,9 @@ class AdminCommands(Namespace):
 
         For admin.
         """
-        answer: SeenTransactionPage = await self._command("transactions", fields, "safe")
+        answer: SeenTransactionPage = await self._command(
+            "transactions", "GET /api/admin/transactions", fields, "safe"
+        )
         return answer
 
     async def commissions(self, **fields: Unpack[AdminCommissionsFields]) -> CommissionReport:
@@ -4842,7 +4962,9 @@ class AdminCommands(Namespace):
 
         For admin.
         """
-        answer: CommissionReport = await self._command("commissions", fields, "safe")
+        answer: CommissionReport = await self._command(
+            "commissions", "GET /api/admin/commissions", fields, "safe"
+        )
         return answer
 
     async def ban(
@@ -4853,7 +4975,9 @@ class AdminCommands(Namespace):
 
         For admin. Refusals: not_found.
         """
-        answer: SeenUser = await self._command("ban", fields, "request_id", request_id=request_id)
+        answer: SeenUser = await self._command(
+            "ban", "POST /api/admin/users/{user_id}/ban", fields, "request_id", request_id=request_id
+        )
         return answer
 
     async def unban(
@@ -4863,7 +4987,9 @@ class AdminCommands(Namespace):
 
         For admin. Refusals: not_found.
         """
-        answer: SeenUser = await self._command("unban", fields, "request_id", request_id=request_id)
+        answer: SeenUser = await self._command(
+            "unban", "POST /api/admin/users/{user_id}/unban", fields, "request_id", request_id=request_id
+        )
         return answer
 
     async def dead_letters(self, **fields: Unpack[AdminDeadLettersFields]) -> DeadLetterPage:
@@ -4871,7 +4997,9 @@ class AdminCommands(Namespace):
 
         For admin.
         """
-        answer: DeadLetterPage = await self._command("dead_letters", fields, "safe")
+        answer: DeadLetterPage = await self._command(
+            "dead_letters", "GET /api/admin/dead_letters", fields, "safe"
+        )
         return answer
 
     async def retry(
@@ -4882,7 +5010,7 @@ class AdminCommands(Namespace):
         For admin. Refusals: not_found.
         """
         answer: DeadLetter = await self._command(
-            "retry", fields, "request_id", request_id=request_id
+            "retry", "POST /api/admin/dead_letters/{row_id}/retry", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4894,7 +5022,7 @@ class AdminCommands(Namespace):
         For admin. Refusals: not_found.
         """
         answer: DeadLetter = await self._command(
-            "discard", fields, "request_id", request_id=request_id
+            "discard", "POST /api/admin/dead_letters/{row_id}/discard", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4903,7 +5031,9 @@ class AdminCommands(Namespace):
 
         For admin.
         """
-        answer: WebhookEventPage = await self._command("webhook_events", fields, "safe")
+        answer: WebhookEventPage = await self._command(
+            "webhook_events", "GET /api/admin/webhook_events", fields, "safe"
+        )
         return answer
 
     async def webhook_event(self, **fields: Unpack[AdminWebhookEventFields]) -> EventWithPayload:
@@ -4911,7 +5041,9 @@ class AdminCommands(Namespace):
 
         For admin. Refusals: not_found.
         """
-        answer: EventWithPayload = await self._command("webhook_event", fields, "safe")
+        answer: EventWithPayload = await self._command(
+            "webhook_event", "GET /api/admin/webhook_events/{event_id}", fields, "safe"
+        )
         return answer
 
     async def replay(
@@ -4922,7 +5054,7 @@ class AdminCommands(Namespace):
         For admin. Refusals: not_found.
         """
         answer: WebhookEvent = await self._command(
-            "replay", fields, "request_id", request_id=request_id
+            "replay", "POST /api/admin/webhook_events/{event_id}/replay", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4934,7 +5066,7 @@ class AdminCommands(Namespace):
         For admin.
         """
         answer: Reconciliation = await self._command(
-            "reconcile", fields, "request_id", request_id=request_id
+            "reconcile", "POST /api/admin/reconcile", fields, "request_id", request_id=request_id
         )
         return answer
 
@@ -4945,7 +5077,9 @@ class AdminCommands(Namespace):
 
         For admin.
         """
-        answer: ReconciliationPage = await self._command("reconciliations", fields, "safe")
+        answer: ReconciliationPage = await self._command(
+            "reconciliations", "GET /api/admin/reconciliations", fields, "safe"
+        )
         return answer
 
     async def live(self) -> Overview:
@@ -4988,7 +5122,7 @@ class FilesCommands(Namespace):
 
         For admin, contractor, customer. Refusals: not_found.
         """
-        answer: Ticket = await self._request("POST", "/api/files/{file_id}/ticket", fields, "no")
+        answer: Ticket = await self._request("POST /api/files/{file_id}/ticket", fields, "no")
         return answer
 
 

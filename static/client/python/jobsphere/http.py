@@ -1,6 +1,7 @@
 """Requests over HTTP: their answers, or the refusal that they came back with."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -41,7 +42,7 @@ class Http:
         headers = {"Idempotency-Key": request_id} if request_id else {}
         content: dict[str, Any] = {"json": rest}
         if method == "GET":
-            content = {"params": rest}
+            content = {"params": [pair for name in rest for pair in _query(name, rest[name])]}
         elif form is not None:
             content = {"data": form, "timeout": ClientTimeout(total=TRANSFER_SECONDS)}
         async with self._response(method, path, token, headers=headers, **content) as response:
@@ -83,6 +84,15 @@ class Http:
                 yield response
         except (ClientError, TimeoutError, ValueError) as failed:
             raise NoAnswer(f"{method} {path}: {failed or type(failed).__name__}") from failed
+
+
+def _query(name: str, value: Any) -> list[tuple[str, str]]:
+    """A list repeats the name, an object is JSON, and what is None is left out."""
+    if value is None:
+        return []
+    if isinstance(value, list | tuple):
+        return [pair for item in value for pair in _query(name, item)]
+    return [(name, value if isinstance(value, str) else json.dumps(value))]
 
 
 async def _refusal(response: ClientResponse) -> Refusal:

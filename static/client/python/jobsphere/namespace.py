@@ -21,14 +21,14 @@ class Caller(Protocol):
         fields: Fields,
         repeat: Repeat,
         *,
+        http: str | None = None,
         request_id: str | None = None,
         joins: bool = False,
     ) -> Any: ...
 
     async def request(
         self,
-        method: str,
-        path: str,
+        http: str,
         fields: Fields,
         repeat: Repeat,
         *,
@@ -48,9 +48,17 @@ class Namespace:
         self._caller = caller
 
     async def _command(
-        self, name: str, fields: Fields, repeat: Repeat, request_id: str | None = None
+        self,
+        name: str,
+        http: str | None,
+        fields: Fields,
+        repeat: Repeat,
+        request_id: str | None = None,
     ) -> Any:
-        return await self._caller.command(self.NAME, name, fields, repeat, request_id=request_id)
+        """`http` is the route that a client without a connection takes."""
+        return await self._caller.command(
+            self.NAME, name, fields, repeat, http=http, request_id=request_id
+        )
 
     async def _join(self, name: str, fields: Fields) -> Any:
         """A command that subscribes this connection, and is repeated on the next one."""
@@ -58,8 +66,7 @@ class Namespace:
 
     async def _request(
         self,
-        method: str,
-        path: str,
+        http: str,
         fields: Fields,
         repeat: Repeat,
         *,
@@ -68,7 +75,7 @@ class Namespace:
     ) -> Any:
         """A command that there is over HTTP only."""
         return await self._caller.request(
-            method, path, fields, repeat, request_id=request_id, signed_in=signed_in
+            http, fields, repeat, request_id=request_id, signed_in=signed_in
         )
 
     def _pushes(self, names: Collection[str], size: int = QUEUE) -> Subscription[Any]:
