@@ -16,6 +16,7 @@ from handlers.documents.examples import (
     push_example,
 )
 from handlers.documents.facts import Rates, described, facts_of, summary_of, writes
+from handlers.documents.http_parts import REQUEST_ID
 from handlers.documents.openapi import LICENSE, TITLE
 from handlers.documents.problems import Error
 from handlers.documents.schemas import all_exposed, schemas
@@ -41,14 +42,15 @@ number in their feeds, and others null. `never`: it is null, and the push may be
 that is delivered again has the same `seq`.
 
 Amounts are integers in minor units of the `currency` beside them. Times are in UTC, as
-`date-time`. Answers and pushes may get further fields: ignore those that you do not know.
-Commands refuse fields that they do not have. `x-roles`, `x-codes`, `x-rate-limits` and `x-repeat`
-(with `request_id` in place of `Idempotency-Key`) mean the same as in `/api/openapi.json`.
+`date-time`. Text has no null characters (U+0000). Answers and pushes may get further fields:
+ignore those that you do not know. Commands refuse fields that they do not have. `x-roles`,
+`x-codes`, `x-rate-limits` and `x-repeat` (with `request_id` in place of `Idempotency-Key`) mean
+the same as in `/api/openapi.json`.
 """
 AT: Part = {"type": "string", "format": "date-time", "description": "When it happened, in UTC."}
-REQUEST_ID: Part = {
+OPTIONS: Part = {
     "type": "object",
-    "properties": {"request_id": {"type": "string", "minLength": 1, "maxLength": 128}},
+    "properties": {"request_id": REQUEST_ID},
     "additionalProperties": False,
     "description": "The second argument of the command, which may be left out.",
 }
@@ -187,7 +189,7 @@ def _messages() -> Part:
                 "summary": summary_of(op),
                 "payload": schemas().fields(op),
                 "examples": [{"payload": command_example(op)}],
-                **({"headers": REQUEST_ID} if writes(op) else {}),
+                **({"headers": OPTIONS} if writes(op) else {}),
             }
             found[f"{op.name}.ack"] = {
                 "name": "ack",

@@ -28,12 +28,19 @@ SHARED: dict[str, tuple[int, tuple[Code, ...]]] = {
     "Unavailable": (503, (Code.UNAVAILABLE,)),
 }
 
+REQUEST_ID: Schema = {
+    "type": "string",
+    "description": "Chosen by the client, new for each request: 1 to 128 printable characters.",
+    "pattern": r"^[\x20-\x7e]+$",
+    "minLength": 1,
+    "maxLength": 128,
+}
 IDEMPOTENCY_KEY: Part = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "The request id. A repeated request with it is carried out once, and gets the "
     "first answer; one with other fields is `request_id_reused`.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+    "schema": REQUEST_ID,
 }
 IF_NONE_MATCH: Part = {
     "name": "If-None-Match",

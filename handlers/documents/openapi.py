@@ -20,8 +20,8 @@ Jobs, bidding, chat and held payments. Most operations are also commands on a so
 `/api/asyncapi.json` describes: the same names, the same schemas.
 
 Amounts are integers in minor units of the `currency` beside them. Times are in UTC, as
-`date-time`. Answers may get further fields: ignore those that you do not know. Bodies and queries
-with fields that an operation does not have are refused.
+`date-time`. Text has no null characters (U+0000). Answers may get further fields: ignore those
+that you do not know. Bodies and queries with fields that an operation does not have are refused.
 
 A refusal is `application/problem+json` with a `code`; `x-codes` lists those of an operation. What
 is no valid HTTP is refused with 400, a path that has not the method with 405 (`unknown_command`),

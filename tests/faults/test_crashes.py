@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from domain.accounts.user import User
 from domain.deals.offer import Offer, OfferStatus
 from domain.kernel.store import UnitOfWork, new_id
@@ -74,6 +76,7 @@ async def test_crash_between_capture_and_commit(processes, books):
     assert report.totals["platform"] == {"USD": 10_000}
 
 
+@pytest.mark.made_up
 async def test_killed_after_commit_before_any_push(processes):
     """Guard: `UnitOfWork.flush`, which writes the outbox rows inside the transaction.
 
