@@ -26,6 +26,7 @@ class Person {
     this.id = id;
     this.client = new JobSphere({ url, since: 0, patience: Infinity });
     this.client.adopt({ user: { id, role }, ...tokens });
+    this.tokens = tokens;
     this.client.on('push', (push) => this.pushed(push));
     this.client.on('reload', () => this.problems.push('reload'));
     this.client.on('end', (reason) => this.problems.push(`end: ${reason}`));
@@ -84,7 +85,6 @@ class Person {
 
   // A customer shortlists its partner, which opens their conversation.
   async meet(partner) {
-    partner.partner = this;
     const job = await this.do('job', 'create', JOB);
     partner.jobs.push(job.id);
     const applied = { job_id: job.id, ...APPLICATION };
@@ -93,6 +93,7 @@ class Person {
     await this.do('jobRequest', 'accept', { application_id: application.id });
     const opened = { job_id: job.id, user_id: partner.id };
     this.conversation = partner.conversation = (await this.do('chat', 'open', opened)).id;
+    partner.partner = this; // from now on it applies for each new job
   }
 
   async live(pause) {
@@ -135,7 +136,8 @@ class Person {
     await this.client.feed.catchUp();
     await this.client.conversations.catchUp();
     const { id, feed, talks, acked, problems } = this;
-    return { id, feed, talks, acked, problems, late: this.seen - before };
+    const renewed = this.client.session.current.refresh_token !== this.tokens.refresh_token;
+    return { id, feed, talks, acked, problems, renewed, late: this.seen - before };
   }
 }
 

@@ -25,13 +25,15 @@ NAMESPACES = {"jobRequest": "/job-request"}
 
 
 class Summary(NamedTuple):
-    """What a client applied and was acknowledged; `late` came only when it asked at the end."""
+    """What a client applied and was acknowledged, and whether it `renewed` its tokens; `late` items
+    came only when it asked at the end."""
 
     id: str
     feed: list[FeedEvent]
     talks: dict[str, list[KnownMessage]]
     acked: list[tuple[Command, Any]]
     problems: list[str]
+    renewed: bool
     late: int
 
 
@@ -60,7 +62,7 @@ class JavaScriptClients:
         return await self._process.stdout.readline()
 
 
-def _summary(id: str, feed: Any, talks: Any, acked: Any, problems: list[str], late: int) -> Summary:
+def _summary(id: str, feed: Any, talks: Any, acked: Any, **rest: Any) -> Summary:
     return Summary(
         id,
         [FeedEvent(namespace, name, tuple(key)) for namespace, name, key in feed],
@@ -69,8 +71,7 @@ def _summary(id: str, feed: Any, talks: Any, acked: Any, problems: list[str], la
             (Command(NAMESPACES.get(namespace, f"/{namespace}"), name, fields), data)
             for namespace, name, fields, data in acked
         ],
-        problems,
-        late,
+        **rest,
     )
 
 

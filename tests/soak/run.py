@@ -56,6 +56,7 @@ async def soak(plan: Plan, processes: Processes) -> tuple[list[str], Counter[str
     for each in summaries:
         counts["JavaScript commands acknowledged"] += len(each.acked)
         counts["JavaScript events seen"] += len(each.feed)
+        counts["JavaScript clients that renewed their tokens"] += each.renewed
         counts["JavaScript messages seen"] += sum(map(len, each.talks.values()))
     return problems + await verify(market, [*clients, *summaries], counts), counts
 
