@@ -119,6 +119,7 @@ function shown(current) {
 
 /** After a draw: to the part of the page that the address names, or to its top. */
 function arrive() {
+  document.querySelector(".contents [aria-current]")?.scrollIntoView({ block: "nearest" });
   const part = document.getElementById(place());
   if (part && part.id !== "main") {
     part.scrollIntoView();

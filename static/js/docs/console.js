@@ -70,7 +70,7 @@ api.onEnd = (reason) => {
 export function consolePage(name, page) {
   return [
     el("h1", {}, "Console"),
-    el("p", {}, "Commands go over Socket.IO as the user who is signed in, and change what they change."),
+    el("p", {}, "Commands are sent over Socket.IO as the user who is signed in. They are real: what they change stays changed."),
     el("div.console", {},
       el("div", { "data-key": state.user ? "commands" : "door" }, state.user ? signedIn(name, page) : door()),
       el("div", { "data-key": "pushes" }, stream(page))),
@@ -110,7 +110,7 @@ function commandForm(operation) {
         .filter((each) => each.socket.namespace === namespace)
         .map((each) => el("option", { value: each.name, selected: each.name === name }, each.name)))))),
     el("p.hint", {}, "Emits ", el("code", {}, socket.event), " in ", el("code", {}, socket.namespace), ". ",
-      link(`#${name}`, "What it does")),
+      link(`#${name}`, "What it does"), " Ctrl+Enter sends it."),
     el("label.field", {}, el("span", {}, "Fields (JSON)"), el("textarea.json", {
       name: "fields", rows: Math.min(18, text.split("\n").length + 1), spellcheck: "false", autocomplete: "off",
     }, text)),

@@ -7,7 +7,8 @@ let index = null;
 function entries({ operations, pushes, schemas, errors }) {
   return [
     ...[...operations.values()].map((each) => entry(each.name, "operation", each.name, each.summary,
-      [each.description, each.http && `${each.http.method} ${each.http.path}`, ...each.fields.map(({ name }) => name)])),
+      [each.description, each.http && `${each.http.method} ${each.http.path}`, ...each.fields.map(({ name }) => name),
+        ...each.statuses.flatMap(({ codes }) => codes.map(({ code }) => code))])),
     ...[...pushes.values()].map((each) => entry(each.name, "push", each.event, each.summary, [each.namespace])),
     ...[...errors.values()].map((each) => entry(`errors.${each.code}`, "refusal", each.code, each.meaning, [])),
     ...[...schemas].map(([name, schema]) => entry(`schema.${name}`, "schema", name, schema.description ?? "",

@@ -70,6 +70,10 @@ async def test_an_operation_is_found_and_read_without_signing_in(tabs: Tabs) -> 
     """Guard: `search` in docs/search.js, `operationPage` in docs/operation_view.js."""
     tab = await opened(tabs)
     await reads(tab, "Build on JobSphere")
+    await tab.page.keyboard.press("Tab")
+    await expect(tab.page.get_by_role("link", name="To the content")).to_be_focused()
+    await tab.page.keyboard.press("Enter")
+    await expect(tab.page.locator("main")).to_be_focused()
     await tab.page.keyboard.press("/")
     await tab.page.keyboard.type("post job")
     await tab.page.get_by_label("Contents").get_by_role("link", name="job.create").click()
