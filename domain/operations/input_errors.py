@@ -72,6 +72,14 @@ def refused_input(refused: msgspec.ValidationError, command: type[msgspec.Struct
     return Invalid(sentence, field=field, rule=rule, limit=limit)
 
 
+def missing_value(name: str, command: type[msgspec.Struct]) -> Invalid:
+    """The error for the text `null` in a query, which has no null: a field is left out."""
+    kind = type_at(command, name)
+    rule = Rule.CHOICE if Rule.CHOICE in kind.limits else Rule.TYPE
+    limit = kind.limits.get(rule)
+    return Invalid(_sentence(rule, limit, kind), field=name, rule=rule, limit=limit)
+
+
 def null_character(name: str, value: Any) -> Invalid:
     """The error for text in the field `name` that contains a null character."""
     path = next(_null_paths(name, value), name)

@@ -70,3 +70,12 @@ def _replaced(value: Any, path: Path, apply: Callable[[Any], Any], at: str) -> A
         return value
     below = f"{at}.{name}" if at else name
     return {**value, name: _replaced(value[name], tuple(rest), apply, below)}
+
+
+def with_whole_numbers(value: Any) -> Any:
+    """The value with 5.0 as 5: JSON has one kind of number, and some programs write both so."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, dict):
+        return {name: with_whole_numbers(item) for name, item in value.items()}
+    return [with_whole_numbers(item) for item in value] if isinstance(value, list) else value

@@ -30,9 +30,14 @@ from domain.kernel.store import UNREACHABLE, Duplicate, UnitOfWork
 from domain.operations import audit_log
 from domain.operations.command import Command, Meta, Style
 from domain.operations.idempotency import ClaimLost, Reply, claim_request, fingerprint
-from domain.operations.input_errors import null_character, refused_input
+from domain.operations.input_errors import missing_value, null_character, refused_input
 from domain.operations.limits import Limit
-from domain.operations.normalization import NormalizedField, normalize, normalized_fields
+from domain.operations.normalization import (
+    NormalizedField,
+    normalize,
+    normalized_fields,
+    with_whole_numbers,
+)
 from domain.operations.postponed import Postponed
 from domain.ports.ports import Ports
 from domain.ports.step_up import StepUpFor
@@ -106,9 +111,15 @@ class Operation(msgspec.Struct, frozen=True, dict=True):
             fields = normalize(fields, field)
         try:
             command = msgspec.convert(fields, self.command, strict=not text)
-        except msgspec.ValidationError as refused:
-            raise refused_input(refused, self.command) from refused
+        except msgspec.ValidationError:
+            fields = with_whole_numbers(fields)
+            try:
+                command = msgspec.convert(fields, self.command, strict=not text)
+            except msgspec.ValidationError as refused:
+                raise refused_input(refused, self.command) from refused
         for name, value in fields.items():
+            if text and getattr(command, name) is None:
+                raise missing_value(name, self.command)
             if type(value) is str:
                 null = "\0" in value
             else:

@@ -4,6 +4,7 @@ That an operation answers no other code is seen by the whole suite: `pytest_runt
 tests/conftest.py fails the test in which one does.
 """
 
+import ast
 from functools import cache
 from typing import Any
 
@@ -23,8 +24,10 @@ from domain.kernel.errors import (
 from domain.kernel.store import UnitOfWork
 from domain.operations.operation import Operation
 from domain.ports.ports import Ports
+from handlers.documents.problems import ErrorDetails
 from handlers.statements import DOWNLOADS
 from tests.architecture.raised_errors import of, raised, unresolved
+from tests.architecture.source_tree import production, trees
 from tests.architecture.test_limits import OPERATIONS
 
 ROWS = {download.operation.name: download.rows for download in DOWNLOADS}
@@ -71,6 +74,19 @@ def test_all_calls_of_operations_can_be_followed() -> None:
         "domain.kernel.store.put: get()",
         "domain.operations.audit_log._logged_change: get()",
     ]
+
+
+def test_details_of_errors_are_documented() -> None:
+    """Guard: the fields of `ErrorDetails`, which both documents describe."""
+    kinds = {error.__name__ for error in DomainError.__subclasses__()}
+    given = {
+        keyword.arg
+        for path in production()
+        for node in ast.walk(trees()[path])
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) in kinds
+        for keyword in node.keywords
+    }
+    assert given - {None} <= set(ErrorDetails.__struct_fields__)
 
 
 # -- the analysis itself ---------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""The wire contract over time: what is stored of it, and what breaks clients."""
+"""The wire contract: what is stored of it, what breaks clients, and random requests from it."""

@@ -17,7 +17,7 @@ BREAKING = ("x-repeat", "x-socket", "x-http", "x-joins", "x-numbering", "securit
 def compare(old: Json, new: Json) -> list[Change]:
     """The changes from one contract to another."""
     found = Comparison(old, new)
-    found.statuses()
+    found.common()
     found.operations("http", "operation", found.http)
     found.operations("sockets", "command or push", found.message)
     return list(dict.fromkeys(found.schemas.changes))
@@ -32,13 +32,15 @@ class Comparison:
     def note(self, where: str, what: str, *, breaks: bool) -> None:
         self.schemas.note(where, what, breaks=breaks)
 
-    def statuses(self) -> None:
+    def common(self) -> None:
+        """What all operations share: which of them take the headers follows from `x-repeat`."""
         before, after = self.old["statuses"], self.new["statuses"]
         for code in sorted(before.keys() & after.keys()):
             if before[code] != after[code]:
                 self.note(code, f"its status is {after[code]}, not {before[code]}", breaks=True)
         envelopes = self.old["acknowledgement"], self.new["acknowledgement"]
         self.schemas.compare(*envelopes, "acknowledgement", Direction.ANSWER)
+        self.parameters("headers", self.old["parameters"], self.new["parameters"])
 
     def operations(self, part: str, kind: str, compare: Compare) -> None:
         before, after = self.old[part], self.new[part]
@@ -118,9 +120,6 @@ class Comparison:
                 self.note(name, f"{fact} is {new[fact]}, not {old[fact]}", breaks=True)
         sent = Direction.INPUT if old["action"] == "receive" else Direction.ANSWER
         self.schemas.compare(old["payload"], new["payload"], name, sent)
-        no_headers = {"type": "object", "additionalProperties": False}
-        headers = (each.get("headers", no_headers) for each in (old, new))
-        self.schemas.compare(*headers, f"{name} headers", Direction.INPUT)
         if ("answer" in old) != ("answer" in new):
             self.note(name, "is answered" if "answer" in new else "is not answered", breaks=True)
         elif "answer" in old:

@@ -39,6 +39,9 @@ def contract(openapi: Json, asyncapi: Json) -> Json:
         "version": openapi["info"]["version"],
         "statuses": statuses,
         "acknowledgement": _envelope(asyncapi),
+        "parameters": dict(
+            _parameter(each) for each in openapi["components"]["parameters"].values()
+        ),
         "http": http,
         "sockets": {
             name: _message(asyncapi, operation)
@@ -99,7 +102,7 @@ def _routes(document: Json) -> tuple[Json, Json]:
                 "route": route,
                 **_facts(operation),
                 "parameters": dict(
-                    _parameter(follow(document, each)) for each in operation.get("parameters", ())
+                    _parameter(each) for each in operation.get("parameters", ()) if "in" in each
                 ),
                 "body": _body(follow(document, operation.get("requestBody", {}))),
                 "answers": answers,
@@ -155,8 +158,6 @@ def _message(document: Json, operation: Json) -> Json:
         **_facts(operation),
         "payload": bare(message["payload"]),
     }
-    if "headers" in message:
-        found["headers"] = bare(message["headers"])
     if "reply" in operation:
         found["answer"] = bare(_acknowledgement(document, operation)[1])
     return found

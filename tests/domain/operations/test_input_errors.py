@@ -264,14 +264,27 @@ def test_each_rule_has_a_plain_sentence(
         ("radius_km", "far", "give a number.", Rule.TYPE),
         ("skills", "wood", "give a list.", Rule.TYPE),
         ("near", "here", "give an object.", Rule.TYPE),
+        ("radius_km", "null", "give a number.", Rule.TYPE),
+        ("status", "null", f"choose {', '.join(STATES[:-1])} or {STATES[-1]}.", Rule.CHOICE),
     ],
 )
 def test_queries_are_refused_in_the_same_words(
     field: str, value: str, sentence: str, rule: Rule
 ) -> None:
-    """Guard: `input_errors.refused_input` for text, as in a query string."""
+    """Guard: `input_errors.refused_input` for text, as in a query string, and
+    `input_errors.missing_value`: a query has no null."""
     error = refused("job.list", {field: value}, text=True)
     assert (str(error), error.details["rule"]) == (f"{field}: {sentence}", rule)
+
+
+def test_whole_numbers_may_have_a_fraction_of_zero() -> None:
+    """Guard: `normalization.with_whole_numbers`: JSON Schema counts 100.0 as an integer, too."""
+    milestones = [{"title": "All", "amount": 100.0}]
+    written = OFFER | {"amount": 100.0, "milestones": milestones}
+    fields, command = OPERATIONS["bidding.create"].parse(written, text=False)
+    assert msgspec.json.encode(fields["amount"]) == b"100"
+    assert msgspec.to_builtins(command)["milestones"][0]["amount"] == 100
+    assert refused("bidding.create", OFFER | {"amount": 0.0}).details["rule"] == Rule.MIN
 
 
 def test_a_number_after_the_year_9999_names_its_field() -> None:

@@ -1,0 +1,149 @@
+"""Random requests to every HTTP operation as each role, made by schemathesis from the document
+that the server serves.
+
+All its checks are on: no 5xx; no status, header, type or body that the document does not have; what
+it forbids is refused, and what it allows is not; no way around the sign-in.
+"""
+
+import asyncio
+import json
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from domain.accounts.user import User
+from domain.kernel.actor import Role
+from server.dev.stores import ROOT
+from tests.architecture.test_matrix import World, world  # noqa: F401
+from tests.contract.model import contract
+from tests.contract.snapshot import documents
+from tests.support.installations import Installation
+from tests.support.market import Market
+from tests.support.parties import Party
+from tests.support.property_sizes import SEED, size
+
+PHASES = "fuzzing" if not SEED else "examples,coverage,fuzzing,stateful"
+EACH = size(1, deep=5)  # examples of each operation, in the phases that count them
+LEAST = size(40, deep=3500)  # cases of each role
+CASES = re.compile(r"([\d,]+) generated")
+
+
+@pytest.fixture(autouse=True)
+def without_limits(installation: Installation) -> None:
+    installation.configure(
+        COMMANDS_PER_SECOND="1000000",
+        SIGN_INS_PER_MINUTE="100000",
+        CONNECTIONS_PER_ADDRESS="1000000",
+    )
+
+
+@asynccontextmanager
+async def sessions(market: Market, user: User) -> AsyncIterator[str]:
+    """An address that answers with the token of a new session of the user, or of a new user of the
+    same role, if that one has been banned or has left."""
+
+    async def new_session(request: web.Request) -> web.Response:
+        nonlocal user
+        now = await market.store.single().get(User, user.id)
+        if now.banned_at or now.deleted_at:
+            user = (await market.join(user.role, "Fay Fresh", connect=False)).user
+        return web.Response(text=(await market.sign_in(user, connect=False)).token)
+
+    app = web.Application()
+    app.router.add_get("/", new_session)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    assert site._server
+    port = site._server.sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}/"
+    await runner.cleanup()
+
+
+# These are also paths of one record, `/api/job/{job_id}`, so they have its methods, too.
+OF_RECORDS = ("/api/job/mine", "/api/job/searches", "/api/payment/setup")
+
+
+def configuration(ids: dict[str, object]) -> str:
+    """Half of the ids in requests are real ones. `fresh_sessions.what_fits_is_accepted` stands in
+    for the check that is off."""
+    known = {name: id for name, id in ids.items() if isinstance(id, str) and name.endswith("_id")}
+    lines = [
+        "[generation]",
+        f"max-examples = {EACH}",
+        f"deterministic = {json.dumps(not SEED)}",
+        "[checks]",
+        "positive_data_acceptance.enabled = false",
+    ]
+    for name, id in known.items():
+        lines += [f"[dictionaries.{name}]", f"values = [{json.dumps(id)}]"]
+    lines.append("[parameters]")
+    for name in known:
+        binding = f"{{ dictionary = {json.dumps(name)}, probability = 0.5 }}"
+        lines += [f'"{place}.{name}" = {binding}' for place in ("path", "query", "body")]
+    for path in OF_RECORDS:
+        lines += ["[[operations]]", f"include-path = {json.dumps(path)}"]
+        lines.append("checks.allow_header_conformance.enabled = false")
+    return "\n".join(lines)
+
+
+def operations(role: Role) -> list[str]:
+    """The operations that are called as this role: all. The short run calls each as one role."""
+    found = contract(**documents())["http"]
+    allowed = {name: each["x-roles"].split() or list(Role) for name, each in found.items()}
+    return [
+        name
+        for number, (name, roles) in enumerate(allowed.items())
+        if SEED or roles[number % len(roles)] == role
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("role", Role)
+async def test_every_operation_keeps_to_the_document(
+    role: Role,
+    market: Market,
+    world: World,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Fails for an operation whose answers are not as `/api/openapi.json` says."""
+    caller: dict[Role, Party] = {
+        Role.CUSTOMER: world.customer,
+        Role.CONTRACTOR: world.contractor,
+        Role.ADMIN: world.admin,
+    }
+    chosen = [option for name in operations(role) for option in ("--include-operation-id", name)]
+    settings = tmp_path / "schemathesis.toml"
+    settings.write_text(configuration(world.ids))
+    async with sessions(market, caller[role].user) as url:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "schemathesis.cli", "--config-file", str(settings), "run"),
+            *(f"{market.url}/api/openapi.json", "--phases", PHASES, *chosen),
+            *("--continue-on-failure", "--no-color", "--warnings", "off"),
+            *(("--seed", str(SEED)) if SEED else ()),
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "SCHEMATHESIS_HOOKS": "tests.contract.fresh_sessions",
+                "SESSIONS_URL": url,
+            },
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output = (await process.communicate())[0].decode()
+    assert process.returncode == 0, output
+    generated = max(int(found.replace(",", "")) for found in CASES.findall(output))
+    assert generated >= LEAST, output
+    logged = capsys.readouterr().err.splitlines()
+    assert [line for line in logged if "[error" in line] == []
