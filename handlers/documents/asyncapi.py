@@ -15,7 +15,7 @@ from handlers.documents.examples import (
     error_example,
     push_example,
 )
-from handlers.documents.facts import Rates, described, facts_of, summary_of, writes
+from handlers.documents.facts import Rates, described, facts_of, summary_of, words, writes
 from handlers.documents.http_parts import REQUEST_ID
 from handlers.documents.openapi import LICENSE, TITLE
 from handlers.documents.problems import Error
@@ -165,8 +165,7 @@ def _command(channel: str, exposed: Exposed, rates: Rates) -> Part:
     command: Part = {
         "action": "receive",
         "channel": place,
-        "summary": summary_of(op),
-        "description": described(op),
+        **words(summary_of(op), described(op)),
         "messages": [_in_channel(channel, op.name)],
         "reply": {"channel": place, "messages": [_in_channel(channel, f"{op.name}.ack")]},
         **facts_of(exposed, op.codes | OF_SOCKETS, rates),

@@ -30,6 +30,12 @@ def described(op: Operation) -> str:
     return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n") if part.strip())
 
 
+def words(summary: str, description: str = "") -> dict[str, str]:
+    """The description only where it says more than the summary."""
+    more = description and description.rstrip(".") != summary
+    return {"summary": summary, "description": description} if more else {"summary": summary}
+
+
 def writes(op: Operation) -> bool:
     """Whether a request id has it carried out once."""
     return op.style is Style.WRITE or Code.REQUEST_ID_REUSED in op.codes

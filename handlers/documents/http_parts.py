@@ -19,6 +19,7 @@ SHARED: dict[str, tuple[int, tuple[Code, ...]]] = {
     "BadRequest": (400, (Code.INVALID,)),
     "Unauthenticated": (401, (Code.TOKEN_EXPIRED, Code.UNAUTHENTICATED)),
     "Forbidden": (403, (Code.FORBIDDEN, Code.SECOND_FACTOR_SETUP_REQUIRED)),
+    "SecondFactorSetupRequired": (403, (Code.SECOND_FACTOR_SETUP_REQUIRED,)),
     "Conflict": (409, (Code.CONFLICT, Code.REQUEST_ID_REUSED, Code.REQUEST_IN_PROGRESS)),
     "TooLarge": (413, (Code.TOO_LARGE,)),
     "UnsupportedType": (415, (Code.UNSUPPORTED_TYPE,)),
@@ -95,6 +96,21 @@ CSV: Part = {
         "way, the connection is cut.",
         "content": {"text/csv": {"schema": {"type": "string"}}},
     }
+}
+STRIPE_EVENT: Part = {
+    "parameters": [
+        {
+            "name": "Stripe-Signature",
+            "in": "header",
+            "required": True,
+            "description": "Signs the bytes of the body.",
+            "schema": {"type": "string"},
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {JSON: {"schema": {"type": "object"}, "example": {"id": "evt_1PQ2b3Kx"}}},
+    },
 }
 UPLOADED_FILE: Part = {
     "required": True,

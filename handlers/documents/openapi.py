@@ -7,10 +7,10 @@ from domain.kernel.errors import Invalid, TooLarge, UnsupportedType
 from handlers import CONTRACT_VERSION, NAMESPACES, files
 from handlers.documents import http_parts
 from handlers.documents.examples import answer_example, fields_example, schema_example
-from handlers.documents.facts import Rates, described, facts_of, summary_of, writes
+from handlers.documents.facts import Rates, described, facts_of, summary_of, words, writes
 from handlers.documents.http_parts import IDEMPOTENCY_KEY, IF_NONE_MATCH, Part
 from handlers.documents.schemas import all_exposed, placeholders, schemas
-from handlers.documents.server_paths import SERVER_PATHS, ServerPath
+from handlers.documents.server_paths import SERVER_PATHS, UNREADY, ServerPath
 from handlers.expose import Exposed, Route
 from handlers.statements import DOWNLOADS, Download
 
@@ -106,7 +106,7 @@ def _operation(namespace: str, exposed: Exposed, rates: Rates) -> Part:
     described_operation: Part = {
         "operationId": op.name,
         "tags": [namespace.removeprefix("/")],
-        **_words(summary_of(op), described(op)),
+        **words(summary_of(op), described(op)),
         "security": [BEARER] if op.roles else [],
     }
     codes = set(op.codes) | {UnsupportedType.code}
@@ -143,7 +143,7 @@ def _download(download: Download, rates: Rates) -> Part:
     return {
         "operationId": f"{op.name}.csv",
         "tags": [op.name.partition(".")[0]],
-        **_words(f"{summary_of(op)}, as a file", f"The columns: {', '.join(download.header)}."),
+        **words(f"{summary_of(op)}, as a file", f"The columns: {', '.join(download.header)}."),
         "security": [BEARER],
         "parameters": http_parts.query_parameters(op, frozenset()),
         "responses": http_parts.CSV | http_parts.refusals(codes),
@@ -156,12 +156,12 @@ def _server_operation(path: ServerPath) -> Part:
     example = schema_example(schema) if path.example is None else path.example
     answers = http_parts.json_answer(schema, example, conditional=path.cached)
     if path.unready:
-        answers["503"] = http_parts.json_answer(schema, example)["200"]
+        answers["503"] = http_parts.json_answer(schema, UNREADY)["200"]
     codes = {Invalid.code, *(error.code for error in path.errors)}
     operation: Part = {
         "operationId": path.name,
         "tags": [SERVER_TAG],
-        **_words(path.summary, path.description),
+        **words(path.summary, path.description),
         "security": [],
         "responses": answers | http_parts.refusals(codes),
         "x-operation": path.name,
@@ -173,12 +173,8 @@ def _server_operation(path: ServerPath) -> Part:
     if path.cached:
         operation["parameters"] = [{"$ref": "#/components/parameters/IfNoneMatch"}]
     if path.body:
-        operation |= http_parts.body({"type": "object"}, {"id": "evt_1PQ2b3Kx"})
+        operation |= http_parts.STRIPE_EVENT
     return operation
-
-
-def _words(summary: str, description: str) -> dict[str, str]:
-    return {"summary": summary} | ({"description": description} if description else {})
 
 
 def _tag(namespace: Any) -> str:

@@ -62,6 +62,7 @@ class ServerPath(msgspec.Struct, frozen=True):
 
 
 READY = {"ready": True, "redis": True, "reasons": {}}
+UNREADY = {"ready": False, "redis": True, "reasons": {"database": "no write for 20 s"}}
 SERVER_PATHS = (
     ServerPath("GET", "/livez", "livez", "Whether the process is alive", Alive, {"alive": True}),
     ServerPath(
@@ -117,6 +118,6 @@ SERVER_PATHS = (
             UnsupportedType,
         ),
         body=True,
-        description="For Stripe only. The header `Stripe-Signature` signs the bytes of the body.",
+        description="For Stripe only.",
     ),
 )

@@ -3157,7 +3157,7 @@ export interface AccountCommands {
    */
   passkey_options(fields?: AccountPasskeyOptionsFields, options?: CallOptions): Promise<Record<string, unknown>>;
   /**
-   * Sign in with a passkey that checks its user, or complete a sign-in with any passkey.
+   * Sign in with a passkey that checks its user, or complete a sign-in with any passkey
    *
    * For anyone. Refusals of its own: banned, unsupported_type, wrong_credentials.
    */
@@ -3171,7 +3171,7 @@ export interface AccountCommands {
    */
   refresh(fields: AccountRefreshFields, options?: CallOptions): Promise<Tokens>;
   /**
-   * Read one's own account.
+   * Read one's own account
    *
    * For admin, contractor, customer.
    */
@@ -3186,19 +3186,19 @@ export interface AccountCommands {
    */
   update(fields?: AccountUpdateFields, options?: CallOptions): Promise<User>;
   /**
-   * End this session; its sockets are closed on all processes.
+   * End this session; its sockets are closed on all processes
    *
    * For admin, contractor, customer.
    */
   logout(fields?: AccountLogoutFields, options?: CallOptions): Promise<EndedSession>;
   /**
-   * The signed-in devices, newest first, up to 200.
+   * The signed-in devices, newest first, up to 200
    *
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
    */
   sessions(fields?: AccountSessionsFields, options?: CallOptions): Promise<SessionView[]>;
   /**
-   * End one of one's own sessions.
+   * End one of one's own sessions
    *
    * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required.
    */
@@ -3217,21 +3217,21 @@ export interface AccountCommands {
    */
   totp_confirm(fields: AccountTotpConfirmFields, options?: CallOptions): Promise<EnabledCodes>;
   /**
-   * Switch codes off.
+   * Switch codes off
    *
    * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required,
    * wrong_credentials.
    */
   totp_disable(fields: AccountTotpDisableFields, options?: CallOptions): Promise<User>;
   /**
-   * New recovery codes, shown once; the old ones are void.
+   * New recovery codes, shown once; the old ones are void
    *
    * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required,
    * wrong_credentials.
    */
   recovery_codes(fields: AccountRecoveryCodesFields, options?: CallOptions): Promise<RecoveryCodes>;
   /**
-   * Options for `navigator.credentials.create()`.
+   * Options for `navigator.credentials.create()`
    *
    * For admin, contractor, customer. Refusals of its own: not_found, step_up_required, too_many.
    */
@@ -3243,33 +3243,33 @@ export interface AccountCommands {
    */
   passkey_add(fields: AccountPasskeyAddFields, options?: CallOptions): Promise<AddedPasskey>;
   /**
-   * The caller's passkeys, oldest first.
+   * The caller's passkeys, oldest first
    *
    * For admin, contractor, customer.
    */
   passkeys(fields?: AccountPasskeysFields, options?: CallOptions): Promise<PasskeyPage>;
   /**
-   * Remove a passkey.
+   * Remove a passkey
    *
    * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required,
    * step_up_required.
    */
   passkey_remove(fields: AccountPasskeyRemoveFields, options?: CallOptions): Promise<Passkey>;
   /**
-   * Confirm the caller's identity for five minutes of this session.
+   * Confirm the caller's identity for five minutes of this session
    *
    * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required,
    * wrong_credentials.
    */
   step_up(fields?: AccountStepUpFields, options?: CallOptions): Promise<SteppedUp>;
   /**
-   * Sign out all devices but this one.
+   * Sign out all devices but this one
    *
    * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required.
    */
   sessions_end_others(fields?: AccountSessionsEndOthersFields, options?: CallOptions): Promise<EndedSessions>;
   /**
-   * Set another password and end the other sessions.
+   * Set another password and end the other sessions
    *
    * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required,
    * step_up_required, wrong_credentials.
@@ -3325,27 +3325,27 @@ export interface AccountCommands {
    */
   email_confirm(fields: AccountEmailConfirmFields, options?: CallOptions): Promise<HalfConfirmed | Done>;
   /**
-   * A single-use link to Stripe's onboarding; `url` is null if Stripe does not answer in time.
+   * A single-use link to Stripe's onboarding; `url` is null if Stripe does not answer in time
    *
    * For contractor. Refusals of its own: forbidden, not_found, step_up_required, too_many.
    */
   onboard(fields?: AccountOnboardFields, options?: CallOptions): Promise<OnboardingLink>;
   /**
-   * Begin an export of the caller's data; a notice says when it can be downloaded.
+   * Begin an export of the caller's data; a notice says when it can be downloaded
    *
    * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required,
    * wrong_credentials.
    */
   export(fields: AccountExportFields, options?: CallOptions): Promise<Done>;
   /**
-   * Delete the caller's account permanently, end its sessions and release its e-mail address.
+   * Delete the caller's account permanently, end its sessions and release its e-mail address
    *
    * For contractor, customer. Refusals of its own: forbidden, money_outstanding, not_found,
    * wrong_credentials.
    */
   delete(fields: AccountDeleteFields, options?: CallOptions): Promise<DeletedAccount>;
   /**
-   * What the user missed.
+   * What the user missed
    *
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required, too_old.
    */
@@ -3375,7 +3375,7 @@ export interface AccountPushes {
 
 export interface JobCommands {
   /**
-   * Post a job.
+   * Post a job
    *
    * For customer. Refusals of its own: currency_not_supported, email_unverified, forbidden,
    * not_found.
@@ -3392,7 +3392,7 @@ export interface JobCommands {
    */
   list(fields?: JobListFields, options?: CallOptions): Promise<JobPage>;
   /**
-   * List a customer's own jobs, or the jobs assigned to a contractor; newest first.
+   * List a customer's own jobs, or the jobs assigned to a contractor; newest first
    *
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
    */
@@ -3406,13 +3406,13 @@ export interface JobCommands {
    */
   search_save(fields: JobSearchSaveFields, options?: CallOptions): Promise<SavedSearch>;
   /**
-   * List the actor's own saved searches, newest first.
+   * List the actor's own saved searches, newest first
    *
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
    */
   searches(fields?: JobSearchesFields, options?: CallOptions): Promise<SavedSearchPage>;
   /**
-   * Delete a saved search.
+   * Delete a saved search
    *
    * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required.
    */
@@ -3426,20 +3426,20 @@ export interface JobCommands {
    */
   get(fields: JobGetFields, options?: CallOptions): Promise<Job>;
   /**
-   * Change an open job.
+   * Change an open job
    *
    * For customer. Refusals of its own: currency_not_supported, forbidden, job_not_open, job_taken,
    * not_found.
    */
   update(fields: JobUpdateFields, options?: CallOptions): Promise<Job>;
   /**
-   * Start the work.
+   * Start the work
    *
    * For contractor. Refusals of its own: forbidden, job_not_assigned, not_found.
    */
   start(fields: JobStartFields, options?: CallOptions): Promise<Job>;
   /**
-   * Deliver work, also repeatedly; it completes automatically after `auto_complete_days`.
+   * Deliver work, also repeatedly; it completes automatically after `auto_complete_days`
    *
    * For contractor. Refusals of its own: forbidden, job_not_in_progress, milestone_not_standing,
    * not_found.
@@ -3453,21 +3453,21 @@ export interface JobCommands {
    */
   complete(fields: JobCompleteFields, options?: CallOptions): Promise<CompletedJob>;
   /**
-   * Cancel before work begins; the payment is refunded in full, with the platform fee.
+   * Cancel before work begins; the payment is refunded in full, with the platform fee
    *
    * For customer. Refusals of its own: amount_not_payable, dispute_required, forbidden,
    * job_not_open, job_taken, not_found, payment_disputed.
    */
   cancel(fields: JobCancelFields, options?: CallOptions): Promise<Job>;
   /**
-   * Subscribe this connection to a job and count its user as a viewer.
+   * Subscribe this connection to a job and count its user as a viewer
    *
    * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required,
    * too_many.
    */
   watch(fields: JobWatchFields, options?: CallOptions): Promise<WatchedJob>;
   /**
-   * End the subscription of this connection to a job.
+   * End the subscription of this connection to a job
    *
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
    */
@@ -3487,44 +3487,44 @@ export interface JobPushes {
 
 export interface JobRequestCommands {
   /**
-   * Apply for an open job.
+   * Apply for an open job
    *
    * For contractor. Refusals of its own: already_applied, email_unverified, forbidden,
    * job_not_open, not_found.
    */
   apply(fields: JobRequestApplyFields, options?: CallOptions): Promise<Application>;
   /**
-   * List the applications to the customer's own job, newest first.
+   * List the applications to the customer's own job, newest first
    *
    * For customer. Refusals of its own: forbidden, not_found.
    */
   list(fields: JobRequestListFields, options?: CallOptions): Promise<ApplicationPage>;
   /**
-   * List the contractor's own applications, newest first.
+   * List the contractor's own applications, newest first
    *
    * For contractor. Refusals of its own: forbidden.
    */
   mine(fields?: JobRequestMineFields, options?: CallOptions): Promise<ApplicationPage>;
   /**
-   * The applicant and the owner of the job may read it.
+   * The applicant and the owner of the job may read it
    *
    * For contractor, customer. Refusals of its own: forbidden, not_found.
    */
   get(fields: JobRequestGetFields, options?: CallOptions): Promise<Application>;
   /**
-   * Withdraw a pending or accepted application, unless it has won the job.
+   * Withdraw a pending or accepted application, unless it has won the job
    *
    * For contractor. Refusals of its own: application_not_pending, forbidden, not_found.
    */
   withdraw(fields: JobRequestWithdrawFields, options?: CallOptions): Promise<Application>;
   /**
-   * Shortlist the applicant and open their conversation.
+   * Shortlist the applicant and open their conversation
    *
    * For customer. Refusals of its own: application_not_pending, forbidden, job_not_open, not_found.
    */
   accept(fields: JobRequestAcceptFields, options?: CallOptions): Promise<Application>;
   /**
-   * Reject a pending application.
+   * Reject a pending application
    *
    * For customer. Refusals of its own: application_not_pending, forbidden, not_found.
    */
@@ -3540,13 +3540,13 @@ export interface JobRequestPushes {
 
 export interface ChatCommands {
   /**
-   * Open or find the conversation of a job's customer and one of its applicants.
+   * Open or find the conversation of a job's customer and one of its applicants
    *
    * For contractor, customer. Refusals of its own: forbidden, not_found.
    */
   open(fields: ChatOpenFields, options?: CallOptions): Promise<SeenConversation>;
   /**
-   * Own conversations with their unread counts, the most recently active first.
+   * Own conversations with their unread counts, the most recently active first
    *
    * For contractor, customer. Refusals of its own: forbidden.
    */
@@ -3558,13 +3558,13 @@ export interface ChatCommands {
    */
   send(fields: ChatSendFields, options?: CallOptions): Promise<Message>;
   /**
-   * Read messages of a conversation, oldest first.
+   * Read messages of a conversation, oldest first
    *
    * For contractor, customer. Refusals of its own: forbidden, not_found.
    */
   history(fields: ChatHistoryFields, options?: CallOptions): Promise<MessageRange>;
   /**
-   * Move the caller's read mark forward; a lower number changes nothing.
+   * Move the caller's read mark forward; a lower number changes nothing
    *
    * For contractor, customer. Refusals of its own: forbidden, not_found.
    */
@@ -3578,25 +3578,25 @@ export interface ChatCommands {
    */
   sync(fields: ChatSyncFields, options?: CallOptions): Promise<SyncedMessages>;
   /**
-   * Change the text.
+   * Change the text
    *
    * For contractor, customer. Refusals of its own: blocked, forbidden, not_found.
    */
   edit(fields: ChatEditFields, options?: CallOptions): Promise<Message>;
   /**
-   * Delete the content; the number stays, and disputes keep the content.
+   * Delete the content; the number stays, and disputes keep the content
    *
    * For contractor, customer. Refusals of its own: forbidden, not_found.
    */
   delete(fields: ChatDeleteFields, options?: CallOptions): Promise<Message>;
   /**
-   * Add an emoji to a message, or remove it.
+   * Add an emoji to a message, or remove it
    *
    * For contractor, customer. Refusals of its own: blocked, forbidden, not_found.
    */
   react(fields: ChatReactFields, options?: CallOptions): Promise<Message>;
   /**
-   * Messages with all the words, newest first, in one or all of one's own conversations.
+   * Messages with all the words, newest first, in one or all of one's own conversations
    *
    * For contractor, customer. Refusals of its own: forbidden, not_found.
    */
@@ -3616,7 +3616,7 @@ export interface ChatCommands {
    */
   report(fields: ChatReportFields, options?: CallOptions): Promise<Report>;
   /**
-   * Push the typing state to the other member's connections.
+   * Push the typing state to the other member's connections
    *
    * For contractor, customer. Refusals of its own: forbidden, not_found.
    */
@@ -3644,45 +3644,45 @@ export interface ChatPushes {
 
 export interface BiddingCommands {
   /**
-   * Offer the job to an applicant and start the hold of the money.
+   * Offer the job to an applicant and start the hold of the money
    *
    * For customer. Refusals of its own: amount_not_payable, currency_not_supported, forbidden,
    * job_not_open, job_taken, not_an_applicant, not_found, offer_exists.
    */
   create(fields: BiddingCreateFields, options?: CallOptions): Promise<OfferWithPayment>;
   /**
-   * List the offers that the actor has sent or received, newest first.
+   * List the offers that the actor has sent or received, newest first
    *
    * For contractor, customer. Refusals of its own: forbidden.
    */
   list(fields?: BiddingListFields, options?: CallOptions): Promise<OfferPage>;
   /**
-   * Read one offer with its history.
+   * Read one offer with its history
    *
    * For contractor, customer. Refusals of its own: forbidden, not_found.
    */
   get(fields: BiddingGetFields, options?: CallOptions): Promise<Offer>;
   /**
-   * Withdraw the offer and release its hold.
+   * Withdraw the offer and release its hold
    *
    * For customer. Refusals of its own: forbidden, not_found, offer_not_pending.
    */
   withdraw(fields: BiddingWithdrawFields, options?: CallOptions): Promise<Offer>;
   /**
-   * Reserve the job and start the capture; `offer.accepted` is pushed when it succeeds.
+   * Reserve the job and start the capture; `offer.accepted` is pushed when it succeeds
    *
    * For contractor. Refusals of its own: currency_not_supported, forbidden, job_not_open,
    * job_taken, not_found, offer_expired, offer_not_pending, payment_disputed.
    */
   accept(fields: BiddingAcceptFields, options?: CallOptions): Promise<Offer>;
   /**
-   * Reject the offer and release its hold.
+   * Reject the offer and release its hold
    *
    * For contractor. Refusals of its own: forbidden, not_found, offer_not_pending.
    */
   reject(fields: BiddingRejectFields, options?: CallOptions): Promise<Offer>;
   /**
-   * Reject the offer with other terms; the customer may create a new offer from them.
+   * Reject the offer with other terms; the customer may create a new offer from them
    *
    * For contractor. Refusals of its own: amount_not_payable, currency_not_supported, forbidden,
    * not_found, offer_not_pending.
@@ -3713,69 +3713,69 @@ export interface BiddingPushes {
 
 export interface PaymentCommands {
   /**
-   * The actor's payments, newest first; all payments for an admin.
+   * The actor's payments, newest first; all payments for an admin
    *
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
    */
   list(fields?: PaymentListFields, options?: CallOptions): Promise<PaymentPage>;
   /**
-   * Prepare the saving of a card or another payment method for later offers.
+   * Prepare the saving of a card or another payment method for later offers
    *
    * For customer. Refusals of its own: forbidden, not_found.
    */
   setup(fields?: PaymentSetupFields, options?: CallOptions): Promise<MethodSetup>;
   /**
-   * The actor's saved methods.
+   * The actor's saved methods
    *
    * For customer. Refusals of its own: forbidden, not_found.
    */
   methods(fields?: PaymentMethodsFields, options?: CallOptions): Promise<SavedMethods>;
   /**
-   * Delete a saved method; holds made with it remain.
+   * Delete a saved method; holds made with it remain
    *
    * For customer. Refusals of its own: forbidden, not_found.
    */
   detach(fields: PaymentDetachFields, options?: CallOptions): Promise<SavedMethod>;
   /**
-   * List the chargebacks of the actor's own payments, or all for an administrator.
+   * List the chargebacks of the actor's own payments, or all for an administrator
    *
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
    */
   chargebacks(fields?: PaymentChargebacksFields, options?: CallOptions): Promise<ChargebackPage>;
   /**
-   * List the actor's own disputes, or all for an administrator, newest first.
+   * List the actor's own disputes, or all for an administrator, newest first
    *
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
    */
   disputes(fields?: PaymentDisputesFields, options?: CallOptions): Promise<DisputePage>;
   /**
-   * Freeze the money of a job in progress until both sides agree or an administrator decides.
+   * Freeze the money of a job in progress until both sides agree or an administrator decides
    *
    * For contractor, customer. Refusals of its own: dispute_open, forbidden, job_not_in_progress,
    * milestone_not_standing, not_found, payment_disputed.
    */
   dispute_open(fields: PaymentDisputeOpenFields, options?: CallOptions): Promise<Dispute>;
   /**
-   * Read one dispute with its latest entries.
+   * Read one dispute with its latest entries
    *
    * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required.
    */
   dispute(fields: PaymentDisputeFields, options?: CallOptions): Promise<Dispute>;
   /**
-   * Read the timeline of a dispute, newest first.
+   * Read the timeline of a dispute, newest first
    *
    * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required.
    */
   dispute_entries(fields: PaymentDisputeEntriesFields, options?: CallOptions): Promise<TimelineEntryPage>;
   /**
-   * Add a message to the timeline.
+   * Add a message to the timeline
    *
    * For contractor, customer. Refusals of its own: dispute_not_open, forbidden, not_found,
    * too_many.
    */
   dispute_say(fields: PaymentDisputeSayFields, options?: CallOptions): Promise<Dispute>;
   /**
-   * Add evidence with files to the timeline, where administrators see it too.
+   * Add evidence with files to the timeline, where administrators see it too
    *
    * For contractor, customer. Refusals of its own: dispute_not_open, forbidden, not_found,
    * too_many.
@@ -3793,26 +3793,26 @@ export interface PaymentCommands {
    */
   dispute_propose(fields: PaymentDisputeProposeFields, options?: CallOptions): Promise<Dispute>;
   /**
-   * Accept the other side's proposal and resolve the dispute with it.
+   * Accept the other side's proposal and resolve the dispute with it
    *
    * For contractor, customer. Refusals of its own: amount_not_payable, dispute_not_open, forbidden,
    * insufficient_funds, not_found, payment_disputed.
    */
   dispute_agree(fields: PaymentDisputeAgreeFields, options?: CallOptions): Promise<Dispute>;
   /**
-   * Escalate the dispute to an administrator.
+   * Escalate the dispute to an administrator
    *
    * For contractor, customer. Refusals of its own: dispute_not_open, forbidden, not_found.
    */
   dispute_escalate(fields: PaymentDisputeEscalateFields, options?: CallOptions): Promise<Dispute>;
   /**
-   * One payment.
+   * One payment
    *
    * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required.
    */
   get(fields: PaymentGetFields, options?: CallOptions): Promise<Payment>;
   /**
-   * Read the payment from Stripe after the client has confirmed it, such as by 3-D Secure.
+   * Read the payment from Stripe after the client has confirmed it, such as by 3-D Secure
    *
    * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required.
    */
@@ -3830,32 +3830,32 @@ export interface PaymentPushes {
 
 export interface WalletCommands {
   /**
-   * The actor's wallet; for an admin the platform's.
+   * The actor's wallet; for an admin the platform's
    *
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
    */
   balance(fields?: WalletBalanceFields, options?: CallOptions): Promise<WalletSummary>;
   /**
-   * The transactions of the actor's wallet, newest first; for an admin the platform's.
+   * The transactions of the actor's wallet, newest first; for an admin the platform's
    *
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
    */
   history(fields?: WalletHistoryFields, options?: CallOptions): Promise<TransactionPage>;
   /**
-   * The totals of a period for the actor's money; for an admin the platform's.
+   * The totals of a period for the actor's money; for an admin the platform's
    *
    * For admin, contractor, customer. Refusals of its own: second_factor_setup_required.
    */
   statement(fields: WalletStatementFields, options?: CallOptions): Promise<AccountStatement>;
   /**
-   * Pay available money out to the bank account.
+   * Pay available money out to the bank account
    *
    * For contractor. Refusals of its own: currency_not_supported, forbidden, insufficient_funds,
    * not_found, not_onboarded, step_up_required, wallet_frozen.
    */
   withdraw(fields: WalletWithdrawFields, options?: CallOptions): Promise<Withdrawal>;
   /**
-   * The actor's withdrawals, newest first.
+   * The actor's withdrawals, newest first
    *
    * For contractor. Refusals of its own: forbidden.
    */
@@ -3883,37 +3883,37 @@ export interface WalletPushes {
 
 export interface AdminCommands {
   /**
-   * Count users, jobs, offers and payments by status; sum commission and escrow.
+   * Count users, jobs, offers and payments by status; sum commission and escrow
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   overview(fields?: AdminOverviewFields, options?: CallOptions): Promise<Overview>;
   /**
-   * The audit trail, newest first.
+   * The audit trail, newest first
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   audit(fields?: AdminAuditFields, options?: CallOptions): Promise<AuditListingPage>;
   /**
-   * List all disputes with their latest entries, newest first.
+   * List all disputes with their latest entries, newest first
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   disputes(fields?: AdminDisputesFields, options?: CallOptions): Promise<DisputePage>;
   /**
-   * Read the conversation of the two sides of a dispute.
+   * Read the conversation of the two sides of a dispute
    *
    * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
    */
   conversation(fields: AdminConversationFields, options?: CallOptions): Promise<ArchivedMessages>;
   /**
-   * List reports, newest first.
+   * List reports, newest first
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   reports(fields?: AdminReportsFields, options?: CallOptions): Promise<ReportPage>;
   /**
-   * Decide with any split.
+   * Decide with any split
    *
    * For admin. Refusals of its own: amount_not_payable, approval_required, dispute_not_open,
    * forbidden, insufficient_funds, not_found, payment_disputed, second_factor_setup_required,
@@ -3921,20 +3921,20 @@ export interface AdminCommands {
    */
   resolve(fields: AdminResolveFields, options?: CallOptions): Promise<Dispute>;
   /**
-   * Send evidence to the bank.
+   * Send evidence to the bank
    *
    * For admin. Refusals of its own: dispute_not_open, forbidden, not_found,
    * second_factor_setup_required.
    */
   evidence(fields: AdminEvidenceFields, options?: CallOptions): Promise<Chargeback>;
   /**
-   * List transfers to contractors, newest first.
+   * List transfers to contractors, newest first
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   transfers(fields?: AdminTransfersFields, options?: CallOptions): Promise<TransferPage>;
   /**
-   * Send a parked transfer, or retry a waiting one at once.
+   * Send a parked transfer, or retry a waiting one at once
    *
    * For admin. Refusals of its own: approval_required, forbidden, not_found,
    * second_factor_setup_required, step_up_required.
@@ -3950,27 +3950,27 @@ export interface AdminCommands {
    */
   refund(fields: AdminRefundFields, options?: CallOptions): Promise<Payment>;
   /**
-   * Stop a contractor's transfers and withdrawals.
+   * Stop a contractor's transfers and withdrawals
    *
    * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
    */
   freeze(fields: AdminFreezeFields, options?: CallOptions): Promise<User>;
   /**
-   * Allow transfers and withdrawals again, and send waiting transfers.
+   * Allow transfers and withdrawals again, and send waiting transfers
    *
    * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required,
    * step_up_required.
    */
   unfreeze(fields: AdminUnfreezeFields, options?: CallOptions): Promise<User>;
   /**
-   * Correct a contractor's wallet; a credit pays their debt first, the rest is transferred.
+   * Correct a contractor's wallet; a credit pays their debt first, the rest is transferred
    *
    * For admin. Refusals of its own: approval_required, forbidden, insufficient_funds, not_found,
    * second_factor_setup_required, step_up_required.
    */
   adjust(fields: AdminAdjustFields, options?: CallOptions): Promise<WalletBalances>;
   /**
-   * List the commands that wait for a second administrator, or waited; newest first.
+   * List the commands that wait for a second administrator, or waited; newest first
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
@@ -3986,37 +3986,37 @@ export interface AdminCommands {
    */
   approve(fields: AdminApproveFields, options?: CallOptions): Promise<Approval>;
   /**
-   * Decline the command of another administrator, or take back one's own.
+   * Decline the command of another administrator, or take back one's own
    *
    * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
    */
   decline(fields: AdminDeclineFields, options?: CallOptions): Promise<Approval>;
   /**
-   * List users, newest first.
+   * List users, newest first
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   users(fields?: AdminUsersFields, options?: CallOptions): Promise<SeenUserPage>;
   /**
-   * List all payments, newest first.
+   * List all payments, newest first
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   payments(fields?: AdminPaymentsFields, options?: CallOptions): Promise<SeenPaymentPage>;
   /**
-   * List wallets, debts and escrow accounts, sorted by account name.
+   * List wallets, debts and escrow accounts, sorted by account name
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   wallets(fields?: AdminWalletsFields, options?: CallOptions): Promise<SeenBalancePage>;
   /**
-   * List the journal's transactions, newest first.
+   * List the journal's transactions, newest first
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   transactions(fields?: AdminTransactionsFields, options?: CallOptions): Promise<SeenTransactionPage>;
   /**
-   * List the platform's fees, refunds and costs by period and currency.
+   * List the platform's fees, refunds and costs by period and currency
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
@@ -4029,55 +4029,55 @@ export interface AdminCommands {
    */
   ban(fields: AdminBanFields, options?: CallOptions): Promise<SeenUser>;
   /**
-   * Lift a ban.
+   * Lift a ban
    *
    * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
    */
   unban(fields: AdminUnbanFields, options?: CallOptions): Promise<SeenUser>;
   /**
-   * List dead letters, newest first.
+   * List dead letters, newest first
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   dead_letters(fields?: AdminDeadLettersFields, options?: CallOptions): Promise<DeadLetterPage>;
   /**
-   * Queue a dead letter again, with all its attempts.
+   * Queue a dead letter again, with all its attempts
    *
    * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
    */
   retry(fields: AdminRetryFields, options?: CallOptions): Promise<DeadLetter>;
   /**
-   * Remove a dead letter; the audit trail keeps the reason.
+   * Remove a dead letter; the audit trail keeps the reason
    *
    * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
    */
   discard(fields: AdminDiscardFields, options?: CallOptions): Promise<DeadLetter>;
   /**
-   * List Stripe's events, the one that was received last first.
+   * List Stripe's events, the one that was received last first
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   webhook_events(fields?: AdminWebhookEventsFields, options?: CallOptions): Promise<WebhookEventPage>;
   /**
-   * One of Stripe's events with its payload.
+   * One of Stripe's events with its payload
    *
    * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
    */
   webhook_event(fields: AdminWebhookEventFields, options?: CallOptions): Promise<EventWithPayload>;
   /**
-   * Process an event again.
+   * Process an event again
    *
    * For admin. Refusals of its own: forbidden, not_found, second_factor_setup_required.
    */
   replay(fields: AdminReplayFields, options?: CallOptions): Promise<WebhookEvent>;
   /**
-   * Start a run; `reconciliation.updated` is pushed when it ends.
+   * Start a run; `reconciliation.updated` is pushed when it ends
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
   reconcile(fields?: AdminReconcileFields, options?: CallOptions): Promise<Reconciliation>;
   /**
-   * List the reports, newest first.
+   * List the reports, newest first
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required.
    */
@@ -4096,7 +4096,7 @@ export interface AdminCommands {
     currency?: string;
   }, options?: CallOptions): Promise<Download>;
   /**
-   * Subscribe this connection to `stats`, pushed every second, and to `activity`.
+   * Subscribe this connection to `stats`, pushed every second, and to `activity`
    *
    * For admin. Refusals of its own: forbidden, second_factor_setup_required, too_many.
    */
@@ -4127,7 +4127,7 @@ export interface FilesCommands {
    */
   upload(fields: { file: Blob; name?: string }, options?: CallOptions): Promise<Attachment>;
   /**
-   * Download a file, or its thumbnail.
+   * Download a file, or its thumbnail
    *
    * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required,
    * unsupported_type.
@@ -4137,7 +4137,7 @@ export interface FilesCommands {
     size?: PictureSize;
   }, options?: CallOptions): Promise<Download>;
   /**
-   * A ticket for one file and 60 seconds, for `<img>`.
+   * A ticket for one file and 60 seconds, for `<img>`
    *
    * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required,
    * unsupported_type.

@@ -3567,7 +3567,7 @@ class AccountCommands(Namespace):
         return answer
 
     async def passkey_login(self, **fields: Unpack[AccountPasskeyLoginFields]) -> SignedIn:
-        """Sign in with a passkey that checks its user, or complete a sign-in with any passkey.
+        """Sign in with a passkey that checks its user, or complete a sign-in with any passkey
 
         For anyone. Refusals: banned, wrong_credentials.
         """
@@ -3587,7 +3587,7 @@ class AccountCommands(Namespace):
         return answer
 
     async def me(self) -> User:
-        """Read one's own account.
+        """Read one's own account
 
         For admin, contractor, customer.
         """
@@ -3610,7 +3610,7 @@ class AccountCommands(Namespace):
         return answer
 
     async def logout(self) -> EndedSession:
-        """End this session; its sockets are closed on all processes.
+        """End this session; its sockets are closed on all processes
 
         For admin, contractor, customer.
         """
@@ -3618,7 +3618,7 @@ class AccountCommands(Namespace):
         return answer
 
     async def sessions(self) -> AccountSessionsAnswer:
-        """The signed-in devices, newest first, up to 200.
+        """The signed-in devices, newest first, up to 200
 
         For admin, contractor, customer.
         """
@@ -3628,7 +3628,7 @@ class AccountCommands(Namespace):
         return answer
 
     async def revoke(self, **fields: Unpack[AccountRevokeFields]) -> EndedSession:
-        """End one of one's own sessions.
+        """End one of one's own sessions
 
         For admin, contractor, customer. Refusals: not_found.
         """
@@ -3659,7 +3659,7 @@ class AccountCommands(Namespace):
         return answer
 
     async def totp_disable(self, **fields: Unpack[AccountTotpDisableFields]) -> User:
-        """Switch codes off.
+        """Switch codes off
 
         For admin, contractor, customer. Refusals: not_found, wrong_credentials.
         """
@@ -3669,7 +3669,7 @@ class AccountCommands(Namespace):
         return answer
 
     async def recovery_codes(self, **fields: Unpack[AccountRecoveryCodesFields]) -> RecoveryCodes:
-        """New recovery codes, shown once; the old ones are void.
+        """New recovery codes, shown once; the old ones are void
 
         For admin, contractor, customer. Refusals: not_found, wrong_credentials.
         """
@@ -3679,7 +3679,7 @@ class AccountCommands(Namespace):
         return answer
 
     async def passkey_begin(self) -> AccountPasskeyBeginAnswer:
-        """Options for `navigator.credentials.create()`.
+        """Options for `navigator.credentials.create()`
 
         For admin, contractor, customer. Refusals: not_found, step_up_required, too_many.
         """
@@ -3699,7 +3699,7 @@ class AccountCommands(Namespace):
         return answer
 
     async def passkeys(self) -> PasskeyPage:
-        """The caller's passkeys, oldest first.
+        """The caller's passkeys, oldest first
 
         For admin, contractor, customer.
         """
@@ -3709,7 +3709,7 @@ class AccountCommands(Namespace):
         return answer
 
     async def passkey_remove(self, **fields: Unpack[AccountPasskeyRemoveFields]) -> Passkey:
-        """Remove a passkey.
+        """Remove a passkey
 
         For admin, contractor, customer. Refusals: not_found, step_up_required.
         """
@@ -3719,7 +3719,7 @@ class AccountCommands(Namespace):
         return answer
 
     async def step_up(self, **fields: Unpack[AccountStepUpFields]) -> SteppedUp:
-        """Confirm the caller's identity for five minutes of this session.
+        """Confirm the caller's identity for five minutes of this session
 
         For admin, contractor, customer. Refusals: not_found, wrong_credentials.
         """
@@ -3729,7 +3729,7 @@ class AccountCommands(Namespace):
         return answer
 
     async def sessions_end_others(self) -> EndedSessions:
-        """Sign out all devices but this one.
+        """Sign out all devices but this one
 
         For admin, contractor, customer. Refusals: not_found.
         """
@@ -3739,7 +3739,7 @@ class AccountCommands(Namespace):
         return answer
 
     async def password(self, **fields: Unpack[AccountPasswordFields]) -> EndedSessions:
-        """Set another password and end the other sessions.
+        """Set another password and end the other sessions
 
         For admin, contractor, customer. Refusals: not_found, step_up_required, wrong_credentials.
         """
@@ -3824,8 +3824,7 @@ class AccountCommands(Namespace):
     async def onboard(
         self, *, request_id: str | None = None, **fields: Unpack[AccountOnboardFields]
     ) -> OnboardingLink:
-        """A single-use link to Stripe's onboarding; `url` is null if Stripe does not answer in
-        time.
+        """A single-use link to Stripe's onboarding; `url` is null if Stripe does not answer in time
 
         For contractor. Refusals: not_found, step_up_required, too_many.
         """
@@ -3835,7 +3834,7 @@ class AccountCommands(Namespace):
         return answer
 
     async def export(self, **fields: Unpack[AccountExportFields]) -> Done:
-        """Begin an export of the caller's data; a notice says when it can be downloaded.
+        """Begin an export of the caller's data; a notice says when it can be downloaded
 
         For admin, contractor, customer. Refusals: not_found, wrong_credentials.
         """
@@ -3843,7 +3842,7 @@ class AccountCommands(Namespace):
         return answer
 
     async def delete(self, **fields: Unpack[AccountDeleteFields]) -> DeletedAccount:
-        """Delete the caller's account permanently, end its sessions and release its e-mail address.
+        """Delete the caller's account permanently, end its sessions and release its e-mail address
 
         For contractor, customer. Refusals: money_outstanding, not_found, wrong_credentials.
         """
@@ -3853,7 +3852,7 @@ class AccountCommands(Namespace):
         return answer
 
     async def sync(self, **fields: Unpack[AccountSyncFields]) -> Feed:
-        """What the user missed.
+        """What the user missed
 
         For admin, contractor, customer. Refusals: too_old.
         """
@@ -3910,7 +3909,7 @@ class JobCommands(Namespace):
     async def create(
         self, *, request_id: str | None = None, **fields: Unpack[JobCreateFields]
     ) -> Job:
-        """Post a job.
+        """Post a job
 
         For customer. Refusals: currency_not_supported, email_unverified, not_found.
         """
@@ -3934,7 +3933,7 @@ class JobCommands(Namespace):
         return answer
 
     async def mine(self, **fields: Unpack[JobMineFields]) -> JobPage:
-        """List a customer's own jobs, or the jobs assigned to a contractor; newest first.
+        """List a customer's own jobs, or the jobs assigned to a contractor; newest first
 
         For admin, contractor, customer.
         """
@@ -3956,7 +3955,7 @@ class JobCommands(Namespace):
         return answer
 
     async def searches(self) -> SavedSearchPage:
-        """List the actor's own saved searches, newest first.
+        """List the actor's own saved searches, newest first
 
         For admin, contractor, customer.
         """
@@ -3968,7 +3967,7 @@ class JobCommands(Namespace):
     async def search_unsave(
         self, *, request_id: str | None = None, **fields: Unpack[JobSearchUnsaveFields]
     ) -> UnsavedSearch:
-        """Delete a saved search.
+        """Delete a saved search
 
         For admin, contractor, customer. Refusals: not_found.
         """
@@ -3990,7 +3989,7 @@ class JobCommands(Namespace):
     async def update(
         self, *, request_id: str | None = None, **fields: Unpack[JobUpdateFields]
     ) -> Job:
-        """Change an open job.
+        """Change an open job
 
         For customer. Refusals: currency_not_supported, job_not_open, job_taken, not_found.
         """
@@ -4002,7 +4001,7 @@ class JobCommands(Namespace):
     async def start(
         self, *, request_id: str | None = None, **fields: Unpack[JobStartFields]
     ) -> Job:
-        """Start the work.
+        """Start the work
 
         For contractor. Refusals: job_not_assigned, not_found.
         """
@@ -4014,7 +4013,7 @@ class JobCommands(Namespace):
     async def deliver(
         self, *, request_id: str | None = None, **fields: Unpack[JobDeliverFields]
     ) -> Job:
-        """Deliver work, also repeatedly; it completes automatically after `auto_complete_days`.
+        """Deliver work, also repeatedly; it completes automatically after `auto_complete_days`
 
         For contractor. Refusals: job_not_in_progress, milestone_not_standing, not_found.
         """
@@ -4039,7 +4038,7 @@ class JobCommands(Namespace):
     async def cancel(
         self, *, request_id: str | None = None, **fields: Unpack[JobCancelFields]
     ) -> Job:
-        """Cancel before work begins; the payment is refunded in full, with the platform fee.
+        """Cancel before work begins; the payment is refunded in full, with the platform fee
 
         For customer. Refusals: amount_not_payable, dispute_required, job_not_open, job_taken,
         not_found, payment_disputed.
@@ -4050,7 +4049,7 @@ class JobCommands(Namespace):
         return answer
 
     async def watch(self, **fields: Unpack[JobWatchFields]) -> WatchedJob:
-        """Subscribe this connection to a job and count its user as a viewer.
+        """Subscribe this connection to a job and count its user as a viewer
 
         For admin, contractor, customer. Refusals: not_found, too_many.
         """
@@ -4058,7 +4057,7 @@ class JobCommands(Namespace):
         return answer
 
     async def unwatch(self, **fields: Unpack[JobUnwatchFields]) -> UnwatchedJob:
-        """End the subscription of this connection to a job.
+        """End the subscription of this connection to a job
 
         For admin, contractor, customer.
         """
@@ -4100,7 +4099,7 @@ class JobRequestCommands(Namespace):
     async def apply(
         self, *, request_id: str | None = None, **fields: Unpack[JobRequestApplyFields]
     ) -> Application:
-        """Apply for an open job.
+        """Apply for an open job
 
         For contractor. Refusals: already_applied, email_unverified, job_not_open, not_found.
         """
@@ -4110,7 +4109,7 @@ class JobRequestCommands(Namespace):
         return answer
 
     async def list(self, **fields: Unpack[JobRequestListFields]) -> ApplicationPage:
-        """List the applications to the customer's own job, newest first.
+        """List the applications to the customer's own job, newest first
 
         For customer. Refusals: not_found.
         """
@@ -4120,7 +4119,7 @@ class JobRequestCommands(Namespace):
         return answer
 
     async def mine(self, **fields: Unpack[JobRequestMineFields]) -> ApplicationPage:
-        """List the contractor's own applications, newest first.
+        """List the contractor's own applications, newest first
 
         For contractor.
         """
@@ -4130,7 +4129,7 @@ class JobRequestCommands(Namespace):
         return answer
 
     async def get(self, **fields: Unpack[JobRequestGetFields]) -> Application:
-        """The applicant and the owner of the job may read it.
+        """The applicant and the owner of the job may read it
 
         For contractor, customer. Refusals: not_found.
         """
@@ -4142,7 +4141,7 @@ class JobRequestCommands(Namespace):
     async def withdraw(
         self, *, request_id: str | None = None, **fields: Unpack[JobRequestWithdrawFields]
     ) -> Application:
-        """Withdraw a pending or accepted application, unless it has won the job.
+        """Withdraw a pending or accepted application, unless it has won the job
 
         For contractor. Refusals: application_not_pending, not_found.
         """
@@ -4154,7 +4153,7 @@ class JobRequestCommands(Namespace):
     async def accept(
         self, *, request_id: str | None = None, **fields: Unpack[JobRequestAcceptFields]
     ) -> Application:
-        """Shortlist the applicant and open their conversation.
+        """Shortlist the applicant and open their conversation
 
         For customer. Refusals: application_not_pending, job_not_open, not_found.
         """
@@ -4166,7 +4165,7 @@ class JobRequestCommands(Namespace):
     async def reject(
         self, *, request_id: str | None = None, **fields: Unpack[JobRequestRejectFields]
     ) -> Application:
-        """Reject a pending application.
+        """Reject a pending application
 
         For customer. Refusals: application_not_pending, not_found.
         """
@@ -4188,7 +4187,7 @@ class ChatCommands(Namespace):
     async def open(
         self, *, request_id: str | None = None, **fields: Unpack[ChatOpenFields]
     ) -> SeenConversation:
-        """Open or find the conversation of a job's customer and one of its applicants.
+        """Open or find the conversation of a job's customer and one of its applicants
 
         For contractor, customer. Refusals: not_found.
         """
@@ -4198,7 +4197,7 @@ class ChatCommands(Namespace):
         return answer
 
     async def list(self, **fields: Unpack[ChatListFields]) -> SeenConversationPage:
-        """Own conversations with their unread counts, the most recently active first.
+        """Own conversations with their unread counts, the most recently active first
 
         For contractor, customer.
         """
@@ -4218,7 +4217,7 @@ class ChatCommands(Namespace):
         return answer
 
     async def history(self, **fields: Unpack[ChatHistoryFields]) -> MessageRange:
-        """Read messages of a conversation, oldest first.
+        """Read messages of a conversation, oldest first
 
         For contractor, customer. Refusals: not_found.
         """
@@ -4230,7 +4229,7 @@ class ChatCommands(Namespace):
     async def read(
         self, *, request_id: str | None = None, **fields: Unpack[ChatReadFields]
     ) -> ReadReceipt:
-        """Move the caller's read mark forward; a lower number changes nothing.
+        """Move the caller's read mark forward; a lower number changes nothing
 
         For contractor, customer. Refusals: not_found.
         """
@@ -4252,7 +4251,7 @@ class ChatCommands(Namespace):
     async def edit(
         self, *, request_id: str | None = None, **fields: Unpack[ChatEditFields]
     ) -> Message:
-        """Change the text.
+        """Change the text
 
         For contractor, customer. Refusals: blocked, not_found.
         """
@@ -4264,7 +4263,7 @@ class ChatCommands(Namespace):
     async def delete(
         self, *, request_id: str | None = None, **fields: Unpack[ChatDeleteFields]
     ) -> Message:
-        """Delete the content; the number stays, and disputes keep the content.
+        """Delete the content; the number stays, and disputes keep the content
 
         For contractor, customer. Refusals: not_found.
         """
@@ -4276,7 +4275,7 @@ class ChatCommands(Namespace):
     async def react(
         self, *, request_id: str | None = None, **fields: Unpack[ChatReactFields]
     ) -> Message:
-        """Add an emoji to a message, or remove it.
+        """Add an emoji to a message, or remove it
 
         For contractor, customer. Refusals: blocked, not_found.
         """
@@ -4286,7 +4285,7 @@ class ChatCommands(Namespace):
         return answer
 
     async def search(self, **fields: Unpack[ChatSearchFields]) -> MessagePage:
-        """Messages with all the words, newest first, in one or all of one's own conversations.
+        """Messages with all the words, newest first, in one or all of one's own conversations
 
         For contractor, customer. Refusals: not_found.
         """
@@ -4320,7 +4319,7 @@ class ChatCommands(Namespace):
         return answer
 
     async def typing(self, **fields: Unpack[ChatTypingFields]) -> ChatTypingAnswer:
-        """Push the typing state to the other member's connections.
+        """Push the typing state to the other member's connections
 
         For contractor, customer. Refusals: not_found.
         """
@@ -4377,7 +4376,7 @@ class BiddingCommands(Namespace):
     async def create(
         self, *, request_id: str | None = None, **fields: Unpack[BiddingCreateFields]
     ) -> OfferWithPayment:
-        """Offer the job to an applicant and start the hold of the money.
+        """Offer the job to an applicant and start the hold of the money
 
         For customer. Refusals: amount_not_payable, currency_not_supported, job_not_open, job_taken,
         not_an_applicant, not_found, offer_exists.
@@ -4388,7 +4387,7 @@ class BiddingCommands(Namespace):
         return answer
 
     async def list(self, **fields: Unpack[BiddingListFields]) -> OfferPage:
-        """List the offers that the actor has sent or received, newest first.
+        """List the offers that the actor has sent or received, newest first
 
         For contractor, customer.
         """
@@ -4396,7 +4395,7 @@ class BiddingCommands(Namespace):
         return answer
 
     async def get(self, **fields: Unpack[BiddingGetFields]) -> Offer:
-        """Read one offer with its history.
+        """Read one offer with its history
 
         For contractor, customer. Refusals: not_found.
         """
@@ -4406,7 +4405,7 @@ class BiddingCommands(Namespace):
     async def withdraw(
         self, *, request_id: str | None = None, **fields: Unpack[BiddingWithdrawFields]
     ) -> Offer:
-        """Withdraw the offer and release its hold.
+        """Withdraw the offer and release its hold
 
         For customer. Refusals: not_found, offer_not_pending.
         """
@@ -4418,7 +4417,7 @@ class BiddingCommands(Namespace):
     async def accept(
         self, *, request_id: str | None = None, **fields: Unpack[BiddingAcceptFields]
     ) -> Offer:
-        """Reserve the job and start the capture; `offer.accepted` is pushed when it succeeds.
+        """Reserve the job and start the capture; `offer.accepted` is pushed when it succeeds
 
         For contractor. Refusals: currency_not_supported, job_not_open, job_taken, not_found,
         offer_expired, offer_not_pending, payment_disputed.
@@ -4431,7 +4430,7 @@ class BiddingCommands(Namespace):
     async def reject(
         self, *, request_id: str | None = None, **fields: Unpack[BiddingRejectFields]
     ) -> Offer:
-        """Reject the offer and release its hold.
+        """Reject the offer and release its hold
 
         For contractor. Refusals: not_found, offer_not_pending.
         """
@@ -4443,7 +4442,7 @@ class BiddingCommands(Namespace):
     async def counter(
         self, *, request_id: str | None = None, **fields: Unpack[BiddingCounterFields]
     ) -> Offer:
-        """Reject the offer with other terms; the customer may create a new offer from them.
+        """Reject the offer with other terms; the customer may create a new offer from them
 
         For contractor. Refusals: amount_not_payable, currency_not_supported, not_found,
         offer_not_pending.
@@ -4464,7 +4463,7 @@ class PaymentCommands(Namespace):
     NAME = "/payment"
 
     async def list(self, **fields: Unpack[PaymentListFields]) -> PaymentPage:
-        """The actor's payments, newest first; all payments for an admin.
+        """The actor's payments, newest first; all payments for an admin
 
         For admin, contractor, customer.
         """
@@ -4472,7 +4471,7 @@ class PaymentCommands(Namespace):
         return answer
 
     async def setup(self, *, request_id: str | None = None) -> MethodSetup:
-        """Prepare the saving of a card or another payment method for later offers.
+        """Prepare the saving of a card or another payment method for later offers
 
         For customer. Refusals: not_found.
         """
@@ -4482,7 +4481,7 @@ class PaymentCommands(Namespace):
         return answer
 
     async def methods(self) -> SavedMethods:
-        """The actor's saved methods.
+        """The actor's saved methods
 
         For customer. Refusals: not_found.
         """
@@ -4492,7 +4491,7 @@ class PaymentCommands(Namespace):
         return answer
 
     async def detach(self, **fields: Unpack[PaymentDetachFields]) -> SavedMethod:
-        """Delete a saved method; holds made with it remain.
+        """Delete a saved method; holds made with it remain
 
         For customer. Refusals: not_found.
         """
@@ -4502,7 +4501,7 @@ class PaymentCommands(Namespace):
         return answer
 
     async def chargebacks(self, **fields: Unpack[PaymentChargebacksFields]) -> ChargebackPage:
-        """List the chargebacks of the actor's own payments, or all for an administrator.
+        """List the chargebacks of the actor's own payments, or all for an administrator
 
         For admin, contractor, customer.
         """
@@ -4512,7 +4511,7 @@ class PaymentCommands(Namespace):
         return answer
 
     async def disputes(self, **fields: Unpack[PaymentDisputesFields]) -> DisputePage:
-        """List the actor's own disputes, or all for an administrator, newest first.
+        """List the actor's own disputes, or all for an administrator, newest first
 
         For admin, contractor, customer.
         """
@@ -4524,7 +4523,7 @@ class PaymentCommands(Namespace):
     async def dispute_open(
         self, *, request_id: str | None = None, **fields: Unpack[PaymentDisputeOpenFields]
     ) -> Dispute:
-        """Freeze the money of a job in progress until both sides agree or an administrator decides.
+        """Freeze the money of a job in progress until both sides agree or an administrator decides
 
         For contractor, customer. Refusals: dispute_open, job_not_in_progress,
         milestone_not_standing, not_found, payment_disputed.
@@ -4535,7 +4534,7 @@ class PaymentCommands(Namespace):
         return answer
 
     async def dispute(self, **fields: Unpack[PaymentDisputeFields]) -> Dispute:
-        """Read one dispute with its latest entries.
+        """Read one dispute with its latest entries
 
         For admin, contractor, customer. Refusals: not_found.
         """
@@ -4547,7 +4546,7 @@ class PaymentCommands(Namespace):
     async def dispute_entries(
         self, **fields: Unpack[PaymentDisputeEntriesFields]
     ) -> TimelineEntryPage:
-        """Read the timeline of a dispute, newest first.
+        """Read the timeline of a dispute, newest first
 
         For admin, contractor, customer. Refusals: not_found.
         """
@@ -4559,7 +4558,7 @@ class PaymentCommands(Namespace):
     async def dispute_say(
         self, *, request_id: str | None = None, **fields: Unpack[PaymentDisputeSayFields]
     ) -> Dispute:
-        """Add a message to the timeline.
+        """Add a message to the timeline
 
         For contractor, customer. Refusals: dispute_not_open, not_found, too_many.
         """
@@ -4571,7 +4570,7 @@ class PaymentCommands(Namespace):
     async def dispute_evidence(
         self, *, request_id: str | None = None, **fields: Unpack[PaymentDisputeEvidenceFields]
     ) -> Dispute:
-        """Add evidence with files to the timeline, where administrators see it too.
+        """Add evidence with files to the timeline, where administrators see it too
 
         For contractor, customer. Refusals: dispute_not_open, not_found, too_many.
         """
@@ -4600,7 +4599,7 @@ class PaymentCommands(Namespace):
     async def dispute_agree(
         self, *, request_id: str | None = None, **fields: Unpack[PaymentDisputeAgreeFields]
     ) -> Dispute:
-        """Accept the other side's proposal and resolve the dispute with it.
+        """Accept the other side's proposal and resolve the dispute with it
 
         For contractor, customer. Refusals: amount_not_payable, dispute_not_open,
         insufficient_funds, not_found, payment_disputed.
@@ -4613,7 +4612,7 @@ class PaymentCommands(Namespace):
     async def dispute_escalate(
         self, *, request_id: str | None = None, **fields: Unpack[PaymentDisputeEscalateFields]
     ) -> Dispute:
-        """Escalate the dispute to an administrator.
+        """Escalate the dispute to an administrator
 
         For contractor, customer. Refusals: dispute_not_open, not_found.
         """
@@ -4623,7 +4622,7 @@ class PaymentCommands(Namespace):
         return answer
 
     async def get(self, **fields: Unpack[PaymentGetFields]) -> Payment:
-        """One payment.
+        """One payment
 
         For admin, contractor, customer. Refusals: not_found.
         """
@@ -4635,7 +4634,7 @@ class PaymentCommands(Namespace):
     async def confirm(
         self, *, request_id: str | None = None, **fields: Unpack[PaymentConfirmFields]
     ) -> PaymentSheet:
-        """Read the payment from Stripe after the client has confirmed it, such as by 3-D Secure.
+        """Read the payment from Stripe after the client has confirmed it, such as by 3-D Secure
 
         For admin, contractor, customer. Refusals: not_found.
         """
@@ -4668,7 +4667,7 @@ class WalletCommands(Namespace):
     NAME = "/wallet"
 
     async def balance(self) -> WalletSummary:
-        """The actor's wallet; for an admin the platform's.
+        """The actor's wallet; for an admin the platform's
 
         For admin, contractor, customer.
         """
@@ -4676,7 +4675,7 @@ class WalletCommands(Namespace):
         return answer
 
     async def history(self, **fields: Unpack[WalletHistoryFields]) -> TransactionPage:
-        """The transactions of the actor's wallet, newest first; for an admin the platform's.
+        """The transactions of the actor's wallet, newest first; for an admin the platform's
 
         For admin, contractor, customer.
         """
@@ -4686,7 +4685,7 @@ class WalletCommands(Namespace):
         return answer
 
     async def statement(self, **fields: Unpack[WalletStatementFields]) -> AccountStatement:
-        """The totals of a period for the actor's money; for an admin the platform's.
+        """The totals of a period for the actor's money; for an admin the platform's
 
         For admin, contractor, customer.
         """
@@ -4698,7 +4697,7 @@ class WalletCommands(Namespace):
     async def withdraw(
         self, *, request_id: str | None = None, **fields: Unpack[WalletWithdrawFields]
     ) -> Withdrawal:
-        """Pay available money out to the bank account.
+        """Pay available money out to the bank account
 
         For contractor. Refusals: currency_not_supported, insufficient_funds, not_found,
         not_onboarded, step_up_required, wallet_frozen.
@@ -4709,7 +4708,7 @@ class WalletCommands(Namespace):
         return answer
 
     async def withdrawals(self, **fields: Unpack[WalletWithdrawalsFields]) -> WithdrawalPage:
-        """The actor's withdrawals, newest first.
+        """The actor's withdrawals, newest first
 
         For contractor.
         """
@@ -4737,7 +4736,7 @@ class AdminCommands(Namespace):
     NAME = "/admin"
 
     async def overview(self) -> Overview:
-        """Count users, jobs, offers and payments by status; sum commission and escrow.
+        """Count users, jobs, offers and payments by status; sum commission and escrow
 
         For admin.
         """
@@ -4745,7 +4744,7 @@ class AdminCommands(Namespace):
         return answer
 
     async def audit(self, **fields: Unpack[AdminAuditFields]) -> AuditListingPage:
-        """The audit trail, newest first.
+        """The audit trail, newest first
 
         For admin.
         """
@@ -4755,7 +4754,7 @@ class AdminCommands(Namespace):
         return answer
 
     async def disputes(self, **fields: Unpack[AdminDisputesFields]) -> DisputePage:
-        """List all disputes with their latest entries, newest first.
+        """List all disputes with their latest entries, newest first
 
         For admin.
         """
@@ -4765,7 +4764,7 @@ class AdminCommands(Namespace):
         return answer
 
     async def conversation(self, **fields: Unpack[AdminConversationFields]) -> ArchivedMessages:
-        """Read the conversation of the two sides of a dispute.
+        """Read the conversation of the two sides of a dispute
 
         For admin. Refusals: not_found.
         """
@@ -4775,7 +4774,7 @@ class AdminCommands(Namespace):
         return answer
 
     async def reports(self, **fields: Unpack[AdminReportsFields]) -> ReportPage:
-        """List reports, newest first.
+        """List reports, newest first
 
         For admin.
         """
@@ -4787,7 +4786,7 @@ class AdminCommands(Namespace):
     async def resolve(
         self, *, request_id: str | None = None, **fields: Unpack[AdminResolveFields]
     ) -> Dispute:
-        """Decide with any split.
+        """Decide with any split
 
         For admin. Refusals: amount_not_payable, approval_required, dispute_not_open,
         insufficient_funds, not_found, payment_disputed, step_up_required.
@@ -4800,7 +4799,7 @@ class AdminCommands(Namespace):
     async def evidence(
         self, *, request_id: str | None = None, **fields: Unpack[AdminEvidenceFields]
     ) -> Chargeback:
-        """Send evidence to the bank.
+        """Send evidence to the bank
 
         For admin. Refusals: dispute_not_open, not_found.
         """
@@ -4810,7 +4809,7 @@ class AdminCommands(Namespace):
         return answer
 
     async def transfers(self, **fields: Unpack[AdminTransfersFields]) -> TransferPage:
-        """List transfers to contractors, newest first.
+        """List transfers to contractors, newest first
 
         For admin.
         """
@@ -4822,7 +4821,7 @@ class AdminCommands(Namespace):
     async def release(
         self, *, request_id: str | None = None, **fields: Unpack[AdminReleaseFields]
     ) -> Transfer:
-        """Send a parked transfer, or retry a waiting one at once.
+        """Send a parked transfer, or retry a waiting one at once
 
         For admin. Refusals: approval_required, not_found, step_up_required.
         """
@@ -4849,7 +4848,7 @@ class AdminCommands(Namespace):
     async def freeze(
         self, *, request_id: str | None = None, **fields: Unpack[AdminFreezeFields]
     ) -> User:
-        """Stop a contractor's transfers and withdrawals.
+        """Stop a contractor's transfers and withdrawals
 
         For admin. Refusals: not_found.
         """
@@ -4861,7 +4860,7 @@ class AdminCommands(Namespace):
     async def unfreeze(
         self, *, request_id: str | None = None, **fields: Unpack[AdminUnfreezeFields]
     ) -> User:
-        """Allow transfers and withdrawals again, and send waiting transfers.
+        """Allow transfers and withdrawals again, and send waiting transfers
 
         For admin. Refusals: not_found, step_up_required.
         """
@@ -4873,7 +4872,7 @@ class AdminCommands(Namespace):
     async def adjust(
         self, *, request_id: str | None = None, **fields: Unpack[AdminAdjustFields]
     ) -> WalletBalances:
-        """Correct a contractor's wallet; a credit pays their debt first, the rest is transferred.
+        """Correct a contractor's wallet; a credit pays their debt first, the rest is transferred
 
         For admin. Refusals: approval_required, insufficient_funds, not_found, step_up_required.
         """
@@ -4883,7 +4882,7 @@ class AdminCommands(Namespace):
         return answer
 
     async def approvals(self, **fields: Unpack[AdminApprovalsFields]) -> ApprovalPage:
-        """List the commands that wait for a second administrator, or waited; newest first.
+        """List the commands that wait for a second administrator, or waited; newest first
 
         For admin.
         """
@@ -4910,7 +4909,7 @@ class AdminCommands(Namespace):
     async def decline(
         self, *, request_id: str | None = None, **fields: Unpack[AdminDeclineFields]
     ) -> Approval:
-        """Decline the command of another administrator, or take back one's own.
+        """Decline the command of another administrator, or take back one's own
 
         For admin. Refusals: not_found.
         """
@@ -4920,7 +4919,7 @@ class AdminCommands(Namespace):
         return answer
 
     async def users(self, **fields: Unpack[AdminUsersFields]) -> SeenUserPage:
-        """List users, newest first.
+        """List users, newest first
 
         For admin.
         """
@@ -4928,7 +4927,7 @@ class AdminCommands(Namespace):
         return answer
 
     async def payments(self, **fields: Unpack[AdminPaymentsFields]) -> SeenPaymentPage:
-        """List all payments, newest first.
+        """List all payments, newest first
 
         For admin.
         """
@@ -4938,7 +4937,7 @@ class AdminCommands(Namespace):
         return answer
 
     async def wallets(self, **fields: Unpack[AdminWalletsFields]) -> SeenBalancePage:
-        """List wallets, debts and escrow accounts, sorted by account name.
+        """List wallets, debts and escrow accounts, sorted by account name
 
         For admin.
         """
@@ -4948,7 +4947,7 @@ class AdminCommands(Namespace):
         return answer
 
     async def transactions(self, **fields: Unpack[AdminTransactionsFields]) -> SeenTransactionPage:
-        """List the journal's transactions, newest first.
+        """List the journal's transactions, newest first
 
         For admin.
         """
@@ -4958,7 +4957,7 @@ class AdminCommands(Namespace):
         return answer
 
     async def commissions(self, **fields: Unpack[AdminCommissionsFields]) -> CommissionReport:
-        """List the platform's fees, refunds and costs by period and currency.
+        """List the platform's fees, refunds and costs by period and currency
 
         For admin.
         """
@@ -4983,7 +4982,7 @@ class AdminCommands(Namespace):
     async def unban(
         self, *, request_id: str | None = None, **fields: Unpack[AdminUnbanFields]
     ) -> SeenUser:
-        """Lift a ban.
+        """Lift a ban
 
         For admin. Refusals: not_found.
         """
@@ -4993,7 +4992,7 @@ class AdminCommands(Namespace):
         return answer
 
     async def dead_letters(self, **fields: Unpack[AdminDeadLettersFields]) -> DeadLetterPage:
-        """List dead letters, newest first.
+        """List dead letters, newest first
 
         For admin.
         """
@@ -5005,7 +5004,7 @@ class AdminCommands(Namespace):
     async def retry(
         self, *, request_id: str | None = None, **fields: Unpack[AdminRetryFields]
     ) -> DeadLetter:
-        """Queue a dead letter again, with all its attempts.
+        """Queue a dead letter again, with all its attempts
 
         For admin. Refusals: not_found.
         """
@@ -5017,7 +5016,7 @@ class AdminCommands(Namespace):
     async def discard(
         self, *, request_id: str | None = None, **fields: Unpack[AdminDiscardFields]
     ) -> DeadLetter:
-        """Remove a dead letter; the audit trail keeps the reason.
+        """Remove a dead letter; the audit trail keeps the reason
 
         For admin. Refusals: not_found.
         """
@@ -5027,7 +5026,7 @@ class AdminCommands(Namespace):
         return answer
 
     async def webhook_events(self, **fields: Unpack[AdminWebhookEventsFields]) -> WebhookEventPage:
-        """List Stripe's events, the one that was received last first.
+        """List Stripe's events, the one that was received last first
 
         For admin.
         """
@@ -5037,7 +5036,7 @@ class AdminCommands(Namespace):
         return answer
 
     async def webhook_event(self, **fields: Unpack[AdminWebhookEventFields]) -> EventWithPayload:
-        """One of Stripe's events with its payload.
+        """One of Stripe's events with its payload
 
         For admin. Refusals: not_found.
         """
@@ -5049,7 +5048,7 @@ class AdminCommands(Namespace):
     async def replay(
         self, *, request_id: str | None = None, **fields: Unpack[AdminReplayFields]
     ) -> WebhookEvent:
-        """Process an event again.
+        """Process an event again
 
         For admin. Refusals: not_found.
         """
@@ -5061,7 +5060,7 @@ class AdminCommands(Namespace):
     async def reconcile(
         self, *, request_id: str | None = None, **fields: Unpack[AdminReconcileFields]
     ) -> Reconciliation:
-        """Start a run; `reconciliation.updated` is pushed when it ends.
+        """Start a run; `reconciliation.updated` is pushed when it ends
 
         For admin.
         """
@@ -5073,7 +5072,7 @@ class AdminCommands(Namespace):
     async def reconciliations(
         self, **fields: Unpack[AdminReconciliationsFields]
     ) -> ReconciliationPage:
-        """List the reports, newest first.
+        """List the reports, newest first
 
         For admin.
         """
@@ -5083,7 +5082,7 @@ class AdminCommands(Namespace):
         return answer
 
     async def live(self) -> Overview:
-        """Subscribe this connection to `stats`, pushed every second, and to `activity`.
+        """Subscribe this connection to `stats`, pushed every second, and to `activity`
 
         For admin. Refusals: too_many.
         """
@@ -5118,7 +5117,7 @@ class FilesCommands(Namespace):
     NAME = "/files"
 
     async def ticket(self, **fields: Unpack[FilesTicketFields]) -> Ticket:
-        """A ticket for one file and 60 seconds, for `<img>`.
+        """A ticket for one file and 60 seconds, for `<img>`
 
         For admin, contractor, customer. Refusals: not_found.
         """
