@@ -5,7 +5,7 @@ import { frameActions, brand, mount, refuse } from "./frame.js";
 import { consoleActions, consolePage, followConsole, openConsole, prepareConsole } from "./docs/console.js";
 import { namespacePage, operationPage, pushPage } from "./docs/operation_view.js";
 import { schemaList, schemaPage } from "./docs/schema_view.js";
-import { changed } from "./state.js";
+import { changed, notify } from "./state.js";
 import { el } from "./dom.js";
 import { empty } from "./parts.js";
 import { linkInto } from "./docs/text.js";
@@ -172,6 +172,10 @@ const actions = {
     localStorage.setItem(LANGUAGE, id);
   },
   async copy({ id }) {
+    if (!navigator.clipboard) { // pages over TLS and of this host have one
+      notify("Browsers let pages copy over TLS only. Select the text instead.");
+      return;
+    }
     await navigator.clipboard.writeText(id);
     page.copied = id;
     setTimeout(() => {
@@ -182,13 +186,13 @@ const actions = {
 };
 
 async function read() {
-  const names = ["openapi", "asyncapi"];
-  const documents = await Promise.all(names.map(async (name) => {
-    const response = await fetch(`/api/${name}.json`);
-    if (!response.ok) throw new Error(`${name}: ${response.status}`);
+  const paths = ["/api/openapi.json", "/api/asyncapi.json", "/api/meta"];
+  const [openapi, asyncapi, meta] = await Promise.all(paths.map(async (path) => {
+    const response = await fetch(path);
+    if (!response.ok) throw new Error(`${path}: ${response.status}`);
     return response.json();
   }));
-  known = reference(...documents);
+  known = { ...reference(openapi, asyncapi), meta };
   linkInto(known);
   prepareConsole(known);
   if (CONSOLE.test(place())) openConsole();

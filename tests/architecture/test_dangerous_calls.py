@@ -18,10 +18,10 @@ PAUSES = {
     "server/workers/scheduler.py",
 }
 # Markup made of text, programs made of text, and messages of other pages. The channel `tabs` of
-# api.js connects pages of one origin only.
+# The BroadcastChannel of client/session.js connects pages of one origin only.
 IN_BROWSER = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|srcdoc|createContextualFragment"
-    r"|\beval\(|new Function|(?<!tabs\.)postMessage|addEventListener\([\"']message"
+    r"|\beval\(|new Function|(?<!#channel\?\.)postMessage|addEventListener\([\"']message"
 )
 
 

@@ -17,7 +17,7 @@ const PUSH = `bidding.on("offer.created", ({ seq, at, data }) => {
   // data is the whole object with its version: keep the highest
 });`;
 
-export function startPage({ version }, page) {
+export function startPage({ version, meta }, page) {
   return [
     el("h1", {}, "Build on JobSphere"),
     el("p.lead", {}, "Everything that a program can ask for and everything that is pushed to it."),
@@ -30,7 +30,8 @@ export function startPage({ version }, page) {
       p("The account is one of those that `make run` makes. `account.register` opens your own. The clients are the ",
         "packages in ", el("code", {}, "static/client"), " and ", el("code", {}, "static/client/python"), ".")),
     el("section", {}, el("h2", {}, "Tokens"),
-      p("`account.login` answers an access token, which is good for 15 minutes, and a refresh token. ",
+      p("`account.login` answers an access token, which is good for ", `${meta.accounts.access_token_seconds / 60} minutes, `,
+        "and a refresh token. ",
         "`account.refresh` changes the refresh token into a new pair, and the sockets of the session stay open. ",
         "A refresh token works once. Repeated within 30 seconds it answers the same pair; later, it ends the session."),
       p("A sign-in that answers `second_factor_required` is completed by `account.login_code` or `account.passkey_login`.")),
@@ -85,15 +86,20 @@ export function errorsPage({ errors, operations }, page) {
   ];
 }
 
-export function limitsPage({ operations }) {
+const kib = (bytes) => `${bytes / 1024} KiB`;
+
+export function limitsPage({ operations, meta }) {
+  const { rates } = meta;
   const limited = [...operations.values()].filter(({ limits }) => limits.length);
   return [
     el("h1", {}, "Limits"),
     p("A limit lets some requests through at once and refills evenly. When it is used up, the answer is `rate_limited`; ",
       el("code", {}, "details.retry_after"), " (over HTTP also the header ", el("code", {}, "Retry-After"),
       ") says for how many seconds to wait."),
-    p("All commands of a user together have one limit, over all connections and processes. ", link("#meta", el("code", {}, "GET /api/meta")),
-      " tells it, with all others that are in force. Large input and answers count as several commands."),
+    p(`All commands of a user together, over all connections: ${rates.all.requests} at once, and from then on `
+      + `${rates.all.requests / rates.all.seconds} in a second. ${kib(rates.command_bytes)} of input, or ${kib(rates.answer_bytes)} of an answer, `
+      + "count as one command. ", link("#meta", el("code", {}, "GET /api/meta")),
+      " tells all limits that are in force."),
     el("section", {}, el("h2", {}, "Operations with limits of their own"),
       el("ul.plain.index", {}, limited.map(({ name, limits }) => el(
         "li", {}, link(`#${name}`, el("code", {}, name)),

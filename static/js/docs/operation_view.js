@@ -51,7 +51,7 @@ function fact(label, ...value) {
   return el("div", {}, el("dt", {}, label), el("dd", {}, ...value));
 }
 
-function facts({ roles, http, socket, repeat, stepUp, duringSetup, joins }) {
+function facts({ roles, http, socket, repeat, stepUp, duringSetup, joins, conditional }) {
   return el(
     "dl.facts", {},
     fact("Who", roles.length ? roles.join(", ") : "anyone, without signing in"),
@@ -59,6 +59,8 @@ function facts({ roles, http, socket, repeat, stepUp, duringSetup, joins }) {
     socket && fact("Socket", el("code", {}, socket.event), " in ", el("code", {}, socket.namespace)),
     fact("Repeats", line(REPEATS[repeat])),
     stepUp && fact("Confirmation", line("It may answer `step_up_required`: confirm with `account.step_up`, then repeat it.")),
+    conditional && fact("Known answers", "Over HTTP it has an ", el("code", {}, "ETag"), ". Sent back as ",
+      el("code", {}, "If-None-Match"), ", it is answered 304 without a body as long as nothing has changed."),
     duringSetup && fact("Second factor", "Administrators may use it before they have set up their second factor."),
     joins && fact("Subscribes", "This connection gets the pushes from then on. Send it again after a reconnect."),
   );
@@ -76,10 +78,16 @@ function answer({ answer: { schema, description, types } }, { schemas }) {
 }
 
 function refusals({ statuses }) {
-  const rows = statuses.flatMap(({ status, codes }) => codes.map((each) => ({ status, ...each })));
-  return el("ul.plain.refusals", {}, rows.map(({ status, code: name, meaning }) => el(
+  const rows = new Map();
+  for (const { status, codes } of statuses) {
+    for (const { code: name, meaning } of codes) {
+      const { found = [] } = rows.get(name) ?? {};
+      rows.set(name, { meaning, found: status ? [...found, status] : found });
+    }
+  }
+  return el("ul.plain.refusals", {}, [...rows].map(([name, { meaning, found }]) => el(
     "li", {},
-    link(`#errors.${name}`, el("code", {}, name)), status && el("span.status", {}, status),
+    link(`#errors.${name}`, el("code", {}, name)), found.map((status) => el("span.status", {}, status)),
     el("span.meaning", {}, line(meaning)))));
 }
 

@@ -50,6 +50,7 @@ function* routes({ openapi, asyncapi }) {
         socket: described["x-socket"] ?? null,
         joins: Boolean(socket?.["x-joins"]),
         open: described.security.length === 0,
+        conditional: (described.parameters ?? []).some((each) => resolve(openapi, each).name === "If-None-Match"),
         ...input(openapi, described, twinExample(asyncapi, described)),
         ...(socket ? fromSocket(asyncapi, socket, described, openapi) : {}),
         answer: answerOf(openapi, described),
