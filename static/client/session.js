@@ -73,8 +73,9 @@ export class Session {
     this.adopt({ ...answer, skew: skewOf(answer.access_token) });
   }
 
-  /** Take over a session, or a part of it. */
+  /** Take over a session, or a part of it. Another one than there was ends that one here. */
   adopt({ device_token, ...answered }) {
+    if (this.#kept && answered.refresh_token && idOf(answered) !== idOf(this.#kept)) this.#forget();
     if (device_token) this.devices?.setItem(DEVICE, device_token);
     this.#keep({ ...(answered.user ? {} : this.#kept), ...answered });
     this.open();
@@ -185,7 +186,7 @@ export class Session {
     this.storage?.setItem(KEY, JSON.stringify({ ...session, user }));
   }
 
-  #forget(reason) {
+  #forget(reason = null) {
     this.#kept = null;
     this.storage?.removeItem(KEY);
     this.close();

@@ -108,12 +108,16 @@ async def test_changed_messages_come_once(node: Node, server: Server, market: Ma
 async def test_a_client_goes_on_after_an_earlier_one(
     node: Node, server: Server, market: Market
 ) -> None:
-    """Guard: `since` of feed.js is where the feed goes on."""
+    """Guard: `since` of feed.js is where the feed goes on, also of a client that was closed."""
     party = await market.customer(connect=False)
     await store_events(server.store, party, 250)
     client = await follower(node, server, party, since=20)
     assert client.seqs == list(range(21, 251))
-    assert await client.call("seq") == 250
+    await client.call("close")
+    await market.job(await party.connect())
+    await client.call("connect")
+    await client.until(lambda: len(client.seqs) > 230)
+    assert client.seqs[230:] == list(range(251, await client.call("seq") + 1))
 
 
 async def test_pushes_that_are_missing_for_good_are_told(

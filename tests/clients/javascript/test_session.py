@@ -55,6 +55,22 @@ async def test_tokens_are_renewed_before_they_expire(
     assert await one.call("live")
 
 
+async def test_another_user_of_the_same_client(node: Node, server: Server, market: Market) -> None:
+    """Guard: `adopt` in session.js ends the session of before, and `#begin` in jobsphere.js
+    forgets how far its feed went."""
+    first, second = await market.customer(), await market.customer()
+    client = await follower(node, server, first)
+    await market.job(first)
+    await client.pushed("job.updated")
+    await client.call("account.login", {"email": second.email, "password": PASSWORD})
+    assert await client.told("end") is None
+    await client.call("connect")
+    await client.call("feed.catchUp")
+    assert await client.call("seq") == 0
+    job = await market.job(second)
+    assert (await client.pushed("job.updated", lambda data: data["id"] == job["id"])).seq == 1
+
+
 @pytest.mark.parametrize("hours", [-5, 5])
 async def test_a_clock_that_is_wrong(node: Node, market: Market, hours: int) -> None:
     """Guard: `skewOf` in session.js. Otherwise each command renews the tokens, or none does."""
