@@ -12,8 +12,9 @@ from domain.kernel.store import UnitOfWork
 
 
 class SecurityFact(StrEnum):
-    """`notifications/templates/security.py` has the text of each."""
+    """What has changed in how a user signs in."""
 
+    # `notifications/templates/security.py` has the text of each.
     PASSWORD_CHANGED = "password_changed"
     EMAIL_CHANGED = "email_changed"
     NEW_DEVICE = "new_device"

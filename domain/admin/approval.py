@@ -35,6 +35,8 @@ PARTS = 26  # hours that may count at the same time
 
 
 class ApprovalStatus(StrEnum):
+    """`pending`: waits for another administrator. `executed`: approved, and carried out."""
+
     PENDING = "pending"
     EXECUTED = "executed"
     DECLINED = "declined"

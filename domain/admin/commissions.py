@@ -18,6 +18,8 @@ from domain.operations.operation import operation
 
 
 class Bucket(StrEnum):
+    """The length of a period, in UTC."""
+
     DAY = "day"
     MONTH = "month"
 

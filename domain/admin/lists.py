@@ -49,6 +49,8 @@ def view_of(view: type[V], record: Record, **renamed: Any) -> V:
 
 
 class UserState(StrEnum):
+    """The states that users are listed by."""
+
     FROZEN = "frozen"
     BANNED = "banned"
     DELETED = "deleted"

@@ -21,6 +21,8 @@ from domain.operations.operation import operation
 
 
 class ReportReason(StrEnum):
+    """Why something is reported."""
+
     SPAM = "spam"
     ABUSE = "abuse"
     FRAUD = "fraud"

@@ -29,6 +29,10 @@ MAX_MILESTONES, MAX_MILESTONES_BYTES = 20, 256 * 1024  # of one offer, as JSON
 
 
 class OfferStatus(StrEnum):
+    """`awaiting_payment`: the money is not held yet. `pending`: waits for the contractor.
+    `accepting`: the money is being captured. `blocked`: the job went to another offer, or was
+    cancelled."""
+
     AWAITING_PAYMENT = "awaiting_payment"
     PENDING = "pending"
     ACCEPTING = "accepting"
@@ -42,6 +46,8 @@ class OfferStatus(StrEnum):
 
 
 class MilestoneStatus(StrEnum):
+    """`delivered`: waits for the customer. `cancelled`: ended without being completed."""
+
     PENDING = "pending"
     DELIVERED = "delivered"
     COMPLETED = "completed"

@@ -22,6 +22,9 @@ from domain.kernel.store import UnitOfWork
 
 
 class PaymentStatus(StrEnum):
+    """`requires_payment`: waits for the customer. `authorized`: the money is held. `capturing`:
+    it is being taken. `canceled`: the hold was released."""
+
     REQUIRES_PAYMENT = "requires_payment"
     AUTHORIZED = "authorized"
     CAPTURING = "capturing"

@@ -30,6 +30,8 @@ from domain.kernel.store import UnitOfWork
 
 
 class DisputeStatus(StrEnum):
+    """`proposed`: a side has proposed a split. `escalated`: an administrator decides."""
+
     OPEN = "open"
     PROPOSED = "proposed"
     ESCALATED = "escalated"

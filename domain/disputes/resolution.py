@@ -35,6 +35,8 @@ ANSWER_WITHIN = timedelta(days=7)
 
 
 class DisputeReason(StrEnum):
+    """`scope`: more or something else is demanded than was agreed. `unresponsive`: no answers."""
+
     NOT_DELIVERED = "not_delivered"
     NOT_AS_AGREED = "not_as_agreed"
     QUALITY = "quality"

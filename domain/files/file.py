@@ -247,6 +247,8 @@ async def store_generated(ports: Ports, file: File, content: AsyncIterator[bytes
 
 
 class PictureSize(StrEnum):
+    """Another size than the picture's own."""
+
     THUMBNAIL = "thumb"
 
 

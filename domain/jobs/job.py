@@ -36,6 +36,8 @@ PUBLIC_DECIMALS = 2  # of degrees
 
 
 class JobStatus(StrEnum):
+    """`open`: contractors may apply. `assigned`: an offer is accepted, work has not begun."""
+
     OPEN = "open"
     ASSIGNED = "assigned"
     IN_PROGRESS = "in_progress"

@@ -29,6 +29,8 @@ DEFAULT_RADIUS_KM = 50.0
 
 
 class JobSort(StrEnum):
+    """`budget`: the highest budget first."""
+
     NEWEST = "newest"
     BUDGET = "budget"
 

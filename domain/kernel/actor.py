@@ -6,6 +6,8 @@ import msgspec
 
 
 class Role(StrEnum):
+    """What a user is."""
+
     CUSTOMER = "customer"
     CONTRACTOR = "contractor"
     ADMIN = "admin"

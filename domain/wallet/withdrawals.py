@@ -36,6 +36,9 @@ from domain.ports.step_up import StepUpFor
 
 
 class WithdrawalStatus(StrEnum):
+    """`in_transit`: on the way to the bank. A bank may return a paid one, which is `failed`
+    then."""
+
     REQUESTED = "requested"
     IN_TRANSIT = "in_transit"
     PAID = "paid"

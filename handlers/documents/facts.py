@@ -8,6 +8,7 @@ from typing import Any
 from domain.kernel.errors import Code
 from domain.operations.command import Style
 from domain.operations.operation import Operation
+from handlers.documents.wire_types import paragraphs
 from handlers.expose import Exposed
 
 # The rate limits in force, by the name of their operation; see `RateTable.described`.
@@ -26,8 +27,7 @@ def summary_of(op: Operation) -> str:
 
 def described(op: Operation) -> str:
     """Its docstring in paragraphs. What it raises is listed by code."""
-    text = RAISES.sub("", inspect.cleandoc(op.run.__doc__ or ""))
-    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n") if part.strip())
+    return paragraphs(RAISES.sub("", inspect.cleandoc(op.run.__doc__ or "")))
 
 
 def words(summary: str, description: str = "") -> dict[str, str]:

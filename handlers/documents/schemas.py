@@ -12,7 +12,7 @@ from domain.operations.operation import Operation
 from handlers import NAMESPACES
 from handlers.documents.problems import Error, Problem
 from handlers.documents.server_paths import SERVER_PATHS
-from handlers.documents.wire_types import WireTypes
+from handlers.documents.wire_types import WireTypes, paragraphs
 from handlers.expose import Exposed, Route
 
 Schema = dict[str, Any]
@@ -90,6 +90,8 @@ def schemas() -> Schemas:
     made, components = msgspec.json.schema_components(listed, ref_template=REFERENCE + "{name}")
     assert not [name for name in components if not name.isalnum()], "two types of one name"
     for component in components.values():
+        if "description" in component:
+            component["description"] = paragraphs(component["description"])
         for described in component.get("properties", {}).values():
             _describe_option(described)
     rest = iter(made)

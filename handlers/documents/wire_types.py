@@ -118,7 +118,13 @@ class WireTypes:
 
 def first_paragraph(text: str | None) -> str:
     """A docstring begins with what a struct is; the rest is for those who read the code."""
-    return " ".join(inspect.cleandoc(text or "").partition("\n\n")[0].split())
+    return paragraphs(text).partition("\n\n")[0]
+
+
+def paragraphs(text: str | None) -> str:
+    """Each paragraph of a docstring on one line."""
+    parts = inspect.cleandoc(text or "").split("\n\n")
+    return "\n\n".join(" ".join(part.split()) for part in parts if part.strip())
 
 
 def _is_struct(kind: Any) -> bool:

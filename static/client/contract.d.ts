@@ -676,6 +676,7 @@ export interface ApprovalPage {
   next_cursor: string | null;
 }
 
+/** `pending`: waits for another administrator. `executed`: approved, and carried out. */
 export type ApprovalStatus = "declined" | "executed" | "expired" | "pending";
 
 /** A message with its earlier texts, from before it was edited or deleted. */
@@ -852,6 +853,7 @@ export interface BiddingWithdrawFields {
   offer_id: string;
 }
 
+/** The length of a period, in UTC. */
 export type Bucket = "day" | "month";
 
 /** Matches jobs whose budget overlaps this range. */
@@ -1227,8 +1229,10 @@ export interface DisputePage {
   next_cursor: string | null;
 }
 
+/** `scope`: more or something else is demanded than was agreed. `unresponsive`: no answers. */
 export type DisputeReason = "not_as_agreed" | "not_delivered" | "other" | "quality" | "scope" | "unresponsive";
 
+/** `proposed`: a side has proposed a split. `escalated`: an administrator decides. */
 export type DisputeStatus = "escalated" | "open" | "proposed" | "resolved";
 
 /** An answer without fields: the command was carried out. */
@@ -1628,6 +1632,7 @@ export interface JobSearchUnsaveFields {
 /** An operation without fields. */
 export type JobSearchesFields = Record<string, never>;
 
+/** `budget`: the highest budget first. */
 export type JobSort = "budget" | "newest";
 
 /** The division of the completed `amount`, in minor units. */
@@ -1647,6 +1652,7 @@ export interface JobStartFields {
   job_id: string;
 }
 
+/** `open`: contractors may apply. `assigned`: an offer is accepted, work has not begun. */
 export type JobStatus = "assigned" | "cancelled" | "completed" | "in_progress" | "open";
 
 export interface JobUnwatchFields {
@@ -1842,6 +1848,7 @@ export interface Milestone {
   dispute_id: string | null;
 }
 
+/** `delivered`: waits for the customer. `cancelled`: ended without being completed. */
 export type MilestoneStatus = "cancelled" | "completed" | "delivered" | "pending";
 
 /** One milestone; `amount` is its part of the offer's amount, in minor units. */
@@ -1967,6 +1974,10 @@ export interface OfferPage {
   next_cursor: string | null;
 }
 
+/**
+ * `awaiting_payment`: the money is not held yet. `pending`: waits for the contractor. `accepting`:
+ * the money is being captured. `blocked`: the job went to another offer, or was cancelled.
+ */
 export type OfferStatus = "accepted" | "accepting" | "awaiting_payment" | "blocked" | "countered" | "expired" | "failed" | "pending" | "rejected" | "withdrawn";
 
 /** One entry of an offer's history. `by` is a user, `stripe` or `system`. */
@@ -2239,8 +2250,13 @@ export interface PaymentSheet {
   failure: string | null;
 }
 
+/**
+ * `requires_payment`: waits for the customer. `authorized`: the money is held. `capturing`: it is
+ * being taken. `canceled`: the hold was released.
+ */
 export type PaymentStatus = "authorized" | "canceled" | "captured" | "capturing" | "failed" | "partially_refunded" | "refunded" | "requires_payment";
 
+/** Another size than the picture's own. */
 export type PictureSize = "thumb";
 
 /** `amount` in minor units, above zero, moves from `source` to `destination`. */
@@ -2405,6 +2421,7 @@ export interface ReportPage {
   next_cursor: string | null;
 }
 
+/** Why something is reported. */
 export type ReportReason = "abuse" | "fraud" | "other" | "spam";
 
 /** Why this connection ends: its session was ended, or its access token has expired. */
@@ -2413,13 +2430,13 @@ export interface RevokedSession {
   reason: "expired" | "revoked";
 }
 
+/** What a user is. */
 export type Role = "admin" | "contractor" | "customer";
 
 /**
  * What a refused field breaks. `details.rule` is one of these, so values never change.
  *
- *     `value` is for input of the right form that is refused for what it says, such as a wrong
- * code.
+ * `value` is for input of the right form that is refused for what it says, such as a wrong code.
  */
 export type Rule = "above" | "choice" | "format" | "max" | "max_length" | "min" | "min_length" | "multiple_of" | "pattern" | "required" | "type" | "unknown" | "value";
 
@@ -2507,7 +2524,7 @@ export interface SecurityChange {
   at: string;
 }
 
-/** `notifications/templates/security.py` has the text of each. */
+/** What has changed in how a user signs in. */
 export type SecurityFact = "codes_guessed" | "email_changed" | "new_device" | "passkey_added" | "passkey_removed" | "passkey_suspect" | "password_changed" | "recovery_code_used" | "recovery_codes_renewed" | "second_factors_reset" | "totp_disabled" | "totp_enabled";
 
 /** One account in one currency; `owner_id` is a user, or an offer for money in escrow. */
@@ -2877,8 +2894,8 @@ export interface TransferPage {
 }
 
 /**
- * `parked`: waits for an admin. `sending`: the request may have reached Stripe. `made`: created
- *     at Stripe. `available`: may be withdrawn. `reversed`: reversed in full.
+ * `parked`: waits for an admin. `sending`: the request may have reached Stripe. `made`: created at
+ * Stripe. `available`: may be withdrawn. `reversed`: reversed in full.
  */
 export type TransferStatus = "available" | "cancelled" | "made" | "parked" | "reversed" | "sending" | "waiting";
 
@@ -2960,6 +2977,7 @@ export interface UserPresence {
   last_seen_at: string | null;
 }
 
+/** The states that users are listed by. */
 export type UserState = "banned" | "deleted" | "frozen";
 
 /** The answer of `register` where the address must be verified before the first `login`. */
@@ -3122,6 +3140,7 @@ export interface WithdrawalPage {
   next_cursor: string | null;
 }
 
+/** `in_transit`: on the way to the bank. A bank may return a paid one, which is `failed` then. */
 export type WithdrawalStatus = "failed" | "in_transit" | "paid" | "requested";
 
 export interface AccountCommands {

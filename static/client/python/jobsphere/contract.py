@@ -708,6 +708,7 @@ class ApprovalPage(TypedDict):
     next_cursor: str | None
 
 
+# `pending`: waits for another administrator. `executed`: approved, and carried out.
 ApprovalStatus: TypeAlias = Literal[
     "declined",
     "executed",
@@ -901,6 +902,7 @@ class BiddingWithdrawFields(TypedDict):
     offer_id: str
 
 
+# The length of a period, in UTC.
 Bucket: TypeAlias = Literal[
     "day",
     "month",
@@ -1309,6 +1311,7 @@ class DisputePage(TypedDict):
     next_cursor: str | None
 
 
+# `scope`: more or something else is demanded than was agreed. `unresponsive`: no answers.
 DisputeReason: TypeAlias = Literal[
     "not_as_agreed",
     "not_delivered",
@@ -1319,6 +1322,7 @@ DisputeReason: TypeAlias = Literal[
 ]
 
 
+# `proposed`: a side has proposed a split. `escalated`: an administrator decides.
 DisputeStatus: TypeAlias = Literal[
     "escalated",
     "open",
@@ -1795,6 +1799,7 @@ class JobSearchUnsaveFields(TypedDict):
     search_id: str
 
 
+# `budget`: the highest budget first.
 JobSort: TypeAlias = Literal[
     "budget",
     "newest",
@@ -1819,6 +1824,7 @@ class JobStartFields(TypedDict):
     job_id: str
 
 
+# `open`: contractors may apply. `assigned`: an offer is accepted, work has not begun.
 JobStatus: TypeAlias = Literal[
     "assigned",
     "cancelled",
@@ -2042,6 +2048,7 @@ class Milestone(TypedDict):
     dispute_id: str | None
 
 
+# `delivered`: waits for the customer. `cancelled`: ended without being completed.
 MilestoneStatus: TypeAlias = Literal[
     "cancelled",
     "completed",
@@ -2179,6 +2186,8 @@ class OfferPage(TypedDict):
     next_cursor: str | None
 
 
+# `awaiting_payment`: the money is not held yet. `pending`: waits for the contractor. `accepting`:
+# the money is being captured. `blocked`: the job went to another offer, or was cancelled.
 OfferStatus: TypeAlias = Literal[
     "accepted",
     "accepting",
@@ -2475,6 +2484,8 @@ class PaymentSheet(TypedDict):
     failure: str | None
 
 
+# `requires_payment`: waits for the customer. `authorized`: the money is held. `capturing`: it is
+# being taken. `canceled`: the hold was released.
 PaymentStatus: TypeAlias = Literal[
     "authorized",
     "canceled",
@@ -2487,6 +2498,7 @@ PaymentStatus: TypeAlias = Literal[
 ]
 
 
+# Another size than the picture's own.
 PictureSize: TypeAlias = Literal[
     "thumb",
 ]
@@ -2677,6 +2689,7 @@ class ReportPage(TypedDict):
     next_cursor: str | None
 
 
+# Why something is reported.
 ReportReason: TypeAlias = Literal[
     "abuse",
     "fraud",
@@ -2692,6 +2705,7 @@ class RevokedSession(TypedDict):
     reason: Literal["expired", "revoked"]
 
 
+# What a user is.
 Role: TypeAlias = Literal[
     "admin",
     "contractor",
@@ -2701,7 +2715,7 @@ Role: TypeAlias = Literal[
 
 # What a refused field breaks. `details.rule` is one of these, so values never change.
 # 
-#     `value` is for input of the right form that is refused for what it says, such as a wrong code.
+# `value` is for input of the right form that is refused for what it says, such as a wrong code.
 Rule: TypeAlias = Literal[
     "above",
     "choice",
@@ -2810,7 +2824,7 @@ class SecurityChange(TypedDict):
     at: str
 
 
-# `notifications/templates/security.py` has the text of each.
+# What has changed in how a user signs in.
 SecurityFact: TypeAlias = Literal[
     "codes_guessed",
     "email_changed",
@@ -3213,8 +3227,8 @@ class TransferPage(TypedDict):
     next_cursor: str | None
 
 
-# `parked`: waits for an admin. `sending`: the request may have reached Stripe. `made`: created
-#     at Stripe. `available`: may be withdrawn. `reversed`: reversed in full.
+# `parked`: waits for an admin. `sending`: the request may have reached Stripe. `made`: created at
+# Stripe. `available`: may be withdrawn. `reversed`: reversed in full.
 TransferStatus: TypeAlias = Literal[
     "available",
     "cancelled",
@@ -3309,6 +3323,7 @@ class UserPresence(TypedDict):
     last_seen_at: str | None
 
 
+# The states that users are listed by.
 UserState: TypeAlias = Literal[
     "banned",
     "deleted",
@@ -3482,6 +3497,7 @@ class WithdrawalPage(TypedDict):
     next_cursor: str | None
 
 
+# `in_transit`: on the way to the bank. A bank may return a paid one, which is `failed` then.
 WithdrawalStatus: TypeAlias = Literal[
     "failed",
     "in_transit",
