@@ -229,7 +229,7 @@ def _call(command: Command, fields: str, identified: bool, answer: str) -> Itera
     if command.event and command.joins:
         arguments = [f'"{command.event}"', fields]
         name = "_join"
-    elif command.event:
+    elif command.event and (command.roles or not command.http):  # others need no connection
         route = f'"{command.http}"' if command.http else "None"
         arguments = [f'"{command.event}"', route, fields, f'"{command.repeat}"']
         name = "_command"

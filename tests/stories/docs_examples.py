@@ -125,7 +125,7 @@ async def in_python(client: Client, code: str, **names: Any) -> Refusal | None:
 async def in_python_as(url: str, example: Json, party: Party) -> Answer:
     """Run an operation's example as this party."""
     async with Client(url, patience=PATIENCE) as client:
-        if example["roles"] or example["socket"]:
+        if example["roles"]:
             await client.resume(session_of(party), connect=bool(example["socket"]))
         refused = await in_python(client, example["python"])
     if refused is None:

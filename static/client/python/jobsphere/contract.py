@@ -3599,7 +3599,9 @@ class AccountCommands(Namespace):
 
         For anyone.
         """
-        answer: Tokens = await self._command("refresh", "POST /api/account/refresh", fields, "no")
+        answer: Tokens = await self._request(
+            "POST /api/account/refresh", fields, "no", signed_in=False
+        )
         return answer
 
     async def me(self) -> User:
@@ -3832,8 +3834,8 @@ class AccountCommands(Namespace):
 
         For anyone. Refusals: not_found.
         """
-        answer: AccountEmailConfirmAnswer = await self._command(
-            "email_confirm", "POST /api/account/email_confirm", fields, "no"
+        answer: AccountEmailConfirmAnswer = await self._request(
+            "POST /api/account/email_confirm", fields, "no", signed_in=False
         )
         return answer
 
