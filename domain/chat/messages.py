@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta as Limits
 
 from domain.chat.conversation import (
@@ -125,7 +124,7 @@ async def send(cmd: Send, actor: Actor, ports: Ports, meta: Meta) -> Message:
     files = await _attach_files(cmd, actor, ports)
     request = None
     if meta.request_id:
-        hash_of_fields = fingerprint("chat.send", msgspec.to_builtins(cmd))
+        hash_of_fields = fingerprint("chat.send", cmd)
         request = Request(meta.request_id, hash_of_fields)
     draft = Draft(
         conversation_id=cmd.conversation_id,

@@ -14,6 +14,7 @@ from domain.kernel.errors import RequestIdReused, RequestInProgress
 from domain.kernel.mongo_client import WaitLimit
 from domain.kernel.record import Index, Record
 from domain.kernel.store import TRANSACTION_SECONDS, UNREACHABLE, Duplicate, Store, UnitOfWork
+from domain.operations.command import Command
 
 REPLY_KEPT = timedelta(hours=24)
 CLAIM_HELD = timedelta(seconds=TRANSACTION_SECONDS + 5)  # no command runs for longer
@@ -94,7 +95,7 @@ async def store_reply(
 
 
 async def claim_request(
-    name: str, fields: Any, actor: Actor, request_id: str, store: Store
+    name: str, command: Command, actor: Actor, request_id: str, store: Store
 ) -> Claim | Reply:
     """Claim the request id for operation `name`, or return its stored reply.
 
@@ -105,7 +106,7 @@ async def claim_request(
     row = uow.new(
         Reply,
         id=claim.id,
-        fingerprint=fingerprint(name, fields),
+        fingerprint=fingerprint(name, command),
         expires_at=uow.now + REPLY_KEPT,
         claimed_by=claim.token,
         claimed_until=uow.now + CLAIM_HELD,
@@ -148,7 +149,7 @@ async def _insert_or_find(uow: UnitOfWork, row: Reply) -> Reply | None:
     raise RequestInProgress
 
 
-def fingerprint(name: str, fields: Any) -> str:
-    """A digest of a command and its fields."""
-    canonical = msgspec.json.encode([name, fields], order="deterministic")
+def fingerprint(name: str, command: Command) -> str:
+    """A digest of a command and its fields; a default is the same whether it was sent or not."""
+    canonical = msgspec.json.encode([name, command], order="deterministic")
     return hashlib.sha256(canonical).hexdigest()

@@ -265,7 +265,7 @@ async def _write(
     op: Operation, command: Command, fields: Any, actor: Actor, meta: Meta, ports: Ports
 ) -> Any:
     claim = (
-        await claim_request(op.name, fields, actor, meta.request_id, ports.store)
+        await claim_request(op.name, command, actor, meta.request_id, ports.store)
         if meta.request_id
         else None
     )
@@ -292,17 +292,23 @@ async def _write(
         if isinstance(failed, Duplicate):
             raise Conflict from failed
         if isinstance(failed, Postponed):
-            raise await _postpone(failed, op, fields, actor, meta, ports) from failed
+            raise await _postpone(failed, op, command, fields, actor, meta, ports) from failed
         raise
 
 
 async def _postpone(
-    postponed: Postponed, op: Operation, fields: Any, actor: Actor, meta: Meta, ports: Ports
+    postponed: Postponed,
+    op: Operation,
+    command: Command,
+    fields: Any,
+    actor: Actor,
+    meta: Meta,
+    ports: Ports,
 ) -> DomainError:
     """Record what waits, with its audit row. Returns the error for the caller."""
 
     async def work(uow: UnitOfWork) -> DomainError:
-        refused = await postponed.record(uow, meta.request_id, fingerprint(op.name, fields))
+        refused = await postponed.record(uow, meta.request_id, fingerprint(op.name, command))
         if uow.changes:
             await audit_log.record(uow, ports.seal, _audit_entry(op, fields, actor, meta))
         return refused

@@ -12,6 +12,7 @@ from domain.kernel.store import Duplicate, UnitOfWork
 from domain.operations.idempotency import Reply
 from tests.support.market import Market
 from tests.support.parties import Refused
+from tests.support.steady_load import JOB
 
 
 async def test_a_repeated_request_id_returns_the_first_reply(market: Market) -> None:
@@ -38,6 +39,14 @@ async def test_a_request_id_with_other_fields_is_refused(market: Market) -> None
     assert await market.traces() == before
     changed = await other.call("/account", "update", {"name": "Two"}, request_id="r1")
     assert changed["id"] == other.id
+
+
+async def test_a_default_may_be_left_out_of_the_repetition(market: Market) -> None:
+    """Guard: `idempotency.fingerprint` of the command: some clients write defaults out."""
+    party = await market.customer()
+    first = await party.call("/job", "create", JOB | {"currency": "usd"}, request_id="r1")
+    answer = await party.http("POST", "/api/job", JOB | {"location": None}, request_id="r1")
+    assert answer == (200, first)
 
 
 async def test_simultaneous_requests_with_one_id_have_one_effect(market: Market) -> None:
