@@ -2,12 +2,48 @@
 
 const PAGE = 100;
 const MOST = 1_000; // conversations that are followed, the most recently active ones
+const SLACK_MS = 300_000; // between the clocks of the server's processes
+
+const activeAt = (conversation) => Date.parse(conversation.active_at);
+
+/** How far the messages of one conversation were delivered, and the changes of them. */
+class Progress {
+  #ahead = new Map(); // seq -> revision of new messages whose change has its turn later
+
+  constructor(seq, revision) {
+    this.seq = seq;
+    this.revision = revision;
+  }
+
+  /** Whether something lies between what was delivered and this message. */
+  misses({ seq, revision }) {
+    return seq > this.seq + 1 || revision > this.revision + 1;
+  }
+
+  /** Whether it is a new message, which is to be delivered. */
+  isNew({ seq, revision }) {
+    if (seq <= this.seq) return false;
+    this.seq = seq;
+    if (revision > this.revision) this.#ahead.set(seq, revision);
+    return true;
+  }
+
+  /** Whether it is the next change of a message that was delivered without it. */
+  isChanged({ seq, revision }) {
+    if (revision <= this.revision) return false;
+    this.revision = revision;
+    const came = this.#ahead.get(seq) ?? 0;
+    if (came <= revision) this.#ahead.delete(seq);
+    return seq <= this.seq && came < revision;
+  }
+}
 
 export class Conversations {
-  #known = new Map(); // conversation id -> {seq, revision} of what was delivered
+  #known = new Map(); // conversation id -> its Progress
   #began = false;
   #all = false; // whether every conversation is known
   #early = []; // pushes that came before the conversations were read for the first time
+  #looked = 0; // when the latest conversation was active, at the last look at the list
   #behind = new Set();
   #wanted = false;
   #running = null;
@@ -21,16 +57,12 @@ export class Conversations {
   /** A pushed message: a new one, or a changed one under its old number. */
   take(message) {
     if (!this.#began) return void this.#early.push(message);
-    const { conversation_id: id, seq, revision } = message;
-    const known = this.#of(message);
-    if (seq > known.seq + 1 || revision > known.revision + 1) {
+    const id = message.conversation_id;
+    const progress = this.#of(id, message);
+    if (progress.misses(message)) {
       this.#behind.add(id);
       this.#start().catch(() => {}); // the next message or connection asks again
-    } else if (seq > known.seq || revision > known.revision) {
-      const last = { seq: Math.max(seq, known.seq), revision: Math.max(revision, known.revision) };
-      this.#known.set(id, last);
-      this.deliver(message);
-    }
+    } else this.#deliver(progress, [message], [message]);
   }
 
   /** Ask for what was missed, in all conversations; asked again meanwhile, it runs once more. */
@@ -40,33 +72,48 @@ export class Conversations {
   }
 
   /** A conversation that is not known is new, or was not active for long. */
-  #of({ conversation_id, seq, revision }) {
-    return this.#known.get(conversation_id)
-      ?? (this.#all ? { seq: 0, revision: 0 } : { seq: seq - 1, revision });
+  #of(id, { seq, revision }) {
+    if (!this.#known.has(id)) {
+      this.#known.set(id, this.#all ? new Progress(0, 0) : new Progress(seq - 1, revision));
+    }
+    return this.#known.get(id);
+  }
+
+  #deliver(progress, items, changes) {
+    const fresh = items.filter((message) => progress.isNew(message));
+    const changed = changes.filter((message) => progress.isChanged(message));
+    [...fresh, ...changed].forEach((message) => this.deliver(message));
   }
 
   #start() {
-    this.#running ??= this.#run().finally(() => (this.#running = null));
+    this.#running ??= this.#run();
     return this.#running;
   }
 
   async #run() {
-    while (this.#wanted || this.#behind.size) {
-      if (this.#wanted) {
-        this.#wanted = false;
-        if (!this.#began) await this.#begin();
-        else await this.#findNew();
-      }
-      const behind = [...this.#behind];
-      this.#behind.clear();
-      await this.#fill(behind);
+    await null; // `#running` is set before it can be over
+    try {
+      while (this.#wanted || this.#behind.size) await this.#round();
+    } finally {
+      this.#running = null; // in the same turn as the last look at what is wanted
     }
+  }
+
+  async #round() {
+    if (this.#wanted) {
+      this.#wanted = false;
+      if (!this.#began) await this.#begin();
+      else await this.#findNew();
+    }
+    const behind = [...this.#behind];
+    this.#behind.clear();
+    await this.#fill(behind);
   }
 
   /** What has been said before is in the lists; messages are followed from here on. */
   async #begin() {
     for await (const page of this.#pages()) {
-      for (const { id, head, revision } of page) this.#known.set(id, { seq: head, revision });
+      for (const { id, head, revision } of page) this.#known.set(id, new Progress(head, revision));
       if (this.#known.size >= MOST) break;
     }
     this.#all = this.#known.size < MOST;
@@ -76,16 +123,16 @@ export class Conversations {
     early.forEach((message) => this.take(message));
   }
 
-  /** All conversations may be behind. Those that began meanwhile come first in the list. */
+  /** All conversations may be behind. Those that began since the last look come first. */
   async #findNew() {
+    const before = this.#looked - SLACK_MS;
     const earlier = [...this.#known.keys()];
     for await (const page of this.#pages()) {
-      const unknown = page.filter(({ id }) => !this.#known.has(id));
-      if (!unknown.length) break;
-      for (const { id, head, revision } of unknown) {
-        this.#known.set(id, this.#all ? { seq: 0, revision: 0 } : { seq: head, revision });
+      for (const { id, head, revision } of page.filter((each) => !this.#known.has(each.id))) {
+        this.#known.set(id, this.#all ? new Progress(0, 0) : new Progress(head, revision));
         this.#behind.add(id);
       }
+      if (activeAt(page.at(-1)) < before) break;
     }
     earlier.forEach((id) => this.#behind.add(id));
   }
@@ -94,7 +141,10 @@ export class Conversations {
     let cursor;
     do {
       const { items, next_cursor } = await this.command("list", { limit: PAGE, cursor });
-      yield items;
+      if (items.length) {
+        this.#looked = Math.max(this.#looked, activeAt(items[0]));
+        yield items;
+      }
       cursor = next_cursor;
     } while (cursor);
   }
@@ -102,7 +152,7 @@ export class Conversations {
   async #fill(behind) {
     let ids = behind;
     while (ids.length) {
-      const asked = ids.slice(0, PAGE).filter((id) => this.#known.has(id) || this.#all);
+      const asked = ids.slice(0, PAGE);
       const answer = await this.#sync(asked);
       const more = asked.filter((id) => answer && this.#apply(id, answer));
       ids = [...more, ...ids.slice(PAGE)];
@@ -127,18 +177,11 @@ export class Conversations {
 
   /** Returns whether there is more. A push may have brought some of it already. */
   #apply(id, { conversations, changes }) {
-    const known = this.#known.get(id) ?? { seq: 0, revision: 0 };
-    const fresh = conversations[id].items.filter(({ seq }) => seq > known.seq);
-    const last = { seq: fresh.at(-1)?.seq ?? known.seq, revision: known.revision };
-    const versions = new Map(fresh.map((message) => [message.id, message.version]));
-    const changed = changes[id].items.filter((message) =>
-      message.revision > known.revision && message.seq <= last.seq
-      && message.version > (versions.get(message.id) ?? 0));
-    for (const { revision } of changes[id].items) last.revision = Math.max(last.revision, revision);
-    this.#known.set(id, last);
-    [...fresh, ...changed].forEach((message) => this.deliver(message));
+    const progress = this.#of(id, { seq: 1, revision: 0 });
+    this.#deliver(progress, conversations[id].items, changes[id].items);
     const came = [conversations, changes].some((lists) =>
       Object.values(lists).some(({ items }) => items.length));
-    return came && (last.seq < conversations[id].head || last.revision < changes[id].revision);
+    const { seq, revision } = progress;
+    return came && (seq < conversations[id].head || revision < changes[id].revision);
   }
 }

@@ -37,7 +37,7 @@ export class Feed {
   /** Ask for what was missed; asked again while that runs, it runs once more. */
   catchUp() {
     this.#wanted = true;
-    this.#running ??= this.#run().finally(() => (this.#running = null));
+    this.#running ??= this.#run();
     return this.#running;
   }
 
@@ -52,17 +52,26 @@ export class Feed {
   }
 
   async #run() {
-    while (this.#wanted) {
-      this.#wanted = false;
-      try {
-        if (this.#seq === null) this.#seq = (await this.sync(0, 1)).head;
-        else await this.#fill();
-      } catch (refused) {
-        if (refused.code !== "too_old") throw refused;
-        const began = this.#seq !== null;
-        this.#seq = refused.details.head;
-        if (began) this.tooOld(refused.details);
+    await null; // `#running` is set before it can be over
+    try {
+      while (this.#wanted) {
+        this.#wanted = false;
+        await this.#read();
       }
+    } finally {
+      this.#running = null; // in the same turn as the last look at what is wanted
+    }
+  }
+
+  async #read() {
+    try {
+      if (this.#seq === null) this.#seq = (await this.sync(0, 1)).head;
+      else await this.#fill();
+    } catch (refused) {
+      if (refused.code !== "too_old") throw refused;
+      const began = this.#seq !== null;
+      this.#seq = refused.details.head;
+      if (began) this.tooOld(refused.details);
     }
   }
 
