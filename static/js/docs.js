@@ -88,7 +88,7 @@ function branch({ name, operations, pushes }, current) {
   return el(
     "details", { "data-key": name, open: holds },
     el("summary", {}, name),
-    el("ul.plain", {}, item(name, "Overview", current), operations.map((each) => item(each.name, each.name.slice(name.length + 1) || each.name, current)),
+    el("ul.plain", {}, item(name, "Overview", current), operations.map((each) => item(each.name, each.name.replace(`${name}.`, ""), current)),
       pushes.map((each) => item(each.name, ["⇠ ", each.event], current))),
   );
 }

@@ -66,6 +66,9 @@ function curl({ http, socket, fields, example, open, repeat, upload, answer, ori
   const lines = [`${isRead ? "" : `--request ${http.method} `}${origin}${path}`];
   if (!open) lines.push(`--header "Authorization: Bearer $TOKEN"`);
   if (repeat === "request_id") lines.push(`--header 'Idempotency-Key: ${key}'`);
+  for (const { name, place: where, required } of fields) {
+    if (where === "header" && required) lines.push(`--header "${name}: $${name.replaceAll("-", "_").toUpperCase()}"`);
+  }
   if (isRead && at("query").length) {
     const pairs = at("query").flatMap(([name, value]) => [value].flat().map((each) => [name, each]));
     lines.push("--get", ...pairs.map(([name, value]) => `--data-urlencode ${quoted(`${name}=${asQuery(value)}`)}`));

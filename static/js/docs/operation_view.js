@@ -23,12 +23,13 @@ const NUMBERINGS = {
 // -- an operation ----------------------------------------------------------------------------
 
 export function operationPage(operation, reference, page) {
-  const { name, namespace, description, http, socket } = operation;
+  const { name, namespace, summary, description, http, socket } = operation;
   return el(
     "div.split", {},
     el("div", {},
       el("p.kind", {}, link(`#${namespace}`, namespace === "server" ? "server" : `/${namespace}`)),
       el("h1", {}, el("code", {}, name)),
+      !description.startsWith(summary) && el("p", {}, line(`${summary}.`)),
       paragraphs(description),
       facts(operation),
       el("section", {}, el("h2", {}, "Fields"),

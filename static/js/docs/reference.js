@@ -108,8 +108,10 @@ function fromSocket(asyncapi, described, route, openapi) {
   };
 }
 
+/** The parameters of this operation alone; headers that many have are told once, in the facts. */
 const parametersOf = (openapi, { parameters = [] }) =>
-  parameters.map((each) => resolve(openapi, each)).filter((each) => each.in !== "header");
+  parameters.filter((each) => nameOf(each) !== "IdempotencyKey" && nameOf(each) !== "IfNoneMatch")
+    .map((each) => resolve(openapi, each));
 
 /** The example of the command whose answer this route gives in another form. */
 function twinExample(asyncapi, described) {

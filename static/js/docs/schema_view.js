@@ -65,7 +65,7 @@ function defaultOf({ schema, required }) {
   return ["default ", el("code", {}, JSON.stringify(schema.default))];
 }
 
-const PLACES = { path: "in the path", query: "in the query" };
+const PLACES = { path: "in the path", query: "in the query", header: "a header" };
 
 /** `isInput` says which fields may be left out; answers have all of theirs. */
 function row(field, schemas, isInput) {
