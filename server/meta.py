@@ -1,4 +1,4 @@
-"""What `GET /api/meta` answers about the server itself: sockets, requests and rate limits."""
+"""What `GET /api/meta` answers about the server itself: Stripe, sockets, requests and rates."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,6 +18,7 @@ def server_meta(
 ) -> dict[str, Any]:
     """Sizes are in bytes, those of commands in characters."""
     return {
+        "payments": {"stripe_publishable_key": settings.stripe_publishable_key},
         "realtime": {
             "ping_interval_seconds": PING_INTERVAL,
             "ping_timeout_seconds": PING_TIMEOUT,

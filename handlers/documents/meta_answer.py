@@ -93,6 +93,18 @@ class AccountFacts(msgspec.Struct, frozen=True):
     pushes_kept_seconds: Annotated[int, about("How long `account.sync` has missed pushes.")]
 
 
+class PaymentFacts(msgspec.Struct, frozen=True):
+    """What Stripe's own clients need."""
+
+    stripe_publishable_key: Annotated[
+        str,
+        about(
+            "Stripe.js and Stripe's mobile SDKs confirm a `client_secret` with it; empty where none"
+            " is configured."
+        ),
+    ]
+
+
 class RealtimeFacts(msgspec.Struct, frozen=True):
     """Sockets."""
 
@@ -158,6 +170,7 @@ class Facts(msgspec.Struct, frozen=True):
         dict[str, dict[str, dict[str, Any]]],
         about("The limits of fields: by command, by the path of the field, by rule."),
     ]
+    payments: Annotated[PaymentFacts, about("What Stripe's own clients need.")]
     realtime: Annotated[RealtimeFacts, about("Limits of sockets.")]
     requests: Annotated[RequestFacts, about("Limits of HTTP requests.")]
     rates: Annotated[RatesFacts, about("Rate limits in force.")]
