@@ -28,6 +28,7 @@ from tests.support import documented
 from tests.support.fork_server import ForkServer
 from tests.support.installations import Server
 from tests.support.market import Market
+from tests.support.property_sizes import SEED
 
 URL = "http://localhost:8080"
 PARSER = Path(__file__).parent / "asyncapi" / "node_modules" / "@asyncapi"
@@ -64,7 +65,7 @@ def test_openapi_is_valid() -> None:
     assert [str(each) for each in OpenAPIV31SpecValidator(document).iter_errors()] == []
 
 
-@pytest.mark.skipif(not PARSER.exists(), reason="`make test-deep` installs the parser")
+@pytest.mark.skipif(not SEED, reason="`make test-deep` installs the parser; it takes seconds")
 def test_asyncapi_is_valid(tmp_path: Path) -> None:
     """Guard: `asyncapi.asyncapi`. Source: the parser of the AsyncAPI initiative."""
     path = tmp_path / "asyncapi.json"
