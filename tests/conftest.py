@@ -60,6 +60,7 @@ LONGEST = {
     "test_demo.py",
     "test_account_by_mail.py",
     "test_soak.py",
+    "test_random_requests.py",
 }
 # These look at all source files, which one process parses once for all of them.
 OF_SOURCES = re.compile(

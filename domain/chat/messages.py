@@ -37,7 +37,16 @@ from domain.kernel.fields import about, expected
 from domain.kernel.record import Page
 from domain.kernel.rooms import role_room
 from domain.kernel.store import UnitOfWork
-from domain.operations.command import Command, Cursor, Id, Meta, PageSize, Style, not_blank
+from domain.operations.command import (
+    VISIBLE,
+    Command,
+    Cursor,
+    Id,
+    Meta,
+    PageSize,
+    Style,
+    not_blank,
+)
 from domain.operations.idempotency import fingerprint
 from domain.operations.limits import Limit
 from domain.operations.operation import operation
@@ -71,7 +80,7 @@ Emoji = Annotated[
         "An emoji, or a short text without spaces.",
         min_length=1,
         max_length=16,
-        pattern=r"^\S+(?!\n)$",
+        pattern=rf"^{VISIBLE}+(?!\n)$",
     ),
 ]
 

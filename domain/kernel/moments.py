@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+DATE_AND_TIME = "a date and time with a time zone, such as 2026-01-31T12:00:00Z"
 OUT_OF_RANGE = "give a date in the years 1 to 9999, in UTC."
 
 

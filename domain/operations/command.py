@@ -10,7 +10,7 @@ from msgspec import Meta as Limits
 
 from domain.kernel.email_address import MAX_EMAIL, normalized_email
 from domain.kernel.fields import about, expected
-from domain.kernel.moments import OUT_OF_RANGE, in_utc
+from domain.kernel.moments import DATE_AND_TIME, in_utc
 from domain.operations.normalization import Normalized
 
 
@@ -59,27 +59,23 @@ def _email(value: Any) -> Any:
 
 
 def _moment(value: Any) -> Any:
+    """Raises ValueError for other text, also for a number, which msgspec takes in a query."""
     try:
         moment = msgspec.convert(value, datetime)
-    except msgspec.ValidationError:
-        _check_number(value)
+    except msgspec.ValidationError as refused:
+        if isinstance(value, str):
+            raise ValueError(f"give {DATE_AND_TIME}.") from refused
         return value
     return in_utc(moment).isoformat() if moment.tzinfo else value
 
 
-def _check_number(value: Any) -> None:
-    """In a query a time may be a number of seconds. Raises ValueError after the year 9999."""
-    try:
-        msgspec.convert(value, datetime, strict=False)
-    except msgspec.ValidationError:
-        return
-    except ValueError as beyond:
-        raise ValueError(OUT_OF_RANGE) from beyond
+# A character that is no space in Python, in ECMA 262, which JSON Schema means, and in Unicode.
+VISIBLE = r"[^\s\x1c-\x1f\x85\ufeff]"
 
 
 def not_blank(most: int, *, least: int = 1) -> Limits:
     """The limits of text that a person writes."""
-    return expected("Text, not only spaces.", min_length=least, max_length=most, pattern=r"\S")
+    return expected("Text, not only spaces.", min_length=least, max_length=most, pattern=VISIBLE)
 
 
 # Of a pattern, refusals and the documents say what is expected instead.

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import inspect
 
 from domain.kernel.errors import Invalid, Rule
+from domain.kernel.moments import DATE_AND_TIME
 from domain.operations.field_types import FieldType, type_at
 
 MAX_NAME = 80  # characters of an unknown field's name that are repeated
@@ -36,7 +37,7 @@ EXPECTED = {
     inspect.IntType: "a whole number",
     inspect.FloatType: "a number",
     inspect.BoolType: "true or false",
-    inspect.DateTimeType: "a date and time with a time zone, such as 2026-01-31T12:00:00Z",
+    inspect.DateTimeType: DATE_AND_TIME,
     inspect.StructType: "an object",
     inspect.DictType: "an object",
     inspect.VarTupleType: "a list",

@@ -151,7 +151,7 @@ class Comparison:
                 breaks = not wider if self.is_input else word == "format"
                 self.note(f"{word} is {new.get(word)}, not {old.get(word)}", breaks=breaks)
         self.fields(old, new)
-        for word in ("items", "additionalProperties"):
+        for word in ("items", "additionalProperties", "propertyNames"):
             if isinstance(old.get(word), dict) and isinstance(new.get(word), dict):
                 self.schemas.compare(old[word], new[word], f"{self.where}[]", self.direction)
 

@@ -287,10 +287,17 @@ def test_whole_numbers_may_have_a_fraction_of_zero() -> None:
     assert refused("bidding.create", OFFER | {"amount": 0.0}).details["rule"] == Rule.MIN
 
 
-def test_a_number_after_the_year_9999_names_its_field() -> None:
-    """Guard: `command._check_number`: Python refuses it, and msgspec names no field."""
-    error = refused("admin.payments", {"since": "253402300800"}, text=True)
-    assert str(error) == "since: give a date in the years 1 to 9999, in UTC."
+def test_a_time_is_no_number_in_a_query() -> None:
+    """Guard: `command._moment`: msgspec takes a number of seconds, which is not documented."""
+    for number in ("0", "0.5", "253402300800"):
+        assert str(refused("admin.payments", {"since": number}, text=True)) == f"since: {DATE}"
+
+
+def test_spaces_are_the_same_in_documents_and_server() -> None:
+    """Guard: `command.VISIBLE`: Python and ECMA 262 differ in what a space is."""
+    for space in ("\x1d", "\x85", "\u00a0", "\u2003", "\ufeff"):
+        error = refused("account.update", {"name": space * 2})
+        assert error.details["rule"] == Rule.PATTERN, space
 
 
 def test_every_pattern_says_what_it_stands_for() -> None:
