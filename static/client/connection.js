@@ -51,7 +51,7 @@ export class Connection {
       reconnectionDelayMax: 5_000,
     });
     const auth = async (give) => {
-      const { engine } = this.#manager;
+      const engine = this.#manager?.engine;
       await this.session.token().catch(() => {}); // the old one is then refused, and asked for again
       if (this.#manager?.engine !== engine) return; // the next connection asks for itself
       this.#given = this.session.current?.access_token;

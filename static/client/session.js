@@ -119,9 +119,21 @@ export class Session {
   async #renewOnce() {
     const before = this.#kept.refresh_token;
     const ask = () => (this.#latest() === before ? this.#exchange(before) : undefined);
-    const locks = globalThis.navigator?.locks;
-    await (locks ? locks.request(`${KEY}.${idOf(this.#kept)}`, ask) : ask());
+    await this.#alone(ask);
     if (!this.#kept) throw new Refusal({ code: "unauthenticated", message: OVER });
+  }
+
+  /** Run while no other tab does, or after a while all the same: a sleeping tab keeps its lock. */
+  async #alone(ask) {
+    const locks = globalThis.navigator?.locks;
+    if (!locks) return ask();
+    const waiting = { signal: AbortSignal.timeout(ANSWER_MS) };
+    try {
+      return await locks.request(`${KEY}.${idOf(this.#kept)}`, waiting, ask);
+    } catch (error) {
+      if (error.name !== "TimeoutError") throw error;
+      return ask();
+    }
   }
 
   /** The present refresh token, which another tab may have renewed in a storage of both. */
