@@ -296,7 +296,7 @@ def test_a_time_is_no_number_in_a_query() -> None:
 def test_spaces_are_the_same_in_documents_and_server() -> None:
     """Guard: `command.VISIBLE`: Python and ECMA 262 differ in what a space is."""
     for space in ("\x1d", "\x85", "\u00a0", "\u2003", "\ufeff"):
-        error = refused("account.update", {"name": space * 2})
+        error = refused("job.search_save", {"name": space * 2})
         assert error.details["rule"] == Rule.PATTERN, space
 
 
