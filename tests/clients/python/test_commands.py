@@ -1,6 +1,8 @@
 """Commands of the Python client: typed refusals, and repetitions that do nothing twice."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -11,7 +13,25 @@ from domain.jobs.job import Job
 from domain.operations.idempotency import Reply
 from tests.faults.outcome import until
 from tests.support.installations import Installation
-from tests.support.python_clients import JOB, PythonClients, eventually, session_of, take, talk_of
+from tests.support.market import Market
+from tests.support.python_clients import JOB, PythonClients, eventually, session_of
+
+
+@asynccontextmanager
+async def held(market: Market, job_id: str) -> AsyncIterator[None]:
+    """Commands that change the job wait for a transaction, which is aborted at the end."""
+    store = market.store
+    async with await store.client.start_session() as session:
+        session.start_transaction()
+        change = {"$set": {"description": "Held by another transaction."}}
+        await store.database[Job.COLLECTION].update_one({"_id": job_id}, change, session=session)
+        yield
+        await session.abort_transaction()
+
+
+async def running_commands(market: Market) -> int:
+    """How many request ids are claimed."""
+    return await market.store.single().count(Reply, {"claimed_by": {"$gt": ""}})
 
 
 async def test_a_refusal_has_code_message_and_details(clients: PythonClients) -> None:
@@ -34,19 +54,14 @@ async def test_a_refusal_has_code_message_and_details(clients: PythonClients) ->
 async def test_a_command_whose_answer_was_lost_is_executed_once(clients: PythonClients) -> None:
     """Guard: one request id for all repetitions in `Link.command`, and `request_in_progress` in
     `PASSING`. An open transaction has changed the job, so the command waits for its end."""
-    carla, store = await clients.customer(), clients.market.store
+    carla = await clients.customer()
     job = await carla.job.create(**JOB)
     jobs = carla.job.pushes("job.updated")
-    async with await store.client.start_session() as session:
-        session.start_transaction()
-        one = {"_id": job["id"]}
-        held = {"$set": {"description": "Held by another transaction."}}
-        await store.database[Job.COLLECTION].update_one(one, held, session=session)
+    async with held(clients.market, job["id"]):
         updating = asyncio.create_task(carla.job.update(job_id=job["id"], title="New fence"))
-        await until(lambda: store.single().count(Reply, {"claimed_by": {"$gt": ""}}))
+        await until(lambda: running_commands(clients.market))
         carla.cut()
         await eventually(lambda: carla.counts["repeated: request_in_progress"])
-        await session.abort_transaction()
     updated = await updating
     assert (updated["title"], updated["version"]) == ("New fence", job["version"] + 1)
     push = await jobs.first(lambda found: found["title"] == "New fence")
@@ -120,21 +135,22 @@ async def test_commands_wait_for_a_connection(clients: PythonClients) -> None:
 
 async def test_commands_keep_their_order_over_a_lost_connection(clients: PythonClients) -> None:
     """Guard: `ConnectionLost` in `refusals.repeat`: commands of a lost connection wait for the next
-    one without a pause of their own."""
-    carla, colin = await clients.customer(), await clients.contractor()
-    talk = await talk_of(carla, colin)
-    messages = colin.chat.pushes("message")
-    sending = [
-        asyncio.create_task(carla.chat.send(conversation_id=talk["id"], text=f"{number}"))
-        for number in range(20)
-    ]
-    await messages.first()
-    carla.cut()
-    sent = await asyncio.gather(*sending)
-    assert [message["seq"] for message in sent] == list(range(1, 21))
-    assert [push.data["text"] for push in await take(messages, 19)] == [
-        f"{n}" for n in range(1, 20)
-    ]
+    one without a pause of their own. An open transaction holds the first one, and so the others
+    behind it."""
+    carla = await clients.customer()
+    job = await carla.job.create(**JOB)
+    async with held(clients.market, job["id"]):
+        first = asyncio.create_task(carla.job.update(job_id=job["id"], title="New fence"))
+        posting = [
+            asyncio.create_task(carla.job.create(**JOB | {"title": f"Fence {number}"}))
+            for number in range(8)
+        ]
+        await until(lambda: running_commands(clients.market))
+        carla.cut()
+        posted = await asyncio.gather(*posting)
+    await first
+    ids = [each["id"] for each in posted]
+    assert ids == sorted(ids)
 
 
 async def test_commands_end_with_the_client(clients: PythonClients) -> None:

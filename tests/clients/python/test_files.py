@@ -37,6 +37,7 @@ async def test_a_statement_is_saved(clients: PythonClients, tmp_path: Path) -> N
 
 async def test_refused_files_leave_nothing(clients: PythonClients, tmp_path: Path) -> None:
     """Guard: the part in `Http.save`, and the refusals of uploads."""
+    (tmp_path / "folder").mkdir()
     carla = await clients.customer()
     with pytest.raises(Refusal) as refused:
         await carla.upload(b"<script>", "page.html")
@@ -44,7 +45,10 @@ async def test_refused_files_leave_nothing(clients: PythonClients, tmp_path: Pat
     with pytest.raises(Refusal) as refused:
         await carla.download("fil_unknown", tmp_path / "none.png")
     assert refused.value.code == "not_found"
-    assert os.listdir(tmp_path) == []
+    kept = await carla.upload(picture(), "fence.png")
+    with pytest.raises(OSError):
+        await carla.download(kept["id"], tmp_path / "folder")
+    assert os.listdir(tmp_path) == ["folder"]
 
 
 async def test_what_the_server_enforces_is_told(clients: PythonClients) -> None:

@@ -141,7 +141,7 @@ class Connection:
 
     def _dropped(self, namespace: str) -> None:
         """The server ends the namespaces one by one, each after its answers."""
-        self._lose({answer for answer, space in self._unanswered.items() if space == namespace})
+        self._lose([answer for answer, space in self._unanswered.items() if space == namespace])
         self.leave()
 
     def _end_if_done(self) -> None:
