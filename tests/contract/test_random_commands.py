@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -57,6 +58,7 @@ async def test_every_command_is_always_answered_as_documented(
     market: Market,
     world: World,  # noqa: F811
     capsys: pytest.CaptureFixture[str],
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Fails for an acknowledgement that its schema or the codes of its command do not allow, for a
     push that differs from its schema, and for every error that the server logs.
@@ -95,6 +97,7 @@ async def test_every_command_is_always_answered_as_documented(
     assert wrong_pushes(document, callers.all) == {}
     logged = capsys.readouterr().err.splitlines()
     assert [line for line in logged if "[error" in line or "[critical" in line] == []
+    record_property("random commands", outcomes.total())
     assert {"ok", "invalid", "not_found"} <= outcomes.keys(), outcomes
 
 
