@@ -149,12 +149,13 @@ PLACES = ("path", "query")
 
 
 def _pushes(space: str, asyncapi: Json) -> Iterator[Push]:
+    schemas = asyncapi["components"]["schemas"]
     for name, operation in asyncapi["operations"].items():
         if operation["action"] == "send" and reference(operation["channel"]) == space:
             message = asyncapi["components"]["messages"][name]
             yield Push(
                 name=message["name"],
-                data=message["payload"]["properties"]["data"],
+                data=schemas[reference(message["payload"])]["properties"]["data"],
                 numbering=operation["x-numbering"],
                 about=operation.get("description", ""),
             )

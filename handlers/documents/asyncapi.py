@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from domain.kernel.errors import Code, TooLarge, Unauthenticated
 from domain.kernel.outbox import Event
+from domain.operations.operation import Operation
 from handlers import CONTRACT_VERSION, NAMESPACES
 from handlers.documents.examples import (
     answer_example,
@@ -19,7 +20,7 @@ from handlers.documents.facts import Rates, described, facts_of, summary_of, wor
 from handlers.documents.http_parts import REQUEST_ID
 from handlers.documents.openapi import LICENSE, TITLE
 from handlers.documents.problems import Error
-from handlers.documents.schemas import all_exposed, schemas
+from handlers.documents.schemas import REFERENCE, all_exposed, schema_name, schemas
 from handlers.documents.wire_types import first_paragraph
 from handlers.expose import Exposed, Namespace
 
@@ -54,13 +55,23 @@ OPTIONS: Part = {
     "additionalProperties": False,
     "description": "The second argument of the command, which may be left out.",
 }
+REFUSED = "CommandRefused"
 # Any command may be too large, or come at the end of its session.
 OF_SOCKETS = {TooLarge.code, Unauthenticated.code}
-ENVELOPE = {
-    "feed": {"type": "integer", "description": "Its number in the feed of the user, from 1."},
-    "conversation": {"type": "integer", "description": "Its number in the conversation, from 1."},
+ENVELOPE: dict[str, Part] = {
+    "feed": {
+        "type": "integer",
+        "format": "int64",
+        "description": "Its number in the feed of the user, from 1.",
+    },
+    "conversation": {
+        "type": "integer",
+        "format": "int64",
+        "description": "Its number in the conversation, from 1.",
+    },
     "parties": {
         "type": ["integer", "null"],
+        "format": "int64",
         "description": "Its number in the feed of the user; null for those who are no party.",
     },
     "never": {"type": "null", "description": "It is not numbered, and may be missed."},
@@ -74,6 +85,7 @@ def asyncapi(rates: Rates, url: str) -> dict[str, Any]:
     """The document of the server at `url`, with the rate limits in force there."""
     address = urlsplit(url)
     messages, operations = _messages(), _operations(rates)
+    envelopes = _envelopes()
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -98,7 +110,7 @@ def asyncapi(rates: Rates, url: str) -> dict[str, Any]:
         "operations": operations,
         "components": {
             "messages": messages,
-            "schemas": schemas().used_by(messages),
+            "schemas": schemas().used_by(messages, envelopes),
             "securitySchemes": {
                 "token": {
                     "type": "http",
@@ -194,7 +206,7 @@ def _messages() -> Part:
                 "name": "ack",
                 "title": f"{op.name}.ack",
                 "summary": f"The acknowledgement of `{op.name}`",
-                "payload": _ack(schemas().answer(op)),
+                "payload": _ack(op),
                 "examples": [
                     {"name": "ok", "payload": {"ok": True, "data": answer_example(op)}},
                     {"name": "invalid", "payload": {"ok": False, "error": INVALID}},
@@ -206,36 +218,61 @@ def _messages() -> Part:
                 "name": event.name,
                 "title": push_name(event),
                 "summary": first_paragraph(event.data.__doc__),
-                "payload": _push(event),
+                "payload": {"$ref": REFERENCE + _envelope_name(event)},
                 "examples": [{"payload": push_example(event)}],
             }
     return found
 
 
-def _ack(answer: Part) -> Part:
+def _ack(op: Operation) -> Part:
+    name = schema_name(op.name)
     return {
+        "title": f"{name}Ack",
         "oneOf": [
-            {
-                "type": "object",
-                "properties": {"ok": {"const": True}, "data": answer},
-                "required": ["ok", "data"],
-            },
-            {
-                "type": "object",
-                "properties": {"ok": {"const": False}, "error": schemas().of(Error)},
-                "required": ["ok", "error"],
-            },
-        ]
+            _object(
+                f"{name}Done",
+                f"The command `{op.name}` was carried out.",
+                ok={"type": "boolean", "const": True, "description": "Always true."},
+                data=schemas().answer(op),
+            ),
+            {"$ref": REFERENCE + REFUSED},
+        ],
     }
 
 
-def _push(event: Event) -> Part:
+def _envelopes() -> dict[str, Part]:
+    """The schemas that only this document has: of refusals, and of each push."""
+    refused = _object(
+        REFUSED,
+        "The command was not carried out.",
+        ok={"type": "boolean", "const": False, "description": "Always false."},
+        error={**schemas().of(Error), "description": "Why."},
+    )
+    pushes = {
+        _envelope_name(event): _object(
+            _envelope_name(event),
+            f"The push `{event.name}` as it is sent.",
+            seq=ENVELOPE[event.numbering],
+            at=AT,
+            data={**schemas().push(event), "description": "What happened."},
+        )
+        for namespace in NAMESPACES
+        for event in namespace.pushes
+    }
+    return {REFUSED: refused, **pushes}
+
+
+def _envelope_name(event: Event) -> str:
+    """`job.updated` becomes PushJobUpdated."""
+    return f"Push{schema_name(event.name)}"
+
+
+def _object(title: str, description: str, **fields: Part) -> Part:
     return {
+        "title": title,
+        "description": description,
         "type": "object",
-        "properties": {
-            "seq": ENVELOPE[event.numbering],
-            "at": AT,
-            "data": schemas().push(event),
-        },
-        "required": ["seq", "at", "data"],
+        "properties": fields,
+        "required": list(fields),
+        "additionalProperties": True,
     }

@@ -134,6 +134,8 @@ VALUES: dict[str, Any] = {
 OF_SCHEMA: dict[str, dict[str, Any]] = {
     "AccountEmailChangeFields": {"email": "clara@example.org"},
     "AccountPasswordFields": {"password": "staple of a newer battery"},
+    "AgreementRequired": {"agreement_required": True},
+    "HalfConfirmed": {"pending": True},
     "AccountStatement": {"net_amount": 70_000},
     "AccountFacts": {
         "password": {"min_length": 12, "max_length": 256},

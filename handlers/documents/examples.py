@@ -131,6 +131,8 @@ def _example(schema: Schema, name: str, place: str) -> Any:
 def _component_example(schema: Schema) -> Any:
     """Of a struct, all fields that an answer has; of an enumeration, its first value."""
     component, place = schemas().resolved(schema), schema["$ref"].rpartition("/")[2]
+    if "anyOf" in component:
+        return _example(component["anyOf"][0], "", place)
     if "enum" in component:
         return ENUMERATIONS.get(place, component["enum"][0])
     return {

@@ -51,7 +51,10 @@ IF_NONE_MATCH: Part = {
 }
 TAG = {"ETag": {"description": "Of this answer, strong.", "schema": {"type": "string"}}}
 RETRY_AFTER = {
-    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
+    "Retry-After": {
+        "description": "Seconds to wait.",
+        "schema": {"type": "integer", "format": "int64", "minimum": 1},
+    }
 }
 NOT_MODIFIED: Part = {"description": "The client has this answer already.", "headers": TAG}
 BYTES: Part = {"schema": {"type": "string", "format": "binary"}}

@@ -20,6 +20,7 @@ Schema = dict[str, Any]
 REFERENCE = "#/components/schemas/"
 NULL: Schema = {"type": "null"}
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
+INT32 = 2**31 - 1
 
 
 class Schemas:
@@ -49,17 +50,18 @@ class Schemas:
 
     def resolved(self, schema: Schema) -> Schema:
         """The component that a schema refers to, or itself."""
-        name = schema.get("$ref", "").removeprefix(REFERENCE)
+        name = _name(schema)
         return self.components[name] if name else schema
 
-    def used_by(self, document: Any) -> dict[str, Schema]:
-        """The components that a document refers to, directly or through others."""
-        used: dict[str, Schema] = {}
+    def used_by(self, document: Any, own: Mapping[str, Schema] = {}) -> dict[str, Schema]:
+        """The components that a document refers to, directly or through others. `own` are those
+        that this document has alone."""
+        known, used = {**self.components, **own}, dict[str, Schema]()
         waiting = list(_references(document))
         while waiting:
             name = waiting.pop()
             if name not in used:
-                used[name] = self.components[name]
+                used[name] = known[name]
                 waiting += _references(used[name])
         return dict(sorted(used.items()))
 
@@ -96,6 +98,8 @@ def schemas() -> Schemas:
             _describe_option(described)
     rest = iter(made)
     found = {key: [next(rest) for _ in group] for key, group in kinds.items()}
+    _name_choices(components, found)
+    _complete([components, found])
     return Schemas(components, found)
 
 
@@ -121,6 +125,57 @@ def _describe_option(schema: Schema) -> None:
     found = (kind["description"] for kind in schema.get("anyOf", ()) if "description" in kind)
     if "description" not in schema and (description := next(found, None)):
         schema["description"] = description
+
+
+def _name_choices(components: dict[str, Schema], found: dict[Any, list[Schema]]) -> None:
+    """An answer of one type or another is a component of its own."""
+    for key, group in found.items():
+        if key[-1] == "answer" and len(group) > 1:
+            name = f"{schema_name(key[0])}Answer"
+            assert name not in components, "two types of one name"
+            needs = {_name(each): components[_name(each)]["required"] for each in group}
+            ordered = sorted(group, key=lambda each: -len(needs[_name(each)]))
+            *marked, rest = map(_name, ordered)
+            others = {each: [f for n in needs if n != each for f in needs[n]] for each in needs}
+            marks = [
+                (each, next(f for f in needs[each] if f not in others[each])) for each in marked
+            ]
+            told = [f"`{each}` if it has `{mark}`" for each, mark in marks]
+            components[name] = {
+                "title": name,
+                "description": f"{', '.join(told)}, else `{rest}`.",
+                "anyOf": ordered,
+            }
+            found[key] = [{"$ref": REFERENCE + name}]
+
+
+def _complete(part: Any) -> None:
+    """Says what generators of typed clients would guess wrongly: whether an integer may need 64
+    bits, of which type the values of a choice are, and that an answer may get further fields."""
+    if isinstance(part, dict):
+        if part.get("type") == "integer" and not _is_small(part):
+            part["format"] = "int64"
+        values = part.get("enum")
+        if isinstance(values, list) and all(isinstance(each, str) for each in values):
+            part["type"] = "string"
+        elif isinstance(values, list) and all(isinstance(each, bool) for each in values):
+            del part["enum"]
+            part["type"] = "boolean"
+        if part.get("type") == "object" and "properties" in part:
+            part.setdefault("additionalProperties", True)
+    for each in part.values() if isinstance(part, dict) else part:
+        if isinstance(each, dict | list):
+            _complete(each)
+
+
+def _is_small(schema: Schema) -> bool:
+    limits = [schema[word] for word in ("maximum", "exclusiveMaximum") if word in schema]
+    return bool(limits) and min(limits) <= INT32
+
+
+def _name(schema: Schema) -> str:
+    """The name of the component that a schema refers to."""
+    return str(schema.get("$ref", "")).removeprefix(REFERENCE)
 
 
 def _references(part: Any) -> Iterator[str]:

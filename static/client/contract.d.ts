@@ -9,12 +9,18 @@ export interface AccountDeleteFields {
   password: string;
 }
 
+/** `AgreementRequired` if it has `agreement_required`, else `Done`. */
+export type AccountEmailChangeAnswer = AgreementRequired | Done;
+
 export interface AccountEmailChangeFields {
   /** The password. */
   password: string;
   /** The new e-mail address. */
   email: string;
 }
+
+/** `HalfConfirmed` if it has `confirmed`, else `Done`. */
+export type AccountEmailConfirmAnswer = HalfConfirmed | Done;
 
 export interface AccountEmailConfirmFields {
   /** The token of the mailed link. */
@@ -121,6 +127,9 @@ export interface AccountRefreshFields {
   /** The refresh token of the session. */
   refresh_token: string;
 }
+
+/** `SignedIn` if it has `user`, else `VerificationRequired`. */
+export type AccountRegisterAnswer = SignedIn | VerificationRequired;
 
 export interface AccountRegisterFields {
   /** The e-mail address. */
@@ -576,7 +585,7 @@ export interface AdminWebhookEventsFields {
 /** The old address must confirm the change, too. */
 export interface AgreementRequired {
   /** Always true. */
-  agreement_required: true;
+  agreement_required: boolean;
 }
 
 /** A problem that administrators should know of. */
@@ -1413,7 +1422,7 @@ export interface HalfConfirmed {
   /** Which address has confirmed: the new one or the old one. */
   confirmed: "new" | "old";
   /** Always true. */
-  pending: true;
+  pending: boolean;
 }
 
 /** What a customer wants to be done. It is public while it is open. */
@@ -3150,7 +3159,7 @@ export interface AccountCommands {
    *
    * For anyone. Refusals of its own: email_taken, unsupported_type.
    */
-  register(fields: AccountRegisterFields, options?: CallOptions): Promise<SignedIn | VerificationRequired>;
+  register(fields: AccountRegisterFields, options?: CallOptions): Promise<AccountRegisterAnswer>;
   /**
    * Sign in with e-mail and password. `second_factor_required` is continued by `account.login_code`
    * or `account.passkey_login`, with its `challenge`.
@@ -3334,7 +3343,7 @@ export interface AccountCommands {
    * For admin, contractor, customer. Refusals of its own: not_found, second_factor_setup_required,
    * step_up_required, wrong_credentials.
    */
-  email_change(fields: AccountEmailChangeFields, options?: CallOptions): Promise<AgreementRequired | Done>;
+  email_change(fields: AccountEmailChangeFields, options?: CallOptions): Promise<AccountEmailChangeAnswer>;
   /**
    * Confirm a change of address for the new or the old one, or undo it, with a mailed token.
    *
@@ -3342,7 +3351,7 @@ export interface AccountCommands {
    *
    * For anyone. Refusals of its own: not_found.
    */
-  email_confirm(fields: AccountEmailConfirmFields, options?: CallOptions): Promise<HalfConfirmed | Done>;
+  email_confirm(fields: AccountEmailConfirmFields, options?: CallOptions): Promise<AccountEmailConfirmAnswer>;
   /**
    * A single-use link to Stripe's onboarding; `url` is null if Stripe does not answer in time
    *

@@ -146,10 +146,11 @@ class Comparison:
         self.values(old, new)
         self.limits(old, new)
         for word in ("format", "pattern", "multipleOf"):
-            if old.get(word) != new.get(word):
-                wider = new.get(word) is None
+            was, now = (limit_by(word, each) for each in (old, new))
+            if was != now:
+                wider = now is None
                 breaks = not wider if self.is_input else word == "format"
-                self.note(f"{word} is {new.get(word)}, not {old.get(word)}", breaks=breaks)
+                self.note(f"{word} is {now}, not {was}", breaks=breaks)
         self.fields(old, new)
         for word in ("items", "additionalProperties", "propertyNames"):
             if isinstance(old.get(word), dict) and isinstance(new.get(word), dict):
@@ -196,6 +197,12 @@ class Comparison:
         closed = old.get("additionalProperties") is not False
         if self.is_input and closed and new.get("additionalProperties") is False:
             self.note("takes no other fields any more", breaks=True)
+
+
+def limit_by(word: str, schema: Json) -> Any:
+    """What a keyword demands. An integer of 64 bits is any: the numbers of JSON have no size."""
+    value = schema.get(word)
+    return None if value == "int64" else value
 
 
 def choices(schema: Json) -> set[str] | None:

@@ -203,7 +203,7 @@ function* pushesOf(asyncapi) {
       summary: described.summary ?? message.summary,
       description: described.description ?? message.summary,
       numbering: described["x-numbering"],
-      data: message.payload.properties.data,
+      data: resolve(asyncapi, message.payload).properties.data,
       example: message.examples?.[0].payload,
     }];
   }

@@ -5,7 +5,7 @@ import { fieldsOf, nameOf } from "./reference.js";
 import { line, link, paragraphs } from "./text.js";
 
 const number = (value) => value.toLocaleString("en");
-const FORMATS = { "date-time": "time", email: "e-mail address", binary: "file" };
+const FORMATS = { "date-time": "time", email: "e-mail address", binary: "file", int64: "integer" };
 const PATTERNS = {
   "\\S": "not only spaces",
   "^[A-Za-z]{3}$": "three letters",
@@ -34,7 +34,7 @@ function single(schema) {
   if ("const" in schema) return [el("code", {}, JSON.stringify(schema.const))];
   if (schema.enum) return schema.enum.flatMap((each, place) => [place ? " or " : "", el("code", {}, each)]);
   if (schema.type === "array") return ["list of ", ...typeOf(schema.items ?? {})];
-  if (schema.additionalProperties) return ["object, each value: ", ...typeOf(schema.additionalProperties)];
+  if (typeof schema.additionalProperties === "object") return ["object, each value: ", ...typeOf(schema.additionalProperties)];
   if (schema.format) return [FORMATS[schema.format] ?? schema.format];
   return [{ string: "text", integer: "integer", number: "number", boolean: "true or false", object: "object" }[schema.type]
     ?? "anything"];
@@ -108,10 +108,15 @@ export function schemaPage(name, reference) {
     el("p.kind", {}, "Schema"),
     el("h1", {}, el("code", {}, name)),
     schema.description && paragraphs(schema.description),
-    schema.enum ? choices(schema.enum)
-      : el("section", {}, el("h2", {}, "Fields"), fields(fieldsOf(schema), reference.schemas, isInput)),
+    schema.enum ? choices(schema.enum) : shape(schema, reference.schemas, isInput),
     usedBy(name, reference),
   ];
+}
+
+function shape(schema, schemas, isInput) {
+  const title = schema.anyOf ? "One of" : "Fields";
+  const content = schema.anyOf ? el("p", {}, typeOf(schema)) : fields(fieldsOf(schema), schemas, isInput);
+  return el("section", {}, el("h2", {}, title), content);
 }
 
 function choices(values) {

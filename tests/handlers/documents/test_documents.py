@@ -226,3 +226,59 @@ def test_examples_fit_the_schemas_that_are_published() -> None:
                 if "example" in content:
                     schema = {"components": document["components"], **content["schema"]}
                     jsonschema.validate(content["example"], schema)
+
+
+def parts(node: Any) -> Iterator[Any]:
+    """Every object of a document."""
+    if isinstance(node, dict):
+        yield node
+    for each in node.values() if isinstance(node, dict) else node:
+        if isinstance(each, dict | list):
+            yield from parts(each)
+
+
+DOCUMENTS = pytest.mark.parametrize("document", [http, sockets])
+
+
+@DOCUMENTS
+def test_integers_say_whether_they_need_64_bits(document: Any) -> None:
+    """Guard: `schemas._complete`. Generators of typed clients take 32 bits otherwise."""
+    for schema in parts(document()):
+        if schema.get("type") in ("integer", ["integer", "null"]):
+            small = schema.get("maximum", 2**31) < 2**31
+            assert small or schema.get("format") == "int64", schema
+
+
+@DOCUMENTS
+def test_choices_have_a_type(document: Any) -> None:
+    """Guard: `schemas._complete`. Generators do not compile a choice of booleans."""
+    for schema in parts(document()):
+        if isinstance(schema.get("enum"), list):
+            assert schema["type"] == "string", schema
+        if isinstance(schema.get("const"), bool):
+            assert schema["type"] == "boolean", schema
+
+
+@DOCUMENTS
+def test_answers_say_that_they_may_get_further_fields(document: Any) -> None:
+    """Guard: `schemas._complete`. Some clients refuse them otherwise."""
+    for name, schema in document()["components"]["schemas"].items():
+        if "properties" in schema:
+            assert isinstance(schema["additionalProperties"], bool), name
+
+
+def test_what_is_generated_has_a_name() -> None:
+    """Guard: `asyncapi._envelopes`, `schemas._name_choices`: pushes, acknowledgements, and answers
+    of one type or another."""
+    components, messages = (sockets()["components"][each] for each in ("schemas", "messages"))
+    for name, message in messages.items():
+        if name.startswith("push."):
+            title = message["payload"]["$ref"].rpartition("/")[2]
+            assert components[title]["title"] == title
+        elif name.endswith(".ack"):
+            done, refused = message["payload"]["oneOf"]
+            assert message["payload"]["title"] and done["title"]
+            assert refused == {"$ref": "#/components/schemas/CommandRefused"}
+            assert "anyOf" not in done["properties"]["data"], name
+    answer = http()["components"]["schemas"]["AccountRegisterAnswer"]
+    assert answer["description"].startswith("`SignedIn` if it has `user`, else")

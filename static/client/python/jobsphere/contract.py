@@ -25,11 +25,19 @@ class AccountDeleteFields(TypedDict):
     password: str
 
 
+# `AgreementRequired` if it has `agreement_required`, else `Done`.
+AccountEmailChangeAnswer: TypeAlias = "AgreementRequired | Done"
+
+
 class AccountEmailChangeFields(TypedDict):
     # The password.
     password: str
     # The new e-mail address.
     email: str
+
+
+# `HalfConfirmed` if it has `confirmed`, else `Done`.
+AccountEmailConfirmAnswer: TypeAlias = "HalfConfirmed | Done"
 
 
 class AccountEmailConfirmFields(TypedDict):
@@ -134,6 +142,10 @@ class AccountRecoveryCodesFields(TypedDict):
 class AccountRefreshFields(TypedDict):
     # The refresh token of the session.
     refresh_token: str
+
+
+# `SignedIn` if it has `user`, else `VerificationRequired`.
+AccountRegisterAnswer: TypeAlias = "SignedIn | VerificationRequired"
 
 
 class AccountRegisterFields(TypedDict):
@@ -597,7 +609,7 @@ class AgreementRequired(TypedDict):
     """The old address must confirm the change, too."""
 
     # Always true.
-    agreement_required: Literal[True]
+    agreement_required: bool
 
 
 class Alert(TypedDict):
@@ -1578,7 +1590,7 @@ class HalfConfirmed(TypedDict):
     # Which address has confirmed: the new one or the old one.
     confirmed: Literal["new", "old"]
     # Always true.
-    pending: Literal[True]
+    pending: bool
 
 
 class Job(TypedDict):
@@ -3506,9 +3518,6 @@ WithdrawalStatus: TypeAlias = Literal[
 ]
 
 
-AccountRegisterAnswer: TypeAlias = "SignedIn | VerificationRequired"
-
-
 AccountPasskeyOptionsAnswer: TypeAlias = "dict[str, Any]"
 
 
@@ -3516,12 +3525,6 @@ AccountSessionsAnswer: TypeAlias = "list[SessionView]"
 
 
 AccountPasskeyBeginAnswer: TypeAlias = "dict[str, Any]"
-
-
-AccountEmailChangeAnswer: TypeAlias = "AgreementRequired | Done"
-
-
-AccountEmailConfirmAnswer: TypeAlias = "HalfConfirmed | Done"
 
 
 ChatTypingAnswer: TypeAlias = "None"
