@@ -38,7 +38,13 @@ class SecurityChange(msgspec.Struct, frozen=True):
     at: Annotated[datetime, about("When it changed.")]
 
 
-SECURITY_CHANGED = Event("/account", "security.changed", SecurityChange)
+SECURITY_CHANGED = Event(
+    "/account",
+    "security.changed",
+    SecurityChange,
+    about="When the way in which a user signs in has changed, to this user. If it was not them, "
+    "they should change their password.",
+)
 
 
 def announce(uow: UnitOfWork, user_id: str, kind: SecurityFact, detail: str = "") -> None:

@@ -119,7 +119,13 @@ class User(Record, frozen=True):
         return self.totp_enabled or self.passkey_count > 0
 
 
-UPDATED = Event("/account", "account.updated", User)
+UPDATED = Event(
+    "/account",
+    "account.updated",
+    User,
+    about="When the profile, the address, a second factor, or what Stripe takes and pays changes, "
+    "to this user. `payouts_enabled` becomes true at the end of the onboarding.",
+)
 
 
 async def new_user(

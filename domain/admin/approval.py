@@ -89,7 +89,14 @@ class Approval(Record, frozen=True):
     reason: Annotated[str, about("Why it was declined; may be empty.")] = ""
 
 
-UPDATED = Event("/admin", "approval.updated", Approval, Numbering.NEVER)
+UPDATED = Event(
+    "/admin",
+    "approval.updated",
+    Approval,
+    Numbering.NEVER,
+    about="When an operation waits for another administrator, and when it is decided or expires, "
+    "to all administrators. `admin.approvals` has those that were missed.",
+)
 
 
 class Part(msgspec.Struct, frozen=True):

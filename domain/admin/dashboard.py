@@ -44,8 +44,21 @@ class Activity(msgspec.Struct, frozen=True):
     data: Annotated[Any, about("Its data.")]
 
 
-STATS = Event("/admin", "stats", Overview, Numbering.NEVER)
-ACTIVITY = Event("/admin", "activity", Activity, Numbering.NEVER)
+STATS = Event(
+    "/admin",
+    "stats",
+    Overview,
+    Numbering.NEVER,
+    about="Every second, to connections that asked `admin.live`. Each replaces the one before.",
+)
+ACTIVITY = Event(
+    "/admin",
+    "activity",
+    Activity,
+    Numbering.NEVER,
+    about="With each push to users except messages, to connections that asked `admin.live`. Show "
+    "it: it changes nothing else.",
+)
 
 
 async def overview_of(uow: UnitOfWork, sockets: int) -> Overview:

@@ -150,7 +150,10 @@ class SeenPayment(msgspec.Struct, frozen=True):
         datetime | None,
         about("When Stripe makes the money available; null if it is not known yet."),
     ]
-    failure: Annotated[str | None, about("Why it failed, for a person; null if it did not.")]
+    failure: Annotated[
+        str | None,
+        about("Stripe's code of why it failed, such as generic_decline; null if it did not."),
+    ]
     intent_id: Annotated[str | None, about("The PaymentIntent at Stripe; null until there is one.")]
     charge_id: Annotated[str | None, about("The charge at Stripe; null until there is one.")]
 

@@ -226,7 +226,15 @@ class Message(Record, frozen=True):
         )
 
 
-MESSAGE = Event("/chat", "message", Message, Numbering.CONVERSATION)
+MESSAGE = Event(
+    "/chat",
+    "message",
+    Message,
+    Numbering.CONVERSATION,
+    about="When a message is sent, edited, deleted or reacted to, to both members, the sender's "
+    "connections included. A changed message comes again under its old `seq` with a higher "
+    "`version`: replace it. After a gap in `seq` or `revision` ask `chat.sync`.",
+)
 
 
 class Draft(msgspec.Struct, frozen=True):

@@ -20,7 +20,13 @@ class ReadReceipt(msgspec.Struct, frozen=True):
     seq: Annotated[int, about("The number of the last message that they have read.")]
 
 
-READ = Event("/chat", "read", ReadReceipt)
+READ = Event(
+    "/chat",
+    "read",
+    ReadReceipt,
+    about="When a member has read further, to both members, or to this member alone if one of the "
+    "two hides read receipts. Marks only rise: keep the higher one.",
+)
 
 
 def receipt_of(conversation: Conversation, user_id: str) -> ReadReceipt:

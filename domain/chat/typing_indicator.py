@@ -27,7 +27,14 @@ class TypingState(msgspec.Struct, frozen=True):
     typing: Annotated[bool, about("Whether they are typing.")]
 
 
-TYPING = Event("/chat", "typing", TypingState, Numbering.NEVER)
+TYPING = Event(
+    "/chat",
+    "typing",
+    TypingState,
+    Numbering.NEVER,
+    about="When a member starts or stops typing, to the other member. Forget it after some "
+    "seconds without another.",
+)
 
 
 @operation("chat.typing", roles=PARTIES, style=Style.DIRECT, instant=True, errors=(NotFound,))

@@ -148,7 +148,10 @@ class Refund(msgspec.Struct, frozen=True):
     asked_at: Annotated[datetime, about("When it was decided.")]
     status: Annotated[RefundStatus, about("Its state.")] = RefundStatus.REQUESTED
     stripe_id: str | None = None
-    failure: Annotated[str | None, about("Why it failed; null if it did not.")] = None
+    failure: Annotated[
+        str | None,
+        about("Stripe's code of why it failed, such as lost_or_stolen_card; null if it did not."),
+    ] = None
     key: int = 0
 
 
@@ -306,15 +309,69 @@ class Offer(Record, frozen=True):
         return min(agreed, self.earnable) if others_open else self.earnable
 
 
-CREATED = Event("/bidding", "offer.created", Offer)
-UPDATED = Event("/bidding", "offer.updated", Offer)
-COUNTERED = Event("/bidding", "offer.countered", Offer)
-ACCEPTED = Event("/bidding", "offer.accepted", Offer)
-REJECTED = Event("/bidding", "offer.rejected", Offer)
-WITHDRAWN = Event("/bidding", "offer.withdrawn", Offer)
-EXPIRED = Event("/bidding", "offer.expired", Offer)
-BLOCKED = Event("/bidding", "offer.blocked", Offer)
-FAILED = Event("/bidding", "offer.failed", Offer)
+CREATED = Event(
+    "/bidding",
+    "offer.created",
+    Offer,
+    about="When the money of a new offer is held, to the customer and the contractor: the "
+    "contractor sees it from now on and may answer.",
+)
+UPDATED = Event(
+    "/bidding",
+    "offer.updated",
+    Offer,
+    about="When the work or the money of an accepted offer changes, such as a delivered milestone "
+    "or a refund, to both sides.",
+)
+COUNTERED = Event(
+    "/bidding",
+    "offer.countered",
+    Offer,
+    about="When the contractor answers an offer with other terms, to both sides. The offer has "
+    "ended: the customer may make a new one from `counter`.",
+)
+ACCEPTED = Event(
+    "/bidding",
+    "offer.accepted",
+    Offer,
+    about="When the money of an accepted offer was captured, to both sides: the job is assigned, "
+    "and work may start.",
+)
+REJECTED = Event(
+    "/bidding",
+    "offer.rejected",
+    Offer,
+    about="When the contractor rejects an offer, to both sides. The money is released.",
+)
+WITHDRAWN = Event(
+    "/bidding",
+    "offer.withdrawn",
+    Offer,
+    about="When the customer withdraws an offer, to the customer, and to the contractor if they "
+    "saw it. The money is released.",
+)
+EXPIRED = Event(
+    "/bidding",
+    "offer.expired",
+    Offer,
+    about="When an offer was not paid or not answered in time, to the customer, and to the "
+    "contractor if they saw it. The money is released.",
+)
+BLOCKED = Event(
+    "/bidding",
+    "offer.blocked",
+    Offer,
+    about="When the job of an open offer went to another one or was cancelled, to the customer, "
+    "and to the contractor if they saw it. The money is released.",
+)
+FAILED = Event(
+    "/bidding",
+    "offer.failed",
+    Offer,
+    about="When the payment of an offer fails, to the customer, and to the contractor if they saw "
+    "it. `failure` of the payment says why: the customer may make a new offer with another "
+    "method.",
+)
 CLOSED_EVENTS = {
     OfferStatus.ACCEPTED: ACCEPTED,
     OfferStatus.REJECTED: REJECTED,

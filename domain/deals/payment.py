@@ -104,7 +104,10 @@ class Payment(Record, frozen=True):
         datetime | None,
         about("When Stripe makes the money available; null if it is not known yet."),
     ] = None
-    failure: Annotated[str | None, about("Why it failed, for a person; null if it did not.")] = None
+    failure: Annotated[
+        str | None,
+        about("Stripe's code of why it failed, such as generic_decline; null if it did not."),
+    ] = None
     visible: bool = False
     payment_method: str | None = None
     intent_id: str | None = None
@@ -117,7 +120,14 @@ class Payment(Record, frozen=True):
         return (self.customer_id, self.contractor_id) if self.visible else (self.customer_id,)
 
 
-PAYMENT_UPDATED = Event("/payment", "payment.updated", Payment)
+PAYMENT_UPDATED = Event(
+    "/payment",
+    "payment.updated",
+    Payment,
+    about="When the state of a payment changes, or its customer has to do something, to the "
+    "customer; also to the contractor, once they see the offer. It may come before the push "
+    "of its offer.",
+)
 
 
 async def move_payment(

@@ -83,4 +83,11 @@ class Chargeback(Record, frozen=True):
     steps: int = 0
 
 
-UPDATED = Event("/payment", "chargeback.updated", Chargeback, Numbering.PARTIES)
+UPDATED = Event(
+    "/payment",
+    "chargeback.updated",
+    Chargeback,
+    Numbering.PARTIES,
+    about="When the state of a chargeback at the customer's bank changes: numbered to both sides, "
+    "not numbered to all administrators.",
+)

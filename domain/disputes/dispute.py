@@ -137,7 +137,14 @@ class Dispute(Record, frozen=True):
         return self.contractor_id if last == self.customer_id else self.customer_id
 
 
-UPDATED = Event("/payment", "dispute.updated", Dispute, Numbering.PARTIES)
+UPDATED = Event(
+    "/payment",
+    "dispute.updated",
+    Dispute,
+    Numbering.PARTIES,
+    about="When a dispute is opened or changes: numbered to both sides, not numbered to all "
+    "administrators.",
+)
 
 
 async def add_entry(

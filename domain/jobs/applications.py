@@ -89,10 +89,22 @@ class Application(Record, frozen=True):
     live: bool = True
 
 
-CREATED = Event("/job-request", "application.created", Application)
+CREATED = Event(
+    "/job-request",
+    "application.created",
+    Application,
+    about="When a contractor applies, to the customer of the job.",
+)
 
 
-UPDATED = Event("/job-request", "application.updated", Application)
+UPDATED = Event(
+    "/job-request",
+    "application.updated",
+    Application,
+    about="When an application is shortlisted or rejected, to the contractor; when it is "
+    "withdrawn, or decided by an accepted offer or by the end of the job, to the customer "
+    "as well.",
+)
 
 
 class Apply(Command, frozen=True):

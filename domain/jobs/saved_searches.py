@@ -88,7 +88,13 @@ class MatchedJob(msgspec.Struct, frozen=True):
     job: Annotated[Job, about("The public part of the job.")]
 
 
-MATCHED = Event("/job", "job.matched", MatchedJob)
+MATCHED = Event(
+    "/job",
+    "job.matched",
+    MatchedJob,
+    about="When a job is posted or changed and fits a saved search, to the user who saved it; "
+    "once for each job.",
+)
 
 
 class Save(SearchFilters, frozen=True, kw_only=True):

@@ -46,12 +46,16 @@ class Numbering(StrEnum):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """A type of push: clients listen for `name` on `namespace`. `data` is the type of its data."""
+    """A type of push: clients listen for `name` on `namespace`. `data` is the type of its data.
+
+    `about` is for clients: when it is sent, to whom, and what they do then.
+    """
 
     namespace: str
     name: str
     data: Any
     numbering: Numbering = Numbering.FEED
+    about: str = ""
 
 
 class Work(msgspec.Struct, frozen=True):

@@ -16,7 +16,12 @@ from domain.ledger.balances import SETTLED_AFTER, Balance, WalletBalances, snaps
 from domain.ledger.chart import SNAPSHOT_ACCOUNTS, is_bounded, kind_of, owner_of
 from domain.ledger.transaction import Posting, Transaction
 
-WALLET_UPDATED = Event("/wallet", "wallet.updated", WalletBalances)
+WALLET_UPDATED = Event(
+    "/wallet",
+    "wallet.updated",
+    WalletBalances,
+    about="When a balance changes, to the user whose it is; one push for each currency.",
+)
 
 
 def postings_for(deltas: Mapping[str, int]) -> list[Posting]:

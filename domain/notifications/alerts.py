@@ -25,7 +25,12 @@ class Alert(msgspec.Struct, frozen=True):
     urgent: Annotated[bool, about("Whether somebody has to act.")] = True
 
 
-ALERT = Event("/admin", "alert", Alert)
+ALERT = Event(
+    "/admin",
+    "alert",
+    Alert,
+    about="When something happened that administrators should know of, to all administrators.",
+)
 
 
 async def alert(

@@ -76,7 +76,7 @@ class FeedItem(msgspec.Struct, frozen=True):
 
 
 class Feed(msgspec.Struct, frozen=True):
-    """What a user missed. `unread` counts up to MAX_UNREAD."""
+    """What a user missed. `unread` counts up to 100."""
 
     items: Annotated[list[FeedItem], about("What was pushed, ascending by number.")]
     head: Annotated[int, about("The highest number; more follow while the last item is below it.")]
@@ -95,8 +95,24 @@ class FeedMarks(msgspec.Struct, frozen=True):
     ]
 
 
-HEAD = Event("/account", "head", FeedMarks, Numbering.NEVER)
-RESYNC = Event("/account", "resync", Done, Numbering.NEVER)
+HEAD = Event(
+    "/account",
+    "head",
+    FeedMarks,
+    Numbering.NEVER,
+    about="Every 30 seconds, and when another device marks events as seen, to each user. If "
+    "`head` is above the highest `seq` of this client, pushes were missed: ask "
+    "`account.sync`.",
+)
+RESYNC = Event(
+    "/account",
+    "resync",
+    Done,
+    Numbering.NEVER,
+    about="When pushes may have been lost on their way to this client, which the server cannot "
+    "count. Ask `account.sync` from the highest `seq` of this client, and `chat.sync` for its "
+    "conversations.",
+)
 
 
 class Sync(Command, frozen=True):

@@ -54,7 +54,13 @@ class Notification(msgspec.Struct, frozen=True):
     at: Annotated[datetime, about("When it happened.")]
 
 
-NOTIFICATION = Event("/account", "notification", Notification)
+NOTIFICATION = Event(
+    "/account",
+    "notification",
+    Notification,
+    about="When something happened that the user should read, mostly about their money, to this "
+    "user.",
+)
 
 
 async def notify(

@@ -25,12 +25,19 @@ class PaymentSheet(msgspec.Struct, frozen=True):
     status: Annotated[PaymentStatus, about("Its state.")]
     client_secret: Annotated[
         str | None,
-        about("For Stripe.js; null for others than the customer, and while Stripe is slow."),
+        about(
+            "Stripe.js or Stripe's mobile SDKs confirm the payment with it, and with the "
+            "`payments.stripe_publishable_key` of `GET /api/meta`. Null for others than the "
+            "customer, and while Stripe is slow."
+        ),
     ]
     redirect_url: Annotated[
         str | None, about("Open it to pay; null if the method needs no page, and for others.")
     ]
-    failure: Annotated[str | None, about("Why it failed, for a person; null if it did not.")]
+    failure: Annotated[
+        str | None,
+        about("Stripe's code of why it failed, such as generic_decline; null if it did not."),
+    ]
 
 
 class ById(Command, frozen=True):

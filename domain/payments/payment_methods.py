@@ -47,7 +47,11 @@ class MethodSetup(msgspec.Struct, frozen=True):
     """The secret with which Stripe.js saves a method; null if Stripe did not answer in time."""
 
     client_secret: Annotated[
-        str | None, about("For Stripe.js, which saves a method with it; null if Stripe is slow.")
+        str | None,
+        about(
+            "Stripe.js or Stripe's mobile SDKs save a method with it (a SetupIntent), and with the "
+            "`payments.stripe_publishable_key` of `GET /api/meta`. Null if Stripe is slow."
+        ),
     ]
 
 

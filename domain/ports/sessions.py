@@ -95,7 +95,15 @@ class RevokedSession(msgspec.Struct, frozen=True):
     ]
 
 
-REVOKED = Event("/account", "session.revoked", RevokedSession, Numbering.NEVER)
+REVOKED = Event(
+    "/account",
+    "session.revoked",
+    RevokedSession,
+    Numbering.NEVER,
+    about="Just before the server disconnects a client of `/account`, to this client. It may have "
+    "been disconnected from other namespaces before. If it `expired`, ask `account.refresh` and "
+    "connect again, else sign in again.",
+)
 
 
 class Sessions(Protocol):

@@ -50,7 +50,14 @@ class UserPresence(msgspec.Struct, frozen=True):
     ] = None
 
 
-PRESENCE = Event("/chat", "presence", UserPresence, Numbering.NEVER)
+PRESENCE = Event(
+    "/chat",
+    "presence",
+    UserPresence,
+    Numbering.NEVER,
+    about="When a user comes online, goes offline, or shows their presence again, to connections "
+    "that asked `chat.presence` for a conversation with them. Keep the latest.",
+)
 
 
 class PresenceList(msgspec.Struct, frozen=True):
@@ -169,4 +176,11 @@ class JobViewers(msgspec.Struct, frozen=True):
     viewers: Annotated[int, about("How many users watch it.")]
 
 
-VIEWERS = Event("/job", "job.viewers", JobViewers, Numbering.NEVER)
+VIEWERS = Event(
+    "/job",
+    "job.viewers",
+    JobViewers,
+    Numbering.NEVER,
+    about="When the number of viewers of a job changes, at most once a second, to connections "
+    "that asked `job.watch`.",
+)

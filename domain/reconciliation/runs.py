@@ -68,7 +68,14 @@ class Reconciliation(Record, frozen=True):
     finished_at: Annotated[datetime | None, about("When it ended; null while it runs.")] = None
 
 
-UPDATED = Event("/admin", "reconciliation.updated", Reconciliation, Numbering.NEVER)
+UPDATED = Event(
+    "/admin",
+    "reconciliation.updated",
+    Reconciliation,
+    Numbering.NEVER,
+    about="When a reconciliation has ended, to all administrators. `admin.reconciliations` has "
+    "those that were missed.",
+)
 
 
 class Reconcile(Command, frozen=True):

@@ -80,11 +80,19 @@ class Withdrawal(Record, frozen=True):
     amount: MinorUnits
     currency: Currency
     status: Annotated[WithdrawalStatus, about("Its state.")] = WithdrawalStatus.REQUESTED
-    failure: Annotated[str | None, about("Why it failed, for a person; null if it did not.")] = None
+    failure: Annotated[
+        str | None,
+        about("Stripe's code of why it failed, such as account_closed; null if it did not."),
+    ] = None
     payout_id: str | None = None
 
 
-WITHDRAWAL_UPDATED = Event("/wallet", "withdrawal.updated", Withdrawal)
+WITHDRAWAL_UPDATED = Event(
+    "/wallet",
+    "withdrawal.updated",
+    Withdrawal,
+    about="When a withdrawal is asked for, on its way, paid or failed, to the contractor.",
+)
 
 
 class History(Command, frozen=True):

@@ -16,12 +16,19 @@ from handlers.documents.examples import (
     error_example,
     push_example,
 )
-from handlers.documents.facts import Rates, described, facts_of, summary_of, words, writes
+from handlers.documents.facts import (
+    Rates,
+    described,
+    facts_of,
+    first_sentence,
+    summary_of,
+    words,
+    writes,
+)
 from handlers.documents.http_parts import REQUEST_ID
 from handlers.documents.openapi import LICENSE, TITLE
 from handlers.documents.problems import Error
 from handlers.documents.schemas import REFERENCE, all_exposed, schema_name, schemas
-from handlers.documents.wire_types import first_paragraph
 from handlers.expose import Exposed, Namespace
 
 Part = dict[str, Any]
@@ -165,6 +172,7 @@ def _operations(rates: Rates) -> Part:
             found[push_name(event)] = {
                 "action": "send",
                 "channel": {"$ref": f"#/channels/{channel}"},
+                **words(first_sentence(event.about), event.about),
                 "messages": [_in_channel(channel, push_name(event))],
                 "x-numbering": event.numbering,
             }
@@ -217,7 +225,7 @@ def _messages() -> Part:
             found[push_name(event)] = {
                 "name": event.name,
                 "title": push_name(event),
-                "summary": first_paragraph(event.data.__doc__),
+                "summary": first_sentence(event.about),
                 "payload": {"$ref": REFERENCE + _envelope_name(event)},
                 "examples": [{"payload": push_example(event)}],
             }

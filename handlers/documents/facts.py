@@ -20,7 +20,11 @@ SENTENCE = re.compile(r".*?[.:](?=\s|$)", re.DOTALL)
 
 def summary_of(op: Operation) -> str:
     """The first sentence of its docstring, without its full stop."""
-    text = described(op)
+    return first_sentence(described(op))
+
+
+def first_sentence(text: str) -> str:
+    """Without its full stop."""
     first = SENTENCE.match(text)
     return (first[0] if first else text).rstrip(".:")
 

@@ -1383,7 +1383,7 @@ export interface EventWithPayload {
   payload: unknown;
 }
 
-/** What a user missed. `unread` counts up to MAX_UNREAD. */
+/** What a user missed. `unread` counts up to 100. */
 export interface Feed {
   /** What was pushed, ascending by number. */
   items: FeedItem[];
@@ -1831,7 +1831,10 @@ export interface MessageRange {
 
 /** The secret with which Stripe.js saves a method; null if Stripe did not answer in time. */
 export interface MethodSetup {
-  /** For Stripe.js, which saves a method with it; null if Stripe is slow. */
+  /**
+   * Stripe.js or Stripe's mobile SDKs save a method with it (a SetupIntent), and with the
+   * `payments.stripe_publishable_key` of `GET /api/meta`. Null if Stripe is slow.
+   */
   client_secret: string | null;
 }
 
@@ -2107,7 +2110,7 @@ export interface Payment {
   capture_before: string | null;
   /** When Stripe makes the money available; null if it is not known yet. */
   available_on: string | null;
-  /** Why it failed, for a person; null if it did not. */
+  /** Stripe's code of why it failed, such as generic_decline; null if it did not. */
   failure: string | null;
   /** Identifies it; the letters before the underscore say what it is. */
   id: string;
@@ -2251,11 +2254,15 @@ export interface PaymentSheet {
   id: string;
   /** Its state. */
   status: PaymentStatus;
-  /** For Stripe.js; null for others than the customer, and while Stripe is slow. */
+  /**
+   * Stripe.js or Stripe's mobile SDKs confirm the payment with it, and with the
+   * `payments.stripe_publishable_key` of `GET /api/meta`. Null for others than the customer, and
+   * while Stripe is slow.
+   */
   client_secret: string | null;
   /** Open it to pay; null if the method needs no page, and for others. */
   redirect_url: string | null;
-  /** Why it failed, for a person; null if it did not. */
+  /** Stripe's code of why it failed, such as generic_decline; null if it did not. */
   failure: string | null;
 }
 
@@ -2377,7 +2384,7 @@ export interface Refund {
   asked_at: string;
   /** Its state. */
   status: RefundStatus;
-  /** Why it failed; null if it did not. */
+  /** Stripe's code of why it failed, such as lost_or_stolen_card; null if it did not. */
   failure: string | null;
 }
 
@@ -2644,7 +2651,7 @@ export interface SeenPayment {
   capture_before: string | null;
   /** When Stripe makes the money available; null if it is not known yet. */
   available_on: string | null;
-  /** Why it failed, for a person; null if it did not. */
+  /** Stripe's code of why it failed, such as generic_decline; null if it did not. */
   failure: string | null;
   /** The PaymentIntent at Stripe; null until there is one. */
   intent_id: string | null;
@@ -3129,7 +3136,7 @@ export interface Withdrawal {
   currency: string;
   /** Its state. */
   status: WithdrawalStatus;
-  /** Why it failed, for a person; null if it did not. */
+  /** Stripe's code of why it failed, such as account_closed; null if it did not. */
   failure: string | null;
   /** Identifies it; the letters before the underscore say what it is. */
   id: string;
@@ -3387,17 +3394,34 @@ export interface AccountCommands {
 }
 
 export interface AccountPushes {
-  /** Numbered: never missed. */
+  /**
+   * When the profile, the address, a second factor, or what Stripe takes and pays changes, to this
+   * user. `payouts_enabled` becomes true at the end of the onboarding. Numbered: never missed.
+   */
   "account.updated": User;
-  /** Numbered: never missed. */
+  /**
+   * When the way in which a user signs in has changed, to this user. If it was not them, they
+   * should change their password. Numbered: never missed.
+   */
   "security.changed": SecurityChange;
   /** Numbered: never missed. */
   notification: Notification;
-  /** May be missed. */
+  /**
+   * Every 30 seconds, and when another device marks events as seen, to each user. If `head` is
+   * above the highest `seq` of this client, pushes were missed: ask `account.sync`. May be missed.
+   */
   head: FeedMarks;
-  /** May be missed. */
+  /**
+   * When pushes may have been lost on their way to this client, which the server cannot count. Ask
+   * `account.sync` from the highest `seq` of this client, and `chat.sync` for its conversations.
+   * May be missed.
+   */
   resync: Done;
-  /** May be missed. */
+  /**
+   * Just before the server disconnects a client of `/account`, to this client. It may have been
+   * disconnected from other namespaces before. If it `expired`, ask `account.refresh` and connect
+   * again, else sign in again. May be missed.
+   */
   "session.revoked": RevokedSession;
 }
 
@@ -3503,9 +3527,18 @@ export interface JobCommands {
 }
 
 export interface JobPushes {
-  /** Numbered for the parties; others may miss it. */
+  /**
+   * When a job is posted or changed: numbered to its customer and its chosen contractor; not
+   * numbered to everybody who watches it, and to all contractors while it is open and when that
+   * ends. So the chosen contractor may get it twice, once numbered and once not: keep the highest
+   * `version`, and the numbered one of two that are equal. Numbered for the parties; others may
+   * miss it.
+   */
   "job.updated": Job;
-  /** May be missed. */
+  /**
+   * When a job is no longer open, to everybody who watches it, who may get nothing more about it.
+   * Drop it, or ask `job.watch` again: it answers those who may still read the job. May be missed.
+   */
   "job.closed": ClosedJob;
   /** May be missed. */
   "job.viewers": JobViewers;
@@ -3660,13 +3693,27 @@ export interface ChatCommands {
 }
 
 export interface ChatPushes {
-  /** Has its conversation's number: never missed. */
+  /**
+   * When a message is sent, edited, deleted or reacted to, to both members, the sender's
+   * connections included. A changed message comes again under its old `seq` with a higher
+   * `version`: replace it. After a gap in `seq` or `revision` ask `chat.sync`. Has its
+   * conversation's number: never missed.
+   */
   message: Message;
-  /** Numbered: never missed. */
+  /**
+   * When a member has read further, to both members, or to this member alone if one of the two
+   * hides read receipts. Marks only rise: keep the higher one. Numbered: never missed.
+   */
   read: ReadReceipt;
-  /** May be missed. */
+  /**
+   * When a member starts or stops typing, to the other member. Forget it after some seconds without
+   * another. May be missed.
+   */
   typing: TypingState;
-  /** May be missed. */
+  /**
+   * When a user comes online, goes offline, or shows their presence again, to connections that
+   * asked `chat.presence` for a conversation with them. Keep the latest. May be missed.
+   */
   presence: UserPresence;
 }
 
@@ -3719,23 +3766,48 @@ export interface BiddingCommands {
 }
 
 export interface BiddingPushes {
-  /** Numbered: never missed. */
+  /**
+   * When the money of a new offer is held, to the customer and the contractor: the contractor sees
+   * it from now on and may answer. Numbered: never missed.
+   */
   "offer.created": Offer;
   /** Numbered: never missed. */
   "offer.updated": Offer;
-  /** Numbered: never missed. */
+  /**
+   * When the contractor answers an offer with other terms, to both sides. The offer has ended: the
+   * customer may make a new one from `counter`. Numbered: never missed.
+   */
   "offer.countered": Offer;
-  /** Numbered: never missed. */
+  /**
+   * When the money of an accepted offer was captured, to both sides: the job is assigned, and work
+   * may start. Numbered: never missed.
+   */
   "offer.accepted": Offer;
-  /** Numbered: never missed. */
+  /**
+   * When the contractor rejects an offer, to both sides. The money is released. Numbered: never
+   * missed.
+   */
   "offer.rejected": Offer;
-  /** Numbered: never missed. */
+  /**
+   * When the customer withdraws an offer, to the customer, and to the contractor if they saw it.
+   * The money is released. Numbered: never missed.
+   */
   "offer.withdrawn": Offer;
-  /** Numbered: never missed. */
+  /**
+   * When an offer was not paid or not answered in time, to the customer, and to the contractor if
+   * they saw it. The money is released. Numbered: never missed.
+   */
   "offer.expired": Offer;
-  /** Numbered: never missed. */
+  /**
+   * When the job of an open offer went to another one or was cancelled, to the customer, and to the
+   * contractor if they saw it. The money is released. Numbered: never missed.
+   */
   "offer.blocked": Offer;
-  /** Numbered: never missed. */
+  /**
+   * When the payment of an offer fails, to the customer, and to the contractor if they saw it.
+   * `failure` of the payment says why: the customer may make a new offer with another method.
+   * Numbered: never missed.
+   */
   "offer.failed": Offer;
 }
 
@@ -3848,11 +3920,21 @@ export interface PaymentCommands {
 }
 
 export interface PaymentPushes {
-  /** Numbered: never missed. */
+  /**
+   * When the state of a payment changes, or its customer has to do something, to the customer; also
+   * to the contractor, once they see the offer. It may come before the push of its offer. Numbered:
+   * never missed.
+   */
   "payment.updated": Payment;
-  /** Numbered for the parties; others may miss it. */
+  /**
+   * When a dispute is opened or changes: numbered to both sides, not numbered to all
+   * administrators. Numbered for the parties; others may miss it.
+   */
   "dispute.updated": Dispute;
-  /** Numbered for the parties; others may miss it. */
+  /**
+   * When the state of a chargeback at the customer's bank changes: numbered to both sides, not
+   * numbered to all administrators. Numbered for the parties; others may miss it.
+   */
   "chargeback.updated": Chargeback;
 }
 
@@ -4132,15 +4214,27 @@ export interface AdminCommands {
 }
 
 export interface AdminPushes {
-  /** May be missed. */
+  /**
+   * Every second, to connections that asked `admin.live`. Each replaces the one before. May be
+   * missed.
+   */
   stats: Overview;
-  /** May be missed. */
+  /**
+   * With each push to users except messages, to connections that asked `admin.live`. Show it: it
+   * changes nothing else. May be missed.
+   */
   activity: Activity;
   /** Numbered: never missed. */
   alert: Alert;
-  /** May be missed. */
+  /**
+   * When an operation waits for another administrator, and when it is decided or expires, to all
+   * administrators. `admin.approvals` has those that were missed. May be missed.
+   */
   "approval.updated": Approval;
-  /** May be missed. */
+  /**
+   * When a reconciliation has ended, to all administrators. `admin.reconciliations` has those that
+   * were missed. May be missed.
+   */
   "reconciliation.updated": Reconciliation;
 }
 

@@ -282,3 +282,25 @@ def test_what_is_generated_has_a_name() -> None:
             assert "anyOf" not in done["properties"]["data"], name
     answer = http()["components"]["schemas"]["AccountRegisterAnswer"]
     assert answer["description"].startswith("`SignedIn` if it has `user`, else")
+
+
+def test_every_push_says_when_and_to_whom_it_is_sent() -> None:
+    """Fails for an `Event` without `about`, and for two of the same words."""
+    told = {event: event.about for each in NAMESPACES for event in each.pushes}
+    assert len(set(told.values())) == len(told)
+    for event, about in told.items():
+        assert about.endswith(".") and " to " in f" {about}", event.name
+        push = sockets()["operations"][f"push.{event.name}"]
+        assert push.get("description", f"{push['summary']}.") == about
+
+
+@DOCUMENTS
+def test_no_text_is_about_the_source(document: Any) -> None:
+    """Fails for a file or a constant of the source in a text for its readers."""
+    source = re.compile(
+        r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b|README|\w\.(py|md)\b|\b(domain|handlers|server|static)/"
+    )
+    for part in parts(document()):
+        for key in ("title", "summary", "description"):
+            if isinstance(text := part.get(key), str):
+                assert not source.search(text), text

@@ -1548,7 +1548,7 @@ class EventWithPayload(TypedDict):
 
 
 class Feed(TypedDict):
-    """What a user missed. `unread` counts up to MAX_UNREAD."""
+    """What a user missed. `unread` counts up to 100."""
 
     # What was pushed, ascending by number.
     items: list[FeedItem]
@@ -2033,7 +2033,8 @@ class MessageRange(TypedDict):
 class MethodSetup(TypedDict):
     """The secret with which Stripe.js saves a method; null if Stripe did not answer in time."""
 
-    # For Stripe.js, which saves a method with it; null if Stripe is slow.
+    # Stripe.js or Stripe's mobile SDKs save a method with it (a SetupIntent), and with the
+    # `payments.stripe_publishable_key` of `GET /api/meta`. Null if Stripe is slow.
     client_secret: str | None
 
 
@@ -2343,7 +2344,7 @@ class Payment(TypedDict):
     capture_before: str | None
     # When Stripe makes the money available; null if it is not known yet.
     available_on: str | None
-    # Why it failed, for a person; null if it did not.
+    # Stripe's code of why it failed, such as generic_decline; null if it did not.
     failure: str | None
     # Identifies it; the letters before the underscore say what it is.
     id: str
@@ -2488,11 +2489,13 @@ class PaymentSheet(TypedDict):
     id: str
     # Its state.
     status: PaymentStatus
-    # For Stripe.js; null for others than the customer, and while Stripe is slow.
+    # Stripe.js or Stripe's mobile SDKs confirm the payment with it, and with the
+    # `payments.stripe_publishable_key` of `GET /api/meta`. Null for others than the customer, and
+    # while Stripe is slow.
     client_secret: str | None
     # Open it to pay; null if the method needs no page, and for others.
     redirect_url: str | None
-    # Why it failed, for a person; null if it did not.
+    # Stripe's code of why it failed, such as generic_decline; null if it did not.
     failure: str | None
 
 
@@ -2640,7 +2643,7 @@ class Refund(TypedDict):
     asked_at: str
     # Its state.
     status: RefundStatus
-    # Why it failed; null if it did not.
+    # Stripe's code of why it failed, such as lost_or_stolen_card; null if it did not.
     failure: str | None
 
 
@@ -2966,7 +2969,7 @@ class SeenPayment(TypedDict):
     capture_before: str | None
     # When Stripe makes the money available; null if it is not known yet.
     available_on: str | None
-    # Why it failed, for a person; null if it did not.
+    # Stripe's code of why it failed, such as generic_decline; null if it did not.
     failure: str | None
     # The PaymentIntent at Stripe; null until there is one.
     intent_id: str | None
@@ -3488,7 +3491,7 @@ class Withdrawal(TypedDict):
     currency: str
     # Its state.
     status: WithdrawalStatus
-    # Why it failed, for a person; null if it did not.
+    # Stripe's code of why it failed, such as account_closed; null if it did not.
     failure: str | None
     # Identifies it; the letters before the underscore say what it is.
     id: str
