@@ -34,9 +34,6 @@ BODY_RATE = 1024  # bytes a second
 STALLED_SECONDS = 30.0  # for a client that reads nothing of its answer
 SWEEP_SECONDS = 1.0
 REFILL_SECONDS = 10.0  # after which an address may again open as many as it may have
-# The part of them that is charged for a connection that was cut because of its floods, and for one
-# that was closed because the body of a refused request did not end.
-CUT_SHARE, ENDLESS_SHARE = 1 / 5, 1 / 50
 REQUESTS_PER_SECOND, REQUESTS_AT_ONCE = 0.5, 2  # for each connection that an address may have
 REFUSALS, REFUSAL_SECONDS = 64, 1.0  # which wait for a request, to answer it; others are reset
 RETRY_SECONDS = 10
@@ -102,8 +99,10 @@ class Admission:
         if network := self.limited(address):
             new.network = network
             self._of_network[network] += 1
-            too_many = self._of_network[network] > self.capacity.per_address
-            if too_many or self._opened.take(network, self._opening):
+            most = self.capacity.per_address
+            if self._of_network[network] > most or self._opened.take(
+                network, Rate(most, most / REFILL_SECONDS)
+            ):
                 self._warn(
                     "too many connections of an address; list it in TRUSTED_PROXIES if it is a "
                     "load balancer",
@@ -123,16 +122,6 @@ class Admission:
         most = self.capacity.per_address
         rate = Rate(REQUESTS_AT_ONCE * most, REQUESTS_PER_SECOND * most)
         return self._requests.take(network, rate)
-
-    @property
-    def _opening(self) -> Rate:
-        most = self.capacity.per_address
-        return Rate(most, most / REFILL_SECONDS)
-
-    def penalize(self, accepted: "Accepted", share: float) -> None:
-        """Charge the network of a connection for work that a new one could cause again."""
-        if accepted.network:
-            self._opened.charge(accepted.network, self._opening, share * self.capacity.per_address)
 
     def limited(self, address: str) -> str | None:
         """The network whose connections are counted for this address; None: it has no limit.
@@ -312,10 +301,6 @@ class Accepted(asyncio.Protocol):
     def prove(self) -> None:
         """It has completed a request or connected a namespace."""
         self._admission.unproven.pop(self, None)
-
-    def penalize(self, share: float) -> None:
-        """Its network may for a while open fewer connections."""
-        self._admission.penalize(self, share)
 
     def release(self) -> None:
         """The connection has ended."""

@@ -99,25 +99,14 @@ class Buckets:
         wait, due = rate.take(self._due.get(key, now), now, cost)
         if not wait:
             self._due[key] = due
-            self._sweep(now)
+            if len(self._due) > self._sweep_at:
+                self._due = {key: due for key, due in self._due.items() if due > now}
+                self._sweep_at = max(MAX_KEYS, 2 * len(self._due))
         return wait
-
-    def charge(self, key: str, rate: Rate, cost: float) -> None:
-        """Take `cost` tokens also when there are none: a bucket may owe as many as it holds."""
-        now = self._clock()
-        due = max(self._due.get(key, now), now) + cost * rate.interval
-        self._due[key] = min(due, now + 2 * rate.slack)
-        self._sweep(now)
 
     def give_back(self, key: str, rate: Rate, cost: float) -> None:
         if key in self._due:
             self._due[key] -= cost * rate.interval
-
-    def _sweep(self, now: float) -> None:
-        """Forget full buckets when there are many."""
-        if len(self._due) > self._sweep_at:
-            self._due = {key: due for key, due in self._due.items() if due > now}
-            self._sweep_at = max(MAX_KEYS, 2 * len(self._due))
 
 
 class Allowance:

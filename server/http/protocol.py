@@ -15,7 +15,6 @@ import structlog
 from aiohttp import StreamReader, hdrs, web
 
 from domain.kernel.errors import Code
-from server.admission import ENDLESS_SHARE, accepted_of
 from server.networks import NEIGHBOURS, network_of
 from server.problems import PROBLEM, problem
 
@@ -62,9 +61,6 @@ class Protocol(web.RequestHandler):
             async with asyncio.timeout(DISCARD_SECONDS):
                 while left > 0 and not body.at_eof() and self.transport:
                     left -= len(await body.readany())
-        accepted = accepted_of(self.transport)
-        if left <= 0 and accepted:
-            accepted.penalize(ENDLESS_SHARE)
 
     def handle_error(
         self,

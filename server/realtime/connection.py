@@ -14,7 +14,7 @@ from engineio.packet import Packet
 
 from domain.kernel.actor import Actor
 from domain.kernel.errors import RateLimited
-from server.admission import CUT_SHARE, Accepted, accepted_of
+from server.admission import accepted_of
 from server.realtime.fast_transport import (
     MAX_UNSENT_BYTES,
     FastTransport,
@@ -117,8 +117,6 @@ class Connection(AsyncSocket):  # type: ignore[misc]
         if self.server.budget.exhausted(self):
             if self.actor:
                 self.server.budget.note_cut(self.actor.id)
-            if not self._cut and (accepted := self._accepted()):
-                accepted.penalize(CUT_SHARE)
             self.cut(RateLimited.code)
 
     def cut(self, reason: str) -> None:
@@ -138,13 +136,10 @@ class Connection(AsyncSocket):  # type: ignore[misc]
 
     def prove(self) -> None:
         """Its client has connected a namespace."""
-        if accepted := self._accepted():
-            accepted.prove()
-
-    def _accepted(self) -> Accepted | None:
         if self.fast_transport:
-            return self.fast_transport.accepted
-        return accepted_of(self.stock_transport)
+            self.fast_transport.prove()
+        elif accepted := accepted_of(self.stock_transport):
+            accepted.prove()
 
     # -- to the client -----------------------------------------------------------------------
 

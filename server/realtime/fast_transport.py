@@ -103,6 +103,7 @@ class FastTransport(asyncio.Protocol):
     """One websocket connection."""
 
     __slots__ = (
+        "_accepted",
         "_cut",
         "_goes_on",
         "_held",
@@ -113,7 +114,6 @@ class FastTransport(asyncio.Protocol):
         "_transport",
         "_walk",
         "_whole",
-        "accepted",
         "handler",
         "parsed",
     )
@@ -121,7 +121,7 @@ class FastTransport(asyncio.Protocol):
     def __init__(
         self, inbox: _Inbox, transport: asyncio.Transport, handler: FrameHandler, max_size: int
     ) -> None:
-        self.accepted = accepted_of(transport)
+        self._accepted = accepted_of(transport)
         self._inbox = inbox
         self._parser = WebSocketReader(inbox, max_size, compress=False, decode_text=True)
         self._transport = transport
@@ -217,14 +217,19 @@ class FastTransport(asyncio.Protocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._inbox.transport is self:
             self._inbox.transport = None  # else the last one to be read stays in memory
-        if self.accepted:
-            self.accepted.release()
+        if self._accepted:
+            self._accepted.release()
         self.handler.on_closed()
 
     def took_over(self) -> None:
         """From now on the transport calls this protocol."""
-        if self.accepted:
-            self.accepted.hand_over()
+        if self._accepted:
+            self._accepted.hand_over()
+
+    def prove(self) -> None:
+        """Its client has connected a namespace."""
+        if self._accepted:
+            self._accepted.prove()
 
     # -- to the client -----------------------------------------------------------------------
 

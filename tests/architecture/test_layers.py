@@ -55,7 +55,7 @@ ALLOWED_SERVER = {
     "rate_limits": "caller networks token_buckets password_attempts",
     "admission": "runtime config cross_origin networks problems token_buckets",
     "refusal_log": "networks",
-    "http": "runtime networks admission operation_calls authentication problems token_buckets",
+    "http": "runtime networks operation_calls authentication problems token_buckets",
     "meta": "config operation_calls rate_limits http realtime",
     "realtime": "runtime admission token_buckets operation_calls pubsub adapters authentication",
     "container": "config demo_accounts pubsub adapters workers realtime",

@@ -16,12 +16,9 @@ from domain.kernel.rooms import user_room
 from server import admission
 from server.admission import Accepted, Capacity
 from server.cross_origin import CrossOrigin
-from server.http import protocol
-from server.http.protocol import DISCARDED_BYTES
-from server.realtime import engine, fast_transport
+from server.realtime import engine
 from server.realtime import server as realtime_server
 from server.runtime.descriptors import for_connections, raise_limit
-from server.token_buckets import Buckets, Rate
 from tests.bench.realtime.frames import UPGRADE
 from tests.conftest import Server, both_paths
 from tests.support.market import Market
@@ -123,52 +120,6 @@ async def test_an_address_has_a_limit(
         reader, _ = await open_silent(market, opened, ALIVE)
         answers.append((await reader.readuntil(b"\r\n\r\n")).split()[1])
     assert answers == [b"200", b"200", b"200", b"429", b"200"]
-
-
-FLOOD = UPGRADE + bytes((0x89, 0x80, 0, 0, 0, 0)) * 3000  # pings
-ENDLESS = (
-    b"POST /api/account/login HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
-    b"Content-Length: 9000000\r\n\r\n" + bytes(DISCARDED_BYTES + 1000)
-)
-
-
-@both_paths
-@pytest.mark.parametrize("abuse", [FLOOD, ENDLESS], ids=["flood", "endless body"])
-async def test_an_address_with_floods_opens_fewer_connections(
-    abuse: bytes,
-    market: Market,
-    server: Server,
-    opened: list[Streams],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Guard: `Accepted.penalize` in `Connection.cut_if_exhausted` and in `Protocol._discard`. The
-    connections that it has stay."""
-    monkeypatch.setattr(admission, "REFILL_SECONDS", 1000.0)
-    monkeypatch.setattr(fast_transport, "CUT_SECONDS", 0.05)
-    monkeypatch.setattr(protocol, "ENDLESS_SHARE", admission.CUT_SHARE)
-    limit(server, per_address=50)
-    admit = server.web.admission.admit
-    monkeypatch.setattr(server.web.admission, "admit", lambda new, _: admit(new, "192.0.2.1"))
-    other = await open_silent(market, opened, ALIVE)
-    assert b" 200 " in await other[0].readuntil(b"\r\n\r\n")
-    for _ in range(5):
-        received = await ends(await open_silent(market, opened, abuse))
-        assert b" 429 " not in received.splitlines()[0]
-    refused = await ends(await open_silent(market, opened, ALIVE))
-    assert b" 429 " in refused.splitlines()[0]
-    other[1].write(ALIVE)
-    assert b" 200 " in await other[0].readuntil(b"\r\n\r\n")
-
-
-def test_a_bucket_owes_at_most_what_it_holds() -> None:
-    """Guard: the bound in `token_buckets.Buckets.charge`."""
-    now = 100.0
-    buckets, rate = Buckets(lambda: now), Rate(10, 1)
-    for _ in range(5):
-        buckets.charge("a", rate, 8)
-    assert buckets.take("a", rate) == 11
-    now = 111.0
-    assert buckets.take("a", rate) == 0
 
 
 def test_loopback_and_proxies_have_no_limit() -> None:
