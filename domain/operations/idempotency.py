@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import secrets
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -62,19 +63,19 @@ class Claim(msgspec.Struct, frozen=True):
         if done is None:
             raise ClaimLost
 
-    async def settled(self, store: Store) -> Reply | None:
-        """The reply, if one is stored: of an attempt that the database carried out although it
-        answered that it did not, or of another process."""
-        return await store.single().find(Reply, {"_id": self.id, "claimed_by": None})
-
-    async def drop(self, store: Store) -> None:
+    async def drop(self, store: Store) -> Reply | None:
         """Release a claim after a failure. Failures are not stored, so the caller may try again.
 
+        Returns the reply if one is stored: of an attempt that the database carried out although it
+        answered that it did not, or of another process. Then the failure is one of running twice.
         When the database fails or does not answer in time, the claim ends by itself.
         """
+        uow = store.single()
         with contextlib.suppress(*UNREACHABLE):
             with WaitLimit(DROP_SECONDS):
-                await store.single().remove(Reply, {"_id": self.id, "claimed_by": self.token})
+                if not await uow.remove(Reply, {"_id": self.id, "claimed_by": self.token}):
+                    return await uow.find(Reply, {"_id": self.id, "claimed_by": None})
+        return None
 
 
 async def store_reply(
@@ -151,5 +152,30 @@ async def _insert_or_find(uow: UnitOfWork, row: Reply) -> Reply | None:
 
 def fingerprint(name: str, command: Command) -> str:
     """A digest of a command and its fields; a default is the same whether it was sent or not."""
-    canonical = msgspec.json.encode([name, command], order="deterministic")
+    canonical = msgspec.json.encode([name, _without_defaults(command)], order="deterministic")
     return hashlib.sha256(canonical).hexdigest()
+
+
+def _without_defaults(value: Any) -> Any:
+    """The fields of a command that differ from their defaults: a new optional field, in a later
+    version of the server, does not change the digest of a command without it."""
+    if isinstance(value, list | tuple):
+        return [_without_defaults(item) for item in value]
+    if not isinstance(value, msgspec.Struct):
+        return value
+    fields = ((name, getattr(value, name), usual) for name, usual in _defaults(type(value)))
+    return {name: _without_defaults(field) for name, field, usual in fields if field != usual}
+
+
+@cache
+def _defaults(kind: type[msgspec.Struct]) -> list[tuple[str, Any]]:
+    """The names of the fields, and their defaults, or NODEFAULT."""
+    return [
+        (
+            field.name,
+            field.default
+            if field.default_factory is msgspec.NODEFAULT
+            else field.default_factory(),
+        )
+        for field in msgspec.structs.fields(kind)
+    ]

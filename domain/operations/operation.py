@@ -282,13 +282,12 @@ async def _write(
 
     try:
         return await ports.store.transact(work)
-    except ClaimLost as lost:
-        if claim and (done := await claim.settled(ports.store)):
-            return done.answer
-        raise RequestInProgress from lost
     except BaseException as failed:
-        if claim:
-            await claim.drop(ports.store)
+        done = await claim.drop(ports.store) if claim else None
+        if done and isinstance(failed, Exception):
+            return done.answer
+        if isinstance(failed, ClaimLost):
+            raise RequestInProgress from failed
         if isinstance(failed, Duplicate):
             raise Conflict from failed
         if isinstance(failed, Postponed):

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 COST = RFC_9106_LOW_MEMORY
 WAITING_PER_SLOT = 16  # about two seconds on a busy machine
-PRIORITY = 19  # nice value of the threads: the event loop comes first
+PRIORITY = 10  # nice value of the threads: the event loop comes first
 
 
 class Argon2Passwords:

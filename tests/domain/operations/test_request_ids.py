@@ -4,12 +4,15 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from pymongo.errors import OperationFailure
 
+from domain.jobs.job import Location
 from domain.kernel import mongo_client, store
 from domain.kernel.store import Duplicate, UnitOfWork
-from domain.operations.idempotency import Reply
+from domain.operations.command import Command
+from domain.operations.idempotency import Reply, fingerprint
 from tests.support.market import Market
 from tests.support.parties import Refused
 from tests.support.steady_load import JOB
@@ -47,6 +50,23 @@ async def test_a_default_may_be_left_out_of_the_repetition(market: Market) -> No
     first = await party.call("/job", "create", JOB | {"currency": "usd"}, request_id="r1")
     answer = await party.http("POST", "/api/job", JOB | {"location": None}, request_id="r1")
     assert answer == (200, first)
+
+
+def test_a_new_optional_field_keeps_the_fingerprint() -> None:
+    """Guard: `idempotency._without_defaults`: requests are repeated over a deployment."""
+    place = Location(lat=1.0, lon=2.0)
+    old = msgspec.defstruct("Old", [("title", str), ("place", Location)], bases=(Command,))
+    new = msgspec.defstruct(
+        "New",
+        [("place", Location), ("title", str), ("tags", list[str], [])],
+        bases=(Command,),
+    )
+    assert fingerprint("job.create", old("Fence", place)) == fingerprint(
+        "job.create", new(place, "Fence")
+    )
+    assert fingerprint("job.create", new(place, "Fence", ["x"])) != fingerprint(
+        "job.create", new(place, "Fence")
+    )
 
 
 async def test_simultaneous_requests_with_one_id_have_one_effect(market: Market) -> None:
@@ -107,25 +127,31 @@ async def test_a_claim_that_is_not_visible_yet_is_looked_for_again(
 async def test_a_commit_that_is_denied_although_it_took_effect(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `Claim.settled` in `operation._write`: a database that was killed has forgotten the
-    transaction that it committed; the second run of the command leaves no effect, and its caller
-    gets the reply of the first."""
+    """Guard: `Claim.drop` in `operation._write`: a database that was killed has forgotten the
+    transaction that it committed. The second run of the command leaves no effect, also when it is
+    refused because of the first one's, and its caller gets the reply of the first."""
     party = await market.customer()
-    commit, commits = mongo_client.commit, 0
+    job = await market.job(party)
+    commit, denials = mongo_client.commit, 0
 
     async def denied(session: Any, deadline: float) -> None:
-        nonlocal commits
-        commits += 1
+        nonlocal denials
         await commit(session, deadline)
-        if commits == 1:
+        if denials:
+            denials -= 1
             labels = ["TransientTransactionError"]
             raise OperationFailure("no such transaction", 251, {"errorLabels": labels})
 
     monkeypatch.setattr(store, "commit", denied)
+    denials = 1
     changed = await party.call("/account", "update", {"name": "Once"}, request_id="r1")
-    assert (changed["name"], changed["version"], commits) == ("Once", 2, 1)
+    assert (changed["name"], changed["version"], denials) == ("Once", 2, 0)
     assert await party.call("/account", "me") == changed
     assert len(await market.trail(operation="account.update")) == 1
+    denials = 1
+    cancelled = await party.call("/job", "cancel", {"job_id": job["id"]}, request_id="r2")
+    assert (cancelled["status"], denials) == ("cancelled", 0)
+    assert len(await market.trail(operation="job.cancel")) == 1
 
 
 async def test_a_running_request_is_awaited_and_taken_over_after_a_crash(market: Market) -> None:
