@@ -168,6 +168,8 @@ CASES = {
 }
 
 VALUES: Json = {
+    "start": "2026-01-01T00:00:00Z",
+    "end": "2026-02-01T00:00:00Z",
     "email": "nobody@people.test",
     "password": "correct horse battery",
     "device_token": "none",
