@@ -26,6 +26,7 @@ from handlers.documents.facts import (
     writes,
 )
 from handlers.documents.http_parts import REQUEST_ID
+from handlers.documents.introductions import SECTIONS
 from handlers.documents.openapi import LICENSE, TITLE
 from handlers.documents.problems import Error
 from handlers.documents.schemas import REFERENCE, all_exposed, schema_name, schemas
@@ -98,7 +99,7 @@ def asyncapi(rates: Rates, url: str) -> dict[str, Any]:
         "info": {
             "title": TITLE,
             "version": CONTRACT_VERSION,
-            "description": ABOUT,
+            "description": f"{ABOUT}\n{SECTIONS}",
             "license": {"name": LICENSE["name"]},
         },
         "defaultContentType": JSON,

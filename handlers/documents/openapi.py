@@ -9,6 +9,7 @@ from handlers.documents import http_parts
 from handlers.documents.examples import answer_example, fields_example, schema_example
 from handlers.documents.facts import Rates, described, facts_of, summary_of, words, writes
 from handlers.documents.http_parts import IDEMPOTENCY_KEY, IF_NONE_MATCH, Part
+from handlers.documents.introductions import SECTIONS
 from handlers.documents.schemas import all_exposed, placeholders, schemas
 from handlers.documents.server_paths import SERVER_PATHS, UNREADY, ServerPath
 from handlers.expose import Exposed, Route
@@ -54,7 +55,7 @@ def openapi(rates: Rates, url: str) -> dict[str, Any]:
         "info": {
             "title": TITLE,
             "version": CONTRACT_VERSION,
-            "description": ABOUT,
+            "description": f"{ABOUT}\n{SECTIONS}",
             "license": LICENSE,
         },
         "servers": [{"url": url}],

@@ -304,3 +304,15 @@ def test_no_text_is_about_the_source(document: Any) -> None:
         for key in ("title", "summary", "description"):
             if isinstance(text := part.get(key), str):
                 assert not source.search(text), text
+
+
+@DOCUMENTS
+def test_the_introduction_names_what_there_is(document: Any) -> None:
+    """Guard: `introductions.SECTIONS`. Fails for a command or push that was renamed."""
+    text = document()["info"]["description"]
+    pushes = {event.name for each in NAMESPACES for event in each.pushes}
+    named = set(re.findall(r"`([a-z-]+\.[a-z_]+)`", text))
+    assert named - pushes - operations().keys() == {"payments.stripe_publishable_key"}
+    assert len(named & pushes) >= 8
+    joining = {name for name, op in operations().items() if op.joins}
+    assert joining <= named
