@@ -21,6 +21,7 @@ REFERENCE = "#/components/schemas/"
 NULL: Schema = {"type": "null"}
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 INT32 = 2**31 - 1
+PYTHON_END = r"(?!\n)$"  # in ECMA 262, the language of published patterns, `$` alone means the same
 
 
 class Schemas:
@@ -151,10 +152,13 @@ def _name_choices(components: dict[str, Schema], found: dict[Any, list[Schema]])
 
 def _complete(part: Any) -> None:
     """Says what generators of typed clients would guess wrongly: whether an integer may need 64
-    bits, of which type the values of a choice are, and that an answer may get further fields."""
+    bits, of which type the values of a choice are, and that an answer may get further fields. Not
+    all of them know what Python's patterns may have."""
     if isinstance(part, dict):
         if part.get("type") == "integer" and not _is_small(part):
             part["format"] = "int64"
+        if isinstance(pattern := part.get("pattern"), str):
+            part["pattern"] = pattern.replace(PYTHON_END, "$")
         values = part.get("enum")
         if isinstance(values, list) and all(isinstance(each, str) for each in values):
             part["type"] = "string"

@@ -51,7 +51,6 @@ MAX_PARAMETERS = 300  # in a query; its length is limited by the request line
 METHODS = {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"}
 # Some frameworks take the method from these. A client that sends one expects that.
 OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
-NO_FIELDS = b"null"  # what many generated clients send instead of no body
 UNREADABLE = (ValueError, RecursionError)
 # What reading a request's body raises when it is malformed, or when its client has gone.
 BROKEN_BODY = (web.RequestPayloadError, HttpProcessingError, ConnectionError)
@@ -278,9 +277,11 @@ async def _body(request: web.Request) -> tuple[dict[str, Any], int]:
         raise TooLarge(limit_bytes=MAX_BODY)
     raw = await request.read()  # up to `client_max_size`
     try:
-        fields = json_input.decode(raw.decode()) if raw not in (b"", NO_FIELDS) else {}
+        fields = json_input.decode(raw.decode()) if raw else None
     except UNREADABLE as broken:
         raise Invalid("The body is not valid JSON.", rule=Rule.FORMAT) from broken
+    if fields is None:  # many generated clients send null instead of no body
+        fields = {}
     if not isinstance(fields, dict):
         raise Invalid("The body must be one JSON object.", rule=Rule.TYPE)
     return fields, len(raw)

@@ -29,7 +29,15 @@ const page = {
   copied: "",
 };
 
-const place = () => decodeURIComponent(location.hash.slice(1)) || "start";
+const place = () => placeOf(location.hash);
+
+function placeOf(hash) {
+  try {
+    return decodeURIComponent(hash.slice(1)) || "start";
+  } catch {
+    return hash.slice(1); // not encoded, such as `#100%`
+  }
+}
 
 // -- the content -----------------------------------------------------------------------------
 
@@ -135,7 +143,7 @@ addEventListener("hashchange", ({ oldURL }) => {
   title();
   if (CONSOLE.test(place())) openConsole();
   changed();
-  const before = decodeURIComponent(new URL(oldURL).hash.slice(1));
+  const before = placeOf(new URL(oldURL).hash);
   if (!CONSOLE.test(before) || !CONSOLE.test(place())) queueMicrotask(arrive);
 });
 

@@ -7,7 +7,9 @@ import { line, link, paragraphs } from "./text.js";
 const number = (value) => value.toLocaleString("en");
 const FORMATS = { "date-time": "time", email: "e-mail address", binary: "file", int64: "integer" };
 const PATTERNS = {
-  "\\S": "not only spaces",
+  "[^\\s\\x1c-\\x1f\\x85\\ufeff]": "not only spaces",
+  "^[^\\s\\x1c-\\x1f\\x85\\ufeff]+$": "no spaces",
+  "^[\\x20-\\x7e]+$": "printable ASCII characters",
   "^[A-Za-z]{3}$": "three letters",
   "^[0-9]{6}$": "six digits",
 };
@@ -55,7 +57,7 @@ export function limitsOf(schema) {
       && `more than ${number(each.exclusiveMinimum)}${each.maximum ? `, up to ${number(each.maximum)}` : ""}`,
     range(each.minItems, each.maxItems, " items"),
     range(each.minProperties, each.maxProperties, " entries"),
-    each.pattern && !each.pattern.startsWith("^\\S+") && (PATTERNS[each.pattern] ?? el("code", {}, each.pattern)),
+    each.pattern && (PATTERNS[each.pattern] ?? el("code", {}, each.pattern)),
     ...(each.type === "array" && each.items ? limitsOf(each.items).map((limit) => ["each ", limit]) : []),
   ]).filter(Boolean);
 }

@@ -307,6 +307,14 @@ def test_no_text_is_about_the_source(document: Any) -> None:
 
 
 @DOCUMENTS
+def test_patterns_have_no_lookaheads(document: Any) -> None:
+    """Guard: `PYTHON_END` in `schemas._complete`: not all languages have them."""
+    patterns = {part["pattern"] for part in parts(document()) if "pattern" in part}
+    assert len(patterns) >= 6
+    assert [each for each in patterns if "(?" in str(each)] == []
+
+
+@DOCUMENTS
 def test_the_introduction_names_what_there_is(document: Any) -> None:
     """Guard: `introductions.SECTIONS`. Fails for a command or push that was renamed."""
     text = document()["info"]["description"]

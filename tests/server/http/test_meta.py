@@ -1,8 +1,10 @@
 """`GET /api/meta`: what a client needs to know, for anyone and cacheable."""
 
+import gzip
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 from msgspec import inspect
 
 from domain.accounts.password_policy import check_password
@@ -43,6 +45,23 @@ async def test_anyone_may_read_it_and_keep_it(market: Market) -> None:
         "rates",
         "realtime",
     }
+
+
+async def test_it_is_packed_for_clients_that_unpack_it(market: Market) -> None:
+    """Guard: `cached_read._takes_gzip`, and a tag for each form."""
+    tags, sizes = {}, {}
+    for accepted in ("", "identity", "br, gzip;q=0", "br, gzip", "GZIP; q=0.5"):
+        async with ClientSession(auto_decompress=False) as web:
+            headers = {"Accept-Encoding": accepted}
+            async with web.get(f"{market.url}{PATH}", headers=headers) as response:
+                packed = response.headers.get("Content-Encoding") == "gzip"
+                assert packed is accepted.endswith(("gzip", "q=0.5"))
+                body = await response.read()
+                assert b'"contract"' in (gzip.decompress(body) if packed else body)
+                assert "Accept-Encoding" in response.headers.getall("Vary")
+                tags[packed], sizes[packed] = response.headers["ETag"], len(body)
+    assert tags[True] != tags[False]
+    assert sizes[True] < sizes[False] / 3
 
 
 async def test_it_tells_what_this_server_enforces(market: Market, server: Any) -> None:

@@ -78,7 +78,12 @@ async def test_an_operation_is_found_and_read_without_signing_in(tabs: Tabs) -> 
     await tab.page.keyboard.type("post job")
     await tab.page.get_by_label("Contents").get_by_role("link", name="job.create").click()
     await reads(tab, "job.create")
-    for text in ("POST /api/job", "budget_min_amount", "1 to 120 characters", "email_unverified"):
+    for text in (
+        "POST /api/job",
+        "budget_min_amount",
+        "1 to 120 characters · not only spaces",
+        "email_unverified",
+    ):
         await tab.sees(text)
     await tab.press("Python")
     await tab.sees("job = await client.job.create(")
