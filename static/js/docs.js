@@ -29,9 +29,9 @@ const page = {
   copied: "",
 };
 
-const place = () => placeOf(location.hash);
+const place = () => placeIn(location.hash);
 
-function placeOf(hash) {
+function placeIn(hash) {
   try {
     return decodeURIComponent(hash.slice(1)) || "start";
   } catch {
@@ -143,7 +143,7 @@ addEventListener("hashchange", ({ oldURL }) => {
   title();
   if (CONSOLE.test(place())) openConsole();
   changed();
-  const before = placeOf(new URL(oldURL).hash);
+  const before = placeIn(new URL(oldURL).hash);
   if (!CONSOLE.test(before) || !CONSOLE.test(place())) queueMicrotask(arrive);
 });
 
