@@ -97,6 +97,32 @@ async def test_tokens_that_cannot_be_renewed_now(
     assert carla.connected and carla.session["refresh_token"] == party.refresh_token
 
 
+async def test_a_renewal_whose_answer_is_lost(
+    server: Server, clients: PythonClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: ANSWER_SECONDS in `Session.renew`: a renewal without an answer is repeated while the
+    server repeats its answer, which it does for a short time only."""
+    monkeypatch.setattr("jobsphere.session.ANSWER_SECONDS", 0.5)
+    rotate, asked, over = server.ports.sessions.rotate, [], asyncio.Event()
+
+    async def answer_late(refresh_token: str) -> Any:
+        rotated = await rotate(refresh_token)
+        asked.append(refresh_token)
+        if len(asked) == 1:
+            await over.wait()
+        return rotated
+
+    monkeypatch.setattr(server.ports.sessions, "rotate", answer_late)
+    party = await clients.market.customer(connect=False)
+    carla = clients.new()
+    await carla.resume(session_of(party, timedelta(seconds=5)), connect=False)
+    async with asyncio.timeout(WAIT_SECONDS):
+        await carla.account.me()
+    over.set()
+    assert asked == [party.refresh_token] * 2
+    assert carla.session["refresh_token"] != party.refresh_token
+
+
 async def test_a_session_that_is_ended_elsewhere(clients: PythonClients) -> None:
     """Guard: `Link.end`: subscriptions and commands say why, and nothing connects again."""
     party = await clients.market.customer(connect=False)

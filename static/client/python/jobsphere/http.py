@@ -33,8 +33,9 @@ class Http:
         token: str = "",
         request_id: str | None = None,
         form: Any = None,
+        seconds: float = ANSWER_SECONDS,
     ) -> Any:
-        """The JSON of the answer. `path` may name fields, as in `/api/files/{file_id}/ticket`; the
+        """The JSON of the answer, which has so many `seconds` to come. `path` may name fields, as in `/api/files/{file_id}/ticket`; the
         others are the query of a GET, or the body."""
         rest = dict(fields or {})
         for name in [name for name in rest if f"{{{name}}}" in path]:
@@ -44,8 +45,10 @@ class Http:
         if method == "GET":
             content = {"params": [pair for name in rest for pair in _query(name, rest[name])]}
         elif form is not None:
-            content = {"data": form, "timeout": ClientTimeout(total=TRANSFER_SECONDS)}
-        async with self._response(method, path, token, headers=headers, **content) as response:
+            content, seconds = {"data": form}, TRANSFER_SECONDS
+        async with self._response(
+            method, path, token, seconds, headers=headers, **content
+        ) as response:
             return await response.json()
 
     async def save(
@@ -53,10 +56,9 @@ class Http:
     ) -> None:
         """Write what a GET answers into a file. A download that fails leaves no file."""
         part = target.with_name(f"{target.name}.part")
-        timeout = ClientTimeout(total=TRANSFER_SECONDS)
         try:
             async with self._response(
-                "GET", path, token, params=query, timeout=timeout
+                "GET", path, token, TRANSFER_SECONDS, params=query
             ) as response:
                 file = await asyncio.to_thread(part.open, "wb")
                 try:
@@ -70,14 +72,21 @@ class Http:
 
     @asynccontextmanager
     async def _response(
-        self, method: str, path: str, token: str, headers: Mapping[str, str] = {}, **content: Any
+        self,
+        method: str,
+        path: str,
+        token: str,
+        seconds: float,
+        *,
+        headers: Mapping[str, str] = {},
+        **content: Any,
     ) -> AsyncIterator[ClientResponse]:
         if token:
             headers = {**headers, "Authorization": f"Bearer {token}"}
-        content.setdefault("timeout", ClientTimeout(total=ANSWER_SECONDS))
+        timeout = ClientTimeout(total=seconds)
         try:
             async with self._web.request(
-                method, self.url + path, headers=headers, **content
+                method, self.url + path, headers=headers, timeout=timeout, **content
             ) as response:
                 if not response.ok:
                     raise await _refusal(response)
@@ -101,4 +110,4 @@ async def _refusal(response: ClientResponse) -> Refusal:
         problem = await response.json(content_type="application/problem+json")
         return Refusal(problem["code"], problem["title"], problem["details"])
     except (ClientError, ValueError, KeyError, TypeError):
-        return Refusal("unavailable", f"the server answered {response.status}")
+        return NoAnswer(f"the server answered {response.status}")

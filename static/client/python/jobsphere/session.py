@@ -12,8 +12,9 @@ REFRESH = "/api/account/refresh"
 EARLY = 60.0  # seconds before its end at which an access token is renewed, or half of its life
 LEAST = 10.0  # seconds that a token must still be valid to be used
 AGAIN = 15.0  # seconds after a renewal that failed
-# The server repeats its answer for 30 s. Later the same refresh token would end the session.
-PATIENCE = 25.0
+# The server repeats its answer for 30 s. Later the same refresh token would end the session: the
+# last attempt begins within PATIENCE, and none takes longer than ANSWER_SECONDS.
+PATIENCE, ANSWER_SECONDS = 25.0, 5.0
 
 
 class Session:
@@ -63,7 +64,7 @@ class Session:
             if self.renewals == renewals:
                 fields = {"refresh_token": self.tokens["refresh_token"]}
                 self.tokens |= await repeat(
-                    lambda: self._http.request("POST", REFRESH, fields),
+                    lambda: self._http.request("POST", REFRESH, fields, seconds=ANSWER_SECONDS),
                     again=was_not_answered,
                     patience=PATIENCE,
                     on_repeat=self._on_repeat,
