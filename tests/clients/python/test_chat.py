@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from jobsphere import Client, Refusal
 
 from tests.conftest import Server
 from tests.support.python_clients import (
@@ -106,6 +107,41 @@ async def test_conversations_of_earlier_sessions_begin_where_they_are(
     await again.resume(session_of(party))
     await say(carla, talk, "New.")
     assert told(await take(messages, 1)) == [(2, "New.")]
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["read", "refused"])
+async def test_a_message_that_comes_while_the_list_is_read(
+    clients: PythonClients, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    """Guard: `Conversations._begin`: it is delivered, also if the list was read before it, or is
+    refused at first."""
+    party = await clients.market.contractor(connect=False)
+    carla, colin = await clients.customer(), await clients.of(party)
+    talk = await talk_of(carla, colin)
+    (old,) = await say(carla, talk, "Old.")
+    await clients.market.settled()
+    read, asked = Client._read, []
+
+    async def talk_meanwhile(self: Client, namespace: str, name: str, fields: Any) -> Any:
+        answer = await read(self, namespace, name, fields)
+        if name == "list" and not asked:
+            asked.append(fields)
+            await say(carla, talk, "New.")
+            edited = {"message_id": old["id"], "text": "Edited."}
+            await carla.chat.edit(conversation_id=talk["id"], **edited)
+            await clients.market.settled()
+            await read(self, namespace, name, fields)  # the pushes come before its answer
+            if refused:
+                raise Refusal("internal", "Not now.")
+        return answer
+
+    monkeypatch.setattr(Client, "_read", talk_meanwhile)
+    again = clients.new()
+    messages = again.chat.pushes("message")
+    await again.resume(session_of(party))
+    assert told(await take(messages, 2)) == [(2, "New."), (1, "Edited.")]
+    await say(carla, talk, "Bye.")
+    assert told(await take(messages, 1)) == [(3, "Bye.")]
 
 
 async def test_a_subscription_of_a_connection_outlives_it(clients: PythonClients) -> None:

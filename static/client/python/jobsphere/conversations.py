@@ -1,5 +1,6 @@
 """Chat messages: each once and in the order of its conversation, gaps filled by `/chat` `sync`."""
 
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ CHAT, MESSAGE = "/chat", "message"
 PAGE = 100  # conversations of one command
 MOST = 5000  # conversations that are listed at the first connection
 SKEW = timedelta(minutes=1)  # between the clocks of two servers
+NEVER = sys.maxsize
 
 
 @dataclass(slots=True)
@@ -44,6 +46,7 @@ class Conversations:
         self._subscriptions = subscriptions
         self._counts = counts
         self._known: dict[str, Known] = {}
+        self._early: dict[str, Known] = {}  # before the first push, while the list is being read
         self._begun = self._complete = False
         self._unlisted = True
         self._newest: datetime | None = None  # activity in the list that was read last
@@ -57,10 +60,11 @@ class Conversations:
 
     def take(self, push: Push[Any]) -> None:
         """Deliver a new or changed message in its turn; drop a repetition; sync after a jump."""
-        if not self._begun:
-            return  # the list that is being read includes it
         message = push.data
         id, seq, revision = message["conversation_id"], message["seq"], message["revision"]
+        if not self._begun:
+            self._begin_before(id, seq, revision)
+            return
         known = self._known.get(id)
         if known is None:
             known = self._known[id] = Known() if self._complete else Known(seq - 1)
@@ -75,6 +79,15 @@ class Conversations:
             self._deliver_new(known, push)
         else:
             self._deliver_change(known, push)
+
+    def _begin_before(self, id: str, seq: int, revision: int) -> None:
+        """A push comes before the conversations are known: `sync` will deliver it in its turn."""
+        early = self._early.setdefault(id, Known(NEVER, NEVER))
+        if revision:
+            early.revision = min(early.revision, revision - 1)
+        else:
+            early.seq = min(early.seq, seq - 1)
+        self.catching_up.start()
 
     def _fall_behind(self, id: str) -> None:
         self._behind.add(id)
@@ -117,7 +130,19 @@ class Conversations:
             self._unlisted = True
             raise
         if not self._begun:
-            self._begun, self._complete = True, complete
+            self._begin(complete)
+
+    def _begin(self, complete: bool) -> None:
+        """Go on from the list that was read, but not beyond what was pushed meanwhile."""
+        self._begun, self._complete = True, complete
+        for id, early in self._early.items():
+            if id not in self._known and early.seq < NEVER:
+                self._known[id] = Known() if complete else Known(early.seq)
+            if known := self._known.get(id):
+                known.seq = min(known.seq, early.seq)
+                known.revision = min(known.revision, early.revision)
+                self._behind.add(id)
+        self._early.clear()
 
     async def _list(self) -> bool:
         """Read the list, the most recently active first: the first time up to MOST, later back to
@@ -143,7 +168,7 @@ class Conversations:
     def _listed(self, found: Any) -> None:
         id, head, revision = found["id"], found["head"], found["revision"]
         if not self._begun:
-            self._known[id] = Known(head, revision)
+            self._known.setdefault(id, Known(head, revision))  # where it was read first
         elif id not in self._known:
             self._known[id] = Known() if self._complete else Known(head, revision)
             self._behind.add(id)
