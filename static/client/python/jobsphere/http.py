@@ -35,8 +35,8 @@ class Http:
         form: Any = None,
         seconds: float = ANSWER_SECONDS,
     ) -> Any:
-        """The JSON of the answer, which has so many `seconds` to come. `path` may name fields, as in `/api/files/{file_id}/ticket`; the
-        others are the query of a GET, or the body."""
+        """The JSON of the answer, which is waited for so many `seconds`. `path` may name fields, as
+        in `/api/files/{file_id}/ticket`; the others are the query of a GET, or the body."""
         rest = dict(fields or {})
         for name in [name for name in rest if f"{{{name}}}" in path]:
             path = path.replace(f"{{{name}}}", quote(str(rest.pop(name)), safe=""))
