@@ -66,7 +66,7 @@ LONGEST = {
 OF_SOURCES = re.compile(
     r"tests/architecture/test_(asvs|dangerous_calls|errors|guards|layers|sizes)\.py"
 )
-SLOW_FIXTURES = {"processes", "isolated_processes", "started", "client", "tabs"}
+SLOW_FIXTURES = {"processes", "isolated_processes", "started", "client", "browser"}
 QUICK_SERVERS = 1  # tests of a file that use `server` and belong to `quick`
 UNDECLARED = re.compile(f"undeclared error|{documented.MARK}")
 MEMORY = Path("/dev/shm")
