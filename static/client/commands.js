@@ -62,25 +62,30 @@ export class Commands {
     const { namespace } = call.command;
     const before = this.#last.get(namespace) ?? Promise.resolve();
     const running = within(before, call.until - Date.now()).then(() => this.#repeat(call));
-    this.#last.set(namespace, Promise.allSettled([before, running]));
+    // Without the answers, which would be kept along the chain.
+    this.#last.set(namespace, Promise.allSettled([before, running]).then(() => {}));
     return running;
   }
 
   async #repeat(call) {
     for (let attempt = 1; ; attempt += 1) {
-      if (call.stop.problem) throw call.stop.problem;
-      if (call.until <= Date.now()) throw unanswered(TOO_LATE, call.sent);
+      this.#mayGoOn(call);
       try {
         return await this.#ask(call);
       } catch (refused) {
         const wait = this.#waitFor(call, refused, attempt);
         if (wait === null || Date.now() + wait > call.until) {
-          if (refused.details?.sent === false) refused.details.sent = call.sent;
-          throw refused;
+          throw refused.details?.sent === false ? refused.of(call.sent) : refused;
         }
-        await pause(wait);
+        if (!call.stop.problem) await pause(wait);
       }
     }
+  }
+
+  /** Throws a Refusal when the call is to be given up. */
+  #mayGoOn({ stop, until, sent }) {
+    if (stop.problem) throw stop.problem.of(sent);
+    if (until <= Date.now()) throw unanswered(TOO_LATE, sent);
   }
 
   /** The milliseconds until the call is repeated, or null if it is not. */
@@ -125,6 +130,7 @@ export class Commands {
     const { command, fields, requestId } = call;
     if (!command.http) throw new Refusal({ code: "conflict", message: "Connect first." });
     const token = command.signedIn ? await this.session.token() : undefined;
+    this.#mayGoOn(call); // the token may be another user's, who signed in meanwhile
     const sent = { token, requestId };
     if (command.upload) sent.form = form(fields.file, fields.name);
     if (command.upload || command.download) sent.within = Infinity;

@@ -9,7 +9,10 @@ export declare class Refusal extends Error {
   constructor(problem: { code: string; message: string; details?: Record<string, any> });
   /** For programs. */
   readonly code: contract.ErrorCode;
-  /** With `unavailable` from the client itself, `sent` tells whether it may have been carried out. */
+  /**
+   * With `unavailable` from the client itself, and for what waited when the session ended, `sent`
+   * tells whether it may have been carried out.
+   */
   readonly details: Record<string, any>;
 }
 

@@ -7,11 +7,11 @@ export const LONGEST_TIMER_MS = 2 ** 31 - 1; // a longer one would be over at on
 
 export const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
-/** Resolves when `waited` does, or after as many milliseconds. */
+/** Resolves when `waited` does, or after as many milliseconds; a timer may be one of them early. */
 export async function within(waited, milliseconds) {
   if (milliseconds > LONGEST_TIMER_MS) return waited;
   let timer;
-  const late = new Promise((done) => (timer = setTimeout(done, milliseconds)));
+  const late = new Promise((done) => (timer = setTimeout(done, milliseconds + 1)));
   return Promise.race([waited, late]).finally(() => clearTimeout(timer));
 }
 

@@ -1,0 +1,20 @@
+"""Modules of the JavaScript client alone, in moments that a server cannot bring about."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.clients.javascript.test_package import run
+
+PROGRAM = Path(__file__).with_name("modules.mjs")
+
+
+async def play(case: str) -> None:
+    await run("node", "--expose-gc", str(PROGRAM), case)
+
+
+@pytest.mark.parametrize("case", ["answers_are_not_kept", "each_command_says_whether_it_was_sent"])
+async def test_commands(case: str) -> None:
+    """Guard: `#last` in commands.js keeps no answers, and `stop` refuses each command for itself:
+    one under way was sent although the client was closed before it was answered."""
+    await play(case)
