@@ -10,7 +10,7 @@ import { Feed } from "./feed.js";
 import { Http } from "./http.js";
 import { Listeners } from "./listeners.js";
 import { Refusal, unanswered } from "./refusal.js";
-import { Session } from "./session.js";
+import { REFRESH, Session } from "./session.js";
 import { Subscriptions } from "./subscriptions.js";
 import { LONGEST_TIMER_MS } from "./waiting.js";
 
@@ -19,6 +19,12 @@ export { Refusal };
 
 const OWN = { patience: Infinity, own: true };
 const SIGN_IN = new Set(["register", "login", "login_code", "passkey_login", "refresh"]);
+
+/** The content of a response. Throws a Refusal if none came. */
+function answered(response) {
+  if (!response) throw unanswered("The server cannot be reached.", true);
+  return response.json();
+}
 
 export class JobSphere {
   #listeners = new Listeners();
@@ -178,13 +184,20 @@ export class JobSphere {
     return data;
   }
 
-  /** The session is over here, whether or not the server can be told. */
+  /** The session is over here at once, whether or not the server can be told. */
   async #logout({ http }) {
-    const token = await this.session.token();
+    const over = this.session.current;
+    if (!over) throw new Refusal({ code: "unauthenticated", message: "Sign in first." });
     this.session.end();
-    const response = await this.http.send(http, {}, { token });
-    if (!response) throw unanswered("The server cannot be reached.", true);
-    return response.json();
+    const tell = async ({ access_token }) =>
+      answered(await this.http.send(http, {}, { token: access_token }));
+    try {
+      return await tell(over);
+    } catch (refused) {
+      if (refused.code !== "token_expired") throw refused;
+      const { refresh_token } = over;
+      return tell(await answered(await this.http.send(REFRESH, { refresh_token })));
+    }
   }
 
   #pushed(namespace, name, envelope) {
@@ -233,7 +246,9 @@ export class JobSphere {
 
   #ended(reason) {
     const over = reason ?? "You have signed out.";
-    const problem = new Refusal({ code: "unauthenticated", message: over });
+    const problem = new Refusal({
+      code: "unauthenticated", message: over, details: { sent: false },
+    });
     this.commands.stop(problem);
     this.connection.close(problem);
     this.#begin();

@@ -3,7 +3,7 @@
 import { Refusal, unanswered } from "./refusal.js";
 import { LONGEST_TIMER_MS, backoff, pause } from "./waiting.js";
 
-const REFRESH = "POST /api/account/refresh";
+export const REFRESH = "POST /api/account/refresh";
 const KEY = "jobsphere.session";
 const DEVICE = "jobsphere.device"; // proves at the next sign-in that this browser is known
 const EARLY_MS = 60_000; // how long before its end an access token is renewed
@@ -48,7 +48,7 @@ export class Session {
     this.storage = storage === undefined && inBrowser ? sessionStorage : storage;
     this.devices = devices === undefined && inBrowser ? localStorage : devices;
     this.ended = ended;
-    this.#kept = JSON.parse(this.storage?.getItem(KEY) ?? "null");
+    this.#kept = this.#stored();
     this.open();
   }
 
@@ -75,9 +75,10 @@ export class Session {
 
   /** Take over a session, or a part of it. Another one than there was ends that one here. */
   adopt({ device_token, ...answered }) {
-    if (this.#kept && answered.refresh_token && idOf(answered) !== idOf(this.#kept)) this.#forget();
+    if (this.#kept && answered.refresh_token && !this.#has(answered)) this.#forget();
     if (device_token) this.devices?.setItem(DEVICE, device_token);
-    this.#keep({ ...(answered.user ? {} : this.#kept), ...answered });
+    const goesOn = this.#kept !== null;
+    this.#keep({ ...(answered.user ? {} : this.#kept), ...answered }, goesOn);
     this.open();
   }
 
@@ -97,8 +98,12 @@ export class Session {
 
   /** Exchange the tokens for new ones; several calls at a time are one. Throws a Refusal. */
   renew() {
-    this.#renewing ??= this.#renewOnce().finally(() => (this.#renewing = null));
-    return this.#renewing;
+    if (this.#renewing) return this.#renewing;
+    const renewing = this.#renewOnce().finally(() => {
+      if (this.#renewing === renewing) this.#renewing = null;
+    });
+    this.#renewing = renewing;
+    return renewing;
   }
 
   /** Forget the session, in all tabs that have it. */
@@ -117,6 +122,7 @@ export class Session {
 
   /** One tab at a time asks; those that waited find the tokens renewed. */
   async #renewOnce() {
+    if (!this.#kept) throw new Refusal({ code: "unauthenticated", message: "Sign in first." });
     const before = this.#kept.refresh_token;
     const ask = () => (this.#latest() === before ? this.#exchange(before) : undefined);
     await this.#alone(ask);
@@ -136,23 +142,34 @@ export class Session {
     }
   }
 
+  #stored() {
+    return JSON.parse(this.storage?.getItem(KEY) ?? "null");
+  }
+
+  /** Whether these tokens are of the session of this object, now or before they were renewed. */
+  #has(tokens) {
+    return this.#kept !== null && idOf(tokens) === idOf(this.#kept);
+  }
+
   /** The present refresh token, which another tab may have renewed in a storage of both. */
   #latest() {
-    const stored = JSON.parse(this.storage?.getItem(KEY) ?? "null");
-    if (stored && idOf(stored) === idOf(this.#kept) && left(stored) > left(this.#kept)) {
+    const stored = this.#stored();
+    if (this.#has(stored) && left(stored) > left(this.#kept)) {
       this.#kept = stored;
       this.#schedule();
     }
     return this.#kept?.refresh_token;
   }
 
+  /** Another user may have signed in meanwhile, whose session has nothing to do with this. */
   async #exchange(refresh_token) {
     try {
       await this.#ask(refresh_token);
-      if (!this.#kept) return;
+      if (!this.#has({ refresh_token })) return;
       const { user, ...pair } = this.#kept;
       this.#channel?.postMessage({ id: idOf(pair), pair });
     } catch (refused) {
+      if (!this.#has({ refresh_token })) throw refused;
       if (ENDED.has(refused.code)) this.end(OVER);
       else this.#schedule(AGAIN_MS);
       throw refused;
@@ -165,7 +182,7 @@ export class Session {
       const asked = { within: ANSWER_MS };
       const response = await this.http.send(REFRESH, { refresh_token }, asked);
       const pair = await response?.json().catch(() => null);
-      if (pair && idOf(pair) === idOf(this.#kept)) return this.answered(pair);
+      if (pair && this.#has(pair)) return this.answered(pair);
       if (Date.now() > until) throw unanswered("The server cannot be reached.", true);
       await pause(backoff(attempt));
     }
@@ -177,7 +194,7 @@ export class Session {
     this.#channel = new BroadcastChannel(KEY);
     this.#channel.unref?.();
     this.#channel.onmessage = ({ data: { id, pair, reason } }) => {
-      if (!this.#kept || id !== idOf(this.#kept)) return;
+      if (id !== idOf(this.#kept)) return;
       if (pair) this.adopt(pair);
       else this.#forget(reason);
     };
@@ -191,16 +208,21 @@ export class Session {
     this.#timer.unref?.(); // a connection keeps a program running, a session does not
   }
 
-  /** The storage has what a reload needs, and nothing personal: `account.me` tells the rest. */
-  #keep(session) {
+  /**
+   * The storage has what a reload needs, and nothing personal: `account.me` tells the rest. A
+   * session that `goesOn` does not take the place of one that another tab has put there.
+   */
+  #keep(session, goesOn) {
     this.#kept = session;
+    if (goesOn && !this.#has(this.#stored())) return;
     const { email, name, headline, bio, ...user } = session.user ?? {};
     this.storage?.setItem(KEY, JSON.stringify({ ...session, user }));
   }
 
   #forget(reason = null) {
+    if (this.#has(this.#stored())) this.storage?.removeItem(KEY);
     this.#kept = null;
-    this.storage?.removeItem(KEY);
+    this.#renewing = null;
     this.close();
     this.ended(reason);
   }

@@ -18,3 +18,18 @@ async def test_commands(case: str) -> None:
     """Guard: `#last` in commands.js keeps no answers, and `stop` refuses each command for itself:
     one under way was sent although the client was closed before it was answered."""
     await play(case)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "signing_out_does_not_wait_for_a_renewal",
+        "a_command_does_not_go_out_for_the_next_user",
+        "a_late_refusal_does_not_end_the_next_session",
+        "a_late_end_leaves_the_next_session_in_the_storage",
+    ],
+)
+async def test_sessions(case: str) -> None:
+    """Guard: `#logout` in jobsphere.js, `#has` in session.js and `#mayGoOn` in commands.js. What is
+    late concerns the session that it was about, not the one of the next user."""
+    await play(case)
