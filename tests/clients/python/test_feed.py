@@ -126,8 +126,25 @@ async def test_a_reader_that_stops_is_told_what_it_misses(
     assert [push.seq for push in await take(stopped, 1)] == [3]
 
 
-async def test_a_handler_that_fails_gets_the_next_push(clients: PythonClients) -> None:
-    """Guard: the exceptions in `pushes.handle`."""
+async def test_a_push_that_may_be_missed_empties_no_subscription(clients: PythonClients) -> None:
+    """Guard: pushes without a number in `Subscription.offer`."""
+    carla, colin = await clients.customer(), await clients.contractor()
+    full = carla.pushes(size=1)
+    job = await carla.job.create(**JOB)
+    await eventually(lambda: full.waiting)
+    viewers = carla.job.pushes("job.viewers")
+    await carla.job.watch(job_id=job["id"])
+    await colin.job.watch(job_id=job["id"])
+    await viewers.first(lambda push: push["viewers"] == 2)
+    (push,) = await take(full, 1)
+    assert (push.seq, push.data["id"]) == (1, job["id"])
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_handler_that_fails_gets_the_next_push(
+    clients: PythonClients, at_once: bool
+) -> None:
+    """Guard: the exceptions in `pushes.handle`, also of a handler that is no coroutine function."""
     carla = await clients.customer()
     seen = []
 
@@ -135,6 +152,10 @@ async def test_a_handler_that_fails_gets_the_next_push(clients: PythonClients) -
         seen.append(push.seq)
         raise ValueError("a fault of the bot")
 
-    carla.on(carla.job.pushes("job.updated"), handler)
+    def failing(push: Any) -> Any:
+        seen.append(push.seq)
+        raise ValueError("a fault of the bot")
+
+    carla.on(carla.job.pushes("job.updated"), failing if at_once else handler)
     await post(carla, "First fence", "Second fence")
     await eventually(lambda: seen == [1, 2])

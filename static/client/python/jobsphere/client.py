@@ -163,7 +163,7 @@ class Client(Namespaces):
     ) -> asyncio.Task[None]:
         """Call `handler` for each push, one after the other, and `missed` where some are missing.
 
-        Their exceptions are logged. Cancel the task to end it.
+        Their exceptions are logged, and so is a gap without a `missed`. Cancel the task to end it.
         """
         task = asyncio.create_task(handle(pushes, handler, missed))
         self._handling.add(task)

@@ -121,6 +121,8 @@ class Subscription(Generic[T]):
             await self._room.wait()
 
     def offer(self, push: Push[Any]) -> None:
+        if self.full and push.seq is None:
+            return  # it may be missed
         if self.full:
             self._waiting.clear()
             self._waiting.append(Missed("overflow"))
@@ -144,19 +146,22 @@ async def handle(
     missed: Callable[[Missed], Awaitable[None]] | None,
 ) -> None:
     """Call a handler for each push until the subscription ends."""
+    item: Push[T] | Missed
     with pushes:
         while True:
             try:
-                push = await anext(pushes)
-                call = handler(push)
+                item = await anext(pushes)
             except (StopAsyncIteration, Refusal):
                 return
             except Missed as gap:
-                if missed is None:
-                    continue
-                call = missed(gap)
+                item = gap
             try:
-                await call
+                if not isinstance(item, Missed):
+                    await handler(item)
+                elif missed is not None:
+                    await missed(item)
+                else:
+                    log.warning("pushes are missing (%s), and no handler is told", item.reason)
             except Exception:
                 log.exception("a handler of pushes failed")
 
