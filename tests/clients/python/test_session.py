@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from jobsphere import Refusal
+from jobsphere.session import pause
 
 from domain.kernel.errors import Unavailable
 from domain.ports.sessions import ACCESS_LIFE
@@ -148,3 +149,50 @@ async def test_a_session_that_has_ended_is_refused(clients: PythonClients) -> No
     with pytest.raises(Refusal) as refused:
         await again.resume(session_of(party))
     assert refused.value.code == "unauthenticated"
+
+
+class Ahead(datetime):
+    """A clock that is ahead by more than the life of a token."""
+
+    @classmethod
+    def now(cls, tz: Any = None) -> "Ahead":
+        return super().now(tz) + 2 * ACCESS_LIFE
+
+
+async def test_a_clock_that_is_ahead(
+    clients: PythonClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `session._skew`: one renewal tells the time of the server."""
+    monkeypatch.setattr("jobsphere.session.datetime", Ahead)
+    party = await clients.market.customer(connect=False)
+    kept: list[Any] = []
+    carla = clients.new(on_session=kept.append)
+    await carla.resume(session_of(party), connect=False)
+    for _ in range(3):
+        await carla.account.me()
+    assert len(kept) == 2
+
+
+@pytest.mark.parametrize(("left", "seconds"), [(900, 840), (100, 50), (-60, 10)])
+def test_when_a_token_is_renewed(left: float, seconds: float) -> None:
+    """Guard: `session.pause`: never at once, whatever the clocks say."""
+    assert pause(left) == seconds
+
+
+async def test_a_session_that_cannot_be_stored(
+    clients: PythonClients, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Guard: the exceptions of `on_session` in `Client._keep`: the tokens are renewed further."""
+    monkeypatch.setattr("jobsphere.session.LEAST", 0)
+    party = await clients.market.customer(connect=False)
+    asked: list[Any] = []
+
+    def store(session: Any) -> None:
+        asked.append(session)
+        raise OSError("the disk is full")
+
+    carla = clients.new(on_session=store)
+    await carla.resume(session_of(party, timedelta(seconds=0.4)))
+    await eventually(lambda: len(asked) == 2)
+    assert carla.connected and not any(task.done() for task in carla._link._tasks)
+    assert caplog.text.count("OSError: the disk is full") == 2

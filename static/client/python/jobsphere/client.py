@@ -1,6 +1,7 @@
 """The client: one signed-in user, with all commands and pushes over one connection."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
@@ -28,6 +29,7 @@ from jobsphere.refusals import Missed, NoAnswer, Refusal, passes, repeat, was_no
 from jobsphere.session import Session
 
 T = TypeVar("T")
+log = logging.getLogger("jobsphere")
 
 PATIENCE = 30.0  # seconds
 ADMIN = "/admin"
@@ -37,8 +39,9 @@ class Client(Namespaces):
     """A user of the server at `url`: `await client.login(...)`, then `client.job.create(...)`.
 
     A command is repeated and waits for a connection for up to `patience` seconds. `on_session` is
-    called with the session whenever its tokens have changed, so that it can be stored for `resume`.
-    `counts` says what happened on the way: connections, jumps, duplicates, repeated commands.
+    called with the session whenever its tokens have changed, so that it can be stored for `resume`;
+    its exceptions are logged. `counts` says what happened on the way: connections, jumps,
+    duplicates, repeated commands.
     """
 
     def __init__(
@@ -319,7 +322,10 @@ class Client(Namespaces):
             self._incoming.pushed(namespace, name, envelope)
 
     def _keep(self, tokens: dict[str, Any]) -> None:
-        self._on_session(cast(SignedIn, dict(tokens)))
+        try:
+            self._on_session(cast(SignedIn, dict(tokens)))
+        except Exception:  # the session goes on
+            log.exception("the new tokens were not stored")
 
     def _count_repeat(self, refused: Refusal) -> None:
         self.counts[f"repeated: {refused.code}"] += 1

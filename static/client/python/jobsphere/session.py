@@ -1,6 +1,8 @@
 """The tokens of a signed-in user, renewed before they expire, one renewal at a time."""
 
 import asyncio
+import json
+from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +12,8 @@ from jobsphere.refusals import ENDING, Refusal, repeat, was_not_answered
 
 REFRESH = "/api/account/refresh"
 EARLY = 60.0  # seconds before its end at which an access token is renewed, or half of its life
-LEAST = 10.0  # seconds that a token must still be valid to be used
+LEAST = 10.0  # seconds that a token must still be valid to be used, and between two renewals
+SKEW = 30.0  # seconds between the clocks; less is the way of the answer
 AGAIN = 15.0  # seconds after a renewal that failed
 # The server repeats its answer for 30 s. Later the same refresh token would end the session: the
 # last attempt begins within PATIENCE, and none takes longer than ANSWER_SECONDS.
@@ -34,12 +37,13 @@ class Session:
         self._on_change = on_change
         self._on_repeat = on_repeat
         self._renewing = asyncio.Lock()
+        self._skew = 0.0  # the server's clock minus ours; a stored session does not tell it
 
     @property
     def seconds_left(self) -> float:
         """Until the access token expires."""
         expires_at = datetime.fromisoformat(self.tokens["expires_at"])
-        return (expires_at - datetime.now(UTC)).total_seconds()
+        return (expires_at - datetime.now(UTC)).total_seconds() - self._skew
 
     async def token(self) -> str:
         """An access token that is valid. Raises Refusal.
@@ -70,6 +74,7 @@ class Session:
                     on_repeat=self._on_repeat,
                 )
                 self.renewals += 1
+                self._skew = _skew(self.tokens["access_token"])
                 self._on_change(dict(self.tokens))
 
     async def authorized(self, call: Callable[[str], Awaitable[Any]]) -> Any:
@@ -86,11 +91,26 @@ class Session:
     async def keep_fresh(self) -> None:
         """Renew the tokens in time, until the session ends. Raises the Refusal that ended it."""
         while True:
-            left = self.seconds_left
-            await asyncio.sleep(max(left - EARLY, left / 2))
+            await asyncio.sleep(pause(self.seconds_left))
             try:
                 await self.renew(self.renewals)
             except Refusal as refused:
                 if refused.code in ENDING:
                     raise
                 await asyncio.sleep(AGAIN)
+
+
+def pause(left: float) -> float:
+    """Seconds until a token is renewed that is valid for so long."""
+    return max(left - EARLY, left / 2, LEAST)
+
+
+def _skew(token: str) -> float:
+    """The server's clock minus ours: a token that came just now tells when it was made."""
+    try:
+        facts = token.split(".")[1]
+        made = json.loads(urlsafe_b64decode(facts + "=" * (-len(facts) % 4)))["iat"]
+        skew = float(made) - datetime.now(UTC).timestamp()
+    except (ValueError, LookupError, TypeError):
+        return 0.0
+    return skew if abs(skew) > SKEW else 0.0
