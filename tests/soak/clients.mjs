@@ -150,7 +150,8 @@ const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const { url, pause, people } = JSON.parse((await lines.next()).value);
 const all = people.map((each) => new Person(url, each));
 const tabs = people.slice(0, 2).map((each) => new Tab(url, each));
-await Promise.all([...all, ...tabs].map(async ({ client }) => {
+const both = [...all, ...tabs];
+await Promise.all(both.map(async ({ client }) => {
   await client.connect();
   await client.conversations.catchUp();
 }));
@@ -167,5 +168,11 @@ while (all.some(({ pending }) => pending.size)) {
 clearInterval(late);
 console.log('idle');
 await lines.next();
-console.log(JSON.stringify(await Promise.all([...all, ...tabs].map((each) => each.summary()))));
+await Promise.all(both.map(({ client }) => client.connect())); // until those that were cut are back
+const count = () => both.reduce((sum, { seen }) => sum + seen, 0);
+for (let before = null; before !== count();) {
+  before = count();
+  await sleep(1_000); // for the last pushes
+}
+console.log(JSON.stringify(await Promise.all(both.map((each) => each.summary()))));
 process.exit(0);

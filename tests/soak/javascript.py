@@ -38,11 +38,12 @@ class Summary(NamedTuple):
 
 
 class JavaScriptClients:
-    def __init__(self, process: Process) -> None:
-        self._process = process
+    def __init__(self, process: Process, cutting: asyncio.Task[None]) -> None:
+        self._process, self._cutting = process, cutting
 
     async def stop(self) -> None:
-        """End acting, and wait until all commands are acknowledged."""
+        """End acting and cutting, and wait until all commands are acknowledged."""
+        await end([self._cutting])
         self._say("stop")
         await self._hear("idle")
 
@@ -84,8 +85,8 @@ async def javascript_clients(
         process = await asyncio.create_subprocess_exec(
             "node", str(PROGRAM), cwd=ROOT, stdin=PIPE, stdout=PIPE, limit=LINE
         )
-        clients = JavaScriptClients(process)
         cutting = asyncio.create_task(_cut(balancer, plan.cut_every / len(people), counts))
+        clients = JavaScriptClients(process, cutting)
         try:
             clients._say(json.dumps(_start(balancer.url, plan, people)))
             await clients._hear("acting")

@@ -52,7 +52,11 @@ async def soak(plan: Plan, processes: Processes) -> tuple[list[str], Counter[str
             finally:
                 await end(client.running for client in clients if client.running)
                 await asyncio.gather(*(client.end() for client in clients))
-    problems += [f"{each.id} got {each.late} items only by sync" for each in summaries if each.late]
+    problems += [
+        f"JavaScript: {each.id} got {each.late} items only by sync"
+        for each in summaries
+        if each.late
+    ]
     for each in summaries:
         counts["JavaScript commands acknowledged"] += len(each.acked)
         counts["JavaScript events seen"] += len(each.feed)
