@@ -159,3 +159,22 @@ async def test_a_subscription_of_a_connection_outlives_it(clients: PythonClients
                 break
     await colin.job.unwatch(job_id=job["id"])
     assert not colin._link._joined
+
+
+async def test_what_was_left_without_a_connection_is_not_joined_again(
+    clients: PythonClients,
+) -> None:
+    """Guard: `Link._join_again`, which goes through the subscriptions one by one."""
+    carla, colin = await clients.customer(), await clients.contractor()
+    jobs = [await carla.job.create(**JOB) for _ in range(3)]
+    for job in jobs:
+        await colin.job.watch(job_id=job["id"])
+    colin.cut()
+    await eventually(lambda: not colin.connected)
+    await colin.job.unwatch(job_id=jobs[1]["id"])
+    viewers = carla.job.pushes("job.viewers")
+    await carla.job.watch(job_id=jobs[2]["id"])
+    await viewers.first(lambda push: push["job_id"] == jobs[2]["id"] and push["viewers"] == 2)
+    await carla.job.watch(job_id=jobs[1]["id"])
+    found = await viewers.first(lambda push: push["job_id"] == jobs[1]["id"])
+    assert found["viewers"] == 1

@@ -153,6 +153,23 @@ async def test_commands_keep_their_order_over_a_lost_connection(clients: PythonC
     assert ids == sorted(ids)
 
 
+async def test_patience_holds_while_too_many_commands_are_unanswered(
+    clients: PythonClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `Link._slot`."""
+    monkeypatch.setattr("jobsphere.link.IN_FLIGHT", 1)
+    carla = await clients.customer()
+    job = await carla.job.create(**JOB)
+    async with held(clients.market, job["id"]):
+        updating = asyncio.create_task(carla.job.update(job_id=job["id"], title="New fence"))
+        await until(lambda: running_commands(clients.market))
+        carla._patience = 0.2
+        with pytest.raises(NoAnswer, match="unanswered"):
+            await carla.account.me()
+        assert not updating.done()
+    await updating
+
+
 async def test_commands_end_with_the_client(clients: PythonClients) -> None:
     """Guard: `Link.close`: nobody waits for a closed client, and no task is left."""
     before = asyncio.all_tasks()

@@ -1,5 +1,6 @@
 """The Python client's feed: in order, once, without gaps; slow readers; sessions that go on."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.conftest import Server
 from tests.support.feed_rows import store_events
 from tests.support.python_clients import (
     JOB,
+    WAIT_SECONDS,
     PythonClients,
     eventually,
     push_unreliably,
@@ -159,3 +161,19 @@ async def test_a_handler_that_fails_gets_the_next_push(
     carla.on(carla.job.pushes("job.updated"), failing if at_once else handler)
     await post(carla, "First fence", "Second fence")
     await eventually(lambda: seen == [1, 2])
+
+
+async def test_a_handler_may_close_the_client(clients: PythonClients) -> None:
+    """Guard: `Client.close`, which does not wait for the handler that calls it."""
+    carla = await clients.customer()
+    closed = []
+
+    async def handler(push: Any) -> None:
+        await carla.close()
+        closed.append(push.seq)
+
+    handling = carla.on(carla.job.pushes("job.updated"), handler)
+    posting = asyncio.create_task(post(carla, "First fence"))
+    await asyncio.wait({handling}, timeout=WAIT_SECONDS)
+    await asyncio.gather(posting, return_exceptions=True)
+    assert closed == [1] and not carla.connected

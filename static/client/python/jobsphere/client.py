@@ -121,9 +121,10 @@ class Client(Namespaces):
         if self._incoming:
             await self._incoming.stop()
         self._subscriptions.end(None)
-        for task in self._handling:
+        others = self._handling - {asyncio.current_task()}  # a handler may close
+        for task in others:
             task.cancel()
-        await asyncio.gather(*self._handling, return_exceptions=True)
+        await asyncio.gather(*others, return_exceptions=True)
         if self._own_web:
             await self._web.close()
 

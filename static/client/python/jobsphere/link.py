@@ -4,7 +4,8 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -75,7 +76,7 @@ class Link:
             asyncio.create_task(self._stay_signed_in()),
         ]
         try:
-            await self._open_connection(patience)
+            await self._open_connection(asyncio.get_running_loop().time() + patience)
         except BaseException:
             await self.close()
             raise
@@ -120,9 +121,13 @@ class Link:
         """Send a command until it is answered; see `refusals.repeat`. Raises Refusal."""
         if repeated == "request_id" and request_id is None:
             request_id = str(uuid4())
+        if left := LEAVES.get((namespace, name)):
+            self._joined.pop(_key(namespace, left, fields), None)
+        now = asyncio.get_running_loop().time
+        end = now() + patience
 
         async def attempt() -> Any:
-            connection = await self._open_connection(patience)
+            connection = await self._open_connection(end)
             return await connection.ask(namespace, name, fields, request_id)
 
         def again(refused: Refusal) -> bool:
@@ -130,22 +135,32 @@ class Link:
                 return False
             return was_not_executed(refused) if repeated == "no" else passes(refused)
 
-        async with self._slots:
+        async with self._slot(end):
             data = await repeat(
-                attempt, again=again, patience=patience, on_repeat=self.count_repeat
+                attempt, again=again, patience=end - now(), on_repeat=self.count_repeat
             )
         if joins:
             self._join(namespace, name, fields)
-        elif left := LEAVES.get((namespace, name)):
-            self._joined.pop(_key(namespace, left, fields), None)
         return data
 
     def count_repeat(self, refused: Refusal) -> None:
         self._counts[f"repeated: {refused.code}"] += 1
 
-    async def _open_connection(self, patience: float) -> Connection:
+    @asynccontextmanager
+    async def _slot(self, end: float) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout_at(end):
+                await self._slots.acquire()
+        except TimeoutError as late:
+            raise NoAnswer(f"not sent: {IN_FLIGHT} commands are unanswered") from late
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    async def _open_connection(self, end: float) -> Connection:
+        try:
+            async with asyncio.timeout_at(end):
                 while self._refusal is None:
                     if self._connection and self._connection.usable:
                         return self._connection
@@ -217,6 +232,8 @@ class Link:
     async def _join_again(self, connection: Connection) -> None:
         """Subscribe this connection to what the one before it had joined."""
         for key, (namespace, name, fields) in list(self._joined.items()):
+            if key not in self._joined:
+                continue  # left meanwhile
             try:
                 await repeat(
                     partial(connection.ask, namespace, name, fields, None),

@@ -12,7 +12,6 @@ T = TypeVar("T")
 PASSING = frozenset({"unavailable", "request_in_progress", "rate_limited"})
 # Codes that end a session: only a new sign-in helps.
 ENDING = frozenset({"unauthenticated", "forbidden", "banned", "second_factor_setup_required"})
-ATTEMPTS = 12
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds
 
 
@@ -87,13 +86,12 @@ async def repeat(
     passed. Raises the last Refusal."""
     loop, pause = asyncio.get_running_loop(), pauses()
     end = loop.time() + patience
-    for number in itertools.count(1):
+    while True:
         try:
             return await attempt()
         except Refusal as refused:
             wait = 0 if isinstance(refused, ConnectionLost) else pause(refused.retry_after)
-            if not again(refused) or number == ATTEMPTS or loop.time() + wait > end:
+            if not again(refused) or loop.time() + wait > end:
                 raise
             on_repeat(refused)
         await asyncio.sleep(wait)
-    raise AssertionError("unreachable: the attempts are counted")
