@@ -144,6 +144,29 @@ async def test_a_message_that_comes_while_the_list_is_read(
     assert told(await take(messages, 1)) == [(3, "Bye.")]
 
 
+async def test_what_cannot_be_read_now_is_read_later(
+    server: Server, clients: PythonClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `CatchingUp._start_later`: nothing else asks again for the last message."""
+    push_unreliably(server, monkeypatch, {"Nobody hears": 0})
+    read, asked = Client._read, []
+
+    async def refused_first(self: Client, namespace: str, name: str, fields: Any) -> Any:
+        if (namespace, name) == ("/chat", "sync") and not asked:
+            asked.append(fields)
+            raise Refusal("internal", "Not now.")
+        return await read(self, namespace, name, fields)
+
+    monkeypatch.setattr(Client, "_read", refused_first)
+    carla, colin = await clients.customer(), await clients.contractor()
+    messages = colin.chat.pushes("message")
+    talk = await talk_of(carla, colin)
+    await say(carla, talk, "Hello.", "Nobody hears this.", "Hello?")
+    pushes = await take(messages, 3)
+    assert told(pushes) == [(1, "Hello."), (2, "Nobody hears this."), (3, "Hello?")]
+    assert asked
+
+
 async def test_a_subscription_of_a_connection_outlives_it(clients: PythonClients) -> None:
     """Guard: `Link._join_again`, and that what was left is not joined."""
     carla, colin = await clients.customer(), await clients.contractor()

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from jobsphere import Missed
+from jobsphere import Client, Missed
 
 from domain.notifications.feed import FeedRow
 from tests.conftest import Server
@@ -87,6 +87,28 @@ async def test_what_came_while_the_client_was_away(clients: PythonClients) -> No
     await eventually(lambda: again.counts["connections"] == 2)
 
 
+async def test_an_event_that_comes_while_the_feed_begins(
+    clients: PythonClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guard: `Feed._begin`: it is delivered, although the head that is read includes it."""
+    party = await clients.market.customer(connect=False)
+    other, read, asked = await clients.of(party), Client._read, []
+
+    async def post_before(self: Client, namespace: str, name: str, fields: Any) -> Any:
+        if (namespace, name) == ("/account", "sync") and not asked:
+            asked.append(fields)
+            await post(other, "First fence")
+            await clients.market.settled()
+        return await read(self, namespace, name, fields)
+
+    monkeypatch.setattr(Client, "_read", post_before)
+    carla = clients.new()
+    jobs = carla.job.pushes("job.updated")
+    await carla.resume(session_of(party))
+    await post(other, "Second fence")
+    assert [push.seq for push in await take(jobs, 2)] == [1, 2]
+
+
 async def test_events_that_are_kept_no_longer(clients: PythonClients) -> None:
     """Guard: `too_old` in `Feed._catch_up`: the reader is told, and the feed goes on."""
     party = await clients.market.customer(connect=False)
@@ -117,12 +139,15 @@ async def test_a_slow_reader_misses_nothing(clients: PythonClients) -> None:
 async def test_a_reader_that_stops_is_told_what_it_misses(
     clients: PythonClients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guard: `READER_SECONDS` and the overflow in `Subscription.offer`: other readers go on."""
+    """Guard: `READER_SECONDS`, the overflow in `Subscription.offer`, and `Subscription.holds_up`:
+    other readers go on, and wait once."""
     monkeypatch.setattr("jobsphere.pushes.READER_SECONDS", 0.05)
     carla = await clients.customer()
     stopped, reading = carla.pushes(size=2), carla.job.pushes("job.updated")
     await post(carla, "First fence", "Second fence", "Third fence")
-    assert [push.seq for push in await take(reading, 3)] == [1, 2, 3]
+    pushes = await take(reading, 3)
+    assert [push.seq for push in pushes] == [1, 2, 3]
+    assert stopped.full and not stopped.holds_up(pushes[0])
     with pytest.raises(Missed, match="overflow"):
         await take(stopped, 1)
     assert [push.seq for push in await take(stopped, 1)] == [3]
@@ -143,8 +168,9 @@ async def test_a_push_that_may_be_missed_empties_no_subscription(clients: Python
 
 
 @pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("fault", [ValueError("a fault of the bot"), asyncio.CancelledError()])
 async def test_a_handler_that_fails_gets_the_next_push(
-    clients: PythonClients, at_once: bool
+    clients: PythonClients, at_once: bool, fault: BaseException
 ) -> None:
     """Guard: the exceptions in `pushes.handle`, also of a handler that is no coroutine function."""
     carla = await clients.customer()
@@ -152,11 +178,11 @@ async def test_a_handler_that_fails_gets_the_next_push(
 
     async def handler(push: Any) -> None:
         seen.append(push.seq)
-        raise ValueError("a fault of the bot")
+        raise fault
 
     def failing(push: Any) -> Any:
         seen.append(push.seq)
-        raise ValueError("a fault of the bot")
+        raise fault
 
     carla.on(carla.job.pushes("job.updated"), failing if at_once else handler)
     await post(carla, "First fence", "Second fence")

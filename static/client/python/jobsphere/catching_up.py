@@ -5,7 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from jobsphere.refusals import Refusal
+from jobsphere.refusals import ENDING, Refusal, pauses
 
 log = logging.getLogger("jobsphere")
 
@@ -13,7 +13,7 @@ log = logging.getLogger("jobsphere")
 class CatchingUp:
     """Reads what was missed. Asked for while it runs, it runs once more.
 
-    When it is refused, the next push, `head` or connection asks again.
+    When it is refused, it runs again after a pause.
     """
 
     def __init__(self, work: Callable[[], Awaitable[None]], counts: Counter[str]) -> None:
@@ -21,6 +21,8 @@ class CatchingUp:
         self._counts = counts
         self._wanted = False
         self._running: asyncio.Task[None] | None = None
+        self._pause = pauses()
+        self._again: asyncio.TimerHandle | None = None
 
     @property
     def running(self) -> "asyncio.Task[None] | None":
@@ -36,11 +38,23 @@ class CatchingUp:
             self._wanted = False
             try:
                 await self._work()
+                self._pause = pauses()
             except Refusal as refused:
                 self._counts[f"not caught up: {refused.code}"] += 1
                 log.warning("pushes that were missed cannot be read now: %s", refused)
+                if refused.code not in ENDING:
+                    self._start_later(refused.retry_after)
+            except Exception:
+                log.exception("pushes that were missed cannot be delivered")
+
+    def _start_later(self, least: float) -> None:
+        if self._again:
+            self._again.cancel()
+        self._again = asyncio.get_running_loop().call_later(self._pause(least), self.start)
 
     async def stop(self) -> None:
         if running := self.running:
             running.cancel()
             await asyncio.wait({running})
+        if self._again:
+            self._again.cancel()

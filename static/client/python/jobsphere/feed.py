@@ -16,7 +16,8 @@ Read = Callable[[str, str, Mapping[str, object]], Awaitable[Any]]
 
 class Feed:
     """`seq` is the number of the last event that was delivered, None before the first connection,
-    which then begins at the newest event. `read` sends a command that only reads."""
+    which then begins at the newest event, or at the first one that is pushed before that is known.
+    `read` sends a command that only reads."""
 
     def __init__(
         self, read: Read, subscriptions: Subscriptions, counts: Counter[str], seq: int | None
@@ -31,7 +32,9 @@ class Feed:
         """Deliver a numbered push if it is the next one; drop a repetition; sync after a jump, and
         when a reader is behind."""
         assert push.seq is not None
-        if self.seq is not None and push.seq <= self.seq:
+        if self.seq is None:
+            self.seq = push.seq - 1
+        if push.seq <= self.seq:
             self._counts["duplicates"] += 1
         elif push.seq - 1 == self.seq and not self._subscriptions.full_for(push):
             self._deliver(push)
@@ -49,18 +52,26 @@ class Feed:
             self.catching_up.start()
 
     async def _catch_up(self) -> None:
+        if self.seq is None:
+            return await self._begin()
         try:
-            if self.seq is None:
-                fields = {"since": 0, "limit": 1}
-                self.seq = (await self._read("/account", "sync", fields))["head"]
-            else:
-                await self._sync()
+            await self._sync()
         except Refusal as refused:
             if refused.code != "too_old":
                 raise
-            begun, self.seq = self.seq is not None, int(refused.details["head"])
-            if begun:
-                self._subscriptions.miss("too_old")
+            self.seq = int(refused.details["head"])
+            self._subscriptions.miss("too_old")
+
+    async def _begin(self) -> None:
+        try:
+            head = (await self._read("/account", "sync", {"since": 0, "limit": 1}))["head"]
+        except Refusal as refused:
+            if refused.code != "too_old":
+                raise
+            head = int(refused.details["head"])
+        if self.seq is None:  # otherwise an event was pushed meanwhile
+            self.seq = head
+        self.reached(head)
 
     async def _sync(self) -> None:
         assert self.seq is not None

@@ -114,6 +114,11 @@ class Subscription(Generic[T]):
     def full(self) -> bool:
         return len(self._waiting) >= self._size
 
+    def holds_up(self, push: Push[Any]) -> bool:
+        """Whether a push waits for the reader: not again before that one knows what it missed."""
+        missed = self._waiting and isinstance(self._waiting[0], Missed)
+        return self.full and self.wants(push) and not missed
+
     async def room(self) -> None:
         """Wait until it is not full."""
         while self.full and not self._ended:
@@ -162,7 +167,10 @@ async def handle(
                     await missed(item)
                 else:
                     log.warning("pushes are missing (%s), and no handler is told", item.reason)
-            except Exception:
+            except (Exception, asyncio.CancelledError):  # also of a task that it waited for
+                task = asyncio.current_task()
+                if task and task.cancelling():
+                    raise
                 log.exception("a handler of pushes failed")
 
 
@@ -188,11 +196,11 @@ class Subscriptions:
             self._open.remove(closed)
 
     def full_for(self, push: Push[Any]) -> bool:
-        return any(each.full and each.wants(push) for each in self._open)
+        return any(each.holds_up(push) for each in self._open)
 
     async def room_for(self, push: Push[Any]) -> None:
         """Wait for readers that are behind, for READER_SECONDS at most."""
-        if full := [each for each in self._open if each.full and each.wants(push)]:
+        if full := [each for each in self._open if each.holds_up(push)]:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(READER_SECONDS):
                     await asyncio.gather(*(each.room() for each in full))
