@@ -11,10 +11,14 @@ const BAD = /failed|lost|frozen|back$/;
 
 const news = () => state.told.filter((each) => !each.own && each.seq > state.seen);
 
-/** A notice as it comes; what one did oneself is only listed. */
+function add(notices) {
+  const known = new Map([...state.told, ...notices].map((each) => [each.seq, each]));
+  state.told = [...known.values()].sort((a, b) => b.seq - a.seq);
+}
+
+/** A notice as it comes, listed already or not; what one did oneself is only listed. */
 export function told(notice, seq) {
-  if (state.told.some((each) => each.seq === seq)) return;
-  state.told = [{ ...notice, seq }, ...state.told].sort((a, b) => b.seq - a.seq);
+  add([{ ...notice, seq }]);
   const kind = BAD.test(notice.kind) ? "refusal" : "news";
   if (!notice.own) notify(`${notice.title}.`, { kind, link: notice.path });
   if (state.bell.open) see();
@@ -25,10 +29,8 @@ export function told(notice, seq) {
 export async function loadTold() {
   const { head, seen } = await sync(Number.MAX_SAFE_INTEGER);
   const found = (await since(Math.max(0, head - LOOK_BACK)))
-    .filter(({ namespace, name }) => namespace === "/account" && name === "notification")
-    .map(({ data, seq }) => ({ ...data, seq }));
-  const known = new Map([...state.told, ...found].map((each) => [each.seq, each]));
-  state.told = [...known.values()].sort((a, b) => b.seq - a.seq);
+    .filter(({ namespace, name }) => namespace === "/account" && name === "notification");
+  add(found.map(({ data, seq }) => ({ ...data, seq })));
   state.seen = Math.max(state.seen, seen);
   changed();
 }

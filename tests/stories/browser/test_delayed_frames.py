@@ -4,6 +4,7 @@ import asyncio
 
 from playwright.async_api import expect
 
+from domain.notifications.alerts import alert
 from tests.stories.browser.tabs import in_the_browser
 
 pytestmark = in_the_browser
@@ -44,6 +45,19 @@ async def test_a_push_after_a_list_that_has_the_new_status_shows_a_notice(tabs, 
     await tab.sees("Shortlisted")
     held.release()
     await tab.sees_notice("You are on the shortlist")
+
+
+async def test_a_notice_that_was_listed_before_it_came_is_shown(tabs, market, server):
+    """Guard: `told` in bell.js shows what comes, whether or not the list has it."""
+    tab = await tabs.open()
+    held = await tab.hold(lambda frame: frame.startswith('42/account,["notification"'))
+    await tab.sign_in(await market.admin(connect=False), "/admin")
+    await server.store.transact(lambda uow: alert(uow, "refund_failed", "pay_1", "Look at it."))
+    await held.caught.wait()
+    await tab.page.evaluate('import("/static/js/bell.js").then(({ loadTold }) => loadTold())')
+    await tab.page.get_by_role("button", name="Notices, 1 new").wait_for()
+    held.release()
+    await tab.sees_notice("Alert: A refund failed.")
 
 
 async def test_an_answer_older_than_a_push_changes_nothing(tabs, market):
